@@ -1,0 +1,57 @@
+package actions
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Name is an action's name as config, JSON and the audit record write it.
+type Name string
+
+// The actions.
+const RevokeSessions Name = "revoke_sessions"
+
+// Call is one containment as it is asked for: what to do, to what, where.
+// Two texts that mean the same parse to equal Calls.
+type Call struct {
+	Action Name `json:"action"`
+	// Target is canonical: a role's ARN, for instance. A role typed without
+	// its path has none here; role names are unique in an account whatever
+	// their path.
+	Target string `json:"target"`
+	// Account is the target's 12-digit account ID.
+	Account string `json:"account"`
+	// Region is set for regional targets only.
+	Region  string            `json:"region,omitempty"`
+	Options map[string]string `json:"options,omitempty"`
+}
+
+// String is the call in the grammar that [Parse] reads: parsing it gives the
+// same call. It is what the card shows and what a vote's evidence must name.
+func (c Call) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s", c.Action, c.Target)
+	if !strings.HasPrefix(c.Target, "arn:") {
+		fmt.Fprintf(&b, " account=%s", c.Account)
+	}
+	if c.Region != "" {
+		fmt.Fprintf(&b, " region=%s", c.Region)
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Options)) {
+		fmt.Fprintf(&b, " %s=%s", k, c.Options[k])
+	}
+	return b.String()
+}
+
+// Equal reports whether two calls ask for the same.
+func (c Call) Equal(d Call) bool {
+	return c.Action == d.Action && c.Target == d.Target && c.Account == d.Account &&
+		c.Region == d.Region && maps.Equal(c.Options, d.Options)
+}
+
+// TargetName is the last part of the target: a role's name, an instance's ID.
+func (c Call) TargetName() string {
+	return c.Target[strings.LastIndex(c.Target, "/")+1:]
+}

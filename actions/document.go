@@ -1,0 +1,59 @@
+package actions
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// tokenIssueTime is the format of aws:TokenIssueTime in policies.
+const tokenIssueTime = "2006-01-02T15:04:05Z"
+
+// revokeSid marks a document as ours.
+const revokeSid = "KillswitchRevokeOlderSessions"
+
+// revokeDocument denies everything to sessions issued before the cutoff, as
+// the IAM console's "Revoke active sessions" does.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
+func revokeDocument(cutoff time.Time) string {
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + revokeSid + `","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"DateLessThan":{"aws:TokenIssueTime":"` +
+		cutoff.UTC().Format(tokenIssueTime) + `"}}}]}`
+}
+
+// revokeCutoff reads the cutoff of a document that is a revokeDocument but for
+// its cutoff; false for any other document, however similar.
+func revokeCutoff(document string) (time.Time, bool) {
+	cutoff, ours, ok := readRevocation(document)
+	return cutoff, ours && ok
+}
+
+// readRevocation reads the cutoff of a document that revokes sessions: ours, or
+// one without our Sid, as the console writes it.
+func readRevocation(document string) (cutoff time.Time, ours, ok bool) {
+	var d struct {
+		Statement []struct {
+			Sid       string
+			Condition map[string]map[string]string
+		}
+	}
+	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
+		return time.Time{}, false, false
+	}
+	cutoff, err := time.Parse(time.RFC3339, d.Statement[0].Condition["DateLessThan"]["aws:TokenIssueTime"])
+	if err != nil {
+		return time.Time{}, false, false
+	}
+	like := revokeDocument(cutoff)
+	ours = d.Statement[0].Sid == revokeSid
+	if !ours {
+		like = strings.Replace(like, `"Sid":"`+revokeSid+`",`, "", 1)
+	}
+	return cutoff, ours, sameJSON(document, like)
+}
+
+// sameJSON compares documents by content, not by spelling.
+func sameJSON(a, b string) bool {
+	var x, y any
+	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
+}

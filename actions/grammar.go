@@ -1,0 +1,272 @@
+package actions
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Directory is what the grammar must know of the organization.
+type Directory struct {
+	Partition string            // aws, aws-us-gov or aws-cn
+	Accounts  map[string]string // alias → account ID
+}
+
+// Mistake is one thing wrong with typed text.
+type Mistake struct {
+	Field   string // "action", "target", "account", "reason", or the key as typed
+	Problem string
+	Hint    string // may be empty
+}
+
+// Mistakes is everything wrong with one typed line, and the line to send instead.
+type Mistakes struct {
+	List      []Mistake
+	Corrected string // without the slash command itself
+}
+
+func (m *Mistakes) Error() string {
+	parts := make([]string, len(m.List))
+	for i, x := range m.List {
+		parts[i] = x.Field + ": " + x.Problem
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (m *Mistakes) add(field, problem, hint string) {
+	m.List = append(m.List, Mistake{field, problem, hint})
+}
+
+// keys are the options that the grammar knows; each action takes a subset.
+var keys = []string{"account", "region", "user", "role", "mode", "via", "scp", "quarantine", "snapshot", "confirm", "reason"}
+
+const maxReason = 1000 // characters; it is shown on a card whose total is bounded
+
+// word is one token of the line: key=value, or a plain word with key "".
+type word struct{ key, value, raw string }
+
+// Parse reads "ACTION TARGET [key=value …] [reason="…"]": the one grammar for
+// typed text. Without reason= the words that trail are the reason. Every
+// problem is reported at once, as *[Mistakes]; nothing that is ambiguous parses.
+func Parse(text string, d Directory) (Call, string, error) {
+	m := &Mistakes{}
+	words := split(text, m)
+	var call Call
+	var spec Spec
+	if len(words) == 0 || words[0].key != "" {
+		m.add("action", "is missing", "start with one of: "+names())
+	} else {
+		call.Action = Name(strings.ReplaceAll(strings.ToLower(words[0].value), "-", "_"))
+		if a, ok := Lookup(call.Action); ok {
+			spec = a.Spec()
+		} else {
+			m.add("action", fmt.Sprintf("%q is not an action", words[0].value), "use one of: "+names())
+			call.Action = ""
+		}
+		words = words[1:]
+	}
+
+	target, opts, reason := sortWords(words, spec, m)
+	if spec.Target != nil {
+		account := resolveAccount(opts, d, m)
+		call.Target, call.Account = spec.Target(TargetText{Text: target, Account: account, Options: opts, Directory: d}, m)
+		for k, v := range opts {
+			if !slices.Contains([]string{"account", "region", "role", "user"}, k) {
+				if call.Options == nil {
+					call.Options = map[string]string{}
+				}
+				call.Options[k] = v
+			}
+		}
+	}
+	if reason == "" {
+		m.add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
+	} else if n := len([]rune(reason)); n > maxReason {
+		m.add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", maxReason))
+		reason = string([]rune(reason)[:maxReason])
+	}
+	if len(m.List) > 0 {
+		m.Corrected = corrected(call, target, opts, reason)
+		return Call{}, "", m
+	}
+	return call, reason, nil
+}
+
+// sortWords tells target, options and reason apart.
+func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[string]string, reason string) {
+	opts = map[string]string{}
+	var trailing []string
+	for i, w := range words {
+		switch {
+		case w.key == "" && i == 0:
+			target = strings.Trim(w.value, "`<>\"'“”‘’,;")
+		case w.key == "":
+			trailing = append(trailing, w.raw)
+		case len(trailing) > 0:
+			m.add(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or quote the reason", w.key))
+		case opts[w.key] != "" || w.key == "reason" && reason != "":
+			m.add(w.key, "is given twice", "")
+		case w.value == "":
+			m.add(w.key, "has no value", "")
+		case w.key == "reason":
+			reason = strings.TrimSpace(w.value)
+		case spec.Name != "" && !slices.Contains(spec.Options, w.key):
+			m.add(w.key, fmt.Sprintf("is not an option of %s", spec.Name), optionsHint(spec))
+		default:
+			opts[w.key] = w.value
+		}
+	}
+	switch free := strings.TrimSpace(strings.Join(trailing, " ")); {
+	case free == "":
+	case reason != "":
+		m.add("reason", fmt.Sprintf("is given, and there is other text: %q", free), "put the whole reason between the quotes")
+	default:
+		reason = free
+	}
+	return target, opts, reason
+}
+
+func optionsHint(spec Spec) string {
+	if len(spec.Options) == 0 {
+		return "it takes only reason="
+	}
+	return "it takes " + strings.Join(spec.Options, "=, ") + "= and reason="
+}
+
+func resolveAccount(opts map[string]string, d Directory, m *Mistakes) string {
+	typed := opts["account"]
+	if typed == "" {
+		return ""
+	}
+	id, ok := d.Account(typed)
+	if !ok {
+		m.add("account", fmt.Sprintf("%q is neither an account ID nor a known alias", typed), d.aliasHint())
+	}
+	return id
+}
+
+// Account resolves a 12-digit ID or an alias.
+func (d Directory) Account(typed string) (string, bool) {
+	if accountID.MatchString(typed) {
+		return typed, true
+	}
+	id, ok := d.Accounts[strings.ToLower(typed)]
+	return id, ok
+}
+
+func (d Directory) aliasHint() string {
+	if len(d.Accounts) == 0 {
+		return "give the 12-digit account ID"
+	}
+	return "give the 12-digit account ID or one of: " + strings.Join(slices.Sorted(maps.Keys(d.Accounts)), ", ")
+}
+
+func corrected(c Call, target string, opts map[string]string, reason string) string {
+	var b strings.Builder
+	if c.Action == "" {
+		b.WriteString("ACTION")
+	} else {
+		b.WriteString(string(c.Action))
+	}
+	switch {
+	case c.Target != "":
+		b.WriteString(" " + c.Target)
+	case target != "" && plainWord(target):
+		b.WriteString(" " + target)
+	default:
+		b.WriteString(" TARGET")
+	}
+	for _, k := range slices.Sorted(maps.Keys(opts)) {
+		if c.Target == "" || k != "account" && k != "role" {
+			fmt.Fprintf(&b, " %s=%s", k, opts[k])
+		}
+	}
+	if reason == "" {
+		reason = "why you do this"
+	}
+	fmt.Fprintf(&b, ` reason="%s"`, strings.Map(dropQuotes, reason))
+	return b.String()
+}
+
+func plainWord(s string) bool {
+	return len(s) <= 200 && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x21 || r > 0x7e })
+}
+
+// Quotes of any kind: phones type curly ones. A quoted value ends at any
+// double quote if it began with a double one, at any single one otherwise.
+const (
+	doubleQuotes = "\"“”„‟«»＂"
+	singleQuotes = "'‘’‚‛"
+)
+
+func dropQuotes(r rune) rune {
+	if strings.ContainsRune(doubleQuotes, r) {
+		return '\''
+	}
+	return r
+}
+
+// split cuts a line into words. Quotes count only at the start of a word or
+// right behind the = of a key, so that an apostrophe is just a letter.
+func split(text string, m *Mistakes) []word {
+	rs := []rune(text)
+	var words []word
+	for i := 0; i < len(rs); {
+		if blank(rs[i]) {
+			i++
+			continue
+		}
+		start := i
+		for i < len(rs) && !blank(rs[i]) && rs[i] != '=' && quoteKind(rs[i]) == "" {
+			i++
+		}
+		var w word
+		if k := strings.ToLower(string(rs[start:i])); i < len(rs) && rs[i] == '=' && slices.Contains(keys, k) {
+			w.key = k
+			i++
+		} else {
+			i = start
+		}
+		w.value, i = value(rs, i, w.key, m)
+		w.raw = string(rs[start:i])
+		words = append(words, w)
+	}
+	return words
+}
+
+func value(rs []rune, i int, key string, m *Mistakes) (string, int) {
+	if i < len(rs) {
+		if kind := quoteKind(rs[i]); kind != "" {
+			for j := i + 1; j < len(rs); j++ {
+				if strings.ContainsRune(kind, rs[j]) && (j+1 == len(rs) || blank(rs[j+1])) {
+					return string(rs[i+1 : j]), j + 1
+				}
+			}
+			if key == "" {
+				key = "text"
+			}
+			m.add(key, "has a quote that is not closed", "end it with the same quote")
+			return string(rs[i+1:]), len(rs)
+		}
+	}
+	j := i
+	for j < len(rs) && !blank(rs[j]) {
+		j++
+	}
+	return string(rs[i:j]), j
+}
+
+func quoteKind(r rune) string {
+	switch {
+	case strings.ContainsRune(doubleQuotes, r):
+		return doubleQuotes
+	case strings.ContainsRune(singleQuotes, r):
+		return singleQuotes
+	}
+	return ""
+}
+
+// blank also takes the zero-width characters that copying from chat leaves.
+func blank(r rune) bool { return unicode.IsSpace(r) || r == '\u200b' || r == '\ufeff' || r == '\u2060' }

@@ -1,0 +1,83 @@
+package actions
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Org is the organization as configured: where actions may reach and what
+// they never touch.
+type Org struct {
+	Partition         string
+	HubAccount        string
+	ManagementAccount string
+	ResponderRole     string // names of the member roles
+	RestorerRole      string
+	ExternalID        string
+	Accounts          map[string]string // alias → ID
+	ProtectedAccounts []string
+	// ProtectedPrincipals are exact ARNs; only the account may be *.
+	ProtectedPrincipals []string
+}
+
+// Directory is the part that the grammar needs.
+func (o Org) Directory() Directory {
+	return Directory{Partition: o.Partition, Accounts: o.Accounts}
+}
+
+// Alias is the account's alias, or "".
+func (o Org) Alias(account string) string {
+	for alias, id := range o.Accounts {
+		if id == account {
+			return alias
+		}
+	}
+	return ""
+}
+
+// RefuseCall is the structural no that needs no look at the account. The bot
+// asks it to answer at once, the executor because it trusts nobody.
+func (o Org) RefuseCall(c Call) *Refusal {
+	if c.Account == o.HubAccount {
+		return &Refusal{fmt.Sprintf("%s is the account that Killswitch itself runs in", c.Account), "contain it by hand, with an identity from outside that account"}
+	}
+	if slices.Contains(o.ProtectedAccounts, c.Account) {
+		return &Refusal{fmt.Sprintf("account %s is protected by the configuration", c.Account), "only a change of protected.accounts can allow this"}
+	}
+	if _, _, path, name, ok := SplitRoleARN(c.Target); ok {
+		return o.refuseRole(c.Target, c.Account, path, name)
+	}
+	return nil
+}
+
+// RefuseIdentity is the same no for the target as it was found in the account.
+func (o Org) RefuseIdentity(id Identity) *Refusal {
+	_, account, path, name, ok := SplitRoleARN(id.ARN)
+	if !ok {
+		return &Refusal{fmt.Sprintf("%s is not a role", id.ARN), ""}
+	}
+	return o.refuseRole(id.ARN, account, path, name)
+}
+
+func (o Org) refuseRole(arn, account, path, name string) *Refusal {
+	switch {
+	case strings.EqualFold(name, o.ResponderRole) || strings.EqualFold(name, o.RestorerRole): // IAM names are unique regardless of case
+		return &Refusal{fmt.Sprintf("%s is one of Killswitch's own member roles", name), "containing it would lock us out of the account"}
+	case strings.HasPrefix(path, "/aws-service-role/"):
+		return &Refusal{fmt.Sprintf("%s is a service-linked role: only its AWS service can change it", name), "stop the service that uses it"}
+	case strings.HasPrefix(path, "/aws-reserved/sso.amazonaws.com/"):
+		return &Refusal{fmt.Sprintf("%s belongs to IAM Identity Center and can't be changed in the account", name),
+			"in Identity Center remove the user's assignment or disable the user, and deny the permission set's sessions with a policy on identitystore:userId"}
+	case o.protects(arn, account):
+		return &Refusal{fmt.Sprintf("%s is protected by the configuration", arn), "only a change of protected.principals can allow this"}
+	}
+	return nil
+}
+
+// protects compares exactly; where the configured account is *, with any.
+func (o Org) protects(arn, account string) bool {
+	return slices.ContainsFunc(o.ProtectedPrincipals, func(p string) bool {
+		return p == arn || strings.Replace(p, ":iam::*:", ":iam::"+account+":", 1) == arn
+	})
+}

@@ -1,0 +1,348 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+)
+
+const (
+	// revokePolicy is the name that the IAM console uses.
+	revokePolicy = "AWSRevokeOlderSessions"
+	// tamperTag marks a contained principal for the tamper SCP.
+	tamperTag = "killswitch"
+	// cutoffAhead covers credentials handed out while IAM spreads the deny.
+	cutoffAhead = 30 * time.Second
+	// inlineQuota is the aggregate size of a role's inline policies, not counting white space.
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+	inlineQuota = 10240
+)
+
+// revokeSessions denies everything to the sessions of a role that were issued
+// before a moment shortly after now. New sessions work again.
+type revokeSessions struct{}
+
+func (revokeSessions) Spec() Spec {
+	return Spec{
+		Name:       RevokeSessions,
+		Title:      "Revoke sessions",
+		Summary:    "deny everything to all sessions that a role has handed out until now",
+		Usage:      `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
+		Target:     roleTarget,
+		Options:    []string{"account", "role"},
+		Reversible: true,
+		Permits: func(p Phase, role string) []Statement {
+			read := []string{"iam:GetRole", "iam:GetRolePolicy"}
+			survey := append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
+			var acts []string
+			switch p {
+			case PhasePlan:
+				acts = survey
+			case PhaseRun:
+				acts = append(survey, "iam:TagRole", "iam:PutRolePolicy")
+			case PhaseVerify:
+				acts = append(read, "iam:TagRole", "iam:PutRolePolicy")
+			case PhaseUndo:
+				acts = append(read, "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy")
+			}
+			return []Statement{{Actions: acts, Resources: []string{role}}}
+		},
+	}
+}
+
+func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, error) {
+	role, err := findRole(ctx, acct, c)
+	if err != nil {
+		return Plan{}, err
+	}
+	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
+	p := Plan{
+		Identity:   Identity{ARN: arn, ID: id, Created: aws.ToTime(role.CreateDate)},
+		Reversible: true,
+		Undo:       "puts back the " + revokePolicy + " policy that was there before, or removes ours; revoked sessions issued before the cutoff work again until they expire",
+		Residual: []string{
+			"Long-term keys of IAM users have no issue time and are not touched.",
+			"Sessions that were chained from this role into other roles live on.",
+			"An EC2 instance gets new credentials only near expiry: its workload is broken until then.",
+			"Whoever can assume the role may do so again: new sessions are not denied.",
+		},
+	}
+	prior, err := getInline(ctx, acct, c.TargetName())
+	if err != nil {
+		return Plan{}, err
+	}
+	tag := roleTag(role)
+	p.Steps = []Step{
+		{ID: "tag", Title: "Tag the role as contained", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "tag", tamperTag), Prior: tag,
+			Current: tagText(tag), After: "tag " + tamperTag + " = this request"},
+		{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "inline", revokePolicy), Prior: prior,
+			Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"},
+	}
+	return p, surveyRole(ctx, acct, c.TargetName(), role, prior, &p)
+}
+
+// surveyRole fills in the blast radius.
+func surveyRole(ctx context.Context, acct *Account, name string, role *types.Role, prior *string, p *Plan) error {
+	used := "never, as far as IAM tells (it looks back 400 days)"
+	if u := role.RoleLastUsed; u != nil && u.LastUsedDate != nil {
+		used = u.LastUsedDate.UTC().Format("2006-01-02 15:04 UTC")
+		if u.Region != nil {
+			used += " in " + *u.Region
+		}
+	}
+	p.Facts = append(p.Facts, Fact{"Last used", used})
+
+	var attached []string
+	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, a := range page.AttachedPolicies {
+			attached = append(attached, aws.ToString(a.PolicyName))
+		}
+	}
+	if len(attached) > 0 {
+		p.Facts = append(p.Facts, Fact{"Managed policies", strings.Join(attached, ", ")})
+	}
+
+	var profiles []string
+	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM, &iam.ListInstanceProfilesForRoleInput{RoleName: &name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, ip := range page.InstanceProfiles {
+			profiles = append(profiles, aws.ToString(ip.InstanceProfileName))
+		}
+	}
+	if len(profiles) > 0 {
+		p.Facts = append(p.Facts, Fact{"Instance profiles", strings.Join(profiles, ", ")})
+		p.Warnings = append(p.Warnings, "Every instance with this role loses its permissions until its credentials renew.")
+	}
+
+	size := inlineSize(revokeDocument(time.Unix(0, 0)))
+	for pages := iam.NewListRolePoliciesPaginator(acct.IAM, &iam.ListRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, policy := range page.PolicyNames {
+			if policy == revokePolicy {
+				continue
+			}
+			doc, err := getRolePolicy(ctx, acct, name, policy)
+			if err != nil {
+				return err
+			}
+			if doc != nil {
+				size += inlineSize(*doc)
+			}
+		}
+	}
+	if size > inlineQuota {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. detach_policies frees room.", size, inlineQuota))
+	}
+	if prior != nil {
+		if cutoff, _, ok := readRevocation(*prior); ok {
+			p.Facts = append(p.Facts, Fact{"Revoked before", "sessions issued before " + cutoff.Format("2006-01-02 15:04:05 UTC")})
+		} else {
+			p.Warnings = append(p.Warnings, "There is a policy named "+revokePolicy+" that does something else. It is replaced, and undo puts it back.")
+		}
+	}
+	return nil
+}
+
+func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
+	_, _, _, name, _ := SplitRoleARN(s.Resource)
+	if s.ID == "tag" {
+		_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: &run.RequestID}}})
+		return Effect{Prior: s.Prior, Wrote: &run.RequestID, Changed: true}, err
+	}
+	live, err := getInline(ctx, acct, name)
+	if err != nil {
+		return Effect{}, err
+	}
+	cutoff := run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
+	if live != nil {
+		if at, ok := revokeCutoff(*live); ok {
+			if !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)) {
+				return Effect{Prior: s.Prior, Wrote: live}, nil
+			}
+			if at.After(cutoff) {
+				cutoff = at // never move a cutoff back
+			}
+		}
+	}
+	doc := revokeDocument(cutoff)
+	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
+	if isCode(err, "LimitExceeded") {
+		err = fmt.Errorf("the role's inline policies fill their quota; detach_policies frees room: %w", err)
+	}
+	return Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
+}
+
+func (revokeSessions) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	_, _, _, name, _ := SplitRoleARN(s.Resource)
+	if s.ID == "tag" {
+		role, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+		if err != nil {
+			return Reading{}, err
+		}
+		tag := roleTag(role.Role)
+		return Reading{Holds: tag != nil && *tag == *e.Wrote, Found: tagText(tag)}, nil
+	}
+	live, err := getInline(ctx, acct, name)
+	if err != nil {
+		return Reading{}, err
+	}
+	return Reading{Holds: live != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
+}
+
+// ours reports whether a document is one that we wrote, whatever its cutoff.
+func ours(document string) bool {
+	_, ok := revokeCutoff(document)
+	return ok
+}
+
+// revokesAtLeast reports whether document revokes what wrote revokes, or more.
+func revokesAtLeast(document, wrote string) bool {
+	live, ok := revokeCutoff(document)
+	want, _ := revokeCutoff(wrote)
+	return ok && !live.Before(want)
+}
+
+func (revokeSessions) Revert(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	_, _, _, name, _ := SplitRoleARN(s.Resource)
+	role, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	switch {
+	case isCode(err, "NoSuchEntity"):
+		return Reading{Holds: true, Found: "the role no longer exists"}, nil
+	case err != nil:
+		return Reading{}, err
+	case aws.ToString(role.Role.RoleId) != s.ResourceID:
+		return Reading{Found: "another role of that name: it was deleted and created again"}, nil
+	case s.ID == "tag":
+		return revertTag(ctx, acct, name, roleTag(role.Role), e)
+	}
+	live, err := getInline(ctx, acct, name)
+	switch {
+	case err != nil:
+		return Reading{}, err
+	case same(live, e.Prior):
+		return Reading{Holds: true}, nil
+	case live == nil || !ours(*live):
+		return Reading{Found: inlineText(live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior == nil:
+		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
+		if isCode(err, "NoSuchEntity") {
+			err = nil
+		}
+	default:
+		_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: e.Prior})
+	}
+	return Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+func revertTag(ctx context.Context, acct *Account, name string, live *string, e Effect) (Reading, error) {
+	var err error
+	switch {
+	case same(live, e.Prior):
+		return Reading{Holds: true}, nil
+	case !same(live, e.Wrote):
+		return Reading{Found: tagText(live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior == nil:
+		_, err = acct.IAM.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &name, TagKeys: []string{tamperTag}})
+	default:
+		_, err = acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Prior}}})
+	}
+	return Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+// findRole reads the role and checks that it is the one that was typed.
+func findRole(ctx context.Context, acct *Account, c Call) (*types.Role, error) {
+	name := c.TargetName()
+	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	if isCode(err, "NoSuchEntity") {
+		return nil, &Refusal{fmt.Sprintf("there is no role %s in account %s", name, c.Account), "check the name (it is case-sensitive) and the account"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, _, path, _, _ := SplitRoleARN(c.Target); path != "/" && aws.ToString(out.Role.Arn) != c.Target {
+		return nil, &Refusal{fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, aws.ToString(out.Role.Arn)), "ask again with that ARN"}
+	}
+	return out.Role, nil
+}
+
+// getInline is the document of our inline deny; nil where there is none.
+func getInline(ctx context.Context, acct *Account, role string) (*string, error) {
+	return getRolePolicy(ctx, acct, role, revokePolicy)
+}
+
+func getRolePolicy(ctx context.Context, acct *Account, role, policy string) (*string, error) {
+	out, err := acct.IAM.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy})
+	if isCode(err, "NoSuchEntity") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// "The policies are URL-encoded compliant with RFC 3986"
+	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRolePolicy.html
+	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
+	if err != nil {
+		return nil, fmt.Errorf("policy %s of role %s: %w", policy, role, err)
+	}
+	return &doc, nil
+}
+
+func roleTag(role *types.Role) *string {
+	for _, t := range role.Tags {
+		if strings.EqualFold(aws.ToString(t.Key), tamperTag) { // IAM tag keys are not case-sensitive
+			return t.Value
+		}
+	}
+	return nil
+}
+
+// inlineSize counts as IAM does: characters other than white space.
+func inlineSize(document string) int {
+	n := 0
+	for _, r := range document {
+		if !unicode.IsSpace(r) {
+			n++
+		}
+	}
+	return n
+}
+
+func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
+
+func holdKey(acct *Account, id, kind, name string) string {
+	return strings.Join([]string{acct.ID, id, kind, name}, "/")
+}
+
+func inlineText(doc *string) string {
+	if doc == nil {
+		return "no inline policy " + revokePolicy
+	}
+	if cutoff, _, ok := readRevocation(*doc); ok {
+		return "inline policy " + revokePolicy + ": Deny * for sessions issued before " + cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
+	return "another inline policy named " + revokePolicy
+}
+
+func tagText(v *string) string {
+	if v == nil {
+		return "no tag " + tamperTag
+	}
+	return "tag " + tamperTag + " = " + *v
+}
