@@ -1,0 +1,215 @@
+// Package bolt keeps the tables and queues of Killswitch in one bbolt file:
+// what is acknowledged is on disk, and survives the process.
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// File is an open database file.
+type File struct{ db *bbolt.DB }
+
+// lockWait is how long Open waits for another process to leave the file.
+const lockWait = 3 * time.Second
+
+// Open opens the file, or makes it. Only one process can have it open.
+func Open(path string) (*File, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("%s is in use by another process", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return &File{db}, nil
+}
+
+// Close closes the file.
+func (f *File) Close() error { return f.db.Close() }
+
+// Store is one table of the file; it is an approvals.Store.
+type Store struct {
+	db   *bbolt.DB
+	name string
+}
+
+// Store opens a table.
+func (f *File) Store(name string) (*Store, error) {
+	err := f.db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists([]byte("table:" + name))
+		return err
+	})
+	return &Store{f.db, name}, err
+}
+
+// stored is a row as it stands in the file.
+type stored struct {
+	Version int64     `json:"v"`
+	Body    []byte    `json:"b"`
+	Marks   []string  `json:"m,omitempty"`
+	Expires time.Time `json:"x,omitzero"`
+}
+
+func (s *Store) table(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket([]byte("table:" + s.name)) }
+func (s *Store) indexName(mark string) []byte     { return []byte("index:" + s.name + ":" + mark) }
+
+const separator = "\x00"
+
+func key(k approvals.Key) []byte { return []byte(k.Part + separator + k.Sort) }
+
+func decode(k, v []byte) (approvals.Row, error) {
+	part, sort, _ := bytes.Cut(k, []byte(separator))
+	var r stored
+	if err := json.Unmarshal(v, &r); err != nil {
+		return approvals.Row{}, fmt.Errorf("row %s %s: %w", part, sort, err)
+	}
+	return approvals.Row{Key: approvals.Key{Part: string(part), Sort: string(sort)}, Version: r.Version, Body: r.Body, Marks: r.Marks, Expires: r.Expires}, nil
+}
+
+// Get implements approvals.Store.
+func (s *Store) Get(_ context.Context, k approvals.Key) (row approvals.Row, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		v := s.table(tx).Get(key(k))
+		if v == nil {
+			return approvals.ErrNotFound
+		}
+		row, err = decode(key(k), v)
+		return err
+	})
+	return row, err
+}
+
+// Rows implements approvals.Store.
+func (s *Store) Rows(_ context.Context, part, prefix, after string, limit int) (rows []approvals.Row, err error) {
+	from := []byte(part + separator + max(prefix, after))
+	within := []byte(part + separator + prefix)
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		c := s.table(tx).Cursor()
+		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, within) && len(rows) < limit; k, v = c.Next() {
+			if after != "" && bytes.Equal(k, []byte(part+separator+after)) {
+				continue
+			}
+			row, err := decode(k, v)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// Marked implements approvals.Store.
+func (s *Store) Marked(_ context.Context, mark string, after approvals.Key, limit int) (rows []approvals.Row, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		index := tx.Bucket(s.indexName(mark))
+		if index == nil {
+			return nil
+		}
+		c := index.Cursor()
+		for k, _ := c.Seek(key(after)); k != nil && len(rows) < limit; k, _ = c.Next() {
+			if bytes.Equal(k, key(after)) {
+				continue
+			}
+			row, err := decode(k, s.table(tx).Get(k))
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// Write implements approvals.Store.
+func (s *Store) Write(_ context.Context, puts ...approvals.Put) error {
+	if err := approvals.CheckPuts(puts); err != nil {
+		return err
+	}
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		for _, p := range puts {
+			if err := s.write(tx, p); err != nil {
+				return err // rolls everything back
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) write(tx *bbolt.Tx, p approvals.Put) error {
+	k := key(p.Key)
+	var old stored
+	if v := s.table(tx).Get(k); v != nil {
+		if err := json.Unmarshal(v, &old); err != nil {
+			return err
+		}
+	}
+	if old.Version != p.Version {
+		return approvals.ErrConflict
+	}
+	if err := s.unmark(tx, k, old.Marks); err != nil {
+		return err
+	}
+	if p.Delete {
+		return s.table(tx).Delete(k)
+	}
+	for _, m := range p.Marks {
+		index, err := tx.CreateBucketIfNotExists(s.indexName(m))
+		if err != nil {
+			return err
+		}
+		if err := index.Put(k, nil); err != nil {
+			return err
+		}
+	}
+	v, err := json.Marshal(stored{p.Version + 1, p.Body, p.Marks, p.Expires})
+	if err != nil {
+		return err
+	}
+	return s.table(tx).Put(k, v)
+}
+
+func (s *Store) unmark(tx *bbolt.Tx, k []byte, marks []string) error {
+	for _, m := range marks {
+		if index := tx.Bucket(s.indexName(m)); index != nil {
+			if err := index.Delete(k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Sweep removes rows that expired.
+func (s *Store) Sweep(_ context.Context, now time.Time) error {
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		c := s.table(tx).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			row, err := decode(k, v)
+			if err != nil {
+				return err
+			}
+			if row.Expires.IsZero() || !row.Expires.Before(now) {
+				continue
+			}
+			if err := s.unmark(tx, k, row.Marks); err != nil {
+				return err
+			}
+			if err := c.Delete(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,84 @@
+package approvals
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// EvidenceKind is how a word was given.
+type EvidenceKind string
+
+// The kinds. STS evidence is a signed GetCallerIdentity from the command line.
+const (
+	SlackEvidence EvidenceKind = "slack"
+	STSEvidence   EvidenceKind = "sts"
+)
+
+// Evidence is somebody's word, as it was signed.
+type Evidence struct {
+	Kind      EvidenceKind `json:"kind"`
+	Timestamp string       `json:"timestamp"` // X-Slack-Request-Timestamp: Unix seconds
+	Signature string       `json:"signature"` // X-Slack-Signature
+	Body      string       `json:"body"`      // raw
+}
+
+// Key is the evidence's own name: the hash of all that was signed.
+func (e Evidence) Key() string {
+	sum := sha256.Sum256([]byte(string(e.Kind) + "\n" + e.Timestamp + "\n" + e.Body))
+	return hex.EncodeToString(sum[:])
+}
+
+// At is when it was signed.
+func (e Evidence) At() (time.Time, error) {
+	s, err := strconv.ParseInt(e.Timestamp, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: timestamp", ErrEvidence)
+	}
+	return time.Unix(s, 0).UTC(), nil
+}
+
+// ErrEvidence is wrapped by every error that says that evidence proves nothing.
+var ErrEvidence = errors.New("evidence does not hold")
+
+// Verifier proves that evidence of one kind is genuine. It returns ErrEvidence
+// if it is not.
+type Verifier interface {
+	Verify(ctx context.Context, e Evidence) error
+}
+
+// SlackVerifier checks Slack's signature.
+// https://docs.slack.dev/authentication/verifying-requests-from-slack
+type SlackVerifier struct {
+	// Secrets are tried in order: the current one, and while it is rotated the previous.
+	Secrets func(context.Context) ([]string, error)
+}
+
+// Verify implements Verifier.
+func (v SlackVerifier) Verify(ctx context.Context, e Evidence) error {
+	if e.Kind != SlackEvidence {
+		return fmt.Errorf("%w: %s is not Slack's", ErrEvidence, e.Kind)
+	}
+	secrets, err := v.Secrets(ctx)
+	if err != nil {
+		return fmt.Errorf("signing secret: %w", err)
+	}
+	for _, secret := range secrets {
+		if secret != "" && hmac.Equal([]byte(e.Signature), []byte(SignSlack(secret, e.Timestamp, e.Body))) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the signature is not Slack's", ErrEvidence)
+}
+
+// SignSlack is the signature that Slack puts on a body.
+func SignSlack(secret, timestamp, body string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("v0:" + timestamp + ":" + body))
+	return "v0=" + hex.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,346 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// Executor is the zone that plans, acts and verifies. It believes evidence and
+// its own table, nothing else.
+type Executor struct {
+	Store     Store // the table runs
+	Requests  Requests
+	Policy    Policy
+	Org       actions.Org
+	Cloud     *actions.Cloud
+	Verifiers map[EvidenceKind]Verifier
+	Team      string   // Slack workspace
+	Channels  []string // where commands may be typed
+	Jobs      Sender[Job]
+	Changes   Sender[Change]
+	Now       func() time.Time
+	Sleep     func(context.Context, time.Duration) error
+	// Owner makes a name that is new every time: whoever works on a run.
+	Owner func() string
+	Log   *slog.Logger
+}
+
+func (x *Executor) runs() Runs { return Runs{x.Store} }
+
+// Handle does one job. It may be called again for the same job, at the same
+// time even; nothing happens twice. An error means: deliver it again later.
+func (x *Executor) Handle(ctx context.Context, j Job) error {
+	r, err := x.Requests.Get(ctx, j.ID)
+	if errors.Is(err, ErrNotFound) {
+		x.Log.WarnContext(ctx, "job for an unknown request", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch j.Verb {
+	case JobPlan:
+		err = x.plan(ctx, r)
+	case JobRun, JobUndo:
+		err = x.run(ctx, r)
+	case JobVerify:
+		err = x.recheck(ctx, r)
+	case JobClose:
+		err = x.close(ctx, r)
+	default:
+		x.Log.WarnContext(ctx, "unknown job", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", j.Verb, j.ID, err)
+	}
+	return nil
+}
+
+// asked is a request as its evidence proves it.
+type asked struct {
+	intent Intent
+	reason string
+	person string
+	app    string
+	at     time.Time
+}
+
+// prove reads the requester's evidence and checks that the row says the same.
+// It returns ErrEvidence if the request is not what somebody signed.
+func (x *Executor) prove(ctx context.Context, r Request) (asked, error) {
+	e, w, at, err := x.word(ctx, r.Evidence)
+	if err != nil {
+		return asked{}, err
+	}
+	if RequestID(e) != r.ID {
+		return asked{}, fmt.Errorf("%w: it is another request's", ErrEvidence)
+	}
+	p, ok := x.Policy.Roster.BySlack(w.User)
+	if !ok {
+		return asked{}, fmt.Errorf("%w: nobody in the roster has this Slack account", ErrEvidence)
+	}
+	a := asked{person: p.ID, app: w.App, at: at}
+	switch w.Type {
+	case "slash_command":
+		err = x.proveCommand(ctx, w, &a)
+	case "block_actions":
+		err = x.proveUndo(ctx, w, &a)
+	default:
+		err = fmt.Errorf("%w: %s asks for nothing", ErrEvidence, w.Type)
+	}
+	if err != nil {
+		return asked{}, err
+	}
+	if IntentDigest(a.intent) != IntentDigest(r.Intent) || a.reason != r.Reason || a.person != r.Requester.Person || !a.at.Equal(r.Asked) {
+		return asked{}, fmt.Errorf("%w: the stored request is not what was asked for", ErrEvidence)
+	}
+	return a, nil
+}
+
+func (x *Executor) proveCommand(ctx context.Context, w SlackWord, a *asked) error {
+	if !slices.Contains(x.Channels, w.Channel) {
+		return fmt.Errorf("%w: it was typed in a channel that is not listed", ErrEvidence)
+	}
+	c, err := ParseCommand(w.Text, x.Org.Directory())
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: the text does not parse", ErrEvidence)
+	case c.Verb == "act":
+		a.intent, a.reason = Intent{Call: c.Call}, c.Reason
+		return nil
+	case c.Verb == "undo":
+		return x.undoOf(ctx, c.ID, c.Reason, a)
+	}
+	return fmt.Errorf("%w: %s asks for nothing", ErrEvidence, c.Verb)
+}
+
+// UndoReason is the reason of an undo that was clicked.
+func UndoReason(id string) string { return "undo of " + id }
+
+func (x *Executor) proveUndo(ctx context.Context, w SlackWord, a *asked) error {
+	id, dig, err := clicked(w, "undo")
+	if err != nil {
+		return err
+	}
+	if err := x.undoOf(ctx, id, "", a); err != nil {
+		return err
+	}
+	p, err := x.runs().Planned(ctx, id)
+	if err != nil {
+		return err
+	}
+	return shown(w, dig, p)
+}
+
+// undoOf is the intent to take a request back.
+func (x *Executor) undoOf(ctx context.Context, id, reason string, a *asked) error {
+	p, err := x.runs().Planned(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: there is no request %s to undo", ErrEvidence, id)
+	}
+	if err != nil {
+		return err
+	}
+	if reason == "" {
+		reason = UndoReason(id)
+	}
+	a.intent, a.reason = Intent{Call: p.Intent.Call, Undo: id}, reason
+	return nil
+}
+
+// word fetches evidence, proves it and reads it.
+func (x *Executor) word(ctx context.Context, key string) (Evidence, SlackWord, time.Time, error) {
+	e, err := x.Requests.Evidence(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: there is none", ErrEvidence)
+	}
+	if err != nil {
+		return e, SlackWord{}, time.Time{}, err
+	}
+	v, ok := x.Verifiers[e.Kind]
+	if !ok {
+		return e, SlackWord{}, time.Time{}, fmt.Errorf("%w: kind %q", ErrEvidence, e.Kind)
+	}
+	if err := v.Verify(ctx, e); err != nil {
+		return e, SlackWord{}, time.Time{}, err
+	}
+	at, err := e.At()
+	if err != nil {
+		return e, SlackWord{}, time.Time{}, err
+	}
+	w, err := ParseSlack(e.Body)
+	if err != nil {
+		return e, w, at, err
+	}
+	if w.Team != x.Team || w.UserTeam != "" && w.UserTeam != x.Team {
+		return e, w, at, fmt.Errorf("%w: it is from another workspace", ErrEvidence)
+	}
+	return e, w, at, nil
+}
+
+// clicked reads which button of which call was clicked.
+func clicked(w SlackWord, action string) (id, digest string, err error) {
+	if w.Type != "block_actions" || len(w.Actions) != 1 || w.Actions[0].ID != action {
+		return "", "", fmt.Errorf("%w: it is not a click on %s", ErrEvidence, action)
+	}
+	id, digest, ok := SplitValue(w.Actions[0].Value)
+	if !ok {
+		return "", "", fmt.Errorf("%w: the button names no request", ErrEvidence)
+	}
+	return id, digest, nil
+}
+
+// shown checks that the card that was clicked named this very call.
+func shown(w SlackWord, digest string, p Planned) error {
+	switch {
+	case digest != p.Digest:
+		return fmt.Errorf("%w: the button is another call's", ErrEvidence)
+	case w.CallBlocks != 1 || w.CallText != p.Intent.String():
+		return fmt.Errorf("%w: the card did not show this call", ErrEvidence)
+	case w.App != p.App:
+		return fmt.Errorf("%w: it is from another app", ErrEvidence)
+	}
+	return nil
+}
+
+// proveClick reads a click on a request's card as the vote of a person.
+func (x *Executor) proveClick(ctx context.Context, key, action string, p Planned) (Vote, error) {
+	_, w, at, err := x.word(ctx, key)
+	if err != nil {
+		return Vote{}, err
+	}
+	id, digest, err := clicked(w, action)
+	if err != nil {
+		return Vote{}, err
+	}
+	if id != p.ID {
+		return Vote{}, fmt.Errorf("%w: it is another request's", ErrEvidence)
+	}
+	if err := shown(w, digest, p); err != nil {
+		return Vote{}, err
+	}
+	person, _ := x.Policy.Roster.BySlack(w.User)
+	return Vote{Party: Party{Person: person.ID, Slack: w.User}, Evidence: key, At: at, Digest: digest}, nil
+}
+
+// decide counts the approvals that can be proved. Why is empty only if they
+// are enough.
+func (x *Executor) decide(ctx context.Context, r Request, p Planned) (approvers []string, why []Why, text string, err error) {
+	expires := p.Asked.Add(p.Entry.ApproveWithin)
+	if !r.Expires.Equal(expires) || r.Digest != p.Digest || r.Denial != nil || r.Cancelled != nil {
+		return nil, nil, "the stored request was altered", nil
+	}
+	t := Request{ID: r.ID, State: Pending, Intent: p.Intent, Requester: Party{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Entry.Approvals, Digest: p.Digest}
+	d := x.Policy.Admit(p.Intent, p.Person)
+	if !d.Accept {
+		return nil, d.Why, "", nil
+	}
+	need := max(d.Need, p.Entry.Approvals)
+	var last time.Time
+	for _, stored := range r.Votes {
+		v, err := x.proveClick(ctx, stored.Evidence, "approve", p)
+		if errors.Is(err, ErrEvidence) {
+			x.Log.WarnContext(ctx, "approval not proved", slog.String("request_id", r.ID), slog.String("error", err.Error()))
+			text = "an approval could not be proved: " + err.Error()
+			continue
+		}
+		if err != nil {
+			return nil, nil, "", err
+		}
+		d := x.Policy.Decide(t, Approve, v, v.At)
+		if !d.Accept || !slices.Contains(p.Eligible, v.Person) {
+			why = append(why, d.Why...)
+			continue
+		}
+		t.Votes = append(t.Votes, v)
+		approvers = append(approvers, v.Person)
+		if v.At.After(last) {
+			last = v.At
+		}
+	}
+	switch {
+	case len(approvers) < need:
+		if text == "" && len(why) == 0 {
+			text = fmt.Sprintf("there are %d proved approvals of the %d needed", len(approvers), need)
+		}
+		return nil, why, text, nil
+	case x.Now().After(last.Add(min(p.Entry.RunWithin, x.Policy.Entry(p.Intent).RunWithin))):
+		return nil, []Why{{Code: PastExpiry}}, "", nil
+	}
+	return approvers, nil, "", nil
+}
+
+// refuse ends a request for good.
+func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint string) error {
+	run := Run{ID: r.ID, Outcome: Refused, Why: why, Hint: hint, Ended: x.Now().UTC()}
+	ev := event("refused", "", "why", strings.TrimSpace(why+" "+codes(whys)), "intent", r.Intent.String())
+	if err := x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), 0, run)}, ev); err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	_, err := x.Requests.Change(ctx, r.ID, func(r *Request) error {
+		if !r.State.May(Refused) {
+			return errSettled
+		}
+		r.Whys, r.Why, r.Hint, r.Closed = whys, why, hint, true
+		return r.To(Refused, x.Now().UTC())
+	})
+	return x.changed(ctx, r.ID, err)
+}
+
+// errSettled stops a Change that has nothing left to do.
+var errSettled = errors.New("settled already")
+
+// changed tells the bot, unless the change failed.
+func (x *Executor) changed(ctx context.Context, id string, err error) error {
+	if err != nil && !errors.Is(err, errSettled) {
+		return err
+	}
+	return x.Changes.Send(ctx, Change{id}, 0)
+}
+
+// close puts the end of a request that never ran into its audit chain, and
+// bars it from ever running.
+func (x *Executor) close(ctx context.Context, r Request) error {
+	var actor, reason string
+	switch {
+	case r.State == Denied && r.Denial != nil:
+		actor, reason = r.Denial.Person, r.Denial.Reason
+	case r.State == Cancelled && r.Cancelled != nil:
+		actor = r.Cancelled.Person
+	case r.State == Expired:
+	default:
+		return nil
+	}
+	run := Run{ID: r.ID, Outcome: r.State, Why: r.Why, Ended: r.Ended}
+	err := x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), 0, run)}, event(string(r.State), actor, "reason", reason, "intent", r.Intent.String()))
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
+		if r.Closed {
+			return errSettled
+		}
+		r.Closed = true
+		return nil
+	})
+	if errors.Is(err, errSettled) {
+		return nil
+	}
+	return err
+}
+
+func codes(whys []Why) string {
+	var s []string
+	for _, w := range whys {
+		s = append(s, string(w.Code))
+	}
+	return strings.Join(s, ", ")
+}

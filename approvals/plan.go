@@ -1,0 +1,236 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// planWithin bounds the reading of an account's state.
+const planWithin = 60 * time.Second
+
+// plan checks who asks, reads the target and stores what would be done.
+func (x *Executor) plan(ctx context.Context, r Request) error {
+	if r.State != Planning {
+		return nil
+	}
+	p, err := x.runs().Planned(ctx, r.ID)
+	if errors.Is(err, ErrNotFound) {
+		p, err = x.makePlan(ctx, r)
+	}
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		return x.refuse(ctx, r, refused.whys, refused.why, refused.hint)
+	case errors.Is(err, ErrEvidence):
+		return x.refuse(ctx, r, nil, err.Error(), "ask again with /killswitch")
+	case err != nil:
+		return err
+	}
+	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
+		if r.State != Planning {
+			return errSettled
+		}
+		r.Digest, r.Need, r.Expires = p.Digest, p.Entry.Approvals, p.Asked.Add(p.Entry.ApproveWithin)
+		return r.To(Pending, x.Now().UTC())
+	})
+	return x.changed(ctx, r.ID, err)
+}
+
+// refusal is a plan's no.
+type refusal struct {
+	whys      []Why
+	why, hint string
+}
+
+func (r *refusal) Error() string { return r.why }
+
+func (x *Executor) makePlan(ctx context.Context, r Request) (Planned, error) {
+	a, err := x.prove(ctx, r)
+	if err != nil {
+		return Planned{}, err
+	}
+	entry := x.Policy.Entry(a.intent)
+	if x.Now().After(a.at.Add(entry.ApproveWithin)) {
+		return Planned{}, &refusal{whys: []Why{{Code: PastExpiry}}}
+	}
+	d := x.Policy.Admit(a.intent, a.person)
+	if !d.Accept {
+		return Planned{}, &refusal{whys: d.Why}
+	}
+	if no := x.Org.RefuseCall(a.intent.Call); no != nil {
+		return Planned{}, &refusal{why: no.Reason, hint: no.Hint}
+	}
+	action, ok := actions.Lookup(a.intent.Call.Action)
+	if !ok {
+		return Planned{}, &refusal{why: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
+	}
+	p := Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
+		Entry: entry, Eligible: d.Waiting, At: x.Now().UTC()}
+	ctx, cancel := context.WithTimeout(ctx, planWithin)
+	defer cancel()
+	if a.intent.Undo != "" {
+		err = x.planUndo(ctx, action, &p)
+	} else {
+		err = x.planCall(ctx, action, &p)
+	}
+	if err != nil {
+		return Planned{}, err
+	}
+	p.Digest = CallDigest(p.ID, p.Intent, p.Plan.Identity, p.Entry, p.Snapshot)
+	return p, x.storePlan(ctx, p)
+}
+
+func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Planned) error {
+	call := p.Intent.Call
+	acct, err := x.enter(ctx, actions.Responder, action, actions.PhasePlan, call, actions.Identity{}, p.actor(nil))
+	if err == nil {
+		p.Plan, err = action.Plan(ctx, acct, call)
+	}
+	if err != nil {
+		why, hint := actions.Explain(err)
+		return &refusal{why: why, hint: hint}
+	}
+	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
+		return &refusal{why: no.Reason, hint: no.Hint}
+	}
+	return nil
+}
+
+// enter assumes a member role with just what a phase needs. Until the target
+// is known, its ARN is a pattern.
+func (x *Executor) enter(ctx context.Context, m actions.Member, action actions.Action, phase actions.Phase, c actions.Call, id actions.Identity, who actions.Actor) (*actions.Account, error) {
+	resource := id.ARN
+	if resource == "" {
+		resource = c.Target
+		if partition, account, path, name, ok := actions.SplitRoleARN(c.Target); ok && path == "/" {
+			resource = actions.RoleARN(partition, account, "/", "*"+name) // the path may be longer
+		}
+	}
+	return x.Cloud.Enter(ctx, m, c.Account, who, action.Spec().Permits(phase, resource))
+}
+
+func (p Planned) actor(approvers []string) actions.Actor {
+	return actions.Actor{RequestID: p.ID, Requester: p.Person, Approvers: approvers}
+}
+
+// storePlan writes the steps, then the plan: a plan that is there is complete.
+func (x *Executor) storePlan(ctx context.Context, p Planned) error {
+	p.Steps = len(p.Plan.Steps)
+	old, err := x.runs().Steps(ctx, p.ID, 0)
+	if err != nil {
+		return err
+	}
+	var puts []Put
+	for i, s := range p.Plan.Steps {
+		var version int64
+		if i < len(old) {
+			version = old[i].Version
+		}
+		puts = append(puts, putRow(stepKey(p.ID, i+1), version, Step{N: i + 1, Step: s, State: StepPlanned}))
+	}
+	for chunk := range slices.Chunk(puts, MaxPuts) {
+		if err := x.Store.Write(ctx, chunk...); err != nil {
+			return err
+		}
+	}
+	return x.record(ctx, p.ID, []Put{putRow(plannedKey(p.ID), 0, p)},
+		event("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339)),
+		event("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps), "digest", p.Digest, "snapshot", p.Snapshot))
+}
+
+// planUndo plans the way back from an earlier request's ledger.
+func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Planned) error {
+	orig, run, steps, err := x.undoable(ctx, p.Intent.Undo, p.ID)
+	if err != nil {
+		return err
+	}
+	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again"}
+	p.Snapshot = snapshotHash(steps)
+	acct, err := x.enter(ctx, actions.Responder, action, actions.PhasePlan, p.Intent.Call, orig.Plan.Identity, p.actor(nil))
+	if err != nil {
+		why, hint := actions.Explain(err)
+		return &refusal{why: why, hint: hint}
+	}
+	for _, s := range slices.Backward(steps) {
+		back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
+			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior}
+		var h hold
+		if _, err := x.runs().find(ctx, holdRow(s.Step.Hold), &h); err != nil {
+			return err
+		}
+		others := without(h.Holders, orig.ID)
+		read, err := action.Verify(ctx, acct, s.Step, h.Effect)
+		switch {
+		case err != nil:
+			why, _ := actions.Explain(err)
+			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: its present state can't be read (%s).", s.Step.Title, why))
+		case !read.Holds:
+			back.Current = read.Found
+			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: found %s. Undo does not overwrite what others wrote.", s.Step.Title, read.Found))
+		case read.Found != "":
+			back.Current = read.Found
+		}
+		if len(others) > 0 {
+			back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
+		}
+		p.Plan.Steps = append(p.Plan.Steps, back)
+	}
+	if run.Outcome == Partial && run.Why != "" {
+		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Why})
+	}
+	return nil
+}
+
+// undoable reads what an undo needs, or says why there is nothing to undo.
+func (x *Executor) undoable(ctx context.Context, id, by string) (Planned, Run, []Step, error) {
+	p, err := x.runs().Planned(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return p, Run{}, nil, err
+	}
+	run, rerr := x.runs().Run(ctx, id)
+	switch {
+	case errors.Is(rerr, ErrNotFound) || err != nil || rerr == nil && !run.Started:
+		return p, run, nil, &refusal{why: id + " never ran, so there is nothing to undo"}
+	case rerr != nil:
+		return p, run, nil, rerr
+	case p.Intent.Undo != "":
+		return p, run, nil, &refusal{why: id + " is itself an undo", hint: "ask for the containment again"}
+	case run.UndoneBy != "" && run.UndoneBy != by:
+		return p, run, nil, &refusal{why: id + " is taken back by " + run.UndoneBy + " already"}
+	case run.Outcome == "":
+		return p, run, nil, &refusal{why: id + " is still running", hint: "wait until it has ended, then undo it"}
+	}
+	all, err := x.runs().Steps(ctx, id, 0)
+	if err != nil {
+		return p, run, nil, err
+	}
+	steps := slices.DeleteFunc(all, func(s Step) bool { return s.State == StepPlanned })
+	if len(steps) == 0 {
+		return p, run, nil, &refusal{why: id + " changed nothing, so there is nothing to undo"}
+	}
+	return p, run, steps, nil
+}
+
+// snapshotHash covers what an undo puts back.
+func snapshotHash(steps []Step) string {
+	type item struct {
+		Hold, Resource string
+		Prior          *string
+	}
+	var items []item
+	for _, s := range steps {
+		items = append(items, item{s.Step.Hold, s.Step.Resource, s.Effect.Prior})
+	}
+	return digest("snapshot", items)
+}
+
+func without(ids []string, id string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return s == id })
+}

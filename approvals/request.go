@@ -1,0 +1,132 @@
+package approvals
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"regexp"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// Intent is what a request asks for: a call, or the undo of an earlier request.
+type Intent struct {
+	Call actions.Call `json:"call"`
+	Undo string       `json:"undo,omitempty"` // ID of the request to take back
+}
+
+// String is the line that the card shows in its block "call"; a vote's
+// evidence must show the same.
+func (i Intent) String() string {
+	if i.Undo != "" {
+		return "undo " + i.Undo + ": " + i.Call.String()
+	}
+	return i.Call.String()
+}
+
+// Request is one row of the table requests.
+type Request struct {
+	ID       string `json:"id"`
+	Version  int64  `json:"-"`        // of the row: every write's condition
+	Revision int64  `json:"revision"` // counts what a card shows
+	State    State  `json:"state"`
+
+	Intent    Intent    `json:"intent"`
+	Reason    string    `json:"reason"`
+	Requester Party     `json:"requester"`
+	Evidence  string    `json:"evidence"` // key of the requester's evidence
+	Asked     time.Time `json:"asked"`    // as the evidence says
+	Expires   time.Time `json:"expires,omitzero"`
+
+	Need   int    `json:"need"`             // approvals
+	Digest string `json:"digest,omitempty"` // of the call; set when planned
+
+	Votes     []Vote `json:"votes,omitempty"`
+	Denial    *Vote  `json:"denial,omitempty"`
+	Cancelled *Vote  `json:"cancelled,omitempty"`
+	Retries   []Vote `json:"retries,omitempty"`
+
+	Whys     []Why     `json:"whys,omitempty"` // of refused, where the policy says no
+	Why      string    `json:"why,omitempty"`  // of refused, failed, partial, expired
+	Hint     string    `json:"hint,omitempty"` // what to do next
+	UndoneBy string    `json:"undone_by,omitempty"`
+	Ended    time.Time `json:"ended,omitzero"`   // first time that it left the open states
+	Closed   bool      `json:"closed,omitempty"` // its end is in the audit chain
+	// RunVersion is the version of the run that the row reflects.
+	RunVersion int64 `json:"run_version,omitempty"`
+
+	Card Card `json:"card"`
+}
+
+// Party is a person as they came to us.
+type Party struct {
+	Person string `json:"person"` // people[].id
+	Slack  string `json:"slack,omitempty"`
+}
+
+// Vote is one person's word on a request.
+type Vote struct {
+	Party
+	Evidence string    `json:"evidence"` // key of the evidence
+	At       time.Time `json:"at"`       // as the evidence says
+	Digest   string    `json:"digest"`   // of the call that was voted on
+	Reason   string    `json:"reason,omitempty"`
+}
+
+// Card is where the request is shown, and how much of it.
+type Card struct {
+	Channel  string    `json:"channel"`
+	Posting  time.Time `json:"posting,omitzero"` // when the first post was tried; TS is unknown after a crash in between
+	TS       string    `json:"ts,omitempty"`
+	Thread   string    `json:"thread,omitempty"`
+	Revision int64     `json:"revision"`        // the revision that is drawn
+	State    State     `json:"state,omitempty"` // the state that is drawn
+	Lease    time.Time `json:"lease,omitzero"`  // one worker draws at a time
+	Fresh    bool      `json:"fresh,omitempty"` // the worker with the lease is the first to post
+	DrawnAt  time.Time `json:"drawn_at,omitzero"`
+	// Replies are the thread replies that were tried, by key; the value is the
+	// message's ts, empty while unknown.
+	Replies map[string]string `json:"replies,omitempty"`
+}
+
+// Stale reports whether the card shows less than the request holds.
+func (r Request) Stale() bool { return r.Card.Revision < r.Revision }
+
+// crockford is Crockford's base 32: no I, L, O, U to misread at night.
+// https://www.crockford.com/base32.html
+var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+var requestID = regexp.MustCompile(`^KS-[0-9A-HJKMNP-TV-Z]{12}$`)
+
+// IsRequestID reports whether s has the form of a request ID.
+func IsRequestID(s string) bool { return requestID.MatchString(s) }
+
+// RequestID derives a request's ID from its requester's evidence: the same
+// evidence is the same request.
+func RequestID(e Evidence) string {
+	sum := sha256.Sum256([]byte("killswitch request v1\n" + e.Key()))
+	return "KS-" + crockford.EncodeToString(sum[:])[:12]
+}
+
+// IntentDigest is the hash of what is asked for.
+func IntentDigest(i Intent) string { return digest("intent", i) }
+
+// CallDigest is the hash of what is approved: this request, this intent, this
+// very principal, under this policy, and for an undo this snapshot.
+func CallDigest(id string, i Intent, target actions.Identity, e Entry, snapshot string) string {
+	return digest("call", struct {
+		ID, Intent, Target, Snapshot string
+		Entry                        Entry
+	}{id, IntentDigest(i), target.ID, snapshot, e})
+}
+
+func digest(kind string, v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only our own types come here
+	}
+	sum := sha256.Sum256(append([]byte("killswitch "+kind+" v1\n"), b...))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,178 @@
+package approvals
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Marks of the table requests.
+const (
+	MarkOpen    = "open"     // something is still to come
+	MarkInForce = "in_force" // contained and not undone
+	MarkStale   = "stale"    // the card shows less than the request holds
+)
+
+// evidenceFor is how long evidence bodies and response URLs are kept.
+const evidenceFor = 7 * 24 * time.Hour
+
+// Requests is the table requests.
+type Requests struct {
+	Store     Store
+	Retention time.Duration // of ended requests; 0 keeps them
+}
+
+func requestKey(id string) Key { return Key{id, "request"} }
+
+// Create stores a new request. It returns ErrConflict if the ID is taken.
+func (t Requests) Create(ctx context.Context, r Request) error {
+	r.Version, r.Revision = 0, 1
+	put, err := t.put(r)
+	if err != nil {
+		return err
+	}
+	return t.Store.Write(ctx, put)
+}
+
+// Get reads a request. It returns ErrNotFound if there is none.
+func (t Requests) Get(ctx context.Context, id string) (Request, error) {
+	row, err := t.Store.Get(ctx, requestKey(id))
+	if err != nil {
+		return Request{}, err
+	}
+	return decodeRequest(row)
+}
+
+// changeTries bounds Change under contention: a click of everyone in a large channel at once.
+const changeTries = 400
+
+// Change reads a request, lets change alter it and writes it on the condition
+// that nobody wrote meanwhile; otherwise it starts again. An error of change
+// stops it with nothing written, and is returned as it is with the request.
+// A change of what a card shows must go through Revise or To.
+func (t Requests) Change(ctx context.Context, id string, change func(*Request) error) (Request, error) {
+	for range changeTries {
+		r, err := t.Get(ctx, id)
+		if err != nil {
+			return Request{}, err
+		}
+		if err := change(&r); err != nil {
+			return r, err
+		}
+		put, err := t.put(r)
+		if err != nil {
+			return r, err
+		}
+		err = t.Store.Write(ctx, put)
+		if err == nil {
+			r.Version++
+			return r, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return r, err
+		}
+		if err := ctx.Err(); err != nil {
+			return r, err
+		}
+	}
+	return Request{}, fmt.Errorf("request %s: %w", id, ErrConflict)
+}
+
+// Open reads the requests that carry a mark.
+func (t Requests) Marked(ctx context.Context, mark string, after string, limit int) ([]Request, error) {
+	rows, err := t.Store.Marked(ctx, mark, Key{after, "request"}, limit)
+	if err != nil {
+		return nil, err
+	}
+	rs := make([]Request, 0, len(rows))
+	for _, row := range rows {
+		r, err := decodeRequest(row)
+		if err != nil {
+			return nil, err
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
+// PutEvidence keeps evidence for a while; keeping the same again changes nothing.
+func (t Requests) PutEvidence(ctx context.Context, e Evidence, now time.Time) (key string, err error) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return "", err
+	}
+	err = t.Store.Write(ctx, Put{Row: Row{Key: Key{"evidence#" + e.Key(), "evidence"}, Body: body, Expires: now.Add(evidenceFor)}})
+	if errors.Is(err, ErrConflict) {
+		err = nil
+	}
+	return e.Key(), err
+}
+
+// Evidence reads evidence back. It returns ErrNotFound if there is none.
+func (t Requests) Evidence(ctx context.Context, key string) (Evidence, error) {
+	row, err := t.Store.Get(ctx, Key{"evidence#" + key, "evidence"})
+	if err != nil {
+		return Evidence{}, err
+	}
+	var e Evidence
+	if err := json.Unmarshal(row.Body, &e); err != nil {
+		return Evidence{}, err
+	}
+	if e.Key() != key {
+		return Evidence{}, fmt.Errorf("%w: it is not what was kept under its key", ErrEvidence)
+	}
+	return e, nil
+}
+
+func (t Requests) put(r Request) (Put, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return Put{}, err
+	}
+	row := Row{Key: requestKey(r.ID), Version: r.Version, Body: body}
+	if r.State.Open() || !r.Closed {
+		row.Marks = append(row.Marks, MarkOpen)
+	}
+	if r.State.InForce() {
+		row.Marks = append(row.Marks, MarkInForce)
+	}
+	if r.Stale() {
+		row.Marks = append(row.Marks, MarkStale)
+	}
+	if len(row.Marks) == 0 && t.Retention > 0 && !r.Ended.IsZero() {
+		row.Expires = r.Ended.Add(t.Retention)
+	}
+	return Put{Row: row}, nil
+}
+
+func decodeRequest(row Row) (Request, error) {
+	var r Request
+	if err := json.Unmarshal(row.Body, &r); err != nil {
+		return Request{}, fmt.Errorf("row %s: %w", row.Part, err)
+	}
+	r.Version = row.Version
+	return r, nil
+}
+
+// To moves the request to a state, if its life allows that.
+func (r *Request) To(s State, now time.Time) error {
+	if !r.State.May(s) {
+		return &TransitionError{r.State, s}
+	}
+	r.State = s
+	if !s.Open() {
+		r.Ended = now
+	}
+	r.Revise()
+	return nil
+}
+
+// Revise marks that the card must be drawn again.
+func (r *Request) Revise() { r.Revision++ }
+
+// TransitionError says that a request can't go from one state to another.
+type TransitionError struct{ From, To State }
+
+func (e *TransitionError) Error() string { return fmt.Sprintf("no way from %s to %s", e.From, e.To) }

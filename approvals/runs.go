@@ -1,0 +1,190 @@
+package approvals
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// Planned is the row that a plan leaves in the table runs: what is approved.
+type Planned struct {
+	ID       string       `json:"id"`
+	Intent   Intent       `json:"intent"`
+	Reason   string       `json:"reason"`
+	Asked    time.Time    `json:"asked"`
+	Person   string       `json:"person"` // the requester
+	App      string       `json:"app"`    // the Slack app of the requester's evidence
+	Evidence string       `json:"evidence"`
+	Entry    Entry        `json:"entry"`    // the policy as of the plan
+	Eligible []string     `json:"eligible"` // who could approve as of the plan
+	Plan     actions.Plan `json:"plan"`
+	Steps    int          `json:"steps"`
+	Snapshot string       `json:"snapshot,omitempty"` // hash of what an undo restores
+	Digest   string       `json:"digest"`
+	At       time.Time    `json:"at"`
+}
+
+// Run is the row of a request that started.
+type Run struct {
+	ID      string `json:"id"`
+	Version int64  `json:"-"`
+	// Started is set once the request has gone to running; before, nothing was
+	// done in the account.
+	Started bool      `json:"started"`
+	Owner   string    `json:"owner,omitempty"` // who works on it, until Lease
+	Lease   time.Time `json:"lease,omitzero"`
+	Since   time.Time `json:"since"`   // when this attempt was claimed
+	Attempt int       `json:"attempt"` // 1, or more after retries
+	Lock    Key       `json:"lock"`
+
+	Approvers []string  `json:"approvers"`         // people whose approval was proved
+	Retries   []string  `json:"retries,omitempty"` // keys of the evidence used up
+	Outcome   State     `json:"outcome,omitempty"` // empty while it goes on
+	Why       string    `json:"why,omitempty"`
+	Hint      string    `json:"hint,omitempty"`
+	Applied   time.Time `json:"applied,omitzero"`
+	Verified  time.Time `json:"verified,omitzero"`
+	Ended     time.Time `json:"ended,omitzero"`
+
+	Flags     []string   `json:"flags,omitempty"`  // what differed from the plan
+	Checks    int        `json:"checks,omitempty"` // re-checks done
+	NextCheck time.Time  `json:"next_check,omitzero"`
+	Reapplied int        `json:"reapplied,omitempty"`
+	Tampering []Tampered `json:"tampering,omitempty"`
+	UndoneBy  string     `json:"undone_by,omitempty"` // an undo that started
+}
+
+// Tampered is one time that somebody undid a step.
+type Tampered struct {
+	At        time.Time `json:"at"`
+	Step      string    `json:"step"` // its title
+	Found     string    `json:"found"`
+	Reapplied bool      `json:"reapplied"`
+}
+
+// StepState is how far a step of the ledger is.
+type StepState string
+
+// The states of a step. Doing means that its change may have happened.
+const (
+	StepPlanned  StepState = "planned"
+	StepDoing    StepState = "doing"
+	StepDone     StepState = "done"
+	StepFailed   StepState = "failed"
+	StepKept     StepState = "kept"    // undo: another request holds it too
+	StepDrifted  StepState = "drifted" // undo: the content is no longer ours
+	StepVerified StepState = "verified"
+)
+
+// Step is one row of a run's ledger.
+type Step struct {
+	N       int            `json:"n"`
+	Version int64          `json:"-"`
+	Step    actions.Step   `json:"step"`
+	State   StepState      `json:"state"`
+	Effect  actions.Effect `json:"effect,omitzero"`
+	Cause   string         `json:"cause,omitempty"`
+	Hint    string         `json:"hint,omitempty"`
+	At      time.Time      `json:"at,omitzero"`
+}
+
+// Finished reports whether nothing is left to do for the step.
+func (s Step) Finished() bool {
+	return s.State == StepDone || s.State == StepVerified || s.State == StepKept || s.State == StepDrifted
+}
+
+// hold records which requests want a change to stay, and what undo restores.
+type hold struct {
+	Version int64          `json:"-"`
+	Holders []string       `json:"holders"`
+	Effect  actions.Effect `json:"effect"`
+}
+
+// lock keeps a second run off a target.
+type lock struct {
+	Version int64     `json:"-"`
+	ID      string    `json:"id"`
+	Until   time.Time `json:"until"`
+}
+
+func plannedKey(id string) Key     { return Key{id, "plan"} }
+func runKey(id string) Key         { return Key{id, "run"} }
+func stepKey(id string, n int) Key { return Key{id, fmt.Sprintf("step#%06d", n)} }
+func holdRow(name string) Key      { return Key{"hold#" + name, "hold"} }
+func lockRow(account, target string) Key {
+	return Key{"lock#" + account + "/" + target, "lock"}
+}
+
+// Runs reads the table runs. All that writes it is the Executor.
+type Runs struct{ Reader Reader }
+
+// Planned reads a request's plan. It returns ErrNotFound if there is none.
+func (t Runs) Planned(ctx context.Context, id string) (p Planned, err error) {
+	_, err = t.get(ctx, plannedKey(id), &p)
+	return p, err
+}
+
+// Run reads a request's run. It returns ErrNotFound if it never started.
+func (t Runs) Run(ctx context.Context, id string) (r Run, err error) {
+	r.Version, err = t.get(ctx, runKey(id), &r)
+	return r, err
+}
+
+// Steps reads a request's ledger, limit rows at most (0: all).
+func (t Runs) Steps(ctx context.Context, id string, limit int) ([]Step, error) {
+	var steps []Step
+	const page = 500
+	for after := ""; ; {
+		n := page
+		if limit > 0 {
+			n = min(page, limit-len(steps))
+		}
+		rows, err := t.Reader.Rows(ctx, id, "step#", after, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			var s Step
+			if err := json.Unmarshal(row.Body, &s); err != nil {
+				return nil, fmt.Errorf("row %s %s: %w", row.Part, row.Sort, err)
+			}
+			s.Version, after = row.Version, row.Sort
+			steps = append(steps, s)
+		}
+		if len(rows) < n || len(steps) == limit {
+			return steps, nil
+		}
+	}
+}
+
+func (t Runs) get(ctx context.Context, k Key, v any) (version int64, err error) {
+	row, err := t.Reader.Get(ctx, k)
+	if err != nil {
+		return 0, err
+	}
+	if err := json.Unmarshal(row.Body, v); err != nil {
+		return 0, fmt.Errorf("row %s %s: %w", k.Part, k.Sort, err)
+	}
+	return row.Version, nil
+}
+
+// find is get for a row that need not be there: version 0 then.
+func (t Runs) find(ctx context.Context, k Key, v any) (version int64, err error) {
+	version, err = t.get(ctx, k, v)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	return version, err
+}
+
+func putRow(k Key, version int64, v any) Put {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only our own types come here
+	}
+	return Put{Row: Row{Key: k, Version: version, Body: b}}
+}

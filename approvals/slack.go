@@ -1,0 +1,169 @@
+package approvals
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// CallBlock is the block_id of the card's block that names the call.
+const CallBlock = "call"
+
+// SlackWord is what a body that Slack signed says. Only the fields that a
+// decision hangs on are decoded: a card may hold any element.
+type SlackWord struct {
+	Type       string // slash_command, block_actions, view_submission, or another
+	Team       string
+	Enterprise string
+	App        string
+	User       string
+	UserTeam   string
+	Channel    string
+	Command    string // /killswitch
+	Text       string // of a command, unescaped
+
+	Actions     []SlackAction // of a click
+	CallText    string        // the card's block "call", as the person saw it
+	CallBlocks  int           // how many blocks carry that ID
+	MessageTS   string
+	ThreadTS    string
+	CallbackID  string // of a view
+	Metadata    string // of a view: private_metadata
+	Values      map[string]string
+	ResponseURL string
+	TriggerID   string
+}
+
+// SlackAction is one element that was clicked.
+type SlackAction struct {
+	ID    string `json:"action_id"`
+	Value string `json:"value"`
+}
+
+type slackID struct {
+	ID     string `json:"id"`
+	TeamID string `json:"team_id"`
+}
+
+type slackPayload struct {
+	Type       string   `json:"type"`
+	Team       *slackID `json:"team"`
+	Enterprise *slackID `json:"enterprise"`
+	App        string   `json:"api_app_id"`
+	User       slackID  `json:"user"`
+	Channel    slackID  `json:"channel"`
+	Container  struct {
+		ChannelID string `json:"channel_id"`
+		MessageTS string `json:"message_ts"`
+	} `json:"container"`
+	Message struct {
+		TS       string            `json:"ts"`
+		ThreadTS string            `json:"thread_ts"`
+		Blocks   []json.RawMessage `json:"blocks"`
+	} `json:"message"`
+	Actions     []SlackAction `json:"actions"`
+	ResponseURL string        `json:"response_url"`
+	TriggerID   string        `json:"trigger_id"`
+	View        struct {
+		CallbackID string `json:"callback_id"`
+		Metadata   string `json:"private_metadata"`
+		State      struct {
+			Values map[string]map[string]struct {
+				Value string `json:"value"`
+			} `json:"values"`
+		} `json:"state"`
+	} `json:"view"`
+}
+
+// ParseSlack reads a body that Slack sent to a command or interactivity URL.
+// It returns ErrEvidence for a body that is neither.
+func ParseSlack(body string) (SlackWord, error) {
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return SlackWord{}, fmt.Errorf("%w: not a form", ErrEvidence)
+	}
+	if p := form["payload"]; len(p) == 1 {
+		return parseInteraction(p[0])
+	}
+	for _, field := range []string{"command", "text", "team_id", "user_id", "channel_id", "api_app_id"} {
+		if len(form[field]) > 1 {
+			return SlackWord{}, fmt.Errorf("%w: %s is there twice", ErrEvidence, field)
+		}
+	}
+	if form.Get("command") == "" {
+		return SlackWord{}, fmt.Errorf("%w: neither a command nor an interaction", ErrEvidence)
+	}
+	return SlackWord{
+		Type: "slash_command", Team: form.Get("team_id"), Enterprise: form.Get("enterprise_id"), App: form.Get("api_app_id"),
+		User: form.Get("user_id"), UserTeam: form.Get("team_id"), Channel: form.Get("channel_id"),
+		Command: form.Get("command"), Text: unescape(form.Get("text")),
+		ResponseURL: form.Get("response_url"), TriggerID: form.Get("trigger_id"),
+	}, nil
+}
+
+func parseInteraction(payload string) (SlackWord, error) {
+	var p slackPayload
+	if err := json.Unmarshal([]byte(payload), &p); err != nil {
+		return SlackWord{}, fmt.Errorf("%w: payload: %s", ErrEvidence, clipError(err))
+	}
+	w := SlackWord{
+		Type: p.Type, App: p.App, User: p.User.ID, UserTeam: p.User.TeamID, Channel: p.Channel.ID,
+		Actions: p.Actions, MessageTS: p.Message.TS, ThreadTS: p.Message.ThreadTS,
+		CallbackID: p.View.CallbackID, Metadata: p.View.Metadata, Values: map[string]string{},
+		ResponseURL: p.ResponseURL, TriggerID: p.TriggerID,
+	}
+	if p.Team != nil {
+		w.Team = p.Team.ID
+	}
+	if p.Enterprise != nil {
+		w.Enterprise = p.Enterprise.ID
+	}
+	if w.Channel == "" {
+		w.Channel = p.Container.ChannelID
+	}
+	for _, b := range p.Message.Blocks {
+		var block struct {
+			ID   string `json:"block_id"`
+			Type string `json:"type"`
+			Text struct {
+				Type string `json:"type"`
+				Text string `json:"text"`
+			} `json:"text"`
+		}
+		if json.Unmarshal(b, &block) != nil || block.ID != CallBlock {
+			continue
+		}
+		w.CallBlocks++
+		if block.Type == "section" && block.Text.Type == "plain_text" {
+			w.CallText = unescape(block.Text.Text)
+		}
+	}
+	for _, byAction := range p.View.State.Values {
+		for id, v := range byAction {
+			w.Values[id] = v.Value
+		}
+	}
+	return w, nil
+}
+
+// unescape undoes the three entities that Slack writes in text.
+// https://docs.slack.dev/messaging/formatting-message-text#escaping
+var unescape = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace
+
+// clipError keeps the content of a body out of an error.
+func clipError(err error) string {
+	if s := err.Error(); len(s) < 80 {
+		return s
+	}
+	return "malformed JSON"
+}
+
+// Value is a button's value: which request, and which call of it.
+func Value(id, digest string) string { return id + "." + digest }
+
+// SplitValue reads a button's value.
+func SplitValue(v string) (id, digest string, ok bool) {
+	id, digest, ok = strings.Cut(v, ".")
+	return id, digest, ok && IsRequestID(id)
+}
