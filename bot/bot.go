@@ -1,0 +1,122 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// Bot is the zone that talks. It has no way to AWS.
+type Bot struct {
+	Slack           *Slack
+	Requests        approvals.Requests
+	Runs            approvals.Runs
+	Jobs            approvals.Sender[approvals.Job]
+	Policy          approvals.Policy
+	Org             actions.Org
+	Team            string
+	IncidentChannel string
+	CommandChannels []string
+	// Usergroups narrow who of a group may act through Slack: group → Slack user group.
+	Usergroups map[string]string
+	Now        func() time.Time
+	Log        *slog.Logger
+
+	people directory
+}
+
+// HandleSlack deals with what somebody typed or clicked, as it came over the
+// queue slack. An error means: deliver it again.
+func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
+	e.Kind = approvals.SlackEvidence // what it is follows from the queue
+	w, err := approvals.ParseSlack(e.Body)
+	if err != nil {
+		b.Log.WarnContext(ctx, "unreadable delivery from slack", slog.String("error", err.Error()))
+		return nil
+	}
+	at, err := e.At()
+	if err != nil {
+		b.Log.WarnContext(ctx, "delivery without a time", slog.String("error", err.Error()))
+		return nil
+	}
+	c := &conversation{b: b, e: e, w: w, at: at}
+	if w.Team != b.Team || w.UserTeam != "" && w.UserTeam != b.Team {
+		return c.say(ctx, note("Killswitch takes orders only from its own workspace. Nothing was done."))
+	}
+	switch w.Type {
+	case "slash_command":
+		return c.command(ctx)
+	case "block_actions":
+		return c.click(ctx)
+	case "view_submission":
+		return c.submitted(ctx)
+	}
+	return nil
+}
+
+// conversation is one thing that somebody said, and the way to answer.
+type conversation struct {
+	b  *Bot
+	e  approvals.Evidence
+	w  approvals.SlackWord
+	at time.Time
+}
+
+// say answers the person alone. It is best effort: the record is elsewhere.
+func (c *conversation) say(ctx context.Context, m Message) error {
+	err := errors.New("no response_url")
+	if c.w.ResponseURL != "" {
+		err = c.b.Slack.respond(ctx, c.w.ResponseURL, m)
+	}
+	if err != nil && c.w.Channel != "" {
+		err = c.b.Slack.ephemeral(ctx, c.w.Channel, c.w.User, m)
+	}
+	if err != nil {
+		c.b.Log.WarnContext(ctx, "answer lost", slog.String("user", c.w.User), slog.String("error", err.Error()))
+	}
+	return nil
+}
+
+// person finds who is speaking. The second result says why not.
+func (c *conversation) person(ctx context.Context) (approvals.Party, string) {
+	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
+	if !ok {
+		return approvals.Party{}, whyNot(approvals.Why{Code: approvals.UnknownPerson})
+	}
+	if no := c.b.people.refuse(ctx, c.b, c.w.User); no != "" {
+		return approvals.Party{}, no
+	}
+	return approvals.Party{Person: p.ID, Slack: c.w.User}, ""
+}
+
+// narrowed says no if the group is narrowed to a Slack user group that the
+// person is not in right now.
+func (c *conversation) narrowed(ctx context.Context, group string) string {
+	usergroup := c.b.Usergroups[group]
+	if usergroup == "" {
+		return ""
+	}
+	in, err := c.b.people.members(ctx, c.b, usergroup)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("Who is in the Slack user group for %s can't be looked up (%s), so nobody may act for it. Try again in a minute.", group, slackTrouble(err))
+	case !slices.Contains(in, c.w.User):
+		return fmt.Sprintf("You are not in the Slack user group that goes with %s just now.", group)
+	}
+	return ""
+}
+
+// HandleChange redraws a request's card.
+func (b *Bot) HandleChange(ctx context.Context, ch approvals.Change) error {
+	err := b.draw(ctx, ch.ID)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,482 @@
+package bot
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// Message is what is sent to Slack: blocks, and the text for notifications and
+// old clients. Neither goes without the other: chat.update with text alone
+// deletes the blocks.
+type Message struct {
+	Text   string
+	Blocks []slack.Block
+}
+
+// View is all that a card shows. A card is a pure function of it.
+type View struct {
+	Request approvals.Request
+	Planned *approvals.Planned // nil before the plan
+	Run     *approvals.Run     // nil before the run
+	Steps   []approvals.Step   // the first of the ledger
+	Alias   string             // of the account; may be empty
+	Waiting []approvals.Person // who may still approve
+	Now     time.Time
+}
+
+// Limits of Slack's blocks, and ours where they are lower so that a card stays
+// under 8,000 characters. https://docs.slack.dev/reference/block-kit/blocks
+const (
+	maxHeader   = 150
+	maxText     = 3000
+	maxReason   = 600
+	maxListed   = 10
+	maxItem     = 220
+	maxConfirm  = 300
+	maxFallback = 600
+)
+
+// Card draws a request.
+func Card(v View) Message {
+	var b []slack.Block
+	add := func(blocks ...slack.Block) { b = append(b, blocks...) }
+	r := v.Request
+
+	add(slack.NewHeaderBlock(plain(Untrusted(v.title()).Plain(maxHeader))))
+	add(slack.NewSectionBlock(plain(Untrusted(r.Intent.String()).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.CallBlock)))
+	add(slack.NewSectionBlock(mrkdwn(v.headline()), nil, nil, slack.SectionBlockOptionBlockID("state")))
+	add(section("who", fmt.Sprintf("*Asked by* <@%s> at %s · *Account* %s", r.Requester.Slack, clock(r.Asked), Untrusted(v.account()))))
+	add(slack.NewSectionBlock(plain("Why: "+Untrusted(r.Reason).Plain(maxReason)), nil, nil, slack.SectionBlockOptionBlockID("why")))
+	if v.detailed() {
+		add(v.plan()...)
+	}
+	add(v.outcome()...)
+	if votes := v.votes(); votes != "" {
+		add(section("votes", votes))
+	}
+	if buttons := v.buttons(); len(buttons) > 0 {
+		add(slack.NewActionBlock("actions", buttons...))
+	}
+	add(slack.NewContextBlock("id", mrkdwn(fmt.Sprintf("%s · updated %s", r.ID, clock(v.Now)))))
+	return Message{Text: v.fallback(), Blocks: b}
+}
+
+// detailed reports whether the plan is still worth its room: before a decision,
+// and where it went wrong.
+func (v View) detailed() bool {
+	switch v.Request.State {
+	case approvals.Pending, approvals.Approved, approvals.Running:
+		return true
+	case approvals.Planning, approvals.Contained, approvals.Restored, approvals.Partial, approvals.Failed, approvals.Refused, approvals.Denied,
+		approvals.Cancelled, approvals.Expired, approvals.Undoing, approvals.Undone:
+		return false
+	}
+	return false
+}
+
+func (v View) title() string {
+	call := v.Request.Intent.Call
+	title := string(call.Action)
+	if a, ok := actions.Lookup(call.Action); ok {
+		title = a.Spec().Title
+	}
+	if v.Request.Intent.Undo != "" {
+		title = "Undo: " + strings.ToLower(title[:1]) + title[1:]
+	}
+	return title + ": " + call.TargetName()
+}
+
+func (v View) account() string {
+	id := v.Request.Intent.Call.Account
+	if v.Alias != "" {
+		return v.Alias + " (" + id + ")"
+	}
+	return id
+}
+
+// word is the state as the contract spells it.
+func (v View) word() string {
+	if r := v.Request; r.State == approvals.Pending {
+		return fmt.Sprintf("pending %d/%d", len(r.Votes), r.Need)
+	}
+	return string(v.Request.State)
+}
+
+// fallback starts with the state, then action, target, account, request ID.
+func (v View) fallback() string {
+	i := v.Request.Intent
+	action := string(i.Call.Action)
+	if i.Undo != "" {
+		action = "undo " + action
+	}
+	text := fmt.Sprintf("%s: %s %s in account %s · %s", v.word(), action, i.Call.Target, v.account(), v.Request.ID)
+	if i.Undo != "" {
+		text += " (undo of " + i.Undo + ")"
+	}
+	return Untrusted(text).Plain(maxFallback)
+}
+
+// headline says where things stand and what is needed next.
+func (v View) headline() string {
+	r := v.Request
+	state := "*" + strings.ToUpper(v.word()[:1]) + v.word()[1:] + "*"
+	left := func(t time.Time) string {
+		return fmt.Sprintf("until %s (%s left)", clock(t), span(t.Sub(v.Now)))
+	}
+	switch r.State {
+	case approvals.Planning:
+		return state + ": reading the target's state. Nothing has been changed."
+	case approvals.Pending:
+		return fmt.Sprintf("%s: a second responder must approve %s. Nothing has been changed.", state, left(r.Expires))
+	case approvals.Approved:
+		return state + ": about to start."
+	case approvals.Running:
+		done := 0
+		for _, s := range v.Steps {
+			if s.Finished() {
+				done++
+			}
+		}
+		return fmt.Sprintf("%s: %d of %d steps done.", state, done, max(len(v.Steps), v.steps()))
+	case approvals.Contained:
+		return fmt.Sprintf("%s at %s: every step was read back.%s", state, clock(v.verified()), v.rechecked())
+	case approvals.Restored:
+		return fmt.Sprintf("%s at %s: every step was read back.", state, clock(v.verified()))
+	case approvals.Partial:
+		return state + ": some steps hold, some do not. " + v.because()
+	case approvals.Failed:
+		return state + ": no step holds. " + v.because()
+	case approvals.Refused:
+		return state + ": nothing was changed. " + v.because()
+	case approvals.Denied:
+		return fmt.Sprintf("%s%s: nothing was changed. Another person may ask again.", state, v.denier())
+	case approvals.Cancelled:
+		return state + " by the requester: nothing was changed."
+	case approvals.Expired:
+		return state + ": nobody approved in time, or it did not start in time. Nothing was changed."
+	case approvals.Undoing:
+		return fmt.Sprintf("%s: %s is taking this back.", state, r.UndoneBy)
+	case approvals.Undone:
+		return fmt.Sprintf("%s by %s: what stood before stands again.", state, r.UndoneBy)
+	}
+	return state
+}
+
+// denier is who denied, for the middle of a sentence.
+func (v View) denier() string {
+	if v.Request.Denial == nil {
+		return ""
+	}
+	return " by <@" + v.Request.Denial.Slack + ">"
+}
+
+func (v View) steps() int {
+	if v.Planned == nil {
+		return 0
+	}
+	return v.Planned.Steps
+}
+
+func (v View) verified() time.Time {
+	if v.Run != nil && !v.Run.Verified.IsZero() {
+		return v.Run.Verified
+	}
+	return v.Request.Ended
+}
+
+// rechecked says what the later looks at the target found.
+func (v View) rechecked() string {
+	if v.Run == nil {
+		return ""
+	}
+	switch {
+	case len(v.tampering()) > 0:
+		return fmt.Sprintf(" Since then somebody undid it %s; it was applied again each time.", times(len(v.Run.Tampering)))
+	case v.Run.NextCheck.IsZero() && v.Run.Checks > 0:
+		return fmt.Sprintf(" It still held at %s.", plural(v.Run.Checks, "later check", "later checks"))
+	}
+	return ""
+}
+
+func (v View) because() string {
+	r := v.Request
+	var parts []string
+	for _, w := range r.Whys {
+		parts = append(parts, Untrusted(whyNot(w)).String())
+	}
+	if r.Why != "" {
+		parts = append(parts, sentence(Untrusted(r.Why).String()))
+	}
+	if r.Hint != "" {
+		parts = append(parts, sentence(Untrusted(r.Hint).String()))
+	}
+	return strings.Join(parts, " ")
+}
+
+// plan shows what is going to happen, to what, and what it does not stop.
+func (v View) plan() []slack.Block {
+	if v.Planned == nil {
+		return nil
+	}
+	p := v.Planned.Plan
+	var b []slack.Block
+	list := func(id, head string, items []string) {
+		if len(items) > 0 {
+			b = append(b, section(id+"-head", "*"+head+"*"), slack.NewSectionBlock(plain(listed(items)), nil, nil, slack.SectionBlockOptionBlockID(id)))
+		}
+	}
+	var steps []string
+	for i, s := range v.Steps {
+		steps = append(steps, fmt.Sprintf("%d. %s%s\nnow: %s\nthen: %s", i+1, s.Step.Title, mark(s), s.Step.Current, s.Step.After))
+	}
+	if more := v.steps() - len(v.Steps); more > 0 && len(steps) > 0 {
+		steps = append(steps, fmt.Sprintf("… and %s; see Details", plural(more, "more step", "more steps")))
+	}
+	list("steps", "What will happen", steps)
+	var facts []string
+	facts = append(facts, "Target: "+p.Identity.ARN+" ("+p.Identity.ID+")")
+	for _, f := range p.Facts {
+		facts = append(facts, f.Label+": "+f.Text)
+	}
+	list("blast", "Blast radius", facts)
+	list("warnings", "Be aware", p.Warnings)
+	list("residual", "This does not stop", p.Residual)
+	undo := "It can't be undone."
+	if p.Reversible {
+		undo = "Undo " + p.Undo + "."
+	} else if v.Request.Intent.Undo != "" {
+		undo = "To contain it again: " + p.Undo + "."
+	}
+	b = append(b, slack.NewSectionBlock(plain(Untrusted(undo).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID("undo-how")))
+	return b
+}
+
+// mark tells a step's progress in words.
+func mark(s approvals.Step) string {
+	switch s.State {
+	case approvals.StepDoing:
+		return " (under way)"
+	case approvals.StepDone:
+		return " (applied, not read back yet)"
+	case approvals.StepVerified:
+		return " (done, read back)"
+	case approvals.StepFailed:
+		return " (failed)"
+	case approvals.StepKept:
+		return " (kept)"
+	case approvals.StepDrifted:
+		return " (drifted)"
+	case approvals.StepPlanned:
+		return ""
+	}
+	return ""
+}
+
+// outcome shows the steps of a run that ended, with their causes.
+func (v View) outcome() []slack.Block {
+	if v.Run == nil || v.detailed() || v.Request.State == approvals.Refused {
+		return nil
+	}
+	var items []string
+	for _, s := range v.Steps {
+		item := s.Step.Title + mark(s)
+		if s.Cause != "" {
+			item += ": " + s.Cause
+		}
+		items = append(items, item)
+	}
+	if more := v.steps() - len(v.Steps); more > 0 {
+		items = append(items, fmt.Sprintf("… and %s; see Details", plural(more, "more step", "more steps")))
+	}
+	items = append(items, v.Run.Flags...)
+	if len(items) == 0 || !v.Run.Started {
+		return nil
+	}
+	return []slack.Block{section("result-head", "*What happened*"),
+		slack.NewSectionBlock(plain(listed(items)), nil, nil, slack.SectionBlockOptionBlockID("result"))}
+}
+
+// votes says who approved and who still can.
+func (v View) votes() string {
+	r := v.Request
+	var parts []string
+	if len(r.Votes) > 0 {
+		var who []string
+		for _, vote := range r.Votes {
+			who = append(who, fmt.Sprintf("<@%s> at %s", vote.Slack, clock(vote.At)))
+		}
+		parts = append(parts, "*Approved by* "+strings.Join(who, ", "))
+	}
+	if r.State == approvals.Pending {
+		var who []string
+		for _, p := range v.Waiting {
+			who = append(who, "<@"+p.Slack+">")
+		}
+		parts = append(parts, "*May approve* "+strings.Join(first(who, maxListed), ", "))
+	}
+	if r.Denial != nil && r.Denial.Reason != "" {
+		parts = append(parts, fmt.Sprintf("*Denied because* %s", Untrusted(r.Denial.Reason)))
+	}
+	return strings.Join(parts, "\n")
+}
+
+// buttons are what a person may do next; who may is decided on the click.
+func (v View) buttons() []slack.BlockElement {
+	r := v.Request
+	value := approvals.Value(r.ID, r.Digest)
+	what := v.title() + " in account " + v.account()
+	button := func(action, label string) *slack.ButtonBlockElement {
+		e := slack.NewButtonBlockElement(action, value, plain(label))
+		e.AccessibilityLabel = Untrusted(label + ": " + r.ID).Plain(75)
+		return e
+	}
+	ask := func(e *slack.ButtonBlockElement, title, text, yes string) *slack.ButtonBlockElement {
+		c := slack.NewConfirmationBlockObject(plain(title), plain(Untrusted(text).Plain(maxConfirm)), plain(yes), plain("Go back"))
+		c.Style = slack.StyleDanger
+		return e.WithStyle(slack.StyleDanger).WithConfirm(c)
+	}
+	approve := func() slack.BlockElement {
+		return ask(button("approve", "Approve"), "Approve this?", what+". It runs at once.", "Approve")
+	}
+	undo := func() slack.BlockElement {
+		c := slack.NewConfirmationBlockObject(plain("Ask to undo this?"), plain(Untrusted("Take back: "+what+". Another person must approve it.").Plain(maxConfirm)), plain("Ask to undo"), plain("Go back"))
+		return button("undo", "Undo").WithConfirm(c)
+	}
+	details := button("details", "Details")
+	switch r.State {
+	case approvals.Planning:
+		return []slack.BlockElement{button("cancel", "Cancel")}
+	case approvals.Pending:
+		return []slack.BlockElement{approve(), button("deny", "Deny"), button("cancel", "Cancel"), details}
+	case approvals.Approved:
+		return []slack.BlockElement{button("deny", "Deny"), button("cancel", "Cancel"), details}
+	case approvals.Running, approvals.Undoing, approvals.Undone, approvals.Restored:
+		return []slack.BlockElement{details}
+	case approvals.Contained:
+		if r.Intent.Undo == "" {
+			return []slack.BlockElement{undo(), details}
+		}
+		return []slack.BlockElement{details}
+	case approvals.Partial, approvals.Failed:
+		var e []slack.BlockElement
+		if v.Now.Before(r.Ended.Add(approvals.RetryWithin)) {
+			e = append(e, ask(button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry"))
+		}
+		if r.Intent.Undo == "" && v.touched() {
+			e = append(e, undo())
+		}
+		return append(e, details)
+	case approvals.Refused, approvals.Denied, approvals.Cancelled, approvals.Expired:
+		return []slack.BlockElement{details}
+	}
+	return nil
+}
+
+// touched reports whether a step was begun, so that there is something to undo.
+func (v View) touched() bool {
+	for _, s := range v.Steps {
+		if s.State != approvals.StepPlanned {
+			return true
+		}
+	}
+	return false
+}
+
+func plain(s string) *slack.TextBlockObject {
+	t := slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
+	return t
+}
+
+func mrkdwn(s string) *slack.TextBlockObject {
+	return slack.NewTextBlockObject(slack.MarkdownType, s, false, false)
+}
+
+// section is a block of our own words; what comes from outside is escaped in it.
+func section(id, text string) slack.Block {
+	return slack.NewSectionBlock(mrkdwn(Untrusted(text).cut(maxText)), nil, nil, slack.SectionBlockOptionBlockID(id))
+}
+
+// cut shortens mrkdwn that is escaped already.
+func (u Untrusted) cut(limit int) string {
+	if rs := []rune(string(u)); len(rs) > limit {
+		return string(rs[:limit-1]) + "…"
+	}
+	return string(u)
+}
+
+// listed writes a short list as plain text.
+func listed(items []string) string {
+	var b strings.Builder
+	for i, item := range items {
+		if i == maxListed && len(items) > maxListed+1 {
+			fmt.Fprintf(&b, "\n… and %d more; see Details", len(items)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		if !strings.Contains(item, "\n") {
+			b.WriteString("• ")
+		}
+		for j, line := range strings.Split(item, "\n") {
+			if j > 0 {
+				b.WriteString("\n    ")
+			}
+			b.WriteString(Untrusted(line).Plain(maxItem))
+		}
+	}
+	return Untrusted(b.String()).Plain(maxText)
+}
+
+// clock is a moment as each reader's own Slack shows it.
+// https://docs.slack.dev/messaging/formatting-message-text#date-formatting
+func clock(t time.Time) string {
+	return fmt.Sprintf("<!date^%d^{time_secs}|%s>", t.Unix(), t.UTC().Format("15:04:05 UTC"))
+}
+
+// span is a time that is left, in whole units.
+func span(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return "no time"
+	case d < 90*time.Second:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 90*time.Minute:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d h", int(d.Hours()))
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func sentence(s string) string {
+	if s == "" || strings.HasSuffix(s, ".") {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+func first(s []string, n int) []string {
+	if len(s) > n {
+		return append(s[:n:n], fmt.Sprintf("%d more", len(s)-n))
+	}
+	return s
+}

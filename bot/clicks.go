@@ -1,0 +1,271 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// click deals with a button.
+func (c *conversation) click(ctx context.Context) error {
+	b := c.b
+	if len(c.w.Actions) != 1 {
+		return c.say(ctx, note("One click at a time, please. Nothing was done."))
+	}
+	action := c.w.Actions[0]
+	id, digest, ok := approvals.SplitValue(action.Value)
+	if !ok {
+		b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))
+		return nil
+	}
+	r, err := b.Requests.Get(ctx, id)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return c.say(ctx, note("There is no request %s any more. Nothing was done.", id))
+	}
+	if err != nil {
+		return err
+	}
+	if action.ID == "deny" || action.ID == "cancel" {
+		return c.sayNo(ctx, action.ID, id) // a no counts at once, whatever Slack can tell of the person
+	}
+	who, no := c.person(ctx)
+	if no != "" {
+		return c.say(ctx, note("%s", no))
+	}
+	switch action.ID {
+	case "approve":
+		return c.approve(ctx, who, r, digest)
+	case "retry":
+		return c.retry(ctx, who, r, digest)
+	case "undo":
+		return c.undo(ctx, who, r, approvals.UndoReason(r.ID))
+	case "details":
+		return c.details(ctx, r)
+	}
+	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))
+	return nil
+}
+
+func (c *conversation) sayNo(ctx context.Context, action, id string) error {
+	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
+	if !ok {
+		return c.say(ctx, note("%s", whyNot(approvals.Why{Code: approvals.UnknownPerson})))
+	}
+	who := approvals.Party{Person: p.ID, Slack: c.w.User}
+	if action == "cancel" {
+		return c.cancel(ctx, who, id)
+	}
+	return c.deny(ctx, who, id, "")
+}
+
+// rejected stops a Change with the reasons for it.
+type rejected struct{ words string }
+
+func (r *rejected) Error() string { return r.words }
+
+// vote records a word on a request, on the condition that the policy takes it.
+func (c *conversation) vote(ctx context.Context, kind approvals.Kind, id string, v approvals.Vote, then func(*approvals.Request, approvals.Decision) error) (approvals.Request, error) {
+	key, err := c.b.Requests.PutEvidence(ctx, c.e, c.b.Now())
+	if err != nil {
+		return approvals.Request{}, err
+	}
+	v.Evidence, v.At = key, c.at
+	return c.b.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		d := c.b.Policy.Decide(*r, kind, v, c.b.Now())
+		if !d.Accept {
+			return &rejected{whyNots(d.Why)}
+		}
+		return then(r, d)
+	})
+}
+
+// answer tells a rejected person why, and passes other errors on.
+func (c *conversation) answer(ctx context.Context, err error) error {
+	var no *rejected
+	if errors.As(err, &no) {
+		return c.say(ctx, note("%s", Untrusted(no.words)))
+	}
+	return err
+}
+
+func (c *conversation) approve(ctx context.Context, who approvals.Party, r approvals.Request, digest string) error {
+	b := c.b
+	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Approvers); no != "" {
+		return c.say(ctx, note("%s", no))
+	}
+	if c.w.CallBlocks != 1 || c.w.CallText != r.Intent.String() {
+		return c.say(ctx, note("The card that you clicked does not show what %s would do. Nothing was done; use the newest card.", r.ID))
+	}
+	v := approvals.Vote{Party: who, Digest: digest}
+	r, err := c.vote(ctx, approvals.Approve, r.ID, v, func(r *approvals.Request, d approvals.Decision) error {
+		v.Evidence, v.At = c.e.Key(), c.at
+		r.Votes = append(r.Votes, v)
+		if d.Quorum {
+			return r.To(approvals.Approved, b.Now())
+		}
+		r.Revise()
+		return nil
+	})
+	if err != nil {
+		if approvedBefore(r, c.e.Key()) { // this very click, delivered again
+			return c.start(ctx, r)
+		}
+		return c.answer(ctx, err)
+	}
+	return c.start(ctx, r)
+}
+
+func approvedBefore(r approvals.Request, evidence string) bool {
+	for _, v := range r.Votes {
+		if v.Evidence == evidence {
+			return true
+		}
+	}
+	return false
+}
+
+// start lets an approved request run, and then tells Slack.
+func (c *conversation) start(ctx context.Context, r approvals.Request) error {
+	if r.State == approvals.Approved {
+		if err := c.b.Jobs.Send(ctx, runJob(r), 0); err != nil {
+			return err
+		}
+	}
+	return c.b.draw(ctx, r.ID)
+}
+
+func runJob(r approvals.Request) approvals.Job {
+	if r.Intent.Undo != "" {
+		return approvals.Job{Verb: approvals.JobUndo, ID: r.ID}
+	}
+	return approvals.Job{Verb: approvals.JobRun, ID: r.ID}
+}
+
+func (c *conversation) deny(ctx context.Context, who approvals.Party, id, reason string) error {
+	b := c.b
+	v := approvals.Vote{Party: who, Reason: reason}
+	r, err := c.vote(ctx, approvals.Deny, id, v, func(r *approvals.Request, _ approvals.Decision) error {
+		v.Evidence, v.At = c.e.Key(), c.at
+		r.Denial = &v
+		return r.To(approvals.Denied, b.Now())
+	})
+	again := r.Denial != nil && r.Denial.Evidence == c.e.Key()
+	if err != nil && !again {
+		return c.answer(ctx, err)
+	}
+	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: id}, 0); err != nil {
+		return err
+	}
+	if reason == "" && c.w.TriggerID != "" {
+		if err := b.Slack.openView(ctx, c.w.TriggerID, denialForm(id)); err != nil {
+			b.Log.InfoContext(ctx, "no form for the reason", slog.String("request_id", id), slog.String("error", err.Error()))
+		}
+	}
+	return b.draw(ctx, id)
+}
+
+func (c *conversation) cancel(ctx context.Context, who approvals.Party, id string) error {
+	b := c.b
+	v := approvals.Vote{Party: who}
+	r, err := c.vote(ctx, approvals.Cancel, id, v, func(r *approvals.Request, _ approvals.Decision) error {
+		v.Evidence, v.At = c.e.Key(), c.at
+		r.Cancelled = &v
+		return r.To(approvals.Cancelled, b.Now())
+	})
+	if again := r.Cancelled != nil && r.Cancelled.Evidence == c.e.Key(); err != nil && !again {
+		return c.answer(ctx, err)
+	}
+	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: id}, 0); err != nil {
+		return err
+	}
+	return b.draw(ctx, id)
+}
+
+// retry stores the wish; the executor decides whether it may.
+func (c *conversation) retry(ctx context.Context, who approvals.Party, r approvals.Request, digest string) error {
+	b := c.b
+	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Requesters); no != "" {
+		return c.say(ctx, note("%s", no))
+	}
+	v := approvals.Vote{Party: who, Digest: digest}
+	_, err := c.vote(ctx, approvals.Retry, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {
+		v.Evidence, v.At = c.e.Key(), c.at
+		for _, old := range r.Retries {
+			if old.Evidence == v.Evidence {
+				return nil
+			}
+		}
+		r.Retries = append(r.Retries, v)
+		return nil
+	})
+	if err != nil {
+		return c.answer(ctx, err)
+	}
+	if err := b.Jobs.Send(ctx, runJob(r), 0); err != nil {
+		return err
+	}
+	return c.say(ctx, note("%s: trying again what is left.", r.ID))
+}
+
+// undo asks to take a containment back: a request of its own.
+func (c *conversation) undo(ctx context.Context, who approvals.Party, r approvals.Request, reason string) error {
+	switch {
+	case r.Intent.Undo != "":
+		return c.say(ctx, note("%s is itself an undo. Ask for the containment again instead.", r.ID))
+	case !r.State.InForce():
+		return c.say(ctx, note("%s is %s: there is nothing to undo.", r.ID, r.State))
+	}
+	return c.request(ctx, who, approvals.Intent{Call: r.Intent.Call, Undo: r.ID}, reason)
+}
+
+// submitted deals with a form.
+func (c *conversation) submitted(ctx context.Context) error {
+	if c.w.CallbackID != denialCallback {
+		return nil
+	}
+	b := c.b
+	p, ok := b.Policy.Roster.BySlack(c.w.User)
+	reason := Untrusted(c.w.Values["reason"]).Plain(maxReason)
+	if !ok || reason == "" || !approvals.IsRequestID(c.w.Metadata) {
+		return nil
+	}
+	errNotTheirs := errors.New("not their denial")
+	_, err := b.Requests.Change(ctx, c.w.Metadata, func(r *approvals.Request) error {
+		if r.Denial == nil || r.Denial.Person != p.ID || r.Denial.Reason != "" {
+			return errNotTheirs
+		}
+		r.Denial.Reason = reason
+		r.Revise()
+		return nil
+	})
+	if errors.Is(err, errNotTheirs) || errors.Is(err, approvals.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: c.w.Metadata}, 0); err != nil {
+		return err
+	}
+	return b.draw(ctx, c.w.Metadata)
+}
+
+// details shows the whole plan and what happened, to one person.
+func (c *conversation) details(ctx context.Context, r approvals.Request) error {
+	v, err := c.b.view(ctx, r)
+	if err != nil {
+		return err
+	}
+	blocks := detailBlocks(v)
+	if c.w.TriggerID != "" {
+		view := slack.ModalViewRequest{Type: slack.VTModal, Title: plain(r.ID), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}}
+		if err := c.b.Slack.openView(ctx, c.w.TriggerID, view); err == nil {
+			return nil
+		}
+	}
+	return c.say(ctx, Message{Text: v.fallback(), Blocks: blocks}) // a trigger lives 3 s; this is as good
+}

@@ -1,0 +1,117 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/slack-go/slack"
+)
+
+// How old what Slack said of people may be: fresh needs no question, and what
+// is not stale still counts when Slack doesn't answer, so that an outage of
+// Slack does not hold up a containment. What was never known is a no.
+const (
+	userFresh  = 5 * time.Minute
+	userStale  = time.Hour
+	groupFresh = 30 * time.Second
+	groupStale = 5 * time.Minute
+)
+
+// directory remembers what Slack says of people.
+type directory struct {
+	mu     sync.Mutex
+	users  map[string]userEntry
+	groups map[string]groupEntry
+}
+
+type userEntry struct {
+	no string // why this account may not act; empty: it may
+	at time.Time
+}
+
+type groupEntry struct {
+	members []string
+	at      time.Time
+}
+
+// refuse says why a Slack account may not act: guests, bots and strangers may
+// not, and neither may one of whom Slack does not tell.
+func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
+	now := b.Now()
+	d.mu.Lock()
+	known, ok := d.users[user]
+	d.mu.Unlock()
+	if ok && now.Sub(known.at) < userFresh {
+		return known.no
+	}
+	u, err := b.Slack.api.GetUserInfoContext(ctx, user)
+	switch {
+	case err != nil && ok && now.Sub(known.at) < userStale:
+		return known.no
+	case err != nil:
+		return fmt.Sprintf("Who you are can't be looked up (%s), so nothing was done. Try again in a minute.", slackTrouble(err))
+	}
+	e := userEntry{no: refuseUser(u, b.Team), at: now}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.users == nil {
+		d.users = map[string]userEntry{}
+	}
+	d.users[user] = e
+	return e.no
+}
+
+func refuseUser(u *slack.User, team string) string {
+	switch {
+	case u.TeamID != "" && u.TeamID != team:
+		return "Killswitch takes orders only from its own workspace. Nothing was done."
+	case u.IsBot || u.IsAppUser:
+		return "Killswitch takes no orders from bots."
+	case u.IsRestricted || u.IsUltraRestricted || u.IsStranger || u.IsInvitedUser:
+		return "Killswitch takes no orders from guests or people of other organizations. Nothing was done."
+	case u.Deleted:
+		return "This Slack account is deactivated."
+	}
+	return ""
+}
+
+// members lists who is in a Slack user group.
+func (d *directory) members(ctx context.Context, b *Bot, group string) ([]string, error) {
+	now := b.Now()
+	d.mu.Lock()
+	known, ok := d.groups[group]
+	d.mu.Unlock()
+	if ok && now.Sub(known.at) < groupFresh {
+		return known.members, nil
+	}
+	members, err := b.Slack.api.GetUserGroupMembersContext(ctx, group)
+	switch {
+	case err != nil && ok && now.Sub(known.at) < groupStale:
+		return known.members, nil
+	case err != nil:
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.groups == nil {
+		d.groups = map[string]groupEntry{}
+	}
+	d.groups[group] = groupEntry{members, now}
+	return members, nil
+}
+
+// warm asks about everyone ahead, so that the answer is there when it is needed.
+func (d *directory) warm(ctx context.Context, b *Bot) {
+	for _, p := range b.Policy.Roster.People {
+		if p.Slack != "" {
+			d.refuse(ctx, b, p.Slack)
+		}
+	}
+	for _, g := range b.Usergroups {
+		if g != "" {
+			_, _ = d.members(ctx, b, g)
+		}
+	}
+}

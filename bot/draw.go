@@ -1,0 +1,226 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+const (
+	drawLease    = 20 * time.Second // one worker draws a card at a time
+	drawEvery    = 5 * time.Second  // a running request's card, at most
+	pendingEvery = time.Minute      // a pending request's card, for the time left
+	drawRounds   = 5                // how often one call follows changes made meanwhile
+)
+
+// view gathers what a card shows.
+func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
+	v := View{Request: r, Alias: b.Org.Alias(r.Intent.Call.Account), Now: b.Now()}
+	if p, err := b.Runs.Planned(ctx, r.ID); err == nil {
+		v.Planned = &p
+	} else if !errors.Is(err, approvals.ErrNotFound) {
+		return v, err
+	}
+	if run, err := b.Runs.Run(ctx, r.ID); err == nil {
+		v.Run = &run
+	} else if !errors.Is(err, approvals.ErrNotFound) {
+		return v, err
+	}
+	steps, err := b.Runs.Steps(ctx, r.ID, maxListed)
+	if err != nil {
+		return v, err
+	}
+	v.Steps = steps
+	if r.State == approvals.Pending {
+		for _, id := range b.Policy.Decide(r, approvals.Approve, approvals.Vote{}, v.Now).Waiting {
+			if p, ok := b.Policy.Roster.ByID(id); ok {
+				v.Waiting = append(v.Waiting, p)
+			}
+		}
+	}
+	return v, nil
+}
+
+// draw brings a request's card and thread up to date. What Slack refuses is
+// left to the sweep: it is no error of the caller's, whose work is stored.
+func (b *Bot) draw(ctx context.Context, id string) error {
+	for range drawRounds {
+		r, err := b.lease(ctx, id)
+		if errors.Is(err, errBusy) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		card := r.Card
+		v, err := b.view(ctx, r)
+		if err == nil {
+			err = b.show(ctx, v, &card)
+		}
+		after, uerr := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
+			card.Lease = time.Time{}
+			r.Card = card
+			return nil
+		})
+		if uerr != nil {
+			return uerr
+		}
+		if err != nil {
+			b.Log.WarnContext(ctx, "card not drawn", slog.String("request_id", id), slog.String("state", string(r.State)), slog.String("error", err.Error()))
+			return nil
+		}
+		if !after.Stale() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// errBusy stops a drawing that another worker does, or that can wait.
+var errBusy = errors.New("drawn by another")
+
+// lease makes this worker the one that draws.
+func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
+	now := b.Now()
+	return b.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		running := r.State == approvals.Running && r.Card.State == approvals.Running
+		if now.Before(r.Card.Lease) || running && now.Sub(r.Card.DrawnAt) < drawEvery {
+			return errBusy
+		}
+		r.Card.Lease = now.Add(drawLease)
+		if r.Card.TS == "" && r.Card.Posting.IsZero() {
+			r.Card.Posting = now
+			r.Card.Fresh = true
+		} else {
+			r.Card.Fresh = false
+		}
+		return nil
+	})
+}
+
+// show sends the card, then the replies that are due.
+func (b *Bot) show(ctx context.Context, v View, card *approvals.Card) error {
+	m := Card(v)
+	if card.TS == "" && !card.Fresh {
+		// Somebody began to post and was not heard of again: the card may be there.
+		card.TS = b.Slack.find(ctx, card.Channel, "", "· "+v.Request.ID, card.Posting)
+	}
+	if card.TS != "" {
+		err := b.Slack.update(ctx, card.Channel, card.TS, m)
+		if gone(err) {
+			*card = approvals.Card{Channel: card.Channel, Posting: b.Now()}
+		} else if err != nil {
+			return err
+		}
+	}
+	if card.TS == "" {
+		ts, err := b.Slack.post(ctx, card.Channel, "", m)
+		if err != nil {
+			return err
+		}
+		card.TS = ts
+	}
+	card.DrawnAt, card.State = v.Now, v.Request.State
+	for _, reply := range replies(v) {
+		if err := b.reply(ctx, v, card, reply); err != nil {
+			return err
+		}
+	}
+	card.Revision = v.Request.Revision
+	return nil
+}
+
+// reply posts one thread reply, once.
+func (b *Bot) reply(ctx context.Context, v View, card *approvals.Card, say reply) error {
+	ts, tried := card.Replies[say.key]
+	if ts != "" {
+		return nil
+	}
+	if tried {
+		ts = b.Slack.find(ctx, card.Channel, card.TS, say.text, v.Request.Asked)
+	} else if err := b.mark(ctx, v.Request.ID, card, say.key, ""); err != nil {
+		return err
+	}
+	if ts == "" {
+		var err error
+		if ts, err = b.Slack.post(ctx, card.Channel, card.TS, note("%s", say.text)); err != nil {
+			return err
+		}
+	}
+	return b.mark(ctx, v.Request.ID, card, say.key, ts)
+}
+
+// mark notes that a reply is being posted, or was.
+func (b *Bot) mark(ctx context.Context, id string, card *approvals.Card, key, ts string) error {
+	if card.Replies == nil {
+		card.Replies = map[string]string{}
+	}
+	card.Replies[key] = ts
+	_, err := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		r.Card = *card
+		return nil
+	})
+	return err
+}
+
+// reply is one message in a request's thread.
+type reply struct{ key, text string }
+
+// replies are what a request's thread should hold by now.
+func replies(v View) []reply {
+	r := v.Request
+	var rs []reply
+	say := func(key, format string, args ...any) {
+		rs = append(rs, reply{key, r.ID + ": " + fmt.Sprintf(format, args...)})
+	}
+	asker := "<@" + r.Requester.Slack + ">"
+	if v.Run != nil {
+		for i, t := range v.Run.Tampering {
+			say(fmt.Sprintf("tamper-%d", i), "<!here> *somebody works against this containment.* %s", Untrusted(tamperText(t)))
+		}
+	}
+	switch r.State {
+	case approvals.Denied:
+		say("denied", "denied%s. %s nothing was changed.", v.denier(), asker)
+		if r.Denial != nil && r.Denial.Reason != "" {
+			say("denied-because", "denied because %s", Untrusted(r.Denial.Reason))
+		}
+	case approvals.Expired:
+		say("expired", "expired. %s nothing was changed; ask again if it is still needed.", asker)
+	case approvals.Refused:
+		say("refused", "refused. %s %s Nothing was changed.", asker, v.because())
+	case approvals.Contained, approvals.Restored:
+		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s every step was read back.%s", r.State, asker, v.flags())
+	case approvals.Partial, approvals.Failed:
+		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s %s%s", r.State, asker, v.because(), v.flags())
+	case approvals.Undone:
+		say("undone", "undone by %s. %s what stood before stands again.", r.UndoneBy, asker)
+	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
+	}
+	if v.Run != nil && v.Run.Checks > 0 && v.Run.NextCheck.IsZero() && r.State == approvals.Contained {
+		say("checked", "checked again %s: it holds.", times(v.Run.Checks))
+	}
+	return rs
+}
+
+func (v View) attempt() int {
+	if v.Run == nil {
+		return 0
+	}
+	return v.Run.Attempt
+}
+
+// flags are what differed from the plan.
+func (v View) flags() string {
+	var s string
+	if v.Run != nil {
+		for _, f := range v.Run.Flags {
+			s += " " + Untrusted(f).String()
+		}
+	}
+	return s
+}

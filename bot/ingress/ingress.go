@@ -1,0 +1,217 @@
+// Package ingress is the public zone: it checks that a request is Slack's,
+// puts it on a queue and acknowledges it. It holds the signing secret and the
+// right to send, and imports nothing of the rest of Killswitch.
+package ingress
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// MaxBody is the largest body that is read, in bytes.
+	MaxBody = 256 << 10
+	// maxAge is how old, or ahead, a signed request may be.
+	// https://docs.slack.dev/authentication/verifying-requests-from-slack
+	maxAge = 5 * time.Minute
+	// sendWithin leaves room in the 3 s within which Slack wants its answer.
+	sendWithin = 2 * time.Second
+)
+
+// Delivery is what goes on the queue: the request as Slack signed it.
+type Delivery struct {
+	Timestamp string `json:"timestamp"`
+	Signature string `json:"signature"`
+	Body      string `json:"body"`
+}
+
+// Sender is the queue for what comes from Slack. What Send accepted is stored.
+type Sender interface {
+	Send(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// Ingress answers Slack. It is an http.Handler; Answer serves other transports.
+type Ingress struct {
+	// Secrets are the signing secrets: the current, and while it is rotated the previous.
+	Secrets func(context.Context) ([]string, error)
+	Slack   Sender
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Request is an HTTP request, however it got here.
+type Request struct {
+	Method string
+	Path   string
+	Header http.Header
+	Body   []byte
+}
+
+// Response is the answer to it. Type is empty for an empty body.
+type Response struct {
+	Status int
+	Type   string
+	Body   string
+}
+
+// FromGateway makes a Request of what an HTTP API passes to Lambda: header names
+// in lower case, the body perhaps in base64.
+func FromGateway(method, path string, header map[string]string, body string, isBase64 bool) (Request, error) {
+	r := Request{Method: method, Path: path, Header: http.Header{}, Body: []byte(body)}
+	for k, v := range header {
+		r.Header.Set(k, v)
+	}
+	if isBase64 {
+		b, err := base64.StdEncoding.DecodeString(body)
+		if err != nil {
+			return r, errors.New("the body is not base64")
+		}
+		r.Body = b
+	}
+	return r, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	if err != nil {
+		http.Error(w, "the body can't be read", http.StatusBadRequest)
+		return
+	}
+	resp := in.Answer(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header, Body: body})
+	if resp.Type != "" {
+		w.Header().Set("Content-Type", resp.Type)
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(resp.Status)
+	_, _ = io.WriteString(w, resp.Body)
+}
+
+// Answer deals with one request.
+func (in *Ingress) Answer(ctx context.Context, r Request) Response {
+	switch {
+	case r.Path == "/healthz" && r.Method == http.MethodGet:
+		return text(http.StatusOK, "ok\n")
+	case !strings.HasPrefix(r.Path, "/slack/") && r.Path != "/slack":
+		return text(http.StatusNotFound, "not found\n")
+	case r.Method != http.MethodPost:
+		return text(http.StatusMethodNotAllowed, "use POST\n")
+	case len(r.Body) > MaxBody:
+		return text(http.StatusRequestEntityTooLarge, "the body is over 256 KiB\n")
+	}
+	secrets, err := in.Secrets(ctx)
+	if err != nil {
+		in.Log.ErrorContext(ctx, "no signing secret", slog.String("error", err.Error()))
+		return text(http.StatusServiceUnavailable, "try again\n")
+	}
+	d := Delivery{Timestamp: r.Header.Get("X-Slack-Request-Timestamp"), Signature: r.Header.Get("X-Slack-Signature"), Body: string(r.Body)}
+	if !in.genuine(secrets, d) {
+		in.Log.WarnContext(ctx, "not slack's signature", slog.Int("bytes", len(r.Body)))
+		return Response{Status: http.StatusUnauthorized}
+	}
+	kind, challenge := read(d.Body)
+	switch kind {
+	case unreadable:
+		return text(http.StatusBadRequest, "neither a command, nor an interaction, nor an event\n")
+	case probe:
+		return Response{Status: http.StatusOK}
+	case handshake:
+		return text(http.StatusOK, challenge)
+	case event:
+		return Response{Status: http.StatusOK} // none is subscribed to
+	case word:
+	}
+	b, err := json.Marshal(d)
+	if err != nil {
+		return text(http.StatusBadRequest, "unreadable\n")
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendWithin)
+	defer cancel()
+	if err := in.Slack.Send(ctx, b, 0); err != nil {
+		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
+		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
+	}
+	return Response{Status: http.StatusOK}
+}
+
+func text(status int, body string) Response {
+	return Response{Status: status, Type: "text/plain; charset=utf-8", Body: body}
+}
+
+// genuine checks age and signature.
+func (in *Ingress) genuine(secrets []string, d Delivery) bool {
+	seconds, err := strconv.ParseInt(d.Timestamp, 10, 64)
+	if err != nil || in.Now().Sub(time.Unix(seconds, 0)).Abs() > maxAge {
+		return false
+	}
+	for _, secret := range secrets {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte("v0:" + d.Timestamp + ":" + d.Body))
+		if secret != "" && hmac.Equal([]byte(d.Signature), []byte("v0="+hex.EncodeToString(mac.Sum(nil)))) {
+			return true
+		}
+	}
+	return false
+}
+
+// What a body is.
+type kind int
+
+const (
+	unreadable kind = iota
+	word            // a command or an interaction: for the queue
+	event           // of the Events API
+	handshake       // url_verification: wants its challenge back
+	probe           // ssl_check
+)
+
+// read tells bodies apart by their content, so that one URL may serve all.
+func read(body string) (k kind, challenge string) {
+	if strings.HasPrefix(body, "{") {
+		var e struct {
+			Type      string `json:"type"`
+			Challenge string `json:"challenge"`
+		}
+		switch err := json.Unmarshal([]byte(body), &e); {
+		case err != nil:
+			return unreadable, ""
+		case e.Type == "url_verification":
+			return handshake, e.Challenge
+		case e.Type == "event_callback":
+			return event, ""
+		}
+		return unreadable, ""
+	}
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return unreadable, ""
+	}
+	if payload := form.Get("payload"); payload != "" {
+		var p struct {
+			Type string `json:"type"`
+		}
+		if json.Unmarshal([]byte(payload), &p) != nil || p.Type == "" {
+			return unreadable, ""
+		}
+		return word, ""
+	}
+	switch {
+	case form.Get("command") != "":
+		return word, ""
+	case form.Get("ssl_check") == "1":
+		return probe, ""
+	}
+	return unreadable, ""
+}

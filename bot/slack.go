@@ -1,0 +1,172 @@
+package bot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+)
+
+// slackTimeout bounds one call: slack-go's own client has no bound.
+const slackTimeout = 5 * time.Second
+
+// patientFor is the longest Retry-After that is waited for on the spot; the
+// sweep comes back for the rest.
+const patientFor = 2 * time.Second
+
+// Slack is the part of Slack's API that the bot uses.
+type Slack struct {
+	api   *slack.Client
+	http  *http.Client
+	hosts func(*url.URL) bool
+	sleep func(context.Context, time.Duration) error
+}
+
+// NewSlack makes a client. apiURL is empty for Slack itself; client may be nil.
+func NewSlack(token, apiURL string, client *http.Client, sleep func(context.Context, time.Duration) error) *Slack {
+	c := http.Client{Timeout: slackTimeout}
+	if client != nil {
+		c.Transport = client.Transport
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	opts := []slack.Option{slack.OptionHTTPClient(&c)}
+	if apiURL != "" {
+		opts = append(opts, slack.OptionAPIURL(strings.TrimSuffix(apiURL, "/")+"/"))
+	}
+	return &Slack{api: slack.New(token, opts...), http: &c, hosts: responseHosts(apiURL), sleep: sleep}
+}
+
+// responseHosts tells which hosts a response_url may name: the URL comes over
+// a queue, and the bot must not be sent to other places with it.
+func responseHosts(apiURL string) func(*url.URL) bool {
+	api, err := url.Parse(apiURL)
+	return func(u *url.URL) bool {
+		switch {
+		case apiURL == "":
+			return u.Scheme == "https" && (u.Host == "hooks.slack.com" || u.Host == "hooks.slack-gov.com")
+		case err != nil:
+			return false
+		}
+		return u.Host == api.Host || u.Port() == api.Port() && loopback(u.Hostname()) && loopback(api.Hostname())
+	}
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// again calls f once more if Slack asks for a short pause.
+func (s *Slack) again(ctx context.Context, f func() error) error {
+	err := f()
+	var limited *slack.RateLimitedError
+	if errors.As(err, &limited) && limited.RetryAfter <= patientFor {
+		if err := s.sleep(ctx, limited.RetryAfter); err != nil {
+			return err
+		}
+		err = f()
+	}
+	return err
+}
+
+func (m Message) options() []slack.MsgOption {
+	return []slack.MsgOption{slack.MsgOptionText(m.Text, false), slack.MsgOptionBlocks(m.Blocks...), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
+}
+
+// post posts a message; thread may be empty.
+func (s *Slack) post(ctx context.Context, channel, thread string, m Message) (ts string, err error) {
+	opts := m.options()
+	if thread != "" {
+		opts = append(opts, slack.MsgOptionTS(thread))
+	}
+	err = s.again(ctx, func() error {
+		_, ts, err = s.api.PostMessageContext(ctx, channel, opts...)
+		return err
+	})
+	return ts, err
+}
+
+func (s *Slack) update(ctx context.Context, channel, ts string, m Message) error {
+	return s.again(ctx, func() error {
+		_, _, _, err := s.api.UpdateMessageContext(ctx, channel, ts, m.options()...)
+		return err
+	})
+}
+
+func (s *Slack) ephemeral(ctx context.Context, channel, user string, m Message) error {
+	_, err := s.api.PostEphemeralContext(ctx, channel, user, m.options()...)
+	return err
+}
+
+func (s *Slack) openView(ctx context.Context, trigger string, v slack.ModalViewRequest) error {
+	_, err := s.api.OpenViewContext(ctx, trigger, v)
+	return err
+}
+
+// respond answers a command or click at its response_url, to its author alone.
+func (s *Slack) respond(ctx context.Context, to string, m Message) error {
+	u, err := url.Parse(to)
+	if err != nil || !s.hosts(u) {
+		return errors.New("response_url is not Slack's")
+	}
+	body, err := json.Marshal(map[string]any{"response_type": "ephemeral", "replace_original": false, "text": m.Text, "blocks": m.Blocks})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("response_url: HTTP %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// find looks for a message of ours that was posted, though the answer was lost:
+// the same text, in the channel or thread, not before since. It returns "" if
+// there is none or the app may not look.
+func (s *Slack) find(ctx context.Context, channel, thread, text string, since time.Time) string {
+	oldest := strconv.FormatInt(since.Add(-5*time.Second).Unix(), 10)
+	var found []slack.Message
+	if thread == "" {
+		h, err := s.api.GetConversationHistoryContext(ctx, &slack.GetConversationHistoryParameters{ChannelID: channel, Oldest: oldest, Limit: 200})
+		if err != nil {
+			return ""
+		}
+		found = h.Messages
+	} else {
+		replies, _, _, err := s.api.GetConversationRepliesContext(ctx, &slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: thread, Oldest: oldest, Limit: 200})
+		if err != nil {
+			return ""
+		}
+		found = replies
+	}
+	for _, m := range found {
+		if m.BotID != "" && strings.Contains(m.Text, text) && (thread == "" || m.Timestamp != thread) {
+			return m.Timestamp
+		}
+	}
+	return ""
+}
+
+// gone reports whether err says that a message no longer exists.
+func gone(err error) bool {
+	var answer slack.SlackErrorResponse
+	return errors.As(err, &answer) && (answer.Err == "message_not_found" || answer.Err == "cant_update_message")
+}

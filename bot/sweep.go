@@ -1,0 +1,140 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+const (
+	sweepPage    = 100
+	jobOverdue   = 15 * time.Second // after which a job that shows no effect is sent again
+	checksWithin = 15 * time.Minute // how long after its end a containment's re-checks are watched
+)
+
+// Sweep expires what is over, sends again the jobs that got lost, and draws the
+// cards that Slack missed. It runs every minute, and once at the start.
+func (b *Bot) Sweep(ctx context.Context) error {
+	b.people.warm(ctx, b)
+	err := errors.Join(
+		b.each(ctx, approvals.MarkOpen, b.advance),
+		b.each(ctx, approvals.MarkInForce, b.watch),
+		b.each(ctx, approvals.MarkStale, func(ctx context.Context, r approvals.Request) error { return b.draw(ctx, r.ID) }),
+	)
+	if err != nil {
+		b.Log.ErrorContext(ctx, "sweep", slog.String("error", err.Error()))
+	}
+	return err
+}
+
+func (b *Bot) each(ctx context.Context, mark string, do func(context.Context, approvals.Request) error) error {
+	var errs []error
+	for after := ""; ; {
+		rs, err := b.Requests.Marked(ctx, mark, after, sweepPage)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		for _, r := range rs {
+			after = r.ID
+			if err := do(ctx, r); err != nil && !errors.Is(err, approvals.ErrNotFound) {
+				errs = append(errs, err) // one request's trouble is not the others'
+			}
+		}
+		if len(rs) < sweepPage {
+			return errors.Join(errs...)
+		}
+	}
+}
+
+// advance looks after one open request.
+func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
+	now := b.Now()
+	switch r.State {
+	case approvals.Planning:
+		if now.After(r.Expires) {
+			return b.expire(ctx, r.ID)
+		}
+		if now.Sub(r.Asked) > jobOverdue {
+			return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0)
+		}
+	case approvals.Pending:
+		if now.After(r.Expires) {
+			return b.expire(ctx, r.ID)
+		}
+		if now.Sub(r.Card.DrawnAt) >= pendingEvery {
+			return b.draw(ctx, r.ID) // the time that is left
+		}
+	case approvals.Approved:
+		last := lastVote(r)
+		if now.After(last.Add(b.Policy.Entry(r.Intent).RunWithin)) {
+			return b.expire(ctx, r.ID)
+		}
+		if now.Sub(last) > jobOverdue {
+			return b.Jobs.Send(ctx, runJob(r), 0)
+		}
+	case approvals.Running:
+		run, err := b.Runs.Run(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		if now.After(run.Lease.Add(jobOverdue)) {
+			return b.Jobs.Send(ctx, runJob(r), 0)
+		}
+	case approvals.Denied, approvals.Cancelled, approvals.Expired:
+		if now.Sub(r.Ended) > jobOverdue {
+			return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: r.ID}, 0)
+		}
+	case approvals.Undoing, approvals.Contained, approvals.Restored, approvals.Partial, approvals.Failed, approvals.Refused, approvals.Undone:
+	}
+	return nil
+}
+
+// watch sees to it that a containment's re-checks happen.
+func (b *Bot) watch(ctx context.Context, r approvals.Request) error {
+	if r.State != approvals.Contained || b.Now().Sub(r.Ended) > checksWithin {
+		return nil
+	}
+	run, err := b.Runs.Run(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if !run.NextCheck.IsZero() && b.Now().Sub(run.NextCheck) > jobOverdue {
+		return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, 0)
+	}
+	return nil
+}
+
+func (b *Bot) expire(ctx context.Context, id string) error {
+	errLate := errors.New("no longer waiting")
+	_, err := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		waiting := (r.State == approvals.Planning || r.State == approvals.Pending) && b.Now().After(r.Expires)
+		idle := r.State == approvals.Approved && b.Now().After(lastVote(*r).Add(b.Policy.Entry(r.Intent).RunWithin))
+		if !waiting && !idle {
+			return errLate
+		}
+		return r.To(approvals.Expired, b.Now())
+	})
+	if errors.Is(err, errLate) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: id}, 0); err != nil {
+		return err
+	}
+	return b.draw(ctx, id)
+}
+
+func lastVote(r approvals.Request) time.Time {
+	var last time.Time
+	for _, v := range r.Votes {
+		if v.At.After(last) {
+			last = v.At
+		}
+	}
+	return last
+}

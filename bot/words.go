@@ -1,0 +1,119 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// whyNot says a reason for a no to the person whom it concerns.
+func whyNot(w approvals.Why) string {
+	switch w.Code {
+	case approvals.UnknownPerson:
+		return "You are not in Killswitch's list of people. Ask whoever keeps its configuration to add your Slack account."
+	case approvals.NotRequester:
+		return fmt.Sprintf("You are not in the group %s, which may ask for this.", w.Group)
+	case approvals.NotApprover:
+		return fmt.Sprintf("You are not in the group %s, which may decide on this.", w.Group)
+	case approvals.SelfApproval:
+		return "You asked for this yourself: a second person must approve it."
+	case approvals.DoubleVote:
+		return "You have approved this already: another person must approve it too."
+	case approvals.NotOpen:
+		return fmt.Sprintf("This request is %s by now.", w.State)
+	case approvals.PastExpiry:
+		return "The time for this request is over. Ask again with /killswitch."
+	case approvals.OtherCall:
+		return "This button belongs to another version of the request. Look at the newest card and click there."
+	case approvals.NotTheirs:
+		return "Only the person who asked can cancel. You can deny it instead."
+	case approvals.TooFewEligible:
+		return fmt.Sprintf("It needs %s, and the group %s has %d beside the requester.", plural(w.Need, "approval", "approvals"), w.Group, w.Have)
+	case approvals.RetryOver:
+		return "The time to retry is over. Ask again with /killswitch."
+	}
+	return "It is not allowed (" + string(w.Code) + ")."
+}
+
+func whyNots(ws []approvals.Why) string {
+	var s []string
+	for _, w := range ws {
+		s = append(s, whyNot(w))
+	}
+	return strings.Join(s, " ")
+}
+
+// mistakes tells everything wrong with a typed line, and the line to send.
+func mistakes(command, typed string, m *actions.Mistakes) Message {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Nothing was done. %s wrong with:\n", plural(len(m.List), "thing is", "things are"))
+	for _, x := range m.List {
+		fmt.Fprintf(&b, "• *%s* %s", Untrusted(x.Field), Untrusted(x.Problem))
+		if x.Hint != "" {
+			fmt.Fprintf(&b, "\n    %s", Untrusted(x.Hint))
+		}
+		b.WriteByte('\n')
+	}
+	line := Untrusted(command + " " + m.Corrected).Plain(1500)
+	return Message{
+		Text: "Nothing was done: " + Untrusted(m.Error()).Plain(400),
+		Blocks: []slack.Block{
+			section("mistakes", b.String()),
+			slack.NewSectionBlock(plain("You sent: "+Untrusted(command+" "+typed).Plain(1500)), nil, nil),
+			section("send", "*Send this instead:*"),
+			slack.NewSectionBlock(plain(line), nil, nil, slack.SectionBlockOptionBlockID("corrected")),
+		},
+	}
+}
+
+// note is a plain answer in words of our own.
+func note(format string, args ...any) Message {
+	text := fmt.Sprintf(format, args...)
+	return Message{Text: text, Blocks: []slack.Block{section("note", text)}}
+}
+
+// slackTrouble says what a failure of Slack means for people.
+func slackTrouble(err error) string {
+	var limited *slack.RateLimitedError
+	var answer slack.SlackErrorResponse
+	switch {
+	case errors.As(err, &limited):
+		return "Slack asks us to wait " + limited.RetryAfter.String()
+	case errors.As(err, &answer):
+		switch answer.Err {
+		case "not_in_channel", "channel_not_found", "is_archived":
+			return "the bot is not in the incident channel: invite it with /invite"
+		case "missing_scope":
+			return "the Slack app lacks the scope " + answer.Needed
+		case "invalid_auth", "account_inactive", "token_revoked", "not_authed":
+			return "the bot's Slack token is not valid"
+		}
+		return "Slack says " + answer.Err
+	case errors.Is(err, context.DeadlineExceeded):
+		return "Slack did not answer in time"
+	}
+	return "Slack can't be reached"
+}
+
+// help explains the command, or one action.
+func help(command, topic string) Message {
+	if a, ok := actions.Lookup(actions.Name(topic)); ok {
+		s := a.Spec()
+		text := fmt.Sprintf("*%s*: %s.\nOptions: %s reason\nExample:", s.Name, s.Summary, strings.Join(s.Options, ", "))
+		return Message{Text: string(s.Name) + ": " + s.Summary, Blocks: []slack.Block{
+			section("help", text), slack.NewSectionBlock(plain(command+" "+s.Usage), nil, nil)}}
+	}
+	var b strings.Builder
+	b.WriteString("*Contain:* ACTION TARGET reason=\"…\" — a card asks a second responder; nothing happens before.\n")
+	for _, a := range actions.All {
+		fmt.Fprintf(&b, "• *%s* %s\n", a.Spec().Name, a.Spec().Summary)
+	}
+	b.WriteString("*Look:* list · show ID · audit ID · help ACTION\n*Decide:* approve ID (brings the card) · deny ID reason · cancel ID\n*Take back:* undo ID reason")
+	return Message{Text: "How to use " + command, Blocks: []slack.Block{section("help", b.String())}}
+}
