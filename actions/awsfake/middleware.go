@@ -1,0 +1,270 @@
+package awsfake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+type inputKey struct{}
+
+// install puts the cloud behind one client's stack. The end of Finalize lies
+// after signing and within the retry loop, so each attempt comes here
+// ("Customizing the AWS SDK for Go v2 Client Requests", SDK Developer Guide).
+func (c *Cloud) install(stack *middleware.Stack) error {
+	keep := func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		return next.HandleInitialize(middleware.WithStackValue(ctx, inputKey{}, in.Parameters), in)
+	}
+	return errors.Join(
+		stack.Initialize.Add(middleware.InitializeMiddlewareFunc("awsfake:input", keep), middleware.Before),
+		stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("awsfake", c.finalize), middleware.After),
+	)
+}
+
+func (c *Cloud) finalize(ctx context.Context, in middleware.FinalizeInput, _ middleware.FinalizeHandler) (out middleware.FinalizeOutput, meta middleware.Metadata, err error) {
+	req, ok := in.Request.(*smithyhttp.Request)
+	if !ok {
+		return out, meta, fmt.Errorf("awsfake: request of type %T", in.Request)
+	}
+	if err := ctx.Err(); err != nil {
+		return out, meta, err
+	}
+	op := strings.ToLower(awsmiddleware.GetServiceID(ctx)) + ":" + awsmiddleware.GetOperationName(ctx)
+	id, result, err := c.serve(ctx, op, req, middleware.GetStackValue(ctx, inputKey{}))
+	awsmiddleware.SetRequestIDMetadata(&meta, id)
+	if err != nil {
+		return out, meta, respond(err, id)
+	}
+	out.Result = result
+	return out, meta, nil
+}
+
+// An operation is one line of the operations map.
+type operation struct {
+	mutating bool
+	run      func(k *request, in any) (any, error)
+	needs    func(k *request, in any) []need // nil: one need, the operation on the resource that its input names
+}
+
+// bind makes an operation of a typed handler.
+func bind[In, Out any](mutating bool, h func(*request, *In) (*Out, error)) operation {
+	return operation{mutating: mutating, run: func(k *request, in any) (any, error) {
+		typed, ok := in.(*In)
+		if !ok {
+			return nil, fmt.Errorf("awsfake: %s: input of type %T", k.op, in)
+		}
+		out, err := h(k, typed)
+		if err != nil {
+			return nil, err // not a typed nil
+		}
+		return out, nil
+	}}
+}
+
+const (
+	reads  = false
+	writes = true
+)
+
+// operations holds what is modelled, by "service:Operation".
+func operations(op string) (operation, bool) {
+	for _, m := range []map[string]operation{stsOperations, iamRoleOperations, iamPolicyOperations, iamProfileOperations} {
+		if o, ok := m[op]; ok {
+			return o, true
+		}
+	}
+	return operation{}, false
+}
+
+// A request is what a handler works with; the cloud's lock is held.
+type request struct {
+	c       *Cloud
+	op      string
+	now     time.Time
+	caller  *session
+	account *Account // the caller's: IAM calls stay within it
+}
+
+// A need is one permission that a call takes.
+type need struct {
+	action, resource string // ARN
+	shown            string // as IAM's messages name the resource
+	inHandler        bool   // the handler checks it, not authorise
+}
+
+func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, in any) (string, any, error) {
+	c.mu.Lock()
+	k := &request{c: c, op: op, now: c.now()}
+	id := strings.ToLower(c.mint("", 32))
+	caller, err := c.authenticate(req, k.now)
+	if err != nil {
+		c.calls = append(c.calls, Call{Phase: After, Time: k.now, Op: op, Err: code(err)})
+		c.mu.Unlock()
+		return id, nil, err
+	}
+	k.caller, k.account = caller, caller.account
+	o, ok := operations(op)
+	if !ok {
+		c.mu.Unlock()
+		return id, nil, apiError("NotImplemented", "awsfake: operation %s is not modelled", op)
+	}
+	if caller.admin {
+		defer c.mu.Unlock()
+		out, err := o.run(k, in)
+		return id, out, err
+	}
+	needs := k.needs(o, in)
+	call := Call{Phase: Before, Time: k.now, Op: op, Account: k.account.id, Principal: caller.arn, Mutating: o.mutating,
+		SessionPolicy: caller.policy, RoleSessionName: caller.name, SourceIdentity: caller.sourceIdentity, Tags: maps.Clone(caller.tags)}
+	for _, n := range needs {
+		call.Resources = append(call.Resources, n.resource)
+	}
+	describe(&call, in)
+	hooks := c.hooks
+	c.mu.Unlock()
+
+	if err := runHooks(hooks, call); err != nil {
+		return id, nil, err
+	}
+	call.Phase = After
+
+	c.mu.Lock()
+	err = c.throttled(op, k.account.id, k.now)
+	var fault Fault
+	if err == nil {
+		fault = c.takeFault(op, call.Resources)
+	}
+	c.mu.Unlock()
+	finish := func(out any, err error) (string, any, error) {
+		call.Err = code(err)
+		c.mu.Lock()
+		c.calls = append(c.calls, call)
+		c.mu.Unlock()
+		if hookErr := runHooks(hooks, call); hookErr != nil {
+			return id, nil, hookErr
+		}
+		return id, out, err
+	}
+	if err != nil {
+		return finish(nil, err)
+	}
+	if !fault.After {
+		if err := wait(ctx, fault.Delay); err != nil {
+			return finish(nil, err)
+		}
+		if fault.Err != nil {
+			return finish(nil, fault.Err)
+		}
+	}
+
+	c.mu.Lock()
+	k.now = c.now() // the delay may have taken a while
+	out, err := func() (any, error) {
+		if err := k.authorise(needs, in); err != nil {
+			return nil, err
+		}
+		return o.run(k, in)
+	}()
+	call.Allowed, call.Applied = code(err) != "AccessDenied", err == nil
+	c.mu.Unlock()
+	if fault.After {
+		if err := wait(ctx, fault.Delay); err != nil {
+			return finish(nil, err)
+		}
+		if fault.Err != nil {
+			return finish(nil, fault.Err)
+		}
+	}
+	return finish(out, err)
+}
+
+// needs are the permissions that the call takes.
+func (k *request) needs(o operation, in any) []need {
+	if o.needs != nil {
+		return o.needs(k, in)
+	}
+	return []need{k.need(k.op, in)}
+}
+
+// need is the permission for action on the resource that the input names:
+// "Actions, resources, and condition keys for AWS IAM" (Service Authorization
+// Reference). IAM's denials say "role NAME" rather than the ARN.
+func (k *request) need(action string, in any) need {
+	a := k.account
+	path := or(field(in, "Path"), "/")
+	if name := field(in, "RoleName"); name != "" && field(in, "InstanceProfileName") == "" {
+		n := need{action: action, resource: k.c.arn("iam", a.id, "role"+path+name), shown: "role " + name}
+		if r := a.roles[name].current(); r != nil {
+			n.resource = r.ARN
+		}
+		return n
+	}
+	if name := field(in, "InstanceProfileName"); name != "" {
+		n := need{action: action, resource: k.c.arn("iam", a.id, "instance-profile"+path+name), shown: "instance profile " + name}
+		if p := a.profiles[name].current(); p != nil {
+			n.resource = p.ARN
+		}
+		return n
+	}
+	arn := k.c.arn("iam", a.id, "role"+or(field(in, "PathPrefix"), "/"))
+	return need{action: action, resource: arn, shown: arn}
+}
+
+// field reads a *string field of an SDK input by its name, "" where there is none.
+func field(in any, name string) string {
+	v := reflect.Indirect(reflect.ValueOf(in))
+	if v.Kind() != reflect.Struct {
+		return ""
+	}
+	f := v.FieldByName(name)
+	if !f.IsValid() {
+		return ""
+	}
+	s, _ := f.Interface().(*string)
+	return aws.ToString(s)
+}
+
+// requestKeys are the condition keys that come from an IAM call's input: iam:PolicyARN,
+// aws:RequestTag and aws:TagKeys ("IAM and AWS STS condition context keys", IAM User Guide).
+func requestKeys(in any, keys contextKeys) {
+	if arn := field(in, "PolicyArn"); arn != "" {
+		keys.set("iam:PolicyARN", arn)
+	}
+	if b := field(in, "PermissionsBoundary"); b != "" {
+		keys.set("iam:PermissionsBoundary", b)
+	}
+	v := reflect.Indirect(reflect.ValueOf(in))
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	if f := v.FieldByName("Tags"); f.IsValid() {
+		if tags, ok := f.Interface().([]iamtypes.Tag); ok {
+			for _, t := range tags {
+				keys.set("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
+				keys.add("aws:TagKeys", aws.ToString(t.Key))
+			}
+		}
+	}
+	if f := v.FieldByName("TagKeys"); f.IsValid() {
+		if tagKeys, ok := f.Interface().([]string); ok {
+			keys.add("aws:TagKeys", tagKeys...)
+		}
+	}
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
