@@ -1,0 +1,295 @@
+package local_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/bot/slackfake"
+	"github.com/killswitch-chatops/killswitch/cmd/config"
+	"github.com/killswitch-chatops/killswitch/cmd/local"
+)
+
+const (
+	prod    = "222222222222"
+	appRole = "arn:aws:iam::222222222222:role/app-role"
+	channel = "C01INC"
+	command = "revoke_sessions " + appRole + ` reason="keys on a paste site"`
+)
+
+// clock is the time of the whole world of a test: zones, Slack and AWS.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
+	c.Add(d)
+	return ctx.Err()
+}
+
+// world is an organization, a Slack workspace and Killswitch between them.
+type world struct {
+	t     *testing.T
+	clock *clock
+	aws   *awsfake.Cloud
+	slack *slackfake.Slack
+	cfg   config.Config
+	path  string // of the database file; empty: in memory
+	file  *bolt.File
+	local.Backends
+	zones *local.Zones
+	wrap  func(local.Backends) local.Backends // faults between zones and stores
+	log   *slog.Logger
+}
+
+func testConfig() config.Config {
+	entry := approvals.Entry{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
+	return config.Config{
+		Team: "T01ACME", IncidentChannel: channel, CommandChannels: []string{channel},
+		Org: actions.Org{
+			Partition: "aws", HubAccount: awsfake.HubAccount, ManagementAccount: "999999999999",
+			ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f",
+			Accounts:            map[string]string{"prod": prod, "sandbox": "333333333333"},
+			ProtectedAccounts:   []string{awsfake.HubAccount},
+			ProtectedPrincipals: []string{"arn:aws:iam::*:role/break-glass"},
+		},
+		Policy: approvals.Policy{
+			Roster: approvals.Roster{
+				People: []approvals.Person{
+					{ID: "alice", Name: "Alice Anderson", Slack: "U01ALICE"},
+					{ID: "bob", Name: "Bob Brown", Slack: "U02BOB"},
+					{ID: "carol", Name: "Carol Clark", Slack: "U03CAROL"},
+					{ID: "mallory", Name: "Mallory, no responder", Slack: "U04MALLORY"},
+				},
+				Groups: map[string][]string{"responders": {"alice", "bob", "carol"}},
+			},
+			Default: entry, Undo: entry,
+		},
+		Retention: 400 * 24 * time.Hour,
+	}
+}
+
+// newWorld is the fixture; each test alters what it is about.
+func newWorld(t *testing.T, alter ...func(*world)) *world {
+	t.Helper()
+	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, cfg: testConfig(), log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	if testing.Verbose() {
+		w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+	w.aws = awsfake.New(w.clock.Now)
+	w.aws.Member(prod, awsfake.MemberRoles{
+		Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
+		ResponderPolicy: memberPolicy("iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:TagRole", "iam:PutRolePolicy"),
+		RestorerPolicy:  memberPolicy("iam:GetRole", "iam:GetRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"),
+	})
+	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
+	w.slack = slackfake.New(slackfake.Config{
+		Team: "T01ACME", TeamDomain: "acme", AppID: "A01APP", BotUserID: "U0BOT", BotToken: "xoxb-test", SigningSecret: "test-secret", Now: w.clock.Now,
+		Users: []slackfake.User{
+			{ID: "U01ALICE", Name: "alice"}, {ID: "U02BOB", Name: "bob"}, {ID: "U03CAROL", Name: "carol"}, {ID: "U04MALLORY", Name: "mallory"},
+			{ID: "U05STRANGER", Name: "stranger"},
+		},
+		Channels: []slackfake.Channel{{ID: channel, Name: "incident"}, {ID: "C02RANDOM", Name: "random"}},
+	})
+	for _, f := range alter {
+		f(w)
+	}
+	w.start()
+	return w
+}
+
+func memberPolicy(acts ...string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(acts, `","`) + `"],"Resource":"*"}]}`
+}
+
+// inFile keeps tables and queues in a database file.
+func inFile(w *world) { w.path = filepath.Join(w.t.TempDir(), "killswitch.db") }
+
+// start brings Killswitch up on what its tables and queues hold.
+func (w *world) start() {
+	w.t.Helper()
+	switch {
+	case w.path != "":
+		f, err := bolt.Open(w.path)
+		w.must(err)
+		w.t.Cleanup(func() { _ = f.Close() })
+		w.file = f
+		w.Backends, err = local.InFile(f, w.clock.Now)
+		w.must(err)
+	case w.Backends.Requests == nil:
+		w.Backends = local.InMemory(w.clock.Now)
+	}
+	b := w.Backends
+	if w.wrap != nil {
+		b = w.wrap(b)
+	}
+	w.zones = local.New(local.Environment{
+		Config: w.cfg, SigningSecret: "test-secret", BotToken: "xoxb-test", SlackAPI: "http://slack.invalid/api/", SlackClient: w.slack.Client(),
+		AWS: w.aws.Config(), Now: w.clock.Now, Sleep: w.clock.Sleep, Log: w.log,
+	}, b)
+	w.slack.Deliver(w.zones.Ingress)
+	w.must(w.zones.Bot.Sweep(w.t.Context()))
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// drain works off all that is due now.
+func (w *world) drain() {
+	w.t.Helper()
+	for range 1000 {
+		if !w.round() {
+			return
+		}
+	}
+	w.t.Fatal("the queues never run dry")
+}
+
+func (w *world) round() (did bool) {
+	for _, p := range w.zones.Pumps {
+		ok, err := p.Once(w.t.Context())
+		if err != nil {
+			w.log.Warn("pump", slog.String("queue", p.Name), slog.String("error", err.Error()))
+		}
+		did = did || ok
+	}
+	return did
+}
+
+// pass lets time go by in small steps, with the queues and the sweep at work.
+func (w *world) pass(d time.Duration) {
+	w.t.Helper()
+	for end := w.clock.Now().Add(d); w.clock.Now().Before(end); {
+		w.clock.Add(min(5*time.Second, end.Sub(w.clock.Now())))
+		_ = w.zones.Bot.Sweep(w.t.Context())
+		w.drain()
+	}
+}
+
+// type and click as people do, and let Killswitch work.
+func (w *world) types(user, text string) slackfake.Delivered {
+	w.t.Helper()
+	d := w.slack.Command(user, channel, "/killswitch", text)
+	w.drain()
+	return d
+}
+
+func (w *world) clicks(user string, r approvals.Request, action string) {
+	w.t.Helper()
+	if d := w.slack.Click(user, r.Card.Channel, r.Card.TS, action); d.Err != nil || d.Status != 200 {
+		w.t.Fatalf("%s clicks %s: %d %v", user, action, d.Status, d.Err)
+	}
+	w.drain()
+}
+
+// asks types the command and returns the request that came of it.
+func (w *world) asks(user, text string) approvals.Request {
+	w.t.Helper()
+	d := w.types(user, text)
+	body := string(d.Request)
+	e := approvals.Evidence{Kind: approvals.SlackEvidence, Timestamp: d.SentHeader.Get("X-Slack-Request-Timestamp"), Body: body}
+	return w.get(approvals.RequestID(e))
+}
+
+func (w *world) get(id string) approvals.Request {
+	w.t.Helper()
+	r, err := approvals.Requests{Store: w.Requests}.Get(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatalf("request %s: %v\n%s", id, err, w.said())
+	}
+	return r
+}
+
+// again reads a request anew.
+func (w *world) again(r approvals.Request) approvals.Request { w.t.Helper(); return w.get(r.ID) }
+
+// undoOf finds the undo of a request.
+func (w *world) undoOf(r approvals.Request) approvals.Request {
+	w.t.Helper()
+	for _, mark := range []string{approvals.MarkOpen, approvals.MarkInForce} {
+		rs, err := approvals.Requests{Store: w.Requests}.Marked(w.t.Context(), mark, "", 100)
+		w.must(err)
+		for _, u := range rs {
+			if u.Intent.Undo == r.ID {
+				return u
+			}
+		}
+	}
+	w.t.Fatalf("no undo of %s\n%s", r.ID, w.said())
+	return approvals.Request{}
+}
+
+func (w *world) state(r approvals.Request, want approvals.State) approvals.Request {
+	w.t.Helper()
+	r = w.again(r)
+	if r.State != want {
+		w.t.Fatalf("%s is %s (%s %v), want %s\n%s", r.ID, r.State, r.Why, r.Whys, want, w.said())
+	}
+	return r
+}
+
+// said is all that Slack shows.
+func (w *world) said() string {
+	var b strings.Builder
+	for _, m := range w.slack.Messages(channel) {
+		who := ""
+		if m.EphemeralTo != "" {
+			who = " (only to " + m.EphemeralTo + ")"
+		}
+		if m.ThreadTS != "" {
+			who += " (in thread)"
+		}
+		fmt.Fprintf(&b, "---%s\n%s\n", who, slackfake.Text(m))
+	}
+	return b.String()
+}
+
+// told checks that the last words to a person contain something.
+func (w *world) told(user, want string) {
+	w.t.Helper()
+	var last string
+	for _, m := range w.slack.Messages(channel) {
+		if m.EphemeralTo == user {
+			last = m.Text + "\n" + slackfake.Text(m)
+		}
+	}
+	if !strings.Contains(last, want) {
+		w.t.Errorf("%s was told %q, want %q", user, last, want)
+	}
+}
+
+// policy is the role's inline deny, "" if there is none.
+func (w *world) policy(role string) string {
+	return w.aws.Snapshot().Accounts[prod].Roles[role].Inline["AWSRevokeOlderSessions"]
+}
+
+func diffState(a, b awsfake.State) string { return cmp.Diff(a, b) }

@@ -1,0 +1,214 @@
+// Package local runs all zones of Killswitch in one process: for serve, the
+// demo and tests. The zones are three values that have nothing in common but
+// their queues and tables; what a zone may not hold it is not given.
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot"
+	"github.com/killswitch-chatops/killswitch/bot/ingress"
+	"github.com/killswitch-chatops/killswitch/cmd/config"
+)
+
+// Queue is a queue with both ends in this process.
+type Queue interface {
+	approvals.Queue
+	approvals.Receiver
+}
+
+// Backends are the tables and queues.
+type Backends struct {
+	Requests approvals.Store
+	Runs     approvals.Store
+	Slack    Queue // ingress → bot
+	Jobs     Queue // bot → executor
+	Changes  Queue // executor → bot
+	Dead     Queue // what could not be dealt with, however often it was tried
+}
+
+// Environment is all that the zones get from outside.
+type Environment struct {
+	Config        config.Config
+	SigningSecret string
+	BotToken      string
+	SlackAPI      string       // empty: Slack itself
+	SlackClient   *http.Client // nil: the default
+	AWS           aws.Config
+	Now           func() time.Time
+	Sleep         func(context.Context, time.Duration) error
+	Log           *slog.Logger
+}
+
+// Zones are the three zones, wired.
+type Zones struct {
+	Ingress  *ingress.Ingress
+	Bot      *bot.Bot
+	Executor *approvals.Executor
+	Pumps    []*Pump
+	log      *slog.Logger
+}
+
+// New wires the zones.
+func New(env Environment, b Backends) *Zones {
+	c := env.Config
+	secrets := func(context.Context) ([]string, error) { return []string{env.SigningSecret}, nil }
+	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
+	z := &Zones{log: env.Log}
+	z.Ingress = &ingress.Ingress{Secrets: secrets, Slack: b.Slack, Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress"))}
+	z.Bot = &bot.Bot{
+		Slack:           bot.NewSlack(env.BotToken, env.SlackAPI, env.SlackClient, env.Sleep),
+		Requests:        requests,
+		Runs:            approvals.Runs{Reader: b.Runs},
+		Jobs:            approvals.JSON[approvals.Job]{Queue: b.Jobs},
+		Policy:          c.Policy,
+		Org:             c.Org,
+		Team:            c.Team,
+		IncidentChannel: c.IncidentChannel,
+		CommandChannels: c.CommandChannels,
+		Usergroups:      c.Usergroups,
+		Now:             env.Now,
+		Log:             env.Log.With(slog.String("zone", "bot")),
+	}
+	z.Executor = &approvals.Executor{
+		Store:     b.Runs,
+		Requests:  requests,
+		Policy:    c.Policy,
+		Org:       c.Org,
+		Cloud:     actions.NewCloud(env.AWS, c.Org),
+		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
+		Team:      c.Team,
+		Channels:  c.CommandChannels,
+		Jobs:      approvals.JSON[approvals.Job]{Queue: b.Jobs},
+		Changes:   approvals.JSON[approvals.Change]{Queue: b.Changes},
+		Now:       env.Now,
+		Sleep:     env.Sleep,
+		Owner:     rand.Text,
+		Log:       env.Log.With(slog.String("zone", "executor")),
+	}
+	z.Pumps = []*Pump{
+		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},
+		{Name: "jobs", Queue: b.Jobs, Dead: b.Dead, Handle: decoded(z.Executor.Handle), Workers: 8, Log: env.Log},
+		{Name: "changes", Queue: b.Changes, Dead: b.Dead, Handle: decoded(z.Bot.HandleChange), Workers: 2, Log: env.Log},
+	}
+	return z
+}
+
+func decoded[T any](handle func(context.Context, T) error) func(context.Context, []byte) error {
+	return func(ctx context.Context, body []byte) error {
+		var m T
+		if err := json.Unmarshal(body, &m); err != nil {
+			return err
+		}
+		return handle(ctx, m)
+	}
+}
+
+// sweepEvery is the bot's schedule. It is a minute in Lambda, where a shorter
+// one can't be had.
+const sweepEvery = 10 * time.Second
+
+// Run works until the context ends, and then lets what has begun end.
+func (z *Zones) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, p := range z.Pumps {
+		for range p.Workers {
+			wg.Go(func() { p.run(ctx) })
+		}
+	}
+	wg.Go(func() {
+		for {
+			_ = z.Bot.Sweep(ctx) // it logs its errors
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(sweepEvery):
+			}
+		}
+	})
+	wg.Wait()
+}
+
+const (
+	visibility = 2 * time.Minute // a message comes again if its handler takes longer
+	maxTries   = 30              // after which a message is set aside
+	pollEvery  = 100 * time.Millisecond
+)
+
+// Pump takes messages from a queue to a zone.
+type Pump struct {
+	Name    string
+	Queue   Queue
+	Dead    approvals.Queue
+	Handle  func(context.Context, []byte) error
+	Workers int
+	Log     *slog.Logger
+}
+
+func (p *Pump) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		did, err := p.Once(ctx)
+		if err != nil {
+			p.Log.ErrorContext(ctx, "message not handled", slog.String("queue", p.Name), slog.String("error", err.Error()))
+		}
+		if did {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.Queue.Wake():
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// Once deals with one message, if one is due. A message that fails comes again
+// after a growing pause; in the end it is set aside, not lost.
+func (p *Pump) Once(ctx context.Context) (did bool, err error) {
+	d, ok, err := p.Queue.Receive(ctx, visibility)
+	if err != nil || !ok {
+		return false, err
+	}
+	// What has begun is brought to its end, also when the process is to stop.
+	work := context.WithoutCancel(ctx)
+	err = p.handle(work, d.Body)
+	if err == nil {
+		return true, p.Queue.Delete(work, d)
+	}
+	if d.Receives >= maxTries {
+		dead, jerr := json.Marshal(map[string]string{"queue": p.Name, "body": string(d.Body), "error": err.Error()})
+		if jerr != nil {
+			return true, errors.Join(err, jerr)
+		}
+		if derr := p.Dead.Send(work, dead, 0); derr != nil {
+			return true, errors.Join(err, derr)
+		}
+		return true, errors.Join(err, p.Queue.Delete(work, d))
+	}
+	pause := min(time.Second<<min(d.Receives, 6), time.Minute)
+	return true, errors.Join(err, p.Queue.Return(work, d, pause))
+}
+
+// handle turns a panic into an error: one bad message must not stop the others.
+func (p *Pump) handle(ctx context.Context, body []byte) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.Log.ErrorContext(ctx, "panic", slog.String("queue", p.Name), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return p.Handle(ctx, body)
+}
