@@ -67,8 +67,8 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 // context is the bound.
 func newRetryer() aws.Retryer {
 	r := retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = 6
-		o.MaxBackoff = 3 * time.Second
+		o.MaxAttempts = 5
+		o.MaxBackoff = time.Second
 		o.RateLimiter = ratelimit.None
 	})
 	return retry.AddWithErrorCodes(r, "ConcurrentModification", "ConcurrentModificationException", "PolicyChangesInProgressException", "EntityTemporarilyUnmodifiable")

@@ -27,6 +27,8 @@ const (
 	appRole = "arn:aws:iam::222222222222:role/app-role"
 	channel = "C01INC"
 	command = "revoke_sessions " + appRole + ` reason="keys on a paste site"`
+
+	anotherCommand = "revoke_sessions " + appRole + ` reason="and another leak"`
 )
 
 // clock is the time of the whole world of a test: zones, Slack and AWS.
@@ -293,3 +295,5 @@ func (w *world) policy(role string) string {
 }
 
 func diffState(a, b awsfake.State) string { return cmp.Diff(a, b) }
+
+func roleAt(path, name string) awsfake.Role { return awsfake.Role{Name: name, Path: path} }
