@@ -1,0 +1,76 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// HubAccount is the account of keys that moto does not know.
+const HubAccount = "123456789012"
+
+const region = "eu-west-1"
+
+// AWS is a running moto: every account there is, empty at first. The account
+// of a call is the one of its access key, and an assumed role's session has
+// a key of the role's account, so other accounts are reached as in real life.
+type AWS struct {
+	*Process
+	URL string
+}
+
+// StartAWS starts an AWS for one test.
+func StartAWS(t testing.TB) *AWS {
+	t.Helper()
+	addr := FreeAddr(t)
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &AWS{URL: "http://" + addr}
+	a.Process = Start(t, "moto", Setting(t, "MOTO_SERVER"), nil, "-H", host, "-p", port)
+	a.Answers(t, a.URL+"/moto-api/data.json")
+	return a
+}
+
+// Env are the variables with which a program in the hub account uses this AWS.
+func (a *AWS) Env() []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + a.URL,
+		"AWS_REGION=" + region,
+		"AWS_ACCESS_KEY_ID=AKIAE2EHUBACCOUNT00",
+		"AWS_SECRET_ACCESS_KEY=e2e",
+		"AWS_EC2_METADATA_DISABLED=true",
+	}
+}
+
+// Hub is the hub account, for a test's own calls.
+func (a *AWS) Hub(t testing.TB) aws.Config {
+	t.Helper()
+	cfg, err := config.LoadDefaultConfig(t.Context(),
+		config.WithBaseEndpoint(a.URL),
+		config.WithRegion(region),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIAE2EHUBACCOUNT00", "e2e", "")),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// Member is another account, for a test's own calls. moto lets anyone assume
+// a role, also one that does not exist.
+func (a *AWS) Member(t testing.TB, account string) aws.Config {
+	t.Helper()
+	cfg := a.Hub(t)
+	cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(
+		sts.NewFromConfig(a.Hub(t)), "arn:aws:iam::"+account+":role/e2e-test"))
+	return cfg
+}
