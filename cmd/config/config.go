@@ -1,0 +1,160 @@
+// Package config reads Killswitch's configuration: one YAML file, and a JSON
+// schema for it that editors may use.
+//
+// A file is read in four passes that each see all of it, so that everything
+// wrong is told in one go: the YAML itself, secrets, the schema (what one value
+// alone can get wrong), and what values say together. A later pass says nothing
+// more about a field that an earlier one has found wrong.
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// Config is a configuration without a problem.
+type Config struct {
+	Team            string   // Slack workspace; payloads from any other are refused
+	IncidentChannel string   // where cards go unless a route says otherwise
+	CommandChannels []string // where the slash command may be typed; never empty
+
+	Org     actions.Org
+	Regions []string // all in Org.Partition; never empty
+
+	Policy     approvals.Policy
+	Usergroups map[string]string // group → Slack user group ID
+	AdminGroup string            // IAM group whose members quarantine_user refuses; may be empty
+
+	SCPs     map[string]SCP
+	Alerts   Alerts
+	Webhooks []Webhook
+	SNSTopic string // ARN; may be empty
+
+	Retention time.Duration // how long records are kept
+}
+
+// The defaults.
+const (
+	defaultRetention   = 400 * 24 * time.Hour
+	defaultAutoPerHour = 5
+)
+
+// maxSize is how large a file may be, in bytes.
+const maxSize = 1 << 20
+
+// Parse reads a configuration. Its error is [Problems], sorted by line; name
+// is what they call the file.
+func Parse(name string, data []byte) (Config, error) {
+	c := &checker{file: name, settled: map[string]bool{}}
+	cfg := c.check(data)
+	if len(c.problems) > 0 {
+		return Config{}, c.sorted()
+	}
+	return cfg, nil
+}
+
+// Load reads a configuration file. Its error is [Problems] or that the file
+// can't be read.
+func Load(path string) (Config, error) {
+	f, err := os.Open(path) //nolint:gosec // G304: the operator names their own file
+	if err != nil {
+		return Config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+func (c *checker) check(data []byte) Config {
+	root := c.parse(data)
+	if root == nil {
+		return Config{}
+	}
+	c.findSecrets(root, data)
+	c.validate(root)
+
+	slack, aws := root.at("slack"), root.at("aws")
+	cfg := Config{
+		Team:            slack.at("team").text(),
+		IncidentChannel: slack.at("incident_channel").text(),
+		CommandChannels: slack.at("command_channels").texts(),
+		Regions:         aws.at("regions").texts(),
+		AdminGroup:      root.at("policy", "admin_group").text(),
+		Retention:       defaultRetention,
+	}
+	if len(cfg.CommandChannels) == 0 {
+		cfg.CommandChannels = []string{cfg.IncidentChannel}
+	}
+	cfg.Org = c.org(root)
+	var roster approvals.Roster
+	roster.People = c.people(root.at("people"), cfg.Org.Partition)
+	roster.Groups, cfg.Usergroups = c.groups(root.at("groups"), roster.People)
+	cfg.Policy = c.policy(root.at("policy"), roster)
+	cfg.SCPs = c.scps(root.at("scps"))
+	cfg.Alerts = c.alerts(root.at("alerts"))
+	cfg.Webhooks = c.webhooks(root.at("webhooks"))
+	topic := root.at("notify", "sns_topic_arn")
+	cfg.SNSTopic = topic.text()
+	c.checkPartition(topic, cfg.Org.Partition)
+	c.retention(root.at("retention"), &cfg.Retention)
+	return cfg
+}
+
+// retention reads days or hours; the schema has checked the form.
+func (c *checker) retention(v *value, into *time.Duration) {
+	s := v.text()
+	if len(s) < 2 {
+		return
+	}
+	n, err := strconv.Atoi(s[:len(s)-1])
+	unit := map[byte]time.Duration{'d': 24 * time.Hour, 'h': time.Hour}[s[len(s)-1]]
+	if err != nil || n > 99999 || unit == 0 {
+		return
+	}
+	if *into = time.Duration(n) * unit; *into < 24*time.Hour {
+		c.add(v, "must be at least 1d", "an undo needs the record of what was there before")
+	}
+}
+
+// duration reads a duration within bounds; the schema has checked the form.
+func (c *checker) duration(v *value, into *time.Duration, least, most time.Duration) {
+	d, err := time.ParseDuration(v.text())
+	if err != nil {
+		return
+	}
+	if *into = d; d < least || d > most {
+		c.add(v, fmt.Sprintf("must be between %s and %s", short(least), short(most)), "")
+	}
+}
+
+// short writes a whole number of hours or minutes.
+func short(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dm", d/time.Minute)
+}
+
+// unique notes what occurs a second time.
+type unique map[string]*value
+
+func (c *checker) once(u unique, key string, v *value, text string) {
+	if first := u[key]; first != nil {
+		c.add(v, text, fmt.Sprintf("first on line %d", first.line))
+	} else if key != "" {
+		u[key] = v
+	}
+}
+
+// Schema is the JSON schema (2020-12) of the configuration file.
+func Schema() []byte { return slices.Clone(schemaJSON) }

@@ -1,0 +1,205 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+const examplePath = "testdata/killswitch.example.yaml"
+
+func example(t testing.TB) string {
+	t.Helper()
+	data, err := os.ReadFile(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestExample(t *testing.T) {
+	got, err := Load(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := approvals.Entry{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
+	two := entry
+	two.Approvals = 2
+	want := Config{
+		Team:            "T01ACME",
+		IncidentChannel: "C01INC",
+		CommandChannels: []string{"C01INC"},
+		Org: actions.Org{
+			Partition:           "aws",
+			HubAccount:          "111111111111",
+			ManagementAccount:   "999999999999",
+			ResponderRole:       "killswitch-responder",
+			RestorerRole:        "killswitch-restorer",
+			ExternalID:          "4b3c2a1f",
+			Accounts:            map[string]string{"prod": "222222222222", "sandbox": "333333333333"},
+			ProtectedAccounts:   []string{"111111111111"},
+			ProtectedPrincipals: []string{"arn:aws:iam::*:role/break-glass"},
+		},
+		Regions: []string{"us-east-1", "eu-west-1"},
+		Policy: approvals.Policy{
+			Roster: approvals.Roster{
+				People: []approvals.Person{
+					{ID: "alice", Name: "Alice Anderson", Slack: "U01ALICE", IAM: []string{"arn:aws:iam::111111111111:user/alice"}},
+					{ID: "bob", Name: "Bob Brown", Slack: "U02BOB", IAM: []string{"arn:aws:sts::111111111111:assumed-role/AWSReservedSSO_IR_0123456789abcdef/bob@example.com"}},
+					{ID: "carol", Name: "Carol Clark", Slack: "U03CAROL"},
+				},
+				Groups: map[string][]string{"responders": {"alice", "bob", "carol"}},
+			},
+			Default: entry,
+			Undo:    entry,
+			Actions: map[actions.Name]approvals.Entry{"delete_role": two, "delete_key": two, "apply_scp": entry},
+		},
+		Usergroups: map[string]string{"responders": "S0RESPONDERS"},
+		AdminGroup: "admins",
+		SCPs:       map[string]SCP{"freeze": {Builtin: "freeze"}},
+		Alerts: Alerts{AutoPerHour: 5, Routes: []Route{
+			{
+				Match:   Match{Source: "guardduty", Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", MinSeverity: 7},
+				Suggest: []Suggestion{{Action: "revoke_sessions"}, {Action: "isolate_instance"}}, Delivery: Propose,
+			},
+			{Match: Match{Source: "trustedadvisor"}, Suggest: []Suggestion{{Action: "deactivate_key"}}, Delivery: Propose, OneClick: true, Channel: "C01INC"},
+			{Match: Match{Source: "cloudtrail"}, Suggest: []Suggestion{{Action: "quarantine_user", Mode: "iam-only"}}, Delivery: Propose},
+			{Match: Match{Source: "guardduty", MinSeverity: 4}, Delivery: Propose},
+			{Match: Match{Source: "health"}, Delivery: Propose},
+			{Match: Match{Source: "securityhub", MinSeverity: 7}, Delivery: Propose},
+		}},
+		Webhooks: []Webhook{
+			{ID: "soar", Actions: []actions.Name{"isolate_instance", "revoke_sessions"}},
+			{ID: "eventbridge", Events: true},
+		},
+		SNSTopic:  "arn:aws:sns:us-east-1:111111111111:security-alerts",
+		Retention: 400 * 24 * time.Hour,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the example (-want +got):\n%s", diff)
+	}
+}
+
+// What users copy is what is tested.
+func TestExampleIsTheDocumentedOne(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/killswitch.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(doc), example(t)); diff != "" {
+		t.Errorf("docs and testdata differ (-docs +testdata):\n%s", diff)
+	}
+}
+
+const minimal = `
+slack: {team: T01ACME, incident_channel: C01INC}
+people: [{id: alice, name: Alice, slack: U01ALICE}, {id: bob, name: Bob, slack: U02BOB}]
+groups: {all: {people: [alice, bob]}}
+aws: {hub_account: "111111111111", responder_role: responder, restorer_role: restorer, external_id: abcd, regions: [us-gov-west-1]}
+policy:
+  default: {requesters: all, approvers: all, approvals: 1, approve_within: 1h30m, run_within: 5m}
+`
+
+func TestDefaults(t *testing.T) {
+	got, err := Parse("minimal.yaml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"C01INC"}, got.CommandChannels); diff != "" {
+		t.Errorf("command channels (-want +got):\n%s", diff)
+	}
+	if got.Org.Partition != "aws-us-gov" || got.Retention != 400*24*time.Hour || got.Alerts.AutoPerHour != 5 {
+		t.Errorf("partition %q, retention %v, auto per hour %d", got.Org.Partition, got.Retention, got.Alerts.AutoPerHour)
+	}
+	if got.Policy.Undo != got.Policy.Default || got.Policy.Default.ApproveWithin != 90*time.Minute {
+		t.Errorf("undo = %+v, default = %+v", got.Policy.Undo, got.Policy.Default)
+	}
+}
+
+func TestOverridesInherit(t *testing.T) {
+	text := strings.Replace(minimal, "groups: {all", "groups: {two: {people: [alice, bob]}, all", 1) +
+		"  undo: {approvers: two}\n  actions: {delete_role: {approve_within: 2h}, revoke_sessions: {}}\nretention: 36h\n"
+	got, err := Parse("x.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	undo, deleteRole := got.Policy.Default, got.Policy.Default
+	undo.Approvers, deleteRole.ApproveWithin = "two", 2*time.Hour
+	want := approvals.Policy{
+		Roster: got.Policy.Roster, Default: got.Policy.Default, Undo: undo,
+		Actions: map[actions.Name]approvals.Entry{"delete_role": deleteRole, "revoke_sessions": got.Policy.Default},
+	}
+	if diff := cmp.Diff(want, got.Policy); diff != "" {
+		t.Errorf("policy (-want +got):\n%s", diff)
+	}
+	if got.Retention != 36*time.Hour {
+		t.Errorf("retention = %v", got.Retention)
+	}
+}
+
+func TestSchemaIsValid(t *testing.T) {
+	if _, err := compile(Schema()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := compile([]byte(`{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "txet"}`)); err == nil {
+		t.Fatal("an invalid schema compiles: this test proves nothing")
+	}
+	var doc any
+	if err := json.Unmarshal(Schema(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	checkSchema(t, "#", doc)
+	Schema()[0] = 'x'
+	if Schema()[0] != '{' {
+		t.Error("a caller can change the schema")
+	}
+}
+
+// checkSchema proves that it is strict (every mapping names its keys) and that
+// every pattern has words to say what it wants.
+func checkSchema(t *testing.T, at string, node any) {
+	switch n := node.(type) {
+	case map[string]any:
+		if n["type"] == "object" && n["additionalProperties"] != false {
+			t.Errorf("%s allows unknown keys", at)
+		}
+		_, pattern := n["pattern"].(string)
+		_, patterns := n["patternProperties"].(map[string]any)
+		if title, _ := n["title"].(string); (pattern || patterns) && title == "" {
+			t.Errorf("%s has a pattern and no title", at)
+		}
+		for k, sub := range n {
+			checkSchema(t, at+"/"+k, sub)
+		}
+	case []any:
+		for _, sub := range n {
+			checkSchema(t, at+"/-", sub)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "large.yaml")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("#"), maxSize+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var problems Problems
+	if _, err := Load(path); !errors.As(err, &problems) || len(problems) != 1 || problems[0].File != path {
+		t.Errorf("a large file: %v", err)
+	}
+}

@@ -1,0 +1,71 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// org reads where actions may reach and what they never touch.
+func (c *checker) org(root *value) actions.Org {
+	aws, protected := root.at("aws"), root.at("protected")
+	o := actions.Org{
+		Partition:           c.partition(aws.at("regions")),
+		HubAccount:          aws.at("hub_account").text(),
+		ManagementAccount:   aws.at("management_account").text(),
+		ResponderRole:       aws.at("responder_role").text(),
+		RestorerRole:        aws.at("restorer_role").text(),
+		ExternalID:          aws.at("external_id").text(),
+		Accounts:            map[string]string{},
+		ProtectedAccounts:   protected.at("accounts").texts(),
+		ProtectedPrincipals: protected.at("principals").texts(),
+	}
+	if o.ResponderRole != "" && strings.EqualFold(o.ResponderRole, o.RestorerRole) {
+		c.add(aws.at("restorer_role"), "is the responder role", "whoever contains must not hold the rights that undo: make two roles")
+	}
+	ids := unique{}
+	for alias, v := range aws.at("accounts").entries() {
+		c.once(ids, v.text(), v, "has another alias already")
+		o.Accounts[alias] = v.text()
+	}
+	for _, arn := range protected.at("principals").items() {
+		c.checkPartition(arn, o.Partition)
+	}
+	return o
+}
+
+// partition is what the regions are in: all in the same.
+func (c *checker) partition(regions *value) string {
+	var partition string
+	for _, v := range regions.items() {
+		region := v.text()
+		p := "aws"
+		switch {
+		case region == "":
+			continue
+		case strings.Contains(region, "-iso"):
+			c.add(v, "is in a partition that Killswitch does not know", "")
+			continue
+		case strings.HasPrefix(region, "us-gov-"):
+			p = "aws-us-gov"
+		case strings.HasPrefix(region, "cn-"):
+			p = "aws-cn"
+		}
+		if partition == "" {
+			partition = p
+		}
+		if p != partition {
+			c.add(v, fmt.Sprintf("is in the partition %s, the first region in %s", p, partition), "each partition needs an installation of its own")
+		}
+	}
+	return partition
+}
+
+// checkPartition compares an ARN's partition with the installation's.
+func (c *checker) checkPartition(arn *value, partition string) {
+	parts := strings.SplitN(arn.text(), ":", 3)
+	if len(parts) == 3 && partition != "" && parts[1] != partition {
+		c.add(arn, fmt.Sprintf("is not in the partition %s, where the regions are", partition), "begin with arn:"+partition+":")
+	}
+}

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// policy reads who may ask for what and how many must agree. The default is
+// complete; undo and the actions override single fields of it.
+func (c *checker) policy(section *value, roster approvals.Roster) approvals.Policy {
+	p := approvals.Policy{Roster: roster, Actions: map[actions.Name]approvals.Entry{}}
+	p.Default = c.entry(section.at("default"), approvals.Entry{}, roster)
+	p.Undo = c.entry(section.at("undo"), p.Default, roster)
+	for name, v := range section.at("actions").entries() {
+		p.Actions[actions.Name(name)] = c.entry(v, p.Default, roster)
+	}
+	return p
+}
+
+func (c *checker) entry(v *value, e approvals.Entry, roster approvals.Roster) approvals.Entry {
+	c.group(v.at("requesters"), &e.Requesters, roster)
+	c.group(v.at("approvers"), &e.Approvers, roster)
+	if n, ok := v.at("approvals").integer(); ok {
+		e.Approvals = n
+	}
+	c.duration(v.at("approve_within"), &e.ApproveWithin, time.Minute, 24*time.Hour)
+	c.duration(v.at("run_within"), &e.RunWithin, time.Minute, time.Hour)
+	if vote := v.at("require_sts_vote"); vote.is(true) {
+		c.add(vote, "votes from the command line are not supported by this version", "remove it or set it to false")
+	}
+	c.satisfiable(v, e, roster)
+	return e
+}
+
+func (c *checker) group(v *value, into *string, roster approvals.Roster) {
+	name := v.text()
+	if name == "" {
+		return
+	}
+	*into = name
+	if _, ok := roster.Groups[name]; !ok && len(roster.Groups) > 0 {
+		c.add(v, fmt.Sprintf("there is no group %s", quoted(name)), oneOf(name, slices.Collect(maps.Keys(roster.Groups))))
+	}
+}
+
+// satisfiable refuses an entry under which somebody's request could never be
+// approved, at the field of the entry that brings it about.
+func (c *checker) satisfiable(v *value, e approvals.Entry, roster approvals.Roster) {
+	at := v.at("approvals")
+	for _, key := range []string{"approvers", "requesters"} {
+		if at == nil {
+			at = v.at(key)
+		}
+	}
+	approvers := roster.Groups[e.Approvers]
+	if at == nil || len(approvers) == 0 {
+		return
+	}
+	may := map[string]bool{}
+	for _, id := range approvers {
+		may[id] = true
+	}
+	var who string
+	have, more := 0, 0
+	for _, requester := range roster.Groups[e.Requesters] {
+		others := len(approvers)
+		if may[requester] {
+			others--
+		}
+		switch {
+		case others >= e.Approvals:
+		case who == "":
+			who, have = requester, others
+		default:
+			more++
+		}
+	}
+	if who == "" {
+		return
+	}
+	if who = clip(who); more > 0 {
+		who += fmt.Sprintf(" (or %d more)", more)
+	}
+	c.add(at, fmt.Sprintf("can't be satisfied: when %s asks, %d must approve and %d can", who, e.Approvals, have),
+		fmt.Sprintf("add people to %s or ask for fewer approvals", clip(e.Approvers)))
+}

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing wrong with a configuration file. It never repeats what
+// looks like a secret.
+type Problem struct {
+	File  string
+	Line  int    // from 1
+	Field string // policy.actions.delete_role.approvals, people[0].iam[1]; empty for the whole file
+	Text  string // what is wrong, without the field
+	Hint  string // what to do; may be empty
+}
+
+func (p Problem) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:%d: ", p.File, p.Line)
+	if p.Field != "" {
+		b.WriteString(p.Field + ": ")
+	}
+	b.WriteString(p.Text)
+	if p.Hint != "" {
+		b.WriteString(" (" + p.Hint + ")")
+	}
+	return b.String()
+}
+
+// Problems is everything wrong with a configuration file, by line.
+type Problems []Problem
+
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// checker collects problems.
+type checker struct {
+	file     string
+	problems Problems
+	// settled are the fields of which enough has been said.
+	settled map[string]bool
+}
+
+// add notes a problem of a value.
+func (c *checker) add(v *value, text, hint string) { c.addAt(v.line, v.field, text, hint) }
+
+func (c *checker) addAt(line int, field, text, hint string) {
+	if field != "" && c.settled[field] {
+		return
+	}
+	c.problems = append(c.problems, Problem{c.file, max(line, 1), redact(field), redact(text), redact(hint)})
+}
+
+func (c *checker) sorted() Problems {
+	slices.SortFunc(c.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Text, b.Text))
+	})
+	return slices.Compact(c.problems)
+}
+
+// secret is what Slack tokens, AWS access keys and PEM files look like.
+var secret = regexp.MustCompile(`(?s)(xox[a-z]-|xapp-)\S*|A[KS]IA[A-Z0-9]{16,}|-----BEGIN.*`)
+
+func redact(s string) string { return secret.ReplaceAllString(s, "[redacted]") }
+
+// quoted shows text from the file within a message.
+func quoted(s string) string {
+	return fmt.Sprintf("%q", clip(redact(s)))
+}
+
+// clip keeps hostile input from filling a message.
+func clip(s string) string {
+	if rs := []rune(s); len(rs) > 60 {
+		return string(rs[:60]) + "…"
+	}
+	return s
+}
+
+// didYouMean is the hint for a word that is close to a known one, or "".
+func didYouMean(word string, known []string) string {
+	if word == "" {
+		return ""
+	}
+	best, least := "", 3
+	for _, k := range known {
+		d := distance(word, k)
+		nearer := d < least || d == least && best != "" && strings.HasPrefix(k, word[:1]) && !strings.HasPrefix(best, word[:1])
+		if nearer && d <= max(1, len(k)/3) {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "did you mean " + best + "?"
+}
+
+// distance counts the letters to insert, drop, change or swap to make a into b.
+func distance(a, b string) int {
+	if len(a)-len(b) > 2 || len(b)-len(a) > 2 {
+		return 3 // far; and words of any length cost nothing
+	}
+	var before, above []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before, above, row = above, row, make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			change := above[j]
+			if a[i] != b[j] {
+				change++
+			}
+			row[j+1] = min(above[j+1]+1, row[j]+1, change)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}
