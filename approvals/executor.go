@@ -29,7 +29,9 @@ type Executor struct {
 	Sleep     func(context.Context, time.Duration) error
 	// Owner makes a name that is new every time: whoever works on a run.
 	Owner func() string
-	Log   *slog.Logger
+	// Gone, where it is set, knows of workers that are gone before their lease is over.
+	Gone func(owner string) bool
+	Log  *slog.Logger
 }
 
 func (x *Executor) runs() Runs { return Runs{x.Store} }

@@ -151,7 +151,7 @@ func (p Planned) job() Job {
 // takeOver continues a run whose worker is gone.
 func (x *Executor) takeOver(ctx context.Context, run Run, p Planned) (Run, error) {
 	now := x.Now().UTC()
-	if now.Before(run.Lease) {
+	if gone := x.Gone != nil && x.Gone(run.Owner); now.Before(run.Lease) && !gone {
 		return run, x.later(ctx, p, run.Lease.Sub(now)+time.Second)
 	}
 	run.Owner, run.Lease = x.Owner(), now.Add(leaseFor)

@@ -22,17 +22,50 @@ type Queue struct {
 	wake chan struct{}
 }
 
-// Queue opens a queue.
+// Queue opens a queue. Only this process has the file open: what an earlier one
+// had received and not dealt with is due again at once.
 func (f *File) Queue(name string, now func() time.Time) (*Queue, error) {
 	q := &Queue{f.db, name, now, make(chan struct{}, 1)}
 	err := f.db.Update(func(tx *bbolt.Tx) error {
 		if _, err := tx.CreateBucketIfNotExists(q.bucket()); err != nil {
 			return err
 		}
-		_, err := tx.CreateBucketIfNotExists(q.handles())
-		return err
+		if _, err := tx.CreateBucketIfNotExists(q.handles()); err != nil {
+			return err
+		}
+		return q.recover(tx)
 	})
 	return q, err
+}
+
+func (q *Queue) recover(tx *bbolt.Tx) error {
+	var received [][]byte
+	err := tx.Bucket(q.bucket()).ForEach(func(k, v []byte) error {
+		var m queued
+		if err := json.Unmarshal(v, &m); err != nil {
+			return err
+		}
+		if m.Receives > 0 {
+			received = append(received, slices.Clone(k))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range received {
+		var m queued
+		if err := json.Unmarshal(tx.Bucket(q.bucket()).Get(k), &m); err != nil {
+			return err
+		}
+		if err := tx.Bucket(q.bucket()).Delete(k); err != nil {
+			return err
+		}
+		if err := q.put(tx, binary.BigEndian.Uint64(k[8:]), q.now(), m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (q *Queue) bucket() []byte  { return []byte("queue:" + q.name) }

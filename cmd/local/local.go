@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,7 @@ type Zones struct {
 // New wires the zones.
 func New(env Environment, b Backends) *Zones {
 	c := env.Config
+	instance := rand.Text() + "/" // a file of tables belongs to one process: other instances are gone
 	secrets := func(context.Context) ([]string, error) { return []string{env.SigningSecret}, nil }
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
 	z := &Zones{log: env.Log}
@@ -96,7 +98,8 @@ func New(env Environment, b Backends) *Zones {
 		Changes:   approvals.JSON[approvals.Change]{Queue: b.Changes},
 		Now:       env.Now,
 		Sleep:     env.Sleep,
-		Owner:     rand.Text,
+		Owner:     func() string { return instance + rand.Text() },
+		Gone:      func(owner string) bool { return !strings.HasPrefix(owner, instance) },
 		Log:       env.Log.With(slog.String("zone", "executor")),
 	}
 	z.Pumps = []*Pump{

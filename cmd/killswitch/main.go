@@ -1,0 +1,129 @@
+// Command killswitch runs Killswitch on one machine, checks its configuration
+// and shows it at work.
+//
+//	killswitch demo --script            the story in the terminal; needs nothing
+//	killswitch serve --config FILE …    all zones, real Slack, real AWS
+//	killswitch validate FILE            every problem of a configuration at once
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+)
+
+// Exit codes are part of the contract.
+const (
+	exitDone  = 0
+	exitNo    = 1 // refused or failed
+	exitUsage = 2
+)
+
+// program is the world around a command, so that tests can make one.
+type program struct {
+	args   []string
+	env    func(string) string
+	out    io.Writer
+	errout io.Writer
+}
+
+// subcommand is one verb of the command line.
+type subcommand struct {
+	name, args, summary string
+	run                 func(ctx context.Context, p program, args []string) error
+}
+
+var subcommands = []subcommand{
+	{"demo", "--script", "play the story of a stolen role in the terminal, on an imaginary company", demo},
+	{"serve", "--config FILE --data DIR [--listen ADDR]", "run all zones in one process", serve},
+	{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
+}
+
+// errUsage is wrapped by errors about how a command was called.
+var errUsage = errors.New("wrong usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, program{args: os.Args[1:], env: os.Getenv, out: os.Stdout, errout: os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, p program) int {
+	if len(p.args) == 0 || slices.Contains([]string{"help", "-h", "--help"}, p.args[0]) {
+		usage(p.out)
+		if len(p.args) == 0 {
+			return exitUsage
+		}
+		return exitDone
+	}
+	i := slices.IndexFunc(subcommands, func(c subcommand) bool { return c.name == p.args[0] })
+	if i < 0 {
+		_, _ = fmt.Fprintf(p.errout, "killswitch: %q is not a command\n\n", p.args[0])
+		usage(p.errout)
+		return exitUsage
+	}
+	err := subcommands[i].run(ctx, p, p.args[1:])
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return exitDone
+	case errors.Is(err, errUsage):
+		_, _ = fmt.Fprintf(p.errout, "killswitch %s: %v\nusage: killswitch %s %s\n", p.args[0], err, subcommands[i].name, subcommands[i].args)
+		return exitUsage
+	}
+	if err != errReported {
+		_, _ = fmt.Fprintf(p.errout, "killswitch %s: %v\n", p.args[0], err)
+	}
+	return exitNo
+}
+
+// errReported ends a command that has said all there is to say.
+var errReported = errors.New("reported")
+
+func usage(w io.Writer) {
+	_, _ = fmt.Fprintln(w, "killswitch contains compromised AWS principals from Slack, with a second person's approval.")
+	for _, c := range subcommands {
+		_, _ = fmt.Fprintf(w, "\n  killswitch %s %s\n      %s\n", c.name, c.args, c.summary)
+	}
+}
+
+// parse reads flags that may stand before or behind the other arguments.
+func parse(f *flag.FlagSet, p program, args []string) (rest []string, err error) {
+	f.SetOutput(io.Discard)
+	for {
+		if err := f.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				f.SetOutput(p.out)
+				f.PrintDefaults()
+				return nil, err
+			}
+			return nil, fmt.Errorf("%w: %w", errUsage, err)
+		}
+		if f.NArg() == 0 {
+			return rest, nil
+		}
+		rest, args = append(rest, f.Arg(0)), f.Args()[1:]
+	}
+}
+
+// secret is a value that never shows in a log or message.
+type secret string
+
+// String implements fmt.Stringer.
+func (secret) String() string { return "[redacted]" }
+
+// GoString implements fmt.GoStringer.
+func (secret) GoString() string { return "[redacted]" }
+
+// LogValue implements slog.LogValuer.
+func (secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalText implements encoding.TextMarshaler.
+func (secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/cmd/config"
+	"github.com/killswitch-chatops/killswitch/cmd/local"
+)
+
+// defaultRegion is where STS is asked if the environment names no region.
+const defaultRegion = "us-east-1"
+
+// serve runs all zones until it is told to stop.
+func serve(ctx context.Context, p program, args []string) error {
+	f := flag.NewFlagSet("serve", flag.ContinueOnError)
+	file := f.String("config", "", "the configuration `FILE`")
+	data := f.String("data", "", "the `DIR`ectory for tables and queues; made if missing")
+	listen := f.String("listen", "127.0.0.1:8080", "the `ADDR`ess that Slack's requests reach, behind TLS")
+	rest, err := parse(f, p, args)
+	if err != nil {
+		return err
+	}
+	signing, token := secret(p.env("SLACK_SIGNING_SECRET")), secret(p.env("SLACK_BOT_TOKEN"))
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%w: unexpected %q", errUsage, rest)
+	case *file == "" || *data == "":
+		return fmt.Errorf("%w: --config and --data are needed", errUsage)
+	case signing == "" || token == "":
+		return errors.New("SLACK_SIGNING_SECRET and SLACK_BOT_TOKEN must be set in the environment (Slack app settings: Basic Information, and OAuth & Permissions)")
+	}
+	c, err := config.Load(*file)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(p.errout, nil))
+	region := p.env("AWS_REGION")
+	if region == "" {
+		region = p.env("AWS_DEFAULT_REGION")
+	}
+	if region == "" {
+		region = firstOr(c.Regions, defaultRegion)
+	}
+	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
+	if err != nil {
+		return fmt.Errorf("AWS configuration: %w", err)
+	}
+	if err := os.MkdirAll(*data, 0o700); err != nil {
+		return err
+	}
+	db, err := bolt.Open(filepath.Join(*data, "killswitch.db"))
+	if err != nil {
+		return err
+	}
+	backends, err := local.InFile(db, time.Now)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	zones := local.New(local.Environment{
+		Config: c, SigningSecret: string(signing), BotToken: string(token), SlackAPI: p.env("SLACK_API_URL"),
+		AWS: aws, Now: time.Now, Sleep: sleep, Log: log,
+	}, backends)
+	err = serveZones(ctx, *listen, zones, log)
+	return errors.Join(err, db.Close())
+}
+
+const (
+	readHeaderWithin = 5 * time.Second
+	readWithin       = 10 * time.Second
+	stopWithin       = 5 * time.Second // for requests; what zones have begun ends in its own time
+)
+
+func serveZones(ctx context.Context, addr string, zones *local.Zones, log *slog.Logger) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: zones.Ingress, ReadHeaderTimeout: readHeaderWithin, ReadTimeout: readWithin, WriteTimeout: readWithin, MaxHeaderBytes: 32 << 10,
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { zones.Run(ctx) })
+	wg.Go(func() {
+		<-ctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		if err := server.Shutdown(stop); err != nil {
+			log.ErrorContext(ctx, "shutdown", slog.String("error", err.Error()))
+		}
+	})
+	log.InfoContext(ctx, "serving", slog.String("address", listener.Addr().String()))
+	err = server.Serve(listener)
+	cancel()
+	wg.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func firstOr(s []string, otherwise string) string {
+	if len(s) > 0 {
+		return s[0]
+	}
+	return otherwise
+}
+
+// sleep waits, or ends with the context.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
