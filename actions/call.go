@@ -10,7 +10,7 @@ import (
 // Name is an action's name as config, JSON and the audit record write it.
 type Name string
 
-// The actions.
+// RevokeSessions is the action revoke_sessions.
 const RevokeSessions Name = "revoke_sessions"
 
 // Call is one containment as it is asked for: what to do, to what, where.

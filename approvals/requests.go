@@ -80,7 +80,7 @@ func (t Requests) Change(ctx context.Context, id string, change func(*Request) e
 	return Request{}, fmt.Errorf("request %s: %w", id, ErrConflict)
 }
 
-// Open reads the requests that carry a mark.
+// Marked reads the requests that carry a mark, after one ID, limit at most.
 func (t Requests) Marked(ctx context.Context, mark string, after string, limit int) ([]Request, error) {
 	rows, err := t.Store.Marked(ctx, mark, Key{after, "request"}, limit)
 	if err != nil {

@@ -432,8 +432,7 @@ func (w *worker) take(ctx context.Context, acct *actions.Account, s *Step) error
 			return err
 		}
 		err := w.try(ctx, acct, s)
-		var ours storeError
-		if errors.As(err, &ours) {
+		if _, ok := errors.AsType[storeError](err); ok {
 			return err
 		}
 		if ctx.Err() != nil {

@@ -85,8 +85,7 @@ func (c *conversation) vote(ctx context.Context, kind approvals.Kind, id string,
 
 // answer tells a rejected person why, and passes other errors on.
 func (c *conversation) answer(ctx context.Context, err error) error {
-	var no *rejected
-	if errors.As(err, &no) {
+	if no, ok := errors.AsType[*rejected](err); ok {
 		return c.say(ctx, note("%s", Untrusted(no.words)))
 	}
 	return err

@@ -24,8 +24,7 @@ func (c *conversation) command(ctx context.Context) error {
 		return c.say(ctx, note("%s", no))
 	}
 	cmd, err := approvals.ParseCommand(c.w.Text, b.Org.Directory())
-	var wrong *actions.Mistakes
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*actions.Mistakes](err); ok {
 		return c.say(ctx, mistakes(c.w.Command, c.w.Text, wrong))
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -216,11 +217,11 @@ func (v View) attempt() int {
 
 // flags are what differed from the plan.
 func (v View) flags() string {
-	var s string
+	var s strings.Builder
 	if v.Run != nil {
 		for _, f := range v.Run.Flags {
-			s += " " + Untrusted(f).String()
+			s.WriteString(" " + Untrusted(f).String())
 		}
 	}
-	return s
+	return s.String()
 }

@@ -58,8 +58,7 @@ func code(err error) string {
 	if err == nil {
 		return ""
 	}
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return "Error"

@@ -267,8 +267,7 @@ func TestReservedRoles(t *testing.T) {
 		in := put("p", denyAll)
 		in.RoleName = aws.String(name)
 		_, err := client.PutRolePolicy(t.Context(), in)
-		var unmodifiable *iamtypes.UnmodifiableEntityException
-		if !errors.As(err, &unmodifiable) {
+		if _, ok := errors.AsType[*iamtypes.UnmodifiableEntityException](err); !ok {
 			t.Errorf("%s: error %v, want UnmodifiableEntity", name, err)
 		}
 	}

@@ -230,7 +230,7 @@ func field(in any, name string) string {
 	if !f.IsValid() {
 		return ""
 	}
-	s, _ := f.Interface().(*string)
+	s, _ := reflect.TypeAssert[*string](f)
 	return aws.ToString(s)
 }
 
@@ -248,7 +248,7 @@ func requestKeys(in any, keys contextKeys) {
 		return
 	}
 	if f := v.FieldByName("Tags"); f.IsValid() {
-		if tags, ok := f.Interface().([]iamtypes.Tag); ok {
+		if tags, ok := reflect.TypeAssert[[]iamtypes.Tag](f); ok {
 			for _, t := range tags {
 				keys.set("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
 				keys.add("aws:TagKeys", aws.ToString(t.Key))
@@ -256,7 +256,7 @@ func requestKeys(in any, keys contextKeys) {
 		}
 	}
 	if f := v.FieldByName("TagKeys"); f.IsValid() {
-		if tagKeys, ok := f.Interface().([]string); ok {
+		if tagKeys, ok := reflect.TypeAssert[[]string](f); ok {
 			keys.add("aws:TagKeys", tagKeys...)
 		}
 	}

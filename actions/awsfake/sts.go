@@ -111,10 +111,9 @@ func assumeRole(k *request, in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, err
 	s := c.issue(issueInput{account: account, role: role, name: name, duration: time.Duration(seconds) * time.Second,
 		policy: aws.ToString(in.Policy), parsed: parsed, sourceIdentity: source, tags: tags, transitive: transitive})
 	return &sts.AssumeRoleOutput{
-		AssumedRoleUser:  &ststypes.AssumedRoleUser{Arn: aws.String(s.arn), AssumedRoleId: aws.String(role.ID + ":" + name)},
-		Credentials:      &ststypes.Credentials{AccessKeyId: aws.String(s.keyID), SecretAccessKey: aws.String(s.secret), SessionToken: aws.String(s.token), Expiration: aws.Time(s.expires)},
-		PackedPolicySize: aws.Int32(int32(100 * utf8.RuneCountInString(s.policy) / maxSessionPolicy)), //nolint:gosec // at most 100
-		SourceIdentity:   emptyNil(source),
+		AssumedRoleUser: &ststypes.AssumedRoleUser{Arn: aws.String(s.arn), AssumedRoleId: aws.String(role.ID + ":" + name)},
+		Credentials:     &ststypes.Credentials{AccessKeyId: aws.String(s.keyID), SecretAccessKey: aws.String(s.secret), SessionToken: aws.String(s.token), Expiration: aws.Time(s.expires)},
+		SourceIdentity:  emptyNil(source),
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
@@ -24,7 +25,7 @@ const lockWait = 3 * time.Second
 // Open opens the file, or makes it. Only one process can have it open.
 func Open(path string) (*File, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s is in use by another process", path)
 	}
 	if err != nil {

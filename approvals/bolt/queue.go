@@ -78,7 +78,7 @@ type queued struct {
 }
 
 func place(due time.Time, id uint64) []byte {
-	k := binary.BigEndian.AppendUint64(nil, uint64(max(due.UnixNano(), 0))) //nolint:gosec // not negative
+	k := binary.BigEndian.AppendUint64(nil, uint64(max(due.UnixNano(), 0)))
 	return binary.BigEndian.AppendUint64(k, id)
 }
 

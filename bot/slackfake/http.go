@@ -102,7 +102,7 @@ func (s *Slack) serve(r *http.Request) (reply, error) {
 	if id, yes := strings.CutPrefix(r.URL.Path, "/response/"); yes && r.Method == http.MethodPost {
 		p, err := jsonParams(body)
 		if err != nil {
-			return reply{status: http.StatusBadRequest, body: failed("invalid_payload").body, code: "invalid_payload"}, nil
+			return reply{status: http.StatusBadRequest, body: failed("invalid_payload").body, code: "invalid_payload"}, nil //nolint:nilerr // the answer says it
 		}
 		return s.record(r.Context(), "response_url", p, func() reply { return s.useLink(id, p) })
 	}

@@ -306,7 +306,7 @@ func verify(secret string, body []byte, header http.Header) error {
 }
 
 func TestRoundTripNow(t *testing.T) {
-	now := time.Now //nolint:forbidigo // slack-go compares with the real time
+	now := time.Now
 	s := slackfake.New(slackfake.Config{Now: now, SigningSecret: "s3", Channels: []slackfake.Channel{{ID: channel}}})
 	b := &bot{t: t, secret: "s3"}
 	s.Deliver(b)
@@ -653,9 +653,8 @@ func TestValidation(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 			continue
 		}
-		var refused slack.SlackErrorResponse
 		var says []string
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[slack.SlackErrorResponse](err); ok {
 			for _, m := range refused.ResponseMetadata.Messages {
 				says = append(says, strings.TrimPrefix(m, "[ERROR] "))
 			}

@@ -282,7 +282,9 @@ func wrapLines(text string, width int) []string {
 				cut--
 			}
 			if strings.TrimSpace(string(runes[:cut])) == "" { // one long word: break after it
-				for cut = width; cut < len(runes) && runes[cut] != ' '; cut++ {
+				cut = width
+				for cut < len(runes) && runes[cut] != ' ' {
+					cut++
 				}
 			}
 			lines = append(lines, strings.TrimRight(string(runes[:cut]), " "))

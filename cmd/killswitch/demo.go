@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,7 +113,7 @@ func (s *story) step(_ context.Context, err error) {
 
 func (s *story) types(ctx context.Context, user, text string) {
 	s.line(name(user), company.Command+" "+text)
-	d := s.c.Slack.Command(user, company.Channel, company.Command, text)
+	d := s.c.Slack.Command(user, company.Channel, company.Command, text) //nolint:contextcheck // people have none
 	s.expect(d.Err == nil, "the command arrives")
 	s.step(ctx, s.c.Settle(ctx))
 }
@@ -121,10 +122,10 @@ func (s *story) types(ctx context.Context, user, text string) {
 func (s *story) click(ctx context.Context, user, action string) {
 	s.line(name(user), "clicks "+action)
 	messages := s.c.Slack.Messages(company.Channel)
-	for i := len(messages) - 1; i >= 0; i-- {
-		m := messages[i]
+	for _, m := range slices.Backward(messages) {
+
 		if m.EphemeralTo == "" && strings.Contains(string(m.Blocks), `"action_id":"`+action+`"`) {
-			d := s.c.Slack.Click(user, m.Channel, m.TS, action)
+			d := s.c.Slack.Click(user, m.Channel, m.TS, action) //nolint:contextcheck // people have none
 			s.expect(d.Err == nil, "the click arrives")
 			s.step(ctx, s.c.Settle(ctx))
 			return

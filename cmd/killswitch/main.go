@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -78,7 +79,7 @@ func run(ctx context.Context, p program) int {
 		_, _ = fmt.Fprintf(p.errout, "killswitch %s: %v\nusage: killswitch %s %s\n", p.args[0], err, subcommands[i].name, subcommands[i].args)
 		return exitUsage
 	}
-	if err != errReported {
+	if !errors.Is(err, errReported) {
 		_, _ = fmt.Fprintf(p.errout, "killswitch %s: %v\n", p.args[0], err)
 	}
 	return exitNo
@@ -125,5 +126,5 @@ func (secret) GoString() string { return "[redacted]" }
 // LogValue implements slog.LogValuer.
 func (secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
-// MarshalText implements encoding.TextMarshaler.
-func (secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+// MarshalJSON implements json.Marshaler.
+func (s secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }

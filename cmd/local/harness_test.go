@@ -3,7 +3,6 @@ package local_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -99,7 +98,7 @@ func testConfig() config.Config {
 // newWorld is the fixture; each test alters what it is about.
 func newWorld(t *testing.T, alter ...func(*world)) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, cfg: testConfig(), log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, cfg: testConfig(), log: slog.New(slog.DiscardHandler)}
 	if testing.Verbose() {
 		w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
@@ -143,7 +142,7 @@ func (w *world) start() {
 		w.file = f
 		w.Backends, err = local.InFile(f, w.clock.Now)
 		w.must(err)
-	case w.Backends.Requests == nil:
+	case w.Requests == nil:
 		w.Backends = local.InMemory(w.clock.Now)
 	}
 	b := w.Backends

@@ -28,7 +28,7 @@ const (
 	AppRole = "arn:aws:iam::222222222222:role/app-role"
 	Command = "/killswitch"
 	signing = "the demo's own signing secret"
-	token   = "xoxb-demo"
+	token   = "xoxb-demo" //nolint:gosec // G101: of no real workspace
 	slackAt = "http://slack.invalid"
 )
 
