@@ -149,10 +149,12 @@ func Lookup(n Name) (Action, bool) {
 	return All[i], true
 }
 
-func names() string {
+func actionNames() []string {
 	var s []string
 	for _, a := range All {
 		s = append(s, string(a.Spec().Name))
 	}
-	return strings.Join(s, ", ")
+	return s
 }
+
+func names() string { return strings.Join(actionNames(), ", ") }

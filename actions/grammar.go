@@ -3,6 +3,7 @@ package actions
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -62,8 +63,11 @@ func Parse(text string, d Directory) (Call, string, error) {
 		if a, ok := Lookup(call.Action); ok {
 			spec = a.Spec()
 		} else {
-			m.add("action", fmt.Sprintf("%q is not an action", words[0].value), "use one of: "+names())
-			call.Action = ""
+			m.add("action", fmt.Sprintf("%q is not an action%s", clip(words[0].value), didYouMean(string(call.Action), actionNames())), "use one of: "+names())
+			call.Action = Name(Nearest(string(call.Action), actionNames()))
+			if a, ok := Lookup(call.Action); ok {
+				spec = a.Spec() // what else is wrong with what was probably meant
+			}
 		}
 		words = words[1:]
 	}
@@ -105,7 +109,9 @@ func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[st
 		case w.key == "":
 			trailing = append(trailing, w.raw)
 		case len(trailing) > 0:
-			m.add(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or quote the reason", w.key))
+			m.add(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or put the reason in quotes", w.key))
+		case !slices.Contains(keys, w.key):
+			m.add(w.key, "is not an option"+didYouMean(w.key, keys), optionsHint(spec))
 		case opts[w.key] != "" || w.key == "reason" && reason != "":
 			m.add(w.key, "is given twice", "")
 		case w.value == "":
@@ -128,7 +134,20 @@ func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[st
 	return target, opts, reason
 }
 
+// optionName is what may stand before = in a line.
+var optionName = regexp.MustCompile(`^[a-z_]+$`)
+
+func didYouMean(word string, known []string) string {
+	if best := Nearest(word, known); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
+}
+
 func optionsHint(spec Spec) string {
+	if spec.Name == "" {
+		return ""
+	}
 	if len(spec.Options) == 0 {
 		return "it takes only reason="
 	}
@@ -223,7 +242,7 @@ func split(text string, m *Mistakes) []word {
 			i++
 		}
 		var w word
-		if k := strings.ToLower(string(rs[start:i])); i < len(rs) && rs[i] == '=' && slices.Contains(keys, k) {
+		if k := strings.ToLower(string(rs[start:i])); i < len(rs) && rs[i] == '=' && optionName.MatchString(k) {
 			w.key = k
 			i++
 		} else {

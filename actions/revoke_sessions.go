@@ -66,7 +66,7 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	p := Plan{
 		Identity:   Identity{ARN: arn, ID: id, Created: aws.ToTime(role.CreateDate)},
 		Reversible: true,
-		Undo:       "puts back the " + revokePolicy + " policy that was there before, or removes ours; revoked sessions issued before the cutoff work again until they expire",
+		Undo:       "removes the deny and the tag; sessions issued before the cutoff then work again until they expire",
 		Residual: []string{
 			"Long-term keys of IAM users have no issue time and are not touched.",
 			"Sessions that were chained from this role into other roles live on.",
@@ -77,6 +77,9 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	prior, err := getInline(ctx, acct, c.TargetName())
 	if err != nil {
 		return Plan{}, err
+	}
+	if prior != nil {
+		p.Undo = "puts back the " + revokePolicy + " policy that stands there now; sessions that it allows then work again until they expire"
 	}
 	tag := roleTag(role)
 	p.Steps = []Step{

@@ -197,7 +197,7 @@ func (v View) rechecked() string {
 	}
 	switch {
 	case len(v.tampering()) > 0:
-		return fmt.Sprintf(" Since then somebody undid it %s; it was applied again each time.", times(len(v.Run.Tampering)))
+		return fmt.Sprintf(" Since then somebody undid it %s, and it was applied again.", times(len(v.Run.Tampering)))
 	case v.Run.NextCheck.IsZero() && v.Run.Checks > 0:
 		return fmt.Sprintf(" It still held at %s.", plural(v.Run.Checks, "later check", "later checks"))
 	}
@@ -228,7 +228,7 @@ func (v View) plan() []slack.Block {
 	var b []slack.Block
 	list := func(id, head string, items []string) {
 		if len(items) > 0 {
-			b = append(b, section(id+"-head", "*"+head+"*"), slack.NewSectionBlock(plain(listed(items)), nil, nil, slack.SectionBlockOptionBlockID(id)))
+			b = append(b, section(id, "*"+head+"*\n"+listed(items)))
 		}
 	}
 	var steps []string
@@ -298,8 +298,7 @@ func (v View) outcome() []slack.Block {
 	if len(items) == 0 || !v.Run.Started {
 		return nil
 	}
-	return []slack.Block{section("result-head", "*What happened*"),
-		slack.NewSectionBlock(plain(listed(items)), nil, nil, slack.SectionBlockOptionBlockID("result"))}
+	return []slack.Block{section("result", "*What happened*\n"+listed(items))}
 }
 
 // votes says who approved and who still can.
@@ -410,7 +409,7 @@ func (u Untrusted) cut(limit int) string {
 	return string(u)
 }
 
-// listed writes a short list as plain text.
+// listed writes a short list as mrkdwn.
 func listed(items []string) string {
 	var b strings.Builder
 	for i, item := range items {
@@ -428,17 +427,14 @@ func listed(items []string) string {
 			if j > 0 {
 				b.WriteString("\n    ")
 			}
-			b.WriteString(Untrusted(line).Plain(maxItem))
+			b.WriteString(Untrusted(Untrusted(line).Plain(maxItem)).String())
 		}
 	}
-	return Untrusted(b.String()).Plain(maxText)
+	return b.String()
 }
 
-// clock is a moment as each reader's own Slack shows it.
-// https://docs.slack.dev/messaging/formatting-message-text#date-formatting
-func clock(t time.Time) string {
-	return fmt.Sprintf("<!date^%d^{time_secs}|%s>", t.Unix(), t.UTC().Format("15:04:05 UTC"))
-}
+// clock is a moment in UTC: the same for all responders, and as CloudTrail has it.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
 
 // span is a time that is left, in whole units.
 func span(d time.Duration) string {

@@ -188,11 +188,11 @@ func (c *conversation) audit(ctx context.Context, r approvals.Request) error {
 	}
 	var lines []string
 	for _, e := range events[max(0, len(events)-auditLimit):] {
-		lines = append(lines, fmt.Sprintf("%s %s", e.At.UTC().Format("15:04:05"), auditLine(e)))
+		lines = append(lines, fmt.Sprintf("%s %s", e.At.UTC().Format("15:04:05"), Untrusted(auditLine(e))))
 	}
 	m := Message{Text: "Audit of " + r.ID, Blocks: []slack.Block{section("audit-head", "*Audit of "+r.ID+"*\n"+state)}}
 	if len(lines) > 0 {
-		m.Blocks = append(m.Blocks, slack.NewSectionBlock(plain(Untrusted(strings.Join(lines, "\n")).Plain(maxText)), nil, nil))
+		m.Blocks = append(m.Blocks, section("audit", strings.Join(lines, "\n")))
 	}
 	return c.say(ctx, m)
 }

@@ -11,16 +11,35 @@ import (
 type Untrusted string
 
 // String is the text as mrkdwn that shows it and does nothing else.
-func (u Untrusted) String() string { return mrkdwnEscape(clean(string(u), 500)) }
+func (u Untrusted) String() string { return inert(entities(clean(string(u), maxReason))) }
 
 // Plain is the text for a plain_text object, at most limit characters long.
 func (u Untrusted) Plain(limit int) string { return clean(string(u), limit) }
 
-// mrkdwnEscape writes Slack's three entities, and takes the marks of formatting
-// their effect with a word joiner that is not shown.
+// entities writes the three characters that Slack reads as control characters.
 // https://docs.slack.dev/messaging/formatting-message-text#escaping
-var mrkdwnEscape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;",
-	"*", "*\u2060", "_", "_\u2060", "~", "~\u2060", "`", "'").Replace
+var entities = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "'").Replace
+
+// wordJoiner is not shown, and keeps a mark of formatting from working.
+const wordJoiner = '\u2060'
+
+// inert disarms *, _ and ~ where they could begin or end formatting: beside the
+// edge of a word. Inside words, as in app_role, they do nothing, and what is
+// copied from a card must be the name itself.
+func inert(s string) string {
+	rs := []rune(s)
+	word := func(i int) bool {
+		return i >= 0 && i < len(rs) && (unicode.IsLetter(rs[i]) || unicode.IsDigit(rs[i]))
+	}
+	var b strings.Builder
+	for i, r := range rs {
+		b.WriteRune(r)
+		if strings.ContainsRune("*_~", r) && !(word(i-1) && word(i+1)) {
+			b.WriteRune(wordJoiner)
+		}
+	}
+	return b.String()
+}
 
 // clean drops what can hide or reorder text: control characters, bidi controls,
 // zero-width and other format characters; it shortens by character.

@@ -58,12 +58,17 @@ type scene struct {
 	bot   *Process
 	addr  string
 	dir   string
+
+	socket bool // Socket Mode
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T, alter ...func(*scene, *Workspace)) *scene {
 	t.Helper()
 	s := &scene{t: t, addr: FreeAddr(t), dir: t.TempDir()}
 	w := Acme("http://" + s.addr + "/slack/events")
+	for _, f := range alter {
+		f(s, &w)
+	}
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
 	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
@@ -78,7 +83,11 @@ func (s *scene) config() string { return filepath.Join(s.dir, "killswitch.yaml")
 func (s *scene) start() {
 	s.t.Helper()
 	env := append(s.aws.Env(), "SLACK_SIGNING_SECRET="+s.slack.App.SigningSecret, "SLACK_BOT_TOKEN="+s.slack.App.BotToken, "SLACK_API_URL="+s.slack.API())
-	s.bot = Start(s.t, "killswitch", Setting(s.t, "KILLSWITCH"), env, "serve", "--config", s.config(), "--data", filepath.Join(s.dir, "data"), "--listen", s.addr)
+	args := []string{"serve", "--config", s.config(), "--data", filepath.Join(s.dir, "data"), "--listen", s.addr}
+	if s.socket {
+		env, args = append(env, "SLACK_APP_TOKEN=xapp-test-token"), append(args, "--socket-mode")
+	}
+	s.bot = Start(s.t, "killswitch", Setting(s.t, "KILLSWITCH"), env, args...)
 	s.bot.Answers(s.t, "http://"+s.addr+"/healthz")
 }
 
@@ -299,5 +308,28 @@ func TestKilled(t *testing.T) {
 		if n := s.count("in account prod (222222222222) · " + id(card)); n != 1 {
 			t.Errorf("killed after %d ms: %d cards", pause, n)
 		}
+	}
+}
+
+// TestSocketMode: the same path, over a connection that Killswitch opened.
+func TestSocketMode(t *testing.T) {
+	s := newScene(t, func(s *scene, w *Workspace) {
+		s.socket, w.App.Mode, w.App.RequestURL = true, "socket", ""
+	})
+	role := s.role("app-role")
+	Eventually(t, "the connection", func(context.Context) error {
+		s.slack.Command(t, channel, ana, "/killswitch", "help")
+		if s.count("How to use /killswitch") == 0 {
+			return fmt.Errorf("no answer")
+		}
+		return nil
+	})
+	card := s.asks(role)
+	s.click(ana, card, "approve")
+	s.told("a second person must approve")
+	s.click(ben, card, "approve")
+	s.card("contained", role, false)
+	if !strings.Contains(s.deny(role), "aws:TokenIssueTime") {
+		t.Error("no deny")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // Problem is one thing wrong with a configuration file. It never repeats what
@@ -87,46 +89,8 @@ func clip(s string) string {
 
 // didYouMean is the hint for a word that is close to a known one, or "".
 func didYouMean(word string, known []string) string {
-	if word == "" {
-		return ""
+	if best := actions.Nearest(word, known); best != "" {
+		return "did you mean " + best + "?"
 	}
-	best, least := "", 3
-	for _, k := range known {
-		d := distance(word, k)
-		nearer := d < least || d == least && best != "" && strings.HasPrefix(k, word[:1]) && !strings.HasPrefix(best, word[:1])
-		if nearer && d <= max(1, len(k)/3) {
-			best, least = k, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return "did you mean " + best + "?"
-}
-
-// distance counts the letters to insert, drop, change or swap to make a into b.
-func distance(a, b string) int {
-	if len(a)-len(b) > 2 || len(b)-len(a) > 2 {
-		return 3 // far; and words of any length cost nothing
-	}
-	var before, above []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before, above, row = above, row, make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			change := above[j]
-			if a[i] != b[j] {
-				change++
-			}
-			row[j+1] = min(above[j+1]+1, row[j]+1, change)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-	}
-	return row[len(b)]
+	return ""
 }

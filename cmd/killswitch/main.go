@@ -43,7 +43,7 @@ type subcommand struct {
 
 var subcommands = []subcommand{
 	{"demo", "--script", "play the story of a stolen role in the terminal, on an imaginary company", demo},
-	{"serve", "--config FILE --data DIR [--listen ADDR]", "run all zones in one process", serve},
+	{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
 	{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 }
 

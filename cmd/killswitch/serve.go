@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
@@ -29,10 +31,12 @@ func serve(ctx context.Context, p program, args []string) error {
 	file := f.String("config", "", "the configuration `FILE`")
 	data := f.String("data", "", "the `DIR`ectory for tables and queues; made if missing")
 	listen := f.String("listen", "127.0.0.1:8080", "the `ADDR`ess that Slack's requests reach, behind TLS")
+	socketMode := f.Bool("socket-mode", false, "let Slack's requests come over a connection that we open; wants SLACK_APP_TOKEN")
 	rest, err := parse(f, p, args)
 	if err != nil {
 		return err
 	}
+	app := secret(p.env("SLACK_APP_TOKEN"))
 	signing, token := secret(p.env("SLACK_SIGNING_SECRET")), secret(p.env("SLACK_BOT_TOKEN"))
 	switch {
 	case len(rest) > 0:
@@ -41,6 +45,9 @@ func serve(ctx context.Context, p program, args []string) error {
 		return fmt.Errorf("%w: --config and --data are needed", errUsage)
 	case signing == "" || token == "":
 		return errors.New("SLACK_SIGNING_SECRET and SLACK_BOT_TOKEN must be set in the environment (Slack app settings: Basic Information, and OAuth & Permissions)")
+	}
+	if *socketMode && app == "" {
+		return errors.New("SLACK_APP_TOKEN must be set in the environment for --socket-mode (Slack app settings: Basic Information, App-Level Tokens, scope connections:write)")
 	}
 	c, err := config.Load(*file)
 	if err != nil {
@@ -73,7 +80,12 @@ func serve(ctx context.Context, p program, args []string) error {
 		Config: c, SigningSecret: string(signing), BotToken: string(token), SlackAPI: p.env("SLACK_API_URL"),
 		AWS: aws, Now: time.Now, Sleep: sleep, Log: log,
 	}, backends)
-	err = serveZones(ctx, *listen, zones, log)
+	var receiver func(context.Context) error
+	if *socketMode {
+		api := slack.New(string(token), slackOptions(app, p.env("SLACK_API_URL"))...)
+		receiver = func(ctx context.Context) error { return receive(ctx, api, zones.Ingress, log) }
+	}
+	err = serveZones(ctx, *listen, zones, receiver, log)
 	return errors.Join(err, db.Close())
 }
 
@@ -81,9 +93,18 @@ const (
 	readHeaderWithin = 5 * time.Second
 	readWithin       = 10 * time.Second
 	stopWithin       = 5 * time.Second // for requests; what zones have begun ends in its own time
+	reconnectAfter   = 5 * time.Second // when a Socket Mode connection could not be kept
 )
 
-func serveZones(ctx context.Context, addr string, zones *local.Zones, log *slog.Logger) error {
+func slackOptions(app secret, apiURL string) []slack.Option {
+	opts := []slack.Option{slack.OptionAppLevelToken(string(app))}
+	if apiURL != "" {
+		opts = append(opts, slack.OptionAPIURL(strings.TrimSuffix(apiURL, "/")+"/"))
+	}
+	return opts
+}
+
+func serveZones(ctx context.Context, addr string, zones *local.Zones, receiver func(context.Context) error, log *slog.Logger) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
@@ -94,6 +115,18 @@ func serveZones(ctx context.Context, addr string, zones *local.Zones, log *slog.
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { zones.Run(ctx) })
+	if receiver != nil {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				err := receiver(ctx)
+				if ctx.Err() != nil {
+					return
+				}
+				log.ErrorContext(ctx, "socket mode", slog.Any("error", err))
+				_ = sleep(ctx, reconnectAfter)
+			}
+		})
+	}
 	wg.Go(func() {
 		<-ctx.Done()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)

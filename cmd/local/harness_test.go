@@ -55,7 +55,7 @@ func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
 
 // world is an organization, a Slack workspace and Killswitch between them.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	clock *clock
 	aws   *awsfake.Cloud
 	slack *slackfake.Slack
@@ -96,7 +96,7 @@ func testConfig() config.Config {
 }
 
 // newWorld is the fixture; each test alters what it is about.
-func newWorld(t *testing.T, alter ...func(*world)) *world {
+func newWorld(t testing.TB, alter ...func(*world)) *world {
 	t.Helper()
 	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, cfg: testConfig(), log: slog.New(slog.DiscardHandler)}
 	if testing.Verbose() {
