@@ -20,6 +20,7 @@ type Executor struct {
 	Policy    Policy
 	Org       actions.Org
 	Cloud     *actions.Cloud
+	Actions   func(actions.Name) (actions.Action, bool)
 	Verifiers map[EvidenceKind]Verifier
 	Team      string   // Slack workspace
 	Channels  []string // where commands may be typed

@@ -67,7 +67,7 @@ func (x *Executor) makePlan(ctx context.Context, r Request) (Planned, error) {
 	if no := x.Org.RefuseCall(a.intent.Call); no != nil {
 		return Planned{}, &refusal{why: no.Reason, hint: no.Hint}
 	}
-	action, ok := actions.Lookup(a.intent.Call.Action)
+	action, ok := x.Actions(a.intent.Call.Action)
 	if !ok {
 		return Planned{}, &refusal{why: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
 	}

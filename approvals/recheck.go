@@ -38,7 +38,7 @@ func (x *Executor) recheck(ctx context.Context, r Request) error {
 	case now.Before(run.Lease):
 		return x.Jobs.Send(ctx, Job{JobVerify, r.ID}, run.Lease.Sub(now)+time.Second)
 	}
-	action, ok := actions.Lookup(p.Intent.Call.Action)
+	action, ok := x.Actions(p.Intent.Call.Action)
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}

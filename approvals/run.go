@@ -285,7 +285,7 @@ func (x *Executor) end(ctx context.Context, run *Run, ev ...AuditEvent) error {
 
 // work takes the steps that are left, one after the other, and reads them back.
 func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
-	action, ok := actions.Lookup(p.Intent.Call.Action)
+	action, ok := x.Actions(p.Intent.Call.Action)
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}

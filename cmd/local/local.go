@@ -91,6 +91,7 @@ func New(env Environment, b Backends) *Zones {
 		Policy:    c.Policy,
 		Org:       c.Org,
 		Cloud:     actions.NewCloud(env.AWS, c.Org),
+		Actions:   actions.Lookup,
 		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
 		Team:      c.Team,
 		Channels:  c.CommandChannels,
