@@ -39,6 +39,9 @@ type Actor struct {
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 const sessionPolicyLimit = 2048
 
+// maxTagValue is AWS's limit on a session tag's value. People's IDs are ASCII.
+const maxTagValue = 256
+
 // callTimeout bounds one HTTP exchange with AWS. It is shorter than the lease of a run.
 const callTimeout = 8 * time.Second
 
@@ -103,7 +106,8 @@ func (c *Cloud) Enter(ctx context.Context, m Member, account string, who Actor, 
 		in.ExternalId = aws.String(c.org.ExternalID)
 	}
 	if len(who.Approvers) > 0 {
-		in.Tags = append(in.Tags, types.Tag{Key: aws.String("killswitch-approvers"), Value: aws.String(strings.Join(who.Approvers, " "))})
+		approvers := strings.Join(who.Approvers, " ")
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String("killswitch-approvers"), Value: aws.String(approvers[:min(len(approvers), maxTagValue)])})
 	}
 	out, err := c.sts.AssumeRole(ctx, in)
 	if err != nil {
@@ -160,6 +164,14 @@ var throttles = []string{"Throttling", "ThrottlingException", "ThrottledExceptio
 // another try, however often.
 func Throttled(err error) bool { return isCode(err, throttles...) }
 
+// hinted is an error with a hint that its code alone does not give.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
 // Explain says what an AWS error means and what to do next, for people.
 // operation and message are AWS's own words.
 func Explain(err error) (cause, hint string) {
@@ -168,10 +180,14 @@ func Explain(err error) (cause, hint string) {
 		ErrorMessage() string
 	}
 	var refused *Refusal
+	var told *hinted
 	var status interface{ HTTPStatusCode() int }
 	switch {
 	case errors.As(err, &refused):
 		return refused.Reason, refused.Hint
+	case errors.As(err, &told):
+		cause, _ = Explain(told.error)
+		return cause, told.hint
 	case errors.As(err, &api):
 		cause = api.ErrorCode() + ": " + clip(api.ErrorMessage())
 		switch api.ErrorCode() {

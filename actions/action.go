@@ -49,14 +49,35 @@ type Spec struct {
 	// Reversible is false for what undo can't bring back.
 	Reversible bool
 	// Permits lists exactly the IAM permissions that a phase needs on the
-	// target; resource is its ARN, or a pattern while only a name is known.
-	Permits func(p Phase, resource string) []Statement
+	// target, which resources name.
+	Permits func(p Phase, resources []string) []Statement
 }
 
 // Statement is the Allow part of an IAM statement.
 type Statement struct {
 	Actions   []string
 	Resources []string
+}
+
+// Permits lists what a phase of a call needs. Until the target is known, and for
+// a name that IAM does not find, its path is not known either.
+func Permits(a Action, p Phase, c Call, id Identity) []Statement {
+	var resources []string
+	partition, account, path, name, ok := SplitRoleARN(c.Target)
+	if id.ARN != "" {
+		partition, account, path, name, ok = SplitRoleARN(id.ARN)
+	}
+	switch {
+	case !ok:
+		resources = []string{c.Target}
+	case p == PhasePlan || id.ARN == "":
+		resources = []string{RoleARN(partition, account, "/", "*"+name)}
+	case path == "/":
+		resources = []string{id.ARN}
+	default:
+		resources = []string{id.ARN, RoleARN(partition, account, "/", name)}
+	}
+	return a.Spec().Permits(p, resources)
 }
 
 // Identity is what a target immutably is. An ARN may be re-used by another

@@ -17,8 +17,12 @@ const revokeSid = "KillswitchRevokeOlderSessions"
 // the IAM console's "Revoke active sessions" does.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
 func revokeDocument(cutoff time.Time) string {
+	return revokeBefore(cutoff.UTC().Format(tokenIssueTime))
+}
+
+func revokeBefore(cutoff string) string {
 	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + revokeSid + `","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"DateLessThan":{"aws:TokenIssueTime":"` +
-		cutoff.UTC().Format(tokenIssueTime) + `"}}}]}`
+		cutoff + `"}}}]}`
 }
 
 // revokeCutoff reads the cutoff of a document that is a revokeDocument but for
@@ -40,11 +44,12 @@ func readRevocation(document string) (cutoff time.Time, ours, ok bool) {
 	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
 		return time.Time{}, false, false
 	}
-	cutoff, err := time.Parse(time.RFC3339, d.Statement[0].Condition["DateLessThan"]["aws:TokenIssueTime"])
+	spelled := d.Statement[0].Condition["DateLessThan"]["aws:TokenIssueTime"]
+	cutoff, err := time.Parse(time.RFC3339, spelled)
 	if err != nil {
 		return time.Time{}, false, false
 	}
-	like := revokeDocument(cutoff)
+	like := revokeBefore(spelled)
 	ours = d.Statement[0].Sid == revokeSid
 	if !ours {
 		like = strings.Replace(like, `"Sid":"`+revokeSid+`",`, "", 1)

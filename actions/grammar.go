@@ -48,12 +48,20 @@ const maxReason = 1000 // characters; it is shown on a card whose total is bound
 // word is one token of the line: key=value, or a plain word with key "".
 type word struct{ key, value, raw string }
 
+// text is a plain word as it was typed, or what stands between its quotes.
+func (w word) text() string {
+	if rs := []rune(w.raw); len(rs) > 0 && quoteKind(rs[0]) != "" {
+		return w.value
+	}
+	return w.raw
+}
+
 // Parse reads "ACTION TARGET [key=value …] [reason="…"]": the one grammar for
 // typed text. Without reason= the words that trail are the reason. Every
 // problem is reported at once, as *[Mistakes]; nothing that is ambiguous parses.
 func Parse(text string, d Directory) (Call, string, error) {
 	m := &Mistakes{}
-	words := split(text, m)
+	words := split(strings.Map(dropFormat, text), m)
 	var call Call
 	var spec Spec
 	if len(words) == 0 || words[0].key != "" {
@@ -85,7 +93,7 @@ func Parse(text string, d Directory) (Call, string, error) {
 			}
 		}
 	}
-	if reason == "" {
+	if reason == "" && !slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == "reason" }) {
 		m.add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
 	} else if n := len([]rune(reason)); n > maxReason {
 		m.add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", maxReason))
@@ -107,7 +115,7 @@ func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[st
 		case w.key == "" && i == 0:
 			target = strings.Trim(w.value, "`<>\"'“”‘’,;")
 		case w.key == "":
-			trailing = append(trailing, w.raw)
+			trailing = append(trailing, w.text())
 		case len(trailing) > 0:
 			m.add(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or put the reason in quotes", w.key))
 		case !slices.Contains(keys, w.key):
@@ -199,7 +207,7 @@ func corrected(c Call, target string, opts map[string]string, reason string) str
 	}
 	for _, k := range slices.Sorted(maps.Keys(opts)) {
 		if c.Target == "" || k != "account" && k != "role" {
-			fmt.Fprintf(&b, " %s=%s", k, opts[k])
+			fmt.Fprintf(&b, " %s=%s", k, quoted(opts[k]))
 		}
 	}
 	if reason == "" {
@@ -207,6 +215,13 @@ func corrected(c Call, target string, opts map[string]string, reason string) str
 	}
 	fmt.Fprintf(&b, ` reason="%s"`, strings.Map(dropQuotes, reason))
 	return b.String()
+}
+
+func quoted(s string) string {
+	if plainWord(s) {
+		return s
+	}
+	return `"` + strings.Map(dropQuotes, s) + `"`
 }
 
 func plainWord(s string) bool {
@@ -287,5 +302,13 @@ func quoteKind(r rune) string {
 	return ""
 }
 
-// blank also takes the zero-width characters that copying from chat leaves.
-func blank(r rune) bool { return unicode.IsSpace(r) || r == '\u200b' || r == '\ufeff' || r == '\u2060' }
+func blank(r rune) bool { return unicode.IsSpace(r) }
+
+// dropFormat leaves out characters that are not seen: zero-width ones, which
+// copying from chat leaves, and those that reorder text.
+func dropFormat(r rune) rune {
+	if unicode.Is(unicode.Cf, r) {
+		return -1
+	}
+	return r
+}

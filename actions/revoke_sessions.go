@@ -38,7 +38,7 @@ func (revokeSessions) Spec() Spec {
 		Target:     roleTarget,
 		Options:    []string{"account", "role"},
 		Reversible: true,
-		Permits: func(p Phase, role string) []Statement {
+		Permits: func(p Phase, role []string) []Statement {
 			read := []string{"iam:GetRole", "iam:GetRolePolicy"}
 			survey := append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
 			var acts []string
@@ -52,7 +52,7 @@ func (revokeSessions) Spec() Spec {
 			case PhaseUndo:
 				acts = append(read, "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy")
 			}
-			return []Statement{{Actions: acts, Resources: []string{role}}}
+			return []Statement{{Actions: acts, Resources: role}}
 		},
 	}
 }
@@ -88,7 +88,8 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 		{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "inline", revokePolicy), Prior: prior,
 			Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"},
 	}
-	return p, surveyRole(ctx, acct, c.TargetName(), role, prior, &p)
+	err = surveyRole(ctx, acct, c.TargetName(), role, prior, &p)
+	return p, err
 }
 
 // surveyRole fills in the blast radius.
@@ -166,8 +167,7 @@ func surveyRole(ctx context.Context, acct *Account, name string, role *types.Rol
 func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
 	_, _, _, name, _ := SplitRoleARN(s.Resource)
 	if s.ID == "tag" {
-		_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: &run.RequestID}}})
-		return Effect{Prior: s.Prior, Wrote: &run.RequestID, Changed: true}, err
+		return applyTag(ctx, acct, name, s, run)
 	}
 	live, err := getInline(ctx, acct, name)
 	if err != nil {
@@ -187,9 +187,20 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	doc := revokeDocument(cutoff)
 	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
 	if isCode(err, "LimitExceeded") {
-		err = fmt.Errorf("the role's inline policies fill their quota; detach_policies frees room: %w", err)
+		err = &hinted{err, "the role's inline policies fill their quota: detach_policies frees room and contains the role too"}
 	}
 	return Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
+}
+
+func applyTag(ctx context.Context, acct *Account, name string, s Step, run Run) (Effect, error) {
+	e := Effect{Prior: s.Prior, Wrote: &run.RequestID}
+	role, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	if err != nil || same(roleTag(role.Role), e.Wrote) {
+		return e, err
+	}
+	e.Changed = true
+	_, err = acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Wrote}}})
+	return e, err
 }
 
 func (revokeSessions) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
@@ -200,13 +211,13 @@ func (revokeSessions) Verify(ctx context.Context, acct *Account, s Step, e Effec
 			return Reading{}, err
 		}
 		tag := roleTag(role.Role)
-		return Reading{Holds: tag != nil && *tag == *e.Wrote, Found: tagText(tag)}, nil
+		return Reading{Holds: tag != nil && same(tag, e.Wrote), Found: tagText(tag)}, nil
 	}
 	live, err := getInline(ctx, acct, name)
 	if err != nil {
 		return Reading{}, err
 	}
-	return Reading{Holds: live != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
+	return Reading{Holds: live != nil && e.Wrote != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
 }
 
 // ours reports whether a document is one that we wrote, whatever its cutoff.

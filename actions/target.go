@@ -97,6 +97,10 @@ func roleTarget(t TargetText, m *Mistakes) (target, account string) {
 	if r := t.Options["role"]; r != "" && r != name {
 		m.add("role", fmt.Sprintf("%s does not match the target %s", clip(r), name), "leave role= out")
 	}
+	if strings.HasSuffix(name, ",") {
+		m.add("target", fmt.Sprintf("%s ends in a comma", clip(name)), "leave the comma out; a role that is really called so has to be contained by hand")
+		return "", ""
+	}
 	if !roleName.MatchString(name) {
 		m.add("target", fmt.Sprintf("%q is not a role name", clip(name)), hint)
 		return "", ""
@@ -119,10 +123,11 @@ func arnHint(arn, otherwise string) string {
 	return otherwise
 }
 
-// clip keeps hostile input from filling a message.
+// clip keeps hostile input from filling a message; AWS's own messages fit.
 func clip(s string) string {
-	if rs := []rune(s); len(rs) > 120 {
-		return string(rs[:120]) + "…"
+	const most = 400
+	if rs := []rune(s); len(rs) > most {
+		return string(rs[:most]) + "…"
 	}
 	return s
 }

@@ -1,0 +1,307 @@
+package actions_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+func TestEnter(t *testing.T) {
+	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
+		for _, m := range []struct {
+			member actions.Member
+			phase  actions.Phase
+			role   string
+		}{
+			{actions.Responder, actions.PhasePlan, "killswitch-responder"},
+			{actions.Responder, actions.PhaseRun, "killswitch-responder"},
+			{actions.Responder, actions.PhaseVerify, "killswitch-responder"},
+			{actions.Restorer, actions.PhaseUndo, "killswitch-restorer"},
+		} {
+			t.Run(fmt.Sprintf("%s, phase %d", partition, m.phase), func(t *testing.T) {
+				c := &clock{t: start}
+				w := worldAt(t, c, c.now, partition)
+				acct := w.enter(m.member, m.phase)
+				if acct.ID != member || acct.Partition != partition {
+					t.Errorf("account %s in %s", acct.ID, acct.Partition)
+				}
+				calls := w.Calls()
+				if len(calls) != 1 {
+					t.Fatalf("%d calls, want one", len(calls))
+				}
+				got := calls[0]
+				if got.Op != "sts:AssumeRole" || !got.Applied || got.RoleSessionName != request || got.SourceIdentity != "alice" {
+					t.Errorf("called %s as %s for %s: %s", got.Op, got.RoleSessionName, got.SourceIdentity, got.Err)
+				}
+				if d := cmp.Diff([]string{actions.RoleARN(partition, member, "/", m.role)}, got.Resources); d != "" {
+					t.Error(d)
+				}
+				if d := cmp.Diff(map[string]string{"killswitch-request": request, "killswitch-approvers": "bob carol"}, got.Tags); d != "" {
+					t.Error(d)
+				}
+				var policy struct {
+					Version   string
+					Statement []struct {
+						Effect           string
+						Action, Resource []string
+					}
+				}
+				must(t, json.Unmarshal([]byte(got.SessionPolicy), &policy))
+				permits := action(t).Spec().Permits(m.phase, []string{w.role})
+				if policy.Version != "2012-10-17" || len(policy.Statement) != len(permits) {
+					t.Fatalf("session policy %s", got.SessionPolicy)
+				}
+				for i, s := range policy.Statement {
+					if d := cmp.Diff(permits[i], actions.Statement{Actions: s.Action, Resources: s.Resource}); d != "" || s.Effect != "Allow" {
+						t.Errorf("session policy %s: %s", got.SessionPolicy, d)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What each phase may do, written down once more: a permission that is added
+// or lost is seen here. That each is needed, the contract shows.
+func TestPermits(t *testing.T) {
+	want := map[actions.Phase]string{
+		actions.PhasePlan:   "iam:GetRole iam:GetRolePolicy iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole",
+		actions.PhaseRun:    "iam:GetRole iam:GetRolePolicy iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole iam:TagRole iam:PutRolePolicy",
+		actions.PhaseVerify: "iam:GetRole iam:GetRolePolicy iam:TagRole iam:PutRolePolicy",
+		actions.PhaseUndo:   "iam:GetRole iam:GetRolePolicy iam:TagRole iam:UntagRole iam:PutRolePolicy iam:DeleteRolePolicy",
+	}
+	const role = "arn:aws:iam::222222222222:role/app/victim"
+	for phase, acts := range want {
+		if d := cmp.Diff([]actions.Statement{{Actions: strings.Fields(acts), Resources: []string{role}}}, action(t).Spec().Permits(phase, []string{role})); d != "" {
+			t.Errorf("phase %d:\n%s", phase, d)
+		}
+	}
+}
+
+func TestEnterWithoutApprovers(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, actions.Actor{RequestID: request, Requester: "alice"}, action(t).Spec().Permits(actions.PhasePlan, []string{w.role}))
+	must(t, err)
+	if d := cmp.Diff(map[string]string{"killswitch-request": request}, w.Calls()[0].Tags); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestSessionPolicyLimit(t *testing.T) {
+	w := newWorld(t)
+	permits := func(n int) []actions.Statement {
+		const around = len(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:GetRole"],"Resource":[""]}]}`)
+		arn := "arn:aws:iam::222222222222:role/"
+		return []actions.Statement{{Actions: []string{"iam:GetRole"}, Resources: []string{arn + strings.Repeat("x", n-around-len(arn))}}}
+	}
+	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, actor, permits(2049))
+	if err == nil || len(w.Calls()) != 0 {
+		t.Errorf("2,049 characters: error %v after %d calls", err, len(w.Calls()))
+	} else {
+		says(t, err.Error(), "2049", "2048")
+	}
+	_, err = w.cloud.Enter(t.Context(), actions.Responder, member, actor, permits(2048))
+	must(t, err)
+	if n := len(w.Calls()[0].SessionPolicy); n != 2048 {
+		t.Errorf("the session policy has %d characters", n)
+	}
+}
+
+func TestEnterIsRefused(t *testing.T) {
+	tests := []struct {
+		name    string
+		alter   func(*actions.Org)
+		account string
+	}{
+		{"wrong external ID", func(o *actions.Org) { o.ExternalID = "guess" }, member},
+		{"no external ID", func(o *actions.Org) { o.ExternalID = "" }, member},
+		{"no such role", func(o *actions.Org) { o.ResponderRole = "killswitch-nobody" }, member},
+		{"no member", func(*actions.Org) {}, sandbox},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			tt.alter(&w.org)
+			_, err := actions.NewCloud(w.Config(), w.org).Enter(t.Context(), actions.Responder, tt.account, actor, action(t).Spec().Permits(actions.PhasePlan, []string{w.role}))
+			wantCode(t, err, "AccessDenied")
+			says(t, err.Error(), w.org.ResponderRole, tt.account)
+			cause, hint := actions.Explain(err)
+			says(t, cause, "AccessDenied", "sts:AssumeRole")
+			says(t, hint, "member roles are deployed")
+		})
+	}
+}
+
+// A session may do what its phase needs on its role, and nothing elsewhere.
+func TestSessionIsLimited(t *testing.T) {
+	w := newWorld(t)
+	w.Account(member).AddRole(awsfake.Role{Name: "bystander"})
+	p := w.plan()
+	deny := step(t, p, "deny")
+	e := w.apply(deny, w.run())
+	before := w.Snapshot()
+
+	_, err := action(t).Apply(t.Context(), w.enter(actions.Responder, actions.PhasePlan), deny, actions.Run{RequestID: request, Since: start.Add(time.Hour), Now: start.Add(time.Hour)})
+	wantCode(t, err, "AccessDenied")
+	_, err = action(t).Revert(t.Context(), w.responder(), deny, e)
+	wantCode(t, err, "AccessDenied")
+	other := deny
+	other.Resource = actions.RoleARN("aws", member, "/", "bystander")
+	_, err = action(t).Apply(t.Context(), w.responder(), other, w.run())
+	wantCode(t, err, "AccessDenied")
+	if d := cmp.Diff(before, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestAccessDeniedIsExplained(t *testing.T) {
+	w := newWorld(t)
+	p := w.plan()
+	w.Member(member, awsfake.MemberRoles{ExternalID: w.org.ExternalID, RestorerPolicy: allowIAM,
+		ResponderPolicy: strings.Replace(allowIAM, `"iam:*"`, `["iam:Get*","iam:TagRole"]`, 1)})
+	w.apply(step(t, p, "tag"), w.run())
+	_, err := action(t).Apply(t.Context(), w.responder(), step(t, p, "deny"), w.run())
+	wantCode(t, err, "AccessDenied")
+	cause, hint := actions.Explain(err)
+	says(t, cause, "AccessDenied", "killswitch-responder", "iam:PutRolePolicy")
+	says(t, err.Error(), "iam:PutRolePolicy", "victim")
+	says(t, hint, "member roles are deployed")
+	if actions.Throttled(err) {
+		t.Error("it is worth no other try")
+	}
+}
+
+// The SDK waits between tries: here in no time.
+func inBubble(t *testing.T, run func(*testing.T, *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		run(t, worldAt(t, &clock{t: time.Now()}, time.Now, "aws"))
+	})
+}
+
+// contained applies all steps and reads them back.
+func contained(t *testing.T, w *world) {
+	t.Helper()
+	began := time.Now()
+	for _, s := range w.plan().Steps {
+		e := w.apply(s, actions.Run{RequestID: request, Since: began, Now: time.Now()})
+		r, err := action(t).Verify(t.Context(), w.responder(), s, e)
+		if err != nil || !r.Holds {
+			t.Errorf("Verify %s: %+v, %v", s.ID, r, err)
+		}
+	}
+	if got := w.victim(); got.Tags[tag] != request || got.Inline[revoke] == "" {
+		t.Errorf("tags %v, policies %v", got.Tags, got.Inline)
+	}
+}
+
+func TestThrottlingIsWaitedOut(t *testing.T) {
+	t.Run("all calls", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.Throttle("*", 20, 1)
+			contained(t, w)
+			throttled := 0
+			for _, c := range w.Calls() {
+				if c.Err == "Throttling" {
+					throttled++
+				}
+			}
+			if throttled < 5 {
+				t.Errorf("throttled %d times only", throttled)
+			}
+		})
+	})
+	often := func(code string) awsfake.Fault {
+		return awsfake.Fault{Op: "iam:PutRolePolicy", Times: 4, Err: &smithy.GenericAPIError{Code: code, Message: "not now"}}
+	}
+	for _, code := range []string{"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "ConcurrentModification", "EntityTemporarilyUnmodifiable", "ServiceUnavailable", "InternalFailure"} {
+		t.Run("four times "+code, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				w.Fault(often(code))
+				contained(t, w)
+			})
+		})
+	}
+	t.Run("ConcurrentModification as IAM types it", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.Fault(awsfake.Fault{Op: "iam:TagRole", Times: 3, Err: &types.ConcurrentModificationException{}})
+			contained(t, w)
+		})
+	})
+	t.Run("a response that was lost", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.Fault(awsfake.Fault{Op: "iam:PutRolePolicy", Times: 1, After: true, Err: &smithy.GenericAPIError{Code: "ServiceUnavailable"}})
+			contained(t, w)
+		})
+	})
+}
+
+func TestThrottlingWithoutEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		deny := step(t, w.plan(), "deny")
+		w.Fault(awsfake.Fault{Op: "iam:PutRolePolicy", Err: &smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}})
+		run := actions.Run{RequestID: request, Since: time.Now(), Now: time.Now()}
+		_, err := action(t).Apply(t.Context(), w.responder(), deny, run)
+		if !actions.Throttled(err) {
+			t.Fatalf("error %v is not taken for throttling", err)
+		}
+		if cause, hint := actions.Explain(err); !strings.Contains(cause, "Throttling") || hint == "" {
+			t.Errorf("explained as %q, %q", cause, hint)
+		}
+		if _, ok := w.victim().Inline[revoke]; ok {
+			t.Error("the deny is there")
+		}
+		w.ClearFaults() // the executor tries the step again
+		if e := w.apply(deny, run); !e.Changed || w.victim().Inline[revoke] == "" {
+			t.Errorf("got %+v", e)
+		}
+	})
+}
+
+type status int
+
+func (s status) Error() string       { return fmt.Sprint("HTTP ", int(s)) }
+func (s status) HTTPStatusCode() int { return int(s) }
+
+func TestExplain(t *testing.T) {
+	tests := []struct {
+		name  string
+		err   error
+		cause []string
+		hint  bool
+	}{
+		{"a refusal", fmt.Errorf("plan: %w", &actions.Refusal{Reason: "it is protected", Hint: "ask its owner"}), []string{"it is protected"}, true},
+		{"throttling", &smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}, []string{"Throttling", "Rate exceeded"}, true},
+		{"our own credentials", &smithy.GenericAPIError{Code: "ExpiredToken"}, []string{"ExpiredToken"}, true},
+		{"nothing there", &types.NoSuchEntityException{}, []string{"NoSuchEntity"}, true},
+		{"a code that nobody knows", &smithy.GenericAPIError{Code: "Strange", Message: "hm"}, []string{"Strange: hm"}, false},
+		{"no answer", fmt.Errorf("get: %w", context.DeadlineExceeded), []string{"in time"}, true},
+		{"no AWS behind the status", status(502), []string{"502"}, true},
+		{"anything else", errors.New("disk on fire"), []string{"disk on fire"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cause, hint := actions.Explain(tt.err)
+			says(t, cause, tt.cause...)
+			if (hint != "") != tt.hint {
+				t.Errorf("hint %q", hint)
+			}
+		})
+	}
+	long := &smithy.GenericAPIError{Code: "Strange", Message: strings.Repeat("é", 5000)}
+	if cause, _ := actions.Explain(long); len([]rune(cause)) > 450 {
+		t.Errorf("%d characters", len([]rune(cause)))
+	}
+}

@@ -1,0 +1,322 @@
+// Package actiontest is the contract of actions.Action. A new action passes it
+// with a World of its own, on any AWS that speaks the SDK: the one in memory, or
+// another implementation behind an endpoint.
+//
+// It drives an action as the executor does: plan, apply and read back under the
+// responder, take back under the restorer, with the ledger's rows (steps and
+// effects) going through JSON in between.
+package actiontest
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// World is an action and the places where it is tried.
+type World struct {
+	Action actions.Action
+	// Starts are states that the target may be found in. Together they make the
+	// action use all that its Spec permits: something to put back, for one.
+	Starts []Start
+}
+
+// Start opens a new Scene for each check. The scenes of a Start are alike.
+type Start struct {
+	Name string
+	Open func(t *testing.T) Scene
+}
+
+// Scene is one target in an AWS of its own.
+type Scene struct {
+	Call actions.Call
+	// Enter opens a session by actions.Cloud.Enter with exactly what the
+	// action's Spec permits in that phase.
+	Enter func(actions.Member, actions.Phase) *actions.Account
+	// State is all that the action may touch, for cmp.Diff.
+	State func() any
+	// Tamper takes the whole containment away behind our back, and Replace puts
+	// there what is neither ours nor what was there before.
+	Tamper, Replace func()
+	Now             func() time.Time
+	Wait            func(time.Duration) // nil sleeps
+	// Mutations counts the calls that changed something; nil where nobody counts.
+	Mutations func() int
+	// Calls are the permissions that the action's calls took until now, as
+	// "iam:GetRole"; nil where they can't be listed.
+	Calls func() []string
+}
+
+// AWS may show a write late: so long, and so often, it is read back.
+const (
+	readWithin = 15 * time.Second
+	readEvery  = 500 * time.Millisecond
+)
+
+// Test checks the action in every one of its starts.
+func Test(t *testing.T, w World) {
+	checks := []struct {
+		name string
+		run  func(*play)
+	}{
+		{"a plan writes nothing and names its steps", planning},
+		{"what is applied is read back", applying},
+		{"twice is once", applyingTwice},
+		{"a worker that died is followed by another", resuming},
+		{"a worker that died is followed at once", resumingAtOnce},
+		{"what somebody undid is seen and applied again", tampering},
+		{"taking back restores every byte", reverting},
+		{"taking back survives its worker", revertingTwice},
+		{"what others wrote is not overwritten", replacing},
+	}
+	used, counted, ran := map[actions.Phase]map[string]bool{}, true, 0
+	for _, start := range w.Starts {
+		t.Run(start.Name, func(t *testing.T) {
+			for _, c := range checks {
+				t.Run(c.name, func(t *testing.T) {
+					p := &play{Scene: start.Open(t), t: t, action: w.Action, used: used, sessions: map[actions.Phase]*actions.Account{}}
+					counted = counted && p.Calls != nil
+					c.run(p)
+					ran++
+				})
+			}
+		})
+	}
+	t.Run("nothing is permitted in vain", func(t *testing.T) {
+		if !counted || ran != len(checks)*len(w.Starts) {
+			t.Skip("not every call of every check is known")
+		}
+		for phase := actions.PhasePlan; phase <= actions.PhaseUndo; phase++ {
+			for _, permit := range permits(w.Action, phase) {
+				if !used[phase][strings.ToLower(permit)] {
+					t.Errorf("phase %d is permitted %s and never used it", phase, permit)
+				}
+			}
+		}
+	})
+}
+
+func permits(a actions.Action, phase actions.Phase) []string {
+	var acts []string
+	for _, s := range a.Spec().Permits(phase, []string{"*"}) {
+		acts = append(acts, s.Actions...)
+	}
+	return acts
+}
+
+// play is one check in one scene.
+type play struct {
+	Scene
+	t        *testing.T
+	action   actions.Action
+	used     map[actions.Phase]map[string]bool // by permission, in lower case
+	sessions map[actions.Phase]*actions.Account
+}
+
+// done is a ledger entry.
+type done struct {
+	step   actions.Step
+	effect actions.Effect
+}
+
+// in does something in a phase's session and looks at which permissions it took.
+func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
+	p.t.Helper()
+	acct := p.sessions[phase]
+	if acct == nil {
+		member := actions.Responder
+		if phase == actions.PhaseUndo {
+			member = actions.Restorer
+		}
+		acct = p.Enter(member, phase)
+		p.sessions[phase] = acct
+	}
+	if p.Calls == nil {
+		do(acct)
+		return
+	}
+	before := len(p.Calls())
+	do(acct)
+	if p.used[phase] == nil {
+		p.used[phase] = map[string]bool{}
+	}
+	allowed := permits(p.action, phase)
+	for _, call := range p.Calls()[before:] {
+		p.used[phase][strings.ToLower(call)] = true
+		if !slices.ContainsFunc(allowed, func(s string) bool { return strings.EqualFold(s, call) }) {
+			p.t.Errorf("phase %d used %s, which its Spec does not permit", phase, call)
+		}
+	}
+}
+
+// restart is another worker: nothing is left but the ledger.
+func (p *play) restart() { clear(p.sessions) }
+
+func (p *play) wait(d time.Duration) {
+	if p.Wait == nil {
+		time.Sleep(d)
+		return
+	}
+	p.Wait(d)
+}
+
+func (p *play) plan(phase actions.Phase) actions.Plan {
+	p.t.Helper()
+	var plan actions.Plan
+	var err error
+	p.in(phase, func(acct *actions.Account) { plan, err = p.action.Plan(p.t.Context(), acct, p.Call) })
+	if err != nil {
+		p.t.Fatalf("Plan: %v", err)
+	}
+	if len(plan.Steps) == 0 {
+		p.t.Fatal("Plan: no steps")
+	}
+	plan.Steps = stored(p.t, plan.Steps)
+	return plan
+}
+
+func (p *play) run(since time.Time) actions.Run {
+	return actions.Run{RequestID: "KS-0123456789AB", Since: since, Now: p.Now()}
+}
+
+func (p *play) apply(phase actions.Phase, s actions.Step, run actions.Run) actions.Effect {
+	p.t.Helper()
+	var e actions.Effect
+	var err error
+	p.in(phase, func(acct *actions.Account) { e, err = p.action.Apply(p.t.Context(), acct, s, run) })
+	if err != nil {
+		p.t.Fatalf("Apply %s: %v", s.ID, err)
+	}
+	if d := cmp.Diff(s.Prior, e.Prior); d != "" {
+		p.t.Errorf("Apply %s lost what was there before: %s", s.ID, d)
+	}
+	return stored(p.t, e)
+}
+
+func (p *play) verify(phase actions.Phase, d done) actions.Reading {
+	p.t.Helper()
+	var r actions.Reading
+	var err error
+	p.in(phase, func(acct *actions.Account) { r, err = p.action.Verify(p.t.Context(), acct, d.step, d.effect) })
+	if err != nil {
+		p.t.Fatalf("Verify %s: %v", d.step.ID, err)
+	}
+	return r
+}
+
+func (p *play) revert(d done) actions.Reading {
+	p.t.Helper()
+	var r actions.Reading
+	var err error
+	p.in(actions.PhaseUndo, func(acct *actions.Account) { r, err = p.action.Revert(p.t.Context(), acct, d.step, d.effect) })
+	if err != nil {
+		p.t.Fatalf("Revert %s: %v", d.step.ID, err)
+	}
+	return r
+}
+
+// until reads until ok, as long as AWS may take.
+func (p *play) until(what string, d done, read func() actions.Reading, ok func(actions.Reading) bool) {
+	p.t.Helper()
+	for end := p.Now().Add(readWithin); ; p.wait(readEvery) {
+		r := read()
+		if ok(r) {
+			return
+		}
+		if !p.Now().Before(end) {
+			p.t.Fatalf("%s %s: still %+v after %v", what, d.step.ID, r, readWithin)
+		}
+	}
+}
+
+func (p *play) holds(phase actions.Phase, all []done) {
+	p.t.Helper()
+	for _, d := range all {
+		p.until("Verify", d, func() actions.Reading { return p.verify(phase, d) }, func(r actions.Reading) bool { return r.Holds })
+	}
+}
+
+// contain is plan, apply and read back.
+func (p *play) contain() (actions.Run, []done) {
+	p.t.Helper()
+	steps := p.plan(actions.PhasePlan).Steps
+	before := p.State()
+	run := p.run(p.Now())
+	var all []done
+	for _, s := range steps {
+		all = append(all, done{s, p.apply(actions.PhaseRun, s, run)})
+	}
+	p.holds(actions.PhaseRun, all)
+	if cmp.Equal(before, p.State()) {
+		p.t.Fatal("all steps hold and nothing has changed")
+	}
+	return run, all
+}
+
+// restore takes all steps back, last first, and reads them back.
+func (p *play) restore(all []done) {
+	p.t.Helper()
+	changed := false
+	for _, d := range slices.Backward(all) {
+		r := p.revert(d)
+		if !r.Holds {
+			p.t.Fatalf("Revert %s: %+v", d.step.ID, r)
+		}
+		changed = changed || r.Changed
+	}
+	if !changed {
+		p.t.Error("no Revert says that it changed something")
+	}
+	p.restored(all)
+}
+
+func (p *play) restored(all []done) {
+	p.t.Helper()
+	for _, d := range slices.Backward(all) {
+		p.until("Revert", d, func() actions.Reading { return p.revert(d) }, func(r actions.Reading) bool { return r.Holds && !r.Changed })
+	}
+}
+
+// still checks that the state is want.
+func (p *play) still(want any, when string) {
+	p.t.Helper()
+	if d := cmp.Diff(want, p.State()); d != "" {
+		p.t.Errorf("%s (-want +got):\n%s", when, d)
+	}
+}
+
+// silent checks that nothing is changed meanwhile.
+func (p *play) silent(when string, do func()) {
+	p.t.Helper()
+	state, writes := p.State(), 0
+	if p.Mutations != nil {
+		writes = p.Mutations()
+	}
+	do()
+	p.still(state, when)
+	if p.Mutations != nil {
+		if n := p.Mutations() - writes; n != 0 {
+			p.t.Errorf("%s: %d calls that write", when, n)
+		}
+	}
+}
+
+// stored is v as the ledger gives it back.
+func stored[T any](t *testing.T, v T) T {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back T
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatal(err)
+	}
+	return back
+}

@@ -1,0 +1,172 @@
+package actiontest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// key is what makes a step planned again the same step.
+type key struct{ ID, Hold, Resource, ResourceID string }
+
+func keys(p actions.Plan) []key {
+	var ks []key
+	for _, s := range p.Steps {
+		ks = append(ks, key{s.ID, s.Hold, s.Resource, s.ResourceID})
+	}
+	return ks
+}
+
+func planning(p *play) {
+	var first, second actions.Plan
+	p.silent("planning", func() {
+		first = p.plan(actions.PhasePlan)
+		second = p.plan(actions.PhasePlan)
+	})
+	if d := cmp.Diff(first, second); d != "" {
+		p.t.Errorf("planned twice, there are two plans:\n%s", d)
+	}
+	if first.Identity.ARN == "" || first.Identity.ID == "" {
+		p.t.Errorf("the target's identity is %+v", first.Identity)
+	}
+	if first.Undo == "" || first.Reversible != p.action.Spec().Reversible {
+		p.t.Errorf("reversible is %t, in words %q", first.Reversible, first.Undo)
+	}
+	ids, holds := map[string]bool{}, map[string]bool{}
+	for _, s := range first.Steps {
+		for field, text := range map[string]string{"ID": s.ID, "Title": s.Title, "Current": s.Current, "After": s.After, "Hold": s.Hold, "Resource": s.Resource, "ResourceID": s.ResourceID} {
+			if strings.TrimSpace(text) == "" {
+				p.t.Errorf("step %q has no %s", s.ID, field)
+			}
+		}
+		if ids[s.ID] || holds[s.Hold] {
+			p.t.Errorf("step %q, hold %q: not the only one", s.ID, s.Hold)
+		}
+		ids[s.ID], holds[s.Hold] = true, true
+	}
+	// The executor plans again when a run starts or goes on, and finds its steps by their IDs.
+	p.contain()
+	p.silent("planning what is contained", func() {
+		if d := cmp.Diff(keys(first), keys(p.plan(actions.PhaseRun))); d != "" {
+			p.t.Errorf("the containment has other steps than its plan:\n%s", d)
+		}
+	})
+}
+
+func applying(p *play) {
+	_, all := p.contain()
+	p.restart()
+	p.silent("reading back", func() { p.holds(actions.PhaseVerify, all) })
+}
+
+func applyingTwice(p *play) {
+	run, all := p.contain()
+	state := p.State()
+	for i, d := range all {
+		all[i].effect = p.apply(actions.PhaseRun, d.step, run)
+	}
+	p.still(state, "applied again by the same run")
+	p.holds(actions.PhaseRun, all)
+}
+
+// resuming: the effect is there and the ledger does not know, so the step is
+// applied again for the same run, later and in another session.
+func resuming(p *play) {
+	before := p.State()
+	run, all := p.contain()
+	state := p.State()
+	p.wait(3 * time.Second)
+	p.restart()
+	for i, d := range all {
+		all[i].effect = p.apply(actions.PhaseRun, d.step, p.run(run.Since))
+	}
+	p.still(state, "gone on with what is there already")
+	p.holds(actions.PhaseRun, all)
+	p.restore(all)
+	p.still(before, "restored")
+}
+
+// resumingAtOnce: AWS may not even show the effect yet.
+func resumingAtOnce(p *play) {
+	before := p.State()
+	since := p.Now()
+	var all []done
+	for _, s := range p.plan(actions.PhasePlan).Steps {
+		p.apply(actions.PhaseRun, s, p.run(since))
+		p.wait(time.Second)
+		p.restart()
+		all = append(all, done{s, p.apply(actions.PhaseRun, s, p.run(since))})
+	}
+	p.holds(actions.PhaseRun, all)
+	p.restore(all)
+	p.still(before, "restored")
+}
+
+func tampering(p *play) {
+	before := p.State()
+	_, all := p.contain()
+	p.restart()
+	p.Tamper()
+	for _, d := range all {
+		if r := p.verify(actions.PhaseVerify, d); r.Holds || r.Found == "" {
+			p.t.Errorf("%s: somebody undid it, and Verify says %+v", d.step.ID, r)
+		}
+	}
+	since := p.Now() // as a re-check does: what was written before does not count
+	for i, d := range all {
+		all[i].effect = p.apply(actions.PhaseVerify, d.step, p.run(since))
+	}
+	p.holds(actions.PhaseVerify, all)
+	p.restore(all)
+	p.still(before, "restored")
+}
+
+func reverting(p *play) {
+	before := p.State()
+	_, all := p.contain()
+	p.restore(all)
+	p.still(before, "restored")
+	p.silent("taking back what is back", func() {
+		for _, d := range slices.Backward(all) {
+			if r := p.revert(d); !r.Holds || r.Changed {
+				p.t.Errorf("Revert %s again: %+v", d.step.ID, r)
+			}
+		}
+	})
+	for _, d := range all {
+		if r := p.verify(actions.PhaseVerify, d); r.Holds {
+			p.t.Errorf("%s: taken back, and Verify says that it holds", d.step.ID)
+		}
+	}
+}
+
+// revertingTwice: the first worker's effects may be there, unseen and unknown.
+func revertingTwice(p *play) {
+	before := p.State()
+	_, all := p.contain()
+	for _, d := range slices.Backward(all) {
+		p.revert(d)
+		p.restart()
+		if r := p.revert(d); !r.Holds {
+			p.t.Errorf("Revert %s, the first one's result being lost: %+v", d.step.ID, r)
+		}
+	}
+	p.restored(all)
+	p.still(before, "restored")
+}
+
+func replacing(p *play) {
+	_, all := p.contain()
+	p.Replace()
+	p.silent("taking back what others have changed since", func() {
+		for _, d := range slices.Backward(all) {
+			if r := p.revert(d); r.Holds || r.Changed || r.Found == "" {
+				p.t.Errorf("Revert %s of what others wrote: %+v", d.step.ID, r)
+			}
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package actions_test
+
+import (
+	"testing"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+func TestRefusals(t *testing.T) {
+	const at = "arn:aws:iam::" + member + ":role"
+	tests := []struct {
+		name, target string
+		words        []string // nil: not refused
+	}{
+		{"a role as usual", at + "/app-role", nil},
+		{"a role for a service", at + "/service-role/lambda-x", nil},
+		{"a role whose name only looks like a service's", at + "/app/AWSServiceRoleForNothing", nil},
+		{"a role whose name only looks like Identity Center's", at + "/AWSReservedSSO_Admin_0123456789abcdef", nil},
+		{"a service-linked role", at + "/aws-service-role/support.amazonaws.com/AWSServiceRoleForSupport", []string{"service-linked"}},
+		{"an Identity Center role", at + "/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_0123456789abcdef", []string{"Identity Center", "permission set"}},
+		{"an Identity Center role with its region", at + "/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Admin_0123456789abcdef", []string{"Identity Center", "permission set"}},
+		{"the responder", at + "/killswitch-responder", []string{"member role", "lock us out"}},
+		{"the restorer", at + "/killswitch-restorer", []string{"member role", "lock us out"}},
+		{"the responder on a path", at + "/security/killswitch-responder", []string{"member role"}},
+		{"the responder in another case", at + "/KillSwitch-Responder", []string{"member role"}},
+		{"a role named after the responder", at + "/killswitch-responder-2", nil},
+		{"protected in any account", at + "/break-glass", []string{"protected"}},
+		{"protected in any other account", "arn:aws:iam::" + sandbox + ":role/break-glass", []string{"protected"}},
+		{"protected, with more to its name", at + "/break-glass-2", nil},
+		{"protected, on another path", at + "/ops/break-glass", nil},
+		{"protected in this account", at + "/ops/keeper", []string{"protected"}},
+		{"protected in this account, with more to its name", at + "/ops/keeper-2", nil},
+		{"protected in another account only", "arn:aws:iam::" + sandbox + ":role/ops/keeper", nil},
+	}
+	org := testOrg("aws")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, account, _, _, ok := actions.SplitRoleARN(tt.target)
+			if !ok {
+				t.Fatalf("%s is no role's ARN", tt.target)
+			}
+			// As it is typed, and as it is found when its path was not typed.
+			for name, no := range map[string]*actions.Refusal{
+				"RefuseCall":     org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: tt.target, Account: account}),
+				"RefuseIdentity": org.RefuseIdentity(actions.Identity{ARN: tt.target, ID: "AROAX"}),
+			} {
+				if (no != nil) != (tt.words != nil) {
+					t.Fatalf("%s: %v", name, no)
+				}
+				if no == nil {
+					continue
+				}
+				says(t, no.Error(), tt.words...)
+				if no.Reason == "" || no.Hint == "" {
+					t.Errorf("%s: %+v", name, no)
+				}
+			}
+		})
+	}
+}
+
+func TestRefusedAccounts(t *testing.T) {
+	org := testOrg("aws")
+	for account, words := range map[string][]string{
+		org.HubAccount: {org.HubAccount, "Killswitch itself runs in"},
+		"888888888888": {"888888888888", "protected"},
+	} {
+		no := org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: actions.RoleARN("aws", account, "/", "app-role"), Account: account})
+		if no == nil {
+			t.Errorf("%s is not refused", account)
+			continue
+		}
+		says(t, no.Error(), words...)
+	}
+	// Sessions can be revoked in the management account: only SCPs don't reach it.
+	if no := org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: actions.RoleARN("aws", org.ManagementAccount, "/", "app-role"), Account: org.ManagementAccount}); no != nil {
+		t.Errorf("the management account is refused: %v", no)
+	}
+	if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:user/alice"}); no == nil {
+		t.Error("a user passes for a role")
+	}
+}
+
+// A protected account that is all wildcard protects; a wildcard anywhere else is just a character.
+func TestOnlyTheAccountMayBeAWildcard(t *testing.T) {
+	org := testOrg("aws")
+	for _, p := range []string{"arn:aws:iam::*:role/app-*", "arn:aws:iam::2222*:role/app-role", "arn:*:iam::222222222222:role/app-role", "arn:aws:iam::*:role/*/app-role", "*"} {
+		org.ProtectedPrincipals = []string{p}
+		if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:role/app-role"}); no != nil {
+			t.Errorf("%s: %v", p, no)
+		}
+	}
+	for _, partition := range []string{"aws-us-gov", "aws-cn"} {
+		if no := testOrg(partition).RefuseIdentity(actions.Identity{ARN: actions.RoleARN(partition, member, "/", "break-glass")}); no == nil {
+			t.Errorf("break-glass in %s is not protected", partition)
+		}
+	}
+}
+
+func TestAlias(t *testing.T) {
+	org := testOrg("aws")
+	if got := org.Alias(member); got != "prod" {
+		t.Errorf("alias %q", got)
+	}
+	if got := org.Alias("999999999999"); got != "" {
+		t.Errorf("alias %q of an account that has none", got)
+	}
+}
