@@ -57,6 +57,8 @@ type Verifier interface {
 type SlackVerifier struct {
 	// Secrets are tried in order: the current one, and while it is rotated the previous.
 	Secrets func(context.Context) ([]string, error)
+	// Refresh, where it is set, looks for a secret that was rotated just now.
+	Refresh func(context.Context) ([]string, error)
 }
 
 // Verify implements Verifier.
@@ -64,13 +66,18 @@ func (v SlackVerifier) Verify(ctx context.Context, e Evidence) error {
 	if e.Kind != SlackEvidence {
 		return fmt.Errorf("%w: %s is not Slack's", ErrEvidence, e.Kind)
 	}
-	secrets, err := v.Secrets(ctx)
-	if err != nil {
-		return fmt.Errorf("signing secret: %w", err)
-	}
-	for _, secret := range secrets {
-		if secret != "" && hmac.Equal([]byte(e.Signature), []byte(SignSlack(secret, e.Timestamp, e.Body))) {
-			return nil
+	for _, get := range []func(context.Context) ([]string, error){v.Secrets, v.Refresh} {
+		if get == nil {
+			continue
+		}
+		secrets, err := get(ctx)
+		if err != nil {
+			return fmt.Errorf("signing secret: %w", err)
+		}
+		for _, secret := range secrets {
+			if secret != "" && hmac.Equal([]byte(e.Signature), []byte(SignSlack(secret, e.Timestamp, e.Body))) {
+				return nil
+			}
 		}
 	}
 	return fmt.Errorf("%w: the signature is not Slack's", ErrEvidence)

@@ -89,10 +89,14 @@ func (x *Executor) makePlan(ctx context.Context, r Request) (Planned, error) {
 
 func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Planned) error {
 	call := p.Intent.Call
-	acct, err := x.enter(ctx, actions.Responder, action, actions.PhasePlan, call, actions.Identity{}, p.actor(nil))
-	if err == nil {
-		p.Plan, err = action.Plan(ctx, acct, call)
-	}
+	until := x.Now().Add(planWithin)
+	err := x.patiently(ctx, until, func() error {
+		acct, err := x.enter(ctx, actions.Responder, action, actions.PhasePlan, call, actions.Identity{}, p.actor(nil))
+		if err == nil {
+			p.Plan, err = action.Plan(ctx, acct, call)
+		}
+		return err
+	})
 	if err != nil {
 		why, hint := actions.Explain(err)
 		return &refusal{why: why, hint: hint}
@@ -103,17 +107,22 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Plann
 	return nil
 }
 
-// enter assumes a member role with just what a phase needs. Until the target
-// is known, its ARN is a pattern.
-func (x *Executor) enter(ctx context.Context, m actions.Member, action actions.Action, phase actions.Phase, c actions.Call, id actions.Identity, who actions.Actor) (*actions.Account, error) {
-	resource := id.ARN
-	if resource == "" {
-		resource = c.Target
-		if partition, account, path, name, ok := actions.SplitRoleARN(c.Target); ok && path == "/" {
-			resource = actions.RoleARN(partition, account, "/", "*"+name) // the path may be longer
+// patiently does again what AWS throttles, for a while.
+func (x *Executor) patiently(ctx context.Context, until time.Time, do func() error) error {
+	for pause := time.Second; ; pause = min(2*pause, maxPause) {
+		err := do()
+		if !actions.Throttled(err) || !x.Now().Add(pause).Before(until) {
+			return err
+		}
+		if err := x.Sleep(ctx, pause); err != nil {
+			return err
 		}
 	}
-	return x.Cloud.Enter(ctx, m, c.Account, who, action.Spec().Permits(phase, resource))
+}
+
+// enter assumes a member role with just what a phase needs.
+func (x *Executor) enter(ctx context.Context, m actions.Member, action actions.Action, phase actions.Phase, c actions.Call, id actions.Identity, who actions.Actor) (*actions.Account, error) {
+	return x.Cloud.Enter(ctx, m, c.Account, who, actions.Permits(action, phase, c, id))
 }
 
 func (p Planned) actor(approvers []string) actions.Actor {

@@ -15,6 +15,9 @@ const (
 	MarkStale   = "stale"    // the card shows less than the request holds
 )
 
+// Marks are the indexes that a table requests must have.
+var Marks = []string{MarkOpen, MarkInForce, MarkStale}
+
 // evidenceFor is how long evidence bodies and response URLs are kept.
 const evidenceFor = 7 * 24 * time.Hour
 

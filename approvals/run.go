@@ -18,6 +18,7 @@ const (
 	stepWithin   = 20 * time.Second       // one step's AWS calls end before the lease does
 	stopBefore   = 20 * time.Second       // no new step so close to the invocation's deadline
 	patience     = 10 * time.Minute       // a throttled step is retried for so long
+	maxPause     = 20 * time.Second       // between two tries; shorter than the lease
 	readWithin   = 15 * time.Second       // IAM is eventually consistent: reading back may take a while
 	readEvery    = 500 * time.Millisecond // between two tries to read back
 	lockedPause  = 3 * time.Second        // before asking again for a target that is locked
@@ -290,8 +291,18 @@ func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
 	w := &worker{x: x, run: run, p: p, action: action}
-	acct, steps, err := w.prepare(ctx)
+	var acct *actions.Account
+	var steps []Step
+	err := x.patiently(ctx, run.Since.Add(patience), func() (err error) {
+		if err = w.mayGoOn(ctx); err == nil {
+			acct, steps, err = w.prepare(ctx)
+		}
+		return err
+	})
 	if err != nil {
+		if errors.Is(err, errElsewhere) || errors.Is(err, ErrConflict) {
+			return err
+		}
 		var ours storeError
 		if errors.As(err, &ours) || ctx.Err() != nil {
 			return err
@@ -427,7 +438,7 @@ func (w *worker) merge(ctx context.Context, ledger []Step, now []actions.Step) (
 // take brings one step about. What AWS says no to is written down and does not
 // stop the others; an error is our own, or the end of this worker's time.
 func (w *worker) take(ctx context.Context, acct *actions.Account, s *Step) error {
-	for pause := time.Second; ; pause = min(2*pause, 20*time.Second) {
+	for pause := time.Second; ; pause = min(2*pause, maxPause) {
 		if err := w.mayGoOn(ctx); err != nil {
 			return err
 		}

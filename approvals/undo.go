@@ -22,6 +22,13 @@ func (x *Executor) beginUndo(ctx context.Context, run *Run, p Planned) error {
 	if !run.Started && (snapshotHash(steps) != p.Snapshot || orig.Plan.Identity.ID != p.Plan.Identity.ID) {
 		return x.abandon(ctx, run, "what there is to take back is no longer what was approved")
 	}
+	// What was written seconds ago may not be seen yet, and would be taken for
+	// already gone.
+	if early := origRun.Ended.Add(readWithin).Sub(x.Now()); early > 0 && !run.Started {
+		if err := x.Sleep(ctx, early); err != nil {
+			return err
+		}
+	}
 	if origRun.UndoneBy == "" {
 		origRun.UndoneBy = p.ID
 		err := x.record(ctx, id, []Put{putRow(runKey(id), origRun.Version, origRun)}, event("undo_begun", p.Person, "by", p.ID))

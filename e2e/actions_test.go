@@ -96,7 +96,7 @@ func (s iamScene) scene(cloud *actions.Cloud, call actions.Call) actiontest.Scen
 		State: s.state,
 		Now:   time.Now,
 		Enter: func(m actions.Member, p actions.Phase) *actions.Account {
-			acct, err := cloud.Enter(s.t.Context(), m, call.Account, actions.Actor{RequestID: "KS-000000000000", Requester: "ana"}, action.Spec().Permits(p, call.Target))
+			acct, err := cloud.Enter(s.t.Context(), m, call.Account, actions.Actor{RequestID: "KS-000000000000", Requester: "ana"}, actions.Permits(action, p, call, actions.Identity{ARN: call.Target}))
 			s.must(err)
 			return acct
 		},

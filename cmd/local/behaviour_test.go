@@ -435,3 +435,52 @@ func TestLooking(t *testing.T) {
 	w.state(r, approvals.Pending)
 	w.untouched()
 }
+
+// TestUndoOfAStepThatWroteNothing: the deny failed before it was written, and
+// another policy of that name stands there: the undo plans and leaves it alone.
+func TestUndoOfAStepThatWroteNothing(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Inline: map[string]string{"AWSRevokeOlderSessions": earlier}})
+	})
+	before := w.aws.Snapshot()
+	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	reads := 0
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if c.Op == "iam:GetRolePolicy" && c.Phase == awsfake.Before {
+			if reads++; reads == 2 { // the run's own plan reads first, then the step
+				return &smithy.GenericAPIError{Code: "AccessDenied", Message: "not now"}
+			}
+		}
+		return nil
+	})
+	w.clicks("U02BOB", r, "approve")
+	r = w.state(r, approvals.Partial)
+	w.aws.OnCall(nil)
+	w.undo(r)
+	if d := diffState(before, w.aws.Snapshot()); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestUndoOfADeletedRole: what no longer exists needs no restoring, also where
+// its path was part of its name.
+func TestUndoOfADeletedRole(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.aws.Account(prod).AddRole(roleAt("/team/", "app-role")) })
+	r := w.contained("revoke_sessions prod/app-role reason=leak")
+	admin := iam.NewFromConfig(w.aws.Admin(prod))
+	role, policy := "app-role", "AWSRevokeOlderSessions"
+	_, err := admin.DeleteRolePolicy(t.Context(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &policy})
+	w.must(err)
+	_, err = admin.DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: &role})
+	w.must(err)
+	w.undo(r)
+}
+
+// TestWrongPath: a role of that name with another path is named in the refusal.
+func TestWrongPath(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.aws.Account(prod).AddRole(roleAt("/team/", "app-role")) })
+	w.types("U01ALICE", "revoke_sessions arn:aws:iam::222222222222:role/other/app-role reason=leak")
+	if said := strings.ReplaceAll(w.said(), "\n", " "); !strings.Contains(said, "role/team/app-role") {
+		t.Error(w.said())
+	}
+}

@@ -1,0 +1,215 @@
+// Package dynamodb keeps a table of Killswitch in Amazon DynamoDB.
+//
+// The table has the string keys pk and sk. For each mark there is a global
+// secondary index of the mark's name, with the string keys mark_NAME and mk and
+// all attributes projected. The attribute ttl may be switched on as the table's
+// time to live: rows with Row.Expires then vanish some days after it.
+//
+// An index holds what carries both of its keys, so it is sparse: mark_NAME is
+// the constant "1" on the rows that carry the mark, mk is partition and sort key
+// of the row, and one Query reads the marked rows in their order. All of a mark
+// is in one partition of its index, which takes 1,000 write units a second. Open
+// requests are hundreds at most, of a few kilobytes and a few writes a minute
+// each; spreading them would cost the order. Whole rows are projected, because
+// the sweep wants the body of each: storing some megabytes twice is cheaper than
+// a second read for every row.
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// The attributes of a row.
+const (
+	attrPart    = "pk"
+	attrSort    = "sk"
+	attrVersion = "v"
+	attrBody    = "b"
+	attrExpires = "ttl"   // seconds since 1970
+	attrWrite   = "w"     // the ID of the Write that wrote the row
+	attrMarked  = "mk"    // on marked rows: partition, separator, sort key
+	attrMark    = "mark_" // and the mark's name
+	markedValue = "1"
+	separator   = "\x00" // sorts below all that a partition's name holds
+)
+
+// Store is one table; it is an approvals.Store.
+type Store struct {
+	client *ddb.Client
+	table  string
+	marks  []string
+}
+
+// New uses a table, which must exist and have an index for each of the marks.
+// The client should have been made with ClientOptions.
+func New(client *ddb.Client, table string, marks ...string) *Store {
+	return &Store{client, table, marks}
+}
+
+// Get implements approvals.Store.
+func (s *Store) Get(ctx context.Context, k approvals.Key) (approvals.Row, error) {
+	out, err := s.client.GetItem(ctx, &ddb.GetItemInput{TableName: &s.table, Key: key(k), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return approvals.Row{}, fmt.Errorf("read %s: %w", s.table, err)
+	}
+	if len(out.Item) == 0 {
+		return approvals.Row{}, approvals.ErrNotFound
+	}
+	return s.decode(out.Item)
+}
+
+// Rows implements approvals.Store.
+func (s *Store) Rows(ctx context.Context, part, prefix, after string, limit int) ([]approvals.Row, error) {
+	in := &ddb.QueryInput{
+		ConsistentRead:            aws.Bool(true),
+		KeyConditionExpression:    aws.String("pk = :p"),
+		ExpressionAttributeValues: item{":p": str(part)},
+	}
+	// A query takes one condition on the sort key. BETWEEN includes its ends, so after itself is dropped from
+	// the answer; it refuses ends that are the wrong way round and an empty string.
+	from, to := max(prefix, after), prefix+"\U0010FFFF"
+	if from > to {
+		return nil, nil
+	}
+	if from != "" {
+		in.KeyConditionExpression = aws.String("pk = :p AND sk BETWEEN :from AND :to")
+		in.ExpressionAttributeValues[":from"], in.ExpressionAttributeValues[":to"] = str(from), str(to)
+	}
+	return s.query(ctx, in, limit, func(r approvals.Row) bool { return r.Sort > after })
+}
+
+// Marked implements approvals.Store.
+func (s *Store) Marked(ctx context.Context, mark string, after approvals.Key, limit int) ([]approvals.Row, error) {
+	return s.query(ctx, &ddb.QueryInput{
+		IndexName:                 &mark,
+		KeyConditionExpression:    aws.String("#mark = :marked AND mk > :after"),
+		ExpressionAttributeNames:  map[string]string{"#mark": attrMark + mark},
+		ExpressionAttributeValues: item{":marked": str(markedValue), ":after": str(marked(after))},
+	}, limit, func(approvals.Row) bool { return true })
+}
+
+// query reads pages until it has limit rows that are wanted, or all.
+func (s *Store) query(ctx context.Context, in *ddb.QueryInput, limit int, want func(approvals.Row) bool) ([]approvals.Row, error) {
+	var rows []approvals.Row
+	in.TableName = &s.table
+	for len(rows) < limit {
+		in.Limit = aws.Int32(int32(min(limit-len(rows)+1, 1000))) // a page ends at 1 MB in any case
+		page, err := s.client.Query(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("query %s: %w", s.table, err)
+		}
+		for _, it := range page.Items {
+			row, err := s.decode(it)
+			if err != nil {
+				return nil, err
+			}
+			if want(row) && len(rows) < limit {
+				rows = append(rows, row)
+			}
+		}
+		if len(page.LastEvaluatedKey) == 0 {
+			break
+		}
+		in.ExclusiveStartKey = page.LastEvaluatedKey
+	}
+	return rows, nil
+}
+
+type item = map[string]types.AttributeValue
+
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func num(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func key(k approvals.Key) item { return item{attrPart: str(k.Part), attrSort: str(k.Sort)} }
+
+func marked(k approvals.Key) string { return k.Part + separator + k.Sort }
+
+// encode is the item that a put leaves behind.
+func (s *Store) encode(p approvals.Put, write string) (item, error) {
+	it := key(p.Key)
+	it[attrVersion] = num(p.Version + 1)
+	it[attrBody] = &types.AttributeValueMemberB{Value: p.Body}
+	it[attrWrite] = str(write)
+	if !p.Expires.IsZero() {
+		it[attrExpires] = num(p.Expires.Add(time.Second - 1).Unix()) // not before the time
+	}
+	for _, m := range p.Marks {
+		if !s.indexes(m) {
+			return nil, fmt.Errorf("row %s %s: table %s has no index for the mark %q", p.Part, p.Sort, s.table, m)
+		}
+		it[attrMark+m] = str(markedValue)
+		it[attrMarked] = str(marked(p.Key))
+	}
+	return it, nil
+}
+
+func (s *Store) indexes(mark string) bool {
+	for _, m := range s.marks {
+		if m == mark {
+			return true
+		}
+	}
+	return false
+}
+
+var errShape = errors.New("not a row of Killswitch")
+
+func (s *Store) decode(it item) (approvals.Row, error) {
+	var row approvals.Row
+	part, ok1 := it[attrPart].(*types.AttributeValueMemberS)
+	sort, ok2 := it[attrSort].(*types.AttributeValueMemberS)
+	version, ok3 := it[attrVersion].(*types.AttributeValueMemberN)
+	body, ok4 := it[attrBody].(*types.AttributeValueMemberB)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return row, fmt.Errorf("an item of %s: %w", s.table, errShape)
+	}
+	row.Part, row.Sort, row.Body = part.Value, sort.Value, body.Value
+	var err error
+	if row.Version, err = strconv.ParseInt(version.Value, 10, 64); err != nil {
+		return row, fmt.Errorf("row %s %s: %w", row.Part, row.Sort, err)
+	}
+	if expires, ok := it[attrExpires].(*types.AttributeValueMemberN); ok {
+		seconds, err := strconv.ParseInt(expires.Value, 10, 64)
+		if err != nil {
+			return row, fmt.Errorf("row %s %s: %w", row.Part, row.Sort, err)
+		}
+		row.Expires = time.Unix(seconds, 0).UTC()
+	}
+	for _, m := range s.marks {
+		if _, ok := it[attrMark+m]; ok {
+			row.Marks = append(row.Marks, m)
+		}
+	}
+	return row, nil
+}
+
+// size is what DynamoDB bills an item for, a little rounded up.
+func size(it item) int {
+	n := 0
+	for name, v := range it {
+		n += len(name)
+		switch v := v.(type) {
+		case *types.AttributeValueMemberS:
+			n += len(v.Value)
+		case *types.AttributeValueMemberB:
+			n += len(v.Value)
+		case *types.AttributeValueMemberN:
+			n += len(strings.TrimLeft(v.Value, "-"))
+		}
+	}
+	return n
+}

@@ -1,0 +1,182 @@
+package dynamodb
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// Limits of DynamoDB, see "Service, account, and table quotas" in its guide.
+const (
+	maxItem  = 400 << 10 // bytes of an item, with the names of its attributes
+	maxWrite = 4 << 20   // bytes of all items of a transaction
+)
+
+// Write implements approvals.Store.
+//
+// When the answer to a write is lost, the client sends the write again, and the
+// second one finds a version that the first one made. That is success, not a
+// conflict, so each Write has a random ID. One row is put with PutItem and keeps
+// the ID in an attribute; DynamoDB sends the row on which the condition failed
+// along with the refusal, and if it has our ID the write was ours. A deleted row
+// can keep nothing: a deletion, even of one row, is a transaction, and so are
+// many rows. DynamoDB remembers the token of a transaction, which is the ID, for
+// ten minutes, and answers the second one with success.
+//
+// What remains: a PutItem took effect, its answer was lost, and somebody who had
+// read the row wrote over it before the client's next attempt, a fraction of a
+// second later. Then Write returns ErrConflict for a write that is part of the
+// row's history. Any error but ErrConflict leaves open whether the rows were
+// written.
+func (s *Store) Write(ctx context.Context, puts ...approvals.Put) error {
+	if err := approvals.CheckPuts(puts); err != nil {
+		return err
+	}
+	id := rand.Text()
+	var err error
+	switch {
+	case len(puts) == 0:
+		return nil
+	case len(puts) == 1 && !puts[0].Delete:
+		err = s.put(ctx, puts[0], id)
+	default:
+		err = s.transact(ctx, puts, id)
+	}
+	var notPut *types.ConditionalCheckFailedException
+	var cancelled *types.TransactionCanceledException
+	var conflict *types.TransactionConflictException
+	switch {
+	case errors.As(err, &notPut):
+		return conflictUnless(ours(notPut.Item, id))
+	case errors.As(err, &conflict): // and went on for all attempts
+		return approvals.ErrConflict
+	case errors.As(err, &cancelled):
+		return s.cancelled(err, cancelled, puts, id)
+	}
+	return err
+}
+
+func conflictUnless(ours bool) error {
+	if ours {
+		return nil
+	}
+	return approvals.ErrConflict
+}
+
+// ours tells whether an item was written by the Write of this ID.
+func ours(it item, id string) bool {
+	w, ok := it[attrWrite].(*types.AttributeValueMemberS)
+	return ok && w.Value == id
+}
+
+// condition is that of one put, for the fields that all operations have.
+func condition(version int64) (expression *string, values item) {
+	if version == 0 {
+		return aws.String("attribute_not_exists(pk)"), nil
+	}
+	return aws.String("v = :v"), item{":v": num(version)}
+}
+
+const allOld = types.ReturnValuesOnConditionCheckFailureAllOld
+
+func (s *Store) put(ctx context.Context, p approvals.Put, id string) error {
+	it, err := s.encode(p, id)
+	if err != nil {
+		return err
+	}
+	if err := fits(p.Key, size(it), maxItem); err != nil {
+		return err
+	}
+	in := &ddb.PutItemInput{TableName: &s.table, Item: it, ReturnValuesOnConditionCheckFailure: allOld}
+	in.ConditionExpression, in.ExpressionAttributeValues = condition(p.Version)
+	if _, err := s.client.PutItem(ctx, in); err != nil {
+		return fmt.Errorf("write row %s %s of %s: %w", p.Part, p.Sort, s.table, err)
+	}
+	return nil
+}
+
+func (s *Store) transact(ctx context.Context, puts []approvals.Put, id string) error {
+	in := &ddb.TransactWriteItemsInput{ClientRequestToken: &id}
+	total := 0
+	for _, p := range puts {
+		cond, values := condition(p.Version)
+		if p.Delete {
+			in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Delete: &types.Delete{
+				TableName: &s.table, Key: key(p.Key),
+				ConditionExpression: cond, ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: allOld,
+			}})
+			continue
+		}
+		it, err := s.encode(p, id)
+		if err != nil {
+			return err
+		}
+		n := size(it)
+		total += n
+		if err := errors.Join(fits(p.Key, n, maxItem), fits(p.Key, total, maxWrite)); err != nil {
+			return err
+		}
+		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: &types.Put{
+			TableName: &s.table, Item: it,
+			ConditionExpression: cond, ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: allOld,
+		}})
+	}
+	if _, err := s.client.TransactWriteItems(ctx, in); err != nil {
+		return fmt.Errorf("write %d rows of %s: %w", len(puts), s.table, err)
+	}
+	return nil
+}
+
+// fits tells of a row that is too large before DynamoDB does, and which it is.
+func fits(k approvals.Key, n, limit int) error {
+	if n > limit {
+		return fmt.Errorf("row %s %s: %d bytes with what is written before it, DynamoDB takes %d", k.Part, k.Sort, n, limit)
+	}
+	return nil
+}
+
+// The codes of types.CancellationReason that have a meaning here.
+const (
+	reasonNone      = "None"
+	reasonCondition = "ConditionalCheckFailed"
+	reasonConflict  = "TransactionConflict"
+)
+
+// passing are the reasons that another attempt may not meet.
+var passing = map[string]bool{reasonConflict: true, "ThrottlingError": true, "ProvisionedThroughputExceeded": true}
+
+// cancelled says what a cancelled transaction means. Where one condition failed
+// it does not matter what else came up: the rows aren't as the writer thinks.
+func (s *Store) cancelled(err error, c *types.TransactionCanceledException, puts []approvals.Put, id string) error {
+	failed, busy := false, false
+	var why []string
+	for i, r := range c.CancellationReasons {
+		switch code := aws.ToString(r.Code); code {
+		case reasonNone, "":
+			continue
+		case reasonCondition:
+			if ours(r.Item, id) {
+				return nil // all rows or none: so all
+			}
+			failed = true
+		case reasonConflict:
+			busy = true
+		default:
+			if i < len(puts) {
+				why = append(why, fmt.Sprintf("row %s %s: %s: %s", puts[i].Part, puts[i].Sort, code, aws.ToString(r.Message)))
+			}
+		}
+	}
+	if failed || busy && len(why) == 0 {
+		return approvals.ErrConflict
+	}
+	return fmt.Errorf("%w: %s", err, strings.Join(why, "; "))
+}
