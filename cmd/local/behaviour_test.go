@@ -455,7 +455,7 @@ func TestUndoOfAStepThatWroteNothing(t *testing.T) {
 	})
 	w.clicks("U02BOB", r, "approve")
 	r = w.state(r, approvals.Partial)
-	w.aws.OnCall(nil)
+	w.aws.OnCall(func(awsfake.Call) error { return nil })
 	w.undo(r)
 	if d := diffState(before, w.aws.Snapshot()); d != "" {
 		t.Error(d)
