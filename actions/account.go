@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Member is one of the two roles that every member account has.
@@ -82,6 +84,9 @@ type Account struct {
 	ID        string
 	Partition string
 	IAM       *iam.Client
+	// Brief lets a Plan leave out what only informs people: a run must not wait
+	// for it, nor fail with it.
+	Brief bool
 }
 
 // Enter assumes a member role in an account, limited to permits.
@@ -171,6 +176,24 @@ type hinted struct {
 }
 
 func (h *hinted) Unwrap() error { return h.error }
+
+// Transient reports whether err says nothing for good: it is worth another try.
+func Transient(err error) bool {
+	var api interface{ ErrorCode() string }
+	var status interface{ HTTPStatusCode() int }
+	switch {
+	case err == nil:
+		return false
+	case Throttled(err), errors.Is(err, context.DeadlineExceeded):
+		return true
+	case errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError:
+		return true
+	case errors.As(err, &api):
+		return slices.Contains([]string{"ServiceFailure", "InternalFailure", "InternalError", "ServiceUnavailable"}, api.ErrorCode())
+	}
+	var send *smithyhttp.RequestSendError
+	return errors.As(err, &send)
+}
 
 // Explain says what an AWS error means and what to do next, for people.
 // operation and message are AWS's own words.

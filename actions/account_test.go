@@ -59,7 +59,7 @@ func TestEnter(t *testing.T) {
 					}
 				}
 				must(t, json.Unmarshal([]byte(got.SessionPolicy), &policy))
-				permits := action(t).Spec().Permits(m.phase, []string{w.role})
+				permits := action(t).Spec().Permits(m.phase, []string{w.role}, w.role)
 				if policy.Version != "2012-10-17" || len(policy.Statement) != len(permits) {
 					t.Fatalf("session policy %s", got.SessionPolicy)
 				}
@@ -76,15 +76,24 @@ func TestEnter(t *testing.T) {
 // What each phase may do, written down once more: a permission that is added
 // or lost is seen here. That each is needed, the contract shows.
 func TestPermits(t *testing.T) {
-	want := map[actions.Phase]string{
+	read := map[actions.Phase]string{
 		actions.PhasePlan:   "iam:GetRole iam:GetRolePolicy iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole",
-		actions.PhaseRun:    "iam:GetRole iam:GetRolePolicy iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole iam:TagRole iam:PutRolePolicy",
-		actions.PhaseVerify: "iam:GetRole iam:GetRolePolicy iam:TagRole iam:PutRolePolicy",
-		actions.PhaseUndo:   "iam:GetRole iam:GetRolePolicy iam:TagRole iam:UntagRole iam:PutRolePolicy iam:DeleteRolePolicy",
+		actions.PhaseRun:    "iam:GetRole iam:GetRolePolicy",
+		actions.PhaseVerify: "iam:GetRole iam:GetRolePolicy",
+		actions.PhaseUndo:   "iam:GetRole iam:GetRolePolicy",
 	}
-	const role = "arn:aws:iam::222222222222:role/app/victim"
-	for phase, acts := range want {
-		if d := cmp.Diff([]actions.Statement{{Actions: strings.Fields(acts), Resources: []string{role}}}, action(t).Spec().Permits(phase, []string{role})); d != "" {
+	write := map[actions.Phase]string{
+		actions.PhaseRun:    "iam:TagRole iam:PutRolePolicy",
+		actions.PhaseVerify: "iam:TagRole iam:PutRolePolicy",
+		actions.PhaseUndo:   "iam:TagRole iam:UntagRole iam:PutRolePolicy iam:DeleteRolePolicy",
+	}
+	for phase, acts := range read {
+		want := []actions.Statement{{Actions: strings.Fields(acts), Resources: []string{"arn:aws:iam::222222222222:role/*victim"}}}
+		if write[phase] != "" {
+			want = append(want, actions.Statement{Actions: strings.Fields(write[phase]), Resources: []string{"arn:aws:iam::222222222222:role/${$}{aws:username}/${*}/victim"}})
+		}
+		id := actions.Identity{ARN: "arn:aws:iam::222222222222:role/${aws:username}/*/victim"}
+		if d := cmp.Diff(want, actions.Permits(action(t), phase, actions.Call{}, id)); d != "" {
 			t.Errorf("phase %d:\n%s", phase, d)
 		}
 	}
@@ -92,7 +101,7 @@ func TestPermits(t *testing.T) {
 
 func TestEnterWithoutApprovers(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, actions.Actor{RequestID: request, Requester: "alice"}, action(t).Spec().Permits(actions.PhasePlan, []string{w.role}))
+	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, actions.Actor{RequestID: request, Requester: "alice"}, action(t).Spec().Permits(actions.PhasePlan, []string{w.role}, w.role))
 	must(t, err)
 	if d := cmp.Diff(map[string]string{"killswitch-request": request}, w.Calls()[0].Tags); d != "" {
 		t.Error(d)
@@ -134,7 +143,7 @@ func TestEnterIsRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			tt.alter(&w.org)
-			_, err := actions.NewCloud(w.Config(), w.org).Enter(t.Context(), actions.Responder, tt.account, actor, action(t).Spec().Permits(actions.PhasePlan, []string{w.role}))
+			_, err := actions.NewCloud(w.Config(), w.org).Enter(t.Context(), actions.Responder, tt.account, actor, action(t).Spec().Permits(actions.PhasePlan, []string{w.role}, w.role))
 			wantCode(t, err, "AccessDenied")
 			says(t, err.Error(), w.org.ResponderRole, tt.account)
 			cause, hint := actions.Explain(err)

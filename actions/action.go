@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -48,9 +49,9 @@ type Spec struct {
 	Options []string
 	// Reversible is false for what undo can't bring back.
 	Reversible bool
-	// Permits lists exactly the IAM permissions that a phase needs on the
-	// target, which resources name.
-	Permits func(p Phase, resources []string) []Statement
+	// Permits lists exactly the IAM permissions that a phase needs: to change
+	// the target, which exact names, and to read what any may match.
+	Permits func(p Phase, exact []string, any string) []Statement
 }
 
 // Statement is the Allow part of an IAM statement.
@@ -59,26 +60,25 @@ type Statement struct {
 	Resources []string
 }
 
-// Permits lists what a phase of a call needs. Until the target is known, and for
-// a name that IAM does not find, its path is not known either.
+// Permits lists what a phase of a call needs. What is changed is named exactly;
+// what is read is any path of the name: the path is not known before the first
+// look, and a target that was created again may have another.
 func Permits(a Action, p Phase, c Call, id Identity) []Statement {
-	var resources []string
-	partition, account, path, name, ok := SplitRoleARN(c.Target)
-	if id.ARN != "" {
-		partition, account, path, name, ok = SplitRoleARN(id.ARN)
+	arn := id.ARN
+	if arn == "" {
+		arn = c.Target
 	}
-	switch {
-	case !ok:
-		resources = []string{c.Target}
-	case p == PhasePlan || id.ARN == "":
-		resources = []string{RoleARN(partition, account, "/", "*"+name)}
-	case path == "/":
-		resources = []string{id.ARN}
-	default:
-		resources = []string{id.ARN, RoleARN(partition, account, "/", name)}
+	partition, account, _, name, ok := SplitRoleARN(arn)
+	if !ok {
+		return a.Spec().Permits(p, []string{literal(arn)}, arn)
 	}
-	return a.Spec().Permits(p, resources)
+	return a.Spec().Permits(p, []string{literal(arn)}, RoleARN(partition, account, "/", "*"+name))
 }
+
+// literal writes the characters of a path that a policy would read as wildcards
+// or variables.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
+var literal = strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace
 
 // Identity is what a target immutably is. An ARN may be re-used by another
 // principal; an ID never is.
@@ -123,6 +123,8 @@ type Step struct {
 	ResourceID string `json:"resource_id"`
 	// Prior is the content before; nil where there was none.
 	Prior *string `json:"prior,omitempty"`
+	// Deny marks what keeps the target powerless: undo takes it back last.
+	Deny bool `json:"deny,omitempty"`
 }
 
 // Run is what Apply may know of the run that it is part of.
@@ -140,6 +142,10 @@ type Effect struct {
 	// Changed is false where the step held already.
 	Changed bool `json:"changed,omitempty"`
 }
+
+// ErrRecreated is what Apply and Verify return for a target that was deleted and
+// created again: it is another one of the same name.
+var ErrRecreated = errors.New("it was deleted and created again: it is another principal of the same name")
 
 // Reading is what reading back, or reverting, found.
 type Reading struct {

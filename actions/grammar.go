@@ -43,7 +43,8 @@ func (m *Mistakes) add(field, problem, hint string) {
 // keys are the options that the grammar knows; each action takes a subset.
 var keys = []string{"account", "region", "user", "role", "mode", "via", "scp", "quarantine", "snapshot", "confirm", "reason"}
 
-const maxReason = 1000 // characters; it is shown on a card whose total is bounded
+// MaxReason bounds a reason, in characters: it is shown whole on the card.
+const MaxReason = 600
 
 // word is one token of the line: key=value, or a plain word with key "".
 type word struct{ key, value, raw string }
@@ -95,9 +96,9 @@ func Parse(text string, d Directory) (Call, string, error) {
 	}
 	if reason == "" && !slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == "reason" }) {
 		m.add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
-	} else if n := len([]rune(reason)); n > maxReason {
-		m.add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", maxReason))
-		reason = string([]rune(reason)[:maxReason])
+	} else if n := len([]rune(reason)); n > MaxReason {
+		m.add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", MaxReason))
+		reason = string([]rune(reason)[:MaxReason])
 	}
 	if len(m.List) > 0 {
 		m.Corrected = corrected(call, target, opts, reason)
@@ -305,9 +306,12 @@ func quoteKind(r rune) string {
 func blank(r rune) bool { return unicode.IsSpace(r) }
 
 // dropFormat leaves out characters that are not seen: zero-width ones, which
-// copying from chat leaves, and those that reorder text.
+// copying from chat leaves, and those that reorder text. A line stays a line.
 func dropFormat(r rune) rune {
-	if unicode.Is(unicode.Cf, r) {
+	switch {
+	case unicode.IsSpace(r), unicode.IsControl(r):
+		return ' '
+	case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), unicode.Is(unicode.Variation_Selector, r):
 		return -1
 	}
 	return r

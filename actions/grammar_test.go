@@ -146,7 +146,7 @@ func TestParseMistakes(t *testing.T) {
 		{"a reason and free text", "revoke_sessions prod/app-role reason=keys on a paste site", "reason", []string{"on a paste site", "quotes"}, `revoke_sessions ` + prodApp + ` reason="keys"`},
 		{"a quote that stays open", `revoke_sessions prod/app-role reason="leaked`, "reason", []string{"not closed"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
 		{"a quote of the other kind", `revoke_sessions prod/app-role reason="leaked'`, "reason", []string{"not closed"}, `revoke_sessions ` + prodApp + ` reason="leaked'"`},
-		{"a reason of 1,001 characters", "revoke_sessions prod/app-role reason=" + strings.Repeat("é", 1001), "reason", []string{"1001", "1000"}, `revoke_sessions ` + prodApp + ` reason="` + strings.Repeat("é", 1000) + `"`},
+		{"a reason of 601 characters", "revoke_sessions prod/app-role reason=" + strings.Repeat("é", 601), "reason", []string{"601", "600"}, `revoke_sessions ` + prodApp + ` reason="` + strings.Repeat("é", 600) + `"`},
 
 		{"several at once", "rvoke prd/app-role account=prod account=prod", "account action reason", []string{"twice", `"rvoke"`, "missing"}, `ACTION prd/app-role account=prod reason="why you do this"`},
 		{"all that can be wrong", "revoke_sessions prd/app-role region=eu-west-1 mode= account=nowhere", "region mode account target reason", []string{"not an option", "no value", `"nowhere"`, `"prd"`, "missing"}, `revoke_sessions prd/app-role account=nowhere reason="why you do this"`},
@@ -307,7 +307,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if _, ok := actions.Lookup(call.Action); !ok || reason == "" || len([]rune(reason)) > 1000 {
+		if _, ok := actions.Lookup(call.Action); !ok || reason == "" || len([]rune(reason)) > actions.MaxReason {
 			t.Fatalf("%q: %+v, reason %q", text, call, reason)
 		}
 		if _, account, _, _, ok := actions.SplitRoleARN(call.Target); !ok || account != call.Account {

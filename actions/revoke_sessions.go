@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -38,21 +39,21 @@ func (revokeSessions) Spec() Spec {
 		Target:     roleTarget,
 		Options:    []string{"account", "role"},
 		Reversible: true,
-		Permits: func(p Phase, role []string) []Statement {
-			read := []string{"iam:GetRole", "iam:GetRolePolicy"}
-			survey := append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
-			var acts []string
+		Permits: func(p Phase, exact []string, any string) []Statement {
+			read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
 			switch p {
 			case PhasePlan:
-				acts = survey
-			case PhaseRun:
-				acts = append(survey, "iam:TagRole", "iam:PutRolePolicy")
-			case PhaseVerify:
-				acts = append(read, "iam:TagRole", "iam:PutRolePolicy")
+				read = append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
+			case PhaseRun, PhaseVerify:
+				write = []string{"iam:TagRole", "iam:PutRolePolicy"}
 			case PhaseUndo:
-				acts = append(read, "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy")
+				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}
 			}
-			return []Statement{{Actions: acts, Resources: role}}
+			ss := []Statement{{Actions: read, Resources: []string{any}}}
+			if write != nil {
+				ss = append(ss, Statement{Actions: write, Resources: exact})
+			}
+			return ss
 		},
 	}
 }
@@ -78,6 +79,9 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	if err != nil {
 		return Plan{}, err
 	}
+	if prior != nil && strings.Contains(*prior, `"Allow"`) {
+		p.Warnings = append(p.Warnings, "A policy named "+revokePolicy+" that allows something stands there: revoking replaces it, and undo would put it back. Look at it: "+compact(*prior))
+	}
 	if prior != nil {
 		p.Undo = "puts back the " + revokePolicy + " policy that stands there now; sessions that it allows then work again until they expire"
 	}
@@ -85,11 +89,17 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	p.Steps = []Step{
 		{ID: "tag", Title: "Tag the role as contained", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "tag", tamperTag), Prior: tag,
 			Current: tagText(tag), After: "tag " + tamperTag + " = this request"},
-		{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "inline", revokePolicy), Prior: prior,
+		{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "inline", revokePolicy), Prior: prior, Deny: true,
 			Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"},
 	}
-	err = surveyRole(ctx, acct, c.TargetName(), role, prior, &p)
-	return p, err
+	if acct.Brief {
+		return p, nil
+	}
+	if err := surveyRole(ctx, acct, c.TargetName(), role, prior, &p); err != nil {
+		cause, _ := Explain(err) // a containment does not wait for what only informs
+		p.Warnings = append(p.Warnings, "The blast radius could not be read in full ("+cause+"): there may be more that this hits.")
+	}
+	return p, nil
 }
 
 // surveyRole fills in the blast radius.
@@ -158,16 +168,19 @@ func surveyRole(ctx context.Context, acct *Account, name string, role *types.Rol
 		if cutoff, _, ok := readRevocation(*prior); ok {
 			p.Facts = append(p.Facts, Fact{"Revoked before", "sessions issued before " + cutoff.Format("2006-01-02 15:04:05 UTC")})
 		} else {
-			p.Warnings = append(p.Warnings, "There is a policy named "+revokePolicy+" that does something else. It is replaced, and undo puts it back.")
+			p.Warnings = append(p.Warnings, "There is a policy named "+revokePolicy+" that does something else. It is replaced, and undo puts it back: "+compact(*prior))
 		}
 	}
 	return nil
 }
 
 func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
-	_, _, _, name, _ := SplitRoleARN(s.Resource)
+	name, role, err := sameRole(ctx, acct, s)
+	if err != nil {
+		return Effect{}, err
+	}
 	if s.ID == "tag" {
-		return applyTag(ctx, acct, name, s, run)
+		return applyTag(ctx, acct, name, role, s, run)
 	}
 	live, err := getInline(ctx, acct, name)
 	if err != nil {
@@ -192,25 +205,36 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	return Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }
 
-func applyTag(ctx context.Context, acct *Account, name string, s Step, run Run) (Effect, error) {
+// sameRole reads the role that a step is about.
+func sameRole(ctx context.Context, acct *Account, s Step) (name string, role *types.Role, err error) {
+	_, _, _, name, _ = SplitRoleARN(s.Resource)
+	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	switch {
+	case err != nil:
+		return name, nil, err
+	case aws.ToString(out.Role.RoleId) != s.ResourceID:
+		return name, nil, ErrRecreated
+	}
+	return name, out.Role, nil
+}
+
+func applyTag(ctx context.Context, acct *Account, name string, role *types.Role, s Step, run Run) (Effect, error) {
 	e := Effect{Prior: s.Prior, Wrote: &run.RequestID}
-	role, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
-	if err != nil || same(roleTag(role.Role), e.Wrote) {
-		return e, err
+	if same(roleTag(role), e.Wrote) {
+		return e, nil
 	}
 	e.Changed = true
-	_, err = acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Wrote}}})
+	_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Wrote}}})
 	return e, err
 }
 
 func (revokeSessions) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
-	_, _, _, name, _ := SplitRoleARN(s.Resource)
+	name, role, err := sameRole(ctx, acct, s)
+	if err != nil {
+		return Reading{}, err
+	}
 	if s.ID == "tag" {
-		role, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
-		if err != nil {
-			return Reading{}, err
-		}
-		tag := roleTag(role.Role)
+		tag := roleTag(role)
 		return Reading{Holds: tag != nil && same(tag, e.Wrote), Found: tagText(tag)}, nil
 	}
 	live, err := getInline(ctx, acct, name)
@@ -234,17 +258,16 @@ func revokesAtLeast(document, wrote string) bool {
 }
 
 func (revokeSessions) Revert(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
-	_, _, _, name, _ := SplitRoleARN(s.Resource)
-	role, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	name, role, err := sameRole(ctx, acct, s)
 	switch {
 	case isCode(err, "NoSuchEntity"):
 		return Reading{Holds: true, Found: "the role no longer exists"}, nil
+	case errors.Is(err, ErrRecreated):
+		return Reading{Found: "another role of that name: it was deleted and created again"}, nil
 	case err != nil:
 		return Reading{}, err
-	case aws.ToString(role.Role.RoleId) != s.ResourceID:
-		return Reading{Found: "another role of that name: it was deleted and created again"}, nil
 	case s.ID == "tag":
-		return revertTag(ctx, acct, name, roleTag(role.Role), e)
+		return revertTag(ctx, acct, name, roleTag(role), e)
 	}
 	live, err := getInline(ctx, acct, name)
 	switch {
@@ -351,7 +374,17 @@ func inlineText(doc *string) string {
 	if cutoff, _, ok := readRevocation(*doc); ok {
 		return "inline policy " + revokePolicy + ": Deny * for sessions issued before " + cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
-	return "another inline policy named " + revokePolicy
+	return "another inline policy named " + revokePolicy + ": " + compact(*doc)
+}
+
+// compact is a document in one line, shortened: to look at, not to restore from.
+func compact(doc string) string {
+	const most = 160
+	s := []rune(strings.Join(strings.Fields(doc), " "))
+	if len(s) > most {
+		return string(s[:most]) + "…"
+	}
+	return string(s)
 }
 
 func tagText(v *string) string {

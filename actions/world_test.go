@@ -121,7 +121,7 @@ func action(t *testing.T) actions.Action {
 // enter is a session for a phase, permitted what the action says and no more.
 func (w *world) enter(m actions.Member, phase actions.Phase) *actions.Account {
 	w.t.Helper()
-	acct, err := w.cloud.Enter(w.t.Context(), m, member, actor, action(w.t).Spec().Permits(phase, []string{w.role}))
+	acct, err := w.cloud.Enter(w.t.Context(), m, member, actor, action(w.t).Spec().Permits(phase, []string{w.role}, w.role))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func Test(t *testing.T, w World) {
 
 func permits(a actions.Action, phase actions.Phase) []string {
 	var acts []string
-	for _, s := range a.Spec().Permits(phase, []string{"*"}) {
+	for _, s := range a.Spec().Permits(phase, []string{"*"}, "*") {
 		acts = append(acts, s.Actions...)
 	}
 	return acts
@@ -170,7 +170,10 @@ func (p *play) plan(phase actions.Phase) actions.Plan {
 	p.t.Helper()
 	var plan actions.Plan
 	var err error
-	p.in(phase, func(acct *actions.Account) { plan, err = p.action.Plan(p.t.Context(), acct, p.Call) })
+	p.in(phase, func(acct *actions.Account) {
+		acct.Brief = phase != actions.PhasePlan // as a run does
+		plan, err = p.action.Plan(p.t.Context(), acct, p.Call)
+	})
 	if err != nil {
 		p.t.Fatalf("Plan: %v", err)
 	}

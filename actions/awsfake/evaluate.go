@@ -51,14 +51,23 @@ func (p *policy) has(effect string, q query) bool {
 	})
 }
 
+// literals are the three policy variables that stand for a character, and
+// characters the same in what they are compared with. "IAM policy elements:
+// Variables and tags", Using wildcards and variables as text (IAM User Guide).
+var (
+	literals   = strings.NewReplacer("${*}", "\x01", "${?}", "\x02", "${$}", "\x03")
+	characters = strings.NewReplacer("*", "\x01", "?", "\x02", "$", "\x03")
+)
+
 // covers looks at action and resource; trust policies have no resource.
 func (s *statement) covers(q query) bool {
 	action := func(p string) bool { return globFold(p, q.action) }
 	resource := func(p string) bool {
-		if strings.Contains(p, "${") { // policy variables aren't modelled: fail closed
+		p = literals.Replace(p)
+		if strings.Contains(p, "${") { // other policy variables aren't modelled: fail closed
 			return s.Effect == "Deny"
 		}
-		return glob(p, q.resource)
+		return glob(p, characters.Replace(q.resource))
 	}
 	if len(s.Action) > 0 && !slices.ContainsFunc(s.Action, action) || slices.ContainsFunc(s.NotAction, action) {
 		return false
