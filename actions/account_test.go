@@ -27,7 +27,7 @@ func TestEnter(t *testing.T) {
 		}{
 			{actions.Responder, actions.PhasePlan, "killswitch-responder"},
 			{actions.Responder, actions.PhaseRun, "killswitch-responder"},
-			{actions.Responder, actions.PhaseVerify, "killswitch-responder"},
+			{actions.Responder, actions.PhaseRun, "killswitch-responder"},
 			{actions.Restorer, actions.PhaseUndo, "killswitch-restorer"},
 		} {
 			t.Run(fmt.Sprintf("%s, phase %d", partition, m.phase), func(t *testing.T) {
@@ -77,15 +77,13 @@ func TestEnter(t *testing.T) {
 // or lost is seen here. That each is needed, the contract shows.
 func TestPermits(t *testing.T) {
 	read := map[actions.Phase]string{
-		actions.PhasePlan:   "iam:GetRole iam:GetRolePolicy iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole",
-		actions.PhaseRun:    "iam:GetRole iam:GetRolePolicy",
-		actions.PhaseVerify: "iam:GetRole iam:GetRolePolicy",
-		actions.PhaseUndo:   "iam:GetRole iam:GetRolePolicy",
+		actions.PhasePlan: "iam:GetRole iam:GetRolePolicy iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole",
+		actions.PhaseRun:  "iam:GetRole iam:GetRolePolicy",
+		actions.PhaseUndo: "iam:GetRole iam:GetRolePolicy",
 	}
 	write := map[actions.Phase]string{
-		actions.PhaseRun:    "iam:TagRole iam:PutRolePolicy",
-		actions.PhaseVerify: "iam:TagRole iam:PutRolePolicy",
-		actions.PhaseUndo:   "iam:TagRole iam:UntagRole iam:PutRolePolicy iam:DeleteRolePolicy",
+		actions.PhaseRun:  "iam:TagRole iam:PutRolePolicy",
+		actions.PhaseUndo: "iam:TagRole iam:UntagRole iam:PutRolePolicy iam:DeleteRolePolicy",
 	}
 	for phase, acts := range read {
 		want := []actions.Statement{{Actions: strings.Fields(acts), Resources: []string{"arn:aws:iam::222222222222:role/*victim"}}}

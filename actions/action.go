@@ -29,11 +29,10 @@ type Action interface {
 // Phase is a part of an action's life with its own permissions.
 type Phase int
 
-// The phases. PhaseRun reads and denies; PhaseUndo is the restorer's.
+// The phases. PhaseRun reads and denies, again at re-checks; PhaseUndo is the restorer's.
 const (
 	PhasePlan Phase = iota
 	PhaseRun
-	PhaseVerify
 	PhaseUndo
 )
 

@@ -44,7 +44,7 @@ func (revokeSessions) Spec() Spec {
 			switch p {
 			case PhasePlan:
 				read = append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
-			case PhaseRun, PhaseVerify:
+			case PhaseRun:
 				write = []string{"iam:TagRole", "iam:PutRolePolicy"}
 			case PhaseUndo:
 				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}

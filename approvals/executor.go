@@ -183,7 +183,7 @@ func (x *Executor) word(ctx context.Context, key string) (Evidence, SlackWord, t
 	if err != nil {
 		return e, w, at, err
 	}
-	if w.Team != x.Team || w.UserTeam != "" && w.UserTeam != x.Team {
+	if w.Team != x.Team || w.UserTeam != x.Team {
 		return e, w, at, fmt.Errorf("%w: it is from another workspace", ErrEvidence)
 	}
 	return e, w, at, nil
@@ -208,6 +208,8 @@ func shown(w SlackWord, digest string, p Planned) error {
 		return fmt.Errorf("%w: the button is another call's", ErrEvidence)
 	case w.CallBlocks != 1 || w.CallText != p.Intent.String():
 		return fmt.Errorf("%w: the card did not show this call", ErrEvidence)
+	case !sameWords(w.WhyText, Because(p.Person, p.Reason)):
+		return fmt.Errorf("%w: the card did not show who asked and why", ErrEvidence)
 	case w.App != p.App:
 		return fmt.Errorf("%w: it is from another app", ErrEvidence)
 	}
@@ -234,9 +236,9 @@ func (x *Executor) proveClick(ctx context.Context, key, action string, p Planned
 	return Vote{Party: Party{Person: person.ID, Slack: w.User}, Evidence: key, At: at, Digest: digest}, nil
 }
 
-// decide counts the approvals that can be proved. Why is empty only if they
-// are enough.
-func (x *Executor) decide(ctx context.Context, r Request, p Planned) (approvers []string, why []Why, text string, err error) {
+// decide counts the approvals that can be proved. There are reasons against, or
+// a text, unless they are enough.
+func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []Vote, why []Why, text string, err error) {
 	expires := p.Asked.Add(p.Entry.ApproveWithin)
 	if !r.Expires.Equal(expires) || r.Digest != p.Digest || r.Denial != nil || r.Cancelled != nil {
 		return nil, nil, "the stored request was altered", nil
@@ -246,8 +248,10 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (approvers 
 	if !d.Accept {
 		return nil, d.Why, "", nil
 	}
+	if no := x.Org.RefuseCall(p.Intent.Call); no != nil {
+		return nil, nil, no.Reason, nil
+	}
 	need := max(d.Need, p.Entry.Approvals)
-	var last time.Time
 	for _, stored := range r.Votes {
 		v, err := x.proveClick(ctx, stored.Evidence, "approve", p)
 		if errors.Is(err, ErrEvidence) {
@@ -264,31 +268,47 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (approvers 
 			continue
 		}
 		t.Votes = append(t.Votes, v)
-		approvers = append(approvers, v.Person)
-		if v.At.After(last) {
-			last = v.At
-		}
 	}
-	switch {
-	case len(approvers) < need:
+	if len(t.Votes) < need {
 		if text == "" && len(why) == 0 {
-			text = fmt.Sprintf("there are %d proved approvals of the %d needed", len(approvers), need)
+			text = fmt.Sprintf("there are %d proved approvals of the %d needed", len(t.Votes), need)
 		}
 		return nil, why, text, nil
-	case x.Now().After(last.Add(min(p.Entry.RunWithin, x.Policy.Entry(p.Intent).RunWithin))):
-		return nil, []Why{{Code: PastExpiry}}, "", nil
 	}
-	return approvers, nil, "", nil
+	return t.Votes, nil, "", nil
 }
 
-// refuse ends a request for good.
-func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint string) error {
+// late reports whether too much time has passed since the last approval.
+func (x *Executor) late(votes []Vote, p Planned) bool {
+	last := slices.MaxFunc(votes, func(a, b Vote) int { return a.At.Compare(b.At) }).At
+	return x.Now().After(last.Add(min(p.Entry.RunWithin, x.Policy.Entry(p.Intent).RunWithin)))
+}
+
+func people(votes []Vote) []string {
+	var ids []string
+	for _, v := range votes {
+		ids = append(ids, v.Person)
+	}
+	return ids
+}
+
+// refuse ends a request for good, on the condition of the rows in fence.
+func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint string, fence ...Put) error {
 	run := Run{ID: r.ID, Outcome: Refused, Why: why, Hint: hint, Ended: x.Now().UTC()}
 	ev := event("refused", "", "why", strings.TrimSpace(why+" "+codes(whys)), "intent", r.Intent.String())
-	if err := x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), 0, run)}, ev); err != nil && !errors.Is(err, ErrConflict) {
+	err := x.record(ctx, r.ID, append(fence, putRow(runKey(r.ID), 0, run)), ev)
+	if errors.Is(err, ErrConflict) {
+		// Refused before, and the request did not hear of it; or somebody went on.
+		old, rerr := x.runs().Run(ctx, r.ID)
+		if rerr != nil || old.Outcome != Refused {
+			return nil
+		}
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
-	_, err := x.Requests.Change(ctx, r.ID, func(r *Request) error {
+	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
 		if !r.State.May(Refused) {
 			return errSettled
 		}
@@ -312,18 +332,31 @@ func (x *Executor) changed(ctx context.Context, id string, err error) error {
 // close puts the end of a request that never ran into its audit chain, and
 // bars it from ever running.
 func (x *Executor) close(ctx context.Context, r Request) error {
-	var actor, reason string
+	var vote *Vote
 	switch {
 	case r.State == Denied && r.Denial != nil:
-		actor, reason = r.Denial.Person, r.Denial.Reason
+		vote = r.Denial
 	case r.State == Cancelled && r.Cancelled != nil:
-		actor = r.Cancelled.Person
+		vote = r.Cancelled
 	case r.State == Expired:
+		vote = &Vote{}
 	default:
 		return nil
 	}
-	run := Run{ID: r.ID, Outcome: r.State, Why: r.Why, Ended: r.Ended}
-	err := x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), 0, run)}, event(string(r.State), actor, "reason", reason, "intent", r.Intent.String()))
+	actor, unproved, err := x.whoSaidNo(ctx, r, *vote)
+	if err != nil {
+		return err
+	}
+	run, err := x.runs().Run(ctx, r.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		run = Run{ID: r.ID, Outcome: r.State, Why: vote.Reason, Ended: r.Ended}
+		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), 0, run)},
+			event(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
+	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Why == "":
+		run.Why = vote.Reason // it was typed into the form after the no
+		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), run.Version, run)}, event("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
+	}
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return err
 	}
@@ -338,6 +371,35 @@ func (x *Executor) close(ctx context.Context, r Request) error {
 		return nil
 	}
 	return err
+}
+
+// whoSaidNo proves who denied or cancelled. A no counts without proof, but the
+// record must not name somebody on the word of a row.
+func (x *Executor) whoSaidNo(ctx context.Context, r Request, v Vote) (person, unproved string, err error) {
+	if v.Evidence == "" {
+		return "", "", nil
+	}
+	_, w, _, err := x.word(ctx, v.Evidence)
+	if err == nil {
+		verb, id := "", ""
+		if w.Type == "slash_command" {
+			if c, perr := ParseCommand(w.Text, x.Org.Directory()); perr == nil {
+				verb, id = c.Verb, c.ID
+			}
+		} else if len(w.Actions) == 1 {
+			verb = w.Actions[0].ID
+			id, _, _ = SplitValue(w.Actions[0].Value)
+		}
+		p, known := x.Policy.Roster.BySlack(w.User)
+		if known && id == r.ID && (verb == "deny" || verb == "cancel") {
+			return p.ID, "", nil
+		}
+		err = ErrEvidence
+	}
+	if errors.Is(err, ErrEvidence) {
+		return "", "the row names " + v.Person, nil
+	}
+	return "", "", err
 }
 
 func codes(whys []Why) string {

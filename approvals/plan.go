@@ -12,8 +12,26 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// planWithin bounds the reading of an account's state.
-const planWithin = 60 * time.Second
+// planWithin bounds the reading of an account's state. It is shorter than the
+// planner's lease.
+const planWithin = leaseFor - 5*time.Second
+
+// planner is the row by which one worker plans a request at a time. Each of its
+// writes renews the row: a worker that was overtaken can't write any more.
+type planner struct {
+	Version int64     `json:"-"`
+	Owner   string    `json:"owner"`
+	Until   time.Time `json:"until"`
+}
+
+func plannerKey(id string) Key { return Key{id, "planner"} }
+
+// fence is the planner's row as a condition of other writes.
+func (f *planner) fence(id string) Put {
+	put := putRow(plannerKey(id), f.Version, f)
+	f.Version++
+	return put
+}
 
 // plan checks who asks, reads the target and stores what would be done.
 func (x *Executor) plan(ctx context.Context, r Request) error {
@@ -22,25 +40,68 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 	}
 	p, err := x.runs().Planned(ctx, r.ID)
 	if errors.Is(err, ErrNotFound) {
-		p, err = x.makePlan(ctx, r)
-	}
-	var refused *refusal
-	switch {
-	case errors.As(err, &refused):
-		return x.refuse(ctx, r, refused.whys, refused.why, refused.hint)
-	case errors.Is(err, ErrEvidence):
-		return x.refuse(ctx, r, nil, err.Error(), "ask again with /killswitch")
-	case err != nil:
+		var f planner
+		if f.Version, err = x.runs().find(ctx, plannerKey(r.ID), &f); err != nil {
+			return err
+		}
+		if x.Now().Before(f.Until) && !x.gone(f.Owner) {
+			return nil // another worker plans; if it dies, the sweep sends this job again
+		}
+		f.Owner, f.Until = x.Owner(), x.Now().UTC().Add(leaseFor)
+		if err := x.Store.Write(ctx, f.fence(r.ID)); err != nil {
+			return ifConflict(err, nil)
+		}
+		p, err = x.makePlan(ctx, r, &f)
+		var refused *refusal
+		switch {
+		case errors.As(err, &refused):
+			return x.refuse(ctx, r, refused.whys, refused.why, refused.hint, f.fence(r.ID))
+		case errors.Is(err, ErrEvidence):
+			return x.refuse(ctx, r, nil, err.Error(), "ask again with /killswitch", f.fence(r.ID))
+		case errors.Is(err, ErrConflict):
+			return nil // overtaken
+		case err != nil:
+			return errors.Join(err, x.trouble(ctx, r.ID, &f, err))
+		}
+	} else if err != nil {
 		return err
 	}
 	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
 		if r.State != Planning {
 			return errSettled
 		}
-		r.Digest, r.Need, r.Expires = p.Digest, p.Entry.Approvals, p.Asked.Add(p.Entry.ApproveWithin)
+		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Entry.Approvals, p.Eligible, p.Asked.Add(p.Entry.ApproveWithin)
+		r.Why, r.Hint = "", ""
 		return r.To(Pending, x.Now().UTC())
 	})
 	return x.changed(ctx, r.ID, err)
+}
+
+// trouble tells people why planning takes its time, and lets the next try begin
+// at once.
+func (x *Executor) trouble(ctx context.Context, id string, f *planner, cause error) error {
+	f.Until = x.Now().UTC()
+	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
+		return ifConflict(err, nil)
+	}
+	why, hint := actions.Explain(cause)
+	_, err := x.Requests.Change(ctx, id, func(r *Request) error {
+		if r.State != Planning || r.Why == why {
+			return errSettled
+		}
+		r.Why, r.Hint = why, hint
+		r.Revise()
+		return nil
+	})
+	return x.changed(ctx, id, err)
+}
+
+// ifConflict puts another error in the place of ErrConflict.
+func ifConflict(err, instead error) error {
+	if errors.Is(err, ErrConflict) {
+		return instead
+	}
+	return err
 }
 
 // refusal is a plan's no.
@@ -51,7 +112,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.why }
 
-func (x *Executor) makePlan(ctx context.Context, r Request) (Planned, error) {
+func (x *Executor) makePlan(ctx context.Context, r Request, f *planner) (Planned, error) {
 	a, err := x.prove(ctx, r)
 	if err != nil {
 		return Planned{}, err
@@ -73,18 +134,18 @@ func (x *Executor) makePlan(ctx context.Context, r Request) (Planned, error) {
 	}
 	p := Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
 		Entry: entry, Eligible: d.Waiting, At: x.Now().UTC()}
-	ctx, cancel := context.WithTimeout(ctx, planWithin)
+	look, cancel := context.WithTimeout(ctx, planWithin)
 	defer cancel()
 	if a.intent.Undo != "" {
-		err = x.planUndo(ctx, action, &p)
+		err = x.planUndo(look, action, &p)
 	} else {
-		err = x.planCall(ctx, action, &p)
+		err = x.planCall(look, action, &p)
 	}
 	if err != nil {
 		return Planned{}, err
 	}
 	p.Digest = CallDigest(p.ID, p.Intent, p.Plan.Identity, p.Entry, p.Snapshot)
-	return p, x.storePlan(ctx, p)
+	return p, x.storePlan(ctx, p, f)
 }
 
 func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Planned) error {
@@ -98,8 +159,7 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Plann
 		return err
 	})
 	if err != nil {
-		why, hint := actions.Explain(err)
-		return &refusal{why: why, hint: hint}
+		return finally(err)
 	}
 	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
 		return &refusal{why: no.Reason, hint: no.Hint}
@@ -107,11 +167,20 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Plann
 	return nil
 }
 
-// patiently does again what AWS throttles, for a while.
+// finally makes a refusal of an AWS error, unless it may pass by itself.
+func finally(err error) error {
+	if actions.Transient(err) {
+		return err
+	}
+	why, hint := actions.Explain(err)
+	return &refusal{why: why, hint: hint}
+}
+
+// patiently does again what AWS can't do just now, for a while.
 func (x *Executor) patiently(ctx context.Context, until time.Time, do func() error) error {
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
 		err := do()
-		if !actions.Throttled(err) || !x.Now().Add(pause).Before(until) {
+		if !actions.Transient(err) || !x.Now().Add(pause).Before(until) {
 			return err
 		}
 		if err := x.Sleep(ctx, pause); err != nil {
@@ -130,9 +199,9 @@ func (p Planned) actor(approvers []string) actions.Actor {
 }
 
 // storePlan writes the steps, then the plan: a plan that is there is complete.
-func (x *Executor) storePlan(ctx context.Context, p Planned) error {
+func (x *Executor) storePlan(ctx context.Context, p Planned, f *planner) error {
 	p.Steps = len(p.Plan.Steps)
-	old, err := x.runs().Steps(ctx, p.ID, 0)
+	old, err := x.runs().Steps(ctx, p.ID, 0) // of a worker that died
 	if err != nil {
 		return err
 	}
@@ -144,12 +213,15 @@ func (x *Executor) storePlan(ctx context.Context, p Planned) error {
 		}
 		puts = append(puts, putRow(stepKey(p.ID, i+1), version, Step{N: i + 1, Step: s, State: StepPlanned}))
 	}
-	for chunk := range slices.Chunk(puts, MaxPuts) {
-		if err := x.Store.Write(ctx, chunk...); err != nil {
+	for _, s := range old[min(len(old), len(puts)):] {
+		puts = append(puts, Put{Row: Row{Key: stepKey(p.ID, s.N), Version: s.Version}, Delete: true})
+	}
+	for chunk := range slices.Chunk(puts, MaxPuts-1) {
+		if err := x.Store.Write(ctx, append(slices.Clone(chunk), f.fence(p.ID))...); err != nil {
 			return err
 		}
 	}
-	return x.record(ctx, p.ID, []Put{putRow(plannedKey(p.ID), 0, p)},
+	return x.record(ctx, p.ID, []Put{putRow(plannedKey(p.ID), 0, p), f.fence(p.ID)},
 		event("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339)),
 		event("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps), "digest", p.Digest, "snapshot", p.Snapshot))
 }
@@ -161,22 +233,26 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 		return err
 	}
 	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again"}
-	p.Snapshot = snapshotHash(steps)
+	p.Snapshot, p.Of = snapshotHash(steps), run.Attempt
 	acct, err := x.enter(ctx, actions.Responder, action, actions.PhasePlan, p.Intent.Call, orig.Plan.Identity, p.actor(nil))
 	if err != nil {
-		why, hint := actions.Explain(err)
-		return &refusal{why: why, hint: hint}
+		return finally(err)
 	}
-	for _, s := range slices.Backward(steps) {
+	for _, s := range undoOrder(steps) {
 		back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
-			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior}
+			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Deny: s.Step.Deny}
 		var h hold
 		if _, err := x.runs().find(ctx, holdRow(s.Step.Hold), &h); err != nil {
 			return err
 		}
+		if !slices.Contains(h.Holders, orig.ID) {
+			continue // an earlier undo took it back
+		}
 		others := without(h.Holders, orig.ID)
 		read, err := action.Verify(ctx, acct, s.Step, h.Effect)
 		switch {
+		case errors.Is(err, actions.ErrRecreated):
+			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: %s. Undo leaves that one alone.", s.Step.Title, err))
 		case err != nil:
 			why, _ := actions.Explain(err)
 			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: its present state can't be read (%s).", s.Step.Title, why))
@@ -191,10 +267,29 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 		}
 		p.Plan.Steps = append(p.Plan.Steps, back)
 	}
+	if len(p.Plan.Steps) == 0 {
+		return &refusal{why: p.Intent.Undo + " holds nothing any more, so there is nothing to undo"}
+	}
 	if run.Outcome == Partial && run.Why != "" {
 		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Why})
 	}
 	return nil
+}
+
+// undoOrder is the ledger backwards, what keeps the target powerless last.
+func undoOrder(steps []Step) []Step {
+	back := slices.Clone(steps)
+	slices.Reverse(back)
+	slices.SortStableFunc(back, func(a, b Step) int {
+		switch {
+		case a.Step.Deny == b.Step.Deny:
+			return 0
+		case b.Step.Deny:
+			return -1
+		}
+		return 1
+	})
+	return back
 }
 
 // undoable reads what an undo needs, or says why there is nothing to undo.

@@ -154,7 +154,9 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 		if kind == Approve && d.Accept {
 			voted = append(slices.Clone(voted), v)
 		}
-		d.Waiting = p.eligible(e, r.Requester.Person, voted)
+		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, voted), func(id string) bool {
+			return len(r.Eligible) > 0 && !slices.Contains(r.Eligible, id)
+		})
 	}
 	return d
 }
@@ -164,7 +166,7 @@ func (d *Decision) decideApproval(p Policy, e Entry, r Request, v Vote, now time
 	if v.Person == r.Requester.Person {
 		no(Why{Code: SelfApproval, Person: v.Person})
 	}
-	if !p.Roster.In(v.Person, e.Approvers) {
+	if !p.Roster.In(v.Person, e.Approvers) || len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) {
 		no(Why{Code: NotApprover, Person: v.Person, Group: e.Approvers})
 	}
 	if slices.ContainsFunc(r.Votes, func(o Vote) bool { return o.Person == v.Person }) {

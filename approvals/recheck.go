@@ -42,7 +42,7 @@ func (x *Executor) recheck(ctx context.Context, r Request) error {
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
-	run.Owner = x.Owner()
+	run.Owner, run.Since = x.Owner(), now // what was written before does not count as applied again
 	if err := x.save(ctx, &run); err != nil {
 		if errors.Is(err, ErrConflict) {
 			return x.Jobs.Send(ctx, Job{JobVerify, r.ID}, lockedPause)
@@ -51,82 +51,111 @@ func (x *Executor) recheck(ctx context.Context, r Request) error {
 	}
 	w := &worker{x: x, run: &run, p: p, action: action}
 	if err := w.check(ctx); err != nil {
+		if errors.Is(err, errElsewhere) {
+			return nil
+		}
 		return err
 	}
 	return x.settle(ctx, run, p)
 }
 
-// check looks at each step once; the next check is set when it ends.
+const (
+	unreadPause = 15 * time.Second // before a re-check that could not be made is tried again
+	maxUnread   = 8                // after which the containment can't be confirmed
+)
+
+// check looks at the target and each step once; the next check is set when it ends.
 func (w *worker) check(ctx context.Context) error {
 	x, run := w.x, w.run
 	steps, err := x.runs().Steps(ctx, w.p.ID, 0)
 	if err != nil {
 		return err
 	}
-	acct, err := w.enter(ctx, actions.Responder, actions.PhaseVerify, w.p.Plan.Identity)
 	before := len(run.Tampering)
+	acct, steps, err := w.prepare(ctx, steps)
 	for i := range steps {
 		if err == nil {
 			err = w.checkStep(ctx, acct, &steps[i])
 		}
-		var ours storeError
-		if errors.As(err, &ours) || ctx.Err() != nil {
-			return err
-		}
 	}
-	run.Checks++
-	run.NextCheck = time.Time{}
-	if run.Checks < len(checks) {
-		run.NextCheck = run.Verified.Add(checks[run.Checks])
+	var ours storeError
+	if errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, ErrConflict) || ctx.Err() != nil {
+		return err
 	}
 	result := "holds"
-	switch {
+	switch next := x.Now().UTC(); {
 	case err != nil:
 		why, hint := actions.Explain(err)
 		result = "could not be read: " + why
-		w.flag(fmt.Sprintf("Re-check %d could not be made: %s. %s", run.Checks, why, hint))
+		run.Unread++
+		run.NextCheck = next.Add(unreadPause)
+		if run.Unread >= maxUnread {
+			run.Outcome, run.NextCheck = Partial, time.Time{}
+			run.Why, run.Hint = "whether it still holds can't be confirmed: "+why, hint
+		}
 	case run.Outcome == Partial:
 		result, run.NextCheck = "undone by somebody, not applied again", time.Time{}
-	case len(run.Tampering) > before:
-		result = "undone by somebody, applied again"
-		if again := x.Now().UTC().Add(checks[1]); run.NextCheck.Before(again) {
-			run.NextCheck = again
+	default:
+		run.Checks++
+		run.Unread, run.NextCheck = 0, time.Time{}
+		if run.Checks < len(checks) {
+			run.NextCheck = run.Verified.Add(checks[run.Checks])
+		}
+		if len(run.Tampering) > before {
+			result = "undone by somebody, applied again"
+			if again := next.Add(checks[1]); run.NextCheck.Before(again) {
+				run.NextCheck = again
+			}
 		}
 	}
 	return x.end(ctx, run, event("rechecked", "", "check", strconv.Itoa(run.Checks), "result", result))
 }
 
+// checkStep reads one step back and applies it again if it does not hold. That
+// somebody undid it is written down first.
 func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *Step) error {
-	if s.State != StepVerified {
-		return nil
-	}
-	holds, found, err := w.holds(ctx, acct, s)
-	if err != nil || holds {
-		return err
-	}
-	run := w.run
-	t := Tampered{At: w.x.Now().UTC(), Step: s.Step.Title, Found: found}
-	defer func() { run.Tampering = append(run.Tampering, t) }()
-	if run.Reapplied < maxReapplied {
-		run.Reapplied++
-		run.Since = w.x.Now().UTC() // whatever was written before does not count
-		s.State = StepDoing
-		if err := w.take(ctx, acct, s); err != nil {
+	found := s.Step.Current // of a target that was created again
+	if s.State == StepVerified {
+		holds, text, err := w.holds(ctx, acct, s)
+		if err != nil || holds {
 			return err
 		}
+		found = text
+	} else if s.Cause != "" {
+		found = s.Cause // an earlier check began to apply it again, and was cut off
+	}
+	run := w.run
+	run.Tampering = append(run.Tampering, Tampered{At: w.x.Now().UTC(), Step: s.Step.Title, Found: found})
+	last := &run.Tampering[len(run.Tampering)-1]
+	again := run.Reapplied < maxReapplied
+	if again {
+		run.Reapplied++
+	}
+	if err := w.x.save(ctx, run, event("tampered", "", "step", s.Step.ID, "found", found, "applied_again", strconv.FormatBool(again))); err != nil {
+		return err
+	}
+	if s.State != StepPlanned {
+		s.State, s.Cause = StepFailed, "undone by somebody: found "+found // so that it is taken again, now or by a retry
+		if err := w.put(ctx, s, nil); err != nil {
+			return err
+		}
+	}
+	if again {
+		one := []Step{*s}
+		one[0].tried = 0
+		if err := w.takeAll(ctx, acct, one); err != nil {
+			return err
+		}
+		*s = one[0]
 		if err := w.readBack(ctx, acct, s); err != nil {
 			return err
 		}
-		t.Reapplied = s.State == StepVerified
+		last.Reapplied = s.State == StepVerified
 	}
-	if !t.Reapplied {
+	if !last.Reapplied {
 		run.Outcome = Partial
 		run.Why = fmt.Sprintf("%s was undone by somebody: found %s", s.Step.Title, found)
 		run.Hint = "somebody with rights in this account works against the containment: contain that principal, or freeze the account"
-		if s.State == StepVerified { // so that a retry takes it again
-			s.State, s.Cause = StepFailed, "undone by somebody: found "+found
-			return w.put(ctx, s, nil)
-		}
 	}
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"regexp"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 )
@@ -40,8 +42,9 @@ type Request struct {
 	Asked     time.Time `json:"asked"`    // as the evidence says
 	Expires   time.Time `json:"expires,omitzero"`
 
-	Need   int    `json:"need"`             // approvals
-	Digest string `json:"digest,omitempty"` // of the call; set when planned
+	Need     int      `json:"need"`               // approvals
+	Eligible []string `json:"eligible,omitempty"` // who could approve as of the plan; nobody else may
+	Digest   string   `json:"digest,omitempty"`   // of the call; set when planned
 
 	Votes     []Vote `json:"votes,omitempty"`
 	Denial    *Vote  `json:"denial,omitempty"`
@@ -58,6 +61,24 @@ type Request struct {
 	RunVersion int64 `json:"run_version,omitempty"`
 
 	Card Card `json:"card"`
+}
+
+// Because is what the card's block "why" says: whose reason it is, and the
+// reason. A vote's evidence must show the same words.
+func Because(person, reason string) string { return "Why (" + person + "): " + reason }
+
+// sameWords compares texts by their letters and digits: what a chat does to
+// spaces, quotes and signs is none of our business.
+func sameWords(a, b string) bool {
+	words := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if unicode.IsLetter(r) || unicode.IsDigit(r) {
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, s)
+	}
+	return words(a) == words(b)
 }
 
 // Party is a person as they came to us.

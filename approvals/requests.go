@@ -83,7 +83,8 @@ func (t Requests) Change(ctx context.Context, id string, change func(*Request) e
 	return Request{}, fmt.Errorf("request %s: %w", id, ErrConflict)
 }
 
-// Marked reads the requests that carry a mark, after one ID, limit at most.
+// Marked reads the requests that carry a mark, after one ID, limit at most. A
+// row that can't be read comes as a request with an ID and no state.
 func (t Requests) Marked(ctx context.Context, mark string, after string, limit int) ([]Request, error) {
 	rows, err := t.Store.Marked(ctx, mark, Key{after, "request"}, limit)
 	if err != nil {
@@ -93,7 +94,7 @@ func (t Requests) Marked(ctx context.Context, mark string, after string, limit i
 	for _, row := range rows {
 		r, err := decodeRequest(row)
 		if err != nil {
-			return nil, err
+			r = Request{ID: row.Part} // with no state: one bad row must not hide the others
 		}
 		rs = append(rs, r)
 	}
@@ -154,6 +155,9 @@ func decodeRequest(row Row) (Request, error) {
 	var r Request
 	if err := json.Unmarshal(row.Body, &r); err != nil {
 		return Request{}, fmt.Errorf("row %s: %w", row.Part, err)
+	}
+	if _, known := transitions[r.State]; r.ID != row.Part || !IsRequestID(r.ID) || !known {
+		return Request{}, fmt.Errorf("row %s is not a request", row.Part)
 	}
 	r.Version = row.Version
 	return r, nil

@@ -47,6 +47,9 @@ func (x *Executor) run(ctx context.Context, r Request) error {
 		run, err = x.takeOver(ctx, run, p)
 	default:
 		if run, err = x.reopen(ctx, r, run, p); errors.Is(err, errSettled) {
+			if run, err = x.runs().Run(ctx, r.ID); err != nil {
+				return err
+			}
 			return x.settle(ctx, run, p)
 		}
 	}
@@ -86,21 +89,22 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 		}
 		return Run{}, err
 	}
-	approvers, whys, text, err := x.decide(ctx, r, p)
+	votes, whys, text, err := x.decide(ctx, r, p)
 	if err != nil {
 		return Run{}, err
+	}
+	if text == "" && len(whys) == 0 && x.late(votes, p) {
+		whys = []Why{{Code: PastExpiry}}
 	}
 	if text != "" || len(whys) > 0 {
 		return Run{}, orSettled(x.refuse(ctx, r, whys, text, "nothing was changed; ask again with /killswitch"))
 	}
 	now := x.Now().UTC()
-	run := Run{ID: r.ID, Owner: x.Owner(), Lease: now.Add(leaseFor), Since: now, Attempt: 1, Approvers: approvers,
-		Lock: lockRow(p.Intent.Call.Account, p.Plan.Identity.ID)}
-	ev := []AuditEvent{}
-	for _, v := range r.Votes {
-		if slices.Contains(approvers, v.Person) {
-			ev = append(ev, event("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
-		}
+	run := Run{ID: r.ID, Owner: x.Owner(), Lease: now.Add(leaseFor), Since: now, Attempt: 1, Approvers: people(votes),
+		Lock: lockRow(p.Intent.Call.Account, p.Intent.Call.TargetName())}
+	var ev []AuditEvent
+	for _, v := range votes {
+		ev = append(ev, event("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
 	}
 	ev = append(ev, event("claimed", "", "attempt", "1"))
 	return run, x.take(ctx, r.ID, p, &run, ev...)
@@ -149,10 +153,12 @@ func (p Planned) job() Job {
 	return Job{JobRun, p.ID}
 }
 
+func (x *Executor) gone(owner string) bool { return x.Gone != nil && x.Gone(owner) }
+
 // takeOver continues a run whose worker is gone.
 func (x *Executor) takeOver(ctx context.Context, run Run, p Planned) (Run, error) {
 	now := x.Now().UTC()
-	if gone := x.Gone != nil && x.Gone(run.Owner); now.Before(run.Lease) && !gone {
+	if now.Before(run.Lease) && !x.gone(run.Owner) {
 		return run, x.later(ctx, p, run.Lease.Sub(now)+time.Second)
 	}
 	run.Owner, run.Lease = x.Owner(), now.Add(leaseFor)
@@ -181,15 +187,47 @@ func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (R
 		if v.At.Before(run.Since) || !x.Policy.Decide(t, Retry, v, x.Now()).Accept {
 			continue
 		}
+		if why, err := x.mayRetry(ctx, r, p); err != nil || why != "" {
+			if err == nil {
+				err = x.noRetry(ctx, run, v, why)
+			}
+			return run, orSettled(err)
+		}
 		again := run
 		now := x.Now().UTC()
 		again.Retries = append(slices.Clone(run.Retries), v.Evidence)
 		again.Owner, again.Lease, again.Since = x.Owner(), now.Add(leaseFor), now
 		again.Attempt++
-		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks = "", "", "", time.Time{}, 0
+		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks, again.Unread = "", "", "", time.Time{}, 0, 0
 		return again, x.take(ctx, run.ID, p, &again, event("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
 	}
 	return run, errSettled
+}
+
+// mayRetry checks that what was approved is still what a retry would do, and
+// still allowed.
+func (x *Executor) mayRetry(ctx context.Context, r Request, p Planned) (why string, err error) {
+	_, whys, text, err := x.decide(ctx, r, p)
+	switch {
+	case err != nil:
+		return "", err
+	case text != "" || len(whys) > 0:
+		return strings.TrimSpace("it is no longer approved: " + text + " " + codes(whys)), nil
+	case p.Intent.Undo == "":
+		return "", nil
+	}
+	orig, err := x.runs().Run(ctx, p.Intent.Undo)
+	if err == nil && orig.Attempt != p.Of {
+		why = p.Intent.Undo + " was applied again since this undo was approved: ask for a new one"
+	}
+	return why, err
+}
+
+// noRetry uses up the evidence of a retry that may not be, and says why.
+func (x *Executor) noRetry(ctx context.Context, run Run, v Vote, why string) error {
+	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
+	run.Why, run.Hint = why, "ask again with /killswitch"
+	return x.record(ctx, run.ID, []Put{putRow(runKey(run.ID), run.Version, run)}, event("retry_refused", v.Person, "why", why))
 }
 
 // begin moves the request to running. A denial or cancellation that came first
@@ -291,32 +329,30 @@ func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
 	w := &worker{x: x, run: run, p: p, action: action}
+	steps, err := x.runs().Steps(ctx, p.ID, 0)
+	if err != nil {
+		return err
+	}
+	if err := w.review(ctx, steps); err != nil {
+		return err
+	}
 	var acct *actions.Account
-	var steps []Step
-	err := x.patiently(ctx, run.Since.Add(patience), func() (err error) {
+	err = x.patiently(ctx, run.Since.Add(patience), func() (err error) {
 		if err = w.mayGoOn(ctx); err == nil {
-			acct, steps, err = w.prepare(ctx)
+			acct, steps, err = w.prepare(ctx, steps)
 		}
 		return err
 	})
 	if err != nil {
-		if errors.Is(err, errElsewhere) || errors.Is(err, ErrConflict) {
-			return err
-		}
 		var ours storeError
-		if errors.As(err, &ours) || ctx.Err() != nil {
+		if errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, ErrConflict) || ctx.Err() != nil {
 			return err
 		}
 		why, hint := actions.Explain(err)
 		return w.finish(ctx, steps, why, hint)
 	}
-	for i := range steps {
-		if steps[i].Finished() {
-			continue
-		}
-		if err := w.take(ctx, acct, &steps[i]); err != nil {
-			return err
-		}
+	if err := w.takeAll(ctx, acct, steps); err != nil {
+		return err
 	}
 	for i := range steps {
 		if err := w.readBack(ctx, acct, &steps[i]); err != nil {
@@ -337,20 +373,19 @@ type worker struct {
 
 // prepare enters the account, looks at the target again and brings the ledger
 // up to date with what is there now.
-func (w *worker) prepare(ctx context.Context) (*actions.Account, []Step, error) {
-	steps, err := w.x.runs().Steps(ctx, w.p.ID, 0)
-	if err != nil {
-		return nil, nil, storeError{err}
-	}
+func (w *worker) prepare(ctx context.Context, steps []Step) (*actions.Account, []Step, error) {
+	look, cancel := context.WithTimeout(ctx, stepWithin)
+	defer cancel()
 	if w.p.Intent.Undo != "" {
-		acct, err := w.enter(ctx, actions.Restorer, actions.PhaseUndo, w.p.Plan.Identity)
+		acct, err := w.enter(look, actions.Restorer, actions.PhaseUndo, w.p.Plan.Identity)
 		return acct, steps, err
 	}
-	acct, err := w.enter(ctx, actions.Responder, actions.PhaseRun, w.p.Plan.Identity)
+	acct, err := w.enter(look, actions.Responder, actions.PhasePlan, actions.Identity{})
 	if err != nil {
 		return nil, steps, err
 	}
-	plan, err := w.action.Plan(ctx, acct, w.p.Intent.Call)
+	acct.Brief = true
+	plan, err := w.action.Plan(look, acct, w.p.Intent.Call)
 	if err != nil {
 		return nil, steps, err
 	}
@@ -360,34 +395,55 @@ func (w *worker) prepare(ctx context.Context) (*actions.Account, []Step, error) 
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
 		w.flag("The target was deleted and created again since the plan: it is another principal (" + plan.Identity.ID + ") of the same name.")
 	}
-	if w.run.Attempt > 1 {
-		if err := w.reconsider(ctx, steps); err != nil {
-			return acct, steps, err
-		}
+	if acct, err = w.enter(look, actions.Responder, actions.PhaseRun, plan.Identity); err != nil {
+		return nil, steps, err
 	}
 	steps, err = w.merge(ctx, steps, plan.Steps)
 	return acct, steps, err
 }
 
-// reconsider decides for a retry which steps still count: those that were
-// verified are read back again, those that an undo took back are taken anew.
-func (w *worker) reconsider(ctx context.Context, steps []Step) error {
+// review decides, once for each retry, which steps still count: what was
+// verified is read back again, what an undo took back, or a retried undo finds
+// held again, is taken anew.
+func (w *worker) review(ctx context.Context, steps []Step) error {
+	if w.run.Reviewed == w.run.Attempt {
+		return nil
+	}
+	holder := w.p.ID
+	if w.p.Intent.Undo != "" {
+		holder = w.p.Intent.Undo
+	}
+	var puts []Put
 	for i := range steps {
 		s := &steps[i]
 		var h hold
 		if _, err := w.x.runs().find(ctx, holdRow(s.Step.Hold), &h); err != nil {
-			return storeError{err}
+			return err
 		}
+		held := slices.Contains(h.Holders, holder)
+		was := s.State
 		switch {
-		case !slices.Contains(h.Holders, w.p.ID):
+		case s.State == StepPlanned:
+		case w.p.Intent.Undo != "" && held, w.p.Intent.Undo == "" && !held:
 			s.State = StepPlanned
 		case s.State == StepVerified:
 			s.State = StepDone
-		case s.State == StepDone:
+		case s.State == StepDone && w.p.Intent.Undo == "":
 			s.State = StepFailed
 		}
+		if s.State != was {
+			s.Cause, s.Hint = "", ""
+			puts = append(puts, putRow(stepKey(w.p.ID, s.N), s.Version, s))
+			s.Version++
+		}
 	}
-	return nil
+	for chunk := range slices.Chunk(puts, MaxPuts) {
+		if err := w.x.Store.Write(ctx, chunk...); err != nil {
+			return err
+		}
+	}
+	w.run.Reviewed = w.run.Attempt
+	return w.x.save(ctx, w.run)
 }
 
 func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, id actions.Identity) (*actions.Account, error) {
@@ -415,7 +471,7 @@ func (w *worker) merge(ctx context.Context, ledger []Step, now []actions.Step) (
 			w.flag("Since the plan: " + s.Title + " (" + s.Current + ").")
 			ledger = append(ledger, Step{N: len(ledger) + 1, State: StepPlanned})
 			i = len(ledger) - 1
-		} else if ledger[i].State != StepPlanned {
+		} else if ledger[i].State != StepPlanned && ledger[i].Step.ResourceID == s.ResourceID {
 			continue // its snapshot was taken before our own change
 		} else if ledger[i].Step.Current == s.Current && ledger[i].Step.Hold == s.Hold && ledger[i].Version > 0 {
 			ledger[i].Step = s
@@ -423,7 +479,7 @@ func (w *worker) merge(ctx context.Context, ledger []Step, now []actions.Step) (
 		} else {
 			w.flag("Since the plan: " + s.Title + ": found " + s.Current + ", not " + ledger[i].Step.Current + ".")
 		}
-		ledger[i].Step = s
+		ledger[i].Step, ledger[i].State, ledger[i].Effect, ledger[i].Cause, ledger[i].Hint = s, StepPlanned, actions.Effect{}, "", ""
 		puts = append(puts, putRow(stepKey(w.p.ID, ledger[i].N), ledger[i].Version, ledger[i]))
 		ledger[i].Version++
 	}
@@ -435,31 +491,54 @@ func (w *worker) merge(ctx context.Context, ledger []Step, now []actions.Step) (
 	return ledger, nil
 }
 
-// take brings one step about. What AWS says no to is written down and does not
-// stop the others; an error is our own, or the end of this worker's time.
-func (w *worker) take(ctx context.Context, acct *actions.Account, s *Step) error {
+// takeAll brings the steps about. What AWS can't do just now is left for the
+// next round, so that one step does not hold up another; what it says no to is
+// written down and does not stop the others. An error is our own, or the end of
+// this worker's time.
+func (w *worker) takeAll(ctx context.Context, acct *actions.Account, steps []Step) error {
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
-		if err := w.mayGoOn(ctx); err != nil {
-			return err
-		}
-		err := w.try(ctx, acct, s)
-		if _, ok := errors.AsType[storeError](err); ok {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if actions.Throttled(err) && w.x.Now().Before(w.run.Since.Add(patience)) {
-			if err := w.x.Sleep(ctx, pause); err != nil {
+		left := 0
+		for i := range steps {
+			if steps[i].Finished() || steps[i].State == StepFailed && steps[i].tried > 0 && steps[i].tried == w.run.Attempt {
+				continue
+			}
+			again, err := w.take(ctx, acct, &steps[i])
+			if err != nil {
 				return err
 			}
-			continue
+			if again {
+				left++
+			}
 		}
-		if err := w.tell(ctx); err != nil {
+		if left == 0 {
+			return nil
+		}
+		if err := w.x.Sleep(ctx, pause); err != nil {
 			return err
 		}
-		return w.put(ctx, s, err)
 	}
+}
+
+// take tries one step; true means that it is worth another try.
+func (w *worker) take(ctx context.Context, acct *actions.Account, s *Step) (again bool, err error) {
+	if err := w.mayGoOn(ctx); err != nil {
+		return false, err
+	}
+	err = w.try(ctx, acct, s)
+	var ours storeError
+	switch {
+	case errors.As(err, &ours):
+		return false, err
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case actions.Transient(err) && w.x.Now().Before(w.run.Since.Add(patience)):
+		return true, nil
+	}
+	if err := w.tell(ctx); err != nil {
+		return false, err
+	}
+	s.tried = w.run.Attempt
+	return false, w.put(ctx, s, err)
 }
 
 // mayGoOn renews the lease; close to the invocation's deadline it passes the
@@ -665,11 +744,16 @@ func (w *worker) tell(ctx context.Context) error {
 	return nil
 }
 
-// finish adds the steps up.
+// finish adds the steps up. Where the account could not be entered, why says
+// so, and nothing is claimed of steps that were begun before.
 func (w *worker) finish(ctx context.Context, steps []Step, why, hint string) error {
-	good, bad := 0, 0
+	blind := why != ""
+	good, bad, begun := 0, 0, 0
 	for _, s := range steps {
-		if s.State == StepVerified || s.State == StepKept {
+		if s.State != StepPlanned {
+			begun++
+		}
+		if !blind && (s.State == StepVerified || s.State == StepKept) {
 			good++
 			continue
 		}
@@ -683,11 +767,11 @@ func (w *worker) finish(ctx context.Context, steps []Step, why, hint string) err
 	run.Applied, run.Ended, run.Why, run.Hint = now, now, why, hint
 	undo := w.p.Intent.Undo != ""
 	switch {
-	case bad == 0 && undo:
+	case bad == 0 && good > 0 && undo:
 		run.Outcome, run.Verified = Restored, now
-	case bad == 0:
+	case bad == 0 && good > 0:
 		run.Outcome, run.Verified, run.NextCheck = Contained, now, now.Add(checks[0])
-	case good > 0:
+	case good > 0 || blind && begun > 0:
 		run.Outcome = Partial
 	default:
 		run.Outcome = Failed

@@ -24,6 +24,7 @@ type Planned struct {
 	Plan     actions.Plan `json:"plan"`
 	Steps    int          `json:"steps"`
 	Snapshot string       `json:"snapshot,omitempty"` // hash of what an undo restores
+	Of       int          `json:"of,omitempty"`       // the attempt of the run that an undo takes back
 	Digest   string       `json:"digest"`
 	At       time.Time    `json:"at"`
 }
@@ -39,7 +40,9 @@ type Run struct {
 	Lease   time.Time `json:"lease,omitzero"`
 	Since   time.Time `json:"since"`   // when this attempt was claimed
 	Attempt int       `json:"attempt"` // 1, or more after retries
-	Lock    Key       `json:"lock"`
+	// Reviewed is the attempt for which it was decided which steps still count.
+	Reviewed int `json:"reviewed,omitempty"`
+	Lock     Key `json:"lock"`
 
 	Approvers []string  `json:"approvers"`         // people whose approval was proved
 	Retries   []string  `json:"retries,omitempty"` // keys of the evidence used up
@@ -51,7 +54,8 @@ type Run struct {
 	Ended     time.Time `json:"ended,omitzero"`
 
 	Flags     []string   `json:"flags,omitempty"`  // what differed from the plan
-	Checks    int        `json:"checks,omitempty"` // re-checks done
+	Checks    int        `json:"checks,omitempty"` // re-checks that found what they should
+	Unread    int        `json:"unread,omitempty"` // tries since that could not be made
 	NextCheck time.Time  `json:"next_check,omitzero"`
 	Reapplied int        `json:"reapplied,omitempty"`
 	Tampering []Tampered `json:"tampering,omitempty"`
@@ -90,6 +94,8 @@ type Step struct {
 	Cause   string         `json:"cause,omitempty"`
 	Hint    string         `json:"hint,omitempty"`
 	At      time.Time      `json:"at,omitzero"`
+
+	tried int // the attempt in which it was given up
 }
 
 // Finished reports whether nothing is left to do for the step.

@@ -7,8 +7,12 @@ import (
 	"strings"
 )
 
-// CallBlock is the block_id of the card's block that names the call.
-const CallBlock = "call"
+// CallBlock is the block_id of the card's block that names the call, and
+// WhyBlock of the one that says who asked and why.
+const (
+	CallBlock = "call"
+	WhyBlock  = "why"
+)
 
 // SlackWord is what a body that Slack signed says. Only the fields that a
 // decision hangs on are decoded: a card may hold any element.
@@ -26,6 +30,7 @@ type SlackWord struct {
 	Actions     []SlackAction // of a click
 	CallText    string        // the card's block "call", as the person saw it
 	CallBlocks  int           // how many blocks carry that ID
+	WhyText     string        // the card's block "why"
 	MessageTS   string
 	ThreadTS    string
 	CallbackID  string // of a view
@@ -131,12 +136,18 @@ func parseInteraction(payload string) (SlackWord, error) {
 				Text string `json:"text"`
 			} `json:"text"`
 		}
-		if json.Unmarshal(b, &block) != nil || block.ID != CallBlock {
+		if json.Unmarshal(b, &block) != nil || block.Type != "section" || block.Text.Type != "plain_text" {
+			if block.ID == CallBlock {
+				w.CallBlocks++
+			}
 			continue
 		}
-		w.CallBlocks++
-		if block.Type == "section" && block.Text.Type == "plain_text" {
+		switch block.ID {
+		case CallBlock:
+			w.CallBlocks++
 			w.CallText = unescape(block.Text.Text)
+		case WhyBlock:
+			w.WhyText = unescape(block.Text.Text)
 		}
 	}
 	for _, byAction := range p.View.State.Values {

@@ -13,14 +13,16 @@ func (x *Executor) beginUndo(ctx context.Context, run *Run, p Planned) error {
 	id := p.Intent.Undo
 	orig, origRun, steps, err := x.undoable(ctx, id, p.ID)
 	var no *refusal
-	if errors.As(err, &no) && !run.Started {
-		return x.abandon(ctx, run, no.why)
-	}
-	if err != nil {
+	switch {
+	case err == nil && origRun.Attempt != p.Of:
+		no = &refusal{why: id + " was applied again since this undo was approved"}
+	case err == nil && !run.Started && (snapshotHash(steps) != p.Snapshot || orig.Plan.Identity.ID != p.Plan.Identity.ID):
+		no = &refusal{why: "what there is to take back is no longer what was approved"}
+	case err != nil && !errors.As(err, &no):
 		return err
 	}
-	if !run.Started && (snapshotHash(steps) != p.Snapshot || orig.Plan.Identity.ID != p.Plan.Identity.ID) {
-		return x.abandon(ctx, run, "what there is to take back is no longer what was approved")
+	if no != nil {
+		return x.abandon(ctx, run, p, no.why)
 	}
 	// What was written seconds ago may not be seen yet, and would be taken for
 	// already gone.
@@ -46,23 +48,17 @@ func (x *Executor) beginUndo(ctx context.Context, run *Run, p Planned) error {
 	return x.changed(ctx, id, err)
 }
 
-// abandon ends a claimed run with nothing done.
-func (x *Executor) abandon(ctx context.Context, run *Run, why string) error {
-	run.Outcome, run.Why, run.Ended = Refused, why, x.Now().UTC()
+// abandon ends a run that may not go on: refused if it had not started, as it
+// stands if it had.
+func (x *Executor) abandon(ctx context.Context, run *Run, p Planned, why string) error {
+	run.Outcome, run.Why, run.Hint, run.Ended = Refused, why, "ask for a new undo", x.Now().UTC()
+	if run.Started {
+		run.Outcome = Partial
+	}
 	if err := x.end(ctx, run, event("refused", "", "why", why)); err != nil {
 		return err
 	}
-	_, err := x.Requests.Change(ctx, run.ID, func(r *Request) error {
-		if !r.State.May(Refused) {
-			return errSettled
-		}
-		r.Why, r.Closed = why, true
-		return r.To(Refused, run.Ended)
-	})
-	if err := x.changed(ctx, run.ID, err); err != nil {
-		return err
-	}
-	return errSettled
+	return orSettled(x.settle(ctx, *run, p))
 }
 
 // endUndo tells the original how its undo ended.
@@ -72,11 +68,13 @@ func (x *Executor) endUndo(ctx context.Context, run Run, p Planned) error {
 	if err != nil {
 		return err
 	}
-	if orig.UndoneBy != run.ID {
-		return nil
-	}
 	done := run.Outcome == Restored
-	if !done {
+	if orig.UndoneBy != run.ID {
+		// Told before, unless the request did not hear of it.
+		if r, err := x.Requests.Get(ctx, id); err != nil || r.State != Undoing || r.UndoneBy != run.ID {
+			return err
+		}
+	} else if !done {
 		orig.UndoneBy = "" // it may be tried again
 		orig.Outcome, orig.NextCheck = Partial, time.Time{}
 		orig.Why, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"

@@ -46,7 +46,7 @@ func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
 		return nil
 	}
 	c := &conversation{b: b, e: e, w: w, at: at}
-	if w.Team != b.Team || w.UserTeam != "" && w.UserTeam != b.Team {
+	if w.Team != b.Team || w.UserTeam != b.Team {
 		return c.say(ctx, note("Killswitch takes orders only from its own workspace. Nothing was done."))
 	}
 	switch w.Type {

@@ -2,8 +2,11 @@ package bot
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/slack-go/slack"
 
@@ -33,13 +36,17 @@ type View struct {
 // Limits of Slack's blocks, and ours where they are lower so that a card stays
 // under 8,000 characters. https://docs.slack.dev/reference/block-kit/blocks
 const (
-	maxHeader   = 150
-	maxText     = 3000
-	maxReason   = 600
-	maxListed   = 10
-	maxItem     = 220
-	maxConfirm  = 300
-	maxFallback = 600
+	maxHeader  = 150
+	maxText    = 3000
+	maxReason  = 600
+	maxListed  = 10
+	maxItem    = 220
+	maxConfirm = 300
+	maxTarget  = 350 // in the fallback text, whose end must stay: the request's ID
+	maxName    = 60
+	maxCause   = 300
+	maxList    = 1200 // characters of one list
+	maxUndo    = 300
 )
 
 // Card draws a request.
@@ -50,9 +57,9 @@ func Card(v View) Message {
 
 	add(slack.NewHeaderBlock(plain(Untrusted(v.title()).Plain(maxHeader))))
 	add(slack.NewSectionBlock(plain(Untrusted(r.Intent.String()).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.CallBlock)))
-	add(slack.NewSectionBlock(mrkdwn(v.headline()), nil, nil, slack.SectionBlockOptionBlockID("state")))
-	add(section("who", fmt.Sprintf("*Asked by* <@%s> at %s · *Account* %s", r.Requester.Slack, clock(r.Asked), Untrusted(v.account()))))
-	add(slack.NewSectionBlock(plain("Why: "+Untrusted(r.Reason).Plain(maxReason)), nil, nil, slack.SectionBlockOptionBlockID("why")))
+	add(section("state", v.headline()))
+	add(section("who", fmt.Sprintf("*Asked by* %s at %s · *Account* %s", mention(r.Requester.Slack), clock(r.Asked), Untrusted(v.account()))))
+	add(slack.NewSectionBlock(plain(Untrusted(approvals.Because(r.Requester.Person, r.Reason)).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.WhyBlock)))
 	if v.detailed() {
 		add(v.plan()...)
 	}
@@ -64,7 +71,17 @@ func Card(v View) Message {
 		add(slack.NewActionBlock("actions", buttons...))
 	}
 	add(slack.NewContextBlock("id", mrkdwn(fmt.Sprintf("%s · updated %s", r.ID, clock(v.Now)))))
-	return Message{Text: v.fallback(), Blocks: b}
+	return Message{Text: entities(v.fallback()), Blocks: b}
+}
+
+// slackID is what Slack's user IDs look like; anything else is not made a mention.
+var slackID = regexp.MustCompile(`^[UW][A-Z0-9]{2,20}$`)
+
+func mention(user string) string {
+	if !slackID.MatchString(user) {
+		return "(unknown)"
+	}
+	return "<@" + user + ">"
 }
 
 // detailed reports whether the plan is still worth its room: before a decision,
@@ -93,9 +110,9 @@ func (v View) title() string {
 }
 
 func (v View) account() string {
-	id := v.Request.Intent.Call.Account
+	id := Untrusted(v.Request.Intent.Call.Account).Plain(maxName)
 	if v.Alias != "" {
-		return v.Alias + " (" + id + ")"
+		return Untrusted(v.Alias).Plain(maxName) + " (" + id + ")"
 	}
 	return id
 }
@@ -104,6 +121,8 @@ func (v View) account() string {
 func (v View) word() string {
 	if r := v.Request; r.State == approvals.Pending {
 		return fmt.Sprintf("pending %d/%d", len(r.Votes), r.Need)
+	} else if r.State == "" {
+		return "unknown"
 	}
 	return string(v.Request.State)
 }
@@ -111,15 +130,15 @@ func (v View) word() string {
 // fallback starts with the state, then action, target, account, request ID.
 func (v View) fallback() string {
 	i := v.Request.Intent
-	action := string(i.Call.Action)
+	action := Untrusted(i.Call.Action).Plain(maxName)
 	if i.Undo != "" {
 		action = "undo " + action
 	}
-	text := fmt.Sprintf("%s: %s %s in account %s · %s", v.word(), action, i.Call.Target, v.account(), v.Request.ID)
+	text := fmt.Sprintf("%s: %s %s in account %s · %s", v.word(), action, Untrusted(i.Call.Target).Plain(maxTarget), v.account(), v.Request.ID)
 	if i.Undo != "" {
 		text += " (undo of " + i.Undo + ")"
 	}
-	return Untrusted(text).Plain(maxFallback)
+	return Untrusted(text).Plain(maxText)
 }
 
 // headline says where things stand and what is needed next.
@@ -127,13 +146,20 @@ func (v View) headline() string {
 	r := v.Request
 	state := "*" + strings.ToUpper(v.word()[:1]) + v.word()[1:] + "*"
 	left := func(t time.Time) string {
-		return fmt.Sprintf("until %s (%s left)", clock(t), span(t.Sub(v.Now)))
+		return fmt.Sprintf("by %s (%s left)", clock(t), span(t.Sub(v.Now)))
 	}
 	switch r.State {
 	case approvals.Planning:
+		if r.Why != "" {
+			return state + ": reading the target's state takes its time; it is tried again. " + v.because()
+		}
 		return state + ": reading the target's state. Nothing has been changed."
 	case approvals.Pending:
-		return fmt.Sprintf("%s: a second responder must approve %s. Nothing has been changed.", state, left(r.Expires))
+		who := "a second responder"
+		if len(r.Votes) > 0 {
+			who = "another responder"
+		}
+		return fmt.Sprintf("%s: %s must approve %s. Nothing has been changed.", state, who, left(r.Expires))
 	case approvals.Approved:
 		return state + ": about to start."
 	case approvals.Running:
@@ -151,7 +177,10 @@ func (v View) headline() string {
 	case approvals.Partial:
 		return state + ": some steps hold, some do not. " + v.because()
 	case approvals.Failed:
-		return state + ": no step holds. " + v.because()
+		if v.touched() {
+			return state + ": no step was done. " + v.because()
+		}
+		return state + ": nothing was changed. " + v.because()
 	case approvals.Refused:
 		return state + ": nothing was changed. " + v.because()
 	case approvals.Denied:
@@ -161,9 +190,9 @@ func (v View) headline() string {
 	case approvals.Expired:
 		return state + ": nobody approved in time, or it did not start in time. Nothing was changed."
 	case approvals.Undoing:
-		return fmt.Sprintf("%s: %s is taking this back.", state, r.UndoneBy)
+		return fmt.Sprintf("%s: %s is taking this back.", state, v.undoneBy())
 	case approvals.Undone:
-		return fmt.Sprintf("%s by %s: what stood before stands again.", state, r.UndoneBy)
+		return fmt.Sprintf("%s by %s: what stood before stands again.", state, v.undoneBy())
 	}
 	return state
 }
@@ -173,7 +202,14 @@ func (v View) denier() string {
 	if v.Request.Denial == nil {
 		return ""
 	}
-	return " by <@" + v.Request.Denial.Slack + ">"
+	return " by " + mention(v.Request.Denial.Slack)
+}
+
+func (v View) undoneBy() string {
+	if !approvals.IsRequestID(v.Request.UndoneBy) {
+		return "another request"
+	}
+	return v.Request.UndoneBy
 }
 
 func (v View) steps() int {
@@ -195,26 +231,29 @@ func (v View) rechecked() string {
 	if v.Run == nil {
 		return ""
 	}
-	switch {
-	case len(v.tampering()) > 0:
-		return fmt.Sprintf(" Since then somebody undid it %s, and it was applied again.", times(len(v.Run.Tampering)))
-	case v.Run.NextCheck.IsZero() && v.Run.Checks > 0:
-		return fmt.Sprintf(" It still held at %s.", plural(v.Run.Checks, "later check", "later checks"))
+	var s string
+	if n := len(v.Run.Tampering); n > 0 {
+		s = fmt.Sprintf(" Since then somebody undid it %s, and it was applied again.", times(n))
 	}
-	return ""
+	switch {
+	case v.Run.Unread > 0:
+		s += " *It could not be read back since; that is tried again.*"
+	case v.Run.NextCheck.IsZero() && v.Run.Checks > 0:
+		s += fmt.Sprintf(" It held at %s.", plural(v.Run.Checks, "later check", "later checks"))
+	}
+	return s
 }
 
 func (v View) because() string {
 	r := v.Request
 	var parts []string
 	for _, w := range r.Whys {
-		parts = append(parts, Untrusted(whyNot(w)).String())
+		parts = append(parts, Untrusted(whyNotThem(w)).String())
 	}
-	if r.Why != "" {
-		parts = append(parts, sentence(Untrusted(r.Why).String()))
-	}
-	if r.Hint != "" {
-		parts = append(parts, sentence(Untrusted(r.Hint).String()))
+	for _, text := range []string{r.Why, r.Hint} {
+		if text != "" {
+			parts = append(parts, Untrusted(sentence(Untrusted(text).Plain(maxCause))).String())
+		}
 	}
 	return strings.Join(parts, " ")
 }
@@ -235,17 +274,18 @@ func (v View) plan() []slack.Block {
 	for i, s := range v.Steps {
 		steps = append(steps, fmt.Sprintf("%d. %s%s\nnow: %s\nthen: %s", i+1, s.Step.Title, mark(s), s.Step.Current, s.Step.After))
 	}
-	if more := v.steps() - len(v.Steps); more > 0 && len(steps) > 0 {
-		steps = append(steps, fmt.Sprintf("… and %s; see Details", plural(more, "more step", "more steps")))
-	}
-	list("steps", "What will happen", steps)
+	list("warnings", "Be aware", p.Warnings)
+	list("steps", "What will happen"+v.ofAll(), steps)
 	var facts []string
-	facts = append(facts, "Target: "+p.Identity.ARN+" ("+p.Identity.ID+")")
+	target := "Target: " + p.Identity.ID
+	if p.Identity.ARN != v.Request.Intent.Call.Target {
+		target = "Target: " + p.Identity.ARN + " (" + p.Identity.ID + ")"
+	}
+	facts = append(facts, target)
 	for _, f := range p.Facts {
 		facts = append(facts, f.Label+": "+f.Text)
 	}
 	list("blast", "Blast radius", facts)
-	list("warnings", "Be aware", p.Warnings)
 	list("residual", "This does not stop", p.Residual)
 	undo := "It can't be undone."
 	if p.Reversible {
@@ -253,7 +293,7 @@ func (v View) plan() []slack.Block {
 	} else if v.Request.Intent.Undo != "" {
 		undo = "To contain it again: " + p.Undo + "."
 	}
-	b = append(b, slack.NewSectionBlock(plain(Untrusted(undo).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID("undo-how")))
+	b = append(b, slack.NewSectionBlock(plain(Untrusted(undo).Plain(maxUndo)), nil, nil, slack.SectionBlockOptionBlockID("undo-how")))
 	return b
 }
 
@@ -280,25 +320,33 @@ func mark(s approvals.Step) string {
 
 // outcome shows the steps of a run that ended, with their causes.
 func (v View) outcome() []slack.Block {
-	if v.Run == nil || v.detailed() || v.Request.State == approvals.Refused {
+	if v.Run == nil || v.detailed() || v.Request.State == approvals.Refused || v.Request.State == approvals.Undone {
 		return nil
 	}
 	var items []string
 	for _, s := range v.Steps {
 		item := s.Step.Title + mark(s)
+		if s.State == approvals.StepPlanned {
+			item += " (not begun)"
+		}
 		if s.Cause != "" {
 			item += ": " + s.Cause
 		}
 		items = append(items, item)
 	}
-	if more := v.steps() - len(v.Steps); more > 0 {
-		items = append(items, fmt.Sprintf("… and %s; see Details", plural(more, "more step", "more steps")))
-	}
 	items = append(items, v.Run.Flags...)
 	if len(items) == 0 || !v.Run.Started {
 		return nil
 	}
-	return []slack.Block{section("result", "*What happened*\n"+listed(items))}
+	return []slack.Block{section("result", "*What happened"+v.ofAll()+"*\n"+listed(items))}
+}
+
+// ofAll tells how many steps there are where not all are shown.
+func (v View) ofAll() string {
+	if v.steps() <= len(v.Steps) {
+		return ""
+	}
+	return fmt.Sprintf(" (the first of %d steps)", v.steps())
 }
 
 // votes says who approved and who still can.
@@ -308,14 +356,17 @@ func (v View) votes() string {
 	if len(r.Votes) > 0 {
 		var who []string
 		for _, vote := range r.Votes {
-			who = append(who, fmt.Sprintf("<@%s> at %s", vote.Slack, clock(vote.At)))
+			who = append(who, fmt.Sprintf("%s at %s", mention(vote.Slack), clock(vote.At)))
 		}
 		parts = append(parts, "*Approved by* "+strings.Join(who, ", "))
 	}
 	if r.State == approvals.Pending {
 		var who []string
 		for _, p := range v.Waiting {
-			who = append(who, "<@"+p.Slack+">")
+			who = append(who, mention(p.Slack))
+		}
+		if len(who) == 0 {
+			who = []string{"nobody who is left: cancel it, or deny it"}
 		}
 		parts = append(parts, "*May approve* "+strings.Join(first(who, maxListed), ", "))
 	}
@@ -392,43 +443,55 @@ func plain(s string) *slack.TextBlockObject {
 	return t
 }
 
+// mrkdwn is verbatim: only what we write as a mention or link is one.
 func mrkdwn(s string) *slack.TextBlockObject {
-	return slack.NewTextBlockObject(slack.MarkdownType, s, false, false)
+	return slack.NewTextBlockObject(slack.MarkdownType, s, false, true)
 }
 
 // section is a block of our own words; what comes from outside is escaped in it.
 func section(id, text string) slack.Block {
-	return slack.NewSectionBlock(mrkdwn(Untrusted(text).cut(maxText)), nil, nil, slack.SectionBlockOptionBlockID(id))
+	return slack.NewSectionBlock(mrkdwn(cut(text, maxText)), nil, nil, slack.SectionBlockOptionBlockID(id))
 }
 
-// cut shortens mrkdwn that is escaped already.
-func (u Untrusted) cut(limit int) string {
-	if rs := []rune(string(u)); len(rs) > limit {
-		return string(rs[:limit-1]) + "…"
+// cut shortens mrkdwn that is escaped already, not in the middle of an entity
+// or a mention.
+func cut(s string, limit int) string {
+	rs := []rune(s)
+	if len(rs) <= limit {
+		return s
 	}
-	return string(u)
+	s = string(rs[:limit-1])
+	if i := strings.LastIndexAny(s, "<>"); i >= 0 && s[i] == '<' {
+		s = s[:i]
+	}
+	if i := strings.LastIndexAny(s, "&;"); i >= 0 && s[i] == '&' {
+		s = s[:i]
+	}
+	return s + "…"
 }
 
 // listed writes a short list as mrkdwn.
 func listed(items []string) string {
 	var b strings.Builder
 	for i, item := range items {
-		if i == maxListed && len(items) > maxListed+1 {
-			fmt.Fprintf(&b, "\n… and %d more; see Details", len(items)-i)
+		var one strings.Builder
+		if !strings.Contains(item, "\n") {
+			one.WriteString("• ")
+		}
+		for j, line := range strings.Split(item, "\n") {
+			if j > 0 {
+				one.WriteString("\n    ")
+			}
+			one.WriteString(Untrusted(Untrusted(line).Plain(maxItem)).String())
+		}
+		if i >= maxListed && len(items) > maxListed+1 || b.Len()+one.Len() > maxList && i > 0 {
+			fmt.Fprintf(&b, "\n… and %d more", len(items)-i)
 			break
 		}
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		if !strings.Contains(item, "\n") {
-			b.WriteString("• ")
-		}
-		for j, line := range strings.Split(item, "\n") {
-			if j > 0 {
-				b.WriteString("\n    ")
-			}
-			b.WriteString(Untrusted(Untrusted(line).Plain(maxItem)).String())
-		}
+		b.WriteString(one.String())
 	}
 	return b.String()
 }
@@ -464,10 +527,15 @@ func times(n int) string {
 }
 
 func sentence(s string) string {
-	if s == "" || strings.HasSuffix(s, ".") {
+	r, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
 		return s
 	}
-	return strings.ToUpper(s[:1]) + s[1:] + "."
+	s = string(unicode.ToUpper(r)) + s[size:]
+	if strings.HasSuffix(s, ".") || strings.HasSuffix(s, "…") {
+		return s
+	}
+	return s + "."
 }
 
 func first(s []string, n int) []string {

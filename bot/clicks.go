@@ -266,5 +266,5 @@ func (c *conversation) details(ctx context.Context, r approvals.Request) error {
 			return nil
 		}
 	}
-	return c.say(ctx, Message{Text: v.fallback(), Blocks: blocks}) // a trigger lives 3 s; this is as good
+	return c.say(ctx, Message{Text: entities(v.fallback()), Blocks: blocks}) // a trigger lives 3 s; this is as good
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -55,7 +56,7 @@ func (c *conversation) command(ctx context.Context) error {
 		m.Blocks = slices.DeleteFunc(m.Blocks, func(x slack.Block) bool { return x.BlockType() == slack.MBTAction })
 		return c.say(ctx, m) // to look at: what is clicked must be the request's own message
 	case "approve":
-		return c.bringCard(ctx, r)
+		return c.bringCard(ctx, who, r)
 	case "deny":
 		return c.deny(ctx, who, r.ID, cmd.Reason)
 	case "cancel":
@@ -99,6 +100,8 @@ func (c *conversation) request(ctx context.Context, who approvals.Party, i appro
 	// A second delivery of the same evidence comes here too: then the job may be missing.
 	if now, err := b.Requests.Get(ctx, r.ID); err != nil {
 		return err
+	} else if now.Evidence != key {
+		return c.say(ctx, note("Nothing was done: the ID %s is taken. Send it again.", r.ID))
 	} else if now.State == approvals.Planning {
 		if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0); err != nil {
 			return err
@@ -126,14 +129,27 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 
 // bringCard posts the card anew at the end of the channel: a vote needs the
 // digest that only the card carries.
-func (c *conversation) bringCard(ctx context.Context, r approvals.Request) error {
+func (c *conversation) bringCard(ctx context.Context, who approvals.Party, r approvals.Request) error {
+	e := c.b.Policy.Entry(r.Intent)
+	if !c.b.Policy.Roster.In(who.Person, e.Approvers) && !c.b.Policy.Roster.In(who.Person, e.Requesters) {
+		return c.say(ctx, note("%s", Untrusted(whyNot(approvals.Why{Code: approvals.NotApprover, Group: e.Approvers}))))
+	}
+	old := r.Card
 	_, err := c.b.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
+		if r.State != approvals.Pending {
+			return &rejected{whyNot(approvals.Why{Code: approvals.NotOpen, State: r.State})}
+		}
 		r.Card = approvals.Card{Channel: r.Card.Channel}
 		r.Revise()
 		return nil
 	})
 	if err != nil {
-		return err
+		return c.answer(ctx, err)
+	}
+	if old.TS != "" {
+		if err := c.b.Slack.update(ctx, old.Channel, old.TS, note("%s: its card has moved to the end of the channel.", r.ID)); err != nil {
+			c.b.Log.InfoContext(ctx, "old card not marked", slog.String("request_id", r.ID), slog.String("error", err.Error()))
+		}
 	}
 	if err := c.b.draw(ctx, r.ID); err != nil {
 		return err
@@ -170,7 +186,7 @@ func (c *conversation) list(ctx context.Context) error {
 	if text.Len() == 0 {
 		return c.say(ctx, note("Nothing is open and nothing is contained."))
 	}
-	m := note("%s", Untrusted(text.String()).cut(maxText))
+	m := note("%s", cut(text.String(), maxText))
 	m.Text = "Open requests and containments in force"
 	return c.say(ctx, m)
 }

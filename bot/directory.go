@@ -65,7 +65,7 @@ func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
 
 func refuseUser(u *slack.User, team string) string {
 	switch {
-	case u.TeamID != "" && u.TeamID != team:
+	case u.TeamID != team:
 		return "Killswitch takes orders only from its own workspace. Nothing was done."
 	case u.IsBot || u.IsAppUser:
 		return "Killswitch takes no orders from bots."

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -178,7 +177,7 @@ func replies(v View) []reply {
 	say := func(key, format string, args ...any) {
 		rs = append(rs, reply{key, r.ID + ": " + fmt.Sprintf(format, args...)})
 	}
-	asker := "<@" + r.Requester.Slack + ">"
+	asker := mention(r.Requester.Slack)
 	if v.Run != nil {
 		for i, t := range v.Run.Tampering {
 			say(fmt.Sprintf("tamper-%d", i), "<!here> *somebody works against this containment.* %s", Untrusted(tamperText(t)))
@@ -193,19 +192,32 @@ func replies(v View) []reply {
 	case approvals.Expired:
 		say("expired", "expired. %s nothing was changed; ask again if it is still needed.", asker)
 	case approvals.Refused:
-		say("refused", "refused. %s %s Nothing was changed.", asker, v.because())
+		say("refused", "refused. %s %s", asker, v.because())
 	case approvals.Contained, approvals.Restored:
 		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s every step was read back.%s", r.State, asker, v.flags())
 	case approvals.Partial, approvals.Failed:
-		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s %s%s", r.State, asker, v.because(), v.flags())
+		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s%s%s%s", r.State, v.loudly(), asker, " "+v.because(), v.flags())
 	case approvals.Undone:
-		say("undone", "undone by %s. %s what stood before stands again.", r.UndoneBy, asker)
+		say("undone", "undone by %s. %s what stood before stands again.", v.undoneBy(), asker)
 	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
 	}
-	if v.Run != nil && v.Run.Checks > 0 && v.Run.NextCheck.IsZero() && r.State == approvals.Contained {
-		say("checked", "checked again %s: it holds.", times(v.Run.Checks))
+	if v.Run != nil && r.State == approvals.Contained {
+		switch {
+		case v.Run.Unread > 0:
+			say(fmt.Sprintf("unread-%d", v.Run.Checks), "it could not be read back just now; that is tried again.")
+		case v.Run.Checks > 0 && v.Run.NextCheck.IsZero():
+			say(fmt.Sprintf("checked-%d", v.attempt()), "checked again %s: it holds.", times(v.Run.Checks))
+		}
 	}
 	return rs
+}
+
+// loudly wakes everybody where a containment that stood can't be confirmed.
+func (v View) loudly() string {
+	if v.Run != nil && v.Run.Unread > 0 {
+		return "<!here> "
+	}
+	return ""
 }
 
 func (v View) attempt() int {
@@ -215,13 +227,18 @@ func (v View) attempt() int {
 	return v.Run.Attempt
 }
 
-// flags are what differed from the plan.
+// flags are what differed from the plan, in short.
 func (v View) flags() string {
-	var s strings.Builder
-	if v.Run != nil {
-		for _, f := range v.Run.Flags {
-			s.WriteString(" " + Untrusted(f).String())
-		}
+	const most = 3
+	if v.Run == nil || len(v.Run.Flags) == 0 {
+		return ""
 	}
-	return s.String()
+	s := ""
+	for _, f := range v.Run.Flags[:min(most, len(v.Run.Flags))] {
+		s += " " + Untrusted(Untrusted(f).Plain(maxItem)).String()
+	}
+	if more := len(v.Run.Flags) - most; more > 0 {
+		s += fmt.Sprintf(" And %d more.", more)
+	}
+	return s
 }

@@ -56,7 +56,7 @@ func responseHosts(apiURL string) func(*url.URL) bool {
 		case err != nil:
 			return false
 		}
-		return u.Host == api.Host || u.Port() == api.Port() && loopback(u.Hostname()) && loopback(api.Hostname())
+		return u.Scheme == api.Scheme && (u.Host == api.Host || u.Port() == api.Port() && loopback(u.Hostname()) && loopback(api.Hostname()))
 	}
 }
 

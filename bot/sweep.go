@@ -3,7 +3,9 @@ package bot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -39,14 +41,29 @@ func (b *Bot) each(ctx context.Context, mark string, do func(context.Context, ap
 		}
 		for _, r := range rs {
 			after = r.ID
-			if err := do(ctx, r); err != nil && !errors.Is(err, approvals.ErrNotFound) {
-				errs = append(errs, err) // one request's trouble is not the others'
+			if err := b.guarded(ctx, r, do); err != nil && !errors.Is(err, approvals.ErrNotFound) {
+				errs = append(errs, fmt.Errorf("%s: %w", r.ID, err)) // one request's trouble is not the others'
 			}
 		}
 		if len(rs) < sweepPage {
 			return errors.Join(errs...)
 		}
 	}
+}
+
+// guarded keeps a row that nobody should have been able to write from ending
+// the sweep.
+func (b *Bot) guarded(ctx context.Context, r approvals.Request, do func(context.Context, approvals.Request) error) (err error) {
+	if r.State == "" {
+		return errors.New("the row can't be read")
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			b.Log.ErrorContext(ctx, "panic", slog.String("request_id", r.ID), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return do(ctx, r)
 }
 
 // advance looks after one open request.
@@ -87,7 +104,11 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 		if now.Sub(r.Ended) > jobOverdue {
 			return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: r.ID}, 0)
 		}
-	case approvals.Undoing, approvals.Contained, approvals.Restored, approvals.Partial, approvals.Failed, approvals.Refused, approvals.Undone:
+	case approvals.Undoing:
+		if r.UndoneBy != "" && now.Sub(r.Card.DrawnAt) > jobOverdue {
+			return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobUndo, ID: r.UndoneBy}, 0)
+		}
+	case approvals.Contained, approvals.Restored, approvals.Partial, approvals.Failed, approvals.Refused, approvals.Undone:
 	}
 	return nil
 }

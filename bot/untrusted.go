@@ -34,30 +34,30 @@ func inert(s string) string {
 	var b strings.Builder
 	for i, r := range rs {
 		b.WriteRune(r)
-		if strings.ContainsRune("*_~", r) && !(word(i-1) && word(i+1)) {
+		if strings.ContainsRune("*_~", r) && (!word(i-1) || !word(i+1)) {
 			b.WriteRune(wordJoiner)
 		}
 	}
 	return b.String()
 }
 
-// clean drops what can hide or reorder text: control characters, bidi controls,
-// zero-width and other format characters; it shortens by character.
+// clean makes one line of a text and drops what can hide or reorder it: control
+// characters, bidi controls, zero-width and other characters that are not seen.
+// It shortens by character.
 func clean(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "\ufffd")
-	var b strings.Builder
-	n := 0
+	var rs []rune
 	for _, r := range s {
 		switch {
-		case r == '\n' || r == '\t':
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029', unicode.Is(unicode.Variation_Selector, r), unicode.Is(unicode.Co, r):
+		case unicode.IsSpace(r):
+			r = ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), unicode.Is(unicode.Variation_Selector, r), unicode.Is(unicode.Co, r):
 			continue
 		}
-		if n == limit-1 {
-			return b.String() + "…"
+		if len(rs) == limit {
+			return string(rs[:limit-1]) + "…"
 		}
-		b.WriteRune(r)
-		n++
+		rs = append(rs, r)
 	}
-	return b.String()
+	return string(rs)
 }

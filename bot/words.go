@@ -41,6 +41,11 @@ func whyNot(w approvals.Why) string {
 	return "It is not allowed (" + string(w.Code) + ")."
 }
 
+// whyNotThem says it in the channel, where "you" would be anybody.
+func whyNotThem(w approvals.Why) string {
+	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person").Replace(whyNot(w))
+}
+
 func whyNots(ws []approvals.Why) string {
 	var s []string
 	for _, w := range ws {
@@ -62,7 +67,7 @@ func mistakes(command, typed string, m *actions.Mistakes) Message {
 	}
 	line := Untrusted(command + " " + m.Corrected).Plain(1500)
 	return Message{
-		Text: "Nothing was done: " + Untrusted(m.Error()).Plain(400),
+		Text: "Nothing was done: " + entities(Untrusted(m.Error()).Plain(400)),
 		Blocks: []slack.Block{
 			section("mistakes", b.String()),
 			slack.NewSectionBlock(plain("You sent: "+Untrusted(command+" "+typed).Plain(1500)), nil, nil),

@@ -60,7 +60,7 @@ func planning(p *play) {
 func applying(p *play) {
 	_, all := p.contain()
 	p.restart()
-	p.silent("reading back", func() { p.holds(actions.PhaseVerify, all) })
+	p.silent("reading back", func() { p.holds(actions.PhaseRun, all) })
 }
 
 func applyingTwice(p *play) {
@@ -112,15 +112,15 @@ func tampering(p *play) {
 	p.restart()
 	p.Tamper()
 	for _, d := range all {
-		if r := p.verify(actions.PhaseVerify, d); r.Holds || r.Found == "" {
+		if r := p.verify(actions.PhaseRun, d); r.Holds || r.Found == "" {
 			p.t.Errorf("%s: somebody undid it, and Verify says %+v", d.step.ID, r)
 		}
 	}
 	since := p.Now() // as a re-check does: what was written before does not count
 	for i, d := range all {
-		all[i].effect = p.apply(actions.PhaseVerify, d.step, p.run(since))
+		all[i].effect = p.apply(actions.PhaseRun, d.step, p.run(since))
 	}
-	p.holds(actions.PhaseVerify, all)
+	p.holds(actions.PhaseRun, all)
 	p.restore(all)
 	p.still(before, "restored")
 }
@@ -138,7 +138,7 @@ func reverting(p *play) {
 		}
 	})
 	for _, d := range all {
-		if r := p.verify(actions.PhaseVerify, d); r.Holds {
+		if r := p.verify(actions.PhaseRun, d); r.Holds {
 			p.t.Errorf("%s: taken back, and Verify says that it holds", d.step.ID)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -26,8 +27,8 @@ const (
 	// maxAge is how old, or ahead, a signed request may be.
 	// https://docs.slack.dev/authentication/verifying-requests-from-slack
 	maxAge = 5 * time.Minute
-	// sendWithin leaves room in the 3 s within which Slack wants its answer.
-	sendWithin = 2 * time.Second
+	// answerWithin leaves room in the 3 s within which Slack wants its answer.
+	answerWithin = 2 * time.Second
 )
 
 // Delivery is what goes on the queue: the request as Slack signed it.
@@ -46,6 +47,9 @@ type Sender interface {
 type Ingress struct {
 	// Secrets are the signing secrets: the current, and while it is rotated the previous.
 	Secrets func(context.Context) ([]string, error)
+	// Refresh, where it is set, looks for a secret that was rotated just now. It
+	// is asked when no secret fits, so it must bound how often it really looks.
+	Refresh func(context.Context) ([]string, error)
 	Slack   Sender
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -111,15 +115,20 @@ func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 	case len(r.Body) > MaxBody:
 		return text(http.StatusRequestEntityTooLarge, "the body is over 256 KiB\n")
 	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	secrets, err := in.Secrets(ctx)
 	if err != nil {
 		in.Log.ErrorContext(ctx, "no signing secret", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "try again\n")
 	}
 	d := Delivery{Timestamp: r.Header.Get("X-Slack-Request-Timestamp"), Signature: r.Header.Get("X-Slack-Signature"), Body: string(r.Body)}
-	if !in.genuine(secrets, d) {
+	if !in.fresh(d) || !genuine(secrets, d) && !in.rotated(ctx, d) {
 		in.Log.WarnContext(ctx, "not slack's signature", slog.Int("bytes", len(r.Body)))
 		return Response{Status: http.StatusUnauthorized}
+	}
+	if !utf8.ValidString(d.Body) { // JSON could not carry it as it was signed
+		return text(http.StatusBadRequest, "the body is not UTF-8\n")
 	}
 	kind, challenge := read(d.Body)
 	switch kind {
@@ -137,8 +146,6 @@ func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 	if err != nil {
 		return text(http.StatusBadRequest, "unreadable\n")
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendWithin)
-	defer cancel()
 	if err := in.Slack.Send(ctx, b, 0); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
@@ -150,12 +157,23 @@ func text(status int, body string) Response {
 	return Response{Status: status, Type: "text/plain; charset=utf-8", Body: body}
 }
 
-// genuine checks age and signature.
-func (in *Ingress) genuine(secrets []string, d Delivery) bool {
+// fresh checks the age of a request.
+func (in *Ingress) fresh(d Delivery) bool {
 	seconds, err := strconv.ParseInt(d.Timestamp, 10, 64)
-	if err != nil || in.Now().Sub(time.Unix(seconds, 0)).Abs() > maxAge {
+	return err == nil && in.Now().Sub(time.Unix(seconds, 0)).Abs() <= maxAge
+}
+
+// rotated checks the signature against what the secret is by now.
+func (in *Ingress) rotated(ctx context.Context, d Delivery) bool {
+	if in.Refresh == nil {
 		return false
 	}
+	secrets, err := in.Refresh(ctx)
+	return err == nil && genuine(secrets, d)
+}
+
+// genuine checks the signature.
+func genuine(secrets []string, d Delivery) bool {
 	for _, secret := range secrets {
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write([]byte("v0:" + d.Timestamp + ":" + d.Body))

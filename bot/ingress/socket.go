@@ -83,7 +83,9 @@ func form(envelope string, payload json.RawMessage) (string, error) {
 		}
 		v := url.Values{}
 		for k, f := range fields {
-			v.Set(k, fmt.Sprint(f))
+			if f != nil {
+				v.Set(k, fmt.Sprint(f))
+			}
 		}
 		return v.Encode(), nil
 	}

@@ -74,7 +74,7 @@ func TestFiveThousandSteps(t *testing.T) {
 			t.Errorf("%s was done %d times", id, n)
 		}
 	}
-	if said := w.said(); !strings.Contains(said, "4990 more steps") || len(said) > 20000 {
+	if said := w.said(); !strings.Contains(said, "of 5000 steps") || len(said) > 20000 {
 		t.Errorf("the card has %d characters", len(said))
 	}
 	for _, row := range mustRows(t, w.Runs, r.ID) {

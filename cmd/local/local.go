@@ -6,6 +6,8 @@ package local
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,6 +62,8 @@ type Zones struct {
 	Bot      *bot.Bot
 	Executor *approvals.Executor
 	Pumps    []*Pump
+	tables   []approvals.Store
+	now      func() time.Time
 	log      *slog.Logger
 }
 
@@ -69,7 +73,7 @@ func New(env Environment, b Backends) *Zones {
 	instance := rand.Text() + "/" // a file of tables belongs to one process: other instances are gone
 	secrets := func(context.Context) ([]string, error) { return []string{env.SigningSecret}, nil }
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
-	z := &Zones{log: env.Log}
+	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
 	z.Ingress = &ingress.Ingress{Secrets: secrets, Slack: b.Slack, Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress"))}
 	z.Bot = &bot.Bot{
 		Slack:           bot.NewSlack(env.BotToken, env.SlackAPI, env.SlackClient, env.Sleep),
@@ -134,8 +138,13 @@ func (z *Zones) Run(ctx context.Context) {
 		}
 	}
 	wg.Go(func() {
+		var swept time.Time
 		for {
 			_ = z.Bot.Sweep(ctx) // it logs its errors
+			if now := z.now(); now.Sub(swept) > expireEvery {
+				swept = now
+				z.expire(ctx, now)
+			}
 			select {
 			case <-ctx.Done():
 				return
@@ -144,6 +153,24 @@ func (z *Zones) Run(ctx context.Context) {
 		}
 	})
 	wg.Wait()
+}
+
+// expireEvery is how often rows that are over are removed, evidence above all.
+const expireEvery = time.Hour
+
+// expirer is a table that does not expire rows by itself.
+type expirer interface {
+	Sweep(ctx context.Context, now time.Time) error
+}
+
+func (z *Zones) expire(ctx context.Context, now time.Time) {
+	for _, s := range z.tables {
+		if t, ok := s.(expirer); ok {
+			if err := t.Sweep(ctx, now); err != nil {
+				z.log.ErrorContext(ctx, "rows not expired", slog.String("error", err.Error()))
+			}
+		}
+	}
 }
 
 const (
@@ -193,7 +220,7 @@ func (p *Pump) Once(ctx context.Context) (did bool, err error) {
 		return true, p.Queue.Delete(work, d)
 	}
 	if d.Receives >= maxTries {
-		dead, jerr := json.Marshal(map[string]string{"queue": p.Name, "body": string(d.Body), "error": err.Error()})
+		dead, jerr := json.Marshal(map[string]string{"queue": p.Name, "body": p.remains(d.Body), "error": err.Error()})
 		if jerr != nil {
 			return true, errors.Join(err, jerr)
 		}
@@ -204,6 +231,16 @@ func (p *Pump) Once(ctx context.Context) (did bool, err error) {
 	}
 	pause := min(time.Second<<min(d.Receives, 6), time.Minute)
 	return true, errors.Join(err, p.Queue.Return(work, d, pause))
+}
+
+// remains is what is kept of a message that was set aside: of what people
+// signed only its hash, since the body may hold what must not stay.
+func (p *Pump) remains(body []byte) string {
+	if p.Name != "slack" {
+		return string(body)
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
 }
 
 // handle turns a panic into an error: one bad message must not stop the others.

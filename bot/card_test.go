@@ -1,0 +1,641 @@
+package bot
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+var update = flag.Bool("update", false, "write the golden files of testdata/cards")
+
+// The people of the cards. Whoever else is mentioned was smuggled in.
+var (
+	ana = approvals.Person{ID: "ana", Name: "Ana", Slack: "U0ANA"}
+	ben = approvals.Person{ID: "ben", Name: "Ben", Slack: "U0BEN"}
+	cho = approvals.Person{ID: "cho", Name: "Cho", Slack: "U0CHO"}
+)
+
+const (
+	baseID    = "KS-4G7QX2M9ZT0B"
+	undoID    = "KS-9N3VB6W1HCPA"
+	account   = "222222222222"
+	baseARN   = "arn:aws:iam::222222222222:role/service/app-role"
+	baseRole  = "AROAEXAMPLE1234567890"
+	revokeNow = "inline policy AWSRevokeOlderSessions: Deny * for sessions issued before now + 30 s"
+)
+
+var asked = time.Date(2026, 11, 2, 2, 14, 5, 0, time.UTC)
+
+func after(d time.Duration) time.Time { return asked.Add(d) }
+
+func vote(p approvals.Person, d time.Duration) approvals.Vote {
+	return approvals.Vote{Party: approvals.Party{Person: p.ID, Slack: p.Slack}, Evidence: "evidence of " + p.ID, At: after(d)}
+}
+
+// baseView is a request that waits for one approval. Every other view is a
+// named deviation from it.
+func baseView() View {
+	tag := actions.Step{ID: "tag", Title: "Tag the role as contained", Current: "no tag killswitch", After: "tag killswitch = this request", Resource: baseARN, ResourceID: baseRole}
+	deny := actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Current: "no inline policy AWSRevokeOlderSessions", After: revokeNow, Resource: baseARN, ResourceID: baseRole}
+	return View{
+		Request: approvals.Request{
+			ID: baseID, State: approvals.Pending,
+			Intent:    approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: baseARN, Account: account}},
+			Reason:    "GuardDuty: credentials of app-role used from a Tor exit node",
+			Requester: approvals.Party{Person: ana.ID, Slack: ana.Slack},
+			Evidence:  "evidence of ana", Asked: asked, Expires: after(20 * time.Minute), Need: 1,
+			Digest: strings.Repeat("3f9a", 16),
+			Card:   approvals.Card{Channel: "C0SEC"},
+		},
+		Planned: &approvals.Planned{
+			ID: baseID, Steps: 2, At: after(2 * time.Second),
+			Plan: actions.Plan{
+				Identity: actions.Identity{ARN: baseARN, ID: baseRole},
+				Facts: []actions.Fact{
+					{Label: "Last used", Text: "2026-11-02 02:11 UTC in eu-central-1"},
+					{Label: "Managed policies", Text: "AmazonS3ReadOnlyAccess, app-secrets"},
+					{Label: "Instance profiles", Text: "app-role"},
+				},
+				Warnings: []string{"Every instance with this role loses its permissions until its credentials renew."},
+				Residual: []string{
+					"Long-term keys of IAM users have no issue time and are not touched.",
+					"Sessions that were chained from this role into other roles live on.",
+				},
+				Reversible: true,
+				Undo:       "puts back the AWSRevokeOlderSessions policy that was there before, or removes ours",
+			},
+		},
+		Steps:   []approvals.Step{{N: 1, Step: tag, State: approvals.StepPlanned}, {N: 2, Step: deny, State: approvals.StepPlanned}},
+		Alias:   "prod-web",
+		Waiting: []approvals.Person{ben, cho},
+		Now:     after(2 * time.Minute),
+	}
+}
+
+// in puts the request into a state that waits for nobody.
+func in(s approvals.State) func(*View) {
+	return func(v *View) { v.Request.State, v.Waiting = s, nil }
+}
+
+func unplanned(v *View) { v.Planned, v.Steps, v.Waiting, v.Request.Digest = nil, nil, nil, "" }
+
+func approved(v *View) {
+	in(approvals.Approved)(v)
+	v.Request.Votes = []approvals.Vote{vote(ben, 3*time.Minute)}
+	v.Now = after(3*time.Minute + time.Second)
+}
+
+func ran(outcome approvals.State, states ...approvals.StepState) func(*View) {
+	return func(v *View) {
+		approved(v)
+		v.Request.State = outcome
+		v.Run = &approvals.Run{ID: baseID, Started: true, Since: after(181 * time.Second), Attempt: 1, Approvers: []string{ben.ID}}
+		for i, s := range states {
+			v.Steps[i].State = s
+		}
+		if outcome == approvals.Running {
+			return
+		}
+		v.Request.Ended = after(184 * time.Second)
+		v.Run.Outcome, v.Run.Ended = outcome, after(184*time.Second)
+		if outcome == approvals.Contained || outcome == approvals.Restored {
+			v.Run.Verified, v.Run.NextCheck = after(184*time.Second), after(189*time.Second)
+		}
+		v.Now = after(185 * time.Second)
+	}
+}
+
+func rechecked(v *View) {
+	v.Run.Checks, v.Run.NextCheck = 3, time.Time{}
+	v.Now = after(5 * time.Minute)
+}
+
+func tampered(times ...bool) func(*View) {
+	return func(v *View) {
+		for i, again := range times {
+			v.Run.Tampering = append(v.Run.Tampering, approvals.Tampered{At: after(time.Duration(190+10*i) * time.Second), Step: v.Steps[1].Step.Title, Found: "no inline policy AWSRevokeOlderSessions", Reapplied: again})
+		}
+		v.Run.Checks, v.Run.Reapplied = len(times), len(times)
+	}
+}
+
+// anUndo turns the request into one that takes undoID's containment back.
+func anUndo(v *View) {
+	r := &v.Request
+	r.Intent.Undo, r.Reason = undoID, approvals.UndoReason(undoID)
+	p := &v.Planned.Plan
+	p.Reversible, p.Undo, p.Warnings, p.Residual, p.Facts = false, "ask for the containment again", nil, nil, nil
+	for i := range v.Steps {
+		s := &v.Steps[i].Step
+		s.Title, s.Current, s.After = "Take back: "+s.Title, s.After, s.Current
+	}
+	slices.Reverse(v.Steps)
+}
+
+// long makes everything as long as the parts that feed a card allow, and longer.
+func long(v *View) {
+	path := strings.Repeat("a-path-element-of-thirty-chars/", 17)[:510] + "/" // IAM: 512 with the slash before it
+	role := strings.Repeat("role", 16)
+	r, p := &v.Request, &v.Planned.Plan
+	r.Intent.Call.Target = "arn:aws:iam::" + account + ":role/" + path + role
+	r.Reason = strings.Repeat("why ", 250)
+	v.Alias = strings.Repeat("alias-", 10)
+	p.Identity.ARN = r.Intent.Call.Target
+	p.Undo = strings.Repeat("a long way back ", 200)
+	p.Facts, p.Warnings, p.Residual, v.Steps, v.Waiting = nil, nil, nil, nil, nil
+	for i := range 30 {
+		p.Facts = append(p.Facts, actions.Fact{Label: fmt.Sprintf("Fact %d", i+1), Text: strings.Repeat("a managed policy, ", 40)})
+		p.Warnings = append(p.Warnings, fmt.Sprintf("Warning %d: %s", i+1, strings.Repeat("be careful ", 40)))
+		p.Residual = append(p.Residual, fmt.Sprintf("Residual %d: %s", i+1, strings.Repeat("goes on ", 40)))
+		v.Waiting = append(v.Waiting, ben)
+	}
+	v.Planned.Steps = 5000
+	for i := range maxListed { // the first of the ledger: what the store gives to a card
+		v.Steps = append(v.Steps, approvals.Step{N: i + 1, State: approvals.StepPlanned, Step: actions.Step{
+			Title: fmt.Sprintf("Step %d %s", i+1, strings.Repeat("does much ", 40)), Current: strings.Repeat("this stands ", 40), After: strings.Repeat("that comes ", 40)}})
+	}
+}
+
+const (
+	evil = "<!channel> <!here> <@UEVIL> <#CEVIL> <https://evil.example|Approve> <!date^0^{date}|*approved*> &lt;!channel&gt; " +
+		"*EVIL* _EVIL_ ~EVIL~ `EVIL` ```EVIL``` \u202eLIVE\u202c \u2066iso\u2069 z\u200be\u200dr\u2060o\ufeff \x00\x1b[31m\x7f\u0085 \u2028\u2029 \xff\xfe end"
+	// evilPath holds only what IAM allows in a role's path: all of ASCII's printable characters.
+	evilPath = "<!channel>/<@UEVIL>/*EVIL*/`EVIL`/&lt;/"
+)
+
+var evilLong = evil + strings.Repeat("<&>", 1400)
+
+// hostile fills in what attackers and colleagues can write. The target stays
+// one that the grammar lets through.
+func hostile(v *View) {
+	r, p := &v.Request, &v.Planned.Plan
+	r.Intent.Call.Target = "arn:aws:iam::" + account + ":role/" + evilPath + "_EVIL_"
+	r.Reason, v.Alias = evilLong, evil
+	p.Identity.ARN, p.Identity.ID, p.Undo = r.Intent.Call.Target, evil, evil
+	p.Facts = []actions.Fact{{Label: evil, Text: evilLong}}
+	p.Warnings, p.Residual = []string{evil, evilLong}, []string{evil, evilLong}
+	for i := range v.Steps {
+		s := &v.Steps[i]
+		s.Step.Title, s.Step.Current, s.Step.After, s.Cause = evil, evilLong, evil, evil
+	}
+	if v.Run != nil {
+		v.Run.Flags = []string{evil, evilLong}
+		v.Run.Why, v.Run.Hint = evil, evil
+	}
+}
+
+// why says why a request came to its end, in hostile words.
+func hostileWhy(v *View) { v.Request.Why, v.Request.Hint = evilLong, evilLong }
+
+type cardCase struct {
+	name   string
+	word   string // the state that the fallback begins with
+	change []func(*View)
+}
+
+// cards are all the states that a card can be in, and the worst that can be put into one.
+var cards = []cardCase{
+	{"planning", "planning", []func(*View){in(approvals.Planning), unplanned}},
+	{"pending", "pending 0/1", nil},
+	{"pending_one_of_two", "pending 1/2", []func(*View){func(v *View) {
+		v.Request.Need, v.Request.Votes, v.Waiting = 2, []approvals.Vote{vote(ben, time.Minute)}, []approvals.Person{cho}
+	}}},
+	{"pending_last_seconds", "pending 0/1", []func(*View){func(v *View) { v.Now = v.Request.Expires.Add(-30 * time.Second) }}},
+	{"approved", "approved", []func(*View){approved}},
+	{"running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing)}},
+	{"contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified)}},
+	{"contained_rechecked", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), rechecked}},
+	{"contained_tampered", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), tampered(true, true)}},
+	{"contained_flags", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), func(v *View) {
+		v.Run.Flags = []string{"The target was deleted and created again since the plan: it is another principal (AROAOTHER) of the same name."}
+	}}},
+	{"partial", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), func(v *View) {
+		v.Steps[1].Cause = "LimitExceeded: Maximum policy size of 10240 bytes exceeded for role app-role"
+		v.Request.Why, v.Request.Hint = v.Steps[1].Cause, "the quota named is full; free a place in it, then retry"
+	}}},
+	{"partial_tampered", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), tampered(true, true, true, false), func(v *View) {
+		v.Steps[1].Cause = "undone by somebody: found no inline policy AWSRevokeOlderSessions"
+		v.Request.Why = "Deny all sessions issued until now was undone by somebody: found no inline policy AWSRevokeOlderSessions"
+		v.Request.Hint = "somebody with rights in this account works against the containment: contain that principal, or freeze the account"
+	}}},
+	{"partial_old", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), func(v *View) {
+		v.Steps[1].Cause, v.Request.Why = "AWS answered HTTP 503", "AWS answered HTTP 503"
+		v.Now = v.Request.Ended.Add(approvals.RetryWithin)
+	}}},
+	{"failed", "failed", []func(*View){ran(approvals.Failed, approvals.StepFailed, approvals.StepPlanned), func(v *View) {
+		v.Steps[0].Cause = "AccessDenied: User: arn:aws:sts::222222222222:assumed-role/killswitch-responder/ks is not authorized to perform: iam:TagRole"
+		v.Request.Why, v.Request.Hint = v.Steps[0].Cause, "check that the member roles are deployed in this account as the installed version wants them"
+	}}},
+	{"refused_by_plan", "refused", []func(*View){in(approvals.Refused), unplanned, func(v *View) {
+		v.Request.Why, v.Request.Hint = "there is no role app-role in account 222222222222", "check the name (it is case-sensitive) and the account"
+		v.Request.Ended = after(2 * time.Second)
+	}}},
+	{"refused_by_policy", "refused", []func(*View){in(approvals.Refused), unplanned, func(v *View) {
+		v.Request.Whys = []approvals.Why{{Code: approvals.NotRequester, Group: "responders"}, {Code: approvals.TooFewEligible, Group: "leads", Have: 1, Need: 2}}
+		v.Request.Ended = after(2 * time.Second)
+	}}},
+	{"denied", "denied", []func(*View){in(approvals.Denied), func(v *View) {
+		no := vote(cho, 90*time.Second)
+		v.Request.Denial, v.Request.Ended = &no, after(90*time.Second)
+	}}},
+	{"denied_with_reason", "denied", []func(*View){in(approvals.Denied), func(v *View) {
+		no := vote(cho, 90*time.Second)
+		no.Reason = "that Tor exit is our own red team, see #exercise"
+		v.Request.Denial, v.Request.Ended = &no, after(90*time.Second)
+	}}},
+	{"cancelled", "cancelled", []func(*View){in(approvals.Cancelled), func(v *View) {
+		c := vote(ana, time.Minute)
+		v.Request.Cancelled, v.Request.Ended = &c, after(time.Minute)
+	}}},
+	{"expired", "expired", []func(*View){in(approvals.Expired), func(v *View) {
+		v.Request.Ended, v.Now = v.Request.Expires, v.Request.Expires.Add(time.Minute)
+	}}},
+	{"undoing", "undoing", []func(*View){ran(approvals.Undoing, approvals.StepVerified, approvals.StepVerified), rechecked, func(v *View) { v.Request.UndoneBy = undoID }}},
+	{"undone", "undone", []func(*View){ran(approvals.Undone, approvals.StepVerified, approvals.StepVerified), rechecked, func(v *View) { v.Request.UndoneBy = undoID }}},
+	{"undo_pending", "pending 0/1", []func(*View){anUndo}},
+	{"undo_restored", "restored", []func(*View){anUndo, ran(approvals.Restored, approvals.StepVerified, approvals.StepVerified)}},
+	{"undo_partial", "partial", []func(*View){anUndo, ran(approvals.Partial, approvals.StepDrifted, approvals.StepKept), func(v *View) {
+		v.Steps[0].Cause = "another inline policy named AWSRevokeOlderSessions, which is not what Killswitch wrote"
+		v.Steps[1].Cause = "KS-0000000000AB holds it too"
+		v.Request.Why, v.Request.Hint = "1 step was changed by others since", "look at it by hand"
+	}}},
+	{"long_pending", "pending 0/1", []func(*View){long}},
+	{"long_running", "running", []func(*View){long, ran(approvals.Running)}},
+	{"long_partial", "partial", []func(*View){long, ran(approvals.Partial), func(v *View) {
+		v.Request.Why, v.Request.Hint = strings.Repeat("a cause ", 200), strings.Repeat("a hint ", 200)
+		for i := range v.Steps {
+			v.Steps[i].State, v.Steps[i].Cause = approvals.StepFailed, strings.Repeat("because ", 100)
+			v.Run.Flags = append(v.Run.Flags, strings.Repeat("a flag ", 100))
+		}
+	}}},
+	{"long_refused", "refused", []func(*View){long, in(approvals.Refused), func(v *View) {
+		for range 11 {
+			v.Request.Whys = append(v.Request.Whys, approvals.Why{Code: approvals.TooFewEligible, Group: strings.Repeat("group", 20), Have: 1, Need: 2})
+		}
+	}}},
+	{"hostile_pending", "pending 0/1", []func(*View){hostile}},
+	{"hostile_contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), hostile, tampered(true)}},
+	{"hostile_partial", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), hostile, hostileWhy, tampered(false)}},
+	{"hostile_refused", "refused", []func(*View){hostile, in(approvals.Refused), hostileWhy, func(v *View) {
+		v.Request.Whys = []approvals.Why{{Code: approvals.NotRequester, Group: evil}, {Code: "<!channel>"}}
+	}}},
+	{"hostile_denied", "denied", []func(*View){hostile, in(approvals.Denied), func(v *View) {
+		no := vote(cho, 90*time.Second)
+		no.Reason = evilLong
+		v.Request.Denial, v.Request.Ended = &no, after(90*time.Second)
+	}}},
+}
+
+func (c cardCase) view() View {
+	v := baseView()
+	for _, change := range c.change {
+		change(&v)
+	}
+	return v
+}
+
+func TestCards(t *testing.T) {
+	golden := map[string]bool{}
+	for _, c := range cards {
+		golden[c.name+".json"] = true
+		t.Run(c.name, func(t *testing.T) {
+			v := c.view()
+			m := Card(v)
+			compareGolden(t, c.name, m)
+			checkMessage(t, m)
+			checkCall(t, v, m)
+			checkFallback(t, c.word, v, m.Text)
+			checkButtons(t, v, m)
+		})
+	}
+	files, err := os.ReadDir("testdata/cards")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !golden[f.Name()] {
+			t.Errorf("testdata/cards/%s belongs to no card", f.Name())
+		}
+	}
+}
+
+// TestCardIsPure draws each card twice: a card that looked at a clock or ran
+// over a map would differ sooner or later.
+func TestCardIsPure(t *testing.T) {
+	for _, c := range cards {
+		if d := cmp.Diff(document(t, Card(c.view())), document(t, Card(c.view()))); d != "" {
+			t.Errorf("%s: two drawings differ:\n%s", c.name, d)
+		}
+	}
+}
+
+// TestCardsOfEveryState fails when a state has no card above.
+func TestCardsOfEveryState(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range cards {
+		seen[string(c.view().Request.State)] = true
+	}
+	for _, s := range constants(t, "State") {
+		if !seen[s] {
+			t.Errorf("no golden card is %s", s)
+		}
+	}
+}
+
+func checkCall(t *testing.T, v View, m Message) {
+	t.Helper()
+	n := 0
+	for _, b := range m.Blocks {
+		if b.ID() != approvals.CallBlock {
+			continue
+		}
+		n++
+		s, ok := b.(*slack.SectionBlock)
+		if !ok || s.Text == nil || s.Text.Type != slack.PlainTextType {
+			t.Errorf("block call is no section of plain text: %#v", b)
+		} else if want := v.Request.Intent.String(); s.Text.Text != want {
+			t.Errorf("block call shows\n%s\nwant\n%s", s.Text.Text, want)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d blocks call", n)
+	}
+}
+
+// checkFallback wants state, action, target, account and request ID, in this
+// order, in what the text shows. A target may be cut, the rest may not.
+func checkFallback(t *testing.T, word string, v View, text string) {
+	t.Helper()
+	same := strings.NewReplacer("`", "'").Replace // a backtick may be drawn as a quote
+	text = same(unescape(text))
+	call := v.Request.Intent.Call
+	rest, ok := strings.CutPrefix(text, word+": ")
+	if !ok {
+		t.Errorf("the fallback does not begin with %q: %s", word+": ", text)
+	}
+	target := same(call.Target[:min(len(call.Target), 80)])
+	for _, want := range []string{string(call.Action), target, call.Account, v.Request.ID} {
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			t.Errorf("the fallback lacks %q, or has it in the wrong place: %s", want, text)
+			return
+		}
+		rest = after
+	}
+}
+
+// wantButtons are the buttons of each state, in their order.
+var wantButtons = map[string]string{
+	"planning": "cancel", "pending": "approve deny cancel details", "approved": "deny cancel details", "running": "details",
+	"contained": "undo details", "restored": "details", "partial": "retry undo details", "failed": "retry undo details",
+	"refused": "details", "denied": "details", "cancelled": "details", "expired": "details", "undoing": "details", "undone": "details",
+}
+
+func checkButtons(t *testing.T, v View, m Message) {
+	t.Helper()
+	r := v.Request
+	var ids []string
+	for _, b := range m.Blocks {
+		actions, ok := b.(*slack.ActionBlock)
+		if !ok {
+			continue
+		}
+		for _, e := range actions.Elements.ElementSet {
+			button, ok := e.(*slack.ButtonBlockElement)
+			if !ok {
+				t.Errorf("%#v is no button", e)
+				continue
+			}
+			ids = append(ids, button.ActionID)
+			if want := r.ID + "." + r.Digest; button.Value != want {
+				t.Errorf("%s: value %q, want %q", button.ActionID, button.Value, want)
+			}
+			if l := button.AccessibilityLabel; !strings.HasPrefix(l, button.Text.Text) || !strings.Contains(l, r.ID) {
+				t.Errorf("%s: accessibility_label %q, want its label and the request", button.ActionID, l)
+			}
+			switch button.ActionID {
+			case "approve", "retry":
+				if button.Style != slack.StyleDanger {
+					t.Errorf("%s has style %q, want danger", button.ActionID, button.Style)
+				}
+				fallthrough
+			case "undo":
+				if c := button.Confirm; c == nil || !strings.Contains(c.Text.Text, r.Intent.Call.TargetName()) || !strings.Contains(c.Text.Text, account) {
+					t.Errorf("%s does not ask once more, naming target and account: %+v", button.ActionID, c)
+				}
+			default:
+				if button.Style != "" || button.Confirm != nil {
+					t.Errorf("%s has style %q and confirm %+v, want neither", button.ActionID, button.Style, button.Confirm)
+				}
+			}
+		}
+	}
+	want := strings.Fields(wantButtons[string(r.State)])
+	over := !v.Now.Before(r.Ended.Add(approvals.RetryWithin))
+	want = slices.DeleteFunc(want, func(id string) bool {
+		return id == "undo" && r.Intent.Undo != "" || id == "retry" && over
+	})
+	if d := cmp.Diff(want, ids); d != "" {
+		t.Errorf("buttons (-want +got):\n%s", d)
+	}
+}
+
+// TestUndoOfFailedWantsSomethingToUndo: a run that began no step left nothing.
+func TestUndoOfFailedWantsSomethingToUndo(t *testing.T) {
+	v := baseView()
+	ran(approvals.Failed, approvals.StepPlanned, approvals.StepPlanned)(&v)
+	for _, e := range v.buttons() {
+		if b, ok := e.(*slack.ButtonBlockElement); ok && b.ActionID == "undo" {
+			t.Error("undo is offered though no step was begun")
+		}
+	}
+}
+
+// TestVeryHostileTarget: a target that no grammar lets through still makes a
+// card that Slack takes and that says nothing but text. Nobody can approve it:
+// its block call is not the intent.
+func TestVeryHostileTarget(t *testing.T) {
+	for _, target := range []string{evil, evilLong, "", "/", strings.Repeat("/", 5000)} {
+		v := baseView()
+		v.Request.Intent.Call.Target, v.Request.Intent.Call.Account = target, evil
+		v.Request.Intent.Call.Options = map[string]string{evil: evil}
+		checkMessage(t, Card(v))
+	}
+}
+
+// TestUntrustedBeginsWithAnyLetter: what others write is capitalized by letter,
+// not by byte.
+func TestUntrustedBeginsWithAnyLetter(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "no role": "No role.", "No role.": "No role.", "états": "États.", "世界": "世界.", "&lt;x": "&lt;x.",
+	} {
+		if got := sentence(in); got != want {
+			t.Errorf("sentence(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestReplies(t *testing.T) {
+	want := map[string][]string{
+		"planning": nil, "pending": nil, "pending_one_of_two": nil, "approved": nil, "running": nil, "cancelled": nil, "undoing": nil,
+		"contained": {"done-1"}, "contained_rechecked": {"done-1", "checked-1"}, "contained_tampered": {"tamper-0", "tamper-1", "done-1"},
+		"partial":         {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix())},
+		"failed":          {fmt.Sprintf("failed-1-%d", after(184*time.Second).Unix())},
+		"refused_by_plan": {"refused"}, "denied": {"denied"}, "denied_with_reason": {"denied", "denied-because"},
+		"expired": {"expired"}, "undone": {"undone"}, "undo_restored": {"done-1"},
+	}
+	for _, c := range cards {
+		t.Run(c.name, func(t *testing.T) {
+			v := c.view()
+			var keys []string
+			for _, r := range replies(v) {
+				keys = append(keys, r.key)
+				m := note("%s", r.text)
+				checkMessage(t, m)
+				if !strings.HasPrefix(r.text, v.Request.ID+": ") {
+					t.Errorf("%s does not begin with the request: %s", r.key, r.text)
+				}
+				if got, loud := strings.Count(r.text, "<!here>"), strings.HasPrefix(r.key, "tamper-"); got > 1 || loud != (got == 1) {
+					t.Errorf("%s calls everyone %d times: %s", r.key, got, r.text)
+				}
+				if loud := strings.HasPrefix(r.key, "tamper-"); !loud && r.key != "checked-1" && r.key != "denied-because" && !strings.Contains(r.text, "<@"+ana.Slack+">") {
+					t.Errorf("%s does not call the requester: %s", r.key, r.text)
+				}
+			}
+			if distinct := slices.Compact(slices.Sorted(slices.Values(keys))); len(distinct) != len(keys) {
+				t.Errorf("keys are not unique: %v", keys)
+			}
+			if w, ok := want[c.name]; ok && !slices.Equal(keys, w) {
+				t.Errorf("replies %v, want %v", keys, w)
+			}
+		})
+	}
+}
+
+func TestForms(t *testing.T) {
+	checkModal(t, denialForm(baseID))
+	if f := denialForm(baseID); f.PrivateMetadata != baseID || f.CallbackID != denialCallback {
+		t.Errorf("the form of %s does not carry it: %+v", baseID, f)
+	}
+	for _, c := range cards {
+		t.Run(c.name, func(t *testing.T) {
+			v := c.view()
+			blocks := detailBlocks(v)
+			checkModal(t, slack.ModalViewRequest{Type: slack.VTModal, Title: plain(v.Request.ID), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}})
+			checkMessage(t, Message{Text: Card(v).Text, Blocks: blocks}) // what is sent when the trigger is over
+		})
+	}
+}
+
+func TestHelpAndMistakes(t *testing.T) {
+	checkMessage(t, help("/killswitch", ""))
+	for _, a := range actions.All {
+		m := help("/killswitch", string(a.Spec().Name))
+		checkMessage(t, m)
+		if !strings.Contains(string(document(t, m)), "/killswitch "+string(a.Spec().Name)) {
+			t.Errorf("help for %s lacks an example", a.Spec().Name)
+		}
+	}
+	for name, typed := range map[string]string{
+		"hostile": "revoke_sessions " + evil, "long": "revoke_sessions " + strings.Repeat("word ", 2000), "empty reason": "revoke_sessions 222222222222/app-role",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := approvals.ParseCommand(typed, actions.Directory{Partition: "aws"})
+			wrong, ok := errors.AsType[*actions.Mistakes](err)
+			if !ok {
+				t.Fatalf("no mistakes in %q: %v", typed, err)
+			}
+			m := mistakes("/killswitch", typed, wrong)
+			checkMessage(t, m)
+			body := string(document(t, m))
+			for _, x := range wrong.List {
+				if !strings.Contains(body, "*"+x.Field+"*") {
+					t.Errorf("%s is not named: %s", x.Field, body)
+				}
+			}
+		})
+	}
+	for _, text := range []string{evil, evilLong} {
+		wrong := &actions.Mistakes{Corrected: text, List: []actions.Mistake{{Field: text, Problem: text, Hint: text}, {Field: "target", Problem: text}}}
+		checkMessage(t, mistakes("/killswitch", text, wrong))
+	}
+}
+
+// TestRunThatNeverStarted: a denial that came first leaves a run with nothing
+// done, and the card does not say that something happened.
+func TestRunThatNeverStarted(t *testing.T) {
+	v := baseView()
+	in(approvals.Denied)(&v)
+	v.Run = &approvals.Run{ID: baseID, Attempt: 1}
+	for _, b := range Card(v).Blocks {
+		if b.ID() == "result" {
+			t.Error("the card tells what happened, and nothing did")
+		}
+	}
+}
+
+func TestTamperText(t *testing.T) {
+	x := approvals.Tampered{At: asked, Step: "Deny all", Found: "no policy"}
+	if got, want := tamperText(x), `02:14:05 UTC: somebody undid "Deny all" (found no policy). It was not applied again.`; got != want {
+		t.Errorf("tamperText = %s, want %s", got, want)
+	}
+	x.Reapplied = true
+	if got := tamperText(x); !strings.HasSuffix(got, "It was applied again.") {
+		t.Errorf("tamperText = %s", got)
+	}
+}
+
+// document is a message as the golden files hold it. What is not to be seen is
+// written as \u escapes, so that a review shows it.
+func document(t *testing.T, m Message) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(map[string]any{"text": m.Text, "blocks": m.Blocks}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	for _, r := range b.String() {
+		if unicode.Is(unicode.Cf, r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.Bytes()
+}
+
+func compareGolden(t *testing.T, name string, m Message) {
+	t.Helper()
+	file := filepath.Join("testdata", "cards", name+".json")
+	got := document(t, m)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (go test ./bot -run TestCards -update writes it)", err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("%s (-want +got):\n%s", file, d)
+	}
+}

@@ -1,0 +1,350 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/bot/slackfake"
+)
+
+func TestResponseHosts(t *testing.T) {
+	const local, elsewhere = "http://127.0.0.1:8080/api", "https://slack.internal.example/api/"
+	for name, c := range map[string]struct {
+		api, url string
+		want     bool
+	}{
+		"Slack":                         {"", "https://hooks.slack.com/commands/T1/1/x", true},
+		"GovSlack":                      {"", "https://hooks.slack-gov.com/actions/T1/1/x", true},
+		"not encrypted":                 {"", "http://hooks.slack.com/commands/T1/1/x", false},
+		"another host of Slack":         {"", "https://slack.com/api/chat.postMessage", false},
+		"another host":                  {"", "https://evil.example/hooks.slack.com", false},
+		"a host below":                  {"", "https://hooks.slack.com.evil.example/x", false},
+		"a host before":                 {"", "https://evil-hooks.slack.com/x", false},
+		"Slack as user":                 {"", "https://hooks.slack.com@evil.example/x", false},
+		"another port":                  {"", "https://hooks.slack.com:8443/x", false},
+		"metadata service":              {"", "http://169.254.169.254/latest/meta-data", false},
+		"this machine":                  {"", "http://127.0.0.1:8080/x", false},
+		"a file":                        {"", "file:///etc/passwd", false},
+		"no host":                       {"", "/x", false},
+		"empty":                         {"", "", false},
+		"override: same host":           {local, "http://127.0.0.1:8080/response/R1", true},
+		"override: loopback by name":    {local, "http://localhost:8080/response/R1", true},
+		"override: loopback, version 6": {local, "http://[::1]:8080/response/R1", true},
+		"override: another port":        {local, "http://127.0.0.1:9090/response/R1", false},
+		"override: Slack itself":        {local, "https://hooks.slack.com/commands/T1/1/x", false},
+		"override: another host":        {local, "http://192.0.2.1:8080/response/R1", false},
+		"override: looks like loopback": {local, "http://localhost.evil.example:8080/x", false},
+		"override: metadata service":    {local, "http://169.254.169.254/latest", false},
+		"remote: same host":             {elsewhere, "https://slack.internal.example/response/R1", true},
+		"remote: this machine":          {elsewhere, "https://127.0.0.1/response/R1", false},
+		"remote: another host":          {elsewhere, "https://evil.example/response/R1", false},
+		"remote: not encrypted":         {elsewhere, "http://slack.internal.example/response/R1", false},
+		"override is no URL":            {"http://[broken", "http://127.0.0.1:8080/response/R1", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, err := url.Parse(c.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := responseHosts(c.api)(u); got != c.want {
+				t.Errorf("%s with the API at %q: %v, want %v", c.url, c.api, got, c.want)
+			}
+		})
+	}
+}
+
+// sleeper notes how long was waited for, and does not wait.
+type sleeper struct {
+	slept []time.Duration
+	err   error
+}
+
+func (s *sleeper) sleep(_ context.Context, d time.Duration) error {
+	s.slept = append(s.slept, d)
+	return s.err
+}
+
+func TestRespond(t *testing.T) {
+	type request struct {
+		Method, Type, Path string
+		Body               map[string]any
+	}
+	var got []request
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		q := request{Method: r.Method, Type: r.Header.Get("Content-Type"), Path: r.URL.Path}
+		if err := json.Unmarshal(b, &q.Body); err != nil {
+			t.Error(err)
+		}
+		if r.Header.Get("Authorization") != "" {
+			t.Error("the bot token went along")
+		}
+		got = append(got, q)
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	s := NewSlack("xoxb-secret", server.URL+"/api", nil, (&sleeper{}).sleep)
+
+	if err := s.respond(t.Context(), server.URL+"/response/R1", note("Nothing was done.")); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].Method != http.MethodPost || got[0].Type != "application/json" || got[0].Path != "/response/R1" {
+		t.Fatalf("requests: %+v", got)
+	}
+	b := got[0].Body
+	if b["response_type"] != "ephemeral" || b["replace_original"] != false || b["text"] != "Nothing was done." || b["blocks"] == nil {
+		t.Errorf("body: %v, want an answer to its author alone that leaves the card", b)
+	}
+
+	for _, status = range []int{http.StatusNotFound, http.StatusInternalServerError, http.StatusTemporaryRedirect, http.StatusFound} {
+		before := len(got)
+		err := s.respond(t.Context(), server.URL+"/response/R1", note("x"))
+		if err == nil {
+			t.Errorf("HTTP %d is taken for an answer that arrived", status)
+		} else if strings.Contains(err.Error(), "R1") {
+			t.Errorf("the error tells the response_url: %v", err)
+		}
+		if len(got) != before+1 {
+			t.Errorf("HTTP %d: %d requests, want 1: a redirect is not followed", status, len(got)-before)
+		}
+	}
+	status = http.StatusOK
+
+	reached := false
+	foreign := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer foreign.Close()
+	for _, to := range []string{foreign.URL + "/x", "https://hooks.slack.com/commands/x", "http://[broken", ""} {
+		before := len(got)
+		if err := s.respond(t.Context(), to, note("x")); err == nil || reached || len(got) != before {
+			t.Errorf("response_url %q: error %v, reached %v", to, err, reached)
+		}
+	}
+}
+
+// TestTimeouts: slack-go's own client waits for ever.
+func TestTimeouts(t *testing.T) {
+	own := &http.Client{Transport: http.DefaultTransport}
+	for name, client := range map[string]*http.Client{"default": nil, "given": own} {
+		s := NewSlack("xoxb", "", client, nil)
+		if s.http.Timeout != slackTimeout {
+			t.Errorf("%s: timeout %s", name, s.http.Timeout)
+		}
+	}
+	if own.Timeout != 0 || own.CheckRedirect != nil {
+		t.Error("the client that was passed in was changed")
+	}
+}
+
+const sec = "C0SEC"
+
+type slackWorld struct {
+	*slackfake.Slack
+	api *Slack
+	nap *sleeper
+	now time.Time
+}
+
+func newWorld(t *testing.T) *slackWorld {
+	t.Helper()
+	w := &slackWorld{nap: &sleeper{}, now: asked}
+	w.Slack = slackfake.New(slackfake.Config{
+		Now:      func() time.Time { return w.now },
+		Users:    []slackfake.User{{ID: ana.Slack, Name: "ana"}, {ID: ben.Slack, Name: "ben"}},
+		Channels: []slackfake.Channel{{ID: sec, Name: "security"}},
+	})
+	w.api = NewSlack(w.Config().BotToken, "http://slack.invalid/api", w.Client(), w.nap.sleep)
+	return w
+}
+
+func (w *slackWorld) count(method string) int {
+	n := 0
+	for _, c := range w.Calls() {
+		if c.Method == method {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSlackTakesEveryCard posts and updates each card in a workspace that
+// refuses what Slack refuses.
+func TestSlackTakesEveryCard(t *testing.T) {
+	for _, c := range cards {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			m := Card(c.view())
+			ts, err := w.api.post(t.Context(), sec, "", m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.api.update(t.Context(), sec, ts, m); err != nil {
+				t.Error(err)
+			}
+			for _, r := range replies(c.view()) {
+				if _, err := w.api.post(t.Context(), sec, ts, note("%s", r.text)); err != nil {
+					t.Errorf("%s: %v", r.key, err)
+				}
+			}
+			if got := w.Messages(sec)[0]; got.Text != m.Text || got.Blocks == nil || got.Edits != 1 {
+				t.Errorf("the message has text %q, %d bytes of blocks, %d edits", got.Text, len(got.Blocks), got.Edits)
+			}
+			// Posted but not heard of: the sweep finds it by its ID.
+			if got := w.api.find(t.Context(), sec, "", "· "+c.view().Request.ID, w.now); got != ts {
+				t.Errorf("find = %q, want %q", got, ts)
+			}
+		})
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	calls := map[string]func(context.Context, *slackWorld, string) error{
+		"chat.postMessage": func(ctx context.Context, w *slackWorld, _ string) error {
+			_, err := w.api.post(ctx, sec, "", note("x"))
+			return err
+		},
+		"chat.update": func(ctx context.Context, w *slackWorld, ts string) error {
+			return w.api.update(ctx, sec, ts, note("x"))
+		},
+	}
+	broken := errors.New("stop")
+	for name, c := range map[string]struct {
+		wait, times int
+		sleep       error
+		slept       []time.Duration
+		calls       int
+		limited     bool
+	}{
+		"not limited":        {calls: 1},
+		"short":              {wait: 1, times: 1, slept: []time.Duration{time.Second}, calls: 2},
+		"as long as allowed": {wait: 2, times: 1, slept: []time.Duration{patientFor}, calls: 2},
+		"long":               {wait: 3, times: 1, calls: 1, limited: true},
+		"short, twice":       {wait: 1, times: 2, slept: []time.Duration{time.Second}, calls: 2, limited: true},
+		"stopped meanwhile":  {wait: 1, times: 1, sleep: broken, slept: []time.Duration{time.Second}, calls: 1},
+	} {
+		for method, call := range calls {
+			t.Run(method+" "+name, func(t *testing.T) {
+				w := newWorld(t)
+				ts, err := w.api.post(t.Context(), sec, "", note("first"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := w.count(method)
+				w.nap.err = c.sleep
+				if c.times > 0 {
+					w.Fail(slackfake.Fault{Method: method, Status: http.StatusTooManyRequests, RetryAfter: c.wait, Times: c.times})
+				}
+				err = call(t.Context(), w, ts)
+				_, limited := errors.AsType[*slack.RateLimitedError](err)
+				if limited != c.limited || (err == nil) != (!c.limited && c.sleep == nil) || c.sleep != nil && !errors.Is(err, c.sleep) {
+					t.Errorf("error %v", err)
+				}
+				if got := w.count(method) - before; got != c.calls || !slices.Equal(w.nap.slept, c.slept) {
+					t.Errorf("%d calls after sleeping %v, want %d after %v", got, w.nap.slept, c.calls, c.slept)
+				}
+			})
+		}
+	}
+}
+
+// TestOtherTroubleIsNotRetried: a post whose answer is lost may be there.
+func TestOtherTroubleIsNotRetried(t *testing.T) {
+	for name, f := range map[string]slackfake.Fault{
+		"server error": {Status: http.StatusInternalServerError}, "answer lost": {After: true}, "refused": {Error: "is_archived"},
+	} {
+		w := newWorld(t)
+		f.Method = "chat.postMessage"
+		w.Fail(f)
+		if ts, err := w.api.post(t.Context(), sec, "", note("x")); err == nil || ts != "" {
+			t.Errorf("%s: ts %q, error %v", name, ts, err)
+		}
+		if n := w.count("chat.postMessage"); n != 1 || len(w.nap.slept) != 0 {
+			t.Errorf("%s: %d calls", name, n)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	w := newWorld(t)
+	send := func(thread, text string) string {
+		t.Helper()
+		ts, err := w.api.post(t.Context(), sec, thread, note("%s", text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ts
+	}
+	card := send("", "pending 0/1: x · "+baseID)
+	reply := send(card, baseID+": refused. <@U0ANA> because &amp; so")
+	other := send("", "pending 0/1: x · "+undoID)
+	w.Say(ben.Slack, sec, "", "· KS-BYAPERSON00 says ben")
+	w.Say(ben.Slack, sec, card, baseID+": denied. says ben")
+
+	for name, c := range map[string]struct {
+		thread, text string
+		since        time.Time
+		want         string
+	}{
+		"card":                        {"", "· " + baseID, asked, card},
+		"card posted just before":     {"", "· " + baseID, asked.Add(4 * time.Second), card},
+		"another card":                {"", "· " + undoID, asked, other},
+		"none":                        {"", "· KS-0000000000AB", asked, ""},
+		"written by a person":         {"", "· KS-BYAPERSON00", asked, ""},
+		"too old":                     {"", "· " + baseID, asked.Add(10 * time.Second), ""},
+		"reply is not in the channel": {"", "refused. ", asked, ""},
+		"reply":                       {card, baseID + ": refused. <@U0ANA> because &amp; so", asked, reply},
+		"no such reply":               {card, baseID + ": expired.", asked, ""},
+		"a person's reply":            {card, baseID + ": denied.", asked, ""},
+		"the parent is no reply":      {card, "pending 0/1", asked, ""},
+		"no such thread":              {"1.000000", baseID, asked, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := w.api.find(t.Context(), sec, c.thread, c.text, c.since); got != c.want {
+				t.Errorf("find = %q, want %q", got, c.want)
+			}
+		})
+	}
+	for _, thread := range []string{"", card} {
+		w.Fail(slackfake.Fault{Method: "conversations.*", Error: "missing_scope"})
+		if got := w.api.find(t.Context(), sec, thread, baseID, asked); got != "" {
+			t.Errorf("find = %q though Slack does not tell", got)
+		}
+	}
+}
+
+func TestGone(t *testing.T) {
+	w := newWorld(t)
+	ts, err := w.api.post(t.Context(), sec, "", note("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := w.Say(ben.Slack, sec, "", "mine").TS
+	w.Lose(sec, ts)
+	for name, ts := range map[string]string{"deleted": ts, "another's": theirs} {
+		if err := w.api.update(t.Context(), sec, ts, note("y")); !gone(err) {
+			t.Errorf("%s: %v, want gone", name, err)
+		}
+	}
+	for name, err := range map[string]error{
+		"none": nil, "limited": &slack.RateLimitedError{}, "other": slack.SlackErrorResponse{Err: "channel_not_found"}, "network": errors.New("reset"),
+	} {
+		if gone(err) {
+			t.Errorf("%s counts as gone", name)
+		}
+	}
+}
