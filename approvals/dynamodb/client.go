@@ -20,8 +20,7 @@ const (
 	attempts = 3
 	dial     = time.Second
 	exchange = 2 * time.Second
-	maxPause = time.Second // doubled with each attempt, from pause
-	pause    = 100 * time.Millisecond
+	pause    = 100 * time.Millisecond // doubled with each attempt
 )
 
 // ClientOptions are the settings that a Store wants, for dynamodb.New or
@@ -43,21 +42,20 @@ func ClientOptions(o *ddb.Options) {
 	})
 }
 
-// backoff is between half and all of a pause that doubles.
+// backoff is between half and all of a pause that doubles: 100–200 ms, then 200–400 ms.
 func backoff(attempt int, _ error) (time.Duration, error) {
-	d := min(pause<<min(attempt, 10), maxPause)
+	d := pause << min(attempt, attempts)
 	return d/2 + rand.N(d/2), nil //nolint:gosec // a pause is no secret
 }
 
 // retryable adds what the SDK leaves to its user: transactions that would
 // succeed if they came alone, or later.
 func retryable(err error) aws.Ternary {
-	var conflict *types.TransactionConflictException
-	if errors.As(err, &conflict) {
+	if _, ok := errors.AsType[*types.TransactionConflictException](err); ok {
 		return aws.TrueTernary
 	}
-	var cancelled *types.TransactionCanceledException
-	if !errors.As(err, &cancelled) {
+	cancelled, ok := errors.AsType[*types.TransactionCanceledException](err)
+	if !ok {
 		return aws.UnknownTernary
 	}
 	again := aws.UnknownTernary

@@ -19,8 +19,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -104,7 +104,7 @@ func (s *Store) query(ctx context.Context, in *ddb.QueryInput, limit int, want f
 	var rows []approvals.Row
 	in.TableName = &s.table
 	for len(rows) < limit {
-		in.Limit = aws.Int32(int32(min(limit-len(rows)+1, 1000))) // a page ends at 1 MB in any case
+		in.Limit = aws.Int32(int32(min(limit-len(rows)+1, 1000))) //nolint:gosec // 1,000 at most
 		page, err := s.client.Query(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("query %s: %w", s.table, err)
@@ -148,22 +148,13 @@ func (s *Store) encode(p approvals.Put, write string) (item, error) {
 		it[attrExpires] = num(p.Expires.Add(time.Second - 1).Unix()) // not before the time
 	}
 	for _, m := range p.Marks {
-		if !s.indexes(m) {
+		if !slices.Contains(s.marks, m) {
 			return nil, fmt.Errorf("row %s %s: table %s has no index for the mark %q", p.Part, p.Sort, s.table, m)
 		}
 		it[attrMark+m] = str(markedValue)
 		it[attrMarked] = str(marked(p.Key))
 	}
 	return it, nil
-}
-
-func (s *Store) indexes(mark string) bool {
-	for _, m := range s.marks {
-		if m == mark {
-			return true
-		}
-	}
-	return false
 }
 
 var errShape = errors.New("not a row of Killswitch")
@@ -197,7 +188,7 @@ func (s *Store) decode(it item) (approvals.Row, error) {
 	return row, nil
 }
 
-// size is what DynamoDB bills an item for, a little rounded up.
+// size is how large an item is to DynamoDB, rounded up: a number takes a byte, and one for each two digits.
 func size(it item) int {
 	n := 0
 	for name, v := range it {
@@ -208,7 +199,7 @@ func size(it item) int {
 		case *types.AttributeValueMemberB:
 			n += len(v.Value)
 		case *types.AttributeValueMemberN:
-			n += len(strings.TrimLeft(v.Value, "-"))
+			n += len(v.Value) + 1
 		}
 	}
 	return n

@@ -28,14 +28,15 @@ const (
 // the ID in an attribute; DynamoDB sends the row on which the condition failed
 // along with the refusal, and if it has our ID the write was ours. A deleted row
 // can keep nothing: a deletion, even of one row, is a transaction, and so are
-// many rows. DynamoDB remembers the token of a transaction, which is the ID, for
-// ten minutes, and answers the second one with success.
+// many rows. DynamoDB remembers the token of a transaction that took effect,
+// which is the ID, for ten minutes, and answers the second one with success.
 //
-// What remains: a PutItem took effect, its answer was lost, and somebody who had
-// read the row wrote over it before the client's next attempt, a fraction of a
-// second later. Then Write returns ErrConflict for a write that is part of the
-// row's history. Any error but ErrConflict leaves open whether the rows were
-// written.
+// What remains: a PutItem took effect, its answer was lost, and before the
+// client's next attempt, a fraction of a second later, somebody who had read the
+// row wrote over it, or other people's transactions kept it busy until the last
+// attempt. Then Write returns ErrConflict for a write that is part of the row's
+// history; whoever reads the row again sees it. Any error but ErrConflict leaves
+// open whether the rows were written.
 func (s *Store) Write(ctx context.Context, puts ...approvals.Put) error {
 	if err := approvals.CheckPuts(puts); err != nil {
 		return err
@@ -50,25 +51,19 @@ func (s *Store) Write(ctx context.Context, puts ...approvals.Put) error {
 	default:
 		err = s.transact(ctx, puts, id)
 	}
-	var notPut *types.ConditionalCheckFailedException
-	var cancelled *types.TransactionCanceledException
-	var conflict *types.TransactionConflictException
-	switch {
-	case errors.As(err, &notPut):
-		return conflictUnless(ours(notPut.Item, id))
-	case errors.As(err, &conflict): // and went on for all attempts
+	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		if ours(failed.Item, id) {
+			return nil
+		}
 		return approvals.ErrConflict
-	case errors.As(err, &cancelled):
-		return s.cancelled(err, cancelled, puts, id)
+	}
+	if _, ok := errors.AsType[*types.TransactionConflictException](err); ok { // at every attempt
+		return approvals.ErrConflict
+	}
+	if c, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
+		return cancelled(err, c, puts, id)
 	}
 	return err
-}
-
-func conflictUnless(ours bool) error {
-	if ours {
-		return nil
-	}
-	return approvals.ErrConflict
 }
 
 // ours tells whether an item was written by the Write of this ID.
@@ -92,8 +87,8 @@ func (s *Store) put(ctx context.Context, p approvals.Put, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := fits(p.Key, size(it), maxItem); err != nil {
-		return err
+	if n := size(it); n > maxItem {
+		return tooLarge(p.Key, n)
 	}
 	in := &ddb.PutItemInput{TableName: &s.table, Item: it, ReturnValuesOnConditionCheckFailure: allOld}
 	in.ConditionExpression, in.ExpressionAttributeValues = condition(p.Version)
@@ -120,9 +115,11 @@ func (s *Store) transact(ctx context.Context, puts []approvals.Put, id string) e
 			return err
 		}
 		n := size(it)
-		total += n
-		if err := errors.Join(fits(p.Key, n, maxItem), fits(p.Key, total, maxWrite)); err != nil {
-			return err
+		if n > maxItem {
+			return tooLarge(p.Key, n)
+		}
+		if total += n; total > maxWrite {
+			return fmt.Errorf("%d rows in one write are larger than the %d bytes that DynamoDB takes", len(puts), maxWrite)
 		}
 		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: &types.Put{
 			TableName: &s.table, Item: it,
@@ -135,12 +132,9 @@ func (s *Store) transact(ctx context.Context, puts []approvals.Put, id string) e
 	return nil
 }
 
-// fits tells of a row that is too large before DynamoDB does, and which it is.
-func fits(k approvals.Key, n, limit int) error {
-	if n > limit {
-		return fmt.Errorf("row %s %s: %d bytes with what is written before it, DynamoDB takes %d", k.Part, k.Sort, n, limit)
-	}
-	return nil
+// tooLarge says which row it is; DynamoDB would not.
+func tooLarge(k approvals.Key, n int) error {
+	return fmt.Errorf("row %s %s has %d bytes, DynamoDB takes %d", k.Part, k.Sort, n, maxItem)
 }
 
 // The codes of types.CancellationReason that have a meaning here.
@@ -155,7 +149,7 @@ var passing = map[string]bool{reasonConflict: true, "ThrottlingError": true, "Pr
 
 // cancelled says what a cancelled transaction means. Where one condition failed
 // it does not matter what else came up: the rows aren't as the writer thinks.
-func (s *Store) cancelled(err error, c *types.TransactionCanceledException, puts []approvals.Put, id string) error {
+func cancelled(err error, c *types.TransactionCanceledException, puts []approvals.Put, id string) error {
 	failed, busy := false, false
 	var why []string
 	for i, r := range c.CancellationReasons {
