@@ -72,8 +72,8 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 // context is the bound.
 func newRetryer() aws.Retryer {
 	r := retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = 5
-		o.MaxBackoff = time.Second
+		o.MaxAttempts = 3 // the executor has more patience, and does other steps meanwhile
+		o.MaxBackoff = 500 * time.Millisecond
 		o.RateLimiter = ratelimit.None
 	})
 	return retry.AddWithErrorCodes(r, "ConcurrentModification", "ConcurrentModificationException", "PolicyChangesInProgressException", "EntityTemporarilyUnmodifiable")

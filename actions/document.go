@@ -58,6 +58,9 @@ func readRevocation(document string) (cutoff time.Time, ours, ok bool) {
 	return cutoff, ours, sameJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
 }
 
+// Grants reports whether a policy document may allow something.
+func Grants(document string) bool { return strings.Contains(document, `"Allow"`) }
+
 // sameJSON compares documents by content, not by spelling.
 func sameJSON(a, b string) bool {
 	var x, y any

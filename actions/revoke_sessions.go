@@ -79,7 +79,7 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	if err != nil {
 		return Plan{}, err
 	}
-	if prior != nil && strings.Contains(*prior, `"Allow"`) {
+	if prior != nil && Grants(*prior) {
 		p.Warnings = append(p.Warnings, "A policy named "+revokePolicy+" that allows something stands there: revoking replaces it, and undo would put it back. Look at it: "+compact(*prior))
 	}
 	if prior != nil {

@@ -262,6 +262,9 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 		case read.Found != "":
 			back.Current = read.Found
 		}
+		if back.Prior != nil && len(others) == 0 && actions.Grants(*back.Prior) {
+			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("What would be put back allows something. Look at it before you approve: %s.", s.Step.Current))
+		}
 		if len(others) > 0 {
 			back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
 		}

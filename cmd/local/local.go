@@ -143,7 +143,7 @@ func (z *Zones) Run(ctx context.Context) {
 			_ = z.Bot.Sweep(ctx) // it logs its errors
 			if now := z.now(); now.Sub(swept) > expireEvery {
 				swept = now
-				z.expire(ctx, now)
+				z.Expire(ctx, now)
 			}
 			select {
 			case <-ctx.Done():
@@ -163,7 +163,8 @@ type expirer interface {
 	Sweep(ctx context.Context, now time.Time) error
 }
 
-func (z *Zones) expire(ctx context.Context, now time.Time) {
+// Expire removes the rows that are over.
+func (z *Zones) Expire(ctx context.Context, now time.Time) {
 	for _, s := range z.tables {
 		if t, ok := s.(expirer); ok {
 			if err := t.Sweep(ctx, now); err != nil {
