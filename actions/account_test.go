@@ -231,10 +231,10 @@ func TestThrottlingIsWaitedOut(t *testing.T) {
 		})
 	})
 	often := func(code string) awsfake.Fault {
-		return awsfake.Fault{Op: "iam:PutRolePolicy", Times: 4, Err: &smithy.GenericAPIError{Code: code, Message: "not now"}}
+		return awsfake.Fault{Op: "iam:PutRolePolicy", Times: 2, Err: &smithy.GenericAPIError{Code: code, Message: "not now"}}
 	}
 	for _, code := range []string{"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "ConcurrentModification", "EntityTemporarilyUnmodifiable", "ServiceUnavailable", "InternalFailure"} {
-		t.Run("four times "+code, func(t *testing.T) {
+		t.Run("twice "+code, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				w.Fault(often(code))
 				contained(t, w)
@@ -243,7 +243,7 @@ func TestThrottlingIsWaitedOut(t *testing.T) {
 	}
 	t.Run("ConcurrentModification as IAM types it", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, w *world) {
-			w.Fault(awsfake.Fault{Op: "iam:TagRole", Times: 3, Err: &types.ConcurrentModificationException{}})
+			w.Fault(awsfake.Fault{Op: "iam:TagRole", Times: 2, Err: &types.ConcurrentModificationException{}})
 			contained(t, w)
 		})
 	})

@@ -46,7 +46,7 @@ func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
 	if ok && now.Sub(known.at) < userFresh {
 		return known.no
 	}
-	u, err := b.Slack.api.GetUserInfoContext(ctx, user)
+	u, err := b.Slack.user(ctx, user)
 	switch {
 	case err != nil && ok && now.Sub(known.at) < userStale:
 		return known.no
@@ -86,7 +86,7 @@ func (d *directory) members(ctx context.Context, b *Bot, group string) ([]string
 	if ok && now.Sub(known.at) < groupFresh {
 		return known.members, nil
 	}
-	members, err := b.Slack.api.GetUserGroupMembersContext(ctx, group)
+	members, err := b.Slack.members(ctx, group)
 	switch {
 	case err != nil && ok && now.Sub(known.at) < groupStale:
 		return known.members, nil

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/slack-go/slack"
@@ -25,14 +26,27 @@ const patientFor = 2 * time.Second
 
 // Slack is the part of Slack's API that the bot uses.
 type Slack struct {
+	tokens Tokens
+	opts   []slack.Option
+	http   *http.Client
+	hosts  func(*url.URL) bool
+	sleep  func(context.Context, time.Duration) error
+
+	mu    sync.Mutex
+	token string // that api was made with
 	api   *slack.Client
-	http  *http.Client
-	hosts func(*url.URL) bool
-	sleep func(context.Context, time.Duration) error
+}
+
+// Tokens are the bot token's values, the current one first: it may be rotated.
+type Tokens func(context.Context) ([]string, error)
+
+// Token is a token that stays the same.
+func Token(token string) Tokens {
+	return func(context.Context) ([]string, error) { return []string{token}, nil }
 }
 
 // NewSlack makes a client. apiURL is empty for Slack itself; client may be nil.
-func NewSlack(token, apiURL string, client *http.Client, sleep func(context.Context, time.Duration) error) *Slack {
+func NewSlack(tokens Tokens, apiURL string, client *http.Client, sleep func(context.Context, time.Duration) error) *Slack {
 	c := http.Client{Timeout: slackTimeout}
 	if client != nil {
 		c.Transport = client.Transport
@@ -42,7 +56,24 @@ func NewSlack(token, apiURL string, client *http.Client, sleep func(context.Cont
 	if apiURL != "" {
 		opts = append(opts, slack.OptionAPIURL(strings.TrimSuffix(apiURL, "/")+"/"))
 	}
-	return &Slack{api: slack.New(token, opts...), http: &c, hosts: responseHosts(apiURL), sleep: sleep}
+	return &Slack{tokens: tokens, opts: opts, http: &c, hosts: responseHosts(apiURL), sleep: sleep}
+}
+
+// client is the API's client with the token as it is now.
+func (s *Slack) client(ctx context.Context) (*slack.Client, error) {
+	tokens, err := s.tokens(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("bot token: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(tokens) == 0 || tokens[0] == "" {
+		return nil, errors.New("there is no bot token")
+	}
+	if s.api == nil || s.token != tokens[0] {
+		s.token, s.api = tokens[0], slack.New(tokens[0], s.opts...)
+	}
+	return s.api, nil
 }
 
 // responseHosts tells which hosts a response_url may name: the URL comes over
@@ -65,15 +96,19 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// again calls f once more if Slack asks for a short pause.
-func (s *Slack) again(ctx context.Context, f func() error) error {
-	err := f()
+// again calls f, and once more if Slack asks for a short pause.
+func (s *Slack) again(ctx context.Context, f func(*slack.Client) error) error {
+	api, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	err = f(api)
 	var limited *slack.RateLimitedError
 	if errors.As(err, &limited) && limited.RetryAfter <= patientFor {
 		if err := s.sleep(ctx, limited.RetryAfter); err != nil {
 			return err
 		}
-		err = f()
+		err = f(api)
 	}
 	return err
 }
@@ -88,27 +123,32 @@ func (s *Slack) post(ctx context.Context, channel, thread string, m Message) (ts
 	if thread != "" {
 		opts = append(opts, slack.MsgOptionTS(thread))
 	}
-	err = s.again(ctx, func() error {
-		_, ts, err = s.api.PostMessageContext(ctx, channel, opts...)
+	err = s.again(ctx, func(api *slack.Client) (err error) {
+		_, ts, err = api.PostMessageContext(ctx, channel, opts...)
 		return err
 	})
 	return ts, err
 }
 
 func (s *Slack) update(ctx context.Context, channel, ts string, m Message) error {
-	return s.again(ctx, func() error {
-		_, _, _, err := s.api.UpdateMessageContext(ctx, channel, ts, m.options()...)
+	return s.again(ctx, func(api *slack.Client) error {
+		_, _, _, err := api.UpdateMessageContext(ctx, channel, ts, m.options()...)
 		return err
 	})
 }
 
 func (s *Slack) ephemeral(ctx context.Context, channel, user string, m Message) error {
-	_, err := s.api.PostEphemeralContext(ctx, channel, user, m.options()...)
-	return err
+	return s.again(ctx, func(api *slack.Client) error {
+		_, err := api.PostEphemeralContext(ctx, channel, user, m.options()...)
+		return err
+	})
 }
 
 func (s *Slack) openView(ctx context.Context, trigger string, v slack.ModalViewRequest) error {
-	_, err := s.api.OpenViewContext(ctx, trigger, v)
+	api, err := s.client(ctx)
+	if err == nil {
+		_, err = api.OpenViewContext(ctx, trigger, v)
+	}
 	return err
 }
 
@@ -144,14 +184,18 @@ func (s *Slack) respond(ctx context.Context, to string, m Message) error {
 func (s *Slack) find(ctx context.Context, channel, thread, text string, since time.Time) string {
 	oldest := strconv.FormatInt(since.Add(-5*time.Second).Unix(), 10)
 	var found []slack.Message
+	api, err := s.client(ctx)
+	if err != nil {
+		return ""
+	}
 	if thread == "" {
-		h, err := s.api.GetConversationHistoryContext(ctx, &slack.GetConversationHistoryParameters{ChannelID: channel, Oldest: oldest, Limit: 200})
+		h, err := api.GetConversationHistoryContext(ctx, &slack.GetConversationHistoryParameters{ChannelID: channel, Oldest: oldest, Limit: 200})
 		if err != nil {
 			return ""
 		}
 		found = h.Messages
 	} else {
-		replies, _, _, err := s.api.GetConversationRepliesContext(ctx, &slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: thread, Oldest: oldest, Limit: 200})
+		replies, _, _, err := api.GetConversationRepliesContext(ctx, &slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: thread, Oldest: oldest, Limit: 200})
 		if err != nil {
 			return ""
 		}
@@ -169,4 +213,20 @@ func (s *Slack) find(ctx context.Context, channel, thread, text string, since ti
 func gone(err error) bool {
 	var answer slack.SlackErrorResponse
 	return errors.As(err, &answer) && (answer.Err == "message_not_found" || answer.Err == "cant_update_message")
+}
+
+func (s *Slack) user(ctx context.Context, id string) (u *slack.User, err error) {
+	err = s.again(ctx, func(api *slack.Client) (err error) {
+		u, err = api.GetUserInfoContext(ctx, id)
+		return err
+	})
+	return u, err
+}
+
+func (s *Slack) members(ctx context.Context, usergroup string) (ids []string, err error) {
+	err = s.again(ctx, func(api *slack.Client) (err error) {
+		ids, err = api.GetUserGroupMembersContext(ctx, usergroup)
+		return err
+	})
+	return ids, err
 }

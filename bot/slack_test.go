@@ -99,7 +99,7 @@ func TestRespond(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	defer server.Close()
-	s := NewSlack("xoxb-secret", server.URL+"/api", nil, (&sleeper{}).sleep)
+	s := NewSlack(Token("xoxb-secret"), server.URL+"/api", nil, (&sleeper{}).sleep)
 
 	if err := s.respond(t.Context(), server.URL+"/response/R1", note("Nothing was done.")); err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestRespond(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	own := &http.Client{Transport: http.DefaultTransport}
 	for name, client := range map[string]*http.Client{"default": nil, "given": own} {
-		s := NewSlack("xoxb", "", client, nil)
+		s := NewSlack(Token("xoxb"), "", client, nil)
 		if s.http.Timeout != slackTimeout {
 			t.Errorf("%s: timeout %s", name, s.http.Timeout)
 		}
@@ -168,7 +168,7 @@ func newWorld(t *testing.T) *slackWorld {
 		Users:    []slackfake.User{{ID: ana.Slack, Name: "ana"}, {ID: ben.Slack, Name: "ben"}},
 		Channels: []slackfake.Channel{{ID: sec, Name: "security"}},
 	})
-	w.api = NewSlack(w.Config().BotToken, "http://slack.invalid/api", w.Client(), w.nap.sleep)
+	w.api = NewSlack(Token(w.Config().BotToken), "http://slack.invalid/api", w.Client(), w.nap.sleep)
 	return w
 }
 

@@ -76,7 +76,7 @@ func New(env Environment, b Backends) *Zones {
 	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
 	z.Ingress = &ingress.Ingress{Secrets: secrets, Slack: b.Slack, Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress"))}
 	z.Bot = &bot.Bot{
-		Slack:           bot.NewSlack(env.BotToken, env.SlackAPI, env.SlackClient, env.Sleep),
+		Slack:           bot.NewSlack(bot.Token(env.BotToken), env.SlackAPI, env.SlackClient, env.Sleep),
 		Requests:        requests,
 		Runs:            approvals.Runs{Reader: b.Runs},
 		Jobs:            approvals.JSON[approvals.Job]{Queue: b.Jobs},

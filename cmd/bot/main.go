@@ -1,0 +1,87 @@
+// Command bot is the function that talks: it reads what people say from its
+// queues and draws cards. It can't assume a role.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
+	"github.com/killswitch-chatops/killswitch/bot"
+	"github.com/killswitch-chatops/killswitch/cmd/config"
+	"github.com/killswitch-chatops/killswitch/cmd/function"
+)
+
+func main() {
+	log := function.Logger("bot")
+	h, err := handler(os.Getenv, time.Now, log)
+	if err != nil {
+		log.Error("can't start", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	lambda.Start(h)
+}
+
+// invocation is what this function is called with: messages, or the schedule.
+type invocation struct {
+	Records    []events.SQSMessage `json:"Records"`
+	DetailType string              `json:"detail-type"`
+}
+
+type handle = func(context.Context, invocation) (events.SQSEventResponse, error)
+
+func handler(env func(string) string, now func() time.Time, log *slog.Logger) (handle, error) {
+	c, err := config.Load(env("CONFIG_FILE"))
+	if err != nil {
+		return nil, err
+	}
+	aws := function.AWS(env)
+	tables := ddb.NewFromConfig(aws)
+	token := function.NewSecret(aws, env("BOT_TOKEN_SECRET_ID"), now)
+	b := &bot.Bot{
+		Slack:           bot.NewSlack(token.Values, env("SLACK_API_URL"), nil, function.Sleep),
+		Requests:        approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
+		Runs:            approvals.Runs{Reader: dynamodb.New(tables, env("RUNS_TABLE"))},
+		Jobs:            approvals.JSON[approvals.Job]{Queue: function.NewQueue(aws, env("JOBS_QUEUE_URL"))},
+		Policy:          c.Policy,
+		Org:             c.Org,
+		Team:            c.Team,
+		IncidentChannel: c.IncidentChannel,
+		CommandChannels: c.CommandChannels,
+		Usergroups:      c.Usergroups,
+		Now:             now,
+		Log:             log,
+	}
+	// What kind a message is follows from the queue that it came on.
+	kinds := map[string]func(context.Context, []byte) error{
+		env("SLACK_QUEUE_ARN"):   function.Decoded(b.HandleSlack),
+		env("CHANGES_QUEUE_ARN"): function.Decoded(b.HandleChange),
+	}
+	return func(ctx context.Context, in invocation) (events.SQSEventResponse, error) {
+		if len(in.Records) == 0 {
+			if in.DetailType != "Scheduled Event" {
+				return events.SQSEventResponse{}, errors.New("neither messages nor the schedule")
+			}
+			return events.SQSEventResponse{}, b.Sweep(ctx)
+		}
+		resp := function.Batch(ctx, log, in.Records, func(ctx context.Context, m events.SQSMessage) error {
+			do, ok := kinds[m.EventSourceARN]
+			if !ok {
+				return fmt.Errorf("unknown queue %s", m.EventSourceARN)
+			}
+			return do(ctx, []byte(m.Body))
+		})
+		function.Count(ctx, log, now(), "Handled", len(in.Records)-len(resp.BatchItemFailures))
+		function.Count(ctx, log, now(), "Failed", len(resp.BatchItemFailures))
+		return resp, nil
+	}, nil
+}

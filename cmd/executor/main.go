@@ -1,0 +1,67 @@
+// Command executor is the function that plans, acts and verifies. It alone may
+// assume the member roles, and nobody can call it but through its queue.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
+	"github.com/killswitch-chatops/killswitch/cmd/config"
+	"github.com/killswitch-chatops/killswitch/cmd/function"
+)
+
+func main() {
+	log := function.Logger("executor")
+	h, err := handler(os.Getenv, time.Now, log)
+	if err != nil {
+		log.Error("can't start", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	lambda.Start(h)
+}
+
+type handle = func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
+
+func handler(env func(string) string, now func() time.Time, log *slog.Logger) (handle, error) {
+	c, err := config.Load(env("CONFIG_FILE"))
+	if err != nil {
+		return nil, err
+	}
+	aws := function.AWS(env)
+	tables := ddb.NewFromConfig(aws)
+	secret := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now)
+	x := &approvals.Executor{
+		Store:     dynamodb.New(tables, env("RUNS_TABLE")),
+		Requests:  approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
+		Policy:    c.Policy,
+		Org:       c.Org,
+		Cloud:     actions.NewCloud(aws, c.Org),
+		Actions:   actions.Lookup,
+		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secret.Values, Refresh: secret.Refresh}},
+		Team:      c.Team,
+		Channels:  c.CommandChannels,
+		Jobs:      approvals.JSON[approvals.Job]{Queue: function.NewQueue(aws, env("JOBS_QUEUE_URL"))},
+		Changes:   approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
+		Now:       now,
+		Sleep:     function.Sleep,
+		Owner:     rand.Text,
+		Log:       log,
+	}
+	job := function.Decoded(x.Handle)
+	return func(ctx context.Context, in events.SQSEvent) (events.SQSEventResponse, error) {
+		resp := function.Batch(ctx, log, in.Records, func(ctx context.Context, m events.SQSMessage) error { return job(ctx, []byte(m.Body)) })
+		function.Count(ctx, log, now(), "Handled", len(in.Records)-len(resp.BatchItemFailures))
+		function.Count(ctx, log, now(), "Failed", len(resp.BatchItemFailures))
+		return resp, nil
+	}, nil
+}

@@ -1,0 +1,48 @@
+// Package function is what the three Lambda functions share: configuration of
+// the SDK, secrets, queues, logs and metrics. It knows nothing of Killswitch,
+// so that the public function can use it too.
+package function
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+)
+
+// Deadlines of calls to our own backends: tables, queues, secrets.
+const (
+	connectWithin = time.Second
+	answerWithin  = 3 * time.Second
+	attempts      = 3
+)
+
+// AWS is the SDK's configuration from the environment that Lambda sets. It
+// reads no files and asks no metadata service, which takes time and code.
+func AWS(env func(string) string) aws.Config {
+	client := awshttp.NewBuildableClient().WithTimeout(answerWithin).WithTransportOptions(func(t *http.Transport) {
+		t.TLSHandshakeTimeout = connectWithin
+	})
+	cfg := aws.Config{
+		Region:      env("AWS_REGION"),
+		Credentials: credentials.NewStaticCredentialsProvider(env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_SESSION_TOKEN")),
+		HTTPClient:  client,
+		Retryer: func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = attempts, time.Second })
+		},
+	}
+	if endpoint := env("AWS_ENDPOINT_URL"); endpoint != "" {
+		cfg.BaseEndpoint = &endpoint
+	}
+	return cfg
+}
+
+// Logger writes JSON with the invocation's request ID.
+func Logger(zone string) *slog.Logger {
+	return lambdacontext.NewLogger().With(slog.String("zone", zone))
+}

@@ -1,0 +1,98 @@
+package function
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// maxDelay is the longest delay that SQS knows.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
+const maxDelay = 15 * time.Minute
+
+// Queue sends to one SQS queue.
+type Queue struct {
+	client *sqs.Client
+	url    string
+}
+
+// NewQueue names a queue.
+func NewQueue(cfg aws.Config, url string) Queue { return Queue{sqs.NewFromConfig(cfg), url} }
+
+// Send stores a message. A delay beyond what SQS knows is shortened: who gets a
+// message too early puts it back.
+func (q Queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	seconds := (min(max(delay, 0), maxDelay) + time.Second - 1) / time.Second
+	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: int32(seconds)}) //nolint:gosec // at most 900
+	if err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// Batch hands each message of a batch to handle, all at once, and reports those
+// that failed: only they are delivered again.
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+func Batch(ctx context.Context, log *slog.Logger, records []events.SQSMessage, handle func(context.Context, events.SQSMessage) error) events.SQSEventResponse {
+	var (
+		mu   sync.Mutex
+		wg   sync.WaitGroup
+		resp = events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
+	)
+	for _, m := range records {
+		wg.Go(func() {
+			err := guarded(ctx, log, m, handle)
+			if err == nil {
+				return
+			}
+			log.ErrorContext(ctx, "message not handled", slog.String("message_id", m.MessageId), slog.String("queue", m.EventSourceARN), slog.String("error", err.Error()))
+			mu.Lock()
+			defer mu.Unlock()
+			resp.BatchItemFailures = append(resp.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
+		})
+	}
+	wg.Wait()
+	return resp
+}
+
+// guarded turns a panic into an error: one bad message must not fail the others.
+func guarded(ctx context.Context, log *slog.Logger, m events.SQSMessage, handle func(context.Context, events.SQSMessage) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			log.ErrorContext(ctx, "panic", slog.String("message_id", m.MessageId), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return handle(ctx, m)
+}
+
+// Decoded makes a handler of bodies from a handler of what they hold.
+func Decoded[T any](handle func(context.Context, T) error) func(context.Context, []byte) error {
+	return func(ctx context.Context, body []byte) error {
+		var m T
+		if err := json.Unmarshal(body, &m); err != nil {
+			return err
+		}
+		return handle(ctx, m)
+	}
+}
+
+// Sleep waits, or ends with the context.
+func Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,43 @@
+// Command ingress is the public function: it checks that a request is Slack's,
+// queues it and acknowledges it.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/killswitch-chatops/killswitch/bot/ingress"
+	"github.com/killswitch-chatops/killswitch/cmd/function"
+)
+
+func main() { lambda.Start(handler(os.Getenv, time.Now, function.Logger("ingress"))) }
+
+type handle = func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)
+
+func handler(env func(string) string, now func() time.Time, log *slog.Logger) handle {
+	aws := function.AWS(env)
+	secret := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now)
+	in := &ingress.Ingress{Secrets: secret.Values, Refresh: secret.Refresh, Slack: function.NewQueue(aws, env("SLACK_QUEUE_URL")), Now: now, Log: log}
+	return func(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+		r, err := ingress.FromGateway(e.RequestContext.HTTP.Method, e.RawPath, e.Headers, e.Body, e.IsBase64Encoded)
+		resp := ingress.Response{Status: 400, Type: "text/plain; charset=utf-8", Body: "the body is not base64\n"}
+		if err == nil {
+			resp = in.Answer(ctx, r)
+		}
+		name := "Refused"
+		if resp.Status < 300 {
+			name = "Accepted"
+		}
+		function.Count(ctx, log, now(), name, 1)
+		out := events.APIGatewayV2HTTPResponse{StatusCode: resp.Status, Body: resp.Body}
+		if resp.Type != "" {
+			out.Headers = map[string]string{"content-type": resp.Type}
+		}
+		return out, nil
+	}
+}
