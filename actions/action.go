@@ -49,8 +49,8 @@ type Spec struct {
 	// Reversible is false for what undo can't bring back.
 	Reversible bool
 	// Permits lists exactly the IAM permissions that a phase needs: to change
-	// the target, which exact names, and to read what any may match.
-	Permits func(p Phase, exact []string, any string) []Statement
+	// the target, which exact names, and to read what is like it.
+	Permits func(p Phase, exact []string, like string) []Statement
 }
 
 // Statement is the Allow part of an IAM statement.

@@ -39,7 +39,7 @@ func (revokeSessions) Spec() Spec {
 		Target:     roleTarget,
 		Options:    []string{"account", "role"},
 		Reversible: true,
-		Permits: func(p Phase, exact []string, any string) []Statement {
+		Permits: func(p Phase, exact []string, like string) []Statement {
 			read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
 			switch p {
 			case PhasePlan:
@@ -49,7 +49,7 @@ func (revokeSessions) Spec() Spec {
 			case PhaseUndo:
 				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}
 			}
-			ss := []Statement{{Actions: read, Resources: []string{any}}}
+			ss := []Statement{{Actions: read, Resources: []string{like}}}
 			if write != nil {
 				ss = append(ss, Statement{Actions: write, Resources: exact})
 			}

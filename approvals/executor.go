@@ -299,11 +299,11 @@ func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint 
 	err := x.record(ctx, r.ID, append(fence, putRow(runKey(r.ID), 0, run)), ev)
 	if errors.Is(err, ErrConflict) {
 		// Refused before, and the request did not hear of it; or somebody went on.
-		old, rerr := x.runs().Run(ctx, r.ID)
-		if rerr != nil || old.Outcome != Refused {
-			return nil
+		var old Run
+		old, err = x.runs().Run(ctx, r.ID)
+		if err != nil || old.Outcome != Refused {
+			return unless(err, ErrNotFound)
 		}
-		err = nil
 	}
 	if err != nil {
 		return err
@@ -380,26 +380,32 @@ func (x *Executor) whoSaidNo(ctx context.Context, r Request, v Vote) (person, un
 		return "", "", nil
 	}
 	_, w, _, err := x.word(ctx, v.Evidence)
-	if err == nil {
-		verb, id := "", ""
-		if w.Type == "slash_command" {
-			if c, perr := ParseCommand(w.Text, x.Org.Directory()); perr == nil {
-				verb, id = c.Verb, c.ID
-			}
-		} else if len(w.Actions) == 1 {
-			verb = w.Actions[0].ID
-			id, _, _ = SplitValue(w.Actions[0].Value)
-		}
-		p, known := x.Policy.Roster.BySlack(w.User)
-		if known && id == r.ID && (verb == "deny" || verb == "cancel") {
-			return p.ID, "", nil
-		}
-		err = ErrEvidence
+	unproved = "the row names " + v.Person
+	if err != nil {
+		return "", unproved, unless(err, ErrEvidence)
 	}
-	if errors.Is(err, ErrEvidence) {
-		return "", "the row names " + v.Person, nil
+	verb, id := "", ""
+	if w.Type == "slash_command" {
+		if c, err := ParseCommand(w.Text, x.Org.Directory()); err == nil {
+			verb, id = c.Verb, c.ID
+		}
+	} else if len(w.Actions) == 1 {
+		verb = w.Actions[0].ID
+		id, _, _ = SplitValue(w.Actions[0].Value)
 	}
-	return "", "", err
+	p, known := x.Policy.Roster.BySlack(w.User)
+	if !known || id != r.ID || verb != "deny" && verb != "cancel" {
+		return "", unproved, nil
+	}
+	return p.ID, "", nil
+}
+
+// unless passes errors on, but for those of one kind.
+func unless(err, kind error) error {
+	if errors.Is(err, kind) {
+		return nil
+	}
+	return err
 }
 
 func codes(whys []Why) string {

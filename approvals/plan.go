@@ -49,7 +49,7 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 		}
 		f.Owner, f.Until = x.Owner(), x.Now().UTC().Add(leaseFor)
 		if err := x.Store.Write(ctx, f.fence(r.ID)); err != nil {
-			return ifConflict(err, nil)
+			return unless(err, ErrConflict)
 		}
 		p, err = x.makePlan(ctx, r, &f)
 		var refused *refusal
@@ -82,7 +82,7 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 func (x *Executor) trouble(ctx context.Context, id string, f *planner, cause error) error {
 	f.Until = x.Now().UTC()
 	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
-		return ifConflict(err, nil)
+		return unless(err, ErrConflict)
 	}
 	why, hint := actions.Explain(cause)
 	_, err := x.Requests.Change(ctx, id, func(r *Request) error {
@@ -94,14 +94,6 @@ func (x *Executor) trouble(ctx context.Context, id string, f *planner, cause err
 		return nil
 	})
 	return x.changed(ctx, id, err)
-}
-
-// ifConflict puts another error in the place of ErrConflict.
-func ifConflict(err, instead error) error {
-	if errors.Is(err, ErrConflict) {
-		return instead
-	}
-	return err
 }
 
 // refusal is a plan's no.

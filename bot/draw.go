@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -233,12 +234,12 @@ func (v View) flags() string {
 	if v.Run == nil || len(v.Run.Flags) == 0 {
 		return ""
 	}
-	s := ""
+	var s strings.Builder
 	for _, f := range v.Run.Flags[:min(most, len(v.Run.Flags))] {
-		s += " " + Untrusted(Untrusted(f).Plain(maxItem)).String()
+		s.WriteString(" " + Untrusted(Untrusted(f).Plain(maxItem)).String())
 	}
 	if more := len(v.Run.Flags) - most; more > 0 {
-		s += fmt.Sprintf(" And %d more.", more)
+		fmt.Fprintf(&s, " And %d more.", more)
 	}
-	return s
+	return s.String()
 }

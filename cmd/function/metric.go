@@ -13,7 +13,7 @@ func Count(ctx context.Context, log *slog.Logger, at time.Time, name string, n i
 	if n == 0 {
 		return
 	}
-	log.InfoContext(ctx, "metric", slog.Int(name, n), slog.Any("_aws", map[string]any{
+	log.InfoContext(ctx, "metric", slog.Attr{Key: name, Value: slog.IntValue(n)}, slog.Any("_aws", map[string]any{ //nolint:sloglint // CloudWatch wants this key
 		"Timestamp": at.UnixMilli(),
 		"CloudWatchMetrics": []any{map[string]any{
 			"Namespace": "Killswitch", "Dimensions": [][]string{{"zone"}}, "Metrics": []any{map[string]string{"Name": name, "Unit": "Count"}},

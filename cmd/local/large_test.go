@@ -55,8 +55,8 @@ func (m manySteps) Revert(_ context.Context, _ *actions.Account, s actions.Step,
 }
 
 func many(w *world, n int) manySteps {
-	real, _ := actions.Lookup(actions.RevokeSessions)
-	m := manySteps{Action: real, n: n, mu: &sync.Mutex{}, done: map[string]int{}}
+	genuine, _ := actions.Lookup(actions.RevokeSessions)
+	m := manySteps{Action: genuine, n: n, mu: &sync.Mutex{}, done: map[string]int{}}
 	w.zones.Executor.Actions = func(actions.Name) (actions.Action, bool) { return m, true }
 	return m
 }
