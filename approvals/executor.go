@@ -302,7 +302,7 @@ func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint 
 		var old Run
 		old, err = x.runs().Run(ctx, r.ID)
 		if err != nil || old.Outcome != Refused {
-			return unless(err, ErrNotFound)
+			return unless(err, ErrNotFound) //nolint:nilerr // the conflict is what was expected
 		}
 	}
 	if err != nil {

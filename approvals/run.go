@@ -20,6 +20,7 @@ const (
 	patience     = 10 * time.Minute       // a throttled step is retried for so long
 	maxPause     = 20 * time.Second       // between two tries; shorter than the lease
 	readWithin   = 15 * time.Second       // IAM is eventually consistent: reading back may take a while
+	seenAfter    = 10 * time.Second       // what was written may not be read before
 	readEvery    = 500 * time.Millisecond // between two tries to read back
 	lockedPause  = 3 * time.Second        // before asking again for a target that is locked
 	progressEach = 5 * time.Second        // between two updates of the card

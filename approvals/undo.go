@@ -26,7 +26,7 @@ func (x *Executor) beginUndo(ctx context.Context, run *Run, p Planned) error {
 	}
 	// What was written seconds ago may not be seen yet, and would be taken for
 	// already gone.
-	if early := origRun.Ended.Add(readWithin).Sub(x.Now()); early > 0 && !run.Started {
+	if early := origRun.Ended.Add(seenAfter).Sub(x.Now()); early > 0 && !run.Started {
 		if err := x.Sleep(ctx, early); err != nil {
 			return err
 		}
