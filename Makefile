@@ -14,7 +14,7 @@ RACE := $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 
 SCHEMA := bot/testdata/blockkit.schema.json
 
-.PHONY: help test check tidy lint generated e2e generate build bench demo clean
+.PHONY: help test check tidy lint generated template e2e generate build bench demo clean sizes
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,7 +23,7 @@ test: ## vet and test: Go alone
 	go vet ./...
 	go test $(RACE) -shuffle=on ./...
 
-check: tidy lint generated e2e test ## everything that CI checks
+check: tidy lint generated template e2e sizes test ## everything that CI checks
 
 tidy: ## go.mod and go.sum say what the code imports
 	go mod tidy -diff
@@ -38,6 +38,10 @@ generated: ## generated files are what their generators make today
 	e2e/install
 	e2e/schema/build | diff -u $(SCHEMA) - || { echo "$(SCHEMA) is stale: run 'make generate'" >&2; exit 1; }
 
+template: ## template.yaml: linter, translator, cdk-nag, what each role may do
+	e2e/install
+	e2e/template/check
+
 e2e: ## the whole program against a Slack and an AWS that others wrote (Linux, Node.js, Python)
 	e2e/run
 
@@ -45,10 +49,44 @@ generate: ## make the generated files
 	e2e/install
 	e2e/schema/build > $(SCHEMA).new && mv $(SCHEMA).new $(SCHEMA)
 
-# The Lambda zips will be made here too.
-build: ## programs in dist/
-	mkdir -p dist
-	go build -trimpath -o dist/ ./cmd/...
+build: dist/ingress.zip dist/bot.zip dist/executor.zip ## dist/: the functions' zips, with CONFIG in them, and killswitch for this machine
+	go build -trimpath -o dist/ ./cmd/killswitch
+
+# The configuration that the bot and the executor carry.
+CONFIG ?= killswitch.yaml
+
+$(CONFIG):
+	@echo "no $@ to pack: copy docs/killswitch.example.yaml to it, or say make build CONFIG=FILE" >&2; exit 1
+
+# `sam build` makes the build-*Function and says where (ARTIFACTS_DIR). The tag and the flags halve the programs, and the
+# same source gives the same bytes.
+FUNCTIONS := build-IngressFunction build-BotFunction build-ExecutorFunction
+ZIPS      := dist/ingress.zip dist/bot.zip dist/executor.zip
+ARTIFACTS_DIR ?= dist/function/$(zone)
+.PHONY: $(FUNCTIONS) $(ZIPS)
+
+build-IngressFunction  dist/ingress.zip:  zone = ingress
+build-BotFunction      dist/bot.zip:      zone = bot
+build-ExecutorFunction dist/executor.zip: zone = executor
+build-BotFunction build-ExecutorFunction: $(CONFIG)
+
+$(FUNCTIONS):
+	mkdir -p "$(ARTIFACTS_DIR)"
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
+	$(if $(filter bot executor,$(zone)),cp $(CONFIG) "$(ARTIFACTS_DIR)/killswitch.yaml")
+
+dist/ingress.zip:  build-IngressFunction
+dist/bot.zip:      build-BotFunction
+dist/executor.zip: build-ExecutorFunction
+$(ZIPS):
+	go run ./deploy/zip $@ "$(ARTIFACTS_DIR)"
+
+sizes: ## the functions' programs are small: 13 MiB, ingress 9 MiB
+	$(MAKE) --no-print-directory build CONFIG=docs/killswitch.example.yaml
+	@for limit in ingress:9 bot:13 executor:13; do \
+	  size=$$(stat -c %s dist/function/$${limit%:*}/bootstrap); echo "$${limit%:*}: $$size bytes"; \
+	  (( size <= $${limit#*:} << 20 )) || { echo "$${limit%:*} is over $${limit#*:} MiB" >&2; exit 1; }; \
+	done
 
 bench: ## benchmarks
 	go test -run='^$$' -bench=. -benchmem ./...

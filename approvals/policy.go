@@ -166,7 +166,8 @@ func (d *Decision) decideApproval(p Policy, e Entry, r Request, v Vote, now time
 	if v.Person == r.Requester.Person {
 		no(Why{Code: SelfApproval, Person: v.Person})
 	}
-	if !p.Roster.In(v.Person, e.Approvers) || len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) {
+	late := len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) // joined the group since the plan
+	if !p.Roster.In(v.Person, e.Approvers) || late && v.Person != r.Requester.Person {
 		no(Why{Code: NotApprover, Person: v.Person, Group: e.Approvers})
 	}
 	if slices.ContainsFunc(r.Votes, func(o Vote) bool { return o.Person == v.Person }) {

@@ -45,7 +45,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		return nil, err
 	}
 	aws := function.AWS(env)
-	tables := ddb.NewFromConfig(aws)
+	tables := ddb.NewFromConfig(aws, dynamodb.ClientOptions)
 	token := function.NewSecret(aws, env("BOT_TOKEN_SECRET_ID"), now)
 	b := &bot.Bot{
 		Slack:           bot.NewSlack(token.Values, env("SLACK_API_URL"), nil, function.Sleep),

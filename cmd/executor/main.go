@@ -38,7 +38,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		return nil, err
 	}
 	aws := function.AWS(env)
-	tables := ddb.NewFromConfig(aws)
+	tables := ddb.NewFromConfig(aws, dynamodb.ClientOptions)
 	secret := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now)
 	x := &approvals.Executor{
 		Store:     dynamodb.New(tables, env("RUNS_TABLE")),

@@ -1,0 +1,158 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// rehearsal is the stack of template.yaml at work: three bootstraps, the queues
+// and tables as deployed, and Slack in front.
+type rehearsal struct {
+	*scene
+	ingress, bot, executor *Function
+}
+
+func newRehearsal(t *testing.T) *rehearsal {
+	t.Helper()
+	s := &scene{t: t, addr: FreeAddr(t), dir: t.TempDir()}
+	w := Acme("http://" + s.addr + "/slack/events")
+	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
+	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
+	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
+	s.must(os.WriteFile(s.config(), []byte(configuration), 0o600))
+
+	d := deploy(t, s.aws)
+	secrets := secretsmanager.NewFromConfig(s.aws.Hub(t))
+	for output, value := range map[string]string{"SigningSecretArn": s.slack.App.SigningSecret, "BotTokenArn": s.slack.App.BotToken} {
+		_, err := secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String(d.Outputs[output]), SecretString: &value})
+		s.must(err)
+	}
+	r := &rehearsal{scene: s}
+	for name, f := range map[string]**Function{"Ingress": &r.ingress, "Bot": &r.bot, "Executor": &r.executor} {
+		env := s.aws.Env()
+		for k, v := range d.Functions[name+"Function"].Environment {
+			if k == "CONFIG_FILE" {
+				v = s.config()
+			}
+			env = append(env, k+"="+v)
+		}
+		if name == "Bot" {
+			env = append(env, "SLACK_API_URL="+s.slack.API())
+		}
+		*f = StartFunction(t, strings.ToLower(name), filepath.Join(Setting(t, "BOOTSTRAPS"), strings.ToLower(name)), env)
+	}
+	l, err := net.Listen("tcp", s.addr)
+	s.must(err)
+	server := &http.Server{Handler: Gateway{r.ingress}, ReadHeaderTimeout: time.Second}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { stop(); wg.Wait() })
+	queues := sqs.NewFromConfig(s.aws.Hub(t))
+	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "JobsQueueUrl": r.executor} {
+		p := Pump{SQS: queues, URL: d.Outputs[output], To: to}
+		out, err := queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &p.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+		s.must(err)
+		p.ARN = out.Attributes["QueueArn"]
+		if name := strings.ToUpper(to.name[:1]) + to.name[1:] + "Function"; !slices.Contains(d.Functions[name].Sources, p.ARN) {
+			t.Fatalf("%s is no event source of %s", p.ARN, name)
+		}
+		wg.Go(func() { p.Run(ctx, t) })
+	}
+	wg.Go(func() { // the schedule, faster than in Lambda
+		for ctx.Err() == nil {
+			_, _ = r.bot.Invoke(map[string]string{"source": "aws.scheduler", "detail-type": "Scheduled Event"}, 60*time.Second)
+			select {
+			case <-ctx.Done():
+			case <-time.After(2 * time.Second):
+			}
+		}
+	})
+	return r
+}
+
+// TestRehearsal: the spine's path and its refusals in the Lambda shape, every
+// message delivered twice and out of order.
+func TestRehearsal(t *testing.T) {
+	r := newRehearsal(t)
+	role := r.role("app-role")
+	body := url.Values{"command": {"/killswitch"}, "text": {"revoke_sessions prod/" + role + " reason=leak"}, "team_id": {"T01ACME"}, "channel_id": {channel}, "user_id": {ana}, "api_app_id": {r.slack.App.ID}}.Encode()
+	if got := r.post(body, "guessed", time.Now()); got != http.StatusUnauthorized {
+		t.Errorf("forged: %d", got)
+	}
+	if got := r.post(body, r.slack.App.SigningSecret, time.Now().Add(-6*time.Minute)); got != http.StatusUnauthorized {
+		t.Errorf("stale: %d", got)
+	}
+
+	card := r.asks(role)
+	r.click(ana, card, "approve")
+	r.told("a second person must approve")
+	r.click(eve, card, "approve")
+	r.told("not in Killswitch's list of people")
+	r.click(ben, card, "approve")
+	card = r.card("contained", role, false)
+	if !strings.Contains(r.deny(role), "aws:TokenIssueTime") || r.tags(role) != 1 {
+		t.Fatalf("contained, and the policy is %s with %d tags", r.deny(role), r.tags(role))
+	}
+	r.click(cem, card, "undo")
+	undo := r.card("pending 0/1", role, true)
+	r.click(cem, undo, "approve")
+	r.told("You asked for this yourself")
+	r.click(ana, undo, "approve")
+	r.card("restored", role, true)
+	r.card("undone", role, false)
+	if r.deny(role) != "" || r.tags(role) != 0 {
+		t.Errorf("not as before: %q with %d tags", r.deny(role), r.tags(role))
+	}
+
+	other := r.role("other-role")
+	card = r.asks(other)
+	r.click(ben, card, "deny")
+	r.card("denied", other, false)
+	if r.deny(other) != "" {
+		t.Error("it ran")
+	}
+	if n := r.count("· " + id(card)); n != 1 {
+		t.Errorf("%d cards", n)
+	}
+}
+
+// TestRehearsalKilled: a sandbox is killed in the middle; the rest is done by
+// the next one.
+func TestRehearsalKilled(t *testing.T) {
+	r := newRehearsal(t)
+	for i, kill := range []func(){r.executor.Kill, r.bot.Kill, func() { r.bot.Kill(); r.executor.Kill() }} {
+		role := r.role(fmt.Sprintf("role-%d", i))
+		card := r.asks(role)
+		r.click(ben, card, "approve") // acknowledged
+		time.Sleep(time.Duration(40+60*i) * time.Millisecond)
+		kill()
+		r.card("contained", role, false)
+		if !strings.Contains(r.deny(role), "aws:TokenIssueTime") {
+			t.Errorf("%s: no deny", role)
+		}
+		if n := r.count("in account prod (222222222222) · " + id(card)); n != 1 {
+			t.Errorf("%s: %d cards", role, n)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+"""Deploys the translated template to the AWS at AWS_ENDPOINT_URL: deploy.py TRANSLATED. Prints what is there then.
+
+moto's CloudFormation does not know the types in UNKNOWN. Secrets and the API are made with calls of their own and put in
+place of the references to them. Nothing refers to the others; permissions.mjs and settings.mjs look at those.
+"""
+
+import json
+import pathlib
+import sys
+
+import boto3
+
+UNKNOWN = {
+    "AWS::SecretsManager::Secret",
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Stage",
+    "AWS::SQS::QueuePolicy",
+    "AWS::CloudWatch::Alarm",
+    "AWS::Lambda::EventInvokeConfig",
+}
+STACK = "killswitch"
+
+template = json.loads(pathlib.Path(sys.argv[1]).read_text())
+resources = template["Resources"]
+clients = ("s3", "cloudformation", "lambda", "secretsmanager", "apigatewayv2")
+s3, stacks, functions, secrets, apis = (boto3.client(name) for name in clients)
+
+s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+s3.put_object(Bucket="code", Key="zone.zip", Body=b"PK\x05\x06" + bytes(18))  # an empty zip
+
+made = {}
+for name, r in resources.items():
+    if r["Type"] == "AWS::SecretsManager::Secret":
+        made[name] = secrets.create_secret(Name=f"{STACK}-{name}")["ARN"]
+    elif r["Type"] == "AWS::ApiGatewayV2::Api":
+        made[name] = apis.create_api(Name=f"{STACK}-{name}", ProtocolType="HTTP")["ApiId"]
+
+
+def bind(v):
+    if isinstance(v, list):
+        return [bind(x) for x in v]
+    if not isinstance(v, dict):
+        return v
+    if v.keys() == {"Ref"} and v["Ref"] in made:
+        return made[v["Ref"]]
+    if "Fn::Sub" in v:
+        text, names = v["Fn::Sub"] if isinstance(v["Fn::Sub"], list) else (v["Fn::Sub"], {})
+        for name, value in made.items():
+            text = text.replace("${%s}" % name, value)
+        return {"Fn::Sub": [text, bind(names)] if names else text}
+    return {k: bind(x) for k, x in v.items()}
+
+
+template["Resources"] = {k: r for k, r in resources.items() if r["Type"] not in UNKNOWN}
+stacks.create_stack(StackName=STACK, TemplateBody=json.dumps(bind(template)), Capabilities=["CAPABILITY_IAM"])
+(stack,) = stacks.describe_stacks(StackName=STACK)["Stacks"]
+if stack["StackStatus"] != "CREATE_COMPLETE":
+    sys.exit(f"{stack['StackStatus']}: {stack.get('StackStatusReason')}")
+for r in stacks.describe_stack_resources(StackName=STACK)["StackResources"]:
+    made[r["LogicalResourceId"]] = r.get("PhysicalResourceId")
+
+deployed = {}
+for f in functions.list_functions()["Functions"]:
+    mappings = functions.list_event_source_mappings(FunctionName=f["FunctionName"])["EventSourceMappings"]
+    deployed[f["FunctionName"]] = {
+        "environment": f["Environment"]["Variables"],
+        "sources": [m["EventSourceArn"] for m in mappings],
+    }
+    for m in mappings:  # moto would take the messages and look for a container engine to run the function in
+        functions.delete_event_source_mapping(UUID=m["UUID"])
+json.dump(
+    {
+        "missing": sorted(resources.keys() - made.keys()),
+        "outputs": {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]},
+        "functions": {name: deployed[made[name]] for name in made if made[name] in deployed},
+    },
+    sys.stdout,
+    indent=1,
+)

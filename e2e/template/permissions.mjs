@@ -1,0 +1,149 @@
+// Checks what each role may do, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE.
+// The template is the translated one. Queue policies count too.
+import { readFileSync } from 'node:fs'
+import { runSimulation } from '@cloud-copilot/iam-simulate'
+
+const { Resources: resources, Parameters: parameters } = JSON.parse(readFileSync(process.argv[2]))
+const hub = '111111111111', region = 'eu-west-1', stack = 'killswitch'
+
+// What the references in the template stand for, with names that AWS could have given.
+const arns = {
+  'AWS::IAM::Role': id => `arn:aws:iam::${hub}:role/${stack}-${id}`,
+  'AWS::SQS::Queue': id => `arn:aws:sqs:${region}:${hub}:${stack}-${id}`,
+  'AWS::DynamoDB::Table': id => `arn:aws:dynamodb:${region}:${hub}:table/${stack}-${id}`,
+  'AWS::SecretsManager::Secret': id => `arn:aws:secretsmanager:${region}:${hub}:secret:${id}-a1b2c3`,
+  'AWS::Logs::LogGroup': id => `arn:aws:logs:${region}:${hub}:log-group:${stack}-${id}:*`,
+}
+const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
+const arn = id => arns[resources[id].Type](id)
+const named = name => pseudo[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
+function resolve(v) {
+  if (Array.isArray(v)) return v.map(resolve)
+  if (typeof v === 'boolean') return String(v)
+  if (v === null || typeof v !== 'object') return v
+  if ('Ref' in v) return named(v.Ref)
+  if ('Fn::GetAtt' in v) return named(v['Fn::GetAtt'].join('.'))
+  if ('Fn::Sub' in v) return v['Fn::Sub'].replace(/\$\{([^}]+)\}/g, (_, name) => named(name))
+  return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, resolve(x)]))
+}
+
+const everything = [{ name: 'everything', policy: { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] } }]
+function identity(who) {
+  const role = resources[`${who}Role`]
+  if (!role) return everything // an administrator
+  if (role.Properties.ManagedPolicyArns) throw new Error(`${who}Role has managed policies, which are not looked at here`)
+  return role.Properties.Policies.map(p => ({ name: p.PolicyName, policy: resolve(p.PolicyDocument) }))
+}
+function queuePolicy(to) {
+  const [p] = Object.values(resources).filter(r => r.Type === 'AWS::SQS::QueuePolicy' && resolve(r.Properties.Queues).includes(to))
+  return p && resolve(p.Properties.PolicyDocument)
+}
+
+const service = { events: 'events.amazonaws.com' }
+async function evaluate(who, action, to, context = {}) {
+  const principal = service[who] ?? `arn:aws:iam::${hub}:role/${stack}-${who}Role`
+  const request = {
+    principal, action,
+    resource: { resource: to, accountId: /:(\d{12}):/.exec(to)?.[1] ?? hub },
+    contextVariables: { 'aws:SecureTransport': 'true', 'aws:PrincipalIsAWSService': String(who in service), ...(who in service ? {} : { 'aws:PrincipalArn': principal }), ...context },
+  }
+  // Another account's role is entered if both sides say yes: what it says is not ours to test, so it says yes.
+  const across = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: principal }, Action: 'sts:*', Resource: '*' }] }
+  const result = await runSimulation({
+    request, identityPolicies: who in service ? [] : identity(who), serviceControlPolicies: [], resourceControlPolicies: [],
+    resourcePolicy: action.startsWith('sqs:') ? queuePolicy(to) : action.startsWith('sts:') ? across : undefined,
+  }, {})
+  if (result.resultType === 'error') throw new Error(`${who} ${action} ${to}: ${JSON.stringify(result.errors)}`)
+  return result.overallResult
+}
+
+const yes = 'Allowed', no = 'ImplicitlyDenied', never = 'ExplicitlyDenied'
+const index = (table, name) => `${arn(table)}/index/${name}`
+const role = (account, name) => `arn:aws:iam::${account}:role/${name}`
+const secret = 'secretsmanager:GetSecretValue', send = 'sqs:SendMessage', enter = 'sts:AssumeRole'
+const entering = [enter, 'sts:SetSourceIdentity', 'sts:TagSession']
+const receiving = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes']
+const logging = ['logs:CreateLogStream', 'logs:PutLogEvents']
+const reading = ['dynamodb:GetItem', 'dynamodb:Query'], putting = ['dynamodb:PutItem']
+const writing = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem', 'dynamodb:BatchWriteItem']
+const managing = ['dynamodb:Scan', 'dynamodb:DeleteTable', 'dynamodb:UpdateTable', 'dynamodb:UpdateContinuousBackups', 'dynamodb:UpdateTimeToLive', 'dynamodb:BatchGetItem']
+const tables = ['RequestsTable', 'RunsTable'].map(arn)
+const stream = zone => arn(`${zone}Log`).replace(/\*$/, 'log-stream:2026/01/01/[$LATEST]0')
+const rule = name => ({ 'aws:SourceAccount': hub, 'aws:SourceArn': `arn:aws:events:${region}:${hub}:rule/${name}` })
+
+// Who, which actions, on what, the answer, and the context if it matters. `no` is for want of a grant, `never` is a Deny.
+const cases = [
+  ['Ingress', secret, arn('SigningSecret'), yes],
+  ['Ingress', secret, arn('BotToken'), no],
+  ['Ingress', send, arn('SlackQueue'), yes],
+  ['Ingress', send, ['JobsQueue', 'ChangesQueue', 'AlertsQueue'].map(arn), never],
+  ['Ingress', send, ['CliQueue', 'SlackDeadQueue'].map(arn), no],
+  ['Ingress', receiving, arn('SlackQueue'), no],
+  ['Ingress', [...reading, ...writing, ...managing], tables, no],
+  ['Ingress', enter, [role('222222222222', 'killswitch-responder'), role(hub, 'any')], never],
+  ['Ingress', logging, stream('Ingress'), yes],
+  ['Ingress', logging, stream('Executor'), no],
+
+  ['Bot', secret, arn('BotToken'), yes],
+  ['Bot', secret, arn('SigningSecret'), no],
+  ['Bot', [...reading, ...putting], arn('RequestsTable'), yes],
+  ['Bot', 'dynamodb:Query', ['open', 'in_force', 'stale'].map(m => index('RequestsTable', m)), yes],
+  ['Bot', 'dynamodb:Scan', ['open', 'in_force', 'stale'].map(m => index('RequestsTable', m)), no],
+  ['Bot', [...writing.slice(1), ...managing], arn('RequestsTable'), no],
+  ['Bot', reading, arn('RunsTable'), yes],
+  ['Bot', [...writing, ...managing], arn('RunsTable'), no],
+  ['Bot', send, arn('JobsQueue'), yes],
+  ['Bot', send, ['SlackQueue', 'ChangesQueue', 'AlertsQueue'].map(arn), never],
+  ['Bot', send, arn('CliQueue'), no],
+  ['Bot', receiving, ['SlackQueue', 'ChangesQueue'].map(arn), yes],
+  ['Bot', receiving, arn('JobsQueue'), no],
+  ['Bot', enter, [role('222222222222', 'killswitch-responder'), role('222222222222', 'killswitch-restorer'), role(hub, 'any')], never],
+  ['Bot', logging, stream('Bot'), yes],
+  ['Bot', 'secretsmanager:PutSecretValue', arn('BotToken'), no],
+
+  ['Executor', entering, [role('222222222222', 'killswitch-responder'), role('333333333333', 'killswitch-restorer')], yes],
+  ['Executor', enter, [role('222222222222', 'Administrator'), role('222222222222', 'killswitch-responder2'), role('222222222222', 'path/killswitch-responder'), role(hub, 'any')], never],
+  ['Executor', ['sts:SetSourceIdentity', 'sts:TagSession'], role('222222222222', 'Administrator'), no],
+  ['Executor', secret, arn('SigningSecret'), yes],
+  ['Executor', secret, arn('BotToken'), no],
+  ['Executor', [...reading, ...putting], tables, yes],
+  ['Executor', 'dynamodb:DeleteItem', arn('RunsTable'), yes],
+  ['Executor', 'dynamodb:DeleteItem', arn('RequestsTable'), no],
+  ['Executor', 'dynamodb:Query', index('RequestsTable', 'open'), no],
+  ['Executor', managing, tables, no],
+  ['Executor', send, ['JobsQueue', 'ChangesQueue'].map(arn), yes],
+  ['Executor', send, ['SlackQueue', 'AlertsQueue'].map(arn), never],
+  ['Executor', receiving, arn('JobsQueue'), yes],
+  ['Executor', receiving, ['SlackQueue', 'ChangesQueue'].map(arn), no],
+  ['Executor', ['iam:PutRolePolicy', 'iam:PassRole'], role(hub, 'killswitch-BotRole'), no],
+  ['Executor', logging, stream('Executor'), yes],
+
+  ['Administrator', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue', 'AlertsQueue'].map(arn), never],
+  ['Administrator', send, arn('CliQueue'), yes],
+  ['Administrator', [send, 'sqs:ReceiveMessage'], Object.keys(resources).filter(r => resources[r].Type === 'AWS::SQS::Queue').map(arn), never, { 'aws:SecureTransport': 'false' }],
+  ['events', send, arn('AlertsQueue'), yes, rule('killswitch-GuardDuty')],
+  ['events', send, arn('AlertsQueue'), no, rule('another-rule')],
+  ['events', send, arn('AlertsQueue'), no, { ...rule('killswitch-GuardDuty'), 'aws:SourceAccount': '999999999999' }],
+  ['events', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue'].map(arn), never, rule('killswitch-GuardDuty')],
+]
+
+let asked = 0, wrong = 0
+for (const [who, actions, on, want, context] of cases)
+  for (const action of [actions].flat())
+    for (const to of [on].flat()) {
+      const got = await evaluate(who, action, to, context)
+      asked++
+      if (got === want) continue
+      wrong++
+      console.error(`permissions: ${who} ${action} ${to} ${context ? JSON.stringify(context) : ''}: ${got}, want ${want}`)
+    }
+
+// Who may call a function, other than the queues that Lambda itself reads.
+const callers = Object.values(resources).filter(r => r.Type === 'AWS::Lambda::Permission').map(r => `${r.Properties.FunctionName.Ref} ${r.Properties.Principal}`)
+const wanted = ['BotFunction events.amazonaws.com', 'IngressFunction apigateway.amazonaws.com']
+if ([...new Set(callers)].sort().join() !== wanted.join()) {
+  wrong++
+  console.error(`permissions: functions can be called by ${callers}, want ${wanted}`)
+}
+console.log(`permissions: ${asked} questions, ${wrong} wrong answers`)
+process.exitCode = wrong ? 1 : 0

@@ -1,0 +1,67 @@
+// Checks the settings of the translated template that no linter asks for: settings.mjs TEMPLATE.
+import { readFileSync } from 'node:fs'
+
+const { Resources: resources } = JSON.parse(readFileSync(process.argv[2]))
+const problems = []
+let checks = 0
+function want(name, ok, what) {
+  checks++
+  if (!ok) problems.push(`${name}: want ${what}`)
+}
+const all = (type, f) => {
+  const found = Object.entries(resources).filter(([, r]) => r.Type === type)
+  want(type, found.length > 0, 'at least one')
+  for (const [name, r] of found) f(name, r.Properties ?? {}, r)
+}
+const target = ref => ref?.['Fn::GetAtt']?.[0] ?? ref?.Ref
+
+all('AWS::Lambda::Function', (name, p) => {
+  want(name, p.Runtime === 'provided.al2023' && p.Handler === 'bootstrap' && p.Architectures.join() === 'arm64', 'a bootstrap on arm64')
+  want(name, p.LoggingConfig?.LogFormat === 'JSON' && resources[target(p.LoggingConfig.LogGroup)]?.Type === 'AWS::Logs::LogGroup', 'JSON logs in a group of the stack')
+  want(name, target(p.Role) === name.replace('Function', 'Role'), 'its own role')
+})
+all('AWS::Logs::LogGroup', (name, p) => want(name, target(p.RetentionInDays) === 'LogRetentionDays', 'the retention of the parameter'))
+
+const limited = { SlackQueue: 10, ChangesQueue: 2 } // what its consumer says goes to Slack
+const readers = {}
+all('AWS::Lambda::EventSourceMapping', (name, p) => {
+  const queue = target(p.EventSourceArn), reader = target(p.FunctionName)
+  readers[queue] = reader
+  want(name, p.FunctionResponseTypes?.join() === 'ReportBatchItemFailures', 'partial batch failures')
+  want(name, resources[queue].Properties.VisibilityTimeout >= 6 * resources[reader].Properties.Timeout, "a visibility timeout of six times the function's timeout")
+  want(name, p.ScalingConfig?.MaximumConcurrency === limited[queue], `MaximumConcurrency ${limited[queue]}`)
+})
+want('queues', Object.entries(readers).sort().join(' ') === 'ChangesQueue,BotFunction JobsQueue,ExecutorFunction SlackQueue,BotFunction', 'their readers')
+
+let dead = 0
+all('AWS::SQS::Queue', (name, p) => {
+  want(name, p.SqsManagedSseEnabled === true, 'encryption')
+  if (name.endsWith('DeadQueue')) {
+    dead++
+    want(name, p.MessageRetentionPeriod === 14 * 24 * 3600, 'two weeks')
+    want(name, JSON.stringify(resources.DeadMessages.Properties.Metrics).includes(`"${name}"`), 'to be in the alarm')
+  } else {
+    want(name, target(p.RedrivePolicy?.deadLetterTargetArn) === name.replace('Queue', 'DeadQueue') && p.RedrivePolicy.maxReceiveCount === 5, 'a dead-letter queue after five attempts')
+  }
+})
+want('dead-letter queues', dead === 5, 'five')
+
+all('AWS::DynamoDB::Table', (name, p, r) => {
+  want(name, r.DeletionPolicy === 'Retain' && r.UpdateReplacePolicy === 'Retain' && p.DeletionProtectionEnabled === true, 'protection from deletion')
+  want(name, p.PointInTimeRecoverySpecification?.PointInTimeRecoveryEnabled === true, 'point-in-time recovery')
+  want(name, p.SSESpecification?.SSEEnabled === true, 'encryption')
+  want(name, p.TimeToLiveSpecification?.AttributeName === 'ttl' && p.TimeToLiveSpecification.Enabled === true, 'a time to live')
+})
+all('AWS::SecretsManager::Secret', (name, p) => want(name, !p.SecretString && !p.GenerateSecretString, 'no value in the template'))
+
+all('AWS::ApiGatewayV2::Stage', (name, p) => {
+  want(name, p.DefaultRouteSettings?.ThrottlingRateLimit && p.DefaultRouteSettings.ThrottlingBurstLimit, 'throttling')
+  want(name, p.AccessLogSettings?.Format && !/authorizer|header|body/i.test(p.AccessLogSettings.Format), 'an access log without secrets')
+})
+all('AWS::ApiGatewayV2::Api', (name, p) =>
+  want(name, Object.entries(p.Body.paths).map(([path, o]) => `${Object.keys(o)} ${path}`).sort().join() === 'get /healthz,post /slack,post /slack/{proxy+}', 'the routes of ingress'))
+all('AWS::Events::Rule', (name, p) => want(name, p.ScheduleExpression === 'rate(1 minute)' && target(p.Targets[0].Arn) === 'BotFunction', 'a sweep a minute'))
+
+for (const p of problems) console.error(`settings: ${p}`)
+console.log(`settings: ${checks} checks, ${problems.length} problems`)
+process.exitCode = problems.length ? 1 : 0
