@@ -141,7 +141,7 @@ func TestRehearsal(t *testing.T) {
 // the next one.
 func TestRehearsalKilled(t *testing.T) {
 	r := newRehearsal(t)
-	for i, kill := range []func(){r.executor.Kill, r.bot.Kill, func() { r.bot.Kill(); r.executor.Kill() }} {
+	for i, kill := range []func(){r.executor.Kill, func() { r.bot.Kill(); r.executor.Kill() }} {
 		role := r.role(fmt.Sprintf("role-%d", i))
 		card := r.asks(role)
 		r.click(ben, card, "approve") // acknowledged
