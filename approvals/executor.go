@@ -249,7 +249,7 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []V
 		return nil, d.Why, "", nil
 	}
 	if no := x.Org.RefuseCall(p.Intent.Call); no != nil {
-		return nil, nil, no.Reason, nil
+		return nil, nil, no.Reason, nil //nolint:nilerr // it is the answer
 	}
 	need := max(d.Need, p.Entry.Approvals)
 	for _, stored := range r.Votes {
@@ -302,7 +302,7 @@ func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint 
 		var old Run
 		old, err = x.runs().Run(ctx, r.ID)
 		if err != nil || old.Outcome != Refused {
-			return unless(err, ErrNotFound) //nolint:nilerr // the conflict is what was expected
+			return unless(err, ErrNotFound)
 		}
 	}
 	if err != nil {
