@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
@@ -155,6 +154,3 @@ func (c *checker) once(u unique, key string, v *value, text string) {
 		u[key] = v
 	}
 }
-
-// Schema is the JSON schema (2020-12) of the configuration file.
-func Schema() []byte { return slices.Clone(schemaJSON) }

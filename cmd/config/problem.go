@@ -94,3 +94,18 @@ func didYouMean(word string, known []string) string {
 	}
 	return ""
 }
+
+// oneOf is the hint for a word that should be one of a few.
+func oneOf(word string, known []string) string {
+	if hint := didYouMean(word, known); hint != "" {
+		return hint
+	}
+	if len(known) == 0 {
+		return ""
+	}
+	known = slices.Sorted(slices.Values(known))
+	if len(known) > 12 {
+		known = append(known[:12:12], "…")
+	}
+	return "known here: " + strings.Join(known, ", ")
+}

@@ -1,3 +1,5 @@
+//go:build !noschema
+
 package config
 
 import (
@@ -18,6 +20,9 @@ import (
 
 //go:embed killswitch.schema.json
 var schemaJSON []byte
+
+// Schema is the JSON schema (2020-12) of the configuration file.
+func Schema() []byte { return slices.Clone(schemaJSON) }
 
 // schema is compiled once. Its titles and examples are the words for what
 // breaks its patterns, so the schema alone says what a value must be.
@@ -227,21 +232,6 @@ func like(r rule) string {
 		return r.text("description")
 	}
 	return fmt.Sprintf("like %v", examples[0])
-}
-
-// oneOf is the hint for a word that should be one of a few.
-func oneOf(word string, known []string) string {
-	if hint := didYouMean(word, known); hint != "" {
-		return hint
-	}
-	if len(known) == 0 {
-		return ""
-	}
-	known = slices.Sorted(slices.Values(known))
-	if len(known) > 12 {
-		known = append(known[:12:12], "…")
-	}
-	return "known here: " + strings.Join(known, ", ")
 }
 
 func words(values []any) []string {
