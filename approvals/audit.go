@@ -97,6 +97,36 @@ func event(name, actor string, facts ...string) AuditEvent {
 	return e
 }
 
+// retire lets all rows of a request that is over for good expire with it.
+func (x *Executor) retire(ctx context.Context, id string, ended time.Time) error {
+	if x.Requests.Retention <= 0 || ended.IsZero() {
+		return nil
+	}
+	expires := ended.Add(x.Requests.Retention)
+	for after := ""; ; {
+		rows, err := x.Store.Rows(ctx, id, "", after, MaxPuts)
+		if err != nil {
+			return err
+		}
+		var puts []Put
+		for _, row := range rows {
+			after = row.Sort
+			if !row.Expires.Equal(expires) {
+				row.Expires = expires
+				puts = append(puts, Put{Row: row})
+			}
+		}
+		if len(puts) > 0 {
+			if err := x.Store.Write(ctx, puts...); err != nil {
+				return unless(err, ErrConflict) // somebody still writes, and will come here again
+			}
+		}
+		if len(rows) < MaxPuts {
+			return nil
+		}
+	}
+}
+
 // record writes rows and the events that tell of them in one go: what is done
 // is in the chain, and what is in the chain is done. It returns ErrConflict if
 // one of the rows was written by somebody else.

@@ -315,7 +315,10 @@ func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint 
 		r.Whys, r.Why, r.Hint, r.Closed = whys, why, hint, true
 		return r.To(Refused, x.Now().UTC())
 	})
-	return x.changed(ctx, r.ID, err)
+	if err := x.changed(ctx, r.ID, err); err != nil {
+		return err
+	}
+	return x.retire(ctx, r.ID, run.Ended)
 }
 
 // errSettled stops a Change that has nothing left to do.
@@ -367,10 +370,10 @@ func (x *Executor) close(ctx context.Context, r Request) error {
 		r.Closed = true
 		return nil
 	})
-	if errors.Is(err, errSettled) {
-		return nil
+	if err := unless(err, errSettled); err != nil {
+		return err
 	}
-	return err
+	return x.retire(ctx, r.ID, r.Ended)
 }
 
 // whoSaidNo proves who denied or cancelled. A no counts without proof, but the

@@ -813,5 +813,11 @@ func (x *Executor) settle(ctx context.Context, run Run, p Planned) error {
 			return err
 		}
 	}
-	return x.Changes.Send(ctx, Change{run.ID}, 0)
+	if err := x.Changes.Send(ctx, Change{run.ID}, 0); err != nil {
+		return err
+	}
+	if run.Outcome.InForce() {
+		return nil
+	}
+	return x.retire(ctx, run.ID, run.Ended)
 }

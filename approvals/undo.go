@@ -98,5 +98,8 @@ func (x *Executor) endUndo(ctx context.Context, run Run, p Planned) error {
 		r.UndoneBy, r.Why, r.Hint = "", orig.Why, orig.Hint
 		return r.To(Partial, x.Now().UTC())
 	})
-	return x.changed(ctx, id, err)
+	if err := x.changed(ctx, id, err); err != nil || !done {
+		return err
+	}
+	return x.retire(ctx, id, orig.Ended)
 }

@@ -484,3 +484,28 @@ func TestWrongPath(t *testing.T) {
 		t.Error(w.said())
 	}
 }
+
+// TestRetention: all rows of a request that is over expire with it; those of a
+// containment in force stay.
+func TestRetention(t *testing.T) {
+	w := newWorld(t)
+	over := w.contained(command)
+	w.pass(2 * time.Minute)
+	undo := w.undo(over)
+	w.pass(time.Minute)
+	force := w.contained(anotherCommand)
+	denied := w.asks("U01ALICE", "revoke_sessions prod/app-role reason=third")
+	w.clicks("U02BOB", w.again(denied), "deny")
+	w.pass(2 * time.Minute)
+	w.zones.Expire(t.Context(), w.clock.Now().Add(401*24*time.Hour))
+	for _, r := range []approvals.Request{over, undo, denied} {
+		if rows := mustRows(t, w.Runs, r.ID); len(rows) != 0 {
+			t.Errorf("%s: %d rows of runs are left, the first is %s", r.ID, len(rows), rows[0].Sort)
+		}
+		if rows := mustRows(t, w.Requests, r.ID); len(rows) != 0 {
+			t.Errorf("%s is left", r.ID)
+		}
+	}
+	w.state(force, approvals.Contained)
+	w.undo(force)
+}
