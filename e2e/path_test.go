@@ -333,3 +333,65 @@ func TestSocketMode(t *testing.T) {
 		t.Error("no deny")
 	}
 }
+
+// crafted sends a click that Slack signed, with something in it changed.
+func (s *scene) crafted(user string, card Message, action string, change func(p map[string]any)) {
+	s.t.Helper()
+	var blocks []any
+	click := map[string]any{"action_id": action, "type": "button"}
+	for _, b := range card.Blocks {
+		var block map[string]any
+		s.must(json.Unmarshal(b.Raw, &block))
+		blocks = append(blocks, block)
+		for _, e := range b.Elements {
+			if e.ActionID == action {
+				click["value"] = e.Value
+			}
+		}
+	}
+	p := map[string]any{
+		"type": "block_actions", "team": map[string]any{"id": "T01ACME"}, "api_app_id": s.slack.App.ID, "user": map[string]any{"id": user, "team_id": "T01ACME"},
+		"channel": map[string]any{"id": channel}, "message": map[string]any{"ts": card.TS, "blocks": blocks}, "actions": []any{click},
+	}
+	change(p)
+	payload, err := json.Marshal(p)
+	s.must(err)
+	if status := s.post(url.Values{"payload": {string(payload)}}.Encode(), s.slack.App.SigningSecret, time.Now()); status != http.StatusOK {
+		s.t.Fatalf("status %d", status)
+	}
+}
+
+// refusals are clicks that must change nothing; the person is told why.
+func (s *scene) refusals() {
+	s.t.Helper()
+	role := s.role("guarded-role")
+	card := s.asks(role)
+	clicked := func(p map[string]any) map[string]any { return p["actions"].([]any)[0].(map[string]any) }
+	s.crafted(ben, card, "approve", func(p map[string]any) {
+		for _, b := range p["message"].(map[string]any)["blocks"].([]any) {
+			if block := b.(map[string]any); block["block_id"] == "call" {
+				block["text"].(map[string]any)["text"] = "revoke_sessions arn:aws:iam::222222222222:role/harmless"
+			}
+		}
+	})
+	s.told("does not show what")
+	s.crafted(ben, card, "approve", func(p map[string]any) { clicked(p)["value"] = id(card) + "." + strings.Repeat("0", 64) })
+	s.told("another version of the request")
+	s.crafted(ben, card, "approve", func(p map[string]any) { p["user"].(map[string]any)["team_id"] = "T99OTHER" })
+	s.told("only from its own workspace")
+	s.crafted(ben, card, "approve", func(p map[string]any) {
+		p["actions"] = append(p["actions"].([]any), clicked(p))
+	})
+	s.told("One click at a time")
+	s.crafted("U01NOBODY", card, "approve", func(map[string]any) {})
+	s.told("not in Killswitch's list")
+	s.crafted(ben, card, "deny", func(p map[string]any) {}) // a no counts; offered as approval it must not
+	s.card("denied", role, false)
+	s.crafted(cem, card, "approve", func(map[string]any) {})
+	s.told("denied by now")
+	if s.deny(role) != "" || s.tags(role) != 0 {
+		s.t.Errorf("something was changed: %q", s.deny(role))
+	}
+}
+
+func TestRefusals(t *testing.T) { newScene(t).refusals() }

@@ -125,6 +125,7 @@ func TestRehearsal(t *testing.T) {
 		t.Errorf("not as before: %q with %d tags", r.deny(role), r.tags(role))
 	}
 
+	r.refusals()
 	other := r.role("other-role")
 	card = r.asks(other)
 	r.click(ben, card, "deny")
