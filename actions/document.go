@@ -58,8 +58,26 @@ func readRevocation(document string) (cutoff time.Time, ours, ok bool) {
 	return cutoff, ours, sameJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
 }
 
-// Grants reports whether a policy document may allow something.
-func Grants(document string) bool { return strings.Contains(document, `"Allow"`) }
+// Grants is the part of a policy document that may allow something, in one line;
+// "" for one that only denies. What can't be read may allow anything.
+func Grants(document string) string {
+	var d struct{ Statement json.RawMessage }
+	if json.Unmarshal([]byte(document), &d) != nil {
+		return compact(document)
+	}
+	var statements []json.RawMessage
+	if json.Unmarshal(d.Statement, &statements) != nil {
+		statements = []json.RawMessage{d.Statement}
+	}
+	var grants []string
+	for _, raw := range statements {
+		var s map[string]any
+		if json.Unmarshal(raw, &s) != nil || s["Effect"] != "Deny" || strings.Count(string(raw), `"Effect"`) > 1 {
+			grants = append(grants, compact(string(raw)))
+		}
+	}
+	return strings.Join(grants, " ")
+}
 
 // sameJSON compares documents by content, not by spelling.
 func sameJSON(a, b string) bool {

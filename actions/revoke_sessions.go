@@ -79,10 +79,10 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	if err != nil {
 		return Plan{}, err
 	}
-	if prior != nil && Grants(*prior) {
-		p.Warnings = append(p.Warnings, "A policy named "+revokePolicy+" that allows something stands there: revoking replaces it, and undo would put it back. Look at it: "+compact(*prior))
-	}
 	if prior != nil {
+		if grants := Grants(*prior); grants != "" {
+			p.Warnings = append(p.Warnings, "The policy "+revokePolicy+" that stands there allows this, and undo would put it back: "+grants)
+		}
 		p.Undo = "puts back the " + revokePolicy + " policy that stands there now; sessions that it allows then work again until they expire"
 	}
 	tag := roleTag(role)

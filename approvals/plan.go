@@ -254,8 +254,10 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 		case read.Found != "":
 			back.Current = read.Found
 		}
-		if back.Prior != nil && len(others) == 0 && actions.Grants(*back.Prior) {
-			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("What would be put back allows something. Look at it before you approve: %s.", s.Step.Current))
+		if back.Prior != nil && len(others) == 0 && s.Step.Deny {
+			if grants := actions.Grants(*back.Prior); grants != "" {
+				p.Plan.Warnings = append(p.Plan.Warnings, "What would be put back allows this: "+grants)
+			}
 		}
 		if len(others) > 0 {
 			back.After = "stays: " + strings.Join(others, ", ") + " holds it too"

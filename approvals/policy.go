@@ -46,6 +46,7 @@ const (
 	UnknownPerson  Code = "unknown_person"   // no person has this account
 	NotRequester   Code = "not_requester"    // not in the group that may ask
 	NotApprover    Code = "not_approver"     // not in the group that may approve
+	JoinedLate     Code = "joined_late"      // in that group only since the request was planned
 	SelfApproval   Code = "self_approval"    // the requester's own approval
 	DoubleVote     Code = "double_vote"      // this person has approved already
 	NotOpen        Code = "not_open"         // the request is no longer waiting for this
@@ -166,9 +167,11 @@ func (d *Decision) decideApproval(p Policy, e Entry, r Request, v Vote, now time
 	if v.Person == r.Requester.Person {
 		no(Why{Code: SelfApproval, Person: v.Person})
 	}
-	late := len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) // joined the group since the plan
-	if !p.Roster.In(v.Person, e.Approvers) || late && v.Person != r.Requester.Person {
+	switch {
+	case !p.Roster.In(v.Person, e.Approvers):
 		no(Why{Code: NotApprover, Person: v.Person, Group: e.Approvers})
+	case len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) && v.Person != r.Requester.Person:
+		no(Why{Code: JoinedLate, Person: v.Person, Group: e.Approvers})
 	}
 	if slices.ContainsFunc(r.Votes, func(o Vote) bool { return o.Person == v.Person }) {
 		no(Why{Code: DoubleVote, Person: v.Person})

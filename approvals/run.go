@@ -355,9 +355,24 @@ func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
 	if err := w.takeAll(ctx, acct, steps); err != nil {
 		return err
 	}
+	again := false
 	for i := range steps {
 		if err := w.readBack(ctx, acct, &steps[i]); err != nil {
 			return err
+		}
+		if steps[i].State == StepDone { // it does not hold: take it once more
+			steps[i].State, again = StepFailed, true
+			steps[i].tried = 0
+		}
+	}
+	if again {
+		if err := w.takeAll(ctx, acct, steps); err != nil {
+			return err
+		}
+		for i := range steps {
+			if err := w.readBack(ctx, acct, &steps[i]); err != nil {
+				return err
+			}
 		}
 	}
 	return w.finish(ctx, steps, "", "")

@@ -272,9 +272,9 @@ func (v View) plan() []slack.Block {
 	}
 	var steps []string
 	for i, s := range v.Steps {
-		steps = append(steps, fmt.Sprintf("%d. %s%s\nnow: %s\nthen: %s", i+1, s.Step.Title, mark(s), s.Step.Current, s.Step.After))
+		steps = append(steps, fmt.Sprintf("%d. %s%s\nnow: %s\nthen: %s", i+1, line(s.Step.Title), mark(s), line(s.Step.Current), line(s.Step.After)))
 	}
-	list("warnings", "Be aware", p.Warnings)
+	list("warnings", "Be aware", lines(p.Warnings))
 	list("steps", "What will happen"+v.ofAll(), steps)
 	var facts []string
 	target := "Target: " + p.Identity.ID
@@ -285,8 +285,8 @@ func (v View) plan() []slack.Block {
 	for _, f := range p.Facts {
 		facts = append(facts, f.Label+": "+f.Text)
 	}
-	list("blast", "Blast radius", facts)
-	list("residual", "This does not stop", p.Residual)
+	list("blast", "Blast radius", lines(facts))
+	list("residual", "This does not stop", lines(p.Residual))
 	undo := "It can't be undone."
 	if p.Reversible {
 		undo = "Undo " + p.Undo + "."
@@ -332,9 +332,9 @@ func (v View) outcome() []slack.Block {
 		if s.Cause != "" {
 			item += ": " + s.Cause
 		}
-		items = append(items, item)
+		items = append(items, line(item))
 	}
-	items = append(items, v.Run.Flags...)
+	items = append(items, lines(v.Run.Flags)...)
 	if len(items) == 0 || !v.Run.Started {
 		return nil
 	}
@@ -468,6 +468,17 @@ func cut(s string, limit int) string {
 		s = s[:i]
 	}
 	return s + "…"
+}
+
+// line makes one line of a text: a list's line feeds are our own.
+func line(s string) string { return Untrusted(s).Plain(maxText) }
+
+func lines(items []string) []string {
+	var out []string
+	for _, s := range items {
+		out = append(out, line(s))
+	}
+	return out
 }
 
 // listed writes a short list as mrkdwn.

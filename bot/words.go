@@ -21,6 +21,8 @@ func whyNot(w approvals.Why) string {
 		return fmt.Sprintf("You are not in the group %s, which may ask for this.", w.Group)
 	case approvals.NotApprover:
 		return fmt.Sprintf("You are not in the group %s, which may decide on this.", w.Group)
+	case approvals.JoinedLate:
+		return fmt.Sprintf("You joined the group %s after this was planned, so you can't decide on it. Ask anew, or let another person approve.", w.Group)
 	case approvals.SelfApproval:
 		return "You asked for this yourself: a second person must approve it."
 	case approvals.DoubleVote:
