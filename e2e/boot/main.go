@@ -189,7 +189,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) start(path, group string) (*exec.Cmd, time.Time, error) {
-	cmd := exec.Command(path) //nolint:gosec,noctx // our own
+	cmd := exec.Command(path) //nolint:noctx // our own
 	if group != "" {          // the shell joins the group and becomes the program
 		cmd = exec.Command("sh", "-c", `echo $$ > "$1"/cgroup.procs && exec "$2"`, "sh", group, path) //nolint:gosec,noctx // our own
 	}
