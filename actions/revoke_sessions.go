@@ -162,7 +162,7 @@ func surveyRole(ctx context.Context, acct *Account, name string, role *types.Rol
 		}
 	}
 	if size > inlineQuota {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. detach_policies frees room.", size, inlineQuota))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. Deleting another inline policy by hand frees room.", size, inlineQuota))
 	}
 	if prior != nil {
 		if cutoff, _, ok := readRevocation(*prior); ok {
@@ -200,7 +200,7 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	doc := revokeDocument(cutoff)
 	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
 	if isCode(err, "LimitExceeded") {
-		err = &hinted{err, "the role's inline policies fill their quota: detach_policies frees room and contains the role too"}
+		err = &hinted{err, "the role's inline policies fill their quota: delete one of the others by hand, then retry"}
 	}
 	return Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }

@@ -155,7 +155,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *Step) 
 	if !last.Reapplied {
 		run.Outcome = Partial
 		run.Why = fmt.Sprintf("%s was undone by somebody: found %s", s.Step.Title, found)
-		run.Hint = "somebody with rights in this account works against the containment: contain that principal, or freeze the account"
+		run.Hint = "somebody with rights in this account works against the containment: contain that principal too"
 	}
 	return nil
 }

@@ -230,3 +230,15 @@ func (s *Slack) members(ctx context.Context, usergroup string) (ids []string, er
 	})
 	return ids, err
 }
+
+// Team is the workspace that the bot token belongs to.
+func (s *Slack) Team(ctx context.Context) (team string, err error) {
+	err = s.again(ctx, func(api *slack.Client) error {
+		who, err := api.AuthTestContext(ctx)
+		if err == nil {
+			team = who.TeamID
+		}
+		return err
+	})
+	return team, err
+}

@@ -10,7 +10,9 @@ package config
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -153,4 +155,25 @@ func (c *checker) once(u unique, key string, v *value, text string) {
 	} else if key != "" {
 		u[key] = v
 	}
+}
+
+// Unused names the parts of the configuration that are understood and checked,
+// but that this version does nothing with.
+func (c Config) Unused() []string {
+	var parts []string
+	add := func(part string, there bool) {
+		if there {
+			parts = append(parts, part)
+		}
+	}
+	add("alerts", len(c.Alerts.Routes) > 0)
+	add("webhooks", len(c.Webhooks) > 0)
+	add("notify", c.SNSTopic != "")
+	add("scps", len(c.SCPs) > 0)
+	add("policy.admin_group", c.AdminGroup != "")
+	for _, name := range slices.Sorted(maps.Keys(c.Policy.Actions)) {
+		_, built := actions.Lookup(name)
+		add("policy.actions."+string(name), !built)
+	}
+	return parts
 }

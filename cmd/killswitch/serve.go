@@ -14,7 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
@@ -61,7 +63,7 @@ func serve(ctx context.Context, p program, args []string) error {
 	if region == "" {
 		region = firstOr(c.Regions, defaultRegion)
 	}
-	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
 	if err != nil {
 		return fmt.Errorf("AWS configuration: %w", err)
 	}
@@ -78,8 +80,12 @@ func serve(ctx context.Context, p program, args []string) error {
 	}
 	zones := local.New(local.Environment{
 		Config: c, SigningSecret: string(signing), BotToken: string(token), SlackAPI: p.env("SLACK_API_URL"),
-		AWS: aws, Now: time.Now, Sleep: sleep, Log: log,
+		AWS: cfg, Now: time.Now, Sleep: sleep, Log: log,
 	}, backends)
+	if unused := c.Unused(); len(unused) > 0 {
+		log.WarnContext(ctx, "this version does nothing with parts of the configuration", slog.Any("parts", unused))
+	}
+	go hello(ctx, c, zones, cfg, log)
 	var receiver func(context.Context) error
 	if *socketMode {
 		api := slack.New(string(token), slackOptions(app, p.env("SLACK_API_URL"))...)
@@ -95,6 +101,22 @@ const (
 	stopWithin       = 5 * time.Second // for requests; what zones have begun ends in its own time
 	reconnectAfter   = 5 * time.Second // when a Socket Mode connection could not be kept
 )
+
+// hello looks whether Slack and AWS know us, so that a wrong token or account is
+// seen now and not at night. It only tells: an outage is no reason not to start.
+func hello(ctx context.Context, c config.Config, zones *local.Zones, cfg aws.Config, log *slog.Logger) {
+	if team, err := zones.Bot.Slack.Team(ctx); err != nil {
+		log.ErrorContext(ctx, "slack does not answer to the bot token", slog.String("error", err.Error()))
+	} else if team != c.Team {
+		log.ErrorContext(ctx, "the bot token is another workspace's", slog.String("configured", c.Team), slog.String("found", team))
+	}
+	me, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		log.ErrorContext(ctx, "aws does not know us", slog.String("error", err.Error()))
+	} else if got := aws.ToString(me.Account); got != c.Org.HubAccount {
+		log.ErrorContext(ctx, "the credentials are not the hub account's", slog.String("configured", c.Org.HubAccount), slog.String("found", got))
+	}
+}
 
 func slackOptions(app secret, apiURL string) []slack.Option {
 	opts := []slack.Option{slack.OptionAppLevelToken(string(app))}

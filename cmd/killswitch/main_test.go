@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// call runs the command line in a world of its own.
+func call(t *testing.T, env map[string]string, args ...string) (code int, out, errout string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), program{args: args, env: func(k string) string { return env[k] }, out: &o, errout: &e})
+	return code, o.String(), e.String()
+}
+
+// TestExitCodes: 0 done, 1 refused or failed, 2 wrong usage; what is wrong is said.
+func TestExitCodes(t *testing.T) {
+	example := filepath.Join("..", "..", "docs", "killswitch.example.yaml")
+	broken := filepath.Join(t.TempDir(), "broken.yaml")
+	if err := os.WriteFile(broken, []byte("slack: {team: nope}\nunknown: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secrets := map[string]string{"SLACK_SIGNING_SECRET": "s", "SLACK_BOT_TOKEN": "t"}
+	for name, c := range map[string]struct {
+		env  map[string]string
+		args string
+		code int
+		says string
+	}{
+		"nothing":              {code: 2, says: "killswitch serve"},
+		"help":                 {args: "help", code: 0, says: "killswitch serve"},
+		"unknown":              {args: "contain", code: 2, says: "is not a command"},
+		"valid":                {args: "validate " + example, code: 0, says: "is valid"},
+		"what is not used":     {args: "validate " + example, code: 0, says: "does nothing with alerts"},
+		"valid, for programs":  {args: "validate --output json " + example, code: 0, says: `"problems": []`},
+		"broken":               {args: "validate " + broken, code: 1, says: "broken.yaml:2: unknown"},
+		"broken, for programs": {args: "validate " + broken + " --output json", code: 1, says: `"line": 2`},
+		"no file":              {args: "validate", code: 2, says: "name one"},
+		"bad flag":             {args: "validate --nope", code: 2, says: "usage"},
+		"demo alone":           {args: "demo", code: 2, says: "--script"},
+		"serve without flags":  {env: secrets, args: "serve", code: 2, says: "--config and --data"},
+		"serve, no secrets":    {args: "serve --config " + example + " --data " + t.TempDir(), code: 1, says: "SLACK_SIGNING_SECRET"},
+		"serve, no app token":  {env: secrets, args: "serve --socket-mode --config " + example + " --data " + t.TempDir(), code: 1, says: "SLACK_APP_TOKEN"},
+		"serve, bad config":    {env: secrets, args: "serve --config " + broken + " --data " + t.TempDir(), code: 1, says: "unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errout := call(t, c.env, strings.Fields(c.args)...)
+			if code != c.code || !strings.Contains(out+errout, c.says) {
+				t.Errorf("exit %d, said %q%q; want %d and %q", code, out, errout, c.code, c.says)
+			}
+		})
+	}
+}
+
+// TestDemo: the story is a check of itself.
+func TestDemo(t *testing.T) {
+	code, out, errout := call(t, nil, "demo", "--script")
+	if code != 0 || !strings.Contains(out, "byte for byte, as it was before") {
+		t.Errorf("exit %d: %s\n%s", code, errout, out)
+	}
+}
+
+func TestSecretIsNotShown(t *testing.T) {
+	s := secret("xoxb-very-secret")
+	b, err := s.MarshalJSON()
+	if err != nil || strings.Contains(s.String()+s.GoString()+s.LogValue().String()+string(b), "very") {
+		t.Errorf("%s %#v %s", s, s, b)
+	}
+}
