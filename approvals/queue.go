@@ -74,3 +74,14 @@ type Receiver interface {
 	// Wake has something to read after a Send.
 	Wake() <-chan struct{}
 }
+
+// Decoded makes a handler of bodies from a handler of what they hold.
+func Decoded[T any](handle func(context.Context, T) error) func(context.Context, []byte) error {
+	return func(ctx context.Context, body []byte) error {
+		var m T
+		if err := json.Unmarshal(body, &m); err != nil {
+			return err
+		}
+		return handle(ctx, m)
+	}
+}

@@ -48,7 +48,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	tables := ddb.NewFromConfig(aws, dynamodb.ClientOptions)
 	token := function.NewSecret(aws, env("BOT_TOKEN_SECRET_ID"), now)
 	b := &bot.Bot{
-		Slack:           bot.NewSlack(token.Values, env("SLACK_API_URL"), nil, function.Sleep),
+		Slack:           bot.NewSlack(token.Values, env("SLACK_API_URL"), nil, approvals.Sleep),
 		Requests:        approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
 		Runs:            approvals.Runs{Reader: dynamodb.New(tables, env("RUNS_TABLE"))},
 		Jobs:            approvals.JSON[approvals.Job]{Queue: function.NewQueue(aws, env("JOBS_QUEUE_URL"))},
@@ -63,8 +63,8 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	}
 	// What kind a message is follows from the queue that it came on.
 	kinds := map[string]func(context.Context, []byte) error{
-		env("SLACK_QUEUE_ARN"):   function.Decoded(b.HandleSlack),
-		env("CHANGES_QUEUE_ARN"): function.Decoded(b.HandleChange),
+		env("SLACK_QUEUE_ARN"):   approvals.Decoded(b.HandleSlack),
+		env("CHANGES_QUEUE_ARN"): approvals.Decoded(b.HandleChange),
 	}
 	return func(ctx context.Context, in invocation) (events.SQSEventResponse, error) {
 		if len(in.Records) == 0 {

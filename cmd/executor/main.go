@@ -53,11 +53,11 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Jobs:      approvals.JSON[approvals.Job]{Queue: function.NewQueue(aws, env("JOBS_QUEUE_URL"))},
 		Changes:   approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
 		Now:       now,
-		Sleep:     function.Sleep,
+		Sleep:     approvals.Sleep,
 		Owner:     rand.Text,
 		Log:       log,
 	}
-	job := function.Decoded(x.Handle)
+	job := approvals.Decoded(x.Handle)
 	return func(ctx context.Context, in events.SQSEvent) (events.SQSEventResponse, error) {
 		resp := function.Batch(ctx, log, in.Records, func(ctx context.Context, m events.SQSMessage) error { return job(ctx, []byte(m.Body)) })
 		function.Count(ctx, log, now(), "Handled", len(in.Records)-len(resp.BatchItemFailures))

@@ -2,7 +2,6 @@ package function
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -72,27 +71,4 @@ func guarded(ctx context.Context, log *slog.Logger, m events.SQSMessage, handle 
 		}
 	}()
 	return handle(ctx, m)
-}
-
-// Decoded makes a handler of bodies from a handler of what they hold.
-func Decoded[T any](handle func(context.Context, T) error) func(context.Context, []byte) error {
-	return func(ctx context.Context, body []byte) error {
-		var m T
-		if err := json.Unmarshal(body, &m); err != nil {
-			return err
-		}
-		return handle(ctx, m)
-	}
-}
-
-// Sleep waits, or ends with the context.
-func Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/slack-go/slack"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/local"
@@ -80,7 +81,7 @@ func serve(ctx context.Context, p program, args []string) error {
 	}
 	zones := local.New(local.Environment{
 		Config: c, SigningSecret: string(signing), BotToken: string(token), SlackAPI: p.env("SLACK_API_URL"),
-		AWS: cfg, Now: time.Now, Sleep: sleep, Log: log,
+		AWS: cfg, Now: time.Now, Sleep: approvals.Sleep, Log: log,
 	}, backends)
 	if unused := c.Unused(); len(unused) > 0 {
 		log.WarnContext(ctx, "this version does nothing with parts of the configuration", slog.Any("parts", unused))
@@ -145,7 +146,7 @@ func serveZones(ctx context.Context, addr string, zones *local.Zones, receiver f
 					return
 				}
 				log.ErrorContext(ctx, "socket mode", slog.Any("error", err))
-				_ = sleep(ctx, reconnectAfter)
+				_ = approvals.Sleep(ctx, reconnectAfter)
 			}
 		})
 	}
@@ -172,16 +173,4 @@ func firstOr(s []string, otherwise string) string {
 		return s[0]
 	}
 	return otherwise
-}
-
-// sleep waits, or ends with the context.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -108,21 +108,11 @@ func New(env Environment, b Backends) *Zones {
 		Log:       env.Log.With(slog.String("zone", "executor")),
 	}
 	z.Pumps = []*Pump{
-		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},
-		{Name: "jobs", Queue: b.Jobs, Dead: b.Dead, Handle: decoded(z.Executor.Handle), Workers: 8, Log: env.Log},
-		{Name: "changes", Queue: b.Changes, Dead: b.Dead, Handle: decoded(z.Bot.HandleChange), Workers: 2, Log: env.Log},
+		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},
+		{Name: "jobs", Queue: b.Jobs, Dead: b.Dead, Handle: approvals.Decoded(z.Executor.Handle), Workers: 8, Log: env.Log},
+		{Name: "changes", Queue: b.Changes, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleChange), Workers: 2, Log: env.Log},
 	}
 	return z
-}
-
-func decoded[T any](handle func(context.Context, T) error) func(context.Context, []byte) error {
-	return func(ctx context.Context, body []byte) error {
-		var m T
-		if err := json.Unmarshal(body, &m); err != nil {
-			return err
-		}
-		return handle(ctx, m)
-	}
 }
 
 // sweepEvery is the bot's schedule. It is a minute in Lambda, where a shorter

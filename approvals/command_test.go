@@ -1,0 +1,81 @@
+package approvals_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+var directory = actions.Directory{Partition: "aws", Accounts: map[string]string{"prod": "111122223333"}}
+
+func TestParseCommand(t *testing.T) {
+	const id = "KS-401QX2M9ZT0B"
+	about := func(verb, reason string) approvals.Command {
+		return approvals.Command{Verb: verb, ID: id, Reason: reason}
+	}
+	for text, want := range map[string]approvals.Command{
+		"":                       {Verb: "help"},
+		" \t\n":                  {Verb: "help"},
+		"help":                   {Verb: "help"},
+		"HELP Revoke-Sessions x": {Verb: "help", Topic: "revoke_sessions"},
+		"help revoke_sessions":   {Verb: "help", Topic: "revoke_sessions"},
+		"list":                   {Verb: "list"},
+		" List all ":             {Verb: "list"},
+
+		"show " + id:    about("show", ""),
+		"approve " + id: about("approve", ""),
+		"deny " + id:    about("deny", ""),
+		"cancel " + id:  about("cancel", ""),
+		"undo " + id:    about("undo", ""),
+		"audit " + id:   about("audit", ""),
+
+		"APPROVE\u00a0 " + id:          about("approve", ""),
+		"approve ks-401qx2m9zt0b":      about("approve", ""),
+		"approve KS-4OIQX2M9ZTOB":      about("approve", ""),
+		"approve ks-4olqx2m9ztob":      about("approve", ""),
+		"show `KS-401QX2M9ZT0B`":       about("show", ""),
+		"show *KS-401QX2M9ZT0B*,":      about("show", ""),
+		"show _KS-401QX2M9ZT0B_.":      about("show", ""),
+		"deny " + id + " not  ours":    about("deny", "not ours"),
+		"deny " + id + ` reason="a b"`: about("deny", "a b"),
+		"deny " + id + " reason=a":     about("deny", "a"),
+		"deny " + id + " “a b”":        about("deny", "a b"),
+		"undo " + id + " reason=over":  about("undo", "over"),
+
+		`revoke-sessions arn:aws:iam::111122223333:role/app reason="keys leaked"`: {
+			Verb: "act", Reason: "keys leaked",
+			Call: actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::111122223333:role/app", Account: "111122223333"},
+		},
+	} {
+		if got, err := approvals.ParseCommand(text, directory); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+}
+
+func TestParseCommandMistakes(t *testing.T) {
+	const id = "KS-4G7QX2M9ZT0B"
+	for _, c := range []struct{ text, verb, field, corrected string }{
+		{"approve", "approve", "request", "approve KS-…"},
+		{"Deny because", "deny", "request", "deny KS-…"},
+		{"show 4G7QX2M9ZT0B", "show", "request", "show KS-…"},
+		{"undo KS-4G7QX2M9ZT0", "undo", "request", "undo KS-…"},
+		{"undo KS-4G7QX2M9ZT0BB", "undo", "request", "undo KS-…"},
+		{"audit KS-UG7QX2M9ZT0B", "audit", "request", "audit KS-…"}, // U resembles no digit
+		{"approve " + id + " please", "approve", "text", "approve " + id},
+		{"show " + id + " " + id, "show", "text", "show " + id},
+		{"cancel ks-4g7qx2m9ztob now", "cancel", "text", "cancel " + id},
+		{"audit " + id + " reason=x", "audit", "text", "audit " + id},
+		{"aprove " + id, "act", "action", ""},
+		{"revoke-sessions arn:aws:iam::111122223333:role/app", "act", "reason", ""},
+	} {
+		cmd, err := approvals.ParseCommand(c.text, directory)
+		var m *actions.Mistakes
+		if !errors.As(err, &m) || len(m.List) == 0 || m.List[0].Field != c.field || cmd.Verb != c.verb || c.corrected != "" && m.Corrected != c.corrected {
+			t.Errorf("%q: %+v, %+v", c.text, cmd, err)
+		}
+	}
+}

@@ -1,0 +1,362 @@
+package approvals_test
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+var asked = time.Date(2026, 11, 3, 2, 0, 0, 0, time.UTC)
+
+// ballot is all that a decision hangs on.
+type ballot struct {
+	policy  approvals.Policy
+	request approvals.Request
+	kind    approvals.Kind
+	vote    approvals.Vote
+	now     time.Time
+}
+
+// newBallot is bo's timely approval of ana's request, which is accepted.
+func newBallot() *ballot {
+	entry := approvals.Entry{Requesters: "responders", Approvers: "leads", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: time.Hour}
+	return &ballot{
+		policy: approvals.Policy{
+			Roster: approvals.Roster{
+				People: []approvals.Person{{ID: "ana", Slack: "U1"}, {ID: "bo", Slack: "U2"}, {ID: "cy", Slack: "U3"}, {ID: "eve", Slack: "U4"}, {ID: "zed", Slack: "U5"}},
+				// ghost left: the group still names them, the people do not.
+				Groups: map[string][]string{"responders": {"ana", "eve"}, "leads": {"ana", "bo", "cy", "ghost"}},
+			},
+			Default: entry, Undo: entry,
+			Actions: map[actions.Name]approvals.Entry{actions.RevokeSessions: entry},
+		},
+		request: approvals.Request{
+			ID: "KS-4G7QX2M9ZT0B", State: approvals.Pending,
+			Intent:    approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::111122223333:role/app", Account: "111122223333"}},
+			Requester: approvals.Party{Person: "ana"},
+			Asked:     asked, Expires: asked.Add(30 * time.Minute),
+			Need: 1, Digest: "d1",
+		},
+		kind: approvals.Approve,
+		vote: vote("bo"),
+		now:  asked.Add(6 * time.Minute),
+	}
+}
+
+func vote(person string) approvals.Vote {
+	return approvals.Vote{Party: approvals.Party{Person: person}, At: asked.Add(5 * time.Minute), Digest: "d1"}
+}
+
+func (b *ballot) entry(f func(*approvals.Entry)) {
+	e := b.policy.Actions[actions.RevokeSessions]
+	f(&e)
+	b.policy.Actions[actions.RevokeSessions] = e
+}
+
+func (b *ballot) decide() approvals.Decision {
+	return b.policy.Decide(b.request, b.kind, b.vote, b.now)
+}
+
+// failed turns the ballot into eve's retry of a run that ended just before.
+func (b *ballot) failed() {
+	b.kind, b.request.State, b.request.Ended = approvals.Retry, approvals.Failed, asked.Add(time.Minute)
+	b.vote.Person = "eve"
+}
+
+func codes(whys []approvals.Why) []approvals.Code {
+	var cs []approvals.Code
+	for _, w := range whys {
+		cs = append(cs, w.Code)
+	}
+	return cs
+}
+
+func TestDecide(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		edit func(*ballot)
+		want []approvals.Code
+	}{
+		{"approve", func(*ballot) {}, nil},
+		{"self", func(b *ballot) { b.vote.Person = "ana" }, []approvals.Code{approvals.SelfApproval}},
+		{"self, by another account", func(b *ballot) { b.vote.Party = approvals.Party{Person: "ana", Slack: "U9"} }, []approvals.Code{approvals.SelfApproval}},
+		{"not in the group", func(b *ballot) { b.vote.Person = "eve" }, []approvals.Code{approvals.NotApprover}},
+		{"unknown", func(b *ballot) { b.vote.Person = "mallory" }, []approvals.Code{approvals.UnknownPerson, approvals.NotApprover}},
+		{"unknown though in the group", func(b *ballot) { b.vote.Person = "ghost" }, []approvals.Code{approvals.UnknownPerson}},
+		{"nobody", func(b *ballot) { b.vote.Person = "" }, []approvals.Code{approvals.UnknownPerson, approvals.NotApprover}},
+		{"approvers unset", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.Approvers = "" }) }, []approvals.Code{approvals.NotApprover}},
+		{"approvers' group missing", func(b *ballot) { delete(b.policy.Roster.Groups, "leads") }, []approvals.Code{approvals.NotApprover}},
+		{"double", func(b *ballot) { b.request.Votes = []approvals.Vote{vote("bo")} }, []approvals.Code{approvals.DoubleVote}},
+		{"wrong digest", func(b *ballot) { b.vote.Digest = "d2" }, []approvals.Code{approvals.OtherCall}},
+		{"no digest", func(b *ballot) { b.vote.Digest = "" }, []approvals.Code{approvals.OtherCall}},
+		{"no digest on either side", func(b *ballot) { b.vote.Digest, b.request.Digest = "", "" }, []approvals.Code{approvals.OtherCall}},
+		{"at expiry", func(b *ballot) { b.now = b.request.Expires }, nil},
+		{"expired by now", func(b *ballot) { b.now = b.request.Expires.Add(1) }, []approvals.Code{approvals.PastExpiry}},
+		{"expired by the vote's time", func(b *ballot) { b.vote.At = b.request.Expires.Add(1) }, []approvals.Code{approvals.PastExpiry}},
+		{"no expiry set", func(b *ballot) { b.request.Expires = time.Time{} }, []approvals.Code{approvals.PastExpiry}},
+		{"at the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5 * time.Minute }) }, nil},
+		{"past the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5*time.Minute - 1 }) }, []approvals.Code{approvals.PastExpiry}},
+		{"policy without a time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 0 }) }, []approvals.Code{approvals.PastExpiry}},
+		{"request's shorter time, policy's longer", func(b *ballot) {
+			b.request.Expires = asked.Add(4 * time.Minute)
+			b.entry(func(e *approvals.Entry) { e.ApproveWithin = time.Hour })
+		}, []approvals.Code{approvals.PastExpiry}},
+		{"eligible since the plan", func(b *ballot) { b.request.Eligible = []string{"bo"} }, nil},
+		{"joined since the plan", func(b *ballot) { b.request.Eligible = []string{"cy"} }, []approvals.Code{approvals.JoinedLate}},
+		{"left since the plan", func(b *ballot) {
+			b.request.Eligible = []string{"bo", "cy"}
+			b.policy.Roster.Groups["leads"] = []string{"cy"}
+		}, []approvals.Code{approvals.NotApprover}},
+		{"self, and not eligible", func(b *ballot) { b.request.Eligible, b.vote.Person = []string{"bo"}, "ana" }, []approvals.Code{approvals.SelfApproval}},
+		{"all that is wrong", func(b *ballot) {
+			b.vote.Person, b.request.State = "ana", approvals.Denied
+			b.request.Votes = []approvals.Vote{vote("ana")}
+		}, []approvals.Code{approvals.SelfApproval, approvals.DoubleVote, approvals.NotOpen}},
+
+		{"deny by an approver", func(b *ballot) { b.kind = approvals.Deny }, nil},
+		{"deny by a responder", func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "eve" }, nil},
+		{"deny of another's call counts", func(b *ballot) { b.kind, b.vote.Digest = approvals.Deny, "" }, nil},
+		{"deny late counts", func(b *ballot) { b.kind, b.now = approvals.Deny, asked.Add(time.Hour) }, nil},
+		{"deny by an outsider", func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "zed" }, []approvals.Code{approvals.NotApprover}},
+		{"deny by nobody", func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "" }, []approvals.Code{approvals.UnknownPerson, approvals.NotApprover}},
+
+		{"cancel", func(b *ballot) { b.kind, b.vote.Person = approvals.Cancel, "ana" }, nil},
+		{"cancel another's", func(b *ballot) { b.kind = approvals.Cancel }, []approvals.Code{approvals.NotTheirs}},
+		{"cancel nobody's", func(b *ballot) { b.kind, b.vote.Person, b.request.Requester.Person = approvals.Cancel, "", "" }, []approvals.Code{approvals.UnknownPerson}},
+
+		{"retry", func(b *ballot) { b.failed() }, nil},
+		{"retry by an approver", func(b *ballot) { b.failed(); b.vote.Person = "cy" }, nil},
+		{"retry by the requester", func(b *ballot) { b.failed(); b.vote.Person = "ana" }, nil},
+		{"retry by an outsider", func(b *ballot) { b.failed(); b.vote.Person = "zed" }, []approvals.Code{approvals.NotRequester}},
+		{"retry of another call", func(b *ballot) { b.failed(); b.vote.Digest = "d2" }, []approvals.Code{approvals.OtherCall}},
+		{"retry at 60 minutes", func(b *ballot) {
+			b.failed()
+			b.now = b.request.Ended.Add(60 * time.Minute)
+			b.vote.At = b.now
+		}, nil},
+		{"retry after 60 minutes", func(b *ballot) { b.failed(); b.now = b.request.Ended.Add(60*time.Minute + 1) }, []approvals.Code{approvals.RetryOver}},
+		{"retry signed after 60 minutes", func(b *ballot) { b.failed(); b.vote.At = b.request.Ended.Add(60*time.Minute + 1) }, []approvals.Code{approvals.RetryOver}},
+		{"retry of what never ended", func(b *ballot) { b.failed(); b.request.Ended = time.Time{} }, []approvals.Code{approvals.RetryOver}},
+
+		{"another kind", func(b *ballot) { b.kind = "applaud" }, []approvals.Code{approvals.OtherCall}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b, same := newBallot(), newBallot()
+			c.edit(b)
+			c.edit(same)
+			d := b.decide()
+			if got := codes(d.Why); !slices.Equal(got, c.want) {
+				t.Errorf("why: %v, want %v", got, c.want)
+			}
+			check(t, b, d)
+			if !reflect.DeepEqual(b, same) {
+				t.Error("the decision altered what it was given")
+			}
+			if !reflect.DeepEqual(d, b.decide()) {
+				t.Error("the same ballot was decided twice differently")
+			}
+		})
+	}
+}
+
+func TestDecideByState(t *testing.T) {
+	may := map[approvals.Kind][]approvals.State{
+		approvals.Approve: {approvals.Pending},
+		approvals.Deny:    {approvals.Planning, approvals.Pending, approvals.Approved},
+		approvals.Cancel:  {approvals.Planning, approvals.Pending, approvals.Approved},
+		approvals.Retry:   {approvals.Partial, approvals.Failed},
+	}
+	for kind, open := range may {
+		for _, s := range states(t) {
+			b := newBallot()
+			if kind == approvals.Retry {
+				b.failed()
+			}
+			if kind == approvals.Cancel {
+				b.vote.Person = "ana"
+			}
+			b.kind, b.request.State = kind, s
+			d := b.decide()
+			if d.Accept != slices.Contains(open, s) || !d.Accept && (len(d.Why) != 1 || d.Why[0].Code != approvals.NotOpen || d.Why[0].State != s) {
+				t.Errorf("%s of a request that is %s: %+v", kind, s, d)
+			}
+			check(t, b, d)
+		}
+	}
+}
+
+func TestDecideNeed(t *testing.T) {
+	for _, c := range []struct {
+		policy, request int
+		votes           []string
+		need, have      int
+		quorum          bool
+		waiting         []string
+	}{
+		{1, 1, nil, 1, 1, true, []string{"cy"}},
+		{0, 0, nil, 1, 1, true, []string{"cy"}}, // never none
+		{-1, 0, nil, 1, 1, true, []string{"cy"}},
+		{2, 2, nil, 2, 1, false, []string{"cy"}},
+		{2, 1, nil, 2, 1, false, []string{"cy"}}, // the stricter wins
+		{1, 2, nil, 2, 1, false, []string{"cy"}},
+		{2, 2, []string{"cy"}, 2, 2, true, nil},
+		{3, 1, []string{"cy"}, 3, 2, false, nil},
+	} {
+		b := newBallot()
+		b.entry(func(e *approvals.Entry) { e.Approvals = c.policy })
+		b.request.Need = c.request
+		b.request.Votes = make([]approvals.Vote, 0, 8)
+		for _, p := range c.votes {
+			b.request.Votes = append(b.request.Votes, vote(p))
+		}
+		d := b.decide()
+		if !d.Accept || d.Need != c.need || d.Have != c.have || d.Quorum != c.quorum || !slices.Equal(d.Waiting, c.waiting) {
+			t.Errorf("%+v: %+v", c, d)
+		}
+		if spare := b.request.Votes[:8][len(c.votes)]; spare != (approvals.Vote{}) {
+			t.Errorf("%+v: the vote was written behind the caller's votes", c)
+		}
+		// A vote that does not count is not counted.
+		b.vote.Person = "ana"
+		if d := b.decide(); d.Accept || d.Quorum || d.Have != len(c.votes) {
+			t.Errorf("%+v, by the requester: %+v", c, d)
+		}
+	}
+}
+
+func TestEntry(t *testing.T) {
+	p := approvals.Policy{
+		Default: approvals.Entry{Approvals: 1}, Undo: approvals.Entry{Approvals: 2},
+		Actions: map[actions.Name]approvals.Entry{actions.RevokeSessions: {Approvals: 3}},
+	}
+	for want, i := range map[int]approvals.Intent{
+		1: {Call: actions.Call{Action: "other"}},
+		2: {Call: actions.Call{Action: actions.RevokeSessions}, Undo: "KS-4G7QX2M9ZT0B"},
+		3: {Call: actions.Call{Action: actions.RevokeSessions}},
+	} {
+		if got := p.Entry(i).Approvals; got != want {
+			t.Errorf("%v falls under entry %d, want %d", i, got, want)
+		}
+	}
+}
+
+func TestAdmit(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		person string
+		edit   func(*approvals.Entry)
+		want   []approvals.Code
+		have   int // people who may approve
+	}{
+		{"responder", "eve", nil, nil, 3},
+		{"responder who is an approver too", "ana", nil, nil, 2},
+		{"not a requester", "bo", nil, []approvals.Code{approvals.NotRequester}, 2},
+		{"unknown", "mallory", nil, []approvals.Code{approvals.UnknownPerson}, 3},
+		{"nobody", "", nil, []approvals.Code{approvals.UnknownPerson}, 3},
+		{"requesters unset", "ana", func(e *approvals.Entry) { e.Requesters = "" }, []approvals.Code{approvals.NotRequester}, 2},
+		{"approvers unset", "ana", func(e *approvals.Entry) { e.Approvers = "" }, []approvals.Code{approvals.TooFewEligible}, 0},
+		{"all but the requester", "ana", func(e *approvals.Entry) { e.Approvals = 2 }, nil, 2},
+		{"too few without the requester", "ana", func(e *approvals.Entry) { e.Approvals = 3 }, []approvals.Code{approvals.TooFewEligible}, 2},
+		{"enough for another", "eve", func(e *approvals.Entry) { e.Approvals = 3 }, nil, 3},
+		{"no approvals", "ana", func(e *approvals.Entry) { e.Approvals = 0 }, []approvals.Code{approvals.TooFewEligible}, 2},
+		{"fewer than none", "ana", func(e *approvals.Entry) { e.Approvals = -1 }, []approvals.Code{approvals.TooFewEligible}, 2},
+		{"both", "bo", func(e *approvals.Entry) { e.Approvals = 5 }, []approvals.Code{approvals.NotRequester, approvals.TooFewEligible}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBallot()
+			if c.edit != nil {
+				b.entry(c.edit)
+			}
+			d := b.policy.Admit(b.request.Intent, c.person)
+			if got := codes(d.Why); !slices.Equal(got, c.want) || d.Accept != (len(c.want) == 0) || len(d.Waiting) != c.have {
+				t.Errorf("%+v, want %v of %d", d, c.want, c.have)
+			}
+		})
+	}
+	if d := (approvals.Policy{}).Admit(approvals.Intent{}, "ana"); d.Accept {
+		t.Errorf("the empty policy admits: %+v", d)
+	}
+}
+
+// check is what holds for every decision.
+func check(t *testing.T, b *ballot, d approvals.Decision) {
+	t.Helper()
+	r := b.request
+	if d.Accept != (len(d.Why) == 0) {
+		t.Errorf("accept %t with why %v", d.Accept, d.Why)
+	}
+	if d.Need < 1 || d.Quorum && (!d.Accept || b.kind != approvals.Approve || d.Have < d.Need) {
+		t.Errorf("quorum of %+v", d)
+	}
+	for _, id := range d.Waiting {
+		_, known := b.policy.Roster.ByID(id)
+		if !known || id == r.Requester.Person || r.State != approvals.Pending || slices.ContainsFunc(r.Votes, func(v approvals.Vote) bool { return v.Person == id }) {
+			t.Errorf("still waiting for %q: %+v", id, d)
+		}
+	}
+	if !d.Accept {
+		return
+	}
+	if _, known := b.policy.Roster.ByID(b.vote.Person); !known {
+		t.Errorf("accepted the unknown %q", b.vote.Person)
+	}
+	if b.kind == approvals.Approve && (b.vote.Person == r.Requester.Person || r.State != approvals.Pending || b.vote.Digest == "" || b.vote.Digest != r.Digest || slices.Contains(d.Waiting, b.vote.Person)) {
+		t.Errorf("accepted %+v of %+v: %+v", b.vote, r, d)
+	}
+}
+
+func TestDecideAlways(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	pick := func(s ...string) string { return s[rnd.IntN(len(s))] }
+	minutes := func() time.Duration { return time.Duration(rnd.IntN(70)) * time.Minute }
+	all, accepted := states(t), 0
+	for range 20_000 {
+		b := newBallot()
+		b.kind = approvals.Kind(pick("approve", "approve", "deny", "cancel", "retry", ""))
+		b.vote.Person, b.request.Requester.Person = pick("ana", "bo", "cy", "eve", "zed", "ghost", ""), pick("ana", "bo", "eve", "")
+		b.vote.Digest, b.request.Digest = pick("d1", "d2", ""), pick("d1", "")
+		b.vote.At, b.now, b.request.Expires, b.request.Ended = asked.Add(minutes()), asked.Add(minutes()), asked.Add(minutes()), asked.Add(minutes())
+		b.request.Need = rnd.IntN(3)
+		if rnd.IntN(2) == 0 {
+			b.request.State = all[rnd.IntN(len(all))]
+		}
+		for range rnd.IntN(3) {
+			b.request.Votes = append(b.request.Votes, vote(pick("ana", "bo", "cy")))
+		}
+		b.entry(func(e *approvals.Entry) {
+			e.Approvals, e.Approvers, e.ApproveWithin = rnd.IntN(3), pick("leads", "responders", ""), minutes()
+		})
+		d := b.decide()
+		check(t, b, d)
+		if d.Accept {
+			accepted++
+		}
+		if t.Failed() {
+			t.Fatalf("%+v", b)
+		}
+	}
+	if accepted < 100 {
+		t.Errorf("only %d were accepted: the property says little", accepted)
+	}
+}
+
+func TestRoster(t *testing.T) {
+	r := newBallot().policy.Roster
+	r.People = append(r.People, approvals.Person{Name: "no accounts"})
+	if p, ok := r.BySlack("U2"); !ok || p.ID != "bo" {
+		t.Errorf("U2 is %+v", p)
+	}
+	for _, id := range []string{"", "u2", "U99"} {
+		if p, ok := r.BySlack(id); ok {
+			t.Errorf("%q is %+v", id, p)
+		}
+		if p, ok := r.ByID(id); ok {
+			t.Errorf("%q is %+v", id, p)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package approvals_test
+
+import (
+	"errors"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+func form(pairs ...string) string {
+	var parts []string
+	for i := 0; i < len(pairs); i += 2 {
+		parts = append(parts, pairs[i]+"="+url.QueryEscape(pairs[i+1]))
+	}
+	return strings.Join(parts, "&")
+}
+
+const command = "command=%2Fkillswitch&text=list&team_id=T1&user_id=U1&channel_id=C1&api_app_id=A1&enterprise_id=E1&response_url=https%3A%2F%2Fhooks.example%2F1&trigger_id=1.2"
+
+func TestParseSlackCommand(t *testing.T) {
+	want := approvals.SlackWord{
+		Type: "slash_command", Team: "T1", Enterprise: "E1", App: "A1", User: "U1", UserTeam: "T1", Channel: "C1",
+		Command: "/killswitch", Text: "list", ResponseURL: "https://hooks.example/1", TriggerID: "1.2",
+	}
+	if got, err := approvals.ParseSlack(command); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, field := range []string{"command", "text", "team_id", "user_id", "channel_id", "api_app_id"} {
+		if got, err := approvals.ParseSlack(command + "&" + field + "=x"); !errors.Is(err, approvals.ErrEvidence) {
+			t.Errorf("%s twice: %+v, %v", field, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"<@U1> & co":                "<@U1> & co",
+		"&lt;@U1&gt; &amp; co":      "<@U1> & co",
+		"&amp;lt;script&amp;gt;":    "&lt;script&gt;", // once, not twice
+		"&quot; &#60; &nbsp; %3C +": "&quot; &#60; &nbsp; %3C +",
+	} {
+		if got, err := approvals.ParseSlack(form("command", "/killswitch", "text", text)); err != nil || got.Text != want {
+			t.Errorf("%q: %q, %v", text, got.Text, err)
+		}
+	}
+	for _, body := range []string{"", "text=list", "command=", "%zz", "command=%2Fkillswitch;text=x", `{"type":"event_callback"}`, "payload=", "payload=%7B", "payload=%5B%5D", "payload=1", "payload=%7B%7D&payload=%7B%7D", form("payload", `{"type":7}`), form("payload", `{"actions":{}}`), form("payload", `{}{}`)} {
+		if got, err := approvals.ParseSlack(body); !errors.Is(err, approvals.ErrEvidence) {
+			t.Errorf("%q: %+v, %v", body, got, err)
+		}
+	}
+}
+
+// click is a button's body on a card with these blocks.
+func click(blocks ...string) string {
+	return form("payload", `{"type":"block_actions","team":{"id":"T1"},"enterprise":{"id":"E1"},"api_app_id":"A1",
+		"user":{"id":"U1","team_id":"T2","name":"x"},"channel":{"id":"C1"},"container":{"channel_id":"C2","message_ts":"9.9"},
+		"message":{"ts":"1.1","thread_ts":"1.0","blocks":[`+strings.Join(blocks, ",")+`]},
+		"actions":[{"action_id":"approve","value":"KS-4G7QX2M9ZT0B.d1","block_id":"b","type":"button"}],
+		"response_url":"https://hooks.example/1","trigger_id":"1.2"}`)
+}
+
+const (
+	callBlock = `{"block_id":"call","type":"section","text":{"type":"plain_text","text":"a &lt;b&gt; &amp;amp;"}}`
+	whyBlock  = `{"block_id":"why","type":"section","text":{"type":"plain_text","text":"Why (ana): x &amp; y"}}`
+)
+
+func TestParseSlackClick(t *testing.T) {
+	want := approvals.SlackWord{
+		Type: "block_actions", Team: "T1", Enterprise: "E1", App: "A1", User: "U1", UserTeam: "T2", Channel: "C1",
+		Actions:  []approvals.SlackAction{{ID: "approve", Value: "KS-4G7QX2M9ZT0B.d1"}},
+		CallText: "a <b> &amp;", CallBlocks: 1, WhyText: "Why (ana): x & y",
+		MessageTS: "1.1", ThreadTS: "1.0", Values: map[string]string{}, ResponseURL: "https://hooks.example/1", TriggerID: "1.2",
+	}
+	for _, other := range []string{`{"block_id":"x","type":"divider"}`, `{"type":"rich_text","elements":[{"x":[1]}]}`, `{"block_id":"x","type":"section","text":{"type":"plain_text","text":"call"}}`, `7`, `null`, `"call"`} {
+		if got, err := approvals.ParseSlack(click(other, callBlock, other, whyBlock, other)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("beside %s: %+v, %v", other, got, err)
+		}
+	}
+
+	for _, c := range []struct {
+		name   string
+		blocks []string
+		count  int
+		text   string
+	}{
+		{"none", nil, 0, ""},
+		{"two", []string{callBlock, callBlock}, 2, "a <b> &amp;"},
+		{"Markdown", []string{strings.Replace(callBlock, "plain_text", "mrkdwn", 1)}, 1, ""},
+		{"no text type", []string{strings.Replace(callBlock, "plain_text", "", 1)}, 1, ""},
+		{"header", []string{strings.Replace(callBlock, "section", "header", 1)}, 1, ""},
+		{"fields", []string{`{"block_id":"call","type":"section","fields":[{"type":"plain_text","text":"x"}]}`}, 1, ""},
+		{"text is a string", []string{`{"text":"x","type":"section","block_id":"call"}`}, 1, ""},
+		{"text is a number", []string{`{"text":{"type":"plain_text","text":7},"type":"section","block_id":"call"}`}, 1, ""},
+		{"plain and Markdown", []string{callBlock, strings.Replace(callBlock, "plain_text", "mrkdwn", 1)}, 2, "a <b> &amp;"},
+		{"Markdown and plain", []string{strings.Replace(callBlock, "plain_text", "mrkdwn", 1), callBlock}, 2, "a <b> &amp;"},
+		{"other case", []string{strings.Replace(callBlock, `"call"`, `"Call"`, 1)}, 0, ""},
+	} {
+		got, err := approvals.ParseSlack(click(c.blocks...))
+		if err != nil || got.CallBlocks != c.count || got.CallText != c.text {
+			t.Errorf("%s: %d call blocks, %q, %v", c.name, got.CallBlocks, got.CallText, err)
+		}
+	}
+	if got, err := approvals.ParseSlack(click(strings.Replace(whyBlock, "plain_text", "mrkdwn", 1))); err != nil || got.WhyText != "" {
+		t.Errorf("why in Markdown: %q, %v", got.WhyText, err)
+	}
+	// What a form says beside the payload is not heard.
+	if got, err := approvals.ParseSlack(click(callBlock) + "&" + command); err != nil || got.Type != "block_actions" || got.Text != "" || got.Command != "" {
+		t.Errorf("with a command beside it: %+v, %v", got, err)
+	}
+}
+
+func TestParseSlackView(t *testing.T) {
+	body := form("payload", `{"type":"view_submission","team":null,"user":{"id":"U1"},"container":{"channel_id":"C2"},"view":{
+		"callback_id":"deny","private_metadata":"KS-4G7QX2M9ZT0B.d1",
+		"state":{"values":{"b1":{"reason":{"type":"plain_text_input","value":"not &amp; ours"}},"b2":{"empty":{"value":null},"choice":{"selected_option":{"value":"x"}}}}}}}`)
+	want := approvals.SlackWord{
+		Type: "view_submission", User: "U1", Channel: "C2", CallbackID: "deny", Metadata: "KS-4G7QX2M9ZT0B.d1",
+		Values: map[string]string{"reason": "not &amp; ours", "empty": "", "choice": ""},
+	}
+	if got, err := approvals.ParseSlack(body); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestParseSlackErrorIsShort(t *testing.T) {
+	for _, payload := range []string{`{"type":` + strings.Repeat("1", 500) + `}`, `{"` + strings.Repeat("hush", 50), `{"type":"x"} hush`, "hush"} {
+		_, err := approvals.ParseSlack(form("payload", payload))
+		if err == nil || len(err.Error()) > 140 || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%.20s…: %v", payload, err)
+		}
+	}
+}
+
+func FuzzParseSlack(f *testing.F) {
+	for _, seed := range []string{"", command, click(callBlock, whyBlock), click(`null`, `7`), documented.Body, "payload=null", "payload=%7B%7D", "%zz", "a;b", form("payload", `{"view":{"state":{"values":{"b":null}}}}`)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		w, err := approvals.ParseSlack(body)
+		switch {
+		case err != nil && !errors.Is(err, approvals.ErrEvidence):
+			t.Errorf("another error: %v", err)
+		case err != nil && !reflect.DeepEqual(w, approvals.SlackWord{}):
+			t.Errorf("a word with an error: %+v", w)
+		case err == nil && w.CallText != "" && w.CallBlocks == 0:
+			t.Errorf("a call from no block: %+v", w)
+		case err == nil && w.Type == "slash_command" && w.Values == nil && w.Command == "":
+			t.Errorf("a command without one: %+v", w)
+		}
+	})
+}
