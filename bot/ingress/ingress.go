@@ -4,6 +4,7 @@
 package ingress
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -142,11 +143,13 @@ func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 		return Response{Status: http.StatusOK} // none is subscribed to
 	case word:
 	}
-	b, err := json.Marshal(d)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // a form is full of &, each of which would become six bytes
+	if err := e.Encode(d); err != nil {
 		return text(http.StatusBadRequest, "unreadable\n")
 	}
-	if err := in.Slack.Send(ctx, b, 0); err != nil {
+	if err := in.Slack.Send(ctx, bytes.TrimSpace(b.Bytes()), 0); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
 	}
