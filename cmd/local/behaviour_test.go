@@ -16,7 +16,15 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
-var stores = map[string][]func(*world){"memory": nil, "file": {inFile}}
+var stores = allStores()
+
+func allStores() map[string][]func(*world) {
+	all := map[string][]func(*world){"memory": nil, "file": {inFile}}
+	if endpoint != "" {
+		all["dynamodb"] = []func(*world){inDynamoDB}
+	}
+	return all
+}
 
 // TestManyClicksAtOnce: everyone clicks, all workers work, one run comes of it.
 func TestManyClicksAtOnce(t *testing.T) {
