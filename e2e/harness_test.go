@@ -22,7 +22,7 @@ import (
 
 // patience is how long anything may take to come up or to come true: long,
 // for a machine with two busy cores; nothing waits for it when all is well.
-const patience = 60 * time.Second
+const patience = 90 * time.Second
 
 // Setting is a variable that e2e/run sets: LOCAL_SLACK, MOTO_SERVER or
 // KILLSWITCH, each the path of a program.

@@ -17,16 +17,21 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
 )
 
 // rehearsal is the stack of template.yaml at work: three bootstraps, the queues
 // and tables as deployed, and Slack in front.
 type rehearsal struct {
 	*scene
+	requests               approvals.Requests // as somebody who can write the table has it
 	ingress, bot, executor *Function
 }
 
@@ -37,7 +42,8 @@ func newRehearsal(t *testing.T) *rehearsal {
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
 	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
-	s.must(os.WriteFile(s.config(), []byte(configuration), 0o600))
+	short := strings.Replace(configuration, "approve_within: 30m", "approve_within: 1m", 1) + "  undo: {approvals: 2}\n"
+	s.must(os.WriteFile(s.config(), []byte(short), 0o600))
 
 	d := deploy(t, s.aws)
 	secrets := secretsmanager.NewFromConfig(s.aws.Hub(t))
@@ -46,6 +52,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 		s.must(err)
 	}
 	r := &rehearsal{scene: s}
+	r.requests.Store = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RequestsTable"], approvals.Marks...)
 	for name, f := range map[string]**Function{"Ingress": &r.ingress, "Bot": &r.bot, "Executor": &r.executor} {
 		env := s.aws.Env()
 		for k, v := range d.Functions[name+"Function"].Environment {
@@ -109,16 +116,22 @@ func TestRehearsal(t *testing.T) {
 	r.told("a second person must approve")
 	r.click(eve, card, "approve")
 	r.told("not in Killswitch's list of people")
+	clicked := time.Now()
 	r.click(ben, card, "approve")
 	card = r.card("contained", role, false)
+	t.Logf("from the click to the card that says contained: %s", time.Since(clicked).Round(time.Millisecond))
 	if !strings.Contains(r.deny(role), "aws:TokenIssueTime") || r.tags(role) != 1 {
 		t.Fatalf("contained, and the policy is %s with %d tags", r.deny(role), r.tags(role))
 	}
 	r.click(cem, card, "undo")
-	undo := r.card("pending 0/1", role, true)
+	undo := r.card("pending 0/2", role, true)
 	r.click(cem, undo, "approve")
 	r.told("You asked for this yourself")
 	r.click(ana, undo, "approve")
+	undo = r.card("pending 1/2", role, true)
+	r.click(ana, undo, "approve")
+	r.told("You have approved this already")
+	r.click(ben, undo, "approve")
 	r.card("restored", role, true)
 	r.card("undone", role, false)
 	if r.deny(role) != "" || r.tags(role) != 0 {
@@ -126,6 +139,8 @@ func TestRehearsal(t *testing.T) {
 	}
 
 	r.refusals()
+	r.edited()
+	r.expired()
 	other := r.role("other-role")
 	card = r.asks(other)
 	r.click(ben, card, "deny")
@@ -135,6 +150,45 @@ func TestRehearsal(t *testing.T) {
 	}
 	if n := r.count("· " + id(card)); n != 1 {
 		t.Errorf("%d cards", n)
+	}
+}
+
+// edited: a row of requests says that it is approved, and nobody approved it.
+func (r *rehearsal) edited() {
+	r.t.Helper()
+	role := r.role("edited-role")
+	card := r.asks(role)
+	_, err := r.requests.Change(r.t.Context(), id(card), func(q *approvals.Request) error {
+		q.State, q.Need = approvals.Approved, 0
+		q.Votes = []approvals.Vote{{Party: approvals.Party{Person: "ben", Slack: ben}, Evidence: strings.Repeat("a", 64), Digest: q.Digest, At: time.Now()}}
+		q.Revise()
+		return nil
+	})
+	r.must(err)
+	r.card("refused", role, false)
+	if r.deny(role) != "" {
+		r.t.Error("it ran")
+	}
+}
+
+// expired: the button of a request whose time is over, and the same signed
+// request twice.
+func (r *rehearsal) expired() {
+	r.t.Helper()
+	role := r.role("late-role")
+	body := url.Values{"command": {"/killswitch"}, "text": {"revoke_sessions arn:aws:iam::" + prod + ":role/" + role + " reason=leak"}, "team_id": {"T01ACME"}, "channel_id": {channel}, "user_id": {ana}, "api_app_id": {r.slack.App.ID}}.Encode()
+	at := time.Now()
+	for range 2 {
+		if got := r.post(body, r.slack.App.SigningSecret, at); got != http.StatusOK {
+			r.t.Errorf("genuine: %d", got)
+		}
+	}
+	card := r.card("pending 0/1", role, false)
+	r.card("expired", role, false)
+	r.crafted(ben, card, "approve", func(map[string]any) {})
+	r.told("is expired by now")
+	if n := r.count("· " + id(card)); n != 1 || r.deny(role) != "" {
+		r.t.Errorf("%d cards, deny %q", n, r.deny(role))
 	}
 }
 
