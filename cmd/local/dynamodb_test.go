@@ -45,5 +45,5 @@ func inDynamoDB(w *world) {
 		return dynamodb.New(client, name, marks...)
 	}
 	w.Backends = local.InMemory(w.clock.Now)
-	w.Backends.Requests, w.Backends.Runs = table(approvals.Marks...), table()
+	w.Requests, w.Runs = table(approvals.Marks...), table()
 }
