@@ -62,7 +62,7 @@ func (w word) text() string {
 // problem is reported at once, as *[Mistakes]; nothing that is ambiguous parses.
 func Parse(text string, d Directory) (Call, string, error) {
 	m := &Mistakes{}
-	words := split(strings.Map(dropFormat, text), m)
+	words := split(Clean(text), m)
 	var call Call
 	var spec Spec
 	if len(words) == 0 || words[0].key != "" {
@@ -304,6 +304,9 @@ func quoteKind(r rune) string {
 }
 
 func blank(r rune) bool { return unicode.IsSpace(r) }
+
+// Clean makes typed text one line of characters that are seen.
+func Clean(text string) string { return strings.Map(dropFormat, text) }
 
 // dropFormat leaves out characters that are not seen: zero-width ones, which
 // copying from chat leaves, and those that reorder text. A line stays a line.

@@ -22,6 +22,7 @@ var verbs = map[string]bool{"show": false, "approve": false, "deny": true, "canc
 // ParseCommand reads what follows /killswitch. Bot and executor read it with
 // the same grammar. An error is *actions.Mistakes.
 func ParseCommand(text string, d actions.Directory) (Command, error) {
+	text = actions.Clean(text)
 	words := strings.Fields(text)
 	verb := "help"
 	if len(words) > 0 {
@@ -58,6 +59,10 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 	if len(rest) > 1 {
 		c.Reason = strings.TrimSpace(strings.TrimPrefix(strings.Join(rest[1:], " "), "reason="))
 		c.Reason = strings.Trim(c.Reason, "\"“”„«»'‘’")
+		if n := len([]rune(c.Reason)); n > actions.MaxReason {
+			m.List = append(m.List, actions.Mistake{Field: "reason", Problem: fmt.Sprintf("has %d characters", n), Hint: fmt.Sprintf("the limit is %d", actions.MaxReason)})
+			return c, m
+		}
 		if !free {
 			m.List = append(m.List, actions.Mistake{Field: "text", Problem: fmt.Sprintf("%s takes only a request ID", verb)})
 			return c, m

@@ -243,7 +243,7 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []V
 	if !r.Expires.Equal(expires) || r.Digest != p.Digest || r.Denial != nil || r.Cancelled != nil {
 		return nil, nil, "the stored request was altered", nil
 	}
-	t := Request{ID: r.ID, State: Pending, Intent: p.Intent, Requester: Party{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Entry.Approvals, Digest: p.Digest}
+	t := Request{ID: r.ID, State: Pending, Intent: p.Intent, Requester: Party{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Entry.Approvals, Eligible: p.Eligible, Digest: p.Digest}
 	d := x.Policy.Admit(p.Intent, p.Person)
 	if !d.Accept {
 		return nil, d.Why, "", nil

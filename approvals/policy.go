@@ -137,7 +137,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 		switch {
 		case !r.State.May(Running) || r.State == Approved:
 			no(Why{Code: NotOpen, State: r.State})
-		case v.Digest != r.Digest:
+		case r.Digest == "" || v.Digest != r.Digest:
 			no(Why{Code: OtherCall})
 		case now.After(r.Ended.Add(RetryWithin)) || v.At.After(r.Ended.Add(RetryWithin)):
 			no(Why{Code: RetryOver})

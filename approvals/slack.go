@@ -112,6 +112,9 @@ func parseInteraction(payload string) (SlackWord, error) {
 	if err := json.Unmarshal([]byte(payload), &p); err != nil {
 		return SlackWord{}, fmt.Errorf("%w: payload: %s", ErrEvidence, clipError(err))
 	}
+	if p.Type == "" {
+		return SlackWord{}, fmt.Errorf("%w: neither a command nor an interaction", ErrEvidence)
+	}
 	w := SlackWord{
 		Type: p.Type, App: p.App, User: p.User.ID, UserTeam: p.User.TeamID, Channel: p.Channel.ID,
 		Actions: p.Actions, MessageTS: p.Message.TS, ThreadTS: p.Message.ThreadTS,

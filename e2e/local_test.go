@@ -9,14 +9,20 @@ import (
 	"testing"
 )
 
-// TestLocalOnDynamoDB: two hundred clicks at once, and a death at any point of
-// the path, with the tables in a DynamoDB that we did not write.
+// TestLocalOnDynamoDB: two hundred clicks at once, a death at any point of the
+// path, and all forged evidence, with the tables in a DynamoDB that we did not
+// write.
 func TestLocalOnDynamoDB(t *testing.T) {
 	d := StartDynamoDB(t)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(Setting(t, "BOOTSTRAPS"), "local.test"), "-test.run", "^(TestManyClicksAtOnce|TestKilledAnywhere)$/^dynamodb", "-test.v")
-	cmd.Env = []string{"KILLSWITCH_TEST_DYNAMODB=" + d.URL, "TMPDIR=" + t.TempDir(), "HOME=" + t.TempDir()}
-	out, err := cmd.CombinedOutput()
-	if n := strings.Count(string(out), "--- PASS: TestKilledAnywhere/dynamodb/"); err != nil || n < 50 || !strings.Contains(string(out), "--- PASS: TestManyClicksAtOnce/dynamodb") {
-		t.Errorf("%v, %d kills:\n%s", err, n, out)
+	for pattern, least := range map[string]int{
+		"^(TestManyClicksAtOnce|TestKilledAnywhere)$/^dynamodb": 60,
+		"^(TestForgedEvidence|TestReplay|TestEditedAfterRun|TestRefusedClicks|TestEnds|TestOverlap|TestUndoIsByteForByte|TestRetry|TestTampering|TestOneRunPerTarget)$": 40,
+	} {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(Setting(t, "BOOTSTRAPS"), "local.test"), "-test.run", pattern, "-test.v")
+		cmd.Env = []string{"KILLSWITCH_TEST_DYNAMODB=" + d.URL, "TMPDIR=" + t.TempDir(), "HOME=" + t.TempDir()}
+		out, err := cmd.CombinedOutput()
+		if n := strings.Count(string(out), "--- PASS: "); err != nil || n < least {
+			t.Errorf("%v, %d tests passed of %s:\n%s", err, n, pattern, out)
+		}
 	}
 }

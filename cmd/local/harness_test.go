@@ -120,6 +120,9 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	for _, f := range alter {
 		f(w)
 	}
+	if endpoint != "" && w.path == "" && w.Requests == nil {
+		inDynamoDB(w)
+	}
 	w.start()
 	return w
 }
