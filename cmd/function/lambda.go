@@ -4,8 +4,10 @@
 package function
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -39,7 +41,18 @@ func AWS(env func(string) string) aws.Config {
 	if endpoint := env("AWS_ENDPOINT_URL"); endpoint != "" {
 		cfg.BaseEndpoint = &endpoint
 	}
+	cfg.ConfigSources = []any{endpoints(env)}
 	return cfg
+}
+
+// endpoints finds AWS_ENDPOINT_URL_<SERVICE>, which the SDK asks its sources for.
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+type endpoints func(string) string
+
+// GetServiceBaseEndpoint is what the SDK calls.
+func (env endpoints) GetServiceBaseEndpoint(_ context.Context, service string) (string, bool, error) {
+	url := env("AWS_ENDPOINT_URL_" + strings.ReplaceAll(strings.ToUpper(service), " ", "_"))
+	return url, url != "", nil
 }
 
 // Logger writes JSON with the invocation's request ID.
