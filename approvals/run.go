@@ -108,7 +108,8 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 		ev = append(ev, event("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
 	}
 	ev = append(ev, event("claimed", "", "attempt", "1"))
-	return run, x.take(ctx, r.ID, p, &run, ev...)
+	err = x.take(ctx, r.ID, p, &run, ev...)
+	return run, err
 }
 
 // orSettled is errSettled, unless something went wrong.
@@ -163,7 +164,8 @@ func (x *Executor) takeOver(ctx context.Context, run Run, p Planned) (Run, error
 		return run, x.later(ctx, p, run.Lease.Sub(now)+time.Second)
 	}
 	run.Owner, run.Lease = x.Owner(), now.Add(leaseFor)
-	return run, x.take(ctx, run.ID, p, &run, event("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
+	err := x.take(ctx, run.ID, p, &run, event("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
+	return run, err
 }
 
 // reopen starts another attempt if somebody may and did ask for it; otherwise
@@ -200,7 +202,8 @@ func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (R
 		again.Owner, again.Lease, again.Since = x.Owner(), now.Add(leaseFor), now
 		again.Attempt++
 		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks, again.Unread = "", "", "", time.Time{}, 0, 0
-		return again, x.take(ctx, run.ID, p, &again, event("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
+		err = x.take(ctx, run.ID, p, &again, event("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
+		return again, err
 	}
 	return run, errSettled
 }
@@ -234,11 +237,6 @@ func (x *Executor) noRetry(ctx context.Context, run Run, v Vote, why string) err
 // begin moves the request to running. A denial or cancellation that came first
 // ends the run with nothing done.
 func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {
-	if p.Intent.Undo != "" {
-		if err := x.beginUndo(ctx, run, p); err != nil {
-			return err
-		}
-	}
 	var ended Request
 	_, err := x.Requests.Change(ctx, run.ID, func(r *Request) error {
 		if run.Started && (r.State == Running || !r.State.May(Running)) {
@@ -256,11 +254,6 @@ func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {
 		if err := x.end(ctx, run, event("not_started", "", "state", string(ended.State))); err != nil {
 			return err
 		}
-		if p.Intent.Undo != "" {
-			if err := x.endUndo(ctx, *run, p); err != nil {
-				return err
-			}
-		}
 		if err := x.close(ctx, ended); err != nil {
 			return err
 		}
@@ -268,6 +261,11 @@ func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {
 	case errors.As(err, &no), errors.Is(err, errSettled):
 	case err != nil:
 		return err
+	}
+	if p.Intent.Undo != "" {
+		if err := x.beginUndo(ctx, run, p); err != nil {
+			return err
+		}
 	}
 	if !run.Started {
 		run.Started = true

@@ -517,3 +517,23 @@ func TestRetention(t *testing.T) {
 	w.state(force, approvals.Contained)
 	w.undo(force)
 }
+
+// TestUndoDeniedLate: an undo that is denied after its approval, before it ran,
+// leaves the containment contained.
+func TestUndoDeniedLate(t *testing.T) {
+	w := newWorld(t)
+	r := w.contained(command)
+	w.pass(2 * time.Minute)
+	w.clicks("U03CAROL", w.again(r), "undo")
+	u := w.state(w.undoOf(r), approvals.Pending)
+	w.slack.Click("U01ALICE", channel, u.Card.TS, "approve")
+	w.slack.Click("U02BOB", channel, u.Card.TS, "deny")
+	for range 4 {
+		_, _ = w.zones.Pumps[0].Once(t.Context())
+	}
+	w.drain()
+	w.pass(time.Minute)
+	w.state(u, approvals.Denied)
+	w.state(r, approvals.Contained)
+	w.undo(r)
+}
