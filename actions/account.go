@@ -15,7 +15,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -81,16 +86,63 @@ func newRetryer() aws.Retryer {
 
 // Account is a session in one account: the clients that actions use.
 type Account struct {
-	ID        string
-	Partition string
-	IAM       *iam.Client
+	ID            string
+	Partition     string
+	Region        string // of the regional clients
+	Org           Org
+	IAM           *iam.Client
+	Organizations *organizations.Client
+	EC2           *ec2.Client
+	AutoScaling   *autoscaling.Client
+	ELB           *elasticloadbalancingv2.Client
 	// Brief lets a Plan leave out what only informs people: a run must not wait
 	// for it, nor fail with it.
 	Brief bool
+
+	cfg aws.Config
 }
 
-// Enter assumes a member role in an account, limited to permits.
-func (c *Cloud) Enter(ctx context.Context, m Member, account string, who Actor, permits []Statement) (*Account, error) {
+// CloudTrail is a client for one region.
+func (a *Account) CloudTrail(region string) *cloudtrail.Client {
+	return cloudtrail.NewFromConfig(a.cfg, func(o *cloudtrail.Options) { o.Region = region })
+}
+
+func newAccount(id, region string, org Org, cfg aws.Config) *Account {
+	if region != "" {
+		cfg.Region = region
+	}
+	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, IAM: iam.NewFromConfig(cfg), Organizations: organizations.NewFromConfig(cfg),
+		EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), ELB: elasticloadbalancingv2.NewFromConfig(cfg), cfg: cfg}
+}
+
+// Once is the same session without retries: whoever sends many calls at once
+// decides itself when to send one again.
+func (a *Account) Once() *Account {
+	cfg := a.cfg.Copy()
+	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	return newAccount(a.ID, a.Region, a.Org, cfg)
+}
+
+// AccountOfKey asks AWS which account an access key belongs to. Any caller may.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetAccessKeyInfo.html
+func (c *Cloud) AccountOfKey(ctx context.Context, key string) (string, error) {
+	out, err := c.sts.GetAccessKeyInfo(ctx, &sts.GetAccessKeyInfoInput{AccessKeyId: &key})
+	if err != nil {
+		return "", fmt.Errorf("ask whose key %s is: %w", key, err)
+	}
+	return aws.ToString(out.Account), nil
+}
+
+// EnterFor assumes a member role where a call is carried out, limited to what a
+// phase of it needs; resources are the ARNs that its steps change.
+func (c *Cloud) EnterFor(ctx context.Context, m Member, a Action, p Phase, call Call, resources []string, who Actor) (*Account, error) {
+	s := ScopeOf(a, c.org, call, resources)
+	return c.Enter(ctx, m, s.Account, s.Region, who, a.Spec().Permits(p, s))
+}
+
+// Enter assumes a member role in an account, limited to permits. The region is
+// that of the regional clients; empty for the hub's.
+func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who Actor, permits []Statement) (*Account, error) {
 	policy, err := sessionPolicy(permits)
 	if err != nil {
 		return nil, err
@@ -121,7 +173,7 @@ func (c *Cloud) Enter(ctx context.Context, m Member, account string, who Actor, 
 	cfg := c.base.Copy()
 	cfg.Credentials = credentials.NewStaticCredentialsProvider(
 		aws.ToString(out.Credentials.AccessKeyId), aws.ToString(out.Credentials.SecretAccessKey), aws.ToString(out.Credentials.SessionToken))
-	return &Account{ID: account, Partition: c.org.Partition, IAM: iam.NewFromConfig(cfg)}, nil
+	return newAccount(account, region, c.org, cfg), nil
 }
 
 func sessionPolicy(permits []Statement) (string, error) {
@@ -168,6 +220,19 @@ var throttles = []string{"Throttling", "ThrottlingException", "ThrottledExceptio
 // Throttled reports whether err asks for patience: what failed with it is worth
 // another try, however often.
 func Throttled(err error) bool { return isCode(err, throttles...) }
+
+// laterError is an error that other steps, or a little time, may mend.
+type laterError struct{ error }
+
+func (e *laterError) Unwrap() error { return e.error }
+
+// Later reports whether a step that failed with err is worth another try after
+// the others, or a little later: a quota that they free, or something new that
+// another service does not see yet. An action says so with &laterError.
+func Later(err error) bool {
+	var l *laterError
+	return errors.As(err, &l)
+}
 
 // hinted is an error with a hint that its code alone does not give.
 type hinted struct {

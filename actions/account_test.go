@@ -59,7 +59,7 @@ func TestEnter(t *testing.T) {
 					}
 				}
 				must(t, json.Unmarshal([]byte(got.SessionPolicy), &policy))
-				permits := action(t).Spec().Permits(m.phase, []string{w.role}, w.role)
+				permits := w.permits(m.phase)
 				if policy.Version != "2012-10-17" || len(policy.Statement) != len(permits) {
 					t.Fatalf("session policy %s", got.SessionPolicy)
 				}
@@ -90,8 +90,9 @@ func TestPermits(t *testing.T) {
 		if write[phase] != "" {
 			want = append(want, actions.Statement{Actions: strings.Fields(write[phase]), Resources: []string{"arn:aws:iam::222222222222:role/${$}{aws:username}/${*}/victim"}})
 		}
-		id := actions.Identity{ARN: "arn:aws:iam::222222222222:role/${aws:username}/*/victim"}
-		if d := cmp.Diff(want, actions.Permits(action(t), phase, actions.Call{}, id)); d != "" {
+		call := actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::222222222222:role/victim", Account: member}
+		found := []string{"arn:aws:iam::222222222222:role/${aws:username}/*/victim"}
+		if d := cmp.Diff(want, action(t).Spec().Permits(phase, actions.ScopeOf(action(t), testOrg("aws"), call, found))); d != "" {
 			t.Errorf("phase %d:\n%s", phase, d)
 		}
 	}
@@ -99,7 +100,7 @@ func TestPermits(t *testing.T) {
 
 func TestEnterWithoutApprovers(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, actions.Actor{RequestID: request, Requester: "alice"}, action(t).Spec().Permits(actions.PhasePlan, []string{w.role}, w.role))
+	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, "", actions.Actor{RequestID: request, Requester: "alice"}, w.permits(actions.PhasePlan))
 	must(t, err)
 	if d := cmp.Diff(map[string]string{"killswitch-request": request}, w.Calls()[0].Tags); d != "" {
 		t.Error(d)
@@ -113,13 +114,13 @@ func TestSessionPolicyLimit(t *testing.T) {
 		arn := "arn:aws:iam::222222222222:role/"
 		return []actions.Statement{{Actions: []string{"iam:GetRole"}, Resources: []string{arn + strings.Repeat("x", n-around-len(arn))}}}
 	}
-	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, actor, permits(2049))
+	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, "", actor, permits(2049))
 	if err == nil || len(w.Calls()) != 0 {
 		t.Errorf("2,049 characters: error %v after %d calls", err, len(w.Calls()))
 	} else {
 		says(t, err.Error(), "2049", "2048")
 	}
-	_, err = w.cloud.Enter(t.Context(), actions.Responder, member, actor, permits(2048))
+	_, err = w.cloud.Enter(t.Context(), actions.Responder, member, "", actor, permits(2048))
 	must(t, err)
 	if n := len(w.Calls()[0].SessionPolicy); n != 2048 {
 		t.Errorf("the session policy has %d characters", n)
@@ -141,7 +142,7 @@ func TestEnterIsRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			tt.alter(&w.org)
-			_, err := actions.NewCloud(w.Config(), w.org).Enter(t.Context(), actions.Responder, tt.account, actor, action(t).Spec().Permits(actions.PhasePlan, []string{w.role}, w.role))
+			_, err := actions.NewCloud(w.Config(), w.org).Enter(t.Context(), actions.Responder, tt.account, "", actor, w.permits(actions.PhasePlan))
 			wantCode(t, err, "AccessDenied")
 			says(t, err.Error(), w.org.ResponderRole, tt.account)
 			cause, hint := actions.Explain(err)

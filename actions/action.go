@@ -29,11 +29,13 @@ type Action interface {
 // Phase is a part of an action's life with its own permissions.
 type Phase int
 
-// The phases. PhaseRun reads and denies, again at re-checks; PhaseUndo is the restorer's.
+// The phases. PhasePlan only reads; PhaseRun reads and denies, again at
+// re-checks; PhaseUndo is the restorer's; PhaseReport reads what is reported.
 const (
 	PhasePlan Phase = iota
 	PhaseRun
 	PhaseUndo
+	PhaseReport
 )
 
 // Spec says what an action is.
@@ -42,42 +44,35 @@ type Spec struct {
 	Title   string // imperative, without the target: "Revoke sessions"
 	Summary string // one line, for help
 	Usage   string // a line to send, for help
-	// Target reads a typed target into its canonical form and account.
-	Target func(TargetText, *Mistakes) (target, account string)
-	// Options are the keys that it takes beside reason.
+	// Target reads a typed target into its canonical form.
+	Target func(TargetText, *Mistakes) Target
+	// Options are the keys that it takes beside reason. Check looks at their
+	// values, and brings those that mean the same to one form; it may be nil.
 	Options []string
+	Check   func(*Call, *Mistakes)
 	// Reversible is false for what undo can't bring back.
 	Reversible bool
-	// Permits lists exactly the IAM permissions that a phase needs: to change
-	// the target, which exact names, and to read what is like it.
-	Permits func(p Phase, exact []string, like string) []Statement
+	// Quorum is how many must approve unless the configuration says otherwise;
+	// 0 leaves it to the default.
+	Quorum int
+	// Instead names a gentler action on the same target, or is empty.
+	Instead Name
+	// Managed reports whether a call is carried out in the organization's
+	// management account; nil for never.
+	Managed func(Call) bool
+	// Permits lists exactly the IAM permissions that a phase needs. They become
+	// the session policy, and for [Anything] the member roles' policies.
+	Permits func(Phase, Scope) []Statement
 }
+
+// managed is Spec.Managed for a call.
+func (s Spec) managed(c Call) bool { return s.Managed != nil && s.Managed(c) }
 
 // Statement is the Allow part of an IAM statement.
 type Statement struct {
 	Actions   []string
 	Resources []string
 }
-
-// Permits lists what a phase of a call needs. What is changed is named exactly;
-// what is read is any path of the name: the path is not known before the first
-// look, and a target that was created again may have another.
-func Permits(a Action, p Phase, c Call, id Identity) []Statement {
-	arn := id.ARN
-	if arn == "" {
-		arn = c.Target
-	}
-	partition, account, _, name, ok := SplitRoleARN(arn)
-	if !ok {
-		return a.Spec().Permits(p, []string{literal(arn)}, arn)
-	}
-	return a.Spec().Permits(p, []string{literal(arn)}, RoleARN(partition, account, "/", "*"+name))
-}
-
-// literal writes the characters of a path that a policy would read as wildcards
-// or variables.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
-var literal = strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace
 
 // Identity is what a target immutably is. An ARN may be re-used by another
 // principal; an ID never is.
@@ -99,6 +94,8 @@ type Plan struct {
 	Residual   []string `json:"residual,omitempty"`
 	Reversible bool     `json:"reversible"`
 	Undo       string   `json:"undo"` // how it comes back, in words
+	// Snapshot is what else was there before, for the record: JSON, or empty.
+	Snapshot string `json:"snapshot,omitempty"`
 }
 
 // Fact is one line of a plan's blast radius.
@@ -124,6 +121,15 @@ type Step struct {
 	Prior *string `json:"prior,omitempty"`
 	// Deny marks what keeps the target powerless: undo takes it back last.
 	Deny bool `json:"deny,omitempty"`
+	// Stays says why undo leaves the step as it is; empty where it is taken
+	// back. Credential marks one that keys=reactivate takes back all the same.
+	Stays      string `json:"stays,omitempty"`
+	Credential bool   `json:"credential,omitempty"`
+	// Many marks one of many steps that do not depend on each other: they are
+	// taken at the same time, at the rate that AWS allows.
+	Many bool `json:"many,omitempty"`
+	// Skip says why what is listed here is left alone: the step is never taken.
+	Skip string `json:"skip,omitempty"`
 }
 
 // Run is what Apply may know of the run that it is part of.
@@ -137,7 +143,7 @@ type Run struct {
 // Effect is what a step did: the undo snapshot and what stands there now.
 type Effect struct {
 	Prior *string `json:"prior,omitempty"`
-	Wrote *string `json:"wrote,omitempty"`
+	Wrote *string `json:"wrote,omitempty"` // nil where the step takes something away
 	// Changed is false where the step held already.
 	Changed bool `json:"changed,omitempty"`
 }
@@ -160,6 +166,15 @@ type Refusal struct {
 }
 
 func (r *Refusal) Error() string { return strings.TrimSpace(r.Reason + ". " + r.Hint) }
+
+// Reporter is an action that has something to tell beside what it does. A
+// report never changes an outcome.
+type Reporter interface {
+	Action
+	// Report gathers it. What could not be read is said in it; an error means
+	// that it is worth another try.
+	Report(ctx context.Context, acct *Account, c Call, id Identity, now time.Time) (Activity, error)
+}
 
 // All are the actions. A new one is one file and one line here.
 var All = []Action{

@@ -10,8 +10,17 @@ import (
 // Name is an action's name as config, JSON and the audit record write it.
 type Name string
 
-// RevokeSessions is the action revoke_sessions.
-const RevokeSessions Name = "revoke_sessions"
+// The names.
+const (
+	ApplySCP        Name = "apply_scp"
+	DetachPolicies  Name = "detach_policies"
+	RevokeSessions  Name = "revoke_sessions"
+	DeleteRole      Name = "delete_role"
+	QuarantineUser  Name = "quarantine_user"
+	DeactivateKey   Name = "deactivate_key"
+	DeleteKey       Name = "delete_key"
+	IsolateInstance Name = "isolate_instance"
+)
 
 // Call is one containment as it is asked for: what to do, to what, where.
 // Two texts that mean the same parse to equal Calls.
@@ -21,7 +30,8 @@ type Call struct {
 	// its path has none here; role names are unique in an account whatever
 	// their path.
 	Target string `json:"target"`
-	// Account is the target's 12-digit account ID.
+	// Account is the target's 12-digit account ID; empty for a key that was
+	// given without: AWS knows whose it is.
 	Account string `json:"account"`
 	// Region is set for regional targets only.
 	Region  string            `json:"region,omitempty"`
@@ -33,10 +43,10 @@ type Call struct {
 func (c Call) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", c.Action, c.Target)
-	if !strings.HasPrefix(c.Target, "arn:") {
+	if c.Account != "" && !strings.Contains(c.Target, c.Account) {
 		fmt.Fprintf(&b, " account=%s", c.Account)
 	}
-	if c.Region != "" {
+	if c.Region != "" && !strings.Contains(c.Target, ":"+c.Region+":") {
 		fmt.Fprintf(&b, " region=%s", c.Region)
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.Options)) {

@@ -13,6 +13,7 @@ import (
 type Directory struct {
 	Partition string            // aws, aws-us-gov or aws-cn
 	Accounts  map[string]string // alias → account ID
+	Regions   []string          // that are configured, to name them in hints
 }
 
 // Mistake is one thing wrong with typed text.
@@ -84,7 +85,8 @@ func Parse(text string, d Directory) (Call, string, error) {
 	target, opts, reason := sortWords(words, spec, m)
 	if spec.Target != nil {
 		account := resolveAccount(opts, d, m)
-		call.Target, call.Account = spec.Target(TargetText{Text: target, Account: account, Options: opts, Directory: d}, m)
+		t := spec.Target(TargetText{Text: target, Account: account, Options: opts, Directory: d}, m)
+		call.Target, call.Account, call.Region = t.Name, t.Account, t.Region
 		for k, v := range opts {
 			if !slices.Contains([]string{"account", "region", "role", "user"}, k) {
 				if call.Options == nil {
@@ -92,6 +94,12 @@ func Parse(text string, d Directory) (Call, string, error) {
 				}
 				call.Options[k] = v
 			}
+		}
+		if spec.Check != nil {
+			spec.Check(&call, m)
+		}
+		if len(call.Options) == 0 {
+			call.Options = nil
 		}
 	}
 	if reason == "" && !slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == "reason" }) {
@@ -163,6 +171,14 @@ func optionsHint(spec Spec) string {
 	return "it takes " + strings.Join(spec.Options, "=, ") + "= and reason="
 }
 
+// oneOf checks an option that takes one of a few values.
+func oneOf(c *Call, key string, m *Mistakes, values ...string) {
+	v, given := c.Options[key]
+	if given && !slices.Contains(values, v) {
+		m.add(key, fmt.Sprintf("%q is not known%s", clip(v), didYouMean(v, values)), "it takes "+strings.Join(values, " or "))
+	}
+}
+
 func resolveAccount(opts map[string]string, d Directory, m *Mistakes) string {
 	typed := opts["account"]
 	if typed == "" {
@@ -207,7 +223,7 @@ func corrected(c Call, target string, opts map[string]string, reason string) str
 		b.WriteString(" TARGET")
 	}
 	for _, k := range slices.Sorted(maps.Keys(opts)) {
-		if c.Target == "" || k != "account" && k != "role" {
+		if c.Target == "" || !slices.Contains([]string{"account", "role", "user"}, k) {
 			fmt.Fprintf(&b, " %s=%s", k, quoted(opts[k]))
 		}
 	}

@@ -131,7 +131,7 @@ func TestParseMistakes(t *testing.T) {
 		{"another partition", "revoke_sessions arn:aws-cn:iam::222222222222:role/app-role reason=leaked", "target", []string{"aws-cn", "works in aws"}, `revoke_sessions arn:aws-cn:iam::222222222222:role/app-role reason="leaked"`},
 		{"a session of another partition", "revoke_sessions arn:aws-us-gov:sts::222222222222:assumed-role/app-role/x1 reason=leaked", "target", []string{"aws-us-gov"}, `revoke_sessions arn:aws-us-gov:sts::222222222222:assumed-role/app-role/x1 reason="leaked"`},
 		{"an instance profile", "revoke_sessions arn:aws:iam::222222222222:instance-profile/web reason=leaked", "target", []string{"not a role's ARN", "instance profile's name is not its role's"}, `revoke_sessions arn:aws:iam::222222222222:instance-profile/web reason="leaked"`},
-		{"a user", "revoke_sessions arn:aws:iam::222222222222:user/alice reason=leaked", "target", []string{"not a role's ARN", "user", "long-term keys"}, `revoke_sessions arn:aws:iam::222222222222:user/alice reason="leaked"`},
+		{"a user", "revoke_sessions arn:aws:iam::222222222222:user/alice reason=leaked", "target", []string{"not a role's ARN", "user", "quarantine_user"}, `revoke_sessions arn:aws:iam::222222222222:user/alice reason="leaked"`},
 		{"a policy", "revoke_sessions arn:aws:iam::222222222222:policy/p reason=leaked", "target", []string{"not a role's ARN"}, `revoke_sessions arn:aws:iam::222222222222:policy/p reason="leaked"`},
 		{"a role in a region", "revoke_sessions arn:aws:iam:eu-west-1:222222222222:role/app-role reason=leaked", "target", []string{"not a role's ARN"}, `revoke_sessions arn:aws:iam:eu-west-1:222222222222:role/app-role reason="leaked"`},
 

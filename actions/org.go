@@ -14,7 +14,11 @@ type Org struct {
 	ManagementAccount string
 	ResponderRole     string // names of the member roles
 	RestorerRole      string
+	ForwarderRole     string // forwards the account's events; may be empty
 	ExternalID        string
+	Regions           []string // where alerts come from and activity is looked up
+	AdminGroup        string   // IAM group whose members quarantine_user refuses; may be empty
+	SCPs              map[string]string // documents by the name that scp= takes
 	Accounts          map[string]string // alias → ID
 	ProtectedAccounts []string
 	// ProtectedPrincipals are exact ARNs; only the account may be *.
@@ -23,7 +27,7 @@ type Org struct {
 
 // Directory is the part that the grammar needs.
 func (o Org) Directory() Directory {
-	return Directory{Partition: o.Partition, Accounts: o.Accounts}
+	return Directory{Partition: o.Partition, Accounts: o.Accounts, Regions: o.Regions}
 }
 
 // Alias is the account's alias, or "".
@@ -45,19 +49,30 @@ func (o Org) RefuseCall(c Call) *Refusal {
 	if slices.Contains(o.ProtectedAccounts, c.Account) {
 		return &Refusal{fmt.Sprintf("account %s is protected by the configuration", c.Account), "only a change of protected.accounts can allow this"}
 	}
-	if _, _, path, name, ok := SplitRoleARN(c.Target); ok {
-		return o.refuseRole(c.Target, c.Account, path, name)
+	if a, ok := Lookup(c.Action); ok && a.Spec().managed(c) {
+		switch {
+		case o.ManagementAccount == "":
+			return &Refusal{"the configuration names no management account, where service control policies are made", "set aws.management_account"}
+		case c.Account == o.ManagementAccount:
+			return &Refusal{c.Account + " is the organization's management account: service control policies don't touch it", "contain its principals one by one"}
+		}
 	}
-	return nil
+	return o.refusePrincipal(c.Target)
 }
 
 // RefuseIdentity is the same no for the target as it was found in the account.
-func (o Org) RefuseIdentity(id Identity) *Refusal {
-	_, account, path, name, ok := SplitRoleARN(id.ARN)
-	if !ok {
-		return &Refusal{fmt.Sprintf("%s is not a role", id.ARN), ""}
+func (o Org) RefuseIdentity(id Identity) *Refusal { return o.refusePrincipal(id.ARN) }
+
+// refusePrincipal refuses roles and users that are never touched. What is
+// neither is refused by its account alone.
+func (o Org) refusePrincipal(arn string) *Refusal {
+	if _, account, path, name, ok := SplitRoleARN(arn); ok {
+		return o.refuseRole(arn, account, path, name)
 	}
-	return o.refuseRole(id.ARN, account, path, name)
+	if _, account, _, _, ok := SplitUserARN(arn); ok && o.protects(arn, account) {
+		return &Refusal{fmt.Sprintf("%s is protected by the configuration", arn), "only a change of protected.principals can allow this"}
+	}
+	return nil
 }
 
 func (o Org) refuseRole(arn, account, path, name string) *Refusal {

@@ -76,8 +76,9 @@ func TestRefusedAccounts(t *testing.T) {
 	if no := org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: actions.RoleARN("aws", org.ManagementAccount, "/", "app-role"), Account: org.ManagementAccount}); no != nil {
 		t.Errorf("the management account is refused: %v", no)
 	}
+	org.ProtectedPrincipals = append(org.ProtectedPrincipals, "arn:aws:iam::*:user/alice")
 	if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:user/alice"}); no == nil {
-		t.Error("a user passes for a role")
+		t.Error("a protected user is not refused")
 	}
 }
 

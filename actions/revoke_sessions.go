@@ -39,7 +39,7 @@ func (revokeSessions) Spec() Spec {
 		Target:     roleTarget,
 		Options:    []string{"account", "role"},
 		Reversible: true,
-		Permits: func(p Phase, exact []string, like string) []Statement {
+		Permits: func(p Phase, s Scope) []Statement {
 			read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
 			switch p {
 			case PhasePlan:
@@ -48,10 +48,12 @@ func (revokeSessions) Spec() Spec {
 				write = []string{"iam:TagRole", "iam:PutRolePolicy"}
 			case PhaseUndo:
 				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}
+			case PhaseReport:
+				return nil
 			}
-			ss := []Statement{{Actions: read, Resources: []string{like}}}
+			ss := []Statement{{Actions: read, Resources: []string{s.Named("role")}}}
 			if write != nil {
-				ss = append(ss, Statement{Actions: write, Resources: exact})
+				ss = append(ss, Statement{Actions: write, Resources: s.Changed("iam", "role")})
 			}
 			return ss
 		},

@@ -57,7 +57,8 @@ func TestRevokeSessionsContract(t *testing.T) {
 func scene(w *world) actiontest.Scene {
 	return actiontest.Scene{
 		Call:  w.call(),
-		Enter: w.enter,
+		Org:   w.org,
+		Enter: w.enterFor,
 		State: func() any { return w.Snapshot() },
 		Tamper: func() {
 			w.del()

@@ -3,7 +3,6 @@ package actions
 import (
 	"fmt"
 	"regexp"
-	"strings"
 )
 
 // TargetText is a target as typed, with what else on the line bears on it.
@@ -14,113 +13,59 @@ type TargetText struct {
 	Directory Directory
 }
 
-var (
-	accountID = regexp.MustCompile(`^[0-9]{12}$`)
-	// roleARN: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
-	roleARN        = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):iam::([0-9]{12}):role/((?:[\x21-\x2e\x30-\x7e]+/)*)([\w+=,.@-]{1,64})$`)
-	assumedRoleARN = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/[\w+=,.@-]{2,64}$`)
-	roleName       = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-)
-
-// RoleARN writes a role's ARN; path begins and ends with a slash.
-func RoleARN(partition, account, path, name string) string {
-	return fmt.Sprintf("arn:%s:iam::%s:role%s%s", partition, account, path, name)
+// Target is a target in its canonical form; the zero one where it can't be read.
+type Target struct {
+	Name    string // an ARN, ACCOUNT/ALL, or an ID
+	Account string // its 12 digits
+	Region  string // of regional targets
 }
 
-// SplitRoleARN takes a role's ARN apart; path begins and ends with a slash.
-func SplitRoleARN(arn string) (partition, account, path, name string, ok bool) {
-	g := roleARN.FindStringSubmatch(arn)
-	if g == nil {
-		return "", "", "", "", false
-	}
-	return g[1], g[2], "/" + g[3], g[4], true
+var accountID = regexp.MustCompile(`^[0-9]{12}$`)
+
+// place is the account of a target that is being read: from the target itself
+// and from account=, which must agree.
+type place struct {
+	t  TargetText
+	m  *Mistakes
+	id string
 }
 
-// roleTarget reads a role: its ARN, the ARN of one of its sessions, ACCOUNT/NAME,
-// NAME with account=, or an account with role=.
-func roleTarget(t TargetText, m *Mistakes) (target, account string) {
-	partition, path, name := t.Directory.Partition, "/", ""
-	account = t.Account
-	setAccount := func(id, from string) {
-		if account != "" && account != id {
-			m.add("account", fmt.Sprintf("%s does not match %s", account, from), "leave account= out, or correct one of them")
-		}
-		account = id
+func (t TargetText) place(m *Mistakes) *place { return &place{t, m, t.Account} }
+
+// is says which account the target itself names.
+func (p *place) is(id, from string) {
+	if p.id != "" && p.id != id {
+		p.m.add("account", fmt.Sprintf("%s does not match %s", p.id, from), "leave account= out, or correct one of them")
 	}
-	const hint = "give the role's ARN, ACCOUNT/NAME, or NAME account=ACCOUNT"
-	switch text := t.Text; {
-	case text == "":
-		m.add("target", "is missing", hint)
-		return "", ""
-	case roleARN.MatchString(text):
-		g := roleARN.FindStringSubmatch(text)
-		partition, path, name = g[1], "/"+g[3], g[4]
-		setAccount(g[2], "the target's account "+g[2])
-	case assumedRoleARN.MatchString(text):
-		g := assumedRoleARN.FindStringSubmatch(text)
-		partition, name = g[1], g[3]
-		setAccount(g[2], "the target's account "+g[2])
-	case strings.HasPrefix(text, "arn:"):
-		m.add("target", fmt.Sprintf("%s is not a role's ARN", clip(text)), arnHint(text, hint))
-		return "", ""
-	case strings.Count(text, "/") == 1:
-		acct, rest, _ := strings.Cut(text, "/")
-		id, ok := t.Directory.Account(acct)
-		if !ok {
-			m.add("target", fmt.Sprintf("%q is neither an account ID nor a known alias", clip(acct)), t.Directory.aliasHint())
-			return "", ""
-		}
-		if rest == "ALL" {
-			m.add("target", "revoke_sessions takes one role, not a whole account", "name the role: "+acct+"/ROLE-NAME")
-			return "", ""
-		}
-		name = rest
-		setAccount(id, "the target's account "+id)
-	default:
-		if id, ok := t.Directory.Account(text); ok {
-			if t.Options["role"] == "" {
-				m.add("target", fmt.Sprintf("%s is an account; which role in it?", clip(text)), hint)
-				return "", ""
-			}
-			name = t.Options["role"]
-			setAccount(id, "the target "+text)
-			break
-		}
-		name = text
-		if account == "" {
-			if t.Options["account"] == "" {
-				m.add("account", "is missing: the target alone does not tell in which account", hint)
-			}
-			return "", ""
-		}
-	}
-	if r := t.Options["role"]; r != "" && r != name {
-		m.add("role", fmt.Sprintf("%s does not match the target %s", clip(r), name), "leave role= out")
-	}
-	if strings.HasSuffix(name, ",") {
-		m.add("target", fmt.Sprintf("%s ends in a comma", clip(name)), "leave the comma out; a role that is really called so has to be contained by hand")
-		return "", ""
-	}
-	if !roleName.MatchString(name) {
-		m.add("target", fmt.Sprintf("%q is not a role name", clip(name)), hint)
-		return "", ""
-	}
-	if partition != t.Directory.Partition {
-		m.add("target", fmt.Sprintf("is in the partition %s; this installation works in %s", partition, t.Directory.Partition), "")
-		return "", ""
-	}
-	return RoleARN(partition, account, path, name), account
+	p.id = id
 }
 
-// arnHint points at what people paste by mistake.
-func arnHint(arn, otherwise string) string {
-	switch {
-	case strings.Contains(arn, ":instance-profile/"):
-		return "an instance profile's name is not its role's: give the role that it contains"
-	case strings.Contains(arn, ":user/"):
-		return "a user has no role sessions; its long-term keys are not touched by revoking sessions"
+// named resolves an account that stands in the target.
+func (p *place) named(typed string) bool {
+	id, ok := p.t.Directory.Account(typed)
+	if !ok {
+		p.m.add("target", fmt.Sprintf("%q is neither an account ID nor a known alias", clip(typed)), p.t.Directory.aliasHint())
+		return false
 	}
-	return otherwise
+	p.is(id, "the target's account "+id)
+	return true
+}
+
+// known reports whether there is an account; that there is none is a mistake
+// unless account= was one already.
+func (p *place) known(hint string) bool {
+	if p.id == "" && p.t.Options["account"] == "" {
+		p.m.add("account", "is missing: the target alone does not tell in which account", hint)
+	}
+	return p.id != ""
+}
+
+// partition checks that an ARN's partition is ours.
+func (p *place) partition(of string) bool {
+	if of != p.t.Directory.Partition {
+		p.m.add("target", fmt.Sprintf("is in the partition %s; this installation works in %s", of, p.t.Directory.Partition), "")
+	}
+	return of == p.t.Directory.Partition
 }
 
 // clip keeps hostile input from filling a message; AWS's own messages fit.

@@ -66,6 +66,10 @@ type world struct {
 	org   actions.Org
 	cloud *actions.Cloud
 	role  string // the victim's ARN
+	// What is done: to the victim its sessions are revoked, unless a test says otherwise.
+	act       actions.Action
+	asked     actions.Call
+	resources []string // that the steps change
 }
 
 func newWorld(t *testing.T, alter ...func(*awsfake.Role)) *world {
@@ -84,7 +88,18 @@ func worldAt(t *testing.T, c *clock, now func() time.Time, partition string, alt
 	}
 	w.role = w.Account(member).AddRole(victim)
 	w.cloud = actions.NewCloud(w.Config(), w.org)
+	w.do(actions.Call{Action: actions.RevokeSessions, Target: w.role, Account: member}, w.role)
 	return w
+}
+
+// do says which call the world is about, and what its steps change.
+func (w *world) do(c actions.Call, resources ...string) {
+	w.t.Helper()
+	a, ok := actions.Lookup(c.Action)
+	if !ok {
+		w.t.Fatalf("%s is not registered", c.Action)
+	}
+	w.act, w.asked, w.resources = a, c, resources
 }
 
 func withInline(name, document string) func(*awsfake.Role) {
@@ -121,7 +136,12 @@ func action(t *testing.T) actions.Action {
 // enter is a session for a phase, permitted what the action says and no more.
 func (w *world) enter(m actions.Member, phase actions.Phase) *actions.Account {
 	w.t.Helper()
-	acct, err := w.cloud.Enter(w.t.Context(), m, member, actor, action(w.t).Spec().Permits(phase, []string{w.role}, w.role))
+	return w.enterFor(m, phase, w.resources)
+}
+
+func (w *world) enterFor(m actions.Member, phase actions.Phase, resources []string) *actions.Account {
+	w.t.Helper()
+	acct, err := w.cloud.EnterFor(w.t.Context(), m, w.act, phase, w.asked, resources, actor)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -132,13 +152,15 @@ func (w *world) responder() *actions.Account { return w.enter(actions.Responder,
 
 func (w *world) restorer() *actions.Account { return w.enter(actions.Restorer, actions.PhaseUndo) }
 
-func (w *world) call() actions.Call {
-	return actions.Call{Action: actions.RevokeSessions, Target: w.role, Account: member}
+func (w *world) call() actions.Call { return w.asked }
+
+func (w *world) permits(phase actions.Phase) []actions.Statement {
+	return w.act.Spec().Permits(phase, actions.ScopeOf(w.act, w.org, w.asked, w.resources))
 }
 
 func (w *world) plan() actions.Plan {
 	w.t.Helper()
-	p, err := action(w.t).Plan(w.t.Context(), w.enter(actions.Responder, actions.PhasePlan), w.call())
+	p, err := w.act.Plan(w.t.Context(), w.enter(actions.Responder, actions.PhasePlan), w.call())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -162,7 +184,7 @@ func (w *world) run() actions.Run {
 
 func (w *world) apply(s actions.Step, run actions.Run) actions.Effect {
 	w.t.Helper()
-	e, err := action(w.t).Apply(w.t.Context(), w.responder(), s, run)
+	e, err := w.act.Apply(w.t.Context(), w.responder(), s, run)
 	if err != nil {
 		w.t.Fatalf("Apply %s: %v", s.ID, err)
 	}
@@ -171,7 +193,7 @@ func (w *world) apply(s actions.Step, run actions.Run) actions.Effect {
 
 func (w *world) revert(s actions.Step, e actions.Effect) actions.Reading {
 	w.t.Helper()
-	r, err := action(w.t).Revert(w.t.Context(), w.restorer(), s, e)
+	r, err := w.act.Revert(w.t.Context(), w.restorer(), s, e)
 	if err != nil {
 		w.t.Fatalf("Revert %s: %v", s.ID, err)
 	}

@@ -248,7 +248,7 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []V
 	if !d.Accept {
 		return nil, d.Why, "", nil
 	}
-	if no := x.Org.RefuseCall(p.Intent.Call); no != nil {
+	if no := x.Org.RefuseCall(p.Call()); no != nil {
 		return nil, nil, no.Reason, nil //nolint:nilerr // it is the answer
 	}
 	need := max(d.Need, p.Entry.Approvals)

@@ -141,10 +141,13 @@ func (x *Executor) makePlan(ctx context.Context, r Request, f *planner) (Planned
 }
 
 func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Planned) error {
-	call := p.Intent.Call
 	until := x.Now().Add(planWithin)
+	if err := x.locate(ctx, until, p); err != nil {
+		return err
+	}
+	call := p.Call()
 	err := x.patiently(ctx, until, func() error {
-		acct, err := x.enter(ctx, actions.Responder, action, actions.PhasePlan, call, actions.Identity{}, p.actor(nil))
+		acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, call, nil, p.actor(nil))
 		if err == nil {
 			p.Plan, err = action.Plan(ctx, acct, call)
 		}
@@ -154,6 +157,24 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Plann
 		return finally(err)
 	}
 	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
+		return &refusal{why: no.Reason, hint: no.Hint}
+	}
+	return nil
+}
+
+// locate finds the account of a call that does not say it: that of a key.
+func (x *Executor) locate(ctx context.Context, until time.Time, p *Planned) error {
+	if p.Account = p.Intent.Call.Account; p.Account != "" {
+		return nil
+	}
+	err := x.patiently(ctx, until, func() (err error) {
+		p.Account, err = x.Cloud.AccountOfKey(ctx, p.Intent.Call.Target)
+		return err
+	})
+	if err != nil {
+		return finally(err)
+	}
+	if no := x.Org.RefuseCall(p.Call()); no != nil {
 		return &refusal{why: no.Reason, hint: no.Hint}
 	}
 	return nil
@@ -179,11 +200,6 @@ func (x *Executor) patiently(ctx context.Context, until time.Time, do func() err
 			return err
 		}
 	}
-}
-
-// enter assumes a member role with just what a phase needs.
-func (x *Executor) enter(ctx context.Context, m actions.Member, action actions.Action, phase actions.Phase, c actions.Call, id actions.Identity, who actions.Actor) (*actions.Account, error) {
-	return x.Cloud.Enter(ctx, m, c.Account, who, actions.Permits(action, phase, c, id))
 }
 
 func (p Planned) actor(approvers []string) actions.Actor {
@@ -226,7 +242,8 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 	}
 	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again"}
 	p.Snapshot, p.Of = snapshotHash(steps), run.Attempt
-	acct, err := x.enter(ctx, actions.Responder, action, actions.PhasePlan, p.Intent.Call, orig.Plan.Identity, p.actor(nil))
+	p.Account = orig.Account
+	acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, p.Call(), nil, p.actor(nil))
 	if err != nil {
 		return finally(err)
 	}

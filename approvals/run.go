@@ -102,7 +102,7 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 	}
 	now := x.Now().UTC()
 	run := Run{ID: r.ID, Owner: x.Owner(), Lease: now.Add(leaseFor), Since: now, Attempt: 1, Approvers: people(votes),
-		Lock: lockRow(p.Intent.Call.Account, p.Intent.Call.TargetName())}
+		Lock: lockRow(p.Account, p.Intent.Call.TargetName())}
 	var ev []AuditEvent
 	for _, v := range votes {
 		ev = append(ev, event("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
@@ -391,15 +391,15 @@ func (w *worker) prepare(ctx context.Context, steps []Step) (*actions.Account, [
 	look, cancel := context.WithTimeout(ctx, stepWithin)
 	defer cancel()
 	if w.p.Intent.Undo != "" {
-		acct, err := w.enter(look, actions.Restorer, actions.PhaseUndo, w.p.Plan.Identity)
+		acct, err := w.enter(look, actions.Restorer, actions.PhaseUndo, resources(steps))
 		return acct, steps, err
 	}
-	acct, err := w.enter(look, actions.Responder, actions.PhasePlan, actions.Identity{})
+	acct, err := w.enter(look, actions.Responder, actions.PhasePlan, nil)
 	if err != nil {
 		return nil, steps, err
 	}
 	acct.Brief = true
-	plan, err := w.action.Plan(look, acct, w.p.Intent.Call)
+	plan, err := w.action.Plan(look, acct, w.p.Call())
 	if err != nil {
 		return nil, steps, err
 	}
@@ -409,10 +409,10 @@ func (w *worker) prepare(ctx context.Context, steps []Step) (*actions.Account, [
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
 		w.flag("The target was deleted and created again since the plan: it is another principal (" + plan.Identity.ID + ") of the same name.")
 	}
-	if acct, err = w.enter(look, actions.Responder, actions.PhaseRun, plan.Identity); err != nil {
+	if steps, err = w.merge(ctx, steps, plan.Steps); err != nil {
 		return nil, steps, err
 	}
-	steps, err = w.merge(ctx, steps, plan.Steps)
+	acct, err = w.enter(look, actions.Responder, actions.PhaseRun, resources(steps))
 	return acct, steps, err
 }
 
@@ -460,8 +460,19 @@ func (w *worker) review(ctx context.Context, steps []Step) error {
 	return w.x.save(ctx, w.run)
 }
 
-func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, id actions.Identity) (*actions.Account, error) {
-	return w.x.enter(ctx, m, w.action, phase, w.p.Intent.Call, id, w.p.actor(w.run.Approvers))
+func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, resources []string) (*actions.Account, error) {
+	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, w.p.actor(w.run.Approvers))
+}
+
+// resources are the ARNs that the steps change.
+func resources(steps []Step) []string {
+	var arns []string
+	for _, s := range steps {
+		if s.Step.Skip == "" && !slices.Contains(arns, s.Step.Resource) && !s.Step.Many {
+			arns = append(arns, s.Step.Resource)
+		}
+	}
+	return arns
 }
 
 // storeError marks an error of our own store: it says nothing of the target.

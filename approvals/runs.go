@@ -14,6 +14,7 @@ import (
 type Planned struct {
 	ID       string       `json:"id"`
 	Intent   Intent       `json:"intent"`
+	Account  string       `json:"account"` // of the target, also where the call does not say it
 	Reason   string       `json:"reason"`
 	Asked    time.Time    `json:"asked"`
 	Person   string       `json:"person"` // the requester
@@ -27,6 +28,13 @@ type Planned struct {
 	Of       int          `json:"of,omitempty"`       // the attempt of the run that an undo takes back
 	Digest   string       `json:"digest"`
 	At       time.Time    `json:"at"`
+}
+
+// Call is the planned call, with the account.
+func (p Planned) Call() actions.Call {
+	c := p.Intent.Call
+	c.Account = p.Account
+	return c
 }
 
 // Run is the row of a request that started.

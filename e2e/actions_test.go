@@ -95,8 +95,9 @@ func (s iamScene) scene(cloud *actions.Cloud, call actions.Call) actiontest.Scen
 		Call:  call,
 		State: s.state,
 		Now:   time.Now,
-		Enter: func(m actions.Member, p actions.Phase) *actions.Account {
-			acct, err := cloud.Enter(s.t.Context(), m, call.Account, actions.Actor{RequestID: "KS-000000000000", Requester: "ana"}, actions.Permits(action, p, call, actions.Identity{ARN: call.Target}))
+		Org:   org(),
+		Enter: func(m actions.Member, p actions.Phase, resources []string) *actions.Account {
+			acct, err := cloud.EnterFor(s.t.Context(), m, action, p, call, resources, actions.Actor{RequestID: "KS-000000000000", Requester: "ana"})
 			s.must(err)
 			return acct
 		},

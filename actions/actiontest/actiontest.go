@@ -36,10 +36,12 @@ type Start struct {
 // Scene is one target in an AWS of its own.
 type Scene struct {
 	Call actions.Call
-	// Enter opens a session by actions.Cloud.Enter with exactly what the
-	// action's Spec permits in that phase.
-	Enter func(actions.Member, actions.Phase) *actions.Account
-	// State is all that the action may touch, for cmp.Diff.
+	Org  actions.Org
+	// Enter opens a session by actions.Cloud.EnterFor: with exactly what the
+	// action's Spec permits in that phase, to change these resources.
+	Enter func(m actions.Member, p actions.Phase, resources []string) *actions.Account
+	// State is all that the action may touch, but for what stays when it is
+	// taken back, for cmp.Diff.
 	State func() any
 	// Tamper takes the whole containment away behind our back, and Replace puts
 	// there what is neither ours nor what was there before.
@@ -75,12 +77,12 @@ func Test(t *testing.T, w World) {
 		{"taking back survives its worker", revertingTwice},
 		{"what others wrote is not overwritten", replacing},
 	}
-	used, counted, ran := map[actions.Phase]map[string]bool{}, true, 0
+	used, permitted, counted, ran := map[actions.Phase]map[string]bool{}, map[actions.Phase]map[string]bool{}, true, 0
 	for _, start := range w.Starts {
 		t.Run(start.Name, func(t *testing.T) {
 			for _, c := range checks {
 				t.Run(c.name, func(t *testing.T) {
-					p := &play{Scene: start.Open(t), t: t, action: w.Action, used: used, sessions: map[actions.Phase]*actions.Account{}}
+					p := &play{Scene: start.Open(t), t: t, action: w.Action, used: used, permitted: permitted, sessions: map[actions.Phase]*actions.Account{}}
 					counted = counted && p.Calls != nil
 					c.run(p)
 					ran++
@@ -93,8 +95,8 @@ func Test(t *testing.T, w World) {
 			t.Skip("not every call of every check is known")
 		}
 		for phase := actions.PhasePlan; phase <= actions.PhaseUndo; phase++ {
-			for _, permit := range permits(w.Action, phase) {
-				if !used[phase][strings.ToLower(permit)] {
+			for permit := range permitted[phase] {
+				if !used[phase][permit] {
 					t.Errorf("phase %d is permitted %s and never used it", phase, permit)
 				}
 			}
@@ -102,10 +104,13 @@ func Test(t *testing.T, w World) {
 	})
 }
 
-func permits(a actions.Action, phase actions.Phase) []string {
+// permits are the permissions of a phase, in lower case.
+func (p *play) permits(phase actions.Phase) []string {
 	var acts []string
-	for _, s := range a.Spec().Permits(phase, []string{"*"}, "*") {
-		acts = append(acts, s.Actions...)
+	for _, s := range p.action.Spec().Permits(phase, actions.ScopeOf(p.action, p.Org, p.Call, p.resources)) {
+		for _, a := range s.Actions {
+			acts = append(acts, strings.ToLower(a))
+		}
 	}
 	return acts
 }
@@ -113,10 +118,11 @@ func permits(a actions.Action, phase actions.Phase) []string {
 // play is one check in one scene.
 type play struct {
 	Scene
-	t        *testing.T
-	action   actions.Action
-	used     map[actions.Phase]map[string]bool // by permission, in lower case
-	sessions map[actions.Phase]*actions.Account
+	t               *testing.T
+	action          actions.Action
+	used, permitted map[actions.Phase]map[string]bool // by permission, in lower case
+	resources       []string                          // that the steps change, as far as planned
+	sessions        map[actions.Phase]*actions.Account
 }
 
 // done is a ledger entry.
@@ -134,7 +140,7 @@ func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
 		if phase == actions.PhaseUndo {
 			member = actions.Restorer
 		}
-		acct = p.Enter(member, phase)
+		acct = p.Enter(member, phase, p.resources)
 		p.sessions[phase] = acct
 	}
 	if p.Calls == nil {
@@ -144,12 +150,15 @@ func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
 	before := len(p.Calls())
 	do(acct)
 	if p.used[phase] == nil {
-		p.used[phase] = map[string]bool{}
+		p.used[phase], p.permitted[phase] = map[string]bool{}, map[string]bool{}
 	}
-	allowed := permits(p.action, phase)
+	allowed := p.permits(phase)
+	for _, permit := range allowed {
+		p.permitted[phase][permit] = true
+	}
 	for _, call := range p.Calls()[before:] {
 		p.used[phase][strings.ToLower(call)] = true
-		if !slices.ContainsFunc(allowed, func(s string) bool { return strings.EqualFold(s, call) }) {
+		if !slices.Contains(allowed, strings.ToLower(call)) {
 			p.t.Errorf("phase %d used %s, which its Spec does not permit", phase, call)
 		}
 	}
@@ -181,6 +190,12 @@ func (p *play) plan(phase actions.Phase) actions.Plan {
 		p.t.Fatal("Plan: no steps")
 	}
 	plan.Steps = stored(p.t, plan.Steps)
+	for _, s := range plan.Steps {
+		if s.Skip == "" && !slices.Contains(p.resources, s.Resource) {
+			p.resources = append(p.resources, s.Resource)
+			clear(p.sessions) // they were entered for less
+		}
+	}
 	return plan
 }
 
@@ -252,7 +267,7 @@ func (p *play) contain() (actions.Run, []done) {
 	before := p.State()
 	run := p.run(p.Now())
 	var all []done
-	for _, s := range steps {
+	for _, s := range p.takeable(steps) {
 		all = append(all, done{s, p.apply(actions.PhaseRun, s, run)})
 	}
 	p.holds(actions.PhaseRun, all)
@@ -262,10 +277,21 @@ func (p *play) contain() (actions.Run, []done) {
 	return run, all
 }
 
+// takeable are the steps that are taken.
+func (p *play) takeable(steps []actions.Step) []actions.Step {
+	return slices.DeleteFunc(steps, func(s actions.Step) bool { return s.Skip != "" })
+}
+
+// goBack are the steps that undo takes back, credentials among them.
+func goBack(all []done) []done {
+	return slices.DeleteFunc(slices.Clone(all), func(d done) bool { return d.step.Stays != "" && !d.step.Credential })
+}
+
 // restore takes all steps back, last first, and reads them back.
 func (p *play) restore(all []done) {
 	p.t.Helper()
-	changed := false
+	all = goBack(all)
+	changed := len(all) == 0
 	for _, d := range slices.Backward(all) {
 		r := p.revert(d)
 		if !r.Holds {

@@ -38,6 +38,9 @@ func planning(p *play) {
 	}
 	ids, holds := map[string]bool{}, map[string]bool{}
 	for _, s := range first.Steps {
+		if s.Skip != "" {
+			continue
+		}
 		for field, text := range map[string]string{"ID": s.ID, "Title": s.Title, "Current": s.Current, "After": s.After, "Hold": s.Hold, "Resource": s.Resource, "ResourceID": s.ResourceID} {
 			if strings.TrimSpace(text) == "" {
 				p.t.Errorf("step %q has no %s", s.ID, field)
@@ -51,8 +54,10 @@ func planning(p *play) {
 	// The executor plans again when a run starts or goes on, and finds its steps by their IDs.
 	p.contain()
 	p.silent("planning what is contained", func() {
-		if d := cmp.Diff(keys(first), keys(p.plan(actions.PhaseRun))); d != "" {
-			p.t.Errorf("the containment has other steps than its plan:\n%s", d)
+		for _, k := range keys(p.plan(actions.PhaseRun)) { // what is taken away need not be planned again
+			if !slices.Contains(keys(first), k) {
+				p.t.Errorf("the containment has a step that its plan did not have: %+v", k)
+			}
 		}
 	})
 }
@@ -95,7 +100,7 @@ func resumingAtOnce(p *play) {
 	before := p.State()
 	since := p.Now()
 	var all []done
-	for _, s := range p.plan(actions.PhasePlan).Steps {
+	for _, s := range p.takeable(p.plan(actions.PhasePlan).Steps) {
 		p.apply(actions.PhaseRun, s, p.run(since))
 		p.wait(time.Second)
 		p.restart()
@@ -131,13 +136,13 @@ func reverting(p *play) {
 	p.restore(all)
 	p.still(before, "restored")
 	p.silent("taking back what is back", func() {
-		for _, d := range slices.Backward(all) {
+		for _, d := range slices.Backward(goBack(all)) {
 			if r := p.revert(d); !r.Holds || r.Changed {
 				p.t.Errorf("Revert %s again: %+v", d.step.ID, r)
 			}
 		}
 	})
-	for _, d := range all {
+	for _, d := range goBack(all) {
 		if r := p.verify(actions.PhaseRun, d); r.Holds {
 			p.t.Errorf("%s: taken back, and Verify says that it holds", d.step.ID)
 		}
@@ -148,6 +153,7 @@ func reverting(p *play) {
 func revertingTwice(p *play) {
 	before := p.State()
 	_, all := p.contain()
+	all = goBack(all)
 	for _, d := range slices.Backward(all) {
 		p.revert(d)
 		p.restart()
@@ -161,6 +167,7 @@ func revertingTwice(p *play) {
 
 func replacing(p *play) {
 	_, all := p.contain()
+	all = goBack(all)
 	p.Replace()
 	p.silent("taking back what others have changed since", func() {
 		for _, d := range slices.Backward(all) {

@@ -1,0 +1,11 @@
+package actions
+
+import "time"
+
+// Activity is what a principal, or one of its keys, did lately, as CloudTrail
+// tells it.
+type Activity struct {
+	Subject string    `json:"subject"` // whose: AKIA…
+	From    time.Time `json:"from"`
+	To      time.Time `json:"to"`
+}

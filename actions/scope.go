@@ -1,0 +1,76 @@
+package actions
+
+import (
+	"slices"
+	"strings"
+)
+
+// Scope is what permissions are limited to: one call and what it changes, or
+// [Anything].
+type Scope struct {
+	Org Org
+	// Account is where the call is carried out, Region where its target is;
+	// "*" in Anything.
+	Account, Region string
+	Call            Call
+	// Resources are the ARNs that the call's steps change. There are none while
+	// it is planned.
+	Resources []string
+}
+
+// Anything is the scope of all calls in any account.
+func Anything(o Org) Scope { return Scope{Org: o, Account: "*", Region: "*"} }
+
+// ScopeOf is the scope of a call whose steps change the resources.
+func ScopeOf(a Action, o Org, c Call, resources []string) Scope {
+	s := Scope{Org: o, Account: c.Account, Region: c.Region, Call: c, Resources: resources}
+	if a.Spec().managed(c) {
+		s.Account = o.ManagementAccount
+	}
+	return s
+}
+
+// Any reports whether the scope is Anything.
+func (s Scope) Any() bool { return s.Call.Action == "" }
+
+// ARN writes an ARN in the scope's account, and region where the service has
+// them. The resource may have wildcards.
+func (s Scope) ARN(service, resource string) string {
+	region := s.Region
+	if service == "iam" || service == "organizations" {
+		region = ""
+	}
+	return strings.Join([]string{"arn", s.Org.Partition, service, region, s.Account, resource}, ":")
+}
+
+// Changed lists the ARNs of one kind that the call changes, "role" for
+// instance, as a policy names exactly them; of Anything it is the kind's wildcard.
+func (s Scope) Changed(service, kind string) []string {
+	if s.Any() {
+		return []string{s.ARN(service, kind+"/*")}
+	}
+	var arns []string
+	for _, arn := range s.Resources {
+		parts := strings.SplitN(arn, ":", 6)
+		exact := literal(arn)
+		if len(parts) == 6 && parts[2] == service && strings.HasPrefix(parts[5], kind+"/") && !slices.Contains(arns, exact) {
+			arns = append(arns, exact)
+		}
+	}
+	return arns
+}
+
+// Named is every path of the call's target's name: to read, since the path is
+// not known before the first look and a target that was created again may have
+// another.
+func (s Scope) Named(kind string) string {
+	if s.Any() {
+		return s.ARN("iam", kind+"/*")
+	}
+	return s.ARN("iam", kind+"/*"+s.Call.TargetName())
+}
+
+// literal writes the characters of a path that a policy would read as wildcards
+// or variables.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
+var literal = strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace

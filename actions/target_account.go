@@ -1,0 +1,64 @@
+package actions
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// accountARN is an account as Organizations or IAM name it.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
+var accountARN = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9]{12}:account/o-[a-z0-9]{10,32}/([0-9]{12})|iam::([0-9]{12}):root)$`)
+
+// accountTarget reads an account: its ID, its alias, or its ARN.
+func accountTarget(t TargetText, m *Mistakes) Target {
+	at := t.place(m)
+	const hint = "give the account's ID or alias"
+	switch text := t.Text; {
+	case text == "" && at.id != "":
+	case text == "":
+		m.add("target", "is missing", hint)
+		return Target{}
+	case accountARN.MatchString(text):
+		g := accountARN.FindStringSubmatch(text)
+		at.is(g[2]+g[3], "the target")
+		if !at.partition(g[1]) {
+			return Target{}
+		}
+	case strings.HasPrefix(text, "arn:"), strings.Contains(text, "/"):
+		m.add("target", fmt.Sprintf("%s is not an account", clip(text)), hint)
+		return Target{}
+	default:
+		if !at.named(text) {
+			return Target{}
+		}
+	}
+	return Target{Name: at.id, Account: at.id}
+}
+
+// all is the name that stands for every role of an account.
+const all = "ALL"
+
+// rolesTarget reads one role, or ACCOUNT/ALL.
+func rolesTarget(t TargetText, m *Mistakes) Target {
+	account, rest, _ := strings.Cut(t.Text, "/")
+	at := t.place(m)
+	switch _, isAccount := t.Directory.Account(t.Text); {
+	case rest == all && !strings.HasPrefix(t.Text, "arn:"):
+		if !at.named(account) {
+			return Target{}
+		}
+	case isAccount && t.Options["role"] == all:
+		at.named(t.Text)
+	case t.Text == all:
+		if !at.known("say ACCOUNT/ALL") {
+			return Target{}
+		}
+	default:
+		return roleTarget(t, m)
+	}
+	return Target{Name: at.id + "/" + all, Account: at.id}
+}
+
+// wholeAccount reports whether a call is about all roles of an account.
+func wholeAccount(c Call) bool { return strings.HasSuffix(c.Target, "/"+all) }

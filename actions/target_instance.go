@@ -1,0 +1,75 @@
+package actions
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+var (
+	instanceID  = regexp.MustCompile(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
+	instanceARN = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):ec2:([a-z0-9-]+):([0-9]{12}):instance/(i-[0-9a-f]+)$`)
+	regionName  = regexp.MustCompile(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
+)
+
+// instanceTarget reads an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with
+// account= and region= where they are not said.
+func instanceTarget(t TargetText, m *Mistakes) Target {
+	at := t.place(m)
+	id, region := t.Text, strings.ToLower(t.Options["region"])
+	const hint = "give the instance's ARN, or i-… account=ACCOUNT region=REGION"
+	if g := instanceARN.FindStringSubmatch(id); g != nil {
+		id = g[4]
+		at.is(g[3], "the target's account "+g[3])
+		if region != "" && region != g[2] {
+			m.add("region", fmt.Sprintf("%s does not match the target's region %s", clip(region), g[2]), "leave region= out")
+		}
+		region = g[2]
+		if !at.partition(g[1]) {
+			return Target{}
+		}
+	} else if account, rest, ok := strings.Cut(id, "/"); ok && !strings.HasPrefix(id, "arn:") {
+		if !at.named(account) {
+			return Target{}
+		}
+		id = rest
+	}
+	bad := len(m.List)
+	if id == "" {
+		m.add("target", "is missing", hint)
+	} else if !instanceID.MatchString(id) {
+		m.add("target", fmt.Sprintf("%q is not an instance's ID", clip(id)), hint)
+	} else {
+		at.known(hint)
+	}
+	switch where := "the instance's region"; {
+	case region == "":
+		if len(t.Directory.Regions) > 0 {
+			where += ", for instance " + strings.Join(t.Directory.Regions, " or ")
+		}
+		m.add("region", "is missing", "say region=… with "+where)
+	case !regionName.MatchString(region):
+		m.add("region", fmt.Sprintf("%q is not a region%s", clip(region), didYouMean(region, t.Directory.Regions)), "write it like us-east-1")
+	case partitionOf(region) != t.Directory.Partition:
+		m.add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s", region, partitionOf(region), t.Directory.Partition), "")
+	}
+	if len(m.List) > bad || at.id == "" {
+		return Target{}
+	}
+	return Target{Name: InstanceARN(t.Directory.Partition, region, at.id, id), Account: at.id, Region: region}
+}
+
+// InstanceARN writes an EC2 instance's ARN.
+func InstanceARN(partition, region, account, id string) string {
+	return fmt.Sprintf("arn:%s:ec2:%s:%s:instance/%s", partition, region, account, id)
+}
+
+func partitionOf(region string) string {
+	switch {
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	}
+	return "aws"
+}

@@ -1,0 +1,120 @@
+package actions
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+var (
+	principalARN   = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):iam::([0-9]{12}):(role|user)/((?:[\x21-\x2e\x30-\x7e]+/)*)([\w+=,.@-]{1,64})$`)
+	assumedRoleARN = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/[\w+=,.@-]{2,64}$`)
+	principalName  = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+)
+
+// RoleARN writes a role's ARN; path begins and ends with a slash.
+func RoleARN(partition, account, path, name string) string {
+	return fmt.Sprintf("arn:%s:iam::%s:role%s%s", partition, account, path, name)
+}
+
+// SplitRoleARN takes a role's ARN apart; path begins and ends with a slash.
+func SplitRoleARN(arn string) (partition, account, path, name string, ok bool) {
+	return splitPrincipal(arn, "role")
+}
+
+// SplitUserARN takes an IAM user's ARN apart.
+func SplitUserARN(arn string) (partition, account, path, name string, ok bool) {
+	return splitPrincipal(arn, "user")
+}
+
+func splitPrincipal(arn, kind string) (partition, account, path, name string, ok bool) {
+	g := principalARN.FindStringSubmatch(arn)
+	if g == nil || g[3] != kind {
+		return "", "", "", "", false
+	}
+	return g[1], g[2], "/" + g[4], g[5], true
+}
+
+func roleTarget(t TargetText, m *Mistakes) Target { return principalTarget(t, m, "role") }
+
+func userTarget(t TargetText, m *Mistakes) Target { return principalTarget(t, m, "user") }
+
+// principalTarget reads a role or a user: its ARN, the ARN of one of a role's
+// sessions, ACCOUNT/NAME, NAME with account=, or an account with role= or user=.
+func principalTarget(t TargetText, m *Mistakes, kind string) Target {
+	partition, path, name := t.Directory.Partition, "/", ""
+	at := t.place(m)
+	hint := fmt.Sprintf("give the %s's ARN, ACCOUNT/NAME, or NAME account=ACCOUNT", kind)
+	switch text := t.Text; {
+	case text == "":
+		m.add("target", "is missing", hint)
+		return Target{}
+	case kind == "role" && assumedRoleARN.MatchString(text):
+		g := assumedRoleARN.FindStringSubmatch(text)
+		partition, name = g[1], g[3]
+		at.is(g[2], "the target's account "+g[2])
+	case strings.HasPrefix(text, "arn:"):
+		p, account, dir, last, ok := splitPrincipal(text, kind)
+		if !ok {
+			m.add("target", fmt.Sprintf("%s is not a %s's ARN", clip(text), kind), arnHint(text, kind, hint))
+			return Target{}
+		}
+		partition, path, name = p, dir, last
+		at.is(account, "the target's account "+account)
+	case strings.Count(text, "/") == 1:
+		account, rest, _ := strings.Cut(text, "/")
+		if !at.named(account) {
+			return Target{}
+		}
+		if rest == "ALL" {
+			m.add("target", fmt.Sprintf("takes one %s here, not a whole account", kind), fmt.Sprintf("name it: %s/%s-NAME", account, strings.ToUpper(kind)))
+			return Target{}
+		}
+		name = rest
+	default:
+		if id, ok := t.Directory.Account(text); ok {
+			if t.Options[kind] == "" {
+				m.add("target", fmt.Sprintf("%s is an account; which %s in it?", clip(text), kind), hint)
+				return Target{}
+			}
+			name = t.Options[kind]
+			at.is(id, "the target "+text)
+			break
+		}
+		name = text
+		if !at.known(hint) {
+			return Target{}
+		}
+	}
+	if other := t.Options[kind]; other != "" && other != name {
+		m.add(kind, fmt.Sprintf("%s does not match the target %s", clip(other), name), fmt.Sprintf("leave %s= out", kind))
+	}
+	if strings.HasSuffix(name, ",") {
+		m.add("target", fmt.Sprintf("%s ends in a comma", clip(name)), fmt.Sprintf("leave the comma out; a %s that is really called so has to be contained by hand", kind))
+		return Target{}
+	}
+	if !principalName.MatchString(name) {
+		m.add("target", fmt.Sprintf("%q is not a %s name", clip(name), kind), hint)
+		return Target{}
+	}
+	if !at.partition(partition) {
+		return Target{}
+	}
+	return Target{Name: fmt.Sprintf("arn:%s:iam::%s:%s%s%s", partition, at.id, kind, path, name), Account: at.id}
+}
+
+// arnHint points at what people paste by mistake.
+func arnHint(arn, kind, otherwise string) string {
+	switch {
+	case strings.Contains(arn, ":instance-profile/"):
+		return "an instance profile's name is not its role's: give the role that it contains"
+	case kind == "role" && strings.Contains(arn, ":user/"):
+		return "a user has no role sessions: quarantine_user contains a user"
+	case kind == "user" && strings.Contains(arn, "role/"):
+		return "a role's sessions are contained by revoke_sessions"
+	case strings.HasSuffix(arn, ":root"):
+		return "the root user can't be contained from outside: freeze its account with apply_scp"
+	}
+	return otherwise
+}
