@@ -16,8 +16,8 @@ type Org struct {
 	RestorerRole      string
 	ForwarderRole     string // forwards the account's events; may be empty
 	ExternalID        string
-	Regions           []string // where alerts come from and activity is looked up
-	AdminGroup        string   // IAM group whose members quarantine_user refuses; may be empty
+	Regions           []string          // where alerts come from and activity is looked up
+	AdminGroup        string            // IAM group whose members quarantine_user refuses; may be empty
 	SCPs              map[string]string // documents by the name that scp= takes
 	Accounts          map[string]string // alias → ID
 	ProtectedAccounts []string
