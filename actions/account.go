@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
@@ -100,6 +102,16 @@ type Account struct {
 	Brief bool
 
 	cfg aws.Config
+
+	mu    sync.Mutex
+	roles map[string]iamtypes.RoleDetail // all of the account's, once listed; by name
+}
+
+// Forget lets what was listed of the account be listed again.
+func (a *Account) Forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.roles = nil
 }
 
 // CloudTrail is a client for one region.
@@ -184,6 +196,9 @@ func sessionPolicy(permits []Statement) (string, error) {
 	}
 	var ss []statement
 	for _, p := range permits {
+		if len(p.Resources) == 0 { // nothing of that kind is changed
+			continue
+		}
 		ss = append(ss, statement{"Allow", p.Actions, p.Resources})
 	}
 	b, err := json.Marshal(struct {
