@@ -241,7 +241,7 @@ func TestFreezeSurvivesItsWorker(t *testing.T) {
 func TestFreezePermits(t *testing.T) {
 	org := func(names string) []string {
 		var acts []string
-		for _, n := range strings.FieldsSeq(names) {
+		for n := range strings.FieldsSeq(names) {
 			acts = append(acts, "organizations:"+n)
 		}
 		return acts
