@@ -139,7 +139,7 @@ func (applySCP) Plan(ctx context.Context, acct *Account, c Call) (Plan, error) {
 	}
 	switch {
 	case st.here:
-		p.Undo = "leaves " + a.policy + " attached, as it was before this request"
+		p.Undo = "detaches " + a.policy + " only if an earlier request attached it and none still holds it; else it stays attached, as it was"
 	case st.id != "" && !strings.HasPrefix(st.owner, requestPrefix):
 		p.Undo = "detaches " + a.policy + " from this account; the policy stays, it was deployed ahead"
 	}

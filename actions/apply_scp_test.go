@@ -458,7 +458,7 @@ func TestAttachedBefore(t *testing.T) {
 	w := scpWorld(t)
 	w.AddSCP(awsfake.SCP{Name: freezeName, Content: w.document("freeze"), Tags: map[string]string{tag: "shared"}, Targets: []string{member}})
 	before := w.Snapshot()
-	says(t, w.plan().Undo, "leaves", "attached")
+	says(t, w.plan().Undo, "earlier request", "stays attached")
 	s, e := w.contain(request)
 	if s.Prior == nil || e.Changed || !w.holds(s, e) {
 		t.Errorf("prior %v, effect %+v", s.Prior, e)
