@@ -145,8 +145,32 @@ func TestPolicyDeletedUnderOurHands(t *testing.T) {
 			if err != nil && !actions.Later(err) {
 				t.Fatalf("%v is taken for a last word", err)
 			}
+			if err := w.planned(); err != nil {
+				t.Errorf("Plan: %v", err)
+			}
 			if e := w.apply(p.Steps[0], w.run()); !gone || !w.holds(p.Steps[0], e) {
 				t.Errorf("gone %t, effect %+v", gone, e)
+			}
+		})
+	}
+}
+
+// The same, while it is planned.
+func TestPolicyDeletedWhileItIsPlanned(t *testing.T) {
+	for _, op := range []string{"organizations:ListTagsForResource", "organizations:DescribePolicy", "organizations:ListTargetsForPolicy"} {
+		t.Run(op, func(t *testing.T) {
+			w := scpWorld(t)
+			w.AddSCP(awsfake.SCP{Name: freezeName, Content: otherDeny, Tags: map[string]string{tag: "KS-EARLIER"}})
+			var gone bool
+			w.OnCall(func(c awsfake.Call) error {
+				if c.Op == op && c.Phase == awsfake.Before && !gone {
+					gone = true
+					w.delete(freezeName)
+				}
+				return nil
+			})
+			if p := w.plan(); !gone || len(p.Steps) != 1 || p.Steps[0].Prior != nil {
+				t.Errorf("gone %t, plan %+v", gone, p)
 			}
 		})
 	}

@@ -71,7 +71,11 @@ func (a scpAttachment) look(ctx context.Context, acct *Account, account string) 
 	}
 	st := scpState{id: id, owner: owner}
 	if id != "" {
-		if st.content, err = content(ctx, acct, id); err != nil {
+		st.content, err = content(ctx, acct, id)
+		switch {
+		case Later(err): // deleted in between
+			st, id = scpState{}, ""
+		case err != nil:
 			return scpState{}, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -68,7 +69,7 @@ func readSCP(o Org, document string) (text string, spared []string, no *Refusal)
 }
 
 // actionPattern is an action as a policy names it.
-var actionPattern = regexp.MustCompile(`^(\*|[a-z0-9-]+:[A-Za-z0-9*?]+)$`)
+var actionPattern = regexp.MustCompile(`^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$`)
 
 // readDeny reads one statement. It must deny, and exempt the member roles.
 func readDeny(o Org, s map[string]any) (spared []string, no *Refusal) {
@@ -110,7 +111,7 @@ func readDeny(o Org, s map[string]any) (spared []string, no *Refusal) {
 	}
 	for _, ordinary := range []string{role(anyName), RoleARN(o.Partition, anyAccount, "/"+anyName+"/", anyName), "arn:" + o.Partition + ":iam::" + anyAccount + ":user/" + anyName} {
 		for _, t := range tests {
-			if t.matches(ordinary) == t.negated {
+			if t.anywhere().matches(ordinary) == t.negated {
 				return nil, &Refusal{"exempts every role or every user: it would stop nobody", "name exactly who is exempt, with * for the account alone"}
 			}
 		}
@@ -176,6 +177,9 @@ func principalTests(condition any) (tests []principalTest, no *Refusal) {
 				return nil, bad
 			}
 			for _, p := range t.patterns {
+				if strings.ContainsFunc(p, unicode.IsControl) {
+					return nil, bad
+				}
 				if strings.Contains(characters(p), "${") {
 					return nil, &Refusal{fmt.Sprintf("has a variable in %q, which can't be checked", clip(p)), "write the ARN out; the account may be *"}
 				}
@@ -211,6 +215,19 @@ func (t principalTest) matches(arn string) bool {
 		}
 		return slices.EqualFunc(strings.SplitN(p, ":", 6), strings.SplitN(arn, ":", 6), wildcard)
 	})
+}
+
+// anywhere is the test as it is in the account that a pattern names: what
+// exempts every role of one account stops nobody there.
+func (t principalTest) anywhere() principalTest {
+	t.patterns = slices.Clone(t.patterns)
+	for i, p := range t.patterns {
+		if parts := strings.SplitN(characters(p), ":", 6); len(parts) == 6 {
+			parts[4] = "*"
+			t.patterns[i] = strings.Join(parts, ":")
+		}
+	}
+	return t
 }
 
 // wildcard matches * with any characters and ? with one.
