@@ -78,7 +78,7 @@ const (
 
 // operations holds what is modelled, by "service:Operation".
 func operations(op string) (operation, bool) {
-	for _, m := range []map[string]operation{stsOperations, iamRoleOperations, iamPolicyOperations, iamProfileOperations} {
+	for _, m := range []map[string]operation{stsOperations, iamRoleOperations, iamPolicyOperations, iamProfileOperations, iamDetailOperations} {
 		if o, ok := m[op]; ok {
 			return o, true
 		}
