@@ -36,31 +36,59 @@ func (revokeSessions) Spec() Spec {
 		Title:      "Revoke sessions",
 		Summary:    "deny everything to all sessions that a role has handed out until now",
 		Usage:      `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
-		Target:     roleTarget,
-		Options:    []string{"account", "role"},
+		Target:     rolesTarget,
+		Options:    []string{"account", "role", "via"},
+		Check:      checkVia,
 		Reversible: true,
-		Permits: func(p Phase, s Scope) []Statement {
-			read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
-			switch p {
-			case PhasePlan:
-				read = append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
-			case PhaseRun:
-				write = []string{"iam:TagRole", "iam:PutRolePolicy"}
-			case PhaseUndo:
-				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}
-			case PhaseReport:
-				return nil
-			}
-			ss := []Statement{{Actions: read, Resources: []string{s.Named("role")}}}
-			if write != nil {
-				ss = append(ss, Statement{Actions: write, Resources: s.Changed("iam", "role")})
-			}
-			return ss
-		},
+		Permits:    revokePermits,
 	}
 }
 
+// checkVia: only a whole account can be revoked by another way than role by role.
+func checkVia(c *Call, m *Mistakes) {
+	oneOf(c, "via", m, "scp")
+	if c.Options["via"] != "" && c.Target != "" && !wholeAccount(*c) {
+		m.add("via", "is only for a whole account", "leave it out, or name ACCOUNT/"+all)
+	}
+}
+
+func revokePermits(p Phase, s Scope) []Statement {
+	var ss []Statement
+	if s.Any() || !wholeAccount(s.Call) {
+		read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
+		switch p {
+		case PhasePlan:
+			read = append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
+		case PhaseRun:
+			write = []string{"iam:TagRole", "iam:PutRolePolicy"}
+		case PhaseUndo:
+			write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}
+		case PhaseReport:
+			return nil
+		}
+		ss = append(ss, Statement{read, []string{s.Named("role")}}, Statement{write, s.Changed("iam", "role")})
+	}
+	if s.Any() || wholeAccount(s.Call) {
+		list := Statement{[]string{"iam:GetAccountAuthorizationDetails"}, []string{"*"}} // it takes no resource
+		every := []string{s.ARN("iam", "role/*")}
+		switch p {
+		case PhasePlan:
+			ss = append(ss, list)
+		case PhaseRun:
+			ss = append(ss, list, Statement{[]string{"iam:PutRolePolicy"}, every})
+		case PhaseUndo:
+			ss = append(ss, Statement{[]string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, every})
+		case PhaseReport:
+			return nil
+		}
+	}
+	return ss
+}
+
 func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, error) {
+	if wholeAccount(c) {
+		return planAll(ctx, acct, c)
+	}
 	role, err := findRole(ctx, acct, c)
 	if err != nil {
 		return Plan{}, err
@@ -177,6 +205,9 @@ func surveyRole(ctx context.Context, acct *Account, name string, role *types.Rol
 }
 
 func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
+	if s.Many {
+		return applyOne(ctx, acct, s, run)
+	}
 	name, role, err := sameRole(ctx, acct, s)
 	if err != nil {
 		return Effect{}, err
@@ -188,16 +219,9 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	if err != nil {
 		return Effect{}, err
 	}
-	cutoff := run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
-	if live != nil {
-		if at, ok := revokeCutoff(*live); ok {
-			if !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)) {
-				return Effect{Prior: s.Prior, Wrote: live}, nil
-			}
-			if at.After(cutoff) {
-				cutoff = at // never move a cutoff back
-			}
-		}
+	cutoff, done := nextCutoff(live, run)
+	if done {
+		return Effect{Prior: s.Prior, Wrote: live}, nil
 	}
 	doc := revokeDocument(cutoff)
 	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
@@ -205,6 +229,25 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 		err = &hinted{err, "the role's inline policies fill their quota: delete one of the others by hand, then retry"}
 	}
 	return Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
+}
+
+// nextCutoff is the cutoff to write: shortly after now, and never before one
+// that stands there. It is done where this very run wrote it.
+func nextCutoff(live *string, run Run) (cutoff time.Time, done bool) {
+	cutoff = run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
+	if live == nil {
+		return cutoff, false
+	}
+	at, ok := revokeCutoff(*live)
+	switch {
+	case !ok:
+		return cutoff, false
+	case !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)):
+		return at, true
+	case at.After(cutoff):
+		return at, false
+	}
+	return cutoff, false
 }
 
 // sameRole reads the role that a step is about.
@@ -231,6 +274,9 @@ func applyTag(ctx context.Context, acct *Account, name string, role *types.Role,
 }
 
 func (revokeSessions) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	if s.Many {
+		return verifyOne(ctx, acct, s, e)
+	}
 	name, role, err := sameRole(ctx, acct, s)
 	if err != nil {
 		return Reading{}, err

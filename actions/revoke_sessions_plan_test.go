@@ -191,7 +191,7 @@ func TestRoleTypedWithAndWithoutItsPath(t *testing.T) {
 				t.Fatalf("target %s, want %s", call.Target, tt.target)
 			}
 			// What is permitted while the path is not known.
-			acct, err := w.cloud.Enter(t.Context(), actions.Responder, member, "", actor, action(t).Spec().Permits(actions.PhasePlan, actions.Anything(w.org)))
+			acct, err := w.cloud.Enter(t.Context(), actions.Responder, member, "", actor, actions.Permits(action(t), actions.PhasePlan, actions.Anything(w.org)))
 			must(t, err)
 			p, err := action(t).Plan(t.Context(), acct, call)
 			if tt.refused {

@@ -107,7 +107,7 @@ func Test(t *testing.T, w World) {
 // permits are the permissions of a phase, in lower case.
 func (p *play) permits(phase actions.Phase) []string {
 	var acts []string
-	for _, s := range p.action.Spec().Permits(phase, actions.ScopeOf(p.action, p.Org, p.Call, p.resources)) {
+	for _, s := range actions.Permits(p.action, phase, actions.ScopeOf(p.action, p.Org, p.Call, p.resources)) {
 		for _, a := range s.Actions {
 			acts = append(acts, strings.ToLower(a))
 		}
