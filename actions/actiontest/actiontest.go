@@ -143,6 +143,7 @@ func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
 		acct = p.Enter(member, phase, p.resources)
 		p.sessions[phase] = acct
 	}
+	acct.Forget() // as the executor does before it reads back
 	if p.Calls == nil {
 		do(acct)
 		return

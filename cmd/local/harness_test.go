@@ -105,8 +105,8 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	w.aws = awsfake.New(w.clock.Now)
 	w.aws.Member(prod, awsfake.MemberRoles{
 		Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
-		ResponderPolicy: memberPolicy("iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:TagRole", "iam:PutRolePolicy"),
-		RestorerPolicy:  memberPolicy("iam:GetRole", "iam:GetRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"),
+		ResponderPolicy: actions.MemberPolicy(actions.Responder, w.cfg.Org, false),
+		RestorerPolicy:  actions.MemberPolicy(actions.Restorer, w.cfg.Org, false),
 	})
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
 	w.slack = slackfake.New(slackfake.Config{
@@ -127,9 +127,6 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	return w
 }
 
-func memberPolicy(acts ...string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(acts, `","`) + `"],"Resource":"*"}]}`
-}
 
 // inFile keeps tables and queues in a database file.
 func inFile(w *world) { w.path = filepath.Join(w.t.TempDir(), "killswitch.db") }
