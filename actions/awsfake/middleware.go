@@ -78,7 +78,14 @@ const (
 
 // operations holds what is modelled, by "service:Operation".
 func operations(op string) (operation, bool) {
-	for _, m := range []map[string]operation{stsOperations, iamRoleOperations, iamPolicyOperations, iamProfileOperations, iamDetailOperations} {
+	for _, m := range []map[string]operation{
+		stsOperations,
+		iamRoleOperations,
+		iamPolicyOperations,
+		iamProfileOperations,
+		iamDetailOperations,
+		organizationsOperations,
+	} {
 		if o, ok := m[op]; ok {
 			return o, true
 		}
@@ -175,7 +182,7 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 		}
 		return o.run(k, in)
 	}()
-	call.Allowed, call.Applied = code(err) != "AccessDenied", err == nil
+	call.Allowed, call.Applied = !strings.HasPrefix(code(err), "AccessDenied"), err == nil
 	c.mu.Unlock()
 	if fault.After {
 		if err := wait(ctx, fault.Delay); err != nil {

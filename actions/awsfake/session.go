@@ -119,7 +119,7 @@ func (c *Cloud) layers(s *session, now time.Time) []layer {
 	if s.parsed != nil {
 		ls = append(ls, layer{kind: "a session policy", policies: []*policy{s.parsed}})
 	}
-	return ls
+	return append(c.guardrails(s.account.id, role, now), ls...)
 }
 
 // keys are the condition keys that tell about the caller, the time and the resource.
@@ -183,7 +183,11 @@ func (k *request) authorise(needs []need, in any) error {
 }
 
 func (k *request) denied(action, resource, why string) error {
-	return apiError("AccessDenied", "%s", denial(k.caller.arn, action, resource, why))
+	code := "AccessDenied" // as IAM and STS say it; services that speak JSON name the exception
+	if strings.HasPrefix(action, "organizations:") {
+		code = "AccessDeniedException"
+	}
+	return apiError(code, "%s", denial(k.caller.arn, action, resource, why))
 }
 
 // denial is AWS's sentence: "Troubleshoot access denied error messages" (IAM User Guide).
