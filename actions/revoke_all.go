@@ -172,7 +172,7 @@ func applyOne(ctx context.Context, acct *Account, s Step, run Run) (Effect, erro
 	if err != nil {
 		return e, err
 	}
-	cutoff, done := nextCutoff(live, run)
+	cutoff, done := nextCutoff(cutoffOf(live), run)
 	if done {
 		e.Wrote = live
 		return e, nil

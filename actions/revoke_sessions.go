@@ -40,6 +40,7 @@ func (revokeSessions) Spec() Spec {
 		Options:    []string{"account", "role", "via"},
 		Check:      checkVia,
 		Reversible: true,
+		Managed:    viaSCP,
 		Permits:    revokePermits,
 	}
 }
@@ -53,6 +54,9 @@ func checkVia(c *Call, m *Mistakes) {
 }
 
 func revokePermits(p Phase, s Scope) []Statement {
+	if viaSCP(s.Call) {
+		return scpPermits(p, s)
+	}
 	var ss []Statement
 	if s.Any() || !wholeAccount(s.Call) {
 		read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
@@ -86,7 +90,10 @@ func revokePermits(p Phase, s Scope) []Statement {
 }
 
 func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, error) {
-	if wholeAccount(c) {
+	switch {
+	case viaSCP(c):
+		return planSCP(ctx, acct, c)
+	case wholeAccount(c):
 		return planAll(ctx, acct, c)
 	}
 	role, err := findRole(ctx, acct, c)
@@ -205,7 +212,10 @@ func surveyRole(ctx context.Context, acct *Account, name string, role *types.Rol
 }
 
 func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
-	if s.Many {
+	switch {
+	case bySCP(s):
+		return revocation(acct.Org, s.ResourceID, run).apply(ctx, acct, s, run)
+	case s.Many:
 		return applyOne(ctx, acct, s, run)
 	}
 	name, role, err := sameRole(ctx, acct, s)
@@ -219,7 +229,7 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	if err != nil {
 		return Effect{}, err
 	}
-	cutoff, done := nextCutoff(live, run)
+	cutoff, done := nextCutoff(cutoffOf(live), run)
 	if done {
 		return Effect{Prior: s.Prior, Wrote: live}, nil
 	}
@@ -233,14 +243,10 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 
 // nextCutoff is the cutoff to write: shortly after now, and never before one
 // that stands there. It is done where this very run wrote it.
-func nextCutoff(live *string, run Run) (cutoff time.Time, done bool) {
+func nextCutoff(at time.Time, run Run) (cutoff time.Time, done bool) {
 	cutoff = run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
-	if live == nil {
-		return cutoff, false
-	}
-	at, ok := revokeCutoff(*live)
 	switch {
-	case !ok:
+	case at.IsZero():
 		return cutoff, false
 	case !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)):
 		return at, true
@@ -248,6 +254,18 @@ func nextCutoff(live *string, run Run) (cutoff time.Time, done bool) {
 		return at, false
 	}
 	return cutoff, false
+}
+
+// cutoffOf is the cutoff of our deny; zero where there is none of ours.
+func cutoffOf(live *string) time.Time {
+	if live == nil {
+		return time.Time{}
+	}
+	at, ok := revokeCutoff(*live)
+	if !ok {
+		return time.Time{}
+	}
+	return at
 }
 
 // sameRole reads the role that a step is about.
@@ -274,7 +292,10 @@ func applyTag(ctx context.Context, acct *Account, name string, role *types.Role,
 }
 
 func (revokeSessions) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
-	if s.Many {
+	switch {
+	case bySCP(s):
+		return revocation(acct.Org, s.ResourceID, Run{}).verify(ctx, acct, s, e)
+	case s.Many:
 		return verifyOne(ctx, acct, s, e)
 	}
 	name, role, err := sameRole(ctx, acct, s)
@@ -306,6 +327,9 @@ func revokesAtLeast(document, wrote string) bool {
 }
 
 func (revokeSessions) Revert(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	if bySCP(s) {
+		return revocation(acct.Org, s.ResourceID, Run{}).revert(ctx, acct, s, e)
+	}
 	name, role, err := sameRole(ctx, acct, s)
 	switch {
 	case isCode(err, "NoSuchEntity"):
