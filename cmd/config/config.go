@@ -168,7 +168,6 @@ func (c Config) Unused() []string {
 	}
 	add("alerts", len(c.Alerts.Routes) > 0)
 	add("webhooks", len(c.Webhooks) > 0)
-	add("notify", c.SNSTopic != "")
 	add("scps", len(c.SCPs) > 0)
 	add("policy.admin_group", c.AdminGroup != "")
 	for _, name := range slices.Sorted(maps.Keys(c.Policy.Actions)) {
