@@ -10,7 +10,7 @@ import (
 
 // viaSCP reports whether a call revokes an account's sessions by a service
 // control policy: one attach instead of a policy on each role.
-func viaSCP(c Call) bool { return wholeAccount(c) && c.Options["via"] == "scp" }
+func viaSCP(c Call) bool { return WholeAccount(c) && c.Options["via"] == "scp" }
 
 // bySCP reports whether a step is that attach.
 func bySCP(s Step) bool { return strings.Contains(s.Resource, ":organizations:") }

@@ -48,7 +48,7 @@ func (revokeSessions) Spec() Spec {
 // checkVia: only a whole account can be revoked by another way than role by role.
 func checkVia(c *Call, m *Mistakes) {
 	oneOf(c, "via", m, "scp")
-	if c.Options["via"] != "" && c.Target != "" && !wholeAccount(*c) {
+	if c.Options["via"] != "" && c.Target != "" && !WholeAccount(*c) {
 		m.add("via", "is only for a whole account", "leave it out, or name ACCOUNT/"+all)
 	}
 }
@@ -58,7 +58,7 @@ func revokePermits(p Phase, s Scope) []Statement {
 		return scpPermits(p, s)
 	}
 	var ss []Statement
-	if s.Any() || !wholeAccount(s.Call) {
+	if s.Any() || !WholeAccount(s.Call) {
 		read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
 		switch p {
 		case PhasePlan:
@@ -72,7 +72,7 @@ func revokePermits(p Phase, s Scope) []Statement {
 		}
 		ss = append(ss, Statement{read, []string{s.Named("role")}}, Statement{write, s.Changed("iam", "role")})
 	}
-	if s.Any() || wholeAccount(s.Call) {
+	if s.Any() || WholeAccount(s.Call) {
 		list := Statement{[]string{"iam:GetAccountAuthorizationDetails"}, []string{"*"}} // it takes no resource
 		every := []string{s.ARN("iam", "role/*")}
 		switch p {
@@ -93,7 +93,7 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	switch {
 	case viaSCP(c):
 		return planSCP(ctx, acct, c)
-	case wholeAccount(c):
+	case WholeAccount(c):
 		return planAll(ctx, acct, c)
 	}
 	role, err := findRole(ctx, acct, c)

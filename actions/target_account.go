@@ -65,6 +65,6 @@ func rolesTarget(t TargetText, m *Mistakes) Target {
 	return Target{Name: at.id + "/" + all, Account: at.id}
 }
 
-// wholeAccount reports whether a call is about all roles of an account. A role
+// WholeAccount reports whether a call is about all roles of an account. A role
 // may be called ALL: it has an ARN.
-func wholeAccount(c Call) bool { return c.Target == c.Account+"/"+all }
+func WholeAccount(c Call) bool { return c.Target == c.Account+"/"+all }
