@@ -80,6 +80,7 @@ func (a scpAttachment) look(ctx context.Context, acct *Account, account string) 
 		st.on = append(st.on, aws.ToString(p.Name))
 		st.here = st.here || id != "" && aws.ToString(p.Id) == id
 	}
+	slices.Sort(st.on)
 	return st, err
 }
 
@@ -251,10 +252,13 @@ func (a scpAttachment) notAttached(ctx context.Context, acct *Account, id, owner
 }
 
 // deleteSCP deletes a policy unless something uses it.
-func deleteSCP(ctx context.Context, acct *Account, id string) (deleted bool, err error) {
+func deleteSCP(ctx context.Context, acct *Account, id string) (done bool, err error) {
 	_, err = acct.Organizations.DeletePolicy(ctx, &organizations.DeletePolicyInput{PolicyId: &id})
-	if isCode(err, "PolicyInUseException", "PolicyNotFoundException") {
+	switch {
+	case isCode(err, "PolicyInUseException"):
 		return false, nil
+	case isCode(err, "PolicyNotFoundException"):
+		return true, nil
 	}
 	return err == nil, err
 }
@@ -336,21 +340,20 @@ func (a scpAttachment) revert(ctx context.Context, acct *Account, s Step, e Effe
 	case id == "":
 		return Reading{Holds: true}, nil
 	}
-	var changed bool
+	changed := here // what was shown is not what stands there now, be it by this call or by one before
 	if here {
 		_, err := acct.Organizations.DetachPolicy(ctx, &organizations.DetachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 		if err != nil && !isCode(err, "PolicyNotAttachedException", "PolicyNotFoundException", "TargetNotFoundException") {
 			return Reading{}, scpHint(err, nil)
 		}
-		changed = err == nil
 	}
 	others := slices.DeleteFunc(on, func(t string) bool { return t == s.ResourceID })
 	if strings.HasPrefix(owner, requestPrefix) && len(others) == 0 {
-		deleted, err := deleteSCP(ctx, acct, id)
+		done, err := deleteSCP(ctx, acct, id)
 		if err != nil {
 			return Reading{}, err
 		}
-		changed = changed || deleted
+		changed = changed || done
 	}
 	return Reading{Holds: true, Changed: changed}, nil
 }

@@ -131,10 +131,11 @@ func lockoutCondition(o Org) string {
 	return string(b)
 }
 
-// What no configuration can name: only wildcards match it.
-const (
-	anyAccount = "\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04"
-	anyName    = "\x05"
+// What no document can name: only wildcards match it. The name is as long as
+// names may be, so that it takes no number of ? to match what others match with *.
+var (
+	anyAccount = strings.Repeat("\x04", 12)
+	anyName    = strings.Repeat("\x05", 64)
 )
 
 // principalTest is one condition on aws:PrincipalArn.

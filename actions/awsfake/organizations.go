@@ -45,6 +45,9 @@ func (p *SCP) clone() *SCP {
 	if n.Tags == nil {
 		n.Tags = map[string]string{}
 	}
+	if len(n.Targets) == 0 {
+		n.Targets = nil // as it was before anything was attached
+	}
 	return &n
 }
 

@@ -57,8 +57,7 @@ func organizationsNeeds(k *request, in any) []need {
 	var needs []need
 	add := func(resource string) { needs = append(needs, need{action: k.op, resource: resource, shown: resource}) }
 	if k.c.org == nil {
-		add("*")
-		return needs
+		return nil // there is nothing to be authorised on
 	}
 	for _, name := range []string{"PolicyId", "TargetId", "AccountId", "ResourceId"} {
 		switch id := field(in, name); {
