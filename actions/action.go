@@ -180,6 +180,7 @@ type Reporter interface {
 var All = []Action{
 	revokeSessions{},
 	applySCP{},
+	isolateInstance{},
 }
 
 // Lookup finds an action by its name.
