@@ -179,6 +179,7 @@ type Reporter interface {
 // All are the actions. A new one is one file and one line here.
 var All = []Action{
 	revokeSessions{},
+	detachPolicies{},
 }
 
 // Lookup finds an action by its name.
