@@ -181,6 +181,7 @@ var All = []Action{
 	revokeSessions{},
 	applySCP{},
 	isolateInstance{},
+	detachPolicies{},
 }
 
 // Lookup finds an action by its name.

@@ -120,7 +120,7 @@ func TestInlineQuotaFull(t *testing.T) {
 			w := newWorld(t, func(r *awsfake.Role) { r.Inline = fill(1, 10240-tt.room) })
 			p := w.plan()
 			warning := strings.Join(p.Warnings, " ")
-			if got := strings.Contains(warning, "by hand"); got != tt.full {
+			if got := strings.Contains(warning, "detach_policies"); got != tt.full {
 				t.Errorf("warnings %q", p.Warnings)
 			}
 			w.apply(step(t, p, "tag"), w.run())
@@ -132,7 +132,7 @@ func TestInlineQuotaFull(t *testing.T) {
 			wantCode(t, err, "LimitExceeded")
 			cause, hint := actions.Explain(err)
 			says(t, cause, "LimitExceeded")
-			says(t, hint, "quota", "by hand")
+			says(t, hint, "quota", "detach_policies")
 			if got := w.victim().Tags[tag]; got != request {
 				t.Errorf("the tag is %q", got)
 			}
