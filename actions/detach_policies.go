@@ -39,7 +39,6 @@ func (detachPolicies) Spec() Spec {
 			case PhasePlan:
 				read = append(read, "iam:ListRolePolicies", "iam:ListInstanceProfilesForRole")
 			case PhaseRun:
-				read = append(read, "iam:ListRolePolicies")
 				write = []string{"iam:TagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"}
 			case PhaseUndo:
 				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy"}
