@@ -182,6 +182,9 @@ func scpScene(w *world) actiontest.Scene {
 	if n := w.asked.Options["scp"]; n != "" {
 		name = "killswitch-" + n
 	}
+	if w.asked.Action == actions.RevokeSessions {
+		name = "killswitch-revoke-" + member
+	}
 	s.State = func() any { // an outdated policy stays updated
 		state := w.Snapshot()
 		for id, p := range state.Organization.SCPs {
