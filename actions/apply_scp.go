@@ -177,7 +177,7 @@ func memberAccount(ctx context.Context, acct *Account, id string) (*types.Accoun
 		state = string(out.Account.Status) // what there was before State
 	}
 	if state != string(types.AccountStateActive) {
-		return nil, &Refusal{fmt.Sprintf("account %s is %s, not ACTIVE", id, clip(state)), "nobody can use it but AWS Support; if that is wrong, look at it in the Organizations console"}
+		return nil, &Refusal{fmt.Sprintf("account %s is %s, not ACTIVE", id, clip(state)), "look at it in the Organizations console of the management account"}
 	}
 	return out.Account, nil
 }
@@ -198,7 +198,7 @@ func (a scpAttachment) survey(ctx context.Context, acct *Account, account string
 	if !a.holds(st.content, a.document(st.content)) {
 		text := "The policy " + a.policy + " is there and says something else. It is updated"
 		if len(on) > 0 {
-			text += fmt.Sprintf(", also for the %d others that have it", len(on))
+			text += ", also for " + clip(strings.Join(on, ", "))
 		}
 		p.Warnings = append(p.Warnings, text+"; undo does not put that back. Now it says: "+compact(st.content))
 	}
@@ -213,7 +213,7 @@ func breaks(o Org, name, document string, spared []string) []string {
 	var warnings []string
 	switch {
 	case sameJSON(document, freeze):
-		warnings = append(warnings, "Everything in the account stops for all but "+but+": applications too.")
+		warnings = append(warnings, "Everything in the account stops for all but "+but+": the root user and applications too.")
 	case sameJSON(document, plane):
 		warnings = append(warnings, fmt.Sprintf("Every change in the account is denied to all but %s. %d data-plane permissions of common services go on; what is not on that list stops too.", but, len(dataPlane)))
 	default:

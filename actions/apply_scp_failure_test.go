@@ -125,6 +125,33 @@ func TestLastSCPOfAnAccount(t *testing.T) {
 	says(t, hint, "FullAWSAccess", "retry")
 }
 
+// The last other account is undone, and the policy deleted, just before we attach it.
+func TestPolicyDeletedUnderOurHands(t *testing.T) {
+	for _, op := range []string{"organizations:ListTagsForResource", "organizations:DescribePolicy", "organizations:UpdatePolicy", "organizations:AttachPolicy"} {
+		t.Run(op, func(t *testing.T) {
+			w := scpWorld(t)
+			w.AddSCP(awsfake.SCP{Name: freezeName, Content: otherDeny, Tags: map[string]string{tag: "KS-EARLIER"}})
+			p := w.plan()
+			w.resources = []string{p.Steps[0].Resource}
+			var gone bool
+			w.OnCall(func(c awsfake.Call) error {
+				if c.Op == op && c.Phase == awsfake.Before && !gone {
+					gone = true
+					w.delete(freezeName)
+				}
+				return nil
+			})
+			_, err := w.act.Apply(t.Context(), w.responder(), p.Steps[0], w.run())
+			if err != nil && !actions.Later(err) {
+				t.Fatalf("%v is taken for a last word", err)
+			}
+			if e := w.apply(p.Steps[0], w.run()); !gone || !w.holds(p.Steps[0], e) {
+				t.Errorf("gone %t, effect %+v", gone, e)
+			}
+		})
+	}
+}
+
 // AWS asks for patience at any call: the error says so, and the next try gets there.
 func TestFreezeWhileAWSIsBusy(t *testing.T) {
 	outdated := func(w *world) {

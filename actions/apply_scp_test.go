@@ -422,7 +422,7 @@ func TestOutdatedContentIsUpdatedInPlace(t *testing.T) {
 	w := scpWorld(t)
 	id := w.AddSCP(awsfake.SCP{Name: freezeName, Content: otherDeny, Tags: map[string]string{tag: "shared"}, Targets: []string{sandbox}})
 	p := w.plan()
-	says(t, strings.Join(p.Warnings, " "), freezeName, "something else", "1 others", "s3:*")
+	says(t, strings.Join(p.Warnings, " "), freezeName, "something else", "also for "+sandbox, "s3:*")
 	s, e := w.freezes(request)
 	got := w.scp(freezeName)
 	if got.ID != id || got.Content != w.document("freeze") || got.Tags[tag] != "shared" || !w.holds(s, e) {
