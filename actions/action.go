@@ -180,6 +180,8 @@ type Reporter interface {
 var All = []Action{
 	revokeSessions{},
 	applySCP{},
+	isolateInstance{},
+	detachPolicies{},
 }
 
 // Lookup finds an action by its name.

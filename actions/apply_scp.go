@@ -69,7 +69,7 @@ func scpPermits(p Phase, s Scope) []Statement {
 		}
 	case PhaseRun:
 		return []Statement{
-			{[]string{"organizations:DescribeAccount", "organizations:ListPoliciesForTarget"}, []string{target}},
+			{[]string{"organizations:ListPoliciesForTarget"}, []string{target}},
 			{[]string{"organizations:AttachPolicy"}, []string{target, policy}},
 			{[]string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:UpdatePolicy", "organizations:DeletePolicy"}, []string{policy}},
 			// The policy that is created has no ARN yet that its tags could be limited to.

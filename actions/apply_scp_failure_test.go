@@ -45,7 +45,7 @@ func TestSCPQuotaFull(t *testing.T) {
 				t.Error(d)
 			}
 			w.detach("guardrail-0", member) // as the hint says
-			w.contain(request)
+			w.freezes(request)
 		})
 	}
 }
@@ -116,7 +116,7 @@ func TestSCPsNotEnabled(t *testing.T) {
 
 func TestLastSCPOfAnAccount(t *testing.T) {
 	w := scpWorld(t)
-	s, e := w.contain(request)
+	s, e := w.freezes(request)
 	_, err := w.orgs().DetachPolicy(t.Context(), &organizations.DetachPolicyInput{PolicyId: aws.String("p-FullAWSAccess"), TargetId: aws.String(member)})
 	must(t, err)
 	_, err = w.act.Revert(t.Context(), w.restorer(), s, e)
@@ -307,7 +307,7 @@ func TestFreezePermits(t *testing.T) {
 				{org("ListPolicies"), []string{"*"}},
 			},
 			actions.PhaseRun: {
-				{org("DescribeAccount ListPoliciesForTarget"), []string{account}},
+				{org("ListPoliciesForTarget"), []string{account}},
 				{org("AttachPolicy"), []string{account, policy}},
 				{org("DescribePolicy ListTagsForResource UpdatePolicy DeletePolicy"), []string{policy}},
 				{org("ListPolicies CreatePolicy TagResource"), []string{"*"}},

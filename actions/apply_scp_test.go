@@ -95,8 +95,8 @@ func (w *world) delete(name string) {
 	must(w.t, err)
 }
 
-// contain plans and applies, as a request of that ID.
-func (w *world) contain(id string) (actions.Step, actions.Effect) {
+// freezes plans and applies, as a request of that ID.
+func (w *world) freezes(id string) (actions.Step, actions.Effect) {
 	w.t.Helper()
 	p := w.plan()
 	w.resources = []string{p.Steps[0].Resource}
@@ -182,6 +182,9 @@ func scpScene(w *world) actiontest.Scene {
 	if n := w.asked.Options["scp"]; n != "" {
 		name = "killswitch-" + n
 	}
+	if w.asked.Action == actions.RevokeSessions {
+		name = "killswitch-revoke-" + member
+	}
 	s.State = func() any { // an outdated policy stays updated
 		state := w.Snapshot()
 		for id, p := range state.Organization.SCPs {
@@ -247,10 +250,10 @@ func TestFreezeStopsAllButTheExempt(t *testing.T) {
 					}
 				}
 			}
-			w.contain(request)
+			w.freezes(request)
 			sees("prod frozen")
 			w.freeze(sandbox)
-			w.contain("KS-SECOND")
+			w.freezes("KS-SECOND")
 			roles[imitation] = false
 			for role := range roles {
 				if strings.Contains(role, ":"+sandbox+":") {
@@ -276,7 +279,7 @@ func TestFreezeStopsAllButTheExempt(t *testing.T) {
 func TestControlPlane(t *testing.T) {
 	w := scpWorld(t)
 	w.freeze(member, "control-plane")
-	s, _ := w.contain(request)
+	s, _ := w.freezes(request)
 	if s.Hold != management+"/"+member+"/scp/killswitch-control-plane" {
 		t.Errorf("hold %s", s.Hold)
 	}
@@ -297,10 +300,10 @@ func TestControlPlane(t *testing.T) {
 func TestSecondRunAndSecondAccount(t *testing.T) {
 	w := scpWorld(t)
 	before := w.Snapshot()
-	s1, e1 := w.contain(request)
-	w.contain(request) // a second run of the same
+	s1, e1 := w.freezes(request)
+	w.freezes(request) // a second run of the same
 	w.freeze(sandbox)
-	s2, e2 := w.contain("KS-SECOND")
+	s2, e2 := w.freezes("KS-SECOND")
 	p := w.scp(freezeName)
 	if d := cmp.Diff([]string{member, sandbox}, p.Targets); d != "" || p.Tags[tag] != request || len(w.Snapshot().Organization.SCPs) != 2 {
 		t.Fatalf("%+v", w.Snapshot().Organization.SCPs)
@@ -420,7 +423,7 @@ func TestOutdatedContentIsUpdatedInPlace(t *testing.T) {
 	id := w.AddSCP(awsfake.SCP{Name: freezeName, Content: otherDeny, Tags: map[string]string{tag: "shared"}, Targets: []string{sandbox}})
 	p := w.plan()
 	says(t, strings.Join(p.Warnings, " "), freezeName, "something else", "also for "+sandbox, "s3:*")
-	s, e := w.contain(request)
+	s, e := w.freezes(request)
 	got := w.scp(freezeName)
 	if got.ID != id || got.Content != w.document("freeze") || got.Tags[tag] != "shared" || !w.holds(s, e) {
 		t.Errorf("%+v", got)
@@ -431,7 +434,7 @@ func TestEqualContentIsNotWritten(t *testing.T) {
 	w := scpWorld(t)
 	document := indented(t, w.document("freeze"))
 	w.AddSCP(awsfake.SCP{Name: freezeName, Content: document, Tags: map[string]string{tag: "shared"}})
-	w.contain(request)
+	w.freezes(request)
 	if got := w.scp(freezeName); got.Content != document || w.Mutations() != 1 {
 		t.Errorf("%d calls that write; %s", w.Mutations(), got.Content)
 	}
@@ -443,7 +446,7 @@ func TestPolicyDeployedAheadIsNeverDeleted(t *testing.T) {
 		w.AddSCP(awsfake.SCP{Name: freezeName, Content: w.document("freeze"), Tags: map[string]string{tag: owner}})
 		before := w.Snapshot()
 		says(t, w.plan().Undo, "deployed ahead")
-		s, e := w.contain(request)
+		s, e := w.freezes(request)
 		if r := w.revert(s, e); !r.Holds || !r.Changed {
 			t.Errorf("%q: %+v", owner, r)
 		}
@@ -459,7 +462,7 @@ func TestAttachedBefore(t *testing.T) {
 	w.AddSCP(awsfake.SCP{Name: freezeName, Content: w.document("freeze"), Tags: map[string]string{tag: "shared"}, Targets: []string{member}})
 	before := w.Snapshot()
 	says(t, w.plan().Undo, "earlier request", "stays attached")
-	s, e := w.contain(request)
+	s, e := w.freezes(request)
 	if s.Prior == nil || e.Changed || !w.holds(s, e) {
 		t.Errorf("prior %v, effect %+v", s.Prior, e)
 	}
@@ -480,7 +483,7 @@ func TestAttachedBefore(t *testing.T) {
 func TestUndoOfWhatSomebodyChanged(t *testing.T) {
 	w := scpWorld(t)
 	before := w.Snapshot()
-	s, e := w.contain(request)
+	s, e := w.freezes(request)
 	_, err := w.orgs().UpdatePolicy(t.Context(), &organizations.UpdatePolicyInput{PolicyId: aws.String(w.scp(freezeName).ID), Content: aws.String(otherDeny)})
 	must(t, err)
 	if w.holds(s, e) {
@@ -500,7 +503,7 @@ func TestUndoAfterTheConfigurationForgotTheDocument(t *testing.T) {
 	w.cloud = actions.NewCloud(w.Config(), w.org)
 	w.freeze(member, "own")
 	before := w.Snapshot()
-	s, e := w.contain(request)
+	s, e := w.freezes(request)
 	if got := w.scp("killswitch-own"); got.Content != w.document("freeze") {
 		t.Errorf("what is uploaded is not compact: %s", got.Content)
 	}

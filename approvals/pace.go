@@ -31,27 +31,35 @@ type pacer struct {
 	done  int
 }
 
-// wait returns when a call may be sent, and when that is.
+// wait returns when a call may be sent, and when that is. Who waits while the
+// rate is cut gets a new time: the old ones were too close to each other.
 func (p *pacer) wait(ctx context.Context) (time.Time, error) {
-	p.mu.Lock()
-	now := p.now()
-	if p.began.IsZero() {
-		p.began = now
-	}
-	at := now
-	if p.rate > 0 {
-		if p.next.After(now) {
-			at = p.next
+	for {
+		p.mu.Lock()
+		now, cut := p.now(), p.cut
+		if p.began.IsZero() {
+			p.began = now
 		}
-		p.next = at.Add(time.Duration(float64(time.Second) / p.rate))
-	}
-	p.mu.Unlock()
-	if d := at.Sub(now); d > 0 {
-		if err := p.sleep(ctx, d); err != nil {
-			return at, err
+		at := now
+		if p.rate > 0 {
+			if p.next.After(now) {
+				at = p.next
+			}
+			p.next = at.Add(time.Duration(float64(time.Second) / p.rate))
+		}
+		p.mu.Unlock()
+		if d := at.Sub(now); d > 0 {
+			if err := p.sleep(ctx, d); err != nil {
+				return at, err
+			}
+		}
+		p.mu.Lock()
+		again := !p.cut.Equal(cut)
+		p.mu.Unlock()
+		if !again {
+			return at, ctx.Err()
 		}
 	}
-	return at, ctx.Err()
 }
 
 // throttled says that a call, sent then, was one too many.

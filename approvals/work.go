@@ -92,7 +92,10 @@ func (w *worker) prepare(ctx context.Context, steps []Step) (*actions.Account, [
 	if steps, err = w.merge(ctx, steps, plan.Steps); err != nil {
 		return nil, steps, err
 	}
-	acct, err = w.enter(look, actions.Responder, actions.PhaseRun, resources(steps))
+	planned := acct
+	if acct, err = w.enter(look, actions.Responder, actions.PhaseRun, resources(steps)); err == nil {
+		acct.Share(planned)
+	}
 	return acct, steps, err
 }
 

@@ -3,6 +3,7 @@ package bot
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -107,6 +108,9 @@ func (v View) title() string {
 	}
 	if v.Request.Intent.Undo != "" {
 		title = "Undo: " + strings.ToLower(title[:1]) + title[1:]
+	}
+	if actions.WholeAccount(call) {
+		return title + ": all roles"
 	}
 	return title + ": " + call.TargetName()
 }
@@ -234,7 +238,7 @@ func (v View) progress() string {
 	p := v.Run.Progress
 	over := p.Done + p.Failed + p.Skipped
 	full := over * barWidth / p.Total
-	s := fmt.Sprintf("%s.\n`%s%s` %d %%", v.counts(), strings.Repeat("█", full), strings.Repeat("░", barWidth-full), over*100/p.Total)
+	s := fmt.Sprintf("%s.\n%s%s %d %%", v.counts(), strings.Repeat("█", full), strings.Repeat("░", barWidth-full), over*100/p.Total)
 	switch left := p.Left(); {
 	case over == p.Total:
 		s += ", reading it back"
@@ -322,7 +326,11 @@ func (v View) plan() []slack.Block {
 		steps = append(steps, fmt.Sprintf("%d. %s%s\nnow: %s\nthen: %s", i+1, line(s.Step.Title), mark(s), line(s.Step.Current), line(s.Step.After)))
 	}
 	list("warnings", "Be aware", lines(p.Warnings))
-	list("steps", "What will happen"+v.ofAll(), steps)
+	if many := v.many(); many != "" {
+		b = append(b, section("steps", many))
+	} else {
+		list("steps", "What will happen"+v.ofAll(), steps)
+	}
 	var facts []string
 	target := "Target: " + p.Identity.ID
 	if p.Identity.ARN != v.Request.Intent.Call.Target {
@@ -342,6 +350,20 @@ func (v View) plan() []slack.Block {
 	}
 	b = append(b, slack.NewSectionBlock(plain(Untrusted(undo).Plain(maxUndo)), nil, nil, slack.SectionBlockOptionBlockID("undo-how")))
 	return b
+}
+
+// many tells what happens to each of many, and names the first.
+func (v View) many() string {
+	if len(v.Steps) == 0 || !v.Steps[0].Step.Many {
+		return ""
+	}
+	var names []string
+	for _, s := range v.Steps {
+		if s.State != approvals.StepSkipped {
+			names = append(names, Untrusted(Untrusted(stepName(s)).Plain(maxItem)).String())
+		}
+	}
+	return fmt.Sprintf("*What will happen to each*\n• %s\n*In this order*\n%s …", Untrusted(line(v.Steps[0].Step.After)), strings.Join(names, ", "))
 }
 
 // mark tells a step's progress in words.
@@ -372,8 +394,12 @@ func (v View) outcome() []slack.Block {
 	if v.Run == nil || v.detailed() || v.Request.State == approvals.Refused || v.Request.State == approvals.Undone {
 		return nil
 	}
+	shown := v.Steps
+	if v.Run.Progress.Total > 0 { // what went well is counted; the thread lists the rest
+		shown = slices.DeleteFunc(slices.Clone(v.Left), func(s approvals.Step) bool { return s.State != approvals.StepFailed })
+	}
 	var items []string
-	for _, s := range v.Steps {
+	for _, s := range shown {
 		item := s.Step.Title + mark(s)
 		if s.State == approvals.StepPlanned {
 			item += " (not begun)"
@@ -389,7 +415,11 @@ func (v View) outcome() []slack.Block {
 	if len(items) == 0 || !v.Run.Started {
 		return nil
 	}
-	return []slack.Block{section("result", "*What happened"+v.ofAll()+"*\n"+listed(items))}
+	head := "What happened" + v.ofAll()
+	if v.Run.Progress.Total > 0 {
+		head = "What failed or differed"
+	}
+	return []slack.Block{section("result", "*"+head+"*\n"+listed(items))}
 }
 
 // ofAll tells how many steps there are where not all are shown.

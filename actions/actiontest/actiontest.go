@@ -49,8 +49,11 @@ type Scene struct {
 	// Tamper takes the whole containment away behind our back, and Replace puts
 	// there what is neither ours nor what was there before.
 	Tamper, Replace func()
-	Now             func() time.Time
-	Wait            func(time.Duration) // nil sleeps
+	// TwoValued are the IDs of steps whose content is one of two values, so that
+	// Replace can't put a third there.
+	TwoValued []string
+	Now       func() time.Time
+	Wait      func(time.Duration) // nil sleeps
 	// Mutations counts the calls that changed something; nil where nobody counts.
 	Mutations func() int
 	// Calls are the permissions that the action's calls took until now, as
@@ -60,8 +63,9 @@ type Scene struct {
 
 // AWS may show a write late: so long, and so often, it is read back.
 const (
-	readWithin = 15 * time.Second
-	readEvery  = 500 * time.Millisecond
+	readWithin  = 15 * time.Second
+	readEvery   = 500 * time.Millisecond
+	laterWithin = 90 * time.Second // a step that is worth another try a little later is tried for so long
 )
 
 // Test checks the action in every one of its starts.
@@ -110,7 +114,7 @@ func Test(t *testing.T, w World) {
 // permits are the permissions of a phase, in lower case.
 func (p *play) permits(phase actions.Phase) []string {
 	var acts []string
-	for _, s := range p.action.Spec().Permits(phase, actions.ScopeOf(p.action, p.Org, p.Call, p.resources)) {
+	for _, s := range actions.Permits(p.action, phase, actions.ScopeOf(p.action, p.Org, p.Call, p.resources)) {
 		for _, a := range s.Actions {
 			acts = append(acts, strings.ToLower(a))
 		}
@@ -146,6 +150,7 @@ func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
 		acct = p.Enter(member, phase, p.resources)
 		p.sessions[phase] = acct
 	}
+	acct.Forget() // as the executor does before it reads back
 	if p.Calls == nil {
 		do(acct)
 		return
@@ -182,9 +187,11 @@ func (p *play) plan(phase actions.Phase) actions.Plan {
 	p.t.Helper()
 	var plan actions.Plan
 	var err error
-	p.in(phase, func(acct *actions.Account) {
-		acct.Brief = phase != actions.PhasePlan // as a run does
+	// A run plans with the permissions of PhasePlan too, and then acts with its own.
+	p.in(actions.PhasePlan, func(acct *actions.Account) {
+		acct.Brief = phase != actions.PhasePlan
 		plan, err = p.action.Plan(p.t.Context(), acct, p.Call)
+		acct.Brief = false
 	})
 	if err != nil {
 		p.t.Fatalf("Plan: %v", err)
@@ -210,7 +217,7 @@ func (p *play) apply(phase actions.Phase, s actions.Step, run actions.Run) actio
 	p.t.Helper()
 	var e actions.Effect
 	var err error
-	for end := p.Now().Add(readWithin); ; p.wait(readEvery) {
+	for end := p.Now().Add(laterWithin); ; p.wait(readEvery) {
 		p.in(phase, func(acct *actions.Account) { e, err = p.action.Apply(p.t.Context(), acct, s, run) })
 		if !actions.Later(err) || !p.Now().Before(end) { // the executor tries those again, too
 			break

@@ -167,7 +167,7 @@ func revertingTwice(p *play) {
 
 func replacing(p *play) {
 	_, all := p.contain()
-	all = goBack(all)
+	all = slices.DeleteFunc(goBack(all), func(d done) bool { return slices.Contains(p.TwoValued, d.step.ID) })
 	p.Replace()
 	p.silent("taking back what others have changed since", func() {
 		for _, d := range slices.Backward(all) {

@@ -30,6 +30,8 @@ var statuses = map[string]int{
 	"InternalError":           http.StatusInternalServerError,
 	"InternalServerError":     http.StatusInternalServerError,
 	"ServiceUnavailableError": http.StatusServiceUnavailable,
+	"RequestLimitExceeded":    http.StatusServiceUnavailable,
+	"UnauthorizedOperation":   http.StatusForbidden,
 }
 
 // respond wraps an API error as a response that came over HTTP, as the SDK's

@@ -2,6 +2,7 @@ package awsfake
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -92,6 +93,10 @@ func (c *Cloud) throttled(op, account string, now time.Time) error {
 		if d := now.Sub(b.filled); d > 0 {
 			b.tokens = min(t.burst, b.tokens+d.Seconds()*t.perSecond)
 			b.filled = now
+		}
+		if b.tokens < 1 && strings.HasPrefix(op, "ec2:") {
+			// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+			return apiError("RequestLimitExceeded", "Request limit exceeded.")
 		}
 		if b.tokens < 1 {
 			return apiError("Throttling", "Rate exceeded")

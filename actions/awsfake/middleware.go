@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 )
 
 type inputKey struct{}
+
+// servicePrefixes are the prefixes in IAM policies of services whose SDK name is another.
+var servicePrefixes = map[string]string{"auto scaling": "autoscaling", "elastic load balancing v2": "elasticloadbalancing"}
 
 // install puts the cloud behind one client's stack. The end of Finalize lies
 // after signing and within the retry loop, so each attempt comes here
@@ -39,7 +43,11 @@ func (c *Cloud) finalize(ctx context.Context, in middleware.FinalizeInput, _ mid
 	if err := ctx.Err(); err != nil {
 		return out, meta, err
 	}
-	op := strings.ToLower(awsmiddleware.GetServiceID(ctx)) + ":" + awsmiddleware.GetOperationName(ctx)
+	service := strings.ToLower(awsmiddleware.GetServiceID(ctx))
+	if prefix, ok := servicePrefixes[service]; ok {
+		service = prefix
+	}
+	op := service + ":" + awsmiddleware.GetOperationName(ctx)
 	id, result, err := c.serve(ctx, op, req, middleware.GetStackValue(ctx, inputKey{}))
 	awsmiddleware.SetRequestIDMetadata(&meta, id)
 	if err != nil {
@@ -78,7 +86,18 @@ const (
 
 // operations holds what is modelled, by "service:Operation".
 func operations(op string) (operation, bool) {
-	for _, m := range []map[string]operation{stsOperations, iamRoleOperations, iamPolicyOperations, iamProfileOperations, organizationsOperations} {
+	for _, m := range []map[string]operation{
+		stsOperations,
+		iamRoleOperations,
+		iamPolicyOperations,
+		iamProfileOperations,
+		iamDetailOperations,
+		organizationsOperations,
+		ec2InstanceOperations,
+		ec2NetworkOperations,
+		autoScalingOperations,
+		elbOperations,
+	} {
 		if o, ok := m[op]; ok {
 			return o, true
 		}
@@ -93,6 +112,7 @@ type request struct {
 	now     time.Time
 	caller  *session
 	account *Account // the caller's: IAM calls stay within it
+	region  string   // that the request was signed for
 }
 
 // A need is one permission that a call takes.
@@ -113,6 +133,7 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 		return id, nil, err
 	}
 	k.caller, k.account = caller, caller.account
+	k.region = signedRegion(req)
 	o, ok := operations(op)
 	if !ok {
 		c.mu.Unlock()
@@ -175,7 +196,7 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 		}
 		return o.run(k, in)
 	}()
-	call.Allowed, call.Applied = !strings.HasPrefix(code(err), "AccessDenied"), err == nil
+	call.Allowed, call.Applied = !slices.Contains([]string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}, code(err)), err == nil
 	c.mu.Unlock()
 	if fault.After {
 		if err := wait(ctx, fault.Delay); err != nil {

@@ -60,6 +60,17 @@ func (c *Cloud) issue(in issueInput) *session {
 
 var credentialField = regexp.MustCompile(`Credential=([^/,\s]+)/`)
 
+var signedScope = regexp.MustCompile(`Credential=[^/,\s]+/[0-9]{8}/([a-z0-9-]+)/`)
+
+// signedRegion is the region of the SigV4 header's credential scope.
+func signedRegion(req *smithyhttp.Request) string {
+	m := signedScope.FindStringSubmatch(req.Header.Get("Authorization"))
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
 // authenticate finds the caller by the access key of the SigV4 header
 // ("Authentication methods", AWS Signature Version 4). Signatures aren't checked.
 func (c *Cloud) authenticate(req *smithyhttp.Request, now time.Time) (*session, error) {
@@ -183,11 +194,13 @@ func (k *request) authorise(needs []need, in any) error {
 }
 
 func (k *request) denied(action, resource, why string) error {
-	code := "AccessDenied" // as IAM and STS say it; services that speak JSON name the exception
-	if strings.HasPrefix(action, "organizations:") {
-		code = "AccessDeniedException"
+	switch {
+	case strings.HasPrefix(k.op, "ec2:"): // EC2 has a code of its own, whichever permission is missing
+		return apiError("UnauthorizedOperation", "You are not authorized to perform this operation. %s", denial(k.caller.arn, action, resource, why))
+	case strings.HasPrefix(k.op, "organizations:"): // services that speak JSON name the exception
+		return apiError("AccessDeniedException", "%s", denial(k.caller.arn, action, resource, why))
 	}
-	return apiError(code, "%s", denial(k.caller.arn, action, resource, why))
+	return apiError("AccessDenied", "%s", denial(k.caller.arn, action, resource, why))
 }
 
 // denial is AWS's sentence: "Troubleshoot access denied error messages" (IAM User Guide).

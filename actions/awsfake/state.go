@@ -59,6 +59,7 @@ type Account struct {
 	roles    map[string]*history[Role]
 	profiles map[string]*history[Profile]
 	lastUsed map[string]time.Time // by role ID; not configuration, so not in the Snapshot
+	regions  map[string]*Region
 }
 
 // ID is the account's twelve digits.
@@ -253,6 +254,8 @@ type AccountState struct {
 	Profiles map[string]Profile `json:"instance_profiles"`
 	// Policies are the documents of the account's own managed policies, by ARN.
 	Policies map[string]string `json:"policies"`
+	// Regions are those in which the account has something.
+	Regions map[string]RegionState `json:"regions,omitempty"`
 }
 
 // Snapshot copies the newest state of all accounts, propagated or not.
@@ -283,6 +286,12 @@ func (c *Cloud) Snapshot() State {
 			if strings.Contains(arn, ":iam::"+id+":") {
 				as.Policies[arn] = doc
 			}
+		}
+		for name, r := range a.regions {
+			if as.Regions == nil {
+				as.Regions = map[string]RegionState{}
+			}
+			as.Regions[name] = r.state()
 		}
 		s.Accounts[id] = as
 	}

@@ -169,7 +169,6 @@ func (c Config) Unused() []string {
 	}
 	add("alerts", len(c.Alerts.Routes) > 0)
 	add("webhooks", len(c.Webhooks) > 0)
-	add("notify", c.SNSTopic != "")
 	for _, name := range slices.Sorted(maps.Keys(c.Policy.Actions)) {
 		_, built := actions.Lookup(name)
 		add("policy.actions."+string(name), !built)

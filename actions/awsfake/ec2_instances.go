@@ -1,0 +1,363 @@
+package awsfake
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// Each handler follows the page of its name in the EC2 API Reference; what a call
+// needs is from "Actions, resources, and condition keys for Amazon EC2" (Service
+// Authorization Reference). Codes: "Error codes for the Amazon EC2 API".
+// https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html
+var ec2InstanceOperations = map[string]operation{
+	"ec2:DescribeInstances":                      {run: bind(reads, describeInstances).run, needs: onAll},
+	"ec2:DescribeInstanceAttribute":              {run: bind(reads, describeInstanceAttribute).run, needs: onInstance},
+	"ec2:ModifyInstanceAttribute":                {mutating: true, run: bind(writes, modifyInstanceAttribute).run, needs: onInstance},
+	"ec2:CreateTags":                             {mutating: true, run: bind(writes, createTags).run, needs: onTagged},
+	"ec2:DeleteTags":                             {mutating: true, run: bind(writes, deleteTags).run, needs: onTagged},
+	"ec2:DescribeIamInstanceProfileAssociations": {run: bind(reads, describeProfileAssociations).run, needs: onAll},
+	"ec2:ReplaceIamInstanceProfileAssociation":   {mutating: true, run: bind(writes, replaceProfileAssociation).run, needs: replaceProfileNeeds},
+	"ec2:CreateSnapshot":                         {mutating: true, run: bind(writes, createSnapshot).run, needs: createSnapshotNeeds},
+	"ec2:DescribeSnapshots":                      {run: bind(reads, describeSnapshots).run, needs: onAll},
+}
+
+// onAll is for operations without resource-level permissions.
+func onAll(k *request, _ any) []need {
+	return []need{{action: k.op, resource: "*", shown: "*"}}
+}
+
+// on is a need of the operation itself.
+func (k *request) on(arn string) need { return need{action: k.op, resource: arn, shown: arn} }
+
+func (k *request) here() *Region { return k.account.region(k.region) }
+
+func onInstance(k *request, in any) []need {
+	return []need{k.on(k.here().arn("ec2", "instance/"+field(in, "InstanceId")))}
+}
+
+func (r *Region) instance(id *string) (*Instance, error) {
+	if i, ok := r.instances[aws.ToString(id)]; ok {
+		return i, nil
+	}
+	return nil, apiError("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", aws.ToString(id))
+}
+
+// live is an instance that may be changed.
+func (r *Region) live(id *string) (*Instance, error) {
+	i, err := r.instance(id)
+	if err == nil && i.State == "terminated" {
+		return nil, apiError("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be modified.", i.ID)
+	}
+	return i, err
+}
+
+func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.DescribeInstancesOutput, error) {
+	r := k.here()
+	var found []*Instance
+	for _, id := range in.InstanceIds {
+		i, err := r.instance(&id)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, i)
+	}
+	if len(in.InstanceIds) == 0 {
+		for _, id := range sortedKeys(r.instances) {
+			found = append(found, r.instances[id])
+		}
+	}
+	out := &ec2.DescribeInstancesOutput{}
+	for _, i := range found {
+		ok, err := filtered(in.Filters, map[string][]string{"iam-instance-profile.arn": {i.Profile}, "instance-state-name": {i.State}})
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out.Reservations = append(out.Reservations, ec2types.Reservation{OwnerId: aws.String(k.account.id), Instances: []ec2types.Instance{r.output(i)}})
+		}
+	}
+	return out, nil
+}
+
+func (r *Region) output(i *Instance) ec2types.Instance {
+	o := ec2types.Instance{InstanceId: aws.String(i.ID), InstanceType: ec2types.InstanceType(i.Type), LaunchTime: aws.Time(i.Launched),
+		State: &ec2types.InstanceState{Name: ec2types.InstanceStateName(i.State)}, Tags: ec2Tags(i.Tags)}
+	if i.Spot {
+		o.InstanceLifecycle = ec2types.InstanceLifecycleTypeSpot
+	}
+	if i.Profile != "" {
+		o.IamInstanceProfile = &ec2types.IamInstanceProfile{Arn: aws.String(i.Profile)}
+	}
+	for _, v := range i.Volumes {
+		o.BlockDeviceMappings = append(o.BlockDeviceMappings, ec2types.InstanceBlockDeviceMapping{Ebs: &ec2types.EbsInstanceBlockDevice{VolumeId: aws.String(v)}})
+	}
+	for n, id := range r.of(i.ID) {
+		e := r.interfaces[id]
+		if n == 0 {
+			o.VpcId, o.SubnetId, o.PrivateIpAddress, o.PublicIpAddress = aws.String(e.VPC), aws.String(e.Subnet), aws.String(e.IPv4), emptyNil(e.Public)
+		}
+		ni := ec2types.InstanceNetworkInterface{NetworkInterfaceId: aws.String(e.ID), VpcId: aws.String(e.VPC), SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e),
+			PrivateIpAddress: aws.String(e.IPv4), PrivateIpAddresses: []ec2types.InstancePrivateIpAddress{{PrivateIpAddress: aws.String(e.IPv4), Primary: aws.Bool(true)}},
+			Attachment: &ec2types.InstanceNetworkInterfaceAttachment{DeviceIndex: aws.Int32(int32(n))}}
+		if e.IPv6 != "" {
+			ni.Ipv6Addresses = []ec2types.InstanceIpv6Address{{Ipv6Address: aws.String(e.IPv6)}}
+		}
+		if e.Public != "" {
+			ni.Association = &ec2types.InstanceNetworkInterfaceAssociation{PublicIp: aws.String(e.Public)}
+		}
+		if e.Tracked > 0 {
+			ni.ConnectionTrackingConfiguration = &ec2types.ConnectionTrackingSpecificationResponse{TcpEstablishedTimeout: aws.Int32(e.Tracked)}
+		}
+		o.NetworkInterfaces = append(o.NetworkInterfaces, ni)
+	}
+	return o
+}
+
+// of are an instance's interfaces, sorted.
+func (r *Region) of(instance string) []string {
+	return slices.DeleteFunc(sortedKeys(r.interfaces), func(id string) bool { return r.interfaces[id].Instance != instance })
+}
+
+func describeInstanceAttribute(k *request, in *ec2.DescribeInstanceAttributeInput) (*ec2.DescribeInstanceAttributeOutput, error) {
+	i, err := k.here().instance(in.InstanceId)
+	if err != nil {
+		return nil, err
+	}
+	if in.Attribute != ec2types.InstanceAttributeNameDisableApiTermination {
+		return nil, apiError("NotImplemented", "awsfake: attribute %s is not modelled", in.Attribute)
+	}
+	return &ec2.DescribeInstanceAttributeOutput{InstanceId: in.InstanceId, DisableApiTermination: &ec2types.AttributeBooleanValue{Value: aws.Bool(i.Protected)}}, nil
+}
+
+// "You can't enable termination protection for Spot Instances."
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_ChangingDisableAPITermination.html
+func modifyInstanceAttribute(k *request, in *ec2.ModifyInstanceAttributeInput) (*ec2.ModifyInstanceAttributeOutput, error) {
+	i, err := k.here().live(in.InstanceId)
+	switch {
+	case err != nil:
+		return nil, err
+	case in.DisableApiTermination == nil:
+		return nil, apiError("NotImplemented", "awsfake: only DisableApiTermination is modelled")
+	case i.Spot:
+		return nil, apiError("UnsupportedOperation", "The attribute 'disableApiTermination' cannot be modified for spot instances.")
+	}
+	i.Protected = aws.ToBool(in.DisableApiTermination.Value)
+	return &ec2.ModifyInstanceAttributeOutput{}, nil
+}
+
+func onTagged(k *request, in any) []need {
+	var ids []string
+	switch t := in.(type) {
+	case *ec2.CreateTagsInput:
+		ids = t.Resources
+	case *ec2.DeleteTagsInput:
+		ids = t.Resources
+	}
+	var needs []need
+	for _, id := range ids {
+		needs = append(needs, k.on(k.here().arn("ec2", "instance/"+id)))
+	}
+	return needs
+}
+
+// EC2's tag keys are case-sensitive, 50 for each resource, none that begins with aws:.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
+func createTags(k *request, in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
+	for _, id := range in.Resources {
+		i, err := k.here().instance(&id)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range in.Tags {
+			if _, there := i.Tags[aws.ToString(t.Key)]; !there && len(i.Tags) >= maxTags {
+				return nil, apiError("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
+			}
+			i.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+		}
+	}
+	return &ec2.CreateTagsOutput{}, nil
+}
+
+// DeleteTags with a value deletes only a tag of that value; what is not there is no error.
+func deleteTags(k *request, in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {
+	for _, id := range in.Resources {
+		i, err := k.here().instance(&id)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range in.Tags {
+			if t.Value == nil || i.Tags[aws.ToString(t.Key)] == *t.Value {
+				delete(i.Tags, aws.ToString(t.Key))
+			}
+		}
+	}
+	return &ec2.DeleteTagsOutput{}, nil
+}
+
+func describeProfileAssociations(k *request, in *ec2.DescribeIamInstanceProfileAssociationsInput) (*ec2.DescribeIamInstanceProfileAssociationsOutput, error) {
+	r := k.here()
+	out := &ec2.DescribeIamInstanceProfileAssociationsOutput{}
+	for _, id := range sortedKeys(r.associated) {
+		ok, err := filtered(in.Filters, map[string][]string{"instance-id": {id}, "state": {"associated"}})
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out.IamInstanceProfileAssociations = append(out.IamInstanceProfileAssociations, r.association(id))
+		}
+	}
+	return out, nil
+}
+
+func (r *Region) association(instance string) ec2types.IamInstanceProfileAssociation {
+	return ec2types.IamInstanceProfileAssociation{AssociationId: aws.String(r.associated[instance]), InstanceId: aws.String(instance),
+		IamInstanceProfile: &ec2types.IamInstanceProfile{Arn: aws.String(r.instances[instance].Profile)}, State: ec2types.IamInstanceProfileAssociationStateAssociated}
+}
+
+// associatedTo is the instance of an association.
+func (r *Region) associatedTo(id string) string {
+	for i, a := range r.associated {
+		if a == id {
+			return i
+		}
+	}
+	return ""
+}
+
+// replaceProfileNeeds: also iam:PassRole on the role in the new profile.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html
+func replaceProfileNeeds(k *request, in any) []need {
+	r := k.here()
+	needs := []need{k.on(r.arn("ec2", "instance/"+or(r.associatedTo(field(in, "AssociationId")), "*")))}
+	if t, ok := in.(*ec2.ReplaceIamInstanceProfileAssociationInput); ok {
+		if p := k.profileFor(t.IamInstanceProfile); p != nil {
+			if role := k.account.roles[p.Role].current(); role != nil {
+				needs = append(needs, need{action: "iam:PassRole", resource: role.ARN, shown: role.ARN})
+			}
+		}
+	}
+	return needs
+}
+
+// profileFor is the profile as EC2 sees it: what IAM has just made it does not know yet.
+func (k *request) profileFor(s *ec2types.IamInstanceProfileSpecification) *Profile {
+	if s == nil {
+		return nil
+	}
+	name := aws.ToString(s.Name)
+	if s.Arn != nil {
+		name = (*s.Arn)[strings.LastIndex(*s.Arn, "/")+1:]
+	}
+	p := k.account.profiles[name].seen(k.now)
+	if p == nil || s.Arn != nil && p.ARN != *s.Arn {
+		return nil
+	}
+	return p
+}
+
+func replaceProfileAssociation(k *request, in *ec2.ReplaceIamInstanceProfileAssociationInput) (*ec2.ReplaceIamInstanceProfileAssociationOutput, error) {
+	r := k.here()
+	id := r.associatedTo(aws.ToString(in.AssociationId))
+	if id == "" {
+		return nil, apiError("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", aws.ToString(in.AssociationId))
+	}
+	p := k.profileFor(in.IamInstanceProfile)
+	if p == nil || k.account.roles[p.Role].seen(k.now) == nil {
+		given := aws.ToString(in.IamInstanceProfile.Arn) + aws.ToString(in.IamInstanceProfile.Name)
+		return nil, apiError("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", given)
+	}
+	r.instances[id].Profile, r.associated[id] = p.ARN, r.new("iip-assoc-")
+	a := r.association(id)
+	return &ec2.ReplaceIamInstanceProfileAssociationOutput{IamInstanceProfileAssociation: &a}, nil
+}
+
+// createSnapshotNeeds: the volume and the new snapshot, whose ARN has no account,
+// and the right to tag what is made.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
+func createSnapshotNeeds(k *request, in any) []need {
+	snapshot := "arn:" + k.c.partition + ":ec2:" + k.region + "::snapshot/*"
+	needs := []need{k.on(k.here().arn("ec2", "volume/"+field(in, "VolumeId"))), k.on(snapshot)}
+	if t, ok := in.(*ec2.CreateSnapshotInput); ok && len(t.TagSpecifications) > 0 {
+		needs = append(needs, need{action: "ec2:CreateTags", resource: snapshot, shown: snapshot})
+	}
+	return needs
+}
+
+func createSnapshot(k *request, in *ec2.CreateSnapshotInput) (*ec2.CreateSnapshotOutput, error) {
+	r := k.here()
+	volume := aws.ToString(in.VolumeId)
+	exists := false
+	for _, i := range r.instances {
+		exists = exists || slices.Contains(i.Volumes, volume)
+	}
+	if !exists {
+		return nil, apiError("InvalidVolume.NotFound", "The volume '%s' does not exist.", volume)
+	}
+	s := &EBSSnapshot{ID: r.new("snap-"), Volume: volume, State: "pending", Tags: map[string]string{}}
+	for _, spec := range in.TagSpecifications {
+		for _, t := range spec.Tags {
+			s.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+		}
+	}
+	put(r.snapshots, s.ID, s, k.now, k.visible())
+	return &ec2.CreateSnapshotOutput{SnapshotId: aws.String(s.ID), VolumeId: in.VolumeId, State: ec2types.SnapshotStatePending}, nil
+}
+
+func describeSnapshots(k *request, in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error) {
+	r := k.here()
+	for _, id := range in.SnapshotIds {
+		if r.snapshots[id].seen(k.now) == nil {
+			return nil, apiError("InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id)
+		}
+	}
+	out := &ec2.DescribeSnapshotsOutput{}
+	for _, id := range sortedKeys(r.snapshots) {
+		s := r.snapshots[id].seen(k.now)
+		if s == nil || len(in.SnapshotIds) > 0 && !slices.Contains(in.SnapshotIds, id) {
+			continue
+		}
+		has := map[string][]string{"volume-id": {s.Volume}}
+		for key, v := range s.Tags {
+			has["tag:"+key] = []string{v}
+		}
+		ok, err := filtered(in.Filters, has)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out.Snapshots = append(out.Snapshots, ec2types.Snapshot{SnapshotId: aws.String(id), VolumeId: aws.String(s.Volume), State: ec2types.SnapshotState(s.State), Tags: ec2Tags(s.Tags)})
+		}
+	}
+	return out, nil
+}
+
+// filtered applies filters: each must match one of its values, which may have
+// wildcards. A tag that a resource does not have matches nothing; what else is not
+// in has is not modelled.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
+func filtered(filters []ec2types.Filter, has map[string][]string) (bool, error) {
+	for _, f := range filters {
+		values, ok := has[aws.ToString(f.Name)]
+		if !ok && !strings.HasPrefix(aws.ToString(f.Name), "tag:") {
+			return false, apiError("InvalidParameterValue", "The filter '%s' is invalid", aws.ToString(f.Name))
+		}
+		if !slices.ContainsFunc(values, func(v string) bool {
+			return slices.ContainsFunc(f.Values, func(pattern string) bool { return glob(pattern, v) })
+		}) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func ec2Tags(tags map[string]string) []ec2types.Tag {
+	var list []ec2types.Tag
+	for _, key := range sortedKeys(tags) {
+		list = append(list, ec2types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
+	}
+	return list
+}

@@ -1,0 +1,130 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// isolateInstance cuts an EC2 instance off: its network, the permissions of its
+// role when used from it, and what would end it or send it traffic.
+type isolateInstance struct{}
+
+func (isolateInstance) Spec() Spec {
+	return Spec{
+		Name:       IsolateInstance,
+		Title:      "Isolate instance",
+		Summary:    "cut an EC2 instance off from the network and from its permissions, and keep it as evidence",
+		Usage:      `isolate_instance i-0123456789abcdef0 account=222222222222 region=us-east-1 reason="beacons to a known C2"`,
+		Target:     instanceTarget,
+		Options:    []string{"account", "region", "snapshot"},
+		Check:      checkIsolate,
+		Reversible: true,
+		Permits:    isolatePermits,
+	}
+}
+
+func checkIsolate(c *Call, m *Mistakes) {
+	oneOf(c, "snapshot", m, "yes", "no")
+	if c.Options["snapshot"] == "no" {
+		delete(c.Options, "snapshot")
+	}
+}
+
+// isolateStep is one kind of step. Each stands by itself: what one finds, or
+// fails at, does not hold up another.
+type isolateStep struct {
+	apply  func(context.Context, *Account, Step, Run) (Effect, error)
+	verify func(context.Context, *Account, Step, Effect) (Reading, error)
+	revert func(context.Context, *Account, Step, Effect) (Reading, error)
+}
+
+// isolateSteps are the kinds by the first word of a step's ID.
+var isolateSteps = map[string]isolateStep{
+	"protect":      {applyProtect, verifyProtect, revertProtect},
+	"tag":          {applyInstanceTag, verifyInstanceTag, revertInstanceTag},
+	"network":      {applyNetwork, verifyNetwork, revertNetwork},
+	"role":         {applyInstanceRole, verifyInstanceRole, revertInstanceRole},
+	"profile":      {applyProfile, verifyProfile, revertProfile},
+	"standby":      {applyStandby, verifyStandby, revertStandby},
+	"target-group": {applyTargets, verifyTargets, revertTargets},
+	"snapshot":     {applySnapshot, verifySnapshot, revertSnapshot},
+}
+
+func (s Step) isolate() (isolateStep, error) {
+	kind, _, _ := strings.Cut(s.ID, " ")
+	k, ok := isolateSteps[kind]
+	if !ok {
+		return isolateStep{}, fmt.Errorf("isolate_instance has no step %q", s.ID)
+	}
+	return k, nil
+}
+
+func (isolateInstance) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
+	k, err := s.isolate()
+	if err != nil {
+		return Effect{Prior: s.Prior}, err
+	}
+	return k.apply(ctx, acct, s, run)
+}
+
+func (isolateInstance) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	k, err := s.isolate()
+	if err != nil {
+		return Reading{}, err
+	}
+	return k.verify(ctx, acct, s, e)
+}
+
+func (isolateInstance) Revert(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	k, err := s.isolate()
+	if err != nil {
+		return Reading{}, err
+	}
+	return k.revert(ctx, acct, s, e)
+}
+
+// findInstance reads an instance; nil where it is gone. A terminated one is
+// still described for about an hour.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/terminating-instances.html
+func findInstance(ctx context.Context, acct *Account, id string) (*types.Instance, error) {
+	out, err := acct.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	if isCode(err, "InvalidInstanceID.NotFound") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range out.Reservations {
+		for i := range r.Instances {
+			if aws.ToString(r.Instances[i].InstanceId) != id || ended(r.Instances[i]) {
+				continue
+			}
+			return &r.Instances[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func ended(i types.Instance) bool {
+	return i.State != nil && (i.State.Name == types.InstanceStateNameTerminated || i.State.Name == types.InstanceStateNameShuttingDown)
+}
+
+// instanceGone is what a step says when the instance no longer exists.
+func instanceGone(id string) error {
+	return &Refusal{fmt.Sprintf("instance %s is terminated", id), "look for its snapshots, and for the group that may have replaced it"}
+}
+
+// goneReading is what undo finds where there is nothing left to take back.
+func goneReading(what string) Reading {
+	return Reading{Holds: true, Found: what + " no longer exists: there is nothing to take back"}
+}
+
+// heldName is the last part of a step's hold: what is changed at the resource.
+func heldName(s Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
+
+func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }

@@ -1,0 +1,143 @@
+package actions
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// findInterface reads a network interface; nil where it is gone.
+func findInterface(ctx context.Context, acct *Account, id string) (*types.NetworkInterface, error) {
+	out, err := acct.EC2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{id}})
+	if isCode(err, "InvalidNetworkInterfaceID.NotFound") || err == nil && len(out.NetworkInterfaces) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &out.NetworkInterfaces[0], nil
+}
+
+// applyNetwork leaves the interface on nothing but a closed group. One that is
+// on an isolation group already is looked at like any other: the group may have
+// been opened since.
+func applyNetwork(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
+	e := Effect{Prior: s.Prior}
+	nic, err := findInterface(ctx, acct, s.ResourceID)
+	if err != nil || nic == nil { // what is gone can't talk
+		return e, err
+	}
+	if closed, err := onClosedGroup(ctx, acct, nic); err != nil {
+		return e, err
+	} else if closed {
+		e.Wrote = groupsValue(groupIDs(nic.Groups))
+		return e, nil
+	}
+	group, err := isolationGroup(ctx, acct, aws.ToString(nic.VpcId), run.RequestID)
+	if err != nil {
+		return e, err
+	}
+	e.Wrote, e.Changed = groupsValue([]string{group}), true
+	_, err = acct.EC2.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: []string{group}})
+	return e, unseen(err)
+}
+
+// unseen marks what EC2 does not know yet, since it is new.
+// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+func unseen(err error) error {
+	if isCode(err, "InvalidGroup.NotFound") {
+		return &laterError{err}
+	}
+	return err
+}
+
+// onClosedGroup reports whether an interface is on one isolation group and no
+// other, and that group lets nothing through.
+func onClosedGroup(ctx context.Context, acct *Account, nic *types.NetworkInterface) (bool, error) {
+	if len(nic.Groups) != 1 || !strings.HasPrefix(aws.ToString(nic.Groups[0].GroupName), isolationName) {
+		return false, nil
+	}
+	rules, err := groupRules(ctx, acct, aws.ToString(nic.Groups[0].GroupId))
+	return rules == "", err
+}
+
+func verifyNetwork(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	nic, err := findInterface(ctx, acct, s.ResourceID)
+	if err != nil {
+		return Reading{}, err
+	}
+	if nic == nil {
+		return Reading{Holds: true, Found: s.ResourceID + " no longer exists"}, nil
+	}
+	live := groupIDs(nic.Groups)
+	if !same(groupsValue(live), e.Wrote) || len(live) != 1 {
+		return Reading{Found: groupsText(nic.Groups)}, nil
+	}
+	rules, err := groupRules(ctx, acct, live[0])
+	if err != nil {
+		return Reading{}, err
+	}
+	if rules != "" {
+		return Reading{Found: groupsText(nic.Groups) + ", which somebody opened: " + rules}, nil
+	}
+	return Reading{Holds: true}, nil
+}
+
+func revertNetwork(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	nic, err := findInterface(ctx, acct, s.ResourceID)
+	switch {
+	case err != nil:
+		return Reading{}, err
+	case nic == nil:
+		return goneReading("network interface " + s.ResourceID), nil
+	}
+	switch live := groupsValue(groupIDs(nic.Groups)); {
+	case same(live, e.Prior):
+		return Reading{Holds: true}, nil
+	case !same(live, e.Wrote) || e.Prior == nil:
+		return Reading{Found: groupsText(nic.Groups) + ", which is not what Killswitch wrote"}, nil
+	}
+	var groups []string
+	if err := json.Unmarshal([]byte(*e.Prior), &groups); err != nil {
+		return Reading{}, fmt.Errorf("security groups of %s in the snapshot: %w", s.ResourceID, err)
+	}
+	_, err = acct.EC2.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: groups})
+	if isCode(err, "InvalidGroup.NotFound") {
+		cause, _ := Explain(err)
+		return Reading{Found: fmt.Sprintf("the interface stays isolated, since a security group that it had (%s) is gone: %s", strings.Join(groups, ", "), cause)}, nil
+	}
+	return Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+// groupIDs are sorted.
+func groupIDs(groups []types.GroupIdentifier) []string {
+	ids := make([]string, 0, len(groups))
+	for _, g := range groups {
+		ids = append(ids, aws.ToString(g.GroupId))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func groupsValue(ids []string) *string {
+	b, _ := json.Marshal(ids) //nolint:errchkjson // strings
+	return aws.String(string(b))
+}
+
+func groupsText(groups []types.GroupIdentifier) string {
+	var texts []string
+	for _, g := range groups {
+		texts = append(texts, fmt.Sprintf("%s (%s)", aws.ToString(g.GroupId), aws.ToString(g.GroupName)))
+	}
+	if len(texts) == 0 {
+		return "no security group"
+	}
+	slices.Sort(texts)
+	return clip("security groups " + strings.Join(texts, ", "))
+}

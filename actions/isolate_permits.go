@@ -1,0 +1,188 @@
+package actions
+
+import "strings"
+
+// The permissions of isolate_instance, from the Service Authorization Reference.
+// What takes no resource there ("Describe…") is allowed on "*".
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+//
+// Actions on different kinds of resources share a statement: an action is matched
+// with resources of its own kinds only, and a statement costs room in the session
+// policy. Those that take several kinds (CreateTags, IAM's on roles) stand alone.
+
+// isolateLooks are what finds out where an instance is.
+var isolateLooks = []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances"}
+
+func isolatePermits(p Phase, s Scope) []Statement {
+	switch p {
+	case PhasePlan:
+		return []Statement{
+			{Actions: append([]string{"autoscaling:DescribeAutoScalingGroups", "elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"}, isolateLooks...), Resources: []string{"*"}},
+			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: s.instance()},
+			// Which profile and role the instance has is not known before the first look.
+			{Actions: []string{"iam:GetInstanceProfile"}, Resources: []string{s.ARN("iam", "instance-profile/*")}},
+			{Actions: []string{"iam:GetRolePolicy"}, Resources: []string{s.ARN("iam", "role/*")}},
+		}
+	case PhaseRun:
+		return narrowest(s, isolateRun)
+	case PhaseUndo:
+		return narrowest(s, isolateUndo)
+	case PhaseReport:
+	}
+	return nil
+}
+
+// isolateWide are the kinds of resources that may be too many, or too long, for a
+// session policy, in the order in which they are widened: an attacker who
+// registers the instance in fifty target groups must not keep it from being
+// isolated. Wide is all of the kind in the account and region; for a role, its
+// name with any path.
+var isolateWide = []string{"volume", "targetgroup", "network-interface", "role"}
+
+// narrowest gives exact resources, as far as they fit.
+func narrowest(s Scope, permits func(Scope, func(string) bool) []Statement) []Statement {
+	for n := 0; ; n++ {
+		wide := func(kind string) bool {
+			for _, k := range isolateWide[:n] {
+				if k == kind {
+					return true
+				}
+			}
+			return false
+		}
+		ss := filled(permits(s, wide))
+		if _, err := sessionPolicy(ss); err == nil || s.Any() || n == len(isolateWide) {
+			return ss
+		}
+	}
+}
+
+// filled leaves out statements about nothing.
+func filled(ss []Statement) []Statement {
+	var out []Statement
+	for _, s := range ss {
+		if len(s.Actions) > 0 && len(s.Resources) > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func isolateRun(s Scope, wide func(string) bool) []Statement {
+	looks := append([]string{"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"}, isolateLooks...)
+	if s.has("ec2", "instance") {
+		looks = append(looks, "ec2:DescribeIamInstanceProfileAssociations")
+	}
+	if s.has("elasticloadbalancing", "targetgroup") {
+		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
+	}
+	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation",
+		// The groups and the VPC are not known before: what is made has no ID yet.
+		"ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress"}
+	on := concat(s.instance(), s.some("ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
+	if groups := s.scaling(); groups != nil {
+		acts, on = append(acts, "autoscaling:EnterStandby"), append(on, groups...)
+	}
+	if targets := s.some("elasticloadbalancing", "targetgroup", wide); targets != nil {
+		acts, on = append(acts, "elasticloadbalancing:DeregisterTargets"), append(on, targets...)
+	}
+	tagged := s.instance()
+	if s.Any() || s.Call.Options["snapshot"] == "yes" {
+		// A snapshot's ARN has no account.
+		made := strings.Replace(s.ARN("ec2", "snapshot/*"), ":"+s.Account+":", "::", 1)
+		if s.Any() { // region and account are both *
+			made = "arn:" + s.Org.Partition + ":ec2:*::snapshot/*"
+		}
+		looks = append(looks, "ec2:DescribeSnapshots")
+		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(s.some("ec2", "volume", wide), made)...)
+		tagged = append(tagged, made)
+	}
+	return []Statement{
+		{Actions: looks, Resources: []string{"*"}},
+		{Actions: acts, Resources: on},
+		{Actions: []string{"ec2:CreateTags"}, Resources: tagged},
+		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"}, Resources: s.some("iam", "role", wide)},
+		{Actions: []string{"iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile",
+			"iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:CreateRole", "iam:AttachRolePolicy", "iam:PassRole"},
+			Resources: []string{s.ARN("iam", "instance-profile/"+isolationName), s.ARN("iam", "role/"+isolationName)}},
+	}
+}
+
+func isolateUndo(s Scope, wide func(string) bool) []Statement {
+	looks := append([]string{"ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}, isolateLooks...)
+	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:ModifyNetworkInterfaceAttribute"}
+	// The groups that come back stand in the ledger, not among the resources.
+	on := concat(s.instance(), s.some("ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
+	if groups := s.scaling(); groups != nil {
+		acts, on = append(acts, "autoscaling:ExitStandby"), append(on, groups...)
+	}
+	if targets := s.some("elasticloadbalancing", "targetgroup", wide); targets != nil {
+		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
+		acts, on = append(acts, "elasticloadbalancing:RegisterTargets"), append(on, targets...)
+	}
+	roles := s.some("iam", "role", wide)
+	passed := roles
+	if passed == nil {
+		// The role in the profile that comes back had no step of its own (it is
+		// protected, or was not read). PassRole alone does nothing, and all that this
+		// session can pass a role to is this instance.
+		passed = []string{s.ARN("iam", "role/*")}
+	}
+	return []Statement{
+		{Actions: looks, Resources: []string{"*"}},
+		{Actions: acts, Resources: on},
+		{Actions: []string{"ec2:CreateTags", "ec2:DeleteTags"}, Resources: s.instance()},
+		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, Resources: roles},
+		{Actions: []string{"iam:PassRole"}, Resources: passed},
+	}
+}
+
+// instance is the call's target.
+func (s Scope) instance() []string {
+	if s.Any() {
+		return []string{s.ARN("ec2", "instance/*")}
+	}
+	return []string{literal(s.Call.Target)}
+}
+
+// some are the changed resources of a kind, or a wildcard; nil where there are none.
+func (s Scope) some(service, kind string, wide func(string) bool) []string {
+	exact := s.Changed(service, kind)
+	if len(exact) == 0 || !wide(kind) {
+		return exact
+	}
+	if kind != "role" {
+		return []string{s.ARN(service, kind+"/*")}
+	}
+	var any []string
+	for _, arn := range exact {
+		any = append(any, s.ARN("iam", "role/*"+lastPart(arn)))
+	}
+	return any
+}
+
+func (s Scope) has(service, kind string) bool { return len(s.Changed(service, kind)) > 0 }
+
+// scaling are the Auto Scaling groups, by the unique ID in their ARN: names may
+// have characters that mean something in a policy, and 255 of them.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2autoscaling.html
+func (s Scope) scaling() []string {
+	if s.Any() {
+		return []string{s.ARN("autoscaling", "autoScalingGroup:*:autoScalingGroupName/*")}
+	}
+	var arns []string
+	for _, arn := range s.Resources {
+		if head, _, ok := strings.Cut(arn, ":autoScalingGroupName/"); ok && strings.Contains(head, ":autoscaling:") {
+			arns = append(arns, head+":autoScalingGroupName/*")
+		}
+	}
+	return arns
+}
+
+func concat(lists ...[]string) []string {
+	var all []string
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}

@@ -1,0 +1,115 @@
+package actions
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+)
+
+// isolatePolicy is the name of the inline policy for one instance.
+func isolatePolicy(instance string) string { return "KillswitchIsolate-" + instance }
+
+// isolateDocument denies everything to the credentials that one instance got
+// from its role. ec2:SourceInstanceARN is a global key and a property of the role
+// session that EC2 made for the instance: it is there in whichever service, and
+// from wherever, the credentials are used. Other instances with the same role
+// have another value.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-policies-for-amazon-ec2.html
+func isolateDocument(instanceARN string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchIsolateInstance","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"ArnEquals":{"ec2:SourceInstanceARN":"` +
+		instanceARN + `"}}}]}`
+}
+
+// deniedInstance is the ARN of the instance that a step denies the role to.
+func deniedInstance(acct *Account, s Step) string {
+	const prefix = len("KillswitchIsolate-")
+	return InstanceARN(acct.Partition, acct.Region, acct.ID, heldName(s)[prefix:])
+}
+
+func isolateText(instanceARN, policy string, doc *string) string {
+	switch {
+	case doc == nil:
+		return "no inline policy " + policy
+	case sameJSON(*doc, isolateDocument(instanceARN)):
+		return "inline policy " + policy + ": Deny * to this instance"
+	}
+	return "another inline policy named " + policy + ": " + compact(*doc)
+}
+
+// profileRole is the role in an instance profile, whose name need not be the
+// profile's; nil where there is none.
+func profileRole(ctx context.Context, acct *Account, profile string) (*iamtypes.Role, error) {
+	out, err := acct.IAM.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: &profile})
+	if err != nil {
+		return nil, err
+	}
+	if len(out.InstanceProfile.Roles) == 0 {
+		return nil, nil
+	}
+	return &out.InstanceProfile.Roles[0], nil
+}
+
+func applyInstanceRole(ctx context.Context, acct *Account, s Step, _ Run) (Effect, error) {
+	doc := isolateDocument(deniedInstance(acct, s))
+	e := Effect{Prior: s.Prior, Wrote: &doc}
+	name, _, err := sameRole(ctx, acct, s)
+	if err != nil {
+		return e, err
+	}
+	live, err := getRolePolicy(ctx, acct, name, heldName(s))
+	if err != nil {
+		return e, err
+	}
+	if live != nil && *live == doc {
+		return e, nil
+	}
+	e.Changed = true
+	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(heldName(s)), PolicyDocument: &doc})
+	if isCode(err, "LimitExceeded") {
+		err = &hinted{err, "the role's inline policies fill their quota: delete one of the others by hand, then retry"}
+	}
+	return e, err
+}
+
+func verifyInstanceRole(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	name, _, err := sameRole(ctx, acct, s)
+	if err != nil {
+		return Reading{}, err
+	}
+	live, err := getRolePolicy(ctx, acct, name, heldName(s))
+	return Reading{Holds: err == nil && live != nil && same(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), heldName(s), live)}, err
+}
+
+func revertInstanceRole(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	name, _, err := sameRole(ctx, acct, s)
+	switch {
+	case isCode(err, "NoSuchEntity"):
+		return goneReading("the role " + name), nil
+	case errors.Is(err, ErrRecreated):
+		return Reading{Found: "another role of that name: it was deleted and created again"}, nil
+	case err != nil:
+		return Reading{}, err
+	}
+	policy := heldName(s)
+	live, err := getRolePolicy(ctx, acct, name, policy)
+	switch {
+	case err != nil:
+		return Reading{}, err
+	case same(live, e.Prior):
+		return Reading{Holds: true}, nil
+	case !same(live, e.Wrote):
+		return Reading{Found: isolateText(deniedInstance(acct, s), policy, live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior == nil:
+		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
+		if isCode(err, "NoSuchEntity") {
+			err = nil
+		}
+	default:
+		_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &policy, PolicyDocument: e.Prior})
+	}
+	return Reading{Holds: err == nil, Changed: err == nil}, err
+}
