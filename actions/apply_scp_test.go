@@ -375,6 +375,11 @@ func TestFreezeRefusals(t *testing.T) {
 		says  []string
 	}{
 		{"an unknown document", nil, func(w *world) { w.freeze(member, "frieze") }, []string{"frieze", "control-plane", "freeze"}},
+		{"a name that revoke_sessions takes", nil, func(w *world) {
+			w.org.SCPs = map[string]string{"revoke-" + member: w.document("freeze")}
+			w.cloud = actions.NewCloud(w.Config(), w.org)
+			w.freeze(member, "revoke-"+member)
+		}, []string{"revoke-" + member, "control-plane"}},
 		{"the management account", nil, func(w *world) { w.freeze(management) }, []string{management, "management account", "one by one"}},
 		{"no member", nil, func(w *world) { w.freeze("777777777777") }, []string{"777777777777", "not a member"}},
 		{"suspended", func(o *awsfake.Organization) { o.Accounts[0].State = "SUSPENDED" }, nil, []string{member, "SUSPENDED"}},

@@ -71,6 +71,10 @@ func BuiltinSCP(o Org, name string) (document string, ok bool) {
 	return "", false
 }
 
+// ReservedSCP reports whether a name would take that of a policy with which
+// revoke_sessions revokes an account's sessions.
+func ReservedSCP(name string) bool { return strings.HasPrefix(name, "revoke-") }
+
 // scp is the document of that name.
 func (o Org) scp(name string) (string, bool) {
 	if document, ok := o.SCPs[name]; ok {

@@ -26,6 +26,8 @@ func (c *checker) scps(root *value, o actions.Org) (documents map[string]string,
 		builtin, file := v.at("builtin"), v.at("file")
 		switch {
 		case c.settled[v.field]:
+		case actions.ReservedSCP(name):
+			c.addAt(v.keyLine, v.field, "begins with revoke-, as policies of revoke_sessions do", "choose another name")
 		case builtin.text() != "":
 			document, ok := actions.BuiltinSCP(o, builtin.text())
 			if !ok {

@@ -95,6 +95,7 @@ var wrong = []struct {
 	{"SCP of both", []string{"{builtin: freeze}", "{builtin: freeze, file: x.json}"}, []string{"40 scps.freeze"}},
 	{"unknown SCP", []string{"{builtin: freeze}", "{builtin: frozen}"}, []string{"40 scps.freeze.builtin"}},
 	{"absolute path", []string{"{builtin: freeze}", "{file: /etc/passwd}"}, []string{"40 scps.freeze.file"}},
+	{"SCP of a name that is taken", []string{"  freeze: {builtin: freeze}", "  revoke-222222222222: {builtin: freeze}"}, []string{"40 scps.revoke-222222222222"}},
 	{"SCP's file is missing", []string{"{builtin: freeze}", "{file: scps/none.json}"}, []string{"40 scps.freeze.file"}},
 	{"SCP's file is a directory", []string{"{builtin: freeze}", "{file: scps/dir.json}"}, []string{"40 scps.freeze.file"}},
 	{"SCP's file is large", []string{"{builtin: freeze}", "{file: scps/large.json}"}, []string{"40 scps.freeze.file"}},
