@@ -52,7 +52,7 @@ generate: ## make the generated files
 build: dist/ingress.zip dist/bot.zip dist/executor.zip ## dist/: the functions' zips, with CONFIG in them, and killswitch for this machine
 	go build -trimpath -o dist/ ./cmd/killswitch
 
-# The configuration that the bot and the executor carry.
+# The configuration that the bot and the executor carry, with the files that it names.
 CONFIG ?= killswitch.yaml
 
 $(CONFIG):
@@ -73,7 +73,7 @@ build-BotFunction build-ExecutorFunction: $(CONFIG)
 $(FUNCTIONS):
 	mkdir -p "$(ARTIFACTS_DIR)"
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags lambda.norpc,noschema -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
-	$(if $(filter bot executor,$(zone)),go run ./cmd/killswitch validate $(CONFIG) && cp $(CONFIG) "$(ARTIFACTS_DIR)/killswitch.yaml")
+	$(if $(filter bot executor,$(zone)),go run ./cmd/killswitch validate $(CONFIG) && go run ./deploy/pack $(CONFIG) "$(ARTIFACTS_DIR)")
 
 dist/ingress.zip:  build-IngressFunction
 dist/bot.zip:      build-BotFunction

@@ -99,8 +99,15 @@ type Account struct {
 	// for it, nor fail with it.
 	Brief bool
 
-	cfg aws.Config
+	cfg   aws.Config
+	roles *roleList
 }
+
+// Forget lets what was listed of the account be listed again.
+func (a *Account) Forget() { a.roles = &roleList{} }
+
+// Share lets a session see what another one has listed.
+func (a *Account) Share(b *Account) { a.roles = b.roles }
 
 // CloudTrail is a client for one region.
 func (a *Account) CloudTrail(region string) *cloudtrail.Client {
@@ -112,7 +119,7 @@ func newAccount(id, region string, org Org, cfg aws.Config) *Account {
 		cfg.Region = region
 	}
 	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, IAM: iam.NewFromConfig(cfg), Organizations: organizations.NewFromConfig(cfg),
-		EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), ELB: elasticloadbalancingv2.NewFromConfig(cfg), cfg: cfg}
+		EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), ELB: elasticloadbalancingv2.NewFromConfig(cfg), cfg: cfg, roles: &roleList{}}
 }
 
 // Once is the same session without retries: whoever sends many calls at once
@@ -120,7 +127,9 @@ func newAccount(id, region string, org Org, cfg aws.Config) *Account {
 func (a *Account) Once() *Account {
 	cfg := a.cfg.Copy()
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-	return newAccount(a.ID, a.Region, a.Org, cfg)
+	once := newAccount(a.ID, a.Region, a.Org, cfg)
+	once.Share(a)
+	return once
 }
 
 // AccountOfKey asks AWS which account an access key belongs to. Any caller may.
@@ -137,7 +146,7 @@ func (c *Cloud) AccountOfKey(ctx context.Context, key string) (string, error) {
 // phase of it needs; resources are the ARNs that its steps change.
 func (c *Cloud) EnterFor(ctx context.Context, m Member, a Action, p Phase, call Call, resources []string, who Actor) (*Account, error) {
 	s := ScopeOf(a, c.org, call, resources)
-	return c.Enter(ctx, m, s.Account, s.Region, who, a.Spec().Permits(p, s))
+	return c.Enter(ctx, m, s.Account, s.Region, who, Permits(a, p, s))
 }
 
 // Enter assumes a member role in an account, limited to permits. The region is

@@ -92,7 +92,7 @@ func TestPermits(t *testing.T) {
 		}
 		call := actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::222222222222:role/victim", Account: member}
 		found := []string{"arn:aws:iam::222222222222:role/${aws:username}/*/victim"}
-		if d := cmp.Diff(want, action(t).Spec().Permits(phase, actions.ScopeOf(action(t), testOrg("aws"), call, found))); d != "" {
+		if d := cmp.Diff(want, actions.Permits(action(t), phase, actions.ScopeOf(action(t), testOrg("aws"), call, found))); d != "" {
 			t.Errorf("phase %d:\n%s", phase, d)
 		}
 	}

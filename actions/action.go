@@ -179,7 +179,9 @@ type Reporter interface {
 // All are the actions. A new one is one file and one line here.
 var All = []Action{
 	revokeSessions{},
+	applySCP{},
 	isolateInstance{},
+	detachPolicies{},
 }
 
 // Lookup finds an action by its name.

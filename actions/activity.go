@@ -8,4 +8,8 @@ type Activity struct {
 	Subject string    `json:"subject"` // whose: AKIA…
 	From    time.Time `json:"from"`
 	To      time.Time `json:"to"`
+	Total   int       `json:"total"`
 }
+
+// Text is the activity for people, in plain text.
+func (a Activity) Text() string { return a.Subject }

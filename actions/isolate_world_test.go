@@ -27,7 +27,6 @@ const (
 	sgOps     = "sg-0bbbbbbbbbbbbbbbb"
 	appRole   = "app" // in a profile of another name
 	isolation = "killswitch-isolation"
-	allowAll  = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
 )
 
 // isolated is a world with an instance in a VPC that is not the default one, with

@@ -16,8 +16,8 @@ type Org struct {
 	RestorerRole      string
 	ForwarderRole     string // forwards the account's events; may be empty
 	ExternalID        string
-	Regions           []string // where alerts come from and activity is looked up
-	AdminGroup        string   // IAM group whose members quarantine_user refuses; may be empty
+	Regions           []string          // where alerts come from and activity is looked up
+	AdminGroup        string            // IAM group whose members quarantine_user refuses; may be empty
 	SCPs              map[string]string // documents by the name that scp= takes
 	Accounts          map[string]string // alias → ID
 	ProtectedAccounts []string
@@ -75,16 +75,39 @@ func (o Org) refusePrincipal(arn string) *Refusal {
 	return nil
 }
 
-func (o Org) refuseRole(arn, account, path, name string) *Refusal {
+// Why a role is never touched.
+const (
+	ownRole       = "one of Killswitch's own member roles"
+	serviceLinked = "service-linked role: only its AWS service can change it"
+	ofIdentity    = "role of IAM Identity Center, which can't be changed in the account"
+	protected     = "protected by the configuration"
+)
+
+// untouched says why a role is never touched, or "".
+func (o Org) untouched(arn, account, path, name string) string {
 	switch {
 	case strings.EqualFold(name, o.ResponderRole) || strings.EqualFold(name, o.RestorerRole): // IAM names are unique regardless of case
-		return &Refusal{fmt.Sprintf("%s is one of Killswitch's own member roles", name), "containing it would lock us out of the account"}
+		return ownRole
 	case strings.HasPrefix(path, "/aws-service-role/"):
-		return &Refusal{fmt.Sprintf("%s is a service-linked role: only its AWS service can change it", name), "stop the service that uses it"}
+		return serviceLinked
 	case strings.HasPrefix(path, "/aws-reserved/sso.amazonaws.com/"):
+		return ofIdentity
+	case o.protects(arn, account):
+		return protected
+	}
+	return ""
+}
+
+func (o Org) refuseRole(arn, account, path, name string) *Refusal {
+	switch o.untouched(arn, account, path, name) {
+	case ownRole:
+		return &Refusal{fmt.Sprintf("%s is one of Killswitch's own member roles", name), "containing it would lock us out of the account"}
+	case serviceLinked:
+		return &Refusal{fmt.Sprintf("%s is a service-linked role: only its AWS service can change it", name), "stop the service that uses it"}
+	case ofIdentity:
 		return &Refusal{fmt.Sprintf("%s belongs to IAM Identity Center and can't be changed in the account", name),
 			"in Identity Center remove the user's assignment or disable the user, and deny the permission set's sessions with a policy on identitystore:userId"}
-	case o.protects(arn, account):
+	case protected:
 		return &Refusal{fmt.Sprintf("%s is protected by the configuration", arn), "only a change of protected.principals can allow this"}
 	}
 	return nil

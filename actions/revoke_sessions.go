@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -36,31 +34,66 @@ func (revokeSessions) Spec() Spec {
 		Title:      "Revoke sessions",
 		Summary:    "deny everything to all sessions that a role has handed out until now",
 		Usage:      `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
-		Target:     roleTarget,
-		Options:    []string{"account", "role"},
+		Target:     rolesTarget,
+		Options:    []string{"account", "role", "via"},
+		Check:      checkVia,
 		Reversible: true,
-		Permits: func(p Phase, s Scope) []Statement {
-			read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
-			switch p {
-			case PhasePlan:
-				read = append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
-			case PhaseRun:
-				write = []string{"iam:TagRole", "iam:PutRolePolicy"}
-			case PhaseUndo:
-				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}
-			case PhaseReport:
-				return nil
-			}
-			ss := []Statement{{Actions: read, Resources: []string{s.Named("role")}}}
-			if write != nil {
-				ss = append(ss, Statement{Actions: write, Resources: s.Changed("iam", "role")})
-			}
-			return ss
-		},
+		Managed:    viaSCP,
+		Permits:    revokePermits,
 	}
 }
 
+// checkVia: only a whole account can be revoked by another way than role by role.
+func checkVia(c *Call, m *Mistakes) {
+	oneOf(c, "via", m, "scp")
+	if c.Options["via"] != "" && c.Target != "" && !WholeAccount(*c) {
+		m.add("via", "is only for a whole account", "leave it out, or name ACCOUNT/"+all)
+	}
+}
+
+func revokePermits(p Phase, s Scope) []Statement {
+	if viaSCP(s.Call) {
+		return scpPermits(p, s)
+	}
+	var ss []Statement
+	if s.Any() || !WholeAccount(s.Call) {
+		read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
+		switch p {
+		case PhasePlan:
+			read = append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
+		case PhaseRun:
+			write = []string{"iam:TagRole", "iam:PutRolePolicy"}
+		case PhaseUndo:
+			write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}
+		case PhaseReport:
+			return nil
+		}
+		ss = append(ss, Statement{read, []string{s.Named("role")}}, Statement{write, s.Changed("iam", "role")})
+	}
+	if s.Any() || WholeAccount(s.Call) {
+		list := Statement{[]string{"iam:GetAccountAuthorizationDetails"}, []string{"*"}} // it takes no resource
+		every := []string{s.ARN("iam", "role/*")}
+		switch p {
+		case PhasePlan:
+			ss = append(ss, list)
+		case PhaseRun:
+			ss = append(ss, list, Statement{[]string{"iam:PutRolePolicy"}, every})
+		case PhaseUndo:
+			ss = append(ss, Statement{[]string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, every})
+		case PhaseReport:
+			return nil
+		}
+	}
+	return ss
+}
+
 func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, error) {
+	switch {
+	case viaSCP(c):
+		return planSCP(ctx, acct, c)
+	case WholeAccount(c):
+		return planAll(ctx, acct, c)
+	}
 	role, err := findRole(ctx, acct, c)
 	if err != nil {
 		return Plan{}, err
@@ -87,12 +120,9 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 		}
 		p.Undo = "puts back the " + revokePolicy + " policy that stands there now; sessions that it allows then work again until they expire"
 	}
-	tag := roleTag(role)
 	p.Steps = []Step{
-		{ID: "tag", Title: "Tag the role as contained", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "tag", tamperTag), Prior: tag,
-			Current: tagText(tag), After: "tag " + tamperTag + " = this request"},
-		{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "inline", revokePolicy), Prior: prior, Deny: true,
-			Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"},
+		tagStep(acct, role),
+		revokeDeny(acct, role, prior),
 	}
 	if acct.Brief {
 		return p, nil
@@ -104,16 +134,16 @@ func (revokeSessions) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	return p, nil
 }
 
+// revokeDeny is the step that denies everything to a role's sessions until now.
+func revokeDeny(acct *Account, role *types.Role, prior *string) Step {
+	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
+	return Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "inline", revokePolicy), Prior: prior, Deny: true,
+		Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"}
+}
+
 // surveyRole fills in the blast radius.
 func surveyRole(ctx context.Context, acct *Account, name string, role *types.Role, prior *string, p *Plan) error {
-	used := "never, as far as IAM tells (it looks back 400 days)"
-	if u := role.RoleLastUsed; u != nil && u.LastUsedDate != nil {
-		used = u.LastUsedDate.UTC().Format("2006-01-02 15:04 UTC")
-		if u.Region != nil {
-			used += " in " + *u.Region
-		}
-	}
-	p.Facts = append(p.Facts, Fact{"Last used", used})
+	p.Facts = append(p.Facts, Fact{"Last used", roleUse(role)})
 
 	var attached []string
 	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
@@ -164,7 +194,7 @@ func surveyRole(ctx context.Context, acct *Account, name string, role *types.Rol
 		}
 	}
 	if size > inlineQuota {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. Deleting another inline policy by hand frees room.", size, inlineQuota))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. detach_policies frees room: it deletes the role's other inline policies, and undo puts them back.", size, inlineQuota))
 	}
 	if prior != nil {
 		if cutoff, _, ok := readRevocation(*prior); ok {
@@ -177,6 +207,12 @@ func surveyRole(ctx context.Context, acct *Account, name string, role *types.Rol
 }
 
 func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
+	switch {
+	case bySCP(s):
+		return revocation(acct.Org, s.ResourceID, run).apply(ctx, acct, s, run)
+	case s.Many:
+		return applyOne(ctx, acct, s, run)
+	}
 	name, role, err := sameRole(ctx, acct, s)
 	if err != nil {
 		return Effect{}, err
@@ -188,56 +224,58 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	if err != nil {
 		return Effect{}, err
 	}
-	cutoff := run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
-	if live != nil {
-		if at, ok := revokeCutoff(*live); ok {
-			if !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)) {
-				return Effect{Prior: s.Prior, Wrote: live}, nil
-			}
-			if at.After(cutoff) {
-				cutoff = at // never move a cutoff back
-			}
-		}
+	cutoff, done := nextCutoff(cutoffOf(live), run)
+	if done {
+		return Effect{Prior: s.Prior, Wrote: live}, nil
 	}
 	doc := revokeDocument(cutoff)
 	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
 	if isCode(err, "LimitExceeded") {
-		err = &hinted{err, "the role's inline policies fill their quota: delete one of the others by hand, then retry"}
+		err = &hinted{err, "the role's inline policies fill their quota: ask for detach_policies, which deletes them and denies everything; undo puts them back"}
 	}
 	return Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }
 
-// sameRole reads the role that a step is about.
-func sameRole(ctx context.Context, acct *Account, s Step) (name string, role *types.Role, err error) {
-	_, _, _, name, _ = SplitRoleARN(s.Resource)
-	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+// nextCutoff is the cutoff to write: shortly after now, and never before one
+// that stands there. It is done where this very run wrote it.
+func nextCutoff(at time.Time, run Run) (cutoff time.Time, done bool) {
+	cutoff = run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
 	switch {
-	case err != nil:
-		return name, nil, err
-	case aws.ToString(out.Role.RoleId) != s.ResourceID:
-		return name, nil, ErrRecreated
+	case at.IsZero():
+		return cutoff, false
+	case !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)):
+		return at, true
+	case at.After(cutoff):
+		return at, false
 	}
-	return name, out.Role, nil
+	return cutoff, false
 }
 
-func applyTag(ctx context.Context, acct *Account, name string, role *types.Role, s Step, run Run) (Effect, error) {
-	e := Effect{Prior: s.Prior, Wrote: &run.RequestID}
-	if same(roleTag(role), e.Wrote) {
-		return e, nil
+// cutoffOf is the cutoff of our deny; zero where there is none of ours.
+func cutoffOf(live *string) time.Time {
+	if live == nil {
+		return time.Time{}
 	}
-	e.Changed = true
-	_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Wrote}}})
-	return e, err
+	at, ok := revokeCutoff(*live)
+	if !ok {
+		return time.Time{}
+	}
+	return at
 }
 
 func (revokeSessions) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	switch {
+	case bySCP(s):
+		return revocation(acct.Org, s.ResourceID, Run{}).verify(ctx, acct, s, e)
+	case s.Many:
+		return verifyOne(ctx, acct, s, e)
+	}
 	name, role, err := sameRole(ctx, acct, s)
 	if err != nil {
 		return Reading{}, err
 	}
 	if s.ID == "tag" {
-		tag := roleTag(role)
-		return Reading{Holds: tag != nil && same(tag, e.Wrote), Found: tagText(tag)}, nil
+		return verifyTag(role, e), nil
 	}
 	live, err := getInline(ctx, acct, name)
 	if err != nil {
@@ -260,6 +298,9 @@ func revokesAtLeast(document, wrote string) bool {
 }
 
 func (revokeSessions) Revert(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	if bySCP(s) {
+		return revocation(acct.Org, s.ResourceID, Run{}).revert(ctx, acct, s, e)
+	}
 	name, role, err := sameRole(ctx, acct, s)
 	switch {
 	case isCode(err, "NoSuchEntity"):
@@ -290,77 +331,9 @@ func (revokeSessions) Revert(ctx context.Context, acct *Account, s Step, e Effec
 	return Reading{Holds: err == nil, Changed: err == nil}, err
 }
 
-func revertTag(ctx context.Context, acct *Account, name string, live *string, e Effect) (Reading, error) {
-	var err error
-	switch {
-	case same(live, e.Prior):
-		return Reading{Holds: true}, nil
-	case !same(live, e.Wrote):
-		return Reading{Found: tagText(live) + ", which is not what Killswitch wrote"}, nil
-	case e.Prior == nil:
-		_, err = acct.IAM.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &name, TagKeys: []string{tamperTag}})
-	default:
-		_, err = acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Prior}}})
-	}
-	return Reading{Holds: err == nil, Changed: err == nil}, err
-}
-
-// findRole reads the role and checks that it is the one that was typed.
-func findRole(ctx context.Context, acct *Account, c Call) (*types.Role, error) {
-	name := c.TargetName()
-	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
-	if isCode(err, "NoSuchEntity") {
-		return nil, &Refusal{fmt.Sprintf("there is no role %s in account %s", name, c.Account), "check the name (it is case-sensitive) and the account"}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if _, _, path, _, _ := SplitRoleARN(c.Target); path != "/" && aws.ToString(out.Role.Arn) != c.Target {
-		return nil, &Refusal{fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, aws.ToString(out.Role.Arn)), "ask again with that ARN"}
-	}
-	return out.Role, nil
-}
-
 // getInline is the document of our inline deny; nil where there is none.
 func getInline(ctx context.Context, acct *Account, role string) (*string, error) {
 	return getRolePolicy(ctx, acct, role, revokePolicy)
-}
-
-func getRolePolicy(ctx context.Context, acct *Account, role, policy string) (*string, error) {
-	out, err := acct.IAM.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy})
-	if isCode(err, "NoSuchEntity") {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	// "The policies are URL-encoded compliant with RFC 3986"
-	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRolePolicy.html
-	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
-	if err != nil {
-		return nil, fmt.Errorf("policy %s of role %s: %w", policy, role, err)
-	}
-	return &doc, nil
-}
-
-func roleTag(role *types.Role) *string {
-	for _, t := range role.Tags {
-		if strings.EqualFold(aws.ToString(t.Key), tamperTag) { // IAM tag keys are not case-sensitive
-			return t.Value
-		}
-	}
-	return nil
-}
-
-// inlineSize counts as IAM does: characters other than white space.
-func inlineSize(document string) int {
-	n := 0
-	for _, r := range document {
-		if !unicode.IsSpace(r) {
-			n++
-		}
-	}
-	return n
 }
 
 func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -387,11 +360,4 @@ func compact(doc string) string {
 		return string(s[:most]) + "…"
 	}
 	return string(s)
-}
-
-func tagText(v *string) string {
-	if v == nil {
-		return "no tag " + tamperTag
-	}
-	return "tag " + tamperTag + " = " + *v
 }

@@ -120,7 +120,7 @@ func TestInlineQuotaFull(t *testing.T) {
 			w := newWorld(t, func(r *awsfake.Role) { r.Inline = fill(1, 10240-tt.room) })
 			p := w.plan()
 			warning := strings.Join(p.Warnings, " ")
-			if got := strings.Contains(warning, "by hand"); got != tt.full {
+			if got := strings.Contains(warning, "detach_policies"); got != tt.full {
 				t.Errorf("warnings %q", p.Warnings)
 			}
 			w.apply(step(t, p, "tag"), w.run())
@@ -132,7 +132,7 @@ func TestInlineQuotaFull(t *testing.T) {
 			wantCode(t, err, "LimitExceeded")
 			cause, hint := actions.Explain(err)
 			says(t, cause, "LimitExceeded")
-			says(t, hint, "quota", "by hand")
+			says(t, hint, "quota", "detach_policies")
 			if got := w.victim().Tags[tag]; got != request {
 				t.Errorf("the tag is %q", got)
 			}
@@ -191,7 +191,7 @@ func TestRoleTypedWithAndWithoutItsPath(t *testing.T) {
 				t.Fatalf("target %s, want %s", call.Target, tt.target)
 			}
 			// What is permitted while the path is not known.
-			acct, err := w.cloud.Enter(t.Context(), actions.Responder, member, "", actor, action(t).Spec().Permits(actions.PhasePlan, actions.Anything(w.org)))
+			acct, err := w.cloud.Enter(t.Context(), actions.Responder, member, "", actor, actions.Permits(action(t), actions.PhasePlan, actions.Anything(w.org)))
 			must(t, err)
 			p, err := action(t).Plan(t.Context(), acct, call)
 			if tt.refused {

@@ -5,6 +5,13 @@ import (
 	"strings"
 )
 
+// Permits lists exactly what a phase of a call needs.
+func Permits(a Action, p Phase, s Scope) []Statement {
+	return slices.DeleteFunc(a.Spec().Permits(p, s), func(st Statement) bool {
+		return len(st.Actions) == 0 || len(st.Resources) == 0 // nothing of that kind is changed
+	})
+}
+
 // Scope is what permissions are limited to: one call and what it changes, or
 // [Anything].
 type Scope struct {

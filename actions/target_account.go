@@ -36,6 +36,11 @@ func accountTarget(t TargetText, m *Mistakes) Target {
 	return Target{Name: at.id, Account: at.id}
 }
 
+// RootARN writes the ARN that stands for an account as a principal.
+func RootARN(partition, account string) string {
+	return "arn:" + partition + ":iam::" + account + ":root"
+}
+
 // all is the name that stands for every role of an account.
 const all = "ALL"
 
@@ -60,5 +65,6 @@ func rolesTarget(t TargetText, m *Mistakes) Target {
 	return Target{Name: at.id + "/" + all, Account: at.id}
 }
 
-// wholeAccount reports whether a call is about all roles of an account.
-func wholeAccount(c Call) bool { return strings.HasSuffix(c.Target, "/"+all) }
+// WholeAccount reports whether a call is about all roles of an account. A role
+// may be called ALL: it has an ARN.
+func WholeAccount(c Call) bool { return c.Target == c.Account+"/"+all }

@@ -155,7 +155,7 @@ func (w *world) restorer() *actions.Account { return w.enter(actions.Restorer, a
 func (w *world) call() actions.Call { return w.asked }
 
 func (w *world) permits(phase actions.Phase) []actions.Statement {
-	return w.act.Spec().Permits(phase, actions.ScopeOf(w.act, w.org, w.asked, w.resources))
+	return actions.Permits(w.act, phase, actions.ScopeOf(w.act, w.org, w.asked, w.resources))
 }
 
 func (w *world) plan() actions.Plan {

@@ -13,6 +13,7 @@ type Command struct {
 	ID     string // for the verbs about a request
 	Call   actions.Call
 	Reason string
+	Keys   string // Reactivate, for an undo that gives credentials back too
 	Topic  string // for help
 }
 
@@ -56,6 +57,16 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 		return c, m
 	}
 	m.Corrected = verb + " " + c.ID
+	if len(rest) > 1 && verb == "undo" {
+		if keys, ok := strings.CutPrefix(strings.ToLower(rest[1]), "keys="); ok {
+			if c.Keys = keys; keys != Reactivate {
+				m.Corrected += " keys=" + Reactivate
+				m.List = append(m.List, actions.Mistake{Field: "keys", Problem: "can only be " + Reactivate, Hint: "leave it out, and what may be in an attacker's hands stays inactive"})
+				return c, m
+			}
+			rest = rest[1:]
+		}
+	}
 	if len(rest) > 1 {
 		c.Reason = strings.TrimSpace(strings.TrimPrefix(strings.Join(rest[1:], " "), "reason="))
 		c.Reason = strings.Trim(c.Reason, "\"“”„«»'‘’")

@@ -32,7 +32,9 @@ type Executor struct {
 	Owner func() string
 	// Gone, where it is set, knows of workers that are gone before their lease is over.
 	Gone func(owner string) bool
-	Log  *slog.Logger
+	// Notices takes the text of reports; nil for nobody.
+	Notices Notifier
+	Log     *slog.Logger
 }
 
 func (x *Executor) runs() Runs { return Runs{x.Store} }
@@ -57,6 +59,8 @@ func (x *Executor) Handle(ctx context.Context, j Job) error {
 		err = x.recheck(ctx, r)
 	case JobClose:
 		err = x.close(ctx, r)
+	case JobReport:
+		err = x.report(ctx, r)
 	default:
 		x.Log.WarnContext(ctx, "unknown job", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
 		return nil
@@ -95,7 +99,7 @@ func (x *Executor) prove(ctx context.Context, r Request) (asked, error) {
 	case "slash_command":
 		err = x.proveCommand(ctx, w, &a)
 	case "block_actions":
-		err = x.proveUndo(ctx, w, &a)
+		err = x.proveButton(ctx, w, &a)
 	default:
 		err = fmt.Errorf("%w: %s asks for nothing", ErrEvidence, w.Type)
 	}
@@ -120,7 +124,7 @@ func (x *Executor) proveCommand(ctx context.Context, w SlackWord, a *asked) erro
 		a.intent, a.reason = Intent{Call: c.Call}, c.Reason
 		return nil
 	case c.Verb == "undo":
-		return x.undoOf(ctx, c.ID, c.Reason, a)
+		return x.undoOf(ctx, c.ID, c.Keys, c.Reason, a)
 	}
 	return fmt.Errorf("%w: %s asks for nothing", ErrEvidence, c.Verb)
 }
@@ -128,15 +132,44 @@ func (x *Executor) proveCommand(ctx context.Context, w SlackWord, a *asked) erro
 // UndoReason is the reason of an undo that was clicked.
 func UndoReason(id string) string { return "undo of " + id }
 
-func (x *Executor) proveUndo(ctx context.Context, w SlackWord, a *asked) error {
-	id, dig, err := clicked(w, "undo")
+// Propose is the action_id of a button that asks for an action.
+func Propose(n actions.Name) string { return "propose:" + string(n) }
+
+// Instead is what the gentler button on a request's card asks for: false where
+// there is none.
+func Instead(id string, c actions.Call, lookup func(actions.Name) (actions.Action, bool)) (i Intent, reason string, ok bool) {
+	a, ok := lookup(c.Action)
+	if !ok || a.Spec().Instead == "" {
+		return Intent{}, "", false
+	}
+	return Intent{Call: actions.Call{Action: a.Spec().Instead, Target: c.Target, Account: c.Account, Region: c.Region}}, "instead of " + id, true
+}
+
+// proveButton reads a click that asks for something: to take back what the card
+// is about, or to do something gentler instead.
+func (x *Executor) proveButton(ctx context.Context, w SlackWord, a *asked) error {
+	if len(w.Actions) != 1 {
+		return fmt.Errorf("%w: it is not one click", ErrEvidence)
+	}
+	button := w.Actions[0].ID
+	id, dig, err := clicked(w, button)
 	if err != nil {
 		return err
 	}
-	if err := x.undoOf(ctx, id, "", a); err != nil {
+	p, err := x.runs().Planned(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: there is no request %s", ErrEvidence, id)
+	}
+	if err != nil {
 		return err
 	}
-	p, err := x.runs().Planned(ctx, id)
+	if button == "undo" {
+		err = x.undoOf(ctx, id, "", "", a)
+	} else if i, reason, ok := Instead(id, p.Intent.Call, x.Actions); ok && p.Intent.Undo == "" && button == Propose(i.Call.Action) {
+		a.intent, a.reason = i, reason
+	} else {
+		err = fmt.Errorf("%w: %s asks for nothing", ErrEvidence, button)
+	}
 	if err != nil {
 		return err
 	}
@@ -144,7 +177,7 @@ func (x *Executor) proveUndo(ctx context.Context, w SlackWord, a *asked) error {
 }
 
 // undoOf is the intent to take a request back.
-func (x *Executor) undoOf(ctx context.Context, id, reason string, a *asked) error {
+func (x *Executor) undoOf(ctx context.Context, id, keys, reason string, a *asked) error {
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("%w: there is no request %s to undo", ErrEvidence, id)
@@ -155,7 +188,7 @@ func (x *Executor) undoOf(ctx context.Context, id, reason string, a *asked) erro
 	if reason == "" {
 		reason = UndoReason(id)
 	}
-	a.intent, a.reason = Intent{Call: p.Intent.Call, Undo: id}, reason
+	a.intent, a.reason = Intent{Call: p.Intent.Call, Undo: id, Keys: keys}, reason
 	return nil
 }
 

@@ -219,7 +219,7 @@ func (x *Executor) storePlan(ctx context.Context, p Planned, f *planner) error {
 		if i < len(old) {
 			version = old[i].Version
 		}
-		puts = append(puts, putRow(stepKey(p.ID, i+1), version, Step{N: i + 1, Step: s, State: StepPlanned}))
+		puts = append(puts, putRow(stepKey(p.ID, i+1), version, Step{N: i + 1, Step: s, State: firstState(s)}))
 	}
 	for _, s := range old[min(len(old), len(puts)):] {
 		puts = append(puts, Put{Row: Row{Key: stepKey(p.ID, s.N), Version: s.Version}, Delete: true})
@@ -247,19 +247,39 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 	if err != nil {
 		return finally(err)
 	}
-	for _, s := range undoOrder(steps) {
-		back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
-			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Deny: s.Step.Deny}
-		var h hold
-		if _, err := x.runs().find(ctx, holdRow(s.Step.Hold), &h); err != nil {
-			return err
+	ordered := undoOrder(steps)
+	holds, err := x.holdsOf(ctx, ordered)
+	if err != nil {
+		return err
+	}
+	type reading struct {
+		actions.Reading
+		err error
+	}
+	found := make([]reading, len(ordered))
+	_ = parallel(len(ordered), func(i int) error {
+		if slices.Contains(holds[i].Holders, orig.ID) {
+			found[i].Reading, found[i].err = action.Verify(ctx, acct, ordered[i].Step, holds[i].Effect)
 		}
-		if !slices.Contains(h.Holders, orig.ID) {
+		return nil
+	})
+	stay := 0
+	for i, s := range ordered {
+		back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
+			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Deny: s.Step.Deny, Many: s.Step.Many}
+		if !s.Step.Credential || p.Intent.Keys != Reactivate {
+			back.Stays = s.Step.Stays
+		}
+		if !slices.Contains(holds[i].Holders, orig.ID) {
 			continue // an earlier undo took it back
 		}
-		others := without(h.Holders, orig.ID)
-		read, err := action.Verify(ctx, acct, s.Step, h.Effect)
+		others := without(holds[i].Holders, orig.ID)
+		read, err := found[i].Reading, found[i].err
 		switch {
+		case back.Stays != "":
+			stay++
+			back.Title, back.After = "Leave: "+s.Step.Title, "stays: "+back.Stays
+			p.Plan.Residual = append(p.Plan.Residual, s.Step.Title+": "+back.Stays+".")
 		case errors.Is(err, actions.ErrRecreated):
 			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: %s. Undo leaves that one alone.", s.Step.Title, err))
 		case err != nil:
@@ -271,23 +291,37 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 		case read.Found != "":
 			back.Current = read.Found
 		}
-		if back.Prior != nil && len(others) == 0 && s.Step.Deny {
+		if back.Prior != nil && len(others) == 0 && s.Step.Deny && back.Stays == "" {
 			if grants := actions.Grants(*back.Prior); grants != "" {
 				p.Plan.Warnings = append(p.Plan.Warnings, "What would be put back allows this: "+grants)
 			}
 		}
-		if len(others) > 0 {
+		if len(others) > 0 && back.Stays == "" {
 			back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
 		}
 		p.Plan.Steps = append(p.Plan.Steps, back)
 	}
-	if len(p.Plan.Steps) == 0 {
+	switch {
+	case len(p.Plan.Steps) == 0:
 		return &refusal{why: p.Intent.Undo + " holds nothing any more, so there is nothing to undo"}
+	case len(p.Plan.Steps) == stay && slices.ContainsFunc(steps, func(s Step) bool { return s.Step.Credential }):
+		return &refusal{why: "undo leaves all of it as it is: " + p.Plan.Steps[0].Stays, hint: "undo " + p.Intent.Undo + " keys=" + Reactivate + " gives the credentials back"}
+	case len(p.Plan.Steps) == stay:
+		return &refusal{why: "undo can take nothing of it back: " + p.Plan.Steps[0].Stays}
 	}
 	if run.Outcome == Partial && run.Why != "" {
 		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Why})
 	}
 	return nil
+}
+
+// holdsOf reads who holds the steps' changes.
+func (x *Executor) holdsOf(ctx context.Context, steps []Step) ([]hold, error) {
+	holds := make([]hold, len(steps))
+	return holds, parallel(len(steps), func(i int) error {
+		_, err := x.runs().find(ctx, holdRow(steps[i].Step.Hold), &holds[i])
+		return err
+	})
 }
 
 // undoOrder is the ledger backwards, what keeps the target powerless last.
@@ -329,7 +363,7 @@ func (x *Executor) undoable(ctx context.Context, id, by string) (Planned, Run, [
 	if err != nil {
 		return p, run, nil, err
 	}
-	steps := slices.DeleteFunc(all, func(s Step) bool { return s.State == StepPlanned })
+	steps := slices.DeleteFunc(all, func(s Step) bool { return s.State == StepPlanned || s.State == StepSkipped })
 	if len(steps) == 0 {
 		return p, run, nil, &refusal{why: id + " changed nothing, so there is nothing to undo"}
 	}

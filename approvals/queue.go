@@ -17,6 +17,7 @@ const (
 	JobUndo   Verb = "undo"
 	JobVerify Verb = "verify"
 	JobClose  Verb = "close"
+	JobReport Verb = "report" // tells what the target did lately; changes nothing
 )
 
 // Job is a message on the queue jobs. It carries an ID and a verb, no facts.

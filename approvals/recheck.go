@@ -49,7 +49,7 @@ func (x *Executor) recheck(ctx context.Context, r Request) error {
 		}
 		return err
 	}
-	w := &worker{x: x, run: &run, p: p, action: action}
+	w := &worker{x: x, run: &run, p: p, action: action, rechecking: true}
 	if err := w.check(ctx); err != nil {
 		if errors.Is(err, errElsewhere) {
 			return nil
@@ -73,8 +73,12 @@ func (w *worker) check(ctx context.Context) error {
 	}
 	before := len(run.Tampering)
 	acct, steps, err := w.prepare(ctx, steps)
+	held := map[int]bool{}
+	if err == nil {
+		held, err = w.stillHeld(ctx, acct, steps)
+	}
 	for i := range steps {
-		if err == nil {
+		if err == nil && !held[i] && steps[i].State != StepSkipped {
 			err = w.checkStep(ctx, acct, &steps[i])
 		}
 	}
@@ -110,6 +114,33 @@ func (w *worker) check(ctx context.Context) error {
 	}
 	return x.end(ctx, run, event("rechecked", "", "check", strconv.Itoa(run.Checks), "result", result))
 }
+
+// stillHeld looks at all steps of which there are many.
+func (w *worker) stillHeld(ctx context.Context, acct *actions.Account, steps []Step) (map[int]bool, error) {
+	held := map[int]bool{}
+	var many []*Step
+	var at []int
+	for i := range steps {
+		if steps[i].Step.Many && steps[i].State == StepVerified {
+			many, at = append(many, &steps[i]), append(at, i)
+		}
+	}
+	if len(many) == 0 {
+		return held, nil
+	}
+	m := w.many(acct.Once(), nil)
+	found, unread, err := m.look(ctx, many)
+	if err == nil && unread {
+		err = errUnread
+	}
+	for i, f := range found {
+		held[at[i]] = f.Holds
+	}
+	return held, err
+}
+
+// errUnread says that AWS could not tell of some steps just now.
+var errUnread = errors.New("AWS could not tell of all of it just now")
 
 // checkStep reads one step back and applies it again if it does not hold. That
 // somebody undid it is written down first.

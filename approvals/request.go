@@ -17,13 +17,23 @@ import (
 type Intent struct {
 	Call actions.Call `json:"call"`
 	Undo string       `json:"undo,omitempty"` // ID of the request to take back
+	// Keys is Reactivate for an undo that gives credentials back too: without it
+	// what may be in an attacker's hands stays inactive.
+	Keys string `json:"keys,omitempty"`
 }
+
+// Reactivate is what an undo's keys= may say.
+const Reactivate = "reactivate"
 
 // String is the line that the card shows in its block "call"; a vote's
 // evidence must show the same.
 func (i Intent) String() string {
 	if i.Undo != "" {
-		return "undo " + i.Undo + ": " + i.Call.String()
+		s := "undo " + i.Undo
+		if i.Keys != "" {
+			s += " keys=" + i.Keys
+		}
+		return s + ": " + i.Call.String()
 	}
 	return i.Call.String()
 }

@@ -131,8 +131,8 @@ func TestDigests(t *testing.T) {
 	if got, want := len(entries), reflect.TypeFor[approvals.Entry]().NumField(); got != want {
 		t.Errorf("%d of an entry's %d fields are changed", got, want)
 	}
-	if got := reflect.TypeFor[approvals.Intent]().NumField(); got != 2 {
-		t.Errorf("an intent has %d fields, call and undo are changed", got)
+	if got := reflect.TypeFor[approvals.Intent]().NumField(); got != 3 {
+		t.Errorf("an intent has %d fields, call, undo and keys are changed", got)
 	}
 
 	base := newHashed()

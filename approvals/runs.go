@@ -68,6 +68,28 @@ type Run struct {
 	Reapplied int        `json:"reapplied,omitempty"`
 	Tampering []Tampered `json:"tampering,omitempty"`
 	UndoneBy  string     `json:"undone_by,omitempty"` // an undo that started
+	Progress  Progress   `json:"progress,omitzero"`
+}
+
+// Progress counts the steps of a run that has many. Done, Failed and Skipped
+// add up to Total when it ends.
+type Progress struct {
+	Total   int `json:"total"`
+	Done    int `json:"done"`
+	Failed  int `json:"failed"`
+	Skipped int `json:"skipped"`
+	// Rate is how many were done a second lately, At when that was.
+	Rate float64   `json:"rate,omitempty"`
+	At   time.Time `json:"at"`
+}
+
+// Left is how long the rest will take, as far as can be told; 0 if it can't.
+func (p Progress) Left() time.Duration {
+	rest := p.Total - p.Done - p.Failed - p.Skipped
+	if p.Rate <= 0 || rest <= 0 {
+		return 0
+	}
+	return time.Duration(float64(rest) / p.Rate * float64(time.Second))
 }
 
 // Tampered is one time that somebody undid a step.
@@ -90,6 +112,7 @@ const (
 	StepKept     StepState = "kept"    // undo: another request holds it too
 	StepDrifted  StepState = "drifted" // undo: the content is no longer ours
 	StepVerified StepState = "verified"
+	StepSkipped  StepState = "skipped" // listed, and left alone
 )
 
 // Step is one row of a run's ledger.
@@ -103,12 +126,27 @@ type Step struct {
 	Hint    string         `json:"hint,omitempty"`
 	At      time.Time      `json:"at,omitzero"`
 
-	tried int // the attempt in which it was given up
+	tried int       // the attempt in which it was given up
+	first time.Time // when it was tried first, by this worker
 }
 
 // Finished reports whether nothing is left to do for the step.
 func (s Step) Finished() bool {
-	return s.State == StepDone || s.State == StepVerified || s.State == StepKept || s.State == StepDrifted
+	switch s.State {
+	case StepDone, StepVerified, StepKept, StepDrifted, StepSkipped:
+		return true
+	case StepPlanned, StepDoing, StepFailed:
+		return false
+	}
+	return false
+}
+
+// firstState is that of a step that was just planned.
+func firstState(s actions.Step) StepState {
+	if s.Skip != "" {
+		return StepSkipped
+	}
+	return StepPlanned
 }
 
 // hold records which requests want a change to stay, and what undo restores.

@@ -3,6 +3,7 @@ package bot
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -28,6 +29,8 @@ type View struct {
 	Planned *approvals.Planned // nil before the plan
 	Run     *approvals.Run     // nil before the run
 	Steps   []approvals.Step   // the first of the ledger
+	Left    []approvals.Step   // of many steps those that were not done
+	Report  *approvals.Report  // nil where there is none
 	Alias   string             // of the account; may be empty
 	Waiting []approvals.Person // who may still approve
 	Now     time.Time
@@ -106,6 +109,9 @@ func (v View) title() string {
 	if v.Request.Intent.Undo != "" {
 		title = "Undo: " + strings.ToLower(title[:1]) + title[1:]
 	}
+	if actions.WholeAccount(call) {
+		return title + ": all roles"
+	}
 	return title + ": " + call.TargetName()
 }
 
@@ -163,6 +169,9 @@ func (v View) headline() string {
 	case approvals.Approved:
 		return state + ": about to start."
 	case approvals.Running:
+		if v.Run != nil && v.Run.Progress.Total > 0 {
+			return state + ": " + v.progress()
+		}
 		done := 0
 		for _, s := range v.Steps {
 			if s.Finished() {
@@ -171,10 +180,13 @@ func (v View) headline() string {
 		}
 		return fmt.Sprintf("%s: %d of %d steps done.", state, done, max(len(v.Steps), v.steps()))
 	case approvals.Contained:
-		return fmt.Sprintf("%s at %s: every step was read back.%s", state, clock(v.verified()), v.rechecked())
+		return fmt.Sprintf("%s at %s: %s%s", state, clock(v.verified()), v.readBack(), v.rechecked())
 	case approvals.Restored:
-		return fmt.Sprintf("%s at %s: every step was read back.", state, clock(v.verified()))
+		return fmt.Sprintf("%s at %s: %s", state, clock(v.verified()), v.readBack())
 	case approvals.Partial:
+		if v.Run != nil && v.Run.Progress.Total > 0 {
+			return state + ": " + v.counts() + ". " + v.because()
+		}
 		return state + ": some steps hold, some do not. " + v.because()
 	case approvals.Failed:
 		if v.touched() {
@@ -195,6 +207,45 @@ func (v View) headline() string {
 		return fmt.Sprintf("%s by %s: what stood before stands again.", state, v.undoneBy())
 	}
 	return state
+}
+
+// readBack says that all holds.
+func (v View) readBack() string {
+	if v.Run != nil && v.Run.Progress.Total > 0 {
+		return v.counts() + ", and what was done was read back."
+	}
+	return "every step was read back."
+}
+
+// counts are the steps of a run that has many; they add up.
+func (v View) counts() string {
+	p := v.Run.Progress
+	s := fmt.Sprintf("%d of %d done", p.Done, p.Total)
+	if p.Failed > 0 {
+		s += fmt.Sprintf(", %d failed", p.Failed)
+	}
+	if p.Skipped > 0 {
+		s += fmt.Sprintf(", %d left alone", p.Skipped)
+	}
+	return s
+}
+
+// barWidth is how many characters a bar has: it fits a phone's line.
+const barWidth = 20
+
+// progress is a bar, the counts, and how long it will take.
+func (v View) progress() string {
+	p := v.Run.Progress
+	over := p.Done + p.Failed + p.Skipped
+	full := over * barWidth / p.Total
+	s := fmt.Sprintf("%s.\n%s%s %d %%", v.counts(), strings.Repeat("█", full), strings.Repeat("░", barWidth-full), over*100/p.Total)
+	switch left := p.Left(); {
+	case over == p.Total:
+		s += ", reading it back"
+	case left > 0:
+		s += fmt.Sprintf(", about %s left", span(left+time.Second))
+	}
+	return s
 }
 
 // denier is who denied, for the middle of a sentence.
@@ -275,7 +326,11 @@ func (v View) plan() []slack.Block {
 		steps = append(steps, fmt.Sprintf("%d. %s%s\nnow: %s\nthen: %s", i+1, line(s.Step.Title), mark(s), line(s.Step.Current), line(s.Step.After)))
 	}
 	list("warnings", "Be aware", lines(p.Warnings))
-	list("steps", "What will happen"+v.ofAll(), steps)
+	if many := v.many(); many != "" {
+		b = append(b, section("steps", many))
+	} else {
+		list("steps", "What will happen"+v.ofAll(), steps)
+	}
 	var facts []string
 	target := "Target: " + p.Identity.ID
 	if p.Identity.ARN != v.Request.Intent.Call.Target {
@@ -297,6 +352,20 @@ func (v View) plan() []slack.Block {
 	return b
 }
 
+// many tells what happens to each of many, and names the first.
+func (v View) many() string {
+	if len(v.Steps) == 0 || !v.Steps[0].Step.Many {
+		return ""
+	}
+	var names []string
+	for _, s := range v.Steps {
+		if s.State != approvals.StepSkipped {
+			names = append(names, Untrusted(Untrusted(stepName(s)).Plain(maxItem)).String())
+		}
+	}
+	return fmt.Sprintf("*What will happen to each*\n• %s\n*In this order*\n%s …", Untrusted(line(v.Steps[0].Step.After)), strings.Join(names, ", "))
+}
+
 // mark tells a step's progress in words.
 func mark(s approvals.Step) string {
 	switch s.State {
@@ -312,6 +381,8 @@ func mark(s approvals.Step) string {
 		return " (kept)"
 	case approvals.StepDrifted:
 		return " (drifted)"
+	case approvals.StepSkipped:
+		return " (left alone)"
 	case approvals.StepPlanned:
 		return ""
 	}
@@ -323,14 +394,20 @@ func (v View) outcome() []slack.Block {
 	if v.Run == nil || v.detailed() || v.Request.State == approvals.Refused || v.Request.State == approvals.Undone {
 		return nil
 	}
+	shown := v.Steps
+	if v.Run.Progress.Total > 0 { // what went well is counted; the thread lists the rest
+		shown = slices.DeleteFunc(slices.Clone(v.Left), func(s approvals.Step) bool { return s.State != approvals.StepFailed })
+	}
 	var items []string
-	for _, s := range v.Steps {
+	for _, s := range shown {
 		item := s.Step.Title + mark(s)
 		if s.State == approvals.StepPlanned {
 			item += " (not begun)"
 		}
 		if s.Cause != "" {
 			item += ": " + s.Cause
+		} else if s.Step.Skip != "" {
+			item += ": " + s.Step.Skip
 		}
 		items = append(items, line(item))
 	}
@@ -338,7 +415,11 @@ func (v View) outcome() []slack.Block {
 	if len(items) == 0 || !v.Run.Started {
 		return nil
 	}
-	return []slack.Block{section("result", "*What happened"+v.ofAll()+"*\n"+listed(items))}
+	head := "What happened" + v.ofAll()
+	if v.Run.Progress.Total > 0 {
+		head = "What failed or differed"
+	}
+	return []slack.Block{section("result", "*"+head+"*\n"+listed(items))}
 }
 
 // ofAll tells how many steps there are where not all are shown.
@@ -403,13 +484,19 @@ func (v View) buttons() []slack.BlockElement {
 	case approvals.Planning:
 		return []slack.BlockElement{button("cancel", "Cancel")}
 	case approvals.Pending:
-		return []slack.BlockElement{approve(), button("deny", "Deny"), button("cancel", "Cancel"), details}
+		buttons := []slack.BlockElement{approve(), button("deny", "Deny"), button("cancel", "Cancel")}
+		if i, _, ok := approvals.Instead(r.ID, r.Intent.Call, actions.Lookup); ok && r.Intent.Undo == "" {
+			if gentler, ok := actions.Lookup(i.Call.Action); ok {
+				buttons = append(buttons, button(approvals.Propose(i.Call.Action), gentler.Spec().Title+" instead (reversible)"))
+			}
+		}
+		return append(buttons, details)
 	case approvals.Approved:
 		return []slack.BlockElement{button("deny", "Deny"), button("cancel", "Cancel"), details}
 	case approvals.Running, approvals.Undoing, approvals.Undone, approvals.Restored:
 		return []slack.BlockElement{details}
 	case approvals.Contained:
-		if r.Intent.Undo == "" {
+		if r.Intent.Undo == "" && v.reversible() {
 			return []slack.BlockElement{undo(), details}
 		}
 		return []slack.BlockElement{details}
@@ -418,7 +505,7 @@ func (v View) buttons() []slack.BlockElement {
 		if v.Now.Before(r.Ended.Add(approvals.RetryWithin)) {
 			e = append(e, ask(button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry"))
 		}
-		if r.Intent.Undo == "" && v.touched() {
+		if r.Intent.Undo == "" && v.touched() && v.reversible() {
 			e = append(e, undo())
 		}
 		return append(e, details)
@@ -427,6 +514,9 @@ func (v View) buttons() []slack.BlockElement {
 	}
 	return nil
 }
+
+// reversible reports whether undo can take anything back.
+func (v View) reversible() bool { return v.Planned == nil || v.Planned.Plan.Reversible }
 
 // touched reports whether a step was begun, so that there is something to undo.
 func (v View) touched() bool {

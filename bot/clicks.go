@@ -7,6 +7,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -42,9 +43,12 @@ func (c *conversation) click(ctx context.Context) error {
 	case "retry":
 		return c.retry(ctx, who, r, digest)
 	case "undo":
-		return c.undo(ctx, who, r, approvals.UndoReason(r.ID))
+		return c.undo(ctx, who, r, "", approvals.UndoReason(r.ID))
 	case "details":
 		return c.details(ctx, r)
+	}
+	if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, actions.Lookup); ok && r.Intent.Undo == "" && action.ID == approvals.Propose(i.Call.Action) {
+		return c.request(ctx, who, i, reason)
 	}
 	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))
 	return nil
@@ -211,14 +215,14 @@ func (c *conversation) retry(ctx context.Context, who approvals.Party, r approva
 }
 
 // undo asks to take a containment back: a request of its own.
-func (c *conversation) undo(ctx context.Context, who approvals.Party, r approvals.Request, reason string) error {
+func (c *conversation) undo(ctx context.Context, who approvals.Party, r approvals.Request, keys, reason string) error {
 	switch {
 	case r.Intent.Undo != "":
 		return c.say(ctx, note("%s is itself an undo. Ask for the containment again instead.", r.ID))
 	case !r.State.InForce():
 		return c.say(ctx, note("%s is %s: there is nothing to undo.", r.ID, r.State))
 	}
-	return c.request(ctx, who, approvals.Intent{Call: r.Intent.Call, Undo: r.ID}, reason)
+	return c.request(ctx, who, approvals.Intent{Call: r.Intent.Call, Undo: r.ID, Keys: keys}, reason)
 }
 
 // submitted deals with a form.

@@ -66,7 +66,7 @@ func (c *conversation) command(ctx context.Context) error {
 		if reason == "" {
 			reason = approvals.UndoReason(r.ID)
 		}
-		return c.undo(ctx, who, r, reason)
+		return c.undo(ctx, who, r, cmd.Keys, reason)
 	case "audit":
 		return c.audit(ctx, r)
 	}

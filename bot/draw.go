@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,16 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
 		return v, err
 	}
 	v.Steps = steps
+	if v.Run != nil && v.Run.Progress.Total > 0 && v.Run.Outcome != "" {
+		if v.Left, err = b.left(ctx, r); err != nil {
+			return v, err
+		}
+	}
+	if rep, err := b.Runs.Report(ctx, r.ID); err == nil {
+		v.Report = &rep
+	} else if !errors.Is(err, approvals.ErrNotFound) {
+		return v, err
+	}
 	if r.State == approvals.Pending {
 		for _, id := range b.Policy.Decide(r, approvals.Approve, approvals.Vote{}, v.Now).Waiting {
 			if p, ok := b.Policy.Roster.ByID(id); ok {
@@ -44,6 +55,14 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
 		}
 	}
 	return v, nil
+}
+
+// left are the steps of many that were not done, unless the thread has them.
+func (b *Bot) left(ctx context.Context, r approvals.Request) ([]approvals.Step, error) {
+	all, err := b.Runs.Steps(ctx, r.ID, 0)
+	return slices.DeleteFunc(all, func(s approvals.Step) bool {
+		return s.State != approvals.StepSkipped && s.State != approvals.StepFailed
+	}), err
 }
 
 // draw brings a request's card and thread up to date. What Slack refuses is
@@ -195,12 +214,17 @@ func replies(v View) []reply {
 	case approvals.Refused:
 		say("refused", "refused. %s %s", asker, v.because())
 	case approvals.Contained, approvals.Restored:
-		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s every step was read back.%s", r.State, asker, v.flags())
+		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.readBack(), v.flags())
 	case approvals.Partial, approvals.Failed:
 		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s%s%s%s", r.State, v.loudly(), asker, " "+v.because(), v.flags())
 	case approvals.Undone:
 		say("undone", "undone by %s. %s what stood before stands again.", v.undoneBy(), asker)
 	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
+	}
+	if v.Run != nil && v.Run.Outcome != "" {
+		for i, text := range leftLists(v.Left) {
+			say(fmt.Sprintf("left-%d-%d", v.attempt(), i), "%s", text)
+		}
 	}
 	if v.Run != nil && r.State == approvals.Contained {
 		switch {

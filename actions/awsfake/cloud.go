@@ -69,6 +69,7 @@ type Cloud struct {
 	accounts    map[string]*Account
 	sessions    map[string]*session // by access key ID
 	policies    map[string]string   // managed policies' documents by ARN
+	org         *organization       // nil where there is none
 	minted      map[string]int      // counters behind the generated IDs, by prefix
 	faults      []*Fault
 	throttles   []*throttle

@@ -151,7 +151,11 @@ func listAttachedRolePolicies(k *request, in *iam.ListAttachedRolePoliciesInput)
 	}
 	out := &iam.ListAttachedRolePoliciesOutput{AttachedPolicies: []iamtypes.AttachedPolicy{}, IsTruncated: next != nil, Marker: next}
 	for _, arn := range arns {
-		out.AttachedPolicies = append(out.AttachedPolicies, iamtypes.AttachedPolicy{PolicyArn: aws.String(arn), PolicyName: aws.String(arn[strings.LastIndex(arn, "/")+1:])})
+		out.AttachedPolicies = append(out.AttachedPolicies, attachedPolicy(arn))
 	}
 	return out, nil
+}
+
+func attachedPolicy(arn string) iamtypes.AttachedPolicy {
+	return iamtypes.AttachedPolicy{PolicyArn: aws.String(arn), PolicyName: aws.String(arn[strings.LastIndex(arn, "/")+1:])}
 }

@@ -86,8 +86,18 @@ const (
 
 // operations holds what is modelled, by "service:Operation".
 func operations(op string) (operation, bool) {
-	for _, m := range []map[string]operation{stsOperations, iamRoleOperations, iamPolicyOperations, iamProfileOperations,
-		ec2InstanceOperations, ec2NetworkOperations, autoScalingOperations, elbOperations} {
+	for _, m := range []map[string]operation{
+		stsOperations,
+		iamRoleOperations,
+		iamPolicyOperations,
+		iamProfileOperations,
+		iamDetailOperations,
+		organizationsOperations,
+		ec2InstanceOperations,
+		ec2NetworkOperations,
+		autoScalingOperations,
+		elbOperations,
+	} {
 		if o, ok := m[op]; ok {
 			return o, true
 		}
@@ -186,7 +196,7 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 		}
 		return o.run(k, in)
 	}()
-	call.Allowed, call.Applied = !slices.Contains([]string{"AccessDenied", "UnauthorizedOperation"}, code(err)), err == nil
+	call.Allowed, call.Applied = !slices.Contains([]string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}, code(err)), err == nil
 	c.mu.Unlock()
 	if fault.After {
 		if err := wait(ctx, fault.Delay); err != nil {

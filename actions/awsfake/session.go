@@ -130,7 +130,7 @@ func (c *Cloud) layers(s *session, now time.Time) []layer {
 	if s.parsed != nil {
 		ls = append(ls, layer{kind: "a session policy", policies: []*policy{s.parsed}})
 	}
-	return ls
+	return append(c.guardrails(s.account.id, role, now), ls...)
 }
 
 // keys are the condition keys that tell about the caller, the time and the resource.
@@ -194,8 +194,11 @@ func (k *request) authorise(needs []need, in any) error {
 }
 
 func (k *request) denied(action, resource, why string) error {
-	if strings.HasPrefix(k.op, "ec2:") { // EC2 has a code of its own, whichever permission is missing
+	switch {
+	case strings.HasPrefix(k.op, "ec2:"): // EC2 has a code of its own, whichever permission is missing
 		return apiError("UnauthorizedOperation", "You are not authorized to perform this operation. %s", denial(k.caller.arn, action, resource, why))
+	case strings.HasPrefix(k.op, "organizations:"): // services that speak JSON name the exception
+		return apiError("AccessDeniedException", "%s", denial(k.caller.arn, action, resource, why))
 	}
 	return apiError("AccessDenied", "%s", denial(k.caller.arn, action, resource, why))
 }

@@ -244,6 +244,8 @@ func serviceTrust(service string) string {
 // State is everything that is configured, for comparing before with after.
 type State struct {
 	Accounts map[string]AccountState `json:"accounts"`
+	// Organization is nil where there is none.
+	Organization *OrganizationState `json:"organization,omitempty"`
 }
 
 // AccountState is one account's part of a State, by name.
@@ -260,7 +262,7 @@ type AccountState struct {
 func (c *Cloud) Snapshot() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := State{Accounts: map[string]AccountState{}}
+	s := State{Accounts: map[string]AccountState{}, Organization: c.org.snapshot()}
 	for id, a := range c.accounts {
 		as := AccountState{Roles: map[string]Role{}, Profiles: map[string]Profile{}, Policies: map[string]string{}}
 		for name, h := range a.roles {

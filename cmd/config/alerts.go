@@ -1,7 +1,6 @@
 package config
 
 import (
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -52,12 +51,6 @@ type Webhook struct {
 	ID      string
 	Actions []actions.Name // that it may request
 	Events  bool           // it may send EventBridge events
-}
-
-// SCP is a named service control policy: one of its fields is set.
-type SCP struct {
-	Builtin string // freeze or control-plane
-	File    string // slash-separated path below the configuration file's directory
 }
 
 // gentle are the actions that are reversible and hit a single target: what may
@@ -133,16 +126,4 @@ func (c *checker) webhooks(section *value) []Webhook {
 		hooks = append(hooks, w)
 	}
 	return hooks
-}
-
-func (c *checker) scps(section *value) map[string]SCP {
-	scps := map[string]SCP{}
-	for name, v := range section.entries() {
-		file := v.at("file")
-		if path := file.text(); path != "" && !fs.ValidPath(path) {
-			c.add(file, "is not a plain relative path", "without . or .. and without a / at its end")
-		}
-		scps[name] = SCP{Builtin: v.at("builtin").text(), File: file.text()}
-	}
-	return scps
 }

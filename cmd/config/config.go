@@ -10,8 +10,10 @@ package config
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -26,14 +28,14 @@ type Config struct {
 	IncidentChannel string   // where cards go unless a route says otherwise
 	CommandChannels []string // where the slash command may be typed; never empty
 
-	Org     actions.Org
-	Regions []string // all in Org.Partition; never empty
+	Org actions.Org // its Regions are all in its Partition, and never empty
+	// Files are what the configuration names beside itself: slash-separated paths
+	// below its directory, to be packed with it.
+	Files []string
 
 	Policy     approvals.Policy
 	Usergroups map[string]string // group → Slack user group ID
-	AdminGroup string            // IAM group whose members quarantine_user refuses; may be empty
 
-	SCPs     map[string]SCP
 	Alerts   Alerts
 	Webhooks []Webhook
 	SNSTopic string // ARN; may be empty
@@ -51,9 +53,10 @@ const (
 const maxSize = 1 << 20
 
 // Parse reads a configuration. Its error is [Problems], sorted by line; name
-// is what they call the file.
-func Parse(name string, data []byte) (Config, error) {
-	c := &checker{file: name, settled: map[string]bool{}}
+// is what they call the file. What it names beside itself is read from files,
+// which may be nil: then it may name nothing.
+func Parse(name string, data []byte, files fs.FS) (Config, error) {
+	c := &checker{file: name, files: files, settled: map[string]bool{}}
 	cfg := c.check(data)
 	if len(c.problems) > 0 {
 		return Config{}, c.sorted()
@@ -61,8 +64,8 @@ func Parse(name string, data []byte) (Config, error) {
 	return cfg, nil
 }
 
-// Load reads a configuration file. Its error is [Problems] or that the file
-// can't be read.
+// Load reads a configuration file and the files that it names, which are in its
+// directory. Its error is [Problems] or that the file can't be read.
 func Load(path string) (Config, error) {
 	f, err := os.Open(path) //nolint:gosec // G304: the operator names their own file
 	if err != nil {
@@ -73,7 +76,7 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("read the configuration: %w", err)
 	}
-	return Parse(path, data)
+	return Parse(path, data, os.DirFS(filepath.Dir(path)))
 }
 
 func (c *checker) check(data []byte) Config {
@@ -84,13 +87,11 @@ func (c *checker) check(data []byte) Config {
 	c.findSecrets(root, data)
 	c.validate(root)
 
-	slack, aws := root.at("slack"), root.at("aws")
+	slack := root.at("slack")
 	cfg := Config{
 		Team:            slack.at("team").text(),
 		IncidentChannel: slack.at("incident_channel").text(),
 		CommandChannels: slack.at("command_channels").texts(),
-		Regions:         aws.at("regions").texts(),
-		AdminGroup:      root.at("policy", "admin_group").text(),
 		Retention:       defaultRetention,
 	}
 	if len(cfg.CommandChannels) == 0 {
@@ -101,7 +102,7 @@ func (c *checker) check(data []byte) Config {
 	roster.People = c.people(root.at("people"), cfg.Org.Partition)
 	roster.Groups, cfg.Usergroups = c.groups(root.at("groups"), roster.People)
 	cfg.Policy = c.policy(root.at("policy"), roster)
-	cfg.SCPs = c.scps(root.at("scps"))
+	cfg.Org.SCPs, cfg.Files = c.scps(root, cfg.Org)
 	cfg.Alerts = c.alerts(root.at("alerts"))
 	cfg.Webhooks = c.webhooks(root.at("webhooks"))
 	topic := root.at("notify", "sns_topic_arn")
@@ -168,9 +169,6 @@ func (c Config) Unused() []string {
 	}
 	add("alerts", len(c.Alerts.Routes) > 0)
 	add("webhooks", len(c.Webhooks) > 0)
-	add("notify", c.SNSTopic != "")
-	add("scps", len(c.SCPs) > 0)
-	add("policy.admin_group", c.AdminGroup != "")
 	for _, name := range slices.Sorted(maps.Keys(c.Policy.Actions)) {
 		_, built := actions.Lookup(name)
 		add("policy.actions."+string(name), !built)

@@ -47,11 +47,12 @@ func TestExample(t *testing.T) {
 			ResponderRole:       "killswitch-responder",
 			RestorerRole:        "killswitch-restorer",
 			ExternalID:          "4b3c2a1f",
+			Regions:             []string{"us-east-1", "eu-west-1"},
+			AdminGroup:          "admins",
 			Accounts:            map[string]string{"prod": "222222222222", "sandbox": "333333333333"},
 			ProtectedAccounts:   []string{"111111111111"},
 			ProtectedPrincipals: []string{"arn:aws:iam::*:role/break-glass"},
 		},
-		Regions: []string{"us-east-1", "eu-west-1"},
 		Policy: approvals.Policy{
 			Roster: approvals.Roster{
 				People: []approvals.Person{
@@ -66,8 +67,6 @@ func TestExample(t *testing.T) {
 			Actions: map[actions.Name]approvals.Entry{"delete_role": two, "delete_key": two, "apply_scp": entry},
 		},
 		Usergroups: map[string]string{"responders": "S0RESPONDERS"},
-		AdminGroup: "admins",
-		SCPs:       map[string]SCP{"freeze": {Builtin: "freeze"}},
 		Alerts: Alerts{AutoPerHour: 5, Routes: []Route{
 			{
 				Match:   Match{Source: "guardduty", Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", MinSeverity: 7},
@@ -86,6 +85,8 @@ func TestExample(t *testing.T) {
 		SNSTopic:  "arn:aws:sns:us-east-1:111111111111:security-alerts",
 		Retention: 400 * 24 * time.Hour,
 	}
+	freeze, _ := actions.BuiltinSCP(want.Org, "freeze")
+	want.Org.SCPs = map[string]string{"freeze": freeze}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the example (-want +got):\n%s", diff)
 	}
@@ -112,7 +113,7 @@ policy:
 `
 
 func TestDefaults(t *testing.T) {
-	got, err := Parse("minimal.yaml", []byte(minimal))
+	got, err := Parse("minimal.yaml", []byte(minimal), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestDefaults(t *testing.T) {
 func TestOverridesInherit(t *testing.T) {
 	text := strings.Replace(minimal, "groups: {all", "groups: {two: {people: [alice, bob]}, all", 1) +
 		"  undo: {approvers: two}\n  actions: {delete_role: {approve_within: 2h}, revoke_sessions: {}}\nretention: 36h\n"
-	got, err := Parse("x.yaml", []byte(text))
+	got, err := Parse("x.yaml", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,14 @@ func (v *value) at(path ...string) *value {
 	return v
 }
 
+// fieldsOrNone are a mapping's values by key.
+func (v *value) fieldsOrNone() map[string]*value {
+	if v == nil {
+		return nil
+	}
+	return v.fields
+}
+
 func (v *value) items() []*value {
 	if v == nil {
 		return nil

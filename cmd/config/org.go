@@ -16,13 +16,21 @@ func (c *checker) org(root *value) actions.Org {
 		ManagementAccount:   aws.at("management_account").text(),
 		ResponderRole:       aws.at("responder_role").text(),
 		RestorerRole:        aws.at("restorer_role").text(),
+		ForwarderRole:       aws.at("forwarder_role").text(),
 		ExternalID:          aws.at("external_id").text(),
+		Regions:             aws.at("regions").texts(),
+		AdminGroup:          root.at("policy", "admin_group").text(),
 		Accounts:            map[string]string{},
 		ProtectedAccounts:   protected.at("accounts").texts(),
 		ProtectedPrincipals: protected.at("principals").texts(),
 	}
 	if o.ResponderRole != "" && strings.EqualFold(o.ResponderRole, o.RestorerRole) {
 		c.add(aws.at("restorer_role"), "is the responder role", "whoever contains must not hold the rights that undo: make two roles")
+	}
+	for _, key := range []string{"responder_role", "restorer_role"} {
+		if o.ForwarderRole != "" && strings.EqualFold(o.ForwarderRole, aws.at(key).text()) {
+			c.add(aws.at("forwarder_role"), "is the "+strings.Replace(key, "_", " ", 1), "what forwards events needs no such rights: make a role of its own")
+		}
 	}
 	ids := unique{}
 	for alias, v := range aws.at("accounts").entries() {

@@ -16,8 +16,20 @@ func (c *checker) policy(section *value, roster approvals.Roster) approvals.Poli
 	p := approvals.Policy{Roster: roster, Actions: map[actions.Name]approvals.Entry{}}
 	p.Default = c.entry(section.at("default"), approvals.Entry{}, roster)
 	p.Undo = c.entry(section.at("undo"), p.Default, roster)
+	entries := section.at("actions").fieldsOrNone()
+	for _, a := range actions.All {
+		if n := a.Spec().Quorum; n > p.Default.Approvals && entries[string(a.Spec().Name)].at("approvals") == nil {
+			e := p.Default
+			e.Approvals = n // what can't be undone, or not quite, wants more people unless the configuration says how many
+			p.Actions[a.Spec().Name] = e
+		}
+	}
 	for name, v := range section.at("actions").entries() {
-		p.Actions[actions.Name(name)] = c.entry(v, p.Default, roster)
+		e, ok := p.Actions[actions.Name(name)]
+		if !ok {
+			e = p.Default
+		}
+		p.Actions[actions.Name(name)] = c.entry(v, e, roster)
 	}
 	return p
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ func (ps Problems) Error() string {
 // checker collects problems.
 type checker struct {
 	file     string
+	files    fs.FS // what the configuration may name; nil: nothing
 	problems Problems
 	// settled are the fields of which enough has been said.
 	settled map[string]bool

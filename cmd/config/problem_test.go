@@ -41,7 +41,7 @@ func TestWrong(t *testing.T) {
 	for _, row := range wrong {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Parse("killswitch.yaml", []byte(edit(t, example(t), row.edits...)))
+			_, err := Parse("killswitch.yaml", []byte(edit(t, example(t), row.edits...)), beside)
 			if diff := cmp.Diff(row.want, places(t, err)); diff != "" {
 				t.Errorf("problems (-want +got):\n%s\n%v", diff, err)
 			}
@@ -63,7 +63,7 @@ func TestRight(t *testing.T) {
 		"asked for by others":          {"requesters: responders", "requesters: callers", "groups:\n", "groups:\n  callers: {people: [carol]}\n"},
 		"Windows line ends":            {"\nslack:\n", "\r\nslack:\r\n"},
 	} {
-		if _, err := Parse("x.yaml", []byte(edit(t, example(t), edits...))); err != nil {
+		if _, err := Parse("x.yaml", []byte(edit(t, example(t), edits...)), beside); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -81,7 +81,7 @@ func TestTenAtOnce(t *testing.T) {
 		"approvals: 0", "approval: 0",
 		"source: health", "source: heath",
 		"id: eventbridge", "id: soar",
-	)))
+	)), beside)
 	want := []string{
 		"3 slack.team", "9 people[1].slack", "14 groups.responders.people[2]", "24 aws.accounts.sandbox",
 		"31 policy.default.approve_within", "34 policy.actions.delete_role.approvals", "36 policy.actions.apply_scp.require_sts_vote",
@@ -101,7 +101,7 @@ func TestNotYAML(t *testing.T) {
 	for _, row := range notYAML {
 		t.Run(row.name, func(t *testing.T) {
 			start := time.Now()
-			_, err := Parse("killswitch.yaml", []byte(row.text))
+			_, err := Parse("killswitch.yaml", []byte(row.text), beside)
 			if got := places(t, err); !slices.Contains(got, row.want) {
 				t.Errorf("problems %.300q, want among them %q", got, row.want)
 			}
@@ -125,7 +125,7 @@ func TestHints(t *testing.T) {
 		{"pattern", "[C01INC]        #", "[incidents]     #", "C0123ABCD"},
 		{"numbers", "delete_role: {approvals: 2}", "delete_role: {approvals: 3}", "responders"},
 	} {
-		_, err := Parse("x", []byte(edit(t, example(t), row.old, row.new)))
+		_, err := Parse("x", []byte(edit(t, example(t), row.old, row.new)), beside)
 		var problems Problems
 		if !errors.As(err, &problems) || !strings.Contains(problems[0].Hint+problems[len(problems)-1].Hint, row.hint) {
 			t.Errorf("%s: no hint of %q:\n%v", row.name, row.hint, err)
@@ -134,7 +134,7 @@ func TestHints(t *testing.T) {
 }
 
 func TestUnsatisfiableNamesThePersonAndTheNumbers(t *testing.T) {
-	_, err := Parse("x", []byte(edit(t, example(t), "approvals: 1, approve_within", "approvals: 3, approve_within")))
+	_, err := Parse("x", []byte(edit(t, example(t), "approvals: 1, approve_within", "approvals: 3, approve_within")), beside)
 	for _, word := range []string{"alice", "3", "2"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%q is not in: %v", word, err)
@@ -160,7 +160,7 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 			"block":       {"external_id: 4b3c2a1f", "external_id: |\n    " + token},
 			"group asked": {"requesters: responders", "requesters: '" + token + "'"},
 		} {
-			_, err := Parse("x", []byte(edit(t, example(t), edits...)))
+			_, err := Parse("x", []byte(edit(t, example(t), edits...)), beside)
 			if err == nil {
 				t.Errorf("%s as %s: accepted", name, where)
 			} else if strings.Contains(err.Error(), token[5:14]) || strings.Contains(err.Error(), "abcdefghij") {

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // wrong are small edits of the example and where they must be complained about.
 var wrong = []struct {
@@ -92,6 +95,17 @@ var wrong = []struct {
 	{"SCP of both", []string{"{builtin: freeze}", "{builtin: freeze, file: x.json}"}, []string{"40 scps.freeze"}},
 	{"unknown SCP", []string{"{builtin: freeze}", "{builtin: frozen}"}, []string{"40 scps.freeze.builtin"}},
 	{"absolute path", []string{"{builtin: freeze}", "{file: /etc/passwd}"}, []string{"40 scps.freeze.file"}},
+	{"SCP's file is missing", []string{"{builtin: freeze}", "{file: scps/none.json}"}, []string{"40 scps.freeze.file"}},
+	{"SCP's file is a directory", []string{"{builtin: freeze}", "{file: scps/dir.json}"}, []string{"40 scps.freeze.file"}},
+	{"SCP's file is large", []string{"{builtin: freeze}", "{file: scps/large.json}"}, []string{"40 scps.freeze.file"}},
+	{"SCP's file is no JSON file", []string{"{builtin: freeze}", "{file: bootstrap}"}, []string{"40 scps.freeze.file"}},
+	{"SCP that is not JSON", []string{"{builtin: freeze}", "{file: scps/text.json}"}, []string{"40 scps.freeze.file"}},
+	{"SCP that would lock us out", []string{"{builtin: freeze}", "{file: scps/lockout.json}"}, []string{"40 scps.freeze.file"}},
+	{"SCP of the seed: an Allow list", []string{"  freeze: {builtin: freeze}", "  own: {builtin: freeze}\n  old: {file: scps/allow.json}"}, []string{"41 scps.old.file"}},
+	{"SCP for roles of another name", []string{"{builtin: freeze}", "{file: scps/freeze.json}", "responder_role: killswitch-responder", "responder_role: ir"}, []string{"40 scps.freeze.file"}},
+	{"SCP's file and no roles: one thing at a time", []string{"{builtin: freeze}", "{file: scps/freeze.json}", "responder_role: killswitch-responder", "responder_role: 'i r'"}, []string{"20 aws.responder_role"}},
+	{"forwarder is the responder", []string{"  external_id:", "  forwarder_role: Killswitch-Responder\n  external_id:"}, []string{"22 aws.forwarder_role"}},
+	{"more protected than an SCP holds", []string{`["arn:aws:iam::*:role/break-glass"]`, manyPrincipals()}, []string{"28 protected.principals", "28 protected.principals"}},
 	{"path upwards", []string{"{builtin: freeze}", "{file: scps/../../x}"}, []string{"40 scps.freeze.file"}},
 	{"cap", []string{"auto_per_hour: 5", "auto_per_hour: -1"}, []string{"44 alerts.auto_per_hour"}},
 	{"source", []string{"source: health", "source: heath"}, []string{"56 alerts.routes[4].match.source"}},
@@ -151,6 +165,14 @@ var notYAML = []struct{ name, text, want string }{
 	{"many keys", manyKeys(), "1 slacca"},
 	{"many people", "groups: {a: {people: [" + strings.Repeat("ab, ac, ", 10_000) + "]}}", "1 groups.a.people[19999]"},
 	{"billion laughs", "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: &c [*b,*b,*b]\n", "1 a"},
+}
+
+func manyPrincipals() string {
+	var arns []string
+	for i := range 300 {
+		arns = append(arns, fmt.Sprintf("%q", fmt.Sprintf("arn:aws:iam::*:role/break-glass-%d", i)))
+	}
+	return "[" + strings.Join(arns, ", ") + "]"
 }
 
 func manyKeys() string {

@@ -57,6 +57,11 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Owner:     rand.Text,
 		Log:       log,
 	}
+	if c.SNSTopic != "" {
+		if x.Notices, err = actions.NewTopic(aws, c.SNSTopic); err != nil {
+			return nil, err
+		}
+	}
 	job := approvals.Decoded(x.Handle)
 	return func(ctx context.Context, in events.SQSEvent) (events.SQSEventResponse, error) {
 		resp := function.Batch(ctx, log, in.Records, func(ctx context.Context, m events.SQSMessage) error { return job(ctx, []byte(m.Body)) })

@@ -4,6 +4,7 @@
 //	killswitch demo --script            the story in the terminal; needs nothing
 //	killswitch serve --config FILE …    all zones, real Slack, real AWS
 //	killswitch validate FILE            every problem of a configuration at once
+//	killswitch policy responder         what a member role must be allowed
 package main
 
 import (
@@ -44,6 +45,7 @@ type subcommand struct {
 var subcommands = []subcommand{
 	{"demo", "--script", "play the story of a stolen role in the terminal, on an imaginary company", demo},
 	{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
+	{"policy", "responder|restorer [--management] [--config FILE]", "print the policy that a member role needs, exactly", policy},
 	{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 }
 

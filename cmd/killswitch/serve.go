@@ -62,7 +62,7 @@ func serve(ctx context.Context, p program, args []string) error {
 		region = p.env("AWS_DEFAULT_REGION")
 	}
 	if region == "" {
-		region = firstOr(c.Regions, defaultRegion)
+		region = firstOr(c.Org.Regions, defaultRegion)
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
 	if err != nil {

@@ -165,42 +165,7 @@ func lifeAndDeath(t *testing.T, at int, alter ...func(*world)) int {
 	k := &reaper{}
 	w := newWorld(t, append(alter, func(w *world) { mortal(w, k) })...)
 	before := w.aws.Snapshot()
-	k.mu.Lock()
-	k.at, k.n = at, 0
-	k.mu.Unlock()
-
-	var id, undo string
-	find := func(want func(approvals.Request) bool) string {
-		for id, r := range w.all() {
-			if want(r) {
-				return id
-			}
-		}
-		return ""
-	}
-	is := func(id string, s approvals.State) func() bool {
-		return func() bool { return id != "" && w.get(id).State == s }
-	}
-	w.live(k, "pending", func() int { return w.slack.Command("U01ALICE", channel, "/killswitch", command).Status },
-		func() bool {
-			id = find(func(r approvals.Request) bool { return r.State == approvals.Pending && r.Card.TS != "" })
-			return id != ""
-		})
-	w.live(k, "contained", func() int { return w.slack.Click("U02BOB", channel, w.get(id).Card.TS, "approve").Status }, is(id, approvals.Contained))
-	w.live(k, "the undo", func() int { return w.slack.Click("U03CAROL", channel, w.get(id).Card.TS, "undo").Status },
-		func() bool {
-			undo = find(func(r approvals.Request) bool {
-				return r.Intent.Undo == id && r.State == approvals.Pending && r.Card.TS != ""
-			})
-			return undo != ""
-		})
-	w.live(k, "restored", func() int { return w.slack.Click("U01ALICE", channel, w.get(undo).Card.TS, "approve").Status }, is(undo, approvals.Restored))
-	w.live(k, "undone", func() int { return 200 }, is(id, approvals.Undone))
-	k.mu.Lock()
-	points := k.n
-	k.mu.Unlock()
-	w.live(k, "the cards", func() int { return 200 }, func() bool { return !w.get(id).Stale() && !w.get(undo).Stale() })
-
+	points, id, undo := w.walk(k, at, command, nil)
 	if d := diffState(before, w.aws.Snapshot()); d != "" {
 		t.Errorf("killed %s: not as before: %s", k.what, d)
 	}
@@ -231,6 +196,66 @@ func lifeAndDeath(t *testing.T, at int, alter ...func(*world)) int {
 		}
 	}
 	return points
+}
+
+// walk takes a request from its command to its undo, killed at one point (0:
+// never), and looks at the world while it is contained. An undo that is typed
+// gives credentials back too.
+func (w *world) walk(k *reaper, at int, command string, contained func()) (points int, id, undo string) {
+	w.t.Helper()
+	k.mu.Lock()
+	k.at, k.n = at, 0
+	k.mu.Unlock()
+	find := func(want func(approvals.Request) bool) string {
+		for id, r := range w.all() {
+			if want(r) {
+				return id
+			}
+		}
+		return ""
+	}
+	is := func(id string, s approvals.State) func() bool {
+		return func() bool { return id != "" && w.get(id).State == s }
+	}
+	w.live(k, "pending", func() int { return w.slack.Command("U01ALICE", channel, "/killswitch", command).Status },
+		func() bool {
+			id = find(func(r approvals.Request) bool { return r.State == approvals.Pending && r.Card.TS != "" })
+			return id != ""
+		})
+	approve := func(id string) func() int {
+		return func() int {
+			status := 0
+			for _, user := range []string{"U02BOB", "U03CAROL"} {
+				status = w.slack.Click(user, channel, w.get(id).Card.TS, "approve").Status
+				if w.get(id).Need < 2 || status != 200 {
+					break
+				}
+			}
+			return status
+		}
+	}
+	w.live(k, "contained", approve(id), is(id, approvals.Contained))
+	if contained != nil {
+		contained()
+	}
+	w.live(k, "the undo", func() int {
+		if contained == nil {
+			return w.slack.Click("U01ALICE", channel, w.get(id).Card.TS, "undo").Status
+		}
+		return w.slack.Command("U01ALICE", channel, "/killswitch", "undo "+id+" keys=reactivate it is over").Status
+	}, func() bool {
+		undo = find(func(r approvals.Request) bool {
+			return r.Intent.Undo == id && r.State == approvals.Pending && r.Card.TS != ""
+		})
+		return undo != ""
+	})
+	w.live(k, "restored", approve(undo), is(undo, approvals.Restored))
+	w.live(k, "undone", func() int { return 200 }, is(id, approvals.Undone))
+	k.mu.Lock()
+	points = k.n
+	k.mu.Unlock()
+	w.live(k, "the cards", func() int { return 200 }, func() bool { return !w.get(id).Stale() && !w.get(undo).Stale() })
+	return points, id, undo
 }
 
 // TestKilledAnywhere: the process dies at any point of the path; the next start

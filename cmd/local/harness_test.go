@@ -32,11 +32,15 @@ const (
 
 // clock is the time of the whole world of a test: zones, Slack and AWS.
 type clock struct {
-	mu sync.Mutex
-	t  time.Time
+	mu   sync.Mutex
+	t    time.Time
+	real bool // for benchmarks
 }
 
 func (c *clock) Now() time.Time {
+	if c.real {
+		return time.Now()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.t
@@ -49,6 +53,9 @@ func (c *clock) Add(d time.Duration) {
 }
 
 func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
+	if c.real {
+		return approvals.Sleep(ctx, d)
+	}
 	c.Add(d)
 	return ctx.Err()
 }
@@ -105,8 +112,8 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	w.aws = awsfake.New(w.clock.Now)
 	w.aws.Member(prod, awsfake.MemberRoles{
 		Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
-		ResponderPolicy: memberPolicy("iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:TagRole", "iam:PutRolePolicy"),
-		RestorerPolicy:  memberPolicy("iam:GetRole", "iam:GetRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"),
+		ResponderPolicy: actions.MemberPolicy(actions.Responder, w.cfg.Org, false),
+		RestorerPolicy:  actions.MemberPolicy(actions.Restorer, w.cfg.Org, false),
 	})
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
 	w.slack = slackfake.New(slackfake.Config{
@@ -125,10 +132,6 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	}
 	w.start()
 	return w
-}
-
-func memberPolicy(acts ...string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(acts, `","`) + `"],"Resource":"*"}]}`
 }
 
 // inFile keeps tables and queues in a database file.

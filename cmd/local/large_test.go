@@ -20,6 +20,11 @@ type manySteps struct {
 	n    int
 	mu   *sync.Mutex
 	done map[string]int
+	// What is taken at the same time may be left alone, and may fail first.
+	atOnce bool
+	skip   func(i int) string
+	fails  func(id string, try int) error
+	tries  map[string]int
 }
 
 func (m manySteps) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
@@ -27,7 +32,14 @@ func (m manySteps) Plan(ctx context.Context, acct *actions.Account, c actions.Ca
 	p.Steps = nil
 	for i := range m.n {
 		id := fmt.Sprintf("role-%05d", i)
-		p.Steps = append(p.Steps, actions.Step{ID: id, Title: "Contain " + id, Current: "open", After: "shut", Hold: "many/" + id, Resource: c.Target, ResourceID: p.Identity.ID})
+		s := actions.Step{ID: id, Title: "Contain " + id, Current: "open", After: "shut", Hold: "many/" + id, Resource: c.Target, ResourceID: p.Identity.ID, Many: m.atOnce}
+		if m.atOnce {
+			s.Resource = "arn:aws:iam::222222222222:role/" + id
+		}
+		if m.skip != nil {
+			s.Skip = m.skip(i)
+		}
+		p.Steps = append(p.Steps, s)
 	}
 	return p, err
 }
@@ -35,6 +47,12 @@ func (m manySteps) Plan(ctx context.Context, acct *actions.Account, c actions.Ca
 func (m manySteps) Apply(_ context.Context, _ *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.tries[s.ID]++
+	if m.fails != nil {
+		if err := m.fails(s.ID, m.tries[s.ID]); err != nil {
+			return actions.Effect{}, err
+		}
+	}
 	m.done[s.ID]++
 	wrote := "shut"
 	return actions.Effect{Wrote: &wrote, Changed: true}, nil
@@ -56,7 +74,16 @@ func (m manySteps) Revert(_ context.Context, _ *actions.Account, s actions.Step,
 
 func many(w *world, n int) manySteps {
 	genuine, _ := actions.Lookup(actions.RevokeSessions)
-	m := manySteps{Action: genuine, n: n, mu: &sync.Mutex{}, done: map[string]int{}}
+	m := manySteps{Action: genuine, n: n, mu: &sync.Mutex{}, done: map[string]int{}, tries: map[string]int{}}
+	w.zones.Executor.Actions = func(actions.Name) (actions.Action, bool) { return m, true }
+	return m
+}
+
+// manyAtOnce is many whose steps do not depend on each other.
+func manyAtOnce(w *world, n int, alter func(*manySteps)) manySteps {
+	m := many(w, n)
+	m.atOnce = true
+	alter(&m)
 	w.zones.Executor.Actions = func(actions.Name) (actions.Action, bool) { return m, true }
 	return m
 }

@@ -107,6 +107,9 @@ func New(env Environment, b Backends) *Zones {
 		Gone:      func(owner string) bool { return !strings.HasPrefix(owner, instance) },
 		Log:       env.Log.With(slog.String("zone", "executor")),
 	}
+	if topic, err := actions.NewTopic(env.AWS, c.SNSTopic); err == nil { // the configuration has checked that it is an ARN, if there is one
+		z.Executor.Notices = topic
+	}
 	z.Pumps = []*Pump{
 		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},
 		{Name: "jobs", Queue: b.Jobs, Dead: b.Dead, Handle: approvals.Decoded(z.Executor.Handle), Workers: 8, Log: env.Log},

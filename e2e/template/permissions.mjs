@@ -14,15 +14,18 @@ const arns = {
   'AWS::SecretsManager::Secret': id => `arn:aws:secretsmanager:${region}:${hub}:secret:${id}-a1b2c3`,
   'AWS::Logs::LogGroup': id => `arn:aws:logs:${region}:${hub}:log-group:${stack}-${id}:*`,
 }
+const topic = `arn:aws:sns:${region}:${hub}:security-alerts` // what may be left out is given
+const given = { NoticeTopicArn: topic }
 const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
 const arn = id => arns[resources[id].Type](id)
-const named = name => pseudo[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
+const named = name => pseudo[name] ?? given[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
 function resolve(v) {
   if (Array.isArray(v)) return v.map(resolve)
   if (typeof v === 'boolean') return String(v)
   if (v === null || typeof v !== 'object') return v
   if ('Ref' in v) return named(v.Ref)
   if ('Fn::GetAtt' in v) return named(v['Fn::GetAtt'].join('.'))
+  if ('Fn::If' in v) return resolve(v['Fn::If'][1])
   if ('Fn::Sub' in v) return v['Fn::Sub'].replace(/\$\{([^}]+)\}/g, (_, name) => named(name))
   return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, resolve(x)]))
 }
@@ -51,7 +54,7 @@ async function evaluate(who, action, to, context = {}) {
   const across = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: principal }, Action: 'sts:*', Resource: '*' }] }
   const result = await runSimulation({
     request, identityPolicies: who in service ? [] : identity(who), serviceControlPolicies: [], resourceControlPolicies: [],
-    resourcePolicy: action.startsWith('sqs:') ? queuePolicy(to) : action.startsWith('sts:') ? across : undefined,
+    resourcePolicy: action.startsWith('sqs:') ? queuePolicy(to) : to.includes(':role/') ? across : undefined,
   }, {})
   if (result.resultType === 'error') throw new Error(`${who} ${action} ${to}: ${JSON.stringify(result.errors)}`)
   return result.overallResult
@@ -98,12 +101,18 @@ const cases = [
   ['Bot', receiving, ['SlackQueue', 'ChangesQueue'].map(arn), yes],
   ['Bot', receiving, arn('JobsQueue'), no],
   ['Bot', enter, [role('222222222222', 'killswitch-responder'), role('222222222222', 'killswitch-restorer'), role(hub, 'any')], never],
+  ['Bot', 'sns:Publish', topic, no],
+  ['Bot', 'sts:GetAccessKeyInfo', '*', no],
   ['Bot', logging, stream('Bot'), yes],
   ['Bot', 'secretsmanager:PutSecretValue', arn('BotToken'), no],
 
   ['Executor', entering, [role('222222222222', 'killswitch-responder'), role('333333333333', 'killswitch-restorer')], yes],
   ['Executor', enter, [role('222222222222', 'Administrator'), role('222222222222', 'killswitch-responder2'), role('222222222222', 'path/killswitch-responder'), role(hub, 'any')], never],
   ['Executor', ['sts:SetSourceIdentity', 'sts:TagSession'], role('222222222222', 'Administrator'), no],
+  ['Executor', 'sts:GetAccessKeyInfo', '*', yes],
+  ['Executor', 'sns:Publish', topic, yes],
+  ['Executor', 'sns:Publish', topic + '2', no],
+  ['Executor', 'sns:Subscribe', topic, no],
   ['Executor', secret, arn('SigningSecret'), yes],
   ['Executor', secret, arn('BotToken'), no],
   ['Executor', [...reading, ...putting], tables, yes],

@@ -67,8 +67,8 @@ func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, erro
 	for _, account := range []string{Prod, "333333333333"} {
 		c.AWS.Member(account, awsfake.MemberRoles{
 			Responder: cfg.Org.ResponderRole, Restorer: cfg.Org.RestorerRole, ExternalID: cfg.Org.ExternalID,
-			ResponderPolicy: allow(`"iam:Get*","iam:List*","iam:TagRole","iam:PutRolePolicy"`),
-			RestorerPolicy:  allow(`"iam:Get*","iam:TagRole","iam:UntagRole","iam:PutRolePolicy","iam:DeleteRolePolicy"`),
+			ResponderPolicy: actions.MemberPolicy(actions.Responder, cfg.Org, false),
+			RestorerPolicy:  actions.MemberPolicy(actions.Restorer, cfg.Org, false),
 		})
 	}
 	c.AWS.Account(Prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})

@@ -1,0 +1,275 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
+	"github.com/aws/aws-sdk-go-v2/service/organizations/types"
+)
+
+// applySCP freezes an account: it attaches a service control policy that denies
+// everything, or what its document says, to all but the exempt principals.
+type applySCP struct{}
+
+func (applySCP) Spec() Spec {
+	return Spec{
+		Name:       ApplySCP,
+		Title:      "Freeze the account",
+		Summary:    "deny everything in an account, but to the responders, with a service control policy",
+		Usage:      `apply_scp 222222222222 reason="somebody makes users we don't know"`,
+		Target:     accountTarget,
+		Options:    []string{"account", "scp"},
+		Check:      checkSCPName,
+		Reversible: true,
+		Managed:    func(Call) bool { return true },
+		Permits:    scpPermits,
+	}
+}
+
+var scpName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
+
+// checkSCPName leaves the default out. Which names there are is the
+// configuration's matter: Plan knows.
+func checkSCPName(c *Call, m *Mistakes) {
+	name, given := c.Options["scp"]
+	if !given {
+		return
+	}
+	name = strings.ToLower(name)
+	switch {
+	case !scpName.MatchString(name):
+		m.add("scp", fmt.Sprintf("%q is not the name of a document", clip(name)), "leave it out for "+freezeSCP+", or use a name from scps in the configuration")
+	case name == freezeSCP:
+		delete(c.Options, "scp")
+	default:
+		c.Options["scp"] = name
+	}
+}
+
+// scpPermits is as narrow as Organizations allows: what has no resource type
+// takes "*".
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
+func scpPermits(p Phase, s Scope) []Statement {
+	account := s.Call.Account
+	if s.Any() {
+		account = "*"
+	}
+	target, policy := s.ARN("organizations", "account/o-*/"+account), s.ARN("organizations", "policy/o-*/service_control_policy/*")
+	switch p {
+	case PhasePlan:
+		return []Statement{
+			{[]string{"organizations:DescribeAccount", "organizations:ListPoliciesForTarget"}, []string{target}},
+			{[]string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:ListTargetsForPolicy"}, []string{policy}},
+			{[]string{"organizations:ListPolicies"}, []string{"*"}},
+		}
+	case PhaseRun:
+		return []Statement{
+			{[]string{"organizations:ListPoliciesForTarget"}, []string{target}},
+			{[]string{"organizations:AttachPolicy"}, []string{target, policy}},
+			{[]string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:UpdatePolicy", "organizations:DeletePolicy"}, []string{policy}},
+			// The policy that is created has no ARN yet that its tags could be limited to.
+			{[]string{"organizations:ListPolicies", "organizations:CreatePolicy", "organizations:TagResource"}, []string{"*"}},
+		}
+	case PhaseUndo:
+		return []Statement{
+			{[]string{"organizations:DetachPolicy"}, []string{target, policy}},
+			{[]string{"organizations:ListTagsForResource", "organizations:ListTargetsForPolicy", "organizations:DeletePolicy"}, []string{policy}},
+			{[]string{"organizations:ListPolicies"}, []string{"*"}},
+		}
+	case PhaseReport:
+	}
+	return nil
+}
+
+// attachmentOf is a document of the configuration as a policy.
+func attachmentOf(o Org, name string) (a scpAttachment, spared []string, no *Refusal) {
+	document, ok := o.scp(name)
+	if !ok {
+		return a, nil, &Refusal{fmt.Sprintf("there is no document named %q", clip(name)), "scp= takes " + strings.Join(o.scpNames(), ", ")}
+	}
+	text, spared, no := readSCP(o, document)
+	if no != nil {
+		return a, nil, &Refusal{"the document " + name + " can't be used: " + no.Reason, no.Hint}
+	}
+	return scpAttachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: sameJSON}, spared, nil
+}
+
+// attachmentFor is the attachment that a step is about.
+func attachmentFor(acct *Account, s Step) (scpAttachment, error) {
+	a, _, no := attachmentOf(acct.Org, strings.TrimPrefix(attachedPolicy(s), scpPrefix))
+	if no != nil {
+		return a, no
+	}
+	return a, nil
+}
+
+func (applySCP) Plan(ctx context.Context, acct *Account, c Call) (Plan, error) {
+	name := c.Options["scp"]
+	if name == "" {
+		name = freezeSCP
+	}
+	a, spared, no := attachmentOf(acct.Org, name)
+	if no != nil {
+		return Plan{}, no
+	}
+	target, err := memberAccount(ctx, acct, c.Account)
+	if err != nil {
+		return Plan{}, err
+	}
+	st, err := a.look(ctx, acct, c.Account)
+	if err != nil {
+		return Plan{}, err
+	}
+	step := a.step(acct, "Attach the service control policy "+a.policy, aws.ToString(target.Arn), c.Account, st)
+	p := Plan{
+		Identity:   Identity{ARN: step.Resource, ID: c.Account, Created: aws.ToTime(target.JoinedTimestamp)},
+		Steps:      []Step{step},
+		Reversible: true,
+		Undo:       "detaches " + a.policy + " from this account, and deletes it when no other has it",
+		Residual: []string{
+			"Service control policies don't touch service-linked roles, nor the organization's management account.",
+			"Principals of other accounts keep what resource policies here grant them: buckets, queues, keys.",
+			"Sessions are stopped at once, but what runs goes on: processes on instances, code that needs no AWS call.",
+		},
+	}
+	switch {
+	case st.here:
+		p.Undo = "leaves " + a.policy + " attached, as it was before this request"
+	case st.id != "" && !strings.HasPrefix(st.owner, requestPrefix):
+		p.Undo = "detaches " + a.policy + " from this account; the policy stays, it was deployed ahead"
+	}
+	if acct.Brief {
+		return p, nil
+	}
+	p.Warnings = append(p.Warnings, breaks(acct.Org, name, a.document(""), spared)...)
+	p.Facts = append(p.Facts, Fact{"Account", nameOf(acct.Org, target)}, Fact{"Service control policies", counted(st.on)}, Fact{"Exempt", exemptText(spared)})
+	if len(st.on) == 0 {
+		p.Warnings = append(p.Warnings, "The account has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")
+	}
+	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
+		cause, _ := Explain(err) // a containment does not wait for what only informs
+		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
+	}
+	return p, nil
+}
+
+// memberAccount reads the account, which must be an active member of the organization.
+func memberAccount(ctx context.Context, acct *Account, id string) (*types.Account, error) {
+	if id == acct.ID {
+		return nil, &Refusal{id + " is the organization's management account: service control policies don't touch it", "contain its principals one by one"}
+	}
+	out, err := acct.Organizations.DescribeAccount(ctx, &organizations.DescribeAccountInput{AccountId: &id})
+	switch {
+	case isCode(err, "AccountNotFoundException"):
+		return nil, &Refusal{fmt.Sprintf("account %s is not a member of the organization", id), "check the ID; in an account outside contain its principals one by one"}
+	case isCode(err, "AWSOrganizationsNotInUseException"):
+		return nil, &Refusal{fmt.Sprintf("account %s, where service control policies are made, is in no organization", acct.ID), "correct aws.management_account"}
+	case err != nil:
+		return nil, err
+	}
+	state := string(out.Account.State)
+	if state == "" {
+		state = string(out.Account.Status) // what there was before State
+	}
+	if state != string(types.AccountStateActive) {
+		return nil, &Refusal{fmt.Sprintf("account %s is %s, not ACTIVE", id, clip(state)), "look at it in the Organizations console of the management account"}
+	}
+	return out.Account, nil
+}
+
+// survey tells which other accounts have the policy, and what becomes of them.
+func (a scpAttachment) survey(ctx context.Context, acct *Account, account string, st scpState, p *Plan) error {
+	if st.id == "" {
+		return nil
+	}
+	on, err := targets(ctx, acct, st.id)
+	if err != nil {
+		return err
+	}
+	on = slices.DeleteFunc(on, func(t string) bool { return t == account })
+	if len(on) > 0 {
+		p.Facts = append(p.Facts, Fact{"Also attached to", clip(strings.Join(on, ", "))})
+	}
+	if !a.holds(st.content, a.document(st.content)) {
+		text := "The policy " + a.policy + " is there and says something else. It is updated"
+		if len(on) > 0 {
+			text += ", also for " + clip(strings.Join(on, ", "))
+		}
+		p.Warnings = append(p.Warnings, text+"; undo does not put that back. Now it says: "+compact(st.content))
+	}
+	return nil
+}
+
+// breaks is what stops when the document is attached.
+func breaks(o Org, name, document string, spared []string) []string {
+	but := exemptText(spared)
+	freeze, _ := BuiltinSCP(o, freezeSCP)
+	plane, _ := BuiltinSCP(o, controlPlaneSCP)
+	var warnings []string
+	switch {
+	case sameJSON(document, freeze):
+		warnings = append(warnings, "Everything in the account stops for all but "+but+": the root user and applications too.")
+	case sameJSON(document, plane):
+		warnings = append(warnings, fmt.Sprintf("Every change in the account is denied to all but %s. %d data-plane permissions of common services go on; what is not on that list stops too.", but, len(dataPlane)))
+	default:
+		warnings = append(warnings, "The document "+name+" is this organization's own. What it denies stops for all but "+but+": "+compact(document))
+	}
+	for _, arn := range spared {
+		if parts := strings.SplitN(characters(arn), ":", 6); strings.ContainsAny(parts[len(parts)-1], "*?") {
+			warnings = append(warnings, "The document exempts "+arn+": whoever can make a principal of such a name is exempt.")
+		}
+	}
+	return warnings
+}
+
+// exemptText are the exempt principals in short: role/NAME where it is that in
+// every account.
+func exemptText(spared []string) string {
+	var names []string
+	for _, arn := range spared {
+		if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 && parts[4] == "*" {
+			arn = parts[5]
+		}
+		names = append(names, arn)
+	}
+	return clip(strings.Join(names, ", "))
+}
+
+func nameOf(o Org, a *types.Account) string {
+	text := Clean(clip(aws.ToString(a.Name)))
+	if alias := o.Alias(aws.ToString(a.Id)); alias != "" {
+		text += " (alias " + alias + ")"
+	}
+	return text
+}
+
+func counted(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d now: %s", len(names), Clean(clip(strings.Join(names, ", "))))
+}
+
+func (applySCP) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
+	a, err := attachmentFor(acct, s)
+	if err != nil {
+		return Effect{Prior: s.Prior}, err
+	}
+	return a.apply(ctx, acct, s, run)
+}
+
+func (applySCP) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	a := scpAttachment{policy: attachedPolicy(s), holds: sameJSON}
+	return a.verify(ctx, acct, s, e)
+}
+
+// Revert needs no document: it may be gone from the configuration meanwhile.
+func (applySCP) Revert(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	a := scpAttachment{policy: attachedPolicy(s)}
+	return a.revert(ctx, acct, s, e)
+}

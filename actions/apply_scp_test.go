@@ -1,0 +1,575 @@
+package actions_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+const (
+	management = "999999999999"
+	freezeName = "killswitch-freeze"
+	allowAll   = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+	otherDeny  = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"s3:*","Resource":"*"}]}`
+)
+
+// scpWorld is a world in an organization: prod and sandbox are its members, and
+// the management account has the member roles. The freeze of prod is asked for.
+func scpWorld(t *testing.T, alter ...func(*awsfake.Organization)) *world {
+	t.Helper()
+	c := &clock{t: start}
+	return scpWorldAt(t, c, "aws", alter...)
+}
+
+func scpWorldAt(t *testing.T, c *clock, partition string, alter ...func(*awsfake.Organization)) *world {
+	t.Helper()
+	w := worldAt(t, c, c.now, partition)
+	o := awsfake.Organization{Management: management, Accounts: []awsfake.OrgAccount{{ID: member, Name: "Production <!channel>"}, {ID: sandbox, Name: "Sandbox"}}}
+	for _, f := range alter {
+		f(&o)
+	}
+	w.Organize(o)
+	all := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"organizations:*","Resource":"*"}]}`
+	w.Member(management, awsfake.MemberRoles{ExternalID: w.org.ExternalID, ResponderPolicy: all, RestorerPolicy: all})
+	w.freeze(member)
+	return w
+}
+
+// freeze says that an account's freeze is what the world is about.
+func (w *world) freeze(account string, options ...string) {
+	w.t.Helper()
+	c := actions.Call{Action: actions.ApplySCP, Target: account, Account: account}
+	if len(options) > 0 {
+		c.Options = map[string]string{"scp": options[0]}
+	}
+	w.do(c)
+}
+
+func (w *world) orgs() *organizations.Client {
+	return organizations.NewFromConfig(w.Admin(management))
+}
+
+// scp is the policy of that name as it stands; the zero one where there is none.
+func (w *world) scp(name string) awsfake.SCP {
+	for _, p := range w.Snapshot().Organization.SCPs {
+		if p.Name == name {
+			return p
+		}
+	}
+	return awsfake.SCP{}
+}
+
+func (w *world) document(name string) string {
+	w.t.Helper()
+	d, ok := actions.BuiltinSCP(w.org, name)
+	if !ok {
+		w.t.Fatalf("no built-in document %s", name)
+	}
+	return d
+}
+
+func (w *world) detach(name, account string) {
+	w.t.Helper()
+	_, err := w.orgs().DetachPolicy(w.t.Context(), &organizations.DetachPolicyInput{PolicyId: aws.String(w.scp(name).ID), TargetId: &account})
+	must(w.t, err)
+}
+
+func (w *world) delete(name string) {
+	w.t.Helper()
+	_, err := w.orgs().DeletePolicy(w.t.Context(), &organizations.DeletePolicyInput{PolicyId: aws.String(w.scp(name).ID)})
+	must(w.t, err)
+}
+
+// freezes plans and applies, as a request of that ID.
+func (w *world) freezes(id string) (actions.Step, actions.Effect) {
+	w.t.Helper()
+	p := w.plan()
+	w.resources = []string{p.Steps[0].Resource}
+	e, err := w.act.Apply(w.t.Context(), w.responder(), p.Steps[0], actions.Run{RequestID: id, Since: w.clock.now(), Now: w.clock.now()})
+	must(w.t, err)
+	return p.Steps[0], e
+}
+
+func (w *world) holds(s actions.Step, e actions.Effect) bool {
+	w.t.Helper()
+	r, err := w.act.Verify(w.t.Context(), w.responder(), s, e)
+	must(w.t, err)
+	if !r.Holds && r.Found == "" {
+		w.t.Error("it does not hold, and Verify does not say what it found")
+	}
+	return r.Holds
+}
+
+func refusal(t *testing.T, err error) *actions.Refusal {
+	t.Helper()
+	var no *actions.Refusal
+	if !errors.As(err, &no) {
+		t.Fatalf("%v, want a refusal", err)
+	}
+	return no
+}
+
+// planned is the error of a plan.
+func (w *world) planned() error {
+	w.t.Helper()
+	_, err := w.act.Plan(w.t.Context(), w.enter(actions.Responder, actions.PhasePlan), w.call())
+	return err
+}
+
+func TestApplySCPContract(t *testing.T) {
+	ahead := func(w *world, document, owner string, targets ...string) {
+		w.AddSCP(awsfake.SCP{Name: freezeName, Content: document, Tags: map[string]string{tag: owner, "team": "security"}, Targets: targets})
+	}
+	starts := map[string]func(*world){
+		"an account as usual":                  func(*world) {},
+		"a policy deployed ahead":              func(w *world) { ahead(w, indented(w.t, w.document("freeze")), "shared") },
+		"a policy that another account has":    func(w *world) { ahead(w, w.document("freeze"), "KS-EARLIER", sandbox) },
+		"a policy with outdated content":       func(w *world) { ahead(w, otherDeny, "shared", sandbox) },
+		"the document control-plane":           func(w *world) { w.freeze(member, "control-plane") },
+		"an organization with many policies":   func(w *world) { many(w, 60) },
+		"a policy of our name in another case": func(w *world) { w.AddSCP(awsfake.SCP{Name: "Killswitch-Freeze", Content: otherDeny}) },
+	}
+	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
+		for _, delay := range []time.Duration{0, 4 * time.Second} {
+			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
+				contract := actiontest.World{Seldom: []string{"organizations:DeletePolicy"}}
+				contract.Action, _ = actions.Lookup(actions.ApplySCP)
+				for _, name := range slices.Sorted(maps.Keys(starts)) {
+					contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+						w := scpWorldAt(t, &clock{t: start.Add(123 * time.Millisecond)}, partition)
+						starts[name](w)
+						w.SetPropagation(delay)
+						return scpScene(w)
+					}})
+				}
+				actiontest.Test(t, contract)
+			})
+		}
+	}
+}
+
+func many(w *world, n int) {
+	for i := range n {
+		w.AddSCP(awsfake.SCP{Name: fmt.Sprintf("guardrail-%02d", i), Content: otherDeny})
+	}
+}
+
+func indented(t *testing.T, document string) string {
+	t.Helper()
+	var b bytes.Buffer
+	must(t, json.Indent(&b, []byte(document), "", "    "))
+	return b.String()
+}
+
+func scpScene(w *world) actiontest.Scene {
+	s := scene(w)
+	name := freezeName
+	if n := w.asked.Options["scp"]; n != "" {
+		name = "killswitch-" + n
+	}
+	if w.asked.Action == actions.RevokeSessions {
+		name = "killswitch-revoke-" + member
+	}
+	s.State = func() any { // an outdated policy stays updated
+		state := w.Snapshot()
+		for id, p := range state.Organization.SCPs {
+			if p.Name == name && !slices.Contains(p.Targets, member) {
+				p.Content = ""
+				state.Organization.SCPs[id] = p
+			}
+		}
+		return state
+	}
+	s.Tamper = func() { w.detach(name, member) }
+	s.Replace = func() {
+		for _, account := range w.scp(name).Targets {
+			w.detach(name, account)
+		}
+		w.delete(name)
+		w.AddSCP(awsfake.SCP{Name: name, Content: otherDeny, Targets: []string{member}})
+	}
+	calls := s.Calls
+	s.Calls = func() []string {
+		var ops []string
+		for _, op := range calls() {
+			if ops = append(ops, op); op == "organizations:CreatePolicy" {
+				ops = append(ops, "organizations:TagResource") // for the tag that it comes with
+			}
+		}
+		return ops
+	}
+	return s
+}
+
+// The victim can do nothing; responder, restorer and the protected can still work.
+func TestFreezeStopsAllButTheExempt(t *testing.T) {
+	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
+		t.Run(partition, func(t *testing.T) {
+			w := scpWorldAt(t, &clock{t: start}, partition)
+			w.org.ForwarderRole = "killswitch-forwarder"
+			w.cloud = actions.NewCloud(w.Config(), w.org)
+			add := func(account, name, path string) string {
+				return w.Account(account).AddRole(awsfake.Role{Name: name, Path: path, Inline: map[string]string{"all": allowAll}})
+			}
+			roles := map[string]bool{
+				w.role:                                     false,
+				add(member, "killswitch-forwarder", ""):    true,
+				add(member, "break-glass", ""):             true,
+				add(member, "keeper", "/ops/"):             true,
+				add(member, "killswitch-responder2", ""):   false,
+				add(member, "Killswitch-Forwarder", "/x/"): false, // another path is another role: names are exact
+				add(member, "break-glas", ""):              false,
+				add(member, "AWSServiceRoleForX", "/aws-service-role/x.amazonaws.com/"): true,
+				add(sandbox, "victim", ""):    true,
+				add(management, "victim", ""): true,
+			}
+			imitation := w.Account(sandbox).AddRole(awsfake.Role{Name: "killswitch-responder", Path: "/x/", Inline: map[string]string{"all": allowAll}})
+			roles[imitation] = true // not frozen yet
+			sees := func(when string) {
+				t.Helper()
+				for role, want := range roles {
+					if ok, why := w.Session(role, "s1").Can("s3:GetObject", "arn:"+partition+":s3:::b/k"); ok != want {
+						t.Errorf("%s: %s can: %t %s", when, role, ok, why)
+					} else if !ok && !strings.HasSuffix(why, "with an explicit deny in a service control policy") {
+						t.Errorf("%s: %s", when, why)
+					}
+				}
+			}
+			w.freezes(request)
+			sees("prod frozen")
+			w.freeze(sandbox)
+			w.freezes("KS-SECOND")
+			roles[imitation] = false
+			for role := range roles {
+				if strings.Contains(role, ":"+sandbox+":") {
+					roles[role] = false
+				}
+			}
+			sees("both frozen")
+
+			// Our roles still work there, by their very sessions.
+			w.do(actions.Call{Action: actions.RevokeSessions, Target: w.role, Account: member}, w.role)
+			s := step(t, w.plan(), "deny")
+			e := w.apply(s, w.run())
+			if r := w.revert(s, e); !r.Holds {
+				t.Errorf("the restorer: %+v", r)
+			}
+			_, err := iam.NewFromConfig(w.Session(w.role, "s2").Config()).ListRoles(t.Context(), nil)
+			wantCode(t, err, "AccessDenied")
+		})
+	}
+}
+
+// control-plane leaves the data plane running.
+func TestControlPlane(t *testing.T) {
+	w := scpWorld(t)
+	w.freeze(member, "control-plane")
+	s, _ := w.freezes(request)
+	if s.Hold != management+"/"+member+"/scp/killswitch-control-plane" {
+		t.Errorf("hold %s", s.Hold)
+	}
+	for action, want := range map[string]bool{
+		"s3:GetObject": true, "s3:PutObject": true, "dynamodb:PutItem": true, "kms:Decrypt": true, "lambda:InvokeFunction": true, "sts:AssumeRole": true,
+		"ec2:DescribeInstances": true, "ssm:GetParametersByPath": true, "logs:PutLogEvents": true,
+		"iam:CreateUser": false, "iam:ListUsers": false, "ec2:RunInstances": false, "s3:PutBucketPolicy": false, "s3:DeleteObjectVersion": false, "lambda:UpdateFunctionCode": false,
+		"kms:ScheduleKeyDeletion": false, "ssm:SendCommand": false, "organizations:LeaveOrganization": false, "newservice:Anything": false, "secretsmanager:DeleteSecret": false,
+	} {
+		if got, why := w.Session(w.role, "s1").Can(action, "*"); got != want {
+			t.Errorf("%s: %t %s", action, got, why)
+		}
+	}
+	says(t, strings.Join(w.plan().Warnings, " "), "not on that list stops too")
+}
+
+// The seed made a policy of one name for each run: the second failed with DuplicatePolicyException.
+func TestSecondRunAndSecondAccount(t *testing.T) {
+	w := scpWorld(t)
+	before := w.Snapshot()
+	s1, e1 := w.freezes(request)
+	w.freezes(request) // a second run of the same
+	w.freeze(sandbox)
+	s2, e2 := w.freezes("KS-SECOND")
+	p := w.scp(freezeName)
+	if d := cmp.Diff([]string{member, sandbox}, p.Targets); d != "" || p.Tags[tag] != request || len(w.Snapshot().Organization.SCPs) != 2 {
+		t.Fatalf("%+v", w.Snapshot().Organization.SCPs)
+	}
+	if !w.holds(s2, e2) || e2.Prior != nil {
+		t.Errorf("the second: %+v", e2)
+	}
+
+	// Two accounts undone one after the other: the policy goes with the last.
+	w.freeze(member)
+	w.resources = []string{s1.Resource}
+	if r := w.revert(s1, e1); !r.Holds || !r.Changed {
+		t.Errorf("Revert: %+v", r)
+	}
+	if d := cmp.Diff([]string{sandbox}, w.scp(freezeName).Targets); d != "" {
+		t.Errorf("after the first undo: %s", d)
+	}
+	w.freeze(sandbox)
+	w.resources = []string{s2.Resource}
+	if !w.holds(s2, e2) {
+		t.Error("the undo of one account took the other's freeze")
+	}
+	if r := w.revert(s2, e2); !r.Holds || !r.Changed {
+		t.Errorf("Revert: %+v", r)
+	}
+	if d := cmp.Diff(before, w.Snapshot()); d != "" {
+		t.Errorf("restored:\n%s", d)
+	}
+}
+
+func TestTwoRunsAtOnce(t *testing.T) {
+	w := scpWorld(t)
+	w.freeze(sandbox)
+	theirs := w.plan().Steps[0]
+	other := w.enterFor(actions.Responder, actions.PhaseRun, []string{theirs.Resource})
+	w.freeze(member)
+	p := w.plan()
+	var raced bool
+	w.OnCall(func(c awsfake.Call) error { // the other's whole run, just before our CreatePolicy
+		if c.Op == "organizations:CreatePolicy" && c.Phase == awsfake.Before && !raced {
+			raced = true
+			if _, err := w.act.Apply(t.Context(), other, theirs, actions.Run{RequestID: "KS-SECOND", Since: w.clock.now(), Now: w.clock.now()}); err != nil {
+				t.Errorf("the other run: %v", err)
+			}
+		}
+		return nil
+	})
+	e := w.apply(p.Steps[0], w.run())
+	if !raced || !w.holds(p.Steps[0], e) {
+		t.Errorf("raced %t, effect %+v", raced, e)
+	}
+	if got := w.scp(freezeName); len(got.Targets) != 2 || got.Tags[tag] != "KS-SECOND" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestFreezeRefusals(t *testing.T) {
+	file := func(document string) func(*world) {
+		return func(w *world) {
+			w.org.SCPs = map[string]string{"own": document}
+			w.cloud = actions.NewCloud(w.Config(), w.org)
+			w.freeze(member, "own")
+		}
+	}
+	tests := []struct {
+		name  string
+		org   func(*awsfake.Organization)
+		alter func(*world)
+		says  []string
+	}{
+		{"an unknown document", nil, func(w *world) { w.freeze(member, "frieze") }, []string{"frieze", "control-plane", "freeze"}},
+		{"the management account", nil, func(w *world) { w.freeze(management) }, []string{management, "management account", "one by one"}},
+		{"no member", nil, func(w *world) { w.freeze("777777777777") }, []string{"777777777777", "not a member"}},
+		{"suspended", func(o *awsfake.Organization) { o.Accounts[0].State = "SUSPENDED" }, nil, []string{member, "SUSPENDED"}},
+		{"pending closure", func(o *awsfake.Organization) { o.Accounts[0].State = "PENDING_CLOSURE" }, nil, []string{"PENDING_CLOSURE"}},
+		{"a policy of our name without our tag", nil, func(w *world) {
+			w.AddSCP(awsfake.SCP{Name: freezeName, Content: otherDeny, Tags: map[string]string{"Killswitch": "x"}})
+		}, []string{freezeName, "without the tag", "rename or delete"}},
+		{"a document that would lock us out", nil, file(otherDeny), []string{"own", "lock Killswitch out", "ArnNotLike", "killswitch-restorer"}},
+		{"an Allow list that its Deny overrides", nil, file(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny","Action":"*","Resource":"*"}]}`), []string{"own", "allows", "NotAction"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var alter []func(*awsfake.Organization)
+			if tt.org != nil {
+				alter = append(alter, tt.org)
+			}
+			w := scpWorld(t, alter...)
+			if tt.alter != nil {
+				tt.alter(w)
+			}
+			before := w.Snapshot()
+			no := refusal(t, w.planned())
+			says(t, no.Error(), tt.says...)
+			if no.Hint == "" {
+				t.Error("no hint")
+			}
+			if d := cmp.Diff(before, w.Snapshot()); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+	if no := scpWorld(t).org.RefuseCall(actions.Call{Action: actions.ApplySCP, Target: management, Account: management}); no == nil {
+		t.Error("the management account is not refused by its call")
+	}
+}
+
+func TestNoOrganization(t *testing.T) {
+	w := newWorld(t)
+	w.Member(management, awsfake.MemberRoles{ExternalID: w.org.ExternalID, ResponderPolicy: allowAll})
+	w.freeze(member)
+	says(t, refusal(t, w.planned()).Error(), management, "in no organization", "aws.management_account")
+}
+
+func TestOutdatedContentIsUpdatedInPlace(t *testing.T) {
+	w := scpWorld(t)
+	id := w.AddSCP(awsfake.SCP{Name: freezeName, Content: otherDeny, Tags: map[string]string{tag: "shared"}, Targets: []string{sandbox}})
+	p := w.plan()
+	says(t, strings.Join(p.Warnings, " "), freezeName, "something else", "also for "+sandbox, "s3:*")
+	s, e := w.freezes(request)
+	got := w.scp(freezeName)
+	if got.ID != id || got.Content != w.document("freeze") || got.Tags[tag] != "shared" || !w.holds(s, e) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestEqualContentIsNotWritten(t *testing.T) {
+	w := scpWorld(t)
+	document := indented(t, w.document("freeze"))
+	w.AddSCP(awsfake.SCP{Name: freezeName, Content: document, Tags: map[string]string{tag: "shared"}})
+	w.freezes(request)
+	if got := w.scp(freezeName); got.Content != document || w.Mutations() != 1 {
+		t.Errorf("%d calls that write; %s", w.Mutations(), got.Content)
+	}
+}
+
+func TestPolicyDeployedAheadIsNeverDeleted(t *testing.T) {
+	for _, owner := range []string{"shared", "", "ks-lower", "stack-7"} {
+		w := scpWorld(t)
+		w.AddSCP(awsfake.SCP{Name: freezeName, Content: w.document("freeze"), Tags: map[string]string{tag: owner}})
+		before := w.Snapshot()
+		says(t, w.plan().Undo, "deployed ahead")
+		s, e := w.freezes(request)
+		if r := w.revert(s, e); !r.Holds || !r.Changed {
+			t.Errorf("%q: %+v", owner, r)
+		}
+		if d := cmp.Diff(before, w.Snapshot()); d != "" {
+			t.Errorf("%q:\n%s", owner, d)
+		}
+	}
+}
+
+// What was attached before the request stays so.
+func TestAttachedBefore(t *testing.T) {
+	w := scpWorld(t)
+	w.AddSCP(awsfake.SCP{Name: freezeName, Content: w.document("freeze"), Tags: map[string]string{tag: "shared"}, Targets: []string{member}})
+	before := w.Snapshot()
+	says(t, w.plan().Undo, "leaves", "attached")
+	s, e := w.freezes(request)
+	if s.Prior == nil || e.Changed || !w.holds(s, e) {
+		t.Errorf("prior %v, effect %+v", s.Prior, e)
+	}
+	r := w.revert(s, e)
+	if !r.Holds || r.Changed || w.Mutations() != 0 {
+		t.Errorf("Revert: %+v after %d calls that write", r, w.Mutations())
+	}
+	if d := cmp.Diff(before, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+	w.detach(freezeName, member)
+	if r := w.revert(s, e); r.Holds || r.Found == "" {
+		t.Errorf("somebody else detached it, and Revert says %+v", r)
+	}
+}
+
+// Its content does not matter when it is taken back: it is ours by its tag.
+func TestUndoOfWhatSomebodyChanged(t *testing.T) {
+	w := scpWorld(t)
+	before := w.Snapshot()
+	s, e := w.freezes(request)
+	_, err := w.orgs().UpdatePolicy(t.Context(), &organizations.UpdatePolicyInput{PolicyId: aws.String(w.scp(freezeName).ID), Content: aws.String(otherDeny)})
+	must(t, err)
+	if w.holds(s, e) {
+		t.Error("somebody changed the content, and Verify says that it holds")
+	}
+	if r := w.revert(s, e); !r.Holds || !r.Changed {
+		t.Errorf("Revert: %+v", r)
+	}
+	if d := cmp.Diff(before, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestUndoAfterTheConfigurationForgotTheDocument(t *testing.T) {
+	w := scpWorld(t)
+	w.org.SCPs = map[string]string{"own": indented(t, w.document("freeze"))}
+	w.cloud = actions.NewCloud(w.Config(), w.org)
+	w.freeze(member, "own")
+	before := w.Snapshot()
+	s, e := w.freezes(request)
+	if got := w.scp("killswitch-own"); got.Content != w.document("freeze") {
+		t.Errorf("what is uploaded is not compact: %s", got.Content)
+	}
+	w.org.SCPs = nil
+	w.cloud = actions.NewCloud(w.Config(), w.org)
+	if r := w.revert(s, e); !r.Holds || !r.Changed {
+		t.Errorf("Revert: %+v", r)
+	}
+	if d := cmp.Diff(before, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestPlanOfAFreeze(t *testing.T) {
+	w := scpWorld(t)
+	w.AddSCP(awsfake.SCP{Name: "guardrail", Content: otherDeny, Targets: []string{member}})
+	w.AddSCP(awsfake.SCP{Name: freezeName, Content: w.document("freeze"), Tags: map[string]string{tag: "KS-EARLIER"}, Targets: []string{sandbox}})
+	p := w.plan()
+	facts := map[string]string{}
+	for _, f := range p.Facts {
+		facts[f.Label] = f.Text
+	}
+	want := map[string]string{
+		"Account":                  "Production <!channel> (alias prod)",
+		"Service control policies": "2 now: FullAWSAccess, guardrail",
+		"Also attached to":         sandbox,
+		"Exempt":                   "role/break-glass, role/killswitch-responder, role/killswitch-restorer, arn:aws:iam::222222222222:role/ops/keeper",
+	}
+	if d := cmp.Diff(want, facts); d != "" {
+		t.Error(d)
+	}
+	says(t, strings.Join(p.Warnings, " "), "Everything", "killswitch-responder", "break-glass", "applications too")
+	says(t, strings.Join(p.Residual, " "), "management account", "service-linked", "resource policies", "processes")
+	says(t, p.Undo, freezeName, "detaches")
+	if p.Identity.ID != member || !strings.HasSuffix(p.Identity.ARN, "/"+member) || p.Identity.Created.IsZero() {
+		t.Errorf("identity %+v", p.Identity)
+	}
+	s := p.Steps[0]
+	if len(p.Steps) != 1 || s.ID != "attach" || !s.Deny || s.Resource != p.Identity.ARN || s.ResourceID != member || s.Prior != nil {
+		t.Errorf("steps %+v", p.Steps)
+	}
+	if p := scpWorld(t, func(o *awsfake.Organization) { o.SCPsDisabled = true }).plan(); !strings.Contains(strings.Join(p.Warnings, " "), "not enabled") {
+		t.Errorf("service control policies are not enabled, and the plan warns %q", p.Warnings)
+	}
+}
+
+func TestFreezeParses(t *testing.T) {
+	d := testOrg("aws").Directory()
+	parse := func(text string) actions.Call {
+		t.Helper()
+		c, _, err := actions.Parse(text+` reason="x"`, d)
+		must(t, err)
+		return c
+	}
+	want := actions.Call{Action: actions.ApplySCP, Target: member, Account: member}
+	for _, text := range []string{"apply_scp prod", "apply-scp 222222222222 scp=freeze", "apply_scp account=prod", "apply_scp prod scp=Freeze", "apply_scp arn:aws:organizations::999999999999:account/o-0123456789/222222222222"} {
+		if got := parse(text); !got.Equal(want) {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+	if got := parse("apply_scp prod scp=Control-Plane"); got.String() != "apply_scp 222222222222 scp=control-plane" {
+		t.Errorf("%s", got)
+	}
+	for _, text := range []string{"apply_scp prod scp=../x", "apply_scp prod scp=a/b", "apply_scp prod/role", "apply_scp i-0123456789abcdef0", "apply_scp prod mode=x"} {
+		if c, _, err := actions.Parse(text+` reason="x"`, d); err == nil {
+			t.Errorf("%s is taken for %s", text, c)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package awsfake
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// An Organization is an organization's accounts and limits, as Organize takes it.
+type Organization struct {
+	Management string // account ID
+	Accounts   []OrgAccount
+	// SCPQuota is how many policies a target may have: 10 by default, formerly 5.
+	// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
+	SCPQuota int
+	// SCPsDisabled is an organization in which the policy type is not enabled.
+	SCPsDisabled bool
+}
+
+// An OrgAccount is a member of the organization.
+type OrgAccount struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	State string `json:"state"` // ACTIVE when empty
+}
+
+// An SCP is a service control policy's whole configuration, as Snapshot shows it
+// and AddSCP takes it.
+type SCP struct {
+	Name        string            `json:"name"`
+	ID          string            `json:"id"`
+	ARN         string            `json:"arn"`
+	Description string            `json:"description,omitempty"`
+	Content     string            `json:"content"`
+	AWSManaged  bool              `json:"aws_managed,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	Targets     []string          `json:"targets,omitempty"` // account IDs, sorted
+}
+
+func (p *SCP) clone() *SCP {
+	n := *p
+	n.Tags, n.Targets = maps.Clone(p.Tags), slices.Clone(p.Targets)
+	if n.Tags == nil {
+		n.Tags = map[string]string{}
+	}
+	if len(n.Targets) == 0 {
+		n.Targets = nil // as it was before anything was attached
+	}
+	return &n
+}
+
+type organization struct {
+	Organization
+	id       string
+	accounts map[string]OrgAccount // the management account included
+	joined   time.Time
+	policies map[string]*history[SCP] // by ID
+}
+
+// fullAccess is the policy that AWS attaches to every account while SCPs are enabled.
+const fullAccess = "p-FullAWSAccess"
+
+// Organize makes the organization of this cloud: there is one at most. Without
+// it Organizations says AWSOrganizationsNotInUseException and nothing else changes.
+func (c *Cloud) Organize(o Organization) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o.SCPQuota == 0 {
+		o.SCPQuota = 10
+	}
+	now := c.now()
+	c.org = &organization{Organization: o, id: "o-" + strings.ToLower(c.mint("", 10)), joined: now.UTC(), accounts: map[string]OrgAccount{}, policies: map[string]*history[SCP]{}}
+	full := &SCP{Name: "FullAWSAccess", ID: fullAccess, ARN: c.arn("organizations", "aws", "policy/service_control_policy/"+fullAccess),
+		Description: "Allows access to every operation", Content: awsManaged["AdministratorAccess"], AWSManaged: true}
+	for _, a := range append([]OrgAccount{{ID: o.Management, Name: "management"}}, o.Accounts...) {
+		if a.State == "" {
+			a.State = "ACTIVE"
+		}
+		c.org.accounts[a.ID] = a
+		c.account(a.ID)
+		if !o.SCPsDisabled {
+			full.Targets = append(full.Targets, a.ID)
+		}
+	}
+	slices.Sort(full.Targets)
+	put(c.org.policies, full.ID, full.clone(), now, now)
+}
+
+// AddSCP sets up a policy, at once and unchecked but for its content, and
+// returns its ID. It panics on an invalid document.
+func (c *Cloud) AddSCP(p SCP) string {
+	if _, err := parsePolicy(p.Content, identityPolicy); err != nil {
+		panic(fmt.Sprintf("awsfake: AddSCP %s: %v", p.Name, err))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, now := p.clone(), c.now()
+	if n.ID == "" {
+		n.ID = c.mintSCP()
+	}
+	n.ARN = c.scpARN(n.ID)
+	slices.Sort(n.Targets)
+	put(c.org.policies, n.ID, n, now, now)
+	return n.ID
+}
+
+func (c *Cloud) mintSCP() string { return strings.ToLower(c.mint("p-", 10)) }
+
+// ARNs of Organizations name the management account: "ARN formats supported by
+// Organizations" (Service Authorization Reference).
+func (c *Cloud) scpARN(id string) string {
+	return c.arn("organizations", c.org.Management, "policy/"+c.org.id+"/service_control_policy/"+id)
+}
+
+func (c *Cloud) orgAccountARN(id string) string {
+	return c.arn("organizations", c.org.Management, "account/"+c.org.id+"/"+id)
+}
+
+// attached are the policies on an account as they have propagated, by ID.
+func (o *organization) attached(account string, see func(*history[SCP]) *SCP) []*SCP {
+	var ps []*SCP
+	for _, id := range slices.Sorted(maps.Keys(o.policies)) {
+		if p := see(o.policies[id]); p != nil && slices.Contains(p.Targets, account) {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// guardrails are the SCPs that hold for a role: "SCPs do not affect users or roles
+// in the management account … SCPs don't affect any service-linked role"
+// (Organizations User Guide, Service control policies). Of accounts alone: roots
+// and OUs are not modelled.
+func (c *Cloud) guardrails(account string, role *Role, now time.Time) []layer {
+	if c.org == nil || c.org.SCPsDisabled || account == c.org.Management || strings.HasPrefix(role.Path, "/aws-service-role/") {
+		return nil
+	}
+	if _, member := c.org.accounts[account]; !member {
+		return nil
+	}
+	l := layer{kind: "a service control policy"}
+	for _, scp := range c.org.attached(account, func(h *history[SCP]) *SCP { return h.seen(now) }) {
+		if p, err := parsePolicy(scp.Content, identityPolicy); err == nil { // checked when written
+			l.policies = append(l.policies, p)
+		}
+	}
+	return []layer{l}
+}
+
+// OrganizationState is the organization's part of a State.
+type OrganizationState struct {
+	Accounts map[string]OrgAccount `json:"accounts"`
+	SCPs     map[string]SCP        `json:"scps"` // by ID
+}
+
+func (o *organization) snapshot() *OrganizationState {
+	if o == nil {
+		return nil
+	}
+	s := &OrganizationState{Accounts: maps.Clone(o.accounts), SCPs: map[string]SCP{}}
+	for id, h := range o.policies {
+		if p := h.current(); p != nil {
+			s.SCPs[id] = *p.clone()
+		}
+	}
+	return s
+}

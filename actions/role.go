@@ -1,0 +1,136 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+)
+
+// findRole reads the role and checks that it is the one that was typed.
+func findRole(ctx context.Context, acct *Account, c Call) (*types.Role, error) {
+	name := c.TargetName()
+	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	if isCode(err, "NoSuchEntity") {
+		return nil, &Refusal{fmt.Sprintf("there is no role %s in account %s", name, c.Account), "check the name (it is case-sensitive) and the account"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, _, path, _, _ := SplitRoleARN(c.Target); path != "/" && aws.ToString(out.Role.Arn) != c.Target {
+		return nil, &Refusal{fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, aws.ToString(out.Role.Arn)), "ask again with that ARN"}
+	}
+	return out.Role, nil
+}
+
+// sameRole reads the role that a step is about.
+func sameRole(ctx context.Context, acct *Account, s Step) (name string, role *types.Role, err error) {
+	_, _, _, name, _ = SplitRoleARN(s.Resource)
+	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	switch {
+	case err != nil:
+		return name, nil, err
+	case aws.ToString(out.Role.RoleId) != s.ResourceID:
+		return name, nil, ErrRecreated
+	}
+	return name, out.Role, nil
+}
+
+// tagStep marks the role as contained. All actions on a role share it.
+func tagStep(acct *Account, role *types.Role) Step {
+	arn, id, tag := aws.ToString(role.Arn), aws.ToString(role.RoleId), roleTag(role)
+	return Step{ID: "tag", Title: "Tag the role as contained", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "tag", tamperTag), Prior: tag,
+		Current: tagText(tag), After: "tag " + tamperTag + " = this request"}
+}
+
+func applyTag(ctx context.Context, acct *Account, name string, role *types.Role, s Step, run Run) (Effect, error) {
+	e := Effect{Prior: s.Prior, Wrote: &run.RequestID}
+	if same(roleTag(role), e.Wrote) {
+		return e, nil
+	}
+	e.Changed = true
+	_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Wrote}}})
+	return e, err
+}
+
+func verifyTag(role *types.Role, e Effect) Reading {
+	tag := roleTag(role)
+	return Reading{Holds: tag != nil && same(tag, e.Wrote), Found: tagText(tag)}
+}
+
+func revertTag(ctx context.Context, acct *Account, name string, live *string, e Effect) (Reading, error) {
+	var err error
+	switch {
+	case same(live, e.Prior):
+		return Reading{Holds: true}, nil
+	case !same(live, e.Wrote):
+		return Reading{Found: tagText(live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior == nil:
+		_, err = acct.IAM.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &name, TagKeys: []string{tamperTag}})
+	default:
+		_, err = acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Prior}}})
+	}
+	return Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+func roleTag(role *types.Role) *string {
+	for _, t := range role.Tags {
+		if strings.EqualFold(aws.ToString(t.Key), tamperTag) { // IAM tag keys are not case-sensitive
+			return t.Value
+		}
+	}
+	return nil
+}
+
+func getRolePolicy(ctx context.Context, acct *Account, role, policy string) (*string, error) {
+	out, err := acct.IAM.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy})
+	if isCode(err, "NoSuchEntity") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// "The policies are URL-encoded compliant with RFC 3986"
+	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRolePolicy.html
+	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
+	if err != nil {
+		return nil, fmt.Errorf("policy %s of role %s: %w", policy, role, err)
+	}
+	return &doc, nil
+}
+
+// inlineSize counts as IAM does: characters other than white space.
+func inlineSize(document string) int {
+	n := 0
+	for _, r := range document {
+		if !unicode.IsSpace(r) {
+			n++
+		}
+	}
+	return n
+}
+
+func tagText(v *string) string {
+	if v == nil {
+		return "no tag " + tamperTag
+	}
+	return "tag " + tamperTag + " = " + *v
+}
+
+// roleUse is when a role was last used, in words.
+func roleUse(role *types.Role) string {
+	u := role.RoleLastUsed
+	if u == nil || u.LastUsedDate == nil {
+		return "never, as far as IAM tells (it looks back 400 days)"
+	}
+	used := u.LastUsedDate.UTC().Format("2006-01-02 15:04 UTC")
+	if u.Region != nil {
+		used += " in " + *u.Region
+	}
+	return used
+}

@@ -1,0 +1,139 @@
+package actions
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+)
+
+// The steps that take a role's policies away, by the beginning of their IDs.
+// The rest of the ID is the policy's ARN or name.
+const (
+	stepDetach = "detach "
+	stepInline = "inline "
+)
+
+// isAttached is the prior content of a step that detaches a policy.
+const isAttached = "attached"
+
+// stripSteps are the steps that take the policies away, but for those that keep
+// says to leave.
+func stripSteps(acct *Account, r roleState, keep func(name, document string) bool) []Step {
+	var steps []Step
+	for _, arn := range r.Attached {
+		if !quarantines(arn) {
+			steps = append(steps, Step{ID: stepDetach + arn, Title: "Detach the managed policy " + policyName(arn), Resource: r.ARN, ResourceID: r.ID,
+				Hold: holdKey(acct, r.ID, "detached", arn), Prior: aws.String(isAttached), Current: arn + " is attached", After: "detached"})
+		}
+	}
+	for _, name := range r.inlineNames() {
+		if doc := r.Inline[name]; !keep(name, doc) {
+			steps = append(steps, Step{ID: stepInline + name, Title: "Delete the inline policy " + name, Resource: r.ARN, ResourceID: r.ID,
+				Hold: holdKey(acct, r.ID, "inline deleted", name), Prior: &doc, Current: compact(doc), After: "no inline policy " + name})
+		}
+	}
+	return steps
+}
+
+// quarantines reports whether a managed policy is one of AWS's own that only deny:
+// the quarantine that AWS itself attaches to what is compromised must stay.
+// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
+func quarantines(arn string) bool {
+	_, resource, _ := strings.Cut(arn, ":iam::aws:policy/")
+	return resource == "AWSDenyAll" || strings.HasPrefix(resource, "AWSCompromisedKeyQuarantine")
+}
+
+// strip takes one policy away. That it is gone already is success.
+func strip(ctx context.Context, acct *Account, role string, s Step) (changed bool, err error) {
+	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
+		_, err = acct.IAM.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
+	} else {
+		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: aws.String(strings.TrimPrefix(s.ID, stepInline))})
+	}
+	if isCode(err, "NoSuchEntity") {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// stripped reads back whether the policy is gone.
+func stripped(ctx context.Context, acct *Account, role string, s Step) (Reading, error) {
+	live, err := standing(ctx, acct, role, s)
+	if err != nil || live == nil {
+		return Reading{Holds: err == nil}, err
+	}
+	return Reading{Found: standingText(s, live)}, nil
+}
+
+// standing is what stands in a step's place: a marker for an attached policy,
+// the document of an inline one, nil for nothing.
+func standing(ctx context.Context, acct *Account, role string, s Step) (*string, error) {
+	arn, ok := strings.CutPrefix(s.ID, stepDetach)
+	if !ok {
+		return getRolePolicy(ctx, acct, role, strings.TrimPrefix(s.ID, stepInline))
+	}
+	arns, err := attachedTo(ctx, acct, role)
+	if err == nil && slices.Contains(arns, arn) {
+		return aws.String(isAttached), nil
+	}
+	return nil, err
+}
+
+func standingText(s Step, live *string) string {
+	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
+		return "the managed policy " + arn + " attached"
+	}
+	return "an inline policy " + strings.TrimPrefix(s.ID, stepInline) + ": " + compact(*live)
+}
+
+// unstrip puts a policy back where there is none.
+func unstrip(ctx context.Context, acct *Account, role string, s Step, e Effect) (Reading, error) {
+	live, err := standing(ctx, acct, role, s)
+	switch {
+	case err != nil:
+		return Reading{}, err
+	case same(live, e.Prior):
+		return Reading{Holds: true}, nil
+	case live != nil:
+		return Reading{Found: standingText(s, live) + ", which others wrote"}, nil
+	case e.Prior == nil:
+		return Reading{Found: "no record of what stood there"}, nil
+	}
+	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
+		return attach(ctx, acct, role, arn)
+	}
+	return putInline(ctx, acct, role, strings.TrimPrefix(s.ID, stepInline), *e.Prior)
+}
+
+// attach attaches a policy again. One that is gone can't be: the role then has
+// less than before, which is said and holds nothing else up.
+func attach(ctx context.Context, acct *Account, role, arn string) (Reading, error) {
+	_, err := acct.IAM.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
+	if isCode(err, "NoSuchEntity") {
+		return Reading{Found: "that the managed policy " + arn + " no longer exists: it can't be attached again"}, nil
+	}
+	return Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+// putInline puts an inline policy back. Our own deny may fill the quota that it
+// needs: then it is for later.
+func putInline(ctx context.Context, acct *Account, role, policy, document string) (Reading, error) {
+	_, err := acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &policy, PolicyDocument: &document})
+	return Reading{Holds: err == nil, Changed: err == nil}, whenRoom(err)
+}
+
+// whenRoom makes a full quota of inline policies one that other steps may free.
+func whenRoom(err error) error {
+	if isCode(err, "LimitExceeded") {
+		return &laterError{&hinted{err, "the role's inline policies fill their quota, also after what Killswitch deletes: delete one by hand, then retry"}}
+	}
+	return err
+}
+
+func planRole(role *types.Role) Identity {
+	return Identity{ARN: aws.ToString(role.Arn), ID: aws.ToString(role.RoleId), Created: aws.ToTime(role.CreateDate)}
+}

@@ -1,0 +1,316 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+const (
+	batchSize   = 24                     // steps that one write of the ledger opens or closes: three rows each
+	lanes       = 4                      // batches at a time
+	manyTries   = 5                      // of a step, before the others have their turn
+	tryEvery    = 500 * time.Millisecond // after an error that is no throttle
+	readManyGap = 2 * time.Second        // between two listings of all that was done
+)
+
+// many takes steps that do not depend on each other, at the rate that AWS
+// allows. The ledger is written a batch at a time, and by one lane at a time:
+// its chain has one end.
+type many struct {
+	*worker
+	acct *actions.Account
+	pace *pacer
+
+	mu     sync.Mutex // of the ledger, the run and what follows
+	queue  []*Step
+	err    error // ends all lanes
+	told   time.Time
+	before int // of Progress.Done, when it was told
+}
+
+func (w *worker) many(acct *actions.Account, steps []*Step) *many {
+	return &many{worker: w, acct: acct, pace: &pacer{now: w.x.Now, sleep: w.x.Sleep}, queue: steps, told: w.x.Now(), before: w.run.Progress.Done}
+}
+
+// takeMany takes such steps until each is done or given up.
+func (w *worker) takeMany(ctx context.Context, acct *actions.Account, steps []*Step) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	m := w.many(acct.Once(), steps)
+	var wg sync.WaitGroup
+	for range lanes {
+		wg.Go(func() {
+			for {
+				batch := m.next(ctx)
+				if len(batch) == 0 {
+					return
+				}
+				m.back(m.batch(ctx, batch))
+			}
+		})
+	}
+	wg.Wait()
+	if m.err != nil {
+		return m.err
+	}
+	if len(m.queue) > 0 { // the time is over
+		return w.mayGoOn(ctx)
+	}
+	return nil
+}
+
+// next takes a batch from the queue; none where the end has come.
+func (m *many) next(ctx context.Context) []*taking {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil || m.x.ending(ctx) {
+		return nil
+	}
+	n := min(batchSize, len(m.queue))
+	var batch []*taking
+	for _, s := range m.queue[:n] {
+		batch = append(batch, &taking{s: s})
+	}
+	m.queue = m.queue[n:]
+	return batch
+}
+
+// back puts steps that are tried again at the end of the queue.
+func (m *many) back(again []*Step, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queue = append(m.queue, again...)
+	if m.err == nil {
+		m.err = err
+	}
+}
+
+// batch takes its steps at the same time, and returns those to try again.
+func (m *many) batch(ctx context.Context, batch []*taking) (again []*Step, err error) {
+	if err := m.locked(func() error { return m.open(ctx, batch...) }); err != nil {
+		return nil, err
+	}
+	err = parallel(len(batch), func(i int) error {
+		t := batch[i]
+		return m.paced(ctx, func() error {
+			m.do(ctx, m.acct, t)
+			return t.err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := m.locked(func() error { return m.close(ctx, batch...) }); err != nil {
+		return nil, err
+	}
+	for _, t := range batch {
+		if t.again {
+			again = append(again, t.s)
+		}
+	}
+	return again, nil
+}
+
+func (m *many) locked(do func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return do()
+}
+
+// paced makes a call at the rate that AWS allows, a few times if it must. Its
+// own error is that of our store, or the end of our time.
+func (m *many) paced(ctx context.Context, call func() error) error {
+	for range manyTries {
+		sent, err := m.pace.wait(ctx)
+		if err != nil {
+			return err
+		}
+		err = call()
+		throttled := actions.Throttled(err)
+		switch {
+		case throttled:
+			m.pace.throttled(sent)
+		case actions.Transient(err):
+			if err := m.x.Sleep(ctx, tryEvery); err != nil {
+				return err
+			}
+		default:
+			m.pace.succeeded()
+		}
+		if err := m.beat(ctx); err != nil {
+			return err
+		}
+		if !actions.Transient(err) || m.x.ending(ctx) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// beat prolongs the lease and lets the bot draw the progress, now and then.
+func (m *many) beat(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.x.Now()
+	since := now.Sub(m.told)
+	if since < progressEach {
+		return nil
+	}
+	done := m.run.Progress.Done
+	m.run.Progress.Rate, m.run.Progress.At = float64(done-m.before)/since.Seconds(), now.UTC()
+	m.told, m.before = now, done
+	if err := m.x.save(ctx, m.run); err != nil {
+		return storeError{err}
+	}
+	return m.x.Changes.Send(ctx, Change{m.run.ID}, 0)
+}
+
+// readMany reads such steps back, all with few calls, until they hold or it has
+// taken too long.
+func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*Step) error {
+	steps = slices.DeleteFunc(steps, func(s *Step) bool { return s.State != StepDone })
+	if len(steps) == 0 {
+		return nil
+	}
+	m := w.many(acct.Once(), nil)
+	for until := w.x.Now().Add(readWithin); ; {
+		if err := w.mayGoOn(ctx); err != nil {
+			return err
+		}
+		found, unread, err := m.look(ctx, steps)
+		if err != nil {
+			return err
+		}
+		var held, rest []*Step
+		for i, s := range steps {
+			if found[i].Holds {
+				s.State = StepVerified
+				held = append(held, s)
+			} else {
+				s.Cause, s.Hint = "could not be read back: "+found[i].Found, "look at it by hand, or retry"
+				rest = append(rest, s)
+			}
+		}
+		if err := w.liftAll(ctx, held); err != nil {
+			return err
+		}
+		if steps = rest; len(rest) == 0 {
+			return nil
+		}
+		now := w.x.Now()
+		if !now.Before(until) && (!unread || !now.Before(w.run.Since.Add(patience))) {
+			break
+		}
+		if err := w.x.Sleep(ctx, readManyGap); err != nil {
+			return err
+		}
+	}
+	for chunk := range slices.Chunk(steps, batchSize) {
+		var batch []*taking
+		for _, s := range chunk {
+			batch = append(batch, &taking{s: s})
+		}
+		if err := w.close(ctx, batch...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look reads steps back. Unread says that AWS could not tell of some just now.
+func (m *many) look(ctx context.Context, steps []*Step) (found []actions.Reading, unread bool, err error) {
+	m.acct.Forget()
+	found = make([]actions.Reading, len(steps))
+	var later atomic.Bool
+	err = parallel(len(steps), func(i int) error {
+		var ours storeError
+		var read error
+		err := m.paced(ctx, func() error {
+			found[i].Holds, found[i].Found, read = m.holds(ctx, m.acct, steps[i])
+			return read
+		})
+		switch {
+		case err != nil:
+			return err
+		case errors.As(read, &ours):
+			return read
+		case read != nil:
+			found[i].Found, _ = actions.Explain(read)
+			if actions.Transient(read) {
+				later.Store(true)
+			}
+		}
+		return nil
+	})
+	return found, later.Load(), err
+}
+
+// liftAll writes verified steps; an undo's take their holds away with them.
+func (w *worker) liftAll(ctx context.Context, steps []*Step) error {
+	for chunk := range slices.Chunk(steps, batchSize) {
+		var puts []Put
+		var events []AuditEvent
+		versions := make([]int64, len(chunk))
+		if w.p.Intent.Undo != "" {
+			err := parallel(len(chunk), func(i int) (err error) {
+				versions[i], err = w.x.runs().find(ctx, holdRow(chunk[i].Step.Hold), &hold{})
+				return err
+			})
+			if err != nil {
+				return storeError{err}
+			}
+		}
+		for i, s := range chunk {
+			if versions[i] > 0 {
+				puts = append(puts, Put{Row: Row{Key: holdRow(s.Step.Hold), Version: versions[i]}, Delete: true})
+			}
+			puts = append(puts, w.result(ctx, s, nil))
+			events = append(events, ended(s))
+		}
+		if err := w.x.record(ctx, w.p.ID, puts, events...); err != nil {
+			return storeError{err}
+		}
+		for _, s := range chunk {
+			s.Version++
+		}
+		if err := w.x.renew(ctx, w.run); err != nil {
+			return storeError{err}
+		}
+	}
+	return nil
+}
+
+// atOnce is how many calls are under way at a time, at most.
+const atOnce = 32
+
+// parallel does n things, some at a time, and returns the first error.
+func parallel(n int, do func(i int) error) error {
+	var next atomic.Int64
+	var failed atomic.Bool
+	var first error
+	var once sync.Once
+	var wg sync.WaitGroup
+	for range min(n, atOnce) {
+		wg.Go(func() {
+			for !failed.Load() {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := do(i); err != nil {
+					once.Do(func() { first = err })
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}

@@ -1,0 +1,139 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// Notifier sends a text to whoever is subscribed to it.
+type Notifier interface {
+	Notify(ctx context.Context, subject, text string) error
+}
+
+// Report is the row of what a request's target did lately. It goes out whether
+// the containment worked or not.
+type Report struct {
+	Activity actions.Activity `json:"activity"`
+	At       time.Time        `json:"at"`
+	Unread   string           `json:"unread,omitempty"`  // why there is none
+	Notified time.Time        `json:"notified,omitzero"` // when the notice was taken
+	Unsent   string           `json:"unsent,omitempty"`  // why it was not
+}
+
+func reportKey(id string) Key { return Key{id, "report"} }
+
+// Report reads a request's report. It returns ErrNotFound if there is none.
+func (t Runs) Report(ctx context.Context, id string) (r Report, err error) {
+	_, err = t.get(ctx, reportKey(id), &r)
+	return r, err
+}
+
+// reporter is the action of a containment that has something to tell.
+func (x *Executor) reporter(p Planned) (actions.Reporter, bool) {
+	action, ok := x.Actions(p.Intent.Call.Action)
+	tells, is := action.(actions.Reporter)
+	return tells, ok && is && p.Intent.Undo == ""
+}
+
+// reportWithin bounds the reading for a report.
+const reportWithin = 90 * time.Second
+
+// report reads what the target did and tells Slack and the subscribers, once.
+func (x *Executor) report(ctx context.Context, r Request) error {
+	p, err := x.runs().Planned(ctx, r.ID)
+	if err != nil {
+		return unless(err, ErrNotFound)
+	}
+	run, err := x.runs().Run(ctx, r.ID)
+	if err != nil {
+		return unless(err, ErrNotFound)
+	}
+	action, ok := x.reporter(p)
+	if !ok || !run.Started {
+		return nil
+	}
+	var rep Report
+	version, err := x.runs().find(ctx, reportKey(r.ID), &rep)
+	if err != nil {
+		return err
+	}
+	if version == 0 {
+		rep = x.gather(ctx, action, p, run)
+		err := x.record(ctx, r.ID, []Put{putRow(reportKey(r.ID), 0, rep)}, event("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
+		if err != nil {
+			return unless(err, ErrConflict)
+		}
+		version = 1
+	}
+	if rep.Notified.IsZero() && rep.Unsent == "" && x.Notices != nil {
+		if err := x.notify(ctx, p, run, &rep); err != nil {
+			return err
+		}
+		if err := x.record(ctx, r.ID, []Put{putRow(reportKey(r.ID), version, rep)}, event("notified", "", "why", rep.Unsent)); err != nil {
+			return unless(err, ErrConflict)
+		}
+	}
+	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
+		r.Revise()
+		return nil
+	})
+	return x.changed(ctx, r.ID, err)
+}
+
+// gather reads the activity; where it can't be read, the report says so.
+func (x *Executor) gather(ctx context.Context, action actions.Reporter, p Planned, run Run) Report {
+	rep := Report{At: x.Now().UTC()}
+	look, cancel := context.WithTimeout(ctx, reportWithin)
+	defer cancel()
+	err := x.patiently(look, x.Now().Add(reportWithin), func() error {
+		acct, err := x.Cloud.EnterFor(look, actions.Responder, action, actions.PhaseReport, p.Call(), nil, p.actor(run.Approvers))
+		if err == nil {
+			rep.Activity, err = action.Report(look, acct, p.Call(), p.Plan.Identity, rep.At)
+		}
+		return err
+	})
+	if err != nil {
+		rep.Unread, _ = actions.Explain(err)
+		x.Log.WarnContext(ctx, "activity not read", slog.String("request_id", p.ID), slog.String("error", err.Error()))
+	}
+	return rep
+}
+
+// notify sends the notice. What the service will not take is noted; what it
+// can't take just now is worth another delivery.
+func (x *Executor) notify(ctx context.Context, p Planned, run Run, rep *Report) error {
+	text := fmt.Sprintf("%s: %s\n%s in account %s\nAsked for by %s: %s\n", p.ID, outcome(run), p.Intent.Call, p.Account, p.Person, p.Reason)
+	if run.Why != "" {
+		text += run.Why + "\n"
+	}
+	if rep.Unread != "" {
+		text += "\nThe recent activity could not be read: " + rep.Unread + "\n"
+	} else {
+		text += "\n" + rep.Activity.Text()
+	}
+	subject := fmt.Sprintf("Killswitch %s: %s %s", outcome(run), p.Intent.Call.Action, p.Intent.Call.TargetName())
+	err := x.Notices.Notify(ctx, subject, text)
+	if actions.Transient(err) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if err != nil {
+		rep.Unsent, _ = actions.Explain(err)
+		x.Log.ErrorContext(ctx, "notice not sent", slog.String("request_id", p.ID), slog.String("error", err.Error()))
+		return nil
+	}
+	rep.Notified = x.Now().UTC()
+	return nil
+}
+
+func outcome(run Run) string {
+	if run.Outcome == "" {
+		return string(Running)
+	}
+	return string(run.Outcome)
+}

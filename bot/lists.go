@@ -1,0 +1,63 @@
+package bot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+const (
+	maxLists    = 10   // replies that list what was not done
+	maxListText = 1800 // characters of one
+)
+
+// leftLists tell of many steps those that were left alone or failed, by reason,
+// in as many messages as it takes.
+func leftLists(steps []approvals.Step) []string {
+	type group struct {
+		head  string
+		names []string
+	}
+	var groups []*group
+	at := map[string]*group{}
+	failed := func(s approvals.Step) bool { return s.State == approvals.StepFailed }
+	for _, s := range append(slices.DeleteFunc(slices.Clone(steps), func(s approvals.Step) bool { return !failed(s) }), slices.DeleteFunc(slices.Clone(steps), failed)...) {
+		head := "left alone: " + s.Step.Skip
+		if failed(s) {
+			head = "failed: " + s.Cause
+		}
+		head = Untrusted(Untrusted(head).Plain(maxItem)).String()
+		if at[head] == nil {
+			at[head] = &group{head: head}
+			groups = append(groups, at[head])
+		}
+		at[head].names = append(at[head].names, Untrusted(Untrusted(stepName(s)).Plain(maxItem)).String())
+	}
+	var texts []string
+	for _, g := range groups {
+		for rest := g.names; len(rest) > 0; {
+			var b strings.Builder
+			n := 0
+			for n < len(rest) && (n == 0 || b.Len()+len(rest[n]) < maxListText) {
+				if n > 0 {
+					b.WriteString(", ")
+				}
+				b.WriteString(rest[n])
+				n++
+			}
+			texts = append(texts, fmt.Sprintf("%d %s\n%s", len(g.names), g.head, b.String()))
+			rest = rest[n:]
+		}
+	}
+	if more := len(texts) - maxLists; more > 0 {
+		texts = append(texts[:maxLists], fmt.Sprintf("and %d more lists like these: `audit` and the record have all.", more))
+	}
+	return texts
+}
+
+// stepName is what a step changes, in short.
+func stepName(s approvals.Step) string {
+	return s.Step.Resource[strings.LastIndex(s.Step.Resource, "/")+1:]
+}

@@ -1,0 +1,112 @@
+package config
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// maxSCPFile is how large an SCP's file may be, in bytes: more than white space
+// could account for.
+const maxSCPFile = 64 << 10
+
+// scps reads the documents by their names, and which files they are in. They
+// are checked as they will be before each use.
+func (c *checker) scps(root *value, o actions.Org) (documents map[string]string, files []string) {
+	documents = map[string]string{}
+	if !c.exemptKnown(root) {
+		return documents, nil // said already, and nothing can be said of the documents
+	}
+	c.builtinSCPs(root.at("protected", "principals"), o)
+	for name, v := range root.at("scps").entries() {
+		builtin, file := v.at("builtin"), v.at("file")
+		switch {
+		case c.settled[v.field]:
+		case builtin.text() != "":
+			document, ok := actions.BuiltinSCP(o, builtin.text())
+			if !ok {
+				c.add(builtin, "is not built in", "freeze or control-plane")
+			}
+			documents[name] = document
+		case file.text() != "" && !c.settled[file.field]:
+			if document, ok := c.scpFile(file, o); ok {
+				documents[name], files = document, append(files, file.text())
+			}
+		}
+	}
+	slices.Sort(files)
+	return documents, slices.Compact(files)
+}
+
+// exemptKnown reports whether the roles that each document must exempt are known.
+func (c *checker) exemptKnown(root *value) bool {
+	for _, key := range []string{"responder_role", "restorer_role", "forwarder_role", "regions"} {
+		if v := root.at("aws", key); v == nil && key != "forwarder_role" || v != nil && c.settled[v.field] {
+			return false
+		}
+	}
+	for _, v := range append(root.at("protected", "principals").items(), root.at("aws", "regions").items()...) {
+		if c.settled[v.field] {
+			return false
+		}
+	}
+	return true
+}
+
+// builtinSCPs checks that what is exempt fits in: the built-in documents are
+// always there.
+func (c *checker) builtinSCPs(principals *value, o actions.Org) {
+	for _, name := range []string{"freeze", "control-plane"} {
+		document, _ := actions.BuiltinSCP(o, name)
+		if _, no := actions.CheckSCP(o, document); no != nil && principals != nil {
+			c.add(principals, "make the built-in SCP "+name+" unusable: "+no.Reason, "protect fewer principals")
+		}
+	}
+}
+
+func (c *checker) scpFile(v *value, o actions.Org) (document string, ok bool) {
+	name := v.text()
+	switch {
+	case !fs.ValidPath(name):
+		c.add(v, "is not a plain relative path", "without . or .. and without a / at its end")
+		return "", false
+	case path.Ext(name) != ".json":
+		c.add(v, "is not a .json file", "like scps/freeze.json")
+		return "", false
+	case c.files == nil:
+		c.add(v, "can't be read here", "only a configuration that is itself a file has files beside it")
+		return "", false
+	}
+	text, err := readSCPFile(c.files, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.add(v, "there is no such file", "its path begins at the directory of the configuration file")
+		return "", false
+	case err != nil:
+		c.add(v, "can't be read: "+clip(err.Error()), "")
+		return "", false
+	case len(text) > maxSCPFile:
+		c.add(v, "is larger than 64 KiB", "AWS takes 10,240 characters")
+		return "", false
+	}
+	document, no := actions.CheckSCP(o, text)
+	if no != nil {
+		c.add(v, no.Reason, no.Hint)
+		return "", false
+	}
+	return document, true
+}
+
+func readSCPFile(files fs.FS, name string) (text string, err error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	b, err := io.ReadAll(io.LimitReader(f, maxSCPFile+1))
+	return string(b), err
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/cmd/config"
+)
+
+// policy prints the policy that a member role needs.
+func policy(_ context.Context, p program, args []string) error {
+	f := flag.NewFlagSet("policy", flag.ContinueOnError)
+	file := f.String("config", "", "the configuration; without one, the partition aws and any account")
+	management := f.Bool("management", false, "for the management account's role: with service control policies")
+	roles, err := parse(f, p, args)
+	if err != nil {
+		return err
+	}
+	if len(roles) != 1 || roles[0] != "responder" && roles[0] != "restorer" {
+		return fmt.Errorf("%w: say responder or restorer", errUsage)
+	}
+	org := actions.Org{Partition: "aws"}
+	if *file != "" {
+		c, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		org = c.Org
+	}
+	member := actions.Responder
+	if roles[0] == "restorer" {
+		member = actions.Restorer
+	}
+	_, err = fmt.Fprintln(p.out, actions.MemberPolicy(member, org, *management))
+	return err
+}
