@@ -286,7 +286,9 @@ func Explain(err error) (cause, hint string) {
 		cause, _ = Explain(told.error)
 		return cause, told.hint
 	case errors.As(err, &api):
-		cause = api.ErrorCode() + ": " + clip(api.ErrorMessage())
+		// EC2 adds a long text that only AWS can read.
+		message, _, _ := strings.Cut(api.ErrorMessage(), " Encoded authorization failure message:")
+		cause = api.ErrorCode() + ": " + clip(message)
 		switch api.ErrorCode() {
 		case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
 			hint = "check that the member roles are deployed in this account as the installed version wants them"
@@ -298,6 +300,10 @@ func Explain(err error) (cause, hint string) {
 			hint = "the quota named is full; free a place in it, then retry"
 		case "NoSuchEntity":
 			hint = "it does not exist; check the name and the account"
+		case "InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed":
+			hint = "there is no such instance; check the account and the region"
+		case "IncorrectInstanceState", "IncorrectState":
+			hint = "its state does not allow that just now; retry, and look at whether it is being terminated"
 		}
 		return cause, hint
 	case errors.Is(err, context.DeadlineExceeded):

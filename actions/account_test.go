@@ -293,6 +293,10 @@ func TestExplain(t *testing.T) {
 		{"a refusal", fmt.Errorf("plan: %w", &actions.Refusal{Reason: "it is protected", Hint: "ask its owner"}), []string{"it is protected"}, true},
 		{"throttling", &smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}, []string{"Throttling", "Rate exceeded"}, true},
 		{"our own credentials", &smithy.GenericAPIError{Code: "ExpiredToken"}, []string{"ExpiredToken"}, true},
+		{"EC2's denial", &smithy.GenericAPIError{Code: "UnauthorizedOperation", Message: "You are not authorized. Encoded authorization failure message: " + strings.Repeat("x", 300)}, []string{"not authorized."}, true},
+		{"EC2's throttling", &smithy.GenericAPIError{Code: "RequestLimitExceeded", Message: "Request limit exceeded."}, []string{"RequestLimitExceeded"}, true},
+		{"no instance", &smithy.GenericAPIError{Code: "InvalidInstanceID.NotFound"}, []string{"InvalidInstanceID.NotFound"}, true},
+		{"an instance's state", &smithy.GenericAPIError{Code: "IncorrectInstanceState"}, []string{"IncorrectInstanceState"}, true},
 		{"nothing there", &types.NoSuchEntityException{}, []string{"NoSuchEntity"}, true},
 		{"a code that nobody knows", &smithy.GenericAPIError{Code: "Strange", Message: "hm"}, []string{"Strange: hm"}, false},
 		{"no answer", fmt.Errorf("get: %w", context.DeadlineExceeded), []string{"in time"}, true},
@@ -307,6 +311,9 @@ func TestExplain(t *testing.T) {
 				t.Errorf("hint %q", hint)
 			}
 		})
+	}
+	if cause, _ := actions.Explain(tests[3].err); strings.Contains(cause, "xxx") {
+		t.Errorf("cause %q", cause)
 	}
 	long := &smithy.GenericAPIError{Code: "Strange", Message: strings.Repeat("é", 5000)}
 	if cause, _ := actions.Explain(long); len([]rune(cause)) > 450 {

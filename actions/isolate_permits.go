@@ -1,6 +1,9 @@
 package actions
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The permissions of isolate_instance, from the Service Authorization Reference.
 // What takes no resource there ("Describe…") is allowed on "*".
@@ -10,14 +13,12 @@ import "strings"
 // with resources of its own kinds only, and a statement costs room in the session
 // policy. Those that take several kinds (CreateTags, IAM's on roles) stand alone.
 
-// isolateLooks are what finds out where an instance is.
-var isolateLooks = []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances"}
-
 func isolatePermits(p Phase, s Scope) []Statement {
 	switch p {
 	case PhasePlan:
 		return []Statement{
-			{Actions: append([]string{"autoscaling:DescribeAutoScalingGroups", "elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"}, isolateLooks...), Resources: []string{"*"}},
+			{Actions: []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeAutoScalingGroups",
+				"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"}, Resources: []string{"*"}},
 			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: s.instance()},
 			// Which profile and role the instance has is not known before the first look.
 			{Actions: []string{"iam:GetInstanceProfile"}, Resources: []string{s.ARN("iam", "instance-profile/*")}},
@@ -42,14 +43,7 @@ var isolateWide = []string{"volume", "targetgroup", "network-interface", "role"}
 // narrowest gives exact resources, as far as they fit.
 func narrowest(s Scope, permits func(Scope, func(string) bool) []Statement) []Statement {
 	for n := 0; ; n++ {
-		wide := func(kind string) bool {
-			for _, k := range isolateWide[:n] {
-				if k == kind {
-					return true
-				}
-			}
-			return false
-		}
+		wide := func(kind string) bool { return slices.Contains(isolateWide[:n], kind) }
 		ss := filled(permits(s, wide))
 		if _, err := sessionPolicy(ss); err == nil || s.Any() || n == len(isolateWide) {
 			return ss
@@ -69,21 +63,17 @@ func filled(ss []Statement) []Statement {
 }
 
 func isolateRun(s Scope, wide func(string) bool) []Statement {
-	looks := append([]string{"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"}, isolateLooks...)
-	if s.has("ec2", "instance") {
-		looks = append(looks, "ec2:DescribeIamInstanceProfileAssociations")
-	}
-	if s.has("elasticloadbalancing", "targetgroup") {
-		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
-	}
+	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation",
 		// The groups and the VPC are not known before: what is made has no ID yet.
 		"ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress"}
-	on := concat(s.instance(), s.some("ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
+	on := slices.Concat(s.instance(), s.some("ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
 	if groups := s.scaling(); groups != nil {
+		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
 		acts, on = append(acts, "autoscaling:EnterStandby"), append(on, groups...)
 	}
 	if targets := s.some("elasticloadbalancing", "targetgroup", wide); targets != nil {
+		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:DeregisterTargets"), append(on, targets...)
 	}
 	tagged := s.instance()
@@ -109,11 +99,12 @@ func isolateRun(s Scope, wide func(string) bool) []Statement {
 }
 
 func isolateUndo(s Scope, wide func(string) bool) []Statement {
-	looks := append([]string{"ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}, isolateLooks...)
+	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:ModifyNetworkInterfaceAttribute"}
 	// The groups that come back stand in the ledger, not among the resources.
-	on := concat(s.instance(), s.some("ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
+	on := slices.Concat(s.instance(), s.some("ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
 	if groups := s.scaling(); groups != nil {
+		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
 		acts, on = append(acts, "autoscaling:ExitStandby"), append(on, groups...)
 	}
 	if targets := s.some("elasticloadbalancing", "targetgroup", wide); targets != nil {
@@ -154,14 +145,12 @@ func (s Scope) some(service, kind string, wide func(string) bool) []string {
 	if kind != "role" {
 		return []string{s.ARN(service, kind+"/*")}
 	}
-	var any []string
+	var named []string
 	for _, arn := range exact {
-		any = append(any, s.ARN("iam", "role/*"+lastPart(arn)))
+		named = append(named, s.ARN("iam", "role/*"+lastPart(arn)))
 	}
-	return any
+	return named
 }
-
-func (s Scope) has(service, kind string) bool { return len(s.Changed(service, kind)) > 0 }
 
 // scaling are the Auto Scaling groups, by the unique ID in their ARN: names may
 // have characters that mean something in a policy, and 255 of them.
@@ -177,12 +166,4 @@ func (s Scope) scaling() []string {
 		}
 	}
 	return arns
-}
-
-func concat(lists ...[]string) []string {
-	var all []string
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
 }

@@ -138,7 +138,11 @@ func checkIsolationProfile(ctx context.Context, acct *Account) (string, error) {
 // readIsolationRole tells whether the role has the deny, and what it has, or
 // whom it trusts, that it should not.
 func readIsolationRole(ctx context.Context, acct *Account, role *iamtypes.Role) (denied bool, wrong string, err error) {
-	if trust, err := url.PathUnescape(aws.ToString(role.AssumeRolePolicyDocument)); err != nil || !trustsOnly(trust, ec2Service(acct.Partition)) {
+	trust, err := url.PathUnescape(aws.ToString(role.AssumeRolePolicyDocument))
+	if err != nil {
+		return false, "", fmt.Errorf("trust policy of the role %s: %w", isolationName, err)
+	}
+	if !trustsOnly(trust, ec2Service(acct.Partition)) {
 		return false, "the role trusts others than EC2: " + compact(trust), nil
 	}
 	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: aws.String(isolationName)}); pages.HasMorePages(); {
