@@ -35,7 +35,7 @@ func StartAWS(t testing.TB) *AWS {
 		t.Fatal(err)
 	}
 	a := &AWS{URL: "http://" + addr}
-	a.Process = Start(t, "moto", Setting(t, "MOTO_SERVER"), nil, "-H", host, "-p", port)
+	a.Process = Start(t, "moto", Setting(t, "MOTO_SERVER"), []string{"MOTO_IAM_LOAD_MANAGED_POLICIES=true"}, "-H", host, "-p", port)
 	a.Answers(t, a.URL+"/moto-api/data.json")
 	return a
 }

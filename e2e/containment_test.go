@@ -1,0 +1,340 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
+	orgtypes "github.com/aws/aws-sdk-go-v2/service/organizations/types"
+	"github.com/google/go-cmp/cmp"
+)
+
+// containment is one action, on something that setup makes.
+type containment struct {
+	name string
+	// setup returns what is typed, what the cards of it say, and what reads the
+	// state that undo must bring back.
+	setup func(*scene) (line, about string, state func() any)
+	// contained fails unless it is.
+	contained func(*scene)
+	approvals int    // 1 where it is 0
+	undo      string // what is typed behind undo ID; where it is empty Undo is clicked
+	final     bool   // there is no way back
+}
+
+var containments = []containment{
+	{name: "revoke_sessions ALL", setup: func(s *scene) (string, string, func() any) {
+		s.role("all-1")
+		s.role("all-2")
+		s.inline("all-2", "AWSRevokeOlderSessions", denyS3)
+		return "revoke_sessions prod/ALL the account is taken over", "/ALL ", func() any { return []any{s.roleState("all-1"), s.roleState("all-2")} }
+	}, contained: func(s *scene) {
+		for _, role := range []string{"all-1", "all-2"} {
+			if !strings.Contains(s.deny(role), "aws:TokenIssueTime") {
+				s.t.Errorf("%s has the policy %q", role, s.deny(role))
+			}
+		}
+	}},
+	{name: "revoke_sessions ALL via=scp", setup: func(s *scene) (string, string, func() any) {
+		id := s.memberAccount("via-scp")
+		return "revoke_sessions " + id + "/ALL via=scp the account is taken over", id + "/ALL ", func() any { return s.scps(id) }
+	}, contained: func(s *scene) { s.attached("killswitch-revoke-", "aws:TokenIssueTime") }},
+	{name: "apply_scp", setup: func(s *scene) (string, string, func() any) {
+		id := s.memberAccount("frozen")
+		return "apply_scp " + id + " the account is taken over", "apply_scp " + id + " ", func() any { return s.scps(id) }
+	}, contained: func(s *scene) { s.attached("killswitch-freeze", "role/killswitch-responder") }},
+	{name: "detach_policies", setup: func(s *scene) (string, string, func() any) {
+		s.furnished("stripped")
+		return "detach_policies prod/stripped stolen", "role/stripped ", func() any { return s.roleState("stripped") }
+	}, contained: func(s *scene) {
+		state := s.roleState("stripped")
+		if len(state.Attached) != 0 || len(state.Inline) != 2 || // an earlier revocation stays
+			!strings.Contains(state.Inline["KillswitchDenyAll"], "Deny") {
+			s.t.Errorf("the role still has %+v", state)
+		}
+	}},
+	{name: "isolate_instance", setup: func(s *scene) (string, string, func() any) {
+		id := s.instance()
+		return "isolate_instance prod/" + id + " region=" + region + " mining", "instance/" + id + " ", func() any { return s.instanceState(id) }
+	}, contained: func(s *scene) { s.isolated() }},
+}
+
+const denyS3 = "{\n \"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": \"Deny\", \"Action\": \"s3:*\", \"Resource\": \"arn:aws:s3:::a+b%20c/*\"}]\n}"
+
+// TestContainments: every action from the command to its undo, with an AWS and a
+// Slack that others wrote; before and after are compared through the SDK.
+func TestContainments(t *testing.T) {
+	s := newScene(t)
+	for _, c := range containments {
+		t.Run(c.name, func(t *testing.T) {
+			s.t = t
+			c.play(s)
+		})
+	}
+}
+
+func (c containment) play(s *scene) {
+	s.t.Helper()
+	line, about, state := c.setup(s)
+	before := state()
+	s.slack.Command(s.t, channel, ana, "/killswitch", line)
+	card := s.about("pending 0/", about, false)
+	if d := cmp.Diff(before, state()); d != "" {
+		s.t.Errorf("the plan changed something: %s", d)
+	}
+	for _, user := range []string{ben, cem}[:max(c.approvals, 1)] {
+		s.click(user, card, "approve")
+	}
+	card = s.about("contained", about, false)
+	c.contained(s)
+	if c.final {
+		return
+	}
+	if c.undo == "" {
+		s.click(cem, card, "undo")
+	} else {
+		s.slack.Command(s.t, channel, cem, "/killswitch", "undo "+requestID.FindString(card.Text)+" "+c.undo)
+	}
+	undo := s.about("pending 0/", about, true)
+	s.click(ana, undo, "approve")
+	s.about("restored", about, true)
+	s.about("undone", about, false)
+	if d := cmp.Diff(before, state()); d != "" {
+		s.t.Errorf("not as before: %s", d)
+	}
+}
+
+var requestID = regexp.MustCompile(`KS-[0-9A-Z]{12}`)
+
+// about waits for a card in a state.
+func (s *scene) about(state, words string, undo bool) Message {
+	s.t.Helper()
+	return s.slack.Await(s.t, channel, state+" of "+words, func(m Message) bool {
+		return strings.HasPrefix(m.Text, state) && strings.Contains(m.Text, words) && strings.Contains(m.Text, "(undo of") == undo
+	})
+}
+
+// inline puts a policy into a role.
+func (s *scene) inline(role, name, document string) {
+	s.t.Helper()
+	_, err := s.iam.PutRolePolicy(s.t.Context(), &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &name, PolicyDocument: &document})
+	s.must(err)
+}
+
+// furnished makes a role with everything that a role can have.
+func (s *scene) furnished(name string) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	_, err := s.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &name, Path: aws.String("/service/"), AssumeRolePolicyDocument: &trust, Description: aws.String("furnished"), MaxSessionDuration: aws.Int32(7200)})
+	s.must(err)
+	s.inline(name, "app", denyS3)
+	s.inline(name, "AWSRevokeOlderSessions", denyS3)
+	for i := range 2 {
+		document := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`
+		out, err := s.iam.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: aws.String(fmt.Sprintf("%s-%d", name, i)), PolicyDocument: &document})
+		s.must(err)
+		_, err = s.iam.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &name, PolicyArn: out.Policy.Arn})
+		s.must(err)
+		profile := fmt.Sprintf("%s-profile-%d", name, i)
+		_, err = s.iam.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: &profile})
+		s.must(err)
+		_, err = s.iam.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: &profile, RoleName: &name})
+		s.must(err)
+	}
+}
+
+// roleState is a role but for its ID.
+type roleState struct {
+	ARN, Trust, Description string
+	MaxSession              int32
+	Attached, Profiles      []string
+	Inline, Tags            map[string]string
+}
+
+func (s *scene) roleState(name string) roleState {
+	s.t.Helper()
+	ctx := s.t.Context()
+	role, err := s.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	s.must(err)
+	trust, err := url.PathUnescape(*role.Role.AssumeRolePolicyDocument)
+	s.must(err)
+	st := roleState{ARN: *role.Role.Arn, Trust: trust, Description: aws.ToString(role.Role.Description), MaxSession: aws.ToInt32(role.Role.MaxSessionDuration), Inline: map[string]string{}, Tags: map[string]string{}}
+	attached, err := s.iam.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: &name})
+	s.must(err)
+	for _, a := range attached.AttachedPolicies {
+		st.Attached = append(st.Attached, *a.PolicyArn)
+	}
+	inline, err := s.iam.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: &name})
+	s.must(err)
+	for _, policy := range inline.PolicyNames {
+		out, err := s.iam.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &name, PolicyName: &policy})
+		s.must(err)
+		st.Inline[policy], err = url.PathUnescape(*out.PolicyDocument)
+		s.must(err)
+	}
+	profiles, err := s.iam.ListInstanceProfilesForRole(ctx, &iam.ListInstanceProfilesForRoleInput{RoleName: &name})
+	s.must(err)
+	for _, p := range profiles.InstanceProfiles {
+		st.Profiles = append(st.Profiles, *p.InstanceProfileName)
+	}
+	tags, err := s.iam.ListRoleTags(ctx, &iam.ListRoleTagsInput{RoleName: &name})
+	s.must(err)
+	for _, tag := range tags.Tags {
+		st.Tags[*tag.Key] = *tag.Value
+	}
+	slices.Sort(st.Attached)
+	slices.Sort(st.Profiles)
+	return st
+}
+
+func (s *scene) org() *organizations.Client {
+	return organizations.NewFromConfig(s.aws.Member(s.t, "999999999999"))
+}
+
+// memberAccount makes an account in the organization, and the organization.
+func (s *scene) memberAccount(name string) string {
+	s.t.Helper()
+	ctx := s.t.Context()
+	if _, err := s.org().DescribeOrganization(ctx, nil); err != nil {
+		_, err := s.org().CreateOrganization(ctx, &organizations.CreateOrganizationInput{FeatureSet: orgtypes.OrganizationFeatureSetAll})
+		s.must(err)
+		roots, err := s.org().ListRoots(ctx, nil)
+		s.must(err)
+		_, err = s.org().EnablePolicyType(ctx, &organizations.EnablePolicyTypeInput{RootId: roots.Roots[0].Id, PolicyType: orgtypes.PolicyTypeServiceControlPolicy})
+		s.must(err)
+	}
+	out, err := s.org().CreateAccount(ctx, &organizations.CreateAccountInput{AccountName: &name, Email: aws.String(name + "@example.com")})
+	s.must(err)
+	return *out.CreateAccountStatus.AccountId
+}
+
+// scps are the names of an account's policies.
+func (s *scene) scps(account string) []string {
+	s.t.Helper()
+	out, err := s.org().ListPoliciesForTarget(s.t.Context(), &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: orgtypes.PolicyTypeServiceControlPolicy})
+	s.must(err)
+	var names []string
+	for _, p := range out.Policies {
+		names = append(names, *p.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// attached fails unless a policy of that name says the words and is somewhere attached.
+func (s *scene) attached(name, words string) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	all, err := s.org().ListPolicies(ctx, &organizations.ListPoliciesInput{Filter: orgtypes.PolicyTypeServiceControlPolicy})
+	s.must(err)
+	for _, p := range all.Policies {
+		if !strings.HasPrefix(*p.Name, name) {
+			continue
+		}
+		out, err := s.org().DescribePolicy(ctx, &organizations.DescribePolicyInput{PolicyId: p.Id})
+		s.must(err)
+		targets, err := s.org().ListTargetsForPolicy(ctx, &organizations.ListTargetsForPolicyInput{PolicyId: p.Id})
+		s.must(err)
+		if !strings.Contains(*out.Policy.Content, words) || len(targets.Targets) != 1 {
+			s.t.Errorf("%s is attached to %d: %s", *p.Name, len(targets.Targets), *out.Policy.Content)
+		}
+		return
+	}
+	s.t.Errorf("there is no policy %s", name)
+}
+
+func (s *scene) ec2() *ec2.Client { return ec2.NewFromConfig(s.aws.Member(s.t, prod)) }
+
+// instance starts an instance in a network of its own, with two interfaces and a role.
+func (s *scene) instance() string {
+	s.t.Helper()
+	ctx, c := s.t.Context(), s.ec2()
+	s.furnished("app-role")
+	vpc, err := c.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.9.0.0/16")})
+	s.must(err)
+	subnet, err := c.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: vpc.Vpc.VpcId, CidrBlock: aws.String("10.9.1.0/24")})
+	s.must(err)
+	web, err := c.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{VpcId: vpc.Vpc.VpcId, GroupName: aws.String("web"), Description: aws.String("web")})
+	s.must(err)
+	images, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"amazon"}})
+	s.must(err)
+	// The groups stand on the interface: moto would otherwise add the instance's to whatever an interface is given.
+	run, err := c.RunInstances(ctx, &ec2.RunInstancesInput{ImageId: images.Images[0].ImageId, MinCount: aws.Int32(1), MaxCount: aws.Int32(1), InstanceType: ec2types.InstanceTypeT3Micro,
+		NetworkInterfaces: []ec2types.InstanceNetworkInterfaceSpecification{{DeviceIndex: aws.Int32(0), SubnetId: subnet.Subnet.SubnetId, Groups: []string{*web.GroupId}}}, IamInstanceProfile: &ec2types.IamInstanceProfileSpecification{Name: aws.String("app-role-profile-0")}})
+	s.must(err)
+	id := run.Instances[0].InstanceId
+	second, err := c.CreateNetworkInterface(ctx, &ec2.CreateNetworkInterfaceInput{SubnetId: subnet.Subnet.SubnetId, Groups: []string{*web.GroupId}})
+	s.must(err)
+	_, err = c.AttachNetworkInterface(ctx, &ec2.AttachNetworkInterfaceInput{InstanceId: id, NetworkInterfaceId: second.NetworkInterface.NetworkInterfaceId, DeviceIndex: aws.Int32(1)})
+	s.must(err)
+	return *id
+}
+
+type instanceState struct {
+	Groups    map[string][]string // by interface
+	Profile   string
+	Protected bool
+	Tags      map[string]string
+	Role      roleState
+}
+
+func (s *scene) instanceState(id string) instanceState {
+	s.t.Helper()
+	ctx, c := s.t.Context(), s.ec2()
+	st := instanceState{Groups: map[string][]string{}, Tags: map[string]string{}, Role: s.roleState("app-role")}
+	enis, err := c.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{{Name: aws.String("attachment.instance-id"), Values: []string{id}}}})
+	s.must(err)
+	for _, eni := range enis.NetworkInterfaces {
+		for _, g := range eni.Groups {
+			st.Groups[*eni.NetworkInterfaceId] = append(st.Groups[*eni.NetworkInterfaceId], *g.GroupName)
+		}
+	}
+	profiles, err := c.DescribeIamInstanceProfileAssociations(ctx, &ec2.DescribeIamInstanceProfileAssociationsInput{Filters: []ec2types.Filter{{Name: aws.String("instance-id"), Values: []string{id}}}})
+	s.must(err)
+	for _, a := range profiles.IamInstanceProfileAssociations {
+		st.Profile = *a.IamInstanceProfile.Arn
+	}
+	protected, err := c.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: &id, Attribute: ec2types.InstanceAttributeNameDisableApiTermination})
+	s.must(err)
+	st.Protected = aws.ToBool(protected.DisableApiTermination.Value)
+	tags, err := c.DescribeTags(ctx, &ec2.DescribeTagsInput{Filters: []ec2types.Filter{{Name: aws.String("resource-id"), Values: []string{id}}}})
+	s.must(err)
+	for _, tag := range tags.Tags {
+		st.Tags[*tag.Key] = *tag.Value
+	}
+	return st
+}
+
+// isolated fails unless every instance is cut off.
+func (s *scene) isolated() {
+	s.t.Helper()
+	out, err := s.ec2().DescribeInstances(s.t.Context(), nil)
+	s.must(err)
+	st := s.instanceState(*out.Reservations[0].Instances[0].InstanceId)
+	if len(st.Groups) != 2 || !strings.HasSuffix(st.Profile, "/killswitch-isolation") || !st.Protected || len(st.Role.Inline) != 3 {
+		s.t.Errorf("it is not isolated: %+v", st)
+	}
+	for eni, groups := range st.Groups {
+		if !slices.Equal(groups, []string{"killswitch-isolation"}) {
+			s.t.Errorf("%s has the groups %v", eni, groups)
+		}
+	}
+	groups, err := s.ec2().DescribeSecurityGroups(s.t.Context(), &ec2.DescribeSecurityGroupsInput{Filters: []ec2types.Filter{{Name: aws.String("group-name"), Values: []string{"killswitch-isolation"}}}})
+	s.must(err)
+	for _, g := range groups.SecurityGroups {
+		if len(g.IpPermissions)+len(g.IpPermissionsEgress) != 0 {
+			s.t.Errorf("the isolation group %s is open: %+v %+v", *g.GroupId, g.IpPermissions, g.IpPermissionsEgress)
+		}
+	}
+}
