@@ -348,7 +348,7 @@ func TestStripRefuses(t *testing.T) {
 		if name != "killswitch-responder" {
 			w.Account(member).AddRole(awsfake.Role{Name: name, Path: path})
 		}
-		for _, a := range []actions.Name{actions.DetachPolicies} {
+		for _, a := range []actions.Name{actions.DetachPolicies, actions.DeleteRole} {
 			typed := actions.Call{Action: a, Target: actions.RoleARN("aws", member, "/", name), Account: member}
 			w.do(typed)
 			p := w.plan()
