@@ -69,28 +69,41 @@ func (deleteRole) Revert(ctx context.Context, acct *Account, s Step, e Effect) (
 	return Reading{Found: anotherRole}, nil
 }
 
-// leftBehind is the tag or the deny of a role that is there no more: what they
-// kept from its sessions, their end does. Nothing is changed in the new role.
+// leftBehind is the tag or the deny in a role that was made again: what of ours
+// came along with it is taken back, and nothing of others'.
 func leftBehind(ctx context.Context, acct *Account, role *types.Role, s Step, e Effect) (Reading, error) {
-	live, err := roleTag(role), error(nil)
-	moot := true
-	if s.ID == "deny" {
-		live, err = getInline(ctx, acct, aws.ToString(role.RoleName))
-		if e.Prior != nil {
-			_, _, moot = readRevocation(*e.Prior)
+	name := aws.ToString(role.RoleName)
+	if s.ID == "tag" {
+		live := roleTag(role)
+		switch {
+		case live == nil: // it marked the old one's containment, which is over
+			return Reading{Holds: true}, nil
+		case same(live, e.Prior), same(live, e.Wrote):
+			return revertTag(ctx, acct, name, live, e)
 		}
+		return Reading{Found: anotherRole}, nil
 	}
+	live, err := getInline(ctx, acct, name)
 	switch {
 	case err != nil:
 		return Reading{}, err
 	case same(live, e.Prior):
 		return Reading{Holds: true}, nil
-	case live == nil && moot:
-		return Reading{Holds: true, Found: "the role made again, without the mark of the old one's containment"}, nil
-	case live == nil:
-		return Reading{Found: inlineText(nil) + " in the role that was made again; before, there was: " + compact(*e.Prior)}, nil
+	case live != nil && ours(*live) && e.Prior != nil && Grants(*e.Prior) == "":
+		return putInline(ctx, acct, name, revokePolicy, *e.Prior)
+	case live != nil && ours(*live) && e.Prior == nil:
+		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
+		if isCode(err, "NoSuchEntity") {
+			err = nil
+		}
+		return Reading{Holds: err == nil, Changed: err == nil}, err
 	}
-	return Reading{Found: anotherRole}, nil
+	if live == nil {
+		if _, _, spent := readRevocation(*e.Prior); spent { // the sessions that it denied are dead
+			return Reading{Holds: true, Found: "the role made again, without the deny for sessions of the old one"}, nil
+		}
+	}
+	return Reading{Found: anotherRole + "; before, there was: " + compact(aws.ToString(e.Prior))}, nil
 }
 
 // makeAgain creates the role, or goes on where an earlier try stopped. A role of
@@ -101,14 +114,19 @@ func makeAgain(ctx context.Context, acct *Account, s Step, e Effect) (Reading, e
 	if err := json.Unmarshal([]byte(aws.ToString(e.Prior)), &was); err != nil {
 		return Reading{}, fmt.Errorf("what the role was before: %w", err)
 	}
-	maps.DeleteFunc(was.Tags, func(key, value string) bool { // what only AWS may set, and the mark of this very request
-		return strings.HasPrefix(strings.ToLower(key), "aws:") || strings.EqualFold(key, tamperTag) && e.Wrote != nil && value == *e.Wrote
+	maps.DeleteFunc(was.Tags, func(key, _ string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }) // only AWS may set these
+	// The marks of this very containment come along when the role is made, so that
+	// their own steps take them back; they are not put there a second time.
+	marked := was
+	was.Tags, was.Inline = maps.Clone(was.Tags), maps.Clone(was.Inline)
+	maps.DeleteFunc(was.Tags, func(key, value string) bool {
+		return strings.EqualFold(key, tamperTag) && e.Wrote != nil && value == *e.Wrote
 	})
-	maps.DeleteFunc(was.Inline, func(name, doc string) bool { return name == revokePolicy && ours(doc) }) // the sessions that it denied are dead
+	maps.DeleteFunc(was.Inline, func(name, doc string) bool { return name == revokePolicy && ours(doc) })
 	role, err := lookRole(ctx, acct, was.Name)
 	switch {
 	case isCode(err, "NoSuchEntity"):
-		return create(ctx, acct, was)
+		return create(ctx, acct, marked)
 	case err != nil:
 		return Reading{}, err
 	case aws.ToString(role.RoleId) == s.ResourceID:

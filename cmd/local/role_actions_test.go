@@ -19,20 +19,19 @@ const (
 	allowS3       = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`
 )
 
-// withWholeRole has a role with all that a role can have, and member roles as
-// all actions want them.
+// withWholeRole has a role with all that a role can have.
 func withWholeRole(w *world) {
-	w.aws.Member(prod, awsfake.MemberRoles{Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
-		ResponderPolicy: memberPolicy("iam:*"), RestorerPolicy: memberPolicy("iam:*")})
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Description: "serves", MaxSession: 2 * time.Hour, Boundary: "arn:aws:iam::aws:policy/PowerUserAccess",
 		Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}, Inline: map[string]string{"app": allowS3, "earlier": earlier},
 		Tags: map[string]string{"Team": "a"}, Profiles: []string{"batch", "web"}})
 }
 
-// withoutIDs leaves out what a role that is made again can't keep.
+// withoutIDs leaves out what a role that is made again can't keep, and the order
+// of its policies, which AWS does not have.
 func withoutIDs(s awsfake.State) awsfake.State {
 	r := s.Accounts[prod].Roles["app-role"]
 	r.ID, r.Created = "", time.Time{}
+	slices.Sort(r.Attached)
 	s.Accounts[prod].Roles["app-role"] = r
 	return s
 }
