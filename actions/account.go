@@ -98,6 +98,9 @@ type Account struct {
 	// Brief lets a Plan leave out what only informs people: a run must not wait
 	// for it, nor fail with it.
 	Brief bool
+	// Approved is the immutable ID of the target that was approved, for a Plan of
+	// a run: what can't be taken back is not done to another one of the same name.
+	Approved string
 
 	cfg   aws.Config
 	roles *roleList

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -79,7 +80,7 @@ func (detachPolicies) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 	p.Steps = append(p.Steps, tagStep(acct, role),
 		Step{ID: "deny", Title: "Deny everything to the role", Resource: r.ARN, ResourceID: r.ID, Hold: holdKey(acct, r.ID, "inline", denyAllPolicy), Prior: prior, Deny: true,
 			Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"})
-	p.Steps = append(p.Steps, stripSteps(acct, r, func(name, doc string) bool { return name == denyAllPolicy || denies(name, doc) })...)
+	p.Steps = append(p.Steps, slices.DeleteFunc(stripSteps(acct, r), leaves)...)
 	if acct.Brief {
 		return p, nil
 	}
@@ -100,6 +101,16 @@ func (detachPolicies) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with our deny): they are deleted first, and the deny is put after them.", total, inlineQuota))
 	}
 	return p, nil
+}
+
+// leaves reports whether a policy stays where it is: it only denies, or is what
+// our own deny takes the place of.
+func leaves(s Step) bool {
+	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
+		return quarantines(arn)
+	}
+	name := strings.TrimPrefix(s.ID, stepInline)
+	return name == denyAllPolicy || denies(name, *s.Prior)
 }
 
 // denies reports whether an inline policy is a deny that stays: one that

@@ -15,15 +15,23 @@ import (
 // findRole reads the role and checks that it is the one that was typed.
 func findRole(ctx context.Context, acct *Account, c Call) (*types.Role, error) {
 	name := c.TargetName()
-	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	role, err := lookRole(ctx, acct, name)
 	if isCode(err, "NoSuchEntity") {
 		return nil, &Refusal{fmt.Sprintf("there is no role %s in account %s", name, c.Account), "check the name (it is case-sensitive) and the account"}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if _, _, path, _, _ := SplitRoleARN(c.Target); path != "/" && aws.ToString(out.Role.Arn) != c.Target {
-		return nil, &Refusal{fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, aws.ToString(out.Role.Arn)), "ask again with that ARN"}
+	if _, _, path, _, _ := SplitRoleARN(c.Target); path != "/" && aws.ToString(role.Arn) != c.Target {
+		return nil, &Refusal{fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, aws.ToString(role.Arn)), "ask again with that ARN"}
+	}
+	return role, nil
+}
+
+func lookRole(ctx context.Context, acct *Account, name string) (*types.Role, error) {
+	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	if err != nil {
+		return nil, err
 	}
 	return out.Role, nil
 }
@@ -31,14 +39,14 @@ func findRole(ctx context.Context, acct *Account, c Call) (*types.Role, error) {
 // sameRole reads the role that a step is about.
 func sameRole(ctx context.Context, acct *Account, s Step) (name string, role *types.Role, err error) {
 	_, _, _, name, _ = SplitRoleARN(s.Resource)
-	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	role, err = lookRole(ctx, acct, name)
 	switch {
 	case err != nil:
 		return name, nil, err
-	case aws.ToString(out.Role.RoleId) != s.ResourceID:
+	case aws.ToString(role.RoleId) != s.ResourceID:
 		return name, nil, ErrRecreated
 	}
-	return name, out.Role, nil
+	return name, role, nil
 }
 
 // tagStep marks the role as contained. All actions on a role share it.

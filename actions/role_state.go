@@ -65,6 +65,18 @@ func roleOf(role *types.Role) (roleState, error) {
 	return r, nil
 }
 
+// readRole reads the rest of a role: policies and instance profiles, every page.
+func readRole(ctx context.Context, acct *Account, role *types.Role) (roleState, error) {
+	r, err := roleOf(role)
+	if err == nil {
+		err = readPolicies(ctx, acct, &r)
+	}
+	if err == nil {
+		r.Profiles, err = profilesOf(ctx, acct, r.Name)
+	}
+	return r, err
+}
+
 // readPolicies reads all policies of a role, every page.
 func readPolicies(ctx context.Context, acct *Account, r *roleState) error {
 	var err error

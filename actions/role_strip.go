@@ -2,12 +2,14 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/smithy-go"
 )
 
 // The steps that take a role's policies away, by the beginning of their IDs.
@@ -20,21 +22,17 @@ const (
 // isAttached is the prior content of a step that detaches a policy.
 const isAttached = "attached"
 
-// stripSteps are the steps that take the policies away, but for those that keep
-// says to leave.
-func stripSteps(acct *Account, r roleState, keep func(name, document string) bool) []Step {
+// stripSteps are the steps that take all policies away.
+func stripSteps(acct *Account, r roleState) []Step {
 	var steps []Step
 	for _, arn := range r.Attached {
-		if !quarantines(arn) {
-			steps = append(steps, Step{ID: stepDetach + arn, Title: "Detach the managed policy " + policyName(arn), Resource: r.ARN, ResourceID: r.ID,
-				Hold: holdKey(acct, r.ID, "detached", arn), Prior: aws.String(isAttached), Current: arn + " is attached", After: "detached"})
-		}
+		steps = append(steps, Step{ID: stepDetach + arn, Title: "Detach the managed policy " + policyName(arn), Resource: r.ARN, ResourceID: r.ID,
+			Hold: holdKey(acct, r.ID, "detached", arn), Prior: aws.String(isAttached), Current: arn + " is attached", After: "detached"})
 	}
 	for _, name := range r.inlineNames() {
-		if doc := r.Inline[name]; !keep(name, doc) {
-			steps = append(steps, Step{ID: stepInline + name, Title: "Delete the inline policy " + name, Resource: r.ARN, ResourceID: r.ID,
-				Hold: holdKey(acct, r.ID, "inline deleted", name), Prior: &doc, Current: compact(doc), After: "no inline policy " + name})
-		}
+		doc := r.Inline[name]
+		steps = append(steps, Step{ID: stepInline + name, Title: "Delete the inline policy " + name, Resource: r.ARN, ResourceID: r.ID,
+			Hold: holdKey(acct, r.ID, "inline deleted", name), Prior: &doc, Current: compact(doc), After: "no inline policy " + name})
 	}
 	return steps
 }
@@ -113,17 +111,33 @@ func unstrip(ctx context.Context, acct *Account, role string, s Step, e Effect) 
 // less than before, which is said and holds nothing else up.
 func attach(ctx context.Context, acct *Account, role, arn string) (Reading, error) {
 	_, err := acct.IAM.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
-	if isCode(err, "NoSuchEntity") {
+	if missing(err, arn) {
 		return Reading{Found: "that the managed policy " + arn + " no longer exists: it can't be attached again"}, nil
 	}
-	return Reading{Holds: err == nil, Changed: err == nil}, err
+	return Reading{Holds: err == nil, Changed: err == nil}, unspread(err)
+}
+
+// missing reports whether IAM says that there is no such thing, naming it: a call
+// about two things may miss either.
+func missing(err error, name string) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && isCode(err, "NoSuchEntity") && strings.Contains(strings.ToLower(api.ErrorMessage()), strings.ToLower(name))
+}
+
+// unspread is for writing to a role that is there: that IAM can't find it means
+// that it was just created.
+func unspread(err error) error {
+	if isCode(err, "NoSuchEntity") {
+		return &laterError{err}
+	}
+	return err
 }
 
 // putInline puts an inline policy back. Our own deny may fill the quota that it
 // needs: then it is for later.
 func putInline(ctx context.Context, acct *Account, role, policy, document string) (Reading, error) {
 	_, err := acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &policy, PolicyDocument: &document})
-	return Reading{Holds: err == nil, Changed: err == nil}, whenRoom(err)
+	return Reading{Holds: err == nil, Changed: err == nil}, unspread(whenRoom(err))
 }
 
 // whenRoom makes a full quota of inline policies one that other steps may free.

@@ -9,6 +9,7 @@ package actiontest
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +48,8 @@ type Scene struct {
 	// taken back, for cmp.Diff.
 	State func() any
 	// Tamper takes the whole containment away behind our back, and Replace puts
-	// there what is neither ours nor what was there before.
+	// there what is neither ours nor what was there before. Tamper is nil where
+	// nobody can take it away: what was deleted comes back as something else.
 	Tamper, Replace func()
 	// TwoValued are the IDs of steps whose content is one of two values, so that
 	// Replace can't put a third there.
@@ -129,6 +131,7 @@ type play struct {
 	action          actions.Action
 	used, permitted map[actions.Phase]map[string]bool // by permission, in lower case
 	resources       []string                          // that the steps change, as far as planned
+	approved        string                            // the target's ID
 	sessions        map[actions.Phase]*actions.Account
 }
 
@@ -189,15 +192,18 @@ func (p *play) plan(phase actions.Phase) actions.Plan {
 	var err error
 	// A run plans with the permissions of PhasePlan too, and then acts with its own.
 	p.in(actions.PhasePlan, func(acct *actions.Account) {
-		acct.Brief = phase != actions.PhasePlan
+		acct.Brief, acct.Approved = phase != actions.PhasePlan, p.approved
 		plan, err = p.action.Plan(p.t.Context(), acct, p.Call)
-		acct.Brief = false
+		acct.Brief, acct.Approved = false, ""
 	})
 	if err != nil {
 		p.t.Fatalf("Plan: %v", err)
 	}
-	if len(plan.Steps) == 0 {
+	if len(plan.Steps) == 0 && phase == actions.PhasePlan { // of what is contained nothing may be left to do
 		p.t.Fatal("Plan: no steps")
+	}
+	if phase == actions.PhasePlan {
+		p.approved = plan.Identity.ID
 	}
 	plan.Steps = stored(p.t, plan.Steps)
 	for _, s := range plan.Steps {
@@ -237,6 +243,9 @@ func (p *play) verify(phase actions.Phase, d done) actions.Reading {
 	var r actions.Reading
 	var err error
 	p.in(phase, func(acct *actions.Account) { r, err = p.action.Verify(p.t.Context(), acct, d.step, d.effect) })
+	if errors.Is(err, actions.ErrRecreated) {
+		return actions.Reading{Found: err.Error()} // of what was deleted, and made again when it was taken back
+	}
 	if err != nil {
 		p.t.Fatalf("Verify %s: %v", d.step.ID, err)
 	}

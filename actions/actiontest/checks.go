@@ -112,6 +112,9 @@ func resumingAtOnce(p *play) {
 }
 
 func tampering(p *play) {
+	if p.Tamper == nil {
+		return
+	}
 	before := p.State()
 	_, all := p.contain()
 	p.restart()

@@ -39,6 +39,17 @@ func stopped(who func(attackers) *awsfake.Session) func(*testing.T, *world, atta
 	}
 }
 
+// gone fails if the role is there.
+func gone(t *testing.T, w *world, _ attackers) {
+	t.Helper()
+	if _, there := w.aws.Snapshot().Accounts[prod].Roles["app-role"]; there {
+		t.Error("the role is there")
+	}
+}
+
+// anotherID: a role that is made again is another one.
+func anotherID(st *awsfake.State) { withoutIDs(*st) }
+
 func roleSession(a attackers) *awsfake.Session { return a.role }
 
 // scenarios are all actions, on accounts that populate made.
@@ -48,6 +59,7 @@ var scenarios = map[string]scenario{
 	"revoke all roles via SCP": {command: "revoke_sessions prod/ALL via=scp stolen", powerless: stopped(roleSession)},
 	"freeze the account":       {command: "apply_scp prod stolen", powerless: stopped(func(a attackers) *awsfake.Session { return a.other })},
 	"strip a role":             {command: "detach_policies prod/app-role stolen", powerless: stopped(roleSession)},
+	"delete a role":            {command: "delete_role prod/app-role confirm=app-role stolen", powerless: gone, alter: anotherID},
 	"isolate an instance": {command: "isolate_instance prod/" + suspect + " region=" + region + " stolen", powerless: func(t *testing.T, w *world, a attackers) {
 		stopped(func(a attackers) *awsfake.Session { return a.instance })(t, w, a)
 		if w.aws.Account(prod).Region(region).CanTalk(suspect) {
