@@ -232,7 +232,7 @@ func TestSessionPolicyNarrows(t *testing.T) {
 		t.Errorf("message\n%s, want\n%s", got, want)
 	}
 	wantCalls := []awsfake.Call{{
-		Phase: awsfake.After, Time: start, Op: "iam:GetRole", Account: member, Principal: "arn:aws:sts::222222222222:assumed-role/killswitch-responder/req-1",
+		Phase: awsfake.After, Time: start, Op: "iam:GetRole", Account: member, Region: "us-east-1", Principal: "arn:aws:sts::222222222222:assumed-role/killswitch-responder/req-1",
 		Resources: []string{w.victim}, Allowed: true, Applied: true, SessionPolicy: policy, RoleSessionName: "req-1", SourceIdentity: "alice", Tags: map[string]string{"approver": "bob"},
 	}}
 	second := wantCalls[0]

@@ -12,6 +12,8 @@ type Fault struct {
 	Op string
 	// Resource is a glob that one of the call's resource ARNs must match; empty matches all.
 	Resource string
+	// Region is the one that the call was signed for; empty matches all.
+	Region string
 	// Err is returned; nil only delays. API errors get the HTTP status of their
 	// code, so that the SDK retries those that it would retry.
 	Err error
@@ -37,9 +39,9 @@ func (c *Cloud) ClearFaults() {
 	c.faults, c.throttles = nil, nil
 }
 
-func (c *Cloud) takeFault(op string, resources []string) Fault {
+func (c *Cloud) takeFault(op, region string, resources []string) Fault {
 	for i, f := range c.faults {
-		if !globFold(f.Op, op) {
+		if !globFold(f.Op, op) || f.Region != "" && f.Region != region {
 			continue
 		}
 		if f.Resource != "" && !slices.ContainsFunc(resources, func(r string) bool { return glob(f.Resource, r) }) {
@@ -56,9 +58,9 @@ func (c *Cloud) takeFault(op string, resources []string) Fault {
 	return Fault{}
 }
 
-// throttle is a token bucket for each account: IAM counts requests by account
-// ("Request throttling for the Amazon EC2 API" describes the algorithm; IAM
-// publishes no numbers).
+// throttle is a token bucket for each account and region, as AWS counts requests;
+// those of IAM are all signed for one region ("Request throttling for the Amazon
+// EC2 API" describes the algorithm; IAM publishes no numbers).
 type throttle struct {
 	op        string
 	perSecond float64
@@ -72,7 +74,7 @@ type bucket struct {
 }
 
 // Throttle limits the operations that match the glob op, all in one bucket for
-// each account. A call over the limit gets "Throttling: Rate exceeded" with
+// each account and region. A call over the limit gets "Throttling: Rate exceeded" with
 // status 400, which the SDK's standard retryer retries.
 func (c *Cloud) Throttle(op string, perSecond float64, burst int) {
 	c.mu.Lock()
@@ -80,15 +82,15 @@ func (c *Cloud) Throttle(op string, perSecond float64, burst int) {
 	c.throttles = append(c.throttles, &throttle{op: op, perSecond: perSecond, burst: float64(burst), buckets: map[string]*bucket{}})
 }
 
-func (c *Cloud) throttled(op, account string, now time.Time) error {
+func (c *Cloud) throttled(op, where string, now time.Time) error {
 	for _, t := range c.throttles {
 		if !globFold(t.op, op) {
 			continue
 		}
-		b, ok := t.buckets[account]
+		b, ok := t.buckets[where]
 		if !ok {
 			b = &bucket{tokens: t.burst, filled: now}
-			t.buckets[account] = b
+			t.buckets[where] = b
 		}
 		if d := now.Sub(b.filled); d > 0 {
 			b.tokens = min(t.burst, b.tokens+d.Seconds()*t.perSecond)
@@ -97,6 +99,9 @@ func (c *Cloud) throttled(op, account string, now time.Time) error {
 		if b.tokens < 1 && strings.HasPrefix(op, "ec2:") {
 			// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 			return apiError("RequestLimitExceeded", "Request limit exceeded.")
+		}
+		if b.tokens < 1 && strings.HasPrefix(op, "cloudtrail:") { // "Common errors" of the CloudTrail API Reference
+			return apiError("ThrottlingException", "Rate exceeded")
 		}
 		if b.tokens < 1 {
 			return apiError("Throttling", "Rate exceeded")
@@ -121,6 +126,7 @@ type Call struct {
 	Time            time.Time
 	Op              string // "iam:GetRole"
 	Account         string
+	Region          string // that the call was signed for
 	Principal       string // ARN of the caller's session
 	Resources       []string
 	Mutating        bool

@@ -97,6 +97,7 @@ func operations(op string) (operation, bool) {
 		ec2NetworkOperations,
 		autoScalingOperations,
 		elbOperations,
+		cloudTrailOperations,
 	} {
 		if o, ok := m[op]; ok {
 			return o, true
@@ -145,7 +146,7 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 		return id, out, err
 	}
 	needs := k.needs(o, in)
-	call := Call{Phase: Before, Time: k.now, Op: op, Account: k.account.id, Principal: caller.arn, Mutating: o.mutating,
+	call := Call{Phase: Before, Time: k.now, Op: op, Account: k.account.id, Region: k.region, Principal: caller.arn, Mutating: o.mutating,
 		SessionPolicy: caller.policy, RoleSessionName: caller.name, SourceIdentity: caller.sourceIdentity, Tags: maps.Clone(caller.tags)}
 	for _, n := range needs {
 		call.Resources = append(call.Resources, n.resource)
@@ -160,10 +161,10 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 	call.Phase = After
 
 	c.mu.Lock()
-	err = c.throttled(op, k.account.id, k.now)
+	err = c.throttled(op, k.account.id+"/"+k.region, k.now)
 	var fault Fault
 	if err == nil {
-		fault = c.takeFault(op, call.Resources)
+		fault = c.takeFault(op, k.region, call.Resources)
 	}
 	c.mu.Unlock()
 	finish := func(out any, err error) (string, any, error) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 )
 
 // A Role is a role's whole configuration, as Snapshot shows it and AddRole takes
@@ -60,6 +62,7 @@ type Account struct {
 	profiles map[string]*history[Profile]
 	lastUsed map[string]time.Time // by role ID; not configuration, so not in the Snapshot
 	regions  map[string]*Region
+	events   map[string][]trailtypes.Event // by region, newest first
 }
 
 // ID is the account's twelve digits.

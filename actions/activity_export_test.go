@@ -1,0 +1,7 @@
+package actions
+
+// What actions that report share, for its tests.
+var (
+	LookUpActivity  = lookUpActivity
+	ActivityPermits = activityPermits
+)

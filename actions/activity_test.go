@@ -1,0 +1,427 @@
+package actions_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+const (
+	stolen = "AKIAIOSFODNN7EXAMPLE"
+	other  = "AKIAI44QH8DHBEXAMPLE" // the same user's
+	home   = "eu-central-1"
+	global = "us-east-1"
+)
+
+// trail is a member account whose responder may look up events.
+type trail struct {
+	*awsfake.Cloud
+	t     *testing.T
+	org   actions.Org
+	began time.Time
+}
+
+// inTrail runs a test in a bubble, whose clock makes waiting free.
+func inTrail(t *testing.T, regions []string, f func(t *testing.T, w *trail)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &trail{Cloud: awsfake.New(time.Now), t: t, org: testOrg("aws"), began: time.Now()}
+		w.org.Regions = regions
+		w.Member(member, awsfake.MemberRoles{ExternalID: w.org.ExternalID,
+			ResponderPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"cloudtrail:LookupEvents","Resource":"*"}]}`})
+		f(t, w)
+	})
+}
+
+// event is one call of eve's with a key, so long before the test began. The
+// record's fields are JSON, without the braces.
+func (w *trail) event(key, name string, ago time.Duration, record string, resources ...string) types.Event {
+	at, user := w.began.Add(-ago), "eve"
+	full := "{" + record + "}"
+	e := types.Event{AccessKeyId: &key, Username: &user, EventName: &name, EventTime: &at, CloudTrailEvent: &full}
+	for _, r := range resources {
+		kind, name, _ := strings.Cut(r, "=")
+		e.Resources = append(e.Resources, types.Resource{ResourceType: &kind, ResourceName: &name})
+	}
+	return e
+}
+
+// many puts n calls of the stolen key into a region.
+func (w *trail) many(region string, n int) {
+	var events []types.Event
+	for i := range n {
+		events = append(events, w.event(stolen, "GetObjectAcl", time.Duration(i)*time.Second, `"sourceIPAddress":"198.51.100.7"`))
+	}
+	w.Account(member).AddEvents(region, events...)
+}
+
+func (w *trail) enter() *actions.Account {
+	w.t.Helper()
+	acct, err := actions.NewCloud(w.Config(), w.org).Enter(w.t.Context(), actions.Responder, member, "", actor, actions.ActivityPermits())
+	must(w.t, err)
+	return acct
+}
+
+func (w *trail) look() actions.Activity {
+	w.t.Helper()
+	a, err := actions.LookUpActivity(w.t.Context(), w.enter(), types.LookupAttributeKeyAccessKeyId, stolen, time.Now())
+	must(w.t, err)
+	return a
+}
+
+// lookups are the times of the calls in one region.
+func (w *trail) lookups(region string) []time.Time {
+	var at []time.Time
+	for _, c := range w.Calls() {
+		if c.Op == "cloudtrail:LookupEvents" && c.Region == region {
+			at = append(at, c.Time)
+		}
+	}
+	return at
+}
+
+func counts(t actions.Top) string {
+	var s []string
+	for _, c := range t.Most {
+		s = append(s, fmt.Sprintf("%s %d", c.Name, c.N))
+	}
+	return strings.Join(s, ", ")
+}
+
+func TestActivityOfAKey(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		denied := `"sourceIPAddress":"198.51.100.7","userAgent":"Boto3/1.34","errorCode":"%s"`
+		a := w.Account(member)
+		a.AddEvents(home,
+			w.event(stolen, "ListBuckets", 3*time.Hour, `"sourceIPAddress":"198.51.100.7","userAgent":"Boto3/1.34"`),
+			w.event(stolen, "GetBucketAcl", 2*time.Hour, `"sourceIPAddress":"203.0.113.9","userAgent":"aws-cli/2"`, "AWS::S3::Bucket=backup", "AWS::S3::Bucket=logs"),
+			w.event(stolen, "GetBucketAcl", time.Hour, fmt.Sprintf(denied, "AccessDenied"), "AWS::S3::Bucket=backup"),
+			w.event(stolen, "RunInstances", 30*time.Minute, fmt.Sprintf(denied, "Client.UnauthorizedOperation")),
+			w.event(stolen, "RunInstances", 29*time.Minute, fmt.Sprintf(denied, "Client.DryRunOperation")),
+			w.event(stolen, "AssumeRole", 20*time.Minute, `"requestParameters":{"roleArn":"arn:aws:iam::222222222222:role/admin"}`),
+			w.event(stolen, "AssumeRole", 19*time.Minute, `"errorCode":"AccessDenied","requestParameters":{"roleArn":"arn:aws:iam::222222222222:role/refused"}`),
+			w.event(stolen, "ListKeys", 25*time.Hour, ``)) // before the span
+		a.AddEvents(global, w.event(stolen, "CreateUser", 10*time.Minute, ``, "AWS::IAM::User=backdoor"))
+		got := w.look()
+		want := actions.Activity{Subject: stolen, By: "AccessKeyId", From: w.began.Add(-24 * time.Hour).UTC(), To: w.began.UTC(), Total: 8, Denied: 3,
+			First: w.began.Add(-3 * time.Hour).UTC(), Last: w.began.Add(-10 * time.Minute).UTC(),
+			Regions:   []actions.RegionActivity{{Name: home, Total: 7}, {Name: global, Total: 1}},
+			Calls:     actions.Top{Kinds: 5, Most: []actions.Count{{"AssumeRole", 2}, {"GetBucketAcl", 2}, {"RunInstances", 2}, {"CreateUser", 1}, {"ListBuckets", 1}}},
+			Resources: actions.Top{Kinds: 3, Most: []actions.Count{{"backup", 2}, {"backdoor", 1}, {"logs", 1}}},
+			Types:     actions.Top{Kinds: 2, Most: []actions.Count{{"AWS::S3::Bucket", 2}, {"AWS::IAM::User", 1}}},
+			Addresses: actions.Top{Kinds: 2, Most: []actions.Count{{"198.51.100.7", 4}, {"203.0.113.9", 1}}},
+			Agents:    actions.Top{Kinds: 2, Most: []actions.Count{{"Boto3/1.34", 4}, {"aws-cli/2", 1}}},
+			Roles:     actions.Top{Kinds: 1, Most: []actions.Count{{"arn:aws:iam::222222222222:role/admin", 1}}},
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("activity (-want +got):\n%s", d)
+		}
+		says(t, got.Text(), "access key "+stolen, "Denied", "3 (37%)", "CreateUser", "Roles assumed", "the newest calls may be missing")
+		if title := got.Title(); title != "Activity of access key "+stolen+": 8 calls in 24 h, denied 3 (37%)" {
+			t.Errorf("title %q", title)
+		}
+		stored, err := json.Marshal(got)
+		must(t, err)
+		var back actions.Activity
+		must(t, json.Unmarshal(stored, &back))
+		if d := cmp.Diff(got, back); d != "" {
+			t.Errorf("stored and read (-want +got):\n%s", d)
+		}
+	})
+}
+
+// TestActivityReadsAllPages: one page has 50 events, and the seed looked at no other.
+func TestActivityReadsAllPages(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		w.many(home, 120)
+		a := w.look()
+		if a.Total != 120 || counts(a.Calls) != "GetObjectAcl 120" || a.Cut != "" {
+			t.Errorf("%d calls, %s, cut %q; want 120", a.Total, counts(a.Calls), a.Cut)
+		}
+		at := w.lookups(home)
+		if len(at) != 3 {
+			t.Fatalf("%d requests, want 3", len(at))
+		}
+		for i := range at[1:] {
+			if d := at[i+1].Sub(at[i]); d < 500*time.Millisecond {
+				t.Errorf("a request %s after the one before; AWS allows two a second", d)
+			}
+		}
+	})
+}
+
+// TestActivityIsOfTheKey: a user has two keys, and the seed mixed them up.
+func TestActivityIsOfTheKey(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		w.Account(member).AddEvents(home, w.event(stolen, "CreateUser", time.Hour, ``), w.event(other, "ListUsers", time.Hour, ``))
+		if a := w.look(); counts(a.Calls) != "CreateUser 1" {
+			t.Errorf("calls %s, want the stolen key's alone", counts(a.Calls))
+		}
+		a, err := actions.LookUpActivity(t.Context(), w.enter(), types.LookupAttributeKeyUsername, "eve", time.Now())
+		must(t, err)
+		if counts(a.Calls) != "CreateUser 1, ListUsers 1" || a.Whose() != "user eve" {
+			t.Errorf("%s: calls %s, want those of both keys", a.Whose(), counts(a.Calls))
+		}
+	})
+}
+
+// TestActivityLooksWhereIAMIs: calls to IAM are recorded in one region, which
+// need not be a configured one.
+func TestActivityLooksWhereIAMIs(t *testing.T) {
+	for _, regions := range [][]string{nil, {home}, {home, global}, {global}} {
+		inTrail(t, regions, func(t *testing.T, w *trail) {
+			w.Account(member).AddEvents(global, w.event(stolen, "CreateAccessKey", time.Hour, ``))
+			if a := w.look(); counts(a.Calls) != "CreateAccessKey 1" || len(w.lookups(global)) != 1 {
+				t.Errorf("regions %v: calls %s, looked %d times", regions, counts(a.Calls), len(w.lookups(global)))
+			}
+		})
+	}
+}
+
+// TestActivityOfDeniedRegion: what one region refuses is said, and spoils no other.
+func TestActivityOfDeniedRegion(t *testing.T) {
+	refused := map[string]struct{ code, says string }{
+		"eu-north-1": {"AccessDeniedException", "not read: AccessDeniedException"},
+		"me-south-1": {"UnrecognizedClientException", "not read: the region is not enabled in this account"},
+	}
+	inTrail(t, []string{home, "eu-north-1", "me-south-1"}, func(t *testing.T, w *trail) {
+		w.many(home, 3)
+		for region, r := range refused {
+			w.Fault(awsfake.Fault{Op: "cloudtrail:*", Region: region, Err: &smithy.GenericAPIError{Code: r.code, Message: "no"}})
+		}
+		a := w.look()
+		if a.Total != 3 || a.Unread() || a.Cut != "" {
+			t.Errorf("%d calls, unread %t, cut %q", a.Total, a.Unread(), a.Cut)
+		}
+		for _, r := range a.Regions {
+			says(t, r.Words(), refused[r.Name].says)
+		}
+	})
+}
+
+// TestActivityNowhereRead: what will not pass is a report that says so; what may
+// pass is an error.
+func TestActivityNowhereRead(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		w.many(home, 3)
+		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Err: &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}})
+		a := w.look()
+		if !a.Unread() {
+			t.Errorf("it was read: %+v", a)
+		}
+		says(t, a.Text(), "could not be read in any region", "AccessDeniedException")
+		says(t, a.Title(), "could not be read")
+	})
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		w.many(home, 3)
+		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}})
+		_, err := actions.LookUpActivity(t.Context(), w.enter(), types.LookupAttributeKeyAccessKeyId, stolen, time.Now())
+		if !actions.Transient(err) || !actions.Throttled(err) {
+			t.Errorf("error %v, want AWS's throttle", err)
+		}
+		if d := time.Since(w.began); d > time.Minute {
+			t.Errorf("it took %s", d)
+		}
+	})
+}
+
+// TestActivityOfThrottledRegion: somebody else uses up a region's rate; it is
+// waited for, and read to its end.
+func TestActivityOfThrottledRegion(t *testing.T) {
+	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *trail) {
+		w.many(home, 60)
+		w.many("eu-west-1", 120)
+		w.Throttle("cloudtrail:*", 2, 2)
+		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Region: "eu-west-1", Times: 5, Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}})
+		a := w.look()
+		if a.Total != 180 || a.Cut != "" {
+			t.Errorf("%d calls, cut %q; want 180: %+v", a.Total, a.Cut, a.Regions)
+		}
+		for _, c := range w.Calls() {
+			if c.Err != "" && c.Region != "eu-west-1" {
+				t.Errorf("%s in %s: %s", c.Op, c.Region, c.Err)
+			}
+		}
+	})
+	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *trail) {
+		w.many(home, 60)
+		w.many("eu-west-1", 60)
+		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Region: "eu-west-1", Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}})
+		a := w.look()
+		if a.Total != 60 {
+			t.Errorf("%d calls, want those of the other region", a.Total)
+		}
+		says(t, a.Text(), "not read: ThrottlingException", "Not all calls were read", "60 s")
+	})
+}
+
+func TestActivityIsCutAtTenThousand(t *testing.T) {
+	inTrail(t, []string{home, "eu-west-1", "eu-west-2"}, func(t *testing.T, w *trail) {
+		for _, region := range w.org.Regions {
+			w.many(region, 5000)
+		}
+		a := w.look()
+		sum := 0
+		for _, r := range a.Regions {
+			sum += r.Total
+		}
+		if a.Total != 10_000 || sum != 10_000 {
+			t.Errorf("%d calls, %d in the regions; want 10000", a.Total, sum)
+		}
+		says(t, a.Text(), "Not all calls were read: it stopped after 10000 calls", "the newest only")
+		says(t, a.Title(), "over 10000 calls")
+	})
+	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *trail) {
+		w.many(home, 5000)
+		w.many("eu-west-1", 5000)
+		if a := w.look(); a.Total != 10_000 || a.Cut != "" {
+			t.Errorf("%d calls, cut %q: nothing is missing", a.Total, a.Cut)
+		}
+	})
+}
+
+func TestActivityIsCutByTime(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		w.many(home, 9000) // 90 s at two pages a second
+		a := w.look()
+		if d := time.Since(w.began); d > time.Minute {
+			t.Errorf("it took %s", d)
+		}
+		if a.Total < 5500 || a.Total > 6100 {
+			t.Errorf("%d calls in a minute", a.Total)
+		}
+		says(t, a.Text(), "Not all calls were read: it stopped after 60 s", "the newest only")
+	})
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) { // the caller has less time
+		w.many(home, 9000)
+		acct := w.enter()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		a, err := actions.LookUpActivity(ctx, acct, types.LookupAttributeKeyAccessKeyId, stolen, time.Now())
+		must(t, err)
+		if a.Total < 900 {
+			t.Errorf("%d calls", a.Total)
+		}
+		says(t, a.Cut, "its time was over")
+	})
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) { // the process ends
+		w.many(home, 9000)
+		acct := w.enter()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Second, cancel)
+		if _, err := actions.LookUpActivity(ctx, acct, types.LookupAttributeKeyAccessKeyId, stolen, time.Now()); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// TestActivityOfBrokenRecords: what can be read of a record counts.
+func TestActivityOfBrokenRecords(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		records := []string{
+			`"sourceIPAddress":7,"userAgent":["x"],"errorCode":{"a":1},"requestParameters":"none"`,
+			`"sourceIPAddress":null,"userAgent":null,"errorCode":null,"requestParameters":null`,
+			`"errorCode":"AccessDenied","userAgent":{}`,
+			`"requestParameters":{"roleArn":{"x":["y"]}}`,
+			`"requestParameters":[]`,
+			`"sourceIPAddress":"198.51.100.7"}{`,
+			`broken`, ``, strings.Repeat(`"x":{`, 20_000), `"sourceIPAddress":"198.51.100.8"`,
+		}
+		for _, r := range records {
+			w.Account(member).AddEvents(home, w.event(stolen, "AssumeRole", time.Hour, r))
+		}
+		w.Account(member).AddEvents(home, types.Event{AccessKeyId: new(stolen), EventTime: new(w.began), Resources: []types.Resource{{}}})
+		a := w.look()
+		if a.Total != len(records)+1 || a.Denied != 1 || a.Roles.Kinds != 0 || counts(a.Addresses) != "198.51.100.8 1" || counts(a.Calls) != "AssumeRole 10" {
+			t.Errorf("activity %+v", a)
+		}
+		if a.Broken != 8 {
+			t.Errorf("%d broken, want 8", a.Broken)
+		}
+		says(t, a.Text(), "The details of 8 calls could not be read in full")
+	})
+}
+
+func TestActivityOfNoEvents(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		a := w.look()
+		if a.Total != 0 || a.Unread() || !a.First.IsZero() || a.Calls.Kinds != 0 {
+			t.Errorf("activity %+v", a)
+		}
+		says(t, a.Text(), "No calls were found", "CloudTrail lags")
+		if strings.Contains(a.Text(), "First seen") || a.DeniedShare() != "0" {
+			t.Errorf("text:\n%s", a.Text())
+		}
+	})
+}
+
+// TestActivityTies: of equally frequent ones the first by name are told, and how
+// many there were.
+func TestActivityTies(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		for _, c := range "lkjihgfedcba" {
+			w.Account(member).AddEvents(home, w.event(stolen, string(c), time.Hour, ``))
+		}
+		w.Account(member).AddEvents(home, w.event(stolen, "z", time.Hour, ``), w.event(stolen, "z", time.Hour, ``))
+		a := w.look()
+		if got := counts(a.Calls); got != "z 2, a 1, b 1, c 1, d 1, e 1, f 1, g 1, h 1, i 1" || a.Calls.Kinds != 13 {
+			t.Errorf("calls %s of %d", got, a.Calls.Kinds)
+		}
+		says(t, a.Text(), "Calls (10 of 13)")
+	})
+}
+
+// TestActivityOfHostileStrings: they are cut, show nothing else than they are,
+// and the row stays small.
+func TestActivityOfHostileStrings(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		var events []types.Event
+		for i, fill := range []string{"<", "世", "\u202e", "\n", "\\", "\"", "&", "\U0001F4A5", "a", "\x01"} {
+			for _, n := range []int{150, 199, 200, 201, 5000} {
+				long := fmt.Sprintf("%d-", i) + strings.Repeat(fill, n) + fmt.Sprintf("-%d", n)
+				record, err := json.Marshal(map[string]any{"sourceIPAddress": long, "userAgent": long, "requestParameters": map[string]string{"roleArn": long}})
+				must(t, err)
+				e := w.event(stolen, "AssumeRole", time.Hour, strings.Trim(string(record), "{}"), long+"="+long)
+				*e.CloudTrailEvent = string(record)
+				if n != 200 {
+					e.EventName = &long
+				}
+				events = append(events, e)
+			}
+		}
+		w.Account(member).AddEvents(home, events...)
+		a := w.look()
+		a.Subject = strings.Repeat("世", 300)
+		row, err := json.Marshal(a)
+		must(t, err)
+		if len(row) > 50_000 {
+			t.Errorf("the row has %d bytes", len(row))
+		}
+		for _, l := range a.Lists() {
+			for _, c := range l.Most {
+				if len([]rune(c.Name)) > 200 {
+					t.Errorf("%s: %d characters", l.Title, len([]rune(c.Name)))
+				}
+			}
+		}
+		if text := a.Text(); strings.ContainsAny(text, "\x01\u202e") || len(strings.Split(text, "\n")) > 120 {
+			t.Errorf("text:\n%q", text)
+		}
+		if title := a.Title(); len(title) > 100 || slices.ContainsFunc([]byte(title), func(b byte) bool { return b < ' ' || b > '~' }) {
+			t.Errorf("title of %d: %q", len(title), title)
+		}
+	})
+}
