@@ -52,11 +52,12 @@ const (
 	HubRole    = "killswitch-executor"
 )
 
-// hubPolicy lets the executor assume roles and say for whom; nothing else.
+// hubPolicy lets the executor assume roles and say for whom, and ask whose a key
+// is; nothing else.
 // Tagging a session and setting a source identity are permissions of their own
 // ("Pass session tags in AWS STS", "Monitor and control actions taken with
 // assumed roles", IAM User Guide).
-const hubPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"],"Resource":"*"}]}`
+const hubPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity","sts:GetAccessKeyInfo"],"Resource":"*"}]}`
 
 // A Cloud is a set of AWS accounts in one partition. It is safe for concurrent use.
 type Cloud struct {
@@ -69,6 +70,8 @@ type Cloud struct {
 	accounts    map[string]*Account
 	sessions    map[string]*session // by access key ID
 	policies    map[string]string   // managed policies' documents by ARN
+	editions    map[string]edition  // of managed policies, by ARN
+	keyOwners   map[string]string   // accounts of long-term access keys, gone ones too
 	org         *organization       // nil where there is none
 	minted      map[string]int      // counters behind the generated IDs, by prefix
 	faults      []*Fault
@@ -91,6 +94,8 @@ func New(now func() time.Time, opts ...Option) *Cloud {
 		accounts:  map[string]*Account{},
 		sessions:  map[string]*session{},
 		policies:  map[string]string{},
+		editions:  map[string]edition{},
+		keyOwners: map[string]string{},
 		minted:    map[string]int{},
 	}
 	for _, o := range opts {
@@ -172,7 +177,7 @@ func (c *Cloud) AddPolicy(arn, document string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.policies[arn] = document
+	c.replacePolicy(arn, document)
 }
 
 func (c *Cloud) arn(service, account, resource string) string {

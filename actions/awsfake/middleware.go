@@ -92,6 +92,10 @@ func operations(op string) (operation, bool) {
 		iamPolicyOperations,
 		iamProfileOperations,
 		iamDetailOperations,
+		iamUserOperations,
+		iamUserPolicyOperations,
+		iamKeyOperations,
+		iamCustomerPolicyOperations,
 		organizationsOperations,
 		ec2InstanceOperations,
 		ec2NetworkOperations,
@@ -222,6 +226,9 @@ func (k *request) needs(o operation, in any) []need {
 // "Actions, resources, and condition keys for AWS IAM" (Service Authorization
 // Reference). IAM's denials say "role NAME" rather than the ARN.
 func (k *request) need(action string, in any) need {
+	if n, ok := k.principalNeed(action, in); ok {
+		return n
+	}
 	a := k.account
 	path := or(field(in, "Path"), "/")
 	if name := field(in, "RoleName"); name != "" && field(in, "InstanceProfileName") == "" {

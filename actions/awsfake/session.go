@@ -18,6 +18,8 @@ type session struct {
 	admin                bool // root of the account, for setting up
 	account              *Account
 	roleName, roleID     string
+	userName, userID     string // of a user's session, which has no role
+	longTerm             bool   // a user's access key
 	name, arn            string // of the session
 	keyID, secret, token string
 	issued, expires      time.Time
@@ -88,13 +90,20 @@ func (c *Cloud) authenticate(req *smithyhttp.Request, now time.Time) (*session, 
 	if err := s.alive(now); err != nil {
 		return nil, err
 	}
-	s.account.lastUsed[s.roleID] = now
+	if s.userName != "" {
+		s.account.lastUsed[s.keyID] = now
+	} else {
+		s.account.lastUsed[s.roleID] = now
+	}
 	return s, nil
 }
 
 // alive says whether the credentials are still good: not expired, and of a role
 // that has not been deleted (a re-created one has another ID).
 func (s *session) alive(now time.Time) error {
+	if s.userName != "" {
+		return s.userAlive(now)
+	}
 	if r := s.account.roles[s.roleName].seen(now); r == nil || r.ID != s.roleID {
 		return apiError("InvalidClientTokenId", "The security token included in the request is invalid.")
 	}
@@ -107,6 +116,9 @@ func (s *session) alive(now time.Time) error {
 // layers are the session's policies as they have propagated: identity policies,
 // permissions boundary, session policy ("Policies and permissions in IAM: policy types").
 func (c *Cloud) layers(s *session, now time.Time) []layer {
+	if s.userName != "" {
+		return c.userLayers(s, now)
+	}
 	role := s.account.roles[s.roleName].seen(now)
 	identity := layer{kind: "an identity-based policy"}
 	for _, name := range slices.Sorted(maps.Keys(role.Inline)) {
@@ -139,14 +151,18 @@ func (c *Cloud) keys(s *session, now time.Time, resource string) contextKeys {
 	k.set("aws:CurrentTime", now.UTC().Format(time.RFC3339))
 	k.set("aws:EpochTime", strconv.FormatInt(now.Unix(), 10))
 	k.set("aws:PrincipalAccount", s.account.id)
-	// When the temporary credentials were issued, in whole seconds; long-term keys have none.
-	k.set("aws:TokenIssueTime", s.issued.UTC().Format(time.RFC3339))
-	k.set("aws:PrincipalType", "AssumedRole")
-	k.set("aws:userid", s.roleID+":"+s.name)
-	role := s.account.roles[s.roleName].seen(now)
-	k.set("aws:PrincipalArn", role.ARN) // "the ARN of the role, not of the session"
-	for key, v := range role.Tags {
-		k.set("aws:PrincipalTag/"+key, v)
+	if s.userName != "" {
+		userKeys(s, now, k)
+	} else {
+		// When the temporary credentials were issued, in whole seconds; long-term keys have none.
+		k.set("aws:TokenIssueTime", s.issued.UTC().Format(time.RFC3339))
+		k.set("aws:PrincipalType", "AssumedRole")
+		k.set("aws:userid", s.roleID+":"+s.name)
+		role := s.account.roles[s.roleName].seen(now)
+		k.set("aws:PrincipalArn", role.ARN) // "the ARN of the role, not of the session"
+		for key, v := range role.Tags {
+			k.set("aws:PrincipalTag/"+key, v)
+		}
 	}
 	for key, v := range s.tags { // "session tags override"
 		k.set("aws:PrincipalTag/"+key, v)
@@ -157,6 +173,13 @@ func (c *Cloud) keys(s *session, now time.Time, resource string) contextKeys {
 	if r, a := c.roleByARN(resource, now); r != nil {
 		k.set("aws:ResourceAccount", a.id)
 		for key, v := range r.Tags {
+			k.set("aws:ResourceTag/"+key, v)
+			k.set("iam:ResourceTag/"+key, v)
+		}
+	}
+	if u, a := c.userByARN(resource, now); u != nil {
+		k.set("aws:ResourceAccount", a.id)
+		for key, v := range u.Tags {
 			k.set("aws:ResourceTag/"+key, v)
 			k.set("iam:ResourceTag/"+key, v)
 		}
@@ -208,7 +231,7 @@ func denial(who, action, resource, why string) string {
 	return strings.TrimSpace(fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who, action, resource, why))
 }
 
-// A Session is a set of a role's credentials in an attacker's hands.
+// A Session is a set of a role's or user's credentials in an attacker's hands.
 type Session struct {
 	c     *Cloud
 	s     *session

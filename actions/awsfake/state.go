@@ -60,9 +60,11 @@ type Account struct {
 	id       string
 	roles    map[string]*history[Role]
 	profiles map[string]*history[Profile]
-	lastUsed map[string]time.Time // by role ID; not configuration, so not in the Snapshot
+	lastUsed map[string]time.Time // by role or access key ID; not configuration, so not in the Snapshot
 	regions  map[string]*Region
 	events   map[string][]trailtypes.Event // by region, newest first
+	users    map[string]*history[User]
+	groups   map[string]*history[Group]
 }
 
 // ID is the account's twelve digits.
@@ -81,7 +83,8 @@ func (c *Cloud) Account(id string) *Account { return c.AddAccount(id) }
 func (c *Cloud) account(id string) *Account {
 	a, ok := c.accounts[id]
 	if !ok {
-		a = &Account{c: c, id: id, roles: map[string]*history[Role]{}, profiles: map[string]*history[Profile]{}, lastUsed: map[string]time.Time{}}
+		a = &Account{c: c, id: id, roles: map[string]*history[Role]{}, profiles: map[string]*history[Profile]{}, lastUsed: map[string]time.Time{},
+			users: map[string]*history[User]{}, groups: map[string]*history[Group]{}}
 		c.accounts[id] = a
 	}
 	return a
@@ -259,6 +262,8 @@ type AccountState struct {
 	Policies map[string]string `json:"policies"`
 	// Regions are those in which the account has something.
 	Regions map[string]RegionState `json:"regions,omitempty"`
+	Users   map[string]User        `json:"users,omitempty"`
+	Groups  map[string]Group       `json:"groups,omitempty"`
 }
 
 // Snapshot copies the newest state of all accounts, propagated or not.
@@ -296,6 +301,7 @@ func (c *Cloud) Snapshot() State {
 			}
 			as.Regions[name] = r.state()
 		}
+		as.Users, as.Groups = a.userStates()
 		s.Accounts[id] = as
 	}
 	return s

@@ -26,8 +26,11 @@ func noNeeds(*request, any) []need { return nil }
 func getCallerIdentity(k *request, _ *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
 	s := k.caller
 	id := s.roleID + ":" + s.name
-	if s.admin {
+	switch {
+	case s.admin:
 		id = s.account.id
+	case s.userName != "":
+		id = s.userID
 	}
 	return &sts.GetCallerIdentityOutput{Account: aws.String(s.account.id), Arn: aws.String(s.arn), UserId: aws.String(id)}, nil
 }
@@ -80,7 +83,7 @@ func assumeRole(k *request, in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, err
 		seconds = 3600
 	case seconds < 900 || seconds > 43200:
 		return nil, validation("1 validation error detected: Value '%d' at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 43200", seconds)
-	case seconds > 3600 && !k.caller.admin:
+	case seconds > 3600 && !k.caller.admin && k.caller.userName == "":
 		return nil, validation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
 	}
 	tags, transitive, err := chainTags(k.caller, in)
@@ -196,11 +199,10 @@ func (k *request) mayAssume(role *Role, account *Account, in *sts.AssumeRoleInpu
 	if err != nil {
 		return k.denied("sts:AssumeRole", role.ARN, "")
 	}
-	callerRole := k.caller.account.roles[k.caller.roleName].seen(k.now)
 	layers := k.c.layers(k.caller, k.now)
 	for _, action := range actions {
 		q := query{action, role.ARN, keys}
-		trusted, named := trust.trusts(k.caller, callerRole.ARN, q)
+		trusted, named := trust.trusts(k.caller, k.caller.principalARN(k.now), q)
 		if !trusted {
 			return k.denied(action, role.ARN, "")
 		}
