@@ -15,14 +15,19 @@ import (
 
 func isolatePermits(p Phase, s Scope) []Statement {
 	switch p {
-	case PhasePlan:
+	case PhasePlan: // and Verify, when an undo is planned
+		looks := []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeAutoScalingGroups",
+			"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth",
+			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
+		if s.Any() || s.Call.Options["snapshot"] == "yes" {
+			looks = append(looks, "ec2:DescribeSnapshots")
+		}
 		return []Statement{
-			{Actions: []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeAutoScalingGroups",
-				"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"}, Resources: []string{"*"}},
+			{Actions: looks, Resources: []string{"*"}},
 			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: s.instance()},
 			// Which profile and role the instance has is not known before the first look.
 			{Actions: []string{"iam:GetInstanceProfile"}, Resources: []string{s.ARN("iam", "instance-profile/*")}},
-			{Actions: []string{"iam:GetRolePolicy"}, Resources: []string{s.ARN("iam", "role/*")}},
+			{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"}, Resources: []string{s.ARN("iam", "role/*")}},
 		}
 	case PhaseRun:
 		return narrowest(s, isolateRun)

@@ -63,6 +63,14 @@ var containments = []containment{
 			s.t.Errorf("the role still has %+v", state)
 		}
 	}},
+	{name: "delete_role", approvals: 2, setup: func(s *scene) (string, string, func() any) {
+		s.furnished("deleted")
+		return "delete_role prod/deleted confirm=deleted made by the attacker", "role/deleted ", func() any { return s.roleState("deleted") }
+	}, contained: func(s *scene) {
+		if _, err := s.iam.GetRole(s.t.Context(), &iam.GetRoleInput{RoleName: aws.String("deleted")}); err == nil {
+			s.t.Error("the role is still there")
+		}
+	}},
 	{name: "isolate_instance", setup: func(s *scene) (string, string, func() any) {
 		id := s.instance()
 		return "isolate_instance prod/" + id + " region=" + region + " mining", "instance/" + id + " ", func() any { return s.instanceState(id) }
@@ -74,12 +82,16 @@ const denyS3 = "{\n \"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": 
 // TestContainments: every action from the command to its undo, with an AWS and a
 // Slack that others wrote; before and after are compared through the SDK.
 func TestContainments(t *testing.T) {
-	s := newScene(t)
+	seen := &calls{t: t, sessions: map[string]session{}}
+	s := newScene(t, func(s *scene, _ *Workspace) { s.watch = seen.between })
 	for _, c := range containments {
 		t.Run(c.name, func(t *testing.T) {
 			s.t = t
 			c.play(s)
 		})
+	}
+	if seen.made < 100 {
+		t.Errorf("only %d calls in member accounts were seen", seen.made)
 	}
 }
 

@@ -60,6 +60,8 @@ type scene struct {
 	dir   string
 
 	socket bool // Socket Mode
+	// watch, where it is set, gives another endpoint for Killswitch's calls to AWS.
+	watch func(url string) string
 }
 
 func newScene(t *testing.T, alter ...func(*scene, *Workspace)) *scene {
@@ -82,7 +84,11 @@ func (s *scene) config() string { return filepath.Join(s.dir, "killswitch.yaml")
 // start starts Killswitch on what its data directory holds.
 func (s *scene) start() {
 	s.t.Helper()
-	env := append(s.aws.Env(), "SLACK_SIGNING_SECRET="+s.slack.App.SigningSecret, "SLACK_BOT_TOKEN="+s.slack.App.BotToken, "SLACK_API_URL="+s.slack.API())
+	env := s.aws.Env()
+	if s.watch != nil {
+		env[0] = "AWS_ENDPOINT_URL=" + s.watch(s.aws.URL)
+	}
+	env = append(env, "SLACK_SIGNING_SECRET="+s.slack.App.SigningSecret, "SLACK_BOT_TOKEN="+s.slack.App.BotToken, "SLACK_API_URL="+s.slack.API())
 	args := []string{"serve", "--config", s.config(), "--data", filepath.Join(s.dir, "data"), "--listen", s.addr}
 	if s.socket {
 		env, args = append(env, "SLACK_APP_TOKEN=xapp-test-token"), append(args, "--socket-mode")

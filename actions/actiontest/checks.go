@@ -66,6 +66,8 @@ func applying(p *play) {
 	_, all := p.contain()
 	p.restart()
 	p.silent("reading back", func() { p.holds(actions.PhaseRun, all) })
+	p.restart()
+	p.silent("reading back for the plan of an undo", func() { p.holds(actions.PhasePlan, all) })
 }
 
 func applyingTwice(p *play) {

@@ -18,7 +18,7 @@ func (c *checker) policy(section *value, roster approvals.Roster) approvals.Poli
 	p.Undo = c.entry(section.at("undo"), p.Default, roster)
 	entries := section.at("actions").fieldsOrNone()
 	for _, a := range actions.All {
-		if n := a.Spec().Quorum; n > p.Default.Approvals && entries[string(a.Spec().Name)].at("approvals") == nil {
+		if n := min(a.Spec().Quorum, others(p.Default, roster)); n > p.Default.Approvals && entries[string(a.Spec().Name)].at("approvals") == nil {
 			e := p.Default
 			e.Approvals = n // what can't be undone, or not quite, wants more people unless the configuration says how many
 			p.Actions[a.Spec().Name] = e
@@ -32,6 +32,18 @@ func (c *checker) policy(section *value, roster approvals.Roster) approvals.Poli
 		p.Actions[actions.Name(name)] = c.entry(v, e, roster)
 	}
 	return p
+}
+
+// others is how many can approve, whoever asks.
+func others(e approvals.Entry, roster approvals.Roster) int {
+	approvers := roster.Groups[e.Approvers]
+	least := len(approvers)
+	for _, requester := range roster.Groups[e.Requesters] {
+		if slices.Contains(approvers, requester) {
+			least = len(approvers) - 1
+		}
+	}
+	return least
 }
 
 func (c *checker) entry(v *value, e approvals.Entry, roster approvals.Roster) approvals.Entry {
