@@ -389,7 +389,7 @@ func TestActivityTies(t *testing.T) {
 func TestActivityOfHostileStrings(t *testing.T) {
 	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
 		var events []types.Event
-		for i, fill := range []string{"<", "世", "\u202e", "\n", "\\", "\"", "&", "\U0001F4A5", "a", "\x01"} {
+		for i, fill := range []string{"<", "&", "世", "\u202e", "\n", "\\", "\"", "\U0001F4A5", "a", "\x01"} {
 			for _, n := range []int{150, 199, 200, 201, 5000} {
 				long := fmt.Sprintf("%d-", i) + strings.Repeat(fill, n) + fmt.Sprintf("-%d", n)
 				record, err := json.Marshal(map[string]any{"sourceIPAddress": long, "userAgent": long, "requestParameters": map[string]string{"roleArn": long}})
