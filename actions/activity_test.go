@@ -206,6 +206,8 @@ func TestActivityOfDeniedRegion(t *testing.T) {
 		if a.Total != 3 || a.Unread() || a.Cut != "" {
 			t.Errorf("%d calls, unread %t, cut %q", a.Total, a.Unread(), a.Cut)
 		}
+		says(t, a.Text(), "Regions that could not be read, or not to the end: 2 of 4")
+		says(t, a.Title(), "at least 3 calls")
 		for _, r := range a.Regions {
 			says(t, r.Words(), refused[r.Name].says)
 		}
@@ -282,7 +284,7 @@ func TestActivityIsCutAtTenThousand(t *testing.T) {
 			t.Errorf("%d calls, %d in the regions; want 10000", a.Total, sum)
 		}
 		says(t, a.Text(), "Not all calls were read: it stopped after 10000 calls", "the newest only")
-		says(t, a.Title(), "over 10000 calls")
+		says(t, a.Title(), "at least 10000 calls")
 	})
 	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *trail) {
 		w.many(home, 5000)
@@ -351,7 +353,7 @@ func TestActivityOfBrokenRecords(t *testing.T) {
 		if a.Broken != 8 {
 			t.Errorf("%d broken, want 8", a.Broken)
 		}
-		says(t, a.Text(), "The details of 8 calls could not be read in full")
+		says(t, a.Text(), "details could not be read in full: 8.")
 	})
 }
 
