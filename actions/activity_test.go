@@ -37,8 +37,13 @@ type trail struct {
 // inTrail runs a test in a bubble, whose clock makes waiting free.
 func inTrail(t *testing.T, regions []string, f func(t *testing.T, w *trail)) {
 	t.Helper()
+	inTrailOf(t, "aws", regions, f)
+}
+
+func inTrailOf(t *testing.T, partition string, regions []string, f func(t *testing.T, w *trail)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &trail{Cloud: awsfake.New(time.Now), t: t, org: testOrg("aws"), began: time.Now()}
+		w := &trail{Cloud: awsfake.New(time.Now, awsfake.WithPartition(partition)), t: t, org: testOrg(partition), began: time.Now()}
 		w.org.Regions = regions
 		w.Member(member, awsfake.MemberRoles{ExternalID: w.org.ExternalID,
 			ResponderPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"cloudtrail:LookupEvents","Resource":"*"}]}`})
@@ -186,6 +191,14 @@ func TestActivityLooksWhereIAMIs(t *testing.T) {
 			w.Account(member).AddEvents(global, w.event(stolen, "CreateAccessKey", time.Hour, ``))
 			if a := w.look(); counts(a.Calls) != "CreateAccessKey 1" || len(w.lookups(global)) != 1 {
 				t.Errorf("regions %v: calls %s, looked %d times", regions, counts(a.Calls), len(w.lookups(global)))
+			}
+		})
+	}
+	for partition, region := range map[string]string{"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"} {
+		inTrailOf(t, partition, nil, func(t *testing.T, w *trail) {
+			w.Account(member).AddEvents(region, w.event(stolen, "CreateAccessKey", time.Hour, ``))
+			if a := w.look(); counts(a.Calls) != "CreateAccessKey 1" {
+				t.Errorf("%s: calls %s", partition, counts(a.Calls))
 			}
 		})
 	}
