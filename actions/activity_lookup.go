@@ -32,6 +32,7 @@ func activityPermits() []Statement {
 // globalRegions are where CloudTrail records the calls to IAM and other services
 // that have no region.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-concepts.html#cloudtrail-concepts-global-service-events
+// https://docs.aws.amazon.com/general/latest/gr/iam-service.html (the other partitions)
 var globalRegions = map[string]string{"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
 
 // activityRegions are the configured regions, and the one of IAM's own calls:

@@ -37,8 +37,13 @@ type trail struct {
 // inTrail runs a test in a bubble, whose clock makes waiting free.
 func inTrail(t *testing.T, regions []string, f func(t *testing.T, w *trail)) {
 	t.Helper()
+	inTrailOf(t, "aws", regions, f)
+}
+
+func inTrailOf(t *testing.T, partition string, regions []string, f func(t *testing.T, w *trail)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &trail{Cloud: awsfake.New(time.Now), t: t, org: testOrg("aws"), began: time.Now()}
+		w := &trail{Cloud: awsfake.New(time.Now, awsfake.WithPartition(partition)), t: t, org: testOrg(partition), began: time.Now()}
 		w.org.Regions = regions
 		w.Member(member, awsfake.MemberRoles{ExternalID: w.org.ExternalID,
 			ResponderPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"cloudtrail:LookupEvents","Resource":"*"}]}`})
@@ -189,6 +194,14 @@ func TestActivityLooksWhereIAMIs(t *testing.T) {
 			}
 		})
 	}
+	for partition, region := range map[string]string{"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"} {
+		inTrailOf(t, partition, nil, func(t *testing.T, w *trail) {
+			w.Account(member).AddEvents(region, w.event(stolen, "CreateAccessKey", time.Hour, ``))
+			if a := w.look(); counts(a.Calls) != "CreateAccessKey 1" {
+				t.Errorf("%s: calls %s", partition, counts(a.Calls))
+			}
+		})
+	}
 }
 
 // TestActivityOfDeniedRegion: what one region refuses is said, and spoils no other.
@@ -206,6 +219,8 @@ func TestActivityOfDeniedRegion(t *testing.T) {
 		if a.Total != 3 || a.Unread() || a.Cut != "" {
 			t.Errorf("%d calls, unread %t, cut %q", a.Total, a.Unread(), a.Cut)
 		}
+		says(t, a.Text(), "Regions that could not be read, or not to the end: 2 of 4")
+		says(t, a.Title(), "at least 3 calls")
 		for _, r := range a.Regions {
 			says(t, r.Words(), refused[r.Name].says)
 		}
@@ -282,7 +297,7 @@ func TestActivityIsCutAtTenThousand(t *testing.T) {
 			t.Errorf("%d calls, %d in the regions; want 10000", a.Total, sum)
 		}
 		says(t, a.Text(), "Not all calls were read: it stopped after 10000 calls", "the newest only")
-		says(t, a.Title(), "over 10000 calls")
+		says(t, a.Title(), "at least 10000 calls")
 	})
 	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *trail) {
 		w.many(home, 5000)
@@ -351,7 +366,7 @@ func TestActivityOfBrokenRecords(t *testing.T) {
 		if a.Broken != 8 {
 			t.Errorf("%d broken, want 8", a.Broken)
 		}
-		says(t, a.Text(), "The details of 8 calls could not be read in full")
+		says(t, a.Text(), "details could not be read in full: 8.")
 	})
 }
 
@@ -389,7 +404,7 @@ func TestActivityTies(t *testing.T) {
 func TestActivityOfHostileStrings(t *testing.T) {
 	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
 		var events []types.Event
-		for i, fill := range []string{"<", "世", "\u202e", "\n", "\\", "\"", "&", "\U0001F4A5", "a", "\x01"} {
+		for i, fill := range []string{"<", "&", "世", "\u202e", "\n", "\\", "\"", "\U0001F4A5", "a", "\x01"} {
 			for _, n := range []int{150, 199, 200, 201, 5000} {
 				long := fmt.Sprintf("%d-", i) + strings.Repeat(fill, n) + fmt.Sprintf("-%d", n)
 				record, err := json.Marshal(map[string]any{"sourceIPAddress": long, "userAgent": long, "requestParameters": map[string]string{"roleArn": long}})

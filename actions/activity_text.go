@@ -46,21 +46,39 @@ func (r RegionActivity) Words() string {
 	return fmt.Sprint(r.Total)
 }
 
-// Notes are what a reader must know to read the numbers rightly.
-func (a Activity) Notes() []string {
-	var notes []string
+// Gaps say what is missing in this very look-up.
+func (a Activity) Gaps() []string {
+	var gaps []string
 	if a.Cut != "" {
-		notes = append(notes, "Not all calls were read: "+a.Cut+".")
+		gaps = append(gaps, "Not all calls were read: "+a.Cut+".")
+	}
+	if n := a.unreadRegions(); n > 0 {
+		gaps = append(gaps, fmt.Sprintf("Regions that could not be read, or not to the end: %d of %d.", n, len(a.Regions)))
 	}
 	if a.Broken > 0 {
-		notes = append(notes, fmt.Sprintf("The details of %d calls could not be read in full: they are missing in the lists and among the denied.", a.Broken))
+		gaps = append(gaps, fmt.Sprintf("Calls whose details could not be read in full: %d. They may be missing in the lists and among the denied.", a.Broken))
 	}
-	// "within an average of about 5 minutes of an API call. This time is not guaranteed."
-	// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html
-	// "past 90 days of management events"
-	// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html
-	return append(notes, "CloudTrail lags by about 5 minutes, at times by 15 or more: the newest calls may be missing.",
-		"It lists management events only: reading or writing objects in S3, for instance, is not among them.")
+	return gaps
+}
+
+func (a Activity) unreadRegions() int {
+	n := 0
+	for _, r := range a.Regions {
+		if r.Error != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// Limits say what is missing in every look-up: CloudTrail delivers "within an
+// average of about 5 minutes of an API call. This time is not guaranteed", and
+// the Event history is of "management events".
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html
+func (Activity) Limits() []string {
+	return []string{"CloudTrail lags by about 5 minutes, at times by 15 or more: the newest calls may be missing.",
+		"It lists management events only: reading or writing objects in S3, for instance, is not among them."}
 }
 
 // maxTitle is what SNS takes as a subject: up to 100 characters of ASCII.
@@ -68,13 +86,14 @@ const maxTitle = 100
 
 // Title is the activity in one line of at most 100 ASCII characters.
 func (a Activity) Title() string {
-	end := fmt.Sprintf(": %d calls in %s, denied %s", a.Total, hours(a.To.Sub(a.From)), a.DeniedShare())
+	end := fmt.Sprintf("%d calls in %s, denied %s", a.Total, hours(a.To.Sub(a.From)), a.DeniedShare())
 	switch {
 	case a.Unread():
-		end = ": activity could not be read"
-	case a.Cut != "":
-		end = strings.Replace(end, ": ", ": over ", 1)
+		end = "could not be read"
+	case a.Cut != "" || a.unreadRegions() > 0:
+		end = "at least " + end
 	}
+	end = ": " + end
 	short := middle([]rune("Activity of "+a.Whose()), maxTitle-len(end)-4) // an ellipsis in ASCII is longer, and the subject may have one
 	return ascii(strings.ReplaceAll(short, "…", "...")) + end
 }
@@ -123,7 +142,7 @@ func (a Activity) Text() string {
 		}
 	}
 	b.WriteByte('\n')
-	for _, n := range a.Notes() {
+	for _, n := range append(a.Gaps(), a.Limits()...) {
 		b.WriteString(n + "\n")
 	}
 	return b.String()

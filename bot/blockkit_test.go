@@ -169,13 +169,17 @@ func (w *walker) value(at string, v any) {
 			w.value(fmt.Sprintf("%s/%d", at, i), e)
 		}
 	case map[string]any:
+		switch v["type"] { // of rich text, only what is text: the others are not escaped, they act
+		case "broadcast", "user", "usergroup", "channel", "team", "link", "date", "emoji", "color":
+			w.add(at, "rich text holds a %s", v["type"])
+		}
 		if text, ok := v["text"].(string); ok {
 			w.characters += utf8.RuneCountInString(text)
 			p := ""
 			switch v["type"] {
 			case "mrkdwn":
 				p = badMrkdwn(text)
-			case "plain_text":
+			case "plain_text", "text":
 				p = badPlain(text)
 			}
 			if p != "" {
@@ -266,6 +270,9 @@ func TestChecksCanFail(t *testing.T) {
 		return b
 	}
 	mark := func(s string) []slack.Block { return []slack.Block{slack.NewSectionBlock(mrkdwn(s), nil, nil)} }
+	rich := func(e slack.RichTextSectionElement) []slack.Block {
+		return []slack.Block{slack.NewRichTextBlock("r", slack.NewRichTextSection(e))}
+	}
 	same := slack.SectionBlockOptionBlockID("same")
 	tests := map[string]struct {
 		text   string
@@ -291,6 +298,8 @@ func TestChecksCanFail(t *testing.T) {
 		"joiner alone":     {"text", mark("x\u2060"), "U+2060"},
 		"bidi in plain":    {"text", []slack.Block{slack.NewSectionBlock(plain("\u202ex"), nil, nil)}, "U+202E"},
 		"zero width":       {"text", []slack.Block{slack.NewHeaderBlock(plain("a\u200bb"))}, "U+200B"},
+		"bidi in rich":     {"text", rich(slack.NewRichTextSectionTextElement("\u202ex", nil)), "U+202E"},
+		"rich broadcast":   {"text", rich(slack.NewRichTextSectionBroadcastElement("channel")), "holds a broadcast"},
 		"same block_id":    {"text", []slack.Block{slack.NewSectionBlock(plain("x"), nil, nil, same), slack.NewSectionBlock(plain("x"), nil, nil, same)}, "twice"},
 		"same action_id": {"text", []slack.Block{slack.NewActionBlock("a", slack.NewButtonBlockElement("b", "v", plain("x")),
 			slack.NewButtonBlockElement("b", "v", plain("x")))}, "twice"},

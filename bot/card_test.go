@@ -21,7 +21,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-var update = flag.Bool("update", false, "write the golden files of testdata/cards")
+var update = flag.Bool("update", false, "write the golden files of testdata")
 
 // The people of the cards. Whoever else is mentioned was smuggled in.
 var (
@@ -348,7 +348,7 @@ func TestCards(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := c.view()
 			m := Card(v)
-			compareGolden(t, c.name, m)
+			compareGolden(t, "cards", c.name, m)
 			checkMessage(t, m)
 			checkCall(t, v, m)
 			checkFallback(t, c.word, v, m.Text)
@@ -537,8 +537,7 @@ func TestReplies(t *testing.T) {
 			var keys []string
 			for _, r := range replies(v) {
 				keys = append(keys, r.key)
-				m := note("%s", r.text)
-				checkMessage(t, m)
+				checkMessage(t, r.message())
 				if !strings.HasPrefix(r.text, v.Request.ID+": ") {
 					t.Errorf("%s does not begin with the request: %s", r.key, r.text)
 				}
@@ -654,9 +653,9 @@ func document(t *testing.T, m Message) []byte {
 	return out.Bytes()
 }
 
-func compareGolden(t *testing.T, name string, m Message) {
+func compareGolden(t *testing.T, dir, name string, m Message) {
 	t.Helper()
-	file := filepath.Join("testdata", "cards", name+".json")
+	file := filepath.Join("testdata", dir, name+".json")
 	got := document(t, m)
 	if *update {
 		if err := os.WriteFile(file, got, 0o644); err != nil {
@@ -665,7 +664,7 @@ func compareGolden(t *testing.T, name string, m Message) {
 	}
 	want, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatalf("%v (go test ./bot -run TestCards -update writes it)", err)
+		t.Fatalf("%v (go test ./bot -update writes it)", err)
 	}
 	if d := cmp.Diff(string(want), string(got)); d != "" {
 		t.Errorf("%s (-want +got):\n%s", file, d)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slack-go/slack"
+
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -167,7 +169,7 @@ func (b *Bot) reply(ctx context.Context, v View, card *approvals.Card, say reply
 	}
 	if ts == "" {
 		var err error
-		if ts, err = b.Slack.post(ctx, card.Channel, card.TS, note("%s", say.text)); err != nil {
+		if ts, err = b.Slack.post(ctx, card.Channel, card.TS, say.message()); err != nil {
 			return err
 		}
 	}
@@ -187,15 +189,26 @@ func (b *Bot) mark(ctx context.Context, id string, card *approvals.Card, key, ts
 	return err
 }
 
-// reply is one message in a request's thread.
-type reply struct{ key, text string }
+// reply is one message in a request's thread: a text, which also finds it again,
+// and blocks where the text alone is not enough.
+type reply struct {
+	key, text string
+	blocks    []slack.Block
+}
+
+func (r reply) message() Message {
+	if len(r.blocks) == 0 {
+		return note("%s", r.text)
+	}
+	return Message{Text: r.text, Blocks: r.blocks}
+}
 
 // replies are what a request's thread should hold by now.
 func replies(v View) []reply {
 	r := v.Request
 	var rs []reply
 	say := func(key, format string, args ...any) {
-		rs = append(rs, reply{key, r.ID + ": " + fmt.Sprintf(format, args...)})
+		rs = append(rs, reply{key: key, text: r.ID + ": " + fmt.Sprintf(format, args...)})
 	}
 	asker := mention(r.Requester.Slack)
 	if v.Run != nil {
@@ -233,6 +246,10 @@ func replies(v View) []reply {
 		case v.Run.Checks > 0 && v.Run.NextCheck.IsZero():
 			say(fmt.Sprintf("checked-%d", v.attempt()), "checked again %s: it holds.", times(v.Run.Checks))
 		}
+	}
+	if v.Report != nil {
+		m := activityReply(r.ID, *v.Report)
+		rs = append(rs, reply{"activity", m.Text, m.Blocks})
 	}
 	return rs
 }

@@ -121,9 +121,9 @@ func lookupAttribute(attributes []trailtypes.LookupAttribute) (func(trailtypes.E
 // the same parameters that were specified in the original call."
 func lookupToken(in *cloudtrail.LookupEventsInput, seen int) string {
 	h := fnv.New64a()
-	fmt.Fprintln(h, aws.ToTime(in.StartTime), aws.ToTime(in.EndTime), in.EventCategory)
+	_, _ = fmt.Fprintln(h, aws.ToTime(in.StartTime), aws.ToTime(in.EndTime), in.EventCategory)
 	for _, a := range in.LookupAttributes {
-		fmt.Fprintln(h, a.AttributeKey, aws.ToString(a.AttributeValue))
+		_, _ = fmt.Fprintln(h, a.AttributeKey, aws.ToString(a.AttributeValue))
 	}
 	return fmt.Sprintf("%d-%x", seen, h.Sum64())
 }

