@@ -182,6 +182,7 @@ var All = []Action{
 	applySCP{},
 	isolateInstance{},
 	detachPolicies{},
+	quarantineUser{},
 }
 
 // Lookup finds an action by its name.
