@@ -183,6 +183,7 @@ var All = []Action{
 	isolateInstance{},
 	detachPolicies{},
 	deleteRole{},
+	quarantineUser{},
 }
 
 // Lookup finds an action by its name.

@@ -83,6 +83,9 @@ func (u *User) clone() *User {
 	}
 	n.Attached, n.Groups, n.Keys, n.MFA = slices.Clone(u.Attached), slices.Clone(u.Groups), slices.Clone(u.Keys), slices.Clone(u.MFA)
 	n.SSHKeys, n.Services, n.Certificates = slices.Clone(u.SSHKeys), slices.Clone(u.Services), slices.Clone(u.Certificates)
+	if len(n.Attached) == 0 { // none is none, however it came to be
+		n.Attached = nil
+	}
 	return &n
 }
 

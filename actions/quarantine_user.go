@@ -1,0 +1,182 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+)
+
+// quarantineUser denies everything to an IAM user and makes its credentials
+// inactive. The deny has no condition: a long-term key has no issue time.
+type quarantineUser struct{ userSteps }
+
+func (quarantineUser) Spec() Spec {
+	return Spec{
+		Name:       QuarantineUser,
+		Title:      "Quarantine the user",
+		Summary:    "deny everything to an IAM user and make its keys, password and other credentials useless",
+		Usage:      `quarantine_user arn:aws:iam::222222222222:user/alice reason="signed in from an unknown network"`,
+		Target:     userTarget,
+		Options:    []string{"account", "user", "mode"},
+		Check:      func(c *Call, m *Mistakes) { oneOf(c, "mode", m, iamOnly) },
+		Reversible: true,
+		Permits:    quarantinePermits,
+	}
+}
+
+// What reads and changes a user's credentials.
+var (
+	listCredentials = []string{"iam:ListAccessKeys", "iam:ListServiceSpecificCredentials", "iam:ListSigningCertificates", "iam:ListSSHPublicKeys"}
+	setCredentials  = []string{"iam:UpdateAccessKey", "iam:UpdateServiceSpecificCredential", "iam:UpdateSigningCertificate", "iam:UpdateSSHPublicKey"}
+)
+
+func quarantinePermits(p Phase, s Scope) []Statement {
+	user := []string{s.Named("user")}
+	full := s.Call.Options["mode"] != iamOnly
+	switch p {
+	case PhasePlan:
+		reads := append([]string{"iam:GetUser", "iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListAttachedUserPolicies", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:ListMFADevices"}, listCredentials...)
+		return append([]Statement{{reads, user}, {[]string{"iam:GetAccessKeyLastUsed"}, []string{"*"}}}, quarantineLooks(s, quarantineIn(s.Call))...)
+	case PhaseRun:
+		reads := []string{"iam:GetUser"}
+		var writes []string
+		if full {
+			reads = append(append(reads, "iam:GetLoginProfile"), listCredentials...)
+			writes = append([]string{"iam:DeleteLoginProfile"}, setCredentials...)
+		}
+		return append([]Statement{{reads, user}, {writes, s.Changed("iam", "user")}}, quarantineRun(s, quarantineIn(s.Call), user)...)
+	case PhaseUndo:
+		reads := []string{"iam:GetUser"}
+		var writes []string
+		if full {
+			reads, writes = append(reads, listCredentials...), setCredentials
+		}
+		return append([]Statement{{reads, user}, {writes, s.Changed("iam", "user")}}, quarantineUndo(s, user)...)
+	case PhaseReport:
+	}
+	return nil
+}
+
+// quarantinePolicies are the ARNs of the managed policy; of Anything, of both.
+func quarantinePolicies(s Scope, name string) []string {
+	if s.Any() {
+		return []string{s.ARN("iam", "policy/"+quarantineName), s.ARN("iam", "policy/"+quarantineIAMName)}
+	}
+	return []string{s.ARN("iam", "policy/"+name)}
+}
+
+// quarantineLooks are what the plan of a tag and a deny reads beside the user: the policy's
+// content, and since when an exempt user is exempt. LookupEvents takes no resource.
+func quarantineLooks(s Scope, name string) []Statement {
+	ss := []Statement{{[]string{"iam:GetPolicy", "iam:GetPolicyVersion"}, quarantinePolicies(s, name)}}
+	if s.Any() || s.Org.AdminGroup != "" {
+		ss = append(ss, Statement{[]string{"cloudtrail:LookupEvents"}, []string{"*"}})
+	}
+	return ss
+}
+
+// quarantineRun are what the tag and the deny need.
+func quarantineRun(s Scope, name string, user []string) []Statement {
+	return []Statement{
+		{[]string{"iam:GetPolicy", "iam:GetPolicyVersion", "iam:CreatePolicy"}, quarantinePolicies(s, name)},
+		{[]string{"iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, user},
+		{[]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, s.Changed("iam", "user")},
+	}
+}
+
+// quarantineUndo are what taking the tag and the deny back needs.
+func quarantineUndo(s Scope, user []string) []Statement {
+	return []Statement{
+		{[]string{"iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, user},
+		{[]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, s.Changed("iam", "user")},
+	}
+}
+
+func (quarantineUser) Plan(ctx context.Context, acct *Account, c Call) (Plan, error) {
+	user, err := findUser(ctx, acct, c)
+	if err != nil {
+		return Plan{}, err
+	}
+	name := aws.ToString(user.UserName)
+	groups, err := groupsOf(ctx, acct, name)
+	if err != nil {
+		return Plan{}, err // whether the user is exempt is never guessed
+	}
+	if group := acct.Org.adminGroup(groups); group != "" {
+		return Plan{}, exempt(ctx, acct, name, group)
+	}
+	u, full := userOf(user, groups), c.Options["mode"] != iamOnly
+	if err := u.credentials(ctx, acct); err != nil {
+		return Plan{}, err
+	}
+	p := Plan{
+		Identity:   Identity{ARN: u.ARN, ID: u.ID, Created: aws.ToTime(user.CreateDate)},
+		Reversible: true,
+		Undo:       quarantineUndoText(quarantineIn(c), full),
+		Residual: []string{
+			"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them.",
+			"Sessions from GetSessionToken and GetFederationToken are hit by the deny.",
+		},
+	}
+	if p.Steps, err = denySteps(ctx, acct, user, quarantineIn(c), &p); err != nil {
+		return Plan{}, err
+	}
+	if full {
+		p.Steps = append(p.Steps, u.credentialSteps(acct, user)...)
+	} else {
+		p.Warnings = append(p.Warnings, "Only IAM is denied: the user's keys, password and sessions work on for everything else.")
+	}
+	if !acct.Brief {
+		p.Facts = u.survey(ctx, acct, user)
+		p.Snapshot = u.json()
+	}
+	if len(u.Unread) > 0 {
+		p.Warnings = append(p.Warnings, "Not everything could be listed, so there may be more: "+strings.Join(u.Unread, "; ")+".")
+	}
+	return p, nil
+}
+
+// exempt is the no for a member of the admin group.
+func exempt(ctx context.Context, acct *Account, user, group string) *Refusal {
+	since := ""
+	if !acct.Brief {
+		since = ", " + memberSince(ctx, acct, user, group)
+	}
+	return &Refusal{fmt.Sprintf("%s is a member of the admin group %s%s: its members are not quarantined", user, group, since),
+		"deactivate a key alone with deactivate_key, or freeze the account with apply_scp; if the membership is the attacker's, take the user out of the group first and ask again"}
+}
+
+func quarantineUndoText(policy string, full bool) string {
+	text := "removes the tag, and the deny last; the managed policy " + policy + " stays in the account, where it does nothing by itself"
+	if full {
+		text = "removes the tag, and the deny last; keys and other credentials stay inactive unless the undo says keys=reactivate, and a password can't be restored: set a new one; the managed policy " + policy + " stays in the account, where it does nothing by itself"
+	}
+	return text
+}
+
+// denySteps tag a user and deny to it. What is wrong with a policy of our name is
+// said: it is not used.
+func denySteps(ctx context.Context, acct *Account, user *types.User, policy string, p *Plan) ([]Step, error) {
+	q := quarantineBy(acct, policy)
+	live, err := q.read(ctx, acct, aws.ToString(user.UserName))
+	if err != nil {
+		return nil, err
+	}
+	content, err := q.content(ctx, acct)
+	switch {
+	case Transient(err):
+		return nil, err
+	case err != nil:
+		cause, _ := Explain(err)
+		p.Warnings = append(p.Warnings, "The managed policy "+policy+" can't be read ("+cause+"): the deny is put inline.")
+	case content != nil && !q.says(*content):
+		p.Warnings = append(p.Warnings, "Somebody made a managed policy "+policy+" in this account that says something else. It is not used, the deny is put inline; it says: "+compact(*content))
+	}
+	if live.Inline != nil && !q.says(*live.Inline) {
+		p.Warnings = append(p.Warnings, "There is an inline policy named "+policy+" that says something else. If the deny must be put inline, it is replaced, and undo puts it back: "+compact(*live.Inline))
+	}
+	return []Step{userTagStep(acct, user), q.step(acct, user, live, content)}, nil
+}

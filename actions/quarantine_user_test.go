@@ -1,0 +1,403 @@
+package actions_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+func TestQuarantineUserContract(t *testing.T) {
+	foreign := func(w *world) { w.AddPolicy(w.policyARN(quarantineName), permissive) }
+	starts := map[string]struct {
+		user    []func(*awsfake.User)
+		prepare func(*world)
+		options map[string]string
+	}{
+		"a user as usual":              {},
+		"a user with a tag":            {user: []func(*awsfake.User){userTagged("KS-EARLIER")}},
+		"a user with nothing":          {user: []func(*awsfake.User){func(u *awsfake.User) { *u = awsfake.User{Name: u.Name, Path: u.Path} }}},
+		"a policy of our name":         {prepare: foreign},
+		"the attachment quota is full": {user: []func(*awsfake.User){tenUserPolicies}},
+		"an inline policy of our name": {user: []func(*awsfake.User){userInline(quarantineName, handwritten)}},
+		"and no other place":           {user: []func(*awsfake.User){tenUserPolicies, userInline(quarantineName, handwritten)}},
+		"IAM only":                     {options: map[string]string{"mode": "iam-only"}},
+	}
+	eachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
+		contract := actiontest.World{}
+		for _, name := range slices.Sorted(maps.Keys(starts)) {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+				s := starts[name]
+				w := userWorldAt(t, &clock{t: start.Add(123 * time.Millisecond)}, partition, s.user...)
+				if s.prepare != nil {
+					s.prepare(w)
+				}
+				w.quarantine(s.options).SetPropagation(delay)
+				return userScene(w)
+			}})
+		}
+		contract.Action, _ = actions.Lookup(actions.QuarantineUser)
+		actiontest.Test(t, contract)
+	})
+}
+
+func TestQuarantineSteps(t *testing.T) {
+	w := userWorld(t)
+	p := w.plan()
+	want := []string{"tag", "deny", "key " + firstKey, "key " + secondKey, "password", "service credential ACCA0000000000000001A", "signing certificate CERT0000000000000001A", "ssh key APKA0000000000000001A"}
+	if d := cmp.Diff(want, stepIDs(p)); d != "" {
+		t.Error(d)
+	}
+	for _, s := range p.Steps {
+		if credential := !slices.Contains([]string{"tag", "deny", "password"}, s.ID); s.Credential != credential || s.Deny != (s.ID == "deny") {
+			t.Errorf("%s: credential %t, deny %t", s.ID, s.Credential, s.Deny)
+		}
+	}
+	says(t, step(t, p, "password").Stays, "can't be restored", "new one")
+	says(t, step(t, p, "key "+firstKey).Stays, "keys=reactivate")
+	says(t, p.Undo, "can't be restored", "keys=reactivate", quarantineName+" stays")
+	says(t, strings.Join(p.Residual, " "), "assumed already", "GetSessionToken")
+	var got struct {
+		Groups, Attached, MFA []string
+		Keys                  []struct{ ID, Status string }
+		Password              bool
+		SSH                   []struct{ ID string } `json:"ssh_keys"`
+		Services              []struct{ ID string } `json:"service_credentials"`
+		Certificates          []struct{ ID string } `json:"signing_certificates"`
+	}
+	unmarshal(t, p.Snapshot, &got)
+	if len(got.Groups) != 1 || len(got.Attached) != 1 || len(got.MFA) != 1 || len(got.Keys) != 2 || !got.Password || len(got.SSH) != 1 || len(got.Services) != 1 || len(got.Certificates) != 1 {
+		t.Errorf("snapshot %s", p.Snapshot)
+	}
+	facts := ""
+	for _, f := range p.Facts {
+		facts += f.Label + " " + f.Text + "\n"
+	}
+	says(t, facts, "devs", firstKey+" active, never used", "Console password set", "mfa/alice", "AdministratorAccess")
+
+	if d := cmp.Diff([]string{"tag", "deny"}, stepIDs(w.quarantine(map[string]string{"mode": "iam-only"}).plan())); d != "" {
+		t.Errorf("IAM only: %s", d)
+	}
+}
+
+// The deny has no issue time to compare: keys and derived sessions both die.
+func TestQuarantineStopsKeysAndDerivedSessions(t *testing.T) {
+	w := userWorld(t)
+	key := w.KeySession(firstKey)
+	derived := key.SessionToken()
+	p := w.plan()
+	clean(t, w.take([]actions.Step{step(t, p, "tag"), step(t, p, "deny")}))
+	for name, s := range map[string]*awsfake.Session{"the key": key, "a derived session": derived} {
+		if ok, _ := s.Can("s3:GetObject", "arn:aws:s3:::b/k"); ok {
+			t.Errorf("%s may still read", name)
+		}
+	}
+
+	w = userWorld(t).quarantine(map[string]string{"mode": "iam-only"})
+	all := w.contain()
+	clean(t, all)
+	w.holdsAll(all)
+	if ok, _ := w.KeySession(firstKey).Can("iam:GetUser", w.userARN()); ok {
+		t.Error("iam-only: the key may still call IAM")
+	}
+	if ok, why := w.KeySession(firstKey).Can("s3:GetObject", "arn:aws:s3:::b/k"); !ok {
+		t.Errorf("iam-only: %s", why)
+	}
+}
+
+func TestQuarantineSecondRun(t *testing.T) {
+	w := userWorld(t)
+	clean(t, w.contain())
+	state := w.Snapshot()
+	p := w.plan()
+	if d := cmp.Diff([]string{"tag", "deny"}, stepIDs(p)); d != "" {
+		t.Errorf("what is contained has other steps: %s", d)
+	}
+	n := w.Mutations()
+	clean(t, w.take(p.Steps))
+	if d := cmp.Diff(state, w.Snapshot()); d != "" || w.Mutations() != n {
+		t.Errorf("%d calls that write: %s", w.Mutations()-n, d)
+	}
+	// A key that was made since is contained, too.
+	u := w.alice()
+	u.Keys[1] = awsfake.AccessKey{ID: "AKIA0000000000000003"}
+	w.Account(member).AddUser(u)
+	if d := cmp.Diff([]string{"tag", "deny", "key AKIA0000000000000003"}, stepIDs(w.plan())); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestQuarantineWithFullQuotas(t *testing.T) {
+	w := userWorld(t, tenUserPolicies)
+	all := w.contain()
+	clean(t, all)
+	w.holdsAll(all)
+	if got := w.alice(); len(got.Attached) != 10 || !strings.Contains(got.Inline[quarantineName], "Deny") {
+		t.Errorf("%v %v", got.Attached, got.Inline)
+	}
+	if w := all[1].effect.Wrote; w == nil || !strings.Contains(*w, "Deny") {
+		t.Errorf("the ledger does not say that it is inline: %v", w)
+	}
+
+	// No place at all: the rest still contains, and the error says what to do.
+	w = userWorld(t, tenUserPolicies, fullInline)
+	for _, d := range w.contain() {
+		if d.step.ID != "deny" {
+			if d.err != nil {
+				t.Errorf("%s: %v", d.step.ID, d.err)
+			}
+			continue
+		}
+		wantCode(t, d.err, "LimitExceeded")
+		cause, hint := actions.Explain(d.err)
+		says(t, cause+hint, "inline policies fill their quota", "PoliciesPerUser", "apply_scp")
+	}
+	if !w.alice().Keys[0].Inactive {
+		t.Error("the keys wait for the deny")
+	}
+}
+
+// Somebody made a policy of our name that allows: attached, it would help him.
+func TestPermissivePolicyOfOurName(t *testing.T) {
+	w := userWorld(t)
+	arn := w.policyARN(quarantineName)
+	w.AddPolicy(arn, permissive)
+	p := w.plan()
+	says(t, strings.Join(p.Warnings, " "), "says something else", "not used", "Allow")
+	all := w.take(p.Steps)
+	clean(t, all)
+	w.holdsAll(all)
+	if got := w.alice(); slices.Contains(got.Attached, arn) || got.Inline[quarantineName] == "" {
+		t.Errorf("%v %v", got.Attached, got.Inline)
+	}
+
+	// One that holds the same key twice is not ours.
+	w = userWorld(t)
+	w.AddPolicy(arn, `{"Version":"2012-10-17","Statement":[{"Sid":"KillSwitchQuarantine","Effect":"Allow","Effect":"Deny","Action":"*","Resource":"*"}]}`)
+	clean(t, w.contain())
+	if slices.Contains(w.alice().Attached, arn) {
+		t.Error("a document with two effects was taken for ours")
+	}
+
+	// Ours is replaced after it was attached: the deny is no longer in force, and comes back inline.
+	w = userWorld(t)
+	all = w.contain()
+	clean(t, all)
+	w.AddPolicy(arn, permissive)
+	r, err := w.act.Verify(t.Context(), w.responder(), all[1].step, all[1].effect)
+	must(t, err)
+	if r.Holds {
+		t.Fatal("attached, but permissive, and Verify says that it holds")
+	}
+	says(t, r.Found, "another managed policy")
+	all[1] = w.take([]actions.Step{all[1].step})[0]
+	clean(t, all)
+	w.holdsAll(all)
+	// Undo leaves neither.
+	for id, r := range w.back(all) {
+		if !r.Holds && id != "password" {
+			t.Errorf("Revert %s: %+v", id, r)
+		}
+	}
+	if got := w.alice(); len(got.Inline) != 0 || len(got.Attached) != 1 {
+		t.Errorf("left: %v %v", got.Attached, got.Inline)
+	}
+}
+
+// A name is taken on every path: the policy can be neither read nor made.
+func TestPolicyOfOurNameElsewhere(t *testing.T) {
+	w := userWorld(t)
+	w.AddPolicy("arn:aws:iam::222222222222:policy/x/killswitchquarantine", permissive)
+	all := w.contain()
+	clean(t, all)
+	w.holdsAll(all)
+	if w.alice().Inline[quarantineName] == "" {
+		t.Error("no deny")
+	}
+}
+
+// What was attached before is not ours to take away.
+func TestQuarantineAttachedBefore(t *testing.T) {
+	w := userWorld(t)
+	clean(t, w.contain()) // makes the policy
+	w = w.quarantine(nil)
+	before := w.alice()
+	s := step(t, w.plan(), "deny")
+	says(t, s.Current, "attached: Deny *")
+	all := w.take([]actions.Step{s})
+	clean(t, all)
+	if all[0].effect.Changed {
+		t.Error("changed")
+	}
+	if r := w.back(all)["deny"]; !r.Holds || r.Changed {
+		t.Errorf("%+v", r)
+	}
+	if d := cmp.Diff(before, w.alice()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestAdminIsRefused(t *testing.T) {
+	w := userWorld(t, func(u *awsfake.User) { u.Groups = []string{"Admins", "devs"} }).exempting("admins")
+	before := w.Snapshot()
+	_, err := w.act.Plan(t.Context(), w.enter(actions.Responder, actions.PhasePlan), w.call())
+	var no *actions.Refusal
+	if !errors.As(err, &no) {
+		t.Fatalf("Plan: %v", err)
+	}
+	says(t, no.Reason, "alice", "Admins", "since when is not known")
+	says(t, no.Hint, "deactivate_key", "apply_scp", "out of the group")
+	acct := w.enter(actions.Responder, actions.PhasePlan)
+	acct.Brief = true
+	if _, err = w.act.Plan(t.Context(), acct, w.call()); !errors.As(err, &no) {
+		t.Errorf("in a run: %v", err)
+	}
+	if d := cmp.Diff(before, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+	if w.exempting("others").plan(); w.Mutations() != 0 {
+		t.Error("planning writes")
+	}
+}
+
+// Never guess: whether she is an admin is not known, so nobody is quarantined.
+func TestAdminLookupFails(t *testing.T) {
+	for name, fault := range map[string]error{"Throttling": throttling, "AccessDenied": denied} {
+		w := userWorld(t, func(u *awsfake.User) { u.Groups = []string{"admins"} }).exempting("admins")
+		w.Fault(awsfake.Fault{Op: "iam:ListGroupsForUser", Err: fault})
+		p, err := w.act.Plan(t.Context(), w.enter(actions.Responder, actions.PhasePlan), w.call())
+		wantCode(t, err, name)
+		if len(p.Steps) > 0 || w.Mutations() != 0 {
+			t.Errorf("%s: %v", name, stepIDs(p))
+		}
+		if name == "Throttling" && !actions.Transient(err) {
+			t.Error("a throttle is said to be final")
+		}
+	}
+}
+
+// A list of other credentials that fails does not hold up the containment; that
+// of the access keys does.
+func TestCredentialsThatCantBeListed(t *testing.T) {
+	for op, what := range map[string]string{"iam:ListServiceSpecificCredentials": "service credentials", "iam:ListSigningCertificates": "signing certificates",
+		"iam:ListSSHPublicKeys": "SSH public keys", "iam:GetLoginProfile": "console password"} {
+		w := userWorld(t)
+		w.Fault(awsfake.Fault{Op: op, Err: denied})
+		p := w.plan()
+		says(t, strings.Join(p.Warnings, " "), what, "AccessDenied")
+		if n := len(p.Steps); n != 7 {
+			t.Errorf("%s: %d steps", op, n)
+		}
+		w.ClearFaults()
+		clean(t, w.take(p.Steps))
+	}
+	w := userWorld(t)
+	w.Fault(awsfake.Fault{Op: "iam:ListAccessKeys", Err: denied})
+	_, err := w.act.Plan(t.Context(), w.enter(actions.Responder, actions.PhasePlan), w.call())
+	wantCode(t, err, "AccessDenied")
+}
+
+func TestQuarantineOfWhoWasCreatedAgain(t *testing.T) {
+	w := userWorld(t)
+	p := w.plan()
+	all := w.take(p.Steps)
+	clean(t, all)
+	w.anotherAlice()
+	state := w.Snapshot()
+	for _, s := range p.Steps {
+		if _, err := w.act.Apply(t.Context(), w.responder(), s, w.run()); !errors.Is(err, actions.ErrRecreated) {
+			t.Errorf("Apply %s: %v", s.ID, err)
+		}
+		if _, err := w.act.Verify(t.Context(), w.responder(), s, actions.Effect{}); !errors.Is(err, actions.ErrRecreated) {
+			t.Errorf("Verify %s: %v", s.ID, err)
+		}
+	}
+	for id, r := range w.back(all) {
+		if r.Holds || r.Changed {
+			t.Errorf("Revert %s: %+v", id, r)
+		}
+	}
+	if d := cmp.Diff(state, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+	w.Account(member).DeleteUser("alice")
+	_, err := w.act.Plan(t.Context(), w.enter(actions.Responder, actions.PhasePlan), w.call())
+	var no *actions.Refusal
+	if !errors.As(err, &no) {
+		t.Errorf("a user that is gone: %v", err)
+	}
+}
+
+func TestPasswordStaysGone(t *testing.T) {
+	w := userWorld(t)
+	all := w.contain()
+	clean(t, all)
+	r := w.back(all)["password"]
+	if r.Holds || r.Changed {
+		t.Errorf("%+v", r)
+	}
+	says(t, r.Found, "can't be restored", "new one")
+	if !w.alice().Password.IsZero() {
+		t.Error("there is a password again")
+	}
+}
+
+func TestQuarantineKilledAfterAnyCall(t *testing.T) {
+	for n, died := 1, true; died; n++ {
+		w := userWorld(t, func(u *awsfake.User) { u.Password = time.Time{} }, userInline(quarantineName, handwritten))
+		before := w.users()
+		died = w.killed(n)
+		if d := cmp.Diff(before, w.users()); d != "" {
+			t.Errorf("killed at call %d:\n%s", n, d)
+		}
+		if !died && n < 10 {
+			t.Errorf("only %d calls change something", n)
+		}
+	}
+}
+
+func TestQuarantineWithOneStepDenied(t *testing.T) {
+	for op, failed := range map[string]int{"iam:TagUser": 1, "iam:UpdateAccessKey": 2, "iam:DeleteLoginProfile": 1, "iam:UpdateSSHPublicKey": 1, "iam:AttachUserPolicy": 0, "iam:CreatePolicy": 0, "iam:GetPolicy": 0} {
+		w := userWorld(t)
+		w.Fault(awsfake.Fault{Op: op, Err: denied})
+		n := 0
+		for _, d := range w.contain() {
+			if d.err != nil {
+				n++
+				wantCode(t, d.err, "AccessDenied")
+			}
+		}
+		if n != failed {
+			t.Errorf("%s denied: %d steps failed, want %d", op, n, failed)
+		}
+		if ok, _ := w.KeySession(firstKey).Can("s3:GetObject", "arn:aws:s3:::b/k"); ok {
+			t.Errorf("%s denied: the key works", op)
+		}
+	}
+	for _, op := range []string{"iam:AttachUserPolicy", "iam:CreatePolicy"} {
+		w := userWorld(t)
+		w.Fault(awsfake.Fault{Op: op, Err: throttling})
+		for _, d := range w.contain() {
+			if d.step.ID == "deny" && !actions.Transient(d.err) {
+				t.Errorf("%s throttled: %v, not worth another try", op, d.err)
+			}
+		}
+	}
+}
+
+// A protected user is refused by its ARN, whatever the account in it.
+func TestProtectedUser(t *testing.T) {
+	w := userWorld(t)
+	w.org.ProtectedPrincipals = append(w.org.ProtectedPrincipals, "arn:aws:iam::*:user/team/alice")
+	if w.org.RefuseIdentity(w.plan().Identity) == nil {
+		t.Error("not refused")
+	}
+}

@@ -1,0 +1,218 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+)
+
+// userSteps takes, reads back and takes back the steps of all actions on an IAM
+// user, so that two requests that make the same change share it.
+type userSteps struct{}
+
+func (userSteps) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
+	name, user, err := sameUser(ctx, acct, s)
+	if isCode(err, "NoSuchEntity") && strings.HasPrefix(s.ID, stepDelete) {
+		return Effect{Prior: s.Prior}, nil // its keys went with it
+	}
+	if err != nil {
+		return Effect{}, err
+	}
+	switch {
+	case s.ID == "tag":
+		return applyUserTag(ctx, acct, name, user, s, run)
+	case s.ID == "deny":
+		return quarantineFor(acct, s).apply(ctx, acct, name, s)
+	case s.ID == stepPassword:
+		return deletePassword(ctx, acct, name, s)
+	case strings.HasPrefix(s.ID, stepDelete):
+		return deleteKeyOf(ctx, acct, name, s)
+	}
+	return deactivate(ctx, acct, name, s)
+}
+
+func (userSteps) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	name, user, err := sameUser(ctx, acct, s)
+	if isCode(err, "NoSuchEntity") && strings.HasPrefix(s.ID, stepDelete) {
+		return Reading{Holds: true}, nil
+	}
+	if err != nil {
+		return Reading{}, err
+	}
+	switch {
+	case s.ID == "tag":
+		tag := userTag(user)
+		return Reading{Holds: tag != nil && same(tag, e.Wrote), Found: tagText(tag)}, nil
+	case s.ID == "deny":
+		return quarantineFor(acct, s).verify(ctx, acct, name)
+	case s.ID == stepPassword:
+		has, err := hasPassword(ctx, acct, name)
+		return Reading{Holds: err == nil && !has, Found: passwordText(has)}, err
+	case strings.HasPrefix(s.ID, stepDelete):
+		return keyDeleted(ctx, acct, name, s)
+	}
+	return deactivated(ctx, acct, name, s)
+}
+
+func (userSteps) Revert(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	if s.Stays != "" && !s.Credential {
+		return Reading{Found: "that " + s.Stays}, nil
+	}
+	name, user, err := sameUser(ctx, acct, s)
+	switch {
+	case isCode(err, "NoSuchEntity"):
+		return Reading{Holds: true, Found: "the user no longer exists"}, nil
+	case errors.Is(err, ErrRecreated): // what was taken from the old user is not for the new one
+		return Reading{Found: "another user of that name: it was deleted and created again"}, nil
+	case err != nil:
+		return Reading{}, err
+	case s.ID == "tag":
+		return revertUserTag(ctx, acct, name, userTag(user), e)
+	case s.ID == "deny":
+		return quarantineFor(acct, s).revert(ctx, acct, name, e)
+	}
+	return reactivate(ctx, acct, name, s, e)
+}
+
+// findUser reads the user and checks that it is the one that was typed.
+func findUser(ctx context.Context, acct *Account, c Call) (*types.User, error) {
+	name := c.TargetName()
+	out, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	if isCode(err, "NoSuchEntity") {
+		return nil, &Refusal{fmt.Sprintf("there is no IAM user %s in account %s", name, acct.ID), "check the name (it is case-sensitive) and the account"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, _, path, _, _ := SplitUserARN(c.Target); path != "/" && aws.ToString(out.User.Arn) != c.Target {
+		return nil, &Refusal{fmt.Sprintf("there is no IAM user %s; the user %s in account %s is %s", c.Target, name, acct.ID, aws.ToString(out.User.Arn)), "ask again with that ARN"}
+	}
+	return out.User, nil
+}
+
+// sameUser reads the user that a step is about.
+func sameUser(ctx context.Context, acct *Account, s Step) (name string, user *types.User, err error) {
+	_, _, _, name, _ = SplitUserARN(s.Resource)
+	out, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	switch {
+	case err != nil:
+		return name, nil, err
+	case aws.ToString(out.User.UserId) != s.ResourceID:
+		return name, nil, ErrRecreated
+	}
+	return name, out.User, nil
+}
+
+// userStep is a step on a user, shared by all requests that make the change.
+func userStep(acct *Account, user *types.User, id, kind, name string) Step {
+	uid := aws.ToString(user.UserId)
+	return Step{ID: id, Resource: aws.ToString(user.Arn), ResourceID: uid, Hold: holdKey(acct, uid, kind, name)}
+}
+
+// userTagStep marks the user as contained.
+func userTagStep(acct *Account, user *types.User) Step {
+	s := userStep(acct, user, "tag", "tag", tamperTag)
+	s.Title, s.Prior, s.Current, s.After = "Tag the user as contained", userTag(user), tagText(userTag(user)), "tag "+tamperTag+" = this request"
+	return s
+}
+
+func applyUserTag(ctx context.Context, acct *Account, name string, user *types.User, s Step, run Run) (Effect, error) {
+	e := Effect{Prior: s.Prior, Wrote: &run.RequestID}
+	if same(userTag(user), e.Wrote) {
+		return e, nil
+	}
+	e.Changed = true
+	_, err := acct.IAM.TagUser(ctx, &iam.TagUserInput{UserName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Wrote}}})
+	return e, err
+}
+
+func revertUserTag(ctx context.Context, acct *Account, name string, live *string, e Effect) (Reading, error) {
+	var err error
+	switch {
+	case same(live, e.Prior):
+		return Reading{Holds: true}, nil
+	case !same(live, e.Wrote):
+		return Reading{Found: tagText(live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior == nil:
+		_, err = acct.IAM.UntagUser(ctx, &iam.UntagUserInput{UserName: &name, TagKeys: []string{tamperTag}})
+	default:
+		_, err = acct.IAM.TagUser(ctx, &iam.TagUserInput{UserName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Prior}}})
+	}
+	return Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+func userTag(user *types.User) *string {
+	for _, t := range user.Tags {
+		if strings.EqualFold(aws.ToString(t.Key), tamperTag) { // IAM tag keys are not case-sensitive
+			return t.Value
+		}
+	}
+	return nil
+}
+
+// attachedToUser are the ARNs of the managed policies of a user, every page.
+func attachedToUser(ctx context.Context, acct *Account, user string) ([]string, error) {
+	var arns []string
+	for pages := iam.NewListAttachedUserPoliciesPaginator(acct.IAM, &iam.ListAttachedUserPoliciesInput{UserName: &user}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range page.AttachedPolicies {
+			arns = append(arns, aws.ToString(a.PolicyArn))
+		}
+	}
+	slices.Sort(arns)
+	return arns, nil
+}
+
+// getUserPolicy is an inline policy's document; nil where there is none.
+func getUserPolicy(ctx context.Context, acct *Account, user, policy string) (*string, error) {
+	out, err := acct.IAM.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &user, PolicyName: &policy})
+	if isCode(err, "NoSuchEntity") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// "The policies are URL-encoded compliant with RFC 3986"
+	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetUserPolicy.html
+	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
+	if err != nil {
+		return nil, fmt.Errorf("policy %s of user %s: %w", policy, user, err)
+	}
+	return &doc, nil
+}
+
+// groupsOf are the names of a user's groups, every page.
+func groupsOf(ctx context.Context, acct *Account, user string) ([]string, error) {
+	var names []string
+	for pages := iam.NewListGroupsForUserPaginator(acct.IAM, &iam.ListGroupsForUserInput{UserName: &user}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range page.Groups {
+			names = append(names, aws.ToString(g.GroupName))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// adminGroup is the group that exempts its members, as it is spelled in the
+// account, if the user is in it; else "". IAM names are unique regardless of case.
+func (o Org) adminGroup(groups []string) string {
+	i := slices.IndexFunc(groups, func(g string) bool { return o.AdminGroup != "" && strings.EqualFold(g, o.AdminGroup) })
+	if i < 0 {
+		return ""
+	}
+	return groups[i]
+}
