@@ -3,6 +3,7 @@ package local_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,14 +28,18 @@ type scenario struct {
 
 // attackers hold what they stole before anything was contained.
 type attackers struct {
-	role, instance, other *awsfake.Session
+	role, instance, other, key *awsfake.Session
 }
 
 func stopped(who func(attackers) *awsfake.Session) func(*testing.T, *world, attackers) {
+	return stoppedAt("s3:GetObject", who)
+}
+
+func stoppedAt(action string, who func(attackers) *awsfake.Session) func(*testing.T, *world, attackers) {
 	return func(t *testing.T, _ *world, a attackers) {
 		t.Helper()
-		if ok, _ := who(a).Can("s3:GetObject", "arn:aws:s3:::secrets/key"); ok {
-			t.Error("the attacker can still read secrets")
+		if ok, _ := who(a).Can(action, "arn:aws:s3:::secrets/key"); ok {
+			t.Error("the attacker can still " + action)
 		}
 	}
 }
@@ -51,6 +56,17 @@ func gone(t *testing.T, w *world, _ attackers) {
 func anotherID(st *awsfake.State) { withoutIDs(*st) }
 
 func roleSession(a attackers) *awsfake.Session { return a.role }
+func keySession(a attackers) *awsfake.Session  { return a.key }
+
+// passwords hides them: they can't be brought back.
+func passwords(st *awsfake.State) {
+	for _, a := range st.Accounts {
+		for name, u := range a.Users {
+			u.Password = time.Time{}
+			a.Users[name] = u
+		}
+	}
+}
 
 // scenarios are all actions, on accounts that populate made.
 var scenarios = map[string]scenario{
@@ -60,6 +76,8 @@ var scenarios = map[string]scenario{
 	"freeze the account":       {command: "apply_scp prod stolen", powerless: stopped(func(a attackers) *awsfake.Session { return a.other })},
 	"strip a role":             {command: "detach_policies prod/app-role stolen", powerless: stopped(roleSession)},
 	"delete a role":            {command: "delete_role prod/app-role confirm=app-role stolen", powerless: gone, alter: anotherID},
+	"quarantine a user":        {command: "quarantine_user prod/bernd stolen", powerless: stopped(keySession), alter: passwords},
+	"deny IAM to a user":       {command: "quarantine_user prod/bernd mode=iam-only stolen", powerless: stoppedAt("iam:CreateUser", keySession)},
 	"isolate an instance": {command: "isolate_instance prod/" + suspect + " region=" + region + " stolen", powerless: func(t *testing.T, w *world, a attackers) {
 		stopped(func(a attackers) *awsfake.Session { return a.instance })(t, w, a)
 		if w.aws.Account(prod).Region(region).CanTalk(suspect) {
@@ -110,9 +128,37 @@ func populate(w *world, seed uint64) attackers {
 	other := a.AddRole(awsfake.Role{Name: "other", Inline: map[string]string{"all": allPolicy}})
 	instance := populateInstance(a.Region(region), maybe)
 	stolen := attackers{role: w.aws.Session(arn, "attacker"), other: w.aws.Session(other, "attacker")}
+	stolen.key = populateUser(w, maybe)
 	stolen.instance = w.aws.Session(arn, suspect).With("ec2:SourceInstanceARN", instance)
 	w.clock.Add(time.Minute)
 	return stolen
+}
+
+const exposedKey = "AKIA0123456789ABCDEF"
+
+func populateUser(w *world, maybe func() bool) *awsfake.Session {
+	u := awsfake.User{Name: "bernd", Inline: map[string]string{"all": allPolicy}, Keys: []awsfake.AccessKey{{ID: exposedKey}}, Tags: map[string]string{}}
+	if maybe() {
+		u.Keys = append(u.Keys, awsfake.AccessKey{ID: "AKIASECONDKEY0000000", Inactive: maybe()})
+	}
+	if maybe() {
+		u.Password = w.clock.Now()
+	}
+	if maybe() {
+		u.Groups = []string{"developers"}
+	}
+	if maybe() {
+		u.Tags["killswitch"] = "KS-000000000000"
+	}
+	if maybe() {
+		u.SSHKeys = []awsfake.Credential{{ID: "APKAEXAMPLE0000000001"}}
+		u.Services = []awsfake.Credential{{ID: "ACCAEXAMPLE0000000001", Service: "codecommit.amazonaws.com"}}
+	}
+	if maybe() {
+		u.Certificates = []awsfake.Credential{{ID: "TA7SMP42TDN5Z26OBPJE7EXAMPLE", Inactive: maybe()}}
+	}
+	w.aws.Account(prod).AddUser(u)
+	return w.aws.KeySession(exposedKey)
 }
 
 func populateInstance(in *awsfake.Region, maybe func() bool) (arn string) {
@@ -193,6 +239,11 @@ func (s scenario) state(w *world) awsfake.State {
 func shared(st *awsfake.State) {
 	for id, a := range st.Accounts {
 		delete(a.Roles, "killswitch-isolation")
+		for arn := range a.Policies {
+			if strings.Contains(arn, "policy/KillSwitchQuarantine") {
+				delete(a.Policies, arn)
+			}
+		}
 		delete(a.Profiles, "killswitch-isolation")
 		for _, r := range a.Regions {
 			for sg, g := range r.Groups {
