@@ -178,12 +178,12 @@ type Reporter interface {
 
 // All are the actions. A new one is one file and one line here.
 var All = []Action{
-	revokeSessions{},
 	applySCP{},
-	isolateInstance{},
+	revokeSessions{},
 	detachPolicies{},
 	deleteRole{},
 	quarantineUser{},
+	isolateInstance{},
 }
 
 // Lookup finds an action by its name.

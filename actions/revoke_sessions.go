@@ -32,7 +32,7 @@ func (revokeSessions) Spec() Spec {
 	return Spec{
 		Name:       RevokeSessions,
 		Title:      "Revoke sessions",
-		Summary:    "deny everything to all sessions that a role has handed out until now",
+		Summary:    "deny everything to all sessions that a role, or every role of an account, has handed out until now",
 		Usage:      `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
 		Target:     rolesTarget,
 		Options:    []string{"account", "role", "via"},
