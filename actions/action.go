@@ -183,6 +183,8 @@ var All = []Action{
 	isolateInstance{},
 	detachPolicies{},
 	quarantineUser{},
+	deactivateKey{},
+	deleteKey{},
 }
 
 // Lookup finds an action by its name.

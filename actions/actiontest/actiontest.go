@@ -196,7 +196,7 @@ func (p *play) plan(phase actions.Phase) actions.Plan {
 	if err != nil {
 		p.t.Fatalf("Plan: %v", err)
 	}
-	if len(plan.Steps) == 0 {
+	if len(plan.Steps) == 0 && phase == actions.PhasePlan {
 		p.t.Fatal("Plan: no steps")
 	}
 	plan.Steps = stored(p.t, plan.Steps)
@@ -332,6 +332,15 @@ func (p *play) still(want any, when string) {
 	p.t.Helper()
 	if d := cmp.Diff(want, p.State()); d != "" {
 		p.t.Errorf("%s (-want +got):\n%s", when, d)
+	}
+}
+
+// asBefore checks that what was taken back is back. Of what can't be taken back
+// at all, nothing is.
+func (p *play) asBefore(before any, all []done) {
+	p.t.Helper()
+	if len(goBack(all)) > 0 {
+		p.still(before, "restored")
 	}
 }
 
