@@ -183,6 +183,8 @@ var All = []Action{
 	detachPolicies{},
 	deleteRole{},
 	quarantineUser{},
+	deactivateKey{},
+	deleteKey{},
 	isolateInstance{},
 }
 

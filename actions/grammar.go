@@ -88,7 +88,8 @@ func Parse(text string, d Directory) (Call, string, error) {
 		t := spec.Target(TargetText{Text: target, Account: account, Options: opts, Directory: d}, m)
 		call.Target, call.Account, call.Region = t.Name, t.Account, t.Region
 		for k, v := range opts {
-			if !slices.Contains([]string{"account", "region", "role", "user"}, k) {
+			// Whose a key is stands beside its ID; a user's name is in the target.
+			if !slices.Contains([]string{"account", "region", "role", "user"}, k) || k == "user" && t.Name != "" && call.TargetName() != v && len(m.List) == 0 {
 				if call.Options == nil {
 					call.Options = map[string]string{}
 				}
@@ -223,7 +224,7 @@ func corrected(c Call, target string, opts map[string]string, reason string) str
 		b.WriteString(" TARGET")
 	}
 	for _, k := range slices.Sorted(maps.Keys(opts)) {
-		if c.Target == "" || !slices.Contains([]string{"account", "role", "user"}, k) {
+		if c.Target == "" || c.Options[k] != "" || !slices.Contains([]string{"account", "role", "user"}, k) {
 			fmt.Fprintf(&b, " %s=%s", k, quoted(opts[k]))
 		}
 	}

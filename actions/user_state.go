@@ -195,9 +195,12 @@ func keyUse(ctx context.Context, acct *Account, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	used := out.AccessKeyLastUsed
+	return useText(out.AccessKeyLastUsed), nil
+}
+
+func useText(used *types.AccessKeyLastUsed) string {
 	if used == nil || used.LastUsedDate == nil {
-		return "never used, as far as IAM tells", nil
+		return "never used, as far as IAM tells"
 	}
-	return "last used " + used.LastUsedDate.UTC().Format("2006-01-02 15:04 UTC") + " for " + aws.ToString(used.ServiceName) + " in " + aws.ToString(used.Region), nil
+	return "last used " + used.LastUsedDate.UTC().Format("2006-01-02 15:04 UTC") + " for " + aws.ToString(used.ServiceName) + " in " + aws.ToString(used.Region)
 }

@@ -344,6 +344,15 @@ func (p *play) still(want any, when string) {
 	}
 }
 
+// asBefore checks that what was taken back is back. Of what can't be taken back
+// at all, nothing is.
+func (p *play) asBefore(before any, all []done) {
+	p.t.Helper()
+	if len(goBack(all)) > 0 {
+		p.still(before, "restored")
+	}
+}
+
 // silent checks that nothing is changed meanwhile.
 func (p *play) silent(when string, do func()) {
 	p.t.Helper()

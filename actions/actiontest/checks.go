@@ -94,7 +94,7 @@ func resuming(p *play) {
 	p.still(state, "gone on with what is there already")
 	p.holds(actions.PhaseRun, all)
 	p.restore(all)
-	p.still(before, "restored")
+	p.asBefore(before, all)
 }
 
 // resumingAtOnce: AWS may not even show the effect yet.
@@ -110,7 +110,7 @@ func resumingAtOnce(p *play) {
 	}
 	p.holds(actions.PhaseRun, all)
 	p.restore(all)
-	p.still(before, "restored")
+	p.asBefore(before, all)
 }
 
 func tampering(p *play) {
@@ -132,14 +132,14 @@ func tampering(p *play) {
 	}
 	p.holds(actions.PhaseRun, all)
 	p.restore(all)
-	p.still(before, "restored")
+	p.asBefore(before, all)
 }
 
 func reverting(p *play) {
 	before := p.State()
 	_, all := p.contain()
 	p.restore(all)
-	p.still(before, "restored")
+	p.asBefore(before, all)
 	p.silent("taking back what is back", func() {
 		for _, d := range slices.Backward(goBack(all)) {
 			if r := p.revert(d); !r.Holds || r.Changed {
@@ -167,7 +167,7 @@ func revertingTwice(p *play) {
 		}
 	}
 	p.restored(all)
-	p.still(before, "restored")
+	p.asBefore(before, all)
 }
 
 func replacing(p *play) {

@@ -57,7 +57,7 @@ const (
 // Tagging a session and setting a source identity are permissions of their own
 // ("Pass session tags in AWS STS", "Monitor and control actions taken with
 // assumed roles", IAM User Guide).
-const hubPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity","sts:GetAccessKeyInfo"],"Resource":"*"}]}`
+const hubPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity","sts:GetAccessKeyInfo","sns:Publish"],"Resource":"*"}]}`
 
 // A Cloud is a set of AWS accounts in one partition. It is safe for concurrent use.
 type Cloud struct {
@@ -78,6 +78,8 @@ type Cloud struct {
 	throttles   []*throttle
 	hooks       []func(Call) error
 	calls       []Call
+	topics      []string // ARNs
+	notices     []Notice
 }
 
 // An Option changes what New makes.

@@ -10,14 +10,7 @@ import (
 )
 
 var iamDetailOperations = map[string]operation{
-	"iam:GetAccountAuthorizationDetails": {run: bind(reads, getAccountAuthorizationDetails).run, needs: anyResource},
-}
-
-// anyResource is for operations that take no resource type: their policy's
-// Resource must be "*" ("Actions, resources, and condition keys for AWS IAM",
-// Service Authorization Reference).
-func anyResource(k *request, _ any) []need {
-	return []need{{action: k.op, resource: "*", shown: "*"}}
+	"iam:GetAccountAuthorizationDetails": {run: bind(reads, getAccountAuthorizationDetails).run, needs: onAll},
 }
 
 // Roles alone are modelled: a call that wants more must say so by failing.

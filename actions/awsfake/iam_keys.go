@@ -14,7 +14,7 @@ var iamKeyOperations = map[string]operation{
 	"iam:ListAccessKeys":       bind(reads, listAccessKeys),
 	"iam:UpdateAccessKey":      bind(writes, updateAccessKey),
 	"iam:DeleteAccessKey":      bind(writes, deleteAccessKey),
-	"iam:GetAccessKeyLastUsed": {run: bind(reads, getAccessKeyLastUsed).run, needs: anyResource},
+	"iam:GetAccessKeyLastUsed": {run: bind(reads, getAccessKeyLastUsed).run, needs: onAll},
 	"iam:GetLoginProfile":      bind(reads, getLoginProfile),
 	"iam:DeleteLoginProfile":   bind(writes, deleteLoginProfile),
 
@@ -25,7 +25,7 @@ var iamKeyOperations = map[string]operation{
 	"iam:ListSigningCertificates":         bind(reads, listSigningCertificates),
 	"iam:UpdateSigningCertificate":        bind(writes, updateSigningCertificate),
 
-	"sts:GetAccessKeyInfo": {run: bind(reads, getAccessKeyInfo).run, needs: anyResource},
+	"sts:GetAccessKeyInfo": {run: bind(reads, getAccessKeyInfo).run, needs: onAll},
 }
 
 // AddRootKey is an access key of the account's root user: no list shows it.

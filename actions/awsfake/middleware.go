@@ -102,6 +102,7 @@ func operations(op string) (operation, bool) {
 		autoScalingOperations,
 		elbOperations,
 		cloudTrailOperations,
+		snsOperations,
 	} {
 		if o, ok := m[op]; ok {
 			return o, true

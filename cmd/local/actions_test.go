@@ -28,7 +28,7 @@ type scenario struct {
 
 // attackers hold what they stole before anything was contained.
 type attackers struct {
-	role, instance, other, key *awsfake.Session
+	role, instance, other, key, derived *awsfake.Session
 }
 
 func stopped(who func(attackers) *awsfake.Session) func(*testing.T, *world, attackers) {
@@ -78,6 +78,11 @@ var scenarios = map[string]scenario{
 	"delete a role":            {command: "delete_role prod/app-role confirm=app-role stolen", powerless: gone, alter: anotherID},
 	"quarantine a user":        {command: "quarantine_user prod/bernd stolen", powerless: stopped(keySession), alter: passwords},
 	"deny IAM to a user":       {command: "quarantine_user prod/bernd mode=iam-only stolen", powerless: stoppedAt("iam:CreateUser", keySession)},
+	"deactivate a key":         {command: "deactivate_key " + exposedKey + " on a paste site", powerless: stopped(keySession)},
+	"deactivate a key and quarantine": {command: "deactivate_key " + exposedKey + " account=prod quarantine=yes on a paste site", powerless: func(t *testing.T, w *world, a attackers) {
+		stopped(keySession)(t, w, a)
+		stopped(func(a attackers) *awsfake.Session { return a.derived })(t, w, a)
+	}},
 	"isolate an instance": {command: "isolate_instance prod/" + suspect + " region=" + region + " stolen", powerless: func(t *testing.T, w *world, a attackers) {
 		stopped(func(a attackers) *awsfake.Session { return a.instance })(t, w, a)
 		if w.aws.Account(prod).Region(region).CanTalk(suspect) {
@@ -129,6 +134,7 @@ func populate(w *world, seed uint64) attackers {
 	instance := populateInstance(a.Region(region), maybe)
 	stolen := attackers{role: w.aws.Session(arn, "attacker"), other: w.aws.Session(other, "attacker")}
 	stolen.key = populateUser(w, maybe)
+	stolen.derived = stolen.key.SessionToken()
 	stolen.instance = w.aws.Session(arn, suspect).With("ec2:SourceInstanceARN", instance)
 	w.clock.Add(time.Minute)
 	return stolen

@@ -1,0 +1,120 @@
+package actions
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+)
+
+// ownedKey is an access key and the IAM user that has it.
+type ownedKey struct {
+	credential
+	Owner string `json:"user"` // ARN
+	user  *types.User
+	used  string // when, in words
+}
+
+// findKey looks up whose the call's access key is. It is nil where no user of
+// the account has it: it does not exist, or is the root user's.
+func findKey(ctx context.Context, acct *Account, c Call) (*ownedKey, error) {
+	id := c.Target
+	out, err := acct.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
+	switch {
+	case isCode(err, "NoSuchEntity"):
+		return nil, nil
+	case isCode(err, "AccessDenied"):
+		return nil, &hinted{err, "AWS may say this also of a key that is not in account " + acct.ID + ": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them"}
+	case err != nil:
+		return nil, err
+	}
+	name := aws.ToString(out.UserName)
+	if name == "" {
+		return nil, nil
+	}
+	keys, err := accessKeys(ctx, acct, name)
+	if err != nil && !isCode(err, "NoSuchEntity") { // the root user is no user that has keys to list
+		return nil, err
+	}
+	i := slices.IndexFunc(keys, func(k credential) bool { return k.ID == id })
+	if i < 0 {
+		return nil, nil
+	}
+	if asked := c.Options["user"]; asked != "" && !strings.EqualFold(asked, name) { // IAM names are unique regardless of case
+		return nil, &Refusal{fmt.Sprintf("the access key %s is of the user %s, not of %s", id, name, asked), "leave user= out, or correct it"}
+	}
+	user, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	if err != nil {
+		return nil, err
+	}
+	return &ownedKey{credential: keys[i], Owner: aws.ToString(user.User.Arn), user: user.User, used: useText(out.AccessKeyLastUsed)}, nil
+}
+
+// keyActivity is what was done with a call's key.
+func keyActivity(ctx context.Context, acct *Account, c Call, now time.Time) (Activity, error) {
+	return lookUpActivity(ctx, acct, trailtypes.LookupAttributeKeyAccessKeyId, c.Target, now)
+}
+
+func (k *ownedKey) identity() Identity {
+	return Identity{ARN: k.Owner, ID: k.ID, Created: k.Created}
+}
+
+func (k *ownedKey) json() string {
+	b, err := json.Marshal(k)
+	if err != nil {
+		panic(err) // strings and a time
+	}
+	return string(b)
+}
+
+func (k *ownedKey) facts() []Fact {
+	return []Fact{{"User", k.Owner}, {"Access key", strings.ToLower(k.Status) + ", created " + k.Created.UTC().Format("2006-01-02 15:04 UTC")}, {"Last use", k.used}}
+}
+
+// keyless is the plan for a key that no user has. Before anything is done that
+// is a no. Later it is what was wanted: a key that is gone can't be used, the
+// steps that the ledger holds are read back, and none is new.
+func keyless(acct *Account, c Call, then Plan) (Plan, error) {
+	if !acct.Brief {
+		return Plan{}, &Refusal{fmt.Sprintf("no IAM user in account %s has the access key %s: it does not exist, or it is the root user's, which no API can deactivate", acct.ID, c.Target),
+			"check the key; a root key is deactivated by hand, signed in as root; apply_scp freezes a member account with its root user"}
+	}
+	then.Identity = Identity{ARN: fmt.Sprintf("arn:%s:iam::%s:root", acct.Partition, acct.ID), ID: c.Target}
+	return then, nil
+}
+
+// checkKeyOwner looks at user=, which a key's target does not contain.
+func checkKeyOwner(c *Call, m *Mistakes) {
+	if user, given := c.Options["user"]; given && !principalName.MatchString(user) {
+		m.add("user", fmt.Sprintf("%q is not a user name", clip(user)), "leave it out: AWS knows whose the key is")
+	}
+}
+
+// keyLooks find out whose a key is. GetAccessKeyLastUsed is allowed on "*": whose
+// the key is, is the question.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+func keyLooks(s Scope, more ...string) []Statement {
+	return []Statement{
+		{[]string{"iam:GetAccessKeyLastUsed"}, []string{"*"}},
+		{append([]string{"iam:GetUser", "iam:ListAccessKeys"}, more...), []string{s.ARN("iam", "user/*")}},
+	}
+}
+
+// ownersOf are the users that a key's call changes, on every path, to read.
+func ownersOf(s Scope) []string {
+	if s.Any() {
+		return s.Changed("iam", "user")
+	}
+	var arns []string
+	for _, arn := range s.Changed("iam", "user") {
+		arns = append(arns, s.ARN("iam", "user/*"+arn[strings.LastIndex(arn, "/")+1:]))
+	}
+	return arns
+}
