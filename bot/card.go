@@ -116,11 +116,23 @@ func (v View) title() string {
 }
 
 func (v View) account() string {
-	id := Untrusted(v.Request.Intent.Call.Account).Plain(maxName)
+	id := Untrusted(accountOf(v.Request, v.Planned)).Plain(maxName)
+	if id == "" {
+		return "not known yet"
+	}
 	if v.Alias != "" {
 		return Untrusted(v.Alias).Plain(maxName) + " (" + id + ")"
 	}
 	return id
+}
+
+// accountOf is the target's account; of a key that was given without, it is known
+// once it is planned.
+func accountOf(r approvals.Request, p *approvals.Planned) string {
+	if p != nil && r.Intent.Call.Account == "" {
+		return p.Account
+	}
+	return r.Intent.Call.Account
 }
 
 // word is the state as the contract spells it.

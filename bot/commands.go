@@ -177,7 +177,11 @@ func (c *conversation) list(ctx context.Context) error {
 		}
 		fmt.Fprintf(&text, "*%s*\n", head)
 		for _, r := range rs {
-			v := View{Request: r, Alias: b.Org.Alias(r.Intent.Call.Account)}
+			v := View{Request: r}
+			if p, err := b.Runs.Planned(ctx, r.ID); err == nil { // for the account, where the call does not say it
+				v.Planned = &p
+			}
+			v.Alias = b.Org.Alias(accountOf(r, v.Planned))
 			fmt.Fprintf(&text, "• %s\n", Untrusted(v.fallback()))
 		}
 	}

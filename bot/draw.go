@@ -23,12 +23,13 @@ const (
 
 // view gathers what a card shows.
 func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
-	v := View{Request: r, Alias: b.Org.Alias(r.Intent.Call.Account), Now: b.Now()}
+	v := View{Request: r, Now: b.Now()}
 	if p, err := b.Runs.Planned(ctx, r.ID); err == nil {
 		v.Planned = &p
 	} else if !errors.Is(err, approvals.ErrNotFound) {
 		return v, err
 	}
+	v.Alias = b.Org.Alias(accountOf(r, v.Planned))
 	if run, err := b.Runs.Run(ctx, r.ID); err == nil {
 		v.Run = &run
 	} else if !errors.Is(err, approvals.ErrNotFound) {
