@@ -35,7 +35,8 @@ func (deactivateKey) Spec() Spec {
 
 func deactivatePermits(p Phase, s Scope) []Statement {
 	quarantines, owners := s.Any() || s.Call.Options["quarantine"] == "yes", ownersOf(s)
-	reads, writes := Statement{[]string{"iam:GetUser", "iam:ListAccessKeys"}, owners}, Statement{[]string{"iam:UpdateAccessKey"}, s.Changed("iam", "user")}
+	list, set := []string{"iam:ListAccessKeys"}, []string{"iam:UpdateAccessKey"}
+	alone := []Statement{{[]string{"iam:GetUser", "iam:ListAccessKeys"}, owners}, {set, s.Changed("iam", "user")}}
 	switch p {
 	case PhasePlan:
 		if quarantines {
@@ -44,14 +45,14 @@ func deactivatePermits(p Phase, s Scope) []Statement {
 		return keyLooks(s)
 	case PhaseRun:
 		if quarantines {
-			return append([]Statement{reads, writes}, quarantineRun(s, quarantineName, owners)...)
+			return quarantineRun(s, quarantineName, owners, list, set)
 		}
-		return []Statement{reads, writes}
+		return alone
 	case PhaseUndo:
 		if quarantines {
-			return append([]Statement{reads, writes}, quarantineUndo(s, owners)...)
+			return quarantineUndo(s, owners, list, set)
 		}
-		return []Statement{reads, writes}
+		return alone
 	case PhaseReport:
 		return activityPermits()
 	}

@@ -10,7 +10,7 @@ import (
 type deleteKey struct{ userSteps }
 
 func (deleteKey) Spec() Spec {
-	return Spec{
+	return Spec{ //nolint:gosec // the key of AWS's documentation
 		Name:    DeleteKey,
 		Title:   "Delete the access key",
 		Summary: "delete an IAM user's access key that is inactive already, for good",

@@ -41,20 +41,17 @@ func quarantinePermits(p Phase, s Scope) []Statement {
 		reads := append([]string{"iam:GetUser", "iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListAttachedUserPolicies", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:ListMFADevices"}, listCredentials...)
 		return append([]Statement{{reads, user}, {[]string{"iam:GetAccessKeyLastUsed"}, []string{"*"}}}, quarantineLooks(s, quarantineIn(s.Call))...)
 	case PhaseRun:
-		reads := []string{"iam:GetUser"}
-		var writes []string
+		var reads, writes []string
 		if full {
-			reads = append(append(reads, "iam:GetLoginProfile"), listCredentials...)
+			reads = append([]string{"iam:GetLoginProfile"}, listCredentials...)
 			writes = append([]string{"iam:DeleteLoginProfile"}, setCredentials...)
 		}
-		return append([]Statement{{reads, user}, {writes, s.Changed("iam", "user")}}, quarantineRun(s, quarantineIn(s.Call), user)...)
+		return quarantineRun(s, quarantineIn(s.Call), user, reads, writes)
 	case PhaseUndo:
-		reads := []string{"iam:GetUser"}
-		var writes []string
 		if full {
-			reads, writes = append(reads, listCredentials...), setCredentials
+			return quarantineUndo(s, user, listCredentials, setCredentials)
 		}
-		return append([]Statement{{reads, user}, {writes, s.Changed("iam", "user")}}, quarantineUndo(s, user)...)
+		return quarantineUndo(s, user, nil, nil)
 	case PhaseReport:
 	}
 	return nil
@@ -78,20 +75,22 @@ func quarantineLooks(s Scope, name string) []Statement {
 	return ss
 }
 
-// quarantineRun are what the tag and the deny need.
-func quarantineRun(s Scope, name string, user []string) []Statement {
+// quarantineRun are what the tag and the deny need, with what else reads and
+// changes the user. In few statements: a user's ARN may have 600 characters, and
+// a session policy 2,048.
+func quarantineRun(s Scope, name string, user, reads, writes []string) []Statement {
 	return []Statement{
+		{append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), user},
+		{append([]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, writes...), s.Changed("iam", "user")},
 		{[]string{"iam:GetPolicy", "iam:GetPolicyVersion", "iam:CreatePolicy"}, quarantinePolicies(s, name)},
-		{[]string{"iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, user},
-		{[]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, s.Changed("iam", "user")},
 	}
 }
 
 // quarantineUndo are what taking the tag and the deny back needs.
-func quarantineUndo(s Scope, user []string) []Statement {
+func quarantineUndo(s Scope, user, reads, writes []string) []Statement {
 	return []Statement{
-		{[]string{"iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, user},
-		{[]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, s.Changed("iam", "user")},
+		{append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), user},
+		{append([]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), s.Changed("iam", "user")},
 	}
 }
 
@@ -106,7 +105,16 @@ func (quarantineUser) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 		return Plan{}, err // whether the user is exempt is never guessed
 	}
 	if group := acct.Org.adminGroup(groups); group != "" {
-		return Plan{}, exempt(ctx, acct, name, group)
+		// Who is contained already does not leave the containment by joining the group.
+		contained := false
+		if acct.Brief {
+			if contained, err = quarantineBy(acct, quarantineIn(c)).stands(ctx, acct, name); err != nil {
+				return Plan{}, err
+			}
+		}
+		if !contained {
+			return Plan{}, exempt(ctx, acct, name, group)
+		}
 	}
 	u, full := userOf(user, groups), c.Options["mode"] != iamOnly
 	if err := u.credentials(ctx, acct); err != nil {
