@@ -41,8 +41,10 @@ func (x *Executor) reporter(p Planned) (actions.Reporter, bool) {
 	return tells, ok && is && p.Intent.Undo == ""
 }
 
-// reportWithin bounds the reading for a report.
-const reportWithin = 90 * time.Second
+const (
+	reportWithin   = 90 * time.Second // the reading for a report ends by then
+	reportPatience = 20 * time.Second // what AWS can't tell is asked again for so long: people wait for the notice
+)
 
 // report reads what the target did and tells Slack and the subscribers, once.
 func (x *Executor) report(ctx context.Context, r Request) error {
@@ -91,7 +93,7 @@ func (x *Executor) gather(ctx context.Context, action actions.Reporter, p Planne
 	rep := Report{At: x.Now().UTC()}
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
-	err := x.patiently(look, x.Now().Add(reportWithin), func() error {
+	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
 		acct, err := x.Cloud.EnterFor(look, actions.Responder, action, actions.PhaseReport, p.Call(), nil, p.actor(run.Approvers))
 		if err == nil {
 			rep.Activity, err = action.Report(look, acct, p.Call(), p.Plan.Identity, rep.At)

@@ -348,7 +348,7 @@ func (x *Executor) settle(ctx context.Context, run Run, p Planned) error {
 			return err
 		}
 	}
-	if _, tells := x.reporter(p); tells && run.Started {
+	if _, tells := x.reporter(p); tells && run.Started && run.Checks == 0 && run.Unread == 0 { // once is enough; the re-checks settle too
 		if err := x.Jobs.Send(ctx, Job{JobReport, run.ID}, 0); err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -17,6 +19,8 @@ import (
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	orgtypes "github.com/aws/aws-sdk-go-v2/service/organizations/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -81,6 +85,28 @@ var containments = []containment{
 			s.t.Errorf("the user still has %+v", st)
 		}
 	}},
+	{name: "deactivate_key", undo: "keys=reactivate it was our own exercise", setup: func(s *scene) (string, string, func() any) {
+		s.key = s.user("exposed")
+		return "deactivate_key " + s.key + " account=prod quarantine=yes keys on a paste site", "deactivate_key " + s.key + " ", func() any { return s.userState("exposed") }
+	}, contained: func(s *scene) {
+		if st := s.userState("exposed"); slices.Contains(st.Active, s.key) || len(st.Attached) != 2 {
+			s.t.Errorf("the key's user still has %+v", st)
+		}
+		s.noticed(s.key)
+	}},
+	{name: "delete_key", approvals: 2, final: true, setup: func(s *scene) (string, string, func() any) {
+		s.key = s.user("leaver")
+		_, err := s.iam.UpdateAccessKey(s.t.Context(), &iam.UpdateAccessKeyInput{UserName: aws.String("leaver"), AccessKeyId: &s.key, Status: iamtypes.StatusTypeInactive})
+		s.must(err)
+		return "delete_key " + s.key + " account=prod nothing broke", "delete_key " + s.key + " ", func() any { return s.userState("leaver") }
+	}, contained: func(s *scene) {
+		out, err := s.iam.ListAccessKeys(s.t.Context(), &iam.ListAccessKeysInput{UserName: aws.String("leaver")})
+		s.must(err)
+		if len(out.AccessKeyMetadata) != 1 || *out.AccessKeyMetadata[0].AccessKeyId == s.key {
+			s.t.Errorf("there are %+v", out.AccessKeyMetadata)
+		}
+		s.noticed(s.key)
+	}},
 	{name: "isolate_instance", setup: func(s *scene) (string, string, func() any) {
 		id := s.instance()
 		return "isolate_instance prod/" + id + " region=" + region + " mining", "instance/" + id + " ", func() any { return s.instanceState(id) }
@@ -93,7 +119,11 @@ const denyS3 = "{\n \"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": 
 // Slack that others wrote; before and after are compared through the SDK.
 func TestContainments(t *testing.T) {
 	seen := &calls{t: t, sessions: map[string]session{}}
-	s := newScene(t, func(s *scene, _ *Workspace) { s.watch = seen.between })
+	s := newScene(t, func(s *scene, _ *Workspace) {
+		s.watch = seen.between
+		s.more = "notify: {sns_topic_arn: \"arn:aws:sns:eu-west-1:" + HubAccount + ":security-alerts\"}\n"
+	})
+	s.subscribe()
 	for _, c := range containments {
 		t.Run(c.name, func(t *testing.T) {
 			s.t = t
@@ -280,6 +310,38 @@ func (s *scene) userState(name string) userState {
 	slices.Sort(st.Attached)
 	slices.Sort(st.Active)
 	return st
+}
+
+// subscribe makes the topic of the notices and a queue that gets them.
+func (s *scene) subscribe() {
+	s.t.Helper()
+	ctx, hub := s.t.Context(), s.aws.Hub(s.t)
+	topic, err := sns.NewFromConfig(hub).CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("security-alerts")})
+	s.must(err)
+	queue, err := sqs.NewFromConfig(hub).CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("notices")})
+	s.must(err)
+	s.notices = *queue.QueueUrl
+	_, err = sns.NewFromConfig(hub).Subscribe(ctx, &sns.SubscribeInput{TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:" + region + ":" + HubAccount + ":notices")})
+	s.must(err)
+}
+
+// noticed waits for the notice about a key. moto has no CloudTrail look-up: the
+// notice goes out all the same, and says so.
+func (s *scene) noticed(key string) {
+	s.t.Helper()
+	client := sqs.NewFromConfig(s.aws.Hub(s.t))
+	Eventually(s.t, "a notice about "+key, func(ctx context.Context) error {
+		out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &s.notices})
+		if err != nil {
+			return err
+		}
+		for _, m := range out.Messages {
+			if strings.Contains(*m.Body, key) && strings.Contains(*m.Body, "contained") && strings.Contains(*m.Body, "Subject") {
+				return nil
+			}
+		}
+		return errors.New("none yet")
+	})
 }
 
 func (s *scene) org() *organizations.Client {

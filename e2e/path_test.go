@@ -62,6 +62,9 @@ type scene struct {
 	socket bool // Socket Mode
 	// watch, where it is set, gives another endpoint for Killswitch's calls to AWS.
 	watch func(url string) string
+	more  string // of the configuration
+
+	key, notices string // what a containment is about; the URL of the queue of notices
 }
 
 func newScene(t *testing.T, alter ...func(*scene, *Workspace)) *scene {
@@ -74,7 +77,7 @@ func newScene(t *testing.T, alter ...func(*scene, *Workspace)) *scene {
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
 	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
-	s.must(os.WriteFile(s.config(), []byte(configuration), 0o600))
+	s.must(os.WriteFile(s.config(), []byte(configuration+s.more), 0o600))
 	s.start()
 	return s
 }
