@@ -22,6 +22,7 @@ const (
 	// Region." https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
 	activityEvery   = 500 * time.Millisecond
 	activityBackoff = 5 * time.Second // at most, where AWS asks for patience
+	activityTries   = 5               // failures in a row that are no throttles: a region that is down must not hold up the notice
 )
 
 // activityPermits are those of a PhaseReport that looks up activity.
@@ -102,6 +103,7 @@ func (l *activityLookup) region(ctx context.Context, region string) (RegionActiv
 		StartTime:        &l.from, EndTime: &l.to, MaxResults: aws.Int32(activityPage),
 	}
 	var asked error // for patience, by AWS
+	failures := 0
 	for pause := activityEvery; ; {
 		paced := time.NewTimer(pause) // from one request's start to the next's
 		out, err := client.LookupEvents(ctx, in)
@@ -109,7 +111,10 @@ func (l *activityLookup) region(ctx context.Context, region string) (RegionActiv
 		case ctx.Err() != nil:
 			paced.Stop()
 			return l.cut(ctx, found, asked)
-		case Transient(err):
+		case Transient(err) && (Throttled(err) || failures < activityTries-1):
+			if !Throttled(err) {
+				failures++
+			}
 			asked, pause = err, min(2*pause, activityBackoff)
 			paced.Reset(pause)
 		case err != nil:
@@ -129,7 +134,7 @@ func (l *activityLookup) region(ctx context.Context, region string) (RegionActiv
 				}
 				return found, nil
 			}
-			asked, pause = nil, activityEvery
+			asked, pause, failures = nil, activityEvery, 0
 		}
 		select {
 		case <-ctx.Done():
