@@ -167,7 +167,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *Step) 
 	}
 	if s.State != StepPlanned {
 		s.State, s.Cause = StepFailed, "undone by somebody: found "+found // so that it is taken again, now or by a retry
-		if err := w.put(ctx, s, nil); err != nil {
+		if err := w.put(ctx, s); err != nil {
 			return err
 		}
 	}

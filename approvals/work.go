@@ -443,8 +443,8 @@ func (w *worker) mayGoOn(ctx context.Context) error {
 }
 
 // put writes a step's result into the ledger and the chain.
-func (w *worker) put(ctx context.Context, s *Step, failure error) error {
-	err := w.x.record(ctx, w.p.ID, []Put{w.result(ctx, s, failure)}, ended(s))
+func (w *worker) put(ctx context.Context, s *Step) error {
+	err := w.x.record(ctx, w.p.ID, []Put{w.result(ctx, s, nil)}, ended(s))
 	if err == nil {
 		s.Version++
 	}
@@ -534,7 +534,7 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *Step) e
 		}
 	}
 	s.Cause, s.Hint = "could not be read back: "+found, "look at it by hand, or retry"
-	return w.put(ctx, s, nil)
+	return w.put(ctx, s)
 }
 
 // holds reads one step back.
@@ -560,7 +560,7 @@ func (w *worker) holds(ctx context.Context, acct *actions.Account, s *Step) (boo
 // lift writes a verified step; an undo's takes the hold away with it.
 func (w *worker) lift(ctx context.Context, s *Step) error {
 	if w.p.Intent.Undo == "" {
-		return w.put(ctx, s, nil)
+		return w.put(ctx, s)
 	}
 	version, err := w.x.runs().find(ctx, holdRow(s.Step.Hold), &hold{})
 	if err != nil {
@@ -571,7 +571,7 @@ func (w *worker) lift(ctx context.Context, s *Step) error {
 			return err
 		}
 	}
-	return w.put(ctx, s, nil)
+	return w.put(ctx, s)
 }
 
 // count adds up a run that has many steps.

@@ -10,8 +10,7 @@ import (
 
 var snsOperations = map[string]operation{
 	"sns:Publish": {mutating: true, run: bind(writes, publish).run, needs: func(k *request, in any) []need {
-		arn := field(in, "TopicArn")
-		return []need{{action: "sns:Publish", resource: arn, shown: arn}}
+		return []need{k.on(field(in, "TopicArn"))}
 	}},
 }
 

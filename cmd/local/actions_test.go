@@ -94,7 +94,7 @@ var scenarios = map[string]scenario{
 // populate makes an account of the given seed: what there is in it, and in what
 // state, differs from seed to seed.
 func populate(w *world, seed uint64) attackers {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // G404: not a secret
+	r := rand.New(rand.NewPCG(seed, 1))
 	maybe := func() bool { return r.IntN(2) == 0 }
 	w.cfg.Org.ManagementAccount = "999999999999"
 	w.aws.Organize(awsfake.Organization{Management: "999999999999", Accounts: []awsfake.OrgAccount{{ID: prod, Name: "Production"}}})

@@ -87,10 +87,6 @@ func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, erro
 	return c, c.zones.Bot.Sweep(ctx)
 }
 
-func allow(acts string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` + acts + `],"Resource":"*"}]}`
-}
-
 func configuration() config.Config {
 	entry := approvals.Entry{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
 	return config.Config{
