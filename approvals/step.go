@@ -1,0 +1,298 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// taking is a step that is being taken, with the hold that it shares with other
+// requests.
+type taking struct {
+	s       *Step
+	h       hold
+	version int64 // of the hold's row
+	altered bool  // the hold is to be written
+	err     error
+	again   bool // it is worth another try
+}
+
+// take takes one step; true means that it is worth another try.
+func (w *worker) take(ctx context.Context, acct *actions.Account, s *Step) (again bool, err error) {
+	if err := w.mayGoOn(ctx); err != nil {
+		return false, err
+	}
+	t := &taking{s: s}
+	if err := w.open(ctx, t); err != nil {
+		return false, err
+	}
+	w.do(ctx, acct, t)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if !t.again {
+		if err := w.tell(ctx); err != nil {
+			return false, err
+		}
+	}
+	return t.again, w.close(ctx, t)
+}
+
+// worth reports whether a step that failed is worth another try.
+func (w *worker) worth(t *taking) bool {
+	now := w.x.Now()
+	if t.s.first.IsZero() {
+		t.s.first = now
+	}
+	return actions.Transient(t.err) && now.Before(w.run.Since.Add(patience)) || actions.Later(t.err) && now.Before(t.s.first.Add(laterWithin))
+}
+
+// open reads who holds the changes and, before any of them is made, writes down
+// that they may be made from now on and what was there. The first holder's
+// snapshot stays; a later one would find our own deny.
+func (w *worker) open(ctx context.Context, batch ...*taking) error {
+	err := parallel(len(batch), func(i int) (err error) {
+		t := batch[i]
+		t.version, err = w.x.runs().find(ctx, holdRow(t.s.Step.Hold), &t.h)
+		return err
+	})
+	if err != nil {
+		return storeError{err}
+	}
+	if w.p.Intent.Undo != "" {
+		return nil
+	}
+	var puts []Put
+	var events []AuditEvent
+	for _, t := range batch {
+		s, h := t.s, &t.h
+		if s.State == StepDoing && slices.Contains(h.Holders, w.p.ID) {
+			continue
+		}
+		if len(h.Holders) == 0 {
+			h.Effect = actions.Effect{Prior: s.Step.Prior}
+		}
+		if !slices.Contains(h.Holders, w.p.ID) {
+			h.Holders = append(h.Holders, w.p.ID)
+		}
+		s.State, s.At, s.Cause, s.Hint, s.Effect = StepDoing, w.x.Now().UTC(), "", "", actions.Effect{Prior: h.Effect.Prior}
+		puts = append(puts, putRow(holdRow(s.Step.Hold), t.version, h), putRow(stepKey(w.p.ID, s.N), s.Version, s))
+		events = append(events, event("step_begun", "", "step", s.Step.ID, "resource", s.Step.Resource, "current", s.Step.Current, "after", s.Step.After))
+		s.Version++
+		t.version++
+	}
+	if len(puts) == 0 {
+		return nil
+	}
+	if err := w.x.record(ctx, w.p.ID, puts, events...); err != nil {
+		return storeError{err}
+	}
+	return nil
+}
+
+// do makes the change, or takes it back.
+func (w *worker) do(ctx context.Context, acct *actions.Account, t *taking) {
+	defer func() { t.again = w.worth(t) }()
+	actx, cancel := context.WithTimeout(ctx, stepWithin)
+	defer cancel()
+	if w.p.Intent.Undo != "" {
+		t.err = w.revert(actx, acct, t)
+		return
+	}
+	s, step := t.s, t.s.Step
+	step.Prior = t.h.Effect.Prior
+	var effect actions.Effect
+	effect, t.err = w.action.Apply(actx, acct, step, actions.Run{RequestID: w.p.ID, Since: w.run.Since, Now: w.x.Now()})
+	if t.err == nil || t.h.Effect.Wrote == nil {
+		t.h.Effect.Wrote = effect.Wrote
+		t.altered = t.altered || effect.Wrote != nil
+		s.Effect = actions.Effect{Prior: t.h.Effect.Prior, Wrote: effect.Wrote, Changed: effect.Changed}
+	}
+	if t.err == nil {
+		s.State = StepDone
+	}
+}
+
+// revert takes one step back, if nobody else holds it.
+func (w *worker) revert(ctx context.Context, acct *actions.Account, t *taking) error {
+	s := t.s
+	switch others := without(t.h.Holders, w.p.Intent.Undo); {
+	case len(others) > 0 || s.Step.Stays != "" && t.version > 0:
+		t.altered = len(others) < len(t.h.Holders)
+		t.h.Holders = others
+		s.State, s.Cause = StepKept, s.Step.Stays
+		if len(others) > 0 {
+			s.Cause = strings.Join(others, ", ") + " holds it too"
+		}
+		return nil
+	case t.version == 0: // lifted already, and the ledger did not hear of it
+		s.State = StepDone
+		return nil
+	}
+	read, err := w.action.Revert(ctx, acct, s.Step, t.h.Effect)
+	if err != nil {
+		return err
+	}
+	s.Effect = actions.Effect{Prior: t.h.Effect.Wrote, Wrote: t.h.Effect.Prior, Changed: read.Changed}
+	s.State = StepDone
+	if !read.Holds {
+		s.State, s.Cause, s.Hint = StepDrifted, "found "+read.Found, "look at it by hand: undo does not overwrite what others wrote"
+	} else if read.Found != "" {
+		s.Cause = read.Found
+	}
+	return nil
+}
+
+// close writes down what became of the steps, and who holds their changes now.
+// Those that are tried again stay open.
+func (w *worker) close(ctx context.Context, batch ...*taking) error {
+	var puts []Put
+	var events []AuditEvent
+	for _, t := range batch {
+		key := holdRow(t.s.Step.Hold)
+		switch {
+		case t.altered && len(t.h.Holders) == 0: // what stays is held by nobody any more
+			puts = append(puts, Put{Row: Row{Key: key, Version: t.version}, Delete: true})
+			t.version, t.altered = 0, false
+		case t.altered:
+			puts = append(puts, putRow(key, t.version, t.h))
+			t.version, t.altered = t.version+1, false
+		}
+		if t.again {
+			continue
+		}
+		t.s.tried = w.run.Attempt
+		if t.s.Step.Many && t.err == nil {
+			w.run.Progress.Done++
+		} else if t.s.Step.Many {
+			w.run.Progress.Failed++
+		}
+		if t.s.State == StepKept {
+			w.flag(t.s.Step.Title + ": stays, " + t.s.Cause + ".")
+		}
+		puts = append(puts, w.result(ctx, t.s, t.err))
+		events = append(events, ended(t.s))
+	}
+	if len(puts) == 0 {
+		return nil
+	}
+	if err := w.x.record(ctx, w.p.ID, puts, events...); err != nil {
+		return storeError{err}
+	}
+	for _, t := range batch {
+		if !t.again {
+			t.s.Version++
+		}
+	}
+	return nil
+}
+
+// put writes a step's result into the ledger and the chain.
+func (w *worker) put(ctx context.Context, s *Step) error {
+	err := w.x.record(ctx, w.p.ID, []Put{w.result(ctx, s, nil)}, ended(s))
+	if err == nil {
+		s.Version++
+	}
+	return err
+}
+
+// result is the row of a step that was dealt with.
+func (w *worker) result(ctx context.Context, s *Step, failure error) Put {
+	s.At = w.x.Now().UTC()
+	if failure != nil {
+		s.State = StepFailed
+		s.Cause, s.Hint = actions.Explain(failure)
+		w.x.Log.ErrorContext(ctx, "step failed", slog.String("request_id", w.p.ID), slog.String("step", s.Step.ID), slog.String("error", failure.Error()))
+	}
+	return putRow(stepKey(w.p.ID, s.N), s.Version, s)
+}
+
+// ended is the chain's word on such a step.
+func ended(s *Step) AuditEvent {
+	return event("step_"+string(s.State), "", "step", s.Step.ID, "resource", s.Step.Resource, "cause", s.Cause,
+		"prior", deref(s.Effect.Prior), "wrote", deref(s.Effect.Wrote), "changed", strconv.FormatBool(s.Effect.Changed))
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// readBack reads a done step back until it holds, for a while.
+func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *Step) error {
+	if s.State != StepDone {
+		return nil
+	}
+	var found string
+	for until := w.x.Now().Add(readWithin); ; {
+		if err := w.mayGoOn(ctx); err != nil {
+			return err
+		}
+		holds, text, err := w.holds(ctx, acct, s)
+		var ours storeError
+		switch {
+		case errors.As(err, &ours):
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			text, _ = actions.Explain(err)
+		case holds:
+			s.State = StepVerified
+			return w.lift(ctx, s)
+		}
+		found = text
+		if !w.x.Now().Before(until) {
+			break
+		}
+		if err := w.x.Sleep(ctx, readEvery); err != nil {
+			return err
+		}
+	}
+	s.Cause, s.Hint = "could not be read back: "+found, "look at it by hand, or retry"
+	return w.put(ctx, s)
+}
+
+// holds reads one step back.
+func (w *worker) holds(ctx context.Context, acct *actions.Account, s *Step) (bool, string, error) {
+	var h hold
+	version, err := w.x.runs().find(ctx, holdRow(s.Step.Hold), &h)
+	if err != nil {
+		return false, "", storeError{err}
+	}
+	actx, cancel := context.WithTimeout(ctx, stepWithin)
+	defer cancel()
+	if w.p.Intent.Undo == "" {
+		read, err := w.action.Verify(actx, acct, s.Step, h.Effect)
+		return read.Holds, read.Found, err
+	}
+	if version == 0 {
+		return true, "", nil
+	}
+	read, err := w.action.Revert(actx, acct, s.Step, h.Effect)
+	return read.Holds && !read.Changed, read.Found, err
+}
+
+// lift writes a verified step; an undo's takes the hold away with it.
+func (w *worker) lift(ctx context.Context, s *Step) error {
+	if w.p.Intent.Undo == "" {
+		return w.put(ctx, s)
+	}
+	version, err := w.x.runs().find(ctx, holdRow(s.Step.Hold), &hold{})
+	if err != nil {
+		return err
+	}
+	if version > 0 {
+		if err := w.x.Store.Write(ctx, Put{Row: Row{Key: holdRow(s.Step.Hold), Version: version}, Delete: true}); err != nil {
+			return err
+		}
+	}
+	return w.put(ctx, s)
+}
