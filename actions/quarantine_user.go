@@ -105,9 +105,10 @@ func (quarantineUser) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 		return Plan{}, err // whether the user is exempt is never guessed
 	}
 	if group := acct.Org.adminGroup(groups); group != "" {
-		// Who is contained already does not leave the containment by joining the group.
-		contained := false
-		if acct.Brief {
+		// Who is contained already does not leave the containment by joining the
+		// group, nor does whoever takes the deny off first.
+		contained := acct.Begun
+		if acct.Brief && !contained {
 			if contained, err = quarantineBy(acct, quarantineIn(c)).stands(ctx, acct, name); err != nil {
 				return Plan{}, err
 			}

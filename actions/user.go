@@ -19,8 +19,8 @@ type userSteps struct{}
 
 func (userSteps) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
 	name, user, err := sameUser(ctx, acct, s)
-	if isCode(err, "NoSuchEntity") && strings.HasPrefix(s.ID, stepDelete) {
-		return Effect{Prior: s.Prior}, nil // its keys went with it
+	if isCode(err, "NoSuchEntity") && onCredential(s) {
+		return Effect{Prior: s.Prior}, nil // its credentials went with it
 	}
 	if err != nil {
 		return Effect{}, err
@@ -38,9 +38,13 @@ func (userSteps) Apply(ctx context.Context, acct *Account, s Step, run Run) (Eff
 	return deactivate(ctx, acct, name, s)
 }
 
+// onCredential reports whether a step is about what the user can sign in with:
+// it is gone for good with the user.
+func onCredential(s Step) bool { return s.ID != "tag" && s.ID != "deny" }
+
 func (userSteps) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
 	name, user, err := sameUser(ctx, acct, s)
-	if isCode(err, "NoSuchEntity") && strings.HasPrefix(s.ID, stepDelete) {
+	if isCode(err, "NoSuchEntity") && onCredential(s) {
 		return Reading{Holds: true}, nil
 	}
 	if err != nil {

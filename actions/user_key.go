@@ -28,7 +28,9 @@ func findKey(ctx context.Context, acct *Account, c Call) (*ownedKey, error) {
 	id := c.Target
 	out, err := acct.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 	switch {
-	case isCode(err, "NoSuchEntity"):
+	case isCode(err, "NoSuchEntity"), isCode(err, "AccessDenied") && strings.Contains(err.Error(), "on resource: access key "+id):
+		// The page of GetAccessKeyLastUsed names no error for a key that nobody has.
+		// AWS is seen to deny it, naming the key; a permission that is missing names a user.
 		return nil, nil
 	case isCode(err, "AccessDenied"):
 		return nil, &hinted{err, "AWS may say this also of a key that is not in account " + acct.ID + ": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them"}
