@@ -101,9 +101,6 @@ type Account struct {
 	// Approved is the immutable ID of the target that was approved, for a Plan of
 	// a run: what can't be taken back is not done to another one of the same name.
 	Approved string
-	// Begun tells a Plan that the run has begun to change the target: whether it
-	// may be changed at all is decided by then.
-	Begun bool
 
 	cfg   aws.Config
 	roles *roleList

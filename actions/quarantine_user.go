@@ -100,20 +100,12 @@ func (quarantineUser) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 		return Plan{}, err
 	}
 	name := aws.ToString(user.UserName)
-	groups, err := groupsOf(ctx, acct, name)
-	if err != nil {
-		return Plan{}, err // whether the user is exempt is never guessed
-	}
-	if group := acct.Org.adminGroup(groups); group != "" {
-		// Who is contained already does not leave the containment by joining the
-		// group, nor does whoever takes the deny off first.
-		contained := acct.Begun
-		if acct.Brief && !contained {
-			if contained, err = quarantineBy(acct, quarantineIn(c)).stands(ctx, acct, name); err != nil {
-				return Plan{}, err
-			}
+	var groups []string
+	if !acct.Brief { // who is exempt was decided before it was approved: joining the group since is the attacker's way out
+		if groups, err = groupsOf(ctx, acct, name); err != nil {
+			return Plan{}, err // whether the user is exempt is never guessed
 		}
-		if !contained {
+		if group := acct.Org.adminGroup(groups); group != "" {
 			return Plan{}, exempt(ctx, acct, name, group)
 		}
 	}
@@ -150,11 +142,7 @@ func (quarantineUser) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 
 // exempt is the no for a member of the admin group.
 func exempt(ctx context.Context, acct *Account, user, group string) *Refusal {
-	since := ""
-	if !acct.Brief {
-		since = ", " + memberSince(ctx, acct, user, group)
-	}
-	return &Refusal{fmt.Sprintf("%s is a member of the admin group %s%s: its members are not quarantined", user, group, since),
+	return &Refusal{fmt.Sprintf("%s is a member of the admin group %s, %s: its members are not quarantined", user, group, memberSince(ctx, acct, user, group)),
 		"deactivate a key alone with deactivate_key, or freeze the account with apply_scp; if the membership is the attacker's, take the user out of the group first and ask again"}
 }
 

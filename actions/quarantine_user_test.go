@@ -252,11 +252,6 @@ func TestAdminIsRefused(t *testing.T) {
 	no := w.refused()
 	says(t, no.Reason, "alice", "Admins", "since when is not known")
 	says(t, no.Hint, "deactivate_key", "apply_scp", "out of the group")
-	acct := w.enter(actions.Responder, actions.PhasePlan)
-	acct.Brief = true
-	if _, err := w.act.Plan(t.Context(), acct, w.call()); !errors.As(err, &no) {
-		t.Errorf("in a run: %v", err)
-	}
 	if d := cmp.Diff(before, w.Snapshot()); d != "" {
 		t.Error(d)
 	}
@@ -265,7 +260,7 @@ func TestAdminIsRefused(t *testing.T) {
 	}
 }
 
-// Joining the group before the run ends it, joining it afterwards changes nothing.
+// Joining the group after it was planned is the attacker's way out: it changes nothing.
 func TestJoinedTheAdminsMeanwhile(t *testing.T) {
 	w := userWorld(t).exempting("admins")
 	join := func() {
@@ -284,9 +279,10 @@ func TestJoinedTheAdminsMeanwhile(t *testing.T) {
 	join()
 	acct := w.enter(actions.Responder, actions.PhasePlan)
 	acct.Brief = true
-	_, err := w.act.Plan(t.Context(), acct, w.call())
-	if _, no := errors.AsType[*actions.Refusal](err); !no {
-		t.Errorf("Plan: %v", err)
+	p, err := w.act.Plan(t.Context(), acct, w.call())
+	must(t, err)
+	if len(p.Steps) == 0 {
+		t.Error("there is nothing to do any more")
 	}
 }
 

@@ -155,16 +155,6 @@ func (q quarantine) inForce(ctx context.Context, acct *Account, live denyState) 
 	return &q.arn, nil
 }
 
-// stands reports whether one of our denies is in force.
-func (q quarantine) stands(ctx context.Context, acct *Account, user string) (bool, error) {
-	live, err := q.read(ctx, acct, user)
-	if err != nil {
-		return false, err
-	}
-	wrote, err := q.inForce(ctx, acct, live)
-	return wrote != nil, err
-}
-
 // errForeign: somebody made a policy of our name that says something else.
 var errForeign = errors.New("the policy of that name says something else")
 

@@ -20,7 +20,7 @@ func TestUndoneAndJoinedTheAdmins(t *testing.T) {
 	u.ID, u.Groups = w.alice().ID, []string{"admins"}
 	w.Account(member).AddUser(u)
 	acct := w.enter(actions.Responder, actions.PhasePlan)
-	acct.Brief, acct.Begun = true, true // as the executor says at a re-check
+	acct.Brief = true // as the executor says at a re-check
 	again, err := w.act.Plan(t.Context(), acct, w.call())
 	if err != nil {
 		t.Fatalf("a re-check is refused: %v", err)

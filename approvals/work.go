@@ -78,7 +78,6 @@ func (w *worker) prepare(ctx context.Context, steps []Step) (*actions.Account, [
 		return nil, steps, err
 	}
 	acct.Brief, acct.Approved = true, w.p.Plan.Identity.ID
-	acct.Begun = slices.ContainsFunc(steps, func(s Step) bool { return s.State != StepPlanned })
 	plan, err := w.action.Plan(look, acct, w.p.Call())
 	if err != nil {
 		return nil, steps, err
