@@ -90,7 +90,6 @@ func (deactivateKey) Plan(ctx context.Context, acct *Account, c Call) (Plan, err
 	}
 	if quarantines {
 		p.Undo = "removes the tag, and the deny last; the key stays inactive unless the undo says keys=reactivate; the managed policy " + quarantineName + " stays in the account, where it does nothing by itself"
-		p.Residual = append(p.Residual, "Sessions from GetSessionToken and GetFederationToken are hit by the deny.")
 	} else {
 		p.Residual = append(p.Residual, "Sessions from GetSessionToken and GetFederationToken that were made with the key live on for up to 36 hours: quarantine=yes, or quarantine_user, ends them.")
 	}

@@ -119,7 +119,6 @@ func (quarantineUser) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 		Undo:       quarantineUndoText(quarantineIn(c), full),
 		Residual: []string{
 			"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them.",
-			"Sessions from GetSessionToken and GetFederationToken are hit by the deny.",
 		},
 	}
 	if p.Steps, err = denySteps(ctx, acct, user, quarantineIn(c), &p); err != nil {

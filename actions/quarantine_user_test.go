@@ -64,7 +64,7 @@ func TestQuarantineSteps(t *testing.T) {
 	says(t, step(t, p, "password").Stays, "can't be restored", "new one")
 	says(t, step(t, p, "key "+firstKey).Stays, "keys=reactivate")
 	says(t, p.Undo, "can't be restored", "keys=reactivate", quarantineName+" stays")
-	says(t, strings.Join(p.Residual, " "), "assumed already", "GetSessionToken")
+	says(t, strings.Join(p.Residual, " "), "assumed already")
 	var got struct {
 		Groups, Attached, MFA []string
 		Keys                  []struct{ ID, Status string }

@@ -174,7 +174,10 @@ func (v View) headline() string {
 		return state + ": reading the target's state. Nothing has been changed."
 	case approvals.Pending:
 		who := "a second responder"
-		if len(r.Votes) > 0 {
+		switch left := r.Need - len(r.Votes); {
+		case left > 1:
+			who = fmt.Sprintf("%d other responders", left)
+		case len(r.Votes) > 0:
 			who = "another responder"
 		}
 		return fmt.Sprintf("%s: %s must approve %s. Nothing has been changed.", state, who, left(r.Expires))

@@ -231,6 +231,7 @@ var cards = []cardCase{
 	{"pending_one_of_two", "pending 1/2", []func(*View){func(v *View) {
 		v.Request.Need, v.Request.Votes, v.Waiting = 2, []approvals.Vote{vote(ben, time.Minute)}, []approvals.Person{cho}
 	}}},
+	{"pending_two_people", "pending 0/2", []func(*View){func(v *View) { v.Request.Need = 2 }}},
 	{"pending_last_seconds", "pending 0/1", []func(*View){func(v *View) { v.Now = v.Request.Expires.Add(-30 * time.Second) }}},
 	{"approved", "approved", []func(*View){approved}},
 	{"running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing)}},
