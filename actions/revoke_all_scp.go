@@ -2,7 +2,6 @@ package actions
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,7 +12,7 @@ import (
 func viaSCP(c Call) bool { return WholeAccount(c) && c.Options["via"] == "scp" }
 
 // bySCP reports whether a step is that attach.
-func bySCP(s Step) bool { return strings.Contains(s.Resource, ":organizations:") }
+func bySCP(s Step) bool { return s.ID == attachStep }
 
 // revocation is the policy that denies everything to sessions of an account
 // issued before a cutoff. Each account has its own, since each has its cutoff.

@@ -7,6 +7,15 @@ import (
 
 // Permits lists exactly what a phase of a call needs.
 func Permits(a Action, p Phase, s Scope) []Statement {
+	ss := filledIn(a, p, s)
+	if _, err := sessionPolicy(ss); err != nil && !s.Any() {
+		s.anyPath = true // an attacker's path must not keep us from entering
+		ss = filledIn(a, p, s)
+	}
+	return ss
+}
+
+func filledIn(a Action, p Phase, s Scope) []Statement {
 	return slices.DeleteFunc(a.Spec().Permits(p, s), func(st Statement) bool {
 		return len(st.Actions) == 0 || len(st.Resources) == 0 // nothing of that kind is changed
 	})
@@ -23,6 +32,11 @@ type Scope struct {
 	// Resources are the ARNs that the call's steps change. There are none while
 	// it is planned.
 	Resources []string
+
+	// anyPath names roles and users by their name alone, where their exact ARNs
+	// don't fit into a session policy: a path may have 510 characters, and those
+	// that a policy reads as wildcards take four each.
+	anyPath bool
 }
 
 // Anything is the scope of all calls in any account.
@@ -60,6 +74,9 @@ func (s Scope) Changed(service, kind string) []string {
 	for _, arn := range s.Resources {
 		parts := strings.SplitN(arn, ":", 6)
 		exact := literal(arn)
+		if s.anyPath && service == "iam" {
+			exact = s.ARN("iam", kind+"/*"+arn[strings.LastIndex(arn, "/")+1:])
+		}
 		if len(parts) == 6 && parts[2] == service && strings.HasPrefix(parts[5], kind+"/") && !slices.Contains(arns, exact) {
 			arns = append(arns, exact)
 		}

@@ -46,9 +46,12 @@ type scpState struct {
 	here    bool     // ours is one of them
 }
 
+// attachStep is the ID of the step that attaches a policy to an account.
+const attachStep = "attach"
+
 // step is the one step that attaches it to an account.
 func (a scpAttachment) step(acct *Account, title, arn, account string, st scpState) Step {
-	s := Step{ID: "attach", Title: title, Resource: arn, ResourceID: account, Hold: holdKey(acct, account, "scp", a.policy), Deny: true,
+	s := Step{ID: attachStep, Title: title, Resource: arn, ResourceID: account, Hold: holdKey(acct, account, "scp", a.policy), Deny: true,
 		Current: a.policy + " is not attached", After: a.policy + " is attached"}
 	if st.here {
 		s.Prior, s.Current = &attachedBefore, a.policy+" is attached"

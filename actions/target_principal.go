@@ -8,7 +8,7 @@ import (
 
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
 var (
-	principalARN   = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):iam::([0-9]{12}):(role|user)/((?:[\x21-\x2e\x30-\x7e]+/)*)([\w+=,.@-]{1,64})$`)
+	principalARN   = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):iam::([0-9]{12}):(role|user)/((?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,64})$`)
 	assumedRoleARN = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/[\w+=,.@-]{2,64}$`)
 	principalName  = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
 )

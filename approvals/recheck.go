@@ -73,21 +73,29 @@ func (w *worker) check(ctx context.Context) error {
 	}
 	before := len(run.Tampering)
 	acct, steps, err := w.prepare(ctx, steps)
-	held := map[int]bool{}
-	if err == nil {
+	held, entered := map[int]bool{}, err == nil
+	if entered {
 		held, err = w.stillHeld(ctx, acct, steps)
 	}
-	for i := range steps {
-		if err == nil && !held[i] && steps[i].State != StepSkipped {
-			err = w.checkStep(ctx, acct, &steps[i])
+	for i := range steps { // what can't be read of one step must not hide another
+		if !entered || held[i] || steps[i].State == StepSkipped {
+			continue
+		}
+		serr := w.checkStep(ctx, acct, &steps[i])
+		if err == nil || mustStop(serr) {
+			err = serr
+		}
+		if mustStop(serr) || ctx.Err() != nil {
+			break
 		}
 	}
-	var ours storeError
-	if errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, ErrConflict) || ctx.Err() != nil {
+	if mustStop(err) || ctx.Err() != nil {
 		return err
 	}
 	result := "holds"
 	switch next := x.Now().UTC(); {
+	case run.Outcome == Partial:
+		result, run.NextCheck = "undone by somebody, not applied again", time.Time{}
 	case err != nil:
 		why, hint := actions.Explain(err)
 		result = "could not be read: " + why
@@ -97,8 +105,6 @@ func (w *worker) check(ctx context.Context) error {
 			run.Outcome, run.NextCheck = Partial, time.Time{}
 			run.Why, run.Hint = "whether it still holds can't be confirmed: "+why, hint
 		}
-	case run.Outcome == Partial:
-		result, run.NextCheck = "undone by somebody, not applied again", time.Time{}
 	default:
 		run.Checks++
 		run.Unread, run.NextCheck = 0, time.Time{}
@@ -113,6 +119,12 @@ func (w *worker) check(ctx context.Context) error {
 		}
 	}
 	return x.end(ctx, run, event("rechecked", "", "check", strconv.Itoa(run.Checks), "result", result))
+}
+
+// mustStop reports whether an error is our own: it says nothing of the target.
+func mustStop(err error) bool {
+	var ours storeError
+	return errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, ErrConflict)
 }
 
 // stillHeld looks at all steps of which there are many.
@@ -148,7 +160,10 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *Step) 
 	found := s.Step.Current // of a target that was created again
 	if s.State == StepVerified {
 		holds, text, err := w.holds(ctx, acct, s)
-		if err != nil || holds {
+		switch {
+		case errors.Is(err, actions.ErrRecreated):
+			text = err.Error()
+		case err != nil || holds:
 			return err
 		}
 		found = text

@@ -57,7 +57,7 @@ func (x *Executor) report(ctx context.Context, r Request) error {
 		return unless(err, ErrNotFound)
 	}
 	action, ok := x.reporter(p)
-	if !ok || !run.Started {
+	if !ok || !run.Started || run.Outcome == "" { // it is told once, and with the end
 		return nil
 	}
 	var rep Report

@@ -151,8 +151,11 @@ func firstState(s actions.Step) StepState {
 
 // hold records which requests want a change to stay, and what undo restores.
 type hold struct {
-	Version int64          `json:"-"`
-	Holders []string       `json:"holders"`
+	Version int64    `json:"-"`
+	Holders []string `json:"holders"`
+	// Lifting is the undo that takes the change back just now: nobody may join it
+	// until that undo has ended.
+	Lifting string         `json:"lifting,omitempty"`
 	Effect  actions.Effect `json:"effect"`
 }
 

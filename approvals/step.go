@@ -65,7 +65,7 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 		return storeError{err}
 	}
 	if w.p.Intent.Undo != "" {
-		return nil
+		return w.mark(ctx, batch)
 	}
 	var puts []Put
 	var events []AuditEvent
@@ -73,6 +73,9 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 		s, h := t.s, &t.h
 		if s.State == StepDoing && slices.Contains(h.Holders, w.p.ID) {
 			continue
+		}
+		if err := w.mayJoin(ctx, t); err != nil {
+			return err
 		}
 		if len(h.Holders) == 0 {
 			h.Effect = actions.Effect{Prior: s.Step.Prior}
@@ -90,6 +93,50 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 		return nil
 	}
 	if err := w.x.record(ctx, w.p.ID, puts, events...); err != nil {
+		return storeError{err}
+	}
+	return nil
+}
+
+// errLifting stops a worker: what it would share is being taken back just now,
+// or was since it looked. It looks again a little later.
+var errLifting = errors.New("another request's change is being taken back")
+
+// mayJoin checks that a step's change is not being taken back by an undo. What
+// had holders when this worker looked and has none now was taken back meanwhile:
+// the snapshot that was planned is then that of our own deny.
+func (w *worker) mayJoin(ctx context.Context, t *taking) error {
+	if len(t.h.Holders) == 0 && w.held[t.s.Step.Hold] {
+		return errLifting
+	}
+	if t.h.Lifting == "" {
+		return nil
+	}
+	undo, err := w.x.runs().Run(ctx, t.h.Lifting)
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && undo.Outcome != "":
+		t.h.Lifting = "" // it ended without
+		return nil
+	case err != nil:
+		return storeError{err}
+	}
+	return errLifting
+}
+
+// mark lets nobody join the changes that this undo is about to take back.
+func (w *worker) mark(ctx context.Context, batch []*taking) error {
+	var puts []Put
+	for _, t := range batch {
+		if t.version > 0 && t.s.Step.Stays == "" && len(without(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Lifting != w.p.ID {
+			t.h.Lifting = w.p.ID
+			puts = append(puts, putRow(holdRow(t.s.Step.Hold), t.version, t.h))
+			t.version++
+		}
+	}
+	if len(puts) == 0 {
+		return nil
+	}
+	if err := w.x.Store.Write(ctx, puts...); err != nil {
 		return storeError{err}
 	}
 	return nil

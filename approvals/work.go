@@ -42,7 +42,11 @@ func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
 		return w.finish(ctx, steps, why, hint)
 	}
 	for again := true; again; {
-		if err := w.takeAll(ctx, acct, steps); err != nil {
+		err := w.takeAll(ctx, acct, steps)
+		if errors.Is(err, errLifting) {
+			return w.handOver(ctx, lockedPause)
+		}
+		if err != nil {
 			return err
 		}
 		if again, err = w.readAll(ctx, acct, steps); err != nil {
@@ -58,8 +62,9 @@ type worker struct {
 	run    *Run
 	p      Planned
 	action actions.Action
-	told   time.Time // when the bot last heard
-	retook bool      // what did not hold when it was read back was taken once more
+	told   time.Time       // when the bot last heard
+	held   map[string]bool // the changes that had holders when this worker looked
+	retook bool            // what did not hold when it was read back was taken once more
 	// rechecking is set where a containment is looked at again.
 	rechecking bool
 }
@@ -90,6 +95,14 @@ func (w *worker) prepare(ctx context.Context, steps []Step) (*actions.Account, [
 	}
 	if steps, err = w.merge(ctx, steps, plan.Steps); err != nil {
 		return nil, steps, err
+	}
+	holds, err := w.x.holdsOf(ctx, steps)
+	if err != nil {
+		return nil, steps, storeError{err}
+	}
+	w.held = map[string]bool{}
+	for i, h := range holds {
+		w.held[steps[i].Step.Hold] = len(without(h.Holders, w.p.ID)) > 0
 	}
 	planned := acct
 	if acct, err = w.enter(look, actions.Responder, actions.PhaseRun, resources(steps)); err == nil {
@@ -163,7 +176,8 @@ type storeError struct{ error }
 func (e storeError) Unwrap() error { return e.error }
 
 func (w *worker) flag(text string) {
-	if !slices.Contains(w.run.Flags, text) {
+	const most = 50 // of thousands of steps
+	if !slices.Contains(w.run.Flags, text) && len(w.run.Flags) < most {
 		w.run.Flags = append(w.run.Flags, text)
 	}
 }
@@ -186,9 +200,11 @@ func (w *worker) merge(ctx context.Context, ledger []Step, now []actions.Step) (
 			i = len(ledger) - 1
 		} else if ledger[i].State != StepPlanned && ledger[i].Step.ResourceID == s.ResourceID && (s.Skip == "") == (ledger[i].State != StepSkipped) {
 			continue // its snapshot was taken before our own change
-		} else if ledger[i].Step.Current == s.Current && ledger[i].Step.Hold == s.Hold && ledger[i].Version > 0 {
+		} else if ledger[i].Step.Current == s.Current && ledger[i].Step.Hold == s.Hold && ledger[i].Version > 0 && deref(ledger[i].Step.Prior) == deref(s.Prior) {
 			ledger[i].Step = s
 			continue
+		} else if ledger[i].Step.Current == s.Current {
+			w.flag("Since the plan: " + s.Title + ": what is there was changed, and that is what undo would bring back.")
 		} else {
 			w.flag("Since the plan: " + s.Title + ": found " + s.Current + ", not " + ledger[i].Step.Current + ".")
 		}
@@ -251,13 +267,18 @@ func (x *Executor) ending(ctx context.Context) bool {
 // rest on to a new job.
 func (w *worker) mayGoOn(ctx context.Context) error {
 	if w.x.ending(ctx) {
-		w.run.Lease = w.x.Now().UTC()
-		if err := w.x.Store.Write(ctx, putRow(runKey(w.run.ID), w.run.Version, w.run)); err != nil {
-			return err
-		}
-		return w.x.later(ctx, w.p, 0)
+		return w.handOver(ctx, 0)
 	}
 	return w.x.renew(ctx, w.run)
+}
+
+// handOver passes the rest on to a new job.
+func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
+	w.run.Lease = w.x.Now().UTC()
+	if err := w.x.Store.Write(ctx, putRow(runKey(w.run.ID), w.run.Version, w.run)); err != nil {
+		return err
+	}
+	return w.x.later(ctx, w.p, delay)
 }
 
 // readAll reads what was done back. True means that some of it does not hold

@@ -32,9 +32,10 @@ const (
 
 // clock is the time of the whole world of a test: zones, Slack and AWS.
 type clock struct {
-	mu   sync.Mutex
-	t    time.Time
-	real bool // for benchmarks
+	mu    sync.Mutex
+	t     time.Time
+	real  bool   // for benchmarks
+	slept func() // what others do meanwhile
 }
 
 func (c *clock) Now() time.Time {
@@ -57,6 +58,9 @@ func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
 		return approvals.Sleep(ctx, d)
 	}
 	c.Add(d)
+	if c.slept != nil {
+		c.slept()
+	}
 	return ctx.Err()
 }
 
