@@ -64,11 +64,13 @@ func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, erro
 	c := &Company{clock: &clock{now: start}}
 	cfg := configuration()
 	c.AWS = awsfake.New(c.clock.Now)
-	for _, account := range []string{Prod, "333333333333"} {
+	c.AWS.Organize(awsfake.Organization{Management: cfg.Org.ManagementAccount, Accounts: []awsfake.OrgAccount{{ID: Prod, Name: "Production"}, {ID: "333333333333", Name: "Sandbox"}}})
+	for _, account := range []string{Prod, "333333333333", cfg.Org.ManagementAccount} {
+		management := account == cfg.Org.ManagementAccount
 		c.AWS.Member(account, awsfake.MemberRoles{
 			Responder: cfg.Org.ResponderRole, Restorer: cfg.Org.RestorerRole, ExternalID: cfg.Org.ExternalID,
-			ResponderPolicy: actions.MemberPolicy(actions.Responder, cfg.Org, false),
-			RestorerPolicy:  actions.MemberPolicy(actions.Restorer, cfg.Org, false),
+			ResponderPolicy: actions.MemberPolicy(actions.Responder, cfg.Org, management),
+			RestorerPolicy:  actions.MemberPolicy(actions.Restorer, cfg.Org, management),
 		})
 	}
 	c.AWS.Account(Prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
