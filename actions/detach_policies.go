@@ -189,7 +189,7 @@ func (detachPolicies) Revert(ctx context.Context, acct *Account, s Step, e Effec
 	name, role, err := sameRole(ctx, acct, s)
 	switch {
 	case isCode(err, "NoSuchEntity"):
-		return Reading{Holds: true, Found: "the role no longer exists"}, nil
+		return Reading{Holds: e.Prior == nil, Found: "the role no longer exists"}, nil // what was there can't be put back
 	case errors.Is(err, ErrRecreated): // what was taken from the old role is not for the new one
 		return Reading{Found: "another role of that name: it was deleted and created again"}, nil
 	case err != nil:
