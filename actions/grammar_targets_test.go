@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,10 @@ import (
 // it is. The call's own line parses to the same call.
 func TestParseTargets(t *testing.T) {
 	all := actions.Call{Action: actions.RevokeSessions, Target: "222222222222/ALL", Account: member}
+	frozen := actions.Call{Action: actions.ApplySCP, Target: member, Account: member}
+	user := actions.Call{Action: actions.QuarantineUser, Target: "arn:aws:iam::222222222222:user/bernd", Account: member}
+	key := actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Account: member}
+	instance := actions.Call{Action: actions.IsolateInstance, Target: "arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0", Account: member, Region: "eu-west-1"}
 	tests := []struct {
 		name, text string
 		want       actions.Call
@@ -22,6 +27,29 @@ func TestParseTargets(t *testing.T) {
 		{"all roles by role=", "revoke_sessions prod role=ALL leaked", all},
 		{"all roles by an SCP", "revoke-sessions prod/ALL via=scp leaked", actions.Call{Action: actions.RevokeSessions, Target: "222222222222/ALL", Account: member, Options: map[string]string{"via": "scp"}}},
 		{"a role that is called ALL", "revoke_sessions arn:aws:iam::222222222222:role/ALL leaked", actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::222222222222:role/ALL", Account: member}},
+
+		{"an account by alias", "apply_scp prod leaked", frozen},
+		{"an account by ID", "apply_scp 222222222222 leaked", frozen},
+		{"an account by account=", "apply_scp account=prod reason=leaked", frozen},
+		{"an account by its root's ARN", "apply_scp arn:aws:iam::222222222222:root leaked", frozen},
+		{"an account by its ARN", "apply-scp arn:aws:organizations::999999999999:account/o-a1b2c3d4e5/222222222222 scp=freeze leaked", frozen},
+		{"another document", "apply_scp prod scp=control-plane leaked", actions.Call{Action: actions.ApplySCP, Target: member, Account: member, Options: map[string]string{"scp": "control-plane"}}},
+
+		{"a user by alias and name", "quarantine_user prod/bernd leaked", user},
+		{"a user by name and account", "quarantine_user bernd account=222222222222 leaked", user},
+		{"a user by user=", "quarantine_user prod user=bernd leaked", user},
+		{"a user by ARN", "Quarantine-User arn:aws:iam::222222222222:user/bernd leaked", user},
+
+		{"a key alone", "deactivate_key AKIAIOSFODNN7EXAMPLE leaked", actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE"}},
+		{"a key in lower case", "deactivate_key akiaiosfodnn7example quarantine=no leaked", actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE"}},
+		{"a key and its account", "deactivate_key prod/AKIAIOSFODNN7EXAMPLE leaked", key},
+		{"a key and account=", "deactivate_key AKIAIOSFODNN7EXAMPLE account=prod leaked", key},
+
+		{"an instance by ID", "isolate_instance i-0123456789abcdef0 account=prod region=eu-west-1 leaked", instance},
+		{"an instance by alias and ID", "isolate_instance prod/i-0123456789abcdef0 region=EU-WEST-1 snapshot=no leaked", instance},
+		{"an instance by ARN", "isolate_instance arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0 leaked", instance},
+
+		{"a deletion, confirmed", "delete_role prod/app confirm=app leaked", actions.Call{Action: actions.DeleteRole, Target: "arn:aws:iam::222222222222:role/app", Account: member, Options: map[string]string{"confirm": "app"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -35,6 +63,48 @@ func TestParseTargets(t *testing.T) {
 			if d := cmp.Diff(tt.want, again); d != "" {
 				t.Errorf("%s: %s", call, d)
 			}
+		})
+	}
+}
+
+// TestParseTargetMistakes: what can't be read is told with what to send instead,
+// and never executed.
+func TestParseTargetMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		name, text, field string
+		says              []string
+	}{
+		{"no account", "apply_scp reason=leaked", "target", []string{"missing", "ID or alias"}},
+		{"an unknown alias", "apply_scp prdo leaked", "target", []string{"neither an account ID nor a known alias", "prod"}},
+		{"two accounts", "apply_scp prod account=sandbox leaked", "account", []string{"does not match"}},
+		{"a role for a user", "quarantine_user arn:aws:iam::222222222222:role/app leaked", "target", []string{"not a user's ARN", "revoke_sessions"}},
+		{"root for a user", "quarantine_user arn:aws:iam::222222222222:root leaked", "target", []string{"root", "apply_scp"}},
+		{"all users", "quarantine_user prod/ALL leaked", "target", []string{"one user"}},
+		{"another mode", "quarantine_user prod/bernd mode=iam leaked", "mode", []string{"iam-only"}},
+		{"a session's key", "deactivate_key ASIAIOSFODNN7EXAMPLE leaked", "target", []string{"session", "revoke_sessions", "quarantine_user"}},
+		{"no key", "deactivate_key reason=leaked", "target", []string{"missing", "AKIA"}},
+		{"an instance without a region", "isolate_instance i-0123456789abcdef0 account=prod leaked", "region", []string{"missing"}},
+		{"an instance without an account", "isolate_instance i-0123456789abcdef0 region=eu-west-1 leaked", "account", []string{"missing"}},
+		{"two regions", "isolate_instance arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0 region=us-east-1 leaked", "region", []string{"does not match"}},
+		{"a region of another partition", "isolate_instance prod/i-0123456789abcdef0 region=cn-north-1 leaked", "region", []string{"aws-cn"}},
+		{"no region", "isolate_instance prod/i-0123456789abcdef0 region=ireland leaked", "region", []string{"not a region"}},
+		{"no instance", "isolate_instance prod/web-1 region=eu-west-1 leaked", "target", []string{"not an instance's ID"}},
+		{"a deletion that is not confirmed", "delete_role prod/app leaked", "confirm", []string{"confirm=app"}},
+		{"another one confirmed", "delete_role prod/app confirm=web leaked", "confirm", []string{"app"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := actions.Parse(tt.text, testOrg("aws").Directory())
+			var m *actions.Mistakes
+			if !errors.As(err, &m) {
+				t.Fatalf("%v, want mistakes", err)
+			}
+			for _, mistake := range m.List {
+				if mistake.Field == tt.field {
+					says(t, mistake.Problem+" "+mistake.Hint, tt.says...)
+					return
+				}
+			}
+			t.Errorf("no mistake of %s: %+v", tt.field, m.List)
 		})
 	}
 }
