@@ -45,9 +45,9 @@ func deactivatePermits(p Phase, s Scope) []Statement {
 		return keyLooks(s)
 	case PhaseRun:
 		if quarantines {
-			return quarantineRun(s, quarantineName, owners, list, set)
+			return append(quarantineRun(s, quarantineName, owners, list, set), keyUsers())
 		}
-		return alone
+		return append(alone, keyUsers())
 	case PhaseUndo:
 		if quarantines {
 			return quarantineUndo(s, owners, list, set)

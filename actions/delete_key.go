@@ -24,7 +24,7 @@ func (deleteKey) Spec() Spec {
 			case PhasePlan:
 				return keyLooks(s)
 			case PhaseRun:
-				return []Statement{{[]string{"iam:GetUser", "iam:ListAccessKeys"}, ownersOf(s)}, {[]string{"iam:DeleteAccessKey"}, s.Changed("iam", "user")}}
+				return []Statement{{[]string{"iam:GetUser", "iam:ListAccessKeys"}, ownersOf(s)}, {[]string{"iam:DeleteAccessKey"}, s.Changed("iam", "user")}, keyUsers()}
 			case PhaseReport:
 				return activityPermits()
 			case PhaseUndo: // it stays deleted

@@ -39,14 +39,18 @@ func quarantinePermits(p Phase, s Scope) []Statement {
 	switch p {
 	case PhasePlan:
 		reads := append([]string{"iam:GetUser", "iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListAttachedUserPolicies", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:ListMFADevices"}, listCredentials...)
-		return append([]Statement{{reads, user}, {[]string{"iam:GetAccessKeyLastUsed"}, []string{"*"}}}, quarantineLooks(s, quarantineIn(s.Call))...)
+		return append([]Statement{{reads, user}, keyUsers()}, quarantineLooks(s, quarantineIn(s.Call))...)
 	case PhaseRun:
 		var reads, writes []string
 		if full {
 			reads = append([]string{"iam:GetLoginProfile"}, listCredentials...)
 			writes = append([]string{"iam:DeleteLoginProfile"}, setCredentials...)
 		}
-		return quarantineRun(s, quarantineIn(s.Call), user, reads, writes)
+		run := quarantineRun(s, quarantineIn(s.Call), user, reads, writes)
+		if full {
+			run = append(run, keyUsers())
+		}
+		return run
 	case PhaseUndo:
 		if full {
 			return quarantineUndo(s, user, listCredentials, setCredentials)

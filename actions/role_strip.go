@@ -41,8 +41,11 @@ func stripSteps(acct *Account, r roleState) []Step {
 // the quarantine that AWS itself attaches to what is compromised must stay.
 // https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
 func quarantines(arn string) bool {
-	_, resource, _ := strings.Cut(arn, ":iam::aws:policy/")
-	return resource == "AWSDenyAll" || strings.HasPrefix(resource, "AWSCompromisedKeyQuarantine")
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 || parts[2] != "iam" || parts[4] != "aws" { // a customer's own policy may have such a name, or such a path
+		return false
+	}
+	return parts[5] == "policy/AWSDenyAll" || strings.HasPrefix(parts[5], "policy/AWSCompromisedKeyQuarantine")
 }
 
 // strip takes one policy away. That it is gone already is success.

@@ -94,6 +94,12 @@ func readDeny(o Org, s map[string]any) (spared []string, no *Refusal) {
 			return nil, &Refusal{fmt.Sprintf("has the action %q", clip(a)), "write service:Action; the service has no wildcard"}
 		}
 	}
+	if ps, ok := list(s["NotAction"]); ok && slices.Contains(ps, "*") {
+		return nil, &Refusal{"denies all but every action (NotAction *): it would stop nothing", "name in NotAction what stays allowed, or write Action"}
+	}
+	if ps, ok := list(s["NotResource"]); ok && sparesAll(o, ps) {
+		return nil, &Refusal{"denies on all but every resource (NotResource " + clip(strings.Join(ps, ", ")) + "): it would stop nothing", "name in NotResource what stays reachable, or write Resource"}
+	}
 	lock := &Refusal{"does not exempt the roles " + o.ResponderRole + " and " + o.RestorerRole + " in every account: it would lock Killswitch out",
 		"add the condition " + lockoutCondition(o)}
 	if s["Condition"] == nil {
@@ -123,6 +129,33 @@ func readDeny(o Org, s map[string]any) (spared []string, no *Refusal) {
 	}
 	return spared, nil
 }
+
+// sparesAll reports whether resource patterns match all that there is: ARNs with
+// a region and an account, with an account alone, and with neither.
+func sparesAll(o Org, patterns []string) bool {
+	for _, place := range [][2]string{{anyName, anyAccount}, {"", anyAccount}, {"", ""}} {
+		arn := []string{"arn", o.Partition, anyName, place[0], place[1], anyName}
+		if !slices.ContainsFunc(patterns, func(p string) bool { return covers(p, arn) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// covers reports whether a resource pattern matches an ARN of six parts. The
+// parts that a pattern leaves out are any, and so is a variable here: the
+// resource's own account stands for every account.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+func covers(pattern string, arn []string) bool {
+	pattern = variable.ReplaceAllString(characters(pattern), "*")
+	parts := strings.SplitN(pattern, ":", 6)
+	for len(parts) < 6 {
+		parts = append(parts, "*")
+	}
+	return wildcard(pattern, strings.Join(arn, ":")) || slices.EqualFunc(parts, arn, wildcard)
+}
+
+var variable = regexp.MustCompile(`\$\{[^}]*\}`)
 
 func lockoutCondition(o Org) string {
 	b, err := json.Marshal(map[string]any{"ArnNotLike": map[string]any{"aws:PrincipalArn": Org{Partition: o.Partition, ResponderRole: o.ResponderRole, RestorerRole: o.RestorerRole}.exempt()}})

@@ -19,8 +19,8 @@ type userSteps struct{}
 
 func (userSteps) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
 	name, user, err := sameUser(ctx, acct, s)
-	if isCode(err, "NoSuchEntity") && onCredential(s) {
-		return Effect{Prior: s.Prior}, nil // its credentials went with it
+	if isCode(err, "NoSuchEntity") {
+		return Effect{Prior: s.Prior}, nameless(ctx, acct, s)
 	}
 	if err != nil {
 		return Effect{}, err
@@ -38,14 +38,38 @@ func (userSteps) Apply(ctx context.Context, acct *Account, s Step, run Run) (Eff
 	return deactivate(ctx, acct, name, s)
 }
 
-// onCredential reports whether a step is about what the user can sign in with:
-// it is gone for good with the user.
-func onCredential(s Step) bool { return s.ID != "tag" && s.ID != "deny" }
+// nameless is what a step comes to when no user has the name. That is no proof
+// that the user is gone: IAM users can be renamed, and keep their ID, keys and
+// policies. Of an access key AWS tells whose it is: one that nobody has is done with.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateUser.html
+func nameless(ctx context.Context, acct *Account, s Step) error {
+	hint := "look for the user ID " + s.ResourceID + " under another name (aws iam list-users) and contain it by that name"
+	if onKey(s) {
+		_, id := kindOf(s)
+		used, err := keyUser(ctx, acct, id)
+		if err != nil || used == nil {
+			return err
+		}
+		hint = "AWS says that the access key " + id + " is of the user " + clip(aws.ToString(used.UserName)) + ": ask for that user or key again"
+	}
+	return &hinted{errors.New(namelessText(s)), hint}
+}
+
+func namelessText(s Step) string {
+	_, _, _, name, _ := SplitUserARN(s.Resource)
+	return "there is no user " + name + " any more: it was deleted, or renamed and keeps all it had under another name; its ID is " + s.ResourceID
+}
+
+// onKey reports whether a step is about an access key.
+func onKey(s Step) bool {
+	return strings.HasPrefix(s.ID, stepKey) || strings.HasPrefix(s.ID, stepDelete)
+}
 
 func (userSteps) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
 	name, user, err := sameUser(ctx, acct, s)
-	if isCode(err, "NoSuchEntity") && onCredential(s) {
-		return Reading{Holds: true}, nil
+	if isCode(err, "NoSuchEntity") {
+		err = nameless(ctx, acct, s)
+		return Reading{Holds: err == nil}, err
 	}
 	if err != nil {
 		return Reading{}, err
@@ -72,9 +96,9 @@ func (userSteps) Revert(ctx context.Context, acct *Account, s Step, e Effect) (R
 	name, user, err := sameUser(ctx, acct, s)
 	switch {
 	case isCode(err, "NoSuchEntity"):
-		return Reading{Holds: true, Found: "the user no longer exists"}, nil
+		return Reading{Found: "that " + namelessText(s)}, nil
 	case errors.Is(err, ErrRecreated): // what was taken from the old user is not for the new one
-		return Reading{Found: "another user of that name: it was deleted and created again"}, nil
+		return Reading{Found: "another user of that name: it was deleted and created again, or renamed"}, nil
 	case err != nil:
 		return Reading{}, err
 	case s.ID == "tag":

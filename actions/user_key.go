@@ -26,21 +26,11 @@ type ownedKey struct {
 // the account has it: it does not exist, or is the root user's.
 func findKey(ctx context.Context, acct *Account, c Call) (*ownedKey, error) {
 	id := c.Target
-	out, err := acct.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
-	switch {
-	case isCode(err, "NoSuchEntity"), isCode(err, "AccessDenied") && strings.Contains(err.Error(), "on resource: access key "+id):
-		// The page of GetAccessKeyLastUsed names no error for a key that nobody has.
-		// AWS is seen to deny it, naming the key; a permission that is missing names a user.
-		return nil, nil
-	case isCode(err, "AccessDenied"):
-		return nil, &hinted{err, "AWS may say this also of a key that is not in account " + acct.ID + ": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them"}
-	case err != nil:
+	out, err := keyUser(ctx, acct, id)
+	if err != nil || out == nil {
 		return nil, err
 	}
 	name := aws.ToString(out.UserName)
-	if name == "" {
-		return nil, nil
-	}
 	keys, err := accessKeys(ctx, acct, name)
 	if err != nil && !isCode(err, "NoSuchEntity") { // the root user is no user that has keys to list
 		return nil, err
@@ -57,6 +47,24 @@ func findKey(ctx context.Context, acct *Account, c Call) (*ownedKey, error) {
 		return nil, err
 	}
 	return &ownedKey{credential: keys[i], Owner: aws.ToString(user.User.Arn), user: user.User, used: useText(out.AccessKeyLastUsed)}, nil
+}
+
+// keyUser asks whose a key is; nil where nobody has it.
+func keyUser(ctx context.Context, acct *Account, id string) (*iam.GetAccessKeyLastUsedOutput, error) {
+	out, err := acct.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
+	switch {
+	case isCode(err, "NoSuchEntity"), isCode(err, "AccessDenied") && strings.Contains(err.Error(), "on resource: access key "+id):
+		// The page of GetAccessKeyLastUsed names no error for a key that nobody has.
+		// AWS is seen to deny it, naming the key; a permission that is missing names a user.
+		return nil, nil
+	case isCode(err, "AccessDenied"):
+		return nil, &hinted{err, "AWS may say this also of a key that is not in account " + acct.ID + ": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them"}
+	case err != nil:
+		return nil, err
+	case aws.ToString(out.UserName) == "":
+		return nil, nil
+	}
+	return out, nil
 }
 
 // keyActivity is what was done with a call's key.
@@ -99,12 +107,15 @@ func checkKeyOwner(c *Call, m *Mistakes) {
 	}
 }
 
-// keyLooks find out whose a key is. GetAccessKeyLastUsed is allowed on "*": whose
-// the key is, is the question.
+// keyUsers asks whose a key is, on "*": that is the question. Steps ask it of a
+// key whose user's name is gone.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+func keyUsers() Statement { return Statement{[]string{"iam:GetAccessKeyLastUsed"}, []string{"*"}} }
+
+// keyLooks find out whose a key is.
 func keyLooks(s Scope, more ...string) []Statement {
 	return []Statement{
-		{[]string{"iam:GetAccessKeyLastUsed"}, []string{"*"}},
+		keyUsers(),
 		{append([]string{"iam:GetUser", "iam:ListAccessKeys"}, more...), []string{s.ARN("iam", "user/*")}},
 	}
 }
