@@ -127,7 +127,7 @@ func ownersOf(s Scope) []string {
 	}
 	var arns []string
 	for _, arn := range s.Changed("iam", "user") {
-		arns = append(arns, s.ARN("iam", "user/*"+arn[strings.LastIndex(arn, "/")+1:]))
+		arns = append(arns, s.ARN("iam", "user/*"+strings.TrimPrefix(arn[strings.LastIndex(arn, "/")+1:], "*")))
 	}
 	return arns
 }
