@@ -74,12 +74,12 @@ func (deleteRole) Revert(ctx context.Context, acct *Account, s Step, e Effect) (
 func leftBehind(ctx context.Context, acct *Account, role *types.Role, s Step, e Effect) (Reading, error) {
 	name := aws.ToString(role.RoleName)
 	if s.ID == "tag" {
-		live := roleTag(role)
+		live := tamperValue(role.Tags)
 		switch {
 		case live == nil: // it marked the old one's containment, which is over
 			return Reading{Holds: true}, nil
 		case same(live, e.Prior), same(live, e.Wrote):
-			return revertTag(ctx, acct, name, live, e)
+			return taggedRole(acct, name).revert(ctx, live, e)
 		}
 		return Reading{Found: anotherRole}, nil
 	}

@@ -151,7 +151,7 @@ func (detachPolicies) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	}
 	switch s.ID {
 	case "tag":
-		return applyTag(ctx, acct, name, role, s, run)
+		return taggedRole(acct, name).apply(ctx, tamperValue(role.Tags), s, run)
 	case "deny":
 		return applyDenyAll(ctx, acct, name, s)
 	}
@@ -177,7 +177,7 @@ func (detachPolicies) Verify(ctx context.Context, acct *Account, s Step, e Effec
 	}
 	switch s.ID {
 	case "tag":
-		return verifyTag(role, e), nil
+		return verifyTag(tamperValue(role.Tags), e), nil
 	case "deny":
 		live, err := getRolePolicy(ctx, acct, name, denyAllPolicy)
 		return Reading{Holds: live != nil && *live == denyAllDocument, Found: denyAllText(live)}, err
@@ -195,7 +195,7 @@ func (detachPolicies) Revert(ctx context.Context, acct *Account, s Step, e Effec
 	case err != nil:
 		return Reading{}, err
 	case s.ID == "tag":
-		return revertTag(ctx, acct, name, roleTag(role), e)
+		return taggedRole(acct, name).revert(ctx, tamperValue(role.Tags), e)
 	case s.ID != "deny":
 		r, err := unstrip(ctx, acct, name, s, e)
 		return r, unmodifiable(err)

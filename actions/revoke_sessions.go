@@ -15,8 +15,6 @@ import (
 const (
 	// revokePolicy is the name that the IAM console uses.
 	revokePolicy = "AWSRevokeOlderSessions"
-	// tamperTag marks a contained principal for the tamper SCP.
-	tamperTag = "killswitch"
 	// cutoffAhead covers credentials handed out while IAM spreads the deny.
 	cutoffAhead = 30 * time.Second
 	// inlineQuota is the aggregate size of a role's inline policies, not counting white space.
@@ -218,7 +216,7 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 		return Effect{}, err
 	}
 	if s.ID == "tag" {
-		return applyTag(ctx, acct, name, role, s, run)
+		return taggedRole(acct, name).apply(ctx, tamperValue(role.Tags), s, run)
 	}
 	live, err := getInline(ctx, acct, name)
 	if err != nil {
@@ -275,7 +273,7 @@ func (revokeSessions) Verify(ctx context.Context, acct *Account, s Step, e Effec
 		return Reading{}, err
 	}
 	if s.ID == "tag" {
-		return verifyTag(role, e), nil
+		return verifyTag(tamperValue(role.Tags), e), nil
 	}
 	live, err := getInline(ctx, acct, name)
 	if err != nil {
@@ -310,7 +308,7 @@ func (revokeSessions) Revert(ctx context.Context, acct *Account, s Step, e Effec
 	case err != nil:
 		return Reading{}, err
 	case s.ID == "tag":
-		return revertTag(ctx, acct, name, roleTag(role), e)
+		return taggedRole(acct, name).revert(ctx, tamperValue(role.Tags), e)
 	}
 	live, err := getInline(ctx, acct, name)
 	switch {

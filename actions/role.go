@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"strings"
 	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -51,48 +50,9 @@ func sameRole(ctx context.Context, acct *Account, s Step) (name string, role *ty
 
 // tagStep marks the role as contained. All actions on a role share it.
 func tagStep(acct *Account, role *types.Role) Step {
-	arn, id, tag := aws.ToString(role.Arn), aws.ToString(role.RoleId), roleTag(role)
+	arn, id, tag := aws.ToString(role.Arn), aws.ToString(role.RoleId), tamperValue(role.Tags)
 	return Step{ID: "tag", Title: "Tag the role as contained", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "tag", tamperTag), Prior: tag,
 		Current: tagText(tag), After: "tag " + tamperTag + " = this request"}
-}
-
-func applyTag(ctx context.Context, acct *Account, name string, role *types.Role, s Step, run Run) (Effect, error) {
-	e := Effect{Prior: s.Prior, Wrote: &run.RequestID}
-	if same(roleTag(role), e.Wrote) {
-		return e, nil
-	}
-	e.Changed = true
-	_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Wrote}}})
-	return e, err
-}
-
-func verifyTag(role *types.Role, e Effect) Reading {
-	tag := roleTag(role)
-	return Reading{Holds: tag != nil && same(tag, e.Wrote), Found: tagText(tag)}
-}
-
-func revertTag(ctx context.Context, acct *Account, name string, live *string, e Effect) (Reading, error) {
-	var err error
-	switch {
-	case same(live, e.Prior):
-		return Reading{Holds: true}, nil
-	case !same(live, e.Wrote):
-		return Reading{Found: tagText(live) + ", which is not what Killswitch wrote"}, nil
-	case e.Prior == nil:
-		_, err = acct.IAM.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &name, TagKeys: []string{tamperTag}})
-	default:
-		_, err = acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Prior}}})
-	}
-	return Reading{Holds: err == nil, Changed: err == nil}, err
-}
-
-func roleTag(role *types.Role) *string {
-	for _, t := range role.Tags {
-		if strings.EqualFold(aws.ToString(t.Key), tamperTag) { // IAM tag keys are not case-sensitive
-			return t.Value
-		}
-	}
-	return nil
 }
 
 func getRolePolicy(ctx context.Context, acct *Account, role, policy string) (*string, error) {
@@ -121,13 +81,6 @@ func inlineSize(document string) int {
 		}
 	}
 	return n
-}
-
-func tagText(v *string) string {
-	if v == nil {
-		return "no tag " + tamperTag
-	}
-	return "tag " + tamperTag + " = " + *v
 }
 
 // roleUse is when a role was last used, in words.

@@ -27,7 +27,7 @@ func (userSteps) Apply(ctx context.Context, acct *Account, s Step, run Run) (Eff
 	}
 	switch {
 	case s.ID == "tag":
-		return applyUserTag(ctx, acct, name, user, s, run)
+		return taggedUser(acct, name).apply(ctx, tamperValue(user.Tags), s, run)
 	case s.ID == "deny":
 		return quarantineFor(acct, s).apply(ctx, acct, name, s)
 	case s.ID == stepPassword:
@@ -76,7 +76,7 @@ func (userSteps) Verify(ctx context.Context, acct *Account, s Step, e Effect) (R
 	}
 	switch {
 	case s.ID == "tag":
-		tag := userTag(user)
+		tag := tamperValue(user.Tags)
 		return Reading{Holds: tag != nil && same(tag, e.Wrote), Found: tagText(tag)}, nil
 	case s.ID == "deny":
 		return quarantineFor(acct, s).verify(ctx, acct, name)
@@ -102,7 +102,7 @@ func (userSteps) Revert(ctx context.Context, acct *Account, s Step, e Effect) (R
 	case err != nil:
 		return Reading{}, err
 	case s.ID == "tag":
-		return revertUserTag(ctx, acct, name, userTag(user), e)
+		return taggedUser(acct, name).revert(ctx, tamperValue(user.Tags), e)
 	case s.ID == "deny":
 		return quarantineFor(acct, s).revert(ctx, acct, name, e)
 	}
@@ -147,42 +147,8 @@ func userStep(acct *Account, user *types.User, id, kind, name string) Step {
 // userTagStep marks the user as contained.
 func userTagStep(acct *Account, user *types.User) Step {
 	s := userStep(acct, user, "tag", "tag", tamperTag)
-	s.Title, s.Prior, s.Current, s.After = "Tag the user as contained", userTag(user), tagText(userTag(user)), "tag "+tamperTag+" = this request"
+	s.Title, s.Prior, s.Current, s.After = "Tag the user as contained", tamperValue(user.Tags), tagText(tamperValue(user.Tags)), "tag "+tamperTag+" = this request"
 	return s
-}
-
-func applyUserTag(ctx context.Context, acct *Account, name string, user *types.User, s Step, run Run) (Effect, error) {
-	e := Effect{Prior: s.Prior, Wrote: &run.RequestID}
-	if same(userTag(user), e.Wrote) {
-		return e, nil
-	}
-	e.Changed = true
-	_, err := acct.IAM.TagUser(ctx, &iam.TagUserInput{UserName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Wrote}}})
-	return e, err
-}
-
-func revertUserTag(ctx context.Context, acct *Account, name string, live *string, e Effect) (Reading, error) {
-	var err error
-	switch {
-	case same(live, e.Prior):
-		return Reading{Holds: true}, nil
-	case !same(live, e.Wrote):
-		return Reading{Found: tagText(live) + ", which is not what Killswitch wrote"}, nil
-	case e.Prior == nil:
-		_, err = acct.IAM.UntagUser(ctx, &iam.UntagUserInput{UserName: &name, TagKeys: []string{tamperTag}})
-	default:
-		_, err = acct.IAM.TagUser(ctx, &iam.TagUserInput{UserName: &name, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: e.Prior}}})
-	}
-	return Reading{Holds: err == nil, Changed: err == nil}, err
-}
-
-func userTag(user *types.User) *string {
-	for _, t := range user.Tags {
-		if strings.EqualFold(aws.ToString(t.Key), tamperTag) { // IAM tag keys are not case-sensitive
-			return t.Value
-		}
-	}
-	return nil
 }
 
 // attachedToUser are the ARNs of the managed policies of a user, every page.
