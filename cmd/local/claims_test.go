@@ -3,6 +3,7 @@ package local_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -39,4 +40,42 @@ func TestUndoPutsGrantBackTold(t *testing.T) {
 	w.clicks("U03CAROL", w.again(r), "undo")
 	u := w.state(w.undoOf(r), approvals.Pending)
 	warned(u.ID)
+}
+
+// TestUndoneClaim: where undo leaves a step as it is, card and thread say so, and
+// not that what stood before stands again.
+func TestUndoneClaim(t *testing.T) {
+	w := newWorld(t, exposed)
+	r := w.contained("quarantine_user prod/bernd stolen")
+	w.pass(3 * time.Minute)
+	u := w.undo(r)
+	if said := w.said(); w.userBernd().Keys[0].Inactive && strings.Contains(said, "what stood before stands again") {
+		t.Error("the key is inactive, and the card says that what stood before stands again")
+	}
+	w.shows(w.again(r), "what could be taken back is back; 1 step stays: ")
+	w.shows(w.again(u), "what could be taken back is back and was read back; 1 step stays: ")
+}
+
+// TestUndoneClaimHeld: the same, where another request holds the deny.
+func TestUndoneClaimHeld(t *testing.T) {
+	w := newWorld(t)
+	first := w.contained(command)
+	w.pass(3 * time.Minute)
+	second := w.contained(anotherCommand)
+	w.pass(3 * time.Minute)
+	w.undo(first)
+	w.state(second, approvals.Contained)
+	if said := w.said(); w.policy("app-role") != "" && strings.Contains(said, "what stood before stands again") {
+		t.Error("the deny is there, and the card says that what stood before stands again")
+	}
+	w.shows(w.again(first), "2 steps stay: "+second.ID+" holds it too")
+}
+
+// TestUndoneClaimWhole: where nothing stays, that is said.
+func TestUndoneClaimWhole(t *testing.T) {
+	w := newWorld(t)
+	r := w.contained(command)
+	w.pass(3 * time.Minute)
+	w.undo(r)
+	w.shows(w.again(r), "what stood before stands again")
 }
