@@ -79,3 +79,25 @@ func TestUndoneClaimWhole(t *testing.T) {
 	w.undo(r)
 	w.shows(w.again(r), "what stood before stands again")
 }
+
+// TestFreezeTellsOfExemptNames: a principal of an exempt name is not stopped, and
+// it may be the attacker's.
+func TestFreezeTellsOfExemptNames(t *testing.T) {
+	for _, line := range []string{"apply_scp prod stolen", "revoke_sessions prod/ALL via=scp stolen"} {
+		var s *awsfake.Session
+		w := newWorld(t, func(w *world) {
+			populate(w, 3)
+			s = w.aws.Session(w.aws.Account(prod).AddRole(awsfake.Role{Name: "break-glass", Inline: map[string]string{"all": allPolicy}}), "attacker")
+		})
+		r := w.contained(line)
+		p, err := approvals.Runs{Reader: w.Runs}.Planned(t.Context(), r.ID)
+		w.must(err)
+		told := strings.Join(p.Plan.Residual, "\n")
+		if ok, _ := s.Can("s3:GetObject", "arn:aws:s3:::secrets/key"); !ok {
+			t.Errorf("%s: the exempt role is stopped", line)
+		}
+		if !strings.Contains(told, "xempt") || !strings.Contains(told, "role/break-glass") {
+			t.Errorf("%s: the attacker's break-glass role works on; residual:\n%s", line, told)
+		}
+	}
+}
