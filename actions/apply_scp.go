@@ -137,6 +137,7 @@ func (applySCP) Plan(ctx context.Context, acct *Account, c Call) (Plan, error) {
 			"Sessions are stopped at once, but what runs goes on: processes on instances, code that needs no AWS call.",
 		},
 	}
+	p.Residual = append(p.Residual, sparedText(spared)...)
 	switch {
 	case st.here:
 		p.Undo = "detaches " + a.policy + " only if an earlier request attached it and none still holds it; else it stays attached, as it was"
@@ -225,6 +226,16 @@ func breaks(o Org, name, document string, spared []string) []string {
 		}
 	}
 	return warnings
+}
+
+// sparedText says what the exemption by name leaves open: who has such a name is
+// not stopped, whoever made the principal. Two lines, so that a long list of
+// names does not push the advice off the card.
+func sparedText(spared []string) []string {
+	return []string{
+		"Exempt principals are not stopped: " + exemptText(spared) + ".",
+		"If an exempt principal does not exist in this account, an attacker could make it, or has: check.",
+	}
 }
 
 // exemptText are the exempt principals in short: role/NAME where it is that in

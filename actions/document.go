@@ -2,7 +2,9 @@ package actions
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -59,11 +61,15 @@ func readRevocation(document string) (cutoff time.Time, ours, ok bool) {
 }
 
 // Grants is the part of a policy document that may allow something, in one line;
-// "" for one that only denies. What can't be read may allow anything.
+// "" for one that only denies. What can't be read may allow anything. Of a step's
+// stored state, which is no document itself, it is what the documents in it grant.
 func Grants(document string) string {
 	var d struct{ Statement json.RawMessage }
 	if json.Unmarshal([]byte(document), &d) != nil {
 		return compact(document)
+	}
+	if d.Statement == nil {
+		return grantsWithin(document)
 	}
 	var statements []json.RawMessage
 	if json.Unmarshal(d.Statement, &statements) != nil {
@@ -74,6 +80,25 @@ func Grants(document string) string {
 		var s map[string]any
 		if json.Unmarshal(raw, &s) != nil || s["Effect"] != "Deny" || strings.Count(string(raw), `"Effect"`) > 1 {
 			grants = append(grants, compact(string(raw)))
+		}
+	}
+	return strings.Join(grants, " ")
+}
+
+// grantsWithin looks into the strings of an object that are documents.
+func grantsWithin(stored string) string {
+	var fields map[string]any
+	if json.Unmarshal([]byte(stored), &fields) != nil {
+		return compact(stored)
+	}
+	var grants []string
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		inner, _ := fields[k].(string)
+		if !strings.HasPrefix(strings.TrimSpace(inner), "{") {
+			continue // a name, an ARN
+		}
+		if g := Grants(inner); g != "" {
+			grants = append(grants, g)
 		}
 	}
 	return strings.Join(grants, " ")

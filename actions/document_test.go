@@ -20,6 +20,9 @@ func TestGrants(t *testing.T) {
 		"no effect":              {`{"Statement":[{"Action":"iam:*","Resource":"*"}]}`, "iam:*"},
 		"no JSON":                {`Allow iam:*`, "iam:*"},
 		"nothing":                {``, ""},
+		"a state that allows":    {`{"attached":true,"inline":"{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"iam:*\",\"Resource\":\"*\"}]}"}`, "iam:*"},
+		"a state that denies":    {`{"attached":true,"inline":"{\"Statement\":[{\"Effect\":\"Deny\",\"Action\":\"iam:*\",\"Resource\":\"*\"}]}"}`, ""},
+		"a state of none":        {`{"attached":true,"arn":"arn:aws:iam::aws:policy/AdministratorAccess"}`, ""},
 	} {
 		got := actions.Grants(c.document)
 		if c.grants == "" && got != "" || !strings.Contains(got, c.grants) {

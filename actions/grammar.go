@@ -72,6 +72,9 @@ func Parse(text string, d Directory) (Call, string, error) {
 		call.Action = Name(strings.ReplaceAll(strings.ToLower(words[0].value), "-", "_"))
 		if a, ok := Lookup(call.Action); ok {
 			spec = a.Spec()
+		} else if _, secret := withoutSecrets(words[0].value); secret {
+			m.add("action", "is not an action", "use one of: "+names()) // and not repeated
+			call.Action = ""
 		} else {
 			m.add("action", fmt.Sprintf("%q is not an action%s", clip(words[0].value), didYouMean(string(call.Action), actionNames())), "use one of: "+names())
 			call.Action = Name(Nearest(string(call.Action), actionNames()))
@@ -110,6 +113,9 @@ func Parse(text string, d Directory) (Call, string, error) {
 		reason = string([]rune(reason)[:MaxReason])
 	}
 	if len(m.List) > 0 {
+		if _, secret := withoutSecrets(target); secret || spec.Name == DeactivateKey || spec.Name == DeleteKey {
+			target = "" // a key's that can't be read may be its secret
+		}
 		m.Corrected = corrected(call, target, opts, reason)
 		return Call{}, "", m
 	}
@@ -142,7 +148,13 @@ func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[st
 			opts[w.key] = w.value
 		}
 	}
-	switch free := strings.TrimSpace(strings.Join(trailing, " ")); {
+	free, loose := withoutSecrets(strings.TrimSpace(strings.Join(trailing, " ")))
+	reason, given := withoutSecrets(reason)
+	if loose || given {
+		// The reason is shown on the card and kept in the record.
+		m.add("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it")
+	}
+	switch {
 	case free == "":
 	case reason != "":
 		m.add("reason", fmt.Sprintf("is given, and there is other text: %q", free), "put the whole reason between the quotes")

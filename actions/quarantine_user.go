@@ -176,7 +176,12 @@ func denySteps(ctx context.Context, acct *Account, user *types.User, policy stri
 		p.Warnings = append(p.Warnings, "Somebody made a managed policy "+policy+" in this account that says something else. It is not used, the deny is put inline; it says: "+compact(*content))
 	}
 	if live.Inline != nil && !q.says(*live.Inline) {
-		p.Warnings = append(p.Warnings, "There is an inline policy named "+policy+" that says something else. If the deny must be put inline, it is replaced, and undo puts it back: "+compact(*live.Inline))
+		text := "There is an inline policy named " + policy + " that says something else. If the deny must be put inline, it is replaced, and undo puts it back: "
+		if grants := Grants(*live.Inline); grants != "" {
+			p.Warnings = append(p.Warnings, text+"it allows "+grants)
+		} else {
+			p.Warnings = append(p.Warnings, text+compact(*live.Inline))
+		}
 	}
 	return []Step{userTagStep(acct, user), q.step(acct, user, live, content)}, nil
 }

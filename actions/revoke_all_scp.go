@@ -65,6 +65,7 @@ func planSCP(ctx context.Context, acct *Account, c Call) (Plan, error) {
 			"Whoever can assume a role may do so again: new sessions are not denied.",
 		},
 	}
+	p.Residual = append(p.Residual, sparedText(acct.Org.exempt())...)
 	if st.here {
 		p.Undo = "leaves " + a.policy + " attached, as it was before this request"
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
@@ -15,10 +16,14 @@ func keyTarget(t TargetText, m *Mistakes) Target {
 	at := t.place(m)
 	id := t.Text
 	if account, rest, ok := strings.Cut(id, "/"); ok {
-		if !at.named(account) {
-			return Target{}
+		// A secret may contain a slash: what stands before it is an account's
+		// name, and may be said, only if it is one or if a key's ID follows.
+		if _, known := t.Directory.Account(account); known || keyID.MatchString(strings.ToUpper(rest)) {
+			if !at.named(account) {
+				return Target{}
+			}
+			id = rest
 		}
-		id = rest
 	}
 	id = strings.ToUpper(id)
 	const hint = "give the ID of the key, which begins with AKIA; never its secret"
@@ -36,4 +41,49 @@ func keyTarget(t TargetText, m *Mistakes) Target {
 		return Target{}
 	}
 	return Target{Name: id, Account: at.id}
+}
+
+// looksSecret reports whether a word may be a secret access key: 40 characters of
+// base64, of all kinds. AWS writes them so, e.g.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html
+func looksSecret(word string) bool {
+	const length = 40
+	if len(word) != length {
+		return false
+	}
+	var upper, lower, digit bool
+	for _, r := range word {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			upper = true
+		case 'a' <= r && r <= 'z':
+			lower = true
+		case '0' <= r && r <= '9':
+			digit = true
+		case r != '/' && r != '+':
+			return false
+		}
+	}
+	return upper && lower && digit
+}
+
+// withoutSecrets leaves the words out of a text that may be secret access keys:
+// bare, between quotes or brackets, or behind a name as in a credentials file.
+func withoutSecrets(text string) (rest string, found bool) {
+	var words []string
+	for word := range strings.FieldsSeq(text) {
+		bare := strings.TrimFunc(word, func(r rune) bool { return r != '/' && r != '+' && unicode.In(r, unicode.P, unicode.S) })
+		if i := strings.LastIndexAny(bare, "=:"); i >= 0 && !strings.HasPrefix(bare, "arn:") {
+			bare = strings.TrimFunc(bare[i+1:], func(r rune) bool { return quoteKind(r) != "" })
+		}
+		if looksSecret(bare) {
+			found = true
+			continue
+		}
+		words = append(words, word)
+	}
+	if !found {
+		return text, false
+	}
+	return strings.Join(words, " "), true
 }

@@ -30,6 +30,7 @@ type View struct {
 	Run     *approvals.Run     // nil before the run
 	Steps   []approvals.Step   // the first of the ledger
 	Left    []approvals.Step   // of many steps those that were not done
+	Stay    []string           // why steps stay that an undo could not take back, one cause each
 	Report  *approvals.Report  // nil where there is none
 	Alias   string             // of the account; may be empty
 	Waiting []approvals.Person // who may still approve
@@ -197,7 +198,7 @@ func (v View) headline() string {
 	case approvals.Contained:
 		return fmt.Sprintf("%s at %s: %s%s", state, clock(v.verified()), v.readBack(), v.rechecked())
 	case approvals.Restored:
-		return fmt.Sprintf("%s at %s: %s", state, clock(v.verified()), v.readBack())
+		return fmt.Sprintf("%s at %s: %s", state, clock(v.verified()), v.restored())
 	case approvals.Partial:
 		if v.Run != nil && v.Run.Progress.Total > 0 {
 			return state + ": " + v.counts() + ". " + v.because()
@@ -219,9 +220,31 @@ func (v View) headline() string {
 	case approvals.Undoing:
 		return fmt.Sprintf("%s: %s is taking this back.", state, v.undoneBy())
 	case approvals.Undone:
-		return fmt.Sprintf("%s by %s: what stood before stands again.", state, v.undoneBy())
+		return fmt.Sprintf("%s by %s: %s", state, v.undoneBy(), v.undone())
 	}
 	return state
+}
+
+// undone says how much of a containment is taken back.
+func (v View) undone() string {
+	if len(v.Stay) == 0 {
+		return "what stood before stands again."
+	}
+	return "what could be taken back is back; " + v.stay()
+}
+
+// restored says the same of the undo itself.
+func (v View) restored() string {
+	if len(v.Stay) == 0 {
+		return v.readBack()
+	}
+	return "what could be taken back is back and was read back; " + v.stay()
+}
+
+// stay counts the steps that stay, and gives the first one's cause.
+func (v View) stay() string {
+	cause := strings.TrimRight(Untrusted(v.Stay[0]).Plain(maxCause), ".")
+	return fmt.Sprintf("%s: %s.", plural(len(v.Stay), "step stays", "steps stay"), Untrusted(cause))
 }
 
 // readBack says that all holds.

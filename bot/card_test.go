@@ -284,8 +284,16 @@ var cards = []cardCase{
 	}}},
 	{"undoing", "undoing", []func(*View){ran(approvals.Undoing, approvals.StepVerified, approvals.StepVerified), rechecked, func(v *View) { v.Request.UndoneBy = undoID }}},
 	{"undone", "undone", []func(*View){ran(approvals.Undone, approvals.StepVerified, approvals.StepVerified), rechecked, func(v *View) { v.Request.UndoneBy = undoID }}},
+	{"undone_but_kept", "undone", []func(*View){ran(approvals.Undone, approvals.StepVerified, approvals.StepVerified), rechecked, func(v *View) {
+		v.Request.UndoneBy = undoID
+		v.Stay = []string{"a compromised key stays inactive unless the undo says keys=reactivate", "a password can't be restored: set a new one"}
+	}}},
 	{"undo_pending", "pending 0/1", []func(*View){anUndo}},
 	{"undo_restored", "restored", []func(*View){anUndo, ran(approvals.Restored, approvals.StepVerified, approvals.StepVerified)}},
+	{"undo_restored_but_kept", "restored", []func(*View){anUndo, ran(approvals.Restored, approvals.StepVerified, approvals.StepKept), func(v *View) {
+		v.Steps[1].Cause = "KS-0000000000AB holds it too"
+		v.Stay = []string{v.Steps[1].Cause}
+	}}},
 	{"undo_partial", "partial", []func(*View){anUndo, ran(approvals.Partial, approvals.StepDrifted, approvals.StepKept), func(v *View) {
 		v.Steps[0].Cause = "another inline policy named AWSRevokeOlderSessions, which is not what Killswitch wrote"
 		v.Steps[1].Cause = "KS-0000000000AB holds it too"

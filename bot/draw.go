@@ -45,6 +45,9 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
 			return v, err
 		}
 	}
+	if v.Stay, err = b.stay(ctx, r); err != nil {
+		return v, err
+	}
 	if rep, err := b.Runs.Report(ctx, r.ID); err == nil {
 		v.Report = &rep
 	} else if !errors.Is(err, approvals.ErrNotFound) {
@@ -66,6 +69,26 @@ func (b *Bot) left(ctx context.Context, r approvals.Request) ([]approvals.Step, 
 	return slices.DeleteFunc(all, func(s approvals.Step) bool {
 		return s.State != approvals.StepSkipped && s.State != approvals.StepFailed
 	}), err
+}
+
+// stay is why steps stay: the ledger of the undo has it, which is another request
+// than the one that it takes back.
+func (b *Bot) stay(ctx context.Context, r approvals.Request) ([]string, error) {
+	undo := r.ID
+	switch {
+	case r.State == approvals.Undone && approvals.IsRequestID(r.UndoneBy):
+		undo = r.UndoneBy
+	case r.State != approvals.Restored:
+		return nil, nil
+	}
+	steps, err := b.Runs.Steps(ctx, undo, 0)
+	var causes []string
+	for _, s := range steps {
+		if s.State == approvals.StepKept {
+			causes = append(causes, s.Cause)
+		}
+	}
+	return causes, err
 }
 
 // draw brings a request's card and thread up to date. What Slack refuses is
@@ -227,12 +250,14 @@ func replies(v View) []reply {
 		say("expired", "expired. %s nothing was changed; ask again if it is still needed.", asker)
 	case approvals.Refused:
 		say("refused", "refused. %s %s", asker, v.because())
-	case approvals.Contained, approvals.Restored:
+	case approvals.Contained:
 		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.readBack(), v.flags())
+	case approvals.Restored:
+		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.restored(), v.flags())
 	case approvals.Partial, approvals.Failed:
 		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s%s%s%s", r.State, v.loudly(), asker, " "+v.because(), v.flags())
 	case approvals.Undone:
-		say("undone", "undone by %s. %s what stood before stands again.", v.undoneBy(), asker)
+		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
 	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
 	}
 	if v.Run != nil && v.Run.Outcome != "" {

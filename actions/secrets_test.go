@@ -1,0 +1,75 @@
+package actions_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// secretKey is the example of AWS's own documentation.
+const secretKey = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
+// TestSecretIsNotRepeated: a secret access key that somebody pasted is neither in
+// a mistake nor in the line to send instead, and never becomes the reason, which
+// card, notice and record show.
+func TestSecretIsNotRepeated(t *testing.T) {
+	plain := strings.ReplaceAll(secretKey, "/", "a")
+	for name, line := range map[string]string{
+		"the target":              "deactivate_key " + secretKey + ` reason="leaked"`,
+		"the target, no slash":    "deactivate_key " + plain + ` reason="leaked"`,
+		"the target to delete":    "delete_key prod/" + secretKey + ` reason="leaked"`,
+		"a target of nothing":     "remove " + secretKey + ` reason="leaked"`,
+		"the action":              secretKey + ` reason="leaked"`,
+		"a trailing word":         "deactivate_key " + firstKey + " " + secretKey,
+		"among trailing words":    "deactivate_key " + firstKey + " leaked with " + plain + ", on GitHub",
+		"in the reason":           "deactivate_key " + firstKey + ` reason="leaked with '` + secretKey + `' on GitHub"`,
+		"as in a file":            "deactivate_key " + firstKey + ` reason="aws_secret_access_key=` + secretKey + `"`,
+		"beside the reason":       "deactivate_key " + firstKey + ` reason="leaked" ` + secretKey,
+		"in the reason of a role": "revoke_sessions prod/app-role leaked " + secretKey,
+	} {
+		_, reason, err := actions.Parse(line, directory)
+		var m *actions.Mistakes
+		if !errors.As(err, &m) {
+			t.Errorf("%s: it parses: %v, the reason is %q", name, err, reason)
+			continue
+		}
+		all := m.Error() + m.Corrected
+		for _, x := range m.List {
+			all += x.Hint
+		}
+		if strings.Contains(all, secretKey[:13]) || strings.Contains(all, secretKey[30:]) {
+			t.Errorf("%s: %s\n%s", name, m.Error(), m.Corrected)
+		}
+	}
+}
+
+// TestCorrectedKeepsTheReason: what is left of a reason without the secret is sent.
+func TestCorrectedKeepsTheReason(t *testing.T) {
+	_, _, err := actions.Parse("deactivate_key "+firstKey+" leaked with "+secretKey+" on GitHub", directory)
+	var m *actions.Mistakes
+	if !errors.As(err, &m) {
+		t.Fatal(err)
+	}
+	call, reason, err := actions.Parse(m.Corrected, directory)
+	if err != nil || call.Target != firstKey || reason != "leaked with on GitHub" {
+		t.Errorf("%q: %v, %q, %v", m.Corrected, call, reason, err)
+	}
+}
+
+// TestNoSecretIsTakenForOne: what is no secret access key may be in a reason.
+func TestNoSecretIsTakenForOne(t *testing.T) {
+	for _, reason := range []string{
+		"commit 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12",
+		"see arn:aws:iam::222222222222:role/Team1/" + strings.Repeat("a", 34),
+		"key " + firstKey + " in use",
+		"longer " + secretKey + "1",
+		"words/with/Slashes/and/more/words/than/that/1/2",
+		strings.Repeat("A", 40),
+	} {
+		if _, got, err := actions.Parse("deactivate_key "+firstKey+` reason="`+reason+`"`, directory); err != nil || got != reason {
+			t.Errorf("%q: %q, %v", reason, got, err)
+		}
+	}
+}
