@@ -72,7 +72,7 @@ func Parse(text string, d Directory) (Call, string, error) {
 		call.Action = Name(strings.ReplaceAll(strings.ToLower(words[0].value), "-", "_"))
 		if a, ok := Lookup(call.Action); ok {
 			spec = a.Spec()
-		} else if _, secret := withoutSecrets(words[0].value); secret {
+		} else if _, secret := WithoutSecrets(words[0].value); secret {
 			m.add("action", "is not an action", "use one of: "+names()) // and not repeated
 			call.Action = ""
 		} else {
@@ -113,7 +113,7 @@ func Parse(text string, d Directory) (Call, string, error) {
 		reason = string([]rune(reason)[:MaxReason])
 	}
 	if len(m.List) > 0 {
-		if _, secret := withoutSecrets(target); secret || spec.Name == DeactivateKey || spec.Name == DeleteKey {
+		if _, secret := WithoutSecrets(target); secret || spec.Name == DeactivateKey || spec.Name == DeleteKey {
 			target = "" // a key's that can't be read may be its secret
 		}
 		m.Corrected = corrected(call, target, opts, reason)
@@ -148,8 +148,8 @@ func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[st
 			opts[w.key] = w.value
 		}
 	}
-	free, loose := withoutSecrets(strings.TrimSpace(strings.Join(trailing, " ")))
-	reason, given := withoutSecrets(reason)
+	free, loose := WithoutSecrets(strings.TrimSpace(strings.Join(trailing, " ")))
+	reason, given := WithoutSecrets(reason)
 	if loose || given {
 		// The reason is shown on the card and kept in the record.
 		m.add("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it")

@@ -67,9 +67,9 @@ func looksSecret(word string) bool {
 	return upper && lower && digit
 }
 
-// withoutSecrets leaves the words out of a text that may be secret access keys:
+// WithoutSecrets leaves the words out of a text that may be secret access keys:
 // bare, between quotes or brackets, or behind a name as in a credentials file.
-func withoutSecrets(text string) (rest string, found bool) {
+func WithoutSecrets(text string) (rest string, found bool) {
 	var words []string
 	for word := range strings.FieldsSeq(text) {
 		bare := strings.TrimFunc(word, func(r rune) bool { return r != '/' && r != '+' && unicode.In(r, unicode.P, unicode.S) })

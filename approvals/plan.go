@@ -291,7 +291,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 		case read.Found != "":
 			back.Current = read.Found
 		}
-		if back.Prior != nil && len(others) == 0 && s.Step.Deny && back.Stays == "" {
+		if back.Prior != nil && len(others) == 0 && s.Step.Deny && back.Stays == "" && strings.HasPrefix(strings.TrimSpace(*back.Prior), "{") { // a document, or a state with one
 			if grants := actions.Grants(*back.Prior); grants != "" {
 				p.Plan.Warnings = append(p.Plan.Warnings, "What would be put back allows this: "+grants)
 			}

@@ -72,11 +72,21 @@ func mistakes(command, typed string, m *actions.Mistakes) Message {
 		Text: "Nothing was done: " + entities(Untrusted(m.Error()).Plain(400)),
 		Blocks: []slack.Block{
 			section("mistakes", b.String()),
-			slack.NewSectionBlock(plain("You sent: "+Untrusted(command+" "+typed).Plain(1500)), nil, nil),
+			slack.NewSectionBlock(plain(youSent(command, typed)), nil, nil),
 			section("send", "*Send this instead:*"),
 			slack.NewSectionBlock(plain(line), nil, nil, slack.SectionBlockOptionBlockID("corrected")),
 		},
 	}
+}
+
+// youSent repeats a line, but not what may be a secret access key in it.
+func youSent(command, typed string) string {
+	rest, secret := actions.WithoutSecrets(typed)
+	text := "You sent: " + Untrusted(command+" "+rest).Plain(1500)
+	if secret {
+		text += " (what may be a secret key is not repeated; rotate it: Slack has it now)"
+	}
+	return text
 }
 
 // note is a plain answer in words of our own.

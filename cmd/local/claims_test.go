@@ -101,3 +101,16 @@ func TestFreezeTellsOfExemptNames(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretIsNotRepeated: a secret key that was typed by mistake is repeated
+// nowhere, and whoever typed it is told to rotate it.
+func TestSecretIsNotRepeated(t *testing.T) {
+	const secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+	for _, line := range []string{"deactivate_key " + secret + " leaked", "deactivate_key " + exposedKey + " " + secret} {
+		w := newWorld(t, exposed)
+		w.types("U01ALICE", line)
+		if said := w.said(); strings.Contains(said, "wJalr") || !strings.Contains(said, "rotate it") {
+			t.Errorf("%s", said)
+		}
+	}
+}
