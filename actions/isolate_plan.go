@@ -162,13 +162,43 @@ func (i *isolation) profile(ctx context.Context) {
 	}
 	arn := aws.ToString(i.instance.IamInstanceProfile.Arn)
 	i.before.Profile = arn
-	if lastPart(arn) == isolationName {
+	if i.onIsolationProfile(ctx, arn) {
 		i.fact("Instance profile", isolationName+": isolated already; an earlier request holds the deny on the role that it had")
 	} else {
 		i.role(ctx, arn)
 	}
 	i.step(Step{ID: "profile", Title: "Replace the instance profile by " + isolationName, Resource: i.arn, ResourceID: i.id, Hold: holdKey(i.acct, i.id, "profile", i.id),
 		Prior: &arn, Current: "instance profile " + arn, After: "instance profile " + isolationName + ", whose role may do nothing (" + denyAll + ")"})
+}
+
+// onIsolationProfile reports whether the instance is on the shared profile, and
+// that one is what it should be: a name alone says nothing, since whoever knows it
+// may have made it first, or put another role into it. Profiles at a path of their
+// own are others.
+func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
+	if arn != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":instance-profile/"+isolationName {
+		return false
+	}
+	role, err := profileRole(ctx, i.acct, isolationName)
+	wrong := ""
+	switch {
+	case err != nil:
+	case role == nil:
+		return true // it hands out nothing
+	case aws.ToString(role.Arn) != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":role/"+isolationName:
+		wrong = "it holds the role " + aws.ToString(role.Arn)
+	default:
+		// A role that only lacks the deny gets it back from the profile's step.
+		_, wrong, err = readIsolationRole(ctx, i.acct, role)
+	}
+	if err != nil {
+		i.missing("The instance profile "+isolationName, "its role is treated as any other", err)
+		return false
+	}
+	if wrong != "" {
+		i.warn("The instance profile %s is not what it should be: %s", isolationName, wrong)
+	}
+	return wrong == ""
 }
 
 func (i *isolation) role(ctx context.Context, profile string) {
