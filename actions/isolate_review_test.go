@@ -19,3 +19,16 @@ func TestProfileNamedLikeOurs(t *testing.T) {
 	}
 	says(t, strings.Join(p.Warnings, " "), "not what it should be", "backdoor")
 }
+
+// The tag that names an earlier role is a hint only: a role without our deny is
+// not changed, and what is not a role's name is passed over.
+func TestDeniedRoleTagForged(t *testing.T) {
+	w := newIsolated(t, isolateOptions{deployed: true, tags: map[string]string{"killswitch-role:keeper": "x", "killswitch-role:other": "x", "killswitch-role:gone": "x", "killswitch-role:../*": "x"}})
+	w.Account(member).AddRole(awsfake.Role{Name: "other"})
+	w.SetInstance(suspect, func(i *awsfake.Instance) { i.Profile = strings.Replace(i.Profile, "web-profile", isolation, 1) })
+	p := w.plan()
+	if ids := strings.Join(stepIDs(p), "\n"); strings.Contains(ids, "role ") {
+		t.Errorf("steps:\n%s", ids)
+	}
+	says(t, strings.Join(p.Warnings, " "), "not known")
+}
