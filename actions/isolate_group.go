@@ -37,31 +37,38 @@ func isolationNames(request string) []string {
 // isolationGroup finds, or makes, a security group in the VPC that lets nothing
 // through. A group with rules is never used: whoever can write a rule could have
 // made it, or opened it, to keep a way in. Nor is it changed, since others may be
-// on it; the next name is taken. Groups are found by VPC and name filters:
-// GroupNames looks in the default VPC only.
+// on it; the next name is taken. Where no group can be made, since the names or the
+// quota are used up, any group of the VPC without rules does as well. Groups are
+// found by a VPC filter: GroupNames looks in the default VPC only.
 func isolationGroup(ctx context.Context, acct *Account, vpc, request string) (string, error) {
-	names := isolationNames(request)
-	byName := map[string]types.SecurityGroup{}
+	byName, empty := map[string]types.SecurityGroup{}, ""
 	for pages := ec2.NewDescribeSecurityGroupsPaginator(acct.EC2, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
-		{Name: aws.String("vpc-id"), Values: []string{vpc}}, {Name: aws.String("group-name"), Values: names}}}); pages.HasMorePages(); {
+		{Name: aws.String("vpc-id"), Values: []string{vpc}}}}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return "", err
 		}
 		for _, g := range page.SecurityGroups {
 			byName[aws.ToString(g.GroupName)] = g
+			if id := aws.ToString(g.GroupId); rulesText(g) == "" && (empty == "" || id < empty) {
+				empty = id
+			}
 		}
 	}
-	for _, name := range names {
+	for _, name := range isolationNames(request) {
 		g, there := byName[name]
 		id := aws.ToString(g.GroupId)
 		switch {
 		case !there:
 			out, err := acct.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText)})
-			if isCode(err, "InvalidGroup.Duplicate") { // it is there, and not shown yet
+			switch {
+			case isCode(err, "InvalidGroup.Duplicate"): // it is there, and not shown yet
 				return "", &laterError{err}
-			}
-			if err != nil {
+			case isCode(err, "SecurityGroupLimitExceeded") && empty != "":
+				return empty, nil
+			case isCode(err, "SecurityGroupLimitExceeded"):
+				return "", &hinted{err, "the quota is full, and no security group in " + vpc + " is without rules: delete a security group that nothing uses, or take all rules from one, then retry"}
+			case err != nil:
 				return "", err
 			}
 			return closeGroup(ctx, acct, aws.ToString(out.GroupId))
@@ -71,8 +78,11 @@ func isolationGroup(ctx context.Context, acct *Account, vpc, request string) (st
 			return closeGroup(ctx, acct, id)
 		}
 	}
+	if empty != "" {
+		return empty, nil
+	}
 	return "", &hinted{errors.New("every security group named " + isolationName + "… in " + vpc + " has rules in it"),
-		"somebody opens them: freeze the account, or whoever does it, then retry"}
+		"somebody opens them: delete one of them, or make a security group without rules in that VPC, then retry"}
 }
 
 // halfMade is a group of ours with no rules but those that AWS gives to each new one.

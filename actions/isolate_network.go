@@ -43,7 +43,11 @@ func applyNetwork(ctx context.Context, acct *Account, s Step, run Run) (Effect, 
 	if err != nil {
 		return e, err
 	}
-	e.Wrote, e.Changed = groupsValue([]string{group}), true
+	e.Wrote = groupsValue([]string{group})
+	if same(groupsValue(groupIDs(nic.Groups)), e.Wrote) { // a closed group of another name
+		return e, nil
+	}
+	e.Changed = true
 	_, err = acct.EC2.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: []string{group}})
 	return e, unseen(err)
 }

@@ -11,11 +11,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
 
 // lookupWithin bounds the look-ups that may be slow: cutting the network must
 // not wait for a load balancer.
 const lookupWithin = 6 * time.Second
+
+const noDeny = "its role gets no deny; the profile is replaced all the same, but credentials that are out stay valid for up to 6 hours"
 
 // isolation is a plan in the making.
 type isolation struct {
@@ -66,7 +69,7 @@ func (isolateInstance) Plan(ctx context.Context, acct *Account, c Call) (Plan, e
 	i.plan = Plan{
 		Identity:   Identity{ARN: c.Target, ID: id, Created: aws.ToTime(found.LaunchTime)},
 		Reversible: true,
-		Undo:       "puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tag and the termination protection; the isolation group and profile stay for the next time",
+		Undo:       "puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group and profile stay for the next time",
 		Residual: []string{
 			"Connections that are open survive: security groups don't cut what is tracked already (idle for up to 5 days; 350 s on Nitro v6 types). Stopping the instance cuts them, or a network ACL by hand.",
 			"Classic load balancers, gateway appliances and routes that point at the instance are not looked at.",
@@ -163,7 +166,8 @@ func (i *isolation) profile(ctx context.Context) {
 	arn := aws.ToString(i.instance.IamInstanceProfile.Arn)
 	i.before.Profile = arn
 	if i.onIsolationProfile(ctx, arn) {
-		i.fact("Instance profile", isolationName+": isolated already; an earlier request holds the deny on the role that it had")
+		i.fact("Instance profile", isolationName+": isolated already")
+		i.deniedRoles(ctx)
 	} else {
 		i.role(ctx, arn)
 	}
@@ -202,19 +206,55 @@ func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
 }
 
 func (i *isolation) role(ctx context.Context, profile string) {
-	const anyway = "its role gets no deny; the profile is replaced all the same, but credentials that are out stay valid for up to 6 hours"
 	role, err := profileRole(ctx, i.acct, lastPart(profile))
 	if err != nil {
-		i.missing("The instance profile "+lastPart(profile), anyway, err)
+		i.missing("The instance profile "+lastPart(profile), noDeny, err)
 		return
 	}
 	if role == nil {
 		i.fact("Instance profile", profile+", which holds no role")
 		return
 	}
-	arn, name := aws.ToString(role.Arn), aws.ToString(role.RoleName)
-	i.before.Role = arn
+	i.before.Role = aws.ToString(role.Arn)
 	i.fact("Instance profile", profile)
+	i.denyRole(ctx, role)
+}
+
+// deniedRoles plans the denies that an earlier request put on the roles that the
+// instance had, so that its undo does not lift them from under this one. The
+// instance's tags name the roles. Whoever can write tags can write these too: a
+// role counts only when it has the deny for this very instance.
+func (i *isolation) deniedRoles(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookupWithin)
+	defer cancel()
+	found := false
+	for _, t := range i.instance.Tags {
+		name, ok := strings.CutPrefix(aws.ToString(t.Key), deniedRoleTag)
+		if !ok || !roleName.MatchString(name) {
+			continue
+		}
+		doc, err := getRolePolicy(ctx, i.acct, name, isolatePolicy(i.id))
+		if err != nil && !isCode(err, "NoSuchEntity") {
+			i.missing("The role "+name, "this request does not hold the deny on it", err)
+		}
+		if err != nil || doc == nil || *doc != isolateDocument(i.arn) {
+			continue
+		}
+		role, err := lookRole(ctx, i.acct, name)
+		if err != nil {
+			i.missing("The role "+name, "this request does not hold the deny on it", err)
+			continue
+		}
+		found = true
+		i.denyRole(ctx, role)
+	}
+	if !found {
+		i.warn("Which role the instance had before is not known: where an earlier request denied it, that one's undo lifts the deny.")
+	}
+}
+
+func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
+	arn, name := aws.ToString(role.Arn), aws.ToString(role.RoleName)
 	i.fact("Role", arn)
 	if no := i.acct.Org.RefuseIdentity(Identity{ARN: arn}); no != nil {
 		i.warn("The role %s gets no deny: %s. The profile is replaced all the same, but credentials that are out stay valid for up to 6 hours.", name, no.Reason)
@@ -223,7 +263,7 @@ func (i *isolation) role(ctx context.Context, profile string) {
 	policy := isolatePolicy(i.id)
 	prior, err := getRolePolicy(ctx, i.acct, name, policy)
 	if err != nil {
-		i.missing("The role "+name, anyway, err)
+		i.missing("The role "+name, noDeny, err)
 		return
 	}
 	if prior != nil && !sameJSON(*prior, isolateDocument(i.arn)) {

@@ -3,8 +3,12 @@ package actions
 import (
 	"context"
 	"errors"
+	"regexp"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
@@ -65,14 +69,61 @@ func applyInstanceRole(ctx context.Context, acct *Account, s Step, _ Run) (Effec
 		return e, err
 	}
 	if live != nil && *live == doc {
-		return e, nil
+		wrote, err := noteRole(ctx, acct, s, name)
+		e.Changed = wrote
+		return e, err
 	}
 	e.Changed = true
 	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(heldName(s)), PolicyDocument: &doc})
 	if isCode(err, "LimitExceeded") {
 		err = &hinted{err, "the role's inline policies fill their quota: delete one of the others by hand, then retry"}
 	}
+	if err == nil {
+		_, err = noteRole(ctx, acct, s, name)
+	}
 	return e, err
+}
+
+// deniedRoleTag begins the keys of the tags that tell the next request which
+// roles an instance had: once its profile is replaced, AWS shows them nowhere.
+const deniedRoleTag = tamperTag + "-role:"
+
+// roleName is what IAM takes as a role's name.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+var roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+
+// noteRole tags the instance with the role, and tells whether it wrote. The deny
+// holds without the tag: what AWS refuses (fifty tags, no such instance) is left
+// at that, and only what may go well the next time is an error.
+func noteRole(ctx context.Context, acct *Account, s Step, role string) (bool, error) {
+	id := lastPart(deniedInstance(acct, s))
+	found, err := findInstance(ctx, acct, id)
+	if err == nil && (found == nil || roleNoted(found, role)) {
+		return false, nil
+	}
+	if err == nil {
+		_, err = acct.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
+	}
+	if err != nil && !Transient(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func roleNoted(i *types.Instance, role string) bool {
+	return slices.ContainsFunc(i.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == deniedRoleTag+role })
+}
+
+// forgetRole takes the tag away, and tells whether there was one.
+func forgetRole(ctx context.Context, acct *Account, s Step) (bool, error) {
+	_, _, _, role, _ := SplitRoleARN(s.Resource)
+	id := lastPart(deniedInstance(acct, s))
+	found, err := findInstance(ctx, acct, id)
+	if err != nil || found == nil || !roleNoted(found, role) {
+		return false, err
+	}
+	_, err = acct.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
+	return err == nil, err
 }
 
 func verifyInstanceRole(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
@@ -85,6 +136,16 @@ func verifyInstanceRole(ctx context.Context, acct *Account, s Step, e Effect) (R
 }
 
 func revertInstanceRole(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
+	r, err := revertRoleDeny(ctx, acct, s, e)
+	if err != nil || !r.Holds {
+		return r, err
+	}
+	forgot, err := forgetRole(ctx, acct, s)
+	r.Changed = r.Changed || forgot
+	return r, err
+}
+
+func revertRoleDeny(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
 	name, _, err := sameRole(ctx, acct, s)
 	switch {
 	case isCode(err, "NoSuchEntity"):
