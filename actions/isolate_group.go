@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,8 +38,8 @@ func isolationNames(request string) []string {
 // isolationGroup finds, or makes, a security group in the VPC that lets nothing
 // through. A group with rules is never used: whoever can write a rule could have
 // made it, or opened it, to keep a way in. Nor is it changed, since others may be
-// on it; the next name is taken. Where no group can be made, since the names or the
-// quota are used up, any group of the VPC without rules does as well. Groups are
+// on it; the next name is taken, in the end one that nobody can foresee. Where the
+// quota is used up, any group of the VPC without rules does as well. Groups are
 // found by a VPC filter: GroupNames looks in the default VPC only.
 func isolationGroup(ctx context.Context, acct *Account, vpc, request string) (string, error) {
 	byName, empty := map[string]types.SecurityGroup{}, ""
@@ -55,7 +56,13 @@ func isolationGroup(ctx context.Context, acct *Account, vpc, request string) (st
 			}
 		}
 	}
-	for _, name := range isolationNames(request) {
+	names := isolationNames(request)
+	for name, g := range byName { // one of a name that nobody could foresee, made before
+		if strings.HasPrefix(name, isolationName+"-") && !slices.Contains(names, name) && (rulesText(g) == "" || halfMade(g)) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range append(names, isolationName+"-"+rand.Text()) {
 		g, there := byName[name]
 		id := aws.ToString(g.GroupId)
 		switch {
@@ -78,11 +85,7 @@ func isolationGroup(ctx context.Context, acct *Account, vpc, request string) (st
 			return closeGroup(ctx, acct, id)
 		}
 	}
-	if empty != "" {
-		return empty, nil
-	}
-	return "", &hinted{errors.New("every security group named " + isolationName + "… in " + vpc + " has rules in it"),
-		"somebody opens them: delete one of them, or make a security group without rules in that VPC, then retry"}
+	return "", &laterError{errors.New("a name that was free is taken")}
 }
 
 // halfMade is a group of ours with no rules but those that AWS gives to each new one.
