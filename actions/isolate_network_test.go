@@ -35,10 +35,6 @@ func (w *isolated) groupNames() []string {
 	return names
 }
 
-func (w *isolated) steps(prefix string) []actions.Step {
-	return slices.DeleteFunc(w.plan().Steps, func(s actions.Step) bool { return !strings.HasPrefix(s.ID, prefix) })
-}
-
 func TestIsolateCutsBothInterfaces(t *testing.T) {
 	w := newIsolated(t, isolateOptions{})
 	before := w.state()
