@@ -196,7 +196,7 @@ func populateInstance(in *awsfake.Region, maybe func() bool) (arn string) {
 // and taken back, the process being killed at any point; afterwards everything
 // is as it was before.
 func TestEveryActionKilledAnywhere(t *testing.T) {
-	deaths := 24
+	deaths := 12
 	if testing.Short() {
 		deaths = 4
 	}
