@@ -56,17 +56,6 @@ func narrowest(s Scope, permits func(Scope, func(string) bool) []Statement) []St
 	}
 }
 
-// filled leaves out statements about nothing.
-func filled(ss []Statement) []Statement {
-	var out []Statement
-	for _, s := range ss {
-		if len(s.Actions) > 0 && len(s.Resources) > 0 {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 func isolateRun(s Scope, wide func(string) bool) []Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation",

@@ -7,18 +7,17 @@ import (
 
 // Permits lists exactly what a phase of a call needs.
 func Permits(a Action, p Phase, s Scope) []Statement {
-	ss := filledIn(a, p, s)
+	ss := filled(a.Spec().Permits(p, s))
 	if _, err := sessionPolicy(ss); err != nil && !s.Any() {
 		s.anyPath = true // an attacker's path must not keep us from entering
-		ss = filledIn(a, p, s)
+		ss = filled(a.Spec().Permits(p, s))
 	}
 	return ss
 }
 
-func filledIn(a Action, p Phase, s Scope) []Statement {
-	return slices.DeleteFunc(a.Spec().Permits(p, s), func(st Statement) bool {
-		return len(st.Actions) == 0 || len(st.Resources) == 0 // nothing of that kind is changed
-	})
+// filled leaves out statements about nothing: of a kind that a call does not change.
+func filled(ss []Statement) []Statement {
+	return slices.DeleteFunc(ss, func(st Statement) bool { return len(st.Actions) == 0 || len(st.Resources) == 0 })
 }
 
 // Scope is what permissions are limited to: one call and what it changes, or

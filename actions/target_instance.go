@@ -50,8 +50,8 @@ func instanceTarget(t TargetText, m *Mistakes) Target {
 		m.add("region", "is missing", "say region=… with "+where)
 	case !regionName.MatchString(region):
 		m.add("region", fmt.Sprintf("%q is not a region%s", clip(region), didYouMean(region, t.Directory.Regions)), "write it like us-east-1")
-	case partitionOf(region) != t.Directory.Partition:
-		m.add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s", region, partitionOf(region), t.Directory.Partition), "")
+	case PartitionOf(region) != t.Directory.Partition:
+		m.add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s", region, PartitionOf(region), t.Directory.Partition), "")
 	}
 	if len(m.List) > bad || at.id == "" {
 		return Target{}
@@ -64,7 +64,8 @@ func InstanceARN(partition, region, account, id string) string {
 	return fmt.Sprintf("arn:%s:ec2:%s:%s:instance/%s", partition, region, account, id)
 }
 
-func partitionOf(region string) string {
+// PartitionOf is the partition that a region is in.
+func PartitionOf(region string) string {
 	switch {
 	case strings.HasPrefix(region, "us-gov-"):
 		return "aws-us-gov"

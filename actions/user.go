@@ -76,8 +76,7 @@ func (userSteps) Verify(ctx context.Context, acct *Account, s Step, e Effect) (R
 	}
 	switch {
 	case s.ID == "tag":
-		tag := tamperValue(user.Tags)
-		return Reading{Holds: tag != nil && same(tag, e.Wrote), Found: tagText(tag)}, nil
+		return verifyTag(tamperValue(user.Tags), e), nil
 	case s.ID == "deny":
 		return quarantineFor(acct, s).verify(ctx, acct, name)
 	case s.ID == stepPassword:

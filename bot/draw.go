@@ -63,7 +63,7 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
 	return v, nil
 }
 
-// left are the steps of many that were not done, unless the thread has them.
+// left are the steps of many that were not done: for the card and the thread.
 func (b *Bot) left(ctx context.Context, r approvals.Request) ([]approvals.Step, error) {
 	all, err := b.Runs.Steps(ctx, r.ID, 0)
 	return slices.DeleteFunc(all, func(s approvals.Step) bool {

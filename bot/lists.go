@@ -23,7 +23,17 @@ func leftLists(steps []approvals.Step) []string {
 	var groups []*group
 	at := map[string]*group{}
 	failed := func(s approvals.Step) bool { return s.State == approvals.StepFailed }
-	for _, s := range append(slices.DeleteFunc(slices.Clone(steps), func(s approvals.Step) bool { return !failed(s) }), slices.DeleteFunc(slices.Clone(steps), failed)...) {
+	steps = slices.Clone(steps)
+	slices.SortStableFunc(steps, func(a, b approvals.Step) int { // what failed first
+		switch {
+		case failed(a) == failed(b):
+			return 0
+		case failed(a):
+			return -1
+		}
+		return 1
+	})
+	for _, s := range steps {
 		head := "left alone: " + s.Step.Skip
 		if failed(s) {
 			head = "failed: " + s.Cause

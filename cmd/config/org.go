@@ -48,17 +48,13 @@ func (c *checker) partition(regions *value) string {
 	var partition string
 	for _, v := range regions.items() {
 		region := v.text()
-		p := "aws"
+		p := actions.PartitionOf(region)
 		switch {
 		case region == "":
 			continue
 		case strings.Contains(region, "-iso"):
 			c.add(v, "is in a partition that Killswitch does not know", "")
 			continue
-		case strings.HasPrefix(region, "us-gov-"):
-			p = "aws-us-gov"
-		case strings.HasPrefix(region, "cn-"):
-			p = "aws-cn"
 		}
 		if partition == "" {
 			partition = p
