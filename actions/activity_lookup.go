@@ -51,7 +51,7 @@ func activityRegions(acct *Account) []string {
 // lookUpActivity reads what was done with a key (AccessKeyId), by a user
 // (Username) or to a resource (ResourceName) in the 24 hours before now. A region
 // that can't be read is said in the Activity. An error means that nothing was
-// read and another try may read it.
+// read and another try may read it; the Activity then says of whom.
 func lookUpActivity(ctx context.Context, acct *Account, attribute types.LookupAttributeKey, value string, now time.Time) (Activity, error) {
 	look, cancel := context.WithTimeout(ctx, activityWithin)
 	defer cancel()
@@ -69,7 +69,7 @@ func lookUpActivity(ctx context.Context, acct *Account, attribute types.LookupAt
 	a := l.tally.activity()
 	a.Subject, a.By, a.From, a.To, a.Regions = brief(value), string(attribute), l.from.UTC(), l.to.UTC(), found
 	if i := slices.IndexFunc(errs, Transient); i >= 0 && a.Unread() {
-		return Activity{}, fmt.Errorf("look up events in %s: %w", regions[i], errs[i])
+		return a, fmt.Errorf("look up events in %s: %w", regions[i], errs[i])
 	}
 	switch {
 	case !slices.ContainsFunc(found, func(r RegionActivity) bool { return r.Cut }):

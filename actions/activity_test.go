@@ -243,9 +243,9 @@ func TestActivityNowhereRead(t *testing.T) {
 	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
 		w.many(home, 3)
 		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}})
-		_, err := actions.LookUpActivity(t.Context(), w.enter(), types.LookupAttributeKeyAccessKeyId, stolen, time.Now())
-		if !actions.Transient(err) || !actions.Throttled(err) {
-			t.Errorf("error %v, want AWS's throttle", err)
+		a, err := actions.LookUpActivity(t.Context(), w.enter(), types.LookupAttributeKeyAccessKeyId, stolen, time.Now())
+		if !actions.Transient(err) || !actions.Throttled(err) || a.Subject != stolen || !a.Unread() {
+			t.Errorf("error %v, want AWS's throttle; of %+v", err, a)
 		}
 		if d := time.Since(w.began); d > time.Minute {
 			t.Errorf("it took %s", d)

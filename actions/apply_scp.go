@@ -3,7 +3,6 @@ package actions
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -31,7 +30,7 @@ func (applySCP) Spec() Spec {
 	}
 }
 
-var scpName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
+var scpName = NewPattern(`^[a-z][a-z0-9_-]{0,63}$`)
 
 // checkSCPName leaves the default out. Which names there are is the
 // configuration's matter: Plan knows.

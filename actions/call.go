@@ -65,3 +65,13 @@ func (c Call) Equal(d Call) bool {
 func (c Call) TargetName() string {
 	return c.Target[strings.LastIndex(c.Target, "/")+1:]
 }
+
+// With is the call with an option set.
+func (c Call) With(key, value string) Call {
+	c.Options = maps.Clone(c.Options)
+	if c.Options == nil {
+		c.Options = map[string]string{}
+	}
+	c.Options[key] = value
+	return c
+}

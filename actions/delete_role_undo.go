@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -271,7 +270,7 @@ func tagsOf(tags map[string]string) []types.Tag {
 
 // goneID is how IAM shows a principal in a trust policy once it is deleted.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
-var goneID = regexp.MustCompile(`^A(?:ROA|IDA)[A-Z0-9]{12,}$`)
+var goneID = NewPattern(`^A(?:ROA|IDA)[A-Z0-9]{12,}$`)
 
 // deadPrincipals are the deleted principals that a trust policy names.
 func deadPrincipals(trust string) []string {

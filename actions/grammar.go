@@ -3,7 +3,6 @@ package actions
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -86,26 +85,7 @@ func Parse(text string, d Directory) (Call, string, error) {
 	}
 
 	target, opts, reason := sortWords(words, spec, m)
-	if spec.Target != nil {
-		account := resolveAccount(opts, d, m)
-		t := spec.Target(TargetText{Text: target, Account: account, Options: opts, Directory: d}, m)
-		call.Target, call.Account, call.Region = t.Name, t.Account, t.Region
-		for k, v := range opts {
-			// Whose a key is stands beside its ID; a user's name is in the target.
-			if !slices.Contains([]string{"account", "region", "role", "user"}, k) || k == "user" && t.Name != "" && call.TargetName() != v && len(m.List) == 0 {
-				if call.Options == nil {
-					call.Options = map[string]string{}
-				}
-				call.Options[k] = v
-			}
-		}
-		if spec.Check != nil {
-			spec.Check(&call, m)
-		}
-		if len(call.Options) == 0 {
-			call.Options = nil
-		}
-	}
+	spec.fill(&call, target, opts, d, m)
 	if reason == "" && !slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == "reason" }) {
 		m.add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
 	} else if n := len([]rune(reason)); n > MaxReason {
@@ -120,6 +100,53 @@ func Parse(text string, d Directory) (Call, string, error) {
 		return Call{}, "", m
 	}
 	return call, reason, nil
+}
+
+// fill reads target and options into a call.
+func (s Spec) fill(call *Call, target string, opts map[string]string, d Directory, m *Mistakes) {
+	if s.Target == nil {
+		return
+	}
+	account := resolveAccount(opts, d, m)
+	t := s.Target(TargetText{Text: target, Account: account, Options: opts, Directory: d}, m)
+	call.Target, call.Account, call.Region = t.Name, t.Account, t.Region
+	for k, v := range opts {
+		// Whose a key is stands beside its ID; a user's name is in the target.
+		if !slices.Contains([]string{"account", "region", "role", "user"}, k) || k == "user" && t.Name != "" && call.TargetName() != v && len(m.List) == 0 {
+			if call.Options == nil {
+				call.Options = map[string]string{}
+			}
+			call.Options[k] = v
+		}
+	}
+	if s.Check != nil {
+		s.Check(call, m)
+	}
+	if len(call.Options) == 0 {
+		call.Options = nil
+	}
+}
+
+// NewCall is the call that the line "ACTION TARGET [key=value …]" would be, of
+// parts that need no quoting. Its error is *[Mistakes].
+func NewCall(action Name, target string, opts map[string]string, d Directory) (Call, error) {
+	m := &Mistakes{}
+	a, ok := Lookup(action)
+	if !ok {
+		m.add("action", fmt.Sprintf("%q is not an action", clip(string(action))), "use one of: "+names())
+		return Call{}, m
+	}
+	call := Call{Action: action}
+	for k := range opts {
+		if !slices.Contains(a.Spec().Options, k) {
+			m.add(k, fmt.Sprintf("is not an option of %s", action), optionsHint(a.Spec()))
+		}
+	}
+	a.Spec().fill(&call, target, opts, d, m)
+	if len(m.List) > 0 {
+		return Call{}, m
+	}
+	return call, nil
 }
 
 // sortWords tells target, options and reason apart.
@@ -165,7 +192,7 @@ func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[st
 }
 
 // optionName is what may stand before = in a line.
-var optionName = regexp.MustCompile(`^[a-z_]+$`)
+var optionName = NewPattern(`^[a-z_]+$`)
 
 func didYouMean(word string, known []string) string {
 	if best := Nearest(word, known); best != "" {

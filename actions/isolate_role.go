@@ -3,7 +3,6 @@ package actions
 import (
 	"context"
 	"errors"
-	"regexp"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -90,7 +89,7 @@ const deniedRoleTag = tamperTag + "-role:"
 
 // roleName is what IAM takes as a role's name.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
-var roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+var roleName = NewPattern(`^[\w+=,.@-]{1,64}$`)
 
 // noteRole tags the instance with the role, and tells whether it wrote. The deny
 // holds without the tag: what AWS refuses (fifty tags, no such instance) is left

@@ -7,34 +7,41 @@ import (
 )
 
 // MemberPolicy is the policy of a member role: exactly what all actions together
-// need in any account. In the management account the service control policies
-// come to it.
+// need in any account, and the responder's for asking sources. In the management
+// account the service control policies come to it.
 func MemberPolicy(m Member, o Org, management bool) string {
 	phases := []Phase{PhasePlan, PhaseRun, PhaseReport}
 	if m == Restorer {
 		phases = []Phase{PhaseUndo}
 	}
-	byResources := map[string]*Statement{}
-	var order []string
+	var permits []Statement
 	for _, a := range All {
 		for _, p := range phases {
-			for _, s := range Permits(a, p, Anything(o)) {
-				slices.Sort(s.Resources)
-				key := strings.Join(s.Resources, " ")
-				for _, act := range s.Actions {
-					if strings.HasPrefix(act, "organizations:") && !management {
-						continue
-					}
-					of := byResources[key]
-					if of == nil {
-						of = &Statement{Resources: s.Resources}
-						byResources[key] = of
-						order = append(order, key)
-					}
-					if !slices.Contains(of.Actions, act) {
-						of.Actions = append(of.Actions, act)
-					}
-				}
+			permits = append(permits, Permits(a, p, Anything(o))...)
+		}
+	}
+	if m == Responder {
+		for _, kind := range sightingKinds {
+			permits = append(permits, sightPermits(kind, Anything(o))...)
+		}
+	}
+	byResources := map[string]*Statement{}
+	var order []string
+	for _, s := range permits {
+		slices.Sort(s.Resources)
+		key := strings.Join(s.Resources, " ")
+		for _, act := range s.Actions {
+			if strings.HasPrefix(act, "organizations:") && !management {
+				continue
+			}
+			of := byResources[key]
+			if of == nil {
+				of = &Statement{Resources: s.Resources}
+				byResources[key] = of
+				order = append(order, key)
+			}
+			if !slices.Contains(of.Actions, act) {
+				of.Actions = append(of.Actions, act)
 			}
 		}
 	}

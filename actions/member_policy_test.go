@@ -11,7 +11,8 @@ import (
 )
 
 // TestMemberPolicy: the member roles' policies are exactly the unions of what
-// the actions need: nothing is missing, and nothing is there for no action.
+// the actions and the sources need: nothing is missing, and nothing is there for
+// neither.
 func TestMemberPolicy(t *testing.T) {
 	org := testOrg("aws")
 	type grant struct{ action, resource string }
@@ -38,6 +39,9 @@ func TestMemberPolicy(t *testing.T) {
 					}
 				}
 			}
+		}
+		if tt.member == actions.Responder { // what asking sources needs beside
+			want[grant{"guardduty:GetFindings", "*"}] = true
 		}
 		document := actions.MemberPolicy(tt.member, org, tt.management)
 		var policy struct {

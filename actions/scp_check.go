@@ -69,7 +69,7 @@ func readSCP(o Org, document string) (text string, spared []string, no *Refusal)
 }
 
 // actionPattern is an action as a policy names it.
-var actionPattern = regexp.MustCompile(`^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$`)
+var actionPattern = NewPattern(`^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$`)
 
 // readDeny reads one statement. It must deny, and exempt the member roles.
 func readDeny(o Org, s map[string]any) (spared []string, no *Refusal) {
@@ -155,7 +155,7 @@ func covers(pattern string, arn []string) bool {
 	return wildcard(pattern, strings.Join(arn, ":")) || slices.EqualFunc(parts, arn, wildcard)
 }
 
-var variable = regexp.MustCompile(`\$\{[^}]*\}`)
+var variable = NewPattern(`\$\{[^}]*\}`)
 
 func lockoutCondition(o Org) string {
 	b, err := json.Marshal(map[string]any{"ArnNotLike": map[string]any{"aws:PrincipalArn": Org{Partition: o.Partition, ResponderRole: o.ResponderRole, RestorerRole: o.RestorerRole}.exempt()}})
@@ -265,8 +265,23 @@ func (t principalTest) anywhere() principalTest {
 
 // wildcard matches * with any characters and ? with one.
 func wildcard(pattern, s string) bool {
-	re := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
-	return regexp.MustCompile(`(?s)^` + re + `$`).MatchString(s)
+	star, from := -1, 0 // where the last * is, and how far it reaches
+	i := 0
+	for j := 0; j < len(s); {
+		switch {
+		case i < len(pattern) && pattern[i] == '*':
+			star, from = i, j
+			i++
+		case i < len(pattern) && (pattern[i] == '?' || pattern[i] == s[j]):
+			i, j = i+1, j+1
+		case star >= 0:
+			from++
+			i, j = star+1, from
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[i:], "*") == ""
 }
 
 func onlyKeys(m map[string]any, known ...string) bool {

@@ -2,7 +2,6 @@ package actions
 
 import (
 	"fmt"
-	"regexp"
 )
 
 // TargetText is a target as typed, with what else on the line bears on it.
@@ -20,7 +19,7 @@ type Target struct {
 	Region  string // of regional targets
 }
 
-var accountID = regexp.MustCompile(`^[0-9]{12}$`)
+var accountID = NewPattern(`^[0-9]{12}$`)
 
 // place is the account of a target that is being read: from the target itself
 // and from account=, which must agree.

@@ -2,13 +2,12 @@ package actions
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
 // accountARN is an account as Organizations or IAM name it.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
-var accountARN = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9]{12}:account/o-[a-z0-9]{10,32}/([0-9]{12})|iam::([0-9]{12}):root)$`)
+var accountARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9]{12}:account/o-[a-z0-9]{10,32}/([0-9]{12})|iam::([0-9]{12}):root)$`)
 
 // accountTarget reads an account: its ID, its alias, or its ARN.
 func accountTarget(t TargetText, m *Mistakes) Target {

@@ -2,14 +2,13 @@ package actions
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
 var (
-	instanceID  = regexp.MustCompile(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
-	instanceARN = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):ec2:([a-z0-9-]+):([0-9]{12}):instance/(i-[0-9a-f]+)$`)
-	regionName  = regexp.MustCompile(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
+	instanceID  = NewPattern(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
+	instanceARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):ec2:([a-z0-9-]+):([0-9]{12}):instance/(i-[0-9a-f]+)$`)
+	regionName  = NewPattern(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
 )
 
 // instanceTarget reads an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with

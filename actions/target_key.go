@@ -2,13 +2,12 @@ package actions
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 )
 
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
-var keyID = regexp.MustCompile(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
+var keyID = NewPattern(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
 
 // keyTarget reads an access key: its ID, or ACCOUNT/ID. Whose it is need not be
 // said: AWS knows.

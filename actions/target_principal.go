@@ -2,15 +2,14 @@ package actions
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
 var (
-	principalARN   = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):iam::([0-9]{12}):(role|user)/((?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,64})$`)
-	assumedRoleARN = regexp.MustCompile(`^arn:(aws|aws-us-gov|aws-cn):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/[\w+=,.@-]{2,64}$`)
-	principalName  = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	principalARN   = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):iam::([0-9]{12}):(role|user)/((?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,64})$`)
+	assumedRoleARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/[\w+=,.@-]{2,64}$`)
+	principalName  = NewPattern(`^[\w+=,.@-]{1,64}$`)
 )
 
 // RoleARN writes a role's ARN; path begins and ends with a slash.

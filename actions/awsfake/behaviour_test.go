@@ -58,6 +58,19 @@ func TestStolenSessionIsRevoked(t *testing.T) {
 	}
 }
 
+func TestSessionExpires(t *testing.T) {
+	w := newWorld(t)
+	stolen := w.Session(w.victim, "i-0abc")
+	stolen.ExpireAt(w.clock.now().Add(time.Hour))
+	w.clock.add(time.Hour - 1)
+	if ok, why := stolen.Can("s3:GetObject", "arn:aws:s3:::b/k"); !ok {
+		t.Errorf("before its time: %s", why)
+	}
+	w.clock.add(1)
+	_, err := iam.NewFromConfig(stolen.Config()).ListRoles(t.Context(), nil)
+	wantCode(t, err, "ExpiredToken")
+}
+
 func TestDeletedRoleTakesItsSessions(t *testing.T) {
 	w := newWorld(t)
 	role := awsfake.Role{Name: "job", Inline: map[string]string{"p": allowAll}}

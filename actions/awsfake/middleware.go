@@ -102,6 +102,7 @@ func operations(op string) (operation, bool) {
 		autoScalingOperations,
 		elbOperations,
 		cloudTrailOperations,
+		guardDutyOperations,
 		snsOperations,
 	} {
 		if o, ok := m[op]; ok {

@@ -220,7 +220,7 @@ func (k *request) denied(action, resource, why string) error {
 	switch {
 	case strings.HasPrefix(k.op, "ec2:"): // EC2 has a code of its own, whichever permission is missing
 		return apiError("UnauthorizedOperation", "You are not authorized to perform this operation. %s", denial(k.caller.arn, action, resource, why))
-	case strings.HasPrefix(k.op, "organizations:"), strings.HasPrefix(k.op, "cloudtrail:"): // services that speak JSON name the exception
+	case strings.HasPrefix(k.op, "organizations:"), strings.HasPrefix(k.op, "cloudtrail:"), strings.HasPrefix(k.op, "guardduty:"): // services that speak JSON name the exception
 		return apiError("AccessDeniedException", "%s", denial(k.caller.arn, action, resource, why))
 	}
 	return apiError("AccessDenied", "%s", denial(k.caller.arn, action, resource, why))
@@ -263,6 +263,13 @@ func (s *Session) With(key, value string) *Session {
 	}
 	n.extra[key] = value
 	return &n
+}
+
+// ExpireAt makes the credentials expire then, as what AWS hands out does.
+func (s *Session) ExpireAt(t time.Time) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.s.expires = t
 }
 
 // Can says whether the session may still do action on resource, and if not, why,

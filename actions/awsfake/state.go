@@ -63,6 +63,7 @@ type Account struct {
 	lastUsed map[string]time.Time // by role or access key ID; not configuration, so not in the Snapshot
 	regions  map[string]*Region
 	events   map[string][]trailtypes.Event // by region, newest first
+	findings []finding
 	users    map[string]*history[User]
 	groups   map[string]*history[Group]
 }

@@ -1,0 +1,24 @@
+package actions
+
+import (
+	"regexp"
+	"sync"
+)
+
+// Pattern is a regular expression that is compiled when it is first used: dozens
+// of them would make up half of a function's start.
+type Pattern func() *regexp.Regexp
+
+// NewPattern takes an expression that compiles.
+func NewPattern(expr string) Pattern {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
+// MatchString is that of regexp.Regexp.
+func (p Pattern) MatchString(s string) bool { return p().MatchString(s) }
+
+// FindStringSubmatch is that of regexp.Regexp.
+func (p Pattern) FindStringSubmatch(s string) []string { return p().FindStringSubmatch(s) }
+
+// ReplaceAllString is that of regexp.Regexp.
+func (p Pattern) ReplaceAllString(s, by string) string { return p().ReplaceAllString(s, by) }

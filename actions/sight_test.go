@@ -1,0 +1,346 @@
+package actions_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+const (
+	detector  = "121afe7ce30de38d5a3a62f0a02dfd75"
+	findingID = "f57a99a0add069bf27c347e38c934148"
+	eventID   = "5e00b229-5978-5a0c-b9b9-c3cc82e435fe"
+	idleKey   = "AKIA0000000000000003"
+	rootKey   = "AKIA0000000000000009"
+	aFinding  = `{"id":"` + findingID + `","severity":8,"service":{"archived":false}}`
+	anEvent   = `{"eventID":"` + eventID + `","eventName":"CreateUser"}`
+)
+
+// sightWorld is an account with a finding, an event and keys, whose responder has
+// the policy that the program prints for it.
+func sightWorld(t *testing.T, partition, region string) *world {
+	t.Helper()
+	c := &clock{t: start}
+	w := worldAt(t, c, c.now, partition)
+	w.Member(member, awsfake.MemberRoles{ExternalID: w.org.ExternalID, ResponderPolicy: actions.MemberPolicy(actions.Responder, w.org, false)})
+	a := w.Account(member)
+	a.AddFinding(region, detector, aFinding)
+	a.AddFinding(region, detector, `{"id":"another"}`)
+	a.AddEvents(region, types.Event{EventId: aws.String(eventID), EventTime: aws.Time(start), CloudTrailEvent: aws.String(anEvent)},
+		types.Event{EventId: aws.String("another"), EventTime: aws.Time(start), CloudTrailEvent: aws.String(`{}`)})
+	a.AddUser(awsfake.User{Name: "eve", Path: "/team/", Keys: []awsfake.AccessKey{{ID: firstKey}, {ID: idleKey, Inactive: true}}})
+	a.AddRootKey(rootKey)
+	w.Account(sandbox).AddUser(awsfake.User{Name: "mallory", Keys: []awsfake.AccessKey{{ID: secondKey}}})
+	w.ResetCalls()
+	return w
+}
+
+func (w *world) sight(s actions.Sighting) (string, error) {
+	raw, err := w.cloud.Sight(w.t.Context(), s, w.clock.now(), actor)
+	return string(raw), err
+}
+
+func sightings(region string) map[actions.SightingKind]actions.Sighting {
+	return map[actions.SightingKind]actions.Sighting{
+		actions.OfFinding: {Kind: actions.OfFinding, Account: member, Region: region, Detector: detector, ID: findingID},
+		actions.OfEvent:   {Kind: actions.OfEvent, Account: member, Region: region, ID: eventID},
+		actions.OfKey:     {Kind: actions.OfKey, Account: member, ID: firstKey},
+	}
+}
+
+// TestSight: what a source knows it tells as it is; the session that asks may do
+// nothing else.
+func TestSight(t *testing.T) {
+	says := map[actions.SightingKind]string{actions.OfFinding: aFinding, actions.OfEvent: anEvent, actions.OfKey: ""}
+	may := map[actions.SightingKind]string{
+		actions.OfFinding: `[{guardduty:GetFindings *}]`,
+		actions.OfEvent:   `[{cloudtrail:LookupEvents *}]`,
+		actions.OfKey:     `[{iam:GetAccessKeyLastUsed *} {iam:ListAccessKeys arn:PARTITION:iam::222222222222:user/*}]`,
+	}
+	for partition, region := range map[string]string{"aws": "eu-central-1", "aws-us-gov": "us-gov-east-1", "aws-cn": "cn-northwest-1"} {
+		for kind, s := range sightings(region) {
+			t.Run(partition+"/"+string(kind), func(t *testing.T) {
+				w := sightWorld(t, partition, region)
+				got, err := w.sight(s)
+				if err != nil || got != says[kind] {
+					t.Errorf("%s, %v", got, err)
+				}
+				enters := w.Calls()[0]
+				var policy struct {
+					Statement []struct{ Action, Resource []string }
+				}
+				must(t, json.Unmarshal([]byte(enters.SessionPolicy), &policy))
+				var ps []string
+				for _, st := range policy.Statement {
+					ps = append(ps, fmt.Sprintf("{%s %s}", strings.Join(st.Action, " "), strings.Join(st.Resource, " ")))
+				}
+				if diff := cmp.Diff(strings.ReplaceAll(may[kind], "PARTITION", partition), fmt.Sprint(ps)); diff != "" {
+					t.Error(diff)
+				}
+				for _, c := range w.Calls()[1:] {
+					if kind != actions.OfKey && c.Region != region || c.Account != member || c.Mutating || !c.Allowed {
+						t.Errorf("called %+v", c)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestNotSeen: what a source does not know, or knows to be over, is told apart
+// from what it could not tell.
+func TestNotSeen(t *testing.T) {
+	const region = "eu-central-1"
+	w := sightWorld(t, "aws", region)
+	alter := func(kind actions.SightingKind, f func(*actions.Sighting)) actions.Sighting {
+		s := sightings(region)[kind]
+		f(&s)
+		return s
+	}
+	for name, c := range map[string]struct {
+		s    actions.Sighting
+		says string
+	}{
+		"another finding": {alter(actions.OfFinding, func(s *actions.Sighting) { s.ID = "0a3c9fb69bf06f4010a963bf880307d5" }), "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
+		"another event":   {alter(actions.OfEvent, func(s *actions.Sighting) { s.ID = "4f0d130d-fae9-5907-92f7-662945944572" }), "no event 4f0d130d"},
+		"event elsewhere": {alter(actions.OfEvent, func(s *actions.Sighting) { s.Region = "us-east-1" }), "us-east-1"},
+		"unknown key":     {alter(actions.OfKey, func(s *actions.Sighting) { s.ID = "AKIA0000000000000099" }), "no IAM user"},
+		"root's key":      {alter(actions.OfKey, func(s *actions.Sighting) { s.ID = rootKey }), "no IAM user"},
+		"inactive key":    {alter(actions.OfKey, func(s *actions.Sighting) { s.ID = idleKey }), "inactive already"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := w.sight(c.s)
+			if !errors.Is(err, actions.ErrNotSeen) || !strings.Contains(err.Error(), c.says) || actions.Transient(err) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	w.Fault(awsfake.Fault{Op: "iam:ListAccessKeys", Err: smithyError("NoSuchEntity"), Times: 1}) // so for a user that was deleted just now
+	if _, err := w.sight(sightings(region)[actions.OfKey]); !errors.Is(err, actions.ErrNotSeen) {
+		t.Errorf("no such user: %v", err)
+	}
+	for name, s := range map[string]actions.Sighting{
+		"detector elsewhere": alter(actions.OfFinding, func(s *actions.Sighting) { s.Region = "us-east-1" }),
+		"no such detector":   alter(actions.OfFinding, func(s *actions.Sighting) { s.Detector = "0" }),
+		"another's key":      alter(actions.OfKey, func(s *actions.Sighting) { s.ID = secondKey }),
+		"account not ours":   alter(actions.OfKey, func(s *actions.Sighting) { s.Account = sandbox }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := w.sight(s); err == nil || actions.Transient(err) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestSightOfNonsense: what an event says is checked before anything is asked.
+func TestSightOfNonsense(t *testing.T) {
+	const region = "eu-central-1"
+	w := sightWorld(t, "aws", region)
+	w.ResetCalls()
+	for kind, f := range map[string]func(*actions.Sighting){
+		"finding account":  func(s *actions.Sighting) { s.Account = "222222222222 " },
+		"finding region":   func(s *actions.Sighting) { s.Region = "evil.example/eu-central-1" },
+		"finding detector": func(s *actions.Sighting) { s.Detector = "x/findings/archive?" },
+		"finding ID":       func(s *actions.Sighting) { s.ID = `","x` },
+		"finding nothing":  func(s *actions.Sighting) { *s = actions.Sighting{} },
+		"finding kind":     func(s *actions.Sighting) { s.Kind = "other" },
+		"event region":     func(s *actions.Sighting) { s.Region = "" },
+		"event ID":         func(s *actions.Sighting) { s.ID = "" },
+		"key ID":           func(s *actions.Sighting) { s.ID = "AKIA" },
+		"key session":      func(s *actions.Sighting) { s.ID = "ASIA0000000000000001" },
+		"key account":      func(s *actions.Sighting) { s.Account = "" },
+	} {
+		k, _, _ := strings.Cut(kind, " ")
+		s := sightings(region)[actions.SightingKind(k)]
+		f(&s)
+		if _, err := w.sight(s); err == nil || errors.Is(err, actions.ErrNotSeen) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	if n := len(w.Calls()); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// TestSightTrouble: AWS's errors are those that every client returns.
+func TestSightTrouble(t *testing.T) {
+	s := sightings("eu-central-1")[actions.OfFinding]
+	t.Run("denied", func(t *testing.T) {
+		w := sightWorld(t, "aws", s.Region)
+		w.Member(member, awsfake.MemberRoles{ExternalID: w.org.ExternalID, ResponderPolicy: allowIAM})
+		_, err := w.sight(s)
+		wantCode(t, err, "AccessDeniedException")
+		if cause, hint := actions.Explain(err); actions.Transient(err) || !strings.Contains(cause, "guardduty:GetFindings") || !strings.Contains(hint, "member roles") {
+			t.Errorf("%s; %s", cause, hint)
+		}
+	})
+	for _, code := range []string{"ThrottlingException", "TooManyRequestsException", "InternalError"} {
+		t.Run(code, func(t *testing.T) {
+			w := sightWorld(t, "aws", s.Region)
+			w.Fault(awsfake.Fault{Op: "guardduty:GetFindings", Err: smithyError(code), Times: 1})
+			if _, err := w.sight(s); !actions.Transient(err) {
+				t.Errorf("%v", err)
+			}
+			if _, err := w.sight(s); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("cut off", func(t *testing.T) {
+		w := sightWorld(t, "aws", s.Region)
+		w.Fault(awsfake.Fault{Op: "guardduty:GetFindings", Err: errors.New("connection reset"), Times: 1})
+		if _, err := w.sight(s); !actions.Transient(err) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func smithyError(code string) error {
+	return &smithy.GenericAPIError{Code: code, Message: "not just now"}
+}
+
+func sha256Hex(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// named are the endpoints of services, as configurations tell them.
+type named map[string]string
+
+func (n named) GetServiceBaseEndpoint(_ context.Context, id string) (string, bool, error) {
+	url, ok := n[id]
+	return url, ok, nil
+}
+
+// TestSightOverHTTP: the request is the one that GuardDuty documents, signed over
+// all that it says, and goes where the SDK's clients would send it.
+func TestSightOverHTTP(t *testing.T) {
+	answer, status, header := `{"findings":[`+aFinding+`]}`, http.StatusOK, http.Header{}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/at/detector/"+detector+"/findings/get" || string(body) != `{"findingIds":["`+findingID+`"]}` {
+			t.Errorf("%s %s %s %v", r.Method, r.URL, body, err)
+		}
+		signed := r.Header.Get("Authorization")
+		at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+		if err != nil || !at.Equal(start) {
+			t.Errorf("signed at %s, %v", at, err)
+		}
+		again, _ := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.Path, strings.NewReader(string(body)))
+		again.Header.Set("Content-Type", "application/json")
+		secret := aws.Credentials{AccessKeyID: "ASIAMADEUP", SecretAccessKey: "secret", SessionToken: "token"}
+		if err := v4.NewSigner().SignHTTP(r.Context(), secret, again, sha256Hex(body), "guardduty", "eu-central-1", at); err != nil {
+			t.Error(err)
+		}
+		if signed != again.Header.Get("Authorization") || !strings.Contains(signed, "/eu-central-1/guardduty/aws4_request") {
+			t.Errorf("signed %s, want %s", signed, again.Header.Get("Authorization"))
+		}
+		for k := range header {
+			rw.Header().Set(k, header.Get(k))
+		}
+		rw.WriteHeader(status)
+		_, _ = io.WriteString(rw, answer)
+	}))
+	defer server.Close()
+	roles := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(rw, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>ASIAMADEUP</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`)
+	}))
+	defer roles.Close()
+	sight := func(cfg aws.Config) (string, error) {
+		cfg.Region, cfg.Credentials = "us-east-1", aws.AnonymousCredentials{}
+		raw, err := actions.NewCloud(cfg, testOrg("aws")).Sight(t.Context(), sightings("eu-central-1")[actions.OfFinding], start, actor)
+		return string(raw), err
+	}
+	own := aws.Config{ConfigSources: []any{named{"STS": roles.URL, "GuardDuty": server.URL + "/at/"}}, BaseEndpoint: aws.String("http://127.0.0.1:1")}
+	common := aws.Config{ConfigSources: []any{named{"STS": roles.URL}}, BaseEndpoint: aws.String(server.URL + "/at")}
+	for name, cfg := range map[string]aws.Config{"its own endpoint": own, "the common endpoint": common} {
+		if got, err := sight(cfg); err != nil || got != aFinding {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		answer string
+		status int
+		header http.Header
+		want   string
+	}{
+		"code in the header": {`{"message":"detectorId is not owned"}`, 400, http.Header{"X-Amzn-Errortype": {"BadRequestException:http://x/"}}, "BadRequestException: detectorId is not owned"},
+		"code in the body":   {`{"__type":"com.amazonaws#AccessDeniedException","Message":"no"}`, 403, nil, "AccessDeniedException: no"},
+		"no code":            {`<html>`, 502, nil, "UnknownError"},
+		"not JSON":           {`<html>`, 200, nil, "GuardDuty answered something else than JSON"},
+		"too much":           {`{"findings":["` + strings.Repeat("x", 1<<20) + `"]}`, 200, nil, "GuardDuty answered with more than 1048576 bytes"},
+	} {
+		answer, status, header = c.answer, c.status, c.header
+		_, err := sight(common)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		if cause, _ := actions.Explain(err); !strings.HasPrefix(cause, c.want) || actions.Transient(err) != (c.status >= 500) {
+			t.Errorf("%s: %v, told as %s", name, err, cause)
+		}
+	}
+}
+
+// TestActivityOfASubject: whoever a subject is looked up by; the session may look
+// up and nothing else.
+func TestActivityOfASubject(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+		w.Account(member).AddEvents(home, w.event(stolen, "ListBuckets", time.Minute, "", "AWS::IAM::Role=app"))
+		cloud := actions.NewCloud(w.Config(), w.org)
+		for by, value := range map[string]string{"AccessKeyId": stolen, "Username": "eve", "ResourceName": "app"} {
+			a, err := cloud.Activity(t.Context(), member, actions.Subject{By: by, Value: value}, time.Now(), actor)
+			if err != nil || a.Total != 1 || a.By != by || a.Subject != value {
+				t.Errorf("%s: %+v, %v", by, a, err)
+			}
+		}
+		for _, c := range w.Calls() {
+			if want := `"Action":["cloudtrail:LookupEvents"],"Resource":["*"]`; !strings.Contains(c.SessionPolicy, want) || strings.Count(c.SessionPolicy, "Action") != 1 {
+				t.Errorf("%s with %s", c.Op, c.SessionPolicy)
+			}
+		}
+		before := len(w.Calls())
+		for _, s := range []actions.Subject{{}, {By: "EventName", Value: "ListBuckets"}, {By: "Username"}} {
+			if _, err := cloud.Activity(t.Context(), member, s, time.Now(), actor); err == nil {
+				t.Errorf("%+v was looked up", s)
+			}
+		}
+		if _, err := cloud.Activity(t.Context(), "", actions.Subject{By: "Username", Value: "eve"}, time.Now(), actor); err == nil || len(w.Calls()) != before {
+			t.Errorf("asked %v, %v", w.Calls()[before:], err)
+		}
+	})
+}
+
+// TestSightPermits: nothing that a source is asked needs is missing in the
+// responder's policy, whatever the actions need.
+func TestSightPermits(t *testing.T) {
+	policy := actions.MemberPolicy(actions.Responder, testOrg("aws"), false)
+	for _, action := range []string{"guardduty:GetFindings", "cloudtrail:LookupEvents", "iam:GetAccessKeyLastUsed", "iam:ListAccessKeys"} {
+		if !strings.Contains(policy, action) {
+			t.Errorf("the responder may not %s", action)
+		}
+	}
+	if restorer := actions.MemberPolicy(actions.Restorer, testOrg("aws"), false); slices.ContainsFunc([]string{"guardduty:", "cloudtrail:"}, func(s string) bool { return strings.Contains(restorer, s) }) {
+		t.Error("the restorer may ask sources")
+	}
+}

@@ -1,0 +1,86 @@
+package actions
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Subject is whose recent activity CloudTrail can tell: By is a lookup attribute
+// (AccessKeyId, Username, ResourceName), Value what it is.
+type Subject struct {
+	By    string `json:"by"`
+	Value string `json:"value"`
+}
+
+// Sighting is where something was reported, so that the source can be asked
+// whether it is true.
+type Sighting struct {
+	Kind     SightingKind `json:"kind"`
+	Account  string       `json:"account"`
+	Region   string       `json:"region,omitempty"`
+	Detector string       `json:"detector,omitempty"` // of a GuardDuty finding
+	ID       string       `json:"id"`                 // the finding's, the CloudTrail event's or the key's
+}
+
+// SightingKind is what is asked.
+type SightingKind string
+
+// The kinds of sightings.
+const (
+	OfFinding SightingKind = "finding" // GuardDuty: GetFindings
+	OfEvent   SightingKind = "event"   // CloudTrail: LookupEvents
+	OfKey     SightingKind = "key"     // IAM: the key exists and is active
+)
+
+var sightingKinds = []SightingKind{OfFinding, OfEvent, OfKey}
+
+// ErrNotSeen is wrapped by the errors of Sight that say that a source does not
+// know what is said to come from it. CloudTrail may know it minutes later.
+var ErrNotSeen = errors.New("its source does not confirm it")
+
+func notSeen(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrNotSeen, fmt.Sprintf(format, args...))
+}
+
+// What is in an event is anybody's word until its source has confirmed it: it is
+// checked before it gets into an ARN or a URL. The IDs of findings and detectors
+// are 32 characters of hex, those of events UUIDs; AWS promises neither.
+var (
+	detectorID = NewPattern(`^[0-9A-Za-z]{1,64}$`)
+	sourceID   = NewPattern(`^[0-9A-Za-z-]{1,64}$`)
+)
+
+// check reports what can't be asked.
+func (s Sighting) check() error {
+	ok := accountID.MatchString(s.Account)
+	switch s.Kind {
+	case OfFinding:
+		ok = ok && regionName.MatchString(s.Region) && detectorID.MatchString(s.Detector) && sourceID.MatchString(s.ID)
+	case OfEvent:
+		ok = ok && regionName.MatchString(s.Region) && sourceID.MatchString(s.ID)
+	case OfKey:
+		ok = ok && keyID.MatchString(s.ID) && strings.HasPrefix(s.ID, "AKIA")
+	default:
+		ok = false
+	}
+	if !ok {
+		return errors.New("the event does not say where its source can be asked")
+	}
+	return nil
+}
+
+// sightPermits are what asking about a sighting takes. GetFindings and
+// LookupEvents have no resources.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonguardduty.html
+func sightPermits(kind SightingKind, s Scope) []Statement {
+	switch kind {
+	case OfFinding:
+		return []Statement{{[]string{"guardduty:GetFindings"}, []string{"*"}}}
+	case OfEvent:
+		return activityPermits()
+	case OfKey:
+		return []Statement{keyUsers(), {[]string{"iam:ListAccessKeys"}, []string{s.ARN("iam", "user/*")}}}
+	}
+	return nil
+}
