@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -34,7 +35,13 @@ type Executor struct {
 	Gone func(owner string) bool
 	// Notices takes the text of reports; nil for nobody.
 	Notices Notifier
-	Log     *slog.Logger
+	// Findings understands the events that requests are born of.
+	Findings Findings
+	// AutoPerHour is how many containments may begin by themselves in any hour.
+	AutoPerHour int
+	Log         *slog.Logger
+
+	looking atomic.Int32 // at the activity of alerts' subjects, in this process
 }
 
 func (x *Executor) runs() Runs { return Runs{x.Store} }
@@ -42,7 +49,11 @@ func (x *Executor) runs() Runs { return Runs{x.Store} }
 // Handle does one job. It may be called again for the same job, at the same
 // time even; nothing happens twice. An error means: deliver it again later.
 func (x *Executor) Handle(ctx context.Context, j Job) error {
-	r, err := x.Requests.Get(ctx, j.ID)
+	var r Request
+	var err error
+	if j.Verb != JobActivity { // which is about an alert
+		r, err = x.Requests.Get(ctx, j.ID)
+	}
 	if errors.Is(err, ErrNotFound) {
 		x.Log.WarnContext(ctx, "job for an unknown request", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
 		return nil
@@ -61,6 +72,8 @@ func (x *Executor) Handle(ctx context.Context, j Job) error {
 		err = x.close(ctx, r)
 	case JobReport:
 		err = x.report(ctx, r)
+	case JobActivity:
+		err = x.activity(ctx, j.ID)
 	default:
 		x.Log.WarnContext(ctx, "unknown job", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
 		return nil
@@ -78,17 +91,42 @@ type asked struct {
 	person string
 	app    string
 	at     time.Time
+
+	finding Finding // that it is about, where an alert led to it
+	release Release // what lets it run, under the configuration of now
+	held    string  // why no click and no rule does
 }
 
 // prove reads the requester's evidence and checks that the row says the same.
 // It returns ErrEvidence if the request is not what somebody signed.
 func (x *Executor) prove(ctx context.Context, r Request) (asked, error) {
-	e, w, at, err := x.word(ctx, r.Evidence)
+	e, err := x.kept(ctx, r.Evidence)
 	if err != nil {
 		return asked{}, err
 	}
 	if RequestID(e) != r.ID {
 		return asked{}, fmt.Errorf("%w: it is another request's", ErrEvidence)
+	}
+	var a asked
+	if e.Kind == RuleEvidence {
+		a, err = x.proveRule(ctx, r, e)
+	} else {
+		a, err = x.proveWord(ctx, r, e)
+	}
+	if err != nil {
+		return asked{}, err
+	}
+	if IntentDigest(a.intent) != IntentDigest(r.Intent) || a.reason != r.Reason || a.person != r.Requester.Person || !a.at.Equal(r.Asked) {
+		return asked{}, fmt.Errorf("%w: the stored request is not what was asked for", ErrEvidence)
+	}
+	return a, nil
+}
+
+// proveWord reads what a person asked for.
+func (x *Executor) proveWord(ctx context.Context, r Request, e Evidence) (asked, error) {
+	w, at, err := x.read(ctx, e)
+	if err != nil {
+		return asked{}, err
 	}
 	p, ok := x.Policy.Roster.BySlack(w.User)
 	if !ok {
@@ -99,17 +137,11 @@ func (x *Executor) prove(ctx context.Context, r Request) (asked, error) {
 	case "slash_command":
 		err = x.proveCommand(ctx, w, &a)
 	case "block_actions":
-		err = x.proveButton(ctx, w, &a)
+		err = x.proveButton(ctx, r, w, &a)
 	default:
 		err = fmt.Errorf("%w: %s asks for nothing", ErrEvidence, w.Type)
 	}
-	if err != nil {
-		return asked{}, err
-	}
-	if IntentDigest(a.intent) != IntentDigest(r.Intent) || a.reason != r.Reason || a.person != r.Requester.Person || !a.at.Equal(r.Asked) {
-		return asked{}, fmt.Errorf("%w: the stored request is not what was asked for", ErrEvidence)
-	}
-	return a, nil
+	return a, err
 }
 
 func (x *Executor) proveCommand(ctx context.Context, w SlackWord, a *asked) error {
@@ -145,11 +177,14 @@ func Instead(id string, c actions.Call, lookup func(actions.Name) (actions.Actio
 	return Intent{Call: actions.Call{Action: a.Spec().Instead, Target: c.Target, Account: c.Account, Region: c.Region}}, "instead of " + id, true
 }
 
-// proveButton reads a click that asks for something: to take back what the card
-// is about, or to do something gentler instead.
-func (x *Executor) proveButton(ctx context.Context, w SlackWord, a *asked) error {
+// proveButton reads a click that asks for something: what an alert's card offers,
+// to take back what a request's card is about, or to do something gentler instead.
+func (x *Executor) proveButton(ctx context.Context, r Request, w SlackWord, a *asked) error {
 	if len(w.Actions) != 1 {
 		return fmt.Errorf("%w: it is not one click", ErrEvidence)
+	}
+	if _, _, ok := SplitAlertValue(w.Actions[0].Value); ok {
+		return x.proveProposal(ctx, r, w, a)
 	}
 	button := w.Actions[0].ID
 	id, dig, err := clicked(w, button)
@@ -192,34 +227,45 @@ func (x *Executor) undoOf(ctx context.Context, id, keys, reason string, a *asked
 	return nil
 }
 
-// word fetches evidence, proves it and reads it.
-func (x *Executor) word(ctx context.Context, key string) (Evidence, SlackWord, time.Time, error) {
+// kept fetches evidence.
+func (x *Executor) kept(ctx context.Context, key string) (Evidence, error) {
 	e, err := x.Requests.Evidence(ctx, key)
 	if errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: there is none", ErrEvidence)
 	}
+	return e, err
+}
+
+// word fetches evidence, proves that a person gave it, and reads it.
+func (x *Executor) word(ctx context.Context, key string) (SlackWord, time.Time, error) {
+	e, err := x.kept(ctx, key)
 	if err != nil {
-		return e, SlackWord{}, time.Time{}, err
+		return SlackWord{}, time.Time{}, err
 	}
+	return x.read(ctx, e)
+}
+
+// read proves that a person gave evidence, and reads it.
+func (x *Executor) read(ctx context.Context, e Evidence) (SlackWord, time.Time, error) {
 	v, ok := x.Verifiers[e.Kind]
-	if !ok {
-		return e, SlackWord{}, time.Time{}, fmt.Errorf("%w: kind %q", ErrEvidence, e.Kind)
+	if !ok || e.Kind == EventEvidence || e.Kind == RuleEvidence { // nobody signs those
+		return SlackWord{}, time.Time{}, fmt.Errorf("%w: kind %q", ErrEvidence, e.Kind)
 	}
 	if err := v.Verify(ctx, e); err != nil {
-		return e, SlackWord{}, time.Time{}, err
+		return SlackWord{}, time.Time{}, err
 	}
 	at, err := e.At()
 	if err != nil {
-		return e, SlackWord{}, time.Time{}, err
+		return SlackWord{}, time.Time{}, err
 	}
 	w, err := ParseSlack(e.Body)
 	if err != nil {
-		return e, w, at, err
+		return w, at, err
 	}
 	if w.Team != x.Team || w.UserTeam != x.Team {
-		return e, w, at, fmt.Errorf("%w: it is from another workspace", ErrEvidence)
+		return w, at, fmt.Errorf("%w: it is from another workspace", ErrEvidence)
 	}
-	return e, w, at, nil
+	return w, at, nil
 }
 
 // clicked reads which button of which call was clicked.
@@ -243,7 +289,7 @@ func shown(w SlackWord, digest string, p Planned) error {
 		return fmt.Errorf("%w: the card did not show this call", ErrEvidence)
 	case !sameWords(w.WhyText, Because(p.Person, p.Reason)):
 		return fmt.Errorf("%w: the card did not show who asked and why", ErrEvidence)
-	case w.App != p.App:
+	case w.App != p.App && p.Release != ByRule: // which no app asked for
 		return fmt.Errorf("%w: it is from another app", ErrEvidence)
 	}
 	return nil
@@ -251,7 +297,7 @@ func shown(w SlackWord, digest string, p Planned) error {
 
 // proveClick reads a click on a request's card as the vote of a person.
 func (x *Executor) proveClick(ctx context.Context, key, action string, p Planned) (Vote, error) {
-	_, w, at, err := x.word(ctx, key)
+	w, at, err := x.word(ctx, key)
 	if err != nil {
 		return Vote{}, err
 	}
@@ -270,19 +316,22 @@ func (x *Executor) proveClick(ctx context.Context, key, action string, p Planned
 }
 
 // decide counts the approvals that can be proved. There are reasons against, or
-// a text, unless they are enough.
+// a text, unless they are enough. What a click or a rule released needs none.
 func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []Vote, why []Why, text string, err error) {
 	expires := p.Asked.Add(p.Entry.ApproveWithin)
-	if !r.Expires.Equal(expires) || r.Digest != p.Digest || r.Denial != nil || r.Cancelled != nil {
+	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) || r.Denial != nil || r.Cancelled != nil {
 		return nil, nil, "the stored request was altered", nil
 	}
 	t := Request{ID: r.ID, State: Pending, Intent: p.Intent, Requester: Party{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Entry.Approvals, Eligible: p.Eligible, Digest: p.Digest}
-	d := x.Policy.Admit(p.Intent, p.Person)
+	d := x.Policy.AdmitReleased(p.Intent, p.Person, p.Release)
 	if !d.Accept {
 		return nil, d.Why, "", nil
 	}
 	if no := x.Org.RefuseCall(p.Call()); no != nil {
 		return nil, nil, no.Reason, nil //nolint:nilerr // it is the answer
+	}
+	if p.Release != ByPeople {
+		return nil, nil, "", nil
 	}
 	need := max(d.Need, p.Entry.Approvals)
 	for _, stored := range r.Votes {
@@ -311,9 +360,15 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []V
 	return t.Votes, nil, "", nil
 }
 
-// late reports whether too much time has passed since the last approval.
+// late reports whether too much time has passed since the last approval, or since
+// the plan of what needs none.
 func (x *Executor) late(votes []Vote, p Planned) bool {
-	last := slices.MaxFunc(votes, func(a, b Vote) int { return a.At.Compare(b.At) }).At
+	last := p.At
+	for _, v := range votes {
+		if v.At.After(last) {
+			last = v.At
+		}
+	}
 	return x.Now().After(last.Add(min(p.Entry.RunWithin, x.Policy.Entry(p.Intent).RunWithin)))
 }
 
@@ -415,7 +470,7 @@ func (x *Executor) whoSaidNo(ctx context.Context, r Request, v Vote) (person, un
 	if v.Evidence == "" {
 		return "", "", nil
 	}
-	_, w, _, err := x.word(ctx, v.Evidence)
+	w, _, err := x.word(ctx, v.Evidence)
 	unproved = "the row names " + v.Person
 	if err != nil {
 		return "", unproved, unless(err, ErrEvidence)

@@ -35,10 +35,16 @@ func (f *planner) fence(id string) Put {
 
 // plan checks who asks, reads the target and stores what would be done.
 func (x *Executor) plan(ctx context.Context, r Request) error {
-	if r.State != Planning {
+	if r.State != Planning && r.State != Approved {
 		return nil
 	}
 	p, err := x.runs().Planned(ctx, r.ID)
+	if r.State == Approved {
+		if err == nil && p.Release != ByPeople { // by this very job, whose end may have been lost
+			err = x.Jobs.Send(ctx, p.job(), 0)
+		}
+		return unless(err, ErrNotFound)
+	}
 	if errors.Is(err, ErrNotFound) {
 		var f planner
 		if f.Version, err = x.runs().find(ctx, plannerKey(r.ID), &f); err != nil {
@@ -60,31 +66,44 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 			return x.refuse(ctx, r, nil, err.Error(), "ask again with /killswitch", f.fence(r.ID))
 		case errors.Is(err, ErrConflict):
 			return nil // overtaken
+		case errors.As(err, &notYet{}):
+			// Only time helps: the sweep sends this job again.
+			return x.trouble(ctx, r.ID, &f, err.Error(), "CloudTrail tells of events some minutes later: it is asked again until the request expires")
 		case err != nil:
-			return errors.Join(err, x.trouble(ctx, r.ID, &f, err))
+			why, hint := actions.Explain(err)
+			return errors.Join(err, x.trouble(ctx, r.ID, &f, why, hint))
 		}
 	} else if err != nil {
 		return err
 	}
-	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
+	now := x.Now().UTC()
+	r, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
 		if r.State != Planning {
 			return errSettled
 		}
 		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Entry.Approvals, p.Eligible, p.Asked.Add(p.Entry.ApproveWithin)
-		r.Why, r.Hint = "", ""
-		return r.To(Pending, x.Now().UTC())
+		r.Why, r.Hint, r.Release = "", "", p.Release
+		if p.Release == ByPeople {
+			return r.To(Pending, now)
+		}
+		r.Ready = now
+		return r.To(Approved, now)
 	})
+	if err == nil && r.State == Approved {
+		if err := x.Jobs.Send(ctx, p.job(), 0); err != nil {
+			return err
+		}
+	}
 	return x.changed(ctx, r.ID, err)
 }
 
 // trouble tells people why planning takes its time, and lets the next try begin
 // at once.
-func (x *Executor) trouble(ctx context.Context, id string, f *planner, cause error) error {
+func (x *Executor) trouble(ctx context.Context, id string, f *planner, why, hint string) error {
 	f.Until = x.Now().UTC()
 	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
 		return unless(err, ErrConflict)
 	}
-	why, hint := actions.Explain(cause)
 	_, err := x.Requests.Change(ctx, id, func(r *Request) error {
 		if r.State != Planning || r.Why == why {
 			return errSettled
@@ -113,7 +132,10 @@ func (x *Executor) makePlan(ctx context.Context, r Request, f *planner) (Planned
 	if x.Now().After(a.at.Add(entry.ApproveWithin)) {
 		return Planned{}, &refusal{whys: []Why{{Code: PastExpiry}}}
 	}
-	d := x.Policy.Admit(a.intent, a.person)
+	if a.person == Automatic && a.release != ByRule {
+		return Planned{}, &refusal{why: a.unreleased(), hint: byHandHint}
+	}
+	d := x.Policy.AdmitReleased(a.intent, a.person, a.release)
 	if !d.Accept {
 		return Planned{}, &refusal{whys: d.Why}
 	}
@@ -125,13 +147,19 @@ func (x *Executor) makePlan(ctx context.Context, r Request, f *planner) (Planned
 		return Planned{}, &refusal{why: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
 	}
 	p := Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
-		Entry: entry, Eligible: d.Waiting, At: x.Now().UTC()}
+		Entry: entry, Eligible: d.Waiting, Release: a.release, At: x.Now().UTC()}
+	if a.finding.Name != "" {
+		p.Alert, p.Event, p.Finding = r.Alert, r.Event, a.finding.Name
+	}
+	if p.Release != ByPeople {
+		p.Entry.Approvals = 0
+	}
 	look, cancel := context.WithTimeout(ctx, planWithin)
 	defer cancel()
 	if a.intent.Undo != "" {
 		err = x.planUndo(look, action, &p)
 	} else {
-		err = x.planCall(look, action, &p)
+		err = x.planCall(look, action, a, &p)
 	}
 	if err != nil {
 		return Planned{}, err
@@ -140,9 +168,12 @@ func (x *Executor) makePlan(ctx context.Context, r Request, f *planner) (Planned
 	return p, x.storePlan(ctx, p, f)
 }
 
-func (x *Executor) planCall(ctx context.Context, action actions.Action, p *Planned) error {
+func (x *Executor) planCall(ctx context.Context, action actions.Action, a asked, p *Planned) error {
 	until := x.Now().Add(planWithin)
 	if err := x.locate(ctx, until, p); err != nil {
+		return err
+	}
+	if _, err := x.release(ctx, until, *p, a); err != nil {
 		return err
 	}
 	call := p.Call()
@@ -230,7 +261,7 @@ func (x *Executor) storePlan(ctx context.Context, p Planned, f *planner) error {
 		}
 	}
 	return x.record(ctx, p.ID, []Put{putRow(plannedKey(p.ID), 0, p), f.fence(p.ID)},
-		event("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339)),
+		event("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
 		event("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps), "digest", p.Digest, "snapshot", p.Snapshot))
 }
 

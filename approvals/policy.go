@@ -90,14 +90,27 @@ type Decision struct {
 
 // Admit decides whether a person may make a request.
 func (p Policy) Admit(i Intent, person string) Decision {
+	return p.AdmitReleased(i, person, ByPeople)
+}
+
+// AdmitReleased is Admit for what something else than people lets run: whether
+// there are enough who could approve is not asked, and of what runs by itself not
+// who asks either.
+func (p Policy) AdmitReleased(i Intent, person string, by Release) Decision {
 	e := p.Entry(i)
 	d := Decision{Need: e.Approvals, Waiting: p.eligible(e, person, nil)}
+	if by == ByRule && person == Automatic {
+		d.Need, d.Accept = 0, true
+		return d
+	}
 	if _, ok := p.Roster.ByID(person); !ok {
 		d.Why = append(d.Why, Why{Code: UnknownPerson, Person: person})
 	} else if !p.Roster.In(person, e.Requesters) {
 		d.Why = append(d.Why, Why{Code: NotRequester, Person: person, Group: e.Requesters})
 	}
-	if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
+	if by == ByClick {
+		d.Need = 0
+	} else if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
 		d.Why = append(d.Why, Why{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)})
 	}
 	d.Accept = len(d.Why) == 0

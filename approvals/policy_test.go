@@ -283,6 +283,40 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
+// TestAdmitReleased: a release asks for nobody's approval, and a click for all else
+// that is asked of a person; only what nobody asked for has no person.
+func TestAdmitReleased(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		by     approvals.Release
+		person string
+		edit   func(*approvals.Entry)
+		need   int
+		want   []approvals.Code
+	}{
+		{"click", approvals.ByClick, "ana", nil, 0, nil},
+		{"click where nobody could approve", approvals.ByClick, "ana", func(e *approvals.Entry) { e.Approvers = "" }, 0, nil},
+		{"click of no requester", approvals.ByClick, "bo", nil, 0, []approvals.Code{approvals.NotRequester}},
+		{"click of nobody we know", approvals.ByClick, "mallory", nil, 0, []approvals.Code{approvals.UnknownPerson}},
+		{"click of nobody", approvals.ByClick, approvals.Automatic, nil, 0, []approvals.Code{approvals.UnknownPerson}},
+		{"rule", approvals.ByRule, approvals.Automatic, func(e *approvals.Entry) { e.Requesters, e.Approvers = "", "" }, 0, nil},
+		{"rule in a person's name", approvals.ByRule, "ana", func(e *approvals.Entry) { e.Approvers = "" }, 1, []approvals.Code{approvals.TooFewEligible}},
+		{"another release", "magic", "ana", func(e *approvals.Entry) { e.Approvers = "" }, 1, []approvals.Code{approvals.TooFewEligible}},
+		{"people, of nobody's request", approvals.ByPeople, approvals.Automatic, nil, 1, []approvals.Code{approvals.UnknownPerson}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBallot()
+			if c.edit != nil {
+				b.entry(c.edit)
+			}
+			d := b.policy.AdmitReleased(b.request.Intent, c.person, c.by)
+			if got := codes(d.Why); !slices.Equal(got, c.want) || d.Accept != (len(c.want) == 0) || d.Need != c.need {
+				t.Errorf("%+v, want %v", d, c.want)
+			}
+		})
+	}
+}
+
 // check is what holds for every decision.
 func check(t *testing.T, b *ballot, d approvals.Decision) {
 	t.Helper()

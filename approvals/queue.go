@@ -3,6 +3,7 @@ package approvals
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -18,7 +19,13 @@ const (
 	JobVerify Verb = "verify"
 	JobClose  Verb = "close"
 	JobReport Verb = "report" // tells what the target did lately; changes nothing
+	// JobActivity is about an alert: it looks up what its subject did lately.
+	JobActivity Verb = "activity"
 )
+
+// ErrUnreadable is wrapped by the errors of handlers for messages that will never
+// be handled, however often they are delivered: they are set aside.
+var ErrUnreadable = errors.New("it can't be read")
 
 // Job is a message on the queue jobs. It carries an ID and a verb, no facts.
 type Job struct {
@@ -26,7 +33,7 @@ type Job struct {
 	ID   string `json:"id"`
 }
 
-// Change is a message on the queue changes: this request has news.
+// Change is a message on the queue changes: this request, or alert, has news.
 type Change struct {
 	ID string `json:"id"`
 }

@@ -51,6 +51,14 @@ type Request struct {
 	Evidence  string    `json:"evidence"` // key of the requester's evidence
 	Asked     time.Time `json:"asked"`    // as the evidence says
 	Expires   time.Time `json:"expires,omitzero"`
+	// Ready is when a request was approved that needs nobody's approval.
+	Ready time.Time `json:"ready,omitzero"`
+
+	// Alert is what it was born of, Event the key of the event's evidence on whose
+	// strength, and Release what lets it run.
+	Alert   string  `json:"alert,omitempty"`
+	Event   string  `json:"event,omitempty"`
+	Release Release `json:"release,omitempty"`
 
 	Need     int      `json:"need"`               // approvals
 	Eligible []string `json:"eligible,omitempty"` // who could approve as of the plan; nobody else may

@@ -16,7 +16,7 @@ const (
 )
 
 // Marks are the indexes that a table requests must have.
-var Marks = []string{MarkOpen, MarkInForce, MarkStale}
+var Marks = []string{MarkOpen, MarkInForce, MarkStale, MarkAlert}
 
 // evidenceFor is how long evidence bodies and response URLs are kept.
 const evidenceFor = 7 * 24 * time.Hour

@@ -83,10 +83,11 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 	if r.State != Approved {
 		return Run{}, errSettled
 	}
-	if _, err := x.prove(ctx, r); err != nil {
-		if errors.Is(err, ErrEvidence) {
-			return Run{}, orSettled(x.refuse(ctx, r, nil, err.Error(), "nothing was changed; ask again with /killswitch"))
-		}
+	a, err := x.prove(ctx, r)
+	if errors.Is(err, ErrEvidence) {
+		return Run{}, orSettled(x.refuse(ctx, r, nil, err.Error(), "nothing was changed; ask again with /killswitch"))
+	}
+	if err != nil {
 		return Run{}, err
 	}
 	votes, whys, text, err := x.decide(ctx, r, p)
@@ -99,6 +100,13 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 	if text != "" || len(whys) > 0 {
 		return Run{}, orSettled(x.refuse(ctx, r, whys, text, "nothing was changed; ask again with /killswitch"))
 	}
+	counted, err := x.release(ctx, x.Now().Add(planWithin), p, a)
+	if no := (*refusal)(nil); errors.As(err, &no) {
+		return Run{}, orSettled(x.refuse(ctx, r, no.whys, no.why, "nothing was changed; "+no.hint))
+	}
+	if err != nil {
+		return Run{}, err
+	}
 	now := x.Now().UTC()
 	run := Run{ID: r.ID, Owner: x.Owner(), Lease: now.Add(leaseFor), Since: now, Attempt: 1, Approvers: people(votes),
 		Lock: lockRow(p.Account, p.Intent.Call.TargetName())}
@@ -106,8 +114,11 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 	for _, v := range votes {
 		ev = append(ev, event("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
 	}
+	if p.Release != ByPeople {
+		ev = append(ev, event("released", p.Person, "by", string(p.Release), "finding", p.Finding, "alert", p.Alert, "event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
+	}
 	ev = append(ev, event("claimed", "", "attempt", "1"))
-	err = x.take(ctx, r.ID, p, &run, ev...)
+	err = x.take(ctx, r.ID, p, &run, counted, ev...)
 	return run, err
 }
 
@@ -119,9 +130,10 @@ func orSettled(err error) error {
 	return errSettled
 }
 
-// take writes a run together with its target's lock. Where another run has the
+// take writes a run together with its target's lock, and with what else begins
+// with it. Where another run has the
 // target, or another worker was faster, it asks for a later try: errElsewhere.
-func (x *Executor) take(ctx context.Context, id string, p Planned, run *Run, ev ...AuditEvent) error {
+func (x *Executor) take(ctx context.Context, id string, p Planned, run *Run, with []Put, ev ...AuditEvent) error {
 	var l lock
 	version, err := x.runs().find(ctx, run.Lock, &l)
 	if err != nil {
@@ -131,7 +143,7 @@ func (x *Executor) take(ctx context.Context, id string, p Planned, run *Run, ev 
 		x.Log.InfoContext(ctx, "target is locked", slog.String("request_id", id), slog.String("holder", l.ID))
 		return x.later(ctx, p, lockedPause)
 	}
-	err = x.record(ctx, id, []Put{putRow(runKey(id), run.Version, run), putRow(run.Lock, version, lock{ID: id, Until: run.Lease})}, ev...)
+	err = x.record(ctx, id, append(with, putRow(runKey(id), run.Version, run), putRow(run.Lock, version, lock{ID: id, Until: run.Lease})), ev...)
 	if errors.Is(err, ErrConflict) {
 		return x.later(ctx, p, lockedPause)
 	}
@@ -163,7 +175,7 @@ func (x *Executor) takeOver(ctx context.Context, run Run, p Planned) (Run, error
 		return run, x.later(ctx, p, run.Lease.Sub(now)+time.Second)
 	}
 	run.Owner, run.Lease = x.Owner(), now.Add(leaseFor)
-	err := x.take(ctx, run.ID, p, &run, event("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
+	err := x.take(ctx, run.ID, p, &run, nil, event("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
 	return run, err
 }
 
@@ -201,7 +213,7 @@ func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (R
 		again.Owner, again.Lease, again.Since = x.Owner(), now.Add(leaseFor), now
 		again.Attempt++
 		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks, again.Unread = "", "", "", time.Time{}, 0, 0
-		err = x.take(ctx, run.ID, p, &again, event("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
+		err = x.take(ctx, run.ID, p, &again, nil, event("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
 		return again, err
 	}
 	return run, errSettled
@@ -211,6 +223,17 @@ func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (R
 // still allowed.
 func (x *Executor) mayRetry(ctx context.Context, r Request, p Planned) (why string, err error) {
 	_, whys, text, err := x.decide(ctx, r, p)
+	if err == nil && p.Release != ByPeople {
+		// The source is not asked again: what was done already has changed what it says.
+		a, perr := x.prove(ctx, r)
+		switch {
+		case errors.Is(perr, ErrEvidence):
+			text = perr.Error()
+		case perr == nil && a.release != p.Release:
+			text = a.unreleased()
+		}
+		err = unless(perr, ErrEvidence)
+	}
 	switch {
 	case err != nil:
 		return "", err

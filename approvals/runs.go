@@ -20,8 +20,12 @@ type Planned struct {
 	Person   string       `json:"person"` // the requester
 	App      string       `json:"app"`    // the Slack app of the requester's evidence
 	Evidence string       `json:"evidence"`
-	Entry    Entry        `json:"entry"`    // the policy as of the plan
-	Eligible []string     `json:"eligible"` // who could approve as of the plan
+	Alert    string       `json:"alert,omitempty"`
+	Event    string       `json:"event,omitempty"`   // key of the event's evidence
+	Finding  string       `json:"finding,omitempty"` // its name
+	Release  Release      `json:"release,omitempty"` // what lets it run; Entry has no approvals then
+	Entry    Entry        `json:"entry"`             // the policy as of the plan
+	Eligible []string     `json:"eligible"`          // who could approve as of the plan
 	Plan     actions.Plan `json:"plan"`
 	Steps    int          `json:"steps"`
 	Snapshot string       `json:"snapshot,omitempty"` // hash of what an undo restores

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -12,6 +13,19 @@ import (
 const (
 	CallBlock = "call"
 	WhyBlock  = "why"
+)
+
+// OfferBlock is the block_id of the n-th call that an alert's card offers, from
+// 1: it names the call as CallBlock does. OneClickBlock says that a click runs it.
+func OfferBlock(n int) string { return fmt.Sprintf("%s:%d", CallBlock, n) }
+
+var offerBlock = regexp.MustCompile("^" + CallBlock + ":[1-9][0-9]?$")
+
+// OneClickBlock is the block_id of the block whose plain text is OneClickText: it
+// is on every card whose buttons run at once.
+const (
+	OneClickBlock = "one-click"
+	OneClickText  = "One click runs it at once. No second person is asked."
 )
 
 // SlackWord is what a body that Slack signed says. Only the fields that a
@@ -31,6 +45,8 @@ type SlackWord struct {
 	CallText    string        // the card's block "call", as the person saw it
 	CallBlocks  int           // how many blocks carry that ID
 	WhyText     string        // the card's block "why"
+	Offers      []string      // the texts of the blocks of an alert's card that name calls
+	OneClick    bool          // the card said that one click runs them
 	MessageTS   string
 	ThreadTS    string
 	CallbackID  string // of a view
@@ -145,12 +161,17 @@ func parseInteraction(payload string) (SlackWord, error) {
 			}
 			continue
 		}
-		switch block.ID {
-		case CallBlock:
+		text := unescape(block.Text.Text)
+		switch {
+		case block.ID == CallBlock:
 			w.CallBlocks++
-			w.CallText = unescape(block.Text.Text)
-		case WhyBlock:
-			w.WhyText = unescape(block.Text.Text)
+			w.CallText = text
+		case block.ID == WhyBlock:
+			w.WhyText = text
+		case block.ID == OneClickBlock:
+			w.OneClick = text == OneClickText
+		case offerBlock.MatchString(block.ID):
+			w.Offers = append(w.Offers, text)
 		}
 	}
 	for _, byAction := range p.View.State.Values {
@@ -180,4 +201,11 @@ func Value(id, digest string) string { return id + "." + digest }
 func SplitValue(v string) (id, digest string, ok bool) {
 	id, digest, ok = strings.Cut(v, ".")
 	return id, digest, ok && IsRequestID(id)
+}
+
+// SplitAlertValue reads the value of a button on an alert's card: which alert,
+// and which intent.
+func SplitAlertValue(v string) (id, digest string, ok bool) {
+	id, digest, ok = strings.Cut(v, ".")
+	return id, digest, ok && IsAlertID(id)
 }

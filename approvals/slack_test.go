@@ -2,8 +2,10 @@ package approvals_test
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +108,40 @@ func TestParseSlackClick(t *testing.T) {
 	// What a form says beside the payload is not heard.
 	if got, err := approvals.ParseSlack(click(callBlock) + "&" + command); err != nil || got.Type != "block_actions" || got.Text != "" || got.Command != "" {
 		t.Errorf("with a command beside it: %+v, %v", got, err)
+	}
+}
+
+// TestParseSlackAlert: of an alert's card the calls that it named are read, and
+// whether it said that one click runs them.
+func TestParseSlackAlert(t *testing.T) {
+	block := func(id, kind, text string) string {
+		return fmt.Sprintf(`{"block_id":%q,"type":"section","text":{"type":%q,"text":%q}}`, id, kind, text)
+	}
+	offer := func(n int, text string) string { return block(approvals.OfferBlock(n), "plain_text", text) }
+	said := block(approvals.OneClickBlock, "plain_text", approvals.OneClickText)
+	for _, c := range []struct {
+		name   string
+		blocks []string
+		offers []string
+		once   bool
+	}{
+		{"none", []string{callBlock}, nil, false},
+		{"some", []string{offer(1, "a &lt;b&gt;"), whyBlock, offer(25, "c"), said}, []string{"a <b>", "c"}, true},
+		{"the same twice", []string{offer(1, "a"), offer(1, "a")}, []string{"a", "a"}, false},
+		{"Markdown", []string{block("call:1", "mrkdwn", "a"), block(approvals.OneClickBlock, "mrkdwn", approvals.OneClickText)}, nil, false},
+		{"other numbers", []string{offer(0, "a"), offer(100, "b"), block("call:01", "plain_text", "c"), block("call:1x", "plain_text", "d"), block("xcall:1", "plain_text", "e")}, nil, false},
+		{"other words", []string{block(approvals.OneClickBlock, "plain_text", approvals.OneClickText+" ")}, nil, false},
+		{"another block", []string{block("one-click-2", "plain_text", approvals.OneClickText)}, nil, false},
+	} {
+		got, err := approvals.ParseSlack(click(c.blocks...))
+		if err != nil || !slices.Equal(got.Offers, c.offers) || got.OneClick != c.once {
+			t.Errorf("%s: %q, %t, %v", c.name, got.Offers, got.OneClick, err)
+		}
+	}
+	for value, ok := range map[string]bool{"AL-4G7QX2M9ZT0B.d1": true, "AL-4G7QX2M9ZT0B.": true, "KS-4G7QX2M9ZT0B.d1": false, "AL-4G7QX2M9ZT0B": false, ".d1": false, "": false} {
+		if id, digest, got := approvals.SplitAlertValue(value); got != ok || ok && approvals.Value(id, digest) != value {
+			t.Errorf("%q is %s and %s, %t", value, id, digest, got)
+		}
 	}
 }
 

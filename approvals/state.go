@@ -23,9 +23,10 @@ const (
 	Undone    State = "undone"
 )
 
-// transitions lists every step of a request's life; all others are refused.
+// transitions lists every step of a request's life; all others are refused. What
+// needs nobody's approval is approved by being planned.
 var transitions = map[State][]State{
-	Planning:  {Pending, Refused, Denied, Cancelled, Expired},
+	Planning:  {Pending, Approved, Refused, Denied, Cancelled, Expired},
 	Pending:   {Approved, Refused, Denied, Cancelled, Expired},
 	Approved:  {Running, Refused, Denied, Cancelled, Expired},
 	Running:   {Contained, Restored, Partial, Failed},

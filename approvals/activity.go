@@ -1,0 +1,112 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+const (
+	activityEvery = 10 * time.Minute // what was read of an alert's subject is good for so long
+	unreadEvery   = time.Minute      // and what could not be read is asked for again after
+	lookAtOnce    = 2                // in a process: the other workers are for containments
+	lookAgain     = 20 * time.Second // when there are so many already
+)
+
+// activity looks up what the subject of an alert did lately, and keeps it under
+// the alert's ID. It reads; whoever can write an alert's row can have it read.
+func (x *Executor) activity(ctx context.Context, id string) error {
+	a, err := x.Requests.Alert(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		x.Log.WarnContext(ctx, "job for an unknown alert", slog.String("alert_id", id))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var rep Report
+	version, err := x.runs().find(ctx, reportKey(id), &rep)
+	if err != nil {
+		return err
+	}
+	good := activityEvery
+	if rep.Unread != "" {
+		good = unreadEvery
+	}
+	if version == 0 || x.Now().Sub(rep.At) >= good {
+		if x.looking.Add(1) > lookAtOnce {
+			x.looking.Add(-1)
+			return x.Jobs.Send(ctx, Job{JobActivity, id}, lookAgain)
+		}
+		defer x.looking.Add(-1)
+		rep = x.lookUp(ctx, a)
+		put := putRow(reportKey(id), version, rep)
+		if x.Requests.Retention > 0 {
+			put.Expires = rep.At.Add(x.Requests.Retention)
+		}
+		if err := unless(x.Store.Write(ctx, put), ErrConflict); err != nil {
+			return err
+		}
+	}
+	return x.Changes.Send(ctx, Change{id}, 0)
+}
+
+// lookUp reads the activity; where it can't be read, the report says so.
+func (x *Executor) lookUp(ctx context.Context, a Alert) Report {
+	rep := Report{At: x.Now().UTC()}
+	f, no := x.subject(ctx, a)
+	if no != "" {
+		rep.Unread = no
+		return rep
+	}
+	rep.Activity = actions.Activity{Subject: f.Subject.Value, By: f.Subject.By} // to be looked up by hand
+	look, cancel := context.WithTimeout(ctx, reportWithin)
+	defer cancel()
+	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
+		found, err := x.Cloud.Activity(look, f.Account, f.Subject, rep.At, actions.Actor{RequestID: a.ID, Requester: Automatic})
+		if err == nil {
+			rep.Activity = found
+		}
+		return err
+	})
+	if err != nil {
+		rep.Unread, _ = actions.Explain(err)
+		x.Log.WarnContext(ctx, "activity not read", slog.String("alert_id", a.ID), slog.String("error", err.Error()))
+	}
+	return rep
+}
+
+// subject finds the finding of an alert that says whose activity can be looked
+// up: of the first report that does. Otherwise it says why there is none.
+func (x *Executor) subject(ctx context.Context, a Alert) (f Finding, no string) {
+	no = "the alert does not say whose activity to look up"
+	for _, r := range a.Reports {
+		e, err := x.Requests.Evidence(ctx, r.Event)
+		if errors.Is(err, ErrNotFound) {
+			no = "the alert is too old: its event is no longer kept"
+			continue
+		}
+		var found []Finding
+		if err == nil {
+			found, err = x.Findings.Read(e.Body)
+		}
+		if err != nil {
+			x.Log.WarnContext(ctx, "event not read", slog.String("alert_id", a.ID), slog.String("error", err.Error()))
+			no = "the alert's event can't be read"
+			continue
+		}
+		i := slices.IndexFunc(found, func(f Finding) bool { return f.Name == r.Name && f.Subject.Value != "" })
+		switch {
+		case i < 0:
+		case found[i].Account == x.Org.HubAccount:
+			no = "the account that Killswitch itself runs in is not looked into"
+		default:
+			return found[i], ""
+		}
+	}
+	return Finding{}, no
+}

@@ -1,0 +1,297 @@
+package approvals
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// AlertState is what people said of an alert.
+type AlertState string
+
+// The states of an alert.
+const (
+	AlertOpen     AlertState = "open"
+	Acknowledged  AlertState = "acknowledged"
+	Snoozed       AlertState = "snoozed"
+	FalsePositive AlertState = "false_positive"
+)
+
+// Alert is one row of the table requests: something that was reported, perhaps
+// by several sources and many times.
+type Alert struct {
+	ID       string   `json:"id"` // AL-…
+	Version  int64    `json:"-"`
+	Revision int64    `json:"revision"` // counts what the card shows
+	Names    []string `json:"names"`    // all by which it is found
+
+	State AlertState `json:"state"`
+	By    Party      `json:"by,omitzero"`    // who said so
+	At    time.Time  `json:"at,omitzero"`    // and when
+	Until time.Time  `json:"until,omitzero"` // of a snooze
+
+	// Reports are the latest of each source and finding, the one that the card
+	// shows first.
+	Reports []AlertReport `json:"reports"`
+	// Told is the highest severity that people were called for.
+	Told     float64   `json:"told"`
+	Received time.Time `json:"received"` // first
+	Over     bool      `json:"over,omitempty"`
+
+	// Requests were born of it, oldest first.
+	Requests []Born `json:"requests,omitempty"`
+	// Activity is asked for by a person, or because a key is out.
+	Activity bool `json:"activity,omitempty"`
+
+	News []AlertNews `json:"news,omitempty"` // replies that are due
+	Card Card        `json:"card"`
+	// Slot is when there is room in the channel for it; zero for never: then it
+	// waits for the next digest.
+	Slot time.Time `json:"slot,omitzero"`
+	// Urgent is set for a card that is posted at once, whether or not there is room:
+	// somebody asked for it, or a containment began by itself.
+	Urgent bool   `json:"urgent,omitempty"`
+	Digest string `json:"digest,omitempty"` // that lists it instead of a card of its own
+}
+
+// AlertReport is what one source said last.
+type AlertReport struct {
+	Source   string          `json:"source"`
+	Name     string          `json:"name"`  // of the finding
+	Event    string          `json:"event"` // key of the event's evidence
+	Updated  time.Time       `json:"updated"`
+	Received time.Time       `json:"received"`
+	Alert    json.RawMessage `json:"alert"` // as bot/alert read it
+	Over     bool            `json:"over,omitempty"`
+
+	// The most that it ever said: what is late or out of order takes nothing back.
+	Severity float64   `json:"severity"`
+	Count    int       `json:"count"`
+	First    time.Time `json:"first,omitzero"`
+	Last     time.Time `json:"last,omitzero"`
+}
+
+// Born is a request that an alert led to.
+type Born struct {
+	Intent  string    `json:"intent"` // digest
+	Request string    `json:"request"`
+	Rule    bool      `json:"rule,omitempty"` // by delivery: auto
+	At      time.Time `json:"at"`
+}
+
+// AlertNews is one reply in an alert's thread.
+type AlertNews struct {
+	Key  string `json:"key"`
+	Text string `json:"text"`           // mrkdwn, of our own words and escaped ones
+	Loud bool   `json:"loud,omitempty"` // shown in the channel too
+	// Since are the reports as they stood before the updates that it tells of, so
+	// that a later update joins it while it waits.
+	Since []AlertReport `json:"since,omitempty"`
+}
+
+// MarkAlert is on alerts that are to be drawn, wait for a digest, or sleep.
+const MarkAlert = "alert"
+
+var alertID = regexp.MustCompile(`^AL-[0-9A-HJKMNP-TV-Z]{12}$`)
+
+// IsAlertID reports whether s has the form of an alert's ID.
+func IsAlertID(s string) bool { return alertID.MatchString(s) }
+
+// AlertID derives an alert's ID from its first name.
+func AlertID(name string) string {
+	sum := sha256.Sum256([]byte("killswitch alert v1\n" + name))
+	return "AL-" + crockford.EncodeToString(sum[:])[:12]
+}
+
+// Stale reports whether the card shows less than the alert holds.
+func (a Alert) Stale() bool { return a.Digest == "" && a.Card.Revision < a.Revision }
+
+// Revise marks that the card must be drawn again.
+func (a *Alert) Revise() { a.Revision++ }
+
+const alertSort = "alert"
+
+func alertKey(id string) Key { return Key{id, alertSort} }
+
+// aliasKey is the row by which an alert is found under one of its names.
+func aliasKey(name string) Key {
+	sum := sha256.Sum256([]byte(name))
+	return Key{"alias#" + hex.EncodeToString(sum[:]), "alias"}
+}
+
+type alias struct {
+	Alert string `json:"alert"`
+}
+
+// CreateAlert stores a new alert and what it is called. It returns ErrConflict
+// if there is one of these names.
+func (t Requests) CreateAlert(ctx context.Context, a Alert) error {
+	a.Version, a.Revision = 0, 1
+	puts := []Put{putAlert(a)}
+	for _, name := range a.Names {
+		puts = append(puts, putRow(aliasKey(name), 0, alias{a.ID}))
+	}
+	return t.Store.Write(ctx, puts...)
+}
+
+// Alert reads an alert. It returns ErrNotFound if there is none.
+func (t Requests) Alert(ctx context.Context, id string) (Alert, error) {
+	row, err := t.Store.Get(ctx, alertKey(id))
+	if err != nil {
+		return Alert{}, err
+	}
+	return decodeAlert(row)
+}
+
+// AlertNamed finds the ID of the alert with a name. It returns ErrNotFound if there is none.
+func (t Requests) AlertNamed(ctx context.Context, name string) (string, error) {
+	row, err := t.Store.Get(ctx, aliasKey(name))
+	if err != nil {
+		return "", err
+	}
+	var a alias
+	return a.Alert, json.Unmarshal(row.Body, &a)
+}
+
+// ChangeAlert is Change for an alert. Names that change adds become aliases,
+// unless another alert has them.
+func (t Requests) ChangeAlert(ctx context.Context, id string, change func(*Alert) error) (Alert, error) {
+	return t.changeAlert(ctx, id, func(a *Alert) ([]Put, error) { return nil, change(a) })
+}
+
+// Bear creates a request that an alert leads to: the alert and the request are
+// written at once, so that neither tells of the other in vain. An error of change
+// stops it with nothing written. It returns ErrConflict if the ID is taken.
+func (t Requests) Bear(ctx context.Context, r Request, change func(*Alert) error) (Alert, error) {
+	r.Version, r.Revision = 0, 1
+	put, err := t.put(r)
+	if err != nil {
+		return Alert{}, err
+	}
+	return t.changeAlert(ctx, r.Alert, func(a *Alert) ([]Put, error) {
+		if _, err := t.Get(ctx, r.ID); err == nil {
+			return nil, ErrConflict
+		}
+		return []Put{put}, change(a)
+	})
+}
+
+func (t Requests) changeAlert(ctx context.Context, id string, change func(*Alert) ([]Put, error)) (Alert, error) {
+	for range changeTries {
+		a, err := t.Alert(ctx, id)
+		if err != nil {
+			return Alert{}, err
+		}
+		before := len(a.Names)
+		puts, err := change(&a)
+		if err != nil {
+			return a, err
+		}
+		if len(a.Names) > before {
+			aliases, err := t.named(ctx, &a, before)
+			if err != nil {
+				return a, err
+			}
+			puts = append(puts, aliases...)
+		}
+		err = t.Store.Write(ctx, append(puts, putAlert(a))...)
+		if err == nil {
+			a.Version++
+			return a, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return a, err
+		}
+		if err := ctx.Err(); err != nil {
+			return a, err
+		}
+	}
+	return Alert{}, fmt.Errorf("alert %s: %w", id, ErrConflict)
+}
+
+// named makes aliases of an alert's new names, and drops those that another has.
+func (t Requests) named(ctx context.Context, a *Alert, before int) (puts []Put, err error) {
+	added := a.Names[before:]
+	a.Names = a.Names[:before:before]
+	for _, name := range added {
+		if slices.Contains(a.Names, name) {
+			continue
+		}
+		owner, err := t.AlertNamed(ctx, name)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			puts = append(puts, putRow(aliasKey(name), 0, alias{a.ID}))
+		case err != nil:
+			return nil, err
+		case owner != a.ID:
+			continue
+		}
+		a.Names = append(a.Names, name)
+	}
+	return puts, nil
+}
+
+// MarkedAlerts reads alerts that have something to be done, after one ID, limit at
+// most. A row that can't be read comes as an alert with an ID and no state.
+func (t Requests) MarkedAlerts(ctx context.Context, after string, limit int) ([]Alert, error) {
+	rows, err := t.Store.Marked(ctx, MarkAlert, Key{after, alertSort}, limit)
+	if err != nil {
+		return nil, err
+	}
+	as := make([]Alert, 0, len(rows))
+	for _, row := range rows {
+		if row.Sort != alertSort { // digests have the same mark, and come after all alerts
+			break
+		}
+		a, err := decodeAlert(row)
+		if err != nil {
+			a = Alert{ID: row.Part} // with no state: one bad row must not hide the others
+		}
+		as = append(as, a)
+	}
+	return as, nil
+}
+
+// UnpostedDigests reads digests that are to be posted, limit at most.
+func (t Requests) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error) {
+	rows, err := t.Store.Marked(ctx, MarkAlert, Key{digestPrefix, ""}, limit)
+	if err != nil {
+		return nil, err
+	}
+	var ds []Digest
+	for _, row := range rows {
+		d, err := decodeDigest(row)
+		if err != nil {
+			d = Digest{ID: row.Part} // with no channel
+		}
+		ds = append(ds, d)
+	}
+	return ds, nil
+}
+
+// putAlert is the write of an alert. Aliases stay: a name is the same alert for ever.
+func putAlert(a Alert) Put {
+	put := putRow(alertKey(a.ID), a.Version, a)
+	if a.Stale() || a.State == Snoozed {
+		put.Marks = []string{MarkAlert}
+	}
+	return put
+}
+
+func decodeAlert(row Row) (Alert, error) {
+	var a Alert
+	if err := json.Unmarshal(row.Body, &a); err != nil {
+		return Alert{}, fmt.Errorf("row %s: %w", row.Part, err)
+	}
+	if a.ID != row.Part || !IsAlertID(a.ID) || len(a.Reports) == 0 {
+		return Alert{}, fmt.Errorf("row %s is not an alert", row.Part)
+	}
+	a.Version = row.Version
+	return a, nil
+}

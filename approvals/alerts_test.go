@@ -1,0 +1,410 @@
+package approvals_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/memory"
+)
+
+func alertRow(names ...string) approvals.Alert {
+	return approvals.Alert{
+		ID: approvals.AlertID(names[0]), Names: names, State: approvals.AlertOpen,
+		Reports: []approvals.AlertReport{{Source: "guardduty", Name: names[0], Alert: []byte(`{}`)}}, Card: approvals.Card{Channel: "C1"},
+	}
+}
+
+// TestAlertAliases: a name is one alert's for ever.
+func TestAlertAliases(t *testing.T) {
+	ctx := t.Context()
+	table := approvals.Requests{Store: memory.NewStore()}
+	for _, a := range []approvals.Alert{alertRow("one", "shared"), alertRow("two")} {
+		if err := table.CreateAlert(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, a := range []approvals.Alert{alertRow("one"), alertRow("three", "shared")} {
+		if err := table.CreateAlert(ctx, a); !errors.Is(err, approvals.ErrConflict) {
+			t.Errorf("alert %q: %v", a.Names, err)
+		}
+	}
+	two, err := table.ChangeAlert(ctx, approvals.AlertID("two"), func(a *approvals.Alert) error {
+		a.Names = append(a.Names, "shared", "free", "two", "free")
+		return nil
+	})
+	if err != nil || !slices.Equal(two.Names, []string{"two", "free"}) {
+		t.Errorf("names %q, error %v", two.Names, err)
+	}
+	for name, want := range map[string]string{"one": "one", "shared": "one", "two": "two", "free": "two"} {
+		if id, err := table.AlertNamed(ctx, name); err != nil || id != approvals.AlertID(want) {
+			t.Errorf("%s is %s, %v; want %s", name, id, err, want)
+		}
+	}
+	if _, err := table.AlertNamed(ctx, "three"); !errors.Is(err, approvals.ErrNotFound) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestAlertAliasRace: of alerts that want the same name at once one gets it, and
+// none is lost.
+func TestAlertAliasRace(t *testing.T) {
+	ctx := t.Context()
+	table := approvals.Requests{Store: memory.NewStore()}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		name := fmt.Sprint("alert ", i)
+		if err := table.CreateAlert(ctx, alertRow(name)); err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			_, err := table.ChangeAlert(ctx, approvals.AlertID(name), func(a *approvals.Alert) error {
+				a.Names = append(a.Names, "shared")
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	id, err := table.AlertNamed(ctx, "shared")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		a, err := table.Alert(ctx, approvals.AlertID(fmt.Sprint("alert ", i)))
+		if err != nil || slices.Contains(a.Names, "shared") != (a.ID == id) {
+			t.Errorf("%s has names %q, %v", a.ID, a.Names, err)
+		}
+	}
+}
+
+// TestBear: an alert and the request that it leads to are written together.
+func TestBear(t *testing.T) {
+	ctx := t.Context()
+	table := approvals.Requests{Store: memory.NewStore()}
+	if err := table.CreateAlert(ctx, alertRow("one")); err != nil {
+		t.Fatal(err)
+	}
+	r := approvals.Request{ID: "KS-000000000001", State: approvals.Planning, Alert: approvals.AlertID("one")}
+	note := func(a *approvals.Alert) error {
+		a.Requests = append(a.Requests, approvals.Born{Request: r.ID})
+		return nil
+	}
+	errNo := errors.New("no")
+	if _, err := table.Bear(ctx, r, func(*approvals.Alert) error { return errNo }); !errors.Is(err, errNo) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := table.Get(ctx, r.ID); !errors.Is(err, approvals.ErrNotFound) {
+		t.Errorf("a change that was refused left a request: %v", err)
+	}
+	if _, err := table.Bear(ctx, r, note); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.Bear(ctx, r, note); !errors.Is(err, approvals.ErrConflict) {
+		t.Errorf("a second time: %v", err)
+	}
+	a, err := table.Alert(ctx, r.Alert)
+	if err != nil || len(a.Requests) != 1 {
+		t.Errorf("%+v %v", a, err)
+	}
+	if got, err := table.Get(ctx, r.ID); err != nil || got.Revision != 1 {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestMarkedAlerts: what is to be drawn, waits or sleeps is found; a row that can't
+// be read hides no other.
+func TestMarkedAlerts(t *testing.T) {
+	ctx := t.Context()
+	store := memory.NewStore()
+	table := approvals.Requests{Store: store}
+	want := map[string]bool{}
+	for i := range 12 {
+		a := alertRow(fmt.Sprint(i))
+		if err := table.CreateAlert(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+		_, err := table.ChangeAlert(ctx, a.ID, func(a *approvals.Alert) error {
+			switch i % 4 {
+			case 0: // waits
+				want[a.ID] = true
+			case 1: // drawn
+				a.Card.Revision = a.Revision
+			case 2: // asleep
+				a.Card.Revision, a.State = a.Revision, approvals.Snoozed
+				want[a.ID] = true
+			case 3: // in a digest
+				a.Digest = "DG-000000000000"
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := approvals.NewDigest("C1", "seed", time.Unix(0, 0))
+	bad := []approvals.Put{
+		{Row: approvals.Row{Key: approvals.Key{Part: "AL-ZZZZZZZZZZZZ", Sort: "alert"}, Body: []byte(`{"id":7}`), Marks: []string{approvals.MarkAlert}}},
+		{Row: approvals.Row{Key: approvals.Key{Part: "DG-000000000000", Sort: "digest"}, Body: []byte(`{}`), Marks: []string{approvals.MarkAlert}}},
+	}
+	if err := store.Write(ctx, bad...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.AddToDigest(ctx, d, nil, []approvals.DigestItem{{Alert: "AL-1"}}); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	unreadable := 0
+	for after := ""; ; {
+		as, err := table.MarkedAlerts(ctx, after, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range as {
+			after = a.ID
+			if a.State == "" {
+				unreadable++
+				continue
+			}
+			got[a.ID] = true
+		}
+		if len(as) < 2 {
+			break
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" || unreadable != 1 {
+		t.Errorf("%d can't be read; %s", unreadable, diff)
+	}
+	ds, err := table.UnpostedDigests(ctx, 10)
+	if err != nil || len(ds) != 2 {
+		t.Fatalf("digests %+v, %v", ds, err)
+	}
+	for _, x := range ds {
+		if readable := x.Card.Channel != ""; readable != (x.ID == d.ID) {
+			t.Errorf("digest %+v", x)
+		}
+	}
+	if _, err := table.ChangeDigest(ctx, d.ID, func(d *approvals.Digest) error { d.Card.TS = "1.0"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if ds, err := table.UnpostedDigests(ctx, 10); err != nil || len(ds) != 1 {
+		t.Errorf("digests after one was posted: %+v, %v", ds, err)
+	}
+}
+
+// TestAddToDigest: the alerts, the list and the counts go together.
+func TestAddToDigest(t *testing.T) {
+	ctx := t.Context()
+	table := approvals.Requests{Store: memory.NewStore()}
+	d := approvals.NewDigest("C1", "seed", time.Unix(0, 0))
+	var want []string
+	add := func(n int) {
+		t.Helper()
+		var as []approvals.Alert
+		var items []approvals.DigestItem
+		for i := range n {
+			a := alertRow(fmt.Sprint(d.N, " ", i))
+			if err := table.CreateAlert(ctx, a); err != nil {
+				t.Fatal(err)
+			}
+			a, err := table.Alert(ctx, a.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			as = append(as, a)
+			items = append(items, approvals.DigestItem{Alert: a.ID, Severity: float64(d.N + i), Level: "low", Type: fmt.Sprint("T", i%3), Account: "1"})
+			want = append(want, a.ID)
+		}
+		var err error
+		if d, err = table.AddToDigest(ctx, d, as, items); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(approvals.DigestPart)
+	add(1)
+	add(30)
+	if stored, err := table.Digest(ctx, d.ID); err != nil || cmp.Diff(d, stored) != "" {
+		t.Errorf("%v %s", err, cmp.Diff(d, stored))
+	}
+	if d.N != 111 || d.Levels["low"] != 111 || d.Types["T0"] != 27+1+10 || d.Accounts["1"] != 111 || len(d.Worst) != 5 || d.Worst[0].Severity != 110 {
+		t.Errorf("%+v", d)
+	}
+	for _, limit := range []int{1, 7, 20, 200} {
+		var got []string
+		for n := 0; n < d.N; {
+			items, err := table.DigestItems(ctx, d, n, limit)
+			if err != nil || len(items) == 0 || len(items) > limit {
+				t.Fatalf("from %d: %d items, %v", n, len(items), err)
+			}
+			for _, it := range items {
+				got = append(got, it.Alert)
+			}
+			n += len(items)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("pages of %d: %d alerts", limit, len(got))
+		}
+	}
+	for _, n := range []int{-1, 111, 1000} {
+		if _, err := table.DigestItems(ctx, d, n, 20); !errors.Is(err, approvals.ErrNotFound) {
+			t.Errorf("from %d: %v", n, err)
+		}
+	}
+	for _, id := range want {
+		if a, err := table.Alert(ctx, id); err != nil || a.Digest != d.ID || a.Stale() {
+			t.Errorf("%+v %v", a, err)
+		}
+	}
+
+	// One that was changed meanwhile stops all of it.
+	old, err := table.Alert(ctx, want[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.Version--
+	if _, err := table.AddToDigest(ctx, d, []approvals.Alert{old}, []approvals.DigestItem{{Alert: old.ID}}); !errors.Is(err, approvals.ErrConflict) {
+		t.Errorf("error %v", err)
+	}
+	if stored, err := table.Digest(ctx, d.ID); err != nil || cmp.Diff(d, stored) != "" {
+		t.Errorf("after a conflict: %v %s", err, cmp.Diff(d, stored))
+	}
+}
+
+// TestRoom: 30 in any minute, a second and a half apart, not too far ahead.
+func TestRoom(t *testing.T) {
+	const ahead = 20 * time.Second
+	began := time.Unix(1000, 0)
+	var r approvals.Room
+	var all []time.Time
+	for now := began; now.Before(began.Add(10 * time.Minute)); now = now.Add(700 * time.Millisecond) {
+		at, ok := r.Take(now, now.Add(ahead))
+		if !ok {
+			continue
+		}
+		if at.Before(now) || at.After(now.Add(ahead)) {
+			t.Fatalf("at %s a slot at %s", now, at)
+		}
+		all = append(all, at)
+	}
+	for i := range all {
+		if i > 0 && all[i].Sub(all[i-1]) < approvals.RoomSpace {
+			t.Errorf("slots at %s and %s", all[i-1], all[i])
+		}
+		if i >= approvals.RoomPosts && all[i].Sub(all[i-approvals.RoomPosts]) < approvals.RoomSpan {
+			t.Errorf("%d slots from %s to %s", approvals.RoomPosts+1, all[i-approvals.RoomPosts], all[i])
+		}
+	}
+	if n := len(all); n < 300 || n > 330 {
+		t.Errorf("%d slots in ten minutes", n)
+	}
+	if len(r.Slots) != approvals.RoomPosts {
+		t.Errorf("%d slots are kept", len(r.Slots))
+	}
+
+	for name, tt := range map[string]struct {
+		room approvals.Room
+		ok   bool
+		at   time.Duration
+	}{
+		"an empty channel":     {approvals.Room{}, true, 0},
+		"closed for a while":   {approvals.Room{Closed: began.Add(10 * time.Second)}, true, 10 * time.Second},
+		"just not too long":    {approvals.Room{Closed: began.Add(ahead)}, true, ahead},
+		"closed for too long":  {approvals.Room{Closed: began.Add(ahead + 1)}, false, 0},
+		"was closed":           {approvals.Room{Closed: began.Add(-time.Second)}, true, 0},
+		"after the last":       {approvals.Room{Slots: []time.Time{began.Add(9 * time.Second)}}, true, 9*time.Second + approvals.RoomSpace},
+		"the last is long ago": {approvals.Room{Slots: []time.Time{began.Add(-time.Hour)}}, true, 0},
+	} {
+		before := slices.Clone(tt.room.Slots)
+		at, ok := tt.room.Take(began, began.Add(ahead))
+		if ok != tt.ok || ok && at.Sub(began) != tt.at {
+			t.Errorf("%s: %s %v", name, at, ok)
+		}
+		if !ok && !slices.Equal(before, tt.room.Slots) {
+			t.Errorf("%s: refused, and changed", name)
+		}
+	}
+}
+
+// TestChangeRoom: of many workers each gets a time of its own.
+func TestChangeRoom(t *testing.T) {
+	ctx := t.Context()
+	table := approvals.Requests{Store: memory.NewStore()}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	got := map[time.Time]bool{}
+	for range 50 {
+		wg.Go(func() {
+			var at time.Time
+			errFull := errors.New("full")
+			err := table.ChangeRoom(ctx, "C1", func(r *approvals.Room) error {
+				var ok bool
+				if at, ok = r.Take(time.Unix(1000, 0), time.Unix(1050, 0)); !ok {
+					return errFull
+				}
+				return nil
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				got[at] = true
+			} else if !errors.Is(err, errFull) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(got) != approvals.RoomPosts {
+		t.Errorf("%d times for 50 who asked, want %d", len(got), approvals.RoomPosts)
+	}
+	if r, err := table.Room(ctx, "C2"); err != nil || len(r.Slots) != 0 {
+		t.Errorf("another channel: %+v %v", r, err)
+	}
+}
+
+// TestOnce: one is told yes; who dies with it does not keep it.
+func TestOnce(t *testing.T) {
+	ctx := t.Context()
+	table := approvals.Requests{Store: memory.NewStore()}
+	now := time.Unix(1000, 0)
+	ask := func(after time.Duration, want bool, wantErr error) {
+		t.Helper()
+		if ok, err := table.Once(ctx, "it", 30*time.Second, now.Add(after)); ok != want || !errors.Is(err, wantErr) {
+			t.Errorf("after %s: %v %v, want %v %v", after, ok, err, want, wantErr)
+		}
+	}
+	ask(0, true, nil)
+	ask(29*time.Second, false, approvals.ErrConflict) // somebody is at it
+	ask(30*time.Second, true, nil)                    // and died
+	if err := table.Done(ctx, "it", now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	ask(59*time.Minute, false, nil)
+	ask(time.Hour, true, nil)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	yes := 0
+	for range 50 {
+		wg.Go(func() {
+			ok, err := table.Once(ctx, "another", time.Minute, now)
+			mu.Lock()
+			defer mu.Unlock()
+			if ok {
+				yes++
+			} else if !errors.Is(err, approvals.ErrConflict) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if yes != 1 {
+		t.Errorf("%d were told yes", yes)
+	}
+}

@@ -1,0 +1,182 @@
+package approvals
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// Digest is one message that stands for many alerts for which there was no room in
+// their channel. Its rows are in the table requests: this one, which counts, and
+// parts, which list.
+type Digest struct {
+	ID      string    `json:"id"` // DG-…
+	Version int64     `json:"-"`
+	At      time.Time `json:"at"`
+	N       int       `json:"n"` // alerts
+	// Starts are the alerts, counted from 0, with which the parts of the list begin.
+	Starts []int `json:"starts,omitempty"`
+	// Levels, Types and Accounts count alerts; of types and accounts only the first
+	// that there were.
+	Levels   map[string]int `json:"levels,omitempty"`
+	Types    map[string]int `json:"types,omitempty"`
+	Accounts map[string]int `json:"accounts,omitempty"`
+	Worst    []DigestItem   `json:"worst,omitempty"` // the most severe
+	Card     Card           `json:"card"`
+}
+
+// DigestItem is one alert of a digest. Its texts are untrusted.
+type DigestItem struct {
+	Alert    string  `json:"alert"` // AL-…
+	Severity float64 `json:"severity"`
+	Level    string  `json:"level"` // the severity in words
+	Type     string  `json:"type"`
+	Account  string  `json:"account"`
+	Line     string  `json:"line"` // what else there is to say
+}
+
+// DigestPart is how many alerts a part lists at most: with its own row and the
+// digest's they fit into one write.
+const DigestPart = 80
+
+const (
+	digestPrefix  = "DG-"
+	digestSort    = "digest"
+	digestCounted = 100 // types or accounts
+	digestWorst   = 5
+)
+
+var digestID = regexp.MustCompile(`^DG-[0-9A-HJKMNP-TV-Z]{12}$`)
+
+// IsDigestID reports whether s has the form of a digest's ID.
+func IsDigestID(s string) bool { return digestID.MatchString(s) }
+
+// NewDigest begins a digest for a channel. Seed makes its ID: the first alert's is
+// in it, since an alert is in one digest at a time.
+func NewDigest(channel, seed string, at time.Time) Digest {
+	sum := sha256.Sum256(fmt.Appendf(nil, "killswitch digest v1\n%s\n%s\n%d", channel, seed, at.UnixNano()))
+	return Digest{ID: digestPrefix + crockford.EncodeToString(sum[:])[:12], At: at, Card: Card{Channel: channel}}
+}
+
+func digestKey(id string) Key { return Key{id, digestSort} }
+
+func partKey(id string, n int) Key { return Key{id, fmt.Sprintf("part#%06d", n)} }
+
+// AddToDigest puts waiting alerts, DigestPart of them at most, into a digest: the
+// alerts, the list and the counts are written at once. It returns ErrConflict,
+// with nothing written, if one of them was changed since it was read.
+func (t Requests) AddToDigest(ctx context.Context, d Digest, as []Alert, items []DigestItem) (Digest, error) {
+	d.Levels, d.Types, d.Accounts = maps.Clone(d.Levels), maps.Clone(d.Types), maps.Clone(d.Accounts)
+	for _, it := range items {
+		counted(&d.Levels, it.Level)
+		counted(&d.Types, it.Type)
+		counted(&d.Accounts, it.Account)
+	}
+	d.Worst = slices.Concat(d.Worst, items)
+	slices.SortStableFunc(d.Worst, func(a, b DigestItem) int { return cmp.Compare(b.Severity, a.Severity) })
+	d.Worst = d.Worst[:min(len(d.Worst), digestWorst)]
+	part := putRow(partKey(d.ID, len(d.Starts)), 0, items)
+	d.Starts = append(slices.Clip(d.Starts), d.N)
+	d.N += len(items)
+	puts := []Put{putDigest(d), part}
+	for _, a := range as {
+		a.Digest, a.Slot = d.ID, time.Time{}
+		puts = append(puts, putAlert(a))
+	}
+	err := t.Store.Write(ctx, puts...)
+	d.Version++
+	return d, err
+}
+
+func counted(m *map[string]int, name string) {
+	if *m == nil {
+		*m = map[string]int{}
+	}
+	if _, known := (*m)[name]; known || len(*m) < digestCounted {
+		(*m)[name]++
+	}
+}
+
+// Digest reads a digest. It returns ErrNotFound if there is none.
+func (t Requests) Digest(ctx context.Context, id string) (Digest, error) {
+	row, err := t.Store.Get(ctx, digestKey(id))
+	if err != nil {
+		return Digest{}, err
+	}
+	return decodeDigest(row)
+}
+
+// DigestItems reads a digest's list from the n-th alert, counted from 0, to limit
+// alerts or to the end of a part. It returns ErrNotFound if there is none.
+func (t Requests) DigestItems(ctx context.Context, d Digest, n, limit int) ([]DigestItem, error) {
+	part, found := slices.BinarySearch(d.Starts, n)
+	if !found {
+		part--
+	}
+	if part < 0 || n >= d.N {
+		return nil, ErrNotFound
+	}
+	row, err := t.Store.Get(ctx, partKey(d.ID, part))
+	if err != nil {
+		return nil, err
+	}
+	var items []DigestItem
+	if err := json.Unmarshal(row.Body, &items); err != nil {
+		return nil, err
+	}
+	if n -= d.Starts[part]; n >= len(items) {
+		return nil, ErrNotFound
+	}
+	return items[n:min(n+limit, len(items))], nil
+}
+
+// ChangeDigest is Change for a digest.
+func (t Requests) ChangeDigest(ctx context.Context, id string, change func(*Digest) error) (Digest, error) {
+	for range changeTries {
+		d, err := t.Digest(ctx, id)
+		if err != nil {
+			return Digest{}, err
+		}
+		if err := change(&d); err != nil {
+			return d, err
+		}
+		switch err := t.Store.Write(ctx, putDigest(d)); {
+		case err == nil:
+			d.Version++
+			return d, nil
+		case !errors.Is(err, ErrConflict):
+			return d, err
+		case ctx.Err() != nil:
+			return d, ctx.Err()
+		}
+	}
+	return Digest{}, fmt.Errorf("digest %s: %w", id, ErrConflict)
+}
+
+// putDigest is the write of a digest, marked until it is posted.
+func putDigest(d Digest) Put {
+	put := putRow(digestKey(d.ID), d.Version, d)
+	if d.Card.TS == "" {
+		put.Marks = []string{MarkAlert}
+	}
+	return put
+}
+
+func decodeDigest(row Row) (Digest, error) {
+	var d Digest
+	if err := json.Unmarshal(row.Body, &d); err != nil {
+		return Digest{}, fmt.Errorf("row %s: %w", row.Part, err)
+	}
+	if d.ID != row.Part || !IsDigestID(d.ID) || d.Card.Channel == "" {
+		return Digest{}, fmt.Errorf("row %s is not a digest", row.Part)
+	}
+	d.Version = row.Version
+	return d, nil
+}

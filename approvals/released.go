@@ -1,0 +1,237 @@
+package approvals
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+const (
+	freshFor    = 24 * time.Hour  // what its source last told of before contains nothing by itself
+	clocksApart = 5 * time.Minute // between the bot and us
+	byHandHint  = "a responder can click on the alert's card"
+)
+
+// proveProposal reads a click on an alert's card: what it asks for is what the
+// event lets its route offer, and what the card showed.
+func (x *Executor) proveProposal(ctx context.Context, r Request, w SlackWord, a *asked) error {
+	button := w.Actions[0]
+	alert, dig, _ := SplitAlertValue(button.Value)
+	if alert != r.Alert {
+		return fmt.Errorf("%w: it is about another alert", ErrEvidence)
+	}
+	f, i, err := x.offered(ctx, r, dig, func(f Finding) bool { return f.OneClick })
+	if err != nil {
+		return err
+	}
+	if !proposes(button.ID, i.Call.Action) {
+		return fmt.Errorf("%w: the button asks for another action", ErrEvidence)
+	}
+	if shown := slices.DeleteFunc(slices.Clone(w.Offers), func(s string) bool { return s != i.String() }); len(shown) != 1 {
+		return fmt.Errorf("%w: the card did not show this call", ErrEvidence)
+	}
+	a.intent, a.reason, a.finding = i, f.Reason, f
+	switch {
+	case !f.OneClick:
+		a.held = "the configuration does not let one click run this"
+	case !w.OneClick:
+		a.held = "the card did not say that one click runs it"
+	case !x.gentle(i.Call):
+		a.held = "this action is never run by one click"
+	case r.Release == ByClick: // otherwise the bot had reasons to ask people
+		a.release = ByClick
+	}
+	return nil
+}
+
+var numbered = regexp.MustCompile(`^:[1-9][0-9]?$`)
+
+// proposes reports whether a button's action_id asks for an action.
+func proposes(id string, n actions.Name) bool {
+	rest, ok := strings.CutPrefix(id, Propose(n))
+	return ok && (rest == "" || numbered.MatchString(rest))
+}
+
+// proveRule reads what our own configuration asked for on the strength of an
+// event. Nobody signed it: it lets nothing run before the source has confirmed
+// the finding.
+func (x *Executor) proveRule(ctx context.Context, r Request, e Evidence) (asked, error) {
+	var ruled Ruled
+	if json.Unmarshal([]byte(e.Body), &ruled) != nil {
+		return asked{}, fmt.Errorf("%w: the rule can't be read", ErrEvidence)
+	}
+	at, err := e.At()
+	if err != nil {
+		return asked{}, err
+	}
+	switch {
+	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Release != ByRule:
+		return asked{}, fmt.Errorf("%w: the stored request is not what the rule asks for", ErrEvidence)
+	case at.After(x.Now().Add(clocksApart)):
+		return asked{}, fmt.Errorf("%w: it is from the future", ErrEvidence)
+	}
+	f, i, err := x.offered(ctx, r, IntentDigest(ruled.Intent), func(f Finding) bool { return f.Runs(ruled.Intent) })
+	if err != nil {
+		return asked{}, err
+	}
+	a := asked{intent: i, reason: f.Reason, person: Automatic, at: at, finding: f}
+	switch {
+	case !f.Runs(i):
+		a.held = "the configuration does not let this finding contain by itself"
+	case !x.gentle(i.Call):
+		a.held = "this action never runs by itself"
+	default:
+		a.release = ByRule
+	}
+	return a, nil
+}
+
+// offered finds the intent of a digest, and the finding that offers it for the
+// request's reason, in the event on whose strength the request was made. Of
+// several, one that lets it run is taken.
+func (x *Executor) offered(ctx context.Context, r Request, dig string, lets func(Finding) bool) (Finding, Intent, error) {
+	e, err := x.Requests.Evidence(ctx, r.Event)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Finding{}, Intent{}, fmt.Errorf("%w: the alert is too old, its event is no longer kept: use /killswitch", ErrEvidence)
+	case err != nil:
+		return Finding{}, Intent{}, err
+	case e.Kind != EventEvidence:
+		return Finding{}, Intent{}, fmt.Errorf("%w: it names no event", ErrEvidence)
+	}
+	all, err := x.Findings.Read(e.Body)
+	if err != nil {
+		return Finding{}, Intent{}, fmt.Errorf("%w: the event can't be read", ErrEvidence)
+	}
+	found := slices.DeleteFunc(slices.Clone(all), func(f Finding) bool { return f.Reason != r.Reason || !f.offers(dig) })
+	if len(found) == 0 {
+		return Finding{}, Intent{}, fmt.Errorf("%w: the event and the configuration offer no such call", ErrEvidence)
+	}
+	f := found[max(slices.IndexFunc(found, lets), 0)]
+	return f, f.Intents[f.index(dig)], nil
+}
+
+func (f Finding) index(dig string) int {
+	return slices.IndexFunc(f.Intents, func(i Intent) bool { return IntentDigest(i) == dig })
+}
+
+func (f Finding) offers(dig string) bool { return f.index(dig) >= 0 }
+
+// gentle reports whether a call may run without a second person at all: it can be
+// taken back and is about one target. The configuration has checked it, too.
+func (x *Executor) gentle(c actions.Call) bool {
+	a, ok := x.Actions(c.Action)
+	if !ok {
+		return false
+	}
+	s := a.Spec()
+	return s.Reversible && s.Quorum == 0 && !actions.WholeAccount(c) && (s.Managed == nil || !s.Managed(c))
+}
+
+// release checks that what lets a request run does so under the configuration of
+// now, and returns the writes that begin it. The error is a *refusal where it does
+// not. A source is asked before the plan and again before the run: a finding may
+// be archived meanwhile.
+func (x *Executor) release(ctx context.Context, until time.Time, p Planned, a asked) ([]Put, error) {
+	switch {
+	case p.Release == ByPeople:
+		return nil, nil
+	case a.release != p.Release:
+		return nil, &refusal{why: a.unreleased(), hint: byHandHint}
+	case p.Release == ByClick:
+		return nil, nil
+	}
+	if _, err := x.count(ctx, p.ID); err != nil { // before anybody is asked
+		return nil, err
+	}
+	if err := x.confirm(ctx, until, p, a); err != nil {
+		return nil, err
+	}
+	put, err := x.count(ctx, p.ID)
+	return []Put{put}, err
+}
+
+// unreleased says why no click and no rule lets it run.
+func (a asked) unreleased() string {
+	if a.held == "" {
+		return "the stored request was altered"
+	}
+	return a.held
+}
+
+// notYet is an answer of a source that may be another one a little later.
+type notYet struct{ error }
+
+func (n notYet) Unwrap() error { return n.error }
+
+// confirm asks the source whether the finding is true, and reads from its answer
+// whether it still lets the intent run by itself.
+func (x *Executor) confirm(ctx context.Context, until time.Time, p Planned, a asked) error {
+	f := a.finding
+	if p.Account != f.Sighting.Account {
+		return &refusal{why: "its target is in another account than the finding", hint: byHandHint}
+	}
+	var raw []byte
+	err := x.patiently(ctx, until, func() (err error) {
+		raw, err = x.Cloud.Sight(ctx, f.Sighting, x.Now(), p.actor(nil))
+		return err
+	})
+	switch {
+	case errors.Is(err, actions.ErrNotSeen) && f.Sighting.Kind == actions.OfEvent:
+		return notYet{err}
+	case errors.Is(err, actions.ErrNotSeen):
+		return &refusal{why: err.Error(), hint: byHandHint}
+	case err != nil:
+		err = finally(err)
+		if no := (*refusal)(nil); errors.As(err, &no) && no.hint == "" {
+			no.hint = byHandHint
+		}
+		return err
+	}
+	now, err := x.Findings.Confirm(f, raw)
+	switch dig := IntentDigest(a.intent); {
+	case err != nil:
+		return &refusal{why: "its source does not confirm the finding: " + err.Error(), hint: byHandHint}
+	case now.Name != f.Name, !now.Runs(a.intent), !now.offers(dig):
+		return &refusal{why: "what its source says of the finding does not let it contain by itself", hint: byHandHint}
+	case x.Now().Sub(now.Updated) > freshFor:
+		return &refusal{why: "its source last told of the finding more than a day ago", hint: byHandHint}
+	}
+	return nil
+}
+
+// hour is the row of the containments that began by themselves lately.
+type hour struct {
+	Began []began `json:"began"`
+}
+
+type began struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"`
+}
+
+var hourKey = Key{"automatic", "hour"}
+
+// count is the write by which one more containment begins by itself. The error is
+// a *refusal where there were enough of them in the last hour.
+func (x *Executor) count(ctx context.Context, id string) (Put, error) {
+	var h hour
+	version, err := x.runs().find(ctx, hourKey, &h)
+	if err != nil {
+		return Put{}, err
+	}
+	now := x.Now().UTC()
+	h.Began = slices.DeleteFunc(h.Began, func(b began) bool { return now.Sub(b.At) >= time.Hour })
+	if len(h.Began) >= x.AutoPerHour {
+		return Put{}, &refusal{why: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), hint: byHandHint}
+	}
+	h.Began = append(h.Began, began{id, now})
+	return putRow(hourKey, version, h), nil
+}

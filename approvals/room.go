@@ -1,0 +1,91 @@
+package approvals
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// How many alerts a channel takes. Slack lets an app post about one message a
+// second to a channel: the space between alerts is for the cards of containments.
+// https://docs.slack.dev/apis/web-api/rate-limits
+const (
+	RoomPosts = 30 // alerts in any RoomSpan
+	RoomSpan  = time.Minute
+	RoomSpace = 1500 * time.Millisecond // between two of them
+)
+
+// Room is what there is in a channel for alerts: a row of the table requests.
+type Room struct {
+	Slots []time.Time `json:"slots"` // when the latest RoomPosts are posted
+	// Closed is until when there is none, since Slack had trouble.
+	Closed time.Time `json:"closed,omitzero"`
+}
+
+// Take finds the next time at which there is room for an alert, if it is not
+// after the given one.
+func (r *Room) Take(now, until time.Time) (time.Time, bool) {
+	at := latest(now, r.Closed)
+	if n := len(r.Slots); n > 0 {
+		at = latest(at, r.Slots[n-1].Add(RoomSpace))
+	}
+	if n := len(r.Slots) - RoomPosts; n >= 0 {
+		at = latest(at, r.Slots[n].Add(RoomSpan))
+	}
+	if at.After(until) {
+		return time.Time{}, false
+	}
+	r.Slots = append(slices.Clip(r.Slots[max(0, len(r.Slots)+1-RoomPosts):]), at)
+	return at, true
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func roomKey(channel string) Key { return Key{"room#" + channel, "room"} }
+
+// Room reads what room there is in a channel.
+func (t Requests) Room(ctx context.Context, channel string) (Room, error) {
+	r, _, err := t.room(ctx, channel)
+	return r, err
+}
+
+func (t Requests) room(ctx context.Context, channel string) (r Room, version int64, err error) {
+	row, err := t.Store.Get(ctx, roomKey(channel))
+	if errors.Is(err, ErrNotFound) {
+		return Room{}, 0, nil
+	}
+	if err != nil {
+		return Room{}, 0, err
+	}
+	return r, row.Version, json.Unmarshal(row.Body, &r)
+}
+
+// ChangeRoom is Change for a channel's room. An error of change stops it with
+// nothing written.
+func (t Requests) ChangeRoom(ctx context.Context, channel string, change func(*Room) error) error {
+	for range changeTries {
+		r, version, err := t.room(ctx, channel)
+		if err != nil {
+			return err
+		}
+		if err := change(&r); err != nil {
+			return err
+		}
+		err = t.Store.Write(ctx, putRow(roomKey(channel), version, r))
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("room of %s: %w", channel, ErrConflict)
+}
