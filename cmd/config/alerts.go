@@ -1,49 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
-)
-
-// Alerts say what becomes of findings and events.
-type Alerts struct {
-	MockSources bool    // show awsmock.* events, marked as mock
-	AutoPerHour int     // cap of automatic containments; 5 if left out
-	Routes      []Route // the first match wins; without a match nothing is posted
-}
-
-// Route is what becomes of the events that match.
-type Route struct {
-	Match    Match
-	Suggest  []Suggestion // empty: every action that fits the finding's targets
-	Delivery Delivery
-	OneClick bool   // approvals: 0, the click itself runs it; only with Suggest
-	Channel  string // empty: the incident channel
-}
-
-// Match picks events.
-type Match struct {
-	Source      string  // guardduty, trustedadvisor, health, cloudtrail or securityhub
-	Type        string  // * stands for any characters; empty: any type
-	MinSeverity float64 // 0 to 10
-}
-
-// Suggestion is an action that an alert's card offers.
-type Suggestion struct {
-	Action actions.Name
-	Mode   string // for quarantine_user: iam-only; else empty
-}
-
-// Delivery is what an alert does.
-type Delivery string
-
-// The deliveries. Auto needs Suggest, of reversible single-target actions alone.
-const (
-	Notify  Delivery = "notify"
-	Propose Delivery = "propose" // if left out
-	Auto    Delivery = "auto"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
 )
 
 // Webhook is what the holder of its key may do. Its key is not in the configuration.
@@ -51,44 +14,91 @@ type Webhook struct {
 	ID      string
 	Actions []actions.Name // that it may request
 	Events  bool           // it may send EventBridge events
+	Auto    bool           // and these may contain by themselves, where a route says delivery: auto
+}
+
+// Reader reads events as the configuration wants it.
+func (c Config) Reader() alert.Reader {
+	return alert.Reader{Routing: c.Alerts, Org: c.Org, AutoWebhooks: c.webhooksThat(func(w Webhook) bool { return w.Auto })}
+}
+
+// EventWebhooks are the IDs of the webhooks that may send events.
+func (c Config) EventWebhooks() []string {
+	return c.webhooksThat(func(w Webhook) bool { return w.Events })
+}
+
+func (c Config) webhooksThat(may func(Webhook) bool) []string {
+	var ids []string
+	for _, w := range c.Webhooks {
+		if may(w) {
+			ids = append(ids, w.ID)
+		}
+	}
+	return ids
 }
 
 // gentle are the actions that are reversible and hit a single target: what may
 // run by one click, or by itself.
 var gentle = []string{"revoke_sessions", "detach_policies", "quarantine_user", "deactivate_key", "isolate_instance"}
 
-func (c *checker) alerts(section *value) Alerts {
-	a := Alerts{MockSources: section.at("mock_sources").is(true), AutoPerHour: defaultAutoPerHour}
+func (c *checker) alerts(section *value) alert.Routing {
+	a := alert.Routing{MockSources: section.at("mock_sources").yes(), AutoPerHour: defaultAutoPerHour}
 	if n, ok := section.at("auto_per_hour").integer(); ok {
 		a.AutoPerHour = n
 	}
-	for _, v := range section.at("routes").items() {
-		a.Routes = append(a.Routes, c.route(v))
+	routes := section.at("routes").items()
+	for _, v := range routes {
+		r := c.route(v)
+		first := slices.IndexFunc(a.Routes, func(o alert.Route) bool { return o.Match.Covers(r.Match) })
+		if first >= 0 && !c.settledBelow(v.at("match")) && !c.settledBelow(routes[first].at("match")) {
+			c.add(v, "can never match", fmt.Sprintf("the route on line %d takes all that it would: put this one before it", routes[first].line))
+		}
+		a.Routes = append(a.Routes, r)
 	}
 	return a
 }
 
-func (c *checker) route(v *value) Route {
-	r := Route{
-		Match:    Match{Source: v.at("match", "source").text(), Type: v.at("match", "type").text()},
-		Delivery: Propose,
+// settledBelow reports whether enough has been said of a value, or of one in it.
+func (c *checker) settledBelow(v *value) bool {
+	if v == nil || c.settled[v.field] {
+		return true
+	}
+	for _, f := range v.fields {
+		if c.settled[f.field] {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *checker) route(v *value) alert.Route {
+	r := alert.Route{
+		Match:    alert.Match{Source: alert.Source(v.at("match", "source").text()), Type: v.at("match", "type").text()},
+		Delivery: alert.Propose,
 		Channel:  v.at("channel").text(),
 	}
 	r.Match.MinSeverity, _ = v.at("match", "min_severity").number()
 	if d := v.at("delivery").text(); d != "" {
-		r.Delivery = Delivery(d)
+		r.Delivery = alert.Delivery(d)
 	}
 	if n, ok := v.at("approvals").integer(); ok {
 		r.OneClick = n == 0
 	}
 	for _, s := range v.at("suggest").items() {
 		action, mode := s.at("action").text(), s.at("mode")
-		r.Suggest = append(r.Suggest, Suggestion{actions.Name(action), mode.text()})
+		r.Suggest = append(r.Suggest, alert.Suggestion{Action: actions.Name(action), Mode: mode.text()})
 		if mode != nil && action != "quarantine_user" {
 			c.add(mode, "only quarantine_user has modes", "remove it")
 		}
 	}
-	if r.Delivery == Auto {
+	if r.Delivery == alert.Notify {
+		for _, key := range []string{"suggest", "approvals"} {
+			if at := v.at(key); at != nil {
+				c.add(at, "goes with no button: delivery is notify", "remove one of the two")
+			}
+		}
+	}
+	if r.Delivery == alert.Auto {
 		c.onlyGentle(v, v.at("delivery"), "auto")
 	}
 	if r.OneClick {
@@ -115,13 +125,16 @@ func (c *checker) webhooks(section *value) []Webhook {
 	var hooks []Webhook
 	ids := unique{}
 	for _, v := range section.items() {
-		w := Webhook{ID: v.at("id").text(), Events: v.at("events").is(true)}
+		w := Webhook{ID: v.at("id").text(), Events: v.at("events").yes(), Auto: v.at("auto").yes()}
 		c.once(ids, w.ID, v.at("id"), "belongs to another webhook already")
 		for _, a := range v.at("actions").items() {
 			w.Actions = append(w.Actions, actions.Name(a.text()))
 		}
 		if v != nil && v.fields != nil && v.at("actions") == nil && !w.Events {
 			c.add(v, "may do nothing", "give it actions: […] or events: true")
+		}
+		if w.Auto && !w.Events {
+			c.add(v.at("auto"), "is about events, and this webhook may send none", "add events: true, or remove auto")
 		}
 		hooks = append(hooks, w)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
 )
 
 // Config is a configuration without a problem.
@@ -36,7 +37,7 @@ type Config struct {
 	Policy     approvals.Policy
 	Usergroups map[string]string // group → Slack user group ID
 
-	Alerts   Alerts
+	Alerts   alert.Routing
 	Webhooks []Webhook
 	SNSTopic string // ARN; may be empty
 
@@ -167,8 +168,9 @@ func (c Config) Unused() []string {
 			parts = append(parts, part)
 		}
 	}
-	add("alerts", len(c.Alerts.Routes) > 0)
-	add("webhooks", len(c.Webhooks) > 0)
+	for i, w := range c.Webhooks {
+		add(fmt.Sprintf("webhooks[%d].actions", i), len(w.Actions) > 0)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Policy.Actions)) {
 		_, built := actions.Lookup(name)
 		add("policy.actions."+string(name), !built)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
 )
 
 const examplePath = "testdata/killswitch.example.yaml"
@@ -67,16 +68,16 @@ func TestExample(t *testing.T) {
 			Actions: map[actions.Name]approvals.Entry{"delete_role": two, "delete_key": two, "apply_scp": entry},
 		},
 		Usergroups: map[string]string{"responders": "S0RESPONDERS"},
-		Alerts: Alerts{AutoPerHour: 5, Routes: []Route{
+		Alerts: alert.Routing{AutoPerHour: 5, Routes: []alert.Route{
 			{
-				Match:   Match{Source: "guardduty", Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", MinSeverity: 7},
-				Suggest: []Suggestion{{Action: "revoke_sessions"}, {Action: "isolate_instance"}}, Delivery: Propose,
+				Match:   alert.Match{Source: "guardduty", Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", MinSeverity: 7},
+				Suggest: []alert.Suggestion{{Action: "revoke_sessions"}, {Action: "isolate_instance"}}, Delivery: alert.Propose,
 			},
-			{Match: Match{Source: "trustedadvisor"}, Suggest: []Suggestion{{Action: "deactivate_key"}}, Delivery: Propose, OneClick: true, Channel: "C01INC"},
-			{Match: Match{Source: "cloudtrail"}, Suggest: []Suggestion{{Action: "quarantine_user", Mode: "iam-only"}}, Delivery: Propose},
-			{Match: Match{Source: "guardduty", MinSeverity: 4}, Delivery: Propose},
-			{Match: Match{Source: "health"}, Delivery: Propose},
-			{Match: Match{Source: "securityhub", MinSeverity: 7}, Delivery: Propose},
+			{Match: alert.Match{Source: "trustedadvisor"}, Suggest: []alert.Suggestion{{Action: "deactivate_key"}}, Delivery: alert.Propose, OneClick: true, Channel: "C01INC"},
+			{Match: alert.Match{Source: "cloudtrail"}, Suggest: []alert.Suggestion{{Action: "quarantine_user", Mode: "iam-only"}}, Delivery: alert.Propose},
+			{Match: alert.Match{Source: "guardduty", MinSeverity: 4}, Delivery: alert.Propose},
+			{Match: alert.Match{Source: "health"}, Delivery: alert.Propose},
+			{Match: alert.Match{Source: "securityhub", MinSeverity: 7}, Delivery: alert.Propose},
 		}},
 		Webhooks: []Webhook{
 			{ID: "soar", Actions: []actions.Name{"isolate_instance", "revoke_sessions"}},

@@ -84,7 +84,7 @@ func (v *value) texts() []string {
 	return ss
 }
 
-func (v *value) is(b bool) bool { return v != nil && v.scalar == b }
+func (v *value) yes() bool { return v != nil && v.scalar == true }
 
 func (v *value) number() (float64, bool) {
 	if v == nil {

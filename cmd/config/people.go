@@ -20,6 +20,9 @@ func (c *checker) people(section *value, partition string) []approvals.Person {
 			Slack: v.at("slack").text(),
 			IAM:   v.at("iam").texts(),
 		}
+		if strings.EqualFold(p.ID, approvals.Automatic) {
+			c.add(v.at("id"), "stands for what nobody asked for", "choose another ID")
+		}
 		c.once(ids, strings.ToLower(p.ID), v.at("id"), "belongs to another person already")
 		c.once(users, p.Slack, v.at("slack"), "belongs to another person already")
 		for _, arn := range v.at("iam").items() {

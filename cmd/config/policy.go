@@ -54,7 +54,7 @@ func (c *checker) entry(v *value, e approvals.Entry, roster approvals.Roster) ap
 	}
 	c.duration(v.at("approve_within"), &e.ApproveWithin, time.Minute, 24*time.Hour)
 	c.duration(v.at("run_within"), &e.RunWithin, time.Minute, time.Hour)
-	if vote := v.at("require_sts_vote"); vote.is(true) {
+	if vote := v.at("require_sts_vote"); vote.yes() {
 		c.add(vote, "votes from the command line are not supported by this version", "remove it or set it to false")
 	}
 	c.satisfiable(v, e, roster)

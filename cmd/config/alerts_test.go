@@ -1,0 +1,49 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+// TestWebhooks: what each may do gets where it is asked.
+func TestWebhooks(t *testing.T) {
+	c, err := Parse("x.yaml", []byte(edit(t, example(t), "  - {id: eventbridge, events: true}", "  - {id: eventbridge, events: true, auto: true}\n  - {id: more, events: true, actions: [delete_key]}")), beside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"eventbridge", "more"}, c.EventWebhooks()); diff != "" {
+		t.Errorf("may send events (-want +got):\n%s", diff)
+	}
+	want := alert.Reader{Routing: c.Alerts, Org: c.Org, AutoWebhooks: []string{"eventbridge"}}
+	if diff := cmp.Diff(want, c.Reader()); diff != "" {
+		t.Errorf("reader (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"webhooks[0].actions", "webhooks[2].actions"}, c.Unused()); diff != "" {
+		t.Errorf("unused (-want +got):\n%s", diff)
+	}
+}
+
+// TestRoutesInTheRightOrder: special routes before general ones are no problem,
+// nor is one for what a route without a type passes by.
+func TestRoutesInTheRightOrder(t *testing.T) {
+	const routes = `
+alerts:
+  routes:
+    - match: {source: guardduty, type: "*:IAMUser/*", min_severity: 4}
+    - match: {source: guardduty, min_severity: 7}
+    - match: {source: guardduty, min_severity: 4}
+    - match: {source: securityhub, min_severity: 4}
+    - match: {source: cloudtrail}
+    - match: {source: cloudtrail, type: "AssumedRole:*"}
+    - match: {source: cloudtrail, type: "*AccessKey"}
+`
+	if _, err := Parse("x.yaml", []byte(minimal+routes), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := Parse("x.yaml", []byte(minimal+routes+"    - match: {source: cloudtrail, type: CreateUser}\n"), nil); err == nil {
+		t.Error("a route that no alert reaches is not told of")
+	}
+}
