@@ -3,7 +3,6 @@ package bot
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -123,7 +122,7 @@ func shorten(s string, limit int) string {
 }
 
 // shellWord is what can be copied into a shell without a second thought.
-var shellWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./:@+-]*$`)
+var shellWord = actions.NewPattern(`^[A-Za-z0-9][A-Za-z0-9_./:@+-]*$`)
 
 // activityUnread says why there is nothing to tell, and how to look by hand.
 func activityUnread(id string, r approvals.Report) Message {
@@ -136,12 +135,15 @@ func activityUnread(id string, r approvals.Report) Message {
 	if r.Unread != "" {
 		why = "*It could not be read:* " + Untrusted(sentence(Untrusted(r.Unread).Plain(maxCause))).String()
 	}
+	if approvals.IsRequestID(id) {
+		why += "\nThis changes nothing of what was contained."
+	}
 	hand := fmt.Sprintf("aws cloudtrail lookup-events --region REGION --lookup-attributes AttributeKey=%s,AttributeValue=%s", by, value)
 	return Message{
 		Text: activityText(id, "the recent activity could not be read. Look it up by hand."),
 		Blocks: []slack.Block{
 			slack.NewHeaderBlock(plain("Recent activity: not read")),
-			section("activity", why+"\nThis changes nothing of what was contained."),
+			section("activity", why),
 			preformatted("activity-by-hand", "Look it up by hand, in each region", hand),
 			slack.NewContextBlock("activity-limits", mrkdwn("Or in the console: CloudTrail, Event history. "+strings.Join(a.Limits(), " "))),
 		},

@@ -122,6 +122,11 @@ func TestActivityReply(t *testing.T) {
 			}
 		})
 	}
+	r := baseReport()
+	r.Unread = "AccessDenied"
+	if m := activityReply("AL-ZJ4RDTV2X1X9", r); strings.Contains(fmt.Sprint(m.Blocks[1].(*slack.SectionBlock).Text.Text), "contained") {
+		t.Errorf("an alert's reply tells of a containment: %+v", m.Blocks[1])
+	}
 	files, err := os.ReadDir("testdata/activity")
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ const (
 	ownMentions  = `<@U0(?:ANA|BEN|CHO)>`
 	ownChannel   = `<#C0SEC>`
 	ownBroadcast = `<!here>`
+	ownLink      = `<https://(?:[a-z0-9-]+\.)*(?:aws\.amazon\.com|amazonaws-us-gov\.com|amazonaws\.cn)/(?:[^<>|&\s]|&amp;)*\|Open it in the console>`
 )
 
 // schemas compiles the two halves of Slack's types once.
@@ -211,7 +212,7 @@ func badPlain(s string) string {
 }
 
 var (
-	ownTokens = regexp.MustCompile(ownDate + "|" + ownMentions + "|" + ownChannel + "|" + ownBroadcast)
+	ownTokens = regexp.MustCompile(ownDate + "|" + ownMentions + "|" + ownChannel + "|" + ownBroadcast + "|" + ownLink)
 	entity    = regexp.MustCompile(`&(?:amp|lt|gt);`)
 	marked    = regexp.MustCompile("[*_~]EVIL|`")
 	unescape  = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace
@@ -287,6 +288,8 @@ func TestChecksCanFail(t *testing.T) {
 		"channel":          {"text", mark("a <!channel>"), "not ours"},
 		"stranger":         {"text", mark("a <@UEVIL>"), "not ours"},
 		"link":             {"text", mark("a <https://evil.example|Approve>"), "not ours"},
+		"our link":         {"text", mark("<https://us-east-1.console.aws.amazon.com/a?b&amp;c|Open it in the console>"), ""},
+		"our words":        {"text", mark("<https://evil.example|Open it in the console>"), "not ours"},
 		"date with a link": {"text", mark("<!date^1^{time_secs}^https://evil.example|00:00:00 UTC>"), "not ours"},
 		"lone bracket":     {"text", mark("a > b"), "not ours"},
 		"half an entity":   {"text", mark("a &l…"), "no entity"},

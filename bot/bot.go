@@ -25,8 +25,17 @@ type Bot struct {
 	CommandChannels []string
 	// Usergroups narrow who of a group may act through Slack: group → Slack user group.
 	Usergroups map[string]string
-	Now        func() time.Time
-	Log        *slog.Logger
+	// Alerts understands events: an alert.Reader.
+	Alerts Alerts
+	// EventWebhooks are the webhooks that may bring events.
+	EventWebhooks []string
+	Now           func() time.Time
+	Sleep         func(context.Context, time.Duration) error
+	// DeadLetters is where messages are set aside that can't be handled: a name for people.
+	DeadLetters string
+	// Count, where it is set, counts what becomes of events.
+	Count func(ctx context.Context, name string, n int)
+	Log   *slog.Logger
 
 	people directory
 }
@@ -112,9 +121,13 @@ func (c *conversation) narrowed(ctx context.Context, group string) string {
 	return ""
 }
 
-// HandleChange redraws a request's card.
+// HandleChange redraws the card of a request or an alert.
 func (b *Bot) HandleChange(ctx context.Context, ch approvals.Change) error {
-	err := b.draw(ctx, ch.ID)
+	draw := b.draw
+	if approvals.IsAlertID(ch.ID) {
+		draw = b.refreshAlert
+	}
+	err := draw(ctx, ch.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return nil
 	}

@@ -2,7 +2,6 @@ package bot
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 type Message struct {
 	Text   string
 	Blocks []slack.Block
+	Loud   bool // in a thread: shown in the channel too
 }
 
 // View is all that a card shows. A card is a pure function of it.
@@ -62,8 +62,11 @@ func Card(v View) Message {
 	add(slack.NewHeaderBlock(plain(Untrusted(v.title()).Plain(maxHeader))))
 	add(slack.NewSectionBlock(plain(Untrusted(r.Intent.String()).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.CallBlock)))
 	add(section("state", v.headline()))
-	add(section("who", fmt.Sprintf("*Asked by* %s at %s · *Account* %s", mention(r.Requester.Slack), clock(r.Asked), Untrusted(v.account()))))
+	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · *Account* %s", asker(r), clock(r.Asked), origin(r), Untrusted(v.account()))))
 	add(slack.NewSectionBlock(plain(Untrusted(approvals.Because(r.Requester.Person, r.Reason)).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.WhyBlock)))
+	if released := v.released(); released != "" {
+		add(section("release", released))
+	}
 	if v.detailed() {
 		add(v.plan()...)
 	}
@@ -79,13 +82,45 @@ func Card(v View) Message {
 }
 
 // slackID is what Slack's user IDs look like; anything else is not made a mention.
-var slackID = regexp.MustCompile(`^[UW][A-Z0-9]{2,20}$`)
+var slackID = actions.NewPattern(`^[UW][A-Z0-9]{2,20}$`)
 
 func mention(user string) string {
 	if !slackID.MatchString(user) {
 		return "(unknown)"
 	}
 	return "<@" + user + ">"
+}
+
+// asker is who asked for a request.
+func asker(r approvals.Request) string {
+	if r.Requester.Person == approvals.Automatic {
+		return "Killswitch itself"
+	}
+	return mention(r.Requester.Slack)
+}
+
+// origin is the alert that a request was born of, for the middle of a sentence.
+func origin(r approvals.Request) string {
+	if !approvals.IsAlertID(r.Alert) {
+		return ""
+	}
+	return " from alert " + r.Alert
+}
+
+// released says what lets a request run where no second person does.
+func (v View) released() string {
+	switch v.Request.Release {
+	case approvals.ByClick:
+		return "*Runs by one click*: this route wants no second person."
+	case approvals.ByRule:
+		text := "*Asked for by Killswitch itself*: route delivery auto; "
+		if v.Planned != nil { // the executor asks the source before it plans
+			return text + "the finding was confirmed at its source."
+		}
+		return text + "it runs only if the finding is confirmed at its source."
+	case approvals.ByPeople:
+	}
+	return ""
 }
 
 // detailed reports whether the plan is still worth its room: before a decision,
@@ -102,13 +137,18 @@ func (v View) detailed() bool {
 }
 
 func (v View) title() string {
-	call := v.Request.Intent.Call
+	title := callTitle(v.Request.Intent.Call)
+	if v.Request.Intent.Undo != "" {
+		title = "Undo: " + strings.ToLower(title[:1]) + title[1:]
+	}
+	return title
+}
+
+// callTitle is what a call does, to what.
+func callTitle(call actions.Call) string {
 	title := string(call.Action)
 	if a, ok := actions.Lookup(call.Action); ok {
 		title = a.Spec().Title
-	}
-	if v.Request.Intent.Undo != "" {
-		title = "Undo: " + strings.ToLower(title[:1]) + title[1:]
 	}
 	if actions.WholeAccount(call) {
 		return title + ": all roles"
@@ -172,6 +212,9 @@ func (v View) headline() string {
 		if r.Why != "" {
 			return state + ": reading the target's state takes its time; it is tried again. " + v.because()
 		}
+		if r.Release != approvals.ByPeople {
+			return state + ": reading the target's state; then it runs. Nothing has been changed."
+		}
 		return state + ": reading the target's state. Nothing has been changed."
 	case approvals.Pending:
 		who := "a second responder"
@@ -216,6 +259,9 @@ func (v View) headline() string {
 	case approvals.Cancelled:
 		return state + " by the requester: nothing was changed."
 	case approvals.Expired:
+		if r.Release != approvals.ByPeople {
+			return state + ": it did not start in time. Nothing was changed."
+		}
 		return state + ": nobody approved in time, or it did not start in time. Nothing was changed."
 	case approvals.Undoing:
 		return fmt.Sprintf("%s: %s is taking this back.", state, v.undoneBy())
@@ -498,59 +544,69 @@ func (v View) votes() string {
 // buttons are what a person may do next; who may is decided on the click.
 func (v View) buttons() []slack.BlockElement {
 	r := v.Request
-	value := approvals.Value(r.ID, r.Digest)
 	what := v.title() + " in account " + v.account()
-	button := func(action, label string) *slack.ButtonBlockElement {
-		e := slack.NewButtonBlockElement(action, value, plain(label))
-		e.AccessibilityLabel = Untrusted(label + ": " + r.ID).Plain(75)
-		return e
-	}
 	ask := func(e *slack.ButtonBlockElement, title, text, yes string) *slack.ButtonBlockElement {
 		c := slack.NewConfirmationBlockObject(plain(title), plain(Untrusted(text).Plain(maxConfirm)), plain(yes), plain("Go back"))
 		c.Style = slack.StyleDanger
 		return e.WithStyle(slack.StyleDanger).WithConfirm(c)
 	}
 	approve := func() slack.BlockElement {
-		return ask(button("approve", "Approve"), "Approve this?", what+". It runs at once.", "Approve")
+		return ask(v.button("approve", "Approve"), "Approve this?", what+". It runs at once.", "Approve")
 	}
-	undo := func() slack.BlockElement {
-		c := slack.NewConfirmationBlockObject(plain("Ask to undo this?"), plain(Untrusted("Take back: "+what+". Another person must approve it.").Plain(maxConfirm)), plain("Ask to undo"), plain("Go back"))
-		return button("undo", "Undo").WithConfirm(c)
+	details := v.button("details", "Details")
+	no := []slack.BlockElement{v.button("deny", "Deny"), v.button("cancel", "Cancel")}
+	if r.Requester.Person == approvals.Automatic { // there is nobody who could cancel
+		no = no[:1]
 	}
-	details := button("details", "Details")
 	switch r.State {
 	case approvals.Planning:
-		return []slack.BlockElement{button("cancel", "Cancel")}
+		if r.Release != approvals.ByPeople { // there is no later moment to say no
+			return no
+		}
+		return []slack.BlockElement{v.button("cancel", "Cancel")}
 	case approvals.Pending:
-		buttons := []slack.BlockElement{approve(), button("deny", "Deny"), button("cancel", "Cancel")}
+		buttons := append([]slack.BlockElement{approve()}, no...)
 		if i, _, ok := approvals.Instead(r.ID, r.Intent.Call, actions.Lookup); ok && r.Intent.Undo == "" {
 			if gentler, ok := actions.Lookup(i.Call.Action); ok {
-				buttons = append(buttons, button(approvals.Propose(i.Call.Action), gentler.Spec().Title+" instead (reversible)"))
+				buttons = append(buttons, v.button(approvals.Propose(i.Call.Action), gentler.Spec().Title+" instead (reversible)"))
 			}
 		}
 		return append(buttons, details)
 	case approvals.Approved:
-		return []slack.BlockElement{button("deny", "Deny"), button("cancel", "Cancel"), details}
+		return append(no, details)
 	case approvals.Running, approvals.Undoing, approvals.Undone, approvals.Restored:
 		return []slack.BlockElement{details}
 	case approvals.Contained:
 		if r.Intent.Undo == "" && v.reversible() {
-			return []slack.BlockElement{undo(), details}
+			return []slack.BlockElement{v.undoButton(), details}
 		}
 		return []slack.BlockElement{details}
 	case approvals.Partial, approvals.Failed:
 		var e []slack.BlockElement
 		if v.Now.Before(r.Ended.Add(approvals.RetryWithin)) {
-			e = append(e, ask(button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry"))
+			e = append(e, ask(v.button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry"))
 		}
 		if r.Intent.Undo == "" && v.touched() && v.reversible() {
-			e = append(e, undo())
+			e = append(e, v.undoButton())
 		}
 		return append(e, details)
 	case approvals.Refused, approvals.Denied, approvals.Cancelled, approvals.Expired:
 		return []slack.BlockElement{details}
 	}
 	return nil
+}
+
+func (v View) button(action, label string) *slack.ButtonBlockElement {
+	e := slack.NewButtonBlockElement(action, approvals.Value(v.Request.ID, v.Request.Digest), plain(label))
+	e.AccessibilityLabel = Untrusted(label + ": " + v.Request.ID).Plain(maxLabel)
+	return e
+}
+
+// undoButton asks to take a containment back.
+func (v View) undoButton() slack.BlockElement {
+	text := "Take back: " + v.title() + " in account " + v.account() + ". Another person must approve it."
+	c := slack.NewConfirmationBlockObject(plain("Ask to undo this?"), plain(Untrusted(text).Plain(maxConfirm)), plain("Ask to undo"), plain("Go back"))
+	return v.button("undo", "Undo").WithConfirm(c)
 }
 
 // reversible reports whether undo can take anything back.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 
 	"github.com/slack-go/slack"
 
@@ -18,6 +19,12 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.say(ctx, note("One click at a time, please. Nothing was done."))
 	}
 	action := c.w.Actions[0]
+	if id, digest, ok := approvals.SplitAlertValue(action.Value); ok {
+		return c.clickAlert(ctx, action.ID, id, digest)
+	}
+	if id, page, ok := strings.Cut(action.Value, "."); ok && approvals.IsDigestID(id) {
+		return c.showDigest(ctx, id, page)
+	}
 	id, digest, ok := approvals.SplitValue(action.Value)
 	if !ok {
 		b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))
@@ -48,7 +55,7 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.details(ctx, r)
 	}
 	if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, actions.Lookup); ok && r.Intent.Undo == "" && action.ID == approvals.Propose(i.Call.Action) {
-		return c.request(ctx, who, i, reason)
+		return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: beside(r)})
 	}
 	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))
 	return nil
@@ -222,7 +229,13 @@ func (c *conversation) undo(ctx context.Context, who approvals.Party, r approval
 	case !r.State.InForce():
 		return c.say(ctx, note("%s is %s: there is nothing to undo.", r.ID, r.State))
 	}
-	return c.request(ctx, who, approvals.Intent{Call: r.Intent.Call, Undo: r.ID, Keys: keys}, reason)
+	i := approvals.Intent{Call: r.Intent.Call, Undo: r.ID, Keys: keys}
+	return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: beside(r)})
+}
+
+// beside is where the card of a request goes that follows from another.
+func beside(r approvals.Request) approvals.Card {
+	return approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
 }
 
 // submitted deals with a form.

@@ -33,7 +33,8 @@ func (c *conversation) command(ctx context.Context) error {
 	}
 	switch cmd.Verb {
 	case "act":
-		return c.request(ctx, who, approvals.Intent{Call: cmd.Call}, cmd.Reason)
+		r := approvals.Request{Intent: approvals.Intent{Call: cmd.Call}, Reason: cmd.Reason, Card: approvals.Card{Channel: b.IncidentChannel}}
+		return c.request(ctx, who, r)
 	case "help":
 		return c.say(ctx, help(c.w.Command, cmd.Topic))
 	case "list":
@@ -73,29 +74,31 @@ func (c *conversation) command(ctx context.Context) error {
 	return fmt.Errorf("verb %q", cmd.Verb)
 }
 
-// request starts a new request, if this person may.
-func (c *conversation) request(ctx context.Context, who approvals.Party, i approvals.Intent, reason string) error {
+// request starts a new request, if this person may. What is asked, why and where
+// its card goes is in r, and what it was born of.
+func (c *conversation) request(ctx context.Context, who approvals.Party, r approvals.Request) error {
 	b := c.b
-	entry := b.Policy.Entry(i)
-	if d := b.Policy.Admit(i, who.Person); !d.Accept {
+	entry := b.Policy.Entry(r.Intent)
+	d := b.Policy.AdmitReleased(r.Intent, who.Person, r.Release)
+	if !d.Accept {
 		return c.say(ctx, note("Nothing was done. %s", Untrusted(whyNots(d.Why))))
 	}
 	if no := c.narrowed(ctx, entry.Requesters); no != "" {
 		return c.say(ctx, note("Nothing was done. %s", no))
 	}
-	if no := b.Org.RefuseCall(i.Call); no != nil {
+	if no := b.Org.RefuseCall(r.Intent.Call); no != nil {
 		return c.say(ctx, note("Nothing was done: %s. %s.", Untrusted(no.Reason), Untrusted(no.Hint)))
 	}
 	key, err := b.Requests.PutEvidence(ctx, c.e, b.Now())
 	if err != nil {
 		return err
 	}
-	r := approvals.Request{
-		ID: approvals.RequestID(c.e), State: approvals.Planning, Intent: i, Reason: reason, Requester: who, Evidence: key,
-		Asked: c.at, Expires: c.at.Add(entry.ApproveWithin), Need: entry.Approvals, Card: approvals.Card{Channel: b.IncidentChannel},
-	}
-	if err := b.Requests.Create(ctx, r); err != nil && !errors.Is(err, approvals.ErrConflict) {
+	r.ID, r.State, r.Requester, r.Evidence = approvals.RequestID(c.e), approvals.Planning, who, key
+	r.Asked, r.Expires, r.Need = c.at, c.at.Add(entry.ApproveWithin), d.Need
+	if same, err := c.create(ctx, r); err != nil && !errors.Is(err, approvals.ErrConflict) {
 		return err
+	} else if same != "" {
+		return c.say(ctx, note("Nothing was done: %s.", same))
 	}
 	// A second delivery of the same evidence comes here too: then the job may be missing.
 	if now, err := b.Requests.Get(ctx, r.ID); err != nil {
@@ -111,6 +114,19 @@ func (c *conversation) request(ctx context.Context, who approvals.Party, i appro
 		return err
 	}
 	return c.cardTrouble(ctx, r.ID)
+}
+
+// create stores a new request. The words say that there is one already for what
+// its alert led to.
+func (c *conversation) create(ctx context.Context, r approvals.Request) (same string, err error) {
+	if r.Alert == "" {
+		return "", c.b.Requests.Create(ctx, r)
+	}
+	old, err := c.b.createBorn(ctx, r)
+	if err != nil || old.ID == r.ID {
+		return "", err
+	}
+	return fmt.Sprintf("%s asks for the same and is %s", old.ID, old.State), nil
 }
 
 // cardTrouble tells the person if their card is not to be seen.
@@ -139,7 +155,7 @@ func (c *conversation) bringCard(ctx context.Context, who approvals.Party, r app
 		if r.State != approvals.Pending {
 			return &rejected{whyNot(approvals.Why{Code: approvals.NotOpen, State: r.State})}
 		}
-		r.Card = approvals.Card{Channel: r.Card.Channel}
+		r.Card = approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
 		r.Revise()
 		return nil
 	})

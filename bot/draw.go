@@ -148,36 +148,64 @@ func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 	})
 }
 
-// show sends the card, then the replies that are due.
+// show sends the card, then the replies that are due. The card of the alert that
+// the request was born of shows its state, too.
 func (b *Bot) show(ctx context.Context, v View, card *approvals.Card) error {
-	m := Card(v)
-	if card.TS == "" && !card.Fresh {
-		// Somebody began to post and was not heard of again: the card may be there.
-		card.TS = b.Slack.find(ctx, card.Channel, "", "· "+v.Request.ID, card.Posting)
+	r := v.Request
+	if err := b.berth(ctx, r, card); err != nil {
+		return err
 	}
-	if card.TS != "" {
-		err := b.Slack.update(ctx, card.Channel, card.TS, m)
-		if gone(err) {
-			*card = approvals.Card{Channel: card.Channel, Posting: b.Now()}
-		} else if err != nil {
-			return err
+	if err := b.lay(ctx, card, Card(v), "· "+r.ID); err != nil {
+		return err
+	}
+	if r.Alert != "" && card.State != r.State {
+		if err := b.refreshAlert(ctx, r.Alert); err != nil {
+			b.Log.WarnContext(ctx, "alert not drawn anew", slog.String("request_id", r.ID), slog.String("alert_id", r.Alert), slog.String("error", err.Error()))
 		}
 	}
-	if card.TS == "" {
-		ts, err := b.Slack.post(ctx, card.Channel, "", m)
-		if err != nil {
-			return err
-		}
-		card.TS = ts
-	}
-	card.DrawnAt, card.State = v.Now, v.Request.State
+	card.DrawnAt, card.State = v.Now, r.State
 	for _, reply := range replies(v) {
 		if err := b.reply(ctx, v, card, reply); err != nil {
 			return err
 		}
 	}
-	card.Revision = v.Request.Revision
+	card.Revision = r.Revision
 	return nil
+}
+
+// lay posts a message, or updates it where it stands. By mark, a part of its text,
+// it is found again. In a thread it is shown in the channel, too.
+func (b *Bot) lay(ctx context.Context, card *approvals.Card, m Message, mark string) error {
+	m.Loud = true
+	if card.TS == "" && !card.Fresh {
+		// Somebody began to post and was not heard of again: it may be there.
+		card.TS = b.Slack.find(ctx, card.Channel, "", mark, card.Posting)
+	}
+	if card.TS != "" {
+		err := b.Slack.update(ctx, card.Channel, card.TS, m)
+		if !gone(err) {
+			return err
+		}
+		*card = approvals.Card{Channel: card.Channel, Thread: card.Thread, Posting: b.Now()}
+	}
+	ts, err := b.Slack.post(ctx, card.Channel, card.Thread, m)
+	if card.Thread != "" && threadGone(err) {
+		card.Thread = ""
+		ts, err = b.Slack.post(ctx, card.Channel, "", m)
+	}
+	if refused(err) {
+		card.Posting = time.Time{}
+	}
+	card.TS = ts
+	return err
+}
+
+// thread is where replies to a card go. Slack has no threads in threads.
+func thread(c approvals.Card) string {
+	if c.Thread != "" {
+		return c.Thread
+	}
+	return c.TS
 }
 
 // reply posts one thread reply, once.
@@ -187,13 +215,13 @@ func (b *Bot) reply(ctx context.Context, v View, card *approvals.Card, say reply
 		return nil
 	}
 	if tried {
-		ts = b.Slack.find(ctx, card.Channel, card.TS, say.text, v.Request.Asked)
+		ts = b.Slack.find(ctx, card.Channel, thread(*card), say.text, v.Request.Asked)
 	} else if err := b.mark(ctx, v.Request.ID, card, say.key, ""); err != nil {
 		return err
 	}
 	if ts == "" {
 		var err error
-		if ts, err = b.Slack.post(ctx, card.Channel, card.TS, say.message()); err != nil {
+		if ts, err = b.Slack.post(ctx, card.Channel, thread(*card), say.message()); err != nil {
 			return err
 		}
 	}
@@ -235,6 +263,9 @@ func replies(v View) []reply {
 		rs = append(rs, reply{key: key, text: r.ID + ": " + fmt.Sprintf(format, args...)})
 	}
 	asker := mention(r.Requester.Slack)
+	if r.Requester.Person == approvals.Automatic {
+		asker = "Asked for by Killswitch itself:"
+	}
 	if v.Run != nil {
 		for i, t := range v.Run.Tampering {
 			say(fmt.Sprintf("tamper-%d", i), "<!here> *somebody works against this containment.* %s", Untrusted(tamperText(t)))
@@ -280,9 +311,10 @@ func replies(v View) []reply {
 	return rs
 }
 
-// loudly wakes everybody where a containment that stood can't be confirmed.
+// loudly wakes everybody where a containment that stood can't be confirmed, and
+// where nobody asked for what went wrong.
 func (v View) loudly() string {
-	if v.Run != nil && v.Run.Unread > 0 {
+	if v.Run != nil && v.Run.Unread > 0 || v.Request.Requester.Person == approvals.Automatic {
 		return "<!here> "
 	}
 	return ""

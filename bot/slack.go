@@ -122,6 +122,9 @@ func (s *Slack) post(ctx context.Context, channel, thread string, m Message) (ts
 	opts := m.options()
 	if thread != "" {
 		opts = append(opts, slack.MsgOptionTS(thread))
+		if m.Loud {
+			opts = append(opts, slack.MsgOptionBroadcast())
+		}
 	}
 	err = s.again(ctx, func(api *slack.Client) (err error) {
 		_, ts, err = api.PostMessageContext(ctx, channel, opts...)
@@ -213,6 +216,20 @@ func (s *Slack) find(ctx context.Context, channel, thread, text string, since ti
 func gone(err error) bool {
 	var answer slack.SlackErrorResponse
 	return errors.As(err, &answer) && (answer.Err == "message_not_found" || answer.Err == "cant_update_message")
+}
+
+// refused reports whether err says that Slack did not do what it was asked for;
+// other errors leave that open.
+func refused(err error) bool {
+	var answer slack.SlackErrorResponse
+	var limited *slack.RateLimitedError
+	return errors.As(err, &answer) || errors.As(err, &limited)
+}
+
+// threadGone reports whether err says that a thread's first message no longer exists.
+func threadGone(err error) bool {
+	var answer slack.SlackErrorResponse
+	return errors.As(err, &answer) && answer.Err == "thread_not_found"
 }
 
 func (s *Slack) user(ctx context.Context, id string) (u *slack.User, err error) {

@@ -17,9 +17,15 @@ const (
 	checksWithin = 15 * time.Minute // how long after its end a containment's re-checks are watched
 )
 
-// Sweep expires what is over, sends again the jobs that got lost, and draws the
-// cards that Slack missed. It runs every minute, and once at the start.
+// Sweep looks after requests and then after alerts. It runs every minute, and once
+// at the start.
 func (b *Bot) Sweep(ctx context.Context) error {
+	return errors.Join(b.SweepRequests(ctx), b.SweepAlerts(ctx))
+}
+
+// SweepRequests expires what is over, sends again the jobs that got lost, and
+// draws the cards that Slack missed.
+func (b *Bot) SweepRequests(ctx context.Context) error {
 	b.people.warm(ctx, b)
 	err := errors.Join(
 		b.each(ctx, approvals.MarkOpen, b.advance),
@@ -85,7 +91,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 			return b.draw(ctx, r.ID) // the time that is left
 		}
 	case approvals.Approved:
-		last := lastVote(r)
+		last := approvedAt(r)
 		if now.After(last.Add(b.Policy.Entry(r.Intent).RunWithin)) {
 			return b.expire(ctx, r.ID)
 		}
@@ -132,7 +138,7 @@ func (b *Bot) expire(ctx context.Context, id string) error {
 	errLate := errors.New("no longer waiting")
 	_, err := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 		waiting := (r.State == approvals.Planning || r.State == approvals.Pending) && b.Now().After(r.Expires)
-		idle := r.State == approvals.Approved && b.Now().After(lastVote(*r).Add(b.Policy.Entry(r.Intent).RunWithin))
+		idle := r.State == approvals.Approved && b.Now().After(approvedAt(*r).Add(b.Policy.Entry(r.Intent).RunWithin))
 		if !waiting && !idle {
 			return errLate
 		}
@@ -150,12 +156,17 @@ func (b *Bot) expire(ctx context.Context, id string) error {
 	return b.draw(ctx, id)
 }
 
-func lastVote(r approvals.Request) time.Time {
-	var last time.Time
+// approvedAt is when a request could run: at the last vote, or where nobody votes
+// when it was planned.
+func approvedAt(r approvals.Request) time.Time {
+	last := r.Ready
 	for _, v := range r.Votes {
 		if v.At.After(last) {
 			last = v.At
 		}
+	}
+	if last.IsZero() {
+		return r.Asked
 	}
 	return last
 }

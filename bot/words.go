@@ -131,6 +131,7 @@ func help(command, topic string) Message {
 	for _, a := range actions.All {
 		fmt.Fprintf(&b, "• *%s* %s\n", a.Spec().Name, a.Spec().Summary)
 	}
+	b.WriteString("*From an alert:* the red buttons on its card ask for what fits, with everything filled in; a second responder approves, unless the card says that one click runs it.\n")
 	b.WriteString("*Look:* list · show ID · audit ID · help ACTION\n*Decide:* approve ID (brings the card) · deny ID reason · cancel ID\n*Take back:* undo ID reason")
 	return Message{Text: "How to use " + command, Blocks: []slack.Block{section("help", b.String())}}
 }

@@ -1,6 +1,7 @@
-// Package ingress is the public zone: it checks that a request is Slack's,
-// puts it on a queue and acknowledges it. It holds the signing secret and the
-// right to send, and imports nothing of the rest of Killswitch.
+// Package ingress is the public zone: it checks that a request is Slack's, or
+// comes with a webhook's key, puts it on a queue and acknowledges it. It holds
+// the signing secret, the keys and the right to send, and imports nothing of the
+// rest of Killswitch.
 package ingress
 
 import (
@@ -39,12 +40,13 @@ type Delivery struct {
 	Body      string `json:"body"`
 }
 
-// Sender is the queue for what comes from Slack. What Send accepted is stored.
+// Sender is a queue. What Send accepted is stored.
 type Sender interface {
 	Send(ctx context.Context, body []byte, delay time.Duration) error
 }
 
-// Ingress answers Slack. It is an http.Handler; Answer serves other transports.
+// Ingress answers Slack and webhooks. It is an http.Handler; Answer serves other
+// transports.
 type Ingress struct {
 	// Secrets are the signing secrets: the current, and while it is rotated the previous.
 	Secrets func(context.Context) ([]string, error)
@@ -52,8 +54,17 @@ type Ingress struct {
 	// is asked when no secret fits, so it must bound how often it really looks.
 	Refresh func(context.Context) ([]string, error)
 	Slack   Sender
-	Now     func() time.Time
-	Log     *slog.Logger
+
+	// Keys are the webhooks' keys as ParseKeys reads them: the current text, and
+	// while it is changed the previous; RefreshKeys is to them what Refresh is to
+	// Secrets. Without Keys there are no webhooks.
+	Keys        func(context.Context) ([]string, error)
+	RefreshKeys func(context.Context) ([]string, error)
+	Webhooks    map[string]Grant // by ID; those that the configuration has
+	Brought     Sender           // for what webhooks bring
+
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 // Request is an HTTP request, however it got here.
@@ -106,10 +117,11 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Answer deals with one request.
 func (in *Ingress) Answer(ctx context.Context, r Request) Response {
+	slack := r.Path == "/slack" || strings.HasPrefix(r.Path, "/slack/")
 	switch {
 	case r.Path == "/healthz" && r.Method == http.MethodGet:
 		return text(http.StatusOK, "ok\n")
-	case !strings.HasPrefix(r.Path, "/slack/") && r.Path != "/slack":
+	case !slack && r.Path != eventsPath:
 		return text(http.StatusNotFound, "not found\n")
 	case r.Method != http.MethodPost:
 		return text(http.StatusMethodNotAllowed, "use POST\n")
@@ -118,6 +130,14 @@ func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+	if !slack {
+		return in.events(ctx, r)
+	}
+	return in.slack(ctx, r)
+}
+
+// slack queues what Slack signed.
+func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	secrets, err := in.Secrets(ctx)
 	if err != nil {
 		in.Log.ErrorContext(ctx, "no signing secret", slog.String("error", err.Error()))
@@ -143,13 +163,18 @@ func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 		return Response{Status: http.StatusOK} // none is subscribed to
 	case word:
 	}
+	return in.store(ctx, in.Slack, d)
+}
+
+// store queues a message and answers.
+func (in *Ingress) store(ctx context.Context, queue Sender, message any) Response {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // a form is full of &, each of which would become six bytes
-	if err := e.Encode(d); err != nil {
+	if err := e.Encode(message); err != nil {
 		return text(http.StatusBadRequest, "unreadable\n")
 	}
-	if err := in.Slack.Send(ctx, bytes.TrimSpace(b.Bytes()), 0); err != nil {
+	if err := queue.Send(ctx, bytes.TrimSpace(b.Bytes()), 0); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
 	}

@@ -213,17 +213,23 @@ func (r *reply) asError() error {
 
 // Click clicks a button of a message.
 func (s *Slack) Click(user, channel, ts, actionID string) Delivered {
-	return s.click(user, channel, ts, actionID, nil)
+	return s.click(user, channel, ts, actionID, "", nil)
+}
+
+// Press is Click for a message in which several buttons have the action_id: it
+// clicks the one with the value.
+func (s *Slack) Press(user, channel, ts, actionID, value string) Delivered {
+	return s.click(user, channel, ts, actionID, value, nil)
 }
 
 // ClickRaw clicks a message's first button, and lets mutate change the payload
 // (of type block_actions) before it is signed.
 func (s *Slack) ClickRaw(user, channel, ts string, mutate func(payload map[string]any)) Delivered {
-	return s.click(user, channel, ts, "", mutate)
+	return s.click(user, channel, ts, "", "", mutate)
 }
 
-func (s *Slack) click(user, channel, ts, actionID string, mutate func(map[string]any)) Delivered {
-	payload, err := s.clickPayload(user, channel, ts, actionID)
+func (s *Slack) click(user, channel, ts, actionID, value string, mutate func(map[string]any)) Delivered {
+	payload, err := s.clickPayload(user, channel, ts, actionID, value)
 	if err != nil {
 		return Delivered{Err: fmt.Errorf("slackfake: %w: %s %s %s", err, channel, ts, actionID)}
 	}
@@ -234,14 +240,14 @@ func (s *Slack) click(user, channel, ts, actionID string, mutate func(map[string
 }
 
 // clickPayload builds /reference/interaction-payloads/block_actions-payload.
-func (s *Slack) clickPayload(user, channel, ts, actionID string) (map[string]any, error) {
+func (s *Slack) clickPayload(user, channel, ts, actionID, value string) (map[string]any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.find(channel, ts)
 	if m == nil || m.EphemeralTo != "" && m.EphemeralTo != user {
 		return nil, ErrNoMessage
 	}
-	button, blockID := findButton(m, actionID)
+	button, blockID := findButton(m, actionID, value)
 	if button == nil {
 		return nil, ErrNoButton
 	}
@@ -291,14 +297,14 @@ func (s *Slack) interaction(kind, user string) map[string]any {
 	return p
 }
 
-// findButton finds a button by its action_id, or the first without one.
-func findButton(m *Message, actionID string) (button map[string]any, blockID string) {
+// findButton finds the first button with an action_id and a value; empty is any.
+func findButton(m *Message, actionID, value string) (button map[string]any, blockID string) {
 	parsed, _ := unmarshal(m.Blocks)
 	blocks, _ := parsed.([]any)
 	for _, v := range blocks {
 		b, _ := v.(map[string]any)
 		for _, e := range interactive(b) {
-			if str(e, "type") == "button" && (actionID == "" || str(e, "action_id") == actionID) {
+			if str(e, "type") == "button" && (actionID == "" || str(e, "action_id") == actionID) && (value == "" || str(e, "value") == value) {
 				return e, str(b, "block_id")
 			}
 		}

@@ -395,6 +395,14 @@ func TestClick(t *testing.T) {
 	if b.click.User.ID != "U666" {
 		t.Errorf("mutated user = %s", b.click.User.ID)
 	}
+	list := post(t, api, slack.MsgOptionBlocks(slack.NewActionBlock("list", slack.NewButtonBlockElement("show", "AL-1.-", plain("Show"))),
+		slack.NewActionBlock("more", slack.NewButtonBlockElement("show", "AL-2.-", plain("Show")))))
+	if d := s.Press("U1", channel, list, "show", "AL-2.-"); d.Err != nil || b.click.ActionCallback.BlockActions[0].Value != "AL-2.-" {
+		t.Errorf("the second of two buttons: %+v %v", b.click.ActionCallback.BlockActions, d.Err)
+	}
+	if d := s.Press("U1", channel, list, "show", "AL-3.-"); !errors.Is(d.Err, slackfake.ErrNoButton) {
+		t.Errorf("no button of this value: %v", d.Err)
+	}
 	if d := s.Click("U1", channel, ts, "nothing"); !errors.Is(d.Err, slackfake.ErrNoButton) {
 		t.Errorf("no button: %v", d.Err)
 	}

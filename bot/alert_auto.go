@@ -1,0 +1,117 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+// finding is what may be done about what a report says, read anew from its event;
+// the zero one if that is nothing. It returns ErrNotFound if the event is no
+// longer kept.
+func (b *Bot) finding(ctx context.Context, source, name, event string) (approvals.Finding, error) {
+	e, err := b.Requests.Evidence(ctx, event)
+	if err != nil {
+		return approvals.Finding{}, err
+	}
+	fs, err := b.Alerts.Read(e.Body)
+	if err != nil {
+		b.Log.WarnContext(ctx, "event can't be read any more", slog.String("source", source), slog.String("error", err.Error()))
+		return approvals.Finding{}, nil
+	}
+	for _, f := range fs {
+		if f.Source == source && f.Name == name {
+			return f, nil
+		}
+	}
+	return approvals.Finding{}, nil
+}
+
+// automatic asks for what the route of an alert wants contained by itself, once
+// for an alert and an intent. Whether it may run, the executor decides.
+func (b *Bot) automatic(ctx context.Context, row approvals.Alert, a alert.Alert, event string) (approvals.Alert, error) {
+	i := slices.IndexFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == string(a.Source) && r.Name == a.Own() })
+	if i < 0 || row.Over || row.State == approvals.FalsePositive {
+		return row, nil
+	}
+	report := row.Reports[i]
+	if a.Updated.Before(report.Updated) {
+		return row, nil // it is late: what it asks for may be settled
+	}
+	f, err := b.finding(ctx, report.Source, report.Name, event)
+	if err != nil || !f.Auto {
+		return row, err
+	}
+	for _, intent := range f.Intents {
+		if !f.Runs(intent) {
+			continue
+		}
+		r, err := b.ruled(ctx, row, f, intent, event, report.Received)
+		if err != nil {
+			return row, err
+		}
+		if row, err = b.bear(ctx, row, r); err != nil {
+			return row, err
+		}
+	}
+	return row, nil
+}
+
+// ruled is the request that a rule makes, with its evidence stored. It is the same
+// each time.
+func (b *Bot) ruled(ctx context.Context, row approvals.Alert, f approvals.Finding, i approvals.Intent, event string, at time.Time) (approvals.Request, error) {
+	at = at.UTC().Truncate(time.Second)
+	body, err := json.Marshal(approvals.Ruled{Alert: row.ID, Event: event, Intent: i})
+	if err != nil {
+		return approvals.Request{}, err
+	}
+	e := approvals.Evidence{Kind: approvals.RuleEvidence, Timestamp: strconv.FormatInt(at.Unix(), 10), Body: string(body)}
+	key, err := b.Requests.PutEvidence(ctx, e, b.Now())
+	return approvals.Request{
+		ID: approvals.RequestID(e), State: approvals.Planning, Intent: i, Reason: f.Reason,
+		Requester: approvals.Party{Person: approvals.Automatic}, Evidence: key,
+		Asked: at, Expires: at.Add(b.Policy.Entry(i).ApproveWithin),
+		Alert: row.ID, Event: event, Release: approvals.ByRule, Card: approvals.Card{Channel: row.Card.Channel},
+	}, err
+}
+
+// bear creates a request that a rule makes, unless there was one for its intent,
+// of a rule or a person, and has it planned.
+func (b *Bot) bear(ctx context.Context, row approvals.Alert, r approvals.Request) (approvals.Alert, error) {
+	now := b.Now().UTC()
+	if now.After(r.Expires) { // the same was said long ago
+		return row, nil
+	}
+	intent := approvals.IntentDigest(r.Intent)
+	row, err := b.Requests.Bear(ctx, r, func(a *approvals.Alert) error {
+		if slices.ContainsFunc(a.Requests, func(o approvals.Born) bool { return o.Intent == intent }) {
+			return errNothingNew
+		}
+		a.Requests = append(a.Requests, approvals.Born{Intent: intent, Request: r.ID, Rule: true, At: now})
+		a.Revise()
+		a.Digest, a.Urgent = "", true // the request's card belongs below this one
+		return nil
+	})
+	switch {
+	case err == nil:
+		b.count(ctx, "AutomaticRequests", 1)
+	case errors.Is(err, errNothingNew), errors.Is(err, approvals.ErrConflict):
+		old, err := b.Requests.Get(ctx, r.ID)
+		if errors.Is(err, approvals.ErrNotFound) || err == nil && old.State != approvals.Planning {
+			return row, nil
+		}
+		if err != nil {
+			return row, err
+		}
+	default:
+		return row, err
+	}
+	return row, b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0)
+}

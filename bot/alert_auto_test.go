@@ -1,0 +1,226 @@
+package bot
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+// autoRoute makes the route of GuardDuty one that contains by itself.
+func autoRoute(d *desk) {
+	d.routing.Routes[0].Delivery = alert.Auto
+	d.routing.Routes[0].Suggest = []alert.Suggestion{{Action: actions.RevokeSessions}, {Action: actions.IsolateInstance}}
+}
+
+func isolate(a *alert.Alert) {
+	a.Offers = append(a.Offers, alert.Offer{Call: actions.Call{Action: actions.IsolateInstance, Target: "i-0d3e1a5b7c9f20001", Account: account, Region: "us-east-1"}})
+}
+
+// TestAutomatic: a rule asks for each of its calls, once, with evidence that the
+// executor can compare.
+func TestAutomatic(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		a := finding(1, isolate)
+		d.hears(a)
+		row := d.row(a)
+		if len(row.Requests) != 2 || len(d.jobs.of(approvals.JobPlan)) != 2 {
+			t.Fatalf("requests %v, jobs %v", row.Requests, d.jobs.jobs)
+		}
+		for i, born := range row.Requests {
+			r := d.request(born.Request)
+			e, err := d.Requests.Evidence(t.Context(), r.Evidence)
+			d.must(err)
+			var ruled approvals.Ruled
+			d.must(json.Unmarshal([]byte(e.Body), &ruled))
+			want := approvals.Intent{Call: a.Offers[i].Call}
+			if e.Kind != approvals.RuleEvidence || e.Timestamp != strconv.FormatInt(row.Received.Unix(), 10) || ruled.Alert != row.ID ||
+				ruled.Event != row.Reports[0].Event || ruled.Intent.String() != want.String() {
+				t.Errorf("evidence %+v", e)
+			}
+			if !born.Rule || r.ID != approvals.RequestID(e) || r.Requester != (approvals.Party{Person: approvals.Automatic}) || r.Release != approvals.ByRule ||
+				r.Need != 0 || r.Alert != row.ID || r.Event != ruled.Event || r.Intent.String() != want.String() || !r.Asked.Equal(row.Received.Truncate(time.Second)) ||
+				r.Reason != "GuardDuty: "+a.Title || r.State != approvals.Planning {
+				t.Errorf("request %+v", r)
+			}
+			if r.Card.Thread != row.Card.TS || r.Card.TS == "" {
+				t.Errorf("its card: %+v", r.Card)
+			}
+		}
+		if n := len(d.thread(row)); n != 2 {
+			t.Errorf("%d cards in the thread", n)
+		}
+		for range 3 {
+			d.hears(a, finding(1, isolate, later(1)), finding(1, isolate, later(2)))
+		}
+		if n := len(d.row(a).Requests); n != 2 {
+			t.Errorf("%d requests after it came again", n)
+		}
+	}, autoRoute)
+}
+
+// TestAutomaticLeavesUnsure: that an attacker gave a session the name of an
+// instance stops nothing but what is done to that instance.
+func TestAutomaticLeavesUnsure(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		a := finding(1, isolate, func(a *alert.Alert) { a.Offers[1].Unsure = true })
+		d.hears(a)
+		row := d.row(a)
+		if len(row.Requests) != 1 || d.request(row.Requests[0].Request).Intent.Call.Action != actions.RevokeSessions {
+			t.Errorf("requests %v", row.Requests)
+		}
+	}, autoRoute)
+}
+
+// TestAutomaticOnlyFor tells what makes a rule ask, and what does not.
+func TestAutomaticOnlyFor(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(d *desk)
+		want int
+	}{
+		{"the queue alerts", func(d *desk) { d.hears(finding(1)) }, 1},
+		{"a webhook", func(d *desk) {
+			d.must(d.HandleWebhook(d.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(finding(1)))}))
+		}, 0},
+		{"a webhook, then the queue", func(d *desk) {
+			d.must(d.HandleWebhook(d.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(finding(1)))}))
+			d.hears(finding(1))
+		}, 1},
+		{"a mock", func(d *desk) { d.hears(finding(1, func(a *alert.Alert) { a.Mark = alert.Mock })) }, 0},
+		{"an update that offers more", func(d *desk) { d.hears(finding(1), finding(1, isolate, later(1))) }, 2},
+		{"a late update that offers more", func(d *desk) { d.hears(finding(1, later(2)), finding(1, isolate, later(1))) }, 1},
+		{"a false positive's update", func(d *desk) {
+			d.routing.Routes[0].Delivery = alert.Propose
+			d.hears(finding(1))
+			d.clicks(ana.Slack, d.row(finding(1)), "false_positive")
+			d.routing.Routes[0].Delivery = alert.Auto
+			d.hears(finding(1, later(1)))
+		}, 0},
+		{"what a person has asked for", func(d *desk) {
+			d.routing.Routes[0].Delivery = alert.Propose
+			d.hears(finding(1))
+			d.clicks(ana.Slack, d.row(finding(1)), propose)
+			d.routing.Routes[0].Delivery = alert.Auto
+			d.hears(finding(1, later(1)))
+		}, 0},
+		{"the same long after", func(d *desk) {
+			d.routing.Routes[0].Delivery = alert.Propose
+			d.hears(finding(1))
+			d.routing.Routes[0].Delivery = alert.Auto
+			time.Sleep(time.Hour)
+			d.hears(finding(1))
+		}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			atDesk(t, func(t *testing.T, d *desk) {
+				d.routing.MockSources = true
+				tt.do(d)
+				d.pass(time.Minute)
+				n := 0
+				for _, born := range d.row(finding(1)).Requests {
+					if born.Rule {
+						n++
+					}
+				}
+				if n != tt.want {
+					t.Errorf("%d requests of the rule, want %d", n, tt.want)
+				}
+			}, autoRoute)
+		})
+	}
+}
+
+// TestAutomaticRace: however many workers have the event, it is asked for once.
+func TestAutomaticRace(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { _ = d.HandleEvent(t.Context(), body(finding(1, isolate))) })
+		}
+		wg.Wait()
+		d.pass(time.Minute)
+		row := d.row(finding(1))
+		if len(row.Requests) != 2 || len(d.thread(row)) != 2 || len(d.cards(sec)) != 1 {
+			t.Errorf("%d requests, %d cards in the thread, %d cards", len(row.Requests), len(d.thread(row)), len(d.cards(sec)))
+		}
+	}, autoRoute)
+}
+
+// TestAutomaticHasNoTimeToWait: containment does not wait for room in the channel,
+// nor for Slack.
+func TestAutomaticHasNoTimeToWait(t *testing.T) {
+	full := func(d *desk) {
+		d.must(d.Requests.ChangeRoom(d.Context(), sec, func(r *approvals.Room) error {
+			r.Closed = time.Now().Add(10 * time.Minute)
+			return nil
+		}))
+	}
+	atDesk(t, func(t *testing.T, d *desk) {
+		full(d)
+		began := time.Now()
+		d.hears(finding(1))
+		row := d.row(finding(1))
+		if took := time.Since(began); took != 0 || row.Card.TS == "" || len(d.thread(row)) != 1 {
+			t.Errorf("it took %s; %d cards in the thread", took, len(d.thread(row)))
+		}
+	}, autoRoute)
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.slack.OnCall(func(string, bool) error { return errBroken })
+		d.hears(finding(1))
+		if n := len(d.jobs.of(approvals.JobPlan)); n != 1 {
+			t.Fatalf("jobs %v", d.jobs.jobs)
+		}
+		id := d.row(finding(1)).Requests[0].Request
+		d.becomes(id, approvals.Refused)
+		d.slack.OnCall(nil)
+		d.pass(time.Minute)
+		row := d.row(finding(1))
+		if r := d.request(id); r.Stale() || row.Stale() || len(d.cards(sec)) != 1 {
+			t.Errorf("request %+v, alert %+v", r.Card, row.Card)
+		}
+	}, autoRoute)
+	atDesk(t, func(t *testing.T, d *desk) { // the job is lost: another delivery, or the sweep, sends it
+		d.jobs.err = errBroken
+		if err := d.HandleEvent(t.Context(), body(finding(1))); !errors.Is(err, errBroken) {
+			t.Errorf("error %v", err)
+		}
+		d.jobs.err = nil
+		d.pass(30 * time.Second)
+		if n := len(d.jobs.of(approvals.JobPlan)); n != 1 {
+			t.Errorf("jobs %v", d.jobs.jobs)
+		}
+	}, autoRoute)
+}
+
+// TestReleasedRequestsExpire: without votes, time is reckoned from when it could run.
+func TestReleasedRequestsExpire(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.hears(finding(1))
+		id := d.row(finding(1)).Requests[0].Request
+		time.Sleep(10 * time.Minute) // planning took long
+		_, err := d.Requests.Change(t.Context(), id, func(r *approvals.Request) error {
+			r.Ready = time.Now()
+			return r.To(approvals.Approved, time.Now())
+		})
+		d.must(err)
+		d.pass(4 * time.Minute)
+		if r := d.request(id); r.State != approvals.Approved || len(d.jobs.of(approvals.JobRun)) != 1 {
+			t.Errorf("%s; jobs %v", r.State, d.jobs.jobs)
+		}
+		d.pass(2 * time.Minute)
+		if r := d.request(id); r.State != approvals.Expired {
+			t.Errorf("%s, want expired", r.State)
+		}
+		if m := d.cards(sec)[0]; !strings.Contains(string(m.Blocks), "xpired") {
+			t.Errorf("the alert's card: %s", m.Blocks)
+		}
+	}, autoRoute)
+}

@@ -1,0 +1,294 @@
+package bot
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+// AlertView is all that an alert's card shows. The card is a pure function of it.
+type AlertView struct {
+	Row      approvals.Alert
+	Alert    alert.Alert         // the report that is shown
+	Also     []alert.Source      // other sources that told of it
+	Calls    []actions.Call      // what its buttons ask for, in order; none once it is over or a false positive
+	OneClick bool                // a click on them runs them
+	Requests []approvals.Request // born of it, oldest first
+	Alias    string              // of the account; may be empty
+	Now      time.Time
+}
+
+// Limits of the parts of an alert's card in characters. What they leave of
+// maxAlert is for the offers; together it stays under 8,000.
+const (
+	maxAlert   = 7700
+	maxFinding = 1200
+	maxField   = 220 // of one field, such as the type or the principal
+	maxBorn    = 600
+	maxProof   = 800 // of what is shown with the button Undo
+	maxWords   = 300 // of the source's own description
+	maxFacts   = 1200
+	maxByHand  = 800
+)
+
+// AlertCard draws an alert.
+func AlertCard(v AlertView) Message {
+	a := v.Alert
+	b := []slack.Block{slack.NewHeaderBlock(plain(Untrusted(v.title()).Plain(maxHeader)))}
+	if text := markWords[a.Mark]; text != "" {
+		b = append(b, section("mark", text))
+	}
+	b = append(b, section("finding", cut(v.finding(), maxFinding)), section("state", v.state()))
+	b = append(b, v.born()...)
+	if words := strings.Join(strings.Fields(a.Text), " "); words != "" && words != a.Title {
+		words = fmt.Sprintf("%s says: “%s”", sourceName(a.Source), Untrusted(words).Plain(maxWords))
+		b = append(b, verbatim("words", words))
+	}
+	if len(a.Facts) > 0 {
+		var lines []string
+		for _, f := range a.Facts {
+			lines = append(lines, factLine(f))
+		}
+		b = append(b, verbatim("facts", bounded(lines, maxFacts)))
+	}
+	contain := len(b)
+	b = append(b, v.byHand()...)
+	if buttons := v.buttons(); len(buttons) > 0 {
+		b = append(b, slack.NewActionBlock("alert-actions", buttons...))
+	}
+	id := fmt.Sprintf("%s · severity %.3g · updated %s · event %s", v.Row.ID, a.Severity, clock(v.Now), cmp.Or(a.EventID, "unknown"))
+	b = append(b, slack.NewContextBlock("id", plain(Untrusted(id).Plain(maxField))))
+	b = slices.Insert(b, contain, v.offers(maxAlert-characters(b))...)
+	return Message{Text: entities(v.fallback()), Blocks: b}
+}
+
+// characters counts what the texts of an alert's blocks hold.
+func characters(blocks []slack.Block) int {
+	n := 0
+	text := func(t *slack.TextBlockObject) { n += utf8.RuneCountInString(t.Text) }
+	for _, b := range blocks {
+		switch b := b.(type) {
+		case *slack.HeaderBlock:
+			text(b.Text)
+		case *slack.SectionBlock:
+			text(b.Text)
+		case *slack.ContextBlock:
+			for _, e := range b.ContextElements.Elements {
+				if t, ok := e.(*slack.TextBlockObject); ok {
+					text(t)
+				}
+			}
+		case *slack.ActionBlock:
+			for _, e := range b.Elements.ElementSet {
+				if e, ok := e.(*slack.ButtonBlockElement); ok {
+					text(e.Text)
+					if c := e.Confirm; c != nil {
+						text(c.Title)
+						text(c.Text)
+						text(c.Confirm)
+						text(c.Deny)
+					}
+				}
+			}
+		}
+	}
+	return n
+}
+
+// mark begins what is not the real thing.
+func (v AlertView) mark() string {
+	if v.Alert.Mark == "" {
+		return ""
+	}
+	return "[" + Untrusted(v.Alert.Mark).Plain(maxName) + "] "
+}
+
+// markWords say what a mark means for whoever reads the card.
+var markWords = map[alert.Mark]string{
+	alert.Sample: "*A sample*: GuardDuty makes these to show what a finding looks like. Nothing happened.",
+	alert.Mock:   "*A mock*: it comes from a source for tests, not from AWS. What its buttons start is real.",
+	alert.Drill:  "*A drill*: our own people sent this. What its buttons start is real.",
+}
+
+// title is the severity and what happened, in plain English.
+func (v AlertView) title() string {
+	level := alert.Level(v.Alert.Severity)
+	what := strings.TrimRight(v.Alert.Title, ". \n")
+	return fmt.Sprintf("%s%s: %s", v.mark(), strings.ToUpper(level[:1])+level[1:], cmp.Or(what, v.Alert.Type, "no title"))
+}
+
+// fallback starts with the mark and the severity, then finding type, account,
+// principal or resource, alert ID.
+func (v AlertView) fallback() string {
+	a := v.Alert
+	text := fmt.Sprintf("%s%s: %s in account %s", v.mark(), alert.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
+	if what := cmp.Or(a.Principal, a.Resource); what != "" {
+		text += " · " + Untrusted(what).Plain(maxField)
+	}
+	return text + " · " + v.Row.ID
+}
+
+func (v AlertView) account() string {
+	return View{Request: approvals.Request{Intent: approvals.Intent{Call: actions.Call{Account: v.Alert.Account}}}, Alias: v.Alias}.account()
+}
+
+// finding says what was found, where, about whom, and when.
+func (v AlertView) finding() string {
+	a := v.Alert
+	show := func(s string) string { return cut(unmarked(Untrusted(field(s)).String()), maxField*3/2) }
+	lines := []string{"*Finding* " + sourceName(a.Source) + " · " + show(a.Type), "*Account* " + show(v.account())}
+	if a.Region != "" {
+		lines[1] += " · " + show(a.Region)
+	}
+	if a.Principal != "" {
+		lines = append(lines, "*Who* "+show(a.Principal))
+	}
+	if a.Resource != "" {
+		lines = append(lines, "*What* "+show(a.Resource))
+	}
+	lines = append(lines, "*Seen* "+seen(a))
+	if len(v.Also) > 0 {
+		var names []string
+		for _, s := range v.Also {
+			names = append(names, sourceName(s))
+		}
+		lines = append(lines, "*Also told by* "+strings.Join(first(names, maxListed), ", "))
+	}
+	if link := consoleLink(a); link != "" {
+		lines = append(lines, link)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// unmarked writes lookalikes for the marks of formatting at the edges of words:
+// tags may hold them, and what a name is called exactly stands in the calls.
+var unmarked = strings.NewReplacer("*"+string(wordJoiner), "∗", "_"+string(wordJoiner), "＿", "~"+string(wordJoiner), "∼").Replace
+
+// field is one field of an event, in one line.
+func field(s string) string { return Untrusted(strings.TrimSpace(s)).Plain(maxField) }
+
+// factLine is a fact in one line. The label comes first, so that no text from
+// outside begins a line.
+func factLine(f alert.Fact) string {
+	return "• " + cmp.Or(strings.TrimSpace(Untrusted(f.Label).Plain(maxName)), "Fact") + ": " + field(f.Text)
+}
+
+// seen says how often and when, in UTC.
+func seen(a alert.Alert) string {
+	first, last := a.First, cmp.Or(a.Last, a.First, a.Updated)
+	if first.IsZero() || !first.Before(last) {
+		return times(max(a.Count, 1)) + ", " + day(last)
+	}
+	from := first.UTC().Format("2006-01-02 15:04:05")
+	if y, m, d := last.UTC().Date(); time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Before(first) {
+		return fmt.Sprintf("%s, %s to %s", times(max(a.Count, 1)), from, clock(last))
+	}
+	return fmt.Sprintf("%s, %s to %s", times(max(a.Count, 1)), from, day(last))
+}
+
+// state is what people, and AWS, said of it.
+func (v AlertView) state() string {
+	r := v.Row
+	who, at := mention(r.By.Slack), v.moment(r.At)
+	text := "*Open*: nobody has acknowledged it yet."
+	switch r.State {
+	case approvals.AlertOpen:
+	case approvals.Acknowledged:
+		text = fmt.Sprintf("*Acknowledged* by %s at %s.", who, at)
+	case approvals.Snoozed:
+		text = fmt.Sprintf("*Snoozed* until %s by %s.", v.moment(r.Until), who)
+	case approvals.FalsePositive:
+		text = fmt.Sprintf("*False positive*, said %s at %s.", who, at)
+		if !v.over() {
+			text += " Acknowledge brings its containments back."
+		}
+	}
+	if v.over() {
+		text = "*Settled*: AWS says it is over.\n" + text
+	}
+	if r.Activity {
+		text += " The recent activity comes in the thread."
+	}
+	return text
+}
+
+func (v AlertView) over() bool { return v.Row.Over || v.Alert.Over }
+
+// moment is a time of today, or one with its date.
+func (v AlertView) moment(t time.Time) string {
+	if t.UTC().Format(time.DateOnly) == v.Now.UTC().Format(time.DateOnly) {
+		return clock(t)
+	}
+	return day(t)
+}
+
+// bounded joins lines as long as there is room, and counts the rest.
+func bounded(lines []string, room int) string {
+	var b strings.Builder
+	for i, line := range lines {
+		if i > 0 && (i >= maxListed && len(lines) > maxListed+1 || utf8.RuneCountInString(b.String()+line) > room) {
+			fmt.Fprintf(&b, "\n… and %d more", len(lines)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// born are the requests that it led to, the latest first. What ran by itself can
+// be taken back right here: its call and its reason are shown as on its own
+// card, which is what the executor wants of a click on Undo.
+func (v AlertView) born() []slack.Block {
+	if len(v.Requests) == 0 {
+		return nil
+	}
+	var items []string
+	var undo *approvals.Request
+	for _, r := range slices.Backward(v.Requests) {
+		call := r.Intent.Call
+		what := string(call.Action)
+		if r.Intent.Undo != "" {
+			what = "undo " + what
+		}
+		item := fmt.Sprintf("• *%s*: %s · %s, asked for by %s", View{Request: r}.word(), Untrusted(Untrusted(what+" "+call.TargetName()).Plain(maxName+maxName)), r.ID, asker(r))
+		if r.Release == approvals.ByRule && r.Intent.Undo == "" && (r.State == approvals.Contained || r.State == approvals.Partial) {
+			if undo == nil && showable(r.Intent.String()+approvals.Because(r.Requester.Person, r.Reason), maxProof) {
+				undo = &r
+			} else {
+				item += " (undo is on its card)"
+			}
+		}
+		items = append(items, item)
+	}
+	b := []slack.Block{section("born", "*Containments*\n"+bounded(items, maxBorn))}
+	if undo == nil {
+		return b
+	}
+	return append(b,
+		section("auto", "*Killswitch did this by itself*, as the route says. It can be taken back:"),
+		verbatim(approvals.CallBlock, undo.Intent.String()),
+		verbatim(approvals.WhyBlock, approvals.Because(undo.Requester.Person, undo.Reason)),
+		slack.NewActionBlock("auto-undo", View{Request: *undo, Alias: v.Alias}.undoButton()))
+}
+
+// verbatim is a block of plain text: Slack reads nothing in it as formatting, a
+// mention or a link.
+func verbatim(id, text string) slack.Block {
+	return slack.NewSectionBlock(plain(text), nil, nil, slack.SectionBlockOptionBlockID(id))
+}
+
+// showable reports whether a text can be shown as it is: what a click proves is
+// what its card said word for word.
+func showable(s string, limit int) bool { return s != "" && Untrusted(s).Plain(limit) == s }

@@ -1,0 +1,625 @@
+package bot
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/slack-go/slack"
+	"pgregory.net/rapid"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+const (
+	alertIDForTest = "AL-7Z3K9QW2M5XA"
+	findingLink    = "https://us-east-1.console.aws.amazon.com/guardduty/home?region=us-east-1#/findings?macros=current&fId=f57a99a0"
+)
+
+// callOf makes a call as the grammar does.
+func callOf(t testing.TB, action actions.Name, target string, opts map[string]string) actions.Call {
+	t.Helper()
+	c, err := actions.NewCall(action, target, opts, actions.Directory{Partition: "aws", Regions: []string{"us-east-1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// baseAlert is a finding about an instance's credentials. Every other view is a
+// named deviation from it.
+func baseAlert(t testing.TB) AlertView {
+	revoke := callOf(t, actions.RevokeSessions, "arn:aws:iam::222222222222:role/web-tier-role", nil)
+	isolate := callOf(t, actions.IsolateInstance, "i-0d3e1a5b7c9f20001", map[string]string{"account": account, "region": "us-east-1"})
+	at := asked.Add(-4 * time.Minute)
+	return AlertView{
+		Row: approvals.Alert{ID: alertIDForTest, State: approvals.AlertOpen, Received: asked},
+		Alert: alert.Alert{
+			Source: alert.GuardDuty, EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
+			Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Severity: 8,
+			Title:     "Credentials of the instance role web-tier-role were used from outside AWS.",
+			Text:      "Credentials created exclusively for the EC2 instance i-0d3e1a5b7c9f20001 have been used from the external IP address 203.0.113.77.",
+			Partition: "aws", Account: account, Region: "us-east-1",
+			Principal: "role web-tier-role, session i-0d3e1a5b7c9f20001", Resource: "instance i-0d3e1a5b7c9f20001 (web-1)",
+			Facts: []alert.Fact{
+				{Label: "Source IP", Text: "203.0.113.77 (EXAMPLE-HOSTING, AS64496; Amsterdam, Netherlands)"},
+				{Label: "API calls", Text: "ListBuckets (4), GetCallerIdentity (2)"},
+				{Label: "User agent", Text: "aws-cli/2.31.8"},
+				{Label: "Key", Text: "ASIAWEBROLEA2EXAMPLE"},
+			},
+			Link: findingLink, First: at.Add(-12 * time.Minute), Last: at, Updated: at, Count: 3,
+			Offers:  []alert.Offer{{Call: revoke}, {Call: isolate}},
+			Subject: actions.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
+		},
+		Calls: []actions.Call{revoke, isolate}, Alias: "prod-web", Now: asked,
+	}
+}
+
+// bornOf is a request that the n-th call of a view led to.
+func bornOf(v AlertView, n int, s approvals.State) approvals.Request {
+	r := approvals.Request{
+		ID: baseID, State: s, Intent: approvals.Intent{Call: v.Calls[n]}, Reason: "GuardDuty: credentials used from outside AWS",
+		Requester: approvals.Party{Person: ana.ID, Slack: ana.Slack}, Asked: asked, Need: 1, Digest: strings.Repeat("3f9a", 16), Alert: v.Row.ID,
+	}
+	if n > 0 {
+		r.ID = undoID
+	}
+	return r
+}
+
+// byRule makes a request one that nobody asked for.
+func byRule(r approvals.Request) approvals.Request {
+	r.Release, r.Requester = approvals.ByRule, approvals.Party{Person: approvals.Automatic}
+	return r
+}
+
+func stated(s approvals.AlertState, by approvals.Person, d time.Duration) func(testing.TB, *AlertView) {
+	return func(_ testing.TB, v *AlertView) {
+		v.Row.State, v.Row.By, v.Row.At = s, approvals.Party{Person: by.ID, Slack: by.Slack}, after(d)
+		v.Now = after(d + time.Minute)
+	}
+}
+
+// manyActors offers two containments of each of n actors.
+func manyActors(n int) func(testing.TB, *AlertView) {
+	return func(t testing.TB, v *AlertView) {
+		v.Calls = nil
+		for i := range n {
+			v.Calls = append(v.Calls, callOf(t, actions.DeactivateKey, fmt.Sprintf("AKIAREPORTBT%02dEXAMPL", i), map[string]string{"account": account}),
+				callOf(t, actions.QuarantineUser, fmt.Sprintf("arn:aws:iam::222222222222:user/report-bot-%02d", i), nil))
+		}
+	}
+}
+
+// hostileAlert fills in what somebody who can name things in an account can write.
+func hostileAlert(_ testing.TB, v *AlertView) {
+	a := &v.Alert
+	a.EventID, a.Type, a.Title, a.Text, a.Account, a.Region = evilLong, evilLong, evilLong, "\n> quoted\n• Action: approve\n"+evilLong, evil, evil
+	a.Principal, a.Resource, a.Link, v.Alias = evilLong, evilLong, "https://evil.example/console.aws.amazon.com/", evilLong
+	a.Facts, a.ByHand = nil, nil
+	for range 30 {
+		a.Facts = append(a.Facts, alert.Fact{Label: evil, Text: evilLong})
+		a.ByHand = append(a.ByHand, evilLong)
+	}
+	a.Facts[0] = alert.Fact{Label: " ", Text: "\r\nAction: deactivate_key AKIA…\n> quote"}
+	v.Also = []alert.Source{"<!channel>", alert.SecurityHub}
+}
+
+type alertCase struct {
+	name    string
+	starts  string // what the fallback begins with
+	buttons string // their action_ids
+	change  []func(testing.TB, *AlertView)
+}
+
+const (
+	stateButtons   = "ack snooze false_positive activity"
+	proposeButtons = "propose:revoke_sessions propose:isolate_instance "
+)
+
+var alertCards = []alertCase{
+	{"open", "high: ", proposeButtons + stateButtons, nil},
+	{"one_click", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.OneClick = true }}},
+	{"updated", "critical: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Alert.Severity, v.Alert.Count, v.Alert.Last = 9, 19, asked.Add(26*time.Hour)
+		v.Also, v.Now = []alert.Source{alert.SecurityHub, alert.Health}, asked.Add(27*time.Hour)
+	}}},
+	{"acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Acknowledged, ben, time.Minute)}},
+	{"acknowledged_yesterday", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) {
+		v.Now = after(25 * time.Hour)
+	}}},
+	{"snoozed", "high: ", proposeButtons + "ack false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Snoozed, cho, time.Minute), func(_ testing.TB, v *AlertView) {
+		v.Row.Until = after(61 * time.Minute)
+	}}},
+	{"false_positive", "high: ", "ack activity", []func(testing.TB, *AlertView){stated(approvals.FalsePositive, ana, time.Minute)}},
+	{"settled", "high: ", "ack false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Over, v.Calls = true, nil }}},
+	{"settled_acknowledged", "high: ", "false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) { v.Row.Over = true }}},
+	{"activity_asked", "high: ", proposeButtons + "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Activity = true }}},
+	{"requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
+	}}},
+	{"contained", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Denied), bornOf(*v, 1, approvals.Contained)}
+	}}},
+	{"auto_running", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Requests = []approvals.Request{byRule(bornOf(*v, 0, approvals.Running))}
+	}}},
+	{"auto_contained", "high: ", "undo " + proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Requests = []approvals.Request{byRule(bornOf(*v, 0, approvals.Contained))}
+	}}},
+	{"auto_contained_two", "high: ", "undo " + proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Requests = []approvals.Request{byRule(bornOf(*v, 0, approvals.Contained)), byRule(bornOf(*v, 1, approvals.Partial))}
+	}}},
+	{"auto_undone", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		undo := bornOf(*v, 0, approvals.Restored)
+		undo.Intent.Undo, undo.ID = baseID, undoID
+		v.Requests = []approvals.Request{byRule(bornOf(*v, 0, approvals.Undone)), undo}
+	}}},
+	{"two_actors", "high: ", "propose:deactivate_key:1 propose:quarantine_user:1 propose:deactivate_key:2 propose:quarantine_user:2 " + stateButtons, []func(testing.TB, *AlertView){manyActors(2)}},
+	{"by_hand", "high: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Alert.Principal, v.Alert.Resource, v.Calls, v.Alert.Offers = "root", "", nil, nil
+		v.Alert.ByHand = []string{"no call reaches the root user: sign in as root, change the password, delete its keys", "ask AWS Support if that can't be done"}
+	}}},
+	{"notify", "high: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Calls = nil }}},
+	{"nothing_fits", "low: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Calls, v.Alert.Offers, v.Alert.Severity = nil, nil, 2
+	}}},
+	{"bare", "info: ", "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Alert = alert.Alert{Source: alert.CloudTrail, Names: []string{"x"}, Type: "CreateUser", Account: account, Updated: asked}
+		v.Calls, v.Alias = nil, ""
+	}}},
+	{"govcloud", "medium: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Alert.Severity, v.Alert.Partition, v.Alert.Region = 5, "aws-us-gov", "us-gov-west-1"
+		v.Alert.Link = "https://us-gov-west-1.console.amazonaws-us-gov.com/guardduty/home?region=us-gov-west-1#/findings?fId=bdbdaacc"
+	}}},
+	{"sample", "[SAMPLE] high: ", "ack snooze false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = alert.Sample }}},
+	{"mock", "[MOCK] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = alert.Mock }}},
+	{"drill", "[DRILL] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = alert.Drill }}},
+	{"c_and_c", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Alert.Type, v.Alert.Title = "Backdoor:EC2/C&CActivity.B!DNS", "EC2 instance i-0d3e1a5b7c9f20001 is querying a C&C server."
+	}}},
+	{"hostile", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){hostileAlert}},
+}
+
+func (c alertCase) view(t testing.TB) AlertView {
+	v := baseAlert(t)
+	for _, change := range c.change {
+		change(t, &v)
+	}
+	return v
+}
+
+func TestAlertCards(t *testing.T) {
+	golden := map[string]bool{}
+	for _, c := range alertCards {
+		golden[c.name+".json"] = true
+		t.Run(c.name, func(t *testing.T) {
+			v := c.view(t)
+			m := AlertCard(v)
+			compareGolden(t, "alerts/states", c.name, m)
+			checkAlert(t, v, m)
+			checkAlertFallback(t, c.starts, v, m.Text)
+			var ids []string
+			for _, b := range buttonsOf(m) {
+				ids = append(ids, b.ActionID)
+			}
+			if d := cmp.Diff(strings.Fields(c.buttons), ids); d != "" {
+				t.Errorf("buttons (-want +got):\n%s", d)
+			}
+		})
+	}
+	onlyGolden(t, "alerts/states", golden)
+}
+
+// onlyGolden fails for a golden file that belongs to no card.
+func onlyGolden(t *testing.T, dir string, golden map[string]bool) {
+	t.Helper()
+	files, err := os.ReadDir(filepath.Join("testdata", dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !golden[f.Name()] {
+			t.Errorf("testdata/%s/%s belongs to no card", dir, f.Name())
+		}
+	}
+}
+
+func buttonsOf(m Message) []*slack.ButtonBlockElement {
+	var all []*slack.ButtonBlockElement
+	for _, b := range m.Blocks {
+		if a, ok := b.(*slack.ActionBlock); ok {
+			for _, e := range a.Elements.ElementSet {
+				all = append(all, e.(*slack.ButtonBlockElement))
+			}
+		}
+	}
+	return all
+}
+
+// blockText is the plain text of a section, if it is there.
+func blockText(m Message, id string) (string, bool) {
+	for _, b := range m.Blocks {
+		if s, ok := b.(*slack.SectionBlock); ok && s.BlockID == id && s.Text.Type == slack.PlainTextType {
+			return s.Text.Text, true
+		}
+	}
+	return "", false
+}
+
+// checkAlert wants a card that Slack takes, and whose buttons can be proved: each
+// stands on a card that shows word for word what it asks for.
+func checkAlert(t *testing.T, v AlertView, m Message) {
+	t.Helper()
+	checkMessage(t, m)
+	if _, shown := blockText(m, approvals.OneClickBlock); shown != (v.OneClick && strings.Contains(fmt.Sprint(idsOf(m)), "propose:")) {
+		t.Errorf("that one click runs it is shown: %v", shown)
+	}
+	ids := proposeIDs(v.Calls)
+	for _, b := range buttonsOf(m) {
+		if !strings.HasPrefix(b.ActionID, "propose:") {
+			continue
+		}
+		n := slices.Index(ids, b.ActionID)
+		if n < 0 {
+			t.Errorf("%s asks for nothing", b.ActionID)
+			continue
+		}
+		i := approvals.Intent{Call: v.Calls[n]}
+		if text, _ := blockText(m, approvals.OfferBlock(n+1)); text != i.String() {
+			t.Errorf("block %s shows %q, want %q", approvals.OfferBlock(n+1), text, i.String())
+		}
+		if want := v.Row.ID + "." + approvals.IntentDigest(i); b.Value != want {
+			t.Errorf("%s: value %q, want %q", b.ActionID, b.Value, want)
+		}
+		next := "second responder"
+		if v.OneClick {
+			next = "This runs at once."
+		}
+		if c := b.Confirm; b.Style != slack.StyleDanger || c == nil || !strings.Contains(c.Text.Text, next) {
+			t.Errorf("%s does not say what happens next: %+v", b.ActionID, c)
+		}
+		if b.AccessibilityLabel == "" {
+			t.Errorf("%s has no accessibility_label", b.ActionID)
+		}
+	}
+	for _, b := range buttonsOf(m) {
+		if b.ActionID == "undo" {
+			r := v.Requests[slices.IndexFunc(v.Requests, func(r approvals.Request) bool { return strings.HasPrefix(b.Value, r.ID+".") })]
+			call, _ := blockText(m, approvals.CallBlock)
+			why, _ := blockText(m, approvals.WhyBlock)
+			if call != r.Intent.String() || why != approvals.Because(r.Requester.Person, r.Reason) || b.Value != approvals.Value(r.ID, r.Digest) {
+				t.Errorf("a click on undo proves nothing: %q, %q, %s", call, why, b.Value)
+			}
+		}
+	}
+}
+
+func idsOf(m Message) []string {
+	var ids []string
+	for _, b := range buttonsOf(m) {
+		ids = append(ids, b.ActionID)
+	}
+	return ids
+}
+
+// checkAlertFallback wants mark and severity, finding type, account, principal or
+// resource and the alert's ID, in this order.
+func checkAlertFallback(t *testing.T, starts string, v AlertView, text string) {
+	t.Helper()
+	text = unescape(text)
+	rest, ok := strings.CutPrefix(text, starts)
+	if !ok {
+		t.Errorf("the fallback does not begin with %q: %s", starts, text)
+	}
+	a := v.Alert
+	who := a.Principal
+	if who == "" {
+		who = a.Resource
+	}
+	for _, want := range []string{a.Type, a.Account, who, v.Row.ID} {
+		want = strings.ReplaceAll(Untrusted(want).Plain(40), "`", "'")
+		_, after, found := strings.Cut(rest, strings.TrimSuffix(want, "…"))
+		if !found {
+			t.Errorf("the fallback lacks %q, or has it in the wrong place: %s", want, text)
+			return
+		}
+		rest = after
+	}
+}
+
+// TestAlertCardIsPure draws each card twice.
+func TestAlertCardIsPure(t *testing.T) {
+	for _, c := range alertCards {
+		if d := cmp.Diff(document(t, AlertCard(c.view(t))), document(t, AlertCard(c.view(t)))); d != "" {
+			t.Errorf("%s: two drawings differ:\n%s", c.name, d)
+		}
+	}
+}
+
+// TestAlertCardsOfEveryState fails when a state of an alert or a mark has no card above.
+func TestAlertCardsOfEveryState(t *testing.T) {
+	states, marks := map[approvals.AlertState]bool{}, map[alert.Mark]bool{}
+	for _, c := range alertCards {
+		v := c.view(t)
+		states[v.Row.State], marks[v.Alert.Mark] = true, true
+	}
+	for _, s := range []approvals.AlertState{approvals.AlertOpen, approvals.Acknowledged, approvals.Snoozed, approvals.FalsePositive} {
+		if !states[s] {
+			t.Errorf("no golden card is %s", s)
+		}
+	}
+	for _, m := range []alert.Mark{"", alert.Sample, alert.Mock, alert.Drill} {
+		if !marks[m] {
+			t.Errorf("no golden card has the mark %q", m)
+		}
+	}
+}
+
+// TestSlackTakesAlerts posts and updates each card in a workspace that refuses
+// what Slack refuses, and finds it again by its ID.
+func TestSlackTakesAlerts(t *testing.T) {
+	for _, c := range alertCards {
+		takenBySlack(t, c.name, AlertCard(c.view(t)))
+	}
+}
+
+func takenBySlack(t *testing.T, name string, m Message) {
+	t.Helper()
+	w := newWorld(t)
+	ts, err := w.api.post(t.Context(), sec, "", m)
+	if err == nil {
+		err = w.api.update(t.Context(), sec, ts, m)
+	}
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	if got := w.api.find(t.Context(), sec, "", "· "+m.Text[strings.LastIndex(m.Text, "AL-"):], w.now); got != ts {
+		t.Errorf("%s: find = %q, want %q", name, got, ts)
+	}
+}
+
+// TestManyOffers: whatever there is no room for is told, and nothing is shown
+// without being provable.
+func TestManyOffers(t *testing.T) {
+	short := func(_ testing.TB, v *AlertView) { // so that one more button than Slack takes has room
+		v.Alert = alert.Alert{Source: alert.GuardDuty, Names: []string{"x"}, Type: "x", Account: account, Updated: asked}
+		v.OneClick, v.Alias = true, ""
+	}
+	long := func(t testing.TB, v *AlertView) {
+		for i := range v.Calls {
+			path := strings.Repeat("a-path-element-of-thirty-chars/", 16)
+			v.Calls[i] = callOf(t, actions.RevokeSessions, fmt.Sprintf("arn:aws:iam::222222222222:role/%s%s%02d", path, strings.Repeat("role", 15), i), nil)
+		}
+	}
+	for name, c := range map[string]struct {
+		actors int
+		change func(testing.TB, *AlertView)
+		want   int
+	}{
+		"one":                  {1, nil, 2},
+		"five":                 {5, nil, 10},
+		"many":                 {40, nil, maxOffered},
+		"as many as Slack has": {40, short, maxOffered},
+		"long":                 {10, long, 6},
+		"one that is too long": {1, func(t testing.TB, v *AlertView) { hostileAlert(t, v); long(t, v); v.Calls = v.Calls[:1] }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := baseAlert(t)
+			manyActors(c.actors)(t, &v)
+			if c.change != nil {
+				c.change(t, &v)
+			}
+			m := AlertCard(v)
+			checkAlert(t, v, m)
+			takenBySlack(t, name, m)
+			shown := strings.Count(strings.Join(idsOf(m), " "), "propose:")
+			if shown != c.want {
+				t.Errorf("%d of %d calls have a button, want %d", shown, len(v.Calls), c.want)
+			}
+			rest := len(v.Calls) - shown - countTyped(m)
+			if more := fmt.Sprintf("… and %d more", rest); rest > 0 && !strings.Contains(string(document(t, m)), more) {
+				t.Errorf("the rest is not counted as %q", more)
+			}
+		})
+	}
+}
+
+// countTyped is how many calls the card tells to type.
+func countTyped(m Message) int {
+	text, _ := blockText(m, "more-offers")
+	return strings.Count(text, "• ")
+}
+
+// TestUnprovableOffer: a call that can't be shown word for word has no button.
+func TestUnprovableOffer(t *testing.T) {
+	for _, target := range []string{evil, strings.Repeat("x", maxCall), "a\nb", "\u202e"} {
+		v := baseAlert(t)
+		v.Calls[0].Target = target
+		m := AlertCard(v)
+		checkMessage(t, m)
+		if ids := strings.Join(idsOf(m), " "); ids != "propose:isolate_instance "+stateButtons {
+			t.Errorf("buttons of a call on %.20q: %s", target, ids)
+		}
+	}
+}
+
+func TestConsoleLink(t *testing.T) {
+	for name, c := range map[string]struct {
+		partition, link string
+		want            bool
+	}{
+		"GuardDuty":         {"aws", findingLink, true},
+		"Health":            {"aws", "https://health.aws.amazon.com/health/home#/account/event-log", true},
+		"GovCloud":          {"aws-us-gov", "https://us-gov-west-1.console.amazonaws-us-gov.com/guardduty/home", true},
+		"China":             {"aws-cn", "https://cn-north-1.console.amazonaws.cn/guardduty/home", true},
+		"another partition": {"aws-us-gov", findingLink, false},
+		"no partition":      {"", findingLink, false},
+		"not encrypted":     {"aws", "http://us-east-1.console.aws.amazon.com/x", false},
+		"another host":      {"aws", "https://evil.example/console.aws.amazon.com/", false},
+		"a host below":      {"aws", "https://console.aws.amazon.com.evil.example/", false},
+		"a host before":     {"aws", "https://evilconsole.aws.amazon.com/", false},
+		"a user":            {"aws", "https://console.aws.amazon.com@evil.example/", false},
+		"a user and slash":  {"aws", `https://console.aws.amazon.com\@evil.example/`, false},
+		"a port":            {"aws", "https://console.aws.amazon.com:8443/", false},
+		"no console":        {"aws", "https://s3.aws.amazon.com/bucket", false},
+		"another text":      {"aws", "https://console.aws.amazon.com/|Approve", false},
+		"the end of a link": {"aws", "https://console.aws.amazon.com/><!channel>", false},
+		"a line feed":       {"aws", "https://console.aws.amazon.com/\n", false},
+		"a script":          {"aws", "javascript:alert(1)//https://console.aws.amazon.com/", false},
+		"too long":          {"aws", "https://console.aws.amazon.com/" + strings.Repeat("x", 500), false},
+		"none":              {"aws", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := consoleLink(alert.Alert{Partition: c.partition, Link: c.link})
+			if want := "<" + entities(c.link) + "|Open it in the console>"; c.want && got != want || !c.want && got != "" {
+				t.Errorf("consoleLink = %q, want it: %v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestHostileAlertLooksLikeNothingOfOurs: an event can't begin a line: there a word
+// of ours stands. What is written as mrkdwn names things, and is escaped.
+func TestHostileAlertLooksLikeNothingOfOurs(t *testing.T) {
+	v := baseAlert(t)
+	hostileAlert(t, &v)
+	ours := []string{"*Finding* ", "*Account* ", "*Who* ", "*What* ", "*Seen* ", "*Open*", "*Contain*", "GuardDuty says: ", "• ", "… and ", "To do by hand:", "revoke_sessions arn", "isolate_instance arn"}
+	for _, b := range AlertCard(v).Blocks {
+		s, ok := b.(*slack.SectionBlock)
+		if !ok {
+			continue
+		}
+		if s.Text.Type == slack.MarkdownType && s.BlockID != "finding" && strings.Contains(strings.ToLower(s.Text.Text), "evil") {
+			t.Errorf("block %s is mrkdwn, and holds what an event says: %s", s.BlockID, s.Text.Text)
+		}
+		for line := range strings.SplitSeq(s.Text.Text, "\n") {
+			if !slices.ContainsFunc(ours, func(p string) bool { return strings.HasPrefix(line, p) }) || strings.HasPrefix(line, "• Action:") {
+				t.Errorf("block %s has a line that an event wrote: %q", s.BlockID, line)
+			}
+		}
+	}
+}
+
+// TestAnyAlert: whatever an event holds, the card is one that Slack takes and
+// does nothing but what we mean.
+func TestAnyAlert(t *testing.T) {
+	text := rapid.OneOf(rapid.Just(""), rapid.String(), rapid.SampledFrom([]string{evil, evilLong, "C&C", "\n> quote", "*", "_a_", strings.Repeat("&", 5000), strings.Repeat("世", 5000), strings.Repeat("word ", 1000)}))
+	moment := rapid.Custom(func(r *rapid.T) time.Time {
+		return asked.Add(time.Duration(rapid.IntRange(-100, 100).Draw(r, "hours")) * time.Hour)
+	})
+	revoke, key := baseAlert(t).Calls[0], callOf(t, actions.DeactivateKey, "AKIAIOSFODNN7EXAMPLE", map[string]string{"account": account, "quarantine": "yes"})
+	longest := callOf(t, actions.RevokeSessions, "arn:aws:iam::222222222222:role/"+strings.Repeat("a-path-element-of-thirty-chars/", 16)+strings.Repeat("role", 16), nil)
+	call := rapid.SampledFrom([]actions.Call{revoke, key, longest})
+	rapid.Check(t, func(r *rapid.T) {
+		s := func(name string) string { return text.Draw(r, name) }
+		v := AlertView{
+			Row: approvals.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
+				State: rapid.SampledFrom([]approvals.AlertState{"", approvals.AlertOpen, approvals.Acknowledged, approvals.Snoozed, approvals.FalsePositive}).Draw(r, "state"),
+				By:    approvals.Party{Slack: rapid.SampledFrom([]string{ana.Slack, "", evil}).Draw(r, "by")}, At: moment.Draw(r, "at"), Until: moment.Draw(r, "until")},
+			Alert: alert.Alert{Source: alert.Source(s("source")), Mark: rapid.SampledFrom([]alert.Mark{"", alert.Sample, alert.Mock, alert.Drill, evil}).Draw(r, "mark"),
+				EventID: s("event"), Type: s("type"), Title: s("title"), Text: s("text"), Severity: rapid.Float64().Draw(r, "severity"),
+				Partition: "aws", Account: s("account"), Region: s("region"), Principal: s("principal"), Resource: s("resource"), Link: s("link"),
+				First: moment.Draw(r, "first"), Last: moment.Draw(r, "last"), Updated: moment.Draw(r, "updated"), Count: rapid.Int().Draw(r, "count"),
+				Subject: actions.Subject{Value: s("subject")}},
+			OneClick: rapid.Bool().Draw(r, "one click"), Alias: s("alias"), Now: moment.Draw(r, "now"),
+			Calls: rapid.SliceOfN(call, 0, 30).Draw(r, "calls"),
+		}
+		for range rapid.IntRange(0, 30).Draw(r, "facts") {
+			v.Alert.Facts = append(v.Alert.Facts, alert.Fact{Label: s("label"), Text: s("fact")})
+		}
+		for range rapid.IntRange(0, 15).Draw(r, "by hand") {
+			v.Alert.ByHand = append(v.Alert.ByHand, s("hand"))
+			v.Also = append(v.Also, alert.Source(s("also")))
+			v.Alert.Offers = append(v.Alert.Offers, alert.Offer{Call: call.Draw(r, "offer")})
+		}
+		for range rapid.IntRange(0, 15).Draw(r, "requests") {
+			q := approvals.Request{ID: baseID, State: rapid.SampledFrom([]approvals.State{approvals.Planning, approvals.Pending, approvals.Contained, approvals.Partial, ""}).Draw(r, "request state"),
+				Intent: approvals.Intent{Call: call.Draw(r, "request call")}, Reason: s("reason"), Requester: approvals.Party{Person: s("person"), Slack: ana.Slack}, Digest: "d"}
+			if rapid.Bool().Draw(r, "rule") {
+				q = byRule(q)
+			}
+			v.Requests = append(v.Requests, q)
+		}
+		m := AlertCard(v)
+		for _, p := range problems(t, m.Text, m.Blocks) {
+			r.Error(p)
+		}
+		body, err := json.Marshal(map[string]any{"text": m.Text, "blocks": m.Blocks})
+		if err != nil {
+			r.Fatal(err)
+		}
+		all, err := schemas()
+		if err != nil {
+			r.Fatal(err)
+		}
+		var doc any
+		if err := json.Unmarshal(body, &doc); err != nil {
+			r.Fatal(err)
+		}
+		if err := all["message"].Validate(doc); err != nil {
+			r.Errorf("Slack's types refuse it: %v", err)
+		}
+		w := v.Alert
+		w.Facts = append(w.Facts, alert.Fact{Label: s("new label"), Text: s("new fact")})
+		w.Source, w.Severity = alert.Health, rapid.Float64().Draw(r, "new severity")
+		for _, m := range []Message{note("%s", updateText(v.Alert, w)), couldNotBeRead(&alert.Malformed{Source: v.Alert.Source, EventID: v.Alert.EventID, Cause: v.Alert.Text}, "", v.Alias)} {
+			for _, p := range problems(t, m.Text, m.Blocks) {
+				r.Error(p)
+			}
+		}
+	})
+}
+
+func TestUpdateText(t *testing.T) {
+	base := baseAlert(t).Alert
+	for name, c := range map[string]struct {
+		change func(*alert.Alert)
+		want   string
+	}{
+		"nothing": {func(a *alert.Alert) { a.Updated, a.EventID = a.Updated.Add(time.Hour), "another" }, ""},
+		"again": {func(a *alert.Alert) { a.Count, a.Last = 9, a.Last.Add(time.Hour) },
+			"*Update*: seen 9 times, was 3 · last seen 2026-11-02 03:10:05 UTC"},
+		"rose":         {func(a *alert.Alert) { a.Severity = 9 }, "*Update*: *severity rose from high to critical*"},
+		"a little":     {func(a *alert.Alert) { a.Severity = 8.5 }, "*Update*: severity 8.5, was 8"},
+		"fell":         {func(a *alert.Alert) { a.Severity = 2 }, "*Update*: severity 2, was 8"},
+		"another told": {func(a *alert.Alert) { a.Source = alert.SecurityHub }, "*Update*: Security Hub tells of it too"},
+		"over":         {func(a *alert.Alert) { a.Over = true }, "*Update*: *AWS says it is over*"},
+		"a new fact": {func(a *alert.Alert) {
+			a.Facts = append(slices.Clone(a.Facts), alert.Fact{Label: "API calls", Text: "ListSecrets (7)"})
+		}, "*Update*\n• API calls: ListSecrets (7)"},
+		"hostile": {func(a *alert.Alert) {
+			a.Source, a.Facts = alert.Source(evil), []alert.Fact{{Label: "\n> Action", Text: "<!channel>\nAction: approve"}}
+		}, "*Update*: an unknown source tells of it too\n• &gt; Action: &lt;!channel&gt; Action: approve"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := base
+			c.change(&now)
+			if d := cmp.Diff(c.want, updateText(base, now)); d != "" {
+				t.Errorf("updateText (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestCouldNotBeRead(t *testing.T) {
+	m := couldNotBeRead(&alert.Malformed{Source: alert.GuardDuty, EventID: "a3fe38ad-06d5", Cause: "detail.severity is not a number"}, "", "the dead-letter queue of alerts")
+	checkMessage(t, m)
+	want := "*An event of GuardDuty could not be read*: Detail.severity is not a number. Event ID: a3fe38ad-06d5. It may be an alert that nobody sees: it is set aside in the dead-letter queue of alerts. More of this source are not told for an hour."
+	if d := cmp.Diff(want, m.Text); d != "" {
+		t.Errorf("couldNotBeRead (-want +got):\n%s", d)
+	}
+	bare := couldNotBeRead(&alert.Malformed{}, "", "set")
+	if !strings.Contains(bare.Text, "an unknown source") || !strings.Contains(bare.Text, "Event ID: unknown") {
+		t.Errorf("what is not known is not called so: %s", bare.Text)
+	}
+	checkMessage(t, couldNotBeRead(&alert.Malformed{Source: evil, EventID: evilLong, Cause: evilLong}, evil, evilLong))
+}

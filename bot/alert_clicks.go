@@ -1,0 +1,215 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// snoozeFor is how long a snoozed alert sleeps.
+const snoozeFor = time.Hour
+
+// clickAlert deals with a button on an alert's card, or on a digest's list.
+func (c *conversation) clickAlert(ctx context.Context, button, id, digest string) error {
+	b := c.b
+	a, err := b.Requests.Alert(ctx, id)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return c.say(ctx, note("There is no alert %s any more. Nothing was done.", id))
+	}
+	if err != nil {
+		return err
+	}
+	who, no := c.person(ctx)
+	if no != "" {
+		return c.say(ctx, note("%s", no))
+	}
+	if strings.HasPrefix(button, approvals.Propose("")) {
+		return c.propose(ctx, who, a, button, digest)
+	}
+	if no := c.responder(who); no != "" {
+		return c.say(ctx, note("Nothing was done. %s", Untrusted(no)))
+	}
+	switch button {
+	case "ack":
+		return c.judge(ctx, who, id, approvals.Acknowledged)
+	case "snooze":
+		return c.judge(ctx, who, id, approvals.Snoozed)
+	case "false_positive":
+		return c.judge(ctx, who, id, approvals.FalsePositive)
+	case "activity":
+		return c.activity(ctx, a)
+	case "alert":
+		return c.bringAlert(ctx, a)
+	}
+	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", button))
+	return nil
+}
+
+// responder says why somebody may not judge alerts: that is for those who may ask
+// for containments, or approve them.
+func (c *conversation) responder(who approvals.Party) string {
+	e, roster := c.b.Policy.Default, c.b.Policy.Roster
+	if roster.In(who.Person, e.Requesters) || roster.In(who.Person, e.Approvers) {
+		return ""
+	}
+	return whyNot(approvals.Why{Code: approvals.NotRequester, Group: e.Requesters})
+}
+
+// judge stores what somebody says of an alert. The last word counts.
+func (c *conversation) judge(ctx context.Context, who approvals.Party, id string, s approvals.AlertState) error {
+	b := c.b
+	_, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+		until := c.at.Add(snoozeFor)
+		switch {
+		case a.State == s && a.By == who && a.At.Equal(c.at):
+			return errNothingNew // this very click, delivered again
+		case c.at.Before(a.At), s == approvals.Snoozed && b.Now().After(until):
+			return &rejected{"Your click came late: somebody has said something else since. Nothing was done."}
+		case a.State == s && s != approvals.Snoozed:
+			return &rejected{"Somebody was faster: the card says it already."}
+		}
+		a.State, a.By, a.At, a.Until = s, who, c.at, time.Time{}
+		if s == approvals.Snoozed {
+			a.Until = until
+		}
+		a.Revise()
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNothingNew) {
+		return c.answer(ctx, err)
+	}
+	return b.drawAlert(ctx, id)
+}
+
+// activity has it looked up what the alert's subject did lately. The answer comes
+// into the thread.
+func (c *conversation) activity(ctx context.Context, a approvals.Alert) error {
+	b := c.b
+	if shown(a.Reports).Subject == (actions.Subject{}) {
+		return c.say(ctx, note("There is nobody in this alert whose activity could be looked up."))
+	}
+	_, err := b.Requests.ChangeAlert(ctx, a.ID, func(a *approvals.Alert) error {
+		if a.Activity {
+			return errNothingNew
+		}
+		a.Activity = true
+		a.Revise()
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNothingNew) {
+		return err
+	}
+	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobActivity, ID: a.ID}, 0); err != nil {
+		return err
+	}
+	return b.drawAlert(ctx, a.ID)
+}
+
+// bringAlert posts the card of an alert that is only in a digest.
+func (c *conversation) bringAlert(ctx context.Context, a approvals.Alert) error {
+	b := c.b
+	_, err := b.Requests.ChangeAlert(ctx, a.ID, func(a *approvals.Alert) error {
+		if a.Card.TS != "" {
+			return errNothingNew
+		}
+		a.Digest, a.Urgent = "", true
+		a.Revise()
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNothingNew) {
+		return err
+	}
+	if err := b.drawAlert(ctx, a.ID); err != nil {
+		return err
+	}
+	if a, err = b.Requests.Alert(ctx, a.ID); err != nil {
+		return err
+	}
+	if a.Card.TS == "" {
+		return c.say(ctx, note("%s can't be posted just now; it will be tried again every minute.", a.ID))
+	}
+	return c.say(ctx, note("%s: its card is in <#%s>.", a.ID, a.Card.Channel))
+}
+
+// propose asks for a containment that an alert's card offers.
+func (c *conversation) propose(ctx context.Context, who approvals.Party, a approvals.Alert, button, digest string) error {
+	report := a.Reports[0]
+	f, err := c.b.finding(ctx, report.Source, report.Name, report.Event)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return c.say(ctx, note("Nothing was done: the event that %s tells of is no longer kept, so nothing can be proved by it. Type the command instead.", a.ID))
+	}
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(f.Intents, func(i approvals.Intent) bool { return approvals.IntentDigest(i) == digest })
+	if i < 0 || a.Over || a.State == approvals.FalsePositive || !proposes(button, f.Intents[i].Call.Action) {
+		return c.say(ctx, note("Nothing was done: %s no longer offers this. Use its newest card, or type the command.", a.ID))
+	}
+	r := approvals.Request{
+		Intent: f.Intents[i], Reason: f.Reason, Alert: a.ID, Event: report.Event,
+		Card: approvals.Card{Channel: a.Card.Channel, Thread: a.Card.TS},
+	}
+	if f.OneClick {
+		r.Release = approvals.ByClick
+	}
+	return c.request(ctx, who, r)
+}
+
+// proposes reports whether a button asks for an action: with or without a number.
+func proposes(button string, n actions.Name) bool {
+	return button == approvals.Propose(n) || strings.HasPrefix(button, approvals.Propose(n)+":")
+}
+
+// createBorn creates a request that an alert leads to, unless one for the same is
+// under way or in force: then it returns that one.
+func (b *Bot) createBorn(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
+	intent := approvals.IntentDigest(r.Intent)
+	for range storeTries {
+		a, err := b.Requests.Alert(ctx, r.Alert)
+		if err != nil {
+			return same, err
+		}
+		for _, born := range a.Requests {
+			if born.Intent != intent {
+				continue
+			}
+			old, err := b.Requests.Get(ctx, born.Request)
+			if errors.Is(err, approvals.ErrNotFound) {
+				continue
+			}
+			if err != nil || old.ID == r.ID || b.stands(old, shown(a.Reports).Last) {
+				return old, err
+			}
+		}
+		known := len(a.Requests)
+		_, err = b.Requests.Bear(ctx, r, func(a *approvals.Alert) error {
+			if len(a.Requests) != known {
+				return errBusy // look at it first
+			}
+			a.Requests = append(a.Requests, approvals.Born{Intent: intent, Request: r.ID, At: b.Now().UTC()})
+			a.Revise()
+			return nil
+		})
+		if errors.Is(err, errBusy) {
+			continue
+		}
+		return r, err
+	}
+	return same, approvals.ErrConflict
+}
+
+// stands reports whether asking for the same again makes no sense: it is under
+// way, can be retried, or is in force and nothing was seen since. New sessions of
+// a role, for one, outlive the deny on the old ones.
+func (b *Bot) stands(r approvals.Request, seen time.Time) bool {
+	if r.State == approvals.Partial || r.State == approvals.Failed {
+		return b.Now().Before(r.Ended.Add(approvals.RetryWithin))
+	}
+	return r.State.Open() || r.State.InForce() && !seen.After(r.Ended)
+}

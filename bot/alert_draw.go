@@ -1,0 +1,385 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+const (
+	// patience is how long an event's handler waits for room: two alerts are ahead
+	// at most. In a storm handlers must not wait, so the rest is the sweep's.
+	patience    = 2 * approvals.RoomSpace
+	shutFor     = 10 * time.Second // a channel takes no alerts after trouble with Slack
+	shutLongest = time.Minute
+	shownBorn   = 10 // requests on an alert's card
+)
+
+// turn is an alert and when it is to be drawn.
+type turn struct {
+	at time.Time
+	a  approvals.Alert
+}
+
+// place finds room in their channels, until a time, for alerts that are to be
+// drawn. Those for which there is none are left to the sweep.
+func (b *Bot) place(ctx context.Context, as []approvals.Alert, until time.Time) []turn {
+	var turns []turn
+	seen, full := map[string]bool{}, map[string]bool{} // alerts, channels
+	for _, a := range as {
+		now := b.Now()
+		switch {
+		case seen[a.ID]:
+			continue
+		case urgent(a):
+			turns = append(turns, turn{now, a})
+			continue
+		case full[a.Card.Channel], !a.Stale(), a.Slot.After(now): // no room, in a digest, or somebody draws it soon
+			continue
+		}
+		seen[a.ID] = true
+		slots, err := b.room(ctx, a.Card.Channel, 1, until)
+		if err == nil && len(slots) == 1 {
+			turns, err = b.give(ctx, turns, a, slots[0])
+		} else {
+			full[a.Card.Channel] = true
+		}
+		if err != nil {
+			b.Log.ErrorContext(ctx, "no turn for an alert", slog.String("alert_id", a.ID), slog.String("error", err.Error()))
+		}
+	}
+	return turns
+}
+
+// urgent reports whether an alert's card is to be posted without waiting for room.
+func urgent(a approvals.Alert) bool { return a.Urgent && a.Card.TS == "" }
+
+// room takes room for up to n alerts in a channel, until a time.
+func (b *Bot) room(ctx context.Context, channel string, n int, until time.Time) (slots []time.Time, err error) {
+	err = b.Requests.ChangeRoom(ctx, channel, func(r *approvals.Room) error {
+		slots = nil
+		for len(slots) < n {
+			at, ok := r.Take(b.Now().UTC(), until)
+			if !ok {
+				break
+			}
+			slots = append(slots, at)
+		}
+		if len(slots) == 0 {
+			return errBusy
+		}
+		return nil
+	})
+	if errors.Is(err, errBusy) {
+		return nil, nil
+	}
+	return slots, err
+}
+
+// give notes on an alert when it is drawn, unless somebody else has seen to it.
+func (b *Bot) give(ctx context.Context, turns []turn, a approvals.Alert, at time.Time) ([]turn, error) {
+	a, err := b.Requests.ChangeAlert(ctx, a.ID, func(a *approvals.Alert) error {
+		if !a.Stale() || a.Slot.After(b.Now()) {
+			return errBusy
+		}
+		a.Slot = at
+		return nil
+	})
+	if errors.Is(err, errBusy) {
+		return turns, nil
+	}
+	if err != nil {
+		return turns, err
+	}
+	return append(turns, turn{at, a}), nil
+}
+
+// drawInTurn draws alerts, each when its time has come. Turns that have passed are
+// not all taken at once.
+func (b *Bot) drawInTurn(ctx context.Context, turns []turn) {
+	slices.SortStableFunc(turns, func(x, y turn) int { return x.at.Compare(y.at) })
+	next := map[string]time.Time{} // by channel
+	for _, t := range turns {
+		if at := next[t.a.Card.Channel]; at.After(t.at) && !urgent(t.a) {
+			t.at = at
+		}
+		next[t.a.Card.Channel] = latest(t.at, b.Now()).Add(approvals.RoomSpace)
+		if err := b.drawAt(ctx, t); err != nil {
+			b.Log.ErrorContext(ctx, "alert not drawn", slog.String("alert_id", t.a.ID), slog.String("error", err.Error()))
+		}
+		if ctx.Err() != nil {
+			return // the sweep finds the rest
+		}
+	}
+}
+
+func (b *Bot) drawAt(ctx context.Context, t turn) error {
+	if wait := t.at.Sub(b.Now()); wait > 0 {
+		if err := b.Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	if !urgent(t.a) {
+		room, err := b.Requests.Room(ctx, t.a.Card.Channel)
+		if err != nil {
+			return err
+		}
+		if room.Closed.After(b.Now()) {
+			return b.giveUp(ctx, t.a.ID)
+		}
+	}
+	if err := b.drawAlert(ctx, t.a.ID); err != nil {
+		return err
+	}
+	for _, born := range t.a.Requests {
+		if born.Rule {
+			if err := b.draw(ctx, born.Request); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// giveUp makes an alert wait again.
+func (b *Bot) giveUp(ctx context.Context, id string) error {
+	_, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+		a.Slot = time.Time{}
+		return nil
+	})
+	return err
+}
+
+// shut closes a channel for alerts for a while: more posts would fail, too.
+func (b *Bot) shut(ctx context.Context, channel string, cause error) {
+	pause := shutFor
+	if limited, ok := errors.AsType[*slack.RateLimitedError](cause); ok {
+		pause = min(max(limited.RetryAfter, time.Second), shutLongest)
+	}
+	err := b.Requests.ChangeRoom(ctx, channel, func(r *approvals.Room) error {
+		until := b.Now().UTC().Add(pause)
+		if !until.After(r.Closed) {
+			return errBusy
+		}
+		r.Closed = until
+		return nil
+	})
+	if err != nil && !errors.Is(err, errBusy) {
+		b.Log.ErrorContext(ctx, "room not closed", slog.String("channel", channel), slog.String("error", err.Error()))
+	}
+}
+
+// alertView gathers what an alert's card shows.
+func (b *Bot) alertView(ctx context.Context, row approvals.Alert) (AlertView, error) {
+	v := AlertView{Row: row, Alert: shown(row.Reports), Now: b.Now()}
+	for _, r := range row.Reports {
+		if s := alert.Source(r.Source); s != v.Alert.Source && !slices.Contains(v.Also, s) {
+			v.Also = append(v.Also, s)
+		}
+	}
+	v.Alias = b.Org.Alias(v.Alert.Account)
+	if said := read(row.Reports[0]); !row.Over && row.State != approvals.FalsePositive {
+		// What is offered follows from the report alone, as the executor reads it.
+		if route, ok := b.Alerts.Route(said); ok {
+			v.Calls, v.OneClick = route.Calls(said), route.OneClick && said.Mark == ""
+		}
+	}
+	for _, born := range row.Requests[max(0, len(row.Requests)-shownBorn):] {
+		r, err := b.Requests.Get(ctx, born.Request)
+		if errors.Is(err, approvals.ErrNotFound) {
+			continue // its record has expired
+		}
+		if err != nil {
+			return v, err
+		}
+		v.Requests = append(v.Requests, r)
+	}
+	return v, nil
+}
+
+// drawAlert brings an alert's card and thread up to date, if it has a card or a
+// time to be posted. What Slack refuses is left to the sweep.
+func (b *Bot) drawAlert(ctx context.Context, id string) error {
+	for range drawRounds {
+		a, err := b.leaseAlert(ctx, id)
+		if errors.Is(err, errBusy) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		card := a.Card
+		err = b.showAlert(ctx, a, &card)
+		after, uerr := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+			card.Lease = time.Time{}
+			a.Card = card
+			return nil
+		})
+		if uerr != nil {
+			return uerr
+		}
+		if err != nil {
+			b.Log.WarnContext(ctx, "alert not drawn", slog.String("alert_id", id), slog.String("error", err.Error()))
+			b.shut(ctx, card.Channel, err)
+			return nil
+		}
+		if !after.Stale() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// leaseAlert makes this worker the one that draws.
+func (b *Bot) leaseAlert(ctx context.Context, id string) (approvals.Alert, error) {
+	now := b.Now()
+	return b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+		waiting := a.Card.TS == "" && a.Card.Posting.IsZero() && a.Slot.IsZero() && !a.Urgent
+		if now.Before(a.Card.Lease) || !a.Stale() || waiting {
+			return errBusy
+		}
+		a.Card.Lease = now.Add(drawLease)
+		a.Card.Fresh = a.Card.TS == "" && a.Card.Posting.IsZero()
+		if a.Card.Fresh {
+			a.Card.Posting = now
+		}
+		return nil
+	})
+}
+
+// showAlert sends the card, then the replies that are due.
+func (b *Bot) showAlert(ctx context.Context, a approvals.Alert, card *approvals.Card) error {
+	v, err := b.alertView(ctx, a)
+	if err != nil {
+		return err
+	}
+	since := card.DrawnAt // replies that were begun are not older
+	if err := b.lay(ctx, card, AlertCard(v), "· "+a.ID); err != nil {
+		return err
+	}
+	card.DrawnAt = v.Now
+	for _, news := range a.News {
+		m := note("%s", news.Text)
+		m.Loud = news.Loud
+		if err := b.tellOnce(ctx, a.ID, card, news.Key, m, since); err != nil {
+			return err
+		}
+		delete(card.Replies, news.Key)
+		if err := b.keepCard(ctx, a.ID, *card, news.Key); err != nil {
+			return err
+		}
+	}
+	if a.Activity {
+		if err := b.tellActivity(ctx, a, card, since); err != nil {
+			return err
+		}
+	}
+	card.Revision = a.Revision
+	return nil
+}
+
+// tellActivity posts what an alert's subject did lately: each report once.
+func (b *Bot) tellActivity(ctx context.Context, a approvals.Alert, card *approvals.Card, since time.Time) error {
+	rep, err := b.Runs.Report(ctx, a.ID)
+	if errors.Is(err, approvals.ErrNotFound) {
+		// Asked for here, it is looked up of no more alerts than there is room for:
+		// each look-up may take a minute, and they share the jobs with containments.
+		return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobActivity, ID: a.ID}, 0)
+	}
+	key := fmt.Sprintf("activity-%d", rep.At.Unix())
+	if err != nil || card.Replies[key] != "" {
+		return err
+	}
+	return b.tellOnce(ctx, a.ID, card, key, activityReply(a.ID, rep), since)
+}
+
+// tellOnce posts a reply in an alert's thread, once.
+func (b *Bot) tellOnce(ctx context.Context, id string, card *approvals.Card, key string, m Message, since time.Time) error {
+	ts, begun := card.Replies[key]
+	if begun {
+		ts = b.Slack.find(ctx, card.Channel, card.TS, m.Text, since)
+	} else {
+		card.Replies = withReply(card.Replies, key, "")
+		if err := b.keepCard(ctx, id, *card, ""); err != nil {
+			return err
+		}
+	}
+	if ts == "" {
+		var err error
+		if ts, err = b.Slack.post(ctx, card.Channel, card.TS, m); err != nil {
+			return err
+		}
+	}
+	card.Replies = withReply(card.Replies, key, ts)
+	return nil
+}
+
+func withReply(replies map[string]string, key, ts string) map[string]string {
+	if replies == nil {
+		replies = map[string]string{}
+	}
+	replies[key] = ts
+	return replies
+}
+
+// keepCard stores how far an alert's drawing is, and that a reply is out.
+func (b *Bot) keepCard(ctx context.Context, id string, card approvals.Card, told string) error {
+	_, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+		a.Card = card
+		a.News = slices.DeleteFunc(a.News, func(n approvals.AlertNews) bool { return n.Key == told })
+		return nil
+	})
+	return err
+}
+
+// refreshAlert draws an alert anew: something that its card or thread shows has
+// changed, and it is no part of the alert's own row. It does not wait for room.
+func (b *Bot) refreshAlert(ctx context.Context, id string) error {
+	_, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+		a.Revise()
+		return nil
+	})
+	if errors.Is(err, approvals.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return b.drawAlert(ctx, id)
+}
+
+// errBerth says that an alert's card, in whose thread a request belongs, is being
+// posted by another worker.
+var errBerth = errors.New("the alert's card is being posted")
+
+// berth finds out where the card of a request goes that was born of an alert: into
+// the alert's thread. If the alert has no card the request does not wait for it.
+func (b *Bot) berth(ctx context.Context, r approvals.Request, card *approvals.Card) error {
+	if r.Alert == "" || card.TS != "" || card.Thread != "" {
+		return nil
+	}
+	err := b.drawAlert(ctx, r.Alert)
+	var a approvals.Alert
+	if err == nil {
+		a, err = b.Requests.Alert(ctx, r.Alert)
+	}
+	if err != nil { // a card in the wrong place is better than none
+		b.Log.WarnContext(ctx, "alert not found", slog.String("request_id", r.ID), slog.String("alert_id", r.Alert), slog.String("error", err.Error()))
+		return nil
+	}
+	if a.Card.TS == "" && b.Now().Before(a.Card.Lease) {
+		return errBerth
+	}
+	if a.Card.Channel == card.Channel {
+		card.Thread = a.Card.TS
+	}
+	return nil
+}

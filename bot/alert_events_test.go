@@ -1,0 +1,183 @@
+package bot
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+const eventsDir = "alert/testdata/events"
+
+// eventReader posts everything: each kind of alert has a route.
+func eventReader(partition string) alert.Reader {
+	quiet := func(pattern string) alert.Route {
+		return alert.Route{Match: alert.Match{Source: alert.CloudTrail, Type: pattern}, Delivery: alert.Propose}
+	}
+	routing := alert.Routing{MockSources: true, Routes: []alert.Route{quiet("AssumedRole:*"), quiet("Denied:*"), quiet("Failed:*")}}
+	for _, s := range []alert.Source{alert.GuardDuty, alert.TrustedAdvisor, alert.Health, alert.CloudTrail, alert.SecurityHub} {
+		routing.Routes = append(routing.Routes, alert.Route{Match: alert.Match{Source: s}, Delivery: alert.Propose})
+	}
+	return alert.Reader{Routing: routing, Org: actions.Org{
+		Partition: partition, HubAccount: "111111111111", ManagementAccount: "999999999999",
+		ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ForwarderRole: "killswitch-forwarder", AdminGroup: "admins",
+		Regions:             []string{"us-east-1", "eu-west-1", "us-gov-west-1"},
+		Accounts:            map[string]string{"prod": "222222222222", "sandbox": "333333333333"},
+		ProtectedAccounts:   []string{"111111111111"},
+		ProtectedPrincipals: []string{"arn:aws:iam::*:role/break-glass"},
+	}}
+}
+
+// noAlert are the samples of which nothing is posted: ignored ones, and malformed
+// ones, with what is wrong.
+var noAlert = map[string]string{
+	"cloudtrail_changepassword_self.json":                 "",
+	"cloudtrail_createservicelinkedrole_own-service.json": "",
+	"cloudtrail_listusers_readonly.json":                  "",
+	"cloudtrail_putrolepolicy_own-responder.json":         "",
+	"guardduty_iam_archived.json":                         "",
+	"health_other_ec2-retirement.json":                    "",
+	"trustedadvisor_other_s3-permissions.json":            "",
+	"hostile_truncated_guardduty.bin":                     "not JSON",
+	"guardduty_ec2_pascalcase-negative.json":              "detail.type is missing",
+}
+
+// sampleEvents are the events of a file: an array has several.
+func sampleEvents(t testing.TB, file string) []json.RawMessage {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join(eventsDir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var several []json.RawMessage
+	if json.Unmarshal(body, &several) != nil {
+		several = []json.RawMessage{body}
+	}
+	return several
+}
+
+// eventView is the first card of an alert.
+func eventView(r alert.Reader, a alert.Alert) AlertView {
+	v := AlertView{
+		Row:   approvals.Alert{ID: approvals.AlertID(a.Own()), State: approvals.AlertOpen, Over: a.Over, Activity: a.Exposed},
+		Alert: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
+	}
+	if route, ok := r.Route(a); ok && !a.Over {
+		v.Calls = route.Calls(a)
+	}
+	return v
+}
+
+// TestCardsOfEvents draws the card of every sample event.
+func TestCardsOfEvents(t *testing.T) {
+	files, err := os.ReadDir(eventsDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := map[string]bool{}
+	for _, f := range files {
+		readers := map[string]alert.Reader{"": eventReader("aws")}
+		if strings.Contains(f.Name(), "govcloud") {
+			readers["_there"] = eventReader("aws-us-gov")
+		}
+		for suffix, r := range readers {
+			name := strings.TrimSuffix(f.Name(), filepath.Ext(f.Name())) + suffix
+			t.Run(name, func(t *testing.T) {
+				drawn := 0
+				for _, body := range sampleEvents(t, f.Name()) {
+					alerts, err := r.Alerts(alert.Event{Body: body})
+					checkNoAlert(t, f.Name(), alerts, err)
+					for _, a := range alerts {
+						if drawn++; drawn > 1 {
+							name = fmt.Sprintf("%s_%d", strings.TrimSuffix(name, fmt.Sprintf("_%d", drawn-1)), drawn)
+						}
+						golden[name+".json"] = true
+						v := eventView(r, a)
+						m := AlertCard(v)
+						compareGolden(t, "alerts/events", name, m)
+						checkAlert(t, v, m)
+						mark := ""
+						if a.Mark != "" {
+							mark = "[" + string(a.Mark) + "] "
+						}
+						checkAlertFallback(t, mark+alert.Level(a.Severity)+": ", v, m.Text)
+						takenBySlack(t, name, m)
+						if _, ok := r.Route(a); !ok {
+							t.Errorf("no route posts %s", a.Own())
+						}
+						checkOffered(t, v, m)
+					}
+				}
+			})
+		}
+	}
+	onlyGolden(t, "alerts/events", golden)
+}
+
+func checkNoAlert(t *testing.T, file string, alerts []alert.Alert, err error) {
+	t.Helper()
+	cause, none := noAlert[file]
+	wrong, malformed := errors.AsType[*alert.Malformed](err)
+	switch {
+	case none && len(alerts) > 0:
+		t.Errorf("%d alerts, want none", len(alerts))
+	case none && cause == "" && !errors.Is(err, alert.ErrIgnored):
+		t.Errorf("error %v, want it ignored", err)
+	case none && cause != "" && (!malformed || !strings.Contains(wrong.Cause, cause)):
+		t.Errorf("error %v, want %q", err, cause)
+	case !none && (err != nil || len(alerts) == 0):
+		t.Errorf("%d alerts, error %v", len(alerts), err)
+	}
+}
+
+// checkOffered wants a button for each call of the route, unless nothing is to be
+// contained.
+func checkOffered(t *testing.T, v AlertView, m Message) {
+	t.Helper()
+	var got []string
+	for _, id := range idsOf(m) {
+		if strings.HasPrefix(id, "propose:") {
+			got = append(got, id)
+		}
+	}
+	want := proposeIDs(v.Calls)
+	if v.Alert.Over || v.Alert.Mark == alert.Sample {
+		want = nil
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("buttons %v, want %v", got, want)
+	}
+}
+
+// TestUpdateOfEvents: what is told of the second report of the samples' finding.
+func TestUpdateOfEvents(t *testing.T) {
+	r := eventReader("aws")
+	read := func(file string) alert.Alert {
+		alerts, err := r.Alerts(alert.Event{Body: sampleEvents(t, file)[0]})
+		if err != nil || len(alerts) != 1 {
+			t.Fatalf("%s: %d alerts, %v", file, len(alerts), err)
+		}
+		return alerts[0]
+	}
+	first, second := read("guardduty_iam_exfil-outside.json"), read("guardduty_iam_exfil-outside-update.json")
+	text := updateText(first, second)
+	for _, want := range []string{"seen 9 times, was 1", "last seen 2026-11-12 09:18:03 UTC", "ListSecrets"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the update lacks %q: %s", want, text)
+		}
+	}
+	if d := cmp.Diff("", updateText(first, first)); d != "" {
+		t.Errorf("the same report again (-want +got):\n%s", d)
+	}
+}

@@ -1,0 +1,201 @@
+package bot
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+// high is the severity from which an alert leaves a digest for a card of its own.
+const high = 7
+
+// reported is what a source says, as a row keeps it.
+func reported(a alert.Alert, event string, now time.Time) approvals.AlertReport {
+	body, err := json.Marshal(a)
+	if err != nil {
+		panic(err) // only our own types come here
+	}
+	return approvals.AlertReport{
+		Source: string(a.Source), Name: a.Own(), Event: event, Updated: a.Updated.UTC(), Received: now, Alert: body, Over: a.Over,
+		Severity: a.Severity, Count: a.Count, First: a.First.UTC(), Last: a.Last.UTC(),
+	}
+}
+
+// read is the alert that a report holds.
+func read(r approvals.AlertReport) alert.Alert {
+	var a alert.Alert
+	if err := json.Unmarshal(r.Alert, &a); err != nil { // the card still shows that there is one
+		return alert.Alert{Source: alert.Source(r.Source), Names: []string{r.Name}, Type: "(its report can't be read)"}
+	}
+	return a
+}
+
+// take puts a report into an alert's row. It reports whether that changed anything.
+func (b *Bot) take(row *approvals.Alert, a alert.Alert, event string) bool {
+	in := reported(a, event, b.Now().UTC())
+	before := slices.Clone(row.Reports)
+	i := slices.IndexFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == in.Source && r.Name == in.Name })
+	if i < 0 {
+		row.Reports = append(row.Reports, in)
+	} else {
+		merged, changed := merge(row.Reports[i], in)
+		if !changed {
+			return false
+		}
+		row.Reports[i] = merged
+	}
+	slices.SortStableFunc(row.Reports, better)
+	for _, name := range a.Names {
+		if !slices.Contains(row.Names, name) {
+			row.Names = append(row.Names, name)
+		}
+	}
+	row.Over = row.Reports[0].Over // what is over comes last
+	row.Activity = row.Activity || wantsActivity(a)
+	row.Revise()
+	b.tell(row, before)
+	return true
+}
+
+// merge is what a source said last. The latest report counts, in whatever order
+// they come, and the most that any of them said.
+func merge(old, in approvals.AlertReport) (out approvals.AlertReport, changed bool) {
+	out = old
+	if newer(old, in) {
+		out, changed = in, true
+	}
+	out.Severity, out.Count = max(old.Severity, in.Severity), max(old.Count, in.Count)
+	out.First, out.Last = earliest(old.First, in.First), latest(old.Last, in.Last)
+	changed = changed || out.Severity != old.Severity || out.Count != old.Count || !out.First.Equal(old.First) || !out.Last.Equal(old.Last)
+	return out, changed
+}
+
+// newer reports whether a report takes another's place. One that says the same in
+// another envelope does not; of two of the same time the one that says more does.
+func newer(old, in approvals.AlertReport) bool {
+	if f := future(old); f != future(in) {
+		return f // else an event of the year 9999 would make all that follows it late
+	}
+	if c := in.Updated.Compare(old.Updated); c < 0 {
+		return false
+	} else if c > 0 {
+		return true
+	}
+	a := read(in)
+	a.EventID = read(old).EventID
+	said := reported(a, in.Event, in.Received).Alert
+	return cmp.Or(cmp.Compare(len(said), len(old.Alert)), bytes.Compare(said, old.Alert)) > 0
+}
+
+// clocksApart is how far the sources' clocks may be ahead of ours.
+const clocksApart = 5 * time.Minute
+
+// future reports whether a report says that it was made after it came.
+func future(r approvals.AlertReport) bool { return r.Updated.After(r.Received.Add(clocksApart)) }
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// better orders reports: the first is shown. What is over comes last, Security
+// Hub's copy of a finding after the finding, then the most severe first.
+func better(a, b approvals.AlertReport) int {
+	last := func(yes bool) int {
+		if yes {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(
+		cmp.Compare(last(a.Over), last(b.Over)),
+		cmp.Compare(last(a.Source == string(alert.SecurityHub)), last(b.Source == string(alert.SecurityHub))),
+		cmp.Compare(b.Severity, a.Severity),
+		strings.Compare(a.Source+a.Name, b.Source+b.Name),
+	)
+}
+
+// shown is the alert that the card shows: the first report, with the most that
+// any of those says that are not over.
+func shown(reports []approvals.AlertReport) alert.Alert {
+	a := read(reports[0])
+	for _, r := range reports {
+		if r.Over == reports[0].Over {
+			a.Severity, a.Count = max(a.Severity, r.Severity), max(a.Count, r.Count)
+			a.First, a.Last = earliest(a.First, r.First), latest(a.Last, r.Last)
+		}
+	}
+	return a
+}
+
+// tell notes the reply that is due for a change of an alert's reports: one, however
+// many changes it tells of. It is loud if the severity rose; otherwise nobody is
+// told of what is snoozed or a false positive.
+func (b *Bot) tell(row *approvals.Alert, before []approvals.AlertReport) {
+	now := shown(row.Reports)
+	rose := now.Severity > row.Told && alert.Level(now.Severity) != alert.Level(row.Told)
+	if rose {
+		row.Told = now.Severity
+	}
+	if row.Card.TS == "" { // the card will show all of it
+		if rose && now.Severity >= high {
+			row.Digest = ""
+		}
+		return
+	}
+	if !rose && (row.State == approvals.Snoozed || row.State == approvals.FalsePositive) {
+		return
+	}
+	if row.State == approvals.Snoozed {
+		row.State, row.By, row.At, row.Until = approvals.AlertOpen, approvals.Party{}, time.Time{}, time.Time{}
+	}
+	news := approvals.AlertNews{Key: fmt.Sprintf("update-%d", row.Revision), Loud: rose, Since: before}
+	if last := len(row.News) - 1; last >= 0 && len(row.News[last].Since) > 0 {
+		if _, begun := row.Card.Replies[row.News[last].Key]; !begun {
+			news.Since, news.Loud = row.News[last].Since, rose || row.News[last].Loud
+			row.News = row.News[:last]
+		}
+	}
+	if news.Text = newsText(news.Since, row.Reports); news.Text != "" {
+		row.News = append(row.News, news)
+	}
+}
+
+// newsText says what changed from some reports to others.
+func newsText(before, now []approvals.AlertReport) string {
+	old, a := shown(before), shown(now)
+	var also []string
+	for _, r := range now {
+		known := slices.ContainsFunc(before, func(o approvals.AlertReport) bool { return o.Source == r.Source })
+		if !known && r.Source != string(a.Source) {
+			also = append(also, sourceName(alert.Source(r.Source))+" tells of it too.")
+		}
+		wasOver := slices.ContainsFunc(before, func(o approvals.AlertReport) bool { return o.Source == r.Source && o.Name == r.Name && o.Over })
+		if r.Over && !wasOver && !a.Over {
+			also = append(also, sourceName(alert.Source(r.Source))+" says it is over; another source does not.")
+		}
+	}
+	if old.Over && !a.Over {
+		also = append(also, "*It was settled, and is open again.*")
+	}
+	if text := updateText(old, a); text != "" {
+		also = append([]string{text}, also...)
+	}
+	return strings.Join(also, "\n")
+}

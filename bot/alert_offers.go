@@ -1,0 +1,186 @@
+package bot
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+const (
+	maxOffered = 20  // calls with a button
+	maxCall    = 800 // characters of one, word for word
+	maxLeft    = 400 // of those that have none
+	maxLabel   = 75  // of a button's text, and of its accessibility_label
+)
+
+// proposeIDs are the action_ids of the buttons for an alert's calls, in their
+// order: numbered where several calls have the same action.
+func proposeIDs(calls []actions.Call) []string {
+	total, nth := map[actions.Name]int{}, map[actions.Name]int{}
+	for _, c := range calls {
+		total[c.Action]++
+	}
+	ids := make([]string, len(calls))
+	for i, c := range calls {
+		ids[i] = approvals.Propose(c.Action)
+		if nth[c.Action]++; total[c.Action] > 1 {
+			ids[i] += fmt.Sprintf(":%d", nth[c.Action])
+		}
+	}
+	return ids
+}
+
+// closed reports whether nothing is to be contained: it is over, nothing that
+// counts, or nothing real.
+func (v AlertView) closed() bool {
+	return v.over() || v.Row.State == approvals.FalsePositive || v.Alert.Mark == alert.Sample
+}
+
+// offers show each call that can be asked for, word for word, then its buttons.
+// What there is no room for can be typed.
+func (v AlertView) offers(room int) []slack.Block {
+	if v.closed() {
+		return nil
+	}
+	open := map[string]bool{}
+	for _, r := range v.Requests {
+		if r.State.Open() {
+			open[approvals.IntentDigest(r.Intent)] = true
+		}
+	}
+	head := "*Contain*: a button makes a card that a second responder must approve."
+	if v.OneClick {
+		head = "*Contain*"
+	}
+	b := []slack.Block{section("contain", head)}
+	var buttons []slack.BlockElement
+	var left []string
+	room -= maxLeft
+	for i, id := range proposeIDs(v.Calls) {
+		intent := approvals.Intent{Call: v.Calls[i]}
+		text := intent.String()
+		if open[approvals.IntentDigest(intent)] || !showable(text, maxCall) {
+			continue // it is under way, and told of above; or no click could prove it
+		}
+		button := v.offer(id, intent)
+		shown := verbatim(approvals.OfferBlock(i+1), text)
+		if room -= characters([]slack.Block{shown, slack.NewActionBlock("", button)}); len(buttons) > 0 && (room < 0 || len(buttons) == maxOffered) {
+			left = append(left, text)
+			continue
+		}
+		b, buttons = append(b, shown), append(buttons, button)
+	}
+	if len(buttons) == 0 {
+		return nil
+	}
+	if v.OneClick {
+		b = append(b, verbatim(approvals.OneClickBlock, approvals.OneClickText))
+	}
+	b = append(b, slack.NewActionBlock("offers", buttons...))
+	if len(left) > 0 {
+		b = append(b, typed("more-offers", "More that fits", left, maxLeft-100))
+	}
+	return b
+}
+
+// typed lists what can be asked for with the command.
+func typed(id, head string, calls []string, room int) slack.Block {
+	return listedPlain(id, head+"; type after /killswitch, with a reason:", calls, room)
+}
+
+// listedPlain is a list below a heading, as long as there is room.
+func listedPlain(id, head string, items []string, room int) slack.Block {
+	lines := make([]string, len(items))
+	for i, s := range items {
+		lines[i] = "• " + Untrusted(s).Plain(room)
+	}
+	return verbatim(id, head+"\n"+bounded(lines, room))
+}
+
+// brief is a call's title for a button: phones show about 30 characters of it.
+// https://docs.slack.dev/reference/block-kit/block-elements/button-element
+func brief(title string) string {
+	verb, name, _ := strings.Cut(title, ": ")
+	verb, _, _ = strings.Cut(verb, " the ")
+	return verb + ": " + name
+}
+
+// offer is the button that asks for a containment.
+func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElement {
+	title := Untrusted(callTitle(i.Call)).Plain(maxField)
+	label := shorten(brief(title), maxLabel)
+	next := "This makes a card for a second responder, who must approve it. Nothing changes before."
+	ask, yes := "Ask for this?", "Ask for it"
+	if v.OneClick {
+		next, ask, yes = "This runs at once.", "Do this now?", "Do it now"
+	}
+	e := slack.NewButtonBlockElement(id, approvals.Value(v.Row.ID, approvals.IntentDigest(i)), plain(label))
+	e.AccessibilityLabel = label
+	c := slack.NewConfirmationBlockObject(plain(ask), plain(Untrusted(next+" "+title+" in account "+v.account()+options(i.Call)).Plain(maxConfirm)), plain(yes), plain("Go back"))
+	c.Style = slack.StyleDanger
+	return e.WithStyle(slack.StyleDanger).WithConfirm(c)
+}
+
+// options are a call's, for the end of a sentence.
+func options(c actions.Call) string {
+	var s strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(c.Options)) {
+		s.WriteString(", " + k + "=" + c.Options[k])
+	}
+	return s.String()
+}
+
+// byHand is what no button does, and where there is none, why.
+func (v AlertView) byHand() []slack.Block {
+	if v.closed() {
+		return nil
+	}
+	var b []slack.Block
+	if len(v.Alert.ByHand) > 0 {
+		var items []string
+		for _, s := range v.Alert.ByHand {
+			items = append(items, sentence(Untrusted(s).Plain(maxByHand)))
+		}
+		b = append(b, listedPlain("by-hand", "To do by hand:", items, maxByHand))
+	}
+	var fits []string
+	for _, o := range v.Alert.Offers {
+		if !o.Extra {
+			fits = append(fits, o.Call.String())
+		}
+	}
+	switch {
+	case len(v.Calls) > 0:
+	case len(fits) > 0:
+		b = append(b, typed("fits", "No buttons here, as the route says. What fits", fits, maxByHand))
+	case len(b) == 0:
+		b = append(b, section("fits", "*No containment fits it.*"))
+	}
+	return b
+}
+
+// buttons are what a person may say of an alert; who may is decided on the click.
+func (v AlertView) buttons() []slack.BlockElement {
+	state := v.Row.State
+	var buttons []slack.BlockElement
+	add := func(id, label string, fits bool) {
+		if !fits {
+			return
+		}
+		e := slack.NewButtonBlockElement(id, approvals.Value(v.Row.ID, "-"), plain(label))
+		e.AccessibilityLabel = Untrusted(label + ": " + v.Row.ID).Plain(maxLabel)
+		buttons = append(buttons, e)
+	}
+	add("ack", "Acknowledge", state != approvals.Acknowledged)
+	add("snooze", "Snooze 1 h", !v.over() && state != approvals.Snoozed && state != approvals.FalsePositive)
+	add("false_positive", "False positive", state != approvals.FalsePositive)
+	add("activity", "Recent activity", v.Alert.Subject != actions.Subject{} && !v.Row.Activity)
+	return buttons
+}

@@ -1,0 +1,314 @@
+package bot
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+const (
+	sweepWithin = 45 * time.Second // so far ahead it waits for room
+	alertPage   = 500              // rows of the index at a time: a storm's need not fit into memory
+	turnOverdue = 5 * time.Second  // after which an alert's turn is taken from who did not draw it
+	settleEvery = 5 * time.Second  // of two sweeps at once one looks after a channel's waiting alerts
+	digestBytes = 1 << 20          // of reports in one write
+	digestTries = 5                // how often a write is tried when alerts change meanwhile
+)
+
+// SweepAlerts posts the alerts for which there was no room: the most severe singly
+// as far as there is room now, the rest as a digest. It draws the cards that are
+// behind, and ends snoozes. It may take three quarters of a minute.
+func (b *Bot) SweepAlerts(ctx context.Context) error {
+	s := alertSweep{b: b, until: b.Now().Add(sweepWithin), channels: map[string]*channelSweep{}}
+	err := errors.Join(s.readDigests(ctx), s.readAlerts(ctx))
+	for _, c := range s.channels {
+		err = errors.Join(err, s.settle(ctx, c), s.giveTurns(ctx, c), s.post(ctx, c))
+	}
+	s.turns = append(s.turns, b.place(ctx, s.behind, s.until)...)
+	b.drawInTurn(ctx, s.turns)
+	if err != nil {
+		b.Log.ErrorContext(ctx, "sweep of alerts", slog.String("error", err.Error()))
+	}
+	return err
+}
+
+// alertSweep is one look at all alerts that have something to be done.
+type alertSweep struct {
+	b        *Bot
+	until    time.Time // so far ahead it waits
+	channels map[string]*channelSweep
+	behind   []approvals.Alert // posted, and changed since
+	turns    []turn
+}
+
+// channelSweep is what a sweep does in a channel.
+type channelSweep struct {
+	name    string
+	shut    bool              // Slack has trouble: nothing is tried
+	waiting []approvals.Alert // not posted, with no room: the most severe
+	digest  approvals.Digest  // not posted yet; none without an ID
+	slots   []time.Time       // the room that this sweep took
+	claimed bool              // it is decided which sweep looks after those that wait
+	leave   bool              // another one does
+}
+
+// begun reports whether somebody began to post the digest: it takes no more alerts.
+func (c *channelSweep) begun() bool { return !c.digest.Card.Posting.IsZero() }
+
+func (s *alertSweep) channel(ctx context.Context, name string) (*channelSweep, error) {
+	if c := s.channels[name]; c != nil {
+		return c, nil
+	}
+	room, err := s.b.Requests.Room(ctx, name)
+	c := &channelSweep{name: name, shut: room.Closed.After(s.b.Now())}
+	s.channels[name] = c
+	return c, err
+}
+
+// readDigests finds the digests that are not posted yet. One that nobody has begun
+// to post takes more alerts.
+func (s *alertSweep) readDigests(ctx context.Context) error {
+	ds, err := s.b.Requests.UnpostedDigests(ctx, alertPage)
+	for _, d := range ds {
+		if d.Card.Channel == "" {
+			err = errors.Join(err, fmt.Errorf("%s: the row can't be read", d.ID))
+			continue
+		}
+		c, cerr := s.channel(ctx, d.Card.Channel)
+		err = errors.Join(err, cerr)
+		if c.digest.ID == "" {
+			c.digest = d
+		}
+	}
+	return err
+}
+
+// readAlerts goes through the index page by page.
+func (s *alertSweep) readAlerts(ctx context.Context) error {
+	var errs error
+	for after := ""; ; {
+		as, err := s.b.Requests.MarkedAlerts(ctx, after, alertPage)
+		if err != nil {
+			return errors.Join(errs, err)
+		}
+		for _, a := range as {
+			after = a.ID
+			if err := s.sort(ctx, a); err != nil {
+				errs = errors.Join(errs, fmt.Errorf("%s: %w", a.ID, err)) // one alert's trouble is not the others'
+			}
+		}
+		if len(as) < alertPage {
+			return errs
+		}
+		for _, c := range s.channels {
+			if len(c.waiting) > approvals.RoomPosts { // there is never room for more
+				errs = errors.Join(errs, s.settle(ctx, c))
+			}
+		}
+	}
+}
+
+// sort finds out what there is to do for an alert.
+func (s *alertSweep) sort(ctx context.Context, a approvals.Alert) (err error) {
+	now := s.b.Now()
+	if a.State == "" {
+		return errors.New("the row can't be read")
+	}
+	if a.State == approvals.Snoozed && !now.Before(a.Until) {
+		if a, err = s.b.wake(ctx, a.ID); err != nil {
+			return err
+		}
+	}
+	if !a.Stale() || now.Before(a.Card.Lease) || now.Before(a.Slot.Add(turnOverdue)) {
+		return nil // nothing to draw, or somebody does
+	}
+	c, err := s.channel(ctx, a.Card.Channel)
+	switch {
+	case err != nil:
+		return err
+	case c.shut:
+	case urgent(a):
+		s.turns = append(s.turns, turn{now, a})
+	case waits(a):
+		c.waiting = append(c.waiting, a)
+	default:
+		s.behind = append(s.behind, a)
+	}
+	return nil
+}
+
+// waits reports whether an alert has no card, and nobody has begun to post it.
+func waits(a approvals.Alert) bool {
+	return a.Stale() && a.Card.TS == "" && a.Card.Posting.IsZero() && !urgent(a)
+}
+
+// claim makes this sweep the one that looks after a channel's waiting alerts, and
+// takes room for them.
+func (s *alertSweep) claim(ctx context.Context, c *channelSweep) error {
+	if c.claimed {
+		return nil
+	}
+	c.claimed = true
+	due, err := s.b.Requests.Once(ctx, "waiting alerts of "+c.name, settleEvery, s.b.Now())
+	if c.leave = !due; errors.Is(err, approvals.ErrConflict) {
+		return nil
+	}
+	if err == nil {
+		c.slots, err = s.b.room(ctx, c.name, min(len(c.waiting), approvals.RoomPosts), s.until)
+	}
+	return err
+}
+
+// settle keeps the most severe of a channel's waiting alerts, as far as there is
+// room for them, and puts the others into its digest.
+func (s *alertSweep) settle(ctx context.Context, c *channelSweep) error {
+	if len(c.waiting) == 0 {
+		return nil
+	}
+	if err := s.claim(ctx, c); err != nil {
+		return err
+	}
+	slices.SortStableFunc(c.waiting, func(x, y approvals.Alert) int { return cmp.Compare(severity(y), severity(x)) })
+	n := min(len(c.slots), len(c.waiting))
+	rest := c.waiting[n:]
+	c.waiting = slices.Clip(c.waiting[:n])
+	if len(rest) == 0 || c.leave || c.begun() {
+		return nil
+	}
+	if c.digest.ID == "" {
+		c.digest = approvals.NewDigest(c.name, rest[0].ID, s.b.Now().UTC())
+	}
+	for len(rest) > 0 && !c.begun() {
+		n, size := 0, 0
+		for n < len(rest) && n < approvals.DigestPart && (n == 0 || size < digestBytes) {
+			for _, r := range rest[n].Reports {
+				size += len(r.Alert)
+			}
+			n++
+		}
+		if err := s.add(ctx, c, rest[:n]); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// giveTurns gives their turns to those that are left.
+func (s *alertSweep) giveTurns(ctx context.Context, c *channelSweep) (err error) {
+	for i := range min(len(c.waiting), len(c.slots)) {
+		if s.turns, err = s.b.give(ctx, s.turns, c.waiting[i], c.slots[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// post posts a channel's digest, unless another sweep is still filling it.
+func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
+	if c.digest.N == 0 || c.shut {
+		return nil
+	}
+	if !c.begun() {
+		if err := s.claim(ctx, c); err != nil || c.leave {
+			return err
+		}
+	}
+	return s.b.postDigest(ctx, c.digest.ID)
+}
+
+// wake ends a snooze. Who snoozed it is told, with everybody in the channel.
+func (b *Bot) wake(ctx context.Context, id string) (approvals.Alert, error) {
+	a, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+		if a.State != approvals.Snoozed || b.Now().Before(a.Until) {
+			return errBusy
+		}
+		by := a.By
+		a.State, a.By, a.At, a.Until = approvals.AlertOpen, approvals.Party{}, time.Time{}, time.Time{}
+		a.Revise()
+		if a.Card.TS != "" && !a.Over {
+			a.News = append(a.News, approvals.AlertNews{
+				Key: fmt.Sprintf("awake-%d", a.Revision), Loud: true,
+				Text: fmt.Sprintf("*The snooze is over* (by %s at %s), and nobody has settled it.", mention(by.Slack), clock(b.Now())),
+			})
+		}
+		return nil
+	})
+	if errors.Is(err, errBusy) {
+		err = nil
+	}
+	return a, err
+}
+
+// add puts some alerts into a digest. What has changed meanwhile is read again;
+// what no longer waits is left out.
+func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []approvals.Alert) error {
+	for range digestTries {
+		items := make([]approvals.DigestItem, len(as))
+		for i, a := range as {
+			items[i] = s.b.digestItem(a)
+		}
+		next, err := s.b.Requests.AddToDigest(ctx, c.digest, as, items)
+		if err == nil {
+			c.digest = next
+			s.b.count(ctx, "AlertsInDigests", len(as))
+			return nil
+		}
+		if !errors.Is(err, approvals.ErrConflict) {
+			return err
+		}
+		d, err := s.b.Requests.Digest(ctx, c.digest.ID)
+		switch {
+		case errors.Is(err, approvals.ErrNotFound): // it is new
+		case err != nil:
+			return err
+		default:
+			if c.digest = d; c.begun() {
+				return nil // they wait for the next
+			}
+		}
+		var still []approvals.Alert
+		for _, a := range as {
+			a, err := s.b.Requests.Alert(ctx, a.ID)
+			if err != nil {
+				return err
+			}
+			if waits(a) {
+				still = append(still, a)
+			}
+		}
+		if as = still; len(as) == 0 {
+			return nil
+		}
+	}
+	return nil // they wait for the next sweep
+}
+
+// severity is by what alerts are put in order: what is not the real thing comes last.
+func severity(row approvals.Alert) float64 {
+	a := shown(row.Reports)
+	if a.Mark != "" {
+		return a.Severity - 100
+	}
+	return a.Severity
+}
+
+func (b *Bot) digestItem(row approvals.Alert) approvals.DigestItem {
+	a := shown(row.Reports)
+	account := a.Account
+	if alias := b.Org.Alias(account); alias != "" {
+		account = alias + " (" + account + ")"
+	}
+	return approvals.DigestItem{
+		Alert: row.ID, Severity: a.Severity, Level: alert.Level(a.Severity),
+		Type: Untrusted(a.Type).Plain(maxField), Account: Untrusted(account).Plain(maxName),
+		Line: Untrusted(AlertView{Row: row, Alert: a}.mark() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
+	}
+}

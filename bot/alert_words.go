@@ -1,0 +1,110 @@
+package bot
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+// sourceName is a source as people call it.
+func sourceName(s alert.Source) string {
+	switch s {
+	case alert.GuardDuty:
+		return "GuardDuty"
+	case alert.TrustedAdvisor:
+		return "Trusted Advisor"
+	case alert.Health:
+		return "AWS Health"
+	case alert.CloudTrail:
+		return "CloudTrail"
+	case alert.SecurityHub:
+		return "Security Hub"
+	}
+	return "an unknown source"
+}
+
+// consoles are the hosts of AWS's consoles in each partition.
+var consoles = map[string]actions.Pattern{
+	"aws":        console("aws.amazon.com"),
+	"aws-us-gov": console("amazonaws-us-gov.com"),
+	"aws-cn":     console("amazonaws.cn"),
+}
+
+// console matches links to a console. What follows the host is only characters
+// that can't end a link in mrkdwn.
+func console(domain string) actions.Pattern {
+	return actions.NewPattern(`^https://(?:[a-z0-9-]+\.)*(?:console|health)\.` + regexp.QuoteMeta(domain) + "/[A-Za-z0-9/?#=&%.:;,_~+$!*@-]{0,400}$")
+}
+
+// consoleLink leads to the finding: only over https, only to the console of the
+// alert's partition.
+func consoleLink(a alert.Alert) string {
+	if re := consoles[a.Partition]; re == nil || !re.MatchString(a.Link) {
+		return ""
+	}
+	return fmt.Sprintf("<%s|Open it in the console>", entities(a.Link))
+}
+
+// updateText says what a new report changes of an alert, as mrkdwn. It is empty
+// if there is nothing that people need to know.
+func updateText(old, now alert.Alert) string {
+	var news []string
+	say := func(format string, args ...any) { news = append(news, fmt.Sprintf(format, args...)) }
+	if old.Source != now.Source {
+		say("%s tells of it too", sourceName(now.Source))
+	}
+	was, is := alert.Level(old.Severity), alert.Level(now.Severity)
+	switch {
+	case now.Severity > old.Severity && was != is:
+		say("*severity rose from %s to %s*", was, is)
+	case now.Severity != old.Severity:
+		say("severity %.3g, was %.3g", now.Severity, old.Severity)
+	}
+	if now.Count != old.Count {
+		say("seen %s, was %d", times(now.Count), old.Count)
+	}
+	if now.Last.After(old.Last) {
+		say("last seen %s", day(now.Last))
+	}
+	if now.Over && !old.Over {
+		say("*AWS says it is over*")
+	}
+	var facts []string
+	for _, f := range now.Facts {
+		if !slices.Contains(old.Facts, f) {
+			facts = append(facts, Untrusted(factLine(f)).String())
+		}
+	}
+	if len(news) == 0 && len(facts) == 0 {
+		return ""
+	}
+	text := "*Update*"
+	if len(news) > 0 {
+		text += ": " + strings.Join(news, " · ")
+	}
+	if len(facts) > 0 {
+		text += "\n" + bounded(facts, maxFacts)
+	}
+	return text
+}
+
+// couldNotBeRead tells of an event of a listed source that made no alert. Where
+// is where the event lies now, for people to look at.
+func couldNotBeRead(m *alert.Malformed, webhook, where string) Message {
+	source, id := "an unknown source", "unknown"
+	if m.Source != "" {
+		source = sourceName(m.Source)
+	}
+	if webhook != "" {
+		source += " by the webhook " + Untrusted(webhook).String()
+	}
+	if s := strings.TrimSpace(Untrusted(m.EventID).Plain(maxName)); s != "" {
+		id = s
+	}
+	return note("*An event of %s could not be read*: %s Event ID: %s. It may be an alert that nobody sees: it is set aside in %s. More of this source are not told for an hour.",
+		source, Untrusted(sentence(Untrusted(m.Cause).Plain(maxCause))), Untrusted(id), Untrusted(Untrusted(where).Plain(maxField)))
+}

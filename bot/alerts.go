@@ -1,0 +1,310 @@
+package bot
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+)
+
+// Alerts understands events under a configuration; alert.Reader does.
+type Alerts interface {
+	// Alerts reads what an event tells. Its errors are *alert.Malformed, also where
+	// some of an event's alerts can be read, and alert.ErrIgnored.
+	Alerts(e alert.Event) ([]alert.Alert, error)
+	// Route finds what becomes of an alert; false if nothing does.
+	Route(a alert.Alert) (alert.Route, bool)
+	// Read says what the configuration lets be done about an event.
+	Read(event string) ([]approvals.Finding, error)
+}
+
+var _ Alerts = alert.Reader{}
+
+// Webhook is a message on the queue webhooks: what somebody sent with the key of
+// a webhook.
+type Webhook struct {
+	ID    string `json:"webhook"`
+	Path  string `json:"path"`            // of the URL
+	Drill string `json:"drill,omitempty"` // a drill's name, new for each; empty for what is not one
+	Body  string `json:"body"`            // raw
+}
+
+// HandleEvent deals with what EventBridge put on the queue alerts: one event or an
+// array of them. It may wait for some seconds. An error means: deliver it again,
+// unless it wraps approvals.ErrUnreadable.
+func (b *Bot) HandleEvent(ctx context.Context, body []byte) error {
+	return b.events(ctx, body, alert.Event{})
+}
+
+// HandleWebhook deals with events that came over a webhook.
+func (b *Bot) HandleWebhook(ctx context.Context, w Webhook) error {
+	if w.Path != "/events" || w.ID == "" || !slices.Contains(b.EventWebhooks, w.ID) {
+		b.Log.WarnContext(ctx, "webhook may not do this", slog.String("webhook", w.ID), slog.String("path", w.Path))
+		b.count(ctx, "WebhooksRefused", 1)
+		return nil
+	}
+	return b.events(ctx, []byte(w.Body), alert.Event{Drill: w.Drill, Webhook: w.ID})
+}
+
+func (b *Bot) count(ctx context.Context, name string, n int) {
+	if b.Count != nil && n > 0 {
+		b.Count(ctx, name, n)
+	}
+}
+
+// events stores all that a message tells, each event on its own, and then draws.
+// Trouble with one makes all come again, which changes nothing for the others.
+func (b *Bot) events(ctx context.Context, body []byte, like alert.Event) error {
+	bodies, err := split(body)
+	if err != nil {
+		return b.unreadable(ctx, err, like.Webhook)
+	}
+	var fresh []approvals.Alert
+	var trouble, unread []error
+	for _, one := range bodies {
+		e := like
+		e.Body = one
+		as, err := b.event(ctx, e)
+		fresh = append(fresh, as...)
+		if errors.Is(err, approvals.ErrUnreadable) {
+			unread = append(unread, err)
+		} else {
+			trouble = append(trouble, err)
+		}
+	}
+	b.drawInTurn(ctx, b.place(ctx, fresh, b.Now().Add(patience)))
+	if err := errors.Join(trouble...); err != nil {
+		return err
+	}
+	return errors.Join(unread...)
+}
+
+// maxEvents is how many events a message may hold. Each is at least some hundred
+// bytes long if it is one; of what is none there could be tens of thousands.
+const maxEvents = 1000
+
+// split takes an array of events apart.
+func split(body []byte) ([]json.RawMessage, error) {
+	if !json.Valid(body) {
+		return nil, &alert.Malformed{Cause: fmt.Sprintf("not JSON, %d bytes", len(body))}
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
+		return []json.RawMessage{body}, nil
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, err
+	}
+	if len(list) > maxEvents {
+		return nil, &alert.Malformed{Cause: fmt.Sprintf("more than %d events", maxEvents)}
+	}
+	return list, nil
+}
+
+// event stores what one event tells. It returns the alerts that are to be drawn.
+func (b *Bot) event(ctx context.Context, e alert.Event) (fresh []approvals.Alert, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			b.Log.ErrorContext(ctx, "panic", slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	as, readErr := b.Alerts.Alerts(e)
+	if errors.Is(readErr, alert.ErrIgnored) {
+		b.count(ctx, "EventsIgnored", 1)
+		readErr = nil
+	}
+	var key string
+	for _, a := range as {
+		route, ok := b.Alerts.Route(a)
+		if !ok {
+			b.count(ctx, "AlertsUnrouted", 1)
+			continue
+		}
+		if key == "" {
+			if key, err = b.keep(ctx, e); err != nil {
+				return fresh, err
+			}
+		}
+		row, changed, err := b.store(ctx, a, route, key)
+		if err == nil && row.ID != "" {
+			row, err = b.follow(ctx, row, a, route, key)
+		}
+		if err != nil {
+			return fresh, err
+		}
+		if changed {
+			fresh = append(fresh, row)
+		}
+	}
+	if readErr != nil {
+		return fresh, b.unreadable(ctx, readErr, e.Webhook)
+	}
+	return fresh, nil
+}
+
+// keep stores an event as evidence for what is asked on the strength of it.
+func (b *Bot) keep(ctx context.Context, e alert.Event) (key string, err error) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return "", err
+	}
+	return b.Requests.PutEvidence(ctx, approvals.Evidence{Kind: approvals.EventEvidence, Body: string(body)}, b.Now())
+}
+
+// It is told that a source's events can't be read.
+const (
+	unreadableEvery  = time.Hour
+	unreadableLease  = 30 * time.Second // for one worker to do so
+	unreadableRecent = 10 * time.Minute // a notice may be one that nobody knows to be out
+)
+
+// unreadable tells that an event could not be read: it will never be handled. Any
+// other error than ErrUnreadable means that it could not be told yet. What a
+// webhook brings, which may be anything, does not use up what others may tell.
+func (b *Bot) unreadable(ctx context.Context, err error, webhook string) error {
+	bad, ok := errors.AsType[*alert.Malformed](err)
+	if !ok {
+		return err
+	}
+	b.count(ctx, "EventsUnreadable", 1)
+	b.Log.WarnContext(ctx, "event can't be read", slog.String("source", string(bad.Source)), slog.String("event_id", bad.EventID), slog.String("cause", bad.Cause))
+	what := "unreadable events of " + string(bad.Source) + " by " + webhook
+	due, err := b.Requests.Once(ctx, what, unreadableLease, b.Now())
+	if err != nil {
+		return err
+	}
+	if due {
+		m := couldNotBeRead(bad, webhook, cmp.Or(b.DeadLetters, "the dead-letter queue"))
+		head, _, _ := strings.Cut(m.Text, ":")
+		if b.Slack.find(ctx, b.IncidentChannel, "", head, b.Now().Add(-unreadableRecent)) == "" { // who told it may have died
+			if _, err := b.Slack.post(ctx, b.IncidentChannel, "", m); err != nil {
+				return fmt.Errorf("not told: %w", err)
+			}
+		}
+		if err := b.Requests.Done(ctx, what, b.Now().Add(unreadableEvery)); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", approvals.ErrUnreadable, bad)
+}
+
+// storeTries bounds how often it is looked again when another worker was faster.
+const storeTries = 20
+
+// errNothingNew stops a change that would change nothing.
+var errNothingNew = errors.New("nothing new")
+
+// store puts an alert into its row, or makes one. It reports whether it changed
+// what there is to show. There is no row where the alert only says that something
+// unknown is over.
+func (b *Bot) store(ctx context.Context, a alert.Alert, route alert.Route, event string) (approvals.Alert, bool, error) {
+	for range storeTries {
+		id, free, err := b.known(ctx, a)
+		if err != nil {
+			return approvals.Alert{}, false, err
+		}
+		if id == "" {
+			if a.Over {
+				return approvals.Alert{}, false, nil
+			}
+			row := b.newAlert(a, route, event, free)
+			err := b.Requests.CreateAlert(ctx, row)
+			if errors.Is(err, approvals.ErrConflict) {
+				continue
+			}
+			b.count(ctx, "AlertsNew", 1)
+			row.Version, row.Revision = 1, 1
+			return row, err == nil, err
+		}
+		row, err := b.Requests.ChangeAlert(ctx, id, func(row *approvals.Alert) error {
+			if !slices.Contains(row.Names, a.Own()) && (tells(*row, a.Source) || row.State == approvals.FalsePositive) {
+				return approvals.ErrConflict // another finding of this source took the place meanwhile, or a word of somebody
+			}
+			if !b.take(row, a, event) {
+				return errNothingNew
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, errNothingNew):
+			b.count(ctx, "AlertsRepeated", 1)
+			return row, false, nil
+		case errors.Is(err, approvals.ErrConflict):
+			continue
+		}
+		b.count(ctx, "AlertsUpdated", 1)
+		return row, err == nil, err
+	}
+	return approvals.Alert{}, false, fmt.Errorf("alert %s: %w", approvals.AlertID(a.Own()), approvals.ErrConflict)
+}
+
+// known finds the row of an alert: by its own name, or by a shared one if this
+// source has not told of that alert yet, and nobody called it a false positive. Free are the names that no alert has.
+// What is over concerns only what its own name tells of.
+func (b *Bot) known(ctx context.Context, a alert.Alert) (id string, free []string, err error) {
+	names := a.Names
+	if a.Over {
+		names = names[:1]
+	}
+	for i, name := range names {
+		id, err := b.Requests.AlertNamed(ctx, name)
+		if errors.Is(err, approvals.ErrNotFound) {
+			free = append(free, name)
+			continue
+		}
+		if err != nil || i == 0 {
+			return id, nil, err
+		}
+		row, err := b.Requests.Alert(ctx, id)
+		if err != nil || !tells(row, a.Source) && row.State != approvals.FalsePositive { // which was said of something else
+			return id, nil, err
+		}
+	}
+	return "", free, nil
+}
+
+// tells reports whether a source has told of an alert.
+func tells(row approvals.Alert, s alert.Source) bool {
+	return slices.ContainsFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == string(s) })
+}
+
+func (b *Bot) newAlert(a alert.Alert, route alert.Route, event string, names []string) approvals.Alert {
+	channel := route.Channel
+	if channel == "" {
+		channel = b.IncidentChannel
+	}
+	now := b.Now().UTC()
+	return approvals.Alert{
+		ID: approvals.AlertID(a.Own()), Names: names, State: approvals.AlertOpen,
+		Reports: []approvals.AlertReport{reported(a, event, now)}, Told: a.Severity, Received: now,
+		Activity: wantsActivity(a),
+		Card:     approvals.Card{Channel: channel},
+	}
+}
+
+// wantsActivity reports whether it is looked up without anybody asking what an
+// alert's subject did lately.
+func wantsActivity(a alert.Alert) bool {
+	return a.Exposed && !a.Over && a.Subject != (actions.Subject{}) && a.Mark != alert.Sample
+}
+
+// follow does what a stored alert leads to without anybody asking: it is done
+// again when an event is delivered again, and then finds it done.
+func (b *Bot) follow(ctx context.Context, row approvals.Alert, a alert.Alert, route alert.Route, event string) (approvals.Alert, error) {
+	if route.Delivery != alert.Auto {
+		return row, nil
+	}
+	return b.automatic(ctx, row, a, event)
+}

@@ -1,0 +1,198 @@
+package ingress
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// eventsPath takes EventBridge events: one, or an array of them.
+const eventsPath = "/events"
+
+// maxEvents is how many an array may hold: as many as are in a body of its largest
+// size, if they are any. What is none can be two bytes long.
+const maxEvents = 1000
+
+// DrillHeader marks events as a drill and names it: letters, digits and -, at
+// most 64.
+const DrillHeader = "X-Killswitch-Drill"
+
+// KeyHeader carries a webhook's key.
+const KeyHeader = "X-Api-Key"
+
+// Grant is what the configuration lets a webhook do.
+type Grant struct {
+	Events bool `json:"events"`
+}
+
+// Brought is what goes on the queue for webhooks.
+type Brought struct {
+	Webhook string `json:"webhook"` // whose key it came with
+	Path    string `json:"path"`
+	Drill   string `json:"drill,omitempty"`
+	Body    string `json:"body"`
+}
+
+// Keys are the secrets of webhooks.
+type Keys []key
+
+type key struct {
+	webhook string
+	sum     [sha256.Size]byte // of the secret: all are equally long, to be compared in constant time
+}
+
+// ParseKeys reads "id=secret,id=secret". White space around an entry does not
+// count; an empty text has no keys. One webhook may have several keys. The error
+// says which entry is wrong, never what is in it.
+func ParseKeys(text string) (Keys, error) {
+	var keys Keys
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	for i, entry := range strings.Split(text, ",") {
+		id, secret, ok := strings.Cut(strings.TrimSpace(entry), "=")
+		if !ok || secret == "" || !plain(id, 63) {
+			return nil, fmt.Errorf("webhook keys: entry %d is not id=secret", i+1)
+		}
+		k := key{id, sha256.Sum256([]byte(secret))}
+		for j, other := range keys {
+			if other.sum == k.sum && other.webhook != id {
+				return nil, fmt.Errorf("webhook keys: entries %d and %d have the same secret", j+1, i+1)
+			}
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// Webhooks are the IDs of those that have a key.
+func (ks Keys) Webhooks() []string {
+	ids := make([]string, len(ks))
+	for i, k := range ks {
+		ids[i] = k.webhook
+	}
+	return ids
+}
+
+// owner is whose key a secret is, "" if nobody's. It looks at all keys, so that
+// the time it takes tells nothing.
+func (ks Keys) owner(secret string) string {
+	given, id := sha256.Sum256([]byte(secret)), ""
+	for _, k := range ks {
+		if subtle.ConstantTimeCompare(k.sum[:], given[:]) == 1 {
+			id = k.webhook
+		}
+	}
+	return id
+}
+
+// events queues what a webhook brought.
+func (in *Ingress) events(ctx context.Context, r Request) Response {
+	id, err := in.webhook(ctx, r.Header.Get(KeyHeader))
+	switch {
+	case err != nil:
+		in.Log.ErrorContext(ctx, "no webhook keys", slog.String("error", err.Error()))
+		return text(http.StatusServiceUnavailable, "try again\n")
+	case id == "":
+		in.Log.WarnContext(ctx, "not a webhook's key", slog.Int("bytes", len(r.Body)))
+		return Response{Status: http.StatusUnauthorized}
+	case !in.Webhooks[id].Events:
+		in.Log.WarnContext(ctx, "webhook may not send events", slog.String("webhook", id))
+		return Response{Status: http.StatusUnauthorized}
+	}
+	drill := r.Header.Get(DrillHeader)
+	if drill != "" && !plain(drill, 64) {
+		return text(http.StatusBadRequest, DrillHeader+" is not 1 to 64 letters, digits and -\n")
+	}
+	if wrong := NotEvents(r.Body); wrong != "" {
+		return text(http.StatusBadRequest, wrong+"\n")
+	}
+	return in.store(ctx, in.Brought, Brought{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
+}
+
+// webhook is whose key it is, "" if nobody's. Keys that were changed just now are
+// looked for.
+func (in *Ingress) webhook(ctx context.Context, secret string) (id string, err error) {
+	if in.Keys == nil || secret == "" {
+		return "", nil
+	}
+	texts, err := in.Keys(ctx)
+	if err != nil {
+		return "", err
+	}
+	id, err = owner(texts, secret)
+	if id != "" || in.RefreshKeys == nil {
+		return id, err
+	}
+	if texts, found := in.RefreshKeys(ctx); found == nil {
+		return owner(texts, secret)
+	}
+	return "", err
+}
+
+// owner is whose key a secret is by any of the texts. It returns an error only if
+// it is nobody's and the current text can't be read.
+func owner(texts []string, secret string) (id string, err error) {
+	for i, text := range texts {
+		keys, wrong := ParseKeys(text)
+		if i == 0 { // the previous may be what was put right
+			err = wrong
+		}
+		if found := keys.owner(secret); found != "" && id == "" {
+			id = found
+		}
+	}
+	if id != "" {
+		return id, nil
+	}
+	return id, err
+}
+
+// NotEvents says why a body is neither an event nor an array of events, or "".
+func NotEvents(body []byte) string {
+	if !utf8.Valid(body) {
+		return "the body is not UTF-8"
+	}
+	if !json.Valid(body) {
+		return "the body is not JSON"
+	}
+	if object(body) {
+		return ""
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(body, &list); err != nil {
+		return "the body is neither an event nor an array of events"
+	}
+	if len(list) == 0 {
+		return "there is no event in the array"
+	}
+	if len(list) > maxEvents {
+		return fmt.Sprintf("there are more than %d events in the array", maxEvents)
+	}
+	for i, e := range list {
+		if !object(e) {
+			return fmt.Sprintf("element %d of the array is not an event", i+1)
+		}
+	}
+	return ""
+}
+
+// object reports whether valid JSON is an object.
+func object(b []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte("{")) }
+
+// plain reports whether s is 1 to limit letters, digits and -.
+func plain(s string, limit int) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= limit
+}
