@@ -58,13 +58,19 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		IncidentChannel: c.IncidentChannel,
 		CommandChannels: c.CommandChannels,
 		Usergroups:      c.Usergroups,
+		Alerts:          c.Reader(),
+		EventWebhooks:   c.EventWebhooks(),
 		Now:             now,
+		Sleep:           approvals.Sleep,
+		Count:           func(ctx context.Context, name string, n int) { function.Count(ctx, log, now(), name, n) },
 		Log:             log,
 	}
 	// What kind a message is follows from the queue that it came on.
 	kinds := map[string]func(context.Context, []byte) error{
-		env("SLACK_QUEUE_ARN"):   approvals.Decoded(b.HandleSlack),
-		env("CHANGES_QUEUE_ARN"): approvals.Decoded(b.HandleChange),
+		env("SLACK_QUEUE_ARN"):    approvals.Decoded(b.HandleSlack),
+		env("CHANGES_QUEUE_ARN"):  approvals.Decoded(b.HandleChange),
+		env("ALERTS_QUEUE_ARN"):   b.HandleEvent,
+		env("WEBHOOKS_QUEUE_ARN"): approvals.Decoded(b.HandleWebhook),
 	}
 	return func(ctx context.Context, in invocation) (events.SQSEventResponse, error) {
 		if len(in.Records) == 0 {

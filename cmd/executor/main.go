@@ -41,21 +41,23 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	tables := ddb.NewFromConfig(aws, dynamodb.ClientOptions)
 	secret := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now)
 	x := &approvals.Executor{
-		Store:     dynamodb.New(tables, env("RUNS_TABLE")),
-		Requests:  approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
-		Policy:    c.Policy,
-		Org:       c.Org,
-		Cloud:     actions.NewCloud(aws, c.Org),
-		Actions:   actions.Lookup,
-		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secret.Values, Refresh: secret.Refresh}},
-		Team:      c.Team,
-		Channels:  c.CommandChannels,
-		Jobs:      approvals.JSON[approvals.Job]{Queue: function.NewQueue(aws, env("JOBS_QUEUE_URL"))},
-		Changes:   approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
-		Now:       now,
-		Sleep:     approvals.Sleep,
-		Owner:     rand.Text,
-		Log:       log,
+		Store:       dynamodb.New(tables, env("RUNS_TABLE")),
+		Requests:    approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
+		Policy:      c.Policy,
+		Org:         c.Org,
+		Cloud:       actions.NewCloud(aws, c.Org),
+		Actions:     actions.Lookup,
+		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secret.Values, Refresh: secret.Refresh}},
+		Team:        c.Team,
+		Channels:    c.CommandChannels,
+		Findings:    c.Reader(),
+		AutoPerHour: c.Alerts.AutoPerHour,
+		Jobs:        approvals.JSON[approvals.Job]{Queue: function.NewQueue(aws, env("JOBS_QUEUE_URL"))},
+		Changes:     approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
+		Now:         now,
+		Sleep:       approvals.Sleep,
+		Owner:       rand.Text,
+		Log:         log,
 	}
 	if c.SNSTopic != "" {
 		if x.Notices, err = actions.NewTopic(aws, c.SNSTopic); err != nil {

@@ -25,6 +25,7 @@ type Secret struct {
 	client *secretsmanager.Client
 	id     string
 	now    func() time.Time
+	empty  bool // no value is one, too: nothing
 
 	mu     sync.Mutex
 	values []string
@@ -34,6 +35,12 @@ type Secret struct {
 // NewSecret names a secret; it is not fetched yet.
 func NewSecret(cfg aws.Config, id string, now func() time.Time) *Secret {
 	return &Secret{client: secretsmanager.NewFromConfig(cfg), id: id, now: now}
+}
+
+// MayBeEmpty says that a secret without a value is no trouble: it has no values.
+func (s *Secret) MayBeEmpty() *Secret {
+	s.empty = true
+	return s
 }
 
 // Values are the values that count, the current one first.
@@ -65,6 +72,9 @@ func (s *Secret) get(ctx context.Context, fresh time.Duration) ([]string, error)
 
 func (s *Secret) fetch(ctx context.Context) ([]string, error) {
 	current, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.id})
+	if s.empty && none(err) {
+		return []string{}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("secret: %w", err)
 	}
@@ -76,8 +86,14 @@ func (s *Secret) fetch(ctx context.Context) ([]string, error) {
 	if err == nil {
 		return append(values, aws.ToString(previous.SecretString)), nil
 	}
-	if _, none := errors.AsType[*types.ResourceNotFoundException](err); none {
+	if none(err) {
 		return values, nil
 	}
 	return nil, fmt.Errorf("previous secret: %w", err)
+}
+
+// none reports whether there is no such value.
+func none(err error) bool {
+	_, is := errors.AsType[*types.ResourceNotFoundException](err)
+	return is
 }

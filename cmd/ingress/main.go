@@ -1,9 +1,11 @@
-// Command ingress is the public function: it checks that a request is Slack's,
-// queues it and acknowledges it.
+// Command ingress is the public function: it checks that a request is Slack's or
+// comes with a webhook's key, queues it and acknowledges it.
 package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -22,15 +24,32 @@ const gcPercent = 800
 
 func main() {
 	debug.SetGCPercent(gcPercent)
-	lambda.Start(handler(os.Getenv, time.Now, function.Logger("ingress")))
+	log := function.Logger("ingress")
+	h, err := handler(os.Getenv, time.Now, log)
+	if err != nil {
+		log.Error("can't start", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	lambda.Start(h)
 }
 
 type handle = func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)
 
-func handler(env func(string) string, now func() time.Time, log *slog.Logger) handle {
+func handler(env func(string) string, now func() time.Time, log *slog.Logger) (handle, error) {
 	aws := function.AWS(env)
-	secret := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now)
-	in := &ingress.Ingress{Secrets: secret.Values, Refresh: secret.Refresh, Slack: function.NewQueue(aws, env("SLACK_QUEUE_URL")), Now: now, Log: log}
+	secret, keys := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now), function.NewSecret(aws, env("WEBHOOK_KEYS_SECRET_ID"), now).MayBeEmpty()
+	in := &ingress.Ingress{
+		Secrets: secret.Values, Refresh: secret.Refresh, Slack: function.NewQueue(aws, env("SLACK_QUEUE_URL")),
+		Keys: keys.Values, RefreshKeys: keys.Refresh, Brought: function.NewQueue(aws, env("WEBHOOKS_QUEUE_URL")),
+		Now: now, Log: log,
+	}
+	grants, err := os.ReadFile(env("WEBHOOKS_FILE")) // what deploy/pack took from the configuration
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(grants, &in.Webhooks); err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
 	return func(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		r, err := ingress.FromGateway(e.RequestContext.HTTP.Method, e.RawPath, e.Headers, e.Body, e.IsBase64Encoded)
 		resp := ingress.Response{Status: 400, Type: "text/plain; charset=utf-8", Body: "the body is not base64\n"}
@@ -47,5 +66,5 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) ha
 			out.Headers = map[string]string{"content-type": resp.Type}
 		}
 		return out, nil
-	}
+	}, nil
 }

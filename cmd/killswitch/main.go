@@ -3,6 +3,7 @@
 //
 //	killswitch demo --script            the story in the terminal; needs nothing
 //	killswitch serve --config FILE …    all zones, real Slack, real AWS
+//	killswitch event FILE               an EventBridge event, as a drill
 //	killswitch validate FILE            every problem of a configuration at once
 //	killswitch policy responder         what a member role must be allowed
 package main
@@ -32,6 +33,7 @@ const (
 type program struct {
 	args   []string
 	env    func(string) string
+	in     io.Reader
 	out    io.Writer
 	errout io.Writer
 }
@@ -45,6 +47,7 @@ type subcommand struct {
 var subcommands = []subcommand{
 	{"demo", "--script", "play the story of a stolen role in the terminal, on an imaginary company", demo},
 	{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
+	{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
 	{"policy", "responder|restorer [--management] [--config FILE]", "print the policy that a member role needs, exactly", policy},
 	{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 }
@@ -54,7 +57,7 @@ var errUsage = errors.New("wrong usage")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, program{args: os.Args[1:], env: os.Getenv, out: os.Stdout, errout: os.Stderr})
+	code := run(ctx, program{args: os.Args[1:], env: os.Getenv, in: os.Stdin, out: os.Stdout, errout: os.Stderr})
 	stop()
 	os.Exit(code)
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
 // call runs the command line in a world of its own.
@@ -34,7 +37,7 @@ func TestExitCodes(t *testing.T) {
 		"help":                 {args: "help", code: 0, says: "killswitch serve"},
 		"unknown":              {args: "contain", code: 2, says: "is not a command"},
 		"valid":                {args: "validate " + example, code: 0, says: "is valid"},
-		"what is not used":     {args: "validate " + example, code: 0, says: "does nothing with alerts"},
+		"what is not used":     {args: "validate " + example, code: 0, says: "does nothing with webhooks[0].actions"},
 		"valid, for programs":  {args: "validate --output json " + example, code: 0, says: `"problems": []`},
 		"broken":               {args: "validate " + broken, code: 1, says: "broken.yaml:2: unknown"},
 		"broken, for programs": {args: "validate " + broken + " --output json", code: 1, says: `"line": 2`},
@@ -44,6 +47,7 @@ func TestExitCodes(t *testing.T) {
 		"serve without flags":  {env: secrets, args: "serve", code: 2, says: "--config and --data"},
 		"serve, no secrets":    {args: "serve --config " + example + " --data " + t.TempDir(), code: 1, says: "SLACK_SIGNING_SECRET"},
 		"serve, no app token":  {env: secrets, args: "serve --socket-mode --config " + example + " --data " + t.TempDir(), code: 1, says: "SLACK_APP_TOKEN"},
+		"serve, bad keys":      {env: map[string]string{"SLACK_SIGNING_SECRET": "s", "SLACK_BOT_TOKEN": "t", "KILLSWITCH_WEBHOOK_KEYS": "soar=a,b"}, args: "serve --config " + example + " --data " + t.TempDir(), code: 1, says: "KILLSWITCH_WEBHOOK_KEYS in the environment: webhook keys: entry 2"},
 		"serve, bad config":    {env: secrets, args: "serve --config " + broken + " --data " + t.TempDir(), code: 1, says: "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -52,6 +56,26 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit %d, said %q%q; want %d and %q", code, out, errout, c.code, c.says)
 			}
 		})
+	}
+}
+
+// TestCheckKeys: keys and configuration are compared when serve starts.
+func TestCheckKeys(t *testing.T) {
+	c := config.Config{Webhooks: []config.Webhook{{ID: "eventbridge", Events: true}, {ID: "soar"}}}
+	for keys, want := range map[string]string{
+		"":                      "webhook=eventbridge",
+		"soar=a":                "webhook=eventbridge",
+		"eventbridge=a":         "",
+		"eventbridge=a,soar=b":  "",
+		"eventbridge=a,other=b": "webhook=other",
+	} {
+		var log bytes.Buffer
+		if err := checkKeys(t.Context(), c, secret(keys), slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+			t.Error(err)
+		}
+		if got := strings.TrimSpace(log.String()); !strings.HasSuffix(got, want) || (want == "") != (got == "") || strings.Count(got, "\n") > 0 {
+			t.Errorf("%q: told %q, want %q", keys, got, want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/local"
 )
@@ -40,7 +42,7 @@ func serve(ctx context.Context, p program, args []string) error {
 		return err
 	}
 	app := secret(p.env("SLACK_APP_TOKEN"))
-	signing, token := secret(p.env("SLACK_SIGNING_SECRET")), secret(p.env("SLACK_BOT_TOKEN"))
+	signing, token, hooks := secret(p.env("SLACK_SIGNING_SECRET")), secret(p.env("SLACK_BOT_TOKEN")), secret(p.env("KILLSWITCH_WEBHOOK_KEYS"))
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("%w: unexpected %q", errUsage, rest)
@@ -57,6 +59,9 @@ func serve(ctx context.Context, p program, args []string) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(p.errout, nil))
+	if err := checkKeys(ctx, c, hooks, log); err != nil {
+		return err
+	}
 	region := p.env("AWS_REGION")
 	if region == "" {
 		region = p.env("AWS_DEFAULT_REGION")
@@ -80,7 +85,7 @@ func serve(ctx context.Context, p program, args []string) error {
 		return errors.Join(err, db.Close())
 	}
 	zones := local.New(local.Environment{
-		Config: c, SigningSecret: string(signing), BotToken: string(token), SlackAPI: p.env("SLACK_API_URL"),
+		Config: c, SigningSecret: string(signing), BotToken: string(token), WebhookKeys: string(hooks), SlackAPI: p.env("SLACK_API_URL"),
 		AWS: cfg, Now: time.Now, Sleep: approvals.Sleep, Log: log,
 	}, backends)
 	if unused := c.Unused(); len(unused) > 0 {
@@ -102,6 +107,25 @@ const (
 	stopWithin       = 5 * time.Second // for requests; what zones have begun ends in its own time
 	reconnectAfter   = 5 * time.Second // when a Socket Mode connection could not be kept
 )
+
+// checkKeys tells of webhooks without a key, and of keys without a webhook.
+func checkKeys(ctx context.Context, c config.Config, hooks secret, log *slog.Logger) error {
+	keys, err := ingress.ParseKeys(string(hooks))
+	if err != nil {
+		return fmt.Errorf("KILLSWITCH_WEBHOOK_KEYS in the environment: %w", err)
+	}
+	for _, id := range c.EventWebhooks() {
+		if !slices.Contains(keys.Webhooks(), id) {
+			log.WarnContext(ctx, "a webhook of the configuration has no key in KILLSWITCH_WEBHOOK_KEYS: it is not let in", slog.String("webhook", id))
+		}
+	}
+	for _, id := range keys.Webhooks() {
+		if !slices.ContainsFunc(c.Webhooks, func(w config.Webhook) bool { return w.ID == id }) {
+			log.WarnContext(ctx, "KILLSWITCH_WEBHOOK_KEYS has a key of a webhook that is not in the configuration", slog.String("webhook", id))
+		}
+	}
+	return nil
+}
 
 // hello looks whether Slack and AWS know us, so that a wrong token or account is
 // seen now and not at night. It only tells: an outage is no reason not to start.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/local"
@@ -77,6 +80,10 @@ type world struct {
 	zones *local.Zones
 	wrap  func(local.Backends) local.Backends // faults between zones and stores
 	log   *slog.Logger
+
+	findings approvals.Findings // what events tell; nil: as the configuration reads them
+	perHour  int                // automatic containments, where findings is set
+	hooks    string             // the webhooks' keys
 }
 
 func testConfig() config.Config {
@@ -160,9 +167,12 @@ func (w *world) start() {
 		b = w.wrap(b)
 	}
 	w.zones = local.New(local.Environment{
-		Config: w.cfg, SigningSecret: "test-secret", BotToken: "xoxb-test", SlackAPI: "http://slack.invalid/api/", SlackClient: w.slack.Client(),
+		Config: w.cfg, SigningSecret: "test-secret", BotToken: "xoxb-test", WebhookKeys: w.hooks, SlackAPI: "http://slack.invalid/api/", SlackClient: w.slack.Client(),
 		AWS: w.aws.Config(), Now: w.clock.Now, Sleep: w.clock.Sleep, Log: w.log,
 	}, b)
+	if w.findings != nil {
+		w.zones.Executor.Findings, w.zones.Executor.AutoPerHour = w.findings, w.perHour
+	}
 	w.slack.Deliver(w.zones.Ingress)
 	w.must(w.zones.Bot.Sweep(w.t.Context()))
 }
@@ -204,6 +214,34 @@ func (w *world) pass(d time.Duration) {
 		_ = w.zones.Bot.Sweep(w.t.Context())
 		w.drain()
 	}
+}
+
+// sample is an event of bot/alert's testdata.
+func (w *world) sample(name string) []byte {
+	w.t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "bot", "alert", "testdata", "events", name))
+	w.must(err)
+	return b
+}
+
+// arrive brings events by EventBridge, and lets Killswitch work.
+func (w *world) arrive(bodies ...[]byte) {
+	w.t.Helper()
+	for _, b := range bodies {
+		w.must(w.Alerts.Send(w.t.Context(), b, 0))
+	}
+	w.drain()
+}
+
+// bring posts to /events as a webhook does, and lets Killswitch work.
+func (w *world) bring(key, drill string, body []byte) (status int) {
+	w.t.Helper()
+	h := http.Header{}
+	h.Set(ingress.KeyHeader, key)
+	h.Set(ingress.DrillHeader, drill)
+	resp := w.zones.Ingress.Answer(w.t.Context(), ingress.Request{Method: http.MethodPost, Path: "/events", Header: h, Body: body})
+	w.drain()
+	return resp.Status
 }
 
 // type and click as people do, and let Killswitch work.

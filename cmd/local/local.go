@@ -38,6 +38,8 @@ type Backends struct {
 	Requests approvals.Store
 	Runs     approvals.Store
 	Slack    Queue // ingress → bot
+	Alerts   Queue // EventBridge → bot
+	Webhooks Queue // ingress → bot
 	Jobs     Queue // bot → executor
 	Changes  Queue // executor → bot
 	Dead     Queue // what could not be dealt with, however often it was tried
@@ -48,6 +50,7 @@ type Environment struct {
 	Config        config.Config
 	SigningSecret string
 	BotToken      string
+	WebhookKeys   string       // as ingress.ParseKeys reads them; may be empty
 	SlackAPI      string       // empty: Slack itself
 	SlackClient   *http.Client // nil: the default
 	AWS           aws.Config
@@ -74,7 +77,11 @@ func New(env Environment, b Backends) *Zones {
 	secrets := func(context.Context) ([]string, error) { return []string{env.SigningSecret}, nil }
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
 	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
-	z.Ingress = &ingress.Ingress{Secrets: secrets, Slack: b.Slack, Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress"))}
+	z.Ingress = &ingress.Ingress{
+		Secrets: secrets, Slack: b.Slack,
+		Keys: func(context.Context) ([]string, error) { return []string{env.WebhookKeys}, nil }, Webhooks: grants(c), Brought: b.Webhooks,
+		Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress")),
+	}
 	z.Bot = &bot.Bot{
 		Slack:           bot.NewSlack(bot.Token(env.BotToken), env.SlackAPI, env.SlackClient, env.Sleep),
 		Requests:        requests,
@@ -86,26 +93,34 @@ func New(env Environment, b Backends) *Zones {
 		IncidentChannel: c.IncidentChannel,
 		CommandChannels: c.CommandChannels,
 		Usergroups:      c.Usergroups,
+		Alerts:          c.Reader(),
+		EventWebhooks:   c.EventWebhooks(),
 		Now:             env.Now,
-		Log:             env.Log.With(slog.String("zone", "bot")),
+		Sleep:           env.Sleep,
+		Count: func(ctx context.Context, name string, n int) {
+			env.Log.InfoContext(ctx, "counted", slog.String("name", name), slog.Int("n", n))
+		},
+		Log: env.Log.With(slog.String("zone", "bot")),
 	}
 	z.Executor = &approvals.Executor{
-		Store:     b.Runs,
-		Requests:  requests,
-		Policy:    c.Policy,
-		Org:       c.Org,
-		Cloud:     actions.NewCloud(env.AWS, c.Org),
-		Actions:   actions.Lookup,
-		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
-		Team:      c.Team,
-		Channels:  c.CommandChannels,
-		Jobs:      approvals.JSON[approvals.Job]{Queue: b.Jobs},
-		Changes:   approvals.JSON[approvals.Change]{Queue: b.Changes},
-		Now:       env.Now,
-		Sleep:     env.Sleep,
-		Owner:     func() string { return instance + rand.Text() },
-		Gone:      func(owner string) bool { return !strings.HasPrefix(owner, instance) },
-		Log:       env.Log.With(slog.String("zone", "executor")),
+		Store:       b.Runs,
+		Requests:    requests,
+		Policy:      c.Policy,
+		Org:         c.Org,
+		Cloud:       actions.NewCloud(env.AWS, c.Org),
+		Actions:     actions.Lookup,
+		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
+		Team:        c.Team,
+		Channels:    c.CommandChannels,
+		Findings:    c.Reader(),
+		AutoPerHour: c.Alerts.AutoPerHour,
+		Jobs:        approvals.JSON[approvals.Job]{Queue: b.Jobs},
+		Changes:     approvals.JSON[approvals.Change]{Queue: b.Changes},
+		Now:         env.Now,
+		Sleep:       env.Sleep,
+		Owner:       func() string { return instance + rand.Text() },
+		Gone:        func(owner string) bool { return !strings.HasPrefix(owner, instance) },
+		Log:         env.Log.With(slog.String("zone", "executor")),
 	}
 	if topic, err := actions.NewTopic(env.AWS, c.SNSTopic); err == nil { // the configuration has checked that it is an ARN, if there is one
 		z.Executor.Notices = topic
@@ -114,8 +129,20 @@ func New(env Environment, b Backends) *Zones {
 		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},
 		{Name: "jobs", Queue: b.Jobs, Dead: b.Dead, Handle: approvals.Decoded(z.Executor.Handle), Workers: 8, Log: env.Log},
 		{Name: "changes", Queue: b.Changes, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleChange), Workers: 2, Log: env.Log},
+		// However many alerts there are, what people ask for has its own way.
+		{Name: "alerts", Queue: b.Alerts, Dead: b.Dead, Handle: z.Bot.HandleEvent, Workers: 8, Log: env.Log},
+		{Name: "webhooks", Queue: b.Webhooks, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleWebhook), Workers: 8, Log: env.Log},
 	}
 	return z
+}
+
+// grants are what webhooks may do.
+func grants(c config.Config) map[string]ingress.Grant {
+	m := map[string]ingress.Grant{}
+	for _, id := range c.EventWebhooks() {
+		m[id] = ingress.Grant{Events: true}
+	}
+	return m
 }
 
 // sweepEvery is the bot's schedule. It is a minute in Lambda, where a shorter
@@ -130,22 +157,30 @@ func (z *Zones) Run(ctx context.Context) {
 			wg.Go(func() { p.run(ctx) })
 		}
 	}
+	var swept time.Time
 	wg.Go(func() {
-		var swept time.Time
-		for {
-			_ = z.Bot.Sweep(ctx) // it logs its errors
+		every(ctx, sweepEvery, func() {
+			_ = z.Bot.SweepRequests(ctx) // it logs its errors
 			if now := z.now(); now.Sub(swept) > expireEvery {
 				swept = now
 				z.Expire(ctx, now)
 			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(sweepEvery):
-			}
-		}
+		})
 	})
+	wg.Go(func() { every(ctx, sweepEvery, func() { _ = z.Bot.SweepAlerts(ctx) }) }) // which waits for room in their channels
 	wg.Wait()
+}
+
+// every does something again and again until the context ends.
+func every(ctx context.Context, pause time.Duration, do func()) {
+	for {
+		do()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
 }
 
 // expireEvery is how often rows that are over are removed, evidence above all.
@@ -201,7 +236,8 @@ func (p *Pump) run(ctx context.Context) {
 }
 
 // Once deals with one message, if one is due. A message that fails comes again
-// after a growing pause; in the end it is set aside, not lost.
+// after a growing pause; in the end, or if it will never be understood, it is set
+// aside, not lost.
 func (p *Pump) Once(ctx context.Context) (did bool, err error) {
 	d, ok, err := p.Queue.Receive(ctx, visibility)
 	if err != nil || !ok {
@@ -213,7 +249,7 @@ func (p *Pump) Once(ctx context.Context) (did bool, err error) {
 	if err == nil {
 		return true, p.Queue.Delete(work, d)
 	}
-	if d.Receives >= maxTries {
+	if d.Receives >= maxTries || errors.Is(err, approvals.ErrUnreadable) {
 		dead, jerr := json.Marshal(map[string]string{"queue": p.Name, "body": p.remains(d.Body), "error": err.Error()})
 		if jerr != nil {
 			return true, errors.Join(err, jerr)

@@ -1,21 +1,31 @@
-// Command pack puts a configuration and the files that it names into a
-// function's directory, as the function will look for them: pack CONFIG DIR.
+// Command pack puts a configuration into a function's directory, as the function
+// will look for it: pack CONFIG DIR with the files that it names; pack -webhooks
+// CONFIG DIR only what webhooks may do, for ingress, which reads no YAML.
 package main
 
 import (
+	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: pack CONFIG DIR")
+	webhooks := flag.Bool("webhooks", false, "pack only what webhooks may do")
+	flag.Parse()
+	if flag.NArg() != 2 {
+		fmt.Fprintln(os.Stderr, "usage: pack [-webhooks] CONFIG DIR")
 		os.Exit(2)
 	}
-	if err := pack(os.Args[1], os.Args[2]); err != nil {
+	do := pack
+	if *webhooks {
+		do = packWebhooks
+	}
+	if err := do(flag.Arg(0), flag.Arg(1)); err != nil {
 		fmt.Fprintln(os.Stderr, "pack:", err)
 		os.Exit(1)
 	}
@@ -38,12 +48,33 @@ func pack(file, dir string) error {
 	return nil
 }
 
-// copyTo makes files that every user may read: a function runs as another one.
+// packWebhooks writes what cmd/ingress reads.
+func packWebhooks(file, dir string) error {
+	c, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	grants := map[string]ingress.Grant{}
+	for _, id := range c.EventWebhooks() {
+		grants[id] = ingress.Grant{Events: true}
+	}
+	b, err := json.Marshal(grants)
+	if err != nil {
+		return err
+	}
+	return write(filepath.Join(dir, "webhooks.json"), b)
+}
+
 func copyTo(to, from string) error {
 	b, err := os.ReadFile(from) //nolint:gosec // G304: the caller names their own file
 	if err != nil {
 		return err
 	}
+	return write(to, b)
+}
+
+// write makes files that every user may read: a function runs as another one.
+func write(to string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // G301: see above
 		return err
 	}

@@ -62,8 +62,19 @@ func TestPackedConfigurationLoads(t *testing.T) {
 	if diff := cmp.Diff(map[string]fs.FileMode{"killswitch.yaml": 0o644, "scps/deep/freeze.json": 0o644}, modes); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
+	ingress := t.TempDir()
+	if err := packWebhooks(filepath.Join(from, "prod.yaml"), ingress); err != nil {
+		t.Fatal(err)
+	}
+	grants, err := os.ReadFile(filepath.Join(ingress, "webhooks.json"))
+	if err != nil || string(grants) != `{"eventbridge":{"events":true}}` {
+		t.Errorf("webhooks: %s %v", grants, err)
+	}
 	write("scps/deep/freeze.json", "{}")
 	if err := pack(filepath.Join(from, "prod.yaml"), t.TempDir()); err == nil {
 		t.Error("a configuration that is not valid is packed")
+	}
+	if err := packWebhooks(filepath.Join(from, "prod.yaml"), t.TempDir()); err == nil {
+		t.Error("webhooks of a configuration that is not valid are packed")
 	}
 }

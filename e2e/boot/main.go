@@ -89,6 +89,9 @@ func measure(dir, zone string, runs int) (result, error) {
 			return r, fmt.Errorf("%w: %s", err, b)
 		}
 	}
+	if err := os.WriteFile(path+".webhooks.json", []byte(`{"eventbridge":{"events":true}}`), 0o600); err != nil {
+		return r, err
+	}
 	info, err := os.Stat(path + ".arm64")
 	if err != nil {
 		return r, err
@@ -195,7 +198,7 @@ func (a *api) start(path, group string) (*exec.Cmd, time.Time, error) {
 	}
 	cmd.Env = []string{
 		"AWS_LAMBDA_RUNTIME_API=" + a.addr, "AWS_ENDPOINT_URL=http://" + a.addr, "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
-		"AWS_LAMBDA_LOG_FORMAT=JSON", "CONFIG_FILE=docs/killswitch.example.yaml", "SLACK_QUEUE_URL=http://" + a.addr + "/1/slack", "SIGNING_SECRET_ID=s",
+		"AWS_LAMBDA_LOG_FORMAT=JSON", "CONFIG_FILE=docs/killswitch.example.yaml", "WEBHOOKS_FILE=" + path + ".webhooks.json", "SLACK_QUEUE_URL=http://" + a.addr + "/1/slack", "SIGNING_SECRET_ID=s",
 		"SLACK_QUEUE_ARN=arn:aws:sqs:eu-west-1:1:slack", "CHANGES_QUEUE_ARN=arn:aws:sqs:eu-west-1:1:changes",
 	}
 	at := time.Now()

@@ -1,0 +1,110 @@
+package local_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/bot/slackfake"
+)
+
+// alertRow is the row of the one alert.
+func (w *world) alertRow() approvals.Alert {
+	w.t.Helper()
+	a, err := approvals.Requests{Store: w.Requests}.Alert(w.t.Context(), alertID)
+	w.must(err)
+	return a
+}
+
+// inThread is what stands below an alert; the cards in it are in the channel, too.
+func (w *world) inThread(a approvals.Alert) (texts []string) {
+	for _, m := range w.slack.Thread(channel, a.Card.TS)[1:] {
+		texts = append(texts, m.Text)
+		if card := strings.Contains(m.Text, "· KS-"); card != m.Broadcast {
+			w.t.Errorf("in the channel: %v: %s", m.Broadcast, m.Text)
+		}
+	}
+	return texts
+}
+
+func (w *world) cardOf(a approvals.Alert) string {
+	for _, m := range w.slack.Messages(channel) {
+		if m.TS == a.Card.TS {
+			return slackfake.Text(m)
+		}
+	}
+	return ""
+}
+
+// TestAlertLife: what an alert's card and thread show of the containments that it
+// led to, from the event to the undo, by the buttons that are on the cards.
+func TestAlertLife(t *testing.T) {
+	t.Parallel()
+	click := func(w *world, a approvals.Alert) {
+		w.slack.Click("U01ALICE", channel, a.Card.TS, "propose:revoke_sessions")
+		w.drain()
+	}
+	for name, c := range map[string]struct {
+		route alert.Route
+		do    func(w *world, a approvals.Alert)
+	}{
+		"proposed": {alert.Route{Delivery: alert.Propose}, func(w *world, a approvals.Alert) {
+			click(w, a)
+			w.clicks("U02BOB", w.born()[0], "approve")
+		}},
+		"one click": {alert.Route{Delivery: alert.Propose, OneClick: true}, click},
+		"by itself": {alert.Route{Delivery: alert.Auto}, func(*world, approvals.Alert) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, event := exfiltrated(t, c.route)
+			w.arrive(event)
+			c.do(w, w.alertRow())
+			w.pass(2 * time.Minute)
+			a, r := w.alertRow(), w.state(w.born()[0], approvals.Contained)
+			if r.Card.Thread != a.Card.TS {
+				t.Errorf("its card: %+v", r.Card)
+			}
+			got := w.inThread(a)
+			for i, begins := range []string{"contained: revoke_sessions", r.ID + ": contained", r.ID + ": checked again"} {
+				if len(got) != 3 || !strings.HasPrefix(got[i], begins) {
+					t.Fatalf("in the thread: %q, want %q", got, begins)
+				}
+			}
+			if card := w.cardOf(a); !strings.Contains(card, "contained: revoke_sessions") {
+				t.Errorf("the alert's card:\n%s", card)
+			}
+			update := string(w.sample("guardduty_iam_exfil-outside-update.json"))
+			w.arrive([]byte(strings.ReplaceAll(update, "2026-11-12T", "2026-11-20T"))) // as the first event
+			if got := w.inThread(a); len(got) != 4 || !strings.Contains(got[3], "seen 9 times, was 1") {
+				t.Errorf("in the thread after an update: %q", got)
+			}
+			if n := len(w.born()); n != 1 {
+				t.Errorf("%d requests after an update", n)
+			}
+
+			// Taken back by its own card, or right on the alert's where nobody asked for it.
+			if r.Release == approvals.ByRule {
+				w.slack.Click("U02BOB", channel, a.Card.TS, "undo")
+				w.drain()
+			} else {
+				w.clicks("U02BOB", r, "undo")
+			}
+			u := w.undoOf(r)
+			w.clicks("U03CAROL", w.state(u, approvals.Pending), "approve")
+			w.pass(time.Minute)
+			w.state(u, approvals.Restored)
+			if u = w.again(u); u.Card.Thread != a.Card.TS || w.revoked() {
+				t.Errorf("the undo's card: %+v", u.Card)
+			}
+			if card := w.cardOf(a); !strings.Contains(card, "undone: revoke_sessions") {
+				t.Errorf("the alert's card after the undo:\n%s", card)
+			}
+			if a := w.alertRow(); a.Stale() || len(a.News) != 0 || len(w.alertCards()) != 1 {
+				t.Errorf("something is left: %+v", a)
+			}
+		})
+	}
+}

@@ -1,0 +1,187 @@
+package local_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/cmd/config"
+)
+
+const exfiltration = "guardduty_iam_exfil-outside.json"
+
+// exfiltrated is a world in which GuardDuty has the finding of that sample, and
+// what the route makes of it.
+func exfiltrated(t *testing.T, route alert.Route, edit ...func(event string) string) (w *world, event []byte) {
+	t.Helper()
+	w = newWorld(t, func(w *world) {
+		route.Match, route.Suggest = alert.Match{Source: alert.GuardDuty, MinSeverity: 7}, []alert.Suggestion{{Action: actions.RevokeSessions}}
+		w.cfg.Alerts = alert.Routing{AutoPerHour: 5, Routes: []alert.Route{route}}
+		w.cfg.Webhooks = []config.Webhook{{ID: "plain", Events: true}, {ID: "trusted", Events: true, Auto: true}}
+		w.hooks = "plain=plain-key,trusted=trusted-key"
+		w.cfg.Org.Regions = []string{region}
+	})
+	w.aws.Account(prod).AddRole(awsfake.Role{Name: "web-tier-role"})
+	event = []byte(strings.ReplaceAll(string(w.sample(exfiltration)), "2026-11-12T", "2026-11-20T")) // less than a day ago
+	said := string(event)
+	for _, f := range edit {
+		said = f(said)
+	}
+	var envelope struct{ Detail json.RawMessage }
+	w.must(json.Unmarshal([]byte(said), &envelope))
+	w.aws.Account(prod).AddFinding(region, detector, string(envelope.Detail))
+	return w, event
+}
+
+// born are the requests that came of the finding, oldest first.
+func (w *world) born() []approvals.Request {
+	w.t.Helper()
+	a, err := approvals.Requests{Store: w.Requests}.Alert(w.t.Context(), alertID)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return nil
+	}
+	w.must(err)
+	var rs []approvals.Request
+	for _, b := range a.Requests {
+		rs = append(rs, w.get(b.Request))
+	}
+	return rs
+}
+
+// alertTS is the message of the one alert.
+func (w *world) alertTS() string {
+	w.t.Helper()
+	for _, m := range w.slack.Messages(channel) {
+		if m.ThreadTS == "" && strings.Contains(m.Text, "AL-") {
+			return m.TS
+		}
+	}
+	w.t.Fatalf("no alert\n%s", w.said())
+	return ""
+}
+
+func (w *world) revoked() bool { return w.policy("web-tier-role") != "" }
+
+// TestEventContains: from the event to the deny, with delivery: auto; and the ways
+// in which it is not.
+func TestEventContains(t *testing.T) {
+	t.Parallel()
+	auto := alert.Route{Delivery: alert.Auto}
+	as := func(old, now string) func(string) string {
+		return func(event string) string { return strings.Replace(event, old, now, 1) }
+	}
+	for name, c := range map[string]struct {
+		route alert.Route
+		said  func(string) string // by GuardDuty, when it is asked
+		bring func(*world, []byte)
+		want  bool
+	}{
+		"by EventBridge":       {route: auto, want: true},
+		"a webhook of trust":   {route: auto, bring: func(w *world, e []byte) { w.bring("trusted-key", "", e) }, want: true},
+		"any webhook":          {route: auto, bring: func(w *world, e []byte) { w.bring("plain-key", "", e) }},
+		"a drill":              {route: auto, bring: func(w *world, e []byte) { w.bring("trusted-key", "drill-1", e) }},
+		"proposed":             {route: alert.Route{Delivery: alert.Propose}},
+		"one click, not made":  {route: alert.Route{Delivery: alert.Propose, OneClick: true}},
+		"told only":            {route: alert.Route{Delivery: alert.Notify}},
+		"archived since":       {route: auto, said: as(`"archived": false`, `"archived": true`)},
+		"a sample in truth":    {route: auto, said: as(`"recentApiCalls"`, `"sample": true, "recentApiCalls"`)},
+		"less severe in truth": {route: auto, said: as(`"severity": 8`, `"severity": 5`)},
+		"of another role":      {route: auto, said: func(e string) string { return strings.ReplaceAll(e, "web-tier-role", "other-role") }},
+		"old in truth":         {route: auto, said: func(e string) string { return strings.ReplaceAll(e, "2026-11-20T", "2026-11-18T") }},
+		"unknown to GuardDuty": {route: auto, said: func(e string) string { return strings.ReplaceAll(e, findingID, "0a3c9fb69bf06f4010a963bf880307d5") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said := c.said
+			if said == nil {
+				said = func(e string) string { return e }
+			}
+			w, event := exfiltrated(t, c.route, said)
+			if c.bring == nil {
+				w.arrive(event)
+			} else {
+				c.bring(w, event)
+			}
+			w.pass(30 * time.Second)
+			if w.revoked() != c.want {
+				t.Fatalf("revoked: %t\n%s", w.revoked(), w.said())
+			}
+			if !c.want {
+				w.untouched()
+				rs := w.born()
+				if asked := c.said != nil; asked != (len(rs) == 1) || asked && (rs[0].State != approvals.Refused || !strings.Contains(rs[0].Hint, "click on the alert's card")) {
+					t.Errorf("requests: %+v", rs)
+				}
+				return
+			}
+			r := w.born()[0]
+			if r.State != approvals.Contained || r.Requester.Person != approvals.Automatic || r.Release != approvals.ByRule {
+				t.Errorf("%+v", r)
+			}
+			w.arrive(event, event) // once is enough
+			w.pass(30 * time.Second)
+			if n := len(w.born()); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+			w.undo(r)
+			if w.revoked() {
+				t.Error("the deny is still there")
+			}
+			w.quiet()
+		})
+	}
+}
+
+// TestClickContains: from the event to the deny, with one click or two people.
+func TestClickContains(t *testing.T) {
+	t.Parallel()
+	for name, oneClick := range map[string]bool{"one click": true, "two people": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, event := exfiltrated(t, alert.Route{Delivery: alert.Propose, OneClick: oneClick})
+			w.arrive(event)
+			w.pass(10 * time.Second)
+			ts := w.alertTS()
+			for _, user := range []string{"U04MALLORY", "U05STRANGER"} {
+				w.slack.Click(user, channel, ts, "propose:revoke_sessions")
+				w.drain()
+			}
+			if n := len(w.born()); n != 0 {
+				t.Fatalf("%d requests of nobody who may", n)
+			}
+			w.slack.Click("U01ALICE", channel, ts, "propose:revoke_sessions")
+			w.drain()
+			r := w.born()[0]
+			if !oneClick {
+				w.clicks("U01ALICE", w.state(r, approvals.Pending), "approve")
+				w.untouched()
+				w.clicks("U02BOB", w.state(r, approvals.Pending), "approve")
+			}
+			r = w.state(r, approvals.Contained)
+			if !w.revoked() || r.Requester.Person != "alice" || (r.Release == approvals.ByClick) != oneClick {
+				t.Errorf("%+v", r)
+			}
+			w.quiet()
+		})
+	}
+}
+
+// TestActivityOnDemand: a click brings what the role did lately, into the thread.
+func TestActivityOnDemand(t *testing.T) {
+	t.Parallel()
+	w, event := exfiltrated(t, alert.Route{Delivery: alert.Notify})
+	w.arrive(event)
+	w.pass(10 * time.Second)
+	w.slack.Click("U01ALICE", channel, w.alertTS(), "activity")
+	w.pass(20 * time.Second)
+	if w.lookedAt("cloudtrail:LookupEvents") == 0 || !strings.Contains(w.said(), "Recent activity: access key ASIAWEBROLEA2EXAMPLE") {
+		t.Errorf("looked up %d times\n%s", w.lookedAt("cloudtrail:LookupEvents"), w.said())
+	}
+	w.quiet()
+}
