@@ -1,4 +1,6 @@
-"""Deploys the translated template to the AWS at AWS_ENDPOINT_URL: deploy.py TRANSLATED. Prints what is there then.
+"""Deploys the translated template to the AWS at AWS_ENDPOINT_URL: deploy.py TRANSLATED [PARAMETER=VALUE...].
+
+Prints what is there then.
 
 moto's CloudFormation does not know the types in UNKNOWN. Secrets and the API are made with calls of their own and put in
 place of the references to them. Nothing refers to the others; permissions.mjs and settings.mjs look at those.
@@ -15,6 +17,7 @@ UNKNOWN = {
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Stage",
     "AWS::SQS::QueuePolicy",
+    "AWS::Events::EventBusPolicy",
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
 }
@@ -22,8 +25,8 @@ STACK = "killswitch"
 
 template = json.loads(pathlib.Path(sys.argv[1]).read_text())
 resources = template["Resources"]
-clients = ("s3", "cloudformation", "lambda", "secretsmanager", "apigatewayv2")
-s3, stacks, functions, secrets, apis = (boto3.client(name) for name in clients)
+clients = ("s3", "cloudformation", "lambda", "secretsmanager", "apigatewayv2", "events")
+s3, stacks, functions, secrets, apis, events = (boto3.client(name) for name in clients)
 
 s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
 s3.put_object(Bucket="code", Key="zone.zip", Body=b"PK\x05\x06" + bytes(18))  # an empty zip
@@ -52,12 +55,16 @@ def bind(v):
 
 
 template["Resources"] = {k: r for k, r in resources.items() if r["Type"] not in UNKNOWN}
-stacks.create_stack(StackName=STACK, TemplateBody=json.dumps(bind(template)), Capabilities=["CAPABILITY_IAM"])
+given = [dict(zip(("ParameterKey", "ParameterValue"), p.split("=", 1))) for p in sys.argv[2:]]
+stacks.create_stack(
+    StackName=STACK, TemplateBody=json.dumps(bind(template)), Capabilities=["CAPABILITY_IAM"], Parameters=given
+)
 (stack,) = stacks.describe_stacks(StackName=STACK)["Stacks"]
 if stack["StackStatus"] != "CREATE_COMPLETE":
     sys.exit(f"{stack['StackStatus']}: {stack.get('StackStatusReason')}")
 for r in stacks.describe_stack_resources(StackName=STACK)["StackResources"]:
-    made[r["LogicalResourceId"]] = r.get("PhysicalResourceId")
+    if "LogicalResourceId" in r:  # a condition may have left it out
+        made[r["LogicalResourceId"]] = r.get("PhysicalResourceId")
 
 deployed = {}
 for f in functions.list_functions()["Functions"]:
@@ -68,6 +75,11 @@ for f in functions.list_functions()["Functions"]:
     }
     for m in mappings:  # moto would take the messages and look for a container engine to run the function in
         functions.delete_event_source_mapping(UUID=m["UUID"])
+for rule in events.list_rules()["Rules"]:
+    if "ScheduleExpression" in rule:  # moto would run the function for every event there is
+        events.disable_rule(Name=rule["Name"])
+        targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        events.remove_targets(Rule=rule["Name"], Ids=[t["Id"] for t in targets])
 json.dump(
     {
         "missing": sorted(resources.keys() - made.keys()),

@@ -1,9 +1,9 @@
-// Checks what each role may do, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE.
-// The template is the translated one. Queue policies count too.
+// Checks what each role may do, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE FORWARDER.
+// The templates are the translated ones. Policies of queues and of the event bus count too.
 import { readFileSync } from 'node:fs'
 import { runSimulation } from '@cloud-copilot/iam-simulate'
 
-const { Resources: resources, Parameters: parameters } = JSON.parse(readFileSync(process.argv[2]))
+const [{ Resources: resources, Parameters: parameters }, { Resources: forwarding }] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
 const hub = '111111111111', region = 'eu-west-1', stack = 'killswitch'
 
 // What the references in the template stand for, with names that AWS could have given.
@@ -12,10 +12,12 @@ const arns = {
   'AWS::SQS::Queue': id => `arn:aws:sqs:${region}:${hub}:${stack}-${id}`,
   'AWS::DynamoDB::Table': id => `arn:aws:dynamodb:${region}:${hub}:table/${stack}-${id}`,
   'AWS::SecretsManager::Secret': id => `arn:aws:secretsmanager:${region}:${hub}:secret:${id}-a1b2c3`,
+  'AWS::Events::Rule': id => `arn:aws:events:${region}:${hub}:rule/${stack}-${id}-1A2B3C4D5E6F7`,
   'AWS::Logs::LogGroup': id => `arn:aws:logs:${region}:${hub}:log-group:${stack}-${id}:*`,
 }
 const topic = `arn:aws:sns:${region}:${hub}:security-alerts` // what may be left out is given
-const given = { NoticeTopicArn: topic }
+const bus = `arn:aws:events:${region}:${hub}:event-bus/default`, organization = 'o-abcdefghij'
+const given = { NoticeTopicArn: topic, OrganizationId: organization, HubEventBusArn: bus }
 const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
 const arn = id => arns[resources[id].Type](id)
 const named = name => pseudo[name] ?? given[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
@@ -32,7 +34,7 @@ function resolve(v) {
 
 const everything = [{ name: 'everything', policy: { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] } }]
 function identity(who) {
-  const role = resources[`${who}Role`]
+  const role = resources[`${who}Role`] ?? forwarding[`${who}Role`]
   if (!role) return everything // an administrator
   if (role.Properties.ManagedPolicyArns) throw new Error(`${who}Role has managed policies, which are not looked at here`)
   return role.Properties.Policies.map(p => ({ name: p.PolicyName, policy: resolve(p.PolicyDocument) }))
@@ -41,10 +43,12 @@ function queuePolicy(to) {
   const [p] = Object.values(resources).filter(r => r.Type === 'AWS::SQS::QueuePolicy' && resolve(r.Properties.Queues).includes(to))
   return p && resolve(p.Properties.PolicyDocument)
 }
+const busPolicy = { Version: '2012-10-17', Statement: [resolve(resources.ForwardedEvents.Properties.Statement)] }
 
 const service = { events: 'events.amazonaws.com' }
+const elsewhere = { Forwarder: '222222222222', Stranger: '444444444444' } // their accounts
 async function evaluate(who, action, to, context = {}) {
-  const principal = service[who] ?? `arn:aws:iam::${hub}:role/${stack}-${who}Role`
+  const principal = service[who] ?? `arn:aws:iam::${elsewhere[who] ?? hub}:role/${stack}-${who}Role`
   const request = {
     principal, action,
     resource: { resource: to, accountId: /:(\d{12}):/.exec(to)?.[1] ?? hub },
@@ -54,7 +58,7 @@ async function evaluate(who, action, to, context = {}) {
   const across = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: principal }, Action: 'sts:*', Resource: '*' }] }
   const result = await runSimulation({
     request, identityPolicies: who in service ? [] : identity(who), serviceControlPolicies: [], resourceControlPolicies: [],
-    resourcePolicy: action.startsWith('sqs:') ? queuePolicy(to) : to.includes(':role/') ? across : undefined,
+    resourcePolicy: action.startsWith('sqs:') ? queuePolicy(to) : to === bus ? busPolicy : to.includes(':role/') ? across : undefined,
   }, {})
   if (result.resultType === 'error') throw new Error(`${who} ${action} ${to}: ${JSON.stringify(result.errors)}`)
   return result.overallResult
@@ -72,34 +76,37 @@ const writing = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem
 const managing = ['dynamodb:Scan', 'dynamodb:DeleteTable', 'dynamodb:UpdateTable', 'dynamodb:UpdateContinuousBackups', 'dynamodb:UpdateTimeToLive', 'dynamodb:BatchGetItem']
 const tables = ['RequestsTable', 'RunsTable'].map(arn)
 const stream = zone => arn(`${zone}Log`).replace(/\*$/, 'log-stream:2026/01/01/[$LATEST]0')
-const rule = name => ({ 'aws:SourceAccount': hub, 'aws:SourceArn': `arn:aws:events:${region}:${hub}:rule/${name}` })
+const rule = name => ({ 'aws:SourceArn': arn(name) })
+const strange = (region, account, name) => ({ 'aws:SourceArn': `arn:aws:events:${region}:${account}:rule/${name}` })
+const put = 'events:PutEvents', byRule = { 'aws:PrincipalOrgID': organization, 'events:eventBusInvocation': 'true' }
 
 // Who, which actions, on what, the answer, and the context if it matters. `no` is for want of a grant, `never` is a Deny.
 const cases = [
-  ['Ingress', secret, arn('SigningSecret'), yes],
+  ['Ingress', secret, ['SigningSecret', 'WebhookKeys'].map(arn), yes],
   ['Ingress', secret, arn('BotToken'), no],
-  ['Ingress', send, arn('SlackQueue'), yes],
+  ['Ingress', send, ['SlackQueue', 'WebhooksQueue'].map(arn), yes],
   ['Ingress', send, ['JobsQueue', 'ChangesQueue', 'AlertsQueue'].map(arn), never],
-  ['Ingress', send, ['CliQueue', 'SlackDeadQueue'].map(arn), no],
-  ['Ingress', receiving, arn('SlackQueue'), no],
+  ['Ingress', send, ['CliQueue', 'SlackDeadQueue', 'WebhooksDeadQueue'].map(arn), no],
+  ['Ingress', receiving, ['SlackQueue', 'WebhooksQueue'].map(arn), no],
+  ['Ingress', put, bus, no],
   ['Ingress', [...reading, ...writing, ...managing], tables, no],
   ['Ingress', enter, [role('222222222222', 'killswitch-responder'), role(hub, 'any')], never],
   ['Ingress', logging, stream('Ingress'), yes],
   ['Ingress', logging, stream('Executor'), no],
 
   ['Bot', secret, arn('BotToken'), yes],
-  ['Bot', secret, arn('SigningSecret'), no],
+  ['Bot', secret, ['SigningSecret', 'WebhookKeys'].map(arn), no],
   ['Bot', [...reading, ...putting], arn('RequestsTable'), yes],
-  ['Bot', 'dynamodb:Query', ['open', 'in_force', 'stale'].map(m => index('RequestsTable', m)), yes],
-  ['Bot', 'dynamodb:Scan', ['open', 'in_force', 'stale'].map(m => index('RequestsTable', m)), no],
+  ['Bot', 'dynamodb:Query', ['open', 'in_force', 'stale', 'alert'].map(m => index('RequestsTable', m)), yes],
+  ['Bot', 'dynamodb:Scan', ['open', 'in_force', 'stale', 'alert'].map(m => index('RequestsTable', m)), no],
   ['Bot', [...writing.slice(1), ...managing], arn('RequestsTable'), no],
   ['Bot', reading, arn('RunsTable'), yes],
   ['Bot', [...writing, ...managing], arn('RunsTable'), no],
   ['Bot', send, arn('JobsQueue'), yes],
-  ['Bot', send, ['SlackQueue', 'ChangesQueue', 'AlertsQueue'].map(arn), never],
-  ['Bot', send, arn('CliQueue'), no],
-  ['Bot', receiving, ['SlackQueue', 'ChangesQueue'].map(arn), yes],
-  ['Bot', receiving, arn('JobsQueue'), no],
+  ['Bot', send, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue'].map(arn), never],
+  ['Bot', send, ['CliQueue', 'AlertsDeadQueue'].map(arn), no],
+  ['Bot', receiving, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue'].map(arn), yes],
+  ['Bot', receiving, ['JobsQueue', 'AlertsDeadQueue', 'WebhooksDeadQueue'].map(arn), no],
   ['Bot', enter, [role('222222222222', 'killswitch-responder'), role('222222222222', 'killswitch-restorer'), role(hub, 'any')], never],
   ['Bot', 'sns:Publish', topic, no],
   ['Bot', 'sts:GetAccessKeyInfo', '*', no],
@@ -114,26 +121,34 @@ const cases = [
   ['Executor', 'sns:Publish', topic + '2', no],
   ['Executor', 'sns:Subscribe', topic, no],
   ['Executor', secret, arn('SigningSecret'), yes],
-  ['Executor', secret, arn('BotToken'), no],
+  ['Executor', secret, ['BotToken', 'WebhookKeys'].map(arn), no],
   ['Executor', [...reading, ...putting], tables, yes],
   ['Executor', 'dynamodb:DeleteItem', arn('RunsTable'), yes],
   ['Executor', 'dynamodb:DeleteItem', arn('RequestsTable'), no],
   ['Executor', 'dynamodb:Query', index('RequestsTable', 'open'), no],
   ['Executor', managing, tables, no],
   ['Executor', send, ['JobsQueue', 'ChangesQueue'].map(arn), yes],
-  ['Executor', send, ['SlackQueue', 'AlertsQueue'].map(arn), never],
+  ['Executor', send, ['SlackQueue', 'AlertsQueue', 'WebhooksQueue'].map(arn), never],
   ['Executor', receiving, arn('JobsQueue'), yes],
-  ['Executor', receiving, ['SlackQueue', 'ChangesQueue'].map(arn), no],
+  ['Executor', receiving, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue'].map(arn), no],
   ['Executor', ['iam:PutRolePolicy', 'iam:PassRole'], role(hub, 'killswitch-BotRole'), no],
   ['Executor', logging, stream('Executor'), yes],
 
-  ['Administrator', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue', 'AlertsQueue'].map(arn), never],
+  ['Administrator', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue', 'AlertsQueue', 'WebhooksQueue'].map(arn), never],
   ['Administrator', send, arn('CliQueue'), yes],
   ['Administrator', [send, 'sqs:ReceiveMessage'], Object.keys(resources).filter(r => resources[r].Type === 'AWS::SQS::Queue').map(arn), never, { 'aws:SecureTransport': 'false' }],
-  ['events', send, arn('AlertsQueue'), yes, rule('killswitch-GuardDuty')],
-  ['events', send, arn('AlertsQueue'), no, rule('another-rule')],
-  ['events', send, arn('AlertsQueue'), no, { ...rule('killswitch-GuardDuty'), 'aws:SourceAccount': '999999999999' }],
-  ['events', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue'].map(arn), never, rule('killswitch-GuardDuty')],
+  ...['GuardDuty', 'TrustedAdvisor', 'Health', 'CloudTrail', 'RoleChanges', 'SecurityHub'].map(name => ['events', send, ['AlertsQueue', 'AlertsDeadQueue'].map(arn), yes, rule(`${name}Rule`)]),
+  ['events', send, ['AlertsQueue', 'AlertsDeadQueue'].map(arn), no, strange(region, hub, 'killswitch-another-rule')],
+  ['events', send, ['AlertsQueue', 'AlertsDeadQueue'].map(arn), no, strange(region, '999999999999', 'killswitch-GuardDutyRule-1A2B3C4D5E6F7')],
+  ['events', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue', 'WebhooksQueue'].map(arn), never, rule('GuardDutyRule')],
+  ['events', receiving, ['AlertsQueue', 'AlertsDeadQueue'].map(arn), no, rule('GuardDutyRule')],
+
+  ['Forwarder', put, bus, yes, byRule],
+  ['Forwarder', put, bus, no, { ...byRule, 'events:eventBusInvocation': 'false' }],
+  ['Forwarder', put, bus, no, { ...byRule, 'aws:PrincipalOrgID': 'o-zzzzzzzzzz' }],
+  ['Forwarder', put, bus.replace('default', 'other'), no, byRule],
+  ['Forwarder', enter, [role('333333333333', 'killswitch-responder'), role(hub, 'killswitch-responder')], no],
+  ['Stranger', put, bus, no, { 'events:eventBusInvocation': 'true' }],
 ]
 
 let asked = 0, wrong = 0

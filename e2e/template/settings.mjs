@@ -1,7 +1,7 @@
-// Checks the settings of the translated template that no linter asks for: settings.mjs TEMPLATE.
+// Checks the settings of the translated templates that no linter asks for: settings.mjs TEMPLATE FORWARDER.
 import { readFileSync } from 'node:fs'
 
-const { Resources: resources } = JSON.parse(readFileSync(process.argv[2]))
+const [{ Resources: resources }, { Resources: forwarding }] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
 const problems = []
 let checks = 0
 function want(name, ok, what) {
@@ -22,7 +22,7 @@ all('AWS::Lambda::Function', (name, p) => {
 })
 all('AWS::Logs::LogGroup', (name, p) => want(name, target(p.RetentionInDays) === 'LogRetentionDays', 'the retention of the parameter'))
 
-const limited = { SlackQueue: 10, ChangesQueue: 2 } // what its consumer says goes to Slack
+const limited = { SlackQueue: 10, ChangesQueue: 2, AlertsQueue: 2, WebhooksQueue: 2 } // what its consumer says goes to Slack
 const readers = {}
 all('AWS::Lambda::EventSourceMapping', (name, p) => {
   const queue = target(p.EventSourceArn), reader = target(p.FunctionName)
@@ -31,7 +31,7 @@ all('AWS::Lambda::EventSourceMapping', (name, p) => {
   want(name, resources[queue].Properties.VisibilityTimeout >= 6 * resources[reader].Properties.Timeout, "a visibility timeout of six times the function's timeout")
   want(name, p.ScalingConfig?.MaximumConcurrency === limited[queue], `MaximumConcurrency ${limited[queue]}`)
 })
-want('queues', Object.entries(readers).sort().join(' ') === 'ChangesQueue,BotFunction JobsQueue,ExecutorFunction SlackQueue,BotFunction', 'their readers')
+want('queues', Object.entries(readers).sort().join(' ') === 'AlertsQueue,BotFunction ChangesQueue,BotFunction JobsQueue,ExecutorFunction SlackQueue,BotFunction WebhooksQueue,BotFunction', 'their readers')
 
 let dead = 0
 all('AWS::SQS::Queue', (name, p) => {
@@ -44,7 +44,7 @@ all('AWS::SQS::Queue', (name, p) => {
     want(name, target(p.RedrivePolicy?.deadLetterTargetArn) === name.replace('Queue', 'DeadQueue') && p.RedrivePolicy.maxReceiveCount === 5, 'a dead-letter queue after five attempts')
   }
 })
-want('dead-letter queues', dead === 5, 'five')
+want('dead-letter queues', dead === 6, 'six')
 
 all('AWS::DynamoDB::Table', (name, p, r) => {
   want(name, r.DeletionPolicy === 'Retain' && r.UpdateReplacePolicy === 'Retain' && p.DeletionProtectionEnabled === true, 'protection from deletion')
@@ -59,8 +59,25 @@ all('AWS::ApiGatewayV2::Stage', (name, p) => {
   want(name, p.AccessLogSettings?.Format && !/authorizer|header|body/i.test(p.AccessLogSettings.Format), 'an access log without secrets')
 })
 all('AWS::ApiGatewayV2::Api', (name, p) =>
-  want(name, Object.entries(p.Body.paths).map(([path, o]) => `${Object.keys(o)} ${path}`).sort().join() === 'get /healthz,post /slack,post /slack/{proxy+}', 'the routes of ingress'))
-all('AWS::Events::Rule', (name, p) => want(name, p.ScheduleExpression === 'rate(1 minute)' && target(p.Targets[0].Arn) === 'BotFunction', 'a sweep a minute'))
+  want(name, Object.entries(p.Body.paths).map(([path, o]) => `${Object.keys(o)} ${path}`).sort().join() === 'get /healthz,post /events,post /slack,post /slack/{proxy+}', 'the routes of ingress'))
+
+const rules = []
+all('AWS::Events::Rule', (name, p, r) => {
+  const [t] = p.Targets
+  want(name, p.Targets.length === 1 && !p.State && !p.Name, 'one target, enabled, a name that no other stack has')
+  if (p.ScheduleExpression) return want(name, p.ScheduleExpression === 'rate(1 minute)' && target(t.Arn) === 'BotFunction', 'a sweep a minute')
+  rules.push(name)
+  want(name, target(t.Arn) === 'AlertsQueue' && target(t.DeadLetterConfig?.Arn) === 'AlertsDeadQueue' && !t.RoleArn, 'the alerts queue, and its dead-letter queue')
+  want(name, t.RetryPolicy?.MaximumEventAgeInSeconds === 86400 && t.RetryPolicy.MaximumRetryAttempts === 185, 'a day of attempts')
+  want(name, r.Condition === (name === 'RoleChangesRule' ? 'TakesRoleChanges' : undefined), 'no other condition')
+  for (const queue of ['AlertsQueue', 'AlertsDeadQueue'])
+    want(name, JSON.stringify(resources[`${queue}Policy`].Properties.PolicyDocument).includes(`"${name}"`), `to be in the policy of ${queue}`)
+  const there = forwarding[name]?.Properties
+  want(name, JSON.stringify(there?.EventPattern) === JSON.stringify(p.EventPattern), 'the same pattern in forwarder.yaml')
+  want(name, there?.Targets.length === 1 && target(there.Targets[0].Arn) === 'HubEventBusArn' && /:role\/\$\{ForwarderRoleName\}$/.test(there.Targets[0].RoleArn['Fn::Sub']), "forwarder.yaml's way to the hub")
+})
+const forwarded = Object.keys(forwarding).filter(name => forwarding[name].Type === 'AWS::Events::Rule')
+want('forwarder.yaml', forwarded.sort().join() === rules.sort().join(), 'the rules of the hub')
 
 for (const p of problems) console.error(`settings: ${p}`)
 console.log(`settings: ${checks} checks, ${problems.length} problems`)
