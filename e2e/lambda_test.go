@@ -183,6 +183,7 @@ type Pump struct {
 	SQS      *sqs.Client
 	URL, ARN string
 	To       *Function
+	Body     func(string) string // what a message is to its function; nil: what it is
 }
 
 // Run polls until the context ends.
@@ -209,7 +210,11 @@ func (p Pump) deliver(ctx context.Context, t testing.TB, messages []types.Messag
 		rand.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
 		var e events.SQSEvent
 		for _, m := range messages {
-			e.Records = append(e.Records, events.SQSMessage{MessageId: *m.MessageId, Body: *m.Body, EventSource: "aws:sqs", EventSourceARN: p.ARN, AWSRegion: region})
+			body := *m.Body
+			if p.Body != nil {
+				body = p.Body(body)
+			}
+			e.Records = append(e.Records, events.SQSMessage{MessageId: *m.MessageId, Body: body, EventSource: "aws:sqs", EventSourceARN: p.ARN, AWSRegion: region})
 		}
 		body, err := p.To.Invoke(e, 120*time.Second)
 		var resp events.SQSEventResponse

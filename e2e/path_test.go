@@ -62,7 +62,9 @@ type scene struct {
 	socket bool // Socket Mode
 	// watch, where it is set, gives another endpoint for Killswitch's calls to AWS.
 	watch func(url string) string
-	more  string // of the configuration
+	more  string   // of the configuration
+	hooks string   // the webhooks' keys
+	env   []string // more of Killswitch's environment
 
 	key, notices string // what a containment is about; the URL of the queue of notices
 }
@@ -92,6 +94,10 @@ func (s *scene) start() {
 		env[0] = "AWS_ENDPOINT_URL=" + s.watch(s.aws.URL)
 	}
 	env = append(env, "SLACK_SIGNING_SECRET="+s.slack.App.SigningSecret, "SLACK_BOT_TOKEN="+s.slack.App.BotToken, "SLACK_API_URL="+s.slack.API())
+	if s.hooks != "" {
+		env = append(env, "KILLSWITCH_WEBHOOK_KEYS="+s.hooks)
+	}
+	env = append(env, s.env...)
 	args := []string{"serve", "--config", s.config(), "--data", filepath.Join(s.dir, "data"), "--listen", s.addr}
 	if s.socket {
 		env, args = append(env, "SLACK_APP_TOKEN=xapp-test-token"), append(args, "--socket-mode")

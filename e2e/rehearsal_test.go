@@ -42,22 +42,28 @@ func newRehearsal(t *testing.T) *rehearsal {
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
 	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
-	short := strings.Replace(configuration, "approve_within: 30m", "approve_within: 1m", 1) + "  undo: {approvals: 2}\n"
+	short := strings.Replace(configuration, "approve_within: 30m", "approve_within: 1m", 1) + "  undo: {approvals: 2}\n" + eventsToo
 	s.must(os.WriteFile(s.config(), []byte(short), 0o600))
 
 	d := deploy(t, s.aws)
 	secrets := secretsmanager.NewFromConfig(s.aws.Hub(t))
-	for output, value := range map[string]string{"SigningSecretArn": s.slack.App.SigningSecret, "BotTokenArn": s.slack.App.BotToken} {
+	for output, value := range map[string]string{"SigningSecretArn": s.slack.App.SigningSecret, "BotTokenArn": s.slack.App.BotToken, "WebhookKeysArn": "eventbridge=hook-key,soar=soar-key\n"} {
 		_, err := secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String(d.Outputs[output]), SecretString: &value})
 		s.must(err)
 	}
+	// As deploy/pack writes it.
+	grants := filepath.Join(s.dir, "webhooks.json")
+	s.must(os.WriteFile(grants, []byte(`{"eventbridge":{"events":true}}`), 0o600))
 	r := &rehearsal{scene: s}
 	r.requests.Store = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RequestsTable"], approvals.Marks...)
 	for name, f := range map[string]**Function{"Ingress": &r.ingress, "Bot": &r.bot, "Executor": &r.executor} {
 		env := s.aws.Env()
 		for k, v := range d.Functions[name+"Function"].Environment {
-			if k == "CONFIG_FILE" {
+			switch k {
+			case "CONFIG_FILE":
 				v = s.config()
+			case "WEBHOOKS_FILE":
+				v = grants
 			}
 			env = append(env, k+"="+v)
 		}
@@ -76,8 +82,11 @@ func newRehearsal(t *testing.T) *rehearsal {
 	var wg sync.WaitGroup
 	t.Cleanup(func() { stop(); wg.Wait() })
 	queues := sqs.NewFromConfig(s.aws.Hub(t))
-	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "JobsQueueUrl": r.executor} {
+	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "AlertsQueueUrl": r.bot, "WebhooksQueueUrl": r.bot, "JobsQueueUrl": r.executor} {
 		p := Pump{SQS: queues, URL: d.Outputs[output], To: to}
+		if output == "AlertsQueueUrl" { // moto drops the envelope's account
+			p.Body = func(body string) string { return strings.Replace(body, "{", `{"account": "`+HubAccount+`", `, 1) }
+		}
 		out, err := queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &p.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
 		s.must(err)
 		p.ARN = out.Attributes["QueueArn"]
@@ -96,6 +105,45 @@ func newRehearsal(t *testing.T) *rehearsal {
 		}
 	})
 	return r
+}
+
+// eventsToo is configuration: who may send events, and what becomes of them.
+const eventsToo = `
+alerts:
+  routes:
+    - match: {source: guardduty}
+webhooks:
+  - {id: eventbridge, events: true}
+  - {id: soar, actions: [revoke_sessions]}
+`
+
+// TestRehearsalEvents: what EventBridge's rules bring, and what a webhook brings,
+// becomes a card; what has no key does not.
+func TestRehearsalEvents(t *testing.T) {
+	r := newRehearsal(t)
+	finding := r.sample("guardduty_iam_persistence-akia.json")
+	for key, want := range map[string]int{"": 401, "guessed": 401, "soar-key": 401, "hook-key": 200} {
+		if got := r.brings(key, "rehearsal-1", finding); got != want {
+			t.Errorf("%q: %d, want %d", key, got, want)
+		}
+	}
+	r.slack.Await(t, channel, "the drill's card", func(m Message) bool { return strings.HasPrefix(m.Text, "[DRILL] medium") })
+	for _, e := range append(eventsOf(t, finding), eventsOf(t, finding)...) {
+		putEvent(t, r.aws.Hub(t), e)
+	}
+	r.slack.Await(t, channel, "the finding's card", func(m Message) bool { return strings.HasPrefix(m.Text, "medium") })
+	if out, err := r.killswitchEvent("hook-key", samples+"guardduty_iam_exfil-outside.json"); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	r.slack.Await(t, channel, "the command's card", func(m Message) bool { return strings.HasPrefix(m.Text, "[DRILL] high") })
+	if n := r.count("medium"); n != 2 {
+		t.Errorf("%d cards of a finding and its drill, each delivered twice", n)
+	}
+	for _, f := range []*Function{r.ingress, r.bot, r.executor} {
+		if out := f.boot.Output(); strings.Contains(out, "hook-key") || strings.Contains(out, "soar-key") || strings.Contains(out, "AKIACIBUILDA2EXAMPLE") {
+			t.Errorf("%s logs a key or a body:\n%s", f.name, out)
+		}
+	}
 }
 
 // TestRehearsal: the spine's path and its refusals in the Lambda shape, every

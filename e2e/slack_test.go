@@ -234,6 +234,15 @@ type Message struct {
 	Blocks   []Block `json:"blocks"`
 }
 
+// String is the message with its blocks, for failures.
+func (m Message) String() string {
+	text := m.Text
+	for _, b := range m.Blocks {
+		text += "\n" + string(b.Raw)
+	}
+	return text
+}
+
 // Block is a block, read as far as clicking needs; Raw is all of it.
 type Block struct {
 	Type      string    `json:"type"`

@@ -31,8 +31,8 @@ type deployment struct {
 	}
 }
 
-// deploy deploys template.yaml.
-func deploy(t *testing.T, a *AWS) deployment {
+// deploy deploys template.yaml; a parameter is NAME=VALUE.
+func deploy(t *testing.T, a *AWS, parameters ...string) deployment {
 	t.Helper()
 	python := filepath.Join(filepath.Dir(Setting(t, "MOTO_SERVER")), "python")
 	run := func(args ...string) []byte {
@@ -48,11 +48,11 @@ func deploy(t *testing.T, a *AWS) deployment {
 		return out
 	}
 	translated := filepath.Join(t.TempDir(), "template.json")
-	if err := os.WriteFile(translated, run("template/translate.py"), 0o600); err != nil {
+	if err := os.WriteFile(translated, run("template/translate.py", "../template.yaml"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var d deployment
-	if err := json.Unmarshal(run("template/deploy.py", translated), &d); err != nil {
+	if err := json.Unmarshal(run(append([]string{"template/deploy.py", translated}, parameters...)...), &d); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -89,15 +89,19 @@ func TestTemplate(t *testing.T) {
 				want = "/var/task/killswitch.yaml"
 			case "SIGNING_SECRET_ID":
 				want = d.Outputs["SigningSecretArn"]
+			case "WEBHOOKS_FILE":
+				want = "/var/task/webhooks.json"
+			case "WEBHOOK_KEYS_SECRET_ID":
+				want = d.Outputs["WebhookKeysArn"]
 			case "BOT_TOKEN_SECRET_ID":
 				want = d.Outputs["BotTokenArn"]
 			case "REQUESTS_TABLE":
 				want = d.Outputs["RequestsTable"]
 			case "RUNS_TABLE":
 				want = d.Outputs["RunsTable"]
-			case "SLACK_QUEUE_URL", "JOBS_QUEUE_URL", "CHANGES_QUEUE_URL":
+			case "SLACK_QUEUE_URL", "JOBS_QUEUE_URL", "CHANGES_QUEUE_URL", "WEBHOOKS_QUEUE_URL":
 				want = d.Outputs[name[:1]+strings.ToLower(name[1:strings.Index(name, "_")])+"QueueUrl"]
-			case "SLACK_QUEUE_ARN", "CHANGES_QUEUE_ARN": // the event source says from which queue a message is
+			case "SLACK_QUEUE_ARN", "CHANGES_QUEUE_ARN", "ALERTS_QUEUE_ARN", "WEBHOOKS_QUEUE_ARN": // the event source says from which queue a message is
 				if slices.Contains(f.Sources, got) {
 					want = got
 				}

@@ -1,0 +1,294 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/google/go-cmp/cmp"
+)
+
+// When an event arrives in the queue of alerts.
+type arrives string
+
+const (
+	always        arrives = "always"
+	never         arrives = "never"
+	ifRoleChanges arrives = "if RoleChanges is true"
+)
+
+// arriving says of each sample whether the rules take it. What they can't tell
+// the bot must: samples, archived and foreign findings, resolved ones.
+var arriving = map[string]arrives{
+	"cloudtrail_addusertogroup_root.json":             always,
+	"cloudtrail_attachuserpolicy_assumed-role.json":   ifRoleChanges,
+	"cloudtrail_changepassword_self.json":             always, // an IAM user's own business: left to the bot
+	"cloudtrail_createaccesskey_denied.json":          always,
+	"cloudtrail_createaccesskey_other-user.json":      always,
+	"cloudtrail_createuser_iamuser.json":              always,
+	"cloudtrail_listusers_readonly.json":              never,
+	"cloudtrail_putrolepolicy_own-responder.json":     never,
+	"guardduty_attacksequence_iam-user.json":          always,
+	"guardduty_ec2_backdoor-no-role.json":             always,
+	"guardduty_ec2_bitcoin-dns.json":                  always,
+	"guardduty_ec2_minimal.json":                      always,
+	"guardduty_ec2_pascalcase-negative.json":          always, // not GuardDuty's, but called so
+	"guardduty_eks_anonymous.json":                    always,
+	"guardduty_iam_archived.json":                     always, // says so in a field that may be missing
+	"guardduty_iam_consolelogin-delegated-admin.json": always,
+	"guardduty_iam_exfil-inside.json":                 always,
+	"guardduty_iam_exfil-outside-update.json":         always,
+	"guardduty_iam_exfil-outside.json":                always,
+	"guardduty_iam_federated-user.json":               always,
+	"guardduty_iam_govcloud.json":                     always,
+	"guardduty_iam_persistence-akia.json":             always,
+	"guardduty_iam_privesc-role-session.json":         always,
+	"guardduty_iam_root.json":                         always,
+	"guardduty_iam_sample.json":                       always,
+	"guardduty_rds_failedlogin.json":                  always,
+	"health_compromised_key.json":                     always,
+	"health_exposed_one.json":                         always,
+	"health_exposed_two-keys.json":                    always,
+	"health_mock_minimal.json":                        always, // shown only with mock_sources
+	"health_other_ec2-retirement.json":                never,
+	"hostile_array_two-events.json":                   always, // both
+	"hostile_text_slack-controls.json":                always,
+	"hostile_types_numbers-as-strings.json":           always,
+	"securityhub_asff_guardduty-iam.json":             always,
+	"securityhub_ocsf_guardduty-ec2.json":             always,
+	"trustedadvisor_exposedkeys_root.json":            always,
+	"trustedadvisor_exposedkeys_status-ok.json":       always, // settles an alert
+	"trustedadvisor_exposedkeys_user.json":            always,
+	"trustedadvisor_mock_detail-string.json":          always,
+	"trustedadvisor_other_s3-permissions.json":        never,
+
+	"cloudtrail_createaccesskey_own-root.json":            always,
+	"cloudtrail_createloginprofile_own-federated.json":    always,
+	"cloudtrail_createservicelinkedrole_own-service.json": never,
+	"cloudtrail_putuserpolicy_own-identity-center.json":   ifRoleChanges,
+	"cloudtrail_tagrole_own-failed.json":                  always, // an attempt: left to the bot
+	"cloudtrail_updateaccesskey_own-reactivated.json":     always,
+	"cloudtrail_updateassumerolepolicy_own-instance.json": ifRoleChanges,
+	"health_exposed_own-closed.json":                      always,
+	"health_exposed_own-session-key.json":                 always,
+	"health_suspected_own-no-key.json":                    always,
+	"trustedadvisor_exposedkeys_own-suspected.json":       always,
+}
+
+// altered are samples with a few words changed.
+var altered = []struct {
+	name, sample string
+	edits        []string // old, new
+	want         arrives
+}{
+	{"somebody else's event", "guardduty_iam_root.json", []string{"aws.guardduty", "acme.guardduty"}, never},
+	{"GuardDuty about itself", "guardduty_iam_root.json", []string{"GuardDuty Finding", "GuardDuty Runtime Protection Healthy"}, never},
+	{"GuardDuty mocked", "guardduty_iam_root.json", []string{"aws.guardduty", "awsmock.guardduty"}, never},
+	{"Health, another code of RISK", "health_exposed_one.json", []string{`"eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED"`, `"eventTypeCode": "AWS_RISK_IAM_QUARANTINE"`}, never},
+	{"Health, the code of another service", "health_exposed_one.json", []string{`"service": "RISK"`, `"service": "EC2"`}, never},
+	{"Security Hub's insights", "securityhub_asff_guardduty-iam.json", []string{"Security Hub Findings - Imported", "Security Hub Insight Results"}, never},
+	{"IAM, by a service", "cloudtrail_createuser_iamuser.json", []string{`"type": "IAMUser"`, `"type": "AWSService"`}, never},
+	{"IAM, another API's call", "cloudtrail_createuser_iamuser.json", []string{`"eventSource": "iam.amazonaws.com"`, `"eventSource": "sts.amazonaws.com"`}, never},
+	{"IAM, a reading role", "cloudtrail_attachuserpolicy_assumed-role.json", []string{`"readOnly": false`, `"readOnly": true`}, never},
+	{"IAM, our restorer", "cloudtrail_putrolepolicy_own-responder.json", []string{"role/killswitch-responder", "role/killswitch-restorer"}, never},
+	{"IAM, a role with our role's name in a path", "cloudtrail_putrolepolicy_own-responder.json", []string{":role/killswitch-responder", ":role/x/killswitch-responder"}, ifRoleChanges},
+	{"IAM, a role that is called almost as ours", "cloudtrail_putrolepolicy_own-responder.json", []string{":role/killswitch-responder", ":role/killswitch-responder2"}, ifRoleChanges},
+}
+
+// call sends a request to AWS as the SDK would, for services that this module
+// has no client of.
+func call(t *testing.T, cfg aws.Config, service, target, contentType, body string) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, *cfg.BaseEndpoint, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	if target != "" {
+		req.Header.Set("X-Amz-Target", target)
+	}
+	sum := sha256.Sum256([]byte(body))
+	credentials, err := cfg.Credentials.Retrieve(t.Context())
+	if err == nil {
+		err = v4.NewSigner().SignHTTP(t.Context(), credentials, req, hex.EncodeToString(sum[:]), service, cfg.Region, time.Now())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s %v %s", service, target, resp.Status, err, answer)
+	}
+	return answer
+}
+
+// envelope is the part of an event that PutEvents takes.
+type envelope struct {
+	Source     string          `json:"source"`
+	DetailType string          `json:"detail-type"`
+	Detail     json.RawMessage `json:"detail"`
+}
+
+// putEvent puts an event on an account's default bus.
+func putEvent(t *testing.T, cfg aws.Config, e envelope) {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"Entries": []any{map[string]string{"Source": e.Source, "DetailType": e.DetailType, "Detail": string(e.Detail)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out struct{ FailedEntryCount int }
+	answer := call(t, cfg, "events", "AWSEvents.PutEvents", "application/x-amz-json-1.1", string(body))
+	if err := json.Unmarshal(answer, &out); err != nil || out.FailedEntryCount != 0 {
+		t.Fatalf("put: %v %s", err, answer)
+	}
+}
+
+// eventsOf reads a sample: one event or an array, each with its detail as an object.
+func eventsOf(t *testing.T, text string) []envelope {
+	t.Helper()
+	if !strings.HasPrefix(text, "[") {
+		text = "[" + text + "]"
+	}
+	var es []envelope
+	if err := json.Unmarshal([]byte(text), &es); err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range es {
+		if detail := ""; json.Unmarshal(e.Detail, &detail) == nil { // as it is put, not as it arrives
+			es[i].Detail = json.RawMessage(detail)
+		}
+	}
+	return es
+}
+
+// TestRules: EventBridge brings to the queue of alerts, by the rules of
+// template.yaml, exactly those samples that it should; from another account and
+// region by those of deploy/forwarder.yaml.
+func TestRules(t *testing.T) {
+	samples, err := filepath.Glob("../bot/alert/testdata/events/*.json")
+	if err != nil || len(samples) < len(arriving) {
+		t.Fatalf("%d samples, %v", len(samples), err)
+	}
+	texts := map[string]string{}
+	for _, path := range samples {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[filepath.Base(path)] = string(b)
+	}
+	for name := range arriving {
+		if texts[name] == "" {
+			t.Errorf("%s: there is no such sample", name)
+		}
+	}
+	for name := range texts {
+		if arriving[name] == "" {
+			t.Errorf("%s: does it arrive?", name)
+		}
+	}
+	wants := maps.Clone(arriving)
+	for _, c := range altered {
+		text := texts[c.sample]
+		if !strings.Contains(text, c.edits[0]) {
+			t.Fatalf("%s: %s has no %s", c.name, c.sample, c.edits[0])
+		}
+		texts[c.name], wants[c.name] = strings.ReplaceAll(text, c.edits[0], c.edits[1]), c.want
+	}
+
+	for _, roleChanges := range []string{"false", "true"} {
+		t.Run("RoleChanges "+roleChanges, func(t *testing.T) {
+			a := StartAWS(t)
+			d := deploy(t, a, "RoleChanges="+roleChanges)
+			hub, member := a.Hub(t), a.Member(t, prod)
+			member.Region = "us-east-1"
+			forward := func(cfg aws.Config) {
+				t.Helper()
+				template, err := os.ReadFile("../deploy/forwarder.yaml")
+				if err != nil {
+					t.Fatal(err)
+				}
+				call(t, cfg, "cloudformation", "", "application/x-www-form-urlencoded", url.Values{
+					"Action": {"CreateStack"}, "Version": {"2010-05-15"}, "StackName": {"forwarder"}, "TemplateBody": {string(template)}, "Capabilities.member.1": {"CAPABILITY_NAMED_IAM"},
+					"Parameters.member.1.ParameterKey": {"HubEventBusArn"}, "Parameters.member.1.ParameterValue": {d.Outputs["EventBusArn"]},
+					"Parameters.member.2.ParameterKey": {"RoleChanges"}, "Parameters.member.2.ParameterValue": {roleChanges},
+				}.Encode())
+			}
+			forward(member)
+			forward(hub) // where it must do nothing, or all would arrive twice
+			queue := sqs.NewFromConfig(hub)
+			for from, cfg := range map[string]aws.Config{"the hub": hub, "another account and region": member} {
+				for name, want := range wants {
+					var expected []any
+					for _, e := range eventsOf(t, texts[name]) {
+						putEvent(t, cfg, e)
+						if want == always || want == ifRoleChanges && roleChanges == "true" {
+							expected = append(expected, decode(t, e.Detail))
+						}
+					}
+					if diff := cmp.Diff(expected, arrived(t, queue, d.Outputs["AlertsQueueUrl"])); diff != "" {
+						t.Errorf("%s, from %s, arrives %s (-want +got):\n%.600s", name, from, want, diff)
+					}
+				}
+			}
+		})
+	}
+}
+
+func decode(t *testing.T, b []byte) any {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// arrived takes what is in a queue and returns the events' details, in their order.
+func arrived(t *testing.T, client *sqs.Client, queue string) (details []any) {
+	t.Helper()
+	for {
+		out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queue, MaxNumberOfMessages: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			return details
+		}
+		for _, m := range out.Messages {
+			var e envelope
+			if err := json.Unmarshal([]byte(*m.Body), &e); err != nil {
+				t.Fatal(err)
+			}
+			details = append(details, decode(t, e.Detail))
+			if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &queue, ReceiptHandle: m.ReceiptHandle}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(details) > 100 {
+			t.Fatal("they never end")
+		}
+	}
+}
