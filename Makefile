@@ -14,16 +14,18 @@ RACE := $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 
 SCHEMA := bot/testdata/blockkit.schema.json
 
-.PHONY: help test check tidy lint generated template e2e generate build bench demo clean sizes
+PAGE := cmd/killswitch/demo/page
+
+.PHONY: help test check tidy lint generated template e2e browser generate demo-page screenshots build bench demo clean sizes
 
 help: ## list the targets
-	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 test: ## vet and test: Go alone
 	go vet ./...
 	go test $(RACE) -shuffle=on ./...
 
-check: tidy lint generated template e2e sizes test ## everything that CI checks
+check: tidy lint generated template e2e browser sizes test ## everything that CI checks
 
 tidy: ## go.mod and go.sum say what the code imports
 	go mod tidy -diff
@@ -37,6 +39,8 @@ $(GOLANGCI):
 generated: ## generated files are what their generators make today
 	e2e/install
 	e2e/schema/build | diff -u $(SCHEMA) - || { echo "$(SCHEMA) is stale: run 'make generate'" >&2; exit 1; }
+	dist=$$(mktemp -d); trap 'rm -rf "$$dist"' EXIT; $(PAGE)/build "$$dist"; \
+	  diff -rq $(PAGE)/dist "$$dist" || { echo "$(PAGE)/dist is stale: run 'make demo-page'" >&2; exit 1; }
 
 template: ## template.yaml: linter, translator, cdk-nag, what each role may do
 	e2e/install
@@ -45,14 +49,23 @@ template: ## template.yaml: linter, translator, cdk-nag, what each role may do
 e2e: ## the whole program against a Slack and an AWS that others wrote (Linux, Node.js, Python)
 	e2e/run
 
-generate: ## make the generated files
+browser: ## the demo, played in a headless Chromium (Linux, Node.js)
+	e2e/demo/run
+
+generate: demo-page ## make the generated files
 	e2e/install
 	e2e/schema/build > $(SCHEMA).new && mv $(SCHEMA).new $(SCHEMA)
+
+demo-page: ## the demo's page, from its sources (Node.js)
+	$(PAGE)/build
+
+screenshots: ## docs/demo-*.png, from the demo in a headless Chromium
+	e2e/demo/run screenshots
 
 build: dist/ingress.zip dist/bot.zip dist/executor.zip ## dist/: the functions' zips, with CONFIG in them, and killswitch for this machine
 	go build -trimpath -o dist/ ./cmd/killswitch
 
-# The configuration that the bot and the executor carry, with the files that it names.
+# The configuration that the bot and the executor carry, with the files that it names; ingress carries what it says of webhooks.
 CONFIG ?= killswitch.yaml
 
 $(CONFIG):
@@ -69,12 +82,11 @@ ARTIFACTS_DIR ?= dist/function/$(zone)
 build-IngressFunction  dist/ingress.zip:  zone = ingress
 build-BotFunction      dist/bot.zip:      zone = bot
 build-ExecutorFunction dist/executor.zip: zone = executor
-build-BotFunction build-ExecutorFunction: $(CONFIG)
 
-$(FUNCTIONS):
+$(FUNCTIONS): $(CONFIG)
 	mkdir -p "$(ARTIFACTS_DIR)"
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags lambda.norpc,noschema,nethttpomithttp2 -gcflags=github.com/aws/...=-l -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
-	$(if $(filter bot executor,$(zone)),go run ./cmd/killswitch validate $(CONFIG) && go run ./deploy/pack $(CONFIG) "$(ARTIFACTS_DIR)")
+	go run ./cmd/killswitch validate $(CONFIG) && go run ./deploy/pack $(if $(filter ingress,$(zone)),-webhooks) $(CONFIG) "$(ARTIFACTS_DIR)"
 
 dist/ingress.zip:  build-IngressFunction
 dist/bot.zip:      build-BotFunction
@@ -97,4 +109,4 @@ demo: ## the story in the terminal
 	go run ./cmd/killswitch demo --script
 
 clean: ## remove what was built and the tools
-	rm -rf dist .tools e2e/node_modules
+	rm -rf dist .tools e2e/node_modules $(PAGE)/node_modules

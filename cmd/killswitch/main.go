@@ -1,7 +1,7 @@
 // Command killswitch runs Killswitch on one machine, checks its configuration
 // and shows it at work.
 //
-//	killswitch demo --script            the story in the terminal; needs nothing
+//	killswitch demo                     an imaginary company in the browser; needs nothing
 //	killswitch serve --config FILE …    all zones, real Slack, real AWS
 //	killswitch event FILE               an EventBridge event, as a drill
 //	killswitch validate FILE            every problem of a configuration at once
@@ -45,7 +45,7 @@ type subcommand struct {
 }
 
 var subcommands = []subcommand{
-	{"demo", "--script", "play the story of a stolen role in the terminal, on an imaginary company", demo},
+	{"demo", "[--listen ADDR] [--script]", "an imaginary company to try it on, in the browser; with --script a story in the terminal", demo},
 	{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
 	{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
 	{"policy", "responder|restorer [--management] [--config FILE]", "print the policy that a member role needs, exactly", policy},

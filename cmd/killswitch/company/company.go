@@ -1,12 +1,19 @@
 // Package company is the imaginary company of the demo: a Slack workspace with
 // an incident channel and an AWS organization, both in memory, with the real
-// Killswitch between them. It reaches no network.
+// Killswitch between them. It reaches no network. A Company is for one goroutine
+// at a time.
 package company
 
 import (
+	"cmp"
 	"context"
+	_ "embed" // the configuration
+	"errors"
+	"fmt"
 	"log/slog"
-	"sync"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -17,130 +24,149 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/local"
 )
 
-// Who and what there is.
+// The channel, and what people type there.
 const (
-	Alice   = "U01ALICE"
-	Bob     = "U02BOB"
-	Carol   = "U03CAROL"
-	Mallory = "U04MALLORY" // an employee, no responder
-	Channel = "C01INC"
-	Prod    = "222222222222"
-	AppRole = "arn:aws:iam::222222222222:role/app-role"
-	Command = "/killswitch"
+	Channel     = "C01INC"
+	ChannelName = "incident"
+	Command     = "/killswitch"
+)
+
+const (
 	signing = "the demo's own signing secret"
 	token   = "xoxb-demo" //nolint:gosec // G101: of no real workspace
 	slackAt = "http://slack.invalid"
 )
 
+//go:embed killswitch.yaml
+var configuration []byte
+
 // Company is the company and its Killswitch.
 type Company struct {
 	Slack *slackfake.Slack
 	AWS   *awsfake.Cloud
-	zones *local.Zones
-	clock *clock
-}
+	Org   actions.Org // as it is configured
+	// Used are the credentials that somebody uses, the oldest first.
+	Used []*Credentials
 
-// clock is the company's time: it passes only when it is told to.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) sleep(ctx context.Context, d time.Duration) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	return ctx.Err()
+	clock    *clock
+	hands    []*hand
+	alerts   approvals.Queue
+	requests approvals.Requests
+	seen     map[string]bool // requests
+	asleep   map[*turn]*work // what Killswitch has begun and sleeps in
+	mode     SlackMode
+	news     atomic.Bool
+	log      deeds
 }
 
 // New founds the company at a moment.
 func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, error) {
-	c := &Company{clock: &clock{now: start}}
-	cfg := configuration()
-	c.AWS = awsfake.New(c.clock.Now)
-	c.AWS.Organize(awsfake.Organization{Management: cfg.Org.ManagementAccount, Accounts: []awsfake.OrgAccount{{ID: Prod, Name: "Production"}, {ID: "333333333333", Name: "Sandbox"}}})
-	for _, account := range []string{Prod, "333333333333", cfg.Org.ManagementAccount} {
-		management := account == cfg.Org.ManagementAccount
-		c.AWS.Member(account, awsfake.MemberRoles{
-			Responder: cfg.Org.ResponderRole, Restorer: cfg.Org.RestorerRole, ExternalID: cfg.Org.ExternalID,
-			ResponderPolicy: actions.MemberPolicy(actions.Responder, cfg.Org, management),
-			RestorerPolicy:  actions.MemberPolicy(actions.Restorer, cfg.Org, management),
-		})
+	cfg, err := config.Parse("killswitch.yaml", configuration, nil)
+	if err != nil {
+		return nil, err
 	}
-	c.AWS.Account(Prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
-	c.AWS.Account(Prod).AddRole(awsfake.Role{Name: "reporting"})
+	c := &Company{Org: cfg.Org, clock: newClock(start), seen: map[string]bool{}, asleep: map[*turn]*work{}}
+	c.AWS = cloud(c.clock.Now, cfg.Org)
+	c.AWS.OnCall(c.note)
 	c.Slack = slackfake.New(slackfake.Config{
-		Team: cfg.Team, TeamDomain: "acme", AppID: "A01KILLSWITCH", BotUserID: "U0BOT", BotToken: token, SigningSecret: signing, Now: c.clock.Now,
-		Users:    []slackfake.User{{ID: Alice, Name: "alice"}, {ID: Bob, Name: "bob"}, {ID: Carol, Name: "carol"}, {ID: Mallory, Name: "mallory"}},
-		Channels: []slackfake.Channel{{ID: Channel, Name: "incident"}},
+		Team: cfg.Team, TeamDomain: "acme", AppID: "A01KILLSWITCH", BotUserID: Bot, BotToken: token, SigningSecret: signing, Now: c.clock.Now,
+		Users: users(cfg.Team), Channels: []slackfake.Channel{{ID: Channel, Name: ChannelName}},
 	})
 	c.Slack.SetBaseURL(slackAt)
-	c.zones = local.New(local.Environment{
+	c.Slack.Subscribe(func(slackfake.Event) { c.news.Store(true) })
+	backends := local.InMemory(c.clock.Now)
+	c.requests, c.alerts = approvals.Requests{Store: backends.Requests}, backends.Alerts
+	zones := local.New(local.Environment{
 		Config: cfg, SigningSecret: signing, BotToken: token, SlackAPI: slackAt + "/api/", SlackClient: c.Slack.Client(),
 		AWS: c.AWS.Config(), Now: c.clock.Now, Sleep: c.clock.sleep, Log: log,
-	}, local.InMemory(c.clock.Now))
-	c.Slack.Deliver(c.zones.Ingress)
-	return c, c.zones.Bot.Sweep(ctx)
-}
-
-func configuration() config.Config {
-	entry := approvals.Entry{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
-	return config.Config{
-		Team: "T01ACME", IncidentChannel: Channel, CommandChannels: []string{Channel},
-		Org: actions.Org{
-			Partition: "aws", HubAccount: awsfake.HubAccount, ManagementAccount: "999999999999", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer",
-			ExternalID: "4b3c2a1f", Accounts: map[string]string{"prod": Prod, "sandbox": "333333333333"}, ProtectedAccounts: []string{awsfake.HubAccount},
-		},
-		Policy: approvals.Policy{
-			Roster: approvals.Roster{
-				People: []approvals.Person{
-					{ID: "alice", Name: "Alice Anderson", Slack: Alice}, {ID: "bob", Name: "Bob Brown", Slack: Bob}, {ID: "carol", Name: "Carol Clark", Slack: Carol},
-				},
-				Groups: map[string][]string{"responders": {"alice", "bob", "carol"}},
-			},
-			Default: entry, Undo: entry,
-		},
-		Retention: 24 * time.Hour,
+	}, backends)
+	c.Slack.Deliver(zones.Ingress)
+	for _, p := range zones.Pumps {
+		c.hands = append(c.hands, pump(p))
 	}
+	c.hands = append(c.hands, c.sweep(sweepEvery, zones.Bot.SweepRequests), c.sweep(sweepEvery, zones.Bot.SweepAlerts), c.sweep(expireEvery, func(ctx context.Context) error {
+		zones.Expire(ctx, c.Now())
+		return nil
+	}))
+	c.SetSlack(SlackOK)
+	if err := c.Pass(ctx, 0); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // Now is the company's time.
 func (c *Company) Now() time.Time { return c.clock.Now() }
 
-// Settle lets Killswitch work until nothing is due.
-func (c *Company) Settle(ctx context.Context) error {
-	for did := true; did; {
-		did = false
-		for _, p := range c.zones.Pumps {
-			ok, err := p.Once(ctx)
-			if err != nil {
-				return err
-			}
-			did = did || ok
-		}
+// News reports whether Slack or AWS has changed since it was asked last.
+func (c *Company) News() bool { return c.news.Swap(false) }
+
+// ErrNotDelivered is wrapped by errors about what Slack could not deliver.
+var ErrNotDelivered = errors.New("Slack could not deliver it") //nolint:staticcheck // ST1005: a name
+
+// Type lets a person type a line in the channel, with or without the command.
+func (c *Company) Type(ctx context.Context, user, text string) error {
+	text = strings.TrimSpace(text)
+	if rest, ok := strings.CutPrefix(text+" ", Command+" "); ok {
+		text = strings.TrimSpace(rest)
+	}
+	return c.delivered(ctx, c.Slack.Command(user, Channel, Command, text)) //nolint:contextcheck // people have none
+}
+
+// Click lets a person click a button of a message: the one with the value, where
+// it is not empty.
+func (c *Company) Click(ctx context.Context, user, ts, action, value string) error {
+	return c.delivered(ctx, c.Slack.Press(user, Channel, ts, action, value)) //nolint:contextcheck // people have none
+}
+
+// Submit lets a person send a form, and Dismiss close it.
+func (c *Company) Submit(ctx context.Context, user, view string, values map[string]map[string]string) error {
+	return c.delivered(ctx, c.Slack.Submit(user, view, values)) //nolint:contextcheck // people have none
+}
+
+// Dismiss lets a person close a form.
+func (c *Company) Dismiss(ctx context.Context, user, view string) error {
+	return c.delivered(ctx, c.Slack.Dismiss(user, view)) //nolint:contextcheck // people have none
+}
+
+// delivered lets Killswitch deal with what Slack delivered. What Killswitch could
+// not do is no error: it is said in the channel, and tried again.
+func (c *Company) delivered(ctx context.Context, d slackfake.Delivered) error {
+	_ = c.Settle(ctx)
+	switch {
+	case d.Err != nil:
+		return fmt.Errorf("%w: %w", ErrNotDelivered, d.Err)
+	case d.Status != 0 && d.Status != 200:
+		return fmt.Errorf("%w: Killswitch answered %d", ErrNotDelivered, d.Status)
 	}
 	return ctx.Err()
 }
 
-// Pass lets time go by, with Killswitch at work.
-func (c *Company) Pass(ctx context.Context, d time.Duration) error {
-	const tick = 5 * time.Second
-	for end := c.Now().Add(d); c.Now().Before(end); {
-		if err := c.clock.sleep(ctx, min(tick, end.Sub(c.Now()))); err != nil {
-			return err
+// Requests are all that were made, the oldest first.
+func (c *Company) Requests(ctx context.Context) ([]approvals.Request, error) {
+	for _, mark := range []string{approvals.MarkOpen, approvals.MarkInForce, approvals.MarkStale} {
+		rs, err := c.requests.Marked(ctx, mark, "", 100)
+		if err != nil {
+			return nil, err
 		}
-		if err := c.zones.Bot.Sweep(ctx); err != nil {
-			return err
-		}
-		if err := c.Settle(ctx); err != nil {
-			return err
+		for _, r := range rs {
+			c.seen[r.ID] = true
 		}
 	}
-	return nil
+	var all []approvals.Request
+	for id := range c.seen {
+		r, err := c.requests.Get(ctx, id)
+		if errors.Is(err, approvals.ErrNotFound) { // it has been kept long enough
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b approvals.Request) int {
+		return cmp.Or(a.Asked.Compare(b.Asked), strings.Compare(a.ID, b.ID))
+	})
+	return all, nil
 }

@@ -1,0 +1,113 @@
+package company
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+// Credentials are a session or key that somebody uses, an attacker unless they
+// are Ours.
+type Credentials struct {
+	*awsfake.Session
+	Principal string // ARN of the role or user
+	Name      string // of the session, or the key's ID
+	By        string // who has them
+	Ours      bool   // they are in the right hands
+	// What they are used for: whether it still works tells whether they do.
+	Action, Resource string
+}
+
+// Works tells whether the credentials are still good for what they are used for,
+// and if not, why.
+func (s *Credentials) Works() (bool, string) { return s.Can(s.Action, s.Resource) }
+
+// Session is a session of a role in somebody's hands, for an hour.
+func (c *Company) Session(role, name, by, action, resource string) *Credentials {
+	s := &Credentials{Session: c.AWS.Session(role, name), Principal: role, Name: name, By: by, Action: action, Resource: resource}
+	s.ExpireAt(c.Now().Add(time.Hour))
+	c.Used = append(c.Used, s)
+	return s
+}
+
+// Key is a user's access key in somebody's hands.
+func (c *Company) Key(user, key, by, action, resource string) *Credentials {
+	s := &Credentials{Session: c.AWS.KeySession(key), Principal: user, Name: key, By: by, Action: action, Resource: resource}
+	c.Used = append(c.Used, s)
+	return s
+}
+
+// Use lets somebody use credentials for what they use them for, and notes it.
+func (c *Company) Use(s *Credentials) bool {
+	ok, why := s.Works()
+	result := "ok"
+	if !ok {
+		result = why
+	}
+	c.add(Deed{At: c.Now(), Account: account(s.Principal), Call: s.Action, By: short(s.ARN()), Result: result})
+	return ok
+}
+
+// Deed is a call to AWS that changed something, was denied, or was an attacker's.
+type Deed struct {
+	At      time.Time `json:"at"`
+	Account string    `json:"account"`
+	Call    string    `json:"call"`
+	By      string    `json:"by"`
+	Result  string    `json:"result"` // ok, or what AWS said
+}
+
+// deeds is the log of the latest calls.
+type deeds struct {
+	mu   sync.Mutex
+	list []Deed
+}
+
+const maxDeeds = 200
+
+func (c *Company) add(d Deed) {
+	d.At = d.At.UTC().Truncate(time.Millisecond)
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	c.log.list = append(c.log.list, d)
+	c.log.list = c.log.list[max(0, len(c.log.list)-maxDeeds):]
+	c.news.Store(true)
+}
+
+// note is the cloud's hook.
+func (c *Company) note(call awsfake.Call) error {
+	if call.Phase == awsfake.Before || call.Err == "" && !call.Mutating {
+		return nil
+	}
+	if call.Err == "NoSuchEntity" {
+		return nil // somebody looked, and there was nothing
+	}
+	result := call.Err
+	if result == "" {
+		result = "ok"
+	}
+	c.add(Deed{At: call.Time, Account: call.Account, Call: call.Op, By: short(call.Principal), Result: result})
+	return nil
+}
+
+// Deeds are the latest calls, oldest first.
+func (c *Company) Deeds() []Deed {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	return append([]Deed{}, c.log.list...)
+}
+
+// short names a principal within its account: role/session, or user/name.
+func short(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	return strings.TrimPrefix(parts[len(parts)-1], "assumed-role/")
+}
+
+func account(arn string) string {
+	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
+		return parts[4]
+	}
+	return ""
+}

@@ -1,0 +1,71 @@
+package demo
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/cmd/killswitch/company"
+)
+
+var (
+	stripping = wanted{action: actions.DetachPolicies, target: "/app-role"}
+	revoking  = wanted{action: actions.RevokeSessions, target: "/ci-deployer"}
+)
+
+var race = &story{
+	ID: "race", Title: "An attacker who fights back",
+	Summary: "While the role is being stripped, the attacker attaches more policies, and then takes our deny away. Killswitch contains what is there by then, looks again, and tells.",
+	Steps: []step{
+		deed("An attacker reads customers' data as app-role. What we don't know yet: they have the pipeline's role ci-deployer, too, which may change IAM.", func(_ context.Context, p *play) error {
+			p.bad = p.Session(company.AppRole, "attacker", "attacker at "+from, "s3:GetObject", customers)
+			p.other = p.Session(company.Deployer, "pipeline-4711", "attacker at "+from, "iam:AttachRolePolicy", company.AppRole)
+			p.tries(p.bad, true)
+			return nil
+		}),
+		types(company.Alice, "Alice asks to strip the role of all that it may do. The card lists the policies that it has now.",
+			`detach_policies prod/app-role reason="reads customer data from abroad"`, asked(stripping)),
+		deed("While the card waits, the attacker attaches another policy to the role.", func(ctx context.Context, p *play) error {
+			return p.attach(ctx, "app-role", "PowerUserAccess")
+		}),
+		clicks(company.Bob, "Bob approves. What has been attached since is contained, too, and the card says so.", "Approve", "approve",
+			card(stripping, approvals.Pending), is(stripping, contained...)),
+		deed("The attacker takes our deny off the role and gives it back what it had.", func(ctx context.Context, p *play) error {
+			role, policy := "app-role", "KillswitchDenyAll"
+			if _, err := iam.NewFromConfig(p.other.Config()).DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &policy}); err != nil {
+				return err
+			}
+			err := p.attach(ctx, "app-role", "AdministratorAccess")
+			p.tries(p.bad, true)
+			return err
+		}),
+		passes("Killswitch looks again after 5, 15 and 60 seconds: what was undone is done again, and everybody is told.", 20*time.Second),
+		types(company.Carol, "The log says who did it: ci-deployer. Carol asks to revoke its sessions.",
+			`revoke_sessions prod/ci-deployer reason="took the deny off app-role"`, asked(revoking)),
+		clicks(company.Bob, "Bob approves.", "Approve", "approve", card(revoking, approvals.Pending), is(revoking, contained...)),
+		deed("The attacker tries both ways in.", func(_ context.Context, p *play) error {
+			p.tries(p.bad, false)
+			p.tries(p.other, false)
+			return nil
+		}),
+		passes("Two minutes later all re-checks have found it in place.", 2*time.Minute),
+	},
+	Verdict: "Both of the attacker's sessions get AccessDenied; app-role has nothing but our deny, though it was given more twice.",
+	Check: func(p *play) {
+		p.tries(p.bad, false)
+		p.tries(p.other, false)
+		r := p.AWS.Snapshot().Accounts[company.Prod].Roles["app-role"]
+		p.expect(len(r.Attached) == 0 && len(r.Inline) == 1 && r.Inline["KillswitchDenyAll"] != "", "app-role has more than our deny")
+		p.expect(is(stripping, contained...)(p) && is(revoking, contained...)(p), "a containment is not in force")
+	},
+}
+
+// attach lets the attacker attach an AWS-managed policy to a role, by the other way.
+func (p *play) attach(ctx context.Context, role, policy string) error {
+	arn := "arn:aws:iam::aws:policy/" + policy
+	_, err := iam.NewFromConfig(p.other.Config()).AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
+	return err
+}
