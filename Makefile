@@ -72,8 +72,8 @@ $(CONFIG):
 	@echo "no $@ to pack: copy docs/killswitch.example.yaml to it, or say make build CONFIG=FILE" >&2; exit 1
 
 # `sam build` makes the build-*Function and says where (ARTIFACTS_DIR). The tags and the flags halve the programs, and the
-# same source gives the same bytes: no RPC mode, no JSON schema, no HTTP/2 (nothing here needs it), and the AWS SDK, which
-# waits for the network anyway, without inlining.
+# same source gives the same bytes: no RPC mode, no JSON schema, no HTTP/2 (nothing here needs it), and the AWS SDK and our
+# own code, which wait for the network anyway, without inlining.
 FUNCTIONS := build-IngressFunction build-BotFunction build-ExecutorFunction
 ZIPS      := dist/ingress.zip dist/bot.zip dist/executor.zip
 ARTIFACTS_DIR ?= dist/function/$(zone)
@@ -85,7 +85,7 @@ build-ExecutorFunction dist/executor.zip: zone = executor
 
 $(FUNCTIONS): $(CONFIG)
 	mkdir -p "$(ARTIFACTS_DIR)"
-	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags lambda.norpc,noschema,nethttpomithttp2 -gcflags=github.com/aws/...=-l -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags lambda.norpc,noschema,nethttpomithttp2 -gcflags=github.com/aws/...=-l -gcflags=github.com/killswitch-chatops/...=-l -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
 	go run ./cmd/killswitch validate $(CONFIG) && go run ./deploy/pack $(if $(filter ingress,$(zone)),-webhooks) $(CONFIG) "$(ARTIFACTS_DIR)"
 
 dist/ingress.zip:  build-IngressFunction
