@@ -19,6 +19,8 @@ const (
 	delivery = 50 // of them in an array
 )
 
+var listedID = regexp.MustCompile(`^AL-[0-9A-Z]{12}`)
+
 var digestHead = regexp.MustCompile(`^([0-9]+) more alerts: .* · (DG-[0-9A-Z]+)$`)
 
 // storm: hundreds of findings at once. Thirty a minute have cards of their own, the
@@ -100,8 +102,8 @@ func (s *scene) list(digest Message, shown map[string]bool) {
 		page := fmt.Sprintf("Alerts %d to %d of %d · %s", from, min(from+19, n), n, g[2])
 		m := s.slack.Await(s.t, channel, page, func(m Message) bool { return m.Text == page })
 		for _, b := range m.Blocks {
-			if strings.HasPrefix(b.BlockID, "AL-") {
-				shown[b.BlockID] = true
+			if id := listed(b); id != "" {
+				shown[id] = true
 			}
 		}
 		if from+20 <= n {
@@ -110,11 +112,14 @@ func (s *scene) list(digest Message, shown map[string]bool) {
 	}
 }
 
+// listed is the alert that a row of a digest's list is about, or "".
+func listed(row Block) string { return listedID.FindString(row.BlockID) }
+
 // bringOne: an alert in a digest gets its card at once, with all that one has.
 func (s *scene) bringOne() {
 	page := s.slack.Await(s.t, channel, "a page", func(m Message) bool { return strings.HasPrefix(m.Text, "Alerts 1 to ") })
 	i := slices.IndexFunc(page.Blocks, func(b Block) bool { return b.Accessory != nil })
-	id, asked := page.Blocks[i].BlockID, time.Now()
+	id, asked := listed(page.Blocks[i]), time.Now()
 	s.click(ana, page, "alert") // the first of them
 	card := s.alert(exfiltration, "· "+id)
 	if took := time.Since(asked); took > 5*time.Second || !slices.Contains(buttons(card, "propose:"), "propose:revoke_sessions") {

@@ -384,7 +384,7 @@ func (s *scene) unreadable() {
 		s.brought(otherKey, s.event("guardduty_iam_persistence-akia.json", `"severity": 5`, `"severity": "grave"`, "e5bb7e21-d992-5ee5-9f3e-a797d544f04e", id))
 		s.counts("EventsUnreadable", i)
 	}
-	s.told("*An event of GuardDuty could not be read*: ")
+	s.told("*An event of GuardDuty by the webhook other could not be read*: ")
 	if n := s.count("could not be read*: "); n != 1 || !s.has("Event ID: e5bb7e21-0000-0000-0000-000000000001") {
 		s.t.Errorf("told %d times", n)
 	}
