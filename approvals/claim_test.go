@@ -43,13 +43,17 @@ func TestClaimIsWrittenBeforeAWSIsCalled(t *testing.T) {
 	w := newWorld(t)
 	r := w.approved()
 	now := w.clock.Now()
-	w.during("sts:AssumeRole", func() {
-		run := w.run(r)
+	w.taking(func(run approvals.Run, l lock) {
 		if run.Owner != "worker-1/2" || !run.Lease.Equal(now.Add(30*time.Second)) || !run.Since.Equal(now) || run.Attempt != 1 { // it was the planner, too
 			t.Errorf("%+v", run)
 		}
-		if d := cmp.Diff(lock{r.ID, run.Lease}, w.holder()); d != "" {
+		if d := cmp.Diff(lock{r.ID, run.Lease}, l); d != "" {
 			t.Error(d)
+		}
+	})
+	w.during("sts:AssumeRole", func() {
+		if run, l := w.run(r), w.holder(); run.Owner != "worker-1/2" || !run.Started || l != (lock{r.ID, run.Lease}) {
+			t.Errorf("%+v, %+v", run, l)
 		}
 		w.state(r, approvals.Running)
 	})

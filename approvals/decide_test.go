@@ -30,6 +30,10 @@ func TestApprovalsAreCountedAnew(t *testing.T) {
 			w.edit(r, func(r *approvals.Request) { r.Need, r.Ready, r.Release = 0, w.clock.Now(), approvals.ByClick })
 		}, why: "there are 0 proved approvals of the 1 needed"},
 
+		"an alert in the row of what was typed": {votes: []string{bob}, then: func(w *world, r approvals.Request) { // it is not believed, and nothing hangs on it
+			w.edit(r, func(r *approvals.Request) { r.Alert, r.Event = "AL-4G7QX2M9ZT0B", "e" })
+		}},
+
 		// The row was altered since the plan.
 		"another expiry in the row": {votes: []string{bob}, then: func(w *world, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Expires = r.Expires.Add(time.Hour) })

@@ -624,6 +624,33 @@ func (w *world) clears() {
 	}
 }
 
+// taking looks at the write by which a worker takes a run and its target.
+func (w *world) taking(look func(approvals.Run, lock)) {
+	w.t.Helper()
+	w.t.Cleanup(func() {
+		if w.Runs.writes != nil {
+			w.t.Error("no run was taken")
+		}
+	})
+	w.Runs.writes = func(puts []approvals.Put) error {
+		var run approvals.Run
+		var l lock
+		for _, p := range puts {
+			switch p.Sort {
+			case "run":
+				w.must(json.Unmarshal(p.Body, &run))
+			case "lock":
+				w.must(json.Unmarshal(p.Body, &l))
+			}
+		}
+		if run.ID != "" {
+			w.Runs.writes = nil
+			look(run, l)
+		}
+		return nil
+	}
+}
+
 // writing reports whether a write has a row of this sort.
 func writing(puts []approvals.Put, sort string) bool {
 	return slices.ContainsFunc(puts, func(p approvals.Put) bool { return p.Sort == sort })

@@ -134,6 +134,8 @@ func TestDecide(t *testing.T) {
 		{"retry by the requester", func(b *ballot) { b.failed(); b.vote.Person = "ana" }, nil},
 		{"retry by an outsider", func(b *ballot) { b.failed(); b.vote.Person = "zed" }, []approvals.Code{approvals.NotRequester}},
 		{"retry of another call", func(b *ballot) { b.failed(); b.vote.Digest = "d2" }, []approvals.Code{approvals.OtherCall}},
+		{"retry with no digest", func(b *ballot) { b.failed(); b.vote.Digest = "" }, []approvals.Code{approvals.OtherCall}},
+		{"retry with no digest on either side", func(b *ballot) { b.failed(); b.vote.Digest, b.request.Digest = "", "" }, []approvals.Code{approvals.OtherCall}},
 		{"retry at 60 minutes", func(b *ballot) {
 			b.failed()
 			b.now = b.request.Ended.Add(60 * time.Minute)
@@ -226,6 +228,35 @@ func TestDecideNeed(t *testing.T) {
 		if d := b.decide(); d.Accept || d.Quorum || d.Have != len(c.votes) {
 			t.Errorf("%+v, by the requester: %+v", c, d)
 		}
+	}
+}
+
+// TestOnlyAcceptedApprovalsAreCounted: neither what is not accepted nor a word of
+// another kind adds to the approvals, or takes its voter off those who may approve.
+func TestOnlyAcceptedApprovalsAreCounted(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit    func(*ballot)
+		accept  bool
+		waiting []string
+	}{
+		"a denial":             {func(b *ballot) { b.kind = approvals.Deny }, true, []string{"bo", "cy"}},
+		"a cancellation":       {func(b *ballot) { b.kind, b.vote.Person = approvals.Cancel, "ana" }, true, []string{"bo", "cy"}},
+		"a retry":              {func(b *ballot) { b.failed() }, true, nil},
+		"another kind":         {func(b *ballot) { b.kind = "applaud" }, false, []string{"bo", "cy"}},
+		"a late approval":      {func(b *ballot) { b.now = b.request.Expires.Add(1) }, false, []string{"bo", "cy"}},
+		"of another call":      {func(b *ballot) { b.vote.Digest = "d2" }, false, []string{"bo", "cy"}},
+		"an outsider's":        {func(b *ballot) { b.vote.Person = "zed" }, false, []string{"bo", "cy"}},
+		"of what is not open":  {func(b *ballot) { b.request.State = approvals.Approved }, false, nil},
+		"a denial by nobody":   {func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "" }, false, []string{"bo", "cy"}},
+		"a cancellation by bo": {func(b *ballot) { b.kind = approvals.Cancel }, false, []string{"bo", "cy"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBallot()
+			c.edit(b)
+			if d := b.decide(); d.Accept != c.accept || d.Have != 0 || d.Quorum || !slices.Equal(d.Waiting, c.waiting) {
+				t.Errorf("%+v", d)
+			}
+		})
 	}
 }
 

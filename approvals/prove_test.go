@@ -15,6 +15,8 @@ type lenient struct{}
 
 func (lenient) Verify(context.Context, approvals.Evidence) error { return nil }
 
+const deleteRole = "delete_role " + appRole + ` confirm=app-role reason="made by the intruder"`
+
 // otherCall is a call that nobody asked for.
 var otherCall = actions.Call{Action: actions.DetachPolicies, Target: appRole, Account: prod}
 
@@ -136,6 +138,7 @@ func TestForgedUndoClicksAreRefused(t *testing.T) {
 		"a button that asks for nothing":    {func(_ *world, d *word) { d.actions[0].ID = "details" }, "details asks for nothing"},
 		"the button of an approval":         {func(_ *world, d *word) { d.actions[0].ID = "approve" }, "approve asks for nothing"},
 		"a gentler action that there isn't": {func(_ *world, d *word) { d.actions[0].ID = approvals.Propose(actions.DetachPolicies) }, "propose:detach_policies asks for nothing"},
+		"a gentler action of no name":       {func(_ *world, d *word) { d.actions[0].ID = "propose:" }, "propose: asks for nothing"},
 		"a request that there is not": {func(_ *world, d *word) {
 			d.actions[0].Value = approvals.Value("KS-4G7QX2M9ZT0B", d.about.Digest)
 			d.row.Intent.Undo, d.row.Reason = "KS-4G7QX2M9ZT0B", approvals.UndoReason("KS-4G7QX2M9ZT0B")
@@ -189,17 +192,17 @@ func TestForgedUndoClicksAreRefused(t *testing.T) {
 // asks for that action on the same target, and only where the card is about a call.
 func TestGentlerActionIsAskedForOnItsCard(t *testing.T) {
 	t.Parallel()
-	const line = "delete_role " + appRole + ` confirm=app-role reason="made by the intruder"`
 	gentler := approvals.Propose(actions.DetachPolicies)
 	for name, c := range map[string]struct {
 		forge func(*world, *word)
 		why   string
 	}{
-		"as the bot makes it": {func(*world, *word) {}, ""},
-		"another action":      {func(_ *world, d *word) { d.actions[0].ID = approvals.Propose(actions.RevokeSessions) }, "propose:revoke_sessions asks for nothing"},
-		"another target":      {func(_ *world, d *word) { d.row.Intent.Call.Target += "s" }, "not what was asked for"},
-		"another reason":      {func(_ *world, d *word) { d.row.Reason = "because" }, "not what was asked for"},
-		"another call's card": {func(_ *world, d *word) { d.blocks[1] = plainBlock(approvals.CallBlock, otherCall.String()) }, "the card did not show this call"},
+		"as the bot makes it":         {func(*world, *word) {}, ""},
+		"another action":              {func(_ *world, d *word) { d.actions[0].ID = approvals.Propose(actions.RevokeSessions) }, "propose:revoke_sessions asks for nothing"},
+		"another target":              {func(_ *world, d *word) { d.row.Intent.Call.Target += "s" }, "not what was asked for"},
+		"another reason":              {func(_ *world, d *word) { d.row.Reason = "because" }, "not what was asked for"},
+		"another call's card":         {func(_ *world, d *word) { d.blocks[1] = plainBlock(approvals.CallBlock, otherCall.String()) }, "the card did not show this call"},
+		"a request that there is not": {func(_ *world, d *word) { d.actions[0].Value = approvals.Value("KS-4G7QX2M9ZT0B", d.about.Digest) }, "there is no request KS-4G7QX2M9ZT0B"},
 		"on the card of an undo": {func(w *world, d *word) {
 			rewrite(w, planKey(d.about), func(p *approvals.Planned) { p.Intent.Undo = "KS-4G7QX2M9ZT0B" })
 		}, gentler + " asks for nothing"},
@@ -207,7 +210,7 @@ func TestGentlerActionIsAskedForOnItsCard(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			r := w.state(w.types(alice, line), approvals.Pending)
+			r := w.state(w.types(alice, deleteRole), approvals.Pending)
 			d := w.button(carol, r, gentler)
 			c.forge(w, d)
 			got := w.bring(d)
@@ -341,16 +344,25 @@ func TestOutageOfTheTablesIsNotANo(t *testing.T) {
 			w.state(r, approvals.Contained)
 		})
 	}
-	for name, ask := range map[string]func(*world, approvals.Request) *word{
-		"the plan of what is undone, clicked": func(w *world, r approvals.Request) *word { return w.button(alice, r, "undo") },
-		"the plan of what is undone, typed":   func(w *world, r approvals.Request) *word { return w.says(alice, "undo "+r.ID) },
+	for name, c := range map[string]struct {
+		line string
+		ask  func(*world, approvals.Request) *word
+	}{
+		"the plan of what is undone, clicked": {revoke, func(w *world, r approvals.Request) *word { return w.button(alice, r, "undo") }},
+		"the plan of what is undone, typed":   {revoke, func(w *world, r approvals.Request) *word { return w.says(alice, "undo "+r.ID) }},
+		"the plan of what is too much": {deleteRole, func(w *world, r approvals.Request) *word {
+			return w.button(carol, r, approvals.Propose(actions.DetachPolicies))
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			r := w.contained(revoke)
+			r := w.state(w.types(alice, c.line), approvals.Pending)
+			if c.line == revoke {
+				r = w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+			}
 			w.pass(2 * time.Minute)
-			u := w.bring(ask(w, r))
+			u := w.bring(c.ask(w, r))
 			w.Runs.reads = func(k approvals.Key) error {
 				if k == planKey(r) {
 					return errOutage

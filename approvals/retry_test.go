@@ -29,12 +29,11 @@ func TestRetryTakesUpWhatIsLeft(t *testing.T) {
 			w := newWorld(t)
 			r := w.failed()
 			now := w.clock.Now()
-			w.during("sts:AssumeRole", func() {
-				run := w.run(r)
+			w.taking(func(run approvals.Run, l lock) {
 				if run.Owner != "worker-1/3" || !run.Lease.Equal(now.Add(30*time.Second)) || !run.Since.Equal(now) || run.Outcome != "" || run.Why != "" || run.Hint != "" {
 					t.Errorf("%+v", run)
 				}
-				if d := cmp.Diff(lock{r.ID, run.Lease}, w.holder()); d != "" {
+				if d := cmp.Diff(lock{r.ID, run.Lease}, l); d != "" {
 					t.Error(d)
 				}
 			})

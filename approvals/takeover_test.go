@@ -58,12 +58,11 @@ func TestRunIsResumedWhenItsLeaseIsOver(t *testing.T) {
 	})
 	w.clock.Add(time.Second)
 	resumed := w.clock.Now()
-	w.during("sts:AssumeRole", func() {
-		run := w.run(r)
+	w.taking(func(run approvals.Run, l lock) {
 		if run.Owner != "worker-3/1" || !run.Lease.Equal(resumed.Add(30*time.Second)) || run.Attempt != 1 {
 			t.Errorf("%+v", run)
 		}
-		if d := cmp.Diff(lock{r.ID, run.Lease}, w.holder()); d != "" {
+		if d := cmp.Diff(lock{r.ID, run.Lease}, l); d != "" {
 			t.Error(d)
 		}
 	})
