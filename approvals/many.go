@@ -28,18 +28,18 @@ type many struct {
 	pace *pacer
 
 	mu     sync.Mutex // of the ledger, the run and what follows
-	queue  []*Step
+	queue  []*step
 	err    error // ends all lanes
 	told   time.Time
 	before int // of Progress.Done, when it was told
 }
 
-func (w *worker) many(acct *actions.Account, steps []*Step) *many {
+func (w *worker) many(acct *actions.Account, steps []*step) *many {
 	return &many{worker: w, acct: acct, pace: &pacer{now: w.x.Now, sleep: w.x.Sleep}, queue: steps, told: w.x.Now(), before: w.run.Progress.Done}
 }
 
 // takeMany takes such steps until each is done or given up.
-func (w *worker) takeMany(ctx context.Context, acct *actions.Account, steps []*Step) error {
+func (w *worker) takeMany(ctx context.Context, acct *actions.Account, steps []*step) error {
 	if len(steps) == 0 {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (m *many) next(ctx context.Context) []*taking {
 }
 
 // back puts steps that are tried again at the end of the queue.
-func (m *many) back(again []*Step, err error) {
+func (m *many) back(again []*step, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.queue = append(m.queue, again...)
@@ -93,7 +93,7 @@ func (m *many) back(again []*Step, err error) {
 }
 
 // batch takes its steps at the same time, and returns those to try again.
-func (m *many) batch(ctx context.Context, batch []*taking) (again []*Step, err error) {
+func (m *many) batch(ctx context.Context, batch []*taking) (again []*step, err error) {
 	if err := m.locked(func() error { return m.open(ctx, batch...) }); err != nil {
 		return nil, err
 	}
@@ -174,8 +174,8 @@ func (m *many) beat(ctx context.Context) error {
 
 // readMany reads such steps back, all with few calls, until they hold or it has
 // taken too long.
-func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*Step) error {
-	steps = slices.DeleteFunc(steps, func(s *Step) bool { return s.State != StepDone })
+func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*step) error {
+	steps = slices.DeleteFunc(steps, func(s *step) bool { return s.State != StepDone })
 	if len(steps) == 0 {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*S
 		if err != nil {
 			return err
 		}
-		var held, rest []*Step
+		var held, rest []*step
 		for i, s := range steps {
 			if found[i].Holds {
 				s.State = StepVerified
@@ -225,7 +225,7 @@ func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*S
 }
 
 // look reads steps back. Unread says that AWS could not tell of some just now.
-func (m *many) look(ctx context.Context, steps []*Step) (found []actions.Reading, unread bool, err error) {
+func (m *many) look(ctx context.Context, steps []*step) (found []actions.Reading, unread bool, err error) {
 	m.acct.Forget()
 	found = make([]actions.Reading, len(steps))
 	var later atomic.Bool
@@ -253,7 +253,7 @@ func (m *many) look(ctx context.Context, steps []*Step) (found []actions.Reading
 }
 
 // liftAll writes verified steps; an undo's take their holds away with them.
-func (w *worker) liftAll(ctx context.Context, steps []*Step) error {
+func (w *worker) liftAll(ctx context.Context, steps []*step) error {
 	for chunk := range slices.Chunk(steps, batchSize) {
 		var puts []Put
 		var events []AuditEvent
@@ -285,32 +285,4 @@ func (w *worker) liftAll(ctx context.Context, steps []*Step) error {
 		}
 	}
 	return nil
-}
-
-// atOnce is how many calls are under way at a time, at most.
-const atOnce = 32
-
-// parallel does n things, some at a time, and returns the first error.
-func parallel(n int, do func(i int) error) error {
-	var next atomic.Int64
-	var failed atomic.Bool
-	var first error
-	var once sync.Once
-	var wg sync.WaitGroup
-	for range min(n, atOnce) {
-		wg.Go(func() {
-			for !failed.Load() {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := do(i); err != nil {
-					once.Do(func() { first = err })
-					failed.Store(true)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return first
 }

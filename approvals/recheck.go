@@ -67,7 +67,7 @@ const (
 // check looks at the target and each step once; the next check is set when it ends.
 func (w *worker) check(ctx context.Context) error {
 	x, run := w.x, w.run
-	steps, err := x.runs().Steps(ctx, w.p.ID, 0)
+	steps, err := x.steps(ctx, w.p.ID)
 	if err != nil {
 		return err
 	}
@@ -128,9 +128,9 @@ func mustStop(err error) bool {
 }
 
 // stillHeld looks at all steps of which there are many.
-func (w *worker) stillHeld(ctx context.Context, acct *actions.Account, steps []Step) (map[int]bool, error) {
+func (w *worker) stillHeld(ctx context.Context, acct *actions.Account, steps []step) (map[int]bool, error) {
 	held := map[int]bool{}
-	var many []*Step
+	var many []*step
 	var at []int
 	for i := range steps {
 		if steps[i].Step.Many && steps[i].State == StepVerified {
@@ -156,7 +156,7 @@ var errUnread = errors.New("AWS could not tell of all of it just now")
 
 // checkStep reads one step back and applies it again if it does not hold. That
 // somebody undid it is written down first.
-func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *Step) error {
+func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) error {
 	found := s.Step.Current // of a target that was created again
 	if s.State == StepVerified {
 		holds, text, err := w.holds(ctx, acct, s)
@@ -187,7 +187,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *Step) 
 		}
 	}
 	if again {
-		one := []Step{*s}
+		one := []step{*s}
 		one[0].tried = 0
 		if err := w.takeAll(ctx, acct, one); err != nil {
 			return err

@@ -169,3 +169,16 @@ func digest(kind string, v any) string {
 	sum := sha256.Sum256(append([]byte("killswitch "+kind+" v1\n"), b...))
 	return hex.EncodeToString(sum[:])
 }
+
+// UndoReason is the reason of an undo that was clicked.
+func UndoReason(id string) string { return "undo of " + id }
+
+// Instead is what the gentler button on a request's card asks for: false where
+// there is none.
+func Instead(id string, c actions.Call, lookup func(actions.Name) (actions.Action, bool)) (i Intent, reason string, ok bool) {
+	a, ok := lookup(c.Action)
+	if !ok || a.Spec().Instead == "" {
+		return Intent{}, "", false
+	}
+	return Intent{Call: actions.Call{Action: a.Spec().Instead, Target: c.Target, Account: c.Account, Region: c.Region}}, "instead of " + id, true
+}

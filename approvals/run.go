@@ -3,11 +3,6 @@ package approvals
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -74,9 +69,6 @@ func (x *Executor) run(ctx context.Context, r Request) error {
 	return x.settle(ctx, run, p)
 }
 
-// errElsewhere stops a worker: the run, or its target, is another's just now.
-var errElsewhere = errors.New("another worker has it")
-
 // claim is the one write that lets a request start: it creates the run and
 // takes the target's lock, or neither.
 func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error) {
@@ -122,138 +114,11 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 	return run, err
 }
 
-// orSettled is errSettled, unless something went wrong.
-func orSettled(err error) error {
-	if err != nil {
-		return err
-	}
-	return errSettled
-}
-
-// take writes a run together with its target's lock, and with what else begins
-// with it. Where another run has the
-// target, or another worker was faster, it asks for a later try: errElsewhere.
-func (x *Executor) take(ctx context.Context, id string, p Planned, run *Run, with []Put, ev ...AuditEvent) error {
-	var l lock
-	version, err := x.runs().find(ctx, run.Lock, &l)
-	if err != nil {
-		return err
-	}
-	if version > 0 && l.ID != id && x.Now().Before(l.Until) {
-		x.Log.InfoContext(ctx, "target is locked", slog.String("request_id", id), slog.String("holder", l.ID))
-		return x.later(ctx, p, lockedPause)
-	}
-	err = x.record(ctx, id, append(with, putRow(runKey(id), run.Version, run), putRow(run.Lock, version, lock{ID: id, Until: run.Lease})), ev...)
-	if errors.Is(err, ErrConflict) {
-		return x.later(ctx, p, lockedPause)
-	}
-	run.Version++
-	return err
-}
-
-// later puts the job back and stops this worker.
-func (x *Executor) later(ctx context.Context, p Planned, delay time.Duration) error {
-	if err := x.Jobs.Send(ctx, p.job(), delay); err != nil {
-		return err
-	}
-	return errElsewhere
-}
-
 func (p Planned) job() Job {
 	if p.Intent.Undo != "" {
 		return Job{JobUndo, p.ID}
 	}
 	return Job{JobRun, p.ID}
-}
-
-func (x *Executor) gone(owner string) bool { return x.Gone != nil && x.Gone(owner) }
-
-// takeOver continues a run whose worker is gone.
-func (x *Executor) takeOver(ctx context.Context, run Run, p Planned) (Run, error) {
-	now := x.Now().UTC()
-	if now.Before(run.Lease) && !x.gone(run.Owner) {
-		return run, x.later(ctx, p, run.Lease.Sub(now)+time.Second)
-	}
-	run.Owner, run.Lease = x.Owner(), now.Add(leaseFor)
-	err := x.take(ctx, run.ID, p, &run, nil, event("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
-	return run, err
-}
-
-// reopen starts another attempt if somebody may and did ask for it; otherwise
-// errSettled.
-func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (Run, error) {
-	if !run.Started || run.Outcome != Partial && run.Outcome != Failed || run.UndoneBy != "" {
-		return run, errSettled
-	}
-	t := Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: Party{Person: p.Person}, Digest: p.Digest, Ended: run.Ended}
-	for _, stored := range r.Retries {
-		if slices.Contains(run.Retries, stored.Evidence) {
-			continue
-		}
-		v, err := x.proveClick(ctx, stored.Evidence, "retry", p)
-		if errors.Is(err, ErrEvidence) {
-			x.Log.WarnContext(ctx, "retry not proved", slog.String("request_id", r.ID), slog.String("error", err.Error()))
-			continue
-		}
-		if err != nil {
-			return run, err
-		}
-		if v.At.Before(run.Since) || !x.Policy.Decide(t, Retry, v, x.Now()).Accept {
-			continue
-		}
-		if why, err := x.mayRetry(ctx, r, p); err != nil || why != "" {
-			if err == nil {
-				err = x.noRetry(ctx, run, v, why)
-			}
-			return run, orSettled(err)
-		}
-		again := run
-		now := x.Now().UTC()
-		again.Retries = append(slices.Clone(run.Retries), v.Evidence)
-		again.Owner, again.Lease, again.Since = x.Owner(), now.Add(leaseFor), now
-		again.Attempt++
-		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks, again.Unread = "", "", "", time.Time{}, 0, 0
-		err = x.take(ctx, run.ID, p, &again, nil, event("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
-		return again, err
-	}
-	return run, errSettled
-}
-
-// mayRetry checks that what was approved is still what a retry would do, and
-// still allowed.
-func (x *Executor) mayRetry(ctx context.Context, r Request, p Planned) (why string, err error) {
-	_, whys, text, err := x.decide(ctx, r, p)
-	if err == nil && p.Release != ByPeople {
-		// The source is not asked again: what was done already has changed what it says.
-		a, perr := x.prove(ctx, r)
-		switch {
-		case errors.Is(perr, ErrEvidence):
-			text = perr.Error()
-		case perr == nil && a.release != p.Release:
-			text = a.unreleased()
-		}
-		err = unless(perr, ErrEvidence)
-	}
-	switch {
-	case err != nil:
-		return "", err
-	case text != "" || len(whys) > 0:
-		return strings.TrimSpace("it is no longer approved: " + text + " " + codes(whys)), nil
-	case p.Intent.Undo == "":
-		return "", nil
-	}
-	orig, err := x.runs().Run(ctx, p.Intent.Undo)
-	if err == nil && orig.Attempt != p.Of {
-		why = p.Intent.Undo + " was applied again since this undo was approved: ask for a new one"
-	}
-	return why, err
-}
-
-// noRetry uses up the evidence of a retry that may not be, and says why.
-func (x *Executor) noRetry(ctx context.Context, run Run, v Vote, why string) error {
-	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
-	run.Why, run.Hint = why, "ask again with /killswitch"
-	return x.record(ctx, run.ID, []Put{putRow(runKey(run.ID), run.Version, run)}, event("retry_refused", v.Person, "why", why))
 }
 
 // begin moves the request to running. A denial or cancellation that came first
@@ -296,51 +161,6 @@ func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {
 		}
 	}
 	return x.Changes.Send(ctx, Change{run.ID}, 0)
-}
-
-// save writes the run and prolongs the lease of run and lock.
-func (x *Executor) save(ctx context.Context, run *Run, ev ...AuditEvent) error {
-	run.Lease = x.Now().UTC().Add(leaseFor)
-	var l lock
-	version, err := x.runs().find(ctx, run.Lock, &l)
-	if err != nil {
-		return err
-	}
-	if version > 0 && l.ID != run.ID && x.Now().Before(l.Until) {
-		return fmt.Errorf("%w: the target's lock went to %s", ErrConflict, l.ID)
-	}
-	err = x.record(ctx, run.ID, []Put{putRow(runKey(run.ID), run.Version, run), putRow(run.Lock, version, lock{ID: run.ID, Until: run.Lease})}, ev...)
-	if err == nil {
-		run.Version++
-	}
-	return err
-}
-
-// renew prolongs the lease when a good part of it is over.
-func (x *Executor) renew(ctx context.Context, run *Run) error {
-	if run.Lease.Sub(x.Now()) > leaseFor-5*time.Second {
-		return nil
-	}
-	return x.save(ctx, run)
-}
-
-// end writes the run's last word and frees the target.
-func (x *Executor) end(ctx context.Context, run *Run, ev ...AuditEvent) error {
-	run.Lease = x.Now().UTC()
-	puts := []Put{putRow(runKey(run.ID), run.Version, run)}
-	var l lock
-	version, err := x.runs().find(ctx, run.Lock, &l)
-	if err != nil {
-		return err
-	}
-	if version > 0 && l.ID == run.ID {
-		puts = append(puts, Put{Row: Row{Key: run.Lock, Version: version}, Delete: true})
-	}
-	err = x.record(ctx, run.ID, puts, ev...)
-	if err == nil {
-		run.Version++
-	}
-	return err
 }
 
 // settle shows a run's end in the table requests and sends what follows from

@@ -129,9 +129,6 @@ type Step struct {
 	Cause   string         `json:"cause,omitempty"`
 	Hint    string         `json:"hint,omitempty"`
 	At      time.Time      `json:"at,omitzero"`
-
-	tried int       // the attempt in which it was given up
-	first time.Time // when it was tried first, by this worker
 }
 
 // Finished reports whether nothing is left to do for the step.
@@ -145,38 +142,9 @@ func (s Step) Finished() bool {
 	return false
 }
 
-// firstState is that of a step that was just planned.
-func firstState(s actions.Step) StepState {
-	if s.Skip != "" {
-		return StepSkipped
-	}
-	return StepPlanned
-}
-
-// hold records which requests want a change to stay, and what undo restores.
-type hold struct {
-	Version int64    `json:"-"`
-	Holders []string `json:"holders"`
-	// Lifting is the undo that takes the change back just now: nobody may join it
-	// until that undo has ended.
-	Lifting string         `json:"lifting,omitempty"`
-	Effect  actions.Effect `json:"effect"`
-}
-
-// lock keeps a second run off a target.
-type lock struct {
-	Version int64     `json:"-"`
-	ID      string    `json:"id"`
-	Until   time.Time `json:"until"`
-}
-
 func plannedKey(id string) Key     { return Key{id, "plan"} }
 func runKey(id string) Key         { return Key{id, "run"} }
 func stepKey(id string, n int) Key { return Key{id, fmt.Sprintf("step#%06d", n)} }
-func holdRow(name string) Key      { return Key{"hold#" + name, "hold"} }
-func lockRow(account, target string) Key {
-	return Key{"lock#" + account + "/" + target, "lock"}
-}
 
 // Runs reads the table runs. All that writes it is the Executor.
 type Runs struct{ Reader Reader }

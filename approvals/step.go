@@ -14,7 +14,7 @@ import (
 // taking is a step that is being taken, with the hold that it shares with other
 // requests.
 type taking struct {
-	s       *Step
+	s       *step
 	h       hold
 	version int64 // of the hold's row
 	altered bool  // the hold is to be written
@@ -23,7 +23,7 @@ type taking struct {
 }
 
 // take takes one step; true means that it is worth another try.
-func (w *worker) take(ctx context.Context, acct *actions.Account, s *Step) (again bool, err error) {
+func (w *worker) take(ctx context.Context, acct *actions.Account, s *step) (again bool, err error) {
 	if err := w.mayGoOn(ctx); err != nil {
 		return false, err
 	}
@@ -240,7 +240,7 @@ func (w *worker) close(ctx context.Context, batch ...*taking) error {
 }
 
 // put writes a step's result into the ledger and the chain.
-func (w *worker) put(ctx context.Context, s *Step) error {
+func (w *worker) put(ctx context.Context, s *step) error {
 	err := w.x.record(ctx, w.p.ID, []Put{w.result(ctx, s, nil)}, ended(s))
 	if err == nil {
 		s.Version++
@@ -249,7 +249,7 @@ func (w *worker) put(ctx context.Context, s *Step) error {
 }
 
 // result is the row of a step that was dealt with.
-func (w *worker) result(ctx context.Context, s *Step, failure error) Put {
+func (w *worker) result(ctx context.Context, s *step, failure error) Put {
 	s.At = w.x.Now().UTC()
 	if failure != nil {
 		s.State = StepFailed
@@ -260,20 +260,13 @@ func (w *worker) result(ctx context.Context, s *Step, failure error) Put {
 }
 
 // ended is the chain's word on such a step.
-func ended(s *Step) AuditEvent {
+func ended(s *step) AuditEvent {
 	return event("step_"+string(s.State), "", "step", s.Step.ID, "resource", s.Step.Resource, "cause", s.Cause,
 		"prior", deref(s.Effect.Prior), "wrote", deref(s.Effect.Wrote), "changed", strconv.FormatBool(s.Effect.Changed))
 }
 
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
 // readBack reads a done step back until it holds, for a while.
-func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *Step) error {
+func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) error {
 	if s.State != StepDone {
 		return nil
 	}
@@ -308,7 +301,7 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *Step) e
 }
 
 // holds reads one step back.
-func (w *worker) holds(ctx context.Context, acct *actions.Account, s *Step) (bool, string, error) {
+func (w *worker) holds(ctx context.Context, acct *actions.Account, s *step) (bool, string, error) {
 	var h hold
 	version, err := w.x.runs().find(ctx, holdRow(s.Step.Hold), &h)
 	if err != nil {
@@ -328,7 +321,7 @@ func (w *worker) holds(ctx context.Context, acct *actions.Account, s *Step) (boo
 }
 
 // lift writes a verified step; an undo's takes the hold away with it.
-func (w *worker) lift(ctx context.Context, s *Step) error {
+func (w *worker) lift(ctx context.Context, s *step) error {
 	if w.p.Intent.Undo == "" {
 		return w.put(ctx, s)
 	}

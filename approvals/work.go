@@ -19,7 +19,7 @@ func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
 	w := &worker{x: x, run: run, p: p, action: action}
-	steps, err := x.runs().Steps(ctx, p.ID, 0)
+	steps, err := x.steps(ctx, p.ID)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ type worker struct {
 
 // prepare enters the account, looks at the target again and brings the ledger
 // up to date with what is there now.
-func (w *worker) prepare(ctx context.Context, steps []Step) (*actions.Account, []Step, error) {
+func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, []step, error) {
 	look, cancel := context.WithTimeout(ctx, stepWithin)
 	defer cancel()
 	if w.p.Intent.Undo != "" {
@@ -114,7 +114,7 @@ func (w *worker) prepare(ctx context.Context, steps []Step) (*actions.Account, [
 // review decides, once for each retry, which steps still count: what was
 // verified is read back again, what an undo took back, or a retried undo finds
 // held again, is taken anew.
-func (w *worker) review(ctx context.Context, steps []Step) error {
+func (w *worker) review(ctx context.Context, steps []step) error {
 	if w.run.Reviewed == w.run.Attempt {
 		return nil
 	}
@@ -159,20 +159,6 @@ func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phas
 	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, w.p.actor(w.run.Approvers))
 }
 
-// resources are the ARNs that the steps change.
-func resources(steps []Step) []string {
-	var arns []string
-	for _, s := range steps {
-		if s.Step.Skip == "" && !slices.Contains(arns, s.Step.Resource) && !s.Step.Many {
-			arns = append(arns, s.Step.Resource)
-		}
-	}
-	return arns
-}
-
-// storeError marks an error of our own store: it says nothing of the target.
-type storeError struct{ error }
-
 func (e storeError) Unwrap() error { return e.error }
 
 func (w *worker) flag(text string) {
@@ -184,7 +170,7 @@ func (w *worker) flag(text string) {
 
 // merge takes over what the target is like now for the steps that have not
 // begun, and adds steps for what came since the plan.
-func (w *worker) merge(ctx context.Context, ledger []Step, now []actions.Step) ([]Step, error) {
+func (w *worker) merge(ctx context.Context, ledger []step, now []actions.Step) ([]step, error) {
 	var puts []Put
 	at := make(map[string]int, len(ledger))
 	for i, l := range ledger {
@@ -196,7 +182,7 @@ func (w *worker) merge(ctx context.Context, ledger []Step, now []actions.Step) (
 			continue // of what is newer than the containment nothing old is left to contain
 		} else if !known {
 			w.flag("Since the plan: " + s.Title + " (" + s.Current + ").")
-			ledger = append(ledger, Step{N: len(ledger) + 1, State: StepPlanned})
+			ledger = append(ledger, step{row: row{N: len(ledger) + 1, State: StepPlanned}})
 			i = len(ledger) - 1
 		} else if ledger[i].State != StepPlanned && ledger[i].Step.ResourceID == s.ResourceID && (s.Skip == "") == (ledger[i].State != StepSkipped) {
 			continue // its snapshot was taken before our own change
@@ -224,8 +210,8 @@ func (w *worker) merge(ctx context.Context, ledger []Step, now []actions.Step) (
 // next round, so that one step does not hold up another; what it says no to is
 // written down and does not stop the others. An error is our own, or the end of
 // this worker's time.
-func (w *worker) takeAll(ctx context.Context, acct *actions.Account, steps []Step) error {
-	var many []*Step
+func (w *worker) takeAll(ctx context.Context, acct *actions.Account, steps []step) error {
+	var many []*step
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
 		left := 0
 		many = many[:0]
@@ -283,8 +269,8 @@ func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
 
 // readAll reads what was done back. True means that some of it does not hold
 // and is to be taken once more.
-func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []Step) (again bool, err error) {
-	var many []*Step
+func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []step) (again bool, err error) {
+	var many []*step
 	for i := range steps {
 		if steps[i].Step.Many {
 			many = append(many, &steps[i])
@@ -309,7 +295,7 @@ func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []Ste
 }
 
 // count adds up a run that has many steps.
-func (w *worker) count(steps []Step) {
+func (w *worker) count(steps []step) {
 	p := Progress{At: w.x.Now().UTC()}
 	many := false
 	for _, s := range steps {
@@ -340,7 +326,7 @@ func (w *worker) tell(ctx context.Context) error {
 
 // finish adds the steps up. Where the account could not be entered, why says
 // so, and nothing is claimed of steps that were begun before.
-func (w *worker) finish(ctx context.Context, steps []Step, why, hint string) error {
+func (w *worker) finish(ctx context.Context, steps []step, why, hint string) error {
 	blind := why != ""
 	good, bad, begun := 0, 0, 0
 	for _, s := range steps {

@@ -1,0 +1,77 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+)
+
+// close puts the end of a request that never ran into its audit chain, and
+// bars it from ever running.
+func (x *Executor) close(ctx context.Context, r Request) error {
+	var vote *Vote
+	switch {
+	case r.State == Denied && r.Denial != nil:
+		vote = r.Denial
+	case r.State == Cancelled && r.Cancelled != nil:
+		vote = r.Cancelled
+	case r.State == Expired:
+		vote = &Vote{}
+	default:
+		return nil
+	}
+	actor, unproved, err := x.whoSaidNo(ctx, r, *vote)
+	if err != nil {
+		return err
+	}
+	run, err := x.runs().Run(ctx, r.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		run = Run{ID: r.ID, Outcome: r.State, Why: vote.Reason, Ended: r.Ended}
+		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), 0, run)},
+			event(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
+	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Why == "":
+		run.Why = vote.Reason // it was typed into the form after the no
+		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), run.Version, run)}, event("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
+	}
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
+		if r.Closed {
+			return errSettled
+		}
+		r.Closed = true
+		return nil
+	})
+	if err := unless(err, errSettled); err != nil {
+		return err
+	}
+	return x.retire(ctx, r.ID, r.Ended)
+}
+
+// whoSaidNo proves who denied or cancelled. A no counts without proof, but the
+// record must not name somebody on the word of a row.
+func (x *Executor) whoSaidNo(ctx context.Context, r Request, v Vote) (person, unproved string, err error) {
+	if v.Evidence == "" {
+		return "", "", nil
+	}
+	w, _, err := x.word(ctx, v.Evidence)
+	unproved = "the row names " + v.Person
+	if err != nil {
+		return "", unproved, unless(err, ErrEvidence)
+	}
+	verb, id := "", ""
+	if w.Type == "slash_command" {
+		if c, err := ParseCommand(w.Text, x.Org.Directory()); err == nil {
+			verb, id = c.Verb, c.ID
+		}
+	} else if len(w.Actions) == 1 {
+		verb = w.Actions[0].ID
+		id, _, _ = SplitValue(w.Actions[0].Value)
+	}
+	p, known := x.Policy.Roster.BySlack(w.User)
+	if !known || id != r.ID || verb != "deny" && verb != "cancel" {
+		return "", unproved, nil
+	}
+	return p.ID, "", nil
+}

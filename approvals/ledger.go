@@ -1,0 +1,87 @@
+package approvals
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// firstState is that of a step that was just planned.
+func firstState(s actions.Step) StepState {
+	if s.Skip != "" {
+		return StepSkipped
+	}
+	return StepPlanned
+}
+
+// row is a step as it is stored.
+type row = Step
+
+// step is a row of the ledger in the hands of a worker.
+type step struct {
+	row
+	tried int       // the attempt in which it was given up
+	first time.Time // when this worker tried it first
+}
+
+// steps reads a request's ledger.
+func (x *Executor) steps(ctx context.Context, id string) ([]step, error) {
+	rows, err := x.runs().Steps(ctx, id, 0)
+	steps := make([]step, len(rows))
+	for i, r := range rows {
+		steps[i].row = r
+	}
+	return steps, err
+}
+
+// storePlan writes the steps, then the plan: a plan that is there is complete.
+func (x *Executor) storePlan(ctx context.Context, p Planned, f *planner) error {
+	p.Steps = len(p.Plan.Steps)
+	old, err := x.runs().Steps(ctx, p.ID, 0) // of a worker that died
+	if err != nil {
+		return err
+	}
+	var puts []Put
+	for i, s := range p.Plan.Steps {
+		var version int64
+		if i < len(old) {
+			version = old[i].Version
+		}
+		puts = append(puts, putRow(stepKey(p.ID, i+1), version, Step{N: i + 1, Step: s, State: firstState(s)}))
+	}
+	for _, s := range old[min(len(old), len(puts)):] {
+		puts = append(puts, Put{Row: Row{Key: stepKey(p.ID, s.N), Version: s.Version}, Delete: true})
+	}
+	for chunk := range slices.Chunk(puts, MaxPuts-1) {
+		if err := x.Store.Write(ctx, append(slices.Clone(chunk), f.fence(p.ID))...); err != nil {
+			return err
+		}
+	}
+	return x.record(ctx, p.ID, []Put{putRow(plannedKey(p.ID), 0, p), f.fence(p.ID)},
+		event("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
+		event("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps), "digest", p.Digest, "snapshot", p.Snapshot))
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// resources are the ARNs that the steps change.
+func resources(steps []step) []string {
+	var arns []string
+	for _, s := range steps {
+		if s.Step.Skip == "" && !slices.Contains(arns, s.Step.Resource) && !s.Step.Many {
+			arns = append(arns, s.Step.Resource)
+		}
+	}
+	return arns
+}
+
+// storeError marks an error of our own store: it says nothing of the target.
+type storeError struct{ error }

@@ -1,0 +1,77 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// retire lets all rows of a request that is over for good expire with it.
+func (x *Executor) retire(ctx context.Context, id string, ended time.Time) error {
+	if x.Requests.Retention <= 0 || ended.IsZero() {
+		return nil
+	}
+	expires := ended.Add(x.Requests.Retention)
+	for after := ""; ; {
+		rows, err := x.Store.Rows(ctx, id, "", after, MaxPuts)
+		if err != nil {
+			return err
+		}
+		var puts []Put
+		for _, row := range rows {
+			after = row.Sort
+			if !row.Expires.Equal(expires) {
+				row.Expires = expires
+				puts = append(puts, Put{Row: row})
+			}
+		}
+		if len(puts) > 0 {
+			if err := x.Store.Write(ctx, puts...); err != nil {
+				return unless(err, ErrConflict) // somebody still writes, and will come here again
+			}
+		}
+		if len(rows) < MaxPuts {
+			return nil
+		}
+	}
+}
+
+// record writes rows and the events that tell of them in one go: what is done
+// is in the chain, and what is in the chain is done. It returns ErrConflict if
+// one of the rows was written by somebody else.
+func (x *Executor) record(ctx context.Context, id string, puts []Put, events ...AuditEvent) error {
+	if len(puts)+len(events)+1 > MaxPuts {
+		return fmt.Errorf("%d rows at once", len(puts)+len(events)+1)
+	}
+	for {
+		var head auditHead
+		version, err := x.runs().find(ctx, headKey(id), &head)
+		if err != nil {
+			return err
+		}
+		all := append([]Put(nil), puts...)
+		for _, e := range events {
+			head.Seq++
+			e.Seq, e.At, e.Prev = head.Seq, x.Now().UTC(), head.Hash
+			e.Hash = e.hash()
+			head.Hash = e.Hash
+			all = append(all, putRow(auditKey(id, e.Seq), 0, e))
+		}
+		if len(events) > 0 {
+			all = append(all, putRow(headKey(id), version, head))
+		}
+		err = x.Store.Write(ctx, all...)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		// Was it the chain or one of the rows? Only the chain is worth another try.
+		now, err := x.runs().find(ctx, headKey(id), &auditHead{})
+		if err != nil {
+			return err
+		}
+		if now == version {
+			return ErrConflict
+		}
+	}
+}

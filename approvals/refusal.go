@@ -1,0 +1,90 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// refusal is a plan's no.
+type refusal struct {
+	whys      []Why
+	why, hint string
+}
+
+func (r *refusal) Error() string { return r.why }
+
+// refuse ends a request for good, on the condition of the rows in fence.
+func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint string, fence ...Put) error {
+	run := Run{ID: r.ID, Outcome: Refused, Why: why, Hint: hint, Ended: x.Now().UTC()}
+	ev := event("refused", "", "why", strings.TrimSpace(why+" "+codes(whys)), "intent", r.Intent.String())
+	err := x.record(ctx, r.ID, append(fence, putRow(runKey(r.ID), 0, run)), ev)
+	if errors.Is(err, ErrConflict) {
+		// Refused before, and the request did not hear of it; or somebody went on.
+		var old Run
+		old, err = x.runs().Run(ctx, r.ID)
+		if err != nil || old.Outcome != Refused {
+			return unless(err, ErrNotFound)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
+		if !r.State.May(Refused) {
+			return errSettled
+		}
+		r.Whys, r.Why, r.Hint, r.Closed = whys, why, hint, true
+		return r.To(Refused, x.Now().UTC())
+	})
+	if err := x.changed(ctx, r.ID, err); err != nil {
+		return err
+	}
+	return x.retire(ctx, r.ID, run.Ended)
+}
+
+// errSettled stops a Change that has nothing left to do.
+var errSettled = errors.New("settled already")
+
+// changed tells the bot, unless the change failed.
+func (x *Executor) changed(ctx context.Context, id string, err error) error {
+	if err != nil && !errors.Is(err, errSettled) {
+		return err
+	}
+	return x.Changes.Send(ctx, Change{id}, 0)
+}
+
+// unless passes errors on, but for those of one kind.
+func unless(err, kind error) error {
+	if errors.Is(err, kind) {
+		return nil
+	}
+	return err
+}
+
+func codes(whys []Why) string {
+	var s []string
+	for _, w := range whys {
+		s = append(s, string(w.Code))
+	}
+	return strings.Join(s, ", ")
+}
+
+// finally makes a refusal of an AWS error, unless it may pass by itself.
+func finally(err error) error {
+	if actions.Transient(err) {
+		return err
+	}
+	why, hint := actions.Explain(err)
+	return &refusal{why: why, hint: hint}
+}
+
+// orSettled is errSettled, unless something went wrong.
+func orSettled(err error) error {
+	if err != nil {
+		return err
+	}
+	return errSettled
+}

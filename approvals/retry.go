@@ -1,0 +1,88 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// reopen starts another attempt if somebody may and did ask for it; otherwise
+// errSettled.
+func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (Run, error) {
+	if !run.Started || run.Outcome != Partial && run.Outcome != Failed || run.UndoneBy != "" {
+		return run, errSettled
+	}
+	t := Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: Party{Person: p.Person}, Digest: p.Digest, Ended: run.Ended}
+	for _, stored := range r.Retries {
+		if slices.Contains(run.Retries, stored.Evidence) {
+			continue
+		}
+		v, err := x.proveClick(ctx, stored.Evidence, "retry", p)
+		if errors.Is(err, ErrEvidence) {
+			x.Log.WarnContext(ctx, "retry not proved", slog.String("request_id", r.ID), slog.String("error", err.Error()))
+			continue
+		}
+		if err != nil {
+			return run, err
+		}
+		if v.At.Before(run.Since) || !x.Policy.Decide(t, Retry, v, x.Now()).Accept {
+			continue
+		}
+		if why, err := x.mayRetry(ctx, r, p); err != nil || why != "" {
+			if err == nil {
+				err = x.noRetry(ctx, run, v, why)
+			}
+			return run, orSettled(err)
+		}
+		again := run
+		now := x.Now().UTC()
+		again.Retries = append(slices.Clone(run.Retries), v.Evidence)
+		again.Owner, again.Lease, again.Since = x.Owner(), now.Add(leaseFor), now
+		again.Attempt++
+		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks, again.Unread = "", "", "", time.Time{}, 0, 0
+		err = x.take(ctx, run.ID, p, &again, nil, event("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
+		return again, err
+	}
+	return run, errSettled
+}
+
+// mayRetry checks that what was approved is still what a retry would do, and
+// still allowed.
+func (x *Executor) mayRetry(ctx context.Context, r Request, p Planned) (why string, err error) {
+	_, whys, text, err := x.decide(ctx, r, p)
+	if err == nil && p.Release != ByPeople {
+		// The source is not asked again: what was done already has changed what it says.
+		a, perr := x.prove(ctx, r)
+		switch {
+		case errors.Is(perr, ErrEvidence):
+			text = perr.Error()
+		case perr == nil && a.release != p.Release:
+			text = a.unreleased()
+		}
+		err = unless(perr, ErrEvidence)
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case text != "" || len(whys) > 0:
+		return strings.TrimSpace("it is no longer approved: " + text + " " + codes(whys)), nil
+	case p.Intent.Undo == "":
+		return "", nil
+	}
+	orig, err := x.runs().Run(ctx, p.Intent.Undo)
+	if err == nil && orig.Attempt != p.Of {
+		why = p.Intent.Undo + " was applied again since this undo was approved: ask for a new one"
+	}
+	return why, err
+}
+
+// noRetry uses up the evidence of a retry that may not be, and says why.
+func (x *Executor) noRetry(ctx context.Context, run Run, v Vote, why string) error {
+	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
+	run.Why, run.Hint = why, "ask again with /killswitch"
+	return x.record(ctx, run.ID, []Put{putRow(runKey(run.ID), run.Version, run)}, event("retry_refused", v.Person, "why", why))
+}

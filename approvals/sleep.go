@@ -1,0 +1,18 @@
+package approvals
+
+import (
+	"context"
+	"time"
+)
+
+// Sleep waits, or ends with the context.
+func Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
