@@ -3,6 +3,8 @@ package approvals
 import (
 	"context"
 	"errors"
+
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // close puts the end of a request that never ran into its audit chain, and
@@ -28,10 +30,10 @@ func (x *Executor) close(ctx context.Context, r Request) error {
 	case errors.Is(err, ErrNotFound):
 		run = Run{ID: r.ID, Outcome: r.State, Why: vote.Reason, Ended: r.Ended}
 		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), 0, run)},
-			event(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
+			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
 	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Why == "":
 		run.Why = vote.Reason // it was typed into the form after the no
-		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), run.Version, run)}, event("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
+		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), run.Version, run)}, audit.New("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
 	}
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return err

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // errElsewhere stops a worker: the run, or its target, is another's just now.
@@ -15,7 +17,7 @@ var errElsewhere = errors.New("another worker has it")
 // take writes a run together with its target's lock, and with what else begins
 // with it. Where another run has the
 // target, or another worker was faster, it asks for a later try: errElsewhere.
-func (x *Executor) take(ctx context.Context, id string, p Planned, run *Run, with []Put, ev ...AuditEvent) error {
+func (x *Executor) take(ctx context.Context, id string, p Planned, run *Run, with []Put, ev ...audit.Event) error {
 	var l lock
 	version, err := x.runs().find(ctx, run.Lock, &l)
 	if err != nil {
@@ -50,12 +52,12 @@ func (x *Executor) takeOver(ctx context.Context, run Run, p Planned) (Run, error
 		return run, x.later(ctx, p, run.Lease.Sub(now)+time.Second)
 	}
 	run.Owner, run.Lease = x.Owner(), now.Add(leaseFor)
-	err := x.take(ctx, run.ID, p, &run, nil, event("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
+	err := x.take(ctx, run.ID, p, &run, nil, audit.New("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
 	return run, err
 }
 
 // save writes the run and prolongs the lease of run and lock.
-func (x *Executor) save(ctx context.Context, run *Run, ev ...AuditEvent) error {
+func (x *Executor) save(ctx context.Context, run *Run, ev ...audit.Event) error {
 	run.Lease = x.Now().UTC().Add(leaseFor)
 	var l lock
 	version, err := x.runs().find(ctx, run.Lock, &l)
@@ -81,7 +83,7 @@ func (x *Executor) renew(ctx context.Context, run *Run) error {
 }
 
 // end writes the run's last word and frees the target.
-func (x *Executor) end(ctx context.Context, run *Run, ev ...AuditEvent) error {
+func (x *Executor) end(ctx context.Context, run *Run, ev ...audit.Event) error {
 	run.Lease = x.Now().UTC()
 	puts := []Put{putRow(runKey(run.ID), run.Version, run)}
 	var l lock

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // firstState is that of a step that was just planned.
@@ -61,8 +62,8 @@ func (x *Executor) storePlan(ctx context.Context, p Planned, f *planner) error {
 		}
 	}
 	return x.record(ctx, p.ID, []Put{putRow(plannedKey(p.ID), 0, p), f.fence(p.ID)},
-		event("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
-		event("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps), "digest", p.Digest, "snapshot", p.Snapshot))
+		audit.New("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
+		audit.New("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps), "digest", p.Digest, "snapshot", p.Snapshot))
 }
 
 func deref(s *string) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 const (
@@ -256,7 +257,7 @@ func (m *many) look(ctx context.Context, steps []*step) (found []actions.Reading
 func (w *worker) liftAll(ctx context.Context, steps []*step) error {
 	for chunk := range slices.Chunk(steps, batchSize) {
 		var puts []Put
-		var events []AuditEvent
+		var events []audit.Event
 		versions := make([]int64, len(chunk))
 		if w.p.Intent.Undo != "" {
 			err := parallel(len(chunk), func(i int) (err error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // maxReapplied is how often a step that somebody undid is applied again.
@@ -118,7 +119,7 @@ func (w *worker) check(ctx context.Context) error {
 			}
 		}
 	}
-	return x.end(ctx, run, event("rechecked", "", "check", strconv.Itoa(run.Checks), "result", result))
+	return x.end(ctx, run, audit.New("rechecked", "", "check", strconv.Itoa(run.Checks), "result", result))
 }
 
 // mustStop reports whether an error is our own: it says nothing of the target.
@@ -177,7 +178,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 	if again {
 		run.Reapplied++
 	}
-	if err := w.x.save(ctx, run, event("tampered", "", "step", s.Step.ID, "found", found, "applied_again", strconv.FormatBool(again))); err != nil {
+	if err := w.x.save(ctx, run, audit.New("tampered", "", "step", s.Step.ID, "found", found, "applied_again", strconv.FormatBool(again))); err != nil {
 		return err
 	}
 	if s.State != StepPlanned {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // retire lets all rows of a request that is over for good expire with it.
@@ -40,22 +42,19 @@ func (x *Executor) retire(ctx context.Context, id string, ended time.Time) error
 // record writes rows and the events that tell of them in one go: what is done
 // is in the chain, and what is in the chain is done. It returns ErrConflict if
 // one of the rows was written by somebody else.
-func (x *Executor) record(ctx context.Context, id string, puts []Put, events ...AuditEvent) error {
+func (x *Executor) record(ctx context.Context, id string, puts []Put, events ...audit.Event) error {
 	if len(puts)+len(events)+1 > MaxPuts {
 		return fmt.Errorf("%d rows at once", len(puts)+len(events)+1)
 	}
 	for {
-		var head auditHead
+		var head audit.Head
 		version, err := x.runs().find(ctx, headKey(id), &head)
 		if err != nil {
 			return err
 		}
 		all := append([]Put(nil), puts...)
 		for _, e := range events {
-			head.Seq++
-			e.Seq, e.At, e.Prev = head.Seq, x.Now().UTC(), head.Hash
-			e.Hash = e.hash()
-			head.Hash = e.Hash
+			e = head.Append(e, x.Now())
 			all = append(all, putRow(auditKey(id, e.Seq), 0, e))
 		}
 		if len(events) > 0 {
@@ -66,7 +65,7 @@ func (x *Executor) record(ctx context.Context, id string, puts []Put, events ...
 			return err
 		}
 		// Was it the chain or one of the rows? Only the chain is worth another try.
-		now, err := x.runs().find(ctx, headKey(id), &auditHead{})
+		now, err := x.runs().find(ctx, headKey(id), &audit.Head{})
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // refusal is a plan's no.
@@ -19,7 +20,7 @@ func (r *refusal) Error() string { return r.why }
 // refuse ends a request for good, on the condition of the rows in fence.
 func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint string, fence ...Put) error {
 	run := Run{ID: r.ID, Outcome: Refused, Why: why, Hint: hint, Ended: x.Now().UTC()}
-	ev := event("refused", "", "why", strings.TrimSpace(why+" "+codes(whys)), "intent", r.Intent.String())
+	ev := audit.New("refused", "", "why", strings.TrimSpace(why+" "+codes(whys)), "intent", r.Intent.String())
 	err := x.record(ctx, r.ID, append(fence, putRow(runKey(r.ID), 0, run)), ev)
 	if errors.Is(err, ErrConflict) {
 		// Refused before, and the request did not hear of it; or somebody went on.

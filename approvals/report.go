@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // Notifier sends a text to whoever is subscribed to it.
@@ -67,7 +68,7 @@ func (x *Executor) report(ctx context.Context, r Request) error {
 	}
 	if version == 0 {
 		rep = x.gather(ctx, action, p, run)
-		err := x.record(ctx, r.ID, []Put{putRow(reportKey(r.ID), 0, rep)}, event("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
+		err := x.record(ctx, r.ID, []Put{putRow(reportKey(r.ID), 0, rep)}, audit.New("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
 		if err != nil {
 			return unless(err, ErrConflict)
 		}
@@ -77,7 +78,7 @@ func (x *Executor) report(ctx context.Context, r Request) error {
 		if err := x.notify(ctx, p, run, &rep); err != nil {
 			return err
 		}
-		if err := x.record(ctx, r.ID, []Put{putRow(reportKey(r.ID), version, rep)}, event("notified", "", "why", rep.Unsent)); err != nil {
+		if err := x.record(ctx, r.ID, []Put{putRow(reportKey(r.ID), version, rep)}, audit.New("notified", "", "why", rep.Unsent)); err != nil {
 			return unless(err, ErrConflict)
 		}
 	}

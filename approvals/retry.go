@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // reopen starts another attempt if somebody may and did ask for it; otherwise
@@ -44,7 +46,7 @@ func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (R
 		again.Owner, again.Lease, again.Since = x.Owner(), now.Add(leaseFor), now
 		again.Attempt++
 		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks, again.Unread = "", "", "", time.Time{}, 0, 0
-		err = x.take(ctx, run.ID, p, &again, nil, event("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
+		err = x.take(ctx, run.ID, p, &again, nil, audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
 		return again, err
 	}
 	return run, errSettled
@@ -84,5 +86,5 @@ func (x *Executor) mayRetry(ctx context.Context, r Request, p Planned) (why stri
 func (x *Executor) noRetry(ctx context.Context, run Run, v Vote, why string) error {
 	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
 	run.Why, run.Hint = why, "ask again with /killswitch"
-	return x.record(ctx, run.ID, []Put{putRow(runKey(run.ID), run.Version, run)}, event("retry_refused", v.Person, "why", why))
+	return x.record(ctx, run.ID, []Put{putRow(runKey(run.ID), run.Version, run)}, audit.New("retry_refused", v.Person, "why", why))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 const (
@@ -102,14 +104,14 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 	now := x.Now().UTC()
 	run := Run{ID: r.ID, Owner: x.Owner(), Lease: now.Add(leaseFor), Since: now, Attempt: 1, Approvers: people(votes),
 		Lock: lockRow(p.Account, p.Intent.Call.TargetName())}
-	var ev []AuditEvent
+	var ev []audit.Event
 	for _, v := range votes {
-		ev = append(ev, event("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
+		ev = append(ev, audit.New("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
 	}
 	if p.Release != ByPeople {
-		ev = append(ev, event("released", p.Person, "by", string(p.Release), "finding", p.Finding, "alert", p.Alert, "event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
+		ev = append(ev, audit.New("released", p.Person, "by", string(p.Release), "finding", p.Finding, "alert", p.Alert, "event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
 	}
-	ev = append(ev, event("claimed", "", "attempt", "1"))
+	ev = append(ev, audit.New("claimed", "", "attempt", "1"))
 	err = x.take(ctx, r.ID, p, &run, counted, ev...)
 	return run, err
 }
@@ -138,7 +140,7 @@ func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {
 	case errors.As(err, &no) && ended.State != Running:
 		run.Outcome, run.Ended = ended.State, x.Now().UTC()
 		run.Why = "it was " + string(ended.State) + " before anything was done"
-		if err := x.end(ctx, run, event("not_started", "", "state", string(ended.State))); err != nil {
+		if err := x.end(ctx, run, audit.New("not_started", "", "state", string(ended.State))); err != nil {
 			return err
 		}
 		if err := x.close(ctx, ended); err != nil {

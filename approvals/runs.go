@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // Planned is the row that a plan leaves in the table runs: what is approved.
@@ -142,9 +143,14 @@ func (s Step) Finished() bool {
 	return false
 }
 
-func plannedKey(id string) Key     { return Key{id, "plan"} }
-func runKey(id string) Key         { return Key{id, "run"} }
-func stepKey(id string, n int) Key { return Key{id, fmt.Sprintf("step#%06d", n)} }
+func plannedKey(id string) Key        { return Key{id, "plan"} }
+func runKey(id string) Key            { return Key{id, "run"} }
+func stepKey(id string, n int) Key    { return Key{id, fmt.Sprintf("step#%06d", n)} }
+func auditKey(id string, seq int) Key { return Key{id, fmt.Sprintf("%s%06d", auditSort, seq)} }
+func headKey(id string) Key           { return Key{id, "audit"} }
+
+// auditSort is how the sort keys of a chain's links begin.
+const auditSort = "audit#"
 
 // Runs reads the table runs. All that writes it is the Executor.
 type Runs struct{ Reader Reader }
@@ -214,4 +220,37 @@ func putRow(k Key, version int64, v any) Put {
 		panic(err) // only our own types come here
 	}
 	return Put{Row: Row{Key: k, Version: version, Body: b}}
+}
+
+// Audit reads a request's chain and checks it. It returns what could be read
+// along with [audit.ErrBroken] if a link does not fit or is missing at the end.
+func (t Runs) Audit(ctx context.Context, id string) ([]audit.Event, error) {
+	var events []audit.Event
+	var at audit.Head
+	for after := ""; ; {
+		const page = 500
+		rows, err := t.Reader.Rows(ctx, id, auditSort, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			after = row.Sort
+			var e audit.Event
+			if err := json.Unmarshal(row.Body, &e); err != nil {
+				return events, fmt.Errorf("%w: %s can't be read", audit.ErrBroken, row.Sort)
+			}
+			events = append(events, e)
+			if err := at.Follow(e); err != nil {
+				return events, err
+			}
+		}
+		if len(rows) < page {
+			break
+		}
+	}
+	var end audit.Head
+	if _, err := t.find(ctx, headKey(id), &end); err != nil {
+		return events, err
+	}
+	return events, at.Ends(end)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // taking is a step that is being taken, with the hold that it shares with other
@@ -68,7 +69,7 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 		return w.mark(ctx, batch)
 	}
 	var puts []Put
-	var events []AuditEvent
+	var events []audit.Event
 	for _, t := range batch {
 		s, h := t.s, &t.h
 		if s.State == StepDoing && slices.Contains(h.Holders, w.p.ID) {
@@ -85,7 +86,7 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 		}
 		s.State, s.At, s.Cause, s.Hint, s.Effect = StepDoing, w.x.Now().UTC(), "", "", actions.Effect{Prior: h.Effect.Prior}
 		puts = append(puts, putRow(holdRow(s.Step.Hold), t.version, h), putRow(stepKey(w.p.ID, s.N), s.Version, s))
-		events = append(events, event("step_begun", "", "step", s.Step.ID, "resource", s.Step.Resource, "current", s.Step.Current, "after", s.Step.After))
+		events = append(events, audit.New("step_begun", "", "step", s.Step.ID, "resource", s.Step.Resource, "current", s.Step.Current, "after", s.Step.After))
 		s.Version++
 		t.version++
 	}
@@ -199,7 +200,7 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *taking) e
 // Those that are tried again stay open.
 func (w *worker) close(ctx context.Context, batch ...*taking) error {
 	var puts []Put
-	var events []AuditEvent
+	var events []audit.Event
 	for _, t := range batch {
 		key := holdRow(t.s.Step.Hold)
 		switch {
@@ -260,8 +261,8 @@ func (w *worker) result(ctx context.Context, s *step, failure error) Put {
 }
 
 // ended is the chain's word on such a step.
-func ended(s *step) AuditEvent {
-	return event("step_"+string(s.State), "", "step", s.Step.ID, "resource", s.Step.Resource, "cause", s.Cause,
+func ended(s *step) audit.Event {
+	return audit.New("step_"+string(s.State), "", "step", s.Step.ID, "resource", s.Step.Resource, "cause", s.Cause,
 		"prior", deref(s.Effect.Prior), "wrote", deref(s.Effect.Wrote), "changed", strconv.FormatBool(s.Effect.Changed))
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // beginUndo binds the original's run to the undo: from here on nobody else
@@ -33,7 +35,7 @@ func (x *Executor) beginUndo(ctx context.Context, run *Run, p Planned) error {
 	}
 	if origRun.UndoneBy == "" {
 		origRun.UndoneBy = p.ID
-		err := x.record(ctx, id, []Put{putRow(runKey(id), origRun.Version, origRun)}, event("undo_begun", p.Person, "by", p.ID))
+		err := x.record(ctx, id, []Put{putRow(runKey(id), origRun.Version, origRun)}, audit.New("undo_begun", p.Person, "by", p.ID))
 		if err != nil {
 			return fmt.Errorf("undo %s: %w", id, err)
 		}
@@ -55,7 +57,7 @@ func (x *Executor) abandon(ctx context.Context, run *Run, p Planned, why string)
 	if run.Started {
 		run.Outcome = Partial
 	}
-	if err := x.end(ctx, run, event("refused", "", "why", why)); err != nil {
+	if err := x.end(ctx, run, audit.New("refused", "", "why", why)); err != nil {
 		return err
 	}
 	return orSettled(x.settle(ctx, *run, p))
@@ -78,12 +80,12 @@ func (x *Executor) endUndo(ctx context.Context, run Run, p Planned) error {
 		orig.UndoneBy = "" // it may be tried again
 		orig.Outcome, orig.NextCheck = Partial, time.Time{}
 		orig.Why, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
-		if err := x.record(ctx, id, []Put{putRow(runKey(id), orig.Version, orig)}, event("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Why)); err != nil {
+		if err := x.record(ctx, id, []Put{putRow(runKey(id), orig.Version, orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Why)); err != nil {
 			return err
 		}
 	} else if orig.Outcome != Undone {
 		orig.Outcome, orig.Ended = Undone, run.Ended
-		if err := x.record(ctx, id, []Put{putRow(runKey(id), orig.Version, orig)}, event("undone", "", "by", run.ID)); err != nil {
+		if err := x.record(ctx, id, []Put{putRow(runKey(id), orig.Version, orig)}, audit.New("undone", "", "by", run.ID)); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // work takes the steps that are left, one after the other, and reads them back.
@@ -363,5 +364,5 @@ func (w *worker) finish(ctx context.Context, steps []step, why, hint string) err
 	default:
 		run.Outcome = Failed
 	}
-	return w.x.end(ctx, run, event(string(run.Outcome), "", "why", why, "verified", strconv.Itoa(good), "not_verified", strconv.Itoa(bad), "flags", strings.Join(run.Flags, " ")))
+	return w.x.end(ctx, run, audit.New(string(run.Outcome), "", "why", why, "verified", strconv.Itoa(good), "not_verified", strconv.Itoa(bad), "flags", strings.Join(run.Flags, " ")))
 }

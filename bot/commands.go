@@ -12,6 +12,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // command deals with a typed line.
@@ -217,7 +218,7 @@ const auditLimit = 25
 func (c *conversation) audit(ctx context.Context, r approvals.Request) error {
 	events, err := c.b.Runs.Audit(ctx, r.ID)
 	state := fmt.Sprintf("The chain of %s is intact.", plural(len(events), "event", "events"))
-	if errors.Is(err, approvals.ErrAudit) {
+	if errors.Is(err, audit.ErrBroken) {
 		state = "*" + sentence(err.Error()) + "* Somebody altered the record."
 	} else if err != nil {
 		return err
@@ -234,7 +235,7 @@ func (c *conversation) audit(ctx context.Context, r approvals.Request) error {
 }
 
 // auditLine is an event in one line; documents are left out.
-func auditLine(e approvals.AuditEvent) string {
+func auditLine(e audit.Event) string {
 	parts := []string{e.Event}
 	if e.Actor != "" {
 		parts = append(parts, "by "+e.Actor)
