@@ -60,6 +60,15 @@ func (f Finding) Runs(i Intent) bool {
 	return f.Auto && !slices.Contains(f.Unsure, IntentDigest(i))
 }
 
+// Offer finds the intent of a digest among those that the finding offers.
+func (f Finding) Offer(digest string) (Intent, bool) {
+	i := slices.IndexFunc(f.Intents, func(i Intent) bool { return IntentDigest(i) == digest })
+	if i < 0 {
+		return Intent{}, false
+	}
+	return f.Intents[i], true
+}
+
 // Findings understands events; bot/alert has it. The configuration is part of it.
 type Findings interface {
 	// Read says what the body of EventEvidence tells. It returns an error for

@@ -37,7 +37,7 @@ func (x *Executor) take(ctx context.Context, id string, p Planned, run *Run, wit
 
 // later puts the job back and stops this worker.
 func (x *Executor) later(ctx context.Context, p Planned, delay time.Duration) error {
-	if err := x.Jobs.Send(ctx, p.job(), delay); err != nil {
+	if err := x.Jobs.Send(ctx, RunJob(p.ID, p.Intent), delay); err != nil {
 		return err
 	}
 	return errElsewhere

@@ -38,7 +38,7 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 	p, err := x.runs().Planned(ctx, r.ID)
 	if r.State == Approved {
 		if err == nil && p.Release != ByPeople { // by this very job, whose end may have been lost
-			err = x.Jobs.Send(ctx, p.job(), 0)
+			err = x.Jobs.Send(ctx, RunJob(p.ID, p.Intent), 0)
 		}
 		return unless(err, ErrNotFound)
 	}
@@ -87,7 +87,7 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 		return r.To(Approved, now)
 	})
 	if err == nil && r.State == Approved {
-		if err := x.Jobs.Send(ctx, p.job(), 0); err != nil {
+		if err := x.Jobs.Send(ctx, RunJob(p.ID, p.Intent), 0); err != nil {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, a asked,
 	}
 	call := p.Call()
 	err := x.patiently(ctx, until, func() error {
-		acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, call, nil, p.actor(nil))
+		acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, call, nil, actor(*p, nil))
 		if err == nil {
 			p.Plan, err = action.Plan(ctx, acct, call)
 		}
@@ -200,6 +200,7 @@ func (x *Executor) locate(ctx context.Context, until time.Time, p *Planned) erro
 	return nil
 }
 
-func (p Planned) actor(approvers []string) actions.Actor {
+// actor is on whose behalf a session is that works on a plan.
+func actor(p Planned, approvers []string) actions.Actor {
 	return actions.Actor{RequestID: p.ID, Requester: p.Person, Approvers: approvers}
 }

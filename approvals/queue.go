@@ -33,6 +33,14 @@ type Job struct {
 	ID   string `json:"id"`
 }
 
+// RunJob is the job that runs a request, or goes on with it.
+func RunJob(id string, i Intent) Job {
+	if i.Undo != "" {
+		return Job{JobUndo, id}
+	}
+	return Job{JobRun, id}
+}
+
 // Change is a message on the queue changes: this request, or alert, has news.
 type Change struct {
 	ID string `json:"id"`

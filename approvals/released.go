@@ -110,19 +110,17 @@ func (x *Executor) offered(ctx context.Context, r Request, dig string, lets func
 	if err != nil {
 		return Finding{}, Intent{}, fmt.Errorf("%w: the event can't be read", ErrEvidence)
 	}
-	found := slices.DeleteFunc(slices.Clone(all), func(f Finding) bool { return f.Reason != r.Reason || !f.offers(dig) })
+	found := slices.DeleteFunc(slices.Clone(all), func(f Finding) bool {
+		_, offers := f.Offer(dig)
+		return f.Reason != r.Reason || !offers
+	})
 	if len(found) == 0 {
 		return Finding{}, Intent{}, fmt.Errorf("%w: the event and the configuration offer no such call", ErrEvidence)
 	}
 	f := found[max(slices.IndexFunc(found, lets), 0)]
-	return f, f.Intents[f.index(dig)], nil
+	i, _ := f.Offer(dig)
+	return f, i, nil
 }
-
-func (f Finding) index(dig string) int {
-	return slices.IndexFunc(f.Intents, func(i Intent) bool { return IntentDigest(i) == dig })
-}
-
-func (f Finding) offers(dig string) bool { return f.index(dig) >= 0 }
 
 // gentle reports whether a call may run without a second person at all: it can be
 // taken back and is about one target. The configuration has checked it, too.
@@ -180,7 +178,7 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p Planned, a as
 	}
 	var raw []byte
 	err := x.patiently(ctx, until, func() (err error) {
-		raw, err = x.Cloud.Sight(ctx, f.Sighting, x.Now(), p.actor(nil))
+		raw, err = x.Cloud.Sight(ctx, f.Sighting, x.Now(), actor(p, nil))
 		return err
 	})
 	switch {
@@ -196,10 +194,11 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p Planned, a as
 		return err
 	}
 	now, err := x.Findings.Confirm(f, raw)
-	switch dig := IntentDigest(a.intent); {
+	_, offers := now.Offer(IntentDigest(a.intent))
+	switch {
 	case err != nil:
 		return &refusal{why: "its source does not confirm the finding: " + err.Error(), hint: byHandHint}
-	case now.Name != f.Name, !now.Runs(a.intent), !now.offers(dig):
+	case now.Name != f.Name, !now.Runs(a.intent), !offers:
 		return &refusal{why: "what its source says of the finding does not let it contain by itself", hint: byHandHint}
 	case x.Now().Sub(now.Updated) > freshFor:
 		return &refusal{why: "its source last told of the finding more than a day ago", hint: byHandHint}

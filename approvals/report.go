@@ -95,7 +95,7 @@ func (x *Executor) gather(ctx context.Context, action actions.Reporter, p Planne
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
 	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
-		acct, err := x.Cloud.EnterFor(look, actions.Responder, action, actions.PhaseReport, p.Call(), nil, p.actor(run.Approvers))
+		acct, err := x.Cloud.EnterFor(look, actions.Responder, action, actions.PhaseReport, p.Call(), nil, actor(p, run.Approvers))
 		if err == nil {
 			rep.Activity, err = action.Report(look, acct, p.Call(), p.Plan.Identity, rep.At)
 		}

@@ -116,13 +116,6 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 	return run, err
 }
 
-func (p Planned) job() Job {
-	if p.Intent.Undo != "" {
-		return Job{JobUndo, p.ID}
-	}
-	return Job{JobRun, p.ID}
-}
-
 // begin moves the request to running. A denial or cancellation that came first
 // ends the run with nothing done.
 func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {

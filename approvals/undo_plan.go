@@ -19,7 +19,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again"}
 	p.Snapshot, p.Of = snapshotHash(steps), run.Attempt
 	p.Account = orig.Account
-	acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, p.Call(), resources(steps), p.actor(nil))
+	acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, p.Call(), resources(steps), actor(*p, nil))
 	if err != nil {
 		return finally(err)
 	}

@@ -157,7 +157,7 @@ func (w *worker) review(ctx context.Context, steps []step) error {
 }
 
 func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, resources []string) (*actions.Account, error) {
-	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, w.p.actor(w.run.Approvers))
+	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, actor(w.p, w.run.Approvers))
 }
 
 func (e storeError) Unwrap() error { return e.error }

@@ -141,18 +141,11 @@ func approvedBefore(r approvals.Request, evidence string) bool {
 // start lets an approved request run, and then tells Slack.
 func (c *conversation) start(ctx context.Context, r approvals.Request) error {
 	if r.State == approvals.Approved {
-		if err := c.b.Jobs.Send(ctx, runJob(r), 0); err != nil {
+		if err := c.b.Jobs.Send(ctx, approvals.RunJob(r.ID, r.Intent), 0); err != nil {
 			return err
 		}
 	}
 	return c.b.draw(ctx, r.ID)
-}
-
-func runJob(r approvals.Request) approvals.Job {
-	if r.Intent.Undo != "" {
-		return approvals.Job{Verb: approvals.JobUndo, ID: r.ID}
-	}
-	return approvals.Job{Verb: approvals.JobRun, ID: r.ID}
 }
 
 func (c *conversation) deny(ctx context.Context, who approvals.Party, id, reason string) error {
@@ -215,7 +208,7 @@ func (c *conversation) retry(ctx context.Context, who approvals.Party, r approva
 	if err != nil {
 		return c.answer(ctx, err)
 	}
-	if err := b.Jobs.Send(ctx, runJob(r), 0); err != nil {
+	if err := b.Jobs.Send(ctx, approvals.RunJob(r.ID, r.Intent), 0); err != nil {
 		return err
 	}
 	return c.say(ctx, note("%s: trying again what is left.", r.ID))

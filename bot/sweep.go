@@ -96,7 +96,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 			return b.expire(ctx, r.ID)
 		}
 		if now.Sub(last) > jobOverdue {
-			return b.Jobs.Send(ctx, runJob(r), 0)
+			return b.Jobs.Send(ctx, approvals.RunJob(r.ID, r.Intent), 0)
 		}
 	case approvals.Running:
 		run, err := b.Runs.Run(ctx, r.ID)
@@ -104,7 +104,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 			return err
 		}
 		if now.After(run.Lease.Add(jobOverdue)) {
-			return b.Jobs.Send(ctx, runJob(r), 0)
+			return b.Jobs.Send(ctx, approvals.RunJob(r.ID, r.Intent), 0)
 		}
 	case approvals.Denied, approvals.Cancelled, approvals.Expired:
 		if now.Sub(r.Ended) > jobOverdue {
