@@ -20,7 +20,7 @@ const (
 // activity looks up what the subject of an alert did lately, and keeps it under
 // the alert's ID. It reads; whoever can write an alert's row can have it read.
 func (x *Executor) activity(ctx context.Context, id string) error {
-	a, err := x.Requests.Alert(ctx, id)
+	a, err := Alerts{x.Requests}.Get(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		x.Log.WarnContext(ctx, "job for an unknown alert", slog.String("alert_id", id))
 		return nil

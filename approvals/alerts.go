@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 )
@@ -95,20 +94,6 @@ type AlertNews struct {
 	Since []AlertReport `json:"since,omitempty"`
 }
 
-// MarkAlert is on alerts that are to be drawn, wait for a digest, or sleep.
-const MarkAlert = "alert"
-
-var alertID = regexp.MustCompile(`^AL-[0-9A-HJKMNP-TV-Z]{12}$`)
-
-// IsAlertID reports whether s has the form of an alert's ID.
-func IsAlertID(s string) bool { return alertID.MatchString(s) }
-
-// AlertID derives an alert's ID from its first name.
-func AlertID(name string) string {
-	sum := sha256.Sum256([]byte("killswitch alert v1\n" + name))
-	return "AL-" + crockford.EncodeToString(sum[:])[:12]
-}
-
 // Stale reports whether the card shows less than the alert holds.
 func (a Alert) Stale() bool { return a.Digest == "" && a.Card.Revision < a.Revision }
 
@@ -129,29 +114,33 @@ type alias struct {
 	Alert string `json:"alert"`
 }
 
-// CreateAlert stores a new alert and what it is called. It returns ErrConflict
+// Alerts are the rows of alerts in the table requests: alerts, the names by which
+// they are found, digests, and the room that there is in each channel.
+type Alerts struct{ Requests Requests }
+
+// Create stores a new alert and what it is called. It returns ErrConflict
 // if there is one of these names.
-func (t Requests) CreateAlert(ctx context.Context, a Alert) error {
+func (t Alerts) Create(ctx context.Context, a Alert) error {
 	a.Version, a.Revision = 0, 1
 	puts := []Put{putAlert(a)}
 	for _, name := range a.Names {
 		puts = append(puts, putRow(aliasKey(name), 0, alias{a.ID}))
 	}
-	return t.Store.Write(ctx, puts...)
+	return t.Requests.Store.Write(ctx, puts...)
 }
 
-// Alert reads an alert. It returns ErrNotFound if there is none.
-func (t Requests) Alert(ctx context.Context, id string) (Alert, error) {
-	row, err := t.Store.Get(ctx, alertKey(id))
+// Get reads an alert. It returns ErrNotFound if there is none.
+func (t Alerts) Get(ctx context.Context, id string) (Alert, error) {
+	row, err := t.Requests.Store.Get(ctx, alertKey(id))
 	if err != nil {
 		return Alert{}, err
 	}
 	return decodeAlert(row)
 }
 
-// AlertNamed finds the ID of the alert with a name. It returns ErrNotFound if there is none.
-func (t Requests) AlertNamed(ctx context.Context, name string) (string, error) {
-	row, err := t.Store.Get(ctx, aliasKey(name))
+// Named finds the ID of the alert with a name. It returns ErrNotFound if there is none.
+func (t Alerts) Named(ctx context.Context, name string) (string, error) {
+	row, err := t.Requests.Store.Get(ctx, aliasKey(name))
 	if err != nil {
 		return "", err
 	}
@@ -159,32 +148,32 @@ func (t Requests) AlertNamed(ctx context.Context, name string) (string, error) {
 	return a.Alert, json.Unmarshal(row.Body, &a)
 }
 
-// ChangeAlert is Change for an alert. Names that change adds become aliases,
+// Change is [approvals.Requests.Change] for an alert. Names that change adds become aliases,
 // unless another alert has them.
-func (t Requests) ChangeAlert(ctx context.Context, id string, change func(*Alert) error) (Alert, error) {
-	return t.changeAlert(ctx, id, func(a *Alert) ([]Put, error) { return nil, change(a) })
+func (t Alerts) Change(ctx context.Context, id string, change func(*Alert) error) (Alert, error) {
+	return t.change(ctx, id, func(a *Alert) ([]Put, error) { return nil, change(a) })
 }
 
 // Bear creates a request that an alert leads to: the alert and the request are
 // written at once, so that neither tells of the other in vain. An error of change
 // stops it with nothing written. It returns ErrConflict if the ID is taken.
-func (t Requests) Bear(ctx context.Context, r Request, change func(*Alert) error) (Alert, error) {
+func (t Alerts) Bear(ctx context.Context, r Request, change func(*Alert) error) (Alert, error) {
 	r.Version, r.Revision = 0, 1
-	put, err := t.put(r)
+	put, err := t.Requests.put(r)
 	if err != nil {
 		return Alert{}, err
 	}
-	return t.changeAlert(ctx, r.Alert, func(a *Alert) ([]Put, error) {
-		if _, err := t.Get(ctx, r.ID); err == nil {
+	return t.change(ctx, r.Alert, func(a *Alert) ([]Put, error) {
+		if _, err := t.Requests.Get(ctx, r.ID); err == nil {
 			return nil, ErrConflict
 		}
 		return []Put{put}, change(a)
 	})
 }
 
-func (t Requests) changeAlert(ctx context.Context, id string, change func(*Alert) ([]Put, error)) (Alert, error) {
+func (t Alerts) change(ctx context.Context, id string, change func(*Alert) ([]Put, error)) (Alert, error) {
 	for range changeTries {
-		a, err := t.Alert(ctx, id)
+		a, err := t.Get(ctx, id)
 		if err != nil {
 			return Alert{}, err
 		}
@@ -200,7 +189,7 @@ func (t Requests) changeAlert(ctx context.Context, id string, change func(*Alert
 			}
 			puts = append(puts, aliases...)
 		}
-		err = t.Store.Write(ctx, append(puts, putAlert(a))...)
+		err = t.Requests.Store.Write(ctx, append(puts, putAlert(a))...)
 		if err == nil {
 			a.Version++
 			return a, nil
@@ -216,14 +205,14 @@ func (t Requests) changeAlert(ctx context.Context, id string, change func(*Alert
 }
 
 // named makes aliases of an alert's new names, and drops those that another has.
-func (t Requests) named(ctx context.Context, a *Alert, before int) (puts []Put, err error) {
+func (t Alerts) named(ctx context.Context, a *Alert, before int) (puts []Put, err error) {
 	added := a.Names[before:]
 	a.Names = a.Names[:before:before]
 	for _, name := range added {
 		if slices.Contains(a.Names, name) {
 			continue
 		}
-		owner, err := t.AlertNamed(ctx, name)
+		owner, err := t.Named(ctx, name)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			puts = append(puts, putRow(aliasKey(name), 0, alias{a.ID}))
@@ -237,10 +226,10 @@ func (t Requests) named(ctx context.Context, a *Alert, before int) (puts []Put, 
 	return puts, nil
 }
 
-// MarkedAlerts reads alerts that have something to be done, after one ID, limit at
+// Marked reads alerts that have something to be done, after one ID, limit at
 // most. A row that can't be read comes as an alert with an ID and no state.
-func (t Requests) MarkedAlerts(ctx context.Context, after string, limit int) ([]Alert, error) {
-	rows, err := t.Store.Marked(ctx, MarkAlert, Key{after, alertSort}, limit)
+func (t Alerts) Marked(ctx context.Context, after string, limit int) ([]Alert, error) {
+	rows, err := t.Requests.Store.Marked(ctx, MarkAlert, Key{after, alertSort}, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -259,8 +248,8 @@ func (t Requests) MarkedAlerts(ctx context.Context, after string, limit int) ([]
 }
 
 // UnpostedDigests reads digests that are to be posted, limit at most.
-func (t Requests) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error) {
-	rows, err := t.Store.Marked(ctx, MarkAlert, Key{digestPrefix, ""}, limit)
+func (t Alerts) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error) {
+	rows, err := t.Requests.Store.Marked(ctx, MarkAlert, Key{digestPrefix, ""}, limit)
 	if err != nil {
 		return nil, err
 	}

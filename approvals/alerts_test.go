@@ -24,18 +24,18 @@ func alertRow(names ...string) approvals.Alert {
 // TestAlertAliases: a name is one alert's for ever.
 func TestAlertAliases(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Requests{Store: memory.NewStore()}
+	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
 	for _, a := range []approvals.Alert{alertRow("one", "shared"), alertRow("two")} {
-		if err := table.CreateAlert(ctx, a); err != nil {
+		if err := table.Create(ctx, a); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, a := range []approvals.Alert{alertRow("one"), alertRow("three", "shared")} {
-		if err := table.CreateAlert(ctx, a); !errors.Is(err, approvals.ErrConflict) {
+		if err := table.Create(ctx, a); !errors.Is(err, approvals.ErrConflict) {
 			t.Errorf("alert %q: %v", a.Names, err)
 		}
 	}
-	two, err := table.ChangeAlert(ctx, approvals.AlertID("two"), func(a *approvals.Alert) error {
+	two, err := table.Change(ctx, approvals.AlertID("two"), func(a *approvals.Alert) error {
 		a.Names = append(a.Names, "shared", "free", "two", "free")
 		return nil
 	})
@@ -43,11 +43,11 @@ func TestAlertAliases(t *testing.T) {
 		t.Errorf("names %q, error %v", two.Names, err)
 	}
 	for name, want := range map[string]string{"one": "one", "shared": "one", "two": "two", "free": "two"} {
-		if id, err := table.AlertNamed(ctx, name); err != nil || id != approvals.AlertID(want) {
+		if id, err := table.Named(ctx, name); err != nil || id != approvals.AlertID(want) {
 			t.Errorf("%s is %s, %v; want %s", name, id, err, want)
 		}
 	}
-	if _, err := table.AlertNamed(ctx, "three"); !errors.Is(err, approvals.ErrNotFound) {
+	if _, err := table.Named(ctx, "three"); !errors.Is(err, approvals.ErrNotFound) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -56,15 +56,15 @@ func TestAlertAliases(t *testing.T) {
 // none is lost.
 func TestAlertAliasRace(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Requests{Store: memory.NewStore()}
+	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
 	var wg sync.WaitGroup
 	for i := range 20 {
 		name := fmt.Sprint("alert ", i)
-		if err := table.CreateAlert(ctx, alertRow(name)); err != nil {
+		if err := table.Create(ctx, alertRow(name)); err != nil {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			_, err := table.ChangeAlert(ctx, approvals.AlertID(name), func(a *approvals.Alert) error {
+			_, err := table.Change(ctx, approvals.AlertID(name), func(a *approvals.Alert) error {
 				a.Names = append(a.Names, "shared")
 				return nil
 			})
@@ -74,12 +74,12 @@ func TestAlertAliasRace(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	id, err := table.AlertNamed(ctx, "shared")
+	id, err := table.Named(ctx, "shared")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		a, err := table.Alert(ctx, approvals.AlertID(fmt.Sprint("alert ", i)))
+		a, err := table.Get(ctx, approvals.AlertID(fmt.Sprint("alert ", i)))
 		if err != nil || slices.Contains(a.Names, "shared") != (a.ID == id) {
 			t.Errorf("%s has names %q, %v", a.ID, a.Names, err)
 		}
@@ -89,8 +89,8 @@ func TestAlertAliasRace(t *testing.T) {
 // TestBear: an alert and the request that it leads to are written together.
 func TestBear(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Requests{Store: memory.NewStore()}
-	if err := table.CreateAlert(ctx, alertRow("one")); err != nil {
+	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
+	if err := table.Create(ctx, alertRow("one")); err != nil {
 		t.Fatal(err)
 	}
 	r := approvals.Request{ID: "KS-000000000001", State: approvals.Planning, Alert: approvals.AlertID("one")}
@@ -102,7 +102,7 @@ func TestBear(t *testing.T) {
 	if _, err := table.Bear(ctx, r, func(*approvals.Alert) error { return errNo }); !errors.Is(err, errNo) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := table.Get(ctx, r.ID); !errors.Is(err, approvals.ErrNotFound) {
+	if _, err := table.Requests.Get(ctx, r.ID); !errors.Is(err, approvals.ErrNotFound) {
 		t.Errorf("a change that was refused left a request: %v", err)
 	}
 	if _, err := table.Bear(ctx, r, note); err != nil {
@@ -111,11 +111,11 @@ func TestBear(t *testing.T) {
 	if _, err := table.Bear(ctx, r, note); !errors.Is(err, approvals.ErrConflict) {
 		t.Errorf("a second time: %v", err)
 	}
-	a, err := table.Alert(ctx, r.Alert)
+	a, err := table.Get(ctx, r.Alert)
 	if err != nil || len(a.Requests) != 1 {
 		t.Errorf("%+v %v", a, err)
 	}
-	if got, err := table.Get(ctx, r.ID); err != nil || got.Revision != 1 {
+	if got, err := table.Requests.Get(ctx, r.ID); err != nil || got.Revision != 1 {
 		t.Errorf("%+v %v", got, err)
 	}
 }
@@ -125,14 +125,14 @@ func TestBear(t *testing.T) {
 func TestMarkedAlerts(t *testing.T) {
 	ctx := t.Context()
 	store := memory.NewStore()
-	table := approvals.Requests{Store: store}
+	table := approvals.Alerts{Requests: approvals.Requests{Store: store}}
 	want := map[string]bool{}
 	for i := range 12 {
 		a := alertRow(fmt.Sprint(i))
-		if err := table.CreateAlert(ctx, a); err != nil {
+		if err := table.Create(ctx, a); err != nil {
 			t.Fatal(err)
 		}
-		_, err := table.ChangeAlert(ctx, a.ID, func(a *approvals.Alert) error {
+		_, err := table.Change(ctx, a.ID, func(a *approvals.Alert) error {
 			switch i % 4 {
 			case 0: // waits
 				want[a.ID] = true
@@ -164,7 +164,7 @@ func TestMarkedAlerts(t *testing.T) {
 	got := map[string]bool{}
 	unreadable := 0
 	for after := ""; ; {
-		as, err := table.MarkedAlerts(ctx, after, 2)
+		as, err := table.Marked(ctx, after, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func TestMarkedAlerts(t *testing.T) {
 // TestAddToDigest: the alerts, the list and the counts go together.
 func TestAddToDigest(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Requests{Store: memory.NewStore()}
+	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
 	d := approvals.NewDigest("C1", "seed", time.Unix(0, 0))
 	var want []string
 	add := func(n int) {
@@ -212,10 +212,10 @@ func TestAddToDigest(t *testing.T) {
 		var items []approvals.DigestItem
 		for i := range n {
 			a := alertRow(fmt.Sprint(d.N, " ", i))
-			if err := table.CreateAlert(ctx, a); err != nil {
+			if err := table.Create(ctx, a); err != nil {
 				t.Fatal(err)
 			}
-			a, err := table.Alert(ctx, a.ID)
+			a, err := table.Get(ctx, a.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,13 +259,13 @@ func TestAddToDigest(t *testing.T) {
 		}
 	}
 	for _, id := range want {
-		if a, err := table.Alert(ctx, id); err != nil || a.Digest != d.ID || a.Stale() {
+		if a, err := table.Get(ctx, id); err != nil || a.Digest != d.ID || a.Stale() {
 			t.Errorf("%+v %v", a, err)
 		}
 	}
 
 	// One that was changed meanwhile stops all of it.
-	old, err := table.Alert(ctx, want[0])
+	old, err := table.Get(ctx, want[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestRoom(t *testing.T) {
 // TestChangeRoom: of many workers each gets a time of its own.
 func TestChangeRoom(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Requests{Store: memory.NewStore()}
+	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	got := map[time.Time]bool{}
@@ -366,45 +366,5 @@ func TestChangeRoom(t *testing.T) {
 	}
 	if r, err := table.Room(ctx, "C2"); err != nil || len(r.Slots) != 0 {
 		t.Errorf("another channel: %+v %v", r, err)
-	}
-}
-
-// TestOnce: one is told yes; who dies with it does not keep it.
-func TestOnce(t *testing.T) {
-	ctx := t.Context()
-	table := approvals.Requests{Store: memory.NewStore()}
-	now := time.Unix(1000, 0)
-	ask := func(after time.Duration, want bool, wantErr error) {
-		t.Helper()
-		if ok, err := table.Once(ctx, "it", 30*time.Second, now.Add(after)); ok != want || !errors.Is(err, wantErr) {
-			t.Errorf("after %s: %v %v, want %v %v", after, ok, err, want, wantErr)
-		}
-	}
-	ask(0, true, nil)
-	ask(29*time.Second, false, approvals.ErrConflict) // somebody is at it
-	ask(30*time.Second, true, nil)                    // and died
-	if err := table.Done(ctx, "it", now.Add(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	ask(59*time.Minute, false, nil)
-	ask(time.Hour, true, nil)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	yes := 0
-	for range 50 {
-		wg.Go(func() {
-			ok, err := table.Once(ctx, "another", time.Minute, now)
-			mu.Lock()
-			defer mu.Unlock()
-			if ok {
-				yes++
-			} else if !errors.Is(err, approvals.ErrConflict) {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if yes != 1 {
-		t.Errorf("%d were told yes", yes)
 	}
 }

@@ -3,7 +3,6 @@ package approvals
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,8 +60,8 @@ func IsDigestID(s string) bool { return digestID.MatchString(s) }
 // NewDigest begins a digest for a channel. Seed makes its ID: the first alert's is
 // in it, since an alert is in one digest at a time.
 func NewDigest(channel, seed string, at time.Time) Digest {
-	sum := sha256.Sum256(fmt.Appendf(nil, "killswitch digest v1\n%s\n%s\n%d", channel, seed, at.UnixNano()))
-	return Digest{ID: digestPrefix + crockford.EncodeToString(sum[:])[:12], At: at, Card: Card{Channel: channel}}
+	id := ShortID(digestPrefix, fmt.Sprintf("killswitch digest v1\n%s\n%s\n%d", channel, seed, at.UnixNano()))
+	return Digest{ID: id, At: at, Card: Card{Channel: channel}}
 }
 
 func digestKey(id string) Key { return Key{id, digestSort} }
@@ -72,7 +71,7 @@ func partKey(id string, n int) Key { return Key{id, fmt.Sprintf("part#%06d", n)}
 // AddToDigest puts waiting alerts, DigestPart of them at most, into a digest: the
 // alerts, the list and the counts are written at once. It returns ErrConflict,
 // with nothing written, if one of them was changed since it was read.
-func (t Requests) AddToDigest(ctx context.Context, d Digest, as []Alert, items []DigestItem) (Digest, error) {
+func (t Alerts) AddToDigest(ctx context.Context, d Digest, as []Alert, items []DigestItem) (Digest, error) {
 	d.Levels, d.Types, d.Accounts = maps.Clone(d.Levels), maps.Clone(d.Types), maps.Clone(d.Accounts)
 	for _, it := range items {
 		counted(&d.Levels, it.Level)
@@ -90,7 +89,7 @@ func (t Requests) AddToDigest(ctx context.Context, d Digest, as []Alert, items [
 		a.Digest, a.Slot = d.ID, time.Time{}
 		puts = append(puts, putAlert(a))
 	}
-	err := t.Store.Write(ctx, puts...)
+	err := t.Requests.Store.Write(ctx, puts...)
 	d.Version++
 	return d, err
 }
@@ -105,8 +104,8 @@ func counted(m *map[string]int, name string) {
 }
 
 // Digest reads a digest. It returns ErrNotFound if there is none.
-func (t Requests) Digest(ctx context.Context, id string) (Digest, error) {
-	row, err := t.Store.Get(ctx, digestKey(id))
+func (t Alerts) Digest(ctx context.Context, id string) (Digest, error) {
+	row, err := t.Requests.Store.Get(ctx, digestKey(id))
 	if err != nil {
 		return Digest{}, err
 	}
@@ -115,7 +114,7 @@ func (t Requests) Digest(ctx context.Context, id string) (Digest, error) {
 
 // DigestItems reads a digest's list from the n-th alert, counted from 0, to limit
 // alerts or to the end of a part. It returns ErrNotFound if there is none.
-func (t Requests) DigestItems(ctx context.Context, d Digest, n, limit int) ([]DigestItem, error) {
+func (t Alerts) DigestItems(ctx context.Context, d Digest, n, limit int) ([]DigestItem, error) {
 	part, found := slices.BinarySearch(d.Starts, n)
 	if !found {
 		part--
@@ -123,7 +122,7 @@ func (t Requests) DigestItems(ctx context.Context, d Digest, n, limit int) ([]Di
 	if part < 0 || n >= d.N {
 		return nil, ErrNotFound
 	}
-	row, err := t.Store.Get(ctx, partKey(d.ID, part))
+	row, err := t.Requests.Store.Get(ctx, partKey(d.ID, part))
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +136,8 @@ func (t Requests) DigestItems(ctx context.Context, d Digest, n, limit int) ([]Di
 	return items[n:min(n+limit, len(items))], nil
 }
 
-// ChangeDigest is Change for a digest.
-func (t Requests) ChangeDigest(ctx context.Context, id string, change func(*Digest) error) (Digest, error) {
+// ChangeDigest is [approvals.Requests.Change] for a digest.
+func (t Alerts) ChangeDigest(ctx context.Context, id string, change func(*Digest) error) (Digest, error) {
 	for range changeTries {
 		d, err := t.Digest(ctx, id)
 		if err != nil {
@@ -147,7 +146,7 @@ func (t Requests) ChangeDigest(ctx context.Context, id string, change func(*Dige
 		if err := change(&d); err != nil {
 			return d, err
 		}
-		switch err := t.Store.Write(ctx, putDigest(d)); {
+		switch err := t.Requests.Store.Write(ctx, putDigest(d)); {
 		case err == nil:
 			d.Version++
 			return d, nil

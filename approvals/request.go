@@ -137,6 +137,12 @@ func (r Request) Stale() bool { return r.Card.Revision < r.Revision }
 // https://www.crockford.com/base32.html
 var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
+// ShortID is a prefix and 12 characters of the hash of a text.
+func ShortID(prefix, text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return prefix + crockford.EncodeToString(sum[:])[:12]
+}
+
 var requestID = regexp.MustCompile(`^KS-[0-9A-HJKMNP-TV-Z]{12}$`)
 
 // IsRequestID reports whether s has the form of a request ID.
@@ -145,8 +151,7 @@ func IsRequestID(s string) bool { return requestID.MatchString(s) }
 // RequestID derives a request's ID from its requester's evidence: the same
 // evidence is the same request.
 func RequestID(e Evidence) string {
-	sum := sha256.Sum256([]byte("killswitch request v1\n" + e.Key()))
-	return "KS-" + crockford.EncodeToString(sum[:])[:12]
+	return ShortID("KS-", "killswitch request v1\n"+e.Key())
 }
 
 // IntentDigest is the hash of what is asked for.
@@ -181,4 +186,14 @@ func Instead(id string, c actions.Call, lookup func(actions.Name) (actions.Actio
 		return Intent{}, "", false
 	}
 	return Intent{Call: actions.Call{Action: a.Spec().Instead, Target: c.Target, Account: c.Account, Region: c.Region}}, "instead of " + id, true
+}
+
+var alertID = regexp.MustCompile(`^AL-[0-9A-HJKMNP-TV-Z]{12}$`)
+
+// IsAlertID reports whether s has the form of an alert's ID.
+func IsAlertID(s string) bool { return alertID.MatchString(s) }
+
+// AlertID derives an alert's ID from its first name.
+func AlertID(name string) string {
+	return ShortID("AL-", "killswitch alert v1\n"+name)
 }

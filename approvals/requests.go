@@ -183,3 +183,6 @@ func (r *Request) Revise() { r.Revision++ }
 type TransitionError struct{ From, To State }
 
 func (e *TransitionError) Error() string { return fmt.Sprintf("no way from %s to %s", e.From, e.To) }
+
+// MarkAlert is on alerts that are to be drawn, wait for a digest, or sleep.
+const MarkAlert = "alert"

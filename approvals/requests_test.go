@@ -256,3 +256,43 @@ func TestMarksAndRetention(t *testing.T) {
 		}
 	}
 }
+
+// TestOnce: one is told yes; who dies with it does not keep it.
+func TestOnce(t *testing.T) {
+	ctx := t.Context()
+	table := approvals.Requests{Store: memory.NewStore()}
+	now := time.Unix(1000, 0)
+	ask := func(after time.Duration, want bool, wantErr error) {
+		t.Helper()
+		if ok, err := table.Once(ctx, "it", 30*time.Second, now.Add(after)); ok != want || !errors.Is(err, wantErr) {
+			t.Errorf("after %s: %v %v, want %v %v", after, ok, err, want, wantErr)
+		}
+	}
+	ask(0, true, nil)
+	ask(29*time.Second, false, approvals.ErrConflict) // somebody is at it
+	ask(30*time.Second, true, nil)                    // and died
+	if err := table.Done(ctx, "it", now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	ask(59*time.Minute, false, nil)
+	ask(time.Hour, true, nil)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	yes := 0
+	for range 50 {
+		wg.Go(func() {
+			ok, err := table.Once(ctx, "another", time.Minute, now)
+			mu.Lock()
+			defer mu.Unlock()
+			if ok {
+				yes++
+			} else if !errors.Is(err, approvals.ErrConflict) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if yes != 1 {
+		t.Errorf("%d were told yes", yes)
+	}
+}

@@ -52,13 +52,13 @@ func latest(a, b time.Time) time.Time {
 func roomKey(channel string) Key { return Key{"room#" + channel, "room"} }
 
 // Room reads what room there is in a channel.
-func (t Requests) Room(ctx context.Context, channel string) (Room, error) {
+func (t Alerts) Room(ctx context.Context, channel string) (Room, error) {
 	r, _, err := t.room(ctx, channel)
 	return r, err
 }
 
-func (t Requests) room(ctx context.Context, channel string) (r Room, version int64, err error) {
-	row, err := t.Store.Get(ctx, roomKey(channel))
+func (t Alerts) room(ctx context.Context, channel string) (r Room, version int64, err error) {
+	row, err := t.Requests.Store.Get(ctx, roomKey(channel))
 	if errors.Is(err, ErrNotFound) {
 		return Room{}, 0, nil
 	}
@@ -68,9 +68,9 @@ func (t Requests) room(ctx context.Context, channel string) (r Room, version int
 	return r, row.Version, json.Unmarshal(row.Body, &r)
 }
 
-// ChangeRoom is Change for a channel's room. An error of change stops it with
+// ChangeRoom is [approvals.Requests.Change] for a channel's room. An error of change stops it with
 // nothing written.
-func (t Requests) ChangeRoom(ctx context.Context, channel string, change func(*Room) error) error {
+func (t Alerts) ChangeRoom(ctx context.Context, channel string, change func(*Room) error) error {
 	for range changeTries {
 		r, version, err := t.room(ctx, channel)
 		if err != nil {
@@ -79,7 +79,7 @@ func (t Requests) ChangeRoom(ctx context.Context, channel string, change func(*R
 		if err := change(&r); err != nil {
 			return err
 		}
-		err = t.Store.Write(ctx, putRow(roomKey(channel), version, r))
+		err = t.Requests.Store.Write(ctx, putRow(roomKey(channel), version, r))
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}

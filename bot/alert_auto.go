@@ -90,7 +90,7 @@ func (b *Bot) bear(ctx context.Context, row approvals.Alert, r approvals.Request
 		return row, nil
 	}
 	intent := approvals.IntentDigest(r.Intent)
-	row, err := b.Requests.Bear(ctx, r, func(a *approvals.Alert) error {
+	row, err := b.alerts().Bear(ctx, r, func(a *approvals.Alert) error {
 		if slices.ContainsFunc(a.Requests, func(o approvals.Born) bool { return o.Intent == intent }) {
 			return errNothingNew
 		}

@@ -158,7 +158,7 @@ func TestAutomaticRace(t *testing.T) {
 // nor for Slack.
 func TestAutomaticHasNoTimeToWait(t *testing.T) {
 	full := func(d *desk) {
-		d.must(d.Requests.ChangeRoom(d.Context(), sec, func(r *approvals.Room) error {
+		d.must(d.alerts().ChangeRoom(d.Context(), sec, func(r *approvals.Room) error {
 			r.Closed = time.Now().Add(10 * time.Minute)
 			return nil
 		}))

@@ -18,7 +18,7 @@ const snoozeFor = time.Hour
 // clickAlert deals with a button on an alert's card, or on a digest's list.
 func (c *conversation) clickAlert(ctx context.Context, button, id, digest string) error {
 	b := c.b
-	a, err := b.Requests.Alert(ctx, id)
+	a, err := b.alerts().Get(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return c.say(ctx, note("There is no alert %s any more. Nothing was done.", id))
 	}
@@ -64,7 +64,7 @@ func (c *conversation) responder(who approvals.Party) string {
 // judge stores what somebody says of an alert. The last word counts.
 func (c *conversation) judge(ctx context.Context, who approvals.Party, id string, s approvals.AlertState) error {
 	b := c.b
-	_, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
 		until := c.at.Add(snoozeFor)
 		switch {
 		case a.State == s && a.By == who && a.At.Equal(c.at):
@@ -94,7 +94,7 @@ func (c *conversation) activity(ctx context.Context, a approvals.Alert) error {
 	if shown(a.Reports).Subject == (actions.Subject{}) {
 		return c.say(ctx, note("There is nobody in this alert whose activity could be looked up."))
 	}
-	_, err := b.Requests.ChangeAlert(ctx, a.ID, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, a.ID, func(a *approvals.Alert) error {
 		if a.Activity {
 			return errNothingNew
 		}
@@ -114,7 +114,7 @@ func (c *conversation) activity(ctx context.Context, a approvals.Alert) error {
 // bringAlert posts the card of an alert that is only in a digest.
 func (c *conversation) bringAlert(ctx context.Context, a approvals.Alert) error {
 	b := c.b
-	_, err := b.Requests.ChangeAlert(ctx, a.ID, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, a.ID, func(a *approvals.Alert) error {
 		if a.Card.TS != "" {
 			return errNothingNew
 		}
@@ -128,7 +128,7 @@ func (c *conversation) bringAlert(ctx context.Context, a approvals.Alert) error 
 	if err := b.drawAlert(ctx, a.ID); err != nil {
 		return err
 	}
-	if a, err = b.Requests.Alert(ctx, a.ID); err != nil {
+	if a, err = b.alerts().Get(ctx, a.ID); err != nil {
 		return err
 	}
 	if a.Card.TS == "" {
@@ -171,7 +171,7 @@ func proposes(button string, n actions.Name) bool {
 func (b *Bot) createBorn(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
 	intent := approvals.IntentDigest(r.Intent)
 	for range storeTries {
-		a, err := b.Requests.Alert(ctx, r.Alert)
+		a, err := b.alerts().Get(ctx, r.Alert)
 		if err != nil {
 			return same, err
 		}
@@ -188,7 +188,7 @@ func (b *Bot) createBorn(ctx context.Context, r approvals.Request) (same approva
 			}
 		}
 		known := len(a.Requests)
-		_, err = b.Requests.Bear(ctx, r, func(a *approvals.Alert) error {
+		_, err = b.alerts().Bear(ctx, r, func(a *approvals.Alert) error {
 			if len(a.Requests) != known {
 				return errBusy // look at it first
 			}

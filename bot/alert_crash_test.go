@@ -144,7 +144,7 @@ func TestDeath(t *testing.T) {
 		},
 		"a digest": func(m *mortal) {
 			m.off()                                                                              // not while they are stored: that is as with one
-			m.d.must(m.d.Requests.ChangeRoom(m.d.Context(), sec, func(r *approvals.Room) error { // none for a while
+			m.d.must(m.d.alerts().ChangeRoom(m.d.Context(), sec, func(r *approvals.Room) error { // none for a while
 				for range approvals.RoomPosts {
 					r.Slots = append(r.Slots, time.Now().Add(40*time.Minute))
 				}
@@ -165,7 +165,7 @@ func TestDeath(t *testing.T) {
 					m.watch()
 					story(m)
 					points, what, end = m.n, m.what, m.end()
-					rows, err := d.Requests.MarkedAlerts(t.Context(), "", 1000)
+					rows, err := d.alerts().Marked(t.Context(), "", 1000)
 					d.must(err)
 					if len(rows) > 0 {
 						t.Errorf("killed %s: %d alerts are left", what, len(rows))

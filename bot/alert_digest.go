@@ -77,7 +77,7 @@ func itemText(it approvals.DigestItem) string {
 // postDigest posts a digest, once.
 func (b *Bot) postDigest(ctx context.Context, id string) error {
 	now := b.Now()
-	d, err := b.Requests.ChangeDigest(ctx, id, func(d *approvals.Digest) error {
+	d, err := b.alerts().ChangeDigest(ctx, id, func(d *approvals.Digest) error {
 		if d.Card.TS != "" || now.Before(d.Card.Lease) {
 			return errBusy
 		}
@@ -95,7 +95,7 @@ func (b *Bot) postDigest(ctx context.Context, id string) error {
 	}
 	card := d.Card
 	err = b.lay(ctx, &card, digestMessage(d), "· "+d.ID)
-	_, uerr := b.Requests.ChangeDigest(ctx, id, func(d *approvals.Digest) error {
+	_, uerr := b.alerts().ChangeDigest(ctx, id, func(d *approvals.Digest) error {
 		card.Lease = time.Time{}
 		d.Card = card
 		return nil
@@ -117,7 +117,7 @@ func (c *conversation) showDigest(ctx context.Context, id, from string) error {
 	if no != "" {
 		return c.say(ctx, note("%s", Untrusted(no)))
 	}
-	d, err := b.Requests.Digest(ctx, id)
+	d, err := b.alerts().Digest(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return c.say(ctx, note("There is no digest %s any more.", id))
 	}
@@ -128,7 +128,7 @@ func (c *conversation) showDigest(ctx context.Context, id, from string) error {
 	if err != nil || n < 0 || n >= d.N {
 		n = 0
 	}
-	items, err := b.Requests.DigestItems(ctx, d, n, listPage)
+	items, err := b.alerts().DigestItems(ctx, d, n, listPage)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func urgent(a approvals.Alert) bool { return a.Urgent && a.Card.TS == "" }
 
 // room takes room for up to n alerts in a channel, until a time.
 func (b *Bot) room(ctx context.Context, channel string, n int, until time.Time) (slots []time.Time, err error) {
-	err = b.Requests.ChangeRoom(ctx, channel, func(r *approvals.Room) error {
+	err = b.alerts().ChangeRoom(ctx, channel, func(r *approvals.Room) error {
 		slots = nil
 		for len(slots) < n {
 			at, ok := r.Take(b.Now().UTC(), until)
@@ -86,7 +86,7 @@ func (b *Bot) room(ctx context.Context, channel string, n int, until time.Time) 
 
 // give notes on an alert when it is drawn, unless somebody else has seen to it.
 func (b *Bot) give(ctx context.Context, turns []turn, a approvals.Alert, at time.Time) ([]turn, error) {
-	a, err := b.Requests.ChangeAlert(ctx, a.ID, func(a *approvals.Alert) error {
+	a, err := b.alerts().Change(ctx, a.ID, func(a *approvals.Alert) error {
 		if !a.Stale() || a.Slot.After(b.Now()) {
 			return errBusy
 		}
@@ -128,7 +128,7 @@ func (b *Bot) drawAt(ctx context.Context, t turn) error {
 		}
 	}
 	if !urgent(t.a) {
-		room, err := b.Requests.Room(ctx, t.a.Card.Channel)
+		room, err := b.alerts().Room(ctx, t.a.Card.Channel)
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (b *Bot) drawAt(ctx context.Context, t turn) error {
 
 // giveUp makes an alert wait again.
 func (b *Bot) giveUp(ctx context.Context, id string) error {
-	_, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
 		a.Slot = time.Time{}
 		return nil
 	})
@@ -164,7 +164,7 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 	if limited, ok := errors.AsType[*slack.RateLimitedError](cause); ok {
 		pause = min(max(limited.RetryAfter, time.Second), shutLongest)
 	}
-	err := b.Requests.ChangeRoom(ctx, channel, func(r *approvals.Room) error {
+	err := b.alerts().ChangeRoom(ctx, channel, func(r *approvals.Room) error {
 		until := b.Now().UTC().Add(pause)
 		if !until.After(r.Closed) {
 			return errBusy
@@ -218,7 +218,7 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		}
 		card := a.Card
 		err = b.showAlert(ctx, a, &card)
-		after, uerr := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+		after, uerr := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
 			card.Lease = time.Time{}
 			a.Card = card
 			return nil
@@ -241,7 +241,7 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 // leaseAlert makes this worker the one that draws.
 func (b *Bot) leaseAlert(ctx context.Context, id string) (approvals.Alert, error) {
 	now := b.Now()
-	return b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+	return b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
 		waiting := a.Card.TS == "" && a.Card.Posting.IsZero() && a.Slot.IsZero() && !a.Urgent
 		if now.Before(a.Card.Lease) || !a.Stale() || waiting {
 			return errBusy
@@ -332,7 +332,7 @@ func withReply(replies map[string]string, key, ts string) map[string]string {
 
 // keepCard stores how far an alert's drawing is, and that a reply is out.
 func (b *Bot) keepCard(ctx context.Context, id string, card approvals.Card, told string) error {
-	_, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
 		a.Card = card
 		a.News = slices.DeleteFunc(a.News, func(n approvals.AlertNews) bool { return n.Key == told })
 		return nil
@@ -343,7 +343,7 @@ func (b *Bot) keepCard(ctx context.Context, id string, card approvals.Card, told
 // refreshAlert draws an alert anew: something that its card or thread shows has
 // changed, and it is no part of the alert's own row. It does not wait for room.
 func (b *Bot) refreshAlert(ctx context.Context, id string) error {
-	_, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
 		a.Revise()
 		return nil
 	})
@@ -369,7 +369,7 @@ func (b *Bot) berth(ctx context.Context, r approvals.Request, card *approvals.Ca
 	err := b.drawAlert(ctx, r.Alert)
 	var a approvals.Alert
 	if err == nil {
-		a, err = b.Requests.Alert(ctx, r.Alert)
+		a, err = b.alerts().Get(ctx, r.Alert)
 	}
 	if err != nil { // a card in the wrong place is better than none
 		b.Log.WarnContext(ctx, "alert not found", slog.String("request_id", r.ID), slog.String("alert_id", r.Alert), slog.String("error", err.Error()))

@@ -176,7 +176,7 @@ func seconds(ts string) (s float64) {
 // TestDigest: what a digest says, lists and lets do.
 func TestDigest(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.Requests.ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { // there were 30 just now
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { // there were 30 just now
 			for i := range approvals.RoomPosts {
 				r.Slots = append(r.Slots, time.Now().Add(time.Duration(i-5)*approvals.RoomSpace))
 			}
@@ -384,11 +384,11 @@ func TestTwoSweeps(t *testing.T) {
 	for _, n := range []int{20, 400} {
 		atDesk(t, func(t *testing.T, d *desk) {
 			room := approvals.Room{Closed: time.Now().Add(time.Minute)}
-			d.must(d.Requests.ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { *r = room; return nil }))
+			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { *r = room; return nil }))
 			for i := range n {
 				d.hears(finding(i))
 			}
-			d.must(d.Requests.ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { *r = approvals.Room{}; return nil }))
+			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { *r = approvals.Room{}; return nil }))
 			var wg sync.WaitGroup
 			for range 5 {
 				wg.Go(func() { _ = d.SweepAlerts(t.Context()) })
@@ -411,7 +411,7 @@ func TestTwoSweeps(t *testing.T) {
 // TestDigestBeingPosted: it takes no more alerts, however long Slack takes for it.
 func TestDigestBeingPosted(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.Requests.ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
 			for range approvals.RoomPosts {
 				r.Slots = append(r.Slots, time.Now().Add(time.Hour))
 			}
@@ -451,7 +451,7 @@ func TestSweepLeavesTurns(t *testing.T) {
 		time.Sleep(time.Second) // its turn comes in half a second
 		d.must(d.SweepAlerts(t.Context()))
 		wg.Wait()
-		room, err := d.Requests.Room(t.Context(), sec)
+		room, err := d.alerts().Room(t.Context(), sec)
 		d.must(err)
 		if len(room.Slots) != 2 || len(d.cards(sec)) != 2 {
 			t.Errorf("%d times were taken for %d cards", len(room.Slots), len(d.cards(sec)))
@@ -463,7 +463,7 @@ func TestSweepLeavesTurns(t *testing.T) {
 func TestShut(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.hears(finding(0))
-		d.must(d.Requests.ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
 			r.Closed = time.Now().Add(time.Minute)
 			return nil
 		}))
@@ -485,7 +485,7 @@ func TestShut(t *testing.T) {
 // TestTroubleWithinASweep: those whose turn comes while Slack has trouble wait again.
 func TestTroubleWithinASweep(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.Requests.ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
 			r.Closed = time.Now().Add(5 * time.Second)
 			return nil
 		}))

@@ -66,7 +66,7 @@ func (s *alertSweep) channel(ctx context.Context, name string) (*channelSweep, e
 	if c := s.channels[name]; c != nil {
 		return c, nil
 	}
-	room, err := s.b.Requests.Room(ctx, name)
+	room, err := s.b.alerts().Room(ctx, name)
 	c := &channelSweep{name: name, shut: room.Closed.After(s.b.Now())}
 	s.channels[name] = c
 	return c, err
@@ -75,7 +75,7 @@ func (s *alertSweep) channel(ctx context.Context, name string) (*channelSweep, e
 // readDigests finds the digests that are not posted yet. One that nobody has begun
 // to post takes more alerts.
 func (s *alertSweep) readDigests(ctx context.Context) error {
-	ds, err := s.b.Requests.UnpostedDigests(ctx, alertPage)
+	ds, err := s.b.alerts().UnpostedDigests(ctx, alertPage)
 	for _, d := range ds {
 		if d.Card.Channel == "" {
 			err = errors.Join(err, fmt.Errorf("%s: the row can't be read", d.ID))
@@ -94,7 +94,7 @@ func (s *alertSweep) readDigests(ctx context.Context) error {
 func (s *alertSweep) readAlerts(ctx context.Context) error {
 	var errs error
 	for after := ""; ; {
-		as, err := s.b.Requests.MarkedAlerts(ctx, after, alertPage)
+		as, err := s.b.alerts().Marked(ctx, after, alertPage)
 		if err != nil {
 			return errors.Join(errs, err)
 		}
@@ -226,7 +226,7 @@ func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
 
 // wake ends a snooze. Who snoozed it is told, with everybody in the channel.
 func (b *Bot) wake(ctx context.Context, id string) (approvals.Alert, error) {
-	a, err := b.Requests.ChangeAlert(ctx, id, func(a *approvals.Alert) error {
+	a, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
 		if a.State != approvals.Snoozed || b.Now().Before(a.Until) {
 			return errBusy
 		}
@@ -255,7 +255,7 @@ func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []approvals.Al
 		for i, a := range as {
 			items[i] = s.b.digestItem(a)
 		}
-		next, err := s.b.Requests.AddToDigest(ctx, c.digest, as, items)
+		next, err := s.b.alerts().AddToDigest(ctx, c.digest, as, items)
 		if err == nil {
 			c.digest = next
 			s.b.count(ctx, "AlertsInDigests", len(as))
@@ -264,7 +264,7 @@ func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []approvals.Al
 		if !errors.Is(err, approvals.ErrConflict) {
 			return err
 		}
-		d, err := s.b.Requests.Digest(ctx, c.digest.ID)
+		d, err := s.b.alerts().Digest(ctx, c.digest.ID)
 		switch {
 		case errors.Is(err, approvals.ErrNotFound): // it is new
 		case err != nil:
@@ -276,7 +276,7 @@ func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []approvals.Al
 		}
 		var still []approvals.Alert
 		for _, a := range as {
-			a, err := s.b.Requests.Alert(ctx, a.ID)
+			a, err := s.b.alerts().Get(ctx, a.ID)
 			if err != nil {
 				return err
 			}

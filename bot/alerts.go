@@ -220,7 +220,7 @@ func (b *Bot) store(ctx context.Context, a alert.Alert, route alert.Route, event
 				return approvals.Alert{}, false, nil
 			}
 			row := b.newAlert(a, route, event, free)
-			err := b.Requests.CreateAlert(ctx, row)
+			err := b.alerts().Create(ctx, row)
 			if errors.Is(err, approvals.ErrConflict) {
 				continue
 			}
@@ -228,7 +228,7 @@ func (b *Bot) store(ctx context.Context, a alert.Alert, route alert.Route, event
 			row.Version, row.Revision = 1, 1
 			return row, err == nil, err
 		}
-		row, err := b.Requests.ChangeAlert(ctx, id, func(row *approvals.Alert) error {
+		row, err := b.alerts().Change(ctx, id, func(row *approvals.Alert) error {
 			if !slices.Contains(row.Names, a.Own()) && (tells(*row, a.Source) || row.State == approvals.FalsePositive) {
 				return approvals.ErrConflict // another finding of this source took the place meanwhile, or a word of somebody
 			}
@@ -259,7 +259,7 @@ func (b *Bot) known(ctx context.Context, a alert.Alert) (id string, free []strin
 		names = names[:1]
 	}
 	for i, name := range names {
-		id, err := b.Requests.AlertNamed(ctx, name)
+		id, err := b.alerts().Named(ctx, name)
 		if errors.Is(err, approvals.ErrNotFound) {
 			free = append(free, name)
 			continue
@@ -267,7 +267,7 @@ func (b *Bot) known(ctx context.Context, a alert.Alert) (id string, free []strin
 		if err != nil || i == 0 {
 			return id, nil, err
 		}
-		row, err := b.Requests.Alert(ctx, id)
+		row, err := b.alerts().Get(ctx, id)
 		if err != nil || !tells(row, a.Source) && row.State != approvals.FalsePositive { // which was said of something else
 			return id, nil, err
 		}
@@ -308,3 +308,6 @@ func (b *Bot) follow(ctx context.Context, row approvals.Alert, a alert.Alert, ro
 	}
 	return b.automatic(ctx, row, a, event)
 }
+
+// alerts are the rows of alerts.
+func (b *Bot) alerts() approvals.Alerts { return approvals.Alerts{Requests: b.Requests} }

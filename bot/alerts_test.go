@@ -75,9 +75,9 @@ func TestAlertRace(t *testing.T) {
 		if n := len(d.cards(sec)); n != 1 {
 			t.Fatalf("%d cards", n)
 		}
-		id, err := d.Requests.AlertNamed(t.Context(), "key/AKIAEXAMPLE")
+		id, err := d.alerts().Named(t.Context(), "key/AKIAEXAMPLE")
 		d.must(err)
-		row, err := d.Requests.Alert(t.Context(), id)
+		row, err := d.alerts().Get(t.Context(), id)
 		d.must(err)
 		if len(row.Reports) != 2 || row.Stale() || len(row.Names) != 3 {
 			t.Errorf("%d reports, names %q, card at %d of %d", len(row.Reports), row.Names, row.Card.Revision, row.Revision)
@@ -210,7 +210,7 @@ func TestAlertInAnyOrder(t *testing.T) {
 func TestAlertUpdatesCollapse(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.hears(finding(1))
-		d.must(d.Requests.ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { // no room for a minute
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { // no room for a minute
 			r.Closed = time.Now().Add(time.Minute)
 			return nil
 		}))
@@ -253,7 +253,7 @@ func TestAlertUpdatesTakeRoomOnce(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
 				d.hears(finding(1))
 				updates(d)
-				room, err := d.Requests.Room(t.Context(), sec)
+				room, err := d.alerts().Room(t.Context(), sec)
 				d.must(err)
 				row := d.row(finding(1))
 				if r := d.replies(row); len(room.Slots) != 2 || len(r) != 1 || !strings.Contains(r[0].Text, "seen 4 times, was 1") || row.Stale() {

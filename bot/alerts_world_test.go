@@ -289,7 +289,7 @@ func (d *desk) hears(as ...any) {
 
 func (d *desk) row(a alert.Alert) approvals.Alert {
 	d.Helper()
-	row, err := d.Requests.Alert(d.Context(), approvals.AlertID(a.Own()))
+	row, err := d.alerts().Get(d.Context(), approvals.AlertID(a.Own()))
 	d.must(err)
 	return row
 }

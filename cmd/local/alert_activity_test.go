@@ -150,7 +150,7 @@ func TestAlertActivityOf(t *testing.T) {
 			t.Parallel()
 			w, changes := active(t)
 			reports := c.reports(w)
-			_, err := approvals.Requests{Store: w.Requests}.ChangeAlert(t.Context(), alertID, func(a *approvals.Alert) error { a.Reports = reports; return nil })
+			_, err := approvals.Alerts{Requests: approvals.Requests{Store: w.Requests}}.Change(t.Context(), alertID, func(a *approvals.Alert) error { a.Reports = reports; return nil })
 			w.must(err)
 			w.job(approvals.JobActivity, alertID)
 			if rep := w.reportOf(); !strings.Contains(rep.Unread, c.unread) || (c.unread == "") != (rep.Activity.Total == 1) || len(*changes) != 1 {

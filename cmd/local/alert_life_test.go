@@ -13,7 +13,7 @@ import (
 // alertRow is the row of the one alert.
 func (w *world) alertRow() approvals.Alert {
 	w.t.Helper()
-	a, err := approvals.Requests{Store: w.Requests}.Alert(w.t.Context(), alertID)
+	a, err := approvals.Alerts{Requests: approvals.Requests{Store: w.Requests}}.Get(w.t.Context(), alertID)
 	w.must(err)
 	return a
 }

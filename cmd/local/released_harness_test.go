@@ -129,7 +129,7 @@ func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) (*world, 
 	w := newWorld(t, append([]func(*world){func(w *world) { w.findings, w.perHour = o, 5 }}, alter...)...)
 	w.foundIn()
 	// A digest lists it: its requests are no replies to a card.
-	w.must(approvals.Requests{Store: w.Requests}.CreateAlert(t.Context(), approvals.Alert{ID: alertID, Names: []string{findingName}, State: approvals.AlertOpen, Digest: "DG",
+	w.must(approvals.Alerts{Requests: approvals.Requests{Store: w.Requests}}.Create(t.Context(), approvals.Alert{ID: alertID, Names: []string{findingName}, State: approvals.AlertOpen, Digest: "DG",
 		Reports: []approvals.AlertReport{{Name: findingName, Event: w.happened(w.story()), Alert: []byte(`{}`)}}}))
 	return w, o
 }

@@ -42,7 +42,7 @@ func exfiltrated(t *testing.T, route alert.Route, edit ...func(event string) str
 // born are the requests that came of the finding, oldest first.
 func (w *world) born() []approvals.Request {
 	w.t.Helper()
-	a, err := approvals.Requests{Store: w.Requests}.Alert(w.t.Context(), alertID)
+	a, err := approvals.Alerts{Requests: approvals.Requests{Store: w.Requests}}.Get(w.t.Context(), alertID)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return nil
 	}
