@@ -81,3 +81,14 @@ func (x *Executor) Handle(ctx context.Context, j Job) error {
 	}
 	return nil
 }
+
+// Findings understands events; bot/alert has it. The configuration is part of it.
+type Findings interface {
+	// Read says what the body of EventEvidence tells. It returns an error for
+	// what can't be read, and nothing for what no route posts.
+	Read(event string) ([]Finding, error)
+	// Confirm reads a finding anew from what its source says of it: raw is what
+	// [actions.Cloud.Sight] returned. It returns an error if that is another
+	// finding, or one that is over.
+	Confirm(f Finding, raw []byte) (Finding, error)
+}
