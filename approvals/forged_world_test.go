@@ -20,6 +20,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 )
 
@@ -528,7 +529,7 @@ func (w *world) unclaimed(r approvals.Request) {
 }
 
 // chain is a request's audit chain, which must be intact.
-func (w *world) chain(r approvals.Request) []approvals.AuditEvent {
+func (w *world) chain(r approvals.Request) []audit.Event {
 	w.t.Helper()
 	events, err := approvals.Runs{Reader: w.Runs.Store}.Audit(w.t.Context(), r.ID)
 	w.must(err)
@@ -536,7 +537,7 @@ func (w *world) chain(r approvals.Request) []approvals.AuditEvent {
 }
 
 // event finds the last link of a name in a request's chain.
-func (w *world) event(r approvals.Request, name string) (last approvals.AuditEvent, n int) {
+func (w *world) event(r approvals.Request, name string) (last audit.Event, n int) {
 	w.t.Helper()
 	for _, e := range w.chain(r) {
 		if e.Event == name {
