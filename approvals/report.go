@@ -17,24 +17,6 @@ type Notifier interface {
 	Notify(ctx context.Context, subject, text string) error
 }
 
-// Report is the row of what a request's target did lately. It goes out whether
-// the containment worked or not.
-type Report struct {
-	Activity actions.Activity `json:"activity"`
-	At       time.Time        `json:"at"`
-	Unread   string           `json:"unread,omitempty"`  // why there is none
-	Notified time.Time        `json:"notified,omitzero"` // when the notice was taken
-	Unsent   string           `json:"unsent,omitempty"`  // why it was not
-}
-
-func reportKey(id string) Key { return Key{id, "report"} }
-
-// Report reads a request's report. It returns ErrNotFound if there is none.
-func (t Runs) Report(ctx context.Context, id string) (r Report, err error) {
-	_, err = t.get(ctx, reportKey(id), &r)
-	return r, err
-}
-
 // reporter is the action of a containment that has something to tell.
 func (x *Executor) reporter(p Planned) (actions.Reporter, bool) {
 	action, ok := x.Actions(p.Intent.Call.Action)

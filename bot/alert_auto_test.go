@@ -28,7 +28,7 @@ func isolate(a *alert.Alert) {
 // executor can compare.
 func TestAutomatic(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1, isolate)
+		a := gdFinding(1, isolate)
 		d.hears(a)
 		row := d.row(a)
 		if len(row.Requests) != 2 || len(d.jobs.of(approvals.JobPlan)) != 2 {
@@ -58,7 +58,7 @@ func TestAutomatic(t *testing.T) {
 			t.Errorf("%d cards in the thread", n)
 		}
 		for range 3 {
-			d.hears(a, finding(1, isolate, later(1)), finding(1, isolate, later(2)))
+			d.hears(a, gdFinding(1, isolate, later(1)), gdFinding(1, isolate, later(2)))
 		}
 		if n := len(d.row(a).Requests); n != 2 {
 			t.Errorf("%d requests after it came again", n)
@@ -70,7 +70,7 @@ func TestAutomatic(t *testing.T) {
 // instance stops nothing but what is done to that instance.
 func TestAutomaticLeavesUnsure(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1, isolate, func(a *alert.Alert) { a.Offers[1].Unsure = true })
+		a := gdFinding(1, isolate, func(a *alert.Alert) { a.Offers[1].Unsure = true })
 		d.hears(a)
 		row := d.row(a)
 		if len(row.Requests) != 1 || d.request(row.Requests[0].Request).Intent.Call.Action != actions.RevokeSessions {
@@ -86,37 +86,37 @@ func TestAutomaticOnlyFor(t *testing.T) {
 		do   func(d *desk)
 		want int
 	}{
-		{"the queue alerts", func(d *desk) { d.hears(finding(1)) }, 1},
+		{"the queue alerts", func(d *desk) { d.hears(gdFinding(1)) }, 1},
 		{"a webhook", func(d *desk) {
-			d.must(d.HandleWebhook(d.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(finding(1)))}))
+			d.must(d.HandleWebhook(d.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(gdFinding(1)))}))
 		}, 0},
 		{"a webhook, then the queue", func(d *desk) {
-			d.must(d.HandleWebhook(d.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(finding(1)))}))
-			d.hears(finding(1))
+			d.must(d.HandleWebhook(d.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(gdFinding(1)))}))
+			d.hears(gdFinding(1))
 		}, 1},
-		{"a mock", func(d *desk) { d.hears(finding(1, func(a *alert.Alert) { a.Mark = alert.Mock })) }, 0},
-		{"an update that offers more", func(d *desk) { d.hears(finding(1), finding(1, isolate, later(1))) }, 2},
-		{"a late update that offers more", func(d *desk) { d.hears(finding(1, later(2)), finding(1, isolate, later(1))) }, 1},
+		{"a mock", func(d *desk) { d.hears(gdFinding(1, func(a *alert.Alert) { a.Mark = alert.Mock })) }, 0},
+		{"an update that offers more", func(d *desk) { d.hears(gdFinding(1), gdFinding(1, isolate, later(1))) }, 2},
+		{"a late update that offers more", func(d *desk) { d.hears(gdFinding(1, later(2)), gdFinding(1, isolate, later(1))) }, 1},
 		{"a false positive's update", func(d *desk) {
 			d.routing.Routes[0].Delivery = alert.Propose
-			d.hears(finding(1))
-			d.clicks(ana.Slack, d.row(finding(1)), "false_positive")
+			d.hears(gdFinding(1))
+			d.clicks(ana.Slack, d.row(gdFinding(1)), "false_positive")
 			d.routing.Routes[0].Delivery = alert.Auto
-			d.hears(finding(1, later(1)))
+			d.hears(gdFinding(1, later(1)))
 		}, 0},
 		{"what a person has asked for", func(d *desk) {
 			d.routing.Routes[0].Delivery = alert.Propose
-			d.hears(finding(1))
-			d.clicks(ana.Slack, d.row(finding(1)), propose)
+			d.hears(gdFinding(1))
+			d.clicks(ana.Slack, d.row(gdFinding(1)), propose)
 			d.routing.Routes[0].Delivery = alert.Auto
-			d.hears(finding(1, later(1)))
+			d.hears(gdFinding(1, later(1)))
 		}, 0},
 		{"the same long after", func(d *desk) {
 			d.routing.Routes[0].Delivery = alert.Propose
-			d.hears(finding(1))
+			d.hears(gdFinding(1))
 			d.routing.Routes[0].Delivery = alert.Auto
 			time.Sleep(time.Hour)
-			d.hears(finding(1))
+			d.hears(gdFinding(1))
 		}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestAutomaticOnlyFor(t *testing.T) {
 				tt.do(d)
 				d.pass(time.Minute)
 				n := 0
-				for _, born := range d.row(finding(1)).Requests {
+				for _, born := range d.row(gdFinding(1)).Requests {
 					if born.Rule {
 						n++
 					}
@@ -143,11 +143,11 @@ func TestAutomaticRace(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		var wg sync.WaitGroup
 		for range 50 {
-			wg.Go(func() { _ = d.HandleEvent(t.Context(), body(finding(1, isolate))) })
+			wg.Go(func() { _ = d.HandleEvent(t.Context(), body(gdFinding(1, isolate))) })
 		}
 		wg.Wait()
 		d.pass(time.Minute)
-		row := d.row(finding(1))
+		row := d.row(gdFinding(1))
 		if len(row.Requests) != 2 || len(d.thread(row)) != 2 || len(d.cards(sec)) != 1 {
 			t.Errorf("%d requests, %d cards in the thread, %d cards", len(row.Requests), len(d.thread(row)), len(d.cards(sec)))
 		}
@@ -166,30 +166,30 @@ func TestAutomaticHasNoTimeToWait(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		full(d)
 		began := time.Now()
-		d.hears(finding(1))
-		row := d.row(finding(1))
+		d.hears(gdFinding(1))
+		row := d.row(gdFinding(1))
 		if took := time.Since(began); took != 0 || row.Card.TS == "" || len(d.thread(row)) != 1 {
 			t.Errorf("it took %s; %d cards in the thread", took, len(d.thread(row)))
 		}
 	}, autoRoute)
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.slack.OnCall(func(string, bool) error { return errBroken })
-		d.hears(finding(1))
+		d.hears(gdFinding(1))
 		if n := len(d.jobs.of(approvals.JobPlan)); n != 1 {
 			t.Fatalf("jobs %v", d.jobs.jobs)
 		}
-		id := d.row(finding(1)).Requests[0].Request
+		id := d.row(gdFinding(1)).Requests[0].Request
 		d.becomes(id, approvals.Refused)
 		d.slack.OnCall(nil)
 		d.pass(time.Minute)
-		row := d.row(finding(1))
+		row := d.row(gdFinding(1))
 		if r := d.request(id); r.Stale() || row.Stale() || len(d.cards(sec)) != 1 {
 			t.Errorf("request %+v, alert %+v", r.Card, row.Card)
 		}
 	}, autoRoute)
 	atDesk(t, func(t *testing.T, d *desk) { // the job is lost: another delivery, or the sweep, sends it
 		d.jobs.err = errBroken
-		if err := d.HandleEvent(t.Context(), body(finding(1))); !errors.Is(err, errBroken) {
+		if err := d.HandleEvent(t.Context(), body(gdFinding(1))); !errors.Is(err, errBroken) {
 			t.Errorf("error %v", err)
 		}
 		d.jobs.err = nil
@@ -203,8 +203,8 @@ func TestAutomaticHasNoTimeToWait(t *testing.T) {
 // TestReleasedRequestsExpire: without votes, time is reckoned from when it could run.
 func TestReleasedRequestsExpire(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.hears(finding(1))
-		id := d.row(finding(1)).Requests[0].Request
+		d.hears(gdFinding(1))
+		id := d.row(gdFinding(1)).Requests[0].Request
 		time.Sleep(10 * time.Minute) // planning took long
 		_, err := d.Requests.Change(t.Context(), id, func(r *approvals.Request) error {
 			r.Ready = time.Now()

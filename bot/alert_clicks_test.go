@@ -16,7 +16,7 @@ import (
 // TestJudge: who says what of an alert, and when, is stored and shown.
 func TestJudge(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1)
+		a := gdFinding(1)
 		d.hears(a)
 		for i, tt := range []struct {
 			user, button string
@@ -56,7 +56,7 @@ func TestJudge(t *testing.T) {
 // TestJudgeLate: the last word counts, in whatever order words come.
 func TestJudgeLate(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1)
+		a := gdFinding(1)
 		d.hears(a)
 		first := d.clicks(ana.Slack, d.row(a), "snooze")
 		revision := d.row(a).Revision
@@ -95,15 +95,15 @@ func TestSnooze(t *testing.T) {
 		loud   []string // replies, all in the channel
 	}{
 		{"nothing", "snooze", nil, approvals.Snoozed, approvals.AlertOpen, []string{"The snooze is over"}},
-		{"an update", "snooze", []alert.Alert{finding(1, later(3))}, approvals.Snoozed, approvals.AlertOpen, []string{"The snooze is over"}},
-		{"it got worse", "snooze", []alert.Alert{finding(1, later(3), severe(9))}, approvals.AlertOpen, approvals.AlertOpen, []string{"rose from medium to critical"}},
-		{"it is over", "snooze", []alert.Alert{finding(1, later(3), func(a *alert.Alert) { a.Over = true })}, approvals.Snoozed, approvals.AlertOpen, nil},
-		{"a false positive", "false_positive", []alert.Alert{finding(1, later(3))}, approvals.FalsePositive, approvals.FalsePositive, nil},
-		{"a false positive got worse", "false_positive", []alert.Alert{finding(1, later(3), severe(9))}, approvals.FalsePositive, approvals.FalsePositive, []string{"rose from medium to critical"}},
+		{"an update", "snooze", []alert.Alert{gdFinding(1, later(3))}, approvals.Snoozed, approvals.AlertOpen, []string{"The snooze is over"}},
+		{"it got worse", "snooze", []alert.Alert{gdFinding(1, later(3), severe(9))}, approvals.AlertOpen, approvals.AlertOpen, []string{"rose from medium to critical"}},
+		{"it is over", "snooze", []alert.Alert{gdFinding(1, later(3), func(a *alert.Alert) { a.Over = true })}, approvals.Snoozed, approvals.AlertOpen, nil},
+		{"a false positive", "false_positive", []alert.Alert{gdFinding(1, later(3))}, approvals.FalsePositive, approvals.FalsePositive, nil},
+		{"a false positive got worse", "false_positive", []alert.Alert{gdFinding(1, later(3), severe(9))}, approvals.FalsePositive, approvals.FalsePositive, []string{"rose from medium to critical"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
-				a := finding(1)
+				a := gdFinding(1)
 				d.hears(a)
 				d.clicks(ana.Slack, d.row(a), tt.button)
 				edits := d.cards(sec)[0].Edits
@@ -146,7 +146,7 @@ const propose = "propose:revoke_sessions"
 // said of what another finds out about that key later.
 func TestFalsePositiveOfAnother(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		listed, used := finding(1, exposed(alert.TrustedAdvisor), severe(9)), finding(2, key, severe(8))
+		listed, used := gdFinding(1, exposed(alert.TrustedAdvisor), severe(9)), gdFinding(2, key, severe(8))
 		d.hears(listed)
 		d.clicks(ana.Slack, d.row(listed), "false_positive")
 		d.hears(used, used)
@@ -156,7 +156,7 @@ func TestFalsePositiveOfAnother(t *testing.T) {
 		if n := len(d.cards(sec)); n != 2 {
 			t.Errorf("%d cards", n)
 		}
-		d.hears(finding(2, key, severe(8), later(1)))
+		d.hears(gdFinding(2, key, severe(8), later(1)))
 		if n := len(d.cards(sec)); n != 2 {
 			t.Errorf("%d cards after an update", n)
 		}
@@ -167,7 +167,7 @@ func TestFalsePositiveOfAnother(t *testing.T) {
 // thread and in the channel.
 func TestPropose(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1)
+		a := gdFinding(1)
 		d.hears(a)
 		row := d.row(a)
 		click := d.clicks(ana.Slack, row, propose)
@@ -228,7 +228,7 @@ func TestPropose(t *testing.T) {
 // TestProposeAgain: what is contained is asked for again only once more was seen.
 func TestProposeAgain(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1)
+		a := gdFinding(1)
 		a.Last = time.Now()
 		d.hears(a)
 		row := d.row(a)
@@ -277,7 +277,7 @@ func TestProposeRefused(t *testing.T) {
 		}, "There is no alert"},
 		{"a false positive", ana.Slack, func(d *desk, a alert.Alert) { d.clicks(ben.Slack, d.row(a), "false_positive") }, nil, "no longer offers this"},
 		{"it is over", ana.Slack, func(d *desk, _ alert.Alert) {
-			d.hears(finding(1, later(1), func(a *alert.Alert) { a.Over = true }))
+			d.hears(gdFinding(1, later(1), func(a *alert.Alert) { a.Over = true }))
 		}, nil, "no longer offers this"},
 		{"the configuration changed", ana.Slack, func(d *desk, _ alert.Alert) { d.routing.Routes[0].Delivery = alert.Notify }, nil, "no longer offers this"},
 		{"no route any more", ana.Slack, func(d *desk, _ alert.Alert) { d.routing.Routes = nil }, nil, "no longer offers this"},
@@ -294,7 +294,7 @@ func TestProposeRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
-				a := finding(1)
+				a := gdFinding(1)
 				d.hears(a)
 				row := d.row(a)
 				button, value := propose, approvals.Value(row.ID, approvals.IntentDigest(approvals.Intent{Call: a.Offers[0].Call}))
@@ -331,7 +331,7 @@ func TestOneClick(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
 				d.routing.MockSources = true
 				d.routing.Routes[0].OneClick = true
-				a := finding(1, tt.alter)
+				a := gdFinding(1, tt.alter)
 				d.hears(a)
 				if says := strings.Contains(string(d.cards(sec)[0].Blocks), approvals.OneClickText); says != (tt.release == approvals.ByClick) {
 					t.Errorf("the card says that one click runs it: %v", says)
@@ -349,7 +349,7 @@ func TestOneClick(t *testing.T) {
 // TestProposeAtOnce: two people who click at the same time make one request.
 func TestProposeAtOnce(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1)
+		a := gdFinding(1)
 		d.hears(a)
 		once := false
 		d.store.fail = func(puts []approvals.Put, after bool) error {
@@ -372,7 +372,7 @@ func TestProposeAtOnce(t *testing.T) {
 // beside it.
 func TestUndoIsInTheThread(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1)
+		a := gdFinding(1)
 		d.hears(a)
 		d.clicks(ana.Slack, d.row(a), propose)
 		r := d.request(d.row(a).Requests[0].Request)
@@ -389,7 +389,7 @@ func TestUndoIsInTheThread(t *testing.T) {
 // TestLostAlert: without its parent in Slack a request's card is posted all the same.
 func TestLostAlert(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1)
+		a := gdFinding(1)
 		d.hears(a)
 		row := d.row(a)
 		d.clicks(ana.Slack, row, propose)

@@ -124,22 +124,22 @@ func (m *mortal) end() (texts []string) {
 func TestDeath(t *testing.T) {
 	for name, story := range map[string]func(m *mortal){
 		"a finding": func(m *mortal) {
-			m.hears(finding(1, key))
-			m.hears(finding(1, exposed(alert.Health)))
-			m.hears(finding(1, key, later(3), severe(8)))
-			row := m.d.row(finding(1))
+			m.hears(gdFinding(1, key))
+			m.hears(gdFinding(1, exposed(alert.Health)))
+			m.hears(gdFinding(1, key, later(3), severe(8)))
+			row := m.d.row(gdFinding(1))
 			m.d.report(row.ID)
 			m.lives(func() error { return m.d.HandleChange(m.d.Context(), approvals.Change{ID: row.ID}) })
 			m.clicks(ana.Slack, row.Card.TS, "ack", approvals.Value(row.ID, "-"))
-			m.clicks(ben.Slack, row.Card.TS, propose, approvals.Value(row.ID, approvals.IntentDigest(approvals.Intent{Call: finding(1).Offers[0].Call})))
+			m.clicks(ben.Slack, row.Card.TS, propose, approvals.Value(row.ID, approvals.IntentDigest(approvals.Intent{Call: gdFinding(1).Offers[0].Call})))
 		},
 		"by itself": func(m *mortal) {
 			m.d.routing.Routes[0].Delivery = alert.Auto
-			m.hears(finding(1, isolate))
+			m.hears(gdFinding(1, isolate))
 		},
 		"unreadable": func(m *mortal) {
 			m.lives(func() error {
-				return ignore(m.d.HandleEvent(m.d.Context(), body(event{Alert: finding(1), Bad: "no"})), approvals.ErrUnreadable)
+				return ignore(m.d.HandleEvent(m.d.Context(), body(event{Alert: gdFinding(1), Bad: "no"})), approvals.ErrUnreadable)
 			})
 		},
 		"a digest": func(m *mortal) {
@@ -151,11 +151,11 @@ func TestDeath(t *testing.T) {
 				return nil
 			}))
 			for i := range 98 {
-				m.d.hears(finding(i))
+				m.d.hears(gdFinding(i))
 			}
 			m.watch()
-			m.hears(finding(98), finding(99))
-			m.clicks(ana.Slack, m.d.digests()[0].TS, "alert", approvals.Value(m.d.row(finding(5)).ID, "-"))
+			m.hears(gdFinding(98), gdFinding(99))
+			m.clicks(ana.Slack, m.d.digests()[0].TS, "alert", approvals.Value(m.d.row(gdFinding(5)).ID, "-"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

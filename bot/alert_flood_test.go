@@ -31,7 +31,7 @@ func TestArrayOfNothing(t *testing.T) {
 func TestFloodOfExposedKeys(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		for i := range 300 {
-			d.hears(finding(i, exposed(alert.TrustedAdvisor), func(a *alert.Alert) { a.Names = []string{fmt.Sprintf("%s/key/AKIA%012d", account, i)} }))
+			d.hears(gdFinding(i, exposed(alert.TrustedAdvisor), func(a *alert.Alert) { a.Names = []string{fmt.Sprintf("%s/key/AKIA%012d", account, i)} }))
 		}
 		d.pass(time.Minute)
 		asked, cards := d.jobs.of(approvals.JobActivity), d.cards(sec)
@@ -46,10 +46,10 @@ func TestFloodOfExposedKeys(t *testing.T) {
 func TestFloodOfDrills(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		drill := func(a *alert.Alert) { a.Mark, a.Severity = alert.Drill, 10 }
-		genuine := finding(1, severe(8))
+		genuine := gdFinding(1, severe(8))
 		var wg sync.WaitGroup
 		for i := range 80 { // at once
-			wg.Go(func() { d.hears(finding(100+i, drill)) })
+			wg.Go(func() { d.hears(gdFinding(100+i, drill)) })
 		}
 		time.Sleep(time.Millisecond)
 		d.hears(genuine)

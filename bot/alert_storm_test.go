@@ -75,7 +75,7 @@ func (d *desk) storm(n, workers int, over time.Duration) {
 		})
 	}
 	for i := range n {
-		queue <- body(finding(i, severe(float64(i%10))))
+		queue <- body(gdFinding(i, severe(float64(i%10))))
 		if i%50 == 49 {
 			time.Sleep(over * 50 / time.Duration(n))
 		}
@@ -142,7 +142,7 @@ func TestStorm(t *testing.T) {
 			}
 		}
 		for i := range n {
-			row := d.row(finding(i))
+			row := d.row(gdFinding(i))
 			if where[row.ID] == "" || row.Stale() {
 				t.Errorf("%s is nowhere: %+v", row.ID, row)
 			}
@@ -184,12 +184,12 @@ func TestDigest(t *testing.T) {
 		}))
 		var all []any
 		for i := range 45 {
-			a := finding(i, severe(2))
+			a := gdFinding(i, severe(2))
 			switch {
 			case i == 44:
-				a = finding(i, severe(9.5), func(a *alert.Alert) { a.Type = "AttackSequence:<!channel>/*x*"; a.Account = "333333333333" })
+				a = gdFinding(i, severe(9.5), func(a *alert.Alert) { a.Type = "AttackSequence:<!channel>/*x*"; a.Account = "333333333333" })
 			case i > 40:
-				a = finding(i, severe(7))
+				a = gdFinding(i, severe(7))
 			}
 			all = append(all, a)
 		}
@@ -210,8 +210,8 @@ func TestDigest(t *testing.T) {
 			}
 		}
 		ids, pages := d.lists(ds[0])
-		if len(ids) != 45 || len(pages) != 3 || ids[0] != d.row(finding(44)).ID || !strings.HasPrefix(pages[1].Text, "Alerts 21 to 40 of 45") {
-			t.Errorf("%d alerts on %d pages, the worst first: %v", len(ids), len(pages), ids[0] == d.row(finding(44)).ID)
+		if len(ids) != 45 || len(pages) != 3 || ids[0] != d.row(gdFinding(44)).ID || !strings.HasPrefix(pages[1].Text, "Alerts 21 to 40 of 45") {
+			t.Errorf("%d alerts on %d pages, the worst first: %v", len(ids), len(pages), ids[0] == d.row(gdFinding(44)).ID)
 		}
 		d.slack.Click(ana.Slack, sec, pages[2].TS, "alerts:previous")
 		if got := d.told(ana.Slack); !strings.HasPrefix(got, "Alerts 21 to 40") {
@@ -232,12 +232,12 @@ func TestDigest(t *testing.T) {
 
 		// Updates are stored and told of to nobody, unless it gets bad.
 		time.Sleep(5 * time.Minute)
-		d.hears(finding(1, severe(2), later(3)), finding(2, severe(5), later(3)))
+		d.hears(gdFinding(1, severe(2), later(3)), gdFinding(2, severe(5), later(3)))
 		d.pass(time.Minute)
-		if n := len(d.cards(sec)); n != 1 || d.row(finding(1)).Reports[0].Count != 4 {
+		if n := len(d.cards(sec)); n != 1 || d.row(gdFinding(1)).Reports[0].Count != 4 {
 			t.Errorf("%d cards after quiet updates", n)
 		}
-		d.hears(finding(3, severe(8), later(3)))
+		d.hears(gdFinding(3, severe(8), later(3)))
 		d.pass(time.Minute)
 		if c := d.cards(sec); len(c) != 2 || !strings.HasPrefix(c[1].Text, "high: ") {
 			t.Errorf("cards after one that got bad: %v", c)
@@ -283,7 +283,7 @@ func BenchmarkStorm(b *testing.B) {
 		d := newDesk(b, time.Now, approvals.Sleep, asSlackDoes)
 		bodies := make(chan []byte, n)
 		for i := range n {
-			bodies <- body(finding(i, severe(float64(i%10))))
+			bodies <- body(gdFinding(i, severe(float64(i%10))))
 		}
 		close(bodies)
 		ctx, stop := context.WithCancel(b.Context())
@@ -328,7 +328,7 @@ func TestLeftOver(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		var all []any
 		for i := range 40 {
-			all = append(all, finding(i))
+			all = append(all, gdFinding(i))
 		}
 		began := time.Now()
 		d.hears(all[:30])
@@ -354,7 +354,7 @@ func TestLeftOver(t *testing.T) {
 			}
 			return nil
 		}
-		d.hears(finding(1), finding(2))
+		d.hears(gdFinding(1), gdFinding(2))
 		d.store.fail = nil
 		if n := len(d.cards(sec)); n != 0 {
 			t.Fatalf("%d cards", n)
@@ -367,7 +367,7 @@ func TestLeftOver(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) { // it died while it waited
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { time.Sleep(time.Second); cancel() }()
-		d.must(d.HandleEvent(ctx, body([]any{finding(1), finding(2), finding(3)})))
+		d.must(d.HandleEvent(ctx, body([]any{gdFinding(1), gdFinding(2), gdFinding(3)})))
 		synctest.Wait()
 		if n := len(d.cards(sec)); n != 1 {
 			t.Fatalf("%d cards", n)
@@ -386,7 +386,7 @@ func TestTwoSweeps(t *testing.T) {
 			room := approvals.Room{Closed: time.Now().Add(time.Minute)}
 			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { *r = room; return nil }))
 			for i := range n {
-				d.hears(finding(i))
+				d.hears(gdFinding(i))
 			}
 			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { *r = approvals.Room{}; return nil }))
 			var wg sync.WaitGroup
@@ -400,7 +400,7 @@ func TestTwoSweeps(t *testing.T) {
 				t.Errorf("of %d alerts %d cards and %d digests", n, cards, ds)
 			}
 			for i := range n {
-				if row := d.row(finding(i)); row.Stale() {
+				if row := d.row(gdFinding(i)); row.Stale() {
 					t.Errorf("%s is left", row.ID)
 				}
 			}
@@ -417,13 +417,13 @@ func TestDigestBeingPosted(t *testing.T) {
 			}
 			return nil
 		}))
-		d.hears(finding(1), finding(2))
+		d.hears(gdFinding(1), gdFinding(2))
 		once := false
 		d.slack.OnCall(func(method string, after bool) error {
 			if method == "chat.postMessage" && !after && !once {
 				once = true
 				time.Sleep(settleEvery + time.Second) // another sweep may look after those that wait
-				d.hears(finding(3))
+				d.hears(gdFinding(3))
 				d.must(d.SweepAlerts(t.Context()))
 			}
 			return nil
@@ -445,9 +445,9 @@ func TestDigestBeingPosted(t *testing.T) {
 // TestSweepLeavesTurns: an alert that somebody is about to post is left alone.
 func TestSweepLeavesTurns(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.hears(finding(1))
+		d.hears(gdFinding(1))
 		var wg sync.WaitGroup
-		wg.Go(func() { d.hears(finding(2)) })
+		wg.Go(func() { d.hears(gdFinding(2)) })
 		time.Sleep(time.Second) // its turn comes in half a second
 		d.must(d.SweepAlerts(t.Context()))
 		wg.Wait()
@@ -462,13 +462,13 @@ func TestSweepLeavesTurns(t *testing.T) {
 // TestShut: while Slack wants to be left alone, a sweep does so.
 func TestShut(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.hears(finding(0))
+		d.hears(gdFinding(0))
 		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
 			r.Closed = time.Now().Add(time.Minute)
 			return nil
 		}))
 		for i := range 40 {
-			d.hears(finding(i), finding(i, later(1)))
+			d.hears(gdFinding(i), gdFinding(i, later(1)))
 		}
 		calls := len(d.slack.Calls())
 		d.must(d.SweepAlerts(t.Context()))
@@ -490,7 +490,7 @@ func TestTroubleWithinASweep(t *testing.T) {
 			return nil
 		}))
 		for i := range 30 {
-			d.hears(finding(i))
+			d.hears(gdFinding(i))
 		}
 		time.Sleep(5 * time.Second)
 		d.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Status: http.StatusInternalServerError, Times: -1})
@@ -519,7 +519,7 @@ func TestSlackIsAway(t *testing.T) {
 				d.slack.Fail(fault)
 				var wg sync.WaitGroup
 				for i := range 200 {
-					wg.Go(func() { _ = d.HandleEvent(t.Context(), body(finding(i))) })
+					wg.Go(func() { _ = d.HandleEvent(t.Context(), body(gdFinding(i))) })
 					time.Sleep(3 * time.Second)
 					if i%5 == 0 {
 						wg.Go(func() { _ = d.SweepAlerts(t.Context()) })
@@ -545,7 +545,7 @@ func TestSlackIsAway(t *testing.T) {
 					}
 				}
 				for i := range 200 {
-					if row := d.row(finding(i)); listed[row.ID] != 1 || row.Stale() {
+					if row := d.row(gdFinding(i)); listed[row.ID] != 1 || row.Stale() {
 						t.Errorf("%s is there %d times", row.ID, listed[row.ID])
 					}
 				}

@@ -21,13 +21,13 @@ import (
 // TestAlertIsPostedOnce: whatever is delivered again changes nothing, and writes nothing.
 func TestAlertIsPostedOnce(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1)
+		a := gdFinding(1)
 		d.hears(a)
 		if n := len(d.cards(sec)); n != 1 {
 			t.Fatalf("%d cards", n)
 		}
 		row, calls, writes := d.row(a), len(d.slack.Calls()), d.store.writes
-		again := finding(1, func(a *alert.Alert) { a.EventID = "another envelope" })
+		again := gdFinding(1, func(a *alert.Alert) { a.EventID = "another envelope" })
 		d.hears(a, []any{a, a}, again)
 		if diff := cmp.Diff(row, d.row(a)); diff != "" {
 			t.Error(diff)
@@ -58,12 +58,12 @@ func TestAlertRace(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 200 {
 			wg.Go(func() {
-				a := finding(1, key)
+				a := gdFinding(1, key)
 				switch i % 4 {
 				case 1:
-					a = finding(1, key, later(i%5))
+					a = gdFinding(1, key, later(i%5))
 				case 2:
-					a = finding(1, exposed(alert.Health))
+					a = gdFinding(1, exposed(alert.Health))
 				}
 				if err := d.HandleEvent(t.Context(), body(a)); err != nil {
 					t.Error(err)
@@ -94,19 +94,19 @@ func TestAlertRace(t *testing.T) {
 // same time one does, and the other has an alert of its own.
 func TestAlertJoinRace(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.hears(finding(1, exposed(alert.Health)))
-		out := d.row(finding(1, exposed(alert.Health)))
+		d.hears(gdFinding(1, exposed(alert.Health)))
+		out := d.row(gdFinding(1, exposed(alert.Health)))
 		once := false
 		d.store.fail = func(puts []approvals.Put, after bool) error {
 			if !after && !once && slices.ContainsFunc(puts, func(p approvals.Put) bool { return p.Part == out.ID }) {
 				once = true
-				d.hears(finding(2, key))
+				d.hears(gdFinding(2, key))
 			}
 			return nil
 		}
-		d.hears(finding(1, key))
+		d.hears(gdFinding(1, key))
 		d.pass(time.Minute)
-		if out = d.row(finding(1, exposed(alert.Health))); !once || len(out.Reports) != 2 || len(d.cards(sec)) != 2 || d.row(finding(1)).ID == out.ID {
+		if out = d.row(gdFinding(1, exposed(alert.Health))); !once || len(out.Reports) != 2 || len(d.cards(sec)) != 2 || d.row(gdFinding(1)).ID == out.ID {
 			t.Errorf("%d cards; reports %v", len(d.cards(sec)), out.Reports)
 		}
 	})
@@ -124,17 +124,17 @@ func TestAlertUpdates(t *testing.T) {
 		texts  []string // what the replies hold, one each
 		loud   int      // the last so many
 	}{
-		{"more of the same", []alert.Alert{finding(1, later(8), api("ListSecrets"))}, []string{"seen 9 times, was 1"}, 0},
-		{"two updates", []alert.Alert{finding(1, later(8)), finding(1, later(9))}, []string{"seen 9 times, was 1", "seen 10 times, was 9"}, 0},
-		{"a late one", []alert.Alert{finding(1, later(8)), finding(1, later(3))}, []string{"seen 9 times, was 1"}, 0},
-		{"the severity rose", []alert.Alert{finding(1, later(1), severe(8))}, []string{"severity rose from medium to high"}, 1},
-		{"the severity rose within its word", []alert.Alert{finding(1, later(1), severe(6))}, []string{"seen 2 times"}, 0},
-		{"the severity fell", []alert.Alert{finding(1, later(1), severe(2))}, []string{"seen 2 times"}, 0},
-		{"it rose and fell", []alert.Alert{finding(1, later(1), severe(8)), finding(1, later(2), severe(5)), finding(1, later(3), severe(8))}, []string{"rose from", "seen 3 times", "seen 4 times"}, 0},
+		{"more of the same", []alert.Alert{gdFinding(1, later(8), api("ListSecrets"))}, []string{"seen 9 times, was 1"}, 0},
+		{"two updates", []alert.Alert{gdFinding(1, later(8)), gdFinding(1, later(9))}, []string{"seen 9 times, was 1", "seen 10 times, was 9"}, 0},
+		{"a late one", []alert.Alert{gdFinding(1, later(8)), gdFinding(1, later(3))}, []string{"seen 9 times, was 1"}, 0},
+		{"the severity rose", []alert.Alert{gdFinding(1, later(1), severe(8))}, []string{"severity rose from medium to high"}, 1},
+		{"the severity rose within its word", []alert.Alert{gdFinding(1, later(1), severe(6))}, []string{"seen 2 times"}, 0},
+		{"the severity fell", []alert.Alert{gdFinding(1, later(1), severe(2))}, []string{"seen 2 times"}, 0},
+		{"it rose and fell", []alert.Alert{gdFinding(1, later(1), severe(8)), gdFinding(1, later(2), severe(5)), gdFinding(1, later(3), severe(8))}, []string{"rose from", "seen 3 times", "seen 4 times"}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
-				first := finding(1)
+				first := gdFinding(1)
 				d.hears(first)
 				for _, e := range tt.events {
 					d.hears(e)
@@ -169,10 +169,10 @@ func TestAlertUpdates(t *testing.T) {
 // and however often.
 func TestAlertInAnyOrder(t *testing.T) {
 	events := []alert.Alert{
-		finding(1, key), finding(1, key, later(1), severe(8)), finding(1, key, later(2), severe(4)), finding(1, key, later(5)),
-		finding(1, exposed(alert.TrustedAdvisor)), finding(1, exposed(alert.Health), later(4)), finding(1, exposed(alert.Health), severe(7)),
-		finding(1, func(a *alert.Alert) { a.Source, a.Updated = alert.SecurityHub, a.Updated.Add(time.Hour) }),
-		finding(1, key, later(5), func(a *alert.Alert) { a.Facts[0].Text = "ListUsers" }), // of the same time as another
+		gdFinding(1, key), gdFinding(1, key, later(1), severe(8)), gdFinding(1, key, later(2), severe(4)), gdFinding(1, key, later(5)),
+		gdFinding(1, exposed(alert.TrustedAdvisor)), gdFinding(1, exposed(alert.Health), later(4)), gdFinding(1, exposed(alert.Health), severe(7)),
+		gdFinding(1, func(a *alert.Alert) { a.Source, a.Updated = alert.SecurityHub, a.Updated.Add(time.Hour) }),
+		gdFinding(1, key, later(5), func(a *alert.Alert) { a.Facts[0].Text = "ListUsers" }), // of the same time as another
 	}
 	var want []approvals.AlertReport
 	for seed := range uint64(30) {
@@ -209,14 +209,14 @@ func TestAlertInAnyOrder(t *testing.T) {
 // TestAlertUpdatesCollapse: updates that nobody could be told yet become one reply.
 func TestAlertUpdatesCollapse(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.hears(finding(1))
+		d.hears(gdFinding(1))
 		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { // no room for a minute
 			r.Closed = time.Now().Add(time.Minute)
 			return nil
 		}))
 		for i := 1; i < 20; i++ {
-			d.hears(finding(1, later(i)))
-			if row := d.row(finding(1)); len(row.News) != 1 {
+			d.hears(gdFinding(1, later(i)))
+			if row := d.row(gdFinding(1)); len(row.News) != 1 {
 				t.Fatalf("%d replies wait", len(row.News))
 			}
 		}
@@ -224,7 +224,7 @@ func TestAlertUpdatesCollapse(t *testing.T) {
 			t.Fatalf("%d updates without room", n)
 		}
 		d.pass(2 * time.Minute)
-		row := d.row(finding(1))
+		row := d.row(gdFinding(1))
 		replies := d.replies(row)
 		if len(replies) != 1 || !strings.Contains(replies[0].Text, "seen 20 times, was 1") || row.Stale() {
 			t.Errorf("replies %v, stale %v", replies, row.Stale())
@@ -239,11 +239,11 @@ func TestAlertUpdatesCollapse(t *testing.T) {
 // goes with it.
 func TestAlertUpdatesTakeRoomOnce(t *testing.T) {
 	for name, updates := range map[string]func(d *desk){
-		"one message": func(d *desk) { d.hears([]any{finding(1, later(1)), finding(1, later(2)), finding(1, later(3))}) },
+		"one message": func(d *desk) { d.hears([]any{gdFinding(1, later(1)), gdFinding(1, later(2)), gdFinding(1, later(3))}) },
 		"three at once": func(d *desk) {
 			var wg sync.WaitGroup
 			for i := range 3 {
-				wg.Go(func() { d.hears(finding(1, later(i+1))) })
+				wg.Go(func() { d.hears(gdFinding(1, later(i+1))) })
 				time.Sleep(100 * time.Millisecond)
 			}
 			wg.Wait()
@@ -251,11 +251,11 @@ func TestAlertUpdatesTakeRoomOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
-				d.hears(finding(1))
+				d.hears(gdFinding(1))
 				updates(d)
 				room, err := d.alerts().Room(t.Context(), sec)
 				d.must(err)
-				row := d.row(finding(1))
+				row := d.row(gdFinding(1))
 				if r := d.replies(row); len(room.Slots) != 2 || len(r) != 1 || !strings.Contains(r[0].Text, "seen 4 times, was 1") || row.Stale() {
 					t.Errorf("%d times were taken; replies %v", len(room.Slots), r)
 				}
@@ -274,15 +274,15 @@ func TestAlertNames(t *testing.T) {
 		cards   int
 		sources string // of the first alert, in the order in which they are shown
 	}{
-		{"a key, told of by all", []alert.Alert{finding(1, key), finding(1, exposed(alert.TrustedAdvisor)), finding(1, exposed(alert.Health))}, 1, "guardduty health trustedadvisor"},
-		{"the other way round", []alert.Alert{finding(1, exposed(alert.Health)), finding(1, exposed(alert.TrustedAdvisor)), finding(1, key)}, 1, "guardduty health trustedadvisor"},
-		{"the more severe is shown", []alert.Alert{finding(1, key), finding(1, exposed(alert.Health), severe(8))}, 1, "health guardduty"},
-		{"two findings on a key", []alert.Alert{finding(1, key), finding(2, key)}, 2, "guardduty"},
-		{"then the key is out", []alert.Alert{finding(1, key), finding(2, key), finding(1, exposed(alert.Health))}, 2, "guardduty health"},
-		{"first the key is out", []alert.Alert{finding(1, exposed(alert.Health)), finding(1, key), finding(2, key)}, 2, "guardduty health"},
-		{"Security Hub's copy", []alert.Alert{finding(1), finding(1, hub)}, 1, "guardduty securityhub"},
-		{"Security Hub's copy first, and more severe", []alert.Alert{finding(1, hub, severe(9)), finding(1)}, 1, "guardduty securityhub"},
-		{"another account", []alert.Alert{finding(1), finding(1, func(a *alert.Alert) { a.Names = []string{"333333333333/us-east-1/finding-1"} })}, 2, "guardduty"},
+		{"a key, told of by all", []alert.Alert{gdFinding(1, key), gdFinding(1, exposed(alert.TrustedAdvisor)), gdFinding(1, exposed(alert.Health))}, 1, "guardduty health trustedadvisor"},
+		{"the other way round", []alert.Alert{gdFinding(1, exposed(alert.Health)), gdFinding(1, exposed(alert.TrustedAdvisor)), gdFinding(1, key)}, 1, "guardduty health trustedadvisor"},
+		{"the more severe is shown", []alert.Alert{gdFinding(1, key), gdFinding(1, exposed(alert.Health), severe(8))}, 1, "health guardduty"},
+		{"two findings on a key", []alert.Alert{gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty"},
+		{"then the key is out", []alert.Alert{gdFinding(1, key), gdFinding(2, key), gdFinding(1, exposed(alert.Health))}, 2, "guardduty health"},
+		{"first the key is out", []alert.Alert{gdFinding(1, exposed(alert.Health)), gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty health"},
+		{"Security Hub's copy", []alert.Alert{gdFinding(1), gdFinding(1, hub)}, 1, "guardduty securityhub"},
+		{"Security Hub's copy first, and more severe", []alert.Alert{gdFinding(1, hub, severe(9)), gdFinding(1)}, 1, "guardduty securityhub"},
+		{"another account", []alert.Alert{gdFinding(1), gdFinding(1, func(a *alert.Alert) { a.Names = []string{"333333333333/us-east-1/finding-1"} })}, 2, "guardduty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -317,12 +317,12 @@ func TestAlertNames(t *testing.T) {
 func TestAlertOver(t *testing.T) {
 	over := func(a *alert.Alert) { a.Over = true }
 	atDesk(t, func(t *testing.T, d *desk) {
-		out := finding(1, exposed(alert.TrustedAdvisor))
-		d.hears(finding(9, over), out)
+		out := gdFinding(1, exposed(alert.TrustedAdvisor))
+		d.hears(gdFinding(9, over), out)
 		if n := len(d.cards(sec)); n != 1 {
 			t.Fatalf("%d cards", n)
 		}
-		d.hears(finding(1, exposed(alert.TrustedAdvisor), over, later(1)))
+		d.hears(gdFinding(1, exposed(alert.TrustedAdvisor), over, later(1)))
 		if row := d.row(out); !row.Over || !strings.Contains(d.cards(sec)[0].Text, "AL-") || strings.Contains(string(d.cards(sec)[0].Blocks), "propose:") {
 			t.Errorf("over: %v, card %s", row.Over, d.cards(sec)[0].Blocks)
 		}
@@ -333,14 +333,14 @@ func TestAlertOver(t *testing.T) {
 		if !d.row(out).Over {
 			t.Error("a late report opened it again")
 		}
-		d.hears(finding(1, exposed(alert.TrustedAdvisor), later(2)))
+		d.hears(gdFinding(1, exposed(alert.TrustedAdvisor), later(2)))
 		if row := d.row(out); row.Over || !strings.Contains(string(d.cards(sec)[0].Blocks), "propose:") {
 			t.Error("it was told of again, and stays settled")
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // what another source says stays open
-		d.hears(finding(1, exposed(alert.Health)), finding(1, exposed(alert.TrustedAdvisor)), finding(1, exposed(alert.TrustedAdvisor), over, later(1)))
-		row := d.row(finding(1, exposed(alert.Health)))
+		d.hears(gdFinding(1, exposed(alert.Health)), gdFinding(1, exposed(alert.TrustedAdvisor)), gdFinding(1, exposed(alert.TrustedAdvisor), over, later(1)))
+		row := d.row(gdFinding(1, exposed(alert.Health)))
 		if row.Over || row.Reports[0].Source != "health" {
 			t.Errorf("over: %v, shown %s", row.Over, row.Reports[0].Source)
 		}
@@ -350,8 +350,8 @@ func TestAlertOver(t *testing.T) {
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // who never said it was out can't settle another's finding
-		d.hears(finding(1, key), finding(1, exposed(alert.TrustedAdvisor), over))
-		if row := d.row(finding(1)); len(row.Reports) != 1 {
+		d.hears(gdFinding(1, key), gdFinding(1, exposed(alert.TrustedAdvisor), over))
+		if row := d.row(gdFinding(1)); len(row.Reports) != 1 {
 			t.Errorf("%d reports", len(row.Reports))
 		}
 	})
@@ -362,9 +362,9 @@ func TestAlertOver(t *testing.T) {
 func TestAlertFromTheFuture(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		atDesk(t, func(t *testing.T, d *desk) {
-			genuine := finding(1, exposed(alert.TrustedAdvisor))
+			genuine := gdFinding(1, exposed(alert.TrustedAdvisor))
 			time.Sleep(time.Until(genuine.Updated))
-			forged := finding(1, exposed(alert.TrustedAdvisor), func(a *alert.Alert) {
+			forged := gdFinding(1, exposed(alert.TrustedAdvisor), func(a *alert.Alert) {
 				a.Title, a.Updated = "forged", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 			})
 			over := forged
@@ -378,7 +378,7 @@ func TestAlertFromTheFuture(t *testing.T) {
 			if a := shown(row.Reports); row.Over || a.Title != genuine.Title || !row.Reports[0].Updated.Equal(genuine.Updated) {
 				t.Errorf("forged first %v: %s, over %v", first, a.Title, row.Over)
 			}
-			d.hears(finding(1, exposed(alert.TrustedAdvisor), later(1), func(a *alert.Alert) { a.Over = true }))
+			d.hears(gdFinding(1, exposed(alert.TrustedAdvisor), later(1), func(a *alert.Alert) { a.Over = true }))
 			if !d.row(genuine).Over {
 				t.Error("what follows counts for nothing")
 			}
@@ -391,9 +391,9 @@ func TestAlertRouting(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.routing.Routes[0].Channel = "C0OTHER"
 		d.hears(
-			finding(1), event{Alert: finding(2), Ignored: true}, []any{},
-			finding(3, severe(2), func(a *alert.Alert) { a.Source = alert.SecurityHub }),
-			finding(4, func(a *alert.Alert) { a.Quiet = true }),
+			gdFinding(1), event{Alert: gdFinding(2), Ignored: true}, []any{},
+			gdFinding(3, severe(2), func(a *alert.Alert) { a.Source = alert.SecurityHub }),
+			gdFinding(4, func(a *alert.Alert) { a.Quiet = true }),
 		)
 		if n, m := len(d.cards("C0OTHER")), len(d.cards(sec)); n != 1 || m != 0 {
 			t.Errorf("%d cards in the route's channel, %d in the incident channel", n, m)
@@ -415,7 +415,7 @@ func TestUnreadableEvents(t *testing.T) {
 		return event{Alert: alert.Alert{Source: s, EventID: id}, Bad: "detail.severity is not a number"}
 	}
 	atDesk(t, func(t *testing.T, d *desk) {
-		err := d.HandleEvent(t.Context(), body([]any{bad(alert.GuardDuty, "e-1 <!here>"), finding(1), bad(alert.GuardDuty, "e-2"), finding(2)}))
+		err := d.HandleEvent(t.Context(), body([]any{bad(alert.GuardDuty, "e-1 <!here>"), gdFinding(1), bad(alert.GuardDuty, "e-2"), gdFinding(2)}))
 		if !errors.Is(err, approvals.ErrUnreadable) {
 			t.Errorf("error %v", err)
 		}
@@ -488,7 +488,7 @@ func ignore(err, what error) error {
 func TestTroubleWithOneEvent(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		err := d.HandleEvent(t.Context(), body([]any{
-			event{Alert: finding(1), Panics: true}, finding(2), event{Alert: finding(3), Bad: "no"},
+			event{Alert: gdFinding(1), Panics: true}, gdFinding(2), event{Alert: gdFinding(3), Bad: "no"},
 		}))
 		if err == nil || errors.Is(err, approvals.ErrUnreadable) {
 			t.Errorf("error %v: it must come again for the first", err)
@@ -499,16 +499,16 @@ func TestTroubleWithOneEvent(t *testing.T) {
 	})
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.store.fail = func(puts []approvals.Put, after bool) error {
-			if !after && puts[0].Part == approvals.AlertID(finding(1).Own()) {
+			if !after && puts[0].Part == approvals.AlertID(gdFinding(1).Own()) {
 				return errBroken
 			}
 			return nil
 		}
-		if err := d.HandleEvent(t.Context(), body([]any{finding(1), finding(2)})); !errors.Is(err, errBroken) {
+		if err := d.HandleEvent(t.Context(), body([]any{gdFinding(1), gdFinding(2)})); !errors.Is(err, errBroken) {
 			t.Errorf("error %v", err)
 		}
 		d.store.fail = nil
-		d.hears([]any{finding(1), finding(2)})
+		d.hears([]any{gdFinding(1), gdFinding(2)})
 		if n := len(d.cards(sec)); n != 2 {
 			t.Errorf("%d cards", n)
 		}
@@ -520,7 +520,7 @@ func TestWebhookEvents(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		send := func(n int, w Webhook) {
 			t.Helper()
-			w.Body = string(body([]any{finding(n)}))
+			w.Body = string(body([]any{gdFinding(n)}))
 			d.must(d.HandleWebhook(t.Context(), w))
 		}
 		send(1, Webhook{ID: "soar", Path: "/events"})
@@ -534,7 +534,7 @@ func TestWebhookEvents(t *testing.T) {
 		if c := d.cards(sec); len(c) != 2 || !strings.HasPrefix(c[1].Text, "[DRILL] ") {
 			t.Errorf("cards %v", c)
 		}
-		e, err := d.Requests.Evidence(t.Context(), d.row(finding(4)).Reports[0].Event)
+		e, err := d.Requests.Evidence(t.Context(), d.row(gdFinding(4)).Reports[0].Event)
 		d.must(err)
 		var kept alert.Event
 		d.must(json.Unmarshal([]byte(e.Body), &kept))
@@ -547,7 +547,7 @@ func TestWebhookEvents(t *testing.T) {
 // TestExposedKey: its activity is looked up without anybody asking, once.
 func TestExposedKey(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := finding(1, exposed(alert.TrustedAdvisor))
+		a := gdFinding(1, exposed(alert.TrustedAdvisor))
 		d.jobs.err = errBroken
 		d.hears(a)
 		d.jobs.err = nil
@@ -564,13 +564,13 @@ func TestExposedKey(t *testing.T) {
 			t.Errorf("replies %v", r)
 		}
 		jobs := len(d.jobs.jobs)
-		d.hears(a, finding(1, exposed(alert.TrustedAdvisor), later(1)))
+		d.hears(a, gdFinding(1, exposed(alert.TrustedAdvisor), later(1)))
 		if n := len(d.jobs.jobs); n != jobs {
 			t.Errorf("%d more jobs once it is known", n-jobs)
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // a key that is a finding's is looked up only when asked for
-		a := finding(1, func(a *alert.Alert) { a.Subject = actions.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"} })
+		a := gdFinding(1, func(a *alert.Alert) { a.Subject = actions.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"} })
 		d.hears(a)
 		if len(d.jobs.jobs) != 0 {
 			t.Fatalf("jobs %v", d.jobs.jobs)

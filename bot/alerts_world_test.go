@@ -235,7 +235,7 @@ func (d *desk) must(err error) {
 
 // finding is one of GuardDuty's; each number is another. Tests alter what they are
 // about.
-func finding(n int, alter ...func(*alert.Alert)) alert.Alert {
+func gdFinding(n int, alter ...func(*alert.Alert)) alert.Alert {
 	at := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	role := fmt.Sprintf("arn:aws:iam::%s:role/role-%d", account, n)
 	a := alert.Alert{

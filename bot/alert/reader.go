@@ -169,5 +169,3 @@ func (r Reader) Confirm(f approvals.Finding, raw []byte) (approvals.Finding, err
 	now.OneClick = now.OneClick && f.OneClick
 	return now, nil
 }
-
-var _ approvals.Findings = Reader{}
