@@ -66,7 +66,7 @@ type AlertReport struct {
 	Event    string          `json:"event"` // key of the event's evidence
 	Updated  time.Time       `json:"updated"`
 	Received time.Time       `json:"received"`
-	Alert    json.RawMessage `json:"alert"` // as bot/alert read it
+	Alert    json.RawMessage `json:"alert"` // as approvals/finding read it
 	Over     bool            `json:"over,omitempty"`
 
 	// The most that it ever said: what is late or out of order takes nothing back.

@@ -82,7 +82,7 @@ func (x *Executor) Handle(ctx context.Context, j Job) error {
 	return nil
 }
 
-// Findings understands events; bot/alert has it. The configuration is part of it.
+// Findings understands events; approvals/finding has it. The configuration is part of it.
 type Findings interface {
 	// Read says what the body of EventEvidence tells. It returns an error for
 	// what can't be read, and nothing for what no route posts.

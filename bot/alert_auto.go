@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // finding is what may be done about what a report says, read anew from its event;
@@ -36,7 +36,7 @@ func (b *Bot) finding(ctx context.Context, source, name, event string) (approval
 
 // automatic asks for what the route of an alert wants contained by itself, once
 // for an alert and an intent. Whether it may run, the executor decides.
-func (b *Bot) automatic(ctx context.Context, row approvals.Alert, a alert.Alert, event string) (approvals.Alert, error) {
+func (b *Bot) automatic(ctx context.Context, row approvals.Alert, a finding.Alert, event string) (approvals.Alert, error) {
 	i := slices.IndexFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == string(a.Source) && r.Name == a.Own() })
 	if i < 0 || row.Over || row.State == approvals.FalsePositive {
 		return row, nil

@@ -11,17 +11,17 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // autoRoute makes the route of GuardDuty one that contains by itself.
 func autoRoute(d *desk) {
-	d.routing.Routes[0].Delivery = alert.Auto
-	d.routing.Routes[0].Suggest = []alert.Suggestion{{Action: actions.RevokeSessions}, {Action: actions.IsolateInstance}}
+	d.routing.Routes[0].Delivery = finding.Auto
+	d.routing.Routes[0].Suggest = []finding.Suggestion{{Action: actions.RevokeSessions}, {Action: actions.IsolateInstance}}
 }
 
-func isolate(a *alert.Alert) {
-	a.Offers = append(a.Offers, alert.Offer{Call: actions.Call{Action: actions.IsolateInstance, Target: "i-0d3e1a5b7c9f20001", Account: account, Region: "us-east-1"}})
+func isolate(a *finding.Alert) {
+	a.Offers = append(a.Offers, finding.Offer{Call: actions.Call{Action: actions.IsolateInstance, Target: "i-0d3e1a5b7c9f20001", Account: account, Region: "us-east-1"}})
 }
 
 // TestAutomatic: a rule asks for each of its calls, once, with evidence that the
@@ -70,7 +70,7 @@ func TestAutomatic(t *testing.T) {
 // instance stops nothing but what is done to that instance.
 func TestAutomaticLeavesUnsure(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := gdFinding(1, isolate, func(a *alert.Alert) { a.Offers[1].Unsure = true })
+		a := gdFinding(1, isolate, func(a *finding.Alert) { a.Offers[1].Unsure = true })
 		d.hears(a)
 		row := d.row(a)
 		if len(row.Requests) != 1 || d.request(row.Requests[0].Request).Intent.Call.Action != actions.RevokeSessions {
@@ -94,27 +94,27 @@ func TestAutomaticOnlyFor(t *testing.T) {
 			d.must(d.HandleWebhook(d.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(gdFinding(1)))}))
 			d.hears(gdFinding(1))
 		}, 1},
-		{"a mock", func(d *desk) { d.hears(gdFinding(1, func(a *alert.Alert) { a.Mark = alert.Mock })) }, 0},
+		{"a mock", func(d *desk) { d.hears(gdFinding(1, func(a *finding.Alert) { a.Mark = finding.Mock })) }, 0},
 		{"an update that offers more", func(d *desk) { d.hears(gdFinding(1), gdFinding(1, isolate, later(1))) }, 2},
 		{"a late update that offers more", func(d *desk) { d.hears(gdFinding(1, later(2)), gdFinding(1, isolate, later(1))) }, 1},
 		{"a false positive's update", func(d *desk) {
-			d.routing.Routes[0].Delivery = alert.Propose
+			d.routing.Routes[0].Delivery = finding.Propose
 			d.hears(gdFinding(1))
 			d.clicks(ana.Slack, d.row(gdFinding(1)), "false_positive")
-			d.routing.Routes[0].Delivery = alert.Auto
+			d.routing.Routes[0].Delivery = finding.Auto
 			d.hears(gdFinding(1, later(1)))
 		}, 0},
 		{"what a person has asked for", func(d *desk) {
-			d.routing.Routes[0].Delivery = alert.Propose
+			d.routing.Routes[0].Delivery = finding.Propose
 			d.hears(gdFinding(1))
 			d.clicks(ana.Slack, d.row(gdFinding(1)), propose)
-			d.routing.Routes[0].Delivery = alert.Auto
+			d.routing.Routes[0].Delivery = finding.Auto
 			d.hears(gdFinding(1, later(1)))
 		}, 0},
 		{"the same long after", func(d *desk) {
-			d.routing.Routes[0].Delivery = alert.Propose
+			d.routing.Routes[0].Delivery = finding.Propose
 			d.hears(gdFinding(1))
-			d.routing.Routes[0].Delivery = alert.Auto
+			d.routing.Routes[0].Delivery = finding.Auto
 			time.Sleep(time.Hour)
 			d.hears(gdFinding(1))
 		}, 0},

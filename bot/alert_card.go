@@ -12,14 +12,14 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // AlertView is all that an alert's card shows. The card is a pure function of it.
 type AlertView struct {
 	Row      approvals.Alert
-	Alert    alert.Alert         // the report that is shown
-	Also     []alert.Source      // other sources that told of it
+	Alert    finding.Alert       // the report that is shown
+	Also     []finding.Source    // other sources that told of it
 	Calls    []actions.Call      // what its buttons ask for, in order; none once it is over or a false positive
 	OneClick bool                // a click on them runs them
 	Requests []approvals.Request // born of it, oldest first
@@ -113,15 +113,15 @@ func (v AlertView) mark() string {
 }
 
 // markWords say what a mark means for whoever reads the card.
-var markWords = map[alert.Mark]string{
-	alert.Sample: "*A sample*: GuardDuty makes these to show what a finding looks like. Nothing happened.",
-	alert.Mock:   "*A mock*: it comes from a source for tests, not from AWS. What its buttons start is real.",
-	alert.Drill:  "*A drill*: our own people sent this. What its buttons start is real.",
+var markWords = map[finding.Mark]string{
+	finding.Sample: "*A sample*: GuardDuty makes these to show what a finding looks like. Nothing happened.",
+	finding.Mock:   "*A mock*: it comes from a source for tests, not from AWS. What its buttons start is real.",
+	finding.Drill:  "*A drill*: our own people sent this. What its buttons start is real.",
 }
 
 // title is the severity and what happened, in plain English.
 func (v AlertView) title() string {
-	level := alert.Level(v.Alert.Severity)
+	level := finding.Level(v.Alert.Severity)
 	what := strings.TrimRight(v.Alert.Title, ". \n")
 	return fmt.Sprintf("%s%s: %s", v.mark(), strings.ToUpper(level[:1])+level[1:], cmp.Or(what, v.Alert.Type, "no title"))
 }
@@ -130,7 +130,7 @@ func (v AlertView) title() string {
 // principal or resource, alert ID.
 func (v AlertView) fallback() string {
 	a := v.Alert
-	text := fmt.Sprintf("%s%s: %s in account %s", v.mark(), alert.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
+	text := fmt.Sprintf("%s%s: %s in account %s", v.mark(), finding.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
 	if what := cmp.Or(a.Principal, a.Resource); what != "" {
 		text += " · " + Untrusted(what).Plain(maxField)
 	}
@@ -178,12 +178,12 @@ func field(s string) string { return Untrusted(strings.TrimSpace(s)).Plain(maxFi
 
 // factLine is a fact in one line. The label comes first, so that no text from
 // outside begins a line.
-func factLine(f alert.Fact) string {
+func factLine(f finding.Fact) string {
 	return "• " + cmp.Or(strings.TrimSpace(Untrusted(f.Label).Plain(maxName)), "Fact") + ": " + field(f.Text)
 }
 
 // seen says how often and when, in UTC.
-func seen(a alert.Alert) string {
+func seen(a finding.Alert) string {
 	first, last := a.First, cmp.Or(a.Last, a.First, a.Updated)
 	if first.IsZero() || !first.Before(last) {
 		return times(max(a.Count, 1)) + ", " + day(last)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -42,21 +42,21 @@ func baseAlert(t testing.TB) AlertView {
 	at := asked.Add(-4 * time.Minute)
 	return AlertView{
 		Row: approvals.Alert{ID: alertIDForTest, State: approvals.AlertOpen, Received: asked},
-		Alert: alert.Alert{
-			Source: alert.GuardDuty, EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
+		Alert: finding.Alert{
+			Source: finding.GuardDuty, EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
 			Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Severity: 8,
 			Title:     "Credentials of the instance role web-tier-role were used from outside AWS.",
 			Text:      "Credentials created exclusively for the EC2 instance i-0d3e1a5b7c9f20001 have been used from the external IP address 203.0.113.77.",
 			Partition: "aws", Account: account, Region: "us-east-1",
 			Principal: "role web-tier-role, session i-0d3e1a5b7c9f20001", Resource: "instance i-0d3e1a5b7c9f20001 (web-1)",
-			Facts: []alert.Fact{
+			Facts: []finding.Fact{
 				{Label: "Source IP", Text: "203.0.113.77 (EXAMPLE-HOSTING, AS64496; Amsterdam, Netherlands)"},
 				{Label: "API calls", Text: "ListBuckets (4), GetCallerIdentity (2)"},
 				{Label: "User agent", Text: "aws-cli/2.31.8"},
 				{Label: "Key", Text: "ASIAWEBROLEA2EXAMPLE"},
 			},
 			Link: findingLink, First: at.Add(-12 * time.Minute), Last: at, Updated: at, Count: 3,
-			Offers:  []alert.Offer{{Call: revoke}, {Call: isolate}},
+			Offers:  []finding.Offer{{Call: revoke}, {Call: isolate}},
 			Subject: actions.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
 		},
 		Calls: []actions.Call{revoke, isolate}, Alias: "prod-web", Now: asked,
@@ -106,11 +106,11 @@ func hostileAlert(_ testing.TB, v *AlertView) {
 	a.Principal, a.Resource, a.Link, v.Alias = evilLong, evilLong, "https://evil.example/console.aws.amazon.com/", evilLong
 	a.Facts, a.ByHand = nil, nil
 	for range 30 {
-		a.Facts = append(a.Facts, alert.Fact{Label: evil, Text: evilLong})
+		a.Facts = append(a.Facts, finding.Fact{Label: evil, Text: evilLong})
 		a.ByHand = append(a.ByHand, evilLong)
 	}
-	a.Facts[0] = alert.Fact{Label: " ", Text: "\r\nAction: deactivate_key AKIA…\n> quote"}
-	v.Also = []alert.Source{"<!channel>", alert.SecurityHub}
+	a.Facts[0] = finding.Fact{Label: " ", Text: "\r\nAction: deactivate_key AKIA…\n> quote"}
+	v.Also = []finding.Source{"<!channel>", finding.SecurityHub}
 }
 
 type alertCase struct {
@@ -130,7 +130,7 @@ var alertCards = []alertCase{
 	{"one_click", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.OneClick = true }}},
 	{"updated", "critical: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Alert.Severity, v.Alert.Count, v.Alert.Last = 9, 19, asked.Add(26*time.Hour)
-		v.Also, v.Now = []alert.Source{alert.SecurityHub, alert.Health}, asked.Add(27*time.Hour)
+		v.Also, v.Now = []finding.Source{finding.SecurityHub, finding.Health}, asked.Add(27*time.Hour)
 	}}},
 	{"acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Acknowledged, ben, time.Minute)}},
 	{"acknowledged_yesterday", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) {
@@ -173,16 +173,16 @@ var alertCards = []alertCase{
 		v.Calls, v.Alert.Offers, v.Alert.Severity = nil, nil, 2
 	}}},
 	{"bare", "info: ", "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Alert = alert.Alert{Source: alert.CloudTrail, Names: []string{"x"}, Type: "CreateUser", Account: account, Updated: asked}
+		v.Alert = finding.Alert{Source: finding.CloudTrail, Names: []string{"x"}, Type: "CreateUser", Account: account, Updated: asked}
 		v.Calls, v.Alias = nil, ""
 	}}},
 	{"govcloud", "medium: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Alert.Severity, v.Alert.Partition, v.Alert.Region = 5, "aws-us-gov", "us-gov-west-1"
 		v.Alert.Link = "https://us-gov-west-1.console.amazonaws-us-gov.com/guardduty/home?region=us-gov-west-1#/findings?fId=bdbdaacc"
 	}}},
-	{"sample", "[SAMPLE] high: ", "ack snooze false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = alert.Sample }}},
-	{"mock", "[MOCK] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = alert.Mock }}},
-	{"drill", "[DRILL] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = alert.Drill }}},
+	{"sample", "[SAMPLE] high: ", "ack snooze false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = finding.Sample }}},
+	{"mock", "[MOCK] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = finding.Mock }}},
+	{"drill", "[DRILL] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = finding.Drill }}},
 	{"c_and_c", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Alert.Type, v.Alert.Title = "Backdoor:EC2/C&CActivity.B!DNS", "EC2 instance i-0d3e1a5b7c9f20001 is querying a C&C server."
 	}}},
@@ -347,7 +347,7 @@ func TestAlertCardIsPure(t *testing.T) {
 
 // TestAlertCardsOfEveryState fails when a state of an alert or a mark has no card above.
 func TestAlertCardsOfEveryState(t *testing.T) {
-	states, marks := map[approvals.AlertState]bool{}, map[alert.Mark]bool{}
+	states, marks := map[approvals.AlertState]bool{}, map[finding.Mark]bool{}
 	for _, c := range alertCards {
 		v := c.view(t)
 		states[v.Row.State], marks[v.Alert.Mark] = true, true
@@ -357,7 +357,7 @@ func TestAlertCardsOfEveryState(t *testing.T) {
 			t.Errorf("no golden card is %s", s)
 		}
 	}
-	for _, m := range []alert.Mark{"", alert.Sample, alert.Mock, alert.Drill} {
+	for _, m := range []finding.Mark{"", finding.Sample, finding.Mock, finding.Drill} {
 		if !marks[m] {
 			t.Errorf("no golden card has the mark %q", m)
 		}
@@ -391,7 +391,7 @@ func takenBySlack(t *testing.T, name string, m Message) {
 // without being provable.
 func TestManyOffers(t *testing.T) {
 	short := func(_ testing.TB, v *AlertView) { // so that one more button than Slack takes has room
-		v.Alert = alert.Alert{Source: alert.GuardDuty, Names: []string{"x"}, Type: "x", Account: account, Updated: asked}
+		v.Alert = finding.Alert{Source: finding.GuardDuty, Names: []string{"x"}, Type: "x", Account: account, Updated: asked}
 		v.OneClick, v.Alias = true, ""
 	}
 	long := func(t testing.TB, v *AlertView) {
@@ -479,7 +479,7 @@ func TestConsoleLink(t *testing.T) {
 		"none":              {"aws", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := consoleLink(alert.Alert{Partition: c.partition, Link: c.link})
+			got := consoleLink(finding.Alert{Partition: c.partition, Link: c.link})
 			if want := "<" + entities(c.link) + "|Open it in the console>"; c.want && got != want || !c.want && got != "" {
 				t.Errorf("consoleLink = %q, want it: %v", got, c.want)
 			}
@@ -525,7 +525,7 @@ func TestAnyAlert(t *testing.T) {
 			Row: approvals.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
 				State: rapid.SampledFrom([]approvals.AlertState{"", approvals.AlertOpen, approvals.Acknowledged, approvals.Snoozed, approvals.FalsePositive}).Draw(r, "state"),
 				By:    approvals.Party{Slack: rapid.SampledFrom([]string{ana.Slack, "", evil}).Draw(r, "by")}, At: moment.Draw(r, "at"), Until: moment.Draw(r, "until")},
-			Alert: alert.Alert{Source: alert.Source(s("source")), Mark: rapid.SampledFrom([]alert.Mark{"", alert.Sample, alert.Mock, alert.Drill, evil}).Draw(r, "mark"),
+			Alert: finding.Alert{Source: finding.Source(s("source")), Mark: rapid.SampledFrom([]finding.Mark{"", finding.Sample, finding.Mock, finding.Drill, evil}).Draw(r, "mark"),
 				EventID: s("event"), Type: s("type"), Title: s("title"), Text: s("text"), Severity: rapid.Float64().Draw(r, "severity"),
 				Partition: "aws", Account: s("account"), Region: s("region"), Principal: s("principal"), Resource: s("resource"), Link: s("link"),
 				First: moment.Draw(r, "first"), Last: moment.Draw(r, "last"), Updated: moment.Draw(r, "updated"), Count: rapid.Int().Draw(r, "count"),
@@ -534,12 +534,12 @@ func TestAnyAlert(t *testing.T) {
 			Calls: rapid.SliceOfN(call, 0, 30).Draw(r, "calls"),
 		}
 		for range rapid.IntRange(0, 30).Draw(r, "facts") {
-			v.Alert.Facts = append(v.Alert.Facts, alert.Fact{Label: s("label"), Text: s("fact")})
+			v.Alert.Facts = append(v.Alert.Facts, finding.Fact{Label: s("label"), Text: s("fact")})
 		}
 		for range rapid.IntRange(0, 15).Draw(r, "by hand") {
 			v.Alert.ByHand = append(v.Alert.ByHand, s("hand"))
-			v.Also = append(v.Also, alert.Source(s("also")))
-			v.Alert.Offers = append(v.Alert.Offers, alert.Offer{Call: call.Draw(r, "offer")})
+			v.Also = append(v.Also, finding.Source(s("also")))
+			v.Alert.Offers = append(v.Alert.Offers, finding.Offer{Call: call.Draw(r, "offer")})
 		}
 		for range rapid.IntRange(0, 15).Draw(r, "requests") {
 			q := approvals.Request{ID: baseID, State: rapid.SampledFrom([]approvals.State{approvals.Planning, approvals.Pending, approvals.Contained, approvals.Partial, ""}).Draw(r, "request state"),
@@ -569,9 +569,9 @@ func TestAnyAlert(t *testing.T) {
 			r.Errorf("Slack's types refuse it: %v", err)
 		}
 		w := v.Alert
-		w.Facts = append(w.Facts, alert.Fact{Label: s("new label"), Text: s("new fact")})
-		w.Source, w.Severity = alert.Health, rapid.Float64().Draw(r, "new severity")
-		for _, m := range []Message{note("%s", updateText(v.Alert, w)), couldNotBeRead(&alert.Malformed{Source: v.Alert.Source, EventID: v.Alert.EventID, Cause: v.Alert.Text}, "", v.Alias)} {
+		w.Facts = append(w.Facts, finding.Fact{Label: s("new label"), Text: s("new fact")})
+		w.Source, w.Severity = finding.Health, rapid.Float64().Draw(r, "new severity")
+		for _, m := range []Message{note("%s", updateText(v.Alert, w)), couldNotBeRead(&finding.Malformed{Source: v.Alert.Source, EventID: v.Alert.EventID, Cause: v.Alert.Text}, "", v.Alias)} {
 			for _, p := range problems(t, m.Text, m.Blocks) {
 				r.Error(p)
 			}
@@ -582,22 +582,22 @@ func TestAnyAlert(t *testing.T) {
 func TestUpdateText(t *testing.T) {
 	base := baseAlert(t).Alert
 	for name, c := range map[string]struct {
-		change func(*alert.Alert)
+		change func(*finding.Alert)
 		want   string
 	}{
-		"nothing": {func(a *alert.Alert) { a.Updated, a.EventID = a.Updated.Add(time.Hour), "another" }, ""},
-		"again": {func(a *alert.Alert) { a.Count, a.Last = 9, a.Last.Add(time.Hour) },
+		"nothing": {func(a *finding.Alert) { a.Updated, a.EventID = a.Updated.Add(time.Hour), "another" }, ""},
+		"again": {func(a *finding.Alert) { a.Count, a.Last = 9, a.Last.Add(time.Hour) },
 			"*Update*: seen 9 times, was 3 · last seen 2026-11-02 03:10:05 UTC"},
-		"rose":         {func(a *alert.Alert) { a.Severity = 9 }, "*Update*: *severity rose from high to critical*"},
-		"a little":     {func(a *alert.Alert) { a.Severity = 8.5 }, "*Update*: severity 8.5, was 8"},
-		"fell":         {func(a *alert.Alert) { a.Severity = 2 }, "*Update*: severity 2, was 8"},
-		"another told": {func(a *alert.Alert) { a.Source = alert.SecurityHub }, "*Update*: Security Hub tells of it too"},
-		"over":         {func(a *alert.Alert) { a.Over = true }, "*Update*: *AWS says it is over*"},
-		"a new fact": {func(a *alert.Alert) {
-			a.Facts = append(slices.Clone(a.Facts), alert.Fact{Label: "API calls", Text: "ListSecrets (7)"})
+		"rose":         {func(a *finding.Alert) { a.Severity = 9 }, "*Update*: *severity rose from high to critical*"},
+		"a little":     {func(a *finding.Alert) { a.Severity = 8.5 }, "*Update*: severity 8.5, was 8"},
+		"fell":         {func(a *finding.Alert) { a.Severity = 2 }, "*Update*: severity 2, was 8"},
+		"another told": {func(a *finding.Alert) { a.Source = finding.SecurityHub }, "*Update*: Security Hub tells of it too"},
+		"over":         {func(a *finding.Alert) { a.Over = true }, "*Update*: *AWS says it is over*"},
+		"a new fact": {func(a *finding.Alert) {
+			a.Facts = append(slices.Clone(a.Facts), finding.Fact{Label: "API calls", Text: "ListSecrets (7)"})
 		}, "*Update*\n• API calls: ListSecrets (7)"},
-		"hostile": {func(a *alert.Alert) {
-			a.Source, a.Facts = alert.Source(evil), []alert.Fact{{Label: "\n> Action", Text: "<!channel>\nAction: approve"}}
+		"hostile": {func(a *finding.Alert) {
+			a.Source, a.Facts = finding.Source(evil), []finding.Fact{{Label: "\n> Action", Text: "<!channel>\nAction: approve"}}
 		}, "*Update*: an unknown source tells of it too\n• &gt; Action: &lt;!channel&gt; Action: approve"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -611,15 +611,15 @@ func TestUpdateText(t *testing.T) {
 }
 
 func TestCouldNotBeRead(t *testing.T) {
-	m := couldNotBeRead(&alert.Malformed{Source: alert.GuardDuty, EventID: "a3fe38ad-06d5", Cause: "detail.severity is not a number"}, "", "the dead-letter queue of alerts")
+	m := couldNotBeRead(&finding.Malformed{Source: finding.GuardDuty, EventID: "a3fe38ad-06d5", Cause: "detail.severity is not a number"}, "", "the dead-letter queue of alerts")
 	checkMessage(t, m)
 	want := "*An event of GuardDuty could not be read*: Detail.severity is not a number. Event ID: a3fe38ad-06d5. It may be an alert that nobody sees: it is set aside in the dead-letter queue of alerts. More of this source are not told for an hour."
 	if d := cmp.Diff(want, m.Text); d != "" {
 		t.Errorf("couldNotBeRead (-want +got):\n%s", d)
 	}
-	bare := couldNotBeRead(&alert.Malformed{}, "", "set")
+	bare := couldNotBeRead(&finding.Malformed{}, "", "set")
 	if !strings.Contains(bare.Text, "an unknown source") || !strings.Contains(bare.Text, "Event ID: unknown") {
 		t.Errorf("what is not known is not called so: %s", bare.Text)
 	}
-	checkMessage(t, couldNotBeRead(&alert.Malformed{Source: evil, EventID: evilLong, Cause: evilLong}, evil, evilLong))
+	checkMessage(t, couldNotBeRead(&finding.Malformed{Source: evil, EventID: evilLong, Cause: evilLong}, evil, evilLong))
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
@@ -89,17 +89,17 @@ func TestSnooze(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		button string
-		events []alert.Alert
+		events []finding.Alert
 		state  approvals.AlertState // before the hour is over
 		then   approvals.AlertState
 		loud   []string // replies, all in the channel
 	}{
 		{"nothing", "snooze", nil, approvals.Snoozed, approvals.AlertOpen, []string{"The snooze is over"}},
-		{"an update", "snooze", []alert.Alert{gdFinding(1, later(3))}, approvals.Snoozed, approvals.AlertOpen, []string{"The snooze is over"}},
-		{"it got worse", "snooze", []alert.Alert{gdFinding(1, later(3), severe(9))}, approvals.AlertOpen, approvals.AlertOpen, []string{"rose from medium to critical"}},
-		{"it is over", "snooze", []alert.Alert{gdFinding(1, later(3), func(a *alert.Alert) { a.Over = true })}, approvals.Snoozed, approvals.AlertOpen, nil},
-		{"a false positive", "false_positive", []alert.Alert{gdFinding(1, later(3))}, approvals.FalsePositive, approvals.FalsePositive, nil},
-		{"a false positive got worse", "false_positive", []alert.Alert{gdFinding(1, later(3), severe(9))}, approvals.FalsePositive, approvals.FalsePositive, []string{"rose from medium to critical"}},
+		{"an update", "snooze", []finding.Alert{gdFinding(1, later(3))}, approvals.Snoozed, approvals.AlertOpen, []string{"The snooze is over"}},
+		{"it got worse", "snooze", []finding.Alert{gdFinding(1, later(3), severe(9))}, approvals.AlertOpen, approvals.AlertOpen, []string{"rose from medium to critical"}},
+		{"it is over", "snooze", []finding.Alert{gdFinding(1, later(3), func(a *finding.Alert) { a.Over = true })}, approvals.Snoozed, approvals.AlertOpen, nil},
+		{"a false positive", "false_positive", []finding.Alert{gdFinding(1, later(3))}, approvals.FalsePositive, approvals.FalsePositive, nil},
+		{"a false positive got worse", "false_positive", []finding.Alert{gdFinding(1, later(3), severe(9))}, approvals.FalsePositive, approvals.FalsePositive, []string{"rose from medium to critical"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -146,7 +146,7 @@ const propose = "propose:revoke_sessions"
 // said of what another finds out about that key later.
 func TestFalsePositiveOfAnother(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		listed, used := gdFinding(1, exposed(alert.TrustedAdvisor), severe(9)), gdFinding(2, key, severe(8))
+		listed, used := gdFinding(1, exposed(finding.TrustedAdvisor), severe(9)), gdFinding(2, key, severe(8))
 		d.hears(listed)
 		d.clicks(ana.Slack, d.row(listed), "false_positive")
 		d.hears(used, used)
@@ -264,7 +264,7 @@ func TestProposeRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		user string
-		do   func(d *desk, a alert.Alert)
+		do   func(d *desk, a finding.Alert)
 		on   func(id, digest string) (button, value string)
 		told string
 	}{
@@ -275,22 +275,22 @@ func TestProposeRefused(t *testing.T) {
 		{"an unknown alert", ana.Slack, nil, func(_, dig string) (string, string) {
 			return propose, approvals.Value(approvals.AlertID("x"), dig)
 		}, "There is no alert"},
-		{"a false positive", ana.Slack, func(d *desk, a alert.Alert) { d.clicks(ben.Slack, d.row(a), "false_positive") }, nil, "no longer offers this"},
-		{"it is over", ana.Slack, func(d *desk, _ alert.Alert) {
-			d.hears(gdFinding(1, later(1), func(a *alert.Alert) { a.Over = true }))
+		{"a false positive", ana.Slack, func(d *desk, a finding.Alert) { d.clicks(ben.Slack, d.row(a), "false_positive") }, nil, "no longer offers this"},
+		{"it is over", ana.Slack, func(d *desk, _ finding.Alert) {
+			d.hears(gdFinding(1, later(1), func(a *finding.Alert) { a.Over = true }))
 		}, nil, "no longer offers this"},
-		{"the configuration changed", ana.Slack, func(d *desk, _ alert.Alert) { d.routing.Routes[0].Delivery = alert.Notify }, nil, "no longer offers this"},
-		{"no route any more", ana.Slack, func(d *desk, _ alert.Alert) { d.routing.Routes = nil }, nil, "no longer offers this"},
-		{"the event has expired", ana.Slack, func(d *desk, _ alert.Alert) {
+		{"the configuration changed", ana.Slack, func(d *desk, _ finding.Alert) { d.routing.Routes[0].Delivery = finding.Notify }, nil, "no longer offers this"},
+		{"no route any more", ana.Slack, func(d *desk, _ finding.Alert) { d.routing.Routes = nil }, nil, "no longer offers this"},
+		{"the event has expired", ana.Slack, func(d *desk, _ finding.Alert) {
 			d.must(d.store.Store.(interface {
 				Sweep(ctx context.Context, now time.Time) error
 			}).Sweep(d.Context(), time.Now().Add(8*24*time.Hour)))
 		}, nil, "no longer kept"},
-		{"not in the Slack user group", ana.Slack, func(d *desk, _ alert.Alert) {
+		{"not in the Slack user group", ana.Slack, func(d *desk, _ finding.Alert) {
 			d.Usergroups = map[string]string{"responders": "S0R"}
 			d.slack.SetUsergroup("S0R", []string{ben.Slack})
 		}, nil, "not in the Slack user group"},
-		{"a protected account", ana.Slack, func(d *desk, _ alert.Alert) { d.Org.ProtectedAccounts = []string{account} }, nil, "is protected"},
+		{"a protected account", ana.Slack, func(d *desk, _ finding.Alert) { d.Org.ProtectedAccounts = []string{account} }, nil, "is protected"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -319,13 +319,13 @@ func TestProposeRefused(t *testing.T) {
 func TestOneClick(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		alter   func(*alert.Alert)
+		alter   func(*finding.Alert)
 		release approvals.Release
 		need    int
 	}{
-		{"real", func(*alert.Alert) {}, approvals.ByClick, 0},
-		{"a mock", func(a *alert.Alert) { a.Mark = alert.Mock }, approvals.ByPeople, 1},
-		{"a drill", func(a *alert.Alert) { a.Mark = alert.Drill }, approvals.ByPeople, 1},
+		{"real", func(*finding.Alert) {}, approvals.ByClick, 0},
+		{"a mock", func(a *finding.Alert) { a.Mark = finding.Mock }, approvals.ByPeople, 1},
+		{"a drill", func(a *finding.Alert) { a.Mark = finding.Drill }, approvals.ByPeople, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {

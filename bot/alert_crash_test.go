@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
@@ -125,7 +125,7 @@ func TestDeath(t *testing.T) {
 	for name, story := range map[string]func(m *mortal){
 		"a finding": func(m *mortal) {
 			m.hears(gdFinding(1, key))
-			m.hears(gdFinding(1, exposed(alert.Health)))
+			m.hears(gdFinding(1, exposed(finding.Health)))
 			m.hears(gdFinding(1, key, later(3), severe(8)))
 			row := m.d.row(gdFinding(1))
 			m.d.report(row.ID)
@@ -134,7 +134,7 @@ func TestDeath(t *testing.T) {
 			m.clicks(ben.Slack, row.Card.TS, propose, approvals.Value(row.ID, approvals.IntentDigest(approvals.Intent{Call: gdFinding(1).Offers[0].Call})))
 		},
 		"by itself": func(m *mortal) {
-			m.d.routing.Routes[0].Delivery = alert.Auto
+			m.d.routing.Routes[0].Delivery = finding.Auto
 			m.hears(gdFinding(1, isolate))
 		},
 		"unreadable": func(m *mortal) {

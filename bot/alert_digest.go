@@ -15,7 +15,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 )
 
 // levels are the severities in words, the worst first.
-var levels = []string{alert.Level(9), alert.Level(7), alert.Level(4), alert.Level(1), alert.Level(0)}
+var levels = []string{finding.Level(9), finding.Level(7), finding.Level(4), finding.Level(1), finding.Level(0)}
 
 // digestMessage draws a digest.
 func digestMessage(d approvals.Digest) Message {

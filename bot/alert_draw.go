@@ -11,7 +11,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -181,7 +181,7 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 func (b *Bot) alertView(ctx context.Context, row approvals.Alert) (AlertView, error) {
 	v := AlertView{Row: row, Alert: shown(row.Reports), Now: b.Now()}
 	for _, r := range row.Reports {
-		if s := alert.Source(r.Source); s != v.Alert.Source && !slices.Contains(v.Also, s) {
+		if s := finding.Source(r.Source); s != v.Alert.Source && !slices.Contains(v.Also, s) {
 			v.Also = append(v.Also, s)
 		}
 	}

@@ -15,21 +15,21 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const eventsDir = "alert/testdata/events"
 
 // eventReader posts everything: each kind of alert has a route.
-func eventReader(partition string) alert.Reader {
-	quiet := func(pattern string) alert.Route {
-		return alert.Route{Match: alert.Match{Source: alert.CloudTrail, Type: pattern}, Delivery: alert.Propose}
+func eventReader(partition string) finding.Reader {
+	quiet := func(pattern string) finding.Route {
+		return finding.Route{Match: finding.Match{Source: finding.CloudTrail, Type: pattern}, Delivery: finding.Propose}
 	}
-	routing := alert.Routing{MockSources: true, Routes: []alert.Route{quiet("AssumedRole:*"), quiet("Denied:*"), quiet("Failed:*")}}
-	for _, s := range []alert.Source{alert.GuardDuty, alert.TrustedAdvisor, alert.Health, alert.CloudTrail, alert.SecurityHub} {
-		routing.Routes = append(routing.Routes, alert.Route{Match: alert.Match{Source: s}, Delivery: alert.Propose})
+	routing := finding.Routing{MockSources: true, Routes: []finding.Route{quiet("AssumedRole:*"), quiet("Denied:*"), quiet("Failed:*")}}
+	for _, s := range []finding.Source{finding.GuardDuty, finding.TrustedAdvisor, finding.Health, finding.CloudTrail, finding.SecurityHub} {
+		routing.Routes = append(routing.Routes, finding.Route{Match: finding.Match{Source: s}, Delivery: finding.Propose})
 	}
-	return alert.Reader{Routing: routing, Org: actions.Org{
+	return finding.Reader{Routing: routing, Org: actions.Org{
 		Partition: partition, HubAccount: "111111111111", ManagementAccount: "999999999999",
 		ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ForwarderRole: "killswitch-forwarder", AdminGroup: "admins",
 		Regions:             []string{"us-east-1", "eu-west-1", "us-gov-west-1"},
@@ -68,7 +68,7 @@ func sampleEvents(t testing.TB, file string) []json.RawMessage {
 }
 
 // eventView is the first card of an alert.
-func eventView(r alert.Reader, a alert.Alert) AlertView {
+func eventView(r finding.Reader, a finding.Alert) AlertView {
 	v := AlertView{
 		Row:   approvals.Alert{ID: approvals.AlertID(a.Own()), State: approvals.AlertOpen, Over: a.Over, Activity: a.Exposed},
 		Alert: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
@@ -87,7 +87,7 @@ func TestCardsOfEvents(t *testing.T) {
 	}
 	golden := map[string]bool{}
 	for _, f := range files {
-		readers := map[string]alert.Reader{"": eventReader("aws")}
+		readers := map[string]finding.Reader{"": eventReader("aws")}
 		if strings.Contains(f.Name(), "govcloud") {
 			readers["_there"] = eventReader("aws-us-gov")
 		}
@@ -96,7 +96,7 @@ func TestCardsOfEvents(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				drawn := 0
 				for _, body := range sampleEvents(t, f.Name()) {
-					alerts, err := r.Alerts(alert.Event{Body: body})
+					alerts, err := r.Alerts(finding.Event{Body: body})
 					checkNoAlert(t, f.Name(), alerts, err)
 					for _, a := range alerts {
 						if drawn++; drawn > 1 {
@@ -111,7 +111,7 @@ func TestCardsOfEvents(t *testing.T) {
 						if a.Mark != "" {
 							mark = "[" + string(a.Mark) + "] "
 						}
-						checkAlertFallback(t, mark+alert.Level(a.Severity)+": ", v, m.Text)
+						checkAlertFallback(t, mark+finding.Level(a.Severity)+": ", v, m.Text)
 						takenBySlack(t, name, m)
 						if _, ok := r.Route(a); !ok {
 							t.Errorf("no route posts %s", a.Own())
@@ -125,14 +125,14 @@ func TestCardsOfEvents(t *testing.T) {
 	onlyGolden(t, "alerts/events", golden)
 }
 
-func checkNoAlert(t *testing.T, file string, alerts []alert.Alert, err error) {
+func checkNoAlert(t *testing.T, file string, alerts []finding.Alert, err error) {
 	t.Helper()
 	cause, none := noAlert[file]
-	wrong, malformed := errors.AsType[*alert.Malformed](err)
+	wrong, malformed := errors.AsType[*finding.Malformed](err)
 	switch {
 	case none && len(alerts) > 0:
 		t.Errorf("%d alerts, want none", len(alerts))
-	case none && cause == "" && !errors.Is(err, alert.ErrIgnored):
+	case none && cause == "" && !errors.Is(err, finding.ErrIgnored):
 		t.Errorf("error %v, want it ignored", err)
 	case none && cause != "" && (!malformed || !strings.Contains(wrong.Cause, cause)):
 		t.Errorf("error %v, want %q", err, cause)
@@ -152,7 +152,7 @@ func checkOffered(t *testing.T, v AlertView, m Message) {
 		}
 	}
 	want := proposeIDs(v.Calls)
-	if v.Alert.Over || v.Alert.Mark == alert.Sample {
+	if v.Alert.Over || v.Alert.Mark == finding.Sample {
 		want = nil
 	}
 	if !slices.Equal(got, want) {
@@ -163,8 +163,8 @@ func checkOffered(t *testing.T, v AlertView, m Message) {
 // TestUpdateOfEvents: what is told of the second report of the samples' finding.
 func TestUpdateOfEvents(t *testing.T) {
 	r := eventReader("aws")
-	read := func(file string) alert.Alert {
-		alerts, err := r.Alerts(alert.Event{Body: sampleEvents(t, file)[0]})
+	read := func(file string) finding.Alert {
+		alerts, err := r.Alerts(finding.Event{Body: sampleEvents(t, file)[0]})
 		if err != nil || len(alerts) != 1 {
 			t.Fatalf("%s: %d alerts, %v", file, len(alerts), err)
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // One message of tens of thousands of things that are no events is told once, and
@@ -31,7 +31,7 @@ func TestArrayOfNothing(t *testing.T) {
 func TestFloodOfExposedKeys(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		for i := range 300 {
-			d.hears(gdFinding(i, exposed(alert.TrustedAdvisor), func(a *alert.Alert) { a.Names = []string{fmt.Sprintf("%s/key/AKIA%012d", account, i)} }))
+			d.hears(gdFinding(i, exposed(finding.TrustedAdvisor), func(a *finding.Alert) { a.Names = []string{fmt.Sprintf("%s/key/AKIA%012d", account, i)} }))
 		}
 		d.pass(time.Minute)
 		asked, cards := d.jobs.of(approvals.JobActivity), d.cards(sec)
@@ -45,7 +45,7 @@ func TestFloodOfExposedKeys(t *testing.T) {
 // digest.
 func TestFloodOfDrills(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		drill := func(a *alert.Alert) { a.Mark, a.Severity = alert.Drill, 10 }
+		drill := func(a *finding.Alert) { a.Mark, a.Severity = finding.Drill, 10 }
 		genuine := gdFinding(1, severe(8))
 		var wg sync.WaitGroup
 		for i := range 80 { // at once

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // high is the severity from which an alert leaves a digest for a card of its own.
 const high = 7
 
 // reported is what a source says, as a row keeps it.
-func reported(a alert.Alert, event string, now time.Time) approvals.AlertReport {
+func reported(a finding.Alert, event string, now time.Time) approvals.AlertReport {
 	body, err := json.Marshal(a)
 	if err != nil {
 		panic(err) // only our own types come here
@@ -29,16 +29,16 @@ func reported(a alert.Alert, event string, now time.Time) approvals.AlertReport 
 }
 
 // read is the alert that a report holds.
-func read(r approvals.AlertReport) alert.Alert {
-	var a alert.Alert
+func read(r approvals.AlertReport) finding.Alert {
+	var a finding.Alert
 	if err := json.Unmarshal(r.Alert, &a); err != nil { // the card still shows that there is one
-		return alert.Alert{Source: alert.Source(r.Source), Names: []string{r.Name}, Type: "(its report can't be read)"}
+		return finding.Alert{Source: finding.Source(r.Source), Names: []string{r.Name}, Type: "(its report can't be read)"}
 	}
 	return a
 }
 
 // take puts a report into an alert's row. It reports whether that changed anything.
-func (b *Bot) take(row *approvals.Alert, a alert.Alert, event string) bool {
+func (b *Bot) take(row *approvals.Alert, a finding.Alert, event string) bool {
 	in := reported(a, event, b.Now().UTC())
 	before := slices.Clone(row.Reports)
 	i := slices.IndexFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == in.Source && r.Name == in.Name })
@@ -125,7 +125,7 @@ func better(a, b approvals.AlertReport) int {
 	}
 	return cmp.Or(
 		cmp.Compare(last(a.Over), last(b.Over)),
-		cmp.Compare(last(a.Source == string(alert.SecurityHub)), last(b.Source == string(alert.SecurityHub))),
+		cmp.Compare(last(a.Source == string(finding.SecurityHub)), last(b.Source == string(finding.SecurityHub))),
 		cmp.Compare(b.Severity, a.Severity),
 		strings.Compare(a.Source+a.Name, b.Source+b.Name),
 	)
@@ -133,7 +133,7 @@ func better(a, b approvals.AlertReport) int {
 
 // shown is the alert that the card shows: the first report, with the most that
 // any of those says that are not over.
-func shown(reports []approvals.AlertReport) alert.Alert {
+func shown(reports []approvals.AlertReport) finding.Alert {
 	a := read(reports[0])
 	for _, r := range reports {
 		if r.Over == reports[0].Over {
@@ -149,7 +149,7 @@ func shown(reports []approvals.AlertReport) alert.Alert {
 // told of what is snoozed or a false positive.
 func (b *Bot) tell(row *approvals.Alert, before []approvals.AlertReport) {
 	now := shown(row.Reports)
-	rose := now.Severity > row.Told && alert.Level(now.Severity) != alert.Level(row.Told)
+	rose := now.Severity > row.Told && finding.Level(now.Severity) != finding.Level(row.Told)
 	if rose {
 		row.Told = now.Severity
 	}
@@ -184,11 +184,11 @@ func newsText(before, now []approvals.AlertReport) string {
 	for _, r := range now {
 		known := slices.ContainsFunc(before, func(o approvals.AlertReport) bool { return o.Source == r.Source })
 		if !known && r.Source != string(a.Source) {
-			also = append(also, sourceName(alert.Source(r.Source))+" tells of it too.")
+			also = append(also, sourceName(finding.Source(r.Source))+" tells of it too.")
 		}
 		wasOver := slices.ContainsFunc(before, func(o approvals.AlertReport) bool { return o.Source == r.Source && o.Name == r.Name && o.Over })
 		if r.Over && !wasOver && !a.Over {
-			also = append(also, sourceName(alert.Source(r.Source))+" says it is over; another source does not.")
+			also = append(also, sourceName(finding.Source(r.Source))+" says it is over; another source does not.")
 		}
 	}
 	if old.Over && !a.Over {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -40,7 +40,7 @@ func proposeIDs(calls []actions.Call) []string {
 // closed reports whether nothing is to be contained: it is over, nothing that
 // counts, or nothing real.
 func (v AlertView) closed() bool {
-	return v.over() || v.Row.State == approvals.FalsePositive || v.Alert.Mark == alert.Sample
+	return v.over() || v.Row.State == approvals.FalsePositive || v.Alert.Mark == finding.Sample
 }
 
 // offers show each call that can be asked for, word for word, then its buttons.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -307,7 +307,7 @@ func (b *Bot) digestItem(row approvals.Alert) approvals.DigestItem {
 		account = alias + " (" + account + ")"
 	}
 	return approvals.DigestItem{
-		Alert: row.ID, Severity: a.Severity, Level: alert.Level(a.Severity),
+		Alert: row.ID, Severity: a.Severity, Level: finding.Level(a.Severity),
 		Type: Untrusted(a.Type).Plain(maxField), Account: Untrusted(account).Plain(maxName),
 		Line: Untrusted(AlertView{Row: row, Alert: a}.mark() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
 	}

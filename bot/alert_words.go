@@ -7,21 +7,21 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // sourceName is a source as people call it.
-func sourceName(s alert.Source) string {
+func sourceName(s finding.Source) string {
 	switch s {
-	case alert.GuardDuty:
+	case finding.GuardDuty:
 		return "GuardDuty"
-	case alert.TrustedAdvisor:
+	case finding.TrustedAdvisor:
 		return "Trusted Advisor"
-	case alert.Health:
+	case finding.Health:
 		return "AWS Health"
-	case alert.CloudTrail:
+	case finding.CloudTrail:
 		return "CloudTrail"
-	case alert.SecurityHub:
+	case finding.SecurityHub:
 		return "Security Hub"
 	}
 	return "an unknown source"
@@ -42,7 +42,7 @@ func console(domain string) actions.Pattern {
 
 // consoleLink leads to the finding: only over https, only to the console of the
 // alert's partition.
-func consoleLink(a alert.Alert) string {
+func consoleLink(a finding.Alert) string {
 	if re := consoles[a.Partition]; re == nil || !re.MatchString(a.Link) {
 		return ""
 	}
@@ -51,13 +51,13 @@ func consoleLink(a alert.Alert) string {
 
 // updateText says what a new report changes of an alert, as mrkdwn. It is empty
 // if there is nothing that people need to know.
-func updateText(old, now alert.Alert) string {
+func updateText(old, now finding.Alert) string {
 	var news []string
 	say := func(format string, args ...any) { news = append(news, fmt.Sprintf(format, args...)) }
 	if old.Source != now.Source {
 		say("%s tells of it too", sourceName(now.Source))
 	}
-	was, is := alert.Level(old.Severity), alert.Level(now.Severity)
+	was, is := finding.Level(old.Severity), finding.Level(now.Severity)
 	switch {
 	case now.Severity > old.Severity && was != is:
 		say("*severity rose from %s to %s*", was, is)
@@ -94,7 +94,7 @@ func updateText(old, now alert.Alert) string {
 
 // couldNotBeRead tells of an event of a listed source that made no alert. Where
 // is where the event lies now, for people to look at.
-func couldNotBeRead(m *alert.Malformed, webhook, where string) Message {
+func couldNotBeRead(m *finding.Malformed, webhook, where string) Message {
 	source, id := "an unknown source", "unknown"
 	if m.Source != "" {
 		source = sourceName(m.Source)

@@ -15,21 +15,21 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// Alerts understands events under a configuration; alert.Reader does.
+// Alerts understands events under a configuration; finding.Reader does.
 type Alerts interface {
 	// Alerts reads what an event tells. Its errors are *alert.Malformed, also where
 	// some of an event's alerts can be read, and alert.ErrIgnored.
-	Alerts(e alert.Event) ([]alert.Alert, error)
+	Alerts(e finding.Event) ([]finding.Alert, error)
 	// Route finds what becomes of an alert; false if nothing does.
-	Route(a alert.Alert) (alert.Route, bool)
+	Route(a finding.Alert) (finding.Route, bool)
 	// Read says what the configuration lets be done about an event.
 	Read(event string) ([]approvals.Finding, error)
 }
 
-var _ Alerts = alert.Reader{}
+var _ Alerts = finding.Reader{}
 
 // Webhook is a message on the queue webhooks: what somebody sent with the key of
 // a webhook.
@@ -44,7 +44,7 @@ type Webhook struct {
 // array of them. It may wait for some seconds. An error means: deliver it again,
 // unless it wraps approvals.ErrUnreadable.
 func (b *Bot) HandleEvent(ctx context.Context, body []byte) error {
-	return b.events(ctx, body, alert.Event{})
+	return b.events(ctx, body, finding.Event{})
 }
 
 // HandleWebhook deals with events that came over a webhook.
@@ -54,7 +54,7 @@ func (b *Bot) HandleWebhook(ctx context.Context, w Webhook) error {
 		b.count(ctx, "WebhooksRefused", 1)
 		return nil
 	}
-	return b.events(ctx, []byte(w.Body), alert.Event{Drill: w.Drill, Webhook: w.ID})
+	return b.events(ctx, []byte(w.Body), finding.Event{Drill: w.Drill, Webhook: w.ID})
 }
 
 func (b *Bot) count(ctx context.Context, name string, n int) {
@@ -65,7 +65,7 @@ func (b *Bot) count(ctx context.Context, name string, n int) {
 
 // events stores all that a message tells, each event on its own, and then draws.
 // Trouble with one makes all come again, which changes nothing for the others.
-func (b *Bot) events(ctx context.Context, body []byte, like alert.Event) error {
+func (b *Bot) events(ctx context.Context, body []byte, like finding.Event) error {
 	bodies, err := split(body)
 	if err != nil {
 		return b.unreadable(ctx, err, like.Webhook)
@@ -97,7 +97,7 @@ const maxEvents = 1000
 // split takes an array of events apart.
 func split(body []byte) ([]json.RawMessage, error) {
 	if !json.Valid(body) {
-		return nil, &alert.Malformed{Cause: fmt.Sprintf("not JSON, %d bytes", len(body))}
+		return nil, &finding.Malformed{Cause: fmt.Sprintf("not JSON, %d bytes", len(body))}
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
 		return []json.RawMessage{body}, nil
@@ -107,13 +107,13 @@ func split(body []byte) ([]json.RawMessage, error) {
 		return nil, err
 	}
 	if len(list) > maxEvents {
-		return nil, &alert.Malformed{Cause: fmt.Sprintf("more than %d events", maxEvents)}
+		return nil, &finding.Malformed{Cause: fmt.Sprintf("more than %d events", maxEvents)}
 	}
 	return list, nil
 }
 
 // event stores what one event tells. It returns the alerts that are to be drawn.
-func (b *Bot) event(ctx context.Context, e alert.Event) (fresh []approvals.Alert, err error) {
+func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []approvals.Alert, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			b.Log.ErrorContext(ctx, "panic", slog.String("stack", string(debug.Stack())))
@@ -121,7 +121,7 @@ func (b *Bot) event(ctx context.Context, e alert.Event) (fresh []approvals.Alert
 		}
 	}()
 	as, readErr := b.Alerts.Alerts(e)
-	if errors.Is(readErr, alert.ErrIgnored) {
+	if errors.Is(readErr, finding.ErrIgnored) {
 		b.count(ctx, "EventsIgnored", 1)
 		readErr = nil
 	}
@@ -155,7 +155,7 @@ func (b *Bot) event(ctx context.Context, e alert.Event) (fresh []approvals.Alert
 }
 
 // keep stores an event as evidence for what is asked on the strength of it.
-func (b *Bot) keep(ctx context.Context, e alert.Event) (key string, err error) {
+func (b *Bot) keep(ctx context.Context, e finding.Event) (key string, err error) {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return "", err
@@ -174,7 +174,7 @@ const (
 // other error than ErrUnreadable means that it could not be told yet. What a
 // webhook brings, which may be anything, does not use up what others may tell.
 func (b *Bot) unreadable(ctx context.Context, err error, webhook string) error {
-	bad, ok := errors.AsType[*alert.Malformed](err)
+	bad, ok := errors.AsType[*finding.Malformed](err)
 	if !ok {
 		return err
 	}
@@ -209,7 +209,7 @@ var errNothingNew = errors.New("nothing new")
 // store puts an alert into its row, or makes one. It reports whether it changed
 // what there is to show. There is no row where the alert only says that something
 // unknown is over.
-func (b *Bot) store(ctx context.Context, a alert.Alert, route alert.Route, event string) (approvals.Alert, bool, error) {
+func (b *Bot) store(ctx context.Context, a finding.Alert, route finding.Route, event string) (approvals.Alert, bool, error) {
 	for range storeTries {
 		id, free, err := b.known(ctx, a)
 		if err != nil {
@@ -253,7 +253,7 @@ func (b *Bot) store(ctx context.Context, a alert.Alert, route alert.Route, event
 // known finds the row of an alert: by its own name, or by a shared one if this
 // source has not told of that alert yet, and nobody called it a false positive. Free are the names that no alert has.
 // What is over concerns only what its own name tells of.
-func (b *Bot) known(ctx context.Context, a alert.Alert) (id string, free []string, err error) {
+func (b *Bot) known(ctx context.Context, a finding.Alert) (id string, free []string, err error) {
 	names := a.Names
 	if a.Over {
 		names = names[:1]
@@ -276,11 +276,11 @@ func (b *Bot) known(ctx context.Context, a alert.Alert) (id string, free []strin
 }
 
 // tells reports whether a source has told of an alert.
-func tells(row approvals.Alert, s alert.Source) bool {
+func tells(row approvals.Alert, s finding.Source) bool {
 	return slices.ContainsFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == string(s) })
 }
 
-func (b *Bot) newAlert(a alert.Alert, route alert.Route, event string, names []string) approvals.Alert {
+func (b *Bot) newAlert(a finding.Alert, route finding.Route, event string, names []string) approvals.Alert {
 	channel := route.Channel
 	if channel == "" {
 		channel = b.IncidentChannel
@@ -296,14 +296,14 @@ func (b *Bot) newAlert(a alert.Alert, route alert.Route, event string, names []s
 
 // wantsActivity reports whether it is looked up without anybody asking what an
 // alert's subject did lately.
-func wantsActivity(a alert.Alert) bool {
-	return a.Exposed && !a.Over && a.Subject != (actions.Subject{}) && a.Mark != alert.Sample
+func wantsActivity(a finding.Alert) bool {
+	return a.Exposed && !a.Over && a.Subject != (actions.Subject{}) && a.Mark != finding.Sample
 }
 
 // follow does what a stored alert leads to without anybody asking: it is done
 // again when an event is delivered again, and then finds it done.
-func (b *Bot) follow(ctx context.Context, row approvals.Alert, a alert.Alert, route alert.Route, event string) (approvals.Alert, error) {
-	if route.Delivery != alert.Auto {
+func (b *Bot) follow(ctx context.Context, row approvals.Alert, a finding.Alert, route finding.Route, event string) (approvals.Alert, error) {
+	if route.Delivery != finding.Auto {
 		return row, nil
 	}
 	return b.automatic(ctx, row, a, event)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // TestAlertIsPostedOnce: whatever is delivered again changes nothing, and writes nothing.
@@ -27,7 +27,7 @@ func TestAlertIsPostedOnce(t *testing.T) {
 			t.Fatalf("%d cards", n)
 		}
 		row, calls, writes := d.row(a), len(d.slack.Calls()), d.store.writes
-		again := gdFinding(1, func(a *alert.Alert) { a.EventID = "another envelope" })
+		again := gdFinding(1, func(a *finding.Alert) { a.EventID = "another envelope" })
 		d.hears(a, []any{a, a}, again)
 		if diff := cmp.Diff(row, d.row(a)); diff != "" {
 			t.Error(diff)
@@ -63,7 +63,7 @@ func TestAlertRace(t *testing.T) {
 				case 1:
 					a = gdFinding(1, key, later(i%5))
 				case 2:
-					a = gdFinding(1, exposed(alert.Health))
+					a = gdFinding(1, exposed(finding.Health))
 				}
 				if err := d.HandleEvent(t.Context(), body(a)); err != nil {
 					t.Error(err)
@@ -94,8 +94,8 @@ func TestAlertRace(t *testing.T) {
 // same time one does, and the other has an alert of its own.
 func TestAlertJoinRace(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.hears(gdFinding(1, exposed(alert.Health)))
-		out := d.row(gdFinding(1, exposed(alert.Health)))
+		d.hears(gdFinding(1, exposed(finding.Health)))
+		out := d.row(gdFinding(1, exposed(finding.Health)))
 		once := false
 		d.store.fail = func(puts []approvals.Put, after bool) error {
 			if !after && !once && slices.ContainsFunc(puts, func(p approvals.Put) bool { return p.Part == out.ID }) {
@@ -106,7 +106,7 @@ func TestAlertJoinRace(t *testing.T) {
 		}
 		d.hears(gdFinding(1, key))
 		d.pass(time.Minute)
-		if out = d.row(gdFinding(1, exposed(alert.Health))); !once || len(out.Reports) != 2 || len(d.cards(sec)) != 2 || d.row(gdFinding(1)).ID == out.ID {
+		if out = d.row(gdFinding(1, exposed(finding.Health))); !once || len(out.Reports) != 2 || len(d.cards(sec)) != 2 || d.row(gdFinding(1)).ID == out.ID {
 			t.Errorf("%d cards; reports %v", len(d.cards(sec)), out.Reports)
 		}
 	})
@@ -115,22 +115,22 @@ func TestAlertJoinRace(t *testing.T) {
 // TestAlertUpdates: an update edits the card and adds a reply; it pings only if
 // the severity rose.
 func TestAlertUpdates(t *testing.T) {
-	api := func(text string) func(*alert.Alert) {
-		return func(a *alert.Alert) { a.Facts = append(a.Facts, alert.Fact{Label: "API", Text: text}) }
+	api := func(text string) func(*finding.Alert) {
+		return func(a *finding.Alert) { a.Facts = append(a.Facts, finding.Fact{Label: "API", Text: text}) }
 	}
 	for _, tt := range []struct {
 		name   string
-		events []alert.Alert
+		events []finding.Alert
 		texts  []string // what the replies hold, one each
 		loud   int      // the last so many
 	}{
-		{"more of the same", []alert.Alert{gdFinding(1, later(8), api("ListSecrets"))}, []string{"seen 9 times, was 1"}, 0},
-		{"two updates", []alert.Alert{gdFinding(1, later(8)), gdFinding(1, later(9))}, []string{"seen 9 times, was 1", "seen 10 times, was 9"}, 0},
-		{"a late one", []alert.Alert{gdFinding(1, later(8)), gdFinding(1, later(3))}, []string{"seen 9 times, was 1"}, 0},
-		{"the severity rose", []alert.Alert{gdFinding(1, later(1), severe(8))}, []string{"severity rose from medium to high"}, 1},
-		{"the severity rose within its word", []alert.Alert{gdFinding(1, later(1), severe(6))}, []string{"seen 2 times"}, 0},
-		{"the severity fell", []alert.Alert{gdFinding(1, later(1), severe(2))}, []string{"seen 2 times"}, 0},
-		{"it rose and fell", []alert.Alert{gdFinding(1, later(1), severe(8)), gdFinding(1, later(2), severe(5)), gdFinding(1, later(3), severe(8))}, []string{"rose from", "seen 3 times", "seen 4 times"}, 0},
+		{"more of the same", []finding.Alert{gdFinding(1, later(8), api("ListSecrets"))}, []string{"seen 9 times, was 1"}, 0},
+		{"two updates", []finding.Alert{gdFinding(1, later(8)), gdFinding(1, later(9))}, []string{"seen 9 times, was 1", "seen 10 times, was 9"}, 0},
+		{"a late one", []finding.Alert{gdFinding(1, later(8)), gdFinding(1, later(3))}, []string{"seen 9 times, was 1"}, 0},
+		{"the severity rose", []finding.Alert{gdFinding(1, later(1), severe(8))}, []string{"severity rose from medium to high"}, 1},
+		{"the severity rose within its word", []finding.Alert{gdFinding(1, later(1), severe(6))}, []string{"seen 2 times"}, 0},
+		{"the severity fell", []finding.Alert{gdFinding(1, later(1), severe(2))}, []string{"seen 2 times"}, 0},
+		{"it rose and fell", []finding.Alert{gdFinding(1, later(1), severe(8)), gdFinding(1, later(2), severe(5)), gdFinding(1, later(3), severe(8))}, []string{"rose from", "seen 3 times", "seen 4 times"}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -168,11 +168,11 @@ func TestAlertUpdates(t *testing.T) {
 // TestAlertInAnyOrder: the row ends the same, whatever order its events come in,
 // and however often.
 func TestAlertInAnyOrder(t *testing.T) {
-	events := []alert.Alert{
+	events := []finding.Alert{
 		gdFinding(1, key), gdFinding(1, key, later(1), severe(8)), gdFinding(1, key, later(2), severe(4)), gdFinding(1, key, later(5)),
-		gdFinding(1, exposed(alert.TrustedAdvisor)), gdFinding(1, exposed(alert.Health), later(4)), gdFinding(1, exposed(alert.Health), severe(7)),
-		gdFinding(1, func(a *alert.Alert) { a.Source, a.Updated = alert.SecurityHub, a.Updated.Add(time.Hour) }),
-		gdFinding(1, key, later(5), func(a *alert.Alert) { a.Facts[0].Text = "ListUsers" }), // of the same time as another
+		gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, exposed(finding.Health), later(4)), gdFinding(1, exposed(finding.Health), severe(7)),
+		gdFinding(1, func(a *finding.Alert) { a.Source, a.Updated = finding.SecurityHub, a.Updated.Add(time.Hour) }),
+		gdFinding(1, key, later(5), func(a *finding.Alert) { a.Facts[0].Text = "ListUsers" }), // of the same time as another
 	}
 	var want []approvals.AlertReport
 	for seed := range uint64(30) {
@@ -196,7 +196,7 @@ func TestAlertInAnyOrder(t *testing.T) {
 			if n := len(d.cards(sec)); n != 1 || row.Stale() {
 				t.Errorf("seed %d: %d cards", seed, n)
 			}
-			if a := shown(row.Reports); a.Source != alert.GuardDuty || a.Severity != 8 || a.Count != 6 {
+			if a := shown(row.Reports); a.Source != finding.GuardDuty || a.Severity != 8 || a.Count != 6 {
 				t.Errorf("seed %d: shown is %s, severity %v, count %d", seed, a.Source, a.Severity, a.Count)
 			}
 		})
@@ -267,22 +267,22 @@ func TestAlertUpdatesTakeRoomOnce(t *testing.T) {
 // TestAlertNames: by its own name always, by a shared one where its source has not
 // told of that alert.
 func TestAlertNames(t *testing.T) {
-	hub := func(a *alert.Alert) { a.Source, a.EventID = alert.SecurityHub, "hub" }
+	hub := func(a *finding.Alert) { a.Source, a.EventID = finding.SecurityHub, "hub" }
 	for _, tt := range []struct {
 		name    string
-		events  []alert.Alert
+		events  []finding.Alert
 		cards   int
 		sources string // of the first alert, in the order in which they are shown
 	}{
-		{"a key, told of by all", []alert.Alert{gdFinding(1, key), gdFinding(1, exposed(alert.TrustedAdvisor)), gdFinding(1, exposed(alert.Health))}, 1, "guardduty health trustedadvisor"},
-		{"the other way round", []alert.Alert{gdFinding(1, exposed(alert.Health)), gdFinding(1, exposed(alert.TrustedAdvisor)), gdFinding(1, key)}, 1, "guardduty health trustedadvisor"},
-		{"the more severe is shown", []alert.Alert{gdFinding(1, key), gdFinding(1, exposed(alert.Health), severe(8))}, 1, "health guardduty"},
-		{"two findings on a key", []alert.Alert{gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty"},
-		{"then the key is out", []alert.Alert{gdFinding(1, key), gdFinding(2, key), gdFinding(1, exposed(alert.Health))}, 2, "guardduty health"},
-		{"first the key is out", []alert.Alert{gdFinding(1, exposed(alert.Health)), gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty health"},
-		{"Security Hub's copy", []alert.Alert{gdFinding(1), gdFinding(1, hub)}, 1, "guardduty securityhub"},
-		{"Security Hub's copy first, and more severe", []alert.Alert{gdFinding(1, hub, severe(9)), gdFinding(1)}, 1, "guardduty securityhub"},
-		{"another account", []alert.Alert{gdFinding(1), gdFinding(1, func(a *alert.Alert) { a.Names = []string{"333333333333/us-east-1/finding-1"} })}, 2, "guardduty"},
+		{"a key, told of by all", []finding.Alert{gdFinding(1, key), gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, exposed(finding.Health))}, 1, "guardduty health trustedadvisor"},
+		{"the other way round", []finding.Alert{gdFinding(1, exposed(finding.Health)), gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, key)}, 1, "guardduty health trustedadvisor"},
+		{"the more severe is shown", []finding.Alert{gdFinding(1, key), gdFinding(1, exposed(finding.Health), severe(8))}, 1, "health guardduty"},
+		{"two findings on a key", []finding.Alert{gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty"},
+		{"then the key is out", []finding.Alert{gdFinding(1, key), gdFinding(2, key), gdFinding(1, exposed(finding.Health))}, 2, "guardduty health"},
+		{"first the key is out", []finding.Alert{gdFinding(1, exposed(finding.Health)), gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty health"},
+		{"Security Hub's copy", []finding.Alert{gdFinding(1), gdFinding(1, hub)}, 1, "guardduty securityhub"},
+		{"Security Hub's copy first, and more severe", []finding.Alert{gdFinding(1, hub, severe(9)), gdFinding(1)}, 1, "guardduty securityhub"},
+		{"another account", []finding.Alert{gdFinding(1), gdFinding(1, func(a *finding.Alert) { a.Names = []string{"333333333333/us-east-1/finding-1"} })}, 2, "guardduty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -315,14 +315,14 @@ func TestAlertNames(t *testing.T) {
 
 // TestAlertOver: what is settled changes an alert that there is, and makes no other.
 func TestAlertOver(t *testing.T) {
-	over := func(a *alert.Alert) { a.Over = true }
+	over := func(a *finding.Alert) { a.Over = true }
 	atDesk(t, func(t *testing.T, d *desk) {
-		out := gdFinding(1, exposed(alert.TrustedAdvisor))
+		out := gdFinding(1, exposed(finding.TrustedAdvisor))
 		d.hears(gdFinding(9, over), out)
 		if n := len(d.cards(sec)); n != 1 {
 			t.Fatalf("%d cards", n)
 		}
-		d.hears(gdFinding(1, exposed(alert.TrustedAdvisor), over, later(1)))
+		d.hears(gdFinding(1, exposed(finding.TrustedAdvisor), over, later(1)))
 		if row := d.row(out); !row.Over || !strings.Contains(d.cards(sec)[0].Text, "AL-") || strings.Contains(string(d.cards(sec)[0].Blocks), "propose:") {
 			t.Errorf("over: %v, card %s", row.Over, d.cards(sec)[0].Blocks)
 		}
@@ -333,14 +333,14 @@ func TestAlertOver(t *testing.T) {
 		if !d.row(out).Over {
 			t.Error("a late report opened it again")
 		}
-		d.hears(gdFinding(1, exposed(alert.TrustedAdvisor), later(2)))
+		d.hears(gdFinding(1, exposed(finding.TrustedAdvisor), later(2)))
 		if row := d.row(out); row.Over || !strings.Contains(string(d.cards(sec)[0].Blocks), "propose:") {
 			t.Error("it was told of again, and stays settled")
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // what another source says stays open
-		d.hears(gdFinding(1, exposed(alert.Health)), gdFinding(1, exposed(alert.TrustedAdvisor)), gdFinding(1, exposed(alert.TrustedAdvisor), over, later(1)))
-		row := d.row(gdFinding(1, exposed(alert.Health)))
+		d.hears(gdFinding(1, exposed(finding.Health)), gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, exposed(finding.TrustedAdvisor), over, later(1)))
+		row := d.row(gdFinding(1, exposed(finding.Health)))
 		if row.Over || row.Reports[0].Source != "health" {
 			t.Errorf("over: %v, shown %s", row.Over, row.Reports[0].Source)
 		}
@@ -350,7 +350,7 @@ func TestAlertOver(t *testing.T) {
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // who never said it was out can't settle another's finding
-		d.hears(gdFinding(1, key), gdFinding(1, exposed(alert.TrustedAdvisor), over))
+		d.hears(gdFinding(1, key), gdFinding(1, exposed(finding.TrustedAdvisor), over))
 		if row := d.row(gdFinding(1)); len(row.Reports) != 1 {
 			t.Errorf("%d reports", len(row.Reports))
 		}
@@ -362,9 +362,9 @@ func TestAlertOver(t *testing.T) {
 func TestAlertFromTheFuture(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		atDesk(t, func(t *testing.T, d *desk) {
-			genuine := gdFinding(1, exposed(alert.TrustedAdvisor))
+			genuine := gdFinding(1, exposed(finding.TrustedAdvisor))
 			time.Sleep(time.Until(genuine.Updated))
-			forged := gdFinding(1, exposed(alert.TrustedAdvisor), func(a *alert.Alert) {
+			forged := gdFinding(1, exposed(finding.TrustedAdvisor), func(a *finding.Alert) {
 				a.Title, a.Updated = "forged", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 			})
 			over := forged
@@ -378,7 +378,7 @@ func TestAlertFromTheFuture(t *testing.T) {
 			if a := shown(row.Reports); row.Over || a.Title != genuine.Title || !row.Reports[0].Updated.Equal(genuine.Updated) {
 				t.Errorf("forged first %v: %s, over %v", first, a.Title, row.Over)
 			}
-			d.hears(gdFinding(1, exposed(alert.TrustedAdvisor), later(1), func(a *alert.Alert) { a.Over = true }))
+			d.hears(gdFinding(1, exposed(finding.TrustedAdvisor), later(1), func(a *finding.Alert) { a.Over = true }))
 			if !d.row(genuine).Over {
 				t.Error("what follows counts for nothing")
 			}
@@ -392,8 +392,8 @@ func TestAlertRouting(t *testing.T) {
 		d.routing.Routes[0].Channel = "C0OTHER"
 		d.hears(
 			gdFinding(1), event{Alert: gdFinding(2), Ignored: true}, []any{},
-			gdFinding(3, severe(2), func(a *alert.Alert) { a.Source = alert.SecurityHub }),
-			gdFinding(4, func(a *alert.Alert) { a.Quiet = true }),
+			gdFinding(3, severe(2), func(a *finding.Alert) { a.Source = finding.SecurityHub }),
+			gdFinding(4, func(a *finding.Alert) { a.Quiet = true }),
 		)
 		if n, m := len(d.cards("C0OTHER")), len(d.cards(sec)); n != 1 || m != 0 {
 			t.Errorf("%d cards in the route's channel, %d in the incident channel", n, m)
@@ -411,11 +411,11 @@ func TestAlertRouting(t *testing.T) {
 // TestUnreadableEvents: each event on its own, told once an hour and source, and
 // set aside.
 func TestUnreadableEvents(t *testing.T) {
-	bad := func(s alert.Source, id string) event {
-		return event{Alert: alert.Alert{Source: s, EventID: id}, Bad: "detail.severity is not a number"}
+	bad := func(s finding.Source, id string) event {
+		return event{Alert: finding.Alert{Source: s, EventID: id}, Bad: "detail.severity is not a number"}
 	}
 	atDesk(t, func(t *testing.T, d *desk) {
-		err := d.HandleEvent(t.Context(), body([]any{bad(alert.GuardDuty, "e-1 <!here>"), gdFinding(1), bad(alert.GuardDuty, "e-2"), gdFinding(2)}))
+		err := d.HandleEvent(t.Context(), body([]any{bad(finding.GuardDuty, "e-1 <!here>"), gdFinding(1), bad(finding.GuardDuty, "e-2"), gdFinding(2)}))
 		if !errors.Is(err, approvals.ErrUnreadable) {
 			t.Errorf("error %v", err)
 		}
@@ -438,40 +438,40 @@ func TestUnreadableEvents(t *testing.T) {
 				t.Errorf("%q: error %v", raw, err)
 			}
 		}
-		d.must(ignore(d.HandleEvent(t.Context(), body(bad(alert.Health, "e-3"))), approvals.ErrUnreadable))
+		d.must(ignore(d.HandleEvent(t.Context(), body(bad(finding.Health, "e-3"))), approvals.ErrUnreadable))
 		if n := notices(); len(n) != 3 {
 			t.Errorf("notices %q, want one a source, and one of none", n)
 		}
 		time.Sleep(59 * time.Minute)
-		d.must(ignore(d.HandleEvent(t.Context(), body(bad(alert.GuardDuty, "e-4"))), approvals.ErrUnreadable))
+		d.must(ignore(d.HandleEvent(t.Context(), body(bad(finding.GuardDuty, "e-4"))), approvals.ErrUnreadable))
 		if n := notices(); len(n) != 3 {
 			t.Errorf("notices %q within the hour", n)
 		}
 		time.Sleep(time.Minute)
-		d.must(ignore(d.HandleEvent(t.Context(), body(bad(alert.GuardDuty, "e-5"))), approvals.ErrUnreadable))
+		d.must(ignore(d.HandleEvent(t.Context(), body(bad(finding.GuardDuty, "e-5"))), approvals.ErrUnreadable))
 		if n := notices(); len(n) != 4 || !strings.Contains(n[3], "e-5") {
 			t.Errorf("notices %q after an hour", n)
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // rubbish by a webhook does not hide what EventBridge brings
-		d.must(ignore(d.HandleWebhook(t.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(bad(alert.GuardDuty, "rubbish")))}), approvals.ErrUnreadable))
-		d.must(ignore(d.HandleEvent(t.Context(), body(bad(alert.GuardDuty, "genuine"))), approvals.ErrUnreadable))
+		d.must(ignore(d.HandleWebhook(t.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(bad(finding.GuardDuty, "rubbish")))}), approvals.ErrUnreadable))
+		d.must(ignore(d.HandleEvent(t.Context(), body(bad(finding.GuardDuty, "genuine"))), approvals.ErrUnreadable))
 		if m := d.slack.Messages(sec); len(m) != 2 || !strings.Contains(m[0].Text, "by the webhook eventbridge") || !strings.Contains(m[1].Text, "genuine") {
 			t.Errorf("messages %v", m)
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // what could not be told is not set aside yet
 		d.slack.OnCall(func(string, bool) error { return errBroken })
-		err := d.HandleEvent(t.Context(), body(bad(alert.GuardDuty, "e-1")))
+		err := d.HandleEvent(t.Context(), body(bad(finding.GuardDuty, "e-1")))
 		if err == nil || errors.Is(err, approvals.ErrUnreadable) {
 			t.Errorf("error %v", err)
 		}
 		d.slack.OnCall(nil)
-		if err := d.HandleEvent(t.Context(), body(bad(alert.GuardDuty, "e-1"))); !errors.Is(err, approvals.ErrConflict) || errors.Is(err, approvals.ErrUnreadable) {
+		if err := d.HandleEvent(t.Context(), body(bad(finding.GuardDuty, "e-1"))); !errors.Is(err, approvals.ErrConflict) || errors.Is(err, approvals.ErrUnreadable) {
 			t.Errorf("error %v while somebody may be telling it", err)
 		}
 		time.Sleep(unreadableLease)
-		if err := d.HandleEvent(t.Context(), body(bad(alert.GuardDuty, "e-1"))); !errors.Is(err, approvals.ErrUnreadable) || len(d.slack.Messages(sec)) != 1 {
+		if err := d.HandleEvent(t.Context(), body(bad(finding.GuardDuty, "e-1"))); !errors.Is(err, approvals.ErrUnreadable) || len(d.slack.Messages(sec)) != 1 {
 			t.Errorf("error %v, messages %v", err, d.slack.Messages(sec))
 		}
 	})
@@ -536,7 +536,7 @@ func TestWebhookEvents(t *testing.T) {
 		}
 		e, err := d.Requests.Evidence(t.Context(), d.row(gdFinding(4)).Reports[0].Event)
 		d.must(err)
-		var kept alert.Event
+		var kept finding.Event
 		d.must(json.Unmarshal([]byte(e.Body), &kept))
 		if kept.Webhook != "eventbridge" || kept.Drill != "" {
 			t.Errorf("the evidence says %+v", kept)
@@ -547,7 +547,7 @@ func TestWebhookEvents(t *testing.T) {
 // TestExposedKey: its activity is looked up without anybody asking, once.
 func TestExposedKey(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := gdFinding(1, exposed(alert.TrustedAdvisor))
+		a := gdFinding(1, exposed(finding.TrustedAdvisor))
 		d.jobs.err = errBroken
 		d.hears(a)
 		d.jobs.err = nil
@@ -564,13 +564,13 @@ func TestExposedKey(t *testing.T) {
 			t.Errorf("replies %v", r)
 		}
 		jobs := len(d.jobs.jobs)
-		d.hears(a, gdFinding(1, exposed(alert.TrustedAdvisor), later(1)))
+		d.hears(a, gdFinding(1, exposed(finding.TrustedAdvisor), later(1)))
 		if n := len(d.jobs.jobs); n != jobs {
 			t.Errorf("%d more jobs once it is known", n-jobs)
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // a key that is a finding's is looked up only when asked for
-		a := gdFinding(1, func(a *alert.Alert) { a.Subject = actions.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"} })
+		a := gdFinding(1, func(a *finding.Alert) { a.Subject = actions.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"} })
 		d.hears(a)
 		if len(d.jobs.jobs) != 0 {
 			t.Fatalf("jobs %v", d.jobs.jobs)

@@ -17,46 +17,46 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
 // literal reads events that are alerts already, so that a test says what it means.
-type literal struct{ alert.Routing }
+type literal struct{ finding.Routing }
 
 // event is what literal reads.
 type event struct {
-	alert.Alert
+	finding.Alert
 	Bad     string `json:"bad,omitempty"`     // can't be read, because
 	Ignored bool   `json:"ignored,omitempty"` // none of our business
 	Panics  bool   `json:"panics,omitempty"`
 }
 
-func (s literal) Alerts(e alert.Event) ([]alert.Alert, error) {
+func (s literal) Alerts(e finding.Event) ([]finding.Alert, error) {
 	var x event
 	if err := json.Unmarshal(e.Body, &x); err != nil {
-		return nil, &alert.Malformed{Cause: "not an object"}
+		return nil, &finding.Malformed{Cause: "not an object"}
 	}
 	switch {
 	case x.Panics:
 		panic("a bug")
 	case x.Bad != "":
-		return nil, &alert.Malformed{Source: x.Source, EventID: x.EventID, Cause: x.Bad}
+		return nil, &finding.Malformed{Source: x.Source, EventID: x.EventID, Cause: x.Bad}
 	case x.Ignored:
-		return nil, fmt.Errorf("%w: archived", alert.ErrIgnored)
+		return nil, fmt.Errorf("%w: archived", finding.ErrIgnored)
 	}
 	if e.Drill != "" {
-		x.Mark = alert.Drill
+		x.Mark = finding.Drill
 		for i, n := range x.Names {
 			x.Names[i] = "drill/" + e.Drill + "/" + n
 		}
 	}
-	return []alert.Alert{x.Alert}, nil
+	return []finding.Alert{x.Alert}, nil
 }
 
 func (s literal) Read(body string) ([]approvals.Finding, error) {
-	var e alert.Event
+	var e finding.Event
 	if err := json.Unmarshal([]byte(body), &e); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (s literal) Read(body string) ([]approvals.Finding, error) {
 	}
 	f := approvals.Finding{
 		Source: string(a.Source), Name: a.Own(), Reason: "GuardDuty: " + a.Title, OneClick: route.OneClick && a.Mark == "",
-		Auto: route.Delivery == alert.Auto && a.Mark == "" && e.Webhook == "",
+		Auto: route.Delivery == finding.Auto && a.Mark == "" && e.Webhook == "",
 	}
 	for _, c := range route.Calls(a) {
 		f.Intents = append(f.Intents, approvals.Intent{Call: c})
@@ -171,11 +171,11 @@ const eveSlack = "U0EVE" // in the roster and in no group
 func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, time.Duration) error, alter ...func(*desk)) *desk {
 	t.Helper()
 	d := &desk{tester: tester{t}, store: &watched{Store: memory.NewStore()}, runs: memory.NewStore(), jobs: &sent{}, counted: map[string]int{}}
-	d.routing = &literal{alert.Routing{Routes: []alert.Route{
-		{Match: alert.Match{Source: alert.GuardDuty}, Delivery: alert.Propose},
-		{Match: alert.Match{Source: alert.TrustedAdvisor}, Delivery: alert.Propose},
-		{Match: alert.Match{Source: alert.Health}, Delivery: alert.Propose},
-		{Match: alert.Match{Source: alert.SecurityHub, MinSeverity: 4}, Delivery: alert.Propose},
+	d.routing = &literal{finding.Routing{Routes: []finding.Route{
+		{Match: finding.Match{Source: finding.GuardDuty}, Delivery: finding.Propose},
+		{Match: finding.Match{Source: finding.TrustedAdvisor}, Delivery: finding.Propose},
+		{Match: finding.Match{Source: finding.Health}, Delivery: finding.Propose},
+		{Match: finding.Match{Source: finding.SecurityHub, MinSeverity: 4}, Delivery: finding.Propose},
 	}}}
 	d.slack = slackfake.New(slackfake.Config{
 		Now: now, Team: "T0TEST",
@@ -235,15 +235,15 @@ func (d *desk) must(err error) {
 
 // finding is one of GuardDuty's; each number is another. Tests alter what they are
 // about.
-func gdFinding(n int, alter ...func(*alert.Alert)) alert.Alert {
+func gdFinding(n int, alter ...func(*finding.Alert)) finding.Alert {
 	at := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	role := fmt.Sprintf("arn:aws:iam::%s:role/role-%d", account, n)
-	a := alert.Alert{
-		Source: alert.GuardDuty, EventID: fmt.Sprintf("event-%d", n), Names: []string{fmt.Sprintf("%s/us-east-1/finding-%d", account, n)},
+	a := finding.Alert{
+		Source: finding.GuardDuty, EventID: fmt.Sprintf("event-%d", n), Names: []string{fmt.Sprintf("%s/us-east-1/finding-%d", account, n)},
 		Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Title: "Credentials were used from outside", Severity: 5,
-		Partition: "aws", Account: account, Region: "us-east-1", Principal: fmt.Sprintf("role role-%d", n), Facts: []alert.Fact{{Label: "API", Text: "ListBuckets"}},
+		Partition: "aws", Account: account, Region: "us-east-1", Principal: fmt.Sprintf("role role-%d", n), Facts: []finding.Fact{{Label: "API", Text: "ListBuckets"}},
 		First: at, Last: at, Updated: at, Count: 1,
-		Offers: []alert.Offer{{Call: actions.Call{Action: actions.RevokeSessions, Target: role, Account: account}}},
+		Offers: []finding.Offer{{Call: actions.Call{Action: actions.RevokeSessions, Target: role, Account: account}}},
 	}
 	for _, f := range alter {
 		f(&a)
@@ -252,21 +252,21 @@ func gdFinding(n int, alter ...func(*alert.Alert)) alert.Alert {
 }
 
 // later is an update that came some minutes after the first report.
-func later(minutes int) func(*alert.Alert) {
-	return func(a *alert.Alert) {
+func later(minutes int) func(*finding.Alert) {
+	return func(a *finding.Alert) {
 		a.Updated = a.Updated.Add(time.Duration(minutes) * time.Minute)
 		a.Last, a.Count, a.EventID = a.Updated, a.Count+minutes, fmt.Sprintf("%s-%d", a.EventID, minutes)
 	}
 }
 
-func severe(s float64) func(*alert.Alert) { return func(a *alert.Alert) { a.Severity = s } }
+func severe(s float64) func(*finding.Alert) { return func(a *finding.Alert) { a.Severity = s } }
 
 // key is what GuardDuty, Trusted Advisor and Health tell of.
-func key(a *alert.Alert) { a.Names = append(a.Names, "key/AKIAEXAMPLE") }
+func key(a *finding.Alert) { a.Names = append(a.Names, "key/AKIAEXAMPLE") }
 
 // exposed is another source's word on that key.
-func exposed(s alert.Source) func(*alert.Alert) {
-	return func(a *alert.Alert) {
+func exposed(s finding.Source) func(*finding.Alert) {
+	return func(a *finding.Alert) {
 		a.Source, a.Names = s, []string{account + "/key/AKIAEXAMPLE", "key/AKIAEXAMPLE"}
 		a.Exposed, a.Subject = true, actions.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"}
 	}
@@ -287,7 +287,7 @@ func (d *desk) hears(as ...any) {
 	}
 }
 
-func (d *desk) row(a alert.Alert) approvals.Alert {
+func (d *desk) row(a finding.Alert) approvals.Alert {
 	d.Helper()
 	row, err := d.alerts().Get(d.Context(), approvals.AlertID(a.Own()))
 	d.must(err)

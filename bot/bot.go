@@ -25,7 +25,7 @@ type Bot struct {
 	CommandChannels []string
 	// Usergroups narrow who of a group may act through Slack: group → Slack user group.
 	Usergroups map[string]string
-	// Alerts understands events: an alert.Reader.
+	// Alerts understands events: an finding.Reader.
 	Alerts Alerts
 	// EventWebhooks are the webhooks that may bring events.
 	EventWebhooks []string

@@ -15,9 +15,9 @@ func withEvents(s *scene, _ *Workspace) {
 	s.more, s.hooks = eventsToo, "eventbridge=hook-key,soar=soar-key"
 }
 
-const samples = "../bot/alert/testdata/events/"
+const samples = "../approvals/finding/testdata/events/"
 
-// sample is an event of bot/alert's testdata.
+// sample is an event of approvals/finding's testdata.
 func (s *scene) sample(name string) string {
 	s.t.Helper()
 	b, err := os.ReadFile(samples + name)

@@ -185,7 +185,7 @@ func eventsOf(t *testing.T, text string) []envelope {
 // template.yaml, exactly those samples that it should; from another account and
 // region by those of deploy/forwarder.yaml.
 func TestRules(t *testing.T) {
-	samples, err := filepath.Glob("../bot/alert/testdata/events/*.json")
+	samples, err := filepath.Glob("../approvals/finding/testdata/events/*.json")
 	if err != nil || len(samples) < len(arriving) {
 		t.Fatalf("%d samples, %v", len(samples), err)
 	}

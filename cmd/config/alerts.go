@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // Webhook is what the holder of its key may do. Its key is not in the configuration.
@@ -18,8 +18,8 @@ type Webhook struct {
 }
 
 // Reader reads events as the configuration wants it.
-func (c Config) Reader() alert.Reader {
-	return alert.Reader{Routing: c.Alerts, Org: c.Org, AutoWebhooks: c.webhooksThat(func(w Webhook) bool { return w.Auto })}
+func (c Config) Reader() finding.Reader {
+	return finding.Reader{Routing: c.Alerts, Org: c.Org, AutoWebhooks: c.webhooksThat(func(w Webhook) bool { return w.Auto })}
 }
 
 // EventWebhooks are the IDs of the webhooks that may send events.
@@ -41,15 +41,15 @@ func (c Config) webhooksThat(may func(Webhook) bool) []string {
 // run by one click, or by itself.
 var gentle = []string{"revoke_sessions", "detach_policies", "quarantine_user", "deactivate_key", "isolate_instance"}
 
-func (c *checker) alerts(section *value) alert.Routing {
-	a := alert.Routing{MockSources: section.at("mock_sources").yes(), AutoPerHour: defaultAutoPerHour}
+func (c *checker) alerts(section *value) finding.Routing {
+	a := finding.Routing{MockSources: section.at("mock_sources").yes(), AutoPerHour: defaultAutoPerHour}
 	if n, ok := section.at("auto_per_hour").integer(); ok {
 		a.AutoPerHour = n
 	}
 	routes := section.at("routes").items()
 	for _, v := range routes {
 		r := c.route(v)
-		first := slices.IndexFunc(a.Routes, func(o alert.Route) bool { return o.Match.Covers(r.Match) })
+		first := slices.IndexFunc(a.Routes, func(o finding.Route) bool { return o.Match.Covers(r.Match) })
 		if first >= 0 && !c.settledBelow(v.at("match")) && !c.settledBelow(routes[first].at("match")) {
 			c.add(v, "can never match", fmt.Sprintf("the route on line %d takes all that it would: put this one before it", routes[first].line))
 		}
@@ -71,34 +71,34 @@ func (c *checker) settledBelow(v *value) bool {
 	return false
 }
 
-func (c *checker) route(v *value) alert.Route {
-	r := alert.Route{
-		Match:    alert.Match{Source: alert.Source(v.at("match", "source").text()), Type: v.at("match", "type").text()},
-		Delivery: alert.Propose,
+func (c *checker) route(v *value) finding.Route {
+	r := finding.Route{
+		Match:    finding.Match{Source: finding.Source(v.at("match", "source").text()), Type: v.at("match", "type").text()},
+		Delivery: finding.Propose,
 		Channel:  v.at("channel").text(),
 	}
 	r.Match.MinSeverity, _ = v.at("match", "min_severity").number()
 	if d := v.at("delivery").text(); d != "" {
-		r.Delivery = alert.Delivery(d)
+		r.Delivery = finding.Delivery(d)
 	}
 	if n, ok := v.at("approvals").integer(); ok {
 		r.OneClick = n == 0
 	}
 	for _, s := range v.at("suggest").items() {
 		action, mode := s.at("action").text(), s.at("mode")
-		r.Suggest = append(r.Suggest, alert.Suggestion{Action: actions.Name(action), Mode: mode.text()})
+		r.Suggest = append(r.Suggest, finding.Suggestion{Action: actions.Name(action), Mode: mode.text()})
 		if mode != nil && action != "quarantine_user" {
 			c.add(mode, "only quarantine_user has modes", "remove it")
 		}
 	}
-	if r.Delivery == alert.Notify {
+	if r.Delivery == finding.Notify {
 		for _, key := range []string{"suggest", "approvals"} {
 			if at := v.at(key); at != nil {
 				c.add(at, "goes with no button: delivery is notify", "remove one of the two")
 			}
 		}
 	}
-	if r.Delivery == alert.Auto {
+	if r.Delivery == finding.Auto {
 		c.onlyGentle(v, v.at("delivery"), "auto")
 	}
 	if r.OneClick {

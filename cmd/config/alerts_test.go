@@ -4,8 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // TestWebhooks: what each may do gets where it is asked.
@@ -17,7 +16,7 @@ func TestWebhooks(t *testing.T) {
 	if diff := cmp.Diff([]string{"eventbridge", "more"}, c.EventWebhooks()); diff != "" {
 		t.Errorf("may send events (-want +got):\n%s", diff)
 	}
-	want := alert.Reader{Routing: c.Alerts, Org: c.Org, AutoWebhooks: []string{"eventbridge"}}
+	want := finding.Reader{Routing: c.Alerts, Org: c.Org, AutoWebhooks: []string{"eventbridge"}}
 	if diff := cmp.Diff(want, c.Reader()); diff != "" {
 		t.Errorf("reader (-want +got):\n%s", diff)
 	}

@@ -20,7 +20,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // Config is a configuration without a problem.
@@ -37,7 +37,7 @@ type Config struct {
 	Policy     approvals.Policy
 	Usergroups map[string]string // group → Slack user group ID
 
-	Alerts   alert.Routing
+	Alerts   finding.Routing
 	Webhooks []Webhook
 	SNSTopic string // ARN; may be empty
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const examplePath = "testdata/killswitch.example.yaml"
@@ -68,16 +68,16 @@ func TestExample(t *testing.T) {
 			Actions: map[actions.Name]approvals.Entry{"delete_role": two, "delete_key": two, "apply_scp": entry},
 		},
 		Usergroups: map[string]string{"responders": "S0RESPONDERS"},
-		Alerts: alert.Routing{AutoPerHour: 5, Routes: []alert.Route{
+		Alerts: finding.Routing{AutoPerHour: 5, Routes: []finding.Route{
 			{
-				Match:   alert.Match{Source: "guardduty", Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", MinSeverity: 7},
-				Suggest: []alert.Suggestion{{Action: "revoke_sessions"}, {Action: "isolate_instance"}}, Delivery: alert.Propose,
+				Match:   finding.Match{Source: "guardduty", Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", MinSeverity: 7},
+				Suggest: []finding.Suggestion{{Action: "revoke_sessions"}, {Action: "isolate_instance"}}, Delivery: finding.Propose,
 			},
-			{Match: alert.Match{Source: "trustedadvisor"}, Suggest: []alert.Suggestion{{Action: "deactivate_key"}}, Delivery: alert.Propose, OneClick: true, Channel: "C01INC"},
-			{Match: alert.Match{Source: "cloudtrail"}, Suggest: []alert.Suggestion{{Action: "quarantine_user", Mode: "iam-only"}}, Delivery: alert.Propose},
-			{Match: alert.Match{Source: "guardduty", MinSeverity: 4}, Delivery: alert.Propose},
-			{Match: alert.Match{Source: "health"}, Delivery: alert.Propose},
-			{Match: alert.Match{Source: "securityhub", MinSeverity: 7}, Delivery: alert.Propose},
+			{Match: finding.Match{Source: "trustedadvisor"}, Suggest: []finding.Suggestion{{Action: "deactivate_key"}}, Delivery: finding.Propose, OneClick: true, Channel: "C01INC"},
+			{Match: finding.Match{Source: "cloudtrail"}, Suggest: []finding.Suggestion{{Action: "quarantine_user", Mode: "iam-only"}}, Delivery: finding.Propose},
+			{Match: finding.Match{Source: "guardduty", MinSeverity: 4}, Delivery: finding.Propose},
+			{Match: finding.Match{Source: "health"}, Delivery: finding.Propose},
+			{Match: finding.Match{Source: "securityhub", MinSeverity: 7}, Delivery: finding.Propose},
 		}},
 		Webhooks: []Webhook{
 			{ID: "soar", Actions: []actions.Name{"isolate_instance", "revoke_sessions"}},

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // FuzzParse proves of any text that it does not panic, that problems are in
@@ -72,7 +72,7 @@ func checkUsable(t *testing.T, cfg Config) {
 		t.Errorf("incomplete: %+v", cfg)
 	}
 	for _, r := range cfg.Alerts.Routes {
-		if (r.OneClick || r.Delivery == alert.Auto) && len(r.Suggest) == 0 {
+		if (r.OneClick || r.Delivery == finding.Auto) && len(r.Suggest) == 0 {
 			t.Errorf("a route acts on anything: %+v", r)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
@@ -123,10 +123,10 @@ func split(body []byte) ([]json.RawMessage, error) {
 }
 
 // fates says in a line for each alert what a configuration makes of it.
-func fates(r alert.Reader, events []json.RawMessage, name string) []string {
+func fates(r finding.Reader, events []json.RawMessage, name string) []string {
 	var lines []string
 	for i, e := range events {
-		alerts, err := r.Alerts(alert.Event{Body: e, Drill: name})
+		alerts, err := r.Alerts(finding.Event{Body: e, Drill: name})
 		if err != nil {
 			lines = append(lines, fmt.Sprintf("event %d: %s", i+1, printable(err.Error())))
 		}
@@ -145,7 +145,7 @@ func fates(r alert.Reader, events []json.RawMessage, name string) []string {
 					fate += map[bool]string{true: " with ", false: ", "}[j == 0] + c.String()
 				}
 			}
-			lines = append(lines, printable(fmt.Sprintf("event %d: %s %s (%s) %s", i+1, a.Source, a.Type, alert.Level(a.Severity), fate)))
+			lines = append(lines, printable(fmt.Sprintf("event %d: %s %s (%s) %s", i+1, a.Source, a.Type, finding.Level(a.Severity), fate)))
 		}
 	}
 	return lines

@@ -20,7 +20,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/local"
 )
 
-const samples = "../../bot/alert/testdata/events/"
+const samples = "../../approvals/finding/testdata/events/"
 
 // newServe is what serve runs, without its pumps: what is accepted stays in the
 // queues.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
@@ -47,15 +47,15 @@ func TestAlertLife(t *testing.T) {
 		w.drain()
 	}
 	for name, c := range map[string]struct {
-		route alert.Route
+		route finding.Route
 		do    func(w *world, a approvals.Alert)
 	}{
-		"proposed": {alert.Route{Delivery: alert.Propose}, func(w *world, a approvals.Alert) {
+		"proposed": {finding.Route{Delivery: finding.Propose}, func(w *world, a approvals.Alert) {
 			click(w, a)
 			w.clicks("U02BOB", w.born()[0], "approve")
 		}},
-		"one click": {alert.Route{Delivery: alert.Propose, OneClick: true}, click},
-		"by itself": {alert.Route{Delivery: alert.Auto}, func(*world, approvals.Alert) {}},
+		"one click": {finding.Route{Delivery: finding.Propose, OneClick: true}, click},
+		"by itself": {finding.Route{Delivery: finding.Auto}, func(*world, approvals.Alert) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

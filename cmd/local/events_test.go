@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
 // listening takes events from EventBridge and from a webhook.
 func listening(w *world) {
-	w.cfg.Alerts.Routes = []alert.Route{{Match: alert.Match{Source: alert.GuardDuty}, Delivery: alert.Propose}, {Match: alert.Match{Source: alert.TrustedAdvisor}, Delivery: alert.Propose}}
+	w.cfg.Alerts.Routes = []finding.Route{{Match: finding.Match{Source: finding.GuardDuty}, Delivery: finding.Propose}, {Match: finding.Match{Source: finding.TrustedAdvisor}, Delivery: finding.Propose}}
 	w.cfg.Webhooks = []config.Webhook{{ID: "eventbridge", Events: true}, {ID: "soar"}}
 	w.hooks = "eventbridge=hook-key,soar=soar-key"
 }

@@ -216,10 +216,10 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-// sample is an event of bot/alert's testdata.
+// sample is an event of approvals/finding's testdata.
 func (w *world) sample(name string) []byte {
 	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "..", "bot", "alert", "testdata", "events", name))
+	b, err := os.ReadFile(filepath.Join("..", "..", "approvals", "finding", "testdata", "events", name))
 	w.must(err)
 	return b
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/bot/alert"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
@@ -18,11 +18,11 @@ const exfiltration = "guardduty_iam_exfil-outside.json"
 
 // exfiltrated is a world in which GuardDuty has the finding of that sample, and
 // what the route makes of it.
-func exfiltrated(t *testing.T, route alert.Route, edit ...func(event string) string) (w *world, event []byte) {
+func exfiltrated(t *testing.T, route finding.Route, edit ...func(event string) string) (w *world, event []byte) {
 	t.Helper()
 	w = newWorld(t, func(w *world) {
-		route.Match, route.Suggest = alert.Match{Source: alert.GuardDuty, MinSeverity: 7}, []alert.Suggestion{{Action: actions.RevokeSessions}}
-		w.cfg.Alerts = alert.Routing{AutoPerHour: 5, Routes: []alert.Route{route}}
+		route.Match, route.Suggest = finding.Match{Source: finding.GuardDuty, MinSeverity: 7}, []finding.Suggestion{{Action: actions.RevokeSessions}}
+		w.cfg.Alerts = finding.Routing{AutoPerHour: 5, Routes: []finding.Route{route}}
 		w.cfg.Webhooks = []config.Webhook{{ID: "plain", Events: true}, {ID: "trusted", Events: true, Auto: true}}
 		w.hooks = "plain=plain-key,trusted=trusted-key"
 		w.cfg.Org.Regions = []string{region}
@@ -72,12 +72,12 @@ func (w *world) revoked() bool { return w.policy("web-tier-role") != "" }
 // in which it is not.
 func TestEventContains(t *testing.T) {
 	t.Parallel()
-	auto := alert.Route{Delivery: alert.Auto}
+	auto := finding.Route{Delivery: finding.Auto}
 	as := func(old, now string) func(string) string {
 		return func(event string) string { return strings.Replace(event, old, now, 1) }
 	}
 	for name, c := range map[string]struct {
-		route alert.Route
+		route finding.Route
 		said  func(string) string // by GuardDuty, when it is asked
 		bring func(*world, []byte)
 		want  bool
@@ -86,9 +86,9 @@ func TestEventContains(t *testing.T) {
 		"a webhook of trust":   {route: auto, bring: func(w *world, e []byte) { w.bring("trusted-key", "", e) }, want: true},
 		"any webhook":          {route: auto, bring: func(w *world, e []byte) { w.bring("plain-key", "", e) }},
 		"a drill":              {route: auto, bring: func(w *world, e []byte) { w.bring("trusted-key", "drill-1", e) }},
-		"proposed":             {route: alert.Route{Delivery: alert.Propose}},
-		"one click, not made":  {route: alert.Route{Delivery: alert.Propose, OneClick: true}},
-		"told only":            {route: alert.Route{Delivery: alert.Notify}},
+		"proposed":             {route: finding.Route{Delivery: finding.Propose}},
+		"one click, not made":  {route: finding.Route{Delivery: finding.Propose, OneClick: true}},
+		"told only":            {route: finding.Route{Delivery: finding.Notify}},
 		"archived since":       {route: auto, said: as(`"archived": false`, `"archived": true`)},
 		"a sample in truth":    {route: auto, said: as(`"recentApiCalls"`, `"sample": true, "recentApiCalls"`)},
 		"less severe in truth": {route: auto, said: as(`"severity": 8`, `"severity": 5`)},
@@ -144,7 +144,7 @@ func TestClickContains(t *testing.T) {
 	for name, oneClick := range map[string]bool{"one click": true, "two people": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, event := exfiltrated(t, alert.Route{Delivery: alert.Propose, OneClick: oneClick})
+			w, event := exfiltrated(t, finding.Route{Delivery: finding.Propose, OneClick: oneClick})
 			w.arrive(event)
 			w.pass(10 * time.Second)
 			ts := w.alertTS()
@@ -175,7 +175,7 @@ func TestClickContains(t *testing.T) {
 // TestActivityOnDemand: a click brings what the role did lately, into the thread.
 func TestActivityOnDemand(t *testing.T) {
 	t.Parallel()
-	w, event := exfiltrated(t, alert.Route{Delivery: alert.Notify})
+	w, event := exfiltrated(t, finding.Route{Delivery: finding.Notify})
 	w.arrive(event)
 	w.pass(10 * time.Second)
 	w.slack.Click("U01ALICE", channel, w.alertTS(), "activity")

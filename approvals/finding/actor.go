@@ -1,0 +1,154 @@
+package finding
+
+import (
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// actor is whose credentials were used, as GuardDuty and Security Hub tell it.
+type actor struct {
+	kind     string // IAMUser, AssumedRole, Root, FederatedUser, …
+	name     string // of the user or the role
+	id       string // principal ID; a session's is AROA…:SESSION
+	key      string // access key ID; may be empty
+	arn      string // of the user or the session's role; may be empty
+	account  string // its own; empty for the finding's
+	instance string // that the source itself names beside it; may be empty
+}
+
+var (
+	instanceID = actions.NewPattern(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
+	longKey    = actions.NewPattern(`^AKIA[A-Z0-9]{12,124}$`)
+	anyKey     = actions.NewPattern(`^A[KS]IA[A-Z0-9]{12,124}$`)
+)
+
+// What an actor is. The prefixes of IDs tell users and roles apart where the
+// kind does not.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+func (w actor) isUser() bool {
+	return w.kind == "IAMUser" && !w.hasID("AROA") || !w.known() && (w.hasID("AIDA") || w.id == "" && longKey.MatchString(w.key))
+}
+func (w actor) isRole() bool {
+	return (w.kind == "AssumedRole" || w.kind == "Role") && !w.hasID("AIDA") || !w.known() && w.hasID("AROA")
+}
+func (w actor) isRoot() bool             { return w.kind == "Root" }
+func (w actor) hasID(prefix string) bool { return strings.HasPrefix(w.id, prefix) }
+
+func (w actor) known() bool {
+	switch w.kind {
+	case "IAMUser", "AssumedRole", "Role", "Root", "FederatedUser", "AWSAccount", "AWSService", "SAMLUser", "WebIdentityUser", "IdentityCenterUser":
+		return true
+	}
+	return false
+}
+
+func (w actor) nobody() bool { return w.name == "" && w.id == "" && w.key == "" && w.arn == "" }
+
+func (w actor) session() string {
+	_, session, _ := strings.Cut(w.id, ":")
+	return session
+}
+
+// String says who it is.
+func (w actor) String() string {
+	if w.nobody() {
+		return ""
+	}
+	var s string
+	switch {
+	case w.isRoot():
+		s = "root user"
+	case w.isUser():
+		s = prefix("user ", w.name)
+	case w.isRole():
+		s = "role " + w.name
+		if w.session() != "" {
+			s += ", session " + w.session()
+		}
+	case w.kind == "FederatedUser":
+		s = "federated session " + w.name
+	default:
+		s = strings.TrimSpace(w.kind + " " + w.name)
+	}
+	if w.key != "" {
+		s = strings.TrimPrefix(s+", key "+w.key, ", ")
+	}
+	return s
+}
+
+// subject is whose activity can be looked up.
+func (w actor) subject() actions.Subject {
+	switch {
+	case anyKey.MatchString(w.key):
+		return actions.Subject{By: "AccessKeyId", Value: w.key}
+	case w.isUser() && iamName.MatchString(w.name):
+		return actions.Subject{By: "Username", Value: w.name}
+	}
+	return actions.Subject{}
+}
+
+// actor offers what contains somebody's credentials.
+func (o *offers) actor(w actor) {
+	foreign := func(account string) bool { return account != "" && account != o.account }
+	switch {
+	case w.nobody():
+	case foreign(w.account), foreign(ownerOf(w.arn)):
+		o.hand("The credentials of " + w.String() + " belong to another account than the finding: contain them there, if it is yours.")
+	case w.isRoot():
+		o.hand("This is the account's root user: no API contains it. Sign in as root: change the password, delete its access keys, check the MFA devices; if you can't, call AWS Support.")
+	case w.isUser():
+		o.user(w)
+	case w.isRole():
+		o.role(w)
+	case w.kind == "FederatedUser":
+		o.hand("A federated session: find in CloudTrail the IAM user that called GetFederationToken, and contain it with quarantine_user.")
+	default:
+		o.hand("Whose credentials these are is not told: find the IAM user or role in CloudTrail, and contain that.")
+	}
+}
+
+// user offers what fits an IAM user. Sessions of users end only with the user.
+func (o *offers) user(w actor) {
+	before, refused := len(o.list), false
+	target := w.arn
+	if _, _, _, _, ok := actions.SplitUserARN(target); !ok {
+		target = o.arn("user", w.name)
+	}
+	if target == w.arn || iamName.MatchString(w.name) {
+		refused = o.put(Offer{}, actions.QuarantineUser, target, nil)
+	} else {
+		o.hand("The finding does not tell the user's name: find whose key it is, and contain the user with quarantine_user.")
+	}
+	if longKey.MatchString(w.key) && !refused {
+		after := o.list[before:]
+		o.list = o.list[:before:before]
+		o.add(false, actions.DeactivateKey, w.key, map[string]string{"account": o.account})
+		o.list = append(o.list, after...)
+	}
+}
+
+// role offers what fits a role's session. An instance gets new sessions, so it is
+// isolated; stripping its role would hit all instances that have it.
+func (o *offers) role(w actor) {
+	target := w.arn
+	if _, _, _, _, ok := actions.SplitRoleARN(target); !ok {
+		target = o.arn("role", w.name)
+	}
+	if target != w.arn && !iamName.MatchString(w.name) {
+		o.hand("The role's name can't be read: find the session in CloudTrail, and contain its role with revoke_sessions.")
+		return
+	}
+	o.add(false, actions.RevokeSessions, target, nil)
+	onInstance := instanceID.MatchString(w.session())
+	if onInstance {
+		// Whoever assumes a role names the session.
+		o.instance(Offer{Unsure: w.session() != w.instance}, w.session(), o.region)
+	}
+	o.add(onInstance, actions.DetachPolicies, target, nil)
+}
+
+// instance offers to isolate an instance.
+func (o *offers) instance(offer Offer, id, region string) {
+	o.put(offer, actions.IsolateInstance, actions.InstanceARN(o.org.Partition, region, o.account, id), nil)
+}

@@ -1,0 +1,128 @@
+// Package finding understands events: what happened, to whom, and which
+// containments fit. A source is one file: it reads one kind of event into an
+// [Alert], completely or not at all.
+package finding
+
+import (
+	"errors"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// Source is where an alert comes from, as a route names it.
+type Source string
+
+// The sources.
+const (
+	GuardDuty      Source = "guardduty"
+	TrustedAdvisor Source = "trustedadvisor"
+	Health         Source = "health"
+	CloudTrail     Source = "cloudtrail"
+	SecurityHub    Source = "securityhub"
+)
+
+// Mark says that an alert is not the real thing; empty for one that is.
+type Mark string
+
+// The marks. A sample is GuardDuty's own; a mock comes from an awsmock source; a
+// drill was sent by our own people.
+const (
+	Sample Mark = "SAMPLE"
+	Mock   Mark = "MOCK"
+	Drill  Mark = "DRILL"
+)
+
+// Alert is what an event says. All its texts are from outside and untrusted.
+type Alert struct {
+	Source  Source `json:"source"`
+	Mark    Mark   `json:"mark,omitempty"`
+	EventID string `json:"event_id"` // the envelope's
+	// Names are by what it is known again. The first is its own: the finding's
+	// account/region/ID. Under the others ("key/AKIA…") other sources tell of the
+	// same thing. Drills and mocks have other names than the real thing.
+	Names []string `json:"names"`
+
+	Type     string  `json:"type"`     // as the product that found it spells it, for routes
+	Title    string  `json:"title"`    // what happened, in plain English
+	Text     string  `json:"text"`     // more words about it; may be empty
+	Severity float64 `json:"severity"` // 0 to 10, as GuardDuty counts
+	// Quiet alerts are posted only by a route whose type matches them: a route
+	// without a type passes them by.
+	Quiet bool `json:"quiet,omitempty"`
+	// Over is set where the source says that the matter is settled: it changes an
+	// alert that there is, and makes no new one.
+	Over bool `json:"over,omitempty"`
+
+	Partition string `json:"partition"`
+	Account   string `json:"account"`
+	Region    string `json:"region"`
+	Principal string `json:"principal"` // "role web-tier-role, session i-0d3e…"; may be empty
+	Resource  string `json:"resource"`  // "instance i-0d3e… (web-1)"; may be empty
+	Facts     []Fact `json:"facts"`     // the evidence that decides, most telling first
+	Link      string `json:"link"`      // the finding in the console; may be empty
+
+	First   time.Time `json:"first,omitzero"`
+	Last    time.Time `json:"last,omitzero"`
+	Updated time.Time `json:"updated"` // by the source: a report with an earlier time is late
+	Count   int       `json:"count"`   // 1 or more
+
+	Offers []Offer  `json:"offers,omitempty"`  // the containments that fit, strongest first
+	ByHand []string `json:"by_hand,omitempty"` // why there is none for something, and what to do instead
+
+	// Subject is whose recent activity can be looked up; the zero one for nobody's.
+	Subject actions.Subject `json:"subject,omitzero"`
+	// Exposed is set for a key that is out: its activity is always looked up.
+	Exposed bool `json:"exposed,omitempty"`
+	// Sighting is where the source can be asked whether it is true.
+	Sighting actions.Sighting `json:"sighting,omitzero"`
+}
+
+// Fact is one line of evidence.
+type Fact struct {
+	Label string `json:"label"`
+	Text  string `json:"text"`
+}
+
+// Offer is a containment that fits an alert.
+type Offer struct {
+	Call actions.Call `json:"call"`
+	// Extra is set for what fits, but is offered only where a route's suggest names it.
+	Extra bool `json:"extra,omitempty"`
+	// Unsure is set for a target that the source can't vouch for, as where only a name
+	// stands for it that an attacker can choose: a person may want it, nothing does it
+	// by itself.
+	Unsure bool `json:"unsure,omitempty"`
+}
+
+// Own is the alert's own name.
+func (a Alert) Own() string { return a.Names[0] }
+
+// Level is a severity in the words of the contract.
+func Level(severity float64) string {
+	switch {
+	case severity >= 9:
+		return "critical"
+	case severity >= 7:
+		return "high"
+	case severity >= 4:
+		return "medium"
+	case severity >= 1:
+		return "low"
+	}
+	return "info"
+}
+
+// ErrIgnored is wrapped by errors of Read for events that are none of our
+// business: what is not listed, what is archived, our own roles' calls.
+var ErrIgnored = errors.New("ignored")
+
+// Malformed says that an event of a listed source could not be read. It is told
+// once an hour and source, and the event is set aside.
+type Malformed struct {
+	Source  Source // empty where not even that could be read
+	EventID string // may be empty; untrusted
+	Cause   string // what is wrong, in words, without the event's content
+}
+
+func (m *Malformed) Error() string { return "event can't be read: " + m.Cause }

@@ -1,0 +1,96 @@
+package finding
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// cloudTrail reads changes in IAM, as CloudTrail records the calls.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+var cloudTrail = source{
+	name: CloudTrail,
+	takes: func(source, detailType string) bool {
+		return source == "aws.iam" && detailType == "AWS API Call via CloudTrail"
+	},
+	read: readCloudTrail,
+}
+
+func readCloudTrail(r Reader, e envelope) ([]Alert, error) {
+	d := e.detail
+	ignored := func(why string) ([]Alert, error) { return nil, fmt.Errorf("%w: %s", ErrIgnored, why) }
+	if d.at("eventSource").must().text() != "iam.amazonaws.com" {
+		return ignored("a call of another service than IAM")
+	}
+	if d.at("readOnly").truth() {
+		return ignored("a call that only reads")
+	}
+	id := d.at("userIdentity").must()
+	c := iamCall{
+		name:    d.at("eventName").must().text(),
+		account: cmp.Or(d.at("recipientAccountId").account(), id.at("accountId").account(), e.account),
+		caller:  readCaller(id), failed: d.at("errorCode").text(),
+		request: d.at("requestParameters"), answer: d.at("responseElements"),
+	}
+	c.resolve()
+	switch {
+	case c.own(r.Org):
+		return ignored("a call of our own roles")
+	case c.caller.kind == ofService:
+		return ignored("a call of an AWS service")
+	case c.selfService():
+		return ignored("a user looks after the own sign-in")
+	}
+
+	eventID := d.at("eventID").must().like(findingID, "is not an event's ID")
+	region, at := d.at("awsRegion").must().region(), d.at("eventTime").must().time()
+	a := Alert{
+		Source: CloudTrail, Names: []string{c.account + "/" + region + "/" + eventID},
+		Type: c.name, Title: c.title(), Severity: c.severity(r.Org.AdminGroup),
+		Account: c.account, Region: region, First: at, Last: at, Updated: at,
+		Principal: c.caller.String(), Resource: c.target(),
+		Facts:   c.facts(d),
+		Subject: c.caller.subject(),
+		// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events-console.html
+		Link:     consoleLink(region, "/cloudtrailv2/home?region="+region+"#/events/"+eventID),
+		Sighting: actions.Sighting{Kind: actions.OfEvent, Account: c.account, Region: region, ID: eventID},
+	}
+	// What roles do, and what failed, is too much for a channel that did not ask for it.
+	switch {
+	case c.denied():
+		a.Type, a.Quiet = "Denied:"+c.name, true
+	case c.failed != "":
+		a.Type, a.Quiet = "Failed:"+c.name, true
+	case c.caller.kind != ofUser && c.caller.kind != ofRoot:
+		a.Type, a.Quiet = c.caller.kind+":"+c.name, true
+	}
+	o := r.offers("", c.account, region)
+	c.offer(o)
+	a.Offers, a.ByHand = o.list, o.byHand
+	return []Alert{a}, nil
+}
+
+// facts are the evidence in a record.
+func (c iamCall) facts(d node) []Fact {
+	id := d.at("userIdentity")
+	failed, mfa := c.failed, ""
+	if message := d.at("errorMessage").text(); message != "" {
+		failed += ": " + message
+	}
+	if n := id.at("sessionContext", "attributes", "mfaAuthenticated"); n.there() {
+		mfa = map[bool]string{true: "yes", false: "no"}[n.truth()]
+	}
+	return []Fact{
+		{"API call", "iam:" + c.name},
+		{"Error", failed},
+		{"New access key", c.newKey()},
+		{"Policy", c.policy()},
+		{"Source IP", d.at("sourceIPAddress").text()},
+		{"User agent", d.at("userAgent").text()},
+		{"MFA", mfa},
+		{"Called through", id.at("invokedBy").text()},
+		{"Source identity", id.at("sessionContext", "sourceIdentity").text()},
+		{"Policy document", c.request.at("policyDocument").text()},
+	}
+}

@@ -1,0 +1,150 @@
+package finding
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// The severities of keys that are out. Their sources give none; these are ours.
+const (
+	suspectedSeverity = 7 // there are signs, but no proof
+	exposedSeverity   = 8 // whoever saw it can use it
+	usedSeverity      = 9 // somebody does, or it is the root user's
+)
+
+// byHandRoot is what to do about the root user, whom no action reaches.
+const byHandRoot = "No API reaches the root user: sign in as root, delete its access keys, change its password, check its MFA devices, and answer the support case if AWS has opened one."
+
+// byHandUnknown is what to do where no key is named.
+const byHandUnknown = "The event names no access key: look in the console which credential it is."
+
+// exposed completes an alert about an access key that is out: its names, and what
+// can be done. The user is who has it as far as the source says; it may be empty.
+// What is not a key keeps the name that the alert has.
+func (r Reader) exposed(a Alert, key, user string) Alert {
+	a.Resource = keyOf(key, "")
+	switch {
+	case isRoot(user):
+		a.Principal, a.Severity = "root user", max(a.Severity, usedSeverity)
+	case user != "":
+		a.Principal = "user " + user
+	}
+	if !anyKey.MatchString(key) {
+		if !a.Over {
+			a.ByHand = []string{byHandUnknown}
+		}
+		return a
+	}
+	session := !longKey.MatchString(key)
+	a.Names = []string{a.Account + "/key/" + key}
+	a.Subject = actions.Subject{By: "AccessKeyId", Value: key}
+	if !session { // those of sessions are in no list of keys
+		a.Names = append(a.Names, "key/"+key)
+		a.Sighting = actions.Sighting{Kind: actions.OfKey, Account: a.Account, ID: key}
+	}
+	if a.Over {
+		return a
+	}
+	a.Exposed = true
+	o := r.offers("", a.Account, a.Region)
+	switch {
+	case isRoot(user):
+		o.hand(byHandRoot)
+	case session:
+		o.hand("A session's key can't be deactivated: look in CloudTrail whose session it is, then use revoke_sessions of the role, or quarantine_user of the user.")
+		o.quarantine(Offer{Unsure: true}, o.userNamed(user))
+	default:
+		owner := o.userNamed(user)
+		o.deactivate(key, owner, true)
+		// IAM confirms that the key is there, not that this user has it.
+		o.quarantine(Offer{Unsure: true}, owner)
+	}
+	a.Offers, a.ByHand = o.list, o.byHand
+	return a
+}
+
+// userNamed is the ARN of the user of that name; "" if there can't be one.
+func (o *offers) userNamed(name string) string {
+	if iamName.MatchString(name) {
+		return o.arn("user", name)
+	}
+	if name != "" {
+		o.hand("What is given as the user's name can't be one: look up whose credential it is.")
+	}
+	return ""
+}
+
+// deactivate offers to deactivate a key, unless its owner is never touched. The
+// owner is an ARN, or "" if it is for AWS to tell.
+func (o *offers) deactivate(key, owner string, quarantine bool) {
+	if no := o.org.RefuseIdentity(actions.Identity{ARN: owner}); no != nil {
+		o.hand(no.Reason + ": " + no.Hint)
+		return
+	}
+	opts := map[string]string{"account": o.account}
+	if quarantine {
+		opts["quarantine"] = "yes"
+	}
+	o.add(false, actions.DeactivateKey, key, opts)
+}
+
+// quarantine offers to quarantine a user, by ARN; nobody for "".
+func (o *offers) quarantine(offer Offer, user string) {
+	if user != "" {
+		o.put(offer, actions.QuarantineUser, user, nil)
+	}
+}
+
+// isRoot reports whether a name is one that AWS's reports have for the root user.
+// A user may be called so, too: then it is for people to tell.
+func isRoot(user string) bool {
+	return strings.EqualFold(user, "root") || strings.EqualFold(user, "<root_account>")
+}
+
+// keyOf is an access key, or what was reported as one, and whose it is.
+func keyOf(key, user string) string {
+	what := "access key " + key
+	if !anyKey.MatchString(key) {
+		what = "credential " + key
+	}
+	switch {
+	case isRoot(user):
+		return what + " of the root user"
+	case user != "":
+		return what + " of user " + user
+	}
+	return what
+}
+
+// capital begins a sentence.
+func capital(s string) string {
+	first, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + s[n:]
+}
+
+// moment is a time that only informs, and how cards show it: one in a format that
+// is not known stays the text that it is.
+func (n node) moment() (time.Time, string) {
+	text := n.text()
+	t := n.apart().time()
+	if t.IsZero() {
+		return t, text
+	}
+	return t, t.Format("2006-01-02 15:04 UTC")
+}
+
+// consoleLink is a page of a region's console; empty where that is not known.
+func consoleLink(region, page string) string {
+	base := console("", region)
+	if base == "" {
+		return ""
+	}
+	return base + page
+}

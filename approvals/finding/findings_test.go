@@ -1,0 +1,272 @@
+package finding
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// suggest writes a route's suggestions.
+func suggest(names ...actions.Name) []Suggestion {
+	var all []Suggestion
+	for _, name := range names {
+		all = append(all, Suggestion{Action: name})
+	}
+	return all
+}
+
+// automatic is a Reader whose routes contain by themselves.
+func automatic() Reader {
+	return Reader{Org: org, AutoWebhooks: []string{"soar"}, Routing: Routing{MockSources: true, Routes: []Route{
+		{Match: Match{Source: GuardDuty, Type: "UnauthorizedAccess:IAMUser/*", MinSeverity: 7}, Delivery: Auto, Suggest: suggest(actions.RevokeSessions, actions.IsolateInstance)},
+		{Match: Match{Source: GuardDuty, MinSeverity: 4}, Delivery: Propose, OneClick: true, Suggest: suggest(actions.DeactivateKey, actions.QuarantineUser)},
+		{Match: Match{Source: SecurityHub, Type: "Persistence:*", MinSeverity: 5}, Delivery: Auto, Suggest: suggest(actions.DeactivateKey)},
+	}}}
+}
+
+const exfil, persistence = "guardduty_iam_exfil-outside.json", "guardduty_iam_persistence-akia.json"
+
+func intents(f approvals.Finding) []string {
+	var all []string
+	for _, i := range f.Intents {
+		all = append(all, i.String())
+	}
+	return all
+}
+
+func TestRead(t *testing.T) {
+	const revoke, isolate = "revoke_sessions arn:aws:iam::222222222222:role/web-tier-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"
+	for name, tt := range map[string]struct {
+		file           string
+		edit           map[string]any
+		drill, webhook string
+		reason         string
+		intents        []string
+		oneClick, auto bool
+		unsure         []string // of the intents, which don't run by themselves
+	}{
+		"automatic": {file: exfil, intents: []string{revoke, isolate}, auto: true,
+			reason: "GuardDuty UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS in 222222222222 us-east-1"},
+		"automatic, by a webhook that may": {file: exfil, webhook: "soar", intents: []string{revoke, isolate}, auto: true},
+		"automatic, by one that may not":   {file: exfil, webhook: "eventbridge", intents: []string{revoke, isolate}},
+		"automatic, with nothing to ask":   {file: exfil, edit: map[string]any{"detail.service.detectorId": "", "detail.arn": ""}, intents: []string{revoke, isolate}},
+		"automatic, an instance by a name": {file: exfil, edit: map[string]any{res + "instanceDetails": nil}, intents: []string{revoke, isolate}, auto: true, unsure: []string{isolate}},
+		"automatic, nothing fits":          {file: exfil, edit: map[string]any{key + "userType": "Root", key + "principalId": "222222222222"}},
+		"automatic, a foreign partition":   {file: exfil, edit: map[string]any{"detail.partition": "aws-cn"}},
+		"mock": {file: exfil, edit: map[string]any{"source": "awsmock.guardduty"}, intents: []string{revoke, isolate},
+			reason: "[MOCK] GuardDuty UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS in 222222222222 us-east-1"},
+		"drill": {file: exfil, drill: "n1", intents: []string{revoke, isolate},
+			reason: "[DRILL] GuardDuty UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS in 222222222222 us-east-1"},
+		"sample": {file: exfil, edit: map[string]any{"detail.service.additionalInfo.sample": true},
+			reason: "[SAMPLE] GuardDuty UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS in 222222222222 us-east-1"},
+		"one click": {file: persistence, oneClick: true, reason: "GuardDuty Persistence:IAMUser/AnomalousBehavior in 222222222222 us-east-1",
+			intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"}},
+		"one click, mock":  {file: persistence, edit: map[string]any{"source": "awsmock.guardduty"}, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"}},
+		"one click, drill": {file: persistence, drill: "n1", intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"}},
+		"Security Hub": {file: asff, auto: true, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"},
+			reason: "Security Hub Persistence:IAMUser/AnomalousBehavior in 222222222222 us-east-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := edited(t, tt.file, tt.edit)
+			e.Drill, e.Webhook = tt.drill, tt.webhook
+			fs, err := automatic().Read(string(evidence(t, e)))
+			if err != nil || len(fs) != 1 {
+				t.Fatalf("%d findings, %v", len(fs), err)
+			}
+			f, a := fs[0], one(t, automatic(), e)
+			if d := cmp.Diff(tt.intents, intents(f)); d != "" || f.OneClick != tt.oneClick || f.Auto != tt.auto {
+				t.Errorf("one click %v, automatic %v\n%s", f.OneClick, f.Auto, d)
+			}
+			var unsure []string
+			for _, i := range f.Intents {
+				if f.Auto && !f.Runs(i) {
+					unsure = append(unsure, i.String())
+				}
+			}
+			if d := cmp.Diff(tt.unsure, unsure); d != "" {
+				t.Error(d)
+			}
+			if tt.reason != "" && f.Reason != tt.reason {
+				t.Errorf("reason %q", f.Reason)
+			}
+			if f.Name != a.Own() || f.Account != a.Account || f.Subject != a.Subject || f.Sighting != a.Sighting || f.Source != string(a.Source) {
+				t.Errorf("%+v of %+v", f, a)
+			}
+		})
+	}
+}
+
+func TestReadNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body string
+		bad  bool
+	}{
+		"no route":         {body: string(evidence(t, Event{Body: event(t, "guardduty_iam_root.json")}))},
+		"archived":         {body: string(evidence(t, Event{Body: event(t, "guardduty_iam_archived.json")}))},
+		"unlisted":         {body: `{"body":{"source":"aws.ec2","detail-type":"x"}}`},
+		"cannot be read":   {body: string(evidence(t, edited(t, exfil, map[string]any{"detail.severity": "x"}))), bad: true},
+		"no evidence":      {body: "x", bad: true},
+		"evidence of none": {body: "{}", bad: true},
+	} {
+		fs, err := automatic().Read(tt.body)
+		if _, bad := errors.AsType[*Malformed](err); len(fs) != 0 || bad != tt.bad || (err != nil) != tt.bad {
+			t.Errorf("%s: %d findings, %v", name, len(fs), err)
+		}
+	}
+}
+
+// TestReasonIsTypable reads findings whose types are not what GuardDuty sends.
+func TestReasonIsTypable(t *testing.T) {
+	const secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+	for typ, want := range map[string]string{
+		`X:Y/Z" mode=iam-only reason="`:        `GuardDuty X:Y/Z' mode=iam-only reason=' in 222222222222 us-east-1`,
+		"X:Y/Z\r\n\u202eApprove\u200b  now":    "GuardDuty X:Y/Z Approve now in 222222222222 us-east-1",
+		"X:Y/Z " + secret:                      "GuardDuty X:Y/Z in 222222222222 us-east-1",
+		"secret=" + secret:                     "GuardDuty in 222222222222 us-east-1",
+		strings.Repeat("a\U0001F480", maxWord): "GuardDuty " + strings.Repeat("a\U0001F480", maxWord/2)[:maxWord/2*5-4] + "… in 222222222222 us-east-1",
+	} {
+		a := one(t, Reader{Org: org}, edited(t, persistence, map[string]any{"detail.type": typ}))
+		checkAlert(t, org, a)
+		if got := reason(a); got != want {
+			t.Errorf("%q: reason %q, want %q", typ, got, want)
+		}
+	}
+}
+
+// answer is what GetFindings says of a finding: the event's detail, in which what
+// the service adds is only a text.
+func answer(t testing.TB, file string, edit map[string]any) []byte {
+	t.Helper()
+	var top struct{ Detail map[string]any }
+	if err := json.Unmarshal(edited(t, file, edit).Body, &top); err != nil {
+		t.Fatal(err)
+	}
+	extra := top.Detail["service"].(map[string]any)["additionalInfo"].(map[string]any)
+	for k := range extra {
+		if k != "value" && k != "type" {
+			delete(extra, k)
+		}
+	}
+	raw, err := json.Marshal(top.Detail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestConfirm(t *testing.T) {
+	for name, tt := range map[string]struct {
+		told, asked    string // events
+		edit           map[string]any
+		err            string
+		intents        []string
+		oneClick, auto bool
+		unsure         int // intents that don't run by themselves
+	}{
+		"as it was": {told: exfil, asked: exfil, auto: true,
+			intents: []string{"revoke_sessions arn:aws:iam::222222222222:role/web-tier-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"}},
+		"it went on": {told: exfil, asked: "guardduty_iam_exfil-outside-update.json", auto: true,
+			intents: []string{"revoke_sessions arn:aws:iam::222222222222:role/web-tier-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"}},
+		"the event lied about the role": {told: exfil, asked: exfil, edit: map[string]any{key + "userName": "real-role"}, auto: true,
+			intents: []string{"revoke_sessions arn:aws:iam::222222222222:role/real-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"}},
+		"the event lied about the severity": {told: exfil, asked: exfil, edit: map[string]any{"detail.severity": 5.0}, oneClick: false},
+		"no route for what it is":           {told: exfil, asked: exfil, edit: map[string]any{"detail.severity": 1.0}, err: "no route"},
+		"an instance by a name":             {told: exfil, asked: exfil, edit: map[string]any{res + "instanceDetails": nil}, intents: []string{"revoke_sessions arn:aws:iam::222222222222:role/web-tier-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"}, auto: true, unsure: 1},
+		"archived":                          {told: exfil, asked: exfil, edit: map[string]any{"detail.service.archived": true}, err: "archived"},
+		"a sample":                          {told: exfil, asked: exfil, edit: map[string]any{"detail.service.additionalInfo.value": `{"sample":true}`}, err: "is a sample"},
+		"another finding":                   {told: exfil, asked: exfil, edit: map[string]any{"detail.id": "aaaa"}, err: "another finding"},
+		"of another account":                {told: exfil, asked: exfil, edit: map[string]any{"detail.accountId": "333333333333"}, err: "another finding"},
+		"can't be read":                     {told: exfil, asked: exfil, edit: map[string]any{"detail.severity": "x"}, err: "severity is not a number"},
+		"one click": {told: persistence, asked: persistence, oneClick: true,
+			intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"}},
+		// GuardDuty is asked, Security Hub's route decides.
+		"Security Hub": {told: asff, asked: persistence, auto: true, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"}},
+		"Security Hub lied about the key": {told: asff, asked: persistence, edit: map[string]any{key + "accessKeyId": "AKIAREALKEYA2EXAMPLE"}, auto: true,
+			intents: []string{"deactivate_key AKIAREALKEYA2EXAMPLE account=222222222222"}},
+		"Security Hub lied about the type":     {told: asff, asked: persistence, edit: map[string]any{"detail.type": "Discovery:IAMUser/X"}, err: "no route"},
+		"Security Hub lied about the severity": {told: asff, asked: persistence, edit: map[string]any{"detail.severity": 2.0}, err: "no route"},
+		"Security Hub, a global service":       {told: asff, asked: persistence, edit: map[string]any{"detail.region": "eu-west-1"}, auto: true, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"}},
+		"Security Hub, another finding":        {told: asff, asked: exfil, err: "another finding"},
+		"Security Hub, archived":               {told: asff, asked: persistence, edit: map[string]any{"detail.service.archived": true}, err: "archived"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := automatic()
+			fs, err := r.Read(string(evidence(t, Event{Body: event(t, tt.told)})))
+			if err != nil || len(fs) != 1 {
+				t.Fatalf("%d findings, %v", len(fs), err)
+			}
+			f, err := r.Confirm(fs[0], answer(t, tt.asked, tt.edit))
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || f.Name != "" || f.Intents != nil {
+					t.Fatalf("%+v, %v; want %s", f, err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.intents, intents(f)); d != "" || f.OneClick != tt.oneClick || f.Auto != tt.auto || len(f.Unsure) != tt.unsure {
+				t.Errorf("one click %v, automatic %v\n%s", f.OneClick, f.Auto, d)
+			}
+			if f.Name != fs[0].Name || f.Source != fs[0].Source || f.Account != "222222222222" {
+				t.Errorf("%+v of %+v", f, fs[0])
+			}
+		})
+	}
+}
+
+// TestConfirmGrantsNothing: what the event could not do, the source's answer can't.
+func TestConfirmGrantsNothing(t *testing.T) {
+	r := automatic()
+	for name, e := range map[string]Event{
+		"webhook": {Body: event(t, exfil), Webhook: "eventbridge"},
+		"drill":   {Body: event(t, exfil), Drill: "n1"},
+		"mock":    edited(t, exfil, map[string]any{"source": "awsmock.guardduty"}),
+	} {
+		fs, err := r.Read(string(evidence(t, e)))
+		if err != nil || len(fs) != 1 {
+			t.Fatalf("%s: %d findings, %v", name, len(fs), err)
+		}
+		if f, err := r.Confirm(fs[0], answer(t, exfil, nil)); f.Auto || f.OneClick || (err == nil) != (name == "webhook") {
+			t.Errorf("%s: %+v, %v", name, f, err)
+		}
+	}
+}
+
+func TestConfirmOthers(t *testing.T) {
+	r := automatic()
+	f := approvals.Finding{Source: string(Health), Name: "222222222222/key/AKIA", Auto: true, Sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIA"}}
+	if got, err := r.Confirm(f, nil); err != nil || cmp.Diff(f, got) != "" {
+		t.Errorf("of a key: %+v, %v", got, err)
+	}
+	f.Sighting.Kind = ""
+	if _, err := r.Confirm(f, event(t, exfil)); err == nil {
+		t.Error("confirmed what nobody can be asked about")
+	}
+	f.Sighting.Kind = actions.OfFinding
+	for _, raw := range []string{"", "null", "[]", `"x"`, "{}", "{} {}"} {
+		if got, err := r.Confirm(f, []byte(raw)); err == nil {
+			t.Errorf("%q confirmed %+v", raw, got)
+		}
+	}
+}
+
+// TestSourcesHaveNames: each source stands in the list once, and has a name in words.
+func TestSourcesHaveNames(t *testing.T) {
+	listed := map[Source]bool{}
+	for _, s := range sources {
+		if words[s.name] == "" || listed[s.name] {
+			t.Errorf("source %q", s.name)
+		}
+		listed[s.name] = true
+	}
+	if len(words) != len(listed) {
+		t.Errorf("%d names of %d sources", len(words), len(listed))
+	}
+}

@@ -1,0 +1,137 @@
+package finding
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// How much of an alert's texts is kept, in characters: a card holds about 8,000.
+const (
+	maxTitle   = 300
+	maxText    = 1000
+	maxWord    = 200 // type, principal, resource
+	maxLabel   = 40
+	maxFact    = 300
+	maxFacts   = 12
+	maxOffers  = 10
+	maxHand    = 700 // a call with an ARN of full length fits
+	maxNames   = 10
+	maxCount   = 1_000_000_000
+	maxEventID = 100
+	maxCause   = 300
+	maxReason  = 300
+)
+
+// finish does what is the same for the alerts of all sources.
+func (r Reader) finish(a *Alert, drill string, e envelope) {
+	a.EventID = brief(e.id, maxEventID)
+	if brief(a.Title, maxTitle) == "" {
+		a.Title = cmp.Or(brief(readable(a.Type), maxTitle), "Finding")
+	}
+	if a.Partition == "" {
+		a.Partition = actions.PartitionOf(a.Region)
+	}
+	if a.Updated.IsZero() {
+		a.Updated = e.time
+	}
+	a.Count = min(max(a.Count, 1), maxCount)
+	r.settle(a)
+	a.mark(drill, e.mock)
+
+	a.Type, a.Title, a.Text = cut(a.Type, maxWord), cut(a.Title, maxTitle), cut(a.Text, maxText)
+	a.Principal, a.Resource = cut(a.Principal, maxWord), cut(a.Resource, maxWord)
+	var facts []Fact
+	for _, f := range a.Facts {
+		if f.Text = cut(strings.TrimSpace(f.Text), maxFact); f.Text != "" && len(facts) < maxFacts {
+			facts = append(facts, Fact{Label: cut(f.Label, maxLabel), Text: f.Text})
+		}
+	}
+	a.Facts = facts
+	for i := range a.ByHand {
+		a.ByHand[i] = cut(a.ByHand[i], maxHand)
+	}
+}
+
+// settle takes away offers that nobody may accept here, and says why.
+func (r Reader) settle(a *Alert) {
+	switch {
+	case a.Mark == Sample:
+		a.Offers, a.Subject, a.Names = nil, actions.Subject{}, a.Names[:1]
+		a.ByHand = []string{"A sample finding: what it names does not exist, so there is nothing to contain."}
+	case a.Partition != r.Org.Partition:
+		for _, o := range a.Offers {
+			a.ByHand = append(a.ByHand, fmt.Sprintf("This is in the partition %s, Killswitch works here in %s. There: %s", a.Partition, r.Org.Partition, o.Call))
+		}
+		a.Offers, a.Subject, a.Sighting = nil, actions.Subject{}, actions.Sighting{} // nobody there can be asked
+	case len(a.Offers) > maxOffers:
+		a.ByHand = append(a.ByHand, fmt.Sprintf("%d more containments fit: see the finding, and type them.", len(a.Offers)-maxOffers))
+		a.Offers = a.Offers[:maxOffers]
+	}
+	if n := len(a.ByHand); n > maxOffers {
+		a.ByHand = append(a.ByHand[:maxOffers:maxOffers], fmt.Sprintf("%d more: see the finding.", n-maxOffers))
+	}
+	if len(a.Offers) == 0 {
+		a.Offers = nil
+	}
+	a.Names = a.Names[:min(len(a.Names), maxNames)]
+}
+
+// mark says that an alert is not the real thing, and gives drills and mocks names
+// under which the real thing is never found.
+func (a *Alert) mark(drill string, mock bool) {
+	prefix := ""
+	switch {
+	case drill != "":
+		a.Mark, prefix = Drill, "drill/"+drill+"/"
+	case mock:
+		a.Mark, prefix = Mock, "mock/"
+	}
+	for i := range a.Names {
+		a.Names[i] = prefix + a.Names[i]
+	}
+}
+
+// words are the sources' names for people.
+var words = map[Source]string{
+	GuardDuty:      "GuardDuty",
+	TrustedAdvisor: "Trusted Advisor",
+	Health:         "AWS Health",
+	CloudTrail:     "CloudTrail",
+	SecurityHub:    "Security Hub",
+}
+
+// reason is the one of requests that are born of an alert: the same for the same
+// alert, on one line, and nothing that a typed reason could not be.
+func reason(a Alert) string {
+	s := fmt.Sprintf("%s %s in %s %s", words[a.Source], a.Type, a.Account, a.Region)
+	if a.Mark != "" {
+		s = fmt.Sprintf("[%s] %s", a.Mark, s)
+	}
+	s = strings.Map(func(r rune) rune {
+		if strings.ContainsRune("\"“”„‟«»＂", r) {
+			return '\''
+		}
+		return r
+	}, s)
+	s, _ = actions.WithoutSecrets(brief(s, maxReason))
+	return s
+}
+
+// brief is one line of characters that are seen, cut.
+func brief(s string, most int) string {
+	return cut(strings.Join(strings.Fields(actions.Clean(s)), " "), most)
+}
+
+// cut shortens by character.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	if rs := []rune(s); len(rs) > most {
+		return string(rs[:most-1]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,124 @@
+package finding
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// Routing is what the configuration says of alerts.
+type Routing struct {
+	MockSources bool    // show awsmock.* events, marked as mock
+	AutoPerHour int     // cap of automatic containments
+	Routes      []Route // the first match wins; without a match nothing is posted
+}
+
+// Route is what becomes of the alerts that match.
+type Route struct {
+	Match    Match
+	Suggest  []Suggestion // empty: every action that fits
+	Delivery Delivery
+	OneClick bool   // approvals: 0, the click itself runs it; only with Suggest
+	Channel  string // empty: the incident channel
+}
+
+// Match picks alerts.
+type Match struct {
+	Source      Source
+	Type        string  // * stands for any characters; empty: any type, but for quiet alerts
+	MinSeverity float64 // 0 to 10
+}
+
+// Suggestion is an action that an alert's card offers.
+type Suggestion struct {
+	Action actions.Name
+	Mode   string // for quarantine_user: iam-only; else empty
+}
+
+// Delivery is what an alert does.
+type Delivery string
+
+// The deliveries. Auto needs Suggest, of reversible single-target actions alone.
+const (
+	Notify  Delivery = "notify"
+	Propose Delivery = "propose" // if left out
+	Auto    Delivery = "auto"
+)
+
+// Route finds an alert's route. There is none for mocks unless they are shown.
+func (r Routing) Route(a Alert) (Route, bool) {
+	if a.Mark == Mock && !r.MockSources {
+		return Route{}, false
+	}
+	i := slices.IndexFunc(r.Routes, func(o Route) bool { return o.Match.matches(a) })
+	if i < 0 {
+		return Route{}, false
+	}
+	return r.Routes[i], true
+}
+
+func (m Match) matches(a Alert) bool {
+	return m.Source == a.Source && a.Severity >= m.MinSeverity && (m.Type == "" && !a.Quiet || m.Type != "" && glob(m.Type, a.Type))
+}
+
+// Covers reports whether m matches whatever n would match.
+func (m Match) Covers(n Match) bool {
+	types := glob(m.Type, n.Type) // a * of n is matched by a * of m alone
+	if m.Type == "" {
+		quiet := n.Source == CloudTrail && strings.ContainsAny(n.Type, ":*") // may be among what n matches
+		types = !quiet
+	}
+	return m.Source == n.Source && m.MinSeverity <= n.MinSeverity && types
+}
+
+// glob matches a pattern in which * stands for any characters.
+func glob(pattern, s string) bool {
+	parts := strings.Split(pattern, "*")
+	first, last := parts[0], parts[len(parts)-1]
+	if len(parts) == 1 {
+		return s == pattern
+	}
+	if !strings.HasPrefix(s, first) {
+		return false
+	}
+	s = s[len(first):]
+	for _, part := range parts[1 : len(parts)-1] {
+		_, after, found := strings.Cut(s, part)
+		if !found {
+			return false
+		}
+		s = after
+	}
+	return strings.HasSuffix(s, last)
+}
+
+// Calls are the containments that the route offers for an alert: what fits, and
+// of that what the route suggests, in the route's order and mode.
+func (r Route) Calls(a Alert) []actions.Call {
+	var calls []actions.Call
+	if r.Delivery == Notify || a.Mark == Sample || a.Over {
+		return nil
+	}
+	if len(r.Suggest) == 0 {
+		for _, o := range a.Offers {
+			if !o.Extra {
+				calls = append(calls, o.Call)
+			}
+		}
+		return calls
+	}
+	for _, s := range r.Suggest {
+		for _, o := range a.Offers {
+			if o.Call.Action != s.Action {
+				continue
+			}
+			c := o.Call
+			if s.Mode != "" {
+				c = c.With("mode", s.Mode)
+			}
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}

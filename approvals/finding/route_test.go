@@ -1,0 +1,99 @@
+package finding
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+func TestGlob(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, s string
+		want       bool
+	}{
+		{"a", "a", true}, {"a", "ab", false}, {"a*", "abc", true}, {"a*", "ba", false}, {"*a", "ba", true}, {"*a", "ab", false},
+		{"*", "", true}, {"*", "x/y:z", true}, {"**", "x", true}, {"a*a", "a", false}, {"a*a", "aa", true}, {"ab*ba", "aba", false},
+		{"a*b*c", "a1b2c", true}, {"a*b*c", "acb", false}, {"*b*", "abc", true}, {"*bb*b", "abb", false}, {"*bb*b", "abbb", true},
+		{"UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", true},
+		{"UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", "unauthorizedaccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", false},
+		{"*:EC2/*!DNS", "Backdoor:EC2/C&CActivity.B!DNS", true}, {"?", "a", false}, {"[a]", "a", false},
+	} {
+		if got := glob(tt.pattern, tt.s); got != tt.want {
+			t.Errorf("glob(%q, %q) = %v", tt.pattern, tt.s, got)
+		}
+	}
+}
+
+func TestRoute(t *testing.T) {
+	routing := Routing{Routes: []Route{
+		{Match: Match{Source: GuardDuty, Type: "UnauthorizedAccess:*", MinSeverity: 7}, Channel: "first"},
+		{Match: Match{Source: GuardDuty, MinSeverity: 4}, Channel: "second"},
+		{Match: Match{Source: CloudTrail}, Channel: "third"},
+		{Match: Match{Source: CloudTrail, Type: "Denied:*"}, Channel: "fourth"},
+		{Match: Match{Source: Health}, Channel: "fifth"},
+	}}
+	for name, tt := range map[string]struct {
+		alert Alert
+		mocks bool
+		want  string
+	}{
+		"type and severity":      {alert: Alert{Source: GuardDuty, Type: "UnauthorizedAccess:X/Y", Severity: 7}, want: "first"},
+		"severity too low":       {alert: Alert{Source: GuardDuty, Type: "UnauthorizedAccess:X/Y", Severity: 6.9}, want: "second"},
+		"no match":               {alert: Alert{Source: GuardDuty, Severity: 3.9}},
+		"another source":         {alert: Alert{Source: SecurityHub, Severity: 9}},
+		"plain":                  {alert: Alert{Source: CloudTrail, Type: "CreateUser"}, want: "third"},
+		"quiet wants a type":     {alert: Alert{Source: CloudTrail, Type: "Denied:CreateUser", Quiet: true}, want: "fourth"},
+		"quiet of another type":  {alert: Alert{Source: CloudTrail, Type: "AssumedRole:CreateUser", Quiet: true}},
+		"mock":                   {alert: Alert{Source: Health, Mark: Mock}},
+		"mock sources are shown": {alert: Alert{Source: Health, Mark: Mock}, mocks: true, want: "fifth"},
+		"drill":                  {alert: Alert{Source: Health, Mark: Drill}, want: "fifth"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			routing.MockSources = tt.mocks
+			got, ok := routing.Route(tt.alert)
+			if got.Channel != tt.want || ok != (tt.want != "") {
+				t.Errorf("route %q, %v; want %q", got.Channel, ok, tt.want)
+			}
+		})
+	}
+}
+
+func TestCalls(t *testing.T) {
+	call := func(a actions.Name, target string) Offer { return Offer{Call: actions.Call{Action: a, Target: target}} }
+	extra := call(actions.DetachPolicies, "r")
+	extra.Extra = true
+	a := Alert{Offers: []Offer{call(actions.QuarantineUser, "u1"), call(actions.QuarantineUser, "u2"), call(actions.DeactivateKey, "k"), extra}}
+	for name, tt := range map[string]struct {
+		route Route
+		mark  Mark
+		over  bool
+		want  []string
+	}{
+		"all that fits":     {want: []string{"quarantine_user u1", "quarantine_user u2", "deactivate_key k"}},
+		"notify":            {route: Route{Delivery: Notify}},
+		"notify suggests":   {route: Route{Delivery: Notify, Suggest: []Suggestion{{Action: actions.DeactivateKey}}}},
+		"the route's order": {route: Route{Suggest: []Suggestion{{Action: actions.DeactivateKey}, {Action: actions.QuarantineUser, Mode: "iam-only"}}}, want: []string{"deactivate_key k", "quarantine_user u1 mode=iam-only", "quarantine_user u2 mode=iam-only"}},
+		"extra":             {route: Route{Suggest: []Suggestion{{Action: actions.DetachPolicies}}}, want: []string{"detach_policies r"}},
+		"what does not fit": {route: Route{Suggest: []Suggestion{{Action: actions.IsolateInstance}}}},
+		"sample":            {mark: Sample},
+		"mock":              {mark: Mock, want: []string{"quarantine_user u1", "quarantine_user u2", "deactivate_key k"}},
+		"over":              {over: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := a
+			b.Mark, b.Over = tt.mark, tt.over
+			var got []string
+			for _, c := range tt.route.Calls(b) {
+				got = append(got, c.String())
+			}
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+	if a.Offers[0].Call.Options != nil {
+		t.Error("a route changed the alert")
+	}
+}

@@ -1,0 +1,683 @@
+package finding
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// org is the organization of the samples.
+var org = actions.Org{
+	Partition: "aws", HubAccount: "111111111111", ManagementAccount: "999999999999",
+	ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer",
+	Regions:    []string{"us-east-1", "eu-west-1"},
+	Accounts:   map[string]string{"prod": "222222222222", "sandbox": "333333333333"},
+	AdminGroup: "admins", ForwarderRole: "killswitch-forwarder",
+	ProtectedAccounts:   []string{"111111111111"},
+	ProtectedPrincipals: []string{"arn:aws:iam::*:role/break-glass", "arn:aws:iam::222222222222:user/emergency"},
+}
+
+// want is what is expected of a sample. Where a field is left out, the alert has
+// none of it; facts and byHand hold some of the alert's.
+type want struct {
+	ignored   bool
+	malformed string // its cause contains this
+
+	source    Source
+	mark      Mark
+	names     []string
+	typ       string
+	title     string // begins with this
+	severity  float64
+	quiet     bool
+	over      bool
+	partition string // empty for aws
+	account   string
+	region    string
+	principal string
+	resource  string
+	count     int               // 0 for 1
+	updated   string            // RFC 3339 in seconds
+	offers    []string          // all calls, in order; those that are extra begin with +
+	byHand    []string          // each is in one of the lines
+	facts     map[string]string // by label, what the text contains
+	link      string            // is in it
+	subject   actions.Subject
+	exposed   bool
+	sighting  actions.Sighting
+	and       []want // further alerts of the same event
+}
+
+// samples has an entry for each file in testdata/events.
+var samples = map[string]want{
+	"hostile_truncated_guardduty.bin": {malformed: "not JSON, 1100 bytes"},
+	"hostile_array_two-events.json":   {malformed: "is not an object"}, // whoever takes events in splits arrays
+
+	"trustedadvisor_exposedkeys_user.json": {
+		source: TrustedAdvisor, names: []string{"222222222222/key/AKIADEPLOYBT2EXAMPLE", "key/AKIADEPLOYBT2EXAMPLE"}, typ: "Exposed Access Keys",
+		title: "Access key AKIADEPLOYBT2EXAMPLE of user deploy-bot was found in public", severity: 8, account: "222222222222", region: "us-east-1",
+		principal: "user deploy-bot", resource: "access key AKIADEPLOYBT2EXAMPLE", updated: "2026-11-14T10:16:34Z",
+		offers: []string{
+			"deactivate_key AKIADEPLOYBT2EXAMPLE account=222222222222 quarantine=yes",
+			"quarantine_user arn:aws:iam::222222222222:user/deploy-bot",
+		},
+		facts: map[string]string{
+			"Found at": "https://github.example/demo/demo/blob/main/config.py", "Fraud type": "Exposed",
+			"Deadline": "2026-11-19 10:16 UTC", "Support case": "95b158bb-975d-5e2b-8d12-8f5588a6c728",
+		},
+		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"}, exposed: true,
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
+	},
+	"trustedadvisor_exposedkeys_root.json": {
+		source: TrustedAdvisor, names: []string{"333333333333/key/AKIAROOTKEYA2EXAMPLE", "key/AKIAROOTKEYA2EXAMPLE"}, typ: "Exposed Access Keys",
+		title: "Access key AKIAROOTKEYA2EXAMPLE of the root user was found in public, and seems to be used", severity: 9, account: "333333333333", region: "us-east-1",
+		principal: "root user", resource: "access key AKIAROOTKEYA2EXAMPLE", updated: "2026-11-14T10:16:34Z",
+		byHand:  []string{"sign in as root, delete its access keys"},
+		facts:   map[string]string{"Irregular usage": "USD 412 a day", "Support case": "3c137519-943a-5249-8a87-82d01d068caa"},
+		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAROOTKEYA2EXAMPLE"}, exposed: true,
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "333333333333", ID: "AKIAROOTKEYA2EXAMPLE"},
+	},
+	"trustedadvisor_exposedkeys_status-ok.json": {
+		source: TrustedAdvisor, names: []string{"222222222222/key/AKIADEPLOYBT2EXAMPLE", "key/AKIADEPLOYBT2EXAMPLE"}, typ: "Exposed Access Keys",
+		title: "Trusted Advisor no longer reports access key AKIADEPLOYBT2EXAMPLE of user deploy-bot", severity: 8, over: true, account: "222222222222", region: "us-east-1",
+		principal: "user deploy-bot", resource: "access key AKIADEPLOYBT2EXAMPLE", updated: "2026-11-15T10:16:34Z",
+		link:     "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"},
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
+	},
+	"trustedadvisor_other_s3-permissions.json": {ignored: true},
+	"trustedadvisor_mock_detail-string.json": {
+		source: TrustedAdvisor, mark: Mock, names: []string{"mock/222222222222/key/AKIAMOCKTAKE2EXAMPLE", "mock/key/AKIAMOCKTAKE2EXAMPLE"}, typ: "Exposed Access Keys",
+		title: "Access key AKIAMOCKTAKE2EXAMPLE of user delete-me was found in public", severity: 8, account: "222222222222", region: "us-east-1",
+		principal: "user delete-me", resource: "access key AKIAMOCKTAKE2EXAMPLE", updated: "2026-11-14T11:38:24Z",
+		offers: []string{
+			"deactivate_key AKIAMOCKTAKE2EXAMPLE account=222222222222 quarantine=yes",
+			"quarantine_user arn:aws:iam::222222222222:user/delete-me",
+		},
+		facts:   map[string]string{"Found at": "www.example.com", "Deadline": "2015-08-24 21:54 UTC"},
+		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAMOCKTAKE2EXAMPLE"}, exposed: true,
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIAMOCKTAKE2EXAMPLE"},
+	},
+
+	"health_exposed_one.json": {
+		source: Health, names: []string{"222222222222/key/AKIAHEALTHKY2EXAMPLE", "key/AKIAHEALTHKY2EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
+		title: "Access key AKIAHEALTHKY2EXAMPLE of user notebook-shared was found in public", severity: 8, account: "222222222222", region: "us-east-1",
+		principal: "user notebook-shared", resource: "access key AKIAHEALTHKY2EXAMPLE", updated: "2026-11-15T00:37:55Z",
+		offers: []string{
+			"deactivate_key AKIAHEALTHKY2EXAMPLE account=222222222222 quarantine=yes",
+			"quarantine_user arn:aws:iam::222222222222:user/notebook-shared",
+		},
+		facts:   map[string]string{"Found at": "https://github.example/demo/notebooks", "Deadline": "2026-11-19"},
+		link:    "eventID=arn%3Aaws%3Ahealth%3Aus-east-1%3A%3Aevent%2FRISK%2FAWS_RISK_CREDENTIALS_EXPOSED%2F",
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"}, exposed: true,
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
+	},
+	"health_exposed_two-keys.json": twoKeys("AKIAHEALTHKY3EXAMPLE", "AKIAHEALTHKY4EXAMPLE"),
+	"health_compromised_key.json": {
+		source: Health, names: []string{"333333333333/key/AKIACOMPROMI2EXAMPLE", "key/AKIACOMPROMI2EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_COMPROMISED",
+		title: "Access key AKIACOMPROMI2EXAMPLE seems to be used by somebody else", severity: 9, account: "333333333333", region: "us-east-1",
+		resource: "access key AKIACOMPROMI2EXAMPLE", updated: "2026-11-15T00:37:55Z",
+		offers:  []string{"deactivate_key AKIACOMPROMI2EXAMPLE account=333333333333 quarantine=yes"}, // the plan looks up whose it is
+		link:    "AWS_RISK_CREDENTIALS_COMPROMISED_4ed1508fd893",
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIACOMPROMI2EXAMPLE"}, exposed: true,
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "333333333333", ID: "AKIACOMPROMI2EXAMPLE"},
+	},
+	"health_mock_minimal.json": {
+		source: Health, mark: Mock, names: []string{"mock/222222222222/key/AKIAHEALTHMK2EXAMPLE", "mock/key/AKIAHEALTHMK2EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
+		title: "Access key AKIAHEALTHMK2EXAMPLE was found in public", severity: 8, account: "222222222222", region: "us-east-1",
+		resource: "access key AKIAHEALTHMK2EXAMPLE", updated: "2026-11-15T06:27:57Z",
+		offers:  []string{"deactivate_key AKIAHEALTHMK2EXAMPLE account=222222222222 quarantine=yes"},
+		link:    "AWS_RISK_CREDENTIALS_EXPOSED_XXXXXXXXXXXXXXXXX",
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAHEALTHMK2EXAMPLE"}, exposed: true,
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIAHEALTHMK2EXAMPLE"},
+	},
+	"health_other_ec2-retirement.json": {ignored: true},
+
+	"cloudtrail_createuser_iamuser.json": {
+		source: CloudTrail, names: []string{"222222222222/us-east-1/5e00b229-5978-5a0c-b9b9-c3cc82e435fe"}, typ: "CreateUser",
+		title: "User baduser created user svc-backup2", severity: 7, account: "222222222222", region: "us-east-1",
+		principal: "user baduser, key AKIABADUSERA2EXAMPLE", resource: "user svc-backup2", updated: "2026-11-13T08:21:05Z",
+		offers: []string{
+			"quarantine_user arn:aws:iam::222222222222:user/baduser",
+			"deactivate_key AKIABADUSERA2EXAMPLE account=222222222222",
+			"quarantine_user arn:aws:iam::222222222222:user/svc-backup2",
+		},
+		facts:    map[string]string{"API call": "iam:CreateUser", "Source IP": "203.0.113.24", "User agent": "aws-cli/2.31.8"},
+		link:     "https://us-east-1.console.aws.amazon.com/cloudtrailv2/home?region=us-east-1#/events/5e00b229-5978-5a0c-b9b9-c3cc82e435fe",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIABADUSERA2EXAMPLE"},
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "5e00b229-5978-5a0c-b9b9-c3cc82e435fe"},
+	},
+	"cloudtrail_attachuserpolicy_assumed-role.json": {
+		source: CloudTrail, names: []string{"222222222222/us-east-1/4f0d130d-fae9-5907-92f7-662945944572"}, typ: "AssumedRole:AttachUserPolicy", quiet: true,
+		title: "Role ci-deployer attached policy AdministratorAccess to user ops-helper", severity: 8, account: "222222222222", region: "us-east-1",
+		principal: "role ci-deployer, session build-4711, key ASIACIDEPLOY3EXAMPLE", resource: "user ops-helper", updated: "2026-11-13T09:00:31Z",
+		offers: []string{
+			"revoke_sessions arn:aws:iam::222222222222:role/ci-deployer",
+			"quarantine_user arn:aws:iam::222222222222:user/ops-helper",
+		},
+		facts:    map[string]string{"Policy": "arn:aws:iam::aws:policy/AdministratorAccess", "MFA": "no"},
+		link:     "/events/4f0d130d-fae9-5907-92f7-662945944572",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIACIDEPLOY3EXAMPLE"},
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "4f0d130d-fae9-5907-92f7-662945944572"},
+	},
+	"cloudtrail_createaccesskey_denied.json": {
+		source: CloudTrail, names: []string{"222222222222/us-east-1/5dd5f1b9-b70d-549b-beca-d1ac9e3c2807"}, typ: "Denied:CreateAccessKey", quiet: true,
+		title: "User mallory tried to create an access key for user payroll-admin: denied", severity: 3, account: "222222222222", region: "us-east-1",
+		principal: "user mallory, key AKIAMALLORYA2EXAMPLE", resource: "user payroll-admin", updated: "2026-11-13T09:14:02Z",
+		offers:   []string{"quarantine_user arn:aws:iam::222222222222:user/mallory"},
+		facts:    map[string]string{"Error": "AccessDenied: User: arn:aws:iam::222222222222:user/mallory is not authorized"},
+		link:     "/events/5dd5f1b9-b70d-549b-beca-d1ac9e3c2807",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIAMALLORYA2EXAMPLE"},
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "5dd5f1b9-b70d-549b-beca-d1ac9e3c2807"},
+	},
+	"cloudtrail_listusers_readonly.json":          {ignored: true},
+	"cloudtrail_putrolepolicy_own-responder.json": {ignored: true},
+	"cloudtrail_changepassword_self.json":         {ignored: true},
+	"cloudtrail_createaccesskey_other-user.json": {
+		source: CloudTrail, names: []string{"222222222222/us-east-1/2c75202b-fdf6-5c31-aac7-257c8ed572f2"}, typ: "CreateAccessKey",
+		title: "User oscar created an access key for user payroll-bot", severity: 8, account: "222222222222", region: "us-east-1",
+		principal: "user oscar, key AKIAOSCARKEY2EXAMPLE", resource: "user payroll-bot, access key AKIAPAYROLLN2EXAMPLE", updated: "2026-11-13T10:02:11Z",
+		offers: []string{
+			"quarantine_user arn:aws:iam::222222222222:user/oscar",
+			"deactivate_key AKIAPAYROLLN2EXAMPLE account=222222222222",
+			"deactivate_key AKIAOSCARKEY2EXAMPLE account=222222222222",
+		},
+		facts:    map[string]string{"New access key": "AKIAPAYROLLN2EXAMPLE"},
+		link:     "/events/2c75202b-fdf6-5c31-aac7-257c8ed572f2",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "2c75202b-fdf6-5c31-aac7-257c8ed572f2"},
+	},
+	"cloudtrail_addusertogroup_root.json": {
+		source: CloudTrail, names: []string{"222222222222/us-east-1/05f3daa6-5544-5003-9599-7eeabe8b6a59"}, typ: "AddUserToGroup",
+		title: "Root user added user intern to group admins", severity: 8, account: "222222222222", region: "us-east-1",
+		principal: "root user, key ASIAROOTCTDV2EXAMPLE", resource: "user intern, group admins", updated: "2026-11-13T10:11:40Z",
+		offers:   []string{"quarantine_user arn:aws:iam::222222222222:user/intern"},
+		byHand:   []string{"No API reaches the root user", "Members of admins are exempt from quarantine_user"},
+		facts:    map[string]string{"MFA": "yes", "Source IP": "192.0.2.33"},
+		link:     "/events/05f3daa6-5544-5003-9599-7eeabe8b6a59",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "05f3daa6-5544-5003-9599-7eeabe8b6a59"},
+	},
+
+	"cloudtrail_createaccesskey_own-root.json": { // nobody can deactivate that key but root
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"},
+		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001",
+		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
+		typ: "CreateAccessKey", title: "Root user created an access key for the root user", severity: 9,
+		principal: "root user, key ASIAROOTCTDV2EXAMPLE", resource: "access key AKIAROOTNEWK2EXAMPLE",
+		byHand:  []string{"No API reaches the root user"},
+		facts:   map[string]string{"New access key": "AKIAROOTNEWK2EXAMPLE"},
+		subject: actions.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
+	},
+	"cloudtrail_createloginprofile_own-federated.json": { // a user's own doing; the path is part of the ARN
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"},
+		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002",
+		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
+		typ: "CreateLoginProfile", title: "User ci-build created a console password for user backup-admin", severity: 8,
+		principal: "user ci-build, key ASIAFEDUSERA4EXAMPLE", resource: "user backup-admin",
+		offers: []string{
+			"quarantine_user arn:aws:iam::222222222222:user/ci/ci-build",
+			"quarantine_user arn:aws:iam::222222222222:user/backup-admin",
+		},
+		subject: actions.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA4EXAMPLE"},
+	},
+	"cloudtrail_putuserpolicy_own-identity-center.json": { // its roles can't be changed in the account
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"},
+		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003",
+		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
+		typ: "AssumedRole:PutUserPolicy", quiet: true, title: "Role AWSReservedSSO_Admin_0123456789abcdef set the inline policy everything of user ops-helper", severity: 7,
+		principal: "role AWSReservedSSO_Admin_0123456789abcdef, session dana@example.com, key ASIASSODANAA2EXAMPLE", resource: "user ops-helper",
+		offers:  []string{"quarantine_user arn:aws:iam::222222222222:user/ops-helper"},
+		byHand:  []string{"belongs to IAM Identity Center"},
+		facts:   map[string]string{"Policy": "everything", "Policy document": `"Action":"*"`},
+		subject: actions.Subject{By: "AccessKeyId", Value: "ASIASSODANAA2EXAMPLE"},
+	},
+	"cloudtrail_updateassumerolepolicy_own-instance.json": {
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"},
+		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004",
+		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
+		typ: "AssumedRole:UpdateAssumeRolePolicy", quiet: true, title: "Role web-tier-role changed who may assume role data-lake-reader", severity: 7,
+		principal: "role web-tier-role, session i-0d3e1a5b7c9f20001, key ASIAWEBROLEA3EXAMPLE", resource: "role data-lake-reader",
+		offers:  []string{"revoke_sessions arn:aws:iam::222222222222:role/app/web-tier-role"},
+		byHand:  []string{"isolate_instance i-0d3e1a5b7c9f20001 account=222222222222 region=…"},
+		facts:   map[string]string{"Policy document": "arn:aws:iam::444444444444:root"},
+		subject: actions.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA3EXAMPLE"},
+	},
+	"cloudtrail_updateaccesskey_own-reactivated.json": {
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"},
+		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005",
+		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
+		typ: "UpdateAccessKey", title: "User oscar set access key AKIAPAYROLLA2EXAMPLE of user payroll-bot to Active", severity: 5,
+		principal: "user oscar, key AKIAOSCARKEY2EXAMPLE", resource: "user payroll-bot, access key AKIAPAYROLLA2EXAMPLE",
+		offers: []string{
+			"quarantine_user arn:aws:iam::222222222222:user/oscar",
+			"deactivate_key AKIAPAYROLLA2EXAMPLE account=222222222222",
+			"deactivate_key AKIAOSCARKEY2EXAMPLE account=222222222222",
+		},
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
+	},
+	"cloudtrail_createservicelinkedrole_own-service.json": {ignored: true},
+	"cloudtrail_tagrole_own-failed.json": {
+		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"},
+		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007",
+		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
+		typ: "Failed:TagRole", quiet: true, title: "User oscar tried to call TagRole: failed (NoSuchEntityException)", severity: 3,
+		principal: "user oscar, key AKIAOSCARKEY2EXAMPLE", resource: "role data-lake-reader",
+		offers:  []string{"quarantine_user arn:aws:iam::222222222222:user/oscar"},
+		facts:   map[string]string{"Error": "NoSuchEntityException: The role with name"},
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
+	},
+
+	"health_exposed_own-closed.json": {
+		source: Health, names: []string{"222222222222/key/AKIAHEALTHKY2EXAMPLE", "key/AKIAHEALTHKY2EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
+		title: "AWS Health has closed its event about access key AKIAHEALTHKY2EXAMPLE of user notebook-shared", severity: 8, over: true, account: "222222222222", region: "us-east-1",
+		principal: "user notebook-shared", resource: "access key AKIAHEALTHKY2EXAMPLE", updated: "2026-11-16T09:00:00Z",
+		link:     "AWS_RISK_CREDENTIALS_EXPOSED_d73dcbfa3815",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"},
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
+	},
+	"health_exposed_own-session-key.json": { // whose it is, nobody says
+		source: Health, names: []string{"222222222222/key/ASIAHEALTHKY5EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
+		title: "Access key ASIAHEALTHKY5EXAMPLE was found in public", severity: 8, account: "222222222222", region: "us-east-1",
+		resource: "access key ASIAHEALTHKY5EXAMPLE", updated: "2026-11-15T00:37:55Z",
+		byHand:  []string{"A session's key can't be deactivated"},
+		link:    "AWS_RISK_CREDENTIALS_EXPOSED_d73dcbfa3815",
+		subject: actions.Subject{By: "AccessKeyId", Value: "ASIAHEALTHKY5EXAMPLE"}, exposed: true,
+	},
+	"health_suspected_own-no-key.json": {
+		source: Health, names: []string{"222222222222/health/arn:aws:health:us-east-1::event/RISK/AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED/AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED_0a1b2c3d4e5f"}, typ: "AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED",
+		title: "AWS Health says that a credential may be public", severity: 7, account: "222222222222", region: "us-east-1", updated: "2026-11-15T00:37:55Z",
+		byHand: []string{"names no access key"},
+		link:   "AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED_0a1b2c3d4e5f",
+	},
+
+	"trustedadvisor_exposedkeys_own-suspected.json": {
+		source: TrustedAdvisor, names: []string{"222222222222/key/AKIADEPLOYBT3EXAMPLE", "key/AKIADEPLOYBT3EXAMPLE"}, typ: "Exposed Access Keys",
+		title: "Unusual usage suggests that somebody else has access key AKIADEPLOYBT3EXAMPLE of user deploy-bot", severity: 9, account: "222222222222", region: "us-east-1",
+		principal: "user deploy-bot", resource: "access key AKIADEPLOYBT3EXAMPLE", updated: "2026-11-14T10:16:34Z",
+		offers: []string{
+			"deactivate_key AKIADEPLOYBT3EXAMPLE account=222222222222 quarantine=yes",
+			"quarantine_user arn:aws:iam::222222222222:user/deploy-bot",
+		},
+		facts:   map[string]string{"Irregular usage": "USD 1,204.50 a day", "Deadline": "-"},
+		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
+		subject: actions.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT3EXAMPLE"}, exposed: true,
+		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT3EXAMPLE"},
+	},
+
+	"guardduty_iam_exfil-outside.json":        exfilOutside,
+	"guardduty_iam_exfil-outside-update.json": exfilOutsideUpdate,
+	"guardduty_iam_exfil-inside.json": {
+		source: GuardDuty, typ: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.InsideAWS", severity: 8,
+		title: "Credentials for the EC2 instance role batch-worker were used from another AWS account.",
+		names: []string{"222222222222/eu-west-1/6ec89480701685cd27a8fbd754530257"}, account: "222222222222", region: "eu-west-1",
+		principal: "role batch-worker, session i-0d3e1a5b7c9f20002, key ASIABATCHWRK3EXAMPLE", resource: "instance i-0d3e1a5b7c9f20002",
+		updated: "2026-11-12T03:14:20Z",
+		offers: []string{
+			"revoke_sessions arn:aws:iam::222222222222:role/batch-worker",
+			"isolate_instance arn:aws:ec2:eu-west-1:222222222222:instance/i-0d3e1a5b7c9f20002",
+			"+detach_policies arn:aws:iam::222222222222:role/batch-worker",
+		},
+		facts: map[string]string{
+			"Source IP":      "198.51.100.99 (Example Cloud AS64496; Dublin, Ireland)",
+			"API call":       "GetObject of s3.amazonaws.com",
+			"Remote account": "444444444444, not one of yours",
+			"Affected":       "AWS::S3::Bucket acme-billing-exports",
+		},
+		link:     "https://eu-west-1.console.aws.amazon.com/guardduty/home?region=eu-west-1#/findings?macros=current&fId=6ec89480701685cd27a8fbd754530257",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIABATCHWRK3EXAMPLE"},
+		sighting: sighting("222222222222", "eu-west-1", "6ec89480701685cd27a8fbd754530257"),
+	},
+	"guardduty_iam_persistence-akia.json": {
+		source: GuardDuty, typ: "Persistence:IAMUser/AnomalousBehavior", severity: 5,
+		title: "User IAMUser : ci-build is anomalously invoking APIs commonly used in Persistence tactics.",
+		names: []string{"222222222222/us-east-1/65a43b58880d17fd4fa2e2766537c0fe", "key/AKIACIBUILDA2EXAMPLE"}, account: "222222222222", region: "us-east-1",
+		principal: "user ci-build, key AKIACIBUILDA2EXAMPLE", updated: "2026-11-12T03:14:20Z",
+		offers: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"},
+		facts: map[string]string{
+			"Source IP":     "192.0.2.61 (Example Hosting AS64496; Bucharest, Romania)",
+			"API call":      "CreateAccessKey of iam.amazonaws.com",
+			"User agent":    "Boto3/1.40.61",
+			"Unusual calls": "CreateAccessKey:success , CreateLoginProfile:success",
+		},
+		link:     "fId=65a43b58880d17fd4fa2e2766537c0fe",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
+		sighting: sighting("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe"),
+	},
+	"guardduty_iam_consolelogin-delegated-admin.json": {
+		source: GuardDuty, typ: "UnauthorizedAccess:IAMUser/ConsoleLoginSuccess.B", severity: 5,
+		title: "Successful console login from multiple geolocations observed for user dana.",
+		names: []string{"333333333333/us-west-2/68ef039a9228ea6422e23f2e99ea935d"}, account: "333333333333", region: "us-west-2",
+		principal: "user dana", updated: "2026-11-12T22:40:00Z",
+		offers:   []string{"quarantine_user arn:aws:iam::333333333333:user/dana"},
+		facts:    map[string]string{"Source IP": "198.51.100.201 (Example Hosting AS64496; Curitiba, Brazil)", "API call": "ConsoleLogin", "Recent calls": "ConsoleLogin ×2"},
+		link:     "https://us-west-2.console.aws.amazon.com/guardduty/home?region=us-west-2#",
+		subject:  actions.Subject{By: "Username", Value: "dana"},
+		sighting: actions.Sighting{Kind: actions.OfFinding, Account: "333333333333", Region: "us-west-2", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "68ef039a9228ea6422e23f2e99ea935d"},
+	},
+	"guardduty_iam_privesc-role-session.json": {
+		source: GuardDuty, typ: "PrivilegeEscalation:IAMUser/AnomalousBehavior", severity: 5,
+		title: "User AssumedRole : deploy-admin is anomalously",
+		names: []string{"222222222222/us-east-1/ffc647629b22dc0bd803b1ec77521faf"}, account: "222222222222", region: "us-east-1",
+		principal: "role deploy-admin, session jenkins-4711, key ASIADEPLOYAD4EXAMPLE", updated: "2026-11-12T03:14:20Z",
+		offers:   []string{"revoke_sessions arn:aws:iam::222222222222:role/deploy-admin", "detach_policies arn:aws:iam::222222222222:role/deploy-admin"},
+		facts:    map[string]string{"API call": "AttachRolePolicy of iam.amazonaws.com", "Affected": "arn:aws:iam::222222222222:role/data-lake-reader"},
+		link:     "fId=ffc647629b22dc0bd803b1ec77521faf",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIADEPLOYAD4EXAMPLE"},
+		sighting: sighting("222222222222", "us-east-1", "ffc647629b22dc0bd803b1ec77521faf"),
+	},
+	"guardduty_iam_root.json": {
+		source: GuardDuty, typ: "Policy:IAMUser/RootCredentialUsage", severity: 2,
+		title: "API GetAccountSummary was invoked using root credentials.",
+		names: []string{"222222222222/us-east-1/0a3c9fb69bf06f4010a963bf880307d5"}, account: "222222222222", region: "us-east-1",
+		principal: "root user, key ASIAROOTCONS2EXAMPLE", updated: "2026-11-12T03:14:20Z",
+		byHand:   []string{"Sign in as root: change the password"},
+		link:     "fId=0a3c9fb69bf06f4010a963bf880307d5",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIAROOTCONS2EXAMPLE"},
+		sighting: sighting("222222222222", "us-east-1", "0a3c9fb69bf06f4010a963bf880307d5"),
+	},
+	"guardduty_iam_federated-user.json": {
+		source: GuardDuty, typ: "Discovery:IAMUser/AnomalousBehavior", severity: 2,
+		title: "User FederatedUser : ci-temp is anomalously",
+		names: []string{"222222222222/us-east-1/5afd516164a7e7ce2039997bdd69d0fe"}, account: "222222222222", region: "us-east-1",
+		principal: "federated session ci-temp, key ASIAFEDUSERA3EXAMPLE", updated: "2026-11-12T03:14:20Z",
+		byHand:   []string{"the IAM user that called GetFederationToken"},
+		facts:    map[string]string{"Error": "AccessDenied"},
+		link:     "fId=5afd516164a7e7ce2039997bdd69d0fe",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA3EXAMPLE"},
+		sighting: sighting("222222222222", "us-east-1", "5afd516164a7e7ce2039997bdd69d0fe"),
+	},
+	"guardduty_iam_archived.json": {ignored: true},
+	"guardduty_iam_sample.json": {
+		source: GuardDuty, mark: Sample, typ: "UnauthorizedAccess:IAMUser/TorIPCaller", severity: 5, count: 2,
+		title: "API GeneratedFindingAPIName was invoked from a Tor exit node.",
+		names: []string{"222222222222/us-east-1/b505b8b00b14e3b268965049d3c34a3f"}, account: "222222222222", region: "us-east-1",
+		principal: "user GeneratedFindingUserName, key GeneratedFindingAccessKeyId", updated: "2026-11-12T03:14:20Z",
+		byHand:   []string{"A sample finding"},
+		facts:    map[string]string{"Source IP": "198.51.100.0 (GeneratedFindingORG, GeneratedFindingASNOrg; GeneratedFindingCityName, United States)"},
+		link:     "fId=b505b8b00b14e3b268965049d3c34a3f",
+		sighting: sighting("222222222222", "us-east-1", "b505b8b00b14e3b268965049d3c34a3f"),
+	},
+	"guardduty_iam_govcloud.json": {
+		source: GuardDuty, typ: "CredentialAccess:IAMUser/AnomalousBehavior", severity: 5,
+		title: "User AssumedRole : gov-etl is anomalously",
+		names: []string{"333333333333/us-gov-west-1/bdbdaacc3eb25788ac739a321a177a32"}, partition: "aws-us-gov", account: "333333333333", region: "us-gov-west-1",
+		principal: "role gov-etl, session glue-job, key ASIAGOVETLRL2EXAMPLE", updated: "2026-11-12T03:14:20Z",
+		byHand: []string{"There: revoke_sessions arn:aws-us-gov:iam::333333333333:role/gov-etl"},
+		link:   "https://console.amazonaws-us-gov.com/guardduty/home?region=us-gov-west-1#/findings?macros=current&fId=bdbdaacc3eb25788ac739a321a177a32",
+	},
+	"guardduty_ec2_bitcoin-dns.json": {
+		source: GuardDuty, typ: "CryptoCurrency:EC2/BitcoinTool.B!DNS", severity: 8, count: 37,
+		title: "Bitcoin-related domain name queried by EC2 instance i-0d3e1a5b7c9f20007.",
+		names: []string{"222222222222/us-east-1/e8e62cf67262a66badc47778eed2baab"}, account: "222222222222", region: "us-east-1",
+		resource: "instance i-0d3e1a5b7c9f20007 (crawler-7)", updated: "2026-11-12T03:14:20Z",
+		offers:   []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"},
+		facts:    map[string]string{"Domain": "pool.miner.example, UDP, not blocked", "Threats": "CryptoMining", "Threat list": "Amazon", "Instance profile": "app/crawler-profile"},
+		link:     "fId=e8e62cf67262a66badc47778eed2baab",
+		sighting: sighting("222222222222", "us-east-1", "e8e62cf67262a66badc47778eed2baab"),
+	},
+	"guardduty_ec2_backdoor-no-role.json": {
+		source: GuardDuty, typ: "Backdoor:EC2/C&CActivity.B!DNS", severity: 8,
+		title: "Command and Control server domain name queried by EC2 instance i-0d3e1a5b7c9f20008.",
+		names: []string{"333333333333/eu-west-1/6c517b9423318e420f8f44a40add3c72"}, account: "333333333333", region: "eu-west-1",
+		resource: "instance i-0d3e1a5b7c9f20008", updated: "2026-11-12T03:14:20Z",
+		offers:   []string{"isolate_instance arn:aws:ec2:eu-west-1:333333333333:instance/i-0d3e1a5b7c9f20008"},
+		facts:    map[string]string{"Domain": "c2.example"},
+		link:     "fId=6c517b9423318e420f8f44a40add3c72",
+		sighting: actions.Sighting{Kind: actions.OfFinding, Account: "333333333333", Region: "eu-west-1", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "6c517b9423318e420f8f44a40add3c72"},
+	},
+	"guardduty_ec2_minimal.json": {
+		source: GuardDuty, typ: "Impact:EC2/PortSweep", severity: 8,
+		title: "Port Sweep (Impact, EC2)",
+		names: []string{"222222222222/us-east-1/2c40561c0fd9c62e4f56d482f3a81922"}, account: "222222222222", region: "us-east-1",
+		updated: "2026-11-12T12:00:00Z",
+		byHand:  []string{"names no instance"},
+		link:    "fId=2c40561c0fd9c62e4f56d482f3a81922",
+	},
+	"guardduty_ec2_pascalcase-negative.json": {malformed: "detail.accountId is missing"},
+	"guardduty_attacksequence_iam-user.json": {
+		source: GuardDuty, typ: "AttackSequence:IAM/CompromisedCredentials", severity: 9,
+		title: "Potential credential compromise of IAMUser/report-bot",
+		names: []string{"222222222222/us-east-1/edfc5321dbc1d783e60e4469f8d239f4", "key/AKIAREPORTBT2EXAMPLE"}, account: "222222222222", region: "us-east-1",
+		principal: "user report-bot, key AKIAREPORTBT2EXAMPLE", updated: "2026-11-12T05:00:00Z",
+		offers: []string{"deactivate_key AKIAREPORTBT2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/report-bot"},
+		facts: map[string]string{
+			"From":           "192.0.2.200 (EXAMPLE-TOR AS64499; Zurich, Switzerland)",
+			"Signals":        "iam:CreateRole ×1, cloudtrail:DeleteTrail ×1, UnauthorizedAccess:IAMUser/TorIPCaller ×3",
+			"Attack tactics": "Persistence, Defense Evasion",
+			"High risk api":  "cloudtrail:DeleteTrail, iam:CreateRole",
+		},
+		link:     "fId=edfc5321dbc1d783e60e4469f8d239f4",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIAREPORTBT2EXAMPLE"},
+		sighting: sighting("222222222222", "us-east-1", "edfc5321dbc1d783e60e4469f8d239f4"),
+	},
+	"guardduty_eks_anonymous.json": {
+		source: GuardDuty, typ: "Persistence:Kubernetes/SuccessfulAnonymousAccess", severity: 8,
+		title: "Kubernetes API commonly used in Persistence tactics invoked by the anonymous user.",
+		names: []string{"222222222222/eu-central-1/667b192f1079a9ea10ddd4a7f24999dc"}, account: "222222222222", region: "eu-central-1",
+		principal: "Kubernetes user system:anonymous", resource: "EKS cluster shop-eks", updated: "2026-11-12T03:14:20Z",
+		byHand:   []string{"No action contains a Kubernetes cluster"},
+		facts:    map[string]string{"Source IP": "203.0.113.31", "User agent": "curl/8.9.1", "Kubernetes call": "create /api/v1/namespaces/default/secrets → 201"},
+		link:     "fId=667b192f1079a9ea10ddd4a7f24999dc",
+		sighting: sighting("222222222222", "eu-central-1", "667b192f1079a9ea10ddd4a7f24999dc"),
+	},
+	"guardduty_rds_failedlogin.json": {
+		source: GuardDuty, typ: "CredentialAccess:RDS/MaliciousIPCaller.FailedLogin", severity: 5,
+		title: "Failed login attempts by a known malicious IP address",
+		names: []string{"222222222222/us-east-1/15191c50236cceb541bb9e2ae99f5908"}, account: "222222222222", region: "us-east-1",
+		principal: "database user root", resource: "database shop-1", updated: "2026-11-12T03:14:20Z",
+		byHand:   []string{"No action contains a database"},
+		facts:    map[string]string{"Source IP": "192.0.2.150", "Database": "database shop"},
+		link:     "fId=15191c50236cceb541bb9e2ae99f5908",
+		sighting: sighting("222222222222", "us-east-1", "15191c50236cceb541bb9e2ae99f5908"),
+	},
+	"hostile_text_slack-controls.json": {
+		source: GuardDuty, typ: "UnauthorizedAccess:EC2/MaliciousIPCaller.Custom", severity: 5,
+		title: "Title <!channel>",
+		names: []string{"222222222222/us-east-1/78a1a86e390369741800d06a3d4c7de6"}, account: "222222222222", region: "us-east-1",
+		resource: "instance i-0d3e1a5b7c9f20050 (<!channel> <!here> <!everyone> <!subteam^S0RESPONDERS|ir> <@U01ALICE> <#C01INC|general> " +
+			"<https://evil.example/approve|Approve> *b* _i_ ~s~ `code` ```block``` :rotating_l…",
+		updated:  "2026-11-12T03:14:20Z",
+		offers:   []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20050"},
+		facts:    map[string]string{"Connection": "outbound TCP, port here 51515, there 443 (HTTPS), not blocked", "Threat list": "<!channel>|*list*"},
+		link:     "fId=78a1a86e390369741800d06a3d4c7de6",
+		sighting: sighting("222222222222", "us-east-1", "78a1a86e390369741800d06a3d4c7de6"),
+	},
+	"hostile_types_numbers-as-strings.json": {
+		source: GuardDuty, typ: "Impact:IAMUser/AnomalousBehavior", severity: 8, count: 12,
+		title: "User IAMUser : strnum is anomalously",
+		names: []string{"222222222222/us-east-1/a90d5706b2f302fe30422c032fe0d0cb", "key/AKIASTRNUMAA2EXAMPLE"}, account: "222222222222", region: "us-east-1",
+		principal: "user strnum, key AKIASTRNUMAA2EXAMPLE", updated: "2026-11-12T03:14:20Z",
+		offers:   []string{"deactivate_key AKIASTRNUMAA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/strnum"},
+		facts:    map[string]string{"Source IP": "192.0.2.88 (Example Hosting AS64496; Amsterdam, Netherlands)"},
+		link:     "fId=a90d5706b2f302fe30422c032fe0d0cb",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIASTRNUMAA2EXAMPLE"},
+		sighting: sighting("222222222222", "us-east-1", "a90d5706b2f302fe30422c032fe0d0cb"),
+	},
+
+	// Names, offers and sightings are those of GuardDuty's own events above.
+	"securityhub_asff_guardduty-iam.json": {
+		source: SecurityHub, typ: "Persistence:IAMUser/AnomalousBehavior", severity: 5,
+		title: "User IAMUser : ci-build is anomalously invoking APIs commonly used in Persistence tactics.",
+		names: []string{"222222222222/us-east-1/65a43b58880d17fd4fa2e2766537c0fe", "key/AKIACIBUILDA2EXAMPLE"}, account: "222222222222", region: "us-east-1",
+		principal: "user ci-build, key AKIACIBUILDA2EXAMPLE", updated: "2026-11-12T03:14:20Z",
+		offers:   []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"},
+		facts:    map[string]string{"Source IP": "192.0.2.61", "API call": "CreateAccessKey"},
+		link:     "fId=65a43b58880d17fd4fa2e2766537c0fe",
+		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
+		sighting: sighting("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe"),
+	},
+	"securityhub_ocsf_guardduty-ec2.json": {
+		source: SecurityHub, typ: "CryptoCurrency:EC2/BitcoinTool.B!DNS", severity: 8,
+		title: "Bitcoin-related domain name queried by EC2 instance i-0d3e1a5b7c9f20007.",
+		names: []string{"222222222222/us-east-1/e8e62cf67262a66badc47778eed2baab"}, account: "222222222222", region: "us-east-1",
+		resource: "instance i-0d3e1a5b7c9f20007 (crawler-7)", updated: "2026-11-12T03:14:20Z",
+		offers:   []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"},
+		facts:    map[string]string{"Domain": "pool.miner.example"},
+		link:     "fId=e8e62cf67262a66badc47778eed2baab",
+		sighting: sighting("222222222222", "us-east-1", "e8e62cf67262a66badc47778eed2baab"),
+	},
+}
+
+// exfilOutside is a finding, exfilOutsideUpdate the same one six hours later.
+var exfilOutside = want{
+	source: GuardDuty, typ: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", severity: 8,
+	title: "Credentials for the EC2 instance role web-tier-role were used from an external IP address.",
+	names: []string{"222222222222/us-east-1/f57a99a0add069bf27c347e38c934148"}, account: "222222222222", region: "us-east-1",
+	principal: "role web-tier-role, session i-0d3e1a5b7c9f20001, key ASIAWEBROLEA2EXAMPLE", resource: "instance i-0d3e1a5b7c9f20001 (web-1)",
+	updated: "2026-11-12T03:14:20Z",
+	offers: []string{
+		"revoke_sessions arn:aws:iam::222222222222:role/web-tier-role",
+		"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001",
+		"+detach_policies arn:aws:iam::222222222222:role/web-tier-role",
+	},
+	facts: map[string]string{
+		"Source IP":    "203.0.113.77 (Example Hosting AS64496; Amsterdam, Netherlands)",
+		"API call":     "ListBuckets of s3.amazonaws.com",
+		"User agent":   "aws-cli/2.31.8",
+		"Recent calls": "ListBuckets ×4, GetCallerIdentity ×2",
+	},
+	link:     "fId=f57a99a0add069bf27c347e38c934148",
+	subject:  actions.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
+	sighting: sighting("222222222222", "us-east-1", "f57a99a0add069bf27c347e38c934148"),
+}
+
+var exfilOutsideUpdate = func() want {
+	w := exfilOutside
+	w.count, w.updated = 9, "2026-11-12T09:31:44Z"
+	w.facts = map[string]string{"API call": "ListSecrets of secretsmanager.amazonaws.com", "Recent calls": "ListSecrets ×3"}
+	return w
+}()
+
+func sighting(account, region, id string) actions.Sighting {
+	return actions.Sighting{Kind: actions.OfFinding, Account: account, Region: region, Detector: "121afe7ce30de38d5a3a62f0a02dfd75", ID: id}
+}
+
+// twoKeys is the sample of an event about several keys.
+func twoKeys(first, second string) want {
+	one := func(key string) want {
+		return want{
+			source: Health, names: []string{"333333333333/key/" + key, "key/" + key}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
+			title: "Access key " + key + " was found in public", severity: 8, account: "333333333333", region: "us-east-1",
+			resource: "access key " + key, updated: "2026-11-15T00:37:55Z",
+			offers:  []string{"deactivate_key " + key + " account=333333333333 quarantine=yes"},
+			link:    "https://health.aws.amazon.com/health/home#/account/event-log?eventTab=details&eventID=arn%3Aaws%3Ahealth%3Aglobal",
+			subject: actions.Subject{By: "AccessKeyId", Value: key}, exposed: true,
+			sighting: actions.Sighting{Kind: actions.OfKey, Account: "333333333333", ID: key},
+		}
+	}
+	w := one(first)
+	w.and = []want{one(second)}
+	return w
+}
+
+func TestSamples(t *testing.T) {
+	files, err := filepath.Glob("testdata/events/*")
+	if err != nil || len(files) != len(samples) {
+		t.Fatalf("%d events and %d expectations, %v", len(files), len(samples), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			w, ok := samples[filepath.Base(file)]
+			if !ok {
+				t.Fatal("no expectation")
+			}
+			alerts, err := Reader{Org: org}.Alerts(Event{Body: event(t, filepath.Base(file))})
+			w.check(t, alerts, err)
+		})
+	}
+}
+
+// event reads a sample.
+func event(t testing.TB, name string) []byte {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("testdata/events", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func (w want) check(t *testing.T, alerts []Alert, err error) {
+	t.Helper()
+	switch m, bad := errors.AsType[*Malformed](err); {
+	case w.malformed != "":
+		if len(alerts) != 0 || !bad || !strings.Contains(m.Cause, w.malformed) {
+			t.Errorf("%d alerts, %v; want malformed: %s", len(alerts), err, w.malformed)
+		}
+		return
+	case w.ignored:
+		if len(alerts) != 0 || !errors.Is(err, ErrIgnored) {
+			t.Errorf("%d alerts, %v; want ignored", len(alerts), err)
+		}
+		return
+	case err != nil || len(alerts) != 1+len(w.and):
+		t.Fatalf("%d alerts, %v", len(alerts), err)
+	}
+	w.compare(t, alerts[0])
+	for i, other := range w.and {
+		other.compare(t, alerts[i+1])
+	}
+}
+
+func (w want) compare(t *testing.T, a Alert) {
+	t.Helper()
+	got := want{
+		source: a.Source, mark: a.Mark, names: a.Names, typ: a.Type, severity: a.Severity, quiet: a.Quiet, over: a.Over,
+		partition: a.Partition, account: a.Account, region: a.Region, principal: a.Principal, resource: a.Resource,
+		count: a.Count, updated: a.Updated.Format("2006-01-02T15:04:05Z07:00"), subject: a.Subject, exposed: a.Exposed, sighting: a.Sighting,
+	}
+	for _, o := range a.Offers {
+		call := o.Call.String()
+		if o.Extra {
+			call = "+" + call
+		}
+		got.offers = append(got.offers, call)
+	}
+	expected := w
+	expected.title, expected.byHand, expected.facts, expected.link = "", nil, nil, ""
+	expected.and = nil
+	expected.count = max(w.count, 1)
+	if w.partition == "" {
+		expected.partition = "aws"
+	}
+	if d := cmp.Diff(expected, got, cmp.AllowUnexported(want{}), cmpopts.EquateEmpty()); d != "" {
+		t.Error("-want +got\n" + d)
+	}
+	if !strings.HasPrefix(a.Title, w.title) || a.Title == "" {
+		t.Errorf("title %q, want %q…", a.Title, w.title)
+	}
+	if !strings.Contains(a.Link, w.link) || (a.Link == "") != (w.link == "") {
+		t.Errorf("link %q, want …%q…", a.Link, w.link)
+	}
+	if len(w.byHand) == 0 && len(a.ByHand) != 0 {
+		t.Errorf("by hand: %q, want none", a.ByHand)
+	}
+	for _, text := range w.byHand {
+		if !slices.ContainsFunc(a.ByHand, func(line string) bool { return strings.Contains(line, text) }) {
+			t.Errorf("by hand: %q lack %q", a.ByHand, text)
+		}
+	}
+	w.has(t, a)
+}
+
+// has checks facts.
+func (w want) has(t *testing.T, a Alert) {
+	t.Helper()
+	for label, text := range w.facts {
+		if !slices.ContainsFunc(a.Facts, func(f Fact) bool { return f.Label == label && strings.Contains(f.Text, text) }) {
+			t.Errorf("facts %q lack %s: %s", a.Facts, label, text)
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package finding
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// securityHub reads what Security Hub hands on, in its old format and in its new
+// one. An event may hold several findings: one that can't be read does not hide
+// the others.
+// https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html
+var securityHub = source{
+	name: SecurityHub,
+	takes: func(source, detailType string) bool {
+		return source == "aws.securityhub" && (detailType == asffFindings || detailType == ocsfFindings)
+	},
+	read: readSecurityHub,
+}
+
+const (
+	asffFindings = "Security Hub Findings - Imported"
+	ocsfFindings = "Findings Imported V2"
+)
+
+func readSecurityHub(r Reader, e envelope) ([]Alert, error) {
+	read := readASFF
+	if e.detailType == ocsfFindings {
+		read = readOCSF
+	}
+	var alerts []Alert
+	var bad []error
+	findings := e.detail.at("findings").items()
+	for _, f := range findings {
+		f = f.apart()
+		a, err := read(r, f, e.region)
+		switch p := f.problems(); {
+		case p != "":
+			bad = append(bad, errors.New(p))
+		case err == nil:
+			alerts = append(alerts, a)
+		}
+	}
+	switch {
+	case len(findings) == 0:
+		return nil, errors.New("detail.findings is missing or empty")
+	case len(bad) > 0:
+		return alerts, fmt.Errorf("%d of %d findings: %w", len(bad), len(findings), errors.Join(bad...))
+	case len(alerts) == 0:
+		return nil, fmt.Errorf("%w: no finding detects a threat that is still open", ErrIgnored)
+	}
+	return alerts, nil
+}
+
+// hubFinding is what both formats tell of a finding beside the alert's own fields.
+type hubFinding struct {
+	id        string
+	product   string // ARN
+	types     []string
+	threat    bool // whether it detects one
+	actors    []actor
+	instances []string // ARNs or IDs
+	things    []string // what it is about, in words
+	page      string   // of the console that shows it
+}
+
+var (
+	// Nobody can send findings in GuardDuty's name: products of customers have an
+	// account in their ARN.
+	// https://docs.aws.amazon.com/securityhub/latest/userguide/finding-format.html
+	guardDutyProduct = actions.NewPattern(`^arn:aws[a-z-]*:securityhub:[a-z0-9-]+::product(?:v2)?/aws/guardduty$`)
+	hubID            = actions.NewPattern(`^[\x21-\x7e]{1,512}$`)
+)
+
+// fill names an alert and offers what fits. It returns ErrIgnored for a finding
+// that detects no threat.
+func (h hubFinding) fill(r Reader, a *Alert) error {
+	a.Source = SecurityHub
+	found, ok := parseFindingARN(h.id)
+	if ok = ok && guardDutyProduct.MatchString(h.product) && found.account == a.Account; ok {
+		a.Partition, a.Region = found.partition, found.region
+		a.Names = []string{found.name()}
+		found.tell(a)
+	} else {
+		if !h.threat {
+			return fmt.Errorf("%w: it detects no threat", ErrIgnored)
+		}
+		a.Names = []string{a.Account + "/" + a.Region + "/securityhub/" + h.id}
+		if base := console(a.Partition, a.Region); base != "" {
+			a.Link = base + fmt.Sprintf(h.page, a.Region, url.QueryEscape(h.id))
+		}
+	}
+	a.Type = hubType(h.types, ok)
+
+	o := r.offers(a.Partition, a.Account, a.Region)
+	var who []string
+	for _, w := range h.actors {
+		if len(h.instances) > 0 {
+			w.instance = afterLast(h.instances[0])
+		}
+		o.actor(w)
+		w.tell(a)
+		who = append(who, w.String())
+	}
+	if !ok {
+		// Each account may import findings of its own, about any key: they must not
+		// take the place of what GuardDuty, Trusted Advisor and Health say of it.
+		a.Names = a.Names[:1]
+	}
+	for _, arn := range h.instances {
+		region := o.region
+		if g := strings.Split(arn, ":"); len(g) == 6 {
+			region = g[3]
+		}
+		if owner := ownerOf(arn); instanceID.MatchString(afterLast(arn)) && (owner == "" || owner == o.account) {
+			o.instance(Offer{}, afterLast(arn), region)
+		}
+	}
+	if len(o.list) == 0 && len(o.byHand) == 0 {
+		o.hand(byHandFor(""))
+	}
+	a.Principal, a.Resource = some(slices.Compact(who)), some(h.things)
+	a.Offers, a.ByHand = o.list, o.byHand
+	return nil
+}
+
+// hubType is a finding's type. GuardDuty's are written as GuardDuty does: the
+// answer that confirms such a finding has its type so, and must match the same route.
+func hubType(types []string, ofGuardDuty bool) string {
+	if len(types) == 0 {
+		return "Finding"
+	}
+	if !ofGuardDuty {
+		return types[0]
+	}
+	purpose, rest, _ := strings.Cut(afterLast(types[0]), ":")
+	return purpose + ":" + strings.Replace(rest, "-", "/", 1)
+}
+
+// hubSeverity is a label's number, one that GuardDuty gives in that case, so that
+// the same finding from there is not news.
+// https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings-severity.html
+var hubSeverity = map[string]float64{"INFORMATIONAL": 0, "LOW": 2, "MEDIUM": 5, "HIGH": 8, "CRITICAL": 9}
+
+// ownerOf is the account in an ARN; empty where it is none.
+func ownerOf(arn string) string {
+	if g := strings.Split(arn, ":"); len(g) >= 6 && accountID.MatchString(g[4]) {
+		return g[4]
+	}
+	return ""
+}
+
+// resource sorts a resource of a finding, whose type both formats spell alike but
+// for case and colons. Of a key, owner is what is told of whose it is.
+func (h *hubFinding) resource(kind, id string, owner actor, name string) {
+	w := actor{name: afterLast(id), arn: id, account: ownerOf(id)}
+	switch strings.ToLower(strings.ReplaceAll(kind, ":", "")) {
+	case "awsiamaccesskey":
+		if owner.key == "" {
+			owner.key = lastPart(id)
+		}
+		if !slices.ContainsFunc(h.actors, func(w actor) bool { return w.key == owner.key }) {
+			h.actors = append(h.actors, owner)
+		}
+	case "awsiamuser":
+		w.kind = "IAMUser"
+		h.actors = append(h.actors, w)
+	case "awsiamrole":
+		w.kind = "AssumedRole"
+		h.actors = append(h.actors, w)
+	case "awsec2instance":
+		h.instances = append(h.instances, id)
+		h.things = append(h.things, join(" ", prefix("instance ", afterLast(id)), brackets(name)))
+	default:
+		h.things = append(h.things, join(" ", kind, lastPart(id)))
+	}
+}
+
+func afterLast(s string) string { return s[strings.LastIndex(s, "/")+1:] }
+func lastPart(s string) string  { return s[strings.LastIndexAny(s, ":/")+1:] }

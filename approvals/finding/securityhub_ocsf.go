@@ -1,0 +1,118 @@
+package finding
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// readOCSF reads a finding of Security Hub's new format: a Detection Finding of
+// the Open Cybersecurity Schema Framework. Other classes detect no threat.
+// https://schema.ocsf.io/1.6.0/classes/detection_finding
+func readOCSF(r Reader, f node, region string) (Alert, error) {
+	const (
+		detection  = 2004
+		closed     = 3 // an activity
+		suppressed = 3 // and what follows: resolved, archived, deleted
+		lastStatus = 6
+	)
+	class := f.at("class_uid").must().number()
+	status := f.at("status_id").number()
+	if class != detection || status >= suppressed && status <= lastStatus || f.at("activity_id").number() == closed {
+		return Alert{}, fmt.Errorf("%w: no detection, or settled", ErrIgnored)
+	}
+	info, cloud := f.at("finding_info"), f.at("cloud")
+	h := hubFinding{
+		id: info.at("uid").must().like(hubID, "is not a finding's ID"), product: f.at("metadata", "product", "uid").text(), types: texts(info.at("types")),
+		page: "/securityhub/v2/home?region=%s#/findings?search=finding_info.uid%%3D%%255Coperator%%255C%%253AEQUALS%%255C%%253A%s",
+	}
+	checks := under("Software and Configuration Checks/", "Sensitive Data Identifications/", "Exposure/")
+	h.threat = len(h.types) == 0 || slices.ContainsFunc(h.types, func(typ string) bool { return !checks(typ) })
+	a := Alert{
+		Title:     info.at("title").text(),
+		Text:      info.at("desc").text(),
+		Partition: cloud.at("cloud_partition").like(partition, "is not a partition"),
+		Account:   cloud.at("account", "uid").must().account(),
+		Region:    cloud.at("region").region(),
+		First:     ocsfTime(info, "first_seen_time"),
+		Last:      ocsfTime(info, "last_seen_time"),
+		Updated:   ocsfTime(info, "modified_time"),
+		Count:     f.at("count").count(),
+	}
+	if a.Updated.IsZero() {
+		a.Updated = ocsfTime(f, "time")
+	}
+	if a.Region == "" {
+		a.Region = region
+	}
+	severity, known := ocsfSeverity[f.at("severity_id").must().number()]
+	if !known {
+		f.at("severity_id").note("is not a severity")
+	}
+	a.Severity = severity
+
+	evidences := f.at("evidences").items()
+	for _, e := range evidences {
+		user := e.at("actor", "user")
+		w := actor{
+			kind: user.at("type").text(), name: user.at("name").text(), id: user.at("uid").text(), key: user.at("credential_uid").text(),
+			arn: e.at("actor", "session", "issuer").text(), account: user.at("account", "uid").account(),
+		}
+		if !w.nobody() && !slices.Contains(h.actors, w) {
+			h.actors = append(h.actors, w)
+		}
+	}
+	for _, res := range f.at("resources").items() {
+		h.resource(res.at("type").text(), res.at("uid").text(), actor{account: res.at("owner", "account", "uid").account()}, tagged(res.at("tags")))
+	}
+	if !guardDutyProduct.MatchString(h.product) {
+		a.Facts = []Fact{{"Found by", join(", ", f.at("metadata", "product", "name").text(), f.at("metadata", "product", "vendor_name").text())}}
+	}
+	a.Facts = append(a.Facts, ocsfFacts(evidences)...)
+	err := h.fill(r, &a)
+	return a, err
+}
+
+// ocsfSeverity is the number that GuardDuty gives in the same case. What is
+// unknown (0) or other (99) is medium: it detects a threat.
+var ocsfSeverity = map[float64]float64{0: 5, 1: 0, 2: 2, 3: 5, 4: 8, 5: 9, 6: 10, 99: 5}
+
+// ocsfTime is a time in words, or else in milliseconds.
+func ocsfTime(n node, key string) time.Time {
+	if t := n.at(key + "_dt").time(); !t.IsZero() {
+		return t
+	}
+	return n.at(key).time()
+}
+
+// ocsfFacts are what the evidences tell, each once.
+func ocsfFacts(evidences []node) []Fact {
+	all := func(label string, text func(node) string) Fact {
+		var ts []string
+		for _, e := range evidences {
+			if t := text(e); !slices.Contains(ts, t) {
+				ts = append(ts, t)
+			}
+		}
+		return Fact{label, some(ts)}
+	}
+	return []Fact{
+		all("Source IP", func(e node) string { return ocsfEndpoint(e.at("src_endpoint")) }),
+		all("API call", func(e node) string {
+			return join(" of ", e.at("api", "operation").text(), e.at("api", "service", "name").text())
+		}),
+		all("Error", func(e node) string { return e.at("api", "response", "error").text() }),
+		all("User agent", func(e node) string { return e.at("http_request", "user_agent").text() }),
+		all("Domain", func(e node) string { return e.at("query", "hostname").text() }),
+		all("Connection", func(e node) string {
+			return join(" ", e.at("connection_info", "direction").text(), e.at("connection_info", "protocol_name").text(), prefix("to ", ocsfEndpoint(e.at("dst_endpoint"))))
+		}),
+		all("Process", func(e node) string { return e.at("process", "file", "path").text() }),
+	}
+}
+
+func ocsfEndpoint(n node) string {
+	return join(" ", join(", ", n.at("ip").text(), n.at("hostname").text()), prefix("port ", n.at("port").text()), brackets(join("; ",
+		join(" ", n.at("autonomous_system", "name").text(), prefix("AS", n.at("autonomous_system", "number").text())),
+		join(", ", n.at("location", "city").text(), n.at("location", "country").text()))))
+}
