@@ -124,7 +124,7 @@ func (t Alerts) Create(ctx context.Context, a Alert) error {
 	a.Version, a.Revision = 0, 1
 	puts := []Put{putAlert(a)}
 	for _, name := range a.Names {
-		puts = append(puts, putRow(aliasKey(name), 0, alias{a.ID}))
+		puts = append(puts, PutRow(aliasKey(name), 0, alias{a.ID}))
 	}
 	return t.Requests.Store.Write(ctx, puts...)
 }
@@ -215,7 +215,7 @@ func (t Alerts) named(ctx context.Context, a *Alert, before int) (puts []Put, er
 		owner, err := t.Named(ctx, name)
 		switch {
 		case errors.Is(err, ErrNotFound):
-			puts = append(puts, putRow(aliasKey(name), 0, alias{a.ID}))
+			puts = append(puts, PutRow(aliasKey(name), 0, alias{a.ID}))
 		case err != nil:
 			return nil, err
 		case owner != a.ID:
@@ -266,7 +266,7 @@ func (t Alerts) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error
 
 // putAlert is the write of an alert. Aliases stay: a name is the same alert for ever.
 func putAlert(a Alert) Put {
-	put := putRow(alertKey(a.ID), a.Version, a)
+	put := PutRow(alertKey(a.ID), a.Version, a)
 	if a.Stale() || a.State == Snoozed {
 		put.Marks = []string{MarkAlert}
 	}

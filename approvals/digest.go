@@ -81,7 +81,7 @@ func (t Alerts) AddToDigest(ctx context.Context, d Digest, as []Alert, items []D
 	d.Worst = slices.Concat(d.Worst, items)
 	slices.SortStableFunc(d.Worst, func(a, b DigestItem) int { return cmp.Compare(b.Severity, a.Severity) })
 	d.Worst = d.Worst[:min(len(d.Worst), digestWorst)]
-	part := putRow(partKey(d.ID, len(d.Starts)), 0, items)
+	part := PutRow(partKey(d.ID, len(d.Starts)), 0, items)
 	d.Starts = append(slices.Clip(d.Starts), d.N)
 	d.N += len(items)
 	puts := []Put{putDigest(d), part}
@@ -161,7 +161,7 @@ func (t Alerts) ChangeDigest(ctx context.Context, id string, change func(*Digest
 
 // putDigest is the write of a digest, marked until it is posted.
 func putDigest(d Digest) Put {
-	put := putRow(digestKey(d.ID), d.Version, d)
+	put := PutRow(digestKey(d.ID), d.Version, d)
 	if d.Card.TS == "" {
 		put.Marks = []string{MarkAlert}
 	}

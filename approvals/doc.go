@@ -4,11 +4,10 @@
 // A request is a row in the table requests, which bot and executor write. What
 // is believed of it is only what its evidence proves: the signed bodies of the
 // command that asked and of the clicks that approved. Plans, runs, ledgers,
-// holds and the audit chain are rows of the table runs, which only the
-// [Executor] writes.
+// holds and the audit chain are rows of the table runs, which only the package
+// executor writes.
 //
 //	Policy.Decide   who may do what, and why not: pure
 //	ParseSlack      reads evidence; Verifier proves it
 //	Requests, Runs  the two tables over one Store
-//	Executor        plan, run, verify, undo
 package approvals

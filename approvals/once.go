@@ -49,7 +49,7 @@ func (t Requests) Done(ctx context.Context, what string, until time.Time) error 
 }
 
 func putOnce(what string, version int64, o once) Put {
-	put := putRow(onceKey(what), version, o)
+	put := PutRow(onceKey(what), version, o)
 	put.Expires = o.Until
 	return put
 }

@@ -85,9 +85,9 @@ type Request struct {
 // reason. A vote's evidence must show the same words.
 func Because(person, reason string) string { return "Why (" + person + "): " + reason }
 
-// sameWords compares texts by their letters and digits: what a chat does to
+// SameWords compares texts by their letters and digits: what a chat does to
 // spaces, quotes and signs is none of our business.
-func sameWords(a, b string) bool {
+func SameWords(a, b string) bool {
 	words := func(s string) string {
 		return strings.Map(func(r rune) rune {
 			if unicode.IsLetter(r) || unicode.IsDigit(r) {
@@ -155,18 +155,19 @@ func RequestID(e Evidence) string {
 }
 
 // IntentDigest is the hash of what is asked for.
-func IntentDigest(i Intent) string { return digest("intent", i) }
+func IntentDigest(i Intent) string { return HashOf("intent", i) }
 
 // CallDigest is the hash of what is approved: this request, this intent, this
 // very principal, under this policy, and for an undo this snapshot.
 func CallDigest(id string, i Intent, target actions.Identity, e Entry, snapshot string) string {
-	return digest("call", struct {
+	return HashOf("call", struct {
 		ID, Intent, Target, Snapshot string
 		Entry                        Entry
 	}{id, IntentDigest(i), target.ID, snapshot, e})
 }
 
-func digest(kind string, v any) string {
+// HashOf is the hash of a value's JSON; the kind keeps hashes of different things apart.
+func HashOf(kind string, v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // only our own types come here

@@ -79,7 +79,7 @@ func (t Alerts) ChangeRoom(ctx context.Context, channel string, change func(*Roo
 		if err := change(&r); err != nil {
 			return err
 		}
-		err = t.Requests.Store.Write(ctx, putRow(roomKey(channel), version, r))
+		err = t.Requests.Store.Write(ctx, PutRow(roomKey(channel), version, r))
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}

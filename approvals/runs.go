@@ -143,27 +143,41 @@ func (s Step) Finished() bool {
 	return false
 }
 
-func plannedKey(id string) Key        { return Key{id, "plan"} }
-func runKey(id string) Key            { return Key{id, "run"} }
-func stepKey(id string, n int) Key    { return Key{id, fmt.Sprintf("step#%06d", n)} }
-func auditKey(id string, seq int) Key { return Key{id, fmt.Sprintf("%s%06d", auditSort, seq)} }
-func headKey(id string) Key           { return Key{id, "audit"} }
+// How the sort keys of steps and of the links of an audit chain begin.
+const (
+	stepSort  = "step#"
+	auditSort = "audit#"
+)
 
-// auditSort is how the sort keys of a chain's links begin.
-const auditSort = "audit#"
+// PlannedKey is the row of a request's plan.
+func PlannedKey(id string) Key { return Key{id, "plan"} }
 
-// Runs reads the table runs. All that writes it is the Executor.
+// RunKey is the row of a request's run.
+func RunKey(id string) Key { return Key{id, "run"} }
+
+// StepKey is the row of the n-th step of a request's ledger, from 1.
+func StepKey(id string, n int) Key { return Key{id, fmt.Sprintf("%s%06d", stepSort, n)} }
+
+// AuditKey is the row of a link of a request's audit chain, from 1.
+func AuditKey(id string, seq int) Key { return Key{id, fmt.Sprintf("%s%06d", auditSort, seq)} }
+
+// HeadKey is the row that says where a request's audit chain ends.
+func HeadKey(id string) Key { return Key{id, "audit"} }
+
+// ReportKey is the row of the report on a request's target, or on an alert's subject.
+
+// Runs reads the table runs. Only the package executor writes it.
 type Runs struct{ Reader Reader }
 
 // Planned reads a request's plan. It returns ErrNotFound if there is none.
 func (t Runs) Planned(ctx context.Context, id string) (p Planned, err error) {
-	_, err = t.get(ctx, plannedKey(id), &p)
+	_, err = t.get(ctx, PlannedKey(id), &p)
 	return p, err
 }
 
 // Run reads a request's run. It returns ErrNotFound if it never started.
 func (t Runs) Run(ctx context.Context, id string) (r Run, err error) {
-	r.Version, err = t.get(ctx, runKey(id), &r)
+	r.Version, err = t.get(ctx, RunKey(id), &r)
 	return r, err
 }
 
@@ -176,7 +190,7 @@ func (t Runs) Steps(ctx context.Context, id string, limit int) ([]Step, error) {
 		if limit > 0 {
 			n = min(page, limit-len(steps))
 		}
-		rows, err := t.Reader.Rows(ctx, id, "step#", after, n)
+		rows, err := t.Reader.Rows(ctx, id, stepSort, after, n)
 		if err != nil {
 			return nil, err
 		}
@@ -205,8 +219,8 @@ func (t Runs) get(ctx context.Context, k Key, v any) (version int64, err error) 
 	return row.Version, nil
 }
 
-// find is get for a row that need not be there: version 0 then.
-func (t Runs) find(ctx context.Context, k Key, v any) (version int64, err error) {
+// Find is get for a row that need not be there: version 0 then.
+func (t Runs) Find(ctx context.Context, k Key, v any) (version int64, err error) {
 	version, err = t.get(ctx, k, v)
 	if errors.Is(err, ErrNotFound) {
 		return 0, nil
@@ -214,7 +228,9 @@ func (t Runs) find(ctx context.Context, k Key, v any) (version int64, err error)
 	return version, err
 }
 
-func putRow(k Key, version int64, v any) Put {
+// PutRow is the write of a row whose body is v as JSON, on the condition that the
+// row is at this version.
+func PutRow(k Key, version int64, v any) Put {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // only our own types come here
@@ -249,7 +265,7 @@ func (t Runs) Audit(ctx context.Context, id string) ([]audit.Event, error) {
 		}
 	}
 	var end audit.Head
-	if _, err := t.find(ctx, headKey(id), &end); err != nil {
+	if _, err := t.Find(ctx, HeadKey(id), &end); err != nil {
 		return events, err
 	}
 	return events, at.Ends(end)
@@ -265,10 +281,10 @@ type Report struct {
 	Unsent   string           `json:"unsent,omitempty"`  // why it was not
 }
 
-func reportKey(id string) Key { return Key{id, "report"} }
+func ReportKey(id string) Key { return Key{id, "report"} }
 
 // Report reads a request's report. It returns ErrNotFound if there is none.
 func (t Runs) Report(ctx context.Context, id string) (r Report, err error) {
-	_, err = t.get(ctx, reportKey(id), &r)
+	_, err = t.get(ctx, ReportKey(id), &r)
 	return r, err
 }

@@ -16,22 +16,22 @@ import (
 // finding is what may be done about what a report says, read anew from its event;
 // the zero one if that is nothing. It returns ErrNotFound if the event is no
 // longer kept.
-func (b *Bot) finding(ctx context.Context, source, name, event string) (approvals.Finding, error) {
+func (b *Bot) finding(ctx context.Context, source, name, event string) (finding.Finding, error) {
 	e, err := b.Requests.Evidence(ctx, event)
 	if err != nil {
-		return approvals.Finding{}, err
+		return finding.Finding{}, err
 	}
 	fs, err := b.Alerts.Read(e.Body)
 	if err != nil {
 		b.Log.WarnContext(ctx, "event can't be read any more", slog.String("source", source), slog.String("error", err.Error()))
-		return approvals.Finding{}, nil
+		return finding.Finding{}, nil
 	}
 	for _, f := range fs {
 		if f.Source == source && f.Name == name {
 			return f, nil
 		}
 	}
-	return approvals.Finding{}, nil
+	return finding.Finding{}, nil
 }
 
 // automatic asks for what the route of an alert wants contained by itself, once
@@ -66,7 +66,7 @@ func (b *Bot) automatic(ctx context.Context, row approvals.Alert, a finding.Aler
 
 // ruled is the request that a rule makes, with its evidence stored. It is the same
 // each time.
-func (b *Bot) ruled(ctx context.Context, row approvals.Alert, f approvals.Finding, i approvals.Intent, event string, at time.Time) (approvals.Request, error) {
+func (b *Bot) ruled(ctx context.Context, row approvals.Alert, f finding.Finding, i approvals.Intent, event string, at time.Time) (approvals.Request, error) {
 	at = at.UTC().Truncate(time.Second)
 	body, err := json.Marshal(approvals.Ruled{Alert: row.ID, Event: event, Intent: i})
 	if err != nil {

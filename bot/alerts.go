@@ -26,7 +26,7 @@ type Alerts interface {
 	// Route finds what becomes of an alert; false if nothing does.
 	Route(a finding.Alert) (finding.Route, bool)
 	// Read says what the configuration lets be done about an event.
-	Read(event string) ([]approvals.Finding, error)
+	Read(event string) ([]finding.Finding, error)
 }
 
 var _ Alerts = finding.Reader{}

@@ -55,7 +55,7 @@ func (s literal) Alerts(e finding.Event) ([]finding.Alert, error) {
 	return []finding.Alert{x.Alert}, nil
 }
 
-func (s literal) Read(body string) ([]approvals.Finding, error) {
+func (s literal) Read(body string) ([]finding.Finding, error) {
 	var e finding.Event
 	if err := json.Unmarshal([]byte(body), &e); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (s literal) Read(body string) ([]approvals.Finding, error) {
 	if !ok {
 		return nil, nil
 	}
-	f := approvals.Finding{
+	f := finding.Finding{
 		Source: string(a.Source), Name: a.Own(), Reason: "GuardDuty: " + a.Title, OneClick: route.OneClick && a.Mark == "",
 		Auto: route.Delivery == finding.Auto && a.Mark == "" && e.Webhook == "",
 	}
@@ -81,7 +81,7 @@ func (s literal) Read(body string) ([]approvals.Finding, error) {
 			f.Unsure = append(f.Unsure, approvals.IntentDigest(f.Intents[i]))
 		}
 	}
-	return []approvals.Finding{f}, nil
+	return []finding.Finding{f}, nil
 }
 
 // sent is a queue of jobs that nobody takes.

@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
-	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // suggest writes a route's suggestions.
@@ -32,7 +31,7 @@ func automatic() Reader {
 
 const exfil, persistence = "guardduty_iam_exfil-outside.json", "guardduty_iam_persistence-akia.json"
 
-func intents(f approvals.Finding) []string {
+func intents(f Finding) []string {
 	var all []string
 	for _, i := range f.Intents {
 		all = append(all, i.String())
@@ -241,7 +240,7 @@ func TestConfirmGrantsNothing(t *testing.T) {
 
 func TestConfirmOthers(t *testing.T) {
 	r := automatic()
-	f := approvals.Finding{Source: string(Health), Name: "222222222222/key/AKIA", Auto: true, Sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIA"}}
+	f := Finding{Source: string(Health), Name: "222222222222/key/AKIA", Auto: true, Sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIA"}}
 	if got, err := r.Confirm(f, nil); err != nil || cmp.Diff(f, got) != "" {
 		t.Errorf("of a key: %+v, %v", got, err)
 	}

@@ -81,7 +81,7 @@ func open(top node) (envelope, source) {
 
 // Read implements approvals.Findings. Of an event that can be read in part it
 // returns that part.
-func (r Reader) Read(event string) ([]approvals.Finding, error) {
+func (r Reader) Read(event string) ([]Finding, error) {
 	var e Event
 	if err := json.Unmarshal([]byte(event), &e); err != nil {
 		return nil, &Malformed{Cause: fmt.Sprintf("not an event's evidence, %d bytes", len(event))}
@@ -90,7 +90,7 @@ func (r Reader) Read(event string) ([]approvals.Finding, error) {
 	if len(alerts) == 0 && !errors.Is(err, ErrIgnored) {
 		return nil, err
 	}
-	var fs []approvals.Finding
+	var fs []Finding
 	for _, a := range alerts {
 		if f, ok := r.finding(a, e.Webhook == "" || slices.Contains(r.AutoWebhooks, e.Webhook)); ok {
 			fs = append(fs, f)
@@ -101,12 +101,12 @@ func (r Reader) Read(event string) ([]approvals.Finding, error) {
 
 // finding is what the route of an alert lets be done about it; trusted says that
 // who brought it may make it run by itself. There is none without a route.
-func (r Reader) finding(a Alert, trusted bool) (approvals.Finding, bool) {
+func (r Reader) finding(a Alert, trusted bool) (Finding, bool) {
 	route, ok := r.Route(a)
 	if !ok {
-		return approvals.Finding{}, false
+		return Finding{}, false
 	}
-	f := approvals.Finding{
+	f := Finding{
 		Source: string(a.Source), Name: a.Own(), Reason: reason(a), Updated: a.Updated,
 		Account: a.Account, Subject: a.Subject, Sighting: a.Sighting,
 	}
@@ -127,7 +127,7 @@ func (r Reader) finding(a Alert, trusted bool) (approvals.Finding, bool) {
 // Confirm implements approvals.Findings. A finding that Security Hub told of is
 // confirmed by GuardDuty, and what GuardDuty says decides; the route is still
 // Security Hub's.
-func (r Reader) Confirm(f approvals.Finding, raw []byte) (approvals.Finding, error) {
+func (r Reader) Confirm(f Finding, raw []byte) (Finding, error) {
 	var src source
 	switch f.Sighting.Kind {
 	case actions.OfFinding:
@@ -137,34 +137,34 @@ func (r Reader) Confirm(f approvals.Finding, raw []byte) (approvals.Finding, err
 	case actions.OfKey:
 		return f, nil
 	default:
-		return approvals.Finding{}, fmt.Errorf("nobody can be asked about %s", f.Name)
+		return Finding{}, fmt.Errorf("nobody can be asked about %s", f.Name)
 	}
 	detail, err := parse(raw)
 	if err != nil {
-		return approvals.Finding{}, err
+		return Finding{}, err
 	}
 	env := envelope{account: f.Sighting.Account, region: f.Sighting.Region, detail: detail.opened()}
 	alerts, err := src.read(r, env)
 	switch p := detail.problems(); {
 	case p != "":
-		return approvals.Finding{}, errors.New("the source's answer can't be read: " + p)
+		return Finding{}, errors.New("the source's answer can't be read: " + p)
 	case err != nil:
-		return approvals.Finding{}, fmt.Errorf("the source's answer: %w", err)
+		return Finding{}, fmt.Errorf("the source's answer: %w", err)
 	case len(alerts) != 1:
-		return approvals.Finding{}, fmt.Errorf("the source's answer tells of %d findings", len(alerts))
+		return Finding{}, fmt.Errorf("the source's answer tells of %d findings", len(alerts))
 	}
 	a := alerts[0]
 	r.finish(&a, "", env)
 	switch {
 	case !slices.Contains(a.Names, f.Name):
-		return approvals.Finding{}, fmt.Errorf("the source told of another finding than %s", f.Name)
+		return Finding{}, fmt.Errorf("the source told of another finding than %s", f.Name)
 	case a.Mark != "" || a.Over:
-		return approvals.Finding{}, fmt.Errorf("%s is a sample, or over", f.Name)
+		return Finding{}, fmt.Errorf("%s is a sample, or over", f.Name)
 	}
 	a.Source, a.Names[0] = Source(f.Source), f.Name
 	now, ok := r.finding(a, f.Auto)
 	if !ok {
-		return approvals.Finding{}, fmt.Errorf("no route posts %s any more: %w", f.Name, ErrIgnored)
+		return Finding{}, fmt.Errorf("no route posts %s any more: %w", f.Name, ErrIgnored)
 	}
 	now.OneClick = now.OneClick && f.OneClick
 	return now, nil

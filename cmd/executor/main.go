@@ -16,6 +16,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
+	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/function"
 )
@@ -40,7 +41,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	aws := function.AWS(env)
 	tables := ddb.NewFromConfig(aws, dynamodb.ClientOptions)
 	secret := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now)
-	x := &approvals.Executor{
+	x := &executor.Executor{
 		Store:       dynamodb.New(tables, env("RUNS_TABLE")),
 		Requests:    approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
 		Policy:      c.Policy,

@@ -18,6 +18,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
@@ -81,9 +82,9 @@ type world struct {
 	wrap  func(local.Backends) local.Backends // faults between zones and stores
 	log   *slog.Logger
 
-	findings approvals.Findings // what events tell; nil: as the configuration reads them
-	perHour  int                // automatic containments, where findings is set
-	hooks    string             // the webhooks' keys
+	findings executor.Findings // what events tell; nil: as the configuration reads them
+	perHour  int               // automatic containments, where findings is set
+	hooks    string            // the webhooks' keys
 }
 
 func testConfig() config.Config {

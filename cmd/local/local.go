@@ -22,6 +22,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/bot"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
@@ -63,7 +64,7 @@ type Environment struct {
 type Zones struct {
 	Ingress  *ingress.Ingress
 	Bot      *bot.Bot
-	Executor *approvals.Executor
+	Executor *executor.Executor
 	Pumps    []*Pump
 	tables   []approvals.Store
 	now      func() time.Time
@@ -102,7 +103,7 @@ func New(env Environment, b Backends) *Zones {
 		},
 		Log: env.Log.With(slog.String("zone", "bot")),
 	}
-	z.Executor = &approvals.Executor{
+	z.Executor = &executor.Executor{
 		Store:       b.Runs,
 		Requests:    requests,
 		Policy:      c.Policy,

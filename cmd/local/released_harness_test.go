@@ -11,6 +11,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -53,16 +54,16 @@ func (o *routes) set(oneClick, auto bool) {
 	o.oneClick, o.auto = oneClick, auto
 }
 
-func (o *routes) Read(event string) ([]approvals.Finding, error) {
+func (o *routes) Read(event string) ([]finding.Finding, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var tales []tale
 	if err := json.Unmarshal([]byte(event), &tales); err != nil {
 		return nil, err
 	}
-	var fs []approvals.Finding
+	var fs []finding.Finding
 	for _, t := range tales {
-		f := approvals.Finding{Name: t.Name, Reason: t.Reason, OneClick: o.oneClick && !t.Other, Auto: o.auto && !t.Other, Account: prod, Subject: t.Subject, Sighting: t.Sighting, Updated: t.Updated}
+		f := finding.Finding{Name: t.Name, Reason: t.Reason, OneClick: o.oneClick && !t.Other, Auto: o.auto && !t.Other, Account: prod, Subject: t.Subject, Sighting: t.Sighting, Updated: t.Updated}
 		for _, c := range t.Calls {
 			f.Intents = append(f.Intents, approvals.Intent{Call: c})
 			if t.Unsure {
@@ -76,7 +77,7 @@ func (o *routes) Read(event string) ([]approvals.Finding, error) {
 
 // Confirm reads what GuardDuty says: from severity 7 on findings contain by
 // themselves.
-func (o *routes) Confirm(f approvals.Finding, raw []byte) (approvals.Finding, error) {
+func (o *routes) Confirm(f finding.Finding, raw []byte) (finding.Finding, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f.Auto = o.auto

@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
@@ -16,9 +17,9 @@ const maxReapplied = 3
 
 // recheck reads a containment back again some time after, and applies again
 // what somebody undid.
-func (x *Executor) recheck(ctx context.Context, r Request) error {
+func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 	run, err := x.runs().Run(ctx, r.ID)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, approvals.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -30,14 +31,14 @@ func (x *Executor) recheck(ctx context.Context, r Request) error {
 	}
 	now := x.Now().UTC()
 	switch {
-	case run.Outcome != Contained || run.UndoneBy != "":
+	case run.Outcome != approvals.Contained || run.UndoneBy != "":
 		return nil
 	case run.NextCheck.IsZero():
 		return x.settle(ctx, run, p)
 	case now.Before(run.NextCheck):
-		return x.Jobs.Send(ctx, Job{JobVerify, r.ID}, run.NextCheck.Sub(now))
+		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, run.NextCheck.Sub(now))
 	case now.Before(run.Lease):
-		return x.Jobs.Send(ctx, Job{JobVerify, r.ID}, run.Lease.Sub(now)+time.Second)
+		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, run.Lease.Sub(now)+time.Second)
 	}
 	action, ok := x.Actions(p.Intent.Call.Action)
 	if !ok {
@@ -45,8 +46,8 @@ func (x *Executor) recheck(ctx context.Context, r Request) error {
 	}
 	run.Owner, run.Since = x.Owner(), now // what was written before does not count as applied again
 	if err := x.save(ctx, &run); err != nil {
-		if errors.Is(err, ErrConflict) {
-			return x.Jobs.Send(ctx, Job{JobVerify, r.ID}, lockedPause)
+		if errors.Is(err, approvals.ErrConflict) {
+			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, lockedPause)
 		}
 		return err
 	}
@@ -79,7 +80,7 @@ func (w *worker) check(ctx context.Context) error {
 		held, err = w.stillHeld(ctx, acct, steps)
 	}
 	for i := range steps { // what can't be read of one step must not hide another
-		if !entered || held[i] || steps[i].State == StepSkipped {
+		if !entered || held[i] || steps[i].State == approvals.StepSkipped {
 			continue
 		}
 		serr := w.checkStep(ctx, acct, &steps[i])
@@ -95,7 +96,7 @@ func (w *worker) check(ctx context.Context) error {
 	}
 	result := "holds"
 	switch next := x.Now().UTC(); {
-	case run.Outcome == Partial:
+	case run.Outcome == approvals.Partial:
 		result, run.NextCheck = "undone by somebody, not applied again", time.Time{}
 	case err != nil:
 		why, hint := actions.Explain(err)
@@ -103,7 +104,7 @@ func (w *worker) check(ctx context.Context) error {
 		run.Unread++
 		run.NextCheck = next.Add(unreadPause)
 		if run.Unread >= maxUnread {
-			run.Outcome, run.NextCheck = Partial, time.Time{}
+			run.Outcome, run.NextCheck = approvals.Partial, time.Time{}
 			run.Why, run.Hint = "whether it still holds can't be confirmed: "+why, hint
 		}
 	default:
@@ -125,7 +126,7 @@ func (w *worker) check(ctx context.Context) error {
 // mustStop reports whether an error is our own: it says nothing of the target.
 func mustStop(err error) bool {
 	var ours storeError
-	return errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, ErrConflict)
+	return errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, approvals.ErrConflict)
 }
 
 // stillHeld looks at all steps of which there are many.
@@ -134,7 +135,7 @@ func (w *worker) stillHeld(ctx context.Context, acct *actions.Account, steps []s
 	var many []*step
 	var at []int
 	for i := range steps {
-		if steps[i].Step.Many && steps[i].State == StepVerified {
+		if steps[i].Step.Many && steps[i].State == approvals.StepVerified {
 			many, at = append(many, &steps[i]), append(at, i)
 		}
 	}
@@ -159,7 +160,7 @@ var errUnread = errors.New("AWS could not tell of all of it just now")
 // somebody undid it is written down first.
 func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) error {
 	found := s.Step.Current // of a target that was created again
-	if s.State == StepVerified {
+	if s.State == approvals.StepVerified {
 		holds, text, err := w.holds(ctx, acct, s)
 		switch {
 		case errors.Is(err, actions.ErrRecreated):
@@ -172,7 +173,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 		found = s.Cause // an earlier check began to apply it again, and was cut off
 	}
 	run := w.run
-	run.Tampering = append(run.Tampering, Tampered{At: w.x.Now().UTC(), Step: s.Step.Title, Found: found})
+	run.Tampering = append(run.Tampering, approvals.Tampered{At: w.x.Now().UTC(), Step: s.Step.Title, Found: found})
 	last := &run.Tampering[len(run.Tampering)-1]
 	again := run.Reapplied < maxReapplied
 	if again {
@@ -181,8 +182,8 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 	if err := w.x.save(ctx, run, audit.New("tampered", "", "step", s.Step.ID, "found", found, "applied_again", strconv.FormatBool(again))); err != nil {
 		return err
 	}
-	if s.State != StepPlanned {
-		s.State, s.Cause = StepFailed, "undone by somebody: found "+found // so that it is taken again, now or by a retry
+	if s.State != approvals.StepPlanned {
+		s.State, s.Cause = approvals.StepFailed, "undone by somebody: found "+found // so that it is taken again, now or by a retry
 		if err := w.put(ctx, s); err != nil {
 			return err
 		}
@@ -197,10 +198,10 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 		if err := w.readBack(ctx, acct, s); err != nil {
 			return err
 		}
-		last.Reapplied = s.State == StepVerified
+		last.Reapplied = s.State == approvals.StepVerified
 	}
 	if !last.Reapplied {
-		run.Outcome = Partial
+		run.Outcome = approvals.Partial
 		run.Why = fmt.Sprintf("%s was undone by somebody: found %s", s.Step.Title, found)
 		run.Hint = "somebody with rights in this account works against the containment: contain that principal too"
 	}

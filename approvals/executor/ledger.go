@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -7,19 +7,20 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // firstState is that of a step that was just planned.
-func firstState(s actions.Step) StepState {
+func firstState(s actions.Step) approvals.StepState {
 	if s.Skip != "" {
-		return StepSkipped
+		return approvals.StepSkipped
 	}
-	return StepPlanned
+	return approvals.StepPlanned
 }
 
 // row is a step as it is stored.
-type row = Step
+type row = approvals.Step
 
 // step is a row of the ledger in the hands of a worker.
 type step struct {
@@ -39,29 +40,29 @@ func (x *Executor) steps(ctx context.Context, id string) ([]step, error) {
 }
 
 // storePlan writes the steps, then the plan: a plan that is there is complete.
-func (x *Executor) storePlan(ctx context.Context, p Planned, f *planner) error {
+func (x *Executor) storePlan(ctx context.Context, p approvals.Planned, f *planner) error {
 	p.Steps = len(p.Plan.Steps)
 	old, err := x.runs().Steps(ctx, p.ID, 0) // of a worker that died
 	if err != nil {
 		return err
 	}
-	var puts []Put
+	var puts []approvals.Put
 	for i, s := range p.Plan.Steps {
 		var version int64
 		if i < len(old) {
 			version = old[i].Version
 		}
-		puts = append(puts, putRow(stepKey(p.ID, i+1), version, Step{N: i + 1, Step: s, State: firstState(s)}))
+		puts = append(puts, approvals.PutRow(approvals.StepKey(p.ID, i+1), version, approvals.Step{N: i + 1, Step: s, State: firstState(s)}))
 	}
 	for _, s := range old[min(len(old), len(puts)):] {
-		puts = append(puts, Put{Row: Row{Key: stepKey(p.ID, s.N), Version: s.Version}, Delete: true})
+		puts = append(puts, approvals.Put{Row: approvals.Row{Key: approvals.StepKey(p.ID, s.N), Version: s.Version}, Delete: true})
 	}
-	for chunk := range slices.Chunk(puts, MaxPuts-1) {
+	for chunk := range slices.Chunk(puts, approvals.MaxPuts-1) {
 		if err := x.Store.Write(ctx, append(slices.Clone(chunk), f.fence(p.ID))...); err != nil {
 			return err
 		}
 	}
-	return x.record(ctx, p.ID, []Put{putRow(plannedKey(p.ID), 0, p), f.fence(p.ID)},
+	return x.record(ctx, p.ID, []approvals.Put{approvals.PutRow(approvals.PlannedKey(p.ID), 0, p), f.fence(p.ID)},
 		audit.New("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
 		audit.New("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps), "digest", p.Digest, "snapshot", p.Snapshot))
 }

@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // holdsOf reads who holds the steps' changes.
 func (x *Executor) holdsOf(ctx context.Context, steps []step) ([]hold, error) {
 	holds := make([]hold, len(steps))
 	return holds, parallel(len(steps), func(i int) error {
-		_, err := x.runs().find(ctx, holdRow(steps[i].Step.Hold), &holds[i])
+		_, err := x.runs().Find(ctx, holdRow(steps[i].Step.Hold), &holds[i])
 		return err
 	})
 }
@@ -38,8 +39,8 @@ type lock struct {
 	Until   time.Time `json:"until"`
 }
 
-func holdRow(name string) Key { return Key{"hold#" + name, "hold"} }
+func holdRow(name string) approvals.Key { return approvals.Key{Part: "hold#" + name, Sort: "hold"} }
 
-func lockRow(account, target string) Key {
-	return Key{"lock#" + account + "/" + target, "lock"}
+func lockRow(account, target string) approvals.Key {
+	return approvals.Key{Part: "lock#" + account + "/" + target, Sort: "lock"}
 }

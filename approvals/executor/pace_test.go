@@ -1,10 +1,12 @@
-package approvals
+package executor
 
 import (
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // bucket is a limit as AWS has it: so many calls a second, and a burst.
@@ -48,7 +50,7 @@ func TestPacer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &bucket{tokens: tt.burst, burst: tt.burst, perSecond: tt.perSecond, filled: time.Now()}
-				p := &pacer{now: time.Now, sleep: Sleep}
+				p := &pacer{now: time.Now, sleep: approvals.Sleep}
 				began, over := time.Now(), make(chan struct{})
 				var wg sync.WaitGroup
 				if tt.competitor > 0 {

@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
@@ -59,7 +60,7 @@ func (w *worker) worth(t *taking) bool {
 func (w *worker) open(ctx context.Context, batch ...*taking) error {
 	err := parallel(len(batch), func(i int) (err error) {
 		t := batch[i]
-		t.version, err = w.x.runs().find(ctx, holdRow(t.s.Step.Hold), &t.h)
+		t.version, err = w.x.runs().Find(ctx, holdRow(t.s.Step.Hold), &t.h)
 		return err
 	})
 	if err != nil {
@@ -68,11 +69,11 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 	if w.p.Intent.Undo != "" {
 		return w.mark(ctx, batch)
 	}
-	var puts []Put
+	var puts []approvals.Put
 	var events []audit.Event
 	for _, t := range batch {
 		s, h := t.s, &t.h
-		if s.State == StepDoing && slices.Contains(h.Holders, w.p.ID) {
+		if s.State == approvals.StepDoing && slices.Contains(h.Holders, w.p.ID) {
 			continue
 		}
 		if err := w.mayJoin(ctx, t); err != nil {
@@ -84,8 +85,8 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 		if !slices.Contains(h.Holders, w.p.ID) {
 			h.Holders = append(h.Holders, w.p.ID)
 		}
-		s.State, s.At, s.Cause, s.Hint, s.Effect = StepDoing, w.x.Now().UTC(), "", "", actions.Effect{Prior: h.Effect.Prior}
-		puts = append(puts, putRow(holdRow(s.Step.Hold), t.version, h), putRow(stepKey(w.p.ID, s.N), s.Version, s))
+		s.State, s.At, s.Cause, s.Hint, s.Effect = approvals.StepDoing, w.x.Now().UTC(), "", "", actions.Effect{Prior: h.Effect.Prior}
+		puts = append(puts, approvals.PutRow(holdRow(s.Step.Hold), t.version, h), approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s))
 		events = append(events, audit.New("step_begun", "", "step", s.Step.ID, "resource", s.Step.Resource, "current", s.Step.Current, "after", s.Step.After))
 		s.Version++
 		t.version++
@@ -115,7 +116,7 @@ func (w *worker) mayJoin(ctx context.Context, t *taking) error {
 	}
 	undo, err := w.x.runs().Run(ctx, t.h.Lifting)
 	switch {
-	case errors.Is(err, ErrNotFound) || err == nil && undo.Outcome != "":
+	case errors.Is(err, approvals.ErrNotFound) || err == nil && undo.Outcome != "":
 		t.h.Lifting = "" // it ended without
 		return nil
 	case err != nil:
@@ -126,11 +127,11 @@ func (w *worker) mayJoin(ctx context.Context, t *taking) error {
 
 // mark lets nobody join the changes that this undo is about to take back.
 func (w *worker) mark(ctx context.Context, batch []*taking) error {
-	var puts []Put
+	var puts []approvals.Put
 	for _, t := range batch {
 		if t.version > 0 && t.s.Step.Stays == "" && len(without(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Lifting != w.p.ID {
 			t.h.Lifting = w.p.ID
-			puts = append(puts, putRow(holdRow(t.s.Step.Hold), t.version, t.h))
+			puts = append(puts, approvals.PutRow(holdRow(t.s.Step.Hold), t.version, t.h))
 			t.version++
 		}
 	}
@@ -162,7 +163,7 @@ func (w *worker) do(ctx context.Context, acct *actions.Account, t *taking) {
 		s.Effect = actions.Effect{Prior: t.h.Effect.Prior, Wrote: effect.Wrote, Changed: effect.Changed}
 	}
 	if t.err == nil {
-		s.State = StepDone
+		s.State = approvals.StepDone
 	}
 }
 
@@ -173,13 +174,13 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *taking) e
 	case len(others) > 0 || s.Step.Stays != "" && t.version > 0:
 		t.altered = len(others) < len(t.h.Holders)
 		t.h.Holders = others
-		s.State, s.Cause = StepKept, s.Step.Stays
+		s.State, s.Cause = approvals.StepKept, s.Step.Stays
 		if len(others) > 0 {
 			s.Cause = strings.Join(others, ", ") + " holds it too"
 		}
 		return nil
 	case t.version == 0: // lifted already, and the ledger did not hear of it
-		s.State = StepDone
+		s.State = approvals.StepDone
 		return nil
 	}
 	read, err := w.action.Revert(ctx, acct, s.Step, t.h.Effect)
@@ -187,9 +188,9 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *taking) e
 		return err
 	}
 	s.Effect = actions.Effect{Prior: t.h.Effect.Wrote, Wrote: t.h.Effect.Prior, Changed: read.Changed}
-	s.State = StepDone
+	s.State = approvals.StepDone
 	if !read.Holds {
-		s.State, s.Cause, s.Hint = StepDrifted, "found "+read.Found, "look at it by hand: undo does not overwrite what others wrote"
+		s.State, s.Cause, s.Hint = approvals.StepDrifted, "found "+read.Found, "look at it by hand: undo does not overwrite what others wrote"
 	} else if read.Found != "" {
 		s.Cause = read.Found
 	}
@@ -199,16 +200,16 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *taking) e
 // close writes down what became of the steps, and who holds their changes now.
 // Those that are tried again stay open.
 func (w *worker) close(ctx context.Context, batch ...*taking) error {
-	var puts []Put
+	var puts []approvals.Put
 	var events []audit.Event
 	for _, t := range batch {
 		key := holdRow(t.s.Step.Hold)
 		switch {
 		case t.altered && len(t.h.Holders) == 0: // what stays is held by nobody any more
-			puts = append(puts, Put{Row: Row{Key: key, Version: t.version}, Delete: true})
+			puts = append(puts, approvals.Put{Row: approvals.Row{Key: key, Version: t.version}, Delete: true})
 			t.version, t.altered = 0, false
 		case t.altered:
-			puts = append(puts, putRow(key, t.version, t.h))
+			puts = append(puts, approvals.PutRow(key, t.version, t.h))
 			t.version, t.altered = t.version+1, false
 		}
 		if t.again {
@@ -220,7 +221,7 @@ func (w *worker) close(ctx context.Context, batch ...*taking) error {
 		} else if t.s.Step.Many {
 			w.run.Progress.Failed++
 		}
-		if t.s.State == StepKept {
+		if t.s.State == approvals.StepKept {
 			w.flag(t.s.Step.Title + ": stays, " + t.s.Cause + ".")
 		}
 		puts = append(puts, w.result(ctx, t.s, t.err))
@@ -242,7 +243,7 @@ func (w *worker) close(ctx context.Context, batch ...*taking) error {
 
 // put writes a step's result into the ledger and the chain.
 func (w *worker) put(ctx context.Context, s *step) error {
-	err := w.x.record(ctx, w.p.ID, []Put{w.result(ctx, s, nil)}, ended(s))
+	err := w.x.record(ctx, w.p.ID, []approvals.Put{w.result(ctx, s, nil)}, ended(s))
 	if err == nil {
 		s.Version++
 	}
@@ -250,14 +251,14 @@ func (w *worker) put(ctx context.Context, s *step) error {
 }
 
 // result is the row of a step that was dealt with.
-func (w *worker) result(ctx context.Context, s *step, failure error) Put {
+func (w *worker) result(ctx context.Context, s *step, failure error) approvals.Put {
 	s.At = w.x.Now().UTC()
 	if failure != nil {
-		s.State = StepFailed
+		s.State = approvals.StepFailed
 		s.Cause, s.Hint = actions.Explain(failure)
 		w.x.Log.ErrorContext(ctx, "step failed", slog.String("request_id", w.p.ID), slog.String("step", s.Step.ID), slog.String("error", failure.Error()))
 	}
-	return putRow(stepKey(w.p.ID, s.N), s.Version, s)
+	return approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s)
 }
 
 // ended is the chain's word on such a step.
@@ -268,7 +269,7 @@ func ended(s *step) audit.Event {
 
 // readBack reads a done step back until it holds, for a while.
 func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) error {
-	if s.State != StepDone {
+	if s.State != approvals.StepDone {
 		return nil
 	}
 	var found string
@@ -286,7 +287,7 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 		case err != nil:
 			text, _ = actions.Explain(err)
 		case holds:
-			s.State = StepVerified
+			s.State = approvals.StepVerified
 			return w.lift(ctx, s)
 		}
 		found = text
@@ -304,7 +305,7 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 // holds reads one step back.
 func (w *worker) holds(ctx context.Context, acct *actions.Account, s *step) (bool, string, error) {
 	var h hold
-	version, err := w.x.runs().find(ctx, holdRow(s.Step.Hold), &h)
+	version, err := w.x.runs().Find(ctx, holdRow(s.Step.Hold), &h)
 	if err != nil {
 		return false, "", storeError{err}
 	}
@@ -326,12 +327,12 @@ func (w *worker) lift(ctx context.Context, s *step) error {
 	if w.p.Intent.Undo == "" {
 		return w.put(ctx, s)
 	}
-	version, err := w.x.runs().find(ctx, holdRow(s.Step.Hold), &hold{})
+	version, err := w.x.runs().Find(ctx, holdRow(s.Step.Hold), &hold{})
 	if err != nil {
 		return err
 	}
 	if version > 0 {
-		if err := w.x.Store.Write(ctx, Put{Row: Row{Key: holdRow(s.Step.Hold), Version: version}, Delete: true}); err != nil {
+		if err := w.x.Store.Write(ctx, approvals.Put{Row: approvals.Row{Key: holdRow(s.Step.Hold), Version: version}, Delete: true}); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,21 @@
-package approvals
+// Package executor is the privileged zone: it plans, acts in the target account,
+// reads back and takes back. It trusts the evidence that it proves itself and the
+// table runs, which only it writes; the table requests and the queues it reads
+// as what anybody may have written.
+//
+//	prove.go, released.go   what a person, a click or a rule asked for
+//	decide.go               whether the proved approvals are enough
+//	plan.go, undo_plan.go   what would be done
+//	run.go, lease.go        one worker at a time has a run and its target
+//	retry.go                another attempt
+//	work.go, step.go        the steps of a run, one after the other
+//	many.go, pace.go        thousands of steps, at the rate that AWS allows
+//	recheck.go              whether a containment still holds
+//	undo.go                 what an undo tells the request that it takes back
+//	holds.go, ledger.go     rows: who wants a change to stay; what was done
+//	record.go               rows and audit chain in one write
+//	report.go, activity.go  what a target did lately
+package executor
 
 import (
 	"context"
@@ -9,22 +26,24 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // Executor is the zone that plans, acts and verifies. It believes evidence and
 // its own table, nothing else.
 type Executor struct {
-	Store     Store // the table runs
-	Requests  Requests
-	Policy    Policy
+	Store     approvals.Store // the table runs
+	Requests  approvals.Requests
+	Policy    approvals.Policy
 	Org       actions.Org
 	Cloud     *actions.Cloud
 	Actions   func(actions.Name) (actions.Action, bool)
-	Verifiers map[EvidenceKind]Verifier
+	Verifiers map[approvals.EvidenceKind]approvals.Verifier
 	Team      string   // Slack workspace
 	Channels  []string // where commands may be typed
-	Jobs      Sender[Job]
-	Changes   Sender[Change]
+	Jobs      approvals.Sender[approvals.Job]
+	Changes   approvals.Sender[approvals.Change]
 	Now       func() time.Time
 	Sleep     func(context.Context, time.Duration) error
 	// Owner makes a name that is new every time: whoever works on a run.
@@ -42,17 +61,17 @@ type Executor struct {
 	looking atomic.Int32 // at the activity of alerts' subjects, in this process
 }
 
-func (x *Executor) runs() Runs { return Runs{x.Store} }
+func (x *Executor) runs() approvals.Runs { return approvals.Runs{Reader: x.Store} }
 
 // Handle does one job. It may be called again for the same job, at the same
 // time even; nothing happens twice. An error means: deliver it again later.
-func (x *Executor) Handle(ctx context.Context, j Job) error {
-	var r Request
+func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
+	var r approvals.Request
 	var err error
-	if j.Verb != JobActivity { // which is about an alert
+	if j.Verb != approvals.JobActivity { // which is about an alert
 		r, err = x.Requests.Get(ctx, j.ID)
 	}
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, approvals.ErrNotFound) {
 		x.Log.WarnContext(ctx, "job for an unknown request", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
 		return nil
 	}
@@ -60,17 +79,17 @@ func (x *Executor) Handle(ctx context.Context, j Job) error {
 		return err
 	}
 	switch j.Verb {
-	case JobPlan:
+	case approvals.JobPlan:
 		err = x.plan(ctx, r)
-	case JobRun, JobUndo:
+	case approvals.JobRun, approvals.JobUndo:
 		err = x.run(ctx, r)
-	case JobVerify:
+	case approvals.JobVerify:
 		err = x.recheck(ctx, r)
-	case JobClose:
+	case approvals.JobClose:
 		err = x.close(ctx, r)
-	case JobReport:
+	case approvals.JobReport:
 		err = x.report(ctx, r)
-	case JobActivity:
+	case approvals.JobActivity:
 		err = x.activity(ctx, j.ID)
 	default:
 		x.Log.WarnContext(ctx, "unknown job", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
@@ -86,9 +105,9 @@ func (x *Executor) Handle(ctx context.Context, j Job) error {
 type Findings interface {
 	// Read says what the body of EventEvidence tells. It returns an error for
 	// what can't be read, and nothing for what no route posts.
-	Read(event string) ([]Finding, error)
+	Read(event string) ([]finding.Finding, error)
 	// Confirm reads a finding anew from what its source says of it: raw is what
 	// [actions.Cloud.Sight] returned. It returns an error if that is another
 	// finding, or one that is over.
-	Confirm(f Finding, raw []byte) (Finding, error)
+	Confirm(f finding.Finding, raw []byte) (finding.Finding, error)
 }

@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // planWithin bounds the reading of an account's state. It is shorter than the
@@ -21,30 +22,30 @@ type planner struct {
 	Until   time.Time `json:"until"`
 }
 
-func plannerKey(id string) Key { return Key{id, "planner"} }
+func plannerKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: "planner"} }
 
 // fence is the planner's row as a condition of other writes.
-func (f *planner) fence(id string) Put {
-	put := putRow(plannerKey(id), f.Version, f)
+func (f *planner) fence(id string) approvals.Put {
+	put := approvals.PutRow(plannerKey(id), f.Version, f)
 	f.Version++
 	return put
 }
 
 // plan checks who asks, reads the target and stores what would be done.
-func (x *Executor) plan(ctx context.Context, r Request) error {
-	if r.State != Planning && r.State != Approved {
+func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
+	if r.State != approvals.Planning && r.State != approvals.Approved {
 		return nil
 	}
 	p, err := x.runs().Planned(ctx, r.ID)
-	if r.State == Approved {
-		if err == nil && p.Release != ByPeople { // by this very job, whose end may have been lost
-			err = x.Jobs.Send(ctx, RunJob(p.ID, p.Intent), 0)
+	if r.State == approvals.Approved {
+		if err == nil && p.Release != approvals.ByPeople { // by this very job, whose end may have been lost
+			err = x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), 0)
 		}
-		return unless(err, ErrNotFound)
+		return unless(err, approvals.ErrNotFound)
 	}
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, approvals.ErrNotFound) {
 		var f planner
-		if f.Version, err = x.runs().find(ctx, plannerKey(r.ID), &f); err != nil {
+		if f.Version, err = x.runs().Find(ctx, plannerKey(r.ID), &f); err != nil {
 			return err
 		}
 		if x.Now().Before(f.Until) && !x.gone(f.Owner) {
@@ -52,16 +53,16 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 		}
 		f.Owner, f.Until = x.Owner(), x.Now().UTC().Add(leaseFor)
 		if err := x.Store.Write(ctx, f.fence(r.ID)); err != nil {
-			return unless(err, ErrConflict)
+			return unless(err, approvals.ErrConflict)
 		}
 		p, err = x.makePlan(ctx, r, &f)
 		var refused *refusal
 		switch {
 		case errors.As(err, &refused):
 			return x.refuse(ctx, r, refused.whys, refused.why, refused.hint, f.fence(r.ID))
-		case errors.Is(err, ErrEvidence):
+		case errors.Is(err, approvals.ErrEvidence):
 			return x.refuse(ctx, r, nil, err.Error(), "ask again with /killswitch", f.fence(r.ID))
-		case errors.Is(err, ErrConflict):
+		case errors.Is(err, approvals.ErrConflict):
 			return nil // overtaken
 		case errors.As(err, &notYet{}):
 			// Only time helps: the sweep sends this job again.
@@ -74,20 +75,20 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 		return err
 	}
 	now := x.Now().UTC()
-	r, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
-		if r.State != Planning {
+	r, err = x.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
+		if r.State != approvals.Planning {
 			return errSettled
 		}
 		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Entry.Approvals, p.Eligible, p.Asked.Add(p.Entry.ApproveWithin)
 		r.Why, r.Hint, r.Release = "", "", p.Release
-		if p.Release == ByPeople {
-			return r.To(Pending, now)
+		if p.Release == approvals.ByPeople {
+			return r.To(approvals.Pending, now)
 		}
 		r.Ready = now
-		return r.To(Approved, now)
+		return r.To(approvals.Approved, now)
 	})
-	if err == nil && r.State == Approved {
-		if err := x.Jobs.Send(ctx, RunJob(p.ID, p.Intent), 0); err != nil {
+	if err == nil && r.State == approvals.Approved {
+		if err := x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), 0); err != nil {
 			return err
 		}
 	}
@@ -99,10 +100,10 @@ func (x *Executor) plan(ctx context.Context, r Request) error {
 func (x *Executor) trouble(ctx context.Context, id string, f *planner, why, hint string) error {
 	f.Until = x.Now().UTC()
 	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
-		return unless(err, ErrConflict)
+		return unless(err, approvals.ErrConflict)
 	}
-	_, err := x.Requests.Change(ctx, id, func(r *Request) error {
-		if r.State != Planning || r.Why == why {
+	_, err := x.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		if r.State != approvals.Planning || r.Why == why {
 			return errSettled
 		}
 		r.Why, r.Hint = why, hint
@@ -112,35 +113,35 @@ func (x *Executor) trouble(ctx context.Context, id string, f *planner, why, hint
 	return x.changed(ctx, id, err)
 }
 
-func (x *Executor) makePlan(ctx context.Context, r Request, f *planner) (Planned, error) {
+func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner) (approvals.Planned, error) {
 	a, err := x.prove(ctx, r)
 	if err != nil {
-		return Planned{}, err
+		return approvals.Planned{}, err
 	}
 	entry := x.Policy.Entry(a.intent)
 	if x.Now().After(a.at.Add(entry.ApproveWithin)) {
-		return Planned{}, &refusal{whys: []Why{{Code: PastExpiry}}}
+		return approvals.Planned{}, &refusal{whys: []approvals.Why{{Code: approvals.PastExpiry}}}
 	}
-	if a.person == Automatic && a.release != ByRule {
-		return Planned{}, &refusal{why: a.unreleased(), hint: byHandHint}
+	if a.person == approvals.Automatic && a.release != approvals.ByRule {
+		return approvals.Planned{}, &refusal{why: a.unreleased(), hint: byHandHint}
 	}
 	d := x.Policy.AdmitReleased(a.intent, a.person, a.release)
 	if !d.Accept {
-		return Planned{}, &refusal{whys: d.Why}
+		return approvals.Planned{}, &refusal{whys: d.Why}
 	}
 	if no := x.Org.RefuseCall(a.intent.Call); no != nil {
-		return Planned{}, &refusal{why: no.Reason, hint: no.Hint}
+		return approvals.Planned{}, &refusal{why: no.Reason, hint: no.Hint}
 	}
 	action, ok := x.Actions(a.intent.Call.Action)
 	if !ok {
-		return Planned{}, &refusal{why: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
+		return approvals.Planned{}, &refusal{why: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
 	}
-	p := Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
+	p := approvals.Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
 		Entry: entry, Eligible: d.Waiting, Release: a.release, At: x.Now().UTC()}
 	if a.finding.Name != "" {
 		p.Alert, p.Event, p.Finding = r.Alert, r.Event, a.finding.Name
 	}
-	if p.Release != ByPeople {
+	if p.Release != approvals.ByPeople {
 		p.Entry.Approvals = 0
 	}
 	look, cancel := context.WithTimeout(ctx, planWithin)
@@ -151,13 +152,13 @@ func (x *Executor) makePlan(ctx context.Context, r Request, f *planner) (Planned
 		err = x.planCall(look, action, a, &p)
 	}
 	if err != nil {
-		return Planned{}, err
+		return approvals.Planned{}, err
 	}
-	p.Digest = CallDigest(p.ID, p.Intent, p.Plan.Identity, p.Entry, p.Snapshot)
+	p.Digest = approvals.CallDigest(p.ID, p.Intent, p.Plan.Identity, p.Entry, p.Snapshot)
 	return p, x.storePlan(ctx, p, f)
 }
 
-func (x *Executor) planCall(ctx context.Context, action actions.Action, a asked, p *Planned) error {
+func (x *Executor) planCall(ctx context.Context, action actions.Action, a asked, p *approvals.Planned) error {
 	until := x.Now().Add(planWithin)
 	if err := x.locate(ctx, until, p); err != nil {
 		return err
@@ -183,7 +184,7 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, a asked,
 }
 
 // locate finds the account of a call that does not say it: that of a key.
-func (x *Executor) locate(ctx context.Context, until time.Time, p *Planned) error {
+func (x *Executor) locate(ctx context.Context, until time.Time, p *approvals.Planned) error {
 	if p.Account = p.Intent.Call.Account; p.Account != "" {
 		return nil
 	}
@@ -201,6 +202,6 @@ func (x *Executor) locate(ctx context.Context, until time.Time, p *Planned) erro
 }
 
 // actor is on whose behalf a session is that works on a plan.
-func actor(p Planned, approvers []string) actions.Actor {
+func actor(p approvals.Planned, approvers []string) actions.Actor {
 	return actions.Actor{RequestID: p.ID, Requester: p.Person, Approvers: approvers}
 }

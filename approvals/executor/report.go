@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
@@ -18,7 +19,7 @@ type Notifier interface {
 }
 
 // reporter is the action of a containment that has something to tell.
-func (x *Executor) reporter(p Planned) (actions.Reporter, bool) {
+func (x *Executor) reporter(p approvals.Planned) (actions.Reporter, bool) {
 	action, ok := x.Actions(p.Intent.Call.Action)
 	tells, is := action.(actions.Reporter)
 	return tells, ok && is && p.Intent.Undo == ""
@@ -30,29 +31,29 @@ const (
 )
 
 // report reads what the target did and tells Slack and the subscribers, once.
-func (x *Executor) report(ctx context.Context, r Request) error {
+func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 	p, err := x.runs().Planned(ctx, r.ID)
 	if err != nil {
-		return unless(err, ErrNotFound)
+		return unless(err, approvals.ErrNotFound)
 	}
 	run, err := x.runs().Run(ctx, r.ID)
 	if err != nil {
-		return unless(err, ErrNotFound)
+		return unless(err, approvals.ErrNotFound)
 	}
 	action, ok := x.reporter(p)
 	if !ok || !run.Started || run.Outcome == "" { // it is told once, and with the end
 		return nil
 	}
-	var rep Report
-	version, err := x.runs().find(ctx, reportKey(r.ID), &rep)
+	var rep approvals.Report
+	version, err := x.runs().Find(ctx, approvals.ReportKey(r.ID), &rep)
 	if err != nil {
 		return err
 	}
 	if version == 0 {
 		rep = x.gather(ctx, action, p, run)
-		err := x.record(ctx, r.ID, []Put{putRow(reportKey(r.ID), 0, rep)}, audit.New("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
+		err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), 0, rep)}, audit.New("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
 		if err != nil {
-			return unless(err, ErrConflict)
+			return unless(err, approvals.ErrConflict)
 		}
 		version = 1
 	}
@@ -60,11 +61,11 @@ func (x *Executor) report(ctx context.Context, r Request) error {
 		if err := x.notify(ctx, p, run, &rep); err != nil {
 			return err
 		}
-		if err := x.record(ctx, r.ID, []Put{putRow(reportKey(r.ID), version, rep)}, audit.New("notified", "", "why", rep.Unsent)); err != nil {
-			return unless(err, ErrConflict)
+		if err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), version, rep)}, audit.New("notified", "", "why", rep.Unsent)); err != nil {
+			return unless(err, approvals.ErrConflict)
 		}
 	}
-	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
+	_, err = x.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
 		r.Revise()
 		return nil
 	})
@@ -72,8 +73,8 @@ func (x *Executor) report(ctx context.Context, r Request) error {
 }
 
 // gather reads the activity; where it can't be read, the report says so.
-func (x *Executor) gather(ctx context.Context, action actions.Reporter, p Planned, run Run) Report {
-	rep := Report{At: x.Now().UTC()}
+func (x *Executor) gather(ctx context.Context, action actions.Reporter, p approvals.Planned, run approvals.Run) approvals.Report {
+	rep := approvals.Report{At: x.Now().UTC()}
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
 	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
@@ -92,7 +93,7 @@ func (x *Executor) gather(ctx context.Context, action actions.Reporter, p Planne
 
 // notify sends the notice. What the service will not take is noted; what it
 // can't take just now is worth another delivery.
-func (x *Executor) notify(ctx context.Context, p Planned, run Run, rep *Report) error {
+func (x *Executor) notify(ctx context.Context, p approvals.Planned, run approvals.Run, rep *approvals.Report) error {
 	text := fmt.Sprintf("%s: %s\n%s in account %s\nAsked for by %s: %s\n", p.ID, outcome(run), p.Intent.Call, p.Account, p.Person, p.Reason)
 	if run.Why != "" {
 		text += run.Why + "\n"
@@ -116,9 +117,9 @@ func (x *Executor) notify(ctx context.Context, p Planned, run Run, rep *Report) 
 	return nil
 }
 
-func outcome(run Run) string {
+func outcome(run approvals.Run) string {
 	if run.Outcome == "" {
-		return string(Running)
+		return string(approvals.Running)
 	}
 	return string(run.Outcome)
 }

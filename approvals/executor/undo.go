@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // beginUndo binds the original's run to the undo: from here on nobody else
 // takes it back, and its re-checks stop.
-func (x *Executor) beginUndo(ctx context.Context, run *Run, p Planned) error {
+func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	id := p.Intent.Undo
 	orig, origRun, steps, err := x.undoable(ctx, id, p.ID)
 	var no *refusal
@@ -35,27 +36,27 @@ func (x *Executor) beginUndo(ctx context.Context, run *Run, p Planned) error {
 	}
 	if origRun.UndoneBy == "" {
 		origRun.UndoneBy = p.ID
-		err := x.record(ctx, id, []Put{putRow(runKey(id), origRun.Version, origRun)}, audit.New("undo_begun", p.Person, "by", p.ID))
+		err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), origRun.Version, origRun)}, audit.New("undo_begun", p.Person, "by", p.ID))
 		if err != nil {
 			return fmt.Errorf("undo %s: %w", id, err)
 		}
 	}
-	_, err = x.Requests.Change(ctx, id, func(r *Request) error {
-		if r.State == Undoing || !r.State.May(Undoing) {
+	_, err = x.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		if r.State == approvals.Undoing || !r.State.May(approvals.Undoing) {
 			return errSettled
 		}
 		r.UndoneBy = p.ID
-		return r.To(Undoing, x.Now().UTC())
+		return r.To(approvals.Undoing, x.Now().UTC())
 	})
 	return x.changed(ctx, id, err)
 }
 
 // abandon ends a run that may not go on: refused if it had not started, as it
 // stands if it had.
-func (x *Executor) abandon(ctx context.Context, run *Run, p Planned, why string) error {
-	run.Outcome, run.Why, run.Hint, run.Ended = Refused, why, "ask for a new undo", x.Now().UTC()
+func (x *Executor) abandon(ctx context.Context, run *approvals.Run, p approvals.Planned, why string) error {
+	run.Outcome, run.Why, run.Hint, run.Ended = approvals.Refused, why, "ask for a new undo", x.Now().UTC()
 	if run.Started {
-		run.Outcome = Partial
+		run.Outcome = approvals.Partial
 	}
 	if err := x.end(ctx, run, audit.New("refused", "", "why", why)); err != nil {
 		return err
@@ -64,41 +65,41 @@ func (x *Executor) abandon(ctx context.Context, run *Run, p Planned, why string)
 }
 
 // endUndo tells the original how its undo ended.
-func (x *Executor) endUndo(ctx context.Context, run Run, p Planned) error {
+func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.Planned) error {
 	id := p.Intent.Undo
 	orig, err := x.runs().Run(ctx, id)
 	if err != nil {
 		return err
 	}
-	done := run.Outcome == Restored
+	done := run.Outcome == approvals.Restored
 	if orig.UndoneBy != run.ID {
 		// Told before, unless the request did not hear of it.
-		if r, err := x.Requests.Get(ctx, id); err != nil || r.State != Undoing || r.UndoneBy != run.ID {
+		if r, err := x.Requests.Get(ctx, id); err != nil || r.State != approvals.Undoing || r.UndoneBy != run.ID {
 			return err
 		}
 	} else if !done {
 		orig.UndoneBy = "" // it may be tried again
-		orig.Outcome, orig.NextCheck = Partial, time.Time{}
+		orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
 		orig.Why, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
-		if err := x.record(ctx, id, []Put{putRow(runKey(id), orig.Version, orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Why)); err != nil {
+		if err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), orig.Version, orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Why)); err != nil {
 			return err
 		}
-	} else if orig.Outcome != Undone {
-		orig.Outcome, orig.Ended = Undone, run.Ended
-		if err := x.record(ctx, id, []Put{putRow(runKey(id), orig.Version, orig)}, audit.New("undone", "", "by", run.ID)); err != nil {
+	} else if orig.Outcome != approvals.Undone {
+		orig.Outcome, orig.Ended = approvals.Undone, run.Ended
+		if err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), orig.Version, orig)}, audit.New("undone", "", "by", run.ID)); err != nil {
 			return err
 		}
 	}
-	_, err = x.Requests.Change(ctx, id, func(r *Request) error {
-		if r.State != Undoing {
+	_, err = x.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		if r.State != approvals.Undoing {
 			return errSettled
 		}
 		if done {
 			r.Why, r.Hint = "", ""
-			return r.To(Undone, x.Now().UTC())
+			return r.To(approvals.Undone, x.Now().UTC())
 		}
 		r.UndoneBy, r.Why, r.Hint = "", orig.Why, orig.Hint
-		return r.To(Partial, x.Now().UTC())
+		return r.To(approvals.Partial, x.Now().UTC())
 	})
 	if err := x.changed(ctx, id, err); err != nil || !done {
 		return err

@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
@@ -16,24 +17,24 @@ func (x *Executor) retire(ctx context.Context, id string, ended time.Time) error
 	}
 	expires := ended.Add(x.Requests.Retention)
 	for after := ""; ; {
-		rows, err := x.Store.Rows(ctx, id, "", after, MaxPuts)
+		rows, err := x.Store.Rows(ctx, id, "", after, approvals.MaxPuts)
 		if err != nil {
 			return err
 		}
-		var puts []Put
+		var puts []approvals.Put
 		for _, row := range rows {
 			after = row.Sort
 			if !row.Expires.Equal(expires) {
 				row.Expires = expires
-				puts = append(puts, Put{Row: row})
+				puts = append(puts, approvals.Put{Row: row})
 			}
 		}
 		if len(puts) > 0 {
 			if err := x.Store.Write(ctx, puts...); err != nil {
-				return unless(err, ErrConflict) // somebody still writes, and will come here again
+				return unless(err, approvals.ErrConflict) // somebody still writes, and will come here again
 			}
 		}
-		if len(rows) < MaxPuts {
+		if len(rows) < approvals.MaxPuts {
 			return nil
 		}
 	}
@@ -42,35 +43,35 @@ func (x *Executor) retire(ctx context.Context, id string, ended time.Time) error
 // record writes rows and the events that tell of them in one go: what is done
 // is in the chain, and what is in the chain is done. It returns ErrConflict if
 // one of the rows was written by somebody else.
-func (x *Executor) record(ctx context.Context, id string, puts []Put, events ...audit.Event) error {
-	if len(puts)+len(events)+1 > MaxPuts {
+func (x *Executor) record(ctx context.Context, id string, puts []approvals.Put, events ...audit.Event) error {
+	if len(puts)+len(events)+1 > approvals.MaxPuts {
 		return fmt.Errorf("%d rows at once", len(puts)+len(events)+1)
 	}
 	for {
 		var head audit.Head
-		version, err := x.runs().find(ctx, headKey(id), &head)
+		version, err := x.runs().Find(ctx, approvals.HeadKey(id), &head)
 		if err != nil {
 			return err
 		}
-		all := append([]Put(nil), puts...)
+		all := append([]approvals.Put(nil), puts...)
 		for _, e := range events {
 			e = head.Append(e, x.Now())
-			all = append(all, putRow(auditKey(id, e.Seq), 0, e))
+			all = append(all, approvals.PutRow(approvals.AuditKey(id, e.Seq), 0, e))
 		}
 		if len(events) > 0 {
-			all = append(all, putRow(headKey(id), version, head))
+			all = append(all, approvals.PutRow(approvals.HeadKey(id), version, head))
 		}
 		err = x.Store.Write(ctx, all...)
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, approvals.ErrConflict) {
 			return err
 		}
 		// Was it the chain or one of the rows? Only the chain is worth another try.
-		now, err := x.runs().find(ctx, headKey(id), &audit.Head{})
+		now, err := x.runs().Find(ctx, approvals.HeadKey(id), &audit.Head{})
 		if err != nil {
 			return err
 		}
 		if now == version {
-			return ErrConflict
+			return approvals.ErrConflict
 		}
 	}
 }

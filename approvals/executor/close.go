@@ -1,23 +1,24 @@
-package approvals
+package executor
 
 import (
 	"context"
 	"errors"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // close puts the end of a request that never ran into its audit chain, and
 // bars it from ever running.
-func (x *Executor) close(ctx context.Context, r Request) error {
-	var vote *Vote
+func (x *Executor) close(ctx context.Context, r approvals.Request) error {
+	var vote *approvals.Vote
 	switch {
-	case r.State == Denied && r.Denial != nil:
+	case r.State == approvals.Denied && r.Denial != nil:
 		vote = r.Denial
-	case r.State == Cancelled && r.Cancelled != nil:
+	case r.State == approvals.Cancelled && r.Cancelled != nil:
 		vote = r.Cancelled
-	case r.State == Expired:
-		vote = &Vote{}
+	case r.State == approvals.Expired:
+		vote = &approvals.Vote{}
 	default:
 		return nil
 	}
@@ -27,18 +28,18 @@ func (x *Executor) close(ctx context.Context, r Request) error {
 	}
 	run, err := x.runs().Run(ctx, r.ID)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		run = Run{ID: r.ID, Outcome: r.State, Why: vote.Reason, Ended: r.Ended}
-		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), 0, run)},
+	case errors.Is(err, approvals.ErrNotFound):
+		run = approvals.Run{ID: r.ID, Outcome: r.State, Why: vote.Reason, Ended: r.Ended}
+		err = x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(r.ID), 0, run)},
 			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
 	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Why == "":
 		run.Why = vote.Reason // it was typed into the form after the no
-		err = x.record(ctx, r.ID, []Put{putRow(runKey(r.ID), run.Version, run)}, audit.New("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
+		err = x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(r.ID), run.Version, run)}, audit.New("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
 	}
-	if err != nil && !errors.Is(err, ErrConflict) {
+	if err != nil && !errors.Is(err, approvals.ErrConflict) {
 		return err
 	}
-	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
+	_, err = x.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
 		if r.Closed {
 			return errSettled
 		}
@@ -53,23 +54,23 @@ func (x *Executor) close(ctx context.Context, r Request) error {
 
 // whoSaidNo proves who denied or cancelled. A no counts without proof, but the
 // record must not name somebody on the word of a row.
-func (x *Executor) whoSaidNo(ctx context.Context, r Request, v Vote) (person, unproved string, err error) {
+func (x *Executor) whoSaidNo(ctx context.Context, r approvals.Request, v approvals.Vote) (person, unproved string, err error) {
 	if v.Evidence == "" {
 		return "", "", nil
 	}
 	w, _, err := x.word(ctx, v.Evidence)
 	unproved = "the row names " + v.Person
 	if err != nil {
-		return "", unproved, unless(err, ErrEvidence)
+		return "", unproved, unless(err, approvals.ErrEvidence)
 	}
 	verb, id := "", ""
 	if w.Type == "slash_command" {
-		if c, err := ParseCommand(w.Text, x.Org.Directory()); err == nil {
+		if c, err := approvals.ParseCommand(w.Text, x.Org.Directory()); err == nil {
 			verb, id = c.Verb, c.ID
 		}
 	} else if len(w.Actions) == 1 {
 		verb = w.Actions[0].ID
-		id, _, _ = SplitValue(w.Actions[0].Value)
+		id, _, _ = approvals.SplitValue(w.Actions[0].Value)
 	}
 	p, known := x.Policy.Roster.BySlack(w.User)
 	if !known || id != r.ID || verb != "deny" && verb != "cancel" {

@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -9,29 +9,30 @@ import (
 	"strings"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // reopen starts another attempt if somebody may and did ask for it; otherwise
 // errSettled.
-func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (Run, error) {
-	if !run.Started || run.Outcome != Partial && run.Outcome != Failed || run.UndoneBy != "" {
+func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approvals.Run, p approvals.Planned) (approvals.Run, error) {
+	if !run.Started || run.Outcome != approvals.Partial && run.Outcome != approvals.Failed || run.UndoneBy != "" {
 		return run, errSettled
 	}
-	t := Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: Party{Person: p.Person}, Digest: p.Digest, Ended: run.Ended}
+	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: approvals.Party{Person: p.Person}, Digest: p.Digest, Ended: run.Ended}
 	for _, stored := range r.Retries {
 		if slices.Contains(run.Retries, stored.Evidence) {
 			continue
 		}
 		v, err := x.proveClick(ctx, stored.Evidence, "retry", p)
-		if errors.Is(err, ErrEvidence) {
+		if errors.Is(err, approvals.ErrEvidence) {
 			x.Log.WarnContext(ctx, "retry not proved", slog.String("request_id", r.ID), slog.String("error", err.Error()))
 			continue
 		}
 		if err != nil {
 			return run, err
 		}
-		if v.At.Before(run.Since) || !x.Policy.Decide(t, Retry, v, x.Now()).Accept {
+		if v.At.Before(run.Since) || !x.Policy.Decide(t, approvals.Retry, v, x.Now()).Accept {
 			continue
 		}
 		if why, err := x.mayRetry(ctx, r, p); err != nil || why != "" {
@@ -54,18 +55,18 @@ func (x *Executor) reopen(ctx context.Context, r Request, run Run, p Planned) (R
 
 // mayRetry checks that what was approved is still what a retry would do, and
 // still allowed.
-func (x *Executor) mayRetry(ctx context.Context, r Request, p Planned) (why string, err error) {
+func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approvals.Planned) (why string, err error) {
 	_, whys, text, err := x.decide(ctx, r, p)
-	if err == nil && p.Release != ByPeople {
+	if err == nil && p.Release != approvals.ByPeople {
 		// The source is not asked again: what was done already has changed what it says.
 		a, perr := x.prove(ctx, r)
 		switch {
-		case errors.Is(perr, ErrEvidence):
+		case errors.Is(perr, approvals.ErrEvidence):
 			text = perr.Error()
 		case perr == nil && a.release != p.Release:
 			text = a.unreleased()
 		}
-		err = unless(perr, ErrEvidence)
+		err = unless(perr, approvals.ErrEvidence)
 	}
 	switch {
 	case err != nil:
@@ -83,8 +84,8 @@ func (x *Executor) mayRetry(ctx context.Context, r Request, p Planned) (why stri
 }
 
 // noRetry uses up the evidence of a retry that may not be, and says why.
-func (x *Executor) noRetry(ctx context.Context, run Run, v Vote, why string) error {
+func (x *Executor) noRetry(ctx context.Context, run approvals.Run, v approvals.Vote, why string) error {
 	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
 	run.Why, run.Hint = why, "ask again with /killswitch"
-	return x.record(ctx, run.ID, []Put{putRow(runKey(run.ID), run.Version, run)}, audit.New("retry_refused", v.Person, "why", why))
+	return x.record(ctx, run.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run)}, audit.New("retry_refused", v.Person, "why", why))
 }

@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -20,16 +22,16 @@ const (
 // activity looks up what the subject of an alert did lately, and keeps it under
 // the alert's ID. It reads; whoever can write an alert's row can have it read.
 func (x *Executor) activity(ctx context.Context, id string) error {
-	a, err := Alerts{x.Requests}.Get(ctx, id)
-	if errors.Is(err, ErrNotFound) {
+	a, err := approvals.Alerts{Requests: x.Requests}.Get(ctx, id)
+	if errors.Is(err, approvals.ErrNotFound) {
 		x.Log.WarnContext(ctx, "job for an unknown alert", slog.String("alert_id", id))
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	var rep Report
-	version, err := x.runs().find(ctx, reportKey(id), &rep)
+	var rep approvals.Report
+	version, err := x.runs().Find(ctx, approvals.ReportKey(id), &rep)
 	if err != nil {
 		return err
 	}
@@ -40,24 +42,24 @@ func (x *Executor) activity(ctx context.Context, id string) error {
 	if version == 0 || x.Now().Sub(rep.At) >= good {
 		if x.looking.Add(1) > lookAtOnce {
 			x.looking.Add(-1)
-			return x.Jobs.Send(ctx, Job{JobActivity, id}, lookAgain)
+			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobActivity, ID: id}, lookAgain)
 		}
 		defer x.looking.Add(-1)
 		rep = x.lookUp(ctx, a)
-		put := putRow(reportKey(id), version, rep)
+		put := approvals.PutRow(approvals.ReportKey(id), version, rep)
 		if x.Requests.Retention > 0 {
 			put.Expires = rep.At.Add(x.Requests.Retention)
 		}
-		if err := unless(x.Store.Write(ctx, put), ErrConflict); err != nil {
+		if err := unless(x.Store.Write(ctx, put), approvals.ErrConflict); err != nil {
 			return err
 		}
 	}
-	return x.Changes.Send(ctx, Change{id}, 0)
+	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
 }
 
 // lookUp reads the activity; where it can't be read, the report says so.
-func (x *Executor) lookUp(ctx context.Context, a Alert) Report {
-	rep := Report{At: x.Now().UTC()}
+func (x *Executor) lookUp(ctx context.Context, a approvals.Alert) approvals.Report {
+	rep := approvals.Report{At: x.Now().UTC()}
 	f, no := x.subject(ctx, a)
 	if no != "" {
 		rep.Unread = no
@@ -67,7 +69,7 @@ func (x *Executor) lookUp(ctx context.Context, a Alert) Report {
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
 	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
-		found, err := x.Cloud.Activity(look, f.Account, f.Subject, rep.At, actions.Actor{RequestID: a.ID, Requester: Automatic})
+		found, err := x.Cloud.Activity(look, f.Account, f.Subject, rep.At, actions.Actor{RequestID: a.ID, Requester: approvals.Automatic})
 		if err == nil {
 			rep.Activity = found
 		}
@@ -82,15 +84,15 @@ func (x *Executor) lookUp(ctx context.Context, a Alert) Report {
 
 // subject finds the finding of an alert that says whose activity can be looked
 // up: of the first report that does. Otherwise it says why there is none.
-func (x *Executor) subject(ctx context.Context, a Alert) (f Finding, no string) {
+func (x *Executor) subject(ctx context.Context, a approvals.Alert) (f finding.Finding, no string) {
 	no = "the alert does not say whose activity to look up"
 	for _, r := range a.Reports {
 		e, err := x.Requests.Evidence(ctx, r.Event)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, approvals.ErrNotFound) {
 			no = "the alert is too old: its event is no longer kept"
 			continue
 		}
-		var found []Finding
+		var found []finding.Finding
 		if err == nil {
 			found, err = x.Findings.Read(e.Body)
 		}
@@ -99,7 +101,7 @@ func (x *Executor) subject(ctx context.Context, a Alert) (f Finding, no string) 
 			no = "the alert's event can't be read"
 			continue
 		}
-		i := slices.IndexFunc(found, func(f Finding) bool { return f.Name == r.Name && f.Subject.Value != "" })
+		i := slices.IndexFunc(found, func(f finding.Finding) bool { return f.Name == r.Name && f.Subject.Value != "" })
 		switch {
 		case i < 0:
 		case found[i].Account == x.Org.HubAccount:
@@ -108,5 +110,5 @@ func (x *Executor) subject(ctx context.Context, a Alert) (f Finding, no string) 
 			return found[i], ""
 		}
 	}
-	return Finding{}, no
+	return finding.Finding{}, no
 }

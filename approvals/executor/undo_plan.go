@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -8,10 +8,11 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // planUndo plans the way back from an earlier request's ledger.
-func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Planned) error {
+func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *approvals.Planned) error {
 	orig, run, steps, err := x.undoable(ctx, p.Intent.Undo, p.ID)
 	if err != nil {
 		return err
@@ -43,7 +44,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 	for i, s := range ordered {
 		back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
 			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Deny: s.Step.Deny, Many: s.Step.Many}
-		if !s.Step.Credential || p.Intent.Keys != Reactivate {
+		if !s.Step.Credential || p.Intent.Keys != approvals.Reactivate {
 			back.Stays = s.Step.Stays
 		}
 		if !slices.Contains(holds[i].Holders, orig.ID) {
@@ -81,11 +82,11 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *Plann
 	case len(p.Plan.Steps) == 0:
 		return &refusal{why: p.Intent.Undo + " holds nothing any more, so there is nothing to undo"}
 	case len(p.Plan.Steps) == stay && slices.ContainsFunc(steps, func(s step) bool { return s.Step.Credential }):
-		return &refusal{why: "undo leaves all of it as it is: " + p.Plan.Steps[0].Stays, hint: "undo " + p.Intent.Undo + " keys=" + Reactivate + " gives the credentials back"}
+		return &refusal{why: "undo leaves all of it as it is: " + p.Plan.Steps[0].Stays, hint: "undo " + p.Intent.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
 	case len(p.Plan.Steps) == stay:
 		return &refusal{why: "undo can take nothing of it back: " + p.Plan.Steps[0].Stays}
 	}
-	if run.Outcome == Partial && run.Why != "" {
+	if run.Outcome == approvals.Partial && run.Why != "" {
 		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Why})
 	}
 	return nil
@@ -108,14 +109,14 @@ func undoOrder(steps []step) []step {
 }
 
 // undoable reads what an undo needs, or says why there is nothing to undo.
-func (x *Executor) undoable(ctx context.Context, id, by string) (Planned, Run, []step, error) {
+func (x *Executor) undoable(ctx context.Context, id, by string) (approvals.Planned, approvals.Run, []step, error) {
 	p, err := x.runs().Planned(ctx, id)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return p, Run{}, nil, err
+	if err != nil && !errors.Is(err, approvals.ErrNotFound) {
+		return p, approvals.Run{}, nil, err
 	}
 	run, rerr := x.runs().Run(ctx, id)
 	switch {
-	case errors.Is(rerr, ErrNotFound) || err != nil || rerr == nil && !run.Started:
+	case errors.Is(rerr, approvals.ErrNotFound) || err != nil || rerr == nil && !run.Started:
 		return p, run, nil, &refusal{why: id + " never ran, so there is nothing to undo"}
 	case rerr != nil:
 		return p, run, nil, rerr
@@ -130,7 +131,7 @@ func (x *Executor) undoable(ctx context.Context, id, by string) (Planned, Run, [
 	if err != nil {
 		return p, run, nil, err
 	}
-	steps := slices.DeleteFunc(all, func(s step) bool { return s.State == StepPlanned || s.State == StepSkipped })
+	steps := slices.DeleteFunc(all, func(s step) bool { return s.State == approvals.StepPlanned || s.State == approvals.StepSkipped })
 	if len(steps) == 0 {
 		return p, run, nil, &refusal{why: id + " changed nothing, so there is nothing to undo"}
 	}
@@ -147,5 +148,5 @@ func snapshotHash(steps []step) string {
 	for _, s := range steps {
 		items = append(items, item{s.Step.Hold, s.Step.Resource, s.Effect.Prior})
 	}
-	return digest("snapshot", items)
+	return approvals.HashOf("snapshot", items)
 }

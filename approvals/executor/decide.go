@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // decide counts the approvals that can be proved. There are reasons against, or
 // a text, unless they are enough. What a click or a rule released needs none.
-func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []Vote, why []Why, text string, err error) {
+func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.Planned) (proved []approvals.Vote, why []approvals.Why, text string, err error) {
 	expires := p.Asked.Add(p.Entry.ApproveWithin)
 	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) || r.Denial != nil || r.Cancelled != nil {
 		return nil, nil, "the stored request was altered", nil
 	}
-	t := Request{ID: r.ID, State: Pending, Intent: p.Intent, Requester: Party{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Entry.Approvals, Eligible: p.Eligible, Digest: p.Digest}
+	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Party{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Entry.Approvals, Eligible: p.Eligible, Digest: p.Digest}
 	d := x.Policy.AdmitReleased(p.Intent, p.Person, p.Release)
 	if !d.Accept {
 		return nil, d.Why, "", nil
@@ -23,13 +25,13 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []V
 	if no := x.Org.RefuseCall(p.Call()); no != nil {
 		return nil, nil, no.Reason, nil //nolint:nilerr // it is the answer
 	}
-	if p.Release != ByPeople {
+	if p.Release != approvals.ByPeople {
 		return nil, nil, "", nil
 	}
 	need := max(d.Need, p.Entry.Approvals)
 	for _, stored := range r.Votes {
 		v, err := x.proveClick(ctx, stored.Evidence, "approve", p)
-		if errors.Is(err, ErrEvidence) {
+		if errors.Is(err, approvals.ErrEvidence) {
 			x.Log.WarnContext(ctx, "approval not proved", slog.String("request_id", r.ID), slog.String("error", err.Error()))
 			text = "an approval could not be proved: " + err.Error()
 			continue
@@ -37,7 +39,7 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []V
 		if err != nil {
 			return nil, nil, "", err
 		}
-		d := x.Policy.Decide(t, Approve, v, v.At)
+		d := x.Policy.Decide(t, approvals.Approve, v, v.At)
 		if !d.Accept || !slices.Contains(p.Eligible, v.Person) {
 			why = append(why, d.Why...)
 			continue
@@ -55,7 +57,7 @@ func (x *Executor) decide(ctx context.Context, r Request, p Planned) (proved []V
 
 // late reports whether too much time has passed since the last approval, or since
 // the plan of what needs none.
-func (x *Executor) late(votes []Vote, p Planned) bool {
+func (x *Executor) late(votes []approvals.Vote, p approvals.Planned) bool {
 	last := p.At
 	for _, v := range votes {
 		if v.At.After(last) {
@@ -65,7 +67,7 @@ func (x *Executor) late(votes []Vote, p Planned) bool {
 	return x.Now().After(last.Add(min(p.Entry.RunWithin, x.Policy.Entry(p.Intent).RunWithin)))
 }
 
-func people(votes []Vote) []string {
+func people(votes []approvals.Vote) []string {
 	var ids []string
 	for _, v := range votes {
 		ids = append(ids, v.Person)

@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
@@ -170,13 +171,13 @@ func (m *many) beat(ctx context.Context) error {
 	if err := m.x.save(ctx, m.run); err != nil {
 		return storeError{err}
 	}
-	return m.x.Changes.Send(ctx, Change{m.run.ID}, 0)
+	return m.x.Changes.Send(ctx, approvals.Change{ID: m.run.ID}, 0)
 }
 
 // readMany reads such steps back, all with few calls, until they hold or it has
 // taken too long.
 func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*step) error {
-	steps = slices.DeleteFunc(steps, func(s *step) bool { return s.State != StepDone })
+	steps = slices.DeleteFunc(steps, func(s *step) bool { return s.State != approvals.StepDone })
 	if len(steps) == 0 {
 		return nil
 	}
@@ -192,7 +193,7 @@ func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*s
 		var held, rest []*step
 		for i, s := range steps {
 			if found[i].Holds {
-				s.State = StepVerified
+				s.State = approvals.StepVerified
 				held = append(held, s)
 			} else {
 				s.Cause, s.Hint = "could not be read back: "+found[i].Found, "look at it by hand, or retry"
@@ -256,12 +257,12 @@ func (m *many) look(ctx context.Context, steps []*step) (found []actions.Reading
 // liftAll writes verified steps; an undo's take their holds away with them.
 func (w *worker) liftAll(ctx context.Context, steps []*step) error {
 	for chunk := range slices.Chunk(steps, batchSize) {
-		var puts []Put
+		var puts []approvals.Put
 		var events []audit.Event
 		versions := make([]int64, len(chunk))
 		if w.p.Intent.Undo != "" {
 			err := parallel(len(chunk), func(i int) (err error) {
-				versions[i], err = w.x.runs().find(ctx, holdRow(chunk[i].Step.Hold), &hold{})
+				versions[i], err = w.x.runs().Find(ctx, holdRow(chunk[i].Step.Hold), &hold{})
 				return err
 			})
 			if err != nil {
@@ -270,7 +271,7 @@ func (w *worker) liftAll(ctx context.Context, steps []*step) error {
 		}
 		for i, s := range chunk {
 			if versions[i] > 0 {
-				puts = append(puts, Put{Row: Row{Key: holdRow(s.Step.Hold), Version: versions[i]}, Delete: true})
+				puts = append(puts, approvals.Put{Row: approvals.Row{Key: holdRow(s.Step.Hold), Version: versions[i]}, Delete: true})
 			}
 			puts = append(puts, w.result(ctx, s, nil))
 			events = append(events, ended(s))

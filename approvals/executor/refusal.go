@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -6,39 +6,40 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // refusal is a plan's no.
 type refusal struct {
-	whys      []Why
+	whys      []approvals.Why
 	why, hint string
 }
 
 func (r *refusal) Error() string { return r.why }
 
 // refuse ends a request for good, on the condition of the rows in fence.
-func (x *Executor) refuse(ctx context.Context, r Request, whys []Why, why, hint string, fence ...Put) error {
-	run := Run{ID: r.ID, Outcome: Refused, Why: why, Hint: hint, Ended: x.Now().UTC()}
+func (x *Executor) refuse(ctx context.Context, r approvals.Request, whys []approvals.Why, why, hint string, fence ...approvals.Put) error {
+	run := approvals.Run{ID: r.ID, Outcome: approvals.Refused, Why: why, Hint: hint, Ended: x.Now().UTC()}
 	ev := audit.New("refused", "", "why", strings.TrimSpace(why+" "+codes(whys)), "intent", r.Intent.String())
-	err := x.record(ctx, r.ID, append(fence, putRow(runKey(r.ID), 0, run)), ev)
-	if errors.Is(err, ErrConflict) {
+	err := x.record(ctx, r.ID, append(fence, approvals.PutRow(approvals.RunKey(r.ID), 0, run)), ev)
+	if errors.Is(err, approvals.ErrConflict) {
 		// Refused before, and the request did not hear of it; or somebody went on.
-		var old Run
+		var old approvals.Run
 		old, err = x.runs().Run(ctx, r.ID)
-		if err != nil || old.Outcome != Refused {
-			return unless(err, ErrNotFound)
+		if err != nil || old.Outcome != approvals.Refused {
+			return unless(err, approvals.ErrNotFound)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	_, err = x.Requests.Change(ctx, r.ID, func(r *Request) error {
-		if !r.State.May(Refused) {
+	_, err = x.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
+		if !r.State.May(approvals.Refused) {
 			return errSettled
 		}
 		r.Whys, r.Why, r.Hint, r.Closed = whys, why, hint, true
-		return r.To(Refused, x.Now().UTC())
+		return r.To(approvals.Refused, x.Now().UTC())
 	})
 	if err := x.changed(ctx, r.ID, err); err != nil {
 		return err
@@ -54,7 +55,7 @@ func (x *Executor) changed(ctx context.Context, id string, err error) error {
 	if err != nil && !errors.Is(err, errSettled) {
 		return err
 	}
-	return x.Changes.Send(ctx, Change{id}, 0)
+	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
 }
 
 // unless passes errors on, but for those of one kind.
@@ -65,7 +66,7 @@ func unless(err, kind error) error {
 	return err
 }
 
-func codes(whys []Why) string {
+func codes(whys []approvals.Why) string {
 	var s []string
 	for _, w := range whys {
 		s = append(s, string(w.Code))

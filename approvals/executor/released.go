@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -21,21 +23,21 @@ const (
 
 // proveProposal reads a click on an alert's card: what it asks for is what the
 // event lets its route offer, and what the card showed.
-func (x *Executor) proveProposal(ctx context.Context, r Request, w SlackWord, a *asked) error {
+func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w approvals.SlackWord, a *asked) error {
 	button := w.Actions[0]
-	alert, dig, _ := SplitAlertValue(button.Value)
+	alert, dig, _ := approvals.SplitAlertValue(button.Value)
 	if alert != r.Alert {
-		return fmt.Errorf("%w: it is about another alert", ErrEvidence)
+		return fmt.Errorf("%w: it is about another alert", approvals.ErrEvidence)
 	}
-	f, i, err := x.offered(ctx, r, dig, func(f Finding) bool { return f.OneClick })
+	f, i, err := x.offered(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick })
 	if err != nil {
 		return err
 	}
 	if !proposes(button.ID, i.Call.Action) {
-		return fmt.Errorf("%w: the button asks for another action", ErrEvidence)
+		return fmt.Errorf("%w: the button asks for another action", approvals.ErrEvidence)
 	}
 	if shown := slices.DeleteFunc(slices.Clone(w.Offers), func(s string) bool { return s != i.String() }); len(shown) != 1 {
-		return fmt.Errorf("%w: the card did not show this call", ErrEvidence)
+		return fmt.Errorf("%w: the card did not show this call", approvals.ErrEvidence)
 	}
 	a.intent, a.reason, a.finding = i, f.Reason, f
 	switch {
@@ -45,8 +47,8 @@ func (x *Executor) proveProposal(ctx context.Context, r Request, w SlackWord, a 
 		a.held = "the card did not say that one click runs it"
 	case !x.gentle(i.Call):
 		a.held = "this action is never run by one click"
-	case r.Release == ByClick: // otherwise the bot had reasons to ask people
-		a.release = ByClick
+	case r.Release == approvals.ByClick: // otherwise the bot had reasons to ask people
+		a.release = approvals.ByClick
 	}
 	return nil
 }
@@ -55,40 +57,40 @@ var numbered = regexp.MustCompile(`^:[1-9][0-9]?$`)
 
 // proposes reports whether a button's action_id asks for an action.
 func proposes(id string, n actions.Name) bool {
-	rest, ok := strings.CutPrefix(id, Propose(n))
+	rest, ok := strings.CutPrefix(id, approvals.Propose(n))
 	return ok && (rest == "" || numbered.MatchString(rest))
 }
 
 // proveRule reads what our own configuration asked for on the strength of an
 // event. Nobody signed it: it lets nothing run before the source has confirmed
 // the finding.
-func (x *Executor) proveRule(ctx context.Context, r Request, e Evidence) (asked, error) {
-	var ruled Ruled
+func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approvals.Evidence) (asked, error) {
+	var ruled approvals.Ruled
 	if json.Unmarshal([]byte(e.Body), &ruled) != nil {
-		return asked{}, fmt.Errorf("%w: the rule can't be read", ErrEvidence)
+		return asked{}, fmt.Errorf("%w: the rule can't be read", approvals.ErrEvidence)
 	}
 	at, err := e.At()
 	if err != nil {
 		return asked{}, err
 	}
 	switch {
-	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Release != ByRule:
-		return asked{}, fmt.Errorf("%w: the stored request is not what the rule asks for", ErrEvidence)
+	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Release != approvals.ByRule:
+		return asked{}, fmt.Errorf("%w: the stored request is not what the rule asks for", approvals.ErrEvidence)
 	case at.After(x.Now().Add(clocksApart)):
-		return asked{}, fmt.Errorf("%w: it is from the future", ErrEvidence)
+		return asked{}, fmt.Errorf("%w: it is from the future", approvals.ErrEvidence)
 	}
-	f, i, err := x.offered(ctx, r, IntentDigest(ruled.Intent), func(f Finding) bool { return f.Runs(ruled.Intent) })
+	f, i, err := x.offered(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })
 	if err != nil {
 		return asked{}, err
 	}
-	a := asked{intent: i, reason: f.Reason, person: Automatic, at: at, finding: f}
+	a := asked{intent: i, reason: f.Reason, person: approvals.Automatic, at: at, finding: f}
 	switch {
 	case !f.Runs(i):
 		a.held = "the configuration does not let this finding contain by itself"
 	case !x.gentle(i.Call):
 		a.held = "this action never runs by itself"
 	default:
-		a.release = ByRule
+		a.release = approvals.ByRule
 	}
 	return a, nil
 }
@@ -96,26 +98,26 @@ func (x *Executor) proveRule(ctx context.Context, r Request, e Evidence) (asked,
 // offered finds the intent of a digest, and the finding that offers it for the
 // request's reason, in the event on whose strength the request was made. Of
 // several, one that lets it run is taken.
-func (x *Executor) offered(ctx context.Context, r Request, dig string, lets func(Finding) bool) (Finding, Intent, error) {
+func (x *Executor) offered(ctx context.Context, r approvals.Request, dig string, lets func(finding.Finding) bool) (finding.Finding, approvals.Intent, error) {
 	e, err := x.Requests.Evidence(ctx, r.Event)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return Finding{}, Intent{}, fmt.Errorf("%w: the alert is too old, its event is no longer kept: use /killswitch", ErrEvidence)
+	case errors.Is(err, approvals.ErrNotFound):
+		return finding.Finding{}, approvals.Intent{}, fmt.Errorf("%w: the alert is too old, its event is no longer kept: use /killswitch", approvals.ErrEvidence)
 	case err != nil:
-		return Finding{}, Intent{}, err
-	case e.Kind != EventEvidence:
-		return Finding{}, Intent{}, fmt.Errorf("%w: it names no event", ErrEvidence)
+		return finding.Finding{}, approvals.Intent{}, err
+	case e.Kind != approvals.EventEvidence:
+		return finding.Finding{}, approvals.Intent{}, fmt.Errorf("%w: it names no event", approvals.ErrEvidence)
 	}
 	all, err := x.Findings.Read(e.Body)
 	if err != nil {
-		return Finding{}, Intent{}, fmt.Errorf("%w: the event can't be read", ErrEvidence)
+		return finding.Finding{}, approvals.Intent{}, fmt.Errorf("%w: the event can't be read", approvals.ErrEvidence)
 	}
-	found := slices.DeleteFunc(slices.Clone(all), func(f Finding) bool {
+	found := slices.DeleteFunc(slices.Clone(all), func(f finding.Finding) bool {
 		_, offers := f.Offer(dig)
 		return f.Reason != r.Reason || !offers
 	})
 	if len(found) == 0 {
-		return Finding{}, Intent{}, fmt.Errorf("%w: the event and the configuration offer no such call", ErrEvidence)
+		return finding.Finding{}, approvals.Intent{}, fmt.Errorf("%w: the event and the configuration offer no such call", approvals.ErrEvidence)
 	}
 	f := found[max(slices.IndexFunc(found, lets), 0)]
 	i, _ := f.Offer(dig)
@@ -137,13 +139,13 @@ func (x *Executor) gentle(c actions.Call) bool {
 // now, and returns the writes that begin it. The error is a *refusal where it does
 // not. A source is asked before the plan and again before the run: a finding may
 // be archived meanwhile.
-func (x *Executor) release(ctx context.Context, until time.Time, p Planned, a asked) ([]Put, error) {
+func (x *Executor) release(ctx context.Context, until time.Time, p approvals.Planned, a asked) ([]approvals.Put, error) {
 	switch {
-	case p.Release == ByPeople:
+	case p.Release == approvals.ByPeople:
 		return nil, nil
 	case a.release != p.Release:
 		return nil, &refusal{why: a.unreleased(), hint: byHandHint}
-	case p.Release == ByClick:
+	case p.Release == approvals.ByClick:
 		return nil, nil
 	}
 	if _, err := x.count(ctx, p.ID); err != nil { // before anybody is asked
@@ -153,7 +155,7 @@ func (x *Executor) release(ctx context.Context, until time.Time, p Planned, a as
 		return nil, err
 	}
 	put, err := x.count(ctx, p.ID)
-	return []Put{put}, err
+	return []approvals.Put{put}, err
 }
 
 // unreleased says why no click and no rule lets it run.
@@ -171,7 +173,7 @@ func (n notYet) Unwrap() error { return n.error }
 
 // confirm asks the source whether the finding is true, and reads from its answer
 // whether it still lets the intent run by itself.
-func (x *Executor) confirm(ctx context.Context, until time.Time, p Planned, a asked) error {
+func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Planned, a asked) error {
 	f := a.finding
 	if p.Account != f.Sighting.Account {
 		return &refusal{why: "its target is in another account than the finding", hint: byHandHint}
@@ -194,7 +196,7 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p Planned, a as
 		return err
 	}
 	now, err := x.Findings.Confirm(f, raw)
-	_, offers := now.Offer(IntentDigest(a.intent))
+	_, offers := now.Offer(approvals.IntentDigest(a.intent))
 	switch {
 	case err != nil:
 		return &refusal{why: "its source does not confirm the finding: " + err.Error(), hint: byHandHint}
@@ -216,21 +218,21 @@ type began struct {
 	At time.Time `json:"at"`
 }
 
-var hourKey = Key{"automatic", "hour"}
+var hourKey = approvals.Key{Part: "automatic", Sort: "hour"}
 
 // count is the write by which one more containment begins by itself. The error is
 // a *refusal where there were enough of them in the last hour.
-func (x *Executor) count(ctx context.Context, id string) (Put, error) {
+func (x *Executor) count(ctx context.Context, id string) (approvals.Put, error) {
 	var h hour
-	version, err := x.runs().find(ctx, hourKey, &h)
+	version, err := x.runs().Find(ctx, hourKey, &h)
 	if err != nil {
-		return Put{}, err
+		return approvals.Put{}, err
 	}
 	now := x.Now().UTC()
 	h.Began = slices.DeleteFunc(h.Began, func(b began) bool { return now.Sub(b.At) >= time.Hour })
 	if len(h.Began) >= x.AutoPerHour {
-		return Put{}, &refusal{why: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), hint: byHandHint}
+		return approvals.Put{}, &refusal{why: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), hint: byHandHint}
 	}
 	h.Began = append(h.Began, began{id, now})
-	return putRow(hourKey, version, h), nil
+	return approvals.PutRow(hourKey, version, h), nil
 }

@@ -1,4 +1,4 @@
-package approvals_test
+package executor_test
 
 import (
 	"testing"

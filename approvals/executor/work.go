@@ -1,4 +1,4 @@
-package approvals
+package executor
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // work takes the steps that are left, one after the other, and reads them back.
-func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
+func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	action, ok := x.Actions(p.Intent.Call.Action)
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
@@ -36,7 +37,7 @@ func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
 	})
 	if err != nil {
 		var ours storeError
-		if errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, ErrConflict) || ctx.Err() != nil {
+		if errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, approvals.ErrConflict) || ctx.Err() != nil {
 			return err
 		}
 		why, hint := actions.Explain(err)
@@ -60,8 +61,8 @@ func (x *Executor) work(ctx context.Context, run *Run, p Planned) error {
 // worker is one attempt at one run.
 type worker struct {
 	x      *Executor
-	run    *Run
-	p      Planned
+	run    *approvals.Run
+	p      approvals.Planned
 	action actions.Action
 	told   time.Time       // when the bot last heard
 	held   map[string]bool // the changes that had holders when this worker looked
@@ -123,7 +124,7 @@ func (w *worker) review(ctx context.Context, steps []step) error {
 	if w.p.Intent.Undo != "" {
 		holder = w.p.Intent.Undo
 	}
-	var puts []Put
+	var puts []approvals.Put
 	holds, err := w.x.holdsOf(ctx, steps)
 	if err != nil {
 		return err
@@ -133,21 +134,21 @@ func (w *worker) review(ctx context.Context, steps []step) error {
 		held := slices.Contains(holds[i].Holders, holder)
 		was := s.State
 		switch {
-		case s.State == StepPlanned, s.State == StepSkipped:
+		case s.State == approvals.StepPlanned, s.State == approvals.StepSkipped:
 		case w.p.Intent.Undo != "" && held, w.p.Intent.Undo == "" && !held:
-			s.State = StepPlanned
-		case s.State == StepVerified:
-			s.State = StepDone
-		case s.State == StepDone && w.p.Intent.Undo == "":
-			s.State = StepFailed
+			s.State = approvals.StepPlanned
+		case s.State == approvals.StepVerified:
+			s.State = approvals.StepDone
+		case s.State == approvals.StepDone && w.p.Intent.Undo == "":
+			s.State = approvals.StepFailed
 		}
 		if s.State != was {
 			s.Cause, s.Hint = "", ""
-			puts = append(puts, putRow(stepKey(w.p.ID, s.N), s.Version, s))
+			puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s))
 			s.Version++
 		}
 	}
-	for chunk := range slices.Chunk(puts, MaxPuts) {
+	for chunk := range slices.Chunk(puts, approvals.MaxPuts) {
 		if err := w.x.Store.Write(ctx, chunk...); err != nil {
 			return err
 		}
@@ -172,7 +173,7 @@ func (w *worker) flag(text string) {
 // merge takes over what the target is like now for the steps that have not
 // begun, and adds steps for what came since the plan.
 func (w *worker) merge(ctx context.Context, ledger []step, now []actions.Step) ([]step, error) {
-	var puts []Put
+	var puts []approvals.Put
 	at := make(map[string]int, len(ledger))
 	for i, l := range ledger {
 		at[l.Step.ID] = i
@@ -183,9 +184,9 @@ func (w *worker) merge(ctx context.Context, ledger []step, now []actions.Step) (
 			continue // of what is newer than the containment nothing old is left to contain
 		} else if !known {
 			w.flag("Since the plan: " + s.Title + " (" + s.Current + ").")
-			ledger = append(ledger, step{row: row{N: len(ledger) + 1, State: StepPlanned}})
+			ledger = append(ledger, step{row: row{N: len(ledger) + 1, State: approvals.StepPlanned}})
 			i = len(ledger) - 1
-		} else if ledger[i].State != StepPlanned && ledger[i].Step.ResourceID == s.ResourceID && (s.Skip == "") == (ledger[i].State != StepSkipped) {
+		} else if ledger[i].State != approvals.StepPlanned && ledger[i].Step.ResourceID == s.ResourceID && (s.Skip == "") == (ledger[i].State != approvals.StepSkipped) {
 			continue // its snapshot was taken before our own change
 		} else if ledger[i].Step.Current == s.Current && ledger[i].Step.Hold == s.Hold && ledger[i].Version > 0 && deref(ledger[i].Step.Prior) == deref(s.Prior) {
 			ledger[i].Step = s
@@ -196,10 +197,10 @@ func (w *worker) merge(ctx context.Context, ledger []step, now []actions.Step) (
 			w.flag("Since the plan: " + s.Title + ": found " + s.Current + ", not " + ledger[i].Step.Current + ".")
 		}
 		ledger[i].Step, ledger[i].State, ledger[i].Effect, ledger[i].Cause, ledger[i].Hint = s, firstState(s), actions.Effect{}, "", ""
-		puts = append(puts, putRow(stepKey(w.p.ID, ledger[i].N), ledger[i].Version, ledger[i]))
+		puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, ledger[i].N), ledger[i].Version, ledger[i]))
 		ledger[i].Version++
 	}
-	for chunk := range slices.Chunk(puts, MaxPuts) {
+	for chunk := range slices.Chunk(puts, approvals.MaxPuts) {
 		if err := w.x.Store.Write(ctx, chunk...); err != nil {
 			return ledger, storeError{err}
 		}
@@ -218,7 +219,7 @@ func (w *worker) takeAll(ctx context.Context, acct *actions.Account, steps []ste
 		many = many[:0]
 		for i := range steps {
 			s := &steps[i]
-			if s.Finished() || s.State == StepFailed && s.tried > 0 && s.tried == w.run.Attempt {
+			if s.Finished() || s.State == approvals.StepFailed && s.tried > 0 && s.tried == w.run.Attempt {
 				continue
 			}
 			if s.Step.Many {
@@ -262,7 +263,7 @@ func (w *worker) mayGoOn(ctx context.Context) error {
 // handOver passes the rest on to a new job.
 func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
 	w.run.Lease = w.x.Now().UTC()
-	if err := w.x.Store.Write(ctx, putRow(runKey(w.run.ID), w.run.Version, w.run)); err != nil {
+	if err := w.x.Store.Write(ctx, approvals.PutRow(approvals.RunKey(w.run.ID), w.run.Version, w.run)); err != nil {
 		return err
 	}
 	return w.x.later(ctx, w.p, delay)
@@ -287,8 +288,8 @@ func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []ste
 	}
 	w.retook = true
 	for i := range steps {
-		if steps[i].State == StepDone {
-			steps[i].State, again = StepFailed, true
+		if steps[i].State == approvals.StepDone {
+			steps[i].State, again = approvals.StepFailed, true
 			steps[i].tried = 0
 		}
 	}
@@ -297,17 +298,17 @@ func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []ste
 
 // count adds up a run that has many steps.
 func (w *worker) count(steps []step) {
-	p := Progress{At: w.x.Now().UTC()}
+	p := approvals.Progress{At: w.x.Now().UTC()}
 	many := false
 	for _, s := range steps {
 		many = many || s.Step.Many
 		p.Total++
 		switch {
-		case s.State == StepSkipped:
+		case s.State == approvals.StepSkipped:
 			p.Skipped++
 		case s.Finished():
 			p.Done++
-		case s.State == StepFailed && s.tried == w.run.Attempt:
+		case s.State == approvals.StepFailed && s.tried == w.run.Attempt:
 			p.Failed++
 		}
 	}
@@ -320,7 +321,7 @@ func (w *worker) count(steps []step) {
 func (w *worker) tell(ctx context.Context) error {
 	if now := w.x.Now(); now.Sub(w.told) >= progressEach {
 		w.told = now
-		return w.x.Changes.Send(ctx, Change{w.p.ID}, 0)
+		return w.x.Changes.Send(ctx, approvals.Change{ID: w.p.ID}, 0)
 	}
 	return nil
 }
@@ -331,13 +332,13 @@ func (w *worker) finish(ctx context.Context, steps []step, why, hint string) err
 	blind := why != ""
 	good, bad, begun := 0, 0, 0
 	for _, s := range steps {
-		if s.State == StepSkipped {
+		if s.State == approvals.StepSkipped {
 			continue
 		}
-		if s.State != StepPlanned {
+		if s.State != approvals.StepPlanned {
 			begun++
 		}
-		if !blind && (s.State == StepVerified || s.State == StepKept) {
+		if !blind && (s.State == approvals.StepVerified || s.State == approvals.StepKept) {
 			good++
 			continue
 		}
@@ -356,13 +357,13 @@ func (w *worker) finish(ctx context.Context, steps []step, why, hint string) err
 	undo := w.p.Intent.Undo != ""
 	switch {
 	case bad == 0 && good > 0 && undo:
-		run.Outcome, run.Verified = Restored, now
+		run.Outcome, run.Verified = approvals.Restored, now
 	case bad == 0 && good > 0:
-		run.Outcome, run.Verified, run.NextCheck = Contained, now, now.Add(checks[0])
+		run.Outcome, run.Verified, run.NextCheck = approvals.Contained, now, now.Add(checks[0])
 	case good > 0 || blind && begun > 0:
-		run.Outcome = Partial
+		run.Outcome = approvals.Partial
 	default:
-		run.Outcome = Failed
+		run.Outcome = approvals.Failed
 	}
 	return w.x.end(ctx, run, audit.New(string(run.Outcome), "", "why", why, "verified", strconv.Itoa(good), "not_verified", strconv.Itoa(bad), "flags", strings.Join(run.Flags, " ")))
 }

@@ -1,4 +1,4 @@
-package approvals_test
+package executor_test
 
 import (
 	"context"
@@ -21,6 +21,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
+	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 )
 
@@ -88,14 +89,14 @@ type world struct {
 	aws      *awsfake.Cloud
 	cfg      settings
 	log      *slog.Logger
-	findings approvals.Findings
+	findings executor.Findings
 
 	Requests *table
 	Runs     *table
 	Jobs     *memory.Queue
 	Changes  *memory.Queue
 
-	executor *approvals.Executor // which drain works with
+	executor *executor.Executor // which drain works with
 	workers  int
 	sent     []sent
 	clicked  int
@@ -142,10 +143,10 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 
 // worker is one more process with an executor. As in Lambda it does not know
 // whether another one is gone.
-func (w *world) worker() *approvals.Executor {
+func (w *world) worker() *executor.Executor {
 	w.workers++
 	name, runs := fmt.Sprintf("worker-%d", w.workers), 0
-	return &approvals.Executor{
+	return &executor.Executor{
 		Store: w.Runs, Requests: w.table(), Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: actions.NewCloud(w.aws.Config(), w.cfg.Org), Actions: actions.Lookup,
 		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{
 			Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}},
@@ -246,7 +247,7 @@ func (w *world) pass(d time.Duration) {
 }
 
 // job lets a worker do one job and nothing else. It returns what it sent.
-func (w *world) job(x *approvals.Executor, v approvals.Verb, r approvals.Request) []sent {
+func (w *world) job(x *executor.Executor, v approvals.Verb, r approvals.Request) []sent {
 	w.t.Helper()
 	w.sent = nil
 	w.must(x.Handle(w.t.Context(), approvals.Job{Verb: v, ID: r.ID}))
@@ -601,7 +602,7 @@ func (w *world) during(op string, do func()) {
 
 // dies lets a worker do a job and end in the middle of a call, as a process does
 // that is killed: nothing of the run is written any more.
-func (w *world) dies(x *approvals.Executor, op string, v approvals.Verb, r approvals.Request) {
+func (w *world) dies(x *executor.Executor, op string, v approvals.Verb, r approvals.Request) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()

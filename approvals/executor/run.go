@@ -1,10 +1,11 @@
-package approvals
+package executor
 
 import (
 	"context"
 	"errors"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
@@ -26,9 +27,9 @@ const (
 var checks = []time.Duration{5 * time.Second, 15 * time.Second, 60 * time.Second}
 
 // run brings an approved request, or what is left of it, to its end.
-func (x *Executor) run(ctx context.Context, r Request) error {
+func (x *Executor) run(ctx context.Context, r approvals.Request) error {
 	p, err := x.runs().Planned(ctx, r.ID)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, approvals.ErrNotFound) {
 		return nil // not planned: there is nothing that could have been approved
 	}
 	if err != nil {
@@ -36,7 +37,7 @@ func (x *Executor) run(ctx context.Context, r Request) error {
 	}
 	run, err := x.runs().Run(ctx, r.ID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, approvals.ErrNotFound):
 		run, err = x.claim(ctx, r, p)
 	case err != nil:
 		return err
@@ -73,42 +74,42 @@ func (x *Executor) run(ctx context.Context, r Request) error {
 
 // claim is the one write that lets a request start: it creates the run and
 // takes the target's lock, or neither.
-func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error) {
-	if r.State != Approved {
-		return Run{}, errSettled
+func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.Planned) (approvals.Run, error) {
+	if r.State != approvals.Approved {
+		return approvals.Run{}, errSettled
 	}
 	a, err := x.prove(ctx, r)
-	if errors.Is(err, ErrEvidence) {
-		return Run{}, orSettled(x.refuse(ctx, r, nil, err.Error(), "nothing was changed; ask again with /killswitch"))
+	if errors.Is(err, approvals.ErrEvidence) {
+		return approvals.Run{}, orSettled(x.refuse(ctx, r, nil, err.Error(), "nothing was changed; ask again with /killswitch"))
 	}
 	if err != nil {
-		return Run{}, err
+		return approvals.Run{}, err
 	}
 	votes, whys, text, err := x.decide(ctx, r, p)
 	if err != nil {
-		return Run{}, err
+		return approvals.Run{}, err
 	}
 	if text == "" && len(whys) == 0 && x.late(votes, p) {
-		whys = []Why{{Code: PastExpiry}}
+		whys = []approvals.Why{{Code: approvals.PastExpiry}}
 	}
 	if text != "" || len(whys) > 0 {
-		return Run{}, orSettled(x.refuse(ctx, r, whys, text, "nothing was changed; ask again with /killswitch"))
+		return approvals.Run{}, orSettled(x.refuse(ctx, r, whys, text, "nothing was changed; ask again with /killswitch"))
 	}
 	counted, err := x.release(ctx, x.Now().Add(planWithin), p, a)
 	if no := (*refusal)(nil); errors.As(err, &no) {
-		return Run{}, orSettled(x.refuse(ctx, r, no.whys, no.why, "nothing was changed; "+no.hint))
+		return approvals.Run{}, orSettled(x.refuse(ctx, r, no.whys, no.why, "nothing was changed; "+no.hint))
 	}
 	if err != nil {
-		return Run{}, err
+		return approvals.Run{}, err
 	}
 	now := x.Now().UTC()
-	run := Run{ID: r.ID, Owner: x.Owner(), Lease: now.Add(leaseFor), Since: now, Attempt: 1, Approvers: people(votes),
+	run := approvals.Run{ID: r.ID, Owner: x.Owner(), Lease: now.Add(leaseFor), Since: now, Attempt: 1, Approvers: people(votes),
 		Lock: lockRow(p.Account, p.Intent.Call.TargetName())}
 	var ev []audit.Event
 	for _, v := range votes {
 		ev = append(ev, audit.New("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
 	}
-	if p.Release != ByPeople {
+	if p.Release != approvals.ByPeople {
 		ev = append(ev, audit.New("released", p.Person, "by", string(p.Release), "finding", p.Finding, "alert", p.Alert, "event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
 	}
 	ev = append(ev, audit.New("claimed", "", "attempt", "1"))
@@ -118,19 +119,19 @@ func (x *Executor) claim(ctx context.Context, r Request, p Planned) (Run, error)
 
 // begin moves the request to running. A denial or cancellation that came first
 // ends the run with nothing done.
-func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {
-	var ended Request
-	_, err := x.Requests.Change(ctx, run.ID, func(r *Request) error {
-		if run.Started && (r.State == Running || !r.State.May(Running)) {
+func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
+	var ended approvals.Request
+	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
+		if run.Started && (r.State == approvals.Running || !r.State.May(approvals.Running)) {
 			return errSettled // what has begun goes on, whatever the row says
 		}
 		ended = *r
 		r.Why, r.Hint, r.Whys = "", "", nil
-		return r.To(Running, x.Now().UTC())
+		return r.To(approvals.Running, x.Now().UTC())
 	})
-	var no *TransitionError
+	var no *approvals.TransitionError
 	switch {
-	case errors.As(err, &no) && ended.State != Running:
+	case errors.As(err, &no) && ended.State != approvals.Running:
 		run.Outcome, run.Ended = ended.State, x.Now().UTC()
 		run.Why = "it was " + string(ended.State) + " before anything was done"
 		if err := x.end(ctx, run, audit.New("not_started", "", "state", string(ended.State))); err != nil {
@@ -139,7 +140,7 @@ func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {
 		if err := x.close(ctx, ended); err != nil {
 			return err
 		}
-		return orSettled(x.Changes.Send(ctx, Change{run.ID}, 0))
+		return orSettled(x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0))
 	case errors.As(err, &no), errors.Is(err, errSettled):
 	case err != nil:
 		return err
@@ -155,13 +156,13 @@ func (x *Executor) begin(ctx context.Context, run *Run, p Planned) error {
 			return err
 		}
 	}
-	return x.Changes.Send(ctx, Change{run.ID}, 0)
+	return x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0)
 }
 
 // settle shows a run's end in the table requests and sends what follows from
 // it. It may be done again.
-func (x *Executor) settle(ctx context.Context, run Run, p Planned) error {
-	_, err := x.Requests.Change(ctx, run.ID, func(r *Request) error {
+func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Planned) error {
+	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
 		// The run's word stands, whatever the request's row says; only an undo of
 		// it has one of its own.
 		right := r.State == run.Outcome || run.UndoneBy != ""
@@ -187,16 +188,16 @@ func (x *Executor) settle(ctx context.Context, run Run, p Planned) error {
 		}
 	}
 	if _, tells := x.reporter(p); tells && run.Started && run.Checks == 0 && run.Unread == 0 { // once is enough; the re-checks settle too
-		if err := x.Jobs.Send(ctx, Job{JobReport, run.ID}, 0); err != nil {
+		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobReport, ID: run.ID}, 0); err != nil {
 			return err
 		}
 	}
 	if !run.NextCheck.IsZero() && run.UndoneBy == "" {
-		if err := x.Jobs.Send(ctx, Job{JobVerify, run.ID}, max(run.NextCheck.Sub(x.Now()), 0)); err != nil {
+		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: run.ID}, max(run.NextCheck.Sub(x.Now()), 0)); err != nil {
 			return err
 		}
 	}
-	if err := x.Changes.Send(ctx, Change{run.ID}, 0); err != nil {
+	if err := x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0); err != nil {
 		return err
 	}
 	if run.Outcome.InForce() {

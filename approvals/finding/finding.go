@@ -1,10 +1,11 @@
-package approvals
+package finding
 
 import (
 	"slices"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // Finding is what approvals need to know of an alert: what the configuration
@@ -13,7 +14,7 @@ type Finding struct {
 	Source   string // who told of it, as routes name it
 	Name     string // its own name; the same for the same finding
 	Reason   string // of requests that are born of it
-	Intents  []Intent
+	Intents  []approvals.Intent
 	OneClick bool      // a click on one of the intents runs it
 	Auto     bool      // intents run by themselves, once the finding is confirmed
 	Unsure   []string  // digests of the intents that don't: their target is not what the source vouches for
@@ -25,15 +26,15 @@ type Finding struct {
 
 // Runs reports whether an intent runs by itself. An attacker can make one unsure,
 // with a session's name for instance: that must not stop the others.
-func (f Finding) Runs(i Intent) bool {
-	return f.Auto && !slices.Contains(f.Unsure, IntentDigest(i))
+func (f Finding) Runs(i approvals.Intent) bool {
+	return f.Auto && !slices.Contains(f.Unsure, approvals.IntentDigest(i))
 }
 
 // Offer finds the intent of a digest among those that the finding offers.
-func (f Finding) Offer(digest string) (Intent, bool) {
-	i := slices.IndexFunc(f.Intents, func(i Intent) bool { return IntentDigest(i) == digest })
+func (f Finding) Offer(digest string) (approvals.Intent, bool) {
+	i := slices.IndexFunc(f.Intents, func(i approvals.Intent) bool { return approvals.IntentDigest(i) == digest })
 	if i < 0 {
-		return Intent{}, false
+		return approvals.Intent{}, false
 	}
 	return f.Intents[i], true
 }

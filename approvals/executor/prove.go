@@ -1,0 +1,227 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
+)
+
+// asked is a request as its evidence proves it.
+type asked struct {
+	intent approvals.Intent
+	reason string
+	person string
+	app    string
+	at     time.Time
+
+	finding finding.Finding   // that it is about, where an alert led to it
+	release approvals.Release // what lets it run, under the configuration of now
+	held    string            // why no click and no rule does
+}
+
+// prove reads the requester's evidence and checks that the row says the same.
+// It returns ErrEvidence if the request is not what somebody signed.
+func (x *Executor) prove(ctx context.Context, r approvals.Request) (asked, error) {
+	e, err := x.kept(ctx, r.Evidence)
+	if err != nil {
+		return asked{}, err
+	}
+	if approvals.RequestID(e) != r.ID {
+		return asked{}, fmt.Errorf("%w: it is another request's", approvals.ErrEvidence)
+	}
+	var a asked
+	if e.Kind == approvals.RuleEvidence {
+		a, err = x.proveRule(ctx, r, e)
+	} else {
+		a, err = x.proveWord(ctx, r, e)
+	}
+	if err != nil {
+		return asked{}, err
+	}
+	if approvals.IntentDigest(a.intent) != approvals.IntentDigest(r.Intent) || a.reason != r.Reason || a.person != r.Requester.Person || !a.at.Equal(r.Asked) {
+		return asked{}, fmt.Errorf("%w: the stored request is not what was asked for", approvals.ErrEvidence)
+	}
+	return a, nil
+}
+
+// proveWord reads what a person asked for.
+func (x *Executor) proveWord(ctx context.Context, r approvals.Request, e approvals.Evidence) (asked, error) {
+	w, at, err := x.read(ctx, e)
+	if err != nil {
+		return asked{}, err
+	}
+	p, ok := x.Policy.Roster.BySlack(w.User)
+	if !ok {
+		return asked{}, fmt.Errorf("%w: nobody in the roster has this Slack account", approvals.ErrEvidence)
+	}
+	a := asked{person: p.ID, app: w.App, at: at}
+	switch w.Type {
+	case "slash_command":
+		err = x.proveCommand(ctx, w, &a)
+	case "block_actions":
+		err = x.proveButton(ctx, r, w, &a)
+	default:
+		err = fmt.Errorf("%w: %s asks for nothing", approvals.ErrEvidence, w.Type)
+	}
+	return a, err
+}
+
+func (x *Executor) proveCommand(ctx context.Context, w approvals.SlackWord, a *asked) error {
+	if !slices.Contains(x.Channels, w.Channel) {
+		return fmt.Errorf("%w: it was typed in a channel that is not listed", approvals.ErrEvidence)
+	}
+	c, err := approvals.ParseCommand(w.Text, x.Org.Directory())
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: the text does not parse", approvals.ErrEvidence)
+	case c.Verb == "act":
+		a.intent, a.reason = approvals.Intent{Call: c.Call}, c.Reason
+		return nil
+	case c.Verb == "undo":
+		return x.undoOf(ctx, c.ID, c.Keys, c.Reason, a)
+	}
+	return fmt.Errorf("%w: %s asks for nothing", approvals.ErrEvidence, c.Verb)
+}
+
+// proveButton reads a click that asks for something: what an alert's card offers,
+// to take back what a request's card is about, or to do something gentler instead.
+func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w approvals.SlackWord, a *asked) error {
+	if len(w.Actions) != 1 {
+		return fmt.Errorf("%w: it is not one click", approvals.ErrEvidence)
+	}
+	if _, _, ok := approvals.SplitAlertValue(w.Actions[0].Value); ok {
+		return x.proveProposal(ctx, r, w, a)
+	}
+	button := w.Actions[0].ID
+	id, dig, err := clicked(w, button)
+	if err != nil {
+		return err
+	}
+	p, err := x.runs().Planned(ctx, id)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return fmt.Errorf("%w: there is no request %s", approvals.ErrEvidence, id)
+	}
+	if err != nil {
+		return err
+	}
+	if button == "undo" {
+		err = x.undoOf(ctx, id, "", "", a)
+	} else if i, reason, ok := approvals.Instead(id, p.Intent.Call, x.Actions); ok && p.Intent.Undo == "" && button == approvals.Propose(i.Call.Action) {
+		a.intent, a.reason = i, reason
+	} else {
+		err = fmt.Errorf("%w: %s asks for nothing", approvals.ErrEvidence, button)
+	}
+	if err != nil {
+		return err
+	}
+	return shown(w, dig, p)
+}
+
+// undoOf is the intent to take a request back.
+func (x *Executor) undoOf(ctx context.Context, id, keys, reason string, a *asked) error {
+	p, err := x.runs().Planned(ctx, id)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return fmt.Errorf("%w: there is no request %s to undo", approvals.ErrEvidence, id)
+	}
+	if err != nil {
+		return err
+	}
+	if reason == "" {
+		reason = approvals.UndoReason(id)
+	}
+	a.intent, a.reason = approvals.Intent{Call: p.Intent.Call, Undo: id, Keys: keys}, reason
+	return nil
+}
+
+// kept fetches evidence.
+func (x *Executor) kept(ctx context.Context, key string) (approvals.Evidence, error) {
+	e, err := x.Requests.Evidence(ctx, key)
+	if errors.Is(err, approvals.ErrNotFound) {
+		err = fmt.Errorf("%w: there is none", approvals.ErrEvidence)
+	}
+	return e, err
+}
+
+// word fetches evidence, proves that a person gave it, and reads it.
+func (x *Executor) word(ctx context.Context, key string) (approvals.SlackWord, time.Time, error) {
+	e, err := x.kept(ctx, key)
+	if err != nil {
+		return approvals.SlackWord{}, time.Time{}, err
+	}
+	return x.read(ctx, e)
+}
+
+// read proves that a person gave evidence, and reads it.
+func (x *Executor) read(ctx context.Context, e approvals.Evidence) (approvals.SlackWord, time.Time, error) {
+	v, ok := x.Verifiers[e.Kind]
+	if !ok || e.Kind == approvals.EventEvidence || e.Kind == approvals.RuleEvidence { // nobody signs those
+		return approvals.SlackWord{}, time.Time{}, fmt.Errorf("%w: kind %q", approvals.ErrEvidence, e.Kind)
+	}
+	if err := v.Verify(ctx, e); err != nil {
+		return approvals.SlackWord{}, time.Time{}, err
+	}
+	at, err := e.At()
+	if err != nil {
+		return approvals.SlackWord{}, time.Time{}, err
+	}
+	w, err := approvals.ParseSlack(e.Body)
+	if err != nil {
+		return w, at, err
+	}
+	if w.Team != x.Team || w.UserTeam != x.Team {
+		return w, at, fmt.Errorf("%w: it is from another workspace", approvals.ErrEvidence)
+	}
+	return w, at, nil
+}
+
+// clicked reads which button of which call was clicked.
+func clicked(w approvals.SlackWord, action string) (id, digest string, err error) {
+	if w.Type != "block_actions" || len(w.Actions) != 1 || w.Actions[0].ID != action {
+		return "", "", fmt.Errorf("%w: it is not a click on %s", approvals.ErrEvidence, action)
+	}
+	id, digest, ok := approvals.SplitValue(w.Actions[0].Value)
+	if !ok {
+		return "", "", fmt.Errorf("%w: the button names no request", approvals.ErrEvidence)
+	}
+	return id, digest, nil
+}
+
+// shown checks that the card that was clicked named this very call.
+func shown(w approvals.SlackWord, digest string, p approvals.Planned) error {
+	switch {
+	case digest != p.Digest:
+		return fmt.Errorf("%w: the button is another call's", approvals.ErrEvidence)
+	case w.CallBlocks != 1 || w.CallText != p.Intent.String():
+		return fmt.Errorf("%w: the card did not show this call", approvals.ErrEvidence)
+	case !approvals.SameWords(w.WhyText, approvals.Because(p.Person, p.Reason)):
+		return fmt.Errorf("%w: the card did not show who asked and why", approvals.ErrEvidence)
+	case w.App != p.App && p.Release != approvals.ByRule: // which no app asked for
+		return fmt.Errorf("%w: it is from another app", approvals.ErrEvidence)
+	}
+	return nil
+}
+
+// proveClick reads a click on a request's card as the vote of a person.
+func (x *Executor) proveClick(ctx context.Context, key, action string, p approvals.Planned) (approvals.Vote, error) {
+	w, at, err := x.word(ctx, key)
+	if err != nil {
+		return approvals.Vote{}, err
+	}
+	id, digest, err := clicked(w, action)
+	if err != nil {
+		return approvals.Vote{}, err
+	}
+	if id != p.ID {
+		return approvals.Vote{}, fmt.Errorf("%w: it is another request's", approvals.ErrEvidence)
+	}
+	if err := shown(w, digest, p); err != nil {
+		return approvals.Vote{}, err
+	}
+	person, _ := x.Policy.Roster.BySlack(w.User)
+	return approvals.Vote{Party: approvals.Party{Person: person.ID, Slack: w.User}, Evidence: key, At: at, Digest: digest}, nil
+}
