@@ -32,7 +32,7 @@ func requestKey(id string) Key { return Key{id, "request"} }
 // Create stores a new request. It returns ErrConflict if the ID is taken.
 func (t Requests) Create(ctx context.Context, r Request) error {
 	r.Version, r.Revision = 0, 1
-	put, err := t.put(r)
+	put, err := t.Put(r)
 	if err != nil {
 		return err
 	}
@@ -48,15 +48,15 @@ func (t Requests) Get(ctx context.Context, id string) (Request, error) {
 	return decodeRequest(row)
 }
 
-// changeTries bounds Change under contention: a click of everyone in a large channel at once.
-const changeTries = 400
+// ChangeTries bounds Change under contention: a click of everyone in a large channel at once.
+const ChangeTries = 400
 
 // Change reads a request, lets change alter it and writes it on the condition
 // that nobody wrote meanwhile; otherwise it starts again. An error of change
 // stops it with nothing written, and is returned as it is with the request.
 // A change of what a card shows must go through Revise or To.
 func (t Requests) Change(ctx context.Context, id string, change func(*Request) error) (Request, error) {
-	for range changeTries {
+	for range ChangeTries {
 		r, err := t.Get(ctx, id)
 		if err != nil {
 			return Request{}, err
@@ -64,7 +64,7 @@ func (t Requests) Change(ctx context.Context, id string, change func(*Request) e
 		if err := change(&r); err != nil {
 			return r, err
 		}
-		put, err := t.put(r)
+		put, err := t.Put(r)
 		if err != nil {
 			return r, err
 		}
@@ -130,7 +130,8 @@ func (t Requests) Evidence(ctx context.Context, key string) (Evidence, error) {
 	return e, nil
 }
 
-func (t Requests) put(r Request) (Put, error) {
+// Put is the write of a request, with the marks that its state gives it.
+func (t Requests) Put(r Request) (Put, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return Put{}, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -36,9 +37,9 @@ func (b *Bot) finding(ctx context.Context, source, name, event string) (finding.
 
 // automatic asks for what the route of an alert wants contained by itself, once
 // for an alert and an intent. Whether it may run, the executor decides.
-func (b *Bot) automatic(ctx context.Context, row approvals.Alert, a finding.Alert, event string) (approvals.Alert, error) {
-	i := slices.IndexFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == string(a.Source) && r.Name == a.Own() })
-	if i < 0 || row.Over || row.State == approvals.FalsePositive {
+func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Alert, event string) (alerts.Alert, error) {
+	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Source == string(a.Source) && r.Name == a.Own() })
+	if i < 0 || row.Over || row.State == alerts.FalsePositive {
 		return row, nil
 	}
 	report := row.Reports[i]
@@ -66,7 +67,7 @@ func (b *Bot) automatic(ctx context.Context, row approvals.Alert, a finding.Aler
 
 // ruled is the request that a rule makes, with its evidence stored. It is the same
 // each time.
-func (b *Bot) ruled(ctx context.Context, row approvals.Alert, f finding.Finding, i approvals.Intent, event string, at time.Time) (approvals.Request, error) {
+func (b *Bot) ruled(ctx context.Context, row alerts.Alert, f finding.Finding, i approvals.Intent, event string, at time.Time) (approvals.Request, error) {
 	at = at.UTC().Truncate(time.Second)
 	body, err := json.Marshal(approvals.Ruled{Alert: row.ID, Event: event, Intent: i})
 	if err != nil {
@@ -84,17 +85,17 @@ func (b *Bot) ruled(ctx context.Context, row approvals.Alert, f finding.Finding,
 
 // bear creates a request that a rule makes, unless there was one for its intent,
 // of a rule or a person, and has it planned.
-func (b *Bot) bear(ctx context.Context, row approvals.Alert, r approvals.Request) (approvals.Alert, error) {
+func (b *Bot) bear(ctx context.Context, row alerts.Alert, r approvals.Request) (alerts.Alert, error) {
 	now := b.Now().UTC()
 	if now.After(r.Expires) { // the same was said long ago
 		return row, nil
 	}
 	intent := approvals.IntentDigest(r.Intent)
-	row, err := b.alerts().Bear(ctx, r, func(a *approvals.Alert) error {
-		if slices.ContainsFunc(a.Requests, func(o approvals.Born) bool { return o.Intent == intent }) {
+	row, err := b.alerts().Bear(ctx, r, func(a *alerts.Alert) error {
+		if slices.ContainsFunc(a.Requests, func(o alerts.Born) bool { return o.Intent == intent }) {
 			return errNothingNew
 		}
-		a.Requests = append(a.Requests, approvals.Born{Intent: intent, Request: r.ID, Rule: true, At: now})
+		a.Requests = append(a.Requests, alerts.Born{Intent: intent, Request: r.ID, Rule: true, At: now})
 		a.Revise()
 		a.Digest, a.Urgent = "", true // the request's card belongs below this one
 		return nil

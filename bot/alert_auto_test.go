@@ -11,6 +11,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -158,7 +159,7 @@ func TestAutomaticRace(t *testing.T) {
 // nor for Slack.
 func TestAutomaticHasNoTimeToWait(t *testing.T) {
 	full := func(d *desk) {
-		d.must(d.alerts().ChangeRoom(d.Context(), sec, func(r *approvals.Room) error {
+		d.must(d.alerts().ChangeRoom(d.Context(), sec, func(r *alerts.Room) error {
 			r.Closed = time.Now().Add(10 * time.Minute)
 			return nil
 		}))

@@ -12,12 +12,13 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // AlertView is all that an alert's card shows. The card is a pure function of it.
 type AlertView struct {
-	Row      approvals.Alert
+	Row      alerts.Alert
 	Alert    finding.Alert       // the report that is shown
 	Also     []finding.Source    // other sources that told of it
 	Calls    []actions.Call      // what its buttons ask for, in order; none once it is over or a false positive
@@ -201,12 +202,12 @@ func (v AlertView) state() string {
 	who, at := mention(r.By.Slack), v.moment(r.At)
 	text := "*Open*: nobody has acknowledged it yet."
 	switch r.State {
-	case approvals.AlertOpen:
-	case approvals.Acknowledged:
+	case alerts.Open:
+	case alerts.Acknowledged:
 		text = fmt.Sprintf("*Acknowledged* by %s at %s.", who, at)
-	case approvals.Snoozed:
+	case alerts.Snoozed:
 		text = fmt.Sprintf("*Snoozed* until %s by %s.", v.moment(r.Until), who)
-	case approvals.FalsePositive:
+	case alerts.FalsePositive:
 		text = fmt.Sprintf("*False positive*, said %s at %s.", who, at)
 		if !v.over() {
 			text += " Acknowledge brings its containments back."

@@ -16,6 +16,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -41,7 +42,7 @@ func baseAlert(t testing.TB) AlertView {
 	isolate := callOf(t, actions.IsolateInstance, "i-0d3e1a5b7c9f20001", map[string]string{"account": account, "region": "us-east-1"})
 	at := asked.Add(-4 * time.Minute)
 	return AlertView{
-		Row: approvals.Alert{ID: alertIDForTest, State: approvals.AlertOpen, Received: asked},
+		Row: alerts.Alert{ID: alertIDForTest, State: alerts.Open, Received: asked},
 		Alert: finding.Alert{
 			Source: finding.GuardDuty, EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
 			Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Severity: 8,
@@ -81,7 +82,7 @@ func byRule(r approvals.Request) approvals.Request {
 	return r
 }
 
-func stated(s approvals.AlertState, by approvals.Person, d time.Duration) func(testing.TB, *AlertView) {
+func stated(s alerts.State, by approvals.Person, d time.Duration) func(testing.TB, *AlertView) {
 	return func(_ testing.TB, v *AlertView) {
 		v.Row.State, v.Row.By, v.Row.At = s, approvals.Party{Person: by.ID, Slack: by.Slack}, after(d)
 		v.Now = after(d + time.Minute)
@@ -132,16 +133,16 @@ var alertCards = []alertCase{
 		v.Alert.Severity, v.Alert.Count, v.Alert.Last = 9, 19, asked.Add(26*time.Hour)
 		v.Also, v.Now = []finding.Source{finding.SecurityHub, finding.Health}, asked.Add(27*time.Hour)
 	}}},
-	{"acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Acknowledged, ben, time.Minute)}},
-	{"acknowledged_yesterday", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) {
+	{"acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute)}},
+	{"acknowledged_yesterday", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) {
 		v.Now = after(25 * time.Hour)
 	}}},
-	{"snoozed", "high: ", proposeButtons + "ack false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Snoozed, cho, time.Minute), func(_ testing.TB, v *AlertView) {
+	{"snoozed", "high: ", proposeButtons + "ack false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Snoozed, cho, time.Minute), func(_ testing.TB, v *AlertView) {
 		v.Row.Until = after(61 * time.Minute)
 	}}},
-	{"false_positive", "high: ", "ack activity", []func(testing.TB, *AlertView){stated(approvals.FalsePositive, ana, time.Minute)}},
+	{"false_positive", "high: ", "ack activity", []func(testing.TB, *AlertView){stated(alerts.FalsePositive, ana, time.Minute)}},
 	{"settled", "high: ", "ack false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Over, v.Calls = true, nil }}},
-	{"settled_acknowledged", "high: ", "false_positive activity", []func(testing.TB, *AlertView){stated(approvals.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) { v.Row.Over = true }}},
+	{"settled_acknowledged", "high: ", "false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) { v.Row.Over = true }}},
 	{"activity_asked", "high: ", proposeButtons + "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Activity = true }}},
 	{"requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
@@ -347,12 +348,12 @@ func TestAlertCardIsPure(t *testing.T) {
 
 // TestAlertCardsOfEveryState fails when a state of an alert or a mark has no card above.
 func TestAlertCardsOfEveryState(t *testing.T) {
-	states, marks := map[approvals.AlertState]bool{}, map[finding.Mark]bool{}
+	states, marks := map[alerts.State]bool{}, map[finding.Mark]bool{}
 	for _, c := range alertCards {
 		v := c.view(t)
 		states[v.Row.State], marks[v.Alert.Mark] = true, true
 	}
-	for _, s := range []approvals.AlertState{approvals.AlertOpen, approvals.Acknowledged, approvals.Snoozed, approvals.FalsePositive} {
+	for _, s := range []alerts.State{alerts.Open, alerts.Acknowledged, alerts.Snoozed, alerts.FalsePositive} {
 		if !states[s] {
 			t.Errorf("no golden card is %s", s)
 		}
@@ -522,8 +523,8 @@ func TestAnyAlert(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := func(name string) string { return text.Draw(r, name) }
 		v := AlertView{
-			Row: approvals.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
-				State: rapid.SampledFrom([]approvals.AlertState{"", approvals.AlertOpen, approvals.Acknowledged, approvals.Snoozed, approvals.FalsePositive}).Draw(r, "state"),
+			Row: alerts.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
+				State: rapid.SampledFrom([]alerts.State{"", alerts.Open, alerts.Acknowledged, alerts.Snoozed, alerts.FalsePositive}).Draw(r, "state"),
 				By:    approvals.Party{Slack: rapid.SampledFrom([]string{ana.Slack, "", evil}).Draw(r, "by")}, At: moment.Draw(r, "at"), Until: moment.Draw(r, "until")},
 			Alert: finding.Alert{Source: finding.Source(s("source")), Mark: rapid.SampledFrom([]finding.Mark{"", finding.Sample, finding.Mock, finding.Drill, evil}).Draw(r, "mark"),
 				EventID: s("event"), Type: s("type"), Title: s("title"), Text: s("text"), Severity: rapid.Float64().Draw(r, "severity"),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 )
 
 // snoozeFor is how long a snoozed alert sleeps.
@@ -37,11 +38,11 @@ func (c *conversation) clickAlert(ctx context.Context, button, id, digest string
 	}
 	switch button {
 	case "ack":
-		return c.judge(ctx, who, id, approvals.Acknowledged)
+		return c.judge(ctx, who, id, alerts.Acknowledged)
 	case "snooze":
-		return c.judge(ctx, who, id, approvals.Snoozed)
+		return c.judge(ctx, who, id, alerts.Snoozed)
 	case "false_positive":
-		return c.judge(ctx, who, id, approvals.FalsePositive)
+		return c.judge(ctx, who, id, alerts.FalsePositive)
 	case "activity":
 		return c.activity(ctx, a)
 	case "alert":
@@ -62,20 +63,20 @@ func (c *conversation) responder(who approvals.Party) string {
 }
 
 // judge stores what somebody says of an alert. The last word counts.
-func (c *conversation) judge(ctx context.Context, who approvals.Party, id string, s approvals.AlertState) error {
+func (c *conversation) judge(ctx context.Context, who approvals.Party, id string, s alerts.State) error {
 	b := c.b
-	_, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		until := c.at.Add(snoozeFor)
 		switch {
 		case a.State == s && a.By == who && a.At.Equal(c.at):
 			return errNothingNew // this very click, delivered again
-		case c.at.Before(a.At), s == approvals.Snoozed && b.Now().After(until):
+		case c.at.Before(a.At), s == alerts.Snoozed && b.Now().After(until):
 			return &rejected{"Your click came late: somebody has said something else since. Nothing was done."}
-		case a.State == s && s != approvals.Snoozed:
+		case a.State == s && s != alerts.Snoozed:
 			return &rejected{"Somebody was faster: the card says it already."}
 		}
 		a.State, a.By, a.At, a.Until = s, who, c.at, time.Time{}
-		if s == approvals.Snoozed {
+		if s == alerts.Snoozed {
 			a.Until = until
 		}
 		a.Revise()
@@ -89,12 +90,12 @@ func (c *conversation) judge(ctx context.Context, who approvals.Party, id string
 
 // activity has it looked up what the alert's subject did lately. The answer comes
 // into the thread.
-func (c *conversation) activity(ctx context.Context, a approvals.Alert) error {
+func (c *conversation) activity(ctx context.Context, a alerts.Alert) error {
 	b := c.b
 	if shown(a.Reports).Subject == (actions.Subject{}) {
 		return c.say(ctx, note("There is nobody in this alert whose activity could be looked up."))
 	}
-	_, err := b.alerts().Change(ctx, a.ID, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
 		if a.Activity {
 			return errNothingNew
 		}
@@ -112,9 +113,9 @@ func (c *conversation) activity(ctx context.Context, a approvals.Alert) error {
 }
 
 // bringAlert posts the card of an alert that is only in a digest.
-func (c *conversation) bringAlert(ctx context.Context, a approvals.Alert) error {
+func (c *conversation) bringAlert(ctx context.Context, a alerts.Alert) error {
 	b := c.b
-	_, err := b.alerts().Change(ctx, a.ID, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
 		if a.Card.TS != "" {
 			return errNothingNew
 		}
@@ -138,7 +139,7 @@ func (c *conversation) bringAlert(ctx context.Context, a approvals.Alert) error 
 }
 
 // propose asks for a containment that an alert's card offers.
-func (c *conversation) propose(ctx context.Context, who approvals.Party, a approvals.Alert, button, digest string) error {
+func (c *conversation) propose(ctx context.Context, who approvals.Party, a alerts.Alert, button, digest string) error {
 	report := a.Reports[0]
 	f, err := c.b.finding(ctx, report.Source, report.Name, report.Event)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -148,7 +149,7 @@ func (c *conversation) propose(ctx context.Context, who approvals.Party, a appro
 		return err
 	}
 	i := slices.IndexFunc(f.Intents, func(i approvals.Intent) bool { return approvals.IntentDigest(i) == digest })
-	if i < 0 || a.Over || a.State == approvals.FalsePositive || !proposes(button, f.Intents[i].Call.Action) {
+	if i < 0 || a.Over || a.State == alerts.FalsePositive || !proposes(button, f.Intents[i].Call.Action) {
 		return c.say(ctx, note("Nothing was done: %s no longer offers this. Use its newest card, or type the command.", a.ID))
 	}
 	r := approvals.Request{
@@ -188,11 +189,11 @@ func (b *Bot) createBorn(ctx context.Context, r approvals.Request) (same approva
 			}
 		}
 		known := len(a.Requests)
-		_, err = b.alerts().Bear(ctx, r, func(a *approvals.Alert) error {
+		_, err = b.alerts().Bear(ctx, r, func(a *alerts.Alert) error {
 			if len(a.Requests) != known {
 				return errBusy // look at it first
 			}
-			a.Requests = append(a.Requests, approvals.Born{Intent: intent, Request: r.ID, At: b.Now().UTC()})
+			a.Requests = append(a.Requests, alerts.Born{Intent: intent, Request: r.ID, At: b.Now().UTC()})
 			a.Revise()
 			return nil
 		})

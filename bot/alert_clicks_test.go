@@ -9,6 +9,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
@@ -20,17 +21,17 @@ func TestJudge(t *testing.T) {
 		d.hears(a)
 		for i, tt := range []struct {
 			user, button string
-			want         approvals.AlertState
+			want         alerts.State
 			by           string
 			told         string
 		}{
-			{ana.Slack, "ack", approvals.Acknowledged, ana.ID, ""},
-			{ben.Slack, "false_positive", approvals.FalsePositive, ben.ID, ""},
-			{eveSlack, "ack", approvals.FalsePositive, ben.ID, "not in the group responders"},
-			{"U0STRANGER", "ack", approvals.FalsePositive, ben.ID, "not in Killswitch's list of people"},
-			{ana.Slack, "ack", approvals.Acknowledged, ana.ID, ""}, // takes it back
-			{ben.Slack, "snooze", approvals.Snoozed, ben.ID, ""},
-			{ana.Slack, "ack", approvals.Acknowledged, ana.ID, ""}, // takes that back too
+			{ana.Slack, "ack", alerts.Acknowledged, ana.ID, ""},
+			{ben.Slack, "false_positive", alerts.FalsePositive, ben.ID, ""},
+			{eveSlack, "ack", alerts.FalsePositive, ben.ID, "not in the group responders"},
+			{"U0STRANGER", "ack", alerts.FalsePositive, ben.ID, "not in Killswitch's list of people"},
+			{ana.Slack, "ack", alerts.Acknowledged, ana.ID, ""}, // takes it back
+			{ben.Slack, "snooze", alerts.Snoozed, ben.ID, ""},
+			{ana.Slack, "ack", alerts.Acknowledged, ana.ID, ""}, // takes that back too
 		} {
 			time.Sleep(2 * time.Second)
 			at := time.Now()
@@ -43,7 +44,7 @@ func TestJudge(t *testing.T) {
 				d.tellsOnly(tt.user, tt.told)
 			}
 			offered := strings.Contains(string(d.cards(sec)[0].Blocks), "propose:")
-			if offered == (tt.want == approvals.FalsePositive) {
+			if offered == (tt.want == alerts.FalsePositive) {
 				t.Errorf("%d: a containment is offered: %v", i, offered)
 			}
 		}
@@ -68,7 +69,7 @@ func TestJudgeLate(t *testing.T) {
 		d.clicks(ben.Slack, d.row(a), "false_positive")
 		time.Sleep(time.Minute)
 		d.slack.Send(first.Request, first.SentHeader)
-		if row := d.row(a); row.State != approvals.FalsePositive || row.By.Person != ben.ID {
+		if row := d.row(a); row.State != alerts.FalsePositive || row.By.Person != ben.ID {
 			t.Errorf("%s by %s", row.State, row.By.Person)
 		}
 		d.tellsOnly(ana.Slack, "came late")
@@ -90,16 +91,16 @@ func TestSnooze(t *testing.T) {
 		name   string
 		button string
 		events []finding.Alert
-		state  approvals.AlertState // before the hour is over
-		then   approvals.AlertState
+		state  alerts.State // before the hour is over
+		then   alerts.State
 		loud   []string // replies, all in the channel
 	}{
-		{"nothing", "snooze", nil, approvals.Snoozed, approvals.AlertOpen, []string{"The snooze is over"}},
-		{"an update", "snooze", []finding.Alert{gdFinding(1, later(3))}, approvals.Snoozed, approvals.AlertOpen, []string{"The snooze is over"}},
-		{"it got worse", "snooze", []finding.Alert{gdFinding(1, later(3), severe(9))}, approvals.AlertOpen, approvals.AlertOpen, []string{"rose from medium to critical"}},
-		{"it is over", "snooze", []finding.Alert{gdFinding(1, later(3), func(a *finding.Alert) { a.Over = true })}, approvals.Snoozed, approvals.AlertOpen, nil},
-		{"a false positive", "false_positive", []finding.Alert{gdFinding(1, later(3))}, approvals.FalsePositive, approvals.FalsePositive, nil},
-		{"a false positive got worse", "false_positive", []finding.Alert{gdFinding(1, later(3), severe(9))}, approvals.FalsePositive, approvals.FalsePositive, []string{"rose from medium to critical"}},
+		{"nothing", "snooze", nil, alerts.Snoozed, alerts.Open, []string{"The snooze is over"}},
+		{"an update", "snooze", []finding.Alert{gdFinding(1, later(3))}, alerts.Snoozed, alerts.Open, []string{"The snooze is over"}},
+		{"it got worse", "snooze", []finding.Alert{gdFinding(1, later(3), severe(9))}, alerts.Open, alerts.Open, []string{"rose from medium to critical"}},
+		{"it is over", "snooze", []finding.Alert{gdFinding(1, later(3), func(a *finding.Alert) { a.Over = true })}, alerts.Snoozed, alerts.Open, nil},
+		{"a false positive", "false_positive", []finding.Alert{gdFinding(1, later(3))}, alerts.FalsePositive, alerts.FalsePositive, nil},
+		{"a false positive got worse", "false_positive", []finding.Alert{gdFinding(1, later(3), severe(9))}, alerts.FalsePositive, alerts.FalsePositive, []string{"rose from medium to critical"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -136,7 +137,7 @@ func TestSnooze(t *testing.T) {
 }
 
 // thread are the cards of requests in an alert's thread.
-func (d *desk) thread(a approvals.Alert) (cards []slackfake.Message) {
+func (d *desk) thread(a alerts.Alert) (cards []slackfake.Message) {
 	return slices.DeleteFunc(d.replies(a), func(m slackfake.Message) bool { return !strings.Contains(m.Text, "· KS-") })
 }
 
@@ -150,7 +151,7 @@ func TestFalsePositiveOfAnother(t *testing.T) {
 		d.hears(listed)
 		d.clicks(ana.Slack, d.row(listed), "false_positive")
 		d.hears(used, used)
-		if got := d.row(used); got.State != approvals.AlertOpen || len(got.Reports) != 1 || got.Card.TS == "" {
+		if got := d.row(used); got.State != alerts.Open || len(got.Reports) != 1 || got.Card.TS == "" {
 			t.Errorf("it is %s, with %d reports", got.State, len(got.Reports))
 		}
 		if n := len(d.cards(sec)); n != 2 {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
@@ -143,9 +144,9 @@ func TestDeath(t *testing.T) {
 			})
 		},
 		"a digest": func(m *mortal) {
-			m.off()                                                                              // not while they are stored: that is as with one
-			m.d.must(m.d.alerts().ChangeRoom(m.d.Context(), sec, func(r *approvals.Room) error { // none for a while
-				for range approvals.RoomPosts {
+			m.off()                                                                           // not while they are stored: that is as with one
+			m.d.must(m.d.alerts().ChangeRoom(m.d.Context(), sec, func(r *alerts.Room) error { // none for a while
+				for range alerts.RoomPosts {
 					r.Slots = append(r.Slots, time.Now().Add(40*time.Minute))
 				}
 				return nil

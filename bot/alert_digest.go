@@ -15,6 +15,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -27,7 +28,7 @@ const (
 var levels = []string{finding.Level(9), finding.Level(7), finding.Level(4), finding.Level(1), finding.Level(0)}
 
 // digestMessage draws a digest.
-func digestMessage(d approvals.Digest) Message {
+func digestMessage(d alerts.Digest) Message {
 	var counts []string
 	for _, l := range levels {
 		if n := d.Levels[l]; n > 0 {
@@ -70,14 +71,14 @@ func mostOf(counts map[string]int) []string {
 }
 
 // itemText is an alert in a line of plain text.
-func itemText(it approvals.DigestItem) string {
+func itemText(it alerts.DigestItem) string {
 	return fmt.Sprintf("%s: %s in account %s · %s · %s", it.Level, line(it.Type), line(it.Account), line(it.Line), it.Alert)
 }
 
 // postDigest posts a digest, once.
 func (b *Bot) postDigest(ctx context.Context, id string) error {
 	now := b.Now()
-	d, err := b.alerts().ChangeDigest(ctx, id, func(d *approvals.Digest) error {
+	d, err := b.alerts().ChangeDigest(ctx, id, func(d *alerts.Digest) error {
 		if d.Card.TS != "" || now.Before(d.Card.Lease) {
 			return errBusy
 		}
@@ -95,7 +96,7 @@ func (b *Bot) postDigest(ctx context.Context, id string) error {
 	}
 	card := d.Card
 	err = b.lay(ctx, &card, digestMessage(d), "· "+d.ID)
-	_, uerr := b.alerts().ChangeDigest(ctx, id, func(d *approvals.Digest) error {
+	_, uerr := b.alerts().ChangeDigest(ctx, id, func(d *alerts.Digest) error {
 		card.Lease = time.Time{}
 		d.Card = card
 		return nil
@@ -136,7 +137,7 @@ func (c *conversation) showDigest(ctx context.Context, id, from string) error {
 }
 
 // listMessage is a page of a digest's list, from its n-th alert on, counted from 0.
-func listMessage(d approvals.Digest, n int, items []approvals.DigestItem) Message {
+func listMessage(d alerts.Digest, n int, items []alerts.DigestItem) Message {
 	head := fmt.Sprintf("Alerts %d to %d of %d", n+1, n+len(items), d.N)
 	blocks := []slack.Block{slack.NewHeaderBlock(plain(head))}
 	for i, it := range items {

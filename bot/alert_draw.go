@@ -11,13 +11,14 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
 	// patience is how long an event's handler waits for room: two alerts are ahead
 	// at most. In a storm handlers must not wait, so the rest is the sweep's.
-	patience    = 2 * approvals.RoomSpace
+	patience    = 2 * alerts.RoomSpace
 	shutFor     = 10 * time.Second // a channel takes no alerts after trouble with Slack
 	shutLongest = time.Minute
 	shownBorn   = 10 // requests on an alert's card
@@ -26,12 +27,12 @@ const (
 // turn is an alert and when it is to be drawn.
 type turn struct {
 	at time.Time
-	a  approvals.Alert
+	a  alerts.Alert
 }
 
 // place finds room in their channels, until a time, for alerts that are to be
 // drawn. Those for which there is none are left to the sweep.
-func (b *Bot) place(ctx context.Context, as []approvals.Alert, until time.Time) []turn {
+func (b *Bot) place(ctx context.Context, as []alerts.Alert, until time.Time) []turn {
 	var turns []turn
 	seen, full := map[string]bool{}, map[string]bool{} // alerts, channels
 	for _, a := range as {
@@ -60,11 +61,11 @@ func (b *Bot) place(ctx context.Context, as []approvals.Alert, until time.Time) 
 }
 
 // urgent reports whether an alert's card is to be posted without waiting for room.
-func urgent(a approvals.Alert) bool { return a.Urgent && a.Card.TS == "" }
+func urgent(a alerts.Alert) bool { return a.Urgent && a.Card.TS == "" }
 
 // room takes room for up to n alerts in a channel, until a time.
 func (b *Bot) room(ctx context.Context, channel string, n int, until time.Time) (slots []time.Time, err error) {
-	err = b.alerts().ChangeRoom(ctx, channel, func(r *approvals.Room) error {
+	err = b.alerts().ChangeRoom(ctx, channel, func(r *alerts.Room) error {
 		slots = nil
 		for len(slots) < n {
 			at, ok := r.Take(b.Now().UTC(), until)
@@ -85,8 +86,8 @@ func (b *Bot) room(ctx context.Context, channel string, n int, until time.Time) 
 }
 
 // give notes on an alert when it is drawn, unless somebody else has seen to it.
-func (b *Bot) give(ctx context.Context, turns []turn, a approvals.Alert, at time.Time) ([]turn, error) {
-	a, err := b.alerts().Change(ctx, a.ID, func(a *approvals.Alert) error {
+func (b *Bot) give(ctx context.Context, turns []turn, a alerts.Alert, at time.Time) ([]turn, error) {
+	a, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
 		if !a.Stale() || a.Slot.After(b.Now()) {
 			return errBusy
 		}
@@ -111,7 +112,7 @@ func (b *Bot) drawInTurn(ctx context.Context, turns []turn) {
 		if at := next[t.a.Card.Channel]; at.After(t.at) && !urgent(t.a) {
 			t.at = at
 		}
-		next[t.a.Card.Channel] = latest(t.at, b.Now()).Add(approvals.RoomSpace)
+		next[t.a.Card.Channel] = latest(t.at, b.Now()).Add(alerts.RoomSpace)
 		if err := b.drawAt(ctx, t); err != nil {
 			b.Log.ErrorContext(ctx, "alert not drawn", slog.String("alert_id", t.a.ID), slog.String("error", err.Error()))
 		}
@@ -151,7 +152,7 @@ func (b *Bot) drawAt(ctx context.Context, t turn) error {
 
 // giveUp makes an alert wait again.
 func (b *Bot) giveUp(ctx context.Context, id string) error {
-	_, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		a.Slot = time.Time{}
 		return nil
 	})
@@ -164,7 +165,7 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 	if limited, ok := errors.AsType[*slack.RateLimitedError](cause); ok {
 		pause = min(max(limited.RetryAfter, time.Second), shutLongest)
 	}
-	err := b.alerts().ChangeRoom(ctx, channel, func(r *approvals.Room) error {
+	err := b.alerts().ChangeRoom(ctx, channel, func(r *alerts.Room) error {
 		until := b.Now().UTC().Add(pause)
 		if !until.After(r.Closed) {
 			return errBusy
@@ -178,7 +179,7 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 }
 
 // alertView gathers what an alert's card shows.
-func (b *Bot) alertView(ctx context.Context, row approvals.Alert) (AlertView, error) {
+func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (AlertView, error) {
 	v := AlertView{Row: row, Alert: shown(row.Reports), Now: b.Now()}
 	for _, r := range row.Reports {
 		if s := finding.Source(r.Source); s != v.Alert.Source && !slices.Contains(v.Also, s) {
@@ -186,7 +187,7 @@ func (b *Bot) alertView(ctx context.Context, row approvals.Alert) (AlertView, er
 		}
 	}
 	v.Alias = b.Org.Alias(v.Alert.Account)
-	if said := read(row.Reports[0]); !row.Over && row.State != approvals.FalsePositive {
+	if said := read(row.Reports[0]); !row.Over && row.State != alerts.FalsePositive {
 		// What is offered follows from the report alone, as the executor reads it.
 		if route, ok := b.Alerts.Route(said); ok {
 			v.Calls, v.OneClick = route.Calls(said), route.OneClick && said.Mark == ""
@@ -218,7 +219,7 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		}
 		card := a.Card
 		err = b.showAlert(ctx, a, &card)
-		after, uerr := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
+		after, uerr := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 			card.Lease = time.Time{}
 			a.Card = card
 			return nil
@@ -239,9 +240,9 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 }
 
 // leaseAlert makes this worker the one that draws.
-func (b *Bot) leaseAlert(ctx context.Context, id string) (approvals.Alert, error) {
+func (b *Bot) leaseAlert(ctx context.Context, id string) (alerts.Alert, error) {
 	now := b.Now()
-	return b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
+	return b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		waiting := a.Card.TS == "" && a.Card.Posting.IsZero() && a.Slot.IsZero() && !a.Urgent
 		if now.Before(a.Card.Lease) || !a.Stale() || waiting {
 			return errBusy
@@ -256,7 +257,7 @@ func (b *Bot) leaseAlert(ctx context.Context, id string) (approvals.Alert, error
 }
 
 // showAlert sends the card, then the replies that are due.
-func (b *Bot) showAlert(ctx context.Context, a approvals.Alert, card *approvals.Card) error {
+func (b *Bot) showAlert(ctx context.Context, a alerts.Alert, card *approvals.Card) error {
 	v, err := b.alertView(ctx, a)
 	if err != nil {
 		return err
@@ -287,7 +288,7 @@ func (b *Bot) showAlert(ctx context.Context, a approvals.Alert, card *approvals.
 }
 
 // tellActivity posts what an alert's subject did lately: each report once.
-func (b *Bot) tellActivity(ctx context.Context, a approvals.Alert, card *approvals.Card, since time.Time) error {
+func (b *Bot) tellActivity(ctx context.Context, a alerts.Alert, card *approvals.Card, since time.Time) error {
 	rep, err := b.Runs.Report(ctx, a.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
 		// Asked for here, it is looked up of no more alerts than there is room for:
@@ -332,9 +333,9 @@ func withReply(replies map[string]string, key, ts string) map[string]string {
 
 // keepCard stores how far an alert's drawing is, and that a reply is out.
 func (b *Bot) keepCard(ctx context.Context, id string, card approvals.Card, told string) error {
-	_, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		a.Card = card
-		a.News = slices.DeleteFunc(a.News, func(n approvals.AlertNews) bool { return n.Key == told })
+		a.News = slices.DeleteFunc(a.News, func(n alerts.News) bool { return n.Key == told })
 		return nil
 	})
 	return err
@@ -343,7 +344,7 @@ func (b *Bot) keepCard(ctx context.Context, id string, card approvals.Card, told
 // refreshAlert draws an alert anew: something that its card or thread shows has
 // changed, and it is no part of the alert's own row. It does not wait for room.
 func (b *Bot) refreshAlert(ctx context.Context, id string) error {
-	_, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
+	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		a.Revise()
 		return nil
 	})
@@ -367,7 +368,7 @@ func (b *Bot) berth(ctx context.Context, r approvals.Request, card *approvals.Ca
 		return nil
 	}
 	err := b.drawAlert(ctx, r.Alert)
-	var a approvals.Alert
+	var a alerts.Alert
 	if err == nil {
 		a, err = b.alerts().Get(ctx, r.Alert)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -70,7 +71,7 @@ func sampleEvents(t testing.TB, file string) []json.RawMessage {
 // eventView is the first card of an alert.
 func eventView(r finding.Reader, a finding.Alert) AlertView {
 	v := AlertView{
-		Row:   approvals.Alert{ID: approvals.AlertID(a.Own()), State: approvals.AlertOpen, Over: a.Over, Activity: a.Exposed},
+		Row:   alerts.Alert{ID: approvals.AlertID(a.Own()), State: alerts.Open, Over: a.Over, Activity: a.Exposed},
 		Alert: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
 	}
 	if route, ok := r.Route(a); ok && !a.Over {

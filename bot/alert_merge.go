@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -17,19 +18,19 @@ import (
 const high = 7
 
 // reported is what a source says, as a row keeps it.
-func reported(a finding.Alert, event string, now time.Time) approvals.AlertReport {
+func reported(a finding.Alert, event string, now time.Time) alerts.Report {
 	body, err := json.Marshal(a)
 	if err != nil {
 		panic(err) // only our own types come here
 	}
-	return approvals.AlertReport{
+	return alerts.Report{
 		Source: string(a.Source), Name: a.Own(), Event: event, Updated: a.Updated.UTC(), Received: now, Alert: body, Over: a.Over,
 		Severity: a.Severity, Count: a.Count, First: a.First.UTC(), Last: a.Last.UTC(),
 	}
 }
 
 // read is the alert that a report holds.
-func read(r approvals.AlertReport) finding.Alert {
+func read(r alerts.Report) finding.Alert {
 	var a finding.Alert
 	if err := json.Unmarshal(r.Alert, &a); err != nil { // the card still shows that there is one
 		return finding.Alert{Source: finding.Source(r.Source), Names: []string{r.Name}, Type: "(its report can't be read)"}
@@ -38,10 +39,10 @@ func read(r approvals.AlertReport) finding.Alert {
 }
 
 // take puts a report into an alert's row. It reports whether that changed anything.
-func (b *Bot) take(row *approvals.Alert, a finding.Alert, event string) bool {
+func (b *Bot) take(row *alerts.Alert, a finding.Alert, event string) bool {
 	in := reported(a, event, b.Now().UTC())
 	before := slices.Clone(row.Reports)
-	i := slices.IndexFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == in.Source && r.Name == in.Name })
+	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Source == in.Source && r.Name == in.Name })
 	if i < 0 {
 		row.Reports = append(row.Reports, in)
 	} else {
@@ -66,7 +67,7 @@ func (b *Bot) take(row *approvals.Alert, a finding.Alert, event string) bool {
 
 // merge is what a source said last. The latest report counts, in whatever order
 // they come, and the most that any of them said.
-func merge(old, in approvals.AlertReport) (out approvals.AlertReport, changed bool) {
+func merge(old, in alerts.Report) (out alerts.Report, changed bool) {
 	out = old
 	if newer(old, in) {
 		out, changed = in, true
@@ -79,7 +80,7 @@ func merge(old, in approvals.AlertReport) (out approvals.AlertReport, changed bo
 
 // newer reports whether a report takes another's place. One that says the same in
 // another envelope does not; of two of the same time the one that says more does.
-func newer(old, in approvals.AlertReport) bool {
+func newer(old, in alerts.Report) bool {
 	if f := future(old); f != future(in) {
 		return f // else an event of the year 9999 would make all that follows it late
 	}
@@ -98,7 +99,7 @@ func newer(old, in approvals.AlertReport) bool {
 const clocksApart = 5 * time.Minute
 
 // future reports whether a report says that it was made after it came.
-func future(r approvals.AlertReport) bool { return r.Updated.After(r.Received.Add(clocksApart)) }
+func future(r alerts.Report) bool { return r.Updated.After(r.Received.Add(clocksApart)) }
 
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
@@ -116,7 +117,7 @@ func latest(a, b time.Time) time.Time {
 
 // better orders reports: the first is shown. What is over comes last, Security
 // Hub's copy of a finding after the finding, then the most severe first.
-func better(a, b approvals.AlertReport) int {
+func better(a, b alerts.Report) int {
 	last := func(yes bool) int {
 		if yes {
 			return 1
@@ -133,7 +134,7 @@ func better(a, b approvals.AlertReport) int {
 
 // shown is the alert that the card shows: the first report, with the most that
 // any of those says that are not over.
-func shown(reports []approvals.AlertReport) finding.Alert {
+func shown(reports []alerts.Report) finding.Alert {
 	a := read(reports[0])
 	for _, r := range reports {
 		if r.Over == reports[0].Over {
@@ -147,7 +148,7 @@ func shown(reports []approvals.AlertReport) finding.Alert {
 // tell notes the reply that is due for a change of an alert's reports: one, however
 // many changes it tells of. It is loud if the severity rose; otherwise nobody is
 // told of what is snoozed or a false positive.
-func (b *Bot) tell(row *approvals.Alert, before []approvals.AlertReport) {
+func (b *Bot) tell(row *alerts.Alert, before []alerts.Report) {
 	now := shown(row.Reports)
 	rose := now.Severity > row.Told && finding.Level(now.Severity) != finding.Level(row.Told)
 	if rose {
@@ -159,13 +160,13 @@ func (b *Bot) tell(row *approvals.Alert, before []approvals.AlertReport) {
 		}
 		return
 	}
-	if !rose && (row.State == approvals.Snoozed || row.State == approvals.FalsePositive) {
+	if !rose && (row.State == alerts.Snoozed || row.State == alerts.FalsePositive) {
 		return
 	}
-	if row.State == approvals.Snoozed {
-		row.State, row.By, row.At, row.Until = approvals.AlertOpen, approvals.Party{}, time.Time{}, time.Time{}
+	if row.State == alerts.Snoozed {
+		row.State, row.By, row.At, row.Until = alerts.Open, approvals.Party{}, time.Time{}, time.Time{}
 	}
-	news := approvals.AlertNews{Key: fmt.Sprintf("update-%d", row.Revision), Loud: rose, Since: before}
+	news := alerts.News{Key: fmt.Sprintf("update-%d", row.Revision), Loud: rose, Since: before}
 	if last := len(row.News) - 1; last >= 0 && len(row.News[last].Since) > 0 {
 		if _, begun := row.Card.Replies[row.News[last].Key]; !begun {
 			news.Since, news.Loud = row.News[last].Since, rose || row.News[last].Loud
@@ -178,15 +179,15 @@ func (b *Bot) tell(row *approvals.Alert, before []approvals.AlertReport) {
 }
 
 // newsText says what changed from some reports to others.
-func newsText(before, now []approvals.AlertReport) string {
+func newsText(before, now []alerts.Report) string {
 	old, a := shown(before), shown(now)
 	var also []string
 	for _, r := range now {
-		known := slices.ContainsFunc(before, func(o approvals.AlertReport) bool { return o.Source == r.Source })
+		known := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source })
 		if !known && r.Source != string(a.Source) {
 			also = append(also, sourceName(finding.Source(r.Source))+" tells of it too.")
 		}
-		wasOver := slices.ContainsFunc(before, func(o approvals.AlertReport) bool { return o.Source == r.Source && o.Name == r.Name && o.Over })
+		wasOver := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source && o.Name == r.Name && o.Over })
 		if r.Over && !wasOver && !a.Over {
 			also = append(also, sourceName(finding.Source(r.Source))+" says it is over; another source does not.")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -40,7 +41,7 @@ func proposeIDs(calls []actions.Call) []string {
 // closed reports whether nothing is to be contained: it is over, nothing that
 // counts, or nothing real.
 func (v AlertView) closed() bool {
-	return v.over() || v.Row.State == approvals.FalsePositive || v.Alert.Mark == finding.Sample
+	return v.over() || v.Row.State == alerts.FalsePositive || v.Alert.Mark == finding.Sample
 }
 
 // offers show each call that can be asked for, word for word, then its buttons.
@@ -178,9 +179,9 @@ func (v AlertView) buttons() []slack.BlockElement {
 		e.AccessibilityLabel = Untrusted(label + ": " + v.Row.ID).Plain(maxLabel)
 		buttons = append(buttons, e)
 	}
-	add("ack", "Acknowledge", state != approvals.Acknowledged)
-	add("snooze", "Snooze 1 h", !v.over() && state != approvals.Snoozed && state != approvals.FalsePositive)
-	add("false_positive", "False positive", state != approvals.FalsePositive)
+	add("ack", "Acknowledge", state != alerts.Acknowledged)
+	add("snooze", "Snooze 1 h", !v.over() && state != alerts.Snoozed && state != alerts.FalsePositive)
+	add("false_positive", "False positive", state != alerts.FalsePositive)
 	add("activity", "Recent activity", v.Alert.Subject != actions.Subject{} && !v.Row.Activity)
 	return buttons
 }

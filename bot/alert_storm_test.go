@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
@@ -163,8 +164,8 @@ func (d *desk) pace(t *testing.T) {
 			}
 		}
 	}
-	check("cards", d.cards(sec), approvals.RoomPosts, time.Minute)
-	check("cards", d.cards(sec), 1, approvals.RoomSpace)
+	check("cards", d.cards(sec), alerts.RoomPosts, time.Minute)
+	check("cards", d.cards(sec), 1, alerts.RoomSpace)
 	check("digests", d.digests(), 1, settleEvery)
 }
 
@@ -176,9 +177,9 @@ func seconds(ts string) (s float64) {
 // TestDigest: what a digest says, lists and lets do.
 func TestDigest(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { // there were 30 just now
-			for i := range approvals.RoomPosts {
-				r.Slots = append(r.Slots, time.Now().Add(time.Duration(i-5)*approvals.RoomSpace))
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error { // there were 30 just now
+			for i := range alerts.RoomPosts {
+				r.Slots = append(r.Slots, time.Now().Add(time.Duration(i-5)*alerts.RoomSpace))
 			}
 			return nil
 		}))
@@ -255,11 +256,11 @@ func TestDigestMessages(t *testing.T) {
 		"long": strings.Repeat("&", 5000), "empty": "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := approvals.Digest{ID: "DG-0123456789AB", At: asked, N: 10_000, Levels: map[string]int{"critical": 3, "high": 97, "info": 9900}, Types: map[string]int{}, Accounts: map[string]int{}}
-			var items []approvals.DigestItem
+			d := alerts.Digest{ID: "DG-0123456789AB", At: asked, N: 10_000, Levels: map[string]int{"critical": 3, "high": 97, "info": 9900}, Types: map[string]int{}, Accounts: map[string]int{}}
+			var items []alerts.DigestItem
 			for i := range 30 {
 				d.Types[fmt.Sprint(text, i)], d.Accounts[fmt.Sprint(i, text)] = i, i
-				items = append(items, approvals.DigestItem{Alert: fmt.Sprintf("AL-%012d", i), Severity: 8, Level: "high", Type: text, Account: text, Line: text})
+				items = append(items, alerts.DigestItem{Alert: fmt.Sprintf("AL-%012d", i), Severity: 8, Level: "high", Type: text, Account: text, Line: text})
 			}
 			d.Worst = items[:5]
 			checkMessage(t, digestMessage(d))
@@ -383,12 +384,12 @@ func TestLeftOver(t *testing.T) {
 func TestTwoSweeps(t *testing.T) {
 	for _, n := range []int{20, 400} {
 		atDesk(t, func(t *testing.T, d *desk) {
-			room := approvals.Room{Closed: time.Now().Add(time.Minute)}
-			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { *r = room; return nil }))
+			room := alerts.Room{Closed: time.Now().Add(time.Minute)}
+			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error { *r = room; return nil }))
 			for i := range n {
 				d.hears(gdFinding(i))
 			}
-			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { *r = approvals.Room{}; return nil }))
+			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error { *r = alerts.Room{}; return nil }))
 			var wg sync.WaitGroup
 			for range 5 {
 				wg.Go(func() { _ = d.SweepAlerts(t.Context()) })
@@ -411,8 +412,8 @@ func TestTwoSweeps(t *testing.T) {
 // TestDigestBeingPosted: it takes no more alerts, however long Slack takes for it.
 func TestDigestBeingPosted(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
-			for range approvals.RoomPosts {
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error {
+			for range alerts.RoomPosts {
 				r.Slots = append(r.Slots, time.Now().Add(time.Hour))
 			}
 			return nil
@@ -463,7 +464,7 @@ func TestSweepLeavesTurns(t *testing.T) {
 func TestShut(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.hears(gdFinding(0))
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error {
 			r.Closed = time.Now().Add(time.Minute)
 			return nil
 		}))
@@ -485,7 +486,7 @@ func TestShut(t *testing.T) {
 // TestTroubleWithinASweep: those whose turn comes while Slack has trouble wait again.
 func TestTroubleWithinASweep(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error {
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error {
 			r.Closed = time.Now().Add(5 * time.Second)
 			return nil
 		}))

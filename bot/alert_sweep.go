@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -44,19 +45,19 @@ type alertSweep struct {
 	b        *Bot
 	until    time.Time // so far ahead it waits
 	channels map[string]*channelSweep
-	behind   []approvals.Alert // posted, and changed since
+	behind   []alerts.Alert // posted, and changed since
 	turns    []turn
 }
 
 // channelSweep is what a sweep does in a channel.
 type channelSweep struct {
 	name    string
-	shut    bool              // Slack has trouble: nothing is tried
-	waiting []approvals.Alert // not posted, with no room: the most severe
-	digest  approvals.Digest  // not posted yet; none without an ID
-	slots   []time.Time       // the room that this sweep took
-	claimed bool              // it is decided which sweep looks after those that wait
-	leave   bool              // another one does
+	shut    bool           // Slack has trouble: nothing is tried
+	waiting []alerts.Alert // not posted, with no room: the most severe
+	digest  alerts.Digest  // not posted yet; none without an ID
+	slots   []time.Time    // the room that this sweep took
+	claimed bool           // it is decided which sweep looks after those that wait
+	leave   bool           // another one does
 }
 
 // begun reports whether somebody began to post the digest: it takes no more alerts.
@@ -108,7 +109,7 @@ func (s *alertSweep) readAlerts(ctx context.Context) error {
 			return errs
 		}
 		for _, c := range s.channels {
-			if len(c.waiting) > approvals.RoomPosts { // there is never room for more
+			if len(c.waiting) > alerts.RoomPosts { // there is never room for more
 				errs = errors.Join(errs, s.settle(ctx, c))
 			}
 		}
@@ -116,12 +117,12 @@ func (s *alertSweep) readAlerts(ctx context.Context) error {
 }
 
 // sort finds out what there is to do for an alert.
-func (s *alertSweep) sort(ctx context.Context, a approvals.Alert) (err error) {
+func (s *alertSweep) sort(ctx context.Context, a alerts.Alert) (err error) {
 	now := s.b.Now()
 	if a.State == "" {
 		return errors.New("the row can't be read")
 	}
-	if a.State == approvals.Snoozed && !now.Before(a.Until) {
+	if a.State == alerts.Snoozed && !now.Before(a.Until) {
 		if a, err = s.b.wake(ctx, a.ID); err != nil {
 			return err
 		}
@@ -145,7 +146,7 @@ func (s *alertSweep) sort(ctx context.Context, a approvals.Alert) (err error) {
 }
 
 // waits reports whether an alert has no card, and nobody has begun to post it.
-func waits(a approvals.Alert) bool {
+func waits(a alerts.Alert) bool {
 	return a.Stale() && a.Card.TS == "" && a.Card.Posting.IsZero() && !urgent(a)
 }
 
@@ -161,7 +162,7 @@ func (s *alertSweep) claim(ctx context.Context, c *channelSweep) error {
 		return nil
 	}
 	if err == nil {
-		c.slots, err = s.b.room(ctx, c.name, min(len(c.waiting), approvals.RoomPosts), s.until)
+		c.slots, err = s.b.room(ctx, c.name, min(len(c.waiting), alerts.RoomPosts), s.until)
 	}
 	return err
 }
@@ -175,7 +176,7 @@ func (s *alertSweep) settle(ctx context.Context, c *channelSweep) error {
 	if err := s.claim(ctx, c); err != nil {
 		return err
 	}
-	slices.SortStableFunc(c.waiting, func(x, y approvals.Alert) int { return cmp.Compare(severity(y), severity(x)) })
+	slices.SortStableFunc(c.waiting, func(x, y alerts.Alert) int { return cmp.Compare(severity(y), severity(x)) })
 	n := min(len(c.slots), len(c.waiting))
 	rest := c.waiting[n:]
 	c.waiting = slices.Clip(c.waiting[:n])
@@ -183,11 +184,11 @@ func (s *alertSweep) settle(ctx context.Context, c *channelSweep) error {
 		return nil
 	}
 	if c.digest.ID == "" {
-		c.digest = approvals.NewDigest(c.name, rest[0].ID, s.b.Now().UTC())
+		c.digest = alerts.NewDigest(c.name, rest[0].ID, s.b.Now().UTC())
 	}
 	for len(rest) > 0 && !c.begun() {
 		n, size := 0, 0
-		for n < len(rest) && n < approvals.DigestPart && (n == 0 || size < digestBytes) {
+		for n < len(rest) && n < alerts.DigestPart && (n == 0 || size < digestBytes) {
 			for _, r := range rest[n].Reports {
 				size += len(r.Alert)
 			}
@@ -225,16 +226,16 @@ func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
 }
 
 // wake ends a snooze. Who snoozed it is told, with everybody in the channel.
-func (b *Bot) wake(ctx context.Context, id string) (approvals.Alert, error) {
-	a, err := b.alerts().Change(ctx, id, func(a *approvals.Alert) error {
-		if a.State != approvals.Snoozed || b.Now().Before(a.Until) {
+func (b *Bot) wake(ctx context.Context, id string) (alerts.Alert, error) {
+	a, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
+		if a.State != alerts.Snoozed || b.Now().Before(a.Until) {
 			return errBusy
 		}
 		by := a.By
-		a.State, a.By, a.At, a.Until = approvals.AlertOpen, approvals.Party{}, time.Time{}, time.Time{}
+		a.State, a.By, a.At, a.Until = alerts.Open, approvals.Party{}, time.Time{}, time.Time{}
 		a.Revise()
 		if a.Card.TS != "" && !a.Over {
-			a.News = append(a.News, approvals.AlertNews{
+			a.News = append(a.News, alerts.News{
 				Key: fmt.Sprintf("awake-%d", a.Revision), Loud: true,
 				Text: fmt.Sprintf("*The snooze is over* (by %s at %s), and nobody has settled it.", mention(by.Slack), clock(b.Now())),
 			})
@@ -249,9 +250,9 @@ func (b *Bot) wake(ctx context.Context, id string) (approvals.Alert, error) {
 
 // add puts some alerts into a digest. What has changed meanwhile is read again;
 // what no longer waits is left out.
-func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []approvals.Alert) error {
+func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []alerts.Alert) error {
 	for range digestTries {
-		items := make([]approvals.DigestItem, len(as))
+		items := make([]alerts.DigestItem, len(as))
 		for i, a := range as {
 			items[i] = s.b.digestItem(a)
 		}
@@ -274,7 +275,7 @@ func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []approvals.Al
 				return nil // they wait for the next
 			}
 		}
-		var still []approvals.Alert
+		var still []alerts.Alert
 		for _, a := range as {
 			a, err := s.b.alerts().Get(ctx, a.ID)
 			if err != nil {
@@ -292,7 +293,7 @@ func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []approvals.Al
 }
 
 // severity is by what alerts are put in order: what is not the real thing comes last.
-func severity(row approvals.Alert) float64 {
+func severity(row alerts.Alert) float64 {
 	a := shown(row.Reports)
 	if a.Mark != "" {
 		return a.Severity - 100
@@ -300,13 +301,13 @@ func severity(row approvals.Alert) float64 {
 	return a.Severity
 }
 
-func (b *Bot) digestItem(row approvals.Alert) approvals.DigestItem {
+func (b *Bot) digestItem(row alerts.Alert) alerts.DigestItem {
 	a := shown(row.Reports)
 	account := a.Account
 	if alias := b.Org.Alias(account); alias != "" {
 		account = alias + " (" + account + ")"
 	}
-	return approvals.DigestItem{
+	return alerts.DigestItem{
 		Alert: row.ID, Severity: a.Severity, Level: finding.Level(a.Severity),
 		Type: Untrusted(a.Type).Plain(maxField), Account: Untrusted(account).Plain(maxName),
 		Line: Untrusted(AlertView{Row: row, Alert: a}.mark() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -70,7 +71,7 @@ func (b *Bot) events(ctx context.Context, body []byte, like finding.Event) error
 	if err != nil {
 		return b.unreadable(ctx, err, like.Webhook)
 	}
-	var fresh []approvals.Alert
+	var fresh []alerts.Alert
 	var trouble, unread []error
 	for _, one := range bodies {
 		e := like
@@ -113,7 +114,7 @@ func split(body []byte) ([]json.RawMessage, error) {
 }
 
 // event stores what one event tells. It returns the alerts that are to be drawn.
-func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []approvals.Alert, err error) {
+func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []alerts.Alert, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			b.Log.ErrorContext(ctx, "panic", slog.String("stack", string(debug.Stack())))
@@ -209,15 +210,15 @@ var errNothingNew = errors.New("nothing new")
 // store puts an alert into its row, or makes one. It reports whether it changed
 // what there is to show. There is no row where the alert only says that something
 // unknown is over.
-func (b *Bot) store(ctx context.Context, a finding.Alert, route finding.Route, event string) (approvals.Alert, bool, error) {
+func (b *Bot) store(ctx context.Context, a finding.Alert, route finding.Route, event string) (alerts.Alert, bool, error) {
 	for range storeTries {
 		id, free, err := b.known(ctx, a)
 		if err != nil {
-			return approvals.Alert{}, false, err
+			return alerts.Alert{}, false, err
 		}
 		if id == "" {
 			if a.Over {
-				return approvals.Alert{}, false, nil
+				return alerts.Alert{}, false, nil
 			}
 			row := b.newAlert(a, route, event, free)
 			err := b.alerts().Create(ctx, row)
@@ -228,8 +229,8 @@ func (b *Bot) store(ctx context.Context, a finding.Alert, route finding.Route, e
 			row.Version, row.Revision = 1, 1
 			return row, err == nil, err
 		}
-		row, err := b.alerts().Change(ctx, id, func(row *approvals.Alert) error {
-			if !slices.Contains(row.Names, a.Own()) && (tells(*row, a.Source) || row.State == approvals.FalsePositive) {
+		row, err := b.alerts().Change(ctx, id, func(row *alerts.Alert) error {
+			if !slices.Contains(row.Names, a.Own()) && (tells(*row, a.Source) || row.State == alerts.FalsePositive) {
 				return approvals.ErrConflict // another finding of this source took the place meanwhile, or a word of somebody
 			}
 			if !b.take(row, a, event) {
@@ -247,7 +248,7 @@ func (b *Bot) store(ctx context.Context, a finding.Alert, route finding.Route, e
 		b.count(ctx, "AlertsUpdated", 1)
 		return row, err == nil, err
 	}
-	return approvals.Alert{}, false, fmt.Errorf("alert %s: %w", approvals.AlertID(a.Own()), approvals.ErrConflict)
+	return alerts.Alert{}, false, fmt.Errorf("alert %s: %w", approvals.AlertID(a.Own()), approvals.ErrConflict)
 }
 
 // known finds the row of an alert: by its own name, or by a shared one if this
@@ -268,7 +269,7 @@ func (b *Bot) known(ctx context.Context, a finding.Alert) (id string, free []str
 			return id, nil, err
 		}
 		row, err := b.alerts().Get(ctx, id)
-		if err != nil || !tells(row, a.Source) && row.State != approvals.FalsePositive { // which was said of something else
+		if err != nil || !tells(row, a.Source) && row.State != alerts.FalsePositive { // which was said of something else
 			return id, nil, err
 		}
 	}
@@ -276,19 +277,19 @@ func (b *Bot) known(ctx context.Context, a finding.Alert) (id string, free []str
 }
 
 // tells reports whether a source has told of an alert.
-func tells(row approvals.Alert, s finding.Source) bool {
-	return slices.ContainsFunc(row.Reports, func(r approvals.AlertReport) bool { return r.Source == string(s) })
+func tells(row alerts.Alert, s finding.Source) bool {
+	return slices.ContainsFunc(row.Reports, func(r alerts.Report) bool { return r.Source == string(s) })
 }
 
-func (b *Bot) newAlert(a finding.Alert, route finding.Route, event string, names []string) approvals.Alert {
+func (b *Bot) newAlert(a finding.Alert, route finding.Route, event string, names []string) alerts.Alert {
 	channel := route.Channel
 	if channel == "" {
 		channel = b.IncidentChannel
 	}
 	now := b.Now().UTC()
-	return approvals.Alert{
-		ID: approvals.AlertID(a.Own()), Names: names, State: approvals.AlertOpen,
-		Reports: []approvals.AlertReport{reported(a, event, now)}, Told: a.Severity, Received: now,
+	return alerts.Alert{
+		ID: approvals.AlertID(a.Own()), Names: names, State: alerts.Open,
+		Reports: []alerts.Report{reported(a, event, now)}, Told: a.Severity, Received: now,
 		Activity: wantsActivity(a),
 		Card:     approvals.Card{Channel: channel},
 	}
@@ -302,7 +303,7 @@ func wantsActivity(a finding.Alert) bool {
 
 // follow does what a stored alert leads to without anybody asking: it is done
 // again when an event is delivered again, and then finds it done.
-func (b *Bot) follow(ctx context.Context, row approvals.Alert, a finding.Alert, route finding.Route, event string) (approvals.Alert, error) {
+func (b *Bot) follow(ctx context.Context, row alerts.Alert, a finding.Alert, route finding.Route, event string) (alerts.Alert, error) {
 	if route.Delivery != finding.Auto {
 		return row, nil
 	}
@@ -310,4 +311,4 @@ func (b *Bot) follow(ctx context.Context, row approvals.Alert, a finding.Alert, 
 }
 
 // alerts are the rows of alerts.
-func (b *Bot) alerts() approvals.Alerts { return approvals.Alerts{Requests: b.Requests} }
+func (b *Bot) alerts() alerts.Table { return alerts.Table{Requests: b.Requests} }

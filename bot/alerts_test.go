@@ -15,6 +15,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -174,7 +175,7 @@ func TestAlertInAnyOrder(t *testing.T) {
 		gdFinding(1, func(a *finding.Alert) { a.Source, a.Updated = finding.SecurityHub, a.Updated.Add(time.Hour) }),
 		gdFinding(1, key, later(5), func(a *finding.Alert) { a.Facts[0].Text = "ListUsers" }), // of the same time as another
 	}
-	var want []approvals.AlertReport
+	var want []alerts.Report
 	for seed := range uint64(30) {
 		atDesk(t, func(t *testing.T, d *desk) {
 			r := rand.New(rand.NewPCG(seed, 0))
@@ -210,7 +211,7 @@ func TestAlertInAnyOrder(t *testing.T) {
 func TestAlertUpdatesCollapse(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.hears(gdFinding(1))
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *approvals.Room) error { // no room for a minute
+		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error { // no room for a minute
 			r.Closed = time.Now().Add(time.Minute)
 			return nil
 		}))

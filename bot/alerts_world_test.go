@@ -17,6 +17,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
@@ -287,7 +288,7 @@ func (d *desk) hears(as ...any) {
 	}
 }
 
-func (d *desk) row(a finding.Alert) approvals.Alert {
+func (d *desk) row(a finding.Alert) alerts.Alert {
 	d.Helper()
 	row, err := d.alerts().Get(d.Context(), approvals.AlertID(a.Own()))
 	d.must(err)
@@ -301,7 +302,7 @@ func (d *desk) cards(channel string) []slackfake.Message {
 	})
 }
 
-func (d *desk) replies(a approvals.Alert) []slackfake.Message {
+func (d *desk) replies(a alerts.Alert) []slackfake.Message {
 	all := d.slack.Thread(a.Card.Channel, a.Card.TS)
 	return all[min(1, len(all)):]
 }
@@ -325,7 +326,7 @@ func (d *desk) limited() (n int) {
 	return n
 }
 
-func (d *desk) clicks(user string, a approvals.Alert, button string) slackfake.Delivered {
+func (d *desk) clicks(user string, a alerts.Alert, button string) slackfake.Delivered {
 	d.Helper()
 	got := d.slack.Click(user, a.Card.Channel, a.Card.TS, button)
 	if got.Err != nil || got.Status != http.StatusOK {

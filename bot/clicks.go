@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 )
 
 // click deals with a button.
@@ -22,7 +23,7 @@ func (c *conversation) click(ctx context.Context) error {
 	if id, digest, ok := approvals.SplitAlertValue(action.Value); ok {
 		return c.clickAlert(ctx, action.ID, id, digest)
 	}
-	if id, page, ok := strings.Cut(action.Value, "."); ok && approvals.IsDigestID(id) {
+	if id, page, ok := strings.Cut(action.Value, "."); ok && alerts.IsDigestID(id) {
 		return c.showDigest(ctx, id, page)
 	}
 	id, digest, ok := approvals.SplitValue(action.Value)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -22,7 +23,7 @@ const (
 // activity looks up what the subject of an alert did lately, and keeps it under
 // the alert's ID. It reads; whoever can write an alert's row can have it read.
 func (x *Executor) activity(ctx context.Context, id string) error {
-	a, err := approvals.Alerts{Requests: x.Requests}.Get(ctx, id)
+	a, err := alerts.Table{Requests: x.Requests}.Get(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
 		x.Log.WarnContext(ctx, "job for an unknown alert", slog.String("alert_id", id))
 		return nil
@@ -58,7 +59,7 @@ func (x *Executor) activity(ctx context.Context, id string) error {
 }
 
 // lookUp reads the activity; where it can't be read, the report says so.
-func (x *Executor) lookUp(ctx context.Context, a approvals.Alert) approvals.Report {
+func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report {
 	rep := approvals.Report{At: x.Now().UTC()}
 	f, no := x.subject(ctx, a)
 	if no != "" {
@@ -84,7 +85,7 @@ func (x *Executor) lookUp(ctx context.Context, a approvals.Alert) approvals.Repo
 
 // subject finds the finding of an alert that says whose activity can be looked
 // up: of the first report that does. Otherwise it says why there is none.
-func (x *Executor) subject(ctx context.Context, a approvals.Alert) (f finding.Finding, no string) {
+func (x *Executor) subject(ctx context.Context, a alerts.Alert) (f finding.Finding, no string) {
 	no = "the alert does not say whose activity to look up"
 	for _, r := range a.Reports {
 		e, err := x.Requests.Evidence(ctx, r.Event)

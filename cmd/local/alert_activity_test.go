@@ -13,6 +13,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 )
 
 // heard is a queue of changes that nobody works off.
@@ -115,42 +116,42 @@ func TestAlertActivityOf(t *testing.T) {
 	t.Parallel()
 	missing := strings.Repeat("0", 64)
 	for name, c := range map[string]struct {
-		reports func(*world) []approvals.AlertReport
+		reports func(*world) []alerts.Report
 		unread  string
 	}{
-		"the second report's": {func(w *world) []approvals.AlertReport {
+		"the second report's": {func(w *world) []alerts.Report {
 			none := w.story()
 			none.Subject = actions.Subject{}
-			return []approvals.AlertReport{{Name: findingName, Event: w.happened(none)}, {Name: findingName, Event: w.happened(w.story())}}
+			return []alerts.Report{{Name: findingName, Event: w.happened(none)}, {Name: findingName, Event: w.happened(w.story())}}
 		}, ""},
-		"the other is kept no more": {func(w *world) []approvals.AlertReport {
-			return []approvals.AlertReport{{Name: findingName, Event: missing}, {Name: findingName, Event: w.happened(w.story())}}
+		"the other is kept no more": {func(w *world) []alerts.Report {
+			return []alerts.Report{{Name: findingName, Event: missing}, {Name: findingName, Event: w.happened(w.story())}}
 		}, ""},
-		"kept no more": {func(*world) []approvals.AlertReport {
-			return []approvals.AlertReport{{Name: findingName, Event: missing}}
+		"kept no more": {func(*world) []alerts.Report {
+			return []alerts.Report{{Name: findingName, Event: missing}}
 		}, "too old"},
-		"another's": {func(w *world) []approvals.AlertReport {
-			return []approvals.AlertReport{{Name: "another", Event: w.happened(w.story())}}
+		"another's": {func(w *world) []alerts.Report {
+			return []alerts.Report{{Name: "another", Event: w.happened(w.story())}}
 		}, "does not say whose"},
-		"not to be read": {func(w *world) []approvals.AlertReport {
-			return []approvals.AlertReport{{Name: findingName, Event: w.kept("{")}}
+		"not to be read": {func(w *world) []alerts.Report {
+			return []alerts.Report{{Name: findingName, Event: w.kept("{")}}
 		}, "can't be read"},
-		"nobody's": {func(w *world) []approvals.AlertReport {
+		"nobody's": {func(w *world) []alerts.Report {
 			s := w.story()
 			s.Subject.Value = ""
-			return []approvals.AlertReport{{Name: findingName, Event: w.happened(s)}}
+			return []alerts.Report{{Name: findingName, Event: w.happened(s)}}
 		}, "does not say whose"},
-		"by something else": {func(w *world) []approvals.AlertReport {
+		"by something else": {func(w *world) []alerts.Report {
 			s := w.story()
 			s.Subject.By = "EventName"
-			return []approvals.AlertReport{{Name: findingName, Event: w.happened(s)}}
+			return []alerts.Report{{Name: findingName, Event: w.happened(s)}}
 		}, "whose activity to look up is not clear"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, changes := active(t)
 			reports := c.reports(w)
-			_, err := approvals.Alerts{Requests: approvals.Requests{Store: w.Requests}}.Change(t.Context(), alertID, func(a *approvals.Alert) error { a.Reports = reports; return nil })
+			_, err := alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Change(t.Context(), alertID, func(a *alerts.Alert) error { a.Reports = reports; return nil })
 			w.must(err)
 			w.job(approvals.JobActivity, alertID)
 			if rep := w.reportOf(); !strings.Contains(rep.Unread, c.unread) || (c.unread == "") != (rep.Activity.Total == 1) || len(*changes) != 1 {

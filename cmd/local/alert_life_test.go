@@ -6,20 +6,21 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
 // alertRow is the row of the one alert.
-func (w *world) alertRow() approvals.Alert {
+func (w *world) alertRow() alerts.Alert {
 	w.t.Helper()
-	a, err := approvals.Alerts{Requests: approvals.Requests{Store: w.Requests}}.Get(w.t.Context(), alertID)
+	a, err := alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Get(w.t.Context(), alertID)
 	w.must(err)
 	return a
 }
 
 // inThread is what stands below an alert; the cards in it are in the channel, too.
-func (w *world) inThread(a approvals.Alert) (texts []string) {
+func (w *world) inThread(a alerts.Alert) (texts []string) {
 	for _, m := range w.slack.Thread(channel, a.Card.TS)[1:] {
 		texts = append(texts, m.Text)
 		if card := strings.Contains(m.Text, "· KS-"); card != m.Broadcast {
@@ -29,7 +30,7 @@ func (w *world) inThread(a approvals.Alert) (texts []string) {
 	return texts
 }
 
-func (w *world) cardOf(a approvals.Alert) string {
+func (w *world) cardOf(a alerts.Alert) string {
 	for _, m := range w.slack.Messages(channel) {
 		if m.TS == a.Card.TS {
 			return slackfake.Text(m)
@@ -42,20 +43,20 @@ func (w *world) cardOf(a approvals.Alert) string {
 // led to, from the event to the undo, by the buttons that are on the cards.
 func TestAlertLife(t *testing.T) {
 	t.Parallel()
-	click := func(w *world, a approvals.Alert) {
+	click := func(w *world, a alerts.Alert) {
 		w.slack.Click("U01ALICE", channel, a.Card.TS, "propose:revoke_sessions")
 		w.drain()
 	}
 	for name, c := range map[string]struct {
 		route finding.Route
-		do    func(w *world, a approvals.Alert)
+		do    func(w *world, a alerts.Alert)
 	}{
-		"proposed": {finding.Route{Delivery: finding.Propose}, func(w *world, a approvals.Alert) {
+		"proposed": {finding.Route{Delivery: finding.Propose}, func(w *world, a alerts.Alert) {
 			click(w, a)
 			w.clicks("U02BOB", w.born()[0], "approve")
 		}},
 		"one click": {finding.Route{Delivery: finding.Propose, OneClick: true}, click},
-		"by itself": {finding.Route{Delivery: finding.Auto}, func(*world, approvals.Alert) {}},
+		"by itself": {finding.Route{Delivery: finding.Auto}, func(*world, alerts.Alert) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

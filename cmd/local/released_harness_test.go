@@ -11,6 +11,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -130,8 +131,8 @@ func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) (*world, 
 	w := newWorld(t, append([]func(*world){func(w *world) { w.findings, w.perHour = o, 5 }}, alter...)...)
 	w.foundIn()
 	// A digest lists it: its requests are no replies to a card.
-	w.must(approvals.Alerts{Requests: approvals.Requests{Store: w.Requests}}.Create(t.Context(), approvals.Alert{ID: alertID, Names: []string{findingName}, State: approvals.AlertOpen, Digest: "DG",
-		Reports: []approvals.AlertReport{{Name: findingName, Event: w.happened(w.story()), Alert: []byte(`{}`)}}}))
+	w.must(alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Create(t.Context(), alerts.Alert{ID: alertID, Names: []string{findingName}, State: alerts.Open, Digest: "DG",
+		Reports: []alerts.Report{{Name: findingName, Event: w.happened(w.story()), Alert: []byte(`{}`)}}}))
 	return w, o
 }
 

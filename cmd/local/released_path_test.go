@@ -10,6 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
@@ -42,7 +43,7 @@ func exfiltrated(t *testing.T, route finding.Route, edit ...func(event string) s
 // born are the requests that came of the finding, oldest first.
 func (w *world) born() []approvals.Request {
 	w.t.Helper()
-	a, err := approvals.Alerts{Requests: approvals.Requests{Store: w.Requests}}.Get(w.t.Context(), alertID)
+	a, err := alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Get(w.t.Context(), alertID)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return nil
 	}

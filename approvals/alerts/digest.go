@@ -1,4 +1,4 @@
-package approvals
+package alerts
 
 import (
 	"cmp"
@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // Digest is one message that stands for many alerts for which there was no room in
@@ -28,7 +30,7 @@ type Digest struct {
 	Types    map[string]int `json:"types,omitempty"`
 	Accounts map[string]int `json:"accounts,omitempty"`
 	Worst    []DigestItem   `json:"worst,omitempty"` // the most severe
-	Card     Card           `json:"card"`
+	Card     approvals.Card `json:"card"`
 }
 
 // DigestItem is one alert of a digest. Its texts are untrusted.
@@ -60,18 +62,20 @@ func IsDigestID(s string) bool { return digestID.MatchString(s) }
 // NewDigest begins a digest for a channel. Seed makes its ID: the first alert's is
 // in it, since an alert is in one digest at a time.
 func NewDigest(channel, seed string, at time.Time) Digest {
-	id := ShortID(digestPrefix, fmt.Sprintf("killswitch digest v1\n%s\n%s\n%d", channel, seed, at.UnixNano()))
-	return Digest{ID: id, At: at, Card: Card{Channel: channel}}
+	id := approvals.ShortID(digestPrefix, fmt.Sprintf("killswitch digest v1\n%s\n%s\n%d", channel, seed, at.UnixNano()))
+	return Digest{ID: id, At: at, Card: approvals.Card{Channel: channel}}
 }
 
-func digestKey(id string) Key { return Key{id, digestSort} }
+func digestKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: digestSort} }
 
-func partKey(id string, n int) Key { return Key{id, fmt.Sprintf("part#%06d", n)} }
+func partKey(id string, n int) approvals.Key {
+	return approvals.Key{Part: id, Sort: fmt.Sprintf("part#%06d", n)}
+}
 
 // AddToDigest puts waiting alerts, DigestPart of them at most, into a digest: the
 // alerts, the list and the counts are written at once. It returns ErrConflict,
 // with nothing written, if one of them was changed since it was read.
-func (t Alerts) AddToDigest(ctx context.Context, d Digest, as []Alert, items []DigestItem) (Digest, error) {
+func (t Table) AddToDigest(ctx context.Context, d Digest, as []Alert, items []DigestItem) (Digest, error) {
 	d.Levels, d.Types, d.Accounts = maps.Clone(d.Levels), maps.Clone(d.Types), maps.Clone(d.Accounts)
 	for _, it := range items {
 		counted(&d.Levels, it.Level)
@@ -81,10 +85,10 @@ func (t Alerts) AddToDigest(ctx context.Context, d Digest, as []Alert, items []D
 	d.Worst = slices.Concat(d.Worst, items)
 	slices.SortStableFunc(d.Worst, func(a, b DigestItem) int { return cmp.Compare(b.Severity, a.Severity) })
 	d.Worst = d.Worst[:min(len(d.Worst), digestWorst)]
-	part := PutRow(partKey(d.ID, len(d.Starts)), 0, items)
+	part := approvals.PutRow(partKey(d.ID, len(d.Starts)), 0, items)
 	d.Starts = append(slices.Clip(d.Starts), d.N)
 	d.N += len(items)
-	puts := []Put{putDigest(d), part}
+	puts := []approvals.Put{putDigest(d), part}
 	for _, a := range as {
 		a.Digest, a.Slot = d.ID, time.Time{}
 		puts = append(puts, putAlert(a))
@@ -104,7 +108,7 @@ func counted(m *map[string]int, name string) {
 }
 
 // Digest reads a digest. It returns ErrNotFound if there is none.
-func (t Alerts) Digest(ctx context.Context, id string) (Digest, error) {
+func (t Table) Digest(ctx context.Context, id string) (Digest, error) {
 	row, err := t.Requests.Store.Get(ctx, digestKey(id))
 	if err != nil {
 		return Digest{}, err
@@ -114,13 +118,13 @@ func (t Alerts) Digest(ctx context.Context, id string) (Digest, error) {
 
 // DigestItems reads a digest's list from the n-th alert, counted from 0, to limit
 // alerts or to the end of a part. It returns ErrNotFound if there is none.
-func (t Alerts) DigestItems(ctx context.Context, d Digest, n, limit int) ([]DigestItem, error) {
+func (t Table) DigestItems(ctx context.Context, d Digest, n, limit int) ([]DigestItem, error) {
 	part, found := slices.BinarySearch(d.Starts, n)
 	if !found {
 		part--
 	}
 	if part < 0 || n >= d.N {
-		return nil, ErrNotFound
+		return nil, approvals.ErrNotFound
 	}
 	row, err := t.Requests.Store.Get(ctx, partKey(d.ID, part))
 	if err != nil {
@@ -131,14 +135,14 @@ func (t Alerts) DigestItems(ctx context.Context, d Digest, n, limit int) ([]Dige
 		return nil, err
 	}
 	if n -= d.Starts[part]; n >= len(items) {
-		return nil, ErrNotFound
+		return nil, approvals.ErrNotFound
 	}
 	return items[n:min(n+limit, len(items))], nil
 }
 
 // ChangeDigest is [approvals.Requests.Change] for a digest.
-func (t Alerts) ChangeDigest(ctx context.Context, id string, change func(*Digest) error) (Digest, error) {
-	for range changeTries {
+func (t Table) ChangeDigest(ctx context.Context, id string, change func(*Digest) error) (Digest, error) {
+	for range approvals.ChangeTries {
 		d, err := t.Digest(ctx, id)
 		if err != nil {
 			return Digest{}, err
@@ -150,25 +154,25 @@ func (t Alerts) ChangeDigest(ctx context.Context, id string, change func(*Digest
 		case err == nil:
 			d.Version++
 			return d, nil
-		case !errors.Is(err, ErrConflict):
+		case !errors.Is(err, approvals.ErrConflict):
 			return d, err
 		case ctx.Err() != nil:
 			return d, ctx.Err()
 		}
 	}
-	return Digest{}, fmt.Errorf("digest %s: %w", id, ErrConflict)
+	return Digest{}, fmt.Errorf("digest %s: %w", id, approvals.ErrConflict)
 }
 
 // putDigest is the write of a digest, marked until it is posted.
-func putDigest(d Digest) Put {
-	put := PutRow(digestKey(d.ID), d.Version, d)
+func putDigest(d Digest) approvals.Put {
+	put := approvals.PutRow(digestKey(d.ID), d.Version, d)
 	if d.Card.TS == "" {
-		put.Marks = []string{MarkAlert}
+		put.Marks = []string{approvals.MarkAlert}
 	}
 	return put
 }
 
-func decodeDigest(row Row) (Digest, error) {
+func decodeDigest(row approvals.Row) (Digest, error) {
 	var d Digest
 	if err := json.Unmarshal(row.Body, &d); err != nil {
 		return Digest{}, fmt.Errorf("row %s: %w", row.Part, err)

@@ -1,4 +1,4 @@
-package approvals
+package alerts
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // How many alerts a channel takes. Slack lets an app post about one message a
@@ -49,17 +51,19 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-func roomKey(channel string) Key { return Key{"room#" + channel, "room"} }
+func roomKey(channel string) approvals.Key {
+	return approvals.Key{Part: "room#" + channel, Sort: "room"}
+}
 
 // Room reads what room there is in a channel.
-func (t Alerts) Room(ctx context.Context, channel string) (Room, error) {
+func (t Table) Room(ctx context.Context, channel string) (Room, error) {
 	r, _, err := t.room(ctx, channel)
 	return r, err
 }
 
-func (t Alerts) room(ctx context.Context, channel string) (r Room, version int64, err error) {
+func (t Table) room(ctx context.Context, channel string) (r Room, version int64, err error) {
 	row, err := t.Requests.Store.Get(ctx, roomKey(channel))
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, approvals.ErrNotFound) {
 		return Room{}, 0, nil
 	}
 	if err != nil {
@@ -68,10 +72,10 @@ func (t Alerts) room(ctx context.Context, channel string) (r Room, version int64
 	return r, row.Version, json.Unmarshal(row.Body, &r)
 }
 
-// ChangeRoom is [approvals.Requests.Change] for a channel's room. An error of change stops it with
-// nothing written.
-func (t Alerts) ChangeRoom(ctx context.Context, channel string, change func(*Room) error) error {
-	for range changeTries {
+// ChangeRoom is [approvals.Requests.Change] for a channel's room. An error of
+// change stops it with nothing written.
+func (t Table) ChangeRoom(ctx context.Context, channel string, change func(*Room) error) error {
+	for range approvals.ChangeTries {
 		r, version, err := t.room(ctx, channel)
 		if err != nil {
 			return err
@@ -79,13 +83,13 @@ func (t Alerts) ChangeRoom(ctx context.Context, channel string, change func(*Roo
 		if err := change(&r); err != nil {
 			return err
 		}
-		err = t.Requests.Store.Write(ctx, PutRow(roomKey(channel), version, r))
-		if !errors.Is(err, ErrConflict) {
+		err = t.Requests.Store.Write(ctx, approvals.PutRow(roomKey(channel), version, r))
+		if !errors.Is(err, approvals.ErrConflict) {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("room of %s: %w", channel, ErrConflict)
+	return fmt.Errorf("room of %s: %w", channel, approvals.ErrConflict)
 }

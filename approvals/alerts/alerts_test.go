@@ -1,4 +1,4 @@
-package approvals_test
+package alerts_test
 
 import (
 	"errors"
@@ -11,31 +11,32 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 )
 
-func alertRow(names ...string) approvals.Alert {
-	return approvals.Alert{
-		ID: approvals.AlertID(names[0]), Names: names, State: approvals.AlertOpen,
-		Reports: []approvals.AlertReport{{Source: "guardduty", Name: names[0], Alert: []byte(`{}`)}}, Card: approvals.Card{Channel: "C1"},
+func alertRow(names ...string) alerts.Alert {
+	return alerts.Alert{
+		ID: approvals.AlertID(names[0]), Names: names, State: alerts.Open,
+		Reports: []alerts.Report{{Source: "guardduty", Name: names[0], Alert: []byte(`{}`)}}, Card: approvals.Card{Channel: "C1"},
 	}
 }
 
 // TestAlertAliases: a name is one alert's for ever.
 func TestAlertAliases(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
-	for _, a := range []approvals.Alert{alertRow("one", "shared"), alertRow("two")} {
+	table := alerts.Table{Requests: approvals.Requests{Store: memory.NewStore()}}
+	for _, a := range []alerts.Alert{alertRow("one", "shared"), alertRow("two")} {
 		if err := table.Create(ctx, a); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, a := range []approvals.Alert{alertRow("one"), alertRow("three", "shared")} {
+	for _, a := range []alerts.Alert{alertRow("one"), alertRow("three", "shared")} {
 		if err := table.Create(ctx, a); !errors.Is(err, approvals.ErrConflict) {
 			t.Errorf("alert %q: %v", a.Names, err)
 		}
 	}
-	two, err := table.Change(ctx, approvals.AlertID("two"), func(a *approvals.Alert) error {
+	two, err := table.Change(ctx, approvals.AlertID("two"), func(a *alerts.Alert) error {
 		a.Names = append(a.Names, "shared", "free", "two", "free")
 		return nil
 	})
@@ -56,7 +57,7 @@ func TestAlertAliases(t *testing.T) {
 // none is lost.
 func TestAlertAliasRace(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
+	table := alerts.Table{Requests: approvals.Requests{Store: memory.NewStore()}}
 	var wg sync.WaitGroup
 	for i := range 20 {
 		name := fmt.Sprint("alert ", i)
@@ -64,7 +65,7 @@ func TestAlertAliasRace(t *testing.T) {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			_, err := table.Change(ctx, approvals.AlertID(name), func(a *approvals.Alert) error {
+			_, err := table.Change(ctx, approvals.AlertID(name), func(a *alerts.Alert) error {
 				a.Names = append(a.Names, "shared")
 				return nil
 			})
@@ -89,17 +90,17 @@ func TestAlertAliasRace(t *testing.T) {
 // TestBear: an alert and the request that it leads to are written together.
 func TestBear(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
+	table := alerts.Table{Requests: approvals.Requests{Store: memory.NewStore()}}
 	if err := table.Create(ctx, alertRow("one")); err != nil {
 		t.Fatal(err)
 	}
 	r := approvals.Request{ID: "KS-000000000001", State: approvals.Planning, Alert: approvals.AlertID("one")}
-	note := func(a *approvals.Alert) error {
-		a.Requests = append(a.Requests, approvals.Born{Request: r.ID})
+	note := func(a *alerts.Alert) error {
+		a.Requests = append(a.Requests, alerts.Born{Request: r.ID})
 		return nil
 	}
 	errNo := errors.New("no")
-	if _, err := table.Bear(ctx, r, func(*approvals.Alert) error { return errNo }); !errors.Is(err, errNo) {
+	if _, err := table.Bear(ctx, r, func(*alerts.Alert) error { return errNo }); !errors.Is(err, errNo) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := table.Requests.Get(ctx, r.ID); !errors.Is(err, approvals.ErrNotFound) {
@@ -125,21 +126,21 @@ func TestBear(t *testing.T) {
 func TestMarkedAlerts(t *testing.T) {
 	ctx := t.Context()
 	store := memory.NewStore()
-	table := approvals.Alerts{Requests: approvals.Requests{Store: store}}
+	table := alerts.Table{Requests: approvals.Requests{Store: store}}
 	want := map[string]bool{}
 	for i := range 12 {
 		a := alertRow(fmt.Sprint(i))
 		if err := table.Create(ctx, a); err != nil {
 			t.Fatal(err)
 		}
-		_, err := table.Change(ctx, a.ID, func(a *approvals.Alert) error {
+		_, err := table.Change(ctx, a.ID, func(a *alerts.Alert) error {
 			switch i % 4 {
 			case 0: // waits
 				want[a.ID] = true
 			case 1: // drawn
 				a.Card.Revision = a.Revision
 			case 2: // asleep
-				a.Card.Revision, a.State = a.Revision, approvals.Snoozed
+				a.Card.Revision, a.State = a.Revision, alerts.Snoozed
 				want[a.ID] = true
 			case 3: // in a digest
 				a.Digest = "DG-000000000000"
@@ -150,7 +151,7 @@ func TestMarkedAlerts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d := approvals.NewDigest("C1", "seed", time.Unix(0, 0))
+	d := alerts.NewDigest("C1", "seed", time.Unix(0, 0))
 	bad := []approvals.Put{
 		{Row: approvals.Row{Key: approvals.Key{Part: "AL-ZZZZZZZZZZZZ", Sort: "alert"}, Body: []byte(`{"id":7}`), Marks: []string{approvals.MarkAlert}}},
 		{Row: approvals.Row{Key: approvals.Key{Part: "DG-000000000000", Sort: "digest"}, Body: []byte(`{}`), Marks: []string{approvals.MarkAlert}}},
@@ -158,7 +159,7 @@ func TestMarkedAlerts(t *testing.T) {
 	if err := store.Write(ctx, bad...); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := table.AddToDigest(ctx, d, nil, []approvals.DigestItem{{Alert: "AL-1"}}); err != nil {
+	if _, err := table.AddToDigest(ctx, d, nil, []alerts.DigestItem{{Alert: "AL-1"}}); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]bool{}
@@ -192,7 +193,7 @@ func TestMarkedAlerts(t *testing.T) {
 			t.Errorf("digest %+v", x)
 		}
 	}
-	if _, err := table.ChangeDigest(ctx, d.ID, func(d *approvals.Digest) error { d.Card.TS = "1.0"; return nil }); err != nil {
+	if _, err := table.ChangeDigest(ctx, d.ID, func(d *alerts.Digest) error { d.Card.TS = "1.0"; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if ds, err := table.UnpostedDigests(ctx, 10); err != nil || len(ds) != 1 {
@@ -203,13 +204,13 @@ func TestMarkedAlerts(t *testing.T) {
 // TestAddToDigest: the alerts, the list and the counts go together.
 func TestAddToDigest(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
-	d := approvals.NewDigest("C1", "seed", time.Unix(0, 0))
+	table := alerts.Table{Requests: approvals.Requests{Store: memory.NewStore()}}
+	d := alerts.NewDigest("C1", "seed", time.Unix(0, 0))
 	var want []string
 	add := func(n int) {
 		t.Helper()
-		var as []approvals.Alert
-		var items []approvals.DigestItem
+		var as []alerts.Alert
+		var items []alerts.DigestItem
 		for i := range n {
 			a := alertRow(fmt.Sprint(d.N, " ", i))
 			if err := table.Create(ctx, a); err != nil {
@@ -220,7 +221,7 @@ func TestAddToDigest(t *testing.T) {
 				t.Fatal(err)
 			}
 			as = append(as, a)
-			items = append(items, approvals.DigestItem{Alert: a.ID, Severity: float64(d.N + i), Level: "low", Type: fmt.Sprint("T", i%3), Account: "1"})
+			items = append(items, alerts.DigestItem{Alert: a.ID, Severity: float64(d.N + i), Level: "low", Type: fmt.Sprint("T", i%3), Account: "1"})
 			want = append(want, a.ID)
 		}
 		var err error
@@ -228,7 +229,7 @@ func TestAddToDigest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	add(approvals.DigestPart)
+	add(alerts.DigestPart)
 	add(1)
 	add(30)
 	if stored, err := table.Digest(ctx, d.ID); err != nil || cmp.Diff(d, stored) != "" {
@@ -270,7 +271,7 @@ func TestAddToDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.Version--
-	if _, err := table.AddToDigest(ctx, d, []approvals.Alert{old}, []approvals.DigestItem{{Alert: old.ID}}); !errors.Is(err, approvals.ErrConflict) {
+	if _, err := table.AddToDigest(ctx, d, []alerts.Alert{old}, []alerts.DigestItem{{Alert: old.ID}}); !errors.Is(err, approvals.ErrConflict) {
 		t.Errorf("error %v", err)
 	}
 	if stored, err := table.Digest(ctx, d.ID); err != nil || cmp.Diff(d, stored) != "" {
@@ -282,7 +283,7 @@ func TestAddToDigest(t *testing.T) {
 func TestRoom(t *testing.T) {
 	const ahead = 20 * time.Second
 	began := time.Unix(1000, 0)
-	var r approvals.Room
+	var r alerts.Room
 	var all []time.Time
 	for now := began; now.Before(began.Add(10 * time.Minute)); now = now.Add(700 * time.Millisecond) {
 		at, ok := r.Take(now, now.Add(ahead))
@@ -295,32 +296,32 @@ func TestRoom(t *testing.T) {
 		all = append(all, at)
 	}
 	for i := range all {
-		if i > 0 && all[i].Sub(all[i-1]) < approvals.RoomSpace {
+		if i > 0 && all[i].Sub(all[i-1]) < alerts.RoomSpace {
 			t.Errorf("slots at %s and %s", all[i-1], all[i])
 		}
-		if i >= approvals.RoomPosts && all[i].Sub(all[i-approvals.RoomPosts]) < approvals.RoomSpan {
-			t.Errorf("%d slots from %s to %s", approvals.RoomPosts+1, all[i-approvals.RoomPosts], all[i])
+		if i >= alerts.RoomPosts && all[i].Sub(all[i-alerts.RoomPosts]) < alerts.RoomSpan {
+			t.Errorf("%d slots from %s to %s", alerts.RoomPosts+1, all[i-alerts.RoomPosts], all[i])
 		}
 	}
 	if n := len(all); n < 300 || n > 330 {
 		t.Errorf("%d slots in ten minutes", n)
 	}
-	if len(r.Slots) != approvals.RoomPosts {
+	if len(r.Slots) != alerts.RoomPosts {
 		t.Errorf("%d slots are kept", len(r.Slots))
 	}
 
 	for name, tt := range map[string]struct {
-		room approvals.Room
+		room alerts.Room
 		ok   bool
 		at   time.Duration
 	}{
-		"an empty channel":     {approvals.Room{}, true, 0},
-		"closed for a while":   {approvals.Room{Closed: began.Add(10 * time.Second)}, true, 10 * time.Second},
-		"just not too long":    {approvals.Room{Closed: began.Add(ahead)}, true, ahead},
-		"closed for too long":  {approvals.Room{Closed: began.Add(ahead + 1)}, false, 0},
-		"was closed":           {approvals.Room{Closed: began.Add(-time.Second)}, true, 0},
-		"after the last":       {approvals.Room{Slots: []time.Time{began.Add(9 * time.Second)}}, true, 9*time.Second + approvals.RoomSpace},
-		"the last is long ago": {approvals.Room{Slots: []time.Time{began.Add(-time.Hour)}}, true, 0},
+		"an empty channel":     {alerts.Room{}, true, 0},
+		"closed for a while":   {alerts.Room{Closed: began.Add(10 * time.Second)}, true, 10 * time.Second},
+		"just not too long":    {alerts.Room{Closed: began.Add(ahead)}, true, ahead},
+		"closed for too long":  {alerts.Room{Closed: began.Add(ahead + 1)}, false, 0},
+		"was closed":           {alerts.Room{Closed: began.Add(-time.Second)}, true, 0},
+		"after the last":       {alerts.Room{Slots: []time.Time{began.Add(9 * time.Second)}}, true, 9*time.Second + alerts.RoomSpace},
+		"the last is long ago": {alerts.Room{Slots: []time.Time{began.Add(-time.Hour)}}, true, 0},
 	} {
 		before := slices.Clone(tt.room.Slots)
 		at, ok := tt.room.Take(began, began.Add(ahead))
@@ -336,7 +337,7 @@ func TestRoom(t *testing.T) {
 // TestChangeRoom: of many workers each gets a time of its own.
 func TestChangeRoom(t *testing.T) {
 	ctx := t.Context()
-	table := approvals.Alerts{Requests: approvals.Requests{Store: memory.NewStore()}}
+	table := alerts.Table{Requests: approvals.Requests{Store: memory.NewStore()}}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	got := map[time.Time]bool{}
@@ -344,7 +345,7 @@ func TestChangeRoom(t *testing.T) {
 		wg.Go(func() {
 			var at time.Time
 			errFull := errors.New("full")
-			err := table.ChangeRoom(ctx, "C1", func(r *approvals.Room) error {
+			err := table.ChangeRoom(ctx, "C1", func(r *alerts.Room) error {
 				var ok bool
 				if at, ok = r.Take(time.Unix(1000, 0), time.Unix(1050, 0)); !ok {
 					return errFull
@@ -361,8 +362,8 @@ func TestChangeRoom(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(got) != approvals.RoomPosts {
-		t.Errorf("%d times for 50 who asked, want %d", len(got), approvals.RoomPosts)
+	if len(got) != alerts.RoomPosts {
+		t.Errorf("%d times for 50 who asked, want %d", len(got), alerts.RoomPosts)
 	}
 	if r, err := table.Room(ctx, "C2"); err != nil || len(r.Slots) != 0 {
 		t.Errorf("another channel: %+v %v", r, err)

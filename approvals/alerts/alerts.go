@@ -1,4 +1,7 @@
-package approvals
+// Package alerts keeps the rows of alerts in the table requests: alerts with what
+// sources and people said of them, digests that stand for many, and how much room
+// there is in each channel. It posts nothing: the bot does.
+package alerts
 
 import (
 	"context"
@@ -9,17 +12,19 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// AlertState is what people said of an alert.
-type AlertState string
+// State is what people said of an alert.
+type State string
 
 // The states of an alert.
 const (
-	AlertOpen     AlertState = "open"
-	Acknowledged  AlertState = "acknowledged"
-	Snoozed       AlertState = "snoozed"
-	FalsePositive AlertState = "false_positive"
+	Open          State = "open"
+	Acknowledged  State = "acknowledged"
+	Snoozed       State = "snoozed"
+	FalsePositive State = "false_positive"
 )
 
 // Alert is one row of the table requests: something that was reported, perhaps
@@ -30,14 +35,14 @@ type Alert struct {
 	Revision int64    `json:"revision"` // counts what the card shows
 	Names    []string `json:"names"`    // all by which it is found
 
-	State AlertState `json:"state"`
-	By    Party      `json:"by,omitzero"`    // who said so
-	At    time.Time  `json:"at,omitzero"`    // and when
-	Until time.Time  `json:"until,omitzero"` // of a snooze
+	State State           `json:"state"`
+	By    approvals.Party `json:"by,omitzero"`    // who said so
+	At    time.Time       `json:"at,omitzero"`    // and when
+	Until time.Time       `json:"until,omitzero"` // of a snooze
 
 	// Reports are the latest of each source and finding, the one that the card
 	// shows first.
-	Reports []AlertReport `json:"reports"`
+	Reports []Report `json:"reports"`
 	// Told is the highest severity that people were called for.
 	Told     float64   `json:"told"`
 	Received time.Time `json:"received"` // first
@@ -48,8 +53,8 @@ type Alert struct {
 	// Activity is asked for by a person, or because a key is out.
 	Activity bool `json:"activity,omitempty"`
 
-	News []AlertNews `json:"news,omitempty"` // replies that are due
-	Card Card        `json:"card"`
+	News []News         `json:"news,omitempty"` // replies that are due
+	Card approvals.Card `json:"card"`
 	// Slot is when there is room in the channel for it; zero for never: then it
 	// waits for the next digest.
 	Slot time.Time `json:"slot,omitzero"`
@@ -59,8 +64,8 @@ type Alert struct {
 	Digest string `json:"digest,omitempty"` // that lists it instead of a card of its own
 }
 
-// AlertReport is what one source said last.
-type AlertReport struct {
+// Report is what one source said last.
+type Report struct {
 	Source   string          `json:"source"`
 	Name     string          `json:"name"`  // of the finding
 	Event    string          `json:"event"` // key of the event's evidence
@@ -84,14 +89,14 @@ type Born struct {
 	At      time.Time `json:"at"`
 }
 
-// AlertNews is one reply in an alert's thread.
-type AlertNews struct {
+// News is one reply in an alert's thread.
+type News struct {
 	Key  string `json:"key"`
 	Text string `json:"text"`           // mrkdwn, of our own words and escaped ones
 	Loud bool   `json:"loud,omitempty"` // shown in the channel too
 	// Since are the reports as they stood before the updates that it tells of, so
 	// that a later update joins it while it waits.
-	Since []AlertReport `json:"since,omitempty"`
+	Since []Report `json:"since,omitempty"`
 }
 
 // Stale reports whether the card shows less than the alert holds.
@@ -102,35 +107,35 @@ func (a *Alert) Revise() { a.Revision++ }
 
 const alertSort = "alert"
 
-func alertKey(id string) Key { return Key{id, alertSort} }
+func alertKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: alertSort} }
 
 // aliasKey is the row by which an alert is found under one of its names.
-func aliasKey(name string) Key {
+func aliasKey(name string) approvals.Key {
 	sum := sha256.Sum256([]byte(name))
-	return Key{"alias#" + hex.EncodeToString(sum[:]), "alias"}
+	return approvals.Key{Part: "alias#" + hex.EncodeToString(sum[:]), Sort: "alias"}
 }
 
 type alias struct {
 	Alert string `json:"alert"`
 }
 
-// Alerts are the rows of alerts in the table requests: alerts, the names by which
-// they are found, digests, and the room that there is in each channel.
-type Alerts struct{ Requests Requests }
+// Table is the part of the table requests that is about alerts: alerts, the names
+// by which they are found, digests, and the room that there is in each channel.
+type Table struct{ Requests approvals.Requests }
 
 // Create stores a new alert and what it is called. It returns ErrConflict
 // if there is one of these names.
-func (t Alerts) Create(ctx context.Context, a Alert) error {
+func (t Table) Create(ctx context.Context, a Alert) error {
 	a.Version, a.Revision = 0, 1
-	puts := []Put{putAlert(a)}
+	puts := []approvals.Put{putAlert(a)}
 	for _, name := range a.Names {
-		puts = append(puts, PutRow(aliasKey(name), 0, alias{a.ID}))
+		puts = append(puts, approvals.PutRow(aliasKey(name), 0, alias{a.ID}))
 	}
 	return t.Requests.Store.Write(ctx, puts...)
 }
 
 // Get reads an alert. It returns ErrNotFound if there is none.
-func (t Alerts) Get(ctx context.Context, id string) (Alert, error) {
+func (t Table) Get(ctx context.Context, id string) (Alert, error) {
 	row, err := t.Requests.Store.Get(ctx, alertKey(id))
 	if err != nil {
 		return Alert{}, err
@@ -139,7 +144,7 @@ func (t Alerts) Get(ctx context.Context, id string) (Alert, error) {
 }
 
 // Named finds the ID of the alert with a name. It returns ErrNotFound if there is none.
-func (t Alerts) Named(ctx context.Context, name string) (string, error) {
+func (t Table) Named(ctx context.Context, name string) (string, error) {
 	row, err := t.Requests.Store.Get(ctx, aliasKey(name))
 	if err != nil {
 		return "", err
@@ -148,31 +153,31 @@ func (t Alerts) Named(ctx context.Context, name string) (string, error) {
 	return a.Alert, json.Unmarshal(row.Body, &a)
 }
 
-// Change is [approvals.Requests.Change] for an alert. Names that change adds become aliases,
-// unless another alert has them.
-func (t Alerts) Change(ctx context.Context, id string, change func(*Alert) error) (Alert, error) {
-	return t.change(ctx, id, func(a *Alert) ([]Put, error) { return nil, change(a) })
+// Change is [approvals.Requests.Change] for an alert. Names that change adds
+// become aliases, unless another alert has them.
+func (t Table) Change(ctx context.Context, id string, change func(*Alert) error) (Alert, error) {
+	return t.change(ctx, id, func(a *Alert) ([]approvals.Put, error) { return nil, change(a) })
 }
 
 // Bear creates a request that an alert leads to: the alert and the request are
 // written at once, so that neither tells of the other in vain. An error of change
 // stops it with nothing written. It returns ErrConflict if the ID is taken.
-func (t Alerts) Bear(ctx context.Context, r Request, change func(*Alert) error) (Alert, error) {
+func (t Table) Bear(ctx context.Context, r approvals.Request, change func(*Alert) error) (Alert, error) {
 	r.Version, r.Revision = 0, 1
-	put, err := t.Requests.put(r)
+	put, err := t.Requests.Put(r)
 	if err != nil {
 		return Alert{}, err
 	}
-	return t.change(ctx, r.Alert, func(a *Alert) ([]Put, error) {
+	return t.change(ctx, r.Alert, func(a *Alert) ([]approvals.Put, error) {
 		if _, err := t.Requests.Get(ctx, r.ID); err == nil {
-			return nil, ErrConflict
+			return nil, approvals.ErrConflict
 		}
-		return []Put{put}, change(a)
+		return []approvals.Put{put}, change(a)
 	})
 }
 
-func (t Alerts) change(ctx context.Context, id string, change func(*Alert) ([]Put, error)) (Alert, error) {
-	for range changeTries {
+func (t Table) change(ctx context.Context, id string, change func(*Alert) ([]approvals.Put, error)) (Alert, error) {
+	for range approvals.ChangeTries {
 		a, err := t.Get(ctx, id)
 		if err != nil {
 			return Alert{}, err
@@ -194,18 +199,18 @@ func (t Alerts) change(ctx context.Context, id string, change func(*Alert) ([]Pu
 			a.Version++
 			return a, nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, approvals.ErrConflict) {
 			return a, err
 		}
 		if err := ctx.Err(); err != nil {
 			return a, err
 		}
 	}
-	return Alert{}, fmt.Errorf("alert %s: %w", id, ErrConflict)
+	return Alert{}, fmt.Errorf("alert %s: %w", id, approvals.ErrConflict)
 }
 
 // named makes aliases of an alert's new names, and drops those that another has.
-func (t Alerts) named(ctx context.Context, a *Alert, before int) (puts []Put, err error) {
+func (t Table) named(ctx context.Context, a *Alert, before int) (puts []approvals.Put, err error) {
 	added := a.Names[before:]
 	a.Names = a.Names[:before:before]
 	for _, name := range added {
@@ -214,8 +219,8 @@ func (t Alerts) named(ctx context.Context, a *Alert, before int) (puts []Put, er
 		}
 		owner, err := t.Named(ctx, name)
 		switch {
-		case errors.Is(err, ErrNotFound):
-			puts = append(puts, PutRow(aliasKey(name), 0, alias{a.ID}))
+		case errors.Is(err, approvals.ErrNotFound):
+			puts = append(puts, approvals.PutRow(aliasKey(name), 0, alias{a.ID}))
 		case err != nil:
 			return nil, err
 		case owner != a.ID:
@@ -228,8 +233,8 @@ func (t Alerts) named(ctx context.Context, a *Alert, before int) (puts []Put, er
 
 // Marked reads alerts that have something to be done, after one ID, limit at
 // most. A row that can't be read comes as an alert with an ID and no state.
-func (t Alerts) Marked(ctx context.Context, after string, limit int) ([]Alert, error) {
-	rows, err := t.Requests.Store.Marked(ctx, MarkAlert, Key{after, alertSort}, limit)
+func (t Table) Marked(ctx context.Context, after string, limit int) ([]Alert, error) {
+	rows, err := t.Requests.Store.Marked(ctx, approvals.MarkAlert, approvals.Key{Part: after, Sort: alertSort}, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -248,8 +253,8 @@ func (t Alerts) Marked(ctx context.Context, after string, limit int) ([]Alert, e
 }
 
 // UnpostedDigests reads digests that are to be posted, limit at most.
-func (t Alerts) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error) {
-	rows, err := t.Requests.Store.Marked(ctx, MarkAlert, Key{digestPrefix, ""}, limit)
+func (t Table) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error) {
+	rows, err := t.Requests.Store.Marked(ctx, approvals.MarkAlert, approvals.Key{Part: digestPrefix, Sort: ""}, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -265,20 +270,20 @@ func (t Alerts) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error
 }
 
 // putAlert is the write of an alert. Aliases stay: a name is the same alert for ever.
-func putAlert(a Alert) Put {
-	put := PutRow(alertKey(a.ID), a.Version, a)
+func putAlert(a Alert) approvals.Put {
+	put := approvals.PutRow(alertKey(a.ID), a.Version, a)
 	if a.Stale() || a.State == Snoozed {
-		put.Marks = []string{MarkAlert}
+		put.Marks = []string{approvals.MarkAlert}
 	}
 	return put
 }
 
-func decodeAlert(row Row) (Alert, error) {
+func decodeAlert(row approvals.Row) (Alert, error) {
 	var a Alert
 	if err := json.Unmarshal(row.Body, &a); err != nil {
 		return Alert{}, fmt.Errorf("row %s: %w", row.Part, err)
 	}
-	if a.ID != row.Part || !IsAlertID(a.ID) || len(a.Reports) == 0 {
+	if a.ID != row.Part || !approvals.IsAlertID(a.ID) || len(a.Reports) == 0 {
 		return Alert{}, fmt.Errorf("row %s is not an alert", row.Part)
 	}
 	a.Version = row.Version
