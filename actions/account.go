@@ -3,10 +3,7 @@ package actions
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Member is one of the two roles that every member account has.
@@ -105,12 +101,6 @@ type Account struct {
 	cfg   aws.Config
 	roles *roleList
 }
-
-// Forget lets what was listed of the account be listed again.
-func (a *Account) Forget() { a.roles = &roleList{} }
-
-// Share lets a session see what another one has listed.
-func (a *Account) Share(b *Account) { a.roles = b.roles }
 
 // CloudTrail is a client for one region.
 func (a *Account) CloudTrail(region string) *cloudtrail.Client {
@@ -209,110 +199,4 @@ func sessionPolicy(permits []Statement) (string, error) {
 		return "", fmt.Errorf("session policy has %d characters, the limit is %d", len(b), sessionPolicyLimit)
 	}
 	return string(b), nil
-}
-
-// isCode reports whether err is AWS's error with one of the codes.
-func isCode(err error, codes ...string) bool {
-	var api interface{ ErrorCode() string }
-	if !errors.As(err, &api) {
-		return false
-	}
-	for _, c := range codes {
-		if api.ErrorCode() == c {
-			return true
-		}
-	}
-	return false
-}
-
-// throttles are the codes by which AWS asks for patience.
-var throttles = []string{"Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled",
-	"RequestThrottledException", "SlowDown", "ConcurrentModification", "ConcurrentModificationException", "PolicyChangesInProgressException"}
-
-// Throttled reports whether err asks for patience: what failed with it is worth
-// another try, however often.
-func Throttled(err error) bool { return isCode(err, throttles...) }
-
-// laterError is an error that other steps, or a little time, may mend.
-type laterError struct{ error }
-
-func (e *laterError) Unwrap() error { return e.error }
-
-// Later reports whether a step that failed with err is worth another try after
-// the others, or a little later: a quota that they free, or something new that
-// another service does not see yet. An action says so with &laterError.
-func Later(err error) bool {
-	var l *laterError
-	return errors.As(err, &l)
-}
-
-// hinted is an error with a hint that its code alone does not give.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h *hinted) Unwrap() error { return h.error }
-
-// Transient reports whether err says nothing for good: it is worth another try.
-func Transient(err error) bool {
-	var api interface{ ErrorCode() string }
-	var status interface{ HTTPStatusCode() int }
-	switch {
-	case err == nil:
-		return false
-	case Throttled(err), errors.Is(err, context.DeadlineExceeded):
-		return true
-	case errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError:
-		return true
-	case errors.As(err, &api):
-		return slices.Contains([]string{"ServiceFailure", "InternalFailure", "InternalError", "ServiceUnavailable"}, api.ErrorCode())
-	}
-	var send *smithyhttp.RequestSendError
-	return errors.As(err, &send)
-}
-
-// Explain says what an AWS error means and what to do next, for people.
-// operation and message are AWS's own words.
-func Explain(err error) (cause, hint string) {
-	var api interface {
-		ErrorCode() string
-		ErrorMessage() string
-	}
-	var refused *Refusal
-	var told *hinted
-	var status interface{ HTTPStatusCode() int }
-	switch {
-	case errors.As(err, &refused):
-		return refused.Reason, refused.Hint
-	case errors.As(err, &told):
-		cause, _ = Explain(told.error)
-		return cause, told.hint
-	case errors.As(err, &api):
-		// EC2 adds a long text that only AWS can read.
-		message, _, _ := strings.Cut(api.ErrorMessage(), " Encoded authorization failure message:")
-		cause = api.ErrorCode() + ": " + clip(message)
-		switch api.ErrorCode() {
-		case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
-			hint = "check that the member roles are deployed in this account as the installed version wants them"
-		case "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded":
-			hint = "AWS is throttling this account; retry in a minute"
-		case "ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException":
-			hint = "Killswitch's own credentials are not valid; check its execution role"
-		case "LimitExceeded", "LimitExceededException":
-			hint = "the quota named is full; free a place in it, then retry"
-		case "NoSuchEntity":
-			hint = "it does not exist; check the name and the account"
-		case "InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed":
-			hint = "there is no such instance; check the account and the region"
-		case "IncorrectInstanceState", "IncorrectState":
-			hint = "its state does not allow that just now; retry, and look at whether it is being terminated"
-		}
-		return cause, hint
-	case errors.Is(err, context.DeadlineExceeded):
-		return "AWS did not answer in time", "retry; what was applied stays applied"
-	case errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError:
-		return fmt.Sprintf("AWS answered HTTP %d", status.HTTPStatusCode()), "retry in a minute"
-	}
-	return clip(err.Error()), ""
 }

@@ -2,9 +2,6 @@ package actions
 
 import (
 	"context"
-	"errors"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -148,61 +145,9 @@ type Effect struct {
 	Changed bool `json:"changed,omitempty"`
 }
 
-// ErrRecreated is what Apply and Verify return for a target that was deleted and
-// created again: it is another one of the same name.
-var ErrRecreated = errors.New("it was deleted and created again: it is another principal of the same name")
-
 // Reading is what reading back, or reverting, found.
 type Reading struct {
 	Holds   bool   // Verify: the step holds. Revert: the prior content stands again
 	Changed bool   // Revert: this very call changed it, so it has not been read back
 	Found   string // where it does not hold: what was found instead, in words
 }
-
-// Refusal is a plan's final no, in words for people.
-type Refusal struct {
-	Reason string
-	Hint   string // what to do instead
-}
-
-func (r *Refusal) Error() string { return strings.TrimSpace(r.Reason + ". " + r.Hint) }
-
-// Reporter is an action that has something to tell beside what it does. A
-// report never changes an outcome.
-type Reporter interface {
-	Action
-	// Report gathers it. What could not be read is said in it; an error means
-	// that it is worth another try.
-	Report(ctx context.Context, acct *Account, c Call, id Identity, now time.Time) (Activity, error)
-}
-
-// All are the actions. A new one is one file and one line here.
-var All = []Action{
-	applySCP{},
-	revokeSessions{},
-	detachPolicies{},
-	deleteRole{},
-	quarantineUser{},
-	deactivateKey{},
-	deleteKey{},
-	isolateInstance{},
-}
-
-// Lookup finds an action by its name.
-func Lookup(n Name) (Action, bool) {
-	i := slices.IndexFunc(All, func(a Action) bool { return a.Spec().Name == n })
-	if i < 0 {
-		return nil, false
-	}
-	return All[i], true
-}
-
-func actionNames() []string {
-	var s []string
-	for _, a := range All {
-		s = append(s, string(a.Spec().Name))
-	}
-	return s
-}
-
-func names() string { return strings.Join(actionNames(), ", ") }

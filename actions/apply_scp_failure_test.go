@@ -319,7 +319,7 @@ func TestFreezePermits(t *testing.T) {
 			},
 			actions.PhaseReport: nil,
 		}
-		a, _ := actions.Lookup(actions.ApplySCP)
+		a, _ := actions.All.Lookup(actions.ApplySCP)
 		call := actions.Call{Action: actions.ApplySCP, Target: member, Account: member}
 		for phase, statements := range want {
 			if d := cmp.Diff(statements, a.Spec().Permits(phase, actions.ScopeOf(a, testOrg(partition), call, nil))); d != "" {

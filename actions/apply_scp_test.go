@@ -148,7 +148,7 @@ func TestApplySCPContract(t *testing.T) {
 		for _, delay := range []time.Duration{0, 4 * time.Second} {
 			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
 				contract := actiontest.World{Seldom: []string{"organizations:DeletePolicy"}}
-				contract.Action, _ = actions.Lookup(actions.ApplySCP)
+				contract.Action, _ = actions.All.Lookup(actions.ApplySCP)
 				for _, name := range slices.Sorted(maps.Keys(starts)) {
 					contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
 						w := scpWorldAt(t, &clock{t: start.Add(123 * time.Millisecond)}, partition)

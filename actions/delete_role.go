@@ -249,7 +249,7 @@ func remove(ctx context.Context, acct *Account, role *types.Role, s Step) error 
 		return err
 	}
 	if since := added(was, r); len(since) > 0 { // no record, no removal
-		return &laterError{&hinted{fmt.Errorf("it got this since it was read: %s", strings.Join(since, ", ")), "retry: it is then recorded and removed like the rest"}}
+		return TryLater(Hinted(fmt.Errorf("it got this since it was read: %s", strings.Join(since, ", ")), "retry: it is then recorded and removed like the rest"))
 	}
 	for _, p := range r.Profiles {
 		if _, err := leaveProfile(ctx, acct, r.Name, p.Name); err != nil {
@@ -267,7 +267,7 @@ func remove(ctx context.Context, acct *Account, role *types.Role, s Step) error 
 	case isCode(err, "NoSuchEntity"):
 		return nil
 	case isCode(err, "DeleteConflict"): // something that IAM does not list yet
-		return &laterError{&hinted{err, "something was added to the role just now: retry, and it is recorded and removed like the rest"}}
+		return TryLater(Hinted(err, "something was added to the role just now: retry, and it is recorded and removed like the rest"))
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func TestDeleteRoleContract(t *testing.T) {
 				return view
 			}})
 		}
-		contract.Action, _ = actions.Lookup(actions.DeleteRole)
+		contract.Action, _ = actions.All.Lookup(actions.DeleteRole)
 		actiontest.Test(t, contract)
 	})
 }

@@ -160,9 +160,9 @@ func create(ctx context.Context, acct *Account, was roleState) (Reading, error) 
 	case isCode(err, "EntityAlreadyExists"):
 		return Reading{Holds: true, Changed: true, Found: "a role of that name that IAM does not show yet"}, nil // read back, it tells whose it is
 	case isCode(err, "MalformedPolicyDocument"):
-		return Reading{}, &hinted{err, "the trust policy names a principal that was deleted (IAM shows it by an ID: AROA… or AIDA…), and IAM takes no such policy: create the role by hand from the plan's snapshot without it"}
+		return Reading{}, Hinted(err, "the trust policy names a principal that was deleted (IAM shows it by an ID: AROA… or AIDA…), and IAM takes no such policy: create the role by hand from the plan's snapshot without it")
 	case was.Boundary != "" && missing(err, was.Boundary):
-		return Reading{}, &hinted{err, "the role's permissions boundary was deleted, and the role is not made without it: create that policy again, then retry"}
+		return Reading{}, Hinted(err, "the role's permissions boundary was deleted, and the role is not made without it: create that policy again, then retry")
 	case err != nil:
 		return Reading{}, err
 	}

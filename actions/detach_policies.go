@@ -222,7 +222,7 @@ func (detachPolicies) Revert(ctx context.Context, acct *Account, s Step, e Effec
 // tell.
 func unmodifiable(err error) error {
 	if isCode(err, "UnmodifiableEntity") {
-		return &hinted{err, "only the AWS service that made the role can change it: stop that service's use of it, or freeze the account with apply_scp"}
+		return Hinted(err, "only the AWS service that made the role can change it: stop that service's use of it, or freeze the account with apply_scp")
 	}
 	return err
 }

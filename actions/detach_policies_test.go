@@ -71,7 +71,7 @@ func TestDetachPoliciesContract(t *testing.T) {
 				return view
 			}})
 		}
-		contract.Action, _ = actions.Lookup(actions.DetachPolicies)
+		contract.Action, _ = actions.All.Lookup(actions.DetachPolicies)
 		actiontest.Test(t, contract)
 	})
 }

@@ -109,3 +109,15 @@ func sameJSON(a, b string) bool {
 	var x, y any
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
+
+func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// compact is a document in one line, shortened: to look at, not to restore from.
+func compact(doc string) string {
+	const most = 160
+	s := []rune(strings.Join(strings.Fields(doc), " "))
+	if len(s) > most {
+		return string(s[:most]) + "…"
+	}
+	return string(s)
+}

@@ -10,6 +10,7 @@ import (
 
 // Directory is what the grammar must know of the organization.
 type Directory struct {
+	Actions   Catalog
 	Partition string            // aws, aws-us-gov or aws-cn
 	Accounts  map[string]string // alias → account ID
 	Regions   []string          // that are configured, to name them in hints
@@ -66,18 +67,18 @@ func Parse(text string, d Directory) (Call, string, error) {
 	var call Call
 	var spec Spec
 	if len(words) == 0 || words[0].key != "" {
-		m.add("action", "is missing", "start with one of: "+names())
+		m.add("action", "is missing", "start with one of: "+d.Actions.list())
 	} else {
 		call.Action = Name(strings.ReplaceAll(strings.ToLower(words[0].value), "-", "_"))
-		if a, ok := Lookup(call.Action); ok {
+		if a, ok := d.Actions.Lookup(call.Action); ok {
 			spec = a.Spec()
 		} else if _, secret := WithoutSecrets(words[0].value); secret {
-			m.add("action", "is not an action", "use one of: "+names()) // and not repeated
+			m.add("action", "is not an action", "use one of: "+d.Actions.list()) // and not repeated
 			call.Action = ""
 		} else {
-			m.add("action", fmt.Sprintf("%q is not an action%s", clip(words[0].value), didYouMean(string(call.Action), actionNames())), "use one of: "+names())
-			call.Action = Name(Nearest(string(call.Action), actionNames()))
-			if a, ok := Lookup(call.Action); ok {
+			m.add("action", fmt.Sprintf("%q is not an action%s", clip(words[0].value), didYouMean(string(call.Action), d.Actions.names())), "use one of: "+d.Actions.list())
+			call.Action = Name(Nearest(string(call.Action), d.Actions.names()))
+			if a, ok := d.Actions.Lookup(call.Action); ok {
 				spec = a.Spec() // what else is wrong with what was probably meant
 			}
 		}
@@ -131,9 +132,9 @@ func (s Spec) fill(call *Call, target string, opts map[string]string, d Director
 // parts that need no quoting. Its error is *[Mistakes].
 func NewCall(action Name, target string, opts map[string]string, d Directory) (Call, error) {
 	m := &Mistakes{}
-	a, ok := Lookup(action)
+	a, ok := d.Actions.Lookup(action)
 	if !ok {
-		m.add("action", fmt.Sprintf("%q is not an action", clip(string(action))), "use one of: "+names())
+		m.add("action", fmt.Sprintf("%q is not an action", clip(string(action))), "use one of: "+d.Actions.list())
 		return Call{}, m
 	}
 	call := Call{Action: action}

@@ -12,7 +12,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-var directory = actions.Directory{Partition: "aws", Accounts: map[string]string{"prod": member, "sandbox": sandbox}}
+var directory = actions.Directory{Actions: actions.All, Partition: "aws", Accounts: map[string]string{"prod": member, "sandbox": sandbox}}
 
 const (
 	prodApp    = "arn:aws:iam::222222222222:role/app-role"
@@ -89,7 +89,7 @@ func TestParse(t *testing.T) {
 		})
 	}
 	for partition, arn := range map[string]string{"aws-us-gov": "arn:aws-us-gov:iam::222222222222:role/app-role", "aws-cn": "arn:aws-cn:iam::222222222222:role/app-role"} {
-		d := actions.Directory{Partition: partition, Accounts: directory.Accounts}
+		d := actions.Directory{Actions: actions.All, Partition: partition, Accounts: directory.Accounts}
 		for _, text := range []string{arn, "prod/app-role", "app-role account=prod", strings.Replace(strings.Replace(arn, ":iam:", ":sts:", 1), "role/app-role", "assumed-role/app-role/x1", 1)} {
 			call, _, err := actions.Parse("revoke_sessions "+text+" reason=leaked", d)
 			if err != nil || call.Target != arn {
@@ -308,7 +308,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if _, ok := actions.Lookup(call.Action); !ok || reason == "" || len([]rune(reason)) > actions.MaxReason {
+		if _, ok := actions.All.Lookup(call.Action); !ok || reason == "" || len([]rune(reason)) > actions.MaxReason {
 			t.Fatalf("%q: %+v, reason %q", text, call, reason)
 		}
 		if _, account, _, _, ok := actions.SplitRoleARN(call.Target); !ok || account != call.Account {

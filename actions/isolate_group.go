@@ -70,11 +70,11 @@ func isolationGroup(ctx context.Context, acct *Account, vpc, request string) (st
 			out, err := acct.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText)})
 			switch {
 			case isCode(err, "InvalidGroup.Duplicate"): // it is there, and not shown yet
-				return "", &laterError{err}
+				return "", TryLater(err)
 			case isCode(err, "SecurityGroupLimitExceeded") && empty != "":
 				return empty, nil
 			case isCode(err, "SecurityGroupLimitExceeded"):
-				return "", &hinted{err, "the quota is full, and no security group in " + vpc + " is without rules: delete a security group that nothing uses, or take all rules from one, then retry"}
+				return "", Hinted(err, "the quota is full, and no security group in "+vpc+" is without rules: delete a security group that nothing uses, or take all rules from one, then retry")
 			case err != nil:
 				return "", err
 			}
@@ -85,7 +85,7 @@ func isolationGroup(ctx context.Context, acct *Account, vpc, request string) (st
 			return closeGroup(ctx, acct, id)
 		}
 	}
-	return "", &laterError{errors.New("a name that was free is taken")}
+	return "", TryLater(errors.New("a name that was free is taken"))
 }
 
 // halfMade is a group of ours with no rules but those that AWS gives to each new one.
@@ -118,7 +118,7 @@ func closeGroup(ctx context.Context, acct *Account, id string) (string, error) {
 		return "", unseen(err)
 	}
 	if rules != "" {
-		return "", &laterError{fmt.Errorf("security group %s is not closed yet: %s", id, rules)}
+		return "", TryLater(fmt.Errorf("security group %s is not closed yet: %s", id, rules))
 	}
 	return id, nil
 }
@@ -129,7 +129,7 @@ func readGroup(ctx context.Context, acct *Account, id string) (types.SecurityGro
 		return types.SecurityGroup{}, err
 	}
 	if len(out.SecurityGroups) != 1 {
-		return types.SecurityGroup{}, &laterError{fmt.Errorf("security group %s is not shown", id)}
+		return types.SecurityGroup{}, TryLater(fmt.Errorf("security group %s is not shown", id))
 	}
 	return out.SecurityGroups[0], nil
 }

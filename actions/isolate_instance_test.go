@@ -14,7 +14,7 @@ import (
 
 func isolate(t *testing.T) actions.Action {
 	t.Helper()
-	a, ok := actions.Lookup(actions.IsolateInstance)
+	a, ok := actions.All.Lookup(actions.IsolateInstance)
 	if !ok {
 		t.Fatal("isolate_instance is not registered")
 	}

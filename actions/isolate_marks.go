@@ -41,7 +41,7 @@ func applyProtect(ctx context.Context, acct *Account, s Step, _ Run) (Effect, er
 	e.Changed = true
 	err = setProtection(ctx, acct, s.ResourceID, true)
 	if isCode(err, "UnsupportedOperation", "OperationNotPermitted", "InvalidParameterCombination") {
-		err = &hinted{err, "AWS does not protect this instance from termination (Spot Instances, for one): snapshot=yes keeps its volumes"}
+		err = Hinted(err, "AWS does not protect this instance from termination (Spot Instances, for one): snapshot=yes keeps its volumes")
 	}
 	return e, err
 }
@@ -99,7 +99,7 @@ func applyInstanceTag(ctx context.Context, acct *Account, s Step, run Run) (Effe
 func setInstanceTag(ctx context.Context, acct *Account, id, value string) error {
 	_, err := acct.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: &value}}})
 	if isCode(err, "TagLimitExceeded") {
-		err = &hinted{err, "the instance has 50 tags: remove one by hand, then retry"}
+		err = Hinted(err, "the instance has 50 tags: remove one by hand, then retry")
 	}
 	return err
 }

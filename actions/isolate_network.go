@@ -56,7 +56,7 @@ func applyNetwork(ctx context.Context, acct *Account, s Step, run Run) (Effect, 
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 func unseen(err error) error {
 	if isCode(err, "InvalidGroup.NotFound") {
-		return &laterError{err}
+		return TryLater(err)
 	}
 	return err
 }

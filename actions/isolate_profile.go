@@ -55,7 +55,7 @@ func applyProfile(ctx context.Context, acct *Account, s Step, _ Run) (Effect, er
 	e := Effect{Prior: s.Prior}
 	arn, err := isolationProfile(ctx, acct)
 	if passRoleDenied(err) {
-		return e, &hinted{err, passRoleHint}
+		return e, Hinted(err, passRoleHint)
 	}
 	if err != nil {
 		return e, err
@@ -74,9 +74,9 @@ func applyProfile(ctx context.Context, acct *Account, s Step, _ Run) (Effect, er
 	err = replaceProfile(ctx, acct, live, arn)
 	switch {
 	case unknownProfile(err), isCode(err, "InvalidAssociationID.NotFound"): // new to EC2, or replaced meanwhile
-		return e, &laterError{err}
+		return e, TryLater(err)
 	case passRoleDenied(err):
-		return e, &hinted{err, passRoleHint}
+		return e, Hinted(err, passRoleHint)
 	}
 	return e, err
 }
@@ -124,9 +124,9 @@ func revertProfile(ctx context.Context, acct *Account, s Step, e Effect) (Readin
 	case unknownProfile(err):
 		return Reading{Found: "the instance profile " + *e.Prior + " is gone: the instance keeps " + isolationName}, nil
 	case isCode(err, "InvalidAssociationID.NotFound"):
-		return Reading{}, &laterError{err}
+		return Reading{}, TryLater(err)
 	case passRoleDenied(err):
-		return Reading{}, &hinted{err, "the restorer role needs iam:PassRole on the role in that instance profile"}
+		return Reading{}, Hinted(err, "the restorer role needs iam:PassRole on the role in that instance profile")
 	}
 	return Reading{Holds: err == nil, Changed: err == nil}, err
 }

@@ -58,7 +58,7 @@ func isolationProfile(ctx context.Context, acct *Account) (string, error) {
 	} else {
 		made, err := acct.IAM.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
 		if isCode(err, "EntityAlreadyExists") { // it is there, and not shown yet: look again
-			return "", &laterError{err}
+			return "", TryLater(err)
 		}
 		if err != nil {
 			return "", err
@@ -67,7 +67,7 @@ func isolationProfile(ctx context.Context, acct *Account) (string, error) {
 	}
 	_, err = acct.IAM.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: aws.String(isolationName), RoleName: aws.String(isolationName)})
 	if isCode(err, "LimitExceeded", "EntityAlreadyExists", "NoSuchEntity") { // it holds a role that is not shown yet, or IAM is behind
-		return "", &laterError{err}
+		return "", TryLater(err)
 	}
 	return arn, err
 }
@@ -86,7 +86,7 @@ func isolationRole(ctx context.Context, acct *Account) (*iamtypes.Role, error) {
 	}
 	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(isolationName)})
 	if isCode(err, "NoSuchEntity") {
-		return nil, &laterError{err}
+		return nil, TryLater(err)
 	}
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func fillIsolationRole(ctx context.Context, acct *Account, role *iamtypes.Role) 
 	denied, wrong, err := readIsolationRole(ctx, acct, role)
 	switch {
 	case isCode(err, "NoSuchEntity"): // new, and not shown yet
-		return &laterError{err}
+		return TryLater(err)
 	case err != nil:
 		return err
 	case wrong != "":
@@ -113,8 +113,8 @@ func fillIsolationRole(ctx context.Context, acct *Account, role *iamtypes.Role) 
 }
 
 func notOurs(wrong string) error {
-	return &hinted{errors.New(isolationName + " in this account is not what it should be: " + wrong),
-		"it is not used; delete the instance profile and the role of that name by hand (somebody may have made them to keep a way in), then retry"}
+	return Hinted(errors.New(isolationName+" in this account is not what it should be: "+wrong),
+		"it is not used; delete the instance profile and the role of that name by hand (somebody may have made them to keep a way in), then retry")
 }
 
 // checkIsolationProfile says what is wrong with the profile that an instance is on.

@@ -75,7 +75,7 @@ func applyInstanceRole(ctx context.Context, acct *Account, s Step, _ Run) (Effec
 	e.Changed = true
 	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(heldName(s)), PolicyDocument: &doc})
 	if isCode(err, "LimitExceeded") {
-		err = &hinted{err, "the role's inline policies fill their quota: delete one of the others by hand, then retry"}
+		err = Hinted(err, "the role's inline policies fill their quota: delete one of the others by hand, then retry")
 	}
 	if err == nil {
 		_, err = noteRole(ctx, acct, s, name)

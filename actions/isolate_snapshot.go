@@ -50,7 +50,7 @@ func applySnapshot(ctx context.Context, acct *Account, s Step, run Run) (Effect,
 	made, err := acct.EC2.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &s.ResourceID, Description: aws.String("Killswitch " + run.RequestID),
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String(tamperTag), Value: &run.RequestID}}}}})
 	if isCode(err, "SnapshotCreationPerVolumeRateExceeded", "ConcurrentSnapshotLimitExceeded") {
-		return e, &laterError{err}
+		return e, TryLater(err)
 	}
 	if err != nil {
 		return e, err

@@ -85,7 +85,7 @@ func applyStandby(ctx context.Context, acct *Account, s Step, _ Run) (Effect, er
 	case state == "", state == standby, state == "EnteringStandby": // out of the group, nothing can happen to it
 		return e, nil
 	case strings.HasPrefix(state, "Pending"):
-		return e, &laterError{fmt.Errorf("the instance is %s: only one in service can be put in Standby", standbyText(group, state))}
+		return e, TryLater(fmt.Errorf("the instance is %s: only one in service can be put in Standby", standbyText(group, state)))
 	}
 	e.Changed = true
 	in := &autoscaling.EnterStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}, ShouldDecrementDesiredCapacity: aws.Bool(true)}
@@ -95,7 +95,7 @@ func applyStandby(ctx context.Context, acct *Account, s Step, _ Run) (Effect, er
 		_, err = acct.AutoScaling.EnterStandby(ctx, in)
 	}
 	if isCode(err, "ValidationError") {
-		err = &hinted{err, "suspend the group's Terminate and ReplaceUnhealthy processes, or detach the instance by hand"}
+		err = Hinted(err, "suspend the group's Terminate and ReplaceUnhealthy processes, or detach the instance by hand")
 	}
 	return e, err
 }
@@ -128,13 +128,13 @@ func revertStandby(ctx context.Context, acct *Account, s Step, e Effect) (Readin
 	case e.Prior != nil && state == *e.Prior, state == inService, strings.HasPrefix(state, "Pending"):
 		return Reading{Holds: true}, nil
 	case state == "EnteringStandby":
-		return Reading{}, &laterError{fmt.Errorf("the instance is still %s", standbyText(group, state))}
+		return Reading{}, TryLater(fmt.Errorf("the instance is still %s", standbyText(group, state)))
 	case state != standby:
 		return Reading{Found: standbyText(group, state)}, nil
 	}
 	_, err = acct.AutoScaling.ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}})
 	if isCode(err, "ValidationError") {
-		err = &hinted{err, "raise the group's maximum by one, then retry the undo; or detach the instance by hand"}
+		err = Hinted(err, "raise the group's maximum by one, then retry the undo; or detach the instance by hand")
 	}
 	return Reading{Holds: err == nil, Changed: err == nil}, err
 }

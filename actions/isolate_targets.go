@@ -209,7 +209,7 @@ func revertTargets(ctx context.Context, acct *Account, s Step, e Effect) (Readin
 	}
 	_, err = acct.ELB.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(before)})
 	if isCode(err, "InvalidTarget", "InvalidTargetException") {
-		err = &hinted{err, "a target must be running: start the instance, then retry the undo"}
+		err = Hinted(err, "a target must be running: start the instance, then retry the undo")
 	}
 	return Reading{Holds: err == nil, Changed: err == nil}, err
 }

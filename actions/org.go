@@ -9,6 +9,7 @@ import (
 // Org is the organization as configured: where actions may reach and what
 // they never touch.
 type Org struct {
+	Actions           Catalog // what can be done
 	Partition         string
 	HubAccount        string
 	ManagementAccount string
@@ -27,7 +28,7 @@ type Org struct {
 
 // Directory is the part that the grammar needs.
 func (o Org) Directory() Directory {
-	return Directory{Partition: o.Partition, Accounts: o.Accounts, Regions: o.Regions}
+	return Directory{Actions: o.Actions, Partition: o.Partition, Accounts: o.Accounts, Regions: o.Regions}
 }
 
 // Alias is the account's alias, or "".
@@ -49,7 +50,7 @@ func (o Org) RefuseCall(c Call) *Refusal {
 	if slices.Contains(o.ProtectedAccounts, c.Account) {
 		return &Refusal{fmt.Sprintf("account %s is protected by the configuration", c.Account), "only a change of protected.accounts can allow this"}
 	}
-	if a, ok := Lookup(c.Action); ok && a.Spec().managed(c) {
+	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().managed(c) {
 		switch {
 		case o.ManagementAccount == "":
 			return &Refusal{"the configuration names no management account, where service control policies are made", "set aws.management_account"}

@@ -44,7 +44,7 @@ func TestQuarantineUserContract(t *testing.T) {
 				return userScene(w)
 			}})
 		}
-		contract.Action, _ = actions.Lookup(actions.QuarantineUser)
+		contract.Action, _ = actions.All.Lookup(actions.QuarantineUser)
 		actiontest.Test(t, contract)
 	})
 }

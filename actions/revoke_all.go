@@ -8,43 +8,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
-
-// roleList is all roles of an account, listed with few calls when it is first asked.
-type roleList struct {
-	mu     sync.Mutex
-	byName map[string]types.RoleDetail
-}
-
-// allRoles lists the account's roles with all their policies.
-// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
-func (a *Account) allRoles(ctx context.Context) (map[string]types.RoleDetail, error) {
-	l := a.roles
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.byName != nil {
-		return l.byName, nil
-	}
-	byName := map[string]types.RoleDetail{}
-	in := &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(1000)}
-	for pages := iam.NewGetAccountAuthorizationDetailsPaginator(a.IAM, in); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page.RoleDetailList {
-			byName[aws.ToString(r.RoleName)] = r
-		}
-	}
-	l.byName = byName
-	return byName, nil
-}
 
 // inlineOf is the document of a role's inline policy as it was listed.
 func inlineOf(r types.RoleDetail, policy string) (*string, error) {

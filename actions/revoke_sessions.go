@@ -229,7 +229,7 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	doc := revokeDocument(cutoff)
 	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
 	if isCode(err, "LimitExceeded") {
-		err = &hinted{err, "the role's inline policies fill their quota: ask for detach_policies, which deletes them and denies everything; undo puts them back"}
+		err = Hinted(err, "the role's inline policies fill their quota: ask for detach_policies, which deletes them and denies everything; undo puts them back")
 	}
 	return Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }
@@ -334,8 +334,6 @@ func getInline(ctx context.Context, acct *Account, role string) (*string, error)
 	return getRolePolicy(ctx, acct, role, revokePolicy)
 }
 
-func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
-
 func holdKey(acct *Account, id, kind, name string) string {
 	return strings.Join([]string{acct.ID, id, kind, name}, "/")
 }
@@ -348,14 +346,4 @@ func inlineText(doc *string) string {
 		return "inline policy " + revokePolicy + ": Deny * for sessions issued before " + cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
 	return "another inline policy named " + revokePolicy + ": " + compact(*doc)
-}
-
-// compact is a document in one line, shortened: to look at, not to restore from.
-func compact(doc string) string {
-	const most = 160
-	s := []rune(strings.Join(strings.Fields(doc), " "))
-	if len(s) > most {
-		return string(s[:most]) + "…"
-	}
-	return string(s)
 }

@@ -3,11 +3,9 @@ package actions
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
 
@@ -27,49 +25,11 @@ func findRole(ctx context.Context, acct *Account, c Call) (*types.Role, error) {
 	return role, nil
 }
 
-func lookRole(ctx context.Context, acct *Account, name string) (*types.Role, error) {
-	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
-	if err != nil {
-		return nil, err
-	}
-	return out.Role, nil
-}
-
-// sameRole reads the role that a step is about.
-func sameRole(ctx context.Context, acct *Account, s Step) (name string, role *types.Role, err error) {
-	_, _, _, name, _ = SplitRoleARN(s.Resource)
-	role, err = lookRole(ctx, acct, name)
-	switch {
-	case err != nil:
-		return name, nil, err
-	case aws.ToString(role.RoleId) != s.ResourceID:
-		return name, nil, ErrRecreated
-	}
-	return name, role, nil
-}
-
 // tagStep marks the role as contained. All actions on a role share it.
 func tagStep(acct *Account, role *types.Role) Step {
 	arn, id, tag := aws.ToString(role.Arn), aws.ToString(role.RoleId), tamperValue(role.Tags)
 	return Step{ID: "tag", Title: "Tag the role as contained", Resource: arn, ResourceID: id, Hold: holdKey(acct, id, "tag", tamperTag), Prior: tag,
 		Current: tagText(tag), After: "tag " + tamperTag + " = this request"}
-}
-
-func getRolePolicy(ctx context.Context, acct *Account, role, policy string) (*string, error) {
-	out, err := acct.IAM.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy})
-	if isCode(err, "NoSuchEntity") {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	// "The policies are URL-encoded compliant with RFC 3986"
-	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRolePolicy.html
-	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
-	if err != nil {
-		return nil, fmt.Errorf("policy %s of role %s: %w", policy, role, err)
-	}
-	return &doc, nil
 }
 
 // inlineSize counts as IAM does: characters other than white space.

@@ -131,7 +131,7 @@ func missing(err error, name string) bool {
 // that it was just created.
 func unspread(err error) error {
 	if isCode(err, "NoSuchEntity") {
-		return &laterError{err}
+		return TryLater(err)
 	}
 	return err
 }
@@ -146,7 +146,7 @@ func putInline(ctx context.Context, acct *Account, role, policy, document string
 // whenRoom makes a full quota of inline policies one that other steps may free.
 func whenRoom(err error) error {
 	if isCode(err, "LimitExceeded") {
-		return &laterError{&hinted{err, "the role's inline policies fill their quota, also after what Killswitch deletes: delete one by hand, then retry"}}
+		return TryLater(Hinted(err, "the role's inline policies fill their quota, also after what Killswitch deletes: delete one by hand, then retry"))
 	}
 	return err
 }

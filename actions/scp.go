@@ -138,7 +138,7 @@ func content(ctx context.Context, acct *Account, id string) (string, error) {
 // yet: it is found or made at the next try.
 func gone(err error) error {
 	if isCode(err, "PolicyNotFoundException") {
-		return &laterError{err}
+		return TryLater(err)
 	}
 	return err
 }
@@ -187,7 +187,7 @@ func (a scpAttachment) apply(ctx context.Context, acct *Account, s Step, run Run
 			owner, e.Changed = run.RequestID, true
 		case isCode(err, "DuplicatePolicyException"): // another run was faster, or this one before it died
 			if id, owner, err = a.find(ctx, acct); err == nil && id == "" {
-				err = &laterError{fmt.Errorf("policy %s exists and is not listed yet", a.policy)}
+				err = TryLater(fmt.Errorf("policy %s exists and is not listed yet", a.policy))
 			}
 		}
 		if err != nil {
@@ -253,7 +253,7 @@ func (a scpAttachment) notAttached(ctx context.Context, acct *Account, id, owner
 	if _, left := deleteSCP(ctx, acct, id); left != nil {
 		cause, _ := Explain(left)
 		_, hint := Explain(err)
-		err = &hinted{failure, strings.TrimPrefix(hint+"; ", "; ") + "the policy " + a.policy + " is left over (" + cause + "): undo deletes it"}
+		err = Hinted(failure, strings.TrimPrefix(hint+"; ", "; ")+"the policy "+a.policy+" is left over ("+cause+"): undo deletes it")
 	}
 	return err
 }
@@ -296,7 +296,7 @@ func scpHint(err error, on []string) error {
 	default:
 		return err
 	}
-	return &hinted{err, hint}
+	return Hinted(err, hint)
 }
 
 func (a scpAttachment) verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {

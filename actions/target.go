@@ -66,12 +66,3 @@ func (p *place) partition(of string) bool {
 	}
 	return of == p.t.Directory.Partition
 }
-
-// clip keeps hostile input from filling a message; AWS's own messages fit.
-func clip(s string) string {
-	const most = 400
-	if rs := []rune(s); len(rs) > most {
-		return string(rs[:most]) + "…"
-	}
-	return s
-}

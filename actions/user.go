@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -52,7 +51,7 @@ func nameless(ctx context.Context, acct *Account, s Step) error {
 		}
 		hint = "AWS says that the access key " + id + " is of the user " + clip(aws.ToString(used.UserName)) + ": ask for that user or key again"
 	}
-	return &hinted{errors.New(namelessText(s)), hint}
+	return Hinted(errors.New(namelessText(s)), hint)
 }
 
 func namelessText(s Step) string {
@@ -137,51 +136,11 @@ func sameUser(ctx context.Context, acct *Account, s Step) (name string, user *ty
 	return name, out.User, nil
 }
 
-// userStep is a step on a user, shared by all requests that make the change.
-func userStep(acct *Account, user *types.User, id, kind, name string) Step {
-	uid := aws.ToString(user.UserId)
-	return Step{ID: id, Resource: aws.ToString(user.Arn), ResourceID: uid, Hold: holdKey(acct, uid, kind, name)}
-}
-
 // userTagStep marks the user as contained.
 func userTagStep(acct *Account, user *types.User) Step {
 	s := userStep(acct, user, "tag", "tag", tamperTag)
 	s.Title, s.Prior, s.Current, s.After = "Tag the user as contained", tamperValue(user.Tags), tagText(tamperValue(user.Tags)), "tag "+tamperTag+" = this request"
 	return s
-}
-
-// attachedToUser are the ARNs of the managed policies of a user, every page.
-func attachedToUser(ctx context.Context, acct *Account, user string) ([]string, error) {
-	var arns []string
-	for pages := iam.NewListAttachedUserPoliciesPaginator(acct.IAM, &iam.ListAttachedUserPoliciesInput{UserName: &user}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range page.AttachedPolicies {
-			arns = append(arns, aws.ToString(a.PolicyArn))
-		}
-	}
-	slices.Sort(arns)
-	return arns, nil
-}
-
-// getUserPolicy is an inline policy's document; nil where there is none.
-func getUserPolicy(ctx context.Context, acct *Account, user, policy string) (*string, error) {
-	out, err := acct.IAM.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &user, PolicyName: &policy})
-	if isCode(err, "NoSuchEntity") {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	// "The policies are URL-encoded compliant with RFC 3986"
-	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetUserPolicy.html
-	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
-	if err != nil {
-		return nil, fmt.Errorf("policy %s of user %s: %w", policy, user, err)
-	}
-	return &doc, nil
 }
 
 // groupsOf are the names of a user's groups, every page.

@@ -183,7 +183,7 @@ func (q quarantine) apply(ctx context.Context, acct *Account, user string, s Ste
 	_, put := acct.IAM.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: &q.document})
 	if isCode(put, "LimitExceeded") {
 		cause, _ := Explain(err)
-		put = &hinted{put, "the user's inline policies fill their quota, and the managed policy could not be attached (" + cause + "): detach a policy from the user or delete an inline one by hand, then retry; or freeze the account with apply_scp"}
+		put = Hinted(put, "the user's inline policies fill their quota, and the managed policy could not be attached ("+cause+"): detach a policy from the user or delete an inline one by hand, then retry; or freeze the account with apply_scp")
 	}
 	return Effect{Prior: s.Prior, Wrote: &q.document, Changed: true}, put
 }
@@ -256,4 +256,44 @@ func (q quarantine) revert(ctx context.Context, acct *Account, user string, e Ef
 	}
 	r.Holds, r.Changed = r.Holds && err == nil, r.Changed || err == nil
 	return r, err
+}
+
+// attachedToUser are the ARNs of the managed policies of a user, every page.
+func attachedToUser(ctx context.Context, acct *Account, user string) ([]string, error) {
+	var arns []string
+	for pages := iam.NewListAttachedUserPoliciesPaginator(acct.IAM, &iam.ListAttachedUserPoliciesInput{UserName: &user}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range page.AttachedPolicies {
+			arns = append(arns, aws.ToString(a.PolicyArn))
+		}
+	}
+	slices.Sort(arns)
+	return arns, nil
+}
+
+// getUserPolicy is an inline policy's document; nil where there is none.
+func getUserPolicy(ctx context.Context, acct *Account, user, policy string) (*string, error) {
+	out, err := acct.IAM.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &user, PolicyName: &policy})
+	if isCode(err, "NoSuchEntity") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// "The policies are URL-encoded compliant with RFC 3986"
+	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetUserPolicy.html
+	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
+	if err != nil {
+		return nil, fmt.Errorf("policy %s of user %s: %w", policy, user, err)
+	}
+	return &doc, nil
+}
+
+// userStep is a step on a user, shared by all requests that make the change.
+func userStep(acct *Account, user *types.User, id, kind, name string) Step {
+	uid := aws.ToString(user.UserId)
+	return Step{ID: id, Resource: aws.ToString(user.Arn), ResourceID: uid, Hold: holdKey(acct, uid, kind, name)}
 }

@@ -58,7 +58,7 @@ func keyUser(ctx context.Context, acct *Account, id string) (*iam.GetAccessKeyLa
 		// AWS is seen to deny it, naming the key; a permission that is missing names a user.
 		return nil, nil
 	case isCode(err, "AccessDenied"):
-		return nil, &hinted{err, "AWS may say this also of a key that is not in account " + acct.ID + ": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them"}
+		return nil, Hinted(err, "AWS may say this also of a key that is not in account "+acct.ID+": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them")
 	case err != nil:
 		return nil, err
 	case aws.ToString(out.UserName) == "":

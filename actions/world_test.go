@@ -49,6 +49,7 @@ func (c *clock) add(d time.Duration) {
 
 func testOrg(partition string) actions.Org {
 	return actions.Org{
+		Actions:   actions.All,
 		Partition: partition, HubAccount: awsfake.HubAccount, ManagementAccount: "999999999999",
 		ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f",
 		Accounts:            map[string]string{"prod": member, "sandbox": sandbox},
@@ -95,7 +96,7 @@ func worldAt(t *testing.T, c *clock, now func() time.Time, partition string, alt
 // do says which call the world is about, and what its steps change.
 func (w *world) do(c actions.Call, resources ...string) {
 	w.t.Helper()
-	a, ok := actions.Lookup(c.Action)
+	a, ok := actions.All.Lookup(c.Action)
 	if !ok {
 		w.t.Fatalf("%s is not registered", c.Action)
 	}
@@ -126,7 +127,7 @@ var actor = actions.Actor{RequestID: request, Requester: "alice", Approvers: []s
 
 func action(t *testing.T) actions.Action {
 	t.Helper()
-	a, ok := actions.Lookup(actions.RevokeSessions)
+	a, ok := actions.All.Lookup(actions.RevokeSessions)
 	if !ok {
 		t.Fatal("revoke_sessions is not registered")
 	}

@@ -18,6 +18,7 @@ import (
 
 // AlertView is all that an alert's card shows. The card is a pure function of it.
 type AlertView struct {
+	Actions  actions.Catalog
 	Row      alerts.Alert
 	Alert    finding.Alert       // the report that is shown
 	Also     []finding.Source    // other sources that told of it
@@ -281,7 +282,7 @@ func (v AlertView) born() []slack.Block {
 		section("auto", "*Killswitch did this by itself*, as the route says. It can be taken back:"),
 		verbatim(approvals.CallBlock, undo.Intent.String()),
 		verbatim(approvals.WhyBlock, approvals.Because(undo.Requester.Person, undo.Reason)),
-		slack.NewActionBlock("auto-undo", View{Request: *undo, Alias: v.Alias}.undoButton()))
+		slack.NewActionBlock("auto-undo", View{Actions: v.Actions, Request: *undo, Alias: v.Alias}.undoButton()))
 }
 
 // verbatim is a block of plain text: Slack reads nothing in it as formatting, a

@@ -28,7 +28,7 @@ const (
 // callOf makes a call as the grammar does.
 func callOf(t testing.TB, action actions.Name, target string, opts map[string]string) actions.Call {
 	t.Helper()
-	c, err := actions.NewCall(action, target, opts, actions.Directory{Partition: "aws", Regions: []string{"us-east-1"}})
+	c, err := actions.NewCall(action, target, opts, actions.Directory{Actions: actions.All, Partition: "aws", Regions: []string{"us-east-1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,8 @@ func baseAlert(t testing.TB) AlertView {
 	isolate := callOf(t, actions.IsolateInstance, "i-0d3e1a5b7c9f20001", map[string]string{"account": account, "region": "us-east-1"})
 	at := asked.Add(-4 * time.Minute)
 	return AlertView{
-		Row: alerts.Alert{ID: alertIDForTest, State: alerts.Open, Received: asked},
+		Actions: actions.All,
+		Row:     alerts.Alert{ID: alertIDForTest, State: alerts.Open, Received: asked},
 		Alert: finding.Alert{
 			Source: finding.GuardDuty, EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
 			Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Severity: 8,

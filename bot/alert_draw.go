@@ -180,7 +180,7 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 
 // alertView gathers what an alert's card shows.
 func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (AlertView, error) {
-	v := AlertView{Row: row, Alert: shown(row.Reports), Now: b.Now()}
+	v := AlertView{Actions: b.Org.Actions, Row: row, Alert: shown(row.Reports), Now: b.Now()}
 	for _, r := range row.Reports {
 		if s := finding.Source(r.Source); s != v.Alert.Source && !slices.Contains(v.Also, s) {
 			v.Also = append(v.Also, s)

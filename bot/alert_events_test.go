@@ -19,7 +19,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-const eventsDir = "alert/testdata/events"
+const eventsDir = "../approvals/finding/testdata/events"
 
 // eventReader posts everything: each kind of alert has a route.
 func eventReader(partition string) finding.Reader {
@@ -31,6 +31,7 @@ func eventReader(partition string) finding.Reader {
 		routing.Routes = append(routing.Routes, finding.Route{Match: finding.Match{Source: s}, Delivery: finding.Propose})
 	}
 	return finding.Reader{Routing: routing, Org: actions.Org{
+		Actions:   actions.All,
 		Partition: partition, HubAccount: "111111111111", ManagementAccount: "999999999999",
 		ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ForwarderRole: "killswitch-forwarder", AdminGroup: "admins",
 		Regions:             []string{"us-east-1", "eu-west-1", "us-gov-west-1"},
@@ -70,7 +71,7 @@ func sampleEvents(t testing.TB, file string) []json.RawMessage {
 
 // eventView is the first card of an alert.
 func eventView(r finding.Reader, a finding.Alert) AlertView {
-	v := AlertView{
+	v := AlertView{Actions: actions.All,
 		Row:   alerts.Alert{ID: approvals.AlertID(a.Own()), State: alerts.Open, Over: a.Over, Activity: a.Exposed},
 		Alert: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
 	}

@@ -115,7 +115,7 @@ func brief(title string) string {
 
 // offer is the button that asks for a containment.
 func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElement {
-	title := Untrusted(callTitle(i.Call)).Plain(maxField)
+	title := Untrusted(callTitle(v.Actions, i.Call)).Plain(maxField)
 	label := shorten(brief(title), maxLabel)
 	next := "This makes a card for a second responder, who must approve it. Nothing changes before."
 	ask, yes := "Ask for this?", "Ask for it"

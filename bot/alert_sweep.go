@@ -310,6 +310,6 @@ func (b *Bot) digestItem(row alerts.Alert) alerts.DigestItem {
 	return alerts.DigestItem{
 		Alert: row.ID, Severity: a.Severity, Level: finding.Level(a.Severity),
 		Type: Untrusted(a.Type).Plain(maxField), Account: Untrusted(account).Plain(maxName),
-		Line: Untrusted(AlertView{Row: row, Alert: a}.mark() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
+		Line: Untrusted(AlertView{Actions: b.Org.Actions, Row: row, Alert: a}.mark() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
 	}
 }

@@ -195,7 +195,7 @@ func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, tim
 			},
 			Default: entry, Undo: entry,
 		},
-		Org:  actions.Org{Partition: "aws", HubAccount: "111111111111", Accounts: map[string]string{"prod": account}, Regions: []string{"us-east-1"}},
+		Org:  actions.Org{Actions: actions.All, Partition: "aws", HubAccount: "111111111111", Accounts: map[string]string{"prod": account}, Regions: []string{"us-east-1"}},
 		Team: "T0TEST", IncidentChannel: sec, CommandChannels: []string{sec},
 		Alerts: d.routing, EventWebhooks: []string{"eventbridge"},
 		Now: now, Sleep: sleep, Log: slog.New(slog.DiscardHandler),

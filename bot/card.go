@@ -25,6 +25,7 @@ type Message struct {
 
 // View is all that a card shows. A card is a pure function of it.
 type View struct {
+	Actions actions.Catalog
 	Request approvals.Request
 	Planned *approvals.Planned // nil before the plan
 	Run     *approvals.Run     // nil before the run
@@ -137,7 +138,7 @@ func (v View) detailed() bool {
 }
 
 func (v View) title() string {
-	title := callTitle(v.Request.Intent.Call)
+	title := callTitle(v.Actions, v.Request.Intent.Call)
 	if v.Request.Intent.Undo != "" {
 		title = "Undo: " + strings.ToLower(title[:1]) + title[1:]
 	}
@@ -145,9 +146,9 @@ func (v View) title() string {
 }
 
 // callTitle is what a call does, to what.
-func callTitle(call actions.Call) string {
+func callTitle(catalog actions.Catalog, call actions.Call) string {
 	title := string(call.Action)
-	if a, ok := actions.Lookup(call.Action); ok {
+	if a, ok := catalog.Lookup(call.Action); ok {
 		title = a.Spec().Title
 	}
 	if actions.WholeAccount(call) {
@@ -566,8 +567,8 @@ func (v View) buttons() []slack.BlockElement {
 		return []slack.BlockElement{v.button("cancel", "Cancel")}
 	case approvals.Pending:
 		buttons := append([]slack.BlockElement{approve()}, no...)
-		if i, _, ok := approvals.Instead(r.ID, r.Intent.Call, actions.Lookup); ok && r.Intent.Undo == "" {
-			if gentler, ok := actions.Lookup(i.Call.Action); ok {
+		if i, _, ok := approvals.Instead(r.ID, r.Intent.Call, v.Actions.Lookup); ok && r.Intent.Undo == "" {
+			if gentler, ok := v.Actions.Lookup(i.Call.Action); ok {
 				buttons = append(buttons, v.button(approvals.Propose(i.Call.Action), gentler.Spec().Title+" instead (reversible)"))
 			}
 		}

@@ -53,6 +53,7 @@ func baseView() View {
 	tag := actions.Step{ID: "tag", Title: "Tag the role as contained", Current: "no tag killswitch", After: "tag killswitch = this request", Resource: baseARN, ResourceID: baseRole}
 	deny := actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Current: "no inline policy AWSRevokeOlderSessions", After: revokeNow, Resource: baseARN, ResourceID: baseRole}
 	return View{
+		Actions: actions.All,
 		Request: approvals.Request{
 			ID: baseID, State: approvals.Pending,
 			Intent:    approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: baseARN, Account: account}},
@@ -631,9 +632,9 @@ func TestForms(t *testing.T) {
 }
 
 func TestHelpAndMistakes(t *testing.T) {
-	checkMessage(t, help("/killswitch", ""))
+	checkMessage(t, help(actions.All, "/killswitch", ""))
 	for _, a := range actions.All {
-		m := help("/killswitch", string(a.Spec().Name))
+		m := help(actions.All, "/killswitch", string(a.Spec().Name))
 		checkMessage(t, m)
 		if !strings.Contains(string(document(t, m)), "/killswitch "+string(a.Spec().Name)) {
 			t.Errorf("help for %s lacks an example", a.Spec().Name)
@@ -643,7 +644,7 @@ func TestHelpAndMistakes(t *testing.T) {
 		"hostile": "revoke_sessions " + evil, "long": "revoke_sessions " + strings.Repeat("word ", 2000), "empty reason": "revoke_sessions 222222222222/app-role",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := approvals.ParseCommand(typed, actions.Directory{Partition: "aws"})
+			_, err := approvals.ParseCommand(typed, actions.Directory{Actions: actions.All, Partition: "aws"})
 			wrong, ok := errors.AsType[*actions.Mistakes](err)
 			if !ok {
 				t.Fatalf("no mistakes in %q: %v", typed, err)

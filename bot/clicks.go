@@ -8,7 +8,6 @@ import (
 
 	"github.com/slack-go/slack"
 
-	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 )
@@ -55,7 +54,7 @@ func (c *conversation) click(ctx context.Context) error {
 	case "details":
 		return c.details(ctx, r)
 	}
-	if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, actions.Lookup); ok && r.Intent.Undo == "" && action.ID == approvals.Propose(i.Call.Action) {
+	if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, c.b.Org.Actions.Lookup); ok && r.Intent.Undo == "" && action.ID == approvals.Propose(i.Call.Action) {
 		return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: beside(r)})
 	}
 	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))

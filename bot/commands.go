@@ -37,7 +37,7 @@ func (c *conversation) command(ctx context.Context) error {
 		r := approvals.Request{Intent: approvals.Intent{Call: cmd.Call}, Reason: cmd.Reason, Card: approvals.Card{Channel: b.IncidentChannel}}
 		return c.request(ctx, who, r)
 	case "help":
-		return c.say(ctx, help(c.w.Command, cmd.Topic))
+		return c.say(ctx, help(c.b.Org.Actions, c.w.Command, cmd.Topic))
 	case "list":
 		return c.list(ctx)
 	}

@@ -23,7 +23,7 @@ const (
 
 // view gathers what a card shows.
 func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
-	v := View{Request: r, Now: b.Now()}
+	v := View{Actions: b.Org.Actions, Request: r, Now: b.Now()}
 	if p, err := b.Runs.Planned(ctx, r.ID); err == nil {
 		v.Planned = &p
 	} else if !errors.Is(err, approvals.ErrNotFound) {

@@ -119,8 +119,8 @@ func slackTrouble(err error) string {
 }
 
 // help explains the command, or one action.
-func help(command, topic string) Message {
-	if a, ok := actions.Lookup(actions.Name(topic)); ok {
+func help(catalog actions.Catalog, command, topic string) Message {
+	if a, ok := catalog.Lookup(actions.Name(topic)); ok {
 		s := a.Spec()
 		text := fmt.Sprintf("*%s*: %s.\nOptions: %s reason\nExample:", s.Name, s.Summary, strings.Join(s.Options, ", "))
 		return Message{Text: string(s.Name) + ": " + s.Summary, Blocks: []slack.Block{
@@ -128,7 +128,7 @@ func help(command, topic string) Message {
 	}
 	var b strings.Builder
 	b.WriteString("*Contain:* ACTION TARGET reason=\"…\" — a card asks a second responder; nothing happens before.\n")
-	for _, a := range actions.All {
+	for _, a := range catalog {
 		fmt.Fprintf(&b, "• *%s* %s\n", a.Spec().Name, a.Spec().Summary)
 	}
 	b.WriteString("*From an alert:* the red buttons on its card ask for what fits, with everything filled in; a second responder approves, unless the card says that one click runs it.\n")

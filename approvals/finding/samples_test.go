@@ -16,6 +16,7 @@ import (
 
 // org is the organization of the samples.
 var org = actions.Org{
+	Actions:   actions.All,
 	Partition: "aws", HubAccount: "111111111111", ManagementAccount: "999999999999",
 	ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer",
 	Regions:    []string{"us-east-1", "eu-west-1"},

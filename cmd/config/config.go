@@ -172,7 +172,7 @@ func (c Config) Unused() []string {
 		add(fmt.Sprintf("webhooks[%d].actions", i), len(w.Actions) > 0)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Policy.Actions)) {
-		_, built := actions.Lookup(name)
+		_, built := c.Org.Actions.Lookup(name)
 		add("policy.actions."+string(name), !built)
 	}
 	return parts

@@ -11,6 +11,7 @@ import (
 func (c *checker) org(root *value) actions.Org {
 	aws, protected := root.at("aws"), root.at("protected")
 	o := actions.Org{
+		Actions:             actions.All,
 		Partition:           c.partition(aws.at("regions")),
 		HubAccount:          aws.at("hub_account").text(),
 		ManagementAccount:   aws.at("management_account").text(),

@@ -47,7 +47,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Policy:      c.Policy,
 		Org:         c.Org,
 		Cloud:       actions.NewCloud(aws, c.Org),
-		Actions:     actions.Lookup,
+		Actions:     c.Org.Actions.Lookup,
 		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secret.Values, Refresh: secret.Refresh}},
 		Team:        c.Team,
 		Channels:    c.CommandChannels,

@@ -21,7 +21,7 @@ func policy(_ context.Context, p program, args []string) error {
 	if len(roles) != 1 || roles[0] != "responder" && roles[0] != "restorer" {
 		return fmt.Errorf("%w: say responder or restorer", errUsage)
 	}
-	org := actions.Org{Partition: "aws"}
+	org := actions.Org{Actions: actions.All, Partition: "aws"}
 	if *file != "" {
 		c, err := config.Load(*file)
 		if err != nil {

@@ -21,7 +21,7 @@ func inOrganization(alter ...func(*awsfake.Organization)) func(*world) {
 			f(&o)
 		}
 		w.aws.Organize(o)
-		freeze, ok := actions.Lookup(actions.ApplySCP)
+		freeze, ok := actions.All.Lookup(actions.ApplySCP)
 		if !ok {
 			w.t.Fatal("apply_scp is not registered")
 		}

@@ -92,6 +92,7 @@ func testConfig() config.Config {
 	return config.Config{
 		Team: "T01ACME", IncidentChannel: channel, CommandChannels: []string{channel},
 		Org: actions.Org{
+			Actions:   actions.All,
 			Partition: "aws", HubAccount: awsfake.HubAccount, ManagementAccount: "999999999999",
 			ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f",
 			Accounts:            map[string]string{"prod": prod, "sandbox": "333333333333"},

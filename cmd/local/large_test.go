@@ -73,7 +73,7 @@ func (m manySteps) Revert(_ context.Context, _ *actions.Account, s actions.Step,
 }
 
 func many(w *world, n int) manySteps {
-	genuine, _ := actions.Lookup(actions.RevokeSessions)
+	genuine, _ := actions.All.Lookup(actions.RevokeSessions)
 	m := manySteps{Action: genuine, n: n, mu: &sync.Mutex{}, done: map[string]int{}, tries: map[string]int{}}
 	w.zones.Executor.Actions = func(actions.Name) (actions.Action, bool) { return m, true }
 	return m

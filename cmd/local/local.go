@@ -109,7 +109,7 @@ func New(env Environment, b Backends) *Zones {
 		Policy:      c.Policy,
 		Org:         c.Org,
 		Cloud:       actions.NewCloud(env.AWS, c.Org),
-		Actions:     actions.Lookup,
+		Actions:     c.Org.Actions.Lookup,
 		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
 		Team:        c.Team,
 		Channels:    c.CommandChannels,

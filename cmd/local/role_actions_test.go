@@ -106,7 +106,7 @@ func TestAttachedSinceThePlan(t *testing.T) {
 			t.Errorf("%s leaves %v", line, role)
 		}
 	}
-	if _, ok := actions.Lookup(actions.DeleteRole); !ok {
+	if _, ok := actions.All.Lookup(actions.DeleteRole); !ok {
 		t.Error("not registered")
 	}
 }

@@ -1,0 +1,41 @@
+package actions
+
+import (
+	"slices"
+	"strings"
+)
+
+// Catalog is the actions that there are. The package all has the one list; it
+// comes to everybody else with the configuration, in [Org].
+type Catalog []Action
+
+// Lookup finds an action by its name.
+func (c Catalog) Lookup(n Name) (Action, bool) {
+	i := slices.IndexFunc(c, func(a Action) bool { return a.Spec().Name == n })
+	if i < 0 {
+		return nil, false
+	}
+	return c[i], true
+}
+
+func (c Catalog) names() []string {
+	var s []string
+	for _, a := range c {
+		s = append(s, string(a.Spec().Name))
+	}
+	return s
+}
+
+func (c Catalog) list() string { return strings.Join(c.names(), ", ") }
+
+// All are the actions. A new one is one file and one line here.
+var All = Catalog{
+	applySCP{},
+	revokeSessions{},
+	detachPolicies{},
+	deleteRole{},
+	quarantineUser{},
+	deactivateKey{},
+	deleteKey{},
+	isolateInstance{},
+}
