@@ -1,4 +1,4 @@
-package approvals_test
+package executor_test
 
 import (
 	"encoding/json"
@@ -11,17 +11,18 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
-	region   = "eu-west-1"
-	detector = "121afe7ce30de38d5a3a62f0a02dfd75"
-	finding  = "f57a99a0add069bf27c347e38c934148"
-	reason   = "GuardDuty: credentials of app-role were used elsewhere"
+	region    = "eu-west-1"
+	detector  = "121afe7ce30de38d5a3a62f0a02dfd75"
+	findingID = "f57a99a0add069bf27c347e38c934148"
+	reason    = "GuardDuty: credentials of app-role were used elsewhere"
 )
 
 var (
-	alertID  = approvals.AlertID(finding)
+	alertID  = approvals.AlertID(findingID)
 	revokeIt = approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: appRole, Account: prod}}
 	detachIt = approvals.Intent{Call: otherCall}
 )
@@ -30,7 +31,7 @@ var (
 // findings as JSON.
 type routes struct{ oneClick, auto bool }
 
-func (o *routes) Read(event string) (fs []approvals.Finding, err error) {
+func (o *routes) Read(event string) (fs []finding.Finding, err error) {
 	err = json.Unmarshal([]byte(event), &fs)
 	for i := range fs {
 		fs[i].OneClick, fs[i].Auto = fs[i].OneClick && o.oneClick, fs[i].Auto && o.auto
@@ -39,7 +40,7 @@ func (o *routes) Read(event string) (fs []approvals.Finding, err error) {
 }
 
 // Confirm reads what GuardDuty says: here a finding as JSON, too.
-func (o *routes) Confirm(f approvals.Finding, raw []byte) (approvals.Finding, error) {
+func (o *routes) Confirm(f finding.Finding, raw []byte) (finding.Finding, error) {
 	said := guardDuty{}
 	if err := json.Unmarshal(raw, &said); err != nil || said.Archived {
 		return f, errors.New("it is archived")
@@ -50,7 +51,7 @@ func (o *routes) Confirm(f approvals.Finding, raw []byte) (approvals.Finding, er
 type guardDuty struct {
 	ID       string `json:"id"`
 	Archived bool
-	Finding  approvals.Finding
+	Finding  finding.Finding
 }
 
 // alerted is a world in which GuardDuty found something about app-role.
@@ -63,15 +64,15 @@ func alerted(t testing.TB, oneClick, auto bool) (*world, *routes) {
 }
 
 // finding is what the event tells.
-func (w *world) finding() approvals.Finding {
-	return approvals.Finding{Name: finding, Reason: reason, Intents: []approvals.Intent{revokeIt}, OneClick: true, Auto: true, Updated: w.clock.Now().Add(-time.Hour), Account: prod,
-		Sighting: actions.Sighting{Kind: actions.OfFinding, Account: prod, Region: region, Detector: detector, ID: finding}}
+func (w *world) finding() finding.Finding {
+	return finding.Finding{Name: findingID, Reason: reason, Intents: []approvals.Intent{revokeIt}, OneClick: true, Auto: true, Updated: w.clock.Now().Add(-time.Hour), Account: prod,
+		Sighting: actions.Sighting{Kind: actions.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
 }
 
 // saysGuardDuty is what GuardDuty answers from now on.
 func (w *world) saysGuardDuty(edit func(*guardDuty)) {
 	w.t.Helper()
-	g := guardDuty{ID: finding, Finding: w.finding()}
+	g := guardDuty{ID: findingID, Finding: w.finding()}
 	edit(&g)
 	b, err := json.Marshal(g)
 	w.must(err)
@@ -87,7 +88,7 @@ func (w *world) parsed(line string) approvals.Intent {
 }
 
 // happened keeps an event.
-func (w *world) happened(fs ...approvals.Finding) string {
+func (w *world) happened(fs ...finding.Finding) string {
 	w.t.Helper()
 	b, err := json.Marshal(fs)
 	w.must(err)
@@ -288,7 +289,7 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		}, "does not let this finding contain by itself"},
 		"of an action that can't be taken back": {func(w *world, _ *word, _ *approvals.Ruled) {
 			w.executor.Actions = func(n actions.Name) (actions.Action, bool) {
-				a, ok := actions.Lookup(n)
+				a, ok := actions.All.Lookup(n)
 				return irreversible{a}, ok
 			}
 		}, "this action never runs by itself"},
