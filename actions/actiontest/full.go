@@ -1,0 +1,6 @@
+//go:build full
+
+package actiontest
+
+// full is set where every case of every matrix is run.
+const full = true
