@@ -50,9 +50,10 @@ const callTimeout = 8 * time.Second
 
 // Cloud enters member accounts from the hub's own credentials.
 type Cloud struct {
-	org  Org
-	base aws.Config
-	sts  *sts.Client
+	org   Org
+	base  aws.Config
+	sts   *sts.Client
+	turns turns // of all sessions
 }
 
 // NewCloud takes the hub's configuration, as config.LoadDefaultConfig gives it.
@@ -67,6 +68,9 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 	}
 	return &Cloud{org: org, base: base, sts: sts.NewFromConfig(base)}
 }
+
+// Org is the organization that its accounts belong to.
+func (c *Cloud) Org() Org { return c.org }
 
 // newRetryer retries without the SDK's shared token bucket, which gives up on
 // calls while AWS throttles (FACTS: "retry quota exceeded"); the caller's
@@ -100,6 +104,7 @@ type Account struct {
 
 	cfg   aws.Config
 	roles *roleList
+	turns *turns
 }
 
 // CloudTrail is a client for one region.
@@ -107,20 +112,23 @@ func (a *Account) CloudTrail(region string) *cloudtrail.Client {
 	return cloudtrail.NewFromConfig(a.cfg, func(o *cloudtrail.Options) { o.Region = region })
 }
 
-func newAccount(id, region string, org Org, cfg aws.Config) *Account {
+func newAccount(id, region string, org Org, cfg aws.Config, t *turns) *Account {
 	if region != "" {
 		cfg.Region = region
 	}
 	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, IAM: iam.NewFromConfig(cfg), Organizations: organizations.NewFromConfig(cfg),
-		EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), ELB: elasticloadbalancingv2.NewFromConfig(cfg), cfg: cfg, roles: &roleList{}}
+		EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), ELB: elasticloadbalancingv2.NewFromConfig(cfg), cfg: cfg, roles: &roleList{}, turns: t}
 }
+
+// Config is the session's configuration, to make clients of.
+func (a *Account) Config() aws.Config { return a.cfg }
 
 // Once is the same session without retries: whoever sends many calls at once
 // decides itself when to send one again.
 func (a *Account) Once() *Account {
 	cfg := a.cfg.Copy()
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-	once := newAccount(a.ID, a.Region, a.Org, cfg)
+	once := newAccount(a.ID, a.Region, a.Org, cfg, a.turns)
 	once.Share(a)
 	return once
 }
@@ -175,7 +183,7 @@ func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who
 	cfg := c.base.Copy()
 	cfg.Credentials = credentials.NewStaticCredentialsProvider(
 		aws.ToString(out.Credentials.AccessKeyId), aws.ToString(out.Credentials.SecretAccessKey), aws.ToString(out.Credentials.SessionToken))
-	return newAccount(account, region, c.org, cfg), nil
+	return newAccount(account, region, c.org, cfg, &c.turns), nil
 }
 
 func sessionPolicy(permits []Statement) (string, error) {

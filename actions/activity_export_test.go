@@ -1,7 +1,4 @@
 package actions
 
-// What actions that report share, for its tests.
-var (
-	LookUpActivity  = lookUpActivity
-	ActivityPermits = activityPermits
-)
+// ActivityPermits are the permissions of a look-up.
+var ActivityPermits = lookupPermits

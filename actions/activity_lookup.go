@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 )
 
@@ -17,30 +15,13 @@ const (
 	activitySpan   = 24 * time.Hour
 	activityWithin = time.Minute
 	activityMost   = 10_000 // calls
-	activityPage   = 50     // the most that LookupEvents gives at once
-	// "The rate of lookup requests is limited to two per second, per account, per
-	// Region." https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
-	activityEvery   = 500 * time.Millisecond
-	activityBackoff = 5 * time.Second // at most, where AWS asks for patience
-	activityTries   = 5               // failures in a row that are no throttles: a region that is down must not hold up the notice
 )
-
-// activityPermits are those of a PhaseReport that looks up activity.
-func activityPermits() []Statement {
-	return []Statement{{[]string{"cloudtrail:LookupEvents"}, []string{"*"}}}
-}
-
-// globalRegions are where CloudTrail records the calls to IAM and other services
-// that have no region.
-// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-concepts.html#cloudtrail-concepts-global-service-events
-// https://docs.aws.amazon.com/general/latest/gr/iam-service.html (the other partitions)
-var globalRegions = map[string]string{"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
 
 // activityRegions are the configured regions, and the one of IAM's own calls:
 // without it a report would say that a stolen key had left IAM alone.
 func activityRegions(acct *Account) []string {
 	var regions []string
-	for _, r := range append(slices.Clone(acct.Org.Regions), globalRegions[acct.Partition]) {
+	for _, r := range append(slices.Clone(acct.Org.Regions), GlobalRegion(acct.Partition)) {
 		if r != "" && !slices.Contains(regions, r) {
 			regions = append(regions, r)
 		}
@@ -48,14 +29,30 @@ func activityRegions(acct *Account) []string {
 	return regions
 }
 
-// lookUpActivity reads what was done with a key (AccessKeyId), by a user
-// (Username) or to a resource (ResourceName) in the 24 hours before now. A region
-// that can't be read is said in the Activity. An error means that nothing was
-// read and another try may read it; the Activity then says of whom.
-func lookUpActivity(ctx context.Context, acct *Account, attribute types.LookupAttributeKey, value string, now time.Time) (Activity, error) {
+// LookUpActivity is what a subject did in an account in the 24 hours before now. The
+// session may look it up and nothing else. What can't be read is said in it; an
+// error means that nothing could be.
+func LookUpActivity(ctx context.Context, c *Cloud, account string, s Subject, now time.Time, who Actor) (Activity, error) {
+	by := types.LookupAttributeKey(s.By)
+	if !accountID.MatchString(account) || s.Value == "" || !slices.Contains([]types.LookupAttributeKey{
+		types.LookupAttributeKeyAccessKeyId, types.LookupAttributeKeyUsername, types.LookupAttributeKeyResourceName}, by) {
+		return Activity{}, fmt.Errorf("whose activity to look up is not clear: %s of account %s", clip(s.By), clip(account))
+	}
+	acct, err := c.Enter(ctx, Responder, account, "", who, lookupPermits())
+	if err != nil {
+		return Activity{}, err
+	}
+	return ActivityOf(ctx, acct, s, now)
+}
+
+// ActivityOf reads what was done with a key (AccessKeyId), by a user (Username) or
+// to a resource (ResourceName) in the 24 hours before now. A region that can't be
+// read is said in the Activity. An error means that nothing was read and another
+// try may read it; the Activity then says of whom.
+func ActivityOf(ctx context.Context, acct *Account, s Subject, now time.Time) (Activity, error) {
 	look, cancel := context.WithTimeout(ctx, activityWithin)
 	defer cancel()
-	l := &activityLookup{acct: acct.Once(), attribute: attribute, value: value, from: now.Add(-activitySpan), to: now, tally: newTally(activityMost), full: cancel}
+	l := &activityLookup{acct: acct, subject: s, from: now.Add(-activitySpan), to: now, tally: newTally(activityMost), full: cancel}
 	regions := activityRegions(acct)
 	found, errs := make([]RegionActivity, len(regions)), make([]error, len(regions))
 	var wg sync.WaitGroup
@@ -67,7 +64,7 @@ func lookUpActivity(ctx context.Context, acct *Account, attribute types.LookupAt
 		return Activity{}, err
 	}
 	a := l.tally.activity()
-	a.Subject, a.By, a.From, a.To, a.Regions = brief(value), string(attribute), l.from.UTC(), l.to.UTC(), found
+	a.Subject, a.By, a.From, a.To, a.Regions = brief(s.Value), s.By, l.from.UTC(), l.to.UTC(), found
 	if i := slices.IndexFunc(errs, Transient); i >= 0 && a.Unread() {
 		return a, fmt.Errorf("look up events in %s: %w", regions[i], errs[i])
 	}
@@ -85,76 +82,35 @@ func lookUpActivity(ctx context.Context, acct *Account, attribute types.LookupAt
 
 // activityLookup is one look-up in several regions at the same time.
 type activityLookup struct {
-	acct      *Account // without the SDK's retries, which would not keep the pace
-	attribute types.LookupAttributeKey
-	value     string
-	from, to  time.Time
-	tally     *tally
-	full      context.CancelFunc // stops all regions
+	acct     *Account
+	subject  Subject
+	from, to time.Time
+	tally    *tally
+	full     context.CancelFunc // stops all regions
 }
 
-// region reads one region's pages, until ctx ends. The error is that which is
-// told in what was found.
+// region reads one region until ctx ends. The error is that which is told in what
+// was found.
 func (l *activityLookup) region(ctx context.Context, region string) (RegionActivity, error) {
 	found := RegionActivity{Name: region}
-	client := l.acct.CloudTrail(region)
-	in := &cloudtrail.LookupEventsInput{
-		LookupAttributes: []types.LookupAttribute{{AttributeKey: l.attribute, AttributeValue: &l.value}},
-		StartTime:        &l.from, EndTime: &l.to, MaxResults: aws.Int32(activityPage),
-	}
-	var asked error // for patience, by AWS
-	failures := 0
-	for pause := activityEvery; ; {
-		paced := time.NewTimer(pause) // from one request's start to the next's
-		out, err := client.LookupEvents(ctx, in)
-		switch {
-		case ctx.Err() != nil:
-			paced.Stop()
-			return l.cut(ctx, found, asked)
-		case Transient(err) && (Throttled(err) || failures < activityTries-1):
-			if !Throttled(err) {
-				failures++
-			}
-			asked, pause = err, min(2*pause, activityBackoff)
-			paced.Reset(pause)
-		case err != nil:
-			paced.Stop()
-			found.Error = regionTrouble(err)
-			return found, err
-		default:
-			taken := l.tally.add(out.Events)
-			found.Total += taken
-			if taken < len(out.Events) {
-				found.Cut = true
-			}
-			if in.NextToken = out.NextToken; in.NextToken == nil || found.Cut {
-				paced.Stop()
-				if found.Cut {
-					l.full()
-				}
-				return found, nil
-			}
-			asked, pause, failures = nil, activityEvery, 0
+	err := Lookup(ctx, l.acct, region, l.subject, l.from, l.to, Budget{Patient: true}, func(events []types.Event) bool {
+		taken := l.tally.add(events)
+		found.Total += taken
+		if found.Cut = taken < len(events); found.Cut {
+			l.full()
 		}
-		select {
-		case <-ctx.Done():
-			paced.Stop()
-			return l.cut(ctx, found, asked)
-		case <-paced.C:
+		return !found.Cut
+	})
+	if cut := (*CutError)(nil); errors.As(err, &cut) {
+		found.Cut = true
+		if err = cut.Err; found.Total > 0 && errors.Is(err, ctx.Err()) {
+			return found, nil // it told what it could until then
 		}
 	}
-}
-
-// cut is what a region has when the look-up ends before it does.
-func (l *activityLookup) cut(ctx context.Context, found RegionActivity, asked error) (RegionActivity, error) {
-	found.Cut = true
-	if asked == nil && found.Total == 0 {
-		asked = ctx.Err() // there was no answer yet
+	if err != nil {
+		found.Error = regionTrouble(err)
 	}
-	if asked != nil {
-		found.Error = regionTrouble(asked)
-	}
-	return found, asked
+	return found, err
 }
 
 // regionTrouble says why a region can't be read.

@@ -82,7 +82,7 @@ func (w *trail) enter() *actions.Account {
 
 func (w *trail) look() actions.Activity {
 	w.t.Helper()
-	a, err := actions.LookUpActivity(w.t.Context(), w.enter(), types.LookupAttributeKeyAccessKeyId, stolen, time.Now())
+	a, err := actions.ActivityOf(w.t.Context(), w.enter(), actions.Subject{By: "AccessKeyId", Value: stolen}, time.Now())
 	must(w.t, err)
 	return a
 }
@@ -175,7 +175,7 @@ func TestActivityIsOfTheKey(t *testing.T) {
 		if a := w.look(); counts(a.Calls) != "CreateUser 1" {
 			t.Errorf("calls %s, want the stolen key's alone", counts(a.Calls))
 		}
-		a, err := actions.LookUpActivity(t.Context(), w.enter(), types.LookupAttributeKeyUsername, "eve", time.Now())
+		a, err := actions.ActivityOf(t.Context(), w.enter(), actions.Subject{By: "Username", Value: "eve"}, time.Now())
 		must(t, err)
 		if counts(a.Calls) != "CreateUser 1, ListUsers 1" || a.Whose() != "user eve" {
 			t.Errorf("%s: calls %s, want those of both keys", a.Whose(), counts(a.Calls))
@@ -243,7 +243,7 @@ func TestActivityNowhereRead(t *testing.T) {
 	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
 		w.many(home, 3)
 		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}})
-		a, err := actions.LookUpActivity(t.Context(), w.enter(), types.LookupAttributeKeyAccessKeyId, stolen, time.Now())
+		a, err := actions.ActivityOf(t.Context(), w.enter(), actions.Subject{By: "AccessKeyId", Value: stolen}, time.Now())
 		if !actions.Transient(err) || !actions.Throttled(err) || a.Subject != stolen || !a.Unread() {
 			t.Errorf("error %v, want AWS's throttle; of %+v", err, a)
 		}
@@ -325,7 +325,7 @@ func TestActivityIsCutByTime(t *testing.T) {
 		acct := w.enter()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		a, err := actions.LookUpActivity(ctx, acct, types.LookupAttributeKeyAccessKeyId, stolen, time.Now())
+		a, err := actions.ActivityOf(ctx, acct, actions.Subject{By: "AccessKeyId", Value: stolen}, time.Now())
 		must(t, err)
 		if a.Total < 900 {
 			t.Errorf("%d calls", a.Total)
@@ -337,7 +337,7 @@ func TestActivityIsCutByTime(t *testing.T) {
 		acct := w.enter()
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(10*time.Second, cancel)
-		if _, err := actions.LookUpActivity(ctx, acct, types.LookupAttributeKeyAccessKeyId, stolen, time.Now()); !errors.Is(err, context.Canceled) {
+		if _, err := actions.ActivityOf(ctx, acct, actions.Subject{By: "AccessKeyId", Value: stolen}, time.Now()); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -87,9 +87,9 @@ func scpPermits(p Phase, s Scope) []Statement {
 
 // attachmentOf is a document of the configuration as a policy.
 func attachmentOf(o Org, name string) (a scpAttachment, spared []string, no *Refusal) {
-	document, ok := o.scp(name)
+	document, ok := documentOf(o, name)
 	if !ok || ReservedSCP(name) {
-		return a, nil, &Refusal{fmt.Sprintf("there is no document named %q", clip(name)), "scp= takes " + strings.Join(o.scpNames(), ", ")}
+		return a, nil, &Refusal{fmt.Sprintf("there is no document named %q", clip(name)), "scp= takes " + strings.Join(scpNames(o), ", ")}
 	}
 	text, spared, no := readSCP(o, document)
 	if no != nil {

@@ -54,7 +54,7 @@ func deactivatePermits(p Phase, s Scope) []Statement {
 		}
 		return alone
 	case PhaseReport:
-		return activityPermits()
+		return lookupPermits()
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func quarantineOwner(ctx context.Context, acct *Account, k *ownedKey, p *Plan) (
 	if err != nil {
 		return false, err // whether the user is exempt is never guessed
 	}
-	if group := acct.Org.adminGroup(groups); group != "" {
+	if group := adminGroup(acct.Org, groups); group != "" {
 		since := ""
 		if !acct.Brief {
 			since = ", " + memberSince(ctx, acct, name, group)

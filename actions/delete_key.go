@@ -26,7 +26,7 @@ func (deleteKey) Spec() Spec {
 			case PhaseRun:
 				return []Statement{{[]string{"iam:GetUser", "iam:ListAccessKeys"}, ownersOf(s)}, {[]string{"iam:DeleteAccessKey"}, s.Changed("iam", "user")}, keyUsers()}
 			case PhaseReport:
-				return activityPermits()
+				return lookupPermits()
 			case PhaseUndo: // it stays deleted
 			}
 			return nil

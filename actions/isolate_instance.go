@@ -55,7 +55,7 @@ var isolateSteps = map[string]isolateStep{
 	"snapshot":     {applySnapshot, verifySnapshot, revertSnapshot},
 }
 
-func (s Step) isolate() (isolateStep, error) {
+func isolateOf(s Step) (isolateStep, error) {
 	kind, _, _ := strings.Cut(s.ID, " ")
 	k, ok := isolateSteps[kind]
 	if !ok {
@@ -65,7 +65,7 @@ func (s Step) isolate() (isolateStep, error) {
 }
 
 func (isolateInstance) Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error) {
-	k, err := s.isolate()
+	k, err := isolateOf(s)
 	if err != nil {
 		return Effect{Prior: s.Prior}, err
 	}
@@ -73,7 +73,7 @@ func (isolateInstance) Apply(ctx context.Context, acct *Account, s Step, run Run
 }
 
 func (isolateInstance) Verify(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
-	k, err := s.isolate()
+	k, err := isolateOf(s)
 	if err != nil {
 		return Reading{}, err
 	}
@@ -81,7 +81,7 @@ func (isolateInstance) Verify(ctx context.Context, acct *Account, s Step, e Effe
 }
 
 func (isolateInstance) Revert(ctx context.Context, acct *Account, s Step, e Effect) (Reading, error) {
-	k, err := s.isolate()
+	k, err := isolateOf(s)
 	if err != nil {
 		return Reading{}, err
 	}

@@ -24,7 +24,7 @@ func isolatePermits(p Phase, s Scope) []Statement {
 		}
 		return []Statement{
 			{Actions: looks, Resources: []string{"*"}},
-			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: s.instance()},
+			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: instanceOf(s)},
 			// Which profile and role the instance has is not known before the first look.
 			{Actions: []string{"iam:GetInstanceProfile"}, Resources: []string{s.ARN("iam", "instance-profile/*")}},
 			{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"}, Resources: []string{s.ARN("iam", "role/*")}},
@@ -49,8 +49,8 @@ var isolateWide = []string{"volume", "targetgroup", "network-interface", "role"}
 func narrowest(s Scope, permits func(Scope, func(string) bool) []Statement) []Statement {
 	for n := 0; ; n++ {
 		wide := func(kind string) bool { return slices.Contains(isolateWide[:n], kind) }
-		ss := filled(permits(s, wide))
-		if _, err := sessionPolicy(ss); err == nil || s.Any() || n == len(isolateWide) {
+		ss := permits(s, wide)
+		if Fits(ss) || s.Any() || n == len(isolateWide) {
 			return ss
 		}
 	}
@@ -61,16 +61,16 @@ func isolateRun(s Scope, wide func(string) bool) []Statement {
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation",
 		// The groups and the VPC are not known before: what is made has no ID yet.
 		"ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress"}
-	on := slices.Concat(s.instance(), s.some("ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
-	if groups := s.scaling(); groups != nil {
+	on := slices.Concat(instanceOf(s), some(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
+	if groups := scaling(s); groups != nil {
 		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
 		acts, on = append(acts, "autoscaling:EnterStandby"), append(on, groups...)
 	}
-	if targets := s.some("elasticloadbalancing", "targetgroup", wide); targets != nil {
+	if targets := some(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
 		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:DeregisterTargets"), append(on, targets...)
 	}
-	tagged := s.instance()
+	tagged := instanceOf(s)
 	if s.Any() || s.Call.Options["snapshot"] == "yes" {
 		// A snapshot's ARN has no account.
 		made := strings.Replace(s.ARN("ec2", "snapshot/*"), ":"+s.Account+":", "::", 1)
@@ -78,14 +78,14 @@ func isolateRun(s Scope, wide func(string) bool) []Statement {
 			made = "arn:" + s.Org.Partition + ":ec2:*::snapshot/*"
 		}
 		looks = append(looks, "ec2:DescribeSnapshots")
-		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(s.some("ec2", "volume", wide), made)...)
+		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(some(s, "ec2", "volume", wide), made)...)
 		tagged = append(tagged, made)
 	}
 	return []Statement{
 		{Actions: looks, Resources: []string{"*"}},
 		{Actions: acts, Resources: on},
 		{Actions: []string{"ec2:CreateTags"}, Resources: tagged},
-		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"}, Resources: s.some("iam", "role", wide)},
+		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"}, Resources: some(s, "iam", "role", wide)},
 		{Actions: []string{"iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile",
 			"iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:CreateRole", "iam:AttachRolePolicy", "iam:PassRole"},
 			Resources: []string{s.ARN("iam", "instance-profile/"+isolationName), s.ARN("iam", "role/"+isolationName)}},
@@ -96,16 +96,16 @@ func isolateUndo(s Scope, wide func(string) bool) []Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:ModifyNetworkInterfaceAttribute"}
 	// The groups that come back stand in the ledger, not among the resources.
-	on := slices.Concat(s.instance(), s.some("ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
-	if groups := s.scaling(); groups != nil {
+	on := slices.Concat(instanceOf(s), some(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
+	if groups := scaling(s); groups != nil {
 		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
 		acts, on = append(acts, "autoscaling:ExitStandby"), append(on, groups...)
 	}
-	if targets := s.some("elasticloadbalancing", "targetgroup", wide); targets != nil {
+	if targets := some(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
 		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:RegisterTargets"), append(on, targets...)
 	}
-	roles := s.some("iam", "role", wide)
+	roles := some(s, "iam", "role", wide)
 	passed := roles
 	if passed == nil {
 		// The role in the profile that comes back had no step of its own (it is
@@ -116,14 +116,14 @@ func isolateUndo(s Scope, wide func(string) bool) []Statement {
 	return []Statement{
 		{Actions: looks, Resources: []string{"*"}},
 		{Actions: acts, Resources: on},
-		{Actions: []string{"ec2:CreateTags", "ec2:DeleteTags"}, Resources: s.instance()},
+		{Actions: []string{"ec2:CreateTags", "ec2:DeleteTags"}, Resources: instanceOf(s)},
 		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, Resources: roles},
 		{Actions: []string{"iam:PassRole"}, Resources: passed},
 	}
 }
 
-// instance is the call's target.
-func (s Scope) instance() []string {
+// instanceOf is the call's target.
+func instanceOf(s Scope) []string {
 	if s.Any() {
 		return []string{s.ARN("ec2", "instance/*")}
 	}
@@ -131,7 +131,7 @@ func (s Scope) instance() []string {
 }
 
 // some are the changed resources of a kind, or a wildcard; nil where there are none.
-func (s Scope) some(service, kind string, wide func(string) bool) []string {
+func some(s Scope, service, kind string, wide func(string) bool) []string {
 	exact := s.Changed(service, kind)
 	if len(exact) == 0 || !wide(kind) {
 		return exact
@@ -149,7 +149,7 @@ func (s Scope) some(service, kind string, wide func(string) bool) []string {
 // scaling are the Auto Scaling groups, by the unique ID in their ARN: names may
 // have characters that mean something in a policy, and 255 of them.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2autoscaling.html
-func (s Scope) scaling() []string {
+func scaling(s Scope) []string {
 	if s.Any() {
 		return []string{s.ARN("autoscaling", "autoScalingGroup:*:autoScalingGroupName/*")}
 	}

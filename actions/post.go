@@ -24,17 +24,17 @@ const maxAnswer = 1 << 20
 // the executor would be too large with it: id is the SDK's name of the service,
 // name that of its endpoints and signatures. There are no retries. Errors are
 // those that an SDK client returns.
-func (a *Account) post(ctx context.Context, id, name, path string, now time.Time, in, out any) error {
+func post(ctx context.Context, a *Account, id, name, path string, now time.Time, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint(ctx, id, name)+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint(ctx, a, id, name)+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	creds, err := a.cfg.Credentials.Retrieve(ctx)
+	creds, err := a.Config().Credentials.Retrieve(ctx)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (a *Account) post(ctx context.Context, id, name, path string, now time.Time
 	if err := v4.NewSigner().SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), name, a.Region, now); err != nil {
 		return err
 	}
-	resp, err := a.cfg.HTTPClient.Do(req)
+	resp, err := a.Config().HTTPClient.Do(req)
 	if err != nil {
 		return &smithyhttp.RequestSendError{Err: err}
 	}
@@ -64,8 +64,8 @@ func (a *Account) post(ctx context.Context, id, name, path string, now time.Time
 
 // endpoint is where a service is. It is found as the SDK's clients find theirs.
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
-func (a *Account) endpoint(ctx context.Context, id, name string) string {
-	for _, source := range a.cfg.ConfigSources {
+func endpoint(ctx context.Context, a *Account, id, name string) string {
+	for _, source := range a.Config().ConfigSources {
 		if s, ok := source.(interface {
 			GetServiceBaseEndpoint(context.Context, string) (string, bool, error)
 		}); ok {
@@ -74,8 +74,8 @@ func (a *Account) endpoint(ctx context.Context, id, name string) string {
 			}
 		}
 	}
-	if a.cfg.BaseEndpoint != nil {
-		return strings.TrimSuffix(*a.cfg.BaseEndpoint, "/")
+	if a.Config().BaseEndpoint != nil {
+		return strings.TrimSuffix(*a.Config().BaseEndpoint, "/")
 	}
 	suffix := "amazonaws.com"
 	if a.Partition == "aws-cn" {

@@ -109,7 +109,7 @@ func (quarantineUser) Plan(ctx context.Context, acct *Account, c Call) (Plan, er
 		if groups, err = groupsOf(ctx, acct, name); err != nil {
 			return Plan{}, err // whether the user is exempt is never guessed
 		}
-		if group := acct.Org.adminGroup(groups); group != "" {
+		if group := adminGroup(acct.Org, groups); group != "" {
 			return Plan{}, exempt(ctx, acct, name, group)
 		}
 	}

@@ -65,7 +65,7 @@ func planSCP(ctx context.Context, acct *Account, c Call) (Plan, error) {
 			"Whoever can assume a role may do so again: new sessions are not denied.",
 		},
 	}
-	p.Residual = append(p.Residual, sparedText(acct.Org.exempt())...)
+	p.Residual = append(p.Residual, sparedText(exemptARNs(acct.Org))...)
 	if st.here {
 		p.Undo = "leaves " + a.policy + " attached, as it was before this request"
 	}
@@ -74,7 +74,7 @@ func planSCP(ctx context.Context, acct *Account, c Call) (Plan, error) {
 	}
 	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials.",
 		"The other way is role by role, without the organization: revoke_sessions "+c.Target)
-	p.Facts = append(p.Facts, Fact{"Account", nameOf(acct.Org, target)}, Fact{"Service control policies", counted(st.on)}, Fact{"Exempt", exemptText(acct.Org.exempt())})
+	p.Facts = append(p.Facts, Fact{"Account", nameOf(acct.Org, target)}, Fact{"Service control policies", counted(st.on)}, Fact{"Exempt", exemptText(exemptARNs(acct.Org))})
 	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
 		cause, _ := Explain(err) // a containment does not wait for what only informs
 		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")

@@ -8,11 +8,17 @@ import (
 // Permits lists exactly what a phase of a call needs.
 func Permits(a Action, p Phase, s Scope) []Statement {
 	ss := filled(a.Spec().Permits(p, s))
-	if _, err := sessionPolicy(ss); err != nil && !s.Any() {
+	if !Fits(ss) && !s.Any() {
 		s.anyPath = true // an attacker's path must not keep us from entering
 		ss = filled(a.Spec().Permits(p, s))
 	}
 	return ss
+}
+
+// Fits reports whether permissions fit into a session policy.
+func Fits(ss []Statement) bool {
+	_, err := sessionPolicy(filled(ss))
+	return err == nil
 }
 
 // filled leaves out statements about nothing: of a kind that a call does not change.

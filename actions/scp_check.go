@@ -158,7 +158,7 @@ func covers(pattern string, arn []string) bool {
 var variable = NewPattern(`\$\{[^}]*\}`)
 
 func lockoutCondition(o Org) string {
-	b, err := json.Marshal(map[string]any{"ArnNotLike": map[string]any{"aws:PrincipalArn": Org{Partition: o.Partition, ResponderRole: o.ResponderRole, RestorerRole: o.RestorerRole}.exempt()}})
+	b, err := json.Marshal(map[string]any{"ArnNotLike": map[string]any{"aws:PrincipalArn": exemptARNs(Org{Partition: o.Partition, ResponderRole: o.ResponderRole, RestorerRole: o.RestorerRole})}})
 	if err != nil {
 		panic(err) // strings always marshal
 	}

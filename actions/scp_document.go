@@ -75,8 +75,8 @@ func BuiltinSCP(o Org, name string) (document string, ok bool) {
 // revoke_sessions revokes an account's sessions.
 func ReservedSCP(name string) bool { return strings.HasPrefix(name, "revoke-") }
 
-// scp is the document of that name.
-func (o Org) scp(name string) (string, bool) {
+// documentOf is the document of that name.
+func documentOf(o Org, name string) (string, bool) {
 	if document, ok := o.SCPs[name]; ok {
 		return document, true
 	}
@@ -84,15 +84,15 @@ func (o Org) scp(name string) (string, bool) {
 }
 
 // scpNames are the names that scp knows.
-func (o Org) scpNames() []string {
+func scpNames(o Org) []string {
 	names := slices.AppendSeq([]string{freezeSCP, controlPlaneSCP}, maps.Keys(o.SCPs))
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// exempt are the principals that our SCPs leave alone, as a policy names exactly
+// exemptARNs are the principals that our SCPs leave alone, as a policy names exactly
 // them in any account.
-func (o Org) exempt() []string {
+func exemptARNs(o Org) []string {
 	arns := []string{RoleARN(o.Partition, "*", "/", o.ResponderRole), RoleARN(o.Partition, "*", "/", o.RestorerRole)}
 	if o.ForwarderRole != "" {
 		arns = append(arns, RoleARN(o.Partition, "*", "/", o.ForwarderRole))
@@ -118,7 +118,7 @@ func denySCP(o Org, sid string, but []string, cutoff string) string {
 		Resource  string
 		Condition map[string]map[string]any
 	}{Sid: sid, Effect: "Deny", NotAction: but, Resource: "*",
-		Condition: map[string]map[string]any{"ArnNotLike": {"aws:PrincipalArn": o.exempt()}}}
+		Condition: map[string]map[string]any{"ArnNotLike": {"aws:PrincipalArn": exemptARNs(o)}}}
 	if but == nil {
 		s.Action = "*"
 	}

@@ -55,7 +55,7 @@ func sightWorld(t *testing.T, partition, region string) *world {
 }
 
 func (w *world) sight(s actions.Sighting) (string, error) {
-	raw, err := w.cloud.Sight(w.t.Context(), s, w.clock.now(), actor)
+	raw, err := actions.Sight(w.t.Context(), w.cloud, s, w.clock.now(), actor)
 	return string(raw), err
 }
 
@@ -268,7 +268,7 @@ func TestSightOverHTTP(t *testing.T) {
 	defer roles.Close()
 	sight := func(cfg aws.Config) (string, error) {
 		cfg.Region, cfg.Credentials = "us-east-1", aws.AnonymousCredentials{}
-		raw, err := actions.NewCloud(cfg, testOrg("aws")).Sight(t.Context(), sightings("eu-central-1")[actions.OfFinding], start, actor)
+		raw, err := actions.Sight(t.Context(), actions.NewCloud(cfg, testOrg("aws")), sightings("eu-central-1")[actions.OfFinding], start, actor)
 		return string(raw), err
 	}
 	own := aws.Config{ConfigSources: []any{named{"STS": roles.URL, "GuardDuty": server.URL + "/at/"}}, BaseEndpoint: aws.String("http://127.0.0.1:1")}
@@ -309,7 +309,7 @@ func TestActivityOfASubject(t *testing.T) {
 		w.Account(member).AddEvents(home, w.event(stolen, "ListBuckets", time.Minute, "", "AWS::IAM::Role=app"))
 		cloud := actions.NewCloud(w.Config(), w.org)
 		for by, value := range map[string]string{"AccessKeyId": stolen, "Username": "eve", "ResourceName": "app"} {
-			a, err := cloud.Activity(t.Context(), member, actions.Subject{By: by, Value: value}, time.Now(), actor)
+			a, err := actions.LookUpActivity(t.Context(), cloud, member, actions.Subject{By: by, Value: value}, time.Now(), actor)
 			if err != nil || a.Total != 1 || a.By != by || a.Subject != value {
 				t.Errorf("%s: %+v, %v", by, a, err)
 			}
@@ -321,11 +321,11 @@ func TestActivityOfASubject(t *testing.T) {
 		}
 		before := len(w.Calls())
 		for _, s := range []actions.Subject{{}, {By: "EventName", Value: "ListBuckets"}, {By: "Username"}} {
-			if _, err := cloud.Activity(t.Context(), member, s, time.Now(), actor); err == nil {
+			if _, err := actions.LookUpActivity(t.Context(), cloud, member, s, time.Now(), actor); err == nil {
 				t.Errorf("%+v was looked up", s)
 			}
 		}
-		if _, err := cloud.Activity(t.Context(), "", actions.Subject{By: "Username", Value: "eve"}, time.Now(), actor); err == nil || len(w.Calls()) != before {
+		if _, err := actions.LookUpActivity(t.Context(), cloud, "", actions.Subject{By: "Username", Value: "eve"}, time.Now(), actor); err == nil || len(w.Calls()) != before {
 			t.Errorf("asked %v, %v", w.Calls()[before:], err)
 		}
 	})

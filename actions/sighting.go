@@ -6,13 +6,6 @@ import (
 	"strings"
 )
 
-// Subject is whose recent activity CloudTrail can tell: By is a lookup attribute
-// (AccessKeyId, Username, ResourceName), Value what it is.
-type Subject struct {
-	By    string `json:"by"`
-	Value string `json:"value"`
-}
-
 // Sighting is where something was reported, so that the source can be asked
 // whether it is true.
 type Sighting struct {
@@ -78,9 +71,9 @@ func sightPermits(kind SightingKind, s Scope) []Statement {
 	case OfFinding:
 		return []Statement{{[]string{"guardduty:GetFindings"}, []string{"*"}}}
 	case OfEvent:
-		return activityPermits()
+		return lookupPermits()
 	case OfKey:
-		return []Statement{keyUsers(), {[]string{"iam:ListAccessKeys"}, []string{s.ARN("iam", "user/*")}}}
+		return KeyIsActivePermits(s)
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func groupsOf(ctx context.Context, acct *Account, user string) ([]string, error)
 
 // adminGroup is the group that exempts its members, as it is spelled in the
 // account, if the user is in it; else "". IAM names are unique regardless of case.
-func (o Org) adminGroup(groups []string) string {
+func adminGroup(o Org, groups []string) string {
 	i := slices.IndexFunc(groups, func(g string) bool { return o.AdminGroup != "" && strings.EqualFold(g, o.AdminGroup) })
 	if i < 0 {
 		return ""

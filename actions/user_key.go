@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
@@ -69,7 +68,7 @@ func keyUser(ctx context.Context, acct *Account, id string) (*iam.GetAccessKeyLa
 
 // keyActivity is what was done with a call's key.
 func keyActivity(ctx context.Context, acct *Account, c Call, now time.Time) (Activity, error) {
-	return lookUpActivity(ctx, acct, trailtypes.LookupAttributeKeyAccessKeyId, c.Target, now)
+	return ActivityOf(ctx, acct, Subject{By: "AccessKeyId", Value: c.Target}, now)
 }
 
 func (k *ownedKey) identity() Identity {
@@ -130,4 +129,24 @@ func ownersOf(s Scope) []string {
 		arns = append(arns, s.ARN("iam", "user/*"+strings.TrimPrefix(arn[strings.LastIndex(arn, "/")+1:], "*")))
 	}
 	return arns
+}
+
+// KeyIsActive reports whether a user of the account has an access key, and whether
+// it can be used.
+func KeyIsActive(ctx context.Context, acct *Account, id string) (exists, active bool, err error) {
+	used, err := keyUser(ctx, acct, id)
+	if err != nil || used == nil {
+		return false, false, err
+	}
+	keys, err := accessKeys(ctx, acct, aws.ToString(used.UserName))
+	if err != nil && !isCode(err, "NoSuchEntity") { // the root user is no user that has keys to list
+		return false, false, err
+	}
+	i := slices.IndexFunc(keys, func(k credential) bool { return k.ID == id })
+	return i >= 0, i >= 0 && keys[i].active(), nil
+}
+
+// KeyIsActivePermits are the permissions that [KeyIsActive] takes.
+func KeyIsActivePermits(s Scope) []Statement {
+	return []Statement{keyUsers(), {[]string{"iam:ListAccessKeys"}, []string{s.ARN("iam", "user/*")}}}
 }

@@ -180,7 +180,7 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Pla
 	}
 	var raw []byte
 	err := x.patiently(ctx, until, func() (err error) {
-		raw, err = x.Cloud.Sight(ctx, f.Sighting, x.Now(), actor(p, nil))
+		raw, err = actions.Sight(ctx, x.Cloud, f.Sighting, x.Now(), actor(p, nil))
 		return err
 	})
 	switch {
