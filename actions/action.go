@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -150,4 +151,8 @@ type Reading struct {
 	Holds   bool   // Verify: the step holds. Revert: the prior content stands again
 	Changed bool   // Revert: this very call changed it, so it has not been read back
 	Found   string // where it does not hold: what was found instead, in words
+}
+
+func holdKey(acct *Account, id, kind, name string) string {
+	return strings.Join([]string{acct.ID, id, kind, name}, "/")
 }

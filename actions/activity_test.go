@@ -26,8 +26,8 @@ const (
 	global = "us-east-1"
 )
 
-// trail is a member account whose responder may look up events.
-type trail struct {
+// history is a member account whose responder may look up events.
+type history struct {
 	*awsfake.Cloud
 	t     *testing.T
 	org   actions.Org
@@ -35,15 +35,15 @@ type trail struct {
 }
 
 // inTrail runs a test in a bubble, whose clock makes waiting free.
-func inTrail(t *testing.T, regions []string, f func(t *testing.T, w *trail)) {
+func inTrail(t *testing.T, regions []string, f func(t *testing.T, w *history)) {
 	t.Helper()
 	inTrailOf(t, "aws", regions, f)
 }
 
-func inTrailOf(t *testing.T, partition string, regions []string, f func(t *testing.T, w *trail)) {
+func inTrailOf(t *testing.T, partition string, regions []string, f func(t *testing.T, w *history)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &trail{Cloud: awsfake.New(time.Now, awsfake.WithPartition(partition)), t: t, org: testOrg(partition), began: time.Now()}
+		w := &history{Cloud: awsfake.New(time.Now, awsfake.WithPartition(partition)), t: t, org: testOrg(partition), began: time.Now()}
 		w.org.Regions = regions
 		w.Member(member, awsfake.MemberRoles{ExternalID: w.org.ExternalID,
 			ResponderPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"cloudtrail:LookupEvents","Resource":"*"}]}`})
@@ -53,7 +53,7 @@ func inTrailOf(t *testing.T, partition string, regions []string, f func(t *testi
 
 // event is one call of eve's with a key, so long before the test began. The
 // record's fields are JSON, without the braces.
-func (w *trail) event(key, name string, ago time.Duration, record string, resources ...string) types.Event {
+func (w *history) event(key, name string, ago time.Duration, record string, resources ...string) types.Event {
 	at, user := w.began.Add(-ago), "eve"
 	full := "{" + record + "}"
 	e := types.Event{AccessKeyId: &key, Username: &user, EventName: &name, EventTime: &at, CloudTrailEvent: &full}
@@ -65,7 +65,7 @@ func (w *trail) event(key, name string, ago time.Duration, record string, resour
 }
 
 // many puts n calls of the stolen key into a region.
-func (w *trail) many(region string, n int) {
+func (w *history) many(region string, n int) {
 	var events []types.Event
 	for i := range n {
 		events = append(events, w.event(stolen, "GetObjectAcl", time.Duration(i)*time.Second, `"sourceIPAddress":"198.51.100.7"`))
@@ -73,14 +73,14 @@ func (w *trail) many(region string, n int) {
 	w.Account(member).AddEvents(region, events...)
 }
 
-func (w *trail) enter() *actions.Account {
+func (w *history) enter() *actions.Account {
 	w.t.Helper()
 	acct, err := actions.NewCloud(w.Config(), w.org).Enter(w.t.Context(), actions.Responder, member, "", actor, actions.ActivityPermits())
 	must(w.t, err)
 	return acct
 }
 
-func (w *trail) look() actions.Activity {
+func (w *history) look() actions.Activity {
 	w.t.Helper()
 	a, err := actions.ActivityOf(w.t.Context(), w.enter(), actions.Subject{By: "AccessKeyId", Value: stolen}, time.Now())
 	must(w.t, err)
@@ -88,7 +88,7 @@ func (w *trail) look() actions.Activity {
 }
 
 // lookups are the times of the calls in one region.
-func (w *trail) lookups(region string) []time.Time {
+func (w *history) lookups(region string) []time.Time {
 	var at []time.Time
 	for _, c := range w.Calls() {
 		if c.Op == "cloudtrail:LookupEvents" && c.Region == region {
@@ -107,7 +107,7 @@ func counts(t actions.Top) string {
 }
 
 func TestActivityOfAKey(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		denied := `"sourceIPAddress":"198.51.100.7","userAgent":"Boto3/1.34","errorCode":"%s"`
 		a := w.Account(member)
 		a.AddEvents(home,
@@ -150,7 +150,7 @@ func TestActivityOfAKey(t *testing.T) {
 
 // TestActivityReadsAllPages: one page has 50 events, and the seed looked at no other.
 func TestActivityReadsAllPages(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		w.many(home, 120)
 		a := w.look()
 		if a.Total != 120 || counts(a.Calls) != "GetObjectAcl 120" || a.Cut != "" {
@@ -170,7 +170,7 @@ func TestActivityReadsAllPages(t *testing.T) {
 
 // TestActivityIsOfTheKey: a user has two keys, and the seed mixed them up.
 func TestActivityIsOfTheKey(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		w.Account(member).AddEvents(home, w.event(stolen, "CreateUser", time.Hour, ``), w.event(other, "ListUsers", time.Hour, ``))
 		if a := w.look(); counts(a.Calls) != "CreateUser 1" {
 			t.Errorf("calls %s, want the stolen key's alone", counts(a.Calls))
@@ -187,7 +187,7 @@ func TestActivityIsOfTheKey(t *testing.T) {
 // need not be a configured one.
 func TestActivityLooksWhereIAMIs(t *testing.T) {
 	for _, regions := range [][]string{nil, {home}, {home, global}, {global}} {
-		inTrail(t, regions, func(t *testing.T, w *trail) {
+		inTrail(t, regions, func(t *testing.T, w *history) {
 			w.Account(member).AddEvents(global, w.event(stolen, "CreateAccessKey", time.Hour, ``))
 			if a := w.look(); counts(a.Calls) != "CreateAccessKey 1" || len(w.lookups(global)) != 1 {
 				t.Errorf("regions %v: calls %s, looked %d times", regions, counts(a.Calls), len(w.lookups(global)))
@@ -195,7 +195,7 @@ func TestActivityLooksWhereIAMIs(t *testing.T) {
 		})
 	}
 	for partition, region := range map[string]string{"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"} {
-		inTrailOf(t, partition, nil, func(t *testing.T, w *trail) {
+		inTrailOf(t, partition, nil, func(t *testing.T, w *history) {
 			w.Account(member).AddEvents(region, w.event(stolen, "CreateAccessKey", time.Hour, ``))
 			if a := w.look(); counts(a.Calls) != "CreateAccessKey 1" {
 				t.Errorf("%s: calls %s", partition, counts(a.Calls))
@@ -210,7 +210,7 @@ func TestActivityOfDeniedRegion(t *testing.T) {
 		"eu-north-1": {"AccessDeniedException", "not read: AccessDeniedException"},
 		"me-south-1": {"UnrecognizedClientException", "not read: the region is not enabled in this account"},
 	}
-	inTrail(t, []string{home, "eu-north-1", "me-south-1"}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home, "eu-north-1", "me-south-1"}, func(t *testing.T, w *history) {
 		w.many(home, 3)
 		for region, r := range refused {
 			w.Fault(awsfake.Fault{Op: "cloudtrail:*", Region: region, Err: &smithy.GenericAPIError{Code: r.code, Message: "no"}})
@@ -230,7 +230,7 @@ func TestActivityOfDeniedRegion(t *testing.T) {
 // TestActivityNowhereRead: what will not pass is a report that says so; what may
 // pass is an error.
 func TestActivityNowhereRead(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		w.many(home, 3)
 		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Err: &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}})
 		a := w.look()
@@ -240,7 +240,7 @@ func TestActivityNowhereRead(t *testing.T) {
 		says(t, a.Text(), "could not be read in any region", "AccessDeniedException")
 		says(t, a.Title(), "could not be read")
 	})
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		w.many(home, 3)
 		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}})
 		a, err := actions.ActivityOf(t.Context(), w.enter(), actions.Subject{By: "AccessKeyId", Value: stolen}, time.Now())
@@ -256,7 +256,7 @@ func TestActivityNowhereRead(t *testing.T) {
 // TestActivityOfThrottledRegion: somebody else uses up a region's rate; it is
 // waited for, and read to its end.
 func TestActivityOfThrottledRegion(t *testing.T) {
-	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *history) {
 		w.many(home, 60)
 		w.many("eu-west-1", 120)
 		w.Throttle("cloudtrail:*", 2, 2)
@@ -271,7 +271,7 @@ func TestActivityOfThrottledRegion(t *testing.T) {
 			}
 		}
 	})
-	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *history) {
 		w.many(home, 60)
 		w.many("eu-west-1", 60)
 		w.Fault(awsfake.Fault{Op: "cloudtrail:*", Region: "eu-west-1", Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}})
@@ -284,7 +284,7 @@ func TestActivityOfThrottledRegion(t *testing.T) {
 }
 
 func TestActivityIsCutAtTenThousand(t *testing.T) {
-	inTrail(t, []string{home, "eu-west-1", "eu-west-2"}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home, "eu-west-1", "eu-west-2"}, func(t *testing.T, w *history) {
 		for _, region := range w.org.Regions {
 			w.many(region, 5000)
 		}
@@ -299,7 +299,7 @@ func TestActivityIsCutAtTenThousand(t *testing.T) {
 		says(t, a.Text(), "Not all calls were read: it stopped after 10000 calls", "the newest only")
 		says(t, a.Title(), "at least 10000 calls")
 	})
-	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *history) {
 		w.many(home, 5000)
 		w.many("eu-west-1", 5000)
 		if a := w.look(); a.Total != 10_000 || a.Cut != "" {
@@ -309,7 +309,7 @@ func TestActivityIsCutAtTenThousand(t *testing.T) {
 }
 
 func TestActivityIsCutByTime(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		w.many(home, 9000) // 90 s at two pages a second
 		a := w.look()
 		if d := time.Since(w.began); d > time.Minute {
@@ -320,7 +320,7 @@ func TestActivityIsCutByTime(t *testing.T) {
 		}
 		says(t, a.Text(), "Not all calls were read: it stopped after 60 s", "the newest only")
 	})
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) { // the caller has less time
+	inTrail(t, []string{home}, func(t *testing.T, w *history) { // the caller has less time
 		w.many(home, 9000)
 		acct := w.enter()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -332,7 +332,7 @@ func TestActivityIsCutByTime(t *testing.T) {
 		}
 		says(t, a.Cut, "its time was over")
 	})
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) { // the process ends
+	inTrail(t, []string{home}, func(t *testing.T, w *history) { // the process ends
 		w.many(home, 9000)
 		acct := w.enter()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -345,7 +345,7 @@ func TestActivityIsCutByTime(t *testing.T) {
 
 // TestActivityOfBrokenRecords: what can be read of a record counts.
 func TestActivityOfBrokenRecords(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		records := []string{
 			`"sourceIPAddress":7,"userAgent":["x"],"errorCode":{"a":1},"requestParameters":"none"`,
 			`"sourceIPAddress":null,"userAgent":null,"errorCode":null,"requestParameters":null`,
@@ -371,7 +371,7 @@ func TestActivityOfBrokenRecords(t *testing.T) {
 }
 
 func TestActivityOfNoEvents(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		a := w.look()
 		if a.Total != 0 || a.Unread() || !a.First.IsZero() || a.Calls.Kinds != 0 {
 			t.Errorf("activity %+v", a)
@@ -386,7 +386,7 @@ func TestActivityOfNoEvents(t *testing.T) {
 // TestActivityTies: of equally frequent ones the first by name are told, and how
 // many there were.
 func TestActivityTies(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		for _, c := range "lkjihgfedcba" {
 			w.Account(member).AddEvents(home, w.event(stolen, string(c), time.Hour, ``))
 		}
@@ -402,7 +402,7 @@ func TestActivityTies(t *testing.T) {
 // TestActivityOfHostileStrings: they are cut, show nothing else than they are,
 // and the row stays small.
 func TestActivityOfHostileStrings(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		var events []types.Event
 		for i, fill := range []string{"<", "&", "世", "\u202e", "\n", "\\", "\"", "\U0001F4A5", "a", "\x01"} {
 			for _, n := range []int{150, 199, 200, 201, 5000} {
@@ -437,6 +437,35 @@ func TestActivityOfHostileStrings(t *testing.T) {
 		}
 		if title := a.Title(); len(title) > 100 || slices.ContainsFunc([]byte(title), func(b byte) bool { return b < ' ' || b > '~' }) {
 			t.Errorf("title of %d: %q", len(title), title)
+		}
+	})
+}
+
+// TestActivityOfASubject: whoever a subject is looked up by; the session may look
+// up and nothing else.
+func TestActivityOfASubject(t *testing.T) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
+		w.Account(member).AddEvents(home, w.event(stolen, "ListBuckets", time.Minute, "", "AWS::IAM::Role=app"))
+		cloud := actions.NewCloud(w.Config(), w.org)
+		for by, value := range map[string]string{"AccessKeyId": stolen, "Username": "eve", "ResourceName": "app"} {
+			a, err := actions.LookUpActivity(t.Context(), cloud, member, actions.Subject{By: by, Value: value}, time.Now(), actor)
+			if err != nil || a.Total != 1 || a.By != by || a.Subject != value {
+				t.Errorf("%s: %+v, %v", by, a, err)
+			}
+		}
+		for _, c := range w.Calls() {
+			if want := `"Action":["cloudtrail:LookupEvents"],"Resource":["*"]`; !strings.Contains(c.SessionPolicy, want) || strings.Count(c.SessionPolicy, "Action") != 1 {
+				t.Errorf("%s with %s", c.Op, c.SessionPolicy)
+			}
+		}
+		before := len(w.Calls())
+		for _, s := range []actions.Subject{{}, {By: "EventName", Value: "ListBuckets"}, {By: "Username"}} {
+			if _, err := actions.LookUpActivity(t.Context(), cloud, member, s, time.Now(), actor); err == nil {
+				t.Errorf("%+v was looked up", s)
+			}
+		}
+		if _, err := actions.LookUpActivity(t.Context(), cloud, "", actions.Subject{By: "Username", Value: "eve"}, time.Now(), actor); err == nil || len(w.Calls()) != before {
+			t.Errorf("asked %v, %v", w.Calls()[before:], err)
 		}
 	})
 }

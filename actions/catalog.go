@@ -27,15 +27,3 @@ func (c Catalog) names() []string {
 }
 
 func (c Catalog) list() string { return strings.Join(c.names(), ", ") }
-
-// All are the actions. A new one is one file and one line here.
-var All = Catalog{
-	applySCP{},
-	revokeSessions{},
-	detachPolicies{},
-	deleteRole{},
-	quarantineUser{},
-	deactivateKey{},
-	deleteKey{},
-	isolateInstance{},
-}

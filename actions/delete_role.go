@@ -116,9 +116,9 @@ func (deleteRole) Plan(ctx context.Context, acct *Account, c Call) (Plan, error)
 	if doc, ok := r.Inline[revokePolicy]; ok {
 		prior = &doc
 	}
-	deny := revokeDeny(acct, role, prior)
-	deny.Deny = false // it goes when the role goes; for undo it is a step like the others
-	p.Steps = []Step{tagStep(acct, role), deny}
+	denyStep := revokeDeny(acct, role, prior)
+	denyStep.Deny = false // it goes when the role goes; for undo it is a step like the others
+	p.Steps = []Step{tagStep(acct, role), denyStep}
 	if acct.Approved != "" && acct.Approved != r.ID {
 		return p, nil // another role of that name: denied, not deleted
 	}

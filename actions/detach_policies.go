@@ -123,7 +123,7 @@ func keptText(r roleState) string {
 	var kept []string
 	for _, arn := range r.Attached {
 		if quarantines(arn) {
-			kept = append(kept, policyName(arn))
+			kept = append(kept, lastPart(arn))
 		}
 	}
 	for _, name := range r.inlineNames() {

@@ -380,3 +380,43 @@ func TestStripOfNoRole(t *testing.T) {
 	}
 	says(t, no.Reason, "ghost", member)
 }
+
+// A customer's policy can have a path or a name like those of AWS's own
+// quarantine: only AWS's own stays attached.
+func TestPolicyLikeAWSsIsDetached(t *testing.T) {
+	own := []string{"arn:aws:iam::aws:policy/AWSDenyAll", "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"}
+	likes := []string{
+		"arn:aws:iam::" + member + ":policy/:iam::aws:policy/AWSDenyAll",
+		"arn:aws:iam::" + member + ":policy/AWSDenyAll",
+		"arn:aws:iam::" + member + ":policy/AWSCompromisedKeyQuarantineV2",
+		"arn:aws:iam::" + member + ":policy/aws:policy/AWSCompromisedKeyQuarantineV3",
+	}
+	w := newWorld(t)
+	for _, arn := range slices.Concat(own, likes) {
+		w.AddPolicy(arn, permissive)
+	}
+	w.Account(member).AddRole(awsfake.Role{Name: "victim", Path: "/app/", Attached: slices.Concat(own, likes)})
+	w.do(actions.Call{Action: actions.DetachPolicies, Target: w.role, Account: member}, w.role)
+	ids := stepIDs(w.plan())
+	for _, arn := range likes {
+		if !slices.Contains(ids, "detach "+arn) {
+			t.Errorf("%s stays attached: %q", arn, ids)
+		}
+	}
+	for _, arn := range own {
+		if slices.Contains(ids, "detach "+arn) {
+			t.Errorf("%s is detached: %q", arn, ids)
+		}
+	}
+
+	// What only denies goes last from a role that is deleted.
+	w.do(actions.Call{Action: actions.DeleteRole, Target: w.role, Account: member, Options: map[string]string{"confirm": "victim"}}, w.role)
+	ids = stepIDs(w.plan())
+	for _, arn := range likes {
+		for _, deny := range own {
+			if slices.Index(ids, "detach "+arn) > slices.Index(ids, "detach "+deny) {
+				t.Errorf("%s goes after %s: %q", arn, deny, ids)
+			}
+		}
+	}
+}

@@ -121,3 +121,21 @@ func compact(doc string) string {
 	}
 	return string(s)
 }
+
+// cutoffAhead covers credentials handed out while IAM spreads the deny.
+const cutoffAhead = 30 * time.Second
+
+// nextCutoff is the cutoff to write: shortly after now, and never before one
+// that stands there. It is done where this very run wrote it.
+func nextCutoff(at time.Time, run Run) (cutoff time.Time, done bool) {
+	cutoff = run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
+	switch {
+	case at.IsZero():
+		return cutoff, false
+	case !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)):
+		return at, true
+	case at.After(cutoff):
+		return at, false
+	}
+	return cutoff, false
+}

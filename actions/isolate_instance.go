@@ -126,5 +126,3 @@ func goneReading(what string) Reading {
 
 // heldName is the last part of a step's hold: what is changed at the resource.
 func heldName(s Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
-
-func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }

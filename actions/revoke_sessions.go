@@ -15,8 +15,6 @@ import (
 const (
 	// revokePolicy is the name that the IAM console uses.
 	revokePolicy = "AWSRevokeOlderSessions"
-	// cutoffAhead covers credentials handed out while IAM spreads the deny.
-	cutoffAhead = 30 * time.Second
 	// inlineQuota is the aggregate size of a role's inline policies, not counting white space.
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 	inlineQuota = 10240
@@ -234,21 +232,6 @@ func (revokeSessions) Apply(ctx context.Context, acct *Account, s Step, run Run)
 	return Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }
 
-// nextCutoff is the cutoff to write: shortly after now, and never before one
-// that stands there. It is done where this very run wrote it.
-func nextCutoff(at time.Time, run Run) (cutoff time.Time, done bool) {
-	cutoff = run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
-	switch {
-	case at.IsZero():
-		return cutoff, false
-	case !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)):
-		return at, true
-	case at.After(cutoff):
-		return at, false
-	}
-	return cutoff, false
-}
-
 // cutoffOf is the cutoff of our deny; zero where there is none of ours.
 func cutoffOf(live *string) time.Time {
 	if live == nil {
@@ -332,10 +315,6 @@ func (revokeSessions) Revert(ctx context.Context, acct *Account, s Step, e Effec
 // getInline is the document of our inline deny; nil where there is none.
 func getInline(ctx context.Context, acct *Account, role string) (*string, error) {
 	return getRolePolicy(ctx, acct, role, revokePolicy)
-}
-
-func holdKey(acct *Account, id, kind, name string) string {
-	return strings.Join([]string{acct.ID, id, kind, name}, "/")
 }
 
 func inlineText(doc *string) string {

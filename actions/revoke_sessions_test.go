@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,17 +15,6 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
-)
-
-// Policies named AWSRevokeOlderSessions that may be found in an account.
-const (
-	// As a person writes it: spaces, line ends, and what a URL's encoding could eat.
-	handwritten = "{\n  \"Version\": \"2012-10-17\",\r\n\t\"Id\": \"été 100% + 1 %2B %C3%A9\",\n  \"Statement\": [\n" +
-		"    { \"Sid\": \"NoReports\", \"Effect\": \"Deny\", \"Action\": \"s3:GetObject\", \"Resource\": \"arn:aws:s3:::reports/a+b/100%25/é %7E/*\" }\n  ]\n}\n"
-	// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
-	consoles = "{\n    \"Version\": \"2012-10-17\",\n    \"Statement\": [\n        {\n            \"Effect\": \"Deny\",\n            \"Action\": [\n                \"*\"\n            ],\n" +
-		"            \"Resource\": [\n                \"*\"\n            ],\n            \"Condition\": {\n                \"DateLessThan\": {\n" +
-		"                    \"aws:TokenIssueTime\": \"2026-10-01T08:09:10Z\"\n                }\n            }\n        }\n    ]\n}"
 )
 
 func TestRevokeSessionsContract(t *testing.T) {
@@ -51,35 +39,6 @@ func TestRevokeSessionsContract(t *testing.T) {
 				actiontest.Test(t, contract)
 			})
 		}
-	}
-}
-
-func scene(w *world) actiontest.Scene {
-	return actiontest.Scene{
-		Call:  w.call(),
-		Org:   w.org,
-		Enter: w.enterFor,
-		State: func() any { return w.Snapshot() },
-		Tamper: func() {
-			w.del()
-			w.untag()
-		},
-		Replace: func() {
-			w.put(strings.ReplaceAll(handwritten, "reports", "somebody-else"))
-			w.tag("somebody-else")
-		},
-		Now:       w.clock.now,
-		Wait:      w.clock.add,
-		Mutations: w.Mutations,
-		Calls: func() []string {
-			var ops []string
-			for _, c := range w.Calls() {
-				if c.Op != "sts:AssumeRole" {
-					ops = append(ops, c.Op)
-				}
-			}
-			return ops
-		},
 	}
 }
 

@@ -157,7 +157,7 @@ func (r roleState) facts(role *types.Role) []Fact {
 	}
 	var managed, profiles []string
 	for _, arn := range r.Attached {
-		managed = append(managed, policyName(arn))
+		managed = append(managed, lastPart(arn))
 	}
 	for _, p := range r.Profiles {
 		profiles = append(profiles, p.Name)
@@ -167,9 +167,6 @@ func (r roleState) facts(role *types.Role) []Fact {
 	add("Instance profiles", profiles)
 	return facts
 }
-
-// policyName is the last part of a policy's ARN.
-func policyName(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
 // inlineTotal is what counts against the quota of inline policies if document
 // stands under name.

@@ -26,7 +26,7 @@ const isAttached = "attached"
 func stripSteps(acct *Account, r roleState) []Step {
 	var steps []Step
 	for _, arn := range r.Attached {
-		steps = append(steps, Step{ID: stepDetach + arn, Title: "Detach the managed policy " + policyName(arn), Resource: r.ARN, ResourceID: r.ID,
+		steps = append(steps, Step{ID: stepDetach + arn, Title: "Detach the managed policy " + lastPart(arn), Resource: r.ARN, ResourceID: r.ID,
 			Hold: holdKey(acct, r.ID, "detached", arn), Prior: aws.String(isAttached), Current: arn + " is attached", After: "detached"})
 	}
 	for _, name := range r.inlineNames() {

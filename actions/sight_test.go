@@ -302,35 +302,6 @@ func TestSightOverHTTP(t *testing.T) {
 	}
 }
 
-// TestActivityOfASubject: whoever a subject is looked up by; the session may look
-// up and nothing else.
-func TestActivityOfASubject(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
-		w.Account(member).AddEvents(home, w.event(stolen, "ListBuckets", time.Minute, "", "AWS::IAM::Role=app"))
-		cloud := actions.NewCloud(w.Config(), w.org)
-		for by, value := range map[string]string{"AccessKeyId": stolen, "Username": "eve", "ResourceName": "app"} {
-			a, err := actions.LookUpActivity(t.Context(), cloud, member, actions.Subject{By: by, Value: value}, time.Now(), actor)
-			if err != nil || a.Total != 1 || a.By != by || a.Subject != value {
-				t.Errorf("%s: %+v, %v", by, a, err)
-			}
-		}
-		for _, c := range w.Calls() {
-			if want := `"Action":["cloudtrail:LookupEvents"],"Resource":["*"]`; !strings.Contains(c.SessionPolicy, want) || strings.Count(c.SessionPolicy, "Action") != 1 {
-				t.Errorf("%s with %s", c.Op, c.SessionPolicy)
-			}
-		}
-		before := len(w.Calls())
-		for _, s := range []actions.Subject{{}, {By: "EventName", Value: "ListBuckets"}, {By: "Username"}} {
-			if _, err := actions.LookUpActivity(t.Context(), cloud, member, s, time.Now(), actor); err == nil {
-				t.Errorf("%+v was looked up", s)
-			}
-		}
-		if _, err := actions.LookUpActivity(t.Context(), cloud, "", actions.Subject{By: "Username", Value: "eve"}, time.Now(), actor); err == nil || len(w.Calls()) != before {
-			t.Errorf("asked %v, %v", w.Calls()[before:], err)
-		}
-	})
-}
-
 // TestSightPermits: nothing that a source is asked needs is missing in the
 // responder's policy, whatever the actions need.
 func TestSightPermits(t *testing.T) {

@@ -2,6 +2,7 @@ package actions
 
 import (
 	"fmt"
+	"strings"
 )
 
 // TargetText is a target as typed, with what else on the line bears on it.
@@ -66,3 +67,6 @@ func (p *place) partition(of string) bool {
 	}
 	return of == p.t.Directory.Partition
 }
+
+// lastPart is what follows the last slash of an ARN: the name without its path.
+func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }

@@ -13,7 +13,7 @@ import (
 // TestSessionsOfOneAccountTakeTurns: however many sessions there are in an account
 // and region, together they keep the rate; another region or account has its own.
 func TestSessionsOfOneAccountTakeTurns(t *testing.T) {
-	inTrail(t, []string{home}, func(t *testing.T, w *trail) {
+	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		cloud := actions.NewCloud(w.Config(), w.org)
 		enter := func() *actions.Account {
 			acct, err := cloud.Enter(t.Context(), actions.Responder, member, "", actor, actions.ActivityPermits())

@@ -142,7 +142,7 @@ func (u *userState) survey(ctx context.Context, acct *Account, user *types.User)
 	add("MFA devices", mfa)
 	var names []string
 	for _, arn := range u.Attached {
-		names = append(names, policyName(arn))
+		names = append(names, lastPart(arn))
 	}
 	add("Managed policies", names...)
 	var inline []string

@@ -14,14 +14,6 @@ import (
 
 // What the tests of the actions on users and their keys share.
 
-const (
-	quarantineName    = "KillSwitchQuarantine"
-	quarantineIAMName = "KillSwitchQuarantineIAM"
-	firstKey          = "AKIA0000000000000001"
-	secondKey         = "AKIA0000000000000002"
-	permissive        = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
-)
-
 // alice is a user with one of everything.
 func alice(partition string) awsfake.User {
 	return awsfake.User{Name: "alice", Path: "/team/", Groups: []string{"devs"}, Attached: []string{"arn:" + partition + ":iam::aws:policy/AdministratorAccess"},
@@ -143,14 +135,6 @@ func userTagged(value string) func(*awsfake.User) {
 // fullInline leaves no room for a deny.
 func fullInline(u *awsfake.User) {
 	userInline("full", `{"Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::`+strings.Repeat("b", 1960)+`*"}]}`)(u)
-}
-
-func stepIDs(p actions.Plan) []string {
-	ids := []string{}
-	for _, s := range p.Steps {
-		ids = append(ids, s.ID)
-	}
-	return ids
 }
 
 // holdsAll fails unless every step that was taken is read back.

@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
@@ -256,4 +258,253 @@ func says(t *testing.T, text string, words ...string) {
 			t.Errorf("%q does not say %q", text, word)
 		}
 	}
+}
+
+const (
+	management = "999999999999"
+	freezeName = "killswitch-freeze"
+	allowAll   = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+	otherDeny  = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"s3:*","Resource":"*"}]}`
+)
+
+// Policies named AWSRevokeOlderSessions that may be found in an account.
+const (
+	// As a person writes it: spaces, line ends, and what a URL's encoding could eat.
+	handwritten = "{\n  \"Version\": \"2012-10-17\",\r\n\t\"Id\": \"été 100% + 1 %2B %C3%A9\",\n  \"Statement\": [\n" +
+		"    { \"Sid\": \"NoReports\", \"Effect\": \"Deny\", \"Action\": \"s3:GetObject\", \"Resource\": \"arn:aws:s3:::reports/a+b/100%25/é %7E/*\" }\n  ]\n}\n"
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
+	consoles = "{\n    \"Version\": \"2012-10-17\",\n    \"Statement\": [\n        {\n            \"Effect\": \"Deny\",\n            \"Action\": [\n                \"*\"\n            ],\n" +
+		"            \"Resource\": [\n                \"*\"\n            ],\n            \"Condition\": {\n                \"DateLessThan\": {\n" +
+		"                    \"aws:TokenIssueTime\": \"2026-10-01T08:09:10Z\"\n                }\n            }\n        }\n    ]\n}"
+)
+
+func scene(w *world) actiontest.Scene {
+	return actiontest.Scene{
+		Call:  w.call(),
+		Org:   w.org,
+		Enter: w.enterFor,
+		State: func() any { return w.Snapshot() },
+		Tamper: func() {
+			w.del()
+			w.untag()
+		},
+		Replace: func() {
+			w.put(strings.ReplaceAll(handwritten, "reports", "somebody-else"))
+			w.tag("somebody-else")
+		},
+		Now:       w.clock.now,
+		Wait:      w.clock.add,
+		Mutations: w.Mutations,
+		Calls: func() []string {
+			var ops []string
+			for _, c := range w.Calls() {
+				if c.Op != "sts:AssumeRole" {
+					ops = append(ops, c.Op)
+				}
+			}
+			return ops
+		},
+	}
+}
+
+const denyAllName = "KillswitchDenyAll"
+
+// adminPolicy is AdministratorAccess in the world's partition.
+func (w *world) adminPolicy() string {
+	return "arn:" + w.org.Partition + ":iam::aws:policy/AdministratorAccess"
+}
+
+// ask makes the world about another action on the victim.
+func (w *world) ask(name actions.Name, options map[string]string) *world {
+	w.t.Helper()
+	w.do(actions.Call{Action: name, Target: w.role, Account: member, Options: options}, w.role)
+	return w
+}
+
+// taken is a ledger entry.
+type taken struct {
+	step   actions.Step
+	effect actions.Effect
+	err    error
+}
+
+// contain plans and takes the steps as the executor does: what is for later is
+// tried again after the others.
+func (w *world) contain() []taken {
+	w.t.Helper()
+	return w.take(w.plan().Steps)
+}
+
+func (w *world) take(steps []actions.Step) []taken {
+	w.t.Helper()
+	w.resources = nil
+	var all []taken
+	for _, s := range steps {
+		all = append(all, taken{step: s})
+		if !slices.Contains(w.resources, s.Resource) {
+			w.resources = append(w.resources, s.Resource)
+		}
+	}
+	acct, run := w.responder(), w.run()
+	for round := range 3 {
+		for i := range all {
+			if round == 0 || actions.Later(all[i].err) {
+				all[i].effect, all[i].err = w.act.Apply(w.t.Context(), acct, all[i].step, run)
+			}
+		}
+	}
+	return all
+}
+
+// clean fails unless every step was taken.
+func clean(t *testing.T, all []taken) {
+	t.Helper()
+	for _, d := range all {
+		if d.err != nil {
+			t.Fatalf("Apply %s: %v", d.step.ID, d.err)
+		}
+	}
+}
+
+// back takes the steps back in the executor's order: the last first, denies last.
+func (w *world) back(all []taken) map[string]actions.Reading {
+	w.t.Helper()
+	order := slices.Clone(all)
+	slices.Reverse(order)
+	slices.SortStableFunc(order, func(a, b taken) int {
+		if a.step.Deny == b.step.Deny {
+			return 0
+		}
+		if b.step.Deny {
+			return -1
+		}
+		return 1
+	})
+	acct, read := w.restorer(), map[string]actions.Reading{}
+	for round := range 3 {
+		for i, d := range order {
+			if round > 0 && !actions.Later(d.err) {
+				continue
+			}
+			read[d.step.ID], order[i].err = w.act.Revert(w.t.Context(), acct, d.step, d.effect)
+		}
+	}
+	for _, d := range order {
+		if d.err != nil {
+			w.t.Errorf("Revert %s: %v", d.step.ID, d.err)
+		}
+	}
+	return read
+}
+
+func (w *world) attach(arn string) {
+	w.t.Helper()
+	_, err := w.admin().AttachRolePolicy(w.t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String("victim"), PolicyArn: &arn})
+	must(w.t, err)
+}
+
+func (w *world) putNamed(name, document string) {
+	w.t.Helper()
+	_, err := w.admin().PutRolePolicy(w.t.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("victim"), PolicyName: &name, PolicyDocument: &document})
+	must(w.t, err)
+}
+
+// recreate puts another role of the same name and path there.
+func (w *world) recreate(alter ...func(*awsfake.Role)) {
+	theirs := strings.ReplaceAll(handwritten, "reports", "somebody-else")
+	r := awsfake.Role{Name: "victim", Path: "/app/", Tags: map[string]string{tag: "somebody-else"}, Inline: map[string]string{revoke: theirs, denyAllName: theirs}}
+	for _, f := range alter {
+		f(&r)
+	}
+	w.Account(member).AddRole(r)
+}
+
+func eachPartition(t *testing.T, do func(t *testing.T, partition string, delay time.Duration)) {
+	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
+		for _, delay := range []time.Duration{0, 4 * time.Second} {
+			t.Run(partition+"/after "+delay.String(), func(t *testing.T) { do(t, partition, delay) })
+		}
+	}
+}
+
+// Errors of AWS.
+var (
+	denied       = &smithy.GenericAPIError{Code: "AccessDenied", Message: "not authorized"}
+	throttling   = &smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}
+	unmodifiable = &types.UnmodifiableEntityException{Message: aws.String("Cannot perform the operation on the protected role")}
+)
+
+func noSuchPolicy(arn string) error {
+	return &types.NoSuchEntityException{Message: aws.String("Policy " + arn + " does not exist or is not attachable.")}
+}
+
+func unmarshal(t *testing.T, text string, v any) {
+	t.Helper()
+	must(t, json.Unmarshal([]byte(text), v))
+}
+
+// errKilled is how a worker dies in a test.
+var errKilled = errors.New("killed")
+
+// killed runs a containment and its undo, both by workers of which the one that
+// makes the n-th call that changes something dies right after it. It reports
+// whether any died.
+func (w *world) killed(n int) bool {
+	w.t.Helper()
+	calls, armed, died := 0, true, false
+	w.OnCall(func(c awsfake.Call) error {
+		if c.Phase != awsfake.After || !c.Mutating || !armed {
+			return nil
+		}
+		if calls++; calls == n {
+			return errKilled
+		}
+		return nil
+	})
+	steps := w.plan().Steps
+	for _, s := range steps {
+		if !slices.Contains(w.resources, s.Resource) {
+			w.resources = append(w.resources, s.Resource)
+		}
+	}
+	acct, run := w.responder(), w.run()
+	for _, s := range steps { // the worker that may die
+		if _, err := w.act.Apply(w.t.Context(), acct, s, run); err != nil {
+			died = true
+			break
+		}
+	}
+	armed = false
+	all := w.take(steps) // the next one
+	clean(w.t, all)
+	acct, armed = w.restorer(), true
+	for _, d := range slices.Backward(all) {
+		if _, err := w.act.Revert(w.t.Context(), acct, d.step, d.effect); err != nil {
+			died = true
+			break
+		}
+	}
+	armed = false
+	for id, r := range w.back(all) {
+		if !r.Holds {
+			w.t.Errorf("killed at call %d: Revert %s: %+v", n, id, r)
+		}
+	}
+	return died
+}
+
+const (
+	quarantineName    = "KillSwitchQuarantine"
+	quarantineIAMName = "KillSwitchQuarantineIAM"
+	firstKey          = "AKIA0000000000000001"
+	secondKey         = "AKIA0000000000000002"
+	permissive        = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+)
+
+func stepIDs(p actions.Plan) []string {
+	ids := []string{}
+	for _, s := range p.Steps {
+		ids = append(ids, s.ID)
+	}
+	return ids
 }

@@ -9,7 +9,7 @@ import (
 
 // cloudTrail reads changes in IAM, as CloudTrail records the calls.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
-var cloudTrail = source{
+var cloudTrail = eventSource{
 	name: CloudTrail,
 	takes: func(source, detailType string) bool {
 		return source == "aws.iam" && detailType == "AWS API Call via CloudTrail"

@@ -9,7 +9,7 @@ import (
 
 // guardDuty reads GuardDuty's findings. What GetFindings answers has the same shape.
 // https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html
-var guardDuty = source{
+var guardDuty = eventSource{
 	name: GuardDuty,
 	takes: func(source, detailType string) bool {
 		return source == "aws.guardduty" && detailType == "GuardDuty Finding"

@@ -12,7 +12,7 @@ import (
 // health reads AWS Health's events about credentials that others may have: one
 // alert a key. The pages of a long list of keys are events of their own.
 // https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html
-var health = source{
+var health = eventSource{
 	name: Health,
 	takes: func(source, detailType string) bool {
 		return source == "aws.health" && detailType == "AWS Health Event"

@@ -61,7 +61,7 @@ func (r Reader) Alerts(e Event) ([]Alert, error) {
 
 // open reads the envelope and finds who reads the rest; the zero source where
 // nobody does.
-func open(top node) (envelope, source) {
+func open(top node) (envelope, eventSource) {
 	e := envelope{id: top.at("id").text(), source: top.at("source").must().text(), detailType: top.at("detail-type").must().text()}
 	listed := e.source
 	if e.mock = isMock(e.source); e.mock {
@@ -69,7 +69,7 @@ func open(top node) (envelope, source) {
 	}
 	i := slices.IndexFunc(sources, func(s source) bool { return s.takes(listed, e.detailType) })
 	if i < 0 {
-		return e, source{}
+		return e, eventSource{}
 	}
 	top.at("id").must()
 	e.account = top.at("account").must().account()

@@ -14,7 +14,7 @@ import (
 // one. An event may hold several findings: one that can't be read does not hide
 // the others.
 // https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html
-var securityHub = source{
+var securityHub = eventSource{
 	name: SecurityHub,
 	takes: func(source, detailType string) bool {
 		return source == "aws.securityhub" && (detailType == asffFindings || detailType == ocsfFindings)

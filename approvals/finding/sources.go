@@ -7,7 +7,7 @@ import (
 
 // source reads one kind of event. A new one is a file, a line in sources and an
 // event in testdata.
-type source struct {
+type eventSource struct {
 	name Source
 	// takes reports whether an event's source and detail-type are listed here. An
 	// awsmock source is asked for as the aws source that it stands for.
@@ -21,7 +21,7 @@ type source struct {
 }
 
 // sources are all that there are.
-var sources = []source{
+var sources = []eventSource{
 	guardDuty,
 	trustedAdvisor,
 	health,

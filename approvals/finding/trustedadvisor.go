@@ -8,7 +8,7 @@ import (
 
 // trustedAdvisor reads the check "Exposed Access Keys": an event is about one key.
 // https://docs.aws.amazon.com/awssupport/latest/user/security-checks.html#exposed-access-keys
-var trustedAdvisor = source{
+var trustedAdvisor = eventSource{
 	name: TrustedAdvisor,
 	takes: func(source, detailType string) bool {
 		return source == "aws.trustedadvisor" && detailType == "Trusted Advisor Check Item Refresh Notification"

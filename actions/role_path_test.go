@@ -58,13 +58,3 @@ func TestAllRolesOfStrangePaths(t *testing.T) {
 		}
 	}
 }
-
-func TestUserPathOfWildcards(t *testing.T) {
-	w := userWorld(t)
-	path := "/" + strings.Repeat("*", 510) + "/"
-	arn := "arn:aws:iam::" + member + ":user" + path + "alice"
-	w.do(actions.Call{Action: actions.QuarantineUser, Target: "arn:aws:iam::" + member + ":user/alice", Account: member}, arn)
-	if _, err := w.cloud.EnterFor(t.Context(), actions.Responder, w.act, actions.PhaseRun, w.asked, w.resources, actor); err != nil {
-		t.Error(err)
-	}
-}
