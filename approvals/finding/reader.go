@@ -67,7 +67,7 @@ func open(top node) (envelope, eventSource) {
 	if e.mock = isMock(e.source); e.mock {
 		listed = "aws." + e.source[len(mockPrefix):]
 	}
-	i := slices.IndexFunc(sources, func(s source) bool { return s.takes(listed, e.detailType) })
+	i := slices.IndexFunc(sources, func(s eventSource) bool { return s.takes(listed, e.detailType) })
 	if i < 0 {
 		return e, eventSource{}
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// source reads one kind of event. A new one is a file, a line in sources and an
+// eventSource reads one kind of event. A new one is a file, a line in sources and an
 // event in testdata.
 type eventSource struct {
 	name Source
