@@ -38,9 +38,9 @@ type Actor struct {
 	Approvers []string // people[].id; become a session tag
 }
 
-// sessionPolicyLimit is AWS's limit on an inline session policy, in characters.
+// SessionPolicyLimit is AWS's limit on an inline session policy, in characters.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-const sessionPolicyLimit = 2048
+const SessionPolicyLimit = 2048
 
 // maxTagValue is AWS's limit on a session tag's value. People's IDs are ASCII.
 const maxTagValue = 256
@@ -203,8 +203,8 @@ func sessionPolicy(permits []Statement) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(b) > sessionPolicyLimit {
-		return "", fmt.Errorf("session policy has %d characters, the limit is %d", len(b), sessionPolicyLimit)
+	if len(b) > SessionPolicyLimit {
+		return "", fmt.Errorf("session policy has %d characters, the limit is %d", len(b), SessionPolicyLimit)
 	}
 	return string(b), nil
 }

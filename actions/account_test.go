@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
@@ -31,10 +32,10 @@ func TestEnter(t *testing.T) {
 			{actions.Restorer, actions.PhaseUndo, "killswitch-restorer"},
 		} {
 			t.Run(fmt.Sprintf("%s, phase %d", partition, m.phase), func(t *testing.T) {
-				c := &clock{t: start}
-				w := worldAt(t, c, c.now, partition)
-				acct := w.enter(m.member, m.phase)
-				if acct.ID != member || acct.Partition != partition {
+				c := &actiontest.Clock{T: actiontest.Began}
+				w := actiontest.FixtureAt(t, c, c.Now, partition)
+				acct := w.Enter(m.member, m.phase)
+				if acct.ID != actiontest.Member || acct.Partition != partition {
 					t.Errorf("account %s in %s", acct.ID, acct.Partition)
 				}
 				calls := w.Calls()
@@ -42,13 +43,13 @@ func TestEnter(t *testing.T) {
 					t.Fatalf("%d calls, want one", len(calls))
 				}
 				got := calls[0]
-				if got.Op != "sts:AssumeRole" || !got.Applied || got.RoleSessionName != request || got.SourceIdentity != "alice" {
+				if got.Op != "sts:AssumeRole" || !got.Applied || got.RoleSessionName != actiontest.Request || got.SourceIdentity != "alice" {
 					t.Errorf("called %s as %s for %s: %s", got.Op, got.RoleSessionName, got.SourceIdentity, got.Err)
 				}
-				if d := cmp.Diff([]string{actions.RoleARN(partition, member, "/", m.role)}, got.Resources); d != "" {
+				if d := cmp.Diff([]string{actions.RoleARN(partition, actiontest.Member, "/", m.role)}, got.Resources); d != "" {
 					t.Error(d)
 				}
-				if d := cmp.Diff(map[string]string{"killswitch-request": request, "killswitch-approvers": "bob carol"}, got.Tags); d != "" {
+				if d := cmp.Diff(map[string]string{"killswitch-request": actiontest.Request, "killswitch-approvers": "bob carol"}, got.Tags); d != "" {
 					t.Error(d)
 				}
 				var policy struct {
@@ -58,8 +59,8 @@ func TestEnter(t *testing.T) {
 						Action, Resource []string
 					}
 				}
-				must(t, json.Unmarshal([]byte(got.SessionPolicy), &policy))
-				permits := w.permits(m.phase)
+				actiontest.Must(t, json.Unmarshal([]byte(got.SessionPolicy), &policy))
+				permits := w.Permits(m.phase)
 				if policy.Version != "2012-10-17" || len(policy.Statement) != len(permits) {
 					t.Fatalf("session policy %s", got.SessionPolicy)
 				}
@@ -90,38 +91,38 @@ func TestPermits(t *testing.T) {
 		if write[phase] != "" {
 			want = append(want, actions.Statement{Actions: strings.Fields(write[phase]), Resources: []string{"arn:aws:iam::222222222222:role/${$}{aws:username}/${*}/victim"}})
 		}
-		call := actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::222222222222:role/victim", Account: member}
+		call := actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::222222222222:role/victim", Account: actiontest.Member}
 		found := []string{"arn:aws:iam::222222222222:role/${aws:username}/*/victim"}
-		if d := cmp.Diff(want, actions.Permits(action(t), phase, actions.ScopeOf(action(t), testOrg("aws"), call, found))); d != "" {
+		if d := cmp.Diff(want, actions.Permits(actiontest.ActionOf(t), phase, actions.ScopeOf(actiontest.ActionOf(t), actiontest.TestOrg("aws"), call, found))); d != "" {
 			t.Errorf("phase %d:\n%s", phase, d)
 		}
 	}
 }
 
 func TestEnterWithoutApprovers(t *testing.T) {
-	w := newWorld(t)
-	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, "", actions.Actor{RequestID: request, Requester: "alice"}, w.permits(actions.PhasePlan))
-	must(t, err)
-	if d := cmp.Diff(map[string]string{"killswitch-request": request}, w.Calls()[0].Tags); d != "" {
+	w := actiontest.NewFixture(t)
+	_, err := w.Hub.Enter(t.Context(), actions.Responder, actiontest.Member, "", actions.Actor{RequestID: actiontest.Request, Requester: "alice"}, w.Permits(actions.PhasePlan))
+	actiontest.Must(t, err)
+	if d := cmp.Diff(map[string]string{"killswitch-request": actiontest.Request}, w.Calls()[0].Tags); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestSessionPolicyLimit(t *testing.T) {
-	w := newWorld(t)
+	w := actiontest.NewFixture(t)
 	permits := func(n int) []actions.Statement {
 		const around = len(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:GetRole"],"Resource":[""]}]}`)
 		arn := "arn:aws:iam::222222222222:role/"
 		return []actions.Statement{{Actions: []string{"iam:GetRole"}, Resources: []string{arn + strings.Repeat("x", n-around-len(arn))}}}
 	}
-	_, err := w.cloud.Enter(t.Context(), actions.Responder, member, "", actor, permits(2049))
+	_, err := w.Hub.Enter(t.Context(), actions.Responder, actiontest.Member, "", actiontest.Actor, permits(2049))
 	if err == nil || len(w.Calls()) != 0 {
 		t.Errorf("2,049 characters: error %v after %d calls", err, len(w.Calls()))
 	} else {
-		says(t, err.Error(), "2049", "2048")
+		actiontest.Says(t, err.Error(), "2049", "2048")
 	}
-	_, err = w.cloud.Enter(t.Context(), actions.Responder, member, "", actor, permits(2048))
-	must(t, err)
+	_, err = w.Hub.Enter(t.Context(), actions.Responder, actiontest.Member, "", actiontest.Actor, permits(2048))
+	actiontest.Must(t, err)
 	if n := len(w.Calls()[0].SessionPolicy); n != 2048 {
 		t.Errorf("the session policy has %d characters", n)
 	}
@@ -133,91 +134,91 @@ func TestEnterIsRefused(t *testing.T) {
 		alter   func(*actions.Org)
 		account string
 	}{
-		{"wrong external ID", func(o *actions.Org) { o.ExternalID = "guess" }, member},
-		{"no external ID", func(o *actions.Org) { o.ExternalID = "" }, member},
-		{"no such role", func(o *actions.Org) { o.ResponderRole = "killswitch-nobody" }, member},
-		{"no member", func(*actions.Org) {}, sandbox},
+		{"wrong external ID", func(o *actions.Org) { o.ExternalID = "guess" }, actiontest.Member},
+		{"no external ID", func(o *actions.Org) { o.ExternalID = "" }, actiontest.Member},
+		{"no such role", func(o *actions.Org) { o.ResponderRole = "killswitch-nobody" }, actiontest.Member},
+		{"no member", func(*actions.Org) {}, actiontest.Sandbox},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			tt.alter(&w.org)
-			_, err := actions.NewCloud(w.Config(), w.org).Enter(t.Context(), actions.Responder, tt.account, "", actor, w.permits(actions.PhasePlan))
-			wantCode(t, err, "AccessDenied")
-			says(t, err.Error(), w.org.ResponderRole, tt.account)
+			w := actiontest.NewFixture(t)
+			tt.alter(&w.Org)
+			_, err := actions.NewCloud(w.Config(), w.Org).Enter(t.Context(), actions.Responder, tt.account, "", actiontest.Actor, w.Permits(actions.PhasePlan))
+			actiontest.WantCode(t, err, "AccessDenied")
+			actiontest.Says(t, err.Error(), w.Org.ResponderRole, tt.account)
 			cause, hint := actions.Explain(err)
-			says(t, cause, "AccessDenied", "sts:AssumeRole")
-			says(t, hint, "member roles are deployed")
+			actiontest.Says(t, cause, "AccessDenied", "sts:AssumeRole")
+			actiontest.Says(t, hint, "member roles are deployed")
 		})
 	}
 }
 
 // A session may do what its phase needs on its role, and nothing elsewhere.
 func TestSessionIsLimited(t *testing.T) {
-	w := newWorld(t)
-	w.Account(member).AddRole(awsfake.Role{Name: "bystander"})
-	p := w.plan()
-	deny := step(t, p, "deny")
-	e := w.apply(deny, w.run())
+	w := actiontest.NewFixture(t)
+	w.Account(actiontest.Member).AddRole(awsfake.Role{Name: "bystander"})
+	p := w.Plan()
+	deny := actiontest.StepOf(t, p, "deny")
+	e := w.Apply(deny, w.Run())
 	before := w.Snapshot()
 
-	_, err := action(t).Apply(t.Context(), w.enter(actions.Responder, actions.PhasePlan), deny, actions.Run{RequestID: request, Since: start.Add(time.Hour), Now: start.Add(time.Hour)})
-	wantCode(t, err, "AccessDenied")
-	_, err = action(t).Revert(t.Context(), w.responder(), deny, e)
-	wantCode(t, err, "AccessDenied")
+	_, err := actiontest.ActionOf(t).Apply(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), deny, actions.Run{RequestID: actiontest.Request, Since: actiontest.Began.Add(time.Hour), Now: actiontest.Began.Add(time.Hour)})
+	actiontest.WantCode(t, err, "AccessDenied")
+	_, err = actiontest.ActionOf(t).Revert(t.Context(), w.Responder(), deny, e)
+	actiontest.WantCode(t, err, "AccessDenied")
 	other := deny
-	other.Resource = actions.RoleARN("aws", member, "/", "bystander")
-	_, err = action(t).Apply(t.Context(), w.responder(), other, w.run())
-	wantCode(t, err, "AccessDenied")
+	other.Resource = actions.RoleARN("aws", actiontest.Member, "/", "bystander")
+	_, err = actiontest.ActionOf(t).Apply(t.Context(), w.Responder(), other, w.Run())
+	actiontest.WantCode(t, err, "AccessDenied")
 	if d := cmp.Diff(before, w.Snapshot()); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestAccessDeniedIsExplained(t *testing.T) {
-	w := newWorld(t)
-	p := w.plan()
-	w.Member(member, awsfake.MemberRoles{ExternalID: w.org.ExternalID, RestorerPolicy: allowIAM,
-		ResponderPolicy: strings.Replace(allowIAM, `"iam:*"`, `["iam:Get*","iam:TagRole"]`, 1)})
-	w.apply(step(t, p, "tag"), w.run())
-	_, err := action(t).Apply(t.Context(), w.responder(), step(t, p, "deny"), w.run())
-	wantCode(t, err, "AccessDenied")
+	w := actiontest.NewFixture(t)
+	p := w.Plan()
+	w.Member(actiontest.Member, awsfake.MemberRoles{ExternalID: w.Org.ExternalID, RestorerPolicy: actiontest.AllowIAM,
+		ResponderPolicy: strings.Replace(actiontest.AllowIAM, `"iam:*"`, `["iam:Get*","iam:TagRole"]`, 1)})
+	w.Apply(actiontest.StepOf(t, p, "tag"), w.Run())
+	_, err := actiontest.ActionOf(t).Apply(t.Context(), w.Responder(), actiontest.StepOf(t, p, "deny"), w.Run())
+	actiontest.WantCode(t, err, "AccessDenied")
 	cause, hint := actions.Explain(err)
-	says(t, cause, "AccessDenied", "killswitch-responder", "iam:PutRolePolicy")
-	says(t, err.Error(), "iam:PutRolePolicy", "victim")
-	says(t, hint, "member roles are deployed")
+	actiontest.Says(t, cause, "AccessDenied", "killswitch-responder", "iam:PutRolePolicy")
+	actiontest.Says(t, err.Error(), "iam:PutRolePolicy", "victim")
+	actiontest.Says(t, hint, "member roles are deployed")
 	if actions.Throttled(err) {
 		t.Error("it is worth no other try")
 	}
 }
 
 // The SDK waits between tries: here in no time.
-func inBubble(t *testing.T, run func(*testing.T, *world)) {
+func inBubble(t *testing.T, run func(*testing.T, *actiontest.Fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		run(t, worldAt(t, &clock{t: time.Now()}, time.Now, "aws"))
+		run(t, actiontest.FixtureAt(t, &actiontest.Clock{T: time.Now()}, time.Now, "aws"))
 	})
 }
 
 // contained applies all steps and reads them back.
-func contained(t *testing.T, w *world) {
+func contained(t *testing.T, w *actiontest.Fixture) {
 	t.Helper()
 	began := time.Now()
-	for _, s := range w.plan().Steps {
-		e := w.apply(s, actions.Run{RequestID: request, Since: began, Now: time.Now()})
-		r, err := action(t).Verify(t.Context(), w.responder(), s, e)
+	for _, s := range w.Plan().Steps {
+		e := w.Apply(s, actions.Run{RequestID: actiontest.Request, Since: began, Now: time.Now()})
+		r, err := actiontest.ActionOf(t).Verify(t.Context(), w.Responder(), s, e)
 		if err != nil || !r.Holds {
 			t.Errorf("Verify %s: %+v, %v", s.ID, r, err)
 		}
 	}
-	if got := w.victim(); got.Tags[tag] != request || got.Inline[revoke] == "" {
+	if got := w.Victim(); got.Tags[actiontest.Tag] != actiontest.Request || got.Inline[actiontest.Revoke] == "" {
 		t.Errorf("tags %v, policies %v", got.Tags, got.Inline)
 	}
 }
 
 func TestThrottlingIsWaitedOut(t *testing.T) {
 	t.Run("all calls", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, w *world) {
+		inBubble(t, func(t *testing.T, w *actiontest.Fixture) {
 			w.Throttle("*", 20, 1)
 			contained(t, w)
 			throttled := 0
@@ -236,20 +237,20 @@ func TestThrottlingIsWaitedOut(t *testing.T) {
 	}
 	for _, code := range []string{"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "ConcurrentModification", "EntityTemporarilyUnmodifiable", "ServiceUnavailable", "InternalFailure"} {
 		t.Run("twice "+code, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, w *world) {
+			inBubble(t, func(t *testing.T, w *actiontest.Fixture) {
 				w.Fault(often(code))
 				contained(t, w)
 			})
 		})
 	}
 	t.Run("ConcurrentModification as IAM types it", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, w *world) {
+		inBubble(t, func(t *testing.T, w *actiontest.Fixture) {
 			w.Fault(awsfake.Fault{Op: "iam:TagRole", Times: 2, Err: &types.ConcurrentModificationException{}})
 			contained(t, w)
 		})
 	})
 	t.Run("a response that was lost", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, w *world) {
+		inBubble(t, func(t *testing.T, w *actiontest.Fixture) {
 			w.Fault(awsfake.Fault{Op: "iam:PutRolePolicy", Times: 1, After: true, Err: &smithy.GenericAPIError{Code: "ServiceUnavailable"}})
 			contained(t, w)
 		})
@@ -257,22 +258,22 @@ func TestThrottlingIsWaitedOut(t *testing.T) {
 }
 
 func TestThrottlingWithoutEnd(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
-		deny := step(t, w.plan(), "deny")
+	inBubble(t, func(t *testing.T, w *actiontest.Fixture) {
+		deny := actiontest.StepOf(t, w.Plan(), "deny")
 		w.Fault(awsfake.Fault{Op: "iam:PutRolePolicy", Err: &smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}})
-		run := actions.Run{RequestID: request, Since: time.Now(), Now: time.Now()}
-		_, err := action(t).Apply(t.Context(), w.responder(), deny, run)
+		run := actions.Run{RequestID: actiontest.Request, Since: time.Now(), Now: time.Now()}
+		_, err := actiontest.ActionOf(t).Apply(t.Context(), w.Responder(), deny, run)
 		if !actions.Throttled(err) {
 			t.Fatalf("error %v is not taken for throttling", err)
 		}
 		if cause, hint := actions.Explain(err); !strings.Contains(cause, "Throttling") || hint == "" {
 			t.Errorf("explained as %q, %q", cause, hint)
 		}
-		if _, ok := w.victim().Inline[revoke]; ok {
+		if _, ok := w.Victim().Inline[actiontest.Revoke]; ok {
 			t.Error("the deny is there")
 		}
 		w.ClearFaults() // the executor tries the step again
-		if e := w.apply(deny, run); !e.Changed || w.victim().Inline[revoke] == "" {
+		if e := w.Apply(deny, run); !e.Changed || w.Victim().Inline[actiontest.Revoke] == "" {
 			t.Errorf("got %+v", e)
 		}
 	})
@@ -306,7 +307,7 @@ func TestExplain(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cause, hint := actions.Explain(tt.err)
-			says(t, cause, tt.cause...)
+			actiontest.Says(t, cause, tt.cause...)
 			if (hint != "") != tt.hint {
 				t.Errorf("hint %q", hint)
 			}

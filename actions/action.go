@@ -153,6 +153,8 @@ type Reading struct {
 	Found   string // where it does not hold: what was found instead, in words
 }
 
-func holdKey(acct *Account, id, kind, name string) string {
+// HoldKey names a change for all requests that share it: of what kind, on which
+// immutable ID, under which name.
+func HoldKey(acct *Account, id, kind, name string) string {
 	return strings.Join([]string{acct.ID, id, kind, name}, "/")
 }

@@ -11,8 +11,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// isCode reports whether err is AWS's error with one of the codes.
-func isCode(err error, codes ...string) bool {
+// IsCode reports whether err is AWS's error with one of the codes.
+func IsCode(err error, codes ...string) bool {
 	var api interface{ ErrorCode() string }
 	if !errors.As(err, &api) {
 		return false
@@ -31,7 +31,7 @@ var throttles = []string{"Throttling", "ThrottlingException", "ThrottledExceptio
 
 // Throttled reports whether err asks for patience: what failed with it is worth
 // another try, however often.
-func Throttled(err error) bool { return isCode(err, throttles...) }
+func Throttled(err error) bool { return IsCode(err, throttles...) }
 
 // laterError is an error that other steps, or a little time, may mend.
 type laterError struct{ error }
@@ -97,7 +97,7 @@ func Explain(err error) (cause, hint string) {
 	case errors.As(err, &api):
 		// EC2 adds a long text that only AWS can read.
 		message, _, _ := strings.Cut(api.ErrorMessage(), " Encoded authorization failure message:")
-		cause = api.ErrorCode() + ": " + clip(message)
+		cause = api.ErrorCode() + ": " + Clip(message)
 		switch api.ErrorCode() {
 		case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
 			hint = "check that the member roles are deployed in this account as the installed version wants them"
@@ -120,7 +120,7 @@ func Explain(err error) (cause, hint string) {
 	case errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError:
 		return fmt.Sprintf("AWS answered HTTP %d", status.HTTPStatusCode()), "retry in a minute"
 	}
-	return clip(err.Error()), ""
+	return Clip(err.Error()), ""
 }
 
 // ErrRecreated is what Apply and Verify return for a target that was deleted and
@@ -135,8 +135,8 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return strings.TrimSpace(r.Reason + ". " + r.Hint) }
 
-// clip keeps hostile input from filling a message; AWS's own messages fit.
-func clip(s string) string {
+// Clip keeps hostile input from filling a message; AWS's own messages fit.
+func Clip(s string) string {
 	const most = 400
 	if rs := []rune(s); len(rs) > most {
 		return string(rs[:most]) + "…"

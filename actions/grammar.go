@@ -37,7 +37,8 @@ func (m *Mistakes) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-func (m *Mistakes) add(field, problem, hint string) {
+// Add notes a mistake; the hint may be empty.
+func (m *Mistakes) Add(field, problem, hint string) {
 	m.List = append(m.List, Mistake{field, problem, hint})
 }
 
@@ -67,16 +68,16 @@ func Parse(text string, d Directory) (Call, string, error) {
 	var call Call
 	var spec Spec
 	if len(words) == 0 || words[0].key != "" {
-		m.add("action", "is missing", "start with one of: "+d.Actions.list())
+		m.Add("action", "is missing", "start with one of: "+d.Actions.list())
 	} else {
 		call.Action = Name(strings.ReplaceAll(strings.ToLower(words[0].value), "-", "_"))
 		if a, ok := d.Actions.Lookup(call.Action); ok {
 			spec = a.Spec()
 		} else if _, secret := WithoutSecrets(words[0].value); secret {
-			m.add("action", "is not an action", "use one of: "+d.Actions.list()) // and not repeated
+			m.Add("action", "is not an action", "use one of: "+d.Actions.list()) // and not repeated
 			call.Action = ""
 		} else {
-			m.add("action", fmt.Sprintf("%q is not an action%s", clip(words[0].value), didYouMean(string(call.Action), d.Actions.names())), "use one of: "+d.Actions.list())
+			m.Add("action", fmt.Sprintf("%q is not an action%s", Clip(words[0].value), didYouMean(string(call.Action), d.Actions.names())), "use one of: "+d.Actions.list())
 			call.Action = Name(Nearest(string(call.Action), d.Actions.names()))
 			if a, ok := d.Actions.Lookup(call.Action); ok {
 				spec = a.Spec() // what else is wrong with what was probably meant
@@ -88,9 +89,9 @@ func Parse(text string, d Directory) (Call, string, error) {
 	target, opts, reason := sortWords(words, spec, m)
 	spec.fill(&call, target, opts, d, m)
 	if reason == "" && !slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == "reason" }) {
-		m.add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
+		m.Add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
 	} else if n := len([]rune(reason)); n > MaxReason {
-		m.add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", MaxReason))
+		m.Add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", MaxReason))
 		reason = string([]rune(reason)[:MaxReason])
 	}
 	if len(m.List) > 0 {
@@ -134,13 +135,13 @@ func NewCall(action Name, target string, opts map[string]string, d Directory) (C
 	m := &Mistakes{}
 	a, ok := d.Actions.Lookup(action)
 	if !ok {
-		m.add("action", fmt.Sprintf("%q is not an action", clip(string(action))), "use one of: "+d.Actions.list())
+		m.Add("action", fmt.Sprintf("%q is not an action", Clip(string(action))), "use one of: "+d.Actions.list())
 		return Call{}, m
 	}
 	call := Call{Action: action}
 	for k := range opts {
 		if !slices.Contains(a.Spec().Options, k) {
-			m.add(k, fmt.Sprintf("is not an option of %s", action), optionsHint(a.Spec()))
+			m.Add(k, fmt.Sprintf("is not an option of %s", action), optionsHint(a.Spec()))
 		}
 	}
 	a.Spec().fill(&call, target, opts, d, m)
@@ -161,17 +162,17 @@ func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[st
 		case w.key == "":
 			trailing = append(trailing, w.text())
 		case len(trailing) > 0:
-			m.add(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or put the reason in quotes", w.key))
+			m.Add(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or put the reason in quotes", w.key))
 		case !slices.Contains(keys, w.key):
-			m.add(w.key, "is not an option"+didYouMean(w.key, keys), optionsHint(spec))
+			m.Add(w.key, "is not an option"+didYouMean(w.key, keys), optionsHint(spec))
 		case opts[w.key] != "" || w.key == "reason" && reason != "":
-			m.add(w.key, "is given twice", "")
+			m.Add(w.key, "is given twice", "")
 		case w.value == "":
-			m.add(w.key, "has no value", "")
+			m.Add(w.key, "has no value", "")
 		case w.key == "reason":
 			reason = strings.TrimSpace(w.value)
 		case spec.Name != "" && !slices.Contains(spec.Options, w.key):
-			m.add(w.key, fmt.Sprintf("is not an option of %s", spec.Name), optionsHint(spec))
+			m.Add(w.key, fmt.Sprintf("is not an option of %s", spec.Name), optionsHint(spec))
 		default:
 			opts[w.key] = w.value
 		}
@@ -180,12 +181,12 @@ func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[st
 	reason, given := WithoutSecrets(reason)
 	if loose || given {
 		// The reason is shown on the card and kept in the record.
-		m.add("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it")
+		m.Add("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it")
 	}
 	switch {
 	case free == "":
 	case reason != "":
-		m.add("reason", fmt.Sprintf("is given, and there is other text: %q", free), "put the whole reason between the quotes")
+		m.Add("reason", fmt.Sprintf("is given, and there is other text: %q", free), "put the whole reason between the quotes")
 	default:
 		reason = free
 	}
@@ -212,11 +213,11 @@ func optionsHint(spec Spec) string {
 	return "it takes " + strings.Join(spec.Options, "=, ") + "= and reason="
 }
 
-// oneOf checks an option that takes one of a few values.
-func oneOf(c *Call, key string, m *Mistakes, values ...string) {
+// OneOf checks an option that takes one of a few values.
+func OneOf(c *Call, key string, m *Mistakes, values ...string) {
 	v, given := c.Options[key]
 	if given && !slices.Contains(values, v) {
-		m.add(key, fmt.Sprintf("%q is not known%s", clip(v), didYouMean(v, values)), "it takes "+strings.Join(values, " or "))
+		m.Add(key, fmt.Sprintf("%q is not known%s", Clip(v), didYouMean(v, values)), "it takes "+strings.Join(values, " or "))
 	}
 }
 
@@ -227,14 +228,14 @@ func resolveAccount(opts map[string]string, d Directory, m *Mistakes) string {
 	}
 	id, ok := d.Account(typed)
 	if !ok {
-		m.add("account", fmt.Sprintf("%q is neither an account ID nor a known alias", typed), d.aliasHint())
+		m.Add("account", fmt.Sprintf("%q is neither an account ID nor a known alias", typed), d.aliasHint())
 	}
 	return id
 }
 
 // Account resolves a 12-digit ID or an alias.
 func (d Directory) Account(typed string) (string, bool) {
-	if accountID.MatchString(typed) {
+	if AccountID.MatchString(typed) {
 		return typed, true
 	}
 	id, ok := d.Accounts[strings.ToLower(typed)]
@@ -339,7 +340,7 @@ func value(rs []rune, i int, key string, m *Mistakes) (string, int) {
 			if key == "" {
 				key = "text"
 			}
-			m.add(key, "has a quote that is not closed", "end it with the same quote")
+			m.Add(key, "has a quote that is not closed", "end it with the same quote")
 			return string(rs[i+1:]), len(rs)
 		}
 	}

@@ -7,16 +7,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 )
 
 // TestParseTargets: what people type for each kind of target, and the call that
 // it is. The call's own line parses to the same call.
 func TestParseTargets(t *testing.T) {
-	all := actions.Call{Action: actions.RevokeSessions, Target: "222222222222/ALL", Account: member}
-	frozen := actions.Call{Action: actions.ApplySCP, Target: member, Account: member}
-	user := actions.Call{Action: actions.QuarantineUser, Target: "arn:aws:iam::222222222222:user/bernd", Account: member}
-	key := actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Account: member}
-	instance := actions.Call{Action: actions.IsolateInstance, Target: "arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0", Account: member, Region: "eu-west-1"}
+	all := actions.Call{Action: actions.RevokeSessions, Target: "222222222222/ALL", Account: actiontest.Member}
+	frozen := actions.Call{Action: actions.ApplySCP, Target: actiontest.Member, Account: actiontest.Member}
+	user := actions.Call{Action: actions.QuarantineUser, Target: "arn:aws:iam::222222222222:user/bernd", Account: actiontest.Member}
+	key := actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Account: actiontest.Member}
+	instance := actions.Call{Action: actions.IsolateInstance, Target: "arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0", Account: actiontest.Member, Region: "eu-west-1"}
 	tests := []struct {
 		name, text string
 		want       actions.Call
@@ -25,15 +26,15 @@ func TestParseTargets(t *testing.T) {
 		{"all roles by ID", "revoke_sessions 222222222222/ALL leaked", all},
 		{"all roles by account=", "revoke_sessions ALL account=prod leaked", all},
 		{"all roles by role=", "revoke_sessions prod role=ALL leaked", all},
-		{"all roles by an SCP", "revoke-sessions prod/ALL via=scp leaked", actions.Call{Action: actions.RevokeSessions, Target: "222222222222/ALL", Account: member, Options: map[string]string{"via": "scp"}}},
-		{"a role that is called ALL", "revoke_sessions arn:aws:iam::222222222222:role/ALL leaked", actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::222222222222:role/ALL", Account: member}},
+		{"all roles by an SCP", "revoke-sessions prod/ALL via=scp leaked", actions.Call{Action: actions.RevokeSessions, Target: "222222222222/ALL", Account: actiontest.Member, Options: map[string]string{"via": "scp"}}},
+		{"a role that is called ALL", "revoke_sessions arn:aws:iam::222222222222:role/ALL leaked", actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::222222222222:role/ALL", Account: actiontest.Member}},
 
 		{"an account by alias", "apply_scp prod leaked", frozen},
 		{"an account by ID", "apply_scp 222222222222 leaked", frozen},
 		{"an account by account=", "apply_scp account=prod reason=leaked", frozen},
 		{"an account by its root's ARN", "apply_scp arn:aws:iam::222222222222:root leaked", frozen},
 		{"an account by its ARN", "apply-scp arn:aws:organizations::999999999999:account/o-a1b2c3d4e5/222222222222 scp=freeze leaked", frozen},
-		{"another document", "apply_scp prod scp=control-plane leaked", actions.Call{Action: actions.ApplySCP, Target: member, Account: member, Options: map[string]string{"scp": "control-plane"}}},
+		{"another document", "apply_scp prod scp=control-plane leaked", actions.Call{Action: actions.ApplySCP, Target: actiontest.Member, Account: actiontest.Member, Options: map[string]string{"scp": "control-plane"}}},
 
 		{"a user by alias and name", "quarantine_user prod/bernd leaked", user},
 		{"a user by name and account", "quarantine_user bernd account=222222222222 leaked", user},
@@ -49,17 +50,17 @@ func TestParseTargets(t *testing.T) {
 		{"an instance by alias and ID", "isolate_instance prod/i-0123456789abcdef0 region=EU-WEST-1 snapshot=no leaked", instance},
 		{"an instance by ARN", "isolate_instance arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0 leaked", instance},
 
-		{"a deletion, confirmed", "delete_role prod/app confirm=app leaked", actions.Call{Action: actions.DeleteRole, Target: "arn:aws:iam::222222222222:role/app", Account: member, Options: map[string]string{"confirm": "app"}}},
+		{"a deletion, confirmed", "delete_role prod/app confirm=app leaked", actions.Call{Action: actions.DeleteRole, Target: "arn:aws:iam::222222222222:role/app", Account: actiontest.Member, Options: map[string]string{"confirm": "app"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			call, _, err := actions.Parse(tt.text, testOrg("aws").Directory())
-			must(t, err)
+			call, _, err := actions.Parse(tt.text, actiontest.TestOrg("aws").Directory())
+			actiontest.Must(t, err)
 			if d := cmp.Diff(tt.want, call); d != "" {
 				t.Error(d)
 			}
-			again, _, err := actions.Parse(call.String()+" leaked", testOrg("aws").Directory())
-			must(t, err)
+			again, _, err := actions.Parse(call.String()+" leaked", actiontest.TestOrg("aws").Directory())
+			actiontest.Must(t, err)
 			if d := cmp.Diff(tt.want, again); d != "" {
 				t.Errorf("%s: %s", call, d)
 			}
@@ -93,14 +94,14 @@ func TestParseTargetMistakes(t *testing.T) {
 		{"another one confirmed", "delete_role prod/app confirm=web leaked", "confirm", []string{"app"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := actions.Parse(tt.text, testOrg("aws").Directory())
+			_, _, err := actions.Parse(tt.text, actiontest.TestOrg("aws").Directory())
 			var m *actions.Mistakes
 			if !errors.As(err, &m) {
 				t.Fatalf("%v, want mistakes", err)
 			}
 			for _, mistake := range m.List {
 				if mistake.Field == tt.field {
-					says(t, mistake.Problem+" "+mistake.Hint, tt.says...)
+					actiontest.Says(t, mistake.Problem+" "+mistake.Hint, tt.says...)
 					return
 				}
 			}

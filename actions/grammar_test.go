@@ -10,9 +10,11 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 )
 
-var directory = actions.Directory{Actions: actions.All, Partition: "aws", Accounts: map[string]string{"prod": member, "sandbox": sandbox}}
+var directory = actions.Directory{Actions: all.Actions, Partition: "aws", Accounts: map[string]string{"prod": actiontest.Member, "sandbox": actiontest.Sandbox}}
 
 const (
 	prodApp    = "arn:aws:iam::222222222222:role/app-role"
@@ -77,7 +79,7 @@ func TestParse(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			call, reason, err := actions.Parse(tt.text, directory)
-			must(t, err)
+			actiontest.Must(t, err)
 			_, account, _, _, _ := actions.SplitRoleARN(tt.target)
 			want := actions.Call{Action: actions.RevokeSessions, Target: tt.target, Account: account}
 			if d := cmp.Diff(want, call); d != "" {
@@ -89,7 +91,7 @@ func TestParse(t *testing.T) {
 		})
 	}
 	for partition, arn := range map[string]string{"aws-us-gov": "arn:aws-us-gov:iam::222222222222:role/app-role", "aws-cn": "arn:aws-cn:iam::222222222222:role/app-role"} {
-		d := actions.Directory{Actions: actions.All, Partition: partition, Accounts: directory.Accounts}
+		d := actions.Directory{Actions: all.Actions, Partition: partition, Accounts: directory.Accounts}
 		for _, text := range []string{arn, "prod/app-role", "app-role account=prod", strings.Replace(strings.Replace(arn, ":iam:", ":sts:", 1), "role/app-role", "assumed-role/app-role/x1", 1)} {
 			call, _, err := actions.Parse("revoke_sessions "+text+" reason=leaked", d)
 			if err != nil || call.Target != arn {
@@ -119,8 +121,8 @@ func TestParseMistakes(t *testing.T) {
 		{"an unknown alias", "revoke_sessions app-role account=prd reason=leaked", "account", []string{`"prd"`, "prod, sandbox"}, `revoke_sessions app-role account=prd reason="leaked"`},
 		{"an unknown alias before the name", "revoke_sessions prd/app-role reason=leaked", "target", []string{`"prd"`, "prod, sandbox"}, `revoke_sessions prd/app-role reason="leaked"`},
 		{"an account of eleven digits", "revoke_sessions 22222222222/app-role reason=leaked", "target", []string{"22222222222"}, `revoke_sessions 22222222222/app-role reason="leaked"`},
-		{"two accounts", "revoke_sessions prod/app-role account=sandbox reason=leaked", "account", []string{member, sandbox}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"an ARN and another account", "revoke_sessions " + prodApp + " account=sandbox reason=leaked", "account", []string{member, sandbox}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
+		{"two accounts", "revoke_sessions prod/app-role account=sandbox reason=leaked", "account", []string{actiontest.Member, actiontest.Sandbox}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
+		{"an ARN and another account", "revoke_sessions " + prodApp + " account=sandbox reason=leaked", "account", []string{actiontest.Member, actiontest.Sandbox}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
 		{"two roles", "revoke_sessions prod/app-role role=other reason=leaked", "role", []string{"other", "app-role"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
 		{"an account alone", "revoke_sessions prod reason=leaked", "target", []string{"which role"}, `revoke_sessions prod reason="leaked"`},
 		{"one role by way of the account", "revoke_sessions prod/app via=scp leaked", "via", []string{"only for a whole account", "ACCOUNT/ALL"}, `revoke_sessions arn:aws:iam::222222222222:role/app via=scp reason="leaked"`},
@@ -175,7 +177,7 @@ func TestParseMistakes(t *testing.T) {
 			if d := cmp.Diff(want, fields); d != "" {
 				t.Errorf("mistakes %v:\n%s", m.List, d)
 			}
-			says(t, strings.Join(all, "\n"), tt.says...)
+			actiontest.Says(t, strings.Join(all, "\n"), tt.says...)
 			if d := cmp.Diff(tt.corrected, m.Corrected); d != "" {
 				t.Errorf("corrected line:\n%s", d)
 			}
@@ -198,7 +200,7 @@ func TestMistakesAreShort(t *testing.T) {
 }
 
 func TestCallEqual(t *testing.T) {
-	base := actions.Call{Action: actions.RevokeSessions, Target: prodApp, Account: member, Region: "eu-west-1", Options: map[string]string{"mode": "iam-only", "scp": "freeze"}}
+	base := actions.Call{Action: actions.RevokeSessions, Target: prodApp, Account: actiontest.Member, Region: "eu-west-1", Options: map[string]string{"mode": "iam-only", "scp": "freeze"}}
 	if got, want := base.String(), "revoke_sessions "+prodApp+" region=eu-west-1 mode=iam-only scp=freeze"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -208,7 +210,7 @@ func TestCallEqual(t *testing.T) {
 	for name, change := range map[string]func(*actions.Call){
 		"action":           func(c *actions.Call) { c.Action = "delete_role" },
 		"target":           func(c *actions.Call) { c.Target = sandboxApp },
-		"account":          func(c *actions.Call) { c.Account = sandbox },
+		"account":          func(c *actions.Call) { c.Account = actiontest.Sandbox },
 		"region":           func(c *actions.Call) { c.Region = "" },
 		"an option's text": func(c *actions.Call) { c.Options = map[string]string{"mode": "full", "scp": "freeze"} },
 		"an option less":   func(c *actions.Call) { c.Options = map[string]string{"mode": "iam-only"} },
@@ -228,7 +230,7 @@ func TestCallEqual(t *testing.T) {
 var roleNames = rapid.StringMatching(`[\w+=,.@-]{0,63}[\w+=.@-]`)
 
 func typedCall(t *rapid.T) (text string, want actions.Call) {
-	account := rapid.SampledFrom([]string{member, sandbox, "000000000000"}).Draw(t, "account")
+	account := rapid.SampledFrom([]string{actiontest.Member, actiontest.Sandbox, "000000000000"}).Draw(t, "account")
 	name := roleNames.Filter(func(s string) bool { return s != "ALL" }).Draw(t, "name")
 	path := rapid.StringMatching(`/([a-z0-9.-]{1,8}/){0,3}`).Draw(t, "path")
 	alias := account
@@ -308,7 +310,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if _, ok := actions.All.Lookup(call.Action); !ok || reason == "" || len([]rune(reason)) > actions.MaxReason {
+		if _, ok := all.Actions.Lookup(call.Action); !ok || reason == "" || len([]rune(reason)) > actions.MaxReason {
 			t.Fatalf("%q: %+v, reason %q", text, call, reason)
 		}
 		if _, account, _, _, ok := actions.SplitRoleARN(call.Target); !ok || account != call.Account {
@@ -318,7 +320,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil || !again.Equal(call) {
 			t.Fatalf("%q, shown as %q, reads back as %+v, %v", text, call.String(), again, err)
 		}
-		if no := testOrg("aws").RefuseCall(call); no != nil && no.Error() == "" {
+		if no := actiontest.TestOrg("aws").RefuseCall(call); no != nil && no.Error() == "" {
 			t.Fatalf("%q: refused without a word", text)
 		}
 	})

@@ -84,8 +84,8 @@ const (
 	protected     = "protected by the configuration"
 )
 
-// untouched says why a role is never touched, or "".
-func (o Org) untouched(arn, account, path, name string) string {
+// Untouched says why a role is never touched, or "".
+func (o Org) Untouched(arn, account, path, name string) string {
 	switch {
 	case strings.EqualFold(name, o.ResponderRole) || strings.EqualFold(name, o.RestorerRole): // IAM names are unique regardless of case
 		return ownRole
@@ -100,7 +100,7 @@ func (o Org) untouched(arn, account, path, name string) string {
 }
 
 func (o Org) refuseRole(arn, account, path, name string) *Refusal {
-	switch o.untouched(arn, account, path, name) {
+	switch o.Untouched(arn, account, path, name) {
 	case ownRole:
 		return &Refusal{fmt.Sprintf("%s is one of Killswitch's own member roles", name), "containing it would lock us out of the account"}
 	case serviceLinked:

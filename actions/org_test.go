@@ -4,10 +4,11 @@ import (
 	"testing"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 )
 
 func TestRefusals(t *testing.T) {
-	const at = "arn:aws:iam::" + member + ":role"
+	const at = "arn:aws:iam::" + actiontest.Member + ":role"
 	tests := []struct {
 		name, target string
 		words        []string // nil: not refused
@@ -25,14 +26,14 @@ func TestRefusals(t *testing.T) {
 		{"the responder in another case", at + "/KillSwitch-Responder", []string{"member role"}},
 		{"a role named after the responder", at + "/killswitch-responder-2", nil},
 		{"protected in any account", at + "/break-glass", []string{"protected"}},
-		{"protected in any other account", "arn:aws:iam::" + sandbox + ":role/break-glass", []string{"protected"}},
+		{"protected in any other account", "arn:aws:iam::" + actiontest.Sandbox + ":role/break-glass", []string{"protected"}},
 		{"protected, with more to its name", at + "/break-glass-2", nil},
 		{"protected, on another path", at + "/ops/break-glass", nil},
 		{"protected in this account", at + "/ops/keeper", []string{"protected"}},
 		{"protected in this account, with more to its name", at + "/ops/keeper-2", nil},
-		{"protected in another account only", "arn:aws:iam::" + sandbox + ":role/ops/keeper", nil},
+		{"protected in another account only", "arn:aws:iam::" + actiontest.Sandbox + ":role/ops/keeper", nil},
 	}
-	org := testOrg("aws")
+	org := actiontest.TestOrg("aws")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, account, _, _, ok := actions.SplitRoleARN(tt.target)
@@ -50,7 +51,7 @@ func TestRefusals(t *testing.T) {
 				if no == nil {
 					continue
 				}
-				says(t, no.Error(), tt.words...)
+				actiontest.Says(t, no.Error(), tt.words...)
 				if no.Reason == "" || no.Hint == "" {
 					t.Errorf("%s: %+v", name, no)
 				}
@@ -60,7 +61,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestRefusedAccounts(t *testing.T) {
-	org := testOrg("aws")
+	org := actiontest.TestOrg("aws")
 	for account, words := range map[string][]string{
 		org.HubAccount: {org.HubAccount, "Killswitch itself runs in"},
 		"888888888888": {"888888888888", "protected"},
@@ -70,7 +71,7 @@ func TestRefusedAccounts(t *testing.T) {
 			t.Errorf("%s is not refused", account)
 			continue
 		}
-		says(t, no.Error(), words...)
+		actiontest.Says(t, no.Error(), words...)
 	}
 	// Sessions can be revoked in the management account: only SCPs don't reach it.
 	if no := org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: actions.RoleARN("aws", org.ManagementAccount, "/", "app-role"), Account: org.ManagementAccount}); no != nil {
@@ -84,7 +85,7 @@ func TestRefusedAccounts(t *testing.T) {
 
 // A protected account that is all wildcard protects; a wildcard anywhere else is just a character.
 func TestOnlyTheAccountMayBeAWildcard(t *testing.T) {
-	org := testOrg("aws")
+	org := actiontest.TestOrg("aws")
 	for _, p := range []string{"arn:aws:iam::*:role/app-*", "arn:aws:iam::2222*:role/app-role", "arn:*:iam::222222222222:role/app-role", "arn:aws:iam::*:role/*/app-role", "*"} {
 		org.ProtectedPrincipals = []string{p}
 		if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:role/app-role"}); no != nil {
@@ -92,15 +93,15 @@ func TestOnlyTheAccountMayBeAWildcard(t *testing.T) {
 		}
 	}
 	for _, partition := range []string{"aws-us-gov", "aws-cn"} {
-		if no := testOrg(partition).RefuseIdentity(actions.Identity{ARN: actions.RoleARN(partition, member, "/", "break-glass")}); no == nil {
+		if no := actiontest.TestOrg(partition).RefuseIdentity(actions.Identity{ARN: actions.RoleARN(partition, actiontest.Member, "/", "break-glass")}); no == nil {
 			t.Errorf("break-glass in %s is not protected", partition)
 		}
 	}
 }
 
 func TestAlias(t *testing.T) {
-	org := testOrg("aws")
-	if got := org.Alias(member); got != "prod" {
+	org := actiontest.TestOrg("aws")
+	if got := org.Alias(actiontest.Member); got != "prod" {
 		t.Errorf("alias %q", got)
 	}
 	if got := org.Alias("999999999999"); got != "" {

@@ -21,9 +21,9 @@ type roleList struct {
 	byName map[string]types.RoleDetail
 }
 
-// allRoles lists the account's roles with all their policies.
+// AllRoles lists the account's roles with all their policies.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
-func (a *Account) allRoles(ctx context.Context) (map[string]types.RoleDetail, error) {
+func (a *Account) AllRoles(ctx context.Context) (map[string]types.RoleDetail, error) {
 	l := a.roles
 	l.mu.Lock()
 	defer l.mu.Unlock()

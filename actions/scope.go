@@ -78,7 +78,7 @@ func (s Scope) Changed(service, kind string) []string {
 	var arns []string
 	for _, arn := range s.Resources {
 		parts := strings.SplitN(arn, ":", 6)
-		exact := literal(arn)
+		exact := Literal(arn)
 		if s.anyPath && service == "iam" {
 			exact = s.ARN("iam", kind+"/*"+arn[strings.LastIndex(arn, "/")+1:])
 		}
@@ -99,7 +99,7 @@ func (s Scope) Named(kind string) string {
 	return s.ARN("iam", kind+"/*"+s.Call.TargetName())
 }
 
-// literal writes the characters of a path that a policy would read as wildcards
+// Literal writes the characters of a path that a policy would read as wildcards
 // or variables.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
-var literal = strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace
+var Literal = strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 )
 
 // secretKey is the example of AWS's own documentation.
@@ -22,11 +23,11 @@ func TestSecretIsNotRepeated(t *testing.T) {
 		"the target to delete":    "delete_key prod/" + secretKey + ` reason="leaked"`,
 		"a target of nothing":     "remove " + secretKey + ` reason="leaked"`,
 		"the action":              secretKey + ` reason="leaked"`,
-		"a trailing word":         "deactivate_key " + firstKey + " " + secretKey,
-		"among trailing words":    "deactivate_key " + firstKey + " leaked with " + plain + ", on GitHub",
-		"in the reason":           "deactivate_key " + firstKey + ` reason="leaked with '` + secretKey + `' on GitHub"`,
-		"as in a file":            "deactivate_key " + firstKey + ` reason="aws_secret_access_key=` + secretKey + `"`,
-		"beside the reason":       "deactivate_key " + firstKey + ` reason="leaked" ` + secretKey,
+		"a trailing word":         "deactivate_key " + actiontest.FirstKey + " " + secretKey,
+		"among trailing words":    "deactivate_key " + actiontest.FirstKey + " leaked with " + plain + ", on GitHub",
+		"in the reason":           "deactivate_key " + actiontest.FirstKey + ` reason="leaked with '` + secretKey + `' on GitHub"`,
+		"as in a file":            "deactivate_key " + actiontest.FirstKey + ` reason="aws_secret_access_key=` + secretKey + `"`,
+		"beside the reason":       "deactivate_key " + actiontest.FirstKey + ` reason="leaked" ` + secretKey,
 		"in the reason of a role": "revoke_sessions prod/app-role leaked " + secretKey,
 	} {
 		_, reason, err := actions.Parse(line, directory)
@@ -47,13 +48,13 @@ func TestSecretIsNotRepeated(t *testing.T) {
 
 // TestCorrectedKeepsTheReason: what is left of a reason without the secret is sent.
 func TestCorrectedKeepsTheReason(t *testing.T) {
-	_, _, err := actions.Parse("deactivate_key "+firstKey+" leaked with "+secretKey+" on GitHub", directory)
+	_, _, err := actions.Parse("deactivate_key "+actiontest.FirstKey+" leaked with "+secretKey+" on GitHub", directory)
 	var m *actions.Mistakes
 	if !errors.As(err, &m) {
 		t.Fatal(err)
 	}
 	call, reason, err := actions.Parse(m.Corrected, directory)
-	if err != nil || call.Target != firstKey || reason != "leaked with on GitHub" {
+	if err != nil || call.Target != actiontest.FirstKey || reason != "leaked with on GitHub" {
 		t.Errorf("%q: %v, %q, %v", m.Corrected, call, reason, err)
 	}
 }
@@ -63,12 +64,12 @@ func TestNoSecretIsTakenForOne(t *testing.T) {
 	for _, reason := range []string{
 		"commit 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12",
 		"see arn:aws:iam::222222222222:role/Team1/" + strings.Repeat("a", 34),
-		"key " + firstKey + " in use",
+		"key " + actiontest.FirstKey + " in use",
 		"longer " + secretKey + "1",
 		"words/with/Slashes/and/more/words/than/that/1/2",
 		strings.Repeat("A", 40),
 	} {
-		if _, got, err := actions.Parse("deactivate_key "+firstKey+` reason="`+reason+`"`, directory); err != nil || got != reason {
+		if _, got, err := actions.Parse("deactivate_key "+actiontest.FirstKey+` reason="`+reason+`"`, directory); err != nil || got != reason {
 			t.Errorf("%q: %q, %v", reason, got, err)
 		}
 	}

@@ -20,7 +20,8 @@ type Target struct {
 	Region  string // of regional targets
 }
 
-var accountID = NewPattern(`^[0-9]{12}$`)
+// AccountID is the form of an account's ID.
+var AccountID = NewPattern(`^[0-9]{12}$`)
 
 // place is the account of a target that is being read: from the target itself
 // and from account=, which must agree.
@@ -35,7 +36,7 @@ func (t TargetText) place(m *Mistakes) *place { return &place{t, m, t.Account} }
 // is says which account the target itself names.
 func (p *place) is(id, from string) {
 	if p.id != "" && p.id != id {
-		p.m.add("account", fmt.Sprintf("%s does not match %s", p.id, from), "leave account= out, or correct one of them")
+		p.m.Add("account", fmt.Sprintf("%s does not match %s", p.id, from), "leave account= out, or correct one of them")
 	}
 	p.id = id
 }
@@ -44,7 +45,7 @@ func (p *place) is(id, from string) {
 func (p *place) named(typed string) bool {
 	id, ok := p.t.Directory.Account(typed)
 	if !ok {
-		p.m.add("target", fmt.Sprintf("%q is neither an account ID nor a known alias", clip(typed)), p.t.Directory.aliasHint())
+		p.m.Add("target", fmt.Sprintf("%q is neither an account ID nor a known alias", Clip(typed)), p.t.Directory.aliasHint())
 		return false
 	}
 	p.is(id, "the target's account "+id)
@@ -55,7 +56,7 @@ func (p *place) named(typed string) bool {
 // unless account= was one already.
 func (p *place) known(hint string) bool {
 	if p.id == "" && p.t.Options["account"] == "" {
-		p.m.add("account", "is missing: the target alone does not tell in which account", hint)
+		p.m.Add("account", "is missing: the target alone does not tell in which account", hint)
 	}
 	return p.id != ""
 }
@@ -63,10 +64,10 @@ func (p *place) known(hint string) bool {
 // partition checks that an ARN's partition is ours.
 func (p *place) partition(of string) bool {
 	if of != p.t.Directory.Partition {
-		p.m.add("target", fmt.Sprintf("is in the partition %s; this installation works in %s", of, p.t.Directory.Partition), "")
+		p.m.Add("target", fmt.Sprintf("is in the partition %s; this installation works in %s", of, p.t.Directory.Partition), "")
 	}
 	return of == p.t.Directory.Partition
 }
 
-// lastPart is what follows the last slash of an ARN: the name without its path.
-func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
+// LastPart is what follows the last slash of an ARN: the name without its path.
+func LastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }

@@ -9,14 +9,14 @@ import (
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
 var accountARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9]{12}:account/o-[a-z0-9]{10,32}/([0-9]{12})|iam::([0-9]{12}):root)$`)
 
-// accountTarget reads an account: its ID, its alias, or its ARN.
-func accountTarget(t TargetText, m *Mistakes) Target {
+// AccountTarget reads an account: its ID, its alias, or its ARN.
+func AccountTarget(t TargetText, m *Mistakes) Target {
 	at := t.place(m)
 	const hint = "give the account's ID or alias"
 	switch text := t.Text; {
 	case text == "" && at.id != "":
 	case text == "":
-		m.add("target", "is missing", hint)
+		m.Add("target", "is missing", hint)
 		return Target{}
 	case accountARN.MatchString(text):
 		g := accountARN.FindStringSubmatch(text)
@@ -25,7 +25,7 @@ func accountTarget(t TargetText, m *Mistakes) Target {
 			return Target{}
 		}
 	case strings.HasPrefix(text, "arn:"), strings.Contains(text, "/"):
-		m.add("target", fmt.Sprintf("%s is not an account", clip(text)), hint)
+		m.Add("target", fmt.Sprintf("%s is not an account", Clip(text)), hint)
 		return Target{}
 	default:
 		if !at.named(text) {
@@ -40,30 +40,30 @@ func RootARN(partition, account string) string {
 	return "arn:" + partition + ":iam::" + account + ":root"
 }
 
-// all is the name that stands for every role of an account.
-const all = "ALL"
+// AllRoles is the name that stands for every role of an account.
+const AllRoles = "ALL"
 
-// rolesTarget reads one role, or ACCOUNT/ALL.
-func rolesTarget(t TargetText, m *Mistakes) Target {
+// RolesTarget reads one role, or ACCOUNT/ALL.
+func RolesTarget(t TargetText, m *Mistakes) Target {
 	account, rest, _ := strings.Cut(t.Text, "/")
 	at := t.place(m)
 	switch _, isAccount := t.Directory.Account(t.Text); {
-	case rest == all && !strings.HasPrefix(t.Text, "arn:"):
+	case rest == AllRoles && !strings.HasPrefix(t.Text, "arn:"):
 		if !at.named(account) {
 			return Target{}
 		}
-	case isAccount && t.Options["role"] == all:
+	case isAccount && t.Options["role"] == AllRoles:
 		at.named(t.Text)
-	case t.Text == all:
+	case t.Text == AllRoles:
 		if !at.known("say ACCOUNT/ALL") {
 			return Target{}
 		}
 	default:
-		return roleTarget(t, m)
+		return RoleTarget(t, m)
 	}
-	return Target{Name: at.id + "/" + all, Account: at.id}
+	return Target{Name: at.id + "/" + AllRoles, Account: at.id}
 }
 
 // WholeAccount reports whether a call is about all roles of an account. A role
 // may be called ALL: it has an ARN.
-func WholeAccount(c Call) bool { return c.Target == c.Account+"/"+all }
+func WholeAccount(c Call) bool { return c.Target == c.Account+"/"+AllRoles }

@@ -8,12 +8,12 @@ import (
 var (
 	instanceID  = NewPattern(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
 	instanceARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):ec2:([a-z0-9-]+):([0-9]{12}):instance/(i-[0-9a-f]+)$`)
-	regionName  = NewPattern(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
+	RegionName  = NewPattern(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
 )
 
-// instanceTarget reads an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with
+// InstanceTarget reads an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with
 // account= and region= where they are not said.
-func instanceTarget(t TargetText, m *Mistakes) Target {
+func InstanceTarget(t TargetText, m *Mistakes) Target {
 	at := t.place(m)
 	id, region := t.Text, strings.ToLower(t.Options["region"])
 	const hint = "give the instance's ARN, or i-… account=ACCOUNT region=REGION"
@@ -21,7 +21,7 @@ func instanceTarget(t TargetText, m *Mistakes) Target {
 		id = g[4]
 		at.is(g[3], "the target's account "+g[3])
 		if region != "" && region != g[2] {
-			m.add("region", fmt.Sprintf("%s does not match the target's region %s", clip(region), g[2]), "leave region= out")
+			m.Add("region", fmt.Sprintf("%s does not match the target's region %s", Clip(region), g[2]), "leave region= out")
 		}
 		region = g[2]
 		if !at.partition(g[1]) {
@@ -35,9 +35,9 @@ func instanceTarget(t TargetText, m *Mistakes) Target {
 	}
 	bad := len(m.List)
 	if id == "" {
-		m.add("target", "is missing", hint)
+		m.Add("target", "is missing", hint)
 	} else if !instanceID.MatchString(id) {
-		m.add("target", fmt.Sprintf("%q is not an instance's ID", clip(id)), hint)
+		m.Add("target", fmt.Sprintf("%q is not an instance's ID", Clip(id)), hint)
 	} else {
 		at.known(hint)
 	}
@@ -46,11 +46,11 @@ func instanceTarget(t TargetText, m *Mistakes) Target {
 		if len(t.Directory.Regions) > 0 {
 			where += ", for instance " + strings.Join(t.Directory.Regions, " or ")
 		}
-		m.add("region", "is missing", "say region=… with "+where)
-	case !regionName.MatchString(region):
-		m.add("region", fmt.Sprintf("%q is not a region%s", clip(region), didYouMean(region, t.Directory.Regions)), "write it like us-east-1")
+		m.Add("region", "is missing", "say region=… with "+where)
+	case !RegionName.MatchString(region):
+		m.Add("region", fmt.Sprintf("%q is not a region%s", Clip(region), didYouMean(region, t.Directory.Regions)), "write it like us-east-1")
 	case PartitionOf(region) != t.Directory.Partition:
-		m.add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s", region, PartitionOf(region), t.Directory.Partition), "")
+		m.Add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s", region, PartitionOf(region), t.Directory.Partition), "")
 	}
 	if len(m.List) > bad || at.id == "" {
 		return Target{}

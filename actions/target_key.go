@@ -6,18 +6,19 @@ import (
 	"unicode"
 )
 
+// KeyID is the form of an access key's ID.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
-var keyID = NewPattern(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
+var KeyID = NewPattern(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
 
-// keyTarget reads an access key: its ID, or ACCOUNT/ID. Whose it is need not be
+// KeyTarget reads an access key: its ID, or ACCOUNT/ID. Whose it is need not be
 // said: AWS knows.
-func keyTarget(t TargetText, m *Mistakes) Target {
+func KeyTarget(t TargetText, m *Mistakes) Target {
 	at := t.place(m)
 	id := t.Text
 	if account, rest, ok := strings.Cut(id, "/"); ok {
 		// A secret may contain a slash: what stands before it is an account's
 		// name, and may be said, only if it is one or if a key's ID follows.
-		if _, known := t.Directory.Account(account); known || keyID.MatchString(strings.ToUpper(rest)) {
+		if _, known := t.Directory.Account(account); known || KeyID.MatchString(strings.ToUpper(rest)) {
 			if !at.named(account) {
 				return Target{}
 			}
@@ -28,14 +29,14 @@ func keyTarget(t TargetText, m *Mistakes) Target {
 	const hint = "give the ID of the key, which begins with AKIA; never its secret"
 	switch {
 	case id == "":
-		m.add("target", "is missing", hint)
+		m.Add("target", "is missing", hint)
 		return Target{}
-	case !keyID.MatchString(id):
+	case !KeyID.MatchString(id):
 		// It may be a secret that somebody pasted: it is not repeated.
-		m.add("target", "is not an access key's ID", hint)
+		m.Add("target", "is not an access key's ID", hint)
 		return Target{}
 	case strings.HasPrefix(id, "ASIA"):
-		m.add("target", fmt.Sprintf("%s is a session's key: it can't be deactivated by itself", id),
+		m.Add("target", fmt.Sprintf("%s is a session's key: it can't be deactivated by itself", id),
 			"contain whose session it is: a role with revoke_sessions, a user with quarantine_user")
 		return Target{}
 	}

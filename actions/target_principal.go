@@ -9,7 +9,7 @@ import (
 var (
 	principalARN   = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):iam::([0-9]{12}):(role|user)/((?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,64})$`)
 	assumedRoleARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/[\w+=,.@-]{2,64}$`)
-	principalName  = NewPattern(`^[\w+=,.@-]{1,64}$`)
+	PrincipalName  = NewPattern(`^[\w+=,.@-]{1,64}$`)
 )
 
 // RoleARN writes a role's ARN; path begins and ends with a slash.
@@ -35,9 +35,11 @@ func splitPrincipal(arn, kind string) (partition, account, path, name string, ok
 	return g[1], g[2], "/" + g[4], g[5], true
 }
 
-func roleTarget(t TargetText, m *Mistakes) Target { return principalTarget(t, m, "role") }
+// RoleTarget reads a role as it is typed.
+func RoleTarget(t TargetText, m *Mistakes) Target { return principalTarget(t, m, "role") }
 
-func userTarget(t TargetText, m *Mistakes) Target { return principalTarget(t, m, "user") }
+// UserTarget reads a user as it is typed.
+func UserTarget(t TargetText, m *Mistakes) Target { return principalTarget(t, m, "user") }
 
 // principalTarget reads a role or a user: its ARN, the ARN of one of a role's
 // sessions, ACCOUNT/NAME, NAME with account=, or an account with role= or user=.
@@ -47,7 +49,7 @@ func principalTarget(t TargetText, m *Mistakes, kind string) Target {
 	hint := fmt.Sprintf("give the %s's ARN, ACCOUNT/NAME, or NAME account=ACCOUNT", kind)
 	switch text := t.Text; {
 	case text == "":
-		m.add("target", "is missing", hint)
+		m.Add("target", "is missing", hint)
 		return Target{}
 	case kind == "role" && assumedRoleARN.MatchString(text):
 		g := assumedRoleARN.FindStringSubmatch(text)
@@ -56,7 +58,7 @@ func principalTarget(t TargetText, m *Mistakes, kind string) Target {
 	case strings.HasPrefix(text, "arn:"):
 		p, account, dir, last, ok := splitPrincipal(text, kind)
 		if !ok {
-			m.add("target", fmt.Sprintf("%s is not a %s's ARN", clip(text), kind), arnHint(text, kind, hint))
+			m.Add("target", fmt.Sprintf("%s is not a %s's ARN", Clip(text), kind), arnHint(text, kind, hint))
 			return Target{}
 		}
 		partition, path, name = p, dir, last
@@ -67,14 +69,14 @@ func principalTarget(t TargetText, m *Mistakes, kind string) Target {
 			return Target{}
 		}
 		if rest == "ALL" {
-			m.add("target", fmt.Sprintf("takes one %s here, not a whole account", kind), fmt.Sprintf("name it: %s/%s-NAME", account, strings.ToUpper(kind)))
+			m.Add("target", fmt.Sprintf("takes one %s here, not a whole account", kind), fmt.Sprintf("name it: %s/%s-NAME", account, strings.ToUpper(kind)))
 			return Target{}
 		}
 		name = rest
 	default:
 		if id, ok := t.Directory.Account(text); ok {
 			if t.Options[kind] == "" {
-				m.add("target", fmt.Sprintf("%s is an account; which %s in it?", clip(text), kind), hint)
+				m.Add("target", fmt.Sprintf("%s is an account; which %s in it?", Clip(text), kind), hint)
 				return Target{}
 			}
 			name = t.Options[kind]
@@ -87,14 +89,14 @@ func principalTarget(t TargetText, m *Mistakes, kind string) Target {
 		}
 	}
 	if other := t.Options[kind]; other != "" && other != name {
-		m.add(kind, fmt.Sprintf("%s does not match the target %s", clip(other), name), fmt.Sprintf("leave %s= out", kind))
+		m.Add(kind, fmt.Sprintf("%s does not match the target %s", Clip(other), name), fmt.Sprintf("leave %s= out", kind))
 	}
 	if strings.HasSuffix(name, ",") {
-		m.add("target", fmt.Sprintf("%s ends in a comma", clip(name)), fmt.Sprintf("leave the comma out; a %s that is really called so has to be contained by hand", kind))
+		m.Add("target", fmt.Sprintf("%s ends in a comma", Clip(name)), fmt.Sprintf("leave the comma out; a %s that is really called so has to be contained by hand", kind))
 		return Target{}
 	}
-	if !principalName.MatchString(name) {
-		m.add("target", fmt.Sprintf("%q is not a %s name", clip(name), kind), hint)
+	if !PrincipalName.MatchString(name) {
+		m.Add("target", fmt.Sprintf("%q is not a %s name", Clip(name), kind), hint)
 		return Target{}
 	}
 	if !at.partition(partition) {

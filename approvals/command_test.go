@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-var directory = actions.Directory{Actions: actions.All, Partition: "aws", Accounts: map[string]string{"prod": "111122223333"}}
+var directory = actions.Directory{Actions: all.Actions, Partition: "aws", Accounts: map[string]string{"prod": "111122223333"}}
 
 func TestParseCommand(t *testing.T) {
 	const id = "KS-401QX2M9ZT0B"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
@@ -274,11 +275,11 @@ func (t Runs) Audit(ctx context.Context, id string) ([]audit.Event, error) {
 // Report is the row of what a request's target did lately. It goes out whether
 // the containment worked or not.
 type Report struct {
-	Activity actions.Activity `json:"activity"`
-	At       time.Time        `json:"at"`
-	Unread   string           `json:"unread,omitempty"`  // why there is none
-	Notified time.Time        `json:"notified,omitzero"` // when the notice was taken
-	Unsent   string           `json:"unsent,omitempty"`  // why it was not
+	Activity trail.Activity `json:"activity"`
+	At       time.Time      `json:"at"`
+	Unread   string         `json:"unread,omitempty"`  // why there is none
+	Notified time.Time      `json:"notified,omitzero"` // when the notice was taken
+	Unsent   string         `json:"unsent,omitempty"`  // why it was not
 }
 
 func ReportKey(id string) Key { return Key{id, "report"} }

@@ -10,6 +10,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -38,7 +39,7 @@ func activityReply(id string, r approvals.Report) Message {
 func activityText(id, text string) string { return id + ": " + Untrusted(text).String() }
 
 // activityFacts are the numbers, and what is missing in them.
-func activityFacts(a actions.Activity) string {
+func activityFacts(a trail.Activity) string {
 	var s []string
 	if a.Total == 0 {
 		s = append(s, "*No calls were found.*")
@@ -60,9 +61,9 @@ func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") 
 
 // activityRegions lists what could not be read, then where most happened; the
 // regions without calls share a line.
-func activityRegions(regions []actions.RegionActivity) string {
+func activityRegions(regions []trail.RegionActivity) string {
 	var quiet, items []string
-	sorted := slices.SortedStableFunc(slices.Values(regions), func(x, y actions.RegionActivity) int {
+	sorted := slices.SortedStableFunc(slices.Values(regions), func(x, y trail.RegionActivity) int {
 		if (x.Error != "") != (y.Error != "") {
 			return cmp.Compare(y.Error, x.Error) // none is the least
 		}
@@ -83,7 +84,7 @@ func activityRegions(regions []actions.RegionActivity) string {
 }
 
 // table is one list in lines that a phone does not wrap.
-func table(id string, l actions.List) slack.Block {
+func table(id string, l trail.List) slack.Block {
 	width := 0
 	for _, c := range l.Most {
 		width = max(width, len(fmt.Sprint(c.N)))

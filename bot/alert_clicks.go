@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 )
@@ -92,7 +93,7 @@ func (c *conversation) judge(ctx context.Context, who approvals.Party, id string
 // into the thread.
 func (c *conversation) activity(ctx context.Context, a alerts.Alert) error {
 	b := c.b
-	if shown(a.Reports).Subject == (actions.Subject{}) {
+	if shown(a.Reports).Subject == (trail.Subject{}) {
 		return c.say(ctx, note("There is nobody in this alert whose activity could be looked up."))
 	}
 	_, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {

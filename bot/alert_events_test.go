@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -31,7 +32,7 @@ func eventReader(partition string) finding.Reader {
 		routing.Routes = append(routing.Routes, finding.Route{Match: finding.Match{Source: s}, Delivery: finding.Propose})
 	}
 	return finding.Reader{Routing: routing, Org: actions.Org{
-		Actions:   actions.All,
+		Actions:   all.Actions,
 		Partition: partition, HubAccount: "111111111111", ManagementAccount: "999999999999",
 		ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ForwarderRole: "killswitch-forwarder", AdminGroup: "admins",
 		Regions:             []string{"us-east-1", "eu-west-1", "us-gov-west-1"},
@@ -71,7 +72,7 @@ func sampleEvents(t testing.TB, file string) []json.RawMessage {
 
 // eventView is the first card of an alert.
 func eventView(r finding.Reader, a finding.Alert) AlertView {
-	v := AlertView{Actions: actions.All,
+	v := AlertView{Actions: all.Actions,
 		Row:   alerts.Alert{ID: approvals.AlertID(a.Own()), State: alerts.Open, Over: a.Over, Activity: a.Exposed},
 		Alert: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -182,6 +183,6 @@ func (v AlertView) buttons() []slack.BlockElement {
 	add("ack", "Acknowledge", state != alerts.Acknowledged)
 	add("snooze", "Snooze 1 h", !v.over() && state != alerts.Snoozed && state != alerts.FalsePositive)
 	add("false_positive", "False positive", state != alerts.FalsePositive)
-	add("activity", "Recent activity", v.Alert.Subject != actions.Subject{} && !v.Row.Activity)
+	add("activity", "Recent activity", v.Alert.Subject != trail.Subject{} && !v.Row.Activity)
 	return buttons
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -298,7 +298,7 @@ func (b *Bot) newAlert(a finding.Alert, route finding.Route, event string, names
 // wantsActivity reports whether it is looked up without anybody asking what an
 // alert's subject did lately.
 func wantsActivity(a finding.Alert) bool {
-	return a.Exposed && !a.Over && a.Subject != (actions.Subject{}) && a.Mark != finding.Sample
+	return a.Exposed && !a.Over && a.Subject != (trail.Subject{}) && a.Mark != finding.Sample
 }
 
 // follow does what a stored alert leads to without anybody asking: it is done

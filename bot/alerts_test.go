@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -571,7 +571,7 @@ func TestExposedKey(t *testing.T) {
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // a key that is a finding's is looked up only when asked for
-		a := gdFinding(1, func(a *finding.Alert) { a.Subject = actions.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"} })
+		a := gdFinding(1, func(a *finding.Alert) { a.Subject = trail.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"} })
 		d.hears(a)
 		if len(d.jobs.jobs) != 0 {
 			t.Fatalf("jobs %v", d.jobs.jobs)

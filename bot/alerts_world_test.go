@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -195,7 +197,7 @@ func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, tim
 			},
 			Default: entry, Undo: entry,
 		},
-		Org:  actions.Org{Actions: actions.All, Partition: "aws", HubAccount: "111111111111", Accounts: map[string]string{"prod": account}, Regions: []string{"us-east-1"}},
+		Org:  actions.Org{Actions: all.Actions, Partition: "aws", HubAccount: "111111111111", Accounts: map[string]string{"prod": account}, Regions: []string{"us-east-1"}},
 		Team: "T0TEST", IncidentChannel: sec, CommandChannels: []string{sec},
 		Alerts: d.routing, EventWebhooks: []string{"eventbridge"},
 		Now: now, Sleep: sleep, Log: slog.New(slog.DiscardHandler),
@@ -269,7 +271,7 @@ func key(a *finding.Alert) { a.Names = append(a.Names, "key/AKIAEXAMPLE") }
 func exposed(s finding.Source) func(*finding.Alert) {
 	return func(a *finding.Alert) {
 		a.Source, a.Names = s, []string{account + "/key/AKIAEXAMPLE", "key/AKIAEXAMPLE"}
-		a.Exposed, a.Subject = true, actions.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"}
+		a.Exposed, a.Subject = true, trail.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -53,7 +54,7 @@ func baseView() View {
 	tag := actions.Step{ID: "tag", Title: "Tag the role as contained", Current: "no tag killswitch", After: "tag killswitch = this request", Resource: baseARN, ResourceID: baseRole}
 	deny := actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Current: "no inline policy AWSRevokeOlderSessions", After: revokeNow, Resource: baseARN, ResourceID: baseRole}
 	return View{
-		Actions: actions.All,
+		Actions: all.Actions,
 		Request: approvals.Request{
 			ID: baseID, State: approvals.Pending,
 			Intent:    approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: baseARN, Account: account}},
@@ -632,9 +633,9 @@ func TestForms(t *testing.T) {
 }
 
 func TestHelpAndMistakes(t *testing.T) {
-	checkMessage(t, help(actions.All, "/killswitch", ""))
-	for _, a := range actions.All {
-		m := help(actions.All, "/killswitch", string(a.Spec().Name))
+	checkMessage(t, help(all.Actions, "/killswitch", ""))
+	for _, a := range all.Actions {
+		m := help(all.Actions, "/killswitch", string(a.Spec().Name))
 		checkMessage(t, m)
 		if !strings.Contains(string(document(t, m)), "/killswitch "+string(a.Spec().Name)) {
 			t.Errorf("help for %s lacks an example", a.Spec().Name)
@@ -644,7 +645,7 @@ func TestHelpAndMistakes(t *testing.T) {
 		"hostile": "revoke_sessions " + evil, "long": "revoke_sessions " + strings.Repeat("word ", 2000), "empty reason": "revoke_sessions 222222222222/app-role",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := approvals.ParseCommand(typed, actions.Directory{Actions: actions.All, Partition: "aws"})
+			_, err := approvals.ParseCommand(typed, actions.Directory{Actions: all.Actions, Partition: "aws"})
 			wrong, ok := errors.AsType[*actions.Mistakes](err)
 			if !ok {
 				t.Fatalf("no mistakes in %q: %v", typed, err)

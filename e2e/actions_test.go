@@ -16,6 +16,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 )
 
 // TestRevokeSessionsOnMoto: the contract holds on an AWS that we did not write.
@@ -35,7 +36,7 @@ func TestRevokeSessionsOnMoto(t *testing.T) {
 			return s.scene(actions.NewCloud(cloud.Hub(t), org()), call)
 		}}
 	}
-	action, _ := actions.All.Lookup(actions.RevokeSessions)
+	action, _ := all.Actions.Lookup(actions.RevokeSessions)
 	actiontest.Test(t, actiontest.World{Action: action, Starts: []actiontest.Start{
 		start("bare", nil),
 		start("revoked before", map[string]string{"AWSRevokeOlderSessions": "{ \"Version\": \"2012-10-17\",\n\t\"Statement\": [{\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"arn:aws:s3:::a+b%20c/*\"}] }"},
@@ -44,7 +45,7 @@ func TestRevokeSessionsOnMoto(t *testing.T) {
 }
 
 func org() actions.Org {
-	return actions.Org{Actions: actions.All, Partition: "aws", HubAccount: HubAccount, ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f"}
+	return actions.Org{Actions: all.Actions, Partition: "aws", HubAccount: HubAccount, ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f"}
 }
 
 // iamScene is one role in moto.
@@ -89,7 +90,7 @@ func (s iamScene) state() any {
 }
 
 func (s iamScene) scene(cloud *actions.Cloud, call actions.Call) actiontest.Scene {
-	action, _ := actions.All.Lookup(call.Action)
+	action, _ := all.Actions.Lookup(call.Action)
 	policy := "AWSRevokeOlderSessions"
 	return actiontest.Scene{
 		Call:  call,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -66,11 +67,11 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 		rep.Unread = no
 		return rep
 	}
-	rep.Activity = actions.Activity{Subject: f.Subject.Value, By: f.Subject.By} // to be looked up by hand
+	rep.Activity = trail.Activity{Subject: f.Subject.Value, By: f.Subject.By} // to be looked up by hand
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
 	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
-		found, err := actions.LookUpActivity(look, x.Cloud, f.Account, f.Subject, rep.At, actions.Actor{RequestID: a.ID, Requester: approvals.Automatic})
+		found, err := trail.LookUpActivity(look, x.Cloud, f.Account, f.Subject, rep.At, actions.Actor{RequestID: a.ID, Requester: approvals.Automatic})
 		if err == nil {
 			rep.Activity = found
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
@@ -109,7 +110,7 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, log: slog.New(slog.DiscardHandler), cfg: settings{
 		Channels: []string{channel}, Retention: 400 * 24 * time.Hour, PerHour: 5,
 		Org: actions.Org{
-			Actions:   actions.All,
+			Actions:   all.Actions,
 			Partition: "aws", HubAccount: awsfake.HubAccount, ManagementAccount: "999999999999",
 			ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f",
 			Accounts:          map[string]string{"prod": prod},
@@ -129,8 +130,8 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	w.aws = awsfake.New(w.clock.Now)
 	w.aws.Member(prod, awsfake.MemberRoles{
 		Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
-		ResponderPolicy: actions.MemberPolicy(actions.Responder, w.cfg.Org, false),
-		RestorerPolicy:  actions.MemberPolicy(actions.Restorer, w.cfg.Org, false),
+		ResponderPolicy: all.MemberPolicy(actions.Responder, w.cfg.Org, false),
+		RestorerPolicy:  all.MemberPolicy(actions.Restorer, w.cfg.Org, false),
 	})
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
 	w.Requests, w.Runs = &table{Store: memory.NewStore()}, &table{Store: memory.NewStore()}
@@ -148,7 +149,7 @@ func (w *world) worker() *executor.Executor {
 	w.workers++
 	name, runs := fmt.Sprintf("worker-%d", w.workers), 0
 	return &executor.Executor{
-		Store: w.Runs, Requests: w.table(), Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: actions.NewCloud(w.aws.Config(), w.cfg.Org), Actions: actions.All.Lookup,
+		Store: w.Runs, Requests: w.table(), Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: actions.NewCloud(w.aws.Config(), w.cfg.Org), Actions: all.Actions.Lookup,
 		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{
 			Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}},
 		Team: acme, Channels: w.cfg.Channels, Findings: w.findings, AutoPerHour: w.cfg.PerHour,
@@ -313,7 +314,7 @@ func (w *world) button(user string, r approvals.Request, action string) *word {
 			plainBlock(approvals.WhyBlock, approvals.Because(r.Requester.Person, r.Reason))}}
 	if action == "undo" {
 		d.row = approvals.Request{Intent: approvals.Intent{Call: r.Intent.Call, Undo: r.ID}, Reason: approvals.UndoReason(r.ID)}
-	} else if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, actions.All.Lookup); ok && strings.HasPrefix(action, "propose:") {
+	} else if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, all.Actions.Lookup); ok && strings.HasPrefix(action, "propose:") {
 		d.row = approvals.Request{Intent: i, Reason: reason}
 	}
 	return d

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
@@ -66,7 +68,7 @@ func alerted(t testing.TB, oneClick, auto bool) (*world, *routes) {
 // finding is what the event tells.
 func (w *world) finding() finding.Finding {
 	return finding.Finding{Name: findingID, Reason: reason, Intents: []approvals.Intent{revokeIt}, OneClick: true, Auto: true, Updated: w.clock.Now().Add(-time.Hour), Account: prod,
-		Sighting: actions.Sighting{Kind: actions.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
+		Sighting: source.Sighting{Kind: source.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
 }
 
 // saysGuardDuty is what GuardDuty answers from now on.
@@ -289,7 +291,7 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		}, "does not let this finding contain by itself"},
 		"of an action that can't be taken back": {func(w *world, _ *word, _ *approvals.Ruled) {
 			w.executor.Actions = func(n actions.Name) (actions.Action, bool) {
-				a, ok := actions.All.Lookup(n)
+				a, ok := all.Actions.Lookup(n)
 				return irreversible{a}, ok
 			}
 		}, "this action never runs by itself"},

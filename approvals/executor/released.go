@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
@@ -180,13 +181,13 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Pla
 	}
 	var raw []byte
 	err := x.patiently(ctx, until, func() (err error) {
-		raw, err = actions.Sight(ctx, x.Cloud, f.Sighting, x.Now(), actor(p, nil))
+		raw, err = source.Sight(ctx, x.Cloud, f.Sighting, x.Now(), actor(p, nil))
 		return err
 	})
 	switch {
-	case errors.Is(err, actions.ErrNotSeen) && f.Sighting.Kind == actions.OfEvent:
+	case errors.Is(err, source.ErrNotSeen) && f.Sighting.Kind == source.OfEvent:
 		return notYet{err}
-	case errors.Is(err, actions.ErrNotSeen):
+	case errors.Is(err, source.ErrNotSeen):
 		return &refusal{why: err.Error(), hint: byHandHint}
 	case err != nil:
 		err = finally(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
@@ -19,9 +20,9 @@ type Notifier interface {
 }
 
 // reporter is the action of a containment that has something to tell.
-func (x *Executor) reporter(p approvals.Planned) (actions.Reporter, bool) {
+func (x *Executor) reporter(p approvals.Planned) (trail.Reporter, bool) {
 	action, ok := x.Actions(p.Intent.Call.Action)
-	tells, is := action.(actions.Reporter)
+	tells, is := action.(trail.Reporter)
 	return tells, ok && is && p.Intent.Undo == ""
 }
 
@@ -73,7 +74,7 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 }
 
 // gather reads the activity; where it can't be read, the report says so.
-func (x *Executor) gather(ctx context.Context, action actions.Reporter, p approvals.Planned, run approvals.Run) approvals.Report {
+func (x *Executor) gather(ctx context.Context, action trail.Reporter, p approvals.Planned, run approvals.Run) approvals.Report {
 	rep := approvals.Report{At: x.Now().UTC()}
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()

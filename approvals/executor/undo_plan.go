@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -69,7 +70,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 			back.Current = read.Found
 		}
 		if back.Prior != nil && len(others) == 0 && s.Step.Deny && back.Stays == "" && strings.HasPrefix(strings.TrimSpace(*back.Prior), "{") { // a document, or a state with one
-			if grants := actions.Grants(*back.Prior); grants != "" {
+			if grants := deny.Grants(*back.Prior); grants != "" {
 				p.Plan.Warnings = append(p.Plan.Warnings, "What would be put back allows this: "+grants)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 // actor is whose credentials were used, as GuardDuty and Security Hub tell it.
@@ -78,14 +79,14 @@ func (w actor) String() string {
 }
 
 // subject is whose activity can be looked up.
-func (w actor) subject() actions.Subject {
+func (w actor) subject() trail.Subject {
 	switch {
 	case anyKey.MatchString(w.key):
-		return actions.Subject{By: "AccessKeyId", Value: w.key}
+		return trail.Subject{By: "AccessKeyId", Value: w.key}
 	case w.isUser() && iamName.MatchString(w.name):
-		return actions.Subject{By: "Username", Value: w.name}
+		return trail.Subject{By: "Username", Value: w.name}
 	}
-	return actions.Subject{}
+	return trail.Subject{}
 }
 
 // actor offers what contains somebody's credentials.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 // Source is where an alert comes from, as a route names it.
@@ -71,11 +73,11 @@ type Alert struct {
 	ByHand []string `json:"by_hand,omitempty"` // why there is none for something, and what to do instead
 
 	// Subject is whose recent activity can be looked up; the zero one for nobody's.
-	Subject actions.Subject `json:"subject,omitzero"`
+	Subject trail.Subject `json:"subject,omitzero"`
 	// Exposed is set for a key that is out: its activity is always looked up.
 	Exposed bool `json:"exposed,omitempty"`
 	// Sighting is where the source can be asked whether it is true.
-	Sighting actions.Sighting `json:"sighting,omitzero"`
+	Sighting source.Sighting `json:"sighting,omitzero"`
 }
 
 // Fact is one line of evidence.

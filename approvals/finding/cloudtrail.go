@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
-	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
 // cloudTrail reads changes in IAM, as CloudTrail records the calls.
@@ -54,7 +54,7 @@ func readCloudTrail(r Reader, e envelope) ([]Alert, error) {
 		Subject: c.caller.subject(),
 		// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events-console.html
 		Link:     consoleLink(region, "/cloudtrailv2/home?region="+region+"#/events/"+eventID),
-		Sighting: actions.Sighting{Kind: actions.OfEvent, Account: c.account, Region: region, ID: eventID},
+		Sighting: source.Sighting{Kind: source.OfEvent, Account: c.account, Region: region, ID: eventID},
 	}
 	// What roles do, and what failed, is too much for a channel that did not ask for it.
 	switch {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 const (
@@ -310,12 +311,12 @@ func TestCloudTrailSubject(t *testing.T) {
 	for _, test := range []struct {
 		sample string
 		edit   map[string]any
-		want   actions.Subject
+		want   trail.Subject
 	}{
-		{ctUser, nil, actions.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"}},
-		{ctUser, map[string]any{"detail.userIdentity.accessKeyId": ""}, actions.Subject{By: "Username", Value: "oscar"}},
-		{ctRoot, map[string]any{"detail.userIdentity.accessKeyId": nil}, actions.Subject{}},
-		{ctRole, map[string]any{"detail.userIdentity.accessKeyId": nil}, actions.Subject{}},
+		{ctUser, nil, trail.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"}},
+		{ctUser, map[string]any{"detail.userIdentity.accessKeyId": ""}, trail.Subject{By: "Username", Value: "oscar"}},
+		{ctRoot, map[string]any{"detail.userIdentity.accessKeyId": nil}, trail.Subject{}},
+		{ctRole, map[string]any{"detail.userIdentity.accessKeyId": nil}, trail.Subject{}},
 	} {
 		if a := one(t, Reader{Org: org}, edited(t, test.sample, test.edit)); a.Subject != test.want {
 			t.Errorf("%s %v: %+v", test.sample, test.edit, a.Subject)

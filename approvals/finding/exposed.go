@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 // The severities of keys that are out. Their sources give none; these are ours.
@@ -41,10 +43,10 @@ func (r Reader) exposed(a Alert, key, user string) Alert {
 	}
 	session := !longKey.MatchString(key)
 	a.Names = []string{a.Account + "/key/" + key}
-	a.Subject = actions.Subject{By: "AccessKeyId", Value: key}
+	a.Subject = trail.Subject{By: "AccessKeyId", Value: key}
 	if !session { // those of sessions are in no list of keys
 		a.Names = append(a.Names, "key/"+key)
-		a.Sighting = actions.Sighting{Kind: actions.OfKey, Account: a.Account, ID: key}
+		a.Sighting = source.Sighting{Kind: source.OfKey, Account: a.Account, ID: key}
 	}
 	if a.Over {
 		return a

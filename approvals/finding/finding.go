@@ -4,7 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -20,8 +21,8 @@ type Finding struct {
 	Unsure   []string  // digests of the intents that don't: their target is not what the source vouches for
 	Updated  time.Time // when its source last told of it; what is old is not contained by itself
 	Account  string
-	Subject  actions.Subject
-	Sighting actions.Sighting
+	Subject  trail.Subject
+	Sighting source.Sighting
 }
 
 // Runs reports whether an intent runs by itself. An attacker can make one unsure,

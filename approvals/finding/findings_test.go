@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
 // suggest writes a route's suggestions.
@@ -240,7 +241,7 @@ func TestConfirmGrantsNothing(t *testing.T) {
 
 func TestConfirmOthers(t *testing.T) {
 	r := automatic()
-	f := Finding{Source: string(Health), Name: "222222222222/key/AKIA", Auto: true, Sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIA"}}
+	f := Finding{Source: string(Health), Name: "222222222222/key/AKIA", Auto: true, Sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIA"}}
 	if got, err := r.Confirm(f, nil); err != nil || cmp.Diff(f, got) != "" {
 		t.Errorf("of a key: %+v, %v", got, err)
 	}
@@ -248,7 +249,7 @@ func TestConfirmOthers(t *testing.T) {
 	if _, err := r.Confirm(f, event(t, exfil)); err == nil {
 		t.Error("confirmed what nobody can be asked about")
 	}
-	f.Sighting.Kind = actions.OfFinding
+	f.Sighting.Kind = source.OfFinding
 	for _, raw := range []string{"", "null", "[]", `"x"`, "{}", "{} {}"} {
 		if got, err := r.Confirm(f, []byte(raw)); err == nil {
 			t.Errorf("%q confirmed %+v", raw, got)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 // How much of an alert's texts is kept, in characters: a card holds about 8,000.
@@ -59,13 +61,13 @@ func (r Reader) finish(a *Alert, drill string, e envelope) {
 func (r Reader) settle(a *Alert) {
 	switch {
 	case a.Mark == Sample:
-		a.Offers, a.Subject, a.Names = nil, actions.Subject{}, a.Names[:1]
+		a.Offers, a.Subject, a.Names = nil, trail.Subject{}, a.Names[:1]
 		a.ByHand = []string{"A sample finding: what it names does not exist, so there is nothing to contain."}
 	case a.Partition != r.Org.Partition:
 		for _, o := range a.Offers {
 			a.ByHand = append(a.ByHand, fmt.Sprintf("This is in the partition %s, Killswitch works here in %s. There: %s", a.Partition, r.Org.Partition, o.Call))
 		}
-		a.Offers, a.Subject, a.Sighting = nil, actions.Subject{}, actions.Sighting{} // nobody there can be asked
+		a.Offers, a.Subject, a.Sighting = nil, trail.Subject{}, source.Sighting{} // nobody there can be asked
 	case len(a.Offers) > maxOffers:
 		a.ByHand = append(a.ByHand, fmt.Sprintf("%d more containments fit: see the finding, and type them.", len(a.Offers)-maxOffers))
 		a.Offers = a.Offers[:maxOffers]

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
 // guardDuty reads GuardDuty's findings. What GetFindings answers has the same shape.
@@ -151,7 +152,7 @@ func (at foundAt) tell(a *Alert) {
 		a.Link = base + "/guardduty/home?region=" + at.region + "#/findings?macros=current&fId=" + at.id
 	}
 	if detectorID.MatchString(at.detector) {
-		a.Sighting = actions.Sighting{Kind: actions.OfFinding, Account: at.account, Region: at.region, Detector: at.detector, ID: at.id}
+		a.Sighting = source.Sighting{Kind: source.OfFinding, Account: at.account, Region: at.region, Detector: at.detector, ID: at.id}
 	}
 }
 

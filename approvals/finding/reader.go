@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -128,13 +129,13 @@ func (r Reader) finding(a Alert, trusted bool) (Finding, bool) {
 // confirmed by GuardDuty, and what GuardDuty says decides; the route is still
 // Security Hub's.
 func (r Reader) Confirm(f Finding, raw []byte) (Finding, error) {
-	var src source
+	var src eventSource
 	switch f.Sighting.Kind {
-	case actions.OfFinding:
+	case source.OfFinding:
 		src = guardDuty
-	case actions.OfEvent:
+	case source.OfEvent:
 		src = cloudTrail
-	case actions.OfKey:
+	case source.OfKey:
 		return f, nil
 	default:
 		return Finding{}, fmt.Errorf("nobody can be asked about %s", f.Name)

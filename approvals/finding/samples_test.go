@@ -12,11 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 // org is the organization of the samples.
 var org = actions.Org{
-	Actions:   actions.All,
+	Actions:   all.Actions,
 	Partition: "aws", HubAccount: "111111111111", ManagementAccount: "999999999999",
 	ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer",
 	Regions:    []string{"us-east-1", "eu-west-1"},
@@ -51,9 +54,9 @@ type want struct {
 	byHand    []string          // each is in one of the lines
 	facts     map[string]string // by label, what the text contains
 	link      string            // is in it
-	subject   actions.Subject
+	subject   trail.Subject
 	exposed   bool
-	sighting  actions.Sighting
+	sighting  source.Sighting
 	and       []want // further alerts of the same event
 }
 
@@ -75,8 +78,8 @@ var samples = map[string]want{
 			"Deadline": "2026-11-19 10:16 UTC", "Support case": "95b158bb-975d-5e2b-8d12-8f5588a6c728",
 		},
 		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"}, exposed: true,
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"}, exposed: true,
+		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
 	},
 	"trustedadvisor_exposedkeys_root.json": {
 		source: TrustedAdvisor, names: []string{"333333333333/key/AKIAROOTKEYA2EXAMPLE", "key/AKIAROOTKEYA2EXAMPLE"}, typ: "Exposed Access Keys",
@@ -85,16 +88,16 @@ var samples = map[string]want{
 		byHand:  []string{"sign in as root, delete its access keys"},
 		facts:   map[string]string{"Irregular usage": "USD 412 a day", "Support case": "3c137519-943a-5249-8a87-82d01d068caa"},
 		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAROOTKEYA2EXAMPLE"}, exposed: true,
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "333333333333", ID: "AKIAROOTKEYA2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAROOTKEYA2EXAMPLE"}, exposed: true,
+		sighting: source.Sighting{Kind: source.OfKey, Account: "333333333333", ID: "AKIAROOTKEYA2EXAMPLE"},
 	},
 	"trustedadvisor_exposedkeys_status-ok.json": {
 		source: TrustedAdvisor, names: []string{"222222222222/key/AKIADEPLOYBT2EXAMPLE", "key/AKIADEPLOYBT2EXAMPLE"}, typ: "Exposed Access Keys",
 		title: "Trusted Advisor no longer reports access key AKIADEPLOYBT2EXAMPLE of user deploy-bot", severity: 8, over: true, account: "222222222222", region: "us-east-1",
 		principal: "user deploy-bot", resource: "access key AKIADEPLOYBT2EXAMPLE", updated: "2026-11-15T10:16:34Z",
 		link:     "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"},
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"},
+		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
 	},
 	"trustedadvisor_other_s3-permissions.json": {ignored: true},
 	"trustedadvisor_mock_detail-string.json": {
@@ -107,8 +110,8 @@ var samples = map[string]want{
 		},
 		facts:   map[string]string{"Found at": "www.example.com", "Deadline": "2015-08-24 21:54 UTC"},
 		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAMOCKTAKE2EXAMPLE"}, exposed: true,
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIAMOCKTAKE2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAMOCKTAKE2EXAMPLE"}, exposed: true,
+		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIAMOCKTAKE2EXAMPLE"},
 	},
 
 	"health_exposed_one.json": {
@@ -121,8 +124,8 @@ var samples = map[string]want{
 		},
 		facts:   map[string]string{"Found at": "https://github.example/demo/notebooks", "Deadline": "2026-11-19"},
 		link:    "eventID=arn%3Aaws%3Ahealth%3Aus-east-1%3A%3Aevent%2FRISK%2FAWS_RISK_CREDENTIALS_EXPOSED%2F",
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"}, exposed: true,
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"}, exposed: true,
+		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
 	},
 	"health_exposed_two-keys.json": twoKeys("AKIAHEALTHKY3EXAMPLE", "AKIAHEALTHKY4EXAMPLE"),
 	"health_compromised_key.json": {
@@ -131,8 +134,8 @@ var samples = map[string]want{
 		resource: "access key AKIACOMPROMI2EXAMPLE", updated: "2026-11-15T00:37:55Z",
 		offers:  []string{"deactivate_key AKIACOMPROMI2EXAMPLE account=333333333333 quarantine=yes"}, // the plan looks up whose it is
 		link:    "AWS_RISK_CREDENTIALS_COMPROMISED_4ed1508fd893",
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIACOMPROMI2EXAMPLE"}, exposed: true,
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "333333333333", ID: "AKIACOMPROMI2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIACOMPROMI2EXAMPLE"}, exposed: true,
+		sighting: source.Sighting{Kind: source.OfKey, Account: "333333333333", ID: "AKIACOMPROMI2EXAMPLE"},
 	},
 	"health_mock_minimal.json": {
 		source: Health, mark: Mock, names: []string{"mock/222222222222/key/AKIAHEALTHMK2EXAMPLE", "mock/key/AKIAHEALTHMK2EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
@@ -140,8 +143,8 @@ var samples = map[string]want{
 		resource: "access key AKIAHEALTHMK2EXAMPLE", updated: "2026-11-15T06:27:57Z",
 		offers:  []string{"deactivate_key AKIAHEALTHMK2EXAMPLE account=222222222222 quarantine=yes"},
 		link:    "AWS_RISK_CREDENTIALS_EXPOSED_XXXXXXXXXXXXXXXXX",
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAHEALTHMK2EXAMPLE"}, exposed: true,
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIAHEALTHMK2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAHEALTHMK2EXAMPLE"}, exposed: true,
+		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIAHEALTHMK2EXAMPLE"},
 	},
 	"health_other_ec2-retirement.json": {ignored: true},
 
@@ -156,8 +159,8 @@ var samples = map[string]want{
 		},
 		facts:    map[string]string{"API call": "iam:CreateUser", "Source IP": "203.0.113.24", "User agent": "aws-cli/2.31.8"},
 		link:     "https://us-east-1.console.aws.amazon.com/cloudtrailv2/home?region=us-east-1#/events/5e00b229-5978-5a0c-b9b9-c3cc82e435fe",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIABADUSERA2EXAMPLE"},
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "5e00b229-5978-5a0c-b9b9-c3cc82e435fe"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIABADUSERA2EXAMPLE"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "5e00b229-5978-5a0c-b9b9-c3cc82e435fe"},
 	},
 	"cloudtrail_attachuserpolicy_assumed-role.json": {
 		source: CloudTrail, names: []string{"222222222222/us-east-1/4f0d130d-fae9-5907-92f7-662945944572"}, typ: "AssumedRole:AttachUserPolicy", quiet: true,
@@ -169,8 +172,8 @@ var samples = map[string]want{
 		},
 		facts:    map[string]string{"Policy": "arn:aws:iam::aws:policy/AdministratorAccess", "MFA": "no"},
 		link:     "/events/4f0d130d-fae9-5907-92f7-662945944572",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIACIDEPLOY3EXAMPLE"},
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "4f0d130d-fae9-5907-92f7-662945944572"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIACIDEPLOY3EXAMPLE"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "4f0d130d-fae9-5907-92f7-662945944572"},
 	},
 	"cloudtrail_createaccesskey_denied.json": {
 		source: CloudTrail, names: []string{"222222222222/us-east-1/5dd5f1b9-b70d-549b-beca-d1ac9e3c2807"}, typ: "Denied:CreateAccessKey", quiet: true,
@@ -179,8 +182,8 @@ var samples = map[string]want{
 		offers:   []string{"quarantine_user arn:aws:iam::222222222222:user/mallory"},
 		facts:    map[string]string{"Error": "AccessDenied: User: arn:aws:iam::222222222222:user/mallory is not authorized"},
 		link:     "/events/5dd5f1b9-b70d-549b-beca-d1ac9e3c2807",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIAMALLORYA2EXAMPLE"},
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "5dd5f1b9-b70d-549b-beca-d1ac9e3c2807"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIAMALLORYA2EXAMPLE"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "5dd5f1b9-b70d-549b-beca-d1ac9e3c2807"},
 	},
 	"cloudtrail_listusers_readonly.json":          {ignored: true},
 	"cloudtrail_putrolepolicy_own-responder.json": {ignored: true},
@@ -196,8 +199,8 @@ var samples = map[string]want{
 		},
 		facts:    map[string]string{"New access key": "AKIAPAYROLLN2EXAMPLE"},
 		link:     "/events/2c75202b-fdf6-5c31-aac7-257c8ed572f2",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "2c75202b-fdf6-5c31-aac7-257c8ed572f2"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "2c75202b-fdf6-5c31-aac7-257c8ed572f2"},
 	},
 	"cloudtrail_addusertogroup_root.json": {
 		source: CloudTrail, names: []string{"222222222222/us-east-1/05f3daa6-5544-5003-9599-7eeabe8b6a59"}, typ: "AddUserToGroup",
@@ -207,22 +210,22 @@ var samples = map[string]want{
 		byHand:   []string{"No API reaches the root user", "Members of admins are exempt from quarantine_user"},
 		facts:    map[string]string{"MFA": "yes", "Source IP": "192.0.2.33"},
 		link:     "/events/05f3daa6-5544-5003-9599-7eeabe8b6a59",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "05f3daa6-5544-5003-9599-7eeabe8b6a59"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "05f3daa6-5544-5003-9599-7eeabe8b6a59"},
 	},
 
 	"cloudtrail_createaccesskey_own-root.json": { // nobody can deactivate that key but root
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"},
 		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "CreateAccessKey", title: "Root user created an access key for the root user", severity: 9,
 		principal: "root user, key ASIAROOTCTDV2EXAMPLE", resource: "access key AKIAROOTNEWK2EXAMPLE",
 		byHand:  []string{"No API reaches the root user"},
 		facts:   map[string]string{"New access key": "AKIAROOTNEWK2EXAMPLE"},
-		subject: actions.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
 	},
 	"cloudtrail_createloginprofile_own-federated.json": { // a user's own doing; the path is part of the ARN
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"},
 		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "CreateLoginProfile", title: "User ci-build created a console password for user backup-admin", severity: 8,
@@ -231,10 +234,10 @@ var samples = map[string]want{
 			"quarantine_user arn:aws:iam::222222222222:user/ci/ci-build",
 			"quarantine_user arn:aws:iam::222222222222:user/backup-admin",
 		},
-		subject: actions.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA4EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA4EXAMPLE"},
 	},
 	"cloudtrail_putuserpolicy_own-identity-center.json": { // its roles can't be changed in the account
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"},
 		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "AssumedRole:PutUserPolicy", quiet: true, title: "Role AWSReservedSSO_Admin_0123456789abcdef set the inline policy everything of user ops-helper", severity: 7,
@@ -242,10 +245,10 @@ var samples = map[string]want{
 		offers:  []string{"quarantine_user arn:aws:iam::222222222222:user/ops-helper"},
 		byHand:  []string{"belongs to IAM Identity Center"},
 		facts:   map[string]string{"Policy": "everything", "Policy document": `"Action":"*"`},
-		subject: actions.Subject{By: "AccessKeyId", Value: "ASIASSODANAA2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "ASIASSODANAA2EXAMPLE"},
 	},
 	"cloudtrail_updateassumerolepolicy_own-instance.json": {
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"},
 		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "AssumedRole:UpdateAssumeRolePolicy", quiet: true, title: "Role web-tier-role changed who may assume role data-lake-reader", severity: 7,
@@ -253,10 +256,10 @@ var samples = map[string]want{
 		offers:  []string{"revoke_sessions arn:aws:iam::222222222222:role/app/web-tier-role"},
 		byHand:  []string{"isolate_instance i-0d3e1a5b7c9f20001 account=222222222222 region=…"},
 		facts:   map[string]string{"Policy document": "arn:aws:iam::444444444444:root"},
-		subject: actions.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA3EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA3EXAMPLE"},
 	},
 	"cloudtrail_updateaccesskey_own-reactivated.json": {
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"},
 		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "UpdateAccessKey", title: "User oscar set access key AKIAPAYROLLA2EXAMPLE of user payroll-bot to Active", severity: 5,
@@ -266,18 +269,18 @@ var samples = map[string]want{
 			"deactivate_key AKIAPAYROLLA2EXAMPLE account=222222222222",
 			"deactivate_key AKIAOSCARKEY2EXAMPLE account=222222222222",
 		},
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
 	},
 	"cloudtrail_createservicelinkedrole_own-service.json": {ignored: true},
 	"cloudtrail_tagrole_own-failed.json": {
-		sighting: actions.Sighting{Kind: actions.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"},
+		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"},
 		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "Failed:TagRole", quiet: true, title: "User oscar tried to call TagRole: failed (NoSuchEntityException)", severity: 3,
 		principal: "user oscar, key AKIAOSCARKEY2EXAMPLE", resource: "role data-lake-reader",
 		offers:  []string{"quarantine_user arn:aws:iam::222222222222:user/oscar"},
 		facts:   map[string]string{"Error": "NoSuchEntityException: The role with name"},
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
 	},
 
 	"health_exposed_own-closed.json": {
@@ -285,8 +288,8 @@ var samples = map[string]want{
 		title: "AWS Health has closed its event about access key AKIAHEALTHKY2EXAMPLE of user notebook-shared", severity: 8, over: true, account: "222222222222", region: "us-east-1",
 		principal: "user notebook-shared", resource: "access key AKIAHEALTHKY2EXAMPLE", updated: "2026-11-16T09:00:00Z",
 		link:     "AWS_RISK_CREDENTIALS_EXPOSED_d73dcbfa3815",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"},
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"},
+		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
 	},
 	"health_exposed_own-session-key.json": { // whose it is, nobody says
 		source: Health, names: []string{"222222222222/key/ASIAHEALTHKY5EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
@@ -294,7 +297,7 @@ var samples = map[string]want{
 		resource: "access key ASIAHEALTHKY5EXAMPLE", updated: "2026-11-15T00:37:55Z",
 		byHand:  []string{"A session's key can't be deactivated"},
 		link:    "AWS_RISK_CREDENTIALS_EXPOSED_d73dcbfa3815",
-		subject: actions.Subject{By: "AccessKeyId", Value: "ASIAHEALTHKY5EXAMPLE"}, exposed: true,
+		subject: trail.Subject{By: "AccessKeyId", Value: "ASIAHEALTHKY5EXAMPLE"}, exposed: true,
 	},
 	"health_suspected_own-no-key.json": {
 		source: Health, names: []string{"222222222222/health/arn:aws:health:us-east-1::event/RISK/AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED/AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED_0a1b2c3d4e5f"}, typ: "AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED",
@@ -313,8 +316,8 @@ var samples = map[string]want{
 		},
 		facts:   map[string]string{"Irregular usage": "USD 1,204.50 a day", "Deadline": "-"},
 		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
-		subject: actions.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT3EXAMPLE"}, exposed: true,
-		sighting: actions.Sighting{Kind: actions.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT3EXAMPLE"},
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT3EXAMPLE"}, exposed: true,
+		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT3EXAMPLE"},
 	},
 
 	"guardduty_iam_exfil-outside.json":        exfilOutside,
@@ -337,7 +340,7 @@ var samples = map[string]want{
 			"Affected":       "AWS::S3::Bucket acme-billing-exports",
 		},
 		link:     "https://eu-west-1.console.aws.amazon.com/guardduty/home?region=eu-west-1#/findings?macros=current&fId=6ec89480701685cd27a8fbd754530257",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIABATCHWRK3EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIABATCHWRK3EXAMPLE"},
 		sighting: sighting("222222222222", "eu-west-1", "6ec89480701685cd27a8fbd754530257"),
 	},
 	"guardduty_iam_persistence-akia.json": {
@@ -353,7 +356,7 @@ var samples = map[string]want{
 			"Unusual calls": "CreateAccessKey:success , CreateLoginProfile:success",
 		},
 		link:     "fId=65a43b58880d17fd4fa2e2766537c0fe",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
 		sighting: sighting("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe"),
 	},
 	"guardduty_iam_consolelogin-delegated-admin.json": {
@@ -364,8 +367,8 @@ var samples = map[string]want{
 		offers:   []string{"quarantine_user arn:aws:iam::333333333333:user/dana"},
 		facts:    map[string]string{"Source IP": "198.51.100.201 (Example Hosting AS64496; Curitiba, Brazil)", "API call": "ConsoleLogin", "Recent calls": "ConsoleLogin ×2"},
 		link:     "https://us-west-2.console.aws.amazon.com/guardduty/home?region=us-west-2#",
-		subject:  actions.Subject{By: "Username", Value: "dana"},
-		sighting: actions.Sighting{Kind: actions.OfFinding, Account: "333333333333", Region: "us-west-2", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "68ef039a9228ea6422e23f2e99ea935d"},
+		subject:  trail.Subject{By: "Username", Value: "dana"},
+		sighting: source.Sighting{Kind: source.OfFinding, Account: "333333333333", Region: "us-west-2", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "68ef039a9228ea6422e23f2e99ea935d"},
 	},
 	"guardduty_iam_privesc-role-session.json": {
 		source: GuardDuty, typ: "PrivilegeEscalation:IAMUser/AnomalousBehavior", severity: 5,
@@ -375,7 +378,7 @@ var samples = map[string]want{
 		offers:   []string{"revoke_sessions arn:aws:iam::222222222222:role/deploy-admin", "detach_policies arn:aws:iam::222222222222:role/deploy-admin"},
 		facts:    map[string]string{"API call": "AttachRolePolicy of iam.amazonaws.com", "Affected": "arn:aws:iam::222222222222:role/data-lake-reader"},
 		link:     "fId=ffc647629b22dc0bd803b1ec77521faf",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIADEPLOYAD4EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIADEPLOYAD4EXAMPLE"},
 		sighting: sighting("222222222222", "us-east-1", "ffc647629b22dc0bd803b1ec77521faf"),
 	},
 	"guardduty_iam_root.json": {
@@ -385,7 +388,7 @@ var samples = map[string]want{
 		principal: "root user, key ASIAROOTCONS2EXAMPLE", updated: "2026-11-12T03:14:20Z",
 		byHand:   []string{"Sign in as root: change the password"},
 		link:     "fId=0a3c9fb69bf06f4010a963bf880307d5",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIAROOTCONS2EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCONS2EXAMPLE"},
 		sighting: sighting("222222222222", "us-east-1", "0a3c9fb69bf06f4010a963bf880307d5"),
 	},
 	"guardduty_iam_federated-user.json": {
@@ -396,7 +399,7 @@ var samples = map[string]want{
 		byHand:   []string{"the IAM user that called GetFederationToken"},
 		facts:    map[string]string{"Error": "AccessDenied"},
 		link:     "fId=5afd516164a7e7ce2039997bdd69d0fe",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA3EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA3EXAMPLE"},
 		sighting: sighting("222222222222", "us-east-1", "5afd516164a7e7ce2039997bdd69d0fe"),
 	},
 	"guardduty_iam_archived.json": {ignored: true},
@@ -436,7 +439,7 @@ var samples = map[string]want{
 		offers:   []string{"isolate_instance arn:aws:ec2:eu-west-1:333333333333:instance/i-0d3e1a5b7c9f20008"},
 		facts:    map[string]string{"Domain": "c2.example"},
 		link:     "fId=6c517b9423318e420f8f44a40add3c72",
-		sighting: actions.Sighting{Kind: actions.OfFinding, Account: "333333333333", Region: "eu-west-1", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "6c517b9423318e420f8f44a40add3c72"},
+		sighting: source.Sighting{Kind: source.OfFinding, Account: "333333333333", Region: "eu-west-1", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "6c517b9423318e420f8f44a40add3c72"},
 	},
 	"guardduty_ec2_minimal.json": {
 		source: GuardDuty, typ: "Impact:EC2/PortSweep", severity: 8,
@@ -460,7 +463,7 @@ var samples = map[string]want{
 			"High risk api":  "cloudtrail:DeleteTrail, iam:CreateRole",
 		},
 		link:     "fId=edfc5321dbc1d783e60e4469f8d239f4",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIAREPORTBT2EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIAREPORTBT2EXAMPLE"},
 		sighting: sighting("222222222222", "us-east-1", "edfc5321dbc1d783e60e4469f8d239f4"),
 	},
 	"guardduty_eks_anonymous.json": {
@@ -503,7 +506,7 @@ var samples = map[string]want{
 		offers:   []string{"deactivate_key AKIASTRNUMAA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/strnum"},
 		facts:    map[string]string{"Source IP": "192.0.2.88 (Example Hosting AS64496; Amsterdam, Netherlands)"},
 		link:     "fId=a90d5706b2f302fe30422c032fe0d0cb",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIASTRNUMAA2EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIASTRNUMAA2EXAMPLE"},
 		sighting: sighting("222222222222", "us-east-1", "a90d5706b2f302fe30422c032fe0d0cb"),
 	},
 
@@ -516,7 +519,7 @@ var samples = map[string]want{
 		offers:   []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"},
 		facts:    map[string]string{"Source IP": "192.0.2.61", "API call": "CreateAccessKey"},
 		link:     "fId=65a43b58880d17fd4fa2e2766537c0fe",
-		subject:  actions.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
+		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
 		sighting: sighting("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe"),
 	},
 	"securityhub_ocsf_guardduty-ec2.json": {
@@ -550,7 +553,7 @@ var exfilOutside = want{
 		"Recent calls": "ListBuckets ×4, GetCallerIdentity ×2",
 	},
 	link:     "fId=f57a99a0add069bf27c347e38c934148",
-	subject:  actions.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
+	subject:  trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
 	sighting: sighting("222222222222", "us-east-1", "f57a99a0add069bf27c347e38c934148"),
 }
 
@@ -561,8 +564,8 @@ var exfilOutsideUpdate = func() want {
 	return w
 }()
 
-func sighting(account, region, id string) actions.Sighting {
-	return actions.Sighting{Kind: actions.OfFinding, Account: account, Region: region, Detector: "121afe7ce30de38d5a3a62f0a02dfd75", ID: id}
+func sighting(account, region, id string) source.Sighting {
+	return source.Sighting{Kind: source.OfFinding, Account: account, Region: region, Detector: "121afe7ce30de38d5a3a62f0a02dfd75", ID: id}
 }
 
 // twoKeys is the sample of an event about several keys.
@@ -574,8 +577,8 @@ func twoKeys(first, second string) want {
 			resource: "access key " + key, updated: "2026-11-15T00:37:55Z",
 			offers:  []string{"deactivate_key " + key + " account=333333333333 quarantine=yes"},
 			link:    "https://health.aws.amazon.com/health/home#/account/event-log?eventTab=details&eventID=arn%3Aaws%3Ahealth%3Aglobal",
-			subject: actions.Subject{By: "AccessKeyId", Value: key}, exposed: true,
-			sighting: actions.Sighting{Kind: actions.OfKey, Account: "333333333333", ID: key},
+			subject: trail.Subject{By: "AccessKeyId", Value: key}, exposed: true,
+			sighting: source.Sighting{Kind: source.OfKey, Account: "333333333333", ID: key},
 		}
 	}
 	w := one(first)

@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/scp"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
@@ -46,7 +48,7 @@ func TestExample(t *testing.T) {
 		IncidentChannel: "C01INC",
 		CommandChannels: []string{"C01INC"},
 		Org: actions.Org{
-			Actions:             actions.All,
+			Actions:             all.Actions,
 			Partition:           "aws",
 			HubAccount:          "111111111111",
 			ManagementAccount:   "999999999999",
@@ -91,7 +93,7 @@ func TestExample(t *testing.T) {
 		SNSTopic:  "arn:aws:sns:us-east-1:111111111111:security-alerts",
 		Retention: 400 * 24 * time.Hour,
 	}
-	freeze, _ := actions.BuiltinSCP(want.Org, "freeze")
+	freeze, _ := scp.BuiltinSCP(want.Org, "freeze")
 	want.Org.SCPs = map[string]string{"freeze": freeze}
 	if diff := cmp.Diff(want, got, sameActions); diff != "" {
 		t.Errorf("the example (-want +got):\n%s", diff)

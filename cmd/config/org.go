@@ -5,13 +5,14 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 )
 
 // org reads where actions may reach and what they never touch.
 func (c *checker) org(root *value) actions.Org {
 	aws, protected := root.at("aws"), root.at("protected")
 	o := actions.Org{
-		Actions:             actions.All,
+		Actions:             all.Actions,
 		Partition:           c.partition(aws.at("regions")),
 		HubAccount:          aws.at("hub_account").text(),
 		ManagementAccount:   aws.at("management_account").text(),

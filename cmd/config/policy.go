@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -17,7 +18,7 @@ func (c *checker) policy(section *value, roster approvals.Roster) approvals.Poli
 	p.Default = c.entry(section.at("default"), approvals.Entry{}, roster)
 	p.Undo = c.entry(section.at("undo"), p.Default, roster)
 	entries := section.at("actions").fieldsOrNone()
-	for _, a := range actions.All {
+	for _, a := range all.Actions {
 		if n := min(a.Spec().Quorum, others(p.Default, roster)); n > p.Default.Approvals && entries[string(a.Spec().Name)].at("approvals") == nil {
 			e := p.Default
 			e.Approvals = n // what can't be undone, or not quite, wants more people unless the configuration says how many

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/scp"
 )
 
 // maxSCPFile is how large an SCP's file may be, in bytes: more than white space
@@ -26,10 +27,10 @@ func (c *checker) scps(root *value, o actions.Org) (documents map[string]string,
 		builtin, file := v.at("builtin"), v.at("file")
 		switch {
 		case c.settled[v.field]:
-		case actions.ReservedSCP(name):
+		case scp.ReservedSCP(name):
 			c.addAt(v.keyLine, v.field, "begins with revoke-, as policies of revoke_sessions do", "choose another name")
 		case builtin.text() != "":
-			document, ok := actions.BuiltinSCP(o, builtin.text())
+			document, ok := scp.BuiltinSCP(o, builtin.text())
 			if !ok {
 				c.add(builtin, "is not built in", "freeze or control-plane")
 			}
@@ -63,8 +64,8 @@ func (c *checker) exemptKnown(root *value) bool {
 // always there.
 func (c *checker) builtinSCPs(principals *value, o actions.Org) {
 	for _, name := range []string{"freeze", "control-plane"} {
-		document, _ := actions.BuiltinSCP(o, name)
-		if _, no := actions.CheckSCP(o, document); no != nil && principals != nil {
+		document, _ := scp.BuiltinSCP(o, name)
+		if _, no := scp.CheckSCP(o, document); no != nil && principals != nil {
 			c.add(principals, "make the built-in SCP "+name+" unusable: "+no.Reason, "protect fewer principals")
 		}
 	}
@@ -95,7 +96,7 @@ func (c *checker) scpFile(v *value, o actions.Org) (document string, ok bool) {
 		c.add(v, "is larger than 64 KiB", "AWS takes 10,240 characters")
 		return "", false
 	}
-	document, no := actions.CheckSCP(o, text)
+	document, no := scp.CheckSCP(o, text)
 	if no != nil {
 		c.add(v, no.Reason, no.Hint)
 		return "", false

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/scp"
 )
 
 const exempting = `{
@@ -40,11 +40,11 @@ func TestSCPs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, no := actions.CheckSCP(got.Org, exempting)
+	file, no := scp.CheckSCP(got.Org, exempting)
 	if no != nil {
 		t.Fatal(no)
 	}
-	plane, _ := actions.BuiltinSCP(got.Org, "control-plane")
+	plane, _ := scp.BuiltinSCP(got.Org, "control-plane")
 	if diff := cmp.Diff(map[string]string{"freeze": file, "again": file, "plane": plane}, got.Org.SCPs); diff != "" {
 		t.Errorf("documents (-want +got):\n%s", diff)
 	}

@@ -14,6 +14,7 @@ import (
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
@@ -61,7 +62,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Log:         log,
 	}
 	if c.SNSTopic != "" {
-		if x.Notices, err = actions.NewTopic(aws, c.SNSTopic); err != nil {
+		if x.Notices, err = trail.NewTopic(aws, c.SNSTopic); err != nil {
 			return nil, err
 		}
 	}

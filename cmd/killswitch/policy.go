@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
@@ -21,7 +22,7 @@ func policy(_ context.Context, p program, args []string) error {
 	if len(roles) != 1 || roles[0] != "responder" && roles[0] != "restorer" {
 		return fmt.Errorf("%w: say responder or restorer", errUsage)
 	}
-	org := actions.Org{Actions: actions.All, Partition: "aws"}
+	org := actions.Org{Actions: all.Actions, Partition: "aws"}
 	if *file != "" {
 		c, err := config.Load(*file)
 		if err != nil {
@@ -33,6 +34,6 @@ func policy(_ context.Context, p program, args []string) error {
 	if roles[0] == "restorer" {
 		member = actions.Restorer
 	}
-	_, err = fmt.Fprintln(p.out, actions.MemberPolicy(member, org, *management))
+	_, err = fmt.Fprintln(p.out, all.MemberPolicy(member, org, *management))
 	return err
 }

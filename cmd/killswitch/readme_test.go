@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 )
 
 var updateReadme = flag.Bool("update", false, "write the table of actions into README.md")
@@ -45,7 +46,7 @@ func TestReadmeTable(t *testing.T) {
 func actionTable() string {
 	var b strings.Builder
 	b.WriteString("| action | what it does | reversible | responder may | restorer may |\n|---|---|---|---|---|\n")
-	for _, a := range actions.All {
+	for _, a := range all.Actions {
 		s := a.Spec()
 		back := "yes"
 		if !s.Reversible {

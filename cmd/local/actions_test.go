@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
@@ -99,7 +100,7 @@ func populate(w *world, seed uint64) attackers {
 	w.cfg.Org.ManagementAccount = "999999999999"
 	w.aws.Organize(awsfake.Organization{Management: "999999999999", Accounts: []awsfake.OrgAccount{{ID: prod, Name: "Production"}}})
 	w.aws.Member("999999999999", awsfake.MemberRoles{Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
-		ResponderPolicy: actions.MemberPolicy(actions.Responder, w.cfg.Org, true), RestorerPolicy: actions.MemberPolicy(actions.Restorer, w.cfg.Org, true)})
+		ResponderPolicy: all.MemberPolicy(actions.Responder, w.cfg.Org, true), RestorerPolicy: all.MemberPolicy(actions.Restorer, w.cfg.Org, true)})
 	a := w.aws.Account(prod)
 	role := func(name string) awsfake.Role {
 		role := awsfake.Role{Name: name, Inline: map[string]string{}, Tags: map[string]string{}}

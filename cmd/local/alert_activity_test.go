@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 
-	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 )
@@ -121,7 +121,7 @@ func TestAlertActivityOf(t *testing.T) {
 	}{
 		"the second report's": {func(w *world) []alerts.Report {
 			none := w.story()
-			none.Subject = actions.Subject{}
+			none.Subject = trail.Subject{}
 			return []alerts.Report{{Name: findingName, Event: w.happened(none)}, {Name: findingName, Event: w.happened(w.story())}}
 		}, ""},
 		"the other is kept no more": {func(w *world) []alerts.Report {

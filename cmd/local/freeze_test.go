@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
@@ -21,7 +22,7 @@ func inOrganization(alter ...func(*awsfake.Organization)) func(*world) {
 			f(&o)
 		}
 		w.aws.Organize(o)
-		freeze, ok := actions.All.Lookup(actions.ApplySCP)
+		freeze, ok := all.Actions.Lookup(actions.ApplySCP)
 		if !ok {
 			w.t.Fatal("apply_scp is not registered")
 		}

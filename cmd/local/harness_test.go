@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
@@ -92,7 +93,7 @@ func testConfig() config.Config {
 	return config.Config{
 		Team: "T01ACME", IncidentChannel: channel, CommandChannels: []string{channel},
 		Org: actions.Org{
-			Actions:   actions.All,
+			Actions:   all.Actions,
 			Partition: "aws", HubAccount: awsfake.HubAccount, ManagementAccount: "999999999999",
 			ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f",
 			Accounts:            map[string]string{"prod": prod, "sandbox": "333333333333"},
@@ -125,8 +126,8 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	w.aws = awsfake.New(w.clock.Now)
 	w.aws.Member(prod, awsfake.MemberRoles{
 		Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
-		ResponderPolicy: actions.MemberPolicy(actions.Responder, w.cfg.Org, false),
-		RestorerPolicy:  actions.MemberPolicy(actions.Restorer, w.cfg.Org, false),
+		ResponderPolicy: all.MemberPolicy(actions.Responder, w.cfg.Org, false),
+		RestorerPolicy:  all.MemberPolicy(actions.Restorer, w.cfg.Org, false),
 	})
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
 	w.slack = slackfake.New(slackfake.Config{

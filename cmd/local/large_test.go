@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -73,7 +74,7 @@ func (m manySteps) Revert(_ context.Context, _ *actions.Account, s actions.Step,
 }
 
 func many(w *world, n int) manySteps {
-	genuine, _ := actions.All.Lookup(actions.RevokeSessions)
+	genuine, _ := all.Actions.Lookup(actions.RevokeSessions)
 	m := manySteps{Action: genuine, n: n, mu: &sync.Mutex{}, done: map[string]int{}, tries: map[string]int{}}
 	w.zones.Executor.Actions = func(actions.Name) (actions.Action, bool) { return m, true }
 	return m

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/bot"
@@ -123,7 +124,7 @@ func New(env Environment, b Backends) *Zones {
 		Gone:        func(owner string) bool { return !strings.HasPrefix(owner, instance) },
 		Log:         env.Log.With(slog.String("zone", "executor")),
 	}
-	if topic, err := actions.NewTopic(env.AWS, c.SNSTopic); err == nil { // the configuration has checked that it is an ARN, if there is one
+	if topic, err := trail.NewTopic(env.AWS, c.SNSTopic); err == nil { // the configuration has checked that it is an ARN, if there is one
 		z.Executor.Notices = topic
 	}
 	z.Pumps = []*Pump{

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -35,8 +37,8 @@ type tale struct {
 	Name     string
 	Reason   string
 	Calls    []actions.Call
-	Sighting actions.Sighting
-	Subject  actions.Subject
+	Sighting source.Sighting
+	Subject  trail.Subject
 	Updated  time.Time
 	Other    bool // matches a route that asks people
 	Unsure   bool // the source does not vouch for the targets
@@ -82,7 +84,7 @@ func (o *routes) Confirm(f finding.Finding, raw []byte) (finding.Finding, error)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f.Auto = o.auto
-	if f.Sighting.Kind == actions.OfKey {
+	if f.Sighting.Kind == source.OfKey {
 		return f, nil
 	}
 	var said struct {
@@ -139,8 +141,8 @@ func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) (*world, 
 // story is what the event tells unless a test says otherwise.
 func (w *world) story() tale {
 	return tale{Name: findingName, Reason: because, Calls: []actions.Call{revokeIt}, Updated: w.clock.Now().Add(-time.Hour),
-		Subject:  actions.Subject{By: "ResourceName", Value: "app-role"},
-		Sighting: actions.Sighting{Kind: actions.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
+		Subject:  trail.Subject{By: "ResourceName", Value: "app-role"},
+		Sighting: source.Sighting{Kind: source.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
 }
 
 // happened keeps an event and returns its key.

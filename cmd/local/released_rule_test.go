@@ -15,6 +15,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
@@ -91,7 +92,7 @@ func TestNotConfirmed(t *testing.T) {
 		"not to be read":       {world: said("severity", "high"), why: "does not confirm"},
 		"unknown to GuardDuty": {story: story(func(s *tale) { s.Sighting.ID = "0a3c9fb69bf06f4010a963bf880307d5" }), why: "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
 		"of no detector":       {story: story(func(s *tale) { s.Sighting.Detector = "0" }), why: "BadRequestException"},
-		"of nowhere":           {story: story(func(s *tale) { s.Sighting = actions.Sighting{Account: prod} }), why: "does not say where its source can be asked"},
+		"of nowhere":           {story: story(func(s *tale) { s.Sighting = source.Sighting{Account: prod} }), why: "does not say where its source can be asked"},
 		"in another account":   {story: story(func(s *tale) { s.Sighting.Account = "333333333333" }), why: "in another account"},
 		"not to be asked":      {world: func(w *world) { w.aws.Fault(denied("guardduty:GetFindings")) }, why: "AccessDenied"},
 		"not to be entered":    {world: func(w *world) { w.aws.Fault(denied("sts:AssumeRole")) }, why: "AccessDenied"},
@@ -99,7 +100,7 @@ func TestNotConfirmed(t *testing.T) {
 			u := w.userBernd()
 			u.Keys[0].Inactive = true
 			w.aws.Account(prod).AddUser(u)
-		}, story: story(func(s *tale) { s.Sighting = actions.Sighting{Kind: actions.OfKey, Account: prod, ID: exposedKey} }), why: "inactive already"},
+		}, story: story(func(s *tale) { s.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey} }), why: "inactive already"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -249,7 +250,7 @@ func (w *world) autos(from, n int) []approvals.Request {
 		w.aws.Account(prod).AddRole(awsfake.Role{Name: name})
 		story := w.story()
 		story.Calls = []actions.Call{{Action: actions.RevokeSessions, Target: strings.Replace(appRole, "app-role", name, 1), Account: prod}}
-		story.Sighting = actions.Sighting{Kind: actions.OfKey, Account: prod, ID: exposedKey}
+		story.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
 		p := w.ruled(w.happened(story))
 		p.row.Intent = approvals.Intent{Call: story.Calls[0]}
 		w.rule(p, approvals.Ruled{Alert: alertID, Event: p.row.Event, Intent: p.row.Intent})
@@ -348,7 +349,7 @@ func TestCapCountsWhatBegan(t *testing.T) {
 // trailed is a story of CloudTrail's.
 func (w *world) trailed() tale {
 	s := w.story()
-	s.Sighting = actions.Sighting{Kind: actions.OfEvent, Account: prod, Region: region, ID: trailID}
+	s.Sighting = source.Sighting{Kind: source.OfEvent, Account: prod, Region: region, ID: trailID}
 	return s
 }
 
@@ -411,7 +412,7 @@ func TestExposedKeyByItself(t *testing.T) {
 	call, err := actions.NewCall(actions.DeactivateKey, exposedKey, map[string]string{"quarantine": "yes"}, w.cfg.Org.Directory()) // AWS knows the account
 	w.must(err)
 	s := w.story()
-	s.Calls, s.Sighting = []actions.Call{call}, actions.Sighting{Kind: actions.OfKey, Account: prod, ID: exposedKey}
+	s.Calls, s.Sighting = []actions.Call{call}, source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
 	p := w.ruled(w.happened(s))
 	p.row.Intent = approvals.Intent{Call: call}
 	w.rule(p, approvals.Ruled{Alert: alertID, Event: p.row.Event, Intent: p.row.Intent})

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
@@ -106,7 +107,7 @@ func TestAttachedSinceThePlan(t *testing.T) {
 			t.Errorf("%s leaves %v", line, role)
 		}
 	}
-	if _, ok := actions.All.Lookup(actions.DeleteRole); !ok {
+	if _, ok := all.Actions.Lookup(actions.DeleteRole); !ok {
 		t.Error("not registered")
 	}
 }

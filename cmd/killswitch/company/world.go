@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
@@ -37,8 +38,8 @@ func cloud(now func() time.Time, org actions.Org) *awsfake.Cloud {
 		management := account == org.ManagementAccount
 		c.Member(account, awsfake.MemberRoles{
 			Responder: org.ResponderRole, Restorer: org.RestorerRole, ExternalID: org.ExternalID,
-			ResponderPolicy: actions.MemberPolicy(actions.Responder, org, management),
-			RestorerPolicy:  actions.MemberPolicy(actions.Restorer, org, management),
+			ResponderPolicy: all.MemberPolicy(actions.Responder, org, management),
+			RestorerPolicy:  all.MemberPolicy(actions.Restorer, org, management),
 		})
 	}
 	production(c.Account(Prod), now().UTC())

@@ -1,4 +1,0 @@
-package actions
-
-// ActivityPermits are the permissions of a look-up.
-var ActivityPermits = lookupPermits

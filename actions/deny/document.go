@@ -1,0 +1,147 @@
+// Package deny has the documents that deny and the places where they stand: inline
+// policies of roles and users, the quarantine policy, and the tag by which the
+// tamper protection knows what is contained.
+package deny
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// TokenIssueTime is the format of aws:TokenIssueTime in policies.
+const TokenIssueTime = "2006-01-02T15:04:05Z"
+
+// RevokeSid marks a document as ours.
+const RevokeSid = "KillswitchRevokeOlderSessions"
+
+// RevokeDocument denies everything to sessions issued before the cutoff, as
+// the IAM console's "Revoke active sessions" does.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
+func RevokeDocument(cutoff time.Time) string {
+	return revokeBefore(cutoff.UTC().Format(TokenIssueTime))
+}
+
+func revokeBefore(cutoff string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + RevokeSid + `","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"DateLessThan":{"aws:TokenIssueTime":"` +
+		cutoff + `"}}}]}`
+}
+
+// RevokeCutoff reads the cutoff of a document that is a revokeDocument but for
+// its cutoff; false for any other document, however similar.
+func RevokeCutoff(document string) (time.Time, bool) {
+	cutoff, ours, ok := ReadRevocation(document)
+	return cutoff, ours && ok
+}
+
+// ReadRevocation reads the cutoff of a document that revokes sessions: ours, or
+// one without our Sid, as the console writes it.
+func ReadRevocation(document string) (cutoff time.Time, ours, ok bool) {
+	var d struct {
+		Statement []struct {
+			Sid       string
+			Condition map[string]map[string]string
+		}
+	}
+	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
+		return time.Time{}, false, false
+	}
+	spelled := d.Statement[0].Condition["DateLessThan"]["aws:TokenIssueTime"]
+	cutoff, err := time.Parse(time.RFC3339, spelled)
+	if err != nil {
+		return time.Time{}, false, false
+	}
+	like := revokeBefore(spelled)
+	ours = d.Statement[0].Sid == RevokeSid
+	if !ours {
+		like = strings.Replace(like, `"Sid":"`+RevokeSid+`",`, "", 1)
+	}
+	// As many quotes: a key that is there twice hides from a comparison of contents.
+	return cutoff, ours, SameJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
+}
+
+// Grants is the part of a policy document that may allow something, in one line;
+// "" for one that only denies. What can't be read may allow anything. Of a step's
+// stored state, which is no document itself, it is what the documents in it grant.
+func Grants(document string) string {
+	var d struct{ Statement json.RawMessage }
+	if json.Unmarshal([]byte(document), &d) != nil {
+		return Compact(document)
+	}
+	if d.Statement == nil {
+		return grantsWithin(document)
+	}
+	var statements []json.RawMessage
+	if json.Unmarshal(d.Statement, &statements) != nil {
+		statements = []json.RawMessage{d.Statement}
+	}
+	var grants []string
+	for _, raw := range statements {
+		var s map[string]any
+		if json.Unmarshal(raw, &s) != nil || s["Effect"] != "Deny" || strings.Count(string(raw), `"Effect"`) > 1 {
+			grants = append(grants, Compact(string(raw)))
+		}
+	}
+	return strings.Join(grants, " ")
+}
+
+// grantsWithin looks into the strings of an object that are documents.
+func grantsWithin(stored string) string {
+	var fields map[string]any
+	if json.Unmarshal([]byte(stored), &fields) != nil {
+		return Compact(stored)
+	}
+	var grants []string
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		inner, _ := fields[k].(string)
+		if !strings.HasPrefix(strings.TrimSpace(inner), "{") {
+			continue // a name, an ARN
+		}
+		if g := Grants(inner); g != "" {
+			grants = append(grants, g)
+		}
+	}
+	return strings.Join(grants, " ")
+}
+
+// SameJSON compares documents by content, not by spelling.
+func SameJSON(a, b string) bool {
+	var x, y any
+	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
+}
+
+// Same reports whether two contents are equal, nil for none.
+func Same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// Compact is a document in one line, shortened: to look at, not to restore from.
+func Compact(doc string) string {
+	const most = 160
+	s := []rune(strings.Join(strings.Fields(doc), " "))
+	if len(s) > most {
+		return string(s[:most]) + "…"
+	}
+	return string(s)
+}
+
+// cutoffAhead covers credentials handed out while IAM spreads the deny.
+const cutoffAhead = 30 * time.Second
+
+// NextCutoff is the cutoff to write: shortly after now, and never before one
+// that stands there. It is done where this very run wrote it.
+func NextCutoff(at time.Time, run actions.Run) (cutoff time.Time, done bool) {
+	cutoff = run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
+	switch {
+	case at.IsZero():
+		return cutoff, false
+	case !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)):
+		return at, true
+	case at.After(cutoff):
+		return at, false
+	}
+	return cutoff, false
+}

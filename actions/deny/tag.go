@@ -1,0 +1,96 @@
+package deny
+
+import (
+	"context"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// TamperTag marks a contained principal for the tamper SCP.
+const TamperTag = "killswitch"
+
+// Tagged is a principal whose tamper tag is written.
+type Tagged struct {
+	put  func(ctx context.Context, tags []types.Tag) error
+	drop func(ctx context.Context, keys []string) error
+}
+
+// TaggedRole is a role as something that is tagged.
+func TaggedRole(acct *actions.Account, name string) Tagged {
+	return Tagged{
+		func(ctx context.Context, tags []types.Tag) error {
+			_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: tags})
+			return err
+		},
+		func(ctx context.Context, keys []string) error {
+			_, err := acct.IAM.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &name, TagKeys: keys})
+			return err
+		},
+	}
+}
+
+// TaggedUser is a user as something that is tagged.
+func TaggedUser(acct *actions.Account, name string) Tagged {
+	return Tagged{
+		func(ctx context.Context, tags []types.Tag) error {
+			_, err := acct.IAM.TagUser(ctx, &iam.TagUserInput{UserName: &name, Tags: tags})
+			return err
+		},
+		func(ctx context.Context, keys []string) error {
+			_, err := acct.IAM.UntagUser(ctx, &iam.UntagUserInput{UserName: &name, TagKeys: keys})
+			return err
+		},
+	}
+}
+
+func (t Tagged) Apply(ctx context.Context, live *string, s actions.Step, run actions.Run) (actions.Effect, error) {
+	e := actions.Effect{Prior: s.Prior, Wrote: &run.RequestID}
+	if Same(live, e.Wrote) {
+		return e, nil
+	}
+	e.Changed = true
+	return e, t.put(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Wrote}})
+}
+
+func (t Tagged) Revert(ctx context.Context, live *string, e actions.Effect) (actions.Reading, error) {
+	var err error
+	switch {
+	case Same(live, e.Prior):
+		return actions.Reading{Holds: true}, nil
+	case !Same(live, e.Wrote):
+		return actions.Reading{Found: TagText(live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior == nil:
+		err = t.drop(ctx, []string{TamperTag})
+	default:
+		err = t.put(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Prior}})
+	}
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+// VerifyTag reads a tag back.
+func VerifyTag(live *string, e actions.Effect) actions.Reading {
+	return actions.Reading{Holds: live != nil && Same(live, e.Wrote), Found: TagText(live)}
+}
+
+// TamperValue is the tamper tag's value; nil where there is none.
+func TamperValue(tags []types.Tag) *string {
+	for _, t := range tags {
+		if strings.EqualFold(aws.ToString(t.Key), TamperTag) { // IAM tag keys are not case-sensitive
+			return t.Value
+		}
+	}
+	return nil
+}
+
+// TagText is the tag in words.
+func TagText(v *string) string {
+	if v == nil {
+		return "no tag " + TamperTag
+	}
+	return "tag " + TamperTag + " = " + *v
+}

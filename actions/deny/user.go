@@ -1,0 +1,303 @@
+package deny
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+const (
+	FullQuarantine = "KillSwitchQuarantine"
+	IAMQuarantine  = "KillSwitchQuarantineIAM"
+	IAMOnly        = "iam-only"
+)
+
+// Quarantine is a deny on a user: a customer-managed policy, or, where that
+// can't be used, an inline one of the same name and content. It has no condition,
+// since long-term keys have no issue time.
+type Quarantine struct{ arn, name, document, denies string }
+
+// NewQuarantine is the deny whose policy has that name.
+func NewQuarantine(acct *actions.Account, name string) Quarantine {
+	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, denies: "*"}
+	if name == IAMQuarantine {
+		q.denies = "iam:*"
+	}
+	q.document = `{"Version":"2012-10-17","Statement":[{"Sid":"` + name + `","Effect":"Deny","Action":"` + q.denies + `","Resource":"*"}]}`
+	return q
+}
+
+// QuarantineName is the policy's name for a call.
+func QuarantineName(c actions.Call) string {
+	if c.Options["mode"] == IAMOnly {
+		return IAMQuarantine
+	}
+	return FullQuarantine
+}
+
+// QuarantineOf is the deny that a step is about: its hold ends with the name.
+func QuarantineOf(acct *actions.Account, s actions.Step) Quarantine {
+	return NewQuarantine(acct, s.Hold[strings.LastIndex(s.Hold, "/")+1:])
+}
+
+// denyState is what stands on a user under our name.
+type denyState struct {
+	Attached bool    `json:"attached,omitempty"`
+	Inline   *string `json:"inline,omitempty"`
+}
+
+// stored is the state as a step's prior content; nil for nothing.
+func (d denyState) stored() *string {
+	if d == (denyState{}) {
+		return nil
+	}
+	b, err := json.Marshal(d)
+	if err != nil {
+		panic(err) // a bool and a string
+	}
+	return aws.String(string(b))
+}
+
+func readDenyState(stored *string) (d denyState, err error) {
+	if stored != nil {
+		err = json.Unmarshal([]byte(*stored), &d)
+	}
+	return d, err
+}
+
+// Read is what stands on a user.
+func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user string) (denyState, error) {
+	arns, err := AttachedToUser(ctx, acct, user)
+	if err != nil {
+		return denyState{}, err
+	}
+	inline, err := GetUserPolicy(ctx, acct, user, q.name)
+	return denyState{slices.Contains(arns, q.arn), inline}, err
+}
+
+// Step denies to the user. content is what the managed policy says, nil where
+// there is none.
+func (q Quarantine) Step(acct *actions.Account, user *types.User, live denyState, content *string) actions.Step {
+	s := UserStep(acct, user, "deny", "quarantine", q.name)
+	s.Title, s.Prior, s.Deny = "Deny "+q.denies+" to the user", live.stored(), true
+	s.Current, s.After = q.text(live, content), "policy "+q.name+": Deny "+q.denies+", for keys and sessions of any age"
+	return s
+}
+
+func (q Quarantine) text(d denyState, content *string) string {
+	var is []string
+	switch {
+	case d.Attached && content != nil && q.Says(*content):
+		is = append(is, "managed policy "+q.name+" attached: Deny "+q.denies)
+	case d.Attached:
+		is = append(is, "another managed policy "+q.name+" attached")
+	}
+	switch {
+	case d.Inline != nil && q.Says(*d.Inline):
+		is = append(is, "inline policy "+q.name+": Deny "+q.denies)
+	case d.Inline != nil:
+		is = append(is, "another inline policy named "+q.name+": "+Compact(*d.Inline))
+	}
+	if len(is) == 0 {
+		return "no policy " + q.name
+	}
+	return strings.Join(is, ", ")
+}
+
+// Says reports whether a document is our deny. As many quotes: a key that is
+// there twice hides from a comparison of contents.
+func (q Quarantine) Says(document string) bool {
+	return SameJSON(document, q.document) && strings.Count(document, `"`) == strings.Count(q.document, `"`)
+}
+
+// Content is the default version of the managed policy; nil where there is none.
+func (q Quarantine) Content(ctx context.Context, acct *actions.Account) (*string, error) {
+	p, err := acct.IAM.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &q.arn})
+	if actions.IsCode(err, "NoSuchEntity") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	v, err := acct.IAM.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &q.arn, VersionId: p.Policy.DefaultVersionId})
+	if err != nil {
+		return nil, err
+	}
+	// "The policy … is URL-encoded compliant with RFC 3986"
+	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_PolicyVersion.html
+	doc, err := url.PathUnescape(aws.ToString(v.PolicyVersion.Document))
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", q.arn, err)
+	}
+	return &doc, nil
+}
+
+// inForce is which of our denies stands there in force: the ARN of the managed
+// policy, or the inline document; nil for none. A policy that is attached counts
+// only while its content is ours.
+func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live denyState) (*string, error) {
+	if live.Inline != nil && q.Says(*live.Inline) {
+		return live.Inline, nil
+	}
+	if !live.Attached {
+		return nil, nil
+	}
+	content, err := q.Content(ctx, acct)
+	if err != nil || content == nil || !q.Says(*content) {
+		return nil, err
+	}
+	return &q.arn, nil
+}
+
+// errForeign: somebody made a policy of our name that says something else.
+var errForeign = errors.New("the policy of that name says something else")
+
+// Apply attaches the managed policy, and where AWS refuses that for good, or the
+// policy isn't ours, puts the inline one: nothing that an attacker prepares in
+// the account keeps the deny away.
+func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Effect, error) {
+	live, err := q.Read(ctx, acct, user)
+	if err != nil {
+		return actions.Effect{}, err
+	}
+	wrote, err := q.inForce(ctx, acct, live)
+	if wrote != nil {
+		return actions.Effect{Prior: s.Prior, Wrote: wrote}, nil
+	}
+	if err == nil {
+		err = q.attach(ctx, acct, user)
+	}
+	if err == nil {
+		return actions.Effect{Prior: s.Prior, Wrote: &q.arn, Changed: true}, nil
+	}
+	var api interface{ ErrorCode() string }
+	if actions.Transient(err) || !errors.Is(err, errForeign) && !errors.As(err, &api) {
+		return actions.Effect{Prior: s.Prior, Wrote: &q.arn, Changed: true}, err
+	}
+	_, put := acct.IAM.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: &q.document})
+	if actions.IsCode(put, "LimitExceeded") {
+		cause, _ := actions.Explain(err)
+		put = actions.Hinted(put, "the user's inline policies fill their quota, and the managed policy could not be attached ("+cause+"): detach a policy from the user or delete an inline one by hand, then retry; or freeze the account with apply_scp")
+	}
+	return actions.Effect{Prior: s.Prior, Wrote: &q.document, Changed: true}, put
+}
+
+// attach attaches the managed policy, made where there is none.
+func (q Quarantine) attach(ctx context.Context, acct *actions.Account, user string) error {
+	content, err := q.Content(ctx, acct)
+	switch {
+	case err != nil:
+		return err
+	case content == nil:
+		_, err = acct.IAM.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &q.name, PolicyDocument: &q.document, Description: aws.String("Killswitch: deny " + q.denies + " to a quarantined user")})
+	case !q.Says(*content):
+		err = errForeign
+	}
+	if err != nil {
+		return err
+	}
+	_, err = acct.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: &q.arn})
+	return err
+}
+
+func (q Quarantine) Verify(ctx context.Context, acct *actions.Account, user string) (actions.Reading, error) {
+	live, err := q.Read(ctx, acct, user)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	wrote, err := q.inForce(ctx, acct, live)
+	return actions.Reading{Holds: wrote != nil, Found: q.text(live, nil)}, err
+}
+
+// Revert removes what we added, and puts back what our inline policy replaced.
+// A worker that died may have attached the one and another one put the other:
+// both go, unless they were there before.
+func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user string, e actions.Effect) (actions.Reading, error) {
+	prior, err := readDenyState(e.Prior)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	live, err := q.Read(ctx, acct, user)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	r := actions.Reading{Holds: true}
+	switch {
+	case live.Attached && !prior.Attached:
+		_, err = acct.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &user, PolicyArn: &q.arn})
+		if err != nil && !actions.IsCode(err, "NoSuchEntity") {
+			return actions.Reading{}, err
+		}
+		r.Changed = true
+	case prior.Attached && !live.Attached:
+		r = actions.Reading{Found: q.text(live, nil) + ": others detached the managed policy " + q.name + ", which was attached before"}
+	}
+	switch {
+	case Same(live.Inline, prior.Inline):
+		return r, nil
+	case (live.Inline == nil || !q.Says(*live.Inline)) && (e.Wrote == nil || *e.Wrote != q.document):
+		return r, nil // we never wrote there
+	case live.Inline == nil || !q.Says(*live.Inline):
+		r.Holds, r.Found = false, q.text(denyState{Inline: live.Inline}, nil)+", which is not what Killswitch wrote"
+		return r, nil
+	case prior.Inline == nil:
+		_, err = acct.IAM.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &user, PolicyName: &q.name})
+		if actions.IsCode(err, "NoSuchEntity") {
+			err = nil
+		}
+	default:
+		_, err = acct.IAM.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: prior.Inline})
+	}
+	r.Holds, r.Changed = r.Holds && err == nil, r.Changed || err == nil
+	return r, err
+}
+
+// AttachedToUser are the ARNs of the managed policies of a user, every page.
+func AttachedToUser(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
+	var arns []string
+	for pages := iam.NewListAttachedUserPoliciesPaginator(acct.IAM, &iam.ListAttachedUserPoliciesInput{UserName: &user}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range page.AttachedPolicies {
+			arns = append(arns, aws.ToString(a.PolicyArn))
+		}
+	}
+	slices.Sort(arns)
+	return arns, nil
+}
+
+// GetUserPolicy is an inline policy's document; nil where there is none.
+func GetUserPolicy(ctx context.Context, acct *actions.Account, user, policy string) (*string, error) {
+	out, err := acct.IAM.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &user, PolicyName: &policy})
+	if actions.IsCode(err, "NoSuchEntity") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// "The policies are URL-encoded compliant with RFC 3986"
+	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetUserPolicy.html
+	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
+	if err != nil {
+		return nil, fmt.Errorf("policy %s of user %s: %w", policy, user, err)
+	}
+	return &doc, nil
+}
+
+// UserStep is a step on a user, shared by all requests that make the change.
+func UserStep(acct *actions.Account, user *types.User, id, kind, name string) actions.Step {
+	uid := aws.ToString(user.UserId)
+	return actions.Step{ID: id, Resource: aws.ToString(user.Arn), ResourceID: uid, Hold: actions.HoldKey(acct, uid, kind, name)}
+}

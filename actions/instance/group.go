@@ -1,0 +1,173 @@
+package instance
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+const (
+	// isolationName is the name of the shared objects: a security group in each
+	// VPC, a role and an instance profile.
+	isolationName = "killswitch-isolation"
+	// isolationGroupText marks a group as made by us. Only letters that a
+	// description may have.
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+	isolationGroupText = "Killswitch isolation: no rule in, no rule out"
+	// isolationTries is how many names are tried before giving up.
+	isolationTries = 5
+)
+
+// isolationNames are the names of isolation groups, in the order of preference:
+// the shared one, and those of a request, for when the shared one is not closed.
+func isolationNames(request string) []string {
+	names := []string{isolationName, isolationName + "-" + request}
+	for n := 2; len(names) < isolationTries; n++ {
+		names = append(names, fmt.Sprintf("%s-%s-%d", isolationName, request, n))
+	}
+	return names
+}
+
+// isolationGroup finds, or makes, a security group in the VPC that lets nothing
+// through. A group with rules is never used: whoever can write a rule could have
+// made it, or opened it, to keep a way in. Nor is it changed, since others may be
+// on it; the next name is taken, in the end one that nobody can foresee. Where the
+// quota is used up, any group of the VPC without rules does as well. Groups are
+// found by a VPC filter: GroupNames looks in the default VPC only.
+func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request string) (string, error) {
+	byName, empty := map[string]types.SecurityGroup{}, ""
+	for pages := ec2.NewDescribeSecurityGroupsPaginator(acct.EC2, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
+		{Name: aws.String("vpc-id"), Values: []string{vpc}}}}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return "", err
+		}
+		for _, g := range page.SecurityGroups {
+			byName[aws.ToString(g.GroupName)] = g
+			if id := aws.ToString(g.GroupId); rulesText(g) == "" && (empty == "" || id < empty) {
+				empty = id
+			}
+		}
+	}
+	names := isolationNames(request)
+	for name, g := range byName { // one of a name that nobody could foresee, made before
+		if strings.HasPrefix(name, isolationName+"-") && !slices.Contains(names, name) && (rulesText(g) == "" || halfMade(g)) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range append(names, isolationName+"-"+rand.Text()) {
+		g, there := byName[name]
+		id := aws.ToString(g.GroupId)
+		switch {
+		case !there:
+			out, err := acct.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText)})
+			switch {
+			case actions.IsCode(err, "InvalidGroup.Duplicate"): // it is there, and not shown yet
+				return "", actions.TryLater(err)
+			case actions.IsCode(err, "SecurityGroupLimitExceeded") && empty != "":
+				return empty, nil
+			case actions.IsCode(err, "SecurityGroupLimitExceeded"):
+				return "", actions.Hinted(err, "the quota is full, and no security group in "+vpc+" is without rules: delete a security group that nothing uses, or take all rules from one, then retry")
+			case err != nil:
+				return "", err
+			}
+			return closeGroup(ctx, acct, aws.ToString(out.GroupId))
+		case rulesText(g) == "":
+			return id, nil
+		case halfMade(g): // we were cut off after making it
+			return closeGroup(ctx, acct, id)
+		}
+	}
+	return "", actions.TryLater(errors.New("a name that was free is taken"))
+}
+
+// halfMade is a group of ours with no rules but those that AWS gives to each new one.
+func halfMade(g types.SecurityGroup) bool {
+	if aws.ToString(g.Description) != isolationGroupText || len(g.IpPermissions) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(g.IpPermissionsEgress, func(p types.IpPermission) bool {
+		return aws.ToString(p.IpProtocol) != "-1" || len(p.PrefixListIds)+len(p.UserIdGroupPairs) > 0 ||
+			slices.ContainsFunc(p.IpRanges, func(r types.IpRange) bool { return aws.ToString(r.CidrIp) != "0.0.0.0/0" }) ||
+			slices.ContainsFunc(p.Ipv6Ranges, func(r types.Ipv6Range) bool { return aws.ToString(r.CidrIpv6) != "::/0" })
+	})
+}
+
+// closeGroup takes away the rules that a new group has, for IPv4 and IPv6, and
+// reads it back: it is used only when nothing is left.
+func closeGroup(ctx context.Context, acct *actions.Account, id string) (string, error) {
+	g, err := readGroup(ctx, acct, id)
+	if err != nil {
+		return "", unseen(err)
+	}
+	if len(g.IpPermissionsEgress) > 0 {
+		_, err := acct.EC2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &id, IpPermissions: g.IpPermissionsEgress})
+		if err != nil && !actions.IsCode(err, "InvalidPermission.NotFound") {
+			return "", unseen(err)
+		}
+	}
+	rules, err := groupRules(ctx, acct, id)
+	if err != nil {
+		return "", unseen(err)
+	}
+	if rules != "" {
+		return "", actions.TryLater(fmt.Errorf("security group %s is not closed yet: %s", id, rules))
+	}
+	return id, nil
+}
+
+func readGroup(ctx context.Context, acct *actions.Account, id string) (types.SecurityGroup, error) {
+	out, err := acct.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{id}})
+	if err != nil {
+		return types.SecurityGroup{}, err
+	}
+	if len(out.SecurityGroups) != 1 {
+		return types.SecurityGroup{}, actions.TryLater(fmt.Errorf("security group %s is not shown", id))
+	}
+	return out.SecurityGroups[0], nil
+}
+
+// groupRules reads a group's rules in words; "" for a closed one.
+func groupRules(ctx context.Context, acct *actions.Account, id string) (string, error) {
+	g, err := readGroup(ctx, acct, id)
+	if err != nil {
+		return "", err
+	}
+	return rulesText(g), nil
+}
+
+// rulesText is "" only where there is no rule of any kind: a permission stands
+// for IPv4 and IPv6 ranges, prefix lists and other groups alike.
+func rulesText(g types.SecurityGroup) string {
+	var texts []string
+	add := func(way string, ps []types.IpPermission) {
+		for _, p := range ps {
+			var peers []string
+			for _, r := range p.IpRanges {
+				peers = append(peers, aws.ToString(r.CidrIp))
+			}
+			for _, r := range p.Ipv6Ranges {
+				peers = append(peers, aws.ToString(r.CidrIpv6))
+			}
+			for _, r := range p.PrefixListIds {
+				peers = append(peers, aws.ToString(r.PrefixListId))
+			}
+			for _, r := range p.UserIdGroupPairs {
+				peers = append(peers, aws.ToString(r.GroupId))
+			}
+			texts = append(texts, fmt.Sprintf("%s %s", way, strings.Join(peers, ", ")))
+		}
+	}
+	add("in from", g.IpPermissions)
+	add("out to", g.IpPermissionsEgress)
+	return actions.Clip(strings.Join(texts, "; "))
+}

@@ -1,0 +1,132 @@
+// Package instance has the action that contains an EC2 instance:
+// isolate_instance. Each kind of its steps has a file.
+package instance
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// IsolateInstance cuts an EC2 instance off: its network, the permissions of its
+// role when used from it, and what would end it or send it traffic.
+type IsolateInstance struct{}
+
+func (IsolateInstance) Spec() actions.Spec {
+	return actions.Spec{
+		Name:       actions.IsolateInstance,
+		Title:      "Isolate instance",
+		Summary:    "cut an EC2 instance off from the network and from its permissions, and keep it as evidence",
+		Usage:      `isolate_instance i-0123456789abcdef0 account=222222222222 region=us-east-1 reason="beacons to a known C2"`,
+		Target:     actions.InstanceTarget,
+		Options:    []string{"account", "region", "snapshot"},
+		Check:      checkIsolate,
+		Reversible: true,
+		Permits:    isolatePermits,
+	}
+}
+
+func checkIsolate(c *actions.Call, m *actions.Mistakes) {
+	actions.OneOf(c, "snapshot", m, "yes", "no")
+	if c.Options["snapshot"] == "no" {
+		delete(c.Options, "snapshot")
+	}
+}
+
+// isolateStep is one kind of step. Each stands by itself: what one finds, or
+// fails at, does not hold up another.
+type isolateStep struct {
+	apply  func(context.Context, *actions.Account, actions.Step, actions.Run) (actions.Effect, error)
+	verify func(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error)
+	revert func(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error)
+}
+
+// isolateSteps are the kinds by the first word of a step's ID.
+var isolateSteps = map[string]isolateStep{
+	"protect":      {applyProtect, verifyProtect, revertProtect},
+	"tag":          {applyInstanceTag, verifyInstanceTag, revertInstanceTag},
+	"network":      {applyNetwork, verifyNetwork, revertNetwork},
+	"role":         {applyInstanceRole, verifyInstanceRole, revertInstanceRole},
+	"profile":      {applyProfile, verifyProfile, revertProfile},
+	"standby":      {applyStandby, verifyStandby, revertStandby},
+	"target-group": {applyTargets, verifyTargets, revertTargets},
+	"snapshot":     {applySnapshot, verifySnapshot, revertSnapshot},
+}
+
+func isolateOf(s actions.Step) (isolateStep, error) {
+	kind, _, _ := strings.Cut(s.ID, " ")
+	k, ok := isolateSteps[kind]
+	if !ok {
+		return isolateStep{}, fmt.Errorf("isolate_instance has no step %q", s.ID)
+	}
+	return k, nil
+}
+
+func (IsolateInstance) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	k, err := isolateOf(s)
+	if err != nil {
+		return actions.Effect{Prior: s.Prior}, err
+	}
+	return k.apply(ctx, acct, s, run)
+}
+
+func (IsolateInstance) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	k, err := isolateOf(s)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	return k.verify(ctx, acct, s, e)
+}
+
+func (IsolateInstance) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	k, err := isolateOf(s)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	return k.revert(ctx, acct, s, e)
+}
+
+// findInstance reads an instance; nil where it is gone. A terminated one is
+// still described for about an hour.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/terminating-instances.html
+func findInstance(ctx context.Context, acct *actions.Account, id string) (*types.Instance, error) {
+	out, err := acct.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	if actions.IsCode(err, "InvalidInstanceID.NotFound") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range out.Reservations {
+		for i := range r.Instances {
+			if aws.ToString(r.Instances[i].InstanceId) != id || ended(r.Instances[i]) {
+				continue
+			}
+			return &r.Instances[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func ended(i types.Instance) bool {
+	return i.State != nil && (i.State.Name == types.InstanceStateNameTerminated || i.State.Name == types.InstanceStateNameShuttingDown)
+}
+
+// instanceGone is what a step says when the instance no longer exists.
+func instanceGone(id string) error {
+	return &actions.Refusal{Reason: fmt.Sprintf("instance %s is terminated", id), Hint: "look for its snapshots, and for the group that may have replaced it"}
+}
+
+// goneReading is what undo finds where there is nothing left to take back.
+func goneReading(what string) actions.Reading {
+	return actions.Reading{Holds: true, Found: what + " no longer exists: there is nothing to take back"}
+}
+
+// heldName is the last part of a step's hold: what is changed at the resource.
+func heldName(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }

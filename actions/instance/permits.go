@@ -1,0 +1,165 @@
+package instance
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// The permissions of isolate_instance, from the Service Authorization Reference.
+// What takes no resource there ("Describe…") is allowed on "*".
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+//
+// Actions on different kinds of resources share a statement: an action is matched
+// with resources of its own kinds only, and a statement costs room in the session
+// policy. Those that take several kinds (CreateTags, IAM's on roles) stand alone.
+
+func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
+	switch p {
+	case actions.PhasePlan: // and Verify, when an undo is planned
+		looks := []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeAutoScalingGroups",
+			"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth",
+			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
+		if s.Any() || s.Call.Options["snapshot"] == "yes" {
+			looks = append(looks, "ec2:DescribeSnapshots")
+		}
+		return []actions.Statement{
+			{Actions: looks, Resources: []string{"*"}},
+			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: instanceOf(s)},
+			// Which profile and role the instance has is not known before the first look.
+			{Actions: []string{"iam:GetInstanceProfile"}, Resources: []string{s.ARN("iam", "instance-profile/*")}},
+			{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"}, Resources: []string{s.ARN("iam", "role/*")}},
+		}
+	case actions.PhaseRun:
+		return narrowest(s, isolateRun)
+	case actions.PhaseUndo:
+		return narrowest(s, isolateUndo)
+	case actions.PhaseReport:
+	}
+	return nil
+}
+
+// isolateWide are the kinds of resources that may be too many, or too long, for a
+// session policy, in the order in which they are widened: an attacker who
+// registers the instance in fifty target groups must not keep it from being
+// isolated. Wide is all of the kind in the account and region; for a role, its
+// name with any path.
+var isolateWide = []string{"volume", "targetgroup", "network-interface", "role"}
+
+// narrowest gives exact resources, as far as they fit.
+func narrowest(s actions.Scope, permits func(actions.Scope, func(string) bool) []actions.Statement) []actions.Statement {
+	for n := 0; ; n++ {
+		wide := func(kind string) bool { return slices.Contains(isolateWide[:n], kind) }
+		ss := permits(s, wide)
+		if actions.Fits(ss) || s.Any() || n == len(isolateWide) {
+			return ss
+		}
+	}
+}
+
+func isolateRun(s actions.Scope, wide func(string) bool) []actions.Statement {
+	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
+	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation",
+		// The groups and the VPC are not known before: what is made has no ID yet.
+		"ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress"}
+	on := slices.Concat(instanceOf(s), some(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
+	if groups := scaling(s); groups != nil {
+		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
+		acts, on = append(acts, "autoscaling:EnterStandby"), append(on, groups...)
+	}
+	if targets := some(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
+		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
+		acts, on = append(acts, "elasticloadbalancing:DeregisterTargets"), append(on, targets...)
+	}
+	tagged := instanceOf(s)
+	if s.Any() || s.Call.Options["snapshot"] == "yes" {
+		// A snapshot's ARN has no account.
+		made := strings.Replace(s.ARN("ec2", "snapshot/*"), ":"+s.Account+":", "::", 1)
+		if s.Any() { // region and account are both *
+			made = "arn:" + s.Org.Partition + ":ec2:*::snapshot/*"
+		}
+		looks = append(looks, "ec2:DescribeSnapshots")
+		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(some(s, "ec2", "volume", wide), made)...)
+		tagged = append(tagged, made)
+	}
+	return []actions.Statement{
+		{Actions: looks, Resources: []string{"*"}},
+		{Actions: acts, Resources: on},
+		{Actions: []string{"ec2:CreateTags"}, Resources: tagged},
+		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"}, Resources: some(s, "iam", "role", wide)},
+		{Actions: []string{"iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile",
+			"iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:CreateRole", "iam:AttachRolePolicy", "iam:PassRole"},
+			Resources: []string{s.ARN("iam", "instance-profile/"+isolationName), s.ARN("iam", "role/"+isolationName)}},
+	}
+}
+
+func isolateUndo(s actions.Scope, wide func(string) bool) []actions.Statement {
+	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}
+	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:ModifyNetworkInterfaceAttribute"}
+	// The groups that come back stand in the ledger, not among the resources.
+	on := slices.Concat(instanceOf(s), some(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
+	if groups := scaling(s); groups != nil {
+		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
+		acts, on = append(acts, "autoscaling:ExitStandby"), append(on, groups...)
+	}
+	if targets := some(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
+		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
+		acts, on = append(acts, "elasticloadbalancing:RegisterTargets"), append(on, targets...)
+	}
+	roles := some(s, "iam", "role", wide)
+	passed := roles
+	if passed == nil {
+		// The role in the profile that comes back had no step of its own (it is
+		// protected, or was not read). PassRole alone does nothing, and all that this
+		// session can pass a role to is this instance.
+		passed = []string{s.ARN("iam", "role/*")}
+	}
+	return []actions.Statement{
+		{Actions: looks, Resources: []string{"*"}},
+		{Actions: acts, Resources: on},
+		{Actions: []string{"ec2:CreateTags", "ec2:DeleteTags"}, Resources: instanceOf(s)},
+		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, Resources: roles},
+		{Actions: []string{"iam:PassRole"}, Resources: passed},
+	}
+}
+
+// instanceOf is the call's target.
+func instanceOf(s actions.Scope) []string {
+	if s.Any() {
+		return []string{s.ARN("ec2", "instance/*")}
+	}
+	return []string{actions.Literal(s.Call.Target)}
+}
+
+// some are the changed resources of a kind, or a wildcard; nil where there are none.
+func some(s actions.Scope, service, kind string, wide func(string) bool) []string {
+	exact := s.Changed(service, kind)
+	if len(exact) == 0 || !wide(kind) {
+		return exact
+	}
+	if kind != "role" {
+		return []string{s.ARN(service, kind+"/*")}
+	}
+	var named []string
+	for _, arn := range exact {
+		named = append(named, s.ARN("iam", "role/*"+actions.LastPart(arn)))
+	}
+	return named
+}
+
+// scaling are the Auto Scaling groups, by the unique ID in their ARN: names may
+// have characters that mean something in a policy, and 255 of them.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2autoscaling.html
+func scaling(s actions.Scope) []string {
+	if s.Any() {
+		return []string{s.ARN("autoscaling", "autoScalingGroup:*:autoScalingGroupName/*")}
+	}
+	var arns []string
+	for _, arn := range s.Resources {
+		if head, _, ok := strings.Cut(arn, ":autoScalingGroupName/"); ok && strings.Contains(head, ":autoscaling:") {
+			arns = append(arns, head+":autoScalingGroupName/*")
+		}
+	}
+	return arns
+}

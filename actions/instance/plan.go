@@ -1,0 +1,367 @@
+package instance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// lookupWithin bounds the look-ups that may be slow: cutting the network must
+// not wait for a load balancer.
+const lookupWithin = 6 * time.Second
+
+const noDeny = "its role gets no deny; the profile is replaced all the same, but credentials that are out stay valid for up to 6 hours"
+
+// isolation is a plan in the making.
+type isolation struct {
+	acct     *actions.Account
+	call     actions.Call
+	arn, id  string
+	instance types.Instance
+	plan     actions.Plan
+	before   isolationSnapshot
+}
+
+// isolationSnapshot is what was there before, for the record.
+type isolationSnapshot struct {
+	Instance     string              `json:"instance"`
+	Protected    *bool               `json:"termination_protection,omitempty"`
+	Tags         map[string]string   `json:"tags,omitempty"`
+	Interfaces   []interfaceBefore   `json:"interfaces"`
+	Profile      string              `json:"instance_profile,omitempty"`
+	Role         string              `json:"role,omitempty"`
+	Group        string              `json:"auto_scaling_group,omitempty"`
+	Lifecycle    string              `json:"lifecycle_state,omitempty"`
+	TargetGroups map[string][]target `json:"target_groups,omitempty"`
+	Volumes      []string            `json:"volumes,omitempty"`
+}
+
+type interfaceBefore struct {
+	ID     string   `json:"id"`
+	VPC    string   `json:"vpc"`
+	Groups []string `json:"security_groups"`
+	// Tracking is the connection-tracking setting, in seconds; 0 for AWS's default.
+	TCP       int32 `json:"tcp_established_timeout,omitempty"`
+	UDP       int32 `json:"udp_timeout,omitempty"`
+	UDPStream int32 `json:"udp_stream_timeout,omitempty"`
+}
+
+func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	id := c.TargetName()
+	found, err := findInstance(ctx, acct, id)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	if found == nil {
+		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("there is no running or stopped instance %s in account %s, region %s", id, c.Account, c.Region),
+			Hint: "check the account and the region; a terminated instance can't be isolated"}
+	}
+	i := &isolation{acct: acct, call: c, arn: c.Target, id: id, instance: *found}
+	i.before = isolationSnapshot{Instance: id, Tags: map[string]string{}}
+	i.plan = actions.Plan{
+		Identity:   actions.Identity{ARN: c.Target, ID: id, Created: aws.ToTime(found.LaunchTime)},
+		Reversible: true,
+		Undo:       "puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group and profile stay for the next time",
+		Residual: []string{
+			"Connections that are open survive: security groups don't cut what is tracked already (idle for up to 5 days; 350 s on Nitro v6 types). Stopping the instance cuts them, or a network ACL by hand.",
+			"Classic load balancers, gateway appliances and routes that point at the instance are not looked at.",
+			"Whoever is on the instance can still shut it down.",
+		},
+	}
+	i.protect(ctx)
+	i.tag()
+	i.network()
+	i.profile(ctx)
+	// From here on, what fails or takes long must not hold up what is above.
+	slow, cancel := context.WithTimeout(ctx, lookupWithin)
+	defer cancel()
+	i.standby(slow)
+	i.targets(slow)
+	i.volumes()
+	if !acct.Brief {
+		i.facts(ctx)
+	}
+	b, err := json.Marshal(i.before)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	i.plan.Snapshot = string(b)
+	return i.plan, nil
+}
+
+func (i *isolation) step(s actions.Step) { i.plan.Steps = append(i.plan.Steps, s) }
+
+func (i *isolation) fact(label, text string) {
+	if text != "" {
+		i.plan.Facts = append(i.plan.Facts, actions.Fact{Label: label, Text: actions.Clip(text)})
+	}
+}
+
+func (i *isolation) warn(format string, args ...any) {
+	i.plan.Warnings = append(i.plan.Warnings, fmt.Sprintf(format, args...))
+}
+
+// missing says that a step is not planned since what it is about could not be read.
+func (i *isolation) missing(what, therefore string, err error) {
+	cause, _ := actions.Explain(err)
+	i.warn("%s could not be read (%s): %s", what, cause, therefore)
+}
+
+func (i *isolation) protect(ctx context.Context) {
+	// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_ChangingDisableAPITermination.html
+	if i.instance.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
+		i.warn("It is a Spot Instance: AWS refuses termination protection for it, and may reclaim it at any time. snapshot=yes keeps its volumes.")
+		return
+	}
+	on, err := protection(ctx, i.acct, i.id)
+	if err != nil {
+		i.missing("Termination protection", "it is not turned on", err)
+		return
+	}
+	i.before.Protected = &on
+	i.step(actions.Step{ID: "protect", Title: "Turn termination protection on", Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, "protect", i.id),
+		Prior: protectionValue(on), Current: protectionText(on), After: protectionText(true)})
+}
+
+func (i *isolation) tag() {
+	for _, t := range i.instance.Tags {
+		i.before.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	tag := instanceTag(&i.instance)
+	i.step(actions.Step{ID: "tag", Title: "Tag the instance as contained", Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, "tag", deny.TamperTag), Prior: tag,
+		Current: deny.TagText(tag), After: "tag " + deny.TamperTag + " = this request"})
+}
+
+func (i *isolation) network() {
+	for _, e := range i.instance.NetworkInterfaces {
+		id, groups := aws.ToString(e.NetworkInterfaceId), groupIDs(e.Groups)
+		b := interfaceBefore{ID: id, VPC: aws.ToString(e.VpcId), Groups: groups}
+		if t := e.ConnectionTrackingConfiguration; t != nil {
+			b.TCP, b.UDP, b.UDPStream = aws.ToInt32(t.TcpEstablishedTimeout), aws.ToInt32(t.UdpTimeout), aws.ToInt32(t.UdpStreamTimeout)
+		}
+		i.before.Interfaces = append(i.before.Interfaces, b)
+		i.step(actions.Step{ID: "network " + id, Title: "Cut the network interface " + id + " off", Deny: true,
+			Resource: regionalARN(i.acct, "ec2", "network-interface/"+id), ResourceID: id, Hold: actions.HoldKey(i.acct, id, "groups", id), Prior: groupsValue(groups),
+			Current: groupsText(e.Groups), After: "only the security group " + isolationName + " (or one like it), which lets nothing in or out"})
+	}
+	if len(i.instance.NetworkInterfaces) == 0 {
+		i.warn("The instance has no network interface.")
+	}
+}
+
+// profile plans the deny on the role and the change of the profile.
+func (i *isolation) profile(ctx context.Context) {
+	if i.instance.IamInstanceProfile == nil {
+		i.fact("Instance profile", "none: the instance has no credentials of its own")
+		return
+	}
+	arn := aws.ToString(i.instance.IamInstanceProfile.Arn)
+	i.before.Profile = arn
+	if i.onIsolationProfile(ctx, arn) {
+		i.fact("Instance profile", isolationName+": isolated already")
+		i.deniedRoles(ctx)
+	} else {
+		i.role(ctx, arn)
+	}
+	i.step(actions.Step{ID: "profile", Title: "Replace the instance profile by " + isolationName, Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, "profile", i.id),
+		Prior: &arn, Current: "instance profile " + arn, After: "instance profile " + isolationName + ", whose role may do nothing (" + denyAll + ")"})
+}
+
+// onIsolationProfile reports whether the instance is on the shared profile, and
+// that one is what it should be: a name alone says nothing, since whoever knows it
+// may have made it first, or put another role into it. Profiles at a path of their
+// own are others.
+func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
+	if arn != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":instance-profile/"+isolationName {
+		return false
+	}
+	role, err := profileRole(ctx, i.acct, isolationName)
+	wrong := ""
+	switch {
+	case err != nil:
+	case role == nil:
+		return true // it hands out nothing
+	case aws.ToString(role.Arn) != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":role/"+isolationName:
+		wrong = "it holds the role " + aws.ToString(role.Arn)
+	default:
+		// A role that only lacks the deny gets it back from the profile's step.
+		_, wrong, err = readIsolationRole(ctx, i.acct, role)
+	}
+	if err != nil {
+		i.missing("The instance profile "+isolationName, "its role is treated as any other", err)
+		return false
+	}
+	if wrong != "" {
+		i.warn("The instance profile %s is not what it should be: %s", isolationName, wrong)
+	}
+	return wrong == ""
+}
+
+func (i *isolation) role(ctx context.Context, profile string) {
+	role, err := profileRole(ctx, i.acct, actions.LastPart(profile))
+	if err != nil {
+		i.missing("The instance profile "+actions.LastPart(profile), noDeny, err)
+		return
+	}
+	if role == nil {
+		i.fact("Instance profile", profile+", which holds no role")
+		return
+	}
+	i.before.Role = aws.ToString(role.Arn)
+	i.fact("Instance profile", profile)
+	i.denyRole(ctx, role)
+}
+
+// deniedRoles plans the denies that an earlier request put on the roles that the
+// instance had, so that its undo does not lift them from under this one. The
+// instance's tags name the roles. Whoever can write tags can write these too: a
+// role counts only when it has the deny for this very instance.
+func (i *isolation) deniedRoles(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookupWithin)
+	defer cancel()
+	found := false
+	for _, t := range i.instance.Tags {
+		name, ok := strings.CutPrefix(aws.ToString(t.Key), deniedRoleTag)
+		if !ok || !roleName.MatchString(name) {
+			continue
+		}
+		doc, err := deny.GetRolePolicy(ctx, i.acct, name, isolatePolicy(i.id))
+		if err != nil && !actions.IsCode(err, "NoSuchEntity") {
+			i.missing("The role "+name, "this request does not hold the deny on it", err)
+		}
+		if err != nil || doc == nil || *doc != isolateDocument(i.arn) {
+			continue
+		}
+		role, err := deny.LookRole(ctx, i.acct, name)
+		if err != nil {
+			i.missing("The role "+name, "this request does not hold the deny on it", err)
+			continue
+		}
+		found = true
+		i.denyRole(ctx, role)
+	}
+	if !found {
+		i.warn("Which role the instance had before is not known: where an earlier request denied it, that one's undo lifts the deny.")
+	}
+}
+
+func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
+	arn, name := aws.ToString(role.Arn), aws.ToString(role.RoleName)
+	i.fact("Role", arn)
+	if no := i.acct.Org.RefuseIdentity(actions.Identity{ARN: arn}); no != nil {
+		i.warn("The role %s gets no deny: %s. The profile is replaced all the same, but credentials that are out stay valid for up to 6 hours.", name, no.Reason)
+		return
+	}
+	policy := isolatePolicy(i.id)
+	prior, err := deny.GetRolePolicy(ctx, i.acct, name, policy)
+	if err != nil {
+		i.missing("The role "+name, noDeny, err)
+		return
+	}
+	if prior != nil && !deny.SameJSON(*prior, isolateDocument(i.arn)) {
+		i.warn("The role has another policy named %s. It is replaced, and undo puts it back: %s", policy, deny.Compact(*prior))
+	}
+	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId),
+		Hold: actions.HoldKey(i.acct, aws.ToString(role.RoleId), "inline", policy), Prior: prior,
+		Current: isolateText(i.arn, policy, prior), After: "inline policy " + policy + ": Deny * for credentials handed to " + i.id + ", wherever they are used"})
+	i.plan.Residual = append(i.plan.Residual,
+		"The deny is on the credentials that this instance got, wherever they are used (up to 6 hours after the profile is gone). Roles that were assumed with them before live on: revoke_sessions contains those.",
+		"Keys that were stored on the instance are not touched.")
+}
+
+func (i *isolation) facts(ctx context.Context) {
+	in := i.instance
+	var about []actions.Fact
+	add := func(label, text string) {
+		if text != "" {
+			about = append(about, actions.Fact{Label: label, Text: actions.Clip(text)})
+		}
+	}
+	add("Name", i.before.Tags["Name"])
+	state := ""
+	if in.State != nil {
+		state = string(in.State.Name)
+	}
+	add("Instance", strings.Join([]string{string(in.InstanceType), state, "launched " + aws.ToTime(in.LaunchTime).UTC().Format("2006-01-02 15:04 UTC")}, ", "))
+	add("VPC", strings.TrimSpace(aws.ToString(in.VpcId)+" "+aws.ToString(in.SubnetId)))
+	add("Addresses", strings.Join(addresses(in), ", "))
+	for _, e := range in.NetworkInterfaces {
+		add("Interface "+aws.ToString(e.NetworkInterfaceId), groupsText(e.Groups))
+	}
+	if p := i.before.Profile; p != "" && i.before.Role != "" {
+		add("Same instance profile", i.others(ctx, p))
+	}
+	i.plan.Facts = append(about, i.plan.Facts...)
+}
+
+// others tells which other instances have the same profile: one call.
+func (i *isolation) others(ctx context.Context, profile string) string {
+	out, err := i.acct.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100),
+		Filters: []types.Filter{{Name: aws.String("iam-instance-profile.arn"), Values: []string{profile}}}})
+	if err != nil {
+		cause, _ := actions.Explain(err)
+		return "could not be read: " + cause
+	}
+	var ids []string
+	for _, r := range out.Reservations {
+		for _, o := range r.Instances {
+			if id := aws.ToString(o.InstanceId); id != i.id && !ended(o) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return "no other instance here"
+	}
+	slices.Sort(ids)
+	const most = 5
+	text := strings.Join(ids[:min(len(ids), most)], ", ")
+	switch {
+	case out.NextToken != nil:
+		text += fmt.Sprintf(" and more than %d others", len(ids)-min(len(ids), most))
+	case len(ids) > most:
+		text += fmt.Sprintf(" and %d others", len(ids)-most)
+	}
+	return text + ": they keep the role's permissions"
+}
+
+// addresses are all that the instance can be reached by.
+func addresses(in types.Instance) []string {
+	var as []string
+	add := func(a *string) {
+		if s := aws.ToString(a); s != "" && !slices.Contains(as, s) {
+			as = append(as, s)
+		}
+	}
+	add(in.PublicIpAddress)
+	for _, e := range in.NetworkInterfaces {
+		if e.Association != nil {
+			add(e.Association.PublicIp)
+		}
+		for _, p := range e.PrivateIpAddresses {
+			add(p.PrivateIpAddress)
+			if p.Association != nil {
+				add(p.Association.PublicIp)
+			}
+		}
+		for _, p := range e.Ipv6Addresses {
+			add(p.Ipv6Address)
+		}
+	}
+	return as
+}
+
+func regionalARN(acct *actions.Account, service, resource string) string {
+	return strings.Join([]string{"arn", acct.Partition, service, acct.Region, acct.ID, resource}, ":")
+}

@@ -1,0 +1,202 @@
+package instance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// denyAll is AWS's own policy, which nobody in the account can change.
+// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSDenyAll.html
+const denyAll = "AWSDenyAll"
+
+func denyAllARN(acct *actions.Account) string {
+	return "arn:" + acct.Partition + ":iam::aws:policy/" + denyAll
+}
+
+// ec2Service is EC2 as a principal.
+// https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
+func ec2Service(partition string) string {
+	if partition == "aws-cn" {
+		return "ec2.amazonaws.com.cn"
+	}
+	return "ec2.amazonaws.com"
+}
+
+// isolationProfile finds, or makes, the instance profile whose role may do
+// nothing, and gives its ARN. One that was there before is used only when it is
+// what it should be: whoever knows the name may have made it first.
+func isolationProfile(ctx context.Context, acct *actions.Account) (string, error) {
+	out, err := acct.IAM.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
+	there := err == nil
+	if err != nil && !actions.IsCode(err, "NoSuchEntity") {
+		return "", err
+	}
+	if there && len(out.InstanceProfile.Roles) > 0 {
+		role := &out.InstanceProfile.Roles[0]
+		if aws.ToString(role.RoleName) != isolationName {
+			return "", notOurs("the instance profile holds the role " + aws.ToString(role.RoleName))
+		}
+		return aws.ToString(out.InstanceProfile.Arn), fillIsolationRole(ctx, acct, role)
+	}
+	role, err := isolationRole(ctx, acct)
+	if err != nil {
+		return "", err
+	}
+	if err := fillIsolationRole(ctx, acct, role); err != nil {
+		return "", err
+	}
+	var arn string
+	if there {
+		arn = aws.ToString(out.InstanceProfile.Arn)
+	} else {
+		made, err := acct.IAM.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
+		if actions.IsCode(err, "EntityAlreadyExists") { // it is there, and not shown yet: look again
+			return "", actions.TryLater(err)
+		}
+		if err != nil {
+			return "", err
+		}
+		arn = aws.ToString(made.InstanceProfile.Arn)
+	}
+	_, err = acct.IAM.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: aws.String(isolationName), RoleName: aws.String(isolationName)})
+	if actions.IsCode(err, "LimitExceeded", "EntityAlreadyExists", "NoSuchEntity") { // it holds a role that is not shown yet, or IAM is behind
+		return "", actions.TryLater(err)
+	}
+	return arn, err
+}
+
+// isolationRole finds, or makes, the role, which may have nothing yet.
+func isolationRole(ctx context.Context, acct *actions.Account) (*iamtypes.Role, error) {
+	trust := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sts:AssumeRole"}]}`, ec2Service(acct.Partition))
+	made, err := acct.IAM.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(isolationName), AssumeRolePolicyDocument: &trust,
+		Description: aws.String("Killswitch: the role of isolated instances, which may do nothing")})
+	if err == nil {
+		_, err = acct.IAM.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(isolationName), PolicyArn: aws.String(denyAllARN(acct))})
+		return made.Role, err
+	}
+	if !actions.IsCode(err, "EntityAlreadyExists") {
+		return nil, err
+	}
+	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(isolationName)})
+	if actions.IsCode(err, "NoSuchEntity") {
+		return nil, actions.TryLater(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out.Role, nil
+}
+
+// fillIsolationRole attaches what a half-made role lacks and refuses one that is
+// something else.
+func fillIsolationRole(ctx context.Context, acct *actions.Account, role *iamtypes.Role) error {
+	denied, wrong, err := readIsolationRole(ctx, acct, role)
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"): // new, and not shown yet
+		return actions.TryLater(err)
+	case err != nil:
+		return err
+	case wrong != "":
+		return notOurs(wrong)
+	case denied:
+		return nil
+	}
+	_, err = acct.IAM.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(isolationName), PolicyArn: aws.String(denyAllARN(acct))})
+	return err
+}
+
+func notOurs(wrong string) error {
+	return actions.Hinted(errors.New(isolationName+" in this account is not what it should be: "+wrong),
+		"it is not used; delete the instance profile and the role of that name by hand (somebody may have made them to keep a way in), then retry")
+}
+
+// checkIsolationProfile says what is wrong with the profile that an instance is on.
+func checkIsolationProfile(ctx context.Context, acct *actions.Account) (string, error) {
+	role, err := profileRole(ctx, acct, isolationName)
+	switch {
+	case err != nil:
+		return "", err
+	case role == nil:
+		return "", nil // it hands out nothing
+	case aws.ToString(role.RoleName) != isolationName:
+		return "the instance profile " + isolationName + " holds the role " + aws.ToString(role.RoleName), nil
+	}
+	denied, wrong, err := readIsolationRole(ctx, acct, role)
+	if err == nil && wrong == "" && !denied {
+		wrong = "the role has no " + denyAll
+	}
+	return wrong, err
+}
+
+// readIsolationRole tells whether the role has the deny, and what it has, or
+// whom it trusts, that it should not.
+func readIsolationRole(ctx context.Context, acct *actions.Account, role *iamtypes.Role) (denied bool, wrong string, err error) {
+	trust, err := url.PathUnescape(aws.ToString(role.AssumeRolePolicyDocument))
+	if err != nil {
+		return false, "", fmt.Errorf("trust policy of the role %s: %w", isolationName, err)
+	}
+	if !trustsOnly(trust, ec2Service(acct.Partition)) {
+		return false, "the role trusts others than EC2: " + deny.Compact(trust), nil
+	}
+	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: aws.String(isolationName)}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		for _, a := range page.AttachedPolicies {
+			if aws.ToString(a.PolicyArn) == denyAllARN(acct) {
+				denied = true
+			} else {
+				wrong = "the role has the policy " + aws.ToString(a.PolicyArn)
+			}
+		}
+	}
+	inline, err := acct.IAM.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: aws.String(isolationName)})
+	if err != nil {
+		return false, "", err
+	}
+	if len(inline.PolicyNames) > 0 {
+		wrong = "the role has the inline policy " + strings.Join(inline.PolicyNames, ", ")
+	}
+	return denied, actions.Clip(wrong), nil
+}
+
+// trustsOnly reports whether a trust policy lets one AWS service in and nobody else.
+func trustsOnly(document, service string) bool {
+	var d struct {
+		Statement json.RawMessage
+	}
+	type statement struct {
+		Effect    string
+		Principal json.RawMessage
+		Action    json.RawMessage
+	}
+	if json.Unmarshal([]byte(document), &d) != nil {
+		return false
+	}
+	var ss []statement
+	if json.Unmarshal(d.Statement, &ss) != nil {
+		var one statement
+		if json.Unmarshal(d.Statement, &one) != nil {
+			return false
+		}
+		ss = []statement{one}
+	}
+	return len(ss) > 0 && !slices.ContainsFunc(ss, func(s statement) bool {
+		p := string(s.Principal)
+		only := deny.SameJSON(p, fmt.Sprintf(`{"Service":%q}`, service)) || deny.SameJSON(p, fmt.Sprintf(`{"Service":[%q]}`, service))
+		return s.Effect == "Allow" && (!only || strings.Count(p, `"`) != 4)
+	})
+}

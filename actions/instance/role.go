@@ -1,0 +1,178 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// isolatePolicy is the name of the inline policy for one instance.
+func isolatePolicy(instance string) string { return "KillswitchIsolate-" + instance }
+
+// isolateDocument denies everything to the credentials that one instance got
+// from its role. ec2:SourceInstanceARN is a global key and a property of the role
+// session that EC2 made for the instance: it is there in whichever service, and
+// from wherever, the credentials are used. Other instances with the same role
+// have another value.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-policies-for-amazon-ec2.html
+func isolateDocument(instanceARN string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchIsolateInstance","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"ArnEquals":{"ec2:SourceInstanceARN":"` +
+		instanceARN + `"}}}]}`
+}
+
+// deniedInstance is the ARN of the instance that a step denies the role to.
+func deniedInstance(acct *actions.Account, s actions.Step) string {
+	const prefix = len("KillswitchIsolate-")
+	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, heldName(s)[prefix:])
+}
+
+func isolateText(instanceARN, policy string, doc *string) string {
+	switch {
+	case doc == nil:
+		return "no inline policy " + policy
+	case deny.SameJSON(*doc, isolateDocument(instanceARN)):
+		return "inline policy " + policy + ": Deny * to this instance"
+	}
+	return "another inline policy named " + policy + ": " + deny.Compact(*doc)
+}
+
+// profileRole is the role in an instance profile, whose name need not be the
+// profile's; nil where there is none.
+func profileRole(ctx context.Context, acct *actions.Account, profile string) (*iamtypes.Role, error) {
+	out, err := acct.IAM.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: &profile})
+	if err != nil {
+		return nil, err
+	}
+	if len(out.InstanceProfile.Roles) == 0 {
+		return nil, nil
+	}
+	return &out.InstanceProfile.Roles[0], nil
+}
+
+func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
+	doc := isolateDocument(deniedInstance(acct, s))
+	e := actions.Effect{Prior: s.Prior, Wrote: &doc}
+	name, _, err := deny.SameRole(ctx, acct, s)
+	if err != nil {
+		return e, err
+	}
+	live, err := deny.GetRolePolicy(ctx, acct, name, heldName(s))
+	if err != nil {
+		return e, err
+	}
+	if live != nil && *live == doc {
+		wrote, err := noteRole(ctx, acct, s, name)
+		e.Changed = wrote
+		return e, err
+	}
+	e.Changed = true
+	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(heldName(s)), PolicyDocument: &doc})
+	if actions.IsCode(err, "LimitExceeded") {
+		err = actions.Hinted(err, "the role's inline policies fill their quota: delete one of the others by hand, then retry")
+	}
+	if err == nil {
+		_, err = noteRole(ctx, acct, s, name)
+	}
+	return e, err
+}
+
+// deniedRoleTag begins the keys of the tags that tell the next request which
+// roles an instance had: once its profile is replaced, AWS shows them nowhere.
+const deniedRoleTag = deny.TamperTag + "-role:"
+
+// roleName is what IAM takes as a role's name.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+var roleName = actions.NewPattern(`^[\w+=,.@-]{1,64}$`)
+
+// noteRole tags the instance with the role, and tells whether it wrote. The deny
+// holds without the tag: what AWS refuses (fifty tags, no such instance) is left
+// at that, and only what may go well the next time is an error.
+func noteRole(ctx context.Context, acct *actions.Account, s actions.Step, role string) (bool, error) {
+	id := actions.LastPart(deniedInstance(acct, s))
+	found, err := findInstance(ctx, acct, id)
+	if err == nil && (found == nil || roleNoted(found, role)) {
+		return false, nil
+	}
+	if err == nil {
+		_, err = acct.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
+	}
+	if err != nil && !actions.Transient(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func roleNoted(i *types.Instance, role string) bool {
+	return slices.ContainsFunc(i.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == deniedRoleTag+role })
+}
+
+// forgetRole takes the tag away, and tells whether there was one.
+func forgetRole(ctx context.Context, acct *actions.Account, s actions.Step) (bool, error) {
+	_, _, _, role, _ := actions.SplitRoleARN(s.Resource)
+	id := actions.LastPart(deniedInstance(acct, s))
+	found, err := findInstance(ctx, acct, id)
+	if err != nil || found == nil || !roleNoted(found, role) {
+		return false, err
+	}
+	_, err = acct.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
+	return err == nil, err
+}
+
+func verifyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	name, _, err := deny.SameRole(ctx, acct, s)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	live, err := deny.GetRolePolicy(ctx, acct, name, heldName(s))
+	return actions.Reading{Holds: err == nil && live != nil && deny.Same(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), heldName(s), live)}, err
+}
+
+func revertInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	r, err := revertRoleDeny(ctx, acct, s, e)
+	if err != nil || !r.Holds {
+		return r, err
+	}
+	forgot, err := forgetRole(ctx, acct, s)
+	r.Changed = r.Changed || forgot
+	return r, err
+}
+
+func revertRoleDeny(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	name, _, err := deny.SameRole(ctx, acct, s)
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return goneReading("the role " + name), nil
+	case errors.Is(err, actions.ErrRecreated):
+		return actions.Reading{Found: "another role of that name: it was deleted and created again"}, nil
+	case err != nil:
+		return actions.Reading{}, err
+	}
+	policy := heldName(s)
+	live, err := deny.GetRolePolicy(ctx, acct, name, policy)
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case deny.Same(live, e.Prior):
+		return actions.Reading{Holds: true}, nil
+	case !deny.Same(live, e.Wrote):
+		return actions.Reading{Found: isolateText(deniedInstance(acct, s), policy, live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior == nil:
+		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
+		if actions.IsCode(err, "NoSuchEntity") {
+			err = nil
+		}
+	default:
+		_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &policy, PolicyDocument: e.Prior})
+	}
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+}

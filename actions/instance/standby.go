@@ -1,0 +1,142 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// The lifecycle states that matter here.
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
+const (
+	inService = "InService"
+	standby   = "Standby"
+)
+
+// scalingInstance is what Auto Scaling knows of an instance; nil where it is in no group.
+func scalingInstance(ctx context.Context, acct *actions.Account, id string) (*astypes.AutoScalingInstanceDetails, error) {
+	out, err := acct.AutoScaling.DescribeAutoScalingInstances(ctx, &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: []string{id}})
+	if err != nil || len(out.AutoScalingInstances) == 0 {
+		return nil, err
+	}
+	return &out.AutoScalingInstances[0], nil
+}
+
+// standby plans to take the instance out of its group's service, since the group
+// would replace, and terminate, one that fails its health checks.
+func (i *isolation) standby(ctx context.Context) {
+	const therefore = "if it is in a group, the group may terminate it; take it out by hand (Standby, or detach)"
+	member, err := scalingInstance(ctx, i.acct, i.id)
+	if err != nil {
+		i.missing("Auto Scaling", therefore, err)
+		return
+	}
+	if member == nil {
+		return
+	}
+	name, state := aws.ToString(member.AutoScalingGroupName), aws.ToString(member.LifecycleState)
+	i.before.Group, i.before.Lifecycle = name, state
+	out, err := i.acct.AutoScaling.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
+	if err == nil && len(out.AutoScalingGroups) == 0 {
+		err = errors.New("it is not shown")
+	}
+	if err != nil {
+		i.missing("The Auto Scaling group "+name, therefore, err)
+		return
+	}
+	g := out.AutoScalingGroups[0]
+	least, desired := aws.ToInt32(g.MinSize), aws.ToInt32(g.DesiredCapacity)
+	i.fact("Auto Scaling group", fmt.Sprintf("%s (%s; minimum %d, desired %d, maximum %d)", name, state, least, desired, aws.ToInt32(g.MaxSize)))
+	switch {
+	case strings.HasPrefix(state, "Terminat"), strings.HasPrefix(state, "Detach"), strings.HasPrefix(state, "Warmed"):
+		i.warn("The Auto Scaling group %s has the instance in state %s: it can't be put in Standby. The group may terminate it.", name, state)
+		return
+	case state != standby && desired-1 < least:
+		i.warn("The Auto Scaling group %s is at its minimum: it launches a replacement. Undo puts this instance back as one more; where the maximum is reached, AWS refuses that, and a group with too many terminates one.", name)
+	}
+	arn := aws.ToString(g.AutoScalingGroupARN)
+	i.step(actions.Step{ID: "standby", Title: "Put the instance in Standby in its Auto Scaling group", Resource: arn, ResourceID: arn, Hold: actions.HoldKey(i.acct, arn, "standby", i.id),
+		Prior: &state, Current: standbyText(name, state), After: standbyText(name, standby)})
+}
+
+func standbyText(group, state string) string { return state + " in the Auto Scaling group " + group }
+
+// inGroup is the instance's state in the step's group; "" where it is not in it.
+func inGroup(ctx context.Context, acct *actions.Account, s actions.Step) (group, state string, err error) {
+	_, group, _ = strings.Cut(s.Resource, "autoScalingGroupName/")
+	member, err := scalingInstance(ctx, acct, heldName(s))
+	if err != nil || member == nil || aws.ToString(member.AutoScalingGroupName) != group {
+		return group, "", err
+	}
+	return group, aws.ToString(member.LifecycleState), nil
+}
+
+func applyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
+	e := actions.Effect{Prior: s.Prior, Wrote: aws.String(standby)}
+	group, state, err := inGroup(ctx, acct, s)
+	switch {
+	case err != nil:
+		return e, err
+	case state == "", state == standby, state == "EnteringStandby": // out of the group, nothing can happen to it
+		return e, nil
+	case strings.HasPrefix(state, "Pending"):
+		return e, actions.TryLater(fmt.Errorf("the instance is %s: only one in service can be put in Standby", standbyText(group, state)))
+	}
+	e.Changed = true
+	in := &autoscaling.EnterStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}, ShouldDecrementDesiredCapacity: aws.Bool(true)}
+	_, err = acct.AutoScaling.EnterStandby(ctx, in)
+	if actions.IsCode(err, "ValidationError") { // at its minimum: let the group replace it
+		in.ShouldDecrementDesiredCapacity = aws.Bool(false)
+		_, err = acct.AutoScaling.EnterStandby(ctx, in)
+	}
+	if actions.IsCode(err, "ValidationError") {
+		err = actions.Hinted(err, "suspend the group's Terminate and ReplaceUnhealthy processes, or detach the instance by hand")
+	}
+	return e, err
+}
+
+func verifyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Effect) (actions.Reading, error) {
+	group, state, err := inGroup(ctx, acct, s)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	if state == "" {
+		return actions.Reading{Holds: true, Found: "no longer in the Auto Scaling group " + group}, nil
+	}
+	return actions.Reading{Holds: state == standby, Found: standbyText(group, state)}, nil
+}
+
+func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	found, err := findInstance(ctx, acct, heldName(s))
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case found == nil:
+		return goneReading("instance " + heldName(s)), nil
+	}
+	group, state, err := inGroup(ctx, acct, s)
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case state == "":
+		return actions.Reading{Found: "the instance is no longer in the Auto Scaling group " + group}, nil
+	case e.Prior != nil && state == *e.Prior, state == inService, strings.HasPrefix(state, "Pending"):
+		return actions.Reading{Holds: true}, nil
+	case state == "EnteringStandby":
+		return actions.Reading{}, actions.TryLater(fmt.Errorf("the instance is still %s", standbyText(group, state)))
+	case state != standby:
+		return actions.Reading{Found: standbyText(group, state)}, nil
+	}
+	_, err = acct.AutoScaling.ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}})
+	if actions.IsCode(err, "ValidationError") {
+		err = actions.Hinted(err, "raise the group's maximum by one, then retry the undo; or detach the instance by hand")
+	}
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+}

@@ -1,0 +1,226 @@
+package instance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// target is one registration in a target group.
+type target struct {
+	ID   string `json:"id"` // of the instance, or an address
+	Port int32  `json:"port"`
+	AZ   string `json:"az,omitempty"`
+}
+
+// lookAtOnce is how many target groups are looked at at the same time: there is
+// no other way to ask where an instance is registered.
+const lookAtOnce = 8
+
+// targets plans to take the instance out of the target groups that it is in.
+func (i *isolation) targets(ctx context.Context) {
+	const therefore = "load balancers may send it traffic, which its network does not let in; their health checks fail"
+	var groups []elbtypes.TargetGroup
+	for pages := elb.NewDescribeTargetGroupsPaginator(i.acct.ELB, &elb.DescribeTargetGroupsInput{}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			i.missing("Target groups", therefore, err)
+			return
+		}
+		for _, g := range page.TargetGroups {
+			if i.mayHold(g) {
+				groups = append(groups, g)
+			}
+		}
+	}
+	ids := append([]string{i.id}, addresses(i.instance)...)
+	found, errs := make([][]target, len(groups)), make([]error, len(groups))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, lookAtOnce)
+	for n, g := range groups {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			found[n], errs[n] = registered(ctx, i.acct, aws.ToString(g.TargetGroupArn), ids)
+		})
+	}
+	wg.Wait()
+	failed, unread := error(nil), 0
+	for n, g := range groups {
+		if errs[n] != nil {
+			failed, unread = errs[n], unread+1
+			continue
+		}
+		if len(found[n]) > 0 {
+			i.targetGroup(g, found[n])
+		}
+	}
+	if unread > 0 {
+		i.missing(fmt.Sprintf("%d of %d target groups", unread, len(groups)), therefore, failed)
+	}
+}
+
+// mayHold leaves out what can't have the instance as a target.
+func (i *isolation) mayHold(g elbtypes.TargetGroup) bool {
+	switch g.TargetType {
+	case elbtypes.TargetTypeEnumInstance, elbtypes.TargetTypeEnumIp:
+	case elbtypes.TargetTypeEnumLambda, elbtypes.TargetTypeEnumAlb:
+		return false
+	}
+	return slices.ContainsFunc(i.instance.NetworkInterfaces, func(e ec2Interface) bool { return aws.ToString(e.VpcId) == aws.ToString(g.VpcId) })
+}
+
+func (i *isolation) targetGroup(g elbtypes.TargetGroup, found []target) {
+	arn, name := aws.ToString(g.TargetGroupArn), aws.ToString(g.TargetGroupName)
+	if i.before.TargetGroups == nil {
+		i.before.TargetGroups = map[string][]target{}
+	}
+	i.before.TargetGroups[arn] = found
+	i.fact("Target group", name+": "+targetsText(found))
+	i.step(actions.Step{ID: "target-group " + arn, Title: "Deregister the instance from the target group " + name, Resource: arn, ResourceID: arn,
+		Hold: actions.HoldKey(i.acct, arn, "targets", i.id), Prior: targetsValue(found), Current: targetsText(found), After: "not registered"})
+}
+
+// registered are the registrations of some IDs in a target group, sorted; what is
+// draining is not registered any more.
+func registered(ctx context.Context, acct *actions.Account, arn string, ids []string) ([]target, error) {
+	out, err := acct.ELB.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: &arn})
+	if err != nil {
+		return nil, err
+	}
+	var ts []target
+	for _, d := range out.TargetHealthDescriptions {
+		if d.Target == nil || !slices.Contains(ids, aws.ToString(d.Target.Id)) {
+			continue
+		}
+		if h := d.TargetHealth; h != nil && (h.State == elbtypes.TargetHealthStateEnumDraining || h.Reason == elbtypes.TargetHealthReasonEnumNotRegistered || h.Reason == elbtypes.TargetHealthReasonEnumDeregistrationInProgress) {
+			continue
+		}
+		ts = append(ts, target{aws.ToString(d.Target.Id), aws.ToInt32(d.Target.Port), aws.ToString(d.Target.AvailabilityZone)})
+	}
+	slices.SortFunc(ts, func(a, b target) int {
+		if c := strings.Compare(a.ID, b.ID); c != 0 {
+			return c
+		}
+		return int(a.Port) - int(b.Port)
+	})
+	return ts, nil
+}
+
+func targetsValue(ts []target) *string {
+	b, _ := json.Marshal(ts) //nolint:errchkjson // strings and numbers
+	return aws.String(string(b))
+}
+
+func targetsText(ts []target) string {
+	if len(ts) == 0 {
+		return "not registered"
+	}
+	var texts []string
+	for _, t := range ts {
+		texts = append(texts, fmt.Sprintf("%s on port %d", t.ID, t.Port))
+	}
+	return actions.Clip("registered as " + strings.Join(texts, ", "))
+}
+
+// priorTargets are the registrations of the snapshot, and what they are of.
+func priorTargets(prior *string) (ts []target, ids []string, err error) {
+	if prior == nil {
+		return nil, nil, nil
+	}
+	if err := json.Unmarshal([]byte(*prior), &ts); err != nil {
+		return nil, nil, fmt.Errorf("targets in the snapshot: %w", err)
+	}
+	for _, t := range ts {
+		ids = append(ids, t.ID)
+	}
+	return ts, ids, nil
+}
+
+func descriptions(ts []target) []elbtypes.TargetDescription {
+	var ds []elbtypes.TargetDescription
+	for _, t := range ts {
+		d := elbtypes.TargetDescription{Id: aws.String(t.ID), Port: aws.Int32(t.Port)}
+		if t.AZ != "" && !strings.HasPrefix(t.ID, "i-") { // not supported for instances
+			d.AvailabilityZone = aws.String(t.AZ)
+		}
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+// liveTargets are the registrations now of what the snapshot has.
+func liveTargets(ctx context.Context, acct *actions.Account, s actions.Step, prior *string) (live, before []target, err error) {
+	before, ids, err := priorTargets(prior)
+	if err != nil {
+		return nil, nil, err
+	}
+	live, err = registered(ctx, acct, s.Resource, ids)
+	return live, before, err
+}
+
+func applyTargets(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
+	e := actions.Effect{Prior: s.Prior}
+	live, _, err := liveTargets(ctx, acct, s, s.Prior)
+	if actions.IsCode(err, "TargetGroupNotFound", "TargetGroupNotFoundException") {
+		return e, nil
+	}
+	if err != nil || len(live) == 0 {
+		return e, err
+	}
+	e.Changed = true
+	_, err = acct.ELB.DeregisterTargets(ctx, &elb.DeregisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(live)})
+	return e, err
+}
+
+func verifyTargets(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	live, _, err := liveTargets(ctx, acct, s, e.Prior)
+	if actions.IsCode(err, "TargetGroupNotFound", "TargetGroupNotFoundException") {
+		return actions.Reading{Holds: true, Found: "the target group is gone"}, nil
+	}
+	return actions.Reading{Holds: err == nil && len(live) == 0, Found: targetsText(live)}, err
+}
+
+func revertTargets(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	found, err := findInstance(ctx, acct, heldName(s))
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case found == nil:
+		return goneReading("instance " + heldName(s)), nil
+	}
+	live, before, err := liveTargets(ctx, acct, s, e.Prior)
+	switch {
+	case actions.IsCode(err, "TargetGroupNotFound", "TargetGroupNotFoundException"):
+		return goneReading("the target group"), nil
+	case err != nil:
+		return actions.Reading{}, err
+	case sameTargets(live, before):
+		return actions.Reading{Holds: true}, nil
+	case len(live) > 0 && !contained(live, before): // what ExitStandby registered is part of it
+		return actions.Reading{Found: targetsText(live) + ", which is neither what was there nor what Killswitch left"}, nil
+	}
+	_, err = acct.ELB.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(before)})
+	if actions.IsCode(err, "InvalidTarget", "InvalidTargetException") {
+		err = actions.Hinted(err, "a target must be running: start the instance, then retry the undo")
+	}
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+func sameTargets(a, b []target) bool { return len(a) == len(b) && contained(a, b) }
+
+// contained compares without zones, which AWS may fill in by itself.
+func contained(a, b []target) bool {
+	return !slices.ContainsFunc(a, func(x target) bool {
+		return !slices.ContainsFunc(b, func(y target) bool { return x.ID == y.ID && x.Port == y.Port })
+	})
+}

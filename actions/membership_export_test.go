@@ -1,7 +1,0 @@
-package actions
-
-// Joined and MemberSince are for tests.
-var (
-	Joined      = joined
-	MemberSince = memberSince
-)

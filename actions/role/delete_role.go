@@ -1,0 +1,328 @@
+package role
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// stepProfile begins the ID of a step that takes the role out of an instance
+// profile; the profile's name is the rest.
+const stepProfile = "profile "
+
+// DeleteRole deletes a role. Undo makes another one like it, which has another ID.
+type DeleteRole struct{}
+
+func (DeleteRole) Spec() actions.Spec {
+	return actions.Spec{
+		Name:       actions.DeleteRole,
+		Title:      "Delete the role",
+		Summary:    "delete a role; undo makes one like it, with another ID",
+		Usage:      `delete_role arn:aws:iam::222222222222:role/app-role confirm=app-role reason="made by the intruder"`,
+		Target:     actions.RoleTarget,
+		Options:    []string{"account", "role", "confirm"},
+		Check:      confirmName,
+		Reversible: true,
+		Quorum:     2,
+		Instead:    actions.DetachPolicies,
+		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
+			read := []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole"}
+			var write, profiles []string
+			switch p {
+			case actions.PhasePlan:
+			case actions.PhaseRun:
+				write = []string{"iam:TagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRole"}
+				profiles = []string{"iam:RemoveRoleFromInstanceProfile"}
+			case actions.PhaseUndo:
+				write = []string{"iam:CreateRole", "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:PassRole"}
+				profiles = []string{"iam:AddRoleToInstanceProfile"}
+			case actions.PhaseReport:
+				return nil
+			}
+			return []actions.Statement{{Actions: read, Resources: []string{s.Named("role")}}, {Actions: write, Resources: changedRole(s)}, {Actions: profiles, Resources: changedProfiles(s)}}
+		},
+	}
+}
+
+// changedRole is the role by its ARN, and without its path: so IAM names a role
+// that is gone already when it says whether it may be deleted. Names are unique
+// whatever their path.
+func changedRole(s actions.Scope) []string {
+	arns := s.Changed("iam", "role")
+	if bare := s.ARN("iam", "role/"+s.Call.TargetName()); len(arns) > 0 && !s.Any() && !slices.Contains(arns, bare) {
+		arns = append(arns, bare)
+	}
+	return arns
+}
+
+// changedProfiles are the instance profiles that the call changes; all of them
+// where a role is in so many that a session policy can't name them.
+func changedProfiles(s actions.Scope) []string {
+	arns := s.Changed("iam", "instance-profile")
+	if len(strings.Join(arns, "")) > actions.SessionPolicyLimit/3 {
+		return []string{s.ARN("iam", "instance-profile/*")}
+	}
+	return arns
+}
+
+// confirmName wants the role's name a second time.
+func confirmName(c *actions.Call, m *actions.Mistakes) {
+	if c.Target == "" {
+		return
+	}
+	switch typed := c.Options["confirm"]; typed {
+	case c.TargetName():
+	case "":
+		m.Add("confirm", "is missing: a deleted role does not come back as the same one", "say confirm="+c.TargetName())
+	default:
+		m.Add("confirm", fmt.Sprintf("%s is not the role's name", actions.Clip(typed)), "say confirm="+c.TargetName())
+	}
+}
+
+func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	p := actions.Plan{
+		Reversible: true,
+		Undo:       "makes a role of the same name, path, trust, boundary, tags, policies and instance profiles, but with another ID",
+		Warnings: []string{
+			"Undo makes another role: its ID is new. Policies of other resources that name this role as a principal must be saved again by hand, or they don't mean the new one.",
+		},
+		Residual: []string{
+			"Sessions that were chained from this role into other roles live on.",
+			"Whoever may create roles can create it again.",
+		},
+	}
+	if acct.Brief {
+		if _, err := deny.LookRole(ctx, acct, c.TargetName()); actions.IsCode(err, "NoSuchEntity") {
+			p.Identity = actions.Identity{ARN: c.Target, ID: acct.Approved}
+			return p, nil // deleted: there is nothing left to do
+		}
+	}
+	role, err := findRole(ctx, acct, c)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	r, err := readRole(ctx, acct, role)
+	if err != nil {
+		return actions.Plan{}, err // no snapshot, no change
+	}
+	p.Identity = planRole(role)
+	var prior *string
+	if doc, ok := r.Inline[revokePolicy]; ok {
+		prior = &doc
+	}
+	denyStep := revokeDeny(acct, role, prior)
+	denyStep.Deny = false // it goes when the role goes; for undo it is a step like the others
+	p.Steps = []actions.Step{tagStep(acct, role), denyStep}
+	if acct.Approved != "" && acct.Approved != r.ID {
+		return p, nil // another role of that name: denied, not deleted
+	}
+	p.Steps = append(p.Steps, removals(acct, r)...)
+	if acct.Brief {
+		return p, nil
+	}
+	p.Snapshot, p.Facts = r.json(), r.facts(role)
+	if dead := deadPrincipals(r.Trust); len(dead) > 0 {
+		p.Warnings = append(p.Warnings, "Undo will fail: the trust policy names a principal that no longer exists ("+actions.Clip(strings.Join(dead, ", "))+"), and IAM takes no such policy again.")
+	}
+	if prior != nil {
+		if grants := deny.Grants(*prior); grants != "" {
+			p.Warnings = append(p.Warnings, "The policy "+revokePolicy+" that stands there allows this, and undo would put it back: "+grants)
+		}
+	}
+	if len(r.Profiles) > 0 {
+		p.Warnings = append(p.Warnings, "Every instance with this role loses its permissions.")
+	}
+	return p, nil
+}
+
+// removals are the steps that take everything off the role, what only denies
+// last, and then the role away.
+func removals(acct *actions.Account, r roleState) []actions.Step {
+	var steps, denies []actions.Step
+	for _, p := range r.Profiles {
+		held := heldRole{Role: r.ARN, ID: r.ID, Shape: r.shape()}
+		steps = append(steps, actions.Step{ID: stepProfile + p.Name, Title: "Take the role out of the instance profile " + p.Name, Resource: p.ARN, ResourceID: p.ID,
+			Hold: actions.HoldKey(acct, r.ID, "profile", p.Name), Prior: aws.String(held.json()), Current: "holds " + r.ARN, After: "holds no role"})
+	}
+	for _, s := range stripSteps(acct, r) {
+		arn, attached := strings.CutPrefix(s.ID, stepDetach)
+		switch {
+		case s.ID == stepInline+revokePolicy: // our deny takes its place
+		case attached && quarantines(arn), !attached && deny.Grants(*s.Prior) == "":
+			denies = append(denies, s)
+		default:
+			steps = append(steps, s)
+		}
+	}
+	return append(append(steps, denies...), actions.Step{ID: "delete", Title: "Delete the role", Resource: r.ARN, ResourceID: r.ID,
+		Hold: actions.HoldKey(acct, r.ID, "role", "deleted"), Prior: aws.String(r.json()), Current: "the role " + r.ARN, After: "deleted"})
+}
+
+// heldRole is which role an instance profile held.
+type heldRole struct {
+	Role  string `json:"role"`
+	ID    string `json:"role_id"`
+	Shape string `json:"shape"`
+}
+
+func (h heldRole) json() string {
+	b, err := json.Marshal(h)
+	if err != nil {
+		panic(err) // strings alone
+	}
+	return string(b)
+}
+
+// ofRole is a step as one that is about the role: its resource may be an
+// instance profile. The shape is the role's as far as the ledger knows it.
+func ofRole(s actions.Step, e actions.Effect) (actions.Step, string, error) {
+	if !strings.HasPrefix(s.ID, stepProfile) {
+		return s, aws.ToString(e.Wrote), nil
+	}
+	var h heldRole
+	if err := json.Unmarshal([]byte(aws.ToString(e.Prior)), &h); err != nil {
+		return s, "", fmt.Errorf("step %s: what was there before: %w", s.ID, err)
+	}
+	s.Resource, s.ResourceID = h.Role, h.ID
+	return s, h.Shape, nil
+}
+
+func (DeleteRole) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	e := actions.Effect{Prior: s.Prior}
+	about, _, err := ofRole(s, e)
+	if err != nil {
+		return e, err
+	}
+	name, role, err := deny.SameRole(ctx, acct, about)
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return e, nil // nothing left to contain
+	case err != nil:
+		return e, err
+	}
+	switch {
+	case s.ID == "tag", s.ID == "deny":
+		e, err = RevokeSessions{}.Apply(ctx, acct, s, run)
+		if s.ID == "deny" && actions.IsCode(err, "LimitExceeded") {
+			err = whenRoom(err)
+		}
+	case s.ID == "delete":
+		e.Wrote = &run.RequestID // undo leaves this request's own tag out
+		err = remove(ctx, acct, role, s)
+		e.Changed = err == nil
+	case strings.HasPrefix(s.ID, stepProfile):
+		e.Changed, err = leaveProfile(ctx, acct, name, strings.TrimPrefix(s.ID, stepProfile))
+	default:
+		var r roleState
+		if r, err = roleOf(role); err == nil {
+			e.Wrote = aws.String(r.shape()) // undo knows by it the role that it made itself
+			e.Changed, err = strip(ctx, acct, name, s)
+		}
+	}
+	return e, unmodifiable(err)
+}
+
+func leaveProfile(ctx context.Context, acct *actions.Account, role, profile string) (changed bool, err error) {
+	_, err = acct.IAM.RemoveRoleFromInstanceProfile(ctx, &iam.RemoveRoleFromInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
+	if actions.IsCode(err, "NoSuchEntity") {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// remove deletes the role with what still hangs on it. The boundary stays until
+// the end: DeleteRole does not want it removed, and without it the role could do more.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteRole.html
+func remove(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step) error {
+	var was roleState
+	if err := json.Unmarshal([]byte(aws.ToString(s.Prior)), &was); err != nil {
+		return fmt.Errorf("what the role was before: %w", err)
+	}
+	r, err := readRole(ctx, acct, role)
+	if err != nil {
+		return err
+	}
+	if since := added(was, r); len(since) > 0 { // no record, no removal
+		return actions.TryLater(actions.Hinted(fmt.Errorf("it got this since it was read: %s", strings.Join(since, ", ")), "retry: it is then recorded and removed like the rest"))
+	}
+	for _, p := range r.Profiles {
+		if _, err := leaveProfile(ctx, acct, r.Name, p.Name); err != nil {
+			return err
+		}
+	}
+	own := actions.Step{ID: stepInline + revokePolicy} // it may be too new to be listed
+	for _, left := range append(stripSteps(acct, r), own) {
+		if _, err := strip(ctx, acct, r.Name, left); err != nil {
+			return err
+		}
+	}
+	_, err = acct.IAM.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &r.Name})
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return nil
+	case actions.IsCode(err, "DeleteConflict"): // something that IAM does not list yet
+		return actions.TryLater(actions.Hinted(err, "something was added to the role just now: retry, and it is recorded and removed like the rest"))
+	}
+	return err
+}
+
+// added is what the role has that was not there, in words; our own deny aside.
+func added(was, is roleState) []string {
+	var since []string
+	for _, p := range is.Profiles {
+		if !slices.ContainsFunc(was.Profiles, func(w instanceProfile) bool { return w.Name == p.Name }) {
+			since = append(since, "the instance profile "+p.Name)
+		}
+	}
+	for _, arn := range is.Attached {
+		if !slices.Contains(was.Attached, arn) {
+			since = append(since, "the managed policy "+arn)
+		}
+	}
+	for _, name := range is.inlineNames() {
+		doc := is.Inline[name]
+		if had, ok := was.Inline[name]; (!ok || had != doc) && (name != revokePolicy || !ours(doc)) {
+			since = append(since, "the inline policy "+name)
+		}
+	}
+	return since
+}
+
+func (DeleteRole) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	about, _, err := ofRole(s, e)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	name, role, err := deny.SameRole(ctx, acct, about)
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return actions.Reading{Holds: true, Found: "the role is deleted"}, nil
+	case err != nil:
+		return actions.Reading{}, err
+	case s.ID == "tag", s.ID == "deny":
+		return RevokeSessions{}.Verify(ctx, acct, s, e)
+	case s.ID == "delete":
+		return actions.Reading{Found: "the role " + aws.ToString(role.Arn)}, nil
+	case strings.HasPrefix(s.ID, stepProfile):
+		in, err := inProfile(ctx, acct, name, strings.TrimPrefix(s.ID, stepProfile))
+		if err != nil || !in {
+			return actions.Reading{Holds: err == nil}, err
+		}
+		return actions.Reading{Found: "the role in the instance profile"}, nil
+	}
+	return stripped(ctx, acct, name, s)
+}
+
+func inProfile(ctx context.Context, acct *actions.Account, role, profile string) (bool, error) {
+	ps, err := profilesOf(ctx, acct, role)
+	return slices.ContainsFunc(ps, func(p instanceProfile) bool { return p.Name == profile }), err
+}

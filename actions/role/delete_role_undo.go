@@ -1,0 +1,310 @@
+package role
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// anotherRole is what undo finds where somebody else made a role of that name.
+const anotherRole = "another role of that name: it was deleted and created again"
+
+// Revert makes the role again, first of all steps. Those that come after it put
+// back what the ledger knows and the last step's snapshot does not: a run that
+// was cut off reads a role that it has emptied already.
+func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	if s.ID == "delete" {
+		return makeAgain(ctx, acct, s, e)
+	}
+	about, shape, err := ofRole(s, e)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	_, _, _, name, _ := actions.SplitRoleARN(about.Resource)
+	role, err := deny.LookRole(ctx, acct, name)
+	marks := s.ID == "tag" || s.ID == "deny"
+	switch {
+	case actions.IsCode(err, "NoSuchEntity") && marks:
+		return actions.Reading{Holds: true, Found: "the role no longer exists"}, nil
+	case actions.IsCode(err, "NoSuchEntity"):
+		return actions.Reading{Holds: true, Changed: true, Found: "no role of that name"}, nil // not until it can be read back
+	case err != nil:
+		return actions.Reading{}, err
+	case aws.ToString(role.RoleId) == about.ResourceID && marks:
+		return RevokeSessions{}.Revert(ctx, acct, s, e)
+	case marks:
+		return leftBehind(ctx, acct, role, s, e)
+	}
+	r, err := roleOf(role)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	profile, inProfiles := strings.CutPrefix(s.ID, stepProfile)
+	mine := r.ID == about.ResourceID || r.shape() == shape
+	switch {
+	case inProfiles && mine:
+		return rejoin(ctx, acct, name, profile)
+	case mine:
+		return unstrip(ctx, acct, name, s, e)
+	}
+	stands := false
+	if inProfiles {
+		stands, err = inProfile(ctx, acct, name, profile)
+	} else {
+		var live *string
+		live, err = standing(ctx, acct, name, s)
+		stands = live != nil && deny.Same(live, e.Prior)
+	}
+	if err != nil || stands {
+		return actions.Reading{Holds: stands}, err
+	}
+	return actions.Reading{Found: anotherRole}, nil
+}
+
+// leftBehind is the tag or the deny in a role that was made again: what of ours
+// came along with it is taken back, and nothing of others'.
+func leftBehind(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	name := aws.ToString(role.RoleName)
+	if s.ID == "tag" {
+		live := deny.TamperValue(role.Tags)
+		switch {
+		case live == nil: // it marked the old one's containment, which is over
+			return actions.Reading{Holds: true}, nil
+		case deny.Same(live, e.Prior), deny.Same(live, e.Wrote):
+			return deny.TaggedRole(acct, name).Revert(ctx, live, e)
+		}
+		return actions.Reading{Found: anotherRole}, nil
+	}
+	live, err := getInline(ctx, acct, name)
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case deny.Same(live, e.Prior):
+		return actions.Reading{Holds: true}, nil
+	case live != nil && ours(*live) && e.Prior != nil && deny.Grants(*e.Prior) == "":
+		return putInline(ctx, acct, name, revokePolicy, *e.Prior)
+	case live != nil && ours(*live) && e.Prior == nil:
+		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
+		if actions.IsCode(err, "NoSuchEntity") {
+			err = nil
+		}
+		return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+	}
+	if live == nil {
+		if _, _, spent := deny.ReadRevocation(*e.Prior); spent { // the sessions that it denied are dead
+			return actions.Reading{Holds: true, Found: "the role made again, without the deny for sessions of the old one"}, nil
+		}
+	}
+	return actions.Reading{Found: anotherRole + "; before, there was: " + deny.Compact(aws.ToString(e.Prior))}, nil
+}
+
+// makeAgain creates the role, or goes on where an earlier try stopped. A role of
+// that name gets the policies only if the same principals may assume it and the
+// same boundary holds it.
+func makeAgain(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	var was roleState
+	if err := json.Unmarshal([]byte(aws.ToString(e.Prior)), &was); err != nil {
+		return actions.Reading{}, fmt.Errorf("what the role was before: %w", err)
+	}
+	maps.DeleteFunc(was.Tags, func(key, _ string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }) // only AWS may set these
+	// The marks of this very containment come along when the role is made, so that
+	// their own steps take them back; they are not put there a second time.
+	marked := was
+	was.Tags, was.Inline = maps.Clone(was.Tags), maps.Clone(was.Inline)
+	maps.DeleteFunc(was.Tags, func(key, value string) bool {
+		return strings.EqualFold(key, deny.TamperTag) && e.Wrote != nil && value == *e.Wrote
+	})
+	maps.DeleteFunc(was.Inline, func(name, doc string) bool { return name == revokePolicy && ours(doc) })
+	role, err := deny.LookRole(ctx, acct, was.Name)
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return create(ctx, acct, marked)
+	case err != nil:
+		return actions.Reading{}, err
+	case aws.ToString(role.RoleId) == s.ResourceID:
+		return actions.Reading{Holds: true}, nil // never deleted: the other steps put back what they took
+	}
+	is, err := roleOf(role)
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case is.shape() != was.shape():
+		return actions.Reading{Found: anotherRole + ", with another path, trust policy or boundary"}, nil
+	}
+	if is, err = readRole(ctx, acct, role); err != nil {
+		return actions.Reading{}, err
+	}
+	return fill(ctx, acct, was, is)
+}
+
+func create(ctx context.Context, acct *actions.Account, was roleState) (actions.Reading, error) {
+	in := &iam.CreateRoleInput{RoleName: &was.Name, Path: &was.Path, AssumeRolePolicyDocument: &was.Trust, Tags: tagsOf(was.Tags)}
+	if was.Description != "" {
+		in.Description = &was.Description
+	}
+	if was.MaxSession != 0 {
+		in.MaxSessionDuration = &was.MaxSession
+	}
+	if was.Boundary != "" {
+		in.PermissionsBoundary = &was.Boundary
+	}
+	_, err := acct.IAM.CreateRole(ctx, in)
+	switch {
+	case actions.IsCode(err, "EntityAlreadyExists"):
+		return actions.Reading{Holds: true, Changed: true, Found: "a role of that name that IAM does not show yet"}, nil // read back, it tells whose it is
+	case actions.IsCode(err, "MalformedPolicyDocument"):
+		return actions.Reading{}, actions.Hinted(err, "the trust policy names a principal that was deleted (IAM shows it by an ID: AROA… or AIDA…), and IAM takes no such policy: create the role by hand from the plan's snapshot without it")
+	case was.Boundary != "" && missing(err, was.Boundary):
+		return actions.Reading{}, actions.Hinted(err, "the role's permissions boundary was deleted, and the role is not made without it: create that policy again, then retry")
+	case err != nil:
+		return actions.Reading{}, err
+	}
+	r, err := fill(ctx, acct, was, roleState{Name: was.Name, Description: was.Description, MaxSession: was.MaxSession, Tags: was.Tags})
+	r.Changed = err == nil
+	return r, err
+}
+
+// fill gives the role what it had and has not, what denies first. What can't be
+// given is told and holds nothing else up.
+func fill(ctx context.Context, acct *actions.Account, was, is roleState) (actions.Reading, error) {
+	all := actions.Reading{Holds: true}
+	var notes []string
+	took := func(r actions.Reading, err error) error {
+		all.Holds, all.Changed = all.Holds && r.Holds, all.Changed || r.Changed
+		if r.Found != "" {
+			notes = append(notes, r.Found)
+		}
+		return err
+	}
+	for key, value := range was.Tags {
+		if had, ok := is.Tags[key]; ok && had != value {
+			notes = append(notes, "another value of the tag "+key)
+			all.Holds = false
+		}
+	}
+	lacking := maps.Clone(was.Tags)
+	maps.DeleteFunc(lacking, func(key, _ string) bool { _, ok := is.Tags[key]; return ok })
+	if len(lacking) > 0 {
+		_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &was.Name, Tags: tagsOf(lacking)})
+		if err := took(actions.Reading{Holds: true, Changed: true}, unspread(err)); err != nil {
+			return actions.Reading{}, err
+		}
+	}
+	names := was.inlineNames()
+	slices.SortStableFunc(names, func(a, b string) int { return rank(was.Inline[a]) - rank(was.Inline[b]) })
+	for _, name := range names {
+		doc, ok := is.Inline[name]
+		switch {
+		case !ok:
+			if err := took(putInline(ctx, acct, was.Name, name, was.Inline[name])); err != nil {
+				return actions.Reading{}, err
+			}
+		case doc != was.Inline[name]:
+			notes = append(notes, "another inline policy "+name)
+			all.Holds = false
+		}
+	}
+	for _, arn := range was.Attached {
+		if !slices.Contains(is.Attached, arn) {
+			if err := took(attach(ctx, acct, was.Name, arn)); err != nil {
+				return actions.Reading{}, err
+			}
+		}
+	}
+	for _, p := range was.Profiles {
+		if !slices.ContainsFunc(is.Profiles, func(i instanceProfile) bool { return i.Name == p.Name }) {
+			if err := took(join(ctx, acct, was.Name, p.Name)); err != nil {
+				return actions.Reading{}, err
+			}
+		}
+	}
+	if was.Description != is.Description || was.MaxSession != is.MaxSession {
+		notes = append(notes, "another description or session duration")
+	}
+	all.Found = strings.Join(notes, "; ")
+	return all, nil
+}
+
+// rank orders documents: what only denies comes first.
+func rank(document string) int {
+	if deny.Grants(document) == "" {
+		return 0
+	}
+	return 1
+}
+
+// rejoin puts the role back into an instance profile.
+func rejoin(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
+	in, err := inProfile(ctx, acct, role, profile)
+	if err != nil || in {
+		return actions.Reading{Holds: in}, err
+	}
+	return join(ctx, acct, role, profile)
+}
+
+func join(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
+	_, err := acct.IAM.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
+	switch {
+	case actions.IsCode(err, "LimitExceeded"): // it holds a role: ours, not shown yet, or another; reading back tells
+		return actions.Reading{Holds: true, Changed: true, Found: "the instance profile " + profile + " holding a role already"}, nil
+	case missing(err, "instance profile"):
+		return actions.Reading{Found: "that the instance profile " + profile + " no longer exists"}, nil
+	}
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, unspread(err)
+}
+
+func tagsOf(tags map[string]string) []types.Tag {
+	var list []types.Tag
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		list = append(list, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
+	}
+	return list
+}
+
+// goneID is how IAM shows a principal in a trust policy once it is deleted.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+var goneID = actions.NewPattern(`^A(?:ROA|IDA)[A-Z0-9]{12,}$`)
+
+// deadPrincipals are the deleted principals that a trust policy names.
+func deadPrincipals(trust string) []string {
+	var doc struct{ Statement json.RawMessage }
+	if json.Unmarshal([]byte(trust), &doc) != nil {
+		return nil
+	}
+	type statement struct{ Principal json.RawMessage }
+	var statements []statement
+	if json.Unmarshal(doc.Statement, &statements) != nil {
+		var one statement
+		if json.Unmarshal(doc.Statement, &one) != nil {
+			return nil
+		}
+		statements = []statement{one}
+	}
+	var dead []string
+	for _, s := range statements {
+		var principal struct{ AWS json.RawMessage }
+		if json.Unmarshal(s.Principal, &principal) != nil {
+			continue
+		}
+		var names []string
+		if json.Unmarshal(principal.AWS, &names) != nil {
+			names = []string{strings.Trim(string(principal.AWS), `"`)}
+		}
+		for _, n := range names {
+			if goneID.MatchString(n) {
+				dead = append(dead, n)
+			}
+		}
+	}
+	return dead
+}

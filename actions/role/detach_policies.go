@@ -1,0 +1,231 @@
+package role
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+const (
+	// denyAllPolicy is our inline policy that denies everything.
+	denyAllPolicy = "KillswitchDenyAll"
+	// ownPolicies begins the names of all our inline policies.
+	ownPolicies = "Killswitch"
+	// denyAllDocument has no condition: it holds for sessions of any age.
+	denyAllDocument = `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchDenyAll","Effect":"Deny","Action":["*"],"Resource":["*"]}]}`
+)
+
+// DetachPolicies takes all that a role may do away from it, with a deny of
+// everything first: half finished it contains already, and it stays against
+// what other resources' policies grant to the role.
+type DetachPolicies struct{}
+
+func (DetachPolicies) Spec() actions.Spec {
+	return actions.Spec{
+		Name:       actions.DetachPolicies,
+		Title:      "Strip the role",
+		Summary:    "deny everything to a role and take all its policies away",
+		Usage:      `detach_policies arn:aws:iam::222222222222:role/app-role reason="role used from an unknown network"`,
+		Target:     actions.RoleTarget,
+		Options:    []string{"account", "role"},
+		Reversible: true,
+		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
+			read, write := []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"}, []string(nil)
+			switch p {
+			case actions.PhasePlan:
+				read = append(read, "iam:ListRolePolicies", "iam:ListInstanceProfilesForRole")
+			case actions.PhaseRun:
+				write = []string{"iam:TagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"}
+			case actions.PhaseUndo:
+				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy"}
+			case actions.PhaseReport:
+				return nil
+			}
+			return []actions.Statement{{Actions: read, Resources: []string{s.Named("role")}}, {Actions: write, Resources: s.Changed("iam", "role")}}
+		},
+	}
+}
+
+func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	role, err := findRole(ctx, acct, c)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	r, err := roleOf(role)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	if err := readPolicies(ctx, acct, &r); err != nil {
+		return actions.Plan{}, err
+	}
+	p := actions.Plan{
+		Identity:   planRole(role),
+		Reversible: true,
+		Undo:       "puts the inline policies back byte for byte, attaches the managed ones again, then removes the tag and the deny",
+		Residual: []string{
+			"Sessions live on, powerless through this role, and anyone who may assume it still can.",
+			"Policies of buckets, keys, queues and other resources may name the role: against these the deny stays.",
+			"Sessions that were chained from this role into other roles live on.",
+		},
+	}
+	var prior *string
+	if doc, ok := r.Inline[denyAllPolicy]; ok {
+		prior = &doc
+	}
+	p.Steps = append(p.Steps, tagStep(acct, role),
+		actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: r.ARN, ResourceID: r.ID, Hold: actions.HoldKey(acct, r.ID, "inline", denyAllPolicy), Prior: prior, Deny: true,
+			Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"})
+	p.Steps = append(p.Steps, slices.DeleteFunc(stripSteps(acct, r), leaves)...)
+	if acct.Brief {
+		return p, nil
+	}
+	if r.Profiles, err = profilesOf(ctx, acct, r.Name); err != nil {
+		return actions.Plan{}, err // no snapshot, no change
+	}
+	p.Snapshot, p.Facts = r.json(), r.facts(role)
+	if kept := keptText(r); kept != "" {
+		p.Facts = append(p.Facts, actions.Fact{Label: "Left as they are, since they only deny", Text: kept})
+	}
+	if prior != nil && *prior != denyAllDocument {
+		p.Warnings = append(p.Warnings, "There is a policy named "+denyAllPolicy+" that says something else. It is replaced, and undo puts it back: "+deny.Compact(*prior))
+	}
+	if len(r.Profiles) > 0 {
+		p.Warnings = append(p.Warnings, "Every instance with this role loses its permissions until this is undone.")
+	}
+	if total := r.inlineTotal(denyAllPolicy, denyAllDocument); total > inlineQuota {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with our deny): they are deleted first, and the deny is put after them.", total, inlineQuota))
+	}
+	return p, nil
+}
+
+// leaves reports whether a policy stays where it is: it only denies, or is what
+// our own deny takes the place of.
+func leaves(s actions.Step) bool {
+	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
+		return quarantines(arn)
+	}
+	name := strings.TrimPrefix(s.ID, stepInline)
+	return name == denyAllPolicy || denies(name, *s.Prior)
+}
+
+// denies reports whether an inline policy is a deny that stays: one that
+// revoked sessions, or another one of ours. A name alone protects nothing.
+func denies(name, document string) bool {
+	return (name == revokePolicy || strings.HasPrefix(name, ownPolicies)) && deny.Grants(document) == ""
+}
+
+func keptText(r roleState) string {
+	var kept []string
+	for _, arn := range r.Attached {
+		if quarantines(arn) {
+			kept = append(kept, actions.LastPart(arn))
+		}
+	}
+	for _, name := range r.inlineNames() {
+		if name != denyAllPolicy && denies(name, r.Inline[name]) {
+			kept = append(kept, name)
+		}
+	}
+	return strings.Join(kept, ", ")
+}
+
+func denyAllText(doc *string) string {
+	switch {
+	case doc == nil:
+		return "no inline policy " + denyAllPolicy
+	case *doc == denyAllDocument:
+		return "inline policy " + denyAllPolicy + ": Deny *"
+	}
+	return "another inline policy named " + denyAllPolicy + ": " + deny.Compact(*doc)
+}
+
+func (DetachPolicies) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	name, role, err := deny.SameRole(ctx, acct, s)
+	if err != nil {
+		return actions.Effect{}, err
+	}
+	switch s.ID {
+	case "tag":
+		return deny.TaggedRole(acct, name).Apply(ctx, deny.TamperValue(role.Tags), s, run)
+	case "deny":
+		return applyDenyAll(ctx, acct, name, s)
+	}
+	changed, err := strip(ctx, acct, name, s)
+	return actions.Effect{Prior: s.Prior, Changed: changed}, unmodifiable(err)
+}
+
+func applyDenyAll(ctx context.Context, acct *actions.Account, role string, s actions.Step) (actions.Effect, error) {
+	e := actions.Effect{Prior: s.Prior, Wrote: aws.String(denyAllDocument)}
+	live, err := deny.GetRolePolicy(ctx, acct, role, denyAllPolicy)
+	if err != nil || deny.Same(live, e.Wrote) {
+		return e, err
+	}
+	r, err := putInline(ctx, acct, role, denyAllPolicy, denyAllDocument)
+	e.Changed = r.Changed
+	return e, unmodifiable(err)
+}
+
+func (DetachPolicies) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	name, role, err := deny.SameRole(ctx, acct, s)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	switch s.ID {
+	case "tag":
+		return deny.VerifyTag(deny.TamperValue(role.Tags), e), nil
+	case "deny":
+		live, err := deny.GetRolePolicy(ctx, acct, name, denyAllPolicy)
+		return actions.Reading{Holds: live != nil && *live == denyAllDocument, Found: denyAllText(live)}, err
+	}
+	return stripped(ctx, acct, name, s)
+}
+
+func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	name, role, err := deny.SameRole(ctx, acct, s)
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return actions.Reading{Holds: e.Prior == nil, Found: "the role no longer exists"}, nil // what was there can't be put back
+	case errors.Is(err, actions.ErrRecreated): // what was taken from the old role is not for the new one
+		return actions.Reading{Found: "another role of that name: it was deleted and created again"}, nil
+	case err != nil:
+		return actions.Reading{}, err
+	case s.ID == "tag":
+		return deny.TaggedRole(acct, name).Revert(ctx, deny.TamperValue(role.Tags), e)
+	case s.ID != "deny":
+		r, err := unstrip(ctx, acct, name, s, e)
+		return r, unmodifiable(err)
+	}
+	live, err := deny.GetRolePolicy(ctx, acct, name, denyAllPolicy)
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case deny.Same(live, e.Prior):
+		return actions.Reading{Holds: true}, nil
+	case live == nil || *live != denyAllDocument:
+		return actions.Reading{Found: denyAllText(live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior != nil:
+		return putInline(ctx, acct, name, denyAllPolicy, *e.Prior)
+	}
+	_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(denyAllPolicy)})
+	if actions.IsCode(err, "NoSuchEntity") {
+		err = nil
+	}
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+// unmodifiable explains roles that AWS keeps to itself and whose path did not
+// tell.
+func unmodifiable(err error) error {
+	if actions.IsCode(err, "UnmodifiableEntity") {
+		return actions.Hinted(err, "only the AWS service that made the role can change it: stop that service's use of it, or freeze the account with apply_scp")
+	}
+	return err
+}

@@ -1,0 +1,423 @@
+package role_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+// Attached in any order, they come back in that of the undo.
+var unordered = cmpopts.SortSlices(strings.Compare)
+
+func stripWorld(t *testing.T, alter ...func(*awsfake.Role)) *world {
+	t.Helper()
+	return newWorld(t, alter...).ask(actions.DetachPolicies, nil)
+}
+
+// tenAttached fills the quota of managed policies with ten of the account's own.
+func tenAttached(w *world) []string {
+	var arns []string
+	for i := range 10 {
+		arn := fmt.Sprintf("arn:%s:iam::%s:policy/team/p%d", w.Org.Partition, actiontest.Member, i)
+		w.AddPolicy(arn, actiontest.AllowIAM)
+		arns = append(arns, arn)
+	}
+	return arns
+}
+
+func TestDetachPoliciesContract(t *testing.T) {
+	starts := map[string]struct {
+		role     []func(*awsfake.Role)
+		attached func(w *world) []string
+	}{
+		"a role as usual":            {},
+		"documents byte for byte":    {role: []func(*awsfake.Role){actiontest.WithInline("app", actiontest.Handwritten), actiontest.WithInline("b+c=d,e.f@g-h", actiontest.Consoles), actiontest.WithTag(actiontest.Tag, "KS-EARLIER")}},
+		"a policy of our name":       {role: []func(*awsfake.Role){actiontest.WithInline(actiontest.DenyAllName, actiontest.Handwritten), actiontest.WithInline(actiontest.Revoke, actiontest.Consoles)}},
+		"ten managed policies":       {attached: tenAttached, role: []func(*awsfake.Role){actiontest.WithInline("app", actiontest.AllowIAM)}},
+		"two instance profiles":      {role: []func(*awsfake.Role){func(r *awsfake.Role) { r.Profiles = []string{"web", "batch"} }}},
+		"a role that may do nothing": {attached: func(*world) []string { return nil }},
+		"a policy that is quarantine": {attached: func(w *world) []string {
+			return []string{"arn:" + w.Org.Partition + ":iam::aws:policy/AWSDenyAll", w.AdminPolicy()}
+		}},
+	}
+	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
+		contract := actiontest.World{}
+		for _, name := range slices.Sorted(maps.Keys(starts)) {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+				c, s := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, starts[name]
+				w := worldAt(t, c, c.Now, partition)
+				victim := w.Victim()
+				if s.attached != nil {
+					victim.Attached = s.attached(w)
+				}
+				for _, f := range s.role {
+					f(&victim)
+				}
+				w.Account(actiontest.Member).AddRole(victim)
+				w.ask(actions.DetachPolicies, nil).SetPropagation(delay)
+				view := roleScene(w)
+				view.State = func() any { return sorted(w.Snapshot()) }
+				return view
+			}})
+		}
+		contract.Action, _ = all.Actions.Lookup(actions.DetachPolicies)
+		actiontest.Test(t, contract)
+	})
+}
+
+// sorted makes the order of attachment none: AWS has none.
+func sorted(s awsfake.State) awsfake.State {
+	for _, a := range s.Accounts {
+		for _, r := range a.Roles {
+			slices.Sort(r.Attached)
+		}
+	}
+	return s
+}
+
+func TestStripLeavesNothingButDenies(t *testing.T) {
+	const deny = `{"Statement":[{"Effect":"Deny","Action":"s3:*","Resource":"*"}]}`
+	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM), actiontest.WithInline("deny-of-their-own", deny), actiontest.WithInline("KillswitchInstance", deny), actiontest.WithInline("KillswitchTrap", actiontest.AllowIAM),
+		actiontest.WithInline(actiontest.Revoke, actiontest.Consoles))
+	w.AddPolicy("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3", deny)
+	w.AddPolicy("arn:aws:iam::222222222222:policy/AWSCompromisedKeyQuarantineV3", actiontest.AllowIAM)
+	for _, arn := range []string{"arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3", "arn:aws:iam::aws:policy/AWSDenyAll", "arn:aws:iam::222222222222:policy/AWSCompromisedKeyQuarantineV3"} {
+		w.Attach(arn)
+	}
+	p := w.Plan()
+	actiontest.Clean(t, w.Take(p.Steps))
+	got := w.Victim()
+	if d := cmp.Diff([]string{"KillswitchInstance", actiontest.DenyAllName, actiontest.Revoke}, slices.Sorted(maps.Keys(got.Inline)), unordered); d != "" {
+		t.Errorf("inline: %s", d)
+	}
+	if d := cmp.Diff([]string{"arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3", "arn:aws:iam::aws:policy/AWSDenyAll"}, got.Attached, unordered); d != "" {
+		t.Errorf("attached: %s", d)
+	}
+	if got.Inline[actiontest.Revoke] != actiontest.Consoles {
+		t.Errorf("%s was touched", actiontest.Revoke)
+	}
+	if can, _ := w.Session(w.Role, "old").Can("s3:GetObject", "arn:aws:s3:::b/k"); can {
+		t.Error("a session of the role may still do something")
+	}
+
+	// A policy of that name that allows something is deleted like the others.
+	w = stripWorld(t, actiontest.WithInline(actiontest.Revoke, actiontest.AllowIAM))
+	actiontest.Clean(t, w.Contain())
+	if _, there := w.Victim().Inline[actiontest.Revoke]; there {
+		t.Errorf("%s allows something and was left", actiontest.Revoke)
+	}
+}
+
+func TestStripReadsAllPages(t *testing.T) {
+	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = fill(120, 70) }) // a page has 100
+	before := w.Snapshot()
+	all := w.Contain()
+	actiontest.Clean(t, all)
+	if got := w.Victim().Inline; len(got) != 1 {
+		t.Errorf("%d inline policies are left", len(got))
+	}
+	w.Back(all)
+	if d := cmp.Diff(before, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestStripDeniesFirst(t *testing.T) {
+	ids := []string{}
+	for _, s := range stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM)).Plan().Steps {
+		ids = append(ids, s.ID)
+	}
+	if d := cmp.Diff([]string{"tag", "deny", "detach arn:aws:iam::aws:policy/AdministratorAccess", "inline app"}, ids); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestStripSnapshot(t *testing.T) {
+	w := stripWorld(t, actiontest.WithInline("app", actiontest.Handwritten), actiontest.WithTag("Team", "a"), func(r *awsfake.Role) {
+		r.Description, r.MaxSession, r.Boundary, r.Profiles = "does things", 2*time.Hour, "arn:aws:iam::aws:policy/PowerUserAccess", []string{"web", "batch"}
+	})
+	p := w.Plan()
+	var got struct {
+		ARN, ID, Path, Description, Trust, Boundary string
+		MaxSession                                  int `json:"max_session"`
+		Tags, Inline                                map[string]string
+		Attached                                    []string
+		Profiles                                    []struct{ Name string } `json:"instance_profiles"`
+	}
+	actiontest.Unmarshal(t, p.Snapshot, &got)
+	v := w.Victim()
+	if got.ARN != v.ARN || got.ID != v.ID || got.Path != v.Path || got.Trust != v.Trust || got.Description != v.Description || got.Boundary != v.Boundary ||
+		got.MaxSession != 7200 || got.Tags["Team"] != "a" || got.Inline["app"] != actiontest.Handwritten || len(got.Attached) != 1 || len(got.Profiles) != 2 {
+		t.Errorf("snapshot %s", p.Snapshot)
+	}
+	actiontest.Says(t, strings.Join(p.Residual, " "), "deny stays", "powerless")
+}
+
+// The deny does not fit: the deletions go first, and it comes after them.
+func TestStripWithFullInlineQuota(t *testing.T) {
+	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = fill(2, 5120) })
+	before := w.Snapshot()
+	p := w.Plan()
+	actiontest.Says(t, strings.Join(p.Warnings, " "), "quota", "deleted first")
+	_, err := w.Act.Apply(t.Context(), w.Responder(), actiontest.StepOf(t, p, "deny"), w.Run())
+	actiontest.WantCode(t, err, "LimitExceeded")
+	if !actions.Later(err) {
+		t.Error("it is not said to be worth another try after the others")
+	}
+	all := w.Take(p.Steps)
+	actiontest.Clean(t, all)
+	if got := w.Victim(); len(got.Inline) != 1 || got.Inline[actiontest.DenyAllName] == "" {
+		t.Fatalf("inline %v", got.Inline)
+	}
+	// Going back has the same quota: the last document waits for the deny to go.
+	for id, r := range w.Back(all) {
+		if !r.Holds {
+			t.Errorf("Revert %s: %+v", id, r)
+		}
+	}
+	if d := cmp.Diff(before, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestStripSecondRun(t *testing.T) {
+	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
+	actiontest.Clean(t, w.Contain())
+	state := w.Snapshot()
+	p := w.Plan()
+	ids := []string{}
+	for _, s := range p.Steps {
+		ids = append(ids, s.ID)
+	}
+	if d := cmp.Diff([]string{"tag", "deny"}, ids); d != "" {
+		t.Errorf("what is contained has other steps: %s", d)
+	}
+	actiontest.Clean(t, w.Take(p.Steps))
+	if d := cmp.Diff(state, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestAttachedWhileWeStrip(t *testing.T) {
+	w := stripWorld(t)
+	all := w.Contain()
+	actiontest.Clean(t, all)
+	w.AddPolicy("arn:aws:iam::222222222222:policy/new", actiontest.AllowIAM)
+	w.Attach("arn:aws:iam::222222222222:policy/new")
+	w.Attach(w.AdminPolicy()) // and again what was taken away
+	w.PutNamed("new", actiontest.AllowIAM)
+	p := w.Plan()
+	for _, id := range []string{"detach arn:aws:iam::222222222222:policy/new", "inline new", "detach " + w.AdminPolicy()} {
+		s := actiontest.StepOf(t, p, id)
+		actiontest.Clean(t, w.Take([]actions.Step{s}))
+		if r, err := w.Act.Verify(t.Context(), w.Responder(), s, actions.Effect{}); err != nil || !r.Holds {
+			t.Errorf("%s: %+v, %v", id, r, err)
+		}
+	}
+	if got := w.Victim(); len(got.Attached) != 0 || len(got.Inline) != 1 {
+		t.Errorf("left: %v %v", got.Attached, got.Inline)
+	}
+}
+
+func TestStripOfWhatWasCreatedAgain(t *testing.T) {
+	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
+	p := w.Plan()
+	all := w.Contain()
+	actiontest.Clean(t, all)
+	w.Recreate(actiontest.WithInline("app", actiontest.Handwritten))
+	state := w.Snapshot()
+	for _, s := range p.Steps {
+		if _, err := w.Act.Apply(t.Context(), w.Responder(), s, w.Run()); !errors.Is(err, actions.ErrRecreated) {
+			t.Errorf("Apply %s: %v", s.ID, err)
+		}
+		if _, err := w.Act.Verify(t.Context(), w.Responder(), s, actions.Effect{}); !errors.Is(err, actions.ErrRecreated) {
+			t.Errorf("Verify %s: %v", s.ID, err)
+		}
+	}
+	for id, r := range w.Back(all) {
+		if r.Holds || r.Changed {
+			t.Errorf("Revert %s: %+v", id, r)
+		}
+		actiontest.Says(t, r.Found, "created again")
+	}
+	if d := cmp.Diff(state, w.Snapshot()); d != "" {
+		t.Error(d)
+	}
+	// The new one is contained as what it is.
+	actiontest.Clean(t, w.Contain())
+	if got := w.Victim(); len(got.Attached) != 0 || got.Inline["app"] != "" || !strings.Contains(got.Inline[actiontest.DenyAllName], actiontest.DenyAllName) {
+		t.Errorf("the new role keeps %v", got)
+	}
+}
+
+func TestPolicyGoneAtUndo(t *testing.T) {
+	w := stripWorld(t, actiontest.WithInline("app", actiontest.Handwritten))
+	const gone = "arn:aws:iam::aws:policy/WasHere" // it is the last to be detached, and the first to be attached again
+	w.AddPolicy(gone, actiontest.AllowIAM)
+	w.Attach(gone)
+	all := w.Contain()
+	actiontest.Clean(t, all)
+	w.Fault(awsfake.Fault{Op: "iam:AttachRolePolicy", Err: actiontest.NoSuchPolicy(gone), Times: 1})
+	read := w.Back(all)
+	if r := read["detach "+gone]; r.Holds || r.Changed {
+		t.Errorf("%+v", r)
+	}
+	actiontest.Says(t, read["detach "+gone].Found, gone, "no longer exists")
+	for id, r := range read {
+		if id != "detach "+gone && !r.Holds {
+			t.Errorf("Revert %s: %+v", id, r)
+		}
+	}
+	got := w.Victim()
+	if d := cmp.Diff(map[string]string{"app": actiontest.Handwritten}, got.Inline); d != "" || len(got.Attached) != 1 {
+		t.Errorf("%v %s", got.Attached, d)
+	}
+}
+
+func TestInlineThatOthersWroteStays(t *testing.T) {
+	w := stripWorld(t, actiontest.WithInline("app", actiontest.Handwritten))
+	all := w.Contain()
+	actiontest.Clean(t, all)
+	w.PutNamed("app", actiontest.AllowIAM)
+	w.PutNamed(actiontest.DenyAllName, actiontest.Handwritten)
+	read := w.Back(all)
+	for _, id := range []string{"inline app", "deny"} {
+		if r := read[id]; r.Holds || r.Changed || r.Found == "" {
+			t.Errorf("%s: %+v", id, r)
+		}
+	}
+	if got := w.Victim().Inline; got["app"] != actiontest.AllowIAM || got[actiontest.DenyAllName] != actiontest.Handwritten {
+		t.Errorf("overwritten: %v", got)
+	}
+}
+
+// Killed after any call, the run and the undo go on and reach the same end.
+func TestStripKilledAfterAnyCall(t *testing.T) {
+	for n, died := 1, true; died; n++ {
+		w := stripWorld(t, actiontest.WithInline("app", actiontest.Handwritten), actiontest.WithInline("b", actiontest.AllowIAM))
+		before := w.Snapshot()
+		died = w.Killed(n)
+		if d := cmp.Diff(before, w.Snapshot()); d != "" {
+			t.Errorf("killed at call %d:\n%s", n, d)
+		}
+		if !died && n < 10 {
+			t.Errorf("only %d calls change something", n)
+		}
+	}
+}
+
+func TestStripWithOneStepDenied(t *testing.T) {
+	for _, tt := range []struct {
+		op    string
+		fault error
+	}{
+		{"iam:PutRolePolicy", actiontest.Denied}, {"iam:DetachRolePolicy", actiontest.Denied}, {"iam:DeleteRolePolicy", actiontest.Denied}, {"iam:TagRole", actiontest.Denied},
+	} {
+		w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
+		w.Fault(awsfake.Fault{Op: tt.op, Err: tt.fault})
+		failed := 0
+		for _, d := range w.Contain() {
+			if d.Err != nil {
+				failed++
+				actiontest.WantCode(t, d.Err, "AccessDenied")
+			}
+		}
+		if failed != 1 {
+			t.Errorf("%s denied: %d steps failed", tt.op, failed)
+		}
+	}
+	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
+	w.Fault(awsfake.Fault{Op: "iam:DetachRolePolicy", Err: actiontest.Throttling, Times: 2}) // the SDK tries three times
+	actiontest.Clean(t, w.Contain())
+}
+
+func TestStripRefuses(t *testing.T) {
+	w := stripWorld(t)
+	for path, name := range map[string]string{"/aws-service-role/ec2.amazonaws.com/": "AWSServiceRoleForX", "/aws-reserved/sso.amazonaws.com/": "AWSReservedSSO_Admin_0123456789abcdef", "/": "killswitch-responder", "/ops/": "keeper"} {
+		if name != "killswitch-responder" {
+			w.Account(actiontest.Member).AddRole(awsfake.Role{Name: name, Path: path})
+		}
+		for _, a := range []actions.Name{actions.DetachPolicies, actions.DeleteRole} {
+			typed := actions.Call{Action: a, Target: actions.RoleARN("aws", actiontest.Member, "/", name), Account: actiontest.Member}
+			w.Do(typed)
+			p := w.Plan()
+			if w.Org.RefuseIdentity(p.Identity) == nil {
+				t.Errorf("%s: %s%s is not refused", a, path, name)
+			}
+		}
+	}
+	// Should the path not tell, AWS's own word is explained.
+	w = stripWorld(t)
+	w.Fault(awsfake.Fault{Op: "iam:DetachRolePolicy", Err: actiontest.Unmodifiable})
+	for _, d := range w.Contain() {
+		if d.Err != nil {
+			_, hint := actions.Explain(d.Err)
+			actiontest.Says(t, hint, "AWS service")
+			return
+		}
+	}
+	t.Error("no step failed")
+}
+
+func TestStripOfNoRole(t *testing.T) {
+	w := stripWorld(t)
+	w.Do(actions.Call{Action: actions.DetachPolicies, Target: "arn:aws:iam::222222222222:role/ghost", Account: actiontest.Member})
+	_, err := w.Act.Plan(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), w.Call())
+	no, ok := errors.AsType[*actions.Refusal](err)
+	if !ok {
+		t.Fatalf("Plan: %v", err)
+	}
+	actiontest.Says(t, no.Reason, "ghost", actiontest.Member)
+}
+
+// A customer's policy can have a path or a name like those of AWS's own
+// quarantine: only AWS's own stays attached.
+func TestPolicyLikeAWSsIsDetached(t *testing.T) {
+	own := []string{"arn:aws:iam::aws:policy/AWSDenyAll", "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"}
+	likes := []string{
+		"arn:aws:iam::" + actiontest.Member + ":policy/:iam::aws:policy/AWSDenyAll",
+		"arn:aws:iam::" + actiontest.Member + ":policy/AWSDenyAll",
+		"arn:aws:iam::" + actiontest.Member + ":policy/AWSCompromisedKeyQuarantineV2",
+		"arn:aws:iam::" + actiontest.Member + ":policy/aws:policy/AWSCompromisedKeyQuarantineV3",
+	}
+	w := newWorld(t)
+	for _, arn := range slices.Concat(own, likes) {
+		w.AddPolicy(arn, actiontest.Permissive)
+	}
+	w.Account(actiontest.Member).AddRole(awsfake.Role{Name: "victim", Path: "/app/", Attached: slices.Concat(own, likes)})
+	w.Do(actions.Call{Action: actions.DetachPolicies, Target: w.Role, Account: actiontest.Member}, w.Role)
+	ids := actiontest.StepIDs(w.Plan())
+	for _, arn := range likes {
+		if !slices.Contains(ids, "detach "+arn) {
+			t.Errorf("%s stays attached: %q", arn, ids)
+		}
+	}
+	for _, arn := range own {
+		if slices.Contains(ids, "detach "+arn) {
+			t.Errorf("%s is detached: %q", arn, ids)
+		}
+	}
+
+	// What only denies goes last from a role that is deleted.
+	w.Do(actions.Call{Action: actions.DeleteRole, Target: w.Role, Account: actiontest.Member, Options: map[string]string{"confirm": "victim"}}, w.Role)
+	ids = actiontest.StepIDs(w.Plan())
+	for _, arn := range likes {
+		for _, deny := range own {
+			if slices.Index(ids, "detach "+arn) > slices.Index(ids, "detach "+deny) {
+				t.Errorf("%s goes after %s: %q", arn, deny, ids)
+			}
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package role
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// inlineOf is the document of a role's inline policy as it was listed.
+func inlineOf(r types.RoleDetail, policy string) (*string, error) {
+	for _, p := range r.RolePolicyList {
+		if aws.ToString(p.PolicyName) == policy {
+			doc, err := url.PathUnescape(aws.ToString(p.PolicyDocument))
+			if err != nil {
+				return nil, fmt.Errorf("policy %s of role %s: %w", policy, aws.ToString(r.RoleName), err)
+			}
+			return &doc, nil
+		}
+	}
+	return nil, nil
+}
+
+// planAll plans to revoke the sessions of every role that may be changed, those
+// that were used last first. The others are listed with the reason.
+func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	roles, err := acct.AllRoles(ctx)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	p := actions.Plan{
+		Identity:   actions.Identity{ARN: actions.RootARN(acct.Partition, acct.ID), ID: acct.ID},
+		Reversible: true,
+		Undo:       "removes the deny from each role, or puts back the " + revokePolicy + " policy that stood there; sessions issued before the cutoff then work again until they expire",
+		Residual: []string{
+			"Long-term keys of IAM users have no issue time and are not touched.",
+			"Sessions that were chained into roles of other accounts live on.",
+			"Whoever can assume a role may do so again: new sessions are not denied.",
+			"The roles are not tagged: the tamper SCP, where it is deployed, does not guard these denies.",
+		},
+	}
+	listed := make([]types.RoleDetail, 0, len(roles))
+	for _, r := range roles {
+		listed = append(listed, r)
+	}
+	slices.SortFunc(listed, func(a, b types.RoleDetail) int {
+		return cmp.Or(lastUsed(b).Compare(lastUsed(a)), strings.Compare(aws.ToString(a.RoleName), aws.ToString(b.RoleName)))
+	})
+	var steps, skipped []actions.Step
+	full, skips := 0, map[string]int{}
+	for _, r := range listed {
+		s, err := revokeStep(acct, r)
+		if err != nil {
+			return actions.Plan{}, err
+		}
+		if s.Skip != "" {
+			skips[s.Skip]++
+			skipped = append(skipped, s)
+			continue
+		}
+		steps = append(steps, s)
+		if inlineSum(r) > inlineQuota {
+			full++
+		}
+	}
+	if len(steps) == 0 {
+		return actions.Plan{}, &actions.Refusal{Reason: "account " + acct.ID + " has no role whose sessions could be revoked", Hint: "see apply_scp to freeze the account"}
+	}
+	p.Steps = append(steps, skipped...)
+	if acct.Brief {
+		return p, nil
+	}
+	p.Facts = append(p.Facts, actions.Fact{Label: "Roles", Text: fmt.Sprintf("%d in the account, %d are revoked, %d are left alone", len(listed), len(steps), len(skipped))})
+	for _, why := range slices.Sorted(maps.Keys(skips)) {
+		p.Facts = append(p.Facts, actions.Fact{Label: "Left alone", Text: fmt.Sprintf("%d × %s", skips[why], why)})
+	}
+	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials.",
+		fmt.Sprintf("Role by role takes a while: about %d s at 20 writes a second. One policy does it at once for the whole account: revoke_sessions %s via=scp", len(steps)/20+1, c.Target))
+	if full > 0 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%d of them have inline policies that fill their quota: the deny will probably be refused there. via=scp reaches them too.", full))
+	}
+	return p, nil
+}
+
+func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error) {
+	name, arn, id := aws.ToString(r.RoleName), aws.ToString(r.Arn), aws.ToString(r.RoleId)
+	s := actions.Step{ID: "revoke " + name, Title: "Revoke the sessions of " + name, Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Many: true,
+		Skip: acct.Org.Untouched(arn, acct.ID, aws.ToString(r.Path), name)}
+	if s.Skip != "" {
+		return s, nil
+	}
+	prior, err := inlineOf(r, revokePolicy)
+	s.Prior, s.Deny = prior, true
+	s.Current, s.After = inlineText(prior), "inline policy "+revokePolicy+": Deny * for sessions issued before now + 30 s"
+	return s, err
+}
+
+func lastUsed(r types.RoleDetail) time.Time {
+	if r.RoleLastUsed == nil {
+		return time.Time{}
+	}
+	return aws.ToTime(r.RoleLastUsed.LastUsedDate)
+}
+
+// inlineSum is the size of a role's inline policies with our deny among them.
+func inlineSum(r types.RoleDetail) int {
+	size := inlineSize(deny.RevokeDocument(time.Unix(0, 0)))
+	for _, p := range r.RolePolicyList {
+		if doc, err := url.PathUnescape(aws.ToString(p.PolicyDocument)); err == nil && aws.ToString(p.PolicyName) != revokePolicy {
+			size += inlineSize(doc)
+		}
+	}
+	return size
+}
+
+// applyOne writes the deny of one of many roles. What stood there is known from
+// the listing that the run began with, so it takes one call.
+func applyOne(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	_, _, _, name, _ := actions.SplitRoleARN(s.Resource)
+	roles, err := acct.AllRoles(ctx)
+	if err != nil {
+		return actions.Effect{}, err
+	}
+	e := actions.Effect{Prior: s.Prior}
+	r, ok := roles[name]
+	switch {
+	case !ok: // deleted: nothing is left to contain
+		return e, nil
+	case aws.ToString(r.RoleId) != s.ResourceID:
+		return e, actions.ErrRecreated
+	}
+	live, err := inlineOf(r, revokePolicy)
+	if err != nil {
+		return e, err
+	}
+	cutoff, done := deny.NextCutoff(cutoffOf(live), run)
+	if done {
+		e.Wrote = live
+		return e, nil
+	}
+	doc := deny.RevokeDocument(cutoff)
+	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
+	if actions.IsCode(err, "NoSuchEntity") {
+		return e, nil
+	}
+	e.Wrote, e.Changed = &doc, true
+	return e, err
+}
+
+// verifyOne looks one of many roles up in the listing.
+func verifyOne(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	_, _, _, name, _ := actions.SplitRoleARN(s.Resource)
+	roles, err := acct.AllRoles(ctx)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	r, ok := roles[name]
+	switch {
+	case !ok:
+		return actions.Reading{Holds: true, Found: "the role no longer exists"}, nil
+	case aws.ToString(r.RoleId) != s.ResourceID:
+		return actions.Reading{Holds: true, Found: "another role of that name, created since: it has no sessions from before"}, nil
+	}
+	live, err := inlineOf(r, revokePolicy)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	return actions.Reading{Holds: live != nil && e.Wrote != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
+}

@@ -1,0 +1,188 @@
+package role_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+// wholeAccount is a world with roles of all kinds, of which all are meant.
+func wholeAccount(t *testing.T, partition string) *world {
+	c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
+	w := worldAt(t, c, c.Now, partition)
+	a := w.Account(actiontest.Member)
+	a.AddRole(awsfake.Role{Name: "reports", Inline: map[string]string{actiontest.Revoke: actiontest.Handwritten, "app": actiontest.AllowIAM}})
+	a.AddRole(awsfake.Role{Name: "ALL"})
+	a.AddRole(awsfake.Role{Name: "revoked", Inline: map[string]string{actiontest.Revoke: actiontest.Consoles}})
+	a.AddRole(awsfake.Role{Name: "AWSServiceRoleForConfig", Path: "/aws-service-role/config.amazonaws.com/"})
+	a.AddRole(awsfake.Role{Name: "AWSReservedSSO_Admin_0123456789abcdef", Path: "/aws-reserved/sso.amazonaws.com/eu-west-1/"})
+	a.AddRole(awsfake.Role{Name: "break-glass"})
+	w.Do(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
+	return w
+}
+
+var changeable = []string{"ALL", "reports", "revoked", "victim"}
+
+func (w *world) roleNames() []string {
+	return slices.Sorted(maps.Keys(w.Snapshot().Accounts[actiontest.Member].Roles))
+}
+
+func TestRevokeAllContract(t *testing.T) {
+	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
+		for _, delay := range []time.Duration{0, 4 * time.Second} {
+			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
+				actiontest.Test(t, actiontest.World{Action: actiontest.ActionOf(t), Starts: []actiontest.Start{{Name: "roles of all kinds", Open: func(t *testing.T) actiontest.Scene {
+					w := wholeAccount(t, partition)
+					w.SetPropagation(delay)
+					s := actiontest.SceneOf(w.Fixture)
+					s.Tamper = func() {
+						for _, name := range changeable {
+							w.deletes(name)
+						}
+					}
+					s.Replace = func() {
+						for _, name := range changeable {
+							w.puts(name, strings.ReplaceAll(actiontest.Handwritten, "reports", "somebody-else"))
+						}
+					}
+					return s
+				}}}})
+			})
+		}
+	}
+}
+
+func (w *world) deletes(role string) {
+	w.T.Helper()
+	_, err := w.IAM().DeleteRolePolicy(w.T.Context(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: aws.String(actiontest.Revoke)})
+	actiontest.Must(w.T, err)
+}
+
+func (w *world) puts(role, document string) {
+	w.T.Helper()
+	_, err := w.IAM().PutRolePolicy(w.T.Context(), &iam.PutRolePolicyInput{RoleName: &role, PolicyName: aws.String(actiontest.Revoke), PolicyDocument: &document})
+	actiontest.Must(w.T, err)
+}
+
+// What may not be changed is listed with its reason, and what is listed adds up.
+func TestRevokeAllLeavesAlone(t *testing.T) {
+	w := wholeAccount(t, "aws")
+	p := w.Plan()
+	taken, skipped := []string{}, map[string]string{}
+	for _, s := range p.Steps {
+		name := s.Resource[strings.LastIndex(s.Resource, "/")+1:]
+		if s.Skip == "" {
+			taken = append(taken, name)
+		} else {
+			skipped[name] = s.Skip
+		}
+	}
+	slices.Sort(taken)
+	if !slices.Equal(taken, changeable) {
+		t.Errorf("taken are %v, want %v", taken, changeable)
+	}
+	if len(taken)+len(skipped) != len(w.roleNames()) {
+		t.Errorf("%d taken and %d left alone of %d", len(taken), len(skipped), len(w.roleNames()))
+	}
+	for name, words := range map[string]string{
+		"killswitch-responder": "own member role", "killswitch-restorer": "own member role", "break-glass": "protected",
+		"AWSServiceRoleForConfig": "service-linked", "AWSReservedSSO_Admin_0123456789abcdef": "Identity Center",
+	} {
+		actiontest.Says(t, skipped[name], words)
+	}
+	actiontest.Says(t, strings.Join(p.Warnings, "\n"), "revoke_sessions 222222222222/ALL via=scp")
+}
+
+// The listing has pages: the seed's plan began with the first.
+func TestRevokeAllPages(t *testing.T) {
+	w := newWorld(t)
+	for i := range 1234 {
+		w.Account(actiontest.Member).AddRole(awsfake.Role{Name: fmt.Sprintf("role-%04d", i)})
+	}
+	w.Do(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
+	w.ResetCalls()
+	p := w.Plan()
+	if len(p.Steps) != 1237 { // with the victim and the two member roles
+		t.Errorf("%d roles are planned", len(p.Steps))
+	}
+	listings := 0
+	for _, c := range w.Calls() {
+		if c.Op == "iam:GetAccountAuthorizationDetails" {
+			listings++
+		} else if c.Op != "sts:AssumeRole" {
+			t.Errorf("it takes %s", c.Op)
+		}
+	}
+	if listings != 2 {
+		t.Errorf("%d listings", listings)
+	}
+}
+
+// A session from before is dead in every role, one from after works.
+func TestRevokeAllKillsSessions(t *testing.T) {
+	w := wholeAccount(t, "aws")
+	stolen := w.Session(w.Role, "i-0abc")
+	w.Clock.Add(time.Minute)
+	run := w.Run()
+	for _, s := range w.Plan().Steps {
+		if s.Skip == "" {
+			w.Apply(s, run)
+		}
+	}
+	if ok, _ := stolen.Can("s3:GetObject", "arn:aws:s3:::b/k"); ok {
+		t.Error("the stolen session still works")
+	}
+	w.Clock.Add(time.Minute)
+	if ok, why := w.Session(w.Role, "i-0abc").Can("s3:GetObject", "arn:aws:s3:::b/k"); !ok {
+		t.Errorf("a new session: %s", why)
+	}
+}
+
+// A role that was deleted while we work has nothing left to contain; one that
+// was created again is another one.
+func TestRevokeAllRoleGone(t *testing.T) {
+	w := wholeAccount(t, "aws")
+	var of actions.Step
+	for _, s := range w.Plan().Steps {
+		if strings.HasSuffix(s.Resource, "/revoked") {
+			of = s
+		}
+	}
+	w.deletes("revoked")
+	_, err := w.IAM().DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("revoked")})
+	actiontest.Must(t, err)
+	e := w.Apply(of, w.Run())
+	r, err := w.Act.Verify(t.Context(), w.Responder(), of, e)
+	actiontest.Must(t, err)
+	if !r.Holds || !strings.Contains(r.Found, "no longer exists") {
+		t.Errorf("Verify: %+v", r)
+	}
+	if r := w.Revert(of, e); !r.Holds {
+		t.Errorf("Revert: %+v", r)
+	}
+	w.Account(actiontest.Member).AddRole(awsfake.Role{Name: "revoked"})
+	if _, err := w.Act.Apply(t.Context(), w.Responder(), of, w.Run()); err == nil {
+		t.Error("another role of that name was taken for it")
+	}
+}
+
+// A role that is called ALL is one role.
+func TestRoleCalledAll(t *testing.T) {
+	w := wholeAccount(t, "aws")
+	call, _, err := actions.Parse("revoke_sessions arn:aws:iam::222222222222:role/ALL leaked", w.Org.Directory())
+	actiontest.Must(t, err)
+	w.Do(call, call.Target)
+	if p := w.Plan(); len(p.Steps) != 2 || p.Identity.ARN != call.Target {
+		t.Errorf("planned %+v", p)
+	}
+}

@@ -1,0 +1,334 @@
+// Package role has the actions that contain an IAM role: revoke_sessions, of one
+// role or of all roles of an account, detach_policies and delete_role.
+package role
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/scp"
+)
+
+const (
+	// revokePolicy is the name that the IAM console uses.
+	revokePolicy = "AWSRevokeOlderSessions"
+	// inlineQuota is the aggregate size of a role's inline policies, not counting white space.
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+	inlineQuota = 10240
+)
+
+// RevokeSessions denies everything to the sessions of a role that were issued
+// before a moment shortly after now. New sessions work again.
+type RevokeSessions struct{}
+
+func (RevokeSessions) Spec() actions.Spec {
+	return actions.Spec{
+		Name:       actions.RevokeSessions,
+		Title:      "Revoke sessions",
+		Summary:    "deny everything to all sessions that a role, or every role of an account, has handed out until now",
+		Usage:      `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
+		Target:     actions.RolesTarget,
+		Options:    []string{"account", "role", "via"},
+		Check:      checkVia,
+		Reversible: true,
+		Managed:    scp.ViaSCP,
+		Permits:    revokePermits,
+	}
+}
+
+// checkVia: only a whole account can be revoked by another way than role by role.
+func checkVia(c *actions.Call, m *actions.Mistakes) {
+	actions.OneOf(c, "via", m, "scp")
+	if c.Options["via"] != "" && c.Target != "" && !actions.WholeAccount(*c) {
+		m.Add("via", "is only for a whole account", "leave it out, or name ACCOUNT/"+actions.AllRoles)
+	}
+}
+
+func revokePermits(p actions.Phase, s actions.Scope) []actions.Statement {
+	if scp.ViaSCP(s.Call) {
+		return scp.Permits(p, s)
+	}
+	var ss []actions.Statement
+	if s.Any() || !actions.WholeAccount(s.Call) {
+		read, write := []string{"iam:GetRole", "iam:GetRolePolicy"}, []string(nil)
+		switch p {
+		case actions.PhasePlan:
+			read = append(read, "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole")
+		case actions.PhaseRun:
+			write = []string{"iam:TagRole", "iam:PutRolePolicy"}
+		case actions.PhaseUndo:
+			write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}
+		case actions.PhaseReport:
+			return nil
+		}
+		ss = append(ss, actions.Statement{Actions: read, Resources: []string{s.Named("role")}}, actions.Statement{Actions: write, Resources: s.Changed("iam", "role")})
+	}
+	if s.Any() || actions.WholeAccount(s.Call) {
+		list := actions.Statement{Actions: []string{"iam:GetAccountAuthorizationDetails"}, Resources: []string{"*"}} // it takes no resource
+		every := []string{s.ARN("iam", "role/*")}
+		switch p {
+		case actions.PhasePlan:
+			ss = append(ss, list)
+		case actions.PhaseRun:
+			ss = append(ss, list, actions.Statement{Actions: []string{"iam:PutRolePolicy"}, Resources: every})
+		case actions.PhaseUndo:
+			ss = append(ss, actions.Statement{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, Resources: every})
+		case actions.PhaseReport:
+			return nil
+		}
+	}
+	return ss
+}
+
+func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	switch {
+	case scp.ViaSCP(c):
+		return scp.PlanRevocation(ctx, acct, c)
+	case actions.WholeAccount(c):
+		return planAll(ctx, acct, c)
+	}
+	role, err := findRole(ctx, acct, c)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
+	p := actions.Plan{
+		Identity:   actions.Identity{ARN: arn, ID: id, Created: aws.ToTime(role.CreateDate)},
+		Reversible: true,
+		Undo:       "removes the deny and the tag; sessions issued before the cutoff then work again until they expire",
+		Residual: []string{
+			"Long-term keys of IAM users have no issue time and are not touched.",
+			"Sessions that were chained from this role into other roles live on.",
+			"An EC2 instance gets new credentials only near expiry: its workload is broken until then.",
+			"Whoever can assume the role may do so again: new sessions are not denied.",
+		},
+	}
+	prior, err := getInline(ctx, acct, c.TargetName())
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	if prior != nil {
+		if grants := deny.Grants(*prior); grants != "" {
+			p.Warnings = append(p.Warnings, "The policy "+revokePolicy+" that stands there allows this, and undo would put it back: "+grants)
+		}
+		p.Undo = "puts back the " + revokePolicy + " policy that stands there now; sessions that it allows then work again until they expire"
+	}
+	p.Steps = []actions.Step{
+		tagStep(acct, role),
+		revokeDeny(acct, role, prior),
+	}
+	if acct.Brief {
+		return p, nil
+	}
+	if err := surveyRole(ctx, acct, c.TargetName(), role, prior, &p); err != nil {
+		cause, _ := actions.Explain(err) // a containment does not wait for what only informs
+		p.Warnings = append(p.Warnings, "The blast radius could not be read in full ("+cause+"): there may be more that this hits.")
+	}
+	return p, nil
+}
+
+// revokeDeny is the step that denies everything to a role's sessions until now.
+func revokeDeny(acct *actions.Account, role *types.Role, prior *string) actions.Step {
+	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
+	return actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Prior: prior, Deny: true,
+		Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"}
+}
+
+// surveyRole fills in the blast radius.
+func surveyRole(ctx context.Context, acct *actions.Account, name string, role *types.Role, prior *string, p *actions.Plan) error {
+	p.Facts = append(p.Facts, actions.Fact{Label: "Last used", Text: roleUse(role)})
+
+	var attached []string
+	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, a := range page.AttachedPolicies {
+			attached = append(attached, aws.ToString(a.PolicyName))
+		}
+	}
+	if len(attached) > 0 {
+		p.Facts = append(p.Facts, actions.Fact{Label: "Managed policies", Text: strings.Join(attached, ", ")})
+	}
+
+	var profiles []string
+	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM, &iam.ListInstanceProfilesForRoleInput{RoleName: &name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, ip := range page.InstanceProfiles {
+			profiles = append(profiles, aws.ToString(ip.InstanceProfileName))
+		}
+	}
+	if len(profiles) > 0 {
+		p.Facts = append(p.Facts, actions.Fact{Label: "Instance profiles", Text: strings.Join(profiles, ", ")})
+		p.Warnings = append(p.Warnings, "Every instance with this role loses its permissions until its credentials renew.")
+	}
+
+	size := inlineSize(deny.RevokeDocument(time.Unix(0, 0)))
+	for pages := iam.NewListRolePoliciesPaginator(acct.IAM, &iam.ListRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, policy := range page.PolicyNames {
+			if policy == revokePolicy {
+				continue
+			}
+			doc, err := deny.GetRolePolicy(ctx, acct, name, policy)
+			if err != nil {
+				return err
+			}
+			if doc != nil {
+				size += inlineSize(*doc)
+			}
+		}
+	}
+	if size > inlineQuota {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. detach_policies frees room: it deletes the role's other inline policies, and undo puts them back.", size, inlineQuota))
+	}
+	if prior != nil {
+		if cutoff, _, ok := deny.ReadRevocation(*prior); ok {
+			p.Facts = append(p.Facts, actions.Fact{Label: "Revoked before", Text: "sessions issued before " + cutoff.Format("2006-01-02 15:04:05 UTC")})
+		} else {
+			p.Warnings = append(p.Warnings, "There is a policy named "+revokePolicy+" that does something else. It is replaced, and undo puts it back: "+deny.Compact(*prior))
+		}
+	}
+	return nil
+}
+
+func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	switch {
+	case scp.BySCP(s):
+		return scp.Revocation(acct.Org, s.ResourceID, run).Apply(ctx, acct, s, run)
+	case s.Many:
+		return applyOne(ctx, acct, s, run)
+	}
+	name, role, err := deny.SameRole(ctx, acct, s)
+	if err != nil {
+		return actions.Effect{}, err
+	}
+	if s.ID == "tag" {
+		return deny.TaggedRole(acct, name).Apply(ctx, deny.TamperValue(role.Tags), s, run)
+	}
+	live, err := getInline(ctx, acct, name)
+	if err != nil {
+		return actions.Effect{}, err
+	}
+	cutoff, done := deny.NextCutoff(cutoffOf(live), run)
+	if done {
+		return actions.Effect{Prior: s.Prior, Wrote: live}, nil
+	}
+	doc := deny.RevokeDocument(cutoff)
+	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
+	if actions.IsCode(err, "LimitExceeded") {
+		err = actions.Hinted(err, "the role's inline policies fill their quota: ask for detach_policies, which deletes them and denies everything; undo puts them back")
+	}
+	return actions.Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
+}
+
+// cutoffOf is the cutoff of our deny; zero where there is none of ours.
+func cutoffOf(live *string) time.Time {
+	if live == nil {
+		return time.Time{}
+	}
+	at, ok := deny.RevokeCutoff(*live)
+	if !ok {
+		return time.Time{}
+	}
+	return at
+}
+
+func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	switch {
+	case scp.BySCP(s):
+		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Verify(ctx, acct, s, e)
+	case s.Many:
+		return verifyOne(ctx, acct, s, e)
+	}
+	name, role, err := deny.SameRole(ctx, acct, s)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	if s.ID == "tag" {
+		return deny.VerifyTag(deny.TamperValue(role.Tags), e), nil
+	}
+	live, err := getInline(ctx, acct, name)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	return actions.Reading{Holds: live != nil && e.Wrote != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
+}
+
+// ours reports whether a document is one that we wrote, whatever its cutoff.
+func ours(document string) bool {
+	_, ok := deny.RevokeCutoff(document)
+	return ok
+}
+
+// revokesAtLeast reports whether document revokes what wrote revokes, or more.
+func revokesAtLeast(document, wrote string) bool {
+	live, ok := deny.RevokeCutoff(document)
+	want, _ := deny.RevokeCutoff(wrote)
+	return ok && !live.Before(want)
+}
+
+func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	if scp.BySCP(s) {
+		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Revert(ctx, acct, s, e)
+	}
+	name, role, err := deny.SameRole(ctx, acct, s)
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return actions.Reading{Holds: true, Found: "the role no longer exists"}, nil
+	case errors.Is(err, actions.ErrRecreated):
+		return actions.Reading{Found: "another role of that name: it was deleted and created again"}, nil
+	case err != nil:
+		return actions.Reading{}, err
+	case s.ID == "tag":
+		return deny.TaggedRole(acct, name).Revert(ctx, deny.TamperValue(role.Tags), e)
+	}
+	live, err := getInline(ctx, acct, name)
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case deny.Same(live, e.Prior):
+		return actions.Reading{Holds: true}, nil
+	case live == nil || !ours(*live):
+		return actions.Reading{Found: inlineText(live) + ", which is not what Killswitch wrote"}, nil
+	case e.Prior == nil:
+		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
+		if actions.IsCode(err, "NoSuchEntity") {
+			err = nil
+		}
+	default:
+		_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: e.Prior})
+	}
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
+// getInline is the document of our inline deny; nil where there is none.
+func getInline(ctx context.Context, acct *actions.Account, role string) (*string, error) {
+	return deny.GetRolePolicy(ctx, acct, role, revokePolicy)
+}
+
+func inlineText(doc *string) string {
+	if doc == nil {
+		return "no inline policy " + revokePolicy
+	}
+	if cutoff, _, ok := deny.ReadRevocation(*doc); ok {
+		return "inline policy " + revokePolicy + ": Deny * for sessions issued before " + cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
+	return "another inline policy named " + revokePolicy + ": " + deny.Compact(*doc)
+}

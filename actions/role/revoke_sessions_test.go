@@ -1,0 +1,133 @@
+package role_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+func TestRevokeSessionsContract(t *testing.T) {
+	starts := map[string][]func(*awsfake.Role){
+		"a role as usual":                 nil,
+		"a role with a policy and a tag":  {actiontest.WithInline(actiontest.Revoke, actiontest.Handwritten), actiontest.WithTag(actiontest.Tag, "KS-EARLIER"), actiontest.WithInline("app", actiontest.AllowIAM)},
+		"a role revoked by the console":   {actiontest.WithInline(actiontest.Revoke, actiontest.Consoles)},
+		"a role in two instance profiles": {func(r *awsfake.Role) { r.Profiles = []string{"web", "batch"} }},
+	}
+	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
+		for _, delay := range []time.Duration{0, 4 * time.Second} {
+			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
+				contract := actiontest.World{Action: actiontest.ActionOf(t)}
+				for _, name := range slices.Sorted(maps.Keys(starts)) {
+					contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+						c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
+						w := worldAt(t, c, c.Now, partition, starts[name]...)
+						w.SetPropagation(delay)
+						return actiontest.SceneOf(w.Fixture)
+					}})
+				}
+				actiontest.Test(t, contract)
+			})
+		}
+	}
+}
+
+func TestPriorPolicyComesBackByteForByte(t *testing.T) {
+	for name, document := range map[string]string{"written by hand": actiontest.Handwritten, "of the console": actiontest.Consoles} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, actiontest.WithInline(actiontest.Revoke, document))
+			s := actiontest.StepOf(t, w.Plan(), "deny")
+			if s.Prior == nil || *s.Prior != document {
+				t.Fatalf("the snapshot is %v", s.Prior)
+			}
+			e := w.Apply(s, w.Run())
+			if got := w.Victim().Inline[actiontest.Revoke]; got == document {
+				t.Fatal("not replaced")
+			}
+			if r := w.Revert(s, e); !r.Holds || !r.Changed {
+				t.Errorf("Revert: %+v", r)
+			}
+			if d := cmp.Diff(document, w.Victim().Inline[actiontest.Revoke]); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestRoleGoneBeforeRevert(t *testing.T) {
+	atRoot := func(r *awsfake.Role) { r.Path = "/" }
+	del := func(w *world) { // as its owner would
+		t.Helper()
+		role := aws.String("victim")
+		_, err := w.IAM().DetachRolePolicy(t.Context(), &iam.DetachRolePolicyInput{RoleName: role, PolicyArn: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")})
+		actiontest.Must(t, err)
+		w.Del()
+		_, err = w.IAM().DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: role})
+		actiontest.Must(t, err)
+	}
+	contain := func(t *testing.T) (*world, actions.Plan, []actions.Effect) {
+		w := newWorld(t, atRoot)
+		p := w.Plan()
+		var es []actions.Effect
+		for _, s := range p.Steps {
+			es = append(es, w.Apply(s, w.Run()))
+		}
+		return w, p, es
+	}
+	t.Run("deleted", func(t *testing.T) {
+		w, p, es := contain(t)
+		del(w)
+		for i, s := range p.Steps {
+			r := w.Revert(s, es[i])
+			if !r.Holds || r.Changed || r.Found == "" {
+				t.Errorf("Revert %s: %+v", s.ID, r)
+			}
+		}
+	})
+	t.Run("deleted and created again", func(t *testing.T) {
+		w, p, es := contain(t)
+		document := w.Victim().Inline[actiontest.Revoke]
+		del(w)
+		// The new one looks as if we had written it: only its ID tells.
+		w.Account(actiontest.Member).AddRole(awsfake.Role{Name: "victim", Inline: map[string]string{actiontest.Revoke: document}, Tags: map[string]string{actiontest.Tag: actiontest.Request}})
+		w.ResetCalls()
+		before := w.Victim()
+		for i, s := range p.Steps {
+			r := w.Revert(s, es[i])
+			if r.Holds || r.Changed {
+				t.Errorf("Revert %s: %+v", s.ID, r)
+			}
+			actiontest.Says(t, r.Found, "another role", "created again")
+		}
+		if d := cmp.Diff(before, w.Victim()); d != "" || w.Mutations() != 0 {
+			t.Errorf("%d calls that write:\n%s", w.Mutations(), d)
+		}
+	})
+}
+
+func TestRoleGoneBeforeApply(t *testing.T) {
+	w := newWorld(t, func(r *awsfake.Role) { r.Path, r.Attached = "/", nil })
+	p := w.Plan()
+	_, err := w.IAM().DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("victim")})
+	actiontest.Must(t, err)
+	for _, s := range p.Steps {
+		_, err := actiontest.ActionOf(t).Apply(t.Context(), w.Responder(), s, w.Run())
+		actiontest.WantCode(t, err, "NoSuchEntity")
+	}
+	_, err = actiontest.ActionOf(t).Plan(t.Context(), w.Responder(), w.Call())
+	var no *actions.Refusal
+	if !errors.As(err, &no) {
+		t.Fatalf("Plan: %v, want a refusal", err)
+	}
+	actiontest.Says(t, no.Error(), "victim", actiontest.Member)
+}

@@ -1,0 +1,60 @@
+package role
+
+import (
+	"context"
+	"fmt"
+	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// findRole reads the role and checks that it is the one that was typed.
+func findRole(ctx context.Context, acct *actions.Account, c actions.Call) (*types.Role, error) {
+	name := c.TargetName()
+	role, err := deny.LookRole(ctx, acct, name)
+	if actions.IsCode(err, "NoSuchEntity") {
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no role %s in account %s", name, c.Account), Hint: "check the name (it is case-sensitive) and the account"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, _, path, _, _ := actions.SplitRoleARN(c.Target); path != "/" && aws.ToString(role.Arn) != c.Target {
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, aws.ToString(role.Arn)), Hint: "ask again with that ARN"}
+	}
+	return role, nil
+}
+
+// tagStep marks the role as contained. All actions on a role share it.
+func tagStep(acct *actions.Account, role *types.Role) actions.Step {
+	arn, id, tag := aws.ToString(role.Arn), aws.ToString(role.RoleId), deny.TamperValue(role.Tags)
+	return actions.Step{ID: "tag", Title: "Tag the role as contained", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "tag", deny.TamperTag), Prior: tag,
+		Current: deny.TagText(tag), After: "tag " + deny.TamperTag + " = this request"}
+}
+
+// inlineSize counts as IAM does: characters other than white space.
+func inlineSize(document string) int {
+	n := 0
+	for _, r := range document {
+		if !unicode.IsSpace(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// roleUse is when a role was last used, in words.
+func roleUse(role *types.Role) string {
+	u := role.RoleLastUsed
+	if u == nil || u.LastUsedDate == nil {
+		return "never, as far as IAM tells (it looks back 400 days)"
+	}
+	used := u.LastUsedDate.UTC().Format("2006-01-02 15:04 UTC")
+	if u.Region != nil {
+		used += " in " + *u.Region
+	}
+	return used
+}

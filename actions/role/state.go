@@ -1,0 +1,184 @@
+package role
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// roleState is all of a role that can be put back. Documents are kept byte for byte.
+type roleState struct {
+	ARN         string            `json:"arn"`
+	ID          string            `json:"id"`
+	Name        string            `json:"name"`
+	Path        string            `json:"path"`
+	Description string            `json:"description,omitempty"`
+	MaxSession  int32             `json:"max_session"` // seconds
+	Trust       string            `json:"trust"`
+	Boundary    string            `json:"boundary,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	Inline      map[string]string `json:"inline,omitempty"` // documents by name
+	Attached    []string          `json:"attached,omitempty"`
+	Profiles    []instanceProfile `json:"instance_profiles,omitempty"`
+}
+
+type instanceProfile struct {
+	Name string `json:"name"`
+	ARN  string `json:"arn"`
+	ID   string `json:"id"`
+}
+
+func (r roleState) json() string {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // strings and numbers alone
+	}
+	return string(b)
+}
+
+// roleOf is what GetRole tells.
+func roleOf(role *types.Role) (roleState, error) {
+	// "The policy … is URL-encoded compliant with RFC 3986"
+	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRole.html
+	trust, err := url.PathUnescape(aws.ToString(role.AssumeRolePolicyDocument))
+	if err != nil {
+		return roleState{}, fmt.Errorf("trust policy of role %s: %w", aws.ToString(role.RoleName), err)
+	}
+	r := roleState{ARN: aws.ToString(role.Arn), ID: aws.ToString(role.RoleId), Name: aws.ToString(role.RoleName), Path: aws.ToString(role.Path),
+		Description: aws.ToString(role.Description), MaxSession: aws.ToInt32(role.MaxSessionDuration), Trust: trust, Tags: map[string]string{}, Inline: map[string]string{}}
+	if b := role.PermissionsBoundary; b != nil {
+		r.Boundary = aws.ToString(b.PermissionsBoundaryArn)
+	}
+	for _, t := range role.Tags {
+		r.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return r, nil
+}
+
+// readRole reads the rest of a role: policies and instance profiles, every page.
+func readRole(ctx context.Context, acct *actions.Account, role *types.Role) (roleState, error) {
+	r, err := roleOf(role)
+	if err == nil {
+		err = readPolicies(ctx, acct, &r)
+	}
+	if err == nil {
+		r.Profiles, err = profilesOf(ctx, acct, r.Name)
+	}
+	return r, err
+}
+
+// readPolicies reads all policies of a role, every page.
+func readPolicies(ctx context.Context, acct *actions.Account, r *roleState) error {
+	var err error
+	if r.Attached, err = attachedTo(ctx, acct, r.Name); err != nil {
+		return err
+	}
+	for pages := iam.NewListRolePoliciesPaginator(acct.IAM, &iam.ListRolePoliciesInput{RoleName: &r.Name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, name := range page.PolicyNames {
+			doc, err := deny.GetRolePolicy(ctx, acct, r.Name, name)
+			if err != nil {
+				return err
+			}
+			if doc != nil { // else deleted in between
+				r.Inline[name] = *doc
+			}
+		}
+	}
+	return nil
+}
+
+// attachedTo are the ARNs of the managed policies of a role, every page.
+func attachedTo(ctx context.Context, acct *actions.Account, role string) ([]string, error) {
+	var arns []string
+	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: &role}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range page.AttachedPolicies {
+			arns = append(arns, aws.ToString(a.PolicyArn))
+		}
+	}
+	slices.Sort(arns)
+	return arns, nil
+}
+
+// profilesOf are the instance profiles that hold a role, every page.
+func profilesOf(ctx context.Context, acct *actions.Account, role string) ([]instanceProfile, error) {
+	var ps []instanceProfile
+	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM, &iam.ListInstanceProfilesForRoleInput{RoleName: &role}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range page.InstanceProfiles {
+			ps = append(ps, instanceProfile{aws.ToString(p.InstanceProfileName), aws.ToString(p.Arn), aws.ToString(p.InstanceProfileId)})
+		}
+	}
+	slices.SortFunc(ps, func(a, b instanceProfile) int { return strings.Compare(a.Name, b.Name) })
+	return ps, nil
+}
+
+// shape is what makes a role of another ID the same one to give rights to: who
+// may become it, where it lies, and what bounds it.
+func (r roleState) shape() string {
+	b, err := json.Marshal([]string{r.Path, r.Trust, r.Boundary})
+	if err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// inlineNames are the names of the inline policies, sorted.
+func (r roleState) inlineNames() []string { return slices.Sorted(maps.Keys(r.Inline)) }
+
+// facts are the blast radius of taking the role's policies away.
+func (r roleState) facts(role *types.Role) []actions.Fact {
+	facts := []actions.Fact{{Label: "Last used", Text: roleUse(role)}}
+	add := func(label string, values []string) {
+		if len(values) > 0 {
+			facts = append(facts, actions.Fact{Label: label, Text: strings.Join(values, ", ")})
+		}
+	}
+	var managed, profiles []string
+	for _, arn := range r.Attached {
+		managed = append(managed, actions.LastPart(arn))
+	}
+	for _, p := range r.Profiles {
+		profiles = append(profiles, p.Name)
+	}
+	add("Managed policies", managed)
+	add("Inline policies", r.inlineNames())
+	add("Instance profiles", profiles)
+	return facts
+}
+
+// inlineTotal is what counts against the quota of inline policies if document
+// stands under name.
+func (r roleState) inlineTotal(name, document string) int {
+	total := inlineSize(document)
+	for n, doc := range r.Inline {
+		if n != name {
+			total += inlineSize(doc)
+		}
+	}
+	return total
+}

@@ -1,0 +1,291 @@
+// Package scp has what contains an account from outside: apply_scp and the service
+// control policy by which revoke_sessions revokes a whole account, their documents
+// and the check of documents that people wrote.
+package scp
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
+	"github.com/aws/aws-sdk-go-v2/service/organizations/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// ApplySCP freezes an account: it attaches a service control policy that denies
+// everything, or what its document says, to all but the exempt principals.
+type ApplySCP struct{}
+
+func (ApplySCP) Spec() actions.Spec {
+	return actions.Spec{
+		Name:       actions.ApplySCP,
+		Title:      "Freeze the account",
+		Summary:    "deny everything in an account, but to the responders, with a service control policy",
+		Usage:      `apply_scp 222222222222 reason="somebody makes users we don't know"`,
+		Target:     actions.AccountTarget,
+		Options:    []string{"account", "scp"},
+		Check:      checkSCPName,
+		Reversible: true,
+		Managed:    func(actions.Call) bool { return true },
+		Permits:    Permits,
+	}
+}
+
+var scpName = actions.NewPattern(`^[a-z][a-z0-9_-]{0,63}$`)
+
+// checkSCPName leaves the default out. Which names there are is the
+// configuration's matter: Plan knows.
+func checkSCPName(c *actions.Call, m *actions.Mistakes) {
+	name, given := c.Options["scp"]
+	if !given {
+		return
+	}
+	name = strings.ToLower(name)
+	switch {
+	case !scpName.MatchString(name):
+		m.Add("scp", fmt.Sprintf("%q is not the name of a document", actions.Clip(name)), "leave it out for "+freezeSCP+", or use a name from scps in the configuration")
+	case name == freezeSCP:
+		delete(c.Options, "scp")
+	default:
+		c.Options["scp"] = name
+	}
+}
+
+// Permits is as narrow as Organizations allows: what has no resource type
+// takes "*".
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
+func Permits(p actions.Phase, s actions.Scope) []actions.Statement {
+	account := s.Call.Account
+	if s.Any() {
+		account = "*"
+	}
+	target, policy := s.ARN("organizations", "account/o-*/"+account), s.ARN("organizations", "policy/o-*/service_control_policy/*")
+	switch p {
+	case actions.PhasePlan:
+		return []actions.Statement{
+			{Actions: []string{"organizations:DescribeAccount", "organizations:ListPoliciesForTarget"}, Resources: []string{target}},
+			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:ListTargetsForPolicy"}, Resources: []string{policy}},
+			{Actions: []string{"organizations:ListPolicies"}, Resources: []string{"*"}},
+		}
+	case actions.PhaseRun:
+		return []actions.Statement{
+			{Actions: []string{"organizations:ListPoliciesForTarget"}, Resources: []string{target}},
+			{Actions: []string{"organizations:AttachPolicy"}, Resources: []string{target, policy}},
+			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:UpdatePolicy", "organizations:DeletePolicy"}, Resources: []string{policy}},
+			// The policy that is created has no ARN yet that its tags could be limited to.
+			{Actions: []string{"organizations:ListPolicies", "organizations:CreatePolicy", "organizations:TagResource"}, Resources: []string{"*"}},
+		}
+	case actions.PhaseUndo:
+		return []actions.Statement{
+			{Actions: []string{"organizations:DetachPolicy"}, Resources: []string{target, policy}},
+			{Actions: []string{"organizations:ListTagsForResource", "organizations:ListTargetsForPolicy", "organizations:DeletePolicy"}, Resources: []string{policy}},
+			{Actions: []string{"organizations:ListPolicies"}, Resources: []string{"*"}},
+		}
+	case actions.PhaseReport:
+	}
+	return nil
+}
+
+// attachmentOf is a document of the configuration as a policy.
+func attachmentOf(o actions.Org, name string) (a Attachment, spared []string, no *actions.Refusal) {
+	document, ok := documentOf(o, name)
+	if !ok || ReservedSCP(name) {
+		return a, nil, &actions.Refusal{Reason: fmt.Sprintf("there is no document named %q", actions.Clip(name)), Hint: "scp= takes " + strings.Join(scpNames(o), ", ")}
+	}
+	text, spared, no := readSCP(o, document)
+	if no != nil {
+		return a, nil, &actions.Refusal{Reason: "the document " + name + " can't be used: " + no.Reason, Hint: no.Hint}
+	}
+	return Attachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: deny.SameJSON}, spared, nil
+}
+
+// attachmentFor is the attachment that a step is about.
+func attachmentFor(acct *actions.Account, s actions.Step) (Attachment, error) {
+	a, _, no := attachmentOf(acct.Org, strings.TrimPrefix(attachedPolicy(s), scpPrefix))
+	if no != nil {
+		return a, no
+	}
+	return a, nil
+}
+
+func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	name := c.Options["scp"]
+	if name == "" {
+		name = freezeSCP
+	}
+	a, spared, no := attachmentOf(acct.Org, name)
+	if no != nil {
+		return actions.Plan{}, no
+	}
+	target, err := memberAccount(ctx, acct, c.Account)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	st, err := a.look(ctx, acct, c.Account)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	step := a.step(acct, "Attach the service control policy "+a.policy, aws.ToString(target.Arn), c.Account, st)
+	p := actions.Plan{
+		Identity:   actions.Identity{ARN: step.Resource, ID: c.Account, Created: aws.ToTime(target.JoinedTimestamp)},
+		Steps:      []actions.Step{step},
+		Reversible: true,
+		Undo:       "detaches " + a.policy + " from this account, and deletes it when no other has it",
+		Residual: []string{
+			"Service control policies don't touch service-linked roles, nor the organization's management account.",
+			"Principals of other accounts keep what resource policies here grant them: buckets, queues, keys.",
+			"Sessions are stopped at once, but what runs goes on: processes on instances, code that needs no AWS call.",
+		},
+	}
+	p.Residual = append(p.Residual, sparedText(spared)...)
+	switch {
+	case st.here:
+		p.Undo = "detaches " + a.policy + " only if an earlier request attached it and none still holds it; else it stays attached, as it was"
+	case st.id != "" && !strings.HasPrefix(st.owner, requestPrefix):
+		p.Undo = "detaches " + a.policy + " from this account; the policy stays, it was deployed ahead"
+	}
+	if acct.Brief {
+		return p, nil
+	}
+	p.Warnings = append(p.Warnings, breaks(acct.Org, name, a.document(""), spared)...)
+	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.on)}, actions.Fact{Label: "Exempt", Text: exemptText(spared)})
+	if len(st.on) == 0 {
+		p.Warnings = append(p.Warnings, "The account has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")
+	}
+	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
+		cause, _ := actions.Explain(err) // a containment does not wait for what only informs
+		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
+	}
+	return p, nil
+}
+
+// memberAccount reads the account, which must be an active member of the organization.
+func memberAccount(ctx context.Context, acct *actions.Account, id string) (*types.Account, error) {
+	if id == acct.ID {
+		return nil, &actions.Refusal{Reason: id + " is the organization's management account: service control policies don't touch it", Hint: "contain its principals one by one"}
+	}
+	out, err := acct.Organizations.DescribeAccount(ctx, &organizations.DescribeAccountInput{AccountId: &id})
+	switch {
+	case actions.IsCode(err, "AccountNotFoundException"):
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s is not a member of the organization", id), Hint: "check the ID; in an account outside contain its principals one by one"}
+	case actions.IsCode(err, "AWSOrganizationsNotInUseException"):
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s, where service control policies are made, is in no organization", acct.ID), Hint: "correct aws.management_account"}
+	case err != nil:
+		return nil, err
+	}
+	state := string(out.Account.State)
+	if state == "" {
+		state = string(out.Account.Status) // what there was before State
+	}
+	if state != string(types.AccountStateActive) {
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s is %s, not ACTIVE", id, actions.Clip(state)), Hint: "look at it in the Organizations console of the management account"}
+	}
+	return out.Account, nil
+}
+
+// survey tells which other accounts have the policy, and what becomes of them.
+func (a Attachment) survey(ctx context.Context, acct *actions.Account, account string, st scpState, p *actions.Plan) error {
+	if st.id == "" {
+		return nil
+	}
+	on, err := targets(ctx, acct, st.id)
+	if err != nil {
+		return err
+	}
+	on = slices.DeleteFunc(on, func(t string) bool { return t == account })
+	if len(on) > 0 {
+		p.Facts = append(p.Facts, actions.Fact{Label: "Also attached to", Text: actions.Clip(strings.Join(on, ", "))})
+	}
+	if !a.holds(st.content, a.document(st.content)) {
+		text := "The policy " + a.policy + " is there and says something else. It is updated"
+		if len(on) > 0 {
+			text += ", also for " + actions.Clip(strings.Join(on, ", "))
+		}
+		p.Warnings = append(p.Warnings, text+"; undo does not put that back. Now it says: "+deny.Compact(st.content))
+	}
+	return nil
+}
+
+// breaks is what stops when the document is attached.
+func breaks(o actions.Org, name, document string, spared []string) []string {
+	but := exemptText(spared)
+	freeze, _ := BuiltinSCP(o, freezeSCP)
+	plane, _ := BuiltinSCP(o, controlPlaneSCP)
+	var warnings []string
+	switch {
+	case deny.SameJSON(document, freeze):
+		warnings = append(warnings, "Everything in the account stops for all but "+but+": the root user and applications too.")
+	case deny.SameJSON(document, plane):
+		warnings = append(warnings, fmt.Sprintf("Every change in the account is denied to all but %s. %d data-plane permissions of common services go on; what is not on that list stops too.", but, len(dataPlane)))
+	default:
+		warnings = append(warnings, "The document "+name+" is this organization's own. What it denies stops for all but "+but+": "+deny.Compact(document))
+	}
+	for _, arn := range spared {
+		if parts := strings.SplitN(characters(arn), ":", 6); strings.ContainsAny(parts[len(parts)-1], "*?") {
+			warnings = append(warnings, "The document exempts "+arn+": whoever can make a principal of such a name is exempt.")
+		}
+	}
+	return warnings
+}
+
+// sparedText says what the exemption by name leaves open: who has such a name is
+// not stopped, whoever made the principal. Two lines, so that a long list of
+// names does not push the advice off the card.
+func sparedText(spared []string) []string {
+	return []string{
+		"Exempt principals are not stopped: " + exemptText(spared) + ".",
+		"If an exempt principal does not exist in this account, an attacker could make it, or has: check.",
+	}
+}
+
+// exemptText are the exempt principals in short: role/NAME where it is that in
+// every account.
+func exemptText(spared []string) string {
+	var names []string
+	for _, arn := range spared {
+		if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 && parts[4] == "*" {
+			arn = parts[5]
+		}
+		names = append(names, arn)
+	}
+	return actions.Clip(strings.Join(names, ", "))
+}
+
+func nameOf(o actions.Org, a *types.Account) string {
+	text := actions.Clean(actions.Clip(aws.ToString(a.Name)))
+	if alias := o.Alias(aws.ToString(a.Id)); alias != "" {
+		text += " (alias " + alias + ")"
+	}
+	return text
+}
+
+func counted(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d now: %s", len(names), actions.Clean(actions.Clip(strings.Join(names, ", "))))
+}
+
+func (ApplySCP) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	a, err := attachmentFor(acct, s)
+	if err != nil {
+		return actions.Effect{Prior: s.Prior}, err
+	}
+	return a.Apply(ctx, acct, s, run)
+}
+
+func (ApplySCP) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	a := Attachment{policy: attachedPolicy(s), holds: deny.SameJSON}
+	return a.Verify(ctx, acct, s, e)
+}
+
+// Revert needs no document: it may be gone from the configuration meanwhile.
+func (ApplySCP) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	a := Attachment{policy: attachedPolicy(s)}
+	return a.Revert(ctx, acct, s, e)
+}

@@ -1,0 +1,369 @@
+package scp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
+	"github.com/aws/aws-sdk-go-v2/service/organizations/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// scpPrefix begins the names of our policies in Organizations.
+const scpPrefix = "killswitch-"
+
+// requestPrefix begins the IDs of requests. A policy whose tag has another value
+// was deployed ahead, and stays.
+const requestPrefix = "KS-"
+
+// Attachment is one service control policy of ours on an account. All its
+// calls go to Organizations, from the management account.
+//
+// The policy is found by its name and our tag. Its name is unique in the
+// organization, so it is made once and shared by all accounts that it is
+// attached to.
+type Attachment struct {
+	policy string // its name in Organizations
+	// document is what the policy shall say, given what it says now ("" where
+	// there is none): the same again where that will do.
+	document func(live string) string
+	// holds reports whether what the policy says does what was written.
+	holds func(live, wrote string) bool
+}
+
+// attachedBefore is the undo snapshot of a policy that was attached already.
+var attachedBefore = "attached"
+
+// scpState is what stands in Organizations.
+type scpState struct {
+	id      string   // of our policy; "" where there is none
+	owner   string   // the value of its tag
+	content string   // "" where there is none
+	on      []string // the names of all SCPs that are attached to the account itself
+	here    bool     // ours is one of them
+}
+
+// attachStep is the ID of the step that attaches a policy to an account.
+const attachStep = "attach"
+
+// step is the one step that attaches it to an account.
+func (a Attachment) step(acct *actions.Account, title, arn, account string, st scpState) actions.Step {
+	s := actions.Step{ID: attachStep, Title: title, Resource: arn, ResourceID: account, Hold: actions.HoldKey(acct, account, "scp", a.policy), Deny: true,
+		Current: a.policy + " is not attached", After: a.policy + " is attached"}
+	if st.here {
+		s.Prior, s.Current = &attachedBefore, a.policy+" is attached"
+		if !a.holds(st.content, a.document(st.content)) {
+			s.Current += " and says something else: " + deny.Compact(st.content)
+		}
+	}
+	return s
+}
+
+// attachedPolicy is the name of the policy that a step attaches.
+func attachedPolicy(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
+
+// look reads what stands there. A policy of our name that is not ours is a
+// [Refusal].
+func (a Attachment) look(ctx context.Context, acct *actions.Account, account string) (scpState, error) {
+	id, owner, err := a.find(ctx, acct)
+	if err != nil {
+		return scpState{}, err
+	}
+	st := scpState{id: id, owner: owner}
+	if id != "" {
+		st.content, err = content(ctx, acct, id)
+		switch {
+		case actions.Later(err): // deleted in between
+			st, id = scpState{}, ""
+		case err != nil:
+			return scpState{}, err
+		}
+	}
+	on, err := scpsOf(ctx, acct, account)
+	for _, p := range on {
+		st.on = append(st.on, aws.ToString(p.Name))
+		st.here = st.here || id != "" && aws.ToString(p.Id) == id
+	}
+	slices.Sort(st.on)
+	return st, err
+}
+
+// find is our policy's ID and the value of its tag; "" where there is none.
+func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner string, err error) {
+	for pages := organizations.NewListPoliciesPaginator(acct.Organizations, &organizations.ListPoliciesInput{Filter: types.PolicyTypeServiceControlPolicy}); id == "" && pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		for _, p := range page.Policies {
+			if aws.ToString(p.Name) == a.policy && !p.AwsManaged {
+				id = aws.ToString(p.Id)
+			}
+		}
+	}
+	if id == "" {
+		return "", "", nil
+	}
+	for pages := organizations.NewListTagsForResourcePaginator(acct.Organizations, &organizations.ListTagsForResourceInput{ResourceId: &id}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		switch {
+		case actions.IsCode(err, "TargetNotFoundException"): // deleted in between
+			return "", "", nil
+		case err != nil:
+			return "", "", err
+		}
+		for _, t := range page.Tags {
+			if aws.ToString(t.Key) == deny.TamperTag {
+				return id, aws.ToString(t.Value), nil
+			}
+		}
+	}
+	return "", "", &actions.Refusal{Reason: fmt.Sprintf("the organization has a policy %s (%s) without the tag %s: Killswitch did not make it", a.policy, id, deny.TamperTag),
+		Hint: "find out who made it, then rename or delete it; if it is yours, tag it " + deny.TamperTag + "=shared"}
+}
+
+// content is a policy's document.
+func content(ctx context.Context, acct *actions.Account, id string) (string, error) {
+	out, err := acct.Organizations.DescribePolicy(ctx, &organizations.DescribePolicyInput{PolicyId: &id})
+	if err != nil {
+		return "", gone(err)
+	}
+	return aws.ToString(out.Policy.Content), nil
+}
+
+// gone marks the error of a policy that is listed and no longer there, or not
+// yet: it is found or made at the next try.
+func gone(err error) error {
+	if actions.IsCode(err, "PolicyNotFoundException") {
+		return actions.TryLater(err)
+	}
+	return err
+}
+
+// scpsOf are the policies that are attached to the account itself.
+func scpsOf(ctx context.Context, acct *actions.Account, account string) ([]types.PolicySummary, error) {
+	var all []types.PolicySummary
+	for pages := organizations.NewListPoliciesForTargetPaginator(acct.Organizations, &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: types.PolicyTypeServiceControlPolicy}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Policies...)
+	}
+	return all, nil
+}
+
+// targets are the IDs of what a policy is attached to.
+func targets(ctx context.Context, acct *actions.Account, id string) ([]string, error) {
+	var ids []string
+	for pages := organizations.NewListTargetsForPolicyPaginator(acct.Organizations, &organizations.ListTargetsForPolicyInput{PolicyId: &id}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page.Targets {
+			ids = append(ids, aws.ToString(t.TargetId))
+		}
+	}
+	return ids, nil
+}
+
+// Apply finds or makes the policy, sees that it says what it shall, and attaches it.
+func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	e := actions.Effect{Prior: s.Prior}
+	id, owner, err := a.find(ctx, acct)
+	if err != nil {
+		return e, err
+	}
+	if id == "" {
+		want := a.document("")
+		e.Wrote = &want
+		id, err = a.create(ctx, acct, want, run.RequestID)
+		switch {
+		case err == nil:
+			owner, e.Changed = run.RequestID, true
+		case actions.IsCode(err, "DuplicatePolicyException"): // another run was faster, or this one before it died
+			if id, owner, err = a.find(ctx, acct); err == nil && id == "" {
+				err = actions.TryLater(fmt.Errorf("policy %s exists and is not listed yet", a.policy))
+			}
+		}
+		if err != nil {
+			return e, scpHint(err, nil)
+		}
+	}
+	if !e.Changed {
+		live, err := content(ctx, acct, id)
+		if err != nil {
+			return e, err
+		}
+		want := a.document(live)
+		e.Wrote = &want
+		if !deny.SameJSON(live, want) {
+			if _, err := acct.Organizations.UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {
+				return e, scpHint(gone(err), nil)
+			}
+			e.Changed = true
+		}
+	}
+	_, err = acct.Organizations.AttachPolicy(ctx, &organizations.AttachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
+	switch {
+	case err == nil:
+		e.Changed = true
+	case actions.IsCode(err, "DuplicatePolicyAttachmentException"): // it is attached already
+		err = nil
+	default:
+		err = a.notAttached(ctx, acct, id, owner, s, run, gone(err))
+	}
+	return e, err
+}
+
+func (a Attachment) create(ctx context.Context, acct *actions.Account, document, request string) (id string, err error) {
+	out, err := acct.Organizations.CreatePolicy(ctx, &organizations.CreatePolicyInput{
+		Name: &a.policy, Type: types.PolicyTypeServiceControlPolicy, Content: &document,
+		Description: aws.String("Made by Killswitch to contain accounts. Its tag " + deny.TamperTag + " names the request; undo removes it."),
+		Tags:        []types.Tag{{Key: aws.String(deny.TamperTag), Value: &request}}, // in the same call: without its tag it would not be ours
+	})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.Policy.PolicySummary.Id), nil
+}
+
+// notAttached explains an attach that failed. Where it failed for good, the
+// policy that this request made for it does not stay behind.
+func (a Attachment) notAttached(ctx context.Context, acct *actions.Account, id, owner string, s actions.Step, run actions.Run, failure error) error {
+	if actions.Transient(failure) || actions.Later(failure) {
+		return failure
+	}
+	var names []string
+	if on, err := scpsOf(ctx, acct, s.ResourceID); err == nil {
+		for _, p := range on {
+			if !p.AwsManaged {
+				names = append(names, aws.ToString(p.Name))
+			}
+		}
+	}
+	err := scpHint(failure, names)
+	if owner != run.RequestID {
+		return err
+	}
+	if _, left := deleteSCP(ctx, acct, id); left != nil {
+		cause, _ := actions.Explain(left)
+		_, hint := actions.Explain(err)
+		err = actions.Hinted(failure, strings.TrimPrefix(hint+"; ", "; ")+"the policy "+a.policy+" is left over ("+cause+"): undo deletes it")
+	}
+	return err
+}
+
+// deleteSCP deletes a policy unless something uses it.
+func deleteSCP(ctx context.Context, acct *actions.Account, id string) (done bool, err error) {
+	_, err = acct.Organizations.DeletePolicy(ctx, &organizations.DeletePolicyInput{PolicyId: &id})
+	switch {
+	case actions.IsCode(err, "PolicyInUseException"):
+		return false, nil
+	case actions.IsCode(err, "PolicyNotFoundException"):
+		return true, nil
+	}
+	return err == nil, err
+}
+
+// scpHint adds what to do about what Organizations refuses; on are the names of
+// the policies that the account has and that somebody made.
+func scpHint(err error, on []string) error {
+	var limit *types.ConstraintViolationException
+	var hint string
+	switch {
+	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonMaxPolicyTypeAttachmentLimitExceeded:
+		hint = "the account has as many service control policies as AWS allows: detach one of them, then retry"
+		if len(on) > 0 {
+			hint = "the account has as many service control policies as AWS allows: detach one of " + actions.Clip(strings.Join(on, ", ")) + ", then retry"
+		}
+	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonMinPolicyTypeAttachmentLimitExceeded:
+		hint = "it is the last service control policy of the account: attach FullAWSAccess to the account, then retry"
+	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonPolicyNumberLimitExceeded:
+		hint = "the organization has as many policies as AWS allows: delete one that is not used, then retry"
+	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonPolicyContentLimitExceeded:
+		hint = "the document is longer than this organization may have: shorten it under scps, or use scp=" + freezeSCP
+	case actions.IsCode(err, "PolicyTypeNotEnabledException", "PolicyTypeNotAvailableForOrganizationException"):
+		hint = "service control policies are not enabled: in the management account's console choose Organizations, Policies, Service control policies, Enable; then retry"
+	case actions.IsCode(err, "TargetNotFoundException"):
+		hint = "the account has left the organization: contain its principals one by one"
+	case actions.IsCode(err, "MalformedPolicyDocumentException"):
+		hint = "AWS does not accept the document that the configuration gives: correct it under scps, or use scp=" + freezeSCP
+	default:
+		return err
+	}
+	return actions.Hinted(err, hint)
+}
+
+func (a Attachment) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	on, err := scpsOf(ctx, acct, s.ResourceID)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	i := slices.IndexFunc(on, func(p types.PolicySummary) bool { return aws.ToString(p.Name) == a.policy && !p.AwsManaged })
+	if i < 0 {
+		return actions.Reading{Found: a.policy + " is not attached"}, nil
+	}
+	live, err := content(ctx, acct, aws.ToString(on[i].Id))
+	switch {
+	case actions.Later(err):
+		return actions.Reading{Found: a.policy + " is deleted"}, nil
+	case err != nil:
+		return actions.Reading{}, err
+	case e.Wrote == nil || !a.holds(live, *e.Wrote):
+		return actions.Reading{Found: a.policy + " says something else: " + deny.Compact(live)}, nil
+	}
+	return actions.Reading{Holds: true, Found: a.policy + " is attached"}, nil
+}
+
+// Revert detaches the policy from this account alone. A policy that a request
+// made goes with its last target; what it says does not matter, it is ours by
+// its tag.
+func (a Attachment) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	id, owner, err := a.find(ctx, acct)
+	var other *actions.Refusal
+	switch {
+	case errors.As(err, &other):
+		return actions.Reading{Found: other.Reason}, nil
+	case err != nil:
+		return actions.Reading{}, err
+	}
+	var on []string
+	if id != "" {
+		if on, err = targets(ctx, acct, id); err != nil && !actions.IsCode(err, "PolicyNotFoundException") {
+			return actions.Reading{}, err
+		}
+	}
+	here := slices.Contains(on, s.ResourceID)
+	switch {
+	case e.Prior != nil && here:
+		return actions.Reading{Holds: true, Found: a.policy + " stays attached, as it was before"}, nil
+	case e.Prior != nil:
+		return actions.Reading{Found: a.policy + " is no longer attached, and it was before"}, nil
+	case id == "":
+		return actions.Reading{Holds: true}, nil
+	}
+	changed := here // what was shown is not what stands there now, be it by this call or by one before
+	if here {
+		_, err := acct.Organizations.DetachPolicy(ctx, &organizations.DetachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
+		if err != nil && !actions.IsCode(err, "PolicyNotAttachedException", "PolicyNotFoundException", "TargetNotFoundException") {
+			return actions.Reading{}, scpHint(err, nil)
+		}
+	}
+	others := slices.DeleteFunc(on, func(t string) bool { return t == s.ResourceID })
+	if strings.HasPrefix(owner, requestPrefix) && len(others) == 0 {
+		done, err := deleteSCP(ctx, acct, id)
+		if err != nil {
+			return actions.Reading{}, err
+		}
+		changed = changed || done
+	}
+	return actions.Reading{Holds: true, Changed: changed}, nil
+}

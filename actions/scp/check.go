@@ -1,0 +1,371 @@
+package scp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// scpLimit is AWS's limit on an SCP, white space included; what we upload has
+// none. AWS has been seen to count bytes.
+// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html#min-max-values
+const scpLimit = 10240
+
+// CheckSCP reads a document that is to be attached to accounts and brings it to
+// the compact form that is uploaded. It refuses what AWS would not take, what
+// would lock the member roles out, and what would deny nothing.
+func CheckSCP(o actions.Org, document string) (text string, no *actions.Refusal) {
+	text, _, no = readSCP(o, document)
+	return text, no
+}
+
+// readSCP is CheckSCP that also tells which principals are exempt.
+func readSCP(o actions.Org, document string) (text string, spared []string, no *actions.Refusal) {
+	const syntax = "https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_syntax.html"
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(document)); err != nil || !utf8.ValidString(document) {
+		return "", nil, &actions.Refusal{Reason: "the document is not JSON", Hint: "write a service control policy: " + syntax}
+	}
+	text = b.String()
+	if n := len(text); n > scpLimit {
+		return "", nil, &actions.Refusal{Reason: fmt.Sprintf("the document has %d bytes without white space, the limit is %d", n, scpLimit), Hint: "shorten it: wildcards in actions help"}
+	}
+	root, err := readJSON(text)
+	if err != nil {
+		return "", nil, &actions.Refusal{Reason: "the document " + err.Error(), Hint: "keep one of them"}
+	}
+	d, ok := root.(map[string]any)
+	if !ok || !onlyKeys(d, "Version", "Id", "Statement") || d["Version"] != "2012-10-17" {
+		return "", nil, &actions.Refusal{Reason: `the document is not a policy: it has "Version": "2012-10-17", "Statement" and nothing else`, Hint: syntax}
+	}
+	statements, isList := d["Statement"].([]any)
+	if !isList {
+		statements = []any{d["Statement"]}
+	}
+	if len(statements) == 0 {
+		return "", nil, &actions.Refusal{Reason: "the document has no statement", Hint: syntax}
+	}
+	for i, raw := range statements {
+		s, _ := raw.(map[string]any)
+		where := fmt.Sprintf("statement %d", i+1)
+		if sid, _ := s["Sid"].(string); sid != "" {
+			where += " (" + actions.Clip(sid) + ")"
+		}
+		more, no := readDeny(o, s)
+		if no != nil {
+			return "", nil, &actions.Refusal{Reason: where + " " + no.Reason, Hint: no.Hint}
+		}
+		spared = append(spared, more...)
+	}
+	slices.Sort(spared)
+	return text, slices.Compact(spared), nil
+}
+
+// actionPattern is an action as a policy names it.
+var actionPattern = actions.NewPattern(`^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$`)
+
+// readDeny reads one statement. It must deny, and exempt the member roles.
+func readDeny(o actions.Org, s map[string]any) (spared []string, no *actions.Refusal) {
+	const element = "has a Deny with Action or NotAction, Resource or NotResource, and Condition"
+	if !onlyKeys(s, "Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition") {
+		return nil, &actions.Refusal{Reason: "has an element that a service control policy does not", Hint: "each statement " + element}
+	}
+	switch s["Effect"] {
+	case "Deny":
+	case "Allow":
+		return nil, &actions.Refusal{Reason: "allows, and a freeze only denies: an Allow does not lift a Deny beside it, it only looks as if", Hint: "name what stays allowed in the NotAction of a Deny"}
+	default:
+		return nil, &actions.Refusal{Reason: "has no Effect Deny", Hint: "each statement " + element}
+	}
+	acts, ok1 := oneList(s, "Action", "NotAction")
+	_, ok2 := oneList(s, "Resource", "NotResource")
+	if !ok1 || !ok2 {
+		return nil, &actions.Refusal{Reason: "does not say which actions and resources", Hint: "each statement " + element}
+	}
+	for _, a := range acts {
+		if !actionPattern.MatchString(a) {
+			return nil, &actions.Refusal{Reason: fmt.Sprintf("has the action %q", actions.Clip(a)), Hint: "write service:Action; the service has no wildcard"}
+		}
+	}
+	if ps, ok := list(s["NotAction"]); ok && slices.Contains(ps, "*") {
+		return nil, &actions.Refusal{Reason: "denies all but every action (NotAction *): it would stop nothing", Hint: "name in NotAction what stays allowed, or write Action"}
+	}
+	if ps, ok := list(s["NotResource"]); ok && sparesAll(o, ps) {
+		return nil, &actions.Refusal{Reason: "denies on all but every resource (NotResource " + actions.Clip(strings.Join(ps, ", ")) + "): it would stop nothing", Hint: "name in NotResource what stays reachable, or write Resource"}
+	}
+	lock := &actions.Refusal{Reason: "does not exempt the roles " + o.ResponderRole + " and " + o.RestorerRole + " in every account: it would lock Killswitch out",
+		Hint: "add the condition " + lockoutCondition(o)}
+	if s["Condition"] == nil {
+		return nil, lock
+	}
+	tests, no := principalTests(s["Condition"])
+	if no != nil {
+		return nil, no
+	}
+	role := func(name string) string { return actions.RoleARN(o.Partition, anyAccount, "/", name) }
+	for _, name := range []string{o.ResponderRole, o.RestorerRole} {
+		if !slices.ContainsFunc(tests, func(t principalTest) bool { return t.negated && t.matches(role(name)) }) {
+			return nil, lock
+		}
+	}
+	for _, ordinary := range []string{role(anyName), actions.RoleARN(o.Partition, anyAccount, "/"+anyName+"/", anyName), "arn:" + o.Partition + ":iam::" + anyAccount + ":user/" + anyName} {
+		for _, t := range tests {
+			if t.anywhere().matches(ordinary) == t.negated {
+				return nil, &actions.Refusal{Reason: "exempts every role or every user: it would stop nobody", Hint: "name exactly who is exempt, with * for the account alone"}
+			}
+		}
+	}
+	for _, t := range tests {
+		if t.negated {
+			spared = append(spared, t.patterns...)
+		}
+	}
+	return spared, nil
+}
+
+// sparesAll reports whether resource patterns match all that there is: ARNs with
+// a region and an account, with an account alone, and with neither.
+func sparesAll(o actions.Org, patterns []string) bool {
+	for _, place := range [][2]string{{anyName, anyAccount}, {"", anyAccount}, {"", ""}} {
+		arn := []string{"arn", o.Partition, anyName, place[0], place[1], anyName}
+		if !slices.ContainsFunc(patterns, func(p string) bool { return covers(p, arn) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// covers reports whether a resource pattern matches an ARN of six parts. The
+// parts that a pattern leaves out are any, and so is a variable here: the
+// resource's own account stands for every account.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+func covers(pattern string, arn []string) bool {
+	pattern = variable.ReplaceAllString(characters(pattern), "*")
+	parts := strings.SplitN(pattern, ":", 6)
+	for len(parts) < 6 {
+		parts = append(parts, "*")
+	}
+	return wildcard(pattern, strings.Join(arn, ":")) || slices.EqualFunc(parts, arn, wildcard)
+}
+
+var variable = actions.NewPattern(`\$\{[^}]*\}`)
+
+func lockoutCondition(o actions.Org) string {
+	b, err := json.Marshal(map[string]any{"ArnNotLike": map[string]any{"aws:PrincipalArn": exemptARNs(actions.Org{Partition: o.Partition, ResponderRole: o.ResponderRole, RestorerRole: o.RestorerRole})}})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return string(b)
+}
+
+// What no document can name: only wildcards match it. The name is as long as
+// names may be, so that it takes no number of ? to match what others match with *.
+var (
+	anyAccount = strings.Repeat("\x04", 12)
+	anyName    = strings.Repeat("\x05", 64)
+)
+
+// principalTest is one condition on aws:PrincipalArn.
+type principalTest struct {
+	negated, arn, wild bool
+	patterns           []string
+}
+
+// principalTests are a statement's conditions on aws:PrincipalArn. One that
+// can't be evaluated here is refused.
+func principalTests(condition any) (tests []principalTest, no *actions.Refusal) {
+	bad := &actions.Refusal{Reason: "has a condition that can't be read", Hint: `write {"OPERATOR": {"KEY": ["VALUE"]}}`}
+	byOperator, ok := condition.(map[string]any)
+	if !ok {
+		return nil, bad
+	}
+	for _, op := range slices.Sorted(maps.Keys(byOperator)) {
+		byKey, ok := byOperator[op].(map[string]any)
+		if !ok {
+			return nil, bad
+		}
+		for key, values := range byKey {
+			if !strings.EqualFold(key, "aws:PrincipalArn") {
+				continue
+			}
+			t := principalTest{}
+			plain, _ := strings.CutSuffix(strings.ToLower(op), "ifexists")
+			t.arn = strings.HasPrefix(plain, "arn")
+			t.wild = t.arn || strings.HasSuffix(plain, "like")
+			switch plain {
+			case "arnlike", "arnequals", "stringlike", "stringequals":
+			case "arnnotlike", "arnnotequals", "stringnotlike", "stringnotequals":
+				t.negated = true
+			default:
+				return nil, &actions.Refusal{Reason: fmt.Sprintf("tests aws:PrincipalArn with %s, which can't be checked", actions.Clip(op)), Hint: "use ArnNotLike"}
+			}
+			if t.patterns, ok = list(values); !ok {
+				return nil, bad
+			}
+			for _, p := range t.patterns {
+				if strings.ContainsFunc(p, unicode.IsControl) {
+					return nil, bad
+				}
+				if strings.Contains(characters(p), "${") {
+					return nil, &actions.Refusal{Reason: fmt.Sprintf("has a variable in %q, which can't be checked", actions.Clip(p)), Hint: "write the ARN out; the account may be *"}
+				}
+				if t.arn && p != "*" && strings.Count(p, ":") < 5 {
+					return nil, &actions.Refusal{Reason: fmt.Sprintf("compares aws:PrincipalArn with %q, which is no ARN", actions.Clip(p)), Hint: "write the ARN out; the account may be *"}
+				}
+			}
+			tests = append(tests, t)
+		}
+	}
+	return tests, nil
+}
+
+// characters replaces the variables that are understood: those that stand for a
+// character, which no tested name has, and the principal's own account.
+var characters = func() func(string) string {
+	own := regexp.MustCompile(`(?i)\$\{aws:PrincipalAccount\}`)
+	single := strings.NewReplacer("${*}", "\x01", "${?}", "\x02", "${$}", "\x03")
+	return func(p string) string { return single.Replace(own.ReplaceAllString(p, anyAccount)) }
+}()
+
+// matches compares as IAM does: an ARN operator compares the six parts one by
+// one, a Like operator knows * and ?.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN
+func (t principalTest) matches(arn string) bool {
+	return slices.ContainsFunc(t.patterns, func(p string) bool {
+		p = characters(p)
+		switch {
+		case !t.wild:
+			return p == arn
+		case !t.arn || p == "*":
+			return wildcard(p, arn)
+		}
+		return slices.EqualFunc(strings.SplitN(p, ":", 6), strings.SplitN(arn, ":", 6), wildcard)
+	})
+}
+
+// anywhere is the test as it is in the account that a pattern names: what
+// exempts every role of one account stops nobody there.
+func (t principalTest) anywhere() principalTest {
+	t.patterns = slices.Clone(t.patterns)
+	for i, p := range t.patterns {
+		if parts := strings.SplitN(characters(p), ":", 6); len(parts) == 6 {
+			parts[4] = "*"
+			t.patterns[i] = strings.Join(parts, ":")
+		}
+	}
+	return t
+}
+
+// wildcard matches * with any characters and ? with one.
+func wildcard(pattern, s string) bool {
+	star, from := -1, 0 // where the last * is, and how far it reaches
+	i := 0
+	for j := 0; j < len(s); {
+		switch {
+		case i < len(pattern) && pattern[i] == '*':
+			star, from = i, j
+			i++
+		case i < len(pattern) && (pattern[i] == '?' || pattern[i] == s[j]):
+			i, j = i+1, j+1
+		case star >= 0:
+			from++
+			i, j = star+1, from
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[i:], "*") == ""
+}
+
+func onlyKeys(m map[string]any, known ...string) bool {
+	for k := range m {
+		if !slices.Contains(known, k) {
+			return false
+		}
+	}
+	return m != nil
+}
+
+// oneList is the list of the one key of two that is there.
+func oneList(m map[string]any, key, other string) ([]string, bool) {
+	_, has := m[key]
+	if _, both := m[other]; has == both {
+		return nil, false
+	}
+	if !has {
+		key = other
+	}
+	return list(m[key])
+}
+
+// list is a string, or strings of which there is at least one.
+func list(v any) ([]string, bool) {
+	if s, ok := v.(string); ok {
+		return []string{s}, true
+	}
+	items, _ := v.([]any)
+	var ss []string
+	for _, item := range items {
+		s, ok := item.(string)
+		if !ok {
+			return nil, false
+		}
+		ss = append(ss, s)
+	}
+	return ss, len(ss) > 0
+}
+
+// readJSON reads a JSON text in which no object has a key twice: readers would
+// not agree on which of them counts.
+func readJSON(text string) (any, error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	return readValue(d)
+}
+
+func readValue(d *json.Decoder) (any, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, errors.New("is not JSON")
+	}
+	switch token {
+	case json.Delim('['):
+		items := []any{}
+		for d.More() {
+			v, err := readValue(d)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, v)
+		}
+		_, err = d.Token()
+		return items, err
+	case json.Delim('{'):
+		fields := map[string]any{}
+		for d.More() {
+			key, err := d.Token()
+			if err != nil {
+				return nil, errors.New("is not JSON")
+			}
+			name, _ := key.(string)
+			if _, twice := fields[name]; twice {
+				return nil, fmt.Errorf("has the key %q twice in one place", actions.Clip(name))
+			}
+			if fields[name], err = readValue(d); err != nil {
+				return nil, err
+			}
+		}
+		_, err = d.Token()
+		return fields, err
+	}
+	return token, nil
+}

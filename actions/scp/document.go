@@ -1,0 +1,160 @@
+package scp
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// The documents that are always there, unless the configuration replaces them.
+const (
+	freezeSCP       = "freeze"
+	controlPlaneSCP = "control-plane"
+)
+
+// dataPlane is what control-plane leaves running. What is not listed is denied,
+// so a service that is missing here stops rather than stays open.
+// A service's prefix may have no wildcard:
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notaction.html
+var dataPlane = []string{
+	"appconfig:GetLatestConfiguration", "appconfig:StartConfigurationSession",
+	"autoscaling:Describe*",
+	"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream",
+	"cloudwatch:Describe*", "cloudwatch:Get*", "cloudwatch:List*", "cloudwatch:PutMetricData",
+	"dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:DescribeStream",
+	"dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
+	"dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLSelect", "dynamodb:PartiQLUpdate",
+	"dynamodb:PutItem", "dynamodb:Query", "dynamodb:Scan", "dynamodb:UpdateItem",
+	"ec2:Describe*", "ec2messages:*",
+	"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer",
+	"ecs:DiscoverPollEndpoint", "ecs:Poll", "ecs:StartTelemetrySession", "ecs:SubmitAttachmentStateChanges", "ecs:SubmitContainerStateChange", "ecs:SubmitTaskStateChange",
+	"eks-auth:AssumeRoleForPodIdentity", "eks:DescribeCluster",
+	"elasticache:Connect",
+	"elasticfilesystem:ClientMount", "elasticfilesystem:ClientRootAccess", "elasticfilesystem:ClientWrite", "elasticfilesystem:DescribeMountTargets",
+	"elasticloadbalancing:Describe*",
+	"es:ESHttp*",
+	"events:PutEvents",
+	"execute-api:Invoke", "execute-api:ManageConnections",
+	"firehose:PutRecord", "firehose:PutRecordBatch",
+	"kafka-cluster:AlterGroup", "kafka-cluster:Connect", "kafka-cluster:DescribeGroup", "kafka-cluster:DescribeTopic",
+	"kafka-cluster:ReadData", "kafka-cluster:WriteData", "kafka-cluster:WriteDataIdempotently",
+	"kinesis:DescribeStream", "kinesis:DescribeStreamConsumer", "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator",
+	"kinesis:ListShards", "kinesis:PutRecord", "kinesis:PutRecords", "kinesis:SubscribeToShard",
+	"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:GenerateMac", "kms:GenerateRandom", "kms:GetPublicKey",
+	"kms:ReEncrypt*", "kms:Sign", "kms:Verify", "kms:VerifyMac",
+	"lambda:InvokeFunction", "lambda:InvokeFunctionUrl",
+	"logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams", "logs:PutLogEvents",
+	"rds-data:BatchExecuteStatement", "rds-data:BeginTransaction", "rds-data:CommitTransaction", "rds-data:ExecuteStatement", "rds-data:RollbackTransaction",
+	"rds-db:connect",
+	"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetBucketLocation", "s3:GetObject", "s3:GetObjectAttributes", "s3:GetObjectTagging", "s3:GetObjectVersion",
+	"s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts", "s3:PutObject", "s3:PutObjectTagging",
+	"secretsmanager:BatchGetSecretValue", "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue",
+	"servicediscovery:DiscoverInstances",
+	"sns:Publish",
+	"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:SendMessage",
+	"ssm:GetParameter*", "ssm:UpdateInstanceInformation", "ssmmessages:*",
+	"states:GetActivityTask", "states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess", "states:StartExecution", "states:StartSyncExecution",
+	"sts:AssumeRole*", "sts:GetCallerIdentity", "sts:SetSourceIdentity", "sts:TagSession",
+	"xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+}
+
+// BuiltinSCP is the built-in document of that name for the organization.
+func BuiltinSCP(o actions.Org, name string) (document string, ok bool) {
+	switch name {
+	case freezeSCP:
+		return denySCP(o, "KillswitchFreeze", nil, ""), true
+	case controlPlaneSCP:
+		return denySCP(o, "KillswitchControlPlane", dataPlane, ""), true
+	}
+	return "", false
+}
+
+// ReservedSCP reports whether a name would take that of a policy with which
+// revoke_sessions revokes an account's sessions.
+func ReservedSCP(name string) bool { return strings.HasPrefix(name, "revoke-") }
+
+// documentOf is the document of that name.
+func documentOf(o actions.Org, name string) (string, bool) {
+	if document, ok := o.SCPs[name]; ok {
+		return document, true
+	}
+	return BuiltinSCP(o, name)
+}
+
+// scpNames are the names that scp knows.
+func scpNames(o actions.Org) []string {
+	names := slices.AppendSeq([]string{freezeSCP, controlPlaneSCP}, maps.Keys(o.SCPs))
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// exemptARNs are the principals that our SCPs leave alone, as a policy names exactly
+// them in any account.
+func exemptARNs(o actions.Org) []string {
+	arns := []string{actions.RoleARN(o.Partition, "*", "/", o.ResponderRole), actions.RoleARN(o.Partition, "*", "/", o.RestorerRole)}
+	if o.ForwarderRole != "" {
+		arns = append(arns, actions.RoleARN(o.Partition, "*", "/", o.ForwarderRole))
+	}
+	for _, p := range o.ProtectedPrincipals {
+		parts := strings.SplitN(p, ":", 6)
+		parts[len(parts)-1] = actions.Literal(parts[len(parts)-1]) // only the account may be *
+		if arn := strings.Join(parts, ":"); !slices.Contains(arns, arn) {
+			arns = append(arns, arn)
+		}
+	}
+	return arns
+}
+
+// denySCP denies all but some actions to all but the exempt; with a cutoff only
+// to sessions that were issued before it.
+func denySCP(o actions.Org, sid string, but []string, cutoff string) string {
+	s := struct {
+		Sid       string
+		Effect    string
+		Action    string   `json:",omitempty"`
+		NotAction []string `json:",omitempty"`
+		Resource  string
+		Condition map[string]map[string]any
+	}{Sid: sid, Effect: "Deny", NotAction: but, Resource: "*",
+		Condition: map[string]map[string]any{"ArnNotLike": {"aws:PrincipalArn": exemptARNs(o)}}}
+	if but == nil {
+		s.Action = "*"
+	}
+	if cutoff != "" {
+		s.Condition["DateLessThan"] = map[string]any{"aws:TokenIssueTime": cutoff}
+	}
+	b, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{s}})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return string(b)
+}
+
+// revokeSCP denies everything to the account's sessions that were issued before
+// the cutoff.
+func revokeSCP(o actions.Org, cutoff time.Time) string {
+	return denySCP(o, deny.RevokeSid, nil, cutoff.UTC().Format(deny.TokenIssueTime))
+}
+
+// readRevokeSCP reads the cutoff of a document that is a revokeSCP but for its
+// cutoff; false for any other, one with other exemptions included.
+func readRevokeSCP(o actions.Org, document string) (cutoff time.Time, ok bool) {
+	var d struct {
+		Statement []struct {
+			Condition struct {
+				DateLessThan map[string]string
+			}
+		}
+	}
+	if _, err := readJSON(document); err != nil || json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
+		return time.Time{}, false
+	}
+	spelled := d.Statement[0].Condition.DateLessThan["aws:TokenIssueTime"]
+	cutoff, err := time.Parse(time.RFC3339, spelled)
+	return cutoff, err == nil && deny.SameJSON(document, denySCP(o, deny.RevokeSid, nil, spelled))
+}

@@ -1,0 +1,7 @@
+package scp
+
+// What revoke_sessions shares with apply_scp, for the tests of the documents.
+var (
+	RevokeSCP     = revokeSCP
+	ReadRevokeSCP = readRevokeSCP
+)

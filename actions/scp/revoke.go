@@ -1,0 +1,87 @@
+package scp
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// ViaSCP reports whether a call revokes an account's sessions by a service
+// control policy: one attach instead of a policy on each role.
+func ViaSCP(c actions.Call) bool { return actions.WholeAccount(c) && c.Options["via"] == "scp" }
+
+// BySCP reports whether a step is that attach.
+func BySCP(s actions.Step) bool { return s.ID == attachStep }
+
+// Revocation is the policy that denies everything to sessions of an account
+// issued before a cutoff. Each account has its own, since each has its cutoff.
+func Revocation(o actions.Org, account string, run actions.Run) Attachment {
+	return Attachment{
+		policy: scpPrefix + "revoke-" + account,
+		document: func(live string) string {
+			at, ok := readRevokeSCP(o, live)
+			if !ok {
+				at = time.Time{}
+			}
+			cutoff, done := deny.NextCutoff(at, run)
+			if done {
+				return live
+			}
+			return revokeSCP(o, cutoff)
+		},
+		holds: func(live, wrote string) bool {
+			at, ok := readRevokeSCP(o, live)
+			want, _ := readRevokeSCP(o, wrote)
+			return ok && !at.Before(want)
+		},
+	}
+}
+
+// PlanRevocation plans the policy that denies everything to an account's sessions until now.
+func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	target, err := memberAccount(ctx, acct, c.Account)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	a := Revocation(acct.Org, c.Account, actions.Run{})
+	st, err := a.look(ctx, acct, c.Account)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	step := a.step(acct, "Deny all sessions issued until now, in the whole account", aws.ToString(target.Arn), c.Account, st)
+	step.After = "service control policy " + a.policy + ": Deny * for sessions issued before now + 30 s"
+	if at, ok := readRevokeSCP(acct.Org, st.content); ok && st.here {
+		step.Current = a.policy + " denies sessions issued before " + at.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
+	p := actions.Plan{
+		Identity:   actions.Identity{ARN: step.Resource, ID: c.Account, Created: aws.ToTime(target.JoinedTimestamp)},
+		Steps:      []actions.Step{step},
+		Reversible: true,
+		Undo:       "detaches " + a.policy + "; sessions issued before the cutoff then work again until they expire",
+		Residual: []string{
+			"Long-term keys of IAM users have no issue time and are not touched.",
+			"Sessions that were chained into roles of other accounts live on.",
+			"Service control policies don't touch service-linked roles.",
+			"Whoever can assume a role may do so again: new sessions are not denied.",
+		},
+	}
+	p.Residual = append(p.Residual, sparedText(exemptARNs(acct.Org))...)
+	if st.here {
+		p.Undo = "leaves " + a.policy + " attached, as it was before this request"
+	}
+	if acct.Brief {
+		return p, nil
+	}
+	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials.",
+		"The other way is role by role, without the organization: revoke_sessions "+c.Target)
+	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.on)}, actions.Fact{Label: "Exempt", Text: exemptText(exemptARNs(acct.Org))})
+	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
+		cause, _ := actions.Explain(err) // a containment does not wait for what only informs
+		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
+	}
+	return p, nil
+}

@@ -1,0 +1,113 @@
+package scp_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+func viaSCP(account string) actions.Call {
+	return actions.Call{Action: actions.RevokeSessions, Target: account + "/ALL", Account: account, Options: map[string]string{"via": "scp"}}
+}
+
+func TestRevokeViaSCPContract(t *testing.T) {
+	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
+		for _, delay := range []time.Duration{0, 4 * time.Second} {
+			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
+				open := func(alter func(*world)) func(*testing.T) actiontest.Scene {
+					return func(t *testing.T) actiontest.Scene {
+						w := scpWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition)
+						w.Do(viaSCP(actiontest.Member))
+						alter(w)
+						w.SetPropagation(delay)
+						return scpScene(w)
+					}
+				}
+				actiontest.Test(t, actiontest.World{Action: actiontest.ActionOf(t), Seldom: []string{"organizations:DeletePolicy"}, Starts: []actiontest.Start{
+					{Name: "an account as usual", Open: open(func(*world) {})},
+					{Name: "a policy of ours that says something else", Open: open(func(w *world) {
+						w.AddSCP(awsfake.SCP{Name: "killswitch-revoke-" + actiontest.Member, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "shared"}})
+					})},
+				}})
+			})
+		}
+	}
+}
+
+// One attach, and a stolen session can do nothing any more; new sessions work,
+// and so do we.
+func TestRevokeViaSCP(t *testing.T) {
+	w := scpWorld(t)
+	w.Do(viaSCP(actiontest.Member))
+	stolen, elsewhere := w.Session(w.Role, "i-0abc"), w.Session(w.Account(actiontest.Sandbox).AddRole(awsfake.Role{Name: "app", Inline: map[string]string{"all": actiontest.AllowAll}}), "x1")
+	w.Clock.Add(time.Minute)
+	s, e := w.freezes(actiontest.Request)
+	if !w.holds(s, e) {
+		t.Error("it does not hold")
+	}
+	if ok, why := stolen.Can("s3:GetObject", "arn:aws:s3:::b/k"); ok || !strings.Contains(why, "service control policy") {
+		t.Errorf("the stolen session: %t, %s", ok, why)
+	}
+	if ok, why := elsewhere.Can("s3:GetObject", "arn:aws:s3:::b/k"); !ok {
+		t.Errorf("a session of another account: %s", why)
+	}
+	w.Clock.Add(time.Minute)
+	if ok, why := w.Session(w.Role, "i-0abc").Can("s3:GetObject", "arn:aws:s3:::b/k"); !ok {
+		t.Errorf("a new session: %s", why)
+	}
+	if r := w.Revert(s, e); !r.Holds {
+		t.Errorf("Revert: %+v", r)
+	}
+	if ok, why := stolen.Can("s3:GetObject", "arn:aws:s3:::b/k"); !ok {
+		t.Errorf("taken back, the old session: %s", why)
+	}
+	if got := w.scp("killswitch-revoke-" + actiontest.Member); got.Name != "" {
+		t.Errorf("it is still there: %+v", got)
+	}
+}
+
+// Each account has a policy of its own, since each has its own cutoff.
+func TestRevokeViaSCPTwoAccounts(t *testing.T) {
+	w := scpWorld(t)
+	w.Do(viaSCP(actiontest.Member))
+	w.freezes(actiontest.Request)
+	first := w.scp("killswitch-revoke-" + actiontest.Member).Content
+	w.Clock.Add(time.Hour)
+	w.Do(viaSCP(actiontest.Sandbox))
+	w.freezes("KS-SECOND")
+	if w.scp("killswitch-revoke-"+actiontest.Member).Content != first || w.scp("killswitch-revoke-"+actiontest.Sandbox).Content == first {
+		t.Error("the second account's cutoff is the first's")
+	}
+}
+
+// A second request moves the cutoff forward, in place.
+func TestRevokeViaSCPMovesForward(t *testing.T) {
+	w := scpWorld(t)
+	w.Do(viaSCP(actiontest.Member))
+	s, e := w.freezes(actiontest.Request)
+	w.Clock.Add(time.Hour)
+	stolen := w.Session(w.Role, "i-0abc")
+	w.Clock.Add(time.Hour)
+	w.freezes("KS-SECOND")
+	if ok, _ := stolen.Can("s3:GetObject", "arn:aws:s3:::b/k"); ok {
+		t.Error("a session from after the first cutoff still works")
+	}
+	if !w.holds(s, e) {
+		t.Error("for the first request it no longer holds")
+	}
+}
+
+func TestRevokeViaSCPNotInManagementAccount(t *testing.T) {
+	w := scpWorld(t)
+	if no := w.Org.RefuseCall(viaSCP(actiontest.Management)); no == nil {
+		t.Error("the management account is not refused")
+	}
+	if no := w.Org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Management + "/ALL", Account: actiontest.Management}); no != nil {
+		t.Errorf("role by role it is refused: %v", no)
+	}
+}

@@ -1,7 +1,0 @@
-package actions
-
-// What revoke_sessions shares with apply_scp, for the tests of the documents.
-var (
-	RevokeSCP     = revokeSCP
-	ReadRevokeSCP = readRevokeSCP
-)

@@ -1,0 +1,78 @@
+// Package source asks the source of a finding whether it is true: GuardDuty,
+// CloudTrail or IAM. What an event says is anybody's word until then.
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
+	"github.com/killswitch-chatops/killswitch/actions/user"
+)
+
+// Sight asks a source whether something is true: it returns what GuardDuty or
+// CloudTrail say of it, as JSON, and nothing for a key that exists and is active.
+// The session may do nothing else. The error is ErrNotSeen where the source does
+// not know of it, or says that it is over.
+func Sight(ctx context.Context, c *actions.Cloud, s Sighting, now time.Time, who actions.Actor) ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	acct, err := c.Enter(ctx, actions.Responder, s.Account, s.Region, who, SightPermits(s.Kind, actions.Scope{Org: c.Org(), Account: s.Account}))
+	if err != nil {
+		return nil, err
+	}
+	switch s.Kind {
+	case OfFinding:
+		return finding(ctx, acct, s.Detector, s.ID, now)
+	case OfEvent:
+		return event(ctx, acct, s.ID)
+	case OfKey:
+		return nil, activeKey(ctx, acct, s.ID)
+	}
+	return nil, fmt.Errorf("sighting of %q", s.Kind)
+}
+
+// finding is a GuardDuty finding as GetFindings writes it.
+// https://docs.aws.amazon.com/guardduty/latest/APIReference/API_GetFindings.html
+func finding(ctx context.Context, a *actions.Account, detector, id string, now time.Time) ([]byte, error) {
+	in := struct {
+		IDs []string `json:"findingIds"`
+	}{[]string{id}}
+	var out struct {
+		Findings []json.RawMessage `json:"findings"`
+	}
+	if err := post(ctx, a, "GuardDuty", "guardduty", "/detector/"+detector+"/findings/get", now, in, &out); err != nil {
+		return nil, err
+	}
+	if len(out.Findings) != 1 {
+		return nil, notSeen("GuardDuty has no finding %s in account %s, %s", id, a.ID, a.Region)
+	}
+	return out.Findings[0], nil
+}
+
+// event is a record of CloudTrail's Event history.
+func event(ctx context.Context, a *actions.Account, id string) ([]byte, error) {
+	record, err := trail.EventOf(ctx, a, a.Region, id)
+	if err == nil && record == "" {
+		err = notSeen("CloudTrail has no event %s in account %s, %s", id, a.ID, a.Region)
+	}
+	return []byte(record), err
+}
+
+// activeKey is nil for a key that a user of the account has, and can use.
+func activeKey(ctx context.Context, a *actions.Account, id string) error {
+	exists, active, err := user.KeyIsActive(ctx, a, id)
+	switch {
+	case err != nil:
+		return err
+	case !exists:
+		return notSeen("no IAM user in account %s has the access key %s", a.ID, id)
+	case !active:
+		return notSeen("the access key %s is inactive already", id)
+	}
+	return nil
+}

@@ -1,0 +1,4 @@
+package trail
+
+// ActivityPermits are the permissions of a look-up.
+var ActivityPermits = LookupPermits

@@ -1,0 +1,121 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
+)
+
+// DeactivateKey makes one access key of an IAM user inactive, and on request
+// denies everything to the user, since sessions that were derived from the key
+// live on. It takes the same steps as quarantineUser, and shares them.
+type DeactivateKey struct{ userSteps }
+
+func (DeactivateKey) Spec() actions.Spec {
+	return actions.Spec{
+		Name:    actions.DeactivateKey,
+		Title:   "Deactivate the access key",
+		Summary: "make an IAM user's access key inactive; with quarantine=yes deny everything to the user, too",
+		Usage:   `deactivate_key AKIAIOSFODNN7EXAMPLE quarantine=yes reason="key in a public repository"`,
+		Target:  actions.KeyTarget,
+		Options: []string{"account", "user", "quarantine"},
+		Check: func(c *actions.Call, m *actions.Mistakes) {
+			checkKeyOwner(c, m)
+			actions.OneOf(c, "quarantine", m, "yes", "no")
+			if c.Options["quarantine"] == "no" { // the default
+				delete(c.Options, "quarantine")
+			}
+		},
+		Reversible: true,
+		Permits:    deactivatePermits,
+	}
+}
+
+func deactivatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
+	quarantines, owners := s.Any() || s.Call.Options["quarantine"] == "yes", ownersOf(s)
+	list, set := []string{"iam:ListAccessKeys"}, []string{"iam:UpdateAccessKey"}
+	alone := []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: owners}, {Actions: set, Resources: s.Changed("iam", "user")}}
+	switch p {
+	case actions.PhasePlan:
+		if quarantines {
+			return append(keyLooks(s, "iam:ListGroupsForUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"), quarantineLooks(s, deny.FullQuarantine)...)
+		}
+		return keyLooks(s)
+	case actions.PhaseRun:
+		if quarantines {
+			return append(quarantineRun(s, deny.FullQuarantine, owners, list, set), keyUsers())
+		}
+		return append(alone, keyUsers())
+	case actions.PhaseUndo:
+		if quarantines {
+			return quarantineUndo(s, owners, list, set)
+		}
+		return alone
+	case actions.PhaseReport:
+		return trail.LookupPermits()
+	}
+	return nil
+}
+
+// Report implements [Reporter].
+func (DeactivateKey) Report(ctx context.Context, acct *actions.Account, c actions.Call, _ actions.Identity, now time.Time) (trail.Activity, error) {
+	return keyActivity(ctx, acct, c, now)
+}
+
+func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	quarantines := c.Options["quarantine"] == "yes"
+	p := actions.Plan{
+		Reversible: true,
+		Undo:       "leaves the key inactive unless the undo says keys=reactivate",
+		Residual:   []string{"Sessions of roles that were assumed with the key live on in those roles: revoke_sessions ends them."},
+	}
+	k, err := findKey(ctx, acct, c)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	if k == nil {
+		return keyless(acct, c, p)
+	}
+	p.Identity = k.identity()
+	p.Steps = []actions.Step{credentialKinds[0].deactivation(acct, k.user, k.credential)}
+	if !acct.Brief {
+		p.Facts, p.Snapshot = k.facts(), k.json()
+	}
+	if quarantines {
+		if quarantines, err = quarantineOwner(ctx, acct, k, &p); err != nil {
+			return actions.Plan{}, err
+		}
+	}
+	if quarantines {
+		p.Undo = "removes the tag, and the deny last; the key stays inactive unless the undo says keys=reactivate; the managed policy " + deny.FullQuarantine + " stays in the account, where it does nothing by itself"
+	} else {
+		p.Residual = append(p.Residual, "Sessions from GetSessionToken and GetFederationToken that were made with the key live on for up to 36 hours: quarantine=yes, or quarantine_user, ends them.")
+	}
+	return p, nil
+}
+
+// quarantineOwner adds the steps of a quarantine, unless the user is exempt.
+func quarantineOwner(ctx context.Context, acct *actions.Account, k *ownedKey, p *actions.Plan) (bool, error) {
+	name := aws.ToString(k.user.UserName)
+	groups, err := groupsOf(ctx, acct, name)
+	if err != nil {
+		return false, err // whether the user is exempt is never guessed
+	}
+	if group := adminGroup(acct.Org, groups); group != "" {
+		since := ""
+		if !acct.Brief {
+			since = ", " + memberSince(ctx, acct, name, group)
+		}
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s is a member of the admin group %s%s: the user is not quarantined, the key alone is deactivated. If the membership is the attacker's, take the user out of the group and ask for quarantine_user.", name, group, since))
+		return false, nil
+	}
+	steps, err := denySteps(ctx, acct, k.user, deny.FullQuarantine, p)
+	p.Steps = append(p.Steps, steps...)
+	return true, err
+}

@@ -1,0 +1,7 @@
+package user
+
+// Joined and MemberSince are for tests.
+var (
+	Joined      = joined
+	MemberSince = memberSince
+)

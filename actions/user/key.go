@@ -1,0 +1,157 @@
+package user
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
+)
+
+// ownedKey is an access key and the IAM user that has it.
+type ownedKey struct {
+	credential
+	Owner string `json:"user"` // ARN
+	user  *types.User
+	used  string // when, in words
+}
+
+// findKey looks up whose the call's access key is. It is nil where no user of
+// the account has it: it does not exist, or is the root user's.
+func findKey(ctx context.Context, acct *actions.Account, c actions.Call) (*ownedKey, error) {
+	id := c.Target
+	out, err := keyUser(ctx, acct, id)
+	if err != nil || out == nil {
+		return nil, err
+	}
+	name := aws.ToString(out.UserName)
+	keys, err := accessKeys(ctx, acct, name)
+	if err != nil && !actions.IsCode(err, "NoSuchEntity") { // the root user is no user that has keys to list
+		return nil, err
+	}
+	i := slices.IndexFunc(keys, func(k credential) bool { return k.ID == id })
+	if i < 0 {
+		return nil, nil
+	}
+	if asked := c.Options["user"]; asked != "" && !strings.EqualFold(asked, name) { // IAM names are unique regardless of case
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("the access key %s is of the user %s, not of %s", id, name, asked), Hint: "leave user= out, or correct it"}
+	}
+	user, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	if err != nil {
+		return nil, err
+	}
+	return &ownedKey{credential: keys[i], Owner: aws.ToString(user.User.Arn), user: user.User, used: useText(out.AccessKeyLastUsed)}, nil
+}
+
+// keyUser asks whose a key is; nil where nobody has it.
+func keyUser(ctx context.Context, acct *actions.Account, id string) (*iam.GetAccessKeyLastUsedOutput, error) {
+	out, err := acct.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"), actions.IsCode(err, "AccessDenied") && strings.Contains(err.Error(), "on resource: access key "+id):
+		// The page of GetAccessKeyLastUsed names no error for a key that nobody has.
+		// AWS is seen to deny it, naming the key; a permission that is missing names a user.
+		return nil, nil
+	case actions.IsCode(err, "AccessDenied"):
+		return nil, actions.Hinted(err, "AWS may say this also of a key that is not in account "+acct.ID+": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them")
+	case err != nil:
+		return nil, err
+	case aws.ToString(out.UserName) == "":
+		return nil, nil
+	}
+	return out, nil
+}
+
+// keyActivity is what was done with a call's key.
+func keyActivity(ctx context.Context, acct *actions.Account, c actions.Call, now time.Time) (trail.Activity, error) {
+	return trail.ActivityOf(ctx, acct, trail.Subject{By: "AccessKeyId", Value: c.Target}, now)
+}
+
+func (k *ownedKey) identity() actions.Identity {
+	return actions.Identity{ARN: k.Owner, ID: k.ID, Created: k.Created}
+}
+
+func (k *ownedKey) json() string {
+	b, err := json.Marshal(k)
+	if err != nil {
+		panic(err) // strings and a time
+	}
+	return string(b)
+}
+
+func (k *ownedKey) facts() []actions.Fact {
+	return []actions.Fact{{Label: "User", Text: k.Owner}, {Label: "Access key", Text: strings.ToLower(k.Status) + ", created " + k.Created.UTC().Format("2006-01-02 15:04 UTC")}, {Label: "Last use", Text: k.used}}
+}
+
+// keyless is the plan for a key that no user has. Before anything is done that
+// is a no. Later it is what was wanted: a key that is gone can't be used, the
+// steps that the ledger holds are read back, and none is new.
+func keyless(acct *actions.Account, c actions.Call, then actions.Plan) (actions.Plan, error) {
+	if !acct.Brief {
+		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("no IAM user in account %s has the access key %s: it does not exist, or it is the root user's, which no API can deactivate", acct.ID, c.Target),
+			Hint: "check the key; a root key is deactivated by hand, signed in as root; apply_scp freezes a member account with its root user"}
+	}
+	then.Identity = actions.Identity{ARN: fmt.Sprintf("arn:%s:iam::%s:root", acct.Partition, acct.ID), ID: c.Target}
+	return then, nil
+}
+
+// checkKeyOwner looks at user=, which a key's target does not contain.
+func checkKeyOwner(c *actions.Call, m *actions.Mistakes) {
+	if user, given := c.Options["user"]; given && !actions.PrincipalName.MatchString(user) {
+		m.Add("user", fmt.Sprintf("%q is not a user name", actions.Clip(user)), "leave it out: AWS knows whose the key is")
+	}
+}
+
+// keyUsers asks whose a key is, on "*": that is the question. Steps ask it of a
+// key whose user's name is gone.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+func keyUsers() actions.Statement {
+	return actions.Statement{Actions: []string{"iam:GetAccessKeyLastUsed"}, Resources: []string{"*"}}
+}
+
+// keyLooks find out whose a key is.
+func keyLooks(s actions.Scope, more ...string) []actions.Statement {
+	return []actions.Statement{
+		keyUsers(),
+		{Actions: append([]string{"iam:GetUser", "iam:ListAccessKeys"}, more...), Resources: []string{s.ARN("iam", "user/*")}},
+	}
+}
+
+// ownersOf are the users that a key's call changes, on every path, to read.
+func ownersOf(s actions.Scope) []string {
+	if s.Any() {
+		return s.Changed("iam", "user")
+	}
+	var arns []string
+	for _, arn := range s.Changed("iam", "user") {
+		arns = append(arns, s.ARN("iam", "user/*"+strings.TrimPrefix(arn[strings.LastIndex(arn, "/")+1:], "*")))
+	}
+	return arns
+}
+
+// KeyIsActive reports whether a user of the account has an access key, and whether
+// it can be used.
+func KeyIsActive(ctx context.Context, acct *actions.Account, id string) (exists, active bool, err error) {
+	used, err := keyUser(ctx, acct, id)
+	if err != nil || used == nil {
+		return false, false, err
+	}
+	keys, err := accessKeys(ctx, acct, aws.ToString(used.UserName))
+	if err != nil && !actions.IsCode(err, "NoSuchEntity") { // the root user is no user that has keys to list
+		return false, false, err
+	}
+	i := slices.IndexFunc(keys, func(k credential) bool { return k.ID == id })
+	return i >= 0, i >= 0 && keys[i].active(), nil
+}
+
+// KeyIsActivePermits are the permissions that [KeyIsActive] takes.
+func KeyIsActivePermits(s actions.Scope) []actions.Statement {
+	return []actions.Statement{keyUsers(), {Actions: []string{"iam:ListAccessKeys"}, Resources: []string{s.ARN("iam", "user/*")}}}
+}

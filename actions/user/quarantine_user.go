@@ -1,0 +1,190 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// QuarantineUser denies everything to an IAM user and makes its credentials
+// inactive. The deny has no condition: a long-term key has no issue time.
+type QuarantineUser struct{ userSteps }
+
+func (QuarantineUser) Spec() actions.Spec {
+	return actions.Spec{
+		Name:       actions.QuarantineUser,
+		Title:      "Quarantine the user",
+		Summary:    "deny everything to an IAM user and make its keys, password and other credentials useless",
+		Usage:      `quarantine_user arn:aws:iam::222222222222:user/alice reason="signed in from an unknown network"`,
+		Target:     actions.UserTarget,
+		Options:    []string{"account", "user", "mode"},
+		Check:      func(c *actions.Call, m *actions.Mistakes) { actions.OneOf(c, "mode", m, deny.IAMOnly) },
+		Reversible: true,
+		Permits:    quarantinePermits,
+	}
+}
+
+// What reads and changes a user's credentials.
+var (
+	listCredentials = []string{"iam:ListAccessKeys", "iam:ListServiceSpecificCredentials", "iam:ListSigningCertificates", "iam:ListSSHPublicKeys"}
+	setCredentials  = []string{"iam:UpdateAccessKey", "iam:UpdateServiceSpecificCredential", "iam:UpdateSigningCertificate", "iam:UpdateSSHPublicKey"}
+)
+
+func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
+	user := []string{s.Named("user")}
+	full := s.Call.Options["mode"] != deny.IAMOnly
+	switch p {
+	case actions.PhasePlan:
+		reads := append([]string{"iam:GetUser", "iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListAttachedUserPolicies", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:ListMFADevices"}, listCredentials...)
+		return append([]actions.Statement{{Actions: reads, Resources: user}, keyUsers()}, quarantineLooks(s, deny.QuarantineName(s.Call))...)
+	case actions.PhaseRun:
+		var reads, writes []string
+		if full {
+			reads = append([]string{"iam:GetLoginProfile"}, listCredentials...)
+			writes = append([]string{"iam:DeleteLoginProfile"}, setCredentials...)
+		}
+		run := quarantineRun(s, deny.QuarantineName(s.Call), user, reads, writes)
+		if full {
+			run = append(run, keyUsers())
+		}
+		return run
+	case actions.PhaseUndo:
+		if full {
+			return quarantineUndo(s, user, listCredentials, setCredentials)
+		}
+		return quarantineUndo(s, user, nil, nil)
+	case actions.PhaseReport:
+	}
+	return nil
+}
+
+// quarantinePolicies are the ARNs of the managed policy; of Anything, of both.
+func quarantinePolicies(s actions.Scope, name string) []string {
+	if s.Any() {
+		return []string{s.ARN("iam", "policy/"+deny.FullQuarantine), s.ARN("iam", "policy/"+deny.IAMQuarantine)}
+	}
+	return []string{s.ARN("iam", "policy/"+name)}
+}
+
+// quarantineLooks are what the plan of a tag and a deny reads beside the user: the policy's
+// content, and since when an exempt user is exempt. LookupEvents takes no resource.
+func quarantineLooks(s actions.Scope, name string) []actions.Statement {
+	ss := []actions.Statement{{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion"}, Resources: quarantinePolicies(s, name)}}
+	if s.Any() || s.Org.AdminGroup != "" {
+		ss = append(ss, actions.Statement{Actions: []string{"cloudtrail:LookupEvents"}, Resources: []string{"*"}})
+	}
+	return ss
+}
+
+// quarantineRun are what the tag and the deny need, with what else reads and
+// changes the user. In few statements: a user's ARN may have 600 characters, and
+// a session policy 2,048.
+func quarantineRun(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
+	return []actions.Statement{
+		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
+		{Actions: append([]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user")},
+		{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion", "iam:CreatePolicy"}, Resources: quarantinePolicies(s, name)},
+	}
+}
+
+// quarantineUndo are what taking the tag and the deny back needs.
+func quarantineUndo(s actions.Scope, user, reads, writes []string) []actions.Statement {
+	return []actions.Statement{
+		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
+		{Actions: append([]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: s.Changed("iam", "user")},
+	}
+}
+
+func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	user, err := findUser(ctx, acct, c)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	name := aws.ToString(user.UserName)
+	var groups []string
+	if !acct.Brief { // who is exempt was decided before it was approved: joining the group since is the attacker's way out
+		if groups, err = groupsOf(ctx, acct, name); err != nil {
+			return actions.Plan{}, err // whether the user is exempt is never guessed
+		}
+		if group := adminGroup(acct.Org, groups); group != "" {
+			return actions.Plan{}, exempt(ctx, acct, name, group)
+		}
+	}
+	u, full := userOf(user, groups), c.Options["mode"] != deny.IAMOnly
+	if err := u.credentials(ctx, acct); err != nil {
+		return actions.Plan{}, err
+	}
+	p := actions.Plan{
+		Identity:   actions.Identity{ARN: u.ARN, ID: u.ID, Created: aws.ToTime(user.CreateDate)},
+		Reversible: true,
+		Undo:       quarantineUndoText(deny.QuarantineName(c), full),
+		Residual: []string{
+			"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them.",
+		},
+	}
+	if p.Steps, err = denySteps(ctx, acct, user, deny.QuarantineName(c), &p); err != nil {
+		return actions.Plan{}, err
+	}
+	if full {
+		p.Steps = append(p.Steps, u.credentialSteps(acct, user)...)
+	} else {
+		p.Warnings = append(p.Warnings, "Only IAM is denied: the user's keys, password and sessions work on for everything else.")
+	}
+	if !acct.Brief {
+		p.Facts = u.survey(ctx, acct, user)
+		p.Snapshot = u.json()
+	}
+	if len(u.Unread) > 0 {
+		p.Warnings = append(p.Warnings, "Not everything could be listed, so there may be more: "+strings.Join(u.Unread, "; ")+".")
+	}
+	return p, nil
+}
+
+// exempt is the no for a member of the admin group.
+func exempt(ctx context.Context, acct *actions.Account, user, group string) *actions.Refusal {
+	return &actions.Refusal{Reason: fmt.Sprintf("%s is a member of the admin group %s, %s: its members are not quarantined", user, group, memberSince(ctx, acct, user, group)),
+		Hint: "deactivate a key alone with deactivate_key, or freeze the account with apply_scp; if the membership is the attacker's, take the user out of the group first and ask again"}
+}
+
+func quarantineUndoText(policy string, full bool) string {
+	text := "removes the tag, and the deny last; the managed policy " + policy + " stays in the account, where it does nothing by itself"
+	if full {
+		text = "removes the tag, and the deny last; keys and other credentials stay inactive unless the undo says keys=reactivate, and a password can't be restored: set a new one; the managed policy " + policy + " stays in the account, where it does nothing by itself"
+	}
+	return text
+}
+
+// denySteps tag a user and deny to it. What is wrong with a policy of our name is
+// said: it is not used.
+func denySteps(ctx context.Context, acct *actions.Account, user *types.User, policy string, p *actions.Plan) ([]actions.Step, error) {
+	q := deny.NewQuarantine(acct, policy)
+	live, err := q.Read(ctx, acct, aws.ToString(user.UserName))
+	if err != nil {
+		return nil, err
+	}
+	content, err := q.Content(ctx, acct)
+	switch {
+	case actions.Transient(err):
+		return nil, err
+	case err != nil:
+		cause, _ := actions.Explain(err)
+		p.Warnings = append(p.Warnings, "The managed policy "+policy+" can't be read ("+cause+"): the deny is put inline.")
+	case content != nil && !q.Says(*content):
+		p.Warnings = append(p.Warnings, "Somebody made a managed policy "+policy+" in this account that says something else. It is not used, the deny is put inline; it says: "+deny.Compact(*content))
+	}
+	if live.Inline != nil && !q.Says(*live.Inline) {
+		text := "There is an inline policy named " + policy + " that says something else. If the deny must be put inline, it is replaced, and undo puts it back: "
+		if grants := deny.Grants(*live.Inline); grants != "" {
+			p.Warnings = append(p.Warnings, text+"it allows "+grants)
+		} else {
+			p.Warnings = append(p.Warnings, text+deny.Compact(*live.Inline))
+		}
+	}
+	return []actions.Step{userTagStep(acct, user), q.Step(acct, user, live, content)}, nil
+}

@@ -1,0 +1,209 @@
+package user
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// userState is what a user has, for the record and for who approves.
+type userState struct {
+	ARN          string            `json:"arn"`
+	ID           string            `json:"id"`
+	Name         string            `json:"name"`
+	Boundary     string            `json:"boundary,omitempty"`
+	Tags         map[string]string `json:"tags,omitempty"`
+	Groups       []string          `json:"groups,omitempty"`
+	Inline       map[string]string `json:"inline,omitempty"` // documents by name
+	Attached     []string          `json:"attached,omitempty"`
+	Keys         []credential      `json:"keys,omitempty"`
+	Password     bool              `json:"password"`
+	MFA          []string          `json:"mfa,omitempty"`
+	Services     []credential      `json:"service_credentials,omitempty"`
+	Certificates []credential      `json:"signing_certificates,omitempty"`
+	SSHKeys      []credential      `json:"ssh_keys,omitempty"`
+	// Unread is what could not be listed, with the cause.
+	Unread []string `json:"unread,omitempty"`
+}
+
+func userOf(user *types.User, groups []string) userState {
+	u := userState{ARN: aws.ToString(user.Arn), ID: aws.ToString(user.UserId), Name: aws.ToString(user.UserName), Groups: groups, Tags: map[string]string{}}
+	if b := user.PermissionsBoundary; b != nil {
+		u.Boundary = aws.ToString(b.PermissionsBoundaryArn)
+	}
+	for _, t := range user.Tags {
+		u.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return u
+}
+
+func (u userState) json() string {
+	b, err := json.Marshal(u)
+	if err != nil {
+		panic(err) // strings, times and booleans alone
+	}
+	return string(b)
+}
+
+// unread notes what could not be listed. A containment does not wait for it.
+func (u *userState) unread(what string, err error) {
+	if err != nil {
+		cause, _ := actions.Explain(err)
+		u.Unread = append(u.Unread, what+" ("+cause+")")
+	}
+}
+
+// credentials lists a user's credentials. Without the access keys there is no
+// containment; what else can't be listed is noted.
+func (u *userState) credentials(ctx context.Context, acct *actions.Account) error {
+	for _, k := range credentialKinds {
+		all, err := k.list(ctx, acct, u.Name)
+		if err != nil && k.step == stepKey {
+			return err
+		}
+		u.unread(k.what+"s", err)
+		*u.of(k) = all
+	}
+	has, err := hasPassword(ctx, acct, u.Name)
+	u.unread("the console password", err)
+	u.Password = has
+	return nil
+}
+
+// of is where the credentials of a kind are kept.
+func (u *userState) of(k credentialKind) *[]credential {
+	switch k.step {
+	case stepService:
+		return &u.Services
+	case stepCertificate:
+		return &u.Certificates
+	case stepSSH:
+		return &u.SSHKeys
+	}
+	return &u.Keys
+}
+
+// credentialSteps make inactive what is active: access keys, then the password,
+// then the others.
+func (u *userState) credentialSteps(acct *actions.Account, user *types.User) []actions.Step {
+	var steps []actions.Step
+	for _, k := range credentialKinds {
+		for _, c := range *u.of(k) {
+			if c.active() {
+				steps = append(steps, k.deactivation(acct, user, c))
+			}
+		}
+		if k.step == stepKey && u.Password {
+			steps = append(steps, passwordStep(acct, user))
+		}
+	}
+	return steps
+}
+
+// survey reads what only informs: when keys were used, policies, MFA devices.
+func (u *userState) survey(ctx context.Context, acct *actions.Account, user *types.User) []actions.Fact {
+	var keys []string
+	for _, k := range u.Keys {
+		used, err := keyUse(ctx, acct, k.ID)
+		u.unread("last use of "+k.ID, err)
+		keys = append(keys, strings.TrimSuffix(k.ID+" "+strings.ToLower(k.Status)+", "+used, ", "))
+	}
+	var err error
+	u.Attached, err = deny.AttachedToUser(ctx, acct, u.Name)
+	u.unread("attached policies", err)
+	u.unread("inline policies", u.readInline(ctx, acct))
+	u.unread("MFA devices", u.readMFA(ctx, acct))
+
+	facts := []actions.Fact{}
+	add := func(label string, values ...string) {
+		if text := strings.Join(values, "; "); text != "" {
+			facts = append(facts, actions.Fact{Label: label, Text: text})
+		}
+	}
+	add("Groups", u.Groups...)
+	add("Access keys", keys...)
+	password := "none"
+	if u.Password {
+		password = "set, never used"
+		if t := user.PasswordLastUsed; t != nil {
+			password = "set, last used " + t.UTC().Format("2006-01-02 15:04 UTC")
+		}
+	}
+	add("Console password", password)
+	mfa := "none"
+	if len(u.MFA) > 0 {
+		mfa = strings.Join(u.MFA, "; ")
+	}
+	add("MFA devices", mfa)
+	var names []string
+	for _, arn := range u.Attached {
+		names = append(names, actions.LastPart(arn))
+	}
+	add("Managed policies", names...)
+	var inline []string
+	for name := range u.Inline {
+		inline = append(inline, name)
+	}
+	slices.Sort(inline)
+	add("Inline policies", inline...)
+	return facts
+}
+
+// readInline reads all inline policies, every page.
+func (u *userState) readInline(ctx context.Context, acct *actions.Account) error {
+	u.Inline = map[string]string{}
+	for pages := iam.NewListUserPoliciesPaginator(acct.IAM, &iam.ListUserPoliciesInput{UserName: &u.Name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, name := range page.PolicyNames {
+			doc, err := deny.GetUserPolicy(ctx, acct, u.Name, name)
+			if err != nil {
+				return err
+			}
+			if doc != nil { // else deleted in between
+				u.Inline[name] = *doc
+			}
+		}
+	}
+	return nil
+}
+
+func (u *userState) readMFA(ctx context.Context, acct *actions.Account) error {
+	for pages := iam.NewListMFADevicesPaginator(acct.IAM, &iam.ListMFADevicesInput{UserName: &u.Name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, d := range page.MFADevices {
+			u.MFA = append(u.MFA, aws.ToString(d.SerialNumber))
+		}
+	}
+	slices.Sort(u.MFA)
+	return nil
+}
+
+// keyUse is when a key was last used, in words.
+func keyUse(ctx context.Context, acct *actions.Account, id string) (string, error) {
+	out, err := acct.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
+	if err != nil {
+		return "", err
+	}
+	return useText(out.AccessKeyLastUsed), nil
+}
+
+func useText(used *types.AccessKeyLastUsed) string {
+	if used == nil || used.LastUsedDate == nil {
+		return "never used, as far as IAM tells"
+	}
+	return "last used " + used.LastUsedDate.UTC().Format("2006-01-02 15:04 UTC") + " for " + aws.ToString(used.ServiceName) + " in " + aws.ToString(used.Region)
+}

@@ -1,0 +1,175 @@
+// Package user has the actions that contain an IAM user and its keys:
+// quarantine_user, deactivate_key and delete_key.
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+)
+
+// userSteps takes, reads back and takes back the steps of all actions on an IAM
+// user, so that two requests that make the same change share it.
+type userSteps struct{}
+
+func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	name, user, err := sameUser(ctx, acct, s)
+	if actions.IsCode(err, "NoSuchEntity") {
+		return actions.Effect{Prior: s.Prior}, nameless(ctx, acct, s)
+	}
+	if err != nil {
+		return actions.Effect{}, err
+	}
+	switch {
+	case s.ID == "tag":
+		return deny.TaggedUser(acct, name).Apply(ctx, deny.TamperValue(user.Tags), s, run)
+	case s.ID == "deny":
+		return deny.QuarantineOf(acct, s).Apply(ctx, acct, name, s)
+	case s.ID == stepPassword:
+		return deletePassword(ctx, acct, name, s)
+	case strings.HasPrefix(s.ID, stepDelete):
+		return deleteKeyOf(ctx, acct, name, s)
+	}
+	return deactivate(ctx, acct, name, s)
+}
+
+// nameless is what a step comes to when no user has the name. That is no proof
+// that the user is gone: IAM users can be renamed, and keep their ID, keys and
+// policies. Of an access key AWS tells whose it is: one that nobody has is done with.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateUser.html
+func nameless(ctx context.Context, acct *actions.Account, s actions.Step) error {
+	hint := "look for the user ID " + s.ResourceID + " under another name (aws iam list-users) and contain it by that name"
+	if onKey(s) {
+		_, id := kindOf(s)
+		used, err := keyUser(ctx, acct, id)
+		if err != nil || used == nil {
+			return err
+		}
+		hint = "AWS says that the access key " + id + " is of the user " + actions.Clip(aws.ToString(used.UserName)) + ": ask for that user or key again"
+	}
+	return actions.Hinted(errors.New(namelessText(s)), hint)
+}
+
+func namelessText(s actions.Step) string {
+	_, _, _, name, _ := actions.SplitUserARN(s.Resource)
+	return "there is no user " + name + " any more: it was deleted, or renamed and keeps all it had under another name; its ID is " + s.ResourceID
+}
+
+// onKey reports whether a step is about an access key.
+func onKey(s actions.Step) bool {
+	return strings.HasPrefix(s.ID, stepKey) || strings.HasPrefix(s.ID, stepDelete)
+}
+
+func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	name, user, err := sameUser(ctx, acct, s)
+	if actions.IsCode(err, "NoSuchEntity") {
+		err = nameless(ctx, acct, s)
+		return actions.Reading{Holds: err == nil}, err
+	}
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	switch {
+	case s.ID == "tag":
+		return deny.VerifyTag(deny.TamperValue(user.Tags), e), nil
+	case s.ID == "deny":
+		return deny.QuarantineOf(acct, s).Verify(ctx, acct, name)
+	case s.ID == stepPassword:
+		has, err := hasPassword(ctx, acct, name)
+		return actions.Reading{Holds: err == nil && !has, Found: passwordText(has)}, err
+	case strings.HasPrefix(s.ID, stepDelete):
+		return keyDeleted(ctx, acct, name, s)
+	}
+	return deactivated(ctx, acct, name, s)
+}
+
+func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	if s.Stays != "" && !s.Credential {
+		return actions.Reading{Found: "that " + s.Stays}, nil
+	}
+	name, user, err := sameUser(ctx, acct, s)
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return actions.Reading{Found: "that " + namelessText(s)}, nil
+	case errors.Is(err, actions.ErrRecreated): // what was taken from the old user is not for the new one
+		return actions.Reading{Found: "another user of that name: it was deleted and created again, or renamed"}, nil
+	case err != nil:
+		return actions.Reading{}, err
+	case s.ID == "tag":
+		return deny.TaggedUser(acct, name).Revert(ctx, deny.TamperValue(user.Tags), e)
+	case s.ID == "deny":
+		return deny.QuarantineOf(acct, s).Revert(ctx, acct, name, e)
+	}
+	return reactivate(ctx, acct, name, s, e)
+}
+
+// findUser reads the user and checks that it is the one that was typed.
+func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*types.User, error) {
+	name := c.TargetName()
+	out, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	if actions.IsCode(err, "NoSuchEntity") {
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no IAM user %s in account %s", name, acct.ID), Hint: "check the name (it is case-sensitive) and the account"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, _, path, _, _ := actions.SplitUserARN(c.Target); path != "/" && aws.ToString(out.User.Arn) != c.Target {
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no IAM user %s; the user %s in account %s is %s", c.Target, name, acct.ID, aws.ToString(out.User.Arn)), Hint: "ask again with that ARN"}
+	}
+	return out.User, nil
+}
+
+// sameUser reads the user that a step is about.
+func sameUser(ctx context.Context, acct *actions.Account, s actions.Step) (name string, user *types.User, err error) {
+	_, _, _, name, _ = actions.SplitUserARN(s.Resource)
+	out, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	switch {
+	case err != nil:
+		return name, nil, err
+	case aws.ToString(out.User.UserId) != s.ResourceID:
+		return name, nil, actions.ErrRecreated
+	}
+	return name, out.User, nil
+}
+
+// userTagStep marks the user as contained.
+func userTagStep(acct *actions.Account, user *types.User) actions.Step {
+	s := deny.UserStep(acct, user, "tag", "tag", deny.TamperTag)
+	s.Title, s.Prior, s.Current, s.After = "Tag the user as contained", deny.TamperValue(user.Tags), deny.TagText(deny.TamperValue(user.Tags)), "tag "+deny.TamperTag+" = this request"
+	return s
+}
+
+// groupsOf are the names of a user's groups, every page.
+func groupsOf(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
+	var names []string
+	for pages := iam.NewListGroupsForUserPaginator(acct.IAM, &iam.ListGroupsForUserInput{UserName: &user}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range page.Groups {
+			names = append(names, aws.ToString(g.GroupName))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// adminGroup is the group that exempts its members, as it is spelled in the
+// account, if the user is in it; else "". IAM names are unique regardless of case.
+func adminGroup(o actions.Org, groups []string) string {
+	i := slices.IndexFunc(groups, func(g string) bool { return o.AdminGroup != "" && strings.EqualFold(g, o.AdminGroup) })
+	if i < 0 {
+		return ""
+	}
+	return groups[i]
+}
