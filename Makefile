@@ -12,7 +12,7 @@ GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)-$(shell go env GOVERSION)
 # The race detector wants a C compiler; without one the tests run all the same.
 RACE := $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 
-SCHEMA := bot/testdata/blockkit.schema.json
+SCHEMA := bot/cards/cardstest/blockkit.schema.json
 
 PAGE := cmd/killswitch/demo/page
 

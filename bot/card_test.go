@@ -20,6 +20,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/cards/cardstest"
 )
 
 var update = flag.Bool("update", false, "write the golden files of testdata")
@@ -439,6 +440,12 @@ func TestCardsOfEveryState(t *testing.T) {
 	}
 }
 
+// checkMessage wants a message that Slack takes and that does nothing but what we mean.
+func checkMessage(t *testing.T, m Message) {
+	t.Helper()
+	cardstest.Message(t, m.Text, m.Blocks)
+}
+
 func checkCall(t *testing.T, v View, m Message) {
 	t.Helper()
 	n := 0
@@ -464,7 +471,7 @@ func checkCall(t *testing.T, v View, m Message) {
 func checkFallback(t *testing.T, word string, v View, text string) {
 	t.Helper()
 	same := strings.NewReplacer("`", "'").Replace // a backtick may be drawn as a quote
-	text = same(unescape(text))
+	text = same(cardstest.Unescape(text))
 	call := v.Request.Intent.Call
 	rest, ok := strings.CutPrefix(text, word+": ")
 	if !ok {
@@ -618,7 +625,7 @@ func TestReplies(t *testing.T) {
 }
 
 func TestForms(t *testing.T) {
-	checkModal(t, denialForm(baseID))
+	cardstest.Modal(t, denialForm(baseID))
 	if f := denialForm(baseID); f.PrivateMetadata != baseID || f.CallbackID != denialCallback {
 		t.Errorf("the form of %s does not carry it: %+v", baseID, f)
 	}
@@ -626,7 +633,7 @@ func TestForms(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := c.view()
 			blocks := detailBlocks(v)
-			checkModal(t, slack.ModalViewRequest{Type: slack.VTModal, Title: plain(v.Request.ID), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}})
+			cardstest.Modal(t, slack.ModalViewRequest{Type: slack.VTModal, Title: plain(v.Request.ID), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}})
 			checkMessage(t, Message{Text: Card(v).Text, Blocks: blocks}) // what is sent when the trigger is over
 		})
 	}

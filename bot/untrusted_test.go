@@ -5,6 +5,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/killswitch-chatops/killswitch/bot/cards/cardstest"
 )
 
 func TestUntrusted(t *testing.T) {
@@ -81,7 +83,7 @@ func TestCut(t *testing.T) {
 	} {
 		for limit := 12; limit < 30; limit++ {
 			got := cut(text, limit)
-			if p := badMrkdwn(got); p != "" {
+			if p := cardstest.BadMrkdwn(got); p != "" {
 				t.Errorf("%s cut to %d: %q: %s", name, limit, got, p)
 				break
 			}
@@ -107,7 +109,7 @@ func FuzzUntrusted(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, limit int) {
 		limit = 1 + int(uint(limit)%4000)
 		got := Untrusted(s).Plain(limit)
-		if p := badPlain(got); p != "" {
+		if p := cardstest.BadPlain(got); p != "" {
 			t.Errorf("Plain(%q): %s", s, p)
 		}
 		if n := utf8.RuneCountInString(got); n > limit {
@@ -118,7 +120,7 @@ func FuzzUntrusted(f *testing.F) {
 		}
 
 		m := Untrusted(s).String()
-		if p := badMrkdwn(m); p != "" {
+		if p := cardstest.BadMrkdwn(m); p != "" {
 			t.Errorf("String(%q): %s", s, p)
 		}
 		if strings.ContainsAny(m, "<>`") {
@@ -126,12 +128,12 @@ func FuzzUntrusted(f *testing.F) {
 		}
 		rs := []rune(" " + m + " ")
 		for i, r := range rs {
-			if strings.ContainsRune("*_~", r) && rs[i+1] != hiddenOK && (!alnum(rs[i-1]) || !alnum(rs[i+1])) {
+			if strings.ContainsRune("*_~", r) && rs[i+1] != cardstest.WordJoiner && (!alnum(rs[i-1]) || !alnum(rs[i+1])) {
 				t.Errorf("String(%q) formats: %q", s, m)
 			}
 		}
 		// Read as Slack reads it, it is the plain text, but for the backticks.
-		shown := strings.ReplaceAll(unescape(m), string(hiddenOK), "")
+		shown := strings.ReplaceAll(cardstest.Unescape(m), string(cardstest.WordJoiner), "")
 		if want := strings.ReplaceAll(Untrusted(s).Plain(maxReason), "`", "'"); shown != want {
 			t.Errorf("String(%q) shows %q, want %q", s, shown, want)
 		}
@@ -144,7 +146,7 @@ func FuzzUntrusted(f *testing.F) {
 				switch {
 				case unicode.IsSpace(r):
 					return ' ' // it is one line
-				case hidden(r):
+				case cardstest.Hidden(r):
 					return -1
 				}
 				return r

@@ -1,5 +1,5 @@
 // What Killswitch sends to Slack, in the words of Slack's own types.
-// `build` turns the two exported types into bot/testdata/blockkit.schema.json.
+// `build` turns the two exported types into bot/cards/cardstest/blockkit.schema.json.
 import type {
   ActionsBlock,
   ContextBlock,
