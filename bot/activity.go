@@ -17,9 +17,8 @@ import (
 // maxLine is how many characters of preformatted text a phone shows in a line.
 const maxLine = 44
 
-// activityReply tells in a request's thread what its target did lately. It is a
-// pure function: its text finds the reply again.
-func activityReply(id string, r approvals.Report) Message {
+// Activity tells, in the thread of a request or an alert, what its target did lately.
+func Activity(id string, r approvals.Report) Message {
 	a := r.Activity
 	if r.Unread != "" || a.Unread() {
 		return activityUnread(id, r)

@@ -2,7 +2,6 @@ package bot
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -14,8 +13,6 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/approvals/memory"
-	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
 const stolenKey = "AKIAIOSFODNN7EXAMPLE"
@@ -103,7 +100,7 @@ func TestActivityReply(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := baseReport()
 			c.change(&r)
-			m := activityReply(baseID, r)
+			m := Activity(baseID, r)
 			compareGolden(t, "activity", c.name, m)
 			checkMessage(t, m)
 			if !strings.HasPrefix(m.Text, baseID+": ") || strings.Contains(m.Text, "\n") || utf8.RuneCountInString(m.Text) > 250 {
@@ -124,7 +121,7 @@ func TestActivityReply(t *testing.T) {
 	}
 	r := baseReport()
 	r.Unread = "AccessDenied"
-	if m := activityReply("AL-ZJ4RDTV2X1X9", r); strings.Contains(fmt.Sprint(m.Blocks[1].(*slack.SectionBlock).Text.Text), "contained") {
+	if m := Activity("AL-ZJ4RDTV2X1X9", r); strings.Contains(fmt.Sprint(m.Blocks[1].(*slack.SectionBlock).Text.Text), "contained") {
 		t.Errorf("an alert's reply tells of a containment: %+v", m.Blocks[1])
 	}
 	files, err := os.ReadDir("testdata/activity")
@@ -160,7 +157,7 @@ func preformattedText(b slack.Block) string {
 // TestActivityTablesAlign: counts end in one column.
 func TestActivityTablesAlign(t *testing.T) {
 	row := regexp.MustCompile(`^ *\d+  \S`)
-	for _, b := range activityReply(baseID, baseReport()).Blocks {
+	for _, b := range Activity(baseID, baseReport()).Blocks {
 		ends := map[int]bool{}
 		for l := range strings.Lines(preformattedText(b)) {
 			at := row.FindStringIndex(l)
@@ -173,75 +170,4 @@ func TestActivityTablesAlign(t *testing.T) {
 			t.Errorf("the columns differ: %q", preformattedText(b))
 		}
 	}
-}
-
-// TestSlackTakesEveryActivity posts each in a workspace that refuses what Slack
-// refuses, and finds it again.
-func TestSlackTakesEveryActivity(t *testing.T) {
-	for _, c := range reports {
-		t.Run(c.name, func(t *testing.T) {
-			w, r := newWorld(t), baseReport()
-			c.change(&r)
-			card, err := w.api.post(t.Context(), sec, "", note("card"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := activityReply(baseID, r)
-			ts, err := w.api.post(t.Context(), sec, card, m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if found := w.api.find(t.Context(), sec, card, m.Text, asked); found != ts {
-				t.Errorf("found %q, want %q", found, ts)
-			}
-		})
-	}
-}
-
-// TestActivityIsPostedOnce: drawn again, or by another after the answer to the
-// post was lost, the thread has one.
-func TestActivityIsPostedOnce(t *testing.T) {
-	for name, lost := range map[string]bool{"drawn again": false, "answer lost": true} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			v := cardCase{change: []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified)}}.view()
-			rep := baseReport()
-			v.Report = &rep
-			store := memory.NewStore()
-			b := &Bot{Slack: w.api, Requests: approvals.Requests{Store: store}, Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)}
-			if err := b.Requests.Create(t.Context(), v.Request); err != nil {
-				t.Fatal(err)
-			}
-			card := approvals.Card{Channel: sec, Posting: asked, Fresh: true}
-			if err := b.show(t.Context(), without(v), &card); err != nil {
-				t.Fatal(err)
-			}
-			if lost {
-				w.Fail(slackfake.Fault{Method: "chat.postMessage", After: true})
-				if err := b.show(t.Context(), v, &card); err == nil {
-					t.Fatal("the answer was not lost")
-				}
-			}
-			for range 3 {
-				if err := b.show(t.Context(), v, &card); err != nil {
-					t.Fatal(err)
-				}
-			}
-			n := 0
-			for _, m := range w.Messages(sec) {
-				if strings.Contains(m.Text, "Activity of access key") && m.ThreadTS == card.TS {
-					n++
-				}
-			}
-			if n != 1 || card.Replies["activity"] == "" {
-				t.Errorf("%d activities in the thread, %v", n, card.Replies)
-			}
-		})
-	}
-}
-
-// without is the view before there was a report.
-func without(v View) View {
-	v.Report = nil
-	return v
 }

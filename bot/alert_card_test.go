@@ -368,29 +368,6 @@ func TestAlertCardsOfEveryState(t *testing.T) {
 	}
 }
 
-// TestSlackTakesAlerts posts and updates each card in a workspace that refuses
-// what Slack refuses, and finds it again by its ID.
-func TestSlackTakesAlerts(t *testing.T) {
-	for _, c := range alertCards {
-		takenBySlack(t, c.name, AlertCard(c.view(t)))
-	}
-}
-
-func takenBySlack(t *testing.T, name string, m Message) {
-	t.Helper()
-	w := newWorld(t)
-	ts, err := w.api.post(t.Context(), sec, "", m)
-	if err == nil {
-		err = w.api.update(t.Context(), sec, ts, m)
-	}
-	if err != nil {
-		t.Errorf("%s: %v", name, err)
-	}
-	if got := w.api.find(t.Context(), sec, "", "· "+m.Text[strings.LastIndex(m.Text, "AL-"):], w.now); got != ts {
-		t.Errorf("%s: find = %q, want %q", name, got, ts)
-	}
-}
-
 // TestManyOffers: whatever there is no room for is told, and nothing is shown
 // without being provable.
 func TestManyOffers(t *testing.T) {
@@ -424,7 +401,6 @@ func TestManyOffers(t *testing.T) {
 			}
 			m := AlertCard(v)
 			checkAlert(t, v, m)
-			takenBySlack(t, name, m)
 			shown := strings.Count(strings.Join(idsOf(m), " "), "propose:")
 			if shown != c.want {
 				t.Errorf("%d of %d calls have a button, want %d", shown, len(v.Calls), c.want)
@@ -560,7 +536,7 @@ func TestAnyAlert(t *testing.T) {
 		w := v.Alert
 		w.Facts = append(w.Facts, finding.Fact{Label: s("new label"), Text: s("new fact")})
 		w.Source, w.Severity = finding.Health, rapid.Float64().Draw(r, "new severity")
-		for _, m := range []Message{note("%s", updateText(v.Alert, w)), couldNotBeRead(&finding.Malformed{Source: v.Alert.Source, EventID: v.Alert.EventID, Cause: v.Alert.Text}, "", v.Alias)} {
+		for _, m := range []Message{note("%s", updateText(v.Alert, w)), Unreadable(&finding.Malformed{Source: v.Alert.Source, EventID: v.Alert.EventID, Cause: v.Alert.Text}, "", v.Alias)} {
 			for _, p := range cardstest.Problems(m.Text, m.Blocks) {
 				r.Error(p)
 			}
@@ -600,15 +576,15 @@ func TestUpdateText(t *testing.T) {
 }
 
 func TestCouldNotBeRead(t *testing.T) {
-	m := couldNotBeRead(&finding.Malformed{Source: finding.GuardDuty, EventID: "a3fe38ad-06d5", Cause: "detail.severity is not a number"}, "", "the dead-letter queue of alerts")
+	m := Unreadable(&finding.Malformed{Source: finding.GuardDuty, EventID: "a3fe38ad-06d5", Cause: "detail.severity is not a number"}, "", "the dead-letter queue of alerts")
 	checkMessage(t, m)
 	want := "*An event of GuardDuty could not be read*: Detail.severity is not a number. Event ID: a3fe38ad-06d5. It may be an alert that nobody sees: it is set aside in the dead-letter queue of alerts. More of this source are not told for an hour."
 	if d := cmp.Diff(want, m.Text); d != "" {
-		t.Errorf("couldNotBeRead (-want +got):\n%s", d)
+		t.Errorf("Unreadable (-want +got):\n%s", d)
 	}
-	bare := couldNotBeRead(&finding.Malformed{}, "", "set")
+	bare := Unreadable(&finding.Malformed{}, "", "set")
 	if !strings.Contains(bare.Text, "an unknown source") || !strings.Contains(bare.Text, "Event ID: unknown") {
 		t.Errorf("what is not known is not called so: %s", bare.Text)
 	}
-	checkMessage(t, couldNotBeRead(&finding.Malformed{Source: evil, EventID: evilLong, Cause: evilLong}, evil, evilLong))
+	checkMessage(t, Unreadable(&finding.Malformed{Source: evil, EventID: evilLong, Cause: evilLong}, evil, evilLong))
 }

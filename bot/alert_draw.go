@@ -268,9 +268,7 @@ func (b *Bot) showAlert(ctx context.Context, a alerts.Alert, card *approvals.Car
 	}
 	card.DrawnAt = v.Now
 	for _, news := range a.News {
-		m := note("%s", news.Text)
-		m.Loud = news.Loud
-		if err := b.tellOnce(ctx, a.ID, card, news.Key, m, since); err != nil {
+		if err := b.tellOnce(ctx, a.ID, card, news.Key, News(news), since); err != nil {
 			return err
 		}
 		delete(card.Replies, news.Key)
@@ -299,7 +297,7 @@ func (b *Bot) tellActivity(ctx context.Context, a alerts.Alert, card *approvals.
 	if err != nil || card.Replies[key] != "" {
 		return err
 	}
-	return b.tellOnce(ctx, a.ID, card, key, activityReply(a.ID, rep), since)
+	return b.tellOnce(ctx, a.ID, card, key, Activity(a.ID, rep), since)
 }
 
 // tellOnce posts a reply in an alert's thread, once.

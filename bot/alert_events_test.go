@@ -115,7 +115,6 @@ func TestCardsOfEvents(t *testing.T) {
 							mark = "[" + string(a.Mark) + "] "
 						}
 						checkAlertFallback(t, mark+finding.Level(a.Severity)+": ", v, m.Text)
-						takenBySlack(t, name, m)
 						if _, ok := r.Route(a); !ok {
 							t.Errorf("no route posts %s", a.Own())
 						}

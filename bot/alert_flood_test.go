@@ -23,7 +23,7 @@ func TestArrayOfNothing(t *testing.T) {
 		if n := d.countedNow("EventsUnreadable"); n != 1 {
 			t.Errorf("%d unreadable events", n)
 		}
-	}, func(d *desk) { d.Alerts = eventReader("aws") })
+	}, func(d *desk) { d.Alerts = finding.Reader{Org: d.Org} })
 }
 
 // The look-ups of exposed keys share a queue with containments, and each may take

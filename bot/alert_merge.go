@@ -33,7 +33,7 @@ func reported(a finding.Alert, event string, now time.Time) alerts.Report {
 func read(r alerts.Report) finding.Alert {
 	var a finding.Alert
 	if err := json.Unmarshal(r.Alert, &a); err != nil { // the card still shows that there is one
-		return finding.Alert{Source: finding.Source(r.Source), Names: []string{r.Name}, Type: "(its report can't be read)"}
+		return finding.Alert{Source: finding.Source(r.Source), Names: []string{r.Name}, Type: UnreadReport}
 	}
 	return a
 }
@@ -173,30 +173,7 @@ func (b *Bot) tell(row *alerts.Alert, before []alerts.Report) {
 			row.News = row.News[:last]
 		}
 	}
-	if news.Text = newsText(news.Since, row.Reports); news.Text != "" {
+	if news.Text = Changes(news.Since, row.Reports, shown(news.Since), shown(row.Reports)); news.Text != "" {
 		row.News = append(row.News, news)
 	}
-}
-
-// newsText says what changed from some reports to others.
-func newsText(before, now []alerts.Report) string {
-	old, a := shown(before), shown(now)
-	var also []string
-	for _, r := range now {
-		known := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source })
-		if !known && r.Source != string(a.Source) {
-			also = append(also, sourceName(finding.Source(r.Source))+" tells of it too.")
-		}
-		wasOver := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source && o.Name == r.Name && o.Over })
-		if r.Over && !wasOver && !a.Over {
-			also = append(also, sourceName(finding.Source(r.Source))+" says it is over; another source does not.")
-		}
-	}
-	if old.Over && !a.Over {
-		also = append(also, "*It was settled, and is open again.*")
-	}
-	if text := updateText(old, a); text != "" {
-		also = append([]string{text}, also...)
-	}
-	return strings.Join(also, "\n")
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
-	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -237,7 +236,7 @@ func (b *Bot) wake(ctx context.Context, id string) (alerts.Alert, error) {
 		if a.Card.TS != "" && !a.Over {
 			a.News = append(a.News, alerts.News{
 				Key: fmt.Sprintf("awake-%d", a.Revision), Loud: true,
-				Text: fmt.Sprintf("*The snooze is over* (by %s at %s), and nobody has settled it.", mention(by.Slack), clock(b.Now())),
+				Text: SnoozeOver(by, b.Now()),
 			})
 		}
 		return nil
@@ -303,13 +302,5 @@ func severity(row alerts.Alert) float64 {
 
 func (b *Bot) digestItem(row alerts.Alert) alerts.DigestItem {
 	a := shown(row.Reports)
-	account := a.Account
-	if alias := b.Org.Alias(account); alias != "" {
-		account = alias + " (" + account + ")"
-	}
-	return alerts.DigestItem{
-		Alert: row.ID, Severity: a.Severity, Level: finding.Level(a.Severity),
-		Type: Untrusted(a.Type).Plain(maxField), Account: Untrusted(account).Plain(maxName),
-		Line: Untrusted(AlertView{Actions: b.Org.Actions, Row: row, Alert: a}.mark() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
-	}
+	return DigestItem(AlertView{Actions: b.Org.Actions, Row: row, Alert: a, Alias: b.Org.Alias(a.Account)})
 }

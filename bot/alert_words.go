@@ -1,12 +1,16 @@
 package bot
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -47,6 +51,43 @@ func consoleLink(a finding.Alert) string {
 		return ""
 	}
 	return fmt.Sprintf("<%s|Open it in the console>", entities(a.Link))
+}
+
+// News is a reply in an alert's thread.
+func News(n alerts.News) Message {
+	m := note("%s", n.Text)
+	m.Loud = n.Loud
+	return m
+}
+
+// SnoozeOver says that a snooze is over. Who snoozed it is told, with everybody in
+// the channel.
+func SnoozeOver(by approvals.Party, at time.Time) string {
+	return fmt.Sprintf("*The snooze is over* (by %s at %s), and nobody has settled it.", mention(by.Slack), clock(at))
+}
+
+// Changes says what changed from some reports to others, as mrkdwn; old and a are
+// the alerts that the card shows of them. It is empty if there is nothing that
+// people need to know.
+func Changes(before, now []alerts.Report, old, a finding.Alert) string {
+	var also []string
+	for _, r := range now {
+		known := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source })
+		if !known && r.Source != string(a.Source) {
+			also = append(also, sourceName(finding.Source(r.Source))+" tells of it too.")
+		}
+		wasOver := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source && o.Name == r.Name && o.Over })
+		if r.Over && !wasOver && !a.Over {
+			also = append(also, sourceName(finding.Source(r.Source))+" says it is over; another source does not.")
+		}
+	}
+	if old.Over && !a.Over {
+		also = append(also, "*It was settled, and is open again.*")
+	}
+	if text := updateText(old, a); text != "" {
+		also = append([]string{text}, also...)
+	}
+	return strings.Join(also, "\n")
 }
 
 // updateText says what a new report changes of an alert, as mrkdwn. It is empty
@@ -92,9 +133,9 @@ func updateText(old, now finding.Alert) string {
 	return text
 }
 
-// couldNotBeRead tells of an event of a listed source that made no alert. Where
-// is where the event lies now, for people to look at.
-func couldNotBeRead(m *finding.Malformed, webhook, where string) Message {
+// Unreadable tells of an event of a listed source that made no alert. Where is where
+// the event lies now, for people to look at; empty means the dead-letter queue.
+func Unreadable(m *finding.Malformed, webhook, where string) Message {
 	source, id := "an unknown source", "unknown"
 	if m.Source != "" {
 		source = sourceName(m.Source)
@@ -106,5 +147,5 @@ func couldNotBeRead(m *finding.Malformed, webhook, where string) Message {
 		id = s
 	}
 	return note("*An event of %s could not be read*: %s Event ID: %s. It may be an alert that nobody sees: it is set aside in %s. More of this source are not told for an hour.",
-		source, Untrusted(sentence(Untrusted(m.Cause).Plain(maxCause))), Untrusted(id), Untrusted(Untrusted(where).Plain(maxField)))
+		source, Untrusted(sentence(Untrusted(m.Cause).Plain(maxCause))), Untrusted(id), Untrusted(Untrusted(cmp.Or(where, "the dead-letter queue")).Plain(maxField)))
 }

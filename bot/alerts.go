@@ -2,7 +2,6 @@ package bot
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -187,7 +186,7 @@ func (b *Bot) unreadable(ctx context.Context, err error, webhook string) error {
 		return err
 	}
 	if due {
-		m := couldNotBeRead(bad, webhook, cmp.Or(b.DeadLetters, "the dead-letter queue"))
+		m := Unreadable(bad, webhook, b.DeadLetters)
 		head, _, _ := strings.Cut(m.Text, ":")
 		if b.Slack.find(ctx, b.IncidentChannel, "", head, b.Now().Add(-unreadableRecent)) == "" { // who told it may have died
 			if _, err := b.Slack.post(ctx, b.IncidentChannel, "", m); err != nil {

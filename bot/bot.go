@@ -56,7 +56,7 @@ func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
 	}
 	c := &conversation{b: b, e: e, w: w, at: at}
 	if w.Team != b.Team || w.UserTeam != b.Team {
-		return c.say(ctx, note("Killswitch takes orders only from its own workspace. Nothing was done."))
+		return c.say(ctx, Say(OtherWorkspace))
 	}
 	switch w.Type {
 	case "slash_command":
@@ -96,7 +96,7 @@ func (c *conversation) say(ctx context.Context, m Message) error {
 func (c *conversation) person(ctx context.Context) (approvals.Party, string) {
 	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
 	if !ok {
-		return approvals.Party{}, whyNot(approvals.Why{Code: approvals.UnknownPerson})
+		return approvals.Party{}, WhyNot(approvals.Why{Code: approvals.UnknownPerson})
 	}
 	if no := c.b.people.refuse(ctx, c.b, c.w.User); no != "" {
 		return approvals.Party{}, no
@@ -114,9 +114,9 @@ func (c *conversation) narrowed(ctx context.Context, group string) string {
 	in, err := c.b.people.members(ctx, c.b, usergroup)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("Who is in the Slack user group for %s can't be looked up (%s), so nobody may act for it. Try again in a minute.", group, slackTrouble(err))
+		return fmt.Sprintf(GroupNotLookedUp, group, SlackTrouble(err))
 	case !slices.Contains(in, c.w.User):
-		return fmt.Sprintf("You are not in the Slack user group that goes with %s just now.", group)
+		return fmt.Sprintf(NotInUserGroup, group)
 	}
 	return ""
 }

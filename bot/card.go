@@ -43,7 +43,6 @@ type View struct {
 const (
 	maxHeader  = 150
 	maxText    = 3000
-	maxReason  = 600
 	maxListed  = 10
 	maxItem    = 220
 	maxConfirm = 300
@@ -53,6 +52,12 @@ const (
 	maxList    = 1200 // characters of one list
 	maxUndo    = 300
 )
+
+// MaxSteps is how many steps a card shows: the first of the ledger.
+const MaxSteps = maxListed
+
+// MaxReason is how long a reason may be, in characters.
+const MaxReason = 600
 
 // Card draws a request.
 func Card(v View) Message {
@@ -80,6 +85,14 @@ func Card(v View) Message {
 	}
 	add(slack.NewContextBlock("id", mrkdwn(fmt.Sprintf("%s · updated %s", r.ID, clock(v.Now)))))
 	return Message{Text: entities(v.fallback()), Blocks: b}
+}
+
+// CardToRead is the card without its buttons: what is clicked must be the request's
+// own message.
+func CardToRead(v View) Message {
+	m := Card(v)
+	m.Blocks = slices.DeleteFunc(m.Blocks, func(b slack.Block) bool { return b.BlockType() == slack.MBTAction })
+	return m
 }
 
 // slackID is what Slack's user IDs look like; anything else is not made a mention.
@@ -158,7 +171,7 @@ func callTitle(catalog actions.Catalog, call actions.Call) string {
 }
 
 func (v View) account() string {
-	id := Untrusted(accountOf(v.Request, v.Planned)).Plain(maxName)
+	id := Untrusted(v.AccountID()).Plain(maxName)
 	if id == "" {
 		return "not known yet"
 	}
@@ -168,13 +181,13 @@ func (v View) account() string {
 	return id
 }
 
-// accountOf is the target's account; of a key that was given without, it is known
+// AccountID is the target's account; of a key that was given without, it is known
 // once it is planned.
-func accountOf(r approvals.Request, p *approvals.Planned) string {
-	if p != nil && r.Intent.Call.Account == "" {
-		return p.Account
+func (v View) AccountID() string {
+	if v.Planned != nil && v.Request.Intent.Call.Account == "" {
+		return v.Planned.Account
 	}
-	return r.Intent.Call.Account
+	return v.Request.Intent.Call.Account
 }
 
 // word is the state as the contract spells it.

@@ -595,23 +595,23 @@ func TestReplies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := c.view()
 			var keys []string
-			for _, r := range replies(v) {
-				keys = append(keys, r.key)
-				checkMessage(t, r.message())
-				if !strings.HasPrefix(r.text, v.Request.ID+": ") {
-					t.Errorf("%s does not begin with the request: %s", r.key, r.text)
+			for _, r := range Replies(v) {
+				keys = append(keys, r.Key)
+				checkMessage(t, r.Message)
+				if !strings.HasPrefix(r.Text, v.Request.ID+": ") {
+					t.Errorf("%s does not begin with the request: %s", r.Key, r.Text)
 				}
 				alone := v.Request.Requester.Person == approvals.Automatic
-				loud := strings.HasPrefix(r.key, "tamper-") || alone && strings.HasPrefix(r.key, "partial-")
-				if got := strings.Count(r.text, "<!here>"); got > 1 || loud != (got == 1) {
-					t.Errorf("%s calls everyone %d times: %s", r.key, got, r.text)
+				loud := strings.HasPrefix(r.Key, "tamper-") || alone && strings.HasPrefix(r.Key, "partial-")
+				if got := strings.Count(r.Text, "<!here>"); got > 1 || loud != (got == 1) {
+					t.Errorf("%s calls everyone %d times: %s", r.Key, got, r.Text)
 				}
 				if alone {
-					if !strings.Contains(r.text, "Killswitch itself") || strings.Contains(r.text, "(unknown)") {
-						t.Errorf("%s does not say who asked: %s", r.key, r.text)
+					if !strings.Contains(r.Text, "Killswitch itself") || strings.Contains(r.Text, "(unknown)") {
+						t.Errorf("%s does not say who asked: %s", r.Key, r.Text)
 					}
-				} else if !loud && r.key != "checked-1" && !strings.HasPrefix(r.key, "left-") && r.key != "denied-because" && !strings.Contains(r.text, "<@"+ana.Slack+">") {
-					t.Errorf("%s does not call the requester: %s", r.key, r.text)
+				} else if !loud && r.Key != "checked-1" && !strings.HasPrefix(r.Key, "left-") && r.Key != "denied-because" && !strings.Contains(r.Text, "<@"+ana.Slack+">") {
+					t.Errorf("%s does not call the requester: %s", r.Key, r.Text)
 				}
 			}
 			if distinct := slices.Compact(slices.Sorted(slices.Values(keys))); len(distinct) != len(keys) {
@@ -625,24 +625,24 @@ func TestReplies(t *testing.T) {
 }
 
 func TestForms(t *testing.T) {
-	cardstest.Modal(t, denialForm(baseID))
-	if f := denialForm(baseID); f.PrivateMetadata != baseID || f.CallbackID != denialCallback {
+	cardstest.Modal(t, DenialForm(baseID))
+	if f := DenialForm(baseID); f.PrivateMetadata != baseID || f.CallbackID != DenialCallback {
 		t.Errorf("the form of %s does not carry it: %+v", baseID, f)
 	}
 	for _, c := range cards {
 		t.Run(c.name, func(t *testing.T) {
 			v := c.view()
-			blocks := detailBlocks(v)
-			cardstest.Modal(t, slack.ModalViewRequest{Type: slack.VTModal, Title: plain(v.Request.ID), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}})
-			checkMessage(t, Message{Text: Card(v).Text, Blocks: blocks}) // what is sent when the trigger is over
+			modal, m := Details(v)
+			cardstest.Modal(t, modal)
+			checkMessage(t, m)
 		})
 	}
 }
 
 func TestHelpAndMistakes(t *testing.T) {
-	checkMessage(t, help(all.Actions, "/killswitch", ""))
+	checkMessage(t, Help(all.Actions, "/killswitch", ""))
 	for _, a := range all.Actions {
-		m := help(all.Actions, "/killswitch", string(a.Spec().Name))
+		m := Help(all.Actions, "/killswitch", string(a.Spec().Name))
 		checkMessage(t, m)
 		if !strings.Contains(string(document(t, m)), "/killswitch "+string(a.Spec().Name)) {
 			t.Errorf("help for %s lacks an example", a.Spec().Name)
@@ -657,7 +657,7 @@ func TestHelpAndMistakes(t *testing.T) {
 			if !ok {
 				t.Fatalf("no mistakes in %q: %v", typed, err)
 			}
-			m := mistakes("/killswitch", typed, wrong)
+			m := Mistakes("/killswitch", typed, wrong)
 			checkMessage(t, m)
 			body := string(document(t, m))
 			for _, x := range wrong.List {
@@ -669,7 +669,7 @@ func TestHelpAndMistakes(t *testing.T) {
 	}
 	for _, text := range []string{evil, evilLong} {
 		wrong := &actions.Mistakes{Corrected: text, List: []actions.Mistake{{Field: text, Problem: text, Hint: text}, {Field: "target", Problem: text}}}
-		checkMessage(t, mistakes("/killswitch", text, wrong))
+		checkMessage(t, Mistakes("/killswitch", text, wrong))
 	}
 }
 

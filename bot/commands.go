@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
-
-	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -19,15 +16,15 @@ import (
 func (c *conversation) command(ctx context.Context) error {
 	b := c.b
 	if !slices.Contains(b.CommandChannels, c.w.Channel) {
-		return c.say(ctx, note("%s works only in <#%s>. Nothing was done.", Untrusted(c.w.Command), b.CommandChannels[0]))
+		return c.say(ctx, Say(OtherChannel, c.w.Command, b.CommandChannels[0]))
 	}
 	who, no := c.person(ctx)
 	if no != "" {
-		return c.say(ctx, note("%s", no))
+		return c.say(ctx, Say("%s", no))
 	}
 	cmd, err := approvals.ParseCommand(c.w.Text, b.Org.Directory())
 	if wrong, ok := errors.AsType[*actions.Mistakes](err); ok {
-		return c.say(ctx, mistakes(c.w.Command, c.w.Text, wrong))
+		return c.say(ctx, Mistakes(c.w.Command, c.w.Text, wrong))
 	}
 	if err != nil {
 		return err
@@ -37,13 +34,13 @@ func (c *conversation) command(ctx context.Context) error {
 		r := approvals.Request{Intent: approvals.Intent{Call: cmd.Call}, Reason: cmd.Reason, Card: approvals.Card{Channel: b.IncidentChannel}}
 		return c.request(ctx, who, r)
 	case "help":
-		return c.say(ctx, help(c.b.Org.Actions, c.w.Command, cmd.Topic))
+		return c.say(ctx, Help(c.b.Org.Actions, c.w.Command, cmd.Topic))
 	case "list":
 		return c.list(ctx)
 	}
 	r, err := b.Requests.Get(ctx, cmd.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return c.say(ctx, note("There is no request %s. `%s list` shows those that are open.", cmd.ID, Untrusted(c.w.Command)))
+		return c.say(ctx, Say(NoRequest, cmd.ID, c.w.Command))
 	}
 	if err != nil {
 		return err
@@ -54,9 +51,7 @@ func (c *conversation) command(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m := Card(v)
-		m.Blocks = slices.DeleteFunc(m.Blocks, func(x slack.Block) bool { return x.BlockType() == slack.MBTAction })
-		return c.say(ctx, m) // to look at: what is clicked must be the request's own message
+		return c.say(ctx, CardToRead(v))
 	case "approve":
 		return c.bringCard(ctx, who, r)
 	case "deny":
@@ -82,13 +77,13 @@ func (c *conversation) request(ctx context.Context, who approvals.Party, r appro
 	entry := b.Policy.Entry(r.Intent)
 	d := b.Policy.AdmitReleased(r.Intent, who.Person, r.Release)
 	if !d.Accept {
-		return c.say(ctx, note("Nothing was done. %s", Untrusted(whyNots(d.Why))))
+		return c.say(ctx, Say(NothingDone, WhyNot(d.Why...)))
 	}
 	if no := c.narrowed(ctx, entry.Requesters); no != "" {
-		return c.say(ctx, note("Nothing was done. %s", no))
+		return c.say(ctx, Say(NothingDone, no))
 	}
 	if no := b.Org.RefuseCall(r.Intent.Call); no != nil {
-		return c.say(ctx, note("Nothing was done: %s. %s.", Untrusted(no.Reason), Untrusted(no.Hint)))
+		return c.say(ctx, Say(CallRefused, no.Reason, no.Hint))
 	}
 	key, err := b.Requests.PutEvidence(ctx, c.e, b.Now())
 	if err != nil {
@@ -98,14 +93,14 @@ func (c *conversation) request(ctx context.Context, who approvals.Party, r appro
 	r.Asked, r.Expires, r.Need = c.at, c.at.Add(entry.ApproveWithin), d.Need
 	if same, err := c.create(ctx, r); err != nil && !errors.Is(err, approvals.ErrConflict) {
 		return err
-	} else if same != "" {
-		return c.say(ctx, note("Nothing was done: %s.", same))
+	} else if same.ID != "" {
+		return c.say(ctx, Say(AskedAlready, same.ID, same.State))
 	}
 	// A second delivery of the same evidence comes here too: then the job may be missing.
 	if now, err := b.Requests.Get(ctx, r.ID); err != nil {
 		return err
 	} else if now.Evidence != key {
-		return c.say(ctx, note("Nothing was done: the ID %s is taken. Send it again.", r.ID))
+		return c.say(ctx, Say(IDTaken, r.ID))
 	} else if now.State == approvals.Planning {
 		if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0); err != nil {
 			return err
@@ -117,17 +112,17 @@ func (c *conversation) request(ctx context.Context, who approvals.Party, r appro
 	return c.cardTrouble(ctx, r.ID)
 }
 
-// create stores a new request. The words say that there is one already for what
-// its alert led to.
-func (c *conversation) create(ctx context.Context, r approvals.Request) (same string, err error) {
+// create stores a new request. It returns the one that its alert has led to already,
+// if that asks for the same.
+func (c *conversation) create(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
 	if r.Alert == "" {
-		return "", c.b.Requests.Create(ctx, r)
+		return same, c.b.Requests.Create(ctx, r)
 	}
 	old, err := c.b.createBorn(ctx, r)
 	if err != nil || old.ID == r.ID {
-		return "", err
+		return same, err
 	}
-	return fmt.Sprintf("%s asks for the same and is %s", old.ID, old.State), nil
+	return old, nil
 }
 
 // cardTrouble tells the person if their card is not to be seen.
@@ -137,9 +132,9 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 	case err != nil:
 		return err
 	case r.Card.TS == "":
-		return c.say(ctx, note("%s is stored and being planned, but its card can't be posted just now; it will be tried again every minute. If it stays away: is the bot in <#%s>?", id, r.Card.Channel))
+		return c.say(ctx, Say(CardMissing, id, r.Card.Channel))
 	case r.Card.Channel != c.w.Channel:
-		return c.say(ctx, note("%s: its card is in <#%s>.", id, r.Card.Channel))
+		return c.say(ctx, Say(CardElsewhere, id, r.Card.Channel))
 	}
 	return nil
 }
@@ -149,12 +144,12 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 func (c *conversation) bringCard(ctx context.Context, who approvals.Party, r approvals.Request) error {
 	e := c.b.Policy.Entry(r.Intent)
 	if !c.b.Policy.Roster.In(who.Person, e.Approvers) && !c.b.Policy.Roster.In(who.Person, e.Requesters) {
-		return c.say(ctx, note("%s", Untrusted(whyNot(approvals.Why{Code: approvals.NotApprover, Group: e.Approvers}))))
+		return c.say(ctx, Say("%s", WhyNot(approvals.Why{Code: approvals.NotApprover, Group: e.Approvers})))
 	}
 	old := r.Card
 	_, err := c.b.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
 		if r.State != approvals.Pending {
-			return &rejected{whyNot(approvals.Why{Code: approvals.NotOpen, State: r.State})}
+			return &rejected{WhyNot(approvals.Why{Code: approvals.NotOpen, State: r.State})}
 		}
 		r.Card = approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
 		r.Revise()
@@ -164,14 +159,14 @@ func (c *conversation) bringCard(ctx context.Context, who approvals.Party, r app
 		return c.answer(ctx, err)
 	}
 	if old.TS != "" {
-		if err := c.b.Slack.update(ctx, old.Channel, old.TS, note("%s: its card has moved to the end of the channel.", r.ID)); err != nil {
+		if err := c.b.Slack.update(ctx, old.Channel, old.TS, Say(CardMoved, r.ID)); err != nil {
 			c.b.Log.InfoContext(ctx, "old card not marked", slog.String("request_id", r.ID), slog.String("error", err.Error()))
 		}
 	}
 	if err := c.b.draw(ctx, r.ID); err != nil {
 		return err
 	}
-	return c.say(ctx, note("%s: click Approve on its card, which is now the last message in <#%s>. A vote can't be typed: it needs what only the card carries.", r.ID, r.Card.Channel))
+	return c.say(ctx, Say(VoteByClick, r.ID, r.Card.Channel))
 }
 
 // listLimit bounds what list shows.
@@ -187,63 +182,28 @@ func (c *conversation) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var text strings.Builder
-	show := func(head string, rs []approvals.Request) {
-		if len(rs) == 0 {
-			return
-		}
-		fmt.Fprintf(&text, "*%s*\n", head)
-		for _, r := range rs {
-			v := View{Request: r}
-			if p, err := b.Runs.Planned(ctx, r.ID); err == nil { // for the account, where the call does not say it
-				v.Planned = &p
-			}
-			v.Alias = b.Org.Alias(accountOf(r, v.Planned))
-			fmt.Fprintf(&text, "• %s\n", Untrusted(v.fallback()))
-		}
-	}
-	show("Open", slices.DeleteFunc(open, func(r approvals.Request) bool { return !r.State.Open() }))
-	show("In force, can be undone", held)
-	if text.Len() == 0 {
-		return c.say(ctx, note("Nothing is open and nothing is contained."))
-	}
-	m := note("%s", cut(text.String(), maxText))
-	m.Text = "Open requests and containments in force"
-	return c.say(ctx, m)
+	open = slices.DeleteFunc(open, func(r approvals.Request) bool { return !r.State.Open() })
+	return c.say(ctx, List(c.named(ctx, open), c.named(ctx, held)))
 }
 
-// auditLimit bounds how many events are shown; the chain is checked whole.
-const auditLimit = 25
+// named are the views of requests for a list: their accounts are named.
+func (c *conversation) named(ctx context.Context, rs []approvals.Request) []View {
+	var vs []View
+	for _, r := range rs {
+		v := View{Request: r}
+		if p, err := c.b.Runs.Planned(ctx, r.ID); err == nil { // for the account, where the call does not say it
+			v.Planned = &p
+		}
+		v.Alias = c.b.Org.Alias(v.AccountID())
+		vs = append(vs, v)
+	}
+	return vs
+}
 
 func (c *conversation) audit(ctx context.Context, r approvals.Request) error {
 	events, err := c.b.Runs.Audit(ctx, r.ID)
-	state := fmt.Sprintf("The chain of %s is intact.", plural(len(events), "event", "events"))
-	if errors.Is(err, audit.ErrBroken) {
-		state = "*" + sentence(err.Error()) + "* Somebody altered the record."
-	} else if err != nil {
+	if err != nil && !errors.Is(err, audit.ErrBroken) {
 		return err
 	}
-	var lines []string
-	for _, e := range events[max(0, len(events)-auditLimit):] {
-		lines = append(lines, fmt.Sprintf("%s %s", e.At.UTC().Format("15:04:05"), Untrusted(auditLine(e))))
-	}
-	m := Message{Text: "Audit of " + r.ID, Blocks: []slack.Block{section("audit-head", "*Audit of "+r.ID+"*\n"+state)}}
-	if len(lines) > 0 {
-		m.Blocks = append(m.Blocks, section("audit", strings.Join(lines, "\n")))
-	}
-	return c.say(ctx, m)
-}
-
-// auditLine is an event in one line; documents are left out.
-func auditLine(e audit.Event) string {
-	parts := []string{e.Event}
-	if e.Actor != "" {
-		parts = append(parts, "by "+e.Actor)
-	}
-	for _, k := range []string{"intent", "reason", "step", "result", "cause", "why", "target_id"} {
-		if s := e.Facts[k]; s != "" {
-			parts = append(parts, k+": "+Untrusted(s).Plain(120))
-		}
-	}
-	return strings.Join(parts, " · ")
+	return c.say(ctx, Audit(r.ID, events, err))
 }

@@ -51,7 +51,7 @@ func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
 	case err != nil && ok && now.Sub(known.at) < userStale:
 		return known.no
 	case err != nil:
-		return fmt.Sprintf("Who you are can't be looked up (%s), so nothing was done. Try again in a minute.", slackTrouble(err))
+		return fmt.Sprintf(PersonNotLookedUp, SlackTrouble(err))
 	}
 	e := userEntry{no: refuseUser(u, b.Team), at: now}
 	d.mu.Lock()
@@ -66,13 +66,13 @@ func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
 func refuseUser(u *slack.User, team string) string {
 	switch {
 	case u.TeamID != team:
-		return "Killswitch takes orders only from its own workspace. Nothing was done."
+		return OtherWorkspace
 	case u.IsBot || u.IsAppUser:
-		return "Killswitch takes no orders from bots."
+		return IsBot
 	case u.IsRestricted || u.IsUltraRestricted || u.IsStranger || u.IsInvitedUser:
-		return "Killswitch takes no orders from guests or people of other organizations. Nothing was done."
+		return IsGuest
 	case u.Deleted:
-		return "This Slack account is deactivated."
+		return IsDeactivated
 	}
 	return ""
 }

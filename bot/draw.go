@@ -3,13 +3,9 @@ package bot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
@@ -29,13 +25,13 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
 	} else if !errors.Is(err, approvals.ErrNotFound) {
 		return v, err
 	}
-	v.Alias = b.Org.Alias(accountOf(r, v.Planned))
+	v.Alias = b.Org.Alias(v.AccountID())
 	if run, err := b.Runs.Run(ctx, r.ID); err == nil {
 		v.Run = &run
 	} else if !errors.Is(err, approvals.ErrNotFound) {
 		return v, err
 	}
-	steps, err := b.Runs.Steps(ctx, r.ID, maxListed)
+	steps, err := b.Runs.Steps(ctx, r.ID, MaxSteps)
 	if err != nil {
 		return v, err
 	}
@@ -164,7 +160,7 @@ func (b *Bot) show(ctx context.Context, v View, card *approvals.Card) error {
 		}
 	}
 	card.DrawnAt, card.State = v.Now, r.State
-	for _, reply := range replies(v) {
+	for _, reply := range Replies(v) {
 		if err := b.reply(ctx, v, card, reply); err != nil {
 			return err
 		}
@@ -209,23 +205,23 @@ func thread(c approvals.Card) string {
 }
 
 // reply posts one thread reply, once.
-func (b *Bot) reply(ctx context.Context, v View, card *approvals.Card, say reply) error {
-	ts, tried := card.Replies[say.key]
+func (b *Bot) reply(ctx context.Context, v View, card *approvals.Card, say Reply) error {
+	ts, tried := card.Replies[say.Key]
 	if ts != "" {
 		return nil
 	}
 	if tried {
-		ts = b.Slack.find(ctx, card.Channel, thread(*card), say.text, v.Request.Asked)
-	} else if err := b.mark(ctx, v.Request.ID, card, say.key, ""); err != nil {
+		ts = b.Slack.find(ctx, card.Channel, thread(*card), say.Text, v.Request.Asked)
+	} else if err := b.mark(ctx, v.Request.ID, card, say.Key, ""); err != nil {
 		return err
 	}
 	if ts == "" {
 		var err error
-		if ts, err = b.Slack.post(ctx, card.Channel, thread(*card), say.message()); err != nil {
+		if ts, err = b.Slack.post(ctx, card.Channel, thread(*card), say.Message); err != nil {
 			return err
 		}
 	}
-	return b.mark(ctx, v.Request.ID, card, say.key, ts)
+	return b.mark(ctx, v.Request.ID, card, say.Key, ts)
 }
 
 // mark notes that a reply is being posted, or was.
@@ -239,106 +235,4 @@ func (b *Bot) mark(ctx context.Context, id string, card *approvals.Card, key, ts
 		return nil
 	})
 	return err
-}
-
-// reply is one message in a request's thread: a text, which also finds it again,
-// and blocks where the text alone is not enough.
-type reply struct {
-	key, text string
-	blocks    []slack.Block
-}
-
-func (r reply) message() Message {
-	if len(r.blocks) == 0 {
-		return note("%s", r.text)
-	}
-	return Message{Text: r.text, Blocks: r.blocks}
-}
-
-// replies are what a request's thread should hold by now.
-func replies(v View) []reply {
-	r := v.Request
-	var rs []reply
-	say := func(key, format string, args ...any) {
-		rs = append(rs, reply{key: key, text: r.ID + ": " + fmt.Sprintf(format, args...)})
-	}
-	asker := mention(r.Requester.Slack)
-	if r.Requester.Person == approvals.Automatic {
-		asker = "Asked for by Killswitch itself:"
-	}
-	if v.Run != nil {
-		for i, t := range v.Run.Tampering {
-			say(fmt.Sprintf("tamper-%d", i), "<!here> *somebody works against this containment.* %s", Untrusted(tamperText(t)))
-		}
-	}
-	switch r.State {
-	case approvals.Denied:
-		say("denied", "denied%s. %s nothing was changed.", v.denier(), asker)
-		if r.Denial != nil && r.Denial.Reason != "" {
-			say("denied-because", "denied because %s", Untrusted(r.Denial.Reason))
-		}
-	case approvals.Expired:
-		say("expired", "expired. %s nothing was changed; ask again if it is still needed.", asker)
-	case approvals.Refused:
-		say("refused", "refused. %s %s", asker, v.because())
-	case approvals.Contained:
-		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.readBack(), v.flags())
-	case approvals.Restored:
-		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.restored(), v.flags())
-	case approvals.Partial, approvals.Failed:
-		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s%s%s%s", r.State, v.loudly(), asker, " "+v.because(), v.flags())
-	case approvals.Undone:
-		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
-	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
-	}
-	if v.Run != nil && v.Run.Outcome != "" {
-		for i, text := range leftLists(v.Left) {
-			say(fmt.Sprintf("left-%d-%d", v.attempt(), i), "%s", text)
-		}
-	}
-	if v.Run != nil && r.State == approvals.Contained {
-		switch {
-		case v.Run.Unread > 0:
-			say(fmt.Sprintf("unread-%d", v.Run.Checks), "it could not be read back just now; that is tried again.")
-		case v.Run.Checks > 0 && v.Run.NextCheck.IsZero():
-			say(fmt.Sprintf("checked-%d", v.attempt()), "checked again %s: it holds.", times(v.Run.Checks))
-		}
-	}
-	if v.Report != nil {
-		m := activityReply(r.ID, *v.Report)
-		rs = append(rs, reply{"activity", m.Text, m.Blocks})
-	}
-	return rs
-}
-
-// loudly wakes everybody where a containment that stood can't be confirmed, and
-// where nobody asked for what went wrong.
-func (v View) loudly() string {
-	if v.Run != nil && v.Run.Unread > 0 || v.Request.Requester.Person == approvals.Automatic {
-		return "<!here> "
-	}
-	return ""
-}
-
-func (v View) attempt() int {
-	if v.Run == nil {
-		return 0
-	}
-	return v.Run.Attempt
-}
-
-// flags are what differed from the plan, in short.
-func (v View) flags() string {
-	const most = 3
-	if v.Run == nil || len(v.Run.Flags) == 0 {
-		return ""
-	}
-	var s strings.Builder
-	for _, f := range v.Run.Flags[:min(most, len(v.Run.Flags))] {
-		s.WriteString(" " + Untrusted(Untrusted(f).Plain(maxItem)).String())
-	}
-	if more := len(v.Run.Flags) - most; more > 0 {
-		fmt.Fprintf(&s, " And %d more.", more)
-	}
-	return s.String()
 }

@@ -8,15 +8,16 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-const denialCallback = "deny_reason"
+// DenialCallback names the form that asks for the reason of a denial.
+const DenialCallback = "deny_reason"
 
-// denialForm asks for the reason of a denial that counts already.
-func denialForm(id string) slack.ModalViewRequest {
+// DenialForm asks for the reason of a denial that counts already.
+func DenialForm(id string) slack.ModalViewRequest {
 	input := slack.NewPlainTextInputBlockElement(plain("What speaks against it?"), "reason")
 	input.Multiline = true
-	input.MaxLength = maxReason
+	input.MaxLength = MaxReason
 	return slack.ModalViewRequest{
-		Type: slack.VTModal, CallbackID: denialCallback, PrivateMetadata: id,
+		Type: slack.VTModal, CallbackID: DenialCallback, PrivateMetadata: id,
 		Title: plain("Denied"), Submit: plain("Add reason"), Close: plain("No reason"),
 		Blocks: slack.Blocks{BlockSet: []slack.Block{
 			section("note", fmt.Sprintf("You denied %s: it will not run. Tell the others why.", id)),
@@ -25,8 +26,15 @@ func denialForm(id string) slack.ModalViewRequest {
 	}
 }
 
-// detailBlocks are the whole plan and the ledger, as far as a modal holds them.
-func detailBlocks(v View) []slack.Block {
+// Details are the whole plan and what happened, as far as a modal holds them. The
+// message says the same, for when the modal can't be opened.
+func Details(v View) (slack.ModalViewRequest, Message) {
+	blocks := v.details()
+	modal := slack.ModalViewRequest{Type: slack.VTModal, Title: plain(v.Request.ID), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}}
+	return modal, Message{Text: entities(v.fallback()), Blocks: blocks}
+}
+
+func (v View) details() []slack.Block {
 	blocks := []slack.Block{section("state", v.headline()), slack.NewSectionBlock(plain(Untrusted(v.Request.Intent.String()).Plain(maxText)), nil, nil)}
 	blocks = append(blocks, v.plan()...)
 	blocks = append(blocks, v.outcome()...)

@@ -13,6 +13,28 @@ const (
 	maxListText = 1800 // characters of one
 )
 
+// List tells which requests are open, and which containments are in force.
+func List(open, held []View) Message {
+	var text strings.Builder
+	show := func(head string, vs []View) {
+		if len(vs) == 0 {
+			return
+		}
+		fmt.Fprintf(&text, "*%s*\n", head)
+		for _, v := range vs {
+			fmt.Fprintf(&text, "• %s\n", Untrusted(v.fallback()))
+		}
+	}
+	show("Open", open)
+	show("In force, can be undone", held)
+	if text.Len() == 0 {
+		return note("Nothing is open and nothing is contained.")
+	}
+	m := note("%s", cut(text.String(), maxText))
+	m.Text = "Open requests and containments in force"
+	return m
+}
+
 // leftLists tell of many steps those that were left alone or failed, by reason,
 // in as many messages as it takes.
 func leftLists(steps []approvals.Step) []string {

@@ -113,13 +113,13 @@ func (s *Slack) again(ctx context.Context, f func(*slack.Client) error) error {
 	return err
 }
 
-func (m Message) options() []slack.MsgOption {
+func optionsOf(m Message) []slack.MsgOption {
 	return []slack.MsgOption{slack.MsgOptionText(m.Text, false), slack.MsgOptionBlocks(m.Blocks...), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
 }
 
 // post posts a message; thread may be empty.
 func (s *Slack) post(ctx context.Context, channel, thread string, m Message) (ts string, err error) {
-	opts := m.options()
+	opts := optionsOf(m)
 	if thread != "" {
 		opts = append(opts, slack.MsgOptionTS(thread))
 		if m.Loud {
@@ -135,14 +135,14 @@ func (s *Slack) post(ctx context.Context, channel, thread string, m Message) (ts
 
 func (s *Slack) update(ctx context.Context, channel, ts string, m Message) error {
 	return s.again(ctx, func(api *slack.Client) error {
-		_, _, _, err := api.UpdateMessageContext(ctx, channel, ts, m.options()...)
+		_, _, _, err := api.UpdateMessageContext(ctx, channel, ts, optionsOf(m)...)
 		return err
 	})
 }
 
 func (s *Slack) ephemeral(ctx context.Context, channel, user string, m Message) error {
 	return s.again(ctx, func(api *slack.Client) error {
-		_, err := api.PostEphemeralContext(ctx, channel, user, m.options()...)
+		_, err := api.PostEphemeralContext(ctx, channel, user, optionsOf(m)...)
 		return err
 	})
 }

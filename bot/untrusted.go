@@ -11,7 +11,7 @@ import (
 type Untrusted string
 
 // String is the text as mrkdwn that shows it and does nothing else.
-func (u Untrusted) String() string { return inert(entities(clean(string(u), maxReason))) }
+func (u Untrusted) String() string { return inert(entities(clean(string(u), MaxReason))) }
 
 // Plain is the text for a plain_text object, at most limit characters long.
 func (u Untrusted) Plain(limit int) string { return clean(string(u), limit) }

@@ -69,8 +69,8 @@ func TestUntrustedLength(t *testing.T) {
 			}
 		})
 	}
-	if got := utf8.RuneCountInString(Untrusted(strings.Repeat("x", 5000)).String()); got != maxReason {
-		t.Errorf("String has %d characters, want %d", got, maxReason)
+	if got := utf8.RuneCountInString(Untrusted(strings.Repeat("x", 5000)).String()); got != MaxReason {
+		t.Errorf("String has %d characters, want %d", got, MaxReason)
 	}
 }
 
@@ -134,10 +134,10 @@ func FuzzUntrusted(f *testing.F) {
 		}
 		// Read as Slack reads it, it is the plain text, but for the backticks.
 		shown := strings.ReplaceAll(cardstest.Unescape(m), string(cardstest.WordJoiner), "")
-		if want := strings.ReplaceAll(Untrusted(s).Plain(maxReason), "`", "'"); shown != want {
+		if want := strings.ReplaceAll(Untrusted(s).Plain(MaxReason), "`", "'"); shown != want {
 			t.Errorf("String(%q) shows %q, want %q", s, shown, want)
 		}
-		if n := utf8.RuneCountInString(shown); n > maxReason {
+		if n := utf8.RuneCountInString(shown); n > MaxReason {
 			t.Errorf("String(%q) shows %d characters", s, n)
 		}
 		// Nothing that can be seen is lost.

@@ -48,7 +48,8 @@ func whyNotThem(w approvals.Why) string {
 	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person").Replace(whyNot(w))
 }
 
-func whyNots(ws []approvals.Why) string {
+// WhyNot says the reasons for a no to the person whom they concern.
+func WhyNot(ws ...approvals.Why) string {
 	var s []string
 	for _, w := range ws {
 		s = append(s, whyNot(w))
@@ -56,8 +57,8 @@ func whyNots(ws []approvals.Why) string {
 	return strings.Join(s, " ")
 }
 
-// mistakes tells everything wrong with a typed line, and the line to send.
-func mistakes(command, typed string, m *actions.Mistakes) Message {
+// Mistakes tells everything wrong with a typed line, and the line to send.
+func Mistakes(command, typed string, m *actions.Mistakes) Message {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Nothing was done. %s wrong with:\n", plural(len(m.List), "thing is", "things are"))
 	for _, x := range m.List {
@@ -95,8 +96,8 @@ func note(format string, args ...any) Message {
 	return Message{Text: text, Blocks: []slack.Block{section("note", text)}}
 }
 
-// slackTrouble says what a failure of Slack means for people.
-func slackTrouble(err error) string {
+// SlackTrouble says what a failure of Slack means for people.
+func SlackTrouble(err error) string {
 	var limited *slack.RateLimitedError
 	var answer slack.SlackErrorResponse
 	switch {
@@ -118,8 +119,8 @@ func slackTrouble(err error) string {
 	return "Slack can't be reached"
 }
 
-// help explains the command, or one action.
-func help(catalog actions.Catalog, command, topic string) Message {
+// Help explains the command, or one action.
+func Help(catalog actions.Catalog, command, topic string) Message {
 	if a, ok := catalog.Lookup(actions.Name(topic)); ok {
 		s := a.Spec()
 		text := fmt.Sprintf("*%s*: %s.\nOptions: %s reason\nExample:", s.Name, s.Summary, strings.Join(s.Options, ", "))

@@ -113,7 +113,7 @@ func TestWordsNameTheFacts(t *testing.T) {
 			}
 		}
 	}
-	if got := whyNots([]approvals.Why{{Code: approvals.SelfApproval}, {Code: approvals.PastExpiry}}); got != whyNot(approvals.Why{Code: approvals.SelfApproval})+" "+whyNot(approvals.Why{Code: approvals.PastExpiry}) {
+	if got := WhyNot(approvals.Why{Code: approvals.SelfApproval}, approvals.Why{Code: approvals.PastExpiry}); got != whyNot(approvals.Why{Code: approvals.SelfApproval})+" "+whyNot(approvals.Why{Code: approvals.PastExpiry}) {
 		t.Errorf("two reasons: %s", got)
 	}
 }
@@ -142,7 +142,7 @@ func TestEveryStateIsTold(t *testing.T) {
 			t.Errorf("%s: no expectation of buttons", s)
 		}
 		checkMessage(t, Card(v))
-		replies(v)
+		Replies(v)
 	}
 }
 
@@ -232,30 +232,9 @@ func TestSlackTrouble(t *testing.T) {
 		"late":      {fmt.Errorf("post: %w", context.DeadlineExceeded), "in time"},
 		"down":      {errors.New("connection refused at 10.0.0.1, token xoxb-1"), "can't be reached"},
 	} {
-		got := slackTrouble(fmt.Errorf("wrapped: %w", c.err))
+		got := SlackTrouble(fmt.Errorf("wrapped: %w", c.err))
 		if !strings.Contains(got, c.want) || strings.Contains(got, "xoxb") {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
-		}
-	}
-}
-
-func TestRefuseUser(t *testing.T) {
-	for name, c := range map[string]struct {
-		user slack.User
-		no   string
-	}{
-		"member":          {slack.User{TeamID: "T1"}, ""},
-		"other workspace": {slack.User{TeamID: "T2"}, "own workspace"},
-		"bot":             {slack.User{TeamID: "T1", IsBot: true}, "bots"},
-		"app":             {slack.User{TeamID: "T1", IsAppUser: true}, "bots"},
-		"guest":           {slack.User{TeamID: "T1", IsRestricted: true}, "guests"},
-		"channel guest":   {slack.User{TeamID: "T1", IsUltraRestricted: true}, "guests"},
-		"stranger":        {slack.User{TeamID: "T1", IsStranger: true}, "other organizations"},
-		"invited":         {slack.User{TeamID: "T1", IsInvitedUser: true}, "guests"},
-		"deleted":         {slack.User{TeamID: "T1", Deleted: true}, "deactivated"},
-	} {
-		if got := refuseUser(&c.user, "T1"); (got == "") != (c.no == "") || !strings.Contains(got, c.no) {
-			t.Errorf("%s: %q, want %q", name, got, c.no)
 		}
 	}
 }

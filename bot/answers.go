@@ -1,0 +1,70 @@
+package bot
+
+import "fmt"
+
+// Say is an answer to one person, in one of the formats below. Its verbs are all %s,
+// and what they stand for is escaped: IDs, where no comment says what.
+func Say(format string, args ...any) Message {
+	for i, a := range args {
+		args[i] = Untrusted(fmt.Sprint(a))
+	}
+	return note(format, args...)
+}
+
+// Who may not act, and why.
+const (
+	OtherWorkspace = "Killswitch takes orders only from its own workspace. Nothing was done."
+	IsBot          = "Killswitch takes no orders from bots."
+	IsGuest        = "Killswitch takes no orders from guests or people of other organizations. Nothing was done."
+	IsDeactivated  = "This Slack account is deactivated."
+	// trouble
+	PersonNotLookedUp = "Who you are can't be looked up (%s), so nothing was done. Try again in a minute."
+	// group, trouble
+	GroupNotLookedUp = "Who is in the Slack user group for %s can't be looked up (%s), so nobody may act for it. Try again in a minute."
+	// group
+	NotInUserGroup = "You are not in the Slack user group that goes with %s just now."
+)
+
+// Answers to commands and to clicks on a request's card.
+const (
+	// command, channel
+	OtherChannel   = "%s works only in <#%s>. Nothing was done."
+	OneClickPlease = "One click at a time, please. Nothing was done."
+	// why
+	NothingDone = "Nothing was done. %s"
+	// reason, hint
+	CallRefused = "Nothing was done: %s. %s."
+	// ID, state
+	AskedAlready = "Nothing was done: %s asks for the same and is %s."
+	IDTaken      = "Nothing was done: the ID %s is taken. Send it again."
+	// ID, command
+	NoRequest        = "There is no request %s. `%s list` shows those that are open."
+	NoRequestAnyMore = "There is no request %s any more. Nothing was done."
+	NotOnCard        = "The card that you clicked does not show what %s would do. Nothing was done; use the newest card."
+	TryingAgain      = "%s: trying again what is left."
+	UndoOfUndo       = "%s is itself an undo. Ask for the containment again instead."
+	// ID, state
+	NothingToUndo = "%s is %s: there is nothing to undo."
+	// ID, channel
+	CardElsewhere = "%s: its card is in <#%s>."
+	CardMoved     = "%s: its card has moved to the end of the channel."
+	// ID, channel
+	CardMissing = "%s is stored and being planned, but its card can't be posted just now; it will be tried again every minute. If it stays away: is the bot in <#%s>?"
+	// ID, channel
+	VoteByClick = "%s: click Approve on its card, which is now the last message in <#%s>. A vote can't be typed: it needs what only the card carries."
+)
+
+// Answers to clicks on an alert's card and on a digest.
+const (
+	NoAlert        = "There is no alert %s any more. Nothing was done."
+	NoDigest       = "There is no digest %s any more."
+	CameLate       = "Your click came late: somebody has said something else since. Nothing was done."
+	SaidAlready    = "Somebody was faster: the card says it already."
+	NoActivity     = "There is nobody in this alert whose activity could be looked up."
+	AlertNotPosted = "%s can't be posted just now; it will be tried again every minute."
+	EventGone      = "Nothing was done: the event that %s tells of is no longer kept, so nothing can be proved by it. Type the command instead."
+	NotOffered     = "Nothing was done: %s no longer offers this. Use its newest card, or type the command."
+)
+
+// UnreadReport stands for an alert whose report can't be read.
+const UnreadReport = "(its report can't be read)"

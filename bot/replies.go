@@ -1,0 +1,102 @@
+package bot
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// Reply is one message in a request's thread, posted once. It is found again by its
+// text.
+type Reply struct {
+	Key string
+	Message
+}
+
+// Replies are what a request's thread should hold by now.
+func Replies(v View) []Reply {
+	r := v.Request
+	var rs []Reply
+	say := func(key, format string, args ...any) {
+		rs = append(rs, Reply{key, note("%s", r.ID+": "+fmt.Sprintf(format, args...))})
+	}
+	asker := mention(r.Requester.Slack)
+	if r.Requester.Person == approvals.Automatic {
+		asker = "Asked for by Killswitch itself:"
+	}
+	if v.Run != nil {
+		for i, t := range v.Run.Tampering {
+			say(fmt.Sprintf("tamper-%d", i), "<!here> *somebody works against this containment.* %s", Untrusted(tamperText(t)))
+		}
+	}
+	switch r.State {
+	case approvals.Denied:
+		say("denied", "denied%s. %s nothing was changed.", v.denier(), asker)
+		if r.Denial != nil && r.Denial.Reason != "" {
+			say("denied-because", "denied because %s", Untrusted(r.Denial.Reason))
+		}
+	case approvals.Expired:
+		say("expired", "expired. %s nothing was changed; ask again if it is still needed.", asker)
+	case approvals.Refused:
+		say("refused", "refused. %s %s", asker, v.because())
+	case approvals.Contained:
+		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.readBack(), v.flags())
+	case approvals.Restored:
+		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.restored(), v.flags())
+	case approvals.Partial, approvals.Failed:
+		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s%s%s%s", r.State, v.loudly(), asker, " "+v.because(), v.flags())
+	case approvals.Undone:
+		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
+	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
+	}
+	if v.Run != nil && v.Run.Outcome != "" {
+		for i, text := range leftLists(v.Left) {
+			say(fmt.Sprintf("left-%d-%d", v.attempt(), i), "%s", text)
+		}
+	}
+	if v.Run != nil && r.State == approvals.Contained {
+		switch {
+		case v.Run.Unread > 0:
+			say(fmt.Sprintf("unread-%d", v.Run.Checks), "it could not be read back just now; that is tried again.")
+		case v.Run.Checks > 0 && v.Run.NextCheck.IsZero():
+			say(fmt.Sprintf("checked-%d", v.attempt()), "checked again %s: it holds.", times(v.Run.Checks))
+		}
+	}
+	if v.Report != nil {
+		rs = append(rs, Reply{"activity", Activity(r.ID, *v.Report)})
+	}
+	return rs
+}
+
+// loudly wakes everybody where a containment that stood can't be confirmed, and
+// where nobody asked for what went wrong.
+func (v View) loudly() string {
+	if v.Run != nil && v.Run.Unread > 0 || v.Request.Requester.Person == approvals.Automatic {
+		return "<!here> "
+	}
+	return ""
+}
+
+func (v View) attempt() int {
+	if v.Run == nil {
+		return 0
+	}
+	return v.Run.Attempt
+}
+
+// flags are what differed from the plan, in short.
+func (v View) flags() string {
+	const most = 3
+	if v.Run == nil || len(v.Run.Flags) == 0 {
+		return ""
+	}
+	var s strings.Builder
+	for _, f := range v.Run.Flags[:min(most, len(v.Run.Flags))] {
+		s.WriteString(" " + Untrusted(Untrusted(f).Plain(maxItem)).String())
+	}
+	if more := len(v.Run.Flags) - most; more > 0 {
+		fmt.Fprintf(&s, " And %d more.", more)
+	}
+	return s.String()
+}
