@@ -12,6 +12,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // snoozeFor is how long a snoozed alert sleeps.
@@ -22,20 +23,20 @@ func (c *conversation) clickAlert(ctx context.Context, button, id, digest string
 	b := c.b
 	a, err := b.alerts().Get(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return c.say(ctx, Say(NoAlert, id))
+		return c.say(ctx, cards.Say(cards.NoAlert, id))
 	}
 	if err != nil {
 		return err
 	}
 	who, no := c.person(ctx)
 	if no != "" {
-		return c.say(ctx, Say("%s", no))
+		return c.say(ctx, cards.Say("%s", no))
 	}
 	if strings.HasPrefix(button, approvals.Propose("")) {
 		return c.propose(ctx, who, a, button, digest)
 	}
 	if no := c.responder(who); no != "" {
-		return c.say(ctx, Say(NothingDone, no))
+		return c.say(ctx, cards.Say(cards.NothingDone, no))
 	}
 	switch button {
 	case "ack":
@@ -60,7 +61,7 @@ func (c *conversation) responder(who approvals.Party) string {
 	if roster.In(who.Person, e.Requesters) || roster.In(who.Person, e.Approvers) {
 		return ""
 	}
-	return WhyNot(approvals.Why{Code: approvals.NotRequester, Group: e.Requesters})
+	return cards.WhyNot(approvals.Why{Code: approvals.NotRequester, Group: e.Requesters})
 }
 
 // judge stores what somebody says of an alert. The last word counts.
@@ -72,9 +73,9 @@ func (c *conversation) judge(ctx context.Context, who approvals.Party, id string
 		case a.State == s && a.By == who && a.At.Equal(c.at):
 			return errNothingNew // this very click, delivered again
 		case c.at.Before(a.At), s == alerts.Snoozed && b.Now().After(until):
-			return &rejected{CameLate}
+			return &rejected{cards.CameLate}
 		case a.State == s && s != alerts.Snoozed:
-			return &rejected{SaidAlready}
+			return &rejected{cards.SaidAlready}
 		}
 		a.State, a.By, a.At, a.Until = s, who, c.at, time.Time{}
 		if s == alerts.Snoozed {
@@ -94,7 +95,7 @@ func (c *conversation) judge(ctx context.Context, who approvals.Party, id string
 func (c *conversation) activity(ctx context.Context, a alerts.Alert) error {
 	b := c.b
 	if shown(a.Reports).Subject == (trail.Subject{}) {
-		return c.say(ctx, Say(NoActivity))
+		return c.say(ctx, cards.Say(cards.NoActivity))
 	}
 	_, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
 		if a.Activity {
@@ -134,9 +135,9 @@ func (c *conversation) bringAlert(ctx context.Context, a alerts.Alert) error {
 		return err
 	}
 	if a.Card.TS == "" {
-		return c.say(ctx, Say(AlertNotPosted, a.ID))
+		return c.say(ctx, cards.Say(cards.AlertNotPosted, a.ID))
 	}
-	return c.say(ctx, Say(CardElsewhere, a.ID, a.Card.Channel))
+	return c.say(ctx, cards.Say(cards.CardElsewhere, a.ID, a.Card.Channel))
 }
 
 // propose asks for a containment that an alert's card offers.
@@ -144,14 +145,14 @@ func (c *conversation) propose(ctx context.Context, who approvals.Party, a alert
 	report := a.Reports[0]
 	f, err := c.b.finding(ctx, report.Source, report.Name, report.Event)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return c.say(ctx, Say(EventGone, a.ID))
+		return c.say(ctx, cards.Say(cards.EventGone, a.ID))
 	}
 	if err != nil {
 		return err
 	}
 	i := slices.IndexFunc(f.Intents, func(i approvals.Intent) bool { return approvals.IntentDigest(i) == digest })
 	if i < 0 || a.Over || a.State == alerts.FalsePositive || !proposes(button, f.Intents[i].Call.Action) {
-		return c.say(ctx, Say(NotOffered, a.ID))
+		return c.say(ctx, cards.Say(cards.NotOffered, a.ID))
 	}
 	r := approvals.Request{
 		Intent: f.Intents[i], Reason: f.Reason, Alert: a.ID, Event: report.Event,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // postDigest posts a digest, once.
@@ -31,7 +32,7 @@ func (b *Bot) postDigest(ctx context.Context, id string) error {
 		return err
 	}
 	card := d.Card
-	err = b.lay(ctx, &card, Digest(d), "· "+d.ID)
+	err = b.lay(ctx, &card, cards.Digest(d), "· "+d.ID)
 	_, uerr := b.alerts().ChangeDigest(ctx, id, func(d *alerts.Digest) error {
 		card.Lease = time.Time{}
 		d.Card = card
@@ -52,11 +53,11 @@ func (c *conversation) showDigest(ctx context.Context, id, from string) error {
 		no = c.responder(who)
 	}
 	if no != "" {
-		return c.say(ctx, Say("%s", no))
+		return c.say(ctx, cards.Say("%s", no))
 	}
 	d, err := b.alerts().Digest(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return c.say(ctx, Say(NoDigest, id))
+		return c.say(ctx, cards.Say(cards.NoDigest, id))
 	}
 	if err != nil {
 		return err
@@ -65,9 +66,9 @@ func (c *conversation) showDigest(ctx context.Context, id, from string) error {
 	if err != nil || n < 0 || n >= d.N {
 		n = 0
 	}
-	items, err := b.alerts().DigestItems(ctx, d, n, DigestPageSize)
+	items, err := b.alerts().DigestItems(ctx, d, n, cards.DigestPageSize)
 	if err != nil {
 		return err
 	}
-	return c.say(ctx, DigestPage(d, n, items))
+	return c.say(ctx, cards.DigestPage(d, n, items))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 const (
@@ -179,8 +180,8 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 }
 
 // alertView gathers what an alert's card shows.
-func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (AlertView, error) {
-	v := AlertView{Actions: b.Org.Actions, Row: row, Alert: shown(row.Reports), Now: b.Now()}
+func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView, error) {
+	v := cards.AlertView{Actions: b.Org.Actions, Row: row, Alert: shown(row.Reports), Now: b.Now()}
 	for _, r := range row.Reports {
 		if s := finding.Source(r.Source); s != v.Alert.Source && !slices.Contains(v.Also, s) {
 			v.Also = append(v.Also, s)
@@ -263,12 +264,12 @@ func (b *Bot) showAlert(ctx context.Context, a alerts.Alert, card *approvals.Car
 		return err
 	}
 	since := card.DrawnAt // replies that were begun are not older
-	if err := b.lay(ctx, card, AlertCard(v), "· "+a.ID); err != nil {
+	if err := b.lay(ctx, card, cards.AlertCard(v), "· "+a.ID); err != nil {
 		return err
 	}
 	card.DrawnAt = v.Now
 	for _, news := range a.News {
-		if err := b.tellOnce(ctx, a.ID, card, news.Key, News(news), since); err != nil {
+		if err := b.tellOnce(ctx, a.ID, card, news.Key, cards.News(news), since); err != nil {
 			return err
 		}
 		delete(card.Replies, news.Key)
@@ -297,11 +298,11 @@ func (b *Bot) tellActivity(ctx context.Context, a alerts.Alert, card *approvals.
 	if err != nil || card.Replies[key] != "" {
 		return err
 	}
-	return b.tellOnce(ctx, a.ID, card, key, Activity(a.ID, rep), since)
+	return b.tellOnce(ctx, a.ID, card, key, cards.Activity(a.ID, rep), since)
 }
 
 // tellOnce posts a reply in an alert's thread, once.
-func (b *Bot) tellOnce(ctx context.Context, id string, card *approvals.Card, key string, m Message, since time.Time) error {
+func (b *Bot) tellOnce(ctx context.Context, id string, card *approvals.Card, key string, m cards.Message, since time.Time) error {
 	ts, begun := card.Replies[key]
 	if begun {
 		ts = b.Slack.find(ctx, card.Channel, card.TS, m.Text, since)

@@ -12,6 +12,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // high is the severity from which an alert leaves a digest for a card of its own.
@@ -33,7 +34,7 @@ func reported(a finding.Alert, event string, now time.Time) alerts.Report {
 func read(r alerts.Report) finding.Alert {
 	var a finding.Alert
 	if err := json.Unmarshal(r.Alert, &a); err != nil { // the card still shows that there is one
-		return finding.Alert{Source: finding.Source(r.Source), Names: []string{r.Name}, Type: UnreadReport}
+		return finding.Alert{Source: finding.Source(r.Source), Names: []string{r.Name}, Type: cards.UnreadReport}
 	}
 	return a
 }
@@ -173,7 +174,7 @@ func (b *Bot) tell(row *alerts.Alert, before []alerts.Report) {
 			row.News = row.News[:last]
 		}
 	}
-	if news.Text = Changes(news.Since, row.Reports, shown(news.Since), shown(row.Reports)); news.Text != "" {
+	if news.Text = cards.Changes(news.Since, row.Reports, shown(news.Since), shown(row.Reports)); news.Text != "" {
 		row.News = append(row.News, news)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 const (
@@ -236,7 +237,7 @@ func (b *Bot) wake(ctx context.Context, id string) (alerts.Alert, error) {
 		if a.Card.TS != "" && !a.Over {
 			a.News = append(a.News, alerts.News{
 				Key: fmt.Sprintf("awake-%d", a.Revision), Loud: true,
-				Text: SnoozeOver(by, b.Now()),
+				Text: cards.SnoozeOver(by, b.Now()),
 			})
 		}
 		return nil
@@ -302,5 +303,5 @@ func severity(row alerts.Alert) float64 {
 
 func (b *Bot) digestItem(row alerts.Alert) alerts.DigestItem {
 	a := shown(row.Reports)
-	return DigestItem(AlertView{Actions: b.Org.Actions, Row: row, Alert: a, Alias: b.Org.Alias(a.Account)})
+	return cards.DigestItem(cards.AlertView{Actions: b.Org.Actions, Row: row, Alert: a, Alias: b.Org.Alias(a.Account)})
 }

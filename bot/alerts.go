@@ -16,6 +16,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // Alerts understands events under a configuration; finding.Reader does.
@@ -186,7 +187,7 @@ func (b *Bot) unreadable(ctx context.Context, err error, webhook string) error {
 		return err
 	}
 	if due {
-		m := Unreadable(bad, webhook, b.DeadLetters)
+		m := cards.Unreadable(bad, webhook, b.DeadLetters)
 		head, _, _ := strings.Cut(m.Text, ":")
 		if b.Slack.find(ctx, b.IncidentChannel, "", head, b.Now().Add(-unreadableRecent)) == "" { // who told it may have died
 			if _, err := b.Slack.post(ctx, b.IncidentChannel, "", m); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // Bot is the zone that talks. It has no way to AWS.
@@ -56,7 +57,7 @@ func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
 	}
 	c := &conversation{b: b, e: e, w: w, at: at}
 	if w.Team != b.Team || w.UserTeam != b.Team {
-		return c.say(ctx, Say(OtherWorkspace))
+		return c.say(ctx, cards.Say(cards.OtherWorkspace))
 	}
 	switch w.Type {
 	case "slash_command":
@@ -78,7 +79,7 @@ type conversation struct {
 }
 
 // say answers the person alone. It is best effort: the record is elsewhere.
-func (c *conversation) say(ctx context.Context, m Message) error {
+func (c *conversation) say(ctx context.Context, m cards.Message) error {
 	err := errors.New("no response_url")
 	if c.w.ResponseURL != "" {
 		err = c.b.Slack.respond(ctx, c.w.ResponseURL, m)
@@ -96,7 +97,7 @@ func (c *conversation) say(ctx context.Context, m Message) error {
 func (c *conversation) person(ctx context.Context) (approvals.Party, string) {
 	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
 	if !ok {
-		return approvals.Party{}, WhyNot(approvals.Why{Code: approvals.UnknownPerson})
+		return approvals.Party{}, cards.WhyNot(approvals.Why{Code: approvals.UnknownPerson})
 	}
 	if no := c.b.people.refuse(ctx, c.b, c.w.User); no != "" {
 		return approvals.Party{}, no
@@ -114,9 +115,9 @@ func (c *conversation) narrowed(ctx context.Context, group string) string {
 	in, err := c.b.people.members(ctx, c.b, usergroup)
 	switch {
 	case err != nil:
-		return fmt.Sprintf(GroupNotLookedUp, group, SlackTrouble(err))
+		return fmt.Sprintf(cards.GroupNotLookedUp, group, cards.SlackTrouble(err))
 	case !slices.Contains(in, c.w.User):
-		return fmt.Sprintf(NotInUserGroup, group)
+		return fmt.Sprintf(cards.NotInUserGroup, group)
 	}
 	return ""
 }

@@ -8,13 +8,14 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // click deals with a button.
 func (c *conversation) click(ctx context.Context) error {
 	b := c.b
 	if len(c.w.Actions) != 1 {
-		return c.say(ctx, Say(OneClickPlease))
+		return c.say(ctx, cards.Say(cards.OneClickPlease))
 	}
 	action := c.w.Actions[0]
 	if id, digest, ok := approvals.SplitAlertValue(action.Value); ok {
@@ -30,7 +31,7 @@ func (c *conversation) click(ctx context.Context) error {
 	}
 	r, err := b.Requests.Get(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return c.say(ctx, Say(NoRequestAnyMore, id))
+		return c.say(ctx, cards.Say(cards.NoRequestAnyMore, id))
 	}
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func (c *conversation) click(ctx context.Context) error {
 	}
 	who, no := c.person(ctx)
 	if no != "" {
-		return c.say(ctx, Say("%s", no))
+		return c.say(ctx, cards.Say("%s", no))
 	}
 	switch action.ID {
 	case "approve":
@@ -62,7 +63,7 @@ func (c *conversation) click(ctx context.Context) error {
 func (c *conversation) sayNo(ctx context.Context, action, id string) error {
 	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
 	if !ok {
-		return c.say(ctx, Say("%s", WhyNot(approvals.Why{Code: approvals.UnknownPerson})))
+		return c.say(ctx, cards.Say("%s", cards.WhyNot(approvals.Why{Code: approvals.UnknownPerson})))
 	}
 	who := approvals.Party{Person: p.ID, Slack: c.w.User}
 	if action == "cancel" {
@@ -86,7 +87,7 @@ func (c *conversation) vote(ctx context.Context, kind approvals.Kind, id string,
 	return c.b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 		d := c.b.Policy.Decide(*r, kind, v, c.b.Now())
 		if !d.Accept {
-			return &rejected{WhyNot(d.Why...)}
+			return &rejected{cards.WhyNot(d.Why...)}
 		}
 		return then(r, d)
 	})
@@ -95,7 +96,7 @@ func (c *conversation) vote(ctx context.Context, kind approvals.Kind, id string,
 // answer tells a rejected person why, and passes other errors on.
 func (c *conversation) answer(ctx context.Context, err error) error {
 	if no, ok := errors.AsType[*rejected](err); ok {
-		return c.say(ctx, Say("%s", no.words))
+		return c.say(ctx, cards.Say("%s", no.words))
 	}
 	return err
 }
@@ -103,10 +104,10 @@ func (c *conversation) answer(ctx context.Context, err error) error {
 func (c *conversation) approve(ctx context.Context, who approvals.Party, r approvals.Request, digest string) error {
 	b := c.b
 	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Approvers); no != "" {
-		return c.say(ctx, Say("%s", no))
+		return c.say(ctx, cards.Say("%s", no))
 	}
 	if c.w.CallBlocks != 1 || c.w.CallText != r.Intent.String() {
-		return c.say(ctx, Say(NotOnCard, r.ID))
+		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
 	}
 	v := approvals.Vote{Party: who, Digest: digest}
 	r, err := c.vote(ctx, approvals.Approve, r.ID, v, func(r *approvals.Request, d approvals.Decision) error {
@@ -162,7 +163,7 @@ func (c *conversation) deny(ctx context.Context, who approvals.Party, id, reason
 		return err
 	}
 	if reason == "" && c.w.TriggerID != "" {
-		if err := b.Slack.openView(ctx, c.w.TriggerID, DenialForm(id)); err != nil {
+		if err := b.Slack.openView(ctx, c.w.TriggerID, cards.DenialForm(id)); err != nil {
 			b.Log.InfoContext(ctx, "no form for the reason", slog.String("request_id", id), slog.String("error", err.Error()))
 		}
 	}
@@ -190,7 +191,7 @@ func (c *conversation) cancel(ctx context.Context, who approvals.Party, id strin
 func (c *conversation) retry(ctx context.Context, who approvals.Party, r approvals.Request, digest string) error {
 	b := c.b
 	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Requesters); no != "" {
-		return c.say(ctx, Say("%s", no))
+		return c.say(ctx, cards.Say("%s", no))
 	}
 	v := approvals.Vote{Party: who, Digest: digest}
 	_, err := c.vote(ctx, approvals.Retry, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {
@@ -209,16 +210,16 @@ func (c *conversation) retry(ctx context.Context, who approvals.Party, r approva
 	if err := b.Jobs.Send(ctx, approvals.RunJob(r.ID, r.Intent), 0); err != nil {
 		return err
 	}
-	return c.say(ctx, Say(TryingAgain, r.ID))
+	return c.say(ctx, cards.Say(cards.TryingAgain, r.ID))
 }
 
 // undo asks to take a containment back: a request of its own.
 func (c *conversation) undo(ctx context.Context, who approvals.Party, r approvals.Request, keys, reason string) error {
 	switch {
 	case r.Intent.Undo != "":
-		return c.say(ctx, Say(UndoOfUndo, r.ID))
+		return c.say(ctx, cards.Say(cards.UndoOfUndo, r.ID))
 	case !r.State.InForce():
-		return c.say(ctx, Say(NothingToUndo, r.ID, r.State))
+		return c.say(ctx, cards.Say(cards.NothingToUndo, r.ID, r.State))
 	}
 	i := approvals.Intent{Call: r.Intent.Call, Undo: r.ID, Keys: keys}
 	return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: beside(r)})
@@ -231,12 +232,12 @@ func beside(r approvals.Request) approvals.Card {
 
 // submitted deals with a form.
 func (c *conversation) submitted(ctx context.Context) error {
-	if c.w.CallbackID != DenialCallback {
+	if c.w.CallbackID != cards.DenialCallback {
 		return nil
 	}
 	b := c.b
 	p, ok := b.Policy.Roster.BySlack(c.w.User)
-	reason := Untrusted(c.w.Values["reason"]).Plain(MaxReason)
+	reason := cards.Untrusted(c.w.Values["reason"]).Plain(cards.MaxReason)
 	if !ok || reason == "" || !approvals.IsRequestID(c.w.Metadata) {
 		return nil
 	}
@@ -267,7 +268,7 @@ func (c *conversation) details(ctx context.Context, r approvals.Request) error {
 	if err != nil {
 		return err
 	}
-	modal, m := Details(v)
+	modal, m := cards.Details(v)
 	if c.w.TriggerID != "" {
 		if err := c.b.Slack.openView(ctx, c.w.TriggerID, modal); err == nil {
 			return nil

@@ -10,21 +10,22 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // command deals with a typed line.
 func (c *conversation) command(ctx context.Context) error {
 	b := c.b
 	if !slices.Contains(b.CommandChannels, c.w.Channel) {
-		return c.say(ctx, Say(OtherChannel, c.w.Command, b.CommandChannels[0]))
+		return c.say(ctx, cards.Say(cards.OtherChannel, c.w.Command, b.CommandChannels[0]))
 	}
 	who, no := c.person(ctx)
 	if no != "" {
-		return c.say(ctx, Say("%s", no))
+		return c.say(ctx, cards.Say("%s", no))
 	}
 	cmd, err := approvals.ParseCommand(c.w.Text, b.Org.Directory())
 	if wrong, ok := errors.AsType[*actions.Mistakes](err); ok {
-		return c.say(ctx, Mistakes(c.w.Command, c.w.Text, wrong))
+		return c.say(ctx, cards.Mistakes(c.w.Command, c.w.Text, wrong))
 	}
 	if err != nil {
 		return err
@@ -34,13 +35,13 @@ func (c *conversation) command(ctx context.Context) error {
 		r := approvals.Request{Intent: approvals.Intent{Call: cmd.Call}, Reason: cmd.Reason, Card: approvals.Card{Channel: b.IncidentChannel}}
 		return c.request(ctx, who, r)
 	case "help":
-		return c.say(ctx, Help(c.b.Org.Actions, c.w.Command, cmd.Topic))
+		return c.say(ctx, cards.Help(c.b.Org.Actions, c.w.Command, cmd.Topic))
 	case "list":
 		return c.list(ctx)
 	}
 	r, err := b.Requests.Get(ctx, cmd.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return c.say(ctx, Say(NoRequest, cmd.ID, c.w.Command))
+		return c.say(ctx, cards.Say(cards.NoRequest, cmd.ID, c.w.Command))
 	}
 	if err != nil {
 		return err
@@ -51,7 +52,7 @@ func (c *conversation) command(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return c.say(ctx, CardToRead(v))
+		return c.say(ctx, cards.CardToRead(v))
 	case "approve":
 		return c.bringCard(ctx, who, r)
 	case "deny":
@@ -77,13 +78,13 @@ func (c *conversation) request(ctx context.Context, who approvals.Party, r appro
 	entry := b.Policy.Entry(r.Intent)
 	d := b.Policy.AdmitReleased(r.Intent, who.Person, r.Release)
 	if !d.Accept {
-		return c.say(ctx, Say(NothingDone, WhyNot(d.Why...)))
+		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(d.Why...)))
 	}
 	if no := c.narrowed(ctx, entry.Requesters); no != "" {
-		return c.say(ctx, Say(NothingDone, no))
+		return c.say(ctx, cards.Say(cards.NothingDone, no))
 	}
 	if no := b.Org.RefuseCall(r.Intent.Call); no != nil {
-		return c.say(ctx, Say(CallRefused, no.Reason, no.Hint))
+		return c.say(ctx, cards.Say(cards.CallRefused, no.Reason, no.Hint))
 	}
 	key, err := b.Requests.PutEvidence(ctx, c.e, b.Now())
 	if err != nil {
@@ -94,13 +95,13 @@ func (c *conversation) request(ctx context.Context, who approvals.Party, r appro
 	if same, err := c.create(ctx, r); err != nil && !errors.Is(err, approvals.ErrConflict) {
 		return err
 	} else if same.ID != "" {
-		return c.say(ctx, Say(AskedAlready, same.ID, same.State))
+		return c.say(ctx, cards.Say(cards.AskedAlready, same.ID, same.State))
 	}
 	// A second delivery of the same evidence comes here too: then the job may be missing.
 	if now, err := b.Requests.Get(ctx, r.ID); err != nil {
 		return err
 	} else if now.Evidence != key {
-		return c.say(ctx, Say(IDTaken, r.ID))
+		return c.say(ctx, cards.Say(cards.IDTaken, r.ID))
 	} else if now.State == approvals.Planning {
 		if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0); err != nil {
 			return err
@@ -132,9 +133,9 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 	case err != nil:
 		return err
 	case r.Card.TS == "":
-		return c.say(ctx, Say(CardMissing, id, r.Card.Channel))
+		return c.say(ctx, cards.Say(cards.CardMissing, id, r.Card.Channel))
 	case r.Card.Channel != c.w.Channel:
-		return c.say(ctx, Say(CardElsewhere, id, r.Card.Channel))
+		return c.say(ctx, cards.Say(cards.CardElsewhere, id, r.Card.Channel))
 	}
 	return nil
 }
@@ -144,12 +145,12 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 func (c *conversation) bringCard(ctx context.Context, who approvals.Party, r approvals.Request) error {
 	e := c.b.Policy.Entry(r.Intent)
 	if !c.b.Policy.Roster.In(who.Person, e.Approvers) && !c.b.Policy.Roster.In(who.Person, e.Requesters) {
-		return c.say(ctx, Say("%s", WhyNot(approvals.Why{Code: approvals.NotApprover, Group: e.Approvers})))
+		return c.say(ctx, cards.Say("%s", cards.WhyNot(approvals.Why{Code: approvals.NotApprover, Group: e.Approvers})))
 	}
 	old := r.Card
 	_, err := c.b.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
 		if r.State != approvals.Pending {
-			return &rejected{WhyNot(approvals.Why{Code: approvals.NotOpen, State: r.State})}
+			return &rejected{cards.WhyNot(approvals.Why{Code: approvals.NotOpen, State: r.State})}
 		}
 		r.Card = approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
 		r.Revise()
@@ -159,14 +160,14 @@ func (c *conversation) bringCard(ctx context.Context, who approvals.Party, r app
 		return c.answer(ctx, err)
 	}
 	if old.TS != "" {
-		if err := c.b.Slack.update(ctx, old.Channel, old.TS, Say(CardMoved, r.ID)); err != nil {
+		if err := c.b.Slack.update(ctx, old.Channel, old.TS, cards.Say(cards.CardMoved, r.ID)); err != nil {
 			c.b.Log.InfoContext(ctx, "old card not marked", slog.String("request_id", r.ID), slog.String("error", err.Error()))
 		}
 	}
 	if err := c.b.draw(ctx, r.ID); err != nil {
 		return err
 	}
-	return c.say(ctx, Say(VoteByClick, r.ID, r.Card.Channel))
+	return c.say(ctx, cards.Say(cards.VoteByClick, r.ID, r.Card.Channel))
 }
 
 // listLimit bounds what list shows.
@@ -183,14 +184,14 @@ func (c *conversation) list(ctx context.Context) error {
 		return err
 	}
 	open = slices.DeleteFunc(open, func(r approvals.Request) bool { return !r.State.Open() })
-	return c.say(ctx, List(c.named(ctx, open), c.named(ctx, held)))
+	return c.say(ctx, cards.List(c.named(ctx, open), c.named(ctx, held)))
 }
 
 // named are the views of requests for a list: their accounts are named.
-func (c *conversation) named(ctx context.Context, rs []approvals.Request) []View {
-	var vs []View
+func (c *conversation) named(ctx context.Context, rs []approvals.Request) []cards.View {
+	var vs []cards.View
 	for _, r := range rs {
-		v := View{Request: r}
+		v := cards.View{Request: r}
 		if p, err := c.b.Runs.Planned(ctx, r.ID); err == nil { // for the account, where the call does not say it
 			v.Planned = &p
 		}
@@ -205,5 +206,5 @@ func (c *conversation) audit(ctx context.Context, r approvals.Request) error {
 	if err != nil && !errors.Is(err, audit.ErrBroken) {
 		return err
 	}
-	return c.say(ctx, Audit(r.ID, events, err))
+	return c.say(ctx, cards.Audit(r.ID, events, err))
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // How old what Slack said of people may be: fresh needs no question, and what
@@ -51,7 +53,7 @@ func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
 	case err != nil && ok && now.Sub(known.at) < userStale:
 		return known.no
 	case err != nil:
-		return fmt.Sprintf(PersonNotLookedUp, SlackTrouble(err))
+		return fmt.Sprintf(cards.PersonNotLookedUp, cards.SlackTrouble(err))
 	}
 	e := userEntry{no: refuseUser(u, b.Team), at: now}
 	d.mu.Lock()
@@ -66,13 +68,13 @@ func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
 func refuseUser(u *slack.User, team string) string {
 	switch {
 	case u.TeamID != team:
-		return OtherWorkspace
+		return cards.OtherWorkspace
 	case u.IsBot || u.IsAppUser:
-		return IsBot
+		return cards.IsBot
 	case u.IsRestricted || u.IsUltraRestricted || u.IsStranger || u.IsInvitedUser:
-		return IsGuest
+		return cards.IsGuest
 	case u.Deleted:
-		return IsDeactivated
+		return cards.IsDeactivated
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 const (
@@ -18,8 +19,8 @@ const (
 )
 
 // view gathers what a card shows.
-func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
-	v := View{Actions: b.Org.Actions, Request: r, Now: b.Now()}
+func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error) {
+	v := cards.View{Actions: b.Org.Actions, Request: r, Now: b.Now()}
 	if p, err := b.Runs.Planned(ctx, r.ID); err == nil {
 		v.Planned = &p
 	} else if !errors.Is(err, approvals.ErrNotFound) {
@@ -31,7 +32,7 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (View, error) {
 	} else if !errors.Is(err, approvals.ErrNotFound) {
 		return v, err
 	}
-	steps, err := b.Runs.Steps(ctx, r.ID, MaxSteps)
+	steps, err := b.Runs.Steps(ctx, r.ID, cards.MaxSteps)
 	if err != nil {
 		return v, err
 	}
@@ -146,12 +147,12 @@ func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 
 // show sends the card, then the replies that are due. The card of the alert that
 // the request was born of shows its state, too.
-func (b *Bot) show(ctx context.Context, v View, card *approvals.Card) error {
+func (b *Bot) show(ctx context.Context, v cards.View, card *approvals.Card) error {
 	r := v.Request
 	if err := b.berth(ctx, r, card); err != nil {
 		return err
 	}
-	if err := b.lay(ctx, card, Card(v), "· "+r.ID); err != nil {
+	if err := b.lay(ctx, card, cards.Card(v), "· "+r.ID); err != nil {
 		return err
 	}
 	if r.Alert != "" && card.State != r.State {
@@ -160,7 +161,7 @@ func (b *Bot) show(ctx context.Context, v View, card *approvals.Card) error {
 		}
 	}
 	card.DrawnAt, card.State = v.Now, r.State
-	for _, reply := range Replies(v) {
+	for _, reply := range cards.Replies(v) {
 		if err := b.reply(ctx, v, card, reply); err != nil {
 			return err
 		}
@@ -171,7 +172,7 @@ func (b *Bot) show(ctx context.Context, v View, card *approvals.Card) error {
 
 // lay posts a message, or updates it where it stands. By mark, a part of its text,
 // it is found again. In a thread it is shown in the channel, too.
-func (b *Bot) lay(ctx context.Context, card *approvals.Card, m Message, mark string) error {
+func (b *Bot) lay(ctx context.Context, card *approvals.Card, m cards.Message, mark string) error {
 	m.Loud = true
 	if card.TS == "" && !card.Fresh {
 		// Somebody began to post and was not heard of again: it may be there.
@@ -205,7 +206,7 @@ func thread(c approvals.Card) string {
 }
 
 // reply posts one thread reply, once.
-func (b *Bot) reply(ctx context.Context, v View, card *approvals.Card, say Reply) error {
+func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say cards.Reply) error {
 	ts, tried := card.Replies[say.Key]
 	if ts != "" {
 		return nil

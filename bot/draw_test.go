@@ -10,6 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
@@ -20,7 +21,7 @@ func TestActivityIsPostedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			b := &Bot{Slack: w.api, Requests: approvals.Requests{Store: memory.NewStore()}, Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)}
-			v := View{Now: asked, Request: approvals.Request{
+			v := cards.View{Now: asked, Request: approvals.Request{
 				ID: baseID, State: approvals.Contained, Asked: asked, Ended: asked.Add(time.Minute),
 				Intent:    approvals.Intent{Call: actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Account: account}},
 				Requester: approvals.Party{Person: ana.ID, Slack: ana.Slack}, Card: approvals.Card{Channel: sec},

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 // slackTimeout bounds one call: slack-go's own client has no bound.
@@ -113,12 +115,12 @@ func (s *Slack) again(ctx context.Context, f func(*slack.Client) error) error {
 	return err
 }
 
-func optionsOf(m Message) []slack.MsgOption {
+func optionsOf(m cards.Message) []slack.MsgOption {
 	return []slack.MsgOption{slack.MsgOptionText(m.Text, false), slack.MsgOptionBlocks(m.Blocks...), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
 }
 
 // post posts a message; thread may be empty.
-func (s *Slack) post(ctx context.Context, channel, thread string, m Message) (ts string, err error) {
+func (s *Slack) post(ctx context.Context, channel, thread string, m cards.Message) (ts string, err error) {
 	opts := optionsOf(m)
 	if thread != "" {
 		opts = append(opts, slack.MsgOptionTS(thread))
@@ -133,14 +135,14 @@ func (s *Slack) post(ctx context.Context, channel, thread string, m Message) (ts
 	return ts, err
 }
 
-func (s *Slack) update(ctx context.Context, channel, ts string, m Message) error {
+func (s *Slack) update(ctx context.Context, channel, ts string, m cards.Message) error {
 	return s.again(ctx, func(api *slack.Client) error {
 		_, _, _, err := api.UpdateMessageContext(ctx, channel, ts, optionsOf(m)...)
 		return err
 	})
 }
 
-func (s *Slack) ephemeral(ctx context.Context, channel, user string, m Message) error {
+func (s *Slack) ephemeral(ctx context.Context, channel, user string, m cards.Message) error {
 	return s.again(ctx, func(api *slack.Client) error {
 		_, err := api.PostEphemeralContext(ctx, channel, user, optionsOf(m)...)
 		return err
@@ -156,7 +158,7 @@ func (s *Slack) openView(ctx context.Context, trigger string, v slack.ModalViewR
 }
 
 // respond answers a command or click at its response_url, to its author alone.
-func (s *Slack) respond(ctx context.Context, to string, m Message) error {
+func (s *Slack) respond(ctx context.Context, to string, m cards.Message) error {
 	u, err := url.Parse(to)
 	if err != nil || !s.hosts(u) {
 		return errors.New("response_url is not Slack's")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
@@ -105,7 +106,7 @@ func TestRespond(t *testing.T) {
 	defer server.Close()
 	s := NewSlack(Token("xoxb-secret"), server.URL+"/api", nil, (&sleeper{}).sleep)
 
-	if err := s.respond(t.Context(), server.URL+"/response/R1", Say("Nothing was done.")); err != nil {
+	if err := s.respond(t.Context(), server.URL+"/response/R1", cards.Say("Nothing was done.")); err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 1 || got[0].Method != http.MethodPost || got[0].Type != "application/json" || got[0].Path != "/response/R1" {
@@ -118,7 +119,7 @@ func TestRespond(t *testing.T) {
 
 	for _, status = range []int{http.StatusNotFound, http.StatusInternalServerError, http.StatusTemporaryRedirect, http.StatusFound} {
 		before := len(got)
-		err := s.respond(t.Context(), server.URL+"/response/R1", Say("x"))
+		err := s.respond(t.Context(), server.URL+"/response/R1", cards.Say("x"))
 		if err == nil {
 			t.Errorf("HTTP %d is taken for an answer that arrived", status)
 		} else if strings.Contains(err.Error(), "R1") {
@@ -135,7 +136,7 @@ func TestRespond(t *testing.T) {
 	defer foreign.Close()
 	for _, to := range []string{foreign.URL + "/x", "https://hooks.slack.com/commands/x", "http://[broken", ""} {
 		before := len(got)
-		if err := s.respond(t.Context(), to, Say("x")); err == nil || reached || len(got) != before {
+		if err := s.respond(t.Context(), to, cards.Say("x")); err == nil || reached || len(got) != before {
 			t.Errorf("response_url %q: error %v, reached %v", to, err, reached)
 		}
 	}
@@ -187,10 +188,10 @@ func (w *slackWorld) count(method string) int {
 }
 
 // goldenCards are the cards that the tests of cards keep, by file.
-func goldenCards(t *testing.T) map[string]Message {
+func goldenCards(t *testing.T) map[string]cards.Message {
 	t.Helper()
-	ms := map[string]Message{}
-	err := filepath.WalkDir("testdata", func(name string, e fs.DirEntry, err error) error {
+	ms := map[string]cards.Message{}
+	err := filepath.WalkDir("cards/testdata", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -205,7 +206,7 @@ func goldenCards(t *testing.T) map[string]Message {
 		if err := json.Unmarshal(b, &m); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		ms[name] = Message{Text: m.Text, Blocks: m.Blocks.BlockSet}
+		ms[name] = cards.Message{Text: m.Text, Blocks: m.Blocks.BlockSet}
 		return nil
 	})
 	if err != nil || len(ms) < 100 {
@@ -246,11 +247,11 @@ func TestSlackTakesEveryCard(t *testing.T) {
 func TestRateLimit(t *testing.T) {
 	calls := map[string]func(context.Context, *slackWorld, string) error{
 		"chat.postMessage": func(ctx context.Context, w *slackWorld, _ string) error {
-			_, err := w.api.post(ctx, sec, "", Say("x"))
+			_, err := w.api.post(ctx, sec, "", cards.Say("x"))
 			return err
 		},
 		"chat.update": func(ctx context.Context, w *slackWorld, ts string) error {
-			return w.api.update(ctx, sec, ts, Say("x"))
+			return w.api.update(ctx, sec, ts, cards.Say("x"))
 		},
 	}
 	broken := errors.New("stop")
@@ -271,7 +272,7 @@ func TestRateLimit(t *testing.T) {
 		for method, call := range calls {
 			t.Run(method+" "+name, func(t *testing.T) {
 				w := newWorld(t)
-				ts, err := w.api.post(t.Context(), sec, "", Say("first"))
+				ts, err := w.api.post(t.Context(), sec, "", cards.Say("first"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -301,7 +302,7 @@ func TestOtherTroubleIsNotRetried(t *testing.T) {
 		w := newWorld(t)
 		f.Method = "chat.postMessage"
 		w.Fail(f)
-		if ts, err := w.api.post(t.Context(), sec, "", Say("x")); err == nil || ts != "" {
+		if ts, err := w.api.post(t.Context(), sec, "", cards.Say("x")); err == nil || ts != "" {
 			t.Errorf("%s: ts %q, error %v", name, ts, err)
 		}
 		if n := w.count("chat.postMessage"); n != 1 || len(w.nap.slept) != 0 {
@@ -315,7 +316,7 @@ func TestFind(t *testing.T) {
 	send := func(thread, text string) string {
 		t.Helper()
 		block := slack.NewSectionBlock(slack.NewTextBlockObject(slack.MarkdownType, text, false, true), nil, nil)
-		ts, err := w.api.post(t.Context(), sec, thread, Message{Text: text, Blocks: []slack.Block{block}})
+		ts, err := w.api.post(t.Context(), sec, thread, cards.Message{Text: text, Blocks: []slack.Block{block}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,14 +362,14 @@ func TestFind(t *testing.T) {
 
 func TestGone(t *testing.T) {
 	w := newWorld(t)
-	ts, err := w.api.post(t.Context(), sec, "", Say("x"))
+	ts, err := w.api.post(t.Context(), sec, "", cards.Say("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	theirs := w.Say(ben.Slack, sec, "", "mine").TS
 	w.Lose(sec, ts)
 	for name, ts := range map[string]string{"deleted": ts, "another's": theirs} {
-		if err := w.api.update(t.Context(), sec, ts, Say("y")); !gone(err) {
+		if err := w.api.update(t.Context(), sec, ts, cards.Say("y")); !gone(err) {
 			t.Errorf("%s: %v, want gone", name, err)
 		}
 	}

@@ -138,10 +138,10 @@ export function message(more) {
 
 /** The bot's golden cards: what it really sends. */
 export function cards() {
-  return readdirSync(join(root, "bot/testdata"), { recursive: true, encoding: "utf8" })
+  return readdirSync(join(root, "bot/cards/testdata"), { recursive: true, encoding: "utf8" })
     .filter((f) => f.endsWith(".json"))
     .sort()
-    .map((f) => ({ name: f, ...JSON.parse(readFileSync(join(root, "bot/testdata", f), "utf8")) }))
+    .map((f) => ({ name: f, ...JSON.parse(readFileSync(join(root, "bot/cards/testdata", f), "utf8")) }))
     .filter((c) => Array.isArray(c.blocks));
 }
 

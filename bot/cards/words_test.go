@@ -1,4 +1,4 @@
-package bot
+package cards
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 // its source has them: a new one is found without a list to keep here.
 func constants(t *testing.T, typ string) []string {
 	t.Helper()
-	files, err := filepath.Glob("../approvals/*.go")
+	files, err := filepath.Glob("../../approvals/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}

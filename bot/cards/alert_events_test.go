@@ -1,4 +1,4 @@
-package bot
+package cards
 
 import (
 	"encoding/json"
@@ -20,7 +20,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-const eventsDir = "../approvals/finding/testdata/events"
+const eventsDir = "../../approvals/finding/testdata/events"
 
 // eventReader posts everything: each kind of alert has a route.
 func eventReader(partition string) finding.Reader {

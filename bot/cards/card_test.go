@@ -1,4 +1,4 @@
-package bot
+package cards
 
 import (
 	"bytes"
@@ -730,7 +730,7 @@ func compareGolden(t *testing.T, dir, name string, m Message) {
 	}
 	want, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatalf("%v (go test ./bot -update writes it)", err)
+		t.Fatalf("%v (go test ./bot/cards -update writes it)", err)
 	}
 	if d := cmp.Diff(string(want), string(got)); d != "" {
 		t.Errorf("%s (-want +got):\n%s", file, d)
