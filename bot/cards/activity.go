@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/slack-go/slack"
 
@@ -54,9 +53,6 @@ func activityFacts(a trail.Activity) string {
 	}
 	return strings.Join(s, "\n")
 }
-
-// day is a moment with its date, in UTC.
-func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // activityRegions lists what could not be read, then where most happened; the
 // regions without calls share a line.
@@ -109,16 +105,6 @@ func inShort(name string) string {
 		return account + "/" + role
 	}
 	return name
-}
-
-// shorten cuts the middle out: both ends of an ARN or a name tell more.
-func shorten(s string, limit int) string {
-	rs := []rune(s)
-	if len(rs) <= limit {
-		return s
-	}
-	tail := limit / 2
-	return string(rs[:limit-tail-1]) + "…" + string(rs[len(rs)-tail:])
 }
 
 // shellWord is what can be copied into a shell without a second thought.

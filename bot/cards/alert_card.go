@@ -285,12 +285,6 @@ func (v AlertView) born() []slack.Block {
 		slack.NewActionBlock("auto-undo", View{Actions: v.Actions, Request: *undo, Alias: v.Alias}.undoButton()))
 }
 
-// verbatim is a block of plain text: Slack reads nothing in it as formatting, a
-// mention or a link.
-func verbatim(id, text string) slack.Block {
-	return slack.NewSectionBlock(plain(text), nil, nil, slack.SectionBlockOptionBlockID(id))
-}
-
 // showable reports whether a text can be shown as it is: what a click proves is
 // what its card said word for word.
 func showable(s string, limit int) bool { return s != "" && Untrusted(s).Plain(limit) == s }

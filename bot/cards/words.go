@@ -90,12 +90,6 @@ func youSent(command, typed string) string {
 	return text
 }
 
-// note is a plain answer in words of our own.
-func note(format string, args ...any) Message {
-	text := fmt.Sprintf(format, args...)
-	return Message{Text: text, Blocks: []slack.Block{section("note", text)}}
-}
-
 // SlackTrouble says what a failure of Slack means for people.
 func SlackTrouble(err error) string {
 	var limited *slack.RateLimitedError
