@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // The kinds of documents, which differ in what a statement may hold.
@@ -118,6 +119,25 @@ var sid = regexp.MustCompile(`^[0-9A-Za-z]*$`)
 // MalformedPolicyDocument; the rules are in the grammar and, for Sid, in "IAM JSON
 // policy elements: Sid".
 func parsePolicy(doc string, kind policyKind) (*policy, error) {
+	type key struct {
+		doc  string
+		kind policyKind
+	}
+	if p, ok := parsed.Load(key{doc, kind}); ok {
+		return p.(*policy), nil
+	}
+	p, err := readPolicy(doc, kind)
+	if err == nil {
+		parsed.Store(key{doc, kind}, p)
+	}
+	return p, err
+}
+
+// parsed are the policies that were read before: each call is authorised by several,
+// and they are seldom others. A policy is never altered.
+var parsed sync.Map
+
+func readPolicy(doc string, kind policyKind) (*policy, error) {
 	say := func(s string) (*policy, error) { return nil, errors.New(s) }
 	var p policy
 	d := json.NewDecoder(strings.NewReader(doc))

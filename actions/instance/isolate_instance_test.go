@@ -1,7 +1,6 @@
 package instance_test
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -29,34 +28,30 @@ func TestIsolateInstanceContract(t *testing.T) {
 		"alone, with a policy":        {alone: true, inline: actiontest.Handwritten},
 		"no profile, a spot instance": {noProfile: true, spot: true, alone: true},
 	}
-	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
-		for _, delay := range []time.Duration{0, 4 * time.Second} {
-			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
-				contract := actiontest.World{Action: isolate(t)}
-				for _, name := range slices.Sorted(maps.Keys(starts)) {
-					contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
-						o := starts[name]
-						o.partition, o.propagation = partition, delay
-						w := newIsolated(t, o)
-						s := w.scene()
-						tamper := s.Tamper
-						s.Tamper = func() {
-							tamper()
-							for _, v := range []string{volA, volB} {
-								w.DeleteSnapshots(v)
-							}
-							if !o.alone {
-								w.SetTargets(w.tg, awsfake.Target{ID: suspect, Port: 80}, awsfake.Target{ID: suspect, Port: 8080}, awsfake.Target{ID: neighbour, Port: 80})
-								w.SetTargets(w.tgIP, awsfake.Target{ID: "10.0.2.10", Port: 443, AZ: "us-east-1a"}, awsfake.Target{ID: "10.0.9.9", Port: 443})
-								w.SetDesired("web <&> asg*", 2)
-								w.SetMember("web <&> asg*", suspect, "InService")
-							}
-						}
-						return s
-					}})
+	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
+		contract := actiontest.World{Action: isolate(t)}
+		for _, name := range slices.Sorted(maps.Keys(starts)) {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+				o := starts[name]
+				o.partition, o.propagation = partition, delay
+				w := newIsolated(t, o)
+				s := w.scene()
+				tamper := s.Tamper
+				s.Tamper = func() {
+					tamper()
+					for _, v := range []string{volA, volB} {
+						w.DeleteSnapshots(v)
+					}
+					if !o.alone {
+						w.SetTargets(w.tg, awsfake.Target{ID: suspect, Port: 80}, awsfake.Target{ID: suspect, Port: 8080}, awsfake.Target{ID: neighbour, Port: 80})
+						w.SetTargets(w.tgIP, awsfake.Target{ID: "10.0.2.10", Port: 443, AZ: "us-east-1a"}, awsfake.Target{ID: "10.0.9.9", Port: 443})
+						w.SetDesired("web <&> asg*", 2)
+						w.SetMember("web <&> asg*", suspect, "InService")
+					}
 				}
-				actiontest.Test(t, contract)
-			})
+				return s
+			}})
 		}
-	}
+		actiontest.Test(t, contract)
+	})
 }

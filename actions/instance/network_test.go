@@ -179,8 +179,9 @@ func (w *isolated) closedOrBefore(when string) {
 
 func TestNeverOnAnOpenGroupAtAnyMoment(t *testing.T) {
 	killed := errors.New("killed")
+	every := actiontest.Every(t, 4, "the calls at which a worker dies")
 	for _, phase := range []awsfake.Phase{awsfake.Before, awsfake.After} {
-		for kill := 0; ; kill++ {
+		for kill := 0; ; kill += every {
 			w := newIsolated(t, isolateOptions{snapshot: "yes"})
 			before := w.state()
 			p := w.plan()

@@ -38,28 +38,24 @@ func (w *world) roleNames() []string {
 }
 
 func TestRevokeAllContract(t *testing.T) {
-	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
-		for _, delay := range []time.Duration{0, 4 * time.Second} {
-			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
-				actiontest.Test(t, actiontest.World{Action: actiontest.ActionOf(t), Starts: []actiontest.Start{{Name: "roles of all kinds", Open: func(t *testing.T) actiontest.Scene {
-					w := wholeAccount(t, partition)
-					w.SetPropagation(delay)
-					s := actiontest.SceneOf(w.Fixture)
-					s.Tamper = func() {
-						for _, name := range changeable {
-							w.deletes(name)
-						}
-					}
-					s.Replace = func() {
-						for _, name := range changeable {
-							w.puts(name, strings.ReplaceAll(actiontest.Handwritten, "reports", "somebody-else"))
-						}
-					}
-					return s
-				}}}})
-			})
-		}
-	}
+	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
+		actiontest.Test(t, actiontest.World{Action: actiontest.ActionOf(t), Starts: []actiontest.Start{{Name: "roles of all kinds", Open: func(t *testing.T) actiontest.Scene {
+			w := wholeAccount(t, partition)
+			w.SetPropagation(delay)
+			s := actiontest.SceneOf(w.Fixture)
+			s.Tamper = func() {
+				for _, name := range changeable {
+					w.deletes(name)
+				}
+			}
+			s.Replace = func() {
+				for _, name := range changeable {
+					w.puts(name, strings.ReplaceAll(actiontest.Handwritten, "reports", "somebody-else"))
+				}
+			}
+			return s
+		}}}})
+	})
 }
 
 func (w *world) deletes(role string) {

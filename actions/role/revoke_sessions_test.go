@@ -2,7 +2,6 @@ package role_test
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -24,22 +23,18 @@ func TestRevokeSessionsContract(t *testing.T) {
 		"a role revoked by the console":   {actiontest.WithInline(actiontest.Revoke, actiontest.Consoles)},
 		"a role in two instance profiles": {func(r *awsfake.Role) { r.Profiles = []string{"web", "batch"} }},
 	}
-	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
-		for _, delay := range []time.Duration{0, 4 * time.Second} {
-			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
-				contract := actiontest.World{Action: actiontest.ActionOf(t)}
-				for _, name := range slices.Sorted(maps.Keys(starts)) {
-					contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
-						c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
-						w := worldAt(t, c, c.Now, partition, starts[name]...)
-						w.SetPropagation(delay)
-						return actiontest.SceneOf(w.Fixture)
-					}})
-				}
-				actiontest.Test(t, contract)
-			})
+	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
+		contract := actiontest.World{Action: actiontest.ActionOf(t)}
+		for _, name := range slices.Sorted(maps.Keys(starts)) {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+				c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
+				w := worldAt(t, c, c.Now, partition, starts[name]...)
+				w.SetPropagation(delay)
+				return actiontest.SceneOf(w.Fixture)
+			}})
 		}
-	}
+		actiontest.Test(t, contract)
+	})
 }
 
 func TestPriorPolicyComesBackByteForByte(t *testing.T) {

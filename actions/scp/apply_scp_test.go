@@ -141,23 +141,19 @@ func TestApplySCPContract(t *testing.T) {
 			w.AddSCP(awsfake.SCP{Name: "Killswitch-Freeze", Content: actiontest.OtherDeny})
 		},
 	}
-	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
-		for _, delay := range []time.Duration{0, 4 * time.Second} {
-			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
-				contract := actiontest.World{Seldom: []string{"organizations:DeletePolicy"}}
-				contract.Action, _ = all.Actions.Lookup(actions.ApplySCP)
-				for _, name := range slices.Sorted(maps.Keys(starts)) {
-					contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
-						w := scpWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition)
-						starts[name](w)
-						w.SetPropagation(delay)
-						return scpScene(w)
-					}})
-				}
-				actiontest.Test(t, contract)
-			})
+	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
+		contract := actiontest.World{Seldom: []string{"organizations:DeletePolicy"}}
+		contract.Action, _ = all.Actions.Lookup(actions.ApplySCP)
+		for _, name := range slices.Sorted(maps.Keys(starts)) {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+				w := scpWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition)
+				starts[name](w)
+				w.SetPropagation(delay)
+				return scpScene(w)
+			}})
 		}
-	}
+		actiontest.Test(t, contract)
+	})
 }
 
 func many(w *world, n int) {

@@ -1,7 +1,6 @@
 package scp_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -16,27 +15,23 @@ func viaSCP(account string) actions.Call {
 }
 
 func TestRevokeViaSCPContract(t *testing.T) {
-	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
-		for _, delay := range []time.Duration{0, 4 * time.Second} {
-			t.Run(fmt.Sprintf("%s/after %v", partition, delay), func(t *testing.T) {
-				open := func(alter func(*world)) func(*testing.T) actiontest.Scene {
-					return func(t *testing.T) actiontest.Scene {
-						w := scpWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition)
-						w.Do(viaSCP(actiontest.Member))
-						alter(w)
-						w.SetPropagation(delay)
-						return scpScene(w)
-					}
-				}
-				actiontest.Test(t, actiontest.World{Action: actiontest.ActionOf(t), Seldom: []string{"organizations:DeletePolicy"}, Starts: []actiontest.Start{
-					{Name: "an account as usual", Open: open(func(*world) {})},
-					{Name: "a policy of ours that says something else", Open: open(func(w *world) {
-						w.AddSCP(awsfake.SCP{Name: "killswitch-revoke-" + actiontest.Member, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "shared"}})
-					})},
-				}})
-			})
+	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
+		open := func(alter func(*world)) func(*testing.T) actiontest.Scene {
+			return func(t *testing.T) actiontest.Scene {
+				w := scpWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition)
+				w.Do(viaSCP(actiontest.Member))
+				alter(w)
+				w.SetPropagation(delay)
+				return scpScene(w)
+			}
 		}
-	}
+		actiontest.Test(t, actiontest.World{Action: actiontest.ActionOf(t), Seldom: []string{"organizations:DeletePolicy"}, Starts: []actiontest.Start{
+			{Name: "an account as usual", Open: open(func(*world) {})},
+			{Name: "a policy of ours that says something else", Open: open(func(w *world) {
+				w.AddSCP(awsfake.SCP{Name: "killswitch-revoke-" + actiontest.Member, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "shared"}})
+			})},
+		}})
+	})
 }
 
 // One attach, and a stolen session can do nothing any more; new sessions work,
