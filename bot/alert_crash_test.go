@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -123,6 +124,7 @@ func (m *mortal) end() (texts []string) {
 // TestDeath: whenever the bot dies, the end is the same, with nothing lost and
 // nothing twice.
 func TestDeath(t *testing.T) {
+	every := thin.Every(t, 7, "the points at which the process dies")
 	for name, story := range map[string]func(m *mortal){
 		"a finding": func(m *mortal) {
 			m.hears(gdFinding(1, key))
@@ -176,11 +178,7 @@ func TestDeath(t *testing.T) {
 			}
 			points, _, want := run(0)
 			t.Logf("%d points, %d messages", points, len(want))
-			step := 1
-			if testing.Short() {
-				step = 7
-			}
-			for at := 1; at <= points; at += step {
+			for at := 1; at <= points; at += every {
 				_, what, got := run(at)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("killed at %d, %s:\n%s", at, what, diff)

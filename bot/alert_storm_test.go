@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -484,6 +485,7 @@ func TestTroubleWithinASweep(t *testing.T) {
 
 // TestSlackIsAway: hours of trouble end in one digest, not in a flood.
 func TestSlackIsAway(t *testing.T) {
+	every := thin.Every(t, 4, "two hundred findings")
 	for name, fault := range map[string]slackfake.Fault{
 		"refuses":     {Method: "chat.*", Status: 429, RetryAfter: 30, Times: -1},
 		"is broken":   {Method: "chat.*", Status: 500, Times: -1},
@@ -494,7 +496,7 @@ func TestSlackIsAway(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
 				d.slack.Fail(fault)
 				var wg sync.WaitGroup
-				for i := range 200 {
+				for i := 0; i < 200; i += every {
 					wg.Go(func() { _ = d.HandleEvent(t.Context(), body(gdFinding(i))) })
 					time.Sleep(3 * time.Second)
 					if i%5 == 0 {
@@ -520,7 +522,7 @@ func TestSlackIsAway(t *testing.T) {
 						listed[id]++
 					}
 				}
-				for i := range 200 {
+				for i := 0; i < 200; i += every {
 					if row := d.row(gdFinding(i)); listed[row.ID] != 1 || row.Stale() {
 						t.Errorf("%s is there %d times", row.ID, listed[row.ID])
 					}

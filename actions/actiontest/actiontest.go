@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 )
 
 // World is an action and the places where it is tried.
@@ -87,7 +88,7 @@ func Test(t *testing.T, w World) {
 		{"what others wrote is not overwritten", replacing},
 	}
 	used, permitted, counted, ran := map[actions.Phase]map[string]bool{}, map[actions.Phase]map[string]bool{}, true, 0
-	every := Every(t, 3, "the checks of every start but the first")
+	every := thin.Every(t, 3, "the checks of every start but the first")
 	for i, start := range w.Starts {
 		t.Run(start.Name, func(t *testing.T) {
 			for j, c := range checks {

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
@@ -446,7 +447,8 @@ func EachPartition(t *testing.T, do func(t *testing.T, partition string, delay t
 		partition string
 		delay     time.Duration
 	}{{"aws", 0}, {"aws", late}, {"aws-us-gov", late}, {"aws-us-gov", 0}, {"aws-cn", 0}, {"aws-cn", late}}
-	for i := 0; i < len(cases); i += Every(t, 2, "partitions and delays") {
+	every := thin.Every(t, 2, "partitions and delays")
+	for i := 0; i < len(cases); i += every {
 		c := cases[i]
 		t.Run(c.partition+"/after "+c.delay.String(), func(t *testing.T) { do(t, c.partition, c.delay) })
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
@@ -179,7 +180,7 @@ func (w *isolated) closedOrBefore(when string) {
 
 func TestNeverOnAnOpenGroupAtAnyMoment(t *testing.T) {
 	killed := errors.New("killed")
-	every := actiontest.Every(t, 4, "the calls at which a worker dies")
+	every := thin.Every(t, 4, "the calls at which a worker dies")
 	for _, phase := range []awsfake.Phase{awsfake.Before, awsfake.After} {
 		for kill := 0; ; kill += every {
 			w := newIsolated(t, isolateOptions{snapshot: "yes"})

@@ -1,4 +1,6 @@
-package actiontest
+// Package thin decides how much of a dense test is run: a few cases of each matrix
+// while one works, all of them before it lands.
+package thin
 
 import "testing"
 

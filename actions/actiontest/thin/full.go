@@ -1,6 +1,6 @@
 //go:build full
 
-package actiontest
+package thin
 
 // full is set where every case of every matrix is run.
 const full = true
