@@ -86,13 +86,13 @@ build-ExecutorFunction dist/executor.zip: zone = executor
 $(FUNCTIONS): $(CONFIG)
 	mkdir -p "$(ARTIFACTS_DIR)"
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags lambda.norpc,noschema,nethttpomithttp2 -gcflags=github.com/aws/...=-l -gcflags=github.com/killswitch-chatops/...=-l -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
-	go run ./cmd/killswitch validate $(CONFIG) && go run ./deploy/pack $(if $(filter ingress,$(zone)),-webhooks) $(CONFIG) "$(ARTIFACTS_DIR)"
+	go run ./cmd/killswitch validate $(CONFIG) && go run ./cmd/pack $(if $(filter ingress,$(zone)),-webhooks) $(CONFIG) "$(ARTIFACTS_DIR)"
 
 dist/ingress.zip:  build-IngressFunction
 dist/bot.zip:      build-BotFunction
 dist/executor.zip: build-ExecutorFunction
 $(ZIPS):
-	go run ./deploy/zip $@ "$(ARTIFACTS_DIR)"
+	go run ./cmd/zip $@ "$(ARTIFACTS_DIR)"
 
 sizes: ## the functions' programs are small: 13 MiB, ingress 9 MiB
 	$(MAKE) --no-print-directory build CONFIG=docs/killswitch.example.yaml

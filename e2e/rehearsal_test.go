@@ -51,7 +51,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 		_, err := secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String(d.Outputs[output]), SecretString: &value})
 		s.must(err)
 	}
-	// As deploy/pack writes it.
+	// As cmd/pack writes it.
 	grants := filepath.Join(s.dir, "webhooks.json")
 	s.must(os.WriteFile(grants, []byte(`{"eventbridge":{"events":true}}`), 0o600))
 	r := &rehearsal{scene: s}

@@ -43,7 +43,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Keys: keys.Values, RefreshKeys: keys.Refresh, Brought: function.NewQueue(aws, env("WEBHOOKS_QUEUE_URL")),
 		Now: now, Log: log,
 	}
-	grants, err := os.ReadFile(env("WEBHOOKS_FILE")) // what deploy/pack took from the configuration
+	grants, err := os.ReadFile(env("WEBHOOKS_FILE")) // what cmd/pack took from the configuration
 	if err != nil {
 		return nil, err
 	}
