@@ -18,6 +18,9 @@ func (c Catalog) Lookup(n Name) (Action, bool) {
 	return c[i], true
 }
 
+// Equal reports whether two catalogs have the same actions.
+func (c Catalog) Equal(d Catalog) bool { return slices.Equal(c, d) }
+
 func (c Catalog) names() []string {
 	var s []string
 	for _, a := range c {

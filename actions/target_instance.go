@@ -8,7 +8,8 @@ import (
 var (
 	instanceID  = NewPattern(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
 	instanceARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):ec2:([a-z0-9-]+):([0-9]{12}):instance/(i-[0-9a-f]+)$`)
-	RegionName  = NewPattern(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
+	// RegionName is the form of a region's name.
+	RegionName = NewPattern(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
 )
 
 // InstanceTarget reads an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with

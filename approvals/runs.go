@@ -282,6 +282,7 @@ type Report struct {
 	Unsent   string         `json:"unsent,omitempty"`  // why it was not
 }
 
+// ReportKey is the row of the report on a request's target, or on an alert's subject.
 func ReportKey(id string) Key { return Key{id, "report"} }
 
 // Report reads a request's report. It returns ErrNotFound if there is none.

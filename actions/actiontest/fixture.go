@@ -21,6 +21,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
+// What a Fixture and its tests are made of.
 const (
 	Member    = "222222222222"
 	Sandbox   = "333333333333"
@@ -178,6 +179,7 @@ func (w *Fixture) Permits(phase actions.Phase) []actions.Statement {
 	return actions.Permits(w.Act, phase, actions.ScopeOf(w.Act, w.Org, w.Asked, w.Resources))
 }
 
+// Plan plans what is asked for.
 func (w *Fixture) Plan() actions.Plan {
 	w.T.Helper()
 	p, err := w.Act.Plan(w.T.Context(), w.Enter(actions.Responder, actions.PhasePlan), w.Call())
@@ -202,6 +204,7 @@ func (w *Fixture) Run() actions.Run {
 	return actions.Run{RequestID: Request, Since: w.Clock.Now(), Now: w.Clock.Now()}
 }
 
+// Apply takes a step.
 func (w *Fixture) Apply(s actions.Step, run actions.Run) actions.Effect {
 	w.T.Helper()
 	e, err := w.Act.Apply(w.T.Context(), w.Responder(), s, run)
@@ -211,6 +214,7 @@ func (w *Fixture) Apply(s actions.Step, run actions.Run) actions.Effect {
 	return e
 }
 
+// Revert takes a step back.
 func (w *Fixture) Revert(s actions.Step, e actions.Effect) actions.Reading {
 	w.T.Helper()
 	r, err := w.Act.Revert(w.T.Context(), w.Restorer(), s, e)
@@ -282,6 +286,7 @@ func Says(t *testing.T, text string, words ...string) {
 	}
 }
 
+// What tests of service control policies share.
 const (
 	Management = "999999999999"
 	FreezeName = "killswitch-freeze"
@@ -330,6 +335,7 @@ func SceneOf(w *Fixture) Scene {
 	}
 }
 
+// DenyAllName is the deny of detach_policies and delete_role.
 const DenyAllName = "KillswitchDenyAll"
 
 // AdminPolicy is AdministratorAccess in the world's partition.
@@ -522,6 +528,7 @@ func (w *Fixture) Killed(n int) bool {
 	return died
 }
 
+// What tests of users share.
 const (
 	FullQuarantine = "KillSwitchQuarantine"
 	IAMQuarantine  = "KillSwitchQuarantineIAM"

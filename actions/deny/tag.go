@@ -48,6 +48,7 @@ func TaggedUser(acct *actions.Account, name string) Tagged {
 	}
 }
 
+// Apply implements [actions.Action].
 func (t Tagged) Apply(ctx context.Context, live *string, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior, Wrote: &run.RequestID}
 	if Same(live, e.Wrote) {
@@ -57,6 +58,7 @@ func (t Tagged) Apply(ctx context.Context, live *string, s actions.Step, run act
 	return e, t.put(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Wrote}})
 }
 
+// Revert implements [actions.Action].
 func (t Tagged) Revert(ctx context.Context, live *string, e actions.Effect) (actions.Reading, error) {
 	var err error
 	switch {

@@ -16,6 +16,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
+// The names of the policies: the one that denies everything, and the one that
+// denies IAM alone (mode=iam-only).
 const (
 	FullQuarantine = "KillSwitchQuarantine"
 	IAMQuarantine  = "KillSwitchQuarantineIAM"
@@ -50,15 +52,15 @@ func QuarantineOf(acct *actions.Account, s actions.Step) Quarantine {
 	return NewQuarantine(acct, s.Hold[strings.LastIndex(s.Hold, "/")+1:])
 }
 
-// denyState is what stands on a user under our name.
-type denyState struct {
+// State is what stands on a user under our name.
+type State struct {
 	Attached bool    `json:"attached,omitempty"`
 	Inline   *string `json:"inline,omitempty"`
 }
 
 // stored is the state as a step's prior content; nil for nothing.
-func (d denyState) stored() *string {
-	if d == (denyState{}) {
+func (d State) stored() *string {
+	if d == (State{}) {
 		return nil
 	}
 	b, err := json.Marshal(d)
@@ -68,7 +70,7 @@ func (d denyState) stored() *string {
 	return aws.String(string(b))
 }
 
-func readDenyState(stored *string) (d denyState, err error) {
+func readState(stored *string) (d State, err error) {
 	if stored != nil {
 		err = json.Unmarshal([]byte(*stored), &d)
 	}
@@ -76,25 +78,25 @@ func readDenyState(stored *string) (d denyState, err error) {
 }
 
 // Read is what stands on a user.
-func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user string) (denyState, error) {
+func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user string) (State, error) {
 	arns, err := AttachedToUser(ctx, acct, user)
 	if err != nil {
-		return denyState{}, err
+		return State{}, err
 	}
 	inline, err := GetUserPolicy(ctx, acct, user, q.name)
-	return denyState{slices.Contains(arns, q.arn), inline}, err
+	return State{slices.Contains(arns, q.arn), inline}, err
 }
 
 // Step denies to the user. content is what the managed policy says, nil where
 // there is none.
-func (q Quarantine) Step(acct *actions.Account, user *types.User, live denyState, content *string) actions.Step {
+func (q Quarantine) Step(acct *actions.Account, user *types.User, live State, content *string) actions.Step {
 	s := UserStep(acct, user, "deny", "quarantine", q.name)
 	s.Title, s.Prior, s.Deny = "Deny "+q.denies+" to the user", live.stored(), true
 	s.Current, s.After = q.text(live, content), "policy "+q.name+": Deny "+q.denies+", for keys and sessions of any age"
 	return s
 }
 
-func (q Quarantine) text(d denyState, content *string) string {
+func (q Quarantine) text(d State, content *string) string {
 	var is []string
 	switch {
 	case d.Attached && content != nil && q.Says(*content):
@@ -145,7 +147,7 @@ func (q Quarantine) Content(ctx context.Context, acct *actions.Account) (*string
 // inForce is which of our denies stands there in force: the ARN of the managed
 // policy, or the inline document; nil for none. A policy that is attached counts
 // only while its content is ours.
-func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live denyState) (*string, error) {
+func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live State) (*string, error) {
 	if live.Inline != nil && q.Says(*live.Inline) {
 		return live.Inline, nil
 	}
@@ -210,6 +212,7 @@ func (q Quarantine) attach(ctx context.Context, acct *actions.Account, user stri
 	return err
 }
 
+// Verify implements [actions.Action].
 func (q Quarantine) Verify(ctx context.Context, acct *actions.Account, user string) (actions.Reading, error) {
 	live, err := q.Read(ctx, acct, user)
 	if err != nil {
@@ -223,7 +226,7 @@ func (q Quarantine) Verify(ctx context.Context, acct *actions.Account, user stri
 // A worker that died may have attached the one and another one put the other:
 // both go, unless they were there before.
 func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user string, e actions.Effect) (actions.Reading, error) {
-	prior, err := readDenyState(e.Prior)
+	prior, err := readState(e.Prior)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -248,7 +251,7 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user stri
 	case (live.Inline == nil || !q.Says(*live.Inline)) && (e.Wrote == nil || *e.Wrote != q.document):
 		return r, nil // we never wrote there
 	case live.Inline == nil || !q.Says(*live.Inline):
-		r.Holds, r.Found = false, q.text(denyState{Inline: live.Inline}, nil)+", which is not what Killswitch wrote"
+		r.Holds, r.Found = false, q.text(State{Inline: live.Inline}, nil)+", which is not what Killswitch wrote"
 		return r, nil
 	case prior.Inline == nil:
 		_, err = acct.IAM.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &user, PolicyName: &q.name})

@@ -18,6 +18,7 @@ import (
 // role when used from it, and what would end it or send it traffic.
 type IsolateInstance struct{}
 
+// Spec implements [actions.Action].
 func (IsolateInstance) Spec() actions.Spec {
 	return actions.Spec{
 		Name:       actions.IsolateInstance,
@@ -68,6 +69,7 @@ func isolateOf(s actions.Step) (isolateStep, error) {
 	return k, nil
 }
 
+// Apply implements [actions.Action].
 func (IsolateInstance) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	k, err := isolateOf(s)
 	if err != nil {
@@ -76,6 +78,7 @@ func (IsolateInstance) Apply(ctx context.Context, acct *actions.Account, s actio
 	return k.apply(ctx, acct, s, run)
 }
 
+// Verify implements [actions.Action].
 func (IsolateInstance) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	k, err := isolateOf(s)
 	if err != nil {
@@ -84,6 +87,7 @@ func (IsolateInstance) Verify(ctx context.Context, acct *actions.Account, s acti
 	return k.verify(ctx, acct, s, e)
 }
 
+// Revert implements [actions.Action].
 func (IsolateInstance) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	k, err := isolateOf(s)
 	if err != nil {

@@ -57,6 +57,7 @@ type interfaceBefore struct {
 	UDPStream int32 `json:"udp_stream_timeout,omitempty"`
 }
 
+// Plan implements [actions.Action].
 func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	id := c.TargetName()
 	found, err := findInstance(ctx, acct, id)

@@ -121,7 +121,7 @@ func (w *isolated) deploy(account *awsfake.Account) {
 // plan also notes what the steps change, as the executor does.
 func (w *isolated) plan() actions.Plan {
 	w.T.Helper()
-	p := w.Fixture.Plan()
+	p := w.Plan()
 	w.Resources = nil
 	for _, s := range p.Steps {
 		if !slices.Contains(w.Resources, s.Resource) {

@@ -22,6 +22,7 @@ const stepProfile = "profile "
 // DeleteRole deletes a role. Undo makes another one like it, which has another ID.
 type DeleteRole struct{}
 
+// Spec implements [actions.Action].
 func (DeleteRole) Spec() actions.Spec {
 	return actions.Spec{
 		Name:       actions.DeleteRole,
@@ -88,6 +89,7 @@ func confirmName(c *actions.Call, m *actions.Mistakes) {
 	}
 }
 
+// Plan implements [actions.Action].
 func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	p := actions.Plan{
 		Reversible: true,
@@ -196,6 +198,7 @@ func ofRole(s actions.Step, e actions.Effect) (actions.Step, string, error) {
 	return s, h.Shape, nil
 }
 
+// Apply implements [actions.Action].
 func (DeleteRole) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
 	about, _, err := ofRole(s, e)
@@ -297,6 +300,7 @@ func added(was, is roleState) []string {
 	return since
 }
 
+// Verify implements [actions.Action].
 func (DeleteRole) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	about, _, err := ofRole(s, e)
 	if err != nil {

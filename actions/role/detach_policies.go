@@ -28,6 +28,7 @@ const (
 // what other resources' policies grant to the role.
 type DetachPolicies struct{}
 
+// Spec implements [actions.Action].
 func (DetachPolicies) Spec() actions.Spec {
 	return actions.Spec{
 		Name:       actions.DetachPolicies,
@@ -54,6 +55,7 @@ func (DetachPolicies) Spec() actions.Spec {
 	}
 }
 
+// Plan implements [actions.Action].
 func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	role, err := findRole(ctx, acct, c)
 	if err != nil {
@@ -147,6 +149,7 @@ func denyAllText(doc *string) string {
 	return "another inline policy named " + denyAllPolicy + ": " + deny.Compact(*doc)
 }
 
+// Apply implements [actions.Action].
 func (DetachPolicies) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	name, role, err := deny.SameRole(ctx, acct, s)
 	if err != nil {
@@ -173,6 +176,7 @@ func applyDenyAll(ctx context.Context, acct *actions.Account, role string, s act
 	return e, unmodifiable(err)
 }
 
+// Verify implements [actions.Action].
 func (DetachPolicies) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	name, role, err := deny.SameRole(ctx, acct, s)
 	if err != nil {
@@ -188,6 +192,7 @@ func (DetachPolicies) Verify(ctx context.Context, acct *actions.Account, s actio
 	return stripped(ctx, acct, name, s)
 }
 
+// Revert implements [actions.Action].
 func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	name, role, err := deny.SameRole(ctx, acct, s)
 	switch {

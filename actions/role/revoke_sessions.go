@@ -30,6 +30,7 @@ const (
 // before a moment shortly after now. New sessions work again.
 type RevokeSessions struct{}
 
+// Spec implements [actions.Action].
 func (RevokeSessions) Spec() actions.Spec {
 	return actions.Spec{
 		Name:       actions.RevokeSessions,
@@ -89,6 +90,7 @@ func revokePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	return ss
 }
 
+// Plan implements [actions.Action].
 func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	switch {
 	case scp.ViaSCP(c):
@@ -208,6 +210,7 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 	return nil
 }
 
+// Apply implements [actions.Action].
 func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	switch {
 	case scp.BySCP(s):
@@ -250,6 +253,7 @@ func cutoffOf(live *string) time.Time {
 	return at
 }
 
+// Verify implements [actions.Action].
 func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	switch {
 	case scp.BySCP(s):
@@ -284,6 +288,7 @@ func revokesAtLeast(document, wrote string) bool {
 	return ok && !live.Before(want)
 }
 
+// Revert implements [actions.Action].
 func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	if scp.BySCP(s) {
 		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Revert(ctx, acct, s, e)

@@ -21,6 +21,7 @@ import (
 // everything, or what its document says, to all but the exempt principals.
 type ApplySCP struct{}
 
+// Spec implements [actions.Action].
 func (ApplySCP) Spec() actions.Spec {
 	return actions.Spec{
 		Name:       actions.ApplySCP,
@@ -113,6 +114,7 @@ func attachmentFor(acct *actions.Account, s actions.Step) (Attachment, error) {
 	return a, nil
 }
 
+// Plan implements [actions.Action].
 func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	name := c.Options["scp"]
 	if name == "" {
@@ -271,6 +273,7 @@ func counted(names []string) string {
 	return fmt.Sprintf("%d now: %s", len(names), actions.Clean(actions.Clip(strings.Join(names, ", "))))
 }
 
+// Apply implements [actions.Action].
 func (ApplySCP) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	a, err := attachmentFor(acct, s)
 	if err != nil {
@@ -279,6 +282,7 @@ func (ApplySCP) Apply(ctx context.Context, acct *actions.Account, s actions.Step
 	return a.Apply(ctx, acct, s, run)
 }
 
+// Verify implements [actions.Action].
 func (ApplySCP) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	a := Attachment{policy: attachedPolicy(s), holds: deny.SameJSON}
 	return a.Verify(ctx, acct, s, e)

@@ -302,6 +302,7 @@ func scpHint(err error, on []string) error {
 	return actions.Hinted(err, hint)
 }
 
+// Verify reads back whether the policy is attached and says what it shall.
 func (a Attachment) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	on, err := scpsOf(ctx, acct, s.ResourceID)
 	if err != nil {

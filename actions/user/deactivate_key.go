@@ -17,6 +17,7 @@ import (
 // live on. It takes the same steps as quarantineUser, and shares them.
 type DeactivateKey struct{ userSteps }
 
+// Spec implements [actions.Action].
 func (DeactivateKey) Spec() actions.Spec {
 	return actions.Spec{
 		Name:    actions.DeactivateKey,
@@ -68,6 +69,7 @@ func (DeactivateKey) Report(ctx context.Context, acct *actions.Account, c action
 	return keyActivity(ctx, acct, c, now)
 }
 
+// Plan implements [actions.Action].
 func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	quarantines := c.Options["quarantine"] == "yes"
 	p := actions.Plan{

@@ -13,6 +13,7 @@ import (
 // what breaks without the key must have shown before.
 type DeleteKey struct{ userSteps }
 
+// Spec implements [actions.Action].
 func (DeleteKey) Spec() actions.Spec {
 	return actions.Spec{ //nolint:gosec // the key of AWS's documentation
 		Name:    actions.DeleteKey,
@@ -43,6 +44,7 @@ func (DeleteKey) Report(ctx context.Context, acct *actions.Account, c actions.Ca
 	return keyActivity(ctx, acct, c, now)
 }
 
+// Plan implements [actions.Action].
 func (DeleteKey) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	p := actions.Plan{Undo: "can't: " + staysDeleted, Residual: []string{
 		"Sessions that were made with the key live on until they expire: quarantine_user ends those of the user, revoke_sessions those of roles.",

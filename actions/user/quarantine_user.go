@@ -16,6 +16,7 @@ import (
 // inactive. The deny has no condition: a long-term key has no issue time.
 type QuarantineUser struct{ userSteps }
 
+// Spec implements [actions.Action].
 func (QuarantineUser) Spec() actions.Spec {
 	return actions.Spec{
 		Name:       actions.QuarantineUser,
@@ -101,6 +102,7 @@ func quarantineUndo(s actions.Scope, user, reads, writes []string) []actions.Sta
 	}
 }
 
+// Plan implements [actions.Action].
 func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	user, err := findUser(ctx, acct, c)
 	if err != nil {

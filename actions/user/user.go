@@ -21,6 +21,7 @@ import (
 // user, so that two requests that make the same change share it.
 type userSteps struct{}
 
+// Apply implements [actions.Action].
 func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	name, user, err := sameUser(ctx, acct, s)
 	if actions.IsCode(err, "NoSuchEntity") {
@@ -69,6 +70,7 @@ func onKey(s actions.Step) bool {
 	return strings.HasPrefix(s.ID, stepKey) || strings.HasPrefix(s.ID, stepDelete)
 }
 
+// Verify implements [actions.Action].
 func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	name, user, err := sameUser(ctx, acct, s)
 	if actions.IsCode(err, "NoSuchEntity") {
@@ -92,6 +94,7 @@ func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.St
 	return deactivated(ctx, acct, name, s)
 }
 
+// Revert implements [actions.Action].
 func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	if s.Stays != "" && !s.Credential {
 		return actions.Reading{Found: "that " + s.Stays}, nil

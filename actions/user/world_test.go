@@ -11,11 +11,6 @@ import (
 // world is a member account with a role, /app/victim.
 type world struct{ *actiontest.Fixture }
 
-func newWorld(t *testing.T, alter ...func(*awsfake.Role)) *world {
-	t.Helper()
-	return &world{actiontest.NewFixture(t, alter...)}
-}
-
 func worldAt(t *testing.T, c *actiontest.Clock, now func() time.Time, partition string, alter ...func(*awsfake.Role)) *world {
 	t.Helper()
 	return &world{actiontest.FixtureAt(t, c, now, partition, alter...)}
