@@ -21,11 +21,13 @@ PAGE := cmd/killswitch/demo/page
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
+# Dense matrices (deaths at every point, partitions, starts) are thinned, except in check.
 test: ## vet and test: Go alone
-	go vet ./...
-	go test $(RACE) -shuffle=on ./...
+	go vet $(FULL) ./...
+	go test $(FULL) $(RACE) -shuffle=on -timeout=30m ./...
 
-check: tidy lint generated template e2e browser sizes test ## everything that CI checks
+check: FULL := -tags=full
+check: tidy lint generated template e2e browser sizes test ## everything that CI checks, every test in full
 
 tidy: ## go.mod and go.sum say what the code imports
 	go mod tidy -diff
