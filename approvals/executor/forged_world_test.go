@@ -12,16 +12,21 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
+	"github.com/killswitch-chatops/killswitch/approvals/bolt"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 )
@@ -33,6 +38,7 @@ import (
 
 const (
 	prod    = "222222222222"
+	sandbox = "333333333333"
 	appRole = "arn:aws:iam::222222222222:role/app-role"
 	channel = "C01INC"
 
@@ -46,15 +52,23 @@ const (
 	nobody  = "U05STRANGER"
 
 	signingSecret = "test-secret"
+	denyName      = "AWSRevokeOlderSessions"
 
 	revoke        = "revoke_sessions " + appRole + ` reason="ticket 4711, it's stolen"`
 	anotherRevoke = "revoke_sessions " + appRole + ` reason="and another leak"`
 )
 
+// What the actions' packages give to the worlds of these tests.
+var (
+	catalog      = all.Actions
+	memberPolicy = all.MemberPolicy
+)
+
 // clock is the time of a test: of the executor, the queue and AWS.
 type clock struct {
-	mu sync.Mutex
-	t  time.Time
+	mu    sync.Mutex
+	t     time.Time
+	slept func() // what others do meanwhile
 }
 
 func (c *clock) Now() time.Time {
@@ -71,6 +85,9 @@ func (c *clock) Add(d time.Duration) {
 
 func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
 	c.Add(d)
+	if c.slept != nil {
+		c.slept()
+	}
 	return ctx.Err()
 }
 
@@ -80,7 +97,8 @@ type settings struct {
 	Policy    approvals.Policy
 	Channels  []string
 	Retention time.Duration
-	PerHour   int // automatic containments
+	PerHour   int    // automatic containments
+	Topic     string // of notices; empty: there are none
 }
 
 // world is an organization in AWS, the two tables, the queue jobs, and executors.
@@ -94,11 +112,15 @@ type world struct {
 
 	Requests *table
 	Runs     *table
-	Jobs     *memory.Queue
-	Changes  *memory.Queue
+	Jobs     queue
+	Changes  queue
+	path     string     // of the file that they are in; empty: they are in memory
+	file     *bolt.File // which is open
+	reaper   *reaper    // of the executor's process
 
 	executor *executor.Executor // which drain works with
 	workers  int
+	mu       sync.Mutex
 	sent     []sent
 	clicked  int
 }
@@ -110,11 +132,12 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, log: slog.New(slog.DiscardHandler), cfg: settings{
 		Channels: []string{channel}, Retention: 400 * 24 * time.Hour, PerHour: 5,
 		Org: actions.Org{
-			Actions:   all.Actions,
+			Actions:   catalog,
 			Partition: "aws", HubAccount: awsfake.HubAccount, ManagementAccount: "999999999999",
 			ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f",
-			Accounts:          map[string]string{"prod": prod},
-			ProtectedAccounts: []string{awsfake.HubAccount},
+			Accounts:            map[string]string{"prod": prod, "sandbox": sandbox},
+			ProtectedAccounts:   []string{awsfake.HubAccount},
+			ProtectedPrincipals: []string{"arn:aws:iam::*:role/break-glass"},
 		},
 		Policy: approvals.Policy{
 			Roster: approvals.Roster{
@@ -130,32 +153,46 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	w.aws = awsfake.New(w.clock.Now)
 	w.aws.Member(prod, awsfake.MemberRoles{
 		Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
-		ResponderPolicy: all.MemberPolicy(actions.Responder, w.cfg.Org, false),
-		RestorerPolicy:  all.MemberPolicy(actions.Restorer, w.cfg.Org, false),
+		ResponderPolicy: memberPolicy(actions.Responder, w.cfg.Org, false),
+		RestorerPolicy:  memberPolicy(actions.Restorer, w.cfg.Org, false),
 	})
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
-	w.Requests, w.Runs = &table{Store: memory.NewStore()}, &table{Store: memory.NewStore()}
+	w.reaper = &reaper{}
+	w.Requests, w.Runs = &table{Store: memory.NewStore(), name: "requests", reaper: w.reaper}, &table{Store: memory.NewStore(), name: "runs", reaper: w.reaper}
 	w.Jobs, w.Changes = memory.NewQueue(w.clock.Now), memory.NewQueue(w.clock.Now)
 	for _, f := range alter {
 		f(w)
 	}
-	w.executor = w.worker()
+	w.start()
 	return w
+}
+
+// start brings an executor up on what tables and queues hold, with the settings of now.
+func (w *world) start() {
+	w.t.Helper()
+	if w.path != "" {
+		w.open()
+	}
+	w.executor = w.worker()
 }
 
 // worker is one more process with an executor. As in Lambda it does not know
 // whether another one is gone.
 func (w *world) worker() *executor.Executor {
 	w.workers++
-	name, runs := fmt.Sprintf("worker-%d", w.workers), 0
-	return &executor.Executor{
-		Store: w.Runs, Requests: w.table(), Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: actions.NewCloud(w.aws.Config(), w.cfg.Org), Actions: all.Actions.Lookup,
+	name, runs := fmt.Sprintf("worker-%d", w.workers), new(atomic.Int32)
+	x := &executor.Executor{
+		Store: w.Runs, Requests: approvals.Requests{Store: w.Requests, Retention: w.cfg.Retention}, Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: actions.NewCloud(w.aws.Config(), w.cfg.Org), Actions: catalog.Lookup,
 		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{
 			Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}},
 		Team: acme, Channels: w.cfg.Channels, Findings: w.findings, AutoPerHour: w.cfg.PerHour,
-		Jobs: recorder{w}, Changes: approvals.JSON[approvals.Change]{Queue: w.Changes},
-		Now: w.clock.Now, Sleep: w.clock.Sleep, Owner: func() string { runs++; return fmt.Sprintf("%s/%d", name, runs) }, Log: w.log,
+		Jobs: recorder{w}, Changes: teller{w},
+		Now: w.clock.Now, Sleep: w.clock.Sleep, Owner: func() string { return fmt.Sprintf("%s/%d", name, runs.Add(1)) }, Log: w.log,
 	}
+	if topic, err := trail.NewTopic(w.aws.Config(), w.cfg.Topic); err == nil {
+		x.Notices = topic
+	}
+	return x
 }
 
 // sent is a job that an executor sent, and not before when it is due.
@@ -168,13 +205,25 @@ type sent struct {
 type recorder struct{ w *world }
 
 func (r recorder) Send(ctx context.Context, j approvals.Job, delay time.Duration) error {
+	r.w.mu.Lock()
 	r.w.sent = append(r.w.sent, sent{j, delay})
-	return approvals.JSON[approvals.Job]{Queue: r.w.Jobs}.Send(ctx, j, delay)
+	r.w.mu.Unlock()
+	return r.w.reaper.around("send jobs", func() error { return approvals.JSON[approvals.Job]{Queue: r.w.Jobs}.Send(ctx, j, delay) })
 }
 
-// table is a store of which a test can see or fail the reads and writes.
+// teller is the queue changes.
+type teller struct{ w *world }
+
+func (t teller) Send(ctx context.Context, c approvals.Change, delay time.Duration) error {
+	return t.w.reaper.around("send changes", func() error { return approvals.JSON[approvals.Change]{Queue: t.w.Changes}.Send(ctx, c, delay) })
+}
+
+// table is a store as the executor has it: a test can see or fail its reads and
+// writes. The rest of the world, the bot and whoever forges rows, has the Store.
 type table struct {
 	approvals.Store
+	name   string
+	reaper *reaper
 	reads  func(approvals.Key) error
 	writes func([]approvals.Put) error
 }
@@ -188,20 +237,29 @@ func (s *table) Get(ctx context.Context, k approvals.Key) (approvals.Row, error)
 	return s.Store.Get(ctx, k)
 }
 
+func (s *table) Rows(ctx context.Context, part, prefix, after string, limit int) ([]approvals.Row, error) {
+	if s.reads != nil {
+		if err := s.reads(approvals.Key{Part: part, Sort: prefix}); err != nil {
+			return nil, err
+		}
+	}
+	return s.Store.Rows(ctx, part, prefix, after, limit)
+}
+
 func (s *table) Write(ctx context.Context, puts ...approvals.Put) error {
 	if s.writes != nil {
 		if err := s.writes(puts); err != nil {
 			return err
 		}
 	}
-	return s.Store.Write(ctx, puts...)
+	return s.reaper.around("write "+s.name+" "+puts[0].Sort, func() error { return s.Store.Write(ctx, puts...) })
 }
 
 // errOutage is what a table says that can't be reached.
 var errOutage = errors.New("store: throttled")
 
 func (w *world) table() approvals.Requests {
-	return approvals.Requests{Store: w.Requests, Retention: w.cfg.Retention}
+	return approvals.Requests{Store: w.Requests.Store, Retention: w.cfg.Retention}
 }
 
 func (w *world) must(err error) {
@@ -222,29 +280,35 @@ func (w *world) drain() {
 	w.t.Fatal("the queue never runs dry")
 }
 
-// round does one job, if one is due. One that fails comes again later.
+// round does one job, if one is due. One that fails comes again later; one that
+// fails thirty times is set aside by serve and by Lambda, and by no test.
 func (w *world) round() (did bool) {
 	d, ok, err := w.Jobs.Receive(w.t.Context(), 2*time.Minute)
 	w.must(err)
-	if !ok {
+	if !ok || w.reaper.point("receive jobs") != nil {
 		return false
 	}
 	var j approvals.Job
 	w.must(json.Unmarshal(d.Body, &j))
 	if err := w.executor.Handle(w.t.Context(), j); err != nil {
+		if d.Receives >= 30 {
+			w.t.Errorf("a job was set aside: %s %v", d.Body, err)
+		}
 		w.log.Warn("job", slog.String("error", err.Error()))
-		w.must(w.Jobs.Return(w.t.Context(), d, time.Second<<min(d.Receives, 6)))
+		w.survive(w.reaper.around("return jobs", func() error { return w.Jobs.Return(w.t.Context(), d, time.Second<<min(d.Receives, 6)) }))
 		return true
 	}
-	w.must(w.Jobs.Delete(w.t.Context(), d))
+	w.survive(w.reaper.around("delete jobs", func() error { return w.Jobs.Delete(w.t.Context(), d) }))
 	return true
 }
 
-// pass lets time go by in small steps, and the jobs be done as they become due.
+// pass lets time go by in small steps, the sweep come by, and the jobs be done as
+// they become due.
 func (w *world) pass(d time.Duration) {
 	w.t.Helper()
 	for end := w.clock.Now().Add(d); w.clock.Now().Before(end); w.drain() {
 		w.clock.Add(min(5*time.Second, end.Sub(w.clock.Now())))
+		w.sweep()
 	}
 }
 
@@ -314,7 +378,7 @@ func (w *world) button(user string, r approvals.Request, action string) *word {
 			plainBlock(approvals.WhyBlock, approvals.Because(r.Requester.Person, r.Reason))}}
 	if action == "undo" {
 		d.row = approvals.Request{Intent: approvals.Intent{Call: r.Intent.Call, Undo: r.ID}, Reason: approvals.UndoReason(r.ID)}
-	} else if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, all.Actions.Lookup); ok && strings.HasPrefix(action, "propose:") {
+	} else if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, catalog.Lookup); ok && strings.HasPrefix(action, "propose:") {
 		d.row = approvals.Request{Intent: i, Reason: reason}
 	}
 	return d
@@ -423,6 +487,20 @@ func (w *world) contained(text string) approvals.Request {
 	return w.state(w.clicks(bob, w.types(alice, text), "approve"), approvals.Contained)
 }
 
+// undo takes a containment back: carol asks for it, alice approves.
+func (w *world) undo(r approvals.Request) approvals.Request {
+	w.t.Helper()
+	u := w.state(w.clicks(alice, w.asksUndo(r), "approve"), approvals.Restored)
+	w.state(r, approvals.Undone)
+	return u
+}
+
+// asksUndo is an undo that carol asked for.
+func (w *world) asksUndo(r approvals.Request) approvals.Request {
+	w.t.Helper()
+	return w.state(w.clicks(carol, r, "undo"), approvals.Pending)
+}
+
 // failed is a containment of which AWS refused what it is about, for once.
 func (w *world) failed() approvals.Request {
 	w.t.Helper()
@@ -459,6 +537,57 @@ func (w *world) refused(r approvals.Request, want string) {
 	if why := fmt.Sprint(r.Why, r.Whys); want == "" || !strings.Contains(why, want) {
 		w.t.Errorf("refused because %q, want %q", why, want)
 	}
+}
+
+// words are all that the rows tell people of a request: what would be done, what was
+// otherwise than planned, and what became of it.
+func (w *world) words(r approvals.Request) string {
+	w.t.Helper()
+	r = w.again(r)
+	var b strings.Builder
+	fmt.Fprintln(&b, r.Why, r.Whys, r.Hint)
+	if p, err := (approvals.Runs{Reader: w.Runs.Store}).Planned(w.t.Context(), r.ID); err == nil {
+		fmt.Fprintln(&b, p.Plan.Facts, strings.Join(slices.Concat(p.Plan.Warnings, p.Plan.Residual), "\n"))
+	}
+	if run, err := (approvals.Runs{Reader: w.Runs.Store}).Run(w.t.Context(), r.ID); err == nil {
+		fmt.Fprintln(&b, run.Why, run.Hint, strings.Join(run.Flags, "\n"), run.Tampering)
+	}
+	for _, s := range w.steps(r) {
+		fmt.Fprintln(&b, s.Step.Title, s.Step.Current, s.Step.After, s.State, s.Cause, s.Hint)
+	}
+	return b.String()
+}
+
+// tells fails unless the rows of a request tell people something.
+func (w *world) tells(r approvals.Request, want string) {
+	w.t.Helper()
+	if words := w.words(r); !strings.Contains(words, want) {
+		w.t.Errorf("%q is not told of %s:\n%s", want, r.ID, words)
+	}
+}
+
+// steps are a request's ledger.
+func (w *world) steps(r approvals.Request) []approvals.Step {
+	w.t.Helper()
+	steps, err := approvals.Runs{Reader: w.Runs.Store}.Steps(w.t.Context(), r.ID, 0)
+	w.must(err)
+	return steps
+}
+
+// planned is a request's plan.
+func (w *world) planned(r approvals.Request) approvals.Planned {
+	w.t.Helper()
+	p, err := approvals.Runs{Reader: w.Runs.Store}.Planned(w.t.Context(), r.ID)
+	w.must(err)
+	return p
+}
+
+// rows are all rows of a partition.
+func (w *world) rows(s approvals.Store, part string) []approvals.Row {
+	w.t.Helper()
+	rows, err := s.Rows(w.t.Context(), part, "", "", 100000)
+	w.must(err)
+	return rows
 }
 
 // edit is what somebody does who can write the table requests.
@@ -578,10 +707,58 @@ func (w *world) untouched() {
 	}
 }
 
+// called counts the calls of an operation.
+func (w *world) called(op string) (n int) {
+	for _, c := range w.aws.Calls() {
+		if c.Op == op {
+			n++
+		}
+	}
+	return n
+}
+
 // breaks makes AWS refuse an operation until it is mended.
 func (w *world) breaks(op string) (mend func()) {
-	w.aws.Fault(awsfake.Fault{Op: op, Err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "not you"}})
+	w.aws.Fault(awsfake.Fault{Op: op, Err: apiError("AccessDenied")})
 	return w.aws.ClearFaults
+}
+
+// apiError is AWS's own error of a code.
+func apiError(code string) error { return &smithy.GenericAPIError{Code: code, Message: "not just now"} }
+
+// answers makes calls that match a glob end with an error while it is time. The
+// SDK does not try those again, so that no test waits for it.
+func (w *world) answers(op string, err error, while func() bool) {
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if ok, _ := path.Match(op, c.Op); ok && c.Phase == awsfake.Before && while() {
+			return err
+		}
+		return nil
+	})
+}
+
+// times is true so many times.
+func times(n int) func() bool { return func() bool { n--; return n >= 0 } }
+
+// policy is a role's inline deny in prod, "" if there is none.
+func (w *world) policy(role string) string {
+	return w.aws.Snapshot().Accounts[prod].Roles[role].Inline[denyName]
+}
+
+// dropDeny is what somebody with rights in the account does against us.
+func (w *world) dropDeny() {
+	w.t.Helper()
+	role, policy := "app-role", denyName
+	_, err := iam.NewFromConfig(w.aws.Admin(prod)).DeleteRolePolicy(w.t.Context(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &policy})
+	w.must(err)
+}
+
+// asBefore fails unless AWS is what it was.
+func (w *world) asBefore(before awsfake.State) {
+	w.t.Helper()
+	if d := cmp.Diff(before, w.aws.Snapshot()); d != "" {
+		w.t.Errorf("not as before: %s", d)
+	}
 }
 
 // during does something once, in the middle of the next call of an operation.
@@ -650,6 +827,23 @@ func (w *world) taking(look func(approvals.Run, lock)) {
 		if run.ID != "" {
 			w.Runs.writes = nil
 			look(run, l)
+		}
+		return nil
+	}
+}
+
+// loses makes one write of a table fail, and fails the test if it never came.
+func (w *world) loses(s *table, which func(approvals.Put) bool) {
+	w.t.Helper()
+	w.t.Cleanup(func() {
+		if s.writes != nil {
+			w.t.Error("nothing was lost")
+		}
+	})
+	s.writes = func(puts []approvals.Put) error {
+		if slices.ContainsFunc(puts, which) {
+			s.writes = nil
+			return errOutage
 		}
 		return nil
 	}

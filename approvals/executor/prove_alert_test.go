@@ -10,14 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
-	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
-	region    = "eu-west-1"
 	detector  = "121afe7ce30de38d5a3a62f0a02dfd75"
 	findingID = "f57a99a0add069bf27c347e38c934148"
 	reason    = "GuardDuty: credentials of app-role were used elsewhere"
@@ -291,7 +289,7 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		}, "does not let this finding contain by itself"},
 		"of an action that can't be taken back": {func(w *world, _ *word, _ *approvals.Ruled) {
 			w.executor.Actions = func(n actions.Name) (actions.Action, bool) {
-				a, ok := all.Actions.Lookup(n)
+				a, ok := catalog.Lookup(n)
 				return irreversible{a}, ok
 			}
 		}, "this action never runs by itself"},

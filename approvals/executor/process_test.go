@@ -1,0 +1,221 @@
+package executor_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+)
+
+// What a process with an executor lives on and dies of: the tables and queues that
+// outlive it, the bot's sweep, and the reaper.
+
+// queue is a queue with both ends in this process.
+type queue interface {
+	approvals.Queue
+	approvals.Receiver
+}
+
+// stores are where tables and queues can be kept.
+var stores = allStores()
+
+func allStores() map[string][]func(*world) {
+	return map[string][]func(*world){"memory": nil, "file": {inFile}}
+}
+
+// inFile keeps tables and queues in a file, as serve does.
+func inFile(w *world) { w.path = filepath.Join(w.t.TempDir(), "killswitch.db") }
+
+// open opens the file, anew where the process died.
+func (w *world) open() {
+	w.t.Helper()
+	if w.file != nil {
+		w.must(w.file.Close())
+	}
+	f, err := bolt.Open(w.path)
+	w.must(err)
+	w.t.Cleanup(func() { _ = f.Close() })
+	w.file = f
+	w.Requests.Store, err = f.Store("requests")
+	w.must(err)
+	w.Runs.Store, err = f.Store("runs")
+	w.must(err)
+	w.Jobs, err = f.Queue("jobs", w.clock.Now)
+	w.must(err)
+	w.Changes, err = f.Queue("changes", w.clock.Now)
+	w.must(err)
+}
+
+// The bot's sweep, as far as it keeps requests going.
+const (
+	jobOverdue   = 15 * time.Second // after which a job that shows no effect is sent again
+	checksWithin = 15 * time.Minute // how long after its end a containment's re-checks are watched
+)
+
+// sweep sends again the jobs that got lost, and expires what nobody decided.
+func (w *world) sweep() {
+	w.t.Helper()
+	for _, mark := range []string{approvals.MarkOpen, approvals.MarkInForce} {
+		rs, err := w.table().Marked(w.t.Context(), mark, "", 1000)
+		w.must(err)
+		for _, r := range rs {
+			if v := w.overdue(r); v != "" {
+				w.sends(v, r)
+			}
+		}
+	}
+}
+
+// overdue is the job that a request waits for.
+func (w *world) overdue(r approvals.Request) approvals.Verb {
+	w.t.Helper()
+	now := w.clock.Now()
+	since := func(t time.Time, v approvals.Verb) approvals.Verb {
+		if now.Sub(t) > jobOverdue {
+			return v
+		}
+		return ""
+	}
+	verb, expires := approvals.RunJob(r.ID, r.Intent).Verb, r.Expires
+	run, _ := approvals.Runs{Reader: w.Runs.Store}.Run(w.t.Context(), r.ID) // forged rows have none
+	switch r.State {
+	case approvals.Approved:
+		last := r.Ready
+		for _, v := range r.Votes {
+			if v.At.After(last) {
+				last = v.At
+			}
+		}
+		if expires = last.Add(w.cfg.Policy.Entry(r.Intent).RunWithin); !now.After(expires) {
+			return since(last, verb)
+		}
+	case approvals.Running:
+		return since(run.Lease, verb)
+	case approvals.Denied, approvals.Cancelled, approvals.Expired:
+		return since(r.Ended, approvals.JobClose)
+	case approvals.Undoing:
+		w.sends(approvals.JobUndo, approvals.Request{ID: r.UndoneBy})
+		return ""
+	case approvals.Contained:
+		if !run.NextCheck.IsZero() && now.Sub(r.Ended) <= checksWithin {
+			return since(run.NextCheck, approvals.JobVerify)
+		}
+		return ""
+	case approvals.Planning, approvals.Pending, approvals.Restored, approvals.Partial, approvals.Failed, approvals.Refused, approvals.Undone:
+	}
+	switch {
+	case r.State != approvals.Planning && r.State != approvals.Pending && r.State != approvals.Approved:
+		return ""
+	case now.After(expires):
+		w.edit(r, func(r *approvals.Request) { w.must(r.To(approvals.Expired, now)) })
+		return approvals.JobClose
+	case r.State == approvals.Planning:
+		return since(r.Asked, approvals.JobPlan)
+	}
+	return ""
+}
+
+var errDead = errors.New("the process is dead")
+
+// reaper kills the process at the nth point: before or after any effect that it has
+// on a table, a queue or AWS. From then on nothing has an effect any more.
+type reaper struct {
+	mu   sync.Mutex
+	at   int // 0: never
+	n    int
+	dead bool
+	what string
+}
+
+func (k *reaper) point(what string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dead {
+		return errDead
+	}
+	if k.n++; k.n == k.at {
+		k.dead, k.what = true, what
+		return errDead
+	}
+	return nil
+}
+
+// around runs an effect between two points.
+func (k *reaper) around(what string, effect func() error) error {
+	if err := k.point("before " + what); err != nil {
+		return err
+	}
+	if err := effect(); err != nil {
+		return err
+	}
+	return k.point("after " + what)
+}
+
+// kill ends the process here and now.
+func (k *reaper) kill(what string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dead, k.what = true, what
+	return errDead
+}
+
+func (k *reaper) isDead() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.dead
+}
+
+// aims counts from here and kills at a point; it returns how many were counted before.
+func (k *reaper) aims(at int) (counted int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	counted, k.at, k.n = k.n, at, 0
+	return counted
+}
+
+// mortal lets the process die of what it does in AWS, too.
+func mortal(w *world) {
+	w.aws.OnCall(func(c awsfake.Call) error { return w.reaper.point(fmt.Sprintf("%s (%v)", c.Op, c.Phase)) })
+}
+
+// survive fails on an error that is not the process's death.
+func (w *world) survive(err error) {
+	w.t.Helper()
+	if !errors.Is(err, errDead) {
+		w.must(err)
+	}
+}
+
+// resurrect starts the process again on what it left behind, if it is dead.
+func (w *world) resurrect() {
+	w.t.Helper()
+	if !w.reaper.isDead() {
+		return
+	}
+	w.reaper.mu.Lock()
+	w.reaper.dead, w.reaper.at = false, 0
+	w.reaper.mu.Unlock()
+	w.clock.Add(2 * time.Second)
+	w.start()
+}
+
+// live lets time pass, over the death of the process, until the end is reached.
+func (w *world) live(what string, reached func() bool) {
+	w.t.Helper()
+	for range 60 {
+		if reached() {
+			return
+		}
+		for !w.reaper.isDead() && w.round() {
+		}
+		w.resurrect()
+		w.clock.Add(5 * time.Second)
+		w.sweep()
+	}
+	w.t.Fatalf("killed %s: %s never came about", w.reaper.what, what)
+}
