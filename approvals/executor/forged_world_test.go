@@ -320,6 +320,22 @@ func (w *world) job(x *executor.Executor, v approvals.Verb, r approvals.Request)
 	return w.sent
 }
 
+// told are the IDs that the bot was told of since it was last asked.
+func (w *world) told() (ids []string) {
+	w.t.Helper()
+	for {
+		d, ok, err := w.Changes.Receive(w.t.Context(), time.Hour)
+		w.must(err)
+		if !ok {
+			return ids
+		}
+		var c approvals.Change
+		w.must(json.Unmarshal(d.Body, &c))
+		w.must(w.Changes.Delete(w.t.Context(), d))
+		ids = append(ids, c.ID)
+	}
+}
+
 // word is what a person says in Slack: a command, or a click on a card. A test
 // alters it before it is signed, or alters what is signed, or the row that it leads to.
 type word struct {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
@@ -41,6 +42,10 @@ func (o *routes) Read(event string) (fs []finding.Finding, err error) {
 
 // Confirm reads what GuardDuty says: here a finding as JSON, too.
 func (o *routes) Confirm(f finding.Finding, raw []byte) (finding.Finding, error) {
+	if f.Sighting.Kind == source.OfKey { // which IAM says to be active
+		f.Auto = o.auto
+		return f, nil
+	}
 	said := guardDuty{}
 	if err := json.Unmarshal(raw, &said); err != nil || said.Archived {
 		return f, errors.New("it is archived")
@@ -55,10 +60,10 @@ type guardDuty struct {
 }
 
 // alerted is a world in which GuardDuty found something about app-role.
-func alerted(t testing.TB, oneClick, auto bool) (*world, *routes) {
+func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) (*world, *routes) {
 	t.Helper()
 	o := &routes{oneClick, auto}
-	w := newWorld(t, func(w *world) { w.findings = o })
+	w := newWorld(t, append([]func(*world){func(w *world) { w.findings = o }}, alter...)...)
 	w.saysGuardDuty(func(*guardDuty) {})
 	return w, o
 }
@@ -66,6 +71,7 @@ func alerted(t testing.TB, oneClick, auto bool) (*world, *routes) {
 // finding is what the event tells.
 func (w *world) finding() finding.Finding {
 	return finding.Finding{Name: findingID, Reason: reason, Intents: []approvals.Intent{revokeIt}, OneClick: true, Auto: true, Updated: w.clock.Now().Add(-time.Hour), Account: prod,
+		Subject:  trail.Subject{By: "ResourceName", Value: "app-role"},
 		Sighting: source.Sighting{Kind: source.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
 }
 
@@ -122,6 +128,14 @@ func (w *world) ruling(event string) (*word, *approvals.Ruled) {
 	return d, rule
 }
 
+// goes lets what somebody clicked, or a rule asked for, go its way.
+func (w *world) goes(d *word) approvals.Request {
+	w.t.Helper()
+	r := w.bring(d)
+	w.drain()
+	return w.again(r)
+}
+
 // TestForgedProposalsAreRefused: a click on an alert's card asks for what the event
 // lets its route offer, what the card showed and what the button says; else for nothing.
 func TestForgedProposalsAreRefused(t *testing.T) {
@@ -161,10 +175,21 @@ func TestForgedProposalsAreRefused(t *testing.T) {
 			f.Intents = []approvals.Intent{detachIt}
 			d.row.Event = w.happened(f)
 		}, "offer no such call"},
-		"two buttons at once":           {func(_ *world, d *word) { d.actions = append(d.actions, d.actions[0]) }, "it is not one click"},
-		"a signature of another secret": {func(_ *world, d *word) { d.secret = "guessed" }, "the signature is not Slack's"},
-		"a user of another workspace":   {func(_ *world, d *word) { d.userTeam = "T99OTHER" }, "another workspace"},
-		"somebody outside the group":    {func(_ *world, d *word) { d.user = mallory }, "not_requester"},
+		"another time in the row":        {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.Asked = r.Asked.Add(time.Minute) } }, "not what was asked for"},
+		"another request's row":          {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.ID = "KS-4G7QX2M9ZT0B" } }, "it is another request's"},
+		"a request on the button":        {value("KS-4G7QX2M9ZT0B", approvals.IntentDigest(revokeIt)), "there is no request KS-4G7QX2M9ZT0B"},
+		"nothing on the button":          {func(_ *world, d *word) { d.actions[0].Value = "" }, "the button names no request"},
+		"no intent on the button":        {value(alertID, ""), "offer no such call"},
+		"a card that shows it elsewhere": {func(_ *world, d *word) { d.blocks[0]["block_id"] = "title" }, "the card did not show this call"},
+		"a card that shows it as mrkdwn": {func(_ *world, d *word) { mrkdwn(d.blocks[0]) }, "the card did not show this call"},
+		"no event":                       {func(_ *world, d *word) { d.row.Event = "" }, "too old"},
+		"a Slack user whom nobody knows": {func(_ *world, d *word) { d.user = nobody }, "nobody in the roster"},
+		"a click as an event":            {func(_ *world, d *word) { d.signed = kind(approvals.EventEvidence) }, `kind "event"`},
+		"a click as a rule":              {func(_ *world, d *word) { d.signed = kind(approvals.RuleEvidence) }, "the rule can't be read"},
+		"two buttons at once":            {func(_ *world, d *word) { d.actions = append(d.actions, d.actions[0]) }, "it is not one click"},
+		"a signature of another secret":  {func(_ *world, d *word) { d.secret = "guessed" }, "the signature is not Slack's"},
+		"a user of another workspace":    {func(_ *world, d *word) { d.userTeam = "T99OTHER" }, "another workspace"},
+		"somebody outside the group":     {func(_ *world, d *word) { d.user = mallory }, "not_requester"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,6 +201,19 @@ func TestForgedProposalsAreRefused(t *testing.T) {
 			w.refused(r, c.why)
 		})
 	}
+	t.Run("and beside another request's row the honest one runs", func(t *testing.T) {
+		t.Parallel()
+		w, _ := alerted(t, true, false)
+		event := w.happened(w.finding())
+		r := w.bring(w.proposal(alice, event))
+		forged := r
+		forged.ID = "KS-4G7QX2M9ZT0B"
+		w.must(w.table().Create(t.Context(), forged))
+		w.sends(approvals.JobPlan, forged)
+		w.drain()
+		w.refused(forged, "it is another request's")
+		w.state(r, approvals.Contained)
+	})
 	t.Run("and an outage is not a no", func(t *testing.T) {
 		t.Parallel()
 		w, _ := alerted(t, true, true)
@@ -194,6 +232,9 @@ func TestForgedProposalsAreRefused(t *testing.T) {
 	})
 }
 
+// mrkdwn makes a block's text one that Slack formats.
+func mrkdwn(b block) { b["text"].(map[string]any)["type"] = "mrkdwn" }
+
 // TestOneClickRunsOnlyWhereAllSaySo: the route of now, the card, the action and the
 // row; otherwise people are asked, and the row can't change that later.
 func TestOneClickRunsOnlyWhereAllSaySo(t *testing.T) {
@@ -204,12 +245,18 @@ func TestOneClickRunsOnlyWhereAllSaySo(t *testing.T) {
 		at    approvals.State
 		held  string // why it does not run
 	}{
-		"all say so":                   {true, func(*world, *word) {}, approvals.Contained, ""},
-		"the route asks people":        {false, func(*world, *word) {}, approvals.Pending, "the configuration does not let one click run this"},
-		"the card did not say it":      {true, func(_ *world, d *word) { d.blocks = d.blocks[:2] }, approvals.Pending, "the card did not say that one click runs it"},
-		"the card said something else": {true, func(_ *world, d *word) { d.blocks[2] = plainBlock(approvals.OneClickBlock, "One click asks.") }, approvals.Pending, "the card did not say that one click runs it"},
-		"the row asks people":          {true, func(_ *world, d *word) { d.row.Release = approvals.ByPeople }, approvals.Pending, ""},
-		"the row names a rule":         {true, func(_ *world, d *word) { d.row.Release = approvals.ByRule }, approvals.Pending, ""},
+		"all say so":                      {true, func(*world, *word) {}, approvals.Contained, ""},
+		"the route asks people":           {false, func(*world, *word) {}, approvals.Pending, "the configuration does not let one click run this"},
+		"the card did not say it":         {true, func(_ *world, d *word) { d.blocks = d.blocks[:2] }, approvals.Pending, "the card did not say that one click runs it"},
+		"the card said something else":    {true, func(_ *world, d *word) { d.blocks[2] = plainBlock(approvals.OneClickBlock, "One click asks.") }, approvals.Pending, "the card did not say that one click runs it"},
+		"the card said it as mrkdwn":      {true, func(_ *world, d *word) { mrkdwn(d.blocks[2]) }, approvals.Pending, "the card did not say that one click runs it"},
+		"it was said in another block":    {true, func(_ *world, d *word) { d.blocks[2] = plainBlock("note", approvals.OneClickText) }, approvals.Pending, "the card did not say that one click runs it"},
+		"the row names what there is not": {true, func(_ *world, d *word) { d.row.Release = "magic" }, approvals.Pending, ""},
+		"the row says that it needs nobody": {false, func(w *world, d *word) {
+			d.asks = func(r *approvals.Request) { r.Need, r.Ready = 0, w.clock.Now().Add(-time.Hour) }
+		}, approvals.Pending, ""},
+		"the row asks people":  {true, func(_ *world, d *word) { d.row.Release = approvals.ByPeople }, approvals.Pending, ""},
+		"the row names a rule": {true, func(_ *world, d *word) { d.row.Release = approvals.ByRule }, approvals.Pending, ""},
 		"it is about a whole account": {true, func(w *world, d *word) {
 			all, f := w.parsed("revoke_sessions prod/ALL"), w.finding()
 			f.Intents = []approvals.Intent{all}
@@ -236,6 +283,9 @@ func TestOneClickRunsOnlyWhereAllSaySo(t *testing.T) {
 				}
 				return
 			}
+			if r = w.again(r); r.Need != 1 || r.Release != approvals.ByPeople {
+				t.Errorf("it needs %d, release %q", r.Need, r.Release)
+			}
 			w.edit(r, func(r *approvals.Request) {
 				r.State, r.Release, r.Need, r.Ready = approvals.Approved, approvals.ByClick, 0, w.clock.Now()
 			})
@@ -250,7 +300,35 @@ func TestOneClickRunsOnlyWhereAllSaySo(t *testing.T) {
 			w.drain()
 			if name != "it is about a whole account" {
 				w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+				if _, n := w.event(r, "released"); n != 0 {
+					t.Error("it says that it was released")
+				}
 			}
+		})
+	}
+}
+
+// notGentle are calls that nothing but people's approval lets run.
+var notGentle = []string{"revoke_sessions prod/ALL", "revoke_sessions prod/ALL via=scp", "apply_scp prod", "delete_role " + appRole + " confirm=app-role"}
+
+// TestOneClickRunsNothingThatIsNotGentle, even if the configuration lets it.
+func TestOneClickRunsNothingThatIsNotGentle(t *testing.T) {
+	t.Parallel()
+	for _, line := range notGentle {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			w, _ := alerted(t, true, true, inOrganization())
+			f := w.finding()
+			f.Intents = []approvals.Intent{w.parsed(line)}
+			i := f.Intents[0]
+			d := w.proposal(alice, w.happened(f))
+			d.row.Intent, d.actions = i, []approvals.SlackAction{{ID: approvals.Propose(i.Call.Action), Value: alertID + "." + approvals.IntentDigest(i)}}
+			d.blocks[0] = plainBlock(approvals.OfferBlock(1), i.String())
+			r := w.state(w.goes(d), approvals.Pending)
+			if r.Need != 1 || r.Release != approvals.ByPeople {
+				t.Errorf("it needs %d, release %q", r.Need, r.Release)
+			}
+			w.untouched()
 		})
 	}
 }
@@ -263,12 +341,18 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		forge func(*world, *word, *approvals.Ruled)
 		why   string
 	}{
-		"another alert":        {func(_ *world, _ *word, r *approvals.Ruled) { r.Alert = approvals.AlertID("x") }, "not what the rule asks for"},
-		"another event":        {func(w *world, _ *word, r *approvals.Ruled) { r.Event = w.happened(w.finding(), w.finding()) }, "not what the rule asks for"},
-		"a row of a click":     {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Release = approvals.ByClick }, "not what the rule asks for"},
-		"a row of people":      {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Release = approvals.ByPeople }, "not what the rule asks for"},
-		"a row of a person":    {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Requester.Person = "alice" }, "not what was asked for"},
-		"an intent of its own": {func(_ *world, d *word, r *approvals.Ruled) { d.row.Intent, r.Intent = detachIt, detachIt }, "offer no such call"},
+		"another alert":             {func(_ *world, _ *word, r *approvals.Ruled) { r.Alert = approvals.AlertID("x") }, "not what the rule asks for"},
+		"another event":             {func(w *world, _ *word, r *approvals.Ruled) { r.Event = w.happened(w.finding(), w.finding()) }, "not what the rule asks for"},
+		"a row of a click":          {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Release = approvals.ByClick }, "not what the rule asks for"},
+		"a row of people":           {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Release = approvals.ByPeople }, "not what the rule asks for"},
+		"a row of a person":         {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Requester.Person = "alice" }, "not what was asked for"},
+		"an intent of its own":      {func(_ *world, d *word, r *approvals.Ruled) { d.row.Intent, r.Intent = detachIt, detachIt }, "offer no such call"},
+		"another intent":            {func(_ *world, _ *word, r *approvals.Ruled) { r.Intent = detachIt }, "offer no such call"},
+		"another intent in the row": {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Intent = detachIt }, "not what was asked for"},
+		"another reason in the row": {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Reason = "because" }, "offer no such call"},
+		"no event":                  {func(_ *world, d *word, r *approvals.Ruled) { d.row.Event, r.Event = "", "" }, "too old"},
+		"as an event":               {func(_ *world, d *word, _ *approvals.Ruled) { d.signed = after(d.signed, kind(approvals.EventEvidence)) }, `kind "event"`},
+		"in Slack's name":           {func(_ *world, d *word, _ *approvals.Ruled) { d.signed = after(d.signed, kind(approvals.SlackEvidence)) }, "the signature is not Slack's"},
 		"nonsense": {func(_ *world, d *word, _ *approvals.Ruled) {
 			d.signed = func(e *approvals.Evidence) { e.Kind, e.Body = approvals.RuleEvidence, "nonsense" }
 		}, "the rule can't be read"},
@@ -319,7 +403,15 @@ func TestForgedRulesAreRefused(t *testing.T) {
 			w.refused(r, c.why)
 		})
 	}
-	for _, line := range []string{"revoke_sessions prod/ALL via=scp", "apply_scp prod", "delete_role " + appRole + " confirm=app-role"} {
+	t.Run("that the route does not let run", func(t *testing.T) {
+		t.Parallel()
+		w, _ := alerted(t, true, false)
+		d, _ := w.ruling(w.happened(w.finding()))
+		r := w.bring(d)
+		w.withoutAWS(w.drain)
+		w.refused(r, "does not let this finding contain by itself")
+	})
+	for _, line := range notGentle {
 		t.Run("of an action that is not gentle: "+line, func(t *testing.T) {
 			t.Parallel()
 			w, _ := alerted(t, true, true)
@@ -384,6 +476,9 @@ func TestReleaseIsCheckedAgainBeforeTheRun(t *testing.T) {
 		}, why: "the stored request was altered"},
 		"click: too late": {change: func(w *world, _ *routes, _ approvals.Request) { w.clock.Add(5*time.Minute + time.Second) }, why: "past_expiry"},
 		"click: in time":  {change: func(w *world, _ *routes, _ approvals.Request) { w.clock.Add(5 * time.Minute) }},
+		"click: the account is protected": {change: func(w *world, _ *routes, _ approvals.Request) {
+			w.executor.Org.ProtectedAccounts = []string{prod}
+		}, why: "protected by the configuration"},
 		"click: the clicker left the group": {change: func(w *world, _ *routes, _ approvals.Request) {
 			w.executor.Policy.Roster.Groups["responders"] = []string{"bob", "carol"}
 		}, why: "not_requester"},
@@ -393,6 +488,9 @@ func TestReleaseIsCheckedAgainBeforeTheRun(t *testing.T) {
 		"rule: the cap is lower": {rule: true, change: func(w *world, _ *routes, _ approvals.Request) {
 			w.executor.AutoPerHour = 0
 		}, why: "the cap of 0 automatic containments an hour"},
+		"rule: GuardDuty is slow": {rule: true, change: func(w *world, _ *routes, _ approvals.Request) {
+			w.answers("guardduty:GetFindings", apiError("ThrottlingException"), times(2))
+		}},
 		"rule: archived": {rule: true, asks: true, change: func(w *world, _ *routes, _ approvals.Request) {
 			w.saysGuardDuty(func(g *guardDuty) { g.Archived = true })
 		}, why: "it is archived"},

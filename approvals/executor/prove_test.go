@@ -53,6 +53,10 @@ func TestForgedCommandsAreRefused(t *testing.T) {
 			w.executor.Verifiers[approvals.EventEvidence] = lenient{}
 			d.signed = kind(approvals.EventEvidence)
 		}, `kind "event"`},
+		"a rule, though somebody verifies it": {func(w *world, d *word) {
+			w.executor.Verifiers[approvals.RuleEvidence] = lenient{}
+			d.signed = kind(approvals.RuleEvidence)
+		}, "the rule can't be read"},
 		"another workspace":          {func(_ *world, d *word) { d.team = "T99OTHER" }, "another workspace"},
 		"an account that is off now": {func(w *world, _ *word) { w.executor.Org.ProtectedAccounts = []string{prod} }, "protected by the configuration"},
 		"asked too long ago":         {func(w *world, d *word) { d.signed = timed(w.at(-31 * time.Minute)) }, "past_expiry"},
@@ -151,6 +155,10 @@ func TestForgedUndoClicksAreRefused(t *testing.T) {
 			w.executor.Verifiers[approvals.EventEvidence] = lenient{}
 			d.signed = kind(approvals.EventEvidence)
 		}, `kind "event"`},
+		"a rule, which nobody signs": {func(w *world, d *word) {
+			w.executor.Verifiers[approvals.RuleEvidence] = lenient{}
+			d.signed = kind(approvals.RuleEvidence)
+		}, "the rule can't be read"},
 	}
 	for name, c := range cards {
 		table["on a card: "+name] = c

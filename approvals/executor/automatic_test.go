@@ -1,0 +1,307 @@
+package executor_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
+)
+
+// ruled is what a rule asks for on the strength of a finding's first call, not sent yet.
+func (w *world) ruled(f finding.Finding) *word {
+	w.t.Helper()
+	d, rule := w.ruling(w.happened(f))
+	d.row.Intent, rule.Intent = f.Intents[0], f.Intents[0]
+	return d
+}
+
+// TestAutomaticContainment: a finding that its source confirms contains by itself; the
+// record says so, and people take it back.
+func TestAutomaticContainment(t *testing.T) {
+	t.Parallel()
+	for name, alter := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := alerted(t, false, true, alter...)
+			r := w.state(w.goes(w.ruled(w.finding())), approvals.Contained)
+			if e, n := w.event(r, "released"); n != 1 || e.Actor != approvals.Automatic || e.Facts["by"] != "rule" || e.Facts["finding"] != findingID {
+				t.Errorf("released %d times: %+v", n, e)
+			}
+			for _, c := range w.aws.Calls() {
+				if c.Op == "sts:AssumeRole" && (c.SourceIdentity != "automatic" || c.RoleSessionName != r.ID || c.Tags["killswitch-approvers"] != "") {
+					t.Errorf("entered as %+v", c)
+				}
+			}
+			if n := w.called("guardduty:GetFindings"); n != 2 {
+				t.Errorf("the source was asked %d times, want before the plan and before the run", n)
+			}
+			w.job(w.executor, approvals.JobPlan, r)
+			w.job(w.executor, approvals.JobRun, r)
+			if _, n := w.event(r, "claimed"); n != 1 {
+				t.Errorf("claimed %d times", n)
+			}
+			w.pass(2 * time.Minute)
+			if run := w.run(r); run.Checks != 3 {
+				t.Errorf("%d re-checks", run.Checks)
+			}
+			w.undo(r)
+		})
+	}
+}
+
+// TestWhatItsSourceDoesNotConfirmIsRefused, and a person can still click.
+func TestWhatItsSourceDoesNotConfirmIsRefused(t *testing.T) {
+	t.Parallel()
+	said := func(edit func(*guardDuty)) func(*world) { return func(w *world) { w.saysGuardDuty(edit) } }
+	for name, c := range map[string]struct {
+		world   func(*world)
+		finding func(*finding.Finding)
+		why     string
+	}{
+		"archived":         {world: said(func(g *guardDuty) { g.Archived = true }), why: "archived"},
+		"not for the rule": {world: said(func(g *guardDuty) { g.Finding.Auto = false }), why: "does not let it contain by itself"},
+		"another finding":  {world: said(func(g *guardDuty) { g.Finding.Name = "another" }), why: "does not let it contain by itself"},
+		"of another role":  {world: said(func(g *guardDuty) { g.Finding.Intents = nil }), why: "does not let it contain by itself"},
+		"unsure of the role": {world: said(func(g *guardDuty) {
+			g.Finding.Unsure = []string{approvals.IntentDigest(revokeIt)}
+		}), why: "does not let it contain by itself"},
+		"only by name": {finding: func(f *finding.Finding) { f.Unsure = []string{approvals.IntentDigest(revokeIt)} }, why: "does not let this finding contain by itself"},
+		"old": {world: said(func(g *guardDuty) {
+			g.Finding.Updated = time.Date(2026, 11, 20, 2, 59, 0, 0, time.UTC)
+		}), why: "more than a day ago"},
+		"of no time": {world: said(func(g *guardDuty) { g.Finding.Updated = time.Time{} }), why: "more than a day ago"},
+		"not to be read": {world: func(w *world) {
+			w.aws.Account(prod).AddFinding(region, detector, `{"id":"`+findingID+`","Archived":"no"}`)
+		}, why: "does not confirm"},
+		"unknown to GuardDuty": {finding: func(f *finding.Finding) { f.Sighting.ID = "0a3c9fb69bf06f4010a963bf880307d5" }, why: "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
+		"of no detector":       {finding: func(f *finding.Finding) { f.Sighting.Detector = "0" }, why: "BadRequestException"},
+		"of nowhere":           {finding: func(f *finding.Finding) { f.Sighting = source.Sighting{Account: prod} }, why: "does not say where its source can be asked"},
+		"in another account":   {finding: func(f *finding.Finding) { f.Sighting.Account = sandbox }, why: "in another account"},
+		"not to be asked":      {world: func(w *world) { w.breaks("guardduty:GetFindings") }, why: "AccessDenied"},
+		"not to be entered":    {world: func(w *world) { w.breaks("sts:AssumeRole") }, why: "AccessDenied"},
+		"of an inactive key": {world: func(w *world) {
+			u := w.bernd()
+			u.Keys[0].Inactive = true
+			w.aws.Account(prod).AddUser(u)
+		}, finding: func(f *finding.Finding) {
+			f.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
+		}, why: "inactive already"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := alerted(t, true, true, exposed)
+			if c.world != nil {
+				c.world(w)
+			}
+			f := w.finding()
+			if c.finding != nil {
+				c.finding(&f)
+			}
+			r := w.goes(w.ruled(f))
+			w.refused(r, c.why)
+			if r.Hint == "" {
+				t.Error("nobody is told what to do")
+			}
+			w.untouched()
+			if name == "not to be entered" {
+				return
+			}
+			w.clock.Add(time.Second)
+			w.state(w.goes(w.proposal(alice, w.happened(w.finding()))), approvals.Contained)
+		})
+	}
+}
+
+// TestOneFindingOfAnEventIsEnough: of several that offer the same, one that lets it run.
+func TestOneFindingOfAnEventIsEnough(t *testing.T) {
+	t.Parallel()
+	w, _ := alerted(t, true, true)
+	other := w.finding()
+	other.OneClick, other.Auto, other.Name = false, false, "another"
+	event := w.happened(other, w.finding())
+	w.state(w.goes(w.proposal(alice, event)), approvals.Contained)
+	w.clock.Add(time.Minute)
+	d, _ := w.ruling(event)
+	w.state(w.goes(d), approvals.Contained)
+	w.clock.Add(time.Minute)
+	event = w.happened(other)
+	w.state(w.goes(w.proposal(alice, event)), approvals.Pending)
+	d, _ = w.ruling(event)
+	w.refused(w.goes(d), "does not let this finding contain by itself")
+}
+
+// autos are so many automatic requests for roles of their own, not planned yet.
+func (w *world) autos(from, n int) []approvals.Request {
+	w.t.Helper()
+	var rs []approvals.Request
+	for i := from; i < from+n; i++ {
+		name := fmt.Sprintf("role-%d", i)
+		w.aws.Account(prod).AddRole(awsfake.Role{Name: name})
+		f := w.finding()
+		f.Intents = []approvals.Intent{{Call: actions.Call{Action: actions.RevokeSessions, Target: strings.Replace(appRole, "app-role", name, 1), Account: prod}}}
+		f.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
+		rs = append(rs, w.bring(w.ruled(f)))
+	}
+	w.clears()
+	return rs
+}
+
+// plans does the plan of a request and all that follows.
+func (w *world) plans(r approvals.Request) approvals.Request {
+	w.t.Helper()
+	w.job(w.executor, approvals.JobPlan, r)
+	w.drain()
+	return w.again(r)
+}
+
+// TestCapOnAutomaticContainments: no more than so many begin by themselves in any hour,
+// however many workers there are; the others say so.
+func TestCapOnAutomaticContainments(t *testing.T) {
+	t.Parallel()
+	for name, alter := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := alerted(t, false, true, append([]func(*world){exposed}, alter...)...)
+			rs := w.autos(0, 12)
+			var wg sync.WaitGroup
+			for _, r := range rs { // all plans at once, then all runs
+				wg.Go(func() { _ = w.executor.Handle(t.Context(), approvals.Job{Verb: approvals.JobPlan, ID: r.ID}) })
+			}
+			wg.Wait()
+			for range 20 { // workers who lost the row's race come again
+				w.drain()
+				w.clock.Add(time.Second)
+			}
+			n := map[approvals.State]int{}
+			for _, r := range rs {
+				n[w.again(r).State]++
+			}
+			if n[approvals.Contained] != 5 || n[approvals.Refused] != 7 {
+				t.Fatalf("%v", n)
+			}
+			i := slices.IndexFunc(rs, func(r approvals.Request) bool { return w.again(r).State == approvals.Refused })
+			w.refused(rs[i], "the cap of 5 automatic containments an hour is reached")
+			w.tells(rs[i], "click on the alert's card")
+			asked := w.called("iam:GetAccessKeyLastUsed")
+			w.clock.Add(59 * time.Minute)
+			w.refused(w.plans(w.autos(100, 1)[0]), "the cap of 5")
+			if n := w.called("iam:GetAccessKeyLastUsed"); n != asked {
+				t.Error("over the cap the source is asked in vain")
+			}
+			w.clock.Add(2 * time.Minute)
+			w.state(w.plans(w.autos(200, 1)[0]), approvals.Contained)
+		})
+	}
+}
+
+// TestCapOfNoneStopsNoClick, but all that runs by itself.
+func TestCapOfNoneStopsNoClick(t *testing.T) {
+	t.Parallel()
+	w, _ := alerted(t, true, true, func(w *world) { w.cfg.PerHour = 0 })
+	w.refused(w.goes(w.ruled(w.finding())), "the cap of 0")
+	w.untouched()
+	w.state(w.goes(w.proposal(alice, w.happened(w.finding()))), approvals.Contained)
+}
+
+// TestCapCountsWhatBegan: what is refused or denied before it begins takes no place.
+func TestCapCountsWhatBegan(t *testing.T) {
+	t.Parallel()
+	w, _ := alerted(t, true, true, exposed, func(w *world) { w.cfg.PerHour = 1 })
+	r := w.released(w.ruled(w.finding()))
+	w.types(bob, "deny "+r.ID+" our own test")
+	w.job(w.executor, approvals.JobRun, r)
+	w.state(r, approvals.Denied)
+	rs := w.autos(0, 2)
+	w.state(w.plans(rs[0]), approvals.Contained)
+	w.refused(w.plans(rs[1]), "the cap of 1")
+}
+
+const trailID = "5e00b229-5978-5a0c-b9b9-c3cc82e435fe"
+
+// TestTrailThatIsLateIsAskedAgain: CloudTrail tells of an event minutes later; until
+// then the request waits, and says so.
+func TestTrailThatIsLateIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	trailed := func(w *world) *word {
+		f := w.finding()
+		f.Sighting = source.Sighting{Kind: source.OfEvent, Account: prod, Region: region, ID: trailID}
+		return w.ruled(f)
+	}
+	t.Run("and tells in the end", func(t *testing.T) {
+		t.Parallel()
+		w, _ := alerted(t, false, true)
+		r := w.state(w.goes(trailed(w)), approvals.Planning)
+		if !strings.Contains(r.Why, "CloudTrail has no event "+trailID) || !strings.Contains(r.Hint, "asked again") {
+			t.Errorf("because %s, hint %s", r.Why, r.Hint)
+		}
+		for w.called("cloudtrail:LookupEvents") < 2 {
+			w.pass(5 * time.Second)
+		}
+		w.state(r, approvals.Planning)
+		w.untouched()
+		said, err := json.Marshal(guardDuty{Finding: w.finding()})
+		w.must(err)
+		w.aws.Account(prod).AddEvents(region, trailtypes.Event{EventId: aws.String(trailID), EventTime: aws.Time(w.clock.Now()), CloudTrailEvent: aws.String(string(said))})
+		w.pass(20 * time.Second)
+		if r = w.state(r, approvals.Contained); r.Why != "" {
+			t.Errorf("it still says %s", r.Why)
+		}
+	})
+	t.Run("until it expires", func(t *testing.T) {
+		t.Parallel()
+		w, _ := alerted(t, false, true)
+		r := w.goes(trailed(w))
+		w.pass(31 * time.Minute)
+		w.state(r, approvals.Expired)
+		w.untouched()
+	})
+}
+
+// TestSourceInTroubleIsAskedAgain: what it can't tell just now.
+func TestSourceInTroubleIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	w, _ := alerted(t, false, true)
+	until := w.clock.Now().Add(2 * time.Minute)
+	w.answers("guardduty:*", apiError("ServiceUnavailable"), func() bool { return w.clock.Now().Before(until) })
+	r := w.state(w.goes(w.ruled(w.finding())), approvals.Planning)
+	if r.Why == "" {
+		t.Error("nobody is told")
+	}
+	w.pass(3 * time.Minute)
+	w.state(r, approvals.Contained)
+}
+
+// TestExposedKeyIsDeactivatedByItself: one that exists and is active; what it did is
+// reported, and a click retries what was left.
+func TestExposedKeyIsDeactivatedByItself(t *testing.T) {
+	t.Parallel()
+	w, _ := alerted(t, false, true, exposed)
+	for _, op := range []string{"iam:AttachUserPolicy", "iam:PutUserPolicy"} {
+		w.aws.Fault(awsfake.Fault{Op: op, Err: apiError("AccessDenied"), Times: 1})
+	}
+	call, err := actions.NewCall(actions.DeactivateKey, exposedKey, map[string]string{"quarantine": "yes"}, w.cfg.Org.Directory()) // AWS knows the account
+	w.must(err)
+	f := w.finding()
+	f.Intents, f.Sighting = []approvals.Intent{{Call: call}}, source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
+	r := w.state(w.goes(w.ruled(f)), approvals.Partial)
+	if !w.bernd().Keys[0].Inactive {
+		t.Error("the key is active")
+	}
+	if n := w.reported(r).Activity.Total; n != 60 {
+		t.Errorf("%d events are reported", n)
+	}
+	w.clock.Add(time.Minute)
+	w.state(w.clicks(bob, r, "retry"), approvals.Contained)
+}
