@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/cmd/local"
@@ -147,25 +148,13 @@ func (k *reaper) isDead() bool {
 	return k.dead
 }
 
-func (w *world) all() map[string]approvals.Request {
-	found := map[string]approvals.Request{}
-	rows, err := w.Requests.Marked(w.t.Context(), "open", approvals.Key{}, 100)
-	w.must(err)
-	held, err := w.Requests.Marked(w.t.Context(), "in_force", approvals.Key{}, 100)
-	w.must(err)
-	for _, row := range append(rows, held...) {
-		found[row.Part] = w.get(row.Part)
-	}
-	return found
-}
-
 // lifeAndDeath walks the whole path, killed at one point; it returns how many
 // points there were.
 func lifeAndDeath(t *testing.T, at int, alter ...func(*world)) int {
 	k := &reaper{}
 	w := newWorld(t, append(alter, func(w *world) { mortal(w, k) })...)
 	before := w.aws.Snapshot()
-	points, id, undo := w.walk(k, at, command, nil)
+	points, id, undo := w.walk(k, at)
 	if d := diffState(before, w.aws.Snapshot()); d != "" {
 		t.Errorf("killed %s: not as before: %s", k.what, d)
 	}
@@ -198,10 +187,8 @@ func lifeAndDeath(t *testing.T, at int, alter ...func(*world)) int {
 	return points
 }
 
-// walk takes a request from its command to its undo, killed at one point (0:
-// never), and looks at the world while it is contained. An undo that is typed
-// gives credentials back too.
-func (w *world) walk(k *reaper, at int, command string, contained func()) (points int, id, undo string) {
+// walk takes a request from its command to its undo, killed at one point (0: never).
+func (w *world) walk(k *reaper, at int) (points int, id, undo string) {
 	w.t.Helper()
 	k.mu.Lock()
 	k.at, k.n = at, 0
@@ -217,39 +204,22 @@ func (w *world) walk(k *reaper, at int, command string, contained func()) (point
 	is := func(id string, s approvals.State) func() bool {
 		return func() bool { return id != "" && w.get(id).State == s }
 	}
+	click := func(user, id, action string) func() int {
+		return func() int { return w.slack.Click(user, channel, w.get(id).Card.TS, action).Status }
+	}
 	w.live(k, "pending", func() int { return w.slack.Command("U01ALICE", channel, "/killswitch", command).Status },
 		func() bool {
 			id = find(func(r approvals.Request) bool { return r.State == approvals.Pending && r.Card.TS != "" })
 			return id != ""
 		})
-	approve := func(id string) func() int {
-		return func() int {
-			status := 0
-			for _, user := range []string{"U02BOB", "U03CAROL"} {
-				status = w.slack.Click(user, channel, w.get(id).Card.TS, "approve").Status
-				if w.get(id).Need < 2 || status != 200 {
-					break
-				}
-			}
-			return status
-		}
-	}
-	w.live(k, "contained", approve(id), is(id, approvals.Contained))
-	if contained != nil {
-		contained()
-	}
-	w.live(k, "the undo", func() int {
-		if contained == nil {
-			return w.slack.Click("U01ALICE", channel, w.get(id).Card.TS, "undo").Status
-		}
-		return w.slack.Command("U01ALICE", channel, "/killswitch", "undo "+id+" keys=reactivate it is over").Status
-	}, func() bool {
+	w.live(k, "contained", click("U02BOB", id, "approve"), is(id, approvals.Contained))
+	w.live(k, "the undo", click("U01ALICE", id, "undo"), func() bool {
 		undo = find(func(r approvals.Request) bool {
 			return r.Intent.Undo == id && r.State == approvals.Pending && r.Card.TS != ""
 		})
 		return undo != ""
 	})
-	w.live(k, "restored", approve(undo), is(undo, approvals.Restored))
+	w.live(k, "restored", click("U02BOB", undo, "approve"), is(undo, approvals.Restored))
 	w.live(k, "undone", func() int { return 200 }, is(id, approvals.Undone))
 	k.mu.Lock()
 	points = k.n
@@ -261,16 +231,18 @@ func (w *world) walk(k *reaper, at int, command string, contained func()) (point
 // TestKilledAnywhere: the process dies at any point of the path; the next start
 // brings the same end, and nothing twice.
 func TestKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	points := lifeAndDeath(t, 0)
 	if points < 100 {
 		t.Fatalf("only %d points", points)
 	}
 	t.Logf("%d points", points)
 	for name, alter := range stores {
-		step := 1
-		if name != "memory" || testing.Short() {
-			step = 5
+		n := 6
+		if name != "memory" {
+			n = 30
 		}
+		step := thin.Every(t, n, "the deaths of the whole program, "+name)
 		for at := 1; at <= points; at += step {
 			t.Run(fmt.Sprintf("%s/%03d", name, at), func(t *testing.T) {
 				t.Parallel()

@@ -31,6 +31,7 @@ func (w *world) alertCards() (texts []string) {
 
 // TestEventsComeIn: by EventBridge and by a webhook, one or many, once or again.
 func TestEventsComeIn(t *testing.T) {
+	t.Parallel()
 	const finding = "guardduty_iam_persistence-akia.json"
 	for name, c := range map[string]struct {
 		do   func(*world)
@@ -69,6 +70,7 @@ func TestEventsComeIn(t *testing.T) {
 
 // TestEventsRefused: what has no right to is not even on a queue.
 func TestEventsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, listening)
 	for key, want := range map[string]int{"": 401, "guessed": 401, "soar-key": 401, "hook-key": http.StatusBadRequest} {
 		if got := w.bring(key, "", []byte("garbage")); got != want {
@@ -88,6 +90,7 @@ func TestEventsRefused(t *testing.T) {
 // TestUnreadableIsSetAside: at once, and whole; what could be read of the same
 // delivery has its card.
 func TestUnreadableIsSetAside(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, listening)
 	broken := strings.Replace(string(w.sample("guardduty_iam_persistence-akia.json")), `"severity": 5`, `"severity": "grave"`, 1)
 	both := "[" + broken + "," + string(w.sample("guardduty_iam_exfil-outside.json")) + "]"
@@ -111,6 +114,7 @@ func TestUnreadableIsSetAside(t *testing.T) {
 // TestAlertsHoldUpNobody: when all who deal with events are busy, people are
 // answered all the same.
 func TestAlertsHoldUpNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, listening)
 	busy := make(chan struct{})
 	taken := make(chan struct{}, 100)

@@ -9,6 +9,7 @@ import (
 )
 
 func TestContainAndUndo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	before := w.aws.Snapshot()
 	stolen := w.aws.Session(appRole, "attacker")

@@ -67,6 +67,16 @@ func (w *world) alertTS() string {
 	return ""
 }
 
+// lookedAt counts the calls of an operation.
+func (w *world) lookedAt(op string) (n int) {
+	for _, c := range w.aws.Calls() {
+		if c.Op == op {
+			n++
+		}
+	}
+	return n
+}
+
 func (w *world) revoked() bool { return w.policy("web-tier-role") != "" }
 
 // TestEventContains: from the event to the deny, with delivery: auto; and the ways

@@ -20,6 +20,7 @@ import (
 // TestForgedLines: a line feed in what people type, or AWS says, must not make a
 // line of its own in the audit.
 func TestForgedLines(t *testing.T) {
+	t.Parallel()
 	const line = "03:00:09 approved · by bob"
 	// forged looks at what the audit shows, as Slack gets it: it wraps lines by itself.
 	forged := func(w *world, r approvals.Request) bool {
@@ -36,6 +37,7 @@ func TestForgedLines(t *testing.T) {
 	}
 	for name, feed := range map[string]string{"line feed": "\n", "carriage return": "\r", "next line": "\u0085", "line separator": "\u2028"} {
 		t.Run(name+" in a reason", func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			r := w.state(w.asks("U01ALICE", "revoke_sessions "+appRole+` reason="x`+feed+line+feed+`y"`), approvals.Pending)
 			if r.Reason != "x "+line+" y" {
@@ -46,6 +48,7 @@ func TestForgedLines(t *testing.T) {
 			}
 		})
 		t.Run(name+" in AWS's words", func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.aws.Fault(awsfake.Fault{Op: "iam:PutRolePolicy", Err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "no" + feed + line}})
 			r := w.asks("U01ALICE", command)
@@ -60,6 +63,7 @@ func TestForgedLines(t *testing.T) {
 
 // TestMentionInATarget: what is in a role's path must not call a channel.
 func TestMentionInATarget(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(w *world) { w.aws.Account(prod).AddRole(roleAt("/<!channel>/", "r")) })
 	r := w.state(w.asks("U01ALICE", `revoke_sessions arn:aws:iam::222222222222:role/<!channel>/r reason="x"`), approvals.Pending)
 	w.slack.Fail(slackfake.Fault{Method: "views.open", Status: http.StatusInternalServerError, Times: -1})
@@ -126,6 +130,7 @@ func mrkdwns(t *testing.T, m slackfake.Message) (found []mrkdwn) {
 // TestLinkInATag: what somebody writes into the account must not become a link
 // or a mention in the message that wakes everybody.
 func TestLinkInATag(t *testing.T) {
+	t.Parallel()
 	const lure = "false alarm. Confirm at https://evil.example/sso @channel"
 	w := newWorld(t)
 	w.contained(command)
@@ -153,6 +158,7 @@ func TestLinkInATag(t *testing.T) {
 // TestCardIsNotPostedAgain: a typed approve must not let people outside the
 // group, or anybody once it is decided, fill the channel.
 func TestCardIsNotPostedAgain(t *testing.T) {
+	t.Parallel()
 	public := func(w *world) (n int) {
 		for _, m := range w.slack.Messages(channel) {
 			if m.EphemeralTo == "" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
@@ -78,10 +79,11 @@ func TestReleasedKilledAnywhere(t *testing.T) {
 		}
 		t.Logf("%d points by %s", points, by)
 		for name, alter := range stores {
-			step := 1
-			if name != "memory" || testing.Short() {
-				step = 5
+			n := 6
+			if name != "memory" {
+				n = 30
 			}
+			step := thin.Every(t, n, "the deaths of the whole program, "+name)
 			for at := 1; at <= points; at += step {
 				t.Run(fmt.Sprintf("%s/%s/%03d", by, name, at), func(t *testing.T) {
 					t.Parallel()

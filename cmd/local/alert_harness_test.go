@@ -18,9 +18,9 @@ import (
 )
 
 const (
+	region    = "us-east-1"
 	detector  = "121afe7ce30de38d5a3a62f0a02dfd75"
 	findingID = "f57a99a0add069bf27c347e38c934148"
-	trailID   = "5e00b229-5978-5a0c-b9b9-c3cc82e435fe"
 	because   = "GuardDuty: credentials of app-role were used elsewhere"
 )
 

@@ -18,6 +18,7 @@ func (w *world) badRow(id, body string) {
 // TestBadRow: a row that can't be read must not stop the sweep or the list for
 // the others.
 func TestBadRow(t *testing.T) {
+	t.Parallel()
 	const id = "KS-000000000000"
 	for name, body := range map[string]string{
 		"no state":          `{"id":"` + id + `","revision":1}`,
@@ -28,6 +29,7 @@ func TestBadRow(t *testing.T) {
 		"a running orphan":  `{"id":"` + id + `","revision":1,"state":"running"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.badRow(id, body)
 			held := w.contained(command)
@@ -50,6 +52,7 @@ func TestBadRow(t *testing.T) {
 // TestBadRowPanics: even a row that breaks the code that looks after it must not
 // end the sweep.
 func TestBadRowPanics(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.badRow("KS-000000000000", `{"id":"KS-000000000000","revision":1,"state":"pending","expires":"2026-11-21T09:00:00Z","intent":{"undo":"KS-ZZZZZZZZZZZZ","call":{}}}`)
 	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
@@ -61,6 +64,7 @@ func TestBadRowPanics(t *testing.T) {
 // TestPageOfBadRows: a whole page of rows without an ID must not hold the sweep
 // for ever.
 func TestPageOfBadRows(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for i := range 100 {
 		w.badRow(fmt.Sprintf("KS-0000000000%02d", i), `{"id":"","state":"refused"}`)
@@ -84,6 +88,7 @@ func TestPageOfBadRows(t *testing.T) {
 // TestAbsurdTime: a message of a time that can't be must not hold up the others,
 // and what somebody signed is not kept when it is set aside.
 func TestAbsurdTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	form := `command=%2Fkillswitch&team_id=T01ACME&user_id=U01ALICE&channel_id=C01INC&api_app_id=A01APP&text=revoke_sessions+prod%2Fapp-role+reason%3Dx`
 	w.must(w.Slack.Send(t.Context(), []byte(`{"timestamp":"999999999999","body":"`+form+`"}`), 0))
