@@ -226,6 +226,7 @@ type table struct {
 	reaper *reaper
 	reads  func(approvals.Key) error
 	writes func([]approvals.Put) error
+	wrote  func([]approvals.Put) error // after it took effect
 }
 
 func (s *table) Get(ctx context.Context, k approvals.Key) (approvals.Row, error) {
@@ -252,7 +253,11 @@ func (s *table) Write(ctx context.Context, puts ...approvals.Put) error {
 			return err
 		}
 	}
-	return s.reaper.around("write "+s.name+" "+puts[0].Sort, func() error { return s.Store.Write(ctx, puts...) })
+	err := s.reaper.around("write "+s.name+" "+puts[0].Sort, func() error { return s.Store.Write(ctx, puts...) })
+	if err == nil && s.wrote != nil {
+		err = s.wrote(puts)
+	}
+	return err
 }
 
 // errOutage is what a table says that can't be reached.

@@ -238,9 +238,9 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	t.Logf("%d points", points)
 	for name, alter := range stores {
-		n := 6
+		n := 20
 		if name != "memory" {
-			n = 30
+			n = 100
 		}
 		step := thin.Every(t, n, "the deaths of the whole program, "+name)
 		for at := 1; at <= points; at += step {
