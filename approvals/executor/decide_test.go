@@ -70,7 +70,16 @@ func TestApprovalsAreCountedAnew(t *testing.T) {
 		}, why: "there are 1 proved approvals of the 2 needed"},
 
 		// Votes that count for nothing.
-		"the requester's own":        {votes: []string{alice}, why: "self_approval"},
+		"the requester's own": {votes: []string{alice}, why: "self_approval"},
+		"the requester's own, in another's name": {votes: []string{alice}, then: func(w *world, r approvals.Request) {
+			w.edit(r, func(r *approvals.Request) { r.Votes[0].Party = approvals.Party{Person: "bob", Slack: bob} })
+		}, why: "self_approval"},
+		"the requester's own, of a row that names another requester": {votes: []string{alice}, then: func(w *world, r approvals.Request) {
+			w.edit(r, func(r *approvals.Request) { r.Requester.Person = "carol" })
+		}, why: "not what was asked for"},
+		"somebody's outside, in another's name": {votes: []string{mallory}, then: func(w *world, r approvals.Request) {
+			w.edit(r, func(r *approvals.Request) { r.Votes[0].Party = approvals.Party{Person: "bob", Slack: bob} })
+		}, why: "not_approver"},
 		"somebody's outside":         {votes: []string{mallory}, why: "not_approver"},
 		"one person's, twice":        {alter: two, votes: []string{bob, bob}, why: "double_vote"},
 		"a vote and the requester's": {alter: two, votes: []string{bob, alice}, why: "self_approval"},

@@ -1,8 +1,10 @@
 package executor_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -94,9 +96,9 @@ func TestRequestSurvivesAnyDeath(t *testing.T) {
 	}
 	t.Logf("%d points", points)
 	for name, alter := range stores {
-		n := 2
+		n := 12
 		if name != "memory" {
-			n = 10
+			n = 60
 		}
 		step := thin.Every(t, n, "the deaths of an executor, "+name)
 		for at := 1; at <= points; at += step {
@@ -104,6 +106,57 @@ func TestRequestSurvivesAnyDeath(t *testing.T) {
 				t.Parallel()
 				lifeAndDeath(t, at, alter...)
 			})
+		}
+	}
+}
+
+// releasedLifeAndDeath is lifeAndDeath for a request that needs nobody's approval, from
+// its job plan until it is contained.
+func releasedLifeAndDeath(t *testing.T, by approvals.Release, at int, alter ...func(*world)) int {
+	w, _ := alerted(t, true, true, append(alter, mortal)...)
+	d := w.ruled(w.finding())
+	if by == approvals.ByClick {
+		d = w.proposal(alice, w.happened(w.finding()))
+	}
+	r := w.bring(d)
+	w.reaper.aims(at)
+	w.live("contained", func() bool { return w.again(r).State == approvals.Contained })
+	points := w.reaper.aims(0)
+	w.pass(10 * time.Second)
+	w.didOnce("iam:PutRolePolicy", "iam:TagRole")
+	w.toldOnce(r, "requested", "planned", "released", "claimed", "contained")
+	if by == approvals.ByRule {
+		var hour struct{ Began []any }
+		row, err := w.Runs.Store.Get(t.Context(), approvals.Key{Part: "automatic", Sort: "hour"})
+		w.must(err)
+		w.must(json.Unmarshal(row.Body, &hour))
+		if len(hour.Began) != 1 {
+			t.Errorf("killed %s: %s", w.reaper.what, row.Body)
+		}
+	}
+	return points
+}
+
+// TestReleasedRequestSurvivesAnyDeath: it begins once, and counts once for the cap.
+func TestReleasedRequestSurvivesAnyDeath(t *testing.T) {
+	t.Parallel()
+	for _, by := range []approvals.Release{approvals.ByClick, approvals.ByRule} {
+		points := releasedLifeAndDeath(t, by, 0)
+		if points < 50 {
+			t.Fatalf("only %d points", points)
+		}
+		for name, alter := range stores {
+			n := 10
+			if name != "memory" {
+				n = 50
+			}
+			step := thin.Every(t, n, "the deaths of an executor, "+name)
+			for at := 1; at <= points; at += step {
+				t.Run(fmt.Sprintf("%s/%s/%03d", by, name, at), func(t *testing.T) {
+					t.Parallel()
+					releasedLifeAndDeath(t, by, at, alter...)
+				})
+			}
 		}
 	}
 }

@@ -199,7 +199,7 @@ func TestOutageOfATableChangesNothing(t *testing.T) {
 		}
 		accesses := live(t, 0, false).n
 		t.Logf("%d accesses in the life of %s", accesses, name)
-		step := thin.Every(t, 25, "the accesses that fail in the life of "+name)
+		step := thin.Every(t, 80, "the accesses that fail in the life of "+name)
 		for at := 1; at <= accesses; at += step {
 			t.Run(fmt.Sprintf("%s/%04d", name, at), func(t *testing.T) {
 				t.Parallel()

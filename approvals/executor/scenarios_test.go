@@ -98,7 +98,7 @@ func TestEveryActionIsTakenBackWhereverItDies(t *testing.T) {
 			t.Errorf("%s has no scenario, and it can be taken back", name)
 		}
 	}
-	deaths := max(36/thin.Every(t, 6, "the deaths on an action's way"), 1)
+	deaths := max(36/thin.Every(t, 18, "the deaths on an action's way"), 1)
 	for nth, name := range slices.Sorted(maps.Keys(scenarios)) {
 		s := scenarios[name]
 		points := s.live(t, 7, 0)
