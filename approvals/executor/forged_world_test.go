@@ -163,6 +163,9 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	for _, f := range alter {
 		f(w)
 	}
+	if _, is := w.Requests.Store.(*memory.Store); is && endpoint != "" && w.path == "" {
+		inDynamoDB(w)
+	}
 	w.start()
 	return w
 }

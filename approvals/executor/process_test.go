@@ -3,6 +3,7 @@ package executor_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/approvals/storetest"
 )
 
 // What a process with an executor lives on and dies of: the tables and queues that
@@ -25,7 +27,21 @@ type queue interface {
 var stores = allStores()
 
 func allStores() map[string][]func(*world) {
-	return map[string][]func(*world){"memory": nil, "file": {inFile}}
+	all := map[string][]func(*world){"memory": nil, "file": {inFile}}
+	if endpoint != "" {
+		all["dynamodb"] = []func(*world){inDynamoDB}
+	}
+	return all
+}
+
+// endpoint is a DynamoDB to keep the tables in, of all worlds that are not in a file;
+// the end-to-end tests give one.
+var endpoint = os.Getenv("KILLSWITCH_TEST_DYNAMODB") //nolint:forbidigo // it is a setting of the test binary
+
+// inDynamoDB keeps the tables in DynamoDB. The queues are in memory, and outlive the
+// process as SQS does.
+func inDynamoDB(w *world) {
+	w.Requests.Store, w.Runs.Store = storetest.NewDynamoDB(w.t, endpoint, approvals.Marks...), storetest.NewDynamoDB(w.t, endpoint)
 }
 
 // inFile keeps tables and queues in a file, as serve does.
@@ -211,7 +227,8 @@ func (w *world) live(what string, reached func() bool) {
 		if reached() {
 			return
 		}
-		for !w.reaper.isDead() && w.round() {
+		for did := true; did && !w.reaper.isDead(); {
+			did = w.round()
 		}
 		w.resurrect()
 		w.clock.Add(5 * time.Second)

@@ -51,12 +51,6 @@ type routes struct {
 	auto     bool
 }
 
-func (o *routes) set(oneClick, auto bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.oneClick, o.auto = oneClick, auto
-}
-
 func (o *routes) Read(event string) ([]finding.Finding, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -228,23 +222,4 @@ func (w *world) store(p *proposal) approvals.Request {
 func (w *world) job(v approvals.Verb, id string) {
 	w.t.Helper()
 	w.must(w.zones.Executor.Handle(w.t.Context(), approvals.Job{Verb: v, ID: id}))
-}
-
-// go lets a stored request go its way.
-func (w *world) goes(r approvals.Request) approvals.Request {
-	w.t.Helper()
-	w.must(approvals.JSON[approvals.Job]{Queue: w.Jobs}.Send(w.t.Context(), approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0))
-	w.drain()
-	return w.again(r)
-}
-
-// clickedOn is a proposal that is signed after it was edited, stored, and gone its way.
-func (w *world) clickedOn(edit ...func(*proposal)) approvals.Request {
-	w.t.Helper()
-	p := w.proposed(w.happened(w.story()))
-	for _, f := range edit {
-		f(p)
-	}
-	w.sign(p)
-	return w.goes(w.store(p))
 }
