@@ -47,7 +47,7 @@ const (
 	lookupPage = 50 // the most events that LookupEvents gives at once
 	// "The rate of lookup requests is limited to two per second, per account, per
 	// Region." https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
-	lookupEvery   = 500 * time.Millisecond
+	lookupRate    = 2
 	lookupBackoff = 5 * time.Second // at most, where AWS asks for patience
 	lookupTries   = 5               // failures in a row that are no throttles: a region that is down must not hold up others
 )
@@ -88,28 +88,32 @@ func Lookup(ctx context.Context, acct *actions.Account, region string, s Subject
 		if b.Pages > 0 && n == b.Pages {
 			return &CutError{ErrPages}
 		}
-		if acct.Turn(ctx, "cloudtrail:LookupEvents", region, lookupEvery) != nil {
+		if acct.Turn(ctx, "cloudtrail:LookupEvents", region, lookupRate, time.Second) != nil {
 			return cut()
 		}
+		next := time.NewTimer(time.Second / lookupRate) // one look-up does not take all turns
 		out, err := client.LookupEvents(ctx, in)
 		switch {
 		case err == nil:
 			n, asked, failures, pause = n+1, nil, 0, 0
 			if in.NextToken = out.NextToken; !page(out.Events) || in.NextToken == nil {
+				next.Stop()
 				return nil
 			}
-			continue
 		case ctx.Err() != nil:
+			next.Stop()
 			return cut()
-		case !b.Patient, !actions.Transient(err):
+		case !b.Patient, !actions.Transient(err), !actions.Throttled(err) && failures == lookupTries-1:
+			next.Stop()
 			return err
-		case !actions.Throttled(err):
-			if failures++; failures == lookupTries {
-				return err
+		default:
+			if !actions.Throttled(err) {
+				failures++
 			}
+			asked, pause = err, min(max(2*pause, time.Second), lookupBackoff)
+			next.Reset(pause)
 		}
-		asked, pause = err, min(max(2*pause, time.Second), lookupBackoff)
-		if waited := time.NewTimer(pause); !wait(ctx, waited) {
+		if !wait(ctx, next) {
 			return cut()
 		}
 	}
