@@ -9,9 +9,13 @@ import (
 // turns limit the rate of calls that AWS limits for each account and region,
 // whichever session makes them.
 type turns struct {
-	mu   sync.Mutex
-	free map[string]chan struct{}
+	mu    sync.Mutex
+	free  map[string]chan struct{}
+	after func(time.Duration, func()) // nil: time.AfterFunc
 }
+
+// Clock replaces the clock by which calls take turns: after calls f after d.
+func (c *Cloud) Clock(after func(d time.Duration, f func())) { c.turns.after = after }
 
 // Turn waits until a call may be made of which AWS allows n in a while in an account
 // and region, for all sessions of a [Cloud]. An error is the context's.
@@ -22,7 +26,12 @@ func (a *Account) Turn(ctx context.Context, call, region string, n int, while ti
 		return ctx.Err()
 	case <-free:
 	}
-	time.AfterFunc(while, func() { free <- struct{}{} })
+	back := func() { free <- struct{}{} }
+	if a.turns.after != nil {
+		a.turns.after(while, back)
+	} else {
+		time.AfterFunc(while, back)
+	}
 	return nil
 }
 

@@ -184,8 +184,10 @@ func (w *world) start() {
 func (w *world) worker() *executor.Executor {
 	w.workers++
 	name, runs := fmt.Sprintf("worker-%d", w.workers), new(atomic.Int32)
+	cloud := actions.NewCloud(w.aws.Config(), w.cfg.Org)
+	cloud.Clock(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
 	x := &executor.Executor{
-		Store: w.Runs, Requests: approvals.Requests{Store: w.Requests, Retention: w.cfg.Retention}, Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: actions.NewCloud(w.aws.Config(), w.cfg.Org), Actions: catalog.Lookup,
+		Store: w.Runs, Requests: approvals.Requests{Store: w.Requests, Retention: w.cfg.Retention}, Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: cloud, Actions: catalog.Lookup,
 		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{
 			Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}},
 		Team: acme, Channels: w.cfg.Channels, Findings: w.findings, AutoPerHour: w.cfg.PerHour,
