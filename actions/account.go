@@ -73,7 +73,7 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 func (c *Cloud) Org() Org { return c.org }
 
 // newRetryer retries without the SDK's shared token bucket, which gives up on
-// calls while AWS throttles (FACTS: "retry quota exceeded"); the caller's
+// calls while AWS throttles ("retry quota exceeded"); the caller's
 // context is the bound.
 func newRetryer() aws.Retryer {
 	r := retry.NewStandard(func(o *retry.StandardOptions) {
