@@ -66,6 +66,12 @@ type Spec struct {
 // managed is Spec.Managed for a call.
 func (s Spec) managed(c Call) bool { return s.Managed != nil && s.Managed(c) }
 
+// AutoEligible reports whether a call may run without a second person at all: it can
+// be taken back, and it is about one target.
+func (s Spec) AutoEligible(c Call) bool {
+	return s.Reversible && s.Quorum == 0 && !WholeAccount(c) && !s.managed(c)
+}
+
 // Statement is the Allow part of an IAM statement.
 type Statement struct {
 	Actions   []string

@@ -412,7 +412,7 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		w.refused(r, "does not let this finding contain by itself")
 	})
 	for _, line := range notGentle {
-		t.Run("of an action that is not gentle: "+line, func(t *testing.T) {
+		t.Run("of an action that two people release: "+line, func(t *testing.T) {
 			t.Parallel()
 			w, _ := alerted(t, true, true)
 			f := w.finding()

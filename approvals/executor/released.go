@@ -46,7 +46,7 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 		a.held = "the configuration does not let one click run this"
 	case !w.OneClick:
 		a.held = "the card did not say that one click runs it"
-	case !x.gentle(i.Call):
+	case !x.autoEligible(i.Call):
 		a.held = "this action is never run by one click"
 	case r.Release == approvals.ByClick: // otherwise the bot had reasons to ask people
 		a.release = approvals.ByClick
@@ -88,7 +88,7 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 	switch {
 	case !f.Runs(i):
 		a.held = "the configuration does not let this finding contain by itself"
-	case !x.gentle(i.Call):
+	case !x.autoEligible(i.Call):
 		a.held = "this action never runs by itself"
 	default:
 		a.release = approvals.ByRule
@@ -125,15 +125,11 @@ func (x *Executor) offered(ctx context.Context, r approvals.Request, dig string,
 	return f, i, nil
 }
 
-// gentle reports whether a call may run without a second person at all: it can be
-// taken back and is about one target. The configuration has checked it, too.
-func (x *Executor) gentle(c actions.Call) bool {
+// autoEligible reports whether a call may run without a second person at all. The
+// configuration has checked it, too.
+func (x *Executor) autoEligible(c actions.Call) bool {
 	a, ok := x.Actions(c.Action)
-	if !ok {
-		return false
-	}
-	s := a.Spec()
-	return s.Reversible && s.Quorum == 0 && !actions.WholeAccount(c) && (s.Managed == nil || !s.Managed(c))
+	return ok && a.Spec().AutoEligible(c)
 }
 
 // release checks that what lets a request run does so under the configuration of

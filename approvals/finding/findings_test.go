@@ -257,16 +257,16 @@ func TestConfirmOthers(t *testing.T) {
 	}
 }
 
-// TestSourcesHaveNames: each source stands in the list once, and has a name in words.
+// TestSourcesHaveNames: each source stands in the list once, and has a name in titles.
 func TestSourcesHaveNames(t *testing.T) {
 	listed := map[Source]bool{}
 	for _, s := range sources {
-		if words[s.name] == "" || listed[s.name] {
+		if titles[s.name] == "" || listed[s.name] {
 			t.Errorf("source %q", s.name)
 		}
 		listed[s.name] = true
 	}
-	if len(words) != len(listed) {
-		t.Errorf("%d names of %d sources", len(words), len(listed))
+	if len(titles) != len(listed) {
+		t.Errorf("%d names of %d sources", len(titles), len(listed))
 	}
 }

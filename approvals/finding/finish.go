@@ -96,8 +96,16 @@ func (a *Alert) mark(drill string, mock bool) {
 	}
 }
 
-// words are the sources' names for people.
-var words = map[Source]string{
+// Title is the source as people call it.
+func (s Source) Title() string {
+	if t, ok := titles[s]; ok {
+		return t
+	}
+	return "an unknown source"
+}
+
+// titles has every source; a test compares it with sources.
+var titles = map[Source]string{
 	GuardDuty:      "GuardDuty",
 	TrustedAdvisor: "Trusted Advisor",
 	Health:         "AWS Health",
@@ -108,7 +116,7 @@ var words = map[Source]string{
 // reason is the one of requests that are born of an alert: the same for the same
 // alert, on one line, and nothing that a typed reason could not be.
 func reason(a Alert) string {
-	s := fmt.Sprintf("%s %s in %s %s", words[a.Source], a.Type, a.Account, a.Region)
+	s := fmt.Sprintf("%s %s in %s %s", a.Source.Title(), a.Type, a.Account, a.Region)
 	if a.Mark != "" {
 		s = fmt.Sprintf("[%s] %s", a.Mark, s)
 	}

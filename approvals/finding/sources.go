@@ -29,6 +29,14 @@ var sources = []eventSource{
 	securityHub,
 }
 
+// Sources are the names of the sources, as routes match them.
+func Sources() (names []Source) {
+	for _, s := range sources {
+		names = append(names, s.name)
+	}
+	return names
+}
+
 // envelope is EventBridge's part of an event.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
 type envelope struct {

@@ -52,7 +52,7 @@ func AlertCard(v AlertView) Message {
 	b = append(b, section("finding", cut(v.finding(), maxFinding)), section("state", v.state()))
 	b = append(b, v.born()...)
 	if words := strings.Join(strings.Fields(a.Text), " "); words != "" && words != a.Title {
-		words = fmt.Sprintf("%s says: “%s”", sourceName(a.Source), Untrusted(words).Plain(maxWords))
+		words = fmt.Sprintf("%s says: “%s”", a.Source.Title(), Untrusted(words).Plain(maxWords))
 		b = append(b, verbatim("words", words))
 	}
 	if len(a.Facts) > 0 {
@@ -147,7 +147,7 @@ func (v AlertView) account() string {
 func (v AlertView) finding() string {
 	a := v.Alert
 	show := func(s string) string { return cut(unmarked(Untrusted(field(s)).String()), maxField*3/2) }
-	lines := []string{"*Finding* " + sourceName(a.Source) + " · " + show(a.Type), "*Account* " + show(v.account())}
+	lines := []string{"*Finding* " + a.Source.Title() + " · " + show(a.Type), "*Account* " + show(v.account())}
 	if a.Region != "" {
 		lines[1] += " · " + show(a.Region)
 	}
@@ -161,7 +161,7 @@ func (v AlertView) finding() string {
 	if len(v.Also) > 0 {
 		var names []string
 		for _, s := range v.Also {
-			names = append(names, sourceName(s))
+			names = append(names, s.Title())
 		}
 		lines = append(lines, "*Also told by* "+strings.Join(first(names, maxListed), ", "))
 	}

@@ -14,23 +14,6 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// sourceName is a source as people call it.
-func sourceName(s finding.Source) string {
-	switch s {
-	case finding.GuardDuty:
-		return "GuardDuty"
-	case finding.TrustedAdvisor:
-		return "Trusted Advisor"
-	case finding.Health:
-		return "AWS Health"
-	case finding.CloudTrail:
-		return "CloudTrail"
-	case finding.SecurityHub:
-		return "Security Hub"
-	}
-	return "an unknown source"
-}
-
 // consoles are the hosts of AWS's consoles in each partition.
 var consoles = map[string]actions.Pattern{
 	"aws":        console("aws.amazon.com"),
@@ -74,11 +57,11 @@ func Changes(before, now []alerts.Report, old, a finding.Alert) string {
 	for _, r := range now {
 		known := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source })
 		if !known && r.Source != string(a.Source) {
-			also = append(also, sourceName(finding.Source(r.Source))+" tells of it too.")
+			also = append(also, finding.Source(r.Source).Title()+" tells of it too.")
 		}
 		wasOver := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source && o.Name == r.Name && o.Over })
 		if r.Over && !wasOver && !a.Over {
-			also = append(also, sourceName(finding.Source(r.Source))+" says it is over; another source does not.")
+			also = append(also, finding.Source(r.Source).Title()+" says it is over; another source does not.")
 		}
 	}
 	if old.Over && !a.Over {
@@ -96,7 +79,7 @@ func updateText(old, now finding.Alert) string {
 	var news []string
 	say := func(format string, args ...any) { news = append(news, fmt.Sprintf(format, args...)) }
 	if old.Source != now.Source {
-		say("%s tells of it too", sourceName(now.Source))
+		say("%s tells of it too", now.Source.Title())
 	}
 	was, is := finding.Level(old.Severity), finding.Level(now.Severity)
 	switch {
@@ -138,7 +121,7 @@ func updateText(old, now finding.Alert) string {
 func Unreadable(m *finding.Malformed, webhook, where string) Message {
 	source, id := "an unknown source", "unknown"
 	if m.Source != "" {
-		source = sourceName(m.Source)
+		source = m.Source.Title()
 	}
 	if webhook != "" {
 		source += " by the webhook " + Untrusted(webhook).String()

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -37,9 +38,15 @@ func (c Config) webhooksThat(may func(Webhook) bool) []string {
 	return ids
 }
 
-// gentle are the actions that are reversible and hit a single target: what may
-// run by one click, or by itself.
-var gentle = []string{"revoke_sessions", "detach_policies", "quarantine_user", "deactivate_key", "isolate_instance"}
+// autoEligible are the actions that may run by one click, or by themselves.
+func autoEligible() (names []string) {
+	for _, a := range all.Actions {
+		if s := a.Spec(); s.AutoEligible(actions.Call{Action: s.Name}) {
+			names = append(names, string(s.Name))
+		}
+	}
+	return names
+}
 
 func (c *checker) alerts(section *value) finding.Routing {
 	a := finding.Routing{MockSources: section.at("mock_sources").yes(), AutoPerHour: defaultAutoPerHour}
@@ -99,24 +106,25 @@ func (c *checker) route(v *value) finding.Route {
 		}
 	}
 	if r.Delivery == finding.Auto {
-		c.onlyGentle(v, v.at("delivery"), "auto")
+		c.onlyAutoEligible(v, v.at("delivery"), "auto")
 	}
 	if r.OneClick {
-		c.onlyGentle(v, v.at("approvals"), "approvals: 0")
+		c.onlyAutoEligible(v, v.at("approvals"), "approvals: 0")
 	}
 	return r
 }
 
-// onlyGentle refuses what would contain without a second person, unless the route
-// itself lists what, and all of that is gentle.
-func (c *checker) onlyGentle(route, why *value, what string) {
+// onlyAutoEligible refuses what would contain without a second person, unless the
+// route itself lists what, and all of that may.
+func (c *checker) onlyAutoEligible(route, why *value, what string) {
 	suggest := route.at("suggest")
 	if suggest == nil {
 		c.add(why, what+" needs suggest", "write out which actions")
 	}
+	may := autoEligible()
 	for _, s := range suggest.items() {
-		if a := s.at("action"); a.text() != "" && !slices.Contains(gentle, a.text()) {
-			c.add(a, "is irreversible or account-wide and can't be suggested with "+what, "what can: "+strings.Join(gentle, ", "))
+		if a := s.at("action"); a.text() != "" && !slices.Contains(may, a.text()) {
+			c.add(a, "is irreversible or account-wide and can't be suggested with "+what, "what can: "+strings.Join(may, ", "))
 		}
 	}
 }
