@@ -14,7 +14,7 @@ func chain() ([]audit.Event, audit.Head) {
 	var h audit.Head
 	var es []audit.Event
 	for _, e := range []audit.Event{
-		audit.New("requested", "alice", "reason", "keys on a paste site", "alert", ""),
+		audit.New("requested", "alice", "reason", "keys on a paste site", "alert", "", "action", "revoke_sessions"),
 		audit.New("approved", "bob", "digest", "1234"),
 		audit.New("contained", ""),
 	} {
@@ -42,7 +42,7 @@ func TestChainHolds(t *testing.T) {
 	if err := check(nil, audit.Head{}); err != nil {
 		t.Errorf("empty chain: %v", err)
 	}
-	if _, there := es[0].Facts["alert"]; there || es[0].Facts["reason"] == "" {
+	if _, there := es[0].Facts["alert"]; there || es[0].Facts["reason"] == "" || es[0].Facts["action"] == "" {
 		t.Errorf("facts: %v, want those that have a value", es[0].Facts)
 	}
 	if es[2].Seq != 3 || !es[2].At.Equal(at) || es[2].Prev != es[1].Hash || end.Hash != es[2].Hash {
@@ -74,6 +74,11 @@ func TestAlteredChainIsFound(t *testing.T) {
 			longer := *end
 			return append(es, longer.Append(audit.New("undone", ""), at))
 		}},
+		{"a number skipped, and hashed so", func(es []audit.Event, end *audit.Head) []audit.Event {
+			*end = audit.Head{Seq: 7, Hash: es[1].Hash}
+			es[2] = end.Append(es[2], at)
+			return es
+		}},
 		{"another head", func(es []audit.Event, end *audit.Head) []audit.Event { end.Hash = es[0].Hash; return es }},
 	} {
 		es, end := chain()
@@ -81,5 +86,20 @@ func TestAlteredChainIsFound(t *testing.T) {
 		if err := check(es, end); !errors.Is(err, audit.ErrBroken) {
 			t.Errorf("%s: %v, want ErrBroken", tt.name, err)
 		}
+	}
+}
+
+// TestBrokenLinkIsFoundWhereItIs: whoever reads a chain stops at the link, before
+// anybody looks at the head.
+func TestBrokenLinkIsFoundWhereItIs(t *testing.T) {
+	es, _ := chain()
+	es[1].Actor = "mallory"
+	var h audit.Head
+	if err := h.Follow(es[0]); err != nil {
+		t.Fatal(err)
+	}
+	before := h
+	if err := h.Follow(es[1]); !errors.Is(err, audit.ErrBroken) || h != before {
+		t.Errorf("the altered link: %v, head %+v; want ErrBroken and the head of the link before", err, h)
 	}
 }
