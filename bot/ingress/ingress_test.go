@@ -154,6 +154,9 @@ func TestNotSlack(t *testing.T) {
 			if len(q.sent) != 0 {
 				t.Errorf("queued: %s", q.sent)
 			}
+			if !strings.Contains(log.String(), "not slack's signature") {
+				t.Errorf("the log does not say that a request was refused: %q", log)
+			}
 			for _, word := range []string{"command", "xyzz0WbapA4vBCDEFasx0q6G", docSecret, docSignature[3:20]} {
 				if strings.Contains(log.String(), word) {
 					t.Errorf("the log holds %q: %s", word, log)
@@ -216,13 +219,16 @@ func TestRotation(t *testing.T) {
 }
 
 func TestSecretsCanNotBeHad(t *testing.T) {
-	in, q, _ := newIngress()
+	in, q, log := newIngress()
 	in.Secrets = func(context.Context) ([]string, error) {
 		return []string{docSecret}, errors.New("secretsmanager: AccessDenied for arn:aws:secretsmanager:x")
 	}
 	got := in.Answer(t.Context(), signed(docBody))
 	if got.Status != http.StatusServiceUnavailable || strings.Contains(got.Body, "arn:") || len(q.sent) != 0 {
 		t.Errorf("answer %+v, %d queued", got, len(q.sent))
+	}
+	if !strings.Contains(log.String(), "AccessDenied") {
+		t.Errorf("the log does not say why: %q", log)
 	}
 }
 
@@ -311,10 +317,12 @@ func TestContents(t *testing.T) {
 		"empty":              {"", Response{Status: 400}, false},
 		"no form":            {"a=%zz", Response{Status: 400}, false},
 		"neither":            {"text=revoke_sessions&team_id=T1", Response{Status: 400}, false},
+		"no form beside it":  {"command=%2Fkillswitch&a=%zz", Response{Status: 400}, false},
 		"empty command":      {"command=&text=x", Response{Status: 400}, false},
 		"JSON without type":  {`{"challenge":"x"}`, Response{Status: 400}, false},
 		"JSON of other type": {`{"type":"block_actions"}`, Response{Status: 400}, false},
 		"broken JSON":        {`{"type":"url_verification"`, Response{Status: 400}, false},
+		"no challenge":       {`{"type":"url_verification","challenge":1}`, Response{Status: 400}, false},
 		"type is a number":   {`{"type":1}`, Response{Status: 400}, false},
 		"JSON list":          {`[{"type":"url_verification"}]`, Response{Status: 400}, false},
 		"payload no JSON":    {"payload=hello", Response{Status: 400}, false},
@@ -349,7 +357,7 @@ func TestByteForByte(t *testing.T) {
 	for name, body := range map[string]string{
 		"as documented": docBody, "click": click(12 << 10), "markup": "command=/x&text=<&>\"\\'\u2028\u2029\x00\x7f",
 		"lines": "command=/x&text=a\r\nb\n", "letters": "command=/x&text=\u00fc\u4e16\U0001f600", "escapes": `command=/x&text=\u0026\n`,
-		"not UTF-8": "command=/x&text=\xff\xfe\xc3",
+		"many fields": "command=/x" + strings.Repeat("&a=", 1000), "not UTF-8": "command=/x&text=\xff\xfe\xc3",
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, q, _ := newIngress()
@@ -372,16 +380,22 @@ func TestByteForByte(t *testing.T) {
 			if sign(docSecret, d.Timestamp, d.Body) != d.Signature {
 				t.Error("what is queued no longer fits its signature")
 			}
+			if len(q.sent[0]) > len(body)+300 {
+				t.Errorf("a body of %d bytes is %d on the queue, which limits them", len(body), len(q.sent[0]))
+			}
 		})
 	}
 }
 
 func TestQueueTrouble(t *testing.T) {
-	in, q, _ := newIngress()
+	in, q, log := newIngress()
 	q.err = errors.New("sqs: AccessDenied https://sqs.eu-central-1.amazonaws.com/222222222222/slack")
 	got := in.Answer(t.Context(), signed(docBody))
 	if got.Status != http.StatusServiceUnavailable || strings.Contains(got.Body, "222222222222") || got.Body == "" {
 		t.Errorf("answer %+v, want 503 and nothing of the queue", got)
+	}
+	if !strings.Contains(log.String(), "AccessDenied") {
+		t.Errorf("the log does not say why: %q", log)
 	}
 }
 

@@ -126,6 +126,9 @@ func TestNotAWebhook(t *testing.T) {
 			if strings.Contains(log.String(), hookKey) || strings.Contains(log.String(), soarKey) || c.secret != "" && strings.Contains(log.String(), c.secret) {
 				t.Errorf("%s: a key is in the log: %s", name, log)
 			}
+			if name != "may not send events" && c.change == nil && !strings.Contains(log.String(), "not a webhook's key") {
+				t.Errorf("%s: the log does not say that a request was refused: %q", name, log)
+			}
 			if name == "may not send events" && !strings.Contains(log.String(), "webhook=soar") {
 				t.Errorf("%s: the log does not say whose key: %s", name, log)
 			}
@@ -146,16 +149,18 @@ func TestKeysChange(t *testing.T) {
 		asked       int
 		status      int
 	}{
-		"current":                   {[]string{hookKeys, other}, nil, 0, 200},
-		"previous":                  {[]string{other, hookKeys}, nil, 0, 200},
-		"changed just now":          {[]string{other}, []string{hookKeys, other}, 1, 200},
-		"one webhook, two keys":     {[]string{other + "," + hookKeys}, nil, 0, 200},
-		"previous is not readable":  {[]string{hookKeys, "nonsense"}, nil, 0, 200},
-		"current is not readable":   {[]string{"nonsense", hookKeys}, nil, 0, 200},
-		"none is readable":          {[]string{"nonsense", "nonsense"}, []string{"nonsense"}, 1, 503},
-		"put right just now":        {[]string{"nonsense"}, []string{hookKeys, "nonsense"}, 1, 200},
-		"previous, but found anew":  {[]string{other}, []string{other}, 1, 401},
-		"somebody else's until now": {[]string{hookKeys, "soar=" + hookKey}, nil, 0, 200},
+		"current":                            {[]string{hookKeys, other}, nil, 0, 200},
+		"previous":                           {[]string{other, hookKeys}, nil, 0, 200},
+		"changed just now":                   {[]string{other}, []string{hookKeys, other}, 1, 200},
+		"one webhook, two keys":              {[]string{other + "," + hookKeys}, nil, 0, 200},
+		"previous is not readable":           {[]string{hookKeys, "nonsense"}, nil, 0, 200},
+		"current is not readable":            {[]string{"nonsense", hookKeys}, nil, 0, 200},
+		"none is readable":                   {[]string{"nonsense", "nonsense"}, []string{"nonsense"}, 1, 503},
+		"put right just now":                 {[]string{"nonsense"}, []string{hookKeys, "nonsense"}, 1, 200},
+		"previous, but found anew":           {[]string{other}, []string{other}, 1, 401},
+		"nobody's, previous is not readable": {[]string{other, "nonsense"}, []string{other, "nonsense"}, 1, 401},
+		"nobody's, current is not readable":  {[]string{"nonsense", other}, []string{"nonsense", other}, 1, 503},
+		"somebody else's until now":          {[]string{hookKeys, "soar=" + hookKey}, nil, 0, 200},
 	} {
 		in, q, log := newHooks(t)
 		asked := 0
@@ -169,12 +174,21 @@ func TestKeysChange(t *testing.T) {
 			t.Errorf("%s: the keys' text is logged: %s", name, log)
 		}
 	}
-	in, q, _ := newHooks(t)
-	in.Keys = failing("AccessDenied for arn:aws:secretsmanager:x")
-	if got := in.Answer(t.Context(), brings(hookKey, anEvent)); got.Status != 503 || strings.Contains(got.Body, "arn:") || len(q.sent) != 0 {
-		t.Errorf("keys can't be had: %+v, %d queued", got, len(q.sent))
+	for name, change := range map[string]func(*Ingress){
+		"can't be had":                      func(in *Ingress) { in.Keys = failing("AccessDenied for arn:aws:secretsmanager:x") },
+		"not readable":                      func(in *Ingress) { in.Keys = secrets("nonsense") },
+		"not readable, and can't look anew": func(in *Ingress) { in.Keys, in.RefreshKeys = secrets("nonsense"), failing("throttled") },
+	} {
+		in, q, log := newHooks(t)
+		change(in)
+		if got := in.Answer(t.Context(), brings(hookKey, anEvent)); got.Status != 503 || strings.Contains(got.Body, "arn:") || len(q.sent) != 0 {
+			t.Errorf("keys %s: %+v, %d queued; want 503, as it is nobody's fault who asks", name, got, len(q.sent))
+		}
+		if !strings.Contains(log.String(), "no webhook keys") {
+			t.Errorf("keys %s: the log does not say so: %q", name, log)
+		}
 	}
-	in, q, _ = newHooks(t)
+	in, q, _ := newHooks(t)
 	q.err = errors.New("sqs: AccessDenied https://sqs.example/222222222222/webhooks")
 	if got := in.Answer(t.Context(), brings(hookKey, anEvent)); got.Status != 503 || strings.Contains(got.Body, "2222") {
 		t.Errorf("no queue: %+v", got)
@@ -183,7 +197,7 @@ func TestKeysChange(t *testing.T) {
 
 func TestDrillHeader(t *testing.T) {
 	for name, ok := range map[string]bool{
-		"": true, "drill-2026-11-21": true, "A": true, strings.Repeat("a", 64): true,
+		"": true, "drill-2026-11-21": true, "A": true, "azAZ09-": true, strings.Repeat("a", 64): true,
 		strings.Repeat("a", 65): false, "two words": false, "a/b": false, "a_b": false, "ü": false, "a\n": false, " ": false,
 	} {
 		in, q, _ := newHooks(t)
@@ -224,7 +238,15 @@ func TestEventsDoor(t *testing.T) {
 			t.Errorf("%s %s of %d bytes: %+v, want %d", c.method, c.path, c.size, got, c.want)
 		}
 	}
-	in, q, _ := newIngress()
+	in, q, _ := newHooks(t)
+	in.Keys = func(context.Context) ([]string, error) {
+		t.Error("keys are asked for, though none was sent")
+		return nil, nil
+	}
+	if got := in.Answer(t.Context(), brings("", anEvent)); got.Status != 401 || len(q.sent) != 0 {
+		t.Errorf("no key: %+v, %d queued", got, len(q.sent))
+	}
+	in, q, _ = newIngress()
 	in.Keys = func(context.Context) ([]string, error) {
 		t.Error("Slack's click asks for webhooks' keys")
 		return nil, nil
