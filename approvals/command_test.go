@@ -3,6 +3,7 @@ package approvals_test
 import (
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -14,6 +15,7 @@ var directory = actions.Directory{Actions: all.Actions, Partition: "aws", Accoun
 
 func TestParseCommand(t *testing.T) {
 	const id = "KS-401QX2M9ZT0B"
+	longest := strings.Repeat("ü", actions.MaxReason)
 	about := func(verb, reason string) approvals.Command {
 		return approvals.Command{Verb: verb, ID: id, Reason: reason}
 	}
@@ -34,6 +36,7 @@ func TestParseCommand(t *testing.T) {
 		"audit " + id:   about("audit", ""),
 
 		"APPROVE\u00a0 " + id:          about("approve", ""),
+		"app\u200brove \u2060" + id:    about("approve", ""),
 		"approve ks-401qx2m9zt0b":      about("approve", ""),
 		"approve KS-4OIQX2M9ZTOB":      about("approve", ""),
 		"approve ks-4olqx2m9ztob":      about("approve", ""),
@@ -45,6 +48,12 @@ func TestParseCommand(t *testing.T) {
 		"deny " + id + " reason=a":     about("deny", "a"),
 		"deny " + id + " “a b”":        about("deny", "a b"),
 		"undo " + id + " reason=over":  about("undo", "over"),
+
+		"undo " + id + " keys=reactivate":             {Verb: "undo", ID: id, Keys: approvals.Reactivate},
+		"undo " + id + " Keys=Reactivate reason=over": {Verb: "undo", ID: id, Keys: approvals.Reactivate, Reason: "over"},
+		"undo " + id + " over keys=reactivate":        about("undo", "over keys=reactivate"), // the end of a reason
+		"deny " + id + " keys=reactivate":             about("deny", "keys=reactivate"),      // gives nothing back
+		"deny " + id + " " + longest:                  about("deny", longest),
 
 		`revoke-sessions arn:aws:iam::111122223333:role/app reason="keys leaked"`: {
 			Verb: "act", Reason: "keys leaked",
@@ -70,6 +79,9 @@ func TestParseCommandMistakes(t *testing.T) {
 		{"show " + id + " " + id, "show", "text", "show " + id},
 		{"cancel ks-4g7qx2m9ztob now", "cancel", "text", "cancel " + id},
 		{"audit " + id + " reason=x", "audit", "text", "audit " + id},
+		{"undo " + id + " keys=all", "undo", "keys", "undo " + id + " keys=reactivate"},
+		{"undo " + id + " keys= over", "undo", "keys", "undo " + id + " keys=reactivate"},
+		{"deny " + id + " " + strings.Repeat("ü", actions.MaxReason+1), "deny", "reason", "deny " + id},
 		{"aprove " + id, "act", "action", ""},
 		{"revoke-sessions arn:aws:iam::111122223333:role/app", "act", "reason", ""},
 	} {

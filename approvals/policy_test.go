@@ -98,6 +98,10 @@ func TestDecide(t *testing.T) {
 		{"at expiry", func(b *ballot) { b.now = b.request.Expires }, nil},
 		{"expired by now", func(b *ballot) { b.now = b.request.Expires.Add(1) }, []approvals.Code{approvals.PastExpiry}},
 		{"expired by the vote's time", func(b *ballot) { b.vote.At = b.request.Expires.Add(1) }, []approvals.Code{approvals.PastExpiry}},
+		{"expired by the vote's time, in the policy's time", func(b *ballot) {
+			b.request.Expires = asked.Add(4 * time.Minute)
+			b.now = b.request.Expires
+		}, []approvals.Code{approvals.PastExpiry}},
 		{"no expiry set", func(b *ballot) { b.request.Expires = time.Time{} }, []approvals.Code{approvals.PastExpiry}},
 		{"at the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5 * time.Minute }) }, nil},
 		{"past the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5*time.Minute - 1 }) }, []approvals.Code{approvals.PastExpiry}},
@@ -348,6 +352,25 @@ func TestAdmitReleased(t *testing.T) {
 	}
 }
 
+// TestNobodyWaitsForWhoJoinedLate: a card names those who may approve it.
+func TestNobodyWaitsForWhoJoinedLate(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		eligible []string
+		want     []string
+	}{
+		{"all who are in the group", nil, []string{"bo", "cy"}},
+		{"those of the plan", []string{"cy"}, []string{"cy"}},
+		{"the requester is none", []string{"ana", "bo"}, []string{"bo"}},
+	} {
+		b := newBallot()
+		b.kind, b.vote.Person, b.request.Eligible = approvals.Deny, "eve", c.eligible
+		if d := b.decide(); !slices.Equal(d.Waiting, c.want) {
+			t.Errorf("%s: waiting for %v, want %v", c.name, d.Waiting, c.want)
+		}
+	}
+}
+
 // check is what holds for every decision.
 func check(t *testing.T, b *ballot, d approvals.Decision) {
 	t.Helper()
@@ -413,8 +436,13 @@ func TestDecideAlways(t *testing.T) {
 func TestRoster(t *testing.T) {
 	r := newBallot().policy.Roster
 	r.People = append(r.People, approvals.Person{Name: "no accounts"})
-	if p, ok := r.BySlack("U2"); !ok || p.ID != "bo" {
-		t.Errorf("U2 is %+v", p)
+	for user, id := range map[string]string{"U1": "ana", "U2": "bo", "U5": "zed"} { // the first and the last, too
+		if p, ok := r.BySlack(user); !ok || p.ID != id {
+			t.Errorf("%s is %+v", user, p)
+		}
+		if p, ok := r.ByID(id); !ok || p.Slack != user {
+			t.Errorf("%s is %+v", id, p)
+		}
 	}
 	for _, id := range []string{"", "u2", "U99"} {
 		if p, ok := r.BySlack(id); ok {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -198,5 +199,50 @@ func TestCardLines(t *testing.T) {
 	i.Undo = "KS-4G7QX2M9ZT0B"
 	if got := i.String(); got != "undo KS-4G7QX2M9ZT0B: "+call {
 		t.Error(got)
+	}
+	i.Keys = approvals.Reactivate // gives an attacker's keys back, so who approves must see it
+	if got := i.String(); got != "undo KS-4G7QX2M9ZT0B keys=reactivate: "+call {
+		t.Error(got)
+	}
+}
+
+func TestSameWords(t *testing.T) {
+	for _, c := range []struct {
+		name, a, b string
+		want       bool
+	}{
+		{"the same", "Why (ana): keys leaked", "Why (ana): keys leaked", true},
+		{"other spaces, quotes and signs", "Why (ana): \"keys\"  leaked…", "Why (ana): “keys” leaked...", true},
+		{"another case", "Über", "über", true},
+		{"another letter", "keys leaked", "keys leaker", false},
+		{"another digit", "ticket 1", "ticket 2", false},
+		{"a digit more", "ticket", "ticket 2", false},
+		{"only signs", "", "?!", true},
+		{"nothing", "", "keys", false},
+	} {
+		if got := approvals.SameWords(c.a, c.b); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}
+
+// TestInstead: the gentler action is asked for on the same target, and where an
+// action has none there is no button.
+func TestInstead(t *testing.T) {
+	c := actions.Call{Action: actions.IsolateInstance, Target: "i-0abc", Account: "111122223333", Region: "eu-west-1", Options: map[string]string{"mode": "deny"}}
+	for _, a := range all.Actions {
+		c.Action = a.Spec().Name
+		i, reason, ok := approvals.Instead("KS-4G7QX2M9ZT0B", c, all.Actions.Lookup)
+		if gentler := a.Spec().Instead; ok != (gentler != "") {
+			t.Errorf("%s, which has %q: %+v, %t", c.Action, gentler, i, ok)
+		} else if want := (approvals.Intent{Call: actions.Call{Action: gentler, Target: c.Target, Account: c.Account, Region: c.Region}}); ok && (!reflect.DeepEqual(i, want) || reason != "instead of KS-4G7QX2M9ZT0B") {
+			t.Errorf("%s: %+v, %q", c.Action, i, reason)
+		} else if !ok && (!reflect.DeepEqual(i, approvals.Intent{}) || reason != "") {
+			t.Errorf("%s: %+v, %q, but there is none", c.Action, i, reason)
+		}
+	}
+	c.Action = "no_such_action"
+	if i, _, ok := approvals.Instead("KS-4G7QX2M9ZT0B", c, all.Actions.Lookup); ok {
+		t.Errorf("an action that there is not: %+v", i)
 	}
 }

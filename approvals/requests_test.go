@@ -1,6 +1,7 @@
 package approvals_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,6 +113,69 @@ func TestChangeStops(t *testing.T) {
 	})
 	if !errors.Is(err, approvals.ErrConflict) || tries < 50 {
 		t.Errorf("after %d tries: %v", tries, err)
+	}
+}
+
+// broken is a store of which a part does not answer.
+type broken struct {
+	approvals.Store
+	get, write, marked error
+	writes             int
+}
+
+func (b *broken) Get(ctx context.Context, k approvals.Key) (approvals.Row, error) {
+	if b.get != nil {
+		return approvals.Row{}, b.get
+	}
+	return b.Store.Get(ctx, k)
+}
+
+func (b *broken) Write(ctx context.Context, puts ...approvals.Put) error {
+	b.writes++
+	if b.write != nil {
+		return b.write
+	}
+	return b.Store.Write(ctx, puts...)
+}
+
+func (b *broken) Marked(ctx context.Context, mark string, after approvals.Key, limit int) ([]approvals.Row, error) {
+	if b.marked != nil {
+		return nil, b.marked
+	}
+	return b.Store.Marked(ctx, mark, after, limit)
+}
+
+// TestOutageIsToldAsItIs: what the store does not do is neither done, nor absent,
+// nor tried again and again.
+func TestOutageIsToldAsItIs(t *testing.T) {
+	ctx := t.Context()
+	outage := errors.New("throttled")
+	store := &broken{Store: memory.NewStore()}
+	table := approvals.Requests{Store: store}
+	if err := table.Create(ctx, approvals.Request{ID: rowID, State: approvals.Pending}); err != nil {
+		t.Fatal(err)
+	}
+	store.get, store.write, store.marked, store.writes = nil, outage, outage, 0
+	revise := func(r *approvals.Request) error { r.Revise(); return nil }
+	if _, err := table.Change(ctx, rowID, revise); !errors.Is(err, outage) || store.writes != 1 {
+		t.Errorf("a change: %v after %d writes", err, store.writes)
+	}
+	if _, err := table.PutEvidence(ctx, documented, asked); !errors.Is(err, outage) {
+		t.Errorf("evidence kept: %v", err)
+	}
+	if rs, err := table.Marked(ctx, approvals.MarkOpen, "", 10); !errors.Is(err, outage) {
+		t.Errorf("marked: %v, %v", rs, err)
+	}
+	store.get = outage
+	if e, err := table.Evidence(ctx, documented.Key()); !errors.Is(err, outage) {
+		t.Errorf("evidence: %+v, %v", e, err)
+	}
+	// Somebody always writes first, and who asked has gone.
+	gone, cancel := context.WithCancel(ctx)
+	store.get, store.write, store.writes = nil, approvals.ErrConflict, 0
+	_, err := table.Change(gone, rowID, func(r *approvals.Request) error { cancel(); return revise(r) })
+	if !errors.Is(err, context.Canceled) || store.writes != 1 {
+		t.Errorf("nobody waits any more: %v after %d writes", err, store.writes)
 	}
 }
 

@@ -45,7 +45,7 @@ func TestParseSlackCommand(t *testing.T) {
 			t.Errorf("%q: %q, %v", text, got.Text, err)
 		}
 	}
-	for _, body := range []string{"", "text=list", "command=", "%zz", "command=%2Fkillswitch;text=x", `{"type":"event_callback"}`, "payload=", "payload=%7B", "payload=%5B%5D", "payload=1", "payload=%7B%7D&payload=%7B%7D", form("payload", `{"type":7}`), form("payload", `{"actions":{}}`), form("payload", `{}{}`)} {
+	for _, body := range []string{"", "text=list", "command=", "%zz", "command=%2Fkillswitch&text=%zz", "command=%2Fkillswitch;text=x", `{"type":"event_callback"}`, "payload=", "payload=%7B", "payload=%5B%5D", "payload=1", "payload=%7B%7D", "payload=%7B%7D&payload=%7B%7D", form("payload", `{"type":7}`), form("payload", `{"actions":{}}`), form("payload", `{"type":"block_actions","user":7}`), form("payload", `{}{}`)} {
 		if got, err := approvals.ParseSlack(body); !errors.Is(err, approvals.ErrEvidence) {
 			t.Errorf("%q: %+v, %v", body, got, err)
 		}
