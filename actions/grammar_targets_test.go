@@ -46,6 +46,10 @@ func TestParseTargets(t *testing.T) {
 		{"a key and its account", "deactivate_key prod/AKIAIOSFODNN7EXAMPLE leaked", key},
 		{"a key and account=", "deactivate_key AKIAIOSFODNN7EXAMPLE account=prod leaked", key},
 
+		{"a key and whose it is", "deactivate_key AKIAIOSFODNN7EXAMPLE user=bernd leaked", actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Options: map[string]string{"user": "bernd"}}},
+		{"two options", "deactivate_key AKIAIOSFODNN7EXAMPLE user=bernd quarantine=yes leaked", actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Options: map[string]string{"user": "bernd", "quarantine": "yes"}}},
+
+		{"an instance by ARN and its region", "isolate_instance arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0 region=eu-west-1 leaked", instance},
 		{"an instance by ID", "isolate_instance i-0123456789abcdef0 account=prod region=eu-west-1 leaked", instance},
 		{"an instance by alias and ID", "isolate_instance prod/i-0123456789abcdef0 region=EU-WEST-1 snapshot=no leaked", instance},
 		{"an instance by ARN", "isolate_instance arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0 leaked", instance},
@@ -78,7 +82,12 @@ func TestParseTargetMistakes(t *testing.T) {
 		{"no account", "apply_scp reason=leaked", "target", []string{"missing", "ID or alias"}},
 		{"an unknown alias", "apply_scp prdo leaked", "target", []string{"neither an account ID nor a known alias", "prod"}},
 		{"two accounts", "apply_scp prod account=sandbox leaked", "account", []string{"does not match"}},
+		{"an account of another partition", "apply_scp arn:aws-cn:iam::222222222222:root leaked", "target", []string{"aws-cn", "works in aws"}},
+		{"a role for an account", "apply_scp arn:aws:iam::222222222222:role/app leaked", "target", []string{"is not an account"}},
+		{"a role's name for an account", "apply_scp prod/app leaked", "target", []string{"is not an account"}},
+		{"all roles of no account", "revoke_sessions ALL leaked", "account", []string{"missing", "ACCOUNT/ALL"}},
 		{"a role for a user", "quarantine_user arn:aws:iam::222222222222:role/app leaked", "target", []string{"not a user's ARN", "revoke_sessions"}},
+		{"a role's session for a user", "quarantine_user arn:aws:sts::222222222222:assumed-role/app/session leaked", "target", []string{"not a user's ARN", "revoke_sessions"}},
 		{"root for a user", "quarantine_user arn:aws:iam::222222222222:root leaked", "target", []string{"root", "apply_scp"}},
 		{"all users", "quarantine_user prod/ALL leaked", "target", []string{"one user"}},
 		{"another mode", "quarantine_user prod/bernd mode=iam leaked", "mode", []string{"iam-only"}},
@@ -88,6 +97,9 @@ func TestParseTargetMistakes(t *testing.T) {
 		{"an instance without an account", "isolate_instance i-0123456789abcdef0 region=eu-west-1 leaked", "account", []string{"missing"}},
 		{"two regions", "isolate_instance arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0 region=us-east-1 leaked", "region", []string{"does not match"}},
 		{"a region of another partition", "isolate_instance prod/i-0123456789abcdef0 region=cn-north-1 leaked", "region", []string{"aws-cn"}},
+		{"a region of GovCloud", "isolate_instance prod/i-0123456789abcdef0 region=us-gov-west-1 leaked", "region", []string{"aws-us-gov"}},
+		{"an ARN of another partition than its region", "isolate_instance arn:aws-cn:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0 leaked", "target", []string{"aws-cn", "works in aws"}},
+		{"no instance at all", "isolate_instance prod/ region=eu-west-1 leaked", "target", []string{"missing"}},
 		{"no region", "isolate_instance prod/i-0123456789abcdef0 region=ireland leaked", "region", []string{"not a region"}},
 		{"no instance", "isolate_instance prod/web-1 region=eu-west-1 leaked", "target", []string{"not an instance's ID"}},
 		{"a deletion that is not confirmed", "delete_role prod/app leaked", "confirm", []string{"confirm=app"}},
@@ -107,5 +119,73 @@ func TestParseTargetMistakes(t *testing.T) {
 			}
 			t.Errorf("no mistake of %s: %+v", tt.field, m.List)
 		})
+	}
+}
+
+// TestNewCall: a call of parts is the call of the line that they would be, and
+// what could not be typed is no call either.
+func TestNewCall(t *testing.T) {
+	directory := actiontest.TestOrg("aws").Directory()
+	for _, c := range []struct {
+		name   string
+		action actions.Name
+		target string
+		opts   map[string]string
+		line   string // the same, typed
+		field  string // of the first mistake
+	}{
+		{"a user", actions.QuarantineUser, "prod/bernd", nil, "quarantine_user prod/bernd", ""},
+		{"an account, with an option", actions.ApplySCP, "prod", map[string]string{"scp": "control-plane"}, "apply_scp prod scp=control-plane", ""},
+		{"an instance", actions.IsolateInstance, "i-0123456789abcdef0", map[string]string{"account": "prod", "region": "eu-west-1"}, "isolate_instance i-0123456789abcdef0 account=prod region=eu-west-1", ""},
+		{"no action", "format_disk", "prod", nil, "", "action"},
+		{"no action at all", "", "prod", nil, "", "action"},
+		{"another action's option", actions.QuarantineUser, "prod/bernd", map[string]string{"region": "eu-west-1"}, "", "region"},
+		{"no target", actions.QuarantineUser, "", nil, "", "target"},
+		{"an unknown account", actions.QuarantineUser, "prdo/bernd", nil, "", "target"},
+		{"an option's unknown value", actions.QuarantineUser, "prod/bernd", map[string]string{"mode": "all"}, "", "mode"},
+	} {
+		call, err := actions.NewCall(c.action, c.target, c.opts, directory)
+		if c.field != "" {
+			var m *actions.Mistakes
+			if !errors.As(err, &m) || len(m.List) == 0 || m.List[0].Field != c.field || !call.Equal(actions.Call{}) {
+				t.Errorf("%s: %+v, %v; want a mistake of %s and no call", c.name, call, err, c.field)
+			}
+			continue
+		}
+		want, _, typed := actions.Parse(c.line+" leaked", directory)
+		if err != nil || typed != nil || !call.Equal(want) || call.Action == "" {
+			t.Errorf("%s: %+v, %v; want %+v (%v)", c.name, call, err, want, typed)
+		}
+	}
+}
+
+// TestClean: what is not seen is gone, and what would begin another line does not.
+func TestClean(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"as it is":             {"revoke_sessions prod/röle", "revoke_sessions prod/röle"},
+		"new lines and tabs":   {"a\nb\r\tc", "a b  c"},
+		"other white space":    {"a\u00a0b\u2003c", "a b c"},
+		"separators of lines":  {"a\u2028b\u2029c\u0085d", "a b c d"},
+		"control characters":   {"a\x00b\x1bc\u009bd", "a b c d"},
+		"of no width":          {"a\u200bb\u200dc\ufeffd", "abcd"},
+		"that reorder":         {"a\u202eb\u2066c", "abc"},
+		"fillers":              {"a\u3164b\u115fc\u034fd", "abcd"},
+		"variations of a sign": {"a\ufe0fb\U000e0101c", "abc"},
+	} {
+		if got := actions.Clean(c.text); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestWithLeavesTheCallAsItWas: a route's mode does not reach the calls of others.
+func TestWithLeavesTheCallAsItWas(t *testing.T) {
+	for name, options := range map[string]map[string]string{"none": nil, "another": {"scp": "freeze"}, "the same": {"mode": "full"}} {
+		c := actions.Call{Action: actions.QuarantineUser, Options: options}
+		was := c.String()
+		with := c.With("mode", "iam-only")
+		if c.String() != was || with.Options["mode"] != "iam-only" || with.Options["scp"] != c.Options["scp"] {
+			t.Errorf("options %s: %s became %s, with a mode %s", name, was, c, with)
+		}
 	}
 }

@@ -28,6 +28,8 @@ func TestSecretIsNotRepeated(t *testing.T) {
 		"in the reason":           "deactivate_key " + actiontest.FirstKey + ` reason="leaked with '` + secretKey + `' on GitHub"`,
 		"as in a file":            "deactivate_key " + actiontest.FirstKey + ` reason="aws_secret_access_key=` + secretKey + `"`,
 		"beside the reason":       "deactivate_key " + actiontest.FirstKey + ` reason="leaked" ` + secretKey,
+		"quoted as in a file":     "deactivate_key " + actiontest.FirstKey + ` reason='aws_secret_access_key="` + secretKey + `"'`,
+		"a part of it":            "deactivate_key " + secretKey[:39] + ` reason="leaked"`,
 		"in the reason of a role": "revoke_sessions prod/app-role leaked " + secretKey,
 	} {
 		_, reason, err := actions.Parse(line, directory)
@@ -40,7 +42,8 @@ func TestSecretIsNotRepeated(t *testing.T) {
 		for _, x := range m.List {
 			all += x.Hint
 		}
-		if strings.Contains(all, secretKey[:13]) || strings.Contains(all, secretKey[30:]) {
+		all = strings.ToLower(all) // as an action is read
+		if strings.Contains(all, strings.ToLower(secretKey[:13])) || strings.Contains(all, strings.ToLower(secretKey[30:])) {
 			t.Errorf("%s: %s\n%s", name, m.Error(), m.Corrected)
 		}
 	}
@@ -59,6 +62,22 @@ func TestCorrectedKeepsTheReason(t *testing.T) {
 	}
 }
 
+// TestSecretsOfAnyLetters: the first and the last letter of each kind, and / and +
+// where there is punctuation, belong to a secret.
+func TestSecretsOfAnyLetters(t *testing.T) {
+	filler := strings.Repeat("mM5", 13)
+	for _, secret := range []string{
+		"A" + filler, "Z" + filler, "a" + filler, "z" + filler, "0" + filler, "9" + filler,
+		"/" + filler, filler + "/", "+" + filler, filler + "+", filler[:20] + "+" + filler[20:],
+	} {
+		for _, text := range []string{secret, "(" + secret + "),", "'" + secret + "'", `key="` + secret + `"`, "key: " + secret + "."} {
+			if rest, found := actions.WithoutSecrets("leaked: " + text); !found || strings.Contains(rest, secret) {
+				t.Errorf("%s: %q, %t", text, rest, found)
+			}
+		}
+	}
+}
+
 // TestNoSecretIsTakenForOne: what is no secret access key may be in a reason.
 func TestNoSecretIsTakenForOne(t *testing.T) {
 	for _, reason := range []string{
@@ -68,6 +87,14 @@ func TestNoSecretIsTakenForOne(t *testing.T) {
 		"longer " + secretKey + "1",
 		"words/with/Slashes/and/more/words/than/that/1/2",
 		strings.Repeat("A", 40),
+		strings.Repeat("aB", 20),
+		strings.Repeat("A1", 20),
+		strings.Repeat("a1", 20),
+		strings.Repeat("aB12", 9) + "a-B1",
+		strings.Repeat("aB12", 9) + "a~B1",
+		strings.Repeat("aB", 19) + "a-",
+		strings.Repeat("aB", 19) + "a_b",
+		"arn:aws:logs:eu-west-1:222222222222:" + strings.Repeat("aB12", 10),
 	} {
 		if _, got, err := actions.Parse("deactivate_key "+actiontest.FirstKey+` reason="`+reason+`"`, directory); err != nil || got != reason {
 			t.Errorf("%q: %q, %v", reason, got, err)
