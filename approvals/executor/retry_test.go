@@ -238,29 +238,82 @@ func TestRetryWaitsForALockedTarget(t *testing.T) {
 // TestRetryThatCanNotBeReadIsTriedLater: an outage of the table uses nothing up.
 func TestRetryThatCanNotBeReadIsTriedLater(t *testing.T) {
 	t.Parallel()
-	for name, evidence := range map[string]func(approvals.Request) string{
-		"the evidence of the retry":    func(r approvals.Request) string { return r.Retries[0].Evidence },
-		"the evidence of the approval": func(r approvals.Request) string { return r.Votes[0].Evidence },
+	evidence := func(hash string) approvals.Key { return approvals.Key{Part: "evidence#" + hash, Sort: "evidence"} }
+	for name, c := range map[string]struct {
+		failed func(*testing.T) (*world, approvals.Request)
+		lost   func(approvals.Request) approvals.Key
+		end    approvals.State
+	}{
+		"the evidence of the retry":    {failedInAWorld, func(r approvals.Request) approvals.Key { return evidence(r.Retries[0].Evidence) }, approvals.Contained},
+		"the evidence of the approval": {failedInAWorld, func(r approvals.Request) approvals.Key { return evidence(r.Votes[0].Evidence) }, approvals.Contained},
+		"the click that released it": {func(t *testing.T) (*world, approvals.Request) {
+			w, _ := alerted(t, true, true)
+			mend := w.breaks("iam:PutRolePolicy")
+			r := w.bring(w.proposal(alice, w.happened(w.finding())))
+			w.drain()
+			mend()
+			w.clock.Add(time.Minute)
+			return w, w.state(r, approvals.Partial)
+		}, func(r approvals.Request) approvals.Key { return evidence(r.Evidence) }, approvals.Contained},
+		"the run that an undo takes back": {func(t *testing.T) (*world, approvals.Request) {
+			w := newWorld(t)
+			r := w.contained(revoke)
+			w.pass(2 * time.Minute)
+			mend := w.breaks("iam:DeleteRolePolicy")
+			u := w.clicks(bob, w.clicks(alice, r, "undo"), "approve")
+			mend()
+			w.clock.Add(time.Minute)
+			return w, u
+		}, func(u approvals.Request) approvals.Key { return approvals.RunKey(u.Intent.Undo) }, approvals.Restored},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			r := w.bring(w.button(carol, w.failed(), "retry"))
+			w, r := c.failed(t)
+			r = w.bring(w.button(carol, r, "retry"))
 			before := w.run(r)
-			w.Requests.reads = func(k approvals.Key) error {
-				if k.Part == "evidence#"+evidence(r) {
+			fails := func(k approvals.Key) error {
+				if k == c.lost(r) {
 					return errOutage
 				}
 				return nil
 			}
+			w.Requests.reads, w.Runs.reads = fails, fails
 			w.withoutAWS(w.drain)
 			if d := cmp.Diff(before, w.run(r)); d != "" {
 				t.Error(d)
 			}
-			w.Requests.reads = nil
+			w.Requests.reads, w.Runs.reads = nil, nil
 			w.pass(10 * time.Second)
-			w.state(r, approvals.Contained)
+			w.state(r, c.end)
 		})
+	}
+}
+
+func failedInAWorld(t *testing.T) (*world, approvals.Request) {
+	w := newWorld(t)
+	return w, w.failed()
+}
+
+// TestRefusedRetryIsToldThoughItsWriteWasLost: the job comes again until the record
+// has it.
+func TestRefusedRetryIsToldThoughItsWriteWasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.bring(w.button(carol, w.failed(), "retry"))
+	before := w.run(r)
+	w.executor.Org.ProtectedAccounts = []string{prod}
+	w.Runs.writes = func([]approvals.Put) error { return errOutage }
+	w.withoutAWS(w.drain)
+	if d := cmp.Diff(before, w.run(r)); d != "" {
+		t.Error(d)
+	}
+	w.Runs.writes = nil
+	w.withoutAWS(func() { w.pass(10 * time.Second) })
+	if e, n := w.event(r, "retry_refused"); n != 1 || e.Actor != "carol" {
+		t.Errorf("refused %d times: %+v", n, e)
+	}
+	if why := w.again(r).Why; !strings.Contains(why, "protected by the configuration") {
+		t.Errorf("told %q", why)
 	}
 }
 
