@@ -330,24 +330,29 @@ func TestRowEditedAfterThePlanDoesNotRun(t *testing.T) {
 // nothing is refused for it, and nothing runs.
 func TestOutageOfTheTablesIsNotANo(t *testing.T) {
 	t.Parallel()
-	for name, evidence := range map[string]func(approvals.Request) string{
-		"the requester's evidence": func(r approvals.Request) string { return r.Evidence },
-		"the approver's evidence":  func(r approvals.Request) string { return r.Votes[0].Evidence },
+	evidence := func(hash string) approvals.Key { return approvals.Key{Part: "evidence#" + hash, Sort: "evidence"} }
+	for name, lost := range map[string]func(approvals.Request) approvals.Key{
+		"the requester's evidence": func(r approvals.Request) approvals.Key { return evidence(r.Evidence) },
+		"the approver's evidence":  func(r approvals.Request) approvals.Key { return evidence(r.Votes[0].Evidence) },
+		"the plan":                 planKey,
+		"the run":                  runKey,
+		"the target's lock":        func(approvals.Request) approvals.Key { return lockKey },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			r := w.bring(w.button(bob, w.types(alice, revoke), "approve"))
-			w.Requests.reads = func(k approvals.Key) error {
-				if k.Part == "evidence#"+evidence(r) {
+			fails := func(k approvals.Key) error {
+				if k == lost(r) {
 					return errOutage
 				}
 				return nil
 			}
+			w.Requests.reads, w.Runs.reads = fails, fails
 			w.withoutAWS(w.drain)
 			w.state(r, approvals.Approved)
 			w.unclaimed(r)
-			w.Requests.reads = nil
+			w.Requests.reads, w.Runs.reads = nil, nil
 			w.pass(10 * time.Second)
 			w.state(r, approvals.Contained)
 		})

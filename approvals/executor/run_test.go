@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -380,4 +381,41 @@ func TestOnlyAnInactiveKeyIsDeleted(t *testing.T) {
 	w.pass(2 * time.Minute)
 	w.state(d, approvals.Contained)
 	w.refused(w.types(alice, "undo "+d.ID), "deleted key can't be restored")
+}
+
+// TestOutageOfTheRowFailsTheJob: what could not be written to the request's row is
+// written by the job when it comes again, so it must not count as done.
+func TestOutageOfTheRowFailsTheJob(t *testing.T) {
+	t.Parallel()
+	for name, request := range map[string]func(*world) approvals.Request{
+		"that it is running": (*world).approved,
+		"how it has ended": func(w *world) approvals.Request {
+			r := w.contained(revoke)
+			w.pass(2 * time.Minute)
+			w.edit(r, func(r *approvals.Request) { r.State = approvals.Approved })
+			return r
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := request(w)
+			w.Requests.writes = func(puts []approvals.Put) error {
+				if writing(puts, "request") {
+					return errOutage
+				}
+				return nil
+			}
+			w.withoutAWS(func() {
+				if err := w.executor.Handle(t.Context(), approvals.Job{Verb: approvals.JobRun, ID: r.ID}); !errors.Is(err, errOutage) {
+					t.Errorf("%v, want the outage", err)
+				}
+			})
+			w.state(r, approvals.Approved)
+			w.Requests.writes = nil
+			w.clock.Add(time.Minute) // the lease is over
+			w.job(w.executor, approvals.JobRun, r)
+			w.state(r, approvals.Contained)
+		})
+	}
 }
