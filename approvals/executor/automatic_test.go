@@ -305,3 +305,32 @@ func TestExposedKeyIsDeactivatedByItself(t *testing.T) {
 	w.clock.Add(time.Minute)
 	w.state(w.clicks(bob, r, "retry"), approvals.Contained)
 }
+
+// TestOutageOfTheCapLetsNothingBegin: what can't be counted, and so was not confirmed
+// again, does not begin by itself. It does once it can be.
+func TestOutageOfTheCapLetsNothingBegin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, exposed, func(w *world) { w.findings = &routes{auto: true} })
+	w.saysGuardDuty(func(*guardDuty) {})
+	r := w.bring(w.ruled(w.finding()))
+	for range 5 {
+		if w.again(r).State == approvals.Approved {
+			break
+		}
+		w.round()
+	}
+	w.state(r, approvals.Approved)
+	w.Runs.reads = func(k approvals.Key) error {
+		if k.Sort == "hour" {
+			return errOutage
+		}
+		return nil
+	}
+	w.drain()
+	w.untouched()
+	w.unclaimed(r)
+	w.state(r, approvals.Approved)
+	w.Runs.reads = nil
+	w.pass(10 * time.Second)
+	w.state(r, approvals.Contained)
+}

@@ -419,3 +419,25 @@ func TestOutageOfTheRowFailsTheJob(t *testing.T) {
 		})
 	}
 }
+
+// TestEndThatCanNotBeShownFailsTheJob: what was done in AWS is done, and the job
+// comes again until the request's row says so.
+func TestEndThatCanNotBeShownFailsTheJob(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.approved()
+	w.Requests.writes = func(puts []approvals.Put) error {
+		if w.aws.Mutations() > 0 && writing(puts, "request") {
+			return errOutage
+		}
+		return nil
+	}
+	if err := w.executor.Handle(t.Context(), approvals.Job{Verb: approvals.JobRun, ID: r.ID}); !errors.Is(err, errOutage) {
+		t.Errorf("%v, want the outage", err)
+	}
+	w.state(r, approvals.Running)
+	w.Requests.writes = nil
+	w.job(w.executor, approvals.JobRun, r)
+	w.state(r, approvals.Contained)
+	w.attempts(r, 1)
+}
