@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // suggest writes a route's suggestions.
@@ -257,7 +258,55 @@ func TestConfirmOthers(t *testing.T) {
 	}
 }
 
-// TestSourcesHaveNames: each source stands in the list once, and has a name in titles.
+// TestConfirmKeepsTheClick: what one click may run is what both the event's route
+// and that of the source's answer let it.
+func TestConfirmKeepsTheClick(t *testing.T) {
+	r := automatic()
+	fs, err := r.Read(string(evidence(t, Event{Body: event(t, exfil)})))
+	if err != nil || len(fs) != 1 || fs[0].OneClick {
+		t.Fatalf("%+v, %v; want one that no click runs", fs, err)
+	}
+	// By its true severity it falls under the route that one click runs.
+	f, err := r.Confirm(fs[0], answer(t, exfil, map[string]any{"detail.severity": 5.0}))
+	if err != nil || f.OneClick || f.Auto {
+		t.Errorf("the answer gives what the event had not: %+v, %v", f, err)
+	}
+	fs, err = r.Read(string(evidence(t, Event{Body: event(t, persistence)})))
+	if err != nil || len(fs) != 1 || !fs[0].OneClick {
+		t.Fatalf("%+v, %v; want one that a click runs", fs, err)
+	}
+	r.Routes[1].OneClick = false
+	if f, err := r.Confirm(fs[0], answer(t, persistence, nil)); err != nil || f.OneClick {
+		t.Errorf("the route of now does not give it: %+v, %v", f, err)
+	}
+}
+
+// TestOfferByDigest: an intent is found by its digest alone, and what does not run
+// by itself does not for being among the offers.
+func TestOfferByDigest(t *testing.T) {
+	fs, err := automatic().Read(string(evidence(t, Event{Body: event(t, exfil)})))
+	if err != nil || len(fs) != 1 || len(fs[0].Intents) != 2 {
+		t.Fatalf("%+v, %v", fs, err)
+	}
+	f := fs[0]
+	for _, i := range f.Intents {
+		if got, ok := f.Offer(approvals.IntentDigest(i)); !ok || got.String() != i.String() {
+			t.Errorf("%s: %s, %t", i, got, ok)
+		}
+		manual := f
+		manual.Auto = false
+		if !f.Runs(i) || manual.Runs(i) {
+			t.Errorf("%s runs: %t, where the route does not say auto: %t", i, f.Runs(i), manual.Runs(i))
+		}
+	}
+	for _, digest := range []string{"", "x", approvals.IntentDigest(approvals.Intent{})} {
+		if got, ok := f.Offer(digest); ok || got.String() != (approvals.Intent{}).String() {
+			t.Errorf("%q: %s, %t", digest, got, ok)
+		}
+	}
+}
+
+// TestSourcesHaveNames: each source stands in the list once, and has a title.
 func TestSourcesHaveNames(t *testing.T) {
 	listed := map[Source]bool{}
 	for _, s := range sources {

@@ -18,7 +18,7 @@ func TestGlob(t *testing.T) {
 		{"a*b*c", "a1b2c", true}, {"a*b*c", "acb", false}, {"*b*", "abc", true}, {"*bb*b", "abb", false}, {"*bb*b", "abbb", true},
 		{"UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", true},
 		{"UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", "unauthorizedaccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", false},
-		{"*:EC2/*!DNS", "Backdoor:EC2/C&CActivity.B!DNS", true}, {"?", "a", false}, {"[a]", "a", false},
+		{"*:EC2/*!DNS", "Backdoor:EC2/C&CActivity.B!DNS", true}, {"a*b*", "axx", false}, {"*b*", "axc", false}, {"?", "a", false}, {"[a]", "a", false},
 	} {
 		if got := glob(tt.pattern, tt.s); got != tt.want {
 			t.Errorf("glob(%q, %q) = %v", tt.pattern, tt.s, got)
