@@ -334,3 +334,22 @@ func TestOutageOfTheCapLetsNothingBegin(t *testing.T) {
 	w.pass(10 * time.Second)
 	w.state(r, approvals.Contained)
 }
+
+// TestCapReachedWhileTheSourceIsAsked: the count that is written is that of after
+// the answer.
+func TestCapReachedWhileTheSourceIsAsked(t *testing.T) {
+	t.Parallel()
+	w, _ := alerted(t, false, true)
+	r := w.bring(w.ruled(w.finding()))
+	for range 5 {
+		if w.again(r).State == approvals.Approved {
+			break
+		}
+		w.round()
+	}
+	w.state(r, approvals.Approved)
+	w.during("guardduty:GetFindings", func() { w.executor.AutoPerHour = 0 })
+	w.drain()
+	w.untouched()
+	w.refused(r, "the cap of 0 automatic containments an hour is reached")
+}
