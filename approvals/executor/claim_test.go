@@ -184,3 +184,18 @@ func TestDenialBeforeTheFirstStepWins(t *testing.T) {
 		})
 	}
 }
+
+// TestEndLeavesTheLockOfAnother: a run that ends frees its target only where the
+// lock is still its own. Another request may have taken it when the lease was over.
+func TestEndLeavesTheLockOfAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.approved()
+	theirs := lock{"KS-4G7QX2M9ZT0B", w.clock.Now().Add(time.Hour)}
+	w.during("iam:PutRolePolicy", func() { rewrite(w, lockKey, func(l *lock) { *l = theirs }) })
+	w.job(w.executor, approvals.JobRun, r)
+	w.state(r, approvals.Contained)
+	if got := w.holder(); got != theirs {
+		t.Errorf("the lock is %+v after the end of %s, want %+v", got, r.ID, theirs)
+	}
+}
