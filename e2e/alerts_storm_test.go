@@ -21,7 +21,7 @@ const (
 
 var listedID = regexp.MustCompile(`^AL-[0-9A-Z]{12}`)
 
-var digestHead = regexp.MustCompile(`^([0-9]+) more alerts: .* · (DG-[0-9A-Z]+)$`)
+var digestHead = regexp.MustCompile(`^([0-9]+) more alerts?: .* · (DG-[0-9A-Z]+)$`)
 
 // storm: hundreds of findings at once. Thirty a minute have cards of their own, the
 // others stand in digests, and what people ask for does not wait.
