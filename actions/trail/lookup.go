@@ -97,14 +97,11 @@ func Lookup(ctx context.Context, acct *actions.Account, region string, s Subject
 		case err == nil:
 			n, asked, failures, pause = n+1, nil, 0, 0
 			if in.NextToken = out.NextToken; !page(out.Events) || in.NextToken == nil {
-				next.Stop()
 				return nil
 			}
 		case ctx.Err() != nil:
-			next.Stop()
 			return cut()
 		case !b.Patient, !actions.Transient(err), !actions.Throttled(err) && failures == lookupTries-1:
-			next.Stop()
 			return err
 		default:
 			if !actions.Throttled(err) {
