@@ -31,8 +31,8 @@ const (
 	Restorer                // what undo needs
 )
 
-// Actor is on whose behalf a session acts; AWS records it in CloudTrail.
-type Actor struct {
+// SessionContext is on whose behalf a session acts; AWS records it in CloudTrail.
+type SessionContext struct {
 	RequestID string   // becomes the RoleSessionName
 	Requester string   // people[].id; becomes the SourceIdentity
 	Approvers []string // people[].id; become a session tag
@@ -95,9 +95,9 @@ type Account struct {
 	EC2           *ec2.Client
 	AutoScaling   *autoscaling.Client
 	ELB           *elasticloadbalancingv2.Client
-	// Brief lets a Plan leave out what only informs people: a run must not wait
+	// SkipSurvey lets a Plan leave out what only informs people: a run must not wait
 	// for it, nor fail with it.
-	Brief bool
+	SkipSurvey bool
 	// Approved is the immutable ID of the target that was approved, for a Plan of
 	// a run: what can't be taken back is not done to another one of the same name.
 	Approved string
@@ -145,14 +145,14 @@ func (c *Cloud) AccountOfKey(ctx context.Context, key string) (string, error) {
 
 // EnterFor assumes a member role where a call is carried out, limited to what a
 // phase of it needs; resources are the ARNs that its steps change.
-func (c *Cloud) EnterFor(ctx context.Context, m Member, a Action, p Phase, call Call, resources []string, who Actor) (*Account, error) {
+func (c *Cloud) EnterFor(ctx context.Context, m Member, a Action, p Phase, call Call, resources []string, who SessionContext) (*Account, error) {
 	s := ScopeOf(a, c.org, call, resources)
 	return c.Enter(ctx, m, s.Account, s.Region, who, Permits(a, p, s))
 }
 
 // Enter assumes a member role in an account, limited to permits. The region is
 // that of the regional clients; empty for the hub's.
-func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who Actor, permits []Statement) (*Account, error) {
+func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who SessionContext, permits []Statement) (*Account, error) {
 	policy, err := sessionPolicy(permits)
 	if err != nil {
 		return nil, err

@@ -101,7 +101,7 @@ func TestPermits(t *testing.T) {
 
 func TestEnterWithoutApprovers(t *testing.T) {
 	w := actiontest.NewFixture(t)
-	_, err := w.Hub.Enter(t.Context(), actions.Responder, actiontest.Member, "", actions.Actor{RequestID: actiontest.Request, Requester: "alice"}, w.Permits(actions.PhasePlan))
+	_, err := w.Hub.Enter(t.Context(), actions.Responder, actiontest.Member, "", actions.SessionContext{RequestID: actiontest.Request, Requester: "alice"}, w.Permits(actions.PhasePlan))
 	actiontest.Must(t, err)
 	if d := cmp.Diff(map[string]string{"killswitch-request": actiontest.Request}, w.Calls()[0].Tags); d != "" {
 		t.Error(d)

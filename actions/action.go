@@ -43,28 +43,28 @@ type Spec struct {
 	Summary string // one line, for help
 	Usage   string // a line to send, for help
 	// Target reads a typed target into its canonical form.
-	Target func(TargetText, *Mistakes) Target
+	Target func(TargetText, *ParseErrors) Target
 	// Options are the keys that it takes beside reason. Check looks at their
 	// values, and brings those that mean the same to one form; it may be nil.
 	Options []string
-	Check   func(*Call, *Mistakes)
+	Check   func(*Call, *ParseErrors)
 	// Reversible is false for what undo can't bring back.
 	Reversible bool
 	// Quorum is how many must approve unless the configuration says otherwise;
 	// 0 leaves it to the default.
 	Quorum int
-	// Instead names a gentler action on the same target, or is empty.
-	Instead Name
-	// Managed reports whether a call is carried out in the organization's
+	// Alternative names a gentler action on the same target, or is empty.
+	Alternative Name
+	// InManagementAccount reports whether a call is carried out in the organization's
 	// management account; nil for never.
-	Managed func(Call) bool
+	InManagementAccount func(Call) bool
 	// Permits lists exactly the IAM permissions that a phase needs. They become
 	// the session policy, and for [Anything] the member roles' policies.
 	Permits func(Phase, Scope) []Statement
 }
 
-// managed is Spec.Managed for a call.
-func (s Spec) managed(c Call) bool { return s.Managed != nil && s.Managed(c) }
+// managed is InManagementAccount for a call.
+func (s Spec) managed(c Call) bool { return s.InManagementAccount != nil && s.InManagementAccount(c) }
 
 // AutoEligible reports whether a call may run without a second person at all: it can
 // be taken back, and it is about one target.
@@ -125,10 +125,10 @@ type Step struct {
 	Prior *string `json:"prior,omitempty"`
 	// Deny marks what keeps the target powerless: undo takes it back last.
 	Deny bool `json:"deny,omitempty"`
-	// Stays says why undo leaves the step as it is; empty where it is taken
+	// NotReverted says why undo leaves the step as it is; empty where it is taken
 	// back. Credential marks one that keys=reactivate takes back all the same.
-	Stays      string `json:"stays,omitempty"`
-	Credential bool   `json:"credential,omitempty"`
+	NotReverted string `json:"not_reverted,omitempty"`
+	Credential  bool   `json:"credential,omitempty"`
 	// Many marks one of many steps that do not depend on each other: they are
 	// taken at the same time, at the rate that AWS allows.
 	Many bool `json:"many,omitempty"`

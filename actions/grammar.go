@@ -23,13 +23,13 @@ type Mistake struct {
 	Hint    string // may be empty
 }
 
-// Mistakes is everything wrong with one typed line, and the line to send instead.
-type Mistakes struct {
+// ParseErrors is everything wrong with one typed line, and the line to send instead.
+type ParseErrors struct {
 	List      []Mistake
 	Corrected string // without the slash command itself
 }
 
-func (m *Mistakes) Error() string {
+func (m *ParseErrors) Error() string {
 	parts := make([]string, len(m.List))
 	for i, x := range m.List {
 		parts[i] = x.Field + ": " + x.Problem
@@ -38,7 +38,7 @@ func (m *Mistakes) Error() string {
 }
 
 // Add notes a mistake; the hint may be empty.
-func (m *Mistakes) Add(field, problem, hint string) {
+func (m *ParseErrors) Add(field, problem, hint string) {
 	m.List = append(m.List, Mistake{field, problem, hint})
 }
 
@@ -61,9 +61,9 @@ func (w word) text() string {
 
 // Parse reads "ACTION TARGET [key=value …] [reason="…"]": the one grammar for
 // typed text. Without reason= the words that trail are the reason. Every
-// problem is reported at once, as *[Mistakes]; nothing that is ambiguous parses.
+// problem is reported at once, as *[ParseErrors]; nothing that is ambiguous parses.
 func Parse(text string, d Directory) (Call, string, error) {
-	m := &Mistakes{}
+	m := &ParseErrors{}
 	words := split(Clean(text), m)
 	var call Call
 	var spec Spec
@@ -105,7 +105,7 @@ func Parse(text string, d Directory) (Call, string, error) {
 }
 
 // fill reads target and options into a call.
-func (s Spec) fill(call *Call, target string, opts map[string]string, d Directory, m *Mistakes) {
+func (s Spec) fill(call *Call, target string, opts map[string]string, d Directory, m *ParseErrors) {
 	if s.Target == nil {
 		return
 	}
@@ -130,9 +130,9 @@ func (s Spec) fill(call *Call, target string, opts map[string]string, d Director
 }
 
 // NewCall is the call that the line "ACTION TARGET [key=value …]" would be, of
-// parts that need no quoting. Its error is *[Mistakes].
+// parts that need no quoting. Its error is *[ParseErrors].
 func NewCall(action Name, target string, opts map[string]string, d Directory) (Call, error) {
-	m := &Mistakes{}
+	m := &ParseErrors{}
 	a, ok := d.Actions.Lookup(action)
 	if !ok {
 		m.Add("action", fmt.Sprintf("%q is not an action", Clip(string(action))), "use one of: "+d.Actions.list())
@@ -152,7 +152,7 @@ func NewCall(action Name, target string, opts map[string]string, d Directory) (C
 }
 
 // sortWords tells target, options and reason apart.
-func sortWords(words []word, spec Spec, m *Mistakes) (target string, opts map[string]string, reason string) {
+func sortWords(words []word, spec Spec, m *ParseErrors) (target string, opts map[string]string, reason string) {
 	opts = map[string]string{}
 	var trailing []string
 	for i, w := range words {
@@ -214,14 +214,14 @@ func optionsHint(spec Spec) string {
 }
 
 // OneOf checks an option that takes one of a few values.
-func OneOf(c *Call, key string, m *Mistakes, values ...string) {
+func OneOf(c *Call, key string, m *ParseErrors, values ...string) {
 	v, given := c.Options[key]
 	if given && !slices.Contains(values, v) {
 		m.Add(key, fmt.Sprintf("%q is not known%s", Clip(v), didYouMean(v, values)), "it takes "+strings.Join(values, " or "))
 	}
 }
 
-func resolveAccount(opts map[string]string, d Directory, m *Mistakes) string {
+func resolveAccount(opts map[string]string, d Directory, m *ParseErrors) string {
 	typed := opts["account"]
 	if typed == "" {
 		return ""
@@ -303,7 +303,7 @@ func dropQuotes(r rune) rune {
 
 // split cuts a line into words. Quotes count only at the start of a word or
 // right behind the = of a key, so that an apostrophe is just a letter.
-func split(text string, m *Mistakes) []word {
+func split(text string, m *ParseErrors) []word {
 	rs := []rune(text)
 	var words []word
 	for i := 0; i < len(rs); {
@@ -329,7 +329,7 @@ func split(text string, m *Mistakes) []word {
 	return words
 }
 
-func value(rs []rune, i int, key string, m *Mistakes) (string, int) {
+func value(rs []rune, i int, key string, m *ParseErrors) (string, int) {
 	if i < len(rs) {
 		if kind := quoteKind(rs[i]); kind != "" {
 			for j := i + 1; j < len(rs); j++ {

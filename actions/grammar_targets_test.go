@@ -107,7 +107,7 @@ func TestParseTargetMistakes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := actions.Parse(tt.text, actiontest.TestOrg("aws").Directory())
-			var m *actions.Mistakes
+			var m *actions.ParseErrors
 			if !errors.As(err, &m) {
 				t.Fatalf("%v, want mistakes", err)
 			}
@@ -146,7 +146,7 @@ func TestNewCall(t *testing.T) {
 	} {
 		call, err := actions.NewCall(c.action, c.target, c.opts, directory)
 		if c.field != "" {
-			var m *actions.Mistakes
+			var m *actions.ParseErrors
 			if !errors.As(err, &m) || len(m.List) == 0 || m.List[0].Field != c.field || !call.Equal(actions.Call{}) {
 				t.Errorf("%s: %+v, %v; want a mistake of %s and no call", c.name, call, err, c.field)
 			}

@@ -165,7 +165,7 @@ func TestParseMistakes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			call, reason, err := actions.Parse(tt.text, directory)
-			var m *actions.Mistakes
+			var m *actions.ParseErrors
 			if !errors.As(err, &m) {
 				t.Fatalf("got %v, %v; want mistakes", call, err)
 			}
@@ -199,7 +199,7 @@ func TestMistakesAreShort(t *testing.T) {
 		if err == nil {
 			t.Fatal("no error")
 		}
-		var m *actions.Mistakes
+		var m *actions.ParseErrors
 		if !errors.As(err, &m) || len(m.Error()) > 600 || len(m.Corrected) > 600 {
 			t.Errorf("%d and %d characters", len(err.Error()), len(m.Corrected))
 		}
@@ -289,7 +289,7 @@ func TestCorrectedLineProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text, want := typedCall(t)
 		_, _, err := actions.Parse(text, directory)
-		var m *actions.Mistakes
+		var m *actions.ParseErrors
 		if !errors.As(err, &m) || len(m.List) != 1 || m.List[0].Field != "reason" {
 			t.Fatalf("%q: %v, want the reason to be missing", text, err)
 		}
@@ -308,7 +308,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		call, reason, err := actions.Parse(text, directory)
 		if err != nil {
-			var m *actions.Mistakes
+			var m *actions.ParseErrors
 			if !errors.As(err, &m) || len(m.List) == 0 || m.Corrected == "" {
 				t.Fatalf("%q: error %#v", text, err)
 			}

@@ -33,7 +33,7 @@ func TestSecretIsNotRepeated(t *testing.T) {
 		"in the reason of a role": "revoke_sessions prod/app-role leaked " + secretKey,
 	} {
 		_, reason, err := actions.Parse(line, directory)
-		var m *actions.Mistakes
+		var m *actions.ParseErrors
 		if !errors.As(err, &m) {
 			t.Errorf("%s: it parses: %v, the reason is %q", name, err, reason)
 			continue
@@ -52,7 +52,7 @@ func TestSecretIsNotRepeated(t *testing.T) {
 // TestCorrectedKeepsTheReason: what is left of a reason without the secret is sent.
 func TestCorrectedKeepsTheReason(t *testing.T) {
 	_, _, err := actions.Parse("deactivate_key "+actiontest.FirstKey+" leaked with "+secretKey+" on GitHub", directory)
-	var m *actions.Mistakes
+	var m *actions.ParseErrors
 	if !errors.As(err, &m) {
 		t.Fatal(err)
 	}

@@ -27,11 +27,11 @@ var AccountID = NewPattern(`^[0-9]{12}$`)
 // and from account=, which must agree.
 type place struct {
 	t  TargetText
-	m  *Mistakes
+	m  *ParseErrors
 	id string
 }
 
-func (t TargetText) place(m *Mistakes) *place { return &place{t, m, t.Account} }
+func (t TargetText) place(m *ParseErrors) *place { return &place{t, m, t.Account} }
 
 // is says which account the target itself names.
 func (p *place) is(id, from string) {

@@ -10,7 +10,7 @@ import (
 var accountARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9]{12}:account/o-[a-z0-9]{10,32}/([0-9]{12})|iam::([0-9]{12}):root)$`)
 
 // AccountTarget reads an account: its ID, its alias, or its ARN.
-func AccountTarget(t TargetText, m *Mistakes) Target {
+func AccountTarget(t TargetText, m *ParseErrors) Target {
 	at := t.place(m)
 	const hint = "give the account's ID or alias"
 	switch text := t.Text; {
@@ -44,7 +44,7 @@ func RootARN(partition, account string) string {
 const AllRoles = "ALL"
 
 // RolesTarget reads one role, or ACCOUNT/ALL.
-func RolesTarget(t TargetText, m *Mistakes) Target {
+func RolesTarget(t TargetText, m *ParseErrors) Target {
 	account, rest, _ := strings.Cut(t.Text, "/")
 	at := t.place(m)
 	switch _, isAccount := t.Directory.Account(t.Text); {

@@ -14,7 +14,7 @@ var (
 
 // InstanceTarget reads an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with
 // account= and region= where they are not said.
-func InstanceTarget(t TargetText, m *Mistakes) Target {
+func InstanceTarget(t TargetText, m *ParseErrors) Target {
 	at := t.place(m)
 	id, region := t.Text, strings.ToLower(t.Options["region"])
 	const hint = "give the instance's ARN, or i-… account=ACCOUNT region=REGION"

@@ -12,7 +12,7 @@ var KeyID = NewPattern(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
 
 // KeyTarget reads an access key: its ID, or ACCOUNT/ID. Whose it is need not be
 // said: AWS knows.
-func KeyTarget(t TargetText, m *Mistakes) Target {
+func KeyTarget(t TargetText, m *ParseErrors) Target {
 	at := t.place(m)
 	id := t.Text
 	if account, rest, ok := strings.Cut(id, "/"); ok {

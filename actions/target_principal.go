@@ -36,14 +36,14 @@ func splitPrincipal(arn, kind string) (partition, account, path, name string, ok
 }
 
 // RoleTarget reads a role as it is typed.
-func RoleTarget(t TargetText, m *Mistakes) Target { return principalTarget(t, m, "role") }
+func RoleTarget(t TargetText, m *ParseErrors) Target { return principalTarget(t, m, "role") }
 
 // UserTarget reads a user as it is typed.
-func UserTarget(t TargetText, m *Mistakes) Target { return principalTarget(t, m, "user") }
+func UserTarget(t TargetText, m *ParseErrors) Target { return principalTarget(t, m, "user") }
 
 // principalTarget reads a role or a user: its ARN, the ARN of one of a role's
 // sessions, ACCOUNT/NAME, NAME with account=, or an account with role= or user=.
-func principalTarget(t TargetText, m *Mistakes, kind string) Target {
+func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	partition, path, name := t.Directory.Partition, "/", ""
 	at := t.place(m)
 	hint := fmt.Sprintf("give the %s's ARN, ACCOUNT/NAME, or NAME account=ACCOUNT", kind)

@@ -21,7 +21,7 @@ type Command struct {
 var verbs = map[string]bool{"show": false, "approve": false, "deny": true, "cancel": false, "undo": true, "audit": false}
 
 // ParseCommand reads what follows /killswitch. Bot and executor read it with
-// the same grammar. An error is *actions.Mistakes.
+// the same grammar. An error is *actions.ParseErrors.
 func ParseCommand(text string, d actions.Directory) (Command, error) {
 	text = actions.Clean(text)
 	words := strings.Fields(text)
@@ -47,7 +47,7 @@ func ParseCommand(text string, d actions.Directory) (Command, error) {
 }
 
 func aboutRequest(verb string, rest []string, free bool) (Command, error) {
-	m := &actions.Mistakes{Corrected: verb + " KS-…"}
+	m := &actions.ParseErrors{Corrected: verb + " KS-…"}
 	c := Command{Verb: verb}
 	if len(rest) > 0 {
 		c.ID = normalID(rest[0])

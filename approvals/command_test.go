@@ -86,7 +86,7 @@ func TestParseCommandMistakes(t *testing.T) {
 		{"revoke-sessions arn:aws:iam::111122223333:role/app", "act", "reason", ""},
 	} {
 		cmd, err := approvals.ParseCommand(c.text, directory)
-		var m *actions.Mistakes
+		var m *actions.ParseErrors
 		if !errors.As(err, &m) || len(m.List) == 0 || m.List[0].Field != c.field || cmd.Verb != c.verb || c.corrected != "" && m.Corrected != c.corrected {
 			t.Errorf("%q: %+v, %+v", c.text, cmd, err)
 		}

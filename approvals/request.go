@@ -183,10 +183,10 @@ func UndoReason(id string) string { return "undo of " + id }
 // there is none.
 func Instead(id string, c actions.Call, lookup func(actions.Name) (actions.Action, bool)) (i Intent, reason string, ok bool) {
 	a, ok := lookup(c.Action)
-	if !ok || a.Spec().Instead == "" {
+	if !ok || a.Spec().Alternative == "" {
 		return Intent{}, "", false
 	}
-	return Intent{Call: actions.Call{Action: a.Spec().Instead, Target: c.Target, Account: c.Account, Region: c.Region}}, "instead of " + id, true
+	return Intent{Call: actions.Call{Action: a.Spec().Alternative, Target: c.Target, Account: c.Account, Region: c.Region}}, "instead of " + id, true
 }
 
 var alertID = regexp.MustCompile(`^AL-[0-9A-HJKMNP-TV-Z]{12}$`)

@@ -233,7 +233,7 @@ func TestInstead(t *testing.T) {
 	for _, a := range all.Actions {
 		c.Action = a.Spec().Name
 		i, reason, ok := approvals.Instead("KS-4G7QX2M9ZT0B", c, all.Actions.Lookup)
-		if gentler := a.Spec().Instead; ok != (gentler != "") {
+		if gentler := a.Spec().Alternative; ok != (gentler != "") {
 			t.Errorf("%s, which has %q: %+v, %t", c.Action, gentler, i, ok)
 		} else if want := (approvals.Intent{Call: actions.Call{Action: gentler, Target: c.Target, Account: c.Account, Region: c.Region}}); ok && (!reflect.DeepEqual(i, want) || reason != "instead of KS-4G7QX2M9ZT0B") {
 			t.Errorf("%s: %+v, %q", c.Action, i, reason)

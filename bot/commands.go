@@ -24,7 +24,7 @@ func (c *conversation) command(ctx context.Context) error {
 		return c.say(ctx, cards.Say("%s", no))
 	}
 	cmd, err := approvals.ParseCommand(c.w.Text, b.Org.Directory())
-	if wrong, ok := errors.AsType[*actions.Mistakes](err); ok {
+	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
 		return c.say(ctx, cards.Mistakes(c.w.Command, c.w.Text, wrong))
 	}
 	if err != nil {

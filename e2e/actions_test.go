@@ -98,7 +98,7 @@ func (s iamScene) scene(cloud *actions.Cloud, call actions.Call) actiontest.Scen
 		Now:   time.Now,
 		Org:   org(),
 		Enter: func(m actions.Member, p actions.Phase, resources []string) *actions.Account {
-			acct, err := cloud.EnterFor(s.t.Context(), m, action, p, call, resources, actions.Actor{RequestID: "KS-000000000000", Requester: "ana"})
+			acct, err := cloud.EnterFor(s.t.Context(), m, action, p, call, resources, actions.SessionContext{RequestID: "KS-000000000000", Requester: "ana"})
 			s.must(err)
 			return acct
 		},

@@ -197,9 +197,9 @@ func (p *play) plan(phase actions.Phase) actions.Plan {
 	var err error
 	// A run plans with the permissions of PhasePlan too, and then acts with its own.
 	p.in(actions.PhasePlan, func(acct *actions.Account) {
-		acct.Brief, acct.Approved = phase != actions.PhasePlan, p.approved
+		acct.SkipSurvey, acct.Approved = phase != actions.PhasePlan, p.approved
 		plan, err = p.action.Plan(p.t.Context(), acct, p.Call)
-		acct.Brief, acct.Approved = false, ""
+		acct.SkipSurvey, acct.Approved = false, ""
 	})
 	if err != nil {
 		p.t.Fatalf("Plan: %v", err)
@@ -313,7 +313,7 @@ func (p *play) takeable(steps []actions.Step) []actions.Step {
 
 // goBack are the steps that undo takes back, credentials among them.
 func goBack(all []done) []done {
-	return slices.DeleteFunc(slices.Clone(all), func(d done) bool { return d.step.Stays != "" && !d.step.Credential })
+	return slices.DeleteFunc(slices.Clone(all), func(d done) bool { return d.step.NotReverted != "" && !d.step.Credential })
 }
 
 // restore takes all steps back, last first, and reads them back.

@@ -137,7 +137,7 @@ func WithTag(key, value string) func(*awsfake.Role) {
 }
 
 // Actor is who asks in tests.
-var Actor = actions.Actor{RequestID: Request, Requester: "alice", Approvers: []string{"bob", "carol"}}
+var Actor = actions.SessionContext{RequestID: Request, Requester: "alice", Approvers: []string{"bob", "carol"}}
 
 // ActionOf is revoke_sessions.
 func ActionOf(t *testing.T) actions.Action {

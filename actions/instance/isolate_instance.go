@@ -33,7 +33,7 @@ func (IsolateInstance) Spec() actions.Spec {
 	}
 }
 
-func checkIsolate(c *actions.Call, m *actions.Mistakes) {
+func checkIsolate(c *actions.Call, m *actions.ParseErrors) {
 	actions.OneOf(c, "snapshot", m, "yes", "no")
 	if c.Options["snapshot"] == "no" {
 		delete(c.Options, "snapshot")

@@ -90,7 +90,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	i.standby(slow)
 	i.targets(slow)
 	i.volumes()
-	if !acct.Brief {
+	if !acct.SkipSurvey {
 		i.facts(ctx)
 	}
 	b, err := json.Marshal(i.before)

@@ -28,7 +28,7 @@ func (i *isolation) volumes() {
 		}
 		i.step(actions.Step{ID: "snapshot " + volume, Title: "Start a snapshot of the volume " + volume, Resource: regionalARN(i.acct, "ec2", "volume/"+volume), ResourceID: volume,
 			Hold: actions.HoldKey(i.acct, volume, "snapshot", volume), Current: "no snapshot of this request", After: "a snapshot with the tag " + deny.TamperTag + " = this request; it is started, not waited for",
-			Stays: "the snapshot is kept"})
+			NotReverted: "the snapshot is kept"})
 	}
 	if len(i.before.Volumes) == 0 && i.call.Options["snapshot"] == "yes" {
 		i.warn("The instance has no EBS volume: there is nothing to make a snapshot of.")

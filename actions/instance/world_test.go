@@ -173,7 +173,7 @@ func (w *isolated) undo(p actions.Plan, es map[string]actions.Effect) {
 	w.T.Helper()
 	for _, deny := range []bool{false, true} {
 		for _, s := range slices.Backward(p.Steps) {
-			if s.Deny == deny && s.Stays == "" {
+			if s.Deny == deny && s.NotReverted == "" {
 				if r := w.Revert(s, es[s.ID]); !r.Holds {
 					w.T.Errorf("Revert %s: %+v", s.ID, r)
 				}

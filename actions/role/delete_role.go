@@ -25,16 +25,16 @@ type DeleteRole struct{}
 // Spec implements [actions.Action].
 func (DeleteRole) Spec() actions.Spec {
 	return actions.Spec{
-		Name:       actions.DeleteRole,
-		Title:      "Delete the role",
-		Summary:    "delete a role; undo makes one like it, with another ID",
-		Usage:      `delete_role arn:aws:iam::222222222222:role/app-role confirm=app-role reason="made by the intruder"`,
-		Target:     actions.RoleTarget,
-		Options:    []string{"account", "role", "confirm"},
-		Check:      confirmName,
-		Reversible: true,
-		Quorum:     2,
-		Instead:    actions.DetachPolicies,
+		Name:        actions.DeleteRole,
+		Title:       "Delete the role",
+		Summary:     "delete a role; undo makes one like it, with another ID",
+		Usage:       `delete_role arn:aws:iam::222222222222:role/app-role confirm=app-role reason="made by the intruder"`,
+		Target:      actions.RoleTarget,
+		Options:     []string{"account", "role", "confirm"},
+		Check:       confirmName,
+		Reversible:  true,
+		Quorum:      2,
+		Alternative: actions.DetachPolicies,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			read := []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole"}
 			var write, profiles []string
@@ -76,7 +76,7 @@ func changedProfiles(s actions.Scope) []string {
 }
 
 // confirmName wants the role's name a second time.
-func confirmName(c *actions.Call, m *actions.Mistakes) {
+func confirmName(c *actions.Call, m *actions.ParseErrors) {
 	if c.Target == "" {
 		return
 	}
@@ -102,7 +102,7 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 			"Whoever may create roles can create it again.",
 		},
 	}
-	if acct.Brief {
+	if acct.SkipSurvey {
 		if _, err := deny.LookRole(ctx, acct, c.TargetName()); actions.IsCode(err, "NoSuchEntity") {
 			p.Identity = actions.Identity{ARN: c.Target, ID: acct.Approved}
 			return p, nil // deleted: there is nothing left to do
@@ -128,7 +128,7 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 		return p, nil // another role of that name: denied, not deleted
 	}
 	p.Steps = append(p.Steps, removals(acct, r)...)
-	if acct.Brief {
+	if acct.SkipSurvey {
 		return p, nil
 	}
 	p.Snapshot, p.Facts = r.json(), r.facts(role)

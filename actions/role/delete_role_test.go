@@ -93,15 +93,15 @@ func TestDeleteRoleWantsItsName(t *testing.T) {
 	}
 	for _, typed := range []string{"", "confirm=prod/app ", "confirm=App ", "confirm=yes "} {
 		_, _, err := actions.Parse("delete_role prod/app "+typed+"leaked", d)
-		var m *actions.Mistakes
+		var m *actions.ParseErrors
 		if !errors.As(err, &m) || len(m.List) != 1 || m.List[0].Field != "confirm" {
 			t.Fatalf("%q: %v", typed, err)
 		}
 		actiontest.Says(t, m.List[0].Hint, "confirm=app")
 	}
 	spec := deleteWorld(t).Act.Spec()
-	if spec.Quorum != 2 || spec.Instead != actions.DetachPolicies {
-		t.Errorf("%d, %s", spec.Quorum, spec.Instead)
+	if spec.Quorum != 2 || spec.Alternative != actions.DetachPolicies {
+		t.Errorf("%d, %s", spec.Quorum, spec.Alternative)
 	}
 }
 
@@ -147,7 +147,7 @@ func TestDeleteRoleThatWasCutOff(t *testing.T) {
 	all := w.Take(slices.DeleteFunc(slices.Clone(first.Steps), func(s actions.Step) bool { return s.ID == "delete" }))
 	actiontest.Clean(t, all)
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.Brief, acct.Approved = true, first.Identity.ID
+	acct.SkipSurvey, acct.Approved = true, first.Identity.ID
 	p, err := w.Act.Plan(t.Context(), acct, w.Call())
 	actiontest.Must(t, err)
 	last := w.Take([]actions.Step{actiontest.StepOf(t, p, "delete")})
@@ -213,7 +213,7 @@ func TestDeleteRoleSecondRun(t *testing.T) {
 		}
 	}
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.Brief, acct.Approved = true, p.Identity.ID
+	acct.SkipSurvey, acct.Approved = true, p.Identity.ID
 	again, err := w.Act.Plan(t.Context(), acct, w.Call())
 	actiontest.Must(t, err)
 	if len(again.Steps) != 0 || again.Identity.ID != p.Identity.ID {
@@ -279,7 +279,7 @@ func TestDeleteRoleOfWhatWasCreatedAgain(t *testing.T) {
 			t.Error(d)
 		}
 		acct := w.Enter(actions.Responder, actions.PhasePlan)
-		acct.Brief, acct.Approved = true, p.Identity.ID
+		acct.SkipSurvey, acct.Approved = true, p.Identity.ID
 		again, err := w.Act.Plan(t.Context(), acct, w.Call())
 		actiontest.Must(t, err)
 		if len(again.Steps) != 2 || again.Steps[0].ID != "tag" || again.Steps[1].ID != "deny" {

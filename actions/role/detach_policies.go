@@ -86,7 +86,7 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 		actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: r.ARN, ResourceID: r.ID, Hold: actions.HoldKey(acct, r.ID, "inline", denyAllPolicy), Prior: prior, Deny: true,
 			Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"})
 	p.Steps = append(p.Steps, slices.DeleteFunc(stripSteps(acct, r), leaves)...)
-	if acct.Brief {
+	if acct.SkipSurvey {
 		return p, nil
 	}
 	if r.Profiles, err = profilesOf(ctx, acct, r.Name); err != nil {

@@ -33,21 +33,21 @@ type RevokeSessions struct{}
 // Spec implements [actions.Action].
 func (RevokeSessions) Spec() actions.Spec {
 	return actions.Spec{
-		Name:       actions.RevokeSessions,
-		Title:      "Revoke sessions",
-		Summary:    "deny everything to all sessions that a role, or every role of an account, has handed out until now",
-		Usage:      `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
-		Target:     actions.RolesTarget,
-		Options:    []string{"account", "role", "via"},
-		Check:      checkVia,
-		Reversible: true,
-		Managed:    scp.ViaSCP,
-		Permits:    revokePermits,
+		Name:                actions.RevokeSessions,
+		Title:               "Revoke sessions",
+		Summary:             "deny everything to all sessions that a role, or every role of an account, has handed out until now",
+		Usage:               `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
+		Target:              actions.RolesTarget,
+		Options:             []string{"account", "role", "via"},
+		Check:               checkVia,
+		Reversible:          true,
+		InManagementAccount: scp.ViaSCP,
+		Permits:             revokePermits,
 	}
 }
 
 // checkVia: only a whole account can be revoked by another way than role by role.
-func checkVia(c *actions.Call, m *actions.Mistakes) {
+func checkVia(c *actions.Call, m *actions.ParseErrors) {
 	actions.OneOf(c, "via", m, "scp")
 	if c.Options["via"] != "" && c.Target != "" && !actions.WholeAccount(*c) {
 		m.Add("via", "is only for a whole account", "leave it out, or name ACCOUNT/"+actions.AllRoles)
@@ -128,7 +128,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 		tagStep(acct, role),
 		revokeDeny(acct, role, prior),
 	}
-	if acct.Brief {
+	if acct.SkipSurvey {
 		return p, nil
 	}
 	if err := surveyRole(ctx, acct, c.TargetName(), role, prior, &p); err != nil {

@@ -24,16 +24,16 @@ type ApplySCP struct{}
 // Spec implements [actions.Action].
 func (ApplySCP) Spec() actions.Spec {
 	return actions.Spec{
-		Name:       actions.ApplySCP,
-		Title:      "Freeze the account",
-		Summary:    "deny everything in an account, but to the responders, with a service control policy",
-		Usage:      `apply_scp 222222222222 reason="somebody makes users we don't know"`,
-		Target:     actions.AccountTarget,
-		Options:    []string{"account", "scp"},
-		Check:      checkSCPName,
-		Reversible: true,
-		Managed:    func(actions.Call) bool { return true },
-		Permits:    Permits,
+		Name:                actions.ApplySCP,
+		Title:               "Freeze the account",
+		Summary:             "deny everything in an account, but to the responders, with a service control policy",
+		Usage:               `apply_scp 222222222222 reason="somebody makes users we don't know"`,
+		Target:              actions.AccountTarget,
+		Options:             []string{"account", "scp"},
+		Check:               checkSCPName,
+		Reversible:          true,
+		InManagementAccount: func(actions.Call) bool { return true },
+		Permits:             Permits,
 	}
 }
 
@@ -41,7 +41,7 @@ var scpName = actions.NewPattern(`^[a-z][a-z0-9_-]{0,63}$`)
 
 // checkSCPName leaves the default out. Which names there are is the
 // configuration's matter: Plan knows.
-func checkSCPName(c *actions.Call, m *actions.Mistakes) {
+func checkSCPName(c *actions.Call, m *actions.ParseErrors) {
 	name, given := c.Options["scp"]
 	if !given {
 		return
@@ -151,7 +151,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	case st.id != "" && !strings.HasPrefix(st.owner, requestPrefix):
 		p.Undo = "detaches " + a.policy + " from this account; the policy stays, it was deployed ahead"
 	}
-	if acct.Brief {
+	if acct.SkipSurvey {
 		return p, nil
 	}
 	p.Warnings = append(p.Warnings, breaks(acct.Org, name, a.document(""), spared)...)

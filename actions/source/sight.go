@@ -17,7 +17,7 @@ import (
 // CloudTrail say of it, as JSON, and nothing for a key that exists and is active.
 // The session may do nothing else. The error is ErrNotSeen where the source does
 // not know of it, or says that it is over.
-func Sight(ctx context.Context, c *actions.Cloud, s Sighting, now time.Time, who actions.Actor) ([]byte, error) {
+func Sight(ctx context.Context, c *actions.Cloud, s Sighting, now time.Time, who actions.SessionContext) ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}

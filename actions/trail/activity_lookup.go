@@ -34,7 +34,7 @@ func activityRegions(acct *actions.Account) []string {
 // LookUpActivity is what a subject did in an account in the 24 hours before now. The
 // session may look it up and nothing else. What can't be read is said in it; an
 // error means that nothing could be.
-func LookUpActivity(ctx context.Context, c *actions.Cloud, account string, s Subject, now time.Time, who actions.Actor) (Activity, error) {
+func LookUpActivity(ctx context.Context, c *actions.Cloud, account string, s Subject, now time.Time, who actions.SessionContext) (Activity, error) {
 	by := types.LookupAttributeKey(s.By)
 	if !actions.AccountID.MatchString(account) || s.Value == "" || !slices.Contains([]types.LookupAttributeKey{
 		types.LookupAttributeKeyAccessKeyId, types.LookupAttributeKeyUsername, types.LookupAttributeKeyResourceName}, by) {

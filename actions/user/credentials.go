@@ -132,7 +132,7 @@ func sshKeys(ctx context.Context, acct *actions.Account, user string) ([]credent
 func (k credentialKind) deactivation(acct *actions.Account, user *types.User, c credential) actions.Step {
 	s := deny.UserStep(acct, user, k.step+c.ID, strings.TrimSpace(k.step), c.ID)
 	s.Title, s.Prior, s.Current, s.After = "Deactivate the "+k.what+" "+c.ID, &c.Status, statusText(c), "inactive"
-	s.Credential, s.Stays = true, staysInactive
+	s.Credential, s.NotReverted = true, staysInactive
 	return s
 }
 
@@ -233,7 +233,7 @@ func passwordText(has bool) string {
 func passwordStep(acct *actions.Account, user *types.User) actions.Step {
 	s := deny.UserStep(acct, user, stepPassword, stepPassword, "console")
 	s.Title, s.Prior, s.Current, s.After = "Delete the console password", aws.String("set"), passwordText(true), passwordText(false)
-	s.Stays = staysGone
+	s.NotReverted = staysGone
 	return s
 }
 

@@ -26,7 +26,7 @@ func (DeactivateKey) Spec() actions.Spec {
 		Usage:   `deactivate_key AKIAIOSFODNN7EXAMPLE quarantine=yes reason="key in a public repository"`,
 		Target:  actions.KeyTarget,
 		Options: []string{"account", "user", "quarantine"},
-		Check: func(c *actions.Call, m *actions.Mistakes) {
+		Check: func(c *actions.Call, m *actions.ParseErrors) {
 			checkKeyOwner(c, m)
 			actions.OneOf(c, "quarantine", m, "yes", "no")
 			if c.Options["quarantine"] == "no" { // the default
@@ -86,7 +86,7 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 	}
 	p.Identity = k.identity()
 	p.Steps = []actions.Step{credentialKinds[0].deactivation(acct, k.user, k.credential)}
-	if !acct.Brief {
+	if !acct.SkipSurvey {
 		p.Facts, p.Snapshot = k.facts(), k.json()
 	}
 	if quarantines {
@@ -111,7 +111,7 @@ func quarantineOwner(ctx context.Context, acct *actions.Account, k *ownedKey, p 
 	}
 	if group := adminGroup(acct.Org, groups); group != "" {
 		since := ""
-		if !acct.Brief {
+		if !acct.SkipSurvey {
 			since = ", " + memberSince(ctx, acct, name, group)
 		}
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%s is a member of the admin group %s%s: the user is not quarantined, the key alone is deactivated. If the membership is the attacker's, take the user out of the group and ask for quarantine_user.", name, group, since))

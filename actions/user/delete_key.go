@@ -61,9 +61,9 @@ func (DeleteKey) Plan(ctx context.Context, acct *actions.Account, c actions.Call
 	}
 	s := deny.UserStep(acct, k.user, stepDelete+k.ID, "deleted", k.ID)
 	s.Title, s.Prior, s.Current, s.After = "Delete the access key "+k.ID, &k.Status, "inactive", "gone for good"
-	s.Stays = staysDeleted
+	s.NotReverted = staysDeleted
 	p.Identity, p.Steps = k.identity(), []actions.Step{s}
-	if !acct.Brief {
+	if !acct.SkipSurvey {
 		p.Facts, p.Snapshot = k.facts(), k.json()
 		p.Warnings = []string{"The key can't be restored: whatever still needs it must get a new one."}
 	}

@@ -94,7 +94,7 @@ func (k *ownedKey) facts() []actions.Fact {
 // is a no. Later it is what was wanted: a key that is gone can't be used, the
 // steps that the ledger holds are read back, and none is new.
 func keyless(acct *actions.Account, c actions.Call, then actions.Plan) (actions.Plan, error) {
-	if !acct.Brief {
+	if !acct.SkipSurvey {
 		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("no IAM user in account %s has the access key %s: it does not exist, or it is the root user's, which no API can deactivate", acct.ID, c.Target),
 			Hint: "check the key; a root key is deactivated by hand, signed in as root; apply_scp freezes a member account with its root user"}
 	}
@@ -103,7 +103,7 @@ func keyless(acct *actions.Account, c actions.Call, then actions.Plan) (actions.
 }
 
 // checkKeyOwner looks at user=, which a key's target does not contain.
-func checkKeyOwner(c *actions.Call, m *actions.Mistakes) {
+func checkKeyOwner(c *actions.Call, m *actions.ParseErrors) {
 	if user, given := c.Options["user"]; given && !actions.PrincipalName.MatchString(user) {
 		m.Add("user", fmt.Sprintf("%q is not a user name", actions.Clip(user)), "leave it out: AWS knows whose the key is")
 	}

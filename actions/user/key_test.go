@@ -101,7 +101,7 @@ func (w *world) refused() *actions.Refusal {
 func (w *world) brief() actions.Plan {
 	w.T.Helper()
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.Brief = true
+	acct.SkipSurvey = true
 	p, err := w.Act.Plan(w.T.Context(), acct, w.Call())
 	actiontest.Must(w.T, err)
 	return p
@@ -244,7 +244,7 @@ func TestKeyGrammar(t *testing.T) {
 		"quarantine_user arn:aws:iam::222222222222:role/app leaked":          {"revoke_sessions"},
 	} {
 		_, _, err := actions.Parse(text, dir)
-		var m *actions.Mistakes
+		var m *actions.ParseErrors
 		if !errors.As(err, &m) {
 			t.Errorf("%s: %v", text, err)
 			continue
@@ -255,7 +255,7 @@ func TestKeyGrammar(t *testing.T) {
 		}
 		actiontest.Says(t, said, words...)
 	}
-	var m *actions.Mistakes
+	var m *actions.ParseErrors
 	_, _, err := actions.Parse("deactivate_key "+actiontest.FirstKey+" user=alice quarantine=maybe leaked", dir)
 	if !errors.As(err, &m) {
 		t.Fatal(err)
@@ -340,7 +340,7 @@ func TestDeleteOfAnActiveKey(t *testing.T) {
 func TestDeleteKeyTwice(t *testing.T) {
 	w := userWorld(t, inactive).onKey(actions.DeleteKey, actiontest.FirstKey, nil)
 	p := w.Plan()
-	actiontest.Says(t, p.Steps[0].Stays+p.Undo, "can't be restored")
+	actiontest.Says(t, p.Steps[0].NotReverted+p.Undo, "can't be restored")
 	if p.Reversible || w.Act.Spec().Quorum != 2 {
 		t.Errorf("%+v", w.Act.Spec())
 	}

@@ -25,7 +25,7 @@ func (QuarantineUser) Spec() actions.Spec {
 		Usage:      `quarantine_user arn:aws:iam::222222222222:user/alice reason="signed in from an unknown network"`,
 		Target:     actions.UserTarget,
 		Options:    []string{"account", "user", "mode"},
-		Check:      func(c *actions.Call, m *actions.Mistakes) { actions.OneOf(c, "mode", m, deny.IAMOnly) },
+		Check:      func(c *actions.Call, m *actions.ParseErrors) { actions.OneOf(c, "mode", m, deny.IAMOnly) },
 		Reversible: true,
 		Permits:    quarantinePermits,
 	}
@@ -110,7 +110,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	}
 	name := aws.ToString(user.UserName)
 	var groups []string
-	if !acct.Brief { // who is exempt was decided before it was approved: joining the group since is the attacker's way out
+	if !acct.SkipSurvey { // who is exempt was decided before it was approved: joining the group since is the attacker's way out
 		if groups, err = groupsOf(ctx, acct, name); err != nil {
 			return actions.Plan{}, err // whether the user is exempt is never guessed
 		}
@@ -138,7 +138,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	} else {
 		p.Warnings = append(p.Warnings, "Only IAM is denied: the user's keys, password and sessions work on for everything else.")
 	}
-	if !acct.Brief {
+	if !acct.SkipSurvey {
 		p.Facts = u.survey(ctx, acct, user)
 		p.Snapshot = u.json()
 	}

@@ -64,8 +64,8 @@ func TestQuarantineSteps(t *testing.T) {
 			t.Errorf("%s: credential %t, deny %t", s.ID, s.Credential, s.Deny)
 		}
 	}
-	actiontest.Says(t, actiontest.StepOf(t, p, "password").Stays, "can't be restored", "new one")
-	actiontest.Says(t, actiontest.StepOf(t, p, "key "+actiontest.FirstKey).Stays, "keys=reactivate")
+	actiontest.Says(t, actiontest.StepOf(t, p, "password").NotReverted, "can't be restored", "new one")
+	actiontest.Says(t, actiontest.StepOf(t, p, "key "+actiontest.FirstKey).NotReverted, "keys=reactivate")
 	actiontest.Says(t, p.Undo, "can't be restored", "keys=reactivate", actiontest.FullQuarantine+" stays")
 	actiontest.Says(t, strings.Join(p.Residual, " "), "assumed already")
 	var got struct {
@@ -281,7 +281,7 @@ func TestJoinedTheAdminsMeanwhile(t *testing.T) {
 	w.Plan()
 	join()
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.Brief = true
+	acct.SkipSurvey = true
 	p, err := w.Act.Plan(t.Context(), acct, w.Call())
 	actiontest.Must(t, err)
 	if len(p.Steps) == 0 {

@@ -96,8 +96,8 @@ func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.St
 
 // Revert implements [actions.Action].
 func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	if s.Stays != "" && !s.Credential {
-		return actions.Reading{Found: "that " + s.Stays}, nil
+	if s.NotReverted != "" && !s.Credential {
+		return actions.Reading{Found: "that " + s.NotReverted}, nil
 	}
 	name, user, err := sameUser(ctx, acct, s)
 	switch {

@@ -71,7 +71,7 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
 	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
-		found, err := trail.LookUpActivity(look, x.Cloud, f.Account, f.Subject, rep.At, actions.Actor{RequestID: a.ID, Requester: approvals.Automatic})
+		found, err := trail.LookUpActivity(look, x.Cloud, f.Account, f.Subject, rep.At, actions.SessionContext{RequestID: a.ID, Requester: approvals.Automatic})
 		if err == nil {
 			rep.Activity = found
 		}

@@ -202,6 +202,6 @@ func (x *Executor) locate(ctx context.Context, until time.Time, p *approvals.Pla
 }
 
 // actor is on whose behalf a session is that works on a plan.
-func actor(p approvals.Planned, approvers []string) actions.Actor {
-	return actions.Actor{RequestID: p.ID, Requester: p.Person, Approvers: approvers}
+func actor(p approvals.Planned, approvers []string) actions.SessionContext {
+	return actions.SessionContext{RequestID: p.ID, Requester: p.Person, Approvers: approvers}
 }

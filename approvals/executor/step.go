@@ -129,7 +129,7 @@ func (w *worker) mayJoin(ctx context.Context, t *taking) error {
 func (w *worker) mark(ctx context.Context, batch []*taking) error {
 	var puts []approvals.Put
 	for _, t := range batch {
-		if t.version > 0 && t.s.Step.Stays == "" && len(without(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Lifting != w.p.ID {
+		if t.version > 0 && t.s.Step.NotReverted == "" && len(without(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Lifting != w.p.ID {
 			t.h.Lifting = w.p.ID
 			puts = append(puts, approvals.PutRow(holdRow(t.s.Step.Hold), t.version, t.h))
 			t.version++
@@ -171,10 +171,10 @@ func (w *worker) do(ctx context.Context, acct *actions.Account, t *taking) {
 func (w *worker) revert(ctx context.Context, acct *actions.Account, t *taking) error {
 	s := t.s
 	switch others := without(t.h.Holders, w.p.Intent.Undo); {
-	case len(others) > 0 || s.Step.Stays != "" && t.version > 0:
+	case len(others) > 0 || s.Step.NotReverted != "" && t.version > 0:
 		t.altered = len(others) < len(t.h.Holders)
 		t.h.Holders = others
-		s.State, s.Cause = approvals.StepKept, s.Step.Stays
+		s.State, s.Cause = approvals.StepKept, s.Step.NotReverted
 		if len(others) > 0 {
 			s.Cause = strings.Join(others, ", ") + " holds it too"
 		}

@@ -46,7 +46,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 		back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
 			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Deny: s.Step.Deny, Many: s.Step.Many}
 		if !s.Step.Credential || p.Intent.Keys != approvals.Reactivate {
-			back.Stays = s.Step.Stays
+			back.NotReverted = s.Step.NotReverted
 		}
 		if !slices.Contains(holds[i].Holders, orig.ID) {
 			continue // an earlier undo took it back
@@ -54,10 +54,10 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 		others := without(holds[i].Holders, orig.ID)
 		read, err := found[i].Reading, found[i].err
 		switch {
-		case back.Stays != "":
+		case back.NotReverted != "":
 			stay++
-			back.Title, back.After = "Leave: "+s.Step.Title, "stays: "+back.Stays
-			p.Plan.Residual = append(p.Plan.Residual, s.Step.Title+": "+back.Stays+".")
+			back.Title, back.After = "Leave: "+s.Step.Title, "stays: "+back.NotReverted
+			p.Plan.Residual = append(p.Plan.Residual, s.Step.Title+": "+back.NotReverted+".")
 		case errors.Is(err, actions.ErrRecreated):
 			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: %s. Undo leaves that one alone.", s.Step.Title, err))
 		case err != nil:
@@ -69,12 +69,12 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 		case read.Found != "":
 			back.Current = read.Found
 		}
-		if back.Prior != nil && len(others) == 0 && s.Step.Deny && back.Stays == "" && strings.HasPrefix(strings.TrimSpace(*back.Prior), "{") { // a document, or a state with one
+		if back.Prior != nil && len(others) == 0 && s.Step.Deny && back.NotReverted == "" && strings.HasPrefix(strings.TrimSpace(*back.Prior), "{") { // a document, or a state with one
 			if grants := deny.Grants(*back.Prior); grants != "" {
 				p.Plan.Warnings = append(p.Plan.Warnings, "What would be put back allows this: "+grants)
 			}
 		}
-		if len(others) > 0 && back.Stays == "" {
+		if len(others) > 0 && back.NotReverted == "" {
 			back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
 		}
 		p.Plan.Steps = append(p.Plan.Steps, back)
@@ -83,9 +83,9 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 	case len(p.Plan.Steps) == 0:
 		return &refusal{why: p.Intent.Undo + " holds nothing any more, so there is nothing to undo"}
 	case len(p.Plan.Steps) == stay && slices.ContainsFunc(steps, func(s step) bool { return s.Step.Credential }):
-		return &refusal{why: "undo leaves all of it as it is: " + p.Plan.Steps[0].Stays, hint: "undo " + p.Intent.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
+		return &refusal{why: "undo leaves all of it as it is: " + p.Plan.Steps[0].NotReverted, hint: "undo " + p.Intent.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
 	case len(p.Plan.Steps) == stay:
-		return &refusal{why: "undo can take nothing of it back: " + p.Plan.Steps[0].Stays}
+		return &refusal{why: "undo can take nothing of it back: " + p.Plan.Steps[0].NotReverted}
 	}
 	if run.Outcome == approvals.Partial && run.Why != "" {
 		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Why})

@@ -84,7 +84,7 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 	if err != nil {
 		return nil, steps, err
 	}
-	acct.Brief, acct.Approved = true, w.p.Plan.Identity.ID
+	acct.SkipSurvey, acct.Approved = true, w.p.Plan.Identity.ID
 	plan, err := w.action.Plan(look, acct, w.p.Call())
 	if err != nil {
 		return nil, steps, err

@@ -41,7 +41,7 @@ func (o *offers) add(extra bool, action actions.Name, target string, opts map[st
 // which is more than that it does not fit.
 func (o *offers) put(offer Offer, action actions.Name, target string, opts map[string]string) (refused bool) {
 	call, err := actions.NewCall(action, target, opts, o.org.Directory())
-	if wrong, ok := errors.AsType[*actions.Mistakes](err); ok {
+	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
 		o.hand(string(action) + " does not fit: " + wrong.Error())
 		return false
 	}

@@ -653,7 +653,7 @@ func TestHelpAndMistakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := approvals.ParseCommand(typed, actions.Directory{Actions: all.Actions, Partition: "aws"})
-			wrong, ok := errors.AsType[*actions.Mistakes](err)
+			wrong, ok := errors.AsType[*actions.ParseErrors](err)
 			if !ok {
 				t.Fatalf("no mistakes in %q: %v", typed, err)
 			}
@@ -668,7 +668,7 @@ func TestHelpAndMistakes(t *testing.T) {
 		})
 	}
 	for _, text := range []string{evil, evilLong} {
-		wrong := &actions.Mistakes{Corrected: text, List: []actions.Mistake{{Field: text, Problem: text, Hint: text}, {Field: "target", Problem: text}}}
+		wrong := &actions.ParseErrors{Corrected: text, List: []actions.Mistake{{Field: text, Problem: text, Hint: text}, {Field: "target", Problem: text}}}
 		checkMessage(t, Mistakes("/killswitch", text, wrong))
 	}
 }

@@ -58,7 +58,7 @@ func WhyNot(ws ...approvals.Why) string {
 }
 
 // Mistakes tells everything wrong with a typed line, and the line to send.
-func Mistakes(command, typed string, m *actions.Mistakes) Message {
+func Mistakes(command, typed string, m *actions.ParseErrors) Message {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Nothing was done. %s wrong with:\n", plural(len(m.List), "thing is", "things are"))
 	for _, x := range m.List {
