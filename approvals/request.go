@@ -179,16 +179,6 @@ func HashOf(kind string, v any) string {
 // UndoReason is the reason of an undo that was clicked.
 func UndoReason(id string) string { return "undo of " + id }
 
-// Instead is what the gentler button on a request's card asks for: false where
-// there is none.
-func Instead(id string, c actions.Call, lookup func(actions.Name) (actions.Action, bool)) (i Intent, reason string, ok bool) {
-	a, ok := lookup(c.Action)
-	if !ok || a.Spec().Alternative == "" {
-		return Intent{}, "", false
-	}
-	return Intent{Call: actions.Call{Action: a.Spec().Alternative, Target: c.Target, Account: c.Account, Region: c.Region}}, "instead of " + id, true
-}
-
 var alertID = regexp.MustCompile(`^AL-[0-9A-HJKMNP-TV-Z]{12}$`)
 
 // IsAlertID reports whether s has the form of an alert's ID.

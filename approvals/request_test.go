@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
-	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -223,26 +222,5 @@ func TestSameWords(t *testing.T) {
 		if got := approvals.SameWords(c.a, c.b); got != c.want {
 			t.Errorf("%s: %t", c.name, got)
 		}
-	}
-}
-
-// TestInstead: the gentler action is asked for on the same target, and where an
-// action has none there is no button.
-func TestInstead(t *testing.T) {
-	c := actions.Call{Action: actions.IsolateInstance, Target: "i-0abc", Account: "111122223333", Region: "eu-west-1", Options: map[string]string{"mode": "deny"}}
-	for _, a := range all.Actions {
-		c.Action = a.Spec().Name
-		i, reason, ok := approvals.Instead("KS-4G7QX2M9ZT0B", c, all.Actions.Lookup)
-		if gentler := a.Spec().Alternative; ok != (gentler != "") {
-			t.Errorf("%s, which has %q: %+v, %t", c.Action, gentler, i, ok)
-		} else if want := (approvals.Intent{Call: actions.Call{Action: gentler, Target: c.Target, Account: c.Account, Region: c.Region}}); ok && (!reflect.DeepEqual(i, want) || reason != "instead of KS-4G7QX2M9ZT0B") {
-			t.Errorf("%s: %+v, %q", c.Action, i, reason)
-		} else if !ok && (!reflect.DeepEqual(i, approvals.Intent{}) || reason != "") {
-			t.Errorf("%s: %+v, %q, but there is none", c.Action, i, reason)
-		}
-	}
-	c.Action = "no_such_action"
-	if i, _, ok := approvals.Instead("KS-4G7QX2M9ZT0B", c, all.Actions.Lookup); ok {
-		t.Errorf("an action that there is not: %+v", i)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-
-	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // CallBlock is the block_id of the card's block that names the call, and
@@ -211,6 +209,3 @@ func SplitAlertValue(v string) (id, digest string, ok bool) {
 	id, digest, ok = strings.Cut(v, ".")
 	return id, digest, ok && IsAlertID(id)
 }
-
-// Propose is the action_id of a button that asks for an action.
-func Propose(n actions.Name) string { return "propose:" + string(n) }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
@@ -150,23 +148,18 @@ func (c *conversation) propose(ctx context.Context, who approvals.Party, a alert
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(f.Intents, func(i approvals.Intent) bool { return approvals.IntentDigest(i) == digest })
-	if i < 0 || a.Over || a.State == alerts.FalsePositive || !proposes(button, f.Intents[i].Call.Action) {
+	o, ok := f.Offers().ByDigest(digest)
+	if !ok || a.Over || a.State == alerts.FalsePositive || !o.AskedBy(button) {
 		return c.say(ctx, cards.Say(cards.NotOffered, a.ID))
 	}
 	r := approvals.Request{
-		Intent: f.Intents[i], Reason: f.Reason, Alert: a.ID, Event: report.Event,
+		Intent: o.Intent, Reason: o.Why, Alert: a.ID, Event: report.Event,
 		Card: approvals.Card{Channel: a.Card.Channel, Thread: a.Card.TS},
 	}
 	if f.OneClick {
 		r.Release = approvals.ByClick
 	}
 	return c.request(ctx, who, r)
-}
-
-// proposes reports whether a button asks for an action: with or without a number.
-func proposes(button string, n actions.Name) bool {
-	return button == approvals.Propose(n) || strings.HasPrefix(button, approvals.Propose(n)+":")
 }
 
 // createBorn creates a request that an alert leads to, unless one for the same is

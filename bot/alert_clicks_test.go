@@ -273,6 +273,8 @@ func TestProposeRefused(t *testing.T) {
 		{"a stranger", "U0STRANGER", nil, nil, "list of people"},
 		{"another call", ana.Slack, nil, func(id, _ string) (string, string) { return propose, approvals.Value(id, other) }, "no longer offers this"},
 		{"another action's button", ana.Slack, nil, func(id, dig string) (string, string) { return "propose:delete_role", approvals.Value(id, dig) }, "no longer offers this"},
+		{"a button with a great number", ana.Slack, nil, func(id, dig string) (string, string) { return propose + ":100", approvals.Value(id, dig) }, "no longer offers this"},
+		{"a button with a word", ana.Slack, nil, func(id, dig string) (string, string) { return propose + ":all", approvals.Value(id, dig) }, "no longer offers this"},
 		{"an unknown alert", ana.Slack, nil, func(_, dig string) (string, string) {
 			return propose, approvals.Value(approvals.AlertID("x"), dig)
 		}, "There is no alert"},

@@ -191,7 +191,7 @@ func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView,
 	if said := read(row.Reports[0]); !row.Over && row.State != alerts.FalsePositive {
 		// What is offered follows from the report alone, as the executor reads it.
 		if route, ok := b.Alerts.Route(said); ok {
-			v.Calls, v.OneClick = route.Calls(said), route.OneClick && said.Mark == ""
+			v.Offers, v.OneClick = route.Offers(said), route.OneClick && said.Mark == ""
 		}
 	}
 	for _, born := range row.Requests[max(0, len(row.Requests)-shownBorn):] {

@@ -76,8 +76,8 @@ func (s literal) Read(body string) ([]finding.Finding, error) {
 		Source: string(a.Source), Name: a.Own(), Reason: "GuardDuty: " + a.Title, OneClick: route.OneClick && a.Mark == "",
 		Auto: route.Delivery == finding.Auto && a.Mark == "" && e.Webhook == "",
 	}
-	for _, c := range route.Calls(a) {
-		f.Intents = append(f.Intents, approvals.Intent{Call: c})
+	for _, o := range route.Offers(a) {
+		f.Intents = append(f.Intents, o.Intent)
 	}
 	for i, o := range a.Offers {
 		if o.Unsure {

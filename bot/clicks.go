@@ -53,8 +53,8 @@ func (c *conversation) click(ctx context.Context) error {
 	case "details":
 		return c.details(ctx, r)
 	}
-	if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, c.b.Org.Actions.Lookup); ok && r.Intent.Undo == "" && action.ID == approvals.Propose(i.Call.Action) {
-		return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: beside(r)})
+	if o, ok := approvals.RequestOffers(r.ID, r.Intent, b.Org.Actions.Lookup).ByButton(action.ID); ok {
+		return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: beside(r)})
 	}
 	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))
 	return nil

@@ -404,8 +404,8 @@ func (w *world) button(user string, r approvals.Request, action string) *word {
 			plainBlock(approvals.WhyBlock, approvals.Because(r.Requester.Person, r.Reason))}}
 	if action == "undo" {
 		d.row = approvals.Request{Intent: approvals.Intent{Call: r.Intent.Call, Undo: r.ID}, Reason: approvals.UndoReason(r.ID)}
-	} else if i, reason, ok := approvals.Instead(r.ID, r.Intent.Call, catalog.Lookup); ok && strings.HasPrefix(action, "propose:") {
-		d.row = approvals.Request{Intent: i, Reason: reason}
+	} else if o, ok := approvals.RequestOffers(r.ID, r.Intent, catalog.Lookup).ByButton(action); ok {
+		d.row = approvals.Request{Intent: o.Intent, Reason: o.Why}
 	}
 	return d
 }

@@ -111,8 +111,8 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 	}
 	if button == "undo" {
 		err = x.undoOf(ctx, id, "", "", a)
-	} else if i, reason, ok := approvals.Instead(id, p.Intent.Call, x.Actions); ok && p.Intent.Undo == "" && button == approvals.Propose(i.Call.Action) {
-		a.intent, a.reason = i, reason
+	} else if o, ok := approvals.RequestOffers(id, p.Intent, x.Actions).ByButton(button); ok {
+		a.intent, a.reason = o.Intent, o.Why
 	} else {
 		err = fmt.Errorf("%w: %s asks for nothing", approvals.ErrEvidence, button)
 	}

@@ -156,6 +156,8 @@ func TestForgedProposalsAreRefused(t *testing.T) {
 		"a button of another action":   {button("propose:detach_policies"), "the button asks for another action"},
 		"a button that goes on":        {button("propose:revoke_sessions_all"), "the button asks for another action"},
 		"a button with a wrong number": {button("propose:revoke_sessions:0"), "the button asks for another action"},
+		"a button with a great number": {button("propose:revoke_sessions:100"), "the button asks for another action"},
+		"a button with a word":         {button("propose:revoke_sessions:all"), "the button asks for another action"},
 		"another button of the card":   {button("ack"), "the button asks for another action"},
 		"a card that shows another": {func(_ *world, d *word) {
 			d.blocks[0] = plainBlock(approvals.OfferBlock(1), "revoke_sessions of another")

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -30,36 +28,28 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 	if alert != r.Alert {
 		return fmt.Errorf("%w: it is about another alert", approvals.ErrEvidence)
 	}
-	f, i, err := x.offered(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick })
+	f, o, err := x.offered(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick })
 	if err != nil {
 		return err
 	}
-	if !proposes(button.ID, i.Call.Action) {
+	if !o.AskedBy(button.ID) {
 		return fmt.Errorf("%w: the button asks for another action", approvals.ErrEvidence)
 	}
-	if shown := slices.DeleteFunc(slices.Clone(w.Offers), func(s string) bool { return s != i.String() }); len(shown) != 1 {
+	if shown := slices.DeleteFunc(slices.Clone(w.Offers), func(s string) bool { return s != o.Intent.String() }); len(shown) != 1 {
 		return fmt.Errorf("%w: the card did not show this call", approvals.ErrEvidence)
 	}
-	a.intent, a.reason, a.finding = i, f.Reason, f
+	a.intent, a.reason, a.finding = o.Intent, o.Why, f
 	switch {
 	case !f.OneClick:
 		a.held = "the configuration does not let one click run this"
 	case !w.OneClick:
 		a.held = "the card did not say that one click runs it"
-	case !x.autoEligible(i.Call):
+	case !x.autoEligible(o.Intent.Call):
 		a.held = "this action is never run by one click"
 	case r.Release == approvals.ByClick: // otherwise the bot had reasons to ask people
 		a.release = approvals.ByClick
 	}
 	return nil
-}
-
-var numbered = regexp.MustCompile(`^:[1-9][0-9]?$`)
-
-// proposes reports whether a button's action_id asks for an action.
-func proposes(id string, n actions.Name) bool {
-	rest, ok := strings.CutPrefix(id, approvals.Propose(n))
-	return ok && (rest == "" || numbered.MatchString(rest))
 }
 
 // proveRule reads what our own configuration asked for on the strength of an
@@ -80,15 +70,15 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 	case at.After(x.Now().Add(clocksApart)):
 		return asked{}, fmt.Errorf("%w: it is from the future", approvals.ErrEvidence)
 	}
-	f, i, err := x.offered(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })
+	f, o, err := x.offered(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })
 	if err != nil {
 		return asked{}, err
 	}
-	a := asked{intent: i, reason: f.Reason, person: approvals.Automatic, at: at, finding: f}
+	a := asked{intent: o.Intent, reason: o.Why, person: approvals.Automatic, at: at, finding: f}
 	switch {
-	case !f.Runs(i):
+	case !f.Runs(o.Intent):
 		a.held = "the configuration does not let this finding contain by itself"
-	case !x.autoEligible(i.Call):
+	case !x.autoEligible(o.Intent.Call):
 		a.held = "this action never runs by itself"
 	default:
 		a.release = approvals.ByRule
@@ -96,33 +86,33 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 	return a, nil
 }
 
-// offered finds the intent of a digest, and the finding that offers it for the
-// request's reason, in the event on whose strength the request was made. Of
-// several, one that lets it run is taken.
-func (x *Executor) offered(ctx context.Context, r approvals.Request, dig string, lets func(finding.Finding) bool) (finding.Finding, approvals.Intent, error) {
+// offered finds the offer of a digest, and the finding that makes it for the
+// request's reason, in the event that the request refers to. Of several findings it
+// takes one that lets the intent run.
+func (x *Executor) offered(ctx context.Context, r approvals.Request, dig string, lets func(finding.Finding) bool) (finding.Finding, approvals.Offer, error) {
 	e, err := x.Requests.Evidence(ctx, r.Event)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound):
-		return finding.Finding{}, approvals.Intent{}, fmt.Errorf("%w: the alert is too old, its event is no longer kept: use /killswitch", approvals.ErrEvidence)
+		return finding.Finding{}, approvals.Offer{}, fmt.Errorf("%w: the alert is too old, its event is no longer kept: use /killswitch", approvals.ErrEvidence)
 	case err != nil:
-		return finding.Finding{}, approvals.Intent{}, err
+		return finding.Finding{}, approvals.Offer{}, err
 	case e.Kind != approvals.EventEvidence:
-		return finding.Finding{}, approvals.Intent{}, fmt.Errorf("%w: it names no event", approvals.ErrEvidence)
+		return finding.Finding{}, approvals.Offer{}, fmt.Errorf("%w: it names no event", approvals.ErrEvidence)
 	}
 	all, err := x.Findings.Read(e.Body)
 	if err != nil {
-		return finding.Finding{}, approvals.Intent{}, fmt.Errorf("%w: the event can't be read", approvals.ErrEvidence)
+		return finding.Finding{}, approvals.Offer{}, fmt.Errorf("%w: the event can't be read", approvals.ErrEvidence)
 	}
 	found := slices.DeleteFunc(slices.Clone(all), func(f finding.Finding) bool {
-		_, offers := f.Offer(dig)
-		return f.Reason != r.Reason || !offers
+		o, ok := f.Offers().ByDigest(dig)
+		return !ok || o.Why != r.Reason
 	})
 	if len(found) == 0 {
-		return finding.Finding{}, approvals.Intent{}, fmt.Errorf("%w: the event and the configuration offer no such call", approvals.ErrEvidence)
+		return finding.Finding{}, approvals.Offer{}, fmt.Errorf("%w: the event and the configuration offer no such call", approvals.ErrEvidence)
 	}
 	f := found[max(slices.IndexFunc(found, lets), 0)]
-	i, _ := f.Offer(dig)
-	return f, i, nil
+	o, _ := f.Offers().ByDigest(dig)
+	return f, o, nil
 }
 
 // autoEligible reports whether a call may run without a second person at all. The
@@ -193,7 +183,7 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Pla
 		return err
 	}
 	now, err := x.Findings.Confirm(f, raw)
-	_, offers := now.Offer(approvals.IntentDigest(a.intent))
+	_, offers := now.Offers().ByDigest(approvals.IntentDigest(a.intent))
 	switch {
 	case err != nil:
 		return &refusal{why: "its source does not confirm the finding: " + err.Error(), hint: byHandHint}

@@ -31,11 +31,11 @@ func (f Finding) Runs(i approvals.Intent) bool {
 	return f.Auto && !slices.Contains(f.Unsure, approvals.IntentDigest(i))
 }
 
-// Offer finds the intent of a digest among those that the finding offers.
-func (f Finding) Offer(digest string) (approvals.Intent, bool) {
-	i := slices.IndexFunc(f.Intents, func(i approvals.Intent) bool { return approvals.IntentDigest(i) == digest })
-	if i < 0 {
-		return approvals.Intent{}, false
+// Offers are what the alert's card offers.
+func (f Finding) Offers() approvals.Offers {
+	var os approvals.Offers
+	for _, i := range f.Intents {
+		os = append(os, approvals.Offer{Intent: i, Why: f.Reason})
 	}
-	return f.Intents[i], true
+	return os
 }

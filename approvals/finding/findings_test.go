@@ -290,7 +290,7 @@ func TestOfferByDigest(t *testing.T) {
 	}
 	f := fs[0]
 	for _, i := range f.Intents {
-		if got, ok := f.Offer(approvals.IntentDigest(i)); !ok || got.String() != i.String() {
+		if got, ok := f.Offers().ByDigest(approvals.IntentDigest(i)); !ok || got.Intent.String() != i.String() || got.Why != f.Reason {
 			t.Errorf("%s: %s, %t", i, got, ok)
 		}
 		manual := f
@@ -300,8 +300,8 @@ func TestOfferByDigest(t *testing.T) {
 		}
 	}
 	for _, digest := range []string{"", "x", approvals.IntentDigest(approvals.Intent{})} {
-		if got, ok := f.Offer(digest); ok || got.String() != (approvals.Intent{}).String() {
-			t.Errorf("%q: %s, %t", digest, got, ok)
+		if got, ok := f.Offers().ByDigest(digest); ok {
+			t.Errorf("%q: %+v", digest, got)
 		}
 	}
 }

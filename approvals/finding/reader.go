@@ -111,8 +111,8 @@ func (r Reader) finding(a Alert, trusted bool) (Finding, bool) {
 		Source: string(a.Source), Name: a.Own(), Reason: reason(a), Updated: a.Updated,
 		Account: a.Account, Subject: a.Subject, Sighting: a.Sighting,
 	}
-	for _, c := range route.Calls(a) {
-		f.Intents = append(f.Intents, approvals.Intent{Call: c})
+	for _, o := range route.Offers(a) {
+		f.Intents = append(f.Intents, o.Intent)
 	}
 	f.OneClick = route.OneClick && a.Mark == ""
 	for _, i := range f.Intents {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // Routing is what the configuration says of alerts.
@@ -93,20 +94,22 @@ func glob(pattern, s string) bool {
 	return strings.HasSuffix(s, last)
 }
 
-// Calls are the containments that the route offers for an alert: what fits, and
-// of that what the route suggests, in the route's order and mode.
-func (r Route) Calls(a Alert) []actions.Call {
-	var calls []actions.Call
+// Offers are the containments that the route offers for an alert: those that fit and,
+// if the route suggests some, only these, in the route's order and mode.
+func (r Route) Offers(a Alert) (offers approvals.Offers) {
+	add := func(c actions.Call) {
+		offers = append(offers, approvals.Offer{Intent: approvals.Intent{Call: c}, Why: reason(a)})
+	}
 	if r.Delivery == Notify || a.Mark == Sample || a.Over {
 		return nil
 	}
 	if len(r.Suggest) == 0 {
 		for _, o := range a.Offers {
 			if !o.Extra {
-				calls = append(calls, o.Call)
+				add(o.Call)
 			}
 		}
-		return calls
+		return offers
 	}
 	for _, s := range r.Suggest {
 		for _, o := range a.Offers {
@@ -117,8 +120,8 @@ func (r Route) Calls(a Alert) []actions.Call {
 			if s.Mode != "" {
 				c = c.With("mode", s.Mode)
 			}
-			calls = append(calls, c)
+			add(c)
 		}
 	}
-	return calls
+	return offers
 }

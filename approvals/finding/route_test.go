@@ -85,8 +85,8 @@ func TestCalls(t *testing.T) {
 			b := a
 			b.Mark, b.Over = tt.mark, tt.over
 			var got []string
-			for _, c := range tt.route.Calls(b) {
-				got = append(got, c.String())
+			for _, o := range tt.route.Offers(b) {
+				got = append(got, o.Intent.String())
 			}
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Error(d)

@@ -22,7 +22,7 @@ type AlertView struct {
 	Row      alerts.Alert
 	Alert    finding.Alert       // the report that is shown
 	Also     []finding.Source    // other sources that told of it
-	Calls    []actions.Call      // what its buttons ask for, in order; none once it is over or a false positive
+	Offers   approvals.Offers    // none once it is over or a false positive
 	OneClick bool                // a click on them runs them
 	Requests []approvals.Request // born of it, oldest first
 	Alias    string              // of the account; may be empty

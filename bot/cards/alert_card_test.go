@@ -37,6 +37,14 @@ func callOf(t testing.TB, action actions.Name, target string, opts map[string]st
 	return c
 }
 
+// offersOf are what a card offers.
+func offersOf(calls ...actions.Call) (os approvals.Offers) {
+	for _, c := range calls {
+		os = append(os, approvals.Offer{Intent: approvals.Intent{Call: c}, Why: "GuardDuty: credentials used from outside AWS"})
+	}
+	return os
+}
+
 // baseAlert is a finding about an instance's credentials. Every other view is a
 // named deviation from it.
 func baseAlert(t testing.TB) AlertView {
@@ -63,14 +71,14 @@ func baseAlert(t testing.TB) AlertView {
 			Offers:  []finding.Offer{{Call: revoke}, {Call: isolate}},
 			Subject: trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
 		},
-		Calls: []actions.Call{revoke, isolate}, Alias: "prod-web", Now: asked,
+		Offers: offersOf(revoke, isolate), Alias: "prod-web", Now: asked,
 	}
 }
 
 // bornOf is a request that the n-th call of a view led to.
 func bornOf(v AlertView, n int, s approvals.State) approvals.Request {
 	r := approvals.Request{
-		ID: baseID, State: s, Intent: approvals.Intent{Call: v.Calls[n]}, Reason: "GuardDuty: credentials used from outside AWS",
+		ID: baseID, State: s, Intent: v.Offers[n].Intent, Reason: "GuardDuty: credentials used from outside AWS",
 		Requester: approvals.Party{Person: ana.ID, Slack: ana.Slack}, Asked: asked, Need: 1, Digest: strings.Repeat("3f9a", 16), Alert: v.Row.ID,
 	}
 	if n > 0 {
@@ -95,10 +103,10 @@ func stated(s alerts.State, by approvals.Person, d time.Duration) func(testing.T
 // manyActors offers two containments of each of n actors.
 func manyActors(n int) func(testing.TB, *AlertView) {
 	return func(t testing.TB, v *AlertView) {
-		v.Calls = nil
+		v.Offers = nil
 		for i := range n {
-			v.Calls = append(v.Calls, callOf(t, actions.DeactivateKey, fmt.Sprintf("AKIAREPORTBT%02dEXAMPL", i), map[string]string{"account": account}),
-				callOf(t, actions.QuarantineUser, fmt.Sprintf("arn:aws:iam::222222222222:user/report-bot-%02d", i), nil))
+			v.Offers = append(v.Offers, offersOf(callOf(t, actions.DeactivateKey, fmt.Sprintf("AKIAREPORTBT%02dEXAMPL", i), map[string]string{"account": account}),
+				callOf(t, actions.QuarantineUser, fmt.Sprintf("arn:aws:iam::222222222222:user/report-bot-%02d", i), nil))...)
 		}
 	}
 }
@@ -144,7 +152,7 @@ var alertCards = []alertCase{
 		v.Row.Until = after(61 * time.Minute)
 	}}},
 	{"false_positive", "high: ", "ack activity", []func(testing.TB, *AlertView){stated(alerts.FalsePositive, ana, time.Minute)}},
-	{"settled", "high: ", "ack false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Over, v.Calls = true, nil }}},
+	{"settled", "high: ", "ack false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Over, v.Offers = true, nil }}},
 	{"settled_acknowledged", "high: ", "false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) { v.Row.Over = true }}},
 	{"activity_asked", "high: ", proposeButtons + "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Activity = true }}},
 	{"requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
@@ -169,16 +177,16 @@ var alertCards = []alertCase{
 	}}},
 	{"two_actors", "high: ", "propose:deactivate_key:1 propose:quarantine_user:1 propose:deactivate_key:2 propose:quarantine_user:2 " + stateButtons, []func(testing.TB, *AlertView){manyActors(2)}},
 	{"by_hand", "high: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Alert.Principal, v.Alert.Resource, v.Calls, v.Alert.Offers = "root", "", nil, nil
+		v.Alert.Principal, v.Alert.Resource, v.Offers, v.Alert.Offers = "root", "", nil, nil
 		v.Alert.ByHand = []string{"no call reaches the root user: sign in as root, change the password, delete its keys", "ask AWS Support if that can't be done"}
 	}}},
-	{"notify", "high: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Calls = nil }}},
+	{"notify", "high: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Offers = nil }}},
 	{"nothing_fits", "low: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Calls, v.Alert.Offers, v.Alert.Severity = nil, nil, 2
+		v.Offers, v.Alert.Offers, v.Alert.Severity = nil, nil, 2
 	}}},
 	{"bare", "info: ", "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Alert = finding.Alert{Source: finding.CloudTrail, Names: []string{"x"}, Type: "CreateUser", Account: account, Updated: asked}
-		v.Calls, v.Alias = nil, ""
+		v.Offers, v.Alias = nil, ""
 	}}},
 	{"govcloud", "medium: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Alert.Severity, v.Alert.Partition, v.Alert.Region = 5, "aws-us-gov", "us-gov-west-1"
@@ -267,7 +275,7 @@ func checkAlert(t *testing.T, v AlertView, m Message) {
 	if _, shown := blockText(m, approvals.OneClickBlock); shown != (v.OneClick && strings.Contains(fmt.Sprint(idsOf(m)), "propose:")) {
 		t.Errorf("that one click runs it is shown: %v", shown)
 	}
-	ids := proposeIDs(v.Calls)
+	ids := v.Offers.Buttons()
 	for _, b := range buttonsOf(m) {
 		if !strings.HasPrefix(b.ActionID, "propose:") {
 			continue
@@ -277,7 +285,7 @@ func checkAlert(t *testing.T, v AlertView, m Message) {
 			t.Errorf("%s asks for nothing", b.ActionID)
 			continue
 		}
-		i := approvals.Intent{Call: v.Calls[n]}
+		i := v.Offers[n].Intent
 		if text, _ := blockText(m, approvals.OfferBlock(n+1)); text != i.String() {
 			t.Errorf("block %s shows %q, want %q", approvals.OfferBlock(n+1), text, i.String())
 		}
@@ -376,9 +384,9 @@ func TestManyOffers(t *testing.T) {
 		v.OneClick, v.Alias = true, ""
 	}
 	long := func(t testing.TB, v *AlertView) {
-		for i := range v.Calls {
+		for i := range v.Offers {
 			path := strings.Repeat("a-path-element-of-thirty-chars/", 16)
-			v.Calls[i] = callOf(t, actions.RevokeSessions, fmt.Sprintf("arn:aws:iam::222222222222:role/%s%s%02d", path, strings.Repeat("role", 15), i), nil)
+			v.Offers[i].Intent.Call = callOf(t, actions.RevokeSessions, fmt.Sprintf("arn:aws:iam::222222222222:role/%s%s%02d", path, strings.Repeat("role", 15), i), nil)
 		}
 	}
 	for name, c := range map[string]struct {
@@ -391,7 +399,7 @@ func TestManyOffers(t *testing.T) {
 		"many":                 {40, nil, maxOffered},
 		"as many as Slack has": {40, short, maxOffered},
 		"long":                 {10, long, 6},
-		"one that is too long": {1, func(t testing.TB, v *AlertView) { hostileAlert(t, v); long(t, v); v.Calls = v.Calls[:1] }, 1},
+		"one that is too long": {1, func(t testing.TB, v *AlertView) { hostileAlert(t, v); long(t, v); v.Offers = v.Offers[:1] }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := baseAlert(t)
@@ -403,9 +411,9 @@ func TestManyOffers(t *testing.T) {
 			checkAlert(t, v, m)
 			shown := strings.Count(strings.Join(idsOf(m), " "), "propose:")
 			if shown != c.want {
-				t.Errorf("%d of %d calls have a button, want %d", shown, len(v.Calls), c.want)
+				t.Errorf("%d of %d calls have a button, want %d", shown, len(v.Offers), c.want)
 			}
-			rest := len(v.Calls) - shown - countTyped(m)
+			rest := len(v.Offers) - shown - countTyped(m)
 			if more := fmt.Sprintf("… and %d more", rest); rest > 0 && !strings.Contains(string(document(t, m)), more) {
 				t.Errorf("the rest is not counted as %q", more)
 			}
@@ -423,7 +431,7 @@ func countTyped(m Message) int {
 func TestUnprovableOffer(t *testing.T) {
 	for _, target := range []string{evil, strings.Repeat("x", maxCall), "a\nb", "\u202e"} {
 		v := baseAlert(t)
-		v.Calls[0].Target = target
+		v.Offers[0].Intent.Call.Target = target
 		m := AlertCard(v)
 		checkMessage(t, m)
 		if ids := strings.Join(idsOf(m), " "); ids != "propose:isolate_instance "+stateButtons {
@@ -496,7 +504,7 @@ func TestAnyAlert(t *testing.T) {
 	moment := rapid.Custom(func(r *rapid.T) time.Time {
 		return asked.Add(time.Duration(rapid.IntRange(-100, 100).Draw(r, "hours")) * time.Hour)
 	})
-	revoke, key := baseAlert(t).Calls[0], callOf(t, actions.DeactivateKey, "AKIAIOSFODNN7EXAMPLE", map[string]string{"account": account, "quarantine": "yes"})
+	revoke, key := baseAlert(t).Offers[0].Intent.Call, callOf(t, actions.DeactivateKey, "AKIAIOSFODNN7EXAMPLE", map[string]string{"account": account, "quarantine": "yes"})
 	longest := callOf(t, actions.RevokeSessions, "arn:aws:iam::222222222222:role/"+strings.Repeat("a-path-element-of-thirty-chars/", 16)+strings.Repeat("role", 16), nil)
 	call := rapid.SampledFrom([]actions.Call{revoke, key, longest})
 	rapid.Check(t, func(r *rapid.T) {
@@ -511,7 +519,7 @@ func TestAnyAlert(t *testing.T) {
 				First: moment.Draw(r, "first"), Last: moment.Draw(r, "last"), Updated: moment.Draw(r, "updated"), Count: rapid.Int().Draw(r, "count"),
 				Subject: trail.Subject{Value: s("subject")}},
 			OneClick: rapid.Bool().Draw(r, "one click"), Alias: s("alias"), Now: moment.Draw(r, "now"),
-			Calls: rapid.SliceOfN(call, 0, 30).Draw(r, "calls"),
+			Offers: offersOf(rapid.SliceOfN(call, 0, 30).Draw(r, "calls")...),
 		}
 		for range rapid.IntRange(0, 30).Draw(r, "facts") {
 			v.Alert.Facts = append(v.Alert.Facts, finding.Fact{Label: s("label"), Text: s("fact")})

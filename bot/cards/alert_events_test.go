@@ -77,7 +77,7 @@ func eventView(r finding.Reader, a finding.Alert) AlertView {
 		Alert: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
 	}
 	if route, ok := r.Route(a); ok && !a.Over {
-		v.Calls = route.Calls(a)
+		v.Offers = route.Offers(a)
 	}
 	return v
 }
@@ -153,7 +153,7 @@ func checkOffered(t *testing.T, v AlertView, m Message) {
 			got = append(got, id)
 		}
 	}
-	want := proposeIDs(v.Calls)
+	want := v.Offers.Buttons()
 	if v.Alert.Over || v.Alert.Mark == finding.Sample {
 		want = nil
 	}

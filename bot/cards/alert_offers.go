@@ -1,7 +1,6 @@
 package cards
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -21,23 +20,6 @@ const (
 	maxLeft    = 400 // of those that have none
 	maxLabel   = 75  // of a button's text, and of its accessibility_label
 )
-
-// proposeIDs are the action_ids of the buttons for an alert's calls, in their
-// order: numbered where several calls have the same action.
-func proposeIDs(calls []actions.Call) []string {
-	total, nth := map[actions.Name]int{}, map[actions.Name]int{}
-	for _, c := range calls {
-		total[c.Action]++
-	}
-	ids := make([]string, len(calls))
-	for i, c := range calls {
-		ids[i] = approvals.Propose(c.Action)
-		if nth[c.Action]++; total[c.Action] > 1 {
-			ids[i] += fmt.Sprintf(":%d", nth[c.Action])
-		}
-	}
-	return ids
-}
 
 // closed reports whether nothing is to be contained: it is over, nothing that
 // counts, or nothing real.
@@ -65,8 +47,8 @@ func (v AlertView) offers(room int) []slack.Block {
 	var buttons []slack.BlockElement
 	var left []string
 	room -= maxLeft
-	for i, id := range proposeIDs(v.Calls) {
-		intent := approvals.Intent{Call: v.Calls[i]}
+	for i, id := range v.Offers.Buttons() {
+		intent := v.Offers[i].Intent
 		text := intent.String()
 		if open[approvals.IntentDigest(intent)] || !showable(text, maxCall) {
 			continue // it is under way, and told of above; or no click could prove it
@@ -159,7 +141,7 @@ func (v AlertView) byHand() []slack.Block {
 		}
 	}
 	switch {
-	case len(v.Calls) > 0:
+	case len(v.Offers) > 0:
 	case len(fits) > 0:
 		b = append(b, typed("fits", "No buttons here, as the route says. What fits", fits, maxByHand))
 	case len(b) == 0:

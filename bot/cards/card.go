@@ -578,9 +578,10 @@ func (v View) buttons() []slack.BlockElement {
 		return []slack.BlockElement{v.button("cancel", "Cancel")}
 	case approvals.Pending:
 		buttons := append([]slack.BlockElement{approve()}, no...)
-		if i, _, ok := approvals.Instead(r.ID, r.Intent.Call, v.Actions.Lookup); ok && r.Intent.Undo == "" {
-			if gentler, ok := v.Actions.Lookup(i.Call.Action); ok {
-				buttons = append(buttons, v.button(approvals.Propose(i.Call.Action), gentler.Spec().Title+" instead (reversible)"))
+		offers := approvals.RequestOffers(r.ID, r.Intent, v.Actions.Lookup)
+		for i, id := range offers.Buttons() {
+			if gentler, ok := v.Actions.Lookup(offers[i].Intent.Call.Action); ok {
+				buttons = append(buttons, v.button(id, gentler.Spec().Title+" instead (reversible)"))
 			}
 		}
 		return append(buttons, details)

@@ -141,8 +141,8 @@ func fates(r finding.Reader, events []json.RawMessage, name string) []string {
 				if route.Channel != "" {
 					fate += " in " + route.Channel
 				}
-				for j, c := range route.Calls(a) {
-					fate += map[bool]string{true: " with ", false: ", "}[j == 0] + c.String()
+				for j, o := range route.Offers(a) {
+					fate += map[bool]string{true: " with ", false: ", "}[j == 0] + o.Intent.String()
 				}
 			}
 			lines = append(lines, printable(fmt.Sprintf("event %d: %s %s (%s) %s", i+1, a.Source, a.Type, finding.Level(a.Severity), fate)))
