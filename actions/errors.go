@@ -127,13 +127,40 @@ func Explain(err error) (cause, hint string) {
 // created again: it is another one of the same name.
 var ErrRecreated = errors.New("it was deleted and created again: it is another principal of the same name")
 
-// Refusal is a plan's final no, in words for people.
+// Refusal is a final no: another try gives the same answer. Every error that is
+// none is an outage, and may be tried again.
 type Refusal struct {
-	Reason string
-	Hint   string // what to do instead
+	Codes  []Violation // what the policy says no for; their words are the bot's
+	Reason string      // in words for people
+	Hint   string      // what to do instead
 }
 
-func (r *Refusal) Error() string { return strings.TrimSpace(r.Reason + ". " + r.Hint) }
+// Code names a rule of the approval policy; approvals has the codes.
+type Code string
+
+// Violation is one rule of the policy that is not met.
+type Violation struct {
+	Code   Code   `json:"code"`
+	Person string `json:"person,omitempty"` // whom it is about
+	State  string `json:"state,omitempty"`  // of the request
+	Group  string `json:"group,omitempty"`  // of people
+	Have   int    `json:"have,omitempty"`   // approvers that there are
+	Need   int    `json:"need,omitempty"`   // approvals
+}
+
+// Refuse is a refusal for a rule of the policy.
+func Refuse(v Violation) *Refusal { return &Refusal{Codes: []Violation{v}} }
+
+// Cause is the reason in words, then the codes.
+func (r *Refusal) Cause() string {
+	var codes []string
+	for _, v := range r.Codes {
+		codes = append(codes, string(v.Code))
+	}
+	return strings.TrimSpace(r.Reason + " " + strings.Join(codes, ", "))
+}
+
+func (r *Refusal) Error() string { return strings.TrimSpace(r.Cause() + ". " + r.Hint) }
 
 // Clip keeps hostile input from filling a message; AWS's own messages fit.
 func Clip(s string) string {

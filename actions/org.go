@@ -45,17 +45,17 @@ func (o Org) Alias(account string) string {
 // asks it to answer at once, the executor because it trusts nobody.
 func (o Org) RefuseCall(c Call) *Refusal {
 	if c.Account == o.HubAccount {
-		return &Refusal{fmt.Sprintf("%s is the account that Killswitch itself runs in", c.Account), "contain it by hand, with an identity from outside that account"}
+		return &Refusal{Reason: fmt.Sprintf("%s is the account that Killswitch itself runs in", c.Account), Hint: "contain it by hand, with an identity from outside that account"}
 	}
 	if slices.Contains(o.ProtectedAccounts, c.Account) {
-		return &Refusal{fmt.Sprintf("account %s is protected by the configuration", c.Account), "only a change of protected.accounts can allow this"}
+		return &Refusal{Reason: fmt.Sprintf("account %s is protected by the configuration", c.Account), Hint: "only a change of protected.accounts can allow this"}
 	}
 	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().managed(c) {
 		switch {
 		case o.ManagementAccount == "":
-			return &Refusal{"the configuration names no management account, where service control policies are made", "set aws.management_account"}
+			return &Refusal{Reason: "the configuration names no management account, where service control policies are made", Hint: "set aws.management_account"}
 		case c.Account == o.ManagementAccount:
-			return &Refusal{c.Account + " is the organization's management account: service control policies don't touch it", "contain its principals one by one"}
+			return &Refusal{Reason: c.Account + " is the organization's management account: service control policies don't touch it", Hint: "contain its principals one by one"}
 		}
 	}
 	return o.refusePrincipal(c.Target)
@@ -71,7 +71,7 @@ func (o Org) refusePrincipal(arn string) *Refusal {
 		return o.refuseRole(arn, account, path, name)
 	}
 	if _, account, _, _, ok := SplitUserARN(arn); ok && o.protects(arn, account) {
-		return &Refusal{fmt.Sprintf("%s is protected by the configuration", arn), "only a change of protected.principals can allow this"}
+		return &Refusal{Reason: fmt.Sprintf("%s is protected by the configuration", arn), Hint: "only a change of protected.principals can allow this"}
 	}
 	return nil
 }
@@ -102,14 +102,14 @@ func (o Org) Untouched(arn, account, path, name string) string {
 func (o Org) refuseRole(arn, account, path, name string) *Refusal {
 	switch o.Untouched(arn, account, path, name) {
 	case ownRole:
-		return &Refusal{fmt.Sprintf("%s is one of Killswitch's own member roles", name), "containing it would lock us out of the account"}
+		return &Refusal{Reason: fmt.Sprintf("%s is one of Killswitch's own member roles", name), Hint: "containing it would lock us out of the account"}
 	case serviceLinked:
-		return &Refusal{fmt.Sprintf("%s is a service-linked role: only its AWS service can change it", name), "stop the service that uses it"}
+		return &Refusal{Reason: fmt.Sprintf("%s is a service-linked role: only its AWS service can change it", name), Hint: "stop the service that uses it"}
 	case ofIdentity:
-		return &Refusal{fmt.Sprintf("%s belongs to IAM Identity Center and can't be changed in the account", name),
-			"in Identity Center remove the user's assignment or disable the user, and deny the permission set's sessions with a policy on identitystore:userId"}
+		return &Refusal{Reason: fmt.Sprintf("%s belongs to IAM Identity Center and can't be changed in the account", name),
+			Hint: "in Identity Center remove the user's assignment or disable the user, and deny the permission set's sessions with a policy on identitystore:userId"}
 	case protected:
-		return &Refusal{fmt.Sprintf("%s is protected by the configuration", arn), "only a change of protected.principals can allow this"}
+		return &Refusal{Reason: fmt.Sprintf("%s is protected by the configuration", arn), Hint: "only a change of protected.principals can allow this"}
 	}
 	return nil
 }

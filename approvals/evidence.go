@@ -5,10 +5,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // EvidenceKind is how a word was given.
@@ -38,16 +39,18 @@ func (e Evidence) Key() string {
 func (e Evidence) At() (time.Time, error) {
 	s, err := strconv.ParseInt(e.Timestamp, 10, 64)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: timestamp", ErrEvidence)
+		return time.Time{}, Unproven("timestamp")
 	}
 	return time.Unix(s, 0).UTC(), nil
 }
 
-// ErrEvidence is wrapped by every error that says that evidence proves nothing.
-var ErrEvidence = errors.New("evidence does not hold")
+// Unproven is the refusal for evidence that does not prove what is claimed.
+func Unproven(format string, args ...any) *actions.Refusal {
+	return &actions.Refusal{Reason: "evidence does not hold: " + fmt.Sprintf(format, args...), Hint: "ask again with /killswitch"}
+}
 
-// Verifier proves that evidence of one kind is genuine. It returns ErrEvidence
-// if it is not.
+// Verifier checks that evidence of one kind is genuine. It returns an
+// *[actions.Refusal] if it is not, and another error if that can't be checked.
 type Verifier interface {
 	Verify(ctx context.Context, e Evidence) error
 }
@@ -64,7 +67,7 @@ type SlackVerifier struct {
 // Verify implements Verifier.
 func (v SlackVerifier) Verify(ctx context.Context, e Evidence) error {
 	if e.Kind != SlackEvidence {
-		return fmt.Errorf("%w: %s is not Slack's", ErrEvidence, e.Kind)
+		return Unproven("%s is not Slack's", e.Kind)
 	}
 	for _, get := range []func(context.Context) ([]string, error){v.Secrets, v.Refresh} {
 		if get == nil {
@@ -80,7 +83,7 @@ func (v SlackVerifier) Verify(ctx context.Context, e Evidence) error {
 			}
 		}
 	}
-	return fmt.Errorf("%w: the signature is not Slack's", ErrEvidence)
+	return Unproven("the signature is not Slack's")
 }
 
 // SignSlack is the signature that Slack puts on a body.

@@ -38,34 +38,21 @@ func (p Policy) Entry(i Intent) Entry {
 	return p.Default
 }
 
-// Code says why not, for code; the words are the bot's.
-type Code string
-
 // The codes.
 const (
-	UnknownPerson  Code = "unknown_person"   // no person has this account
-	NotRequester   Code = "not_requester"    // not in the group that may ask
-	NotApprover    Code = "not_approver"     // not in the group that may approve
-	JoinedLate     Code = "joined_late"      // in that group only since the request was planned
-	SelfApproval   Code = "self_approval"    // the requester's own approval
-	DoubleVote     Code = "double_vote"      // this person has approved already
-	NotOpen        Code = "not_open"         // the request is no longer waiting for this
-	PastExpiry     Code = "past_expiry"      // the time to approve is over
-	OtherCall      Code = "other_call"       // the vote names another request or call
-	NotTheirs      Code = "not_theirs"       // only the requester may cancel
-	TooFewEligible Code = "too_few_eligible" // the approvers that there are can't satisfy the policy
-	RetryOver      Code = "retry_over"       // the time to retry is over
+	UnknownPerson  actions.Code = "unknown_person"   // no person has this account
+	NotRequester   actions.Code = "not_requester"    // not in the group that may ask
+	NotApprover    actions.Code = "not_approver"     // not in the group that may approve
+	JoinedLate     actions.Code = "joined_late"      // in that group only since the request was planned
+	SelfApproval   actions.Code = "self_approval"    // the requester's own approval
+	DoubleVote     actions.Code = "double_vote"      // this person has approved already
+	NotOpen        actions.Code = "not_open"         // the request is no longer waiting for this
+	PastExpiry     actions.Code = "past_expiry"      // the time to approve is over
+	OtherCall      actions.Code = "other_call"       // the vote names another request or call
+	NotTheirs      actions.Code = "not_theirs"       // only the requester may cancel
+	TooFewEligible actions.Code = "too_few_eligible" // the approvers that there are can't satisfy the policy
+	RetryOver      actions.Code = "retry_over"       // the time to retry is over
 )
-
-// Why is one reason for a no.
-type Why struct {
-	Code   Code   `json:"code"`
-	Person string `json:"person,omitempty"` // whom it is about
-	State  State  `json:"state,omitempty"`  // for NotOpen
-	Group  string `json:"group,omitempty"`  // for NotRequester, NotApprover and TooFewEligible
-	Have   int    `json:"have,omitempty"`   // for TooFewEligible
-	Need   int    `json:"need,omitempty"`
-}
 
 // Kind is what a vote says.
 type Kind string
@@ -78,14 +65,20 @@ const (
 	Retry   Kind = "retry"
 )
 
-// Decision is the answer to a vote. Accept is true only if Why is empty.
+// Decision is the answer to a vote, or to a wish to make a request.
 type Decision struct {
-	Accept  bool
-	Quorum  bool     // with this vote the request is approved
-	Have    int      // approvals, with this vote if it is accepted
-	Need    int      // approvals
-	Why     []Why    // why not
-	Waiting []string // people who may still approve
+	Refusal *actions.Refusal // nil: accepted
+	Quorum  bool             // with this vote the request is approved
+	Have    int              // approvals, with this vote if it is accepted
+	Need    int              // approvals
+	Waiting []string         // people who may still approve
+}
+
+func (d *Decision) refuse(v actions.Violation) {
+	if d.Refusal == nil {
+		d.Refusal = &actions.Refusal{}
+	}
+	d.Refusal.Codes = append(d.Refusal.Codes, v)
 }
 
 // Admit decides whether a person may make a request.
@@ -100,20 +93,19 @@ func (p Policy) AdmitReleased(i Intent, person string, by Release) Decision {
 	e := p.Entry(i)
 	d := Decision{Need: e.Approvals, Waiting: p.eligible(e, person, nil)}
 	if by == ByRule && person == Automatic {
-		d.Need, d.Accept = 0, true
+		d.Need = 0
 		return d
 	}
 	if _, ok := p.Roster.ByID(person); !ok {
-		d.Why = append(d.Why, Why{Code: UnknownPerson, Person: person})
+		d.refuse(actions.Violation{Code: UnknownPerson, Person: person})
 	} else if !p.Roster.In(person, e.Requesters) {
-		d.Why = append(d.Why, Why{Code: NotRequester, Person: person, Group: e.Requesters})
+		d.refuse(actions.Violation{Code: NotRequester, Person: person, Group: e.Requesters})
 	}
 	if by == ByClick {
 		d.Need = 0
 	} else if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
-		d.Why = append(d.Why, Why{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)})
+		d.refuse(actions.Violation{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)})
 	}
-	d.Accept = len(d.Why) == 0
 	return d
 }
 
@@ -122,50 +114,48 @@ func (p Policy) AdmitReleased(i Intent, person string, by Release) Decision {
 func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	e := p.Entry(r.Intent)
 	d := Decision{Have: len(r.Votes), Need: max(e.Approvals, r.Need, 1)}
-	no := func(w Why) { d.Why = append(d.Why, w) }
 	if _, ok := p.Roster.ByID(v.Person); !ok {
-		no(Why{Code: UnknownPerson, Person: v.Person})
+		d.refuse(actions.Violation{Code: UnknownPerson, Person: v.Person})
 	}
 	switch kind {
 	case Approve:
 		d.decideApproval(p, e, r, v, now)
 	case Deny:
 		if !p.Roster.In(v.Person, e.Approvers) && !p.Roster.In(v.Person, e.Requesters) {
-			no(Why{Code: NotApprover, Person: v.Person, Group: e.Approvers})
+			d.refuse(actions.Violation{Code: NotApprover, Person: v.Person, Group: e.Approvers})
 		}
 		if !r.State.May(Denied) {
-			no(Why{Code: NotOpen, State: r.State})
+			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
 		}
 	case Cancel:
 		if v.Person != r.Requester.Person {
-			no(Why{Code: NotTheirs, Person: v.Person})
+			d.refuse(actions.Violation{Code: NotTheirs, Person: v.Person})
 		}
 		if !r.State.May(Cancelled) {
-			no(Why{Code: NotOpen, State: r.State})
+			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
 		}
 	case Retry:
 		if !p.Roster.In(v.Person, e.Requesters) && !p.Roster.In(v.Person, e.Approvers) {
-			no(Why{Code: NotRequester, Person: v.Person, Group: e.Requesters})
+			d.refuse(actions.Violation{Code: NotRequester, Person: v.Person, Group: e.Requesters})
 		}
 		switch {
 		case !r.State.May(Running) || r.State == Approved:
-			no(Why{Code: NotOpen, State: r.State})
+			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
 		case r.Digest == "" || v.Digest != r.Digest:
-			no(Why{Code: OtherCall})
+			d.refuse(actions.Violation{Code: OtherCall})
 		case now.After(r.Ended.Add(RetryWithin)) || v.At.After(r.Ended.Add(RetryWithin)):
-			no(Why{Code: RetryOver})
+			d.refuse(actions.Violation{Code: RetryOver})
 		}
 	default:
-		no(Why{Code: OtherCall})
+		d.refuse(actions.Violation{Code: OtherCall})
 	}
-	d.Accept = len(d.Why) == 0
-	if kind == Approve && d.Accept {
+	if kind == Approve && d.Refusal == nil {
 		d.Have++
 		d.Quorum = d.Have >= d.Need
 	}
 	if r.State == Pending {
 		voted := r.Votes
-		if kind == Approve && d.Accept {
+		if kind == Approve && d.Refusal == nil {
 			voted = append(slices.Clone(voted), v)
 		}
 		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, voted), func(id string) bool {
@@ -176,26 +166,25 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 }
 
 func (d *Decision) decideApproval(p Policy, e Entry, r Request, v Vote, now time.Time) {
-	no := func(w Why) { d.Why = append(d.Why, w) }
 	if v.Person == r.Requester.Person {
-		no(Why{Code: SelfApproval, Person: v.Person})
+		d.refuse(actions.Violation{Code: SelfApproval, Person: v.Person})
 	}
 	switch {
 	case !p.Roster.In(v.Person, e.Approvers):
-		no(Why{Code: NotApprover, Person: v.Person, Group: e.Approvers})
+		d.refuse(actions.Violation{Code: NotApprover, Person: v.Person, Group: e.Approvers})
 	case len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) && v.Person != r.Requester.Person:
-		no(Why{Code: JoinedLate, Person: v.Person, Group: e.Approvers})
+		d.refuse(actions.Violation{Code: JoinedLate, Person: v.Person, Group: e.Approvers})
 	}
 	if slices.ContainsFunc(r.Votes, func(o Vote) bool { return o.Person == v.Person }) {
-		no(Why{Code: DoubleVote, Person: v.Person})
+		d.refuse(actions.Violation{Code: DoubleVote, Person: v.Person})
 	}
 	switch {
 	case r.State != Pending:
-		no(Why{Code: NotOpen, State: r.State})
+		d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
 	case now.After(r.Expires) || v.At.After(r.Expires) || v.At.After(r.Asked.Add(e.ApproveWithin)):
-		no(Why{Code: PastExpiry})
+		d.refuse(actions.Violation{Code: PastExpiry})
 	case r.Digest == "" || v.Digest != r.Digest:
-		no(Why{Code: OtherCall})
+		d.refuse(actions.Violation{Code: OtherCall})
 	}
 }
 

@@ -68,10 +68,12 @@ func (b *ballot) failed() {
 	b.vote.Person = "eve"
 }
 
-func codes(whys []approvals.Why) []approvals.Code {
-	var cs []approvals.Code
-	for _, w := range whys {
-		cs = append(cs, w.Code)
+func codes(d approvals.Decision) []actions.Code {
+	var cs []actions.Code
+	if d.Refusal != nil {
+		for _, v := range d.Refusal.Codes {
+			cs = append(cs, v.Code)
+		}
 	}
 	return cs
 }
@@ -80,83 +82,83 @@ func TestDecide(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		edit func(*ballot)
-		want []approvals.Code
+		want []actions.Code
 	}{
 		{"approve", func(*ballot) {}, nil},
-		{"self", func(b *ballot) { b.vote.Person = "ana" }, []approvals.Code{approvals.SelfApproval}},
-		{"self, by another account", func(b *ballot) { b.vote.Party = approvals.Party{Person: "ana", Slack: "U9"} }, []approvals.Code{approvals.SelfApproval}},
-		{"not in the group", func(b *ballot) { b.vote.Person = "eve" }, []approvals.Code{approvals.NotApprover}},
-		{"unknown", func(b *ballot) { b.vote.Person = "mallory" }, []approvals.Code{approvals.UnknownPerson, approvals.NotApprover}},
-		{"unknown though in the group", func(b *ballot) { b.vote.Person = "ghost" }, []approvals.Code{approvals.UnknownPerson}},
-		{"nobody", func(b *ballot) { b.vote.Person = "" }, []approvals.Code{approvals.UnknownPerson, approvals.NotApprover}},
-		{"approvers unset", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.Approvers = "" }) }, []approvals.Code{approvals.NotApprover}},
-		{"approvers' group missing", func(b *ballot) { delete(b.policy.Roster.Groups, "leads") }, []approvals.Code{approvals.NotApprover}},
-		{"double", func(b *ballot) { b.request.Votes = []approvals.Vote{vote("bo")} }, []approvals.Code{approvals.DoubleVote}},
-		{"wrong digest", func(b *ballot) { b.vote.Digest = "d2" }, []approvals.Code{approvals.OtherCall}},
-		{"no digest", func(b *ballot) { b.vote.Digest = "" }, []approvals.Code{approvals.OtherCall}},
-		{"no digest on either side", func(b *ballot) { b.vote.Digest, b.request.Digest = "", "" }, []approvals.Code{approvals.OtherCall}},
+		{"self", func(b *ballot) { b.vote.Person = "ana" }, []actions.Code{approvals.SelfApproval}},
+		{"self, by another account", func(b *ballot) { b.vote.Party = approvals.Party{Person: "ana", Slack: "U9"} }, []actions.Code{approvals.SelfApproval}},
+		{"not in the group", func(b *ballot) { b.vote.Person = "eve" }, []actions.Code{approvals.NotApprover}},
+		{"unknown", func(b *ballot) { b.vote.Person = "mallory" }, []actions.Code{approvals.UnknownPerson, approvals.NotApprover}},
+		{"unknown though in the group", func(b *ballot) { b.vote.Person = "ghost" }, []actions.Code{approvals.UnknownPerson}},
+		{"nobody", func(b *ballot) { b.vote.Person = "" }, []actions.Code{approvals.UnknownPerson, approvals.NotApprover}},
+		{"approvers unset", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.Approvers = "" }) }, []actions.Code{approvals.NotApprover}},
+		{"approvers' group missing", func(b *ballot) { delete(b.policy.Roster.Groups, "leads") }, []actions.Code{approvals.NotApprover}},
+		{"double", func(b *ballot) { b.request.Votes = []approvals.Vote{vote("bo")} }, []actions.Code{approvals.DoubleVote}},
+		{"wrong digest", func(b *ballot) { b.vote.Digest = "d2" }, []actions.Code{approvals.OtherCall}},
+		{"no digest", func(b *ballot) { b.vote.Digest = "" }, []actions.Code{approvals.OtherCall}},
+		{"no digest on either side", func(b *ballot) { b.vote.Digest, b.request.Digest = "", "" }, []actions.Code{approvals.OtherCall}},
 		{"at expiry", func(b *ballot) { b.now = b.request.Expires }, nil},
-		{"expired by now", func(b *ballot) { b.now = b.request.Expires.Add(1) }, []approvals.Code{approvals.PastExpiry}},
-		{"expired by the vote's time", func(b *ballot) { b.vote.At = b.request.Expires.Add(1) }, []approvals.Code{approvals.PastExpiry}},
+		{"expired by now", func(b *ballot) { b.now = b.request.Expires.Add(1) }, []actions.Code{approvals.PastExpiry}},
+		{"expired by the vote's time", func(b *ballot) { b.vote.At = b.request.Expires.Add(1) }, []actions.Code{approvals.PastExpiry}},
 		{"expired by the vote's time, in the policy's time", func(b *ballot) {
 			b.request.Expires = asked.Add(4 * time.Minute)
 			b.now = b.request.Expires
-		}, []approvals.Code{approvals.PastExpiry}},
-		{"no expiry set", func(b *ballot) { b.request.Expires = time.Time{} }, []approvals.Code{approvals.PastExpiry}},
+		}, []actions.Code{approvals.PastExpiry}},
+		{"no expiry set", func(b *ballot) { b.request.Expires = time.Time{} }, []actions.Code{approvals.PastExpiry}},
 		{"at the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5 * time.Minute }) }, nil},
-		{"past the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5*time.Minute - 1 }) }, []approvals.Code{approvals.PastExpiry}},
-		{"policy without a time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 0 }) }, []approvals.Code{approvals.PastExpiry}},
+		{"past the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5*time.Minute - 1 }) }, []actions.Code{approvals.PastExpiry}},
+		{"policy without a time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 0 }) }, []actions.Code{approvals.PastExpiry}},
 		{"request's shorter time, policy's longer", func(b *ballot) {
 			b.request.Expires = asked.Add(4 * time.Minute)
 			b.entry(func(e *approvals.Entry) { e.ApproveWithin = time.Hour })
-		}, []approvals.Code{approvals.PastExpiry}},
+		}, []actions.Code{approvals.PastExpiry}},
 		{"eligible since the plan", func(b *ballot) { b.request.Eligible = []string{"bo"} }, nil},
-		{"joined since the plan", func(b *ballot) { b.request.Eligible = []string{"cy"} }, []approvals.Code{approvals.JoinedLate}},
+		{"joined since the plan", func(b *ballot) { b.request.Eligible = []string{"cy"} }, []actions.Code{approvals.JoinedLate}},
 		{"left since the plan", func(b *ballot) {
 			b.request.Eligible = []string{"bo", "cy"}
 			b.policy.Roster.Groups["leads"] = []string{"cy"}
-		}, []approvals.Code{approvals.NotApprover}},
-		{"self, and not eligible", func(b *ballot) { b.request.Eligible, b.vote.Person = []string{"bo"}, "ana" }, []approvals.Code{approvals.SelfApproval}},
+		}, []actions.Code{approvals.NotApprover}},
+		{"self, and not eligible", func(b *ballot) { b.request.Eligible, b.vote.Person = []string{"bo"}, "ana" }, []actions.Code{approvals.SelfApproval}},
 		{"all that is wrong", func(b *ballot) {
 			b.vote.Person, b.request.State = "ana", approvals.Denied
 			b.request.Votes = []approvals.Vote{vote("ana")}
-		}, []approvals.Code{approvals.SelfApproval, approvals.DoubleVote, approvals.NotOpen}},
+		}, []actions.Code{approvals.SelfApproval, approvals.DoubleVote, approvals.NotOpen}},
 
 		{"deny by an approver", func(b *ballot) { b.kind = approvals.Deny }, nil},
 		{"deny by a responder", func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "eve" }, nil},
 		{"deny of another's call counts", func(b *ballot) { b.kind, b.vote.Digest = approvals.Deny, "" }, nil},
 		{"deny late counts", func(b *ballot) { b.kind, b.now = approvals.Deny, asked.Add(time.Hour) }, nil},
-		{"deny by an outsider", func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "zed" }, []approvals.Code{approvals.NotApprover}},
-		{"deny by nobody", func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "" }, []approvals.Code{approvals.UnknownPerson, approvals.NotApprover}},
+		{"deny by an outsider", func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "zed" }, []actions.Code{approvals.NotApprover}},
+		{"deny by nobody", func(b *ballot) { b.kind, b.vote.Person = approvals.Deny, "" }, []actions.Code{approvals.UnknownPerson, approvals.NotApprover}},
 
 		{"cancel", func(b *ballot) { b.kind, b.vote.Person = approvals.Cancel, "ana" }, nil},
-		{"cancel another's", func(b *ballot) { b.kind = approvals.Cancel }, []approvals.Code{approvals.NotTheirs}},
-		{"cancel nobody's", func(b *ballot) { b.kind, b.vote.Person, b.request.Requester.Person = approvals.Cancel, "", "" }, []approvals.Code{approvals.UnknownPerson}},
+		{"cancel another's", func(b *ballot) { b.kind = approvals.Cancel }, []actions.Code{approvals.NotTheirs}},
+		{"cancel nobody's", func(b *ballot) { b.kind, b.vote.Person, b.request.Requester.Person = approvals.Cancel, "", "" }, []actions.Code{approvals.UnknownPerson}},
 
 		{"retry", func(b *ballot) { b.failed() }, nil},
 		{"retry by an approver", func(b *ballot) { b.failed(); b.vote.Person = "cy" }, nil},
 		{"retry by the requester", func(b *ballot) { b.failed(); b.vote.Person = "ana" }, nil},
-		{"retry by an outsider", func(b *ballot) { b.failed(); b.vote.Person = "zed" }, []approvals.Code{approvals.NotRequester}},
-		{"retry of another call", func(b *ballot) { b.failed(); b.vote.Digest = "d2" }, []approvals.Code{approvals.OtherCall}},
-		{"retry with no digest", func(b *ballot) { b.failed(); b.vote.Digest = "" }, []approvals.Code{approvals.OtherCall}},
-		{"retry with no digest on either side", func(b *ballot) { b.failed(); b.vote.Digest, b.request.Digest = "", "" }, []approvals.Code{approvals.OtherCall}},
+		{"retry by an outsider", func(b *ballot) { b.failed(); b.vote.Person = "zed" }, []actions.Code{approvals.NotRequester}},
+		{"retry of another call", func(b *ballot) { b.failed(); b.vote.Digest = "d2" }, []actions.Code{approvals.OtherCall}},
+		{"retry with no digest", func(b *ballot) { b.failed(); b.vote.Digest = "" }, []actions.Code{approvals.OtherCall}},
+		{"retry with no digest on either side", func(b *ballot) { b.failed(); b.vote.Digest, b.request.Digest = "", "" }, []actions.Code{approvals.OtherCall}},
 		{"retry at 60 minutes", func(b *ballot) {
 			b.failed()
 			b.now = b.request.Ended.Add(60 * time.Minute)
 			b.vote.At = b.now
 		}, nil},
-		{"retry after 60 minutes", func(b *ballot) { b.failed(); b.now = b.request.Ended.Add(60*time.Minute + 1) }, []approvals.Code{approvals.RetryOver}},
-		{"retry signed after 60 minutes", func(b *ballot) { b.failed(); b.vote.At = b.request.Ended.Add(60*time.Minute + 1) }, []approvals.Code{approvals.RetryOver}},
-		{"retry of what never ended", func(b *ballot) { b.failed(); b.request.Ended = time.Time{} }, []approvals.Code{approvals.RetryOver}},
+		{"retry after 60 minutes", func(b *ballot) { b.failed(); b.now = b.request.Ended.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
+		{"retry signed after 60 minutes", func(b *ballot) { b.failed(); b.vote.At = b.request.Ended.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
+		{"retry of what never ended", func(b *ballot) { b.failed(); b.request.Ended = time.Time{} }, []actions.Code{approvals.RetryOver}},
 
-		{"another kind", func(b *ballot) { b.kind = "applaud" }, []approvals.Code{approvals.OtherCall}},
+		{"another kind", func(b *ballot) { b.kind = "applaud" }, []actions.Code{approvals.OtherCall}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b, same := newBallot(), newBallot()
 			c.edit(b)
 			c.edit(same)
 			d := b.decide()
-			if got := codes(d.Why); !slices.Equal(got, c.want) {
+			if got := codes(d); !slices.Equal(got, c.want) {
 				t.Errorf("why: %v, want %v", got, c.want)
 			}
 			check(t, b, d)
@@ -188,7 +190,7 @@ func TestDecideByState(t *testing.T) {
 			}
 			b.kind, b.request.State = kind, s
 			d := b.decide()
-			if d.Accept != slices.Contains(open, s) || !d.Accept && (len(d.Why) != 1 || d.Why[0].Code != approvals.NotOpen || d.Why[0].State != s) {
+			if (d.Refusal == nil) != slices.Contains(open, s) || d.Refusal != nil && !slices.Equal(d.Refusal.Codes, []actions.Violation{{Code: approvals.NotOpen, State: string(s)}}) {
 				t.Errorf("%s of a request that is %s: %+v", kind, s, d)
 			}
 			check(t, b, d)
@@ -221,7 +223,7 @@ func TestDecideNeed(t *testing.T) {
 			b.request.Votes = append(b.request.Votes, vote(p))
 		}
 		d := b.decide()
-		if !d.Accept || d.Need != c.need || d.Have != c.have || d.Quorum != c.quorum || !slices.Equal(d.Waiting, c.waiting) {
+		if d.Refusal != nil || d.Need != c.need || d.Have != c.have || d.Quorum != c.quorum || !slices.Equal(d.Waiting, c.waiting) {
 			t.Errorf("%+v: %+v", c, d)
 		}
 		if spare := b.request.Votes[:8][len(c.votes)]; spare != (approvals.Vote{}) {
@@ -229,7 +231,7 @@ func TestDecideNeed(t *testing.T) {
 		}
 		// A vote that does not count is not counted.
 		b.vote.Person = "ana"
-		if d := b.decide(); d.Accept || d.Quorum || d.Have != len(c.votes) {
+		if d := b.decide(); d.Refusal == nil || d.Quorum || d.Have != len(c.votes) {
 			t.Errorf("%+v, by the requester: %+v", c, d)
 		}
 	}
@@ -257,7 +259,7 @@ func TestOnlyAcceptedApprovalsAreCounted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBallot()
 			c.edit(b)
-			if d := b.decide(); d.Accept != c.accept || d.Have != 0 || d.Quorum || !slices.Equal(d.Waiting, c.waiting) {
+			if d := b.decide(); (d.Refusal == nil) != c.accept || d.Have != 0 || d.Quorum || !slices.Equal(d.Waiting, c.waiting) {
 				t.Errorf("%+v", d)
 			}
 		})
@@ -285,22 +287,22 @@ func TestAdmit(t *testing.T) {
 		name   string
 		person string
 		edit   func(*approvals.Entry)
-		want   []approvals.Code
+		want   []actions.Code
 		have   int // people who may approve
 	}{
 		{"responder", "eve", nil, nil, 3},
 		{"responder who is an approver too", "ana", nil, nil, 2},
-		{"not a requester", "bo", nil, []approvals.Code{approvals.NotRequester}, 2},
-		{"unknown", "mallory", nil, []approvals.Code{approvals.UnknownPerson}, 3},
-		{"nobody", "", nil, []approvals.Code{approvals.UnknownPerson}, 3},
-		{"requesters unset", "ana", func(e *approvals.Entry) { e.Requesters = "" }, []approvals.Code{approvals.NotRequester}, 2},
-		{"approvers unset", "ana", func(e *approvals.Entry) { e.Approvers = "" }, []approvals.Code{approvals.TooFewEligible}, 0},
+		{"not a requester", "bo", nil, []actions.Code{approvals.NotRequester}, 2},
+		{"unknown", "mallory", nil, []actions.Code{approvals.UnknownPerson}, 3},
+		{"nobody", "", nil, []actions.Code{approvals.UnknownPerson}, 3},
+		{"requesters unset", "ana", func(e *approvals.Entry) { e.Requesters = "" }, []actions.Code{approvals.NotRequester}, 2},
+		{"approvers unset", "ana", func(e *approvals.Entry) { e.Approvers = "" }, []actions.Code{approvals.TooFewEligible}, 0},
 		{"all but the requester", "ana", func(e *approvals.Entry) { e.Approvals = 2 }, nil, 2},
-		{"too few without the requester", "ana", func(e *approvals.Entry) { e.Approvals = 3 }, []approvals.Code{approvals.TooFewEligible}, 2},
+		{"too few without the requester", "ana", func(e *approvals.Entry) { e.Approvals = 3 }, []actions.Code{approvals.TooFewEligible}, 2},
 		{"enough for another", "eve", func(e *approvals.Entry) { e.Approvals = 3 }, nil, 3},
-		{"no approvals", "ana", func(e *approvals.Entry) { e.Approvals = 0 }, []approvals.Code{approvals.TooFewEligible}, 2},
-		{"fewer than none", "ana", func(e *approvals.Entry) { e.Approvals = -1 }, []approvals.Code{approvals.TooFewEligible}, 2},
-		{"both", "bo", func(e *approvals.Entry) { e.Approvals = 5 }, []approvals.Code{approvals.NotRequester, approvals.TooFewEligible}, 2},
+		{"no approvals", "ana", func(e *approvals.Entry) { e.Approvals = 0 }, []actions.Code{approvals.TooFewEligible}, 2},
+		{"fewer than none", "ana", func(e *approvals.Entry) { e.Approvals = -1 }, []actions.Code{approvals.TooFewEligible}, 2},
+		{"both", "bo", func(e *approvals.Entry) { e.Approvals = 5 }, []actions.Code{approvals.NotRequester, approvals.TooFewEligible}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBallot()
@@ -308,12 +310,12 @@ func TestAdmit(t *testing.T) {
 				b.entry(c.edit)
 			}
 			d := b.policy.Admit(b.request.Intent, c.person)
-			if got := codes(d.Why); !slices.Equal(got, c.want) || d.Accept != (len(c.want) == 0) || len(d.Waiting) != c.have {
+			if got := codes(d); !slices.Equal(got, c.want) || (d.Refusal == nil) != (len(c.want) == 0) || len(d.Waiting) != c.have {
 				t.Errorf("%+v, want %v of %d", d, c.want, c.have)
 			}
 		})
 	}
-	if d := (approvals.Policy{}).Admit(approvals.Intent{}, "ana"); d.Accept {
+	if d := (approvals.Policy{}).Admit(approvals.Intent{}, "ana"); d.Refusal == nil {
 		t.Errorf("the empty policy admits: %+v", d)
 	}
 }
@@ -327,17 +329,17 @@ func TestAdmitReleased(t *testing.T) {
 		person string
 		edit   func(*approvals.Entry)
 		need   int
-		want   []approvals.Code
+		want   []actions.Code
 	}{
 		{"click", approvals.ByClick, "ana", nil, 0, nil},
 		{"click where nobody could approve", approvals.ByClick, "ana", func(e *approvals.Entry) { e.Approvers = "" }, 0, nil},
-		{"click of no requester", approvals.ByClick, "bo", nil, 0, []approvals.Code{approvals.NotRequester}},
-		{"click of nobody we know", approvals.ByClick, "mallory", nil, 0, []approvals.Code{approvals.UnknownPerson}},
-		{"click of nobody", approvals.ByClick, approvals.Automatic, nil, 0, []approvals.Code{approvals.UnknownPerson}},
+		{"click of no requester", approvals.ByClick, "bo", nil, 0, []actions.Code{approvals.NotRequester}},
+		{"click of nobody we know", approvals.ByClick, "mallory", nil, 0, []actions.Code{approvals.UnknownPerson}},
+		{"click of nobody", approvals.ByClick, approvals.Automatic, nil, 0, []actions.Code{approvals.UnknownPerson}},
 		{"rule", approvals.ByRule, approvals.Automatic, func(e *approvals.Entry) { e.Requesters, e.Approvers = "", "" }, 0, nil},
-		{"rule in a person's name", approvals.ByRule, "ana", func(e *approvals.Entry) { e.Approvers = "" }, 1, []approvals.Code{approvals.TooFewEligible}},
-		{"another release", "magic", "ana", func(e *approvals.Entry) { e.Approvers = "" }, 1, []approvals.Code{approvals.TooFewEligible}},
-		{"people, of nobody's request", approvals.ByPeople, approvals.Automatic, nil, 1, []approvals.Code{approvals.UnknownPerson}},
+		{"rule in a person's name", approvals.ByRule, "ana", func(e *approvals.Entry) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
+		{"another release", "magic", "ana", func(e *approvals.Entry) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
+		{"people, of nobody's request", approvals.ByPeople, approvals.Automatic, nil, 1, []actions.Code{approvals.UnknownPerson}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBallot()
@@ -345,7 +347,7 @@ func TestAdmitReleased(t *testing.T) {
 				b.entry(c.edit)
 			}
 			d := b.policy.AdmitReleased(b.request.Intent, c.person, c.by)
-			if got := codes(d.Why); !slices.Equal(got, c.want) || d.Accept != (len(c.want) == 0) || d.Need != c.need {
+			if got := codes(d); !slices.Equal(got, c.want) || (d.Refusal == nil) != (len(c.want) == 0) || d.Need != c.need {
 				t.Errorf("%+v, want %v", d, c.want)
 			}
 		})
@@ -375,10 +377,10 @@ func TestNobodyWaitsForWhoJoinedLate(t *testing.T) {
 func check(t *testing.T, b *ballot, d approvals.Decision) {
 	t.Helper()
 	r := b.request
-	if d.Accept != (len(d.Why) == 0) {
-		t.Errorf("accept %t with why %v", d.Accept, d.Why)
+	if d.Refusal != nil && len(d.Refusal.Codes) == 0 {
+		t.Error("refused without a code")
 	}
-	if d.Need < 1 || d.Quorum && (!d.Accept || b.kind != approvals.Approve || d.Have < d.Need) {
+	if d.Need < 1 || d.Quorum && (d.Refusal != nil || b.kind != approvals.Approve || d.Have < d.Need) {
 		t.Errorf("quorum of %+v", d)
 	}
 	for _, id := range d.Waiting {
@@ -387,7 +389,7 @@ func check(t *testing.T, b *ballot, d approvals.Decision) {
 			t.Errorf("still waiting for %q: %+v", id, d)
 		}
 	}
-	if !d.Accept {
+	if d.Refusal != nil {
 		return
 	}
 	if _, known := b.policy.Roster.ByID(b.vote.Person); !known {
@@ -421,7 +423,7 @@ func TestDecideAlways(t *testing.T) {
 		})
 		d := b.decide()
 		check(t, b, d)
-		if d.Accept {
+		if d.Refusal == nil {
 			accepted++
 		}
 		if t.Failed() {

@@ -69,12 +69,12 @@ type Request struct {
 	Cancelled *Vote  `json:"cancelled,omitempty"`
 	Retries   []Vote `json:"retries,omitempty"`
 
-	Whys     []Why     `json:"whys,omitempty"` // of refused, where the policy says no
-	Why      string    `json:"why,omitempty"`  // of refused, failed, partial, expired
-	Hint     string    `json:"hint,omitempty"` // what to do next
-	UndoneBy string    `json:"undone_by,omitempty"`
-	Ended    time.Time `json:"ended,omitzero"`   // first time that it left the open states
-	Closed   bool      `json:"closed,omitempty"` // its end is in the audit chain
+	Codes    []actions.Violation `json:"codes,omitempty"` // of refused, where the policy says no
+	Why      string              `json:"why,omitempty"`   // of refused, failed, partial, expired
+	Hint     string              `json:"hint,omitempty"`  // what to do next
+	UndoneBy string              `json:"undone_by,omitempty"`
+	Ended    time.Time           `json:"ended,omitzero"`   // first time that it left the open states
+	Closed   bool                `json:"closed,omitempty"` // its end is in the audit chain
 	// RunVersion is the version of the run that the row reflects.
 	RunVersion int64 `json:"run_version,omitempty"`
 

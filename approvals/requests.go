@@ -125,7 +125,7 @@ func (t Requests) Evidence(ctx context.Context, key string) (Evidence, error) {
 		return Evidence{}, err
 	}
 	if e.Key() != key {
-		return Evidence{}, fmt.Errorf("%w: it is not what was kept under its key", ErrEvidence)
+		return Evidence{}, Unproven("it is not what was kept under its key")
 	}
 	return e, nil
 }

@@ -272,7 +272,7 @@ func TestEvidenceTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, table, "evidence#other", "evidence", string(body))
-	if e, err := table.Evidence(t.Context(), "other"); !errors.Is(err, approvals.ErrEvidence) {
+	if e, err := table.Evidence(t.Context(), "other"); !isRefusal(err) {
 		t.Errorf("under a false key: %+v, %v", e, err)
 	}
 	write(t, table, "evidence#bad", "evidence", "{")

@@ -98,22 +98,22 @@ type slackPayload struct {
 }
 
 // ParseSlack reads a body that Slack sent to a command or interactivity URL.
-// It returns ErrEvidence for a body that is neither.
+// It returns an *[actions.Refusal] for a body that is neither.
 func ParseSlack(body string) (SlackWord, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil {
-		return SlackWord{}, fmt.Errorf("%w: not a form", ErrEvidence)
+		return SlackWord{}, Unproven("not a form")
 	}
 	if p := form["payload"]; len(p) == 1 {
 		return parseInteraction(p[0])
 	}
 	for _, field := range []string{"command", "text", "team_id", "user_id", "channel_id", "api_app_id"} {
 		if len(form[field]) > 1 {
-			return SlackWord{}, fmt.Errorf("%w: %s is there twice", ErrEvidence, field)
+			return SlackWord{}, Unproven("%s is there twice", field)
 		}
 	}
 	if form.Get("command") == "" {
-		return SlackWord{}, fmt.Errorf("%w: neither a command nor an interaction", ErrEvidence)
+		return SlackWord{}, Unproven("neither a command nor an interaction")
 	}
 	return SlackWord{
 		Type: "slash_command", Team: form.Get("team_id"), Enterprise: form.Get("enterprise_id"), App: form.Get("api_app_id"),
@@ -126,10 +126,10 @@ func ParseSlack(body string) (SlackWord, error) {
 func parseInteraction(payload string) (SlackWord, error) {
 	var p slackPayload
 	if err := json.Unmarshal([]byte(payload), &p); err != nil {
-		return SlackWord{}, fmt.Errorf("%w: payload: %s", ErrEvidence, clipError(err))
+		return SlackWord{}, Unproven("payload: %s", clipError(err))
 	}
 	if p.Type == "" {
-		return SlackWord{}, fmt.Errorf("%w: neither a command nor an interaction", ErrEvidence)
+		return SlackWord{}, Unproven("neither a command nor an interaction")
 	}
 	w := SlackWord{
 		Type: p.Type, App: p.App, User: p.User.ID, UserTeam: p.User.TeamID, Channel: p.Channel.ID,

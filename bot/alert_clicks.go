@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
@@ -27,14 +28,14 @@ func (c *conversation) clickAlert(ctx context.Context, button, id, digest string
 		return err
 	}
 	who, no := c.person(ctx)
-	if no != "" {
-		return c.say(ctx, cards.Say("%s", no))
+	if no != nil {
+		return c.answer(ctx, no)
 	}
 	if strings.HasPrefix(button, approvals.Propose("")) {
 		return c.propose(ctx, who, a, button, digest)
 	}
-	if no := c.responder(who); no != "" {
-		return c.say(ctx, cards.Say(cards.NothingDone, no))
+	if no := c.responder(who); no != nil {
+		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(no)))
 	}
 	switch button {
 	case "ack":
@@ -52,14 +53,14 @@ func (c *conversation) clickAlert(ctx context.Context, button, id, digest string
 	return nil
 }
 
-// responder says why somebody may not judge alerts: that is for those who may ask
-// for containments, or approve them.
-func (c *conversation) responder(who approvals.Party) string {
+// responder refuses people who may not judge alerts: only those who may ask for
+// containments or approve them may.
+func (c *conversation) responder(who approvals.Party) *actions.Refusal {
 	e, roster := c.b.Policy.Default, c.b.Policy.Roster
 	if roster.In(who.Person, e.Requesters) || roster.In(who.Person, e.Approvers) {
-		return ""
+		return nil
 	}
-	return cards.WhyNot(approvals.Why{Code: approvals.NotRequester, Group: e.Requesters})
+	return actions.Refuse(actions.Violation{Code: approvals.NotRequester, Group: e.Requesters})
 }
 
 // judge stores what somebody says of an alert. The last word counts.
@@ -71,9 +72,9 @@ func (c *conversation) judge(ctx context.Context, who approvals.Party, id string
 		case a.State == s && a.By == who && a.At.Equal(c.at):
 			return errNothingNew // this very click, delivered again
 		case c.at.Before(a.At), s == alerts.Snoozed && b.Now().After(until):
-			return &rejected{cards.CameLate}
+			return &actions.Refusal{Reason: cards.CameLate}
 		case a.State == s && s != alerts.Snoozed:
-			return &rejected{cards.SaidAlready}
+			return &actions.Refusal{Reason: cards.SaidAlready}
 		}
 		a.State, a.By, a.At, a.Until = s, who, c.at, time.Time{}
 		if s == alerts.Snoozed {

@@ -49,11 +49,11 @@ func (b *Bot) postDigest(ctx context.Context, id string) error {
 func (c *conversation) showDigest(ctx context.Context, id, from string) error {
 	b := c.b
 	who, no := c.person(ctx)
-	if no == "" {
+	if no == nil {
 		no = c.responder(who)
 	}
-	if no != "" {
-		return c.say(ctx, cards.Say("%s", no))
+	if no != nil {
+		return c.answer(ctx, no)
 	}
 	d, err := b.alerts().Digest(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {

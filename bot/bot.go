@@ -93,33 +93,39 @@ func (c *conversation) say(ctx context.Context, m cards.Message) error {
 	return nil
 }
 
-// person finds who is speaking. The second result says why not.
-func (c *conversation) person(ctx context.Context) (approvals.Party, string) {
+// rosterPerson finds the person behind the Slack account in the roster.
+func (c *conversation) rosterPerson() (approvals.Party, *actions.Refusal) {
 	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
 	if !ok {
-		return approvals.Party{}, cards.WhyNot(approvals.Why{Code: approvals.UnknownPerson})
+		return approvals.Party{}, actions.Refuse(actions.Violation{Code: approvals.UnknownPerson})
 	}
-	if no := c.b.people.refuse(ctx, c.b, c.w.User); no != "" {
-		return approvals.Party{}, no
-	}
-	return approvals.Party{Person: p.ID, Slack: c.w.User}, ""
+	return approvals.Party{Person: p.ID, Slack: c.w.User}, nil
 }
 
-// narrowed says no if the group is narrowed to a Slack user group that the
+// person finds the person behind the Slack account, if that account may act.
+func (c *conversation) person(ctx context.Context) (approvals.Party, *actions.Refusal) {
+	p, no := c.rosterPerson()
+	if no == nil {
+		no = c.b.people.refuse(ctx, c.b, c.w.User)
+	}
+	return p, no
+}
+
+// narrowed refuses if the group is narrowed to a Slack user group that the
 // person is not in right now.
-func (c *conversation) narrowed(ctx context.Context, group string) string {
+func (c *conversation) narrowed(ctx context.Context, group string) *actions.Refusal {
 	usergroup := c.b.Usergroups[group]
 	if usergroup == "" {
-		return ""
+		return nil
 	}
 	in, err := c.b.people.members(ctx, c.b, usergroup)
 	switch {
 	case err != nil:
-		return fmt.Sprintf(cards.GroupNotLookedUp, group, cards.SlackTrouble(err))
+		return &actions.Refusal{Reason: fmt.Sprintf(cards.GroupNotLookedUp, group, cards.SlackTrouble(err))}
 	case !slices.Contains(in, c.w.User):
-		return fmt.Sprintf(cards.NotInUserGroup, group)
+		return &actions.Refusal{Reason: fmt.Sprintf(cards.NotInUserGroup, group)}
 	}
-	return ""
+	return nil
 }
 
 // HandleChange redraws the card of a request or an alert.

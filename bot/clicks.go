@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
@@ -40,8 +41,8 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.sayNo(ctx, action.ID, id) // a no counts at once, whatever Slack can tell of the person
 	}
 	who, no := c.person(ctx)
-	if no != "" {
-		return c.say(ctx, cards.Say("%s", no))
+	if no != nil {
+		return c.answer(ctx, no)
 	}
 	switch action.ID {
 	case "approve":
@@ -61,21 +62,15 @@ func (c *conversation) click(ctx context.Context) error {
 }
 
 func (c *conversation) sayNo(ctx context.Context, action, id string) error {
-	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
-	if !ok {
-		return c.say(ctx, cards.Say("%s", cards.WhyNot(approvals.Why{Code: approvals.UnknownPerson})))
+	who, no := c.rosterPerson()
+	if no != nil {
+		return c.answer(ctx, no)
 	}
-	who := approvals.Party{Person: p.ID, Slack: c.w.User}
 	if action == "cancel" {
 		return c.cancel(ctx, who, id)
 	}
 	return c.deny(ctx, who, id, "")
 }
-
-// rejected stops a Change with the reasons for it.
-type rejected struct{ words string }
-
-func (r *rejected) Error() string { return r.words }
 
 // vote records a word on a request, on the condition that the policy takes it.
 func (c *conversation) vote(ctx context.Context, kind approvals.Kind, id string, v approvals.Vote, then func(*approvals.Request, approvals.Decision) error) (approvals.Request, error) {
@@ -86,25 +81,25 @@ func (c *conversation) vote(ctx context.Context, kind approvals.Kind, id string,
 	v.Evidence, v.At = key, c.at
 	return c.b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 		d := c.b.Policy.Decide(*r, kind, v, c.b.Now())
-		if !d.Accept {
-			return &rejected{cards.WhyNot(d.Why...)}
+		if d.Refusal != nil {
+			return d.Refusal
 		}
 		return then(r, d)
 	})
 }
 
-// answer tells a rejected person why, and passes other errors on.
+// answer shows a refusal to the person, and returns other errors.
 func (c *conversation) answer(ctx context.Context, err error) error {
-	if no, ok := errors.AsType[*rejected](err); ok {
-		return c.say(ctx, cards.Say("%s", no.words))
+	if no, ok := errors.AsType[*actions.Refusal](err); ok {
+		return c.say(ctx, cards.Say("%s", cards.WhyNot(no)))
 	}
 	return err
 }
 
 func (c *conversation) approve(ctx context.Context, who approvals.Party, r approvals.Request, digest string) error {
 	b := c.b
-	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Approvers); no != "" {
-		return c.say(ctx, cards.Say("%s", no))
+	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Approvers); no != nil {
+		return c.answer(ctx, no)
 	}
 	if c.w.CallBlocks != 1 || c.w.CallText != r.Intent.String() {
 		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
@@ -190,8 +185,8 @@ func (c *conversation) cancel(ctx context.Context, who approvals.Party, id strin
 // retry stores the wish; the executor decides whether it may.
 func (c *conversation) retry(ctx context.Context, who approvals.Party, r approvals.Request, digest string) error {
 	b := c.b
-	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Requesters); no != "" {
-		return c.say(ctx, cards.Say("%s", no))
+	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Requesters); no != nil {
+		return c.answer(ctx, no)
 	}
 	v := approvals.Vote{Party: who, Digest: digest}
 	_, err := c.vote(ctx, approvals.Retry, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {

@@ -20,8 +20,8 @@ func (c *conversation) command(ctx context.Context) error {
 		return c.say(ctx, cards.Say(cards.OtherChannel, c.w.Command, b.CommandChannels[0]))
 	}
 	who, no := c.person(ctx)
-	if no != "" {
-		return c.say(ctx, cards.Say("%s", no))
+	if no != nil {
+		return c.answer(ctx, no)
 	}
 	cmd, err := approvals.ParseCommand(c.w.Text, b.Org.Directory())
 	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
@@ -77,11 +77,11 @@ func (c *conversation) request(ctx context.Context, who approvals.Party, r appro
 	b := c.b
 	entry := b.Policy.Entry(r.Intent)
 	d := b.Policy.AdmitReleased(r.Intent, who.Person, r.Release)
-	if !d.Accept {
-		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(d.Why...)))
+	if d.Refusal != nil {
+		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(d.Refusal)))
 	}
-	if no := c.narrowed(ctx, entry.Requesters); no != "" {
-		return c.say(ctx, cards.Say(cards.NothingDone, no))
+	if no := c.narrowed(ctx, entry.Requesters); no != nil {
+		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(no)))
 	}
 	if no := b.Org.RefuseCall(r.Intent.Call); no != nil {
 		return c.say(ctx, cards.Say(cards.CallRefused, no.Reason, no.Hint))
@@ -145,12 +145,12 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 func (c *conversation) bringCard(ctx context.Context, who approvals.Party, r approvals.Request) error {
 	e := c.b.Policy.Entry(r.Intent)
 	if !c.b.Policy.Roster.In(who.Person, e.Approvers) && !c.b.Policy.Roster.In(who.Person, e.Requesters) {
-		return c.say(ctx, cards.Say("%s", cards.WhyNot(approvals.Why{Code: approvals.NotApprover, Group: e.Approvers})))
+		return c.answer(ctx, actions.Refuse(actions.Violation{Code: approvals.NotApprover, Group: e.Approvers}))
 	}
 	old := r.Card
 	_, err := c.b.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
 		if r.State != approvals.Pending {
-			return &rejected{cards.WhyNot(approvals.Why{Code: approvals.NotOpen, State: r.State})}
+			return actions.Refuse(actions.Violation{Code: approvals.NotOpen, State: string(r.State)})
 		}
 		r.Card = approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
 		r.Revise()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
@@ -29,7 +30,7 @@ type directory struct {
 }
 
 type userEntry struct {
-	no string // why this account may not act; empty: it may
+	no *actions.Refusal // of this account
 	at time.Time
 }
 
@@ -38,9 +39,9 @@ type groupEntry struct {
 	at      time.Time
 }
 
-// refuse says why a Slack account may not act: guests, bots and strangers may
-// not, and neither may one of whom Slack does not tell.
-func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
+// refuse refuses Slack accounts that may not act: guests, bots and strangers, and
+// accounts that Slack can't be asked about.
+func (d *directory) refuse(ctx context.Context, b *Bot, user string) *actions.Refusal {
 	now := b.Now()
 	d.mu.Lock()
 	known, ok := d.users[user]
@@ -53,7 +54,7 @@ func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
 	case err != nil && ok && now.Sub(known.at) < userStale:
 		return known.no
 	case err != nil:
-		return fmt.Sprintf(cards.PersonNotLookedUp, cards.SlackTrouble(err))
+		return &actions.Refusal{Reason: fmt.Sprintf(cards.PersonNotLookedUp, cards.SlackTrouble(err))}
 	}
 	e := userEntry{no: refuseUser(u, b.Team), at: now}
 	d.mu.Lock()
@@ -65,18 +66,18 @@ func (d *directory) refuse(ctx context.Context, b *Bot, user string) string {
 	return e.no
 }
 
-func refuseUser(u *slack.User, team string) string {
+func refuseUser(u *slack.User, team string) *actions.Refusal {
 	switch {
 	case u.TeamID != team:
-		return cards.OtherWorkspace
+		return &actions.Refusal{Reason: cards.OtherWorkspace}
 	case u.IsBot || u.IsAppUser:
-		return cards.IsBot
+		return &actions.Refusal{Reason: cards.IsBot}
 	case u.IsRestricted || u.IsUltraRestricted || u.IsStranger || u.IsInvitedUser:
-		return cards.IsGuest
+		return &actions.Refusal{Reason: cards.IsGuest}
 	case u.Deleted:
-		return cards.IsDeactivated
+		return &actions.Refusal{Reason: cards.IsDeactivated}
 	}
-	return ""
+	return nil
 }
 
 // members lists who is in a Slack user group.

@@ -22,8 +22,8 @@ func TestRefuseUser(t *testing.T) {
 		"invited":         {slack.User{TeamID: "T1", IsInvitedUser: true}, "guests"},
 		"deleted":         {slack.User{TeamID: "T1", Deleted: true}, "deactivated"},
 	} {
-		if got := refuseUser(&c.user, "T1"); (got == "") != (c.no == "") || !strings.Contains(got, c.no) {
-			t.Errorf("%s: %q, want %q", name, got, c.no)
+		if got := refuseUser(&c.user, "T1"); (got == nil) != (c.no == "") || got != nil && !strings.Contains(got.Reason, c.no) {
+			t.Errorf("%s: %v, want %q", name, got, c.no)
 		}
 	}
 }

@@ -63,8 +63,8 @@ func (x *Executor) activity(ctx context.Context, id string) error {
 func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report {
 	rep := approvals.Report{At: x.Now().UTC()}
 	f, no := x.subject(ctx, a)
-	if no != "" {
-		rep.Unread = no
+	if no != nil {
+		rep.Unread = no.Reason
 		return rep
 	}
 	rep.Activity = trail.Activity{Subject: f.Subject.Value, By: f.Subject.By} // to be looked up by hand
@@ -85,13 +85,13 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 }
 
 // subject finds the finding of an alert that says whose activity can be looked
-// up: of the first report that does. Otherwise it says why there is none.
-func (x *Executor) subject(ctx context.Context, a alerts.Alert) (f finding.Finding, no string) {
-	no = "the alert does not say whose activity to look up"
+// up: of the first report that does.
+func (x *Executor) subject(ctx context.Context, a alerts.Alert) (finding.Finding, *actions.Refusal) {
+	why := "the alert does not say whose activity to look up"
 	for _, r := range a.Reports {
 		e, err := x.Requests.Evidence(ctx, r.Event)
 		if errors.Is(err, approvals.ErrNotFound) {
-			no = "the alert is too old: its event is no longer kept"
+			why = "the alert is too old: its event is no longer kept"
 			continue
 		}
 		var found []finding.Finding
@@ -100,17 +100,17 @@ func (x *Executor) subject(ctx context.Context, a alerts.Alert) (f finding.Findi
 		}
 		if err != nil {
 			x.Log.WarnContext(ctx, "event not read", slog.String("alert_id", a.ID), slog.String("error", err.Error()))
-			no = "the alert's event can't be read"
+			why = "the alert's event can't be read"
 			continue
 		}
 		i := slices.IndexFunc(found, func(f finding.Finding) bool { return f.Name == r.Name && f.Subject.Value != "" })
 		switch {
 		case i < 0:
 		case found[i].Account == x.Org.HubAccount:
-			no = "the account that Killswitch itself runs in is not looked into"
+			why = "the account that Killswitch itself runs in is not looked into"
 		default:
-			return found[i], ""
+			return found[i], nil
 		}
 	}
-	return finding.Finding{}, no
+	return finding.Finding{}, &actions.Refusal{Reason: why}
 }

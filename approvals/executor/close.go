@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
@@ -61,7 +62,10 @@ func (x *Executor) whoSaidNo(ctx context.Context, r approvals.Request, v approva
 	w, _, err := x.word(ctx, v.Evidence)
 	unproved = "the row names " + v.Person
 	if err != nil {
-		return "", unproved, unless(err, approvals.ErrEvidence)
+		if _, no := errors.AsType[*actions.Refusal](err); no {
+			err = nil
+		}
+		return "", unproved, err
 	}
 	verb, id := "", ""
 	if w.Type == "slash_command" {

@@ -7,53 +7,57 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// decide counts the approvals that can be proved. There are reasons against, or
-// a text, unless they are enough. What a click or a rule released needs none.
-func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.Planned) (proved []approvals.Vote, why []approvals.Why, text string, err error) {
+// decide returns the approvals that can be proved. It returns an *actions.Refusal
+// if they are not enough. A request that a click or a rule lets run needs none.
+func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.Planned) ([]approvals.Vote, error) {
 	expires := p.Asked.Add(p.Entry.ApproveWithin)
 	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) || r.Denial != nil || r.Cancelled != nil {
-		return nil, nil, "the stored request was altered", nil
+		return nil, &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
 	}
 	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Party{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Entry.Approvals, Eligible: p.Eligible, Digest: p.Digest}
 	d := x.Policy.AdmitReleased(p.Intent, p.Person, p.Release)
-	if !d.Accept {
-		return nil, d.Why, "", nil
+	if d.Refusal != nil {
+		return nil, &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}
 	}
 	if no := x.Org.RefuseCall(p.Call()); no != nil {
-		return nil, nil, no.Reason, nil //nolint:nilerr // it is the answer
+		return nil, &actions.Refusal{Reason: no.Reason, Hint: askAgain}
 	}
 	if p.Release != approvals.ByPeople {
-		return nil, nil, "", nil
+		return nil, nil
 	}
 	need := max(d.Need, p.Entry.Approvals)
+	missing := &actions.Refusal{Hint: askAgain}
 	for _, stored := range r.Votes {
 		v, err := x.proveClick(ctx, stored.Evidence, "approve", p)
-		if errors.Is(err, approvals.ErrEvidence) {
-			x.Log.WarnContext(ctx, "approval not proved", slog.String("request_id", r.ID), slog.String("error", err.Error()))
-			text = "an approval could not be proved: " + err.Error()
+		if no, ok := errors.AsType[*actions.Refusal](err); ok {
+			x.Log.WarnContext(ctx, "approval not proved", slog.String("request_id", r.ID), slog.String("error", no.Reason))
+			missing.Reason = "an approval could not be proved: " + no.Reason
 			continue
 		}
 		if err != nil {
-			return nil, nil, "", err
+			return nil, err
 		}
-		d := x.Policy.Decide(t, approvals.Approve, v, v.At)
-		if !d.Accept || !slices.Contains(p.Eligible, v.Person) {
-			why = append(why, d.Why...)
-			continue
+		if no := x.Policy.Decide(t, approvals.Approve, v, v.At).Refusal; no != nil {
+			missing.Codes = append(missing.Codes, no.Codes...)
+		} else if slices.Contains(p.Eligible, v.Person) {
+			t.Votes = append(t.Votes, v)
 		}
-		t.Votes = append(t.Votes, v)
 	}
-	if len(t.Votes) < need {
-		if text == "" && len(why) == 0 {
-			text = fmt.Sprintf("there are %d proved approvals of the %d needed", len(t.Votes), need)
-		}
-		return nil, why, text, nil
+	if len(t.Votes) >= need {
+		return t.Votes, nil
 	}
-	return t.Votes, nil, "", nil
+	if missing.Cause() == "" {
+		missing.Reason = fmt.Sprintf("there are %d proved approvals of the %d needed", len(t.Votes), need)
+	}
+	return nil, missing
 }
+
+// askAgain is the hint where a request can't be saved.
+const askAgain = "ask again with /killswitch"
 
 // late reports whether too much time has passed since the last approval, or since
 // the plan of what needs none.

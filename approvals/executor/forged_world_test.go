@@ -551,7 +551,7 @@ func (w *world) state(r approvals.Request, want approvals.State) approvals.Reque
 	w.t.Helper()
 	r = w.again(r)
 	if r.State != want {
-		w.t.Fatalf("%s is %s (%s %v), want %s", r.ID, r.State, r.Why, r.Whys, want)
+		w.t.Fatalf("%s is %s (%s %v), want %s", r.ID, r.State, r.Why, r.Codes, want)
 	}
 	return r
 }
@@ -560,7 +560,7 @@ func (w *world) state(r approvals.Request, want approvals.State) approvals.Reque
 func (w *world) refused(r approvals.Request, want string) {
 	w.t.Helper()
 	r = w.state(r, approvals.Refused)
-	if why := fmt.Sprint(r.Why, r.Whys); want == "" || !strings.Contains(why, want) {
+	if why := fmt.Sprint(r.Why, r.Codes); want == "" || !strings.Contains(why, want) {
 		w.t.Errorf("refused because %q, want %q", why, want)
 	}
 }
@@ -571,7 +571,7 @@ func (w *world) words(r approvals.Request) string {
 	w.t.Helper()
 	r = w.again(r)
 	var b strings.Builder
-	fmt.Fprintln(&b, r.Why, r.Whys, r.Hint)
+	fmt.Fprintln(&b, r.Why, r.Codes, r.Hint)
 	if p, err := (approvals.Runs{Reader: w.Runs.Store}).Planned(w.t.Context(), r.ID); err == nil {
 		fmt.Fprintln(&b, p.Plan.Facts, strings.Join(slices.Concat(p.Plan.Warnings, p.Plan.Residual), "\n"))
 	}

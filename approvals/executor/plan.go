@@ -56,12 +56,10 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 			return unless(err, approvals.ErrConflict)
 		}
 		p, err = x.makePlan(ctx, r, &f)
-		var refused *refusal
+		no, refused := errors.AsType[*actions.Refusal](err)
 		switch {
-		case errors.As(err, &refused):
-			return x.refuse(ctx, r, refused.whys, refused.why, refused.hint, f.fence(r.ID))
-		case errors.Is(err, approvals.ErrEvidence):
-			return x.refuse(ctx, r, nil, err.Error(), "ask again with /killswitch", f.fence(r.ID))
+		case refused:
+			return x.refuse(ctx, r, no, f.fence(r.ID))
 		case errors.Is(err, approvals.ErrConflict):
 			return nil // overtaken
 		case errors.As(err, &notYet{}):
@@ -120,21 +118,21 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	}
 	entry := x.Policy.Entry(a.intent)
 	if x.Now().After(a.at.Add(entry.ApproveWithin)) {
-		return approvals.Planned{}, &refusal{whys: []approvals.Why{{Code: approvals.PastExpiry}}}
+		return approvals.Planned{}, actions.Refuse(actions.Violation{Code: approvals.PastExpiry})
 	}
 	if a.person == approvals.Automatic && a.release != approvals.ByRule {
-		return approvals.Planned{}, &refusal{why: a.unreleased(), hint: byHandHint}
+		return approvals.Planned{}, a.unreleased()
 	}
 	d := x.Policy.AdmitReleased(a.intent, a.person, a.release)
-	if !d.Accept {
-		return approvals.Planned{}, &refusal{whys: d.Why}
+	if d.Refusal != nil {
+		return approvals.Planned{}, d.Refusal
 	}
 	if no := x.Org.RefuseCall(a.intent.Call); no != nil {
-		return approvals.Planned{}, &refusal{why: no.Reason, hint: no.Hint}
+		return approvals.Planned{}, no
 	}
 	action, ok := x.Actions(a.intent.Call.Action)
 	if !ok {
-		return approvals.Planned{}, &refusal{why: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
+		return approvals.Planned{}, &actions.Refusal{Reason: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
 	}
 	p := approvals.Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
 		Entry: entry, Eligible: d.Waiting, Release: a.release, At: x.Now().UTC()}
@@ -178,7 +176,7 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, a asked,
 		return finally(err)
 	}
 	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
-		return &refusal{why: no.Reason, hint: no.Hint}
+		return no
 	}
 	return nil
 }
@@ -196,7 +194,7 @@ func (x *Executor) locate(ctx context.Context, until time.Time, p *approvals.Pla
 		return finally(err)
 	}
 	if no := x.Org.RefuseCall(p.Call()); no != nil {
-		return &refusal{why: no.Reason, hint: no.Hint}
+		return no
 	}
 	return nil
 }

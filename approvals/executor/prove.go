@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -25,14 +24,14 @@ type asked struct {
 }
 
 // prove reads the requester's evidence and checks that the row says the same.
-// It returns ErrEvidence if the request is not what somebody signed.
+// It returns an *actions.Refusal if the request is not what somebody signed.
 func (x *Executor) prove(ctx context.Context, r approvals.Request) (asked, error) {
 	e, err := x.kept(ctx, r.Evidence)
 	if err != nil {
 		return asked{}, err
 	}
 	if approvals.RequestID(e) != r.ID {
-		return asked{}, fmt.Errorf("%w: it is another request's", approvals.ErrEvidence)
+		return asked{}, approvals.Unproven("it is another request's")
 	}
 	var a asked
 	if e.Kind == approvals.RuleEvidence {
@@ -44,7 +43,7 @@ func (x *Executor) prove(ctx context.Context, r approvals.Request) (asked, error
 		return asked{}, err
 	}
 	if approvals.IntentDigest(a.intent) != approvals.IntentDigest(r.Intent) || a.reason != r.Reason || a.person != r.Requester.Person || !a.at.Equal(r.Asked) {
-		return asked{}, fmt.Errorf("%w: the stored request is not what was asked for", approvals.ErrEvidence)
+		return asked{}, approvals.Unproven("the stored request is not what was asked for")
 	}
 	return a, nil
 }
@@ -57,7 +56,7 @@ func (x *Executor) proveWord(ctx context.Context, r approvals.Request, e approva
 	}
 	p, ok := x.Policy.Roster.BySlack(w.User)
 	if !ok {
-		return asked{}, fmt.Errorf("%w: nobody in the roster has this Slack account", approvals.ErrEvidence)
+		return asked{}, approvals.Unproven("nobody in the roster has this Slack account")
 	}
 	a := asked{person: p.ID, app: w.App, at: at}
 	switch w.Type {
@@ -66,33 +65,33 @@ func (x *Executor) proveWord(ctx context.Context, r approvals.Request, e approva
 	case "block_actions":
 		err = x.proveButton(ctx, r, w, &a)
 	default:
-		err = fmt.Errorf("%w: %s asks for nothing", approvals.ErrEvidence, w.Type)
+		err = approvals.Unproven("%s asks for nothing", w.Type)
 	}
 	return a, err
 }
 
 func (x *Executor) proveCommand(ctx context.Context, w approvals.SlackWord, a *asked) error {
 	if !slices.Contains(x.Channels, w.Channel) {
-		return fmt.Errorf("%w: it was typed in a channel that is not listed", approvals.ErrEvidence)
+		return approvals.Unproven("it was typed in a channel that is not listed")
 	}
 	c, err := approvals.ParseCommand(w.Text, x.Org.Directory())
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: the text does not parse", approvals.ErrEvidence)
+		return approvals.Unproven("the text does not parse")
 	case c.Verb == "act":
 		a.intent, a.reason = approvals.Intent{Call: c.Call}, c.Reason
 		return nil
 	case c.Verb == "undo":
 		return x.undoOf(ctx, c.ID, c.Keys, c.Reason, a)
 	}
-	return fmt.Errorf("%w: %s asks for nothing", approvals.ErrEvidence, c.Verb)
+	return approvals.Unproven("%s asks for nothing", c.Verb)
 }
 
 // proveButton reads a click that asks for something: what an alert's card offers,
 // to take back what a request's card is about, or to do something gentler instead.
 func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w approvals.SlackWord, a *asked) error {
 	if len(w.Actions) != 1 {
-		return fmt.Errorf("%w: it is not one click", approvals.ErrEvidence)
+		return approvals.Unproven("it is not one click")
 	}
 	if _, _, ok := approvals.SplitAlertValue(w.Actions[0].Value); ok {
 		return x.proveProposal(ctx, r, w, a)
@@ -104,7 +103,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 	}
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return fmt.Errorf("%w: there is no request %s", approvals.ErrEvidence, id)
+		return approvals.Unproven("there is no request %s", id)
 	}
 	if err != nil {
 		return err
@@ -114,7 +113,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 	} else if o, ok := approvals.RequestOffers(id, p.Intent, x.Actions).ByButton(button); ok {
 		a.intent, a.reason = o.Intent, o.Why
 	} else {
-		err = fmt.Errorf("%w: %s asks for nothing", approvals.ErrEvidence, button)
+		err = approvals.Unproven("%s asks for nothing", button)
 	}
 	if err != nil {
 		return err
@@ -126,7 +125,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 func (x *Executor) undoOf(ctx context.Context, id, keys, reason string, a *asked) error {
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return fmt.Errorf("%w: there is no request %s to undo", approvals.ErrEvidence, id)
+		return approvals.Unproven("there is no request %s to undo", id)
 	}
 	if err != nil {
 		return err
@@ -142,7 +141,7 @@ func (x *Executor) undoOf(ctx context.Context, id, keys, reason string, a *asked
 func (x *Executor) kept(ctx context.Context, key string) (approvals.Evidence, error) {
 	e, err := x.Requests.Evidence(ctx, key)
 	if errors.Is(err, approvals.ErrNotFound) {
-		err = fmt.Errorf("%w: there is none", approvals.ErrEvidence)
+		err = approvals.Unproven("there is none")
 	}
 	return e, err
 }
@@ -160,7 +159,7 @@ func (x *Executor) word(ctx context.Context, key string) (approvals.SlackWord, t
 func (x *Executor) read(ctx context.Context, e approvals.Evidence) (approvals.SlackWord, time.Time, error) {
 	v, ok := x.Verifiers[e.Kind]
 	if !ok || e.Kind == approvals.EventEvidence || e.Kind == approvals.RuleEvidence { // nobody signs those
-		return approvals.SlackWord{}, time.Time{}, fmt.Errorf("%w: kind %q", approvals.ErrEvidence, e.Kind)
+		return approvals.SlackWord{}, time.Time{}, approvals.Unproven("kind %q", e.Kind)
 	}
 	if err := v.Verify(ctx, e); err != nil {
 		return approvals.SlackWord{}, time.Time{}, err
@@ -174,7 +173,7 @@ func (x *Executor) read(ctx context.Context, e approvals.Evidence) (approvals.Sl
 		return w, at, err
 	}
 	if w.Team != x.Team || w.UserTeam != x.Team {
-		return w, at, fmt.Errorf("%w: it is from another workspace", approvals.ErrEvidence)
+		return w, at, approvals.Unproven("it is from another workspace")
 	}
 	return w, at, nil
 }
@@ -182,11 +181,11 @@ func (x *Executor) read(ctx context.Context, e approvals.Evidence) (approvals.Sl
 // clicked reads which button of which call was clicked.
 func clicked(w approvals.SlackWord, action string) (id, digest string, err error) {
 	if w.Type != "block_actions" || len(w.Actions) != 1 || w.Actions[0].ID != action {
-		return "", "", fmt.Errorf("%w: it is not a click on %s", approvals.ErrEvidence, action)
+		return "", "", approvals.Unproven("it is not a click on %s", action)
 	}
 	id, digest, ok := approvals.SplitValue(w.Actions[0].Value)
 	if !ok {
-		return "", "", fmt.Errorf("%w: the button names no request", approvals.ErrEvidence)
+		return "", "", approvals.Unproven("the button names no request")
 	}
 	return id, digest, nil
 }
@@ -195,13 +194,13 @@ func clicked(w approvals.SlackWord, action string) (id, digest string, err error
 func shown(w approvals.SlackWord, digest string, p approvals.Planned) error {
 	switch {
 	case digest != p.Digest:
-		return fmt.Errorf("%w: the button is another call's", approvals.ErrEvidence)
+		return approvals.Unproven("the button is another call's")
 	case w.CallBlocks != 1 || w.CallText != p.Intent.String():
-		return fmt.Errorf("%w: the card did not show this call", approvals.ErrEvidence)
+		return approvals.Unproven("the card did not show this call")
 	case !approvals.SameWords(w.WhyText, approvals.Because(p.Person, p.Reason)):
-		return fmt.Errorf("%w: the card did not show who asked and why", approvals.ErrEvidence)
+		return approvals.Unproven("the card did not show who asked and why")
 	case w.App != p.App && p.Release != approvals.ByRule: // which no app asked for
-		return fmt.Errorf("%w: it is from another app", approvals.ErrEvidence)
+		return approvals.Unproven("it is from another app")
 	}
 	return nil
 }
@@ -217,7 +216,7 @@ func (x *Executor) proveClick(ctx context.Context, key, action string, p approva
 		return approvals.Vote{}, err
 	}
 	if id != p.ID {
-		return approvals.Vote{}, fmt.Errorf("%w: it is another request's", approvals.ErrEvidence)
+		return approvals.Vote{}, approvals.Unproven("it is another request's")
 	}
 	if err := shown(w, digest, p); err != nil {
 		return approvals.Vote{}, err

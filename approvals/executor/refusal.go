@@ -3,25 +3,16 @@ package executor
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// refusal is a plan's no.
-type refusal struct {
-	whys      []approvals.Why
-	why, hint string
-}
-
-func (r *refusal) Error() string { return r.why }
-
 // refuse ends a request for good, on the condition of the rows in fence.
-func (x *Executor) refuse(ctx context.Context, r approvals.Request, whys []approvals.Why, why, hint string, fence ...approvals.Put) error {
-	run := approvals.Run{ID: r.ID, Outcome: approvals.Refused, Why: why, Hint: hint, Ended: x.Now().UTC()}
-	ev := audit.New("refused", "", "why", strings.TrimSpace(why+" "+codes(whys)), "intent", r.Intent.String())
+func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.Refusal, fence ...approvals.Put) error {
+	run := approvals.Run{ID: r.ID, Outcome: approvals.Refused, Why: no.Reason, Hint: no.Hint, Ended: x.Now().UTC()}
+	ev := audit.New("refused", "", "why", no.Cause(), "intent", r.Intent.String())
 	err := x.record(ctx, r.ID, append(fence, approvals.PutRow(approvals.RunKey(r.ID), 0, run)), ev)
 	if errors.Is(err, approvals.ErrConflict) {
 		// Refused before, and the request did not hear of it; or somebody went on.
@@ -38,7 +29,7 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, whys []appro
 		if !r.State.May(approvals.Refused) {
 			return errSettled
 		}
-		r.Whys, r.Why, r.Hint, r.Closed = whys, why, hint, true
+		r.Codes, r.Why, r.Hint, r.Closed = no.Codes, no.Reason, no.Hint, true
 		return r.To(approvals.Refused, x.Now().UTC())
 	})
 	if err := x.changed(ctx, r.ID, err); err != nil {
@@ -66,21 +57,13 @@ func unless(err, kind error) error {
 	return err
 }
 
-func codes(whys []approvals.Why) string {
-	var s []string
-	for _, w := range whys {
-		s = append(s, string(w.Code))
-	}
-	return strings.Join(s, ", ")
-}
-
 // finally makes a refusal of an AWS error, unless it may pass by itself.
 func finally(err error) error {
 	if actions.Transient(err) {
 		return err
 	}
 	why, hint := actions.Explain(err)
-	return &refusal{why: why, hint: hint}
+	return &actions.Refusal{Reason: why, Hint: hint}
 }
 
 // orSettled is errSettled, unless something went wrong.

@@ -26,17 +26,17 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 	button := w.Actions[0]
 	alert, dig, _ := approvals.SplitAlertValue(button.Value)
 	if alert != r.Alert {
-		return fmt.Errorf("%w: it is about another alert", approvals.ErrEvidence)
+		return approvals.Unproven("it is about another alert")
 	}
 	f, o, err := x.offered(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick })
 	if err != nil {
 		return err
 	}
 	if !o.AskedBy(button.ID) {
-		return fmt.Errorf("%w: the button asks for another action", approvals.ErrEvidence)
+		return approvals.Unproven("the button asks for another action")
 	}
 	if shown := slices.DeleteFunc(slices.Clone(w.Offers), func(s string) bool { return s != o.Intent.String() }); len(shown) != 1 {
-		return fmt.Errorf("%w: the card did not show this call", approvals.ErrEvidence)
+		return approvals.Unproven("the card did not show this call")
 	}
 	a.intent, a.reason, a.finding = o.Intent, o.Why, f
 	switch {
@@ -58,7 +58,7 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approvals.Evidence) (asked, error) {
 	var ruled approvals.Ruled
 	if json.Unmarshal([]byte(e.Body), &ruled) != nil {
-		return asked{}, fmt.Errorf("%w: the rule can't be read", approvals.ErrEvidence)
+		return asked{}, approvals.Unproven("the rule can't be read")
 	}
 	at, err := e.At()
 	if err != nil {
@@ -66,9 +66,9 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 	}
 	switch {
 	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Release != approvals.ByRule:
-		return asked{}, fmt.Errorf("%w: the stored request is not what the rule asks for", approvals.ErrEvidence)
+		return asked{}, approvals.Unproven("the stored request is not what the rule asks for")
 	case at.After(x.Now().Add(clocksApart)):
-		return asked{}, fmt.Errorf("%w: it is from the future", approvals.ErrEvidence)
+		return asked{}, approvals.Unproven("it is from the future")
 	}
 	f, o, err := x.offered(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })
 	if err != nil {
@@ -93,22 +93,22 @@ func (x *Executor) offered(ctx context.Context, r approvals.Request, dig string,
 	e, err := x.Requests.Evidence(ctx, r.Event)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound):
-		return finding.Finding{}, approvals.Offer{}, fmt.Errorf("%w: the alert is too old, its event is no longer kept: use /killswitch", approvals.ErrEvidence)
+		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the alert is too old, its event is no longer kept: use /killswitch")
 	case err != nil:
 		return finding.Finding{}, approvals.Offer{}, err
 	case e.Kind != approvals.EventEvidence:
-		return finding.Finding{}, approvals.Offer{}, fmt.Errorf("%w: it names no event", approvals.ErrEvidence)
+		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("it names no event")
 	}
 	all, err := x.Findings.Read(e.Body)
 	if err != nil {
-		return finding.Finding{}, approvals.Offer{}, fmt.Errorf("%w: the event can't be read", approvals.ErrEvidence)
+		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the event can't be read")
 	}
 	found := slices.DeleteFunc(slices.Clone(all), func(f finding.Finding) bool {
 		o, ok := f.Offers().ByDigest(dig)
 		return !ok || o.Why != r.Reason
 	})
 	if len(found) == 0 {
-		return finding.Finding{}, approvals.Offer{}, fmt.Errorf("%w: the event and the configuration offer no such call", approvals.ErrEvidence)
+		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the event and the configuration offer no such call")
 	}
 	f := found[max(slices.IndexFunc(found, lets), 0)]
 	o, _ := f.Offers().ByDigest(dig)
@@ -123,15 +123,14 @@ func (x *Executor) autoEligible(c actions.Call) bool {
 }
 
 // release checks that what lets a request run does so under the configuration of
-// now, and returns the writes that begin it. The error is a *refusal where it does
-// not. A source is asked before the plan and again before the run: a finding may
+// now, and returns the writes that begin it. It returns an *actions.Refusal where it does not. A source is asked before the plan and again before the run: a finding may
 // be archived meanwhile.
 func (x *Executor) release(ctx context.Context, until time.Time, p approvals.Planned, a asked) ([]approvals.Put, error) {
 	switch {
 	case p.Release == approvals.ByPeople:
 		return nil, nil
 	case a.release != p.Release:
-		return nil, &refusal{why: a.unreleased(), hint: byHandHint}
+		return nil, a.unreleased()
 	case p.Release == approvals.ByClick:
 		return nil, nil
 	}
@@ -145,12 +144,13 @@ func (x *Executor) release(ctx context.Context, until time.Time, p approvals.Pla
 	return []approvals.Put{put}, err
 }
 
-// unreleased says why no click and no rule lets it run.
-func (a asked) unreleased() string {
-	if a.held == "" {
-		return "the stored request was altered"
+// unreleased is the refusal of a request that no click and no rule lets run.
+func (a asked) unreleased() *actions.Refusal {
+	why := a.held
+	if why == "" {
+		why = "the stored request was altered"
 	}
-	return a.held
+	return &actions.Refusal{Reason: why, Hint: byHandHint}
 }
 
 // notYet is an answer of a source that may be another one a little later.
@@ -163,7 +163,7 @@ func (n notYet) Unwrap() error { return n.error }
 func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Planned, a asked) error {
 	f := a.finding
 	if p.Account != f.Sighting.Account {
-		return &refusal{why: "its target is in another account than the finding", hint: byHandHint}
+		return &actions.Refusal{Reason: "its target is in another account than the finding", Hint: byHandHint}
 	}
 	var raw []byte
 	err := x.patiently(ctx, until, func() (err error) {
@@ -174,11 +174,11 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Pla
 	case errors.Is(err, source.ErrNotSeen) && f.Sighting.Kind == source.OfEvent:
 		return notYet{err}
 	case errors.Is(err, source.ErrNotSeen):
-		return &refusal{why: err.Error(), hint: byHandHint}
+		return &actions.Refusal{Reason: err.Error(), Hint: byHandHint}
 	case err != nil:
 		err = finally(err)
-		if no := (*refusal)(nil); errors.As(err, &no) && no.hint == "" {
-			no.hint = byHandHint
+		if no, ok := errors.AsType[*actions.Refusal](err); ok && no.Hint == "" {
+			no.Hint = byHandHint
 		}
 		return err
 	}
@@ -186,11 +186,11 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Pla
 	_, offers := now.Offers().ByDigest(approvals.IntentDigest(a.intent))
 	switch {
 	case err != nil:
-		return &refusal{why: "its source does not confirm the finding: " + err.Error(), hint: byHandHint}
+		return &actions.Refusal{Reason: "its source does not confirm the finding: " + err.Error(), Hint: byHandHint}
 	case now.Name != f.Name, !now.Runs(a.intent), !offers:
-		return &refusal{why: "what its source says of the finding does not let it contain by itself", hint: byHandHint}
+		return &actions.Refusal{Reason: "what its source says of the finding does not let it contain by itself", Hint: byHandHint}
 	case x.Now().Sub(now.Updated) > freshFor:
-		return &refusal{why: "its source last told of the finding more than a day ago", hint: byHandHint}
+		return &actions.Refusal{Reason: "its source last told of the finding more than a day ago", Hint: byHandHint}
 	}
 	return nil
 }
@@ -207,8 +207,8 @@ type began struct {
 
 var hourKey = approvals.Key{Part: "automatic", Sort: "hour"}
 
-// count is the write by which one more containment begins by itself. The error is
-// a *refusal where there were enough of them in the last hour.
+// count is the write by which one more containment begins by itself. It returns an
+// *actions.Refusal where there were enough of them in the last hour.
 func (x *Executor) count(ctx context.Context, id string) (approvals.Put, error) {
 	var h hour
 	version, err := x.runs().Find(ctx, hourKey, &h)
@@ -218,7 +218,7 @@ func (x *Executor) count(ctx context.Context, id string) (approvals.Put, error) 
 	now := x.Now().UTC()
 	h.Began = slices.DeleteFunc(h.Began, func(b began) bool { return now.Sub(b.At) >= time.Hour })
 	if len(h.Began) >= x.AutoPerHour {
-		return approvals.Put{}, &refusal{why: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), hint: byHandHint}
+		return approvals.Put{}, &actions.Refusal{Reason: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), Hint: byHandHint}
 	}
 	h.Began = append(h.Began, began{id, now})
 	return approvals.PutRow(hourKey, version, h), nil

@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
@@ -25,21 +25,22 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 			continue
 		}
 		v, err := x.proveClick(ctx, stored.Evidence, "retry", p)
-		if errors.Is(err, approvals.ErrEvidence) {
-			x.Log.WarnContext(ctx, "retry not proved", slog.String("request_id", r.ID), slog.String("error", err.Error()))
+		if no, ok := errors.AsType[*actions.Refusal](err); ok {
+			x.Log.WarnContext(ctx, "retry not proved", slog.String("request_id", r.ID), slog.String("error", no.Reason))
 			continue
 		}
 		if err != nil {
 			return run, err
 		}
-		if v.At.Before(run.Since) || !x.Policy.Decide(t, approvals.Retry, v, x.Now()).Accept {
+		if v.At.Before(run.Since) || x.Policy.Decide(t, approvals.Retry, v, x.Now()).Refusal != nil {
 			continue
 		}
-		if why, err := x.mayRetry(ctx, r, p); err != nil || why != "" {
-			if err == nil {
-				err = x.noRetry(ctx, run, v, why)
-			}
-			return run, orSettled(err)
+		err = x.mayRetry(ctx, r, p)
+		if no, ok := errors.AsType[*actions.Refusal](err); ok {
+			return run, orSettled(x.noRetry(ctx, run, v, no.Reason))
+		}
+		if err != nil {
+			return run, err
 		}
 		again := run
 		now := x.Now().UTC()
@@ -54,38 +55,32 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 }
 
 // mayRetry checks that what was approved is still what a retry would do, and
-// still allowed.
-func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approvals.Planned) (why string, err error) {
-	_, whys, text, err := x.decide(ctx, r, p)
+// still allowed. It returns an *actions.Refusal if not.
+func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approvals.Planned) error {
+	_, err := x.decide(ctx, r, p)
 	if err == nil && p.Release != approvals.ByPeople {
-		// The source is not asked again: what was done already has changed what it says.
-		a, perr := x.prove(ctx, r)
-		switch {
-		case errors.Is(perr, approvals.ErrEvidence):
-			text = perr.Error()
-		case perr == nil && a.release != p.Release:
-			text = a.unreleased()
+		// The source is not asked again: the first attempt has changed what it says.
+		var a asked
+		if a, err = x.prove(ctx, r); err == nil && a.release != p.Release {
+			err = a.unreleased()
 		}
-		err = unless(perr, approvals.ErrEvidence)
 	}
-	switch {
-	case err != nil:
-		return "", err
-	case text != "" || len(whys) > 0:
-		return strings.TrimSpace("it is no longer approved: " + text + " " + codes(whys)), nil
-	case p.Intent.Undo == "":
-		return "", nil
+	if no, ok := errors.AsType[*actions.Refusal](err); ok {
+		return &actions.Refusal{Reason: "it is no longer approved: " + no.Cause()}
+	}
+	if err != nil || p.Intent.Undo == "" {
+		return err
 	}
 	orig, err := x.runs().Run(ctx, p.Intent.Undo)
 	if err == nil && orig.Attempt != p.Of {
-		why = p.Intent.Undo + " was applied again since this undo was approved: ask for a new one"
+		err = &actions.Refusal{Reason: p.Intent.Undo + " was applied again since this undo was approved: ask for a new one"}
 	}
-	return why, err
+	return err
 }
 
 // noRetry uses up the evidence of a retry that may not be, and says why.
 func (x *Executor) noRetry(ctx context.Context, run approvals.Run, v approvals.Vote, why string) error {
 	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
-	run.Why, run.Hint = why, "ask again with /killswitch"
+	run.Why, run.Hint = why, askAgain
 	return x.record(ctx, run.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run)}, audit.New("retry_refused", v.Person, "why", why))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
@@ -78,26 +79,9 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 	if r.State != approvals.Approved {
 		return approvals.Run{}, errSettled
 	}
-	a, err := x.prove(ctx, r)
-	if errors.Is(err, approvals.ErrEvidence) {
-		return approvals.Run{}, orSettled(x.refuse(ctx, r, nil, err.Error(), "nothing was changed; ask again with /killswitch"))
-	}
-	if err != nil {
-		return approvals.Run{}, err
-	}
-	votes, whys, text, err := x.decide(ctx, r, p)
-	if err != nil {
-		return approvals.Run{}, err
-	}
-	if text == "" && len(whys) == 0 && x.late(votes, p) {
-		whys = []approvals.Why{{Code: approvals.PastExpiry}}
-	}
-	if text != "" || len(whys) > 0 {
-		return approvals.Run{}, orSettled(x.refuse(ctx, r, whys, text, "nothing was changed; ask again with /killswitch"))
-	}
-	counted, err := x.release(ctx, x.Now().Add(planWithin), p, a)
-	if no := (*refusal)(nil); errors.As(err, &no) {
-		return approvals.Run{}, orSettled(x.refuse(ctx, r, no.whys, no.why, "nothing was changed; "+no.hint))
+	votes, counted, err := x.mayRun(ctx, r, p)
+	if no, ok := errors.AsType[*actions.Refusal](err); ok {
+		return approvals.Run{}, orSettled(x.refuse(ctx, r, &actions.Refusal{Codes: no.Codes, Reason: no.Reason, Hint: "nothing was changed; " + no.Hint}))
 	}
 	if err != nil {
 		return approvals.Run{}, err
@@ -117,6 +101,23 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 	return run, err
 }
 
+// mayRun proves that a request may run now. It returns the approvals that it needs
+// and the writes that let it run, or an *actions.Refusal.
+func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.Planned) (votes []approvals.Vote, writes []approvals.Put, err error) {
+	a, err := x.prove(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if votes, err = x.decide(ctx, r, p); err != nil {
+		return nil, nil, err
+	}
+	if x.late(votes, p) {
+		return nil, nil, &actions.Refusal{Codes: []actions.Violation{{Code: approvals.PastExpiry}}, Hint: askAgain}
+	}
+	writes, err = x.release(ctx, x.Now().Add(planWithin), p, a)
+	return votes, writes, err
+}
+
 // begin moves the request to running. A denial or cancellation that came first
 // ends the run with nothing done.
 func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
@@ -126,7 +127,7 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 			return errSettled // what has begun goes on, whatever the row says
 		}
 		ended = *r
-		r.Why, r.Hint, r.Whys = "", "", nil
+		r.Why, r.Hint, r.Codes = "", "", nil
 		return r.To(approvals.Running, x.Now().UTC())
 	})
 	var no *approvals.TransitionError

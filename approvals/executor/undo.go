@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
@@ -15,17 +16,16 @@ import (
 func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	id := p.Intent.Undo
 	orig, origRun, steps, err := x.undoable(ctx, id, p.ID)
-	var no *refusal
-	switch {
-	case err == nil && origRun.Attempt != p.Of:
-		no = &refusal{why: id + " was applied again since this undo was approved"}
-	case err == nil && !run.Started && (snapshotHash(steps) != p.Snapshot || orig.Plan.Identity.ID != p.Plan.Identity.ID):
-		no = &refusal{why: "what there is to take back is no longer what was approved"}
-	case err != nil && !errors.As(err, &no):
-		return err
+	if no, ok := errors.AsType[*actions.Refusal](err); ok {
+		return x.abandon(ctx, run, p, no.Reason)
 	}
-	if no != nil {
-		return x.abandon(ctx, run, p, no.why)
+	switch {
+	case err != nil:
+		return err
+	case origRun.Attempt != p.Of:
+		return x.abandon(ctx, run, p, id+" was applied again since this undo was approved")
+	case !run.Started && (snapshotHash(steps) != p.Snapshot || orig.Plan.Identity.ID != p.Plan.Identity.ID):
+		return x.abandon(ctx, run, p, "what there is to take back is no longer what was approved")
 	}
 	// What was written seconds ago may not be seen yet, and would be taken for
 	// already gone.

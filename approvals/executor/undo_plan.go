@@ -81,11 +81,11 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 	}
 	switch {
 	case len(p.Plan.Steps) == 0:
-		return &refusal{why: p.Intent.Undo + " holds nothing any more, so there is nothing to undo"}
+		return &actions.Refusal{Reason: p.Intent.Undo + " holds nothing any more, so there is nothing to undo"}
 	case len(p.Plan.Steps) == stay && slices.ContainsFunc(steps, func(s step) bool { return s.Step.Credential }):
-		return &refusal{why: "undo leaves all of it as it is: " + p.Plan.Steps[0].NotReverted, hint: "undo " + p.Intent.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
+		return &actions.Refusal{Reason: "undo leaves all of it as it is: " + p.Plan.Steps[0].NotReverted, Hint: "undo " + p.Intent.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
 	case len(p.Plan.Steps) == stay:
-		return &refusal{why: "undo can take nothing of it back: " + p.Plan.Steps[0].NotReverted}
+		return &actions.Refusal{Reason: "undo can take nothing of it back: " + p.Plan.Steps[0].NotReverted}
 	}
 	if run.Outcome == approvals.Partial && run.Why != "" {
 		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Why})
@@ -118,15 +118,15 @@ func (x *Executor) undoable(ctx context.Context, id, by string) (approvals.Plann
 	run, rerr := x.runs().Run(ctx, id)
 	switch {
 	case errors.Is(rerr, approvals.ErrNotFound) || err != nil || rerr == nil && !run.Started:
-		return p, run, nil, &refusal{why: id + " never ran, so there is nothing to undo"}
+		return p, run, nil, &actions.Refusal{Reason: id + " never ran, so there is nothing to undo"}
 	case rerr != nil:
 		return p, run, nil, rerr
 	case p.Intent.Undo != "":
-		return p, run, nil, &refusal{why: id + " is itself an undo", hint: "ask for the containment again"}
+		return p, run, nil, &actions.Refusal{Reason: id + " is itself an undo", Hint: "ask for the containment again"}
 	case run.UndoneBy != "" && run.UndoneBy != by:
-		return p, run, nil, &refusal{why: id + " is taken back by " + run.UndoneBy + " already"}
+		return p, run, nil, &actions.Refusal{Reason: id + " is taken back by " + run.UndoneBy + " already"}
 	case run.Outcome == "":
-		return p, run, nil, &refusal{why: id + " is still running", hint: "wait until it has ended, then undo it"}
+		return p, run, nil, &actions.Refusal{Reason: id + " is still running", Hint: "wait until it has ended, then undo it"}
 	}
 	all, err := x.steps(ctx, id)
 	if err != nil {
@@ -134,7 +134,7 @@ func (x *Executor) undoable(ctx context.Context, id, by string) (approvals.Plann
 	}
 	steps := slices.DeleteFunc(all, func(s step) bool { return s.State == approvals.StepPlanned || s.State == approvals.StepSkipped })
 	if len(steps) == 0 {
-		return p, run, nil, &refusal{why: id + " changed nothing, so there is nothing to undo"}
+		return p, run, nil, &actions.Refusal{Reason: id + " changed nothing, so there is nothing to undo"}
 	}
 	return p, run, steps, nil
 }

@@ -394,7 +394,7 @@ func (v View) rechecked() string {
 func (v View) because() string {
 	r := v.Request
 	var parts []string
-	for _, w := range r.Whys {
+	for _, w := range r.Codes {
 		parts = append(parts, Untrusted(whyNotThem(w)).String())
 	}
 	for _, text := range []string{r.Why, r.Hint} {

@@ -285,7 +285,7 @@ var cards = []cardCase{
 		v.Request.Ended = after(2 * time.Second)
 	}}},
 	{"refused_by_policy", "refused", []func(*View){in(approvals.Refused), unplanned, func(v *View) {
-		v.Request.Whys = []approvals.Why{{Code: approvals.NotRequester, Group: "responders"}, {Code: approvals.TooFewEligible, Group: "leads", Have: 1, Need: 2}}
+		v.Request.Codes = []actions.Violation{{Code: approvals.NotRequester, Group: "responders"}, {Code: approvals.TooFewEligible, Group: "leads", Have: 1, Need: 2}}
 		v.Request.Ended = after(2 * time.Second)
 	}}},
 	{"denied", "denied", []func(*View){in(approvals.Denied), func(v *View) {
@@ -368,14 +368,14 @@ var cards = []cardCase{
 	}}},
 	{"long_refused", "refused", []func(*View){long, in(approvals.Refused), func(v *View) {
 		for range 11 {
-			v.Request.Whys = append(v.Request.Whys, approvals.Why{Code: approvals.TooFewEligible, Group: strings.Repeat("group", 20), Have: 1, Need: 2})
+			v.Request.Codes = append(v.Request.Codes, actions.Violation{Code: approvals.TooFewEligible, Group: strings.Repeat("group", 20), Have: 1, Need: 2})
 		}
 	}}},
 	{"hostile_pending", "pending 0/1", []func(*View){hostile}},
 	{"hostile_contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), hostile, tampered(true)}},
 	{"hostile_partial", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), hostile, hostileWhy, tampered(false)}},
 	{"hostile_refused", "refused", []func(*View){hostile, in(approvals.Refused), hostileWhy, func(v *View) {
-		v.Request.Whys = []approvals.Why{{Code: approvals.NotRequester, Group: evil}, {Code: "<!channel>"}}
+		v.Request.Codes = []actions.Violation{{Code: approvals.NotRequester, Group: evil}, {Code: "<!channel>"}}
 	}}},
 	{"hostile_denied", "denied", []func(*View){hostile, in(approvals.Denied), func(v *View) {
 		no := vote(cho, 90*time.Second)

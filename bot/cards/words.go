@@ -13,7 +13,7 @@ import (
 )
 
 // whyNot says a reason for a no to the person whom it concerns.
-func whyNot(w approvals.Why) string {
+func whyNot(w actions.Violation) string {
 	switch w.Code {
 	case approvals.UnknownPerson:
 		return "You are not in Killswitch's list of people. Ask whoever keeps its configuration to add your Slack account."
@@ -44,17 +44,17 @@ func whyNot(w approvals.Why) string {
 }
 
 // whyNotThem says it in the channel, where "you" would be anybody.
-func whyNotThem(w approvals.Why) string {
+func whyNotThem(w actions.Violation) string {
 	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person").Replace(whyNot(w))
 }
 
-// WhyNot says the reasons for a no to the person whom they concern.
-func WhyNot(ws ...approvals.Why) string {
+// WhyNot explains a refusal to the person it concerns.
+func WhyNot(no *actions.Refusal) string {
 	var s []string
-	for _, w := range ws {
+	for _, w := range no.Codes {
 		s = append(s, whyNot(w))
 	}
-	return strings.Join(s, " ")
+	return strings.TrimSpace(strings.Join(append(s, no.Reason), " "))
 }
 
 // Mistakes tells everything wrong with a typed line, and the line to send.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -46,7 +47,11 @@ func constants(t *testing.T, typ string) []string {
 			if !ok {
 				return true
 			}
-			if id, ok := spec.Type.(*ast.Ident); !ok || id.Name != typ {
+			name := spec.Type
+			if other, ok := name.(*ast.SelectorExpr); ok {
+				name = other.Sel
+			}
+			if id, ok := name.(*ast.Ident); !ok || id.Name != typ {
 				return true
 			}
 			for _, v := range spec.Values {
@@ -74,14 +79,14 @@ func TestEveryCodeHasWords(t *testing.T) {
 	if !slices.Contains(codes, string(approvals.RetryOver)) || !slices.Contains(codes, string(approvals.UnknownPerson)) {
 		t.Fatalf("codes are missing: %v", codes)
 	}
-	nobody := whyNot(approvals.Why{Code: "no_such_code"})
+	nobody := whyNot(actions.Violation{Code: "no_such_code"})
 	if !strings.Contains(nobody, "no_such_code") {
 		t.Errorf("an unknown code is not told: %s", nobody)
 	}
 	frame := strings.ReplaceAll(nobody, "no_such_code", "%s")
 	seen := map[string]string{}
 	for _, code := range codes {
-		words := whyNot(approvals.Why{Code: approvals.Code(code), Group: "leads", State: approvals.Expired, Have: 1, Need: 2})
+		words := whyNot(actions.Violation{Code: actions.Code(code), Group: "leads", State: string(approvals.Expired), Have: 1, Need: 2})
 		if words == fmt.Sprintf(frame, code) || strings.Contains(words, code) {
 			t.Errorf("%s has no words of its own: %s", code, words)
 		}
@@ -97,14 +102,14 @@ func TestEveryCodeHasWords(t *testing.T) {
 
 func TestWordsNameTheFacts(t *testing.T) {
 	for name, c := range map[string]struct {
-		why  approvals.Why
+		why  actions.Violation
 		want []string
 	}{
-		"requesters":   {approvals.Why{Code: approvals.NotRequester, Group: "responders"}, []string{"responders"}},
-		"approvers":    {approvals.Why{Code: approvals.NotApprover, Group: "leads"}, []string{"leads"}},
-		"state":        {approvals.Why{Code: approvals.NotOpen, State: approvals.Expired}, []string{"expired"}},
-		"too few":      {approvals.Why{Code: approvals.TooFewEligible, Group: "leads", Have: 1, Need: 2}, []string{"2 approvals", "leads", "has 1"}},
-		"too few: one": {approvals.Why{Code: approvals.TooFewEligible, Group: "leads", Have: 0, Need: 1}, []string{"1 approval,", "leads", "has 0"}},
+		"requesters":   {actions.Violation{Code: approvals.NotRequester, Group: "responders"}, []string{"responders"}},
+		"approvers":    {actions.Violation{Code: approvals.NotApprover, Group: "leads"}, []string{"leads"}},
+		"state":        {actions.Violation{Code: approvals.NotOpen, State: string(approvals.Expired)}, []string{"expired"}},
+		"too few":      {actions.Violation{Code: approvals.TooFewEligible, Group: "leads", Have: 1, Need: 2}, []string{"2 approvals", "leads", "has 1"}},
+		"too few: one": {actions.Violation{Code: approvals.TooFewEligible, Group: "leads", Have: 0, Need: 1}, []string{"1 approval,", "leads", "has 0"}},
 	} {
 		got := whyNot(c.why)
 		for _, w := range c.want {
@@ -113,7 +118,8 @@ func TestWordsNameTheFacts(t *testing.T) {
 			}
 		}
 	}
-	if got := WhyNot(approvals.Why{Code: approvals.SelfApproval}, approvals.Why{Code: approvals.PastExpiry}); got != whyNot(approvals.Why{Code: approvals.SelfApproval})+" "+whyNot(approvals.Why{Code: approvals.PastExpiry}) {
+	one, other := actions.Violation{Code: approvals.SelfApproval}, actions.Violation{Code: approvals.PastExpiry}
+	if got := WhyNot(&actions.Refusal{Codes: []actions.Violation{one, other}, Reason: "And so on."}); got != whyNot(one)+" "+whyNot(other)+" And so on." {
 		t.Errorf("two reasons: %s", got)
 	}
 }

@@ -62,8 +62,8 @@ func checkUsable(t *testing.T, cfg Config) {
 		}
 		for _, person := range p.Roster.Groups[e.Requesters] {
 			only := approvals.Policy{Roster: p.Roster, Default: e}
-			if d := only.Admit(approvals.Intent{}, person); !d.Accept {
-				t.Errorf("%s: %s is refused: %+v", name, person, d.Why)
+			if d := only.Admit(approvals.Intent{}, person); d.Refusal != nil {
+				t.Errorf("%s: %s is refused: %+v", name, person, d.Refusal)
 			}
 		}
 	}

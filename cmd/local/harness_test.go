@@ -308,7 +308,7 @@ func (w *world) state(r approvals.Request, want approvals.State) approvals.Reque
 	w.t.Helper()
 	r = w.again(r)
 	if r.State != want {
-		w.t.Fatalf("%s is %s (%s %v), want %s\n%s", r.ID, r.State, r.Why, r.Whys, want, w.said())
+		w.t.Fatalf("%s is %s (%s %v), want %s\n%s", r.ID, r.State, r.Why, r.Codes, want, w.said())
 	}
 	return r
 }
