@@ -14,38 +14,42 @@ func onceKey(what string) Key {
 	return Key{"once#" + hex.EncodeToString(sum[:]), "once"}
 }
 
+// once is the row of a task: Until is the end of the lease, or of the period.
 type once struct {
-	Until time.Time `json:"until"`
-	Done  bool      `json:"done"`
+	Lease
+	Done bool `json:"done"`
 }
 
-// Once reports whether something is due that is done at most once in a while. Who
-// is told yes has it for a lease, and then says Done; until then others get
-// ErrConflict.
+// Once takes a lease on a task that runs at most once in a period. true: the
+// caller has it and must call Done. false: the task ran in this period.
+// ErrConflict: another worker has it.
 func (t Requests) Once(ctx context.Context, what string, lease time.Duration, now time.Time) (bool, error) {
-	var o once
 	row, err := t.Store.Get(ctx, onceKey(what))
-	switch {
-	case errors.Is(err, ErrNotFound):
-	case err != nil:
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return false, err
-	case json.Unmarshal(row.Body, &o) != nil || !now.Before(o.Until):
-	case o.Done:
-		return false, nil
-	default:
+	}
+	var o once
+	if err == nil && json.Unmarshal(row.Body, &o) != nil {
+		o = once{} // a row that can't be read holds nobody up
+	}
+	if !o.Take("", now, lease) {
+		if o.Done {
+			return false, nil
+		}
 		return false, ErrConflict
 	}
-	err = t.Store.Write(ctx, putOnce(what, row.Version, once{Until: now.Add(lease)}))
+	o.Done = false
+	err = t.Store.Write(ctx, putOnce(what, row.Version, o))
 	return err == nil, err
 }
 
-// Done notes that something was done and is not due again until then.
+// Done ends a task's lease: it is not due again before until.
 func (t Requests) Done(ctx context.Context, what string, until time.Time) error {
 	row, err := t.Store.Get(ctx, onceKey(what))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	return t.Store.Write(ctx, putOnce(what, row.Version, once{until, true}))
+	return t.Store.Write(ctx, putOnce(what, row.Version, once{Lease{Until: until}, true}))
 }
 
 func putOnce(what string, version int64, o once) Put {

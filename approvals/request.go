@@ -122,12 +122,23 @@ type Card struct {
 	Thread   string    `json:"thread,omitempty"`
 	Revision int64     `json:"revision"`        // the revision that is drawn
 	State    State     `json:"state,omitempty"` // the state that is drawn
-	Lease    time.Time `json:"lease,omitzero"`  // one worker draws at a time
+	Lease    Lease     `json:"lease,omitzero"`  // of the worker that draws
 	Fresh    bool      `json:"fresh,omitempty"` // the worker with the lease is the first to post
 	DrawnAt  time.Time `json:"drawn_at,omitzero"`
 	// Replies are the thread replies that were tried, by key; the value is the
 	// message's ts, empty while unknown.
 	Replies map[string]string `json:"replies,omitempty"`
+}
+
+// StartDrawing takes the card's lease. It returns false if another worker has it.
+func (c *Card) StartDrawing(now time.Time, d time.Duration) bool {
+	if !c.Lease.Take("", now, d) {
+		return false
+	}
+	if c.Fresh = c.TS == "" && c.Posting.IsZero(); c.Fresh {
+		c.Posting = now
+	}
+	return true
 }
 
 // Stale reports whether the card shows less than the request holds.

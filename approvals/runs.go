@@ -50,10 +50,9 @@ type Run struct {
 	// Started is set once the request has gone to running; before, nothing was
 	// done in the account.
 	Started bool      `json:"started"`
-	Owner   string    `json:"owner,omitempty"` // who works on it, until Lease
-	Lease   time.Time `json:"lease,omitzero"`
-	Since   time.Time `json:"since"`   // when this attempt was claimed
-	Attempt int       `json:"attempt"` // 1, or more after retries
+	Lease   Lease     `json:"lease,omitzero"` // of the worker
+	Since   time.Time `json:"since"`          // when this attempt was claimed
+	Attempt int       `json:"attempt"`        // 1, or more after retries
 	// Reviewed is the attempt for which it was decided which steps still count.
 	Reviewed int `json:"reviewed,omitempty"`
 	Lock     Key `json:"lock"`

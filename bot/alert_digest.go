@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
-	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
@@ -16,12 +15,8 @@ import (
 func (b *Bot) postDigest(ctx context.Context, id string) error {
 	now := b.Now()
 	d, err := b.alerts().ChangeDigest(ctx, id, func(d *alerts.Digest) error {
-		if d.Card.TS != "" || now.Before(d.Card.Lease) {
+		if d.Card.TS != "" || !d.Card.StartDrawing(now, drawLease) {
 			return errBusy
-		}
-		d.Card.Lease, d.Card.Fresh = now.Add(drawLease), d.Card.Posting.IsZero()
-		if d.Card.Fresh {
-			d.Card.Posting = now
 		}
 		return nil
 	})
@@ -34,7 +29,7 @@ func (b *Bot) postDigest(ctx context.Context, id string) error {
 	card := d.Card
 	err = b.lay(ctx, &card, cards.Digest(d), "· "+d.ID)
 	_, uerr := b.alerts().ChangeDigest(ctx, id, func(d *alerts.Digest) error {
-		card.Lease = time.Time{}
+		card.Lease = approvals.Lease{}
 		d.Card = card
 		return nil
 	})

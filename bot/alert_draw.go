@@ -221,7 +221,7 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		card := a.Card
 		err = b.showAlert(ctx, a, &card)
 		after, uerr := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
-			card.Lease = time.Time{}
+			card.Lease = approvals.Lease{}
 			a.Card = card
 			return nil
 		})
@@ -245,13 +245,8 @@ func (b *Bot) leaseAlert(ctx context.Context, id string) (alerts.Alert, error) {
 	now := b.Now()
 	return b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		waiting := a.Card.TS == "" && a.Card.Posting.IsZero() && a.Slot.IsZero() && !a.Urgent
-		if now.Before(a.Card.Lease) || !a.Stale() || waiting {
+		if !a.Stale() || waiting || !a.Card.StartDrawing(now, drawLease) {
 			return errBusy
-		}
-		a.Card.Lease = now.Add(drawLease)
-		a.Card.Fresh = a.Card.TS == "" && a.Card.Posting.IsZero()
-		if a.Card.Fresh {
-			a.Card.Posting = now
 		}
 		return nil
 	})
@@ -375,7 +370,7 @@ func (b *Bot) berth(ctx context.Context, r approvals.Request, card *approvals.Ca
 		b.Log.WarnContext(ctx, "alert not found", slog.String("request_id", r.ID), slog.String("alert_id", r.Alert), slog.String("error", err.Error()))
 		return nil
 	}
-	if a.Card.TS == "" && b.Now().Before(a.Card.Lease) {
+	if a.Card.TS == "" && a.Card.Lease.Held(b.Now()) {
 		return errBerth
 	}
 	if a.Card.Channel == card.Channel {

@@ -127,7 +127,7 @@ func (s *alertSweep) sort(ctx context.Context, a alerts.Alert) (err error) {
 			return err
 		}
 	}
-	if !a.Stale() || now.Before(a.Card.Lease) || now.Before(a.Slot.Add(turnOverdue)) {
+	if !a.Stale() || a.Card.Lease.Held(now) || now.Before(a.Slot.Add(turnOverdue)) {
 		return nil // nothing to draw, or somebody does
 	}
 	c, err := s.channel(ctx, a.Card.Channel)

@@ -105,7 +105,7 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 			err = b.show(ctx, v, &card)
 		}
 		after, uerr := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
-			card.Lease = time.Time{}
+			card.Lease = approvals.Lease{}
 			r.Card = card
 			return nil
 		})
@@ -131,15 +131,8 @@ func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 	now := b.Now()
 	return b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 		running := r.State == approvals.Running && r.Card.State == approvals.Running
-		if now.Before(r.Card.Lease) || running && now.Sub(r.Card.DrawnAt) < drawEvery {
+		if running && now.Sub(r.Card.DrawnAt) < drawEvery || !r.Card.StartDrawing(now, drawLease) {
 			return errBusy
-		}
-		r.Card.Lease = now.Add(drawLease)
-		if r.Card.TS == "" && r.Card.Posting.IsZero() {
-			r.Card.Posting = now
-			r.Card.Fresh = true
-		} else {
-			r.Card.Fresh = false
 		}
 		return nil
 	})

@@ -103,7 +103,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 		if err != nil {
 			return err
 		}
-		if now.After(run.Lease.Add(jobOverdue)) {
+		if now.After(run.Lease.Until.Add(jobOverdue)) {
 			return b.Jobs.Send(ctx, approvals.RunJob(r.ID, r.Intent), 0)
 		}
 	case approvals.Denied, approvals.Cancelled, approvals.Expired:

@@ -43,23 +43,23 @@ func TestClaimIsWrittenBeforeAWSIsCalled(t *testing.T) {
 	w := newWorld(t)
 	r := w.approved()
 	now := w.clock.Now()
-	w.taking(func(run approvals.Run, l lock) {
-		if run.Owner != "worker-1/2" || !run.Lease.Equal(now.Add(30*time.Second)) || !run.Since.Equal(now) || run.Attempt != 1 { // it was the planner, too
+	w.taking(func(run approvals.Run, l approvals.Lease) {
+		if run.Lease.Owner != "worker-1/2" || !run.Lease.Until.Equal(now.Add(30*time.Second)) || !run.Since.Equal(now) || run.Attempt != 1 { // it was the planner, too
 			t.Errorf("%+v", run)
 		}
-		if d := cmp.Diff(lock{r.ID, run.Lease}, l); d != "" {
+		if d := cmp.Diff(approvals.Lease{Owner: r.ID, Until: run.Lease.Until}, l); d != "" {
 			t.Error(d)
 		}
 	})
 	w.during("sts:AssumeRole", func() {
-		if run, l := w.run(r), w.holder(); run.Owner != "worker-1/2" || !run.Started || l != (lock{r.ID, run.Lease}) {
+		if run, l := w.run(r), w.holder(); run.Lease.Owner != "worker-1/2" || !run.Started || l != (approvals.Lease{Owner: r.ID, Until: run.Lease.Until}) {
 			t.Errorf("%+v, %+v", run, l)
 		}
 		w.state(r, approvals.Running)
 	})
 	w.job(w.executor, approvals.JobRun, r)
 	w.state(r, approvals.Contained)
-	if l := w.holder(); l != (lock{}) {
+	if l := w.holder(); l != (approvals.Lease{}) {
 		t.Errorf("the target still belongs to %+v", l)
 	}
 }
@@ -178,7 +178,7 @@ func TestDenialBeforeTheFirstStepWins(t *testing.T) {
 			if run := w.run(r); run.Started || run.Outcome != c.want {
 				t.Errorf("%+v", run)
 			}
-			if l := w.holder(); l != (lock{}) {
+			if l := w.holder(); l != (approvals.Lease{}) {
 				t.Errorf("the target still belongs to %+v", l)
 			}
 		})
@@ -191,8 +191,8 @@ func TestEndLeavesTheLockOfAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.approved()
-	theirs := lock{"KS-4G7QX2M9ZT0B", w.clock.Now().Add(time.Hour)}
-	w.during("iam:PutRolePolicy", func() { rewrite(w, lockKey, func(l *lock) { *l = theirs }) })
+	theirs := approvals.Lease{Owner: "KS-4G7QX2M9ZT0B", Until: w.clock.Now().Add(time.Hour)}
+	w.during("iam:PutRolePolicy", func() { rewrite(w, lockKey, func(l *approvals.Lease) { *l = theirs }) })
 	w.job(w.executor, approvals.JobRun, r)
 	w.state(r, approvals.Contained)
 	if got := w.holder(); got != theirs {

@@ -647,20 +647,14 @@ func planKey(r approvals.Request) approvals.Key { return approvals.Key{Part: r.I
 
 var lockKey = approvals.Key{Part: "lock#" + prod + "/app-role", Sort: "lock"}
 
-// lock is the row that keeps a second run off a target.
-type lock struct {
-	ID    string    `json:"id"`
-	Until time.Time `json:"until"`
-}
-
 // locked gives the target to another request's run for a while.
 func (w *world) locked(d time.Duration) {
 	w.t.Helper()
-	rewrite(w, lockKey, func(l *lock) { *l = lock{"KS-4G7QX2M9ZT0B", w.clock.Now().Add(d)} })
+	rewrite(w, lockKey, func(l *approvals.Lease) { *l = approvals.Lease{Owner: "KS-4G7QX2M9ZT0B", Until: w.clock.Now().Add(d)} })
 }
 
 // holder is who has the target.
-func (w *world) holder() (l lock) {
+func (w *world) holder() (l approvals.Lease) {
 	w.t.Helper()
 	row, err := w.Runs.Store.Get(w.t.Context(), lockKey)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -832,7 +826,7 @@ func (w *world) clears() {
 }
 
 // taking looks at the write by which a worker takes a run and its target.
-func (w *world) taking(look func(approvals.Run, lock)) {
+func (w *world) taking(look func(approvals.Run, approvals.Lease)) {
 	w.t.Helper()
 	w.t.Cleanup(func() {
 		if w.Runs.writes != nil {
@@ -841,7 +835,7 @@ func (w *world) taking(look func(approvals.Run, lock)) {
 	})
 	w.Runs.writes = func(puts []approvals.Put) error {
 		var run approvals.Run
-		var l lock
+		var l approvals.Lease
 		for _, p := range puts {
 			switch p.Sort {
 			case "run":

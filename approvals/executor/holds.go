@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -32,15 +31,9 @@ type hold struct {
 	Effect  actions.Effect `json:"effect"`
 }
 
-// lock keeps a second run off a target.
-type lock struct {
-	Version int64     `json:"-"`
-	ID      string    `json:"id"`
-	Until   time.Time `json:"until"`
-}
-
 func holdRow(name string) approvals.Key { return approvals.Key{Part: "hold#" + name, Sort: "hold"} }
 
+// lockRow is the row of a target's lock: a lease whose owner is the request.
 func lockRow(account, target string) approvals.Key {
 	return approvals.Key{Part: "lock#" + account + "/" + target, Sort: "lock"}
 }

@@ -15,24 +15,34 @@ import (
 // errElsewhere stops a worker: the run, or its target, is another's just now.
 var errElsewhere = errors.New("another worker has it")
 
-// take writes a run together with its target's lock, and with what else begins
-// with it. Where another run has the
-// target, or another worker was faster, it asks for a later try: errElsewhere.
+// take writes a run together with its target's lock, and the rows that begin with
+// it. It returns errElsewhere, and sends the job again for later, if another run
+// has the target or another worker was faster.
 func (x *Executor) take(ctx context.Context, id string, p approvals.Planned, run *approvals.Run, with []approvals.Put, ev ...audit.Event) error {
-	var l lock
-	version, err := x.runs().Find(ctx, run.Lock, &l)
+	err := x.write(ctx, run, with, ev...)
+	if errors.Is(err, approvals.ErrConflict) {
+		x.Log.InfoContext(ctx, "run not taken", slog.String("request_id", id), slog.String("error", err.Error()))
+		return x.later(ctx, p, lockedPause)
+	}
+	return err
+}
+
+// write writes a run, other rows and the target's lock, which ends with the run's
+// lease. It returns ErrConflict if another run has the target.
+func (x *Executor) write(ctx context.Context, run *approvals.Run, with []approvals.Put, ev ...audit.Event) error {
+	var lock approvals.Lease
+	version, err := x.runs().Find(ctx, run.Lock, &lock)
 	if err != nil {
 		return err
 	}
-	if version > 0 && l.ID != id && x.Now().Before(l.Until) {
-		x.Log.InfoContext(ctx, "target is locked", slog.String("request_id", id), slog.String("holder", l.ID))
-		return x.later(ctx, p, lockedPause)
+	if !lock.Take(run.ID, x.Now(), leaseFor) {
+		return fmt.Errorf("%w: %s has the target", approvals.ErrConflict, lock.Owner)
 	}
-	err = x.record(ctx, id, append(with, approvals.PutRow(approvals.RunKey(id), run.Version, run), approvals.PutRow(run.Lock, version, lock{ID: id, Until: run.Lease})), ev...)
-	if errors.Is(err, approvals.ErrConflict) {
-		return x.later(ctx, p, lockedPause)
+	lock.Until = run.Lease.Until
+	err = x.record(ctx, run.ID, append(with, approvals.PutRow(approvals.RunKey(run.ID), run.Version, run), approvals.PutRow(run.Lock, version, lock)), ev...)
+	if err == nil {
+		run.Version++
 	}
-	run.Version++
 	return err
 }
 
@@ -44,40 +54,41 @@ func (x *Executor) later(ctx context.Context, p approvals.Planned, delay time.Du
 	return errElsewhere
 }
 
-func (x *Executor) gone(owner string) bool { return x.Gone != nil && x.Gone(owner) }
+// newLease is a lease for a worker that begins now.
+func (x *Executor) newLease() approvals.Lease {
+	l := approvals.Lease{Owner: x.Owner()}
+	l.Renew(x.Now(), leaseFor)
+	return l
+}
+
+// takeLease takes a lease for a new worker. It returns false if another one has it
+// and is not known to be gone.
+func (x *Executor) takeLease(l *approvals.Lease) bool {
+	if l.Held(x.Now()) && (x.Gone == nil || !x.Gone(l.Owner)) {
+		return false
+	}
+	*l = x.newLease()
+	return true
+}
 
 // takeOver continues a run whose worker is gone.
 func (x *Executor) takeOver(ctx context.Context, run approvals.Run, p approvals.Planned) (approvals.Run, error) {
-	now := x.Now().UTC()
-	if now.Before(run.Lease) && !x.gone(run.Owner) {
-		return run, x.later(ctx, p, run.Lease.Sub(now)+time.Second)
+	if !x.takeLease(&run.Lease) {
+		return run, x.later(ctx, p, run.Lease.Until.Sub(x.Now())+time.Second)
 	}
-	run.Owner, run.Lease = x.Owner(), now.Add(leaseFor)
 	err := x.take(ctx, run.ID, p, &run, nil, audit.New("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
 	return run, err
 }
 
-// save writes the run and prolongs the lease of run and lock.
+// save writes the run and renews the lease and the target's lock.
 func (x *Executor) save(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
-	run.Lease = x.Now().UTC().Add(leaseFor)
-	var l lock
-	version, err := x.runs().Find(ctx, run.Lock, &l)
-	if err != nil {
-		return err
-	}
-	if version > 0 && l.ID != run.ID && x.Now().Before(l.Until) {
-		return fmt.Errorf("%w: the target's lock went to %s", approvals.ErrConflict, l.ID)
-	}
-	err = x.record(ctx, run.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run), approvals.PutRow(run.Lock, version, lock{ID: run.ID, Until: run.Lease})}, ev...)
-	if err == nil {
-		run.Version++
-	}
-	return err
+	run.Lease.Renew(x.Now(), leaseFor)
+	return x.write(ctx, run, nil, ev...)
 }
 
 // renew prolongs the lease when a good part of it is over.
 func (x *Executor) renew(ctx context.Context, run *approvals.Run) error {
-	if run.Lease.Sub(x.Now()) > leaseFor-5*time.Second {
+	if run.Lease.Until.Sub(x.Now()) > leaseFor-5*time.Second {
 		return nil
 	}
 	return x.save(ctx, run)
@@ -85,14 +96,14 @@ func (x *Executor) renew(ctx context.Context, run *approvals.Run) error {
 
 // end writes the run's last word and frees the target.
 func (x *Executor) end(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
-	run.Lease = x.Now().UTC()
+	run.Lease.Release(x.Now())
 	puts := []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run)}
-	var l lock
-	version, err := x.runs().Find(ctx, run.Lock, &l)
+	var lock approvals.Lease
+	version, err := x.runs().Find(ctx, run.Lock, &lock)
 	if err != nil {
 		return err
 	}
-	if version > 0 && l.ID == run.ID {
+	if version > 0 && lock.Owner == run.ID {
 		puts = append(puts, approvals.Put{Row: approvals.Row{Key: run.Lock, Version: version}, Delete: true})
 	}
 	err = x.record(ctx, run.ID, puts, ev...)

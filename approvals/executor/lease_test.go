@@ -65,7 +65,7 @@ func TestLeaseIsProlongedWhileItRuns(t *testing.T) {
 			return nil
 		}
 		want := w.clock.Now().Add(30 * time.Second)
-		if l := w.holder(); !run.Lease.Equal(want) || !l.Until.Equal(want) || l.ID != r.ID {
+		if l := w.holder(); !run.Lease.Until.Equal(want) || !l.Until.Equal(want) || l.Owner != r.ID {
 			t.Errorf("at %s the lease ends at %s, the lock %+v", w.clock.Now(), run.Lease, l)
 		}
 		if slow {
@@ -96,7 +96,7 @@ func TestWorkerThatLostItsTargetStops(t *testing.T) {
 	if err := w.executor.Handle(t.Context(), approvals.Job{Verb: approvals.JobRun, ID: r.ID}); !errors.Is(err, approvals.ErrConflict) {
 		t.Errorf("%v, want a conflict", err)
 	}
-	if l, want := w.holder(), (lock{"KS-4G7QX2M9ZT0B", before.Add(91 * time.Second)}); l.ID != want.ID || !l.Until.Equal(want.Until) {
+	if l, want := w.holder(), (approvals.Lease{Owner: "KS-4G7QX2M9ZT0B", Until: before.Add(91 * time.Second)}); l.Owner != want.Owner || !l.Until.Equal(want.Until) {
 		t.Errorf("the target belongs to %+v, want %+v", l, want)
 	}
 	if more := w.calls()[calls:]; len(more) != 1 { // the call that it was in

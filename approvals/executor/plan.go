@@ -14,12 +14,11 @@ import (
 // planner's lease.
 const planWithin = leaseFor - 5*time.Second
 
-// planner is the row by which one worker plans a request at a time. Each of its
-// writes renews the row: a worker that was overtaken can't write any more.
+// planner is the row by which one worker plans a request at a time. It is part of
+// each of the planner's writes: a worker that was overtaken can't write any more.
 type planner struct {
-	Version int64     `json:"-"`
-	Owner   string    `json:"owner"`
-	Until   time.Time `json:"until"`
+	approvals.Lease
+	Version int64 `json:"-"`
 }
 
 func plannerKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: "planner"} }
@@ -48,10 +47,9 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 		if f.Version, err = x.runs().Find(ctx, plannerKey(r.ID), &f); err != nil {
 			return err
 		}
-		if x.Now().Before(f.Until) && !x.gone(f.Owner) {
+		if !x.takeLease(&f.Lease) {
 			return nil // another worker plans; if it dies, the sweep sends this job again
 		}
-		f.Owner, f.Until = x.Owner(), x.Now().UTC().Add(leaseFor)
 		if err := x.Store.Write(ctx, f.fence(r.ID)); err != nil {
 			return unless(err, approvals.ErrConflict)
 		}
@@ -96,7 +94,7 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 // trouble tells people why planning takes its time, and lets the next try begin
 // at once.
 func (x *Executor) trouble(ctx context.Context, id string, f *planner, why, hint string) error {
-	f.Until = x.Now().UTC()
+	f.Release(x.Now())
 	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
 		return unless(err, approvals.ErrConflict)
 	}

@@ -111,7 +111,7 @@ func (w *world) overdue(r approvals.Request) approvals.Verb {
 			return since(last, verb)
 		}
 	case approvals.Running:
-		return since(run.Lease, verb)
+		return since(run.Lease.Until, verb)
 	case approvals.Denied, approvals.Cancelled, approvals.Expired:
 		return since(r.Ended, approvals.JobClose)
 	case approvals.Undoing:

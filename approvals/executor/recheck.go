@@ -37,14 +37,14 @@ func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 		return x.settle(ctx, run, p)
 	case now.Before(run.NextCheck):
 		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, run.NextCheck.Sub(now))
-	case now.Before(run.Lease):
-		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, run.Lease.Sub(now)+time.Second)
+	case run.Lease.Held(now):
+		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, run.Lease.Until.Sub(now)+time.Second)
 	}
 	action, ok := x.Actions(p.Intent.Call.Action)
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
-	run.Owner, run.Since = x.Owner(), now // what was written before does not count as applied again
+	run.Lease, run.Since = x.newLease(), now // what was written before does not count as applied again
 	if err := x.save(ctx, &run); err != nil {
 		if errors.Is(err, approvals.ErrConflict) {
 			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, lockedPause)

@@ -45,7 +45,7 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 		again := run
 		now := x.Now().UTC()
 		again.Retries = append(slices.Clone(run.Retries), v.Evidence)
-		again.Owner, again.Lease, again.Since = x.Owner(), now.Add(leaseFor), now
+		again.Lease, again.Since = x.newLease(), now
 		again.Attempt++
 		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks, again.Unread = "", "", "", time.Time{}, 0, 0
 		err = x.take(ctx, run.ID, p, &again, nil, audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))

@@ -29,11 +29,11 @@ func TestRetryTakesUpWhatIsLeft(t *testing.T) {
 			w := newWorld(t)
 			r := w.failed()
 			now := w.clock.Now()
-			w.taking(func(run approvals.Run, l lock) {
-				if run.Owner != "worker-1/3" || !run.Lease.Equal(now.Add(30*time.Second)) || !run.Since.Equal(now) || run.Outcome != "" || run.Why != "" || run.Hint != "" {
+			w.taking(func(run approvals.Run, l approvals.Lease) {
+				if run.Lease.Owner != "worker-1/3" || !run.Lease.Until.Equal(now.Add(30*time.Second)) || !run.Since.Equal(now) || run.Outcome != "" || run.Why != "" || run.Hint != "" {
 					t.Errorf("%+v", run)
 				}
-				if d := cmp.Diff(lock{r.ID, run.Lease}, l); d != "" {
+				if d := cmp.Diff(approvals.Lease{Owner: r.ID, Until: run.Lease.Until}, l); d != "" {
 					t.Error(d)
 				}
 			})

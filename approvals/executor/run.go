@@ -87,7 +87,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		return approvals.Run{}, err
 	}
 	now := x.Now().UTC()
-	run := approvals.Run{ID: r.ID, Owner: x.Owner(), Lease: now.Add(leaseFor), Since: now, Attempt: 1, Approvers: people(votes),
+	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approvers: people(votes),
 		Lock: lockRow(p.Account, p.Intent.Call.TargetName())}
 	var ev []audit.Event
 	for _, v := range votes {

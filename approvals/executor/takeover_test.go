@@ -24,7 +24,7 @@ func TestSecondWorkerWaitsForTheLease(t *testing.T) {
 		before := w.run(r)
 		w.withoutAWS(func() {
 			got := w.job(second, approvals.JobRun, r)
-			rest := before.Lease.Sub(w.clock.Now()) + time.Second
+			rest := before.Lease.Until.Sub(w.clock.Now()) + time.Second
 			if d := cmp.Diff([]sent{{approvals.Job{Verb: approvals.JobRun, ID: r.ID}, rest}}, got); d != "" || rest != 19*time.Second {
 				t.Errorf("it was put back for %s: %s", rest, d)
 			}
@@ -47,7 +47,7 @@ func TestRunIsResumedWhenItsLeaseIsOver(t *testing.T) {
 	w := newWorld(t)
 	r := w.approved()
 	w.dies(w.worker(), "iam:PutRolePolicy", approvals.JobRun, r)
-	lease := w.run(r).Lease
+	lease := w.run(r).Lease.Until
 	second := w.worker()
 	w.clock.Add(lease.Sub(w.clock.Now()) - time.Second)
 	w.withoutAWS(func() {
@@ -58,11 +58,11 @@ func TestRunIsResumedWhenItsLeaseIsOver(t *testing.T) {
 	})
 	w.clock.Add(time.Second)
 	resumed := w.clock.Now()
-	w.taking(func(run approvals.Run, l lock) {
-		if run.Owner != "worker-3/1" || !run.Lease.Equal(resumed.Add(30*time.Second)) || run.Attempt != 1 {
+	w.taking(func(run approvals.Run, l approvals.Lease) {
+		if run.Lease.Owner != "worker-3/1" || !run.Lease.Until.Equal(resumed.Add(30*time.Second)) || run.Attempt != 1 {
 			t.Errorf("%+v", run)
 		}
-		if d := cmp.Diff(lock{r.ID, run.Lease}, l); d != "" {
+		if d := cmp.Diff(approvals.Lease{Owner: r.ID, Until: run.Lease.Until}, l); d != "" {
 			t.Error(d)
 		}
 	})

@@ -262,7 +262,7 @@ func (w *worker) mayGoOn(ctx context.Context) error {
 
 // handOver passes the rest on to a new job.
 func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
-	w.run.Lease = w.x.Now().UTC()
+	w.run.Lease.Release(w.x.Now())
 	if err := w.x.Store.Write(ctx, approvals.PutRow(approvals.RunKey(w.run.ID), w.run.Version, w.run)); err != nil {
 		return err
 	}
