@@ -1,8 +1,5 @@
 //go:build e2e
 
-// Package e2e runs the whole program against a Slack and an AWS that others
-// wrote: local-slack and moto. Run it with e2e/run, which builds everything
-// and puts the tests where nothing but the loopback can be reached.
 package e2e
 
 import (

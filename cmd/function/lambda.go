@@ -1,6 +1,3 @@
-// Package function is what the three Lambda functions share: configuration of
-// the SDK, secrets, queues, logs and metrics. It knows nothing of Killswitch,
-// so that the public function can use it too.
 package function
 
 import (

@@ -1,6 +1,3 @@
-// Package local runs all zones of Killswitch in one process: for serve, the
-// demo and tests. The zones are three values that have nothing in common but
-// their queues and tables; what a zone may not hold it is not given.
 package local
 
 import (
