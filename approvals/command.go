@@ -9,12 +9,12 @@ import (
 
 // Command is one typed line.
 type Command struct {
-	Verb   string // "act" for an action, else list, show, approve, deny, cancel, undo, audit or help
-	ID     string // for the verbs about a request
-	Call   actions.Call
-	Reason string
-	Keys   string // Reactivate, for an undo that gives credentials back too
-	Topic  string // for help
+	Verb           string // "act" for an action, else list, show, approve, deny, cancel, undo, audit or help
+	ID             string // for the verbs about a request
+	Call           actions.Call
+	Reason         string
+	ReactivateKeys bool   // of an undo: give credentials back too
+	Topic          string // for help
 }
 
 // verbs about a request, and whether free text may follow the ID.
@@ -59,7 +59,7 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 	m.Corrected = verb + " " + c.ID
 	if len(rest) > 1 && verb == "undo" {
 		if keys, ok := strings.CutPrefix(strings.ToLower(rest[1]), "keys="); ok {
-			if c.Keys = keys; keys != Reactivate {
+			if c.ReactivateKeys = keys == Reactivate; !c.ReactivateKeys {
 				m.Corrected += " keys=" + Reactivate
 				m.List = append(m.List, actions.Mistake{Field: "keys", Problem: "can only be " + Reactivate, Hint: "leave it out, and what may be in an attacker's hands stays inactive"})
 				return c, m

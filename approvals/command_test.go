@@ -49,8 +49,8 @@ func TestParseCommand(t *testing.T) {
 		"deny " + id + " “a b”":        about("deny", "a b"),
 		"undo " + id + " reason=over":  about("undo", "over"),
 
-		"undo " + id + " keys=reactivate":             {Verb: "undo", ID: id, Keys: approvals.Reactivate},
-		"undo " + id + " Keys=Reactivate reason=over": {Verb: "undo", ID: id, Keys: approvals.Reactivate, Reason: "over"},
+		"undo " + id + " keys=reactivate":             {Verb: "undo", ID: id, ReactivateKeys: true},
+		"undo " + id + " Keys=Reactivate reason=over": {Verb: "undo", ID: id, ReactivateKeys: true, Reason: "over"},
 		"undo " + id + " over keys=reactivate":        about("undo", "over keys=reactivate"), // the end of a reason
 		"deny " + id + " keys=reactivate":             about("deny", "keys=reactivate"),      // gives nothing back
 		"deny " + id + " " + longest:                  about("deny", longest),

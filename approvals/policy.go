@@ -7,8 +7,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// Entry is the policy for one action.
-type Entry struct {
+// ActionPolicy is the policy for one action.
+type ActionPolicy struct {
 	Requesters    string        `json:"requesters"` // group
 	Approvers     string        `json:"approvers"`  // group
 	Approvals     int           `json:"approvals"`
@@ -19,16 +19,16 @@ type Entry struct {
 // Policy decides who may do what. It does no I/O and reads no clock.
 type Policy struct {
 	Roster  Roster
-	Default Entry
-	Undo    Entry
-	Actions map[actions.Name]Entry
+	Default ActionPolicy
+	Undo    ActionPolicy
+	Actions map[actions.Name]ActionPolicy
 }
 
 // RetryWithin is how long after a run ended one responder may retry it.
 const RetryWithin = 60 * time.Minute
 
-// Entry is the policy that an intent falls under.
-func (p Policy) Entry(i Intent) Entry {
+// For is the policy that an intent falls under.
+func (p Policy) For(i Intent) ActionPolicy {
 	if i.Undo != "" {
 		return p.Undo
 	}
@@ -81,18 +81,12 @@ func (d *Decision) refuse(v actions.Violation) {
 	d.Refusal.Codes = append(d.Refusal.Codes, v)
 }
 
-// Admit decides whether a person may make a request.
-func (p Policy) Admit(i Intent, person string) Decision {
-	return p.AdmitReleased(i, person, ByPeople)
-}
-
-// AdmitReleased is Admit for what something else than people lets run: whether
-// there are enough who could approve is not asked, and of what runs by itself not
-// who asks either.
-func (p Policy) AdmitReleased(i Intent, person string, by Release) Decision {
-	e := p.Entry(i)
+// Admit decides whether a person may make a request. For one-click requests the
+// quorum is not checked, for automatic ones neither is the requester's group.
+func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
+	e := p.For(i)
 	d := Decision{Need: e.Approvals, Waiting: p.eligible(e, person, nil)}
-	if by == ByRule && person == Automatic {
+	if mode == Automatic && person == AutomaticRequester {
 		d.Need = 0
 		return d
 	}
@@ -101,7 +95,7 @@ func (p Policy) AdmitReleased(i Intent, person string, by Release) Decision {
 	} else if !p.Roster.In(person, e.Requesters) {
 		d.refuse(actions.Violation{Code: NotRequester, Person: person, Group: e.Requesters})
 	}
-	if by == ByClick {
+	if mode == OneClick {
 		d.Need = 0
 	} else if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
 		d.refuse(actions.Violation{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)})
@@ -112,7 +106,7 @@ func (p Policy) AdmitReleased(i Intent, person string, by Release) Decision {
 // Decide decides whether a vote counts. The request's own numbers and the
 // policy's are both binding: the stricter wins.
 func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
-	e := p.Entry(r.Intent)
+	e := p.For(r.Intent)
 	d := Decision{Have: len(r.Votes), Need: max(e.Approvals, r.Need, 1)}
 	if _, ok := p.Roster.ByID(v.Person); !ok {
 		d.refuse(actions.Violation{Code: UnknownPerson, Person: v.Person})
@@ -165,7 +159,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	return d
 }
 
-func (d *Decision) decideApproval(p Policy, e Entry, r Request, v Vote, now time.Time) {
+func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, now time.Time) {
 	if v.Person == r.Requester.Person {
 		d.refuse(actions.Violation{Code: SelfApproval, Person: v.Person})
 	}
@@ -189,7 +183,7 @@ func (d *Decision) decideApproval(p Policy, e Entry, r Request, v Vote, now time
 }
 
 // eligible are the people who may still approve.
-func (p Policy) eligible(e Entry, requester string, votes []Vote) []string {
+func (p Policy) eligible(e ActionPolicy, requester string, votes []Vote) []string {
 	var ids []string
 	for _, id := range p.Roster.Groups[e.Approvers] {
 		voted := slices.ContainsFunc(votes, func(v Vote) bool { return v.Person == id })

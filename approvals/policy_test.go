@@ -24,7 +24,7 @@ type ballot struct {
 
 // newBallot is bo's timely approval of ana's request, which is accepted.
 func newBallot() *ballot {
-	entry := approvals.Entry{Requesters: "responders", Approvers: "leads", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: time.Hour}
+	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "leads", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: time.Hour}
 	return &ballot{
 		policy: approvals.Policy{
 			Roster: approvals.Roster{
@@ -33,12 +33,12 @@ func newBallot() *ballot {
 				Groups: map[string][]string{"responders": {"ana", "eve"}, "leads": {"ana", "bo", "cy", "ghost"}},
 			},
 			Default: entry, Undo: entry,
-			Actions: map[actions.Name]approvals.Entry{actions.RevokeSessions: entry},
+			Actions: map[actions.Name]approvals.ActionPolicy{actions.RevokeSessions: entry},
 		},
 		request: approvals.Request{
 			ID: "KS-4G7QX2M9ZT0B", State: approvals.Pending,
 			Intent:    approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::111122223333:role/app", Account: "111122223333"}},
-			Requester: approvals.Party{Person: "ana"},
+			Requester: approvals.Actor{Person: "ana"},
 			Asked:     asked, Expires: asked.Add(30 * time.Minute),
 			Need: 1, Digest: "d1",
 		},
@@ -49,10 +49,10 @@ func newBallot() *ballot {
 }
 
 func vote(person string) approvals.Vote {
-	return approvals.Vote{Party: approvals.Party{Person: person}, At: asked.Add(5 * time.Minute), Digest: "d1"}
+	return approvals.Vote{Actor: approvals.Actor{Person: person}, At: asked.Add(5 * time.Minute), Digest: "d1"}
 }
 
-func (b *ballot) entry(f func(*approvals.Entry)) {
+func (b *ballot) entry(f func(*approvals.ActionPolicy)) {
 	e := b.policy.Actions[actions.RevokeSessions]
 	f(&e)
 	b.policy.Actions[actions.RevokeSessions] = e
@@ -86,12 +86,12 @@ func TestDecide(t *testing.T) {
 	}{
 		{"approve", func(*ballot) {}, nil},
 		{"self", func(b *ballot) { b.vote.Person = "ana" }, []actions.Code{approvals.SelfApproval}},
-		{"self, by another account", func(b *ballot) { b.vote.Party = approvals.Party{Person: "ana", Slack: "U9"} }, []actions.Code{approvals.SelfApproval}},
+		{"self, by another account", func(b *ballot) { b.vote.Actor = approvals.Actor{Person: "ana", Slack: "U9"} }, []actions.Code{approvals.SelfApproval}},
 		{"not in the group", func(b *ballot) { b.vote.Person = "eve" }, []actions.Code{approvals.NotApprover}},
 		{"unknown", func(b *ballot) { b.vote.Person = "mallory" }, []actions.Code{approvals.UnknownPerson, approvals.NotApprover}},
 		{"unknown though in the group", func(b *ballot) { b.vote.Person = "ghost" }, []actions.Code{approvals.UnknownPerson}},
 		{"nobody", func(b *ballot) { b.vote.Person = "" }, []actions.Code{approvals.UnknownPerson, approvals.NotApprover}},
-		{"approvers unset", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.Approvers = "" }) }, []actions.Code{approvals.NotApprover}},
+		{"approvers unset", func(b *ballot) { b.entry(func(e *approvals.ActionPolicy) { e.Approvers = "" }) }, []actions.Code{approvals.NotApprover}},
 		{"approvers' group missing", func(b *ballot) { delete(b.policy.Roster.Groups, "leads") }, []actions.Code{approvals.NotApprover}},
 		{"double", func(b *ballot) { b.request.Votes = []approvals.Vote{vote("bo")} }, []actions.Code{approvals.DoubleVote}},
 		{"wrong digest", func(b *ballot) { b.vote.Digest = "d2" }, []actions.Code{approvals.OtherCall}},
@@ -105,12 +105,12 @@ func TestDecide(t *testing.T) {
 			b.now = b.request.Expires
 		}, []actions.Code{approvals.PastExpiry}},
 		{"no expiry set", func(b *ballot) { b.request.Expires = time.Time{} }, []actions.Code{approvals.PastExpiry}},
-		{"at the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5 * time.Minute }) }, nil},
-		{"past the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 5*time.Minute - 1 }) }, []actions.Code{approvals.PastExpiry}},
-		{"policy without a time", func(b *ballot) { b.entry(func(e *approvals.Entry) { e.ApproveWithin = 0 }) }, []actions.Code{approvals.PastExpiry}},
+		{"at the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.ActionPolicy) { e.ApproveWithin = 5 * time.Minute }) }, nil},
+		{"past the policy's shorter time", func(b *ballot) { b.entry(func(e *approvals.ActionPolicy) { e.ApproveWithin = 5*time.Minute - 1 }) }, []actions.Code{approvals.PastExpiry}},
+		{"policy without a time", func(b *ballot) { b.entry(func(e *approvals.ActionPolicy) { e.ApproveWithin = 0 }) }, []actions.Code{approvals.PastExpiry}},
 		{"request's shorter time, policy's longer", func(b *ballot) {
 			b.request.Expires = asked.Add(4 * time.Minute)
-			b.entry(func(e *approvals.Entry) { e.ApproveWithin = time.Hour })
+			b.entry(func(e *approvals.ActionPolicy) { e.ApproveWithin = time.Hour })
 		}, []actions.Code{approvals.PastExpiry}},
 		{"eligible since the plan", func(b *ballot) { b.request.Eligible = []string{"bo"} }, nil},
 		{"joined since the plan", func(b *ballot) { b.request.Eligible = []string{"cy"} }, []actions.Code{approvals.JoinedLate}},
@@ -216,7 +216,7 @@ func TestDecideNeed(t *testing.T) {
 		{3, 1, []string{"cy"}, 3, 2, false, nil},
 	} {
 		b := newBallot()
-		b.entry(func(e *approvals.Entry) { e.Approvals = c.policy })
+		b.entry(func(e *approvals.ActionPolicy) { e.Approvals = c.policy })
 		b.request.Need = c.request
 		b.request.Votes = make([]approvals.Vote, 0, 8)
 		for _, p := range c.votes {
@@ -268,15 +268,15 @@ func TestOnlyAcceptedApprovalsAreCounted(t *testing.T) {
 
 func TestEntry(t *testing.T) {
 	p := approvals.Policy{
-		Default: approvals.Entry{Approvals: 1}, Undo: approvals.Entry{Approvals: 2},
-		Actions: map[actions.Name]approvals.Entry{actions.RevokeSessions: {Approvals: 3}},
+		Default: approvals.ActionPolicy{Approvals: 1}, Undo: approvals.ActionPolicy{Approvals: 2},
+		Actions: map[actions.Name]approvals.ActionPolicy{actions.RevokeSessions: {Approvals: 3}},
 	}
 	for want, i := range map[int]approvals.Intent{
 		1: {Call: actions.Call{Action: "other"}},
 		2: {Call: actions.Call{Action: actions.RevokeSessions}, Undo: "KS-4G7QX2M9ZT0B"},
 		3: {Call: actions.Call{Action: actions.RevokeSessions}},
 	} {
-		if got := p.Entry(i).Approvals; got != want {
+		if got := p.For(i).Approvals; got != want {
 			t.Errorf("%v falls under entry %d, want %d", i, got, want)
 		}
 	}
@@ -286,7 +286,7 @@ func TestAdmit(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		person string
-		edit   func(*approvals.Entry)
+		edit   func(*approvals.ActionPolicy)
 		want   []actions.Code
 		have   int // people who may approve
 	}{
@@ -295,58 +295,58 @@ func TestAdmit(t *testing.T) {
 		{"not a requester", "bo", nil, []actions.Code{approvals.NotRequester}, 2},
 		{"unknown", "mallory", nil, []actions.Code{approvals.UnknownPerson}, 3},
 		{"nobody", "", nil, []actions.Code{approvals.UnknownPerson}, 3},
-		{"requesters unset", "ana", func(e *approvals.Entry) { e.Requesters = "" }, []actions.Code{approvals.NotRequester}, 2},
-		{"approvers unset", "ana", func(e *approvals.Entry) { e.Approvers = "" }, []actions.Code{approvals.TooFewEligible}, 0},
-		{"all but the requester", "ana", func(e *approvals.Entry) { e.Approvals = 2 }, nil, 2},
-		{"too few without the requester", "ana", func(e *approvals.Entry) { e.Approvals = 3 }, []actions.Code{approvals.TooFewEligible}, 2},
-		{"enough for another", "eve", func(e *approvals.Entry) { e.Approvals = 3 }, nil, 3},
-		{"no approvals", "ana", func(e *approvals.Entry) { e.Approvals = 0 }, []actions.Code{approvals.TooFewEligible}, 2},
-		{"fewer than none", "ana", func(e *approvals.Entry) { e.Approvals = -1 }, []actions.Code{approvals.TooFewEligible}, 2},
-		{"both", "bo", func(e *approvals.Entry) { e.Approvals = 5 }, []actions.Code{approvals.NotRequester, approvals.TooFewEligible}, 2},
+		{"requesters unset", "ana", func(e *approvals.ActionPolicy) { e.Requesters = "" }, []actions.Code{approvals.NotRequester}, 2},
+		{"approvers unset", "ana", func(e *approvals.ActionPolicy) { e.Approvers = "" }, []actions.Code{approvals.TooFewEligible}, 0},
+		{"all but the requester", "ana", func(e *approvals.ActionPolicy) { e.Approvals = 2 }, nil, 2},
+		{"too few without the requester", "ana", func(e *approvals.ActionPolicy) { e.Approvals = 3 }, []actions.Code{approvals.TooFewEligible}, 2},
+		{"enough for another", "eve", func(e *approvals.ActionPolicy) { e.Approvals = 3 }, nil, 3},
+		{"no approvals", "ana", func(e *approvals.ActionPolicy) { e.Approvals = 0 }, []actions.Code{approvals.TooFewEligible}, 2},
+		{"fewer than none", "ana", func(e *approvals.ActionPolicy) { e.Approvals = -1 }, []actions.Code{approvals.TooFewEligible}, 2},
+		{"both", "bo", func(e *approvals.ActionPolicy) { e.Approvals = 5 }, []actions.Code{approvals.NotRequester, approvals.TooFewEligible}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBallot()
 			if c.edit != nil {
 				b.entry(c.edit)
 			}
-			d := b.policy.Admit(b.request.Intent, c.person)
+			d := b.policy.Admit(b.request.Intent, c.person, approvals.TwoPerson)
 			if got := codes(d); !slices.Equal(got, c.want) || (d.Refusal == nil) != (len(c.want) == 0) || len(d.Waiting) != c.have {
 				t.Errorf("%+v, want %v of %d", d, c.want, c.have)
 			}
 		})
 	}
-	if d := (approvals.Policy{}).Admit(approvals.Intent{}, "ana"); d.Refusal == nil {
+	if d := (approvals.Policy{}).Admit(approvals.Intent{}, "ana", approvals.TwoPerson); d.Refusal == nil {
 		t.Errorf("the empty policy admits: %+v", d)
 	}
 }
 
-// TestAdmitReleased: a release asks for nobody's approval, and a click for all else
+// TestAdmit: a release asks for nobody's approval, and a click for all else
 // that is asked of a person; only what nobody asked for has no person.
-func TestAdmitReleased(t *testing.T) {
+func TestAdmitByMode(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		by     approvals.Release
+		by     approvals.ApprovalMode
 		person string
-		edit   func(*approvals.Entry)
+		edit   func(*approvals.ActionPolicy)
 		need   int
 		want   []actions.Code
 	}{
-		{"click", approvals.ByClick, "ana", nil, 0, nil},
-		{"click where nobody could approve", approvals.ByClick, "ana", func(e *approvals.Entry) { e.Approvers = "" }, 0, nil},
-		{"click of no requester", approvals.ByClick, "bo", nil, 0, []actions.Code{approvals.NotRequester}},
-		{"click of nobody we know", approvals.ByClick, "mallory", nil, 0, []actions.Code{approvals.UnknownPerson}},
-		{"click of nobody", approvals.ByClick, approvals.Automatic, nil, 0, []actions.Code{approvals.UnknownPerson}},
-		{"rule", approvals.ByRule, approvals.Automatic, func(e *approvals.Entry) { e.Requesters, e.Approvers = "", "" }, 0, nil},
-		{"rule in a person's name", approvals.ByRule, "ana", func(e *approvals.Entry) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
-		{"another release", "magic", "ana", func(e *approvals.Entry) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
-		{"people, of nobody's request", approvals.ByPeople, approvals.Automatic, nil, 1, []actions.Code{approvals.UnknownPerson}},
+		{"click", approvals.OneClick, "ana", nil, 0, nil},
+		{"click where nobody could approve", approvals.OneClick, "ana", func(e *approvals.ActionPolicy) { e.Approvers = "" }, 0, nil},
+		{"click of no requester", approvals.OneClick, "bo", nil, 0, []actions.Code{approvals.NotRequester}},
+		{"click of nobody we know", approvals.OneClick, "mallory", nil, 0, []actions.Code{approvals.UnknownPerson}},
+		{"click of nobody", approvals.OneClick, approvals.AutomaticRequester, nil, 0, []actions.Code{approvals.UnknownPerson}},
+		{"rule", approvals.Automatic, approvals.AutomaticRequester, func(e *approvals.ActionPolicy) { e.Requesters, e.Approvers = "", "" }, 0, nil},
+		{"rule in a person's name", approvals.Automatic, "ana", func(e *approvals.ActionPolicy) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
+		{"another release", "magic", "ana", func(e *approvals.ActionPolicy) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
+		{"people, of nobody's request", approvals.TwoPerson, approvals.AutomaticRequester, nil, 1, []actions.Code{approvals.UnknownPerson}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBallot()
 			if c.edit != nil {
 				b.entry(c.edit)
 			}
-			d := b.policy.AdmitReleased(b.request.Intent, c.person, c.by)
+			d := b.policy.Admit(b.request.Intent, c.person, c.by)
 			if got := codes(d); !slices.Equal(got, c.want) || (d.Refusal == nil) != (len(c.want) == 0) || d.Need != c.need {
 				t.Errorf("%+v, want %v", d, c.want)
 			}
@@ -418,7 +418,7 @@ func TestDecideAlways(t *testing.T) {
 		for range rnd.IntN(3) {
 			b.request.Votes = append(b.request.Votes, vote(pick("ana", "bo", "cy")))
 		}
-		b.entry(func(e *approvals.Entry) {
+		b.entry(func(e *approvals.ActionPolicy) {
 			e.Approvals, e.Approvers, e.ApproveWithin = rnd.IntN(3), pick("leads", "responders", ""), minutes()
 		})
 		d := b.decide()

@@ -17,9 +17,9 @@ import (
 type Intent struct {
 	Call actions.Call `json:"call"`
 	Undo string       `json:"undo,omitempty"` // ID of the request to take back
-	// Keys is Reactivate for an undo that gives credentials back too: without it
-	// what may be in an attacker's hands stays inactive.
-	Keys string `json:"keys,omitempty"`
+	// ReactivateKeys lets an undo give credentials back too. Otherwise keys that an
+	// attacker may have stay inactive.
+	ReactivateKeys bool `json:"reactivate_keys,omitempty"`
 }
 
 // Reactivate is what an undo's keys= may say.
@@ -30,8 +30,8 @@ const Reactivate = "reactivate"
 func (i Intent) String() string {
 	if i.Undo != "" {
 		s := "undo " + i.Undo
-		if i.Keys != "" {
-			s += " keys=" + i.Keys
+		if i.ReactivateKeys {
+			s += " keys=" + Reactivate
 		}
 		return s + ": " + i.Call.String()
 	}
@@ -47,7 +47,7 @@ type Request struct {
 
 	Intent    Intent    `json:"intent"`
 	Reason    string    `json:"reason"`
-	Requester Party     `json:"requester"`
+	Requester Actor     `json:"requester"`
 	Evidence  string    `json:"evidence"` // key of the requester's evidence
 	Asked     time.Time `json:"asked"`    // as the evidence says
 	Expires   time.Time `json:"expires,omitzero"`
@@ -56,9 +56,9 @@ type Request struct {
 
 	// Alert is what it was born of, Event the key of the event's evidence on whose
 	// strength, and Release what lets it run.
-	Alert   string  `json:"alert,omitempty"`
-	Event   string  `json:"event,omitempty"`
-	Release Release `json:"release,omitempty"`
+	Alert string       `json:"alert,omitempty"`
+	Event string       `json:"event,omitempty"`
+	Mode  ApprovalMode `json:"mode,omitempty"`
 
 	Need     int      `json:"need"`               // approvals
 	Eligible []string `json:"eligible,omitempty"` // who could approve as of the plan; nobody else may
@@ -70,7 +70,7 @@ type Request struct {
 	Retries   []Vote `json:"retries,omitempty"`
 
 	Codes    []actions.Violation `json:"codes,omitempty"` // of refused, where the policy says no
-	Why      string              `json:"why,omitempty"`   // of refused, failed, partial, expired
+	Cause    string              `json:"cause,omitempty"` // of refused, failed, partial, expired
 	Hint     string              `json:"hint,omitempty"`  // what to do next
 	UndoneBy string              `json:"undone_by,omitempty"`
 	Ended    time.Time           `json:"ended,omitzero"`   // first time that it left the open states
@@ -81,9 +81,9 @@ type Request struct {
 	Card Card `json:"card"`
 }
 
-// Because is what the card's block "why" says: whose reason it is, and the
+// ReasonLine is what the card's block "why" says: whose reason it is, and the
 // reason. A vote's evidence must show the same words.
-func Because(person, reason string) string { return "Why (" + person + "): " + reason }
+func ReasonLine(person, reason string) string { return "Why (" + person + "): " + reason }
 
 // SameWords compares texts by their letters and digits: what a chat does to
 // spaces, quotes and signs is none of our business.
@@ -99,15 +99,15 @@ func SameWords(a, b string) bool {
 	return words(a) == words(b)
 }
 
-// Party is a person as they came to us.
-type Party struct {
+// Actor is a person as they came to us.
+type Actor struct {
 	Person string `json:"person"` // people[].id
 	Slack  string `json:"slack,omitempty"`
 }
 
 // Vote is one person's word on a request.
 type Vote struct {
-	Party
+	Actor
 	Evidence string    `json:"evidence"` // key of the evidence
 	At       time.Time `json:"at"`       // as the evidence says
 	Digest   string    `json:"digest"`   // of the call that was voted on
@@ -170,10 +170,10 @@ func IntentDigest(i Intent) string { return HashOf("intent", i) }
 
 // CallDigest is the hash of what is approved: this request, this intent, this
 // very principal, under this policy, and for an undo this snapshot.
-func CallDigest(id string, i Intent, target actions.Identity, e Entry, snapshot string) string {
+func CallDigest(id string, i Intent, target actions.Identity, e ActionPolicy, snapshot string) string {
 	return HashOf("call", struct {
 		ID, Intent, Target, Snapshot string
-		Entry                        Entry
+		Entry                        ActionPolicy
 	}{id, IntentDigest(i), target.ID, snapshot, e})
 }
 

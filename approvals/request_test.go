@@ -85,7 +85,7 @@ type hashed struct {
 	id       string
 	intent   approvals.Intent
 	target   actions.Identity
-	entry    approvals.Entry
+	entry    approvals.ActionPolicy
 	snapshot string
 }
 
@@ -100,7 +100,7 @@ func newHashed() hashed {
 			Action: "isolate", Target: "i-0abc", Account: "111122223333", Region: "eu-west-1", Options: map[string]string{"mode": "deny", "via": "scp"},
 		}},
 		target: actions.Identity{ARN: "arn:aws:iam::111122223333:role/app", ID: "AROA1"},
-		entry:  approvals.Entry{Requesters: "responders", Approvers: "leads", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: time.Hour},
+		entry:  approvals.ActionPolicy{Requesters: "responders", Approvers: "leads", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: time.Hour},
 	}
 }
 
@@ -118,17 +118,17 @@ func TestDigests(t *testing.T) {
 		"option into the target": func(c *actions.Call) { c.Target += " via=scp"; delete(c.Options, "via") },
 		"options swapped":        func(c *actions.Call) { c.Options["mode"], c.Options["via"] = "scp", "deny" },
 	}
-	entries := map[string]func(*approvals.Entry){
-		"Requesters":    func(e *approvals.Entry) { e.Requesters = "all" },
-		"Approvers":     func(e *approvals.Entry) { e.Approvers = "all" },
-		"Approvals":     func(e *approvals.Entry) { e.Approvals = 2 },
-		"ApproveWithin": func(e *approvals.Entry) { e.ApproveWithin++ },
-		"RunWithin":     func(e *approvals.Entry) { e.RunWithin++ },
+	entries := map[string]func(*approvals.ActionPolicy){
+		"Requesters":    func(e *approvals.ActionPolicy) { e.Requesters = "all" },
+		"Approvers":     func(e *approvals.ActionPolicy) { e.Approvers = "all" },
+		"Approvals":     func(e *approvals.ActionPolicy) { e.Approvals = 2 },
+		"ApproveWithin": func(e *approvals.ActionPolicy) { e.ApproveWithin++ },
+		"RunWithin":     func(e *approvals.ActionPolicy) { e.RunWithin++ },
 	}
 	if got, want := len(calls), reflect.TypeFor[actions.Call]().NumField(); got != want {
 		t.Errorf("%d of a call's %d fields are changed", got, want)
 	}
-	if got, want := len(entries), reflect.TypeFor[approvals.Entry]().NumField(); got != want {
+	if got, want := len(entries), reflect.TypeFor[approvals.ActionPolicy]().NumField(); got != want {
 		t.Errorf("%d of an entry's %d fields are changed", got, want)
 	}
 	if got := reflect.TypeFor[approvals.Intent]().NumField(); got != 3 {
@@ -187,7 +187,7 @@ func TestValue(t *testing.T) {
 }
 
 func TestCardLines(t *testing.T) {
-	if got := approvals.Because("ana", "keys on a paste site"); got != "Why (ana): keys on a paste site" {
+	if got := approvals.ReasonLine("ana", "keys on a paste site"); got != "Why (ana): keys on a paste site" {
 		t.Error(got)
 	}
 	i := newHashed().intent
@@ -199,7 +199,7 @@ func TestCardLines(t *testing.T) {
 	if got := i.String(); got != "undo KS-4G7QX2M9ZT0B: "+call {
 		t.Error(got)
 	}
-	i.Keys = approvals.Reactivate // gives an attacker's keys back, so who approves must see it
+	i.ReactivateKeys = true // gives an attacker's keys back, so who approves must see it
 	if got := i.String(); got != "undo KS-4G7QX2M9ZT0B keys=reactivate: "+call {
 		t.Error(got)
 	}

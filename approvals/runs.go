@@ -14,26 +14,26 @@ import (
 
 // Planned is the row that a plan leaves in the table runs: what is approved.
 type Planned struct {
-	ID       string       `json:"id"`
-	Intent   Intent       `json:"intent"`
-	Account  string       `json:"account"` // of the target, also where the call does not say it
-	Reason   string       `json:"reason"`
-	Asked    time.Time    `json:"asked"`
-	Person   string       `json:"person"` // the requester
-	App      string       `json:"app"`    // the Slack app of the requester's evidence
-	Evidence string       `json:"evidence"`
-	Alert    string       `json:"alert,omitempty"`
-	Event    string       `json:"event,omitempty"`   // key of the event's evidence
-	Finding  string       `json:"finding,omitempty"` // its name
-	Release  Release      `json:"release,omitempty"` // what lets it run; Entry has no approvals then
-	Entry    Entry        `json:"entry"`             // the policy as of the plan
-	Eligible []string     `json:"eligible"`          // who could approve as of the plan
-	Plan     actions.Plan `json:"plan"`
-	Steps    int          `json:"steps"`
-	Snapshot string       `json:"snapshot,omitempty"` // hash of what an undo restores
-	Of       int          `json:"of,omitempty"`       // the attempt of the run that an undo takes back
-	Digest   string       `json:"digest"`
-	At       time.Time    `json:"at"`
+	ID            string       `json:"id"`
+	Intent        Intent       `json:"intent"`
+	Account       string       `json:"account"` // of the target, also where the call does not say it
+	Reason        string       `json:"reason"`
+	Asked         time.Time    `json:"asked"`
+	Person        string       `json:"person"` // the requester
+	App           string       `json:"app"`    // the Slack app of the requester's evidence
+	Evidence      string       `json:"evidence"`
+	Alert         string       `json:"alert,omitempty"`
+	Event         string       `json:"event,omitempty"`   // key of the event's evidence
+	Finding       string       `json:"finding,omitempty"` // its name
+	Mode          ApprovalMode `json:"mode,omitempty"`    // one-click and automatic: Policy has no approvals
+	Policy        ActionPolicy `json:"policy"`            // the policy as of the plan
+	Eligible      []string     `json:"eligible"`          // who could approve as of the plan
+	Plan          actions.Plan `json:"plan"`
+	Steps         int          `json:"steps"`
+	Snapshot      string       `json:"snapshot,omitempty"`       // hash of what an undo restores
+	UndoneAttempt int          `json:"undone_attempt,omitempty"` // the attempt of the run that an undo takes back
+	Digest        string       `json:"digest"`
+	At            time.Time    `json:"at"`
 }
 
 // Call is the planned call, with the account.
@@ -60,20 +60,20 @@ type Run struct {
 	Approvers []string  `json:"approvers"`         // people whose approval was proved
 	Retries   []string  `json:"retries,omitempty"` // keys of the evidence used up
 	Outcome   State     `json:"outcome,omitempty"` // empty while it goes on
-	Why       string    `json:"why,omitempty"`
+	Cause     string    `json:"cause,omitempty"`
 	Hint      string    `json:"hint,omitempty"`
 	Applied   time.Time `json:"applied,omitzero"`
 	Verified  time.Time `json:"verified,omitzero"`
 	Ended     time.Time `json:"ended,omitzero"`
 
-	Flags     []string   `json:"flags,omitempty"`  // what differed from the plan
-	Checks    int        `json:"checks,omitempty"` // re-checks that found what they should
-	Unread    int        `json:"unread,omitempty"` // tries since that could not be made
-	NextCheck time.Time  `json:"next_check,omitzero"`
-	Reapplied int        `json:"reapplied,omitempty"`
-	Tampering []Tampered `json:"tampering,omitempty"`
-	UndoneBy  string     `json:"undone_by,omitempty"` // an undo that started
-	Progress  Progress   `json:"progress,omitzero"`
+	Flags        []string   `json:"flags,omitempty"`         // what differed from the plan
+	Checks       int        `json:"checks,omitempty"`        // re-checks that found what they should
+	FailedChecks int        `json:"failed_checks,omitempty"` // tries since that could not be made
+	NextCheck    time.Time  `json:"next_check,omitzero"`
+	Reapplied    int        `json:"reapplied,omitempty"`
+	Tampering    []Tampered `json:"tampering,omitempty"`
+	UndoneBy     string     `json:"undone_by,omitempty"` // an undo that started
+	Progress     Progress   `json:"progress,omitzero"`
 }
 
 // Progress counts the steps of a run that has many. Done, Failed and Skipped

@@ -9,10 +9,10 @@ import (
 )
 
 // CallBlock is the block_id of the card's block that names the call, and
-// WhyBlock of the one that says who asked and why.
+// ReasonBlock of the one that says who asked and why.
 const (
-	CallBlock = "call"
-	WhyBlock  = "why"
+	CallBlock   = "call"
+	ReasonBlock = "why"
 )
 
 // OfferBlock is the block_id of the n-th call that an alert's card offers, from
@@ -28,9 +28,9 @@ const (
 	OneClickText  = "One click runs it at once. No second person is asked."
 )
 
-// SlackWord is what a body that Slack signed says. Only the fields that a
+// SlackPayload is what a body that Slack signed says. Only the fields that a
 // decision hangs on are decoded: a card may hold any element.
-type SlackWord struct {
+type SlackPayload struct {
 	Type       string // slash_command, block_actions, view_submission, or another
 	Team       string
 	Enterprise string
@@ -44,7 +44,7 @@ type SlackWord struct {
 	Actions     []SlackAction // of a click
 	CallText    string        // the card's block "call", as the person saw it
 	CallBlocks  int           // how many blocks carry that ID
-	WhyText     string        // the card's block "why"
+	ReasonText  string        // the card's block "why"
 	Offers      []string      // the texts of the blocks of an alert's card that name calls
 	OneClick    bool          // the card said that one click runs them
 	MessageTS   string
@@ -67,7 +67,7 @@ type slackID struct {
 	TeamID string `json:"team_id"`
 }
 
-type slackPayload struct {
+type interaction struct {
 	Type       string   `json:"type"`
 	Team       *slackID `json:"team"`
 	Enterprise *slackID `json:"enterprise"`
@@ -99,23 +99,23 @@ type slackPayload struct {
 
 // ParseSlack reads a body that Slack sent to a command or interactivity URL.
 // It returns an *[actions.Refusal] for a body that is neither.
-func ParseSlack(body string) (SlackWord, error) {
+func ParseSlack(body string) (SlackPayload, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil {
-		return SlackWord{}, Unproven("not a form")
+		return SlackPayload{}, Unproven("not a form")
 	}
 	if p := form["payload"]; len(p) == 1 {
 		return parseInteraction(p[0])
 	}
 	for _, field := range []string{"command", "text", "team_id", "user_id", "channel_id", "api_app_id"} {
 		if len(form[field]) > 1 {
-			return SlackWord{}, Unproven("%s is there twice", field)
+			return SlackPayload{}, Unproven("%s is there twice", field)
 		}
 	}
 	if form.Get("command") == "" {
-		return SlackWord{}, Unproven("neither a command nor an interaction")
+		return SlackPayload{}, Unproven("neither a command nor an interaction")
 	}
-	return SlackWord{
+	return SlackPayload{
 		Type: "slash_command", Team: form.Get("team_id"), Enterprise: form.Get("enterprise_id"), App: form.Get("api_app_id"),
 		User: form.Get("user_id"), UserTeam: form.Get("team_id"), Channel: form.Get("channel_id"),
 		Command: form.Get("command"), Text: unescape(form.Get("text")),
@@ -123,15 +123,15 @@ func ParseSlack(body string) (SlackWord, error) {
 	}, nil
 }
 
-func parseInteraction(payload string) (SlackWord, error) {
-	var p slackPayload
+func parseInteraction(payload string) (SlackPayload, error) {
+	var p interaction
 	if err := json.Unmarshal([]byte(payload), &p); err != nil {
-		return SlackWord{}, Unproven("payload: %s", clipError(err))
+		return SlackPayload{}, Unproven("payload: %s", clipError(err))
 	}
 	if p.Type == "" {
-		return SlackWord{}, Unproven("neither a command nor an interaction")
+		return SlackPayload{}, Unproven("neither a command nor an interaction")
 	}
-	w := SlackWord{
+	w := SlackPayload{
 		Type: p.Type, App: p.App, User: p.User.ID, UserTeam: p.User.TeamID, Channel: p.Channel.ID,
 		Actions: p.Actions, MessageTS: p.Message.TS, ThreadTS: p.Message.ThreadTS,
 		CallbackID: p.View.CallbackID, Metadata: p.View.Metadata, Values: map[string]string{},
@@ -166,8 +166,8 @@ func parseInteraction(payload string) (SlackWord, error) {
 		case block.ID == CallBlock:
 			w.CallBlocks++
 			w.CallText = text
-		case block.ID == WhyBlock:
-			w.WhyText = text
+		case block.ID == ReasonBlock:
+			w.ReasonText = text
 		case block.ID == OneClickBlock:
 			w.OneClick = text == OneClickText
 		case offerBlock.MatchString(block.ID):

@@ -22,7 +22,7 @@ func form(pairs ...string) string {
 const command = "command=%2Fkillswitch&text=list&team_id=T1&user_id=U1&channel_id=C1&api_app_id=A1&enterprise_id=E1&response_url=https%3A%2F%2Fhooks.example%2F1&trigger_id=1.2"
 
 func TestParseSlackCommand(t *testing.T) {
-	want := approvals.SlackWord{
+	want := approvals.SlackPayload{
 		Type: "slash_command", Team: "T1", Enterprise: "E1", App: "A1", User: "U1", UserTeam: "T1", Channel: "C1",
 		Command: "/killswitch", Text: "list", ResponseURL: "https://hooks.example/1", TriggerID: "1.2",
 	}
@@ -66,10 +66,10 @@ const (
 )
 
 func TestParseSlackClick(t *testing.T) {
-	want := approvals.SlackWord{
+	want := approvals.SlackPayload{
 		Type: "block_actions", Team: "T1", Enterprise: "E1", App: "A1", User: "U1", UserTeam: "T2", Channel: "C1",
 		Actions:  []approvals.SlackAction{{ID: "approve", Value: "KS-4G7QX2M9ZT0B.d1"}},
-		CallText: "a <b> &amp;", CallBlocks: 1, WhyText: "Why (ana): x & y",
+		CallText: "a <b> &amp;", CallBlocks: 1, ReasonText: "Why (ana): x & y",
 		MessageTS: "1.1", ThreadTS: "1.0", Values: map[string]string{}, ResponseURL: "https://hooks.example/1", TriggerID: "1.2",
 	}
 	for _, other := range []string{`{"block_id":"x","type":"divider"}`, `{"type":"rich_text","elements":[{"x":[1]}]}`, `{"block_id":"x","type":"section","text":{"type":"plain_text","text":"call"}}`, `7`, `null`, `"call"`} {
@@ -101,8 +101,8 @@ func TestParseSlackClick(t *testing.T) {
 			t.Errorf("%s: %d call blocks, %q, %v", c.name, got.CallBlocks, got.CallText, err)
 		}
 	}
-	if got, err := approvals.ParseSlack(click(strings.Replace(whyBlock, "plain_text", "mrkdwn", 1))); err != nil || got.WhyText != "" {
-		t.Errorf("why in Markdown: %q, %v", got.WhyText, err)
+	if got, err := approvals.ParseSlack(click(strings.Replace(whyBlock, "plain_text", "mrkdwn", 1))); err != nil || got.ReasonText != "" {
+		t.Errorf("why in Markdown: %q, %v", got.ReasonText, err)
 	}
 	// What a form says beside the payload is not heard.
 	if got, err := approvals.ParseSlack(click(callBlock) + "&" + command); err != nil || got.Type != "block_actions" || got.Text != "" || got.Command != "" {
@@ -148,7 +148,7 @@ func TestParseSlackView(t *testing.T) {
 	body := form("payload", `{"type":"view_submission","team":null,"user":{"id":"U1"},"container":{"channel_id":"C2"},"view":{
 		"callback_id":"deny","private_metadata":"KS-4G7QX2M9ZT0B.d1",
 		"state":{"values":{"b1":{"reason":{"type":"plain_text_input","value":"not &amp; ours"}},"b2":{"empty":{"value":null},"choice":{"selected_option":{"value":"x"}}}}}}}`)
-	want := approvals.SlackWord{
+	want := approvals.SlackPayload{
 		Type: "view_submission", User: "U1", Channel: "C2", CallbackID: "deny", Metadata: "KS-4G7QX2M9ZT0B.d1",
 		Values: map[string]string{"reason": "not &amp; ours", "empty": "", "choice": ""},
 	}
@@ -175,7 +175,7 @@ func FuzzParseSlack(f *testing.F) {
 		switch {
 		case err != nil && !isRefusal(err):
 			t.Errorf("another error: %v", err)
-		case err != nil && !reflect.DeepEqual(w, approvals.SlackWord{}):
+		case err != nil && !reflect.DeepEqual(w, approvals.SlackPayload{}):
 			t.Errorf("a word with an error: %+v", w)
 		case err == nil && w.CallText != "" && w.CallBlocks == 0:
 			t.Errorf("a call from no block: %+v", w)

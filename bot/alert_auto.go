@@ -69,7 +69,7 @@ func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Alert, 
 // each time.
 func (b *Bot) ruled(ctx context.Context, row alerts.Alert, f finding.Finding, i approvals.Intent, event string, at time.Time) (approvals.Request, error) {
 	at = at.UTC().Truncate(time.Second)
-	body, err := json.Marshal(approvals.Ruled{Alert: row.ID, Event: event, Intent: i})
+	body, err := json.Marshal(approvals.RuleRequest{Alert: row.ID, Event: event, Intent: i})
 	if err != nil {
 		return approvals.Request{}, err
 	}
@@ -77,9 +77,9 @@ func (b *Bot) ruled(ctx context.Context, row alerts.Alert, f finding.Finding, i 
 	key, err := b.Requests.PutEvidence(ctx, e, b.Now())
 	return approvals.Request{
 		ID: approvals.RequestID(e), State: approvals.Planning, Intent: i, Reason: f.Reason,
-		Requester: approvals.Party{Person: approvals.Automatic}, Evidence: key,
-		Asked: at, Expires: at.Add(b.Policy.Entry(i).ApproveWithin),
-		Alert: row.ID, Event: event, Release: approvals.ByRule, Card: approvals.Card{Channel: row.Card.Channel},
+		Requester: approvals.Actor{Person: approvals.AutomaticRequester}, Evidence: key,
+		Asked: at, Expires: at.Add(b.Policy.For(i).ApproveWithin),
+		Alert: row.ID, Event: event, Mode: approvals.Automatic, Card: approvals.Card{Channel: row.Card.Channel},
 	}, err
 }
 

@@ -39,14 +39,14 @@ func TestAutomatic(t *testing.T) {
 			r := d.request(born.Request)
 			e, err := d.Requests.Evidence(t.Context(), r.Evidence)
 			d.must(err)
-			var ruled approvals.Ruled
+			var ruled approvals.RuleRequest
 			d.must(json.Unmarshal([]byte(e.Body), &ruled))
 			want := approvals.Intent{Call: a.Offers[i].Call}
 			if e.Kind != approvals.RuleEvidence || e.Timestamp != strconv.FormatInt(row.Received.Unix(), 10) || ruled.Alert != row.ID ||
 				ruled.Event != row.Reports[0].Event || ruled.Intent.String() != want.String() {
 				t.Errorf("evidence %+v", e)
 			}
-			if !born.Rule || r.ID != approvals.RequestID(e) || r.Requester != (approvals.Party{Person: approvals.Automatic}) || r.Release != approvals.ByRule ||
+			if !born.Rule || r.ID != approvals.RequestID(e) || r.Requester != (approvals.Actor{Person: approvals.AutomaticRequester}) || r.Mode != approvals.Automatic ||
 				r.Need != 0 || r.Alert != row.ID || r.Event != ruled.Event || r.Intent.String() != want.String() || !r.Asked.Equal(row.Received.Truncate(time.Second)) ||
 				r.Reason != "GuardDuty: "+a.Title || r.State != approvals.Planning {
 				t.Errorf("request %+v", r)

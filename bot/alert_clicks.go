@@ -55,7 +55,7 @@ func (c *conversation) clickAlert(ctx context.Context, button, id, digest string
 
 // responder refuses people who may not judge alerts: only those who may ask for
 // containments or approve them may.
-func (c *conversation) responder(who approvals.Party) *actions.Refusal {
+func (c *conversation) responder(who approvals.Actor) *actions.Refusal {
 	e, roster := c.b.Policy.Default, c.b.Policy.Roster
 	if roster.In(who.Person, e.Requesters) || roster.In(who.Person, e.Approvers) {
 		return nil
@@ -64,7 +64,7 @@ func (c *conversation) responder(who approvals.Party) *actions.Refusal {
 }
 
 // judge stores what somebody says of an alert. The last word counts.
-func (c *conversation) judge(ctx context.Context, who approvals.Party, id string, s alerts.State) error {
+func (c *conversation) judge(ctx context.Context, who approvals.Actor, id string, s alerts.State) error {
 	b := c.b
 	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		until := c.at.Add(snoozeFor)
@@ -140,7 +140,7 @@ func (c *conversation) bringAlert(ctx context.Context, a alerts.Alert) error {
 }
 
 // propose asks for a containment that an alert's card offers.
-func (c *conversation) propose(ctx context.Context, who approvals.Party, a alerts.Alert, button, digest string) error {
+func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alerts.Alert, button, digest string) error {
 	report := a.Reports[0]
 	f, err := c.b.finding(ctx, report.Source, report.Name, report.Event)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -158,7 +158,7 @@ func (c *conversation) propose(ctx context.Context, who approvals.Party, a alert
 		Card: approvals.Card{Channel: a.Card.Channel, Thread: a.Card.TS},
 	}
 	if f.OneClick {
-		r.Release = approvals.ByClick
+		r.Mode = approvals.OneClick
 	}
 	return c.request(ctx, who, r)
 }

@@ -180,7 +180,7 @@ func TestPropose(t *testing.T) {
 		e, err := d.Requests.Evidence(t.Context(), r.Evidence)
 		d.must(err)
 		if r.ID != approvals.RequestID(e) || e.Body != string(click.Request) || r.State != approvals.Planning || r.Requester.Person != ana.ID || r.Need != 1 ||
-			r.Alert != row.ID || r.Event != row.Reports[0].Event || r.Release != approvals.ByPeople || r.Reason != "GuardDuty: "+a.Title ||
+			r.Alert != row.ID || r.Event != row.Reports[0].Event || r.Mode != approvals.TwoPerson || r.Reason != "GuardDuty: "+a.Title ||
 			!r.Intent.Call.Equal(a.Offers[0].Call) || r.Card.Channel != sec || r.Card.Thread != row.Card.TS || row.Requests[0].Intent != approvals.IntentDigest(r.Intent) {
 			t.Errorf("request %+v", r)
 		}
@@ -323,12 +323,12 @@ func TestOneClick(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		alter   func(*finding.Alert)
-		release approvals.Release
+		release approvals.ApprovalMode
 		need    int
 	}{
-		{"real", func(*finding.Alert) {}, approvals.ByClick, 0},
-		{"a mock", func(a *finding.Alert) { a.Mark = finding.Mock }, approvals.ByPeople, 1},
-		{"a drill", func(a *finding.Alert) { a.Mark = finding.Drill }, approvals.ByPeople, 1},
+		{"real", func(*finding.Alert) {}, approvals.OneClick, 0},
+		{"a mock", func(a *finding.Alert) { a.Mark = finding.Mock }, approvals.TwoPerson, 1},
+		{"a drill", func(a *finding.Alert) { a.Mark = finding.Drill }, approvals.TwoPerson, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -336,13 +336,13 @@ func TestOneClick(t *testing.T) {
 				d.routing.Routes[0].OneClick = true
 				a := gdFinding(1, tt.alter)
 				d.hears(a)
-				if says := strings.Contains(string(d.cards(sec)[0].Blocks), approvals.OneClickText); says != (tt.release == approvals.ByClick) {
+				if says := strings.Contains(string(d.cards(sec)[0].Blocks), approvals.OneClickText); says != (tt.release == approvals.OneClick) {
 					t.Errorf("the card says that one click runs it: %v", says)
 				}
 				d.clicks(ana.Slack, d.row(a), propose)
 				r := d.request(d.row(a).Requests[0].Request)
-				if r.Release != tt.release || r.Need != tt.need {
-					t.Errorf("released by %q, needs %d", r.Release, r.Need)
+				if r.Mode != tt.release || r.Need != tt.need {
+					t.Errorf("released by %q, needs %d", r.Mode, r.Need)
 				}
 			})
 		})

@@ -165,7 +165,7 @@ func (b *Bot) tell(row *alerts.Alert, before []alerts.Report) {
 		return
 	}
 	if row.State == alerts.Snoozed {
-		row.State, row.By, row.At, row.Until = alerts.Open, approvals.Party{}, time.Time{}, time.Time{}
+		row.State, row.By, row.At, row.Until = alerts.Open, approvals.Actor{}, time.Time{}, time.Time{}
 	}
 	news := alerts.News{Key: fmt.Sprintf("update-%d", row.Revision), Loud: rose, Since: before}
 	if last := len(row.News) - 1; last >= 0 && len(row.News[last].Since) > 0 {

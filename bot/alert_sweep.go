@@ -232,7 +232,7 @@ func (b *Bot) wake(ctx context.Context, id string) (alerts.Alert, error) {
 			return errBusy
 		}
 		by := a.By
-		a.State, a.By, a.At, a.Until = alerts.Open, approvals.Party{}, time.Time{}, time.Time{}
+		a.State, a.By, a.At, a.Until = alerts.Open, approvals.Actor{}, time.Time{}, time.Time{}
 		a.Revise()
 		if a.Card.TS != "" && !a.Over {
 			a.News = append(a.News, alerts.News{

@@ -186,7 +186,7 @@ func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, tim
 		Channels: []slackfake.Channel{{ID: sec, Name: "security"}, {ID: "C0OTHER", Name: "other"}},
 	})
 	d.slack.Deliver(d)
-	entry := approvals.Entry{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
+	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
 	d.Bot = &Bot{
 		Slack:    NewSlack(Token(d.slack.Config().BotToken), "http://slack.invalid/api", d.slack.Client(), sleep),
 		Requests: approvals.Requests{Store: d.store}, Runs: approvals.Runs{Reader: d.runs}, Jobs: d.jobs,

@@ -74,7 +74,7 @@ func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
 type conversation struct {
 	b  *Bot
 	e  approvals.Evidence
-	w  approvals.SlackWord
+	w  approvals.SlackPayload
 	at time.Time
 }
 
@@ -94,16 +94,16 @@ func (c *conversation) say(ctx context.Context, m cards.Message) error {
 }
 
 // rosterPerson finds the person behind the Slack account in the roster.
-func (c *conversation) rosterPerson() (approvals.Party, *actions.Refusal) {
+func (c *conversation) rosterPerson() (approvals.Actor, *actions.Refusal) {
 	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
 	if !ok {
-		return approvals.Party{}, actions.Refuse(actions.Violation{Code: approvals.UnknownPerson})
+		return approvals.Actor{}, actions.Refuse(actions.Violation{Code: approvals.UnknownPerson})
 	}
-	return approvals.Party{Person: p.ID, Slack: c.w.User}, nil
+	return approvals.Actor{Person: p.ID, Slack: c.w.User}, nil
 }
 
 // person finds the person behind the Slack account, if that account may act.
-func (c *conversation) person(ctx context.Context) (approvals.Party, *actions.Refusal) {
+func (c *conversation) person(ctx context.Context) (approvals.Actor, *actions.Refusal) {
 	p, no := c.rosterPerson()
 	if no == nil {
 		no = c.b.people.refuse(ctx, c.b, c.w.User)

@@ -50,7 +50,7 @@ func (c *conversation) click(ctx context.Context) error {
 	case "retry":
 		return c.retry(ctx, who, r, digest)
 	case "undo":
-		return c.undo(ctx, who, r, "", approvals.UndoReason(r.ID))
+		return c.undo(ctx, who, r, false, approvals.UndoReason(r.ID))
 	case "details":
 		return c.details(ctx, r)
 	}
@@ -96,15 +96,15 @@ func (c *conversation) answer(ctx context.Context, err error) error {
 	return err
 }
 
-func (c *conversation) approve(ctx context.Context, who approvals.Party, r approvals.Request, digest string) error {
+func (c *conversation) approve(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
 	b := c.b
-	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Approvers); no != nil {
+	if no := c.narrowed(ctx, b.Policy.For(r.Intent).Approvers); no != nil {
 		return c.answer(ctx, no)
 	}
 	if c.w.CallBlocks != 1 || c.w.CallText != r.Intent.String() {
 		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
 	}
-	v := approvals.Vote{Party: who, Digest: digest}
+	v := approvals.Vote{Actor: who, Digest: digest}
 	r, err := c.vote(ctx, approvals.Approve, r.ID, v, func(r *approvals.Request, d approvals.Decision) error {
 		v.Evidence, v.At = c.e.Key(), c.at
 		r.Votes = append(r.Votes, v)
@@ -142,9 +142,9 @@ func (c *conversation) start(ctx context.Context, r approvals.Request) error {
 	return c.b.draw(ctx, r.ID)
 }
 
-func (c *conversation) deny(ctx context.Context, who approvals.Party, id, reason string) error {
+func (c *conversation) deny(ctx context.Context, who approvals.Actor, id, reason string) error {
 	b := c.b
-	v := approvals.Vote{Party: who, Reason: reason}
+	v := approvals.Vote{Actor: who, Reason: reason}
 	r, err := c.vote(ctx, approvals.Deny, id, v, func(r *approvals.Request, _ approvals.Decision) error {
 		v.Evidence, v.At = c.e.Key(), c.at
 		r.Denial = &v
@@ -165,9 +165,9 @@ func (c *conversation) deny(ctx context.Context, who approvals.Party, id, reason
 	return b.draw(ctx, id)
 }
 
-func (c *conversation) cancel(ctx context.Context, who approvals.Party, id string) error {
+func (c *conversation) cancel(ctx context.Context, who approvals.Actor, id string) error {
 	b := c.b
-	v := approvals.Vote{Party: who}
+	v := approvals.Vote{Actor: who}
 	r, err := c.vote(ctx, approvals.Cancel, id, v, func(r *approvals.Request, _ approvals.Decision) error {
 		v.Evidence, v.At = c.e.Key(), c.at
 		r.Cancelled = &v
@@ -183,12 +183,12 @@ func (c *conversation) cancel(ctx context.Context, who approvals.Party, id strin
 }
 
 // retry stores the wish; the executor decides whether it may.
-func (c *conversation) retry(ctx context.Context, who approvals.Party, r approvals.Request, digest string) error {
+func (c *conversation) retry(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
 	b := c.b
-	if no := c.narrowed(ctx, b.Policy.Entry(r.Intent).Requesters); no != nil {
+	if no := c.narrowed(ctx, b.Policy.For(r.Intent).Requesters); no != nil {
 		return c.answer(ctx, no)
 	}
-	v := approvals.Vote{Party: who, Digest: digest}
+	v := approvals.Vote{Actor: who, Digest: digest}
 	_, err := c.vote(ctx, approvals.Retry, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {
 		v.Evidence, v.At = c.e.Key(), c.at
 		for _, old := range r.Retries {
@@ -209,14 +209,14 @@ func (c *conversation) retry(ctx context.Context, who approvals.Party, r approva
 }
 
 // undo asks to take a containment back: a request of its own.
-func (c *conversation) undo(ctx context.Context, who approvals.Party, r approvals.Request, keys, reason string) error {
+func (c *conversation) undo(ctx context.Context, who approvals.Actor, r approvals.Request, keys bool, reason string) error {
 	switch {
 	case r.Intent.Undo != "":
 		return c.say(ctx, cards.Say(cards.UndoOfUndo, r.ID))
 	case !r.State.InForce():
 		return c.say(ctx, cards.Say(cards.NothingToUndo, r.ID, r.State))
 	}
-	i := approvals.Intent{Call: r.Intent.Call, Undo: r.ID, Keys: keys}
+	i := approvals.Intent{Call: r.Intent.Call, Undo: r.ID, ReactivateKeys: keys}
 	return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: beside(r)})
 }
 

@@ -64,7 +64,7 @@ func (c *conversation) command(ctx context.Context) error {
 		if reason == "" {
 			reason = approvals.UndoReason(r.ID)
 		}
-		return c.undo(ctx, who, r, cmd.Keys, reason)
+		return c.undo(ctx, who, r, cmd.ReactivateKeys, reason)
 	case "audit":
 		return c.audit(ctx, r)
 	}
@@ -73,10 +73,10 @@ func (c *conversation) command(ctx context.Context) error {
 
 // request starts a new request, if this person may. What is asked, why and where
 // its card goes is in r, and what it was born of.
-func (c *conversation) request(ctx context.Context, who approvals.Party, r approvals.Request) error {
+func (c *conversation) request(ctx context.Context, who approvals.Actor, r approvals.Request) error {
 	b := c.b
-	entry := b.Policy.Entry(r.Intent)
-	d := b.Policy.AdmitReleased(r.Intent, who.Person, r.Release)
+	entry := b.Policy.For(r.Intent)
+	d := b.Policy.Admit(r.Intent, who.Person, r.Mode)
 	if d.Refusal != nil {
 		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(d.Refusal)))
 	}
@@ -142,8 +142,8 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 
 // bringCard posts the card anew at the end of the channel: a vote needs the
 // digest that only the card carries.
-func (c *conversation) bringCard(ctx context.Context, who approvals.Party, r approvals.Request) error {
-	e := c.b.Policy.Entry(r.Intent)
+func (c *conversation) bringCard(ctx context.Context, who approvals.Actor, r approvals.Request) error {
+	e := c.b.Policy.For(r.Intent)
 	if !c.b.Policy.Roster.In(who.Person, e.Approvers) && !c.b.Policy.Roster.In(who.Person, e.Requesters) {
 		return c.answer(ctx, actions.Refuse(actions.Violation{Code: approvals.NotApprover, Group: e.Approvers}))
 	}

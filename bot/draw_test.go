@@ -24,7 +24,7 @@ func TestActivityIsPostedOnce(t *testing.T) {
 			v := cards.View{Now: asked, Request: approvals.Request{
 				ID: baseID, State: approvals.Contained, Asked: asked, Ended: asked.Add(time.Minute),
 				Intent:    approvals.Intent{Call: actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Account: account}},
-				Requester: approvals.Party{Person: ana.ID, Slack: ana.Slack}, Card: approvals.Card{Channel: sec},
+				Requester: approvals.Actor{Person: ana.ID, Slack: ana.Slack}, Card: approvals.Card{Channel: sec},
 			}}
 			if err := b.Requests.Create(t.Context(), v.Request); err != nil {
 				t.Fatal(err)

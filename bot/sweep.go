@@ -92,7 +92,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 		}
 	case approvals.Approved:
 		last := approvedAt(r)
-		if now.After(last.Add(b.Policy.Entry(r.Intent).RunWithin)) {
+		if now.After(last.Add(b.Policy.For(r.Intent).RunWithin)) {
 			return b.expire(ctx, r.ID)
 		}
 		if now.Sub(last) > jobOverdue {
@@ -138,7 +138,7 @@ func (b *Bot) expire(ctx context.Context, id string) error {
 	errLate := errors.New("no longer waiting")
 	_, err := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 		waiting := (r.State == approvals.Planning || r.State == approvals.Pending) && b.Now().After(r.Expires)
-		idle := r.State == approvals.Approved && b.Now().After(approvedAt(*r).Add(b.Policy.Entry(r.Intent).RunWithin))
+		idle := r.State == approvals.Approved && b.Now().After(approvedAt(*r).Add(b.Policy.For(r.Intent).RunWithin))
 		if !waiting && !idle {
 			return errLate
 		}

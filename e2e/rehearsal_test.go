@@ -208,7 +208,7 @@ func (r *rehearsal) edited() {
 	card := r.asks(role)
 	_, err := r.requests.Change(r.t.Context(), id(card), func(q *approvals.Request) error {
 		q.State, q.Need = approvals.Approved, 0
-		q.Votes = []approvals.Vote{{Party: approvals.Party{Person: "ben", Slack: ben}, Evidence: strings.Repeat("a", 64), Digest: q.Digest, At: time.Now()}}
+		q.Votes = []approvals.Vote{{Actor: approvals.Actor{Person: "ben", Slack: ben}, Evidence: strings.Repeat("a", 64), Digest: q.Digest, At: time.Now()}}
 		q.Revise()
 		return nil
 	})

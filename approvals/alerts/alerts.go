@@ -36,7 +36,7 @@ type Alert struct {
 	Names    []string `json:"names"`    // all by which it is found
 
 	State State           `json:"state"`
-	By    approvals.Party `json:"by,omitzero"`    // who said so
+	By    approvals.Actor `json:"by,omitzero"`    // who said so
 	At    time.Time       `json:"at,omitzero"`    // and when
 	Until time.Time       `json:"until,omitzero"` // of a snooze
 

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	activityEvery = 10 * time.Minute // what was read of an alert's subject is good for so long
-	unreadEvery   = time.Minute      // and what could not be read is asked for again after
-	lookAtOnce    = 2                // in a process: the other workers are for containments
-	lookAgain     = 20 * time.Second // when there are so many already
+	activityEvery      = 10 * time.Minute // what was read of an alert's subject is good for so long
+	unreadEvery        = time.Minute      // and what could not be read is asked for again after
+	maxActivityLookups = 2                // in a process: the other workers are for containments
+	activityRetry      = 20 * time.Second // when there are so many already
 )
 
 // activity looks up what the subject of an alert did lately, and keeps it under
@@ -42,17 +42,17 @@ func (x *Executor) activity(ctx context.Context, id string) error {
 		good = unreadEvery
 	}
 	if version == 0 || x.Now().Sub(rep.At) >= good {
-		if x.looking.Add(1) > lookAtOnce {
-			x.looking.Add(-1)
-			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobActivity, ID: id}, lookAgain)
+		if x.activityLookups.Add(1) > maxActivityLookups {
+			x.activityLookups.Add(-1)
+			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobActivity, ID: id}, activityRetry)
 		}
-		defer x.looking.Add(-1)
+		defer x.activityLookups.Add(-1)
 		rep = x.lookUp(ctx, a)
 		put := approvals.PutRow(approvals.ReportKey(id), version, rep)
 		if x.Requests.Retention > 0 {
 			put.Expires = rep.At.Add(x.Requests.Retention)
 		}
-		if err := unless(x.Store.Write(ctx, put), approvals.ErrConflict); err != nil {
+		if err := ignore(x.Store.Write(ctx, put), approvals.ErrConflict); err != nil {
 			return err
 		}
 	}
@@ -62,7 +62,7 @@ func (x *Executor) activity(ctx context.Context, id string) error {
 // lookUp reads the activity; where it can't be read, the report says so.
 func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report {
 	rep := approvals.Report{At: x.Now().UTC()}
-	f, no := x.subject(ctx, a)
+	f, no := x.findSubject(ctx, a)
 	if no != nil {
 		rep.Unread = no.Reason
 		return rep
@@ -70,8 +70,8 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 	rep.Activity = trail.Activity{Subject: f.Subject.Value, By: f.Subject.By} // to be looked up by hand
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
-	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
-		found, err := trail.LookUpActivity(look, x.Cloud, f.Account, f.Subject, rep.At, actions.SessionContext{RequestID: a.ID, Requester: approvals.Automatic})
+	err := x.retryTransient(look, x.Now().Add(reportPatience), func() error {
+		found, err := trail.LookUpActivity(look, x.Cloud, f.Account, f.Subject, rep.At, actions.SessionContext{RequestID: a.ID, Requester: approvals.AutomaticRequester})
 		if err == nil {
 			rep.Activity = found
 		}
@@ -84,9 +84,9 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 	return rep
 }
 
-// subject finds the finding of an alert that says whose activity can be looked
+// findSubject finds the finding of an alert that says whose activity can be looked
 // up: of the first report that does.
-func (x *Executor) subject(ctx context.Context, a alerts.Alert) (finding.Finding, *actions.Refusal) {
+func (x *Executor) findSubject(ctx context.Context, a alerts.Alert) (finding.Finding, *actions.Refusal) {
 	why := "the alert does not say whose activity to look up"
 	for _, r := range a.Reports {
 		e, err := x.Requests.Evidence(ctx, r.Event)

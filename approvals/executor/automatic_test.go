@@ -36,7 +36,7 @@ func TestAutomaticContainment(t *testing.T) {
 			t.Parallel()
 			w, _ := alerted(t, false, true, alter...)
 			r := w.state(w.goes(w.ruled(w.finding())), approvals.Contained)
-			if e, n := w.event(r, "released"); n != 1 || e.Actor != approvals.Automatic || e.Facts["by"] != "rule" || e.Facts["finding"] != findingID {
+			if e, n := w.event(r, "released"); n != 1 || e.Actor != approvals.AutomaticRequester || e.Facts["by"] != "rule" || e.Facts["finding"] != findingID {
 				t.Errorf("released %d times: %+v", n, e)
 			}
 			for _, c := range w.aws.Calls() {
@@ -243,8 +243,8 @@ func TestTrailThatIsLateIsAskedAgain(t *testing.T) {
 		t.Parallel()
 		w, _ := alerted(t, false, true)
 		r := w.state(w.goes(trailed(w)), approvals.Planning)
-		if !strings.Contains(r.Why, "CloudTrail has no event "+trailID) || !strings.Contains(r.Hint, "asked again") {
-			t.Errorf("because %s, hint %s", r.Why, r.Hint)
+		if !strings.Contains(r.Cause, "CloudTrail has no event "+trailID) || !strings.Contains(r.Hint, "asked again") {
+			t.Errorf("because %s, hint %s", r.Cause, r.Hint)
 		}
 		for w.called("cloudtrail:LookupEvents") < 2 {
 			w.pass(5 * time.Second)
@@ -255,8 +255,8 @@ func TestTrailThatIsLateIsAskedAgain(t *testing.T) {
 		w.must(err)
 		w.aws.Account(prod).AddEvents(region, trailtypes.Event{EventId: aws.String(trailID), EventTime: aws.Time(w.clock.Now()), CloudTrailEvent: aws.String(string(said))})
 		w.pass(20 * time.Second)
-		if r = w.state(r, approvals.Contained); r.Why != "" {
-			t.Errorf("it still says %s", r.Why)
+		if r = w.state(r, approvals.Contained); r.Cause != "" {
+			t.Errorf("it still says %s", r.Cause)
 		}
 	})
 	t.Run("until it expires", func(t *testing.T) {
@@ -276,7 +276,7 @@ func TestSourceInTroubleIsAskedAgain(t *testing.T) {
 	until := w.clock.Now().Add(2 * time.Minute)
 	w.answers("guardduty:*", apiError("ServiceUnavailable"), func() bool { return w.clock.Now().Before(until) })
 	r := w.state(w.goes(w.ruled(w.finding())), approvals.Planning)
-	if r.Why == "" {
+	if r.Cause == "" {
 		t.Error("nobody is told")
 	}
 	w.pass(3 * time.Minute)

@@ -23,18 +23,18 @@ func (x *Executor) close(ctx context.Context, r approvals.Request) error {
 	default:
 		return nil
 	}
-	actor, unproved, err := x.whoSaidNo(ctx, r, *vote)
+	actor, unproved, err := x.proveRefuser(ctx, r, *vote)
 	if err != nil {
 		return err
 	}
 	run, err := x.runs().Run(ctx, r.ID)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound):
-		run = approvals.Run{ID: r.ID, Outcome: r.State, Why: vote.Reason, Ended: r.Ended}
+		run = approvals.Run{ID: r.ID, Outcome: r.State, Cause: vote.Reason, Ended: r.Ended}
 		err = x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(r.ID), 0, run)},
 			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
-	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Why == "":
-		run.Why = vote.Reason // it was typed into the form after the no
+	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Cause == "":
+		run.Cause = vote.Reason // it was typed into the form after the no
 		err = x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(r.ID), run.Version, run)}, audit.New("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
 	}
 	if err != nil && !errors.Is(err, approvals.ErrConflict) {
@@ -47,19 +47,19 @@ func (x *Executor) close(ctx context.Context, r approvals.Request) error {
 		r.Closed = true
 		return nil
 	})
-	if err := unless(err, errSettled); err != nil {
+	if err := ignore(err, errSettled); err != nil {
 		return err
 	}
-	return x.retire(ctx, r.ID, r.Ended)
+	return x.expireRows(ctx, r.ID, r.Ended)
 }
 
-// whoSaidNo proves who denied or cancelled. A no counts without proof, but the
+// proveRefuser proves who denied or cancelled. A no counts without proof, but the
 // record must not name somebody on the word of a row.
-func (x *Executor) whoSaidNo(ctx context.Context, r approvals.Request, v approvals.Vote) (person, unproved string, err error) {
+func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v approvals.Vote) (person, unproved string, err error) {
 	if v.Evidence == "" {
 		return "", "", nil
 	}
-	w, _, err := x.word(ctx, v.Evidence)
+	w, _, err := x.loadPayload(ctx, v.Evidence)
 	unproved = "the row names " + v.Person
 	if err != nil {
 		if _, no := errors.AsType[*actions.Refusal](err); no {

@@ -79,7 +79,7 @@ func TestEndsWithoutARunAreInTheChain(t *testing.T) {
 			if n != 1 || e.Actor != c.actor || e.Facts["reason"] != c.reason || e.Facts["unproved"] != "" || e.Facts["intent"] != r.Intent.String() {
 				t.Errorf("%d times in the chain: %+v", n, e)
 			}
-			if run := w.run(r); run.Started || run.Outcome != c.want || run.Why != c.reason || !r.Closed {
+			if run := w.run(r); run.Started || run.Outcome != c.want || run.Cause != c.reason || !r.Closed {
 				t.Errorf("%+v, closed: %t", run, r.Closed)
 			}
 			for _, v := range []approvals.Verb{approvals.JobRun, approvals.JobClose, approvals.JobPlan, approvals.JobVerify, approvals.JobReport} { // and it stays so
@@ -123,8 +123,8 @@ func TestReasonThatCameAfterADenialIsInTheChain(t *testing.T) {
 	if e, n := w.event(r, "denied"); n != 1 || e.Actor != "bob" {
 		t.Errorf("%d times in the chain: %+v", n, e)
 	}
-	if run := w.run(r); run.Why != "wrong role" {
-		t.Errorf("the run says %q", run.Why)
+	if run := w.run(r); run.Cause != "wrong role" {
+		t.Errorf("the run says %q", run.Cause)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestReasonThatCameAfterADenialIsInTheChain(t *testing.T) {
 func TestForgedNoNamesNobody(t *testing.T) {
 	t.Parallel()
 	no := func(evidence string) approvals.Vote {
-		return approvals.Vote{Party: approvals.Party{Person: "bob", Slack: bob}, Evidence: evidence, Reason: "I am in on it"}
+		return approvals.Vote{Actor: approvals.Actor{Person: "bob", Slack: bob}, Evidence: evidence, Reason: "I am in on it"}
 	}
 	for name, forge := range map[string]func(w *world, r approvals.Request) approvals.Vote{
 		"with no such evidence": func(*world, approvals.Request) approvals.Vote { return no(strings.Repeat("e", 64)) },
@@ -165,7 +165,7 @@ func TestForgedNoNamesNobody(t *testing.T) {
 			w.job(w.executor, approvals.JobClose, r)
 			if e, n := w.event(r, "denied"); n != 1 || e.Actor != "" {
 				t.Errorf("%d times in the chain: %+v", n, e)
-			} else if w.run(r).Why != "I am in on it" || (e.Facts["unproved"] == "") != (e.Facts["evidence"] == "") {
+			} else if w.run(r).Cause != "I am in on it" || (e.Facts["unproved"] == "") != (e.Facts["evidence"] == "") {
 				t.Errorf("%+v, %+v", w.run(r), e)
 			}
 		})

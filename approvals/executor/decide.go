@@ -14,22 +14,22 @@ import (
 // decide returns the approvals that can be proved. It returns an *actions.Refusal
 // if they are not enough. A request that a click or a rule lets run needs none.
 func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.Planned) ([]approvals.Vote, error) {
-	expires := p.Asked.Add(p.Entry.ApproveWithin)
+	expires := p.Asked.Add(p.Policy.ApproveWithin)
 	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) || r.Denial != nil || r.Cancelled != nil {
 		return nil, &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
 	}
-	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Party{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Entry.Approvals, Eligible: p.Eligible, Digest: p.Digest}
-	d := x.Policy.AdmitReleased(p.Intent, p.Person, p.Release)
+	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, Eligible: p.Eligible, Digest: p.Digest}
+	d := x.Policy.Admit(p.Intent, p.Person, p.Mode)
 	if d.Refusal != nil {
 		return nil, &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}
 	}
 	if no := x.Org.RefuseCall(p.Call()); no != nil {
 		return nil, &actions.Refusal{Reason: no.Reason, Hint: askAgain}
 	}
-	if p.Release != approvals.ByPeople {
+	if p.Mode != approvals.TwoPerson {
 		return nil, nil
 	}
-	need := max(d.Need, p.Entry.Approvals)
+	need := max(d.Need, p.Policy.Approvals)
 	missing := &actions.Refusal{Hint: askAgain}
 	for _, stored := range r.Votes {
 		v, err := x.proveClick(ctx, stored.Evidence, "approve", p)
@@ -68,7 +68,7 @@ func (x *Executor) late(votes []approvals.Vote, p approvals.Planned) bool {
 			last = v.At
 		}
 	}
-	return x.Now().After(last.Add(min(p.Entry.RunWithin, x.Policy.Entry(p.Intent).RunWithin)))
+	return x.Now().After(last.Add(min(p.Policy.RunWithin, x.Policy.For(p.Intent).RunWithin)))
 }
 
 func people(votes []approvals.Vote) []string {

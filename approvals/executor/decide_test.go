@@ -27,7 +27,7 @@ func TestApprovalsAreCountedAnew(t *testing.T) {
 
 		"the row says approved, and nobody was": {why: "there are 0 proved approvals of the 1 needed"},
 		"the row says that it needs nobody": {then: func(w *world, r approvals.Request) {
-			w.edit(r, func(r *approvals.Request) { r.Need, r.Ready, r.Release = 0, w.clock.Now(), approvals.ByClick })
+			w.edit(r, func(r *approvals.Request) { r.Need, r.Ready, r.Mode = 0, w.clock.Now(), approvals.OneClick })
 		}, why: "there are 0 proved approvals of the 1 needed"},
 
 		"an alert in the row of what was typed": {votes: []string{bob}, then: func(w *world, r approvals.Request) { // it is not believed, and nothing hangs on it
@@ -42,10 +42,10 @@ func TestApprovalsAreCountedAnew(t *testing.T) {
 			w.edit(r, func(r *approvals.Request) { r.Digest = "0" + r.Digest[1:] })
 		}, why: "the stored request was altered"},
 		"a denial in the row": {votes: []string{bob}, then: func(w *world, r approvals.Request) {
-			w.edit(r, func(r *approvals.Request) { r.Denial = &approvals.Vote{Party: approvals.Party{Person: "carol"}} })
+			w.edit(r, func(r *approvals.Request) { r.Denial = &approvals.Vote{Actor: approvals.Actor{Person: "carol"}} })
 		}, why: "the stored request was altered"},
 		"a cancellation in the row": {votes: []string{bob}, then: func(w *world, r approvals.Request) {
-			w.edit(r, func(r *approvals.Request) { r.Cancelled = &approvals.Vote{Party: approvals.Party{Person: "alice"}} })
+			w.edit(r, func(r *approvals.Request) { r.Cancelled = &approvals.Vote{Actor: approvals.Actor{Person: "alice"}} })
 		}, why: "the stored request was altered"},
 
 		// The policy of now says no.
@@ -72,13 +72,13 @@ func TestApprovalsAreCountedAnew(t *testing.T) {
 		// Votes that count for nothing.
 		"the requester's own": {votes: []string{alice}, why: "self_approval"},
 		"the requester's own, in another's name": {votes: []string{alice}, then: func(w *world, r approvals.Request) {
-			w.edit(r, func(r *approvals.Request) { r.Votes[0].Party = approvals.Party{Person: "bob", Slack: bob} })
+			w.edit(r, func(r *approvals.Request) { r.Votes[0].Actor = approvals.Actor{Person: "bob", Slack: bob} })
 		}, why: "self_approval"},
 		"the requester's own, of a row that names another requester": {votes: []string{alice}, then: func(w *world, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Requester.Person = "carol" })
 		}, why: "not what was asked for"},
 		"somebody's outside, in another's name": {votes: []string{mallory}, then: func(w *world, r approvals.Request) {
-			w.edit(r, func(r *approvals.Request) { r.Votes[0].Party = approvals.Party{Person: "bob", Slack: bob} })
+			w.edit(r, func(r *approvals.Request) { r.Votes[0].Actor = approvals.Actor{Person: "bob", Slack: bob} })
 		}, why: "not_approver"},
 		"somebody's outside":         {votes: []string{mallory}, why: "not_approver"},
 		"one person's, twice":        {alter: two, votes: []string{bob, bob}, why: "double_vote"},
@@ -134,7 +134,7 @@ func TestRecordNamesWhoseApprovalWasProved(t *testing.T) {
 	w.bring(w.button(carol, r, "approve"))
 	w.edit(r, func(r *approvals.Request) {
 		r.Votes[0].Person, r.Votes[0].Slack = "mallory", mallory
-		r.Votes = append(r.Votes, approvals.Vote{Party: approvals.Party{Person: "alice"}, Evidence: r.Evidence})
+		r.Votes = append(r.Votes, approvals.Vote{Actor: approvals.Actor{Person: "alice"}, Evidence: r.Evidence})
 	})
 	w.drain()
 	w.state(r, approvals.Contained)

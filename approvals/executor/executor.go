@@ -58,7 +58,7 @@ type Executor struct {
 	AutoPerHour int
 	Log         *slog.Logger
 
-	looking atomic.Int32 // at the activity of alerts' subjects, in this process
+	activityLookups atomic.Int32 // at the activity of alerts' subjects, in this process
 }
 
 func (x *Executor) runs() approvals.Runs { return approvals.Runs{Reader: x.Store} }

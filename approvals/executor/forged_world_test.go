@@ -128,7 +128,7 @@ type world struct {
 // newWorld is the fixture; each test alters what it is about.
 func newWorld(t testing.TB, alter ...func(*world)) *world {
 	t.Helper()
-	entry := approvals.Entry{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
+	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
 	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, log: slog.New(slog.DiscardHandler), cfg: settings{
 		Channels: []string{channel}, Retention: 400 * 24 * time.Hour, PerHour: 5,
 		Org: actions.Org{
@@ -385,7 +385,7 @@ func (w *world) says(user, text string) *word {
 	}
 	d.row = approvals.Request{Intent: approvals.Intent{Call: c.Call}, Reason: c.Reason}
 	if c.Verb == "undo" {
-		d.row.Intent, d.row.Reason = approvals.Intent{Call: d.about.Intent.Call, Undo: c.ID, Keys: c.Keys}, c.Reason
+		d.row.Intent, d.row.Reason = approvals.Intent{Call: d.about.Intent.Call, Undo: c.ID, ReactivateKeys: c.ReactivateKeys}, c.Reason
 		if c.Reason == "" {
 			d.row.Reason = approvals.UndoReason(c.ID)
 		}
@@ -401,7 +401,7 @@ func (w *world) button(user string, r approvals.Request, action string) *word {
 	d := &word{user: user, userTeam: acme, team: acme, app: ourApp, channel: channel, kind: "block_actions", secret: signingSecret, verb: action, about: r,
 		actions: []approvals.SlackAction{{ID: action, Value: approvals.Value(r.ID, r.Digest)}},
 		blocks: []block{{"type": "header", "block_id": "title"}, plainBlock(approvals.CallBlock, r.Intent.String()),
-			plainBlock(approvals.WhyBlock, approvals.Because(r.Requester.Person, r.Reason))}}
+			plainBlock(approvals.ReasonBlock, approvals.ReasonLine(r.Requester.Person, r.Reason))}}
 	if action == "undo" {
 		d.row = approvals.Request{Intent: approvals.Intent{Call: r.Intent.Call, Undo: r.ID}, Reason: approvals.UndoReason(r.ID)}
 	} else if o, ok := approvals.RequestOffers(r.ID, r.Intent, catalog.Lookup).ByButton(action); ok {
@@ -447,7 +447,7 @@ func (w *world) bring(d *word) approvals.Request {
 		at = time.Time{}
 	}
 	person, _ := w.cfg.Policy.Roster.BySlack(d.user)
-	v := approvals.Vote{Party: approvals.Party{Person: person.ID, Slack: d.user}, Evidence: key, At: at, Digest: d.about.Digest}
+	v := approvals.Vote{Actor: approvals.Actor{Person: person.ID, Slack: d.user}, Evidence: key, At: at, Digest: d.about.Digest}
 	now, verb := w.clock.Now(), approvals.JobRun
 	switch d.verb {
 	case "approve":
@@ -466,10 +466,10 @@ func (w *world) bring(d *word) approvals.Request {
 		verb = approvals.JobClose
 	default:
 		r := d.row
-		entry := w.cfg.Policy.Entry(r.Intent)
+		entry := w.cfg.Policy.For(r.Intent)
 		r.ID, r.State, r.Evidence, r.Asked, r.Expires, r.Need, r.Card.Channel = approvals.RequestID(e), approvals.Planning, key, at, at.Add(entry.ApproveWithin), entry.Approvals, channel
-		if r.Requester == (approvals.Party{}) {
-			r.Requester = v.Party
+		if r.Requester == (approvals.Actor{}) {
+			r.Requester = v.Actor
 		}
 		if d.asks != nil {
 			d.asks(&r)
@@ -551,7 +551,7 @@ func (w *world) state(r approvals.Request, want approvals.State) approvals.Reque
 	w.t.Helper()
 	r = w.again(r)
 	if r.State != want {
-		w.t.Fatalf("%s is %s (%s %v), want %s", r.ID, r.State, r.Why, r.Codes, want)
+		w.t.Fatalf("%s is %s (%s %v), want %s", r.ID, r.State, r.Cause, r.Codes, want)
 	}
 	return r
 }
@@ -560,7 +560,7 @@ func (w *world) state(r approvals.Request, want approvals.State) approvals.Reque
 func (w *world) refused(r approvals.Request, want string) {
 	w.t.Helper()
 	r = w.state(r, approvals.Refused)
-	if why := fmt.Sprint(r.Why, r.Codes); want == "" || !strings.Contains(why, want) {
+	if why := fmt.Sprint(r.Cause, r.Codes); want == "" || !strings.Contains(why, want) {
 		w.t.Errorf("refused because %q, want %q", why, want)
 	}
 }
@@ -571,12 +571,12 @@ func (w *world) words(r approvals.Request) string {
 	w.t.Helper()
 	r = w.again(r)
 	var b strings.Builder
-	fmt.Fprintln(&b, r.Why, r.Codes, r.Hint)
+	fmt.Fprintln(&b, r.Cause, r.Codes, r.Hint)
 	if p, err := (approvals.Runs{Reader: w.Runs.Store}).Planned(w.t.Context(), r.ID); err == nil {
 		fmt.Fprintln(&b, p.Plan.Facts, strings.Join(slices.Concat(p.Plan.Warnings, p.Plan.Residual), "\n"))
 	}
 	if run, err := (approvals.Runs{Reader: w.Runs.Store}).Run(w.t.Context(), r.ID); err == nil {
-		fmt.Fprintln(&b, run.Why, run.Hint, strings.Join(run.Flags, "\n"), run.Tampering)
+		fmt.Fprintln(&b, run.Cause, run.Hint, strings.Join(run.Flags, "\n"), run.Tampering)
 	}
 	for _, s := range w.steps(r) {
 		fmt.Fprintln(&b, s.Step.Title, s.Step.Current, s.Step.After, s.State, s.Cause, s.Hint)

@@ -17,7 +17,7 @@ func (x *Executor) holdsOf(ctx context.Context, steps []step) ([]hold, error) {
 	})
 }
 
-func without(ids []string, id string) []string {
+func remove(ids []string, id string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return s == id })
 }
 
@@ -25,10 +25,10 @@ func without(ids []string, id string) []string {
 type hold struct {
 	Version int64    `json:"-"`
 	Holders []string `json:"holders"`
-	// Lifting is the undo that takes the change back just now: nobody may join it
+	// Releasing is the undo that takes the change back just now: nobody may join it
 	// until that undo has ended.
-	Lifting string         `json:"lifting,omitempty"`
-	Effect  actions.Effect `json:"effect"`
+	Releasing string         `json:"releasing,omitempty"`
+	Effect    actions.Effect `json:"effect"`
 }
 
 func holdRow(name string) approvals.Key { return approvals.Key{Part: "hold#" + name, Sort: "hold"} }

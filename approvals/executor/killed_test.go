@@ -112,10 +112,10 @@ func TestRequestSurvivesAnyDeath(t *testing.T) {
 
 // releasedLifeAndDeath is lifeAndDeath for a request that needs nobody's approval, from
 // its job plan until it is contained.
-func releasedLifeAndDeath(t *testing.T, by approvals.Release, at int, alter ...func(*world)) int {
+func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter ...func(*world)) int {
 	w, _ := alerted(t, true, true, append(alter, mortal)...)
 	d := w.ruled(w.finding())
-	if by == approvals.ByClick {
+	if by == approvals.OneClick {
 		d = w.proposal(alice, w.happened(w.finding()))
 	}
 	r := w.bring(d)
@@ -125,7 +125,7 @@ func releasedLifeAndDeath(t *testing.T, by approvals.Release, at int, alter ...f
 	w.pass(10 * time.Second)
 	w.didOnce("iam:PutRolePolicy", "iam:TagRole")
 	w.toldOnce(r, "requested", "planned", "released", "claimed", "contained")
-	if by == approvals.ByRule {
+	if by == approvals.Automatic {
 		var hour struct{ Began []any }
 		row, err := w.Runs.Store.Get(t.Context(), approvals.Key{Part: "automatic", Sort: "hour"})
 		w.must(err)
@@ -140,7 +140,7 @@ func releasedLifeAndDeath(t *testing.T, by approvals.Release, at int, alter ...f
 // TestReleasedRequestSurvivesAnyDeath: it begins once, and counts once for the cap.
 func TestReleasedRequestSurvivesAnyDeath(t *testing.T) {
 	t.Parallel()
-	for _, by := range []approvals.Release{approvals.ByClick, approvals.ByRule} {
+	for _, by := range []approvals.ApprovalMode{approvals.OneClick, approvals.Automatic} {
 		points := releasedLifeAndDeath(t, by, 0)
 		if points < 50 {
 			t.Fatalf("only %d points", points)

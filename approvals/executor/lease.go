@@ -22,7 +22,7 @@ func (x *Executor) take(ctx context.Context, id string, p approvals.Planned, run
 	err := x.write(ctx, run, with, ev...)
 	if errors.Is(err, approvals.ErrConflict) {
 		x.Log.InfoContext(ctx, "run not taken", slog.String("request_id", id), slog.String("error", err.Error()))
-		return x.later(ctx, p, lockedPause)
+		return x.requeueRun(ctx, p, lockedPause)
 	}
 	return err
 }
@@ -46,8 +46,8 @@ func (x *Executor) write(ctx context.Context, run *approvals.Run, with []approva
 	return err
 }
 
-// later puts the job back and stops this worker.
-func (x *Executor) later(ctx context.Context, p approvals.Planned, delay time.Duration) error {
+// requeueRun puts the job back and stops this worker.
+func (x *Executor) requeueRun(ctx context.Context, p approvals.Planned, delay time.Duration) error {
 	if err := x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), delay); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (x *Executor) takeLease(l *approvals.Lease) bool {
 // takeOver continues a run whose worker is gone.
 func (x *Executor) takeOver(ctx context.Context, run approvals.Run, p approvals.Planned) (approvals.Run, error) {
 	if !x.takeLease(&run.Lease) {
-		return run, x.later(ctx, p, run.Lease.Until.Sub(x.Now())+time.Second)
+		return run, x.requeueRun(ctx, p, run.Lease.Until.Sub(x.Now())+time.Second)
 	}
 	err := x.take(ctx, run.ID, p, &run, nil, audit.New("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
 	return run, err

@@ -15,7 +15,7 @@ import (
 
 const (
 	batchSize   = 24                     // steps that one write of the ledger opens or closes: three rows each
-	lanes       = 4                      // batches at a time
+	workers     = 4                      // batches at a time
 	manyTries   = 5                      // of a step, before the others have their turn
 	tryEvery    = 500 * time.Millisecond // after an error that is no throttle
 	readManyGap = 2 * time.Second        // between two listings of all that was done
@@ -29,15 +29,15 @@ type many struct {
 	acct *actions.Account
 	pace *pacer
 
-	mu     sync.Mutex // of the ledger, the run and what follows
-	queue  []*step
-	err    error // ends all lanes
-	told   time.Time
-	before int // of Progress.Done, when it was told
+	mu           sync.Mutex // of the ledger, the run and what follows
+	queue        []*step
+	err          error // ends all lanes
+	notified     time.Time
+	notifiedDone int // of Progress.Done, when it was told
 }
 
 func (w *worker) many(acct *actions.Account, steps []*step) *many {
-	return &many{worker: w, acct: acct, pace: &pacer{now: w.x.Now, sleep: w.x.Sleep}, queue: steps, told: w.x.Now(), before: w.run.Progress.Done}
+	return &many{worker: w, acct: acct, pace: &pacer{now: w.x.Now, sleep: w.x.Sleep}, queue: steps, notified: w.x.Now(), notifiedDone: w.run.Progress.Done}
 }
 
 // takeMany takes such steps until each is done or given up.
@@ -47,14 +47,14 @@ func (w *worker) takeMany(ctx context.Context, acct *actions.Account, steps []*s
 	}
 	m := w.many(acct.Once(), steps)
 	var wg sync.WaitGroup
-	for range lanes {
+	for range workers {
 		wg.Go(func() {
 			for {
 				batch := m.next(ctx)
 				if len(batch) == 0 {
 					return
 				}
-				m.back(m.batch(ctx, batch))
+				m.requeue(m.batch(ctx, batch))
 			}
 		})
 	}
@@ -63,29 +63,29 @@ func (w *worker) takeMany(ctx context.Context, acct *actions.Account, steps []*s
 		return m.err
 	}
 	if len(m.queue) > 0 { // the time is over
-		return w.mayGoOn(ctx)
+		return w.renewOrHandOver(ctx)
 	}
 	return nil
 }
 
 // next takes a batch from the queue; none where the end has come.
-func (m *many) next(ctx context.Context) []*taking {
+func (m *many) next(ctx context.Context) []*attempt {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.err != nil || m.x.ending(ctx) {
+	if m.err != nil || m.x.nearDeadline(ctx) {
 		return nil
 	}
 	n := min(batchSize, len(m.queue))
-	var batch []*taking
+	var batch []*attempt
 	for _, s := range m.queue[:n] {
-		batch = append(batch, &taking{s: s})
+		batch = append(batch, &attempt{s: s})
 	}
 	m.queue = m.queue[n:]
 	return batch
 }
 
-// back puts steps that are tried again at the end of the queue.
-func (m *many) back(again []*step, err error) {
+// requeue puts steps that are tried again at the end of the queue.
+func (m *many) requeue(again []*step, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.queue = append(m.queue, again...)
@@ -95,7 +95,7 @@ func (m *many) back(again []*step, err error) {
 }
 
 // batch takes its steps at the same time, and returns those to try again.
-func (m *many) batch(ctx context.Context, batch []*taking) (again []*step, err error) {
+func (m *many) batch(ctx context.Context, batch []*attempt) (again []*step, err error) {
 	if err := m.locked(func() error { return m.open(ctx, batch...) }); err != nil {
 		return nil, err
 	}
@@ -146,28 +146,28 @@ func (m *many) paced(ctx context.Context, call func() error) error {
 		default:
 			m.pace.succeeded()
 		}
-		if err := m.beat(ctx); err != nil {
+		if err := m.heartbeat(ctx); err != nil {
 			return err
 		}
-		if !actions.Transient(err) || m.x.ending(ctx) {
+		if !actions.Transient(err) || m.x.nearDeadline(ctx) {
 			return ctx.Err()
 		}
 	}
 	return nil
 }
 
-// beat prolongs the lease and lets the bot draw the progress, now and then.
-func (m *many) beat(ctx context.Context) error {
+// heartbeat prolongs the lease and lets the bot draw the progress, now and then.
+func (m *many) heartbeat(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.x.Now()
-	since := now.Sub(m.told)
+	since := now.Sub(m.notified)
 	if since < progressEach {
 		return nil
 	}
 	done := m.run.Progress.Done
-	m.run.Progress.Rate, m.run.Progress.At = float64(done-m.before)/since.Seconds(), now.UTC()
-	m.told, m.before = now, done
+	m.run.Progress.Rate, m.run.Progress.At = float64(done-m.notifiedDone)/since.Seconds(), now.UTC()
+	m.notified, m.notifiedDone = now, done
 	if err := m.x.save(ctx, m.run); err != nil {
 		return storeError{err}
 	}
@@ -183,10 +183,10 @@ func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*s
 	}
 	m := w.many(acct.Once(), nil)
 	for until := w.x.Now().Add(readWithin); ; {
-		if err := w.mayGoOn(ctx); err != nil {
+		if err := w.renewOrHandOver(ctx); err != nil {
 			return err
 		}
-		found, unread, err := m.look(ctx, steps)
+		found, unread, err := m.readBatch(ctx, steps)
 		if err != nil {
 			return err
 		}
@@ -200,7 +200,7 @@ func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*s
 				rest = append(rest, s)
 			}
 		}
-		if err := w.liftAll(ctx, held); err != nil {
+		if err := w.saveVerifiedBatch(ctx, held); err != nil {
 			return err
 		}
 		if steps = rest; len(rest) == 0 {
@@ -215,9 +215,9 @@ func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*s
 		}
 	}
 	for chunk := range slices.Chunk(steps, batchSize) {
-		var batch []*taking
+		var batch []*attempt
 		for _, s := range chunk {
-			batch = append(batch, &taking{s: s})
+			batch = append(batch, &attempt{s: s})
 		}
 		if err := w.close(ctx, batch...); err != nil {
 			return err
@@ -226,8 +226,8 @@ func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*s
 	return nil
 }
 
-// look reads steps back. Unread says that AWS could not tell of some just now.
-func (m *many) look(ctx context.Context, steps []*step) (found []actions.Reading, unread bool, err error) {
+// readBatch reads steps back. Unread says that AWS could not tell of some just now.
+func (m *many) readBatch(ctx context.Context, steps []*step) (found []actions.Reading, unread bool, err error) {
 	m.acct.Forget()
 	found = make([]actions.Reading, len(steps))
 	var later atomic.Bool
@@ -235,7 +235,7 @@ func (m *many) look(ctx context.Context, steps []*step) (found []actions.Reading
 		var ours storeError
 		var read error
 		err := m.paced(ctx, func() error {
-			found[i].Holds, found[i].Found, read = m.holds(ctx, m.acct, steps[i])
+			found[i].Holds, found[i].Found, read = m.readStep(ctx, m.acct, steps[i])
 			return read
 		})
 		switch {
@@ -254,8 +254,8 @@ func (m *many) look(ctx context.Context, steps []*step) (found []actions.Reading
 	return found, later.Load(), err
 }
 
-// liftAll writes verified steps; an undo's take their holds away with them.
-func (w *worker) liftAll(ctx context.Context, steps []*step) error {
+// saveVerifiedBatch writes verified steps; an undo's take their holds away with them.
+func (w *worker) saveVerifiedBatch(ctx context.Context, steps []*step) error {
 	for chunk := range slices.Chunk(steps, batchSize) {
 		var puts []approvals.Put
 		var events []audit.Event
@@ -274,7 +274,7 @@ func (w *worker) liftAll(ctx context.Context, steps []*step) error {
 				puts = append(puts, approvals.Put{Row: approvals.Row{Key: holdRow(s.Step.Hold), Version: versions[i]}, Delete: true})
 			}
 			puts = append(puts, w.result(ctx, s, nil))
-			events = append(events, ended(s))
+			events = append(events, stepEvent(s))
 		}
 		if err := w.x.record(ctx, w.p.ID, puts, events...); err != nil {
 			return storeError{err}

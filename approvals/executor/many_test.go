@@ -275,8 +275,8 @@ func TestRetryOfManyTakesWhatFailed(t *testing.T) {
 	if p := w.run(r).Progress; p.Total != 200 || p.Done != 198 || p.Failed != 2 {
 		t.Errorf("counted %+v", p)
 	}
-	if want := "2 of 200 failed. The first: Contain role-00013: AccessDenied: explicit deny"; r.Why != want {
-		t.Errorf("because %q, want %q", r.Why, want)
+	if want := "2 of 200 failed. The first: Contain role-00013: AccessDenied: explicit deny"; r.Cause != want {
+		t.Errorf("because %q, want %q", r.Cause, want)
 	}
 	var failed []string
 	for _, s := range w.steps(r) {

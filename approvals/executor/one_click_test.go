@@ -18,10 +18,10 @@ func TestOneClickContainsOnce(t *testing.T) {
 			t.Parallel()
 			w, _ := alerted(t, true, false, alter...)
 			r := w.state(w.goes(w.proposal(alice, w.happened(w.finding()))), approvals.Contained)
-			if r.Need != 0 || r.Release != approvals.ByClick || r.Ready.IsZero() || len(r.Votes) != 0 {
+			if r.Need != 0 || r.Mode != approvals.OneClick || r.Ready.IsZero() || len(r.Votes) != 0 {
 				t.Errorf("the row is %+v", r)
 			}
-			if p := w.planned(r); p.Release != approvals.ByClick || p.Entry.Approvals != 0 || p.Alert != alertID || p.Finding != findingID || p.Person != "alice" {
+			if p := w.planned(r); p.Mode != approvals.OneClick || p.Policy.Approvals != 0 || p.Alert != alertID || p.Finding != findingID || p.Person != "alice" {
 				t.Errorf("planned %+v", p)
 			}
 			if e, n := w.event(r, "released"); n != 1 || e.Actor != "alice" || e.Facts["by"] != "click" || e.Facts["finding"] != findingID || e.Facts["alert"] != alertID || e.Facts["evidence"] != r.Evidence {

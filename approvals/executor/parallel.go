@@ -37,8 +37,8 @@ func parallel(n int, do func(i int) error) error {
 	return first
 }
 
-// patiently does again what AWS can't do just now, for a while.
-func (x *Executor) patiently(ctx context.Context, until time.Time, do func() error) error {
+// retryTransient does again what AWS can't do just now, for a while.
+func (x *Executor) retryTransient(ctx context.Context, until time.Time, do func() error) error {
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
 		err := do()
 		if !actions.Transient(err) || !x.Now().Add(pause).Before(until) {

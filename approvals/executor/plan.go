@@ -37,10 +37,10 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 	}
 	p, err := x.runs().Planned(ctx, r.ID)
 	if r.State == approvals.Approved {
-		if err == nil && p.Release != approvals.ByPeople { // by this very job, whose end may have been lost
+		if err == nil && p.Mode != approvals.TwoPerson { // by this very job, whose end may have been lost
 			err = x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), 0)
 		}
-		return unless(err, approvals.ErrNotFound)
+		return ignore(err, approvals.ErrNotFound)
 	}
 	if errors.Is(err, approvals.ErrNotFound) {
 		var f planner
@@ -51,7 +51,7 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 			return nil // another worker plans; if it dies, the sweep sends this job again
 		}
 		if err := x.Store.Write(ctx, f.fence(r.ID)); err != nil {
-			return unless(err, approvals.ErrConflict)
+			return ignore(err, approvals.ErrConflict)
 		}
 		p, err = x.makePlan(ctx, r, &f)
 		no, refused := errors.AsType[*actions.Refusal](err)
@@ -60,12 +60,12 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 			return x.refuse(ctx, r, no, f.fence(r.ID))
 		case errors.Is(err, approvals.ErrConflict):
 			return nil // overtaken
-		case errors.As(err, &notYet{}):
+		case errors.As(err, &notConfirmedYet{}):
 			// Only time helps: the sweep sends this job again.
-			return x.trouble(ctx, r.ID, &f, err.Error(), "CloudTrail tells of events some minutes later: it is asked again until the request expires")
+			return x.planDelayed(ctx, r.ID, &f, err.Error(), "CloudTrail tells of events some minutes later: it is asked again until the request expires")
 		case err != nil:
 			why, hint := actions.Explain(err)
-			return errors.Join(err, x.trouble(ctx, r.ID, &f, why, hint))
+			return errors.Join(err, x.planDelayed(ctx, r.ID, &f, why, hint))
 		}
 	} else if err != nil {
 		return err
@@ -75,9 +75,9 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 		if r.State != approvals.Planning {
 			return errSettled
 		}
-		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Entry.Approvals, p.Eligible, p.Asked.Add(p.Entry.ApproveWithin)
-		r.Why, r.Hint, r.Release = "", "", p.Release
-		if p.Release == approvals.ByPeople {
+		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Policy.Approvals, p.Eligible, p.Asked.Add(p.Policy.ApproveWithin)
+		r.Cause, r.Hint, r.Mode = "", "", p.Mode
+		if p.Mode == approvals.TwoPerson {
 			return r.To(approvals.Pending, now)
 		}
 		r.Ready = now
@@ -88,25 +88,25 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 			return err
 		}
 	}
-	return x.changed(ctx, r.ID, err)
+	return x.sendChange(ctx, r.ID, err)
 }
 
-// trouble tells people why planning takes its time, and lets the next try begin
+// planDelayed tells people why planning takes its time, and lets the next try begin
 // at once.
-func (x *Executor) trouble(ctx context.Context, id string, f *planner, why, hint string) error {
+func (x *Executor) planDelayed(ctx context.Context, id string, f *planner, why, hint string) error {
 	f.Release(x.Now())
 	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
-		return unless(err, approvals.ErrConflict)
+		return ignore(err, approvals.ErrConflict)
 	}
 	_, err := x.Requests.Change(ctx, id, func(r *approvals.Request) error {
-		if r.State != approvals.Planning || r.Why == why {
+		if r.State != approvals.Planning || r.Cause == why {
 			return errSettled
 		}
-		r.Why, r.Hint = why, hint
+		r.Cause, r.Hint = why, hint
 		r.Revise()
 		return nil
 	})
-	return x.changed(ctx, id, err)
+	return x.sendChange(ctx, id, err)
 }
 
 func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner) (approvals.Planned, error) {
@@ -114,14 +114,14 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	if err != nil {
 		return approvals.Planned{}, err
 	}
-	entry := x.Policy.Entry(a.intent)
+	entry := x.Policy.For(a.intent)
 	if x.Now().After(a.at.Add(entry.ApproveWithin)) {
 		return approvals.Planned{}, actions.Refuse(actions.Violation{Code: approvals.PastExpiry})
 	}
-	if a.person == approvals.Automatic && a.release != approvals.ByRule {
-		return approvals.Planned{}, a.unreleased()
+	if a.person == approvals.AutomaticRequester && a.mode != approvals.Automatic {
+		return approvals.Planned{}, a.modeRefusal()
 	}
-	d := x.Policy.AdmitReleased(a.intent, a.person, a.release)
+	d := x.Policy.Admit(a.intent, a.person, a.mode)
 	if d.Refusal != nil {
 		return approvals.Planned{}, d.Refusal
 	}
@@ -133,12 +133,12 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 		return approvals.Planned{}, &actions.Refusal{Reason: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
 	}
 	p := approvals.Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
-		Entry: entry, Eligible: d.Waiting, Release: a.release, At: x.Now().UTC()}
+		Policy: entry, Eligible: d.Waiting, Mode: a.mode, At: x.Now().UTC()}
 	if a.finding.Name != "" {
 		p.Alert, p.Event, p.Finding = r.Alert, r.Event, a.finding.Name
 	}
-	if p.Release != approvals.ByPeople {
-		p.Entry.Approvals = 0
+	if p.Mode != approvals.TwoPerson {
+		p.Policy.Approvals = 0
 	}
 	look, cancel := context.WithTimeout(ctx, planWithin)
 	defer cancel()
@@ -150,28 +150,28 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	if err != nil {
 		return approvals.Planned{}, err
 	}
-	p.Digest = approvals.CallDigest(p.ID, p.Intent, p.Plan.Identity, p.Entry, p.Snapshot)
+	p.Digest = approvals.CallDigest(p.ID, p.Intent, p.Plan.Identity, p.Policy, p.Snapshot)
 	return p, x.storePlan(ctx, p, f)
 }
 
-func (x *Executor) planCall(ctx context.Context, action actions.Action, a asked, p *approvals.Planned) error {
+func (x *Executor) planCall(ctx context.Context, action actions.Action, a provenRequest, p *approvals.Planned) error {
 	until := x.Now().Add(planWithin)
 	if err := x.locate(ctx, until, p); err != nil {
 		return err
 	}
-	if _, err := x.release(ctx, until, *p, a); err != nil {
+	if _, err := x.mayStart(ctx, until, *p, a); err != nil {
 		return err
 	}
 	call := p.Call()
-	err := x.patiently(ctx, until, func() error {
-		acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, call, nil, actor(*p, nil))
+	err := x.retryTransient(ctx, until, func() error {
+		acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, call, nil, sessionContext(*p, nil))
 		if err == nil {
 			p.Plan, err = action.Plan(ctx, acct, call)
 		}
 		return err
 	})
 	if err != nil {
-		return finally(err)
+		return refusalOf(err)
 	}
 	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
 		return no
@@ -184,12 +184,12 @@ func (x *Executor) locate(ctx context.Context, until time.Time, p *approvals.Pla
 	if p.Account = p.Intent.Call.Account; p.Account != "" {
 		return nil
 	}
-	err := x.patiently(ctx, until, func() (err error) {
+	err := x.retryTransient(ctx, until, func() (err error) {
 		p.Account, err = x.Cloud.AccountOfKey(ctx, p.Intent.Call.Target)
 		return err
 	})
 	if err != nil {
-		return finally(err)
+		return refusalOf(err)
 	}
 	if no := x.Org.RefuseCall(p.Call()); no != nil {
 		return no
@@ -197,7 +197,7 @@ func (x *Executor) locate(ctx context.Context, until time.Time, p *approvals.Pla
 	return nil
 }
 
-// actor is on whose behalf a session is that works on a plan.
-func actor(p approvals.Planned, approvers []string) actions.SessionContext {
+// sessionContext is on whose behalf a session is that works on a plan.
+func sessionContext(p approvals.Planned, approvers []string) actions.SessionContext {
 	return actions.SessionContext{RequestID: p.ID, Requester: p.Person, Approvers: approvers}
 }

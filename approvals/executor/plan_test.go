@@ -155,7 +155,7 @@ func TestTroubleWhilePlanningIsToldAndPasses(t *testing.T) {
 			down = false
 			w.pass(2 * time.Minute)
 			r = w.state(r, approvals.Pending)
-			if words := w.words(r); strings.Contains(words, "Throttling") || r.Why != "" {
+			if words := w.words(r); strings.Contains(words, "Throttling") || r.Cause != "" {
 				t.Errorf("the trouble is still there: %s", words)
 			}
 			w.state(w.clicks(bob, r, "approve"), approvals.Contained)

@@ -107,7 +107,7 @@ func (w *world) overdue(r approvals.Request) approvals.Verb {
 				last = v.At
 			}
 		}
-		if expires = last.Add(w.cfg.Policy.Entry(r.Intent).RunWithin); !now.After(expires) {
+		if expires = last.Add(w.cfg.Policy.For(r.Intent).RunWithin); !now.After(expires) {
 			return since(last, verb)
 		}
 	case approvals.Running:

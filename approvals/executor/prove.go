@@ -10,55 +10,55 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// asked is a request as its evidence proves it.
-type asked struct {
+// provenRequest is a request as its evidence proves it.
+type provenRequest struct {
 	intent approvals.Intent
 	reason string
 	person string
 	app    string
 	at     time.Time
 
-	finding finding.Finding   // that it is about, where an alert led to it
-	release approvals.Release // what lets it run, under the configuration of now
-	held    string            // why no click and no rule does
+	finding     finding.Finding        // that it is about, where an alert led to it
+	mode        approvals.ApprovalMode // under the configuration of now
+	modeRefused string                 // why it is neither one-click nor automatic
 }
 
 // prove reads the requester's evidence and checks that the row says the same.
 // It returns an *actions.Refusal if the request is not what somebody signed.
-func (x *Executor) prove(ctx context.Context, r approvals.Request) (asked, error) {
-	e, err := x.kept(ctx, r.Evidence)
+func (x *Executor) prove(ctx context.Context, r approvals.Request) (provenRequest, error) {
+	e, err := x.loadEvidence(ctx, r.Evidence)
 	if err != nil {
-		return asked{}, err
+		return provenRequest{}, err
 	}
 	if approvals.RequestID(e) != r.ID {
-		return asked{}, approvals.Unproven("it is another request's")
+		return provenRequest{}, approvals.Unproven("it is another request's")
 	}
-	var a asked
+	var a provenRequest
 	if e.Kind == approvals.RuleEvidence {
 		a, err = x.proveRule(ctx, r, e)
 	} else {
-		a, err = x.proveWord(ctx, r, e)
+		a, err = x.proveSlackRequest(ctx, r, e)
 	}
 	if err != nil {
-		return asked{}, err
+		return provenRequest{}, err
 	}
 	if approvals.IntentDigest(a.intent) != approvals.IntentDigest(r.Intent) || a.reason != r.Reason || a.person != r.Requester.Person || !a.at.Equal(r.Asked) {
-		return asked{}, approvals.Unproven("the stored request is not what was asked for")
+		return provenRequest{}, approvals.Unproven("the stored request is not what was asked for")
 	}
 	return a, nil
 }
 
-// proveWord reads what a person asked for.
-func (x *Executor) proveWord(ctx context.Context, r approvals.Request, e approvals.Evidence) (asked, error) {
-	w, at, err := x.read(ctx, e)
+// proveSlackRequest reads what a person asked for.
+func (x *Executor) proveSlackRequest(ctx context.Context, r approvals.Request, e approvals.Evidence) (provenRequest, error) {
+	w, at, err := x.verifyPayload(ctx, e)
 	if err != nil {
-		return asked{}, err
+		return provenRequest{}, err
 	}
 	p, ok := x.Policy.Roster.BySlack(w.User)
 	if !ok {
-		return asked{}, approvals.Unproven("nobody in the roster has this Slack account")
+		return provenRequest{}, approvals.Unproven("nobody in the roster has this Slack account")
 	}
-	a := asked{person: p.ID, app: w.App, at: at}
+	a := provenRequest{person: p.ID, app: w.App, at: at}
 	switch w.Type {
 	case "slash_command":
 		err = x.proveCommand(ctx, w, &a)
@@ -70,7 +70,7 @@ func (x *Executor) proveWord(ctx context.Context, r approvals.Request, e approva
 	return a, err
 }
 
-func (x *Executor) proveCommand(ctx context.Context, w approvals.SlackWord, a *asked) error {
+func (x *Executor) proveCommand(ctx context.Context, w approvals.SlackPayload, a *provenRequest) error {
 	if !slices.Contains(x.Channels, w.Channel) {
 		return approvals.Unproven("it was typed in a channel that is not listed")
 	}
@@ -82,14 +82,14 @@ func (x *Executor) proveCommand(ctx context.Context, w approvals.SlackWord, a *a
 		a.intent, a.reason = approvals.Intent{Call: c.Call}, c.Reason
 		return nil
 	case c.Verb == "undo":
-		return x.undoOf(ctx, c.ID, c.Keys, c.Reason, a)
+		return x.proveUndo(ctx, c.ID, c.ReactivateKeys, c.Reason, a)
 	}
 	return approvals.Unproven("%s asks for nothing", c.Verb)
 }
 
 // proveButton reads a click that asks for something: what an alert's card offers,
 // to take back what a request's card is about, or to do something gentler instead.
-func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w approvals.SlackWord, a *asked) error {
+func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w approvals.SlackPayload, a *provenRequest) error {
 	if len(w.Actions) != 1 {
 		return approvals.Unproven("it is not one click")
 	}
@@ -97,7 +97,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 		return x.proveProposal(ctx, r, w, a)
 	}
 	button := w.Actions[0].ID
-	id, dig, err := clicked(w, button)
+	id, dig, err := parseClick(w, button)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 		return err
 	}
 	if button == "undo" {
-		err = x.undoOf(ctx, id, "", "", a)
+		err = x.proveUndo(ctx, id, false, "", a)
 	} else if o, ok := approvals.RequestOffers(id, p.Intent, x.Actions).ByButton(button); ok {
 		a.intent, a.reason = o.Intent, o.Why
 	} else {
@@ -118,11 +118,11 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 	if err != nil {
 		return err
 	}
-	return shown(w, dig, p)
+	return checkCard(w, dig, p)
 }
 
-// undoOf is the intent to take a request back.
-func (x *Executor) undoOf(ctx context.Context, id, keys, reason string, a *asked) error {
+// proveUndo is the intent to take a request back.
+func (x *Executor) proveUndo(ctx context.Context, id string, keys bool, reason string, a *provenRequest) error {
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return approvals.Unproven("there is no request %s to undo", id)
@@ -133,12 +133,12 @@ func (x *Executor) undoOf(ctx context.Context, id, keys, reason string, a *asked
 	if reason == "" {
 		reason = approvals.UndoReason(id)
 	}
-	a.intent, a.reason = approvals.Intent{Call: p.Intent.Call, Undo: id, Keys: keys}, reason
+	a.intent, a.reason = approvals.Intent{Call: p.Intent.Call, Undo: id, ReactivateKeys: keys}, reason
 	return nil
 }
 
-// kept fetches evidence.
-func (x *Executor) kept(ctx context.Context, key string) (approvals.Evidence, error) {
+// loadEvidence fetches evidence.
+func (x *Executor) loadEvidence(ctx context.Context, key string) (approvals.Evidence, error) {
 	e, err := x.Requests.Evidence(ctx, key)
 	if errors.Is(err, approvals.ErrNotFound) {
 		err = approvals.Unproven("there is none")
@@ -146,27 +146,27 @@ func (x *Executor) kept(ctx context.Context, key string) (approvals.Evidence, er
 	return e, err
 }
 
-// word fetches evidence, proves that a person gave it, and reads it.
-func (x *Executor) word(ctx context.Context, key string) (approvals.SlackWord, time.Time, error) {
-	e, err := x.kept(ctx, key)
+// loadPayload fetches evidence, proves that a person gave it, and reads it.
+func (x *Executor) loadPayload(ctx context.Context, key string) (approvals.SlackPayload, time.Time, error) {
+	e, err := x.loadEvidence(ctx, key)
 	if err != nil {
-		return approvals.SlackWord{}, time.Time{}, err
+		return approvals.SlackPayload{}, time.Time{}, err
 	}
-	return x.read(ctx, e)
+	return x.verifyPayload(ctx, e)
 }
 
-// read proves that a person gave evidence, and reads it.
-func (x *Executor) read(ctx context.Context, e approvals.Evidence) (approvals.SlackWord, time.Time, error) {
+// verifyPayload proves that a person gave evidence, and reads it.
+func (x *Executor) verifyPayload(ctx context.Context, e approvals.Evidence) (approvals.SlackPayload, time.Time, error) {
 	v, ok := x.Verifiers[e.Kind]
 	if !ok || e.Kind == approvals.EventEvidence || e.Kind == approvals.RuleEvidence { // nobody signs those
-		return approvals.SlackWord{}, time.Time{}, approvals.Unproven("kind %q", e.Kind)
+		return approvals.SlackPayload{}, time.Time{}, approvals.Unproven("kind %q", e.Kind)
 	}
 	if err := v.Verify(ctx, e); err != nil {
-		return approvals.SlackWord{}, time.Time{}, err
+		return approvals.SlackPayload{}, time.Time{}, err
 	}
 	at, err := e.At()
 	if err != nil {
-		return approvals.SlackWord{}, time.Time{}, err
+		return approvals.SlackPayload{}, time.Time{}, err
 	}
 	w, err := approvals.ParseSlack(e.Body)
 	if err != nil {
@@ -178,8 +178,8 @@ func (x *Executor) read(ctx context.Context, e approvals.Evidence) (approvals.Sl
 	return w, at, nil
 }
 
-// clicked reads which button of which call was clicked.
-func clicked(w approvals.SlackWord, action string) (id, digest string, err error) {
+// parseClick reads which button of which call was clicked.
+func parseClick(w approvals.SlackPayload, action string) (id, digest string, err error) {
 	if w.Type != "block_actions" || len(w.Actions) != 1 || w.Actions[0].ID != action {
 		return "", "", approvals.Unproven("it is not a click on %s", action)
 	}
@@ -190,16 +190,16 @@ func clicked(w approvals.SlackWord, action string) (id, digest string, err error
 	return id, digest, nil
 }
 
-// shown checks that the card that was clicked named this very call.
-func shown(w approvals.SlackWord, digest string, p approvals.Planned) error {
+// checkCard checks that the card that was clicked named this very call.
+func checkCard(w approvals.SlackPayload, digest string, p approvals.Planned) error {
 	switch {
 	case digest != p.Digest:
 		return approvals.Unproven("the button is another call's")
 	case w.CallBlocks != 1 || w.CallText != p.Intent.String():
 		return approvals.Unproven("the card did not show this call")
-	case !approvals.SameWords(w.WhyText, approvals.Because(p.Person, p.Reason)):
+	case !approvals.SameWords(w.ReasonText, approvals.ReasonLine(p.Person, p.Reason)):
 		return approvals.Unproven("the card did not show who asked and why")
-	case w.App != p.App && p.Release != approvals.ByRule: // which no app asked for
+	case w.App != p.App && p.Mode != approvals.Automatic: // which no app asked for
 		return approvals.Unproven("it is from another app")
 	}
 	return nil
@@ -207,20 +207,20 @@ func shown(w approvals.SlackWord, digest string, p approvals.Planned) error {
 
 // proveClick reads a click on a request's card as the vote of a person.
 func (x *Executor) proveClick(ctx context.Context, key, action string, p approvals.Planned) (approvals.Vote, error) {
-	w, at, err := x.word(ctx, key)
+	w, at, err := x.loadPayload(ctx, key)
 	if err != nil {
 		return approvals.Vote{}, err
 	}
-	id, digest, err := clicked(w, action)
+	id, digest, err := parseClick(w, action)
 	if err != nil {
 		return approvals.Vote{}, err
 	}
 	if id != p.ID {
 		return approvals.Vote{}, approvals.Unproven("it is another request's")
 	}
-	if err := shown(w, digest, p); err != nil {
+	if err := checkCard(w, digest, p); err != nil {
 		return approvals.Vote{}, err
 	}
 	person, _ := x.Policy.Roster.BySlack(w.User)
-	return approvals.Vote{Party: approvals.Party{Person: person.ID, Slack: w.User}, Evidence: key, At: at, Digest: digest}, nil
+	return approvals.Vote{Actor: approvals.Actor{Person: person.ID, Slack: w.User}, Evidence: key, At: at, Digest: digest}, nil
 }

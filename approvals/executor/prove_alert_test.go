@@ -113,13 +113,13 @@ func (w *world) proposal(user, event string) *word {
 	return &word{user: user, userTeam: acme, team: acme, app: ourApp, channel: channel, kind: "block_actions", secret: signingSecret,
 		actions: []approvals.SlackAction{{ID: approvals.Propose(actions.RevokeSessions), Value: alertID + "." + approvals.IntentDigest(revokeIt)}},
 		blocks:  []block{plainBlock(approvals.OfferBlock(1), revokeIt.String()), plainBlock(approvals.OfferBlock(2), detachIt.String()), plainBlock(approvals.OneClickBlock, approvals.OneClickText)},
-		row:     approvals.Request{Intent: revokeIt, Reason: reason, Alert: alertID, Event: event, Release: approvals.ByClick}}
+		row:     approvals.Request{Intent: revokeIt, Reason: reason, Alert: alertID, Event: event, Mode: approvals.OneClick}}
 }
 
 // ruling is what the configuration asks for by itself, not sent yet.
-func (w *world) ruling(event string) (*word, *approvals.Ruled) {
-	d, rule := w.proposal("", event), &approvals.Ruled{Alert: alertID, Event: event, Intent: revokeIt}
-	d.row.Release, d.row.Requester = approvals.ByRule, approvals.Party{Person: approvals.Automatic}
+func (w *world) ruling(event string) (*word, *approvals.RuleRequest) {
+	d, rule := w.proposal("", event), &approvals.RuleRequest{Alert: alertID, Event: event, Intent: revokeIt}
+	d.row.Mode, d.row.Requester = approvals.Automatic, approvals.Actor{Person: approvals.AutomaticRequester}
 	d.signed = func(e *approvals.Evidence) {
 		b, err := json.Marshal(rule)
 		w.must(err)
@@ -253,12 +253,12 @@ func TestOneClickRunsOnlyWhereAllSaySo(t *testing.T) {
 		"the card said something else":    {true, func(_ *world, d *word) { d.blocks[2] = plainBlock(approvals.OneClickBlock, "One click asks.") }, approvals.Pending, "the card did not say that one click runs it"},
 		"the card said it as mrkdwn":      {true, func(_ *world, d *word) { mrkdwn(d.blocks[2]) }, approvals.Pending, "the card did not say that one click runs it"},
 		"it was said in another block":    {true, func(_ *world, d *word) { d.blocks[2] = plainBlock("note", approvals.OneClickText) }, approvals.Pending, "the card did not say that one click runs it"},
-		"the row names what there is not": {true, func(_ *world, d *word) { d.row.Release = "magic" }, approvals.Pending, ""},
+		"the row names what there is not": {true, func(_ *world, d *word) { d.row.Mode = "magic" }, approvals.Pending, ""},
 		"the row says that it needs nobody": {false, func(w *world, d *word) {
 			d.asks = func(r *approvals.Request) { r.Need, r.Ready = 0, w.clock.Now().Add(-time.Hour) }
 		}, approvals.Pending, ""},
-		"the row asks people":  {true, func(_ *world, d *word) { d.row.Release = approvals.ByPeople }, approvals.Pending, ""},
-		"the row names a rule": {true, func(_ *world, d *word) { d.row.Release = approvals.ByRule }, approvals.Pending, ""},
+		"the row asks people":  {true, func(_ *world, d *word) { d.row.Mode = approvals.TwoPerson }, approvals.Pending, ""},
+		"the row names a rule": {true, func(_ *world, d *word) { d.row.Mode = approvals.Automatic }, approvals.Pending, ""},
 		"it is about a whole account": {true, func(w *world, d *word) {
 			all, f := w.parsed("revoke_sessions prod/ALL"), w.finding()
 			f.Intents = []approvals.Intent{all}
@@ -285,11 +285,11 @@ func TestOneClickRunsOnlyWhereAllSaySo(t *testing.T) {
 				}
 				return
 			}
-			if r = w.again(r); r.Need != 1 || r.Release != approvals.ByPeople {
-				t.Errorf("it needs %d, release %q", r.Need, r.Release)
+			if r = w.again(r); r.Need != 1 || r.Mode != approvals.TwoPerson {
+				t.Errorf("it needs %d, release %q", r.Need, r.Mode)
 			}
 			w.edit(r, func(r *approvals.Request) {
-				r.State, r.Release, r.Need, r.Ready = approvals.Approved, approvals.ByClick, 0, w.clock.Now()
+				r.State, r.Mode, r.Need, r.Ready = approvals.Approved, approvals.OneClick, 0, w.clock.Now()
 			})
 			w.withoutAWS(func() { w.job(w.executor, approvals.JobRun, r) })
 			w.refused(r, "there are 0 proved approvals of the 1 needed")
@@ -327,8 +327,8 @@ func TestOneClickRunsNothingThatIsNotGentle(t *testing.T) {
 			d.row.Intent, d.actions = i, []approvals.SlackAction{{ID: approvals.Propose(i.Call.Action), Value: alertID + "." + approvals.IntentDigest(i)}}
 			d.blocks[0] = plainBlock(approvals.OfferBlock(1), i.String())
 			r := w.state(w.goes(d), approvals.Pending)
-			if r.Need != 1 || r.Release != approvals.ByPeople {
-				t.Errorf("it needs %d, release %q", r.Need, r.Release)
+			if r.Need != 1 || r.Mode != approvals.TwoPerson {
+				t.Errorf("it needs %d, release %q", r.Need, r.Mode)
 			}
 			w.untouched()
 		})
@@ -340,60 +340,68 @@ func TestOneClickRunsNothingThatIsNotGentle(t *testing.T) {
 func TestForgedRulesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		forge func(*world, *word, *approvals.Ruled)
+		forge func(*world, *word, *approvals.RuleRequest)
 		why   string
 	}{
-		"another alert":             {func(_ *world, _ *word, r *approvals.Ruled) { r.Alert = approvals.AlertID("x") }, "not what the rule asks for"},
-		"another event":             {func(w *world, _ *word, r *approvals.Ruled) { r.Event = w.happened(w.finding(), w.finding()) }, "not what the rule asks for"},
-		"a row of a click":          {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Release = approvals.ByClick }, "not what the rule asks for"},
-		"a row of people":           {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Release = approvals.ByPeople }, "not what the rule asks for"},
-		"a row of a person":         {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Requester.Person = "alice" }, "not what was asked for"},
-		"an intent of its own":      {func(_ *world, d *word, r *approvals.Ruled) { d.row.Intent, r.Intent = detachIt, detachIt }, "offer no such call"},
-		"another intent":            {func(_ *world, _ *word, r *approvals.Ruled) { r.Intent = detachIt }, "offer no such call"},
-		"another intent in the row": {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Intent = detachIt }, "not what was asked for"},
-		"another reason in the row": {func(_ *world, d *word, _ *approvals.Ruled) { d.row.Reason = "because" }, "offer no such call"},
-		"no event":                  {func(_ *world, d *word, r *approvals.Ruled) { d.row.Event, r.Event = "", "" }, "too old"},
-		"as an event":               {func(_ *world, d *word, _ *approvals.Ruled) { d.signed = after(d.signed, kind(approvals.EventEvidence)) }, `kind "event"`},
-		"in Slack's name":           {func(_ *world, d *word, _ *approvals.Ruled) { d.signed = after(d.signed, kind(approvals.SlackEvidence)) }, "the signature is not Slack's"},
-		"nonsense": {func(_ *world, d *word, _ *approvals.Ruled) {
+		"another alert":             {func(_ *world, _ *word, r *approvals.RuleRequest) { r.Alert = approvals.AlertID("x") }, "not what the rule asks for"},
+		"another event":             {func(w *world, _ *word, r *approvals.RuleRequest) { r.Event = w.happened(w.finding(), w.finding()) }, "not what the rule asks for"},
+		"a row of a click":          {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Mode = approvals.OneClick }, "not what the rule asks for"},
+		"a row of people":           {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Mode = approvals.TwoPerson }, "not what the rule asks for"},
+		"a row of a person":         {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Requester.Person = "alice" }, "not what was asked for"},
+		"an intent of its own":      {func(_ *world, d *word, r *approvals.RuleRequest) { d.row.Intent, r.Intent = detachIt, detachIt }, "offer no such call"},
+		"another intent":            {func(_ *world, _ *word, r *approvals.RuleRequest) { r.Intent = detachIt }, "offer no such call"},
+		"another intent in the row": {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Intent = detachIt }, "not what was asked for"},
+		"another reason in the row": {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Reason = "because" }, "offer no such call"},
+		"no event":                  {func(_ *world, d *word, r *approvals.RuleRequest) { d.row.Event, r.Event = "", "" }, "too old"},
+		"as an event": {func(_ *world, d *word, _ *approvals.RuleRequest) {
+			d.signed = after(d.signed, kind(approvals.EventEvidence))
+		}, `kind "event"`},
+		"in Slack's name": {func(_ *world, d *word, _ *approvals.RuleRequest) {
+			d.signed = after(d.signed, kind(approvals.SlackEvidence))
+		}, "the signature is not Slack's"},
+		"nonsense": {func(_ *world, d *word, _ *approvals.RuleRequest) {
 			d.signed = func(e *approvals.Evidence) { e.Kind, e.Body = approvals.RuleEvidence, "nonsense" }
 		}, "the rule can't be read"},
-		"of no time":      {func(_ *world, d *word, _ *approvals.Ruled) { d.signed = after(d.signed, timed("soon")) }, "timestamp"},
-		"from the future": {func(w *world, d *word, _ *approvals.Ruled) { d.signed = after(d.signed, timed(w.at(6*time.Minute))) }, "it is from the future"},
-		"past":            {func(w *world, d *word, _ *approvals.Ruled) { d.signed = after(d.signed, timed(w.at(-31*time.Minute))) }, "past_expiry"},
-		"of a finding for people": {func(w *world, d *word, r *approvals.Ruled) {
+		"of no time": {func(_ *world, d *word, _ *approvals.RuleRequest) { d.signed = after(d.signed, timed("soon")) }, "timestamp"},
+		"from the future": {func(w *world, d *word, _ *approvals.RuleRequest) {
+			d.signed = after(d.signed, timed(w.at(6*time.Minute)))
+		}, "it is from the future"},
+		"past": {func(w *world, d *word, _ *approvals.RuleRequest) {
+			d.signed = after(d.signed, timed(w.at(-31*time.Minute)))
+		}, "past_expiry"},
+		"of a finding for people": {func(w *world, d *word, r *approvals.RuleRequest) {
 			f := w.finding()
 			f.Auto = false
 			d.row.Event = w.happened(f)
 			r.Event = d.row.Event
 		}, "does not let this finding contain by itself"},
-		"of a finding that is not sure": {func(w *world, d *word, r *approvals.Ruled) {
+		"of a finding that is not sure": {func(w *world, d *word, r *approvals.RuleRequest) {
 			f := w.finding()
 			f.Unsure = []string{approvals.IntentDigest(revokeIt)}
 			d.row.Event = w.happened(f)
 			r.Event = d.row.Event
 		}, "does not let this finding contain by itself"},
-		"of an action that can't be taken back": {func(w *world, _ *word, _ *approvals.Ruled) {
+		"of an action that can't be taken back": {func(w *world, _ *word, _ *approvals.RuleRequest) {
 			w.executor.Actions = func(n actions.Name) (actions.Action, bool) {
 				a, ok := catalog.Lookup(n)
 				return irreversible{a}, ok
 			}
 		}, "this action never runs by itself"},
-		"of a whole account": {func(w *world, d *word, r *approvals.Ruled) {
+		"of a whole account": {func(w *world, d *word, r *approvals.RuleRequest) {
 			all := w.parsed("revoke_sessions prod/ALL")
 			f := w.finding()
 			f.Intents = []approvals.Intent{all}
 			d.row.Event, d.row.Intent, r.Intent = w.happened(f), all, all
 			r.Event = d.row.Event
 		}, "this action never runs by itself"},
-		"of a finding in another account": {func(w *world, d *word, r *approvals.Ruled) {
+		"of a finding in another account": {func(w *world, d *word, r *approvals.RuleRequest) {
 			f := w.finding()
 			f.Sighting.Account = "333333333333"
 			f.Account = f.Sighting.Account
 			d.row.Event = w.happened(f)
 			r.Event = d.row.Event
 		}, "in another account than the finding"},
-		"over the cap": {func(w *world, _ *word, _ *approvals.Ruled) { w.executor.AutoPerHour = 0 }, "the cap of 0 automatic containments an hour"},
+		"over the cap": {func(w *world, _ *word, _ *approvals.RuleRequest) { w.executor.AutoPerHour = 0 }, "the cap of 0 automatic containments an hour"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -434,7 +442,7 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		r := w.bring(d)
 		w.drain()
 		w.state(r, approvals.Contained)
-		if e, n := w.event(r, "released"); n != 1 || e.Actor != approvals.Automatic || e.Facts["by"] != "rule" {
+		if e, n := w.event(r, "released"); n != 1 || e.Actor != approvals.AutomaticRequester || e.Facts["by"] != "rule" {
 			t.Errorf("released %d times: %+v", n, e)
 		}
 	})
@@ -467,7 +475,7 @@ func TestReleaseIsCheckedAgainBeforeTheRun(t *testing.T) {
 		"click: nothing":                   {change: func(*world, *routes, approvals.Request) {}},
 		"click: the route asks people now": {change: func(_ *world, o *routes, _ approvals.Request) { o.oneClick = false }, why: "the configuration does not let one click run this"},
 		"click: the row asks people": {change: func(w *world, _ *routes, r approvals.Request) {
-			w.edit(r, func(r *approvals.Request) { r.Release = approvals.ByPeople })
+			w.edit(r, func(r *approvals.Request) { r.Mode = approvals.TwoPerson })
 		}, why: "the stored request was altered"},
 		"click: another alert": {change: func(w *world, _ *routes, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Alert = approvals.AlertID("x") })
@@ -556,7 +564,7 @@ func TestRetryOfAReleasedRequest(t *testing.T) {
 		}},
 		"the route asks people now": {change: func(_ *world, o *routes, _ approvals.Request) { o.oneClick = false }, why: "the configuration does not let one click run this"},
 		"the row asks people": {change: func(w *world, _ *routes, r approvals.Request) {
-			w.edit(r, func(r *approvals.Request) { r.Release = "" })
+			w.edit(r, func(r *approvals.Request) { r.Mode = "" })
 		}, why: "the stored request was altered"},
 		"the click is gone": {change: func(w *world, _ *routes, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Evidence = strings.Repeat("0", 64) })
@@ -596,8 +604,8 @@ func TestRetryOfAReleasedRequest(t *testing.T) {
 				return
 			}
 			w.withoutAWS(w.drain)
-			if r = w.state(r, approvals.Partial); !strings.Contains(r.Why, c.why) {
-				t.Errorf("told %q, want %q", r.Why, c.why)
+			if r = w.state(r, approvals.Partial); !strings.Contains(r.Cause, c.why) {
+				t.Errorf("told %q, want %q", r.Cause, c.why)
 			}
 			w.attempts(r, 1)
 		})

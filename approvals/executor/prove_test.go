@@ -118,14 +118,14 @@ var cards = map[string]struct {
 	"a block that gives another number":  {func(_ *world, d *word) { because(d, strings.Replace(d.about.Reason, "1", "2", 1)) }, "did not show who asked and why"},
 	"a block that leaves the number out": {func(_ *world, d *word) { because(d, strings.Replace(d.about.Reason, "4711", "", 1)) }, "did not show who asked and why"},
 	"a block that names another requester": {func(_ *world, d *word) {
-		d.blocks[2] = plainBlock(approvals.WhyBlock, approvals.Because("carol", d.about.Reason))
+		d.blocks[2] = plainBlock(approvals.ReasonBlock, approvals.ReasonLine("carol", d.about.Reason))
 	}, "did not show who asked and why"},
 	"another app": {func(_ *world, d *word) { d.app = "A99EVIL" }, "it is from another app"},
 	"no app":      {func(_ *world, d *word) { d.app = "" }, "it is from another app"},
 }
 
 func because(d *word, reason string) {
-	d.blocks[2] = plainBlock(approvals.WhyBlock, approvals.Because(d.about.Requester.Person, reason))
+	d.blocks[2] = plainBlock(approvals.ReasonBlock, approvals.ReasonLine(d.about.Requester.Person, reason))
 }
 
 // TestForgedUndoClicksAreRefused: a click on Undo is a request only if it was
@@ -147,7 +147,7 @@ func TestForgedUndoClicksAreRefused(t *testing.T) {
 			d.actions[0].Value = approvals.Value("KS-4G7QX2M9ZT0B", d.about.Digest)
 			d.row.Intent.Undo, d.row.Reason = "KS-4G7QX2M9ZT0B", approvals.UndoReason("KS-4G7QX2M9ZT0B")
 		}, "there is no request KS-4G7QX2M9ZT0B"},
-		"credentials that nobody asked to give back": {func(_ *world, d *word) { d.row.Intent.Keys = approvals.Reactivate }, "not what was asked for"},
+		"credentials that nobody asked to give back": {func(_ *world, d *word) { d.row.Intent.ReactivateKeys = true }, "not what was asked for"},
 		"a reason of its own":                        {func(_ *world, d *word) { d.row.Reason = "all is well" }, "not what was asked for"},
 		"another call in the row":                    {func(_ *world, d *word) { d.row.Intent.Call = otherCall }, "not what was asked for"},
 		"another request in the row":                 {func(_ *world, d *word) { d.row.Intent.Undo = "KS-4G7QX2M9ZT0B" }, "not what was asked for"},

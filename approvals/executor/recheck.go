@@ -77,7 +77,7 @@ func (w *worker) check(ctx context.Context) error {
 	acct, steps, err := w.prepare(ctx, steps)
 	held, entered := map[int]bool{}, err == nil
 	if entered {
-		held, err = w.stillHeld(ctx, acct, steps)
+		held, err = w.readManySteps(ctx, acct, steps)
 	}
 	for i := range steps { // what can't be read of one step must not hide another
 		if !entered || held[i] || steps[i].State == approvals.StepSkipped {
@@ -101,15 +101,15 @@ func (w *worker) check(ctx context.Context) error {
 	case err != nil:
 		why, hint := actions.Explain(err)
 		result = "could not be read: " + why
-		run.Unread++
+		run.FailedChecks++
 		run.NextCheck = next.Add(unreadPause)
-		if run.Unread >= maxUnread {
+		if run.FailedChecks >= maxUnread {
 			run.Outcome, run.NextCheck = approvals.Partial, time.Time{}
-			run.Why, run.Hint = "whether it still holds can't be confirmed: "+why, hint
+			run.Cause, run.Hint = "whether it still holds can't be confirmed: "+why, hint
 		}
 	default:
 		run.Checks++
-		run.Unread, run.NextCheck = 0, time.Time{}
+		run.FailedChecks, run.NextCheck = 0, time.Time{}
 		if run.Checks < len(checks) {
 			run.NextCheck = run.Verified.Add(checks[run.Checks])
 		}
@@ -129,8 +129,8 @@ func mustStop(err error) bool {
 	return errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, approvals.ErrConflict)
 }
 
-// stillHeld looks at all steps of which there are many.
-func (w *worker) stillHeld(ctx context.Context, acct *actions.Account, steps []step) (map[int]bool, error) {
+// readManySteps looks at all steps of which there are many.
+func (w *worker) readManySteps(ctx context.Context, acct *actions.Account, steps []step) (map[int]bool, error) {
 	held := map[int]bool{}
 	var many []*step
 	var at []int
@@ -143,7 +143,7 @@ func (w *worker) stillHeld(ctx context.Context, acct *actions.Account, steps []s
 		return held, nil
 	}
 	m := w.many(acct.Once(), nil)
-	found, unread, err := m.look(ctx, many)
+	found, unread, err := m.readBatch(ctx, many)
 	if err == nil && unread {
 		err = errUnread
 	}
@@ -161,7 +161,7 @@ var errUnread = errors.New("AWS could not tell of all of it just now")
 func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) error {
 	found := s.Step.Current // of a target that was created again
 	if s.State == approvals.StepVerified {
-		holds, text, err := w.holds(ctx, acct, s)
+		holds, text, err := w.readStep(ctx, acct, s)
 		switch {
 		case errors.Is(err, actions.ErrRecreated):
 			text = err.Error()
@@ -184,7 +184,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 	}
 	if s.State != approvals.StepPlanned {
 		s.State, s.Cause = approvals.StepFailed, "undone by somebody: found "+found // so that it is taken again, now or by a retry
-		if err := w.put(ctx, s); err != nil {
+		if err := w.saveStep(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -202,7 +202,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 	}
 	if !last.Reapplied {
 		run.Outcome = approvals.Partial
-		run.Why = fmt.Sprintf("%s was undone by somebody: found %s", s.Step.Title, found)
+		run.Cause = fmt.Sprintf("%s was undone by somebody: found %s", s.Step.Title, found)
 		run.Hint = "somebody with rights in this account works against the containment: contain that principal too"
 	}
 	return nil

@@ -66,7 +66,7 @@ func TestRecheckThatCanNotReadClaimsNothing(t *testing.T) {
 		w.pass(time.Minute)
 		w.heldLater(r)
 		w.state(r, approvals.Contained)
-		if n := w.run(r).Unread; n == 0 {
+		if n := w.run(r).FailedChecks; n == 0 {
 			t.Error("it is not told that it could not be read back")
 		}
 		w.aws.ClearFaults()
@@ -89,7 +89,7 @@ func TestRecheckThatCanNotReadClaimsNothing(t *testing.T) {
 		w.heldLater(r)
 		w.state(r, approvals.Partial)
 		w.tells(r, "can't be confirmed")
-		if run := w.run(r); run.Outcome != approvals.Partial || run.Unread != 8 {
+		if run := w.run(r); run.Outcome != approvals.Partial || run.FailedChecks != 8 {
 			t.Errorf("%+v", run)
 		}
 		w.aws.ClearFaults()
@@ -171,7 +171,7 @@ func TestRecheckSeesWhoJoinedTheAdmins(t *testing.T) {
 	w.aws.Account(prod).AddUser(u)
 	w.pass(70 * time.Second)
 	if run := w.run(r); len(run.Tampering) == 0 || !w.bernd().Keys[0].Inactive {
-		t.Errorf("%s is %s after 70 s (%s), tampering: %v; the key is inactive: %t", r.ID, w.again(r).State, run.Why, run.Tampering, w.bernd().Keys[0].Inactive)
+		t.Errorf("%s is %s after 70 s (%s), tampering: %v; the key is inactive: %t", r.ID, w.again(r).State, run.Cause, run.Tampering, w.bernd().Keys[0].Inactive)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestRecheckLooksAtEveryStep(t *testing.T) {
 	w.pass(70 * time.Second)
 	run := w.run(r)
 	if len(run.Tampering) == 0 {
-		t.Errorf("%s is %s after 70 s, unread %d, nothing told of the profile: %s", r.ID, w.again(r).State, run.Unread, run.Why)
+		t.Errorf("%s is %s after 70 s, unread %d, nothing told of the profile: %s", r.ID, w.again(r).State, run.FailedChecks, run.Cause)
 	}
 }
 
@@ -237,7 +237,7 @@ func TestKeyThatWentWithItsUserStaysContained(t *testing.T) {
 	w.pass(5 * time.Minute)
 	w.state(r, approvals.Contained)
 	run := w.run(r)
-	if run.Unread != 0 || len(run.Tampering) != 0 || run.Checks != 3 {
+	if run.FailedChecks != 0 || len(run.Tampering) != 0 || run.Checks != 3 {
 		t.Errorf("%+v", run)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// retire lets all rows of a request that is over for good expire with it.
-func (x *Executor) retire(ctx context.Context, id string, ended time.Time) error {
+// expireRows lets all rows of a request that is over for good expire with it.
+func (x *Executor) expireRows(ctx context.Context, id string, ended time.Time) error {
 	if x.Requests.Retention <= 0 || ended.IsZero() {
 		return nil
 	}
@@ -31,7 +31,7 @@ func (x *Executor) retire(ctx context.Context, id string, ended time.Time) error
 		}
 		if len(puts) > 0 {
 			if err := x.Store.Write(ctx, puts...); err != nil {
-				return unless(err, approvals.ErrConflict) // somebody still writes, and will come here again
+				return ignore(err, approvals.ErrConflict) // somebody still writes, and will come here again
 			}
 		}
 		if len(rows) < approvals.MaxPuts {

@@ -11,7 +11,7 @@ import (
 
 // refuse ends a request for good, on the condition of the rows in fence.
 func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.Refusal, fence ...approvals.Put) error {
-	run := approvals.Run{ID: r.ID, Outcome: approvals.Refused, Why: no.Reason, Hint: no.Hint, Ended: x.Now().UTC()}
+	run := approvals.Run{ID: r.ID, Outcome: approvals.Refused, Cause: no.Reason, Hint: no.Hint, Ended: x.Now().UTC()}
 	ev := audit.New("refused", "", "why", no.Cause(), "intent", r.Intent.String())
 	err := x.record(ctx, r.ID, append(fence, approvals.PutRow(approvals.RunKey(r.ID), 0, run)), ev)
 	if errors.Is(err, approvals.ErrConflict) {
@@ -19,7 +19,7 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.
 		var old approvals.Run
 		old, err = x.runs().Run(ctx, r.ID)
 		if err != nil || old.Outcome != approvals.Refused {
-			return unless(err, approvals.ErrNotFound)
+			return ignore(err, approvals.ErrNotFound)
 		}
 	}
 	if err != nil {
@@ -29,36 +29,36 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.
 		if !r.State.May(approvals.Refused) {
 			return errSettled
 		}
-		r.Codes, r.Why, r.Hint, r.Closed = no.Codes, no.Reason, no.Hint, true
+		r.Codes, r.Cause, r.Hint, r.Closed = no.Codes, no.Reason, no.Hint, true
 		return r.To(approvals.Refused, x.Now().UTC())
 	})
-	if err := x.changed(ctx, r.ID, err); err != nil {
+	if err := x.sendChange(ctx, r.ID, err); err != nil {
 		return err
 	}
-	return x.retire(ctx, r.ID, run.Ended)
+	return x.expireRows(ctx, r.ID, run.Ended)
 }
 
 // errSettled stops a Change that has nothing left to do.
 var errSettled = errors.New("settled already")
 
-// changed tells the bot, unless the change failed.
-func (x *Executor) changed(ctx context.Context, id string, err error) error {
+// sendChange tells the bot, unless the change failed.
+func (x *Executor) sendChange(ctx context.Context, id string, err error) error {
 	if err != nil && !errors.Is(err, errSettled) {
 		return err
 	}
 	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
 }
 
-// unless passes errors on, but for those of one kind.
-func unless(err, kind error) error {
+// ignore passes errors on, but for those of one kind.
+func ignore(err, kind error) error {
 	if errors.Is(err, kind) {
 		return nil
 	}
 	return err
 }
 
-// finally makes a refusal of an AWS error, unless it may pass by itself.
-func finally(err error) error {
+// refusalOf makes a refusal of an AWS error, unless it may pass by itself.
+func refusalOf(err error) error {
 	if actions.Transient(err) {
 		return err
 	}
@@ -66,8 +66,8 @@ func finally(err error) error {
 	return &actions.Refusal{Reason: why, Hint: hint}
 }
 
-// orSettled is errSettled, unless something went wrong.
-func orSettled(err error) error {
+// errSettledOr is errSettled, unless something went wrong.
+func errSettledOr(err error) error {
 	if err != nil {
 		return err
 	}

@@ -22,13 +22,13 @@ const (
 
 // proveProposal reads a click on an alert's card: what it asks for is what the
 // event lets its route offer, and what the card showed.
-func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w approvals.SlackWord, a *asked) error {
+func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w approvals.SlackPayload, a *provenRequest) error {
 	button := w.Actions[0]
 	alert, dig, _ := approvals.SplitAlertValue(button.Value)
 	if alert != r.Alert {
 		return approvals.Unproven("it is about another alert")
 	}
-	f, o, err := x.offered(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick })
+	f, o, err := x.findOffer(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick })
 	if err != nil {
 		return err
 	}
@@ -41,13 +41,13 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 	a.intent, a.reason, a.finding = o.Intent, o.Why, f
 	switch {
 	case !f.OneClick:
-		a.held = "the configuration does not let one click run this"
+		a.modeRefused = "the configuration does not let one click run this"
 	case !w.OneClick:
-		a.held = "the card did not say that one click runs it"
+		a.modeRefused = "the card did not say that one click runs it"
 	case !x.autoEligible(o.Intent.Call):
-		a.held = "this action is never run by one click"
-	case r.Release == approvals.ByClick: // otherwise the bot had reasons to ask people
-		a.release = approvals.ByClick
+		a.modeRefused = "this action is never run by one click"
+	case r.Mode == approvals.OneClick: // otherwise the bot had reasons to ask people
+		a.mode = approvals.OneClick
 	}
 	return nil
 }
@@ -55,41 +55,41 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 // proveRule reads what our own configuration asked for on the strength of an
 // event. Nobody signed it: it lets nothing run before the source has confirmed
 // the finding.
-func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approvals.Evidence) (asked, error) {
-	var ruled approvals.Ruled
+func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approvals.Evidence) (provenRequest, error) {
+	var ruled approvals.RuleRequest
 	if json.Unmarshal([]byte(e.Body), &ruled) != nil {
-		return asked{}, approvals.Unproven("the rule can't be read")
+		return provenRequest{}, approvals.Unproven("the rule can't be read")
 	}
 	at, err := e.At()
 	if err != nil {
-		return asked{}, err
+		return provenRequest{}, err
 	}
 	switch {
-	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Release != approvals.ByRule:
-		return asked{}, approvals.Unproven("the stored request is not what the rule asks for")
+	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Mode != approvals.Automatic:
+		return provenRequest{}, approvals.Unproven("the stored request is not what the rule asks for")
 	case at.After(x.Now().Add(clocksApart)):
-		return asked{}, approvals.Unproven("it is from the future")
+		return provenRequest{}, approvals.Unproven("it is from the future")
 	}
-	f, o, err := x.offered(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })
+	f, o, err := x.findOffer(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })
 	if err != nil {
-		return asked{}, err
+		return provenRequest{}, err
 	}
-	a := asked{intent: o.Intent, reason: o.Why, person: approvals.Automatic, at: at, finding: f}
+	a := provenRequest{intent: o.Intent, reason: o.Why, person: approvals.AutomaticRequester, at: at, finding: f}
 	switch {
 	case !f.Runs(o.Intent):
-		a.held = "the configuration does not let this finding contain by itself"
+		a.modeRefused = "the configuration does not let this finding contain by itself"
 	case !x.autoEligible(o.Intent.Call):
-		a.held = "this action never runs by itself"
+		a.modeRefused = "this action never runs by itself"
 	default:
-		a.release = approvals.ByRule
+		a.mode = approvals.Automatic
 	}
 	return a, nil
 }
 
-// offered finds the offer of a digest, and the finding that makes it for the
+// findOffer finds the offer of a digest, and the finding that makes it for the
 // request's reason, in the event that the request refers to. Of several findings it
 // takes one that lets the intent run.
-func (x *Executor) offered(ctx context.Context, r approvals.Request, dig string, lets func(finding.Finding) bool) (finding.Finding, approvals.Offer, error) {
+func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig string, lets func(finding.Finding) bool) (finding.Finding, approvals.Offer, error) {
 	e, err := x.Requests.Evidence(ctx, r.Event)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound):
@@ -122,61 +122,61 @@ func (x *Executor) autoEligible(c actions.Call) bool {
 	return ok && a.Spec().AutoEligible(c)
 }
 
-// release checks that what lets a request run does so under the configuration of
+// mayStart checks that what lets a request run does so under the configuration of
 // now, and returns the writes that begin it. It returns an *actions.Refusal where it does not. A source is asked before the plan and again before the run: a finding may
 // be archived meanwhile.
-func (x *Executor) release(ctx context.Context, until time.Time, p approvals.Planned, a asked) ([]approvals.Put, error) {
+func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Planned, a provenRequest) ([]approvals.Put, error) {
 	switch {
-	case p.Release == approvals.ByPeople:
+	case p.Mode == approvals.TwoPerson:
 		return nil, nil
-	case a.release != p.Release:
-		return nil, a.unreleased()
-	case p.Release == approvals.ByClick:
+	case a.mode != p.Mode:
+		return nil, a.modeRefusal()
+	case p.Mode == approvals.OneClick:
 		return nil, nil
 	}
-	if _, err := x.count(ctx, p.ID); err != nil { // before anybody is asked
+	if _, err := x.reserveAutomatic(ctx, p.ID); err != nil { // before anybody is asked
 		return nil, err
 	}
-	if err := x.confirm(ctx, until, p, a); err != nil {
+	if err := x.confirmFinding(ctx, until, p, a); err != nil {
 		return nil, err
 	}
-	put, err := x.count(ctx, p.ID)
+	put, err := x.reserveAutomatic(ctx, p.ID)
 	return []approvals.Put{put}, err
 }
 
-// unreleased is the refusal of a request that no click and no rule lets run.
-func (a asked) unreleased() *actions.Refusal {
-	why := a.held
+// modeRefusal is the refusal of a request that no click and no rule lets run.
+func (a provenRequest) modeRefusal() *actions.Refusal {
+	why := a.modeRefused
 	if why == "" {
 		why = "the stored request was altered"
 	}
 	return &actions.Refusal{Reason: why, Hint: byHandHint}
 }
 
-// notYet is an answer of a source that may be another one a little later.
-type notYet struct{ error }
+// notConfirmedYet is an answer of a source that may be another one a little later.
+type notConfirmedYet struct{ error }
 
-func (n notYet) Unwrap() error { return n.error }
+func (n notConfirmedYet) Unwrap() error { return n.error }
 
-// confirm asks the source whether the finding is true, and reads from its answer
+// confirmFinding asks the source whether the finding is true, and reads from its answer
 // whether it still lets the intent run by itself.
-func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Planned, a asked) error {
+func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approvals.Planned, a provenRequest) error {
 	f := a.finding
 	if p.Account != f.Sighting.Account {
 		return &actions.Refusal{Reason: "its target is in another account than the finding", Hint: byHandHint}
 	}
 	var raw []byte
-	err := x.patiently(ctx, until, func() (err error) {
-		raw, err = source.Sight(ctx, x.Cloud, f.Sighting, x.Now(), actor(p, nil))
+	err := x.retryTransient(ctx, until, func() (err error) {
+		raw, err = source.Sight(ctx, x.Cloud, f.Sighting, x.Now(), sessionContext(p, nil))
 		return err
 	})
 	switch {
 	case errors.Is(err, source.ErrNotSeen) && f.Sighting.Kind == source.OfEvent:
-		return notYet{err}
+		return notConfirmedYet{err}
 	case errors.Is(err, source.ErrNotSeen):
 		return &actions.Refusal{Reason: err.Error(), Hint: byHandHint}
 	case err != nil:
-		err = finally(err)
+		err = refusalOf(err)
 		if no, ok := errors.AsType[*actions.Refusal](err); ok && no.Hint == "" {
 			no.Hint = byHandHint
 		}
@@ -195,31 +195,31 @@ func (x *Executor) confirm(ctx context.Context, until time.Time, p approvals.Pla
 	return nil
 }
 
-// hour is the row of the containments that began by themselves lately.
-type hour struct {
-	Began []began `json:"began"`
+// automaticRuns is the row of the containments that began by themselves lately.
+type automaticRuns struct {
+	Began []automaticRun `json:"began"`
 }
 
-type began struct {
+type automaticRun struct {
 	ID string    `json:"id"`
 	At time.Time `json:"at"`
 }
 
-var hourKey = approvals.Key{Part: "automatic", Sort: "hour"}
+var automaticKey = approvals.Key{Part: "automatic", Sort: "hour"}
 
-// count is the write by which one more containment begins by itself. It returns an
+// reserveAutomatic is the write by which one more containment begins by itself. It returns an
 // *actions.Refusal where there were enough of them in the last hour.
-func (x *Executor) count(ctx context.Context, id string) (approvals.Put, error) {
-	var h hour
-	version, err := x.runs().Find(ctx, hourKey, &h)
+func (x *Executor) reserveAutomatic(ctx context.Context, id string) (approvals.Put, error) {
+	var h automaticRuns
+	version, err := x.runs().Find(ctx, automaticKey, &h)
 	if err != nil {
 		return approvals.Put{}, err
 	}
 	now := x.Now().UTC()
-	h.Began = slices.DeleteFunc(h.Began, func(b began) bool { return now.Sub(b.At) >= time.Hour })
+	h.Began = slices.DeleteFunc(h.Began, func(b automaticRun) bool { return now.Sub(b.At) >= time.Hour })
 	if len(h.Began) >= x.AutoPerHour {
 		return approvals.Put{}, &actions.Refusal{Reason: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), Hint: byHandHint}
 	}
-	h.Began = append(h.Began, began{id, now})
-	return approvals.PutRow(hourKey, version, h), nil
+	h.Began = append(h.Began, automaticRun{id, now})
+	return approvals.PutRow(automaticKey, version, h), nil
 }

@@ -35,11 +35,11 @@ const (
 func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 	p, err := x.runs().Planned(ctx, r.ID)
 	if err != nil {
-		return unless(err, approvals.ErrNotFound)
+		return ignore(err, approvals.ErrNotFound)
 	}
 	run, err := x.runs().Run(ctx, r.ID)
 	if err != nil {
-		return unless(err, approvals.ErrNotFound)
+		return ignore(err, approvals.ErrNotFound)
 	}
 	action, ok := x.reporter(p)
 	if !ok || !run.Started || run.Outcome == "" { // it is told once, and with the end
@@ -51,10 +51,10 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 		return err
 	}
 	if version == 0 {
-		rep = x.gather(ctx, action, p, run)
+		rep = x.readActivity(ctx, action, p, run)
 		err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), 0, rep)}, audit.New("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
 		if err != nil {
-			return unless(err, approvals.ErrConflict)
+			return ignore(err, approvals.ErrConflict)
 		}
 		version = 1
 	}
@@ -63,23 +63,23 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 			return err
 		}
 		if err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), version, rep)}, audit.New("notified", "", "why", rep.Unsent)); err != nil {
-			return unless(err, approvals.ErrConflict)
+			return ignore(err, approvals.ErrConflict)
 		}
 	}
 	_, err = x.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
 		r.Revise()
 		return nil
 	})
-	return x.changed(ctx, r.ID, err)
+	return x.sendChange(ctx, r.ID, err)
 }
 
-// gather reads the activity; where it can't be read, the report says so.
-func (x *Executor) gather(ctx context.Context, action trail.Reporter, p approvals.Planned, run approvals.Run) approvals.Report {
+// readActivity reads the activity; where it can't be read, the report says so.
+func (x *Executor) readActivity(ctx context.Context, action trail.Reporter, p approvals.Planned, run approvals.Run) approvals.Report {
 	rep := approvals.Report{At: x.Now().UTC()}
 	look, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
-	err := x.patiently(look, x.Now().Add(reportPatience), func() error {
-		acct, err := x.Cloud.EnterFor(look, actions.Responder, action, actions.PhaseReport, p.Call(), nil, actor(p, run.Approvers))
+	err := x.retryTransient(look, x.Now().Add(reportPatience), func() error {
+		acct, err := x.Cloud.EnterFor(look, actions.Responder, action, actions.PhaseReport, p.Call(), nil, sessionContext(p, run.Approvers))
 		if err == nil {
 			rep.Activity, err = action.Report(look, acct, p.Call(), p.Plan.Identity, rep.At)
 		}
@@ -96,8 +96,8 @@ func (x *Executor) gather(ctx context.Context, action trail.Reporter, p approval
 // can't take just now is worth another delivery.
 func (x *Executor) notify(ctx context.Context, p approvals.Planned, run approvals.Run, rep *approvals.Report) error {
 	text := fmt.Sprintf("%s: %s\n%s in account %s\nAsked for by %s: %s\n", p.ID, outcome(run), p.Intent.Call, p.Account, p.Person, p.Reason)
-	if run.Why != "" {
-		text += run.Why + "\n"
+	if run.Cause != "" {
+		text += run.Cause + "\n"
 	}
 	if rep.Unread != "" {
 		text += "\nThe recent activity could not be read: " + rep.Unread + "\n"

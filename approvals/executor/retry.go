@@ -19,7 +19,7 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 	if !run.Started || run.Outcome != approvals.Partial && run.Outcome != approvals.Failed || run.UndoneBy != "" {
 		return run, errSettled
 	}
-	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: approvals.Party{Person: p.Person}, Digest: p.Digest, Ended: run.Ended}
+	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person}, Digest: p.Digest, Ended: run.Ended}
 	for _, stored := range r.Retries {
 		if slices.Contains(run.Retries, stored.Evidence) {
 			continue
@@ -37,7 +37,7 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 		}
 		err = x.mayRetry(ctx, r, p)
 		if no, ok := errors.AsType[*actions.Refusal](err); ok {
-			return run, orSettled(x.noRetry(ctx, run, v, no.Reason))
+			return run, errSettledOr(x.noRetry(ctx, run, v, no.Reason))
 		}
 		if err != nil {
 			return run, err
@@ -47,7 +47,7 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 		again.Retries = append(slices.Clone(run.Retries), v.Evidence)
 		again.Lease, again.Since = x.newLease(), now
 		again.Attempt++
-		again.Outcome, again.Why, again.Hint, again.NextCheck, again.Checks, again.Unread = "", "", "", time.Time{}, 0, 0
+		again.Outcome, again.Cause, again.Hint, again.NextCheck, again.Checks, again.FailedChecks = "", "", "", time.Time{}, 0, 0
 		err = x.take(ctx, run.ID, p, &again, nil, audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
 		return again, err
 	}
@@ -58,11 +58,11 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 // still allowed. It returns an *actions.Refusal if not.
 func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approvals.Planned) error {
 	_, err := x.decide(ctx, r, p)
-	if err == nil && p.Release != approvals.ByPeople {
+	if err == nil && p.Mode != approvals.TwoPerson {
 		// The source is not asked again: the first attempt has changed what it says.
-		var a asked
-		if a, err = x.prove(ctx, r); err == nil && a.release != p.Release {
-			err = a.unreleased()
+		var a provenRequest
+		if a, err = x.prove(ctx, r); err == nil && a.mode != p.Mode {
+			err = a.modeRefusal()
 		}
 	}
 	if no, ok := errors.AsType[*actions.Refusal](err); ok {
@@ -72,7 +72,7 @@ func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approval
 		return err
 	}
 	orig, err := x.runs().Run(ctx, p.Intent.Undo)
-	if err == nil && orig.Attempt != p.Of {
+	if err == nil && orig.Attempt != p.UndoneAttempt {
 		err = &actions.Refusal{Reason: p.Intent.Undo + " was applied again since this undo was approved: ask for a new one"}
 	}
 	return err
@@ -81,6 +81,6 @@ func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approval
 // noRetry uses up the evidence of a retry that may not be, and says why.
 func (x *Executor) noRetry(ctx context.Context, run approvals.Run, v approvals.Vote, why string) error {
 	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
-	run.Why, run.Hint = why, askAgain
+	run.Cause, run.Hint = why, askAgain
 	return x.record(ctx, run.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run)}, audit.New("retry_refused", v.Person, "why", why))
 }

@@ -30,7 +30,7 @@ func TestRetryTakesUpWhatIsLeft(t *testing.T) {
 			r := w.failed()
 			now := w.clock.Now()
 			w.taking(func(run approvals.Run, l approvals.Lease) {
-				if run.Lease.Owner != "worker-1/3" || !run.Lease.Until.Equal(now.Add(30*time.Second)) || !run.Since.Equal(now) || run.Outcome != "" || run.Why != "" || run.Hint != "" {
+				if run.Lease.Owner != "worker-1/3" || !run.Lease.Until.Equal(now.Add(30*time.Second)) || !run.Since.Equal(now) || run.Outcome != "" || run.Cause != "" || run.Hint != "" {
 					t.Errorf("%+v", run)
 				}
 				if d := cmp.Diff(approvals.Lease{Owner: r.ID, Until: run.Lease.Until}, l); d != "" {
@@ -177,7 +177,7 @@ func TestRetryOfWhatIsNoLongerApprovedIsRefused(t *testing.T) {
 			return func() { w.executor.Org.ProtectedAccounts = nil }
 		}, "protected by the configuration"},
 		"a denial stands in the row": {func(w *world, r approvals.Request) func() {
-			w.edit(r, func(r *approvals.Request) { r.Denial = &approvals.Vote{Party: approvals.Party{Person: "carol"}} })
+			w.edit(r, func(r *approvals.Request) { r.Denial = &approvals.Vote{Actor: approvals.Actor{Person: "carol"}} })
 			return func() { w.edit(r, func(r *approvals.Request) { r.Denial = nil }) }
 		}, "the stored request was altered"},
 		"the approval is gone": {func(w *world, r approvals.Request) func() {
@@ -193,8 +193,8 @@ func TestRetryOfWhatIsNoLongerApprovedIsRefused(t *testing.T) {
 			outcome := w.run(r).Outcome
 			back := c.change(w, r)
 			w.withoutAWS(func() { r = w.clicks(carol, r, "retry") })
-			if want := "it is no longer approved: "; !strings.HasPrefix(w.again(r).Why, want) || !strings.Contains(w.again(r).Why, c.why) {
-				t.Errorf("told %q, want %q", w.again(r).Why, want+c.why)
+			if want := "it is no longer approved: "; !strings.HasPrefix(w.again(r).Cause, want) || !strings.Contains(w.again(r).Cause, c.why) {
+				t.Errorf("told %q, want %q", w.again(r).Cause, want+c.why)
 			}
 			w.state(r, outcome)
 			w.attempts(r, 1)
@@ -312,7 +312,7 @@ func TestRefusedRetryIsToldThoughItsWriteWasLost(t *testing.T) {
 	if e, n := w.event(r, "retry_refused"); n != 1 || e.Actor != "carol" {
 		t.Errorf("refused %d times: %+v", n, e)
 	}
-	if why := w.again(r).Why; !strings.Contains(why, "protected by the configuration") {
+	if why := w.again(r).Cause; !strings.Contains(why, "protected by the configuration") {
 		t.Errorf("told %q", why)
 	}
 }
@@ -339,8 +339,8 @@ func TestUndoOfAnEarlierAttemptIsNotRetried(t *testing.T) {
 				w.state(w.clicks(carol, r, "retry"), approvals.Contained)
 				w.pass(2 * time.Minute)
 				w.withoutAWS(func() { u = w.clicks(carol, u, "retry") })
-				if want := r.ID + " was applied again since this undo was approved: ask for a new one"; u.Why != want {
-					t.Errorf("told %q, want %q", u.Why, want)
+				if want := r.ID + " was applied again since this undo was approved: ask for a new one"; u.Cause != want {
+					t.Errorf("told %q, want %q", u.Cause, want)
 				}
 				w.attempts(u, 1)
 				w.state(r, approvals.Contained)

@@ -81,7 +81,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 	}
 	votes, counted, err := x.mayRun(ctx, r, p)
 	if no, ok := errors.AsType[*actions.Refusal](err); ok {
-		return approvals.Run{}, orSettled(x.refuse(ctx, r, &actions.Refusal{Codes: no.Codes, Reason: no.Reason, Hint: "nothing was changed; " + no.Hint}))
+		return approvals.Run{}, errSettledOr(x.refuse(ctx, r, &actions.Refusal{Codes: no.Codes, Reason: no.Reason, Hint: "nothing was changed; " + no.Hint}))
 	}
 	if err != nil {
 		return approvals.Run{}, err
@@ -93,8 +93,8 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 	for _, v := range votes {
 		ev = append(ev, audit.New("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
 	}
-	if p.Release != approvals.ByPeople {
-		ev = append(ev, audit.New("released", p.Person, "by", string(p.Release), "finding", p.Finding, "alert", p.Alert, "event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
+	if p.Mode != approvals.TwoPerson {
+		ev = append(ev, audit.New("released", p.Person, "by", string(p.Mode), "finding", p.Finding, "alert", p.Alert, "event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
 	}
 	ev = append(ev, audit.New("claimed", "", "attempt", "1"))
 	err = x.take(ctx, r.ID, p, &run, counted, ev...)
@@ -114,7 +114,7 @@ func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.
 	if x.late(votes, p) {
 		return nil, nil, &actions.Refusal{Codes: []actions.Violation{{Code: approvals.PastExpiry}}, Hint: askAgain}
 	}
-	writes, err = x.release(ctx, x.Now().Add(planWithin), p, a)
+	writes, err = x.mayStart(ctx, x.Now().Add(planWithin), p, a)
 	return votes, writes, err
 }
 
@@ -127,21 +127,21 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 			return errSettled // what has begun goes on, whatever the row says
 		}
 		ended = *r
-		r.Why, r.Hint, r.Codes = "", "", nil
+		r.Cause, r.Hint, r.Codes = "", "", nil
 		return r.To(approvals.Running, x.Now().UTC())
 	})
 	var no *approvals.TransitionError
 	switch {
 	case errors.As(err, &no) && ended.State != approvals.Running:
 		run.Outcome, run.Ended = ended.State, x.Now().UTC()
-		run.Why = "it was " + string(ended.State) + " before anything was done"
+		run.Cause = "it was " + string(ended.State) + " before anything was done"
 		if err := x.end(ctx, run, audit.New("not_started", "", "state", string(ended.State))); err != nil {
 			return err
 		}
 		if err := x.close(ctx, ended); err != nil {
 			return err
 		}
-		return orSettled(x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0))
+		return errSettledOr(x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0))
 	case errors.As(err, &no), errors.Is(err, errSettled):
 	case err != nil:
 		return err
@@ -175,7 +175,7 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 			r.State, r.Ended = run.Outcome, run.Ended
 		}
 		if run.UndoneBy == "" {
-			r.Why, r.Hint = run.Why, run.Hint
+			r.Cause, r.Hint = run.Cause, run.Hint
 		}
 		r.Revise()
 		return nil
@@ -188,7 +188,7 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 			return err
 		}
 	}
-	if _, tells := x.reporter(p); tells && run.Started && run.Checks == 0 && run.Unread == 0 { // once is enough; the re-checks settle too
+	if _, tells := x.reporter(p); tells && run.Started && run.Checks == 0 && run.FailedChecks == 0 { // once is enough; the re-checks settle too
 		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobReport, ID: run.ID}, 0); err != nil {
 			return err
 		}
@@ -204,5 +204,5 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 	if run.Outcome.InForce() {
 		return nil
 	}
-	return x.retire(ctx, run.ID, run.Ended)
+	return x.expireRows(ctx, run.ID, run.Ended)
 }

@@ -241,7 +241,7 @@ func TestWhoJoinsTheAdminsAfterThePlanIsContained(t *testing.T) {
 	w.clicks(bob, r, "approve")
 	r = w.state(r, approvals.Contained)
 	if u := w.bernd(); !u.Keys[0].Inactive || len(u.Attached)+len(u.Inline) < 2 {
-		t.Errorf("%s is %s: %s; the key is inactive: %t, attached %v", r.ID, r.State, r.Why, u.Keys[0].Inactive, u.Attached)
+		t.Errorf("%s is %s: %s; the key is inactive: %t, attached %v", r.ID, r.State, r.Cause, u.Keys[0].Inactive, u.Attached)
 	}
 }
 
@@ -360,8 +360,8 @@ func TestFreezeWithoutRoomLeavesNothingBehind(t *testing.T) {
 	r := w.types(alice, `apply_scp prod reason="somebody makes users"`)
 	w.clicks(bob, r, "approve")
 	r = w.state(r, approvals.Failed)
-	if !strings.Contains(r.Why, "ConstraintViolationException") || !strings.Contains(r.Hint, "detach one of") {
-		t.Errorf("why %q, hint %q", r.Why, r.Hint)
+	if !strings.Contains(r.Cause, "ConstraintViolationException") || !strings.Contains(r.Hint, "detach one of") {
+		t.Errorf("why %q, hint %q", r.Cause, r.Hint)
 	}
 	w.asBefore(before)
 }

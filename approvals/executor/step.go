@@ -13,9 +13,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// taking is a step that is being taken, with the hold that it shares with other
+// attempt is a step that is being taken, with the hold that it shares with other
 // requests.
-type taking struct {
+type attempt struct {
 	s       *step
 	h       hold
 	version int64 // of the hold's row
@@ -26,10 +26,10 @@ type taking struct {
 
 // take takes one step; true means that it is worth another try.
 func (w *worker) take(ctx context.Context, acct *actions.Account, s *step) (again bool, err error) {
-	if err := w.mayGoOn(ctx); err != nil {
+	if err := w.renewOrHandOver(ctx); err != nil {
 		return false, err
 	}
-	t := &taking{s: s}
+	t := &attempt{s: s}
 	if err := w.open(ctx, t); err != nil {
 		return false, err
 	}
@@ -38,15 +38,15 @@ func (w *worker) take(ctx context.Context, acct *actions.Account, s *step) (agai
 		return false, ctx.Err()
 	}
 	if !t.again {
-		if err := w.tell(ctx); err != nil {
+		if err := w.notifyProgress(ctx); err != nil {
 			return false, err
 		}
 	}
 	return t.again, w.close(ctx, t)
 }
 
-// worth reports whether a step that failed is worth another try.
-func (w *worker) worth(t *taking) bool {
+// retryable reports whether a step that failed is worth another try.
+func (w *worker) retryable(t *attempt) bool {
 	now := w.x.Now()
 	if t.s.first.IsZero() {
 		t.s.first = now
@@ -57,7 +57,7 @@ func (w *worker) worth(t *taking) bool {
 // open reads who holds the changes and, before any of them is made, writes down
 // that they may be made from now on and what was there. The first holder's
 // snapshot stays; a later one would find our own deny.
-func (w *worker) open(ctx context.Context, batch ...*taking) error {
+func (w *worker) open(ctx context.Context, batch ...*attempt) error {
 	err := parallel(len(batch), func(i int) (err error) {
 		t := batch[i]
 		t.version, err = w.x.runs().Find(ctx, holdRow(t.s.Step.Hold), &t.h)
@@ -67,7 +67,7 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 		return storeError{err}
 	}
 	if w.p.Intent.Undo != "" {
-		return w.mark(ctx, batch)
+		return w.markReleasing(ctx, batch)
 	}
 	var puts []approvals.Put
 	var events []audit.Event
@@ -100,37 +100,37 @@ func (w *worker) open(ctx context.Context, batch ...*taking) error {
 	return nil
 }
 
-// errLifting stops a worker: what it would share is being taken back just now,
+// errReleasing stops a worker: what it would share is being taken back just now,
 // or was since it looked. It looks again a little later.
-var errLifting = errors.New("another request's change is being taken back")
+var errReleasing = errors.New("another request's change is being taken back")
 
 // mayJoin checks that a step's change is not being taken back by an undo. What
 // had holders when this worker looked and has none now was taken back meanwhile:
 // the snapshot that was planned is then that of our own deny.
-func (w *worker) mayJoin(ctx context.Context, t *taking) error {
-	if len(t.h.Holders) == 0 && w.held[t.s.Step.Hold] {
-		return errLifting
+func (w *worker) mayJoin(ctx context.Context, t *attempt) error {
+	if len(t.h.Holders) == 0 && w.othersHeld[t.s.Step.Hold] {
+		return errReleasing
 	}
-	if t.h.Lifting == "" {
+	if t.h.Releasing == "" {
 		return nil
 	}
-	undo, err := w.x.runs().Run(ctx, t.h.Lifting)
+	undo, err := w.x.runs().Run(ctx, t.h.Releasing)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound) || err == nil && undo.Outcome != "":
-		t.h.Lifting = "" // it ended without
+		t.h.Releasing = "" // it ended without
 		return nil
 	case err != nil:
 		return storeError{err}
 	}
-	return errLifting
+	return errReleasing
 }
 
-// mark lets nobody join the changes that this undo is about to take back.
-func (w *worker) mark(ctx context.Context, batch []*taking) error {
+// markReleasing lets nobody join the changes that this undo is about to take back.
+func (w *worker) markReleasing(ctx context.Context, batch []*attempt) error {
 	var puts []approvals.Put
 	for _, t := range batch {
-		if t.version > 0 && t.s.Step.NotReverted == "" && len(without(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Lifting != w.p.ID {
-			t.h.Lifting = w.p.ID
+		if t.version > 0 && t.s.Step.NotReverted == "" && len(remove(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Releasing != w.p.ID {
+			t.h.Releasing = w.p.ID
 			puts = append(puts, approvals.PutRow(holdRow(t.s.Step.Hold), t.version, t.h))
 			t.version++
 		}
@@ -145,8 +145,8 @@ func (w *worker) mark(ctx context.Context, batch []*taking) error {
 }
 
 // do makes the change, or takes it back.
-func (w *worker) do(ctx context.Context, acct *actions.Account, t *taking) {
-	defer func() { t.again = w.worth(t) }()
+func (w *worker) do(ctx context.Context, acct *actions.Account, t *attempt) {
+	defer func() { t.again = w.retryable(t) }()
 	actx, cancel := context.WithTimeout(ctx, stepWithin)
 	defer cancel()
 	if w.p.Intent.Undo != "" {
@@ -168,9 +168,9 @@ func (w *worker) do(ctx context.Context, acct *actions.Account, t *taking) {
 }
 
 // revert takes one step back, if nobody else holds it.
-func (w *worker) revert(ctx context.Context, acct *actions.Account, t *taking) error {
+func (w *worker) revert(ctx context.Context, acct *actions.Account, t *attempt) error {
 	s := t.s
-	switch others := without(t.h.Holders, w.p.Intent.Undo); {
+	switch others := remove(t.h.Holders, w.p.Intent.Undo); {
 	case len(others) > 0 || s.Step.NotReverted != "" && t.version > 0:
 		t.altered = len(others) < len(t.h.Holders)
 		t.h.Holders = others
@@ -199,7 +199,7 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *taking) e
 
 // close writes down what became of the steps, and who holds their changes now.
 // Those that are tried again stay open.
-func (w *worker) close(ctx context.Context, batch ...*taking) error {
+func (w *worker) close(ctx context.Context, batch ...*attempt) error {
 	var puts []approvals.Put
 	var events []audit.Event
 	for _, t := range batch {
@@ -225,7 +225,7 @@ func (w *worker) close(ctx context.Context, batch ...*taking) error {
 			w.flag(t.s.Step.Title + ": stays, " + t.s.Cause + ".")
 		}
 		puts = append(puts, w.result(ctx, t.s, t.err))
-		events = append(events, ended(t.s))
+		events = append(events, stepEvent(t.s))
 	}
 	if len(puts) == 0 {
 		return nil
@@ -241,9 +241,9 @@ func (w *worker) close(ctx context.Context, batch ...*taking) error {
 	return nil
 }
 
-// put writes a step's result into the ledger and the chain.
-func (w *worker) put(ctx context.Context, s *step) error {
-	err := w.x.record(ctx, w.p.ID, []approvals.Put{w.result(ctx, s, nil)}, ended(s))
+// saveStep writes a step's result into the ledger and the chain.
+func (w *worker) saveStep(ctx context.Context, s *step) error {
+	err := w.x.record(ctx, w.p.ID, []approvals.Put{w.result(ctx, s, nil)}, stepEvent(s))
 	if err == nil {
 		s.Version++
 	}
@@ -261,8 +261,8 @@ func (w *worker) result(ctx context.Context, s *step, failure error) approvals.P
 	return approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s)
 }
 
-// ended is the chain's word on such a step.
-func ended(s *step) audit.Event {
+// stepEvent is the chain's word on such a step.
+func stepEvent(s *step) audit.Event {
 	return audit.New("step_"+string(s.State), "", "step", s.Step.ID, "resource", s.Step.Resource, "cause", s.Cause,
 		"prior", deref(s.Effect.Prior), "wrote", deref(s.Effect.Wrote), "changed", strconv.FormatBool(s.Effect.Changed))
 }
@@ -274,10 +274,10 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 	}
 	var found string
 	for until := w.x.Now().Add(readWithin); ; {
-		if err := w.mayGoOn(ctx); err != nil {
+		if err := w.renewOrHandOver(ctx); err != nil {
 			return err
 		}
-		holds, text, err := w.holds(ctx, acct, s)
+		holds, text, err := w.readStep(ctx, acct, s)
 		var ours storeError
 		switch {
 		case errors.As(err, &ours):
@@ -288,7 +288,7 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 			text, _ = actions.Explain(err)
 		case holds:
 			s.State = approvals.StepVerified
-			return w.lift(ctx, s)
+			return w.saveVerified(ctx, s)
 		}
 		found = text
 		if !w.x.Now().Before(until) {
@@ -299,11 +299,11 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 		}
 	}
 	s.Cause, s.Hint = "could not be read back: "+found, "look at it by hand, or retry"
-	return w.put(ctx, s)
+	return w.saveStep(ctx, s)
 }
 
-// holds reads one step back.
-func (w *worker) holds(ctx context.Context, acct *actions.Account, s *step) (bool, string, error) {
+// readStep reads one step back.
+func (w *worker) readStep(ctx context.Context, acct *actions.Account, s *step) (bool, string, error) {
 	var h hold
 	version, err := w.x.runs().Find(ctx, holdRow(s.Step.Hold), &h)
 	if err != nil {
@@ -322,10 +322,10 @@ func (w *worker) holds(ctx context.Context, acct *actions.Account, s *step) (boo
 	return read.Holds && !read.Changed, read.Found, err
 }
 
-// lift writes a verified step; an undo's takes the hold away with it.
-func (w *worker) lift(ctx context.Context, s *step) error {
+// saveVerified writes a verified step; an undo's takes the hold away with it.
+func (w *worker) saveVerified(ctx context.Context, s *step) error {
 	if w.p.Intent.Undo == "" {
-		return w.put(ctx, s)
+		return w.saveStep(ctx, s)
 	}
 	version, err := w.x.runs().Find(ctx, holdRow(s.Step.Hold), &hold{})
 	if err != nil {
@@ -336,5 +336,5 @@ func (w *worker) lift(ctx context.Context, s *step) error {
 			return err
 		}
 	}
-	return w.put(ctx, s)
+	return w.saveStep(ctx, s)
 }

@@ -17,15 +17,15 @@ func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approval
 	id := p.Intent.Undo
 	orig, origRun, steps, err := x.undoable(ctx, id, p.ID)
 	if no, ok := errors.AsType[*actions.Refusal](err); ok {
-		return x.abandon(ctx, run, p, no.Reason)
+		return x.refuseUndo(ctx, run, p, no.Reason)
 	}
 	switch {
 	case err != nil:
 		return err
-	case origRun.Attempt != p.Of:
-		return x.abandon(ctx, run, p, id+" was applied again since this undo was approved")
+	case origRun.Attempt != p.UndoneAttempt:
+		return x.refuseUndo(ctx, run, p, id+" was applied again since this undo was approved")
 	case !run.Started && (snapshotHash(steps) != p.Snapshot || orig.Plan.Identity.ID != p.Plan.Identity.ID):
-		return x.abandon(ctx, run, p, "what there is to take back is no longer what was approved")
+		return x.refuseUndo(ctx, run, p, "what there is to take back is no longer what was approved")
 	}
 	// What was written seconds ago may not be seen yet, and would be taken for
 	// already gone.
@@ -48,20 +48,20 @@ func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approval
 		r.UndoneBy = p.ID
 		return r.To(approvals.Undoing, x.Now().UTC())
 	})
-	return x.changed(ctx, id, err)
+	return x.sendChange(ctx, id, err)
 }
 
-// abandon ends a run that may not go on: refused if it had not started, as it
+// refuseUndo ends a run that may not go on: refused if it had not started, as it
 // stands if it had.
-func (x *Executor) abandon(ctx context.Context, run *approvals.Run, p approvals.Planned, why string) error {
-	run.Outcome, run.Why, run.Hint, run.Ended = approvals.Refused, why, "ask for a new undo", x.Now().UTC()
+func (x *Executor) refuseUndo(ctx context.Context, run *approvals.Run, p approvals.Planned, why string) error {
+	run.Outcome, run.Cause, run.Hint, run.Ended = approvals.Refused, why, "ask for a new undo", x.Now().UTC()
 	if run.Started {
 		run.Outcome = approvals.Partial
 	}
 	if err := x.end(ctx, run, audit.New("refused", "", "why", why)); err != nil {
 		return err
 	}
-	return orSettled(x.settle(ctx, *run, p))
+	return errSettledOr(x.settle(ctx, *run, p))
 }
 
 // endUndo tells the original how its undo ended.
@@ -80,8 +80,8 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 	} else if !done {
 		orig.UndoneBy = "" // it may be tried again
 		orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
-		orig.Why, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
-		if err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), orig.Version, orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Why)); err != nil {
+		orig.Cause, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
+		if err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), orig.Version, orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)); err != nil {
 			return err
 		}
 	} else if orig.Outcome != approvals.Undone {
@@ -95,14 +95,14 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 			return errSettled
 		}
 		if done {
-			r.Why, r.Hint = "", ""
+			r.Cause, r.Hint = "", ""
 			return r.To(approvals.Undone, x.Now().UTC())
 		}
-		r.UndoneBy, r.Why, r.Hint = "", orig.Why, orig.Hint
+		r.UndoneBy, r.Cause, r.Hint = "", orig.Cause, orig.Hint
 		return r.To(approvals.Partial, x.Now().UTC())
 	})
-	if err := x.changed(ctx, id, err); err != nil || !done {
+	if err := x.sendChange(ctx, id, err); err != nil || !done {
 		return err
 	}
-	return x.retire(ctx, id, orig.Ended)
+	return x.expireRows(ctx, id, orig.Ended)
 }

@@ -19,11 +19,11 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 		return err
 	}
 	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again"}
-	p.Snapshot, p.Of = snapshotHash(steps), run.Attempt
+	p.Snapshot, p.UndoneAttempt = snapshotHash(steps), run.Attempt
 	p.Account = orig.Account
-	acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, p.Call(), resources(steps), actor(*p, nil))
+	acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, p.Call(), resources(steps), sessionContext(*p, nil))
 	if err != nil {
-		return finally(err)
+		return refusalOf(err)
 	}
 	ordered := undoOrder(steps)
 	holds, err := x.holdsOf(ctx, ordered)
@@ -45,13 +45,13 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 	for i, s := range ordered {
 		back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
 			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Deny: s.Step.Deny, Many: s.Step.Many}
-		if !s.Step.Credential || p.Intent.Keys != approvals.Reactivate {
+		if !s.Step.Credential || !p.Intent.ReactivateKeys {
 			back.NotReverted = s.Step.NotReverted
 		}
 		if !slices.Contains(holds[i].Holders, orig.ID) {
 			continue // an earlier undo took it back
 		}
-		others := without(holds[i].Holders, orig.ID)
+		others := remove(holds[i].Holders, orig.ID)
 		read, err := found[i].Reading, found[i].err
 		switch {
 		case back.NotReverted != "":
@@ -87,8 +87,8 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 	case len(p.Plan.Steps) == stay:
 		return &actions.Refusal{Reason: "undo can take nothing of it back: " + p.Plan.Steps[0].NotReverted}
 	}
-	if run.Outcome == approvals.Partial && run.Why != "" {
-		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Why})
+	if run.Outcome == approvals.Partial && run.Cause != "" {
+		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Cause})
 	}
 	return nil
 }

@@ -25,12 +25,12 @@ func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Pla
 	if err != nil {
 		return err
 	}
-	if err := w.review(ctx, steps); err != nil {
+	if err := w.reviewSteps(ctx, steps); err != nil {
 		return err
 	}
 	var acct *actions.Account
-	err = x.patiently(ctx, run.Since.Add(patience), func() (err error) {
-		if err = w.mayGoOn(ctx); err == nil {
+	err = x.retryTransient(ctx, run.Since.Add(patience), func() (err error) {
+		if err = w.renewOrHandOver(ctx); err == nil {
 			acct, steps, err = w.prepare(ctx, steps)
 		}
 		return err
@@ -45,7 +45,7 @@ func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Pla
 	}
 	for again := true; again; {
 		err := w.takeAll(ctx, acct, steps)
-		if errors.Is(err, errLifting) {
+		if errors.Is(err, errReleasing) {
 			return w.handOver(ctx, lockedPause)
 		}
 		if err != nil {
@@ -60,13 +60,13 @@ func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Pla
 
 // worker is one attempt at one run.
 type worker struct {
-	x      *Executor
-	run    *approvals.Run
-	p      approvals.Planned
-	action actions.Action
-	told   time.Time       // when the bot last heard
-	held   map[string]bool // the changes that had holders when this worker looked
-	retook bool            // what did not hold when it was read back was taken once more
+	x          *Executor
+	run        *approvals.Run
+	p          approvals.Planned
+	action     actions.Action
+	notified   time.Time       // when the bot last heard
+	othersHeld map[string]bool // the changes that had holders when this worker looked
+	reapplied  bool            // what did not hold when it was read back was taken once more
 	// rechecking is set where a containment is looked at again.
 	rechecking bool
 }
@@ -102,9 +102,9 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 	if err != nil {
 		return nil, steps, storeError{err}
 	}
-	w.held = map[string]bool{}
+	w.othersHeld = map[string]bool{}
 	for i, h := range holds {
-		w.held[steps[i].Step.Hold] = len(without(h.Holders, w.p.ID)) > 0
+		w.othersHeld[steps[i].Step.Hold] = len(remove(h.Holders, w.p.ID)) > 0
 	}
 	planned := acct
 	if acct, err = w.enter(look, actions.Responder, actions.PhaseRun, resources(steps)); err == nil {
@@ -113,10 +113,10 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 	return acct, steps, err
 }
 
-// review decides, once for each retry, which steps still count: what was
+// reviewSteps decides, once for each retry, which steps still count: what was
 // verified is read back again, what an undo took back, or a retried undo finds
 // held again, is taken anew.
-func (w *worker) review(ctx context.Context, steps []step) error {
+func (w *worker) reviewSteps(ctx context.Context, steps []step) error {
 	if w.run.Reviewed == w.run.Attempt {
 		return nil
 	}
@@ -158,7 +158,7 @@ func (w *worker) review(ctx context.Context, steps []step) error {
 }
 
 func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, resources []string) (*actions.Account, error) {
-	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, actor(w.p, w.run.Approvers))
+	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, sessionContext(w.p, w.run.Approvers))
 }
 
 func (e storeError) Unwrap() error { return e.error }
@@ -245,16 +245,16 @@ func (w *worker) takeAll(ctx context.Context, acct *actions.Account, steps []ste
 	return w.takeMany(ctx, acct, many)
 }
 
-// ending reports whether the invocation's deadline is near.
-func (x *Executor) ending(ctx context.Context) bool {
+// nearDeadline reports whether the invocation's deadline is near.
+func (x *Executor) nearDeadline(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && deadline.Sub(x.Now()) < stopBefore
 }
 
-// mayGoOn renews the lease; close to the invocation's deadline it passes the
+// renewOrHandOver renews the lease; close to the invocation's deadline it passes the
 // rest on to a new job.
-func (w *worker) mayGoOn(ctx context.Context) error {
-	if w.x.ending(ctx) {
+func (w *worker) renewOrHandOver(ctx context.Context) error {
+	if w.x.nearDeadline(ctx) {
 		return w.handOver(ctx, 0)
 	}
 	return w.x.renew(ctx, w.run)
@@ -266,7 +266,7 @@ func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
 	if err := w.x.Store.Write(ctx, approvals.PutRow(approvals.RunKey(w.run.ID), w.run.Version, w.run)); err != nil {
 		return err
 	}
-	return w.x.later(ctx, w.p, delay)
+	return w.x.requeueRun(ctx, w.p, delay)
 }
 
 // readAll reads what was done back. True means that some of it does not hold
@@ -283,10 +283,10 @@ func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []ste
 	if err := w.readMany(ctx, acct, many); err != nil {
 		return false, err
 	}
-	if w.retook {
+	if w.reapplied {
 		return false, nil
 	}
-	w.retook = true
+	w.reapplied = true
 	for i := range steps {
 		if steps[i].State == approvals.StepDone {
 			steps[i].State, again = approvals.StepFailed, true
@@ -317,10 +317,10 @@ func (w *worker) count(steps []step) {
 	}
 }
 
-// tell lets the bot redraw the card, now and then.
-func (w *worker) tell(ctx context.Context) error {
-	if now := w.x.Now(); now.Sub(w.told) >= progressEach {
-		w.told = now
+// notifyProgress lets the bot redraw the card, now and then.
+func (w *worker) notifyProgress(ctx context.Context) error {
+	if now := w.x.Now(); now.Sub(w.notified) >= progressEach {
+		w.notified = now
 		return w.x.Changes.Send(ctx, approvals.Change{ID: w.p.ID}, 0)
 	}
 	return nil
@@ -353,7 +353,7 @@ func (w *worker) finish(ctx context.Context, steps []step, why, hint string) err
 	}
 	now := w.x.Now().UTC()
 	run := w.run
-	run.Applied, run.Ended, run.Why, run.Hint = now, now, why, hint
+	run.Applied, run.Ended, run.Cause, run.Hint = now, now, why, hint
 	undo := w.p.Intent.Undo != ""
 	switch {
 	case bad == 0 && good > 0 && undo:

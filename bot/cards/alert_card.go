@@ -265,8 +265,8 @@ func (v AlertView) born() []slack.Block {
 			what = "undo " + what
 		}
 		item := fmt.Sprintf("• *%s*: %s · %s, asked for by %s", View{Request: r}.word(), Untrusted(Untrusted(what+" "+call.TargetName()).Plain(maxName+maxName)), r.ID, asker(r))
-		if r.Release == approvals.ByRule && r.Intent.Undo == "" && (r.State == approvals.Contained || r.State == approvals.Partial) {
-			if undo == nil && showable(r.Intent.String()+approvals.Because(r.Requester.Person, r.Reason), maxProof) {
+		if r.Mode == approvals.Automatic && r.Intent.Undo == "" && (r.State == approvals.Contained || r.State == approvals.Partial) {
+			if undo == nil && showable(r.Intent.String()+approvals.ReasonLine(r.Requester.Person, r.Reason), maxProof) {
 				undo = &r
 			} else {
 				item += " (undo is on its card)"
@@ -281,7 +281,7 @@ func (v AlertView) born() []slack.Block {
 	return append(b,
 		section("auto", "*Killswitch did this by itself*, as the route says. It can be taken back:"),
 		verbatim(approvals.CallBlock, undo.Intent.String()),
-		verbatim(approvals.WhyBlock, approvals.Because(undo.Requester.Person, undo.Reason)),
+		verbatim(approvals.ReasonBlock, approvals.ReasonLine(undo.Requester.Person, undo.Reason)),
 		slack.NewActionBlock("auto-undo", View{Actions: v.Actions, Request: *undo, Alias: v.Alias}.undoButton()))
 }
 

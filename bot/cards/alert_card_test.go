@@ -79,7 +79,7 @@ func baseAlert(t testing.TB) AlertView {
 func bornOf(v AlertView, n int, s approvals.State) approvals.Request {
 	r := approvals.Request{
 		ID: baseID, State: s, Intent: v.Offers[n].Intent, Reason: "GuardDuty: credentials used from outside AWS",
-		Requester: approvals.Party{Person: ana.ID, Slack: ana.Slack}, Asked: asked, Need: 1, Digest: strings.Repeat("3f9a", 16), Alert: v.Row.ID,
+		Requester: approvals.Actor{Person: ana.ID, Slack: ana.Slack}, Asked: asked, Need: 1, Digest: strings.Repeat("3f9a", 16), Alert: v.Row.ID,
 	}
 	if n > 0 {
 		r.ID = undoID
@@ -89,13 +89,13 @@ func bornOf(v AlertView, n int, s approvals.State) approvals.Request {
 
 // byRule makes a request one that nobody asked for.
 func byRule(r approvals.Request) approvals.Request {
-	r.Release, r.Requester = approvals.ByRule, approvals.Party{Person: approvals.Automatic}
+	r.Mode, r.Requester = approvals.Automatic, approvals.Actor{Person: approvals.AutomaticRequester}
 	return r
 }
 
 func stated(s alerts.State, by approvals.Person, d time.Duration) func(testing.TB, *AlertView) {
 	return func(_ testing.TB, v *AlertView) {
-		v.Row.State, v.Row.By, v.Row.At = s, approvals.Party{Person: by.ID, Slack: by.Slack}, after(d)
+		v.Row.State, v.Row.By, v.Row.At = s, approvals.Actor{Person: by.ID, Slack: by.Slack}, after(d)
 		v.Now = after(d + time.Minute)
 	}
 }
@@ -307,8 +307,8 @@ func checkAlert(t *testing.T, v AlertView, m Message) {
 		if b.ActionID == "undo" {
 			r := v.Requests[slices.IndexFunc(v.Requests, func(r approvals.Request) bool { return strings.HasPrefix(b.Value, r.ID+".") })]
 			call, _ := blockText(m, approvals.CallBlock)
-			why, _ := blockText(m, approvals.WhyBlock)
-			if call != r.Intent.String() || why != approvals.Because(r.Requester.Person, r.Reason) || b.Value != approvals.Value(r.ID, r.Digest) {
+			why, _ := blockText(m, approvals.ReasonBlock)
+			if call != r.Intent.String() || why != approvals.ReasonLine(r.Requester.Person, r.Reason) || b.Value != approvals.Value(r.ID, r.Digest) {
 				t.Errorf("a click on undo proves nothing: %q, %q, %s", call, why, b.Value)
 			}
 		}
@@ -512,7 +512,7 @@ func TestAnyAlert(t *testing.T) {
 		v := AlertView{
 			Row: alerts.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
 				State: rapid.SampledFrom([]alerts.State{"", alerts.Open, alerts.Acknowledged, alerts.Snoozed, alerts.FalsePositive}).Draw(r, "state"),
-				By:    approvals.Party{Slack: rapid.SampledFrom([]string{ana.Slack, "", evil}).Draw(r, "by")}, At: moment.Draw(r, "at"), Until: moment.Draw(r, "until")},
+				By:    approvals.Actor{Slack: rapid.SampledFrom([]string{ana.Slack, "", evil}).Draw(r, "by")}, At: moment.Draw(r, "at"), Until: moment.Draw(r, "until")},
 			Alert: finding.Alert{Source: finding.Source(s("source")), Mark: rapid.SampledFrom([]finding.Mark{"", finding.Sample, finding.Mock, finding.Drill, evil}).Draw(r, "mark"),
 				EventID: s("event"), Type: s("type"), Title: s("title"), Text: s("text"), Severity: rapid.Float64().Draw(r, "severity"),
 				Partition: "aws", Account: s("account"), Region: s("region"), Principal: s("principal"), Resource: s("resource"), Link: s("link"),
@@ -531,7 +531,7 @@ func TestAnyAlert(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 15).Draw(r, "requests") {
 			q := approvals.Request{ID: baseID, State: rapid.SampledFrom([]approvals.State{approvals.Planning, approvals.Pending, approvals.Contained, approvals.Partial, ""}).Draw(r, "request state"),
-				Intent: approvals.Intent{Call: call.Draw(r, "request call")}, Reason: s("reason"), Requester: approvals.Party{Person: s("person"), Slack: ana.Slack}, Digest: "d"}
+				Intent: approvals.Intent{Call: call.Draw(r, "request call")}, Reason: s("reason"), Requester: approvals.Actor{Person: s("person"), Slack: ana.Slack}, Digest: "d"}
 			if rapid.Bool().Draw(r, "rule") {
 				q = byRule(q)
 			}

@@ -45,7 +45,7 @@ func News(n alerts.News) Message {
 
 // SnoozeOver says that a snooze is over. Who snoozed it is told, with everybody in
 // the channel.
-func SnoozeOver(by approvals.Party, at time.Time) string {
+func SnoozeOver(by approvals.Actor, at time.Time) string {
 	return fmt.Sprintf("*The snooze is over* (by %s at %s), and nobody has settled it.", mention(by.Slack), clock(at))
 }
 

@@ -67,7 +67,7 @@ func Card(v View) Message {
 	add(slack.NewSectionBlock(plain(Untrusted(r.Intent.String()).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.CallBlock)))
 	add(section("state", v.headline()))
 	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · *Account* %s", asker(r), clock(r.Asked), origin(r), Untrusted(v.account()))))
-	add(slack.NewSectionBlock(plain(Untrusted(approvals.Because(r.Requester.Person, r.Reason)).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.WhyBlock)))
+	add(slack.NewSectionBlock(plain(Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.ReasonBlock)))
 	if released := v.released(); released != "" {
 		add(section("release", released))
 	}
@@ -105,7 +105,7 @@ func mention(user string) string {
 
 // asker is who asked for a request.
 func asker(r approvals.Request) string {
-	if r.Requester.Person == approvals.Automatic {
+	if r.Requester.Person == approvals.AutomaticRequester {
 		return "Killswitch itself"
 	}
 	return mention(r.Requester.Slack)
@@ -121,16 +121,16 @@ func origin(r approvals.Request) string {
 
 // released says what lets a request run where no second person does.
 func (v View) released() string {
-	switch v.Request.Release {
-	case approvals.ByClick:
+	switch v.Request.Mode {
+	case approvals.OneClick:
 		return "*Runs by one click*: this route wants no second person."
-	case approvals.ByRule:
+	case approvals.Automatic:
 		text := "*Asked for by Killswitch itself*: route delivery auto; "
 		if v.Planned != nil { // the executor asks the source before it plans
 			return text + "the finding was confirmed at its source."
 		}
 		return text + "it runs only if the finding is confirmed at its source."
-	case approvals.ByPeople:
+	case approvals.TwoPerson:
 	}
 	return ""
 }
@@ -221,10 +221,10 @@ func (v View) headline() string {
 	}
 	switch r.State {
 	case approvals.Planning:
-		if r.Why != "" {
+		if r.Cause != "" {
 			return state + ": reading the target's state takes its time; it is tried again. " + v.because()
 		}
-		if r.Release != approvals.ByPeople {
+		if r.Mode != approvals.TwoPerson {
 			return state + ": reading the target's state; then it runs. Nothing has been changed."
 		}
 		return state + ": reading the target's state. Nothing has been changed."
@@ -271,7 +271,7 @@ func (v View) headline() string {
 	case approvals.Cancelled:
 		return state + " by the requester: nothing was changed."
 	case approvals.Expired:
-		if r.Release != approvals.ByPeople {
+		if r.Mode != approvals.TwoPerson {
 			return state + ": it did not start in time. Nothing was changed."
 		}
 		return state + ": nobody approved in time, or it did not start in time. Nothing was changed."
@@ -383,7 +383,7 @@ func (v View) rechecked() string {
 		s = fmt.Sprintf(" Since then somebody undid it %s, and it was applied again.", times(n))
 	}
 	switch {
-	case v.Run.Unread > 0:
+	case v.Run.FailedChecks > 0:
 		s += " *It could not be read back since; that is tried again.*"
 	case v.Run.NextCheck.IsZero() && v.Run.Checks > 0:
 		s += fmt.Sprintf(" It held at %s.", plural(v.Run.Checks, "later check", "later checks"))
@@ -397,7 +397,7 @@ func (v View) because() string {
 	for _, w := range r.Codes {
 		parts = append(parts, Untrusted(whyNotThem(w)).String())
 	}
-	for _, text := range []string{r.Why, r.Hint} {
+	for _, text := range []string{r.Cause, r.Hint} {
 		if text != "" {
 			parts = append(parts, Untrusted(sentence(Untrusted(text).Plain(maxCause))).String())
 		}
@@ -567,12 +567,12 @@ func (v View) buttons() []slack.BlockElement {
 	}
 	details := v.button("details", "Details")
 	no := []slack.BlockElement{v.button("deny", "Deny"), v.button("cancel", "Cancel")}
-	if r.Requester.Person == approvals.Automatic { // there is nobody who could cancel
+	if r.Requester.Person == approvals.AutomaticRequester { // there is nobody who could cancel
 		no = no[:1]
 	}
 	switch r.State {
 	case approvals.Planning:
-		if r.Release != approvals.ByPeople { // there is no later moment to say no
+		if r.Mode != approvals.TwoPerson { // there is no later moment to say no
 			return no
 		}
 		return []slack.BlockElement{v.button("cancel", "Cancel")}

@@ -46,7 +46,7 @@ var asked = time.Date(2026, 11, 2, 2, 14, 5, 0, time.UTC)
 func after(d time.Duration) time.Time { return asked.Add(d) }
 
 func vote(p approvals.Person, d time.Duration) approvals.Vote {
-	return approvals.Vote{Party: approvals.Party{Person: p.ID, Slack: p.Slack}, Evidence: "evidence of " + p.ID, At: after(d)}
+	return approvals.Vote{Actor: approvals.Actor{Person: p.ID, Slack: p.Slack}, Evidence: "evidence of " + p.ID, At: after(d)}
 }
 
 // baseView is a request that waits for one approval. Every other view is a
@@ -60,7 +60,7 @@ func baseView() View {
 			ID: baseID, State: approvals.Pending,
 			Intent:    approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: baseARN, Account: account}},
 			Reason:    "GuardDuty: credentials of app-role used from a Tor exit node",
-			Requester: approvals.Party{Person: ana.ID, Slack: ana.Slack},
+			Requester: approvals.Actor{Person: ana.ID, Slack: ana.Slack},
 			Evidence:  "evidence of ana", Asked: asked, Expires: after(20 * time.Minute), Need: 1,
 			Digest: strings.Repeat("3f9a", 16),
 			Card:   approvals.Card{Channel: "C0SEC"},
@@ -139,19 +139,19 @@ func tampered(times ...bool) func(*View) {
 
 // fromAlert turns the request into one that was born of an alert; nobody approves
 // it unless people release it.
-func fromAlert(by approvals.Release) func(*View) {
+func fromAlert(by approvals.ApprovalMode) func(*View) {
 	return func(v *View) {
 		r := &v.Request
-		r.Alert, r.Release = "AL-7Z3K9QW2M5XA", by
-		if by == approvals.ByPeople {
+		r.Alert, r.Mode = "AL-7Z3K9QW2M5XA", by
+		if by == approvals.TwoPerson {
 			return
 		}
 		r.Need, r.Votes = 0, nil
 		if v.Run != nil {
 			v.Run.Approvers = nil
 		}
-		if by == approvals.ByRule {
-			r.Requester = approvals.Party{Person: approvals.Automatic}
+		if by == approvals.Automatic {
+			r.Requester = approvals.Actor{Person: approvals.AutomaticRequester}
 		}
 	}
 }
@@ -233,12 +233,12 @@ func hostile(v *View) {
 	}
 	if v.Run != nil {
 		v.Run.Flags = []string{evil, evilLong}
-		v.Run.Why, v.Run.Hint = evil, evil
+		v.Run.Cause, v.Run.Hint = evil, evil
 	}
 }
 
 // why says why a request came to its end, in hostile words.
-func hostileWhy(v *View) { v.Request.Why, v.Request.Hint = evilLong, evilLong }
+func hostileWhy(v *View) { v.Request.Cause, v.Request.Hint = evilLong, evilLong }
 
 type cardCase struct {
 	name   string
@@ -265,23 +265,23 @@ var cards = []cardCase{
 	}}},
 	{"partial", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), func(v *View) {
 		v.Steps[1].Cause = "LimitExceeded: Maximum policy size of 10240 bytes exceeded for role app-role"
-		v.Request.Why, v.Request.Hint = v.Steps[1].Cause, "the quota named is full; free a place in it, then retry"
+		v.Request.Cause, v.Request.Hint = v.Steps[1].Cause, "the quota named is full; free a place in it, then retry"
 	}}},
 	{"partial_tampered", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), tampered(true, true, true, false), func(v *View) {
 		v.Steps[1].Cause = "undone by somebody: found no inline policy AWSRevokeOlderSessions"
-		v.Request.Why = "Deny all sessions issued until now was undone by somebody: found no inline policy AWSRevokeOlderSessions"
+		v.Request.Cause = "Deny all sessions issued until now was undone by somebody: found no inline policy AWSRevokeOlderSessions"
 		v.Request.Hint = "somebody with rights in this account works against the containment: contain that principal, or freeze the account"
 	}}},
 	{"partial_old", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), func(v *View) {
-		v.Steps[1].Cause, v.Request.Why = "AWS answered HTTP 503", "AWS answered HTTP 503"
+		v.Steps[1].Cause, v.Request.Cause = "AWS answered HTTP 503", "AWS answered HTTP 503"
 		v.Now = v.Request.Ended.Add(approvals.RetryWithin)
 	}}},
 	{"failed", "failed", []func(*View){ran(approvals.Failed, approvals.StepFailed, approvals.StepPlanned), func(v *View) {
 		v.Steps[0].Cause = "AccessDenied: User: arn:aws:sts::222222222222:assumed-role/killswitch-responder/ks is not authorized to perform: iam:TagRole"
-		v.Request.Why, v.Request.Hint = v.Steps[0].Cause, "check that the member roles are deployed in this account as the installed version wants them"
+		v.Request.Cause, v.Request.Hint = v.Steps[0].Cause, "check that the member roles are deployed in this account as the installed version wants them"
 	}}},
 	{"refused_by_plan", "refused", []func(*View){in(approvals.Refused), unplanned, func(v *View) {
-		v.Request.Why, v.Request.Hint = "there is no role app-role in account 222222222222", "check the name (it is case-sensitive) and the account"
+		v.Request.Cause, v.Request.Hint = "there is no role app-role in account 222222222222", "check the name (it is case-sensitive) and the account"
 		v.Request.Ended = after(2 * time.Second)
 	}}},
 	{"refused_by_policy", "refused", []func(*View){in(approvals.Refused), unplanned, func(v *View) {
@@ -319,25 +319,25 @@ var cards = []cardCase{
 	{"undo_partial", "partial", []func(*View){anUndo, ran(approvals.Partial, approvals.StepDrifted, approvals.StepKept), func(v *View) {
 		v.Steps[0].Cause = "another inline policy named AWSRevokeOlderSessions, which is not what Killswitch wrote"
 		v.Steps[1].Cause = "KS-0000000000AB holds it too"
-		v.Request.Why, v.Request.Hint = "1 step was changed by others since", "look at it by hand"
+		v.Request.Cause, v.Request.Hint = "1 step was changed by others since", "look at it by hand"
 	}}},
-	{"from_alert_pending", "pending 0/1", []func(*View){fromAlert(approvals.ByPeople)}},
-	{"from_alert_hostile", "pending 0/1", []func(*View){fromAlert(approvals.ByPeople), func(v *View) { v.Request.Alert = evil }}},
-	{"click_planning", "planning", []func(*View){in(approvals.Planning), unplanned, fromAlert(approvals.ByClick)}},
-	{"click_approved", "approved", []func(*View){approved, fromAlert(approvals.ByClick)}},
-	{"click_contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), fromAlert(approvals.ByClick)}},
-	{"click_expired", "expired", []func(*View){in(approvals.Expired), fromAlert(approvals.ByClick)}},
-	{"rule_planning", "planning", []func(*View){in(approvals.Planning), unplanned, fromAlert(approvals.ByRule)}},
-	{"rule_approved", "approved", []func(*View){approved, fromAlert(approvals.ByRule)}},
-	{"rule_running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing), fromAlert(approvals.ByRule)}},
-	{"rule_contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), fromAlert(approvals.ByRule)}},
-	{"rule_partial", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), fromAlert(approvals.ByRule), func(v *View) {
-		v.Steps[1].Cause, v.Request.Why = "AWS answered HTTP 503", "AWS answered HTTP 503"
+	{"from_alert_pending", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson)}},
+	{"from_alert_hostile", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson), func(v *View) { v.Request.Alert = evil }}},
+	{"click_planning", "planning", []func(*View){in(approvals.Planning), unplanned, fromAlert(approvals.OneClick)}},
+	{"click_approved", "approved", []func(*View){approved, fromAlert(approvals.OneClick)}},
+	{"click_contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), fromAlert(approvals.OneClick)}},
+	{"click_expired", "expired", []func(*View){in(approvals.Expired), fromAlert(approvals.OneClick)}},
+	{"rule_planning", "planning", []func(*View){in(approvals.Planning), unplanned, fromAlert(approvals.Automatic)}},
+	{"rule_approved", "approved", []func(*View){approved, fromAlert(approvals.Automatic)}},
+	{"rule_running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing), fromAlert(approvals.Automatic)}},
+	{"rule_contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), fromAlert(approvals.Automatic)}},
+	{"rule_partial", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), fromAlert(approvals.Automatic), func(v *View) {
+		v.Steps[1].Cause, v.Request.Cause = "AWS answered HTTP 503", "AWS answered HTTP 503"
 	}}},
-	{"rule_refused", "refused", []func(*View){in(approvals.Refused), unplanned, fromAlert(approvals.ByRule), func(v *View) {
-		v.Request.Why, v.Request.Hint = "GuardDuty does not know the finding", "look at the alert, and contain it with its buttons if it is true"
+	{"rule_refused", "refused", []func(*View){in(approvals.Refused), unplanned, fromAlert(approvals.Automatic), func(v *View) {
+		v.Request.Cause, v.Request.Hint = "GuardDuty does not know the finding", "look at the alert, and contain it with its buttons if it is true"
 	}}},
-	{"rule_denied", "denied", []func(*View){in(approvals.Denied), unplanned, fromAlert(approvals.ByRule), func(v *View) {
+	{"rule_denied", "denied", []func(*View){in(approvals.Denied), unplanned, fromAlert(approvals.Automatic), func(v *View) {
 		no := vote(cho, time.Second)
 		v.Request.Denial = &no
 	}}},
@@ -354,13 +354,13 @@ var cards = []cardCase{
 			v.Left = append(v.Left, approvals.Step{State: approvals.StepFailed, Cause: "LimitExceeded: Maximum policy size of 10240 bytes exceeded for role " + name,
 				Step: actions.Step{Title: "Revoke the sessions of " + name, Resource: "arn:aws:iam::222222222222:role/" + name, Many: true}})
 		}
-		v.Request.Why = "2 of 4812 failed. The first: Revoke the sessions of batch-full: " + v.Left[0].Cause
+		v.Request.Cause = "2 of 4812 failed. The first: Revoke the sessions of batch-full: " + v.Left[0].Cause
 		v.Request.Hint = "the quota named is full; detach_policies frees it"
 	}}},
 	{"long_pending", "pending 0/1", []func(*View){long}},
 	{"long_running", "running", []func(*View){long, ran(approvals.Running)}},
 	{"long_partial", "partial", []func(*View){long, ran(approvals.Partial), func(v *View) {
-		v.Request.Why, v.Request.Hint = strings.Repeat("a cause ", 200), strings.Repeat("a hint ", 200)
+		v.Request.Cause, v.Request.Hint = strings.Repeat("a cause ", 200), strings.Repeat("a hint ", 200)
 		for i := range v.Steps {
 			v.Steps[i].State, v.Steps[i].Cause = approvals.StepFailed, strings.Repeat("because ", 100)
 			v.Run.Flags = append(v.Run.Flags, strings.Repeat("a flag ", 100))
@@ -535,12 +535,12 @@ func checkButtons(t *testing.T, v View, m Message) {
 		}
 	}
 	want := strings.Fields(wantButtons[string(r.State)])
-	if r.State == approvals.Planning && r.Release != approvals.ByPeople {
+	if r.State == approvals.Planning && r.Mode != approvals.TwoPerson {
 		want = []string{"deny", "cancel"}
 	}
 	over := !v.Now.Before(r.Ended.Add(approvals.RetryWithin))
 	want = slices.DeleteFunc(want, func(id string) bool {
-		return id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.Automatic
+		return id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester
 	})
 	if d := cmp.Diff(want, ids); d != "" {
 		t.Errorf("buttons (-want +got):\n%s", d)
@@ -601,7 +601,7 @@ func TestReplies(t *testing.T) {
 				if !strings.HasPrefix(r.Text, v.Request.ID+": ") {
 					t.Errorf("%s does not begin with the request: %s", r.Key, r.Text)
 				}
-				alone := v.Request.Requester.Person == approvals.Automatic
+				alone := v.Request.Requester.Person == approvals.AutomaticRequester
 				loud := strings.HasPrefix(r.Key, "tamper-") || alone && strings.HasPrefix(r.Key, "partial-")
 				if got := strings.Count(r.Text, "<!here>"); got > 1 || loud != (got == 1) {
 					t.Errorf("%s calls everyone %d times: %s", r.Key, got, r.Text)

@@ -22,7 +22,7 @@ func Replies(v View) []Reply {
 		rs = append(rs, Reply{key, note("%s", r.ID+": "+fmt.Sprintf(format, args...))})
 	}
 	asker := mention(r.Requester.Slack)
-	if r.Requester.Person == approvals.Automatic {
+	if r.Requester.Person == approvals.AutomaticRequester {
 		asker = "Asked for by Killswitch itself:"
 	}
 	if v.Run != nil {
@@ -57,7 +57,7 @@ func Replies(v View) []Reply {
 	}
 	if v.Run != nil && r.State == approvals.Contained {
 		switch {
-		case v.Run.Unread > 0:
+		case v.Run.FailedChecks > 0:
 			say(fmt.Sprintf("unread-%d", v.Run.Checks), "it could not be read back just now; that is tried again.")
 		case v.Run.Checks > 0 && v.Run.NextCheck.IsZero():
 			say(fmt.Sprintf("checked-%d", v.attempt()), "checked again %s: it holds.", times(v.Run.Checks))
@@ -72,7 +72,7 @@ func Replies(v View) []Reply {
 // loudly wakes everybody where a containment that stood can't be confirmed, and
 // where nobody asked for what went wrong.
 func (v View) loudly() string {
-	if v.Run != nil && v.Run.Unread > 0 || v.Request.Requester.Person == approvals.Automatic {
+	if v.Run != nil && v.Run.FailedChecks > 0 || v.Request.Requester.Person == approvals.AutomaticRequester {
 		return "<!here> "
 	}
 	return ""

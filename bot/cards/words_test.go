@@ -130,7 +130,7 @@ func TestEveryStateIsTold(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range constants(t, "State") {
 		v := View{Request: approvals.Request{ID: baseID, State: approvals.State(s), Intent: baseView().Request.Intent, Need: 1,
-			Requester: approvals.Party{Person: ana.ID, Slack: ana.Slack}, Asked: asked, Expires: after(time.Minute), Ended: asked}, Now: asked}
+			Requester: approvals.Actor{Person: ana.ID, Slack: ana.Slack}, Asked: asked, Expires: after(time.Minute), Ended: asked}, Now: asked}
 		line := v.headline()
 		word := strings.ToUpper(s[:1]) + s[1:]
 		told, ok := strings.CutPrefix(line, "*"+word)

@@ -38,7 +38,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry := approvals.Entry{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
+	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
 	two := entry
 	two.Approvals = 2
 	want := Config{
@@ -70,7 +70,7 @@ func TestExample(t *testing.T) {
 			},
 			Default: entry,
 			Undo:    entry,
-			Actions: map[actions.Name]approvals.Entry{"delete_role": two, "delete_key": two, "apply_scp": entry},
+			Actions: map[actions.Name]approvals.ActionPolicy{"delete_role": two, "delete_key": two, "apply_scp": entry},
 		},
 		Usergroups: map[string]string{"responders": "S0RESPONDERS"},
 		Alerts: finding.Routing{AutoPerHour: 5, Routes: []finding.Route{
@@ -145,7 +145,7 @@ func TestOverridesInherit(t *testing.T) {
 	undo.Approvers, deleteRole.ApproveWithin = "two", 2*time.Hour
 	want := approvals.Policy{
 		Roster: got.Policy.Roster, Default: got.Policy.Default, Undo: undo,
-		Actions: map[actions.Name]approvals.Entry{"delete_role": deleteRole, "revoke_sessions": got.Policy.Default},
+		Actions: map[actions.Name]approvals.ActionPolicy{"delete_role": deleteRole, "revoke_sessions": got.Policy.Default},
 	}
 	if diff := cmp.Diff(want, got.Policy); diff != "" {
 		t.Errorf("policy (-want +got):\n%s", diff)

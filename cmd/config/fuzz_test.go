@@ -52,7 +52,7 @@ func FuzzParse(f *testing.F) {
 func checkUsable(t *testing.T, cfg Config) {
 	t.Helper()
 	p := cfg.Policy
-	entries := map[string]approvals.Entry{"default": p.Default, "undo": p.Undo}
+	entries := map[string]approvals.ActionPolicy{"default": p.Default, "undo": p.Undo}
 	for name, e := range p.Actions {
 		entries[string(name)] = e
 	}
@@ -62,7 +62,7 @@ func checkUsable(t *testing.T, cfg Config) {
 		}
 		for _, person := range p.Roster.Groups[e.Requesters] {
 			only := approvals.Policy{Roster: p.Roster, Default: e}
-			if d := only.Admit(approvals.Intent{}, person); d.Refusal != nil {
+			if d := only.Admit(approvals.Intent{}, person, approvals.TwoPerson); d.Refusal != nil {
 				t.Errorf("%s: %s is refused: %+v", name, person, d.Refusal)
 			}
 		}

@@ -20,7 +20,7 @@ func (c *checker) people(section *value, partition string) []approvals.Person {
 			Slack: v.at("slack").text(),
 			IAM:   v.at("iam").texts(),
 		}
-		if strings.EqualFold(p.ID, approvals.Automatic) {
+		if strings.EqualFold(p.ID, approvals.AutomaticRequester) {
 			c.add(v.at("id"), "stands for what nobody asked for", "choose another ID")
 		}
 		c.once(ids, strings.ToLower(p.ID), v.at("id"), "belongs to another person already")

@@ -14,8 +14,8 @@ import (
 // policy reads who may ask for what and how many must agree. The default is
 // complete; undo and the actions override single fields of it.
 func (c *checker) policy(section *value, roster approvals.Roster) approvals.Policy {
-	p := approvals.Policy{Roster: roster, Actions: map[actions.Name]approvals.Entry{}}
-	p.Default = c.entry(section.at("default"), approvals.Entry{}, roster)
+	p := approvals.Policy{Roster: roster, Actions: map[actions.Name]approvals.ActionPolicy{}}
+	p.Default = c.entry(section.at("default"), approvals.ActionPolicy{}, roster)
 	p.Undo = c.entry(section.at("undo"), p.Default, roster)
 	entries := section.at("actions").fieldsOrNone()
 	for _, a := range all.Actions {
@@ -36,7 +36,7 @@ func (c *checker) policy(section *value, roster approvals.Roster) approvals.Poli
 }
 
 // others is how many can approve, whoever asks.
-func others(e approvals.Entry, roster approvals.Roster) int {
+func others(e approvals.ActionPolicy, roster approvals.Roster) int {
 	approvers := roster.Groups[e.Approvers]
 	least := len(approvers)
 	for _, requester := range roster.Groups[e.Requesters] {
@@ -47,7 +47,7 @@ func others(e approvals.Entry, roster approvals.Roster) int {
 	return least
 }
 
-func (c *checker) entry(v *value, e approvals.Entry, roster approvals.Roster) approvals.Entry {
+func (c *checker) entry(v *value, e approvals.ActionPolicy, roster approvals.Roster) approvals.ActionPolicy {
 	c.group(v.at("requesters"), &e.Requesters, roster)
 	c.group(v.at("approvers"), &e.Approvers, roster)
 	if n, ok := v.at("approvals").integer(); ok {
@@ -75,7 +75,7 @@ func (c *checker) group(v *value, into *string, roster approvals.Roster) {
 
 // satisfiable refuses an entry under which somebody's request could never be
 // approved, at the field of the entry that brings it about.
-func (c *checker) satisfiable(v *value, e approvals.Entry, roster approvals.Roster) {
+func (c *checker) satisfiable(v *value, e approvals.ActionPolicy, roster approvals.Roster) {
 	at := v.at("approvals")
 	for _, key := range []string{"approvers", "requesters"} {
 		if at == nil {

@@ -13,12 +13,12 @@ import (
 
 // releasedLifeAndDeath is lifeAndDeath for a request that needs nobody's approval,
 // from its job plan until its card says that it is contained.
-func releasedLifeAndDeath(t *testing.T, by approvals.Release, at int, alter ...func(*world)) int {
+func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter ...func(*world)) int {
 	k := &reaper{}
 	w, _ := alerted(t, true, true, append(alter, func(w *world) { mortal(w, k) })...)
 	event := w.happened(w.story())
 	p := w.ruled(event)
-	if by == approvals.ByClick {
+	if by == approvals.OneClick {
 		p = w.proposed(event)
 		w.sign(p)
 	}
@@ -58,7 +58,7 @@ func releasedLifeAndDeath(t *testing.T, by approvals.Release, at int, alter ...f
 		}
 	}
 	var hour struct{ Began []any }
-	if by == approvals.ByRule {
+	if by == approvals.Automatic {
 		row, err := w.Runs.Get(t.Context(), approvals.Key{Part: "automatic", Sort: "hour"})
 		w.must(err)
 		w.must(json.Unmarshal(row.Body, &hour))
@@ -72,7 +72,7 @@ func releasedLifeAndDeath(t *testing.T, by approvals.Release, at int, alter ...f
 // TestReleasedKilledAnywhere: the process dies at any point of a released
 // request's path; the next start brings the same end, and nothing twice.
 func TestReleasedKilledAnywhere(t *testing.T) {
-	for _, by := range []approvals.Release{approvals.ByClick, approvals.ByRule} {
+	for _, by := range []approvals.ApprovalMode{approvals.OneClick, approvals.Automatic} {
 		points := releasedLifeAndDeath(t, by, 0)
 		if points < 50 {
 			t.Fatalf("only %d points", points)

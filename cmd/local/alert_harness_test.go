@@ -168,8 +168,8 @@ func (w *world) proposed(event string) *proposal {
 	return &proposal{
 		user: "U01ALICE", userTeam: "T01ACME", actionID: "propose:revoke_sessions", value: alertID + "." + approvals.IntentDigest(i),
 		blocks: []map[string]any{plainBlock("call:1", i.String()), plainBlock("call:2", "isolate_instance i-0d3e1a5b7c9f20001"), plainBlock(approvals.OneClickBlock, approvals.OneClickText)},
-		row: approvals.Request{State: approvals.Planning, Intent: i, Reason: because, Requester: approvals.Party{Person: "alice", Slack: "U01ALICE"},
-			Alert: alertID, Event: event, Release: approvals.ByClick, Card: approvals.Card{Channel: channel}},
+		row: approvals.Request{State: approvals.Planning, Intent: i, Reason: because, Requester: approvals.Actor{Person: "alice", Slack: "U01ALICE"},
+			Alert: alertID, Event: event, Mode: approvals.OneClick, Card: approvals.Card{Channel: channel}},
 	}
 }
 
@@ -189,12 +189,12 @@ func (w *world) sign(p *proposal) {
 func (w *world) ruled(event string) *proposal {
 	w.t.Helper()
 	p := w.proposed(event)
-	p.row.Release, p.row.Requester = approvals.ByRule, approvals.Party{Person: approvals.Automatic}
-	w.rule(p, approvals.Ruled{Alert: alertID, Event: event, Intent: p.row.Intent})
+	p.row.Mode, p.row.Requester = approvals.Automatic, approvals.Actor{Person: approvals.AutomaticRequester}
+	w.rule(p, approvals.RuleRequest{Alert: alertID, Event: event, Intent: p.row.Intent})
 	return p
 }
 
-func (w *world) rule(p *proposal, r approvals.Ruled) {
+func (w *world) rule(p *proposal, r approvals.RuleRequest) {
 	w.t.Helper()
 	body, err := json.Marshal(r)
 	w.must(err)

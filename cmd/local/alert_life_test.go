@@ -87,7 +87,7 @@ func TestAlertLife(t *testing.T) {
 			}
 
 			// Taken back by its own card, or right on the alert's where nobody asked for it.
-			if r.Release == approvals.ByRule {
+			if r.Mode == approvals.Automatic {
 				w.slack.Click("U02BOB", channel, a.Card.TS, "undo")
 				w.drain()
 			} else {

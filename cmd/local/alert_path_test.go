@@ -132,7 +132,7 @@ func TestEventContains(t *testing.T) {
 				return
 			}
 			r := w.born()[0]
-			if r.State != approvals.Contained || r.Requester.Person != approvals.Automatic || r.Release != approvals.ByRule {
+			if r.State != approvals.Contained || r.Requester.Person != approvals.AutomaticRequester || r.Mode != approvals.Automatic {
 				t.Errorf("%+v", r)
 			}
 			w.arrive(event, event) // once is enough
@@ -175,7 +175,7 @@ func TestClickContains(t *testing.T) {
 				w.clicks("U02BOB", w.state(r, approvals.Pending), "approve")
 			}
 			r = w.state(r, approvals.Contained)
-			if !w.revoked() || r.Requester.Person != "alice" || (r.Release == approvals.ByClick) != oneClick {
+			if !w.revoked() || r.Requester.Person != "alice" || (r.Mode == approvals.OneClick) != oneClick {
 				t.Errorf("%+v", r)
 			}
 			w.quiet()

@@ -93,7 +93,7 @@ type world struct {
 }
 
 func testConfig() config.Config {
-	entry := approvals.Entry{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
+	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
 	return config.Config{
 		Team: "T01ACME", IncidentChannel: channel, CommandChannels: []string{channel},
 		Org: actions.Org{
@@ -308,7 +308,7 @@ func (w *world) state(r approvals.Request, want approvals.State) approvals.Reque
 	w.t.Helper()
 	r = w.again(r)
 	if r.State != want {
-		w.t.Fatalf("%s is %s (%s %v), want %s\n%s", r.ID, r.State, r.Why, r.Codes, want, w.said())
+		w.t.Fatalf("%s is %s (%s %v), want %s\n%s", r.ID, r.State, r.Cause, r.Codes, want, w.said())
 	}
 	return r
 }
