@@ -27,6 +27,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 )
@@ -64,33 +65,6 @@ var (
 	memberPolicy = all.MemberPolicy
 )
 
-// clock is the time of a test: of the executor, the queue and AWS.
-type clock struct {
-	mu    sync.Mutex
-	t     time.Time
-	slept func() // what others do meanwhile
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
-func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
-	c.Add(d)
-	if c.slept != nil {
-		c.slept()
-	}
-	return ctx.Err()
-}
-
 // settings are what the executor reads from the configuration.
 type settings struct {
 	Org       actions.Org
@@ -104,7 +78,7 @@ type settings struct {
 // world is an organization in AWS, the two tables, the queue jobs, and executors.
 type world struct {
 	t        testing.TB
-	clock    *clock
+	clock    *crashtest.Clock
 	aws      *awsfake.Cloud
 	cfg      settings
 	log      *slog.Logger
@@ -114,9 +88,9 @@ type world struct {
 	Runs     *table
 	Jobs     queue
 	Changes  queue
-	path     string     // of the file that they are in; empty: they are in memory
-	file     *bolt.File // which is open
-	reaper   *reaper    // of the executor's process
+	path     string            // of the file that they are in; empty: they are in memory
+	file     *bolt.File        // which is open
+	killer   *crashtest.Killer // of the executor's process
 
 	executor *executor.Executor // which drain works with
 	workers  int
@@ -129,7 +103,7 @@ type world struct {
 func newWorld(t testing.TB, alter ...func(*world)) *world {
 	t.Helper()
 	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
-	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, log: slog.New(slog.DiscardHandler), cfg: settings{
+	w := &world{t: t, clock: crashtest.NewClock(), log: slog.New(slog.DiscardHandler), cfg: settings{
 		Channels: []string{channel}, Retention: 400 * 24 * time.Hour, PerHour: 5,
 		Org: actions.Org{
 			Actions:   catalog,
@@ -157,8 +131,8 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 		RestorerPolicy:  memberPolicy(actions.Restorer, w.cfg.Org, false),
 	})
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
-	w.reaper = &reaper{}
-	w.Requests, w.Runs = &table{Store: memory.NewStore(), name: "requests", reaper: w.reaper}, &table{Store: memory.NewStore(), name: "runs", reaper: w.reaper}
+	w.killer = &crashtest.Killer{}
+	w.Requests, w.Runs = &table{Store: memory.NewStore(), name: "requests", killer: w.killer}, &table{Store: memory.NewStore(), name: "runs", killer: w.killer}
 	w.Jobs, w.Changes = memory.NewQueue(w.clock.Now), memory.NewQueue(w.clock.Now)
 	for _, f := range alter {
 		f(w)
@@ -213,14 +187,14 @@ func (r recorder) Send(ctx context.Context, j approvals.Job, delay time.Duration
 	r.w.mu.Lock()
 	r.w.sent = append(r.w.sent, sent{j, delay})
 	r.w.mu.Unlock()
-	return r.w.reaper.around("send jobs", func() error { return approvals.JSON[approvals.Job]{Queue: r.w.Jobs}.Send(ctx, j, delay) })
+	return r.w.killer.Around("send jobs", func() error { return approvals.JSON[approvals.Job]{Queue: r.w.Jobs}.Send(ctx, j, delay) })
 }
 
 // teller is the queue changes.
 type teller struct{ w *world }
 
 func (t teller) Send(ctx context.Context, c approvals.Change, delay time.Duration) error {
-	return t.w.reaper.around("send changes", func() error { return approvals.JSON[approvals.Change]{Queue: t.w.Changes}.Send(ctx, c, delay) })
+	return t.w.killer.Around("send changes", func() error { return approvals.JSON[approvals.Change]{Queue: t.w.Changes}.Send(ctx, c, delay) })
 }
 
 // table is a store as the executor has it: a test can see or fail its reads and
@@ -228,7 +202,7 @@ func (t teller) Send(ctx context.Context, c approvals.Change, delay time.Duratio
 type table struct {
 	approvals.Store
 	name   string
-	reaper *reaper
+	killer *crashtest.Killer
 	reads  func(approvals.Key) error
 	writes func([]approvals.Put) error
 	wrote  func([]approvals.Put) error // after it took effect
@@ -258,7 +232,7 @@ func (s *table) Write(ctx context.Context, puts ...approvals.Put) error {
 			return err
 		}
 	}
-	err := s.reaper.around("write "+s.name+" "+puts[0].Sort, func() error { return s.Store.Write(ctx, puts...) })
+	err := s.killer.Around("write "+s.name+" "+puts[0].Sort, func() error { return s.Store.Write(ctx, puts...) })
 	if err == nil && s.wrote != nil {
 		err = s.wrote(puts)
 	}
@@ -295,7 +269,7 @@ func (w *world) drain() {
 func (w *world) round() (did bool) {
 	d, ok, err := w.Jobs.Receive(w.t.Context(), 2*time.Minute)
 	w.must(err)
-	if !ok || w.reaper.point("receive jobs") != nil {
+	if !ok || w.killer.Point("receive jobs") != nil {
 		return false
 	}
 	var j approvals.Job
@@ -305,10 +279,10 @@ func (w *world) round() (did bool) {
 			w.t.Errorf("a job was set aside: %s %v", d.Body, err)
 		}
 		w.log.Warn("job", slog.String("error", err.Error()))
-		w.survive(w.reaper.around("return jobs", func() error { return w.Jobs.Return(w.t.Context(), d, time.Second<<min(d.Receives, 6)) }))
+		w.survive(w.killer.Around("return jobs", func() error { return w.Jobs.Return(w.t.Context(), d, time.Second<<min(d.Receives, 6)) }))
 		return true
 	}
-	w.survive(w.reaper.around("delete jobs", func() error { return w.Jobs.Delete(w.t.Context(), d) }))
+	w.survive(w.killer.Around("delete jobs", func() error { return w.Jobs.Delete(w.t.Context(), d) }))
 	return true
 }
 

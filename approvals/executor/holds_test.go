@@ -64,14 +64,14 @@ func TestUndoLeavesWhatAnotherRequestJoins(t *testing.T) {
 	w.state(second, approvals.Pending)
 	w.aws.SetPropagation(2 * time.Second)
 	done := false
-	w.clock.slept = func() {
+	w.clock.Slept = func() {
 		if b := w.bernd(); !done && len(b.Attached) == 0 {
 			done = true
 			w.clicks(bob, second, "approve")
 		}
 	}
 	w.clicks(alice, u, "approve")
-	w.clock.slept = nil
+	w.clock.Slept = nil
 	if !done {
 		t.Fatal("nothing happened in between")
 	}
@@ -101,14 +101,14 @@ func TestUndoOfAllLeavesTheRoleThatAnotherRequestJoins(t *testing.T) {
 	w.state(second, approvals.Pending)
 	w.aws.SetPropagation(2 * time.Second)
 	done := false
-	w.clock.slept = func() {
+	w.clock.Slept = func() {
 		if !done && w.policy("app-role") == "" {
 			done = true
 			w.clicks(bob, second, "approve")
 		}
 	}
 	w.clicks(alice, u, "approve")
-	w.clock.slept = nil
+	w.clock.Slept = nil
 	if !done {
 		t.Fatal("nothing happened in between")
 	}

@@ -18,7 +18,7 @@ import (
 // gives credentials back too.
 func (w *world) walk(at int, command string, contained func()) (points int, r, u approvals.Request) {
 	w.t.Helper()
-	w.reaper.aims(at)
+	w.killer.Aim(at)
 	until := func(r approvals.Request, s approvals.State) {
 		w.t.Helper()
 		w.live(string(s), func() bool { return w.again(r).State == s })
@@ -42,7 +42,7 @@ func (w *world) walk(at int, command string, contained func()) (points int, r, u
 	approved(u)
 	until(u, approvals.Restored)
 	until(r, approvals.Undone)
-	return w.reaper.aims(0), r, u
+	return w.killer.Aim(0), r, u
 }
 
 // lifeAndDeath walks the whole path, killed at one point; it returns how many
@@ -52,7 +52,7 @@ func lifeAndDeath(t *testing.T, at int, alter ...func(*world)) int {
 	before := w.aws.Snapshot()
 	points, r, u := w.walk(at, revoke, nil)
 	if d := cmp.Diff(before, w.aws.Snapshot()); d != "" {
-		t.Errorf("killed %s: not as before: %s", w.reaper.what, d)
+		t.Errorf("killed %s: not as before: %s", w.killer.Where(), d)
 	}
 	w.didOnce("iam:PutRolePolicy", "iam:TagRole", "iam:DeleteRolePolicy", "iam:UntagRole")
 	w.toldOnce(r, "requested", "planned", "approved", "claimed", "contained", "undo_begun", "undone")
@@ -71,7 +71,7 @@ func (w *world) didOnce(ops ...string) {
 	}
 	for _, op := range ops {
 		if did[op] != 1 {
-			w.t.Errorf("killed %s: %s happened %d times", w.reaper.what, op, did[op])
+			w.t.Errorf("killed %s: %s happened %d times", w.killer.Where(), op, did[op])
 		}
 	}
 }
@@ -81,7 +81,7 @@ func (w *world) toldOnce(r approvals.Request, names ...string) {
 	w.t.Helper()
 	for _, name := range names {
 		if _, n := w.event(r, name); n != 1 {
-			w.t.Errorf("killed %s: the chain says %s %d times", w.reaper.what, name, n)
+			w.t.Errorf("killed %s: the chain says %s %d times", w.killer.Where(), name, n)
 		}
 	}
 }
@@ -119,9 +119,9 @@ func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter
 		d = w.proposal(alice, w.happened(w.finding()))
 	}
 	r := w.bring(d)
-	w.reaper.aims(at)
+	w.killer.Aim(at)
 	w.live("contained", func() bool { return w.again(r).State == approvals.Contained })
-	points := w.reaper.aims(0)
+	points := w.killer.Aim(0)
 	w.pass(10 * time.Second)
 	w.didOnce("iam:PutRolePolicy", "iam:TagRole")
 	w.toldOnce(r, "requested", "planned", "released", "claimed", "contained")
@@ -131,7 +131,7 @@ func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter
 		w.must(err)
 		w.must(json.Unmarshal(row.Body, &hour))
 		if len(hour.Began) != 1 {
-			t.Errorf("killed %s: %s", w.reaper.what, row.Body)
+			t.Errorf("killed %s: %s", w.killer.Where(), row.Body)
 		}
 	}
 	return points

@@ -15,6 +15,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 )
 
 // manySteps is an action that does next to nothing, very often. It embeds a
@@ -104,7 +105,7 @@ func (d deadline) Deadline() (time.Time, bool) { return d.at, true }
 // slow is an action whose steps take time.
 type slow struct {
 	manySteps
-	clock *clock
+	clock *crashtest.Clock
 	step  time.Duration
 }
 

@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 	"github.com/killswitch-chatops/killswitch/approvals/storetest"
 )
 
 // What a process with an executor lives on and dies of: the tables and queues that
-// outlive it, the bot's sweep, and the reaper.
+// outlive it, and the bot's sweep.
 
 // queue is a queue with both ends in this process.
 type queue interface {
@@ -136,73 +136,15 @@ func (w *world) overdue(r approvals.Request) approvals.Verb {
 	return ""
 }
 
-var errDead = errors.New("the process is dead")
-
-// reaper kills the process at the nth point: before or after any effect that it has
-// on a table, a queue or AWS. From then on nothing has an effect any more.
-type reaper struct {
-	mu   sync.Mutex
-	at   int // 0: never
-	n    int
-	dead bool
-	what string
-}
-
-func (k *reaper) point(what string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.dead {
-		return errDead
-	}
-	if k.n++; k.n == k.at {
-		k.dead, k.what = true, what
-		return errDead
-	}
-	return nil
-}
-
-// around runs an effect between two points.
-func (k *reaper) around(what string, effect func() error) error {
-	if err := k.point("before " + what); err != nil {
-		return err
-	}
-	if err := effect(); err != nil {
-		return err
-	}
-	return k.point("after " + what)
-}
-
-// kill ends the process here and now.
-func (k *reaper) kill(what string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.dead, k.what = true, what
-	return errDead
-}
-
-func (k *reaper) isDead() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.dead
-}
-
-// aims counts from here and kills at a point; it returns how many were counted before.
-func (k *reaper) aims(at int) (counted int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	counted, k.at, k.n = k.n, at, 0
-	return counted
-}
-
 // mortal lets the process die of what it does in AWS, too.
 func mortal(w *world) {
-	w.aws.OnCall(func(c awsfake.Call) error { return w.reaper.point(fmt.Sprintf("%s (%v)", c.Op, c.Phase)) })
+	w.aws.OnCall(func(c awsfake.Call) error { return w.killer.Point(fmt.Sprintf("%s (%v)", c.Op, c.Phase)) })
 }
 
 // survive fails on an error that is not the process's death.
 func (w *world) survive(err error) {
 	w.t.Helper()
-	if !errors.Is(err, errDead) {
+	if !errors.Is(err, crashtest.ErrDead) {
 		w.must(err)
 	}
 }
@@ -210,12 +152,9 @@ func (w *world) survive(err error) {
 // resurrect starts the process again on what it left behind, if it is dead.
 func (w *world) resurrect() {
 	w.t.Helper()
-	if !w.reaper.isDead() {
+	if !w.killer.Revive() {
 		return
 	}
-	w.reaper.mu.Lock()
-	w.reaper.dead, w.reaper.at = false, 0
-	w.reaper.mu.Unlock()
 	w.clock.Add(2 * time.Second)
 	w.start()
 }
@@ -227,12 +166,12 @@ func (w *world) live(what string, reached func() bool) {
 		if reached() {
 			return
 		}
-		for did := true; did && !w.reaper.isDead(); {
+		for did := true; did && !w.killer.Dead(); {
 			did = w.round()
 		}
 		w.resurrect()
 		w.clock.Add(5 * time.Second)
 		w.sweep()
 	}
-	w.t.Fatalf("killed %s: %s never came about", w.reaper.what, what)
+	w.t.Fatalf("killed %s: %s never came about", w.killer.Where(), what)
 }

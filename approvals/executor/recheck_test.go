@@ -11,6 +11,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 )
 
 // TestRecheckAppliesAgainWhatSomebodyRemoved: three times at most, and then it says
@@ -115,15 +116,15 @@ func TestStepWhoseReapplyingWasCutOffDoesNotCountAsHeld(t *testing.T) {
 	w.dropDeny()
 	w.aws.OnCall(func(c awsfake.Call) error {
 		switch {
-		case w.reaper.isDead():
-			return errDead
-		case c.Op == "iam:PutRolePolicy" && c.Phase == awsfake.Before && w.reaper.what == "":
-			return w.reaper.kill("before the deny is put again")
+		case w.killer.Dead():
+			return crashtest.ErrDead
+		case c.Op == "iam:PutRolePolicy" && c.Phase == awsfake.Before && w.killer.Where() == "":
+			return w.killer.Kill("before the deny is put again")
 		}
 		return nil
 	})
 	w.live("the deny", func() bool { return w.policy("app-role") != "" })
-	if w.reaper.what == "" {
+	if w.killer.Where() == "" {
 		t.Fatal("nobody died")
 	}
 	w.pass(3 * time.Minute)

@@ -110,14 +110,14 @@ func TestNoticeHasTheEnd(t *testing.T) {
 	w.state(r, approvals.Pending)
 	w.aws.SetPropagation(2 * time.Second)
 	done := false
-	w.clock.slept = func() {
+	w.clock.Slept = func() {
 		if !done {
 			done = true
 			_ = w.executor.Handle(t.Context(), approvals.Job{Verb: approvals.JobReport, ID: r.ID})
 		}
 	}
 	w.clicks(bob, r, "approve")
-	w.clock.slept = nil
+	w.clock.Slept = nil
 	w.pass(2 * time.Minute)
 	w.state(r, approvals.Contained)
 	if n := len(w.aws.Notices()); n != 1 || !done {

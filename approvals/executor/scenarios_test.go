@@ -126,7 +126,7 @@ func (s scenario) live(t *testing.T, seed uint64, at int) (points int) {
 	before := s.state(w)
 	points, _, _ = w.walk(at, s.command, func() { s.powerless(t, w, stolen) })
 	if d := cmp.Diff(before, s.state(w)); d != "" {
-		t.Errorf("killed %s: not as before: %s", w.reaper.what, d)
+		t.Errorf("killed %s: not as before: %s", w.killer.Where(), d)
 	}
 	return points
 }

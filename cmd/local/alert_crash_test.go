@@ -9,12 +9,13 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 )
 
 // releasedLifeAndDeath is lifeAndDeath for a request that needs nobody's approval,
 // from its job plan until its card says that it is contained.
 func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter ...func(*world)) int {
-	k := &reaper{}
+	k := &crashtest.Killer{}
 	w, _ := alerted(t, true, true, append(alter, func(w *world) { mortal(w, k) })...)
 	event := w.happened(w.story())
 	p := w.ruled(event)
@@ -24,15 +25,11 @@ func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter
 	}
 	r := w.store(p)
 	w.must(approvals.JSON[approvals.Job]{Queue: w.Jobs}.Send(t.Context(), approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0))
-	k.mu.Lock()
-	k.at, k.n = at, 0
-	k.mu.Unlock()
+	k.Aim(at)
 	nothing := func() int { return 200 }
 	w.live(k, "contained", nothing, func() bool { return w.get(r.ID).State == approvals.Contained })
 	w.live(k, "the card", nothing, func() bool { return !w.get(r.ID).Stale() })
-	k.mu.Lock()
-	points := k.n
-	k.mu.Unlock()
+	points := k.Aim(0)
 	did := map[string]int{}
 	for _, c := range w.aws.Calls() {
 		if c.Applied && c.Phase == awsfake.After {
@@ -40,11 +37,11 @@ func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter
 		}
 	}
 	if did["iam:PutRolePolicy"] != 1 || did["iam:TagRole"] != 1 {
-		t.Errorf("killed %s: did %v", k.what, did)
+		t.Errorf("killed %s: did %v", k.Where(), did)
 	}
 	for _, name := range []string{"requested", "planned", "released", "claimed", "contained"} {
 		if _, n := w.event(r, name); n != 1 {
-			t.Errorf("killed %s: the chain says %s %d times", k.what, name, n)
+			t.Errorf("killed %s: the chain says %s %d times", k.Where(), name, n)
 		}
 	}
 	said := map[string]int{}
@@ -54,7 +51,7 @@ func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter
 	}
 	for text, n := range said {
 		if n != 1 {
-			t.Errorf("killed %s: said %d times: %s", k.what, n, text)
+			t.Errorf("killed %s: said %d times: %s", k.Where(), n, text)
 		}
 	}
 	var hour struct{ Began []any }
@@ -63,7 +60,7 @@ func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter
 		w.must(err)
 		w.must(json.Unmarshal(row.Body, &hour))
 		if len(hour.Began) != 1 {
-			t.Errorf("killed %s: %s", k.what, row.Body)
+			t.Errorf("killed %s: %s", k.Where(), row.Body)
 		}
 	}
 	return points

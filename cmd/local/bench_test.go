@@ -54,7 +54,7 @@ func BenchmarkRevokeAll(b *testing.B) {
 
 func revokeAll(b *testing.B, roles int, perSecond float64) {
 	b.StopTimer()
-	w := newWorld(b, func(w *world) { w.clock.real = true })
+	w := newWorld(b, func(w *world) { w.clock.Real = true })
 	for i := range roles - 1 { // with app-role
 		w.aws.Account(prod).AddRole(awsfake.Role{Name: fmt.Sprintf("role-%05d", i)})
 	}

@@ -2,107 +2,66 @@ package local_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 	"github.com/killswitch-chatops/killswitch/cmd/local"
 )
 
-var errDead = errors.New("the process is dead")
-
-// reaper kills the process at the nth point: before or after any effect on a
-// table, a queue, AWS or Slack. From then on nothing has an effect any more.
-type reaper struct {
-	mu   sync.Mutex
-	at   int
-	n    int
-	dead bool
-	what string
-}
-
-func (k *reaper) point(what string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.dead {
-		return errDead
-	}
-	if k.n++; k.n == k.at {
-		k.dead, k.what = true, what
-		return errDead
-	}
-	return nil
-}
-
-// around runs an effect between two points.
-func (k *reaper) around(what string, effect func() error) error {
-	if err := k.point("before " + what); err != nil {
-		return err
-	}
-	if err := effect(); err != nil {
-		return err
-	}
-	return k.point("after " + what)
-}
-
 type mortalStore struct {
 	approvals.Store
-	k    *reaper
+	k    *crashtest.Killer
 	name string
 }
 
 func (s mortalStore) Write(ctx context.Context, puts ...approvals.Put) error {
-	return s.k.around("write "+s.name+" "+puts[0].Sort, func() error { return s.Store.Write(ctx, puts...) })
+	return s.k.Around("write "+s.name+" "+puts[0].Sort, func() error { return s.Store.Write(ctx, puts...) })
 }
 
 type mortalQueue struct {
 	local.Queue
-	k    *reaper
+	k    *crashtest.Killer
 	name string
 }
 
 func (q mortalQueue) Send(ctx context.Context, body []byte, d time.Duration) error {
-	return q.k.around("send "+q.name, func() error { return q.Queue.Send(ctx, body, d) })
+	return q.k.Around("send "+q.name, func() error { return q.Queue.Send(ctx, body, d) })
 }
 
 func (q mortalQueue) Receive(ctx context.Context, v time.Duration) (d approvals.Delivery, ok bool, err error) {
 	if d, ok, err = q.Queue.Receive(ctx, v); err == nil && ok {
-		err = q.k.point("receive " + q.name)
+		err = q.k.Point("receive " + q.name)
 	}
 	return d, ok && err == nil, err
 }
 
 func (q mortalQueue) Delete(ctx context.Context, d approvals.Delivery) error {
-	return q.k.around("delete "+q.name, func() error { return q.Queue.Delete(ctx, d) })
+	return q.k.Around("delete "+q.name, func() error { return q.Queue.Delete(ctx, d) })
 }
 
 func (q mortalQueue) Return(ctx context.Context, d approvals.Delivery, pause time.Duration) error {
-	return q.k.around("return "+q.name, func() error { return q.Queue.Return(ctx, d, pause) })
+	return q.k.Around("return "+q.name, func() error { return q.Queue.Return(ctx, d, pause) })
 }
 
-func mortal(w *world, k *reaper) {
+func mortal(w *world, k *crashtest.Killer) {
 	w.wrap = func(b local.Backends) local.Backends {
 		b.Requests, b.Runs = mortalStore{b.Requests, k, "requests"}, mortalStore{b.Runs, k, "runs"}
 		b.Slack, b.Jobs, b.Changes = mortalQueue{b.Slack, k, "slack"}, mortalQueue{b.Jobs, k, "jobs"}, mortalQueue{b.Changes, k, "changes"}
 		return b
 	}
-	w.aws.OnCall(func(c awsfake.Call) error { return k.point(fmt.Sprintf("%s (%v)", c.Op, c.Phase)) })
-	w.slack.OnCall(func(method string, after bool) error { return k.point(fmt.Sprintf("%s (after: %v)", method, after)) })
+	w.aws.OnCall(func(c awsfake.Call) error { return k.Point(fmt.Sprintf("%s (%v)", c.Op, c.Phase)) })
+	w.slack.OnCall(func(method string, after bool) error { return k.Point(fmt.Sprintf("%s (after: %v)", method, after)) })
 }
 
 // resurrect starts the process again on what it left behind.
-func (w *world) resurrect(k *reaper) {
-	k.mu.Lock()
-	dead := k.dead
-	k.dead, k.at = false, 0
-	k.mu.Unlock()
-	if !dead {
+func (w *world) resurrect(k *crashtest.Killer) {
+	if !k.Revive() {
 		return
 	}
 	if w.file != nil {
@@ -114,7 +73,7 @@ func (w *world) resurrect(k *reaper) {
 
 // live does something as people do it: again, until it is acknowledged; and
 // lets time pass, over the death of the process, until the end is reached.
-func (w *world) live(k *reaper, what string, do func() int, reached func() bool) {
+func (w *world) live(k *crashtest.Killer, what string, do func() int, reached func() bool) {
 	w.t.Helper()
 	acked := false
 	for range 60 {
@@ -125,7 +84,7 @@ func (w *world) live(k *reaper, what string, do func() int, reached func() bool)
 			acked = do() == 200
 		}
 		for w.round() {
-			if k.isDead() {
+			if k.Dead() {
 				break
 			}
 		}
@@ -133,30 +92,24 @@ func (w *world) live(k *reaper, what string, do func() int, reached func() bool)
 		w.clock.Add(5 * time.Second)
 		_ = w.zones.Bot.Sweep(w.t.Context())
 		for w.round() {
-			if k.isDead() {
+			if k.Dead() {
 				break
 			}
 		}
 		w.resurrect(k)
 	}
-	w.t.Fatalf("killed %s: %s never came about\n%s", k.what, what, w.said())
-}
-
-func (k *reaper) isDead() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.dead
+	w.t.Fatalf("killed %s: %s never came about\n%s", k.Where(), what, w.said())
 }
 
 // lifeAndDeath walks the whole path, killed at one point; it returns how many
 // points there were.
 func lifeAndDeath(t *testing.T, at int, alter ...func(*world)) int {
-	k := &reaper{}
+	k := &crashtest.Killer{}
 	w := newWorld(t, append(alter, func(w *world) { mortal(w, k) })...)
 	before := w.aws.Snapshot()
 	points, id, undo := w.walk(k, at)
 	if d := diffState(before, w.aws.Snapshot()); d != "" {
-		t.Errorf("killed %s: not as before: %s", k.what, d)
+		t.Errorf("killed %s: not as before: %s", k.Where(), d)
 	}
 	did := map[string]int{}
 	for _, c := range w.aws.Calls() {
@@ -166,7 +119,7 @@ func lifeAndDeath(t *testing.T, at int, alter ...func(*world)) int {
 	}
 	for _, op := range []string{"iam:PutRolePolicy", "iam:DeleteRolePolicy"} {
 		if did[op] != 1 {
-			t.Errorf("killed %s: %s happened %d times", k.what, op, did[op])
+			t.Errorf("killed %s: %s happened %d times", k.Where(), op, did[op])
 		}
 	}
 	said := map[string]int{}
@@ -176,23 +129,21 @@ func lifeAndDeath(t *testing.T, at int, alter ...func(*world)) int {
 	}
 	for text, n := range said {
 		if n != 1 {
-			t.Errorf("killed %s: said %d times: %s", k.what, n, text)
+			t.Errorf("killed %s: said %d times: %s", k.Where(), n, text)
 		}
 	}
 	for _, r := range []string{id, undo} {
 		if _, err := (approvals.Runs{Reader: w.Runs}).Audit(t.Context(), r); err != nil {
-			t.Errorf("killed %s: %v", k.what, err)
+			t.Errorf("killed %s: %v", k.Where(), err)
 		}
 	}
 	return points
 }
 
 // walk takes a request from its command to its undo, killed at one point (0: never).
-func (w *world) walk(k *reaper, at int) (points int, id, undo string) {
+func (w *world) walk(k *crashtest.Killer, at int) (points int, id, undo string) {
 	w.t.Helper()
-	k.mu.Lock()
-	k.at, k.n = at, 0
-	k.mu.Unlock()
+	k.Aim(at)
 	find := func(want func(approvals.Request) bool) string {
 		for id, r := range w.all() {
 			if want(r) {
@@ -221,9 +172,7 @@ func (w *world) walk(k *reaper, at int) (points int, id, undo string) {
 	})
 	w.live(k, "restored", click("U02BOB", undo, "approve"), is(undo, approvals.Restored))
 	w.live(k, "undone", func() int { return 200 }, is(id, approvals.Undone))
-	k.mu.Lock()
-	points = k.n
-	k.mu.Unlock()
+	points = k.Aim(0)
 	w.live(k, "the cards", func() int { return 200 }, func() bool { return !w.get(id).Stale() && !w.get(undo).Stale() })
 	return points, id, undo
 }

@@ -1,7 +1,6 @@
 package local_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
@@ -39,44 +38,10 @@ const (
 	anotherCommand = "revoke_sessions " + appRole + ` reason="and another leak"`
 )
 
-// clock is the time of the whole world of a test: zones, Slack and AWS.
-type clock struct {
-	mu    sync.Mutex
-	t     time.Time
-	real  bool   // for benchmarks
-	slept func() // what others do meanwhile
-}
-
-func (c *clock) Now() time.Time {
-	if c.real {
-		return time.Now()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
-func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
-	if c.real {
-		return approvals.Sleep(ctx, d)
-	}
-	c.Add(d)
-	if c.slept != nil {
-		c.slept()
-	}
-	return ctx.Err()
-}
-
 // world is an organization, a Slack workspace and Killswitch between them.
 type world struct {
 	t     testing.TB
-	clock *clock
+	clock *crashtest.Clock
 	aws   *awsfake.Cloud
 	slack *slackfake.Slack
 	cfg   config.Config
@@ -123,7 +88,7 @@ func testConfig() config.Config {
 // newWorld is the fixture; each test alters what it is about.
 func newWorld(t testing.TB, alter ...func(*world)) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}, cfg: testConfig(), log: slog.New(slog.DiscardHandler)}
+	w := &world{t: t, clock: crashtest.NewClock(), cfg: testConfig(), log: slog.New(slog.DiscardHandler)}
 	if testing.Verbose() {
 		w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
