@@ -1,13 +1,17 @@
-// Package approvals is the life of a containment request: who asked, who may
-// say yes, what they saw when they did, what was then run, and the record of it.
+// Package approvals says what a containment request is: who asked, who may approve,
+// and which evidence proves it.
 //
-// A request is a row in the table requests, which bot and executor write. What
-// is believed of it is only what its evidence proves: the signed bodies of the
-// command that asked and of the clicks that approved. Plans, runs, ledgers,
-// holds and the audit chain are rows of the table runs, which only the package
-// executor writes.
+// The types that matter:
 //
-//	Policy.Decide   who may do what, and why not: pure
-//	ParseSlack      reads evidence; Verifier proves it
-//	Requests, Runs  the two tables over one Store
+//   - [Request] is a row of the table requests, which bot and executor write. Only
+//     the parts of it that its [Evidence] proves are trusted.
+//   - [Policy] decides without I/O who may do what: [Policy.Admit] a request and
+//     [Policy.Decide] a vote. Its no is an *[actions.Refusal].
+//   - [Planned], [Run] and [Step] are rows of the table runs: what was approved, how
+//     far it is, and its ledger. Only the package executor writes them.
+//   - [Store] is a table of versioned rows; [Lease] gives a row to one worker for a
+//     while. Package storetest is the contract of every Store.
+//
+// Evidence is the signed body of a command or a click. A [Verifier] checks its
+// signature, [ParseSlack] and [ParseCommand] parse it.
 package approvals
