@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -42,10 +43,9 @@ type Spec struct {
 	Title   string // imperative, without the target: "Revoke sessions"
 	Summary string // one line, for help
 	Usage   string // a line to send, for help
-	// Target reads a typed target into its canonical form.
-	Target func(TargetText, *ParseErrors) Target
-	// Options are the keys that it takes beside reason. Check looks at their
-	// values, and brings those that mean the same to one form; it may be nil.
+	Target  TargetKind
+	// Options are the keys that it takes beside the target's own and reason. Check
+	// looks at their values, and brings those that mean the same to one form; it may be nil.
 	Options []string
 	Check   func(*Call, *ParseErrors)
 	// Reversible is false for what undo can't bring back.
@@ -62,6 +62,9 @@ type Spec struct {
 	// the session policy, and for [Anything] the member roles' policies.
 	Permits func(Phase, Scope) []Statement
 }
+
+// keys are all options that it takes, but reason.
+func (s Spec) keys() []string { return slices.Concat(s.Target.Options, s.Options) }
 
 // managed is InManagementAccount for a call.
 func (s Spec) managed(c Call) bool { return s.InManagementAccount != nil && s.InManagementAccount(c) }

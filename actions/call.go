@@ -61,11 +61,6 @@ func (c Call) Equal(d Call) bool {
 		c.Region == d.Region && maps.Equal(c.Options, d.Options)
 }
 
-// TargetName is the last part of the target: a role's name, an instance's ID.
-func (c Call) TargetName() string {
-	return c.Target[strings.LastIndex(c.Target, "/")+1:]
-}
-
 // With is the call with an option set.
 func (c Call) With(key, value string) Call {
 	c.Options = maps.Clone(c.Options)

@@ -18,6 +18,24 @@ func (c Catalog) Lookup(n Name) (Action, bool) {
 	return c[i], true
 }
 
+// TargetName is the short name of a call's target: a role's name, an instance's ID.
+func (c Catalog) TargetName(call Call) string {
+	if a, ok := c.Lookup(call.Action); ok && a.Spec().Target.Name != nil {
+		return a.Spec().Target.Name(call.Target)
+	}
+	return LastPart(call.Target)
+}
+
+// keys are the options of all actions, and reason.
+func (c Catalog) keys() []string {
+	var keys []string
+	for _, a := range c {
+		keys = append(keys, a.Spec().keys()...)
+	}
+	slices.Sort(keys)
+	return append(slices.Compact(keys), "reason")
+}
+
 // Equal reports whether two catalogs have the same actions.
 func (c Catalog) Equal(d Catalog) bool { return slices.Equal(c, d) }
 

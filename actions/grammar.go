@@ -42,9 +42,6 @@ func (m *ParseErrors) Add(field, problem, hint string) {
 	m.List = append(m.List, Mistake{field, problem, hint})
 }
 
-// keys are the options that the grammar knows; each action takes a subset.
-var keys = []string{"account", "region", "user", "role", "mode", "via", "scp", "quarantine", "snapshot", "confirm", "reason"}
-
 // MaxReason bounds a reason, in characters: it is shown whole on the card.
 const MaxReason = 600
 
@@ -86,7 +83,7 @@ func Parse(text string, d Directory) (Call, string, error) {
 		words = words[1:]
 	}
 
-	target, opts, reason := sortWords(words, spec, m)
+	target, opts, reason := sortWords(words, spec, d.Actions.keys(), m)
 	spec.fill(&call, target, opts, d, m)
 	if reason == "" && !slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == "reason" }) {
 		m.Add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
@@ -95,10 +92,10 @@ func Parse(text string, d Directory) (Call, string, error) {
 		reason = string([]rune(reason)[:MaxReason])
 	}
 	if len(m.List) > 0 {
-		if _, secret := WithoutSecrets(target); secret || spec.Name == DeactivateKey || spec.Name == DeleteKey {
-			target = "" // a key's that can't be read may be its secret
+		if _, secret := WithoutSecrets(target); secret || spec.Target.Secret {
+			target = ""
 		}
-		m.Corrected = corrected(call, target, opts, reason)
+		m.Corrected = corrected(spec, call, target, opts, reason)
 		return Call{}, "", m
 	}
 	return call, reason, nil
@@ -106,15 +103,14 @@ func Parse(text string, d Directory) (Call, string, error) {
 
 // fill reads target and options into a call.
 func (s Spec) fill(call *Call, target string, opts map[string]string, d Directory, m *ParseErrors) {
-	if s.Target == nil {
+	if s.Target.Read == nil {
 		return
 	}
 	account := resolveAccount(opts, d, m)
-	t := s.Target(TargetText{Text: target, Account: account, Options: opts, Directory: d}, m)
+	t := s.Target.Read(TargetText{Text: target, Account: account, Options: opts, Directory: d}, m)
 	call.Target, call.Account, call.Region = t.Name, t.Account, t.Region
 	for k, v := range opts {
-		// Whose a key is stands beside its ID; a user's name is in the target.
-		if !slices.Contains([]string{"account", "region", "role", "user"}, k) || k == "user" && t.Name != "" && call.TargetName() != v && len(m.List) == 0 {
+		if !slices.Contains(s.Target.Options, k) {
 			if call.Options == nil {
 				call.Options = map[string]string{}
 			}
@@ -140,7 +136,7 @@ func NewCall(action Name, target string, opts map[string]string, d Directory) (C
 	}
 	call := Call{Action: action}
 	for k := range opts {
-		if !slices.Contains(a.Spec().Options, k) {
+		if !slices.Contains(a.Spec().keys(), k) {
 			m.Add(k, fmt.Sprintf("is not an option of %s", action), optionsHint(a.Spec()))
 		}
 	}
@@ -152,7 +148,7 @@ func NewCall(action Name, target string, opts map[string]string, d Directory) (C
 }
 
 // sortWords tells target, options and reason apart.
-func sortWords(words []word, spec Spec, m *ParseErrors) (target string, opts map[string]string, reason string) {
+func sortWords(words []word, spec Spec, known []string, m *ParseErrors) (target string, opts map[string]string, reason string) {
 	opts = map[string]string{}
 	var trailing []string
 	for i, w := range words {
@@ -163,15 +159,15 @@ func sortWords(words []word, spec Spec, m *ParseErrors) (target string, opts map
 			trailing = append(trailing, w.text())
 		case len(trailing) > 0:
 			m.Add(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or put the reason in quotes", w.key))
-		case !slices.Contains(keys, w.key):
-			m.Add(w.key, "is not an option"+didYouMean(w.key, keys), optionsHint(spec))
+		case !slices.Contains(known, w.key):
+			m.Add(w.key, "is not an option"+didYouMean(w.key, known), optionsHint(spec))
 		case opts[w.key] != "" || w.key == "reason" && reason != "":
 			m.Add(w.key, "is given twice", "")
 		case w.value == "":
 			m.Add(w.key, "has no value", "")
 		case w.key == "reason":
 			reason = strings.TrimSpace(w.value)
-		case spec.Name != "" && !slices.Contains(spec.Options, w.key):
+		case spec.Name != "" && !slices.Contains(spec.keys(), w.key):
 			m.Add(w.key, fmt.Sprintf("is not an option of %s", spec.Name), optionsHint(spec))
 		default:
 			opts[w.key] = w.value
@@ -207,10 +203,7 @@ func optionsHint(spec Spec) string {
 	if spec.Name == "" {
 		return ""
 	}
-	if len(spec.Options) == 0 {
-		return "it takes only reason="
-	}
-	return "it takes " + strings.Join(spec.Options, "=, ") + "= and reason="
+	return "it takes " + strings.Join(spec.keys(), "=, ") + "= and reason="
 }
 
 // OneOf checks an option that takes one of a few values.
@@ -249,7 +242,7 @@ func (d Directory) aliasHint() string {
 	return "give the 12-digit account ID or one of: " + strings.Join(slices.Sorted(maps.Keys(d.Accounts)), ", ")
 }
 
-func corrected(c Call, target string, opts map[string]string, reason string) string {
+func corrected(spec Spec, c Call, target string, opts map[string]string, reason string) string {
 	var b strings.Builder
 	if c.Action == "" {
 		b.WriteString("ACTION")
@@ -265,7 +258,7 @@ func corrected(c Call, target string, opts map[string]string, reason string) str
 		b.WriteString(" TARGET")
 	}
 	for _, k := range slices.Sorted(maps.Keys(opts)) {
-		if c.Target == "" || c.Options[k] != "" || !slices.Contains([]string{"account", "role", "user"}, k) {
+		if c.Target == "" || !slices.Contains(spec.Target.Options, k) {
 			fmt.Fprintf(&b, " %s=%s", k, quoted(opts[k]))
 		}
 	}

@@ -211,8 +211,8 @@ func TestCallEqual(t *testing.T) {
 	if got, want := base.String(), "revoke_sessions "+prodApp+" region=eu-west-1 mode=iam-only scp=freeze"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if base.TargetName() != "app-role" {
-		t.Errorf("name %q", base.TargetName())
+	if name := all.Actions.TargetName(base); name != "app-role" {
+		t.Errorf("name %q", name)
 	}
 	for name, change := range map[string]func(*actions.Call){
 		"action":           func(c *actions.Call) { c.Action = "delete_role" },

@@ -96,7 +96,7 @@ func (s Scope) Named(kind string) string {
 	if s.Any() {
 		return s.ARN("iam", kind+"/*")
 	}
-	return s.ARN("iam", kind+"/*"+s.Call.TargetName())
+	return s.ARN("iam", kind+"/*"+LastPart(s.Call.Target))
 }
 
 // Literal writes the characters of a path that a policy would read as wildcards

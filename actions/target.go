@@ -13,6 +13,18 @@ type TargetText struct {
 	Directory Directory
 }
 
+// TargetKind is a kind of targets: roles, instances, …
+type TargetKind struct {
+	// Read reads a typed target into its canonical form.
+	Read func(TargetText, *ParseErrors) Target
+	// Options are the keys that belong to the target and end up in it.
+	Options []string
+	// Name is a target's short name; nil for the part behind the last slash.
+	Name func(target string) string
+	// Secret is true where text that can't be read may be a secret: it is not repeated.
+	Secret bool
+}
+
 // Target is a target in its canonical form; the zero one where it can't be read.
 type Target struct {
 	Name    string // an ARN, ACCOUNT/ALL, or an ID

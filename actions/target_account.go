@@ -9,8 +9,10 @@ import (
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
 var accountARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9]{12}:account/o-[a-z0-9]{10,32}/([0-9]{12})|iam::([0-9]{12}):root)$`)
 
-// AccountTarget reads an account: its ID, its alias, or its ARN.
-func AccountTarget(t TargetText, m *ParseErrors) Target {
+// AccountTarget is an account: its ID, its alias, or its ARN.
+var AccountTarget = TargetKind{Read: accountTarget, Options: []string{"account"}}
+
+func accountTarget(t TargetText, m *ParseErrors) Target {
 	at := t.place(m)
 	const hint = "give the account's ID or alias"
 	switch text := t.Text; {
@@ -43,8 +45,10 @@ func RootARN(partition, account string) string {
 // AllRoles is the name that stands for every role of an account.
 const AllRoles = "ALL"
 
-// RolesTarget reads one role, or ACCOUNT/ALL.
-func RolesTarget(t TargetText, m *ParseErrors) Target {
+// RolesTarget is one role, or ACCOUNT/ALL.
+var RolesTarget = TargetKind{Read: rolesTarget, Options: []string{"account", "role"}}
+
+func rolesTarget(t TargetText, m *ParseErrors) Target {
 	account, rest, _ := strings.Cut(t.Text, "/")
 	at := t.place(m)
 	switch _, isAccount := t.Directory.Account(t.Text); {
@@ -59,7 +63,7 @@ func RolesTarget(t TargetText, m *ParseErrors) Target {
 			return Target{}
 		}
 	default:
-		return RoleTarget(t, m)
+		return RoleTarget.Read(t, m)
 	}
 	return Target{Name: at.id + "/" + AllRoles, Account: at.id}
 }

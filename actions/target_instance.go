@@ -12,9 +12,11 @@ var (
 	RegionName = NewPattern(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
 )
 
-// InstanceTarget reads an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with
+// InstanceTarget is an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with
 // account= and region= where they are not said.
-func InstanceTarget(t TargetText, m *ParseErrors) Target {
+var InstanceTarget = TargetKind{Read: instanceTarget, Options: []string{"account", "region"}}
+
+func instanceTarget(t TargetText, m *ParseErrors) Target {
 	at := t.place(m)
 	id, region := t.Text, strings.ToLower(t.Options["region"])
 	const hint = "give the instance's ARN, or i-… account=ACCOUNT region=REGION"

@@ -10,9 +10,11 @@ import (
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
 var KeyID = NewPattern(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
 
-// KeyTarget reads an access key: its ID, or ACCOUNT/ID. Whose it is need not be
+// KeyTarget is an access key: its ID, or ACCOUNT/ID. Whose it is need not be
 // said: AWS knows.
-func KeyTarget(t TargetText, m *ParseErrors) Target {
+var KeyTarget = TargetKind{Read: keyTarget, Options: []string{"account"}, Secret: true}
+
+func keyTarget(t TargetText, m *ParseErrors) Target {
 	at := t.place(m)
 	id := t.Text
 	if account, rest, ok := strings.Cut(id, "/"); ok {

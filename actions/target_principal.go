@@ -35,11 +35,16 @@ func splitPrincipal(arn, kind string) (partition, account, path, name string, ok
 	return g[1], g[2], "/" + g[4], g[5], true
 }
 
-// RoleTarget reads a role as it is typed.
-func RoleTarget(t TargetText, m *ParseErrors) Target { return principalTarget(t, m, "role") }
+// RoleTarget and UserTarget are one role and one IAM user.
+var (
+	RoleTarget = principalKind("role")
+	UserTarget = principalKind("user")
+)
 
-// UserTarget reads a user as it is typed.
-func UserTarget(t TargetText, m *ParseErrors) Target { return principalTarget(t, m, "user") }
+func principalKind(kind string) TargetKind {
+	read := func(t TargetText, m *ParseErrors) Target { return principalTarget(t, m, kind) }
+	return TargetKind{Read: read, Options: []string{"account", kind}}
+}
 
 // principalTarget reads a role or a user: its ARN, the ARN of one of a role's
 // sessions, ACCOUNT/NAME, NAME with account=, or an account with role= or user=.

@@ -26,7 +26,7 @@ func (IsolateInstance) Spec() actions.Spec {
 		Summary:    "cut an EC2 instance off from the network and from its permissions, and keep it as evidence",
 		Usage:      `isolate_instance i-0123456789abcdef0 account=222222222222 region=us-east-1 reason="beacons to a known C2"`,
 		Target:     actions.InstanceTarget,
-		Options:    []string{"account", "region", "snapshot"},
+		Options:    []string{"snapshot"},
 		Check:      checkIsolate,
 		Reversible: true,
 		Permits:    isolatePermits,

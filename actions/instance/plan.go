@@ -59,7 +59,7 @@ type interfaceBefore struct {
 
 // Plan implements [actions.Action].
 func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
-	id := c.TargetName()
+	id := actions.LastPart(c.Target)
 	found, err := findInstance(ctx, acct, id)
 	if err != nil {
 		return actions.Plan{}, err

@@ -30,7 +30,7 @@ func (DeleteRole) Spec() actions.Spec {
 		Summary:     "delete a role; undo makes one like it, with another ID",
 		Usage:       `delete_role arn:aws:iam::222222222222:role/app-role confirm=app-role reason="made by the intruder"`,
 		Target:      actions.RoleTarget,
-		Options:     []string{"account", "role", "confirm"},
+		Options:     []string{"confirm"},
 		Check:       confirmName,
 		Reversible:  true,
 		Quorum:      2,
@@ -59,7 +59,7 @@ func (DeleteRole) Spec() actions.Spec {
 // whatever their path.
 func changedRole(s actions.Scope) []string {
 	arns := s.Changed("iam", "role")
-	if bare := s.ARN("iam", "role/"+s.Call.TargetName()); len(arns) > 0 && !s.Any() && !slices.Contains(arns, bare) {
+	if bare := s.ARN("iam", "role/"+actions.LastPart(s.Call.Target)); len(arns) > 0 && !s.Any() && !slices.Contains(arns, bare) {
 		arns = append(arns, bare)
 	}
 	return arns
@@ -81,11 +81,11 @@ func confirmName(c *actions.Call, m *actions.ParseErrors) {
 		return
 	}
 	switch typed := c.Options["confirm"]; typed {
-	case c.TargetName():
+	case actions.LastPart(c.Target):
 	case "":
-		m.Add("confirm", "is missing: a deleted role does not come back as the same one", "say confirm="+c.TargetName())
+		m.Add("confirm", "is missing: a deleted role does not come back as the same one", "say confirm="+actions.LastPart(c.Target))
 	default:
-		m.Add("confirm", fmt.Sprintf("%s is not the role's name", actions.Clip(typed)), "say confirm="+c.TargetName())
+		m.Add("confirm", fmt.Sprintf("%s is not the role's name", actions.Clip(typed)), "say confirm="+actions.LastPart(c.Target))
 	}
 }
 
@@ -103,7 +103,7 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 		},
 	}
 	if acct.SkipSurvey {
-		if _, err := deny.LookRole(ctx, acct, c.TargetName()); actions.IsCode(err, "NoSuchEntity") {
+		if _, err := deny.LookRole(ctx, acct, actions.LastPart(c.Target)); actions.IsCode(err, "NoSuchEntity") {
 			p.Identity = actions.Identity{ARN: c.Target, ID: acct.Approved}
 			return p, nil // deleted: there is nothing left to do
 		}

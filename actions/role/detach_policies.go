@@ -36,7 +36,6 @@ func (DetachPolicies) Spec() actions.Spec {
 		Summary:    "deny everything to a role and take all its policies away",
 		Usage:      `detach_policies arn:aws:iam::222222222222:role/app-role reason="role used from an unknown network"`,
 		Target:     actions.RoleTarget,
-		Options:    []string{"account", "role"},
 		Reversible: true,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			read, write := []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"}, []string(nil)

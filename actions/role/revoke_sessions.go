@@ -38,7 +38,7 @@ func (RevokeSessions) Spec() actions.Spec {
 		Summary:             "deny everything to all sessions that a role, or every role of an account, has handed out until now",
 		Usage:               `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
 		Target:              actions.RolesTarget,
-		Options:             []string{"account", "role", "via"},
+		Options:             []string{"via"},
 		Check:               checkVia,
 		Reversible:          true,
 		InManagementAccount: scp.ViaSCP,
@@ -114,7 +114,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 			"Whoever can assume the role may do so again: new sessions are not denied.",
 		},
 	}
-	prior, err := getInline(ctx, acct, c.TargetName())
+	prior, err := getInline(ctx, acct, actions.LastPart(c.Target))
 	if err != nil {
 		return actions.Plan{}, err
 	}
@@ -131,7 +131,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 	if acct.SkipSurvey {
 		return p, nil
 	}
-	if err := surveyRole(ctx, acct, c.TargetName(), role, prior, &p); err != nil {
+	if err := surveyRole(ctx, acct, actions.LastPart(c.Target), role, prior, &p); err != nil {
 		cause, _ := actions.Explain(err) // a containment does not wait for what only informs
 		p.Warnings = append(p.Warnings, "The blast radius could not be read in full ("+cause+"): there may be more that this hits.")
 	}

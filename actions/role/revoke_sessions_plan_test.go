@@ -200,7 +200,7 @@ func TestRoleTypedWithAndWithoutItsPath(t *testing.T) {
 				if !errors.As(err, &no) {
 					t.Fatalf("Plan: %v, want a refusal", err)
 				}
-				actiontest.Says(t, no.Reason, call.TargetName(), actiontest.Member)
+				actiontest.Says(t, no.Reason, actions.LastPart(call.Target), actiontest.Member)
 				if tt.name == "with another path" {
 					actiontest.Says(t, no.Reason, tt.target, w.Role)
 				}

@@ -29,7 +29,7 @@ func (ApplySCP) Spec() actions.Spec {
 		Summary:             "deny everything in an account, but to the responders, with a service control policy",
 		Usage:               `apply_scp 222222222222 reason="somebody makes users we don't know"`,
 		Target:              actions.AccountTarget,
-		Options:             []string{"account", "scp"},
+		Options:             []string{"scp"},
 		Check:               checkSCPName,
 		Reversible:          true,
 		InManagementAccount: func(actions.Call) bool { return true },

@@ -25,7 +25,7 @@ func (DeactivateKey) Spec() actions.Spec {
 		Summary: "make an IAM user's access key inactive; with quarantine=yes deny everything to the user, too",
 		Usage:   `deactivate_key AKIAIOSFODNN7EXAMPLE quarantine=yes reason="key in a public repository"`,
 		Target:  actions.KeyTarget,
-		Options: []string{"account", "user", "quarantine"},
+		Options: []string{"user", "quarantine"},
 		Check: func(c *actions.Call, m *actions.ParseErrors) {
 			checkKeyOwner(c, m)
 			actions.OneOf(c, "quarantine", m, "yes", "no")

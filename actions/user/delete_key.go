@@ -21,7 +21,7 @@ func (DeleteKey) Spec() actions.Spec {
 		Summary: "delete an IAM user's access key that is inactive already, for good",
 		Usage:   `delete_key AKIAIOSFODNN7EXAMPLE reason="nothing broke in a week without it"`,
 		Target:  actions.KeyTarget,
-		Options: []string{"account", "user"},
+		Options: []string{"user"},
 		Check:   checkKeyOwner,
 		Quorum:  2,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {

@@ -24,7 +24,7 @@ func (QuarantineUser) Spec() actions.Spec {
 		Summary:    "deny everything to an IAM user and make its keys, password and other credentials useless",
 		Usage:      `quarantine_user arn:aws:iam::222222222222:user/alice reason="signed in from an unknown network"`,
 		Target:     actions.UserTarget,
-		Options:    []string{"account", "user", "mode"},
+		Options:    []string{"mode"},
 		Check:      func(c *actions.Call, m *actions.ParseErrors) { actions.OneOf(c, "mode", m, deny.IAMOnly) },
 		Reversible: true,
 		Permits:    quarantinePermits,

@@ -117,7 +117,7 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 
 // findUser reads the user and checks that it is the one that was typed.
 func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*types.User, error) {
-	name := c.TargetName()
+	name := actions.LastPart(c.Target)
 	out, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no IAM user %s in account %s", name, acct.ID), Hint: "check the name (it is case-sensitive) and the account"}

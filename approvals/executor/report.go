@@ -104,7 +104,7 @@ func (x *Executor) notify(ctx context.Context, p approvals.Planned, run approval
 	} else {
 		text += "\n" + rep.Activity.Text()
 	}
-	subject := fmt.Sprintf("Killswitch %s: %s %s", outcome(run), p.Intent.Call.Action, p.Intent.Call.TargetName())
+	subject := fmt.Sprintf("Killswitch %s: %s %s", outcome(run), p.Intent.Call.Action, x.Org.Actions.TargetName(p.Intent.Call))
 	err := x.Notices.Notify(ctx, subject, text)
 	if actions.Transient(err) || errors.Is(err, context.Canceled) {
 		return err

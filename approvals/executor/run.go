@@ -88,7 +88,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 	}
 	now := x.Now().UTC()
 	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approvers: people(votes),
-		Lock: lockRow(p.Account, p.Intent.Call.TargetName())}
+		Lock: lockRow(p.Account, x.Org.Actions.TargetName(p.Intent.Call))}
 	var ev []audit.Event
 	for _, v := range votes {
 		ev = append(ev, audit.New("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))

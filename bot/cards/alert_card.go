@@ -264,7 +264,7 @@ func (v AlertView) born() []slack.Block {
 		if r.Intent.Undo != "" {
 			what = "undo " + what
 		}
-		item := fmt.Sprintf("• *%s*: %s · %s, asked for by %s", View{Request: r}.word(), Untrusted(Untrusted(what+" "+call.TargetName()).Plain(maxName+maxName)), r.ID, asker(r))
+		item := fmt.Sprintf("• *%s*: %s · %s, asked for by %s", View{Request: r}.word(), Untrusted(Untrusted(what+" "+v.Actions.TargetName(call)).Plain(maxName+maxName)), r.ID, asker(r))
 		if r.Mode == approvals.Automatic && r.Intent.Undo == "" && (r.State == approvals.Contained || r.State == approvals.Partial) {
 			if undo == nil && showable(r.Intent.String()+approvals.ReasonLine(r.Requester.Person, r.Reason), maxProof) {
 				undo = &r

@@ -165,7 +165,7 @@ func callTitle(catalog actions.Catalog, call actions.Call) string {
 	if actions.WholeAccount(call) {
 		return title + ": all roles"
 	}
-	return title + ": " + call.TargetName()
+	return title + ": " + catalog.TargetName(call)
 }
 
 func (v View) account() string {

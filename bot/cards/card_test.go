@@ -524,7 +524,7 @@ func checkButtons(t *testing.T, v View, m Message) {
 				}
 				fallthrough
 			case "undo":
-				if c := button.Confirm; c == nil || !strings.Contains(c.Text.Text, strings.Replace(r.Intent.Call.TargetName(), "ALL", "all roles", 1)) || !strings.Contains(c.Text.Text, account) {
+				if c := button.Confirm; c == nil || !strings.Contains(c.Text.Text, strings.Replace(all.Actions.TargetName(r.Intent.Call), "ALL", "all roles", 1)) || !strings.Contains(c.Text.Text, account) {
 					t.Errorf("%s does not ask once more, naming target and account: %+v", button.ActionID, c)
 				}
 			default:
