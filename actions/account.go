@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,12 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
@@ -84,17 +80,12 @@ func newRetryer() aws.Retryer {
 	return retry.AddWithErrorCodes(r, "ConcurrentModification", "ConcurrentModificationException", "PolicyChangesInProgressException", "EntityTemporarilyUnmodifiable")
 }
 
-// Account is a session in one account: the clients that actions use.
+// Account is a session in one account. Actions make their clients of it by [Client].
 type Account struct {
-	ID            string
-	Partition     string
-	Region        string // of the regional clients
-	Org           Org
-	IAM           *iam.Client
-	Organizations *organizations.Client
-	EC2           *ec2.Client
-	AutoScaling   *autoscaling.Client
-	ELB           *elasticloadbalancingv2.Client
+	ID        string
+	Partition string
+	Region    string // of the regional clients
+	Org       Org
 	// SkipSurvey lets a Plan leave out what only informs people: a run must not wait
 	// for it, nor fail with it.
 	SkipSurvey bool
@@ -102,22 +93,32 @@ type Account struct {
 	// a run: what can't be taken back is not done to another one of the same name.
 	Approved string
 
-	cfg   aws.Config
-	roles *roleList
-	turns *turns
+	cfg     aws.Config
+	clients sync.Map // by the type of the client
+	roles   *roleList
+	turns   *turns
 }
 
-// CloudTrail is a client for one region.
-func (a *Account) CloudTrail(region string) *cloudtrail.Client {
-	return cloudtrail.NewFromConfig(a.cfg, func(o *cloudtrail.Options) { o.Region = region })
+// Client is the account's client of a service, made when it is first asked for:
+//
+//	ec2c := actions.Client(acct, ec2.NewFromConfig)
+func Client[C, O any](a *Account, create func(aws.Config, ...func(*O)) *C) *C {
+	kept, ok := a.clients.Load((*C)(nil))
+	if !ok {
+		kept, _ = a.clients.LoadOrStore((*C)(nil), create(a.cfg))
+	}
+	c, _ := kept.(*C)
+	return c
 }
+
+// IAM is the account's client of IAM, the service of most actions.
+func (a *Account) IAM() *iam.Client { return Client(a, iam.NewFromConfig) }
 
 func newAccount(id, region string, org Org, cfg aws.Config, t *turns) *Account {
 	if region != "" {
 		cfg.Region = region
 	}
-	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, IAM: iam.NewFromConfig(cfg), Organizations: organizations.NewFromConfig(cfg),
-		EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), ELB: elasticloadbalancingv2.NewFromConfig(cfg), cfg: cfg, roles: &roleList{}, turns: t}
+	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, cfg: cfg, roles: &roleList{}, turns: t}
 }
 
 // Config is the session's configuration, to make clients of.

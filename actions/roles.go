@@ -32,7 +32,7 @@ func (a *Account) AllRoles(ctx context.Context) (map[string]types.RoleDetail, er
 	}
 	byName := map[string]types.RoleDetail{}
 	in := &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(1000)}
-	for pages := iam.NewGetAccountAuthorizationDetailsPaginator(a.IAM, in); pages.HasMorePages(); {
+	for pages := iam.NewGetAccountAuthorizationDetailsPaginator(a.IAM(), in); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err

@@ -14,7 +14,7 @@ import (
 
 // LookRole reads a role.
 func LookRole(ctx context.Context, acct *actions.Account, name string) (*types.Role, error) {
-	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	out, err := acct.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func SameRole(ctx context.Context, acct *actions.Account, s actions.Step) (name 
 
 // GetRolePolicy is the document of a role's inline policy; nil where there is none.
 func GetRolePolicy(ctx context.Context, acct *actions.Account, role, policy string) (*string, error) {
-	out, err := acct.IAM.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy})
+	out, err := acct.IAM().GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return nil, nil
 	}

@@ -24,11 +24,11 @@ type Tagged struct {
 func TaggedRole(acct *actions.Account, name string) Tagged {
 	return Tagged{
 		func(ctx context.Context, tags []types.Tag) error {
-			_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: tags})
+			_, err := acct.IAM().TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: tags})
 			return err
 		},
 		func(ctx context.Context, keys []string) error {
-			_, err := acct.IAM.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &name, TagKeys: keys})
+			_, err := acct.IAM().UntagRole(ctx, &iam.UntagRoleInput{RoleName: &name, TagKeys: keys})
 			return err
 		},
 	}
@@ -38,11 +38,11 @@ func TaggedRole(acct *actions.Account, name string) Tagged {
 func TaggedUser(acct *actions.Account, name string) Tagged {
 	return Tagged{
 		func(ctx context.Context, tags []types.Tag) error {
-			_, err := acct.IAM.TagUser(ctx, &iam.TagUserInput{UserName: &name, Tags: tags})
+			_, err := acct.IAM().TagUser(ctx, &iam.TagUserInput{UserName: &name, Tags: tags})
 			return err
 		},
 		func(ctx context.Context, keys []string) error {
-			_, err := acct.IAM.UntagUser(ctx, &iam.UntagUserInput{UserName: &name, TagKeys: keys})
+			_, err := acct.IAM().UntagUser(ctx, &iam.UntagUserInput{UserName: &name, TagKeys: keys})
 			return err
 		},
 	}

@@ -124,14 +124,14 @@ func (q Quarantine) Says(document string) bool {
 
 // Content is the default version of the managed policy; nil where there is none.
 func (q Quarantine) Content(ctx context.Context, acct *actions.Account) (*string, error) {
-	p, err := acct.IAM.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &q.arn})
+	p, err := acct.IAM().GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &q.arn})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	v, err := acct.IAM.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &q.arn, VersionId: p.Policy.DefaultVersionId})
+	v, err := acct.IAM().GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &q.arn, VersionId: p.Policy.DefaultVersionId})
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, user strin
 	if actions.Transient(err) || !errors.Is(err, errForeign) && !errors.As(err, &api) {
 		return actions.Effect{Prior: s.Prior, Wrote: &q.arn, Changed: true}, err
 	}
-	_, put := acct.IAM.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: &q.document})
+	_, put := acct.IAM().PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: &q.document})
 	if actions.IsCode(put, "LimitExceeded") {
 		cause, _ := actions.Explain(err)
 		put = actions.Hinted(put, "the user's inline policies fill their quota, and the managed policy could not be attached ("+cause+"): detach a policy from the user or delete an inline one by hand, then retry; or freeze the account with apply_scp")
@@ -201,14 +201,14 @@ func (q Quarantine) attach(ctx context.Context, acct *actions.Account, user stri
 	case err != nil:
 		return err
 	case content == nil:
-		_, err = acct.IAM.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &q.name, PolicyDocument: &q.document, Description: aws.String("Killswitch: deny " + q.denies + " to a quarantined user")})
+		_, err = acct.IAM().CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &q.name, PolicyDocument: &q.document, Description: aws.String("Killswitch: deny " + q.denies + " to a quarantined user")})
 	case !q.Says(*content):
 		err = errForeign
 	}
 	if err != nil {
 		return err
 	}
-	_, err = acct.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: &q.arn})
+	_, err = acct.IAM().AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: &q.arn})
 	return err
 }
 
@@ -237,7 +237,7 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user stri
 	r := actions.Reading{Holds: true}
 	switch {
 	case live.Attached && !prior.Attached:
-		_, err = acct.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &user, PolicyArn: &q.arn})
+		_, err = acct.IAM().DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &user, PolicyArn: &q.arn})
 		if err != nil && !actions.IsCode(err, "NoSuchEntity") {
 			return actions.Reading{}, err
 		}
@@ -254,12 +254,12 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user stri
 		r.Holds, r.Found = false, q.text(State{Inline: live.Inline}, nil)+", which is not what Killswitch wrote"
 		return r, nil
 	case prior.Inline == nil:
-		_, err = acct.IAM.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &user, PolicyName: &q.name})
+		_, err = acct.IAM().DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &user, PolicyName: &q.name})
 		if actions.IsCode(err, "NoSuchEntity") {
 			err = nil
 		}
 	default:
-		_, err = acct.IAM.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: prior.Inline})
+		_, err = acct.IAM().PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: prior.Inline})
 	}
 	r.Holds, r.Changed = r.Holds && err == nil, r.Changed || err == nil
 	return r, err
@@ -268,7 +268,7 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user stri
 // AttachedToUser are the ARNs of the managed policies of a user, every page.
 func AttachedToUser(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
 	var arns []string
-	for pages := iam.NewListAttachedUserPoliciesPaginator(acct.IAM, &iam.ListAttachedUserPoliciesInput{UserName: &user}); pages.HasMorePages(); {
+	for pages := iam.NewListAttachedUserPoliciesPaginator(acct.IAM(), &iam.ListAttachedUserPoliciesInput{UserName: &user}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
@@ -283,7 +283,7 @@ func AttachedToUser(ctx context.Context, acct *actions.Account, user string) ([]
 
 // GetUserPolicy is an inline policy's document; nil where there is none.
 func GetUserPolicy(ctx context.Context, acct *actions.Account, user, policy string) (*string, error) {
-	out, err := acct.IAM.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &user, PolicyName: &policy})
+	out, err := acct.IAM().GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &user, PolicyName: &policy})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return nil, nil
 	}

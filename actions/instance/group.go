@@ -45,7 +45,7 @@ func isolationNames(request string) []string {
 // found by a VPC filter: GroupNames looks in the default VPC only.
 func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request string) (string, error) {
 	byName, empty := map[string]types.SecurityGroup{}, ""
-	for pages := ec2.NewDescribeSecurityGroupsPaginator(acct.EC2, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
+	for pages := ec2.NewDescribeSecurityGroupsPaginator(ec2Of(acct), &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
 		{Name: aws.String("vpc-id"), Values: []string{vpc}}}}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -69,7 +69,7 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 		id := aws.ToString(g.GroupId)
 		switch {
 		case !there:
-			out, err := acct.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText)})
+			out, err := ec2Of(acct).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText)})
 			switch {
 			case actions.IsCode(err, "InvalidGroup.Duplicate"): // it is there, and not shown yet
 				return "", actions.TryLater(err)
@@ -110,7 +110,7 @@ func closeGroup(ctx context.Context, acct *actions.Account, id string) (string, 
 		return "", unseen(err)
 	}
 	if len(g.IpPermissionsEgress) > 0 {
-		_, err := acct.EC2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &id, IpPermissions: g.IpPermissionsEgress})
+		_, err := ec2Of(acct).RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &id, IpPermissions: g.IpPermissionsEgress})
 		if err != nil && !actions.IsCode(err, "InvalidPermission.NotFound") {
 			return "", unseen(err)
 		}
@@ -126,7 +126,7 @@ func closeGroup(ctx context.Context, acct *actions.Account, id string) (string, 
 }
 
 func readGroup(ctx context.Context, acct *actions.Account, id string) (types.SecurityGroup, error) {
-	out, err := acct.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{id}})
+	out, err := ec2Of(acct).DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{id}})
 	if err != nil {
 		return types.SecurityGroup{}, err
 	}

@@ -100,7 +100,7 @@ func (IsolateInstance) Revert(ctx context.Context, acct *actions.Account, s acti
 // still described for about an hour.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/terminating-instances.html
 func findInstance(ctx context.Context, acct *actions.Account, id string) (*types.Instance, error) {
-	out, err := acct.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	out, err := ec2Of(acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 	if actions.IsCode(err, "InvalidInstanceID.NotFound") {
 		return nil, nil
 	}

@@ -14,7 +14,7 @@ import (
 
 // protection reads whether termination protection is on.
 func protection(ctx context.Context, acct *actions.Account, id string) (bool, error) {
-	out, err := acct.EC2.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: &id, Attribute: types.InstanceAttributeNameDisableApiTermination})
+	out, err := ec2Of(acct).DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: &id, Attribute: types.InstanceAttributeNameDisableApiTermination})
 	if err != nil {
 		return false, err
 	}
@@ -31,7 +31,7 @@ func protectionText(on bool) string {
 }
 
 func setProtection(ctx context.Context, acct *actions.Account, id string, on bool) error {
-	_, err := acct.EC2.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &id, DisableApiTermination: &types.AttributeBooleanValue{Value: &on}})
+	_, err := ec2Of(acct).ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &id, DisableApiTermination: &types.AttributeBooleanValue{Value: &on}})
 	return err
 }
 
@@ -100,7 +100,7 @@ func applyInstanceTag(ctx context.Context, acct *actions.Account, s actions.Step
 }
 
 func setInstanceTag(ctx context.Context, acct *actions.Account, id, value string) error {
-	_, err := acct.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: &value}}})
+	_, err := ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: &value}}})
 	if actions.IsCode(err, "TagLimitExceeded") {
 		err = actions.Hinted(err, "the instance has 50 tags: remove one by hand, then retry")
 	}
@@ -133,7 +133,7 @@ func revertInstanceTag(ctx context.Context, acct *actions.Account, s actions.Ste
 	case !deny.Same(tag, e.Wrote):
 		return actions.Reading{Found: deny.TagText(tag) + ", which is not what Killswitch wrote"}, nil
 	case e.Prior == nil:
-		_, err = acct.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{s.ResourceID}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: e.Wrote}}})
+		_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{s.ResourceID}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: e.Wrote}}})
 	default:
 		err = setInstanceTag(ctx, acct, s.ResourceID, *e.Prior)
 	}

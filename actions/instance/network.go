@@ -17,7 +17,7 @@ import (
 
 // findInterface reads a network interface; nil where it is gone.
 func findInterface(ctx context.Context, acct *actions.Account, id string) (*types.NetworkInterface, error) {
-	out, err := acct.EC2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{id}})
+	out, err := ec2Of(acct).DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{id}})
 	if actions.IsCode(err, "InvalidNetworkInterfaceID.NotFound") || err == nil && len(out.NetworkInterfaces) == 0 {
 		return nil, nil
 	}
@@ -51,7 +51,7 @@ func applyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, ru
 		return e, nil
 	}
 	e.Changed = true
-	_, err = acct.EC2.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: []string{group}})
+	_, err = ec2Of(acct).ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: []string{group}})
 	return e, unseen(err)
 }
 
@@ -114,7 +114,7 @@ func revertNetwork(ctx context.Context, acct *actions.Account, s actions.Step, e
 	if err := json.Unmarshal([]byte(*e.Prior), &groups); err != nil {
 		return actions.Reading{}, fmt.Errorf("security groups of %s in the snapshot: %w", s.ResourceID, err)
 	}
-	_, err = acct.EC2.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: groups})
+	_, err = ec2Of(acct).ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: groups})
 	if actions.IsCode(err, "InvalidGroup.NotFound") {
 		cause, _ := actions.Explain(err)
 		return actions.Reading{Found: fmt.Sprintf("the interface stays isolated, since a security group that it had (%s) is gone: %s", strings.Join(groups, ", "), cause)}, nil

@@ -308,7 +308,7 @@ func (i *isolation) facts(ctx context.Context) {
 
 // others tells which other instances have the same profile: one call.
 func (i *isolation) others(ctx context.Context, profile string) string {
-	out, err := i.acct.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100),
+	out, err := ec2Of(i.acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100),
 		Filters: []types.Filter{{Name: aws.String("iam-instance-profile.arn"), Values: []string{profile}}}})
 	if err != nil {
 		cause, _ := actions.Explain(err)

@@ -15,7 +15,7 @@ import (
 
 // association is an instance's profile association; nil where there is none.
 func association(ctx context.Context, acct *actions.Account, instance string) (*types.IamInstanceProfileAssociation, error) {
-	out, err := acct.EC2.DescribeIamInstanceProfileAssociations(ctx, &ec2.DescribeIamInstanceProfileAssociationsInput{Filters: []types.Filter{
+	out, err := ec2Of(acct).DescribeIamInstanceProfileAssociations(ctx, &ec2.DescribeIamInstanceProfileAssociationsInput{Filters: []types.Filter{
 		{Name: aws.String("instance-id"), Values: []string{instance}}, {Name: aws.String("state"), Values: []string{"associating", "associated"}}}})
 	if err != nil || len(out.IamInstanceProfileAssociations) == 0 {
 		return nil, err
@@ -39,7 +39,7 @@ func profileText(arn *string) string {
 
 // replaceProfile swaps the profile; there is no moment without one.
 func replaceProfile(ctx context.Context, acct *actions.Account, a *types.IamInstanceProfileAssociation, arn string) error {
-	_, err := acct.EC2.ReplaceIamInstanceProfileAssociation(ctx, &ec2.ReplaceIamInstanceProfileAssociationInput{AssociationId: a.AssociationId,
+	_, err := ec2Of(acct).ReplaceIamInstanceProfileAssociation(ctx, &ec2.ReplaceIamInstanceProfileAssociationInput{AssociationId: a.AssociationId,
 		IamInstanceProfile: &types.IamInstanceProfileSpecification{Arn: &arn}})
 	return err
 }

@@ -38,7 +38,7 @@ func ec2Service(partition string) string {
 // nothing, and gives its ARN. One that was there before is used only when it is
 // what it should be: whoever knows the name may have made it first.
 func isolationProfile(ctx context.Context, acct *actions.Account) (string, error) {
-	out, err := acct.IAM.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
+	out, err := acct.IAM().GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
 	there := err == nil
 	if err != nil && !actions.IsCode(err, "NoSuchEntity") {
 		return "", err
@@ -61,7 +61,7 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 	if there {
 		arn = aws.ToString(out.InstanceProfile.Arn)
 	} else {
-		made, err := acct.IAM.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
+		made, err := acct.IAM().CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
 		if actions.IsCode(err, "EntityAlreadyExists") { // it is there, and not shown yet: look again
 			return "", actions.TryLater(err)
 		}
@@ -70,7 +70,7 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 		}
 		arn = aws.ToString(made.InstanceProfile.Arn)
 	}
-	_, err = acct.IAM.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: aws.String(isolationName), RoleName: aws.String(isolationName)})
+	_, err = acct.IAM().AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: aws.String(isolationName), RoleName: aws.String(isolationName)})
 	if actions.IsCode(err, "LimitExceeded", "EntityAlreadyExists", "NoSuchEntity") { // it holds a role that is not shown yet, or IAM is behind
 		return "", actions.TryLater(err)
 	}
@@ -80,16 +80,16 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 // isolationRole finds, or makes, the role, which may have nothing yet.
 func isolationRole(ctx context.Context, acct *actions.Account) (*iamtypes.Role, error) {
 	trust := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sts:AssumeRole"}]}`, ec2Service(acct.Partition))
-	made, err := acct.IAM.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(isolationName), AssumeRolePolicyDocument: &trust,
+	made, err := acct.IAM().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(isolationName), AssumeRolePolicyDocument: &trust,
 		Description: aws.String("Killswitch: the role of isolated instances, which may do nothing")})
 	if err == nil {
-		_, err = acct.IAM.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(isolationName), PolicyArn: aws.String(denyAllARN(acct))})
+		_, err = acct.IAM().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(isolationName), PolicyArn: aws.String(denyAllARN(acct))})
 		return made.Role, err
 	}
 	if !actions.IsCode(err, "EntityAlreadyExists") {
 		return nil, err
 	}
-	out, err := acct.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(isolationName)})
+	out, err := acct.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(isolationName)})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return nil, actions.TryLater(err)
 	}
@@ -113,7 +113,7 @@ func fillIsolationRole(ctx context.Context, acct *actions.Account, role *iamtype
 	case denied:
 		return nil
 	}
-	_, err = acct.IAM.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(isolationName), PolicyArn: aws.String(denyAllARN(acct))})
+	_, err = acct.IAM().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(isolationName), PolicyArn: aws.String(denyAllARN(acct))})
 	return err
 }
 
@@ -150,7 +150,7 @@ func readIsolationRole(ctx context.Context, acct *actions.Account, role *iamtype
 	if !trustsOnly(trust, ec2Service(acct.Partition)) {
 		return false, "the role trusts others than EC2: " + deny.Compact(trust), nil
 	}
-	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: aws.String(isolationName)}); pages.HasMorePages(); {
+	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM(), &iam.ListAttachedRolePoliciesInput{RoleName: aws.String(isolationName)}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return false, "", err
@@ -163,7 +163,7 @@ func readIsolationRole(ctx context.Context, acct *actions.Account, role *iamtype
 			}
 		}
 	}
-	inline, err := acct.IAM.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: aws.String(isolationName)})
+	inline, err := acct.IAM().ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: aws.String(isolationName)})
 	if err != nil {
 		return false, "", err
 	}

@@ -49,7 +49,7 @@ func isolateText(instanceARN, policy string, doc *string) string {
 // profileRole is the role in an instance profile, whose name need not be the
 // profile's; nil where there is none.
 func profileRole(ctx context.Context, acct *actions.Account, profile string) (*iamtypes.Role, error) {
-	out, err := acct.IAM.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: &profile})
+	out, err := acct.IAM().GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: &profile})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 		return e, err
 	}
 	e.Changed = true
-	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(heldName(s)), PolicyDocument: &doc})
+	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(heldName(s)), PolicyDocument: &doc})
 	if actions.IsCode(err, "LimitExceeded") {
 		err = actions.Hinted(err, "the role's inline policies fill their quota: delete one of the others by hand, then retry")
 	}
@@ -104,7 +104,7 @@ func noteRole(ctx context.Context, acct *actions.Account, s actions.Step, role s
 		return false, nil
 	}
 	if err == nil {
-		_, err = acct.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
+		_, err = ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
 	}
 	if err != nil && !actions.Transient(err) {
 		return false, nil
@@ -124,7 +124,7 @@ func forgetRole(ctx context.Context, acct *actions.Account, s actions.Step) (boo
 	if err != nil || found == nil || !roleNoted(found, role) {
 		return false, err
 	}
-	_, err = acct.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
+	_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
 	return err == nil, err
 }
 
@@ -167,12 +167,12 @@ func revertRoleDeny(ctx context.Context, acct *actions.Account, s actions.Step, 
 	case !deny.Same(live, e.Wrote):
 		return actions.Reading{Found: isolateText(deniedInstance(acct, s), policy, live) + ", which is not what Killswitch wrote"}, nil
 	case e.Prior == nil:
-		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
+		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
 		if actions.IsCode(err, "NoSuchEntity") {
 			err = nil
 		}
 	default:
-		_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &policy, PolicyDocument: e.Prior})
+		_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &policy, PolicyDocument: e.Prior})
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }

@@ -39,7 +39,7 @@ func (i *isolation) volumes() {
 // token that would make it idempotent.
 func applySnapshot(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
-	out, err := acct.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: []types.Filter{
+	out, err := ec2Of(acct).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: []types.Filter{
 		{Name: aws.String("volume-id"), Values: []string{s.ResourceID}}, {Name: aws.String("tag:" + deny.TamperTag), Values: []string{run.RequestID}}}})
 	if err != nil {
 		return e, err
@@ -50,7 +50,7 @@ func applySnapshot(ctx context.Context, acct *actions.Account, s actions.Step, r
 			return e, nil
 		}
 	}
-	made, err := acct.EC2.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &s.ResourceID, Description: aws.String("Killswitch " + run.RequestID),
+	made, err := ec2Of(acct).CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &s.ResourceID, Description: aws.String("Killswitch " + run.RequestID),
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: &run.RequestID}}}}})
 	if actions.IsCode(err, "SnapshotCreationPerVolumeRateExceeded", "ConcurrentSnapshotLimitExceeded") {
 		return e, actions.TryLater(err)
@@ -66,7 +66,7 @@ func verifySnapshot(ctx context.Context, acct *actions.Account, _ actions.Step, 
 	if e.Wrote == nil {
 		return actions.Reading{Found: "no snapshot"}, nil
 	}
-	out, err := acct.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{*e.Wrote}})
+	out, err := ec2Of(acct).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{*e.Wrote}})
 	switch {
 	case actions.IsCode(err, "InvalidSnapshot.NotFound") || err == nil && len(out.Snapshots) == 0:
 		return actions.Reading{Found: "the snapshot " + *e.Wrote + " is not there"}, nil

@@ -22,7 +22,7 @@ const (
 
 // scalingInstance is what Auto Scaling knows of an instance; nil where it is in no group.
 func scalingInstance(ctx context.Context, acct *actions.Account, id string) (*astypes.AutoScalingInstanceDetails, error) {
-	out, err := acct.AutoScaling.DescribeAutoScalingInstances(ctx, &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: []string{id}})
+	out, err := autoScalingOf(acct).DescribeAutoScalingInstances(ctx, &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: []string{id}})
 	if err != nil || len(out.AutoScalingInstances) == 0 {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (i *isolation) standby(ctx context.Context) {
 	}
 	name, state := aws.ToString(member.AutoScalingGroupName), aws.ToString(member.LifecycleState)
 	i.before.Group, i.before.Lifecycle = name, state
-	out, err := i.acct.AutoScaling.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
+	out, err := autoScalingOf(i.acct).DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
 	if err == nil && len(out.AutoScalingGroups) == 0 {
 		err = errors.New("it is not shown")
 	}
@@ -91,10 +91,10 @@ func applyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 	}
 	e.Changed = true
 	in := &autoscaling.EnterStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}, ShouldDecrementDesiredCapacity: aws.Bool(true)}
-	_, err = acct.AutoScaling.EnterStandby(ctx, in)
+	_, err = autoScalingOf(acct).EnterStandby(ctx, in)
 	if actions.IsCode(err, "ValidationError") { // at its minimum: let the group replace it
 		in.ShouldDecrementDesiredCapacity = aws.Bool(false)
-		_, err = acct.AutoScaling.EnterStandby(ctx, in)
+		_, err = autoScalingOf(acct).EnterStandby(ctx, in)
 	}
 	if actions.IsCode(err, "ValidationError") {
 		err = actions.Hinted(err, "suspend the group's Terminate and ReplaceUnhealthy processes, or detach the instance by hand")
@@ -134,7 +134,7 @@ func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e
 	case state != standby:
 		return actions.Reading{Found: standbyText(group, state)}, nil
 	}
-	_, err = acct.AutoScaling.ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}})
+	_, err = autoScalingOf(acct).ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}})
 	if actions.IsCode(err, "ValidationError") {
 		err = actions.Hinted(err, "raise the group's maximum by one, then retry the undo; or detach the instance by hand")
 	}

@@ -30,7 +30,7 @@ const lookAtOnce = 8
 func (i *isolation) targets(ctx context.Context) {
 	const therefore = "load balancers may send it traffic, which its network does not let in; their health checks fail"
 	var groups []elbtypes.TargetGroup
-	for pages := elb.NewDescribeTargetGroupsPaginator(i.acct.ELB, &elb.DescribeTargetGroupsInput{}); pages.HasMorePages(); {
+	for pages := elb.NewDescribeTargetGroupsPaginator(elbOf(i.acct), &elb.DescribeTargetGroupsInput{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			i.missing("Target groups", therefore, err)
@@ -93,7 +93,7 @@ func (i *isolation) targetGroup(g elbtypes.TargetGroup, found []target) {
 // registered are the registrations of some IDs in a target group, sorted; what is
 // draining is not registered any more.
 func registered(ctx context.Context, acct *actions.Account, arn string, ids []string) ([]target, error) {
-	out, err := acct.ELB.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: &arn})
+	out, err := elbOf(acct).DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: &arn})
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func applyTargets(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 		return e, err
 	}
 	e.Changed = true
-	_, err = acct.ELB.DeregisterTargets(ctx, &elb.DeregisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(live)})
+	_, err = elbOf(acct).DeregisterTargets(ctx, &elb.DeregisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(live)})
 	return e, err
 }
 
@@ -209,7 +209,7 @@ func revertTargets(ctx context.Context, acct *actions.Account, s actions.Step, e
 	case len(live) > 0 && !contained(live, before): // what ExitStandby registered is part of it
 		return actions.Reading{Found: targetsText(live) + ", which is neither what was there nor what Killswitch left"}, nil
 	}
-	_, err = acct.ELB.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(before)})
+	_, err = elbOf(acct).RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(before)})
 	if actions.IsCode(err, "InvalidTarget", "InvalidTargetException") {
 		err = actions.Hinted(err, "a target must be running: start the instance, then retry the undo")
 	}

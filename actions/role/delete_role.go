@@ -235,7 +235,7 @@ func (DeleteRole) Apply(ctx context.Context, acct *actions.Account, s actions.St
 }
 
 func leaveProfile(ctx context.Context, acct *actions.Account, role, profile string) (changed bool, err error) {
-	_, err = acct.IAM.RemoveRoleFromInstanceProfile(ctx, &iam.RemoveRoleFromInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
+	_, err = acct.IAM().RemoveRoleFromInstanceProfile(ctx, &iam.RemoveRoleFromInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return false, nil
 	}
@@ -268,7 +268,7 @@ func remove(ctx context.Context, acct *actions.Account, role *types.Role, s acti
 			return err
 		}
 	}
-	_, err = acct.IAM.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &r.Name})
+	_, err = acct.IAM().DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &r.Name})
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
 		return nil

@@ -94,7 +94,7 @@ func leftBehind(ctx context.Context, acct *actions.Account, role *types.Role, s 
 	case live != nil && ours(*live) && e.Prior != nil && deny.Grants(*e.Prior) == "":
 		return putInline(ctx, acct, name, revokePolicy, *e.Prior)
 	case live != nil && ours(*live) && e.Prior == nil:
-		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
+		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
 		if actions.IsCode(err, "NoSuchEntity") {
 			err = nil
 		}
@@ -158,7 +158,7 @@ func create(ctx context.Context, acct *actions.Account, was roleState) (actions.
 	if was.Boundary != "" {
 		in.PermissionsBoundary = &was.Boundary
 	}
-	_, err := acct.IAM.CreateRole(ctx, in)
+	_, err := acct.IAM().CreateRole(ctx, in)
 	switch {
 	case actions.IsCode(err, "EntityAlreadyExists"):
 		return actions.Reading{Holds: true, Changed: true, Found: "a role of that name that IAM does not show yet"}, nil // read back, it tells whose it is
@@ -195,7 +195,7 @@ func fill(ctx context.Context, acct *actions.Account, was, is roleState) (action
 	lacking := maps.Clone(was.Tags)
 	maps.DeleteFunc(lacking, func(key, _ string) bool { _, ok := is.Tags[key]; return ok })
 	if len(lacking) > 0 {
-		_, err := acct.IAM.TagRole(ctx, &iam.TagRoleInput{RoleName: &was.Name, Tags: tagsOf(lacking)})
+		_, err := acct.IAM().TagRole(ctx, &iam.TagRoleInput{RoleName: &was.Name, Tags: tagsOf(lacking)})
 		if err := took(actions.Reading{Holds: true, Changed: true}, unspread(err)); err != nil {
 			return actions.Reading{}, err
 		}
@@ -253,7 +253,7 @@ func rejoin(ctx context.Context, acct *actions.Account, role, profile string) (a
 }
 
 func join(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
-	_, err := acct.IAM.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
+	_, err := acct.IAM().AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
 	switch {
 	case actions.IsCode(err, "LimitExceeded"): // it holds a role: ours, not shown yet, or another; reading back tells
 		return actions.Reading{Holds: true, Changed: true, Found: "the instance profile " + profile + " holding a role already"}, nil

@@ -218,7 +218,7 @@ func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actio
 	case e.Prior != nil:
 		return putInline(ctx, acct, name, denyAllPolicy, *e.Prior)
 	}
-	_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(denyAllPolicy)})
+	_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(denyAllPolicy)})
 	if actions.IsCode(err, "NoSuchEntity") {
 		err = nil
 	}

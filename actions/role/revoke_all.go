@@ -150,7 +150,7 @@ func applyOne(ctx context.Context, acct *actions.Account, s actions.Step, run ac
 		return e, nil
 	}
 	doc := deny.RevokeDocument(cutoff)
-	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
+	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return e, nil
 	}

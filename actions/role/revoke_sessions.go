@@ -150,7 +150,7 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 	p.Facts = append(p.Facts, actions.Fact{Label: "Last used", Text: roleUse(role)})
 
 	var attached []string
-	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
+	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM(), &iam.ListAttachedRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
@@ -164,7 +164,7 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 	}
 
 	var profiles []string
-	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM, &iam.ListInstanceProfilesForRoleInput{RoleName: &name}); pages.HasMorePages(); {
+	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM(), &iam.ListInstanceProfilesForRoleInput{RoleName: &name}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
@@ -179,7 +179,7 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 	}
 
 	size := inlineSize(deny.RevokeDocument(time.Unix(0, 0)))
-	for pages := iam.NewListRolePoliciesPaginator(acct.IAM, &iam.ListRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
+	for pages := iam.NewListRolePoliciesPaginator(acct.IAM(), &iam.ListRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
@@ -234,7 +234,7 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 		return actions.Effect{Prior: s.Prior, Wrote: live}, nil
 	}
 	doc := deny.RevokeDocument(cutoff)
-	_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
+	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
 	if actions.IsCode(err, "LimitExceeded") {
 		err = actions.Hinted(err, "the role's inline policies fill their quota: ask for detach_policies, which deletes them and denies everything; undo puts them back")
 	}
@@ -313,12 +313,12 @@ func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actio
 	case live == nil || !ours(*live):
 		return actions.Reading{Found: inlineText(live) + ", which is not what Killswitch wrote"}, nil
 	case e.Prior == nil:
-		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
+		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
 		if actions.IsCode(err, "NoSuchEntity") {
 			err = nil
 		}
 	default:
-		_, err = acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: e.Prior})
+		_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: e.Prior})
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }

@@ -86,7 +86,7 @@ func readPolicies(ctx context.Context, acct *actions.Account, r *roleState) erro
 	if r.Attached, err = attachedTo(ctx, acct, r.Name); err != nil {
 		return err
 	}
-	for pages := iam.NewListRolePoliciesPaginator(acct.IAM, &iam.ListRolePoliciesInput{RoleName: &r.Name}); pages.HasMorePages(); {
+	for pages := iam.NewListRolePoliciesPaginator(acct.IAM(), &iam.ListRolePoliciesInput{RoleName: &r.Name}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func readPolicies(ctx context.Context, acct *actions.Account, r *roleState) erro
 // attachedTo are the ARNs of the managed policies of a role, every page.
 func attachedTo(ctx context.Context, acct *actions.Account, role string) ([]string, error) {
 	var arns []string
-	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM, &iam.ListAttachedRolePoliciesInput{RoleName: &role}); pages.HasMorePages(); {
+	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM(), &iam.ListAttachedRolePoliciesInput{RoleName: &role}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
@@ -123,7 +123,7 @@ func attachedTo(ctx context.Context, acct *actions.Account, role string) ([]stri
 // profilesOf are the instance profiles that hold a role, every page.
 func profilesOf(ctx context.Context, acct *actions.Account, role string) ([]instanceProfile, error) {
 	var ps []instanceProfile
-	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM, &iam.ListInstanceProfilesForRoleInput{RoleName: &role}); pages.HasMorePages(); {
+	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM(), &iam.ListInstanceProfilesForRoleInput{RoleName: &role}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err

@@ -54,9 +54,9 @@ func quarantines(arn string) bool {
 // strip takes one policy away. That it is gone already is success.
 func strip(ctx context.Context, acct *actions.Account, role string, s actions.Step) (changed bool, err error) {
 	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
-		_, err = acct.IAM.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
+		_, err = acct.IAM().DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
 	} else {
-		_, err = acct.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: aws.String(strings.TrimPrefix(s.ID, stepInline))})
+		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: aws.String(strings.TrimPrefix(s.ID, stepInline))})
 	}
 	if actions.IsCode(err, "NoSuchEntity") {
 		return false, nil
@@ -116,7 +116,7 @@ func unstrip(ctx context.Context, acct *actions.Account, role string, s actions.
 // attach attaches a policy again. One that is gone can't be: the role then has
 // less than before, which is said and holds nothing else up.
 func attach(ctx context.Context, acct *actions.Account, role, arn string) (actions.Reading, error) {
-	_, err := acct.IAM.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
+	_, err := acct.IAM().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
 	if missing(err, arn) {
 		return actions.Reading{Found: "that the managed policy " + arn + " no longer exists: it can't be attached again"}, nil
 	}
@@ -142,7 +142,7 @@ func unspread(err error) error {
 // putInline puts an inline policy back. Our own deny may fill the quota that it
 // needs: then it is for later.
 func putInline(ctx context.Context, acct *actions.Account, role, policy, document string) (actions.Reading, error) {
-	_, err := acct.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &policy, PolicyDocument: &document})
+	_, err := acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &policy, PolicyDocument: &document})
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, unspread(whenRoom(err))
 }
 

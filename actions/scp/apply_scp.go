@@ -171,7 +171,7 @@ func memberAccount(ctx context.Context, acct *actions.Account, id string) (*type
 	if id == acct.ID {
 		return nil, &actions.Refusal{Reason: id + " is the organization's management account: service control policies don't touch it", Hint: "contain its principals one by one"}
 	}
-	out, err := acct.Organizations.DescribeAccount(ctx, &organizations.DescribeAccountInput{AccountId: &id})
+	out, err := organizationsOf(acct).DescribeAccount(ctx, &organizations.DescribeAccountInput{AccountId: &id})
 	switch {
 	case actions.IsCode(err, "AccountNotFoundException"):
 		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s is not a member of the organization", id), Hint: "check the ID; in an account outside contain its principals one by one"}

@@ -22,6 +22,10 @@ const scpPrefix = "killswitch-"
 // was deployed ahead, and stays.
 const requestPrefix = "KS-"
 
+func organizationsOf(a *actions.Account) *organizations.Client {
+	return actions.Client(a, organizations.NewFromConfig)
+}
+
 // Attachment is one service control policy of ours on an account. All its
 // calls go to Organizations, from the management account.
 //
@@ -96,7 +100,7 @@ func (a Attachment) look(ctx context.Context, acct *actions.Account, account str
 
 // find is our policy's ID and the value of its tag; "" where there is none.
 func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner string, err error) {
-	for pages := organizations.NewListPoliciesPaginator(acct.Organizations, &organizations.ListPoliciesInput{Filter: types.PolicyTypeServiceControlPolicy}); id == "" && pages.HasMorePages(); {
+	for pages := organizations.NewListPoliciesPaginator(organizationsOf(acct), &organizations.ListPoliciesInput{Filter: types.PolicyTypeServiceControlPolicy}); id == "" && pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return "", "", err
@@ -110,7 +114,7 @@ func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner 
 	if id == "" {
 		return "", "", nil
 	}
-	for pages := organizations.NewListTagsForResourcePaginator(acct.Organizations, &organizations.ListTagsForResourceInput{ResourceId: &id}); pages.HasMorePages(); {
+	for pages := organizations.NewListTagsForResourcePaginator(organizationsOf(acct), &organizations.ListTagsForResourceInput{ResourceId: &id}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		switch {
 		case actions.IsCode(err, "TargetNotFoundException"): // deleted in between
@@ -130,7 +134,7 @@ func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner 
 
 // content is a policy's document.
 func content(ctx context.Context, acct *actions.Account, id string) (string, error) {
-	out, err := acct.Organizations.DescribePolicy(ctx, &organizations.DescribePolicyInput{PolicyId: &id})
+	out, err := organizationsOf(acct).DescribePolicy(ctx, &organizations.DescribePolicyInput{PolicyId: &id})
 	if err != nil {
 		return "", gone(err)
 	}
@@ -149,7 +153,7 @@ func gone(err error) error {
 // scpsOf are the policies that are attached to the account itself.
 func scpsOf(ctx context.Context, acct *actions.Account, account string) ([]types.PolicySummary, error) {
 	var all []types.PolicySummary
-	for pages := organizations.NewListPoliciesForTargetPaginator(acct.Organizations, &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: types.PolicyTypeServiceControlPolicy}); pages.HasMorePages(); {
+	for pages := organizations.NewListPoliciesForTargetPaginator(organizationsOf(acct), &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: types.PolicyTypeServiceControlPolicy}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
@@ -162,7 +166,7 @@ func scpsOf(ctx context.Context, acct *actions.Account, account string) ([]types
 // targets are the IDs of what a policy is attached to.
 func targets(ctx context.Context, acct *actions.Account, id string) ([]string, error) {
 	var ids []string
-	for pages := organizations.NewListTargetsForPolicyPaginator(acct.Organizations, &organizations.ListTargetsForPolicyInput{PolicyId: &id}); pages.HasMorePages(); {
+	for pages := organizations.NewListTargetsForPolicyPaginator(organizationsOf(acct), &organizations.ListTargetsForPolicyInput{PolicyId: &id}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
@@ -205,13 +209,13 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 		want := a.document(live)
 		e.Wrote = &want
 		if !deny.SameJSON(live, want) {
-			if _, err := acct.Organizations.UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {
+			if _, err := organizationsOf(acct).UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {
 				return e, scpHint(gone(err), nil)
 			}
 			e.Changed = true
 		}
 	}
-	_, err = acct.Organizations.AttachPolicy(ctx, &organizations.AttachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
+	_, err = organizationsOf(acct).AttachPolicy(ctx, &organizations.AttachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 	switch {
 	case err == nil:
 		e.Changed = true
@@ -224,7 +228,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 }
 
 func (a Attachment) create(ctx context.Context, acct *actions.Account, document, request string) (id string, err error) {
-	out, err := acct.Organizations.CreatePolicy(ctx, &organizations.CreatePolicyInput{
+	out, err := organizationsOf(acct).CreatePolicy(ctx, &organizations.CreatePolicyInput{
 		Name: &a.policy, Type: types.PolicyTypeServiceControlPolicy, Content: &document,
 		Description: aws.String("Made by Killswitch to contain accounts. Its tag " + deny.TamperTag + " names the request; undo removes it."),
 		Tags:        []types.Tag{{Key: aws.String(deny.TamperTag), Value: &request}}, // in the same call: without its tag it would not be ours
@@ -263,7 +267,7 @@ func (a Attachment) notAttached(ctx context.Context, acct *actions.Account, id, 
 
 // deleteSCP deletes a policy unless something uses it.
 func deleteSCP(ctx context.Context, acct *actions.Account, id string) (done bool, err error) {
-	_, err = acct.Organizations.DeletePolicy(ctx, &organizations.DeletePolicyInput{PolicyId: &id})
+	_, err = organizationsOf(acct).DeletePolicy(ctx, &organizations.DeletePolicyInput{PolicyId: &id})
 	switch {
 	case actions.IsCode(err, "PolicyInUseException"):
 		return false, nil
@@ -353,7 +357,7 @@ func (a Attachment) Revert(ctx context.Context, acct *actions.Account, s actions
 	}
 	changed := here // what was shown is not what stands there now, be it by this call or by one before
 	if here {
-		_, err := acct.Organizations.DetachPolicy(ctx, &organizations.DetachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
+		_, err := organizationsOf(acct).DetachPolicy(ctx, &organizations.DetachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 		if err != nil && !actions.IsCode(err, "PolicyNotAttachedException", "PolicyNotFoundException", "TargetNotFoundException") {
 			return actions.Reading{}, scpHint(err, nil)
 		}

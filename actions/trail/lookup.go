@@ -67,7 +67,7 @@ func Lookup(ctx context.Context, acct *actions.Account, region string, s Subject
 	if b.Patient {
 		acct = acct.Once() // the SDK's retries would not keep the pace
 	}
-	client := acct.CloudTrail(region)
+	client := cloudtrail.NewFromConfig(acct.Config(), func(o *cloudtrail.Options) { o.Region = region })
 	in := &cloudtrail.LookupEventsInput{MaxResults: aws.Int32(lookupPage),
 		LookupAttributes: []types.LookupAttribute{{AttributeKey: types.LookupAttributeKey(s.By), AttributeValue: &s.Value}}}
 	if !from.IsZero() {

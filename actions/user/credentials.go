@@ -52,26 +52,26 @@ type credentialKind struct {
 // credentialKinds in the order of their steps: access keys first.
 var credentialKinds = []credentialKind{
 	{stepKey, "access key", accessKeys, func(ctx context.Context, acct *actions.Account, user, id string, to types.StatusType) error {
-		_, err := acct.IAM.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: &user, AccessKeyId: &id, Status: to})
+		_, err := acct.IAM().UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: &user, AccessKeyId: &id, Status: to})
 		return err
 	}},
 	{stepService, "service credential", serviceCredentials, func(ctx context.Context, acct *actions.Account, user, id string, to types.StatusType) error {
-		_, err := acct.IAM.UpdateServiceSpecificCredential(ctx, &iam.UpdateServiceSpecificCredentialInput{UserName: &user, ServiceSpecificCredentialId: &id, Status: to})
+		_, err := acct.IAM().UpdateServiceSpecificCredential(ctx, &iam.UpdateServiceSpecificCredentialInput{UserName: &user, ServiceSpecificCredentialId: &id, Status: to})
 		return err
 	}},
 	{stepCertificate, "signing certificate", signingCertificates, func(ctx context.Context, acct *actions.Account, user, id string, to types.StatusType) error {
-		_, err := acct.IAM.UpdateSigningCertificate(ctx, &iam.UpdateSigningCertificateInput{UserName: &user, CertificateId: &id, Status: to})
+		_, err := acct.IAM().UpdateSigningCertificate(ctx, &iam.UpdateSigningCertificateInput{UserName: &user, CertificateId: &id, Status: to})
 		return err
 	}},
 	{stepSSH, "SSH public key", sshKeys, func(ctx context.Context, acct *actions.Account, user, id string, to types.StatusType) error {
-		_, err := acct.IAM.UpdateSSHPublicKey(ctx, &iam.UpdateSSHPublicKeyInput{UserName: &user, SSHPublicKeyId: &id, Status: to})
+		_, err := acct.IAM().UpdateSSHPublicKey(ctx, &iam.UpdateSSHPublicKeyInput{UserName: &user, SSHPublicKeyId: &id, Status: to})
 		return err
 	}},
 }
 
 func accessKeys(ctx context.Context, acct *actions.Account, user string) ([]credential, error) {
 	var cs []credential
-	for pages := iam.NewListAccessKeysPaginator(acct.IAM, &iam.ListAccessKeysInput{UserName: &user}); pages.HasMorePages(); {
+	for pages := iam.NewListAccessKeysPaginator(acct.IAM(), &iam.ListAccessKeysInput{UserName: &user}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
@@ -86,7 +86,7 @@ func accessKeys(ctx context.Context, acct *actions.Account, user string) ([]cred
 func serviceCredentials(ctx context.Context, acct *actions.Account, user string) ([]credential, error) {
 	var cs []credential
 	for in := (&iam.ListServiceSpecificCredentialsInput{UserName: &user}); ; {
-		page, err := acct.IAM.ListServiceSpecificCredentials(ctx, in)
+		page, err := acct.IAM().ListServiceSpecificCredentials(ctx, in)
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +102,7 @@ func serviceCredentials(ctx context.Context, acct *actions.Account, user string)
 
 func signingCertificates(ctx context.Context, acct *actions.Account, user string) ([]credential, error) {
 	var cs []credential
-	for pages := iam.NewListSigningCertificatesPaginator(acct.IAM, &iam.ListSigningCertificatesInput{UserName: &user}); pages.HasMorePages(); {
+	for pages := iam.NewListSigningCertificatesPaginator(acct.IAM(), &iam.ListSigningCertificatesInput{UserName: &user}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
@@ -116,7 +116,7 @@ func signingCertificates(ctx context.Context, acct *actions.Account, user string
 
 func sshKeys(ctx context.Context, acct *actions.Account, user string) ([]credential, error) {
 	var cs []credential
-	for pages := iam.NewListSSHPublicKeysPaginator(acct.IAM, &iam.ListSSHPublicKeysInput{UserName: &user}); pages.HasMorePages(); {
+	for pages := iam.NewListSSHPublicKeysPaginator(acct.IAM(), &iam.ListSSHPublicKeysInput{UserName: &user}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
@@ -216,7 +216,7 @@ func reactivate(ctx context.Context, acct *actions.Account, user string, s actio
 
 // hasPassword reports whether the user can sign in to the console.
 func hasPassword(ctx context.Context, acct *actions.Account, user string) (bool, error) {
-	_, err := acct.IAM.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &user})
+	_, err := acct.IAM().GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &user})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return false, nil
 	}
@@ -238,7 +238,7 @@ func passwordStep(acct *actions.Account, user *types.User) actions.Step {
 }
 
 func deletePassword(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Effect, error) {
-	_, err := acct.IAM.DeleteLoginProfile(ctx, &iam.DeleteLoginProfileInput{UserName: &user})
+	_, err := acct.IAM().DeleteLoginProfile(ctx, &iam.DeleteLoginProfileInput{UserName: &user})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return actions.Effect{Prior: s.Prior}, nil
 	}
@@ -255,7 +255,7 @@ func deleteKeyOf(ctx context.Context, acct *actions.Account, user string, s acti
 	if c.active() {
 		return actions.Effect{}, errKeyActive(c.ID)
 	}
-	_, err = acct.IAM.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &user, AccessKeyId: &c.ID})
+	_, err = acct.IAM().DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &user, AccessKeyId: &c.ID})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return actions.Effect{Prior: s.Prior}, nil
 	}

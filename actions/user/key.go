@@ -44,7 +44,7 @@ func findKey(ctx context.Context, acct *actions.Account, c actions.Call) (*owned
 	if asked := c.Options["user"]; asked != "" && !strings.EqualFold(asked, name) { // IAM names are unique regardless of case
 		return nil, &actions.Refusal{Reason: fmt.Sprintf("the access key %s is of the user %s, not of %s", id, name, asked), Hint: "leave user= out, or correct it"}
 	}
-	user, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	user, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func findKey(ctx context.Context, acct *actions.Account, c actions.Call) (*owned
 
 // keyUser asks whose a key is; nil where nobody has it.
 func keyUser(ctx context.Context, acct *actions.Account, id string) (*iam.GetAccessKeyLastUsedOutput, error) {
-	out, err := acct.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
+	out, err := acct.IAM().GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"), actions.IsCode(err, "AccessDenied") && strings.Contains(err.Error(), "on resource: access key "+id):
 		// The page of GetAccessKeyLastUsed names no error for a key that nobody has.

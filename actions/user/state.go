@@ -160,7 +160,7 @@ func (u *userState) survey(ctx context.Context, acct *actions.Account, user *typ
 // readInline reads all inline policies, every page.
 func (u *userState) readInline(ctx context.Context, acct *actions.Account) error {
 	u.Inline = map[string]string{}
-	for pages := iam.NewListUserPoliciesPaginator(acct.IAM, &iam.ListUserPoliciesInput{UserName: &u.Name}); pages.HasMorePages(); {
+	for pages := iam.NewListUserPoliciesPaginator(acct.IAM(), &iam.ListUserPoliciesInput{UserName: &u.Name}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
@@ -179,7 +179,7 @@ func (u *userState) readInline(ctx context.Context, acct *actions.Account) error
 }
 
 func (u *userState) readMFA(ctx context.Context, acct *actions.Account) error {
-	for pages := iam.NewListMFADevicesPaginator(acct.IAM, &iam.ListMFADevicesInput{UserName: &u.Name}); pages.HasMorePages(); {
+	for pages := iam.NewListMFADevicesPaginator(acct.IAM(), &iam.ListMFADevicesInput{UserName: &u.Name}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
@@ -194,7 +194,7 @@ func (u *userState) readMFA(ctx context.Context, acct *actions.Account) error {
 
 // keyUse is when a key was last used, in words.
 func keyUse(ctx context.Context, acct *actions.Account, id string) (string, error) {
-	out, err := acct.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
+	out, err := acct.IAM().GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 	if err != nil {
 		return "", err
 	}

@@ -118,7 +118,7 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 // findUser reads the user and checks that it is the one that was typed.
 func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*types.User, error) {
 	name := actions.LastPart(c.Target)
-	out, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no IAM user %s in account %s", name, acct.ID), Hint: "check the name (it is case-sensitive) and the account"}
 	}
@@ -134,7 +134,7 @@ func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 // sameUser reads the user that a step is about.
 func sameUser(ctx context.Context, acct *actions.Account, s actions.Step) (name string, user *types.User, err error) {
 	_, _, _, name, _ = actions.SplitUserARN(s.Resource)
-	out, err := acct.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	switch {
 	case err != nil:
 		return name, nil, err
@@ -154,7 +154,7 @@ func userTagStep(acct *actions.Account, user *types.User) actions.Step {
 // groupsOf are the names of a user's groups, every page.
 func groupsOf(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
 	var names []string
-	for pages := iam.NewListGroupsForUserPaginator(acct.IAM, &iam.ListGroupsForUserInput{UserName: &user}); pages.HasMorePages(); {
+	for pages := iam.NewListGroupsForUserPaginator(acct.IAM(), &iam.ListGroupsForUserInput{UserName: &user}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
