@@ -147,6 +147,11 @@ func (c *Cloud) AccountOfKey(ctx context.Context, key string) (string, error) {
 // EnterFor assumes a member role where a call is carried out, limited to what a
 // phase of it needs; resources are the ARNs that its steps change.
 func (c *Cloud) EnterFor(ctx context.Context, m Member, a Action, p Phase, call Call, resources []string, who SessionContext) (*Account, error) {
+	for _, arn := range resources {
+		if !arnForm.MatchString(arn) {
+			return nil, fmt.Errorf("%s changes %q, which is not an ARN: its permissions can't be limited to it", call.Action, arn)
+		}
+	}
 	s := ScopeOf(a, c.org, call, resources)
 	return c.Enter(ctx, m, s.Account, s.Region, who, Permits(a, p, s))
 }

@@ -69,20 +69,24 @@ func (s Scope) ARN(service, resource string) string {
 	return strings.Join([]string{"arn", s.Org.Partition, service, region, s.Account, resource}, ":")
 }
 
-// Changed lists the ARNs of one kind that the call changes, "role" for
-// instance, as a policy names exactly them; of Anything it is the kind's wildcard.
+// Changed lists the ARNs of one kind that the call changes as a policy names exactly
+// them; of [Anything] it is the kind's wildcard. The kind is how the resource part of
+// its ARNs begins: "role/" of iam, "function:" of lambda, "" of s3.
 func (s Scope) Changed(service, kind string) []string {
 	if s.Any() {
-		return []string{s.ARN(service, kind+"/*")}
+		return []string{s.ARN(service, kind+"*")}
 	}
 	var arns []string
 	for _, arn := range s.Resources {
 		parts := strings.SplitN(arn, ":", 6)
+		if len(parts) < 6 || parts[2] != service || !strings.HasPrefix(parts[5], kind) {
+			continue
+		}
 		exact := Literal(arn)
 		if s.anyPath && service == "iam" {
-			exact = s.ARN("iam", kind+"/*"+arn[strings.LastIndex(arn, "/")+1:])
+			exact = s.ARN("iam", kind+"*"+LastPart(arn))
 		}
-		if len(parts) == 6 && parts[2] == service && strings.HasPrefix(parts[5], kind+"/") && !slices.Contains(arns, exact) {
+		if !slices.Contains(arns, exact) {
 			arns = append(arns, exact)
 		}
 	}
@@ -98,6 +102,10 @@ func (s Scope) Named(kind string) string {
 	}
 	return s.ARN("iam", kind+"/*"+LastPart(s.Call.Target))
 }
+
+// arnForm is the form of all ARNs.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+var arnForm = NewPattern(`^arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$`)
 
 // Literal writes the characters of a path that a policy would read as wildcards
 // or variables.

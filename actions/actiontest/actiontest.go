@@ -19,6 +19,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
 // World is an action and the places where it is tried.
@@ -129,6 +130,19 @@ func (p *play) permits(phase actions.Phase) []string {
 	return acts
 }
 
+// namesResources finds resources that the steps change and no statement names: a kind
+// misspelt in Scope.Changed gives no statement at all.
+func (p *play) namesResources() {
+	p.t.Helper()
+	permits := actions.Permits(p.action, actions.PhaseRun, actions.ScopeOf(p.action, p.Org, p.Call, p.resources))
+	for _, arn := range p.resources {
+		about := func(pattern string) bool { return pattern != "*" && awsfake.Covers(pattern, arn) }
+		if !slices.ContainsFunc(permits, func(s actions.Statement) bool { return slices.ContainsFunc(s.Resources, about) }) {
+			p.t.Errorf("PhaseRun permits nothing on %s, which a step changes", arn)
+		}
+	}
+}
+
 // play is one check in one scene.
 type play struct {
 	Scene
@@ -157,6 +171,9 @@ func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
 		}
 		acct = p.Enter(member, phase, p.resources)
 		p.sessions[phase] = acct
+		if phase == actions.PhaseRun {
+			p.namesResources()
+		}
 	}
 	acct.Forget() // as the executor does before it reads back
 	if p.Calls == nil {

@@ -59,6 +59,11 @@ var (
 	characters = strings.NewReplacer("*", "\x01", "?", "\x02", "$", "\x03")
 )
 
+// Covers reports whether a resource of a policy stands for an ARN.
+func Covers(pattern, arn string) bool {
+	return (&statement{Resource: words{pattern}}).covers(query{resource: arn})
+}
+
 // covers looks at action and resource; trust policies have no resource.
 func (s *statement) covers(q query) bool {
 	action := func(p string) bool { return globFold(p, q.action) }

@@ -134,7 +134,7 @@ func instanceOf(s actions.Scope) []string {
 
 // some are the changed resources of a kind, or a wildcard; nil where there are none.
 func some(s actions.Scope, service, kind string, wide func(string) bool) []string {
-	exact := s.Changed(service, kind)
+	exact := s.Changed(service, kind+"/")
 	if len(exact) == 0 || !wide(kind) {
 		return exact
 	}

@@ -58,7 +58,7 @@ func (DeleteRole) Spec() actions.Spec {
 // that is gone already when it says whether it may be deleted. Names are unique
 // whatever their path.
 func changedRole(s actions.Scope) []string {
-	arns := s.Changed("iam", "role")
+	arns := s.Changed("iam", "role/")
 	if bare := s.ARN("iam", "role/"+actions.LastPart(s.Call.Target)); len(arns) > 0 && !s.Any() && !slices.Contains(arns, bare) {
 		arns = append(arns, bare)
 	}
@@ -68,7 +68,7 @@ func changedRole(s actions.Scope) []string {
 // changedProfiles are the instance profiles that the call changes; all of them
 // where a role is in so many that a session policy can't name them.
 func changedProfiles(s actions.Scope) []string {
-	arns := s.Changed("iam", "instance-profile")
+	arns := s.Changed("iam", "instance-profile/")
 	if len(strings.Join(arns, "")) > actions.SessionPolicyLimit/3 {
 		return []string{s.ARN("iam", "instance-profile/*")}
 	}

@@ -49,7 +49,7 @@ func (DetachPolicies) Spec() actions.Spec {
 			case actions.PhaseReport:
 				return nil
 			}
-			return []actions.Statement{{Actions: read, Resources: []string{s.Named("role")}}, {Actions: write, Resources: s.Changed("iam", "role")}}
+			return []actions.Statement{{Actions: read, Resources: []string{s.Named("role")}}, {Actions: write, Resources: s.Changed("iam", "role/")}}
 		},
 	}
 }

@@ -41,7 +41,7 @@ func (DeactivateKey) Spec() actions.Spec {
 func deactivatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	quarantines, owners := s.Any() || s.Call.Options["quarantine"] == "yes", ownersOf(s)
 	list, set := []string{"iam:ListAccessKeys"}, []string{"iam:UpdateAccessKey"}
-	alone := []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: owners}, {Actions: set, Resources: s.Changed("iam", "user")}}
+	alone := []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: owners}, {Actions: set, Resources: s.Changed("iam", "user/")}}
 	switch p {
 	case actions.PhasePlan:
 		if quarantines {

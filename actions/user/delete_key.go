@@ -29,7 +29,7 @@ func (DeleteKey) Spec() actions.Spec {
 			case actions.PhasePlan:
 				return keyLooks(s)
 			case actions.PhaseRun:
-				return []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: ownersOf(s)}, {Actions: []string{"iam:DeleteAccessKey"}, Resources: s.Changed("iam", "user")}, keyUsers()}
+				return []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: ownersOf(s)}, {Actions: []string{"iam:DeleteAccessKey"}, Resources: s.Changed("iam", "user/")}, keyUsers()}
 			case actions.PhaseReport:
 				return trail.LookupPermits()
 			case actions.PhaseUndo: // it stays deleted

@@ -127,10 +127,10 @@ func keyLooks(s actions.Scope, more ...string) []actions.Statement {
 // ownersOf are the users that a key's call changes, on every path, to read.
 func ownersOf(s actions.Scope) []string {
 	if s.Any() {
-		return s.Changed("iam", "user")
+		return s.Changed("iam", "user/")
 	}
 	var arns []string
-	for _, arn := range s.Changed("iam", "user") {
+	for _, arn := range s.Changed("iam", "user/") {
 		arns = append(arns, s.ARN("iam", "user/*"+strings.TrimPrefix(arn[strings.LastIndex(arn, "/")+1:], "*")))
 	}
 	return arns

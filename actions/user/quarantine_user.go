@@ -89,7 +89,7 @@ func quarantineLooks(s actions.Scope, name string) []actions.Statement {
 func quarantineRun(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
 	return []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
-		{Actions: append([]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user")},
+		{Actions: append([]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
 		{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion", "iam:CreatePolicy"}, Resources: quarantinePolicies(s, name)},
 	}
 }
@@ -98,7 +98,7 @@ func quarantineRun(s actions.Scope, name string, user, reads, writes []string) [
 func quarantineUndo(s actions.Scope, user, reads, writes []string) []actions.Statement {
 	return []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
-		{Actions: append([]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: s.Changed("iam", "user")},
+		{Actions: append([]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
 	}
 }
 
