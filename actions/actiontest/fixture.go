@@ -107,7 +107,7 @@ func FixtureAt(t *testing.T, c *Clock, now func() time.Time, partition string, a
 // Do says which call the world is about, and what its steps change.
 func (w *Fixture) Do(c actions.Call, resources ...string) {
 	w.T.Helper()
-	a, ok := all.Actions.Lookup(c.Action)
+	a, ok := w.Org.Actions.Lookup(c.Action)
 	if !ok {
 		w.T.Fatalf("%s is not registered", c.Action)
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
-// MemberPolicy is the policy of a member role: exactly what all actions together
+// MemberPolicy is the policy of a member role: exactly what all actions of the
+// organization together
 // need in any account, and the responder's for asking sources. In the management
 // account the service control policies come to it.
 func MemberPolicy(m actions.Member, o actions.Org, management bool) string {
@@ -18,7 +19,7 @@ func MemberPolicy(m actions.Member, o actions.Org, management bool) string {
 		phases = []actions.Phase{actions.PhaseUndo}
 	}
 	var permits []actions.Statement
-	for _, a := range Actions {
+	for _, a := range o.Actions {
 		for _, p := range phases {
 			permits = append(permits, actions.Permits(a, p, actions.Anything(o))...)
 		}

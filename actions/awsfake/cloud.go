@@ -78,6 +78,7 @@ type Cloud struct {
 	calls       []Call
 	topics      []string // ARNs
 	notices     []Notice
+	served      map[string]operation // that a test models itself
 }
 
 // An Option changes what New makes.
@@ -97,6 +98,7 @@ func New(now func() time.Time, opts ...Option) *Cloud {
 		editions:  map[string]edition{},
 		keyOwners: map[string]string{},
 		minted:    map[string]int{},
+		served:    map[string]operation{},
 	}
 	for _, o := range opts {
 		o(c)

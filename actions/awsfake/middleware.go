@@ -84,8 +84,24 @@ const (
 	writes = true
 )
 
-// operations holds what is modelled, by "service:Operation".
-func operations(op string) (operation, bool) {
+// Serve adds an operation, "sqs:SetQueueAttributes", that a test models itself: on
+// names the resource that it needs the permission of that name on.
+func Serve[In, Out any](c *Cloud, op string, mutating bool, on func(*In) string, run func(*In) (*Out, error)) {
+	o := bind(mutating, func(_ *request, in *In) (*Out, error) { return run(in) })
+	o.needs = func(k *request, in any) []need {
+		typed, _ := in.(*In)
+		return []need{k.on(on(typed))}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.served[op] = o
+}
+
+// operation finds what is modelled, by "service:Operation".
+func (c *Cloud) operation(op string) (operation, bool) {
+	if o, ok := c.served[op]; ok {
+		return o, true
+	}
 	for _, m := range []map[string]operation{
 		stsOperations,
 		iamRoleOperations,
@@ -141,7 +157,7 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 	}
 	k.caller, k.account = caller, caller.account
 	k.region = signedRegion(req)
-	o, ok := operations(op)
+	o, ok := c.operation(op)
 	if !ok {
 		c.mu.Unlock()
 		return id, nil, apiError("NotImplemented", "awsfake: operation %s is not modelled", op)
