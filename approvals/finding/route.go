@@ -33,8 +33,8 @@ type Match struct {
 
 // Suggestion is an action that an alert's card offers.
 type Suggestion struct {
-	Action actions.Name
-	Mode   string // for quarantine_user: iam-only; else empty
+	Action  actions.Name
+	Options map[string]string // of the action, as they are typed; may be nil
 }
 
 // Delivery is what an alert does.
@@ -117,8 +117,8 @@ func (r Route) Offers(a Alert) (offers approvals.Offers) {
 				continue
 			}
 			c := o.Call
-			if s.Mode != "" {
-				c = c.With("mode", s.Mode)
+			for option, value := range s.Options {
+				c = c.With(option, value)
 			}
 			add(c)
 		}

@@ -74,7 +74,7 @@ func TestCalls(t *testing.T) {
 		"all that fits":     {want: []string{"quarantine_user u1", "quarantine_user u2", "deactivate_key k"}},
 		"notify":            {route: Route{Delivery: Notify}},
 		"notify suggests":   {route: Route{Delivery: Notify, Suggest: []Suggestion{{Action: actions.DeactivateKey}}}},
-		"the route's order": {route: Route{Suggest: []Suggestion{{Action: actions.DeactivateKey}, {Action: actions.QuarantineUser, Mode: "iam-only"}}}, want: []string{"deactivate_key k", "quarantine_user u1 mode=iam-only", "quarantine_user u2 mode=iam-only"}},
+		"the route's order": {route: Route{Suggest: []Suggestion{{Action: actions.DeactivateKey}, {Action: actions.QuarantineUser, Options: map[string]string{"mode": "iam-only"}}}}, want: []string{"deactivate_key k", "quarantine_user u1 mode=iam-only", "quarantine_user u2 mode=iam-only"}},
 		"extra":             {route: Route{Suggest: []Suggestion{{Action: actions.DetachPolicies}}}, want: []string{"detach_policies r"}},
 		"what does not fit": {route: Route{Suggest: []Suggestion{{Action: actions.IsolateInstance}}}},
 		"sample":            {mark: Sample},

@@ -92,11 +92,7 @@ func (c *checker) route(v *value) finding.Route {
 		r.OneClick = n == 0
 	}
 	for _, s := range v.at("suggest").items() {
-		action, mode := s.at("action").text(), s.at("mode")
-		r.Suggest = append(r.Suggest, finding.Suggestion{Action: actions.Name(action), Mode: mode.text()})
-		if mode != nil && action != "quarantine_user" {
-			c.add(mode, "only quarantine_user has modes", "remove it")
-		}
+		r.Suggest = append(r.Suggest, c.suggestion(s))
 	}
 	if r.Delivery == finding.Notify {
 		for _, key := range []string{"suggest", "approvals"} {
@@ -112,6 +108,35 @@ func (c *checker) route(v *value) finding.Route {
 		c.onlyAutoEligible(v, v.at("approvals"), "approvals: 0")
 	}
 	return r
+}
+
+// suggestion reads the options as the action checks them where they are typed.
+func (c *checker) suggestion(v *value) finding.Suggestion {
+	call := actions.Call{Action: actions.Name(v.at("action").text())}
+	a, known := all.Actions.Lookup(call.Action)
+	if !known {
+		return finding.Suggestion{Action: call.Action} // said already
+	}
+	for key, option := range v.entries() {
+		if key == "action" {
+			continue
+		}
+		if !slices.Contains(a.Spec().Options, key) {
+			c.add(option, fmt.Sprintf("is not an option of %s", call.Action), "remove it")
+			continue
+		}
+		call = call.With(key, option.text())
+	}
+	if check := a.Spec().Check; check != nil {
+		var wrong actions.ParseErrors
+		check(&call, &wrong)
+		for _, m := range wrong.List {
+			if option := v.at(m.Field); option != nil {
+				c.add(option, m.Problem, m.Hint)
+			}
+		}
+	}
+	return finding.Suggestion{Action: call.Action, Options: call.Options}
 }
 
 // onlyAutoEligible refuses what would contain without a second person, unless the

@@ -93,11 +93,7 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 		w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	w.aws = awsfake.New(w.clock.Now)
-	w.aws.Member(prod, awsfake.MemberRoles{
-		Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
-		ResponderPolicy: all.MemberPolicy(actions.Responder, w.cfg.Org, false),
-		RestorerPolicy:  all.MemberPolicy(actions.Restorer, w.cfg.Org, false),
-	})
+	w.deployMember()
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
 	w.slack = slackfake.New(slackfake.Config{
 		Team: "T01ACME", TeamDomain: "acme", AppID: "A01APP", BotUserID: "U0BOT", BotToken: "xoxb-test", SigningSecret: "test-secret", Now: w.clock.Now,
@@ -115,6 +111,15 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	}
 	w.start()
 	return w
+}
+
+// deployMember gives the account the member roles that the configuration's actions need.
+func (w *world) deployMember() {
+	w.aws.Member(prod, awsfake.MemberRoles{
+		Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
+		ResponderPolicy: all.MemberPolicy(actions.Responder, w.cfg.Org, false),
+		RestorerPolicy:  all.MemberPolicy(actions.Restorer, w.cfg.Org, false),
+	})
 }
 
 // inFile keeps tables and queues in a database file.
