@@ -3,7 +3,8 @@
 // table runs, which only it writes; the table requests and the queues it reads
 // as what anybody may have written.
 //
-//	prove.go, released.go   what a person, a click or a rule asked for
+//	prove.go, prove_alert.go  what a person, a click or a rule asked for
+//	automatic.go            whether a run needs no second person
 //	decide.go               whether the proved approvals are enough
 //	plan.go, undo_plan.go   what would be done
 //	run.go, lease.go        one worker at a time has a run and its target
@@ -95,10 +96,10 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 		x.Log.WarnContext(ctx, "unknown job", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", j.Verb, j.ID, err)
+	if err == nil || errors.Is(err, errSettled) || errors.Is(err, errElsewhere) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s %s: %w", j.Verb, j.ID, err)
 }
 
 // Findings understands events; approvals/finding has it. The configuration is part of it.

@@ -37,41 +37,56 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 	}
 	p, err := x.runs().Planned(ctx, r.ID)
 	if r.State == approvals.Approved {
-		if err == nil && p.Mode != approvals.TwoPerson { // by this very job, whose end may have been lost
+		if err == nil && p.Mode != approvals.TwoPerson { // this job approved it, and died before its end
 			err = x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), 0)
 		}
 		return ignore(err, approvals.ErrNotFound)
 	}
 	if errors.Is(err, approvals.ErrNotFound) {
-		var f planner
-		if f.Version, err = x.runs().Find(ctx, plannerKey(r.ID), &f); err != nil {
-			return err
-		}
-		if !x.takeLease(&f.Lease) {
-			return nil // another worker plans; if it dies, the sweep sends this job again
-		}
-		if err := x.Store.Write(ctx, f.fence(r.ID)); err != nil {
-			return ignore(err, approvals.ErrConflict)
-		}
-		p, err = x.makePlan(ctx, r, &f)
-		no, refused := errors.AsType[*actions.Refusal](err)
-		switch {
-		case refused:
-			return x.refuse(ctx, r, no, f.fence(r.ID))
-		case errors.Is(err, approvals.ErrConflict):
-			return nil // overtaken
-		case errors.As(err, &notConfirmedYet{}):
-			// Only time helps: the sweep sends this job again.
-			return x.planDelayed(ctx, r.ID, &f, err.Error(), "CloudTrail tells of events some minutes later: it is asked again until the request expires")
-		case err != nil:
-			why, hint := actions.Explain(err)
-			return errors.Join(err, x.planDelayed(ctx, r.ID, &f, why, hint))
-		}
-	} else if err != nil {
+		p, err = x.planWithLease(ctx, r)
+	}
+	if err != nil {
 		return err
 	}
+	return x.showPlan(ctx, p)
+}
+
+// planWithLease plans a request as its only planner. It returns errElsewhere if
+// another worker plans, and errSettled if the request was refused or has to wait.
+func (x *Executor) planWithLease(ctx context.Context, r approvals.Request) (p approvals.Planned, err error) {
+	var f planner
+	if f.Version, err = x.runs().Find(ctx, plannerKey(r.ID), &f); err != nil {
+		return p, err
+	}
+	if !x.takeLease(&f.Lease) {
+		return p, errElsewhere // if that worker dies, the sweep sends this job again
+	}
+	if err := x.Store.Write(ctx, f.fence(r.ID)); errors.Is(err, approvals.ErrConflict) {
+		return p, errElsewhere
+	} else if err != nil {
+		return p, err
+	}
+	p, err = x.makePlan(ctx, r, &f)
+	no, refused := errors.AsType[*actions.Refusal](err)
+	switch {
+	case refused:
+		return p, errSettledOr(x.refuse(ctx, r, no, f.fence(r.ID)))
+	case errors.Is(err, approvals.ErrConflict):
+		return p, errElsewhere
+	case errors.As(err, &notConfirmedYet{}): // the sweep sends this job again
+		return p, errSettledOr(x.planDelayed(ctx, r.ID, &f, err.Error(), "CloudTrail tells of events some minutes later: it is asked again until the request expires"))
+	case err != nil:
+		why, hint := actions.Explain(err)
+		return p, errors.Join(err, x.planDelayed(ctx, r.ID, &f, why, hint))
+	}
+	return p, nil
+}
+
+// showPlan copies a plan to the request's row. A request that needs no approver is
+// approved by that, and run.
+func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 	now := x.Now().UTC()
-	r, err = x.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
+	r, err := x.Requests.Change(ctx, p.ID, func(r *approvals.Request) error {
 		if r.State != approvals.Planning {
 			return errSettled
 		}
@@ -88,7 +103,7 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 			return err
 		}
 	}
-	return x.sendChange(ctx, r.ID, err)
+	return x.sendChange(ctx, p.ID, err)
 }
 
 // planDelayed tells people why planning takes its time, and lets the next try begin

@@ -53,9 +53,6 @@ func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 	}
 	w := &worker{x: x, run: &run, p: p, action: action, rechecking: true}
 	if err := w.check(ctx); err != nil {
-		if errors.Is(err, errElsewhere) {
-			return nil
-		}
 		return err
 	}
 	return x.settle(ctx, run, p)

@@ -27,7 +27,8 @@ const (
 // checks are when a containment is read back again, counted from the first time.
 var checks = []time.Duration{5 * time.Second, 15 * time.Second, 60 * time.Second}
 
-// run brings an approved request, or what is left of it, to its end.
+// run runs an approved request, or continues its run. It returns errSettled if
+// nothing is left to do, and errElsewhere if another worker has the run.
 func (x *Executor) run(ctx context.Context, r approvals.Request) error {
 	p, err := x.runs().Planned(ctx, r.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -52,22 +53,13 @@ func (x *Executor) run(ctx context.Context, r approvals.Request) error {
 			return x.settle(ctx, run, p)
 		}
 	}
-	if errors.Is(err, errElsewhere) || errors.Is(err, errSettled) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	if err := x.begin(ctx, &run, p); err != nil {
-		if errors.Is(err, errSettled) {
-			return nil
-		}
 		return err
 	}
 	if err := x.work(ctx, &run, p); err != nil {
-		if errors.Is(err, errElsewhere) {
-			return nil
-		}
 		return err
 	}
 	return x.settle(ctx, run, p)
@@ -160,12 +152,30 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 	return x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0)
 }
 
-// settle shows a run's end in the table requests and sends what follows from
-// it. It may be done again.
+// settle copies a run's end to the request's row and starts what follows: the end
+// of an undo, report, re-checks, expiry. It may be called again.
 func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Planned) error {
+	if err := x.copyOutcome(ctx, run); err != nil {
+		return err
+	}
+	if p.Intent.Undo != "" && run.Started {
+		if err := x.endUndo(ctx, run, p); err != nil {
+			return err
+		}
+	}
+	if err := x.sendFollowUps(ctx, run, p); err != nil {
+		return err
+	}
+	if err := x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0); err != nil || run.Outcome.InForce() {
+		return err
+	}
+	return x.expireRows(ctx, run.ID, run.Ended)
+}
+
+// copyOutcome makes the request's row say how the run ended, whatever it says now.
+// Only an undo of the run has the last word.
+func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
-		// The run's word stands, whatever the request's row says; only an undo of
-		// it has one of its own.
 		right := r.State == run.Outcome || run.UndoneBy != ""
 		if r.Closed && r.RunVersion == run.Version && right {
 			return errSettled
@@ -180,29 +190,19 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 		r.Revise()
 		return nil
 	})
-	if err != nil && !errors.Is(err, errSettled) {
-		return err
-	}
-	if p.Intent.Undo != "" && run.Started {
-		if err := x.endUndo(ctx, run, p); err != nil {
-			return err
-		}
-	}
-	if _, tells := x.reporter(p); tells && run.Started && run.Checks == 0 && run.FailedChecks == 0 { // once is enough; the re-checks settle too
+	return ignore(err, errSettled)
+}
+
+// sendFollowUps sends the jobs for the report and the next re-check.
+func (x *Executor) sendFollowUps(ctx context.Context, run approvals.Run, p approvals.Planned) error {
+	_, reports := x.reporter(p)
+	if reports && run.Started && run.Checks == 0 && run.FailedChecks == 0 { // re-checks settle too
 		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobReport, ID: run.ID}, 0); err != nil {
 			return err
 		}
 	}
-	if !run.NextCheck.IsZero() && run.UndoneBy == "" {
-		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: run.ID}, max(run.NextCheck.Sub(x.Now()), 0)); err != nil {
-			return err
-		}
-	}
-	if err := x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0); err != nil {
-		return err
-	}
-	if run.Outcome.InForce() {
+	if run.NextCheck.IsZero() || run.UndoneBy != "" {
 		return nil
 	}
-	return x.expireRows(ctx, run.ID, run.Ended)
+	return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: run.ID}, max(run.NextCheck.Sub(x.Now()), 0))
 }

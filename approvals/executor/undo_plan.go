@@ -41,56 +41,63 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 		}
 		return nil
 	})
-	stay := 0
 	for i, s := range ordered {
-		back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
-			Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Deny: s.Step.Deny, Many: s.Step.Many}
-		if !s.Step.Credential || !p.Intent.ReactivateKeys {
-			back.NotReverted = s.Step.NotReverted
+		if slices.Contains(holds[i].Holders, orig.ID) { // otherwise an earlier undo reverted it
+			addUndoStep(p, s, remove(holds[i].Holders, orig.ID), found[i].Reading, found[i].err)
 		}
-		if !slices.Contains(holds[i].Holders, orig.ID) {
-			continue // an earlier undo took it back
-		}
-		others := remove(holds[i].Holders, orig.ID)
-		read, err := found[i].Reading, found[i].err
-		switch {
-		case back.NotReverted != "":
-			stay++
-			back.Title, back.After = "Leave: "+s.Step.Title, "stays: "+back.NotReverted
-			p.Plan.Residual = append(p.Plan.Residual, s.Step.Title+": "+back.NotReverted+".")
-		case errors.Is(err, actions.ErrRecreated):
-			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: %s. Undo leaves that one alone.", s.Step.Title, err))
-		case err != nil:
-			why, _ := actions.Explain(err)
-			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: its present state can't be read (%s).", s.Step.Title, why))
-		case !read.Holds:
-			back.Current = read.Found
-			p.Plan.Warnings = append(p.Plan.Warnings, fmt.Sprintf("%s: found %s. Undo does not overwrite what others wrote.", s.Step.Title, read.Found))
-		case read.Found != "":
-			back.Current = read.Found
-		}
-		if back.Prior != nil && len(others) == 0 && s.Step.Deny && back.NotReverted == "" && strings.HasPrefix(strings.TrimSpace(*back.Prior), "{") { // a document, or a state with one
-			if grants := deny.Grants(*back.Prior); grants != "" {
-				p.Plan.Warnings = append(p.Plan.Warnings, "What would be put back allows this: "+grants)
-			}
-		}
-		if len(others) > 0 && back.NotReverted == "" {
-			back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
-		}
-		p.Plan.Steps = append(p.Plan.Steps, back)
-	}
-	switch {
-	case len(p.Plan.Steps) == 0:
-		return &actions.Refusal{Reason: p.Intent.Undo + " holds nothing any more, so there is nothing to undo"}
-	case len(p.Plan.Steps) == stay && slices.ContainsFunc(steps, func(s step) bool { return s.Step.Credential }):
-		return &actions.Refusal{Reason: "undo leaves all of it as it is: " + p.Plan.Steps[0].NotReverted, Hint: "undo " + p.Intent.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
-	case len(p.Plan.Steps) == stay:
-		return &actions.Refusal{Reason: "undo can take nothing of it back: " + p.Plan.Steps[0].NotReverted}
 	}
 	if run.Outcome == approvals.Partial && run.Cause != "" {
 		p.Plan.Facts = append(p.Plan.Facts, actions.Fact{Label: "The containment was partial", Text: run.Cause})
 	}
-	return nil
+	return nothingToRevert(p.Intent, p.Plan.Steps, steps)
+}
+
+// addUndoStep adds the step that reverts s, with what its target is like now: found,
+// or the error of the reading. Others are the requests that need the change too.
+func addUndoStep(p *approvals.Planned, s step, others []string, found actions.Reading, err error) {
+	plan := &p.Plan
+	back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
+		Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Deny: s.Step.Deny, Many: s.Step.Many}
+	if !s.Step.Credential || !p.Intent.ReactivateKeys {
+		back.NotReverted = s.Step.NotReverted
+	}
+	warn := func(format string, args ...any) { plan.Warnings = append(plan.Warnings, fmt.Sprintf(format, args...)) }
+	switch {
+	case back.NotReverted != "":
+		back.Title, back.After = "Leave: "+s.Step.Title, "stays: "+back.NotReverted
+		plan.Residual = append(plan.Residual, s.Step.Title+": "+back.NotReverted+".")
+	case errors.Is(err, actions.ErrRecreated):
+		warn("%s: %s. Undo leaves that one alone.", s.Step.Title, err)
+	case err != nil:
+		why, _ := actions.Explain(err)
+		warn("%s: its present state can't be read (%s).", s.Step.Title, why)
+	case !found.Holds:
+		back.Current = found.Found
+		warn("%s: found %s. Undo does not overwrite what others wrote.", s.Step.Title, found.Found)
+	case found.Found != "":
+		back.Current = found.Found
+	}
+	if back.NotReverted == "" && len(others) > 0 {
+		back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
+	} else if back.NotReverted == "" && back.Deny && strings.HasPrefix(strings.TrimSpace(deref(back.Prior)), "{") { // a document, or a state with one
+		if grants := deny.Grants(*back.Prior); grants != "" {
+			warn("What would be put back allows this: %s", grants)
+		}
+	}
+	plan.Steps = append(plan.Steps, back)
+}
+
+// nothingToRevert refuses an undo that would leave everything as it is.
+func nothingToRevert(i approvals.Intent, undo []actions.Step, done []step) error {
+	switch {
+	case len(undo) == 0:
+		return &actions.Refusal{Reason: i.Undo + " holds nothing any more, so there is nothing to undo"}
+	case slices.ContainsFunc(undo, func(s actions.Step) bool { return s.NotReverted == "" }):
+		return nil
+	case slices.ContainsFunc(done, func(s step) bool { return s.Step.Credential }):
+		return &actions.Refusal{Reason: "undo leaves all of it as it is: " + undo[0].NotReverted, Hint: "undo " + i.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
+	}
+	return &actions.Refusal{Reason: "undo can take nothing of it back: " + undo[0].NotReverted}
 }
 
 // undoOrder is the ledger backwards, what keeps the target powerless last.

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const (
@@ -19,101 +17,6 @@ const (
 	clocksApart = 5 * time.Minute // between the bot and us
 	byHandHint  = "a responder can click on the alert's card"
 )
-
-// proveProposal reads a click on an alert's card: what it asks for is what the
-// event lets its route offer, and what the card showed.
-func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w approvals.SlackPayload, a *provenRequest) error {
-	button := w.Actions[0]
-	alert, dig, _ := approvals.SplitAlertValue(button.Value)
-	if alert != r.Alert {
-		return approvals.Unproven("it is about another alert")
-	}
-	f, o, err := x.findOffer(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick })
-	if err != nil {
-		return err
-	}
-	if !o.AskedBy(button.ID) {
-		return approvals.Unproven("the button asks for another action")
-	}
-	if shown := slices.DeleteFunc(slices.Clone(w.Offers), func(s string) bool { return s != o.Intent.String() }); len(shown) != 1 {
-		return approvals.Unproven("the card did not show this call")
-	}
-	a.intent, a.reason, a.finding = o.Intent, o.Why, f
-	switch {
-	case !f.OneClick:
-		a.modeRefused = "the configuration does not let one click run this"
-	case !w.OneClick:
-		a.modeRefused = "the card did not say that one click runs it"
-	case !x.autoEligible(o.Intent.Call):
-		a.modeRefused = "this action is never run by one click"
-	case r.Mode == approvals.OneClick: // otherwise the bot had reasons to ask people
-		a.mode = approvals.OneClick
-	}
-	return nil
-}
-
-// proveRule reads what our own configuration asked for on the strength of an
-// event. Nobody signed it: it lets nothing run before the source has confirmed
-// the finding.
-func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approvals.Evidence) (provenRequest, error) {
-	var ruled approvals.RuleRequest
-	if json.Unmarshal([]byte(e.Body), &ruled) != nil {
-		return provenRequest{}, approvals.Unproven("the rule can't be read")
-	}
-	at, err := e.At()
-	if err != nil {
-		return provenRequest{}, err
-	}
-	switch {
-	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Mode != approvals.Automatic:
-		return provenRequest{}, approvals.Unproven("the stored request is not what the rule asks for")
-	case at.After(x.Now().Add(clocksApart)):
-		return provenRequest{}, approvals.Unproven("it is from the future")
-	}
-	f, o, err := x.findOffer(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })
-	if err != nil {
-		return provenRequest{}, err
-	}
-	a := provenRequest{intent: o.Intent, reason: o.Why, person: approvals.AutomaticRequester, at: at, finding: f}
-	switch {
-	case !f.Runs(o.Intent):
-		a.modeRefused = "the configuration does not let this finding contain by itself"
-	case !x.autoEligible(o.Intent.Call):
-		a.modeRefused = "this action never runs by itself"
-	default:
-		a.mode = approvals.Automatic
-	}
-	return a, nil
-}
-
-// findOffer finds the offer of a digest, and the finding that makes it for the
-// request's reason, in the event that the request refers to. Of several findings it
-// takes one that lets the intent run.
-func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig string, lets func(finding.Finding) bool) (finding.Finding, approvals.Offer, error) {
-	e, err := x.Requests.Evidence(ctx, r.Event)
-	switch {
-	case errors.Is(err, approvals.ErrNotFound):
-		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the alert is too old, its event is no longer kept: use /killswitch")
-	case err != nil:
-		return finding.Finding{}, approvals.Offer{}, err
-	case e.Kind != approvals.EventEvidence:
-		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("it names no event")
-	}
-	all, err := x.Findings.Read(e.Body)
-	if err != nil {
-		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the event can't be read")
-	}
-	found := slices.DeleteFunc(slices.Clone(all), func(f finding.Finding) bool {
-		o, ok := f.Offers().ByDigest(dig)
-		return !ok || o.Why != r.Reason
-	})
-	if len(found) == 0 {
-		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the event and the configuration offer no such call")
-	}
-	f := found[max(slices.IndexFunc(found, lets), 0)]
-	o, _ := f.Offers().ByDigest(dig)
-	return f, o, nil
-}
 
 // autoEligible reports whether a call may run without a second person at all. The
 // configuration has checked it, too.
