@@ -14,21 +14,21 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// finding is what may be done about what a report says, read anew from its event;
-// the zero one if that is nothing. It returns ErrNotFound if the event is no
-// longer kept.
-func (b *Bot) finding(ctx context.Context, source, name, event string) (finding.Finding, error) {
+// reread reads the finding of a report anew, from an event. It returns the zero one if
+// the event can't be read any more or no route posts it, and ErrNotFound if the event is
+// no longer kept.
+func (b *Bot) reread(ctx context.Context, r alerts.Report, event string) (finding.Finding, error) {
 	e, err := b.Requests.Evidence(ctx, event)
 	if err != nil {
 		return finding.Finding{}, err
 	}
-	fs, err := b.Alerts.Read(e.Body)
+	fs, err := b.Findings.ReadStored(e.Body)
 	if err != nil {
-		b.Log.WarnContext(ctx, "event can't be read any more", slog.String("source", source), slog.String("error", err.Error()))
+		b.Log.WarnContext(ctx, "event can't be read any more", slog.String("source", string(r.Finding.Source)), slog.String("error", err.Error()))
 		return finding.Finding{}, nil
 	}
 	for _, f := range fs {
-		if f.Source == source && f.Name == name {
+		if r.Finding.Same(f) {
 			return f, nil
 		}
 	}
@@ -37,24 +37,24 @@ func (b *Bot) finding(ctx context.Context, source, name, event string) (finding.
 
 // automatic asks for what the route of an alert wants contained by itself, once
 // for an alert and an intent. Whether it may run, the executor decides.
-func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Alert, event string) (alerts.Alert, error) {
-	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Source == string(a.Source) && r.Name == a.Own() })
+func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Finding, event string) (alerts.Alert, error) {
+	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Same(a) })
 	if i < 0 || row.Over || row.State == alerts.FalsePositive {
 		return row, nil
 	}
 	report := row.Reports[i]
-	if a.Updated.Before(report.Updated) {
+	if a.Updated.Before(report.Finding.Updated) {
 		return row, nil // it is late: what it asks for may be settled
 	}
-	f, err := b.finding(ctx, report.Source, report.Name, event)
-	if err != nil || !f.Auto {
+	f, err := b.reread(ctx, report, event)
+	if err != nil {
 		return row, err
 	}
-	for _, intent := range f.Intents {
-		if !f.Runs(intent) {
+	for _, o := range f.Offers() {
+		if !f.Runs(o.Intent) {
 			continue
 		}
-		r, err := b.ruled(ctx, row, f, intent, event, report.Received)
+		r, err := b.ruled(ctx, row, o, event, report.Received)
 		if err != nil {
 			return row, err
 		}
@@ -67,18 +67,18 @@ func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Alert, 
 
 // ruled is the request that a rule makes, with its evidence stored. It is the same
 // each time.
-func (b *Bot) ruled(ctx context.Context, row alerts.Alert, f finding.Finding, i approvals.Intent, event string, at time.Time) (approvals.Request, error) {
+func (b *Bot) ruled(ctx context.Context, row alerts.Alert, o approvals.Offer, event string, at time.Time) (approvals.Request, error) {
 	at = at.UTC().Truncate(time.Second)
-	body, err := json.Marshal(approvals.RuleRequest{Alert: row.ID, Event: event, Intent: i})
+	body, err := json.Marshal(approvals.RuleRequest{Alert: row.ID, Event: event, Intent: o.Intent})
 	if err != nil {
 		return approvals.Request{}, err
 	}
 	e := approvals.Evidence{Kind: approvals.RuleEvidence, Timestamp: strconv.FormatInt(at.Unix(), 10), Body: string(body)}
 	key, err := b.Requests.PutEvidence(ctx, e, b.Now())
 	return approvals.Request{
-		ID: approvals.RequestID(e), State: approvals.Planning, Intent: i, Reason: f.Reason,
+		ID: approvals.RequestID(e), State: approvals.Planning, Intent: o.Intent, Reason: o.Why,
 		Requester: approvals.Actor{Person: approvals.AutomaticRequester}, Evidence: key,
-		Asked: at, Expires: at.Add(b.Policy.For(i).ApproveWithin),
+		Asked: at, Expires: at.Add(b.Policy.For(o.Intent).ApproveWithin),
 		Alert: row.ID, Event: event, Mode: approvals.Automatic, Card: approvals.Card{Channel: row.Card.Channel},
 	}, err
 }

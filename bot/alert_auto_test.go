@@ -17,12 +17,12 @@ import (
 
 // autoRoute makes the route of GuardDuty one that contains by itself.
 func autoRoute(d *desk) {
-	d.routing.Routes[0].Delivery = finding.Auto
-	d.routing.Routes[0].Suggest = []finding.Suggestion{{Action: actions.RevokeSessions}, {Action: actions.IsolateInstance}}
+	d.Findings.Routes[0].Delivery = finding.Auto
+	d.Findings.Routes[0].Suggest = []finding.Suggestion{{Action: actions.RevokeSessions}, {Action: actions.IsolateInstance}}
 }
 
-func isolate(a *finding.Alert) {
-	a.Offers = append(a.Offers, finding.Offer{Call: actions.Call{Action: actions.IsolateInstance, Target: "i-0d3e1a5b7c9f20001", Account: account, Region: "us-east-1"}})
+func isolate(a *finding.Finding) {
+	a.Containments = append(a.Containments, finding.Containment{Call: actions.Call{Action: actions.IsolateInstance, Target: "i-0d3e1a5b7c9f20001", Account: account, Region: "us-east-1"}})
 }
 
 // TestAutomatic: a rule asks for each of its calls, once, with evidence that the
@@ -41,14 +41,14 @@ func TestAutomatic(t *testing.T) {
 			d.must(err)
 			var ruled approvals.RuleRequest
 			d.must(json.Unmarshal([]byte(e.Body), &ruled))
-			want := approvals.Intent{Call: a.Offers[i].Call}
+			want := approvals.Intent{Call: a.Containments[i].Call}
 			if e.Kind != approvals.RuleEvidence || e.Timestamp != strconv.FormatInt(row.Received.Unix(), 10) || ruled.Alert != row.ID ||
 				ruled.Event != row.Reports[0].Event || ruled.Intent.String() != want.String() {
 				t.Errorf("evidence %+v", e)
 			}
 			if !born.Rule || r.ID != approvals.RequestID(e) || r.Requester != (approvals.Actor{Person: approvals.AutomaticRequester}) || r.Mode != approvals.Automatic ||
 				r.Need != 0 || r.Alert != row.ID || r.Event != ruled.Event || r.Intent.String() != want.String() || !r.Asked.Equal(row.Received.Truncate(time.Second)) ||
-				r.Reason != "GuardDuty: "+a.Title || r.State != approvals.Planning {
+				r.Reason != "GuardDuty "+a.Type+" in "+account+" us-east-1" || r.State != approvals.Planning {
 				t.Errorf("request %+v", r)
 			}
 			if r.Card.Thread != row.Card.TS || r.Card.TS == "" {
@@ -71,7 +71,7 @@ func TestAutomatic(t *testing.T) {
 // instance stops nothing but what is done to that instance.
 func TestAutomaticLeavesUnsure(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := gdFinding(1, isolate, func(a *finding.Alert) { a.Offers[1].Unsure = true })
+		a := gdFinding(1, isolate, func(a *finding.Finding) { a.Containments[1].Unsure = true })
 		d.hears(a)
 		row := d.row(a)
 		if len(row.Requests) != 1 || d.request(row.Requests[0].Request).Intent.Call.Action != actions.RevokeSessions {
@@ -95,34 +95,34 @@ func TestAutomaticOnlyFor(t *testing.T) {
 			d.must(d.HandleWebhook(d.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: string(body(gdFinding(1)))}))
 			d.hears(gdFinding(1))
 		}, 1},
-		{"a mock", func(d *desk) { d.hears(gdFinding(1, func(a *finding.Alert) { a.Mark = finding.Mock })) }, 0},
+		{"a mock", func(d *desk) { d.hears(gdFinding(1, func(a *finding.Finding) { a.Mark = finding.Mock })) }, 0},
 		{"an update that offers more", func(d *desk) { d.hears(gdFinding(1), gdFinding(1, isolate, later(1))) }, 2},
 		{"a late update that offers more", func(d *desk) { d.hears(gdFinding(1, later(2)), gdFinding(1, isolate, later(1))) }, 1},
 		{"a false positive's update", func(d *desk) {
-			d.routing.Routes[0].Delivery = finding.Propose
+			d.Findings.Routes[0].Delivery = finding.Propose
 			d.hears(gdFinding(1))
 			d.clicks(ana.Slack, d.row(gdFinding(1)), "false_positive")
-			d.routing.Routes[0].Delivery = finding.Auto
+			d.Findings.Routes[0].Delivery = finding.Auto
 			d.hears(gdFinding(1, later(1)))
 		}, 0},
 		{"what a person has asked for", func(d *desk) {
-			d.routing.Routes[0].Delivery = finding.Propose
+			d.Findings.Routes[0].Delivery = finding.Propose
 			d.hears(gdFinding(1))
 			d.clicks(ana.Slack, d.row(gdFinding(1)), propose)
-			d.routing.Routes[0].Delivery = finding.Auto
+			d.Findings.Routes[0].Delivery = finding.Auto
 			d.hears(gdFinding(1, later(1)))
 		}, 0},
 		{"the same long after", func(d *desk) {
-			d.routing.Routes[0].Delivery = finding.Propose
+			d.Findings.Routes[0].Delivery = finding.Propose
 			d.hears(gdFinding(1))
-			d.routing.Routes[0].Delivery = finding.Auto
+			d.Findings.Routes[0].Delivery = finding.Auto
 			time.Sleep(time.Hour)
 			d.hears(gdFinding(1))
 		}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
-				d.routing.MockSources = true
+				d.Findings.MockSources = true
 				tt.do(d)
 				d.pass(time.Minute)
 				n := 0

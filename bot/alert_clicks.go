@@ -142,7 +142,7 @@ func (c *conversation) bringAlert(ctx context.Context, a alerts.Alert) error {
 // propose asks for a containment that an alert's card offers.
 func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alerts.Alert, button, digest string) error {
 	report := a.Reports[0]
-	f, err := c.b.finding(ctx, report.Source, report.Name, report.Event)
+	f, err := c.b.reread(ctx, report, report.Event)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return c.say(ctx, cards.Say(cards.EventGone, a.ID))
 	}
@@ -157,7 +157,7 @@ func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alert
 		Intent: o.Intent, Reason: o.Why, Alert: a.ID, Event: report.Event,
 		Card: approvals.Card{Channel: a.Card.Channel, Thread: a.Card.TS},
 	}
-	if f.OneClick {
+	if f.OneClick() {
 		r.Mode = approvals.OneClick
 	}
 	return c.request(ctx, who, r)

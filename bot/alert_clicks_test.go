@@ -90,17 +90,17 @@ func TestSnooze(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		button string
-		events []finding.Alert
+		events []finding.Finding
 		state  alerts.State // before the hour is over
 		then   alerts.State
 		loud   []string // replies, all in the channel
 	}{
 		{"nothing", "snooze", nil, alerts.Snoozed, alerts.Open, []string{"The snooze is over"}},
-		{"an update", "snooze", []finding.Alert{gdFinding(1, later(3))}, alerts.Snoozed, alerts.Open, []string{"The snooze is over"}},
-		{"it got worse", "snooze", []finding.Alert{gdFinding(1, later(3), severe(9))}, alerts.Open, alerts.Open, []string{"rose from medium to critical"}},
-		{"it is over", "snooze", []finding.Alert{gdFinding(1, later(3), func(a *finding.Alert) { a.Over = true })}, alerts.Snoozed, alerts.Open, nil},
-		{"a false positive", "false_positive", []finding.Alert{gdFinding(1, later(3))}, alerts.FalsePositive, alerts.FalsePositive, nil},
-		{"a false positive got worse", "false_positive", []finding.Alert{gdFinding(1, later(3), severe(9))}, alerts.FalsePositive, alerts.FalsePositive, []string{"rose from medium to critical"}},
+		{"an update", "snooze", []finding.Finding{gdFinding(1, later(3))}, alerts.Snoozed, alerts.Open, []string{"The snooze is over"}},
+		{"it got worse", "snooze", []finding.Finding{gdFinding(1, later(3), severe(9))}, alerts.Open, alerts.Open, []string{"rose from medium to critical"}},
+		{"it is over", "snooze", []finding.Finding{gdFinding(1, later(3), func(a *finding.Finding) { a.Over = true })}, alerts.Snoozed, alerts.Open, nil},
+		{"a false positive", "false_positive", []finding.Finding{gdFinding(1, later(3))}, alerts.FalsePositive, alerts.FalsePositive, nil},
+		{"a false positive got worse", "false_positive", []finding.Finding{gdFinding(1, later(3), severe(9))}, alerts.FalsePositive, alerts.FalsePositive, []string{"rose from medium to critical"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -180,8 +180,8 @@ func TestPropose(t *testing.T) {
 		e, err := d.Requests.Evidence(t.Context(), r.Evidence)
 		d.must(err)
 		if r.ID != approvals.RequestID(e) || e.Body != string(click.Request) || r.State != approvals.Planning || r.Requester.Person != ana.ID || r.Need != 1 ||
-			r.Alert != row.ID || r.Event != row.Reports[0].Event || r.Mode != approvals.TwoPerson || r.Reason != "GuardDuty: "+a.Title ||
-			!r.Intent.Call.Equal(a.Offers[0].Call) || r.Card.Channel != sec || r.Card.Thread != row.Card.TS || row.Requests[0].Intent != approvals.IntentDigest(r.Intent) {
+			r.Alert != row.ID || r.Event != row.Reports[0].Event || r.Mode != approvals.TwoPerson || r.Reason != "GuardDuty "+a.Type+" in "+account+" us-east-1" ||
+			!r.Intent.Call.Equal(a.Containments[0].Call) || r.Card.Channel != sec || r.Card.Thread != row.Card.TS || row.Requests[0].Intent != approvals.IntentDigest(r.Intent) {
 			t.Errorf("request %+v", r)
 		}
 		if jobs := d.jobs.of(approvals.JobPlan); !slices.Equal(jobs, []string{r.ID}) {
@@ -265,7 +265,7 @@ func TestProposeRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		user string
-		do   func(d *desk, a finding.Alert)
+		do   func(d *desk, a finding.Finding)
 		on   func(id, digest string) (button, value string)
 		told string
 	}{
@@ -278,31 +278,31 @@ func TestProposeRefused(t *testing.T) {
 		{"an unknown alert", ana.Slack, nil, func(_, dig string) (string, string) {
 			return propose, approvals.Value(approvals.AlertID("x"), dig)
 		}, "There is no alert"},
-		{"a false positive", ana.Slack, func(d *desk, a finding.Alert) { d.clicks(ben.Slack, d.row(a), "false_positive") }, nil, "no longer offers this"},
-		{"it is over", ana.Slack, func(d *desk, _ finding.Alert) {
-			d.hears(gdFinding(1, later(1), func(a *finding.Alert) { a.Over = true }))
+		{"a false positive", ana.Slack, func(d *desk, a finding.Finding) { d.clicks(ben.Slack, d.row(a), "false_positive") }, nil, "no longer offers this"},
+		{"it is over", ana.Slack, func(d *desk, _ finding.Finding) {
+			d.hears(gdFinding(1, later(1), func(a *finding.Finding) { a.Over = true }))
 		}, nil, "no longer offers this"},
-		{"the configuration changed", ana.Slack, func(d *desk, _ finding.Alert) { d.routing.Routes[0].Delivery = finding.Notify }, nil, "no longer offers this"},
-		{"no route any more", ana.Slack, func(d *desk, _ finding.Alert) { d.routing.Routes = nil }, nil, "no longer offers this"},
-		{"the event has expired", ana.Slack, func(d *desk, _ finding.Alert) {
+		{"the configuration changed", ana.Slack, func(d *desk, _ finding.Finding) { d.Findings.Routes[0].Delivery = finding.Notify }, nil, "no longer offers this"},
+		{"no route any more", ana.Slack, func(d *desk, _ finding.Finding) { d.Findings.Routes = nil }, nil, "no longer offers this"},
+		{"the event has expired", ana.Slack, func(d *desk, _ finding.Finding) {
 			d.must(d.store.Store.(interface {
 				Sweep(ctx context.Context, now time.Time) error
 			}).Sweep(d.Context(), time.Now().Add(8*24*time.Hour)))
 		}, nil, "no longer kept"},
-		{"not in the Slack user group", ana.Slack, func(d *desk, _ finding.Alert) {
+		{"not in the Slack user group", ana.Slack, func(d *desk, _ finding.Finding) {
 			d.Usergroups = map[string]string{"responders": "S0R"}
 			d.slack.SetUsergroup("S0R", []string{ben.Slack})
 		}, nil, "not in the Slack user group"},
-		{"a protected account", ana.Slack, func(d *desk, _ finding.Alert) { d.Org.ProtectedAccounts = []string{account} }, nil, "is protected"},
+		{"a protected account", ana.Slack, func(d *desk, _ finding.Finding) { d.Org.ProtectedAccounts = []string{account} }, nil, "is protected"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
 				a := gdFinding(1)
 				d.hears(a)
 				row := d.row(a)
-				button, value := propose, approvals.Value(row.ID, approvals.IntentDigest(approvals.Intent{Call: a.Offers[0].Call}))
+				button, value := propose, approvals.Value(row.ID, approvals.IntentDigest(approvals.Intent{Call: a.Containments[0].Call}))
 				if tt.on != nil {
-					button, value = tt.on(row.ID, approvals.IntentDigest(approvals.Intent{Call: a.Offers[0].Call}))
+					button, value = tt.on(row.ID, approvals.IntentDigest(approvals.Intent{Call: a.Containments[0].Call}))
 				}
 				if tt.do != nil {
 					tt.do(d, a)
@@ -322,18 +322,18 @@ func TestProposeRefused(t *testing.T) {
 func TestOneClick(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		alter   func(*finding.Alert)
+		alter   func(*finding.Finding)
 		release approvals.ApprovalMode
 		need    int
 	}{
-		{"real", func(*finding.Alert) {}, approvals.OneClick, 0},
-		{"a mock", func(a *finding.Alert) { a.Mark = finding.Mock }, approvals.TwoPerson, 1},
-		{"a drill", func(a *finding.Alert) { a.Mark = finding.Drill }, approvals.TwoPerson, 1},
+		{"real", func(*finding.Finding) {}, approvals.OneClick, 0},
+		{"a mock", func(a *finding.Finding) { a.Mark = finding.Mock }, approvals.TwoPerson, 1},
+		{"a drill", func(a *finding.Finding) { a.Mark = finding.Drill }, approvals.TwoPerson, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
-				d.routing.MockSources = true
-				d.routing.Routes[0].OneClick = true
+				d.Findings.MockSources = true
+				d.Findings.Routes[0].OneClick = true
 				a := gdFinding(1, tt.alter)
 				d.hears(a)
 				if says := strings.Contains(string(d.cards(sec)[0].Blocks), approvals.OneClickText); says != (tt.release == approvals.OneClick) {

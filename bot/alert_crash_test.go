@@ -15,6 +15,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/approvals/finding/findingtest"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
@@ -134,15 +135,15 @@ func TestDeath(t *testing.T) {
 			m.d.report(row.ID)
 			m.lives(func() error { return m.d.HandleChange(m.d.Context(), approvals.Change{ID: row.ID}) })
 			m.clicks(ana.Slack, row.Card.TS, "ack", approvals.Value(row.ID, "-"))
-			m.clicks(ben.Slack, row.Card.TS, propose, approvals.Value(row.ID, approvals.IntentDigest(approvals.Intent{Call: gdFinding(1).Offers[0].Call})))
+			m.clicks(ben.Slack, row.Card.TS, propose, approvals.Value(row.ID, approvals.IntentDigest(approvals.Intent{Call: gdFinding(1).Containments[0].Call})))
 		},
 		"by itself": func(m *mortal) {
-			m.d.routing.Routes[0].Delivery = finding.Auto
+			m.d.Findings.Routes[0].Delivery = finding.Auto
 			m.hears(gdFinding(1, isolate))
 		},
 		"unreadable": func(m *mortal) {
 			m.lives(func() error {
-				return ignore(m.d.HandleEvent(m.d.Context(), body(event{Alert: gdFinding(1), Bad: "no"})), approvals.ErrUnreadable)
+				return ignore(m.d.HandleEvent(m.d.Context(), body(findingtest.Said{Finding: gdFinding(1), Bad: "no"})), approvals.ErrUnreadable)
 			})
 		},
 		"a digest": func(m *mortal) {

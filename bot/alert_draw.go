@@ -12,7 +12,6 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
-	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
@@ -181,18 +180,16 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 
 // alertView gathers what an alert's card shows.
 func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView, error) {
-	v := cards.AlertView{Actions: b.Org.Actions, Row: row, Alert: shown(row.Reports), Now: b.Now()}
+	v := cards.AlertView{Actions: b.Org.Actions, Row: row, Finding: shown(row.Reports), Now: b.Now()}
 	for _, r := range row.Reports {
-		if s := finding.Source(r.Source); s != v.Alert.Source && !slices.Contains(v.Also, s) {
-			v.Also = append(v.Also, s)
+		if p := r.Finding.Product; p != v.Finding.Product && !slices.Contains(v.Also, p) {
+			v.Also = append(v.Also, p)
 		}
 	}
-	v.Alias = b.Org.Alias(v.Alert.Account)
-	if said := read(row.Reports[0]); !row.Over && row.State != alerts.FalsePositive {
-		// What is offered follows from the report alone, as the executor reads it.
-		if route, ok := b.Alerts.Route(said); ok {
-			v.Offers, v.OneClick = route.Offers(said), route.OneClick && said.Mark == ""
-		}
+	v.Alias = b.Org.Alias(v.Finding.Account)
+	if f := row.Reports[0].Finding; !row.Over && row.State != alerts.FalsePositive {
+		f.Route = b.Findings.RouteOf(f) // by its own severity, as the executor reads it from the event
+		v.Offers, v.OneClick = f.Offers(), f.OneClick()
 	}
 	for _, born := range row.Requests[max(0, len(row.Requests)-shownBorn):] {
 		r, err := b.Requests.Get(ctx, born.Request)

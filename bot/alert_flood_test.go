@@ -23,7 +23,7 @@ func TestArrayOfNothing(t *testing.T) {
 		if n := d.countedNow("EventsUnreadable"); n != 1 {
 			t.Errorf("%d unreadable events", n)
 		}
-	}, func(d *desk) { d.Alerts = finding.Reader{Org: d.Org} })
+	}, func(d *desk) { d.Findings = finding.Reader{Org: d.Org} })
 }
 
 // The look-ups of exposed keys share a queue with containments, and each may take
@@ -31,7 +31,7 @@ func TestArrayOfNothing(t *testing.T) {
 func TestFloodOfExposedKeys(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		for i := range 300 {
-			d.hears(gdFinding(i, exposed(finding.TrustedAdvisor), func(a *finding.Alert) { a.Names = []string{fmt.Sprintf("%s/key/AKIA%012d", account, i)} }))
+			d.hears(gdFinding(i, exposed(finding.TrustedAdvisor), func(a *finding.Finding) { a.Names = []string{fmt.Sprintf("%s/key/AKIA%012d", account, i)} }))
 		}
 		d.pass(time.Minute)
 		asked, cards := d.jobs.of(approvals.JobActivity), d.cards(sec)
@@ -45,7 +45,7 @@ func TestFloodOfExposedKeys(t *testing.T) {
 // digest.
 func TestFloodOfDrills(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		drill := func(a *finding.Alert) { a.Mark, a.Severity = finding.Drill, 10 }
+		drill := func(a *finding.Finding) { a.Mark, a.Severity = finding.Drill, 10 }
 		genuine := gdFinding(1, severe(8))
 		var wg sync.WaitGroup
 		for i := range 80 { // at once

@@ -18,32 +18,16 @@ import (
 // high is the severity from which an alert leaves a digest for a card of its own.
 const high = 7
 
-// reported is what a source says, as a row keeps it.
-func reported(a finding.Alert, event string, now time.Time) alerts.Report {
-	body, err := json.Marshal(a)
-	if err != nil {
-		panic(err) // only our own types come here
-	}
-	return alerts.Report{
-		Source: string(a.Source), Name: a.Own(), Event: event, Updated: a.Updated.UTC(), Received: now, Alert: body, Over: a.Over,
-		Severity: a.Severity, Count: a.Count, First: a.First.UTC(), Last: a.Last.UTC(),
-	}
-}
-
-// read is the alert that a report holds.
-func read(r alerts.Report) finding.Alert {
-	var a finding.Alert
-	if err := json.Unmarshal(r.Alert, &a); err != nil { // the card still shows that there is one
-		return finding.Alert{Source: finding.Source(r.Source), Names: []string{r.Name}, Type: cards.UnreadReport}
-	}
-	return a
+// reported makes the report of a finding.
+func reported(f finding.Finding, event string, now time.Time) alerts.Report {
+	return alerts.Report{Finding: f, Event: event, Received: now, Severity: f.Severity, Count: f.Count, First: f.First.UTC(), Last: f.Last.UTC()}
 }
 
 // take puts a report into an alert's row. It reports whether that changed anything.
-func (b *Bot) take(row *alerts.Alert, a finding.Alert, event string) bool {
+func (b *Bot) take(row *alerts.Alert, a finding.Finding, event string) bool {
 	in := reported(a, event, b.Now().UTC())
 	before := slices.Clone(row.Reports)
-	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Source == in.Source && r.Name == in.Name })
+	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Same(a) })
 	if i < 0 {
 		row.Reports = append(row.Reports, in)
 	} else {
@@ -59,7 +43,7 @@ func (b *Bot) take(row *alerts.Alert, a finding.Alert, event string) bool {
 			row.Names = append(row.Names, name)
 		}
 	}
-	row.Over = row.Reports[0].Over // what is over comes last
+	row.Over = row.Reports[0].Finding.Over // what is over comes last
 	row.Activity = row.Activity || wantsActivity(a)
 	row.Revise()
 	b.tell(row, before)
@@ -85,22 +69,30 @@ func newer(old, in alerts.Report) bool {
 	if f := future(old); f != future(in) {
 		return f // else an event of the year 9999 would make all that follows it late
 	}
-	if c := in.Updated.Compare(old.Updated); c < 0 {
+	if c := in.Finding.Updated.Compare(old.Finding.Updated); c < 0 {
 		return false
 	} else if c > 0 {
 		return true
 	}
-	a := read(in)
-	a.EventID = read(old).EventID
-	said := reported(a, in.Event, in.Received).Alert
-	return cmp.Or(cmp.Compare(len(said), len(old.Alert)), bytes.Compare(said, old.Alert)) > 0
+	was, is := textOf(old.Finding), textOf(in.Finding)
+	return cmp.Or(cmp.Compare(len(is), len(was)), bytes.Compare(is, was)) > 0
+}
+
+// textOf is everything that a finding says, without the ID of its envelope.
+func textOf(f finding.Finding) []byte {
+	f.EventID = ""
+	text, err := json.Marshal(f)
+	if err != nil {
+		panic(err) // it is of our own types
+	}
+	return text
 }
 
 // clocksApart is how far the sources' clocks may be ahead of ours.
 const clocksApart = 5 * time.Minute
 
 // future reports whether a report says that it was made after it came.
-func future(r alerts.Report) bool { return r.Updated.After(r.Received.Add(clocksApart)) }
+func future(r alerts.Report) bool { return r.Finding.Updated.After(r.Received.Add(clocksApart)) }
 
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
@@ -126,19 +118,19 @@ func better(a, b alerts.Report) int {
 		return 0
 	}
 	return cmp.Or(
-		cmp.Compare(last(a.Over), last(b.Over)),
-		cmp.Compare(last(a.Source == string(finding.SecurityHub)), last(b.Source == string(finding.SecurityHub))),
+		cmp.Compare(last(a.Finding.Over), last(b.Finding.Over)),
+		cmp.Compare(last(a.Finding.Source == finding.SecurityHub), last(b.Finding.Source == finding.SecurityHub)),
 		cmp.Compare(b.Severity, a.Severity),
-		strings.Compare(a.Source+a.Name, b.Source+b.Name),
+		strings.Compare(string(a.Finding.Source)+a.Finding.Own(), string(b.Finding.Source)+b.Finding.Own()),
 	)
 }
 
 // shown is the alert that the card shows: the first report, with the most that
 // any of those says that are not over.
-func shown(reports []alerts.Report) finding.Alert {
-	a := read(reports[0])
+func shown(reports []alerts.Report) finding.Finding {
+	a := reports[0].Finding
 	for _, r := range reports {
-		if r.Over == reports[0].Over {
+		if r.Finding.Over == reports[0].Finding.Over {
 			a.Severity, a.Count = max(a.Severity, r.Severity), max(a.Count, r.Count)
 			a.First, a.Last = earliest(a.First, r.First), latest(a.Last, r.Last)
 		}

@@ -189,7 +189,7 @@ func TestDigest(t *testing.T) {
 			a := gdFinding(i, severe(2))
 			switch {
 			case i == 44:
-				a = gdFinding(i, severe(9.5), func(a *finding.Alert) { a.Type = "AttackSequence:<!channel>/*x*"; a.Account = "333333333333" })
+				a = gdFinding(i, severe(9.5), func(a *finding.Finding) { a.Type = "AttackSequence:<!channel>/*x*"; a.Account = "333333333333" })
 			case i > 40:
 				a = gdFinding(i, severe(7))
 			}

@@ -190,7 +190,7 @@ func (s *alertSweep) settle(ctx context.Context, c *channelSweep) error {
 		n, size := 0, 0
 		for n < len(rest) && n < alerts.DigestPart && (n == 0 || size < digestBytes) {
 			for _, r := range rest[n].Reports {
-				size += len(r.Alert)
+				size += len(textOf(r.Finding))
 			}
 			n++
 		}
@@ -303,5 +303,5 @@ func severity(row alerts.Alert) float64 {
 
 func (b *Bot) digestItem(row alerts.Alert) alerts.DigestItem {
 	a := shown(row.Reports)
-	return cards.DigestItem(cards.AlertView{Actions: b.Org.Actions, Row: row, Alert: a, Alias: b.Org.Alias(a.Account)})
+	return cards.DigestItem(cards.AlertView{Actions: b.Org.Actions, Row: row, Finding: a, Alias: b.Org.Alias(a.Account)})
 }

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,19 +19,6 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
-
-// Alerts understands events under a configuration; finding.Reader does.
-type Alerts interface {
-	// Alerts reads what an event tells. Its errors are *alert.Malformed, also where
-	// some of an event's alerts can be read, and alert.ErrIgnored.
-	Alerts(e finding.Event) ([]finding.Alert, error)
-	// Route finds what becomes of an alert; false if nothing does.
-	Route(a finding.Alert) (finding.Route, bool)
-	// Read says what the configuration lets be done about an event.
-	Read(event string) ([]finding.Finding, error)
-}
-
-var _ Alerts = finding.Reader{}
 
 // Webhook is a message on the queue webhooks: what somebody sent with the key of
 // a webhook.
@@ -121,15 +109,14 @@ func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []alerts.Alert,
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
-	as, readErr := b.Alerts.Alerts(e)
+	fs, readErr := b.Findings.Read(e)
 	if errors.Is(readErr, finding.ErrIgnored) {
 		b.count(ctx, "EventsIgnored", 1)
 		readErr = nil
 	}
 	var key string
-	for _, a := range as {
-		route, ok := b.Alerts.Route(a)
-		if !ok {
+	for _, f := range fs {
+		if f.Route == nil {
 			b.count(ctx, "AlertsUnrouted", 1)
 			continue
 		}
@@ -138,9 +125,9 @@ func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []alerts.Alert,
 				return fresh, err
 			}
 		}
-		row, changed, err := b.store(ctx, a, route, key)
-		if err == nil && row.ID != "" {
-			row, err = b.follow(ctx, row, a, route, key)
+		row, changed, err := b.store(ctx, f, key)
+		if err == nil && row.ID != "" && f.Route.Delivery == finding.Auto {
+			row, err = b.automatic(ctx, row, f, key)
 		}
 		if err != nil {
 			return fresh, err
@@ -210,7 +197,7 @@ var errNothingNew = errors.New("nothing new")
 // store puts an alert into its row, or makes one. It reports whether it changed
 // what there is to show. There is no row where the alert only says that something
 // unknown is over.
-func (b *Bot) store(ctx context.Context, a finding.Alert, route finding.Route, event string) (alerts.Alert, bool, error) {
+func (b *Bot) store(ctx context.Context, a finding.Finding, event string) (alerts.Alert, bool, error) {
 	for range storeTries {
 		id, free, err := b.known(ctx, a)
 		if err != nil {
@@ -220,7 +207,7 @@ func (b *Bot) store(ctx context.Context, a finding.Alert, route finding.Route, e
 			if a.Over {
 				return alerts.Alert{}, false, nil
 			}
-			row := b.newAlert(a, route, event, free)
+			row := b.newAlert(a, event, free)
 			err := b.alerts().Create(ctx, row)
 			if errors.Is(err, approvals.ErrConflict) {
 				continue
@@ -254,7 +241,7 @@ func (b *Bot) store(ctx context.Context, a finding.Alert, route finding.Route, e
 // known finds the row of an alert: by its own name, or by a shared one if this
 // source has not told of that alert yet, and nobody called it a false positive. Free are the names that no alert has.
 // What is over concerns only what its own name tells of.
-func (b *Bot) known(ctx context.Context, a finding.Alert) (id string, free []string, err error) {
+func (b *Bot) known(ctx context.Context, a finding.Finding) (id string, free []string, err error) {
 	names := a.Names
 	if a.Over {
 		names = names[:1]
@@ -278,36 +265,23 @@ func (b *Bot) known(ctx context.Context, a finding.Alert) (id string, free []str
 
 // tells reports whether a source has told of an alert.
 func tells(row alerts.Alert, s finding.Source) bool {
-	return slices.ContainsFunc(row.Reports, func(r alerts.Report) bool { return r.Source == string(s) })
+	return slices.ContainsFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Source == s })
 }
 
-func (b *Bot) newAlert(a finding.Alert, route finding.Route, event string, names []string) alerts.Alert {
-	channel := route.Channel
-	if channel == "" {
-		channel = b.IncidentChannel
-	}
+func (b *Bot) newAlert(a finding.Finding, event string, names []string) alerts.Alert {
 	now := b.Now().UTC()
 	return alerts.Alert{
 		ID: approvals.AlertID(a.Own()), Names: names, State: alerts.Open,
 		Reports: []alerts.Report{reported(a, event, now)}, Told: a.Severity, Received: now,
 		Activity: wantsActivity(a),
-		Card:     approvals.Card{Channel: channel},
+		Card:     approvals.Card{Channel: cmp.Or(a.Route.Channel, b.IncidentChannel)},
 	}
 }
 
 // wantsActivity reports whether it is looked up without anybody asking what an
 // alert's subject did lately.
-func wantsActivity(a finding.Alert) bool {
+func wantsActivity(a finding.Finding) bool {
 	return a.Exposed && !a.Over && a.Subject != (trail.Subject{}) && a.Mark != finding.Sample
-}
-
-// follow does what a stored alert leads to without anybody asking: it is done
-// again when an event is delivered again, and then finds it done.
-func (b *Bot) follow(ctx context.Context, row alerts.Alert, a finding.Alert, route finding.Route, event string) (alerts.Alert, error) {
-	if route.Delivery != finding.Auto {
-		return row, nil
-	}
-	return b.automatic(ctx, row, a, event)
 }
 
 // alerts are the rows of alerts.

@@ -18,6 +18,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/approvals/finding/findingtest"
 )
 
 // TestAlertIsPostedOnce: whatever is delivered again changes nothing, and writes nothing.
@@ -29,7 +30,7 @@ func TestAlertIsPostedOnce(t *testing.T) {
 			t.Fatalf("%d cards", n)
 		}
 		row, calls, writes := d.row(a), len(d.slack.Calls()), d.store.writes
-		again := gdFinding(1, func(a *finding.Alert) { a.EventID = "another envelope" })
+		again := gdFinding(1, func(a *finding.Finding) { a.EventID = "another envelope" })
 		d.hears(a, []any{a, a}, again)
 		if diff := cmp.Diff(row, d.row(a)); diff != "" {
 			t.Error(diff)
@@ -85,8 +86,8 @@ func TestAlertRace(t *testing.T) {
 			t.Errorf("%d reports, names %q, card at %d of %d", len(row.Reports), row.Names, row.Card.Revision, row.Revision)
 		}
 		for _, r := range row.Reports {
-			if want := map[string]int{"guardduty": 5, "health": 1}[r.Source]; r.Count != want {
-				t.Errorf("%s counts %d, want %d", r.Source, r.Count, want)
+			if want := map[string]int{"guardduty": 5, "health": 1}[string(r.Finding.Source)]; r.Count != want {
+				t.Errorf("%s counts %d, want %d", r.Finding.Source, r.Count, want)
 			}
 		}
 	})
@@ -117,22 +118,22 @@ func TestAlertJoinRace(t *testing.T) {
 // TestAlertUpdates: an update edits the card and adds a reply; it pings only if
 // the severity rose.
 func TestAlertUpdates(t *testing.T) {
-	api := func(text string) func(*finding.Alert) {
-		return func(a *finding.Alert) { a.Facts = append(a.Facts, finding.Fact{Label: "API", Text: text}) }
+	api := func(text string) func(*finding.Finding) {
+		return func(a *finding.Finding) { a.Facts = append(a.Facts, finding.Fact{Label: "API", Text: text}) }
 	}
 	for _, tt := range []struct {
 		name   string
-		events []finding.Alert
+		events []finding.Finding
 		texts  []string // what the replies hold, one each
 		loud   int      // the last so many
 	}{
-		{"more of the same", []finding.Alert{gdFinding(1, later(8), api("ListSecrets"))}, []string{"seen 9 times, was 1"}, 0},
-		{"two updates", []finding.Alert{gdFinding(1, later(8)), gdFinding(1, later(9))}, []string{"seen 9 times, was 1", "seen 10 times, was 9"}, 0},
-		{"a late one", []finding.Alert{gdFinding(1, later(8)), gdFinding(1, later(3))}, []string{"seen 9 times, was 1"}, 0},
-		{"the severity rose", []finding.Alert{gdFinding(1, later(1), severe(8))}, []string{"severity rose from medium to high"}, 1},
-		{"the severity rose within its word", []finding.Alert{gdFinding(1, later(1), severe(6))}, []string{"seen 2 times"}, 0},
-		{"the severity fell", []finding.Alert{gdFinding(1, later(1), severe(2))}, []string{"seen 2 times"}, 0},
-		{"it rose and fell", []finding.Alert{gdFinding(1, later(1), severe(8)), gdFinding(1, later(2), severe(5)), gdFinding(1, later(3), severe(8))}, []string{"rose from", "seen 3 times", "seen 4 times"}, 0},
+		{"more of the same", []finding.Finding{gdFinding(1, later(8), api("ListSecrets"))}, []string{"seen 9 times, was 1"}, 0},
+		{"two updates", []finding.Finding{gdFinding(1, later(8)), gdFinding(1, later(9))}, []string{"seen 9 times, was 1", "seen 10 times, was 9"}, 0},
+		{"a late one", []finding.Finding{gdFinding(1, later(8)), gdFinding(1, later(3))}, []string{"seen 9 times, was 1"}, 0},
+		{"the severity rose", []finding.Finding{gdFinding(1, later(1), severe(8))}, []string{"severity rose from medium to high"}, 1},
+		{"the severity rose within its word", []finding.Finding{gdFinding(1, later(1), severe(6))}, []string{"seen 2 times"}, 0},
+		{"the severity fell", []finding.Finding{gdFinding(1, later(1), severe(2))}, []string{"seen 2 times"}, 0},
+		{"it rose and fell", []finding.Finding{gdFinding(1, later(1), severe(8)), gdFinding(1, later(2), severe(5)), gdFinding(1, later(3), severe(8))}, []string{"rose from", "seen 3 times", "seen 4 times"}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -170,11 +171,11 @@ func TestAlertUpdates(t *testing.T) {
 // TestAlertInAnyOrder: the row ends the same, whatever order its events come in,
 // and however often.
 func TestAlertInAnyOrder(t *testing.T) {
-	events := []finding.Alert{
+	events := []finding.Finding{
 		gdFinding(1, key), gdFinding(1, key, later(1), severe(8)), gdFinding(1, key, later(2), severe(4)), gdFinding(1, key, later(5)),
 		gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, exposed(finding.Health), later(4)), gdFinding(1, exposed(finding.Health), severe(7)),
-		gdFinding(1, func(a *finding.Alert) { a.Source, a.Updated = finding.SecurityHub, a.Updated.Add(time.Hour) }),
-		gdFinding(1, key, later(5), func(a *finding.Alert) { a.Facts[0].Text = "ListUsers" }), // of the same time as another
+		gdFinding(1, func(a *finding.Finding) { a.Source, a.Updated = finding.SecurityHub, a.Updated.Add(time.Hour) }),
+		gdFinding(1, key, later(5), func(a *finding.Finding) { a.Facts[0].Text = "ListUsers" }), // of the same time as another
 	}
 	var want []alerts.Report
 	every := thin.Every(t, 3, "thirty orders")
@@ -270,22 +271,22 @@ func TestAlertUpdatesTakeRoomOnce(t *testing.T) {
 // TestAlertNames: by its own name always, by a shared one where its source has not
 // told of that alert.
 func TestAlertNames(t *testing.T) {
-	hub := func(a *finding.Alert) { a.Source, a.EventID = finding.SecurityHub, "hub" }
+	hub := func(a *finding.Finding) { a.Source, a.EventID = finding.SecurityHub, "hub" }
 	for _, tt := range []struct {
 		name    string
-		events  []finding.Alert
+		events  []finding.Finding
 		cards   int
 		sources string // of the first alert, in the order in which they are shown
 	}{
-		{"a key, told of by all", []finding.Alert{gdFinding(1, key), gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, exposed(finding.Health))}, 1, "guardduty health trustedadvisor"},
-		{"the other way round", []finding.Alert{gdFinding(1, exposed(finding.Health)), gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, key)}, 1, "guardduty health trustedadvisor"},
-		{"the more severe is shown", []finding.Alert{gdFinding(1, key), gdFinding(1, exposed(finding.Health), severe(8))}, 1, "health guardduty"},
-		{"two findings on a key", []finding.Alert{gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty"},
-		{"then the key is out", []finding.Alert{gdFinding(1, key), gdFinding(2, key), gdFinding(1, exposed(finding.Health))}, 2, "guardduty health"},
-		{"first the key is out", []finding.Alert{gdFinding(1, exposed(finding.Health)), gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty health"},
-		{"Security Hub's copy", []finding.Alert{gdFinding(1), gdFinding(1, hub)}, 1, "guardduty securityhub"},
-		{"Security Hub's copy first, and more severe", []finding.Alert{gdFinding(1, hub, severe(9)), gdFinding(1)}, 1, "guardduty securityhub"},
-		{"another account", []finding.Alert{gdFinding(1), gdFinding(1, func(a *finding.Alert) { a.Names = []string{"333333333333/us-east-1/finding-1"} })}, 2, "guardduty"},
+		{"a key, told of by all", []finding.Finding{gdFinding(1, key), gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, exposed(finding.Health))}, 1, "guardduty health trustedadvisor"},
+		{"the other way round", []finding.Finding{gdFinding(1, exposed(finding.Health)), gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, key)}, 1, "guardduty health trustedadvisor"},
+		{"the more severe is shown", []finding.Finding{gdFinding(1, key), gdFinding(1, exposed(finding.Health), severe(8))}, 1, "health guardduty"},
+		{"two findings on a key", []finding.Finding{gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty"},
+		{"then the key is out", []finding.Finding{gdFinding(1, key), gdFinding(2, key), gdFinding(1, exposed(finding.Health))}, 2, "guardduty health"},
+		{"first the key is out", []finding.Finding{gdFinding(1, exposed(finding.Health)), gdFinding(1, key), gdFinding(2, key)}, 2, "guardduty health"},
+		{"Security Hub's copy", []finding.Finding{gdFinding(1), gdFinding(1, hub)}, 1, "guardduty securityhub"},
+		{"Security Hub's copy first, and more severe", []finding.Finding{gdFinding(1, hub, severe(9)), gdFinding(1)}, 1, "guardduty securityhub"},
+		{"another account", []finding.Finding{gdFinding(1), gdFinding(1, func(a *finding.Finding) { a.Names = []string{"333333333333/us-east-1/finding-1"} })}, 2, "guardduty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
@@ -298,7 +299,7 @@ func TestAlertNames(t *testing.T) {
 				}
 				var got []string
 				for _, r := range d.row(tt.events[0]).Reports {
-					got = append(got, r.Source)
+					got = append(got, string(r.Finding.Source))
 				}
 				if s := strings.Join(got, " "); s != tt.sources {
 					t.Errorf("reports of %s, want %s", s, tt.sources)
@@ -318,7 +319,7 @@ func TestAlertNames(t *testing.T) {
 
 // TestAlertOver: what is settled changes an alert that there is, and makes no other.
 func TestAlertOver(t *testing.T) {
-	over := func(a *finding.Alert) { a.Over = true }
+	over := func(a *finding.Finding) { a.Over = true }
 	atDesk(t, func(t *testing.T, d *desk) {
 		out := gdFinding(1, exposed(finding.TrustedAdvisor))
 		d.hears(gdFinding(9, over), out)
@@ -344,8 +345,8 @@ func TestAlertOver(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) { // what another source says stays open
 		d.hears(gdFinding(1, exposed(finding.Health)), gdFinding(1, exposed(finding.TrustedAdvisor)), gdFinding(1, exposed(finding.TrustedAdvisor), over, later(1)))
 		row := d.row(gdFinding(1, exposed(finding.Health)))
-		if row.Over || row.Reports[0].Source != "health" {
-			t.Errorf("over: %v, shown %s", row.Over, row.Reports[0].Source)
+		if row.Over || row.Reports[0].Finding.Source != "health" {
+			t.Errorf("over: %v, shown %s", row.Over, row.Reports[0].Finding.Source)
 		}
 		r := d.replies(row)
 		if len(r) == 0 || !strings.Contains(r[len(r)-1].Text, "Trusted Advisor says it is over; another source does not.") {
@@ -367,7 +368,7 @@ func TestAlertFromTheFuture(t *testing.T) {
 		atDesk(t, func(t *testing.T, d *desk) {
 			genuine := gdFinding(1, exposed(finding.TrustedAdvisor))
 			time.Sleep(time.Until(genuine.Updated))
-			forged := gdFinding(1, exposed(finding.TrustedAdvisor), func(a *finding.Alert) {
+			forged := gdFinding(1, exposed(finding.TrustedAdvisor), func(a *finding.Finding) {
 				a.Title, a.Updated = "forged", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 			})
 			over := forged
@@ -378,10 +379,10 @@ func TestAlertFromTheFuture(t *testing.T) {
 				d.hears(genuine, forged, over)
 			}
 			row := d.row(genuine)
-			if a := shown(row.Reports); row.Over || a.Title != genuine.Title || !row.Reports[0].Updated.Equal(genuine.Updated) {
+			if a := shown(row.Reports); row.Over || a.Title != genuine.Title || !row.Reports[0].Finding.Updated.Equal(genuine.Updated) {
 				t.Errorf("forged first %v: %s, over %v", first, a.Title, row.Over)
 			}
-			d.hears(gdFinding(1, exposed(finding.TrustedAdvisor), later(1), func(a *finding.Alert) { a.Over = true }))
+			d.hears(gdFinding(1, exposed(finding.TrustedAdvisor), later(1), func(a *finding.Finding) { a.Over = true }))
 			if !d.row(genuine).Over {
 				t.Error("what follows counts for nothing")
 			}
@@ -392,11 +393,11 @@ func TestAlertFromTheFuture(t *testing.T) {
 // TestAlertRouting: no route, no alert; a route names the channel.
 func TestAlertRouting(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.routing.Routes[0].Channel = "C0OTHER"
+		d.Findings.Routes[0].Channel = "C0OTHER"
 		d.hears(
-			gdFinding(1), event{Alert: gdFinding(2), Ignored: true}, []any{},
-			gdFinding(3, severe(2), func(a *finding.Alert) { a.Source = finding.SecurityHub }),
-			gdFinding(4, func(a *finding.Alert) { a.Quiet = true }),
+			gdFinding(1), findingtest.Said{Finding: gdFinding(2), Ignored: true}, []any{},
+			gdFinding(3, severe(2), func(a *finding.Finding) { a.Source = finding.SecurityHub }),
+			gdFinding(4, func(a *finding.Finding) { a.Quiet = true }),
 		)
 		if n, m := len(d.cards("C0OTHER")), len(d.cards(sec)); n != 1 || m != 0 {
 			t.Errorf("%d cards in the route's channel, %d in the incident channel", n, m)
@@ -414,8 +415,8 @@ func TestAlertRouting(t *testing.T) {
 // TestUnreadableEvents: each event on its own, told once an hour and source, and
 // set aside.
 func TestUnreadableEvents(t *testing.T) {
-	bad := func(s finding.Source, id string) event {
-		return event{Alert: finding.Alert{Source: s, EventID: id}, Bad: "detail.severity is not a number"}
+	bad := func(s finding.Source, id string) findingtest.Said {
+		return findingtest.Said{Finding: finding.Finding{Source: s, EventID: id}, Bad: "detail.severity is not a number"}
 	}
 	atDesk(t, func(t *testing.T, d *desk) {
 		err := d.HandleEvent(t.Context(), body([]any{bad(finding.GuardDuty, "e-1 <!here>"), gdFinding(1), bad(finding.GuardDuty, "e-2"), gdFinding(2)}))
@@ -491,7 +492,7 @@ func ignore(err, what error) error {
 func TestTroubleWithOneEvent(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		err := d.HandleEvent(t.Context(), body([]any{
-			event{Alert: gdFinding(1), Panics: true}, gdFinding(2), event{Alert: gdFinding(3), Bad: "no"},
+			findingtest.Said{Finding: gdFinding(1), Panics: true}, gdFinding(2), findingtest.Said{Finding: gdFinding(3), Bad: "no"},
 		}))
 		if err == nil || errors.Is(err, approvals.ErrUnreadable) {
 			t.Errorf("error %v: it must come again for the first", err)
@@ -573,7 +574,7 @@ func TestExposedKey(t *testing.T) {
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // a key that is a finding's is looked up only when asked for
-		a := gdFinding(1, func(a *finding.Alert) { a.Subject = trail.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"} })
+		a := gdFinding(1, func(a *finding.Finding) { a.Subject = trail.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"} })
 		d.hears(a)
 		if len(d.jobs.jobs) != 0 {
 			t.Fatalf("jobs %v", d.jobs.jobs)

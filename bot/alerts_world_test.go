@@ -17,75 +17,15 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/approvals/finding/findingtest"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
-
-// literal reads events that are alerts already, so that a test says what it means.
-type literal struct{ finding.Routing }
-
-// event is what literal reads.
-type event struct {
-	finding.Alert
-	Bad     string `json:"bad,omitempty"`     // can't be read, because
-	Ignored bool   `json:"ignored,omitempty"` // none of our business
-	Panics  bool   `json:"panics,omitempty"`
-}
-
-func (s literal) Alerts(e finding.Event) ([]finding.Alert, error) {
-	var x event
-	if err := json.Unmarshal(e.Body, &x); err != nil {
-		return nil, &finding.Malformed{Cause: "not an object"}
-	}
-	switch {
-	case x.Panics:
-		panic("a bug")
-	case x.Bad != "":
-		return nil, &finding.Malformed{Source: x.Source, EventID: x.EventID, Cause: x.Bad}
-	case x.Ignored:
-		return nil, fmt.Errorf("%w: archived", finding.ErrIgnored)
-	}
-	if e.Drill != "" {
-		x.Mark = finding.Drill
-		for i, n := range x.Names {
-			x.Names[i] = "drill/" + e.Drill + "/" + n
-		}
-	}
-	return []finding.Alert{x.Alert}, nil
-}
-
-func (s literal) Read(body string) ([]finding.Finding, error) {
-	var e finding.Event
-	if err := json.Unmarshal([]byte(body), &e); err != nil {
-		return nil, err
-	}
-	as, err := s.Alerts(e)
-	if err != nil {
-		return nil, err
-	}
-	a := as[0]
-	route, ok := s.Route(a)
-	if !ok {
-		return nil, nil
-	}
-	f := finding.Finding{
-		Source: string(a.Source), Name: a.Own(), Reason: "GuardDuty: " + a.Title, OneClick: route.OneClick && a.Mark == "",
-		Auto: route.Delivery == finding.Auto && a.Mark == "" && e.Webhook == "",
-	}
-	for _, o := range route.Offers(a) {
-		f.Intents = append(f.Intents, o.Intent)
-	}
-	for i, o := range a.Offers {
-		if o.Unsure {
-			f.Unsure = append(f.Unsure, approvals.IntentDigest(f.Intents[i]))
-		}
-	}
-	return []finding.Finding{f}, nil
-}
 
 // sent is a queue of jobs that nobody takes.
 type sent struct {
@@ -159,7 +99,6 @@ type desk struct {
 	jobs    *sent
 	mu      sync.Mutex
 	counted map[string]int
-	routing *literal
 }
 
 func (d *desk) countedNow(name string) int {
@@ -174,12 +113,12 @@ const eveSlack = "U0EVE" // in the roster and in no group
 func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, time.Duration) error, alter ...func(*desk)) *desk {
 	t.Helper()
 	d := &desk{tester: tester{t}, store: &watched{Store: memory.NewStore()}, runs: memory.NewStore(), jobs: &sent{}, counted: map[string]int{}}
-	d.routing = &literal{finding.Routing{Routes: []finding.Route{
+	routing := finding.Routing{Routes: []finding.Route{
 		{Match: finding.Match{Source: finding.GuardDuty}, Delivery: finding.Propose},
 		{Match: finding.Match{Source: finding.TrustedAdvisor}, Delivery: finding.Propose},
 		{Match: finding.Match{Source: finding.Health}, Delivery: finding.Propose},
 		{Match: finding.Match{Source: finding.SecurityHub, MinSeverity: 4}, Delivery: finding.Propose},
-	}}}
+	}}
 	d.slack = slackfake.New(slackfake.Config{
 		Now: now, Team: "T0TEST",
 		Users:    []slackfake.User{{ID: ana.Slack, Name: "ana"}, {ID: ben.Slack, Name: "ben"}, {ID: eveSlack, Name: "eve"}},
@@ -199,7 +138,7 @@ func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, tim
 		},
 		Org:  actions.Org{Actions: all.Actions, Partition: "aws", HubAccount: "111111111111", Accounts: map[string]string{"prod": account}, Regions: []string{"us-east-1"}},
 		Team: "T0TEST", IncidentChannel: sec, CommandChannels: []string{sec},
-		Alerts: d.routing, EventWebhooks: []string{"eventbridge"},
+		Findings: finding.Reader{Sources: findingtest.Sources(), Routing: routing}, EventWebhooks: []string{"eventbridge"},
 		Now: now, Sleep: sleep, Log: slog.New(slog.DiscardHandler),
 		Count: func(_ context.Context, name string, n int) { d.mu.Lock(); defer d.mu.Unlock(); d.counted[name] += n },
 	}
@@ -209,6 +148,7 @@ func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, tim
 	for _, f := range alter {
 		f(d)
 	}
+	d.Findings.Org = d.Org
 	return d
 }
 
@@ -238,15 +178,16 @@ func (d *desk) must(err error) {
 
 // finding is one of GuardDuty's; each number is another. Tests alter what they are
 // about.
-func gdFinding(n int, alter ...func(*finding.Alert)) finding.Alert {
+func gdFinding(n int, alter ...func(*finding.Finding)) finding.Finding {
 	at := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	role := fmt.Sprintf("arn:aws:iam::%s:role/role-%d", account, n)
-	a := finding.Alert{
+	a := finding.Finding{
 		Source: finding.GuardDuty, EventID: fmt.Sprintf("event-%d", n), Names: []string{fmt.Sprintf("%s/us-east-1/finding-%d", account, n)},
 		Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Title: "Credentials were used from outside", Severity: 5,
 		Partition: "aws", Account: account, Region: "us-east-1", Principal: fmt.Sprintf("role role-%d", n), Facts: []finding.Fact{{Label: "API", Text: "ListBuckets"}},
 		First: at, Last: at, Updated: at, Count: 1,
-		Offers: []finding.Offer{{Call: actions.Call{Action: actions.RevokeSessions, Target: role, Account: account}}},
+		Sighting:     source.Sighting{Kind: source.OfFinding, Account: account, Region: "us-east-1", Detector: "d", ID: fmt.Sprintf("finding-%d", n)},
+		Containments: []finding.Containment{{Call: actions.Call{Action: actions.RevokeSessions, Target: role, Account: account}}},
 	}
 	for _, f := range alter {
 		f(&a)
@@ -255,27 +196,44 @@ func gdFinding(n int, alter ...func(*finding.Alert)) finding.Alert {
 }
 
 // later is an update that came some minutes after the first report.
-func later(minutes int) func(*finding.Alert) {
-	return func(a *finding.Alert) {
+func later(minutes int) func(*finding.Finding) {
+	return func(a *finding.Finding) {
 		a.Updated = a.Updated.Add(time.Duration(minutes) * time.Minute)
 		a.Last, a.Count, a.EventID = a.Updated, a.Count+minutes, fmt.Sprintf("%s-%d", a.EventID, minutes)
 	}
 }
 
-func severe(s float64) func(*finding.Alert) { return func(a *finding.Alert) { a.Severity = s } }
+func severe(s float64) func(*finding.Finding) { return func(a *finding.Finding) { a.Severity = s } }
 
 // key is what GuardDuty, Trusted Advisor and Health tell of.
-func key(a *finding.Alert) { a.Names = append(a.Names, "key/AKIAEXAMPLE") }
+func key(a *finding.Finding) { a.Names = append(a.Names, "key/AKIAEXAMPLE") }
 
 // exposed is another source's word on that key.
-func exposed(s finding.Source) func(*finding.Alert) {
-	return func(a *finding.Alert) {
+func exposed(s finding.Source) func(*finding.Finding) {
+	return func(a *finding.Finding) {
 		a.Source, a.Names = s, []string{account + "/key/AKIAEXAMPLE", "key/AKIAEXAMPLE"}
 		a.Exposed, a.Subject = true, trail.Subject{By: "AccessKeyId", Value: "AKIAEXAMPLE"}
 	}
 }
 
+// body is an event, or an array of events, that says v.
 func body(v any) []byte {
+	switch v := v.(type) {
+	case finding.Finding:
+		return findingtest.Event(findingtest.Said{Finding: v})
+	case findingtest.Said:
+		return findingtest.Event(v)
+	case []any:
+		events := make([]json.RawMessage, len(v))
+		for i := range v {
+			events[i] = body(v[i])
+		}
+		return encoded(events)
+	}
+	return encoded(v)
+}
+
+func encoded(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err)
@@ -290,7 +248,7 @@ func (d *desk) hears(as ...any) {
 	}
 }
 
-func (d *desk) row(a finding.Alert) alerts.Alert {
+func (d *desk) row(a finding.Finding) alerts.Alert {
 	d.Helper()
 	row, err := d.alerts().Get(d.Context(), approvals.AlertID(a.Own()))
 	d.must(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
@@ -26,8 +27,8 @@ type Bot struct {
 	CommandChannels []string
 	// Usergroups narrow who of a group may act through Slack: group → Slack user group.
 	Usergroups map[string]string
-	// Alerts understands events: an finding.Reader.
-	Alerts Alerts
+	// Findings reads events under the configuration.
+	Findings finding.Reader
 	// EventWebhooks are the webhooks that may bring events.
 	EventWebhooks []string
 	Now           func() time.Time

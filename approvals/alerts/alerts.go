@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // State is what people said of an alert.
@@ -64,15 +65,11 @@ type Alert struct {
 	Digest string `json:"digest,omitempty"` // that lists it instead of a card of its own
 }
 
-// Report is what one source said last.
+// Report is the latest finding of one source under one name.
 type Report struct {
-	Source   string          `json:"source"`
-	Name     string          `json:"name"`  // of the finding
+	Finding  finding.Finding `json:"finding"`
 	Event    string          `json:"event"` // key of the event's evidence
-	Updated  time.Time       `json:"updated"`
 	Received time.Time       `json:"received"`
-	Alert    json.RawMessage `json:"alert"` // as approvals/finding read it
-	Over     bool            `json:"over,omitempty"`
 
 	// The most that it ever said: what is late or out of order takes nothing back.
 	Severity float64   `json:"severity"`
@@ -283,7 +280,8 @@ func decodeAlert(row approvals.Row) (Alert, error) {
 	if err := json.Unmarshal(row.Body, &a); err != nil {
 		return Alert{}, fmt.Errorf("row %s: %w", row.Part, err)
 	}
-	if a.ID != row.Part || !approvals.IsAlertID(a.ID) || len(a.Reports) == 0 {
+	nameless := func(r Report) bool { return len(r.Finding.Names) == 0 }
+	if a.ID != row.Part || !approvals.IsAlertID(a.ID) || len(a.Reports) == 0 || slices.ContainsFunc(a.Reports, nameless) {
 		return Alert{}, fmt.Errorf("row %s is not an alert", row.Part)
 	}
 	a.Version = row.Version

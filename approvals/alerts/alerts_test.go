@@ -12,13 +12,14 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 )
 
 func alertRow(names ...string) alerts.Alert {
 	return alerts.Alert{
 		ID: approvals.AlertID(names[0]), Names: names, State: alerts.Open,
-		Reports: []alerts.Report{{Source: "guardduty", Name: names[0], Alert: []byte(`{}`)}}, Card: approvals.Card{Channel: "C1"},
+		Reports: []alerts.Report{{Finding: finding.Finding{Source: finding.GuardDuty, Names: names}}}, Card: approvals.Card{Channel: "C1"},
 	}
 }
 

@@ -96,14 +96,14 @@ func (x *Executor) findSubject(ctx context.Context, a alerts.Alert) (finding.Fin
 		}
 		var found []finding.Finding
 		if err == nil {
-			found, err = x.Findings.Read(e.Body)
+			found, err = x.Findings.ReadStored(e.Body)
 		}
 		if err != nil {
 			x.Log.WarnContext(ctx, "event not read", slog.String("alert_id", a.ID), slog.String("error", err.Error()))
 			why = "the alert's event can't be read"
 			continue
 		}
-		i := slices.IndexFunc(found, func(f finding.Finding) bool { return f.Name == r.Name && f.Subject.Value != "" })
+		i := slices.IndexFunc(found, func(f finding.Finding) bool { return f.Same(r.Finding) && f.Subject.Value != "" })
 		switch {
 		case i < 0:
 		case found[i].Account == x.Org.HubAccount:

@@ -14,13 +14,17 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
+
+// theFinding is what the alert's row holds of the finding.
+var theFinding = finding.Finding{Source: finding.GuardDuty, Names: []string{findingID}}
 
 // active is a world with an alert about app-role, which did something.
 func active(t *testing.T) *world {
 	t.Helper()
 	w, _ := alerted(t, false, false, func(w *world) { w.cfg.Org.Regions = []string{region} })
-	w.alert(alerts.Report{Name: findingID, Event: w.happened(w.finding())})
+	w.alert(alerts.Report{Finding: theFinding, Event: w.happened(w.finding())})
 	w.aws.Account(prod).AddEvents(region, trailtypes.Event{EventName: aws.String("ListBuckets"), EventTime: aws.Time(w.clock.Now().Add(-time.Hour)),
 		Resources: []trailtypes.Resource{{ResourceName: aws.String("app-role"), ResourceType: aws.String("AWS::IAM::Role")}}, CloudTrailEvent: aws.String(`{}`)})
 	return w
@@ -130,29 +134,29 @@ func TestWhoseActivityIsLookedUp(t *testing.T) {
 		"the second report's": {func(w *world) []alerts.Report {
 			none := w.finding()
 			none.Subject = trail.Subject{}
-			return []alerts.Report{{Name: findingID, Event: w.happened(none)}, {Name: findingID, Event: w.happened(w.finding())}}
+			return []alerts.Report{{Finding: theFinding, Event: w.happened(none)}, {Finding: theFinding, Event: w.happened(w.finding())}}
 		}, ""},
 		"the other is kept no more": {func(w *world) []alerts.Report {
-			return []alerts.Report{{Name: findingID, Event: missing}, {Name: findingID, Event: w.happened(w.finding())}}
+			return []alerts.Report{{Finding: theFinding, Event: missing}, {Finding: theFinding, Event: w.happened(w.finding())}}
 		}, ""},
 		"kept no more": {func(*world) []alerts.Report {
-			return []alerts.Report{{Name: findingID, Event: missing}}
+			return []alerts.Report{{Finding: theFinding, Event: missing}}
 		}, "too old"},
 		"another's": {func(w *world) []alerts.Report {
-			return []alerts.Report{{Name: "another", Event: w.happened(w.finding())}}
+			return []alerts.Report{{Finding: finding.Finding{Source: finding.GuardDuty, Names: []string{"another"}}, Event: w.happened(w.finding())}}
 		}, "does not say whose"},
 		"not to be read": {func(w *world) []alerts.Report {
-			return []alerts.Report{{Name: findingID, Event: w.keeps(approvals.EventEvidence, "{")}}
+			return []alerts.Report{{Finding: theFinding, Event: w.keeps(approvals.EventEvidence, "{")}}
 		}, "can't be read"},
 		"nobody's": {func(w *world) []alerts.Report {
 			s := w.finding()
 			s.Subject.Value = ""
-			return []alerts.Report{{Name: findingID, Event: w.happened(s)}}
+			return []alerts.Report{{Finding: theFinding, Event: w.happened(s)}}
 		}, "does not say whose"},
 		"by something else": {func(w *world) []alerts.Report {
 			s := w.finding()
 			s.Subject.By = "EventName"
-			return []alerts.Report{{Name: findingID, Event: w.happened(s)}}
+			return []alerts.Report{{Finding: theFinding, Event: w.happened(s)}}
 		}, "whose activity to look up is not clear"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -90,7 +90,7 @@ func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approv
 	switch {
 	case err != nil:
 		return &actions.Refusal{Reason: "its source does not confirm the finding: " + err.Error(), Hint: byHandHint}
-	case now.Name != f.Name, !now.Runs(a.intent), !offers:
+	case !now.Runs(a.intent), !offers:
 		return &actions.Refusal{Reason: "what its source says of the finding does not let it contain by itself", Hint: byHandHint}
 	case x.Now().Sub(now.Updated) > freshFor:
 		return &actions.Refusal{Reason: "its source last told of the finding more than a day ago", Hint: byHandHint}

@@ -1,7 +1,6 @@
 package executor_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,13 +16,15 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/approvals/finding/findingtest"
 )
 
 // ruled is what a rule asks for on the strength of a finding's first call, not sent yet.
 func (w *world) ruled(f finding.Finding) *word {
 	w.t.Helper()
 	d, rule := w.ruling(w.happened(f))
-	d.row.Intent, rule.Intent = f.Intents[0], f.Intents[0]
+	rule.Intent = approvals.Intent{Call: f.Containments[0].Call}
+	d.row.Intent = rule.Intent
 	return d
 }
 
@@ -71,13 +72,13 @@ func TestWhatItsSourceDoesNotConfirmIsRefused(t *testing.T) {
 		why     string
 	}{
 		"archived":         {world: said(func(g *guardDuty) { g.Archived = true }), why: "archived"},
-		"not for the rule": {world: said(func(g *guardDuty) { g.Finding.Auto = false }), why: "does not let it contain by itself"},
-		"another finding":  {world: said(func(g *guardDuty) { g.Finding.Name = "another" }), why: "does not let it contain by itself"},
-		"of another role":  {world: said(func(g *guardDuty) { g.Finding.Intents = nil }), why: "does not let it contain by itself"},
+		"not for the rule": {world: said(func(g *guardDuty) { g.Finding.Severity = 5 }), why: "does not let it contain by itself"},
+		"another finding":  {world: said(func(g *guardDuty) { g.Finding.Names = []string{"another"} }), why: "told of another finding"},
+		"of another role":  {world: said(func(g *guardDuty) { g.Finding.Containments = nil }), why: "does not let it contain by itself"},
 		"unsure of the role": {world: said(func(g *guardDuty) {
-			g.Finding.Unsure = []string{approvals.IntentDigest(revokeIt)}
+			g.Finding.Containments[0].Unsure = true
 		}), why: "does not let it contain by itself"},
-		"only by name": {finding: func(f *finding.Finding) { f.Unsure = []string{approvals.IntentDigest(revokeIt)} }, why: "does not let this finding contain by itself"},
+		"only by name": {finding: func(f *finding.Finding) { f.Containments[0].Unsure = true }, why: "does not let this finding contain by itself"},
 		"old": {world: said(func(g *guardDuty) {
 			g.Finding.Updated = time.Date(2026, 11, 20, 2, 59, 0, 0, time.UTC)
 		}), why: "more than a day ago"},
@@ -87,7 +88,7 @@ func TestWhatItsSourceDoesNotConfirmIsRefused(t *testing.T) {
 		}, why: "does not confirm"},
 		"unknown to GuardDuty": {finding: func(f *finding.Finding) { f.Sighting.ID = "0a3c9fb69bf06f4010a963bf880307d5" }, why: "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
 		"of no detector":       {finding: func(f *finding.Finding) { f.Sighting.Detector = "0" }, why: "BadRequestException"},
-		"of nowhere":           {finding: func(f *finding.Finding) { f.Sighting = source.Sighting{Account: prod} }, why: "does not say where its source can be asked"},
+		"of nowhere":           {finding: func(f *finding.Finding) { f.Sighting = source.Sighting{Kind: source.OfFinding, Account: prod} }, why: "does not say where its source can be asked"},
 		"in another account":   {finding: func(f *finding.Finding) { f.Sighting.Account = sandbox }, why: "in another account"},
 		"not to be asked":      {world: func(w *world) { w.breaks("guardduty:GetFindings") }, why: "AccessDenied"},
 		"not to be entered":    {world: func(w *world) { w.breaks("sts:AssumeRole") }, why: "AccessDenied"},
@@ -129,7 +130,7 @@ func TestOneFindingOfAnEventIsEnough(t *testing.T) {
 	t.Parallel()
 	w, _ := alerted(t, true, true)
 	other := w.finding()
-	other.OneClick, other.Auto, other.Name = false, false, "another"
+	other.Severity, other.Names = 5, []string{"another"}
 	event := w.happened(other, w.finding())
 	w.state(w.goes(w.proposal(alice, event)), approvals.Contained)
 	w.clock.Add(time.Minute)
@@ -150,7 +151,7 @@ func (w *world) autos(from, n int) []approvals.Request {
 		name := fmt.Sprintf("role-%d", i)
 		w.aws.Account(prod).AddRole(awsfake.Role{Name: name})
 		f := w.finding()
-		f.Intents = []approvals.Intent{{Call: actions.Call{Action: actions.RevokeSessions, Target: strings.Replace(appRole, "app-role", name, 1), Account: prod}}}
+		fits(&f, approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: strings.Replace(appRole, "app-role", name, 1), Account: prod}})
 		f.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
 		rs = append(rs, w.bring(w.ruled(f)))
 	}
@@ -251,8 +252,7 @@ func TestTrailThatIsLateIsAskedAgain(t *testing.T) {
 		}
 		w.state(r, approvals.Planning)
 		w.untouched()
-		said, err := json.Marshal(guardDuty{Finding: w.finding()})
-		w.must(err)
+		said := findingtest.Event(findingtest.Said{Finding: w.finding()})
 		w.aws.Account(prod).AddEvents(region, trailtypes.Event{EventId: aws.String(trailID), EventTime: aws.Time(w.clock.Now()), CloudTrailEvent: aws.String(string(said))})
 		w.pass(20 * time.Second)
 		if r = w.state(r, approvals.Contained); r.Cause != "" {
@@ -294,7 +294,8 @@ func TestExposedKeyIsDeactivatedByItself(t *testing.T) {
 	call, err := actions.NewCall(actions.DeactivateKey, exposedKey, map[string]string{"quarantine": "yes"}, w.cfg.Org.Directory()) // AWS knows the account
 	w.must(err)
 	f := w.finding()
-	f.Intents, f.Sighting = []approvals.Intent{{Call: call}}, source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
+	fits(&f, approvals.Intent{Call: call})
+	f.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
 	r := w.state(w.goes(w.ruled(f)), approvals.Partial)
 	if !w.bernd().Keys[0].Inactive {
 		t.Error("the key is active")
@@ -310,7 +311,7 @@ func TestExposedKeyIsDeactivatedByItself(t *testing.T) {
 // again, does not begin by itself. It does once it can be.
 func TestOutageOfTheCapLetsNothingBegin(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, exposed, func(w *world) { w.findings = &routes{auto: true} })
+	w := newWorld(t, exposed, func(w *world) { w.findings = routing(false, true) })
 	w.saysGuardDuty(func(*guardDuty) {})
 	r := w.bring(w.ruled(w.finding()))
 	for range 5 {

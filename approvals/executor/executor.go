@@ -53,8 +53,8 @@ type Executor struct {
 	Gone func(owner string) bool
 	// Notices takes the text of reports; nil for nobody.
 	Notices Notifier
-	// Findings understands the events that requests are born of.
-	Findings Findings
+	// Findings reads the events that requests follow from.
+	Findings finding.Reader
 	// AutoPerHour is how many containments may begin by themselves in any hour.
 	AutoPerHour int
 	Log         *slog.Logger
@@ -100,15 +100,4 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 		return nil
 	}
 	return fmt.Errorf("%s %s: %w", j.Verb, j.ID, err)
-}
-
-// Findings understands events; approvals/finding has it. The configuration is part of it.
-type Findings interface {
-	// Read says what the body of EventEvidence tells. It returns an error for
-	// what can't be read, and nothing for what no route posts.
-	Read(event string) ([]finding.Finding, error)
-	// Confirm reads a finding anew from what its source says of it: raw is what
-	// [actions.Cloud.Sight] returned. It returns an error if that is another
-	// finding, or one that is over.
-	Confirm(f finding.Finding, raw []byte) (finding.Finding, error)
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
 	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
 )
 
@@ -82,7 +83,7 @@ type world struct {
 	aws      *awsfake.Cloud
 	cfg      settings
 	log      *slog.Logger
-	findings executor.Findings
+	findings finding.Reader
 
 	Requests *table
 	Runs     *table
@@ -160,11 +161,13 @@ func (w *world) worker() *executor.Executor {
 	name, runs := fmt.Sprintf("worker-%d", w.workers), new(atomic.Int32)
 	cloud := actions.NewCloud(w.aws.Config(), w.cfg.Org)
 	cloud.Clock(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
+	findings := w.findings
+	findings.Org = w.cfg.Org
 	x := &executor.Executor{
 		Store: w.Runs, Requests: approvals.Requests{Store: w.Requests, Retention: w.cfg.Retention}, Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: cloud, Actions: catalog.Lookup,
 		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{
 			Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}},
-		Team: acme, Channels: w.cfg.Channels, Findings: w.findings, AutoPerHour: w.cfg.PerHour,
+		Team: acme, Channels: w.cfg.Channels, Findings: findings, AutoPerHour: w.cfg.PerHour,
 		Jobs: recorder{w}, Changes: teller{w},
 		Now: w.clock.Now, Sleep: w.clock.Sleep, Owner: func() string { return fmt.Sprintf("%s/%d", name, runs.Add(1)) }, Log: w.log,
 	}

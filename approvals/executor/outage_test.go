@@ -119,7 +119,7 @@ var lives = map[string]struct {
 		w.pass(time.Minute)
 		w.toldOnce(r, "denied")
 	}},
-	"a key, its report and a rule": {alter: []func(*world){exposed, func(w *world) { w.findings = &routes{auto: true} }}, live: func(w *world) {
+	"a key, its report and a rule": {alter: []func(*world){exposed, func(w *world) { w.findings = routing(false, true) }}, live: func(w *world) {
 		w.saysGuardDuty(func(*guardDuty) {})
 		r := w.bring(w.ruled(w.finding()))
 		w.comes(r, approvals.Contained)

@@ -149,8 +149,8 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	}
 	p := approvals.Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
 		Policy: entry, Eligible: d.Waiting, Mode: a.mode, At: x.Now().UTC()}
-	if a.finding.Name != "" {
-		p.Alert, p.Event, p.Finding = r.Alert, r.Event, a.finding.Name
+	if len(a.finding.Names) > 0 {
+		p.Alert, p.Event, p.Finding = r.Alert, r.Event, a.finding.Own()
 	}
 	if p.Mode != approvals.TwoPerson {
 		p.Policy.Approvals = 0

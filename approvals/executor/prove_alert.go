@@ -18,7 +18,7 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 	if alert != r.Alert {
 		return approvals.Unproven("it is about another alert")
 	}
-	f, o, err := x.findOffer(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick })
+	f, o, err := x.findOffer(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick() })
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 	}
 	a.intent, a.reason, a.finding = o.Intent, o.Why, f
 	switch {
-	case !f.OneClick:
+	case !f.OneClick():
 		a.modeRefused = "the configuration does not let one click run this"
 	case !w.OneClick:
 		a.modeRefused = "the card did not say that one click runs it"
@@ -89,7 +89,7 @@ func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig strin
 	case e.Kind != approvals.EventEvidence:
 		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("it names no event")
 	}
-	all, err := x.Findings.Read(e.Body)
+	all, err := x.Findings.ReadStored(e.Body)
 	if err != nil {
 		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the event can't be read")
 	}

@@ -2,7 +2,6 @@ package executor_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +13,15 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/approvals/finding/findingtest"
 )
 
 const (
 	detector  = "121afe7ce30de38d5a3a62f0a02dfd75"
 	findingID = "f57a99a0add069bf27c347e38c934148"
-	reason    = "GuardDuty: credentials of app-role were used elsewhere"
+
+	findingType = "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS"
+	reason      = "GuardDuty " + findingType + " in " + prod + " " + region
 )
 
 var (
@@ -28,61 +30,60 @@ var (
 	detachIt = approvals.Intent{Call: otherCall}
 )
 
-// routes are the configuration of alerts: what they let findings do. An event is
-// findings as JSON.
-type routes struct{ oneClick, auto bool }
+// severe is the severity from which the first route matches, with its one click and its
+// rule; the second one asks people.
+const severe = 7
 
-func (o *routes) Read(event string) (fs []finding.Finding, err error) {
-	err = json.Unmarshal([]byte(event), &fs)
-	for i := range fs {
-		fs[i].OneClick, fs[i].Auto = fs[i].OneClick && o.oneClick, fs[i].Auto && o.auto
+// routing reads events that contain findings.
+func routing(oneClick, auto bool) finding.Reader {
+	first := finding.Route{Match: finding.Match{Source: finding.GuardDuty, MinSeverity: severe}, OneClick: oneClick, Delivery: finding.Propose}
+	if auto {
+		first.Delivery = finding.Auto
 	}
-	return fs, err
+	return finding.Reader{Sources: findingtest.Sources(), Routing: finding.Routing{Routes: []finding.Route{first, {Match: finding.Match{Source: finding.GuardDuty}}}}}
 }
 
-// Confirm reads what GuardDuty says: here a finding as JSON, too.
-func (o *routes) Confirm(f finding.Finding, raw []byte) (finding.Finding, error) {
-	if f.Sighting.Kind == source.OfKey { // which IAM says to be active
-		f.Auto = o.auto
-		return f, nil
-	}
-	said := guardDuty{}
-	if err := json.Unmarshal(raw, &said); err != nil || said.Archived {
-		return f, errors.New("it is archived")
-	}
-	return said.Finding, nil
-}
-
+// guardDuty is what GuardDuty answers.
 type guardDuty struct {
-	ID       string `json:"id"`
 	Archived bool
 	Finding  finding.Finding
 }
 
-// alerted is a world in which GuardDuty found something about app-role.
-func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) (*world, *routes) {
+// alerted is a world in which GuardDuty found something about app-role, and the route
+// that posts it.
+func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) (*world, *finding.Route) {
 	t.Helper()
-	o := &routes{oneClick, auto}
-	w := newWorld(t, append([]func(*world){func(w *world) { w.findings = o }}, alter...)...)
+	w := newWorld(t, append([]func(*world){func(w *world) { w.findings = routing(oneClick, auto) }}, alter...)...)
 	w.saysGuardDuty(func(*guardDuty) {})
-	return w, o
+	return w, &w.findings.Routes[0]
 }
 
 // finding is what the event tells.
 func (w *world) finding() finding.Finding {
-	return finding.Finding{Name: findingID, Reason: reason, Intents: []approvals.Intent{revokeIt}, OneClick: true, Auto: true, Updated: w.clock.Now().Add(-time.Hour), Account: prod,
-		Subject:  trail.Subject{By: "ResourceName", Value: "app-role"},
-		Sighting: source.Sighting{Kind: source.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
+	return finding.Finding{Source: finding.GuardDuty, Names: []string{findingID}, Type: findingType, Severity: 8, Updated: w.clock.Now().Add(-time.Hour), Account: prod, Region: region,
+		Containments: []finding.Containment{{Call: revokeIt.Call}},
+		Subject:      trail.Subject{By: "ResourceName", Value: "app-role"},
+		Sighting:     source.Sighting{Kind: source.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
+}
+
+// fits makes calls the containments that fit a finding.
+func fits(f *finding.Finding, is ...approvals.Intent) {
+	f.Containments = nil
+	for _, i := range is {
+		f.Containments = append(f.Containments, finding.Containment{Call: i.Call})
+	}
 }
 
 // saysGuardDuty is what GuardDuty answers from now on.
 func (w *world) saysGuardDuty(edit func(*guardDuty)) {
 	w.t.Helper()
-	g := guardDuty{ID: findingID, Finding: w.finding()}
+	g := guardDuty{Finding: w.finding()}
 	edit(&g)
-	b, err := json.Marshal(g)
-	w.must(err)
-	w.aws.Account(prod).AddFinding(region, detector, string(b))
+	said := findingtest.Said{Finding: g.Finding}
+	if g.Archived {
+		said.Bad = "it is archived"
+	}
+	w.aws.Account(prod).AddFinding(region, detector, string(findingtest.Answer(findingID, said)))
 }
 
 // parsed is the intent of a command's line.
@@ -96,7 +97,11 @@ func (w *world) parsed(line string) approvals.Intent {
 // happened keeps an event.
 func (w *world) happened(fs ...finding.Finding) string {
 	w.t.Helper()
-	b, err := json.Marshal(fs)
+	var said []findingtest.Said
+	for _, f := range fs {
+		said = append(said, findingtest.Said{Finding: f})
+	}
+	b, err := json.Marshal(finding.Event{Body: findingtest.Event(said...)})
 	w.must(err)
 	return w.keeps(approvals.EventEvidence, string(b))
 }
@@ -171,10 +176,10 @@ func TestForgedProposalsAreRefused(t *testing.T) {
 		"something else than an event": {func(w *world, d *word) { d.row.Event = w.keeps(approvals.SlackEvidence, "[]") }, "it names no event"},
 		"an event that can't be read":  {func(w *world, d *word) { d.row.Event = w.keeps(approvals.EventEvidence, "{") }, "the event can't be read"},
 		"an event of nothing":          {func(w *world, d *word) { d.row.Event = w.happened() }, "offer no such call"},
-		"an event with another reason": {func(w *world, d *word) { f := w.finding(); f.Reason = "because"; d.row.Event = w.happened(f) }, "offer no such call"},
+		"an event with another reason": {func(w *world, d *word) { f := w.finding(); f.Type = "because"; d.row.Event = w.happened(f) }, "offer no such call"},
 		"an event with other calls": {func(w *world, d *word) {
 			f := w.finding()
-			f.Intents = []approvals.Intent{detachIt}
+			fits(&f, detachIt)
 			d.row.Event = w.happened(f)
 		}, "offer no such call"},
 		"another time in the row":        {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.Asked = r.Asked.Add(time.Minute) } }, "not what was asked for"},
@@ -261,13 +266,13 @@ func TestOneClickRunsOnlyWhereAllSaySo(t *testing.T) {
 		"the row names a rule": {true, func(_ *world, d *word) { d.row.Mode = approvals.Automatic }, approvals.Pending, ""},
 		"it is about a whole account": {true, func(w *world, d *word) {
 			all, f := w.parsed("revoke_sessions prod/ALL"), w.finding()
-			f.Intents = []approvals.Intent{all}
+			fits(&f, all)
 			d.row.Event, d.row.Intent, d.actions[0].Value = w.happened(f), all, alertID+"."+approvals.IntentDigest(all)
 			d.blocks[0] = plainBlock(approvals.OfferBlock(1), all.String())
 		}, approvals.Pending, "this action is never run by one click"},
 		"another finding of the event lets it": {true, func(w *world, d *word) {
 			f := w.finding()
-			f.OneClick = false
+			f.Severity = 5
 			d.row.Event = w.happened(f, w.finding())
 		}, approvals.Contained, ""},
 	} {
@@ -321,8 +326,8 @@ func TestOneClickRunsNothingThatIsNotGentle(t *testing.T) {
 			t.Parallel()
 			w, _ := alerted(t, true, true, inOrganization())
 			f := w.finding()
-			f.Intents = []approvals.Intent{w.parsed(line)}
-			i := f.Intents[0]
+			fits(&f, w.parsed(line))
+			i := approvals.Intent{Call: f.Containments[0].Call}
 			d := w.proposal(alice, w.happened(f))
 			d.row.Intent, d.actions = i, []approvals.SlackAction{{ID: approvals.Propose(i.Call.Action), Value: alertID + "." + approvals.IntentDigest(i)}}
 			d.blocks[0] = plainBlock(approvals.OfferBlock(1), i.String())
@@ -371,13 +376,13 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		}, "past_expiry"},
 		"of a finding for people": {func(w *world, d *word, r *approvals.RuleRequest) {
 			f := w.finding()
-			f.Auto = false
+			f.Severity = 5
 			d.row.Event = w.happened(f)
 			r.Event = d.row.Event
 		}, "does not let this finding contain by itself"},
 		"of a finding that is not sure": {func(w *world, d *word, r *approvals.RuleRequest) {
 			f := w.finding()
-			f.Unsure = []string{approvals.IntentDigest(revokeIt)}
+			f.Containments[0].Unsure = true
 			d.row.Event = w.happened(f)
 			r.Event = d.row.Event
 		}, "does not let this finding contain by itself"},
@@ -390,14 +395,13 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		"of a whole account": {func(w *world, d *word, r *approvals.RuleRequest) {
 			all := w.parsed("revoke_sessions prod/ALL")
 			f := w.finding()
-			f.Intents = []approvals.Intent{all}
+			fits(&f, all)
 			d.row.Event, d.row.Intent, r.Intent = w.happened(f), all, all
 			r.Event = d.row.Event
 		}, "this action never runs by itself"},
 		"of a finding in another account": {func(w *world, d *word, r *approvals.RuleRequest) {
 			f := w.finding()
 			f.Sighting.Account = "333333333333"
-			f.Account = f.Sighting.Account
 			d.row.Event = w.happened(f)
 			r.Event = d.row.Event
 		}, "in another account than the finding"},
@@ -426,9 +430,10 @@ func TestForgedRulesAreRefused(t *testing.T) {
 			t.Parallel()
 			w, _ := alerted(t, true, true)
 			f := w.finding()
-			f.Intents = []approvals.Intent{w.parsed(line)}
+			fits(&f, w.parsed(line))
 			d, rule := w.ruling(w.happened(f))
-			d.row.Intent, rule.Intent = f.Intents[0], f.Intents[0]
+			rule.Intent = approvals.Intent{Call: f.Containments[0].Call}
+			d.row.Intent = rule.Intent
 			r := w.bring(d)
 			w.withoutAWS(w.drain)
 			w.refused(r, "this action never runs by itself")
@@ -468,52 +473,52 @@ func TestReleaseIsCheckedAgainBeforeTheRun(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		rule   bool
-		change func(*world, *routes, approvals.Request)
+		change func(*world, *finding.Route, approvals.Request)
 		why    string // empty: it runs
 		asks   bool   // GuardDuty first
 	}{
-		"click: nothing":                   {change: func(*world, *routes, approvals.Request) {}},
-		"click: the route asks people now": {change: func(_ *world, o *routes, _ approvals.Request) { o.oneClick = false }, why: "the configuration does not let one click run this"},
-		"click: the row asks people": {change: func(w *world, _ *routes, r approvals.Request) {
+		"click: nothing":                   {change: func(*world, *finding.Route, approvals.Request) {}},
+		"click: the route asks people now": {change: func(_ *world, o *finding.Route, _ approvals.Request) { o.OneClick = false }, why: "the configuration does not let one click run this"},
+		"click: the row asks people": {change: func(w *world, _ *finding.Route, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Mode = approvals.TwoPerson })
 		}, why: "the stored request was altered"},
-		"click: another alert": {change: func(w *world, _ *routes, r approvals.Request) {
+		"click: another alert": {change: func(w *world, _ *finding.Route, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Alert = approvals.AlertID("x") })
 		}, why: "about another alert"},
-		"click: another event": {change: func(w *world, _ *routes, r approvals.Request) {
+		"click: another event": {change: func(w *world, _ *finding.Route, r approvals.Request) {
 			event := w.happened(w.finding(), w.finding())
 			w.edit(r, func(r *approvals.Request) { r.Event = event })
 		}, why: "the stored request was altered"},
-		"click: too late": {change: func(w *world, _ *routes, _ approvals.Request) { w.clock.Add(5*time.Minute + time.Second) }, why: "past_expiry"},
-		"click: in time":  {change: func(w *world, _ *routes, _ approvals.Request) { w.clock.Add(5 * time.Minute) }},
-		"click: the account is protected": {change: func(w *world, _ *routes, _ approvals.Request) {
+		"click: too late": {change: func(w *world, _ *finding.Route, _ approvals.Request) { w.clock.Add(5*time.Minute + time.Second) }, why: "past_expiry"},
+		"click: in time":  {change: func(w *world, _ *finding.Route, _ approvals.Request) { w.clock.Add(5 * time.Minute) }},
+		"click: the account is protected": {change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.executor.Org.ProtectedAccounts = []string{prod}
 		}, why: "protected by the configuration"},
-		"click: the clicker left the group": {change: func(w *world, _ *routes, _ approvals.Request) {
+		"click: the clicker left the group": {change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.executor.Policy.Roster.Groups["responders"] = []string{"bob", "carol"}
 		}, why: "not_requester"},
 
-		"rule: nothing":            {rule: true, change: func(*world, *routes, approvals.Request) {}},
-		"rule: the route asks now": {rule: true, change: func(_ *world, o *routes, _ approvals.Request) { o.auto = false }, why: "does not let this finding contain by itself"},
-		"rule: the cap is lower": {rule: true, change: func(w *world, _ *routes, _ approvals.Request) {
+		"rule: nothing":            {rule: true, change: func(*world, *finding.Route, approvals.Request) {}},
+		"rule: the route asks now": {rule: true, change: func(_ *world, o *finding.Route, _ approvals.Request) { o.Delivery = finding.Propose }, why: "does not let this finding contain by itself"},
+		"rule: the cap is lower": {rule: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.executor.AutoPerHour = 0
 		}, why: "the cap of 0 automatic containments an hour"},
-		"rule: GuardDuty is slow": {rule: true, change: func(w *world, _ *routes, _ approvals.Request) {
+		"rule: GuardDuty is slow": {rule: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.answers("guardduty:GetFindings", apiError("ThrottlingException"), times(2))
 		}},
-		"rule: archived": {rule: true, asks: true, change: func(w *world, _ *routes, _ approvals.Request) {
+		"rule: archived": {rule: true, asks: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.saysGuardDuty(func(g *guardDuty) { g.Archived = true })
 		}, why: "it is archived"},
-		"rule: another finding": {rule: true, asks: true, change: func(w *world, _ *routes, _ approvals.Request) {
-			w.saysGuardDuty(func(g *guardDuty) { g.Finding.Name = "another" })
+		"rule: another finding": {rule: true, asks: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
+			w.saysGuardDuty(func(g *guardDuty) { g.Finding.Names = []string{"another"} })
+		}, why: "told of another finding"},
+		"rule: less severe": {rule: true, asks: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
+			w.saysGuardDuty(func(g *guardDuty) { g.Finding.Severity = 5 })
 		}, why: "does not let it contain by itself"},
-		"rule: less severe": {rule: true, asks: true, change: func(w *world, _ *routes, _ approvals.Request) {
-			w.saysGuardDuty(func(g *guardDuty) { g.Finding.Auto = false })
+		"rule: of another target": {rule: true, asks: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
+			w.saysGuardDuty(func(g *guardDuty) { fits(&g.Finding, detachIt) })
 		}, why: "does not let it contain by itself"},
-		"rule: of another target": {rule: true, asks: true, change: func(w *world, _ *routes, _ approvals.Request) {
-			w.saysGuardDuty(func(g *guardDuty) { g.Finding.Intents = []approvals.Intent{detachIt} })
-		}, why: "does not let it contain by itself"},
-		"rule: a day old": {rule: true, asks: true, change: func(w *world, _ *routes, _ approvals.Request) {
+		"rule: a day old": {rule: true, asks: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.saysGuardDuty(func(g *guardDuty) { g.Finding.Updated = w.clock.Now().Add(-24*time.Hour - time.Second) })
 		}, why: "more than a day ago"},
 	} {
@@ -555,24 +560,24 @@ func TestRetryOfAReleasedRequest(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		people, rule bool
-		change       func(*world, *routes, approvals.Request)
+		change       func(*world, *finding.Route, approvals.Request)
 		why          string // empty: it runs
 	}{
-		"nothing": {change: func(*world, *routes, approvals.Request) {}},
-		"of a rule, archived since": {rule: true, change: func(w *world, _ *routes, _ approvals.Request) {
+		"nothing": {change: func(*world, *finding.Route, approvals.Request) {}},
+		"of a rule, archived since": {rule: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.saysGuardDuty(func(g *guardDuty) { g.Archived = true })
 		}},
-		"the route asks people now": {change: func(_ *world, o *routes, _ approvals.Request) { o.oneClick = false }, why: "the configuration does not let one click run this"},
-		"the row asks people": {change: func(w *world, _ *routes, r approvals.Request) {
+		"the route asks people now": {change: func(_ *world, o *finding.Route, _ approvals.Request) { o.OneClick = false }, why: "the configuration does not let one click run this"},
+		"the row asks people": {change: func(w *world, _ *finding.Route, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Mode = "" })
 		}, why: "the stored request was altered"},
-		"the click is gone": {change: func(w *world, _ *routes, r approvals.Request) {
+		"the click is gone": {change: func(w *world, _ *finding.Route, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Evidence = strings.Repeat("0", 64) })
 		}, why: "there is none"},
-		"approved by people, another alert in the row": {people: true, change: func(w *world, _ *routes, r approvals.Request) {
+		"approved by people, another alert in the row": {people: true, change: func(w *world, _ *finding.Route, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Alert = approvals.AlertID("x") })
 		}, why: "the stored request was altered"},
-		"approved by people, another event in the row": {people: true, change: func(w *world, _ *routes, r approvals.Request) {
+		"approved by people, another event in the row": {people: true, change: func(w *world, _ *finding.Route, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Event = strings.Repeat("0", 64) })
 		}, why: "the stored request was altered"},
 	} {

@@ -90,7 +90,7 @@ func (w actor) subject() trail.Subject {
 }
 
 // actor offers what contains somebody's credentials.
-func (o *offers) actor(w actor) {
+func (o *containments) actor(w actor) {
 	foreign := func(account string) bool { return account != "" && account != o.account }
 	switch {
 	case w.nobody():
@@ -110,14 +110,14 @@ func (o *offers) actor(w actor) {
 }
 
 // user offers what fits an IAM user. Sessions of users end only with the user.
-func (o *offers) user(w actor) {
+func (o *containments) user(w actor) {
 	before, refused := len(o.list), false
 	target := w.arn
 	if _, _, _, _, ok := actions.SplitUserARN(target); !ok {
 		target = o.arn("user", w.name)
 	}
 	if target == w.arn || iamName.MatchString(w.name) {
-		refused = o.put(Offer{}, actions.QuarantineUser, target, nil)
+		refused = o.put(Containment{}, actions.QuarantineUser, target, nil)
 	} else {
 		o.hand("The finding does not tell the user's name: find whose key it is, and contain the user with quarantine_user.")
 	}
@@ -131,7 +131,7 @@ func (o *offers) user(w actor) {
 
 // role offers what fits a role's session. An instance gets new sessions, so it is
 // isolated; stripping its role would hit all instances that have it.
-func (o *offers) role(w actor) {
+func (o *containments) role(w actor) {
 	target := w.arn
 	if _, _, _, _, ok := actions.SplitRoleARN(target); !ok {
 		target = o.arn("role", w.name)
@@ -144,12 +144,12 @@ func (o *offers) role(w actor) {
 	onInstance := instanceID.MatchString(w.session())
 	if onInstance {
 		// Whoever assumes a role names the session.
-		o.instance(Offer{Unsure: w.session() != w.instance}, w.session(), o.region)
+		o.instance(Containment{Unsure: w.session() != w.instance}, w.session(), o.region)
 	}
 	o.add(onInstance, actions.DetachPolicies, target, nil)
 }
 
 // instance offers to isolate an instance.
-func (o *offers) instance(offer Offer, id, region string) {
+func (o *containments) instance(offer Containment, id, region string) {
 	o.put(offer, actions.IsolateInstance, actions.InstanceARN(o.org.Partition, region, o.account, id), nil)
 }

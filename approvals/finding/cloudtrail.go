@@ -7,19 +7,24 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
+// CloudTrail is the name of this source in routes.
+const CloudTrail Source = "cloudtrail"
+
 // cloudTrail reads changes in IAM, as CloudTrail records the calls.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
-var cloudTrail = eventSource{
-	name: CloudTrail,
-	takes: func(source, detailType string) bool {
+var cloudTrail = EventSource{
+	Name:    CloudTrail,
+	Product: "CloudTrail",
+	Takes: func(source, detailType string) bool {
 		return source == "aws.iam" && detailType == "AWS API Call via CloudTrail"
 	},
-	read: readCloudTrail,
+	Read:     readCloudTrail,
+	Confirms: source.OfEvent,
 }
 
-func readCloudTrail(r Reader, e envelope) ([]Alert, error) {
+func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
-	ignored := func(why string) ([]Alert, error) { return nil, fmt.Errorf("%w: %s", ErrIgnored, why) }
+	ignored := func(why string) ([]Finding, error) { return nil, fmt.Errorf("%w: %s", ErrIgnored, why) }
 	if d.at("eventSource").must().text() != "iam.amazonaws.com" {
 		return ignored("a call of another service than IAM")
 	}
@@ -45,9 +50,9 @@ func readCloudTrail(r Reader, e envelope) ([]Alert, error) {
 
 	eventID := d.at("eventID").must().like(findingID, "is not an event's ID")
 	region, at := d.at("awsRegion").must().region(), d.at("eventTime").must().time()
-	a := Alert{
-		Source: CloudTrail, Names: []string{c.account + "/" + region + "/" + eventID},
-		Type: c.name, Title: c.title(), Severity: c.severity(r.Org.AdminGroup),
+	a := Finding{
+		Names: []string{c.account + "/" + region + "/" + eventID},
+		Type:  c.name, Title: c.title(), Severity: c.severity(r.Org.AdminGroup),
 		Account: c.account, Region: region, First: at, Last: at, Updated: at,
 		Principal: c.caller.String(), Resource: c.target(),
 		Facts:   c.facts(d),
@@ -67,8 +72,8 @@ func readCloudTrail(r Reader, e envelope) ([]Alert, error) {
 	}
 	o := r.offers("", c.account, region)
 	c.offer(o)
-	a.Offers, a.ByHand = o.list, o.byHand
-	return []Alert{a}, nil
+	a.Containments, a.ByHand = o.list, o.byHand
+	return []Finding{a}, nil
 }
 
 // facts are the evidence in a record.

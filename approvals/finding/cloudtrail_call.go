@@ -65,7 +65,7 @@ func (c iamCall) adminGroup(group string) bool {
 }
 
 // offer finds what fits: against the caller first, then against what was made.
-func (c iamCall) offer(o *offers) {
+func (c iamCall) offer(o *containments) {
 	arn := c.offerCaller(o)
 	if c.failed != "" {
 		return // nothing was made, and an attempt is no reason to break what uses the key
@@ -80,7 +80,7 @@ func (c iamCall) offer(o *offers) {
 		o.deactivate(key, owner, false)
 	case c.name == "CreateAccessKey":
 		o.hand("The event doesn't tell the new key's ID: list the user's keys, or quarantine the user.")
-		o.quarantine(Offer{}, owner)
+		o.quarantine(Containment{}, owner)
 	case c.name == "UpdateAccessKey" && c.request.at("status").text() == "Active":
 		o.deactivate(c.request.at("accessKeyId").text(), owner, false)
 	}
@@ -88,7 +88,7 @@ func (c iamCall) offer(o *offers) {
 		o.deactivate(c.caller.key, arn, false)
 	}
 	if changes[c.name].gives {
-		o.quarantine(Offer{}, owner)
+		o.quarantine(Containment{}, owner)
 	}
 	if group := o.org.AdminGroup; c.adminGroup(group) {
 		o.hand("Members of " + group + " are exempt from quarantine_user: if this membership is the attacker's, take the user out of the group first.")
@@ -97,7 +97,7 @@ func (c iamCall) offer(o *offers) {
 
 // offerCaller is offer for who called. It returns the ARN of the user or role, if
 // it is one of this account.
-func (c iamCall) offerCaller(o *offers) (arn string) {
+func (c iamCall) offerCaller(o *containments) (arn string) {
 	w := c.caller
 	switch {
 	case w.kind == ofRoot:
@@ -108,7 +108,7 @@ func (c iamCall) offerCaller(o *offers) (arn string) {
 		if arn = w.arn; arn == "" {
 			arn = o.userNamed(w.name)
 		}
-		o.quarantine(Offer{}, arn)
+		o.quarantine(Containment{}, arn)
 	case w.kind == ofRole:
 		if arn = w.arn; arn == "" && iamName.MatchString(w.name) {
 			arn = o.arn("role", w.name)

@@ -27,7 +27,7 @@ const byHandUnknown = "The event names no access key: look in the console which 
 // exposed completes an alert about an access key that is out: its names, and what
 // can be done. The user is who has it as far as the source says; it may be empty.
 // What is not a key keeps the name that the alert has.
-func (r Reader) exposed(a Alert, key, user string) Alert {
+func (r Reader) exposed(a Finding, key, user string) Finding {
 	a.Resource = keyOf(key, "")
 	switch {
 	case isRoot(user):
@@ -58,19 +58,19 @@ func (r Reader) exposed(a Alert, key, user string) Alert {
 		o.hand(byHandRoot)
 	case session:
 		o.hand("A session's key can't be deactivated: look in CloudTrail whose session it is, then use revoke_sessions of the role, or quarantine_user of the user.")
-		o.quarantine(Offer{Unsure: true}, o.userNamed(user))
+		o.quarantine(Containment{Unsure: true}, o.userNamed(user))
 	default:
 		owner := o.userNamed(user)
 		o.deactivate(key, owner, true)
 		// IAM confirms that the key is there, not that this user has it.
-		o.quarantine(Offer{Unsure: true}, owner)
+		o.quarantine(Containment{Unsure: true}, owner)
 	}
-	a.Offers, a.ByHand = o.list, o.byHand
+	a.Containments, a.ByHand = o.list, o.byHand
 	return a
 }
 
 // userNamed is the ARN of the user of that name; "" if there can't be one.
-func (o *offers) userNamed(name string) string {
+func (o *containments) userNamed(name string) string {
 	if iamName.MatchString(name) {
 		return o.arn("user", name)
 	}
@@ -82,7 +82,7 @@ func (o *offers) userNamed(name string) string {
 
 // deactivate offers to deactivate a key, unless its owner is never touched. The
 // owner is an ARN, or "" if it is for AWS to tell.
-func (o *offers) deactivate(key, owner string, quarantine bool) {
+func (o *containments) deactivate(key, owner string, quarantine bool) {
 	if no := o.org.RefuseIdentity(actions.Identity{ARN: owner}); no != nil {
 		o.hand(no.Reason + ": " + no.Hint)
 		return
@@ -95,7 +95,7 @@ func (o *offers) deactivate(key, owner string, quarantine bool) {
 }
 
 // quarantine offers to quarantine a user, by ARN; nobody for "".
-func (o *offers) quarantine(offer Offer, user string) {
+func (o *containments) quarantine(offer Containment, user string) {
 	if user != "" {
 		o.put(offer, actions.QuarantineUser, user, nil)
 	}

@@ -15,7 +15,7 @@ import (
 const taUser = "trustedadvisor_exposedkeys_user.json"
 
 // hands reports whether something to do by hand contains the text.
-func hands(a Alert, text string) bool { return strings.Contains(strings.Join(a.ByHand, "\n"), text) }
+func hands(a Finding, text string) bool { return strings.Contains(strings.Join(a.ByHand, "\n"), text) }
 
 func TestExposedKeyOffers(t *testing.T) {
 	const (
@@ -85,7 +85,7 @@ func TestTrustedAdvisorReads(t *testing.T) {
 		{"another source", map[string]any{"source": "acme.trustedadvisor"}, want{ignored: true}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			alerts, err := Reader{Org: org}.Alerts(edited(t, taUser, test.edit))
+			alerts, err := Reader{Org: org}.Read(edited(t, taUser, test.edit))
 			test.want.check(t, alerts, err)
 		})
 	}
@@ -138,7 +138,7 @@ func TestHealthReads(t *testing.T) {
 		{"metadata that is a text", map[string]any{"detail.eventMetadata": "userName=root"}, want{malformed: "eventMetadata is not an object"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			alerts, err := Reader{Org: org}.Alerts(edited(t, healthOne, test.edit))
+			alerts, err := Reader{Org: org}.Read(edited(t, healthOne, test.edit))
 			test.want.check(t, alerts, err)
 		})
 	}
@@ -165,7 +165,7 @@ func TestHealthUserOfOneKey(t *testing.T) {
 		{"AKIAHEALTHKY2EXAMPLE", []string{"deactivate_key AKIAHEALTHKY2EXAMPLE account=222222222222 quarantine=yes", "?quarantine_user arn:aws:iam::222222222222:user/notebook-shared"}},
 		{nil, []string{"deactivate_key AKIAHEALTHKY2EXAMPLE account=222222222222 quarantine=yes"}},
 	} {
-		alerts, err := Reader{Org: org}.Alerts(edited(t, healthOne, map[string]any{"detail.affectedEntities": keys, "detail.eventMetadata.publicKey": test.about}))
+		alerts, err := Reader{Org: org}.Read(edited(t, healthOne, map[string]any{"detail.affectedEntities": keys, "detail.eventMetadata.publicKey": test.about}))
 		if err != nil || len(alerts) != 2 {
 			t.Fatalf("%d alerts, %v", len(alerts), err)
 		}
@@ -207,7 +207,7 @@ func TestHealthPlaces(t *testing.T) {
 			if test.text != "" && a.Text[:len(test.text)] != test.text {
 				t.Errorf("text %q", a.Text)
 			}
-			if a.Offers[0].Call.Account != test.account {
+			if a.Containments[0].Call.Account != test.account {
 				t.Errorf("offers %q", offered(a))
 			}
 		})
@@ -217,7 +217,7 @@ func TestHealthPlaces(t *testing.T) {
 // Metadata that names no key tells of the only one.
 func TestHealthUserOfTheKey(t *testing.T) {
 	a := one(t, Reader{Org: org}, edited(t, healthOne, map[string]any{"detail.eventMetadata.publicKey": nil}))
-	if a.Principal != "user notebook-shared" || len(a.Offers) != 2 {
+	if a.Principal != "user notebook-shared" || len(a.Containments) != 2 {
 		t.Errorf("%s, %q", a.Principal, offered(a))
 	}
 }
@@ -229,7 +229,7 @@ func TestExposedInAnotherPartition(t *testing.T) {
 		edited(t, taUser, map[string]any{"region": "us-gov-west-1"}),
 	} {
 		a := one(t, Reader{Org: org}, e)
-		if len(a.Offers) != 0 || !hands(a, "partition aws-us-gov") || a.Partition != "aws-us-gov" {
+		if len(a.Containments) != 0 || !hands(a, "partition aws-us-gov") || a.Partition != "aws-us-gov" {
 			t.Errorf("%s: %q, %q", a.Partition, offered(a), a.ByHand)
 		}
 		if a.Source == TrustedAdvisor && a.Link != "https://console.amazonaws-us-gov.com/trustedadvisor/home#/category/security" || a.Source == Health && a.Link != "" {
@@ -252,7 +252,13 @@ func TestExposedAutomatic(t *testing.T) {
 	} {
 		for source, e := range map[Source]Event{TrustedAdvisor: edited(t, taUser, nil), Health: edited(t, healthOne, nil)} {
 			r := Reader{Org: org, Routing: Routing{Routes: []Route{{Match: Match{Source: source}, Suggest: test.suggest, Delivery: Auto}}}}
-			if f, ok := r.finding(one(t, r, e), true); !ok || f.Auto != test.auto || len(f.Unsure) != test.unsure || f.Auto && !f.Runs(f.Intents[0]) || len(f.Intents) != len(test.suggest) {
+			f, unsure := one(t, r, e), 0
+			for _, o := range f.Offers() {
+				if slices.ContainsFunc(f.Containments, func(c Containment) bool { return c.Unsure && c.Call.Target == o.Intent.Call.Target }) {
+					unsure++
+				}
+			}
+			if f.Route == nil || (running(f) != nil) != test.auto || unsure != test.unsure || test.auto && !f.Runs(f.Offers()[0].Intent) || len(f.Offers()) != len(test.suggest) {
 				t.Errorf("%s, %v: %+v", source, test.suggest, f)
 			}
 		}
@@ -287,13 +293,13 @@ func FuzzExposedKeys(f *testing.F) {
 			edited(t, healthOne, map[string]any{"detail.affectedEntities.0.entityValue": key, "detail.eventMetadata.publicKey": key, "detail.eventMetadata.userName": user, "detail.lastUpdatedTime": deadline, "detail.statusCode": status, "detail.eventArn": fraud}),
 		}
 		for _, e := range events {
-			alerts, err := Reader{Org: org}.Alerts(e)
+			alerts, err := Reader{Org: org}.Read(e)
 			if _, bad := errors.AsType[*Malformed](err); err != nil && !bad && !errors.Is(err, ErrIgnored) {
 				t.Fatal(err)
 			}
 			for _, a := range alerts {
 				checkAlert(t, org, a)
-				for _, o := range a.Offers {
+				for _, o := range a.Containments {
 					if c := o.Call; c.Target != key && c.Target != "arn:aws:iam::222222222222:user/"+user || isRoot(user) || a.Over {
 						t.Errorf("%q, %q: offers %s", key, user, c)
 					}

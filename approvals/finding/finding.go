@@ -1,41 +1,149 @@
 package finding
 
 import (
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// Finding is what approvals need to know of an alert: what the configuration
-// lets be done about it, and how.
+// Source is where a finding comes from, as a route names it.
+type Source string
+
+// Mark says that a finding is not a real one; empty for one that is.
+type Mark string
+
+// The marks. A sample is GuardDuty's own; a mock comes from an awsmock source; a
+// drill was sent by our own people.
+const (
+	Sample Mark = "SAMPLE"
+	Mock   Mark = "MOCK"
+	Drill  Mark = "DRILL"
+)
+
+// Finding is what an event says. All its texts are from outside and untrusted.
 type Finding struct {
-	Source   string // who told of it, as routes name it
-	Name     string // its own name; the same for the same finding
-	Reason   string // of requests that are born of it
-	Intents  []approvals.Intent
-	OneClick bool      // a click on one of the intents runs it
-	Auto     bool      // intents run by themselves, once the finding is confirmed
-	Unsure   []string  // digests of the intents that don't: their target is not what the source vouches for
-	Updated  time.Time // when its source last told of it; what is old is not contained by itself
-	Account  string
-	Subject  trail.Subject
-	Sighting source.Sighting
+	Source  Source `json:"source"`
+	Product string `json:"product"` // the source, as people call it
+	Mark    Mark   `json:"mark,omitempty"`
+	EventID string `json:"event_id"` // the envelope's
+	// Names are by what it is known again. The first is its own: the finding's
+	// account/region/ID. Under the others ("key/AKIA…") other sources tell of the
+	// same thing. Drills and mocks have other names than the real thing.
+	Names []string `json:"names"`
+
+	Type     string  `json:"type"`     // as the product that found it spells it, for routes
+	Title    string  `json:"title"`    // what happened, in plain English
+	Text     string  `json:"text"`     // more words about it; may be empty
+	Severity float64 `json:"severity"` // 0 to 10, as GuardDuty counts
+	// Quiet alerts are posted only by a route whose type matches them: a route
+	// without a type passes them by.
+	Quiet bool `json:"quiet,omitempty"`
+	// Over is set where the source says that the matter is settled: it changes an
+	// alert that there is, and makes no new one.
+	Over bool `json:"over,omitempty"`
+
+	Partition string `json:"partition"`
+	Account   string `json:"account"`
+	Region    string `json:"region"`
+	Principal string `json:"principal"` // "role web-tier-role, session i-0d3e…"; may be empty
+	Resource  string `json:"resource"`  // "instance i-0d3e… (web-1)"; may be empty
+	Facts     []Fact `json:"facts"`     // the evidence that decides, most telling first
+	Link      string `json:"link"`      // the finding in the console; may be empty
+
+	First   time.Time `json:"first,omitzero"`
+	Last    time.Time `json:"last,omitzero"`
+	Updated time.Time `json:"updated"` // by the source: a report with an earlier time is late
+	Count   int       `json:"count"`   // 1 or more
+
+	Containments []Containment `json:"offers,omitempty"`  // the containments that fit, strongest first
+	ByHand       []string      `json:"by_hand,omitempty"` // why there is none for something, and what to do instead
+
+	// Subject is whose recent activity can be looked up; the zero one for nobody's.
+	Subject trail.Subject `json:"subject,omitzero"`
+	// Exposed is set for a key that is out: its activity is always looked up.
+	Exposed bool `json:"exposed,omitempty"`
+	// Sighting is where the source can be asked whether it is true.
+	Sighting source.Sighting `json:"sighting,omitzero"`
+
+	// A Reader sets these under its configuration. They are not stored, since the
+	// configuration may change.
+	Route   *Route `json:"-"` // nil if nothing is posted
+	Trusted bool   `json:"-"` // the sender of its event may make it contain by itself
 }
 
-// Runs reports whether an intent runs by itself. An attacker can make one unsure,
-// with a session's name for instance: that must not stop the others.
-func (f Finding) Runs(i approvals.Intent) bool {
-	return f.Auto && !slices.Contains(f.Unsure, approvals.IntentDigest(i))
-}
+// Same reports whether two findings are reports of the same, by one source.
+func (f Finding) Same(as Finding) bool { return f.Source == as.Source && f.Own() == as.Own() }
 
-// Offers are what the alert's card offers.
+// Offers are the containments that its card offers: none without a route.
 func (f Finding) Offers() approvals.Offers {
-	var os approvals.Offers
-	for _, i := range f.Intents {
-		os = append(os, approvals.Offer{Intent: i, Why: f.Reason})
+	if f.Route == nil {
+		return nil
 	}
-	return os
+	return f.Route.Offers(f)
 }
+
+// OneClick reports whether a click on an offer runs it.
+func (f Finding) OneClick() bool { return f.Route != nil && f.Route.OneClick && f.Mark == "" }
+
+// Runs reports whether an intent runs by itself, once the source has confirmed the
+// finding. Without a source that can be asked none does. An attacker can make a target
+// unsure, for example by a session's name: this does not stop the others.
+func (f Finding) Runs(i approvals.Intent) bool {
+	unsure := slices.ContainsFunc(f.Containments, func(c Containment) bool { return c.Unsure && c.Call.Target == i.Call.Target })
+	return f.Trusted && f.Route != nil && f.Route.Delivery == Auto && f.Mark == "" && !f.Over && f.Sighting.Kind != "" && !unsure
+}
+
+// Fact is one line of evidence.
+type Fact struct {
+	Label string `json:"label"`
+	Text  string `json:"text"`
+}
+
+// Containment is a containment that fits an alert.
+type Containment struct {
+	Call actions.Call `json:"call"`
+	// Extra is set for what fits, but is offered only where a route's suggest names it.
+	Extra bool `json:"extra,omitempty"`
+	// Unsure is set for a target that the source can't vouch for, as where only a name
+	// stands for it that an attacker can choose: a person may want it, nothing does it
+	// by itself.
+	Unsure bool `json:"unsure,omitempty"`
+}
+
+// Own is the alert's own name.
+func (a Finding) Own() string { return a.Names[0] }
+
+// Level is a severity in the words of the contract.
+func Level(severity float64) string {
+	switch {
+	case severity >= 9:
+		return "critical"
+	case severity >= 7:
+		return "high"
+	case severity >= 4:
+		return "medium"
+	case severity >= 1:
+		return "low"
+	}
+	return "info"
+}
+
+// ErrIgnored is wrapped by errors of Read for events that are none of our
+// business: what is not listed, what is archived, our own roles' calls.
+var ErrIgnored = errors.New("ignored")
+
+// Malformed says that an event of a listed source could not be read. It is told
+// once an hour and source, and the event is set aside.
+type Malformed struct {
+	Source  Source // empty if no source was found
+	Product string // the source, as people call it
+	EventID string // may be empty; untrusted
+	Cause   string // what is wrong, in words, without the event's content
+}
+
+func (m *Malformed) Error() string { return "event can't be read: " + m.Cause }

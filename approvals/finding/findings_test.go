@@ -35,8 +35,19 @@ const exfil, persistence = "guardduty_iam_exfil-outside.json", "guardduty_iam_pe
 
 func intents(f Finding) []string {
 	var all []string
-	for _, i := range f.Intents {
-		all = append(all, i.String())
+	for _, o := range f.Offers() {
+		all = append(all, o.Intent.String())
+	}
+	return all
+}
+
+// running are the intents that run by themselves.
+func running(f Finding) []string {
+	var all []string
+	for _, o := range f.Offers() {
+		if f.Runs(o.Intent) {
+			all = append(all, o.Intent.String())
+		}
 	}
 	return all
 }
@@ -76,28 +87,33 @@ func TestRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := edited(t, tt.file, tt.edit)
 			e.Drill, e.Webhook = tt.drill, tt.webhook
-			fs, err := automatic().Read(string(evidence(t, e)))
+			fs, err := automatic().ReadStored(string(evidence(t, e)))
 			if err != nil || len(fs) != 1 {
 				t.Fatalf("%d findings, %v", len(fs), err)
 			}
 			f, a := fs[0], one(t, automatic(), e)
-			if d := cmp.Diff(tt.intents, intents(f)); d != "" || f.OneClick != tt.oneClick || f.Auto != tt.auto {
-				t.Errorf("one click %v, automatic %v\n%s", f.OneClick, f.Auto, d)
+			if d := cmp.Diff(tt.intents, intents(f)); d != "" || f.OneClick() != tt.oneClick || (running(f) != nil) != tt.auto {
+				t.Errorf("one click %v, automatic %v\n%s", f.OneClick(), running(f), d)
 			}
 			var unsure []string
-			for _, i := range f.Intents {
-				if f.Auto && !f.Runs(i) {
-					unsure = append(unsure, i.String())
+			for _, o := range f.Offers() {
+				if running(f) != nil && !f.Runs(o.Intent) {
+					unsure = append(unsure, o.Intent.String())
 				}
 			}
 			if d := cmp.Diff(tt.unsure, unsure); d != "" {
 				t.Error(d)
 			}
-			if tt.reason != "" && f.Reason != tt.reason {
-				t.Errorf("reason %q", f.Reason)
+			if tt.reason != "" && reason(f) != tt.reason {
+				t.Errorf("reason %q", reason(f))
 			}
-			if f.Name != a.Own() || f.Account != a.Account || f.Subject != a.Subject || f.Sighting != a.Sighting || f.Source != string(a.Source) {
-				t.Errorf("%+v of %+v", f, a)
+			for _, o := range f.Offers() {
+				if o.Why != reason(f) {
+					t.Errorf("%s for %q, want %q", o.Intent, o.Why, reason(f))
+				}
+			}
+			if d := cmp.Diff(a, f); d != "" {
+				t.Error(d)
 			}
 		})
 	}
@@ -115,7 +131,7 @@ func TestReadNothing(t *testing.T) {
 		"no evidence":      {body: "x", bad: true},
 		"evidence of none": {body: "{}", bad: true},
 	} {
-		fs, err := automatic().Read(tt.body)
+		fs, err := automatic().ReadStored(tt.body)
 		if _, bad := errors.AsType[*Malformed](err); len(fs) != 0 || bad != tt.bad || (err != nil) != tt.bad {
 			t.Errorf("%s: %d findings, %v", name, len(fs), err)
 		}
@@ -198,13 +214,13 @@ func TestConfirm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := automatic()
-			fs, err := r.Read(string(evidence(t, Event{Body: event(t, tt.told)})))
+			fs, err := r.ReadStored(string(evidence(t, Event{Body: event(t, tt.told)})))
 			if err != nil || len(fs) != 1 {
 				t.Fatalf("%d findings, %v", len(fs), err)
 			}
 			f, err := r.Confirm(fs[0], answer(t, tt.asked, tt.edit))
 			if tt.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.err) || f.Name != "" || f.Intents != nil {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || f.Names != nil || f.Offers() != nil {
 					t.Fatalf("%+v, %v; want %s", f, err, tt.err)
 				}
 				return
@@ -212,10 +228,10 @@ func TestConfirm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(tt.intents, intents(f)); d != "" || f.OneClick != tt.oneClick || f.Auto != tt.auto || len(f.Unsure) != tt.unsure {
-				t.Errorf("one click %v, automatic %v\n%s", f.OneClick, f.Auto, d)
+			if d := cmp.Diff(tt.intents, intents(f)); d != "" || f.OneClick() != tt.oneClick || (running(f) != nil) != tt.auto || tt.auto && len(tt.intents)-len(running(f)) != tt.unsure {
+				t.Errorf("one click %v, automatic %v\n%s", f.OneClick(), running(f), d)
 			}
-			if f.Name != fs[0].Name || f.Source != fs[0].Source || f.Account != "222222222222" {
+			if !f.Same(fs[0]) || f.Product != fs[0].Product || f.Account != "222222222222" {
 				t.Errorf("%+v of %+v", f, fs[0])
 			}
 		})
@@ -230,11 +246,11 @@ func TestConfirmGrantsNothing(t *testing.T) {
 		"drill":   {Body: event(t, exfil), Drill: "n1"},
 		"mock":    edited(t, exfil, map[string]any{"source": "awsmock.guardduty"}),
 	} {
-		fs, err := r.Read(string(evidence(t, e)))
+		fs, err := r.ReadStored(string(evidence(t, e)))
 		if err != nil || len(fs) != 1 {
 			t.Fatalf("%s: %d findings, %v", name, len(fs), err)
 		}
-		if f, err := r.Confirm(fs[0], answer(t, exfil, nil)); f.Auto || f.OneClick || (err == nil) != (name == "webhook") {
+		if f, err := r.Confirm(fs[0], answer(t, exfil, nil)); running(f) != nil || f.OneClick() || (err == nil) != (name == "webhook") {
 			t.Errorf("%s: %+v, %v", name, f, err)
 		}
 	}
@@ -242,7 +258,7 @@ func TestConfirmGrantsNothing(t *testing.T) {
 
 func TestConfirmOthers(t *testing.T) {
 	r := automatic()
-	f := Finding{Source: string(Health), Name: "222222222222/key/AKIA", Auto: true, Sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIA"}}
+	f := Finding{Source: Health, Names: []string{"222222222222/key/AKIA"}, Route: &Route{Delivery: Auto}, Trusted: true, Sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIA"}}
 	if got, err := r.Confirm(f, nil); err != nil || cmp.Diff(f, got) != "" {
 		t.Errorf("of a key: %+v, %v", got, err)
 	}
@@ -262,21 +278,21 @@ func TestConfirmOthers(t *testing.T) {
 // and that of the source's answer let it.
 func TestConfirmKeepsTheClick(t *testing.T) {
 	r := automatic()
-	fs, err := r.Read(string(evidence(t, Event{Body: event(t, exfil)})))
-	if err != nil || len(fs) != 1 || fs[0].OneClick {
+	fs, err := r.ReadStored(string(evidence(t, Event{Body: event(t, exfil)})))
+	if err != nil || len(fs) != 1 || fs[0].OneClick() {
 		t.Fatalf("%+v, %v; want one that no click runs", fs, err)
 	}
 	// By its true severity it falls under the route that one click runs.
 	f, err := r.Confirm(fs[0], answer(t, exfil, map[string]any{"detail.severity": 5.0}))
-	if err != nil || f.OneClick || f.Auto {
+	if err != nil || f.OneClick() || running(f) != nil {
 		t.Errorf("the answer gives what the event had not: %+v, %v", f, err)
 	}
-	fs, err = r.Read(string(evidence(t, Event{Body: event(t, persistence)})))
-	if err != nil || len(fs) != 1 || !fs[0].OneClick {
+	fs, err = r.ReadStored(string(evidence(t, Event{Body: event(t, persistence)})))
+	if err != nil || len(fs) != 1 || !fs[0].OneClick() {
 		t.Fatalf("%+v, %v; want one that a click runs", fs, err)
 	}
 	r.Routes[1].OneClick = false
-	if f, err := r.Confirm(fs[0], answer(t, persistence, nil)); err != nil || f.OneClick {
+	if f, err := r.Confirm(fs[0], answer(t, persistence, nil)); err != nil || f.OneClick() {
 		t.Errorf("the route of now does not give it: %+v, %v", f, err)
 	}
 }
@@ -284,17 +300,18 @@ func TestConfirmKeepsTheClick(t *testing.T) {
 // TestOfferByDigest: an intent is found by its digest alone, and what does not run
 // by itself does not for being among the offers.
 func TestOfferByDigest(t *testing.T) {
-	fs, err := automatic().Read(string(evidence(t, Event{Body: event(t, exfil)})))
-	if err != nil || len(fs) != 1 || len(fs[0].Intents) != 2 {
+	fs, err := automatic().ReadStored(string(evidence(t, Event{Body: event(t, exfil)})))
+	if err != nil || len(fs) != 1 || len(fs[0].Offers()) != 2 {
 		t.Fatalf("%+v, %v", fs, err)
 	}
 	f := fs[0]
-	for _, i := range f.Intents {
-		if got, ok := f.Offers().ByDigest(approvals.IntentDigest(i)); !ok || got.Intent.String() != i.String() || got.Why != f.Reason {
+	for _, o := range f.Offers() {
+		i := o.Intent
+		if got, ok := f.Offers().ByDigest(approvals.IntentDigest(i)); !ok || got.Intent.String() != i.String() || got.Why != reason(f) {
 			t.Errorf("%s: %s, %t", i, got, ok)
 		}
 		manual := f
-		manual.Auto = false
+		manual.Route = &Route{Delivery: Propose, Suggest: f.Route.Suggest}
 		if !f.Runs(i) || manual.Runs(i) {
 			t.Errorf("%s runs: %t, where the route does not say auto: %t", i, f.Runs(i), manual.Runs(i))
 		}
@@ -306,16 +323,13 @@ func TestOfferByDigest(t *testing.T) {
 	}
 }
 
-// TestSourcesHaveNames: each source stands in the list once, and has a title.
+// TestSourcesHaveNames: each source is in the list once, and people have a name for it.
 func TestSourcesHaveNames(t *testing.T) {
-	listed := map[Source]bool{}
-	for _, s := range sources {
-		if titles[s.name] == "" || listed[s.name] {
-			t.Errorf("source %q", s.name)
+	names, products := map[Source]bool{}, map[string]bool{"": true}
+	for _, s := range Sources() {
+		if names[s.Name] || products[s.Product] {
+			t.Errorf("%q, for people %q: there is one already, or none at all", s.Name, s.Product)
 		}
-		listed[s.name] = true
-	}
-	if len(titles) != len(listed) {
-		t.Errorf("%d names of %d sources", len(titles), len(listed))
+		names[s.Name], products[s.Product] = true, true
 	}
 }

@@ -27,8 +27,9 @@ const (
 	maxReason  = 300
 )
 
-// finish does what is the same for the alerts of all sources.
-func (r Reader) finish(a *Alert, drill string, e envelope) {
+// finish does the work that is the same for the findings of all sources.
+func (r Reader) finish(a *Finding, s EventSource, drill string, e Envelope) {
+	a.Source, a.Product = s.Name, s.Product
 	a.EventID = brief(e.id, maxEventID)
 	if brief(a.Title, maxTitle) == "" {
 		a.Title = cmp.Or(brief(readable(a.Type), maxTitle), "Finding")
@@ -58,32 +59,32 @@ func (r Reader) finish(a *Alert, drill string, e envelope) {
 }
 
 // settle takes away offers that nobody may accept here, and says why.
-func (r Reader) settle(a *Alert) {
+func (r Reader) settle(a *Finding) {
 	switch {
 	case a.Mark == Sample:
-		a.Offers, a.Subject, a.Names = nil, trail.Subject{}, a.Names[:1]
+		a.Containments, a.Subject, a.Names = nil, trail.Subject{}, a.Names[:1]
 		a.ByHand = []string{"A sample finding: what it names does not exist, so there is nothing to contain."}
 	case a.Partition != r.Org.Partition:
-		for _, o := range a.Offers {
+		for _, o := range a.Containments {
 			a.ByHand = append(a.ByHand, fmt.Sprintf("This is in the partition %s, Killswitch works here in %s. There: %s", a.Partition, r.Org.Partition, o.Call))
 		}
-		a.Offers, a.Subject, a.Sighting = nil, trail.Subject{}, source.Sighting{} // nobody there can be asked
-	case len(a.Offers) > maxOffers:
-		a.ByHand = append(a.ByHand, fmt.Sprintf("%d more containments fit: see the finding, and type them.", len(a.Offers)-maxOffers))
-		a.Offers = a.Offers[:maxOffers]
+		a.Containments, a.Subject, a.Sighting = nil, trail.Subject{}, source.Sighting{} // nobody there can be asked
+	case len(a.Containments) > maxOffers:
+		a.ByHand = append(a.ByHand, fmt.Sprintf("%d more containments fit: see the finding, and type them.", len(a.Containments)-maxOffers))
+		a.Containments = a.Containments[:maxOffers]
 	}
 	if n := len(a.ByHand); n > maxOffers {
 		a.ByHand = append(a.ByHand[:maxOffers:maxOffers], fmt.Sprintf("%d more: see the finding.", n-maxOffers))
 	}
-	if len(a.Offers) == 0 {
-		a.Offers = nil
+	if len(a.Containments) == 0 {
+		a.Containments = nil
 	}
 	a.Names = a.Names[:min(len(a.Names), maxNames)]
 }
 
 // mark says that an alert is not the real thing, and gives drills and mocks names
 // under which the real thing is never found.
-func (a *Alert) mark(drill string, mock bool) {
+func (a *Finding) mark(drill string, mock bool) {
 	prefix := ""
 	switch {
 	case drill != "":
@@ -96,27 +97,10 @@ func (a *Alert) mark(drill string, mock bool) {
 	}
 }
 
-// Title is the source as people call it.
-func (s Source) Title() string {
-	if t, ok := titles[s]; ok {
-		return t
-	}
-	return "an unknown source"
-}
-
-// titles has every source; a test compares it with sources.
-var titles = map[Source]string{
-	GuardDuty:      "GuardDuty",
-	TrustedAdvisor: "Trusted Advisor",
-	Health:         "AWS Health",
-	CloudTrail:     "CloudTrail",
-	SecurityHub:    "Security Hub",
-}
-
 // reason is the one of requests that are born of an alert: the same for the same
 // alert, on one line, and nothing that a typed reason could not be.
-func reason(a Alert) string {
-	s := fmt.Sprintf("%s %s in %s %s", a.Source.Title(), a.Type, a.Account, a.Region)
+func reason(a Finding) string {
+	s := fmt.Sprintf("%s %s in %s %s", a.Product, a.Type, a.Account, a.Region)
 	if a.Mark != "" {
 		s = fmt.Sprintf("[%s] %s", a.Mark, s)
 	}

@@ -151,10 +151,10 @@ func checkEvent(t *testing.T, e Event) {
 		o := org
 		o.Partition = partition
 		r := Reader{Org: o, Routing: Routing{MockSources: true}}
-		for _, s := range sources {
-			r.Routes = append(r.Routes, Route{Match: Match{Source: s.name}}, Route{Match: Match{Source: s.name, Type: "*"}})
+		for _, s := range Sources() {
+			r.Routes = append(r.Routes, Route{Match: Match{Source: s.Name}}, Route{Match: Match{Source: s.Name, Type: "*"}})
 		}
-		alerts, err := r.Alerts(e)
+		alerts, err := r.Read(e)
 		m, bad := errors.AsType[*Malformed](err)
 		if err != nil && !bad && !errors.Is(err, ErrIgnored) || len(alerts) == 0 && err == nil {
 			t.Fatalf("%d alerts, %v", len(alerts), err)
@@ -170,7 +170,7 @@ func checkEvent(t *testing.T, e Event) {
 }
 
 // checkFindings reads the same as the executor does.
-func checkFindings(t *testing.T, r Reader, e Event, alerts []Alert) {
+func checkFindings(t *testing.T, r Reader, e Event, alerts []Finding) {
 	if !json.Valid(e.Body) {
 		return // no evidence can hold it
 	}
@@ -178,15 +178,16 @@ func checkFindings(t *testing.T, r Reader, e Event, alerts []Alert) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fs, _ := r.Read(string(body))
+	fs, _ := r.ReadStored(string(body))
 	if len(fs) != len(alerts) {
 		t.Fatalf("%d alerts, %d findings", len(alerts), len(fs))
 	}
 	for i, f := range fs {
-		if f.Name != alerts[i].Own() || f.Auto || f.OneClick {
+		if f.Own() != alerts[i].Own() || running(f) != nil || f.OneClick() {
 			t.Errorf("%+v of %+v", f, alerts[i])
 		}
-		for _, intent := range f.Intents {
+		for _, o := range f.Offers() {
+			intent := o.Intent
 			if approvals.IntentDigest(intent) == "" || intent.Call.Account != f.Account {
 				t.Errorf("%+v", intent)
 			}

@@ -8,14 +8,19 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
+// GuardDuty is the name of this source in routes.
+const GuardDuty Source = "guardduty"
+
 // guardDuty reads GuardDuty's findings. What GetFindings answers has the same shape.
 // https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html
-var guardDuty = eventSource{
-	name: GuardDuty,
-	takes: func(source, detailType string) bool {
+var guardDuty = EventSource{
+	Name:    GuardDuty,
+	Product: "GuardDuty",
+	Takes: func(source, detailType string) bool {
 		return source == "aws.guardduty" && detailType == "GuardDuty Finding"
 	},
-	read: readGuardDuty,
+	Read:     readGuardDuty,
+	Confirms: source.OfFinding,
 }
 
 var (
@@ -24,11 +29,10 @@ var (
 	partition  = actions.NewPattern(`^aws(?:-[a-z]{1,10}){0,2}$`)
 )
 
-func readGuardDuty(r Reader, e envelope) ([]Alert, error) {
+func readGuardDuty(r Reader, e Envelope) ([]Finding, error) {
 	f := gdFinding{e.detail}
 	service := f.at("service")
-	a := Alert{
-		Source:    GuardDuty,
+	a := Finding{
 		Type:      f.at("type").must().text(),
 		Title:     f.at("title").text(),
 		Text:      f.at("description").text(),
@@ -67,8 +71,8 @@ func readGuardDuty(r Reader, e envelope) ([]Alert, error) {
 	} else {
 		f.single(&a, o)
 	}
-	a.Offers, a.ByHand = o.list, o.byHand
-	return []Alert{a}, nil
+	a.Containments, a.ByHand = o.list, o.byHand
+	return []Finding{a}, nil
 }
 
 // gdFinding is a finding's detail.
@@ -93,7 +97,7 @@ func (f gdFinding) info(keys ...string) node {
 }
 
 // single is what a finding about one resource tells, and what fits it.
-func (f gdFinding) single(a *Alert, o *offers) {
+func (f gdFinding) single(a *Finding, o *containments) {
 	who, instance := f.actor(), f.at("resource", "instanceDetails", "instanceId").text()
 	kind, resource := f.resource()
 	a.Resource, a.Principal, a.Facts = resource, who.String(), f.facts()
@@ -102,7 +106,7 @@ func (f gdFinding) single(a *Alert, o *offers) {
 	}
 	o.actor(who)
 	if kind == "Instance" && instanceID.MatchString(instance) {
-		o.instance(Offer{}, instance, o.region)
+		o.instance(Containment{}, instance, o.region)
 	}
 	if len(o.list) == 0 && (len(o.byHand) == 0 || kind != "AccessKey" && kind != "Instance") {
 		o.hand(byHandFor(kind))
@@ -121,7 +125,7 @@ func (f gdFinding) actor() actor {
 
 // tell says who it was: whose activity can be looked up, and the key by which
 // other sources know it.
-func (w actor) tell(a *Alert) {
+func (w actor) tell(a *Finding) {
 	if a.Subject.Value == "" {
 		a.Subject = w.subject()
 	}
@@ -147,7 +151,7 @@ func parseFindingARN(arn string) (foundAt, bool) {
 func (at foundAt) name() string { return at.account + "/" + at.region + "/" + at.id }
 
 // tell says where to look at the finding, and where to ask about it.
-func (at foundAt) tell(a *Alert) {
+func (at foundAt) tell(a *Finding) {
 	if base := console(a.Partition, at.region); base != "" {
 		a.Link = base + "/guardduty/home?region=" + at.region + "#/findings?macros=current&fId=" + at.id
 	}

@@ -11,7 +11,7 @@ import (
 // sequence is what an attack sequence tells: several signals that belong
 // together, of one or more actors, each with its own containments.
 // https://docs.aws.amazon.com/guardduty/latest/APIReference/API_Sequence.html
-func (f gdFinding) sequence(a *Alert, o *offers) {
+func (f gdFinding) sequence(a *Finding, o *containments) {
 	s := f.at("service", "detection", "sequence")
 	if a.Text == "" {
 		a.Text = s.at("description").text()
@@ -41,7 +41,7 @@ func (f gdFinding) sequence(a *Alert, o *offers) {
 		if kind == "EC2_INSTANCE" {
 			// In other sequences an instance may be what was attacked, not where from.
 			attacked := !strings.HasPrefix(a.Type, "AttackSequence:EC2/")
-			f.sequenceInstance(n, o, Offer{Extra: attacked, Unsure: attacked})
+			f.sequenceInstance(n, o, Containment{Extra: attacked, Unsure: attacked})
 		}
 	}
 	a.Resource = some(resources)
@@ -60,7 +60,7 @@ func sequenceActor(n node) actor {
 	}
 }
 
-func (f gdFinding) sequenceInstance(n node, o *offers, offer Offer) {
+func (f gdFinding) sequenceInstance(n node, o *containments, offer Containment) {
 	id := n.at("uid").text()
 	id = id[strings.LastIndex(id, "/")+1:]
 	account, region := n.at("accountId").text(), n.at("region").region()

@@ -12,9 +12,9 @@ import (
 
 // offered are an alert's calls; those that are extra begin with +, those that
 // nothing does by itself with ?.
-func offered(a Alert) []string {
+func offered(a Finding) []string {
 	var calls []string
-	for _, o := range a.Offers {
+	for _, o := range a.Containments {
 		call := o.Call.String()
 		if o.Extra {
 			call = "+" + call
@@ -269,7 +269,7 @@ func TestAttackSequence(t *testing.T) {
 
 	edit = map[string]any{seq + "actors": nil, seq + "resources": nil}
 	a = one(t, Reader{Org: org}, edited(t, "guardduty_attacksequence_iam-user.json", edit))
-	if len(a.Offers) != 0 || len(a.ByHand) != 1 || a.Principal != "" {
+	if len(a.Containments) != 0 || len(a.ByHand) != 1 || a.Principal != "" {
 		t.Errorf("without actors: %+v", a)
 	}
 }
@@ -300,7 +300,7 @@ func TestGuardDutyRefuses(t *testing.T) {
 	} {
 		for _, v := range values {
 			e := edited(t, "guardduty_iam_persistence-akia.json", map[string]any{path: v})
-			alerts, err := Reader{Org: org}.Alerts(e)
+			alerts, err := Reader{Org: org}.Read(e)
 			if m, bad := errors.AsType[*Malformed](err); !bad || m.Source != GuardDuty || m.EventID == "" || len(alerts) != 0 {
 				t.Errorf("%s = %v: %d alerts, %v", path, v, len(alerts), err)
 			}

@@ -9,15 +9,19 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
+// Health is the name of this source in routes.
+const Health Source = "health"
+
 // health reads AWS Health's events about credentials that others may have: one
 // alert a key. The pages of a long list of keys are events of their own.
 // https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html
-var health = eventSource{
-	name: Health,
-	takes: func(source, detailType string) bool {
+var health = EventSource{
+	Name:    Health,
+	Product: "AWS Health",
+	Takes: func(source, detailType string) bool {
 		return source == "aws.health" && detailType == "AWS Health Event"
 	},
-	read: readHealth,
+	Read: readHealth,
 }
 
 // risks are the events that are listed: what they say of a key, and how bad it is.
@@ -31,7 +35,7 @@ var risks = map[string]struct {
 	"AWS_RISK_CREDENTIALS_COMPROMISE_SUSPECTED": {"may be used by somebody else", exposedSeverity},
 }
 
-func readHealth(r Reader, e envelope) ([]Alert, error) {
+func readHealth(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
 	service, code := d.at("service").must().text(), d.at("eventTypeCode").must().text()
 	risk, listed := risks[code]
@@ -44,8 +48,8 @@ func readHealth(r Reader, e envelope) ([]Alert, error) {
 	}
 	began, _ := d.at("startTime").moment()
 	updated, _ := d.at("lastUpdatedTime").moment()
-	event := Alert{
-		Source: Health, Type: code, Severity: risk.severity, Over: d.at("statusCode").text() == "closed",
+	event := Finding{
+		Type: code, Severity: risk.severity, Over: d.at("statusCode").text() == "closed",
 		Account: cmp.Or(d.at("affectedAccount").account(), e.account), Region: region,
 		First: began, Updated: updated,
 		Text: english(d.at("eventDescription")), Link: healthLink(arn),
@@ -55,12 +59,12 @@ func readHealth(r Reader, e envelope) ([]Alert, error) {
 	name := event.Account + "/health/" + cmp.Or(arn, e.id) // which may say anything, other alerts' names too
 	if len(keys) == 0 {
 		event.Names, event.Title, event.ByHand = []string{name}, "AWS Health says that a credential "+risk.says, []string{byHandUnknown}
-		return []Alert{event}, nil
+		return []Finding{event}, nil
 	}
-	var alerts []Alert
+	var alerts []Finding
 	for _, n := range keys {
 		a, key, user := event, n.at("entityValue").must().text(), ""
-		if slices.ContainsFunc(alerts, func(b Alert) bool { return b.Resource == keyOf(key, "") }) {
+		if slices.ContainsFunc(alerts, func(b Finding) bool { return b.Resource == keyOf(key, "") }) {
 			continue
 		}
 		if of := about.at("publicKey").text(); of == key || of == "" && len(keys) == 1 { // of several keys, it tells about one

@@ -33,14 +33,14 @@ func TestEventsOfThousandsOfElements(t *testing.T) {
 		},
 	} {
 		began := time.Now()
-		_, err := Reader{Org: org}.Alerts(e(3500))
+		_, err := Reader{Org: org}.Read(e(3500))
 		if m, bad := errors.AsType[*Malformed](err); !bad || !strings.Contains(m.Cause, "has more than 500 elements") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("%s: took %v", name, took)
 		}
-		if alerts, err := (Reader{Org: org}).Alerts(e(maxItems)); err != nil || len(alerts) == 0 {
+		if alerts, err := (Reader{Org: org}).Read(e(maxItems)); err != nil || len(alerts) == 0 {
 			t.Errorf("%s: %d alerts, %v", name, len(alerts), err)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
-	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // Event is an event as it got here: the body of approvals.EventEvidence.
@@ -22,55 +21,68 @@ type Event struct {
 type Reader struct {
 	Routing
 	Org actions.Org
-	// AutoWebhooks may bring what contains by itself.
+	// AutoWebhooks may bring events that contain by themselves.
 	AutoWebhooks []string
+	// Sources read the events; nil for all that there are.
+	Sources []EventSource
 }
 
-// Alerts reads what an event tells: one alert, or of Security Hub several. Its
-// errors are *[Malformed] and [ErrIgnored]. Where only some of an event's findings
-// can be read, it returns those, and a *Malformed about the others.
-func (r Reader) Alerts(e Event) ([]Alert, error) {
+func (r Reader) sources() []EventSource {
+	if r.Sources == nil {
+		return Sources()
+	}
+	return r.Sources
+}
+
+// Read reads an event: one finding, or of Security Hub several. Its errors are
+// *[Malformed] and [ErrIgnored]. If only some of an event's findings can be read, it
+// returns those, and a *Malformed about the others.
+func (r Reader) Read(e Event) ([]Finding, error) {
 	top, err := parse(e.Body)
 	if err != nil {
 		return nil, &Malformed{Cause: err.Error()}
 	}
-	env, src := open(top)
+	env, src := r.open(top)
+	env.Raw = e.Body
 	bad := func(cause string) error {
-		return &Malformed{Source: src.name, EventID: brief(env.id, maxEventID), Cause: brief(cause, maxCause)}
+		return &Malformed{Source: src.Name, Product: src.Product, EventID: brief(env.id, maxEventID), Cause: brief(cause, maxCause)}
 	}
 	if p := top.problems(); p != "" {
 		return nil, bad(p)
 	}
-	if src.read == nil {
+	if src.Read == nil {
 		return nil, fmt.Errorf("%w: no source takes it", ErrIgnored)
 	}
-	alerts, err := src.read(r, env)
+	fs, err := src.Read(r, env)
 	if p := top.problems(); p != "" {
 		return nil, bad(p)
 	}
-	for i := range alerts {
-		r.finish(&alerts[i], e.Drill, env)
-		if alerts[i].Updated.IsZero() {
+	for i := range fs {
+		f := &fs[i]
+		r.finish(f, src, e.Drill, env)
+		if f.Updated.IsZero() {
 			return nil, bad("time is missing")
 		}
+		f.Route, f.Trusted = r.RouteOf(*f), e.Webhook == "" || slices.Contains(r.AutoWebhooks, e.Webhook)
 	}
 	if err != nil && !errors.Is(err, ErrIgnored) {
 		err = bad(err.Error())
 	}
-	return alerts, err
+	return fs, err
 }
 
-// open reads the envelope and finds who reads the rest; the zero source where
-// nobody does.
-func open(top node) (envelope, eventSource) {
-	e := envelope{id: top.at("id").text(), source: top.at("source").must().text(), detailType: top.at("detail-type").must().text()}
+// open reads the envelope and finds the source that reads the rest; the zero one if
+// there is none.
+func (r Reader) open(top node) (Envelope, EventSource) {
+	e := Envelope{id: top.at("id").text(), source: top.at("source").must().text(), detailType: top.at("detail-type").must().text()}
 	listed := e.source
 	if e.mock = isMock(e.source); e.mock {
 		listed = "aws." + e.source[len(mockPrefix):]
 	}
-	i := slices.IndexFunc(sources, func(s eventSource) bool { return s.takes(listed, e.detailType) })
+	sources := r.sources()
+	i := slices.IndexFunc(sources, func(s EventSource) bool { return s.Takes(listed, e.detailType) })
 	if i < 0 {
-		return e, eventSource{}
+		return e, EventSource{}
 	}
 	top.at("id").must()
 	e.account = top.at("account").must().account()
@@ -80,93 +92,60 @@ func open(top node) (envelope, eventSource) {
 	return e, sources[i]
 }
 
-// Read implements approvals.Findings. Of an event that can be read in part it
-// returns that part.
-func (r Reader) Read(event string) ([]Finding, error) {
+// ReadStored reads the body of approvals.EventEvidence. It returns the findings that
+// have a route; of an event that can be read in part, those of that part.
+func (r Reader) ReadStored(body string) ([]Finding, error) {
 	var e Event
-	if err := json.Unmarshal([]byte(event), &e); err != nil {
-		return nil, &Malformed{Cause: fmt.Sprintf("not an event's evidence, %d bytes", len(event))}
+	if err := json.Unmarshal([]byte(body), &e); err != nil {
+		return nil, &Malformed{Cause: fmt.Sprintf("not an event's evidence, %d bytes", len(body))}
 	}
-	alerts, err := r.Alerts(e)
-	if len(alerts) == 0 && !errors.Is(err, ErrIgnored) {
+	fs, err := r.Read(e)
+	if len(fs) == 0 && !errors.Is(err, ErrIgnored) {
 		return nil, err
 	}
-	var fs []Finding
-	for _, a := range alerts {
-		if f, ok := r.finding(a, e.Webhook == "" || slices.Contains(r.AutoWebhooks, e.Webhook)); ok {
-			fs = append(fs, f)
-		}
-	}
-	return fs, nil
+	return slices.DeleteFunc(fs, func(f Finding) bool { return f.Route == nil }), nil
 }
 
-// finding is what the route of an alert lets be done about it; trusted says that
-// who brought it may make it run by itself. There is none without a route.
-func (r Reader) finding(a Alert, trusted bool) (Finding, bool) {
-	route, ok := r.Route(a)
-	if !ok {
-		return Finding{}, false
-	}
-	f := Finding{
-		Source: string(a.Source), Name: a.Own(), Reason: reason(a), Updated: a.Updated,
-		Account: a.Account, Subject: a.Subject, Sighting: a.Sighting,
-	}
-	for _, o := range route.Offers(a) {
-		f.Intents = append(f.Intents, o.Intent)
-	}
-	f.OneClick = route.OneClick && a.Mark == ""
-	for _, i := range f.Intents {
-		if slices.ContainsFunc(a.Offers, func(o Offer) bool { return o.Unsure && i.Call.Target == o.Call.Target }) {
-			f.Unsure = append(f.Unsure, approvals.IntentDigest(i))
-		}
-	}
-	// What can't be asked at its source contains nothing by itself.
-	f.Auto = route.Delivery == Auto && a.Mark == "" && !a.Over && trusted && a.Sighting.Kind != "" && len(f.Intents) > len(f.Unsure)
-	return f, true
-}
-
-// Confirm implements approvals.Findings. A finding that Security Hub told of is
-// confirmed by GuardDuty, and what GuardDuty says decides; the route is still
-// Security Hub's.
+// Confirm reads a finding anew from the answer of its source: raw is the result of
+// [source.Sight]. It returns an error if the answer is about another finding, or if
+// the finding is over. A finding of Security Hub is confirmed by GuardDuty: GuardDuty's
+// answer decides, under the route of Security Hub.
 func (r Reader) Confirm(f Finding, raw []byte) (Finding, error) {
-	var src eventSource
-	switch f.Sighting.Kind {
-	case source.OfFinding:
-		src = guardDuty
-	case source.OfEvent:
-		src = cloudTrail
-	case source.OfKey:
+	if f.Sighting.Kind == source.OfKey {
 		return f, nil
-	default:
-		return Finding{}, fmt.Errorf("nobody can be asked about %s", f.Name)
+	}
+	sources := r.sources()
+	i := slices.IndexFunc(sources, func(s EventSource) bool { return s.Confirms != "" && s.Confirms == f.Sighting.Kind })
+	if i < 0 {
+		return Finding{}, fmt.Errorf("nobody can be asked about %s", f.Own())
 	}
 	detail, err := parse(raw)
 	if err != nil {
 		return Finding{}, err
 	}
-	env := envelope{account: f.Sighting.Account, region: f.Sighting.Region, detail: detail.opened()}
-	alerts, err := src.read(r, env)
+	env := Envelope{Raw: raw, account: f.Sighting.Account, region: f.Sighting.Region, detail: detail.opened()}
+	fs, err := sources[i].Read(r, env)
 	switch p := detail.problems(); {
 	case p != "":
 		return Finding{}, errors.New("the source's answer can't be read: " + p)
 	case err != nil:
 		return Finding{}, fmt.Errorf("the source's answer: %w", err)
-	case len(alerts) != 1:
-		return Finding{}, fmt.Errorf("the source's answer tells of %d findings", len(alerts))
+	case len(fs) != 1:
+		return Finding{}, fmt.Errorf("the source's answer tells of %d findings", len(fs))
 	}
-	a := alerts[0]
-	r.finish(&a, "", env)
+	now := fs[0]
+	r.finish(&now, sources[i], "", env)
 	switch {
-	case !slices.Contains(a.Names, f.Name):
-		return Finding{}, fmt.Errorf("the source told of another finding than %s", f.Name)
-	case a.Mark != "" || a.Over:
-		return Finding{}, fmt.Errorf("%s is a sample, or over", f.Name)
+	case !slices.Contains(now.Names, f.Own()):
+		return Finding{}, fmt.Errorf("the source told of another finding than %s", f.Own())
+	case now.Mark != "" || now.Over:
+		return Finding{}, fmt.Errorf("%s is a sample, or over", f.Own())
 	}
-	a.Source, a.Names[0] = Source(f.Source), f.Name
-	now, ok := r.finding(a, f.Auto)
-	if !ok {
-		return Finding{}, fmt.Errorf("no route posts %s any more: %w", f.Name, ErrIgnored)
+	now.Source, now.Product, now.Names[0] = f.Source, f.Product, f.Own()
+	if now.Route = r.RouteOf(now); now.Route == nil {
+		return Finding{}, fmt.Errorf("no route posts %s any more: %w", f.Own(), ErrIgnored)
 	}
-	now.OneClick = now.OneClick && f.OneClick
+	now.Route.OneClick = now.Route.OneClick && f.OneClick()
+	now.Trusted = f.Trusted && f.Route != nil && f.Route.Delivery == Auto
 	return now, nil
 }

@@ -59,9 +59,9 @@ func edited(t testing.TB, name string, changes map[string]any) Event {
 }
 
 // one reads an event that holds one alert.
-func one(t testing.TB, r Reader, e Event) Alert {
+func one(t testing.TB, r Reader, e Event) Finding {
 	t.Helper()
-	alerts, err := r.Alerts(e)
+	alerts, err := r.Read(e)
 	if err != nil || len(alerts) != 1 {
 		t.Fatalf("%d alerts, %v", len(alerts), err)
 	}
@@ -104,7 +104,7 @@ func TestEnvelope(t *testing.T) {
 			if tt.edit != nil {
 				e = edited(t, sample, tt.edit)
 			}
-			alerts, err := Reader{Org: org}.Alerts(e)
+			alerts, err := Reader{Org: org}.Read(e)
 			m, bad := errors.AsType[*Malformed](err)
 			switch {
 			case len(alerts) != 0:
@@ -129,7 +129,7 @@ func TestMalformedTellsNoContent(t *testing.T) {
 		"detail.service.archived":      "SECRET",
 		"detail.resource.resourceType": []string{"SECRET"},
 	})
-	_, err := Reader{Org: org}.Alerts(e)
+	_, err := Reader{Org: org}.Read(e)
 	m, bad := errors.AsType[*Malformed](err)
 	if !bad || strings.Contains(m.Error(), "SECRET") || !strings.Contains(m.Cause, "detail.severity is not a number") {
 		t.Errorf("%v", err)
@@ -144,7 +144,7 @@ func TestMalformedTellsNoContent(t *testing.T) {
 
 func TestMalformedTellsNoKeys(t *testing.T) {
 	e := edited(t, "guardduty_iam_persistence-akia.json", map[string]any{"detail.service.action.awsApiCallAction.affectedResources": map[string]any{"SECRET": []any{}, "SECRET2": []any{}}})
-	_, err := Reader{Org: org}.Alerts(e)
+	_, err := Reader{Org: org}.Read(e)
 	m, bad := errors.AsType[*Malformed](err)
 	if !bad || m.Cause != "detail.service.action.awsApiCallAction.affectedResources is not a text" {
 		t.Error(err)
@@ -199,15 +199,15 @@ func TestMarks(t *testing.T) {
 			e := edited(t, file, map[string]any{"source": tt.source})
 			e.Drill = tt.drill
 			a := one(t, r, e)
-			if d := cmp.Diff(tt.names, a.Names); d != "" || a.Mark != tt.mark || len(a.Offers) != tt.offers {
-				t.Errorf("mark %q, %d offers\n%s", a.Mark, len(a.Offers), d)
+			if d := cmp.Diff(tt.names, a.Names); d != "" || a.Mark != tt.mark || len(a.Containments) != tt.offers {
+				t.Errorf("mark %q, %d offers\n%s", a.Mark, len(a.Containments), d)
 			}
-			if _, shown := r.Route(a); shown != tt.shown {
+			if shown := a.Route != nil; shown != tt.shown {
 				t.Errorf("shown without mock sources: %v", shown)
 			}
 			all := r
 			all.MockSources = true
-			if _, shown := all.Route(a); !shown {
+			if all.RouteOf(a) == nil {
 				t.Error("not shown with mock sources")
 			}
 		})
@@ -231,8 +231,8 @@ func TestLimits(t *testing.T) {
 		"detail.service.detection.sequence.sequenceIndicators": indicators,
 	}))
 	checkAlert(t, org, a)
-	if len(a.Offers) != maxOffers || len(a.Facts) != maxFacts || a.Count != maxCount || len(a.Names) != maxNames {
-		t.Errorf("%d offers, %d facts, %d names, count %d", len(a.Offers), len(a.Facts), len(a.Names), a.Count)
+	if len(a.Containments) != maxOffers || len(a.Facts) != maxFacts || a.Count != maxCount || len(a.Names) != maxNames {
+		t.Errorf("%d offers, %d facts, %d names, count %d", len(a.Containments), len(a.Facts), len(a.Names), a.Count)
 	}
 	if last := a.ByHand[len(a.ByHand)-1]; last != "20 more containments fit: see the finding, and type them." {
 		t.Errorf("by hand: %q", last)
@@ -243,7 +243,7 @@ func TestLimits(t *testing.T) {
 }
 
 // checkAlert is what holds of all alerts.
-func checkAlert(t testing.TB, o actions.Org, a Alert) {
+func checkAlert(t testing.TB, o actions.Org, a Finding) {
 	t.Helper()
 	within := func(what, s string, most int) {
 		if n := utf8.RuneCountInString(s); n > most || !utf8.ValidString(s) {
@@ -269,8 +269,8 @@ func checkAlert(t testing.TB, o actions.Org, a Alert) {
 	if strings.ContainsAny(a.Link, " \n<>|\"") || a.Link != "" && !strings.HasPrefix(a.Link, "https://") {
 		t.Errorf("link %q", a.Link)
 	}
-	if len(a.Facts) > maxFacts || len(a.Offers) > maxOffers || len(a.ByHand) > maxOffers+1 {
-		t.Errorf("%d facts, %d offers, %d by hand", len(a.Facts), len(a.Offers), len(a.ByHand))
+	if len(a.Facts) > maxFacts || len(a.Containments) > maxOffers || len(a.ByHand) > maxOffers+1 {
+		t.Errorf("%d facts, %d offers, %d by hand", len(a.Facts), len(a.Containments), len(a.ByHand))
 	}
 	for _, f := range a.Facts {
 		within("label", f.Label, maxLabel)
@@ -282,7 +282,7 @@ func checkAlert(t testing.TB, o actions.Org, a Alert) {
 	for _, line := range a.ByHand {
 		within("by hand", line, maxHand)
 	}
-	if len(a.Offers) == 0 && len(a.ByHand) == 0 && !a.Over {
+	if len(a.Containments) == 0 && len(a.ByHand) == 0 && !a.Over {
 		t.Error("nothing is offered, and nothing said")
 	}
 	why := reason(a)
@@ -290,7 +290,7 @@ func checkAlert(t testing.TB, o actions.Org, a Alert) {
 	if _, secret := actions.WithoutSecrets(why); secret || actions.Clean(why) != why {
 		t.Errorf("reason %q", why)
 	}
-	for _, offer := range a.Offers {
+	for _, offer := range a.Containments {
 		call, parsed, err := actions.Parse(offer.Call.String()+` reason="`+why+`"`, o.Directory())
 		if err != nil || !call.Equal(offer.Call) || parsed != strings.TrimSpace(why) {
 			t.Errorf("%s with reason %q: %v %v %q", offer.Call, why, err, call, parsed)
@@ -299,8 +299,9 @@ func checkAlert(t testing.TB, o actions.Org, a Alert) {
 			t.Errorf("%s in an alert of %s: %v", offer.Call, a.Account, no)
 		}
 	}
+	a.Route, a.Trusted = nil, false // which are not stored
 	body, err := json.Marshal(a)
-	var back Alert
+	var back Finding
 	if err != nil || json.Unmarshal(body, &back) != nil {
 		t.Fatalf("%v", err)
 	}
@@ -322,7 +323,7 @@ func TestAllSamplesHold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			alerts, _ := Reader{Org: o}.Alerts(Event{Body: body})
+			alerts, _ := Reader{Org: o}.Read(Event{Body: body})
 			for _, a := range alerts {
 				checkAlert(t, o, a)
 			}

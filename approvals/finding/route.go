@@ -1,7 +1,6 @@
 package finding
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -47,19 +46,21 @@ const (
 	Auto    Delivery = "auto"
 )
 
-// Route finds an alert's route. There is none for mocks unless they are shown.
-func (r Routing) Route(a Alert) (Route, bool) {
-	if a.Mark == Mock && !r.MockSources {
-		return Route{}, false
+// RouteOf finds a finding's route; nil if none matches, or for a mock if mocks are not
+// shown.
+func (r Routing) RouteOf(f Finding) *Route {
+	if f.Mark == Mock && !r.MockSources {
+		return nil
 	}
-	i := slices.IndexFunc(r.Routes, func(o Route) bool { return o.Match.matches(a) })
-	if i < 0 {
-		return Route{}, false
+	for _, route := range r.Routes {
+		if route.Match.matches(f) {
+			return &route
+		}
 	}
-	return r.Routes[i], true
+	return nil
 }
 
-func (m Match) matches(a Alert) bool {
+func (m Match) matches(a Finding) bool {
 	return m.Source == a.Source && a.Severity >= m.MinSeverity && (m.Type == "" && !a.Quiet || m.Type != "" && glob(m.Type, a.Type))
 }
 
@@ -96,7 +97,7 @@ func glob(pattern, s string) bool {
 
 // Offers are the containments that the route offers for an alert: those that fit and,
 // if the route suggests some, only these, in the route's order and mode.
-func (r Route) Offers(a Alert) (offers approvals.Offers) {
+func (r Route) Offers(a Finding) (offers approvals.Offers) {
 	add := func(c actions.Call) {
 		offers = append(offers, approvals.Offer{Intent: approvals.Intent{Call: c}, Why: reason(a)})
 	}
@@ -104,7 +105,7 @@ func (r Route) Offers(a Alert) (offers approvals.Offers) {
 		return nil
 	}
 	if len(r.Suggest) == 0 {
-		for _, o := range a.Offers {
+		for _, o := range a.Containments {
 			if !o.Extra {
 				add(o.Call)
 			}
@@ -112,7 +113,7 @@ func (r Route) Offers(a Alert) (offers approvals.Offers) {
 		return offers
 	}
 	for _, s := range r.Suggest {
-		for _, o := range a.Offers {
+		for _, o := range a.Containments {
 			if o.Call.Action != s.Action {
 				continue
 			}

@@ -35,36 +35,38 @@ func TestRoute(t *testing.T) {
 		{Match: Match{Source: Health}, Channel: "fifth"},
 	}}
 	for name, tt := range map[string]struct {
-		alert Alert
+		alert Finding
 		mocks bool
 		want  string
 	}{
-		"type and severity":      {alert: Alert{Source: GuardDuty, Type: "UnauthorizedAccess:X/Y", Severity: 7}, want: "first"},
-		"severity too low":       {alert: Alert{Source: GuardDuty, Type: "UnauthorizedAccess:X/Y", Severity: 6.9}, want: "second"},
-		"no match":               {alert: Alert{Source: GuardDuty, Severity: 3.9}},
-		"another source":         {alert: Alert{Source: SecurityHub, Severity: 9}},
-		"plain":                  {alert: Alert{Source: CloudTrail, Type: "CreateUser"}, want: "third"},
-		"quiet wants a type":     {alert: Alert{Source: CloudTrail, Type: "Denied:CreateUser", Quiet: true}, want: "fourth"},
-		"quiet of another type":  {alert: Alert{Source: CloudTrail, Type: "AssumedRole:CreateUser", Quiet: true}},
-		"mock":                   {alert: Alert{Source: Health, Mark: Mock}},
-		"mock sources are shown": {alert: Alert{Source: Health, Mark: Mock}, mocks: true, want: "fifth"},
-		"drill":                  {alert: Alert{Source: Health, Mark: Drill}, want: "fifth"},
+		"type and severity":      {alert: Finding{Source: GuardDuty, Type: "UnauthorizedAccess:X/Y", Severity: 7}, want: "first"},
+		"severity too low":       {alert: Finding{Source: GuardDuty, Type: "UnauthorizedAccess:X/Y", Severity: 6.9}, want: "second"},
+		"no match":               {alert: Finding{Source: GuardDuty, Severity: 3.9}},
+		"another source":         {alert: Finding{Source: SecurityHub, Severity: 9}},
+		"plain":                  {alert: Finding{Source: CloudTrail, Type: "CreateUser"}, want: "third"},
+		"quiet wants a type":     {alert: Finding{Source: CloudTrail, Type: "Denied:CreateUser", Quiet: true}, want: "fourth"},
+		"quiet of another type":  {alert: Finding{Source: CloudTrail, Type: "AssumedRole:CreateUser", Quiet: true}},
+		"mock":                   {alert: Finding{Source: Health, Mark: Mock}},
+		"mock sources are shown": {alert: Finding{Source: Health, Mark: Mock}, mocks: true, want: "fifth"},
+		"drill":                  {alert: Finding{Source: Health, Mark: Drill}, want: "fifth"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			routing.MockSources = tt.mocks
-			got, ok := routing.Route(tt.alert)
-			if got.Channel != tt.want || ok != (tt.want != "") {
-				t.Errorf("route %q, %v; want %q", got.Channel, ok, tt.want)
+			got := routing.RouteOf(tt.alert)
+			if (got != nil) != (tt.want != "") || got != nil && got.Channel != tt.want {
+				t.Errorf("route %+v; want %q", got, tt.want)
 			}
 		})
 	}
 }
 
 func TestCalls(t *testing.T) {
-	call := func(a actions.Name, target string) Offer { return Offer{Call: actions.Call{Action: a, Target: target}} }
+	call := func(a actions.Name, target string) Containment {
+		return Containment{Call: actions.Call{Action: a, Target: target}}
+	}
 	extra := call(actions.DetachPolicies, "r")
 	extra.Extra = true
-	a := Alert{Offers: []Offer{call(actions.QuarantineUser, "u1"), call(actions.QuarantineUser, "u2"), call(actions.DeactivateKey, "k"), extra}}
+	a := Finding{Containments: []Containment{call(actions.QuarantineUser, "u1"), call(actions.QuarantineUser, "u2"), call(actions.DeactivateKey, "k"), extra}}
 	for name, tt := range map[string]struct {
 		route Route
 		mark  Mark
@@ -93,7 +95,7 @@ func TestCalls(t *testing.T) {
 			}
 		})
 	}
-	if a.Offers[0].Call.Options != nil {
+	if a.Containments[0].Call.Options != nil {
 		t.Error("a route changed the alert")
 	}
 }

@@ -597,7 +597,7 @@ func TestSamples(t *testing.T) {
 			if !ok {
 				t.Fatal("no expectation")
 			}
-			alerts, err := Reader{Org: org}.Alerts(Event{Body: event(t, filepath.Base(file))})
+			alerts, err := Reader{Org: org}.Read(Event{Body: event(t, filepath.Base(file))})
 			w.check(t, alerts, err)
 		})
 	}
@@ -613,7 +613,7 @@ func event(t testing.TB, name string) []byte {
 	return body
 }
 
-func (w want) check(t *testing.T, alerts []Alert, err error) {
+func (w want) check(t *testing.T, alerts []Finding, err error) {
 	t.Helper()
 	switch m, bad := errors.AsType[*Malformed](err); {
 	case w.malformed != "":
@@ -635,14 +635,14 @@ func (w want) check(t *testing.T, alerts []Alert, err error) {
 	}
 }
 
-func (w want) compare(t *testing.T, a Alert) {
+func (w want) compare(t *testing.T, a Finding) {
 	t.Helper()
 	got := want{
 		source: a.Source, mark: a.Mark, names: a.Names, typ: a.Type, severity: a.Severity, quiet: a.Quiet, over: a.Over,
 		partition: a.Partition, account: a.Account, region: a.Region, principal: a.Principal, resource: a.Resource,
 		count: a.Count, updated: a.Updated.Format("2006-01-02T15:04:05Z07:00"), subject: a.Subject, exposed: a.Exposed, sighting: a.Sighting,
 	}
-	for _, o := range a.Offers {
+	for _, o := range a.Containments {
 		call := o.Call.String()
 		if o.Extra {
 			call = "+" + call
@@ -677,7 +677,7 @@ func (w want) compare(t *testing.T, a Alert) {
 }
 
 // has checks facts.
-func (w want) has(t *testing.T, a Alert) {
+func (w want) has(t *testing.T, a Finding) {
 	t.Helper()
 	for label, text := range w.facts {
 		if !slices.ContainsFunc(a.Facts, func(f Fact) bool { return f.Label == label && strings.Contains(f.Text, text) }) {

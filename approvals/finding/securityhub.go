@@ -10,16 +10,20 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
+// SecurityHub is the name of this source in routes.
+const SecurityHub Source = "securityhub"
+
 // securityHub reads what Security Hub hands on, in its old format and in its new
 // one. An event may hold several findings: one that can't be read does not hide
 // the others.
 // https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html
-var securityHub = eventSource{
-	name: SecurityHub,
-	takes: func(source, detailType string) bool {
+var securityHub = EventSource{
+	Name:    SecurityHub,
+	Product: "Security Hub",
+	Takes: func(source, detailType string) bool {
 		return source == "aws.securityhub" && (detailType == asffFindings || detailType == ocsfFindings)
 	},
-	read: readSecurityHub,
+	Read: readSecurityHub,
 }
 
 const (
@@ -27,12 +31,12 @@ const (
 	ocsfFindings = "Findings Imported V2"
 )
 
-func readSecurityHub(r Reader, e envelope) ([]Alert, error) {
+func readSecurityHub(r Reader, e Envelope) ([]Finding, error) {
 	read := readASFF
 	if e.detailType == ocsfFindings {
 		read = readOCSF
 	}
-	var alerts []Alert
+	var alerts []Finding
 	var bad []error
 	findings := e.detail.at("findings").items()
 	for _, f := range findings {
@@ -78,8 +82,7 @@ var (
 
 // fill names an alert and offers what fits. It returns ErrIgnored for a finding
 // that detects no threat.
-func (h hubFinding) fill(r Reader, a *Alert) error {
-	a.Source = SecurityHub
+func (h hubFinding) fill(r Reader, a *Finding) error {
 	found, ok := parseFindingARN(h.id)
 	if ok = ok && guardDutyProduct.MatchString(h.product) && found.account == a.Account; ok {
 		a.Partition, a.Region = found.partition, found.region
@@ -117,14 +120,14 @@ func (h hubFinding) fill(r Reader, a *Alert) error {
 			region = g[3]
 		}
 		if owner := ownerOf(arn); instanceID.MatchString(afterLast(arn)) && (owner == "" || owner == o.account) {
-			o.instance(Offer{}, afterLast(arn), region)
+			o.instance(Containment{}, afterLast(arn), region)
 		}
 	}
 	if len(o.list) == 0 && len(o.byHand) == 0 {
 		o.hand(byHandFor(""))
 	}
 	a.Principal, a.Resource = some(slices.Compact(who)), some(h.things)
-	a.Offers, a.ByHand = o.list, o.byHand
+	a.Containments, a.ByHand = o.list, o.byHand
 	return nil
 }
 

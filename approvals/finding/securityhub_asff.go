@@ -8,7 +8,7 @@ import (
 
 // readASFF reads a finding in the AWS Security Finding Format.
 // https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html
-func readASFF(r Reader, f node, region string) (Alert, error) {
+func readASFF(r Reader, f node, region string) (Finding, error) {
 	fields := f.at("ProductFields")
 	gd := func(path string) node { return fields.at("aws/guardduty/service/" + path) }
 	h := hubFinding{
@@ -18,7 +18,7 @@ func readASFF(r Reader, f node, region string) (Alert, error) {
 	// The other namespaces are configuration checks and the like.
 	// https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html#Types
 	h.threat = slices.ContainsFunc(h.types, under("TTPs/", "Effects/", "Unusual Behaviors/"))
-	a := Alert{
+	a := Finding{
 		Title:   f.at("Title").text(),
 		Text:    f.at("Description").text(),
 		Account: f.at("AwsAccountId").must().account(),
@@ -32,7 +32,7 @@ func readASFF(r Reader, f node, region string) (Alert, error) {
 	// settled there is not shown anew, but takes nothing off a card that there is.
 	status := f.at("Workflow", "Status").text()
 	if f.at("RecordState").text() == "ARCHIVED" || status == "SUPPRESSED" || status == "RESOLVED" || gd("archived").truth() {
-		return Alert{}, fmt.Errorf("%w: %s", ErrIgnored, "archived, suppressed or resolved")
+		return Finding{}, fmt.Errorf("%w: %s", ErrIgnored, "archived, suppressed or resolved")
 	}
 	if f.at("Sample").truth() || gd("additionalInfo/sample").truth() {
 		a.Mark = Sample

@@ -9,7 +9,7 @@ import (
 // readOCSF reads a finding of Security Hub's new format: a Detection Finding of
 // the Open Cybersecurity Schema Framework. Other classes detect no threat.
 // https://schema.ocsf.io/1.6.0/classes/detection_finding
-func readOCSF(r Reader, f node, region string) (Alert, error) {
+func readOCSF(r Reader, f node, region string) (Finding, error) {
 	const (
 		detection  = 2004
 		closed     = 3 // an activity
@@ -19,7 +19,7 @@ func readOCSF(r Reader, f node, region string) (Alert, error) {
 	class := f.at("class_uid").must().number()
 	status := f.at("status_id").number()
 	if class != detection || status >= suppressed && status <= lastStatus || f.at("activity_id").number() == closed {
-		return Alert{}, fmt.Errorf("%w: no detection, or settled", ErrIgnored)
+		return Finding{}, fmt.Errorf("%w: no detection, or settled", ErrIgnored)
 	}
 	info, cloud := f.at("finding_info"), f.at("cloud")
 	h := hubFinding{
@@ -28,7 +28,7 @@ func readOCSF(r Reader, f node, region string) (Alert, error) {
 	}
 	checks := under("Software and Configuration Checks/", "Sensitive Data Identifications/", "Exposure/")
 	h.threat = len(h.types) == 0 || slices.ContainsFunc(h.types, func(typ string) bool { return !checks(typ) })
-	a := Alert{
+	a := Finding{
 		Title:     info.at("title").text(),
 		Text:      info.at("desc").text(),
 		Partition: cloud.at("cloud_partition").like(partition, "is not a partition"),

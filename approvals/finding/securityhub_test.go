@@ -36,7 +36,7 @@ func TestHubIsGuardDuty(t *testing.T) {
 	for hubs, own := range map[string]string{asff: "guardduty_iam_persistence-akia.json", ocsf: "guardduty_ec2_bitcoin-dns.json"} {
 		r := Reader{Org: org}
 		a, b := one(t, r, Event{Body: event(t, hubs)}), one(t, r, Event{Body: event(t, own)})
-		same := func(x Alert) []any {
+		same := func(x Finding) []any {
 			return []any{x.Names, x.Type, x.Severity, x.Account, x.Region, x.Partition, x.Principal, x.Resource, x.Link, x.Updated, offered(x), x.Subject, x.Sighting}
 		}
 		if d := cmp.Diff(same(b), same(a)); d != "" {
@@ -68,7 +68,7 @@ func TestHubIgnores(t *testing.T) {
 		"exposure (OCSF)":       {ocsf, map[string]any{hub + "finding_info.uid": "x", hub + "finding_info.types": []string{"Exposure/Potential Impact"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if alerts, err := (Reader{Org: org}).Alerts(edited(t, tt.file, tt.edit)); len(alerts) != 0 || !errors.Is(err, ErrIgnored) {
+			if alerts, err := (Reader{Org: org}).Read(edited(t, tt.file, tt.edit)); len(alerts) != 0 || !errors.Is(err, ErrIgnored) {
 				t.Errorf("%d alerts, %v", len(alerts), err)
 			}
 		})
@@ -102,7 +102,7 @@ func TestHubPartly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := edited(t, asff, map[string]any{"detail.findings": tt.findings})
-			alerts, err := Reader{Org: org}.Alerts(e)
+			alerts, err := Reader{Org: org}.Read(e)
 			var names []string
 			for _, a := range alerts {
 				checkAlert(t, org, a)
@@ -118,7 +118,7 @@ func TestHubPartly(t *testing.T) {
 			if errors.Is(err, ErrIgnored) != tt.ignored {
 				t.Errorf("%v, ignored: %v", err, tt.ignored)
 			}
-			fs, err := Reader{Org: org, Routing: Routing{Routes: []Route{{Match: Match{Source: SecurityHub}}}}}.Read(string(evidence(t, e)))
+			fs, err := Reader{Org: org, Routing: Routing{Routes: []Route{{Match: Match{Source: SecurityHub}}}}}.ReadStored(string(evidence(t, e)))
 			if len(fs) != len(tt.names) || (err != nil) != (len(tt.names) == 0 && !tt.ignored) {
 				t.Errorf("read %d findings, %v", len(fs), err)
 			}
@@ -260,7 +260,7 @@ func TestHubOfOthers(t *testing.T) {
 		t.Errorf("%q %s %s", a.Names, a.Type, a.Link)
 	}
 	for _, bad := range []any{"", "a b", "x\n", strings.Repeat("x", 513), []any{}} {
-		if _, err := (Reader{Org: org}).Alerts(edited(t, asff, map[string]any{hub + "Id": bad})); err == nil || errors.Is(err, ErrIgnored) {
+		if _, err := (Reader{Org: org}).Read(edited(t, asff, map[string]any{hub + "Id": bad})); err == nil || errors.Is(err, ErrIgnored) {
 			t.Errorf("ID %.20q: %v", bad, err)
 		}
 	}
@@ -285,7 +285,7 @@ func TestHubSeverity(t *testing.T) {
 		{other, map[string]any{"Normalized": 101, "Label": "HIGH"}, -1}, {other, map[string]any{"Normalized": -1}, -1},
 		{guardDuty, map[string]any{"Product": 11, "Label": "HIGH"}, -1}, {guardDuty, map[string]any{"Product": "x", "Label": "HIGH"}, -1},
 	} {
-		alerts, err := Reader{Org: org}.Alerts(edited(t, asff, map[string]any{hub + "ProductArn": tt.product, hub + "Severity": tt.severity}))
+		alerts, err := Reader{Org: org}.Read(edited(t, asff, map[string]any{hub + "ProductArn": tt.product, hub + "Severity": tt.severity}))
 		switch {
 		case tt.want < 0:
 			if _, bad := errors.AsType[*Malformed](err); !bad {
@@ -301,7 +301,7 @@ func TestHubSeverity(t *testing.T) {
 		}
 	}
 	for _, bad := range []any{nil, 7, 4.5, "high", -1} {
-		if _, err := (Reader{Org: org}).Alerts(edited(t, ocsf, map[string]any{hub + "severity_id": bad})); err == nil {
+		if _, err := (Reader{Org: org}).Read(edited(t, ocsf, map[string]any{hub + "severity_id": bad})); err == nil {
 			t.Errorf("severity_id %v is read", bad)
 		}
 	}

@@ -1,45 +1,48 @@
 package finding
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
-// eventSource reads one kind of event. A new one is a file, a line in sources and an
-// event in testdata.
-type eventSource struct {
-	name Source
-	// takes reports whether an event's source and detail-type are listed here. An
-	// awsmock source is asked for as the aws source that it stands for.
-	takes func(source, detailType string) bool
-	// read makes alerts of an event that it takes. It returns ErrIgnored for what
-	// is none of our business, and any other error for what it can't read, without
-	// the event's content; what it noted in nodes makes the event unreadable, too.
-	// Each alert has a name, a type, a title and an account. What is the same for
-	// all (marks, lengths, times that are missing) comes after it.
-	read func(r Reader, e envelope) ([]Alert, error)
+// EventSource reads the events of one product. A new one is a file in this package, a
+// line in [Sources] and an event in testdata.
+type EventSource struct {
+	Name    Source
+	Product string // its name for people
+	// Takes reports whether the source reads events of an EventBridge source and
+	// detail-type. An awsmock source is passed as the aws source that it stands for.
+	Takes func(source, detailType string) bool
+	// Read reads an event that it takes into findings, each with a name, a type, a title
+	// and an account. It returns ErrIgnored for an event that is no finding, and any
+	// other error, without the event's content, for one that it can't read; a problem
+	// noted in a node makes the event unreadable, too. The Reader fills in the rest:
+	// source, marks, limits of length, times that are missing.
+	Read func(r Reader, e Envelope) ([]Finding, error)
+	// Confirms is the kind of question (see package source) whose answers Read can read,
+	// too: then the answer is the Envelope's detail.
+	Confirms source.SightingKind
 }
 
-// sources are all that there are.
-var sources = []eventSource{
-	guardDuty,
-	trustedAdvisor,
-	health,
-	cloudTrail,
-	securityHub,
-}
-
-// Sources are the names of the sources, as routes match them.
-func Sources() (names []Source) {
-	for _, s := range sources {
-		names = append(names, s.name)
+// Sources are all that there are.
+func Sources() []EventSource {
+	return []EventSource{
+		guardDuty,
+		trustedAdvisor,
+		health,
+		cloudTrail,
+		securityHub,
 	}
-	return names
 }
 
-// envelope is EventBridge's part of an event.
+// Envelope is EventBridge's part of an event.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
-type envelope struct {
+type Envelope struct {
+	Raw json.RawMessage // the whole event, or the whole answer of a source
+
 	id         string
 	source     string
 	detailType string

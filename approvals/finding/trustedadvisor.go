@@ -6,19 +6,23 @@ import (
 	"strings"
 )
 
+// TrustedAdvisor is the name of this source in routes.
+const TrustedAdvisor Source = "trustedadvisor"
+
 // trustedAdvisor reads the check "Exposed Access Keys": an event is about one key.
 // https://docs.aws.amazon.com/awssupport/latest/user/security-checks.html#exposed-access-keys
-var trustedAdvisor = eventSource{
-	name: TrustedAdvisor,
-	takes: func(source, detailType string) bool {
+var trustedAdvisor = EventSource{
+	Name:    TrustedAdvisor,
+	Product: "Trusted Advisor",
+	Takes: func(source, detailType string) bool {
 		return source == "aws.trustedadvisor" && detailType == "Trusted Advisor Check Item Refresh Notification"
 	},
-	read: readTrustedAdvisor,
+	Read: readTrustedAdvisor,
 }
 
 const exposedKeys = "Exposed Access Keys"
 
-func readTrustedAdvisor(r Reader, e envelope) ([]Alert, error) {
+func readTrustedAdvisor(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
 	check, status := d.at("check-name").must().text(), d.at("status").must().text()
 	switch {
@@ -36,8 +40,8 @@ func readTrustedAdvisor(r Reader, e envelope) ([]Alert, error) {
 	fraud, usage := item.at("Fraud Type").text(), spent(item.at("Usage (USD per Day)").text())
 	since, _ := item.at("Time Updated").moment()
 	_, deadline := item.at("Deadline").moment()
-	a := Alert{
-		Source: TrustedAdvisor, Type: exposedKeys, Severity: exposedSeverity, Over: status == "OK",
+	a := Finding{
+		Type: exposedKeys, Severity: exposedSeverity, Over: status == "OK",
 		Names: []string{e.account + "/exposed/" + key}, Account: e.account, Region: e.region, Last: since,
 		// When it was sent: "Time Updated" need not change with the status, and a late
 		// report must not open again what is settled.
@@ -62,7 +66,7 @@ func readTrustedAdvisor(r Reader, e envelope) ([]Alert, error) {
 	default:
 		a.Title = capital(whose) + " was found in public"
 	}
-	return []Alert{r.exposed(a, key, user)}, nil
+	return []Finding{r.exposed(a, key, user)}, nil
 }
 
 // spent is what irregular usage costs; empty if it costs nothing.

@@ -20,8 +20,8 @@ import (
 type AlertView struct {
 	Actions  actions.Catalog
 	Row      alerts.Alert
-	Alert    finding.Alert       // the report that is shown
-	Also     []finding.Source    // other sources that told of it
+	Finding  finding.Finding     // the report that is shown
+	Also     []string            // products that told of it, too
 	Offers   approvals.Offers    // none once it is over or a false positive
 	OneClick bool                // a click on them runs them
 	Requests []approvals.Request // born of it, oldest first
@@ -44,7 +44,7 @@ const (
 
 // AlertCard draws an alert.
 func AlertCard(v AlertView) Message {
-	a := v.Alert
+	a := v.Finding
 	b := []slack.Block{slack.NewHeaderBlock(plain(Untrusted(v.title()).Plain(maxHeader)))}
 	if text := markWords[a.Mark]; text != "" {
 		b = append(b, section("mark", text))
@@ -52,7 +52,7 @@ func AlertCard(v AlertView) Message {
 	b = append(b, section("finding", cut(v.finding(), maxFinding)), section("state", v.state()))
 	b = append(b, v.born()...)
 	if words := strings.Join(strings.Fields(a.Text), " "); words != "" && words != a.Title {
-		words = fmt.Sprintf("%s says: “%s”", a.Source.Title(), Untrusted(words).Plain(maxWords))
+		words = fmt.Sprintf("%s says: “%s”", Untrusted(a.Product).Plain(maxName), Untrusted(words).Plain(maxWords))
 		b = append(b, verbatim("words", words))
 	}
 	if len(a.Facts) > 0 {
@@ -108,10 +108,10 @@ func characters(blocks []slack.Block) int {
 
 // mark begins what is not the real thing.
 func (v AlertView) mark() string {
-	if v.Alert.Mark == "" {
+	if v.Finding.Mark == "" {
 		return ""
 	}
-	return "[" + Untrusted(v.Alert.Mark).Plain(maxName) + "] "
+	return "[" + Untrusted(v.Finding.Mark).Plain(maxName) + "] "
 }
 
 // markWords say what a mark means for whoever reads the card.
@@ -123,15 +123,15 @@ var markWords = map[finding.Mark]string{
 
 // title is the severity and what happened, in plain English.
 func (v AlertView) title() string {
-	level := finding.Level(v.Alert.Severity)
-	what := strings.TrimRight(v.Alert.Title, ". \n")
-	return fmt.Sprintf("%s%s: %s", v.mark(), strings.ToUpper(level[:1])+level[1:], cmp.Or(what, v.Alert.Type, "no title"))
+	level := finding.Level(v.Finding.Severity)
+	what := strings.TrimRight(v.Finding.Title, ". \n")
+	return fmt.Sprintf("%s%s: %s", v.mark(), strings.ToUpper(level[:1])+level[1:], cmp.Or(what, v.Finding.Type, "no title"))
 }
 
 // fallback starts with the mark and the severity, then finding type, account,
 // principal or resource, alert ID.
 func (v AlertView) fallback() string {
-	a := v.Alert
+	a := v.Finding
 	text := fmt.Sprintf("%s%s: %s in account %s", v.mark(), finding.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
 	if what := cmp.Or(a.Principal, a.Resource); what != "" {
 		text += " · " + Untrusted(what).Plain(maxField)
@@ -140,14 +140,14 @@ func (v AlertView) fallback() string {
 }
 
 func (v AlertView) account() string {
-	return View{Request: approvals.Request{Intent: approvals.Intent{Call: actions.Call{Account: v.Alert.Account}}}, Alias: v.Alias}.account()
+	return View{Request: approvals.Request{Intent: approvals.Intent{Call: actions.Call{Account: v.Finding.Account}}}, Alias: v.Alias}.account()
 }
 
 // finding says what was found, where, about whom, and when.
 func (v AlertView) finding() string {
-	a := v.Alert
+	a := v.Finding
 	show := func(s string) string { return cut(unmarked(Untrusted(field(s)).String()), maxField*3/2) }
-	lines := []string{"*Finding* " + a.Source.Title() + " · " + show(a.Type), "*Account* " + show(v.account())}
+	lines := []string{"*Finding* " + show(a.Product) + " · " + show(a.Type), "*Account* " + show(v.account())}
 	if a.Region != "" {
 		lines[1] += " · " + show(a.Region)
 	}
@@ -159,16 +159,20 @@ func (v AlertView) finding() string {
 	}
 	lines = append(lines, "*Seen* "+seen(a))
 	if len(v.Also) > 0 {
-		var names []string
-		for _, s := range v.Also {
-			names = append(names, s.Title())
-		}
-		lines = append(lines, "*Also told by* "+strings.Join(first(names, maxListed), ", "))
+		lines = append(lines, "*Also told by* "+strings.Join(first(escaped(v.Also), maxListed), ", "))
 	}
 	if link := consoleLink(a); link != "" {
 		lines = append(lines, link)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// escaped are texts as mrkdwn.
+func escaped(texts []string) (out []string) {
+	for _, s := range texts {
+		out = append(out, Untrusted(s).String())
+	}
+	return out
 }
 
 // unmarked writes lookalikes for the marks of formatting at the edges of words:
@@ -185,7 +189,7 @@ func factLine(f finding.Fact) string {
 }
 
 // seen says how often and when, in UTC.
-func seen(a finding.Alert) string {
+func seen(a finding.Finding) string {
 	first, last := a.First, cmp.Or(a.Last, a.First, a.Updated)
 	if first.IsZero() || !first.Before(last) {
 		return times(max(a.Count, 1)) + ", " + day(last)
@@ -223,7 +227,7 @@ func (v AlertView) state() string {
 	return text
 }
 
-func (v AlertView) over() bool { return v.Row.Over || v.Alert.Over }
+func (v AlertView) over() bool { return v.Row.Over || v.Finding.Over }
 
 // moment is a time of today, or one with its date.
 func (v AlertView) moment(t time.Time) string {

@@ -54,8 +54,8 @@ func baseAlert(t testing.TB) AlertView {
 	return AlertView{
 		Actions: all.Actions,
 		Row:     alerts.Alert{ID: alertIDForTest, State: alerts.Open, Received: asked},
-		Alert: finding.Alert{
-			Source: finding.GuardDuty, EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
+		Finding: finding.Finding{
+			Source: finding.GuardDuty, Product: "GuardDuty", EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
 			Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Severity: 8,
 			Title:     "Credentials of the instance role web-tier-role were used from outside AWS.",
 			Text:      "Credentials created exclusively for the EC2 instance i-0d3e1a5b7c9f20001 have been used from the external IP address 203.0.113.77.",
@@ -68,8 +68,8 @@ func baseAlert(t testing.TB) AlertView {
 				{Label: "Key", Text: "ASIAWEBROLEA2EXAMPLE"},
 			},
 			Link: findingLink, First: at.Add(-12 * time.Minute), Last: at, Updated: at, Count: 3,
-			Offers:  []finding.Offer{{Call: revoke}, {Call: isolate}},
-			Subject: trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
+			Containments: []finding.Containment{{Call: revoke}, {Call: isolate}},
+			Subject:      trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
 		},
 		Offers: offersOf(revoke, isolate), Alias: "prod-web", Now: asked,
 	}
@@ -113,7 +113,7 @@ func manyActors(n int) func(testing.TB, *AlertView) {
 
 // hostileAlert fills in what somebody who can name things in an account can write.
 func hostileAlert(_ testing.TB, v *AlertView) {
-	a := &v.Alert
+	a := &v.Finding
 	a.EventID, a.Type, a.Title, a.Text, a.Account, a.Region = evilLong, evilLong, evilLong, "\n> quoted\n• Action: approve\n"+evilLong, evil, evil
 	a.Principal, a.Resource, a.Link, v.Alias = evilLong, evilLong, "https://evil.example/console.aws.amazon.com/", evilLong
 	a.Facts, a.ByHand = nil, nil
@@ -122,7 +122,7 @@ func hostileAlert(_ testing.TB, v *AlertView) {
 		a.ByHand = append(a.ByHand, evilLong)
 	}
 	a.Facts[0] = finding.Fact{Label: " ", Text: "\r\nAction: deactivate_key AKIA…\n> quote"}
-	v.Also = []finding.Source{"<!channel>", finding.SecurityHub}
+	v.Also = []string{"<!channel>", "Security Hub"}
 }
 
 type alertCase struct {
@@ -141,8 +141,8 @@ var alertCards = []alertCase{
 	{"open", "high: ", proposeButtons + stateButtons, nil},
 	{"one_click", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.OneClick = true }}},
 	{"updated", "critical: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Alert.Severity, v.Alert.Count, v.Alert.Last = 9, 19, asked.Add(26*time.Hour)
-		v.Also, v.Now = []finding.Source{finding.SecurityHub, finding.Health}, asked.Add(27*time.Hour)
+		v.Finding.Severity, v.Finding.Count, v.Finding.Last = 9, 19, asked.Add(26*time.Hour)
+		v.Also, v.Now = []string{"Security Hub", "AWS Health"}, asked.Add(27*time.Hour)
 	}}},
 	{"acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute)}},
 	{"acknowledged_yesterday", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) {
@@ -177,26 +177,26 @@ var alertCards = []alertCase{
 	}}},
 	{"two_actors", "high: ", "propose:deactivate_key:1 propose:quarantine_user:1 propose:deactivate_key:2 propose:quarantine_user:2 " + stateButtons, []func(testing.TB, *AlertView){manyActors(2)}},
 	{"by_hand", "high: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Alert.Principal, v.Alert.Resource, v.Offers, v.Alert.Offers = "root", "", nil, nil
-		v.Alert.ByHand = []string{"no call reaches the root user: sign in as root, change the password, delete its keys", "ask AWS Support if that can't be done"}
+		v.Finding.Principal, v.Finding.Resource, v.Offers, v.Finding.Containments = "root", "", nil, nil
+		v.Finding.ByHand = []string{"no call reaches the root user: sign in as root, change the password, delete its keys", "ask AWS Support if that can't be done"}
 	}}},
 	{"notify", "high: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Offers = nil }}},
 	{"nothing_fits", "low: ", stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Offers, v.Alert.Offers, v.Alert.Severity = nil, nil, 2
+		v.Offers, v.Finding.Containments, v.Finding.Severity = nil, nil, 2
 	}}},
 	{"bare", "info: ", "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Alert = finding.Alert{Source: finding.CloudTrail, Names: []string{"x"}, Type: "CreateUser", Account: account, Updated: asked}
+		v.Finding = finding.Finding{Source: finding.CloudTrail, Product: "CloudTrail", Names: []string{"x"}, Type: "CreateUser", Account: account, Updated: asked}
 		v.Offers, v.Alias = nil, ""
 	}}},
 	{"govcloud", "medium: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Alert.Severity, v.Alert.Partition, v.Alert.Region = 5, "aws-us-gov", "us-gov-west-1"
-		v.Alert.Link = "https://us-gov-west-1.console.amazonaws-us-gov.com/guardduty/home?region=us-gov-west-1#/findings?fId=bdbdaacc"
+		v.Finding.Severity, v.Finding.Partition, v.Finding.Region = 5, "aws-us-gov", "us-gov-west-1"
+		v.Finding.Link = "https://us-gov-west-1.console.amazonaws-us-gov.com/guardduty/home?region=us-gov-west-1#/findings?fId=bdbdaacc"
 	}}},
-	{"sample", "[SAMPLE] high: ", "ack snooze false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = finding.Sample }}},
-	{"mock", "[MOCK] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = finding.Mock }}},
-	{"drill", "[DRILL] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Mark = finding.Drill }}},
+	{"sample", "[SAMPLE] high: ", "ack snooze false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Finding.Mark = finding.Sample }}},
+	{"mock", "[MOCK] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Finding.Mark = finding.Mock }}},
+	{"drill", "[DRILL] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Finding.Mark = finding.Drill }}},
 	{"c_and_c", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
-		v.Alert.Type, v.Alert.Title = "Backdoor:EC2/C&CActivity.B!DNS", "EC2 instance i-0d3e1a5b7c9f20001 is querying a C&C server."
+		v.Finding.Type, v.Finding.Title = "Backdoor:EC2/C&CActivity.B!DNS", "EC2 instance i-0d3e1a5b7c9f20001 is querying a C&C server."
 	}}},
 	{"hostile", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){hostileAlert}},
 }
@@ -332,7 +332,7 @@ func checkAlertFallback(t *testing.T, starts string, v AlertView, text string) {
 	if !ok {
 		t.Errorf("the fallback does not begin with %q: %s", starts, text)
 	}
-	a := v.Alert
+	a := v.Finding
 	who := a.Principal
 	if who == "" {
 		who = a.Resource
@@ -362,7 +362,7 @@ func TestAlertCardsOfEveryState(t *testing.T) {
 	states, marks := map[alerts.State]bool{}, map[finding.Mark]bool{}
 	for _, c := range alertCards {
 		v := c.view(t)
-		states[v.Row.State], marks[v.Alert.Mark] = true, true
+		states[v.Row.State], marks[v.Finding.Mark] = true, true
 	}
 	for _, s := range []alerts.State{alerts.Open, alerts.Acknowledged, alerts.Snoozed, alerts.FalsePositive} {
 		if !states[s] {
@@ -380,7 +380,7 @@ func TestAlertCardsOfEveryState(t *testing.T) {
 // without being provable.
 func TestManyOffers(t *testing.T) {
 	short := func(_ testing.TB, v *AlertView) { // so that one more button than Slack takes has room
-		v.Alert = finding.Alert{Source: finding.GuardDuty, Names: []string{"x"}, Type: "x", Account: account, Updated: asked}
+		v.Finding = finding.Finding{Source: finding.GuardDuty, Product: "GuardDuty", Names: []string{"x"}, Type: "x", Account: account, Updated: asked}
 		v.OneClick, v.Alias = true, ""
 	}
 	long := func(t testing.TB, v *AlertView) {
@@ -467,7 +467,7 @@ func TestConsoleLink(t *testing.T) {
 		"none":              {"aws", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := consoleLink(finding.Alert{Partition: c.partition, Link: c.link})
+			got := consoleLink(finding.Finding{Partition: c.partition, Link: c.link})
 			if want := "<" + entities(c.link) + "|Open it in the console>"; c.want && got != want || !c.want && got != "" {
 				t.Errorf("consoleLink = %q, want it: %v", got, c.want)
 			}
@@ -513,7 +513,7 @@ func TestAnyAlert(t *testing.T) {
 			Row: alerts.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
 				State: rapid.SampledFrom([]alerts.State{"", alerts.Open, alerts.Acknowledged, alerts.Snoozed, alerts.FalsePositive}).Draw(r, "state"),
 				By:    approvals.Actor{Slack: rapid.SampledFrom([]string{ana.Slack, "", evil}).Draw(r, "by")}, At: moment.Draw(r, "at"), Until: moment.Draw(r, "until")},
-			Alert: finding.Alert{Source: finding.Source(s("source")), Mark: rapid.SampledFrom([]finding.Mark{"", finding.Sample, finding.Mock, finding.Drill, evil}).Draw(r, "mark"),
+			Finding: finding.Finding{Source: finding.Source(s("source")), Product: s("product"), Mark: rapid.SampledFrom([]finding.Mark{"", finding.Sample, finding.Mock, finding.Drill, evil}).Draw(r, "mark"),
 				EventID: s("event"), Type: s("type"), Title: s("title"), Text: s("text"), Severity: rapid.Float64().Draw(r, "severity"),
 				Partition: "aws", Account: s("account"), Region: s("region"), Principal: s("principal"), Resource: s("resource"), Link: s("link"),
 				First: moment.Draw(r, "first"), Last: moment.Draw(r, "last"), Updated: moment.Draw(r, "updated"), Count: rapid.Int().Draw(r, "count"),
@@ -522,12 +522,12 @@ func TestAnyAlert(t *testing.T) {
 			Offers: offersOf(rapid.SliceOfN(call, 0, 30).Draw(r, "calls")...),
 		}
 		for range rapid.IntRange(0, 30).Draw(r, "facts") {
-			v.Alert.Facts = append(v.Alert.Facts, finding.Fact{Label: s("label"), Text: s("fact")})
+			v.Finding.Facts = append(v.Finding.Facts, finding.Fact{Label: s("label"), Text: s("fact")})
 		}
 		for range rapid.IntRange(0, 15).Draw(r, "by hand") {
-			v.Alert.ByHand = append(v.Alert.ByHand, s("hand"))
-			v.Also = append(v.Also, finding.Source(s("also")))
-			v.Alert.Offers = append(v.Alert.Offers, finding.Offer{Call: call.Draw(r, "offer")})
+			v.Finding.ByHand = append(v.Finding.ByHand, s("hand"))
+			v.Also = append(v.Also, s("also"))
+			v.Finding.Containments = append(v.Finding.Containments, finding.Containment{Call: call.Draw(r, "offer")})
 		}
 		for range rapid.IntRange(0, 15).Draw(r, "requests") {
 			q := approvals.Request{ID: baseID, State: rapid.SampledFrom([]approvals.State{approvals.Planning, approvals.Pending, approvals.Contained, approvals.Partial, ""}).Draw(r, "request state"),
@@ -541,10 +541,10 @@ func TestAnyAlert(t *testing.T) {
 		for _, p := range cardstest.Problems(m.Text, m.Blocks) {
 			r.Error(p)
 		}
-		w := v.Alert
+		w := v.Finding
 		w.Facts = append(w.Facts, finding.Fact{Label: s("new label"), Text: s("new fact")})
 		w.Source, w.Severity = finding.Health, rapid.Float64().Draw(r, "new severity")
-		for _, m := range []Message{note("%s", updateText(v.Alert, w)), Unreadable(&finding.Malformed{Source: v.Alert.Source, EventID: v.Alert.EventID, Cause: v.Alert.Text}, "", v.Alias)} {
+		for _, m := range []Message{note("%s", updateText(v.Finding, w)), Unreadable(&finding.Malformed{Product: v.Finding.Product, EventID: v.Finding.EventID, Cause: v.Finding.Text}, "", v.Alias)} {
 			for _, p := range cardstest.Problems(m.Text, m.Blocks) {
 				r.Error(p)
 			}
@@ -553,25 +553,25 @@ func TestAnyAlert(t *testing.T) {
 }
 
 func TestUpdateText(t *testing.T) {
-	base := baseAlert(t).Alert
+	base := baseAlert(t).Finding
 	for name, c := range map[string]struct {
-		change func(*finding.Alert)
+		change func(*finding.Finding)
 		want   string
 	}{
-		"nothing": {func(a *finding.Alert) { a.Updated, a.EventID = a.Updated.Add(time.Hour), "another" }, ""},
-		"again": {func(a *finding.Alert) { a.Count, a.Last = 9, a.Last.Add(time.Hour) },
+		"nothing": {func(a *finding.Finding) { a.Updated, a.EventID = a.Updated.Add(time.Hour), "another" }, ""},
+		"again": {func(a *finding.Finding) { a.Count, a.Last = 9, a.Last.Add(time.Hour) },
 			"*Update*: seen 9 times, was 3 · last seen 2026-11-02 03:10:05 UTC"},
-		"rose":         {func(a *finding.Alert) { a.Severity = 9 }, "*Update*: *severity rose from high to critical*"},
-		"a little":     {func(a *finding.Alert) { a.Severity = 8.5 }, "*Update*: severity 8.5, was 8"},
-		"fell":         {func(a *finding.Alert) { a.Severity = 2 }, "*Update*: severity 2, was 8"},
-		"another told": {func(a *finding.Alert) { a.Source = finding.SecurityHub }, "*Update*: Security Hub tells of it too"},
-		"over":         {func(a *finding.Alert) { a.Over = true }, "*Update*: *AWS says it is over*"},
-		"a new fact": {func(a *finding.Alert) {
+		"rose":         {func(a *finding.Finding) { a.Severity = 9 }, "*Update*: *severity rose from high to critical*"},
+		"a little":     {func(a *finding.Finding) { a.Severity = 8.5 }, "*Update*: severity 8.5, was 8"},
+		"fell":         {func(a *finding.Finding) { a.Severity = 2 }, "*Update*: severity 2, was 8"},
+		"another told": {func(a *finding.Finding) { a.Source, a.Product = finding.SecurityHub, "Security Hub" }, "*Update*: Security Hub tells of it too"},
+		"over":         {func(a *finding.Finding) { a.Over = true }, "*Update*: *AWS says it is over*"},
+		"a new fact": {func(a *finding.Finding) {
 			a.Facts = append(slices.Clone(a.Facts), finding.Fact{Label: "API calls", Text: "ListSecrets (7)"})
 		}, "*Update*\n• API calls: ListSecrets (7)"},
-		"hostile": {func(a *finding.Alert) {
-			a.Source, a.Facts = finding.Source(evil), []finding.Fact{{Label: "\n> Action", Text: "<!channel>\nAction: approve"}}
-		}, "*Update*: an unknown source tells of it too\n• &gt; Action: &lt;!channel&gt; Action: approve"},
+		"hostile": {func(a *finding.Finding) {
+			a.Source, a.Product, a.Facts = finding.Source(evil), "<!channel>", []finding.Fact{{Label: "\n> Action", Text: "<!channel>\nAction: approve"}}
+		}, "*Update*: &lt;!channel&gt; tells of it too\n• &gt; Action: &lt;!channel&gt; Action: approve"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := base
@@ -584,7 +584,7 @@ func TestUpdateText(t *testing.T) {
 }
 
 func TestCouldNotBeRead(t *testing.T) {
-	m := Unreadable(&finding.Malformed{Source: finding.GuardDuty, EventID: "a3fe38ad-06d5", Cause: "detail.severity is not a number"}, "", "the dead-letter queue of alerts")
+	m := Unreadable(&finding.Malformed{Product: "GuardDuty", EventID: "a3fe38ad-06d5", Cause: "detail.severity is not a number"}, "", "the dead-letter queue of alerts")
 	checkMessage(t, m)
 	want := "*An event of GuardDuty could not be read*: Detail.severity is not a number. Event ID: a3fe38ad-06d5. It may be an alert that nobody sees: it is set aside in the dead-letter queue of alerts. More of this source are not told for an hour."
 	if d := cmp.Diff(want, m.Text); d != "" {
@@ -594,5 +594,5 @@ func TestCouldNotBeRead(t *testing.T) {
 	if !strings.Contains(bare.Text, "an unknown source") || !strings.Contains(bare.Text, "Event ID: unknown") {
 		t.Errorf("what is not known is not called so: %s", bare.Text)
 	}
-	checkMessage(t, Unreadable(&finding.Malformed{Source: evil, EventID: evilLong, Cause: evilLong}, evil, evilLong))
+	checkMessage(t, Unreadable(&finding.Malformed{Product: evil, EventID: evilLong, Cause: evilLong}, evil, evilLong))
 }

@@ -28,8 +28,8 @@ func eventReader(partition string) finding.Reader {
 		return finding.Route{Match: finding.Match{Source: finding.CloudTrail, Type: pattern}, Delivery: finding.Propose}
 	}
 	routing := finding.Routing{MockSources: true, Routes: []finding.Route{quiet("AssumedRole:*"), quiet("Denied:*"), quiet("Failed:*")}}
-	for _, s := range []finding.Source{finding.GuardDuty, finding.TrustedAdvisor, finding.Health, finding.CloudTrail, finding.SecurityHub} {
-		routing.Routes = append(routing.Routes, finding.Route{Match: finding.Match{Source: s}, Delivery: finding.Propose})
+	for _, s := range finding.Sources() {
+		routing.Routes = append(routing.Routes, finding.Route{Match: finding.Match{Source: s.Name}, Delivery: finding.Propose})
 	}
 	return finding.Reader{Routing: routing, Org: actions.Org{
 		Actions:   all.Actions,
@@ -71,13 +71,13 @@ func sampleEvents(t testing.TB, file string) []json.RawMessage {
 }
 
 // eventView is the first card of an alert.
-func eventView(r finding.Reader, a finding.Alert) AlertView {
+func eventView(r finding.Reader, a finding.Finding) AlertView {
 	v := AlertView{Actions: all.Actions,
-		Row:   alerts.Alert{ID: approvals.AlertID(a.Own()), State: alerts.Open, Over: a.Over, Activity: a.Exposed},
-		Alert: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
+		Row:     alerts.Alert{ID: approvals.AlertID(a.Own()), State: alerts.Open, Over: a.Over, Activity: a.Exposed},
+		Finding: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
 	}
-	if route, ok := r.Route(a); ok && !a.Over {
-		v.Offers = route.Offers(a)
+	if !a.Over {
+		v.Offers = a.Offers()
 	}
 	return v
 }
@@ -99,7 +99,7 @@ func TestCardsOfEvents(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				drawn := 0
 				for _, body := range sampleEvents(t, f.Name()) {
-					alerts, err := r.Alerts(finding.Event{Body: body})
+					alerts, err := r.Read(finding.Event{Body: body})
 					checkNoAlert(t, f.Name(), alerts, err)
 					for _, a := range alerts {
 						if drawn++; drawn > 1 {
@@ -115,7 +115,7 @@ func TestCardsOfEvents(t *testing.T) {
 							mark = "[" + string(a.Mark) + "] "
 						}
 						checkAlertFallback(t, mark+finding.Level(a.Severity)+": ", v, m.Text)
-						if _, ok := r.Route(a); !ok {
+						if a.Route == nil {
 							t.Errorf("no route posts %s", a.Own())
 						}
 						checkOffered(t, v, m)
@@ -127,7 +127,7 @@ func TestCardsOfEvents(t *testing.T) {
 	onlyGolden(t, "alerts/events", golden)
 }
 
-func checkNoAlert(t *testing.T, file string, alerts []finding.Alert, err error) {
+func checkNoAlert(t *testing.T, file string, alerts []finding.Finding, err error) {
 	t.Helper()
 	cause, none := noAlert[file]
 	wrong, malformed := errors.AsType[*finding.Malformed](err)
@@ -154,7 +154,7 @@ func checkOffered(t *testing.T, v AlertView, m Message) {
 		}
 	}
 	want := v.Offers.Buttons()
-	if v.Alert.Over || v.Alert.Mark == finding.Sample {
+	if v.Finding.Over || v.Finding.Mark == finding.Sample {
 		want = nil
 	}
 	if !slices.Equal(got, want) {
@@ -165,8 +165,8 @@ func checkOffered(t *testing.T, v AlertView, m Message) {
 // TestUpdateOfEvents: what is told of the second report of the samples' finding.
 func TestUpdateOfEvents(t *testing.T) {
 	r := eventReader("aws")
-	read := func(file string) finding.Alert {
-		alerts, err := r.Alerts(finding.Event{Body: sampleEvents(t, file)[0]})
+	read := func(file string) finding.Finding {
+		alerts, err := r.Read(finding.Event{Body: sampleEvents(t, file)[0]})
 		if err != nil || len(alerts) != 1 {
 			t.Fatalf("%s: %d alerts, %v", file, len(alerts), err)
 		}

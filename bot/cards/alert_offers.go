@@ -24,7 +24,7 @@ const (
 // closed reports whether nothing is to be contained: it is over, nothing that
 // counts, or nothing real.
 func (v AlertView) closed() bool {
-	return v.over() || v.Row.State == alerts.FalsePositive || v.Alert.Mark == finding.Sample
+	return v.over() || v.Row.State == alerts.FalsePositive || v.Finding.Mark == finding.Sample
 }
 
 // offers show each call that can be asked for, word for word, then its buttons.
@@ -127,15 +127,15 @@ func (v AlertView) byHand() []slack.Block {
 		return nil
 	}
 	var b []slack.Block
-	if len(v.Alert.ByHand) > 0 {
+	if len(v.Finding.ByHand) > 0 {
 		var items []string
-		for _, s := range v.Alert.ByHand {
+		for _, s := range v.Finding.ByHand {
 			items = append(items, sentence(Untrusted(s).Plain(maxByHand)))
 		}
 		b = append(b, listedPlain("by-hand", "To do by hand:", items, maxByHand))
 	}
 	var fits []string
-	for _, o := range v.Alert.Offers {
+	for _, o := range v.Finding.Containments {
 		if !o.Extra {
 			fits = append(fits, o.Call.String())
 		}
@@ -165,6 +165,6 @@ func (v AlertView) buttons() []slack.BlockElement {
 	add("ack", "Acknowledge", state != alerts.Acknowledged)
 	add("snooze", "Snooze 1 h", !v.over() && state != alerts.Snoozed && state != alerts.FalsePositive)
 	add("false_positive", "False positive", state != alerts.FalsePositive)
-	add("activity", "Recent activity", v.Alert.Subject != trail.Subject{} && !v.Row.Activity)
+	add("activity", "Recent activity", v.Finding.Subject != trail.Subject{} && !v.Row.Activity)
 	return buttons
 }

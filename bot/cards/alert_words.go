@@ -29,7 +29,7 @@ func console(domain string) actions.Pattern {
 
 // consoleLink leads to the finding: only over https, only to the console of the
 // alert's partition.
-func consoleLink(a finding.Alert) string {
+func consoleLink(a finding.Finding) string {
 	if re := consoles[a.Partition]; re == nil || !re.MatchString(a.Link) {
 		return ""
 	}
@@ -52,16 +52,17 @@ func SnoozeOver(by approvals.Actor, at time.Time) string {
 // Changes says what changed from some reports to others, as mrkdwn; old and a are
 // the alerts that the card shows of them. It is empty if there is nothing that
 // people need to know.
-func Changes(before, now []alerts.Report, old, a finding.Alert) string {
+func Changes(before, now []alerts.Report, old, a finding.Finding) string {
 	var also []string
 	for _, r := range now {
-		known := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source })
-		if !known && r.Source != string(a.Source) {
-			also = append(also, finding.Source(r.Source).Title()+" tells of it too.")
+		f := r.Finding
+		known := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Finding.Source == f.Source })
+		if !known && f.Source != a.Source {
+			also = append(also, Untrusted(f.Product).String()+" tells of it too.")
 		}
-		wasOver := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Source == r.Source && o.Name == r.Name && o.Over })
-		if r.Over && !wasOver && !a.Over {
-			also = append(also, finding.Source(r.Source).Title()+" says it is over; another source does not.")
+		wasOver := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Finding.Same(f) && o.Finding.Over })
+		if f.Over && !wasOver && !a.Over {
+			also = append(also, Untrusted(f.Product).String()+" says it is over; another source does not.")
 		}
 	}
 	if old.Over && !a.Over {
@@ -75,11 +76,11 @@ func Changes(before, now []alerts.Report, old, a finding.Alert) string {
 
 // updateText says what a new report changes of an alert, as mrkdwn. It is empty
 // if there is nothing that people need to know.
-func updateText(old, now finding.Alert) string {
+func updateText(old, now finding.Finding) string {
 	var news []string
 	say := func(format string, args ...any) { news = append(news, fmt.Sprintf(format, args...)) }
 	if old.Source != now.Source {
-		say("%s tells of it too", now.Source.Title())
+		say("%s tells of it too", Untrusted(now.Product))
 	}
 	was, is := finding.Level(old.Severity), finding.Level(now.Severity)
 	switch {
@@ -120,8 +121,8 @@ func updateText(old, now finding.Alert) string {
 // the event lies now, for people to look at; empty means the dead-letter queue.
 func Unreadable(m *finding.Malformed, webhook, where string) Message {
 	source, id := "an unknown source", "unknown"
-	if m.Source != "" {
-		source = m.Source.Title()
+	if m.Product != "" {
+		source = Untrusted(m.Product).String()
 	}
 	if webhook != "" {
 		source += " by the webhook " + Untrusted(webhook).String()

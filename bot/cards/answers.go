@@ -65,6 +65,3 @@ const (
 	EventGone      = "Nothing was done: the event that %s tells of is no longer kept, so nothing can be proved by it. Type the command instead."
 	NotOffered     = "Nothing was done: %s no longer offers this. Use its newest card, or type the command."
 )
-
-// UnreadReport stands for an alert whose report can't be read.
-const UnreadReport = "(its report can't be read)"

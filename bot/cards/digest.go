@@ -102,7 +102,7 @@ func DigestPage(d alerts.Digest, n int, items []alerts.DigestItem) Message {
 
 // DigestItem is what a digest keeps of an alert.
 func DigestItem(v AlertView) alerts.DigestItem {
-	a := v.Alert
+	a := v.Finding
 	account := a.Account
 	if v.Alias != "" {
 		account = v.Alias + " (" + account + ")"

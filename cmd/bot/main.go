@@ -58,7 +58,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		IncidentChannel: c.IncidentChannel,
 		CommandChannels: c.CommandChannels,
 		Usergroups:      c.Usergroups,
-		Alerts:          c.Reader(),
+		Findings:        c.Reader(),
 		EventWebhooks:   c.EventWebhooks(),
 		Now:             now,
 		Sleep:           approvals.Sleep,

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write what follows from the actions and
 
 // listed are the definitions of the schema that follow from the actions' Specs and the
 // alerts' sources, each on a line of its own.
-func listed(t *testing.T, catalog actions.Catalog, sources []finding.Source) map[string]string {
+func listed(t *testing.T, catalog actions.Catalog, sources []finding.EventSource) map[string]string {
 	type object map[string]any
 	ref := func(def string) object { return object{"$ref": "#/$defs/" + def} }
 	var names []actions.Name
@@ -33,10 +33,14 @@ func listed(t *testing.T, catalog actions.Catalog, sources []finding.Source) map
 			options[o] = object{"type": "string"}
 		}
 	}
+	var products []finding.Source
+	for _, s := range sources {
+		products = append(products, s.Name)
+	}
 	lines := map[string]string{}
 	for def, value := range map[string]object{
 		"action":         {"enum": names},
-		"source":         {"enum": sources},
+		"source":         {"enum": products},
 		"policy_actions": {"type": "object", "additionalProperties": false, "properties": entries},
 		"suggestion":     {"type": "object", "additionalProperties": false, "required": []string{"action"}, "properties": options},
 	} {
@@ -77,7 +81,7 @@ func TestSchemaFollowsFromActionsAndSources(t *testing.T) {
 
 // TestSchemaTakesANewAction: an action that is in the list can be configured.
 func TestSchemaTakesANewAction(t *testing.T) {
-	lines := listed(t, append(slices.Clone(all.Actions), toy.CloseQueue{}), append(finding.Sources(), "accessanalyzer"))
+	lines := listed(t, append(slices.Clone(all.Actions), toy.CloseQueue{}), append(finding.Sources(), finding.EventSource{Name: "accessanalyzer"}))
 	schema, err := compile([]byte(withLists(t, string(Schema()), lines)))
 	if err != nil {
 		t.Fatal(err)

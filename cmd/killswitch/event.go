@@ -126,22 +126,21 @@ func split(body []byte) ([]json.RawMessage, error) {
 func fates(r finding.Reader, events []json.RawMessage, name string) []string {
 	var lines []string
 	for i, e := range events {
-		alerts, err := r.Alerts(finding.Event{Body: e, Drill: name})
+		alerts, err := r.Read(finding.Event{Body: e, Drill: name})
 		if err != nil {
 			lines = append(lines, fmt.Sprintf("event %d: %s", i+1, printable(err.Error())))
 		}
 		for _, a := range alerts {
 			fate := "no route takes it: nothing is posted"
-			route, ok := r.Route(a)
 			switch {
-			case ok && a.Over:
+			case a.Route != nil && a.Over:
 				fate = "is over: it changes the alert that there is, and makes no new one"
-			case ok:
+			case a.Route != nil:
 				fate = "is posted"
-				if route.Channel != "" {
-					fate += " in " + route.Channel
+				if a.Route.Channel != "" {
+					fate += " in " + a.Route.Channel
 				}
-				for j, o := range route.Offers(a) {
+				for j, o := range a.Offers() {
 					fate += map[bool]string{true: " with ", false: ", "}[j == 0] + o.Intent.String()
 				}
 			}

@@ -16,7 +16,7 @@ import (
 // from its job plan until its card says that it is contained.
 func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter ...func(*world)) int {
 	k := &crashtest.Killer{}
-	w, _ := alerted(t, true, true, append(alter, func(w *world) { mortal(w, k) })...)
+	w := alerted(t, true, true, append(alter, func(w *world) { mortal(w, k) })...)
 	event := w.happened(w.story())
 	p := w.ruled(event)
 	if by == approvals.OneClick {

@@ -2,10 +2,8 @@ package local_test
 
 import (
 	"encoding/json"
-	"errors"
 	"net/url"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,13 +13,16 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/approvals/finding/findingtest"
 )
 
 const (
 	region    = "us-east-1"
 	detector  = "121afe7ce30de38d5a3a62f0a02dfd75"
 	findingID = "f57a99a0add069bf27c347e38c934148"
-	because   = "GuardDuty: credentials of app-role were used elsewhere"
+
+	findingType = "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS"
+	because     = "GuardDuty " + findingType + " in " + prod + " " + region
 )
 
 var (
@@ -31,118 +32,41 @@ var (
 
 const findingName = prod + "/" + region + "/" + findingID
 
-// tale is a finding as the events of these tests tell it. What becomes of it is
-// the routes' matter.
-type tale struct {
-	Name     string
-	Reason   string
-	Calls    []actions.Call
-	Sighting source.Sighting
-	Subject  trail.Subject
-	Updated  time.Time
-	Other    bool // matches a route that asks people
-	Unsure   bool // the source does not vouch for the targets
-}
-
-// routes understand tales. They are the configuration of these tests.
-type routes struct {
-	mu       sync.Mutex
-	oneClick bool
-	auto     bool
-}
-
-func (o *routes) Read(event string) ([]finding.Finding, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var tales []tale
-	if err := json.Unmarshal([]byte(event), &tales); err != nil {
-		return nil, err
-	}
-	var fs []finding.Finding
-	for _, t := range tales {
-		f := finding.Finding{Name: t.Name, Reason: t.Reason, OneClick: o.oneClick && !t.Other, Auto: o.auto && !t.Other, Account: prod, Subject: t.Subject, Sighting: t.Sighting, Updated: t.Updated}
-		for _, c := range t.Calls {
-			f.Intents = append(f.Intents, approvals.Intent{Call: c})
-			if t.Unsure {
-				f.Unsure = append(f.Unsure, approvals.IntentDigest(approvals.Intent{Call: c}))
-			}
-		}
-		fs = append(fs, f)
-	}
-	return fs, nil
-}
-
-// Confirm reads what GuardDuty says: from severity 7 on findings contain by
-// themselves.
-func (o *routes) Confirm(f finding.Finding, raw []byte) (finding.Finding, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	f.Auto = o.auto
-	if f.Sighting.Kind == source.OfKey {
-		return f, nil
-	}
-	var said struct {
-		Severity float64   `json:"severity"`
-		Sample   bool      `json:"sample"`
-		Archived bool      `json:"archived"`
-		Role     string    `json:"role"`
-		Name     string    `json:"name"` // of another finding
-		Unsure   bool      `json:"unsure"`
-		Updated  time.Time `json:"updatedAt"`
-	}
-	if err := json.Unmarshal(raw, &said); err != nil {
-		return f, err
-	}
-	if said.Archived {
-		return f, errors.New("it is archived")
-	}
-	f.Auto, f.Updated = o.auto && said.Severity >= 7 && !said.Sample, said.Updated
-	if said.Name != "" {
-		f.Name = said.Name
-	}
-	if said.Unsure {
-		f.Unsure = []string{approvals.IntentDigest(f.Intents[0])}
-	}
-	if said.Role != "app-role" {
-		f.Intents = nil
-	}
-	return f, nil
-}
-
-// foundIn is GuardDuty's word on the finding.
-func (w *world) foundIn(edit ...func(map[string]any)) {
-	said := map[string]any{"id": findingID, "severity": 8, "role": "app-role", "updatedAt": w.clock.Now().Add(-time.Hour)}
-	for _, f := range edit {
-		f(said)
-	}
-	b, err := json.Marshal(said)
-	w.must(err)
-	w.aws.Account(prod).AddFinding(region, detector, string(b))
+// foundIn is GuardDuty's answer about the finding.
+func (w *world) foundIn() {
+	w.aws.Account(prod).AddFinding(region, detector, string(findingtest.Answer(findingID, findingtest.Said{Finding: w.story()})))
 }
 
 // alerted is a world in which a finding of app-role came in.
-func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) (*world, *routes) {
+func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) *world {
 	t.Helper()
-	o := &routes{oneClick: oneClick, auto: auto}
-	w := newWorld(t, append([]func(*world){func(w *world) { w.findings, w.perHour = o, 5 }}, alter...)...)
+	route := finding.Route{Match: finding.Match{Source: finding.GuardDuty}, OneClick: oneClick, Delivery: finding.Propose}
+	if auto {
+		route.Delivery = finding.Auto
+	}
+	w := newWorld(t, append([]func(*world){func(w *world) {
+		w.findings = &finding.Reader{Sources: findingtest.Sources(), Org: w.cfg.Org, Routing: finding.Routing{Routes: []finding.Route{route}}}
+		w.perHour = 5
+	}}, alter...)...)
 	w.foundIn()
 	// A digest lists it: its requests are no replies to a card.
 	w.must(alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Create(t.Context(), alerts.Alert{ID: alertID, Names: []string{findingName}, State: alerts.Open, Digest: "DG",
-		Reports: []alerts.Report{{Name: findingName, Event: w.happened(w.story()), Alert: []byte(`{}`)}}}))
-	return w, o
+		Reports: []alerts.Report{{Finding: w.story(), Event: w.happened(w.story())}}}))
+	return w
 }
 
-// story is what the event tells unless a test says otherwise.
-func (w *world) story() tale {
-	return tale{Name: findingName, Reason: because, Calls: []actions.Call{revokeIt}, Updated: w.clock.Now().Add(-time.Hour),
-		Subject:  trail.Subject{By: "ResourceName", Value: "app-role"},
-		Sighting: source.Sighting{Kind: source.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
+// story is the finding of the event.
+func (w *world) story() finding.Finding {
+	return finding.Finding{Source: finding.GuardDuty, Names: []string{findingName}, Type: findingType, Severity: 8, Updated: w.clock.Now().Add(-time.Hour), Account: prod, Region: region,
+		Containments: []finding.Containment{{Call: revokeIt}},
+		Subject:      trail.Subject{By: "ResourceName", Value: "app-role"},
+		Sighting:     source.Sighting{Kind: source.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
 }
 
 // happened keeps an event and returns its key.
-func (w *world) happened(tales ...tale) string {
+func (w *world) happened(f finding.Finding) string {
 	w.t.Helper()
-	b, err := json.Marshal(tales)
+	b, err := json.Marshal(finding.Event{Body: findingtest.Event(findingtest.Said{Finding: f})})
 	w.must(err)
 	key, err := approvals.Requests{Store: w.Requests}.PutEvidence(w.t.Context(), approvals.Evidence{Kind: approvals.EventEvidence, Timestamp: strconv.FormatInt(w.clock.Now().Unix(), 10), Body: string(b)}, w.clock.Now())
 	w.must(err)

@@ -22,7 +22,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
 	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
-	"github.com/killswitch-chatops/killswitch/approvals/executor"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
@@ -52,9 +52,9 @@ type world struct {
 	wrap  func(local.Backends) local.Backends // faults between zones and stores
 	log   *slog.Logger
 
-	findings executor.Findings // what events tell; nil: as the configuration reads them
-	perHour  int               // automatic containments, where findings is set
-	hooks    string            // the webhooks' keys
+	findings *finding.Reader // what events tell; nil: as the configuration reads them
+	perHour  int             // automatic containments, where findings is set
+	hooks    string          // the webhooks' keys
 }
 
 func testConfig() config.Config {
@@ -148,7 +148,7 @@ func (w *world) start() {
 		AWS: w.aws.Config(), Now: w.clock.Now, Sleep: w.clock.Sleep, Log: w.log,
 	}, b)
 	if w.findings != nil {
-		w.zones.Executor.Findings, w.zones.Executor.AutoPerHour = w.findings, w.perHour
+		w.zones.Executor.Findings, w.zones.Executor.AutoPerHour = *w.findings, w.perHour
 	}
 	w.slack.Deliver(w.zones.Ingress)
 	w.must(w.zones.Bot.Sweep(w.t.Context()))

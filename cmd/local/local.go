@@ -92,7 +92,7 @@ func New(env Environment, b Backends) *Zones {
 		IncidentChannel: c.IncidentChannel,
 		CommandChannels: c.CommandChannels,
 		Usergroups:      c.Usergroups,
-		Alerts:          c.Reader(),
+		Findings:        c.Reader(),
 		EventWebhooks:   c.EventWebhooks(),
 		Now:             env.Now,
 		Sleep:           env.Sleep,

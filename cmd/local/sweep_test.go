@@ -45,14 +45,14 @@ type keep struct{ jobs *[]approvals.Job }
 // ends it where nobody came in time.
 func TestReleasedJobsLost(t *testing.T) {
 	t.Parallel()
-	w, _ := alerted(t, true, false)
+	w := alerted(t, true, false)
 	p := w.proposed(w.happened(w.story()))
 	w.sign(p)
 	r := w.store(p) // and the job plan was lost
 	w.pass(30 * time.Second)
 	w.state(r, approvals.Contained)
 
-	w, _ = alerted(t, true, false)
+	w = alerted(t, true, false)
 	var held []approvals.Job
 	jobs := w.zones.Executor.Jobs
 	w.zones.Executor.Jobs = keep{&held} // the job run was lost
@@ -66,7 +66,7 @@ func TestReleasedJobsLost(t *testing.T) {
 	w.pass(20 * time.Second)
 	w.state(r, approvals.Contained)
 
-	w, _ = alerted(t, true, false)
+	w = alerted(t, true, false)
 	w.zones.Executor.Jobs = keep{&held}
 	p = w.proposed(w.happened(w.story()))
 	w.sign(p)

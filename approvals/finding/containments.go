@@ -8,22 +8,22 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// offers collects what can be done about an alert, and why something can't.
-type offers struct {
+// containments collects what can be done about an alert, and why something can't.
+type containments struct {
 	org     actions.Org
 	account string
 	region  string
-	list    []Offer
+	list    []Containment
 	byHand  []string
 }
 
 // offers begins the list for an alert. An ARN has the partition of the finding,
 // also where that is not ours: then the offers are told as what to do there.
-func (r Reader) offers(partition, account, region string) *offers {
+func (r Reader) offers(partition, account, region string) *containments {
 	if partition == "" {
 		partition = actions.PartitionOf(region)
 	}
-	o := &offers{org: r.Org, account: account, region: region}
+	o := &containments{org: r.Org, account: account, region: region}
 	o.org.Partition = partition
 	return o
 }
@@ -33,13 +33,13 @@ func (r Reader) offers(partition, account, region string) *offers {
 var iamName = actions.NewPattern(`^[A-Za-z0-9_+=,.@-]{1,128}$`)
 
 // add offers a call, unless it is refused: then it says what to do by hand.
-func (o *offers) add(extra bool, action actions.Name, target string, opts map[string]string) {
-	o.put(Offer{Extra: extra}, action, target, opts)
+func (o *containments) add(extra bool, action actions.Name, target string, opts map[string]string) {
+	o.put(Containment{Extra: extra}, action, target, opts)
 }
 
 // put is add for an offer of any kind. It reports whether the call is refused,
 // which is more than that it does not fit.
-func (o *offers) put(offer Offer, action actions.Name, target string, opts map[string]string) (refused bool) {
+func (o *containments) put(offer Containment, action actions.Name, target string, opts map[string]string) (refused bool) {
 	call, err := actions.NewCall(action, target, opts, o.org.Directory())
 	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
 		o.hand(string(action) + " does not fit: " + wrong.Error())
@@ -50,7 +50,7 @@ func (o *offers) put(offer Offer, action actions.Name, target string, opts map[s
 		return true
 	}
 	offer.Call = call
-	i := slices.IndexFunc(o.list, func(x Offer) bool { return x.Call.String() == call.String() })
+	i := slices.IndexFunc(o.list, func(x Containment) bool { return x.Call.String() == call.String() })
 	if i < 0 {
 		o.list = append(o.list, offer)
 		return false
@@ -61,12 +61,12 @@ func (o *offers) put(offer Offer, action actions.Name, target string, opts map[s
 }
 
 // hand notes what is to be done by hand, once.
-func (o *offers) hand(text string) {
+func (o *containments) hand(text string) {
 	if !slices.Contains(o.byHand, text) {
 		o.byHand = append(o.byHand, text)
 	}
 }
 
-func (o *offers) arn(kind, name string) string {
+func (o *containments) arn(kind, name string) string {
 	return "arn:" + o.org.Partition + ":iam::" + o.account + ":" + kind + "/" + strings.TrimPrefix(name, "/")
 }
