@@ -1,10 +1,3 @@
-// Package config reads Killswitch's configuration: one YAML file, and a JSON
-// schema for it that editors may use.
-//
-// A file is read in four passes that each see all of it, so that everything
-// wrong is told in one go: the YAML itself, secrets, the schema (what one value
-// alone can get wrong), and what values say together. A later pass says nothing
-// more about a field that an earlier one has found wrong.
 package config
 
 import (
