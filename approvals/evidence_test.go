@@ -70,7 +70,7 @@ func TestSlackVerifier(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := approvals.SlackVerifier{Secrets: c.secrets, Refresh: c.refresh}.Verify(t.Context(), c.evidence)
-			if c.want == refused {
+			if errors.Is(c.want, refused) {
 				if !isRefusal(err) {
 					t.Errorf("%v, want a refusal", err)
 				}

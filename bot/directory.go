@@ -109,7 +109,7 @@ func (d *directory) members(ctx context.Context, b *Bot, group string) ([]string
 func (d *directory) warm(ctx context.Context, b *Bot) {
 	for _, p := range b.Policy.Roster.People {
 		if p.Slack != "" {
-			d.refuse(ctx, b, p.Slack)
+			_ = d.refuse(ctx, b, p.Slack)
 		}
 	}
 	for _, g := range b.Usergroups {

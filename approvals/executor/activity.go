@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	activityEvery      = 10 * time.Minute // what was read of an alert's subject is good for so long
-	unreadEvery        = time.Minute      // and what could not be read is asked for again after
-	maxActivityLookups = 2                // in a process: the other workers are for containments
-	activityRetry      = 20 * time.Second // when there are so many already
+	activityEvery      = 10 * time.Minute // an alert's activity is read again after
+	unreadRetryEvery   = time.Minute      // and after a failed reading
+	maxActivityLookups = 2                // in a process: the other workers serve containments
+	activityRetry      = 20 * time.Second // if that many are under way
 )
 
-// activity looks up what the subject of an alert did lately, and keeps it under
-// the alert's ID. It reads; whoever can write an alert's row can have it read.
+// activity looks up the recent activity of an alert's subject and stores it under the
+// alert's ID. It only reads, because anybody who can write an alert's row can cause it.
 func (x *Executor) activity(ctx context.Context, id string) error {
 	a, err := alerts.Table{Requests: x.Requests}.Get(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -39,7 +39,7 @@ func (x *Executor) activity(ctx context.Context, id string) error {
 	}
 	good := activityEvery
 	if rep.Unread != "" {
-		good = unreadEvery
+		good = unreadRetryEvery
 	}
 	if version == 0 || x.Now().Sub(rep.At) >= good {
 		if x.activityLookups.Add(1) > maxActivityLookups {
@@ -59,7 +59,7 @@ func (x *Executor) activity(ctx context.Context, id string) error {
 	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
 }
 
-// lookUp reads the activity; where it can't be read, the report says so.
+// lookUp reads the activity. If that fails, the report says why.
 func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report {
 	rep := approvals.Report{At: x.Now().UTC()}
 	f, no := x.findSubject(ctx, a)
@@ -67,10 +67,10 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 		rep.Unread = no.Reason
 		return rep
 	}
-	rep.Activity = trail.Activity{Subject: f.Subject.Value, By: f.Subject.By} // to be looked up by hand
-	look, cancel := context.WithTimeout(ctx, reportWithin)
+	rep.Activity = trail.Activity{Subject: f.Subject.Value, By: f.Subject.By} // for a look-up by hand
+	look, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	err := x.retryTransient(look, x.Now().Add(reportPatience), func() error {
+	err := x.retryTransient(look, x.Now().Add(reportRetryWithin), func() error {
 		found, err := trail.LookUpActivity(look, x.Cloud, f.Account, f.Subject, rep.At, actions.SessionContext{RequestID: a.ID, Requester: approvals.AutomaticRequester})
 		if err == nil {
 			rep.Activity = found
@@ -84,8 +84,8 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 	return rep
 }
 
-// findSubject finds the finding of an alert that says whose activity can be looked
-// up: of the first report that does.
+// findSubject returns the first finding of an alert that names a subject. It returns a
+// refusal if none does.
 func (x *Executor) findSubject(ctx context.Context, a alerts.Alert) (finding.Finding, *actions.Refusal) {
 	why := "the alert does not say whose activity to look up"
 	for _, r := range a.Reports {

@@ -13,21 +13,22 @@ import (
 )
 
 const (
-	freshFor    = 24 * time.Hour  // what its source last told of before contains nothing by itself
-	clocksApart = 5 * time.Minute // between the bot and us
-	byHandHint  = "a responder can click on the alert's card"
+	maxFindingAge = 24 * time.Hour  // older findings are not contained automatically
+	clocksApart   = 5 * time.Minute // allowed between the bot's clock and ours
+	clickHint     = "a responder can click on the alert's card"
 )
 
-// autoEligible reports whether a call may run without a second person at all. The
-// configuration has checked it, too.
+// autoEligible reports whether an action may run without a second person. The
+// configuration is checked for it, too.
 func (x *Executor) autoEligible(c actions.Call) bool {
 	a, ok := x.Actions(c.Action)
 	return ok && a.Spec().AutoEligible(c)
 }
 
-// mayStart checks that what lets a request run does so under the configuration of
-// now, and returns the writes that begin it. It returns an *actions.Refusal where it does not. A source is asked before the plan and again before the run: a finding may
-// be archived meanwhile.
+// mayStart checks that the present configuration still gives the request its approval
+// mode, and for an automatic one that the source confirms the finding. It returns
+// writes to be made with the claim, or an *actions.Refusal. It is called before the
+// plan and again before the run, since a finding may be archived in between.
 func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Planned, a provenRequest) ([]approvals.Put, error) {
 	switch {
 	case p.Mode == approvals.TwoPerson:
@@ -37,7 +38,7 @@ func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Pl
 	case p.Mode == approvals.OneClick:
 		return nil, nil
 	}
-	if _, err := x.reserveAutomatic(ctx, p.ID); err != nil { // before anybody is asked
+	if _, err := x.reserveAutomatic(ctx, p.ID); err != nil { // no API call if the cap is reached
 		return nil, err
 	}
 	if err := x.confirmFinding(ctx, until, p, a); err != nil {
@@ -47,26 +48,27 @@ func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Pl
 	return []approvals.Put{put}, err
 }
 
-// modeRefusal is the refusal of a request that no click and no rule lets run.
+// modeRefusal is the refusal of a request whose mode is not allowed.
 func (a provenRequest) modeRefusal() *actions.Refusal {
 	why := a.modeRefused
 	if why == "" {
 		why = "the stored request was altered"
 	}
-	return &actions.Refusal{Reason: why, Hint: byHandHint}
+	return &actions.Refusal{Reason: why, Hint: clickHint}
 }
 
-// notConfirmedYet is an answer of a source that may be another one a little later.
+// notConfirmedYet is the error of a source that may confirm the finding a few minutes
+// later.
 type notConfirmedYet struct{ error }
 
 func (n notConfirmedYet) Unwrap() error { return n.error }
 
-// confirmFinding asks the source whether the finding is true, and reads from its answer
-// whether it still lets the intent run by itself.
+// confirmFinding asks the source whether the finding is true and whether, as the source
+// tells it, it still allows the intent to run automatically.
 func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approvals.Planned, a provenRequest) error {
 	f := a.finding
 	if p.Account != f.Sighting.Account {
-		return &actions.Refusal{Reason: "its target is in another account than the finding", Hint: byHandHint}
+		return &actions.Refusal{Reason: "its target is in another account than the finding", Hint: clickHint}
 	}
 	var raw []byte
 	err := x.retryTransient(ctx, until, func() (err error) {
@@ -77,11 +79,11 @@ func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approv
 	case errors.Is(err, source.ErrNotSeen) && f.Sighting.Kind == source.OfEvent:
 		return notConfirmedYet{err}
 	case errors.Is(err, source.ErrNotSeen):
-		return &actions.Refusal{Reason: err.Error(), Hint: byHandHint}
+		return &actions.Refusal{Reason: err.Error(), Hint: clickHint}
 	case err != nil:
 		err = refusalOf(err)
 		if no, ok := errors.AsType[*actions.Refusal](err); ok && no.Hint == "" {
-			no.Hint = byHandHint
+			no.Hint = clickHint
 		}
 		return err
 	}
@@ -89,16 +91,16 @@ func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approv
 	_, offers := now.Offers().ByDigest(approvals.IntentDigest(a.intent))
 	switch {
 	case err != nil:
-		return &actions.Refusal{Reason: "its source does not confirm the finding: " + err.Error(), Hint: byHandHint}
+		return &actions.Refusal{Reason: "its source does not confirm the finding: " + err.Error(), Hint: clickHint}
 	case !now.Runs(a.intent), !offers:
-		return &actions.Refusal{Reason: "what its source says of the finding does not let it contain by itself", Hint: byHandHint}
-	case x.Now().Sub(now.Updated) > freshFor:
-		return &actions.Refusal{Reason: "its source last told of the finding more than a day ago", Hint: byHandHint}
+		return &actions.Refusal{Reason: "what its source says of the finding does not let it contain by itself", Hint: clickHint}
+	case x.Now().Sub(now.Updated) > maxFindingAge:
+		return &actions.Refusal{Reason: "its source last told of the finding more than a day ago", Hint: clickHint}
 	}
 	return nil
 }
 
-// automaticRuns is the row of the containments that began by themselves lately.
+// automaticRuns is the row of the automatic containments of the last hour.
 type automaticRuns struct {
 	Began []automaticRun `json:"began"`
 }
@@ -110,8 +112,8 @@ type automaticRun struct {
 
 var automaticKey = approvals.Key{Part: "automatic", Sort: "hour"}
 
-// reserveAutomatic is the write by which one more containment begins by itself. It returns an
-// *actions.Refusal where there were enough of them in the last hour.
+// reserveAutomatic returns the write that counts this run against the hourly cap. It
+// returns an *actions.Refusal if the cap is reached.
 func (x *Executor) reserveAutomatic(ctx context.Context, id string) (approvals.Put, error) {
 	var h automaticRuns
 	version, err := x.runs().Find(ctx, automaticKey, &h)
@@ -121,7 +123,7 @@ func (x *Executor) reserveAutomatic(ctx context.Context, id string) (approvals.P
 	now := x.Now().UTC()
 	h.Began = slices.DeleteFunc(h.Began, func(b automaticRun) bool { return now.Sub(b.At) >= time.Hour })
 	if len(h.Began) >= x.AutoPerHour {
-		return approvals.Put{}, &actions.Refusal{Reason: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), Hint: byHandHint}
+		return approvals.Put{}, &actions.Refusal{Reason: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), Hint: clickHint}
 	}
 	h.Began = append(h.Began, automaticRun{id, now})
 	return approvals.PutRow(automaticKey, version, h), nil

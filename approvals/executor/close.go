@@ -9,9 +9,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// close puts the end of a request that never ran into its audit chain, and
-// bars it from ever running.
-func (x *Executor) close(ctx context.Context, r approvals.Request) error {
+// recordClosed writes the end of a request that never ran to its audit chain, with a
+// run row that prevents it from running later.
+func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error {
 	var vote *approvals.Vote
 	switch {
 	case r.State == approvals.Denied && r.Denial != nil:
@@ -34,7 +34,7 @@ func (x *Executor) close(ctx context.Context, r approvals.Request) error {
 		err = x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(r.ID), 0, run)},
 			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
 	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Cause == "":
-		run.Cause = vote.Reason // it was typed into the form after the no
+		run.Cause = vote.Reason // typed into the form after the denial
 		err = x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(r.ID), run.Version, run)}, audit.New("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
 	}
 	if err != nil && !errors.Is(err, approvals.ErrConflict) {
@@ -53,8 +53,8 @@ func (x *Executor) close(ctx context.Context, r approvals.Request) error {
 	return x.expireRows(ctx, r.ID, r.Ended)
 }
 
-// proveRefuser proves who denied or cancelled. A no counts without proof, but the
-// record must not name somebody on the word of a row.
+// proveRefuser proves who denied or cancelled a request. Denials count without proof,
+// but the audit chain names only people that evidence proves.
 func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v approvals.Vote) (person, unproved string, err error) {
 	if v.Evidence == "" {
 		return "", "", nil

@@ -11,8 +11,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// decide returns the approvals that can be proved. It returns an *actions.Refusal
-// if they are not enough. A request that a click or a rule lets run needs none.
+// decide returns the proved approvals if they reach the quorum, otherwise an
+// *actions.Refusal. One-click and automatic requests need none.
 func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.Planned) ([]approvals.Vote, error) {
 	expires := p.Asked.Add(p.Policy.ApproveWithin)
 	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) || r.Denial != nil || r.Cancelled != nil {
@@ -56,12 +56,12 @@ func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.
 	return nil, missing
 }
 
-// askAgain is the hint where a request can't be saved.
+// askAgain is the hint of a refusal that only a new request can avoid.
 const askAgain = "ask again with /killswitch"
 
-// late reports whether too much time has passed since the last approval, or since
-// the plan of what needs none.
-func (x *Executor) late(votes []approvals.Vote, p approvals.Planned) bool {
+// runTooLate reports whether run_within is over since the last approval, or since the
+// plan if none was needed.
+func (x *Executor) runTooLate(votes []approvals.Vote, p approvals.Planned) bool {
 	last := p.At
 	for _, v := range votes {
 		if v.At.After(last) {
@@ -71,7 +71,7 @@ func (x *Executor) late(votes []approvals.Vote, p approvals.Planned) bool {
 	return x.Now().After(last.Add(min(p.Policy.RunWithin, x.Policy.For(p.Intent).RunWithin)))
 }
 
-func people(votes []approvals.Vote) []string {
+func personIDs(votes []approvals.Vote) []string {
 	var ids []string
 	for _, v := range votes {
 		ids = append(ids, v.Person)

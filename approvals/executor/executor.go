@@ -1,21 +1,34 @@
-// Package executor is the privileged zone: it plans, acts in the target account,
-// reads back and takes back. It trusts the evidence that it proves itself and the
-// table runs, which only it writes; the table requests and the queues it reads
-// as what anybody may have written.
+// Package executor is the privileged zone. It plans containments, runs them in the
+// target account, verifies them by reading back, and reverts them.
+//
+// It trusts only two inputs: evidence whose signature it has checked, and the table
+// runs, which nobody else writes. Rows of the table requests and queue messages may
+// be forged.
+//
+// The types that matter:
+//
+//   - [Executor] handles jobs. [Executor.Handle] may be called twice for one job, and
+//     at the same time: rows, leases and versions keep effects from happening twice.
+//   - [approvals.Planned], [approvals.Run] and [approvals.Step] are the rows of a
+//     request: what was approved, how far it is, and the ledger of its steps.
+//   - hold (a row per change) says which requests need a change, and what an undo
+//     restores. worker is one attempt at one run.
+//
+// Files:
 //
 //	prove.go, prove_alert.go  what a person, a click or a rule asked for
-//	automatic.go            whether a run needs no second person
-//	decide.go               whether the proved approvals are enough
-//	plan.go, undo_plan.go   what would be done
-//	run.go, lease.go        one worker at a time has a run and its target
-//	retry.go                another attempt
-//	work.go, step.go        the steps of a run, one after the other
-//	many.go, pace.go        thousands of steps, at the rate that AWS allows
-//	recheck.go              whether a containment still holds
-//	undo.go                 what an undo tells the request that it takes back
-//	holds.go, ledger.go     rows: who wants a change to stay; what was done
-//	record.go               rows and audit chain in one write
-//	report.go, activity.go  what a target did lately
+//	decide.go                 whether the proved approvals are enough
+//	automatic.go              requests without a second person
+//	plan.go, undo_plan.go     what a run would do
+//	run.go, lease.go          claim of a run and its target by one worker
+//	retry.go                  another attempt at a run
+//	work.go, step.go          the steps of a run, one after the other
+//	many.go, pace.go          thousands of steps, at the rate that AWS allows
+//	recheck.go                whether a containment still holds
+//	undo.go                   the original request while its undo runs
+//	holds.go, ledger.go       rows of changes and steps
+//	record.go                 rows and audit chain in one write
+//	report.go, activity.go    recent activity of a target
 package executor
 
 import (
@@ -31,8 +44,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// Executor is the zone that plans, acts and verifies. It believes evidence and
-// its own table, nothing else.
+// Executor plans, runs, verifies and reverts requests.
 type Executor struct {
 	Store     approvals.Store // the table runs
 	Requests  approvals.Requests
@@ -47,29 +59,30 @@ type Executor struct {
 	Changes   approvals.Sender[approvals.Change]
 	Now       func() time.Time
 	Sleep     func(context.Context, time.Duration) error
-	// Owner makes a name that is new every time: whoever works on a run.
+	// Owner returns a new name for each worker that takes a lease.
 	Owner func() string
-	// Gone, where it is set, knows of workers that are gone before their lease is over.
+	// Gone reports workers that died before their lease ended; nil if that can't be
+	// known.
 	Gone func(owner string) bool
-	// Notices takes the text of reports; nil for nobody.
+	// Notices sends the text of reports; nil sends none.
 	Notices Notifier
 	// Findings reads the events that requests follow from.
 	Findings finding.Reader
-	// AutoPerHour is how many containments may begin by themselves in any hour.
+	// AutoPerHour caps the automatic containments in any hour.
 	AutoPerHour int
 	Log         *slog.Logger
 
-	activityLookups atomic.Int32 // at the activity of alerts' subjects, in this process
+	activityLookups atomic.Int32 // under way in this process
 }
 
 func (x *Executor) runs() approvals.Runs { return approvals.Runs{Reader: x.Store} }
 
-// Handle does one job. It may be called again for the same job, at the same
-// time even; nothing happens twice. An error means: deliver it again later.
+// Handle handles one job. It may be called again for the same job, also at the same
+// time; no effect happens twice. After an error the job must be delivered again.
 func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 	var r approvals.Request
 	var err error
-	if j.Verb != approvals.JobActivity { // which is about an alert
+	if j.Verb != approvals.JobActivity { // its ID is an alert's
 		r, err = x.Requests.Get(ctx, j.ID)
 	}
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -87,7 +100,7 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 	case approvals.JobVerify:
 		err = x.recheck(ctx, r)
 	case approvals.JobClose:
-		err = x.close(ctx, r)
+		err = x.recordClosed(ctx, r)
 	case approvals.JobReport:
 		err = x.report(ctx, r)
 	case approvals.JobActivity:

@@ -8,7 +8,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// holdsOf reads who holds the steps' changes.
+// holdsOf reads the holds of the steps' changes.
 func (x *Executor) holdsOf(ctx context.Context, steps []step) ([]hold, error) {
 	holds := make([]hold, len(steps))
 	return holds, parallel(len(steps), func(i int) error {
@@ -21,12 +21,12 @@ func remove(ids []string, id string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return s == id })
 }
 
-// hold records which requests want a change to stay, and what undo restores.
+// hold is the row of a change: the requests that need it, and what an undo restores.
 type hold struct {
 	Version int64    `json:"-"`
 	Holders []string `json:"holders"`
-	// Releasing is the undo that takes the change back just now: nobody may join it
-	// until that undo has ended.
+	// Releasing is the undo that is reverting the change. Until it has ended no other
+	// request can join.
 	Releasing string         `json:"releasing,omitempty"`
 	Effect    actions.Effect `json:"effect"`
 }

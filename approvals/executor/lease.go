@@ -12,30 +12,30 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// errElsewhere stops a worker: the run, or its target, is another's just now.
+// errElsewhere stops a worker: another one has the run, or its target.
 var errElsewhere = errors.New("another worker has it")
 
-// take writes a run together with its target's lock, and the rows that begin with
-// it. It returns errElsewhere, and sends the job again for later, if another run
-// has the target or another worker was faster.
-func (x *Executor) take(ctx context.Context, id string, p approvals.Planned, run *approvals.Run, with []approvals.Put, ev ...audit.Event) error {
-	err := x.write(ctx, run, with, ev...)
+// writeClaim writes a run that this worker claims, its target's lock and other rows. If
+// another run has the target, or another worker was faster, it sends the job again for
+// later and returns errElsewhere.
+func (x *Executor) writeClaim(ctx context.Context, id string, p approvals.Planned, run *approvals.Run, with []approvals.Put, ev ...audit.Event) error {
+	err := x.writeRun(ctx, run, with, ev...)
 	if errors.Is(err, approvals.ErrConflict) {
 		x.Log.InfoContext(ctx, "run not taken", slog.String("request_id", id), slog.String("error", err.Error()))
-		return x.requeueRun(ctx, p, lockedPause)
+		return x.requeueRun(ctx, p, lockedDelay)
 	}
 	return err
 }
 
-// write writes a run, other rows and the target's lock, which ends with the run's
+// writeRun writes a run, other rows and the target's lock, which ends with the run's
 // lease. It returns ErrConflict if another run has the target.
-func (x *Executor) write(ctx context.Context, run *approvals.Run, with []approvals.Put, ev ...audit.Event) error {
+func (x *Executor) writeRun(ctx context.Context, run *approvals.Run, with []approvals.Put, ev ...audit.Event) error {
 	var lock approvals.Lease
 	version, err := x.runs().Find(ctx, run.Lock, &lock)
 	if err != nil {
 		return err
 	}
-	if !lock.Take(run.ID, x.Now(), leaseFor) {
+	if !lock.Take(run.ID, x.Now(), leaseDuration) {
 		return fmt.Errorf("%w: %s has the target", approvals.ErrConflict, lock.Owner)
 	}
 	lock.Until = run.Lease.Until
@@ -46,7 +46,7 @@ func (x *Executor) write(ctx context.Context, run *approvals.Run, with []approva
 	return err
 }
 
-// requeueRun puts the job back and stops this worker.
+// requeueRun sends the run's job again and returns errElsewhere.
 func (x *Executor) requeueRun(ctx context.Context, p approvals.Planned, delay time.Duration) error {
 	if err := x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), delay); err != nil {
 		return err
@@ -54,15 +54,15 @@ func (x *Executor) requeueRun(ctx context.Context, p approvals.Planned, delay ti
 	return errElsewhere
 }
 
-// newLease is a lease for a worker that begins now.
+// newLease is the lease of a worker that begins now.
 func (x *Executor) newLease() approvals.Lease {
 	l := approvals.Lease{Owner: x.Owner()}
-	l.Renew(x.Now(), leaseFor)
+	l.Renew(x.Now(), leaseDuration)
 	return l
 }
 
-// takeLease takes a lease for a new worker. It returns false if another one has it
-// and is not known to be gone.
+// takeLease takes a lease for a new worker. It returns false if another worker has it
+// and may be alive.
 func (x *Executor) takeLease(l *approvals.Lease) bool {
 	if l.Held(x.Now()) && (x.Gone == nil || !x.Gone(l.Owner)) {
 		return false
@@ -71,31 +71,31 @@ func (x *Executor) takeLease(l *approvals.Lease) bool {
 	return true
 }
 
-// takeOver continues a run whose worker is gone.
+// takeOver continues a run whose worker died.
 func (x *Executor) takeOver(ctx context.Context, run approvals.Run, p approvals.Planned) (approvals.Run, error) {
 	if !x.takeLease(&run.Lease) {
 		return run, x.requeueRun(ctx, p, run.Lease.Until.Sub(x.Now())+time.Second)
 	}
-	err := x.take(ctx, run.ID, p, &run, nil, audit.New("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
+	err := x.writeClaim(ctx, run.ID, p, &run, nil, audit.New("resumed", "", "attempt", strconv.Itoa(run.Attempt)))
 	return run, err
 }
 
 // save writes the run and renews the lease and the target's lock.
 func (x *Executor) save(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
-	run.Lease.Renew(x.Now(), leaseFor)
-	return x.write(ctx, run, nil, ev...)
+	run.Lease.Renew(x.Now(), leaseDuration)
+	return x.writeRun(ctx, run, nil, ev...)
 }
 
-// renew prolongs the lease when a good part of it is over.
+// renew saves the run if its lease is older than 5 s.
 func (x *Executor) renew(ctx context.Context, run *approvals.Run) error {
-	if run.Lease.Until.Sub(x.Now()) > leaseFor-5*time.Second {
+	if run.Lease.Until.Sub(x.Now()) > leaseDuration-5*time.Second {
 		return nil
 	}
 	return x.save(ctx, run)
 }
 
-// end writes the run's last word and frees the target.
-func (x *Executor) end(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
+// endRun writes a run that has ended and removes the target's lock.
+func (x *Executor) endRun(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
 	run.Lease.Release(x.Now())
 	puts := []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run)}
 	var lock approvals.Lease

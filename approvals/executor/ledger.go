@@ -11,7 +11,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// firstState is that of a step that was just planned.
+// firstState is the state of a new step.
 func firstState(s actions.Step) approvals.StepState {
 	if s.Skip != "" {
 		return approvals.StepSkipped
@@ -19,17 +19,17 @@ func firstState(s actions.Step) approvals.StepState {
 	return approvals.StepPlanned
 }
 
-// row is a step as it is stored.
+// row is a step as stored.
 type row = approvals.Step
 
-// step is a row of the ledger in the hands of a worker.
+// step is a row of the ledger with a worker's own notes.
 type step struct {
 	row
-	tried int       // the attempt in which it was given up
-	first time.Time // when this worker tried it first
+	givenUpIn int       // number of the attempt; 0: not given up
+	firstTry  time.Time // by this worker
 }
 
-// steps reads a request's ledger.
+// steps reads the ledger of a request.
 func (x *Executor) steps(ctx context.Context, id string) ([]step, error) {
 	rows, err := x.runs().Steps(ctx, id, 0)
 	steps := make([]step, len(rows))
@@ -39,7 +39,7 @@ func (x *Executor) steps(ctx context.Context, id string) ([]step, error) {
 	return steps, err
 }
 
-// storePlan writes the steps, then the plan: a plan that is there is complete.
+// storePlan writes the steps before the plan, so that a stored plan is complete.
 func (x *Executor) storePlan(ctx context.Context, p approvals.Planned, f *planner) error {
 	p.Steps = len(p.Plan.Steps)
 	old, err := x.runs().Steps(ctx, p.ID, 0) // of a worker that died
@@ -74,7 +74,7 @@ func deref(s *string) string {
 	return *s
 }
 
-// resources are the ARNs that the steps change.
+// resources lists the ARNs that the steps change.
 func resources(steps []step) []string {
 	var arns []string
 	for _, s := range steps {
@@ -85,5 +85,5 @@ func resources(steps []step) []string {
 	return arns
 }
 
-// storeError marks an error of our own store: it says nothing of the target.
+// storeError marks errors of our own store, which say nothing about the target.
 type storeError struct{ error }

@@ -14,34 +14,33 @@ import (
 )
 
 const (
-	batchSize   = 24                     // steps that one write of the ledger opens or closes: three rows each
-	workers     = 4                      // batches at a time
-	manyTries   = 5                      // of a step, before the others have their turn
-	tryEvery    = 500 * time.Millisecond // after an error that is no throttle
-	readManyGap = 2 * time.Second        // between two listings of all that was done
+	batchSize      = 24                     // steps in one write of the ledger: three rows each
+	workers        = 4                      // batches at a time
+	triesPerTurn   = 5                      // of a step, before it goes to the end of the queue
+	transientPause = 500 * time.Millisecond // after a transient error other than throttling
+	readManyEvery  = 2 * time.Second        // between two listings of the targets
 )
 
-// many takes steps that do not depend on each other, at the rate that AWS
-// allows. The ledger is written a batch at a time, and by one lane at a time:
-// its chain has one end.
+// many runs independent steps in parallel, at the rate that AWS allows. Ledger and
+// audit chain are written a batch at a time, by one worker at a time.
 type many struct {
 	*worker
 	acct *actions.Account
 	pace *pacer
 
-	mu           sync.Mutex // of the ledger, the run and what follows
+	mu           sync.Mutex // protects ledger, run and the fields below
 	queue        []*step
-	err          error // ends all lanes
+	err          error // stops all workers
 	notified     time.Time
-	notifiedDone int // of Progress.Done, when it was told
+	notifiedDone int // Progress.Done at that time
 }
 
 func (w *worker) many(acct *actions.Account, steps []*step) *many {
 	return &many{worker: w, acct: acct, pace: &pacer{now: w.x.Now, sleep: w.x.Sleep}, queue: steps, notified: w.x.Now(), notifiedDone: w.run.Progress.Done}
 }
 
-// takeMany takes such steps until each is done or given up.
-func (w *worker) takeMany(ctx context.Context, acct *actions.Account, steps []*step) error {
+// runManySteps runs independent steps until each is done or given up.
+func (w *worker) runManySteps(ctx context.Context, acct *actions.Account, steps []*step) error {
 	if len(steps) == 0 {
 		return nil
 	}
@@ -62,29 +61,30 @@ func (w *worker) takeMany(ctx context.Context, acct *actions.Account, steps []*s
 	if m.err != nil {
 		return m.err
 	}
-	if len(m.queue) > 0 { // the time is over
+	if len(m.queue) > 0 { // near the deadline
 		return w.renewOrHandOver(ctx)
 	}
 	return nil
 }
 
-// next takes a batch from the queue; none where the end has come.
-func (m *many) next(ctx context.Context) []*attempt {
+// next takes a batch from the queue. It returns nil if there is nothing left to do, or
+// no time.
+func (m *many) next(ctx context.Context) []*stepAttempt {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err != nil || m.x.nearDeadline(ctx) {
 		return nil
 	}
 	n := min(batchSize, len(m.queue))
-	var batch []*attempt
+	var batch []*stepAttempt
 	for _, s := range m.queue[:n] {
-		batch = append(batch, &attempt{s: s})
+		batch = append(batch, &stepAttempt{s: s})
 	}
 	m.queue = m.queue[n:]
 	return batch
 }
 
-// requeue puts steps that are tried again at the end of the queue.
+// requeue appends steps that need another try to the queue.
 func (m *many) requeue(again []*step, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,22 +94,22 @@ func (m *many) requeue(again []*step, err error) {
 	}
 }
 
-// batch takes its steps at the same time, and returns those to try again.
-func (m *many) batch(ctx context.Context, batch []*attempt) (again []*step, err error) {
-	if err := m.locked(func() error { return m.open(ctx, batch...) }); err != nil {
+// batch runs steps in parallel and returns those that need another try.
+func (m *many) batch(ctx context.Context, batch []*stepAttempt) (again []*step, err error) {
+	if err := m.locked(func() error { return m.beginSteps(ctx, batch...) }); err != nil {
 		return nil, err
 	}
 	err = parallel(len(batch), func(i int) error {
 		t := batch[i]
 		return m.paced(ctx, func() error {
-			m.do(ctx, m.acct, t)
+			m.applyOrRevert(ctx, m.acct, t)
 			return t.err
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := m.locked(func() error { return m.close(ctx, batch...) }); err != nil {
+	if err := m.locked(func() error { return m.recordSteps(ctx, batch...) }); err != nil {
 		return nil, err
 	}
 	for _, t := range batch {
@@ -126,10 +126,10 @@ func (m *many) locked(do func() error) error {
 	return do()
 }
 
-// paced makes a call at the rate that AWS allows, a few times if it must. Its
-// own error is that of our store, or the end of our time.
+// paced calls AWS at the allowed rate, and again after transient errors. It returns
+// only errors of our store and of the context.
 func (m *many) paced(ctx context.Context, call func() error) error {
-	for range manyTries {
+	for range triesPerTurn {
 		sent, err := m.pace.wait(ctx)
 		if err != nil {
 			return err
@@ -140,7 +140,7 @@ func (m *many) paced(ctx context.Context, call func() error) error {
 		case throttled:
 			m.pace.throttled(sent)
 		case actions.Transient(err):
-			if err := m.x.Sleep(ctx, tryEvery); err != nil {
+			if err := m.x.Sleep(ctx, transientPause); err != nil {
 				return err
 			}
 		default:
@@ -156,13 +156,14 @@ func (m *many) paced(ctx context.Context, call func() error) error {
 	return nil
 }
 
-// heartbeat prolongs the lease and lets the bot draw the progress, now and then.
+// heartbeat, every 5 s at most, renews the lease, stores the progress and asks the bot
+// to redraw the card.
 func (m *many) heartbeat(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.x.Now()
 	since := now.Sub(m.notified)
-	if since < progressEach {
+	if since < progressEvery {
 		return nil
 	}
 	done := m.run.Progress.Done
@@ -174,9 +175,9 @@ func (m *many) heartbeat(ctx context.Context) error {
 	return m.x.Changes.Send(ctx, approvals.Change{ID: m.run.ID}, 0)
 }
 
-// readMany reads such steps back, all with few calls, until they hold or it has
-// taken too long.
-func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*step) error {
+// readManyBack reads independent steps back, many with one call, until they hold or
+// readWithin is over.
+func (w *worker) readManyBack(ctx context.Context, acct *actions.Account, steps []*step) error {
 	steps = slices.DeleteFunc(steps, func(s *step) bool { return s.State != approvals.StepDone })
 	if len(steps) == 0 {
 		return nil
@@ -207,26 +208,26 @@ func (w *worker) readMany(ctx context.Context, acct *actions.Account, steps []*s
 			return nil
 		}
 		now := w.x.Now()
-		if !now.Before(until) && (!unread || !now.Before(w.run.Since.Add(patience))) {
+		if !now.Before(until) && (!unread || !now.Before(w.run.Since.Add(retryWithin))) {
 			break
 		}
-		if err := w.x.Sleep(ctx, readManyGap); err != nil {
+		if err := w.x.Sleep(ctx, readManyEvery); err != nil {
 			return err
 		}
 	}
 	for chunk := range slices.Chunk(steps, batchSize) {
-		var batch []*attempt
+		var batch []*stepAttempt
 		for _, s := range chunk {
-			batch = append(batch, &attempt{s: s})
+			batch = append(batch, &stepAttempt{s: s})
 		}
-		if err := w.close(ctx, batch...); err != nil {
+		if err := w.recordSteps(ctx, batch...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readBatch reads steps back. Unread says that AWS could not tell of some just now.
+// readBatch reads steps back. unread: AWS had transient errors for some of them.
 func (m *many) readBatch(ctx context.Context, steps []*step) (found []actions.Reading, unread bool, err error) {
 	m.acct.Forget()
 	found = make([]actions.Reading, len(steps))
@@ -254,7 +255,7 @@ func (m *many) readBatch(ctx context.Context, steps []*step) (found []actions.Re
 	return found, later.Load(), err
 }
 
-// saveVerifiedBatch writes verified steps; an undo's take their holds away with them.
+// saveVerifiedBatch writes verified steps. For an undo it removes their holds.
 func (w *worker) saveVerifiedBatch(ctx context.Context, steps []*step) error {
 	for chunk := range slices.Chunk(steps, batchSize) {
 		var puts []approvals.Put

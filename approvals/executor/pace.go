@@ -7,38 +7,38 @@ import (
 )
 
 const (
-	// slowest is the least rate of calls, per second. Waiting longer out of
-	// politeness would starve the containment where another caller competes for
-	// the same limit: about 1 ÷ the latency of a call.
-	slowest = 25
-	// cutBy is what a throttle leaves of the rate, sped what a success adds.
-	cutBy = 0.7
-	sped  = 0.05
+	// minRate is the lowest rate of calls per second, about 1 ÷ the latency of a call.
+	// A lower rate would starve the containment if another caller uses up the same
+	// limit.
+	minRate = 25
+	// throttleFactor multiplies the rate after a throttled call, sped what a success adds.
+	throttleFactor = 0.7
+	successStep    = 0.05
 )
 
-// pacer sends calls as fast as AWS allows: all at once until the first throttle,
-// and then at a rate that it finds out. A throttle counts only if its call was
-// sent after the rate was last cut: the others tell nothing new.
+// pacer limits the rate of calls: no limit until the first throttled call, then a rate
+// that grows with success and shrinks with throttling. A throttled call counts only if
+// it was sent after the rate was last cut.
 type pacer struct {
 	now   func() time.Time
 	sleep func(context.Context, time.Duration) error
 
-	mu    sync.Mutex
-	rate  float64   // calls a second; 0: no limit is known
-	next  time.Time // when the next call may be sent
-	cut   time.Time // when the rate was last cut
-	began time.Time
-	done  int
+	mu             sync.Mutex
+	rate           float64   // calls per second; 0: no limit
+	next           time.Time // of the next call
+	lastCut        time.Time // when the rate was cut
+	firstCall      time.Time
+	succeededCalls int
 }
 
-// wait returns when a call may be sent, and when that is. Who waits while the
-// rate is cut gets a new time: the old ones were too close to each other.
+// wait blocks until a call may be sent and returns that time. If the rate is cut in
+// between, the call gets a new, later time.
 func (p *pacer) wait(ctx context.Context) (time.Time, error) {
 	for {
 		p.mu.Lock()
-		now, cut := p.now(), p.cut
-		if p.began.IsZero() {
-			p.began = now
+		now, cut := p.now(), p.lastCut
+		if p.firstCall.IsZero() {
+			p.firstCall = now
 		}
 		at := now
 		if p.rate > 0 {
@@ -54,7 +54,7 @@ func (p *pacer) wait(ctx context.Context) (time.Time, error) {
 			}
 		}
 		p.mu.Lock()
-		again := !p.cut.Equal(cut)
+		again := !p.lastCut.Equal(cut)
 		p.mu.Unlock()
 		if !again {
 			return at, ctx.Err()
@@ -62,29 +62,29 @@ func (p *pacer) wait(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// throttled says that a call, sent then, was one too many.
+// throttled cuts the rate after a call that was throttled.
 func (p *pacer) throttled(sent time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if sent.Before(p.cut) {
+	if sent.Before(p.lastCut) {
 		return
 	}
 	now := p.now()
-	if p.rate == 0 { // what went well until now is all that is known of the limit
-		if d := now.Sub(p.began).Seconds(); d > 0 {
-			p.rate = float64(p.done) / d
+	if p.rate == 0 { // start from the rate that worked until now
+		if d := now.Sub(p.firstCall).Seconds(); d > 0 {
+			p.rate = float64(p.succeededCalls) / d
 		}
 	}
-	p.rate = max(p.rate*cutBy, slowest)
-	p.cut, p.next = now, now.Add(time.Duration(float64(time.Second)/p.rate))
+	p.rate = max(p.rate*throttleFactor, minRate)
+	p.lastCut, p.next = now, now.Add(time.Duration(float64(time.Second)/p.rate))
 }
 
-// succeeded says that a call was not too many.
+// succeeded raises the rate after a call that was not throttled.
 func (p *pacer) succeeded() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.done++
+	p.succeededCalls++
 	if p.rate > 0 {
-		p.rate += sped
+		p.rate += successStep
 	}
 }

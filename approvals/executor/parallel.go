@@ -9,17 +9,18 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// atOnce is how many calls are under way at a time, at most.
-const atOnce = 32
+// maxParallel limits the calls that run at the same time.
+const maxParallel = 32
 
-// parallel does n things, some at a time, and returns the first error.
+// parallel calls do for 0 to n-1 in parallel and returns the first error, after which
+// no new call starts.
 func parallel(n int, do func(i int) error) error {
 	var next atomic.Int64
 	var failed atomic.Bool
 	var first error
 	var once sync.Once
 	var wg sync.WaitGroup
-	for range min(n, atOnce) {
+	for range min(n, maxParallel) {
 		wg.Go(func() {
 			for !failed.Load() {
 				i := int(next.Add(1)) - 1
@@ -37,7 +38,8 @@ func parallel(n int, do func(i int) error) error {
 	return first
 }
 
-// retryTransient does again what AWS can't do just now, for a while.
+// retryTransient calls do until it returns something else than a transient error, or
+// until the time is over.
 func (x *Executor) retryTransient(ctx context.Context, until time.Time, do func() error) error {
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
 		err := do()

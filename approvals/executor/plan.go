@@ -10,12 +10,11 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// planWithin bounds the reading of an account's state. It is shorter than the
-// planner's lease.
-const planWithin = leaseFor - 5*time.Second
+// planTimeout limits the reading of an account's state; it is shorter than the lease.
+const planTimeout = leaseDuration - 5*time.Second
 
-// planner is the row by which one worker plans a request at a time. It is part of
-// each of the planner's writes: a worker that was overtaken can't write any more.
+// planner is the row with the lease of a request's planner. Every write of a planner
+// includes it as a fence: after another worker took the lease, the write fails.
 type planner struct {
 	approvals.Lease
 	Version int64 `json:"-"`
@@ -23,14 +22,14 @@ type planner struct {
 
 func plannerKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: "planner"} }
 
-// fence is the planner's row as a condition of other writes.
+// fence returns the write of the row that goes with other writes.
 func (f *planner) fence(id string) approvals.Put {
 	put := approvals.PutRow(plannerKey(id), f.Version, f)
 	f.Version++
 	return put
 }
 
-// plan checks who asks, reads the target and stores what would be done.
+// plan proves a request, reads its target and stores the plan.
 func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 	if r.State != approvals.Planning && r.State != approvals.Approved {
 		return nil
@@ -83,7 +82,7 @@ func (x *Executor) planWithLease(ctx context.Context, r approvals.Request) (p ap
 }
 
 // showPlan copies a plan to the request's row. A request that needs no approver is
-// approved by that, and run.
+// approved and run.
 func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 	now := x.Now().UTC()
 	r, err := x.Requests.Change(ctx, p.ID, func(r *approvals.Request) error {
@@ -106,8 +105,7 @@ func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 	return x.sendChange(ctx, p.ID, err)
 }
 
-// planDelayed tells people why planning takes its time, and lets the next try begin
-// at once.
+// planDelayed writes the cause of a delay to the request's row and releases the lease.
 func (x *Executor) planDelayed(ctx context.Context, id string, f *planner, why, hint string) error {
 	f.Release(x.Now())
 	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
@@ -155,7 +153,7 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	if p.Mode != approvals.TwoPerson {
 		p.Policy.Approvals = 0
 	}
-	look, cancel := context.WithTimeout(ctx, planWithin)
+	look, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()
 	if a.intent.Undo != "" {
 		err = x.planUndo(look, action, &p)
@@ -170,7 +168,7 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 }
 
 func (x *Executor) planCall(ctx context.Context, action actions.Action, a provenRequest, p *approvals.Planned) error {
-	until := x.Now().Add(planWithin)
+	until := x.Now().Add(planTimeout)
 	if err := x.locate(ctx, until, p); err != nil {
 		return err
 	}
@@ -194,7 +192,7 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, a proven
 	return nil
 }
 
-// locate finds the account of a call that does not say it: that of a key.
+// locate finds the account of an access key if the call does not name it.
 func (x *Executor) locate(ctx context.Context, until time.Time, p *approvals.Planned) error {
 	if p.Account = p.Intent.Call.Account; p.Account != "" {
 		return nil
@@ -212,7 +210,7 @@ func (x *Executor) locate(ctx context.Context, until time.Time, p *approvals.Pla
 	return nil
 }
 
-// sessionContext is on whose behalf a session is that works on a plan.
+// sessionContext names the people on whose behalf a session acts.
 func sessionContext(p approvals.Planned, approvers []string) actions.SessionContext {
 	return actions.SessionContext{RequestID: p.ID, Requester: p.Person, Approvers: approvers}
 }

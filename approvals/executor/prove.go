@@ -10,7 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// provenRequest is a request as its evidence proves it.
+// provenRequest is the part of a request that its evidence proves.
 type provenRequest struct {
 	intent approvals.Intent
 	reason string
@@ -18,13 +18,13 @@ type provenRequest struct {
 	app    string
 	at     time.Time
 
-	finding     finding.Finding        // that it is about, where an alert led to it
+	finding     finding.Finding        // of a request from an alert
 	mode        approvals.ApprovalMode // under the configuration of now
 	modeRefused string                 // why it is neither one-click nor automatic
 }
 
-// prove reads the requester's evidence and checks that the row says the same.
-// It returns an *actions.Refusal if the request is not what somebody signed.
+// prove verifies the requester's evidence and compares the row with it. It returns an
+// *actions.Refusal if they differ.
 func (x *Executor) prove(ctx context.Context, r approvals.Request) (provenRequest, error) {
 	e, err := x.loadEvidence(ctx, r.Evidence)
 	if err != nil {
@@ -48,7 +48,7 @@ func (x *Executor) prove(ctx context.Context, r approvals.Request) (provenReques
 	return a, nil
 }
 
-// proveSlackRequest reads what a person asked for.
+// proveSlackRequest reads a request that a person typed or clicked.
 func (x *Executor) proveSlackRequest(ctx context.Context, r approvals.Request, e approvals.Evidence) (provenRequest, error) {
 	w, at, err := x.verifyPayload(ctx, e)
 	if err != nil {
@@ -87,8 +87,8 @@ func (x *Executor) proveCommand(ctx context.Context, w approvals.SlackPayload, a
 	return approvals.Unproven("%s asks for nothing", c.Verb)
 }
 
-// proveButton reads a click that asks for something: what an alert's card offers,
-// to take back what a request's card is about, or to do something gentler instead.
+// proveButton reads a request by a click: an offer of an alert's card, an undo, or the
+// gentler alternative on a request's card.
 func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w approvals.SlackPayload, a *provenRequest) error {
 	if len(w.Actions) != 1 {
 		return approvals.Unproven("it is not one click")
@@ -121,7 +121,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 	return checkCard(w, dig, p)
 }
 
-// proveUndo is the intent to take a request back.
+// proveUndo sets the intent to undo a request.
 func (x *Executor) proveUndo(ctx context.Context, id string, keys bool, reason string, a *provenRequest) error {
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -137,7 +137,7 @@ func (x *Executor) proveUndo(ctx context.Context, id string, keys bool, reason s
 	return nil
 }
 
-// loadEvidence fetches evidence.
+// loadEvidence loads stored evidence.
 func (x *Executor) loadEvidence(ctx context.Context, key string) (approvals.Evidence, error) {
 	e, err := x.Requests.Evidence(ctx, key)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -146,7 +146,7 @@ func (x *Executor) loadEvidence(ctx context.Context, key string) (approvals.Evid
 	return e, err
 }
 
-// loadPayload fetches evidence, proves that a person gave it, and reads it.
+// loadPayload loads a stored Slack payload, verifies its signature and parses it.
 func (x *Executor) loadPayload(ctx context.Context, key string) (approvals.SlackPayload, time.Time, error) {
 	e, err := x.loadEvidence(ctx, key)
 	if err != nil {
@@ -155,10 +155,10 @@ func (x *Executor) loadPayload(ctx context.Context, key string) (approvals.Slack
 	return x.verifyPayload(ctx, e)
 }
 
-// verifyPayload proves that a person gave evidence, and reads it.
+// verifyPayload verifies the signature of a Slack payload and parses it.
 func (x *Executor) verifyPayload(ctx context.Context, e approvals.Evidence) (approvals.SlackPayload, time.Time, error) {
 	v, ok := x.Verifiers[e.Kind]
-	if !ok || e.Kind == approvals.EventEvidence || e.Kind == approvals.RuleEvidence { // nobody signs those
+	if !ok || e.Kind == approvals.EventEvidence || e.Kind == approvals.RuleEvidence { // not signed
 		return approvals.SlackPayload{}, time.Time{}, approvals.Unproven("kind %q", e.Kind)
 	}
 	if err := v.Verify(ctx, e); err != nil {
@@ -178,7 +178,7 @@ func (x *Executor) verifyPayload(ctx context.Context, e approvals.Evidence) (app
 	return w, at, nil
 }
 
-// parseClick reads which button of which call was clicked.
+// parseClick returns the request and the call digest of a click on a button.
 func parseClick(w approvals.SlackPayload, action string) (id, digest string, err error) {
 	if w.Type != "block_actions" || len(w.Actions) != 1 || w.Actions[0].ID != action {
 		return "", "", approvals.Unproven("it is not a click on %s", action)
@@ -190,7 +190,7 @@ func parseClick(w approvals.SlackPayload, action string) (id, digest string, err
 	return id, digest, nil
 }
 
-// checkCard checks that the card that was clicked named this very call.
+// checkCard checks that the clicked card showed this call, requester and reason.
 func checkCard(w approvals.SlackPayload, digest string, p approvals.Planned) error {
 	switch {
 	case digest != p.Digest:
@@ -199,13 +199,13 @@ func checkCard(w approvals.SlackPayload, digest string, p approvals.Planned) err
 		return approvals.Unproven("the card did not show this call")
 	case !approvals.SameWords(w.ReasonText, approvals.ReasonLine(p.Person, p.Reason)):
 		return approvals.Unproven("the card did not show who asked and why")
-	case w.App != p.App && p.Mode != approvals.Automatic: // which no app asked for
+	case w.App != p.App && p.Mode != approvals.Automatic: // it has no app
 		return approvals.Unproven("it is from another app")
 	}
 	return nil
 }
 
-// proveClick reads a click on a request's card as the vote of a person.
+// proveClick verifies a click on a request's card and returns it as a vote.
 func (x *Executor) proveClick(ctx context.Context, key, action string, p approvals.Planned) (approvals.Vote, error) {
 	w, at, err := x.loadPayload(ctx, key)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// proveProposal reads a click on an alert's card: what it asks for is what the
-// event lets its route offer, and what the card showed.
+// proveProposal reads a request by a click on an alert's card. The event and the
+// configuration must offer it, and the card must have shown it.
 func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w approvals.SlackPayload, a *provenRequest) error {
 	button := w.Actions[0]
 	alert, dig, _ := approvals.SplitAlertValue(button.Value)
@@ -36,15 +36,14 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 		a.modeRefused = "the card did not say that one click runs it"
 	case !x.autoEligible(o.Intent.Call):
 		a.modeRefused = "this action is never run by one click"
-	case r.Mode == approvals.OneClick: // otherwise the bot had reasons to ask people
+	case r.Mode == approvals.OneClick: // the bot may have chosen two-person approval
 		a.mode = approvals.OneClick
 	}
 	return nil
 }
 
-// proveRule reads what our own configuration asked for on the strength of an
-// event. Nobody signed it: it lets nothing run before the source has confirmed
-// the finding.
+// proveRule reads an automatic request. Its evidence is not signed, therefore the run
+// waits until the source confirms the finding.
 func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approvals.Evidence) (provenRequest, error) {
 	var ruled approvals.RuleRequest
 	if json.Unmarshal([]byte(e.Body), &ruled) != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// maxReapplied is how often a step that somebody undid is applied again.
+// maxReapplied limits how often removed changes are applied again.
 const maxReapplied = 3
 
-// recheck reads a containment back again some time after, and applies again
-// what somebody undid.
+// recheck verifies a containment some time after its run, and applies again what
+// somebody removed.
 func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 	run, err := x.runs().Run(ctx, r.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -44,10 +44,10 @@ func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
-	run.Lease, run.Since = x.newLease(), now // what was written before does not count as applied again
+	run.Lease, run.Since = x.newLease(), now // earlier changes don't count as applied again
 	if err := x.save(ctx, &run); err != nil {
 		if errors.Is(err, approvals.ErrConflict) {
-			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, lockedPause)
+			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, lockedDelay)
 		}
 		return err
 	}
@@ -59,11 +59,11 @@ func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 }
 
 const (
-	unreadPause = 15 * time.Second // before a re-check that could not be made is tried again
-	maxUnread   = 8                // after which the containment can't be confirmed
+	failedCheckPause = 15 * time.Second // before a failed re-check is repeated
+	maxFailedChecks  = 8                // then the containment is not confirmed
 )
 
-// check looks at the target and each step once; the next check is set when it ends.
+// check verifies the target and each step once and sets the time of the next check.
 func (w *worker) check(ctx context.Context) error {
 	x, run := w.x, w.run
 	steps, err := x.steps(ctx, w.p.ID)
@@ -76,7 +76,7 @@ func (w *worker) check(ctx context.Context) error {
 	if entered {
 		held, err = w.readManySteps(ctx, acct, steps)
 	}
-	for i := range steps { // what can't be read of one step must not hide another
+	for i := range steps { // one unreadable step must not hide another
 		if !entered || held[i] || steps[i].State == approvals.StepSkipped {
 			continue
 		}
@@ -99,8 +99,8 @@ func (w *worker) check(ctx context.Context) error {
 		why, hint := actions.Explain(err)
 		result = "could not be read: " + why
 		run.FailedChecks++
-		run.NextCheck = next.Add(unreadPause)
-		if run.FailedChecks >= maxUnread {
+		run.NextCheck = next.Add(failedCheckPause)
+		if run.FailedChecks >= maxFailedChecks {
 			run.Outcome, run.NextCheck = approvals.Partial, time.Time{}
 			run.Cause, run.Hint = "whether it still holds can't be confirmed: "+why, hint
 		}
@@ -117,16 +117,16 @@ func (w *worker) check(ctx context.Context) error {
 			}
 		}
 	}
-	return x.end(ctx, run, audit.New("rechecked", "", "check", strconv.Itoa(run.Checks), "result", result))
+	return x.endRun(ctx, run, audit.New("rechecked", "", "check", strconv.Itoa(run.Checks), "result", result))
 }
 
-// mustStop reports whether an error is our own: it says nothing of the target.
+// mustStop reports whether an error is about our own rows, not about the target.
 func mustStop(err error) bool {
 	var ours storeError
 	return errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, approvals.ErrConflict)
 }
 
-// readManySteps looks at all steps of which there are many.
+// readManySteps verifies the independent steps and returns which of them hold.
 func (w *worker) readManySteps(ctx context.Context, acct *actions.Account, steps []step) (map[int]bool, error) {
 	held := map[int]bool{}
 	var many []*step
@@ -150,13 +150,13 @@ func (w *worker) readManySteps(ctx context.Context, acct *actions.Account, steps
 	return held, err
 }
 
-// errUnread says that AWS could not tell of some steps just now.
+// errUnread is returned if AWS had transient errors for some steps.
 var errUnread = errors.New("AWS could not tell of all of it just now")
 
-// checkStep reads one step back and applies it again if it does not hold. That
-// somebody undid it is written down first.
+// checkStep verifies one step and applies it again if it does not hold. The tampering
+// is recorded first.
 func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) error {
-	found := s.Step.Current // of a target that was created again
+	found := s.Step.Current // of a recreated target
 	if s.State == approvals.StepVerified {
 		holds, text, err := w.readStep(ctx, acct, s)
 		switch {
@@ -167,7 +167,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 		}
 		found = text
 	} else if s.Cause != "" {
-		found = s.Cause // an earlier check began to apply it again, and was cut off
+		found = s.Cause // an earlier check died while applying it again
 	}
 	run := w.run
 	run.Tampering = append(run.Tampering, approvals.Tampered{At: w.x.Now().UTC(), Step: s.Step.Title, Found: found})
@@ -180,15 +180,15 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 		return err
 	}
 	if s.State != approvals.StepPlanned {
-		s.State, s.Cause = approvals.StepFailed, "undone by somebody: found "+found // so that it is taken again, now or by a retry
+		s.State, s.Cause = approvals.StepFailed, "undone by somebody: found "+found // to be applied again, now or by a retry
 		if err := w.saveStep(ctx, s); err != nil {
 			return err
 		}
 	}
 	if again {
 		one := []step{*s}
-		one[0].tried = 0
-		if err := w.takeAll(ctx, acct, one); err != nil {
+		one[0].givenUpIn = 0
+		if err := w.runSteps(ctx, acct, one); err != nil {
 			return err
 		}
 		*s = one[0]

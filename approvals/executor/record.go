@@ -10,7 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// expireRows lets all rows of a request that is over for good expire with it.
+// expireRows sets the expiry of all rows of a request that has ended.
 func (x *Executor) expireRows(ctx context.Context, id string, ended time.Time) error {
 	if x.Requests.Retention <= 0 || ended.IsZero() {
 		return nil
@@ -31,7 +31,7 @@ func (x *Executor) expireRows(ctx context.Context, id string, ended time.Time) e
 		}
 		if len(puts) > 0 {
 			if err := x.Store.Write(ctx, puts...); err != nil {
-				return ignore(err, approvals.ErrConflict) // somebody still writes, and will come here again
+				return ignore(err, approvals.ErrConflict) // another worker writes, and calls this afterwards
 			}
 		}
 		if len(rows) < approvals.MaxPuts {
@@ -40,9 +40,8 @@ func (x *Executor) expireRows(ctx context.Context, id string, ended time.Time) e
 	}
 }
 
-// record writes rows and the events that tell of them in one go: what is done
-// is in the chain, and what is in the chain is done. It returns ErrConflict if
-// one of the rows was written by somebody else.
+// record writes rows and their audit events in one transaction: neither exists without
+// the other. It returns ErrConflict if somebody else wrote one of the rows.
 func (x *Executor) record(ctx context.Context, id string, puts []approvals.Put, events ...audit.Event) error {
 	if len(puts)+len(events)+1 > approvals.MaxPuts {
 		return fmt.Errorf("%d rows at once", len(puts)+len(events)+1)
@@ -65,7 +64,7 @@ func (x *Executor) record(ctx context.Context, id string, puts []approvals.Put, 
 		if !errors.Is(err, approvals.ErrConflict) {
 			return err
 		}
-		// Was it the chain or one of the rows? Only the chain is worth another try.
+		// Only a conflict on the chain is worth another try.
 		now, err := x.runs().Find(ctx, approvals.HeadKey(id), &audit.Head{})
 		if err != nil {
 			return err

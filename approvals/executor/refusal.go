@@ -9,13 +9,14 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// refuse ends a request for good, on the condition of the rows in fence.
+// refuse ends a request as refused, in one write with the rows in fence.
 func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.Refusal, fence ...approvals.Put) error {
 	run := approvals.Run{ID: r.ID, Outcome: approvals.Refused, Cause: no.Reason, Hint: no.Hint, Ended: x.Now().UTC()}
 	ev := audit.New("refused", "", "why", no.Cause(), "intent", r.Intent.String())
 	err := x.record(ctx, r.ID, append(fence, approvals.PutRow(approvals.RunKey(r.ID), 0, run)), ev)
 	if errors.Is(err, approvals.ErrConflict) {
-		// Refused before, and the request did not hear of it; or somebody went on.
+		// It was refused before, and the worker died before it updated the request; or
+		// another worker continued it.
 		var old approvals.Run
 		old, err = x.runs().Run(ctx, r.ID)
 		if err != nil || old.Outcome != approvals.Refused {
@@ -38,10 +39,11 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.
 	return x.expireRows(ctx, r.ID, run.Ended)
 }
 
-// errSettled stops a Change that has nothing left to do.
+// errSettled means that nothing is left to do.
 var errSettled = errors.New("settled already")
 
-// sendChange tells the bot, unless the change failed.
+// sendChange asks the bot to redraw the card after a Change. It returns the Change's
+// error, unless that is errSettled.
 func (x *Executor) sendChange(ctx context.Context, id string, err error) error {
 	if err != nil && !errors.Is(err, errSettled) {
 		return err
@@ -49,7 +51,7 @@ func (x *Executor) sendChange(ctx context.Context, id string, err error) error {
 	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
 }
 
-// ignore passes errors on, but for those of one kind.
+// ignore returns nil if err is kind, otherwise err.
 func ignore(err, kind error) error {
 	if errors.Is(err, kind) {
 		return nil
@@ -57,7 +59,7 @@ func ignore(err, kind error) error {
 	return err
 }
 
-// refusalOf makes a refusal of an AWS error, unless it may pass by itself.
+// refusalOf turns an AWS error into an *actions.Refusal, unless it is transient.
 func refusalOf(err error) error {
 	if actions.Transient(err) {
 		return err
@@ -66,7 +68,7 @@ func refusalOf(err error) error {
 	return &actions.Refusal{Reason: why, Hint: hint}
 }
 
-// errSettledOr is errSettled, unless something went wrong.
+// errSettledOr returns err, or errSettled if it is nil.
 func errSettledOr(err error) error {
 	if err != nil {
 		return err

@@ -14,12 +14,12 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// Notifier sends a text to whoever is subscribed to it.
+// Notifier sends a text to its subscribers.
 type Notifier interface {
 	Notify(ctx context.Context, subject, text string) error
 }
 
-// reporter is the action of a containment that has something to tell.
+// reporter returns the action if it reports activity. Undos don't.
 func (x *Executor) reporter(p approvals.Planned) (trail.Reporter, bool) {
 	action, ok := x.Actions(p.Intent.Call.Action)
 	tells, is := action.(trail.Reporter)
@@ -27,11 +27,12 @@ func (x *Executor) reporter(p approvals.Planned) (trail.Reporter, bool) {
 }
 
 const (
-	reportWithin   = 90 * time.Second // the reading for a report ends by then
-	reportPatience = 20 * time.Second // what AWS can't tell is asked again for so long: people wait for the notice
+	reportTimeout     = 90 * time.Second // timeout of the reading for a report
+	reportRetryWithin = 20 * time.Second // people wait for the notice
 )
 
-// report reads what the target did and tells Slack and the subscribers, once.
+// report reads the target's recent activity and sends it to Slack and the subscribers,
+// once.
 func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 	p, err := x.runs().Planned(ctx, r.ID)
 	if err != nil {
@@ -42,7 +43,7 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 		return ignore(err, approvals.ErrNotFound)
 	}
 	action, ok := x.reporter(p)
-	if !ok || !run.Started || run.Outcome == "" { // it is told once, and with the end
+	if !ok || !run.Started || run.Outcome == "" { // it is sent once, with the outcome
 		return nil
 	}
 	var rep approvals.Report
@@ -73,12 +74,12 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 	return x.sendChange(ctx, r.ID, err)
 }
 
-// readActivity reads the activity; where it can't be read, the report says so.
+// readActivity reads the activity. If that fails, the report says why.
 func (x *Executor) readActivity(ctx context.Context, action trail.Reporter, p approvals.Planned, run approvals.Run) approvals.Report {
 	rep := approvals.Report{At: x.Now().UTC()}
-	look, cancel := context.WithTimeout(ctx, reportWithin)
+	look, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	err := x.retryTransient(look, x.Now().Add(reportPatience), func() error {
+	err := x.retryTransient(look, x.Now().Add(reportRetryWithin), func() error {
 		acct, err := x.Cloud.EnterFor(look, actions.Responder, action, actions.PhaseReport, p.Call(), nil, sessionContext(p, run.Approvers))
 		if err == nil {
 			rep.Activity, err = action.Report(look, acct, p.Call(), p.Plan.Identity, rep.At)
@@ -92,8 +93,8 @@ func (x *Executor) readActivity(ctx context.Context, action trail.Reporter, p ap
 	return rep
 }
 
-// notify sends the notice. What the service will not take is noted; what it
-// can't take just now is worth another delivery.
+// notify sends the notice. A refused notice is recorded; after a transient error the
+// job is delivered again.
 func (x *Executor) notify(ctx context.Context, p approvals.Planned, run approvals.Run, rep *approvals.Report) error {
 	text := fmt.Sprintf("%s: %s\n%s in account %s\nAsked for by %s: %s\n", p.ID, outcome(run), p.Intent.Call, p.Account, p.Person, p.Reason)
 	if run.Cause != "" {

@@ -13,9 +13,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// reopen starts another attempt if somebody may and did ask for it; otherwise
-// errSettled.
-func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approvals.Run, p approvals.Planned) (approvals.Run, error) {
+// startRetry starts another attempt if a proved and permitted click asks for it.
+// Otherwise it returns errSettled.
+func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run approvals.Run, p approvals.Planned) (approvals.Run, error) {
 	if !run.Started || run.Outcome != approvals.Partial && run.Outcome != approvals.Failed || run.UndoneBy != "" {
 		return run, errSettled
 	}
@@ -37,7 +37,7 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 		}
 		err = x.mayRetry(ctx, r, p)
 		if no, ok := errors.AsType[*actions.Refusal](err); ok {
-			return run, errSettledOr(x.noRetry(ctx, run, v, no.Reason))
+			return run, errSettledOr(x.refuseRetry(ctx, run, v, no.Reason))
 		}
 		if err != nil {
 			return run, err
@@ -48,14 +48,14 @@ func (x *Executor) reopen(ctx context.Context, r approvals.Request, run approval
 		again.Lease, again.Since = x.newLease(), now
 		again.Attempt++
 		again.Outcome, again.Cause, again.Hint, again.NextCheck, again.Checks, again.FailedChecks = "", "", "", time.Time{}, 0, 0
-		err = x.take(ctx, run.ID, p, &again, nil, audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
+		err = x.writeClaim(ctx, run.ID, p, &again, nil, audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
 		return again, err
 	}
 	return run, errSettled
 }
 
-// mayRetry checks that what was approved is still what a retry would do, and
-// still allowed. It returns an *actions.Refusal if not.
+// mayRetry checks that a request is still approved and that a retry would do what was
+// approved. It returns an *actions.Refusal if not.
 func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approvals.Planned) error {
 	_, err := x.decide(ctx, r, p)
 	if err == nil && p.Mode != approvals.TwoPerson {
@@ -78,8 +78,8 @@ func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approval
 	return err
 }
 
-// noRetry uses up the evidence of a retry that may not be, and says why.
-func (x *Executor) noRetry(ctx context.Context, run approvals.Run, v approvals.Vote, why string) error {
+// refuseRetry marks the evidence of a refused retry as used and stores the cause.
+func (x *Executor) refuseRetry(ctx context.Context, run approvals.Run, v approvals.Vote, why string) error {
 	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
 	run.Cause, run.Hint = why, askAgain
 	return x.record(ctx, run.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run)}, audit.New("retry_refused", v.Person, "why", why))

@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	leaseFor     = 30 * time.Second       // a run belongs to one worker for so long
-	stepWithin   = 20 * time.Second       // one step's AWS calls end before the lease does
-	stopBefore   = 20 * time.Second       // no new step so close to the invocation's deadline
-	patience     = 10 * time.Minute       // a throttled step is retried for so long
-	laterWithin  = 90 * time.Second       // a step that waits for others, or for AWS to see something new
-	maxPause     = 20 * time.Second       // between two tries; shorter than the lease
-	readWithin   = 15 * time.Second       // IAM is eventually consistent: reading back may take a while
-	seenAfter    = 10 * time.Second       // what was written may not be read before
-	readEvery    = 500 * time.Millisecond // between two tries to read back
-	lockedPause  = 3 * time.Second        // before asking again for a target that is locked
-	progressEach = 5 * time.Second        // between two updates of the card
+	leaseDuration    = 30 * time.Second       // of a worker on a run; heartbeats renew it
+	stepTimeout      = 20 * time.Second       // of one step's AWS calls; shorter than the lease
+	stopBefore       = 20 * time.Second       // no new step this close to the Lambda deadline
+	retryWithin      = 10 * time.Minute       // of a throttled step
+	retryLaterWithin = 90 * time.Second       // of a step that waits for other steps or for eventual consistency
+	maxPause         = 20 * time.Second       // between two tries; shorter than the lease
+	readWithin       = 15 * time.Second       // IAM is eventually consistent
+	visibleAfter     = 10 * time.Second       // changes may be invisible before
+	readEvery        = 500 * time.Millisecond // between two tries to read back
+	lockedDelay      = 3 * time.Second        // before the next try to lock the target
+	progressEvery    = 5 * time.Second        // between two updates of the card
 )
 
-// checks are when a containment is read back again, counted from the first time.
+// checks are the times of the re-checks, counted from the first verification.
 var checks = []time.Duration{5 * time.Second, 15 * time.Second, 60 * time.Second}
 
 // run runs an approved request, or continues its run. It returns errSettled if
@@ -32,7 +32,7 @@ var checks = []time.Duration{5 * time.Second, 15 * time.Second, 60 * time.Second
 func (x *Executor) run(ctx context.Context, r approvals.Request) error {
 	p, err := x.runs().Planned(ctx, r.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return nil // not planned: there is nothing that could have been approved
+		return nil // not planned, so it can't have been approved
 	}
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (x *Executor) run(ctx context.Context, r approvals.Request) error {
 	case run.Outcome == "":
 		run, err = x.takeOver(ctx, run, p)
 	default:
-		if run, err = x.reopen(ctx, r, run, p); errors.Is(err, errSettled) {
+		if run, err = x.startRetry(ctx, r, run, p); errors.Is(err, errSettled) {
 			if run, err = x.runs().Run(ctx, r.ID); err != nil {
 				return err
 			}
@@ -65,8 +65,8 @@ func (x *Executor) run(ctx context.Context, r approvals.Request) error {
 	return x.settle(ctx, run, p)
 }
 
-// claim is the one write that lets a request start: it creates the run and
-// takes the target's lock, or neither.
+// claim starts a run if the request is approved and proved. One transaction creates the
+// run and takes the target's lock.
 func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.Planned) (approvals.Run, error) {
 	if r.State != approvals.Approved {
 		return approvals.Run{}, errSettled
@@ -79,7 +79,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		return approvals.Run{}, err
 	}
 	now := x.Now().UTC()
-	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approvers: people(votes),
+	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approvers: personIDs(votes),
 		Lock: lockRow(p.Account, x.Org.Actions.TargetName(p.Intent.Call))}
 	var ev []audit.Event
 	for _, v := range votes {
@@ -89,12 +89,12 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		ev = append(ev, audit.New("released", p.Person, "by", string(p.Mode), "finding", p.Finding, "alert", p.Alert, "event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
 	}
 	ev = append(ev, audit.New("claimed", "", "attempt", "1"))
-	err = x.take(ctx, r.ID, p, &run, counted, ev...)
+	err = x.writeClaim(ctx, r.ID, p, &run, counted, ev...)
 	return run, err
 }
 
-// mayRun proves that a request may run now. It returns the approvals that it needs
-// and the writes that let it run, or an *actions.Refusal.
+// mayRun checks that a request may run now. It returns the proved approvals and the
+// writes to be made with the claim, or an *actions.Refusal.
 func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.Planned) (votes []approvals.Vote, writes []approvals.Put, err error) {
 	a, err := x.prove(ctx, r)
 	if err != nil {
@@ -103,20 +103,20 @@ func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.
 	if votes, err = x.decide(ctx, r, p); err != nil {
 		return nil, nil, err
 	}
-	if x.late(votes, p) {
+	if x.runTooLate(votes, p) {
 		return nil, nil, &actions.Refusal{Codes: []actions.Violation{{Code: approvals.PastExpiry}}, Hint: askAgain}
 	}
-	writes, err = x.mayStart(ctx, x.Now().Add(planWithin), p, a)
+	writes, err = x.mayStart(ctx, x.Now().Add(planTimeout), p, a)
 	return votes, writes, err
 }
 
-// begin moves the request to running. A denial or cancellation that came first
-// ends the run with nothing done.
+// begin moves the request to running. If it was denied, cancelled or expired first, the
+// run ends with no change made.
 func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	var ended approvals.Request
 	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
 		if run.Started && (r.State == approvals.Running || !r.State.May(approvals.Running)) {
-			return errSettled // what has begun goes on, whatever the row says
+			return errSettled // a started run continues, whatever the row says
 		}
 		ended = *r
 		r.Cause, r.Hint, r.Codes = "", "", nil
@@ -127,10 +127,10 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 	case errors.As(err, &no) && ended.State != approvals.Running:
 		run.Outcome, run.Ended = ended.State, x.Now().UTC()
 		run.Cause = "it was " + string(ended.State) + " before anything was done"
-		if err := x.end(ctx, run, audit.New("not_started", "", "state", string(ended.State))); err != nil {
+		if err := x.endRun(ctx, run, audit.New("not_started", "", "state", string(ended.State))); err != nil {
 			return err
 		}
-		if err := x.close(ctx, ended); err != nil {
+		if err := x.recordClosed(ctx, ended); err != nil {
 			return err
 		}
 		return errSettledOr(x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0))
@@ -172,8 +172,8 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 	return x.expireRows(ctx, run.ID, run.Ended)
 }
 
-// copyOutcome makes the request's row say how the run ended, whatever it says now.
-// Only an undo of the run has the last word.
+// copyOutcome writes the run's outcome to the request's row, whatever the row says. The
+// state of a run that an undo has taken over is left to the undo.
 func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
 		right := r.State == run.Outcome || run.UndoneBy != ""
@@ -196,7 +196,7 @@ func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 // sendFollowUps sends the jobs for the report and the next re-check.
 func (x *Executor) sendFollowUps(ctx context.Context, run approvals.Run, p approvals.Planned) error {
 	_, reports := x.reporter(p)
-	if reports && run.Started && run.Checks == 0 && run.FailedChecks == 0 { // re-checks settle too
+	if reports && run.Started && run.Checks == 0 && run.FailedChecks == 0 { // not after re-checks
 		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobReport, ID: run.ID}, 0); err != nil {
 			return err
 		}

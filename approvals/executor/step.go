@@ -13,27 +13,26 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// attempt is a step that is being taken, with the hold that it shares with other
-// requests.
-type attempt struct {
+// stepAttempt is one try of a step, with the hold that it shares with other requests.
+type stepAttempt struct {
 	s       *step
 	h       hold
 	version int64 // of the hold's row
-	altered bool  // the hold is to be written
+	altered bool  // the hold has to be written
 	err     error
-	again   bool // it is worth another try
+	again   bool // to be tried again
 }
 
-// take takes one step; true means that it is worth another try.
-func (w *worker) take(ctx context.Context, acct *actions.Account, s *step) (again bool, err error) {
+// runStep runs one step. again: it should be tried again.
+func (w *worker) runStep(ctx context.Context, acct *actions.Account, s *step) (again bool, err error) {
 	if err := w.renewOrHandOver(ctx); err != nil {
 		return false, err
 	}
-	t := &attempt{s: s}
-	if err := w.open(ctx, t); err != nil {
+	t := &stepAttempt{s: s}
+	if err := w.beginSteps(ctx, t); err != nil {
 		return false, err
 	}
-	w.do(ctx, acct, t)
+	w.applyOrRevert(ctx, acct, t)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -42,22 +41,22 @@ func (w *worker) take(ctx context.Context, acct *actions.Account, s *step) (agai
 			return false, err
 		}
 	}
-	return t.again, w.close(ctx, t)
+	return t.again, w.recordSteps(ctx, t)
 }
 
-// retryable reports whether a step that failed is worth another try.
-func (w *worker) retryable(t *attempt) bool {
+// retryable reports whether a failed step should be tried again.
+func (w *worker) retryable(t *stepAttempt) bool {
 	now := w.x.Now()
-	if t.s.first.IsZero() {
-		t.s.first = now
+	if t.s.firstTry.IsZero() {
+		t.s.firstTry = now
 	}
-	return actions.Transient(t.err) && now.Before(w.run.Since.Add(patience)) || actions.Later(t.err) && now.Before(t.s.first.Add(laterWithin))
+	return actions.Transient(t.err) && now.Before(w.run.Since.Add(retryWithin)) || actions.Later(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
 }
 
-// open reads who holds the changes and, before any of them is made, writes down
-// that they may be made from now on and what was there. The first holder's
-// snapshot stays; a later one would find our own deny.
-func (w *worker) open(ctx context.Context, batch ...*attempt) error {
+// beginSteps reads the holds and, before any change, records in the ledger that it may
+// happen from now on and what to restore. The snapshot of the first holder is kept: a
+// later one would contain our own deny.
+func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 	err := parallel(len(batch), func(i int) (err error) {
 		t := batch[i]
 		t.version, err = w.x.runs().Find(ctx, holdRow(t.s.Step.Hold), &t.h)
@@ -100,14 +99,14 @@ func (w *worker) open(ctx context.Context, batch ...*attempt) error {
 	return nil
 }
 
-// errReleasing stops a worker: what it would share is being taken back just now,
-// or was since it looked. It looks again a little later.
+// errReleasing stops a worker: an undo is reverting a change that it would share, or
+// did since it read the target. The job is sent again for later.
 var errReleasing = errors.New("another request's change is being taken back")
 
-// mayJoin checks that a step's change is not being taken back by an undo. What
-// had holders when this worker looked and has none now was taken back meanwhile:
-// the snapshot that was planned is then that of our own deny.
-func (w *worker) mayJoin(ctx context.Context, t *attempt) error {
+// mayJoin returns errReleasing if an undo reverts the step's change. It did so in
+// between if the hold had holders when this worker read the target and has none now:
+// then the planned snapshot contains our own deny.
+func (w *worker) mayJoin(ctx context.Context, t *stepAttempt) error {
 	if len(t.h.Holders) == 0 && w.othersHeld[t.s.Step.Hold] {
 		return errReleasing
 	}
@@ -117,7 +116,7 @@ func (w *worker) mayJoin(ctx context.Context, t *attempt) error {
 	undo, err := w.x.runs().Run(ctx, t.h.Releasing)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound) || err == nil && undo.Outcome != "":
-		t.h.Releasing = "" // it ended without
+		t.h.Releasing = "" // that undo ended before it reverted the change
 		return nil
 	case err != nil:
 		return storeError{err}
@@ -125,8 +124,9 @@ func (w *worker) mayJoin(ctx context.Context, t *attempt) error {
 	return errReleasing
 }
 
-// markReleasing lets nobody join the changes that this undo is about to take back.
-func (w *worker) markReleasing(ctx context.Context, batch []*attempt) error {
+// markReleasing sets hold.Releasing, so that no other request joins a change while this
+// undo reverts it.
+func (w *worker) markReleasing(ctx context.Context, batch []*stepAttempt) error {
 	var puts []approvals.Put
 	for _, t := range batch {
 		if t.version > 0 && t.s.Step.NotReverted == "" && len(remove(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Releasing != w.p.ID {
@@ -144,10 +144,10 @@ func (w *worker) markReleasing(ctx context.Context, batch []*attempt) error {
 	return nil
 }
 
-// do makes the change, or takes it back.
-func (w *worker) do(ctx context.Context, acct *actions.Account, t *attempt) {
+// applyOrRevert makes the change, or for an undo reverts it.
+func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *stepAttempt) {
 	defer func() { t.again = w.retryable(t) }()
-	actx, cancel := context.WithTimeout(ctx, stepWithin)
+	actx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	if w.p.Intent.Undo != "" {
 		t.err = w.revert(actx, acct, t)
@@ -167,8 +167,8 @@ func (w *worker) do(ctx context.Context, acct *actions.Account, t *attempt) {
 	}
 }
 
-// revert takes one step back, if nobody else holds it.
-func (w *worker) revert(ctx context.Context, acct *actions.Account, t *attempt) error {
+// revert reverts one step, unless other requests need its change.
+func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttempt) error {
 	s := t.s
 	switch others := remove(t.h.Holders, w.p.Intent.Undo); {
 	case len(others) > 0 || s.Step.NotReverted != "" && t.version > 0:
@@ -179,7 +179,7 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *attempt) 
 			s.Cause = strings.Join(others, ", ") + " holds it too"
 		}
 		return nil
-	case t.version == 0: // lifted already, and the ledger did not hear of it
+	case t.version == 0: // reverted, and the worker died before it wrote the ledger
 		s.State = approvals.StepDone
 		return nil
 	}
@@ -197,15 +197,15 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *attempt) 
 	return nil
 }
 
-// close writes down what became of the steps, and who holds their changes now.
-// Those that are tried again stay open.
-func (w *worker) close(ctx context.Context, batch ...*attempt) error {
+// recordSteps writes the results of steps and their holds. Steps to be tried again stay
+// begun.
+func (w *worker) recordSteps(ctx context.Context, batch ...*stepAttempt) error {
 	var puts []approvals.Put
 	var events []audit.Event
 	for _, t := range batch {
 		key := holdRow(t.s.Step.Hold)
 		switch {
-		case t.altered && len(t.h.Holders) == 0: // what stays is held by nobody any more
+		case t.altered && len(t.h.Holders) == 0: // a change that stays and that no request needs
 			puts = append(puts, approvals.Put{Row: approvals.Row{Key: key, Version: t.version}, Delete: true})
 			t.version, t.altered = 0, false
 		case t.altered:
@@ -215,7 +215,7 @@ func (w *worker) close(ctx context.Context, batch ...*attempt) error {
 		if t.again {
 			continue
 		}
-		t.s.tried = w.run.Attempt
+		t.s.givenUpIn = w.run.Attempt
 		if t.s.Step.Many && t.err == nil {
 			w.run.Progress.Done++
 		} else if t.s.Step.Many {
@@ -241,7 +241,7 @@ func (w *worker) close(ctx context.Context, batch ...*attempt) error {
 	return nil
 }
 
-// saveStep writes a step's result into the ledger and the chain.
+// saveStep writes a step's result to the ledger and the chain.
 func (w *worker) saveStep(ctx context.Context, s *step) error {
 	err := w.x.record(ctx, w.p.ID, []approvals.Put{w.result(ctx, s, nil)}, stepEvent(s))
 	if err == nil {
@@ -250,7 +250,7 @@ func (w *worker) saveStep(ctx context.Context, s *step) error {
 	return err
 }
 
-// result is the row of a step that was dealt with.
+// result returns the write of a step's result. failure, if any, makes it failed.
 func (w *worker) result(ctx context.Context, s *step, failure error) approvals.Put {
 	s.At = w.x.Now().UTC()
 	if failure != nil {
@@ -261,13 +261,13 @@ func (w *worker) result(ctx context.Context, s *step, failure error) approvals.P
 	return approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s)
 }
 
-// stepEvent is the chain's word on such a step.
+// stepEvent is the audit event of a step's result.
 func stepEvent(s *step) audit.Event {
 	return audit.New("step_"+string(s.State), "", "step", s.Step.ID, "resource", s.Step.Resource, "cause", s.Cause,
 		"prior", deref(s.Effect.Prior), "wrote", deref(s.Effect.Wrote), "changed", strconv.FormatBool(s.Effect.Changed))
 }
 
-// readBack reads a done step back until it holds, for a while.
+// readBack verifies a done step, again until it holds or readWithin is over.
 func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) error {
 	if s.State != approvals.StepDone {
 		return nil
@@ -302,14 +302,14 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 	return w.saveStep(ctx, s)
 }
 
-// readStep reads one step back.
+// readStep verifies one step once.
 func (w *worker) readStep(ctx context.Context, acct *actions.Account, s *step) (bool, string, error) {
 	var h hold
 	version, err := w.x.runs().Find(ctx, holdRow(s.Step.Hold), &h)
 	if err != nil {
 		return false, "", storeError{err}
 	}
-	actx, cancel := context.WithTimeout(ctx, stepWithin)
+	actx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	if w.p.Intent.Undo == "" {
 		read, err := w.action.Verify(actx, acct, s.Step, h.Effect)
@@ -322,7 +322,7 @@ func (w *worker) readStep(ctx context.Context, acct *actions.Account, s *step) (
 	return read.Holds && !read.Changed, read.Found, err
 }
 
-// saveVerified writes a verified step; an undo's takes the hold away with it.
+// saveVerified writes a verified step. For an undo it removes the hold.
 func (w *worker) saveVerified(ctx context.Context, s *step) error {
 	if w.p.Intent.Undo == "" {
 		return w.saveStep(ctx, s)

@@ -11,8 +11,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// beginUndo binds the original's run to the undo: from here on nobody else
-// takes it back, and its re-checks stop.
+// beginUndo sets UndoneBy on the original's run: no other undo can start, and its
+// re-checks stop.
 func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	id := p.Intent.Undo
 	orig, origRun, steps, err := x.undoable(ctx, id, p.ID)
@@ -27,9 +27,8 @@ func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approval
 	case !run.Started && (snapshotHash(steps) != p.Snapshot || orig.Plan.Identity.ID != p.Plan.Identity.ID):
 		return x.refuseUndo(ctx, run, p, "what there is to take back is no longer what was approved")
 	}
-	// What was written seconds ago may not be seen yet, and would be taken for
-	// already gone.
-	if early := origRun.Ended.Add(seenAfter).Sub(x.Now()); early > 0 && !run.Started {
+	// A change of some seconds ago may be invisible yet, and would look reverted.
+	if early := origRun.Ended.Add(visibleAfter).Sub(x.Now()); early > 0 && !run.Started {
 		if err := x.Sleep(ctx, early); err != nil {
 			return err
 		}
@@ -51,20 +50,20 @@ func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approval
 	return x.sendChange(ctx, id, err)
 }
 
-// refuseUndo ends a run that may not go on: refused if it had not started, as it
-// stands if it had.
+// refuseUndo ends an undo that must not continue: refused if it had not started,
+// otherwise partial.
 func (x *Executor) refuseUndo(ctx context.Context, run *approvals.Run, p approvals.Planned, why string) error {
 	run.Outcome, run.Cause, run.Hint, run.Ended = approvals.Refused, why, "ask for a new undo", x.Now().UTC()
 	if run.Started {
 		run.Outcome = approvals.Partial
 	}
-	if err := x.end(ctx, run, audit.New("refused", "", "why", why)); err != nil {
+	if err := x.endRun(ctx, run, audit.New("refused", "", "why", why)); err != nil {
 		return err
 	}
 	return errSettledOr(x.settle(ctx, *run, p))
 }
 
-// endUndo tells the original how its undo ended.
+// endUndo writes the undo's outcome to the original request.
 func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.Planned) error {
 	id := p.Intent.Undo
 	orig, err := x.runs().Run(ctx, id)
@@ -73,12 +72,12 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 	}
 	done := run.Outcome == approvals.Restored
 	if orig.UndoneBy != run.ID {
-		// Told before, unless the request did not hear of it.
+		// The run was written before; the request may not have been.
 		if r, err := x.Requests.Get(ctx, id); err != nil || r.State != approvals.Undoing || r.UndoneBy != run.ID {
 			return err
 		}
 	} else if !done {
-		orig.UndoneBy = "" // it may be tried again
+		orig.UndoneBy = "" // another undo may start
 		orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
 		orig.Cause, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
 		if err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), orig.Version, orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)); err != nil {

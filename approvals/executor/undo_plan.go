@@ -12,7 +12,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// planUndo plans the way back from an earlier request's ledger.
+// planUndo plans an undo from the ledger of the original request.
 func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *approvals.Planned) error {
 	orig, run, steps, err := x.undoable(ctx, p.Intent.Undo, p.ID)
 	if err != nil {
@@ -79,7 +79,7 @@ func addUndoStep(p *approvals.Planned, s step, others []string, found actions.Re
 	}
 	if back.NotReverted == "" && len(others) > 0 {
 		back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
-	} else if back.NotReverted == "" && back.Deny && strings.HasPrefix(strings.TrimSpace(deref(back.Prior)), "{") { // a document, or a state with one
+	} else if back.NotReverted == "" && back.Deny && strings.HasPrefix(strings.TrimSpace(deref(back.Prior)), "{") { // it is, or contains, a policy document
 		if grants := deny.Grants(*back.Prior); grants != "" {
 			warn("What would be put back allows this: %s", grants)
 		}
@@ -100,7 +100,7 @@ func nothingToRevert(i approvals.Intent, undo []actions.Step, done []step) error
 	return &actions.Refusal{Reason: "undo can take nothing of it back: " + undo[0].NotReverted}
 }
 
-// undoOrder is the ledger backwards, what keeps the target powerless last.
+// undoOrder is the reversed ledger, with the denies last.
 func undoOrder(steps []step) []step {
 	back := slices.Clone(steps)
 	slices.Reverse(back)
@@ -116,7 +116,8 @@ func undoOrder(steps []step) []step {
 	return back
 }
 
-// undoable reads what an undo needs, or says why there is nothing to undo.
+// undoable reads the rows that an undo needs. It returns an *actions.Refusal if there
+// is nothing to undo.
 func (x *Executor) undoable(ctx context.Context, id, by string) (approvals.Planned, approvals.Run, []step, error) {
 	p, err := x.runs().Planned(ctx, id)
 	if err != nil && !errors.Is(err, approvals.ErrNotFound) {
@@ -146,7 +147,7 @@ func (x *Executor) undoable(ctx context.Context, id, by string) (approvals.Plann
 	return p, run, steps, nil
 }
 
-// snapshotHash covers what an undo puts back.
+// snapshotHash is the hash of everything that an undo restores.
 func snapshotHash(steps []step) string {
 	type item struct {
 		Hold, Resource string

@@ -14,7 +14,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// work takes the steps that are left, one after the other, and reads them back.
+// work runs the steps that are left and verifies them.
 func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	action, ok := x.Actions(p.Intent.Call.Action)
 	if !ok {
@@ -29,7 +29,7 @@ func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Pla
 		return err
 	}
 	var acct *actions.Account
-	err = x.retryTransient(ctx, run.Since.Add(patience), func() (err error) {
+	err = x.retryTransient(ctx, run.Since.Add(retryWithin), func() (err error) {
 		if err = w.renewOrHandOver(ctx); err == nil {
 			acct, steps, err = w.prepare(ctx, steps)
 		}
@@ -41,40 +41,40 @@ func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Pla
 			return err
 		}
 		why, hint := actions.Explain(err)
-		return w.finish(ctx, steps, why, hint)
+		return w.endWithOutcome(ctx, steps, why, hint)
 	}
 	for again := true; again; {
-		err := w.takeAll(ctx, acct, steps)
+		err := w.runSteps(ctx, acct, steps)
 		if errors.Is(err, errReleasing) {
-			return w.handOver(ctx, lockedPause)
+			return w.handOver(ctx, lockedDelay)
 		}
 		if err != nil {
 			return err
 		}
-		if again, err = w.readAll(ctx, acct, steps); err != nil {
+		if again, err = w.readAllBack(ctx, acct, steps); err != nil {
 			return err
 		}
 	}
-	return w.finish(ctx, steps, "", "")
+	return w.endWithOutcome(ctx, steps, "", "")
 }
 
-// worker is one attempt at one run.
+// worker is one attempt at one run, or one re-check of it.
 type worker struct {
 	x          *Executor
 	run        *approvals.Run
 	p          approvals.Planned
 	action     actions.Action
-	notified   time.Time       // when the bot last heard
-	othersHeld map[string]bool // the changes that had holders when this worker looked
-	reapplied  bool            // what did not hold when it was read back was taken once more
-	// rechecking is set where a containment is looked at again.
+	notified   time.Time       // when the bot was last asked to redraw
+	othersHeld map[string]bool // changes that other requests held when this worker read the target
+	reapplied  bool            // steps that did not hold were run once more
+	// rechecking is true in a re-check.
 	rechecking bool
 }
 
-// prepare enters the account, looks at the target again and brings the ledger
-// up to date with what is there now.
+// prepare opens a session in the account, reads the target again and updates the ledger
+// with what it is like now.
 func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, []step, error) {
-	look, cancel := context.WithTimeout(ctx, stepWithin)
+	look, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	if w.p.Intent.Undo != "" {
 		acct, err := w.enter(look, actions.Restorer, actions.PhaseUndo, resources(steps))
@@ -95,7 +95,7 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
 		w.flag("The target was deleted and created again since the plan: it is another principal (" + plan.Identity.ID + ") of the same name.")
 	}
-	if steps, err = w.merge(ctx, steps, plan.Steps); err != nil {
+	if steps, err = w.mergePlan(ctx, steps, plan.Steps); err != nil {
 		return nil, steps, err
 	}
 	holds, err := w.x.holdsOf(ctx, steps)
@@ -113,9 +113,9 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 	return acct, steps, err
 }
 
-// reviewSteps decides, once for each retry, which steps still count: what was
-// verified is read back again, what an undo took back, or a retried undo finds
-// held again, is taken anew.
+// reviewSteps prepares the ledger for a retry, once per attempt: verified steps are
+// verified again, and steps that were reverted, or whose change is held again when an
+// undo is retried, are run again.
 func (w *worker) reviewSteps(ctx context.Context, steps []step) error {
 	if w.run.Reviewed == w.run.Attempt {
 		return nil
@@ -164,15 +164,15 @@ func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phas
 func (e storeError) Unwrap() error { return e.error }
 
 func (w *worker) flag(text string) {
-	const most = 50 // of thousands of steps
+	const most = 50 // a run may have thousands of steps
 	if !slices.Contains(w.run.Flags, text) && len(w.run.Flags) < most {
 		w.run.Flags = append(w.run.Flags, text)
 	}
 }
 
-// merge takes over what the target is like now for the steps that have not
-// begun, and adds steps for what came since the plan.
-func (w *worker) merge(ctx context.Context, ledger []step, now []actions.Step) ([]step, error) {
+// mergePlan updates the steps that have not begun with what the target is like now, and
+// adds steps for what is new since the plan.
+func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Step) ([]step, error) {
 	var puts []approvals.Put
 	at := make(map[string]int, len(ledger))
 	for i, l := range ledger {
@@ -181,13 +181,13 @@ func (w *worker) merge(ctx context.Context, ledger []step, now []actions.Step) (
 	for _, s := range now {
 		i, known := at[s.ID]
 		if !known && w.rechecking && s.Many {
-			continue // of what is newer than the containment nothing old is left to contain
+			continue // newer than the containment, so nothing to contain
 		} else if !known {
 			w.flag("Since the plan: " + s.Title + " (" + s.Current + ").")
 			ledger = append(ledger, step{row: row{N: len(ledger) + 1, State: approvals.StepPlanned}})
 			i = len(ledger) - 1
 		} else if ledger[i].State != approvals.StepPlanned && ledger[i].Step.ResourceID == s.ResourceID && (s.Skip == "") == (ledger[i].State != approvals.StepSkipped) {
-			continue // its snapshot was taken before our own change
+			continue // keep the snapshot from before our change
 		} else if ledger[i].Step.Current == s.Current && ledger[i].Step.Hold == s.Hold && ledger[i].Version > 0 && deref(ledger[i].Step.Prior) == deref(s.Prior) {
 			ledger[i].Step = s
 			continue
@@ -208,25 +208,25 @@ func (w *worker) merge(ctx context.Context, ledger []step, now []actions.Step) (
 	return ledger, nil
 }
 
-// takeAll brings the steps about. What AWS can't do just now is left for the
-// next round, so that one step does not hold up another; what it says no to is
-// written down and does not stop the others. An error is our own, or the end of
-// this worker's time.
-func (w *worker) takeAll(ctx context.Context, acct *actions.Account, steps []step) error {
+// runSteps runs steps, in rounds: a step with a transient error is tried again in the
+// next round, so that it does not delay the others. A step that fails for good is
+// recorded and does not stop the others. It returns only errors of our store and of the
+// context.
+func (w *worker) runSteps(ctx context.Context, acct *actions.Account, steps []step) error {
 	var many []*step
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
 		left := 0
 		many = many[:0]
 		for i := range steps {
 			s := &steps[i]
-			if s.Finished() || s.State == approvals.StepFailed && s.tried > 0 && s.tried == w.run.Attempt {
+			if s.Finished() || s.State == approvals.StepFailed && s.givenUpIn > 0 && s.givenUpIn == w.run.Attempt {
 				continue
 			}
 			if s.Step.Many {
 				many = append(many, s)
 				continue
 			}
-			again, err := w.take(ctx, acct, s)
+			again, err := w.runStep(ctx, acct, s)
 			if err != nil {
 				return err
 			}
@@ -242,17 +242,17 @@ func (w *worker) takeAll(ctx context.Context, acct *actions.Account, steps []ste
 		}
 	}
 	w.count(steps)
-	return w.takeMany(ctx, acct, many)
+	return w.runManySteps(ctx, acct, many)
 }
 
-// nearDeadline reports whether the invocation's deadline is near.
+// nearDeadline reports whether the Lambda deadline is near.
 func (x *Executor) nearDeadline(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && deadline.Sub(x.Now()) < stopBefore
 }
 
-// renewOrHandOver renews the lease; close to the invocation's deadline it passes the
-// rest on to a new job.
+// renewOrHandOver renews the lease, or near the deadline hands the run over to a new
+// job.
 func (w *worker) renewOrHandOver(ctx context.Context) error {
 	if w.x.nearDeadline(ctx) {
 		return w.handOver(ctx, 0)
@@ -260,7 +260,8 @@ func (w *worker) renewOrHandOver(ctx context.Context) error {
 	return w.x.renew(ctx, w.run)
 }
 
-// handOver passes the rest on to a new job.
+// handOver releases the lease and sends a new job for the rest. It returns
+// errElsewhere.
 func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
 	w.run.Lease.Release(w.x.Now())
 	if err := w.x.Store.Write(ctx, approvals.PutRow(approvals.RunKey(w.run.ID), w.run.Version, w.run)); err != nil {
@@ -269,9 +270,9 @@ func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
 	return w.x.requeueRun(ctx, w.p, delay)
 }
 
-// readAll reads what was done back. True means that some of it does not hold
-// and is to be taken once more.
-func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []step) (again bool, err error) {
+// readAllBack verifies all done steps. again: some don't hold and are to be run once
+// more.
+func (w *worker) readAllBack(ctx context.Context, acct *actions.Account, steps []step) (again bool, err error) {
 	var many []*step
 	for i := range steps {
 		if steps[i].Step.Many {
@@ -280,7 +281,7 @@ func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []ste
 			return false, err
 		}
 	}
-	if err := w.readMany(ctx, acct, many); err != nil {
+	if err := w.readManyBack(ctx, acct, many); err != nil {
 		return false, err
 	}
 	if w.reapplied {
@@ -290,13 +291,13 @@ func (w *worker) readAll(ctx context.Context, acct *actions.Account, steps []ste
 	for i := range steps {
 		if steps[i].State == approvals.StepDone {
 			steps[i].State, again = approvals.StepFailed, true
-			steps[i].tried = 0
+			steps[i].givenUpIn = 0
 		}
 	}
 	return again, nil
 }
 
-// count adds up a run that has many steps.
+// count updates the progress of a run with independent steps.
 func (w *worker) count(steps []step) {
 	p := approvals.Progress{At: w.x.Now().UTC()}
 	many := false
@@ -308,7 +309,7 @@ func (w *worker) count(steps []step) {
 			p.Skipped++
 		case s.Finished():
 			p.Done++
-		case s.State == approvals.StepFailed && s.tried == w.run.Attempt:
+		case s.State == approvals.StepFailed && s.givenUpIn == w.run.Attempt:
 			p.Failed++
 		}
 	}
@@ -317,18 +318,18 @@ func (w *worker) count(steps []step) {
 	}
 }
 
-// notifyProgress lets the bot redraw the card, now and then.
+// notifyProgress asks the bot to redraw the card, every 5 s at most.
 func (w *worker) notifyProgress(ctx context.Context) error {
-	if now := w.x.Now(); now.Sub(w.notified) >= progressEach {
+	if now := w.x.Now(); now.Sub(w.notified) >= progressEvery {
 		w.notified = now
 		return w.x.Changes.Send(ctx, approvals.Change{ID: w.p.ID}, 0)
 	}
 	return nil
 }
 
-// finish adds the steps up. Where the account could not be entered, why says
-// so, and nothing is claimed of steps that were begun before.
-func (w *worker) finish(ctx context.Context, steps []step, why, hint string) error {
+// endWithOutcome ends the run with the outcome of its steps. why is set if the account
+// could not be entered: then the state of begun steps is unknown.
+func (w *worker) endWithOutcome(ctx context.Context, steps []step, why, hint string) error {
 	blind := why != ""
 	good, bad, begun := 0, 0, 0
 	for _, s := range steps {
@@ -365,5 +366,5 @@ func (w *worker) finish(ctx context.Context, steps []step, why, hint string) err
 	default:
 		run.Outcome = approvals.Failed
 	}
-	return w.x.end(ctx, run, audit.New(string(run.Outcome), "", "why", why, "verified", strconv.Itoa(good), "not_verified", strconv.Itoa(bad), "flags", strings.Join(run.Flags, " ")))
+	return w.x.endRun(ctx, run, audit.New(string(run.Outcome), "", "why", why, "verified", strconv.Itoa(good), "not_verified", strconv.Itoa(bad), "flags", strings.Join(run.Flags, " ")))
 }
