@@ -6,10 +6,11 @@ import (
 )
 
 var (
-	instanceID  = NewPattern(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
+	// InstanceID is the form of an instance's ID.
+	InstanceID  = NewPattern(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
 	instanceARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):ec2:([a-z0-9-]+):([0-9]{12}):instance/(i-[0-9a-f]+)$`)
 	// RegionName is the form of a region's name.
-	RegionName = NewPattern(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
+	RegionName = NewPattern(`^[a-z]{2,4}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2}$`)
 )
 
 // InstanceTarget is an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with
@@ -39,7 +40,7 @@ func instanceTarget(t TargetText, m *ParseErrors) Target {
 	bad := len(m.List)
 	if id == "" {
 		m.Add("target", "is missing", hint)
-	} else if !instanceID.MatchString(id) {
+	} else if !InstanceID.MatchString(id) {
 		m.Add("target", fmt.Sprintf("%q is not an instance's ID", Clip(id)), hint)
 	} else {
 		at.known(hint)

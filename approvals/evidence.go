@@ -92,3 +92,7 @@ func SignSlack(secret, timestamp, body string) string {
 	mac.Write([]byte("v0:" + timestamp + ":" + body))
 	return "v0=" + hex.EncodeToString(mac.Sum(nil))
 }
+
+// ClockSkew is how far the clock of an event's source, or of the other zone, may be ahead
+// of ours.
+const ClockSkew = 5 * time.Minute

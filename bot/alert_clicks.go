@@ -93,7 +93,7 @@ func (c *conversation) judge(ctx context.Context, who approvals.Actor, id string
 // into the thread.
 func (c *conversation) activity(ctx context.Context, a alerts.Alert) error {
 	b := c.b
-	if shown(a.Reports).Subject == (trail.Subject{}) {
+	if alerts.Shown(a.Reports).Subject == (trail.Subject{}) {
 		return c.say(ctx, cards.Say(cards.NoActivity))
 	}
 	_, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
@@ -180,7 +180,7 @@ func (b *Bot) createBorn(ctx context.Context, r approvals.Request) (same approva
 			if errors.Is(err, approvals.ErrNotFound) {
 				continue
 			}
-			if err != nil || old.ID == r.ID || b.stands(old, shown(a.Reports).Last) {
+			if err != nil || old.ID == r.ID || b.stands(old, alerts.Shown(a.Reports).Last) {
 				return old, err
 			}
 		}

@@ -112,7 +112,7 @@ func (b *Bot) drawInTurn(ctx context.Context, turns []turn) {
 		if at := next[t.a.Card.Channel]; at.After(t.at) && !urgent(t.a) {
 			t.at = at
 		}
-		next[t.a.Card.Channel] = latest(t.at, b.Now()).Add(alerts.RoomSpace)
+		next[t.a.Card.Channel] = b.Now().Add(max(t.at.Sub(b.Now()), 0) + alerts.RoomSpace)
 		if err := b.drawAt(ctx, t); err != nil {
 			b.Log.ErrorContext(ctx, "alert not drawn", slog.String("alert_id", t.a.ID), slog.String("error", err.Error()))
 		}
@@ -180,7 +180,7 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 
 // alertView gathers what an alert's card shows.
 func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView, error) {
-	v := cards.AlertView{Actions: b.Org.Actions, Row: row, Finding: shown(row.Reports), Now: b.Now()}
+	v := cards.AlertView{Actions: b.Org.Actions, Row: row, Finding: alerts.Shown(row.Reports), Now: b.Now()}
 	for _, r := range row.Reports {
 		if p := r.Finding.Product; p != v.Finding.Product && !slices.Contains(v.Also, p) {
 			v.Also = append(v.Also, p)

@@ -189,9 +189,7 @@ func (s *alertSweep) settle(ctx context.Context, c *channelSweep) error {
 	for len(rest) > 0 && !c.begun() {
 		n, size := 0, 0
 		for n < len(rest) && n < alerts.DigestPart && (n == 0 || size < digestBytes) {
-			for _, r := range rest[n].Reports {
-				size += len(textOf(r.Finding))
-			}
+			size += rest[n].Size()
 			n++
 		}
 		if err := s.add(ctx, c, rest[:n]); err != nil {
@@ -294,7 +292,7 @@ func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []alerts.Alert
 
 // severity is by what alerts are put in order: what is not the real thing comes last.
 func severity(row alerts.Alert) float64 {
-	a := shown(row.Reports)
+	a := alerts.Shown(row.Reports)
 	if a.Mark != "" {
 		return a.Severity - 100
 	}
@@ -302,6 +300,6 @@ func severity(row alerts.Alert) float64 {
 }
 
 func (b *Bot) digestItem(row alerts.Alert) alerts.DigestItem {
-	a := shown(row.Reports)
+	a := alerts.Shown(row.Reports)
 	return cards.DigestItem(cards.AlertView{Actions: b.Org.Actions, Row: row, Finding: a, Alias: b.Org.Alias(a.Account)})
 }

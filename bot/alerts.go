@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -20,8 +19,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
-// Webhook is a message on the queue webhooks: what somebody sent with the key of
-// a webhook.
+// Webhook is a message on the queue webhooks: a request that came with a webhook's key.
+// It is ingress.Webhook, read here.
 type Webhook struct {
 	ID    string `json:"webhook"`
 	Path  string `json:"path"`            // of the URL
@@ -64,7 +63,11 @@ func (b *Bot) events(ctx context.Context, body []byte, like finding.Event) error
 	for _, one := range bodies {
 		e := like
 		e.Body = one
-		as, err := b.event(ctx, e)
+		var as []alerts.Alert
+		err := approvals.Guard(ctx, b.Log, slog.String("webhook", e.Webhook), func() (err error) {
+			as, err = b.event(ctx, e)
+			return err
+		})
 		fresh = append(fresh, as...)
 		if errors.Is(err, approvals.ErrUnreadable) {
 			unread = append(unread, err)
@@ -79,9 +82,10 @@ func (b *Bot) events(ctx context.Context, body []byte, like finding.Event) error
 	return errors.Join(unread...)
 }
 
-// maxEvents is how many events a message may hold. Each is at least some hundred
-// bytes long if it is one; of what is none there could be tens of thousands.
-const maxEvents = 1000
+// MaxEvents is how many events a message may hold. Each is at least some hundred bytes
+// long; of elements that are no events there could be tens of thousands. It is
+// ingress.MaxEvents.
+const MaxEvents = 1000
 
 // split takes an array of events apart.
 func split(body []byte) ([]json.RawMessage, error) {
@@ -95,20 +99,14 @@ func split(body []byte) ([]json.RawMessage, error) {
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, err
 	}
-	if len(list) > maxEvents {
-		return nil, &finding.Malformed{Cause: fmt.Sprintf("more than %d events", maxEvents)}
+	if len(list) > MaxEvents {
+		return nil, &finding.Malformed{Cause: fmt.Sprintf("more than %d events", MaxEvents)}
 	}
 	return list, nil
 }
 
 // event stores what one event tells. It returns the alerts that are to be drawn.
 func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []alerts.Alert, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			b.Log.ErrorContext(ctx, "panic", slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("panic: %v", v)
-		}
-	}()
 	fs, readErr := b.Findings.Read(e)
 	if errors.Is(readErr, finding.ErrIgnored) {
 		b.count(ctx, "EventsIgnored", 1)
@@ -220,7 +218,7 @@ func (b *Bot) store(ctx context.Context, a finding.Finding, event string) (alert
 			if !slices.Contains(row.Names, a.Own()) && (tells(*row, a.Source) || row.State == alerts.FalsePositive) {
 				return approvals.ErrConflict // another finding of this source took the place meanwhile, or a word of somebody
 			}
-			if !b.take(row, a, event) {
+			if !b.addReport(row, a, event) {
 				return errNothingNew
 			}
 			return nil
@@ -272,7 +270,7 @@ func (b *Bot) newAlert(a finding.Finding, event string, names []string) alerts.A
 	now := b.Now().UTC()
 	return alerts.Alert{
 		ID: approvals.AlertID(a.Own()), Names: names, State: alerts.Open,
-		Reports: []alerts.Report{reported(a, event, now)}, Told: a.Severity, Received: now,
+		Reports: []alerts.Report{alerts.NewReport(a, event, now)}, Told: a.Severity, Received: now,
 		Activity: wantsActivity(a),
 		Card:     approvals.Card{Channel: cmp.Or(a.Route.Channel, b.IncidentChannel)},
 	}

@@ -200,7 +200,7 @@ func TestAlertInAnyOrder(t *testing.T) {
 			if n := len(d.cards(sec)); n != 1 || row.Stale() {
 				t.Errorf("seed %d: %d cards", seed, n)
 			}
-			if a := shown(row.Reports); a.Source != finding.GuardDuty || a.Severity != 8 || a.Count != 6 {
+			if a := alerts.Shown(row.Reports); a.Source != finding.GuardDuty || a.Severity != 8 || a.Count != 6 {
 				t.Errorf("seed %d: shown is %s, severity %v, count %d", seed, a.Source, a.Severity, a.Count)
 			}
 		})
@@ -379,7 +379,7 @@ func TestAlertFromTheFuture(t *testing.T) {
 				d.hears(genuine, forged, over)
 			}
 			row := d.row(genuine)
-			if a := shown(row.Reports); row.Over || a.Title != genuine.Title || !row.Reports[0].Finding.Updated.Equal(genuine.Updated) {
+			if a := alerts.Shown(row.Reports); row.Over || a.Title != genuine.Title || !row.Reports[0].Finding.Updated.Equal(genuine.Updated) {
 				t.Errorf("forged first %v: %s, over %v", first, a.Title, row.Over)
 			}
 			d.hears(gdFinding(1, exposed(finding.TrustedAdvisor), later(1), func(a *finding.Finding) { a.Over = true }))

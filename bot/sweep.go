@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -47,7 +46,13 @@ func (b *Bot) each(ctx context.Context, mark string, do func(context.Context, ap
 		}
 		for _, r := range rs {
 			after = r.ID
-			if err := b.guarded(ctx, r, do); err != nil && !errors.Is(err, approvals.ErrNotFound) {
+			err := approvals.Guard(ctx, b.Log, slog.String("request_id", r.ID), func() error {
+				if r.State == "" {
+					return errors.New("the row can't be read")
+				}
+				return do(ctx, r)
+			})
+			if err != nil && !errors.Is(err, approvals.ErrNotFound) {
 				errs = append(errs, fmt.Errorf("%s: %w", r.ID, err)) // one request's trouble is not the others'
 			}
 		}
@@ -55,21 +60,6 @@ func (b *Bot) each(ctx context.Context, mark string, do func(context.Context, ap
 			return errors.Join(errs...)
 		}
 	}
-}
-
-// guarded keeps a row that nobody should have been able to write from ending
-// the sweep.
-func (b *Bot) guarded(ctx context.Context, r approvals.Request, do func(context.Context, approvals.Request) error) (err error) {
-	if r.State == "" {
-		return errors.New("the row can't be read")
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			b.Log.ErrorContext(ctx, "panic", slog.String("request_id", r.ID), slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("panic: %v", v)
-		}
-	}()
-	return do(ctx, r)
 }
 
 // advance looks after one open request.

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // State is what people said of an alert.
@@ -65,19 +64,6 @@ type Alert struct {
 	Digest string `json:"digest,omitempty"` // that lists it instead of a card of its own
 }
 
-// Report is the latest finding of one source under one name.
-type Report struct {
-	Finding  finding.Finding `json:"finding"`
-	Event    string          `json:"event"` // key of the event's evidence
-	Received time.Time       `json:"received"`
-
-	// The most that it ever said: what is late or out of order takes nothing back.
-	Severity float64   `json:"severity"`
-	Count    int       `json:"count"`
-	First    time.Time `json:"first,omitzero"`
-	Last     time.Time `json:"last,omitzero"`
-}
-
 // Born is a request that an alert led to.
 type Born struct {
 	Intent  string    `json:"intent"` // digest
@@ -101,6 +87,9 @@ func (a Alert) Stale() bool { return a.Digest == "" && a.Card.Revision < a.Revis
 
 // Revise marks that the card must be drawn again.
 func (a *Alert) Revise() { a.Revision++ }
+
+// Size is how many bytes its row has.
+func (a Alert) Size() int { return len(putAlert(a).Body) }
 
 const alertSort = "alert"
 

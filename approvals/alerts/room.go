@@ -44,13 +44,6 @@ func (r *Room) Take(now, until time.Time) (time.Time, bool) {
 	return at, true
 }
 
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
 func roomKey(channel string) approvals.Key {
 	return approvals.Key{Part: "room#" + channel, Sort: "room"}
 }

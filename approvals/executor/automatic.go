@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	maxFindingAge = 24 * time.Hour  // older findings are not contained automatically
-	clocksApart   = 5 * time.Minute // allowed between the bot's clock and ours
+	maxFindingAge = 24 * time.Hour // older findings are not contained automatically
 	clickHint     = "a responder can click on the alert's card"
 )
 

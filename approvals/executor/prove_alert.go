@@ -56,7 +56,7 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 	switch {
 	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Mode != approvals.Automatic:
 		return provenRequest{}, approvals.Unproven("the stored request is not what the rule asks for")
-	case at.After(x.Now().Add(clocksApart)):
+	case at.After(x.Now().Add(approvals.ClockSkew)):
 		return provenRequest{}, approvals.Unproven("it is from the future")
 	}
 	f, o, err := x.findOffer(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })

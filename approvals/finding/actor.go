@@ -19,9 +19,8 @@ type actor struct {
 }
 
 var (
-	instanceID = actions.NewPattern(`^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$`)
-	longKey    = actions.NewPattern(`^AKIA[A-Z0-9]{12,124}$`)
-	anyKey     = actions.NewPattern(`^A[KS]IA[A-Z0-9]{12,124}$`)
+	longKey = actions.NewPattern(`^AKIA[A-Z0-9]{12,124}$`)
+	anyKey  = actions.NewPattern(`^A[KS]IA[A-Z0-9]{12,124}$`)
 )
 
 // What an actor is. The prefixes of IDs tell users and roles apart where the
@@ -141,7 +140,7 @@ func (o *containments) role(w actor) {
 		return
 	}
 	o.add(false, actions.RevokeSessions, target, nil)
-	onInstance := instanceID.MatchString(w.session())
+	onInstance := actions.InstanceID.MatchString(w.session())
 	if onInstance {
 		// Whoever assumes a role names the session.
 		o.instance(Containment{Unsure: w.session() != w.instance}, w.session(), o.region)

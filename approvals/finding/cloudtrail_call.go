@@ -114,7 +114,7 @@ func (c iamCall) offerCaller(o *containments) (arn string) {
 			arn = o.arn("role", w.name)
 		}
 		o.add(false, actions.RevokeSessions, arn, nil)
-		if id := w.session(); instanceID.MatchString(id) {
+		if id := w.session(); actions.InstanceID.MatchString(id) {
 			o.hand("The session has the name of instance " + id + ", whose region the event doesn't tell: if it is the instance's, isolate_instance " + id + " account=" + c.account + " region=…")
 		}
 	default:

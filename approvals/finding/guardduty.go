@@ -105,7 +105,7 @@ func (f gdFinding) single(a *Finding, o *containments) {
 		a.Principal = f.otherPrincipal()
 	}
 	o.actor(who)
-	if kind == "Instance" && instanceID.MatchString(instance) {
+	if kind == "Instance" && actions.InstanceID.MatchString(instance) {
 		o.instance(Containment{}, instance, o.region)
 	}
 	if len(o.list) == 0 && (len(o.byHand) == 0 || kind != "AccessKey" && kind != "Instance") {
@@ -141,7 +141,7 @@ var findingARN = actions.NewPattern(`^arn:(aws[a-z-]*):guardduty:([a-z0-9-]+):([
 
 func parseFindingARN(arn string) (foundAt, bool) {
 	g := findingARN.FindStringSubmatch(arn)
-	if g == nil || !partition.MatchString(g[1]) || !regionName.MatchString(g[2]) {
+	if g == nil || !partition.MatchString(g[1]) || !actions.RegionName.MatchString(g[2]) {
 		return foundAt{}, false
 	}
 	return foundAt{g[1], g[3], g[2], g[4], g[5]}, true

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // sequence is what an attack sequence tells: several signals that belong
@@ -67,7 +69,7 @@ func (f gdFinding) sequenceInstance(n node, o *containments, offer Containment) 
 	if region == "" {
 		region = o.region
 	}
-	if instanceID.MatchString(id) && (account == "" || account == o.account) {
+	if actions.InstanceID.MatchString(id) && (account == "" || account == o.account) {
 		o.instance(offer, id, region)
 	}
 }

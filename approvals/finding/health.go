@@ -43,7 +43,7 @@ func readHealth(r Reader, e Envelope) ([]Finding, error) {
 		return nil, fmt.Errorf("%w: another event of AWS Health", ErrIgnored)
 	}
 	arn, region := d.at("eventArn").text(), d.at("eventRegion").text()
-	if !regionName.MatchString(region) { // "global", for instance
+	if !actions.RegionName.MatchString(region) { // "global", for instance
 		region = e.region
 	}
 	began, _ := d.at("startTime").moment()

@@ -199,16 +199,11 @@ func (n node) opened() node {
 	return n
 }
 
-var (
-	accountID  = actions.NewPattern(`^[0-9]{12}$`)
-	regionName = actions.NewPattern(`^[a-z]{2,4}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2}$`)
-)
-
 // account is an account's ID.
-func (n node) account() string { return n.like(accountID, "is not an account's ID") }
+func (n node) account() string { return n.like(actions.AccountID, "is not an account's ID") }
 
 // region is a region's name.
-func (n node) region() string { return n.like(regionName, "is not a region") }
+func (n node) region() string { return n.like(actions.RegionName, "is not a region") }
 
 // like is a text of a form; what has another is noted.
 func (n node) like(form actions.Pattern, problem string) string {

@@ -250,7 +250,7 @@ func checkAlert(t testing.TB, o actions.Org, a Finding) {
 			t.Errorf("%s has %d characters: %.100q", what, n, s)
 		}
 	}
-	if !accountID.MatchString(a.Account) || a.Region != "" && !regionName.MatchString(a.Region) || !partition.MatchString(a.Partition) {
+	if !actions.AccountID.MatchString(a.Account) || a.Region != "" && !actions.RegionName.MatchString(a.Region) || !partition.MatchString(a.Partition) {
 		t.Errorf("account %q, region %q, partition %q", a.Account, a.Region, a.Partition)
 	}
 	if len(a.Names) == 0 || len(a.Names) > maxNames || a.Names[0] == "" || a.Type == "" || brief(a.Title, maxTitle) == "" || a.Source == "" {

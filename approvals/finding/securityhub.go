@@ -119,7 +119,7 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 		if g := strings.Split(arn, ":"); len(g) == 6 {
 			region = g[3]
 		}
-		if owner := ownerOf(arn); instanceID.MatchString(afterLast(arn)) && (owner == "" || owner == o.account) {
+		if owner := ownerOf(arn); actions.InstanceID.MatchString(afterLast(arn)) && (owner == "" || owner == o.account) {
 			o.instance(Containment{}, afterLast(arn), region)
 		}
 	}
@@ -151,7 +151,7 @@ var hubSeverity = map[string]float64{"INFORMATIONAL": 0, "LOW": 2, "MEDIUM": 5, 
 
 // ownerOf is the account in an ARN; empty where it is none.
 func ownerOf(arn string) string {
-	if g := strings.Split(arn, ":"); len(g) >= 6 && accountID.MatchString(g[4]) {
+	if g := strings.Split(arn, ":"); len(g) >= 6 && actions.AccountID.MatchString(g[4]) {
 		return g[4]
 	}
 	return ""

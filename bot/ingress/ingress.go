@@ -33,8 +33,9 @@ const (
 	answerWithin = 2 * time.Second
 )
 
-// Delivery is what goes on the queue: the request as Slack signed it.
-type Delivery struct {
+// SignedRequest is a message on the queue slack: a request as Slack signed it. The bot
+// reads it as an approvals.Evidence.
+type SignedRequest struct {
 	Timestamp string `json:"timestamp"`
 	Signature string `json:"signature"`
 	Body      string `json:"body"`
@@ -52,16 +53,16 @@ type Ingress struct {
 	Secrets func(context.Context) ([]string, error)
 	// Refresh, where it is set, looks for a secret that was rotated just now. It
 	// is asked when no secret fits, so it must bound how often it really looks.
-	Refresh func(context.Context) ([]string, error)
-	Slack   Sender
+	Refresh    func(context.Context) ([]string, error)
+	SlackQueue Sender
 
 	// Keys are the webhooks' keys as ParseKeys reads them: the current text, and
 	// while it is changed the previous; RefreshKeys is to them what Refresh is to
 	// Secrets. Without Keys there are no webhooks.
-	Keys        func(context.Context) ([]string, error)
-	RefreshKeys func(context.Context) ([]string, error)
-	Webhooks    map[string]Grant // by ID; those that the configuration has
-	Brought     Sender           // for what webhooks bring
+	Keys         func(context.Context) ([]string, error)
+	RefreshKeys  func(context.Context) ([]string, error)
+	Webhooks     map[string]Grant // by ID; those that the configuration has
+	WebhookQueue Sender
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -136,14 +137,14 @@ func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 	return in.slack(ctx, r)
 }
 
-// slack queues what Slack signed.
+// slack queues a request that Slack signed.
 func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	secrets, err := in.Secrets(ctx)
 	if err != nil {
 		in.Log.ErrorContext(ctx, "no signing secret", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "try again\n")
 	}
-	d := Delivery{Timestamp: r.Header.Get("X-Slack-Request-Timestamp"), Signature: r.Header.Get("X-Slack-Signature"), Body: string(r.Body)}
+	d := SignedRequest{Timestamp: r.Header.Get("X-Slack-Request-Timestamp"), Signature: r.Header.Get("X-Slack-Signature"), Body: string(r.Body)}
 	if !in.fresh(d) || !genuine(secrets, d) && !in.rotated(ctx, d) {
 		in.Log.WarnContext(ctx, "not slack's signature", slog.Int("bytes", len(r.Body)))
 		return Response{Status: http.StatusUnauthorized}
@@ -163,7 +164,7 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 		return Response{Status: http.StatusOK} // none is subscribed to
 	case word:
 	}
-	return in.store(ctx, in.Slack, d)
+	return in.store(ctx, in.SlackQueue, d)
 }
 
 // store queues a message and answers.
@@ -186,13 +187,13 @@ func text(status int, body string) Response {
 }
 
 // fresh checks the age of a request.
-func (in *Ingress) fresh(d Delivery) bool {
+func (in *Ingress) fresh(d SignedRequest) bool {
 	seconds, err := strconv.ParseInt(d.Timestamp, 10, 64)
 	return err == nil && in.Now().Sub(time.Unix(seconds, 0)).Abs() <= maxAge
 }
 
 // rotated checks the signature against what the secret is by now.
-func (in *Ingress) rotated(ctx context.Context, d Delivery) bool {
+func (in *Ingress) rotated(ctx context.Context, d SignedRequest) bool {
 	if in.Refresh == nil {
 		return false
 	}
@@ -201,7 +202,7 @@ func (in *Ingress) rotated(ctx context.Context, d Delivery) bool {
 }
 
 // genuine checks the signature.
-func genuine(secrets []string, d Delivery) bool {
+func genuine(secrets []string, d SignedRequest) bool {
 	for _, secret := range secrets {
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write([]byte("v0:" + d.Timestamp + ":" + d.Body))

@@ -67,7 +67,7 @@ func secrets(s ...string) func(context.Context) ([]string, error) {
 
 func newIngress() (*Ingress, *queue, *bytes.Buffer) {
 	q, log := &queue{}, &bytes.Buffer{}
-	return &Ingress{Secrets: secrets(docSecret), Slack: q, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(log, nil))}, q, log
+	return &Ingress{Secrets: secrets(docSecret), SlackQueue: q, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(log, nil))}, q, log
 }
 
 // sign is written a second time here: the test does not ask the code what is right.
@@ -369,11 +369,11 @@ func TestByteForByte(t *testing.T) {
 			if got.Status != http.StatusOK || len(q.sent) != 1 {
 				t.Fatalf("answer %+v, %d queued", got, len(q.sent))
 			}
-			var d Delivery
+			var d SignedRequest
 			if err := json.Unmarshal(q.sent[0], &d); err != nil {
 				t.Fatal(err)
 			}
-			want := Delivery{Timestamp: strconv.Itoa(docTime), Signature: r.Header.Get("X-Slack-Signature"), Body: body}
+			want := SignedRequest{Timestamp: strconv.Itoa(docTime), Signature: r.Header.Get("X-Slack-Signature"), Body: body}
 			if d != want {
 				t.Errorf("queued %+q, want %+q", d, want)
 			}
@@ -611,12 +611,12 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatalf("answer %+v", got)
 		}
 		for _, b := range q.sent {
-			var d Delivery
+			var d SignedRequest
 			if err := json.Unmarshal(b, &d); err != nil {
 				t.Fatal(err)
 			}
-			if d != (Delivery{timestamp, signature, body}) {
-				t.Fatalf("queued %+q, want %+q", d, Delivery{timestamp, signature, body})
+			if d != (SignedRequest{timestamp, signature, body}) {
+				t.Fatalf("queued %+q, want %+q", d, SignedRequest{timestamp, signature, body})
 			}
 		}
 	})
@@ -629,7 +629,7 @@ func (nowhere) Send(context.Context, []byte, time.Duration) error { return nil }
 // BenchmarkIngress is a signed click of about 12 KB, to a queue that takes no time.
 func BenchmarkIngress(b *testing.B) {
 	in, _, _ := newIngress()
-	in.Slack = nowhere{}
+	in.SlackQueue = nowhere{}
 	r := signed(click(12 << 10))
 	b.SetBytes(int64(len(r.Body)))
 	b.ReportAllocs()

@@ -16,9 +16,9 @@ import (
 
 const clickPayload = `{"type":"block_actions","user":{"id":"U2"},"actions":[{"action_id":"approve","value":"KS-4G7QX2M9ZT0B.3f9a"}],"text":"a & b + ü"}`
 
-func delivered(t *testing.T, body []byte) Delivery {
+func delivered(t *testing.T, body []byte) SignedRequest {
 	t.Helper()
-	var d Delivery
+	var d SignedRequest
 	if err := json.Unmarshal(body, &d); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestSocketRepetition(t *testing.T) {
 	at := now
 	in.Now = func() time.Time { return at }
 	s := &Socket{Ingress: in}
-	take := func(payload string) Delivery {
+	take := func(payload string) SignedRequest {
 		t.Helper()
 		if err := s.Take(t.Context(), "interactive", json.RawMessage(payload)); err != nil {
 			t.Fatal(err)
@@ -131,7 +131,7 @@ func TestSocketTakesNothing(t *testing.T) {
 func TestSocketAtOnce(t *testing.T) {
 	in, q, _ := newIngress()
 	var mu sync.Mutex
-	in.Slack = sendFunc(func(ctx context.Context, body []byte, delay time.Duration) error {
+	in.SlackQueue = sendFunc(func(ctx context.Context, body []byte, delay time.Duration) error {
 		mu.Lock()
 		defer mu.Unlock()
 		return q.Send(ctx, body, delay)

@@ -16,9 +16,10 @@ import (
 // eventsPath takes EventBridge events: one, or an array of them.
 const eventsPath = "/events"
 
-// maxEvents is how many an array may hold: as many as are in a body of its largest
-// size, if they are any. What is none can be two bytes long.
-const maxEvents = 1000
+// MaxEvents is how many events an array may hold. The largest body has no more, since
+// each is at least some hundred bytes long; elements that are no events can have two.
+// It is bot.MaxEvents: ingress imports nothing, so a test compares them.
+const MaxEvents = 1000
 
 // DrillHeader marks events as a drill and names it: letters, digits and -, at
 // most 64.
@@ -32,8 +33,8 @@ type Grant struct {
 	Events bool `json:"events"`
 }
 
-// Brought is what goes on the queue for webhooks.
-type Brought struct {
+// Webhook is a message on the queue webhooks: bot.Webhook, written here.
+type Webhook struct {
 	Webhook string `json:"webhook"` // whose key it came with
 	Path    string `json:"path"`
 	Drill   string `json:"drill,omitempty"`
@@ -114,7 +115,7 @@ func (in *Ingress) events(ctx context.Context, r Request) Response {
 	if wrong := NotEvents(r.Body); wrong != "" {
 		return text(http.StatusBadRequest, wrong+"\n")
 	}
-	return in.store(ctx, in.Brought, Brought{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
+	return in.store(ctx, in.WebhookQueue, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
 }
 
 // webhook is whose key it is, "" if nobody's. Keys that were changed just now are
@@ -173,8 +174,8 @@ func NotEvents(body []byte) string {
 	if len(list) == 0 {
 		return "there is no event in the array"
 	}
-	if len(list) > maxEvents {
-		return fmt.Sprintf("there are more than %d events in the array", maxEvents)
+	if len(list) > MaxEvents {
+		return fmt.Sprintf("there are more than %d events in the array", MaxEvents)
 	}
 	for i, e := range list {
 		if !object(e) {

@@ -26,9 +26,9 @@ const (
 func newHooks(t testing.TB) (*Ingress, *queue, *bytes.Buffer) {
 	q, log := &queue{}, &bytes.Buffer{}
 	return &Ingress{
-		Secrets: func(context.Context) ([]string, error) { t.Error("Slack's secret is asked for"); return nil, nil },
-		Slack:   &queue{send: func(context.Context) error { t.Error("on Slack's queue"); return nil }},
-		Keys:    secrets(hookKeys), Webhooks: map[string]Grant{"eventbridge": {Events: true}, "soar": {}}, Brought: q,
+		Secrets:    func(context.Context) ([]string, error) { t.Error("Slack's secret is asked for"); return nil, nil },
+		SlackQueue: &queue{send: func(context.Context) error { t.Error("on Slack's queue"); return nil }},
+		Keys:       secrets(hookKeys), Webhooks: map[string]Grant{"eventbridge": {Events: true}, "soar": {}}, WebhookQueue: q,
 		Log: slog.New(slog.NewTextHandler(log, nil)),
 	}, q, log
 }
@@ -211,7 +211,7 @@ func TestDrillHeader(t *testing.T) {
 		if !ok {
 			continue
 		}
-		var m Brought
+		var m Webhook
 		if err := json.Unmarshal(q.sent[0], &m); err != nil || m.Drill != name {
 			t.Errorf("%q: queued %s", name, q.sent[0])
 		}
@@ -326,8 +326,8 @@ func FuzzEvents(f *testing.F) {
 			t.Fatalf("answer %+v, %d queued", got, len(q.sent))
 		}
 		for _, b := range q.sent {
-			var m Brought
-			if err := json.Unmarshal(b, &m); err != nil || m != (Brought{"eventbridge", "/events", drill, body}) || !json.Valid([]byte(body)) {
+			var m Webhook
+			if err := json.Unmarshal(b, &m); err != nil || m != (Webhook{"eventbridge", "/events", drill, body}) || !json.Valid([]byte(body)) {
 				t.Fatalf("queued %+q", b)
 			}
 		}

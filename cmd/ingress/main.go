@@ -39,8 +39,8 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	aws := function.AWS(env)
 	secret, keys := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now), function.NewSecret(aws, env("WEBHOOK_KEYS_SECRET_ID"), now).MayBeEmpty()
 	in := &ingress.Ingress{
-		Secrets: secret.Values, Refresh: secret.Refresh, Slack: function.NewQueue(aws, env("SLACK_QUEUE_URL")),
-		Keys: keys.Values, RefreshKeys: keys.Refresh, Brought: function.NewQueue(aws, env("WEBHOOKS_QUEUE_URL")),
+		Secrets: secret.Values, Refresh: secret.Refresh, SlackQueue: function.NewQueue(aws, env("SLACK_QUEUE_URL")),
+		Keys: keys.Values, RefreshKeys: keys.Refresh, WebhookQueue: function.NewQueue(aws, env("WEBHOOKS_QUEUE_URL")),
 		Now: now, Log: log,
 	}
 	grants, err := os.ReadFile(env("WEBHOOKS_FILE")) // what cmd/pack took from the configuration

@@ -7,10 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -77,8 +75,8 @@ func New(env Environment, b Backends) *Zones {
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
 	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
 	z.Ingress = &ingress.Ingress{
-		Secrets: secrets, Slack: b.Slack,
-		Keys: func(context.Context) ([]string, error) { return []string{env.WebhookKeys}, nil }, Webhooks: grants(c), Brought: b.Webhooks,
+		Secrets: secrets, SlackQueue: b.Slack,
+		Keys: func(context.Context) ([]string, error) { return []string{env.WebhookKeys}, nil }, Webhooks: grants(c), WebhookQueue: b.Webhooks,
 		Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress")),
 	}
 	z.Bot = &bot.Bot{
@@ -244,7 +242,7 @@ func (p *Pump) Once(ctx context.Context) (did bool, err error) {
 	}
 	// What has begun is brought to its end, also when the process is to stop.
 	work := context.WithoutCancel(ctx)
-	err = p.handle(work, d.Body)
+	err = approvals.Guard(work, p.Log, slog.String("queue", p.Name), func() error { return p.Handle(work, d.Body) })
 	if err == nil {
 		return true, p.Queue.Delete(work, d)
 	}
@@ -270,15 +268,4 @@ func (p *Pump) remains(body []byte) string {
 	}
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:])
-}
-
-// handle turns a panic into an error: one bad message must not stop the others.
-func (p *Pump) handle(ctx context.Context, body []byte) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			p.Log.ErrorContext(ctx, "panic", slog.String("queue", p.Name), slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("panic: %v", v)
-		}
-	}()
-	return p.Handle(ctx, body)
 }

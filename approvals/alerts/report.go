@@ -1,0 +1,139 @@
+package alerts
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
+)
+
+// Report is the latest finding of one source under one name.
+type Report struct {
+	Finding  finding.Finding `json:"finding"`
+	Event    string          `json:"event"` // key of the event's evidence
+	Received time.Time       `json:"received"`
+
+	// The most of all its findings: a late one takes nothing back.
+	Severity float64   `json:"severity"`
+	Count    int       `json:"count"`
+	First    time.Time `json:"first,omitzero"`
+	Last     time.Time `json:"last,omitzero"`
+}
+
+// NewReport makes the report of a finding that was read from an event.
+func NewReport(f finding.Finding, event string, received time.Time) Report {
+	return Report{Finding: f, Event: event, Received: received, Severity: f.Severity, Count: f.Count, First: f.First.UTC(), Last: f.Last.UTC()}
+}
+
+// AddReport adds a report to an alert, or merges it with the earlier one of the same
+// finding. It returns false if it says nothing new.
+func (a *Alert) AddReport(r Report) bool {
+	i := slices.IndexFunc(a.Reports, func(old Report) bool { return old.Finding.Same(r.Finding) })
+	if i < 0 {
+		a.Reports = append(a.Reports, r)
+	} else {
+		merged, changed := merge(a.Reports[i], r)
+		if !changed {
+			return false
+		}
+		a.Reports[i] = merged
+	}
+	slices.SortStableFunc(a.Reports, compare)
+	for _, name := range r.Finding.Names {
+		if !slices.Contains(a.Names, name) {
+			a.Names = append(a.Names, name)
+		}
+	}
+	a.Over = a.Reports[0].Finding.Over // reports that are over come last
+	return true
+}
+
+// merge returns the newer of two reports of the same finding, in whatever order they
+// came, with the most that either says.
+func merge(old, in Report) (out Report, changed bool) {
+	out = old
+	if replaces(old, in) {
+		out, changed = in, true
+	}
+	out.Severity, out.Count = max(old.Severity, in.Severity), max(old.Count, in.Count)
+	out.First, out.Last = earliest(old.First, in.First), latest(old.Last, in.Last)
+	changed = changed || out.Severity != old.Severity || out.Count != old.Count || !out.First.Equal(old.First) || !out.Last.Equal(old.Last)
+	return out, changed
+}
+
+// replaces reports whether in takes the place of old: if its source wrote it later, or
+// at the same time and it says more. The same text in another envelope does not.
+func replaces(old, in Report) bool {
+	if f := old.fromFuture(); f != in.fromFuture() {
+		return f // else an event of the year 9999 would make all that follow it late
+	}
+	was, is := old.text(), in.text()
+	return cmp.Or(in.Finding.Updated.Compare(old.Finding.Updated), cmp.Compare(len(is), len(was)), bytes.Compare(is, was)) > 0
+}
+
+// fromFuture reports whether its source's timestamp is after its receipt.
+func (r Report) fromFuture() bool {
+	return r.Finding.Updated.After(r.Received.Add(approvals.ClockSkew))
+}
+
+// text is the whole finding without the ID of its envelope.
+func (r Report) text() []byte {
+	f := r.Finding
+	f.EventID = ""
+	text, err := json.Marshal(f)
+	if err != nil {
+		panic(err) // it is of our own types
+	}
+	return text
+}
+
+// compare orders reports for the card, which shows the first: reports that are over come
+// last, a copy in Security Hub comes after the finding itself, then by severity.
+func compare(a, b Report) int {
+	last := func(yes bool) int {
+		if yes {
+			return 1
+		}
+		return 0
+	}
+	x, y := a.Finding, b.Finding
+	return cmp.Or(
+		cmp.Compare(last(x.Over), last(y.Over)),
+		cmp.Compare(last(x.Source == finding.SecurityHub), last(y.Source == finding.SecurityHub)),
+		cmp.Compare(b.Severity, a.Severity),
+		strings.Compare(string(x.Source)+x.Own(), string(y.Source)+y.Own()),
+	)
+}
+
+// Shown is the finding that a card shows of reports: the first one's, with the most
+// that any of them says, of those that are over only if the first one is.
+func Shown(reports []Report) finding.Finding {
+	f := reports[0].Finding
+	for _, r := range reports {
+		if r.Finding.Over == f.Over {
+			f.Severity, f.Count = max(f.Severity, r.Severity), max(f.Count, r.Count)
+			f.First, f.Last = earliest(f.First, r.First), latest(f.Last, r.Last)
+		}
+	}
+	return f
+}
+
+// earliest ignores times that are missing.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
