@@ -7,7 +7,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// Command is one typed line.
+// Command is a parsed line that somebody typed.
 type Command struct {
 	Verb           string // "act" for an action, else list, show, approve, deny, cancel, undo, audit or help
 	ID             string // for the verbs about a request
@@ -17,11 +17,11 @@ type Command struct {
 	Topic          string // for help
 }
 
-// verbs about a request, and whether free text may follow the ID.
+// verbs lists the verbs about a request. true: free text may follow the ID.
 var verbs = map[string]bool{"show": false, "approve": false, "deny": true, "cancel": false, "undo": true, "audit": false}
 
-// ParseCommand reads what follows /killswitch. Bot and executor read it with
-// the same grammar. An error is *actions.ParseErrors.
+// ParseCommand parses the text after /killswitch, for bot and executor alike. Its error
+// is an *[actions.ParseErrors].
 func ParseCommand(text string, d actions.Directory) (Command, error) {
 	text = actions.Clean(text)
 	words := strings.Fields(text)
@@ -82,8 +82,8 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 	return c, nil
 }
 
-// normalID reads an ID as people type it: any case, and with the letters that
-// Crockford's alphabet leaves out.
+// normalID corrects an ID as people type it: lower case, and the letters O, I and L for
+// digits.
 func normalID(s string) string {
 	s = strings.ToUpper(strings.Trim(s, "`*_.,"))
 	head, tail, ok := strings.Cut(s, "-")

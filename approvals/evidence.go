@@ -12,7 +12,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// EvidenceKind is how a word was given.
+// EvidenceKind is the channel that evidence came by.
 type EvidenceKind string
 
 // The kinds. STS evidence is a signed GetCallerIdentity from the command line.
@@ -21,21 +21,21 @@ const (
 	STSEvidence   EvidenceKind = "sts"
 )
 
-// Evidence is somebody's word, as it was signed.
+// Evidence is what somebody sent, with its signature.
 type Evidence struct {
 	Kind      EvidenceKind `json:"kind"`
 	Timestamp string       `json:"timestamp"` // X-Slack-Request-Timestamp: Unix seconds
 	Signature string       `json:"signature"` // X-Slack-Signature
-	Body      string       `json:"body"`      // raw
+	Body      string       `json:"body"`      // as received
 }
 
-// Key is the evidence's own name: the hash of all that was signed.
+// Key names the evidence: the hash of its kind, timestamp and body.
 func (e Evidence) Key() string {
 	sum := sha256.Sum256([]byte(string(e.Kind) + "\n" + e.Timestamp + "\n" + e.Body))
 	return hex.EncodeToString(sum[:])
 }
 
-// At is when it was signed.
+// At is the time of the signature.
 func (e Evidence) At() (time.Time, error) {
 	s, err := strconv.ParseInt(e.Timestamp, 10, 64)
 	if err != nil {
@@ -60,7 +60,8 @@ type Verifier interface {
 type SlackVerifier struct {
 	// Secrets are tried in order: the current one, and while it is rotated the previous.
 	Secrets func(context.Context) ([]string, error)
-	// Refresh, where it is set, looks for a secret that was rotated just now.
+	// Refresh reloads the secrets if none of them fits; nil: there is nothing to
+	// reload.
 	Refresh func(context.Context) ([]string, error)
 }
 
@@ -86,7 +87,7 @@ func (v SlackVerifier) Verify(ctx context.Context, e Evidence) error {
 	return Unproven("the signature is not Slack's")
 }
 
-// SignSlack is the signature that Slack puts on a body.
+// SignSlack is Slack's signature of a body.
 func SignSlack(secret, timestamp, body string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("v0:" + timestamp + ":" + body))

@@ -31,7 +31,7 @@ func isRefusal(err error) bool {
 	return ok
 }
 
-func TestSlackVerifier(t *testing.T) {
+func TestOnlySignedEvidenceIsGenuine(t *testing.T) {
 	refused := errors.New("a refusal")
 	down := errors.New("secrets manager is down")
 	fails := func(context.Context) ([]string, error) { return nil, down }
@@ -81,7 +81,7 @@ func TestSlackVerifier(t *testing.T) {
 	}
 }
 
-func TestRefreshOnlyIfNeeded(t *testing.T) {
+func TestSecretsAreReloadedOnlyIfNoneFits(t *testing.T) {
 	asks := 0
 	v := approvals.SlackVerifier{Secrets: secrets(documentedSecret), Refresh: func(context.Context) ([]string, error) {
 		asks++
@@ -102,7 +102,7 @@ func TestRefreshOnlyIfNeeded(t *testing.T) {
 	}
 }
 
-func TestEvidenceKey(t *testing.T) {
+func TestEvidenceKeyNeverChanges(t *testing.T) {
 	// Votes and rows name evidence by its key: it must never change.
 	if got := documented.Key(); got != goldenKey {
 		t.Errorf("key is %s", got)
@@ -114,7 +114,7 @@ func TestEvidenceKey(t *testing.T) {
 	}
 }
 
-func TestEvidenceAt(t *testing.T) {
+func TestEvidenceTimeIsInUnixSeconds(t *testing.T) {
 	if at, err := documented.At(); err != nil || !at.Equal(time.Date(2018, 7, 12, 18, 36, 58, 0, time.UTC)) || at.Location() != time.UTC {
 		t.Errorf("%v, %v", at, err)
 	}

@@ -1,24 +1,24 @@
 package approvals
 
-// ApprovalMode is what lets a request run.
+// ApprovalMode is the way a request is approved.
 type ApprovalMode string
 
-// The releases. OneClick is a route's approvals: 0: the requester's own click runs
-// it. Automatic is a route's delivery: auto: the finding itself does, once its source
-// has confirmed it.
+// The modes. OneClick (a route with approvals: 0): the requester's click on an alert's
+// card runs it. Automatic (a route with delivery: auto): the finding runs it, after its
+// source has confirmed it.
 const (
 	TwoPerson ApprovalMode = ""
 	OneClick  ApprovalMode = "click"
 	Automatic ApprovalMode = "rule"
 )
 
-// AutomaticRequester is the requester of what no person asked for. Nobody in the roster
-// may have this ID.
+// AutomaticRequester is the requester of automatic requests. Nobody in the roster may
+// have this ID.
 const AutomaticRequester = "automatic"
 
-// The kinds of evidence that nobody signed. An event is kept so that what is
-// asked on the strength of it can be compared with it; a rule is what our own
-// configuration asks for on the strength of an event: its body is a [RuleRequest].
+// The kinds of evidence without a signature. An event is stored so that requests that
+// refer to it can be compared with it. A rule is the request of a route for an event;
+// its body is a [RuleRequest].
 const (
 	EventEvidence EvidenceKind = "event"
 	RuleEvidence  EvidenceKind = "rule"

@@ -30,7 +30,7 @@ func (t Requests) Once(ctx context.Context, what string, lease time.Duration, no
 	}
 	var o once
 	if err == nil && json.Unmarshal(row.Body, &o) != nil {
-		o = once{} // a row that can't be read holds nobody up
+		o = once{} // an unreadable row counts as no row
 	}
 	if !o.Take("", now, lease) {
 		if o.Done {

@@ -2,16 +2,16 @@ package approvals
 
 import "slices"
 
-// Person is one human being, whatever their accounts.
+// Person is a human being with all their accounts.
 type Person struct {
-	ID    string   // what the record and SourceIdentity say
+	ID    string   // in the audit chain and in SourceIdentity
 	Name  string   // for display
 	Slack string   // Slack user ID
 	IAM   []string // exact principals, for votes from the command line
 }
 
-// Roster is who there is and who belongs to which group. It is pinned in the
-// configuration and the authority everywhere.
+// Roster lists people and groups. It is part of the configuration, and the only
+// authority on them.
 type Roster struct {
 	People []Person
 	Groups map[string][]string // group → people IDs

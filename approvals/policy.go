@@ -16,7 +16,8 @@ type ActionPolicy struct {
 	RunWithin     time.Duration `json:"run_within"`
 }
 
-// Policy decides who may do what. It does no I/O and reads no clock.
+// Policy decides who may request, approve, deny, cancel and retry. It does no I/O and
+// reads no clock.
 type Policy struct {
 	Roster  Roster
 	Default ActionPolicy
@@ -24,10 +25,10 @@ type Policy struct {
 	Actions map[actions.Name]ActionPolicy
 }
 
-// RetryWithin is how long after a run ended one responder may retry it.
+// RetryWithin is how long after its end a run may be retried.
 const RetryWithin = 60 * time.Minute
 
-// For is the policy that an intent falls under.
+// For returns the policy for an intent.
 func (p Policy) For(i Intent) ActionPolicy {
 	if i.Undo != "" {
 		return p.Undo
@@ -38,7 +39,7 @@ func (p Policy) For(i Intent) ActionPolicy {
 	return p.Default
 }
 
-// The codes.
+// The codes of refusals.
 const (
 	UnknownPerson  actions.Code = "unknown_person"   // no person has this account
 	NotRequester   actions.Code = "not_requester"    // not in the group that may ask
@@ -50,11 +51,11 @@ const (
 	PastExpiry     actions.Code = "past_expiry"      // the time to approve is over
 	OtherCall      actions.Code = "other_call"       // the vote names another request or call
 	NotTheirs      actions.Code = "not_theirs"       // only the requester may cancel
-	TooFewEligible actions.Code = "too_few_eligible" // the approvers that there are can't satisfy the policy
+	TooFewEligible actions.Code = "too_few_eligible" // there are fewer approvers than the policy wants
 	RetryOver      actions.Code = "retry_over"       // the time to retry is over
 )
 
-// Kind is what a vote says.
+// Kind is the kind of a vote.
 type Kind string
 
 // The kinds.
@@ -65,7 +66,7 @@ const (
 	Retry   Kind = "retry"
 )
 
-// Decision is the answer to a vote, or to a wish to make a request.
+// Decision is the answer to a vote or a new request.
 type Decision struct {
 	Refusal *actions.Refusal // nil: accepted
 	Quorum  bool             // with this vote the request is approved
@@ -103,8 +104,8 @@ func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 	return d
 }
 
-// Decide decides whether a vote counts. The request's own numbers and the
-// policy's are both binding: the stricter wins.
+// Decide decides whether a vote counts. If the request's and the policy's numbers
+// differ, the stricter one counts.
 func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	e := p.For(r.Intent)
 	d := Decision{Have: len(r.Votes), Need: max(e.Approvals, r.Need, 1)}
@@ -182,7 +183,7 @@ func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, n
 	}
 }
 
-// eligible are the people who may still approve.
+// eligible lists the people who may still approve.
 func (p Policy) eligible(e ActionPolicy, requester string, votes []Vote) []string {
 	var ids []string
 	for _, id := range p.Roster.Groups[e.Approvers] {

@@ -78,7 +78,7 @@ func codes(d approvals.Decision) []actions.Code {
 	return cs
 }
 
-func TestDecide(t *testing.T) {
+func TestVoteIsRefusedForEachReason(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		edit func(*ballot)
@@ -172,7 +172,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestDecideByState(t *testing.T) {
+func TestVotesCountOnlyInTheirStates(t *testing.T) {
 	may := map[approvals.Kind][]approvals.State{
 		approvals.Approve: {approvals.Pending},
 		approvals.Deny:    {approvals.Planning, approvals.Pending, approvals.Approved},
@@ -198,7 +198,7 @@ func TestDecideByState(t *testing.T) {
 	}
 }
 
-func TestDecideNeed(t *testing.T) {
+func TestStricterQuorumOfPolicyAndRequestCounts(t *testing.T) {
 	for _, c := range []struct {
 		policy, request int
 		votes           []string
@@ -266,7 +266,7 @@ func TestOnlyAcceptedApprovalsAreCounted(t *testing.T) {
 	}
 }
 
-func TestEntry(t *testing.T) {
+func TestUndoHasAPolicyOfItsOwn(t *testing.T) {
 	p := approvals.Policy{
 		Default: approvals.ActionPolicy{Approvals: 1}, Undo: approvals.ActionPolicy{Approvals: 2},
 		Actions: map[actions.Name]approvals.ActionPolicy{actions.RevokeSessions: {Approvals: 3}},
@@ -282,7 +282,7 @@ func TestEntry(t *testing.T) {
 	}
 }
 
-func TestAdmit(t *testing.T) {
+func TestRequesterNeedsTheGroupAndEnoughApprovers(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		person string
@@ -320,9 +320,9 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-// TestAdmit: a release asks for nobody's approval, and a click for all else
+// TestRequesterNeedsTheGroupAndEnoughApprovers: a release asks for nobody's approval, and a click for all else
 // that is asked of a person; only what nobody asked for has no person.
-func TestAdmitByMode(t *testing.T) {
+func TestOnlyAutomaticRequestsNeedNoPerson(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		by     approvals.ApprovalMode
@@ -400,7 +400,7 @@ func check(t *testing.T, b *ballot, d approvals.Decision) {
 	}
 }
 
-func TestDecideAlways(t *testing.T) {
+func TestInvariantsHoldForRandomVotes(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	pick := func(s ...string) string { return s[rnd.IntN(len(s))] }
 	minutes := func() time.Duration { return time.Duration(rnd.IntN(70)) * time.Minute }
@@ -435,7 +435,7 @@ func TestDecideAlways(t *testing.T) {
 	}
 }
 
-func TestRoster(t *testing.T) {
+func TestRosterFindsPeopleByTheirAccounts(t *testing.T) {
 	r := newBallot().policy.Roster
 	r.People = append(r.People, approvals.Person{Name: "no accounts"})
 	for user, id := range map[string]string{"U1": "ana", "U2": "bo", "U5": "zed"} { // the first and the last, too

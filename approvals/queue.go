@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// Verb is what a job asks of the executor.
+// Verb is the kind of a job.
 type Verb string
 
-// The jobs. Close records the end of a request that never ran in its audit
-// chain, which only the executor writes.
+// The jobs. JobClose records the end of a request that never ran in its audit chain.
 const (
 	JobPlan   Verb = "plan"
 	JobRun    Verb = "run"
 	JobUndo   Verb = "undo"
 	JobVerify Verb = "verify"
 	JobClose  Verb = "close"
-	JobReport Verb = "report" // tells what the target did lately; changes nothing
-	// JobActivity is about an alert: it looks up what its subject did lately.
+	JobReport Verb = "report" // reads the target's recent activity
+	// JobActivity reads the recent activity of an alert's subject. Its ID is the
+	// alert's.
 	JobActivity Verb = "activity"
 )
 
-// ErrUnreadable is wrapped by the errors of handlers for messages that will never
-// be handled, however often they are delivered: they are set aside.
+// ErrUnreadable is wrapped by the errors of handlers for messages that can never be
+// handled. They go to the dead-letter queue at once.
 var ErrUnreadable = errors.New("it can't be read")
 
-// Job is a message on the queue jobs. It carries an ID and a verb, no facts.
+// Job is a message on the queue jobs: an ID and a verb, no data.
 type Job struct {
 	Verb Verb   `json:"verb"`
 	ID   string `json:"id"`
 }
 
-// RunJob is the job that runs a request, or goes on with it.
+// RunJob is the job that runs a request or continues its run.
 func RunJob(id string, i Intent) Job {
 	if i.Undo != "" {
 		return Job{JobUndo, id}
@@ -41,13 +41,14 @@ func RunJob(id string, i Intent) Job {
 	return Job{JobRun, id}
 }
 
-// Change is a message on the queue changes: this request, or alert, has news.
+// Change is a message on the queue changes: the card of this request or alert is out of
+// date.
 type Change struct {
 	ID string `json:"id"`
 }
 
-// Sender puts messages of one kind on one queue. A message is stored when Send
-// returns; it is delivered at least once, in any order, not before delay.
+// Sender sends messages of one kind to a queue. A message is stored when Send returns.
+// It is delivered at least once, in any order, not before delay.
 type Sender[T any] interface {
 	Send(ctx context.Context, message T, delay time.Duration) error
 }
@@ -69,29 +70,29 @@ func (q JSON[T]) Send(ctx context.Context, message T, delay time.Duration) error
 	return q.Queue.Send(ctx, body, delay)
 }
 
-// Delivery is a message received from a queue.
+// Delivery is a received message.
 type Delivery struct {
 	Handle   uint64
 	Body     []byte
 	Receives int // 1 the first time
 }
 
-// Receiver is the other end of a queue that lives in our own process.
+// Receiver is the receiving end of a queue in this process.
 type Receiver interface {
-	// Receive takes the message that is due longest; no other Receive gets it
-	// for the visibility timeout. It does not wait: false means that none is due.
+	// Receive returns the message that is due longest, and hides it from others for the
+	// visibility timeout. It does not wait: false means that none is due.
 	Receive(ctx context.Context, visibility time.Duration) (Delivery, bool, error)
-	// Delete removes a message that has been dealt with.
+	// Delete removes a handled message.
 	Delete(ctx context.Context, d Delivery) error
 	// Return makes a message due again after delay.
 	Return(ctx context.Context, d Delivery, delay time.Duration) error
-	// Due tells when the next message can be received; false if there is none.
+	// Due is the time when the next message can be received; false if there is none.
 	Due() (time.Time, bool)
-	// Wake has something to read after a Send.
+	// Wake can be read from after a Send.
 	Wake() <-chan struct{}
 }
 
-// Decoded makes a handler of bodies from a handler of what they hold.
+// Decoded returns a handler of message bodies that decodes JSON and calls handle.
 func Decoded[T any](handle func(context.Context, T) error) func(context.Context, []byte) error {
 	return func(ctx context.Context, body []byte) error {
 		var m T

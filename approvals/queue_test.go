@@ -30,9 +30,9 @@ func (b *bodies) Send(_ context.Context, body []byte, delay time.Duration) error
 	return b.err
 }
 
-// TestMessages: what is sent is what is handled, and nobody handles or hears of
+// TestHandlerGetsWhatWasSent: what is sent is what is handled, and nobody handles or hears of
 // success what was neither.
-func TestMessages(t *testing.T) {
+func TestHandlerGetsWhatWasSent(t *testing.T) {
 	q := &bodies{}
 	sent := approvals.Job{Verb: approvals.JobRun, ID: rowID}
 	if err := (approvals.JSON[approvals.Job]{Queue: q}).Send(t.Context(), sent, time.Minute); err != nil || q.delay != time.Minute {

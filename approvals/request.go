@@ -13,7 +13,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// Intent is what a request asks for: a call, or the undo of an earlier request.
+// Intent is the content of a request: a call, or the undo of an earlier request.
 type Intent struct {
 	Call actions.Call `json:"call"`
 	Undo string       `json:"undo,omitempty"` // ID of the request to take back
@@ -22,11 +22,11 @@ type Intent struct {
 	ReactivateKeys bool `json:"reactivate_keys,omitempty"`
 }
 
-// Reactivate is what an undo's keys= may say.
+// Reactivate is the only value of an undo's keys=.
 const Reactivate = "reactivate"
 
-// String is the line that the card shows in its block "call"; a vote's
-// evidence must show the same.
+// String is the text of the card's block "call". A vote counts only if its evidence
+// shows this text.
 func (i Intent) String() string {
 	if i.Undo != "" {
 		s := "undo " + i.Undo
@@ -38,7 +38,7 @@ func (i Intent) String() string {
 	return i.Call.String()
 }
 
-// Request is one row of the table requests.
+// Request is a row of the table requests.
 type Request struct {
 	ID       string `json:"id"`
 	Version  int64  `json:"-"`        // of the row: every write's condition
@@ -51,17 +51,17 @@ type Request struct {
 	Evidence  string    `json:"evidence"` // key of the requester's evidence
 	Asked     time.Time `json:"asked"`    // as the evidence says
 	Expires   time.Time `json:"expires,omitzero"`
-	// Ready is when a request was approved that needs nobody's approval.
+	// Ready is when a request without an approver became approved.
 	Ready time.Time `json:"ready,omitzero"`
 
-	// Alert is what it was born of, Event the key of the event's evidence on whose
-	// strength, and Release what lets it run.
+	// Alert is the alert that led to the request, Event the key of its event's
+	// evidence.
 	Alert string       `json:"alert,omitempty"`
 	Event string       `json:"event,omitempty"`
 	Mode  ApprovalMode `json:"mode,omitempty"`
 
 	Need     int      `json:"need"`               // approvals
-	Eligible []string `json:"eligible,omitempty"` // who could approve as of the plan; nobody else may
+	Eligible []string `json:"eligible,omitempty"` // who may approve, as of the plan
 	Digest   string   `json:"digest,omitempty"`   // of the call; set when planned
 
 	Votes     []Vote `json:"votes,omitempty"`
@@ -73,20 +73,20 @@ type Request struct {
 	Cause    string              `json:"cause,omitempty"` // of refused, failed, partial, expired
 	Hint     string              `json:"hint,omitempty"`  // what to do next
 	UndoneBy string              `json:"undone_by,omitempty"`
-	Ended    time.Time           `json:"ended,omitzero"`   // first time that it left the open states
+	Ended    time.Time           `json:"ended,omitzero"`   // when it first left the open states
 	Closed   bool                `json:"closed,omitempty"` // its end is in the audit chain
-	// RunVersion is the version of the run that the row reflects.
+	// RunVersion is the version of the run that was copied last.
 	RunVersion int64 `json:"run_version,omitempty"`
 
 	Card Card `json:"card"`
 }
 
-// ReasonLine is what the card's block "why" says: whose reason it is, and the
-// reason. A vote's evidence must show the same words.
+// ReasonLine is the text of the card's block "why". A vote counts only if its evidence
+// shows the same words.
 func ReasonLine(person, reason string) string { return "Why (" + person + "): " + reason }
 
-// SameWords compares texts by their letters and digits: what a chat does to
-// spaces, quotes and signs is none of our business.
+// SameWords compares texts by their letters and digits only, because Slack changes
+// spaces, quotes and other signs.
 func SameWords(a, b string) bool {
 	words := func(s string) string {
 		return strings.Map(func(r rune) rune {
@@ -99,13 +99,13 @@ func SameWords(a, b string) bool {
 	return words(a) == words(b)
 }
 
-// Actor is a person as they came to us.
+// Actor is a person and the account they used.
 type Actor struct {
 	Person string `json:"person"` // people[].id
 	Slack  string `json:"slack,omitempty"`
 }
 
-// Vote is one person's word on a request.
+// Vote is a person's approval, denial, cancellation or retry.
 type Vote struct {
 	Actor
 	Evidence string    `json:"evidence"` // key of the evidence
@@ -114,19 +114,19 @@ type Vote struct {
 	Reason   string    `json:"reason,omitempty"`
 }
 
-// Card is where the request is shown, and how much of it.
+// Card is the message that shows a request, and what it shows.
 type Card struct {
 	Channel  string    `json:"channel"`
-	Posting  time.Time `json:"posting,omitzero"` // when the first post was tried; TS is unknown after a crash in between
+	Posting  time.Time `json:"posting,omitzero"` // when the first post was tried; after a crash TS may be missing
 	TS       string    `json:"ts,omitempty"`
 	Thread   string    `json:"thread,omitempty"`
 	Revision int64     `json:"revision"`        // the revision that is drawn
 	State    State     `json:"state,omitempty"` // the state that is drawn
 	Lease    Lease     `json:"lease,omitzero"`  // of the worker that draws
-	Fresh    bool      `json:"fresh,omitempty"` // the worker with the lease is the first to post
+	Fresh    bool      `json:"fresh,omitempty"` // no earlier post was tried
 	DrawnAt  time.Time `json:"drawn_at,omitzero"`
-	// Replies are the thread replies that were tried, by key; the value is the
-	// message's ts, empty while unknown.
+	// Replies maps the keys of thread replies to their ts, "" if the post was tried and
+	// its ts is unknown.
 	Replies map[string]string `json:"replies,omitempty"`
 }
 
@@ -141,14 +141,14 @@ func (c *Card) StartDrawing(now time.Time, d time.Duration) bool {
 	return true
 }
 
-// Stale reports whether the card shows less than the request holds.
+// Stale reports whether the card is out of date.
 func (r Request) Stale() bool { return r.Card.Revision < r.Revision }
 
 // crockford is Crockford's base 32: no I, L, O, U to misread at night.
 // https://www.crockford.com/base32.html
 var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
-// ShortID is a prefix and 12 characters of the hash of a text.
+// ShortID returns a prefix and 12 characters of the hash of a text.
 func ShortID(prefix, text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return prefix + crockford.EncodeToString(sum[:])[:12]
@@ -159,17 +159,17 @@ var requestID = regexp.MustCompile(`^KS-[0-9A-HJKMNP-TV-Z]{12}$`)
 // IsRequestID reports whether s has the form of a request ID.
 func IsRequestID(s string) bool { return requestID.MatchString(s) }
 
-// RequestID derives a request's ID from its requester's evidence: the same
-// evidence is the same request.
+// RequestID derives a request's ID from the requester's evidence, so that one piece of
+// evidence makes one request.
 func RequestID(e Evidence) string {
 	return ShortID("KS-", "killswitch request v1\n"+e.Key())
 }
 
-// IntentDigest is the hash of what is asked for.
+// IntentDigest is the hash of an intent.
 func IntentDigest(i Intent) string { return HashOf("intent", i) }
 
-// CallDigest is the hash of what is approved: this request, this intent, this
-// very principal, under this policy, and for an undo this snapshot.
+// CallDigest is the hash of what an approval is for: the request, its intent, the
+// target's immutable ID, the policy, and for an undo the snapshot.
 func CallDigest(id string, i Intent, target actions.Identity, e ActionPolicy, snapshot string) string {
 	return HashOf("call", struct {
 		ID, Intent, Target, Snapshot string
@@ -177,7 +177,7 @@ func CallDigest(id string, i Intent, target actions.Identity, e ActionPolicy, sn
 	}{id, IntentDigest(i), target.ID, snapshot, e})
 }
 
-// HashOf is the hash of a value's JSON; the kind keeps hashes of different things apart.
+// HashOf is the hash of a value's JSON, different for each kind.
 func HashOf(kind string, v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -187,7 +187,7 @@ func HashOf(kind string, v any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// UndoReason is the reason of an undo that was clicked.
+// UndoReason is the reason of an undo by a click.
 func UndoReason(id string) string { return "undo of " + id }
 
 var alertID = regexp.MustCompile(`^AL-[0-9A-HJKMNP-TV-Z]{12}$`)

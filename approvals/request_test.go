@@ -46,9 +46,9 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// TestShiftedBoundary shows that moving text between timestamp and body never
+// TestTimestampAndBodyCanNotBeShifted shows that moving text between timestamp and body never
 // makes evidence that both verifies and has a time.
-func TestShiftedBoundary(t *testing.T) {
+func TestTimestampAndBodyCanNotBeShifted(t *testing.T) {
 	const secret = "s"
 	verifier := approvals.SlackVerifier{Secrets: secrets(secret)}
 	whole := approvals.Evidence{Kind: approvals.SlackEvidence, Timestamp: "1531420618", Body: "1:2\n3:4"}
@@ -104,7 +104,7 @@ func newHashed() hashed {
 	}
 }
 
-func TestDigests(t *testing.T) {
+func TestDigestsCoverEachPart(t *testing.T) {
 	calls := map[string]func(*actions.Call){
 		"Action":  func(c *actions.Call) { c.Action = "freeze" },
 		"Target":  func(c *actions.Call) { c.Target += "d" },
@@ -169,7 +169,7 @@ func TestDigests(t *testing.T) {
 	try("identity into the snapshot", false, func(h *hashed) { h.target.ID, h.snapshot = "", h.target.ID })
 }
 
-func TestValue(t *testing.T) {
+func TestButtonValueIsSplitAsItWasJoined(t *testing.T) {
 	for value, want := range map[string][2]string{
 		approvals.Value("KS-4G7QX2M9ZT0B", "d1"): {"KS-4G7QX2M9ZT0B", "d1"},
 		approvals.Value("KS-4G7QX2M9ZT0B", ""):   {"KS-4G7QX2M9ZT0B", ""}, // not planned yet: it can be denied

@@ -10,15 +10,15 @@ import (
 
 // Marks of the table requests.
 const (
-	MarkOpen    = "open"     // something is still to come
-	MarkInForce = "in_force" // contained and not undone
-	MarkStale   = "stale"    // the card shows less than the request holds
+	MarkOpen    = "open"     // it has not ended, or its end is not recorded
+	MarkInForce = "in_force" // contained, not undone
+	MarkStale   = "stale"    // its card is out of date
 )
 
-// Marks are the indexes that a table requests must have.
+// Marks are the indexes that the table requests must have.
 var Marks = []string{MarkOpen, MarkInForce, MarkStale, MarkAlert}
 
-// evidenceFor is how long evidence bodies and response URLs are kept.
+// evidenceFor is how long evidence is kept.
 const evidenceFor = 7 * 24 * time.Hour
 
 // Requests is the table requests.
@@ -48,13 +48,13 @@ func (t Requests) Get(ctx context.Context, id string) (Request, error) {
 	return decodeRequest(row)
 }
 
-// ChangeTries bounds Change under contention: a click of everyone in a large channel at once.
+// ChangeTries limits Change under contention: hundreds of clicks on one card at once.
 const ChangeTries = 400
 
-// Change reads a request, lets change alter it and writes it on the condition
-// that nobody wrote meanwhile; otherwise it starts again. An error of change
-// stops it with nothing written, and is returned as it is with the request.
-// A change of what a card shows must go through Revise or To.
+// Change reads a request, calls change and writes the request if nobody else wrote in
+// between; otherwise it starts again. If change returns an error, nothing is written,
+// and the error is returned unchanged with the request. A change that the card shows
+// must call Revise or To.
 func (t Requests) Change(ctx context.Context, id string, change func(*Request) error) (Request, error) {
 	for range ChangeTries {
 		r, err := t.Get(ctx, id)
@@ -83,8 +83,8 @@ func (t Requests) Change(ctx context.Context, id string, change func(*Request) e
 	return Request{}, fmt.Errorf("request %s: %w", id, ErrConflict)
 }
 
-// Marked reads the requests that carry a mark, after one ID, limit at most. A
-// row that can't be read comes as a request with an ID and no state.
+// Marked reads the requests with a mark that follow an ID, limit at most. For an
+// unreadable row it returns a request with an ID and no state.
 func (t Requests) Marked(ctx context.Context, mark string, after string, limit int) ([]Request, error) {
 	rows, err := t.Store.Marked(ctx, mark, Key{after, "request"}, limit)
 	if err != nil {
@@ -94,14 +94,14 @@ func (t Requests) Marked(ctx context.Context, mark string, after string, limit i
 	for _, row := range rows {
 		r, err := decodeRequest(row)
 		if err != nil {
-			r = Request{ID: row.Part} // with no state: one bad row must not hide the others
+			r = Request{ID: row.Part} // one bad row must not hide the others
 		}
 		rs = append(rs, r)
 	}
 	return rs, nil
 }
 
-// PutEvidence keeps evidence for a while; keeping the same again changes nothing.
+// PutEvidence stores evidence for 7 days. Storing the same again changes nothing.
 func (t Requests) PutEvidence(ctx context.Context, e Evidence, now time.Time) (key string, err error) {
 	body, err := json.Marshal(e)
 	if err != nil {
@@ -114,7 +114,8 @@ func (t Requests) PutEvidence(ctx context.Context, e Evidence, now time.Time) (k
 	return e.Key(), err
 }
 
-// Evidence reads evidence back. It returns ErrNotFound if there is none.
+// Evidence reads stored evidence. It returns ErrNotFound if there is none, and an
+// *[actions.Refusal] if it was altered.
 func (t Requests) Evidence(ctx context.Context, key string) (Evidence, error) {
 	row, err := t.Store.Get(ctx, Key{"evidence#" + key, "evidence"})
 	if err != nil {
@@ -130,7 +131,7 @@ func (t Requests) Evidence(ctx context.Context, key string) (Evidence, error) {
 	return e, nil
 }
 
-// Put is the write of a request, with the marks that its state gives it.
+// Put returns the write of a request, with the marks that follow from its state.
 func (t Requests) Put(r Request) (Put, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -164,7 +165,8 @@ func decodeRequest(row Row) (Request, error) {
 	return r, nil
 }
 
-// To moves the request to a state, if its life allows that.
+// To moves the request to a state. It returns a *TransitionError if that is not
+// allowed.
 func (r *Request) To(s State, now time.Time) error {
 	if !r.State.May(s) {
 		return &TransitionError{r.State, s}
@@ -177,13 +179,13 @@ func (r *Request) To(s State, now time.Time) error {
 	return nil
 }
 
-// Revise marks that the card must be drawn again.
+// Revise makes the card out of date, so that it is drawn again.
 func (r *Request) Revise() { r.Revision++ }
 
-// TransitionError says that a request can't go from one state to another.
+// TransitionError is the error of a state change that is not allowed.
 type TransitionError struct{ From, To State }
 
 func (e *TransitionError) Error() string { return fmt.Sprintf("no way from %s to %s", e.From, e.To) }
 
-// MarkAlert is on alerts that are to be drawn, wait for a digest, or sleep.
+// MarkAlert marks alerts that are to be drawn, wait for a digest, or are snoozed.
 const MarkAlert = "alert"

@@ -27,7 +27,7 @@ func write(t *testing.T, table approvals.Requests, part, sort, body string, mark
 	}
 }
 
-func TestCreateOnce(t *testing.T) {
+func TestRequestIsCreatedOnce(t *testing.T) {
 	table := newTable()
 	const n = 50
 	errs := make([]error, n)
@@ -145,9 +145,9 @@ func (b *broken) Marked(ctx context.Context, mark string, after approvals.Key, l
 	return b.Store.Marked(ctx, mark, after, limit)
 }
 
-// TestOutageIsToldAsItIs: what the store does not do is neither done, nor absent,
+// TestOutageIsReturnedUnchanged: what the store does not do is neither done, nor absent,
 // nor tried again and again.
-func TestOutageIsToldAsItIs(t *testing.T) {
+func TestOutageIsReturnedUnchanged(t *testing.T) {
 	ctx := t.Context()
 	outage := errors.New("throttled")
 	store := &broken{Store: memory.NewStore()}
@@ -179,7 +179,7 @@ func TestOutageIsToldAsItIs(t *testing.T) {
 	}
 }
 
-func TestDecodeRefuses(t *testing.T) {
+func TestForgedRowsAreNotRequests(t *testing.T) {
 	for name, body := range map[string]string{
 		"foreign ID":    `{"id":"KS-000000000000","state":"pending"}`,
 		"no ID":         `{"state":"pending"}`,
@@ -209,7 +209,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func TestMarked(t *testing.T) {
+func TestMarkedRequestsComeInOrder(t *testing.T) {
 	table := newTable()
 	ids := []string{"KS-000000000001", "KS-000000000003", "KS-000000000005"}
 	for _, id := range ids {
@@ -248,7 +248,7 @@ func TestMarked(t *testing.T) {
 	}
 }
 
-func TestEvidenceTable(t *testing.T) {
+func TestEvidenceIsStoredUnderItsKey(t *testing.T) {
 	table := newTable()
 	key, err := table.PutEvidence(t.Context(), documented, asked)
 	if err != nil || key != documented.Key() {
@@ -281,7 +281,7 @@ func TestEvidenceTable(t *testing.T) {
 	}
 }
 
-func TestMarksAndRetention(t *testing.T) {
+func TestMarksFollowTheState(t *testing.T) {
 	const keep = 90 * 24 * time.Hour
 	for _, s := range states(t) {
 		for bits := range 16 {
@@ -321,8 +321,8 @@ func TestMarksAndRetention(t *testing.T) {
 	}
 }
 
-// TestOnce: one is told yes; who dies with it does not keep it.
-func TestOnce(t *testing.T) {
+// TestTaskRunsOncePerPeriod: one is told yes; who dies with it does not keep it.
+func TestTaskRunsOncePerPeriod(t *testing.T) {
 	ctx := t.Context()
 	table := approvals.Requests{Store: memory.NewStore()}
 	now := time.Unix(1000, 0)

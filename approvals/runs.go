@@ -12,11 +12,11 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// Planned is the row that a plan leaves in the table runs: what is approved.
+// Planned is the row of a plan in the table runs: what an approval is for.
 type Planned struct {
 	ID            string       `json:"id"`
 	Intent        Intent       `json:"intent"`
-	Account       string       `json:"account"` // of the target, also where the call does not say it
+	Account       string       `json:"account"` // of the target, also if the call does not name it
 	Reason        string       `json:"reason"`
 	Asked         time.Time    `json:"asked"`
 	Person        string       `json:"person"` // the requester
@@ -36,39 +36,38 @@ type Planned struct {
 	At            time.Time    `json:"at"`
 }
 
-// Call is the planned call, with the account.
+// Call returns the planned call with the account.
 func (p Planned) Call() actions.Call {
 	c := p.Intent.Call
 	c.Account = p.Account
 	return c
 }
 
-// Run is the row of a request that started.
+// Run is the row of a request's run, or of its end if it never ran.
 type Run struct {
 	ID      string `json:"id"`
 	Version int64  `json:"-"`
-	// Started is set once the request has gone to running; before, nothing was
-	// done in the account.
+	// Started is set before the first change in the account.
 	Started bool      `json:"started"`
 	Lease   Lease     `json:"lease,omitzero"` // of the worker
 	Since   time.Time `json:"since"`          // when this attempt was claimed
 	Attempt int       `json:"attempt"`        // 1, or more after retries
-	// Reviewed is the attempt for which it was decided which steps still count.
+	// Reviewed is the last attempt whose steps were prepared.
 	Reviewed int `json:"reviewed,omitempty"`
 	Lock     Key `json:"lock"`
 
-	Approvers []string  `json:"approvers"`         // people whose approval was proved
-	Retries   []string  `json:"retries,omitempty"` // keys of the evidence used up
-	Outcome   State     `json:"outcome,omitempty"` // empty while it goes on
+	Approvers []string  `json:"approvers"`         // people with a proved approval
+	Retries   []string  `json:"retries,omitempty"` // keys of used evidence
+	Outcome   State     `json:"outcome,omitempty"` // empty while it runs
 	Cause     string    `json:"cause,omitempty"`
 	Hint      string    `json:"hint,omitempty"`
 	Applied   time.Time `json:"applied,omitzero"`
 	Verified  time.Time `json:"verified,omitzero"`
 	Ended     time.Time `json:"ended,omitzero"`
 
-	Flags        []string   `json:"flags,omitempty"`         // what differed from the plan
-	Checks       int        `json:"checks,omitempty"`        // re-checks that found what they should
-	FailedChecks int        `json:"failed_checks,omitempty"` // tries since that could not be made
+	Flags        []string   `json:"flags,omitempty"`         // differences from the plan
+	Checks       int        `json:"checks,omitempty"`        // re-checks that were made
+	FailedChecks int        `json:"failed_checks,omitempty"` // failed tries since then
 	NextCheck    time.Time  `json:"next_check,omitzero"`
 	Reapplied    int        `json:"reapplied,omitempty"`
 	Tampering    []Tampered `json:"tampering,omitempty"`
@@ -76,19 +75,19 @@ type Run struct {
 	Progress     Progress   `json:"progress,omitzero"`
 }
 
-// Progress counts the steps of a run that has many. Done, Failed and Skipped
-// add up to Total when it ends.
+// Progress counts the steps of a run with many. Done, Failed and Skipped add up to
+// Total at the end.
 type Progress struct {
 	Total   int `json:"total"`
 	Done    int `json:"done"`
 	Failed  int `json:"failed"`
 	Skipped int `json:"skipped"`
-	// Rate is how many were done a second lately, At when that was.
+	// Rate is the number of steps per second at the time At.
 	Rate float64   `json:"rate,omitempty"`
 	At   time.Time `json:"at"`
 }
 
-// Left is how long the rest will take, as far as can be told; 0 if it can't.
+// Left estimates how long the rest will take; 0 if unknown.
 func (p Progress) Left() time.Duration {
 	rest := p.Total - p.Done - p.Failed - p.Skipped
 	if p.Rate <= 0 || rest <= 0 {
@@ -97,7 +96,7 @@ func (p Progress) Left() time.Duration {
 	return time.Duration(float64(rest) / p.Rate * float64(time.Second))
 }
 
-// Tampered is one time that somebody undid a step.
+// Tampered records that somebody removed the change of a step.
 type Tampered struct {
 	At        time.Time `json:"at"`
 	Step      string    `json:"step"` // its title
@@ -105,22 +104,22 @@ type Tampered struct {
 	Reapplied bool      `json:"reapplied"`
 }
 
-// StepState is how far a step of the ledger is.
+// StepState is the state of a step of the ledger.
 type StepState string
 
-// The states of a step. Doing means that its change may have happened.
+// The states of a step. In StepDoing its change may have happened.
 const (
 	StepPlanned  StepState = "planned"
 	StepDoing    StepState = "doing"
 	StepDone     StepState = "done"
 	StepFailed   StepState = "failed"
-	StepKept     StepState = "kept"    // undo: another request holds it too
-	StepDrifted  StepState = "drifted" // undo: the content is no longer ours
+	StepKept     StepState = "kept"    // undo: another request needs it too
+	StepDrifted  StepState = "drifted" // undo: somebody changed the content
 	StepVerified StepState = "verified"
-	StepSkipped  StepState = "skipped" // listed, and left alone
+	StepSkipped  StepState = "skipped" // listed, not changed
 )
 
-// Step is one row of a run's ledger.
+// Step is a row of a run's ledger.
 type Step struct {
 	N       int            `json:"n"`
 	Version int64          `json:"-"`
@@ -143,7 +142,7 @@ func (s Step) Finished() bool {
 	return false
 }
 
-// How the sort keys of steps and of the links of an audit chain begin.
+// Prefixes of the sort keys of steps and audit events.
 const (
 	stepSort  = "step#"
 	auditSort = "audit#"
@@ -158,10 +157,10 @@ func RunKey(id string) Key { return Key{id, "run"} }
 // StepKey is the row of the n-th step of a request's ledger, from 1.
 func StepKey(id string, n int) Key { return Key{id, fmt.Sprintf("%s%06d", stepSort, n)} }
 
-// AuditKey is the row of a link of a request's audit chain, from 1.
+// AuditKey is the row of the n-th event of a request's audit chain, from 1.
 func AuditKey(id string, seq int) Key { return Key{id, fmt.Sprintf("%s%06d", auditSort, seq)} }
 
-// HeadKey is the row that says where a request's audit chain ends.
+// HeadKey is the row with the head of a request's audit chain.
 func HeadKey(id string) Key { return Key{id, "audit"} }
 
 // ReportKey is the row of the report on a request's target, or on an alert's subject.
@@ -219,7 +218,7 @@ func (t Runs) get(ctx context.Context, k Key, v any) (version int64, err error) 
 	return row.Version, nil
 }
 
-// Find is get for a row that need not be there: version 0 then.
+// Find reads a row into v. It returns version 0 if there is none.
 func (t Runs) Find(ctx context.Context, k Key, v any) (version int64, err error) {
 	version, err = t.get(ctx, k, v)
 	if errors.Is(err, ErrNotFound) {
@@ -228,8 +227,8 @@ func (t Runs) Find(ctx context.Context, k Key, v any) (version int64, err error)
 	return version, err
 }
 
-// PutRow is the write of a row whose body is v as JSON, on the condition that the
-// row is at this version.
+// PutRow returns the write of v as JSON, on the condition that the row has this
+// version.
 func PutRow(k Key, version int64, v any) Put {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -238,8 +237,8 @@ func PutRow(k Key, version int64, v any) Put {
 	return Put{Row: Row{Key: k, Version: version, Body: b}}
 }
 
-// Audit reads a request's chain and checks it. It returns what could be read
-// along with [audit.ErrBroken] if a link does not fit or is missing at the end.
+// Audit reads and verifies a request's audit chain. It returns [audit.ErrBroken], with
+// the events read so far, if an event was altered or is missing.
 func (t Runs) Audit(ctx context.Context, id string) ([]audit.Event, error) {
 	var events []audit.Event
 	var at audit.Head
@@ -271,14 +270,14 @@ func (t Runs) Audit(ctx context.Context, id string) ([]audit.Event, error) {
 	return events, at.Ends(end)
 }
 
-// Report is the row of what a request's target did lately. It goes out whether
-// the containment worked or not.
+// Report is the row of the recent activity of a target. It is sent whatever the
+// outcome.
 type Report struct {
 	Activity trail.Activity `json:"activity"`
 	At       time.Time      `json:"at"`
-	Unread   string         `json:"unread,omitempty"`  // why there is none
-	Notified time.Time      `json:"notified,omitzero"` // when the notice was taken
-	Unsent   string         `json:"unsent,omitempty"`  // why it was not
+	Unread   string         `json:"unread,omitempty"`  // why it could not be read
+	Notified time.Time      `json:"notified,omitzero"` // when the notice was sent
+	Unsent   string         `json:"unsent,omitempty"`  // why it was not sent
 }
 
 // ReportKey is the row of the report on a request's target, or on an alert's subject.

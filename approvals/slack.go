@@ -8,28 +8,26 @@ import (
 	"strings"
 )
 
-// CallBlock is the block_id of the card's block that names the call, and
-// ReasonBlock of the one that says who asked and why.
+// CallBlock is the block_id of the card's block with the call, ReasonBlock of the one
+// with requester and reason.
 const (
 	CallBlock   = "call"
 	ReasonBlock = "why"
 )
 
-// OfferBlock is the block_id of the n-th call that an alert's card offers, from
-// 1: it names the call as CallBlock does. OneClickBlock says that a click runs it.
+// OfferBlock is the block_id of the n-th call that an alert's card offers, from 1.
 func OfferBlock(n int) string { return fmt.Sprintf("%s:%d", CallBlock, n) }
 
 var offerBlock = regexp.MustCompile("^" + CallBlock + ":[1-9][0-9]?$")
 
-// OneClickBlock is the block_id of the block whose plain text is OneClickText: it
-// is on every card whose buttons run at once.
+// OneClickBlock is the block_id of the block with OneClickText. Every card with
+// one-click buttons must have it.
 const (
 	OneClickBlock = "one-click"
 	OneClickText  = "One click runs it at once. No second person is asked."
 )
 
-// SlackPayload is what a body that Slack signed says. Only the fields that a
-// decision hangs on are decoded: a card may hold any element.
+// SlackPayload holds the fields of a command or interaction that decisions depend on.
 type SlackPayload struct {
 	Type       string // slash_command, block_actions, view_submission, or another
 	Team       string
@@ -42,11 +40,11 @@ type SlackPayload struct {
 	Text       string // of a command, unescaped
 
 	Actions     []SlackAction // of a click
-	CallText    string        // the card's block "call", as the person saw it
-	CallBlocks  int           // how many blocks carry that ID
-	ReasonText  string        // the card's block "why"
-	Offers      []string      // the texts of the blocks of an alert's card that name calls
-	OneClick    bool          // the card said that one click runs them
+	CallText    string        // text of the card's block "call"
+	CallBlocks  int           // number of blocks with that ID
+	ReasonText  string        // text of the card's block "why"
+	Offers      []string      // texts of the blocks with the calls of an alert's card
+	OneClick    bool          // the card had the block with OneClickText
 	MessageTS   string
 	ThreadTS    string
 	CallbackID  string // of a view
@@ -56,7 +54,7 @@ type SlackPayload struct {
 	TriggerID   string
 }
 
-// SlackAction is one element that was clicked.
+// SlackAction is a clicked element.
 type SlackAction struct {
 	ID    string `json:"action_id"`
 	Value string `json:"value"`
@@ -97,8 +95,8 @@ type interaction struct {
 	} `json:"view"`
 }
 
-// ParseSlack reads a body that Slack sent to a command or interactivity URL.
-// It returns an *[actions.Refusal] for a body that is neither.
+// ParseSlack parses the body of a command or an interaction. It returns an
+// *[actions.Refusal] for anything else.
 func ParseSlack(body string) (SlackPayload, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil {
@@ -182,11 +180,11 @@ func parseInteraction(payload string) (SlackPayload, error) {
 	return w, nil
 }
 
-// unescape undoes the three entities that Slack writes in text.
+// unescape replaces the three entities that Slack writes in text.
 // https://docs.slack.dev/messaging/formatting-message-text#escaping
 var unescape = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace
 
-// clipError keeps the content of a body out of an error.
+// clipError keeps the body's content out of errors.
 func clipError(err error) string {
 	if s := err.Error(); len(s) < 80 {
 		return s
@@ -194,17 +192,17 @@ func clipError(err error) string {
 	return "malformed JSON"
 }
 
-// Value is a button's value: which request, and which call of it.
+// Value is a button's value: a request's ID and its call digest.
 func Value(id, digest string) string { return id + "." + digest }
 
-// SplitValue reads a button's value.
+// SplitValue splits a button's value.
 func SplitValue(v string) (id, digest string, ok bool) {
 	id, digest, ok = strings.Cut(v, ".")
 	return id, digest, ok && IsRequestID(id)
 }
 
-// SplitAlertValue reads the value of a button on an alert's card: which alert,
-// and which intent.
+// SplitAlertValue splits the value of a button on an alert's card: the alert's ID and
+// an intent digest.
 func SplitAlertValue(v string) (id, digest string, ok bool) {
 	id, digest, ok = strings.Cut(v, ".")
 	return id, digest, ok && IsAlertID(id)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Sleep waits, or ends with the context.
+// Sleep waits for d, or until the context ends: then it returns its error.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

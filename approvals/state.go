@@ -2,7 +2,7 @@ package approvals
 
 import "slices"
 
-// State is where a request is in its life. The words are part of the contract.
+// State is the state of a request. The words are part of the contract with users.
 type State string
 
 // The states.
@@ -11,11 +11,11 @@ const (
 	Pending   State = "pending"
 	Approved  State = "approved"
 	Running   State = "running"
-	Contained State = "contained" // every step read back once
+	Contained State = "contained" // every step was verified
 	Restored  State = "restored"  // an undo's own request, done
-	Partial   State = "partial"   // some steps hold, some do not
+	Partial   State = "partial"   // some steps hold
 	Failed    State = "failed"    // nothing holds
-	Refused   State = "refused"   // the plan, or the evidence, says no
+	Refused   State = "refused"   // by the plan or for its evidence
 	Denied    State = "denied"
 	Cancelled State = "cancelled"
 	Expired   State = "expired"
@@ -23,8 +23,8 @@ const (
 	Undone    State = "undone"
 )
 
-// transitions lists every step of a request's life; all others are refused. What
-// needs nobody's approval is approved by being planned.
+// transitions lists the allowed state changes. Requests without an approver go from
+// planning to approved.
 var transitions = map[State][]State{
 	Planning:  {Pending, Approved, Refused, Denied, Cancelled, Expired},
 	Pending:   {Approved, Refused, Denied, Cancelled, Expired},
@@ -42,10 +42,10 @@ var transitions = map[State][]State{
 	Undone:    nil,
 }
 
-// May reports whether a request in state s may go to state to.
+// May reports whether a request may change from s to another state.
 func (s State) May(to State) bool { return slices.Contains(transitions[s], to) }
 
-// Open reports whether something is still to come of the request by itself.
+// Open reports whether the request will change its state without another command.
 func (s State) Open() bool {
 	switch s {
 	case Planning, Pending, Approved, Running, Undoing:
@@ -56,5 +56,5 @@ func (s State) Open() bool {
 	return false
 }
 
-// InForce reports whether the request's containment stands and can be undone.
+// InForce reports whether the request made changes that can be undone.
 func (s State) InForce() bool { return s.May(Undoing) }

@@ -66,7 +66,7 @@ func states(t *testing.T) []approvals.State {
 	return all
 }
 
-func TestStates(t *testing.T) {
+func TestOnlyListedTransitionsAreAllowed(t *testing.T) {
 	all := states(t)
 	if len(all) != len(lives) {
 		t.Errorf("%d states, the contract has %d", len(all), len(lives))

@@ -24,12 +24,12 @@ type Row struct {
 	Body    []byte
 	// Marks put the row into the sparse indexes of these names.
 	Marks []string
-	// Expires, if set, is when the row may vanish by itself.
+	// Expires, if set, is when the store may delete the row.
 	Expires time.Time
 }
 
-// Put writes one row, on the condition that it stands at the version given in
-// Row.Version: 0 means that it must not exist. Delete removes it instead.
+// Put writes a row, on the condition that its stored version is Row.Version; 0: it must
+// not exist. Delete removes it instead.
 type Put struct {
 	Row
 	Delete bool
@@ -48,19 +48,19 @@ type Store interface {
 	// Write writes all rows or none. It returns ErrConflict, having written
 	// nothing, if a row's condition does not hold.
 	Write(ctx context.Context, puts ...Put) error
-	// Marked reads rows that carry a mark, in the order of their partition, limit
-	// at most. It may lag behind writes; whoever acts on a row reads it again.
+	// Marked reads rows with a mark, in the order of their partition, limit at most. It
+	// may lag behind writes: read a row again before acting on it.
 	Marked(ctx context.Context, mark string, after Key, limit int) ([]Row, error)
 }
 
-// Reader is the reading half of a Store: all that the bot has of the table runs.
+// Reader is the reading half of a Store. The bot has no more of the table runs.
 type Reader interface {
 	Get(ctx context.Context, k Key) (Row, error)
 	Rows(ctx context.Context, part, prefix, after string, limit int) ([]Row, error)
 }
 
-// CheckPuts is what every Store checks before it writes. It returns an error
-// for too many rows and for a row that is written twice.
+// CheckPuts must be called by every Store before it writes. It returns an error for too
+// many rows and for a row that is written twice.
 func CheckPuts(puts []Put) error {
 	if len(puts) > MaxPuts {
 		return fmt.Errorf("%d rows in one write, the limit is %d", len(puts), MaxPuts)

@@ -17,9 +17,9 @@ func TestLocalOnDynamoDB(t *testing.T) {
 		binary, pattern string
 		least           int
 	}{
-		{"local.test", "^(TestManyClicksAtOnce|TestKilledAnywhere)$/^dynamodb", 5},
-		{"local.test", "^(TestReplay|TestEditedAfterRun|TestRefusedClicks|TestEnds)$", 20},
-		{"executor.test", "^(TestRequestSurvivesAnyDeath|TestReleasedRequestSurvivesAnyDeath|TestOneClickContainsOnce|TestAutomaticContainment|TestCapOnAutomaticContainments)$/dynamodb", 5},
+		{"local.test", "^(TestManyClicksAtOnce|TestProgramSurvivesAnyDeath)$/^dynamodb", 5},
+		{"local.test", "^(TestOneEvidenceIsOneRequestAndOneVote|TestRunNeverStartsAgain|TestRefusedClickRunsNothingAndSaysWhy|TestDenialCancellationAndExpiryAreInTheChain)$", 20},
+		{"executor.test", "^(TestRequestSurvivesAnyDeath|TestRequestWithoutApproverSurvivesAnyDeath|TestOneClickContainsOnce|TestAutomaticContainment|TestCapOnAutomaticContainments)$/dynamodb", 5},
 		{"executor.test", "^(TestForged.*|TestApprovalsAreCountedAnew|TestRowEditedAfterThePlanDoesNotRun|TestDeniedRequestIsNotRevived|TestSharedDenyStaysUntilTheLastUndo|TestUndoPutsBackByteForByte|TestRetryTakesOnlyWhatIsLeft|TestRecheckAppliesAgainWhatSomebodyRemoved|TestOneRunPerTarget)$", 100},
 	} {
 		cmd := exec.CommandContext(t.Context(), filepath.Join(Setting(t, "BOOTSTRAPS"), c.binary), "-test.run", c.pattern, "-test.v")

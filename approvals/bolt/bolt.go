@@ -1,5 +1,5 @@
-// Package bolt keeps the tables and queues of Killswitch in one bbolt file:
-// what is acknowledged is on disk, and survives the process.
+// Package bolt keeps tables and queues in one bbolt file. Acknowledged writes are on
+// disk.
 package bolt
 
 import (
@@ -19,10 +19,10 @@ import (
 // File is an open database file.
 type File struct{ db *bbolt.DB }
 
-// lockWait is how long Open waits for another process to leave the file.
+// lockWait is how long Open waits for another process to close the file.
 const lockWait = 3 * time.Second
 
-// Open opens the file, or makes it. Only one process can have it open.
+// Open opens or creates the file. Only one process can have it open.
 func Open(path string) (*File, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -52,7 +52,7 @@ func (f *File) Store(name string) (*Store, error) {
 	return &Store{f.db, name}, err
 }
 
-// stored is a row as it stands in the file.
+// stored is the encoding of a row.
 type stored struct {
 	Version int64     `json:"v"`
 	Body    []byte    `json:"b"`

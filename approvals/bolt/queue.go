@@ -22,8 +22,8 @@ type Queue struct {
 	wake chan struct{}
 }
 
-// Queue opens a queue. Only this process has the file open: what an earlier one
-// had received and not dealt with is due again at once.
+// Queue opens a queue. Since only this process has the file open, messages that an
+// earlier one received and did not delete are due again at once.
 func (f *File) Queue(name string, now func() time.Time) (*Queue, error) {
 	q := &Queue{f.db, name, now, make(chan struct{}, 1)}
 	err := f.db.Update(func(tx *bbolt.Tx) error {
@@ -71,7 +71,7 @@ func (q *Queue) recover(tx *bbolt.Tx) error {
 func (q *Queue) bucket() []byte  { return []byte("queue:" + q.name) }
 func (q *Queue) handles() []byte { return []byte("handles:" + q.name) }
 
-// queued is a message as it stands in the file.
+// queued is the encoding of a message.
 type queued struct {
 	Body     []byte `json:"b"`
 	Receives int    `json:"r"`
@@ -116,7 +116,7 @@ func (q *Queue) Wake() <-chan struct{} { return q.wake }
 // Receive implements approvals.Receiver.
 func (q *Queue) Receive(_ context.Context, visibility time.Duration) (d approvals.Delivery, ok bool, err error) {
 	if due, some := q.Due(); !some || due.After(q.now()) {
-		return d, false, nil // without a write transaction: this is asked often
+		return d, false, nil // no write transaction: this is called often
 	}
 	err = q.db.Update(func(tx *bbolt.Tx) error {
 		k, v := tx.Bucket(q.bucket()).Cursor().First()

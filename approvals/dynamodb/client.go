@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// How long a call may take: attempts × exchange and the pauses, about 7 s.
-// TransactWriteItems of 100 rows takes tens of milliseconds, all else a few.
+// A call takes at most attempts × exchange and the pauses, about 7 s. A
+// TransactWriteItems of 100 rows takes tens of milliseconds, other calls a few.
 const (
 	attempts = 3
 	dial     = time.Second
@@ -23,20 +23,19 @@ const (
 	pause    = 100 * time.Millisecond // doubled with each attempt
 )
 
-// ClientOptions are the settings that a Store wants, for dynamodb.New or
-// dynamodb.NewFromConfig of the SDK. An exchange ends after two seconds, there
-// are three attempts with short jittered pauses in between, and the end of a
-// call's context ends them all. The SDK alone knows no timeout, waits up to two
-// seconds before the third attempt, refuses retries to the whole process after a
-// hundred of them, and does not retry a transaction that met another one or was
-// throttled.
+// ClientOptions are the settings that a Store needs, for dynamodb.New or
+// dynamodb.NewFromConfig of the SDK: a timeout of two seconds, three attempts with
+// short jittered pauses, no more after the end of the context. The SDK's defaults have
+// no timeout, wait up to two seconds before the third attempt, stop all retries of the
+// process after a hundred, and don't retry a transaction that conflicted with another
+// one or was throttled.
 func ClientOptions(o *ddb.Options) {
 	o.HTTPClient = awshttp.NewBuildableClient().
 		WithTimeout(exchange).
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dial })
 	o.Retryer = retry.NewStandard(func(so *retry.StandardOptions) {
 		so.MaxAttempts = attempts
-		so.RateLimiter = ratelimit.None // three attempts are bound enough
+		so.RateLimiter = ratelimit.None // three attempts are limit enough
 		so.Backoff = retry.BackoffDelayerFunc(backoff)
 		so.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(retryable)}, so.Retryables...)
 	})
@@ -48,8 +47,8 @@ func backoff(attempt int, _ error) (time.Duration, error) {
 	return d/2 + rand.N(d/2), nil //nolint:gosec // a pause is no secret
 }
 
-// retryable adds what the SDK leaves to its user: transactions that would
-// succeed if they came alone, or later.
+// retryable adds errors that the SDK does not retry: transactions that conflicted or
+// were throttled.
 func retryable(err error) aws.Ternary {
 	if _, ok := errors.AsType[*types.TransactionConflictException](err); ok {
 		return aws.TrueTernary

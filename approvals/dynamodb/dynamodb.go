@@ -1,18 +1,17 @@
-// Package dynamodb keeps a table of Killswitch in Amazon DynamoDB.
+// Package dynamodb keeps a table in Amazon DynamoDB.
 //
 // The table has the string keys pk and sk. For each mark there is a global
 // secondary index of the mark's name, with the string keys mark_NAME and mk and
 // all attributes projected. The attribute ttl may be switched on as the table's
 // time to live: rows with Row.Expires then vanish some days after it.
 //
-// An index holds what carries both of its keys, so it is sparse: mark_NAME is
-// the constant "1" on the rows that carry the mark, mk is partition and sort key
-// of the row, and one Query reads the marked rows in their order. All of a mark
-// is in one partition of its index, which takes 1,000 write units a second. Open
-// requests are hundreds at most, of a few kilobytes and a few writes a minute
-// each; spreading them would cost the order. Whole rows are projected, because
-// the sweep wants the body of each: storing some megabytes twice is cheaper than
-// a second read for every row.
+// An index has only rows with both of its keys, so it is sparse: mark_NAME is the
+// constant "1" on rows with the mark, mk is the row's partition and sort key, and one
+// Query reads the marked rows in order. A mark is one partition of its index, which
+// takes 1,000 write units a second. There are hundreds of open requests at most, of a
+// few kilobytes and a few writes a minute each; with several partitions the order would
+// be lost. Whole rows are projected, because the sweep needs their bodies: some
+// megabytes stored twice are cheaper than a second read for every row.
 package dynamodb
 
 import (
@@ -41,7 +40,7 @@ const (
 	attrMarked  = "mk"    // on marked rows: partition, separator, sort key
 	attrMark    = "mark_" // and the mark's name
 	markedValue = "1"
-	separator   = "\x00" // sorts below all that a partition's name holds
+	separator   = "\x00" // sorts below every character of a partition's name
 )
 
 // Store is one table; it is an approvals.Store.
@@ -99,7 +98,7 @@ func (s *Store) Marked(ctx context.Context, mark string, after approvals.Key, li
 	}, limit, func(approvals.Row) bool { return true })
 }
 
-// query reads pages until it has limit rows that are wanted, or all.
+// query reads pages until it has limit rows, or all.
 func (s *Store) query(ctx context.Context, in *ddb.QueryInput, limit int, want func(approvals.Row) bool) ([]approvals.Row, error) {
 	var rows []approvals.Row
 	in.TableName = &s.table
@@ -138,14 +137,14 @@ func key(k approvals.Key) item { return item{attrPart: str(k.Part), attrSort: st
 
 func marked(k approvals.Key) string { return k.Part + separator + k.Sort }
 
-// encode is the item that a put leaves behind.
+// encode returns the item of a put.
 func (s *Store) encode(p approvals.Put, write string) (item, error) {
 	it := key(p.Key)
 	it[attrVersion] = num(p.Version + 1)
 	it[attrBody] = &types.AttributeValueMemberB{Value: p.Body}
 	it[attrWrite] = str(write)
 	if !p.Expires.IsZero() {
-		it[attrExpires] = num(p.Expires.Add(time.Second - 1).Unix()) // not before the time
+		it[attrExpires] = num(p.Expires.Add(time.Second - 1).Unix()) // rounded up
 	}
 	for _, m := range p.Marks {
 		if !slices.Contains(s.marks, m) {

@@ -22,21 +22,19 @@ const (
 
 // Write implements approvals.Store.
 //
-// When the answer to a write is lost, the client sends the write again, and the
-// second one finds a version that the first one made. That is success, not a
-// conflict, so each Write has a random ID. One row is put with PutItem and keeps
-// the ID in an attribute; DynamoDB sends the row on which the condition failed
-// along with the refusal, and if it has our ID the write was ours. A deleted row
-// can keep nothing: a deletion, even of one row, is a transaction, and so are
-// many rows. DynamoDB remembers the token of a transaction that took effect,
-// which is the ID, for ten minutes, and answers the second one with success.
+// If the answer to a write is lost, the client sends the write again, and the second
+// one finds the version of the first. That is a success, not a conflict. Therefore each
+// Write has a random ID. A single row is written with PutItem and keeps the ID in an
+// attribute; with a failed condition DynamoDB returns the stored row, and if it has our
+// ID the write was ours. A deleted row can't keep an ID, so deletions are transactions,
+// and so are writes of several rows: their ID is the transaction's token, which
+// DynamoDB remembers for ten minutes, and answers a repeated transaction with success.
 //
-// What remains: a PutItem took effect, its answer was lost, and before the
-// client's next attempt, a fraction of a second later, somebody who had read the
-// row wrote over it, or other people's transactions kept it busy until the last
-// attempt. Then Write returns ErrConflict for a write that is part of the row's
-// history; whoever reads the row again sees it. Any error but ErrConflict leaves
-// open whether the rows were written.
+// One case remains: the answer of a PutItem was lost, and before the client's next
+// attempt somebody else wrote the row, or kept it busy with transactions until the last
+// attempt. Then Write returns ErrConflict though its write is part of the row's
+// history; a reader of the row sees it. After any other error the rows may or may not
+// be written.
 func (s *Store) Write(ctx context.Context, puts ...approvals.Put) error {
 	if err := approvals.CheckPuts(puts); err != nil {
 		return err
@@ -66,13 +64,13 @@ func (s *Store) Write(ctx context.Context, puts ...approvals.Put) error {
 	return err
 }
 
-// ours tells whether an item was written by the Write of this ID.
+// ours reports whether an item was written by the Write with this ID.
 func ours(it item, id string) bool {
 	w, ok := it[attrWrite].(*types.AttributeValueMemberS)
 	return ok && w.Value == id
 }
 
-// condition is that of one put, for the fields that all operations have.
+// condition is the condition of a put, in the fields that all operations share.
 func condition(version int64) (expression *string, values item) {
 	if version == 0 {
 		return aws.String("attribute_not_exists(pk)"), nil
@@ -132,23 +130,23 @@ func (s *Store) transact(ctx context.Context, puts []approvals.Put, id string) e
 	return nil
 }
 
-// tooLarge says which row it is; DynamoDB would not.
+// tooLarge names the row, which DynamoDB's error does not.
 func tooLarge(k approvals.Key, n int) error {
 	return fmt.Errorf("row %s %s has %d bytes, DynamoDB takes %d", k.Part, k.Sort, n, maxItem)
 }
 
-// The codes of types.CancellationReason that have a meaning here.
+// Codes of types.CancellationReason.
 const (
 	reasonNone      = "None"
 	reasonCondition = "ConditionalCheckFailed"
 	reasonConflict  = "TransactionConflict"
 )
 
-// passing are the reasons that another attempt may not meet.
+// passing are the transient reasons.
 var passing = map[string]bool{reasonConflict: true, "ThrottlingError": true, "ProvisionedThroughputExceeded": true}
 
-// cancelled says what a cancelled transaction means. Where one condition failed
-// it does not matter what else came up: the rows aren't as the writer thinks.
+// cancelled returns the error of a cancelled transaction. A failed condition counts
+// more than any other reason: the rows are not as the writer thinks.
 func cancelled(err error, c *types.TransactionCanceledException, puts []approvals.Put, id string) error {
 	failed, busy := false, false
 	var why []string

@@ -128,9 +128,9 @@ func TestReasonThatCameAfterADenialIsInTheChain(t *testing.T) {
 	}
 }
 
-// TestForgedNoNamesNobody: a no counts, but the chain does not name somebody as its
+// TestForgedDenialNamesNobody: a no counts, but the chain does not name somebody as its
 // author on the word of a row.
-func TestForgedNoNamesNobody(t *testing.T) {
+func TestForgedDenialNamesNobody(t *testing.T) {
 	t.Parallel()
 	no := func(evidence string) approvals.Vote {
 		return approvals.Vote{Actor: approvals.Actor{Person: "bob", Slack: bob}, Evidence: evidence, Reason: "I am in on it"}

@@ -137,8 +137,8 @@ func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter
 	return points
 }
 
-// TestReleasedRequestSurvivesAnyDeath: it begins once, and counts once for the cap.
-func TestReleasedRequestSurvivesAnyDeath(t *testing.T) {
+// TestRequestWithoutApproverSurvivesAnyDeath: it begins once, and counts once for the cap.
+func TestRequestWithoutApproverSurvivesAnyDeath(t *testing.T) {
 	t.Parallel()
 	for _, by := range []approvals.ApprovalMode{approvals.OneClick, approvals.Automatic} {
 		points := releasedLifeAndDeath(t, by, 0)

@@ -53,8 +53,8 @@ func (w *world) released(d *word) approvals.Request {
 	return w.state(r, approvals.Approved)
 }
 
-// TestPlanOfAReleasedRequestSendsItsRunAgain: its end may have been lost.
-func TestPlanOfAReleasedRequestSendsItsRunAgain(t *testing.T) {
+// TestPlanOfARequestWithoutApproverSendsItsRunAgain: its end may have been lost.
+func TestPlanOfARequestWithoutApproverSendsItsRunAgain(t *testing.T) {
 	t.Parallel()
 	w, _ := alerted(t, true, false)
 	r := w.released(w.proposal(alice, w.happened(w.finding())))
@@ -66,8 +66,8 @@ func TestPlanOfAReleasedRequestSendsItsRunAgain(t *testing.T) {
 	w.state(r, approvals.Contained)
 }
 
-// TestReleasedRequestCanBeStopped before it is claimed, also if its job comes first.
-func TestReleasedRequestCanBeStopped(t *testing.T) {
+// TestRequestWithoutApproverCanBeStopped before it is claimed, also if its job comes first.
+func TestRequestWithoutApproverCanBeStopped(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		user, says string

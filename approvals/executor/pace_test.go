@@ -30,9 +30,9 @@ func (b *bucket) take() bool {
 	return true
 }
 
-// TestPacer: calls take about as long as the limit makes them, whatever the
+// TestPacerFindsTheRateOfAWS: calls take about as long as the limit makes them, whatever the
 // limit is, and none is lost; time is that of the bubble.
-func TestPacer(t *testing.T) {
+func TestPacerFindsTheRateOfAWS(t *testing.T) {
 	tests := []struct {
 		name             string
 		calls            int

@@ -467,9 +467,9 @@ func after(first, second func(*approvals.Evidence)) func(*approvals.Evidence) {
 	return func(e *approvals.Evidence) { first(e); second(e) }
 }
 
-// TestReleaseIsCheckedAgainBeforeTheRun: what lets a request run without approval has
+// TestModeIsCheckedAgainBeforeTheRun: what lets a request run without approval has
 // to do so when it is claimed, not only when it was planned.
-func TestReleaseIsCheckedAgainBeforeTheRun(t *testing.T) {
+func TestModeIsCheckedAgainBeforeTheRun(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		rule   bool
@@ -554,9 +554,9 @@ func TestReleaseIsCheckedAgainBeforeTheRun(t *testing.T) {
 	}
 }
 
-// TestRetryOfAReleasedRequest: it needs its release to hold under the configuration
+// TestRetryOfARequestWithoutApprover: it needs its release to hold under the configuration
 // of now, and its row to be what was planned. The source is not asked again.
-func TestRetryOfAReleasedRequest(t *testing.T) {
+func TestRetryOfARequestWithoutApprover(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		people, rule bool

@@ -326,9 +326,9 @@ func TestRowEditedAfterThePlanDoesNotRun(t *testing.T) {
 	}
 }
 
-// TestOutageOfTheTablesIsNotANo: what can't be read just now is read again later;
+// TestOutageOfTheTablesIsNoRefusal: what can't be read just now is read again later;
 // nothing is refused for it, and nothing runs.
-func TestOutageOfTheTablesIsNotANo(t *testing.T) {
+func TestOutageOfTheTablesIsNoRefusal(t *testing.T) {
 	t.Parallel()
 	evidence := func(hash string) approvals.Key { return approvals.Key{Part: "evidence#" + hash, Sort: "evidence"} }
 	for name, lost := range map[string]func(approvals.Request) approvals.Key{

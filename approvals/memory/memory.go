@@ -1,5 +1,4 @@
-// Package memory keeps the tables and queues of Killswitch in memory: for
-// tests and the demo. Nothing survives the process.
+// Package memory keeps tables and queues in memory, for tests and the demo.
 package memory
 
 import (

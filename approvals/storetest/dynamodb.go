@@ -16,7 +16,7 @@ import (
 
 var tables atomic.Int32
 
-// NewDynamoDB makes a table with these marks in the DynamoDB at an endpoint.
+// NewDynamoDB creates a table with these marks in the DynamoDB at an endpoint.
 func NewDynamoDB(t testing.TB, endpoint string, marks ...string) approvals.Store {
 	t.Helper()
 	client := ddb.New(ddb.Options{Region: "eu-west-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("x", "x", "")}, dynamodb.ClientOptions)

@@ -1,5 +1,5 @@
-// Package storetest is the contract of approvals.Store, and of the queues that
-// live in our own process. A new one passes with one line of test.
+// Package storetest tests the contract of approvals.Store and of queues in this
+// process. A new one needs one line of test.
 package storetest
 
 import (

@@ -66,9 +66,9 @@ func releasedLifeAndDeath(t *testing.T, by approvals.ApprovalMode, at int, alter
 	return points
 }
 
-// TestReleasedKilledAnywhere: the process dies at any point of a released
+// TestProgramSurvivesAnyDeathWithoutApprover: the process dies at any point of a released
 // request's path; the next start brings the same end, and nothing twice.
-func TestReleasedKilledAnywhere(t *testing.T) {
+func TestProgramSurvivesAnyDeathWithoutApprover(t *testing.T) {
 	for _, by := range []approvals.ApprovalMode{approvals.OneClick, approvals.Automatic} {
 		points := releasedLifeAndDeath(t, by, 0)
 		if points < 50 {

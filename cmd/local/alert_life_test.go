@@ -39,9 +39,9 @@ func (w *world) cardOf(a alerts.Alert) string {
 	return ""
 }
 
-// TestAlertLife: what an alert's card and thread show of the containments that it
+// TestAlertCardFollowsItsContainments: what an alert's card and thread show of the containments that it
 // led to, from the event to the undo, by the buttons that are on the cards.
-func TestAlertLife(t *testing.T) {
+func TestAlertCardFollowsItsContainments(t *testing.T) {
 	t.Parallel()
 	click := func(w *world, a alerts.Alert) {
 		w.slack.Click("U01ALICE", channel, a.Card.TS, "propose:revoke_sessions")

@@ -183,8 +183,8 @@ func TestClickContains(t *testing.T) {
 	}
 }
 
-// TestActivityOnDemand: a click brings what the role did lately, into the thread.
-func TestActivityOnDemand(t *testing.T) {
+// TestClickBringsRecentActivity: a click brings what the role did lately, into the thread.
+func TestClickBringsRecentActivity(t *testing.T) {
 	t.Parallel()
 	w, event := exfiltrated(t, finding.Route{Delivery: finding.Notify})
 	w.arrive(event)

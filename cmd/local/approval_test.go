@@ -9,9 +9,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
-// TestApproverOfLater: who came into the group after the plan is told so; the
+// TestApproverWhoJoinedLateIsTold: who came into the group after the plan is told so; the
 // click must not end the request, and the card does not ask them.
-func TestApproverOfLater(t *testing.T) {
+func TestApproverWhoJoinedLateIsTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.slack.SetUser(slackfake.User{ID: "U06DAVE", Name: "dave"}) })
 	r := w.state(w.asks("U01ALICE", command), approvals.Pending)

@@ -265,9 +265,9 @@ func TestSecretIsNotRepeated(t *testing.T) {
 	}
 }
 
-// TestStripInstead: the card of a deletion offers the reversible way; whoever
+// TestCardOfADeletionOffersTheReversibleAction: the card of a deletion offers the reversible way; whoever
 // clicks asks for it, and a second person approves that.
-func TestStripInstead(t *testing.T) {
+func TestCardOfADeletionOffersTheReversibleAction(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.asks("U01ALICE", "delete_role prod/app-role confirm=app-role made by the attacker")

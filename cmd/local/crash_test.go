@@ -177,9 +177,9 @@ func (w *world) walk(k *crashtest.Killer, at int) (points int, id, undo string) 
 	return points, id, undo
 }
 
-// TestKilledAnywhere: the process dies at any point of the path; the next start
+// TestProgramSurvivesAnyDeath: the process dies at any point of the path; the next start
 // brings the same end, and nothing twice.
-func TestKilledAnywhere(t *testing.T) {
+func TestProgramSurvivesAnyDeath(t *testing.T) {
 	t.Parallel()
 	points := lifeAndDeath(t, 0)
 	if points < 100 {

@@ -29,8 +29,8 @@ func (w *world) alertCards() (texts []string) {
 	return texts
 }
 
-// TestEventsComeIn: by EventBridge and by a webhook, one or many, once or again.
-func TestEventsComeIn(t *testing.T) {
+// TestEventsArriveByBothWays: by EventBridge and by a webhook, one or many, once or again.
+func TestEventsArriveByBothWays(t *testing.T) {
 	t.Parallel()
 	const finding = "guardduty_iam_persistence-akia.json"
 	for name, c := range map[string]struct {
@@ -68,8 +68,8 @@ func TestEventsComeIn(t *testing.T) {
 	}
 }
 
-// TestEventsRefused: what has no right to is not even on a queue.
-func TestEventsRefused(t *testing.T) {
+// TestUnauthorizedEventsAreNotQueued: what has no right to is not even on a queue.
+func TestUnauthorizedEventsAreNotQueued(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, listening)
 	for key, want := range map[string]int{"": 401, "guessed": 401, "soar-key": 401, "hook-key": http.StatusBadRequest} {

@@ -24,9 +24,9 @@ func TestReasonOfADenialIsInTheChain(t *testing.T) {
 	}
 }
 
-// TestEvidenceGoes: what people sent, with the URL to answer them, is removed
+// TestEvidenceExpires: what people sent, with the URL to answer them, is removed
 // when it is over; what came of it stays.
-func TestEvidenceGoes(t *testing.T) {
+func TestEvidenceExpires(t *testing.T) {
 	t.Parallel()
 	for name, alter := range stores {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-func TestContainAndUndo(t *testing.T) {
+func TestContainmentAndUndo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.aws.Snapshot()

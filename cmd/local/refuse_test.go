@@ -19,8 +19,8 @@ func (w *world) untouched() {
 	}
 }
 
-// TestRefusedClicks: nothing runs, and the person is told why.
-func TestRefusedClicks(t *testing.T) {
+// TestRefusedClickRunsNothingAndSaysWhy: nothing runs, and the person is told why.
+func TestRefusedClickRunsNothingAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	edit := func(f func(p map[string]any)) func(w *world, r approvals.Request) {
 		return func(w *world, r approvals.Request) {
@@ -187,8 +187,8 @@ func TestRefusedCommands(t *testing.T) {
 	}
 }
 
-// TestIngressSilence: a forged or stale request gets 401 and nothing else.
-func TestIngressSilence(t *testing.T) {
+// TestForgedRequestGets401AndNothingElse: a forged or stale request gets 401 and nothing else.
+func TestForgedRequestGets401AndNothingElse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	form := url.Values{"command": {"/killswitch"}, "text": {command}, "team_id": {"T01ACME"}, "user_id": {"U01ALICE"}, "channel_id": {channel}}.Encode()
@@ -207,8 +207,8 @@ func TestIngressSilence(t *testing.T) {
 	}
 }
 
-// TestReplay: one evidence is one request, and one vote.
-func TestReplay(t *testing.T) {
+// TestOneEvidenceIsOneRequestAndOneVote: one evidence is one request, and one vote.
+func TestOneEvidenceIsOneRequestAndOneVote(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.types("U01ALICE", command)

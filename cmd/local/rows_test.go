@@ -15,9 +15,9 @@ func (w *world) badRow(id, body string) {
 	w.must(w.Requests.Write(w.t.Context(), approvals.Put{Row: approvals.Row{Key: approvals.Key{Part: id, Sort: "request"}, Body: []byte(body), Marks: approvals.Marks}}))
 }
 
-// TestBadRow: a row that can't be read must not stop the sweep or the list for
+// TestUnreadableRowStopsNeitherSweepNorList: a row that can't be read must not stop the sweep or the list for
 // the others.
-func TestBadRow(t *testing.T) {
+func TestUnreadableRowStopsNeitherSweepNorList(t *testing.T) {
 	t.Parallel()
 	const id = "KS-000000000000"
 	for name, body := range map[string]string{
@@ -49,9 +49,9 @@ func TestBadRow(t *testing.T) {
 	}
 }
 
-// TestBadRowPanics: even a row that breaks the code that looks after it must not
+// TestPanicOfARowDoesNotEndTheSweep: even a row that breaks the code that looks after it must not
 // end the sweep.
-func TestBadRowPanics(t *testing.T) {
+func TestPanicOfARowDoesNotEndTheSweep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.badRow("KS-000000000000", `{"id":"KS-000000000000","revision":1,"state":"pending","expires":"2026-11-21T09:00:00Z","intent":{"undo":"KS-ZZZZZZZZZZZZ","call":{}}}`)
@@ -61,9 +61,9 @@ func TestBadRowPanics(t *testing.T) {
 	w.state(r, approvals.Expired)
 }
 
-// TestPageOfBadRows: a whole page of rows without an ID must not hold the sweep
+// TestPageOfUnreadableRowsDoesNotStopTheSweep: a whole page of rows without an ID must not hold the sweep
 // for ever.
-func TestPageOfBadRows(t *testing.T) {
+func TestPageOfUnreadableRowsDoesNotStopTheSweep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for i := range 100 {
@@ -85,9 +85,9 @@ func TestPageOfBadRows(t *testing.T) {
 	w.state(r, approvals.Expired)
 }
 
-// TestAbsurdTime: a message of a time that can't be must not hold up the others,
+// TestMessageOfAnImpossibleTimeStopsNoOther: a message of a time that can't be must not hold up the others,
 // and what somebody signed is not kept when it is set aside.
-func TestAbsurdTime(t *testing.T) {
+func TestMessageOfAnImpossibleTimeStopsNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	form := `command=%2Fkillswitch&team_id=T01ACME&user_id=U01ALICE&channel_id=C01INC&api_app_id=A01APP&text=revoke_sessions+prod%2Fapp-role+reason%3Dx`

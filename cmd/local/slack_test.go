@@ -72,9 +72,9 @@ func TestManyClicksAtOnce(t *testing.T) {
 	}
 }
 
-// TestSlackDown: whatever Slack does after the click, the containment runs, and
+// TestContainmentRunsWithoutSlack: whatever Slack does after the click, the containment runs, and
 // the card is right when Slack is back.
-func TestSlackDown(t *testing.T) {
+func TestContainmentRunsWithoutSlack(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]slackfake.Fault{
 		"429":         {Status: http.StatusTooManyRequests, RetryAfter: 60, Times: -1},
@@ -127,8 +127,8 @@ func TestSlackDown(t *testing.T) {
 	})
 }
 
-// TestEnds: deny with a reason, cancel, expiry; each is in the audit chain.
-func TestEnds(t *testing.T) {
+// TestDenialCancellationAndExpiryAreInTheChain: deny with a reason, cancel, expiry; each is in the audit chain.
+func TestDenialCancellationAndExpiryAreInTheChain(t *testing.T) {
 	t.Parallel()
 	end := func(t *testing.T, do func(w *world, r approvals.Request), want approvals.State, said string) {
 		t.Helper()
@@ -199,8 +199,8 @@ func TestEnds(t *testing.T) {
 	})
 }
 
-// TestLooking: show, list, approve, help and details change nothing.
-func TestLooking(t *testing.T) {
+// TestShowListAndHelpChangeNothing: show, list, approve, help and details change nothing.
+func TestShowListAndHelpChangeNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.state(w.asks("U01ALICE", command), approvals.Pending)

@@ -24,8 +24,8 @@ func TestUndoingIsWatched(t *testing.T) {
 	w.state(r, approvals.Undone)
 }
 
-// TestEditedAfterRun: a run happened; whatever the row says, it never starts again.
-func TestEditedAfterRun(t *testing.T) {
+// TestRunNeverStartsAgain: a run happened; whatever the row says, it never starts again.
+func TestRunNeverStartsAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.contained(command)
@@ -41,9 +41,9 @@ func TestEditedAfterRun(t *testing.T) {
 // keep is a queue that nobody works off.
 type keep struct{ jobs *[]approvals.Job }
 
-// TestReleasedJobsLost: the sweep brings on what a released request waits for, and
+// TestSweepSendsLostJobsOfRequestsWithoutApprover: the sweep brings on what a released request waits for, and
 // ends it where nobody came in time.
-func TestReleasedJobsLost(t *testing.T) {
+func TestSweepSendsLostJobsOfRequestsWithoutApprover(t *testing.T) {
 	t.Parallel()
 	w := alerted(t, true, false)
 	p := w.proposed(w.happened(w.story()))

@@ -17,9 +17,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
-// TestForgedLines: a line feed in what people type, or AWS says, must not make a
+// TestLineFeedMakesNoLineInTheAudit: a line feed in what people type, or AWS says, must not make a
 // line of its own in the audit.
-func TestForgedLines(t *testing.T) {
+func TestLineFeedMakesNoLineInTheAudit(t *testing.T) {
 	t.Parallel()
 	const line = "03:00:09 approved · by bob"
 	// forged looks at what the audit shows, as Slack gets it: it wraps lines by itself.
