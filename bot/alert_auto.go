@@ -54,20 +54,20 @@ func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Finding
 		if !f.Runs(o.Intent) {
 			continue
 		}
-		r, err := b.ruled(ctx, row, o, event, report.Received)
+		r, err := b.ruleRequest(ctx, row, o, event, report.Received)
 		if err != nil {
 			return row, err
 		}
-		if row, err = b.bear(ctx, row, r); err != nil {
+		if row, err = b.createAutomatic(ctx, row, r); err != nil {
 			return row, err
 		}
 	}
 	return row, nil
 }
 
-// ruled is the request that a rule makes, with its evidence stored. It is the same
+// ruleRequest is the request that a rule makes, with its evidence stored. It is the same
 // each time.
-func (b *Bot) ruled(ctx context.Context, row alerts.Alert, o approvals.Offer, event string, at time.Time) (approvals.Request, error) {
+func (b *Bot) ruleRequest(ctx context.Context, row alerts.Alert, o approvals.Offer, event string, at time.Time) (approvals.Request, error) {
 	at = at.UTC().Truncate(time.Second)
 	body, err := json.Marshal(approvals.RuleRequest{Alert: row.ID, Event: event, Intent: o.Intent})
 	if err != nil {
@@ -83,21 +83,21 @@ func (b *Bot) ruled(ctx context.Context, row alerts.Alert, o approvals.Offer, ev
 	}, err
 }
 
-// bear creates a request that a rule makes, unless there was one for its intent,
+// createAutomatic creates a request that a rule makes, unless there was one for its intent,
 // of a rule or a person, and has it planned.
-func (b *Bot) bear(ctx context.Context, row alerts.Alert, r approvals.Request) (alerts.Alert, error) {
+func (b *Bot) createAutomatic(ctx context.Context, row alerts.Alert, r approvals.Request) (alerts.Alert, error) {
 	now := b.Now().UTC()
 	if now.After(r.Expires) { // the same was said long ago
 		return row, nil
 	}
 	intent := approvals.IntentDigest(r.Intent)
-	row, err := b.alerts().Bear(ctx, r, func(a *alerts.Alert) error {
-		if slices.ContainsFunc(a.Requests, func(o alerts.Born) bool { return o.Intent == intent }) {
+	row, err := b.alerts().CreateRequest(ctx, r, func(a *alerts.Alert) error {
+		if slices.ContainsFunc(a.Requests, func(o alerts.LinkedRequest) bool { return o.Intent == intent }) {
 			return errNothingNew
 		}
-		a.Requests = append(a.Requests, alerts.Born{Intent: intent, Request: r.ID, Rule: true, At: now})
+		a.Requests = append(a.Requests, alerts.LinkedRequest{Intent: intent, Request: r.ID, Rule: true, At: now})
 		a.Revise()
-		a.Digest, a.Urgent = "", true // the request's card belongs below this one
+		a.DigestID, a.Urgent = "", true // the request's card belongs below this one
 		return nil
 	})
 	switch {

@@ -159,8 +159,8 @@ func TestAutomaticRace(t *testing.T) {
 // nor for Slack.
 func TestAutomaticHasNoTimeToWait(t *testing.T) {
 	full := func(d *desk) {
-		d.must(d.alerts().ChangeRoom(d.Context(), sec, func(r *alerts.Room) error {
-			r.Closed = time.Now().Add(10 * time.Minute)
+		d.must(d.alerts().ChangeRateLimit(d.Context(), sec, func(r *alerts.RateLimit) error {
+			r.PausedUntil = time.Now().Add(10 * time.Minute)
 			return nil
 		}))
 	}

@@ -39,15 +39,15 @@ func (c *conversation) clickAlert(ctx context.Context, button, id, digest string
 	}
 	switch button {
 	case "ack":
-		return c.judge(ctx, who, id, alerts.Acknowledged)
+		return c.setState(ctx, who, id, alerts.Acknowledged)
 	case "snooze":
-		return c.judge(ctx, who, id, alerts.Snoozed)
+		return c.setState(ctx, who, id, alerts.Snoozed)
 	case "false_positive":
-		return c.judge(ctx, who, id, alerts.FalsePositive)
+		return c.setState(ctx, who, id, alerts.FalsePositive)
 	case "activity":
 		return c.activity(ctx, a)
 	case "alert":
-		return c.bringAlert(ctx, a)
+		return c.postAlertCard(ctx, a)
 	}
 	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", button))
 	return nil
@@ -63,8 +63,8 @@ func (c *conversation) responder(who approvals.Actor) *actions.Refusal {
 	return actions.Refuse(actions.Violation{Code: approvals.NotRequester, Group: e.Requesters})
 }
 
-// judge stores what somebody says of an alert. The last word counts.
-func (c *conversation) judge(ctx context.Context, who approvals.Actor, id string, s alerts.State) error {
+// setState stores what somebody says of an alert. The last word counts.
+func (c *conversation) setState(ctx context.Context, who approvals.Actor, id string, s alerts.State) error {
 	b := c.b
 	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		until := c.at.Add(snoozeFor)
@@ -113,14 +113,14 @@ func (c *conversation) activity(ctx context.Context, a alerts.Alert) error {
 	return b.drawAlert(ctx, a.ID)
 }
 
-// bringAlert posts the card of an alert that is only in a digest.
-func (c *conversation) bringAlert(ctx context.Context, a alerts.Alert) error {
+// postAlertCard posts the card of an alert that is only in a digest.
+func (c *conversation) postAlertCard(ctx context.Context, a alerts.Alert) error {
 	b := c.b
 	_, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
 		if a.Card.TS != "" {
 			return errNothingNew
 		}
-		a.Digest, a.Urgent = "", true
+		a.DigestID, a.Urgent = "", true
 		a.Revise()
 		return nil
 	})
@@ -163,9 +163,9 @@ func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alert
 	return c.request(ctx, who, r)
 }
 
-// createBorn creates a request that an alert leads to, unless one for the same is
+// createForAlert creates a request that an alert leads to, unless one for the same is
 // under way or in force: then it returns that one.
-func (b *Bot) createBorn(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
+func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
 	intent := approvals.IntentDigest(r.Intent)
 	for range storeTries {
 		a, err := b.alerts().Get(ctx, r.Alert)
@@ -180,16 +180,16 @@ func (b *Bot) createBorn(ctx context.Context, r approvals.Request) (same approva
 			if errors.Is(err, approvals.ErrNotFound) {
 				continue
 			}
-			if err != nil || old.ID == r.ID || b.stands(old, alerts.Shown(a.Reports).Last) {
+			if err != nil || old.ID == r.ID || b.stillCovers(old, alerts.Shown(a.Reports).Last) {
 				return old, err
 			}
 		}
 		known := len(a.Requests)
-		_, err = b.alerts().Bear(ctx, r, func(a *alerts.Alert) error {
+		_, err = b.alerts().CreateRequest(ctx, r, func(a *alerts.Alert) error {
 			if len(a.Requests) != known {
 				return errBusy // look at it first
 			}
-			a.Requests = append(a.Requests, alerts.Born{Intent: intent, Request: r.ID, At: b.Now().UTC()})
+			a.Requests = append(a.Requests, alerts.LinkedRequest{Intent: intent, Request: r.ID, At: b.Now().UTC()})
 			a.Revise()
 			return nil
 		})
@@ -201,10 +201,10 @@ func (b *Bot) createBorn(ctx context.Context, r approvals.Request) (same approva
 	return same, approvals.ErrConflict
 }
 
-// stands reports whether asking for the same again makes no sense: it is under
+// stillCovers reports whether asking for the same again makes no sense: it is under
 // way, can be retried, or is in force and nothing was seen since. New sessions of
 // a role, for one, outlive the deny on the old ones.
-func (b *Bot) stands(r approvals.Request, seen time.Time) bool {
+func (b *Bot) stillCovers(r approvals.Request, seen time.Time) bool {
 	if r.State == approvals.Partial || r.State == approvals.Failed {
 		return b.Now().Before(r.Ended.Add(approvals.RetryWithin))
 	}

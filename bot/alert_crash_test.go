@@ -147,9 +147,9 @@ func TestDeath(t *testing.T) {
 			})
 		},
 		"a digest": func(m *mortal) {
-			m.off()                                                                           // not while they are stored: that is as with one
-			m.d.must(m.d.alerts().ChangeRoom(m.d.Context(), sec, func(r *alerts.Room) error { // none for a while
-				for range alerts.RoomPosts {
+			m.off()                                                                                     // not while they are stored: that is as with one
+			m.d.must(m.d.alerts().ChangeRateLimit(m.d.Context(), sec, func(r *alerts.RateLimit) error { // none for a while
+				for range alerts.RatePosts {
 					r.Slots = append(r.Slots, time.Now().Add(40*time.Minute))
 				}
 				return nil

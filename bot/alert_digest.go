@@ -27,7 +27,7 @@ func (b *Bot) postDigest(ctx context.Context, id string) error {
 		return err
 	}
 	card := d.Card
-	err = b.lay(ctx, &card, cards.Digest(d), "· "+d.ID)
+	err = b.postOrUpdate(ctx, &card, cards.Digest(d), "· "+d.ID)
 	_, uerr := b.alerts().ChangeDigest(ctx, id, func(d *alerts.Digest) error {
 		card.Lease = approvals.Lease{}
 		d.Card = card
@@ -35,7 +35,7 @@ func (b *Bot) postDigest(ctx context.Context, id string) error {
 	})
 	if err != nil {
 		b.Log.WarnContext(ctx, "digest not posted", slog.String("digest_id", id), slog.String("error", err.Error()))
-		b.shut(ctx, card.Channel, err)
+		b.pauseAlerts(ctx, card.Channel, err)
 	}
 	return uerr
 }

@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	// patience is how long an event's handler waits for room: two alerts are ahead
+	// eventPatience is how long an event's handler waits for room: two alerts are ahead
 	// at most. In a storm handlers must not wait, so the rest is the sweep's.
-	patience    = 2 * alerts.RoomSpace
-	shutFor     = 10 * time.Second // a channel takes no alerts after trouble with Slack
-	shutLongest = time.Minute
-	shownBorn   = 10 // requests on an alert's card
+	eventPatience = 2 * alerts.RatePause
+	pauseFor      = 10 * time.Second // a channel takes no alerts after trouble with Slack
+	pauseLongest  = time.Minute
+	shownRequests = 10 // requests on an alert's card
 )
 
-// turn is an alert and when it is to be drawn.
-type turn struct {
+// scheduled is an alert and when it is to be drawn.
+type scheduled struct {
 	at time.Time
 	a  alerts.Alert
 }
 
-// place finds room in their channels, until a time, for alerts that are to be
+// schedule finds room in their channels, until a time, for alerts that are to be
 // drawn. Those for which there is none are left to the sweep.
-func (b *Bot) place(ctx context.Context, as []alerts.Alert, until time.Time) []turn {
-	var turns []turn
+func (b *Bot) schedule(ctx context.Context, as []alerts.Alert, until time.Time) []scheduled {
+	var turns []scheduled
 	seen, full := map[string]bool{}, map[string]bool{} // alerts, channels
 	for _, a := range as {
 		now := b.Now()
@@ -41,15 +41,15 @@ func (b *Bot) place(ctx context.Context, as []alerts.Alert, until time.Time) []t
 		case seen[a.ID]:
 			continue
 		case urgent(a):
-			turns = append(turns, turn{now, a})
+			turns = append(turns, scheduled{now, a})
 			continue
-		case full[a.Card.Channel], !a.Stale(), a.Slot.After(now): // no room, in a digest, or somebody draws it soon
+		case full[a.Card.Channel], !a.Stale(), a.PostAt.After(now): // no room, in a digest, or somebody draws it soon
 			continue
 		}
 		seen[a.ID] = true
-		slots, err := b.room(ctx, a.Card.Channel, 1, until)
+		slots, err := b.reserve(ctx, a.Card.Channel, 1, until)
 		if err == nil && len(slots) == 1 {
-			turns, err = b.give(ctx, turns, a, slots[0])
+			turns, err = b.scheduleAt(ctx, turns, a, slots[0])
 		} else {
 			full[a.Card.Channel] = true
 		}
@@ -63,12 +63,12 @@ func (b *Bot) place(ctx context.Context, as []alerts.Alert, until time.Time) []t
 // urgent reports whether an alert's card is to be posted without waiting for room.
 func urgent(a alerts.Alert) bool { return a.Urgent && a.Card.TS == "" }
 
-// room takes room for up to n alerts in a channel, until a time.
-func (b *Bot) room(ctx context.Context, channel string, n int, until time.Time) (slots []time.Time, err error) {
-	err = b.alerts().ChangeRoom(ctx, channel, func(r *alerts.Room) error {
+// reserve takes room for up to n alerts in a channel, until a time.
+func (b *Bot) reserve(ctx context.Context, channel string, n int, until time.Time) (slots []time.Time, err error) {
+	err = b.alerts().ChangeRateLimit(ctx, channel, func(r *alerts.RateLimit) error {
 		slots = nil
 		for len(slots) < n {
-			at, ok := r.Take(b.Now().UTC(), until)
+			at, ok := r.Reserve(b.Now().UTC(), until)
 			if !ok {
 				break
 			}
@@ -85,13 +85,13 @@ func (b *Bot) room(ctx context.Context, channel string, n int, until time.Time) 
 	return slots, err
 }
 
-// give notes on an alert when it is drawn, unless somebody else has seen to it.
-func (b *Bot) give(ctx context.Context, turns []turn, a alerts.Alert, at time.Time) ([]turn, error) {
+// scheduleAt notes on an alert when it is drawn, unless somebody else has seen to it.
+func (b *Bot) scheduleAt(ctx context.Context, turns []scheduled, a alerts.Alert, at time.Time) ([]scheduled, error) {
 	a, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
-		if !a.Stale() || a.Slot.After(b.Now()) {
+		if !a.Stale() || a.PostAt.After(b.Now()) {
 			return errBusy
 		}
-		a.Slot = at
+		a.PostAt = at
 		return nil
 	})
 	if errors.Is(err, errBusy) {
@@ -100,19 +100,19 @@ func (b *Bot) give(ctx context.Context, turns []turn, a alerts.Alert, at time.Ti
 	if err != nil {
 		return turns, err
 	}
-	return append(turns, turn{at, a}), nil
+	return append(turns, scheduled{at, a}), nil
 }
 
-// drawInTurn draws alerts, each when its time has come. Turns that have passed are
+// drawScheduled draws alerts, each when its time has come. Turns that have passed are
 // not all taken at once.
-func (b *Bot) drawInTurn(ctx context.Context, turns []turn) {
-	slices.SortStableFunc(turns, func(x, y turn) int { return x.at.Compare(y.at) })
+func (b *Bot) drawScheduled(ctx context.Context, turns []scheduled) {
+	slices.SortStableFunc(turns, func(x, y scheduled) int { return x.at.Compare(y.at) })
 	next := map[string]time.Time{} // by channel
 	for _, t := range turns {
 		if at := next[t.a.Card.Channel]; at.After(t.at) && !urgent(t.a) {
 			t.at = at
 		}
-		next[t.a.Card.Channel] = b.Now().Add(max(t.at.Sub(b.Now()), 0) + alerts.RoomSpace)
+		next[t.a.Card.Channel] = b.Now().Add(max(t.at.Sub(b.Now()), 0) + alerts.RatePause)
 		if err := b.drawAt(ctx, t); err != nil {
 			b.Log.ErrorContext(ctx, "alert not drawn", slog.String("alert_id", t.a.ID), slog.String("error", err.Error()))
 		}
@@ -122,19 +122,19 @@ func (b *Bot) drawInTurn(ctx context.Context, turns []turn) {
 	}
 }
 
-func (b *Bot) drawAt(ctx context.Context, t turn) error {
+func (b *Bot) drawAt(ctx context.Context, t scheduled) error {
 	if wait := t.at.Sub(b.Now()); wait > 0 {
 		if err := b.Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
 	if !urgent(t.a) {
-		room, err := b.alerts().Room(ctx, t.a.Card.Channel)
+		room, err := b.alerts().RateLimit(ctx, t.a.Card.Channel)
 		if err != nil {
 			return err
 		}
-		if room.Closed.After(b.Now()) {
-			return b.giveUp(ctx, t.a.ID)
+		if room.PausedUntil.After(b.Now()) {
+			return b.unschedule(ctx, t.a.ID)
 		}
 	}
 	if err := b.drawAlert(ctx, t.a.ID); err != nil {
@@ -150,27 +150,27 @@ func (b *Bot) drawAt(ctx context.Context, t turn) error {
 	return nil
 }
 
-// giveUp makes an alert wait again.
-func (b *Bot) giveUp(ctx context.Context, id string) error {
+// unschedule makes an alert wait again.
+func (b *Bot) unschedule(ctx context.Context, id string) error {
 	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
-		a.Slot = time.Time{}
+		a.PostAt = time.Time{}
 		return nil
 	})
 	return err
 }
 
-// shut closes a channel for alerts for a while: more posts would fail, too.
-func (b *Bot) shut(ctx context.Context, channel string, cause error) {
-	pause := shutFor
+// pauseAlerts closes a channel for alerts for a while: more posts would fail, too.
+func (b *Bot) pauseAlerts(ctx context.Context, channel string, cause error) {
+	pause := pauseFor
 	if limited, ok := errors.AsType[*slack.RateLimitedError](cause); ok {
-		pause = min(max(limited.RetryAfter, time.Second), shutLongest)
+		pause = min(max(limited.RetryAfter, time.Second), pauseLongest)
 	}
-	err := b.alerts().ChangeRoom(ctx, channel, func(r *alerts.Room) error {
+	err := b.alerts().ChangeRateLimit(ctx, channel, func(r *alerts.RateLimit) error {
 		until := b.Now().UTC().Add(pause)
-		if !until.After(r.Closed) {
+		if !until.After(r.PausedUntil) {
 			return errBusy
 		}
-		r.Closed = until
+		r.PausedUntil = until
 		return nil
 	})
 	if err != nil && !errors.Is(err, errBusy) {
@@ -180,10 +180,10 @@ func (b *Bot) shut(ctx context.Context, channel string, cause error) {
 
 // alertView gathers what an alert's card shows.
 func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView, error) {
-	v := cards.AlertView{Actions: b.Org.Actions, Row: row, Finding: alerts.Shown(row.Reports), Now: b.Now()}
+	v := cards.AlertView{Actions: b.Org.Actions, Alert: row, Finding: alerts.Shown(row.Reports), Now: b.Now()}
 	for _, r := range row.Reports {
-		if p := r.Finding.Product; p != v.Finding.Product && !slices.Contains(v.Also, p) {
-			v.Also = append(v.Also, p)
+		if p := r.Finding.Product; p != v.Finding.Product && !slices.Contains(v.AlsoReportedBy, p) {
+			v.AlsoReportedBy = append(v.AlsoReportedBy, p)
 		}
 	}
 	v.Alias = b.Org.Alias(v.Finding.Account)
@@ -191,7 +191,7 @@ func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView,
 		f.Route = b.Findings.RouteOf(f) // by its own severity, as the executor reads it from the event
 		v.Offers, v.OneClick = f.Offers(), f.OneClick()
 	}
-	for _, born := range row.Requests[max(0, len(row.Requests)-shownBorn):] {
+	for _, born := range row.Requests[max(0, len(row.Requests)-shownRequests):] {
 		r, err := b.Requests.Get(ctx, born.Request)
 		if errors.Is(err, approvals.ErrNotFound) {
 			continue // its record has expired
@@ -216,7 +216,7 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 			return err
 		}
 		card := a.Card
-		err = b.showAlert(ctx, a, &card)
+		err = b.postAlert(ctx, a, &card)
 		after, uerr := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 			card.Lease = approvals.Lease{}
 			a.Card = card
@@ -227,7 +227,7 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		}
 		if err != nil {
 			b.Log.WarnContext(ctx, "alert not drawn", slog.String("alert_id", id), slog.String("error", err.Error()))
-			b.shut(ctx, card.Channel, err)
+			b.pauseAlerts(ctx, card.Channel, err)
 			return nil
 		}
 		if !after.Stale() {
@@ -241,7 +241,7 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 func (b *Bot) leaseAlert(ctx context.Context, id string) (alerts.Alert, error) {
 	now := b.Now()
 	return b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
-		waiting := a.Card.TS == "" && a.Card.Posting.IsZero() && a.Slot.IsZero() && !a.Urgent
+		waiting := a.Card.TS == "" && a.Card.Posting.IsZero() && a.PostAt.IsZero() && !a.Urgent
 		if !a.Stale() || waiting || !a.Card.StartDrawing(now, drawLease) {
 			return errBusy
 		}
@@ -249,28 +249,28 @@ func (b *Bot) leaseAlert(ctx context.Context, id string) (alerts.Alert, error) {
 	})
 }
 
-// showAlert sends the card, then the replies that are due.
-func (b *Bot) showAlert(ctx context.Context, a alerts.Alert, card *approvals.Card) error {
+// postAlert sends the card, then the replies that are due.
+func (b *Bot) postAlert(ctx context.Context, a alerts.Alert, card *approvals.Card) error {
 	v, err := b.alertView(ctx, a)
 	if err != nil {
 		return err
 	}
 	since := card.DrawnAt // replies that were begun are not older
-	if err := b.lay(ctx, card, cards.AlertCard(v), "· "+a.ID); err != nil {
+	if err := b.postOrUpdate(ctx, card, cards.AlertCard(v), "· "+a.ID); err != nil {
 		return err
 	}
 	card.DrawnAt = v.Now
-	for _, news := range a.News {
-		if err := b.tellOnce(ctx, a.ID, card, news.Key, cards.News(news), since); err != nil {
+	for _, news := range a.Pending {
+		if err := b.postOnce(ctx, a.ID, card, news.Key, cards.PendingReply(news), since); err != nil {
 			return err
 		}
 		delete(card.Replies, news.Key)
-		if err := b.keepCard(ctx, a.ID, *card, news.Key); err != nil {
+		if err := b.storeAlertCard(ctx, a.ID, *card, news.Key); err != nil {
 			return err
 		}
 	}
 	if a.Activity {
-		if err := b.tellActivity(ctx, a, card, since); err != nil {
+		if err := b.postActivity(ctx, a, card, since); err != nil {
 			return err
 		}
 	}
@@ -278,8 +278,8 @@ func (b *Bot) showAlert(ctx context.Context, a alerts.Alert, card *approvals.Car
 	return nil
 }
 
-// tellActivity posts what an alert's subject did lately: each report once.
-func (b *Bot) tellActivity(ctx context.Context, a alerts.Alert, card *approvals.Card, since time.Time) error {
+// postActivity posts what an alert's subject did lately: each report once.
+func (b *Bot) postActivity(ctx context.Context, a alerts.Alert, card *approvals.Card, since time.Time) error {
 	rep, err := b.Runs.Report(ctx, a.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
 		// Asked for here, it is looked up of no more alerts than there is room for:
@@ -290,17 +290,17 @@ func (b *Bot) tellActivity(ctx context.Context, a alerts.Alert, card *approvals.
 	if err != nil || card.Replies[key] != "" {
 		return err
 	}
-	return b.tellOnce(ctx, a.ID, card, key, cards.Activity(a.ID, rep), since)
+	return b.postOnce(ctx, a.ID, card, key, cards.Activity(a.ID, rep), since)
 }
 
-// tellOnce posts a reply in an alert's thread, once.
-func (b *Bot) tellOnce(ctx context.Context, id string, card *approvals.Card, key string, m cards.Message, since time.Time) error {
+// postOnce posts a reply in an alert's thread, once.
+func (b *Bot) postOnce(ctx context.Context, id string, card *approvals.Card, key string, m cards.Message, since time.Time) error {
 	ts, begun := card.Replies[key]
 	if begun {
 		ts = b.Slack.find(ctx, card.Channel, card.TS, m.Text, since)
 	} else {
 		card.Replies = withReply(card.Replies, key, "")
-		if err := b.keepCard(ctx, id, *card, ""); err != nil {
+		if err := b.storeAlertCard(ctx, id, *card, ""); err != nil {
 			return err
 		}
 	}
@@ -322,19 +322,19 @@ func withReply(replies map[string]string, key, ts string) map[string]string {
 	return replies
 }
 
-// keepCard stores how far an alert's drawing is, and that a reply is out.
-func (b *Bot) keepCard(ctx context.Context, id string, card approvals.Card, told string) error {
+// storeAlertCard stores how far an alert's drawing is, and that a reply is out.
+func (b *Bot) storeAlertCard(ctx context.Context, id string, card approvals.Card, told string) error {
 	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		a.Card = card
-		a.News = slices.DeleteFunc(a.News, func(n alerts.News) bool { return n.Key == told })
+		a.Pending = slices.DeleteFunc(a.Pending, func(n alerts.PendingReply) bool { return n.Key == told })
 		return nil
 	})
 	return err
 }
 
-// refreshAlert draws an alert anew: something that its card or thread shows has
+// redrawAlert draws an alert anew: something that its card or thread shows has
 // changed, and it is no part of the alert's own row. It does not wait for room.
-func (b *Bot) refreshAlert(ctx context.Context, id string) error {
+func (b *Bot) redrawAlert(ctx context.Context, id string) error {
 	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		a.Revise()
 		return nil
@@ -348,13 +348,13 @@ func (b *Bot) refreshAlert(ctx context.Context, id string) error {
 	return b.drawAlert(ctx, id)
 }
 
-// errBerth says that an alert's card, in whose thread a request belongs, is being
+// errAlertPosting says that an alert's card, in whose thread a request belongs, is being
 // posted by another worker.
-var errBerth = errors.New("the alert's card is being posted")
+var errAlertPosting = errors.New("the alert's card is being posted")
 
-// berth finds out where the card of a request goes that was born of an alert: into
+// setThread finds out where the card of a request goes that was born of an alert: into
 // the alert's thread. If the alert has no card the request does not wait for it.
-func (b *Bot) berth(ctx context.Context, r approvals.Request, card *approvals.Card) error {
+func (b *Bot) setThread(ctx context.Context, r approvals.Request, card *approvals.Card) error {
 	if r.Alert == "" || card.TS != "" || card.Thread != "" {
 		return nil
 	}
@@ -368,7 +368,7 @@ func (b *Bot) berth(ctx context.Context, r approvals.Request, card *approvals.Ca
 		return nil
 	}
 	if a.Card.TS == "" && a.Card.Lease.Held(b.Now()) {
-		return errBerth
+		return errAlertPosting
 	}
 	if a.Card.Channel == card.Channel {
 		card.Thread = a.Card.TS

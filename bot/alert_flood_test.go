@@ -55,8 +55,8 @@ func TestFloodOfDrills(t *testing.T) {
 		d.hears(genuine)
 		wg.Wait()
 		d.pass(time.Minute)
-		if row := d.row(genuine); row.Digest != "" || row.Card.TS == "" {
-			t.Errorf("it is in digest %q", row.Digest)
+		if row := d.row(genuine); row.DigestID != "" || row.Card.TS == "" {
+			t.Errorf("it is in digest %q", row.DigestID)
 		}
 	})
 }

@@ -165,9 +165,9 @@ func (d *desk) pace(t *testing.T) {
 			}
 		}
 	}
-	check("cards", d.cards(sec), alerts.RoomPosts, time.Minute)
-	check("cards", d.cards(sec), 1, alerts.RoomSpace)
-	check("digests", d.digests(), 1, settleEvery)
+	check("cards", d.cards(sec), alerts.RatePosts, time.Minute)
+	check("cards", d.cards(sec), 1, alerts.RatePause)
+	check("digests", d.digests(), 1, assignEvery)
 }
 
 func seconds(ts string) (s float64) {
@@ -178,9 +178,9 @@ func seconds(ts string) (s float64) {
 // TestDigest: what a digest says, lists and lets do.
 func TestDigest(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error { // there were 30 just now
-			for i := range alerts.RoomPosts {
-				r.Slots = append(r.Slots, time.Now().Add(time.Duration(i-5)*alerts.RoomSpace))
+		d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error { // there were 30 just now
+			for i := range alerts.RatePosts {
+				r.Slots = append(r.Slots, time.Now().Add(time.Duration(i-5)*alerts.RatePause))
 			}
 			return nil
 		}))
@@ -309,11 +309,11 @@ func TestLeftOver(t *testing.T) {
 		}
 		began := time.Now()
 		d.hears(all[:30])
-		if took := time.Since(began); took > patience || len(d.cards(sec)) != 3 {
+		if took := time.Since(began); took > eventPatience || len(d.cards(sec)) != 3 {
 			t.Errorf("%d cards after %s", len(d.cards(sec)), took)
 		}
 		d.must(d.Sweep(t.Context()))
-		if took := time.Since(began); took > patience+sweepWithin || len(d.cards(sec)) != 30 {
+		if took := time.Since(began); took > eventPatience+sweepWithin || len(d.cards(sec)) != 30 {
 			t.Errorf("%d cards after %s", len(d.cards(sec)), took)
 		}
 		time.Sleep(time.Minute)
@@ -360,12 +360,12 @@ func TestLeftOver(t *testing.T) {
 func TestTwoSweeps(t *testing.T) {
 	for _, n := range []int{20, 400} {
 		atDesk(t, func(t *testing.T, d *desk) {
-			room := alerts.Room{Closed: time.Now().Add(time.Minute)}
-			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error { *r = room; return nil }))
+			room := alerts.RateLimit{PausedUntil: time.Now().Add(time.Minute)}
+			d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error { *r = room; return nil }))
 			for i := range n {
 				d.hears(gdFinding(i))
 			}
-			d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error { *r = alerts.Room{}; return nil }))
+			d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error { *r = alerts.RateLimit{}; return nil }))
 			var wg sync.WaitGroup
 			for range 5 {
 				wg.Go(func() { _ = d.SweepAlerts(t.Context()) })
@@ -388,8 +388,8 @@ func TestTwoSweeps(t *testing.T) {
 // TestDigestBeingPosted: it takes no more alerts, however long Slack takes for it.
 func TestDigestBeingPosted(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error {
-			for range alerts.RoomPosts {
+		d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error {
+			for range alerts.RatePosts {
 				r.Slots = append(r.Slots, time.Now().Add(time.Hour))
 			}
 			return nil
@@ -399,7 +399,7 @@ func TestDigestBeingPosted(t *testing.T) {
 		d.slack.OnCall(func(method string, after bool) error {
 			if method == "chat.postMessage" && !after && !once {
 				once = true
-				time.Sleep(settleEvery + time.Second) // another sweep may look after those that wait
+				time.Sleep(assignEvery + time.Second) // another sweep may look after those that wait
 				d.hears(gdFinding(3))
 				d.must(d.SweepAlerts(t.Context()))
 			}
@@ -428,7 +428,7 @@ func TestSweepLeavesTurns(t *testing.T) {
 		time.Sleep(time.Second) // its turn comes in half a second
 		d.must(d.SweepAlerts(t.Context()))
 		wg.Wait()
-		room, err := d.alerts().Room(t.Context(), sec)
+		room, err := d.alerts().RateLimit(t.Context(), sec)
 		d.must(err)
 		if len(room.Slots) != 2 || len(d.cards(sec)) != 2 {
 			t.Errorf("%d times were taken for %d cards", len(room.Slots), len(d.cards(sec)))
@@ -440,8 +440,8 @@ func TestSweepLeavesTurns(t *testing.T) {
 func TestShut(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.hears(gdFinding(0))
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error {
-			r.Closed = time.Now().Add(time.Minute)
+		d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error {
+			r.PausedUntil = time.Now().Add(time.Minute)
 			return nil
 		}))
 		for i := range 40 {
@@ -462,8 +462,8 @@ func TestShut(t *testing.T) {
 // TestTroubleWithinASweep: those whose turn comes while Slack has trouble wait again.
 func TestTroubleWithinASweep(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error {
-			r.Closed = time.Now().Add(5 * time.Second)
+		d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error {
+			r.PausedUntil = time.Now().Add(5 * time.Second)
 			return nil
 		}))
 		for i := range 30 {

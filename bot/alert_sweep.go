@@ -17,8 +17,8 @@ import (
 const (
 	sweepWithin = 45 * time.Second // so far ahead it waits for room
 	alertPage   = 500              // rows of the index at a time: a storm's need not fit into memory
-	turnOverdue = 5 * time.Second  // after which an alert's turn is taken from who did not draw it
-	settleEvery = 5 * time.Second  // of two sweeps at once one looks after a channel's waiting alerts
+	postOverdue = 5 * time.Second  // after which an alert's turn is taken from who did not draw it
+	assignEvery = 5 * time.Second  // of two sweeps at once one looks after a channel's waiting alerts
 	digestBytes = 1 << 20          // of reports in one write
 	digestTries = 5                // how often a write is tried when alerts change meanwhile
 )
@@ -30,10 +30,10 @@ func (b *Bot) SweepAlerts(ctx context.Context) error {
 	s := alertSweep{b: b, until: b.Now().Add(sweepWithin), channels: map[string]*channelSweep{}}
 	err := errors.Join(s.readDigests(ctx), s.readAlerts(ctx))
 	for _, c := range s.channels {
-		err = errors.Join(err, s.settle(ctx, c), s.giveTurns(ctx, c), s.post(ctx, c))
+		err = errors.Join(err, s.assign(ctx, c), s.scheduleWaiting(ctx, c), s.post(ctx, c))
 	}
-	s.turns = append(s.turns, b.place(ctx, s.behind, s.until)...)
-	b.drawInTurn(ctx, s.turns)
+	s.scheduled = append(s.scheduled, b.schedule(ctx, s.behind, s.until)...)
+	b.drawScheduled(ctx, s.scheduled)
 	if err != nil {
 		b.Log.ErrorContext(ctx, "sweep of alerts", slog.String("error", err.Error()))
 	}
@@ -42,17 +42,17 @@ func (b *Bot) SweepAlerts(ctx context.Context) error {
 
 // alertSweep is one look at all alerts that have something to be done.
 type alertSweep struct {
-	b        *Bot
-	until    time.Time // so far ahead it waits
-	channels map[string]*channelSweep
-	behind   []alerts.Alert // posted, and changed since
-	turns    []turn
+	b         *Bot
+	until     time.Time // so far ahead it waits
+	channels  map[string]*channelSweep
+	behind    []alerts.Alert // posted, and changed since
+	scheduled []scheduled
 }
 
 // channelSweep is what a sweep does in a channel.
 type channelSweep struct {
 	name    string
-	shut    bool           // Slack has trouble: nothing is tried
+	paused  bool           // Slack has trouble: nothing is tried
 	waiting []alerts.Alert // not posted, with no room: the most severe
 	digest  alerts.Digest  // not posted yet; none without an ID
 	slots   []time.Time    // the room that this sweep took
@@ -67,8 +67,8 @@ func (s *alertSweep) channel(ctx context.Context, name string) (*channelSweep, e
 	if c := s.channels[name]; c != nil {
 		return c, nil
 	}
-	room, err := s.b.alerts().Room(ctx, name)
-	c := &channelSweep{name: name, shut: room.Closed.After(s.b.Now())}
+	room, err := s.b.alerts().RateLimit(ctx, name)
+	c := &channelSweep{name: name, paused: room.PausedUntil.After(s.b.Now())}
 	s.channels[name] = c
 	return c, err
 }
@@ -101,7 +101,7 @@ func (s *alertSweep) readAlerts(ctx context.Context) error {
 		}
 		for _, a := range as {
 			after = a.ID
-			if err := s.sort(ctx, a); err != nil {
+			if err := s.classify(ctx, a); err != nil {
 				errs = errors.Join(errs, fmt.Errorf("%s: %w", a.ID, err)) // one alert's trouble is not the others'
 			}
 		}
@@ -109,35 +109,35 @@ func (s *alertSweep) readAlerts(ctx context.Context) error {
 			return errs
 		}
 		for _, c := range s.channels {
-			if len(c.waiting) > alerts.RoomPosts { // there is never room for more
-				errs = errors.Join(errs, s.settle(ctx, c))
+			if len(c.waiting) > alerts.RatePosts { // there is never room for more
+				errs = errors.Join(errs, s.assign(ctx, c))
 			}
 		}
 	}
 }
 
-// sort finds out what there is to do for an alert.
-func (s *alertSweep) sort(ctx context.Context, a alerts.Alert) (err error) {
+// classify finds out what there is to do for an alert.
+func (s *alertSweep) classify(ctx context.Context, a alerts.Alert) (err error) {
 	now := s.b.Now()
 	if a.State == "" {
 		return errors.New("the row can't be read")
 	}
 	if a.State == alerts.Snoozed && !now.Before(a.Until) {
-		if a, err = s.b.wake(ctx, a.ID); err != nil {
+		if a, err = s.b.endSnooze(ctx, a.ID); err != nil {
 			return err
 		}
 	}
-	if !a.Stale() || a.Card.Lease.Held(now) || now.Before(a.Slot.Add(turnOverdue)) {
+	if !a.Stale() || a.Card.Lease.Held(now) || now.Before(a.PostAt.Add(postOverdue)) {
 		return nil // nothing to draw, or somebody does
 	}
 	c, err := s.channel(ctx, a.Card.Channel)
 	switch {
 	case err != nil:
 		return err
-	case c.shut:
+	case c.paused:
 	case urgent(a):
-		s.turns = append(s.turns, turn{now, a})
-	case waits(a):
+		s.scheduled = append(s.scheduled, scheduled{now, a})
+	case isWaiting(a):
 		c.waiting = append(c.waiting, a)
 	default:
 		s.behind = append(s.behind, a)
@@ -145,8 +145,8 @@ func (s *alertSweep) sort(ctx context.Context, a alerts.Alert) (err error) {
 	return nil
 }
 
-// waits reports whether an alert has no card, and nobody has begun to post it.
-func waits(a alerts.Alert) bool {
+// isWaiting reports whether an alert has no card, and nobody has begun to post it.
+func isWaiting(a alerts.Alert) bool {
 	return a.Stale() && a.Card.TS == "" && a.Card.Posting.IsZero() && !urgent(a)
 }
 
@@ -157,19 +157,19 @@ func (s *alertSweep) claim(ctx context.Context, c *channelSweep) error {
 		return nil
 	}
 	c.claimed = true
-	due, err := s.b.Requests.Once(ctx, "waiting alerts of "+c.name, settleEvery, s.b.Now())
+	due, err := s.b.Requests.Once(ctx, "waiting alerts of "+c.name, assignEvery, s.b.Now())
 	if c.leave = !due; errors.Is(err, approvals.ErrConflict) {
 		return nil
 	}
 	if err == nil {
-		c.slots, err = s.b.room(ctx, c.name, min(len(c.waiting), alerts.RoomPosts), s.until)
+		c.slots, err = s.b.reserve(ctx, c.name, min(len(c.waiting), alerts.RatePosts), s.until)
 	}
 	return err
 }
 
-// settle keeps the most severe of a channel's waiting alerts, as far as there is
+// assign keeps the most severe of a channel's waiting alerts, as far as there is
 // room for them, and puts the others into its digest.
-func (s *alertSweep) settle(ctx context.Context, c *channelSweep) error {
+func (s *alertSweep) assign(ctx context.Context, c *channelSweep) error {
 	if len(c.waiting) == 0 {
 		return nil
 	}
@@ -192,7 +192,7 @@ func (s *alertSweep) settle(ctx context.Context, c *channelSweep) error {
 			size += rest[n].Size()
 			n++
 		}
-		if err := s.add(ctx, c, rest[:n]); err != nil {
+		if err := s.addToDigest(ctx, c, rest[:n]); err != nil {
 			return err
 		}
 		rest = rest[n:]
@@ -200,10 +200,10 @@ func (s *alertSweep) settle(ctx context.Context, c *channelSweep) error {
 	return nil
 }
 
-// giveTurns gives their turns to those that are left.
-func (s *alertSweep) giveTurns(ctx context.Context, c *channelSweep) (err error) {
+// scheduleWaiting gives their turns to those that are left.
+func (s *alertSweep) scheduleWaiting(ctx context.Context, c *channelSweep) (err error) {
 	for i := range min(len(c.waiting), len(c.slots)) {
-		if s.turns, err = s.b.give(ctx, s.turns, c.waiting[i], c.slots[i]); err != nil {
+		if s.scheduled, err = s.b.scheduleAt(ctx, s.scheduled, c.waiting[i], c.slots[i]); err != nil {
 			return err
 		}
 	}
@@ -212,7 +212,7 @@ func (s *alertSweep) giveTurns(ctx context.Context, c *channelSweep) (err error)
 
 // post posts a channel's digest, unless another sweep is still filling it.
 func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
-	if c.digest.N == 0 || c.shut {
+	if c.digest.N == 0 || c.paused {
 		return nil
 	}
 	if !c.begun() {
@@ -223,8 +223,8 @@ func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
 	return s.b.postDigest(ctx, c.digest.ID)
 }
 
-// wake ends a snooze. Who snoozed it is told, with everybody in the channel.
-func (b *Bot) wake(ctx context.Context, id string) (alerts.Alert, error) {
+// endSnooze ends a snooze. Who snoozed it is told, with everybody in the channel.
+func (b *Bot) endSnooze(ctx context.Context, id string) (alerts.Alert, error) {
 	a, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		if a.State != alerts.Snoozed || b.Now().Before(a.Until) {
 			return errBusy
@@ -233,8 +233,8 @@ func (b *Bot) wake(ctx context.Context, id string) (alerts.Alert, error) {
 		a.State, a.By, a.At, a.Until = alerts.Open, approvals.Actor{}, time.Time{}, time.Time{}
 		a.Revise()
 		if a.Card.TS != "" && !a.Over {
-			a.News = append(a.News, alerts.News{
-				Key: fmt.Sprintf("awake-%d", a.Revision), Loud: true,
+			a.Pending = append(a.Pending, alerts.PendingReply{
+				Key: fmt.Sprintf("awake-%d", a.Revision), Broadcast: true,
 				Text: cards.SnoozeOver(by, b.Now()),
 			})
 		}
@@ -246,9 +246,9 @@ func (b *Bot) wake(ctx context.Context, id string) (alerts.Alert, error) {
 	return a, err
 }
 
-// add puts some alerts into a digest. What has changed meanwhile is read again;
+// addToDigest puts some alerts into a digest. What has changed meanwhile is read again;
 // what no longer waits is left out.
-func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []alerts.Alert) error {
+func (s *alertSweep) addToDigest(ctx context.Context, c *channelSweep, as []alerts.Alert) error {
 	for range digestTries {
 		items := make([]alerts.DigestItem, len(as))
 		for i, a := range as {
@@ -279,7 +279,7 @@ func (s *alertSweep) add(ctx context.Context, c *channelSweep, as []alerts.Alert
 			if err != nil {
 				return err
 			}
-			if waits(a) {
+			if isWaiting(a) {
 				still = append(still, a)
 			}
 		}
@@ -301,5 +301,5 @@ func severity(row alerts.Alert) float64 {
 
 func (b *Bot) digestItem(row alerts.Alert) alerts.DigestItem {
 	a := alerts.Shown(row.Reports)
-	return cards.DigestItem(cards.AlertView{Actions: b.Org.Actions, Row: row, Finding: a, Alias: b.Org.Alias(a.Account)})
+	return cards.DigestItem(cards.AlertView{Actions: b.Org.Actions, Alert: row, Finding: a, Alias: b.Org.Alias(a.Account)})
 }

@@ -32,7 +32,7 @@ type Webhook struct {
 // array of them. It may wait for some seconds. An error means: deliver it again,
 // unless it wraps approvals.ErrUnreadable.
 func (b *Bot) HandleEvent(ctx context.Context, body []byte) error {
-	return b.events(ctx, body, finding.Event{})
+	return b.handleEvents(ctx, body, finding.Event{})
 }
 
 // HandleWebhook deals with events that came over a webhook.
@@ -42,7 +42,7 @@ func (b *Bot) HandleWebhook(ctx context.Context, w Webhook) error {
 		b.count(ctx, "WebhooksRefused", 1)
 		return nil
 	}
-	return b.events(ctx, []byte(w.Body), finding.Event{Drill: w.Drill, Webhook: w.ID})
+	return b.handleEvents(ctx, []byte(w.Body), finding.Event{Drill: w.Drill, Webhook: w.ID})
 }
 
 func (b *Bot) count(ctx context.Context, name string, n int) {
@@ -51,12 +51,12 @@ func (b *Bot) count(ctx context.Context, name string, n int) {
 	}
 }
 
-// events stores all that a message tells, each event on its own, and then draws.
+// handleEvents stores all that a message tells, each event on its own, and then draws.
 // Trouble with one makes all come again, which changes nothing for the others.
-func (b *Bot) events(ctx context.Context, body []byte, like finding.Event) error {
+func (b *Bot) handleEvents(ctx context.Context, body []byte, like finding.Event) error {
 	bodies, err := split(body)
 	if err != nil {
-		return b.unreadable(ctx, err, like.Webhook)
+		return b.reportUnreadable(ctx, err, like.Webhook)
 	}
 	var fresh []alerts.Alert
 	var trouble, unread []error
@@ -65,7 +65,7 @@ func (b *Bot) events(ctx context.Context, body []byte, like finding.Event) error
 		e.Body = one
 		var as []alerts.Alert
 		err := approvals.Guard(ctx, b.Log, slog.String("webhook", e.Webhook), func() (err error) {
-			as, err = b.event(ctx, e)
+			as, err = b.handleEvent(ctx, e)
 			return err
 		})
 		fresh = append(fresh, as...)
@@ -75,7 +75,7 @@ func (b *Bot) events(ctx context.Context, body []byte, like finding.Event) error
 			trouble = append(trouble, err)
 		}
 	}
-	b.drawInTurn(ctx, b.place(ctx, fresh, b.Now().Add(patience)))
+	b.drawScheduled(ctx, b.schedule(ctx, fresh, b.Now().Add(eventPatience)))
 	if err := errors.Join(trouble...); err != nil {
 		return err
 	}
@@ -105,8 +105,8 @@ func split(body []byte) ([]json.RawMessage, error) {
 	return list, nil
 }
 
-// event stores what one event tells. It returns the alerts that are to be drawn.
-func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []alerts.Alert, err error) {
+// handleEvent stores what one event tells. It returns the alerts that are to be drawn.
+func (b *Bot) handleEvent(ctx context.Context, e finding.Event) (fresh []alerts.Alert, err error) {
 	fs, readErr := b.Findings.Read(e)
 	if errors.Is(readErr, finding.ErrIgnored) {
 		b.count(ctx, "EventsIgnored", 1)
@@ -119,11 +119,11 @@ func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []alerts.Alert,
 			continue
 		}
 		if key == "" {
-			if key, err = b.keep(ctx, e); err != nil {
+			if key, err = b.storeEvent(ctx, e); err != nil {
 				return fresh, err
 			}
 		}
-		row, changed, err := b.store(ctx, f, key)
+		row, changed, err := b.storeFinding(ctx, f, key)
 		if err == nil && row.ID != "" && f.Route.Delivery == finding.Auto {
 			row, err = b.automatic(ctx, row, f, key)
 		}
@@ -135,13 +135,13 @@ func (b *Bot) event(ctx context.Context, e finding.Event) (fresh []alerts.Alert,
 		}
 	}
 	if readErr != nil {
-		return fresh, b.unreadable(ctx, readErr, e.Webhook)
+		return fresh, b.reportUnreadable(ctx, readErr, e.Webhook)
 	}
 	return fresh, nil
 }
 
-// keep stores an event as evidence for what is asked on the strength of it.
-func (b *Bot) keep(ctx context.Context, e finding.Event) (key string, err error) {
+// storeEvent stores an event as evidence for what is asked on the strength of it.
+func (b *Bot) storeEvent(ctx context.Context, e finding.Event) (key string, err error) {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return "", err
@@ -156,10 +156,10 @@ const (
 	unreadableRecent = 10 * time.Minute // a notice may be one that nobody knows to be out
 )
 
-// unreadable tells that an event could not be read: it will never be handled. Any
+// reportUnreadable tells that an event could not be read: it will never be handled. Any
 // other error than ErrUnreadable means that it could not be told yet. What a
 // webhook brings, which may be anything, does not use up what others may tell.
-func (b *Bot) unreadable(ctx context.Context, err error, webhook string) error {
+func (b *Bot) reportUnreadable(ctx context.Context, err error, webhook string) error {
 	bad, ok := errors.AsType[*finding.Malformed](err)
 	if !ok {
 		return err
@@ -192,12 +192,12 @@ const storeTries = 20
 // errNothingNew stops a change that would change nothing.
 var errNothingNew = errors.New("nothing new")
 
-// store puts an alert into its row, or makes one. It reports whether it changed
+// storeFinding puts an alert into its row, or makes one. It reports whether it changed
 // what there is to show. There is no row where the alert only says that something
 // unknown is over.
-func (b *Bot) store(ctx context.Context, a finding.Finding, event string) (alerts.Alert, bool, error) {
+func (b *Bot) storeFinding(ctx context.Context, a finding.Finding, event string) (alerts.Alert, bool, error) {
 	for range storeTries {
-		id, free, err := b.known(ctx, a)
+		id, free, err := b.findAlert(ctx, a)
 		if err != nil {
 			return alerts.Alert{}, false, err
 		}
@@ -215,7 +215,7 @@ func (b *Bot) store(ctx context.Context, a finding.Finding, event string) (alert
 			return row, err == nil, err
 		}
 		row, err := b.alerts().Change(ctx, id, func(row *alerts.Alert) error {
-			if !slices.Contains(row.Names, a.Own()) && (tells(*row, a.Source) || row.State == alerts.FalsePositive) {
+			if !slices.Contains(row.Names, a.Own()) && (hasReportOf(*row, a.Source) || row.State == alerts.FalsePositive) {
 				return approvals.ErrConflict // another finding of this source took the place meanwhile, or a word of somebody
 			}
 			if !b.addReport(row, a, event) {
@@ -236,10 +236,10 @@ func (b *Bot) store(ctx context.Context, a finding.Finding, event string) (alert
 	return alerts.Alert{}, false, fmt.Errorf("alert %s: %w", approvals.AlertID(a.Own()), approvals.ErrConflict)
 }
 
-// known finds the row of an alert: by its own name, or by a shared one if this
+// findAlert finds the row of an alert: by its own name, or by a shared one if this
 // source has not told of that alert yet, and nobody called it a false positive. Free are the names that no alert has.
 // What is over concerns only what its own name tells of.
-func (b *Bot) known(ctx context.Context, a finding.Finding) (id string, free []string, err error) {
+func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (id string, free []string, err error) {
 	names := a.Names
 	if a.Over {
 		names = names[:1]
@@ -254,15 +254,15 @@ func (b *Bot) known(ctx context.Context, a finding.Finding) (id string, free []s
 			return id, nil, err
 		}
 		row, err := b.alerts().Get(ctx, id)
-		if err != nil || !tells(row, a.Source) && row.State != alerts.FalsePositive { // which was said of something else
+		if err != nil || !hasReportOf(row, a.Source) && row.State != alerts.FalsePositive { // which was said of something else
 			return id, nil, err
 		}
 	}
 	return "", free, nil
 }
 
-// tells reports whether a source has told of an alert.
-func tells(row alerts.Alert, s finding.Source) bool {
+// hasReportOf reports whether a source has told of an alert.
+func hasReportOf(row alerts.Alert, s finding.Source) bool {
 	return slices.ContainsFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Source == s })
 }
 
@@ -270,7 +270,7 @@ func (b *Bot) newAlert(a finding.Finding, event string, names []string) alerts.A
 	now := b.Now().UTC()
 	return alerts.Alert{
 		ID: approvals.AlertID(a.Own()), Names: names, State: alerts.Open,
-		Reports: []alerts.Report{alerts.NewReport(a, event, now)}, Told: a.Severity, Received: now,
+		Reports: []alerts.Report{alerts.NewReport(a, event, now)}, Announced: a.Severity, Received: now,
 		Activity: wantsActivity(a),
 		Card:     approvals.Card{Channel: cmp.Or(a.Route.Channel, b.IncidentChannel)},
 	}

@@ -160,7 +160,7 @@ func TestAlertUpdates(t *testing.T) {
 						t.Errorf("somebody is pinged: %s", m.Text)
 					}
 				}
-				if row := d.row(first); row.Stale() || len(row.News) > 0 || len(row.Card.Replies) > 0 {
+				if row := d.row(first); row.Stale() || len(row.Pending) > 0 || len(row.Card.Replies) > 0 {
 					t.Errorf("something is left: %+v", row)
 				}
 			})
@@ -214,14 +214,14 @@ func TestAlertInAnyOrder(t *testing.T) {
 func TestAlertUpdatesCollapse(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.hears(gdFinding(1))
-		d.must(d.alerts().ChangeRoom(t.Context(), sec, func(r *alerts.Room) error { // no room for a minute
-			r.Closed = time.Now().Add(time.Minute)
+		d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error { // no room for a minute
+			r.PausedUntil = time.Now().Add(time.Minute)
 			return nil
 		}))
 		for i := 1; i < 20; i++ {
 			d.hears(gdFinding(1, later(i)))
-			if row := d.row(gdFinding(1)); len(row.News) != 1 {
-				t.Fatalf("%d replies wait", len(row.News))
+			if row := d.row(gdFinding(1)); len(row.Pending) != 1 {
+				t.Fatalf("%d replies wait", len(row.Pending))
 			}
 		}
 		if n := d.calls("chat.update"); n != 0 {
@@ -257,7 +257,7 @@ func TestAlertUpdatesTakeRoomOnce(t *testing.T) {
 			atDesk(t, func(t *testing.T, d *desk) {
 				d.hears(gdFinding(1))
 				updates(d)
-				room, err := d.alerts().Room(t.Context(), sec)
+				room, err := d.alerts().RateLimit(t.Context(), sec)
 				d.must(err)
 				row := d.row(gdFinding(1))
 				if r := d.replies(row); len(room.Slots) != 2 || len(r) != 1 || !strings.Contains(r[0].Text, "seen 4 times, was 1") || row.Stale() {

@@ -133,7 +133,7 @@ func (c *conversation) narrowed(ctx context.Context, group string) *actions.Refu
 func (b *Bot) HandleChange(ctx context.Context, ch approvals.Change) error {
 	draw := b.draw
 	if approvals.IsAlertID(ch.ID) {
-		draw = b.refreshAlert
+		draw = b.redrawAlert
 	}
 	err := draw(ctx, ch.ID)
 	if errors.Is(err, approvals.ErrNotFound) {

@@ -55,7 +55,7 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.details(ctx, r)
 	}
 	if o, ok := approvals.RequestOffers(r.ID, r.Intent, b.Org.Actions.Lookup).ByButton(action.ID); ok {
-		return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: beside(r)})
+		return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: sameThread(r)})
 	}
 	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))
 	return nil
@@ -217,11 +217,11 @@ func (c *conversation) undo(ctx context.Context, who approvals.Actor, r approval
 		return c.say(ctx, cards.Say(cards.NothingToUndo, r.ID, r.State))
 	}
 	i := approvals.Intent{Call: r.Intent.Call, Undo: r.ID, ReactivateKeys: keys}
-	return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: beside(r)})
+	return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: sameThread(r)})
 }
 
-// beside is where the card of a request goes that follows from another.
-func beside(r approvals.Request) approvals.Card {
+// sameThread is where the card of a request goes that follows from another.
+func sameThread(r approvals.Request) approvals.Card {
 	return approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
 }
 

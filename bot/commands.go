@@ -54,7 +54,7 @@ func (c *conversation) command(ctx context.Context) error {
 		}
 		return c.say(ctx, cards.CardToRead(v))
 	case "approve":
-		return c.bringCard(ctx, who, r)
+		return c.repostCard(ctx, who, r)
 	case "deny":
 		return c.deny(ctx, who, r.ID, cmd.Reason)
 	case "cancel":
@@ -119,7 +119,7 @@ func (c *conversation) create(ctx context.Context, r approvals.Request) (same ap
 	if r.Alert == "" {
 		return same, c.b.Requests.Create(ctx, r)
 	}
-	old, err := c.b.createBorn(ctx, r)
+	old, err := c.b.createForAlert(ctx, r)
 	if err != nil || old.ID == r.ID {
 		return same, err
 	}
@@ -140,9 +140,9 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 	return nil
 }
 
-// bringCard posts the card anew at the end of the channel: a vote needs the
+// repostCard posts the card anew at the end of the channel: a vote needs the
 // digest that only the card carries.
-func (c *conversation) bringCard(ctx context.Context, who approvals.Actor, r approvals.Request) error {
+func (c *conversation) repostCard(ctx context.Context, who approvals.Actor, r approvals.Request) error {
 	e := c.b.Policy.For(r.Intent)
 	if !c.b.Policy.Roster.In(who.Person, e.Approvers) && !c.b.Policy.Roster.In(who.Person, e.Requesters) {
 		return c.answer(ctx, actions.Refuse(actions.Violation{Code: approvals.NotApprover, Group: e.Approvers}))

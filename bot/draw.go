@@ -38,11 +38,11 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 	}
 	v.Steps = steps
 	if v.Run != nil && v.Run.Progress.Total > 0 && v.Run.Outcome != "" {
-		if v.Left, err = b.left(ctx, r); err != nil {
+		if v.Left, err = b.unfinishedSteps(ctx, r); err != nil {
 			return v, err
 		}
 	}
-	if v.Stay, err = b.stay(ctx, r); err != nil {
+	if v.Stay, err = b.causesOfKept(ctx, r); err != nil {
 		return v, err
 	}
 	if rep, err := b.Runs.Report(ctx, r.ID); err == nil {
@@ -60,17 +60,17 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 	return v, nil
 }
 
-// left are the steps of many that were not done: for the card and the thread.
-func (b *Bot) left(ctx context.Context, r approvals.Request) ([]approvals.Step, error) {
+// unfinishedSteps are the steps of many that were not done: for the card and the thread.
+func (b *Bot) unfinishedSteps(ctx context.Context, r approvals.Request) ([]approvals.Step, error) {
 	all, err := b.Runs.Steps(ctx, r.ID, 0)
 	return slices.DeleteFunc(all, func(s approvals.Step) bool {
 		return s.State != approvals.StepSkipped && s.State != approvals.StepFailed
 	}), err
 }
 
-// stay is why steps stay: the ledger of the undo has it, which is another request
+// causesOfKept is why steps stay: the ledger of the undo has it, which is another request
 // than the one that it takes back.
-func (b *Bot) stay(ctx context.Context, r approvals.Request) ([]string, error) {
+func (b *Bot) causesOfKept(ctx context.Context, r approvals.Request) ([]string, error) {
 	undo := r.ID
 	switch {
 	case r.State == approvals.Undone && approvals.IsRequestID(r.UndoneBy):
@@ -102,7 +102,7 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 		card := r.Card
 		v, err := b.view(ctx, r)
 		if err == nil {
-			err = b.show(ctx, v, &card)
+			err = b.postRequest(ctx, v, &card)
 		}
 		after, uerr := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 			card.Lease = approvals.Lease{}
@@ -138,18 +138,18 @@ func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 	})
 }
 
-// show sends the card, then the replies that are due. The card of the alert that
+// postRequest sends the card, then the replies that are due. The card of the alert that
 // the request was born of shows its state, too.
-func (b *Bot) show(ctx context.Context, v cards.View, card *approvals.Card) error {
+func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Card) error {
 	r := v.Request
-	if err := b.berth(ctx, r, card); err != nil {
+	if err := b.setThread(ctx, r, card); err != nil {
 		return err
 	}
-	if err := b.lay(ctx, card, cards.Card(v), "· "+r.ID); err != nil {
+	if err := b.postOrUpdate(ctx, card, cards.Card(v), "· "+r.ID); err != nil {
 		return err
 	}
 	if r.Alert != "" && card.State != r.State {
-		if err := b.refreshAlert(ctx, r.Alert); err != nil {
+		if err := b.redrawAlert(ctx, r.Alert); err != nil {
 			b.Log.WarnContext(ctx, "alert not drawn anew", slog.String("request_id", r.ID), slog.String("alert_id", r.Alert), slog.String("error", err.Error()))
 		}
 	}
@@ -163,17 +163,17 @@ func (b *Bot) show(ctx context.Context, v cards.View, card *approvals.Card) erro
 	return nil
 }
 
-// lay posts a message, or updates it where it stands. By mark, a part of its text,
+// postOrUpdate posts a message, or updates it where it stands. By mark, a part of its text,
 // it is found again. In a thread it is shown in the channel, too.
-func (b *Bot) lay(ctx context.Context, card *approvals.Card, m cards.Message, mark string) error {
-	m.Loud = true
+func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Message, mark string) error {
+	m.Broadcast = true
 	if card.TS == "" && !card.Fresh {
 		// Somebody began to post and was not heard of again: it may be there.
 		card.TS = b.Slack.find(ctx, card.Channel, "", mark, card.Posting)
 	}
 	if card.TS != "" {
 		err := b.Slack.update(ctx, card.Channel, card.TS, m)
-		if !gone(err) {
+		if !messageGone(err) {
 			return err
 		}
 		*card = approvals.Card{Channel: card.Channel, Thread: card.Thread, Posting: b.Now()}
@@ -183,7 +183,7 @@ func (b *Bot) lay(ctx context.Context, card *approvals.Card, m cards.Message, ma
 		card.Thread = ""
 		ts, err = b.Slack.post(ctx, card.Channel, "", m)
 	}
-	if refused(err) {
+	if definitelyFailed(err) {
 		card.Posting = time.Time{}
 	}
 	card.TS = ts
@@ -206,7 +206,7 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 	}
 	if tried {
 		ts = b.Slack.find(ctx, card.Channel, thread(*card), say.Text, v.Request.Asked)
-	} else if err := b.mark(ctx, v.Request.ID, card, say.Key, ""); err != nil {
+	} else if err := b.storeReply(ctx, v.Request.ID, card, say.Key, ""); err != nil {
 		return err
 	}
 	if ts == "" {
@@ -215,11 +215,11 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 			return err
 		}
 	}
-	return b.mark(ctx, v.Request.ID, card, say.Key, ts)
+	return b.storeReply(ctx, v.Request.ID, card, say.Key, ts)
 }
 
-// mark notes that a reply is being posted, or was.
-func (b *Bot) mark(ctx context.Context, id string, card *approvals.Card, key, ts string) error {
+// storeReply notes that a reply is being posted, or was.
+func (b *Bot) storeReply(ctx context.Context, id string, card *approvals.Card, key, ts string) error {
 	if card.Replies == nil {
 		card.Replies = map[string]string{}
 	}

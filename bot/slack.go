@@ -22,9 +22,9 @@ import (
 // slackTimeout bounds one call: slack-go's own client has no bound.
 const slackTimeout = 5 * time.Second
 
-// patientFor is the longest Retry-After that is waited for on the spot; the
+// longestPause is the longest Retry-After that is waited for on the spot; the
 // sweep comes back for the rest.
-const patientFor = 2 * time.Second
+const longestPause = 2 * time.Second
 
 // Slack is the part of Slack's API that the bot uses.
 type Slack struct {
@@ -98,15 +98,15 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// again calls f, and once more if Slack asks for a short pause.
-func (s *Slack) again(ctx context.Context, f func(*slack.Client) error) error {
+// withRetry calls f, and once more if Slack asks for a short pause.
+func (s *Slack) withRetry(ctx context.Context, f func(*slack.Client) error) error {
 	api, err := s.client(ctx)
 	if err != nil {
 		return err
 	}
 	err = f(api)
 	var limited *slack.RateLimitedError
-	if errors.As(err, &limited) && limited.RetryAfter <= patientFor {
+	if errors.As(err, &limited) && limited.RetryAfter <= longestPause {
 		if err := s.sleep(ctx, limited.RetryAfter); err != nil {
 			return err
 		}
@@ -124,11 +124,11 @@ func (s *Slack) post(ctx context.Context, channel, thread string, m cards.Messag
 	opts := optionsOf(m)
 	if thread != "" {
 		opts = append(opts, slack.MsgOptionTS(thread))
-		if m.Loud {
+		if m.Broadcast {
 			opts = append(opts, slack.MsgOptionBroadcast())
 		}
 	}
-	err = s.again(ctx, func(api *slack.Client) (err error) {
+	err = s.withRetry(ctx, func(api *slack.Client) (err error) {
 		_, ts, err = api.PostMessageContext(ctx, channel, opts...)
 		return err
 	})
@@ -136,14 +136,14 @@ func (s *Slack) post(ctx context.Context, channel, thread string, m cards.Messag
 }
 
 func (s *Slack) update(ctx context.Context, channel, ts string, m cards.Message) error {
-	return s.again(ctx, func(api *slack.Client) error {
+	return s.withRetry(ctx, func(api *slack.Client) error {
 		_, _, _, err := api.UpdateMessageContext(ctx, channel, ts, optionsOf(m)...)
 		return err
 	})
 }
 
 func (s *Slack) ephemeral(ctx context.Context, channel, user string, m cards.Message) error {
-	return s.again(ctx, func(api *slack.Client) error {
+	return s.withRetry(ctx, func(api *slack.Client) error {
 		_, err := api.PostEphemeralContext(ctx, channel, user, optionsOf(m)...)
 		return err
 	})
@@ -214,15 +214,15 @@ func (s *Slack) find(ctx context.Context, channel, thread, text string, since ti
 	return ""
 }
 
-// gone reports whether err says that a message no longer exists.
-func gone(err error) bool {
+// messageGone reports whether err says that a message no longer exists.
+func messageGone(err error) bool {
 	var answer slack.SlackErrorResponse
 	return errors.As(err, &answer) && (answer.Err == "message_not_found" || answer.Err == "cant_update_message")
 }
 
-// refused reports whether err says that Slack did not do what it was asked for;
+// definitelyFailed reports whether err says that Slack did not do what it was asked for;
 // other errors leave that open.
-func refused(err error) bool {
+func definitelyFailed(err error) bool {
 	var answer slack.SlackErrorResponse
 	var limited *slack.RateLimitedError
 	return errors.As(err, &answer) || errors.As(err, &limited)
@@ -235,7 +235,7 @@ func threadGone(err error) bool {
 }
 
 func (s *Slack) user(ctx context.Context, id string) (u *slack.User, err error) {
-	err = s.again(ctx, func(api *slack.Client) (err error) {
+	err = s.withRetry(ctx, func(api *slack.Client) (err error) {
 		u, err = api.GetUserInfoContext(ctx, id)
 		return err
 	})
@@ -243,7 +243,7 @@ func (s *Slack) user(ctx context.Context, id string) (u *slack.User, err error) 
 }
 
 func (s *Slack) members(ctx context.Context, usergroup string) (ids []string, err error) {
-	err = s.again(ctx, func(api *slack.Client) (err error) {
+	err = s.withRetry(ctx, func(api *slack.Client) (err error) {
 		ids, err = api.GetUserGroupMembersContext(ctx, usergroup)
 		return err
 	})
@@ -252,7 +252,7 @@ func (s *Slack) members(ctx context.Context, usergroup string) (ids []string, er
 
 // Team is the workspace that the bot token belongs to.
 func (s *Slack) Team(ctx context.Context) (team string, err error) {
-	err = s.again(ctx, func(api *slack.Client) error {
+	err = s.withRetry(ctx, func(api *slack.Client) error {
 		who, err := api.AuthTestContext(ctx)
 		if err == nil {
 			team = who.TeamID

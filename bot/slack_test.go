@@ -264,7 +264,7 @@ func TestRateLimit(t *testing.T) {
 	}{
 		"not limited":        {calls: 1},
 		"short":              {wait: 1, times: 1, slept: []time.Duration{time.Second}, calls: 2},
-		"as long as allowed": {wait: 2, times: 1, slept: []time.Duration{patientFor}, calls: 2},
+		"as long as allowed": {wait: 2, times: 1, slept: []time.Duration{longestPause}, calls: 2},
 		"long":               {wait: 3, times: 1, calls: 1, limited: true},
 		"short, twice":       {wait: 1, times: 2, slept: []time.Duration{time.Second}, calls: 2, limited: true},
 		"stopped meanwhile":  {wait: 1, times: 1, sleep: broken, slept: []time.Duration{time.Second}, calls: 1},
@@ -369,14 +369,14 @@ func TestGone(t *testing.T) {
 	theirs := w.Say(ben.Slack, sec, "", "mine").TS
 	w.Lose(sec, ts)
 	for name, ts := range map[string]string{"deleted": ts, "another's": theirs} {
-		if err := w.api.update(t.Context(), sec, ts, cards.Say("y")); !gone(err) {
+		if err := w.api.update(t.Context(), sec, ts, cards.Say("y")); !messageGone(err) {
 			t.Errorf("%s: %v, want gone", name, err)
 		}
 	}
 	for name, err := range map[string]error{
 		"none": nil, "limited": &slack.RateLimitedError{}, "other": slack.SlackErrorResponse{Err: "channel_not_found"}, "network": errors.New("reset"),
 	} {
-		if gone(err) {
+		if messageGone(err) {
 			t.Errorf("%s counts as gone", name)
 		}
 	}

@@ -43,47 +43,47 @@ type Alert struct {
 	// Reports are the latest of each source and finding, the one that the card
 	// shows first.
 	Reports []Report `json:"reports"`
-	// Told is the highest severity that people were called for.
-	Told     float64   `json:"told"`
-	Received time.Time `json:"received"` // first
-	Over     bool      `json:"over,omitempty"`
+	// Announced is the highest severity that people were called for.
+	Announced float64   `json:"announced"`
+	Received  time.Time `json:"received"` // first
+	Over      bool      `json:"over,omitempty"`
 
 	// Requests were born of it, oldest first.
-	Requests []Born `json:"requests,omitempty"`
+	Requests []LinkedRequest `json:"requests,omitempty"`
 	// Activity is asked for by a person, or because a key is out.
 	Activity bool `json:"activity,omitempty"`
 
-	News []News         `json:"news,omitempty"` // replies that are due
-	Card approvals.Card `json:"card"`
-	// Slot is when there is room in the channel for it; zero for never: then it
+	Pending []PendingReply `json:"pending,omitempty"` // replies that are due
+	Card    approvals.Card `json:"card"`
+	// PostAt is when there is room in the channel for it; zero for never: then it
 	// waits for the next digest.
-	Slot time.Time `json:"slot,omitzero"`
+	PostAt time.Time `json:"post_at,omitzero"`
 	// Urgent is set for a card that is posted at once, whether or not there is room:
 	// somebody asked for it, or a containment began by itself.
-	Urgent bool   `json:"urgent,omitempty"`
-	Digest string `json:"digest,omitempty"` // that lists it instead of a card of its own
+	Urgent   bool   `json:"urgent,omitempty"`
+	DigestID string `json:"digest_id,omitempty"` // that lists it instead of a card of its own
 }
 
-// Born is a request that an alert led to.
-type Born struct {
+// LinkedRequest is a request that an alert led to.
+type LinkedRequest struct {
 	Intent  string    `json:"intent"` // digest
 	Request string    `json:"request"`
 	Rule    bool      `json:"rule,omitempty"` // by delivery: auto
 	At      time.Time `json:"at"`
 }
 
-// News is one reply in an alert's thread.
-type News struct {
-	Key  string `json:"key"`
-	Text string `json:"text"`           // mrkdwn, of our own words and escaped ones
-	Loud bool   `json:"loud,omitempty"` // shown in the channel too
-	// Since are the reports as they stood before the updates that it tells of, so
+// PendingReply is one reply in an alert's thread.
+type PendingReply struct {
+	Key       string `json:"key"`
+	Text      string `json:"text"`                // mrkdwn, of our own words and escaped ones
+	Broadcast bool   `json:"broadcast,omitempty"` // shown in the channel too
+	// Before are the reports as they stood before the updates that it tells of, so
 	// that a later update joins it while it waits.
-	Since []Report `json:"since,omitempty"`
+	Before []Report `json:"before,omitempty"`
 }
 
 // Stale reports whether the card shows less than the alert holds.
-func (a Alert) Stale() bool { return a.Digest == "" && a.Card.Revision < a.Revision }
+func (a Alert) Stale() bool { return a.DigestID == "" && a.Card.Revision < a.Revision }
 
 // Revise marks that the card must be drawn again.
 func (a *Alert) Revise() { a.Revision++ }
@@ -145,10 +145,10 @@ func (t Table) Change(ctx context.Context, id string, change func(*Alert) error)
 	return t.change(ctx, id, func(a *Alert) ([]approvals.Put, error) { return nil, change(a) })
 }
 
-// Bear creates a request that an alert leads to: the alert and the request are
+// CreateRequest creates a request that an alert leads to: the alert and the request are
 // written at once, so that neither tells of the other in vain. An error of change
 // stops it with nothing written. It returns ErrConflict if the ID is taken.
-func (t Table) Bear(ctx context.Context, r approvals.Request, change func(*Alert) error) (Alert, error) {
+func (t Table) CreateRequest(ctx context.Context, r approvals.Request, change func(*Alert) error) (Alert, error) {
 	r.Version, r.Revision = 0, 1
 	put, err := t.Requests.Put(r)
 	if err != nil {
@@ -174,7 +174,7 @@ func (t Table) change(ctx context.Context, id string, change func(*Alert) ([]app
 			return a, err
 		}
 		if len(a.Names) > before {
-			aliases, err := t.named(ctx, &a, before)
+			aliases, err := t.newAliases(ctx, &a, before)
 			if err != nil {
 				return a, err
 			}
@@ -195,8 +195,8 @@ func (t Table) change(ctx context.Context, id string, change func(*Alert) ([]app
 	return Alert{}, fmt.Errorf("alert %s: %w", id, approvals.ErrConflict)
 }
 
-// named makes aliases of an alert's new names, and drops those that another has.
-func (t Table) named(ctx context.Context, a *Alert, before int) (puts []approvals.Put, err error) {
+// newAliases makes aliases of an alert's new names, and drops those that another has.
+func (t Table) newAliases(ctx context.Context, a *Alert, before int) (puts []approvals.Put, err error) {
 	added := a.Names[before:]
 	a.Names = a.Names[:before:before]
 	for _, name := range added {

@@ -97,20 +97,20 @@ func TestBear(t *testing.T) {
 	}
 	r := approvals.Request{ID: "KS-000000000001", State: approvals.Planning, Alert: approvals.AlertID("one")}
 	note := func(a *alerts.Alert) error {
-		a.Requests = append(a.Requests, alerts.Born{Request: r.ID})
+		a.Requests = append(a.Requests, alerts.LinkedRequest{Request: r.ID})
 		return nil
 	}
 	errNo := errors.New("no")
-	if _, err := table.Bear(ctx, r, func(*alerts.Alert) error { return errNo }); !errors.Is(err, errNo) {
+	if _, err := table.CreateRequest(ctx, r, func(*alerts.Alert) error { return errNo }); !errors.Is(err, errNo) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := table.Requests.Get(ctx, r.ID); !errors.Is(err, approvals.ErrNotFound) {
 		t.Errorf("a change that was refused left a request: %v", err)
 	}
-	if _, err := table.Bear(ctx, r, note); err != nil {
+	if _, err := table.CreateRequest(ctx, r, note); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := table.Bear(ctx, r, note); !errors.Is(err, approvals.ErrConflict) {
+	if _, err := table.CreateRequest(ctx, r, note); !errors.Is(err, approvals.ErrConflict) {
 		t.Errorf("a second time: %v", err)
 	}
 	a, err := table.Get(ctx, r.Alert)
@@ -144,7 +144,7 @@ func TestMarkedAlerts(t *testing.T) {
 				a.Card.Revision, a.State = a.Revision, alerts.Snoozed
 				want[a.ID] = true
 			case 3: // in a digest
-				a.Digest = "DG-000000000000"
+				a.DigestID = "DG-000000000000"
 			}
 			return nil
 		})
@@ -261,7 +261,7 @@ func TestAddToDigest(t *testing.T) {
 		}
 	}
 	for _, id := range want {
-		if a, err := table.Get(ctx, id); err != nil || a.Digest != d.ID || a.Stale() {
+		if a, err := table.Get(ctx, id); err != nil || a.DigestID != d.ID || a.Stale() {
 			t.Errorf("%+v %v", a, err)
 		}
 	}
@@ -284,10 +284,10 @@ func TestAddToDigest(t *testing.T) {
 func TestRoom(t *testing.T) {
 	const ahead = 20 * time.Second
 	began := time.Unix(1000, 0)
-	var r alerts.Room
+	var r alerts.RateLimit
 	var all []time.Time
 	for now := began; now.Before(began.Add(10 * time.Minute)); now = now.Add(700 * time.Millisecond) {
-		at, ok := r.Take(now, now.Add(ahead))
+		at, ok := r.Reserve(now, now.Add(ahead))
 		if !ok {
 			continue
 		}
@@ -297,35 +297,35 @@ func TestRoom(t *testing.T) {
 		all = append(all, at)
 	}
 	for i := range all {
-		if i > 0 && all[i].Sub(all[i-1]) < alerts.RoomSpace {
+		if i > 0 && all[i].Sub(all[i-1]) < alerts.RatePause {
 			t.Errorf("slots at %s and %s", all[i-1], all[i])
 		}
-		if i >= alerts.RoomPosts && all[i].Sub(all[i-alerts.RoomPosts]) < alerts.RoomSpan {
-			t.Errorf("%d slots from %s to %s", alerts.RoomPosts+1, all[i-alerts.RoomPosts], all[i])
+		if i >= alerts.RatePosts && all[i].Sub(all[i-alerts.RatePosts]) < alerts.RateSpan {
+			t.Errorf("%d slots from %s to %s", alerts.RatePosts+1, all[i-alerts.RatePosts], all[i])
 		}
 	}
 	if n := len(all); n < 300 || n > 330 {
 		t.Errorf("%d slots in ten minutes", n)
 	}
-	if len(r.Slots) != alerts.RoomPosts {
+	if len(r.Slots) != alerts.RatePosts {
 		t.Errorf("%d slots are kept", len(r.Slots))
 	}
 
 	for name, tt := range map[string]struct {
-		room alerts.Room
+		room alerts.RateLimit
 		ok   bool
 		at   time.Duration
 	}{
-		"an empty channel":     {alerts.Room{}, true, 0},
-		"closed for a while":   {alerts.Room{Closed: began.Add(10 * time.Second)}, true, 10 * time.Second},
-		"just not too long":    {alerts.Room{Closed: began.Add(ahead)}, true, ahead},
-		"closed for too long":  {alerts.Room{Closed: began.Add(ahead + 1)}, false, 0},
-		"was closed":           {alerts.Room{Closed: began.Add(-time.Second)}, true, 0},
-		"after the last":       {alerts.Room{Slots: []time.Time{began.Add(9 * time.Second)}}, true, 9*time.Second + alerts.RoomSpace},
-		"the last is long ago": {alerts.Room{Slots: []time.Time{began.Add(-time.Hour)}}, true, 0},
+		"an empty channel":     {alerts.RateLimit{}, true, 0},
+		"closed for a while":   {alerts.RateLimit{PausedUntil: began.Add(10 * time.Second)}, true, 10 * time.Second},
+		"just not too long":    {alerts.RateLimit{PausedUntil: began.Add(ahead)}, true, ahead},
+		"closed for too long":  {alerts.RateLimit{PausedUntil: began.Add(ahead + 1)}, false, 0},
+		"was closed":           {alerts.RateLimit{PausedUntil: began.Add(-time.Second)}, true, 0},
+		"after the last":       {alerts.RateLimit{Slots: []time.Time{began.Add(9 * time.Second)}}, true, 9*time.Second + alerts.RatePause},
+		"the last is long ago": {alerts.RateLimit{Slots: []time.Time{began.Add(-time.Hour)}}, true, 0},
 	} {
 		before := slices.Clone(tt.room.Slots)
-		at, ok := tt.room.Take(began, began.Add(ahead))
+		at, ok := tt.room.Reserve(began, began.Add(ahead))
 		if ok != tt.ok || ok && at.Sub(began) != tt.at {
 			t.Errorf("%s: %s %v", name, at, ok)
 		}
@@ -346,9 +346,9 @@ func TestChangeRoom(t *testing.T) {
 		wg.Go(func() {
 			var at time.Time
 			errFull := errors.New("full")
-			err := table.ChangeRoom(ctx, "C1", func(r *alerts.Room) error {
+			err := table.ChangeRateLimit(ctx, "C1", func(r *alerts.RateLimit) error {
 				var ok bool
-				if at, ok = r.Take(time.Unix(1000, 0), time.Unix(1050, 0)); !ok {
+				if at, ok = r.Reserve(time.Unix(1000, 0), time.Unix(1050, 0)); !ok {
 					return errFull
 				}
 				return nil
@@ -363,10 +363,10 @@ func TestChangeRoom(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(got) != alerts.RoomPosts {
-		t.Errorf("%d times for 50 who asked, want %d", len(got), alerts.RoomPosts)
+	if len(got) != alerts.RatePosts {
+		t.Errorf("%d times for 50 who asked, want %d", len(got), alerts.RatePosts)
 	}
-	if r, err := table.Room(ctx, "C2"); err != nil || len(r.Slots) != 0 {
+	if r, err := table.RateLimit(ctx, "C2"); err != nil || len(r.Slots) != 0 {
 		t.Errorf("another channel: %+v %v", r, err)
 	}
 }

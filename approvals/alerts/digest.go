@@ -78,9 +78,9 @@ func partKey(id string, n int) approvals.Key {
 func (t Table) AddToDigest(ctx context.Context, d Digest, as []Alert, items []DigestItem) (Digest, error) {
 	d.Levels, d.Types, d.Accounts = maps.Clone(d.Levels), maps.Clone(d.Types), maps.Clone(d.Accounts)
 	for _, it := range items {
-		counted(&d.Levels, it.Level)
-		counted(&d.Types, it.Type)
-		counted(&d.Accounts, it.Account)
+		countName(&d.Levels, it.Level)
+		countName(&d.Types, it.Type)
+		countName(&d.Accounts, it.Account)
 	}
 	d.Worst = slices.Concat(d.Worst, items)
 	slices.SortStableFunc(d.Worst, func(a, b DigestItem) int { return cmp.Compare(b.Severity, a.Severity) })
@@ -90,7 +90,7 @@ func (t Table) AddToDigest(ctx context.Context, d Digest, as []Alert, items []Di
 	d.N += len(items)
 	puts := []approvals.Put{putDigest(d), part}
 	for _, a := range as {
-		a.Digest, a.Slot = d.ID, time.Time{}
+		a.DigestID, a.PostAt = d.ID, time.Time{}
 		puts = append(puts, putAlert(a))
 	}
 	err := t.Requests.Store.Write(ctx, puts...)
@@ -98,7 +98,7 @@ func (t Table) AddToDigest(ctx context.Context, d Digest, as []Alert, items []Di
 	return d, err
 }
 
-func counted(m *map[string]int, name string) {
+func countName(m *map[string]int, name string) {
 	if *m == nil {
 		*m = map[string]int{}
 	}

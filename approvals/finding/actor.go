@@ -94,17 +94,17 @@ func (o *containments) actor(w actor) {
 	switch {
 	case w.nobody():
 	case foreign(w.account), foreign(ownerOf(w.arn)):
-		o.hand("The credentials of " + w.String() + " belong to another account than the finding: contain them there, if it is yours.")
+		o.addByHand("The credentials of " + w.String() + " belong to another account than the finding: contain them there, if it is yours.")
 	case w.isRoot():
-		o.hand("This is the account's root user: no API contains it. Sign in as root: change the password, delete its access keys, check the MFA devices; if you can't, call AWS Support.")
+		o.addByHand("This is the account's root user: no API contains it. Sign in as root: change the password, delete its access keys, check the MFA devices; if you can't, call AWS Support.")
 	case w.isUser():
 		o.user(w)
 	case w.isRole():
 		o.role(w)
 	case w.kind == "FederatedUser":
-		o.hand("A federated session: find in CloudTrail the IAM user that called GetFederationToken, and contain it with quarantine_user.")
+		o.addByHand("A federated session: find in CloudTrail the IAM user that called GetFederationToken, and contain it with quarantine_user.")
 	default:
-		o.hand("Whose credentials these are is not told: find the IAM user or role in CloudTrail, and contain that.")
+		o.addByHand("Whose credentials these are is not told: find the IAM user or role in CloudTrail, and contain that.")
 	}
 }
 
@@ -116,9 +116,9 @@ func (o *containments) user(w actor) {
 		target = o.arn("user", w.name)
 	}
 	if target == w.arn || iamName.MatchString(w.name) {
-		refused = o.put(Containment{}, actions.QuarantineUser, target, nil)
+		refused = o.addOf(Containment{}, actions.QuarantineUser, target, nil)
 	} else {
-		o.hand("The finding does not tell the user's name: find whose key it is, and contain the user with quarantine_user.")
+		o.addByHand("The finding does not tell the user's name: find whose key it is, and contain the user with quarantine_user.")
 	}
 	if longKey.MatchString(w.key) && !refused {
 		after := o.list[before:]
@@ -136,7 +136,7 @@ func (o *containments) role(w actor) {
 		target = o.arn("role", w.name)
 	}
 	if target != w.arn && !iamName.MatchString(w.name) {
-		o.hand("The role's name can't be read: find the session in CloudTrail, and contain its role with revoke_sessions.")
+		o.addByHand("The role's name can't be read: find the session in CloudTrail, and contain its role with revoke_sessions.")
 		return
 	}
 	o.add(false, actions.RevokeSessions, target, nil)
@@ -150,5 +150,5 @@ func (o *containments) role(w actor) {
 
 // instance offers to isolate an instance.
 func (o *containments) instance(offer Containment, id, region string) {
-	o.put(offer, actions.IsolateInstance, actions.InstanceARN(o.org.Partition, region, o.account, id), nil)
+	o.addOf(offer, actions.IsolateInstance, actions.InstanceARN(o.org.Partition, region, o.account, id), nil)
 }

@@ -25,15 +25,15 @@ var cloudTrail = EventSource{
 func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
 	ignored := func(why string) ([]Finding, error) { return nil, fmt.Errorf("%w: %s", ErrIgnored, why) }
-	if d.at("eventSource").must().text() != "iam.amazonaws.com" {
+	if d.at("eventSource").required().text() != "iam.amazonaws.com" {
 		return ignored("a call of another service than IAM")
 	}
 	if d.at("readOnly").truth() {
 		return ignored("a call that only reads")
 	}
-	id := d.at("userIdentity").must()
+	id := d.at("userIdentity").required()
 	c := iamCall{
-		name:    d.at("eventName").must().text(),
+		name:    d.at("eventName").required().text(),
 		account: cmp.Or(d.at("recipientAccountId").account(), id.at("accountId").account(), e.account),
 		caller:  readCaller(id), failed: d.at("errorCode").text(),
 		request: d.at("requestParameters"), answer: d.at("responseElements"),
@@ -48,8 +48,8 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 		return ignored("a user looks after the own sign-in")
 	}
 
-	eventID := d.at("eventID").must().like(findingID, "is not an event's ID")
-	region, at := d.at("awsRegion").must().region(), d.at("eventTime").must().time()
+	eventID := d.at("eventID").required().matching(findingID, "is not an event's ID")
+	region, at := d.at("awsRegion").required().region(), d.at("eventTime").required().time()
 	a := Finding{
 		Names: []string{c.account + "/" + region + "/" + eventID},
 		Type:  c.name, Title: c.title(), Severity: c.severity(r.Org.AdminGroup),
@@ -83,7 +83,7 @@ func (c iamCall) facts(d node) []Fact {
 	if message := d.at("errorMessage").text(); message != "" {
 		failed += ": " + message
 	}
-	if n := id.at("sessionContext", "attributes", "mfaAuthenticated"); n.there() {
+	if n := id.at("sessionContext", "attributes", "mfaAuthenticated"); n.exists() {
 		mfa = map[bool]string{true: "yes", false: "no"}[n.truth()]
 	}
 	return []Fact{

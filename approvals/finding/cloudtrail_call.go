@@ -79,7 +79,7 @@ func (c iamCall) offer(o *containments) {
 	case anyKey.MatchString(key):
 		o.deactivate(key, owner, false)
 	case c.name == "CreateAccessKey":
-		o.hand("The event doesn't tell the new key's ID: list the user's keys, or quarantine the user.")
+		o.addByHand("The event doesn't tell the new key's ID: list the user's keys, or quarantine the user.")
 		o.quarantine(Containment{}, owner)
 	case c.name == "UpdateAccessKey" && c.request.at("status").text() == "Active":
 		o.deactivate(c.request.at("accessKeyId").text(), owner, false)
@@ -91,7 +91,7 @@ func (c iamCall) offer(o *containments) {
 		o.quarantine(Containment{}, owner)
 	}
 	if group := o.org.AdminGroup; c.adminGroup(group) {
-		o.hand("Members of " + group + " are exempt from quarantine_user: if this membership is the attacker's, take the user out of the group first.")
+		o.addByHand("Members of " + group + " are exempt from quarantine_user: if this membership is the attacker's, take the user out of the group first.")
 	}
 }
 
@@ -101,9 +101,9 @@ func (c iamCall) offerCaller(o *containments) (arn string) {
 	w := c.caller
 	switch {
 	case w.kind == ofRoot:
-		o.hand(byHandRoot)
+		o.addByHand(byHandRoot)
 	case w.account != "" && w.account != c.account:
-		o.hand("The caller is of another account, " + w.account + ": contain it there, if it is yours.")
+		o.addByHand("The caller is of another account, " + w.account + ": contain it there, if it is yours.")
 	case w.kind == ofUser:
 		if arn = w.arn; arn == "" {
 			arn = o.userNamed(w.name)
@@ -115,10 +115,10 @@ func (c iamCall) offerCaller(o *containments) (arn string) {
 		}
 		o.add(false, actions.RevokeSessions, arn, nil)
 		if id := w.session(); actions.InstanceID.MatchString(id) {
-			o.hand("The session has the name of instance " + id + ", whose region the event doesn't tell: if it is the instance's, isolate_instance " + id + " account=" + c.account + " region=…")
+			o.addByHand("The session has the name of instance " + id + ", whose region the event doesn't tell: if it is the instance's, isolate_instance " + id + " account=" + c.account + " region=…")
 		}
 	default:
-		o.hand("Who called is neither a user nor a role of this account: look in CloudTrail who is behind it.")
+		o.addByHand("Who called is neither a user nor a role of this account: look in CloudTrail who is behind it.")
 	}
 	return arn
 }

@@ -34,19 +34,19 @@ var iamName = actions.NewPattern(`^[A-Za-z0-9_+=,.@-]{1,128}$`)
 
 // add offers a call, unless it is refused: then it says what to do by hand.
 func (o *containments) add(extra bool, action actions.Name, target string, opts map[string]string) {
-	o.put(Containment{Extra: extra}, action, target, opts)
+	o.addOf(Containment{Extra: extra}, action, target, opts)
 }
 
-// put is add for an offer of any kind. It reports whether the call is refused,
+// addOf is add for an offer of any kind. It reports whether the call is refused,
 // which is more than that it does not fit.
-func (o *containments) put(offer Containment, action actions.Name, target string, opts map[string]string) (refused bool) {
+func (o *containments) addOf(offer Containment, action actions.Name, target string, opts map[string]string) (refused bool) {
 	call, err := actions.NewCall(action, target, opts, o.org.Directory())
 	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
-		o.hand(string(action) + " does not fit: " + wrong.Error())
+		o.addByHand(string(action) + " does not fit: " + wrong.Error())
 		return false
 	}
 	if no := o.org.RefuseCall(call); no != nil {
-		o.hand(no.Reason + ": " + no.Hint)
+		o.addByHand(no.Reason + ": " + no.Hint)
 		return true
 	}
 	offer.Call = call
@@ -60,8 +60,8 @@ func (o *containments) put(offer Containment, action actions.Name, target string
 	return false
 }
 
-// hand notes what is to be done by hand, once.
-func (o *containments) hand(text string) {
+// addByHand notes what is to be done by hand, once.
+func (o *containments) addByHand(text string) {
 	if !slices.Contains(o.byHand, text) {
 		o.byHand = append(o.byHand, text)
 	}

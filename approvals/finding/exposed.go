@@ -55,9 +55,9 @@ func (r Reader) exposed(a Finding, key, user string) Finding {
 	o := r.offers("", a.Account, a.Region)
 	switch {
 	case isRoot(user):
-		o.hand(byHandRoot)
+		o.addByHand(byHandRoot)
 	case session:
-		o.hand("A session's key can't be deactivated: look in CloudTrail whose session it is, then use revoke_sessions of the role, or quarantine_user of the user.")
+		o.addByHand("A session's key can't be deactivated: look in CloudTrail whose session it is, then use revoke_sessions of the role, or quarantine_user of the user.")
 		o.quarantine(Containment{Unsure: true}, o.userNamed(user))
 	default:
 		owner := o.userNamed(user)
@@ -75,7 +75,7 @@ func (o *containments) userNamed(name string) string {
 		return o.arn("user", name)
 	}
 	if name != "" {
-		o.hand("What is given as the user's name can't be one: look up whose credential it is.")
+		o.addByHand("What is given as the user's name can't be one: look up whose credential it is.")
 	}
 	return ""
 }
@@ -84,7 +84,7 @@ func (o *containments) userNamed(name string) string {
 // owner is an ARN, or "" if it is for AWS to tell.
 func (o *containments) deactivate(key, owner string, quarantine bool) {
 	if no := o.org.RefuseIdentity(actions.Identity{ARN: owner}); no != nil {
-		o.hand(no.Reason + ": " + no.Hint)
+		o.addByHand(no.Reason + ": " + no.Hint)
 		return
 	}
 	opts := map[string]string{"account": o.account}
@@ -97,7 +97,7 @@ func (o *containments) deactivate(key, owner string, quarantine bool) {
 // quarantine offers to quarantine a user, by ARN; nobody for "".
 func (o *containments) quarantine(offer Containment, user string) {
 	if user != "" {
-		o.put(offer, actions.QuarantineUser, user, nil)
+		o.addOf(offer, actions.QuarantineUser, user, nil)
 	}
 }
 
@@ -135,7 +135,7 @@ func capital(s string) string {
 // is not known stays the text that it is.
 func (n node) moment() (time.Time, string) {
 	text := n.text()
-	t := n.apart().time()
+	t := n.withOwnProblems().time()
 	if t.IsZero() {
 		return t, text
 	}

@@ -41,8 +41,8 @@ func (r Reader) finish(a *Finding, s EventSource, drill string, e Envelope) {
 		a.Updated = e.time
 	}
 	a.Count = min(max(a.Count, 1), maxCount)
-	r.settle(a)
-	a.mark(drill, e.mock)
+	r.dropImpossible(a)
+	a.setMark(drill, e.mock)
 
 	a.Type, a.Title, a.Text = cut(a.Type, maxWord), cut(a.Title, maxTitle), cut(a.Text, maxText)
 	a.Principal, a.Resource = cut(a.Principal, maxWord), cut(a.Resource, maxWord)
@@ -58,8 +58,8 @@ func (r Reader) finish(a *Finding, s EventSource, drill string, e Envelope) {
 	}
 }
 
-// settle takes away offers that nobody may accept here, and says why.
-func (r Reader) settle(a *Finding) {
+// dropImpossible takes away offers that nobody may accept here, and says why.
+func (r Reader) dropImpossible(a *Finding) {
 	switch {
 	case a.Mark == Sample:
 		a.Containments, a.Subject, a.Names = nil, trail.Subject{}, a.Names[:1]
@@ -82,9 +82,9 @@ func (r Reader) settle(a *Finding) {
 	a.Names = a.Names[:min(len(a.Names), maxNames)]
 }
 
-// mark says that an alert is not the real thing, and gives drills and mocks names
+// setMark says that an alert is not the real thing, and gives drills and mocks names
 // under which the real thing is never found.
-func (a *Finding) mark(drill string, mock bool) {
+func (a *Finding) setMark(drill string, mock bool) {
 	prefix := ""
 	switch {
 	case drill != "":

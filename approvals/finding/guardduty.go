@@ -33,13 +33,13 @@ func readGuardDuty(r Reader, e Envelope) ([]Finding, error) {
 	f := gdFinding{e.detail}
 	service := f.at("service")
 	a := Finding{
-		Type:      f.at("type").must().text(),
+		Type:      f.at("type").required().text(),
 		Title:     f.at("title").text(),
 		Text:      f.at("description").text(),
-		Severity:  f.at("severity").must().severity(),
-		Partition: f.at("partition").like(partition, "is not a partition"),
-		Account:   f.at("accountId").must().account(),
-		Region:    f.at("region").must().region(),
+		Severity:  f.at("severity").required().severity(),
+		Partition: f.at("partition").matching(partition, "is not a partition"),
+		Account:   f.at("accountId").required().account(),
+		Region:    f.at("region").required().region(),
 		First:     service.at("eventFirstSeen").time(),
 		Last:      service.at("eventLastSeen").time(),
 		Updated:   f.at("updatedAt").time(),
@@ -51,7 +51,7 @@ func readGuardDuty(r Reader, e Envelope) ([]Finding, error) {
 	if f.info("sample").truth() {
 		a.Mark = Sample
 	}
-	id := f.at("id").must().like(findingID, "is not a finding's ID")
+	id := f.at("id").required().matching(findingID, "is not a finding's ID")
 	found, _ := parseFindingARN(f.at("arn").text())
 	if found.id != id || found.account != a.Account {
 		found = foundAt{account: a.Account, region: a.Region, detector: service.at("detectorId").text(), id: id}
@@ -63,7 +63,7 @@ func readGuardDuty(r Reader, e Envelope) ([]Finding, error) {
 		// https://docs.aws.amazon.com/guardduty/latest/APIReference/API_Finding.html
 		a.Names = append(a.Names, found.name())
 	}
-	found.tell(&a)
+	found.locate(&a)
 
 	o := r.offers(a.Partition, a.Account, a.Region)
 	if f.at("resource", "resourceType").text() == "AttackSequence" {
@@ -82,7 +82,7 @@ type gdFinding struct{ node }
 // JSON, which is all that GetFindings gives.
 func (f gdFinding) info(keys ...string) node {
 	extra := f.at("service", "additionalInfo")
-	if n := extra.at(keys...); n.there() {
+	if n := extra.at(keys...); n.exists() {
 		return n
 	}
 	value := extra.at("value")
@@ -109,7 +109,7 @@ func (f gdFinding) single(a *Finding, o *containments) {
 		o.instance(Containment{}, instance, o.region)
 	}
 	if len(o.list) == 0 && (len(o.byHand) == 0 || kind != "AccessKey" && kind != "Instance") {
-		o.hand(byHandFor(kind))
+		o.addByHand(byHandFor(kind))
 	}
 	who.tell(a)
 }
@@ -150,8 +150,8 @@ func parseFindingARN(arn string) (foundAt, bool) {
 // name is the one by which GuardDuty and Security Hub know it.
 func (at foundAt) name() string { return at.account + "/" + at.region + "/" + at.id }
 
-// tell says where to look at the finding, and where to ask about it.
-func (at foundAt) tell(a *Finding) {
+// locate says where to look at the finding, and where to ask about it.
+func (at foundAt) locate(a *Finding) {
 	if base := console(a.Partition, at.region); base != "" {
 		a.Link = base + "/guardduty/home?region=" + at.region + "#/findings?macros=current&fId=" + at.id
 	}

@@ -82,9 +82,9 @@ func (f gdFinding) facts() []Fact {
 	facts := look(func(path string) string {
 		keys := strings.Split(path, "/")
 		if keys[0] == "additionalInfo" {
-			return f.info(keys[1:]...).word()
+			return f.info(keys[1:]...).textOrBool()
 		}
-		return service.at(keys...).word()
+		return service.at(keys...).textOrBool()
 	}).facts()
 	add := func(label, text string) { facts = append(facts, Fact{label, text}) }
 

@@ -48,7 +48,7 @@ func (f gdFinding) sequence(a *Finding, o *containments) {
 	}
 	a.Resource = some(resources)
 	if len(o.list) == 0 && len(o.byHand) == 0 {
-		o.hand(byHandFor(""))
+		o.addByHand(byHandFor(""))
 	}
 	a.Facts = sequenceFacts(s)
 }

@@ -37,7 +37,7 @@ var risks = map[string]struct {
 
 func readHealth(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
-	service, code := d.at("service").must().text(), d.at("eventTypeCode").must().text()
+	service, code := d.at("service").required().text(), d.at("eventTypeCode").required().text()
 	risk, listed := risks[code]
 	if service != "RISK" || !listed {
 		return nil, fmt.Errorf("%w: another event of AWS Health", ErrIgnored)
@@ -63,7 +63,7 @@ func readHealth(r Reader, e Envelope) ([]Finding, error) {
 	}
 	var alerts []Finding
 	for _, n := range keys {
-		a, key, user := event, n.at("entityValue").must().text(), ""
+		a, key, user := event, n.at("entityValue").required().text(), ""
 		if slices.ContainsFunc(alerts, func(b Finding) bool { return b.Resource == keyOf(key, "") }) {
 			continue
 		}

@@ -66,11 +66,11 @@ func (n node) at(keys ...string) node {
 	return n
 }
 
-// there reports whether there is a value, and not null.
-func (n node) there() bool { return n.v != nil }
+// exists reports whether there is a value, and not null.
+func (n node) exists() bool { return n.v != nil }
 
-// must notes that a value is missing; of a text also that it is empty.
-func (n node) must() node {
+// required notes that a value is missing; of a text also that it is empty.
+func (n node) required() node {
 	if n.v == nil || n.v == "" {
 		n.note("is missing")
 	}
@@ -91,8 +91,8 @@ func (n node) text() string {
 	return ""
 }
 
-// word is a text, or a truth value as it is written.
-func (n node) word() string {
+// textOrBool is a text, or a truth value as it is written.
+func (n node) textOrBool() string {
 	if b, ok := n.v.(bool); ok {
 		return strconv.FormatBool(b)
 	}
@@ -177,9 +177,9 @@ func (n node) keys() []string {
 	return ks
 }
 
-// apart is the same place with notes of its own: what is wrong there makes
+// withOwnProblems is the same place with notes of its own: what is wrong there makes
 // nothing else unreadable.
-func (n node) apart() node {
+func (n node) withOwnProblems() node {
 	n.wrong = new([]string)
 	return n
 }
@@ -193,20 +193,20 @@ func (n node) opened() node {
 		}
 		n.v = inner.v
 	}
-	if _, ok := n.v.(map[string]any); !ok && n.there() {
+	if _, ok := n.v.(map[string]any); !ok && n.exists() {
 		n.note("is not an object")
 	}
 	return n
 }
 
 // account is an account's ID.
-func (n node) account() string { return n.like(actions.AccountID, "is not an account's ID") }
+func (n node) account() string { return n.matching(actions.AccountID, "is not an account's ID") }
 
 // region is a region's name.
-func (n node) region() string { return n.like(actions.RegionName, "is not a region") }
+func (n node) region() string { return n.matching(actions.RegionName, "is not a region") }
 
-// like is a text of a form; what has another is noted.
-func (n node) like(form actions.Pattern, problem string) string {
+// matching is a text of a form; what has another is noted.
+func (n node) matching(form actions.Pattern, problem string) string {
 	s := n.text()
 	if s != "" && !form.MatchString(s) {
 		n.note(problem)

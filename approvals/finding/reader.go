@@ -74,7 +74,7 @@ func (r Reader) Read(e Event) ([]Finding, error) {
 // open reads the envelope and finds the source that reads the rest; the zero one if
 // there is none.
 func (r Reader) open(top node) (Envelope, EventSource) {
-	e := Envelope{id: top.at("id").text(), source: top.at("source").must().text(), detailType: top.at("detail-type").must().text()}
+	e := Envelope{id: top.at("id").text(), source: top.at("source").required().text(), detailType: top.at("detail-type").required().text()}
 	listed := e.source
 	if e.mock = isMock(e.source); e.mock {
 		listed = "aws." + e.source[len(mockPrefix):]
@@ -84,11 +84,11 @@ func (r Reader) open(top node) (Envelope, EventSource) {
 	if i < 0 {
 		return e, EventSource{}
 	}
-	top.at("id").must()
-	e.account = top.at("account").must().account()
+	top.at("id").required()
+	e.account = top.at("account").required().account()
 	e.region = top.at("region").region()
 	e.time = top.at("time").time()
-	e.detail = top.at("detail").must().opened()
+	e.detail = top.at("detail").required().opened()
 	return e, sources[i]
 }
 

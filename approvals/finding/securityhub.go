@@ -40,7 +40,7 @@ func readSecurityHub(r Reader, e Envelope) ([]Finding, error) {
 	var bad []error
 	findings := e.detail.at("findings").items()
 	for _, f := range findings {
-		f = f.apart()
+		f = f.withOwnProblems()
 		a, err := read(r, f, e.region)
 		switch p := f.problems(); {
 		case p != "":
@@ -87,7 +87,7 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 	if ok = ok && guardDutyProduct.MatchString(h.product) && found.account == a.Account; ok {
 		a.Partition, a.Region = found.partition, found.region
 		a.Names = []string{found.name()}
-		found.tell(a)
+		found.locate(a)
 	} else {
 		if !h.threat {
 			return fmt.Errorf("%w: it detects no threat", ErrIgnored)
@@ -124,7 +124,7 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 		}
 	}
 	if len(o.list) == 0 && len(o.byHand) == 0 {
-		o.hand(byHandFor(""))
+		o.addByHand(byHandFor(""))
 	}
 	a.Principal, a.Resource = some(slices.Compact(who)), some(h.things)
 	a.Containments, a.ByHand = o.list, o.byHand

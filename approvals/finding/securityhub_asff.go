@@ -12,7 +12,7 @@ func readASFF(r Reader, f node, region string) (Finding, error) {
 	fields := f.at("ProductFields")
 	gd := func(path string) node { return fields.at("aws/guardduty/service/" + path) }
 	h := hubFinding{
-		id: f.at("Id").must().like(hubID, "is not a finding's ID"), product: f.at("ProductArn").text(), types: texts(f.at("Types")),
+		id: f.at("Id").required().matching(hubID, "is not a finding's ID"), product: f.at("ProductArn").text(), types: texts(f.at("Types")),
 		page: "/securityhub/home?region=%s#/findings?search=Id%%3D%%255Coperator%%255C%%253AEQUALS%%255C%%253A%s",
 	}
 	// The other namespaces are configuration checks and the like.
@@ -21,7 +21,7 @@ func readASFF(r Reader, f node, region string) (Finding, error) {
 	a := Finding{
 		Title:   f.at("Title").text(),
 		Text:    f.at("Description").text(),
-		Account: f.at("AwsAccountId").must().account(),
+		Account: f.at("AwsAccountId").required().account(),
 		Region:  f.at("Region").region(),
 		First:   f.at("FirstObservedAt").time(),
 		Last:    f.at("LastObservedAt").time(),
@@ -45,7 +45,7 @@ func readASFF(r Reader, f node, region string) (Finding, error) {
 
 	for _, res := range f.at("Resources").items() {
 		if a.Partition == "" {
-			a.Partition = res.at("Partition").like(partition, "is not a partition")
+			a.Partition = res.at("Partition").matching(partition, "is not a partition")
 		}
 		k := res.at("Details", "AwsIamAccessKey")
 		h.resource(res.at("Type").text(), res.at("Id").text(), actor{
@@ -54,7 +54,7 @@ func readASFF(r Reader, f node, region string) (Finding, error) {
 		}, res.at("Tags", "Name").text())
 	}
 	if ofGuardDuty {
-		a.Facts = look(func(path string) string { return gd(path).word() }).facts()
+		a.Facts = look(func(path string) string { return gd(path).textOrBool() }).facts()
 	} else {
 		net := f.at("Network")
 		a.Facts = []Fact{
@@ -84,7 +84,7 @@ func under(namespaces ...string) func(string) bool {
 func asffSeverity(f node, ofGuardDuty bool) float64 {
 	s := f.at("Severity")
 	own := s.at("Normalized").number() / 10
-	if n := s.at("Product"); ofGuardDuty && n.there() {
+	if n := s.at("Product"); ofGuardDuty && n.exists() {
 		own = n.severity()
 	}
 	if own < 0 || own > 10 {
@@ -94,7 +94,7 @@ func asffSeverity(f node, ofGuardDuty bool) float64 {
 	label := s.at("Label").text()
 	n, known := hubSeverity[strings.ToUpper(label)]
 	switch {
-	case !known && label != "", !known && !s.at("Normalized").there() && !s.at("Product").there():
+	case !known && label != "", !known && !s.at("Normalized").exists() && !s.at("Product").exists():
 		s.note("has no label")
 	case known && Level(n) != Level(own):
 		return n

@@ -16,14 +16,14 @@ func readOCSF(r Reader, f node, region string) (Finding, error) {
 		suppressed = 3 // and what follows: resolved, archived, deleted
 		lastStatus = 6
 	)
-	class := f.at("class_uid").must().number()
+	class := f.at("class_uid").required().number()
 	status := f.at("status_id").number()
 	if class != detection || status >= suppressed && status <= lastStatus || f.at("activity_id").number() == closed {
 		return Finding{}, fmt.Errorf("%w: no detection, or settled", ErrIgnored)
 	}
 	info, cloud := f.at("finding_info"), f.at("cloud")
 	h := hubFinding{
-		id: info.at("uid").must().like(hubID, "is not a finding's ID"), product: f.at("metadata", "product", "uid").text(), types: texts(info.at("types")),
+		id: info.at("uid").required().matching(hubID, "is not a finding's ID"), product: f.at("metadata", "product", "uid").text(), types: texts(info.at("types")),
 		page: "/securityhub/v2/home?region=%s#/findings?search=finding_info.uid%%3D%%255Coperator%%255C%%253AEQUALS%%255C%%253A%s",
 	}
 	checks := under("Software and Configuration Checks/", "Sensitive Data Identifications/", "Exposure/")
@@ -31,8 +31,8 @@ func readOCSF(r Reader, f node, region string) (Finding, error) {
 	a := Finding{
 		Title:     info.at("title").text(),
 		Text:      info.at("desc").text(),
-		Partition: cloud.at("cloud_partition").like(partition, "is not a partition"),
-		Account:   cloud.at("account", "uid").must().account(),
+		Partition: cloud.at("cloud_partition").matching(partition, "is not a partition"),
+		Account:   cloud.at("account", "uid").required().account(),
 		Region:    cloud.at("region").region(),
 		First:     ocsfTime(info, "first_seen_time"),
 		Last:      ocsfTime(info, "last_seen_time"),
@@ -45,7 +45,7 @@ func readOCSF(r Reader, f node, region string) (Finding, error) {
 	if a.Region == "" {
 		a.Region = region
 	}
-	severity, known := ocsfSeverity[f.at("severity_id").must().number()]
+	severity, known := ocsfSeverity[f.at("severity_id").required().number()]
 	if !known {
 		f.at("severity_id").note("is not a severity")
 	}

@@ -57,7 +57,7 @@ func TestNewSourceIsReadOfferedAndDrawn(t *testing.T) {
 		t.Error(d)
 	}
 
-	m := cards.AlertCard(cards.AlertView{Actions: all.Actions, Row: alerts.Alert{ID: approvals.AlertID(f.Own()), State: alerts.Open}, Finding: f, Offers: f.Offers(), Now: f.Updated})
+	m := cards.AlertCard(cards.AlertView{Actions: all.Actions, Alert: alerts.Alert{ID: approvals.AlertID(f.Own()), State: alerts.Open}, Finding: f, Offers: f.Offers(), Now: f.Updated})
 	if head := m.Blocks[0].(*slack.HeaderBlock).Text.Text; head != "High: Access key AKIADEPLOYBT2EXAMPLE of user deploy-bot was found in a paste" {
 		t.Errorf("title %q", head)
 	}

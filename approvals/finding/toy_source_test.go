@@ -14,7 +14,7 @@ var Toy = EventSource{
 }
 
 func readLeakScanner(r Reader, e Envelope) ([]Finding, error) {
-	key, user := e.detail.at("accessKey").must().text(), e.detail.at("userName").text()
+	key, user := e.detail.at("accessKey").required().text(), e.detail.at("userName").text()
 	f := Finding{
 		Type: "Leak", Title: capital(keyOf(key, user)) + " was found in a paste", Severity: exposedSeverity,
 		Account: e.account, Region: e.region,

@@ -24,7 +24,7 @@ const exposedKeys = "Exposed Access Keys"
 
 func readTrustedAdvisor(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
-	check, status := d.at("check-name").must().text(), d.at("status").must().text()
+	check, status := d.at("check-name").required().text(), d.at("status").required().text()
 	switch {
 	case check != exposedKeys:
 		return nil, fmt.Errorf("%w: another check of Trusted Advisor", ErrIgnored)
@@ -36,7 +36,7 @@ func readTrustedAdvisor(r Reader, e Envelope) ([]Finding, error) {
 		return nil, errors.New("status is none of ERROR, WARN and OK")
 	}
 	item := d.at("check-item-detail")
-	key, user := item.at("Access Key ID").must().text(), item.at("User Name (IAM or Root)").text()
+	key, user := item.at("Access Key ID").required().text(), item.at("User Name (IAM or Root)").text()
 	fraud, usage := item.at("Fraud Type").text(), spent(item.at("Usage (USD per Day)").text())
 	since, _ := item.at("Time Updated").moment()
 	_, deadline := item.at("Deadline").moment()

@@ -18,28 +18,28 @@ import (
 
 // AlertView is all that an alert's card shows. The card is a pure function of it.
 type AlertView struct {
-	Actions  actions.Catalog
-	Row      alerts.Alert
-	Finding  finding.Finding     // the report that is shown
-	Also     []string            // products that told of it, too
-	Offers   approvals.Offers    // none once it is over or a false positive
-	OneClick bool                // a click on them runs them
-	Requests []approvals.Request // born of it, oldest first
-	Alias    string              // of the account; may be empty
-	Now      time.Time
+	Actions        actions.Catalog
+	Alert          alerts.Alert
+	Finding        finding.Finding     // the report that is shown
+	AlsoReportedBy []string            // products that told of it, too
+	Offers         approvals.Offers    // none once it is over or a false positive
+	OneClick       bool                // a click on them runs them
+	Requests       []approvals.Request // born of it, oldest first
+	Alias          string              // of the account; may be empty
+	Now            time.Time
 }
 
 // Limits of the parts of an alert's card in characters. What they leave of
 // maxAlert is for the offers; together it stays under 8,000.
 const (
-	maxAlert   = 7700
-	maxFinding = 1200
-	maxField   = 220 // of one field, such as the type or the principal
-	maxBorn    = 600
-	maxProof   = 800 // of what is shown with the button Undo
-	maxWords   = 300 // of the source's own description
-	maxFacts   = 1200
-	maxByHand  = 800
+	maxAlert    = 7700
+	maxFinding  = 1200
+	maxField    = 220 // of one field, such as the type or the principal
+	maxRequests = 600
+	maxProof    = 800 // of what is shown with the button Undo
+	maxWords    = 300 // of the source's own description
+	maxFacts    = 1200
+	maxByHand   = 800
 )
 
 // AlertCard draws an alert.
@@ -50,7 +50,7 @@ func AlertCard(v AlertView) Message {
 		b = append(b, section("mark", text))
 	}
 	b = append(b, section("finding", cut(v.finding(), maxFinding)), section("state", v.state()))
-	b = append(b, v.born()...)
+	b = append(b, v.requests()...)
 	if words := strings.Join(strings.Fields(a.Text), " "); words != "" && words != a.Title {
 		words = fmt.Sprintf("%s says: “%s”", Untrusted(a.Product).Plain(maxName), Untrusted(words).Plain(maxWords))
 		b = append(b, verbatim("words", words))
@@ -67,7 +67,7 @@ func AlertCard(v AlertView) Message {
 	if buttons := v.buttons(); len(buttons) > 0 {
 		b = append(b, slack.NewActionBlock("alert-actions", buttons...))
 	}
-	id := fmt.Sprintf("%s · severity %.3g · updated %s · event %s", v.Row.ID, a.Severity, clock(v.Now), cmp.Or(a.EventID, "unknown"))
+	id := fmt.Sprintf("%s · severity %.3g · updated %s · event %s", v.Alert.ID, a.Severity, clock(v.Now), cmp.Or(a.EventID, "unknown"))
 	b = append(b, slack.NewContextBlock("id", plain(Untrusted(id).Plain(maxField))))
 	b = slices.Insert(b, contain, v.offers(maxAlert-characters(b))...)
 	return Message{Text: entities(v.fallback()), Blocks: b}
@@ -106,8 +106,8 @@ func characters(blocks []slack.Block) int {
 	return n
 }
 
-// mark begins what is not the real thing.
-func (v AlertView) mark() string {
+// markPrefix begins what is not the real thing.
+func (v AlertView) markPrefix() string {
 	if v.Finding.Mark == "" {
 		return ""
 	}
@@ -125,18 +125,18 @@ var markWords = map[finding.Mark]string{
 func (v AlertView) title() string {
 	level := finding.Level(v.Finding.Severity)
 	what := strings.TrimRight(v.Finding.Title, ". \n")
-	return fmt.Sprintf("%s%s: %s", v.mark(), strings.ToUpper(level[:1])+level[1:], cmp.Or(what, v.Finding.Type, "no title"))
+	return fmt.Sprintf("%s%s: %s", v.markPrefix(), strings.ToUpper(level[:1])+level[1:], cmp.Or(what, v.Finding.Type, "no title"))
 }
 
 // fallback starts with the mark and the severity, then finding type, account,
 // principal or resource, alert ID.
 func (v AlertView) fallback() string {
 	a := v.Finding
-	text := fmt.Sprintf("%s%s: %s in account %s", v.mark(), finding.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
+	text := fmt.Sprintf("%s%s: %s in account %s", v.markPrefix(), finding.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
 	if what := cmp.Or(a.Principal, a.Resource); what != "" {
 		text += " · " + Untrusted(what).Plain(maxField)
 	}
-	return text + " · " + v.Row.ID
+	return text + " · " + v.Alert.ID
 }
 
 func (v AlertView) account() string {
@@ -158,8 +158,8 @@ func (v AlertView) finding() string {
 		lines = append(lines, "*What* "+show(a.Resource))
 	}
 	lines = append(lines, "*Seen* "+seen(a))
-	if len(v.Also) > 0 {
-		lines = append(lines, "*Also told by* "+strings.Join(first(escaped(v.Also), maxListed), ", "))
+	if len(v.AlsoReportedBy) > 0 {
+		lines = append(lines, "*Also told by* "+strings.Join(first(escaped(v.AlsoReportedBy), maxListed), ", "))
 	}
 	if link := consoleLink(a); link != "" {
 		lines = append(lines, link)
@@ -203,7 +203,7 @@ func seen(a finding.Finding) string {
 
 // state is what people, and AWS, said of it.
 func (v AlertView) state() string {
-	r := v.Row
+	r := v.Alert
 	who, at := mention(r.By.Slack), v.moment(r.At)
 	text := "*Open*: nobody has acknowledged it yet."
 	switch r.State {
@@ -227,7 +227,7 @@ func (v AlertView) state() string {
 	return text
 }
 
-func (v AlertView) over() bool { return v.Row.Over || v.Finding.Over }
+func (v AlertView) over() bool { return v.Alert.Over || v.Finding.Over }
 
 // moment is a time of today, or one with its date.
 func (v AlertView) moment(t time.Time) string {
@@ -253,10 +253,10 @@ func bounded(lines []string, room int) string {
 	return b.String()
 }
 
-// born are the requests that it led to, the latest first. What ran by itself can
+// requests are the requests that it led to, the latest first. What ran by itself can
 // be taken back right here: its call and its reason are shown as on its own
 // card, which is what the executor wants of a click on Undo.
-func (v AlertView) born() []slack.Block {
+func (v AlertView) requests() []slack.Block {
 	if len(v.Requests) == 0 {
 		return nil
 	}
@@ -278,7 +278,7 @@ func (v AlertView) born() []slack.Block {
 		}
 		items = append(items, item)
 	}
-	b := []slack.Block{section("born", "*Containments*\n"+bounded(items, maxBorn))}
+	b := []slack.Block{section("born", "*Containments*\n"+bounded(items, maxRequests))}
 	if undo == nil {
 		return b
 	}

@@ -53,7 +53,7 @@ func baseAlert(t testing.TB) AlertView {
 	at := asked.Add(-4 * time.Minute)
 	return AlertView{
 		Actions: all.Actions,
-		Row:     alerts.Alert{ID: alertIDForTest, State: alerts.Open, Received: asked},
+		Alert:   alerts.Alert{ID: alertIDForTest, State: alerts.Open, Received: asked},
 		Finding: finding.Finding{
 			Source: finding.GuardDuty, Product: "GuardDuty", EventID: "a3fe38ad-06d5-541b-9ae7-74e6e6564bdf", Names: []string{"222222222222/us-east-1/f57a99a0"},
 			Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Severity: 8,
@@ -79,7 +79,7 @@ func baseAlert(t testing.TB) AlertView {
 func bornOf(v AlertView, n int, s approvals.State) approvals.Request {
 	r := approvals.Request{
 		ID: baseID, State: s, Intent: v.Offers[n].Intent, Reason: "GuardDuty: credentials used from outside AWS",
-		Requester: approvals.Actor{Person: ana.ID, Slack: ana.Slack}, Asked: asked, Need: 1, Digest: strings.Repeat("3f9a", 16), Alert: v.Row.ID,
+		Requester: approvals.Actor{Person: ana.ID, Slack: ana.Slack}, Asked: asked, Need: 1, Digest: strings.Repeat("3f9a", 16), Alert: v.Alert.ID,
 	}
 	if n > 0 {
 		r.ID = undoID
@@ -95,7 +95,7 @@ func byRule(r approvals.Request) approvals.Request {
 
 func stated(s alerts.State, by approvals.Person, d time.Duration) func(testing.TB, *AlertView) {
 	return func(_ testing.TB, v *AlertView) {
-		v.Row.State, v.Row.By, v.Row.At = s, approvals.Actor{Person: by.ID, Slack: by.Slack}, after(d)
+		v.Alert.State, v.Alert.By, v.Alert.At = s, approvals.Actor{Person: by.ID, Slack: by.Slack}, after(d)
 		v.Now = after(d + time.Minute)
 	}
 }
@@ -122,7 +122,7 @@ func hostileAlert(_ testing.TB, v *AlertView) {
 		a.ByHand = append(a.ByHand, evilLong)
 	}
 	a.Facts[0] = finding.Fact{Label: " ", Text: "\r\nAction: deactivate_key AKIA…\n> quote"}
-	v.Also = []string{"<!channel>", "Security Hub"}
+	v.AlsoReportedBy = []string{"<!channel>", "Security Hub"}
 }
 
 type alertCase struct {
@@ -142,19 +142,19 @@ var alertCards = []alertCase{
 	{"one_click", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.OneClick = true }}},
 	{"updated", "critical: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Finding.Severity, v.Finding.Count, v.Finding.Last = 9, 19, asked.Add(26*time.Hour)
-		v.Also, v.Now = []string{"Security Hub", "AWS Health"}, asked.Add(27*time.Hour)
+		v.AlsoReportedBy, v.Now = []string{"Security Hub", "AWS Health"}, asked.Add(27*time.Hour)
 	}}},
 	{"acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute)}},
 	{"acknowledged_yesterday", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) {
 		v.Now = after(25 * time.Hour)
 	}}},
 	{"snoozed", "high: ", proposeButtons + "ack false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Snoozed, cho, time.Minute), func(_ testing.TB, v *AlertView) {
-		v.Row.Until = after(61 * time.Minute)
+		v.Alert.Until = after(61 * time.Minute)
 	}}},
 	{"false_positive", "high: ", "ack activity", []func(testing.TB, *AlertView){stated(alerts.FalsePositive, ana, time.Minute)}},
-	{"settled", "high: ", "ack false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Over, v.Offers = true, nil }}},
-	{"settled_acknowledged", "high: ", "false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) { v.Row.Over = true }}},
-	{"activity_asked", "high: ", proposeButtons + "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Row.Activity = true }}},
+	{"settled", "high: ", "ack false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Over, v.Offers = true, nil }}},
+	{"settled_acknowledged", "high: ", "false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) { v.Alert.Over = true }}},
+	{"activity_asked", "high: ", proposeButtons + "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Activity = true }}},
 	{"requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
 	}}},
@@ -289,7 +289,7 @@ func checkAlert(t *testing.T, v AlertView, m Message) {
 		if text, _ := blockText(m, approvals.OfferBlock(n+1)); text != i.String() {
 			t.Errorf("block %s shows %q, want %q", approvals.OfferBlock(n+1), text, i.String())
 		}
-		if want := v.Row.ID + "." + approvals.IntentDigest(i); b.Value != want {
+		if want := v.Alert.ID + "." + approvals.IntentDigest(i); b.Value != want {
 			t.Errorf("%s: value %q, want %q", b.ActionID, b.Value, want)
 		}
 		next := "second responder"
@@ -337,7 +337,7 @@ func checkAlertFallback(t *testing.T, starts string, v AlertView, text string) {
 	if who == "" {
 		who = a.Resource
 	}
-	for _, want := range []string{a.Type, a.Account, who, v.Row.ID} {
+	for _, want := range []string{a.Type, a.Account, who, v.Alert.ID} {
 		want = strings.ReplaceAll(Untrusted(want).Plain(40), "`", "'")
 		_, after, found := strings.Cut(rest, strings.TrimSuffix(want, "…"))
 		if !found {
@@ -362,7 +362,7 @@ func TestAlertCardsOfEveryState(t *testing.T) {
 	states, marks := map[alerts.State]bool{}, map[finding.Mark]bool{}
 	for _, c := range alertCards {
 		v := c.view(t)
-		states[v.Row.State], marks[v.Finding.Mark] = true, true
+		states[v.Alert.State], marks[v.Finding.Mark] = true, true
 	}
 	for _, s := range []alerts.State{alerts.Open, alerts.Acknowledged, alerts.Snoozed, alerts.FalsePositive} {
 		if !states[s] {
@@ -510,7 +510,7 @@ func TestAnyAlert(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := func(name string) string { return text.Draw(r, name) }
 		v := AlertView{
-			Row: alerts.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
+			Alert: alerts.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
 				State: rapid.SampledFrom([]alerts.State{"", alerts.Open, alerts.Acknowledged, alerts.Snoozed, alerts.FalsePositive}).Draw(r, "state"),
 				By:    approvals.Actor{Slack: rapid.SampledFrom([]string{ana.Slack, "", evil}).Draw(r, "by")}, At: moment.Draw(r, "at"), Until: moment.Draw(r, "until")},
 			Finding: finding.Finding{Source: finding.Source(s("source")), Product: s("product"), Mark: rapid.SampledFrom([]finding.Mark{"", finding.Sample, finding.Mock, finding.Drill, evil}).Draw(r, "mark"),
@@ -526,7 +526,7 @@ func TestAnyAlert(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 15).Draw(r, "by hand") {
 			v.Finding.ByHand = append(v.Finding.ByHand, s("hand"))
-			v.Also = append(v.Also, s("also"))
+			v.AlsoReportedBy = append(v.AlsoReportedBy, s("also"))
 			v.Finding.Containments = append(v.Finding.Containments, finding.Containment{Call: call.Draw(r, "offer")})
 		}
 		for range rapid.IntRange(0, 15).Draw(r, "requests") {

@@ -58,7 +58,7 @@ func sampleEvents(t testing.TB, file string) []json.RawMessage {
 // eventView is the first card of an alert.
 func eventView(r finding.Reader, a finding.Finding) AlertView {
 	v := AlertView{Actions: all.Actions,
-		Row:     alerts.Alert{ID: approvals.AlertID(a.Own()), State: alerts.Open, Over: a.Over, Activity: a.Exposed},
+		Alert:   alerts.Alert{ID: approvals.AlertID(a.Own()), State: alerts.Open, Over: a.Over, Activity: a.Exposed},
 		Finding: a, Alias: r.Org.Alias(a.Account), Now: a.Updated.Add(time.Minute),
 	}
 	if !a.Over {

@@ -24,7 +24,7 @@ const (
 // closed reports whether nothing is to be contained: it is over, nothing that
 // counts, or nothing real.
 func (v AlertView) closed() bool {
-	return v.over() || v.Row.State == alerts.FalsePositive || v.Finding.Mark == finding.Sample
+	return v.over() || v.Alert.State == alerts.FalsePositive || v.Finding.Mark == finding.Sample
 }
 
 // offers show each call that can be asked for, word for word, then its buttons.
@@ -76,11 +76,11 @@ func (v AlertView) offers(room int) []slack.Block {
 
 // typed lists what can be asked for with the command.
 func typed(id, head string, calls []string, room int) slack.Block {
-	return listedPlain(id, head+"; type after /killswitch, with a reason:", calls, room)
+	return plainList(id, head+"; type after /killswitch, with a reason:", calls, room)
 }
 
-// listedPlain is a list below a heading, as long as there is room.
-func listedPlain(id, head string, items []string, room int) slack.Block {
+// plainList is a list below a heading, as long as there is room.
+func plainList(id, head string, items []string, room int) slack.Block {
 	lines := make([]string, len(items))
 	for i, s := range items {
 		lines[i] = "• " + Untrusted(s).Plain(room)
@@ -88,9 +88,9 @@ func listedPlain(id, head string, items []string, room int) slack.Block {
 	return verbatim(id, head+"\n"+bounded(lines, room))
 }
 
-// brief is a call's title for a button: phones show about 30 characters of it.
+// buttonLabel is a call's title for a button: phones show about 30 characters of it.
 // https://docs.slack.dev/reference/block-kit/block-elements/button-element
-func brief(title string) string {
+func buttonLabel(title string) string {
 	verb, name, _ := strings.Cut(title, ": ")
 	verb, _, _ = strings.Cut(verb, " the ")
 	return verb + ": " + name
@@ -99,13 +99,13 @@ func brief(title string) string {
 // offer is the button that asks for a containment.
 func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElement {
 	title := Untrusted(callTitle(v.Actions, i.Call)).Plain(maxField)
-	label := shorten(brief(title), maxLabel)
+	label := shorten(buttonLabel(title), maxLabel)
 	next := "This makes a card for a second responder, who must approve it. Nothing changes before."
 	ask, yes := "Ask for this?", "Ask for it"
 	if v.OneClick {
 		next, ask, yes = "This runs at once.", "Do this now?", "Do it now"
 	}
-	e := slack.NewButtonBlockElement(id, approvals.Value(v.Row.ID, approvals.IntentDigest(i)), plain(label))
+	e := slack.NewButtonBlockElement(id, approvals.Value(v.Alert.ID, approvals.IntentDigest(i)), plain(label))
 	e.AccessibilityLabel = label
 	c := slack.NewConfirmationBlockObject(plain(ask), plain(Untrusted(next+" "+title+" in account "+v.account()+options(i.Call)).Plain(maxConfirm)), plain(yes), plain("Go back"))
 	c.Style = slack.StyleDanger
@@ -132,7 +132,7 @@ func (v AlertView) byHand() []slack.Block {
 		for _, s := range v.Finding.ByHand {
 			items = append(items, sentence(Untrusted(s).Plain(maxByHand)))
 		}
-		b = append(b, listedPlain("by-hand", "To do by hand:", items, maxByHand))
+		b = append(b, plainList("by-hand", "To do by hand:", items, maxByHand))
 	}
 	var fits []string
 	for _, o := range v.Finding.Containments {
@@ -152,19 +152,19 @@ func (v AlertView) byHand() []slack.Block {
 
 // buttons are what a person may say of an alert; who may is decided on the click.
 func (v AlertView) buttons() []slack.BlockElement {
-	state := v.Row.State
+	state := v.Alert.State
 	var buttons []slack.BlockElement
 	add := func(id, label string, fits bool) {
 		if !fits {
 			return
 		}
-		e := slack.NewButtonBlockElement(id, approvals.Value(v.Row.ID, "-"), plain(label))
-		e.AccessibilityLabel = Untrusted(label + ": " + v.Row.ID).Plain(maxLabel)
+		e := slack.NewButtonBlockElement(id, approvals.Value(v.Alert.ID, "-"), plain(label))
+		e.AccessibilityLabel = Untrusted(label + ": " + v.Alert.ID).Plain(maxLabel)
 		buttons = append(buttons, e)
 	}
 	add("ack", "Acknowledge", state != alerts.Acknowledged)
 	add("snooze", "Snooze 1 h", !v.over() && state != alerts.Snoozed && state != alerts.FalsePositive)
 	add("false_positive", "False positive", state != alerts.FalsePositive)
-	add("activity", "Recent activity", v.Finding.Subject != trail.Subject{} && !v.Row.Activity)
+	add("activity", "Recent activity", v.Finding.Subject != trail.Subject{} && !v.Alert.Activity)
 	return buttons
 }

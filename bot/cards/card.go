@@ -16,9 +16,9 @@ import (
 // old clients. Neither goes without the other: chat.update with text alone
 // deletes the blocks.
 type Message struct {
-	Text   string
-	Blocks []slack.Block
-	Loud   bool // in a thread: shown in the channel too
+	Text      string
+	Blocks    []slack.Block
+	Broadcast bool // in a thread: shown in the channel too
 }
 
 // View is all that a card shows. A card is a pure function of it.

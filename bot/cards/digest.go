@@ -108,8 +108,8 @@ func DigestItem(v AlertView) alerts.DigestItem {
 		account = v.Alias + " (" + account + ")"
 	}
 	return alerts.DigestItem{
-		Alert: v.Row.ID, Severity: a.Severity, Level: finding.Level(a.Severity),
+		Alert: v.Alert.ID, Severity: a.Severity, Level: finding.Level(a.Severity),
 		Type: Untrusted(a.Type).Plain(maxField), Account: Untrusted(account).Plain(maxName),
-		Line: Untrusted(v.mark() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
+		Line: Untrusted(v.markPrefix() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
 	}
 }

@@ -50,7 +50,7 @@ func alerted(t testing.TB, oneClick, auto bool, alter ...func(*world)) *world {
 	}}, alter...)...)
 	w.foundIn()
 	// A digest lists it: its requests are no replies to a card.
-	w.must(alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Create(t.Context(), alerts.Alert{ID: alertID, Names: []string{findingName}, State: alerts.Open, Digest: "DG",
+	w.must(alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Create(t.Context(), alerts.Alert{ID: alertID, Names: []string{findingName}, State: alerts.Open, DigestID: "DG",
 		Reports: []alerts.Report{{Finding: w.story(), Event: w.happened(w.story())}}}))
 	return w
 }

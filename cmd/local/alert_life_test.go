@@ -103,7 +103,7 @@ func TestAlertCardFollowsItsContainments(t *testing.T) {
 			if card := w.cardOf(a); !strings.Contains(card, "undone: revoke_sessions") {
 				t.Errorf("the alert's card after the undo:\n%s", card)
 			}
-			if a := w.alertRow(); a.Stale() || len(a.News) != 0 || len(w.alertCards()) != 1 {
+			if a := w.alertRow(); a.Stale() || len(a.Pending) != 0 || len(w.alertCards()) != 1 {
 				t.Errorf("something is left: %+v", a)
 			}
 		})

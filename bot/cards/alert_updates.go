@@ -36,10 +36,10 @@ func consoleLink(a finding.Finding) string {
 	return fmt.Sprintf("<%s|Open it in the console>", entities(a.Link))
 }
 
-// News is a reply in an alert's thread.
-func News(n alerts.News) Message {
+// PendingReply is a reply in an alert's thread.
+func PendingReply(n alerts.PendingReply) Message {
 	m := note("%s", n.Text)
-	m.Loud = n.Loud
+	m.Broadcast = n.Broadcast
 	return m
 }
 

@@ -32,13 +32,13 @@ func (b *Bot) addReport(row *alerts.Alert, f finding.Finding, event string) bool
 // told of what is snoozed or a false positive.
 func addUpdate(row *alerts.Alert, before []alerts.Report) {
 	now := alerts.Shown(row.Reports)
-	rose := now.Severity > row.Told && finding.Level(now.Severity) != finding.Level(row.Told)
+	rose := now.Severity > row.Announced && finding.Level(now.Severity) != finding.Level(row.Announced)
 	if rose {
-		row.Told = now.Severity
+		row.Announced = now.Severity
 	}
 	if row.Card.TS == "" { // the card will show all of it
 		if rose && now.Severity >= high {
-			row.Digest = ""
+			row.DigestID = ""
 		}
 		return
 	}
@@ -48,14 +48,14 @@ func addUpdate(row *alerts.Alert, before []alerts.Report) {
 	if row.State == alerts.Snoozed {
 		row.State, row.By, row.At, row.Until = alerts.Open, approvals.Actor{}, time.Time{}, time.Time{}
 	}
-	news := alerts.News{Key: fmt.Sprintf("update-%d", row.Revision), Loud: rose, Since: before}
-	if last := len(row.News) - 1; last >= 0 && len(row.News[last].Since) > 0 {
-		if _, begun := row.Card.Replies[row.News[last].Key]; !begun {
-			news.Since, news.Loud = row.News[last].Since, rose || row.News[last].Loud
-			row.News = row.News[:last]
+	news := alerts.PendingReply{Key: fmt.Sprintf("update-%d", row.Revision), Broadcast: rose, Before: before}
+	if last := len(row.Pending) - 1; last >= 0 && len(row.Pending[last].Before) > 0 {
+		if _, begun := row.Card.Replies[row.Pending[last].Key]; !begun {
+			news.Before, news.Broadcast = row.Pending[last].Before, rose || row.Pending[last].Broadcast
+			row.Pending = row.Pending[:last]
 		}
 	}
-	if news.Text = cards.Changes(news.Since, row.Reports, alerts.Shown(news.Since), alerts.Shown(row.Reports)); news.Text != "" {
-		row.News = append(row.News, news)
+	if news.Text = cards.Changes(news.Before, row.Reports, alerts.Shown(news.Before), alerts.Shown(row.Reports)); news.Text != "" {
+		row.Pending = append(row.Pending, news)
 	}
 }

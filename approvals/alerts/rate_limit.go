@@ -1,0 +1,88 @@
+package alerts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// How many alerts a channel takes. Slack lets an app post about one message a
+// second to a channel: the space between alerts is for the cards of containments.
+// https://docs.slack.dev/apis/web-api/rate-limits
+const (
+	RatePosts = 30 // alerts in any RateSpan
+	RateSpan  = time.Minute
+	RatePause = 1500 * time.Millisecond // between two of them
+)
+
+// RateLimit is what there is in a channel for alerts: a row of the table requests.
+type RateLimit struct {
+	Slots []time.Time `json:"slots"` // when the latest RatePosts are posted
+	// PausedUntil is until when there is none, since Slack had trouble.
+	PausedUntil time.Time `json:"paused_until,omitzero"`
+}
+
+// Reserve finds the next time at which there is room for an alert, if it is not
+// after the given one.
+func (r *RateLimit) Reserve(now, until time.Time) (time.Time, bool) {
+	at := latest(now, r.PausedUntil)
+	if n := len(r.Slots); n > 0 {
+		at = latest(at, r.Slots[n-1].Add(RatePause))
+	}
+	if n := len(r.Slots) - RatePosts; n >= 0 {
+		at = latest(at, r.Slots[n].Add(RateSpan))
+	}
+	if at.After(until) {
+		return time.Time{}, false
+	}
+	r.Slots = append(slices.Clip(r.Slots[max(0, len(r.Slots)+1-RatePosts):]), at)
+	return at, true
+}
+
+func rateLimitKey(channel string) approvals.Key {
+	return approvals.Key{Part: "room#" + channel, Sort: "room"}
+}
+
+// RateLimit reads what room there is in a channel.
+func (t Table) RateLimit(ctx context.Context, channel string) (RateLimit, error) {
+	r, _, err := t.readRateLimit(ctx, channel)
+	return r, err
+}
+
+func (t Table) readRateLimit(ctx context.Context, channel string) (r RateLimit, version int64, err error) {
+	row, err := t.Requests.Store.Get(ctx, rateLimitKey(channel))
+	if errors.Is(err, approvals.ErrNotFound) {
+		return RateLimit{}, 0, nil
+	}
+	if err != nil {
+		return RateLimit{}, 0, err
+	}
+	return r, row.Version, json.Unmarshal(row.Body, &r)
+}
+
+// ChangeRateLimit is [approvals.Requests.Change] for a channel's room. An error of
+// change stops it with nothing written.
+func (t Table) ChangeRateLimit(ctx context.Context, channel string, change func(*RateLimit) error) error {
+	for range approvals.ChangeTries {
+		r, version, err := t.readRateLimit(ctx, channel)
+		if err != nil {
+			return err
+		}
+		if err := change(&r); err != nil {
+			return err
+		}
+		err = t.Requests.Store.Write(ctx, approvals.PutRow(rateLimitKey(channel), version, r))
+		if !errors.Is(err, approvals.ErrConflict) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("room of %s: %w", channel, approvals.ErrConflict)
+}
