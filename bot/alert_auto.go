@@ -35,8 +35,8 @@ func (b *Bot) reread(ctx context.Context, r alerts.Report, event string) (findin
 	return finding.Finding{}, nil
 }
 
-// automatic asks for what the route of an alert wants contained by itself, once
-// for an alert and an intent. Whether it may run, the executor decides.
+// automatic creates a request for each containment that runs by itself, once for an
+// alert and an intent. The executor decides whether it may run.
 func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Finding, event string) (alerts.Alert, error) {
 	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Same(a) })
 	if i < 0 || row.Over || row.State == alerts.FalsePositive {
@@ -65,7 +65,7 @@ func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Finding
 	return row, nil
 }
 
-// ruleRequest is the request that a rule makes, with its evidence stored. It is the same
+// ruleRequest stores the evidence of a rule and returns its request. It is the same
 // each time.
 func (b *Bot) ruleRequest(ctx context.Context, row alerts.Alert, o approvals.Offer, event string, at time.Time) (approvals.Request, error) {
 	at = at.UTC().Truncate(time.Second)
@@ -83,8 +83,8 @@ func (b *Bot) ruleRequest(ctx context.Context, row alerts.Alert, o approvals.Off
 	}, err
 }
 
-// createAutomatic creates a request that a rule makes, unless there was one for its intent,
-// of a rule or a person, and has it planned.
+// createAutomatic creates a rule's request and sends its job, unless the alert has a
+// request for the same intent, of a rule or of a person.
 func (b *Bot) createAutomatic(ctx context.Context, row alerts.Alert, r approvals.Request) (alerts.Alert, error) {
 	now := b.Now().UTC()
 	if now.After(r.Expires) { // the same was said long ago

@@ -14,10 +14,10 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
-// snoozeFor is how long a snoozed alert sleeps.
+// snoozeFor is how long a snooze lasts.
 const snoozeFor = time.Hour
 
-// clickAlert deals with a button on an alert's card, or on a digest's list.
+// clickAlert handles a button on an alert's card or in a digest's list.
 func (c *conversation) clickAlert(ctx context.Context, button, id, digest string) error {
 	b := c.b
 	a, err := b.alerts().Get(ctx, id)
@@ -63,7 +63,7 @@ func (c *conversation) responder(who approvals.Actor) *actions.Refusal {
 	return actions.Refuse(actions.Violation{Code: approvals.NotRequester, Group: e.Requesters})
 }
 
-// setState stores what somebody says of an alert. The last word counts.
+// setState stores the state that a person gives an alert. The latest click counts.
 func (c *conversation) setState(ctx context.Context, who approvals.Actor, id string, s alerts.State) error {
 	b := c.b
 	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
@@ -89,8 +89,8 @@ func (c *conversation) setState(ctx context.Context, who approvals.Actor, id str
 	return b.drawAlert(ctx, id)
 }
 
-// activity has it looked up what the alert's subject did lately. The answer comes
-// into the thread.
+// activity has the recent activity of the alert's subject looked up. The result is
+// posted in the thread.
 func (c *conversation) activity(ctx context.Context, a alerts.Alert) error {
 	b := c.b
 	if alerts.Shown(a.Reports).Subject == (trail.Subject{}) {
@@ -139,7 +139,7 @@ func (c *conversation) postAlertCard(ctx context.Context, a alerts.Alert) error 
 	return c.say(ctx, cards.Say(cards.CardElsewhere, a.ID, a.Card.Channel))
 }
 
-// propose asks for a containment that an alert's card offers.
+// propose creates a request for a containment that an alert's card offers.
 func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alerts.Alert, button, digest string) error {
 	report := a.Reports[0]
 	f, err := c.b.reread(ctx, report, report.Event)
@@ -163,8 +163,8 @@ func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alert
 	return c.request(ctx, who, r)
 }
 
-// createForAlert creates a request that an alert leads to, unless one for the same is
-// under way or in force: then it returns that one.
+// createForAlert creates a request for an alert. If an earlier one for the same intent
+// still covers it, it returns that one.
 func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
 	intent := approvals.IntentDigest(r.Intent)
 	for range storeTries {
@@ -172,11 +172,11 @@ func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same app
 		if err != nil {
 			return same, err
 		}
-		for _, born := range a.Requests {
-			if born.Intent != intent {
+		for _, linked := range a.Requests {
+			if linked.Intent != intent {
 				continue
 			}
-			old, err := b.Requests.Get(ctx, born.Request)
+			old, err := b.Requests.Get(ctx, linked.Request)
 			if errors.Is(err, approvals.ErrNotFound) {
 				continue
 			}
@@ -201,9 +201,9 @@ func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same app
 	return same, approvals.ErrConflict
 }
 
-// stillCovers reports whether asking for the same again makes no sense: it is under
-// way, can be retried, or is in force and nothing was seen since. New sessions of
-// a role, for one, outlive the deny on the old ones.
+// stillCovers reports whether a request makes another for the same intent useless: it
+// is under way, can be retried, or is in force and nothing was seen since. New sessions
+// of a role, for example, outlive the deny on the old ones.
 func (b *Bot) stillCovers(r approvals.Request, seen time.Time) bool {
 	if r.State == approvals.Partial || r.State == approvals.Failed {
 		return b.Now().Before(r.Ended.Add(approvals.RetryWithin))

@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	sweepWithin = 45 * time.Second // so far ahead it waits for room
-	alertPage   = 500              // rows of the index at a time: a storm's need not fit into memory
-	postOverdue = 5 * time.Second  // after which an alert's turn is taken from who did not draw it
-	assignEvery = 5 * time.Second  // of two sweeps at once one looks after a channel's waiting alerts
+	sweepWithin = 45 * time.Second // so far ahead alerts are scheduled
+	alertPage   = 500              // rows of the index at a time: all alerts of a storm need not fit into memory
+	postOverdue = 5 * time.Second  // after which another worker may post a scheduled alert
+	assignEvery = 5 * time.Second  // one sweep at a time handles the waiting alerts of a channel
 	digestBytes = 1 << 20          // of reports in one write
-	digestTries = 5                // how often a write is tried when alerts change meanwhile
+	digestTries = 5                // tries of a write while alerts change
 )
 
-// SweepAlerts posts the alerts for which there was no room: the most severe singly
-// as far as there is room now, the rest as a digest. It draws the cards that are
-// behind, and ends snoozes. It may take three quarters of a minute.
+// SweepAlerts posts the alerts that wait: the most severe as cards, as many as the rate
+// limit takes, the rest as a digest. It updates stale cards and ends snoozes. It takes
+// up to 45 seconds.
 func (b *Bot) SweepAlerts(ctx context.Context) error {
 	s := alertSweep{b: b, until: b.Now().Add(sweepWithin), channels: map[string]*channelSweep{}}
 	err := errors.Join(s.readDigests(ctx), s.readAlerts(ctx))
@@ -40,41 +40,42 @@ func (b *Bot) SweepAlerts(ctx context.Context) error {
 	return err
 }
 
-// alertSweep is one look at all alerts that have something to be done.
+// alertSweep is one pass over all alerts that have something to do.
 type alertSweep struct {
 	b         *Bot
-	until     time.Time // so far ahead it waits
+	until     time.Time // so far ahead alerts are scheduled
 	channels  map[string]*channelSweep
 	behind    []alerts.Alert // posted, and changed since
 	scheduled []scheduled
 }
 
-// channelSweep is what a sweep does in a channel.
+// channelSweep is the part of a sweep that is about one channel.
 type channelSweep struct {
 	name    string
-	paused  bool           // Slack has trouble: nothing is tried
-	waiting []alerts.Alert // not posted, with no room: the most severe
+	paused  bool           // after an error of Slack
+	waiting []alerts.Alert // not posted, not scheduled: the most severe
 	digest  alerts.Digest  // not posted yet; none without an ID
-	slots   []time.Time    // the room that this sweep took
-	claimed bool           // it is decided which sweep looks after those that wait
-	leave   bool           // another one does
+	slots   []time.Time    // times that this sweep reserved
+	claimed bool           // whether this sweep handles the waiting alerts is decided
+	leave   bool           // another sweep handles them
 }
 
-// begun reports whether somebody began to post the digest: it takes no more alerts.
+// begun reports whether the posting of the digest has begun: then it takes no more
+// alerts.
 func (c *channelSweep) begun() bool { return !c.digest.Card.Posting.IsZero() }
 
 func (s *alertSweep) channel(ctx context.Context, name string) (*channelSweep, error) {
 	if c := s.channels[name]; c != nil {
 		return c, nil
 	}
-	room, err := s.b.alerts().RateLimit(ctx, name)
-	c := &channelSweep{name: name, paused: room.PausedUntil.After(s.b.Now())}
+	limit, err := s.b.alerts().RateLimit(ctx, name)
+	c := &channelSweep{name: name, paused: limit.PausedUntil.After(s.b.Now())}
 	s.channels[name] = c
 	return c, err
 }
 
-// readDigests finds the digests that are not posted yet. One that nobody has begun
-// to post takes more alerts.
+// readDigests finds the digests that are not posted yet. One whose posting has not
+// begun takes more alerts.
 func (s *alertSweep) readDigests(ctx context.Context) error {
 	ds, err := s.b.alerts().UnpostedDigests(ctx, alertPage)
 	for _, d := range ds {
@@ -91,7 +92,7 @@ func (s *alertSweep) readDigests(ctx context.Context) error {
 	return err
 }
 
-// readAlerts goes through the index page by page.
+// readAlerts reads the index page by page.
 func (s *alertSweep) readAlerts(ctx context.Context) error {
 	var errs error
 	for after := ""; ; {
@@ -102,21 +103,21 @@ func (s *alertSweep) readAlerts(ctx context.Context) error {
 		for _, a := range as {
 			after = a.ID
 			if err := s.classify(ctx, a); err != nil {
-				errs = errors.Join(errs, fmt.Errorf("%s: %w", a.ID, err)) // one alert's trouble is not the others'
+				errs = errors.Join(errs, fmt.Errorf("%s: %w", a.ID, err)) // an error of one alert must not stop the others
 			}
 		}
 		if len(as) < alertPage {
 			return errs
 		}
 		for _, c := range s.channels {
-			if len(c.waiting) > alerts.RatePosts { // there is never room for more
+			if len(c.waiting) > alerts.RatePosts { // no sweep posts more
 				errs = errors.Join(errs, s.assign(ctx, c))
 			}
 		}
 	}
 }
 
-// classify finds out what there is to do for an alert.
+// classify puts an alert into the list of what there is to do for it.
 func (s *alertSweep) classify(ctx context.Context, a alerts.Alert) (err error) {
 	now := s.b.Now()
 	if a.State == "" {
@@ -145,13 +146,13 @@ func (s *alertSweep) classify(ctx context.Context, a alerts.Alert) (err error) {
 	return nil
 }
 
-// isWaiting reports whether an alert has no card, and nobody has begun to post it.
+// isWaiting reports whether an alert has no card, and its posting has not begun.
 func isWaiting(a alerts.Alert) bool {
 	return a.Stale() && a.Card.TS == "" && a.Card.Posting.IsZero() && !urgent(a)
 }
 
-// claim makes this sweep the one that looks after a channel's waiting alerts, and
-// takes room for them.
+// claim makes this sweep the one that handles a channel's waiting alerts, and reserves
+// times for them.
 func (s *alertSweep) claim(ctx context.Context, c *channelSweep) error {
 	if c.claimed {
 		return nil
@@ -167,8 +168,8 @@ func (s *alertSweep) claim(ctx context.Context, c *channelSweep) error {
 	return err
 }
 
-// assign keeps the most severe of a channel's waiting alerts, as far as there is
-// room for them, and puts the others into its digest.
+// assign keeps the most severe of a channel's waiting alerts, one for each reserved
+// time, and puts the others into its digest.
 func (s *alertSweep) assign(ctx context.Context, c *channelSweep) error {
 	if len(c.waiting) == 0 {
 		return nil
@@ -200,7 +201,7 @@ func (s *alertSweep) assign(ctx context.Context, c *channelSweep) error {
 	return nil
 }
 
-// scheduleWaiting gives their turns to those that are left.
+// scheduleWaiting gives the waiting alerts their times.
 func (s *alertSweep) scheduleWaiting(ctx context.Context, c *channelSweep) (err error) {
 	for i := range min(len(c.waiting), len(c.slots)) {
 		if s.scheduled, err = s.b.scheduleAt(ctx, s.scheduled, c.waiting[i], c.slots[i]); err != nil {
@@ -210,7 +211,7 @@ func (s *alertSweep) scheduleWaiting(ctx context.Context, c *channelSweep) (err 
 	return nil
 }
 
-// post posts a channel's digest, unless another sweep is still filling it.
+// post posts a channel's digest, unless another sweep still adds to it.
 func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
 	if c.digest.N == 0 || c.paused {
 		return nil
@@ -223,7 +224,8 @@ func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
 	return s.b.postDigest(ctx, c.digest.ID)
 }
 
-// endSnooze ends a snooze. Who snoozed it is told, with everybody in the channel.
+// endSnooze opens a snoozed alert again and adds a reply about it, which is broadcast
+// and mentions the person who snoozed it.
 func (b *Bot) endSnooze(ctx context.Context, id string) (alerts.Alert, error) {
 	a, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		if a.State != alerts.Snoozed || b.Now().Before(a.Until) {
@@ -246,8 +248,8 @@ func (b *Bot) endSnooze(ctx context.Context, id string) (alerts.Alert, error) {
 	return a, err
 }
 
-// addToDigest puts some alerts into a digest. What has changed meanwhile is read again;
-// what no longer waits is left out.
+// addToDigest adds alerts to a digest. Alerts that changed meanwhile are read again,
+// and left out if they no longer wait.
 func (s *alertSweep) addToDigest(ctx context.Context, c *channelSweep, as []alerts.Alert) error {
 	for range digestTries {
 		items := make([]alerts.DigestItem, len(as))
@@ -290,7 +292,7 @@ func (s *alertSweep) addToDigest(ctx context.Context, c *channelSweep, as []aler
 	return nil // they wait for the next sweep
 }
 
-// severity is by what alerts are put in order: what is not the real thing comes last.
+// severity orders alerts. Samples, mocks and drills come last.
 func severity(row alerts.Alert) float64 {
 	a := alerts.Shown(row.Reports)
 	if a.Mark != "" {

@@ -27,9 +27,9 @@ func (b *Bot) addReport(row *alerts.Alert, f finding.Finding, event string) bool
 	return true
 }
 
-// tell notes the reply that is due for a change of an alert's reports: one, however
-// many changes it tells of. It is loud if the severity rose; otherwise nobody is
-// told of what is snoozed or a false positive.
+// addUpdate adds the reply that is due after a change of an alert's reports. It joins
+// an earlier one that is not posted yet. If the severity rose, the reply is broadcast;
+// otherwise snoozed alerts and false positives get none.
 func addUpdate(row *alerts.Alert, before []alerts.Report) {
 	now := alerts.Shown(row.Reports)
 	rose := now.Severity > row.Announced && finding.Level(now.Severity) != finding.Level(row.Announced)

@@ -28,14 +28,14 @@ type Webhook struct {
 	Body  string `json:"body"`            // raw
 }
 
-// HandleEvent deals with what EventBridge put on the queue alerts: one event or an
-// array of them. It may wait for some seconds. An error means: deliver it again,
-// unless it wraps approvals.ErrUnreadable.
+// HandleEvent handles a message of the queue alerts: one event of EventBridge or an
+// array of them. It may wait for some seconds. After an error the message must be
+// delivered again, unless it wraps approvals.ErrUnreadable.
 func (b *Bot) HandleEvent(ctx context.Context, body []byte) error {
 	return b.handleEvents(ctx, body, finding.Event{})
 }
 
-// HandleWebhook deals with events that came over a webhook.
+// HandleWebhook handles a message of the queue webhooks.
 func (b *Bot) HandleWebhook(ctx context.Context, w Webhook) error {
 	if w.Path != "/events" || w.ID == "" || !slices.Contains(b.EventWebhooks, w.ID) {
 		b.Log.WarnContext(ctx, "webhook may not do this", slog.String("webhook", w.ID), slog.String("path", w.Path))
@@ -51,8 +51,9 @@ func (b *Bot) count(ctx context.Context, name string, n int) {
 	}
 }
 
-// handleEvents stores all that a message tells, each event on its own, and then draws.
-// Trouble with one makes all come again, which changes nothing for the others.
+// handleEvents stores the findings of each event on its own, then draws the alerts.
+// After an error in one event the whole message is delivered again, which changes
+// nothing for the others.
 func (b *Bot) handleEvents(ctx context.Context, body []byte, like finding.Event) error {
 	bodies, err := split(body)
 	if err != nil {
@@ -87,7 +88,7 @@ func (b *Bot) handleEvents(ctx context.Context, body []byte, like finding.Event)
 // ingress.MaxEvents.
 const MaxEvents = 1000
 
-// split takes an array of events apart.
+// split returns the events of an array, or the one event.
 func split(body []byte) ([]json.RawMessage, error) {
 	if !json.Valid(body) {
 		return nil, &finding.Malformed{Cause: fmt.Sprintf("not JSON, %d bytes", len(body))}
@@ -105,7 +106,7 @@ func split(body []byte) ([]json.RawMessage, error) {
 	return list, nil
 }
 
-// handleEvent stores what one event tells. It returns the alerts that are to be drawn.
+// handleEvent stores the findings of one event. It returns the alerts to be drawn.
 func (b *Bot) handleEvent(ctx context.Context, e finding.Event) (fresh []alerts.Alert, err error) {
 	fs, readErr := b.Findings.Read(e)
 	if errors.Is(readErr, finding.ErrIgnored) {
@@ -140,7 +141,7 @@ func (b *Bot) handleEvent(ctx context.Context, e finding.Event) (fresh []alerts.
 	return fresh, nil
 }
 
-// storeEvent stores an event as evidence for what is asked on the strength of it.
+// storeEvent stores an event as evidence for the requests that follow from it.
 func (b *Bot) storeEvent(ctx context.Context, e finding.Event) (key string, err error) {
 	body, err := json.Marshal(e)
 	if err != nil {
@@ -156,9 +157,9 @@ const (
 	unreadableRecent = 10 * time.Minute // a notice may be one that nobody knows to be out
 )
 
-// reportUnreadable tells that an event could not be read: it will never be handled. Any
-// other error than ErrUnreadable means that it could not be told yet. What a
-// webhook brings, which may be anything, does not use up what others may tell.
+// reportUnreadable posts a message about an event that can't be read, at most one an
+// hour for each source and webhook. It returns ErrUnreadable; any other error means
+// that the message could not be posted.
 func (b *Bot) reportUnreadable(ctx context.Context, err error, webhook string) error {
 	bad, ok := errors.AsType[*finding.Malformed](err)
 	if !ok {
@@ -186,15 +187,14 @@ func (b *Bot) reportUnreadable(ctx context.Context, err error, webhook string) e
 	return fmt.Errorf("%w: %w", approvals.ErrUnreadable, bad)
 }
 
-// storeTries bounds how often it is looked again when another worker was faster.
+// storeTries is how often a change is tried when other workers were faster.
 const storeTries = 20
 
 // errNothingNew stops a change that would change nothing.
 var errNothingNew = errors.New("nothing new")
 
-// storeFinding puts an alert into its row, or makes one. It reports whether it changed
-// what there is to show. There is no row where the alert only says that something
-// unknown is over.
+// storeFinding adds a finding to the alert that it belongs to, or creates one. It
+// returns false if the card does not change. A finding that is over creates no alert.
 func (b *Bot) storeFinding(ctx context.Context, a finding.Finding, event string) (alerts.Alert, bool, error) {
 	for range storeTries {
 		id, free, err := b.findAlert(ctx, a)
@@ -236,9 +236,10 @@ func (b *Bot) storeFinding(ctx context.Context, a finding.Finding, event string)
 	return alerts.Alert{}, false, fmt.Errorf("alert %s: %w", approvals.AlertID(a.Own()), approvals.ErrConflict)
 }
 
-// findAlert finds the row of an alert: by its own name, or by a shared one if this
-// source has not told of that alert yet, and nobody called it a false positive. Free are the names that no alert has.
-// What is over concerns only what its own name tells of.
+// findAlert finds the alert that a finding belongs to: by its own name, or by a shared
+// one if the alert has no report of this source and is no false positive. A finding
+// that is over is found by its own name only. If there is no alert, free are the names
+// that no alert has.
 func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (id string, free []string, err error) {
 	names := a.Names
 	if a.Over {
@@ -261,7 +262,7 @@ func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (id string, free
 	return "", free, nil
 }
 
-// hasReportOf reports whether a source has told of an alert.
+// hasReportOf reports whether an alert has a report of a source.
 func hasReportOf(row alerts.Alert, s finding.Source) bool {
 	return slices.ContainsFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Source == s })
 }
@@ -276,11 +277,11 @@ func (b *Bot) newAlert(a finding.Finding, event string, names []string) alerts.A
 	}
 }
 
-// wantsActivity reports whether it is looked up without anybody asking what an
-// alert's subject did lately.
+// wantsActivity reports whether the recent activity of a finding's subject is looked up
+// without a click.
 func wantsActivity(a finding.Finding) bool {
 	return a.Exposed && !a.Over && a.Subject != (trail.Subject{}) && a.Mark != finding.Sample
 }
 
-// alerts are the rows of alerts.
+// alerts is the table of alerts.
 func (b *Bot) alerts() alerts.Table { return alerts.Table{Requests: b.Requests} }

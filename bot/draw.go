@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
@@ -18,7 +19,7 @@ const (
 	drawRounds   = 5                // how often one call follows changes made meanwhile
 )
 
-// view gathers what a card shows.
+// view reads everything that a request's card shows.
 func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error) {
 	v := cards.View{Actions: b.Org.Actions, Request: r, Now: b.Now()}
 	if p, err := b.Runs.Planned(ctx, r.ID); err == nil {
@@ -60,7 +61,7 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 	return v, nil
 }
 
-// unfinishedSteps are the steps of many that were not done: for the card and the thread.
+// unfinishedSteps are the steps that failed or were skipped.
 func (b *Bot) unfinishedSteps(ctx context.Context, r approvals.Request) ([]approvals.Step, error) {
 	all, err := b.Runs.Steps(ctx, r.ID, 0)
 	return slices.DeleteFunc(all, func(s approvals.Step) bool {
@@ -68,8 +69,8 @@ func (b *Bot) unfinishedSteps(ctx context.Context, r approvals.Request) ([]appro
 	}), err
 }
 
-// causesOfKept is why steps stay: the ledger of the undo has it, which is another request
-// than the one that it takes back.
+// causesOfKept are the reasons for which an undo kept steps. They are in the ledger of
+// the undo, which is another request than the one that it takes back.
 func (b *Bot) causesOfKept(ctx context.Context, r approvals.Request) ([]string, error) {
 	undo := r.ID
 	switch {
@@ -88,8 +89,8 @@ func (b *Bot) causesOfKept(ctx context.Context, r approvals.Request) ([]string, 
 	return causes, err
 }
 
-// draw brings a request's card and thread up to date. What Slack refuses is
-// left to the sweep: it is no error of the caller's, whose work is stored.
+// draw brings a request's card and thread up to date. Errors of Slack are logged and
+// left to the sweep: the work of the caller is stored.
 func (b *Bot) draw(ctx context.Context, id string) error {
 	for range drawRounds {
 		r, err := b.lease(ctx, id)
@@ -123,10 +124,12 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 	return nil
 }
 
-// errBusy stops a drawing that another worker does, or that can wait.
+// errBusy stops a change because another worker does the work, or because there is
+// nothing to do.
 var errBusy = errors.New("drawn by another")
 
-// lease makes this worker the one that draws.
+// lease takes the lease on drawing a request. It returns errBusy if another worker has
+// it, or if the card of a running request was drawn just now.
 func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 	now := b.Now()
 	return b.Requests.Change(ctx, id, func(r *approvals.Request) error {
@@ -138,8 +141,8 @@ func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 	})
 }
 
-// postRequest sends the card, then the replies that are due. The card of the alert that
-// the request was born of shows its state, too.
+// postRequest posts or updates the card, then posts the replies that are due. If the
+// state has changed, the card of its alert is drawn again, too.
 func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Card) error {
 	r := v.Request
 	if err := b.setThread(ctx, r, card); err != nil {
@@ -163,13 +166,42 @@ func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Car
 	return nil
 }
 
-// postOrUpdate posts a message, or updates it where it stands. By mark, a part of its text,
-// it is found again. In a thread it is shown in the channel, too.
-func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Message, mark string) error {
+// errAlertPosting says that another worker is posting the alert's card, in whose thread
+// the request belongs.
+var errAlertPosting = errors.New("the alert's card is being posted")
+
+// setThread puts a request's card into the thread of its alert. If the alert has no
+// card, the request is posted in the channel.
+func (b *Bot) setThread(ctx context.Context, r approvals.Request, card *approvals.Card) error {
+	if r.Alert == "" || card.TS != "" || card.Thread != "" {
+		return nil
+	}
+	err := b.drawAlert(ctx, r.Alert)
+	var a alerts.Alert
+	if err == nil {
+		a, err = b.alerts().Get(ctx, r.Alert)
+	}
+	if err != nil { // a card in the wrong place is better than none
+		b.Log.WarnContext(ctx, "alert not found", slog.String("request_id", r.ID), slog.String("alert_id", r.Alert), slog.String("error", err.Error()))
+		return nil
+	}
+	if a.Card.TS == "" && a.Card.Lease.Held(b.Now()) {
+		return errAlertPosting
+	}
+	if a.Card.Channel == card.Channel {
+		card.Thread = a.Card.TS
+	}
+	return nil
+}
+
+// postOrUpdate posts the card or updates it in place; in a thread it is broadcast to
+// the channel. If an earlier post's answer was lost, the message is found by marker, a
+// substring of its text.
+func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Message, marker string) error {
 	m.Broadcast = true
 	if card.TS == "" && !card.Fresh {
 		// Somebody began to post and was not heard of again: it may be there.
-		card.TS = b.Slack.find(ctx, card.Channel, "", mark, card.Posting)
+		card.TS = b.Slack.find(ctx, card.Channel, "", marker, card.Posting)
 	}
 	if card.TS != "" {
 		err := b.Slack.update(ctx, card.Channel, card.TS, m)
@@ -190,7 +222,8 @@ func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Me
 	return err
 }
 
-// thread is where replies to a card go. Slack has no threads in threads.
+// thread is the message in whose thread the replies to a card go: Slack has no nested
+// threads.
 func thread(c approvals.Card) string {
 	if c.Thread != "" {
 		return c.Thread
@@ -198,7 +231,8 @@ func thread(c approvals.Card) string {
 	return c.TS
 }
 
-// reply posts one thread reply, once.
+// reply posts a reply in a request's thread, once. If the answer to an earlier post was
+// lost, the message is found by its text.
 func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say cards.Reply) error {
 	ts, tried := card.Replies[say.Key]
 	if ts != "" {
@@ -218,7 +252,7 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 	return b.storeReply(ctx, v.Request.ID, card, say.Key, ts)
 }
 
-// storeReply notes that a reply is being posted, or was.
+// storeReply stores that a reply is being posted (ts empty) or was posted.
 func (b *Bot) storeReply(ctx context.Context, id string, card *approvals.Card, key, ts string) error {
 	if card.Replies == nil {
 		card.Replies = map[string]string{}

@@ -1,0 +1,179 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+)
+
+const (
+	// eventPatience is how long an event's handler waits: two alerts may be ahead of its
+	// own. In a storm of events handlers must not wait, the sweep posts the rest.
+	eventPatience = 2 * alerts.RatePause
+	pauseFor      = 10 * time.Second // of a channel's alerts after an error of Slack
+	pauseLongest  = time.Minute
+)
+
+// scheduled is an alert and the time at which it is drawn.
+type scheduled struct {
+	at time.Time
+	a  alerts.Alert
+}
+
+// schedule reserves times for alerts in their channels, the latest at until. Alerts for
+// which there is no time are left to the sweep.
+func (b *Bot) schedule(ctx context.Context, as []alerts.Alert, until time.Time) []scheduled {
+	var due []scheduled
+	seen, full := map[string]bool{}, map[string]bool{} // alerts, channels
+	for _, a := range as {
+		now := b.Now()
+		switch {
+		case seen[a.ID]:
+			continue
+		case urgent(a):
+			due = append(due, scheduled{now, a})
+			continue
+		case full[a.Card.Channel], !a.Stale(), a.PostAt.After(now): // no time left, in a digest, or scheduled already
+			continue
+		}
+		seen[a.ID] = true
+		slots, err := b.reserve(ctx, a.Card.Channel, 1, until)
+		if err == nil && len(slots) == 1 {
+			due, err = b.scheduleAt(ctx, due, a, slots[0])
+		} else {
+			full[a.Card.Channel] = true
+		}
+		if err != nil {
+			b.Log.ErrorContext(ctx, "alert not scheduled", slog.String("alert_id", a.ID), slog.String("error", err.Error()))
+		}
+	}
+	return due
+}
+
+// urgent reports whether an alert's card is posted at once, whatever the rate limit.
+func urgent(a alerts.Alert) bool { return a.Urgent && a.Card.TS == "" }
+
+// reserve reserves up to n times of posting in a channel, the latest at until.
+func (b *Bot) reserve(ctx context.Context, channel string, n int, until time.Time) (slots []time.Time, err error) {
+	err = b.alerts().ChangeRateLimit(ctx, channel, func(r *alerts.RateLimit) error {
+		slots = nil
+		for len(slots) < n {
+			at, ok := r.Reserve(b.Now().UTC(), until)
+			if !ok {
+				break
+			}
+			slots = append(slots, at)
+		}
+		if len(slots) == 0 {
+			return errBusy
+		}
+		return nil
+	})
+	if errors.Is(err, errBusy) {
+		return nil, nil
+	}
+	return slots, err
+}
+
+// scheduleAt stores the time at which an alert is posted. An alert that another worker
+// has drawn or scheduled is left out.
+func (b *Bot) scheduleAt(ctx context.Context, due []scheduled, a alerts.Alert, at time.Time) ([]scheduled, error) {
+	a, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
+		if !a.Stale() || a.PostAt.After(b.Now()) {
+			return errBusy
+		}
+		a.PostAt = at
+		return nil
+	})
+	if errors.Is(err, errBusy) {
+		return due, nil
+	}
+	if err != nil {
+		return due, err
+	}
+	return append(due, scheduled{at, a}), nil
+}
+
+// drawScheduled draws each alert at its time. Times that have passed are spread, so
+// that they do not all come at once.
+func (b *Bot) drawScheduled(ctx context.Context, due []scheduled) {
+	slices.SortStableFunc(due, func(x, y scheduled) int { return x.at.Compare(y.at) })
+	next := map[string]time.Time{} // by channel
+	for _, t := range due {
+		if at := next[t.a.Card.Channel]; at.After(t.at) && !urgent(t.a) {
+			t.at = at
+		}
+		next[t.a.Card.Channel] = b.Now().Add(max(t.at.Sub(b.Now()), 0) + alerts.RatePause)
+		if err := b.drawAt(ctx, t); err != nil {
+			b.Log.ErrorContext(ctx, "alert not drawn", slog.String("alert_id", t.a.ID), slog.String("error", err.Error()))
+		}
+		if ctx.Err() != nil {
+			return // the sweep finds the rest
+		}
+	}
+}
+
+// drawAt waits for the time of an alert and draws it, with the requests that a rule
+// made for it. If its channel is paused by then, the alert waits for the sweep.
+func (b *Bot) drawAt(ctx context.Context, t scheduled) error {
+	if wait := t.at.Sub(b.Now()); wait > 0 {
+		if err := b.Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	if !urgent(t.a) {
+		limit, err := b.alerts().RateLimit(ctx, t.a.Card.Channel)
+		if err != nil {
+			return err
+		}
+		if limit.PausedUntil.After(b.Now()) {
+			return b.unschedule(ctx, t.a.ID)
+		}
+	}
+	if err := b.drawAlert(ctx, t.a.ID); err != nil {
+		return err
+	}
+	for _, linked := range t.a.Requests {
+		if linked.Rule {
+			if err := b.draw(ctx, linked.Request); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unschedule removes an alert's time of posting.
+func (b *Bot) unschedule(ctx context.Context, id string) error {
+	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
+		a.PostAt = time.Time{}
+		return nil
+	})
+	return err
+}
+
+// pauseAlerts pauses the alerts of a channel after an error of Slack: further posts
+// would fail, too.
+func (b *Bot) pauseAlerts(ctx context.Context, channel string, cause error) {
+	pause := pauseFor
+	if limited, ok := errors.AsType[*slack.RateLimitedError](cause); ok {
+		pause = min(max(limited.RetryAfter, time.Second), pauseLongest)
+	}
+	err := b.alerts().ChangeRateLimit(ctx, channel, func(r *alerts.RateLimit) error {
+		until := b.Now().UTC().Add(pause)
+		if !until.After(r.PausedUntil) {
+			return errBusy
+		}
+		r.PausedUntil = until
+		return nil
+	})
+	if err != nil && !errors.Is(err, errBusy) {
+		b.Log.ErrorContext(ctx, "alerts not paused", slog.String("channel", channel), slog.String("error", err.Error()))
+	}
+}
