@@ -48,39 +48,20 @@ func (t Requests) Get(ctx context.Context, id string) (Request, error) {
 	return decodeRequest(row)
 }
 
-// ChangeTries limits Change under contention: hundreds of clicks on one card at once.
-const ChangeTries = 400
-
-// Change reads a request, calls change and writes the request if nobody else wrote in
-// between; otherwise it starts again. If change returns an error, nothing is written,
-// and the error is returned unchanged with the request. A change that the card shows
-// must call Revise or To.
+// Change is [Update] for a request. A change that the card shows must call Revise or To.
 func (t Requests) Change(ctx context.Context, id string, change func(*Request) error) (Request, error) {
-	for range ChangeTries {
-		r, err := t.Get(ctx, id)
-		if err != nil {
-			return Request{}, err
+	read := func() (Request, error) { return t.Get(ctx, id) }
+	r, err := Update(ctx, t.Store, "request "+id, read, func(r *Request) ([]Put, error) {
+		if err := change(r); err != nil {
+			return nil, err
 		}
-		if err := change(&r); err != nil {
-			return r, err
-		}
-		put, err := t.Put(r)
-		if err != nil {
-			return r, err
-		}
-		err = t.Store.Write(ctx, put)
-		if err == nil {
-			r.Version++
-			return r, nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return r, err
-		}
-		if err := ctx.Err(); err != nil {
-			return r, err
-		}
+		put, err := t.Put(*r)
+		return []Put{put}, err
+	})
+	if err == nil {
+		r.Version++
 	}
-	return Request{}, fmt.Errorf("request %s: %w", id, ErrConflict)
+	return r, err
 }
 
 // Marked reads the requests with a mark that follow an ID, limit at most. For an

@@ -163,36 +163,26 @@ func (t Table) CreateRequest(ctx context.Context, r approvals.Request, change fu
 }
 
 func (t Table) change(ctx context.Context, id string, change func(*Alert) ([]approvals.Put, error)) (Alert, error) {
-	for range approvals.ChangeTries {
-		a, err := t.Get(ctx, id)
-		if err != nil {
-			return Alert{}, err
-		}
+	read := func() (Alert, error) { return t.Get(ctx, id) }
+	a, err := approvals.Update(ctx, t.Requests.Store, "alert "+id, read, func(a *Alert) ([]approvals.Put, error) {
 		before := len(a.Names)
-		puts, err := change(&a)
+		puts, err := change(a)
 		if err != nil {
-			return a, err
+			return nil, err
 		}
 		if len(a.Names) > before {
-			aliases, err := t.newAliases(ctx, &a, before)
+			aliases, err := t.newAliases(ctx, a, before)
 			if err != nil {
-				return a, err
+				return nil, err
 			}
 			puts = append(puts, aliases...)
 		}
-		err = t.Requests.Store.Write(ctx, append(puts, putAlert(a))...)
-		if err == nil {
-			a.Version++
-			return a, nil
-		}
-		if !errors.Is(err, approvals.ErrConflict) {
-			return a, err
-		}
-		if err := ctx.Err(); err != nil {
-			return a, err
-		}
+		return append(puts, putAlert(*a)), nil
+	})
+	if err == nil {
+		a.Version++
 	}
-	return Alert{}, fmt.Errorf("alert %s: %w", id, approvals.ErrConflict)
+	return a, err
 }
 
 // newAliases makes aliases of an alert's new names, and drops those that another has.

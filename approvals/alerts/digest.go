@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -142,25 +141,15 @@ func (t Table) DigestItems(ctx context.Context, d Digest, n, limit int) ([]Diges
 
 // ChangeDigest is [approvals.Requests.Change] for a digest.
 func (t Table) ChangeDigest(ctx context.Context, id string, change func(*Digest) error) (Digest, error) {
-	for range approvals.ChangeTries {
-		d, err := t.Digest(ctx, id)
-		if err != nil {
-			return Digest{}, err
-		}
-		if err := change(&d); err != nil {
-			return d, err
-		}
-		switch err := t.Requests.Store.Write(ctx, putDigest(d)); {
-		case err == nil:
-			d.Version++
-			return d, nil
-		case !errors.Is(err, approvals.ErrConflict):
-			return d, err
-		case ctx.Err() != nil:
-			return d, ctx.Err()
-		}
+	read := func() (Digest, error) { return t.Digest(ctx, id) }
+	d, err := approvals.Update(ctx, t.Requests.Store, "digest "+id, read, func(d *Digest) ([]approvals.Put, error) {
+		err := change(d)
+		return []approvals.Put{putDigest(*d)}, err
+	})
+	if err == nil {
+		d.Version++
 	}
-	return Digest{}, fmt.Errorf("digest %s: %w", id, approvals.ErrConflict)
+	return d, err
 }
 
 // putDigest is the write of a digest, marked until it is posted.

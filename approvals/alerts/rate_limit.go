@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -68,21 +67,14 @@ func (t Table) readRateLimit(ctx context.Context, channel string) (r RateLimit, 
 // ChangeRateLimit is [approvals.Requests.Change] for a channel's room. An error of
 // change stops it with nothing written.
 func (t Table) ChangeRateLimit(ctx context.Context, channel string, change func(*RateLimit) error) error {
-	for range approvals.ChangeTries {
-		r, version, err := t.readRateLimit(ctx, channel)
-		if err != nil {
-			return err
-		}
-		if err := change(&r); err != nil {
-			return err
-		}
-		err = t.Requests.Store.Write(ctx, approvals.PutRow(rateLimitKey(channel), version, r))
-		if !errors.Is(err, approvals.ErrConflict) {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	var version int64
+	read := func() (r RateLimit, err error) {
+		r, version, err = t.readRateLimit(ctx, channel)
+		return r, err
 	}
-	return fmt.Errorf("room of %s: %w", channel, approvals.ErrConflict)
+	_, err := approvals.Update(ctx, t.Requests.Store, "room of "+channel, read, func(r *RateLimit) ([]approvals.Put, error) {
+		err := change(r)
+		return []approvals.Put{approvals.PutRow(rateLimitKey(channel), version, r)}, err
+	})
+	return err
 }

@@ -201,7 +201,7 @@ func (w *worker) readManyBack(ctx context.Context, acct *actions.Account, steps 
 				rest = append(rest, s)
 			}
 		}
-		if err := w.saveVerifiedBatch(ctx, held); err != nil {
+		if err := w.saveVerified(ctx, held); err != nil {
 			return err
 		}
 		if steps = rest; len(rest) == 0 {
@@ -255,8 +255,8 @@ func (m *many) readBatch(ctx context.Context, steps []*step) (found []actions.Re
 	return found, later.Load(), err
 }
 
-// saveVerifiedBatch writes verified steps. For an undo it removes their holds.
-func (w *worker) saveVerifiedBatch(ctx context.Context, steps []*step) error {
+// saveVerified writes verified steps. For an undo it removes their holds.
+func (w *worker) saveVerified(ctx context.Context, steps []*step) error {
 	for chunk := range slices.Chunk(steps, batchSize) {
 		var puts []approvals.Put
 		var events []audit.Event

@@ -288,7 +288,7 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 			text, _ = actions.Explain(err)
 		case holds:
 			s.State = approvals.StepVerified
-			return w.saveVerified(ctx, s)
+			return w.saveVerified(ctx, []*step{s})
 		}
 		found = text
 		if !w.x.Now().Before(until) {
@@ -320,21 +320,4 @@ func (w *worker) readStep(ctx context.Context, acct *actions.Account, s *step) (
 	}
 	read, err := w.action.Revert(actx, acct, s.Step, h.Effect)
 	return read.Holds && !read.Changed, read.Found, err
-}
-
-// saveVerified writes a verified step. For an undo it removes the hold.
-func (w *worker) saveVerified(ctx context.Context, s *step) error {
-	if w.p.Intent.Undo == "" {
-		return w.saveStep(ctx, s)
-	}
-	version, err := w.x.runs().Find(ctx, holdRow(s.Step.Hold), &hold{})
-	if err != nil {
-		return err
-	}
-	if version > 0 {
-		if err := w.x.Store.Write(ctx, approvals.Put{Row: approvals.Row{Key: holdRow(s.Step.Hold), Version: version}, Delete: true}); err != nil {
-			return err
-		}
-	}
-	return w.saveStep(ctx, s)
 }
