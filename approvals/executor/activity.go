@@ -61,25 +61,32 @@ func (x *Executor) activity(ctx context.Context, id string) error {
 
 // lookUp reads the activity. If that fails, the report says why.
 func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report {
-	rep := approvals.Report{At: x.Now().UTC()}
 	f, no := x.findSubject(ctx, a)
 	if no != nil {
-		rep.Unread = no.Reason
-		return rep
+		return approvals.Report{At: x.Now().UTC(), Unread: no.Reason}
 	}
-	rep.Activity = trail.Activity{Subject: f.Subject.Value, By: f.Subject.By} // for a look-up by hand
-	look, cancel := context.WithTimeout(ctx, reportTimeout)
+	rep := x.readReport(ctx, slog.String("alert_id", a.ID), func(ctx context.Context, now time.Time) (trail.Activity, error) {
+		return trail.LookUpActivity(ctx, x.Cloud, f.Account, f.Subject, now, actions.SessionContext{RequestID: a.ID, Requester: approvals.AutomaticRequester})
+	})
+	if rep.Unread != "" {
+		rep.Activity = trail.Activity{Subject: f.Subject.Value, By: f.Subject.By} // for a look-up by hand
+	}
+	return rep
+}
+
+// readReport reads activity, again after transient errors. If that fails, the report
+// says why.
+func (x *Executor) readReport(ctx context.Context, id slog.Attr, read func(context.Context, time.Time) (trail.Activity, error)) approvals.Report {
+	rep := approvals.Report{At: x.Now().UTC()}
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	err := x.retryTransient(look, x.Now().Add(reportRetryWithin), func() error {
-		found, err := trail.LookUpActivity(look, x.Cloud, f.Account, f.Subject, rep.At, actions.SessionContext{RequestID: a.ID, Requester: approvals.AutomaticRequester})
-		if err == nil {
-			rep.Activity = found
-		}
+	err := x.retryTransient(ctx, x.Now().Add(reportRetryWithin), func() (err error) {
+		rep.Activity, err = read(ctx, rep.At)
 		return err
 	})
 	if err != nil {
 		rep.Unread, _ = actions.Explain(err)
-		x.Log.WarnContext(ctx, "activity not read", slog.String("alert_id", a.ID), slog.String("error", err.Error()))
+		x.Log.WarnContext(ctx, "activity not read", id, slog.String("error", err.Error()))
 	}
 	return rep
 }

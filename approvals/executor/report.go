@@ -52,7 +52,13 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 		return err
 	}
 	if version == 0 {
-		rep = x.readActivity(ctx, action, p, run)
+		rep = x.readReport(ctx, slog.String("request_id", p.ID), func(ctx context.Context, now time.Time) (a trail.Activity, err error) {
+			acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhaseReport, p.Call(), nil, sessionContext(p, run.Approvers))
+			if err == nil {
+				a, err = action.Report(ctx, acct, p.Call(), p.Plan.Identity, now)
+			}
+			return a, err
+		})
 		err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), 0, rep)}, audit.New("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
 		if err != nil {
 			return ignore(err, approvals.ErrConflict)
@@ -72,25 +78,6 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 		return nil
 	})
 	return x.sendChange(ctx, r.ID, err)
-}
-
-// readActivity reads the activity. If that fails, the report says why.
-func (x *Executor) readActivity(ctx context.Context, action trail.Reporter, p approvals.Planned, run approvals.Run) approvals.Report {
-	rep := approvals.Report{At: x.Now().UTC()}
-	look, cancel := context.WithTimeout(ctx, reportTimeout)
-	defer cancel()
-	err := x.retryTransient(look, x.Now().Add(reportRetryWithin), func() error {
-		acct, err := x.Cloud.EnterFor(look, actions.Responder, action, actions.PhaseReport, p.Call(), nil, sessionContext(p, run.Approvers))
-		if err == nil {
-			rep.Activity, err = action.Report(look, acct, p.Call(), p.Plan.Identity, rep.At)
-		}
-		return err
-	})
-	if err != nil {
-		rep.Unread, _ = actions.Explain(err)
-		x.Log.WarnContext(ctx, "activity not read", slog.String("request_id", p.ID), slog.String("error", err.Error()))
-	}
-	return rep
 }
 
 // notify sends the notice. A refused notice is recorded; after a transient error the
