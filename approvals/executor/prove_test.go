@@ -390,3 +390,27 @@ func TestOutageOfTheTablesIsNoRefusal(t *testing.T) {
 		})
 	}
 }
+
+// TestOutageOfTheSigningSecretIsNoRefusal: evidence that can't be checked just now is
+// checked again later, for the plan, the run and a retry.
+func TestOutageOfTheSigningSecretIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	survives := func(w *world, r approvals.Request, now, later approvals.State) {
+		t.Helper()
+		genuine := w.executor.Verifiers[approvals.SlackEvidence]
+		w.executor.Verifiers[approvals.SlackEvidence] = approvals.SlackVerifier{Secrets: func(context.Context) ([]string, error) { return nil, errOutage }}
+		w.withoutAWS(w.drain)
+		w.state(r, now)
+		w.executor.Verifiers[approvals.SlackEvidence] = genuine
+		w.pass(10 * time.Second)
+		w.state(r, later)
+	}
+	w := newWorld(t)
+	r := w.bring(w.says(alice, revoke))
+	survives(w, r, approvals.Planning, approvals.Pending)
+	w.bring(w.button(bob, w.again(r), "approve"))
+	survives(w, r, approvals.Approved, approvals.Contained)
+	w, r = failedInAWorld(t)
+	w.bring(w.button(carol, r, "retry"))
+	survives(w, r, approvals.Partial, approvals.Contained)
+}
