@@ -1,6 +1,3 @@
-// Package alerts keeps the rows of alerts in the table requests: alerts with what
-// sources and people said of them, digests that stand for many, and how much room
-// there is in each channel. It posts nothing: the bot does.
 package alerts
 
 import (
@@ -16,7 +13,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// State is what people said of an alert.
+// State is the state that people give an alert.
 type State string
 
 // The states of an alert.
@@ -27,41 +24,42 @@ const (
 	FalsePositive State = "false_positive"
 )
 
-// Alert is one row of the table requests: something that was reported, perhaps
-// by several sources and many times.
+// Alert is something that was reported, perhaps by several sources and many times: a
+// row of the table requests.
 type Alert struct {
 	ID       string   `json:"id"` // AL-…
 	Version  int64    `json:"-"`
 	Revision int64    `json:"revision"` // counts what the card shows
-	Names    []string `json:"names"`    // all by which it is found
+	Names    []string `json:"names"`    // by each of which it is found
 
 	State State           `json:"state"`
-	By    approvals.Actor `json:"by,omitzero"`    // who said so
+	By    approvals.Actor `json:"by,omitzero"`    // who gave the state
 	At    time.Time       `json:"at,omitzero"`    // and when
 	Until time.Time       `json:"until,omitzero"` // of a snooze
 
-	// Reports are the latest of each source and finding, the one that the card
-	// shows first.
+	// Reports are the latest findings, one for each source and name, in the order of the
+	// card.
 	Reports []Report `json:"reports"`
-	// Announced is the highest severity that people were called for.
+	// Announced is the highest severity of which a message told the channel.
 	Announced float64   `json:"announced"`
 	Received  time.Time `json:"received"` // first
 	Over      bool      `json:"over,omitempty"`
 
-	// Requests were born of it, oldest first.
+	// Requests are the requests that it led to, oldest first.
 	Requests []LinkedRequest `json:"requests,omitempty"`
-	// Activity is asked for by a person, or because a key is out.
+	// Activity is set if the recent activity is posted: a person asked for it, or a key
+	// was published.
 	Activity bool `json:"activity,omitempty"`
 
 	Pending []PendingReply `json:"pending,omitempty"` // replies that are due
 	Card    approvals.Card `json:"card"`
-	// PostAt is when there is room in the channel for it; zero for never: then it
-	// waits for the next digest.
+	// PostAt is the time of posting that the rate limit gives it; zero if there is none
+	// yet: then it waits for the next sweep.
 	PostAt time.Time `json:"post_at,omitzero"`
-	// Urgent is set for a card that is posted at once, whether or not there is room:
-	// somebody asked for it, or a containment began by itself.
+	// Urgent is set for a card that is posted at once, whatever the rate limit: somebody
+	// asked for it, or a rule made a request.
 	Urgent   bool   `json:"urgent,omitempty"`
-	DigestID string `json:"digest_id,omitempty"` // that lists it instead of a card of its own
+	DigestID string `json:"digest_id,omitempty"` // of the digest that lists it instead of a card of its own
 }
 
 // LinkedRequest is a request that an alert led to.
@@ -72,13 +70,13 @@ type LinkedRequest struct {
 	At      time.Time `json:"at"`
 }
 
-// PendingReply is one reply in an alert's thread.
+// PendingReply is a reply in an alert's thread that is not posted yet.
 type PendingReply struct {
 	Key       string `json:"key"`
 	Text      string `json:"text"`                // mrkdwn, of our own words and escaped ones
 	Broadcast bool   `json:"broadcast,omitempty"` // shown in the channel too
-	// Before are the reports as they stood before the updates that it tells of, so
-	// that a later update joins it while it waits.
+	// Before are the reports before the changes that the reply tells of, so that a later
+	// change can be added to it.
 	Before []Report `json:"before,omitempty"`
 }
 
@@ -105,12 +103,12 @@ type alias struct {
 	Alert string `json:"alert"`
 }
 
-// Table is the part of the table requests that is about alerts: alerts, the names
-// by which they are found, digests, and the room that there is in each channel.
+// Table is the part of the table requests that is about alerts: alerts, their names,
+// digests, and the rate limit of each channel.
 type Table struct{ Requests approvals.Requests }
 
-// Create stores a new alert and what it is called. It returns ErrConflict
-// if there is one of these names.
+// Create stores a new alert and its names. It returns ErrConflict if another alert has
+// one of them.
 func (t Table) Create(ctx context.Context, a Alert) error {
 	a.Version, a.Revision = 0, 1
 	puts := []approvals.Put{putAlert(a)}
@@ -129,7 +127,8 @@ func (t Table) Get(ctx context.Context, id string) (Alert, error) {
 	return decodeAlert(row)
 }
 
-// Named finds the ID of the alert with a name. It returns ErrNotFound if there is none.
+// Named finds the ID of the alert that has a name. It returns ErrNotFound if there is
+// none.
 func (t Table) Named(ctx context.Context, name string) (string, error) {
 	row, err := t.Requests.Store.Get(ctx, aliasKey(name))
 	if err != nil {
@@ -139,15 +138,15 @@ func (t Table) Named(ctx context.Context, name string) (string, error) {
 	return a.Alert, json.Unmarshal(row.Body, &a)
 }
 
-// Change is [approvals.Requests.Change] for an alert. Names that change adds
-// become aliases, unless another alert has them.
+// Change is [approvals.Requests.Change] for an alert. Names that change adds are
+// stored, unless another alert has them.
 func (t Table) Change(ctx context.Context, id string, change func(*Alert) error) (Alert, error) {
 	return t.change(ctx, id, func(a *Alert) ([]approvals.Put, error) { return nil, change(a) })
 }
 
-// CreateRequest creates a request that an alert leads to: the alert and the request are
-// written at once, so that neither tells of the other in vain. An error of change
-// stops it with nothing written. It returns ErrConflict if the ID is taken.
+// CreateRequest creates a request and links it to its alert in one transaction; neither
+// row can point at a missing one. An error of change stops it with nothing written. It
+// returns ErrConflict if the ID is taken.
 func (t Table) CreateRequest(ctx context.Context, r approvals.Request, change func(*Alert) error) (Alert, error) {
 	r.Version, r.Revision = 0, 1
 	put, err := t.Requests.Put(r)
@@ -185,7 +184,8 @@ func (t Table) change(ctx context.Context, id string, change func(*Alert) ([]app
 	return a, err
 }
 
-// newAliases makes aliases of an alert's new names, and drops those that another has.
+// newAliases makes the rows of an alert's new names, and drops names that another alert
+// has.
 func (t Table) newAliases(ctx context.Context, a *Alert, before int) (puts []approvals.Put, err error) {
 	added := a.Names[before:]
 	a.Names = a.Names[:before:before]
@@ -207,8 +207,8 @@ func (t Table) newAliases(ctx context.Context, a *Alert, before int) (puts []app
 	return puts, nil
 }
 
-// Marked reads alerts that have something to be done, after one ID, limit at
-// most. A row that can't be read comes as an alert with an ID and no state.
+// Marked reads the alerts that have something to do, after one ID, limit at most. A row
+// that can't be read comes as an alert with an ID and no state.
 func (t Table) Marked(ctx context.Context, after string, limit int) ([]Alert, error) {
 	rows, err := t.Requests.Store.Marked(ctx, approvals.MarkAlert, approvals.Key{Part: after, Sort: alertSort}, limit)
 	if err != nil {
@@ -221,14 +221,14 @@ func (t Table) Marked(ctx context.Context, after string, limit int) ([]Alert, er
 		}
 		a, err := decodeAlert(row)
 		if err != nil {
-			a = Alert{ID: row.Part} // with no state: one bad row must not hide the others
+			a = Alert{ID: row.Part} // with no state: an unreadable row must not hide the others
 		}
 		as = append(as, a)
 	}
 	return as, nil
 }
 
-// UnpostedDigests reads digests that are to be posted, limit at most.
+// UnpostedDigests reads the digests that are not posted yet, limit at most.
 func (t Table) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error) {
 	rows, err := t.Requests.Store.Marked(ctx, approvals.MarkAlert, approvals.Key{Part: digestPrefix, Sort: ""}, limit)
 	if err != nil {
@@ -245,7 +245,8 @@ func (t Table) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error)
 	return ds, nil
 }
 
-// putAlert is the write of an alert. Aliases stay: a name is the same alert for ever.
+// putAlert is the write of an alert. Names are never removed: a name is the same alert
+// for ever.
 func putAlert(a Alert) approvals.Put {
 	put := approvals.PutRow(alertKey(a.ID), a.Version, a)
 	if a.Stale() || a.State == Snoozed {

@@ -13,18 +13,18 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// Digest is one message that stands for many alerts for which there was no room in
-// their channel. Its rows are in the table requests: this one, which counts, and
-// parts, which list.
+// Digest is one message about many alerts that the rate limit of their channel did not
+// take. Its rows are in the table requests: this one, which counts, and parts, which
+// list the alerts.
 type Digest struct {
 	ID      string    `json:"id"` // DG-…
 	Version int64     `json:"-"`
 	At      time.Time `json:"at"`
 	N       int       `json:"n"` // alerts
-	// Starts are the alerts, counted from 0, with which the parts of the list begin.
+	// Starts are the numbers, from 0, of the first alert of each part.
 	Starts []int `json:"starts,omitempty"`
-	// Levels, Types and Accounts count alerts; of types and accounts only the first
-	// that there were.
+	// Levels, Types and Accounts count alerts. Only the first 100 types and accounts are
+	// counted.
 	Levels   map[string]int `json:"levels,omitempty"`
 	Types    map[string]int `json:"types,omitempty"`
 	Accounts map[string]int `json:"accounts,omitempty"`
@@ -42,8 +42,8 @@ type DigestItem struct {
 	Line     string  `json:"line"` // what else there is to say
 }
 
-// DigestPart is how many alerts a part lists at most: with its own row and the
-// digest's they fit into one write.
+// DigestPart is how many alerts a part lists at most: so many fit into one transaction
+// with the part and the digest.
 const DigestPart = 80
 
 const (
@@ -58,8 +58,8 @@ var digestID = regexp.MustCompile(`^DG-[0-9A-HJKMNP-TV-Z]{12}$`)
 // IsDigestID reports whether s has the form of a digest's ID.
 func IsDigestID(s string) bool { return digestID.MatchString(s) }
 
-// NewDigest begins a digest for a channel. Seed makes its ID: the first alert's is
-// in it, since an alert is in one digest at a time.
+// NewDigest begins a digest for a channel. Its ID follows from seed, the ID of the
+// first alert: an alert is in one digest at a time.
 func NewDigest(channel, seed string, at time.Time) Digest {
 	id := approvals.ShortID(digestPrefix, fmt.Sprintf("killswitch digest v1\n%s\n%s\n%d", channel, seed, at.UnixNano()))
 	return Digest{ID: id, At: at, Card: approvals.Card{Channel: channel}}
@@ -71,9 +71,9 @@ func partKey(id string, n int) approvals.Key {
 	return approvals.Key{Part: id, Sort: fmt.Sprintf("part#%06d", n)}
 }
 
-// AddToDigest puts waiting alerts, DigestPart of them at most, into a digest: the
-// alerts, the list and the counts are written at once. It returns ErrConflict,
-// with nothing written, if one of them was changed since it was read.
+// AddToDigest adds waiting alerts, DigestPart at most, to a digest: alerts, list and
+// counts in one transaction. It returns ErrConflict, with nothing written, if one of
+// them was changed since it was read.
 func (t Table) AddToDigest(ctx context.Context, d Digest, as []Alert, items []DigestItem) (Digest, error) {
 	d.Levels, d.Types, d.Accounts = maps.Clone(d.Levels), maps.Clone(d.Types), maps.Clone(d.Accounts)
 	for _, it := range items {

@@ -10,8 +10,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// How many alerts a channel takes. Slack lets an app post about one message a
-// second to a channel: the space between alerts is for the cards of containments.
+// How many alerts are posted in a channel. Slack lets an app post about one message a
+// second in a channel: the pauses between alerts leave room for the cards of requests.
 // https://docs.slack.dev/apis/web-api/rate-limits
 const (
 	RatePosts = 30 // alerts in any RateSpan
@@ -19,15 +19,15 @@ const (
 	RatePause = 1500 * time.Millisecond // between two of them
 )
 
-// RateLimit is what there is in a channel for alerts: a row of the table requests.
+// RateLimit is the state of a channel's rate limit: a row of the table requests.
 type RateLimit struct {
 	Slots []time.Time `json:"slots"` // when the latest RatePosts are posted
-	// PausedUntil is until when there is none, since Slack had trouble.
+	// PausedUntil is set after an error of Slack: nothing is posted before.
 	PausedUntil time.Time `json:"paused_until,omitzero"`
 }
 
-// Reserve finds the next time at which there is room for an alert, if it is not
-// after the given one.
+// Reserve reserves the next time at which an alert may be posted. It returns false if
+// that is after until.
 func (r *RateLimit) Reserve(now, until time.Time) (time.Time, bool) {
 	at := latest(now, r.PausedUntil)
 	if n := len(r.Slots); n > 0 {
@@ -47,7 +47,7 @@ func rateLimitKey(channel string) approvals.Key {
 	return approvals.Key{Part: "room#" + channel, Sort: "room"}
 }
 
-// RateLimit reads what room there is in a channel.
+// RateLimit reads the rate limit of a channel.
 func (t Table) RateLimit(ctx context.Context, channel string) (RateLimit, error) {
 	r, _, err := t.readRateLimit(ctx, channel)
 	return r, err
@@ -64,15 +64,15 @@ func (t Table) readRateLimit(ctx context.Context, channel string) (r RateLimit, 
 	return r, row.Version, json.Unmarshal(row.Body, &r)
 }
 
-// ChangeRateLimit is [approvals.Requests.Change] for a channel's room. An error of
-// change stops it with nothing written.
+// ChangeRateLimit is [approvals.Requests.Change] for the rate limit of a channel. An
+// error of change stops it with nothing written.
 func (t Table) ChangeRateLimit(ctx context.Context, channel string, change func(*RateLimit) error) error {
 	var version int64
 	read := func() (r RateLimit, err error) {
 		r, version, err = t.readRateLimit(ctx, channel)
 		return r, err
 	}
-	_, err := approvals.Update(ctx, t.Requests.Store, "room of "+channel, read, func(r *RateLimit) ([]approvals.Put, error) {
+	_, err := approvals.Update(ctx, t.Requests.Store, "rate limit of "+channel, read, func(r *RateLimit) ([]approvals.Put, error) {
 		err := change(r)
 		return []approvals.Put{approvals.PutRow(rateLimitKey(channel), version, r)}, err
 	})

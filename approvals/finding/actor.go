@@ -7,7 +7,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
-// actor is whose credentials were used, as GuardDuty and Security Hub tell it.
+// actor is the principal whose credentials were used, as GuardDuty and Security Hub
+// name it.
 type actor struct {
 	kind     string // IAMUser, AssumedRole, Root, FederatedUser, …
 	name     string // of the user or the role
@@ -50,7 +51,7 @@ func (w actor) session() string {
 	return session
 }
 
-// String says who it is.
+// String names the principal.
 func (w actor) String() string {
 	if w.nobody() {
 		return ""
@@ -77,7 +78,7 @@ func (w actor) String() string {
 	return s
 }
 
-// subject is whose activity can be looked up.
+// subject is what CloudTrail can be asked for to get the principal's recent activity.
 func (w actor) subject() trail.Subject {
 	switch {
 	case anyKey.MatchString(w.key):
@@ -88,7 +89,7 @@ func (w actor) subject() trail.Subject {
 	return trail.Subject{}
 }
 
-// actor offers what contains somebody's credentials.
+// actor adds the containments that fit a principal.
 func (o *containments) actor(w actor) {
 	foreign := func(account string) bool { return account != "" && account != o.account }
 	switch {
@@ -108,7 +109,8 @@ func (o *containments) actor(w actor) {
 	}
 }
 
-// user offers what fits an IAM user. Sessions of users end only with the user.
+// user adds the containments that fit an IAM user. Sessions of a user end only with the
+// user.
 func (o *containments) user(w actor) {
 	before, refused := len(o.list), false
 	target := w.arn
@@ -128,8 +130,9 @@ func (o *containments) user(w actor) {
 	}
 }
 
-// role offers what fits a role's session. An instance gets new sessions, so it is
-// isolated; stripping its role would hit all instances that have it.
+// role adds the containments that fit a session of a role. An instance gets new
+// sessions, so it is isolated; detaching its role's policies would affect all instances
+// with this role.
 func (o *containments) role(w actor) {
 	target := w.arn
 	if _, _, _, _, ok := actions.SplitRoleARN(target); !ok {
@@ -148,7 +151,7 @@ func (o *containments) role(w actor) {
 	o.add(onInstance, actions.DetachPolicies, target, nil)
 }
 
-// instance offers to isolate an instance.
+// instance adds the isolation of an instance.
 func (o *containments) instance(offer Containment, id, region string) {
 	o.addOf(offer, actions.IsolateInstance, actions.InstanceARN(o.org.Partition, region, o.account, id), nil)
 }

@@ -70,7 +70,7 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	case c.caller.kind != ofUser && c.caller.kind != ofRoot:
 		a.Type, a.Quiet = c.caller.kind+":"+c.name, true
 	}
-	o := r.offers("", c.account, region)
+	o := r.containments("", c.account, region)
 	c.offer(o)
 	a.Containments, a.ByHand = o.list, o.byHand
 	return []Finding{a}, nil

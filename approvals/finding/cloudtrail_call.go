@@ -30,8 +30,8 @@ func (c *iamCall) resolve() {
 	}
 }
 
-// selfService reports whether users do what gives them no power: a new password,
-// an MFA device of their own. What the root user does is never that.
+// selfService reports whether users change something of their own that gives them no
+// power: a password, an MFA device. It is never true for the root user.
 func (c iamCall) selfService() bool {
 	return c.caller.kind == ofUser && c.self && slices.Contains([]string{"ChangePassword", "CreateVirtualMFADevice", "EnableMFADevice", "ResyncMFADevice"}, c.name)
 }
@@ -40,7 +40,7 @@ func (c iamCall) denied() bool {
 	return strings.Contains(c.failed, "AccessDenied") || strings.Contains(c.failed, "Unauthorized")
 }
 
-// newKey is the ID of the access key that was created; empty for none.
+// newKey is the ID of the created access key; empty if there is none.
 func (c iamCall) newKey() string {
 	if c.failed != "" {
 		return ""
@@ -48,7 +48,7 @@ func (c iamCall) newKey() string {
 	return c.answer.at("accessKey", "accessKeyId").text()
 }
 
-// policy is the ARN or the name of the policy that it is about.
+// policy is the ARN or the name of the policy in the call.
 func (c iamCall) policy() string {
 	for _, key := range []string{"policyArn", "policyName", "permissionsBoundary"} {
 		if s := c.request.at(key).text(); s != "" {
@@ -58,7 +58,7 @@ func (c iamCall) policy() string {
 	return ""
 }
 
-// adminGroup reports whether it puts somebody into the group that is exempt from
+// adminGroup reports whether the call adds somebody to the group that is exempt from
 // quarantine.
 func (c iamCall) adminGroup(group string) bool {
 	return c.name == "AddUserToGroup" && c.failed == "" && group != "" && strings.EqualFold(c.request.at("groupName").text(), group)

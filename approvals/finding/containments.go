@@ -8,7 +8,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// containments collects what can be done about an alert, and why something can't.
+// containments collects the containments that fit a finding, and the reasons why others
+// do not.
 type containments struct {
 	org     actions.Org
 	account string
@@ -17,9 +18,9 @@ type containments struct {
 	byHand  []string
 }
 
-// offers begins the list for an alert. An ARN has the partition of the finding,
-// also where that is not ours: then the offers are told as what to do there.
-func (r Reader) offers(partition, account, region string) *containments {
+// containments begins an empty list. ARNs get the partition of the finding even if it
+// is not ours: then the calls are told as work to do there by hand.
+func (r Reader) containments(partition, account, region string) *containments {
 	if partition == "" {
 		partition = actions.PartitionOf(region)
 	}
@@ -32,13 +33,13 @@ func (r Reader) offers(partition, account, region string) *containments {
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 var iamName = actions.NewPattern(`^[A-Za-z0-9_+=,.@-]{1,128}$`)
 
-// add offers a call, unless it is refused: then it says what to do by hand.
+// add adds a call. If it is refused, it adds the reason to ByHand instead.
 func (o *containments) add(extra bool, action actions.Name, target string, opts map[string]string) {
 	o.addOf(Containment{Extra: extra}, action, target, opts)
 }
 
-// addOf is add for an offer of any kind. It reports whether the call is refused,
-// which is more than that it does not fit.
+// addOf is add for a containment with other fields set. It reports whether the call is
+// refused; a call that does not parse is not.
 func (o *containments) addOf(offer Containment, action actions.Name, target string, opts map[string]string) (refused bool) {
 	call, err := actions.NewCall(action, target, opts, o.org.Directory())
 	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
@@ -60,7 +61,7 @@ func (o *containments) addOf(offer Containment, action actions.Name, target stri
 	return false
 }
 
-// addByHand notes what is to be done by hand, once.
+// addByHand adds a line of work to do by hand, once.
 func (o *containments) addByHand(text string) {
 	if !slices.Contains(o.byHand, text) {
 		o.byHand = append(o.byHand, text)

@@ -18,15 +18,15 @@ const (
 	usedSeverity      = 9 // somebody does, or it is the root user's
 )
 
-// byHandRoot is what to do about the root user, whom no action reaches.
+// byHandRoot is the work to do for the root user, whom no action reaches.
 const byHandRoot = "No API reaches the root user: sign in as root, delete its access keys, change its password, check its MFA devices, and answer the support case if AWS has opened one."
 
-// byHandUnknown is what to do where no key is named.
+// byHandUnknown is the work to do if no key is named.
 const byHandUnknown = "The event names no access key: look in the console which credential it is."
 
-// exposed completes an alert about an access key that is out: its names, and what
-// can be done. The user is who has it as far as the source says; it may be empty.
-// What is not a key keeps the name that the alert has.
+// exposed completes a finding about a published access key: its names and the
+// containments that fit. user is the owner that the source names; it may be empty. A
+// finding whose key has not the form of one keeps its name.
 func (r Reader) exposed(a Finding, key, user string) Finding {
 	a.Resource = keyOf(key, "")
 	switch {
@@ -52,7 +52,7 @@ func (r Reader) exposed(a Finding, key, user string) Finding {
 		return a
 	}
 	a.Exposed = true
-	o := r.offers("", a.Account, a.Region)
+	o := r.containments("", a.Account, a.Region)
 	switch {
 	case isRoot(user):
 		o.addByHand(byHandRoot)
@@ -69,7 +69,7 @@ func (r Reader) exposed(a Finding, key, user string) Finding {
 	return a
 }
 
-// userNamed is the ARN of the user of that name; "" if there can't be one.
+// userNamed is the ARN of the user with a name; "" if the name is not one of a user.
 func (o *containments) userNamed(name string) string {
 	if iamName.MatchString(name) {
 		return o.arn("user", name)
@@ -80,8 +80,8 @@ func (o *containments) userNamed(name string) string {
 	return ""
 }
 
-// deactivate offers to deactivate a key, unless its owner is never touched. The
-// owner is an ARN, or "" if it is for AWS to tell.
+// deactivate adds the deactivation of a key, unless its owner is protected. owner is an
+// ARN, or "" if it is not known.
 func (o *containments) deactivate(key, owner string, quarantine bool) {
 	if no := o.org.RefuseIdentity(actions.Identity{ARN: owner}); no != nil {
 		o.addByHand(no.Reason + ": " + no.Hint)
@@ -94,20 +94,20 @@ func (o *containments) deactivate(key, owner string, quarantine bool) {
 	o.add(false, actions.DeactivateKey, key, opts)
 }
 
-// quarantine offers to quarantine a user, by ARN; nobody for "".
+// quarantine adds the quarantine of a user, by ARN; nothing for "".
 func (o *containments) quarantine(offer Containment, user string) {
 	if user != "" {
 		o.addOf(offer, actions.QuarantineUser, user, nil)
 	}
 }
 
-// isRoot reports whether a name is one that AWS's reports have for the root user.
-// A user may be called so, too: then it is for people to tell.
+// isRoot reports whether AWS's reports name the root user so. A user may have the same
+// name: people have to look.
 func isRoot(user string) bool {
 	return strings.EqualFold(user, "root") || strings.EqualFold(user, "<root_account>")
 }
 
-// keyOf is an access key, or what was reported as one, and whose it is.
+// keyOf is the reported access key and its owner, in words.
 func keyOf(key, user string) string {
 	what := "access key " + key
 	if !anyKey.MatchString(key) {
@@ -131,8 +131,8 @@ func capital(s string) string {
 	return string(unicode.ToUpper(first)) + s[n:]
 }
 
-// moment is a time that only informs, and how cards show it: one in a format that
-// is not known stays the text that it is.
+// moment is a time that is only shown, and its text on cards. A time in an unknown
+// format is shown as it is.
 func (n node) moment() (time.Time, string) {
 	text := n.text()
 	t := n.withOwnProblems().time()
@@ -142,7 +142,7 @@ func (n node) moment() (time.Time, string) {
 	return t, t.Format("2006-01-02 15:04 UTC")
 }
 
-// consoleLink is a page of a region's console; empty where that is not known.
+// consoleLink is a page of a region's console; empty if its address is not known.
 func consoleLink(region, page string) string {
 	base := console("", region)
 	if base == "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// Source is where a finding comes from, as a route names it.
+// Source is the name of an EventSource, as routes match it.
 type Source string
 
 // Mark says that a finding is not a real one; empty for one that is.
@@ -25,26 +25,26 @@ const (
 	Drill  Mark = "DRILL"
 )
 
-// Finding is what an event says. All its texts are from outside and untrusted.
+// Finding is what an event means. All its texts are from outside and untrusted.
 type Finding struct {
 	Source  Source `json:"source"`
 	Product string `json:"product"` // the source, as people call it
 	Mark    Mark   `json:"mark,omitempty"`
 	EventID string `json:"event_id"` // the envelope's
-	// Names are by what it is known again. The first is its own: the finding's
-	// account/region/ID. Under the others ("key/AKIA…") other sources tell of the
-	// same thing. Drills and mocks have other names than the real thing.
+	// Names identify the finding again. The first is its own: the finding's
+	// account/region/ID. The others ("key/AKIA…") it shares with findings of other sources
+	// about the same thing. Drills and mocks have other names than real findings.
 	Names []string `json:"names"`
 
 	Type     string  `json:"type"`     // as the product that found it spells it, for routes
 	Title    string  `json:"title"`    // what happened, in plain English
 	Text     string  `json:"text"`     // more words about it; may be empty
 	Severity float64 `json:"severity"` // 0 to 10, as GuardDuty counts
-	// Quiet alerts are posted only by a route whose type matches them: a route
-	// without a type passes them by.
+	// Quiet findings are posted only by a route with a type that matches: a route without
+	// a type does not match them.
 	Quiet bool `json:"quiet,omitempty"`
-	// Over is set where the source says that the matter is settled: it changes an
-	// alert that there is, and makes no new one.
+	// Over says that the source calls the matter settled: such a finding changes an alert,
+	// and creates none.
 	Over bool `json:"over,omitempty"`
 
 	Partition string `json:"partition"`
@@ -60,23 +60,24 @@ type Finding struct {
 	Updated time.Time `json:"updated"` // by the source: a report with an earlier time is late
 	Count   int       `json:"count"`   // 1 or more
 
-	Containments []Containment `json:"offers,omitempty"`  // the containments that fit, strongest first
-	ByHand       []string      `json:"by_hand,omitempty"` // why there is none for something, and what to do instead
+	Containments []Containment `json:"containments,omitempty"` // the containments that fit, strongest first
+	ByHand       []string      `json:"by_hand,omitempty"`      // why there is none for something, and what to do instead
 
-	// Subject is whose recent activity can be looked up; the zero one for nobody's.
+	// Subject is whose recent activity can be looked up; the zero value for nobody's.
 	Subject trail.Subject `json:"subject,omitzero"`
-	// Exposed is set for a key that is out: its activity is always looked up.
+	// Exposed is set for an access key that was published: its activity is looked up
+	// without a click.
 	Exposed bool `json:"exposed,omitempty"`
-	// Sighting is where the source can be asked whether it is true.
+	// Sighting says where the source can be asked to confirm the finding.
 	Sighting source.Sighting `json:"sighting,omitzero"`
 
-	// A Reader sets these under its configuration. They are not stored, since the
+	// A Reader sets these from its configuration. They are not stored, since the
 	// configuration may change.
 	Route   *Route `json:"-"` // nil if nothing is posted
 	Trusted bool   `json:"-"` // the sender of its event may make it contain by itself
 }
 
-// Same reports whether two findings are reports of the same, by one source.
+// Same reports whether two findings are versions of the same one, by the same source.
 func (f Finding) Same(as Finding) bool { return f.Source == as.Source && f.Own() == as.Own() }
 
 // Offers are the containments that its card offers: none without a route.
@@ -104,21 +105,22 @@ type Fact struct {
 	Text  string `json:"text"`
 }
 
-// Containment is a containment that fits an alert.
+// Containment is a containment that fits a finding.
 type Containment struct {
 	Call actions.Call `json:"call"`
-	// Extra is set for what fits, but is offered only where a route's suggest names it.
+	// Extra is set for a containment that is offered only if the route suggests its
+	// action.
 	Extra bool `json:"extra,omitempty"`
-	// Unsure is set for a target that the source can't vouch for, as where only a name
-	// stands for it that an attacker can choose: a person may want it, nothing does it
-	// by itself.
+	// Unsure is set for a target that the source does not confirm, for example if only a
+	// name identifies it that an attacker can choose. It is offered to people and never
+	// runs by itself.
 	Unsure bool `json:"unsure,omitempty"`
 }
 
-// Own is the alert's own name.
+// Own is the finding's own name.
 func (a Finding) Own() string { return a.Names[0] }
 
-// Level is a severity in the words of the contract.
+// Level is a severity in words.
 func Level(severity float64) string {
 	switch {
 	case severity >= 9:
@@ -133,12 +135,12 @@ func Level(severity float64) string {
 	return "info"
 }
 
-// ErrIgnored is wrapped by errors of Read for events that are none of our
-// business: what is not listed, what is archived, our own roles' calls.
+// ErrIgnored is wrapped by errors of Read for events that are no findings: events of
+// kinds that are not listed, archived findings, calls of our own roles.
 var ErrIgnored = errors.New("ignored")
 
-// Malformed says that an event of a listed source could not be read. It is told
-// once an hour and source, and the event is set aside.
+// Malformed says that an event of a listed source can't be read. People are told at
+// most once an hour for each source, and the event is set aside.
 type Malformed struct {
 	Source  Source // empty if no source was found
 	Product string // the source, as people call it

@@ -58,7 +58,8 @@ func (r Reader) finish(a *Finding, s EventSource, drill string, e Envelope) {
 	}
 }
 
-// dropImpossible takes away offers that nobody may accept here, and says why.
+// dropImpossible drops containments that can't be carried out here (samples, another
+// partition, over the limit) and says so in ByHand.
 func (r Reader) dropImpossible(a *Finding) {
 	switch {
 	case a.Mark == Sample:
@@ -82,8 +83,7 @@ func (r Reader) dropImpossible(a *Finding) {
 	a.Names = a.Names[:min(len(a.Names), maxNames)]
 }
 
-// setMark says that an alert is not the real thing, and gives drills and mocks names
-// under which the real thing is never found.
+// setMark marks drills and mocks, and gives them names that no real finding has.
 func (a *Finding) setMark(drill string, mock bool) {
 	prefix := ""
 	switch {
@@ -97,8 +97,8 @@ func (a *Finding) setMark(drill string, mock bool) {
 	}
 }
 
-// reason is the one of requests that are born of an alert: the same for the same
-// alert, on one line, and nothing that a typed reason could not be.
+// reason is the reason of requests that follow from a finding: always the same for the
+// same finding, one line, and only characters that a typed reason may have.
 func reason(a Finding) string {
 	s := fmt.Sprintf("%s %s in %s %s", a.Product, a.Type, a.Account, a.Region)
 	if a.Mark != "" {
@@ -114,12 +114,12 @@ func reason(a Finding) string {
 	return s
 }
 
-// brief is one line of characters that are seen, cut.
+// brief cuts a text to one line without invisible characters.
 func brief(s string, most int) string {
 	return cut(strings.Join(strings.Fields(actions.Clean(s)), " "), most)
 }
 
-// cut shortens by character.
+// cut cuts a text to a number of characters.
 func cut(s string, most int) string {
 	if len(s) <= most {
 		return s

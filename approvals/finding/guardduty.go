@@ -65,7 +65,7 @@ func readGuardDuty(r Reader, e Envelope) ([]Finding, error) {
 	}
 	found.locate(&a)
 
-	o := r.offers(a.Partition, a.Account, a.Region)
+	o := r.containments(a.Partition, a.Account, a.Region)
 	if f.at("resource", "resourceType").text() == "AttackSequence" {
 		f.sequence(&a, o)
 	} else {
@@ -75,7 +75,7 @@ func readGuardDuty(r Reader, e Envelope) ([]Finding, error) {
 	return []Finding{a}, nil
 }
 
-// gdFinding is a finding's detail.
+// gdFinding is the detail of an event.
 type gdFinding struct{ node }
 
 // info is what the service adds to a finding: beside, or in a text that holds
@@ -134,7 +134,7 @@ func (w actor) tell(a *Finding) {
 	}
 }
 
-// foundAt is where a finding is.
+// foundAt is the place of a finding.
 type foundAt struct{ partition, account, region, detector, id string }
 
 var findingARN = actions.NewPattern(`^arn:(aws[a-z-]*):guardduty:([a-z0-9-]+):([0-9]{12}):detector/([0-9a-z]{1,300})/finding/([0-9A-Za-z-]{1,128})$`)
@@ -147,10 +147,10 @@ func parseFindingARN(arn string) (foundAt, bool) {
 	return foundAt{g[1], g[3], g[2], g[4], g[5]}, true
 }
 
-// name is the one by which GuardDuty and Security Hub know it.
+// name is the name by which GuardDuty and Security Hub know the finding.
 func (at foundAt) name() string { return at.account + "/" + at.region + "/" + at.id }
 
-// locate says where to look at the finding, and where to ask about it.
+// locate sets the link to the finding, and where to ask for its confirmation.
 func (at foundAt) locate(a *Finding) {
 	if base := console(a.Partition, at.region); base != "" {
 		a.Link = base + "/guardduty/home?region=" + at.region + "#/findings?macros=current&fId=" + at.id

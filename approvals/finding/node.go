@@ -15,10 +15,10 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// node is a place in a JSON document. Keys match in exact case, which
-// encoding/json's structs don't. A value of a wrong type is noted; it makes the
-// whole event unreadable, so that no alert is half-filled. What is not there, or
-// null, is a zero value.
+// node is a place in a JSON document. Keys match in exact case, unlike in
+// encoding/json's structs. A value of a wrong type is noted as a problem; it makes the
+// whole event unreadable, so that no finding is half-filled. A value that is missing or
+// null reads as the zero value.
 type node struct {
 	v     any
 	path  string
@@ -47,7 +47,7 @@ func (n node) note(problem string) {
 	}
 }
 
-// problems are what was noted anywhere in the document, or "".
+// problems are the problems noted anywhere in the document, or "".
 func (n node) problems() string { return strings.Join(*n.wrong, "; ") }
 
 // at goes down by keys.
@@ -66,10 +66,10 @@ func (n node) at(keys ...string) node {
 	return n
 }
 
-// exists reports whether there is a value, and not null.
+// exists reports whether there is a value other than null.
 func (n node) exists() bool { return n.v != nil }
 
-// required notes that a value is missing; of a text also that it is empty.
+// required notes a problem if the value is missing or an empty text.
 func (n node) required() node {
 	if n.v == nil || n.v == "" {
 		n.note("is missing")
@@ -91,7 +91,7 @@ func (n node) text() string {
 	return ""
 }
 
-// textOrBool is a text, or a truth value as it is written.
+// textOrBool is a text, or a boolean as it is written.
 func (n node) textOrBool() string {
 	if b, ok := n.v.(bool); ok {
 		return strconv.FormatBool(b)
@@ -119,7 +119,7 @@ func (n node) number() float64 {
 	return f
 }
 
-// truth is a truth value, or a string that is one.
+// truth is a boolean, or a string with one.
 func (n node) truth() bool {
 	switch v := n.v.(type) {
 	case nil:
@@ -138,9 +138,8 @@ func (n node) truth() bool {
 	return false
 }
 
-// maxItems is more than any source tells in one list. What is read of elements is
-// compared with what was read of the others, so a list of thousands would keep a
-// worker busy for half a minute.
+// maxItems is more than any source sends in one list. Elements are compared with each
+// other, so a list of thousands would keep a worker busy for half a minute.
 const maxItems = 500
 
 // items are the elements of a list.
@@ -177,14 +176,14 @@ func (n node) keys() []string {
 	return ks
 }
 
-// withOwnProblems is the same place with notes of its own: what is wrong there makes
-// nothing else unreadable.
+// withOwnProblems is the same place with a list of problems of its own: they do not
+// make the rest of the document unreadable.
 func (n node) withOwnProblems() node {
 	n.wrong = new([]string)
 	return n
 }
 
-// opened is an object, also where it came as a text that holds one.
+// opened is an object, also if it came as a string of JSON.
 func (n node) opened() node {
 	if s, ok := n.v.(string); ok && s != "" {
 		inner, err := parse([]byte(s))
@@ -205,7 +204,7 @@ func (n node) account() string { return n.matching(actions.AccountID, "is not an
 // region is a region's name.
 func (n node) region() string { return n.matching(actions.RegionName, "is not a region") }
 
-// matching is a text of a form; what has another is noted.
+// matching is a text that matches a pattern; another text is noted as a problem.
 func (n node) matching(form actions.Pattern, problem string) string {
 	s := n.text()
 	if s != "" && !form.MatchString(s) {
@@ -228,7 +227,7 @@ func (n node) severity() float64 {
 // count is a whole number, 0 or more.
 func (n node) count() int { return int(min(max(n.number(), 0), maxCount)) }
 
-// timeFormats are those in which the sources write times.
+// timeFormats are the formats of times that the sources use.
 var timeFormats = []string{time.RFC3339Nano, time.RFC1123, time.RFC1123Z}
 
 // time is a moment: RFC 3339, RFC 1123, or seconds or milliseconds since 1970.

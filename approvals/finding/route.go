@@ -7,14 +7,14 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// Routing is what the configuration says of alerts.
+// Routing is the configuration of alerts.
 type Routing struct {
 	MockSources bool    // show awsmock.* events, marked as mock
 	AutoPerHour int     // cap of automatic containments
 	Routes      []Route // the first match wins; without a match nothing is posted
 }
 
-// Route is what becomes of the alerts that match.
+// Route says what is done about the findings that match it.
 type Route struct {
 	Match    Match
 	Suggest  []Suggestion // empty: every action that fits
@@ -23,7 +23,7 @@ type Route struct {
 	Channel  string // empty: the incident channel
 }
 
-// Match picks alerts.
+// Match selects findings.
 type Match struct {
 	Source      Source
 	Type        string  // * stands for any characters; empty: any type, but for quiet alerts
@@ -36,7 +36,8 @@ type Suggestion struct {
 	Options map[string]string // of the action, as they are typed; may be nil
 }
 
-// Delivery is what an alert does.
+// Delivery is how a route delivers a finding: as a message, with buttons, or by
+// containing it.
 type Delivery string
 
 // The deliveries. Auto needs Suggest, of reversible single-target actions alone.
@@ -64,7 +65,7 @@ func (m Match) matches(a Finding) bool {
 	return m.Source == a.Source && a.Severity >= m.MinSeverity && (m.Type == "" && !a.Quiet || m.Type != "" && glob(m.Type, a.Type))
 }
 
-// Covers reports whether m matches whatever n would match.
+// Covers reports whether m matches every finding that n matches.
 func (m Match) Covers(n Match) bool {
 	types := glob(m.Type, n.Type) // a * of n is matched by a * of m alone
 	if m.Type == "" {
@@ -95,8 +96,8 @@ func glob(pattern, s string) bool {
 	return strings.HasSuffix(s, last)
 }
 
-// Offers are the containments that the route offers for an alert: those that fit and,
-// if the route suggests some, only these, in the route's order and mode.
+// Offers are the containments that the route offers for a finding: those that fit and,
+// if the route suggests some, only these, in its order and with its options.
 func (r Route) Offers(a Finding) (offers approvals.Offers) {
 	add := func(c actions.Call) {
 		offers = append(offers, approvals.Offer{Intent: approvals.Intent{Call: c}, Why: reason(a)})

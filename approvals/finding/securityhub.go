@@ -60,7 +60,7 @@ func readSecurityHub(r Reader, e Envelope) ([]Finding, error) {
 	return alerts, nil
 }
 
-// hubFinding is what both formats tell of a finding beside the alert's own fields.
+// hubFinding is what both formats have beside the fields of Finding.
 type hubFinding struct {
 	id        string
 	product   string // ARN
@@ -80,8 +80,8 @@ var (
 	hubID            = actions.NewPattern(`^[\x21-\x7e]{1,512}$`)
 )
 
-// fill names an alert and offers what fits. It returns ErrIgnored for a finding
-// that detects no threat.
+// fill sets a finding's names and the containments that fit. It returns ErrIgnored for
+// a finding that detects no threat.
 func (h hubFinding) fill(r Reader, a *Finding) error {
 	found, ok := parseFindingARN(h.id)
 	if ok = ok && guardDutyProduct.MatchString(h.product) && found.account == a.Account; ok {
@@ -99,7 +99,7 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 	}
 	a.Type = hubType(h.types, ok)
 
-	o := r.offers(a.Partition, a.Account, a.Region)
+	o := r.containments(a.Partition, a.Account, a.Region)
 	var who []string
 	for _, w := range h.actors {
 		if len(h.instances) > 0 {
@@ -131,8 +131,8 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 	return nil
 }
 
-// hubType is a finding's type. GuardDuty's are written as GuardDuty does: the
-// answer that confirms such a finding has its type so, and must match the same route.
+// hubType is the type of a finding. GuardDuty's types are written as GuardDuty writes
+// them, since its answer is matched against the same route.
 func hubType(types []string, ofGuardDuty bool) string {
 	if len(types) == 0 {
 		return "Finding"
@@ -149,7 +149,7 @@ func hubType(types []string, ofGuardDuty bool) string {
 // https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings-severity.html
 var hubSeverity = map[string]float64{"INFORMATIONAL": 0, "LOW": 2, "MEDIUM": 5, "HIGH": 8, "CRITICAL": 9}
 
-// ownerOf is the account in an ARN; empty where it is none.
+// ownerOf is the account in an ARN; empty if there is none.
 func ownerOf(arn string) string {
 	if g := strings.Split(arn, ":"); len(g) >= 6 && actions.AccountID.MatchString(g[4]) {
 		return g[4]

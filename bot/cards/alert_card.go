@@ -16,7 +16,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// AlertView is all that an alert's card shows. The card is a pure function of it.
+// AlertView is everything that an alert's card shows.
 type AlertView struct {
 	Actions        actions.Catalog
 	Alert          alerts.Alert
@@ -73,7 +73,7 @@ func AlertCard(v AlertView) Message {
 	return Message{Text: entities(v.fallback()), Blocks: b}
 }
 
-// characters counts what the texts of an alert's blocks hold.
+// characters counts the characters in an alert's blocks.
 func characters(blocks []slack.Block) int {
 	n := 0
 	text := func(t *slack.TextBlockObject) { n += utf8.RuneCountInString(t.Text) }
@@ -106,7 +106,7 @@ func characters(blocks []slack.Block) int {
 	return n
 }
 
-// markPrefix begins what is not the real thing.
+// markPrefix is the mark of samples, mocks and drills in brackets.
 func (v AlertView) markPrefix() string {
 	if v.Finding.Mark == "" {
 		return ""
@@ -114,14 +114,14 @@ func (v AlertView) markPrefix() string {
 	return "[" + Untrusted(v.Finding.Mark).Plain(maxName) + "] "
 }
 
-// markWords say what a mark means for whoever reads the card.
+// markWords explain the marks.
 var markWords = map[finding.Mark]string{
 	finding.Sample: "*A sample*: GuardDuty makes these to show what a finding looks like. Nothing happened.",
 	finding.Mock:   "*A mock*: it comes from a source for tests, not from AWS. What its buttons start is real.",
 	finding.Drill:  "*A drill*: our own people sent this. What its buttons start is real.",
 }
 
-// title is the severity and what happened, in plain English.
+// title is the severity and the finding's title.
 func (v AlertView) title() string {
 	level := finding.Level(v.Finding.Severity)
 	what := strings.TrimRight(v.Finding.Title, ". \n")
@@ -143,7 +143,7 @@ func (v AlertView) account() string {
 	return View{Request: approvals.Request{Intent: approvals.Intent{Call: actions.Call{Account: v.Finding.Account}}}, Alias: v.Alias}.account()
 }
 
-// finding says what was found, where, about whom, and when.
+// finding is the block of type, place, principal, resource and time.
 func (v AlertView) finding() string {
 	a := v.Finding
 	show := func(s string) string { return cut(unmarked(Untrusted(field(s)).String()), maxField*3/2) }
@@ -159,7 +159,11 @@ func (v AlertView) finding() string {
 	}
 	lines = append(lines, "*Seen* "+seen(a))
 	if len(v.AlsoReportedBy) > 0 {
-		lines = append(lines, "*Also told by* "+strings.Join(first(escaped(v.AlsoReportedBy), maxListed), ", "))
+		var names []string
+		for _, p := range v.AlsoReportedBy {
+			names = append(names, productName(p))
+		}
+		lines = append(lines, "*Also told by* "+strings.Join(first(names, maxListed), ", "))
 	}
 	if link := consoleLink(a); link != "" {
 		lines = append(lines, link)
@@ -167,13 +171,8 @@ func (v AlertView) finding() string {
 	return strings.Join(lines, "\n")
 }
 
-// escaped are texts as mrkdwn.
-func escaped(texts []string) (out []string) {
-	for _, s := range texts {
-		out = append(out, Untrusted(s).String())
-	}
-	return out
-}
+// productName is a product's name as mrkdwn.
+func productName(s string) string { return Untrusted(Untrusted(s).Plain(maxName)).String() }
 
 // unmarked writes lookalikes for the marks of formatting at the edges of words:
 // tags may hold them, and what a name is called exactly stands in the calls.
@@ -188,7 +187,7 @@ func factLine(f finding.Fact) string {
 	return "• " + cmp.Or(strings.TrimSpace(Untrusted(f.Label).Plain(maxName)), "Fact") + ": " + field(f.Text)
 }
 
-// seen says how often and when, in UTC.
+// seen is how often and when it happened, in UTC.
 func seen(a finding.Finding) string {
 	first, last := a.First, cmp.Or(a.Last, a.First, a.Updated)
 	if first.IsZero() || !first.Before(last) {
@@ -201,7 +200,7 @@ func seen(a finding.Finding) string {
 	return fmt.Sprintf("%s, %s to %s", times(max(a.Count, 1)), from, day(last))
 }
 
-// state is what people, and AWS, said of it.
+// state is the state that people, and AWS, gave the alert.
 func (v AlertView) state() string {
 	r := v.Alert
 	who, at := mention(r.By.Slack), v.moment(r.At)
@@ -229,7 +228,7 @@ func (v AlertView) state() string {
 
 func (v AlertView) over() bool { return v.Alert.Over || v.Finding.Over }
 
-// moment is a time of today, or one with its date.
+// moment is a time without its date if it is today's.
 func (v AlertView) moment(t time.Time) string {
 	if t.UTC().Format(time.DateOnly) == v.Now.UTC().Format(time.DateOnly) {
 		return clock(t)
@@ -237,7 +236,7 @@ func (v AlertView) moment(t time.Time) string {
 	return day(t)
 }
 
-// bounded joins lines as long as there is room, and counts the rest.
+// bounded joins as many lines as fit, and counts the others.
 func bounded(lines []string, room int) string {
 	var b strings.Builder
 	for i, line := range lines {
@@ -253,9 +252,9 @@ func bounded(lines []string, room int) string {
 	return b.String()
 }
 
-// requests are the requests that it led to, the latest first. What ran by itself can
-// be taken back right here: its call and its reason are shown as on its own
-// card, which is what the executor wants of a click on Undo.
+// requests lists the requests of an alert, the latest first. An automatic one can be
+// undone here: its call and its reason are shown as on its own card, since the executor
+// demands them of a click on Undo.
 func (v AlertView) requests() []slack.Block {
 	if len(v.Requests) == 0 {
 		return nil
@@ -289,6 +288,6 @@ func (v AlertView) requests() []slack.Block {
 		slack.NewActionBlock("auto-undo", View{Actions: v.Actions, Request: *undo, Alias: v.Alias}.undoButton()))
 }
 
-// showable reports whether a text can be shown as it is: what a click proves is
-// what its card said word for word.
+// showable reports whether a text is shown unchanged: a click proves only the exact
+// text of its card.
 func showable(s string, limit int) bool { return s != "" && Untrusted(s).Plain(limit) == s }

@@ -594,5 +594,5 @@ func TestCouldNotBeRead(t *testing.T) {
 	if !strings.Contains(bare.Text, "an unknown source") || !strings.Contains(bare.Text, "Event ID: unknown") {
 		t.Errorf("what is not known is not called so: %s", bare.Text)
 	}
-	checkMessage(t, Unreadable(&finding.Malformed{Product: evil, EventID: evilLong, Cause: evilLong}, evil, evilLong))
+	checkMessage(t, Unreadable(&finding.Malformed{Product: evilLong, EventID: evilLong, Cause: evilLong}, evil, evilLong))
 }

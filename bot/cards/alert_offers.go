@@ -21,14 +21,14 @@ const (
 	maxLabel   = 75  // of a button's text, and of its accessibility_label
 )
 
-// closed reports whether nothing is to be contained: it is over, nothing that
-// counts, or nothing real.
+// closed reports whether there is nothing to contain: the alert is over, a false
+// positive or a sample.
 func (v AlertView) closed() bool {
 	return v.over() || v.Alert.State == alerts.FalsePositive || v.Finding.Mark == finding.Sample
 }
 
-// offers show each call that can be asked for, word for word, then its buttons.
-// What there is no room for can be typed.
+// offers shows the exact text of each call that can be asked for, then the buttons.
+// Calls that do not fit are listed to be typed.
 func (v AlertView) offers(room int) []slack.Block {
 	if v.closed() {
 		return nil
@@ -74,12 +74,12 @@ func (v AlertView) offers(room int) []slack.Block {
 	return b
 }
 
-// typed lists what can be asked for with the command.
+// typed lists calls to be typed.
 func typed(id, head string, calls []string, room int) slack.Block {
 	return plainList(id, head+"; type after /killswitch, with a reason:", calls, room)
 }
 
-// plainList is a list below a heading, as long as there is room.
+// plainList is a list with a heading, as many lines as fit.
 func plainList(id, head string, items []string, room int) slack.Block {
 	lines := make([]string, len(items))
 	for i, s := range items {
@@ -96,7 +96,7 @@ func buttonLabel(title string) string {
 	return verb + ": " + name
 }
 
-// offer is the button that asks for a containment.
+// offer is the button for a containment.
 func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElement {
 	title := Untrusted(callTitle(v.Actions, i.Call)).Plain(maxField)
 	label := shorten(buttonLabel(title), maxLabel)
@@ -112,7 +112,7 @@ func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElemen
 	return e.WithStyle(slack.StyleDanger).WithConfirm(c)
 }
 
-// options are a call's, for the end of a sentence.
+// options are the options of a call, for the end of a sentence.
 func options(c actions.Call) string {
 	var s strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(c.Options)) {
@@ -121,7 +121,7 @@ func options(c actions.Call) string {
 	return s.String()
 }
 
-// byHand is what no button does, and where there is none, why.
+// byHand lists the work that no button does, and says so if nothing fits.
 func (v AlertView) byHand() []slack.Block {
 	if v.closed() {
 		return nil
@@ -150,7 +150,7 @@ func (v AlertView) byHand() []slack.Block {
 	return b
 }
 
-// buttons are what a person may say of an alert; who may is decided on the click.
+// buttons are the buttons for an alert's state. The click decides who may use them.
 func (v AlertView) buttons() []slack.BlockElement {
 	state := v.Alert.State
 	var buttons []slack.BlockElement

@@ -27,8 +27,8 @@ func console(domain string) actions.Pattern {
 	return actions.NewPattern(`^https://(?:[a-z0-9-]+\.)*(?:console|health)\.` + regexp.QuoteMeta(domain) + "/[A-Za-z0-9/?#=&%.:;,_~+$!*@-]{0,400}$")
 }
 
-// consoleLink leads to the finding: only over https, only to the console of the
-// alert's partition.
+// consoleLink is the link to the finding: only https, only the console of the finding's
+// partition.
 func consoleLink(a finding.Finding) string {
 	if re := consoles[a.Partition]; re == nil || !re.MatchString(a.Link) {
 		return ""
@@ -43,26 +43,25 @@ func PendingReply(n alerts.PendingReply) Message {
 	return m
 }
 
-// SnoozeOver says that a snooze is over. Who snoozed it is told, with everybody in
-// the channel.
+// SnoozeOver is the reply at the end of a snooze. It mentions the person who snoozed
+// the alert.
 func SnoozeOver(by approvals.Actor, at time.Time) string {
 	return fmt.Sprintf("*The snooze is over* (by %s at %s), and nobody has settled it.", mention(by.Slack), clock(at))
 }
 
-// Changes says what changed from some reports to others, as mrkdwn; old and a are
-// the alerts that the card shows of them. It is empty if there is nothing that
-// people need to know.
+// Changes is the reply about new reports, as mrkdwn; old and a are the findings shown
+// before and now. It is empty if people need to know nothing of it.
 func Changes(before, now []alerts.Report, old, a finding.Finding) string {
 	var also []string
 	for _, r := range now {
 		f := r.Finding
 		known := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Finding.Source == f.Source })
 		if !known && f.Source != a.Source {
-			also = append(also, Untrusted(f.Product).String()+" tells of it too.")
+			also = append(also, productName(f.Product)+" tells of it too.")
 		}
 		wasOver := slices.ContainsFunc(before, func(o alerts.Report) bool { return o.Finding.Same(f) && o.Finding.Over })
 		if f.Over && !wasOver && !a.Over {
-			also = append(also, Untrusted(f.Product).String()+" says it is over; another source does not.")
+			also = append(also, productName(f.Product)+" says it is over; another source does not.")
 		}
 	}
 	if old.Over && !a.Over {
@@ -74,13 +73,13 @@ func Changes(before, now []alerts.Report, old, a finding.Finding) string {
 	return strings.Join(also, "\n")
 }
 
-// updateText says what a new report changes of an alert, as mrkdwn. It is empty
-// if there is nothing that people need to know.
+// updateText lists the differences between two findings, as mrkdwn. It is empty if
+// there are none that people need to know.
 func updateText(old, now finding.Finding) string {
 	var news []string
 	say := func(format string, args ...any) { news = append(news, fmt.Sprintf(format, args...)) }
 	if old.Source != now.Source {
-		say("%s tells of it too", Untrusted(now.Product))
+		say("%s tells of it too", productName(now.Product))
 	}
 	was, is := finding.Level(old.Severity), finding.Level(now.Severity)
 	switch {
@@ -117,12 +116,12 @@ func updateText(old, now finding.Finding) string {
 	return text
 }
 
-// Unreadable tells of an event of a listed source that made no alert. Where is where
-// the event lies now, for people to look at; empty means the dead-letter queue.
+// Unreadable is the message about an event that can't be read. where names the queue in
+// which it is kept; empty means the dead-letter queue.
 func Unreadable(m *finding.Malformed, webhook, where string) Message {
 	source, id := "an unknown source", "unknown"
 	if m.Product != "" {
-		source = Untrusted(m.Product).String()
+		source = productName(m.Product)
 	}
 	if webhook != "" {
 		source += " by the webhook " + Untrusted(webhook).String()

@@ -55,7 +55,7 @@ func Digest(d alerts.Digest) Message {
 	return Message{Text: text + " · " + d.ID, Blocks: blocks}
 }
 
-// mostOf are the names that were counted most often.
+// mostOf are the names with the highest counts.
 func mostOf(counts map[string]int) []string {
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
@@ -67,12 +67,13 @@ func mostOf(counts map[string]int) []string {
 	return items
 }
 
-// itemText is an alert in a line of plain text.
+// itemText is an alert in one line of plain text.
 func itemText(it alerts.DigestItem) string {
 	return fmt.Sprintf("%s: %s in account %s · %s · %s", it.Level, line(it.Type), line(it.Account), line(it.Line), it.Alert)
 }
 
-// DigestPage is a page of a digest's list, from its n-th alert on, counted from 0.
+// DigestPage is a page of a digest's list, beginning with its n-th alert, counted from
+// 0.
 func DigestPage(d alerts.Digest, n int, items []alerts.DigestItem) Message {
 	head := fmt.Sprintf("Alerts %d to %d of %d", n+1, n+len(items), d.N)
 	blocks := []slack.Block{slack.NewHeaderBlock(plain(head))}
@@ -100,7 +101,7 @@ func DigestPage(d alerts.Digest, n int, items []alerts.DigestItem) Message {
 	return Message{Text: head + " · " + d.ID, Blocks: blocks}
 }
 
-// DigestItem is what a digest keeps of an alert.
+// DigestItem is what a digest stores of an alert.
 func DigestItem(v AlertView) alerts.DigestItem {
 	a := v.Finding
 	account := a.Account

@@ -162,12 +162,12 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 		return text(http.StatusOK, challenge)
 	case event:
 		return Response{Status: http.StatusOK} // none is subscribed to
-	case word:
+	case payload:
 	}
 	return in.store(ctx, in.SlackQueue, d)
 }
 
-// store queues a message and answers.
+// store sends a message to a queue and answers.
 func (in *Ingress) store(ctx context.Context, queue Sender, message any) Response {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -192,7 +192,7 @@ func (in *Ingress) fresh(d SignedRequest) bool {
 	return err == nil && in.Now().Sub(time.Unix(seconds, 0)).Abs() <= maxAge
 }
 
-// rotated checks the signature against what the secret is by now.
+// rotated checks the signature against the secrets after a refresh.
 func (in *Ingress) rotated(ctx context.Context, d SignedRequest) bool {
 	if in.Refresh == nil {
 		return false
@@ -201,7 +201,7 @@ func (in *Ingress) rotated(ctx context.Context, d SignedRequest) bool {
 	return err == nil && genuine(secrets, d)
 }
 
-// genuine checks the signature.
+// genuine reports whether one of the secrets made the signature.
 func genuine(secrets []string, d SignedRequest) bool {
 	for _, secret := range secrets {
 		mac := hmac.New(sha256.New, []byte(secret))
@@ -218,13 +218,13 @@ type kind int
 
 const (
 	unreadable kind = iota
-	word            // a command or an interaction: for the queue
+	payload         // a command or an interaction: for the queue
 	event           // of the Events API
 	handshake       // url_verification: wants its challenge back
 	probe           // ssl_check
 )
 
-// read tells bodies apart by their content, so that one URL may serve all.
+// read tells the kinds of bodies apart by their content, so that one URL can serve all.
 func read(body string) (k kind, challenge string) {
 	if strings.HasPrefix(body, "{") {
 		var e struct {
@@ -245,18 +245,18 @@ func read(body string) (k kind, challenge string) {
 	if err != nil {
 		return unreadable, ""
 	}
-	if payload := form.Get("payload"); payload != "" {
+	if text := form.Get("payload"); text != "" {
 		var p struct {
 			Type string `json:"type"`
 		}
-		if json.Unmarshal([]byte(payload), &p) != nil || p.Type == "" {
+		if json.Unmarshal([]byte(text), &p) != nil || p.Type == "" {
 			return unreadable, ""
 		}
-		return word, ""
+		return payload, ""
 	}
 	switch {
 	case form.Get("command") != "":
-		return word, ""
+		return payload, ""
 	case form.Get("ssl_check") == "1":
 		return probe, ""
 	}
