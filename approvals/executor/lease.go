@@ -39,7 +39,7 @@ func (x *Executor) writeRun(ctx context.Context, run *approvals.Run, with []appr
 		return fmt.Errorf("%w: %s has the target", approvals.ErrConflict, lock.Owner)
 	}
 	lock.Until = run.Lease.Until
-	err = x.record(ctx, run.ID, append(with, approvals.PutRow(approvals.RunKey(run.ID), run.Version, run), approvals.PutRow(run.Lock, version, lock)), ev...)
+	err = x.record(ctx, run.ID, append(with, putRun(*run), approvals.PutRow(run.Lock, version, lock)), ev...)
 	if err == nil {
 		run.Version++
 	}
@@ -97,7 +97,7 @@ func (x *Executor) renew(ctx context.Context, run *approvals.Run) error {
 // endRun writes a run that has ended and removes the target's lock.
 func (x *Executor) endRun(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
 	run.Lease.Release(x.Now())
-	puts := []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run)}
+	puts := []approvals.Put{putRun(*run)}
 	var lock approvals.Lease
 	version, err := x.runs().Find(ctx, run.Lock, &lock)
 	if err != nil {

@@ -74,6 +74,11 @@ func deref(s *string) string {
 	return *s
 }
 
+// putRun returns the write of a run.
+func putRun(r approvals.Run) approvals.Put {
+	return approvals.PutRow(approvals.RunKey(r.ID), r.Version, r)
+}
+
 // resources lists the ARNs that the steps change.
 func resources(steps []step) []string {
 	var arns []string

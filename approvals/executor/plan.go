@@ -84,9 +84,9 @@ func (x *Executor) planWithLease(ctx context.Context, r approvals.Request) (p ap
 // showPlan copies a plan to the request's row. A request that needs no approver is
 // approved and run.
 func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
-	now := x.Now().UTC()
-	r, err := x.Requests.Change(ctx, p.ID, func(r *approvals.Request) error {
-		if r.State != approvals.Planning {
+	now, run := x.Now().UTC(), false
+	err := x.changeRequest(ctx, p.ID, func(r *approvals.Request) error {
+		if run = false; r.State != approvals.Planning {
 			return errSettled
 		}
 		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Policy.Approvals, p.Eligible, p.Asked.Add(p.Policy.ApproveWithin)
@@ -94,15 +94,13 @@ func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 		if p.Mode == approvals.TwoPerson {
 			return r.To(approvals.Pending, now)
 		}
-		r.Ready = now
+		r.Ready, run = now, true
 		return r.To(approvals.Approved, now)
 	})
-	if err == nil && r.State == approvals.Approved {
-		if err := x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), 0); err != nil {
-			return err
-		}
+	if err != nil || !run {
+		return err
 	}
-	return x.sendChange(ctx, p.ID, err)
+	return x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), 0)
 }
 
 // planDelayed writes the cause of a delay to the request's row and releases the lease.
@@ -111,7 +109,7 @@ func (x *Executor) planDelayed(ctx context.Context, id string, f *planner, why, 
 	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
 		return ignore(err, approvals.ErrConflict)
 	}
-	_, err := x.Requests.Change(ctx, id, func(r *approvals.Request) error {
+	return x.changeRequest(ctx, id, func(r *approvals.Request) error {
 		if r.State != approvals.Planning || r.Cause == why {
 			return errSettled
 		}
@@ -119,7 +117,6 @@ func (x *Executor) planDelayed(ctx context.Context, id string, f *planner, why, 
 		r.Revise()
 		return nil
 	})
-	return x.sendChange(ctx, id, err)
 }
 
 func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner) (approvals.Planned, error) {

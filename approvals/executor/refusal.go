@@ -13,7 +13,7 @@ import (
 func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.Refusal, fence ...approvals.Put) error {
 	run := approvals.Run{ID: r.ID, Outcome: approvals.Refused, Cause: no.Reason, Hint: no.Hint, Ended: x.Now().UTC()}
 	ev := audit.New("refused", "", "why", no.Cause(), "intent", r.Intent.String())
-	err := x.record(ctx, r.ID, append(fence, approvals.PutRow(approvals.RunKey(r.ID), 0, run)), ev)
+	err := x.record(ctx, r.ID, append(fence, putRun(run)), ev)
 	if errors.Is(err, approvals.ErrConflict) {
 		// It was refused before, and the worker died before it updated the request; or
 		// another worker continued it.
@@ -26,14 +26,14 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.
 	if err != nil {
 		return err
 	}
-	_, err = x.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
+	err = x.changeRequest(ctx, r.ID, func(r *approvals.Request) error {
 		if !r.State.May(approvals.Refused) {
 			return errSettled
 		}
 		r.Codes, r.Cause, r.Hint, r.Closed = no.Codes, no.Reason, no.Hint, true
 		return r.To(approvals.Refused, x.Now().UTC())
 	})
-	if err := x.sendChange(ctx, r.ID, err); err != nil {
+	if err != nil {
 		return err
 	}
 	return x.expireRows(ctx, r.ID, run.Ended)
@@ -42,10 +42,11 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.
 // errSettled means that nothing is left to do.
 var errSettled = errors.New("settled already")
 
-// sendChange asks the bot to redraw the card after a Change. It returns the Change's
-// error, unless that is errSettled.
-func (x *Executor) sendChange(ctx context.Context, id string, err error) error {
-	if err != nil && !errors.Is(err, errSettled) {
+// changeRequest changes a request's row and asks the bot to redraw its card, also if
+// change returns errSettled.
+func (x *Executor) changeRequest(ctx context.Context, id string, change func(*approvals.Request) error) error {
+	_, err := x.Requests.Change(ctx, id, change)
+	if err := ignore(err, errSettled); err != nil {
 		return err
 	}
 	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)

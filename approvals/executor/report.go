@@ -73,11 +73,10 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 			return ignore(err, approvals.ErrConflict)
 		}
 	}
-	_, err = x.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
+	return x.changeRequest(ctx, r.ID, func(r *approvals.Request) error {
 		r.Revise()
 		return nil
 	})
-	return x.sendChange(ctx, r.ID, err)
 }
 
 // notify sends the notice. A refused notice is recorded; after a transient error the

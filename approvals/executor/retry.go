@@ -82,5 +82,5 @@ func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approval
 func (x *Executor) refuseRetry(ctx context.Context, run approvals.Run, v approvals.Vote, why string) error {
 	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
 	run.Cause, run.Hint = why, askAgain
-	return x.record(ctx, run.ID, []approvals.Put{approvals.PutRow(approvals.RunKey(run.ID), run.Version, run)}, audit.New("retry_refused", v.Person, "why", why))
+	return x.record(ctx, run.ID, []approvals.Put{putRun(run)}, audit.New("retry_refused", v.Person, "why", why))
 }

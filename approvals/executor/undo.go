@@ -35,19 +35,18 @@ func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approval
 	}
 	if origRun.UndoneBy == "" {
 		origRun.UndoneBy = p.ID
-		err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), origRun.Version, origRun)}, audit.New("undo_begun", p.Person, "by", p.ID))
+		err := x.record(ctx, id, []approvals.Put{putRun(origRun)}, audit.New("undo_begun", p.Person, "by", p.ID))
 		if err != nil {
 			return fmt.Errorf("undo %s: %w", id, err)
 		}
 	}
-	_, err = x.Requests.Change(ctx, id, func(r *approvals.Request) error {
+	return x.changeRequest(ctx, id, func(r *approvals.Request) error {
 		if r.State == approvals.Undoing || !r.State.May(approvals.Undoing) {
 			return errSettled
 		}
 		r.UndoneBy = p.ID
 		return r.To(approvals.Undoing, x.Now().UTC())
 	})
-	return x.sendChange(ctx, id, err)
 }
 
 // refuseUndo ends an undo that must not continue: refused if it had not started,
@@ -80,16 +79,16 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 		orig.UndoneBy = "" // another undo may start
 		orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
 		orig.Cause, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
-		if err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), orig.Version, orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)); err != nil {
+		if err := x.record(ctx, id, []approvals.Put{putRun(orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)); err != nil {
 			return err
 		}
 	} else if orig.Outcome != approvals.Undone {
 		orig.Outcome, orig.Ended = approvals.Undone, run.Ended
-		if err := x.record(ctx, id, []approvals.Put{approvals.PutRow(approvals.RunKey(id), orig.Version, orig)}, audit.New("undone", "", "by", run.ID)); err != nil {
+		if err := x.record(ctx, id, []approvals.Put{putRun(orig)}, audit.New("undone", "", "by", run.ID)); err != nil {
 			return err
 		}
 	}
-	_, err = x.Requests.Change(ctx, id, func(r *approvals.Request) error {
+	err = x.changeRequest(ctx, id, func(r *approvals.Request) error {
 		if r.State != approvals.Undoing {
 			return errSettled
 		}
@@ -100,7 +99,7 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 		r.UndoneBy, r.Cause, r.Hint = "", orig.Cause, orig.Hint
 		return r.To(approvals.Partial, x.Now().UTC())
 	})
-	if err := x.sendChange(ctx, id, err); err != nil || !done {
+	if err != nil || !done {
 		return err
 	}
 	return x.expireRows(ctx, id, orig.Ended)

@@ -148,10 +148,8 @@ func (w *worker) reviewSteps(ctx context.Context, steps []step) error {
 			s.Version++
 		}
 	}
-	for chunk := range slices.Chunk(puts, approvals.MaxPuts) {
-		if err := w.x.Store.Write(ctx, chunk...); err != nil {
-			return err
-		}
+	if err := w.writeAll(ctx, puts); err != nil {
+		return err
 	}
 	w.run.Reviewed = w.run.Attempt
 	return w.x.save(ctx, w.run)
@@ -200,12 +198,17 @@ func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Ste
 		puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, ledger[i].N), ledger[i].Version, ledger[i]))
 		ledger[i].Version++
 	}
+	return ledger, w.writeAll(ctx, puts)
+}
+
+// writeAll writes any number of rows, as many at once as a store allows.
+func (w *worker) writeAll(ctx context.Context, puts []approvals.Put) error {
 	for chunk := range slices.Chunk(puts, approvals.MaxPuts) {
 		if err := w.x.Store.Write(ctx, chunk...); err != nil {
-			return ledger, storeError{err}
+			return storeError{err}
 		}
 	}
-	return ledger, nil
+	return nil
 }
 
 // runSteps runs steps, in rounds: a step with a transient error is tried again in the
@@ -264,7 +267,7 @@ func (w *worker) renewOrHandOver(ctx context.Context) error {
 // errElsewhere.
 func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
 	w.run.Lease.Release(w.x.Now())
-	if err := w.x.Store.Write(ctx, approvals.PutRow(approvals.RunKey(w.run.ID), w.run.Version, w.run)); err != nil {
+	if err := w.x.Store.Write(ctx, putRun(*w.run)); err != nil {
 		return err
 	}
 	return w.x.requeueRun(ctx, w.p, delay)
