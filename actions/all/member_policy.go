@@ -26,7 +26,7 @@ func MemberPolicy(m actions.Member, o actions.Org, management bool) string {
 	}
 	if m == actions.Responder {
 		for _, kind := range source.Kinds {
-			permits = append(permits, source.SightPermits(kind, actions.Anything(o))...)
+			permits = append(permits, source.ConfirmPermits(kind, actions.Anything(o))...)
 		}
 	}
 	byResources := map[string]*actions.Statement{}

@@ -66,18 +66,18 @@ func (n notConfirmedYet) Unwrap() error { return n.error }
 // tells it, it still allows the intent to run automatically.
 func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approvals.Planned, a provenRequest) error {
 	f := a.finding
-	if p.Account != f.Sighting.Account {
+	if p.Account != f.Confirmation.Account {
 		return &actions.Refusal{Reason: "its target is in another account than the finding", Hint: clickHint}
 	}
 	var raw []byte
 	err := x.retryTransient(ctx, until, func() (err error) {
-		raw, err = source.Sight(ctx, x.Cloud, f.Sighting, x.Now(), sessionContext(p, nil))
+		raw, err = source.Confirm(ctx, x.Cloud, f.Confirmation, x.Now(), sessionContext(p, nil))
 		return err
 	})
 	switch {
-	case errors.Is(err, source.ErrNotSeen) && f.Sighting.Kind == source.OfEvent:
+	case errors.Is(err, source.ErrNotConfirmed) && f.Confirmation.Kind == source.ConfirmEvent:
 		return notConfirmedYet{err}
-	case errors.Is(err, source.ErrNotSeen):
+	case errors.Is(err, source.ErrNotConfirmed):
 		return &actions.Refusal{Reason: err.Error(), Hint: clickHint}
 	case err != nil:
 		err = refusalOf(err)

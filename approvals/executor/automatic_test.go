@@ -86,18 +86,20 @@ func TestWhatItsSourceDoesNotConfirmIsRefused(t *testing.T) {
 		"not to be read": {world: func(w *world) {
 			w.aws.Account(prod).AddFinding(region, detector, `{"id":"`+findingID+`","Archived":"no"}`)
 		}, why: "does not confirm"},
-		"unknown to GuardDuty": {finding: func(f *finding.Finding) { f.Sighting.ID = "0a3c9fb69bf06f4010a963bf880307d5" }, why: "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
-		"of no detector":       {finding: func(f *finding.Finding) { f.Sighting.Detector = "0" }, why: "BadRequestException"},
-		"of nowhere":           {finding: func(f *finding.Finding) { f.Sighting = source.Sighting{Kind: source.OfFinding, Account: prod} }, why: "does not say where its source can be asked"},
-		"in another account":   {finding: func(f *finding.Finding) { f.Sighting.Account = sandbox }, why: "in another account"},
-		"not to be asked":      {world: func(w *world) { w.breaks("guardduty:GetFindings") }, why: "AccessDenied"},
-		"not to be entered":    {world: func(w *world) { w.breaks("sts:AssumeRole") }, why: "AccessDenied"},
+		"unknown to GuardDuty": {finding: func(f *finding.Finding) { f.Confirmation.ID = "0a3c9fb69bf06f4010a963bf880307d5" }, why: "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
+		"of no detector":       {finding: func(f *finding.Finding) { f.Confirmation.Detector = "0" }, why: "BadRequestException"},
+		"of nowhere": {finding: func(f *finding.Finding) {
+			f.Confirmation = source.Confirmation{Kind: source.ConfirmFinding, Account: prod}
+		}, why: "does not say where its source can be asked"},
+		"in another account": {finding: func(f *finding.Finding) { f.Confirmation.Account = sandbox }, why: "in another account"},
+		"not to be asked":    {world: func(w *world) { w.breaks("guardduty:GetFindings") }, why: "AccessDenied"},
+		"not to be entered":  {world: func(w *world) { w.breaks("sts:AssumeRole") }, why: "AccessDenied"},
 		"of an inactive key": {world: func(w *world) {
 			u := w.bernd()
 			u.Keys[0].Inactive = true
 			w.aws.Account(prod).AddUser(u)
 		}, finding: func(f *finding.Finding) {
-			f.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
+			f.Confirmation = source.Confirmation{Kind: source.ConfirmKey, Account: prod, ID: exposedKey}
 		}, why: "inactive already"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,7 +154,7 @@ func (w *world) autos(from, n int) []approvals.Request {
 		w.aws.Account(prod).AddRole(awsfake.Role{Name: name})
 		f := w.finding()
 		fits(&f, approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: strings.Replace(appRole, "app-role", name, 1), Account: prod}})
-		f.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
+		f.Confirmation = source.Confirmation{Kind: source.ConfirmKey, Account: prod, ID: exposedKey}
 		rs = append(rs, w.bring(w.ruled(f)))
 	}
 	w.clears()
@@ -237,7 +239,7 @@ func TestTrailThatIsLateIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	trailed := func(w *world) *word {
 		f := w.finding()
-		f.Sighting = source.Sighting{Kind: source.OfEvent, Account: prod, Region: region, ID: trailID}
+		f.Confirmation = source.Confirmation{Kind: source.ConfirmEvent, Account: prod, Region: region, ID: trailID}
 		return w.ruled(f)
 	}
 	t.Run("and tells in the end", func(t *testing.T) {
@@ -295,7 +297,7 @@ func TestExposedKeyIsDeactivatedByItself(t *testing.T) {
 	w.must(err)
 	f := w.finding()
 	fits(&f, approvals.Intent{Call: call})
-	f.Sighting = source.Sighting{Kind: source.OfKey, Account: prod, ID: exposedKey}
+	f.Confirmation = source.Confirmation{Kind: source.ConfirmKey, Account: prod, ID: exposedKey}
 	r := w.state(w.goes(w.ruled(f)), approvals.Partial)
 	if !w.bernd().Keys[0].Inactive {
 		t.Error("the key is active")

@@ -63,7 +63,7 @@ func (w *world) finding() finding.Finding {
 	return finding.Finding{Source: finding.GuardDuty, Names: []string{findingID}, Type: findingType, Severity: 8, Updated: w.clock.Now().Add(-time.Hour), Account: prod, Region: region,
 		Containments: []finding.Containment{{Call: revokeIt.Call}},
 		Subject:      trail.Subject{By: "ResourceName", Value: "app-role"},
-		Sighting:     source.Sighting{Kind: source.OfFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
+		Confirmation: source.Confirmation{Kind: source.ConfirmFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
 }
 
 // fits makes calls the containments that fit a finding.
@@ -401,7 +401,7 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		}, "this action never runs by itself"},
 		"of a finding in another account": {func(w *world, d *word, r *approvals.RuleRequest) {
 			f := w.finding()
-			f.Sighting.Account = "333333333333"
+			f.Confirmation.Account = "333333333333"
 			d.row.Event = w.happened(f)
 			r.Event = d.row.Event
 		}, "in another account than the finding"},

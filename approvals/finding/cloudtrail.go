@@ -19,7 +19,7 @@ var cloudTrail = EventSource{
 		return source == "aws.iam" && detailType == "AWS API Call via CloudTrail"
 	},
 	Read:     readCloudTrail,
-	Confirms: source.OfEvent,
+	Confirms: source.ConfirmEvent,
 }
 
 func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
@@ -58,8 +58,8 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 		Facts:   c.facts(d),
 		Subject: c.caller.subject(),
 		// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events-console.html
-		Link:     consoleLink(region, "/cloudtrailv2/home?region="+region+"#/events/"+eventID),
-		Sighting: source.Sighting{Kind: source.OfEvent, Account: c.account, Region: region, ID: eventID},
+		Link:         consoleLink(region, "/cloudtrailv2/home?region="+region+"#/events/"+eventID),
+		Confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: c.account, Region: region, ID: eventID},
 	}
 	// What roles do, and what failed, is too much for a channel that did not ask for it.
 	switch {

@@ -46,7 +46,7 @@ func (r Reader) exposed(a Finding, key, user string) Finding {
 	a.Subject = trail.Subject{By: "AccessKeyId", Value: key}
 	if !session { // those of sessions are in no list of keys
 		a.Names = append(a.Names, "key/"+key)
-		a.Sighting = source.Sighting{Kind: source.OfKey, Account: a.Account, ID: key}
+		a.Confirmation = source.Confirmation{Kind: source.ConfirmKey, Account: a.Account, ID: key}
 	}
 	if a.Over {
 		return a

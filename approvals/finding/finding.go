@@ -68,8 +68,8 @@ type Finding struct {
 	// Exposed is set for an access key that was published: its activity is looked up
 	// without a click.
 	Exposed bool `json:"exposed,omitempty"`
-	// Sighting says where the source can be asked to confirm the finding.
-	Sighting source.Sighting `json:"sighting,omitzero"`
+	// Confirmation says where the source can be asked to confirm the finding.
+	Confirmation source.Confirmation `json:"confirmation,omitzero"`
 
 	// A Reader sets these from its configuration. They are not stored, since the
 	// configuration may change.
@@ -96,7 +96,7 @@ func (f Finding) OneClick() bool { return f.Route != nil && f.Route.OneClick && 
 // unsure, for example by a session's name: this does not stop the others.
 func (f Finding) Runs(i approvals.Intent) bool {
 	unsure := slices.ContainsFunc(f.Containments, func(c Containment) bool { return c.Unsure && c.Call.Target == i.Call.Target })
-	return f.Trusted && f.Route != nil && f.Route.Delivery == Auto && f.Mark == "" && !f.Over && f.Sighting.Kind != "" && !unsure
+	return f.Trusted && f.Route != nil && f.Route.Delivery == Auto && f.Mark == "" && !f.Over && f.Confirmation.Kind != "" && !unsure
 }
 
 // Fact is one line of evidence.
@@ -118,7 +118,7 @@ type Containment struct {
 }
 
 // Own is the finding's own name.
-func (a Finding) Own() string { return a.Names[0] }
+func (f Finding) Own() string { return f.Names[0] }
 
 // Level is a severity in words.
 func Level(severity float64) string {

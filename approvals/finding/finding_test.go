@@ -258,15 +258,15 @@ func TestConfirmGrantsNothing(t *testing.T) {
 
 func TestConfirmOthers(t *testing.T) {
 	r := automatic()
-	f := Finding{Source: Health, Names: []string{"222222222222/key/AKIA"}, Route: &Route{Delivery: Auto}, Trusted: true, Sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIA"}}
+	f := Finding{Source: Health, Names: []string{"222222222222/key/AKIA"}, Route: &Route{Delivery: Auto}, Trusted: true, Confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIA"}}
 	if got, err := r.Confirm(f, nil); err != nil || cmp.Diff(f, got) != "" {
 		t.Errorf("of a key: %+v, %v", got, err)
 	}
-	f.Sighting.Kind = ""
+	f.Confirmation.Kind = ""
 	if _, err := r.Confirm(f, event(t, exfil)); err == nil {
 		t.Error("confirmed what nobody can be asked about")
 	}
-	f.Sighting.Kind = source.OfFinding
+	f.Confirmation.Kind = source.ConfirmFinding
 	for _, raw := range []string{"", "null", "[]", `"x"`, "{}", "{} {}"} {
 		if got, err := r.Confirm(f, []byte(raw)); err == nil {
 			t.Errorf("%q confirmed %+v", raw, got)

@@ -69,7 +69,7 @@ func (r Reader) dropImpossible(a *Finding) {
 		for _, o := range a.Containments {
 			a.ByHand = append(a.ByHand, fmt.Sprintf("This is in the partition %s, Killswitch works here in %s. There: %s", a.Partition, r.Org.Partition, o.Call))
 		}
-		a.Containments, a.Subject, a.Sighting = nil, trail.Subject{}, source.Sighting{} // nobody there can be asked
+		a.Containments, a.Subject, a.Confirmation = nil, trail.Subject{}, source.Confirmation{} // nobody there can be asked
 	case len(a.Containments) > maxOffers:
 		a.ByHand = append(a.ByHand, fmt.Sprintf("%d more containments fit: see the finding, and type them.", len(a.Containments)-maxOffers))
 		a.Containments = a.Containments[:maxOffers]
@@ -84,16 +84,16 @@ func (r Reader) dropImpossible(a *Finding) {
 }
 
 // setMark marks drills and mocks, and gives them names that no real finding has.
-func (a *Finding) setMark(drill string, mock bool) {
+func (f *Finding) setMark(drill string, mock bool) {
 	prefix := ""
 	switch {
 	case drill != "":
-		a.Mark, prefix = Drill, "drill/"+drill+"/"
+		f.Mark, prefix = Drill, "drill/"+drill+"/"
 	case mock:
-		a.Mark, prefix = Mock, "mock/"
+		f.Mark, prefix = Mock, "mock/"
 	}
-	for i := range a.Names {
-		a.Names[i] = prefix + a.Names[i]
+	for i := range f.Names {
+		f.Names[i] = prefix + f.Names[i]
 	}
 }
 

@@ -192,7 +192,7 @@ func checkFindings(t *testing.T, r Reader, e Event, alerts []Finding) {
 				t.Errorf("%+v", intent)
 			}
 		}
-		if f.Sighting.Kind != "" {
+		if f.Confirmation.Kind != "" {
 			_, _ = r.Confirm(f, e.Body)
 		}
 	}

@@ -20,7 +20,7 @@ var guardDuty = EventSource{
 		return source == "aws.guardduty" && detailType == "GuardDuty Finding"
 	},
 	Read:     readGuardDuty,
-	Confirms: source.OfFinding,
+	Confirms: source.ConfirmFinding,
 }
 
 var (
@@ -156,7 +156,7 @@ func (at foundAt) locate(a *Finding) {
 		a.Link = base + "/guardduty/home?region=" + at.region + "#/findings?macros=current&fId=" + at.id
 	}
 	if detectorID.MatchString(at.detector) {
-		a.Sighting = source.Sighting{Kind: source.OfFinding, Account: at.account, Region: at.region, Detector: at.detector, ID: at.id}
+		a.Confirmation = source.Confirmation{Kind: source.ConfirmFinding, Account: at.account, Region: at.region, Detector: at.detector, ID: at.id}
 	}
 }
 

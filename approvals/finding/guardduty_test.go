@@ -188,8 +188,8 @@ func TestGuardDutyInGovCloud(t *testing.T) {
 	if d := cmp.Diff([]string{"revoke_sessions arn:aws-us-gov:iam::333333333333:role/gov-etl", "detach_policies arn:aws-us-gov:iam::333333333333:role/gov-etl"}, offered(a)); d != "" {
 		t.Error(d)
 	}
-	if a.Subject.Value != "ASIAGOVETLRL2EXAMPLE" || a.Sighting.Region != "us-gov-west-1" || len(a.ByHand) != 0 {
-		t.Errorf("%+v, %+v, %q", a.Subject, a.Sighting, a.ByHand)
+	if a.Subject.Value != "ASIAGOVETLRL2EXAMPLE" || a.Confirmation.Region != "us-gov-west-1" || len(a.ByHand) != 0 {
+		t.Errorf("%+v, %+v, %q", a.Subject, a.Confirmation, a.ByHand)
 	}
 }
 
@@ -315,8 +315,8 @@ func TestGuardDutyRegions(t *testing.T) {
 	if d := cmp.Diff([]string{"222222222222/eu-west-1/65a43b58880d17fd4fa2e2766537c0fe", "222222222222/us-east-1/65a43b58880d17fd4fa2e2766537c0fe", "key/AKIACIBUILDA2EXAMPLE"}, a.Names); d != "" {
 		t.Error(d)
 	}
-	if a.Sighting != sighting("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe") || !strings.Contains(a.Link, "region=us-east-1") {
-		t.Errorf("%+v %s", a.Sighting, a.Link)
+	if a.Confirmation != confirmation("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe") || !strings.Contains(a.Link, "region=us-east-1") {
+		t.Errorf("%+v %s", a.Confirmation, a.Link)
 	}
 	for _, other := range []string{
 		"arn:aws:guardduty:eu-west-1:444444444444:detector/d/finding/65a43b58880d17fd4fa2e2766537c0fe",
@@ -324,8 +324,8 @@ func TestGuardDutyRegions(t *testing.T) {
 		"arn:aws:guardduty:eu-west-1:222222222222:detector/d",
 	} { // what is something else is no guide
 		a = one(t, Reader{Org: org}, edited(t, "guardduty_iam_persistence-akia.json", map[string]any{"detail.arn": other}))
-		if a.Sighting != sighting("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe") || len(a.Names) != 2 {
-			t.Errorf("%s: %+v %q", other, a.Sighting, a.Names)
+		if a.Confirmation != confirmation("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe") || len(a.Names) != 2 {
+			t.Errorf("%s: %+v %q", other, a.Confirmation, a.Names)
 		}
 	}
 }

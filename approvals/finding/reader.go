@@ -107,15 +107,15 @@ func (r Reader) ReadStored(body string) ([]Finding, error) {
 }
 
 // Confirm reads a finding anew from the answer of its source: raw is the result of
-// [source.Sight]. It returns an error if the answer is about another finding, or if
+// [source.Confirm]. It returns an error if the answer is about another finding, or if
 // the finding is over. A finding of Security Hub is confirmed by GuardDuty: GuardDuty's
 // answer decides, under the route of Security Hub.
 func (r Reader) Confirm(f Finding, raw []byte) (Finding, error) {
-	if f.Sighting.Kind == source.OfKey {
+	if f.Confirmation.Kind == source.ConfirmKey {
 		return f, nil
 	}
 	sources := r.sources()
-	i := slices.IndexFunc(sources, func(s EventSource) bool { return s.Confirms != "" && s.Confirms == f.Sighting.Kind })
+	i := slices.IndexFunc(sources, func(s EventSource) bool { return s.Confirms != "" && s.Confirms == f.Confirmation.Kind })
 	if i < 0 {
 		return Finding{}, fmt.Errorf("nobody can be asked about %s", f.Own())
 	}
@@ -123,7 +123,7 @@ func (r Reader) Confirm(f Finding, raw []byte) (Finding, error) {
 	if err != nil {
 		return Finding{}, err
 	}
-	env := Envelope{Raw: raw, account: f.Sighting.Account, region: f.Sighting.Region, detail: detail.opened()}
+	env := Envelope{Raw: raw, account: f.Confirmation.Account, region: f.Confirmation.Region, detail: detail.opened()}
 	fs, err := sources[i].Read(r, env)
 	switch p := detail.problems(); {
 	case p != "":

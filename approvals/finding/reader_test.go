@@ -169,7 +169,7 @@ func TestArrayPartsAreTwins(t *testing.T) {
 	a := one(t, Reader{Org: org}, Event{Body: parts[0]})
 	twin := samples["guardduty_iam_exfil-inside.json"]
 	twin.names = []string{"222222222222/eu-west-1/8e9452bf2566d456db63fe95a1b91b65"}
-	twin.sighting.ID, twin.link = "8e9452bf2566d456db63fe95a1b91b65", "fId=8e9452bf2566d456db63fe95a1b91b65"
+	twin.confirmation.ID, twin.link = "8e9452bf2566d456db63fe95a1b91b65", "fId=8e9452bf2566d456db63fe95a1b91b65"
 	twin.compare(t, a)
 }
 

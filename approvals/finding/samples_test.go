@@ -35,29 +35,29 @@ type want struct {
 	ignored   bool
 	malformed string // its cause contains this
 
-	source    Source
-	mark      Mark
-	names     []string
-	typ       string
-	title     string // begins with this
-	severity  float64
-	quiet     bool
-	over      bool
-	partition string // empty for aws
-	account   string
-	region    string
-	principal string
-	resource  string
-	count     int               // 0 for 1
-	updated   string            // RFC 3339 in seconds
-	offers    []string          // all calls, in order; those that are extra begin with +
-	byHand    []string          // each is in one of the lines
-	facts     map[string]string // by label, what the text contains
-	link      string            // is in it
-	subject   trail.Subject
-	exposed   bool
-	sighting  source.Sighting
-	and       []want // further alerts of the same event
+	source       Source
+	mark         Mark
+	names        []string
+	typ          string
+	title        string // begins with this
+	severity     float64
+	quiet        bool
+	over         bool
+	partition    string // empty for aws
+	account      string
+	region       string
+	principal    string
+	resource     string
+	count        int               // 0 for 1
+	updated      string            // RFC 3339 in seconds
+	offers       []string          // all calls, in order; those that are extra begin with +
+	byHand       []string          // each is in one of the lines
+	facts        map[string]string // by label, what the text contains
+	link         string            // is in it
+	subject      trail.Subject
+	exposed      bool
+	confirmation source.Confirmation
+	and          []want // further alerts of the same event
 }
 
 // samples has an entry for each file in testdata/events.
@@ -79,7 +79,7 @@ var samples = map[string]want{
 		},
 		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
 		subject: trail.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"}, exposed: true,
-		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
 	},
 	"trustedadvisor_exposedkeys_root.json": {
 		source: TrustedAdvisor, names: []string{"333333333333/key/AKIAROOTKEYA2EXAMPLE", "key/AKIAROOTKEYA2EXAMPLE"}, typ: "Exposed Access Keys",
@@ -89,15 +89,15 @@ var samples = map[string]want{
 		facts:   map[string]string{"Irregular usage": "USD 412 a day", "Support case": "3c137519-943a-5249-8a87-82d01d068caa"},
 		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
 		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAROOTKEYA2EXAMPLE"}, exposed: true,
-		sighting: source.Sighting{Kind: source.OfKey, Account: "333333333333", ID: "AKIAROOTKEYA2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "333333333333", ID: "AKIAROOTKEYA2EXAMPLE"},
 	},
 	"trustedadvisor_exposedkeys_status-ok.json": {
 		source: TrustedAdvisor, names: []string{"222222222222/key/AKIADEPLOYBT2EXAMPLE", "key/AKIADEPLOYBT2EXAMPLE"}, typ: "Exposed Access Keys",
 		title: "Trusted Advisor no longer reports access key AKIADEPLOYBT2EXAMPLE of user deploy-bot", severity: 8, over: true, account: "222222222222", region: "us-east-1",
 		principal: "user deploy-bot", resource: "access key AKIADEPLOYBT2EXAMPLE", updated: "2026-11-15T10:16:34Z",
-		link:     "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"},
-		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
+		link:         "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIADEPLOYBT2EXAMPLE"},
 	},
 	"trustedadvisor_other_s3-permissions.json": {ignored: true},
 	"trustedadvisor_mock_detail-string.json": {
@@ -111,7 +111,7 @@ var samples = map[string]want{
 		facts:   map[string]string{"Found at": "www.example.com", "Deadline": "2015-08-24 21:54 UTC"},
 		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
 		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAMOCKTAKE2EXAMPLE"}, exposed: true,
-		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIAMOCKTAKE2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIAMOCKTAKE2EXAMPLE"},
 	},
 
 	"health_exposed_one.json": {
@@ -125,7 +125,7 @@ var samples = map[string]want{
 		facts:   map[string]string{"Found at": "https://github.example/demo/notebooks", "Deadline": "2026-11-19"},
 		link:    "eventID=arn%3Aaws%3Ahealth%3Aus-east-1%3A%3Aevent%2FRISK%2FAWS_RISK_CREDENTIALS_EXPOSED%2F",
 		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"}, exposed: true,
-		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
 	},
 	"health_exposed_two-keys.json": twoKeys("AKIAHEALTHKY3EXAMPLE", "AKIAHEALTHKY4EXAMPLE"),
 	"health_compromised_key.json": {
@@ -135,7 +135,7 @@ var samples = map[string]want{
 		offers:  []string{"deactivate_key AKIACOMPROMI2EXAMPLE account=333333333333 quarantine=yes"}, // the plan looks up whose it is
 		link:    "AWS_RISK_CREDENTIALS_COMPROMISED_4ed1508fd893",
 		subject: trail.Subject{By: "AccessKeyId", Value: "AKIACOMPROMI2EXAMPLE"}, exposed: true,
-		sighting: source.Sighting{Kind: source.OfKey, Account: "333333333333", ID: "AKIACOMPROMI2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "333333333333", ID: "AKIACOMPROMI2EXAMPLE"},
 	},
 	"health_mock_minimal.json": {
 		source: Health, mark: Mock, names: []string{"mock/222222222222/key/AKIAHEALTHMK2EXAMPLE", "mock/key/AKIAHEALTHMK2EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
@@ -144,7 +144,7 @@ var samples = map[string]want{
 		offers:  []string{"deactivate_key AKIAHEALTHMK2EXAMPLE account=222222222222 quarantine=yes"},
 		link:    "AWS_RISK_CREDENTIALS_EXPOSED_XXXXXXXXXXXXXXXXX",
 		subject: trail.Subject{By: "AccessKeyId", Value: "AKIAHEALTHMK2EXAMPLE"}, exposed: true,
-		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIAHEALTHMK2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIAHEALTHMK2EXAMPLE"},
 	},
 	"health_other_ec2-retirement.json": {ignored: true},
 
@@ -157,10 +157,10 @@ var samples = map[string]want{
 			"deactivate_key AKIABADUSERA2EXAMPLE account=222222222222",
 			"quarantine_user arn:aws:iam::222222222222:user/svc-backup2",
 		},
-		facts:    map[string]string{"API call": "iam:CreateUser", "Source IP": "203.0.113.24", "User agent": "aws-cli/2.31.8"},
-		link:     "https://us-east-1.console.aws.amazon.com/cloudtrailv2/home?region=us-east-1#/events/5e00b229-5978-5a0c-b9b9-c3cc82e435fe",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIABADUSERA2EXAMPLE"},
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "5e00b229-5978-5a0c-b9b9-c3cc82e435fe"},
+		facts:        map[string]string{"API call": "iam:CreateUser", "Source IP": "203.0.113.24", "User agent": "aws-cli/2.31.8"},
+		link:         "https://us-east-1.console.aws.amazon.com/cloudtrailv2/home?region=us-east-1#/events/5e00b229-5978-5a0c-b9b9-c3cc82e435fe",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIABADUSERA2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "5e00b229-5978-5a0c-b9b9-c3cc82e435fe"},
 	},
 	"cloudtrail_attachuserpolicy_assumed-role.json": {
 		source: CloudTrail, names: []string{"222222222222/us-east-1/4f0d130d-fae9-5907-92f7-662945944572"}, typ: "AssumedRole:AttachUserPolicy", quiet: true,
@@ -170,20 +170,20 @@ var samples = map[string]want{
 			"revoke_sessions arn:aws:iam::222222222222:role/ci-deployer",
 			"quarantine_user arn:aws:iam::222222222222:user/ops-helper",
 		},
-		facts:    map[string]string{"Policy": "arn:aws:iam::aws:policy/AdministratorAccess", "MFA": "no"},
-		link:     "/events/4f0d130d-fae9-5907-92f7-662945944572",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIACIDEPLOY3EXAMPLE"},
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "4f0d130d-fae9-5907-92f7-662945944572"},
+		facts:        map[string]string{"Policy": "arn:aws:iam::aws:policy/AdministratorAccess", "MFA": "no"},
+		link:         "/events/4f0d130d-fae9-5907-92f7-662945944572",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "ASIACIDEPLOY3EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "4f0d130d-fae9-5907-92f7-662945944572"},
 	},
 	"cloudtrail_createaccesskey_denied.json": {
 		source: CloudTrail, names: []string{"222222222222/us-east-1/5dd5f1b9-b70d-549b-beca-d1ac9e3c2807"}, typ: "Denied:CreateAccessKey", quiet: true,
 		title: "User mallory tried to create an access key for user payroll-admin: denied", severity: 3, account: "222222222222", region: "us-east-1",
 		principal: "user mallory, key AKIAMALLORYA2EXAMPLE", resource: "user payroll-admin", updated: "2026-11-13T09:14:02Z",
-		offers:   []string{"quarantine_user arn:aws:iam::222222222222:user/mallory"},
-		facts:    map[string]string{"Error": "AccessDenied: User: arn:aws:iam::222222222222:user/mallory is not authorized"},
-		link:     "/events/5dd5f1b9-b70d-549b-beca-d1ac9e3c2807",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIAMALLORYA2EXAMPLE"},
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "5dd5f1b9-b70d-549b-beca-d1ac9e3c2807"},
+		offers:       []string{"quarantine_user arn:aws:iam::222222222222:user/mallory"},
+		facts:        map[string]string{"Error": "AccessDenied: User: arn:aws:iam::222222222222:user/mallory is not authorized"},
+		link:         "/events/5dd5f1b9-b70d-549b-beca-d1ac9e3c2807",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIAMALLORYA2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "5dd5f1b9-b70d-549b-beca-d1ac9e3c2807"},
 	},
 	"cloudtrail_listusers_readonly.json":          {ignored: true},
 	"cloudtrail_putrolepolicy_own-responder.json": {ignored: true},
@@ -197,26 +197,26 @@ var samples = map[string]want{
 			"deactivate_key AKIAPAYROLLN2EXAMPLE account=222222222222",
 			"deactivate_key AKIAOSCARKEY2EXAMPLE account=222222222222",
 		},
-		facts:    map[string]string{"New access key": "AKIAPAYROLLN2EXAMPLE"},
-		link:     "/events/2c75202b-fdf6-5c31-aac7-257c8ed572f2",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "2c75202b-fdf6-5c31-aac7-257c8ed572f2"},
+		facts:        map[string]string{"New access key": "AKIAPAYROLLN2EXAMPLE"},
+		link:         "/events/2c75202b-fdf6-5c31-aac7-257c8ed572f2",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIAOSCARKEY2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "2c75202b-fdf6-5c31-aac7-257c8ed572f2"},
 	},
 	"cloudtrail_addusertogroup_root.json": {
 		source: CloudTrail, names: []string{"222222222222/us-east-1/05f3daa6-5544-5003-9599-7eeabe8b6a59"}, typ: "AddUserToGroup",
 		title: "Root user added user intern to group admins", severity: 8, account: "222222222222", region: "us-east-1",
 		principal: "root user, key ASIAROOTCTDV2EXAMPLE", resource: "user intern, group admins", updated: "2026-11-13T10:11:40Z",
-		offers:   []string{"quarantine_user arn:aws:iam::222222222222:user/intern"},
-		byHand:   []string{"No API reaches the root user", "Members of admins are exempt from quarantine_user"},
-		facts:    map[string]string{"MFA": "yes", "Source IP": "192.0.2.33"},
-		link:     "/events/05f3daa6-5544-5003-9599-7eeabe8b6a59",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "05f3daa6-5544-5003-9599-7eeabe8b6a59"},
+		offers:       []string{"quarantine_user arn:aws:iam::222222222222:user/intern"},
+		byHand:       []string{"No API reaches the root user", "Members of admins are exempt from quarantine_user"},
+		facts:        map[string]string{"MFA": "yes", "Source IP": "192.0.2.33"},
+		link:         "/events/05f3daa6-5544-5003-9599-7eeabe8b6a59",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "05f3daa6-5544-5003-9599-7eeabe8b6a59"},
 	},
 
 	"cloudtrail_createaccesskey_own-root.json": { // nobody can deactivate that key but root
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"},
-		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001",
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"},
+		names:        []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a001",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "CreateAccessKey", title: "Root user created an access key for the root user", severity: 9,
 		principal: "root user, key ASIAROOTCTDV2EXAMPLE", resource: "access key AKIAROOTNEWK2EXAMPLE",
@@ -225,8 +225,8 @@ var samples = map[string]want{
 		subject: trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
 	},
 	"cloudtrail_createloginprofile_own-federated.json": { // a user's own doing; the path is part of the ARN
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"},
-		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002",
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"},
+		names:        []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a002",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "CreateLoginProfile", title: "User ci-build created a console password for user backup-admin", severity: 8,
 		principal: "user ci-build, key ASIAFEDUSERA4EXAMPLE", resource: "user backup-admin",
@@ -237,8 +237,8 @@ var samples = map[string]want{
 		subject: trail.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA4EXAMPLE"},
 	},
 	"cloudtrail_putuserpolicy_own-identity-center.json": { // its roles can't be changed in the account
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"},
-		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003",
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"},
+		names:        []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a003",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "AssumedRole:PutUserPolicy", quiet: true, title: "Role AWSReservedSSO_Admin_0123456789abcdef set the inline policy everything of user ops-helper", severity: 7,
 		principal: "role AWSReservedSSO_Admin_0123456789abcdef, session dana@example.com, key ASIASSODANAA2EXAMPLE", resource: "user ops-helper",
@@ -248,8 +248,8 @@ var samples = map[string]want{
 		subject: trail.Subject{By: "AccessKeyId", Value: "ASIASSODANAA2EXAMPLE"},
 	},
 	"cloudtrail_updateassumerolepolicy_own-instance.json": {
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"},
-		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004",
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"},
+		names:        []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a004",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "AssumedRole:UpdateAssumeRolePolicy", quiet: true, title: "Role web-tier-role changed who may assume role data-lake-reader", severity: 7,
 		principal: "role web-tier-role, session i-0d3e1a5b7c9f20001, key ASIAWEBROLEA3EXAMPLE", resource: "role data-lake-reader",
@@ -259,8 +259,8 @@ var samples = map[string]want{
 		subject: trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA3EXAMPLE"},
 	},
 	"cloudtrail_updateaccesskey_own-reactivated.json": {
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"},
-		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005",
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"},
+		names:        []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a005",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "UpdateAccessKey", title: "User oscar set access key AKIAPAYROLLA2EXAMPLE of user payroll-bot to Active", severity: 5,
 		principal: "user oscar, key AKIAOSCARKEY2EXAMPLE", resource: "user payroll-bot, access key AKIAPAYROLLA2EXAMPLE",
@@ -273,8 +273,8 @@ var samples = map[string]want{
 	},
 	"cloudtrail_createservicelinkedrole_own-service.json": {ignored: true},
 	"cloudtrail_tagrole_own-failed.json": {
-		sighting: source.Sighting{Kind: source.OfEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"},
-		names:    []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007",
+		confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: "222222222222", Region: "us-east-1", ID: "0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"},
+		names:        []string{"222222222222/us-east-1/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007"}, link: "/events/0b4e3f5a-1d54-4d0e-9c58-51f1f0f7a007",
 		source: CloudTrail, account: "222222222222", region: "us-east-1", updated: "2026-11-13T10:02:11Z",
 		typ: "Failed:TagRole", quiet: true, title: "User oscar tried to call TagRole: failed (NoSuchEntityException)", severity: 3,
 		principal: "user oscar, key AKIAOSCARKEY2EXAMPLE", resource: "role data-lake-reader",
@@ -287,9 +287,9 @@ var samples = map[string]want{
 		source: Health, names: []string{"222222222222/key/AKIAHEALTHKY2EXAMPLE", "key/AKIAHEALTHKY2EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
 		title: "AWS Health has closed its event about access key AKIAHEALTHKY2EXAMPLE of user notebook-shared", severity: 8, over: true, account: "222222222222", region: "us-east-1",
 		principal: "user notebook-shared", resource: "access key AKIAHEALTHKY2EXAMPLE", updated: "2026-11-16T09:00:00Z",
-		link:     "AWS_RISK_CREDENTIALS_EXPOSED_d73dcbfa3815",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"},
-		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
+		link:         "AWS_RISK_CREDENTIALS_EXPOSED_d73dcbfa3815",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIAHEALTHKY2EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIAHEALTHKY2EXAMPLE"},
 	},
 	"health_exposed_own-session-key.json": { // whose it is, nobody says
 		source: Health, names: []string{"222222222222/key/ASIAHEALTHKY5EXAMPLE"}, typ: "AWS_RISK_CREDENTIALS_EXPOSED",
@@ -317,7 +317,7 @@ var samples = map[string]want{
 		facts:   map[string]string{"Irregular usage": "USD 1,204.50 a day", "Deadline": "-"},
 		link:    "https://us-east-1.console.aws.amazon.com/trustedadvisor/",
 		subject: trail.Subject{By: "AccessKeyId", Value: "AKIADEPLOYBT3EXAMPLE"}, exposed: true,
-		sighting: source.Sighting{Kind: source.OfKey, Account: "222222222222", ID: "AKIADEPLOYBT3EXAMPLE"},
+		confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIADEPLOYBT3EXAMPLE"},
 	},
 
 	"guardduty_iam_exfil-outside.json":        exfilOutside,
@@ -339,9 +339,9 @@ var samples = map[string]want{
 			"Remote account": "444444444444, not one of yours",
 			"Affected":       "AWS::S3::Bucket acme-billing-exports",
 		},
-		link:     "https://eu-west-1.console.aws.amazon.com/guardduty/home?region=eu-west-1#/findings?macros=current&fId=6ec89480701685cd27a8fbd754530257",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIABATCHWRK3EXAMPLE"},
-		sighting: sighting("222222222222", "eu-west-1", "6ec89480701685cd27a8fbd754530257"),
+		link:         "https://eu-west-1.console.aws.amazon.com/guardduty/home?region=eu-west-1#/findings?macros=current&fId=6ec89480701685cd27a8fbd754530257",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "ASIABATCHWRK3EXAMPLE"},
+		confirmation: confirmation("222222222222", "eu-west-1", "6ec89480701685cd27a8fbd754530257"),
 	},
 	"guardduty_iam_persistence-akia.json": {
 		source: GuardDuty, typ: "Persistence:IAMUser/AnomalousBehavior", severity: 5,
@@ -355,52 +355,52 @@ var samples = map[string]want{
 			"User agent":    "Boto3/1.40.61",
 			"Unusual calls": "CreateAccessKey:success , CreateLoginProfile:success",
 		},
-		link:     "fId=65a43b58880d17fd4fa2e2766537c0fe",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
-		sighting: sighting("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe"),
+		link:         "fId=65a43b58880d17fd4fa2e2766537c0fe",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
+		confirmation: confirmation("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe"),
 	},
 	"guardduty_iam_consolelogin-delegated-admin.json": {
 		source: GuardDuty, typ: "UnauthorizedAccess:IAMUser/ConsoleLoginSuccess.B", severity: 5,
 		title: "Successful console login from multiple geolocations observed for user dana.",
 		names: []string{"333333333333/us-west-2/68ef039a9228ea6422e23f2e99ea935d"}, account: "333333333333", region: "us-west-2",
 		principal: "user dana", updated: "2026-11-12T22:40:00Z",
-		offers:   []string{"quarantine_user arn:aws:iam::333333333333:user/dana"},
-		facts:    map[string]string{"Source IP": "198.51.100.201 (Example Hosting AS64496; Curitiba, Brazil)", "API call": "ConsoleLogin", "Recent calls": "ConsoleLogin ×2"},
-		link:     "https://us-west-2.console.aws.amazon.com/guardduty/home?region=us-west-2#",
-		subject:  trail.Subject{By: "Username", Value: "dana"},
-		sighting: source.Sighting{Kind: source.OfFinding, Account: "333333333333", Region: "us-west-2", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "68ef039a9228ea6422e23f2e99ea935d"},
+		offers:       []string{"quarantine_user arn:aws:iam::333333333333:user/dana"},
+		facts:        map[string]string{"Source IP": "198.51.100.201 (Example Hosting AS64496; Curitiba, Brazil)", "API call": "ConsoleLogin", "Recent calls": "ConsoleLogin ×2"},
+		link:         "https://us-west-2.console.aws.amazon.com/guardduty/home?region=us-west-2#",
+		subject:      trail.Subject{By: "Username", Value: "dana"},
+		confirmation: source.Confirmation{Kind: source.ConfirmFinding, Account: "333333333333", Region: "us-west-2", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "68ef039a9228ea6422e23f2e99ea935d"},
 	},
 	"guardduty_iam_privesc-role-session.json": {
 		source: GuardDuty, typ: "PrivilegeEscalation:IAMUser/AnomalousBehavior", severity: 5,
 		title: "User AssumedRole : deploy-admin is anomalously",
 		names: []string{"222222222222/us-east-1/ffc647629b22dc0bd803b1ec77521faf"}, account: "222222222222", region: "us-east-1",
 		principal: "role deploy-admin, session jenkins-4711, key ASIADEPLOYAD4EXAMPLE", updated: "2026-11-12T03:14:20Z",
-		offers:   []string{"revoke_sessions arn:aws:iam::222222222222:role/deploy-admin", "detach_policies arn:aws:iam::222222222222:role/deploy-admin"},
-		facts:    map[string]string{"API call": "AttachRolePolicy of iam.amazonaws.com", "Affected": "arn:aws:iam::222222222222:role/data-lake-reader"},
-		link:     "fId=ffc647629b22dc0bd803b1ec77521faf",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIADEPLOYAD4EXAMPLE"},
-		sighting: sighting("222222222222", "us-east-1", "ffc647629b22dc0bd803b1ec77521faf"),
+		offers:       []string{"revoke_sessions arn:aws:iam::222222222222:role/deploy-admin", "detach_policies arn:aws:iam::222222222222:role/deploy-admin"},
+		facts:        map[string]string{"API call": "AttachRolePolicy of iam.amazonaws.com", "Affected": "arn:aws:iam::222222222222:role/data-lake-reader"},
+		link:         "fId=ffc647629b22dc0bd803b1ec77521faf",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "ASIADEPLOYAD4EXAMPLE"},
+		confirmation: confirmation("222222222222", "us-east-1", "ffc647629b22dc0bd803b1ec77521faf"),
 	},
 	"guardduty_iam_root.json": {
 		source: GuardDuty, typ: "Policy:IAMUser/RootCredentialUsage", severity: 2,
 		title: "API GetAccountSummary was invoked using root credentials.",
 		names: []string{"222222222222/us-east-1/0a3c9fb69bf06f4010a963bf880307d5"}, account: "222222222222", region: "us-east-1",
 		principal: "root user, key ASIAROOTCONS2EXAMPLE", updated: "2026-11-12T03:14:20Z",
-		byHand:   []string{"Sign in as root: change the password"},
-		link:     "fId=0a3c9fb69bf06f4010a963bf880307d5",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCONS2EXAMPLE"},
-		sighting: sighting("222222222222", "us-east-1", "0a3c9fb69bf06f4010a963bf880307d5"),
+		byHand:       []string{"Sign in as root: change the password"},
+		link:         "fId=0a3c9fb69bf06f4010a963bf880307d5",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCONS2EXAMPLE"},
+		confirmation: confirmation("222222222222", "us-east-1", "0a3c9fb69bf06f4010a963bf880307d5"),
 	},
 	"guardduty_iam_federated-user.json": {
 		source: GuardDuty, typ: "Discovery:IAMUser/AnomalousBehavior", severity: 2,
 		title: "User FederatedUser : ci-temp is anomalously",
 		names: []string{"222222222222/us-east-1/5afd516164a7e7ce2039997bdd69d0fe"}, account: "222222222222", region: "us-east-1",
 		principal: "federated session ci-temp, key ASIAFEDUSERA3EXAMPLE", updated: "2026-11-12T03:14:20Z",
-		byHand:   []string{"the IAM user that called GetFederationToken"},
-		facts:    map[string]string{"Error": "AccessDenied"},
-		link:     "fId=5afd516164a7e7ce2039997bdd69d0fe",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA3EXAMPLE"},
-		sighting: sighting("222222222222", "us-east-1", "5afd516164a7e7ce2039997bdd69d0fe"),
+		byHand:       []string{"the IAM user that called GetFederationToken"},
+		facts:        map[string]string{"Error": "AccessDenied"},
+		link:         "fId=5afd516164a7e7ce2039997bdd69d0fe",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "ASIAFEDUSERA3EXAMPLE"},
+		confirmation: confirmation("222222222222", "us-east-1", "5afd516164a7e7ce2039997bdd69d0fe"),
 	},
 	"guardduty_iam_archived.json": {ignored: true},
 	"guardduty_iam_sample.json": {
@@ -408,10 +408,10 @@ var samples = map[string]want{
 		title: "API GeneratedFindingAPIName was invoked from a Tor exit node.",
 		names: []string{"222222222222/us-east-1/b505b8b00b14e3b268965049d3c34a3f"}, account: "222222222222", region: "us-east-1",
 		principal: "user GeneratedFindingUserName, key GeneratedFindingAccessKeyId", updated: "2026-11-12T03:14:20Z",
-		byHand:   []string{"A sample finding"},
-		facts:    map[string]string{"Source IP": "198.51.100.0 (GeneratedFindingORG, GeneratedFindingASNOrg; GeneratedFindingCityName, United States)"},
-		link:     "fId=b505b8b00b14e3b268965049d3c34a3f",
-		sighting: sighting("222222222222", "us-east-1", "b505b8b00b14e3b268965049d3c34a3f"),
+		byHand:       []string{"A sample finding"},
+		facts:        map[string]string{"Source IP": "198.51.100.0 (GeneratedFindingORG, GeneratedFindingASNOrg; GeneratedFindingCityName, United States)"},
+		link:         "fId=b505b8b00b14e3b268965049d3c34a3f",
+		confirmation: confirmation("222222222222", "us-east-1", "b505b8b00b14e3b268965049d3c34a3f"),
 	},
 	"guardduty_iam_govcloud.json": {
 		source: GuardDuty, typ: "CredentialAccess:IAMUser/AnomalousBehavior", severity: 5,
@@ -426,20 +426,20 @@ var samples = map[string]want{
 		title: "Bitcoin-related domain name queried by EC2 instance i-0d3e1a5b7c9f20007.",
 		names: []string{"222222222222/us-east-1/e8e62cf67262a66badc47778eed2baab"}, account: "222222222222", region: "us-east-1",
 		resource: "instance i-0d3e1a5b7c9f20007 (crawler-7)", updated: "2026-11-12T03:14:20Z",
-		offers:   []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"},
-		facts:    map[string]string{"Domain": "pool.miner.example, UDP, not blocked", "Threats": "CryptoMining", "Threat list": "Amazon", "Instance profile": "app/crawler-profile"},
-		link:     "fId=e8e62cf67262a66badc47778eed2baab",
-		sighting: sighting("222222222222", "us-east-1", "e8e62cf67262a66badc47778eed2baab"),
+		offers:       []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"},
+		facts:        map[string]string{"Domain": "pool.miner.example, UDP, not blocked", "Threats": "CryptoMining", "Threat list": "Amazon", "Instance profile": "app/crawler-profile"},
+		link:         "fId=e8e62cf67262a66badc47778eed2baab",
+		confirmation: confirmation("222222222222", "us-east-1", "e8e62cf67262a66badc47778eed2baab"),
 	},
 	"guardduty_ec2_backdoor-no-role.json": {
 		source: GuardDuty, typ: "Backdoor:EC2/C&CActivity.B!DNS", severity: 8,
 		title: "Command and Control server domain name queried by EC2 instance i-0d3e1a5b7c9f20008.",
 		names: []string{"333333333333/eu-west-1/6c517b9423318e420f8f44a40add3c72"}, account: "333333333333", region: "eu-west-1",
 		resource: "instance i-0d3e1a5b7c9f20008", updated: "2026-11-12T03:14:20Z",
-		offers:   []string{"isolate_instance arn:aws:ec2:eu-west-1:333333333333:instance/i-0d3e1a5b7c9f20008"},
-		facts:    map[string]string{"Domain": "c2.example"},
-		link:     "fId=6c517b9423318e420f8f44a40add3c72",
-		sighting: source.Sighting{Kind: source.OfFinding, Account: "333333333333", Region: "eu-west-1", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "6c517b9423318e420f8f44a40add3c72"},
+		offers:       []string{"isolate_instance arn:aws:ec2:eu-west-1:333333333333:instance/i-0d3e1a5b7c9f20008"},
+		facts:        map[string]string{"Domain": "c2.example"},
+		link:         "fId=6c517b9423318e420f8f44a40add3c72",
+		confirmation: source.Confirmation{Kind: source.ConfirmFinding, Account: "333333333333", Region: "eu-west-1", Detector: "0ca4683e3fd55ec3d23e0728069d424d", ID: "6c517b9423318e420f8f44a40add3c72"},
 	},
 	"guardduty_ec2_minimal.json": {
 		source: GuardDuty, typ: "Impact:EC2/PortSweep", severity: 8,
@@ -462,29 +462,29 @@ var samples = map[string]want{
 			"Attack tactics": "Persistence, Defense Evasion",
 			"High risk api":  "cloudtrail:DeleteTrail, iam:CreateRole",
 		},
-		link:     "fId=edfc5321dbc1d783e60e4469f8d239f4",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIAREPORTBT2EXAMPLE"},
-		sighting: sighting("222222222222", "us-east-1", "edfc5321dbc1d783e60e4469f8d239f4"),
+		link:         "fId=edfc5321dbc1d783e60e4469f8d239f4",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIAREPORTBT2EXAMPLE"},
+		confirmation: confirmation("222222222222", "us-east-1", "edfc5321dbc1d783e60e4469f8d239f4"),
 	},
 	"guardduty_eks_anonymous.json": {
 		source: GuardDuty, typ: "Persistence:Kubernetes/SuccessfulAnonymousAccess", severity: 8,
 		title: "Kubernetes API commonly used in Persistence tactics invoked by the anonymous user.",
 		names: []string{"222222222222/eu-central-1/667b192f1079a9ea10ddd4a7f24999dc"}, account: "222222222222", region: "eu-central-1",
 		principal: "Kubernetes user system:anonymous", resource: "EKS cluster shop-eks", updated: "2026-11-12T03:14:20Z",
-		byHand:   []string{"No action contains a Kubernetes cluster"},
-		facts:    map[string]string{"Source IP": "203.0.113.31", "User agent": "curl/8.9.1", "Kubernetes call": "create /api/v1/namespaces/default/secrets → 201"},
-		link:     "fId=667b192f1079a9ea10ddd4a7f24999dc",
-		sighting: sighting("222222222222", "eu-central-1", "667b192f1079a9ea10ddd4a7f24999dc"),
+		byHand:       []string{"No action contains a Kubernetes cluster"},
+		facts:        map[string]string{"Source IP": "203.0.113.31", "User agent": "curl/8.9.1", "Kubernetes call": "create /api/v1/namespaces/default/secrets → 201"},
+		link:         "fId=667b192f1079a9ea10ddd4a7f24999dc",
+		confirmation: confirmation("222222222222", "eu-central-1", "667b192f1079a9ea10ddd4a7f24999dc"),
 	},
 	"guardduty_rds_failedlogin.json": {
 		source: GuardDuty, typ: "CredentialAccess:RDS/MaliciousIPCaller.FailedLogin", severity: 5,
 		title: "Failed login attempts by a known malicious IP address",
 		names: []string{"222222222222/us-east-1/15191c50236cceb541bb9e2ae99f5908"}, account: "222222222222", region: "us-east-1",
 		principal: "database user root", resource: "database shop-1", updated: "2026-11-12T03:14:20Z",
-		byHand:   []string{"No action contains a database"},
-		facts:    map[string]string{"Source IP": "192.0.2.150", "Database": "database shop"},
-		link:     "fId=15191c50236cceb541bb9e2ae99f5908",
-		sighting: sighting("222222222222", "us-east-1", "15191c50236cceb541bb9e2ae99f5908"),
+		byHand:       []string{"No action contains a database"},
+		facts:        map[string]string{"Source IP": "192.0.2.150", "Database": "database shop"},
+		link:         "fId=15191c50236cceb541bb9e2ae99f5908",
+		confirmation: confirmation("222222222222", "us-east-1", "15191c50236cceb541bb9e2ae99f5908"),
 	},
 	"hostile_text_slack-controls.json": {
 		source: GuardDuty, typ: "UnauthorizedAccess:EC2/MaliciousIPCaller.Custom", severity: 5,
@@ -492,45 +492,45 @@ var samples = map[string]want{
 		names: []string{"222222222222/us-east-1/78a1a86e390369741800d06a3d4c7de6"}, account: "222222222222", region: "us-east-1",
 		resource: "instance i-0d3e1a5b7c9f20050 (<!channel> <!here> <!everyone> <!subteam^S0RESPONDERS|ir> <@U01ALICE> <#C01INC|general> " +
 			"<https://evil.example/approve|Approve> *b* _i_ ~s~ `code` ```block``` :rotating_l…",
-		updated:  "2026-11-12T03:14:20Z",
-		offers:   []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20050"},
-		facts:    map[string]string{"Connection": "outbound TCP, port here 51515, there 443 (HTTPS), not blocked", "Threat list": "<!channel>|*list*"},
-		link:     "fId=78a1a86e390369741800d06a3d4c7de6",
-		sighting: sighting("222222222222", "us-east-1", "78a1a86e390369741800d06a3d4c7de6"),
+		updated:      "2026-11-12T03:14:20Z",
+		offers:       []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20050"},
+		facts:        map[string]string{"Connection": "outbound TCP, port here 51515, there 443 (HTTPS), not blocked", "Threat list": "<!channel>|*list*"},
+		link:         "fId=78a1a86e390369741800d06a3d4c7de6",
+		confirmation: confirmation("222222222222", "us-east-1", "78a1a86e390369741800d06a3d4c7de6"),
 	},
 	"hostile_types_numbers-as-strings.json": {
 		source: GuardDuty, typ: "Impact:IAMUser/AnomalousBehavior", severity: 8, count: 12,
 		title: "User IAMUser : strnum is anomalously",
 		names: []string{"222222222222/us-east-1/a90d5706b2f302fe30422c032fe0d0cb", "key/AKIASTRNUMAA2EXAMPLE"}, account: "222222222222", region: "us-east-1",
 		principal: "user strnum, key AKIASTRNUMAA2EXAMPLE", updated: "2026-11-12T03:14:20Z",
-		offers:   []string{"deactivate_key AKIASTRNUMAA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/strnum"},
-		facts:    map[string]string{"Source IP": "192.0.2.88 (Example Hosting AS64496; Amsterdam, Netherlands)"},
-		link:     "fId=a90d5706b2f302fe30422c032fe0d0cb",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIASTRNUMAA2EXAMPLE"},
-		sighting: sighting("222222222222", "us-east-1", "a90d5706b2f302fe30422c032fe0d0cb"),
+		offers:       []string{"deactivate_key AKIASTRNUMAA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/strnum"},
+		facts:        map[string]string{"Source IP": "192.0.2.88 (Example Hosting AS64496; Amsterdam, Netherlands)"},
+		link:         "fId=a90d5706b2f302fe30422c032fe0d0cb",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIASTRNUMAA2EXAMPLE"},
+		confirmation: confirmation("222222222222", "us-east-1", "a90d5706b2f302fe30422c032fe0d0cb"),
 	},
 
-	// Names, offers and sightings are those of GuardDuty's own events above.
+	// Names, offers and confirmations are those of GuardDuty's own events above.
 	"securityhub_asff_guardduty-iam.json": {
 		source: SecurityHub, typ: "Persistence:IAMUser/AnomalousBehavior", severity: 5,
 		title: "User IAMUser : ci-build is anomalously invoking APIs commonly used in Persistence tactics.",
 		names: []string{"222222222222/us-east-1/65a43b58880d17fd4fa2e2766537c0fe", "key/AKIACIBUILDA2EXAMPLE"}, account: "222222222222", region: "us-east-1",
 		principal: "user ci-build, key AKIACIBUILDA2EXAMPLE", updated: "2026-11-12T03:14:20Z",
-		offers:   []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"},
-		facts:    map[string]string{"Source IP": "192.0.2.61", "API call": "CreateAccessKey"},
-		link:     "fId=65a43b58880d17fd4fa2e2766537c0fe",
-		subject:  trail.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
-		sighting: sighting("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe"),
+		offers:       []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"},
+		facts:        map[string]string{"Source IP": "192.0.2.61", "API call": "CreateAccessKey"},
+		link:         "fId=65a43b58880d17fd4fa2e2766537c0fe",
+		subject:      trail.Subject{By: "AccessKeyId", Value: "AKIACIBUILDA2EXAMPLE"},
+		confirmation: confirmation("222222222222", "us-east-1", "65a43b58880d17fd4fa2e2766537c0fe"),
 	},
 	"securityhub_ocsf_guardduty-ec2.json": {
 		source: SecurityHub, typ: "CryptoCurrency:EC2/BitcoinTool.B!DNS", severity: 8,
 		title: "Bitcoin-related domain name queried by EC2 instance i-0d3e1a5b7c9f20007.",
 		names: []string{"222222222222/us-east-1/e8e62cf67262a66badc47778eed2baab"}, account: "222222222222", region: "us-east-1",
 		resource: "instance i-0d3e1a5b7c9f20007 (crawler-7)", updated: "2026-11-12T03:14:20Z",
-		offers:   []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"},
-		facts:    map[string]string{"Domain": "pool.miner.example"},
-		link:     "fId=e8e62cf67262a66badc47778eed2baab",
-		sighting: sighting("222222222222", "us-east-1", "e8e62cf67262a66badc47778eed2baab"),
+		offers:       []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"},
+		facts:        map[string]string{"Domain": "pool.miner.example"},
+		link:         "fId=e8e62cf67262a66badc47778eed2baab",
+		confirmation: confirmation("222222222222", "us-east-1", "e8e62cf67262a66badc47778eed2baab"),
 	},
 }
 
@@ -552,9 +552,9 @@ var exfilOutside = want{
 		"User agent":   "aws-cli/2.31.8",
 		"Recent calls": "ListBuckets ×4, GetCallerIdentity ×2",
 	},
-	link:     "fId=f57a99a0add069bf27c347e38c934148",
-	subject:  trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
-	sighting: sighting("222222222222", "us-east-1", "f57a99a0add069bf27c347e38c934148"),
+	link:         "fId=f57a99a0add069bf27c347e38c934148",
+	subject:      trail.Subject{By: "AccessKeyId", Value: "ASIAWEBROLEA2EXAMPLE"},
+	confirmation: confirmation("222222222222", "us-east-1", "f57a99a0add069bf27c347e38c934148"),
 }
 
 var exfilOutsideUpdate = func() want {
@@ -564,8 +564,8 @@ var exfilOutsideUpdate = func() want {
 	return w
 }()
 
-func sighting(account, region, id string) source.Sighting {
-	return source.Sighting{Kind: source.OfFinding, Account: account, Region: region, Detector: "121afe7ce30de38d5a3a62f0a02dfd75", ID: id}
+func confirmation(account, region, id string) source.Confirmation {
+	return source.Confirmation{Kind: source.ConfirmFinding, Account: account, Region: region, Detector: "121afe7ce30de38d5a3a62f0a02dfd75", ID: id}
 }
 
 // twoKeys is the sample of an event about several keys.
@@ -578,7 +578,7 @@ func twoKeys(first, second string) want {
 			offers:  []string{"deactivate_key " + key + " account=333333333333 quarantine=yes"},
 			link:    "https://health.aws.amazon.com/health/home#/account/event-log?eventTab=details&eventID=arn%3Aaws%3Ahealth%3Aglobal",
 			subject: trail.Subject{By: "AccessKeyId", Value: key}, exposed: true,
-			sighting: source.Sighting{Kind: source.OfKey, Account: "333333333333", ID: key},
+			confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "333333333333", ID: key},
 		}
 	}
 	w := one(first)
@@ -640,7 +640,7 @@ func (w want) compare(t *testing.T, a Finding) {
 	got := want{
 		source: a.Source, mark: a.Mark, names: a.Names, typ: a.Type, severity: a.Severity, quiet: a.Quiet, over: a.Over,
 		partition: a.Partition, account: a.Account, region: a.Region, principal: a.Principal, resource: a.Resource,
-		count: a.Count, updated: a.Updated.Format("2006-01-02T15:04:05Z07:00"), subject: a.Subject, exposed: a.Exposed, sighting: a.Sighting,
+		count: a.Count, updated: a.Updated.Format("2006-01-02T15:04:05Z07:00"), subject: a.Subject, exposed: a.Exposed, confirmation: a.Confirmation,
 	}
 	for _, o := range a.Containments {
 		call := o.Call.String()

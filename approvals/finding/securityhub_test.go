@@ -37,7 +37,7 @@ func TestHubIsGuardDuty(t *testing.T) {
 		r := Reader{Org: org}
 		a, b := one(t, r, Event{Body: event(t, hubs)}), one(t, r, Event{Body: event(t, own)})
 		same := func(x Finding) []any {
-			return []any{x.Names, x.Type, x.Severity, x.Account, x.Region, x.Partition, x.Principal, x.Resource, x.Link, x.Updated, offered(x), x.Subject, x.Sighting}
+			return []any{x.Names, x.Type, x.Severity, x.Account, x.Region, x.Partition, x.Principal, x.Resource, x.Link, x.Updated, offered(x), x.Subject, x.Confirmation}
 		}
 		if d := cmp.Diff(same(b), same(a)); d != "" {
 			t.Errorf("%s: -GuardDuty +Security Hub\n%s", hubs, d)
@@ -247,8 +247,8 @@ func TestHubOfOthers(t *testing.T) {
 			if len(a.Names) != 1 { // not that of the key that it names
 				t.Errorf("%q meets what others say", a.Names)
 			}
-			if !strings.Contains(a.Own(), "/us-east-1/securityhub/") || a.Sighting.Kind != "" || a.Type != "TTPs/Persistence/Persistence:IAMUser-AnomalousBehavior" {
-				t.Errorf("%q %+v %s", a.Names, a.Sighting, a.Type)
+			if !strings.Contains(a.Own(), "/us-east-1/securityhub/") || a.Confirmation.Kind != "" || a.Type != "TTPs/Persistence/Persistence:IAMUser-AnomalousBehavior" {
+				t.Errorf("%q %+v %s", a.Names, a.Confirmation, a.Type)
 			}
 			if !strings.HasPrefix(a.Link, "https://us-east-1.console.aws.amazon.com/securityhub/home?region=us-east-1#/findings?search=Id%3D%255Coperator%255C%253AEQUALS%255C%253A") {
 				t.Error(a.Link)

@@ -24,7 +24,7 @@ type EventSource struct {
 	Read func(r Reader, e Envelope) ([]Finding, error)
 	// Confirms is the kind of question (see package source) whose answers Read can read,
 	// too: then the answer is the Envelope's detail.
-	Confirms source.SightingKind
+	Confirms source.ConfirmationKind
 }
 
 // Sources are all that there are.

@@ -13,27 +13,27 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/user"
 )
 
-// Sight asks a source whether something is true: it returns what GuardDuty or
-// CloudTrail say of it, as JSON, and nothing for a key that exists and is active.
-// The session may do nothing else. The error is ErrNotSeen where the source does
-// not know of it, or says that it is over.
-func Sight(ctx context.Context, c *actions.Cloud, s Sighting, now time.Time, who actions.SessionContext) ([]byte, error) {
+// Confirm asks a source whether a finding is true. It returns the answer of GuardDuty
+// or CloudTrail as JSON, and nothing for a key that exists and is active. Its session
+// may do nothing else. It returns ErrNotConfirmed if the source does not know of it, or
+// says that it is over.
+func Confirm(ctx context.Context, c *actions.Cloud, s Confirmation, now time.Time, who actions.SessionContext) ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	acct, err := c.Enter(ctx, actions.Responder, s.Account, s.Region, who, SightPermits(s.Kind, actions.Scope{Org: c.Org(), Account: s.Account}))
+	acct, err := c.Enter(ctx, actions.Responder, s.Account, s.Region, who, ConfirmPermits(s.Kind, actions.Scope{Org: c.Org(), Account: s.Account}))
 	if err != nil {
 		return nil, err
 	}
 	switch s.Kind {
-	case OfFinding:
+	case ConfirmFinding:
 		return finding(ctx, acct, s.Detector, s.ID, now)
-	case OfEvent:
+	case ConfirmEvent:
 		return event(ctx, acct, s.ID)
-	case OfKey:
+	case ConfirmKey:
 		return nil, activeKey(ctx, acct, s.ID)
 	}
-	return nil, fmt.Errorf("sighting of %q", s.Kind)
+	return nil, fmt.Errorf("confirmation by %q", s.Kind)
 }
 
 // finding is a GuardDuty finding as GetFindings writes it.
@@ -49,7 +49,7 @@ func finding(ctx context.Context, a *actions.Account, detector, id string, now t
 		return nil, err
 	}
 	if len(out.Findings) != 1 {
-		return nil, notSeen("GuardDuty has no finding %s in account %s, %s", id, a.ID, a.Region)
+		return nil, notConfirmed("GuardDuty has no finding %s in account %s, %s", id, a.ID, a.Region)
 	}
 	return out.Findings[0], nil
 }
@@ -58,7 +58,7 @@ func finding(ctx context.Context, a *actions.Account, detector, id string, now t
 func event(ctx context.Context, a *actions.Account, id string) ([]byte, error) {
 	record, err := trail.EventOf(ctx, a, a.Region, id)
 	if err == nil && record == "" {
-		err = notSeen("CloudTrail has no event %s in account %s, %s", id, a.ID, a.Region)
+		err = notConfirmed("CloudTrail has no event %s in account %s, %s", id, a.ID, a.Region)
 	}
 	return []byte(record), err
 }
@@ -70,9 +70,9 @@ func activeKey(ctx context.Context, a *actions.Account, id string) error {
 	case err != nil:
 		return err
 	case !exists:
-		return notSeen("no IAM user in account %s has the access key %s", a.ID, id)
+		return notConfirmed("no IAM user in account %s has the access key %s", a.ID, id)
 	case !active:
-		return notSeen("the access key %s is inactive already", id)
+		return notConfirmed("the access key %s is inactive already", id)
 	}
 	return nil
 }

@@ -57,33 +57,33 @@ func sightWorld(t *testing.T, partition, region string) *world {
 	return w
 }
 
-func (w *world) sight(s source.Sighting) (string, error) {
-	raw, err := source.Sight(w.T.Context(), w.Hub, s, w.Clock.Now(), actiontest.Actor)
+func (w *world) confirm(s source.Confirmation) (string, error) {
+	raw, err := source.Confirm(w.T.Context(), w.Hub, s, w.Clock.Now(), actiontest.Actor)
 	return string(raw), err
 }
 
-func sightings(region string) map[source.SightingKind]source.Sighting {
-	return map[source.SightingKind]source.Sighting{
-		source.OfFinding: {Kind: source.OfFinding, Account: actiontest.Member, Region: region, Detector: detector, ID: findingID},
-		source.OfEvent:   {Kind: source.OfEvent, Account: actiontest.Member, Region: region, ID: eventID},
-		source.OfKey:     {Kind: source.OfKey, Account: actiontest.Member, ID: actiontest.FirstKey},
+func confirmations(region string) map[source.ConfirmationKind]source.Confirmation {
+	return map[source.ConfirmationKind]source.Confirmation{
+		source.ConfirmFinding: {Kind: source.ConfirmFinding, Account: actiontest.Member, Region: region, Detector: detector, ID: findingID},
+		source.ConfirmEvent:   {Kind: source.ConfirmEvent, Account: actiontest.Member, Region: region, ID: eventID},
+		source.ConfirmKey:     {Kind: source.ConfirmKey, Account: actiontest.Member, ID: actiontest.FirstKey},
 	}
 }
 
-// TestSight: what a source knows it tells as it is; the session that asks may do
+// TestConfirmReturnsWhatTheSourceKnows: what a source knows it tells as it is; the session that asks may do
 // nothing else.
-func TestSight(t *testing.T) {
-	says := map[source.SightingKind]string{source.OfFinding: aFinding, source.OfEvent: anEvent, source.OfKey: ""}
-	may := map[source.SightingKind]string{
-		source.OfFinding: `[{guardduty:GetFindings *}]`,
-		source.OfEvent:   `[{cloudtrail:LookupEvents *}]`,
-		source.OfKey:     `[{iam:GetAccessKeyLastUsed *} {iam:ListAccessKeys arn:PARTITION:iam::222222222222:user/*}]`,
+func TestConfirmReturnsWhatTheSourceKnows(t *testing.T) {
+	says := map[source.ConfirmationKind]string{source.ConfirmFinding: aFinding, source.ConfirmEvent: anEvent, source.ConfirmKey: ""}
+	may := map[source.ConfirmationKind]string{
+		source.ConfirmFinding: `[{guardduty:GetFindings *}]`,
+		source.ConfirmEvent:   `[{cloudtrail:LookupEvents *}]`,
+		source.ConfirmKey:     `[{iam:GetAccessKeyLastUsed *} {iam:ListAccessKeys arn:PARTITION:iam::222222222222:user/*}]`,
 	}
 	for partition, region := range map[string]string{"aws": "eu-central-1", "aws-us-gov": "us-gov-east-1", "aws-cn": "cn-northwest-1"} {
-		for kind, s := range sightings(region) {
+		for kind, s := range confirmations(region) {
 			t.Run(partition+"/"+string(kind), func(t *testing.T) {
 				w := sightWorld(t, partition, region)
-				got, err := w.sight(s)
+				got, err := w.confirm(s)
 				if err != nil || got != says[kind] {
 					t.Errorf("%s, %v", got, err)
 				}
@@ -100,7 +100,7 @@ func TestSight(t *testing.T) {
 					t.Error(diff)
 				}
 				for _, c := range w.Calls()[1:] {
-					if kind != source.OfKey && c.Region != region || c.Account != actiontest.Member || c.Mutating || !c.Allowed {
+					if kind != source.ConfirmKey && c.Region != region || c.Account != actiontest.Member || c.Mutating || !c.Allowed {
 						t.Errorf("called %+v", c)
 					}
 				}
@@ -114,69 +114,69 @@ func TestSight(t *testing.T) {
 func TestNotSeen(t *testing.T) {
 	const region = "eu-central-1"
 	w := sightWorld(t, "aws", region)
-	alter := func(kind source.SightingKind, f func(*source.Sighting)) source.Sighting {
-		s := sightings(region)[kind]
+	alter := func(kind source.ConfirmationKind, f func(*source.Confirmation)) source.Confirmation {
+		s := confirmations(region)[kind]
 		f(&s)
 		return s
 	}
 	for name, c := range map[string]struct {
-		s    source.Sighting
+		s    source.Confirmation
 		says string
 	}{
-		"another finding": {alter(source.OfFinding, func(s *source.Sighting) { s.ID = "0a3c9fb69bf06f4010a963bf880307d5" }), "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
-		"another event":   {alter(source.OfEvent, func(s *source.Sighting) { s.ID = "4f0d130d-fae9-5907-92f7-662945944572" }), "no event 4f0d130d"},
-		"event elsewhere": {alter(source.OfEvent, func(s *source.Sighting) { s.Region = "us-east-1" }), "us-east-1"},
-		"unknown key":     {alter(source.OfKey, func(s *source.Sighting) { s.ID = "AKIA0000000000000099" }), "no IAM user"},
-		"root's key":      {alter(source.OfKey, func(s *source.Sighting) { s.ID = rootKey }), "no IAM user"},
-		"inactive key":    {alter(source.OfKey, func(s *source.Sighting) { s.ID = idleKey }), "inactive already"},
+		"another finding": {alter(source.ConfirmFinding, func(s *source.Confirmation) { s.ID = "0a3c9fb69bf06f4010a963bf880307d5" }), "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
+		"another event":   {alter(source.ConfirmEvent, func(s *source.Confirmation) { s.ID = "4f0d130d-fae9-5907-92f7-662945944572" }), "no event 4f0d130d"},
+		"event elsewhere": {alter(source.ConfirmEvent, func(s *source.Confirmation) { s.Region = "us-east-1" }), "us-east-1"},
+		"unknown key":     {alter(source.ConfirmKey, func(s *source.Confirmation) { s.ID = "AKIA0000000000000099" }), "no IAM user"},
+		"root's key":      {alter(source.ConfirmKey, func(s *source.Confirmation) { s.ID = rootKey }), "no IAM user"},
+		"inactive key":    {alter(source.ConfirmKey, func(s *source.Confirmation) { s.ID = idleKey }), "inactive already"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := w.sight(c.s)
-			if !errors.Is(err, source.ErrNotSeen) || !strings.Contains(err.Error(), c.says) || actions.Transient(err) {
+			_, err := w.confirm(c.s)
+			if !errors.Is(err, source.ErrNotConfirmed) || !strings.Contains(err.Error(), c.says) || actions.Transient(err) {
 				t.Errorf("%v", err)
 			}
 		})
 	}
 	w.Fault(awsfake.Fault{Op: "iam:ListAccessKeys", Err: smithyError("NoSuchEntity"), Times: 1}) // so for a user that was deleted just now
-	if _, err := w.sight(sightings(region)[source.OfKey]); !errors.Is(err, source.ErrNotSeen) {
+	if _, err := w.confirm(confirmations(region)[source.ConfirmKey]); !errors.Is(err, source.ErrNotConfirmed) {
 		t.Errorf("no such user: %v", err)
 	}
-	for name, s := range map[string]source.Sighting{
-		"detector elsewhere": alter(source.OfFinding, func(s *source.Sighting) { s.Region = "us-east-1" }),
-		"no such detector":   alter(source.OfFinding, func(s *source.Sighting) { s.Detector = "0" }),
-		"another's key":      alter(source.OfKey, func(s *source.Sighting) { s.ID = actiontest.SecondKey }),
-		"account not ours":   alter(source.OfKey, func(s *source.Sighting) { s.Account = actiontest.Sandbox }),
+	for name, s := range map[string]source.Confirmation{
+		"detector elsewhere": alter(source.ConfirmFinding, func(s *source.Confirmation) { s.Region = "us-east-1" }),
+		"no such detector":   alter(source.ConfirmFinding, func(s *source.Confirmation) { s.Detector = "0" }),
+		"another's key":      alter(source.ConfirmKey, func(s *source.Confirmation) { s.ID = actiontest.SecondKey }),
+		"account not ours":   alter(source.ConfirmKey, func(s *source.Confirmation) { s.Account = actiontest.Sandbox }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := w.sight(s); err == nil || actions.Transient(err) {
+			if _, err := w.confirm(s); err == nil || actions.Transient(err) {
 				t.Errorf("%v", err)
 			}
 		})
 	}
 }
 
-// TestSightOfNonsense: what an event says is checked before anything is asked.
-func TestSightOfNonsense(t *testing.T) {
+// TestConfirmRefusesNonsense: what an event says is checked before anything is asked.
+func TestConfirmRefusesNonsense(t *testing.T) {
 	const region = "eu-central-1"
 	w := sightWorld(t, "aws", region)
 	w.ResetCalls()
-	for kind, f := range map[string]func(*source.Sighting){
-		"finding account":  func(s *source.Sighting) { s.Account = "222222222222 " },
-		"finding region":   func(s *source.Sighting) { s.Region = "evil.example/eu-central-1" },
-		"finding detector": func(s *source.Sighting) { s.Detector = "x/findings/archive?" },
-		"finding ID":       func(s *source.Sighting) { s.ID = `","x` },
-		"finding nothing":  func(s *source.Sighting) { *s = source.Sighting{} },
-		"finding kind":     func(s *source.Sighting) { s.Kind = "other" },
-		"event region":     func(s *source.Sighting) { s.Region = "" },
-		"event ID":         func(s *source.Sighting) { s.ID = "" },
-		"key ID":           func(s *source.Sighting) { s.ID = "AKIA" },
-		"key session":      func(s *source.Sighting) { s.ID = "ASIA0000000000000001" },
-		"key account":      func(s *source.Sighting) { s.Account = "" },
+	for kind, f := range map[string]func(*source.Confirmation){
+		"finding account":  func(s *source.Confirmation) { s.Account = "222222222222 " },
+		"finding region":   func(s *source.Confirmation) { s.Region = "evil.example/eu-central-1" },
+		"finding detector": func(s *source.Confirmation) { s.Detector = "x/findings/archive?" },
+		"finding ID":       func(s *source.Confirmation) { s.ID = `","x` },
+		"finding nothing":  func(s *source.Confirmation) { *s = source.Confirmation{} },
+		"finding kind":     func(s *source.Confirmation) { s.Kind = "other" },
+		"event region":     func(s *source.Confirmation) { s.Region = "" },
+		"event ID":         func(s *source.Confirmation) { s.ID = "" },
+		"key ID":           func(s *source.Confirmation) { s.ID = "AKIA" },
+		"key session":      func(s *source.Confirmation) { s.ID = "ASIA0000000000000001" },
+		"key account":      func(s *source.Confirmation) { s.Account = "" },
 	} {
 		k, _, _ := strings.Cut(kind, " ")
-		s := sightings(region)[source.SightingKind(k)]
+		s := confirmations(region)[source.ConfirmationKind(k)]
 		f(&s)
-		if _, err := w.sight(s); err == nil || errors.Is(err, source.ErrNotSeen) {
+		if _, err := w.confirm(s); err == nil || errors.Is(err, source.ErrNotConfirmed) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
@@ -185,13 +185,13 @@ func TestSightOfNonsense(t *testing.T) {
 	}
 }
 
-// TestSightTrouble: AWS's errors are those that every client returns.
-func TestSightTrouble(t *testing.T) {
-	s := sightings("eu-central-1")[source.OfFinding]
+// TestConfirmInTrouble: AWS's errors are those that every client returns.
+func TestConfirmInTrouble(t *testing.T) {
+	s := confirmations("eu-central-1")[source.ConfirmFinding]
 	t.Run("denied", func(t *testing.T) {
 		w := sightWorld(t, "aws", s.Region)
 		w.Member(actiontest.Member, awsfake.MemberRoles{ExternalID: w.Org.ExternalID, ResponderPolicy: actiontest.AllowIAM})
-		_, err := w.sight(s)
+		_, err := w.confirm(s)
 		actiontest.WantCode(t, err, "AccessDeniedException")
 		if cause, hint := actions.Explain(err); actions.Transient(err) || !strings.Contains(cause, "guardduty:GetFindings") || !strings.Contains(hint, "member roles") {
 			t.Errorf("%s; %s", cause, hint)
@@ -201,10 +201,10 @@ func TestSightTrouble(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			w := sightWorld(t, "aws", s.Region)
 			w.Fault(awsfake.Fault{Op: "guardduty:GetFindings", Err: smithyError(code), Times: 1})
-			if _, err := w.sight(s); !actions.Transient(err) {
+			if _, err := w.confirm(s); !actions.Transient(err) {
 				t.Errorf("%v", err)
 			}
-			if _, err := w.sight(s); err != nil {
+			if _, err := w.confirm(s); err != nil {
 				t.Error(err)
 			}
 		})
@@ -212,7 +212,7 @@ func TestSightTrouble(t *testing.T) {
 	t.Run("cut off", func(t *testing.T) {
 		w := sightWorld(t, "aws", s.Region)
 		w.Fault(awsfake.Fault{Op: "guardduty:GetFindings", Err: errors.New("connection reset"), Times: 1})
-		if _, err := w.sight(s); !actions.Transient(err) {
+		if _, err := w.confirm(s); !actions.Transient(err) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -235,9 +235,9 @@ func (n named) GetServiceBaseEndpoint(_ context.Context, id string) (string, boo
 	return url, ok, nil
 }
 
-// TestSightOverHTTP: the request is the one that GuardDuty documents, signed over
+// TestConfirmOverHTTP: the request is the one that GuardDuty documents, signed over
 // all that it says, and goes where the SDK's clients would send it.
-func TestSightOverHTTP(t *testing.T) {
+func TestConfirmOverHTTP(t *testing.T) {
 	answer, status, header := `{"findings":[`+aFinding+`]}`, http.StatusOK, http.Header{}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -271,7 +271,7 @@ func TestSightOverHTTP(t *testing.T) {
 	defer roles.Close()
 	sight := func(cfg aws.Config) (string, error) {
 		cfg.Region, cfg.Credentials = "us-east-1", aws.AnonymousCredentials{}
-		raw, err := source.Sight(t.Context(), actions.NewCloud(cfg, actiontest.TestOrg("aws")), sightings("eu-central-1")[source.OfFinding], actiontest.Began, actiontest.Actor)
+		raw, err := source.Confirm(t.Context(), actions.NewCloud(cfg, actiontest.TestOrg("aws")), confirmations("eu-central-1")[source.ConfirmFinding], actiontest.Began, actiontest.Actor)
 		return string(raw), err
 	}
 	own := aws.Config{ConfigSources: []any{named{"STS": roles.URL, "GuardDuty": server.URL + "/at/"}}, BaseEndpoint: aws.String("http://127.0.0.1:1")}
@@ -305,9 +305,9 @@ func TestSightOverHTTP(t *testing.T) {
 	}
 }
 
-// TestSightPermits: nothing that a source is asked needs is missing in the
+// TestConfirmPermits: nothing that a source is asked needs is missing in the
 // responder's policy, whatever the actions need.
-func TestSightPermits(t *testing.T) {
+func TestConfirmPermits(t *testing.T) {
 	policy := all.MemberPolicy(actions.Responder, actiontest.TestOrg("aws"), false)
 	for _, action := range []string{"guardduty:GetFindings", "cloudtrail:LookupEvents", "iam:GetAccessKeyLastUsed", "iam:ListAccessKeys"} {
 		if !strings.Contains(policy, action) {
