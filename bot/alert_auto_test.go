@@ -25,9 +25,9 @@ func isolate(a *finding.Finding) {
 	a.Containments = append(a.Containments, finding.Containment{Call: actions.Call{Action: actions.IsolateInstance, Target: "i-0d3e1a5b7c9f20001", Account: account, Region: "us-east-1"}})
 }
 
-// TestAutomatic: a rule asks for each of its calls, once, with evidence that the
+// TestRuleAsksForEachContainmentOnce: a rule asks for each of its calls, once, with evidence that the
 // executor can compare.
-func TestAutomatic(t *testing.T) {
+func TestRuleAsksForEachContainmentOnce(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		a := gdFinding(1, isolate)
 		d.hears(a)
@@ -67,9 +67,9 @@ func TestAutomatic(t *testing.T) {
 	}, autoRoute)
 }
 
-// TestAutomaticLeavesUnsure: that an attacker gave a session the name of an
+// TestRuleLeavesUnsureTargets: that an attacker gave a session the name of an
 // instance stops nothing but what is done to that instance.
-func TestAutomaticLeavesUnsure(t *testing.T) {
+func TestRuleLeavesUnsureTargets(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		a := gdFinding(1, isolate, func(a *finding.Finding) { a.Containments[1].Unsure = true })
 		d.hears(a)
@@ -80,8 +80,8 @@ func TestAutomaticLeavesUnsure(t *testing.T) {
 	}, autoRoute)
 }
 
-// TestAutomaticOnlyFor tells what makes a rule ask, and what does not.
-func TestAutomaticOnlyFor(t *testing.T) {
+// TestWhenARuleAsks tells what makes a rule ask, and what does not.
+func TestWhenARuleAsks(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		do   func(d *desk)
@@ -139,8 +139,8 @@ func TestAutomaticOnlyFor(t *testing.T) {
 	}
 }
 
-// TestAutomaticRace: however many workers have the event, it is asked for once.
-func TestAutomaticRace(t *testing.T) {
+// TestOneEventAtManyWorkersMakesOneRequest: however many workers have the event, it is asked for once.
+func TestOneEventAtManyWorkersMakesOneRequest(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		var wg sync.WaitGroup
 		for range 50 {
@@ -155,9 +155,9 @@ func TestAutomaticRace(t *testing.T) {
 	}, autoRoute)
 }
 
-// TestAutomaticHasNoTimeToWait: containment does not wait for room in the channel,
+// TestAutomaticRequestIsPostedAtOnce: containment does not wait for room in the channel,
 // nor for Slack.
-func TestAutomaticHasNoTimeToWait(t *testing.T) {
+func TestAutomaticRequestIsPostedAtOnce(t *testing.T) {
 	full := func(d *desk) {
 		d.must(d.alerts().ChangeRateLimit(d.Context(), sec, func(r *alerts.RateLimit) error {
 			r.PausedUntil = time.Now().Add(10 * time.Minute)

@@ -14,8 +14,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
-// TestJudge: who says what of an alert, and when, is stored and shown.
-func TestJudge(t *testing.T) {
+// TestClickSetsTheState: who says what of an alert, and when, is stored and shown.
+func TestClickSetsTheState(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		a := gdFinding(1)
 		d.hears(a)
@@ -54,8 +54,8 @@ func TestJudge(t *testing.T) {
 	})
 }
 
-// TestJudgeLate: the last word counts, in whatever order words come.
-func TestJudgeLate(t *testing.T) {
+// TestLateClickSetsNothing: the last word counts, in whatever order words come.
+func TestLateClickSetsNothing(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		a := gdFinding(1)
 		d.hears(a)
@@ -84,9 +84,9 @@ func TestJudgeLate(t *testing.T) {
 	})
 }
 
-// TestSnooze: what sleeps is stored and shown and told of to nobody, unless the
+// TestSnoozedAlertIsSilentUnlessItRises: what sleeps is stored and shown and told of to nobody, unless the
 // severity rises; after an hour it is told of again.
-func TestSnooze(t *testing.T) {
+func TestSnoozedAlertIsSilentUnlessItRises(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		button string
@@ -164,9 +164,9 @@ func TestFalsePositiveOfAnother(t *testing.T) {
 	})
 }
 
-// TestPropose: a click makes a request with everything filled in, in the alert's
+// TestClickOnAnOfferMakesARequest: a click makes a request with everything filled in, in the alert's
 // thread and in the channel.
-func TestPropose(t *testing.T) {
+func TestClickOnAnOfferMakesARequest(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		a := gdFinding(1)
 		d.hears(a)
@@ -226,8 +226,8 @@ func TestPropose(t *testing.T) {
 	})
 }
 
-// TestProposeAgain: what is contained is asked for again only once more was seen.
-func TestProposeAgain(t *testing.T) {
+// TestSameOfferAgain: what is contained is asked for again only once more was seen.
+func TestSameOfferAgain(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		a := gdFinding(1)
 		a.Last = time.Now()
@@ -258,9 +258,9 @@ func clickOn(button, value string) func(map[string]any) {
 	}
 }
 
-// TestProposeRefused: what may not be asked for makes no request, and the person
+// TestClickOnAnOfferIsRefused: what may not be asked for makes no request, and the person
 // is told why.
-func TestProposeRefused(t *testing.T) {
+func TestClickOnAnOfferIsRefused(t *testing.T) {
 	other := approvals.IntentDigest(approvals.Intent{Call: actions.Call{Action: actions.DeleteRole, Target: "arn:aws:iam::" + account + ":role/role-1", Account: account}})
 	for _, tt := range []struct {
 		name string
@@ -318,8 +318,8 @@ func TestProposeRefused(t *testing.T) {
 	}
 }
 
-// TestOneClick: the click itself lets it run, but not of what is not real.
-func TestOneClick(t *testing.T) {
+// TestOneClickIsForRealFindings: the click itself lets it run, but not of what is not real.
+func TestOneClickIsForRealFindings(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		alter   func(*finding.Finding)
@@ -349,8 +349,8 @@ func TestOneClick(t *testing.T) {
 	}
 }
 
-// TestProposeAtOnce: two people who click at the same time make one request.
-func TestProposeAtOnce(t *testing.T) {
+// TestTwoClicksMakeOneRequest: two people who click at the same time make one request.
+func TestTwoClicksMakeOneRequest(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		a := gdFinding(1)
 		d.hears(a)

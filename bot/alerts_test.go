@@ -55,8 +55,8 @@ func TestAlertIsPostedOnce(t *testing.T) {
 	})
 }
 
-// TestAlertRace: workers with the same finding make one card, whatever the order.
-func TestAlertRace(t *testing.T) {
+// TestOneFindingAtManyWorkersMakesOneCard: workers with the same finding make one card, whatever the order.
+func TestOneFindingAtManyWorkersMakesOneCard(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		var wg sync.WaitGroup
 		for i := range 200 {
@@ -268,9 +268,9 @@ func TestAlertUpdatesTakeRoomOnce(t *testing.T) {
 	}
 }
 
-// TestAlertNames: by its own name always, by a shared one where its source has not
+// TestFindingsJoinByName: by its own name always, by a shared one where its source has not
 // told of that alert.
-func TestAlertNames(t *testing.T) {
+func TestFindingsJoinByName(t *testing.T) {
 	hub := func(a *finding.Finding) { a.Source, a.EventID = finding.SecurityHub, "hub" }
 	for _, tt := range []struct {
 		name    string
@@ -317,8 +317,8 @@ func TestAlertNames(t *testing.T) {
 	}
 }
 
-// TestAlertOver: what is settled changes an alert that there is, and makes no other.
-func TestAlertOver(t *testing.T) {
+// TestFindingThatIsOver: what is settled changes an alert that there is, and makes no other.
+func TestFindingThatIsOver(t *testing.T) {
 	over := func(a *finding.Finding) { a.Over = true }
 	atDesk(t, func(t *testing.T, d *desk) {
 		out := gdFinding(1, exposed(finding.TrustedAdvisor))
@@ -390,8 +390,8 @@ func TestAlertFromTheFuture(t *testing.T) {
 	}
 }
 
-// TestAlertRouting: no route, no alert; a route names the channel.
-func TestAlertRouting(t *testing.T) {
+// TestOnlyRoutedFindingsArePosted: no route, no alert; a route names the channel.
+func TestOnlyRoutedFindingsArePosted(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.Findings.Routes[0].Channel = "C0OTHER"
 		d.hears(

@@ -12,7 +12,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
-// click deals with a button.
+// click handles a button.
 func (c *conversation) click(ctx context.Context) error {
 	b := c.b
 	if len(c.w.Actions) != 1 {

@@ -71,8 +71,8 @@ func (c *conversation) command(ctx context.Context) error {
 	return fmt.Errorf("verb %q", cmd.Verb)
 }
 
-// request starts a new request, if this person may. What is asked, why and where
-// its card goes is in r, and what it was born of.
+// request creates a request, if this person may ask for it. r has the intent, the
+// reason, the place of its card and the alert that led to it.
 func (c *conversation) request(ctx context.Context, who approvals.Actor, r approvals.Request) error {
 	b := c.b
 	entry := b.Policy.For(r.Intent)
@@ -113,8 +113,8 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 	return c.cardTrouble(ctx, r.ID)
 }
 
-// create stores a new request. It returns the one that its alert has led to already,
-// if that asks for the same.
+// create stores a new request. If the alert has led to one for the same intent that
+// still covers it, it returns that one.
 func (c *conversation) create(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
 	if r.Alert == "" {
 		return same, c.b.Requests.Create(ctx, r)
@@ -126,7 +126,7 @@ func (c *conversation) create(ctx context.Context, r approvals.Request) (same ap
 	return old, nil
 }
 
-// cardTrouble tells the person if their card is not to be seen.
+// cardTrouble answers if the request's card is not posted, or in another channel.
 func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 	r, err := c.b.Requests.Get(ctx, id)
 	switch {
@@ -140,8 +140,8 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 	return nil
 }
 
-// repostCard posts the card anew at the end of the channel: a vote needs the
-// digest that only the card carries.
+// repostCard posts the card again at the end of the channel: a vote needs the digest
+// that only the card carries.
 func (c *conversation) repostCard(ctx context.Context, who approvals.Actor, r approvals.Request) error {
 	e := c.b.Policy.For(r.Intent)
 	if !c.b.Policy.Roster.In(who.Person, e.Approvers) && !c.b.Policy.Roster.In(who.Person, e.Requesters) {

@@ -88,8 +88,8 @@ func TestAlertAliasRace(t *testing.T) {
 	}
 }
 
-// TestBear: an alert and the request that it leads to are written together.
-func TestBear(t *testing.T) {
+// TestCreateRequestLinksItToItsAlert: an alert and the request that it leads to are written together.
+func TestCreateRequestLinksItToItsAlert(t *testing.T) {
 	ctx := t.Context()
 	table := alerts.Table{Requests: approvals.Requests{Store: memory.NewStore()}}
 	if err := table.Create(ctx, alertRow("one")); err != nil {
@@ -280,8 +280,8 @@ func TestAddToDigest(t *testing.T) {
 	}
 }
 
-// TestRoom: 30 in any minute, a second and a half apart, not too far ahead.
-func TestRoom(t *testing.T) {
+// TestRateLimitReserves: 30 in any minute, a second and a half apart, not too far ahead.
+func TestRateLimitReserves(t *testing.T) {
 	const ahead = 20 * time.Second
 	began := time.Unix(1000, 0)
 	var r alerts.RateLimit
@@ -335,8 +335,8 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// TestChangeRoom: of many workers each gets a time of its own.
-func TestChangeRoom(t *testing.T) {
+// TestChangeRateLimitAtOnce: of many workers each gets a time of its own.
+func TestChangeRateLimitAtOnce(t *testing.T) {
 	ctx := t.Context()
 	table := alerts.Table{Requests: approvals.Requests{Store: memory.NewStore()}}
 	var wg sync.WaitGroup

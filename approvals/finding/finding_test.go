@@ -52,7 +52,7 @@ func running(f Finding) []string {
 	return all
 }
 
-func TestRead(t *testing.T) {
+func TestReadStoredAppliesTheRoute(t *testing.T) {
 	const revoke, isolate = "revoke_sessions arn:aws:iam::222222222222:role/web-tier-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"
 	for name, tt := range map[string]struct {
 		file           string
@@ -119,7 +119,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestReadNothing(t *testing.T) {
+func TestReadStoredOfNoFinding(t *testing.T) {
 	for name, tt := range map[string]struct {
 		body string
 		bad  bool
@@ -177,7 +177,7 @@ func answer(t testing.TB, file string, edit map[string]any) []byte {
 	return raw
 }
 
-func TestConfirm(t *testing.T) {
+func TestConfirmReadsTheAnswer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		told, asked    string // events
 		edit           map[string]any
@@ -256,7 +256,7 @@ func TestConfirmGrantsNothing(t *testing.T) {
 	}
 }
 
-func TestConfirmOthers(t *testing.T) {
+func TestConfirmOfOtherKinds(t *testing.T) {
 	r := automatic()
 	f := Finding{Source: Health, Names: []string{"222222222222/key/AKIA"}, Route: &Route{Delivery: Auto}, Trusted: true, Confirmation: source.Confirmation{Kind: source.ConfirmKey, Account: "222222222222", ID: "AKIA"}}
 	if got, err := r.Confirm(f, nil); err != nil || cmp.Diff(f, got) != "" {

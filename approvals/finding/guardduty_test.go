@@ -330,7 +330,7 @@ func TestGuardDutyRegions(t *testing.T) {
 	}
 }
 
-func TestReadable(t *testing.T) {
+func TestTypesInWords(t *testing.T) {
 	for typ, want := range map[string]string{
 		"Impact:EC2/PortSweep":                  "Port Sweep (Impact, EC2)",
 		"Backdoor:EC2/C&CActivity.B!DNS":        "C&C Activity.B!DNS (Backdoor, EC2)",
@@ -356,7 +356,7 @@ func TestBlankTitle(t *testing.T) {
 	}
 }
 
-func TestConsole(t *testing.T) {
+func TestConsoleOfEachPartition(t *testing.T) {
 	for _, tt := range []struct{ partition, region, want string }{
 		{"aws", "eu-west-1", "https://eu-west-1.console.aws.amazon.com"},
 		{"", "us-gov-east-1", "https://console.amazonaws-us-gov.com"},

@@ -26,7 +26,7 @@ func TestGlob(t *testing.T) {
 	}
 }
 
-func TestRoute(t *testing.T) {
+func TestFirstMatchingRoute(t *testing.T) {
 	routing := Routing{Routes: []Route{
 		{Match: Match{Source: GuardDuty, Type: "UnauthorizedAccess:*", MinSeverity: 7}, Channel: "first"},
 		{Match: Match{Source: GuardDuty, MinSeverity: 4}, Channel: "second"},
@@ -60,7 +60,7 @@ func TestRoute(t *testing.T) {
 	}
 }
 
-func TestCalls(t *testing.T) {
+func TestRouteOffers(t *testing.T) {
 	call := func(a actions.Name, target string) Containment {
 		return Containment{Call: actions.Call{Action: a, Target: target}}
 	}
@@ -99,7 +99,7 @@ func TestCalls(t *testing.T) {
 		t.Error("a route changed the alert")
 	}
 }
-func TestCovers(t *testing.T) {
+func TestMatchCovers(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		m, n Match

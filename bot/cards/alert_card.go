@@ -24,7 +24,7 @@ type AlertView struct {
 	AlsoReportedBy []string            // products that told of it, too
 	Offers         approvals.Offers    // none once it is over or a false positive
 	OneClick       bool                // a click on them runs them
-	Requests       []approvals.Request // born of it, oldest first
+	Requests       []approvals.Request // that it led to, oldest first
 	Alias          string              // of the account; may be empty
 	Now            time.Time
 }

@@ -111,7 +111,7 @@ func asker(r approvals.Request) string {
 	return mention(r.Requester.Slack)
 }
 
-// origin is the alert that a request was born of, for the middle of a sentence.
+// origin is the alert that led to a request, for the middle of a sentence.
 func origin(r approvals.Request) string {
 	if !approvals.IsAlertID(r.Alert) {
 		return ""

@@ -300,7 +300,7 @@ func TestRoutingAsksForNoSecret(t *testing.T) {
 	}
 }
 
-func TestContents(t *testing.T) {
+func TestKindsOfBodies(t *testing.T) {
 	tests := map[string]struct {
 		body   string
 		want   Response

@@ -41,7 +41,7 @@ func brings(secret, body string) Request {
 	return Request{Method: http.MethodPost, Path: "/events", Header: h, Body: []byte(body)}
 }
 
-func TestEvents(t *testing.T) {
+func TestEventsAreQueued(t *testing.T) {
 	big := `{"detail":"` + strings.Repeat("x", MaxBody-len(`{"detail":""}`)) + `"}`
 	for name, c := range map[string]struct {
 		body string

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestRefresh: a secret that was rotated just now is looked for when no known
+// TestRotatedSecretIsLookedFor: a secret that was rotated just now is looked for when no known
 // one fits, and only for a request that is not too old anyway.
-func TestRefresh(t *testing.T) {
+func TestRotatedSecretIsLookedFor(t *testing.T) {
 	for name, c := range map[string]struct {
 		known, found []string
 		err          error
