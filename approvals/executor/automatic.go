@@ -28,19 +28,19 @@ func (x *Executor) autoEligible(c actions.Call) bool {
 // mode, and for an automatic one that the source confirms the finding. It returns
 // writes to be made with the claim, or an *actions.Refusal. It is called before the
 // plan and again before the run, since a finding may be archived in between.
-func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Planned, a provenRequest) ([]approvals.Put, error) {
+func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Planned, proven provenRequest) ([]approvals.Put, error) {
 	switch {
 	case p.Mode == approvals.TwoPerson:
 		return nil, nil
-	case a.mode != p.Mode:
-		return nil, a.modeRefusal()
+	case proven.mode != p.Mode:
+		return nil, proven.modeRefusal()
 	case p.Mode == approvals.OneClick:
 		return nil, nil
 	}
 	if _, err := x.reserveAutomatic(ctx, p.ID); err != nil { // no API call if the cap is reached
 		return nil, err
 	}
-	if err := x.confirmFinding(ctx, until, p, a); err != nil {
+	if err := x.confirmFinding(ctx, until, p, proven); err != nil {
 		return nil, err
 	}
 	put, err := x.reserveAutomatic(ctx, p.ID)
@@ -48,8 +48,8 @@ func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Pl
 }
 
 // modeRefusal is the refusal of a request whose mode is not allowed.
-func (a provenRequest) modeRefusal() *actions.Refusal {
-	why := a.modeRefused
+func (proven provenRequest) modeRefusal() *actions.Refusal {
+	why := proven.modeRefused
 	if why == "" {
 		why = "the stored request was altered"
 	}
@@ -64,8 +64,8 @@ func (n notConfirmedYet) Unwrap() error { return n.error }
 
 // confirmFinding asks the source whether the finding is true and whether, as the source
 // tells it, it still allows the intent to run automatically.
-func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approvals.Planned, a provenRequest) error {
-	f := a.finding
+func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approvals.Planned, proven provenRequest) error {
+	f := proven.finding
 	if p.Account != f.Confirmation.Account {
 		return &actions.Refusal{Reason: "its target is in another account than the finding", Hint: clickHint}
 	}
@@ -87,11 +87,11 @@ func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approv
 		return err
 	}
 	now, err := x.Findings.Confirm(f, raw)
-	_, offers := now.Offers().ByDigest(approvals.IntentDigest(a.intent))
+	_, offers := now.Offers().ByDigest(approvals.IntentDigest(proven.intent))
 	switch {
 	case err != nil:
 		return &actions.Refusal{Reason: "its source does not confirm the finding: " + err.Error(), Hint: clickHint}
-	case !now.Runs(a.intent), !offers:
+	case !now.Runs(proven.intent), !offers:
 		return &actions.Refusal{Reason: "what its source says of the finding does not let it contain by itself", Hint: clickHint}
 	case x.Now().Sub(now.Updated) > maxFindingAge:
 		return &actions.Refusal{Reason: "its source last told of the finding more than a day ago", Hint: clickHint}

@@ -59,7 +59,7 @@ func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v appr
 	if v.Evidence == "" {
 		return "", "", nil
 	}
-	w, _, err := x.loadPayload(ctx, v.Evidence)
+	payload, _, err := x.loadPayload(ctx, v.Evidence)
 	unproved = "the row names " + v.Person
 	if err != nil {
 		if _, no := errors.AsType[*actions.Refusal](err); no {
@@ -68,15 +68,15 @@ func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v appr
 		return "", unproved, err
 	}
 	verb, id := "", ""
-	if w.Type == "slash_command" {
-		if c, err := approvals.ParseCommand(w.Text, x.Org.Directory()); err == nil {
+	if payload.Type == "slash_command" {
+		if c, err := approvals.ParseCommand(payload.Text, x.Org.Directory()); err == nil {
 			verb, id = c.Verb, c.ID
 		}
-	} else if len(w.Actions) == 1 {
-		verb = w.Actions[0].ID
-		id, _, _ = approvals.SplitValue(w.Actions[0].Value)
+	} else if len(payload.Actions) == 1 {
+		verb = payload.Actions[0].ID
+		id, _, _ = approvals.SplitValue(payload.Actions[0].Value)
 	}
-	p, known := x.Policy.Roster.BySlack(w.User)
+	p, known := x.Policy.Roster.BySlack(payload.User)
 	if !known || id != r.ID || verb != "deny" && verb != "cancel" {
 		return "", unproved, nil
 	}

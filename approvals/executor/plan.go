@@ -120,42 +120,42 @@ func (x *Executor) planDelayed(ctx context.Context, id string, f *planner, why, 
 }
 
 func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner) (approvals.Planned, error) {
-	a, err := x.prove(ctx, r)
+	proven, err := x.prove(ctx, r)
 	if err != nil {
 		return approvals.Planned{}, err
 	}
-	entry := x.Policy.For(a.intent)
-	if x.Now().After(a.at.Add(entry.ApproveWithin)) {
+	entry := x.Policy.For(proven.intent)
+	if x.Now().After(proven.at.Add(entry.ApproveWithin)) {
 		return approvals.Planned{}, actions.Refuse(actions.Violation{Code: approvals.PastExpiry})
 	}
-	if a.person == approvals.AutomaticRequester && a.mode != approvals.Automatic {
-		return approvals.Planned{}, a.modeRefusal()
+	if proven.person == approvals.AutomaticRequester && proven.mode != approvals.Automatic {
+		return approvals.Planned{}, proven.modeRefusal()
 	}
-	d := x.Policy.Admit(a.intent, a.person, a.mode)
+	d := x.Policy.Admit(proven.intent, proven.person, proven.mode)
 	if d.Refusal != nil {
 		return approvals.Planned{}, d.Refusal
 	}
-	if no := x.Org.RefuseCall(a.intent.Call); no != nil {
+	if no := x.Org.RefuseCall(proven.intent.Call); no != nil {
 		return approvals.Planned{}, no
 	}
-	action, ok := x.Actions(a.intent.Call.Action)
+	action, ok := x.Actions(proven.intent.Call.Action)
 	if !ok {
-		return approvals.Planned{}, &actions.Refusal{Reason: fmt.Sprintf("there is no action %s", a.intent.Call.Action)}
+		return approvals.Planned{}, &actions.Refusal{Reason: fmt.Sprintf("there is no action %s", proven.intent.Call.Action)}
 	}
-	p := approvals.Planned{ID: r.ID, Intent: a.intent, Reason: a.reason, Asked: a.at, Person: a.person, App: a.app, Evidence: r.Evidence,
-		Policy: entry, Eligible: d.Waiting, Mode: a.mode, At: x.Now().UTC()}
-	if len(a.finding.Names) > 0 {
-		p.Alert, p.Event, p.Finding = r.Alert, r.Event, a.finding.Own()
+	p := approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person, App: proven.app, Evidence: r.Evidence,
+		Policy: entry, Eligible: d.Waiting, Mode: proven.mode, At: x.Now().UTC()}
+	if len(proven.finding.Names) > 0 {
+		p.Alert, p.Event, p.Finding = r.Alert, r.Event, proven.finding.Own()
 	}
 	if p.Mode != approvals.TwoPerson {
 		p.Policy.Approvals = 0
 	}
 	look, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()
-	if a.intent.Undo != "" {
+	if proven.intent.Undo != "" {
 		err = x.planUndo(look, action, &p)
 	} else {
-		err = x.planCall(look, action, a, &p)
+		err = x.planCall(look, action, proven, &p)
 	}
 	if err != nil {
 		return approvals.Planned{}, err
@@ -164,12 +164,12 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	return p, x.storePlan(ctx, p, f)
 }
 
-func (x *Executor) planCall(ctx context.Context, action actions.Action, a provenRequest, p *approvals.Planned) error {
+func (x *Executor) planCall(ctx context.Context, action actions.Action, proven provenRequest, p *approvals.Planned) error {
 	until := x.Now().Add(planTimeout)
 	if err := x.locate(ctx, until, p); err != nil {
 		return err
 	}
-	if _, err := x.mayStart(ctx, until, *p, a); err != nil {
+	if _, err := x.mayStart(ctx, until, *p, proven); err != nil {
 		return err
 	}
 	call := p.Call()

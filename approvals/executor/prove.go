@@ -33,71 +33,71 @@ func (x *Executor) prove(ctx context.Context, r approvals.Request) (provenReques
 	if approvals.RequestID(e) != r.ID {
 		return provenRequest{}, approvals.Unproven("it is another request's")
 	}
-	var a provenRequest
+	var proven provenRequest
 	if e.Kind == approvals.RuleEvidence {
-		a, err = x.proveRule(ctx, r, e)
+		proven, err = x.proveRule(ctx, r, e)
 	} else {
-		a, err = x.proveSlackRequest(ctx, r, e)
+		proven, err = x.proveSlackRequest(ctx, r, e)
 	}
 	if err != nil {
 		return provenRequest{}, err
 	}
-	if approvals.IntentDigest(a.intent) != approvals.IntentDigest(r.Intent) || a.reason != r.Reason || a.person != r.Requester.Person || !a.at.Equal(r.Asked) {
+	if approvals.IntentDigest(proven.intent) != approvals.IntentDigest(r.Intent) || proven.reason != r.Reason || proven.person != r.Requester.Person || !proven.at.Equal(r.Asked) {
 		return provenRequest{}, approvals.Unproven("the stored request is not what was asked for")
 	}
-	return a, nil
+	return proven, nil
 }
 
 // proveSlackRequest reads a request that a person typed or clicked.
 func (x *Executor) proveSlackRequest(ctx context.Context, r approvals.Request, e approvals.Evidence) (provenRequest, error) {
-	w, at, err := x.verifyPayload(ctx, e)
+	payload, at, err := x.verifyPayload(ctx, e)
 	if err != nil {
 		return provenRequest{}, err
 	}
-	p, ok := x.Policy.Roster.BySlack(w.User)
+	p, ok := x.Policy.Roster.BySlack(payload.User)
 	if !ok {
 		return provenRequest{}, approvals.Unproven("nobody in the roster has this Slack account")
 	}
-	a := provenRequest{person: p.ID, app: w.App, at: at}
-	switch w.Type {
+	proven := provenRequest{person: p.ID, app: payload.App, at: at}
+	switch payload.Type {
 	case "slash_command":
-		err = x.proveCommand(ctx, w, &a)
+		err = x.proveCommand(ctx, payload, &proven)
 	case "block_actions":
-		err = x.proveButton(ctx, r, w, &a)
+		err = x.proveButton(ctx, r, payload, &proven)
 	default:
-		err = approvals.Unproven("%s asks for nothing", w.Type)
+		err = approvals.Unproven("%s asks for nothing", payload.Type)
 	}
-	return a, err
+	return proven, err
 }
 
-func (x *Executor) proveCommand(ctx context.Context, w approvals.SlackPayload, a *provenRequest) error {
-	if !slices.Contains(x.Channels, w.Channel) {
+func (x *Executor) proveCommand(ctx context.Context, payload approvals.SlackPayload, proven *provenRequest) error {
+	if !slices.Contains(x.Channels, payload.Channel) {
 		return approvals.Unproven("it was typed in a channel that is not listed")
 	}
-	c, err := approvals.ParseCommand(w.Text, x.Org.Directory())
+	c, err := approvals.ParseCommand(payload.Text, x.Org.Directory())
 	switch {
 	case err != nil:
 		return approvals.Unproven("the text does not parse")
 	case c.Verb == "act":
-		a.intent, a.reason = approvals.Intent{Call: c.Call}, c.Reason
+		proven.intent, proven.reason = approvals.Intent{Call: c.Call}, c.Reason
 		return nil
 	case c.Verb == "undo":
-		return x.proveUndo(ctx, c.ID, c.ReactivateKeys, c.Reason, a)
+		return x.proveUndo(ctx, c.ID, c.ReactivateKeys, c.Reason, proven)
 	}
 	return approvals.Unproven("%s asks for nothing", c.Verb)
 }
 
 // proveButton reads a request by a click: an offer of an alert's card, an undo, or the
 // gentler alternative on a request's card.
-func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w approvals.SlackPayload, a *provenRequest) error {
-	if len(w.Actions) != 1 {
+func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload approvals.SlackPayload, proven *provenRequest) error {
+	if len(payload.Actions) != 1 {
 		return approvals.Unproven("it is not one click")
 	}
-	if _, _, ok := approvals.SplitAlertValue(w.Actions[0].Value); ok {
-		return x.proveProposal(ctx, r, w, a)
+	if _, _, ok := approvals.SplitAlertValue(payload.Actions[0].Value); ok {
+		return x.proveProposal(ctx, r, payload, proven)
 	}
-	button := w.Actions[0].ID
-	id, dig, err := parseClick(w, button)
+	button := payload.Actions[0].ID
+	id, dig, err := parseClick(payload, button)
 	if err != nil {
 		return err
 	}
@@ -109,20 +109,20 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, w appro
 		return err
 	}
 	if button == "undo" {
-		err = x.proveUndo(ctx, id, false, "", a)
+		err = x.proveUndo(ctx, id, false, "", proven)
 	} else if o, ok := approvals.RequestOffers(id, p.Intent, x.Actions).ByButton(button); ok {
-		a.intent, a.reason = o.Intent, o.Why
+		proven.intent, proven.reason = o.Intent, o.Why
 	} else {
 		err = approvals.Unproven("%s asks for nothing", button)
 	}
 	if err != nil {
 		return err
 	}
-	return checkCard(w, dig, p)
+	return checkCard(payload, dig, p)
 }
 
 // proveUndo sets the intent to undo a request.
-func (x *Executor) proveUndo(ctx context.Context, id string, keys bool, reason string, a *provenRequest) error {
+func (x *Executor) proveUndo(ctx context.Context, id string, keys bool, reason string, proven *provenRequest) error {
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return approvals.Unproven("there is no request %s to undo", id)
@@ -133,7 +133,7 @@ func (x *Executor) proveUndo(ctx context.Context, id string, keys bool, reason s
 	if reason == "" {
 		reason = approvals.UndoReason(id)
 	}
-	a.intent, a.reason = approvals.Intent{Call: p.Intent.Call, Undo: id, ReactivateKeys: keys}, reason
+	proven.intent, proven.reason = approvals.Intent{Call: p.Intent.Call, Undo: id, ReactivateKeys: keys}, reason
 	return nil
 }
 
@@ -168,22 +168,22 @@ func (x *Executor) verifyPayload(ctx context.Context, e approvals.Evidence) (app
 	if err != nil {
 		return approvals.SlackPayload{}, time.Time{}, err
 	}
-	w, err := approvals.ParseSlack(e.Body)
+	payload, err := approvals.ParseSlack(e.Body)
 	if err != nil {
-		return w, at, err
+		return payload, at, err
 	}
-	if w.Team != x.Team || w.UserTeam != x.Team {
-		return w, at, approvals.Unproven("it is from another workspace")
+	if payload.Team != x.Team || payload.UserTeam != x.Team {
+		return payload, at, approvals.Unproven("it is from another workspace")
 	}
-	return w, at, nil
+	return payload, at, nil
 }
 
 // parseClick returns the request and the call digest of a click on a button.
-func parseClick(w approvals.SlackPayload, action string) (id, digest string, err error) {
-	if w.Type != "block_actions" || len(w.Actions) != 1 || w.Actions[0].ID != action {
+func parseClick(payload approvals.SlackPayload, action string) (id, digest string, err error) {
+	if payload.Type != "block_actions" || len(payload.Actions) != 1 || payload.Actions[0].ID != action {
 		return "", "", approvals.Unproven("it is not a click on %s", action)
 	}
-	id, digest, ok := approvals.SplitValue(w.Actions[0].Value)
+	id, digest, ok := approvals.SplitValue(payload.Actions[0].Value)
 	if !ok {
 		return "", "", approvals.Unproven("the button names no request")
 	}
@@ -191,15 +191,15 @@ func parseClick(w approvals.SlackPayload, action string) (id, digest string, err
 }
 
 // checkCard checks that the clicked card showed this call, requester and reason.
-func checkCard(w approvals.SlackPayload, digest string, p approvals.Planned) error {
+func checkCard(payload approvals.SlackPayload, digest string, p approvals.Planned) error {
 	switch {
 	case digest != p.Digest:
 		return approvals.Unproven("the button is another call's")
-	case w.CallBlocks != 1 || w.CallText != p.Intent.String():
+	case payload.CallBlocks != 1 || payload.CallText != p.Intent.String():
 		return approvals.Unproven("the card did not show this call")
-	case !approvals.SameWords(w.ReasonText, approvals.ReasonLine(p.Person, p.Reason)):
+	case !approvals.SameWords(payload.ReasonText, approvals.ReasonLine(p.Person, p.Reason)):
 		return approvals.Unproven("the card did not show who asked and why")
-	case w.App != p.App && p.Mode != approvals.Automatic: // it has no app
+	case payload.App != p.App && p.Mode != approvals.Automatic: // it has no app
 		return approvals.Unproven("it is from another app")
 	}
 	return nil
@@ -207,20 +207,20 @@ func checkCard(w approvals.SlackPayload, digest string, p approvals.Planned) err
 
 // proveClick verifies a click on a request's card and returns it as a vote.
 func (x *Executor) proveClick(ctx context.Context, key, action string, p approvals.Planned) (approvals.Vote, error) {
-	w, at, err := x.loadPayload(ctx, key)
+	payload, at, err := x.loadPayload(ctx, key)
 	if err != nil {
 		return approvals.Vote{}, err
 	}
-	id, digest, err := parseClick(w, action)
+	id, digest, err := parseClick(payload, action)
 	if err != nil {
 		return approvals.Vote{}, err
 	}
 	if id != p.ID {
 		return approvals.Vote{}, approvals.Unproven("it is another request's")
 	}
-	if err := checkCard(w, digest, p); err != nil {
+	if err := checkCard(payload, digest, p); err != nil {
 		return approvals.Vote{}, err
 	}
-	person, _ := x.Policy.Roster.BySlack(w.User)
-	return approvals.Vote{Actor: approvals.Actor{Person: person.ID, Slack: w.User}, Evidence: key, At: at, Digest: digest}, nil
+	person, _ := x.Policy.Roster.BySlack(payload.User)
+	return approvals.Vote{Actor: approvals.Actor{Person: person.ID, Slack: payload.User}, Evidence: key, At: at, Digest: digest}, nil
 }

@@ -12,8 +12,8 @@ import (
 
 // proveProposal reads a request by a click on an alert's card. The event and the
 // configuration must offer it, and the card must have shown it.
-func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w approvals.SlackPayload, a *provenRequest) error {
-	button := w.Actions[0]
+func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, payload approvals.SlackPayload, proven *provenRequest) error {
+	button := payload.Actions[0]
 	alert, dig, _ := approvals.SplitAlertValue(button.Value)
 	if alert != r.Alert {
 		return approvals.Unproven("it is about another alert")
@@ -25,19 +25,19 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, w app
 	if !o.AskedBy(button.ID) {
 		return approvals.Unproven("the button asks for another action")
 	}
-	if shown := slices.DeleteFunc(slices.Clone(w.Offers), func(s string) bool { return s != o.Intent.String() }); len(shown) != 1 {
+	if shown := slices.DeleteFunc(slices.Clone(payload.Offers), func(s string) bool { return s != o.Intent.String() }); len(shown) != 1 {
 		return approvals.Unproven("the card did not show this call")
 	}
-	a.intent, a.reason, a.finding = o.Intent, o.Why, f
+	proven.intent, proven.reason, proven.finding = o.Intent, o.Why, f
 	switch {
 	case !f.OneClick():
-		a.modeRefused = "the configuration does not let one click run this"
-	case !w.OneClick:
-		a.modeRefused = "the card did not say that one click runs it"
+		proven.modeRefused = "the configuration does not let one click run this"
+	case !payload.OneClick:
+		proven.modeRefused = "the card did not say that one click runs it"
 	case !x.autoEligible(o.Intent.Call):
-		a.modeRefused = "this action is never run by one click"
+		proven.modeRefused = "this action is never run by one click"
 	case r.Mode == approvals.OneClick: // the bot may have chosen two-person approval
-		a.mode = approvals.OneClick
+		proven.mode = approvals.OneClick
 	}
 	return nil
 }
@@ -63,16 +63,16 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 	if err != nil {
 		return provenRequest{}, err
 	}
-	a := provenRequest{intent: o.Intent, reason: o.Why, person: approvals.AutomaticRequester, at: at, finding: f}
+	proven := provenRequest{intent: o.Intent, reason: o.Why, person: approvals.AutomaticRequester, at: at, finding: f}
 	switch {
 	case !f.Runs(o.Intent):
-		a.modeRefused = "the configuration does not let this finding contain by itself"
+		proven.modeRefused = "the configuration does not let this finding contain by itself"
 	case !x.autoEligible(o.Intent.Call):
-		a.modeRefused = "this action never runs by itself"
+		proven.modeRefused = "this action never runs by itself"
 	default:
-		a.mode = approvals.Automatic
+		proven.mode = approvals.Automatic
 	}
-	return a, nil
+	return proven, nil
 }
 
 // findOffer finds the offer of a digest, and the finding that makes it for the

@@ -60,9 +60,9 @@ func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approval
 	_, err := x.decide(ctx, r, p)
 	if err == nil && p.Mode != approvals.TwoPerson {
 		// The source is not asked again: the first attempt has changed what it says.
-		var a provenRequest
-		if a, err = x.prove(ctx, r); err == nil && a.mode != p.Mode {
-			err = a.modeRefusal()
+		var proven provenRequest
+		if proven, err = x.prove(ctx, r); err == nil && proven.mode != p.Mode {
+			err = proven.modeRefusal()
 		}
 	}
 	if no, ok := errors.AsType[*actions.Refusal](err); ok {

@@ -96,7 +96,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 // mayRun checks that a request may run now. It returns the proved approvals and the
 // writes to be made with the claim, or an *actions.Refusal.
 func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.Planned) (votes []approvals.Vote, writes []approvals.Put, err error) {
-	a, err := x.prove(ctx, r)
+	proven, err := x.prove(ctx, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,7 +106,7 @@ func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.
 	if x.runTooLate(votes, p) {
 		return nil, nil, &actions.Refusal{Codes: []actions.Violation{{Code: approvals.PastExpiry}}, Hint: askAgain}
 	}
-	writes, err = x.mayStart(ctx, x.Now().Add(planTimeout), p, a)
+	writes, err = x.mayStart(ctx, x.Now().Add(planTimeout), p, proven)
 	return votes, writes, err
 }
 
