@@ -53,7 +53,8 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 		c.ID = normalID(rest[0])
 	}
 	if !IsRequestID(c.ID) {
-		m.List = append(m.List, actions.Mistake{Field: "request", Problem: "is missing or not a request ID", Hint: "it looks like KS-4G7QX2M9ZT0B; `list` shows those that are open"})
+		m.List = append(m.List, actions.Mistake{Field: "request", Problem: "is missing or not a request ID",
+			Hint: "it looks like KS-4G7QX2M9ZT0B; `list` shows those that are open"})
 		return c, m
 	}
 	m.Corrected = verb + " " + c.ID
@@ -61,7 +62,8 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 		if keys, ok := strings.CutPrefix(strings.ToLower(rest[1]), "keys="); ok {
 			if c.ReactivateKeys = keys == Reactivate; !c.ReactivateKeys {
 				m.Corrected += " keys=" + Reactivate
-				m.List = append(m.List, actions.Mistake{Field: "keys", Problem: "can only be " + Reactivate, Hint: "leave it out, and what may be in an attacker's hands stays inactive"})
+				m.List = append(m.List, actions.Mistake{Field: "keys", Problem: "can only be " + Reactivate,
+					Hint: "leave it out, and what may be in an attacker's hands stays inactive"})
 				return c, m
 			}
 			rest = rest[1:]
@@ -71,7 +73,8 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 		c.Reason = strings.TrimSpace(strings.TrimPrefix(strings.Join(rest[1:], " "), "reason="))
 		c.Reason = strings.Trim(c.Reason, "\"“”„«»'‘’")
 		if n := len([]rune(c.Reason)); n > actions.MaxReason {
-			m.List = append(m.List, actions.Mistake{Field: "reason", Problem: fmt.Sprintf("has %d characters", n), Hint: fmt.Sprintf("the limit is %d", actions.MaxReason)})
+			m.List = append(m.List, actions.Mistake{Field: "reason", Problem: fmt.Sprintf("has %d characters", n),
+				Hint: fmt.Sprintf("the limit is %d", actions.MaxReason)})
 			return c, m
 		}
 		if !free {

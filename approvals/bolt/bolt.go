@@ -73,7 +73,8 @@ func decode(k, v []byte) (approvals.Row, error) {
 	if err := json.Unmarshal(v, &r); err != nil {
 		return approvals.Row{}, fmt.Errorf("row %s %s: %w", part, sort, err)
 	}
-	return approvals.Row{Key: approvals.Key{Part: string(part), Sort: string(sort)}, Version: r.Version, Body: r.Body, Marks: r.Marks, Expires: r.Expires}, nil
+	return approvals.Row{Key: approvals.Key{Part: string(part), Sort: string(sort)}, Version: r.Version, Body: r.Body,
+		Marks: r.Marks, Expires: r.Expires}, nil
 }
 
 // Get implements approvals.Store.

@@ -66,7 +66,8 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 		return approvals.Report{At: x.Now().UTC(), Unread: no.Reason}
 	}
 	rep := x.readReport(ctx, slog.String("alert_id", a.ID), func(ctx context.Context, now time.Time) (trail.Activity, error) {
-		return trail.LookUpActivity(ctx, x.Cloud, f.Account, f.Subject, now, actions.SessionContext{RequestID: a.ID, Requester: approvals.AutomaticRequester})
+		who := actions.SessionContext{RequestID: a.ID, Requester: approvals.AutomaticRequester}
+		return trail.LookUpActivity(ctx, x.Cloud, f.Account, f.Subject, now, who)
 	})
 	if rep.Unread != "" {
 		rep.Activity = trail.Activity{Subject: f.Subject.Value, By: f.Subject.By} // for a look-up by hand
@@ -76,7 +77,8 @@ func (x *Executor) lookUp(ctx context.Context, a alerts.Alert) approvals.Report 
 
 // readReport reads activity, again after transient errors. If that fails, the report
 // says why.
-func (x *Executor) readReport(ctx context.Context, id slog.Attr, read func(context.Context, time.Time) (trail.Activity, error)) approvals.Report {
+func (x *Executor) readReport(ctx context.Context, id slog.Attr,
+	read func(context.Context, time.Time) (trail.Activity, error)) approvals.Report {
 	rep := approvals.Report{At: x.Now().UTC()}
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()

@@ -122,7 +122,8 @@ func (x *Executor) reserveAutomatic(ctx context.Context, id string) (approvals.P
 	now := x.Now().UTC()
 	h.Began = slices.DeleteFunc(h.Began, func(b automaticRun) bool { return now.Sub(b.At) >= time.Hour })
 	if len(h.Began) >= x.AutoPerHour {
-		return approvals.Put{}, &actions.Refusal{Reason: fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour), Hint: clickHint}
+		why := fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour)
+		return approvals.Put{}, &actions.Refusal{Reason: why, Hint: clickHint}
 	}
 	h.Began = append(h.Began, automaticRun{id, now})
 	return approvals.PutRow(automaticKey, version, h), nil

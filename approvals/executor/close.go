@@ -35,7 +35,8 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
 	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Cause == "":
 		run.Cause = vote.Reason // typed into the form after the denial
-		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)}, audit.New("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
+		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)},
+			audit.New("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
 	}
 	if err != nil && !errors.Is(err, approvals.ErrConflict) {
 		return err

@@ -15,10 +15,12 @@ import (
 // *actions.Refusal. One-click and automatic requests need none.
 func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.Planned) ([]approvals.Vote, error) {
 	expires := p.Asked.Add(p.Policy.ApproveWithin)
-	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) || r.Denial != nil || r.Cancelled != nil {
+	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) ||
+		r.Denial != nil || r.Cancelled != nil {
 		return nil, &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
 	}
-	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person}, Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, Eligible: p.Eligible, Digest: p.Digest}
+	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
+		Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, Eligible: p.Eligible, Digest: p.Digest}
 	d := x.Policy.Admit(p.Intent, p.Person, p.Mode)
 	if d.Refusal != nil {
 		return nil, &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}

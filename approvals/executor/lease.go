@@ -18,7 +18,8 @@ var errElsewhere = errors.New("another worker has it")
 // writeClaim writes a run that this worker claims, its target's lock and other rows. If
 // another run has the target, or another worker was faster, it sends the job again for
 // later and returns errElsewhere.
-func (x *Executor) writeClaim(ctx context.Context, id string, p approvals.Planned, run *approvals.Run, with []approvals.Put, ev ...audit.Event) error {
+func (x *Executor) writeClaim(ctx context.Context, id string, p approvals.Planned, run *approvals.Run, with []approvals.Put,
+	ev ...audit.Event) error {
 	err := x.writeRun(ctx, run, with, ev...)
 	if errors.Is(err, approvals.ErrConflict) {
 		x.Log.InfoContext(ctx, "run not taken", slog.String("request_id", id), slog.String("error", err.Error()))

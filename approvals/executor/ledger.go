@@ -63,8 +63,10 @@ func (x *Executor) storePlan(ctx context.Context, p approvals.Planned, f *planne
 		}
 	}
 	return x.record(ctx, p.ID, []approvals.Put{approvals.PutRow(approvals.PlannedKey(p.ID), 0, p), f.fence(p.ID)},
-		audit.New("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence, "at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
-		audit.New("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps), "digest", p.Digest, "snapshot", p.Snapshot))
+		audit.New("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence,
+			"at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
+		audit.New("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps),
+			"digest", p.Digest, "snapshot", p.Snapshot))
 }
 
 func deref(s *string) string {

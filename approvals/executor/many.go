@@ -36,7 +36,8 @@ type many struct {
 }
 
 func (w *worker) many(acct *actions.Account, steps []*step) *many {
-	return &many{worker: w, acct: acct, pace: &pacer{now: w.x.Now, sleep: w.x.Sleep}, queue: steps, notified: w.x.Now(), notifiedDone: w.run.Progress.Done}
+	return &many{worker: w, acct: acct, pace: &pacer{now: w.x.Now, sleep: w.x.Sleep}, queue: steps, notified: w.x.Now(),
+		notifiedDone: w.run.Progress.Done}
 }
 
 // runManySteps runs independent steps until each is done or given up.

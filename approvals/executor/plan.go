@@ -73,7 +73,8 @@ func (x *Executor) planWithLease(ctx context.Context, r approvals.Request) (p ap
 	case errors.Is(err, approvals.ErrConflict):
 		return p, errElsewhere
 	case errors.As(err, &notConfirmedYet{}): // the sweep sends this job again
-		return p, errSettledOr(x.planDelayed(ctx, r.ID, &f, err.Error(), "CloudTrail tells of events some minutes later: it is asked again until the request expires"))
+		return p, errSettledOr(x.planDelayed(ctx, r.ID, &f, err.Error(),
+			"CloudTrail tells of events some minutes later: it is asked again until the request expires"))
 	case err != nil:
 		why, hint := actions.Explain(err)
 		return p, errors.Join(err, x.planDelayed(ctx, r.ID, &f, why, hint))
@@ -142,7 +143,8 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	if !ok {
 		return approvals.Planned{}, &actions.Refusal{Reason: fmt.Sprintf("there is no action %s", proven.intent.Call.Action)}
 	}
-	p := approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person, App: proven.app, Evidence: r.Evidence,
+	p := approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person,
+		App: proven.app, Evidence: r.Evidence,
 		Policy: entry, Eligible: d.Waiting, Mode: proven.mode, At: x.Now().UTC()}
 	if len(proven.finding.Names) > 0 {
 		p.Alert, p.Event, p.Finding = r.Alert, r.Event, proven.finding.Own()

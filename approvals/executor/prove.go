@@ -42,7 +42,8 @@ func (x *Executor) prove(ctx context.Context, r approvals.Request) (provenReques
 	if err != nil {
 		return provenRequest{}, err
 	}
-	if approvals.IntentDigest(proven.intent) != approvals.IntentDigest(r.Intent) || proven.reason != r.Reason || proven.person != r.Requester.Person || !proven.at.Equal(r.Asked) {
+	if approvals.IntentDigest(proven.intent) != approvals.IntentDigest(r.Intent) || proven.reason != r.Reason ||
+		proven.person != r.Requester.Person || !proven.at.Equal(r.Asked) {
 		return provenRequest{}, approvals.Unproven("the stored request is not what was asked for")
 	}
 	return proven, nil

@@ -78,7 +78,8 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 // findOffer finds the offer of a digest, and the finding that makes it for the
 // request's reason, in the event that the request refers to. Of several findings it
 // takes one that lets the intent run.
-func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig string, lets func(finding.Finding) bool) (finding.Finding, approvals.Offer, error) {
+func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig string,
+	lets func(finding.Finding) bool) (finding.Finding, approvals.Offer, error) {
 	e, err := x.Requests.Evidence(ctx, r.Event)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound):

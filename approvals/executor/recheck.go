@@ -176,7 +176,8 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 	if again {
 		run.Reapplied++
 	}
-	if err := w.x.save(ctx, run, audit.New("tampered", "", "step", s.Step.ID, "found", found, "applied_again", strconv.FormatBool(again))); err != nil {
+	tampered := audit.New("tampered", "", "step", s.Step.ID, "found", found, "applied_again", strconv.FormatBool(again))
+	if err := w.x.save(ctx, run, tampered); err != nil {
 		return err
 	}
 	if s.State != approvals.StepPlanned {

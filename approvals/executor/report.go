@@ -59,7 +59,8 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 			}
 			return a, err
 		})
-		err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), 0, rep)}, audit.New("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
+		err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), 0, rep)},
+			audit.New("reported", "", "events", strconv.Itoa(rep.Activity.Total), "why", rep.Unread))
 		if err != nil {
 			return ignore(err, approvals.ErrConflict)
 		}
@@ -69,7 +70,9 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 		if err := x.notify(ctx, p, run, &rep); err != nil {
 			return err
 		}
-		if err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), version, rep)}, audit.New("notified", "", "why", rep.Unsent)); err != nil {
+		err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), version, rep)},
+			audit.New("notified", "", "why", rep.Unsent))
+		if err != nil {
 			return ignore(err, approvals.ErrConflict)
 		}
 	}

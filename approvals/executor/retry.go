@@ -19,7 +19,8 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 	if !run.Started || run.Outcome != approvals.Partial && run.Outcome != approvals.Failed || run.UndoneBy != "" {
 		return run, errSettled
 	}
-	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person}, Digest: p.Digest, Ended: run.Ended}
+	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
+		Digest: p.Digest, Ended: run.Ended}
 	for _, stored := range r.Retries {
 		if slices.Contains(run.Retries, stored.Evidence) {
 			continue
@@ -48,7 +49,8 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		again.Lease, again.Since = x.newLease(), now
 		again.Attempt++
 		again.Outcome, again.Cause, again.Hint, again.NextCheck, again.Checks, again.FailedChecks = "", "", "", time.Time{}, 0, 0
-		err = x.writeClaim(ctx, run.ID, p, &again, nil, audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
+		err = x.writeClaim(ctx, run.ID, p, &again, nil,
+			audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
 		return again, err
 	}
 	return run, errSettled

@@ -73,7 +73,8 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 	}
 	votes, counted, err := x.mayRun(ctx, r, p)
 	if no, ok := errors.AsType[*actions.Refusal](err); ok {
-		return approvals.Run{}, errSettledOr(x.refuse(ctx, r, &actions.Refusal{Codes: no.Codes, Reason: no.Reason, Hint: "nothing was changed; " + no.Hint}))
+		return approvals.Run{}, errSettledOr(x.refuse(ctx, r, &actions.Refusal{Codes: no.Codes, Reason: no.Reason,
+			Hint: "nothing was changed; " + no.Hint}))
 	}
 	if err != nil {
 		return approvals.Run{}, err
@@ -86,7 +87,8 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		ev = append(ev, audit.New("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
 	}
 	if p.Mode != approvals.TwoPerson {
-		ev = append(ev, audit.New("released", p.Person, "by", string(p.Mode), "finding", p.Finding, "alert", p.Alert, "event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
+		ev = append(ev, audit.New("released", p.Person, "by", string(p.Mode), "finding", p.Finding, "alert", p.Alert,
+			"event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
 	}
 	ev = append(ev, audit.New("claimed", "", "attempt", "1"))
 	err = x.writeClaim(ctx, r.ID, p, &run, counted, ev...)
@@ -95,7 +97,8 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 
 // mayRun checks that a request may run now. It returns the proved approvals and the
 // writes to be made with the claim, or an *actions.Refusal.
-func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.Planned) (votes []approvals.Vote, writes []approvals.Put, err error) {
+func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.Planned) (
+	votes []approvals.Vote, writes []approvals.Put, err error) {
 	proven, err := x.prove(ctx, r)
 	if err != nil {
 		return nil, nil, err

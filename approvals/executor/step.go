@@ -50,7 +50,8 @@ func (w *worker) retryable(t *stepAttempt) bool {
 	if t.s.firstTry.IsZero() {
 		t.s.firstTry = now
 	}
-	return actions.Transient(t.err) && now.Before(w.run.Since.Add(retryWithin)) || actions.Later(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
+	return actions.Transient(t.err) && now.Before(w.run.Since.Add(retryWithin)) ||
+		actions.Later(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
 }
 
 // beginSteps reads the holds and, before any change, records in the ledger that it may
@@ -86,7 +87,8 @@ func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 		}
 		s.State, s.At, s.Cause, s.Hint, s.Effect = approvals.StepDoing, w.x.Now().UTC(), "", "", actions.Effect{Prior: h.Effect.Prior}
 		puts = append(puts, approvals.PutRow(holdRow(s.Step.Hold), t.version, h), approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s))
-		events = append(events, audit.New("step_begun", "", "step", s.Step.ID, "resource", s.Step.Resource, "current", s.Step.Current, "after", s.Step.After))
+		events = append(events, audit.New("step_begun", "", "step", s.Step.ID, "resource", s.Step.Resource, "current", s.Step.Current,
+			"after", s.Step.After))
 		s.Version++
 		t.version++
 	}
@@ -256,7 +258,8 @@ func (w *worker) result(ctx context.Context, s *step, failure error) approvals.P
 	if failure != nil {
 		s.State = approvals.StepFailed
 		s.Cause, s.Hint = actions.Explain(failure)
-		w.x.Log.ErrorContext(ctx, "step failed", slog.String("request_id", w.p.ID), slog.String("step", s.Step.ID), slog.String("error", failure.Error()))
+		w.x.Log.ErrorContext(ctx, "step failed", slog.String("request_id", w.p.ID), slog.String("step", s.Step.ID),
+			slog.String("error", failure.Error()))
 	}
 	return approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s)
 }

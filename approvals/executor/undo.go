@@ -79,7 +79,8 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 		orig.UndoneBy = "" // another undo may start
 		orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
 		orig.Cause, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
-		if err := x.record(ctx, id, []approvals.Put{putRun(orig)}, audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)); err != nil {
+		failed := audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)
+		if err := x.record(ctx, id, []approvals.Put{putRun(orig)}, failed); err != nil {
 			return err
 		}
 	} else if orig.Outcome != approvals.Undone {

@@ -79,7 +79,7 @@ func addUndoStep(p *approvals.Planned, s step, others []string, found actions.Re
 	}
 	if back.NotReverted == "" && len(others) > 0 {
 		back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
-	} else if back.NotReverted == "" && back.Deny && strings.HasPrefix(strings.TrimSpace(deref(back.Prior)), "{") { // it is, or contains, a policy document
+	} else if document := strings.HasPrefix(strings.TrimSpace(deref(back.Prior)), "{"); document && back.NotReverted == "" && back.Deny {
 		if grants := deny.Grants(*back.Prior); grants != "" {
 			warn("What would be put back allows this: %s", grants)
 		}
@@ -95,7 +95,8 @@ func nothingToRevert(i approvals.Intent, undo []actions.Step, done []step) error
 	case slices.ContainsFunc(undo, func(s actions.Step) bool { return s.NotReverted == "" }):
 		return nil
 	case slices.ContainsFunc(done, func(s step) bool { return s.Step.Credential }):
-		return &actions.Refusal{Reason: "undo leaves all of it as it is: " + undo[0].NotReverted, Hint: "undo " + i.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
+		return &actions.Refusal{Reason: "undo leaves all of it as it is: " + undo[0].NotReverted,
+			Hint: "undo " + i.Undo + " keys=" + approvals.Reactivate + " gives the credentials back"}
 	}
 	return &actions.Refusal{Reason: "undo can take nothing of it back: " + undo[0].NotReverted}
 }

@@ -184,9 +184,11 @@ func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Ste
 			w.flag("Since the plan: " + s.Title + " (" + s.Current + ").")
 			ledger = append(ledger, step{row: row{N: len(ledger) + 1, State: approvals.StepPlanned}})
 			i = len(ledger) - 1
-		} else if ledger[i].State != approvals.StepPlanned && ledger[i].Step.ResourceID == s.ResourceID && (s.Skip == "") == (ledger[i].State != approvals.StepSkipped) {
+		} else if ledger[i].State != approvals.StepPlanned && ledger[i].Step.ResourceID == s.ResourceID &&
+			(s.Skip == "") == (ledger[i].State != approvals.StepSkipped) {
 			continue // keep the snapshot from before our change
-		} else if ledger[i].Step.Current == s.Current && ledger[i].Step.Hold == s.Hold && ledger[i].Version > 0 && deref(ledger[i].Step.Prior) == deref(s.Prior) {
+		} else if ledger[i].Step.Current == s.Current && ledger[i].Step.Hold == s.Hold && ledger[i].Version > 0 &&
+			deref(ledger[i].Step.Prior) == deref(s.Prior) {
 			ledger[i].Step = s
 			continue
 		} else if ledger[i].Step.Current == s.Current {
@@ -369,5 +371,6 @@ func (w *worker) endWithOutcome(ctx context.Context, steps []step, why, hint str
 	default:
 		run.Outcome = approvals.Failed
 	}
-	return w.x.endRun(ctx, run, audit.New(string(run.Outcome), "", "why", why, "verified", strconv.Itoa(good), "not_verified", strconv.Itoa(bad), "flags", strings.Join(run.Flags, " ")))
+	return w.x.endRun(ctx, run, audit.New(string(run.Outcome), "", "why", why,
+		"verified", strconv.Itoa(good), "not_verified", strconv.Itoa(bad), "flags", strings.Join(run.Flags, " ")))
 }

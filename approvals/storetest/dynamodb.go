@@ -19,7 +19,8 @@ var tables atomic.Int32
 // NewDynamoDB creates a table with these marks in the DynamoDB at an endpoint.
 func NewDynamoDB(t testing.TB, endpoint string, marks ...string) approvals.Store {
 	t.Helper()
-	client := ddb.New(ddb.Options{Region: "eu-west-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("x", "x", "")}, dynamodb.ClientOptions)
+	client := ddb.New(ddb.Options{Region: "eu-west-1", BaseEndpoint: &endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider("x", "x", "")}, dynamodb.ClientOptions)
 	name := fmt.Sprintf("table-%d-%d", os.Getpid(), tables.Add(1))
 	key := func(hash, sort string) []types.KeySchemaElement {
 		return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange}}
@@ -28,13 +29,15 @@ func NewDynamoDB(t testing.TB, endpoint string, marks ...string) approvals.Store
 	names := []string{"pk", "sk"}
 	for _, m := range marks {
 		names = append(names, "mark_"+m)
-		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{IndexName: &m, KeySchema: key("mark_"+m, "mk"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}})
+		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{IndexName: &m,
+			KeySchema: key("mark_"+m, "mk"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}})
 	}
 	if len(marks) > 0 {
 		names = append(names, "mk")
 	}
 	for _, n := range names {
-		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: &n, AttributeType: types.ScalarAttributeTypeS})
+		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: &n,
+			AttributeType: types.ScalarAttributeTypeS})
 	}
 	if _, err := client.CreateTable(t.Context(), in); err != nil {
 		t.Fatal(err)

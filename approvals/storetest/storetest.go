@@ -90,7 +90,8 @@ func TestStore(t *testing.T, open func(t *testing.T) approvals.Store) {
 		for i := 25; i > 0; i-- {
 			must(t, s.Write(ctx, put("p", fmt.Sprintf("step#%06d", i), 0, fmt.Sprint(i))))
 		}
-		must(t, s.Write(ctx, put("p", "run", 0, `1`), put("p", "steq", 0, `1`), put("pp", "step#000001", 0, `1`), put("p#", "step#000001", 0, `1`)))
+		must(t, s.Write(ctx, put("p", "run", 0, `1`), put("p", "steq", 0, `1`), put("pp", "step#000001", 0, `1`), put("p#",
+			"step#000001", 0, `1`)))
 		var got []string
 		after := ""
 		for {
