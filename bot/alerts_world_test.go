@@ -186,7 +186,7 @@ func gdFinding(n int, alter ...func(*finding.Finding)) finding.Finding {
 		Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", Title: "Credentials were used from outside", Severity: 5,
 		Partition: "aws", Account: account, Region: "us-east-1", Principal: fmt.Sprintf("role role-%d", n), Facts: []finding.Fact{{Label: "API", Text: "ListBuckets"}},
 		First: at, Last: at, Updated: at, Count: 1,
-		Confirmation:     source.Confirmation{Kind: source.ConfirmFinding, Account: account, Region: "us-east-1", Detector: "d", ID: fmt.Sprintf("finding-%d", n)},
+		Confirmation: source.Confirmation{Kind: source.ConfirmFinding, Account: account, Region: "us-east-1", Detector: "d", ID: fmt.Sprintf("finding-%d", n)},
 		Containments: []finding.Containment{{Call: actions.Call{Action: actions.RevokeSessions, Target: role, Account: account}}},
 	}
 	for _, f := range alter {

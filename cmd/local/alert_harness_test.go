@@ -60,7 +60,7 @@ func (w *world) story() finding.Finding {
 	return finding.Finding{Source: finding.GuardDuty, Names: []string{findingName}, Type: findingType, Severity: 8, Updated: w.clock.Now().Add(-time.Hour), Account: prod, Region: region,
 		Containments: []finding.Containment{{Call: revokeIt}},
 		Subject:      trail.Subject{By: "ResourceName", Value: "app-role"},
-		Confirmation:     source.Confirmation{Kind: source.ConfirmFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
+		Confirmation: source.Confirmation{Kind: source.ConfirmFinding, Account: prod, Region: region, Detector: detector, ID: findingID}}
 }
 
 // happened keeps an event and returns its key.
