@@ -99,7 +99,7 @@ func asSlackDoes(d *desk) {
 // TestStorm: thousands of findings in a minute stay within Slack's limits, none is
 // lost, each can be reached, and a containment is not held up.
 func TestStorm(t *testing.T) {
-	n := 3000 / min(thin.Every(t, 2, "the findings of a storm"), 2)
+	n := 3000 / min(thin.Every(t, 2, "the findings of a storm"), 5)
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.store.fail = func(puts []approvals.Put, after bool) error {
 			if !after && puts[0].Sort == "digest" {
