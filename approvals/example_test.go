@@ -24,7 +24,7 @@ func ExamplePolicy_Decide() {
 	for _, person := range []string{"ana", "bo"} {
 		vote := approvals.Vote{Actor: approvals.Actor{Person: person}, Digest: "9f86d081", At: asked.Add(time.Minute)}
 		d := policy.Decide(request, approvals.Approve, vote, asked.Add(time.Minute))
-		if d.Refusal != nil {
+		if !d.Accept {
 			fmt.Printf("%s: refused: %s\n", person, d.Refusal.Cause())
 			continue
 		}

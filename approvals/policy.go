@@ -68,7 +68,8 @@ const (
 
 // Decision is the answer to a vote or a new request.
 type Decision struct {
-	Refusal *actions.Refusal // nil: accepted
+	Accept  bool
+	Refusal *actions.Refusal // where it is not accepted
 	Quorum  bool             // with this vote the request is approved
 	Have    int              // approvals, with this vote if it is accepted
 	Need    int              // approvals
@@ -88,7 +89,7 @@ func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 	e := p.For(i)
 	d := Decision{Need: e.Approvals, Waiting: p.eligible(e, person, nil)}
 	if mode == Automatic && person == AutomaticRequester {
-		d.Need = 0
+		d.Need, d.Accept = 0, true
 		return d
 	}
 	if _, ok := p.Roster.ByID(person); !ok {
@@ -101,6 +102,7 @@ func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 	} else if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
 		d.refuse(actions.Violation{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)})
 	}
+	d.Accept = d.Refusal == nil
 	return d
 }
 
@@ -144,13 +146,14 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	default:
 		d.refuse(actions.Violation{Code: OtherCall})
 	}
-	if kind == Approve && d.Refusal == nil {
+	d.Accept = d.Refusal == nil
+	if kind == Approve && d.Accept {
 		d.Have++
 		d.Quorum = d.Have >= d.Need
 	}
 	if r.State == Pending {
 		voted := r.Votes
-		if kind == Approve && d.Refusal == nil {
+		if kind == Approve && d.Accept {
 			voted = append(slices.Clone(voted), v)
 		}
 		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, voted), func(id string) bool {

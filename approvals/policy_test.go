@@ -70,7 +70,7 @@ func (b *ballot) failed() {
 
 func codes(d approvals.Decision) []actions.Code {
 	var cs []actions.Code
-	if d.Refusal != nil {
+	if !d.Accept {
 		for _, v := range d.Refusal.Codes {
 			cs = append(cs, v.Code)
 		}
@@ -190,7 +190,7 @@ func TestVotesCountOnlyInTheirStates(t *testing.T) {
 			}
 			b.kind, b.request.State = kind, s
 			d := b.decide()
-			if (d.Refusal == nil) != slices.Contains(open, s) || d.Refusal != nil && !slices.Equal(d.Refusal.Codes, []actions.Violation{{Code: approvals.NotOpen, State: string(s)}}) {
+			if d.Accept != slices.Contains(open, s) || d.Refusal != nil && !slices.Equal(d.Refusal.Codes, []actions.Violation{{Code: approvals.NotOpen, State: string(s)}}) {
 				t.Errorf("%s of a request that is %s: %+v", kind, s, d)
 			}
 			check(t, b, d)
@@ -231,7 +231,7 @@ func TestStricterQuorumOfPolicyAndRequestCounts(t *testing.T) {
 		}
 		// A vote that does not count is not counted.
 		b.vote.Person = "ana"
-		if d := b.decide(); d.Refusal == nil || d.Quorum || d.Have != len(c.votes) {
+		if d := b.decide(); d.Accept || d.Quorum || d.Have != len(c.votes) {
 			t.Errorf("%+v, by the requester: %+v", c, d)
 		}
 	}
@@ -259,7 +259,7 @@ func TestOnlyAcceptedApprovalsAreCounted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBallot()
 			c.edit(b)
-			if d := b.decide(); (d.Refusal == nil) != c.accept || d.Have != 0 || d.Quorum || !slices.Equal(d.Waiting, c.waiting) {
+			if d := b.decide(); d.Accept != c.accept || d.Have != 0 || d.Quorum || !slices.Equal(d.Waiting, c.waiting) {
 				t.Errorf("%+v", d)
 			}
 		})
@@ -310,12 +310,12 @@ func TestRequesterNeedsTheGroupAndEnoughApprovers(t *testing.T) {
 				b.entry(c.edit)
 			}
 			d := b.policy.Admit(b.request.Intent, c.person, approvals.TwoPerson)
-			if got := codes(d); !slices.Equal(got, c.want) || (d.Refusal == nil) != (len(c.want) == 0) || len(d.Waiting) != c.have {
+			if got := codes(d); !slices.Equal(got, c.want) || d.Accept != (len(c.want) == 0) || len(d.Waiting) != c.have {
 				t.Errorf("%+v, want %v of %d", d, c.want, c.have)
 			}
 		})
 	}
-	if d := (approvals.Policy{}).Admit(approvals.Intent{}, "ana", approvals.TwoPerson); d.Refusal == nil {
+	if d := (approvals.Policy{}).Admit(approvals.Intent{}, "ana", approvals.TwoPerson); d.Accept {
 		t.Errorf("the empty policy admits: %+v", d)
 	}
 }
@@ -347,7 +347,7 @@ func TestOnlyAutomaticRequestsNeedNoPerson(t *testing.T) {
 				b.entry(c.edit)
 			}
 			d := b.policy.Admit(b.request.Intent, c.person, c.by)
-			if got := codes(d); !slices.Equal(got, c.want) || (d.Refusal == nil) != (len(c.want) == 0) || d.Need != c.need {
+			if got := codes(d); !slices.Equal(got, c.want) || d.Accept != (len(c.want) == 0) || d.Need != c.need {
 				t.Errorf("%+v, want %v", d, c.want)
 			}
 		})
@@ -377,10 +377,10 @@ func TestNobodyWaitsForWhoJoinedLate(t *testing.T) {
 func check(t *testing.T, b *ballot, d approvals.Decision) {
 	t.Helper()
 	r := b.request
-	if d.Refusal != nil && len(d.Refusal.Codes) == 0 {
+	if d.Accept == (d.Refusal != nil && len(d.Refusal.Codes) > 0) {
 		t.Error("refused without a code")
 	}
-	if d.Need < 1 || d.Quorum && (d.Refusal != nil || b.kind != approvals.Approve || d.Have < d.Need) {
+	if d.Need < 1 || d.Quorum && (!d.Accept || b.kind != approvals.Approve || d.Have < d.Need) {
 		t.Errorf("quorum of %+v", d)
 	}
 	for _, id := range d.Waiting {
@@ -389,7 +389,7 @@ func check(t *testing.T, b *ballot, d approvals.Decision) {
 			t.Errorf("still waiting for %q: %+v", id, d)
 		}
 	}
-	if d.Refusal != nil {
+	if !d.Accept {
 		return
 	}
 	if _, known := b.policy.Roster.ByID(b.vote.Person); !known {
@@ -423,7 +423,7 @@ func TestInvariantsHoldForRandomVotes(t *testing.T) {
 		})
 		d := b.decide()
 		check(t, b, d)
-		if d.Refusal == nil {
+		if d.Accept {
 			accepted++
 		}
 		if t.Failed() {

@@ -81,7 +81,7 @@ func (c *conversation) vote(ctx context.Context, kind approvals.Kind, id string,
 	v.Evidence, v.At = key, c.at
 	return c.b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 		d := c.b.Policy.Decide(*r, kind, v, c.b.Now())
-		if d.Refusal != nil {
+		if !d.Accept {
 			return d.Refusal
 		}
 		return then(r, d)

@@ -77,7 +77,7 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 	b := c.b
 	entry := b.Policy.For(r.Intent)
 	d := b.Policy.Admit(r.Intent, who.Person, r.Mode)
-	if d.Refusal != nil {
+	if !d.Accept {
 		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(d.Refusal)))
 	}
 	if no := c.narrowed(ctx, entry.Requesters); no != nil {

@@ -22,7 +22,7 @@ func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.
 	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
 		Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, Eligible: p.Eligible, Digest: p.Digest}
 	d := x.Policy.Admit(p.Intent, p.Person, p.Mode)
-	if d.Refusal != nil {
+	if !d.Accept {
 		return nil, &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}
 	}
 	if no := x.Org.RefuseCall(p.Call()); no != nil {

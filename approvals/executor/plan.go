@@ -133,7 +133,7 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 		return approvals.Planned{}, proven.modeRefusal()
 	}
 	d := x.Policy.Admit(proven.intent, proven.person, proven.mode)
-	if d.Refusal != nil {
+	if !d.Accept {
 		return approvals.Planned{}, d.Refusal
 	}
 	if no := x.Org.RefuseCall(proven.intent.Call); no != nil {

@@ -33,7 +33,7 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		if err != nil {
 			return run, err
 		}
-		if v.At.Before(run.Since) || x.Policy.Decide(t, approvals.Retry, v, x.Now()).Refusal != nil {
+		if v.At.Before(run.Since) || !x.Policy.Decide(t, approvals.Retry, v, x.Now()).Accept {
 			continue
 		}
 		err = x.mayRetry(ctx, r, p)
