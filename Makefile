@@ -103,9 +103,9 @@ dist/executor.zip: build-ExecutorFunction
 $(ZIPS):
 	go run ./cmd/zip $@ "$(ARTIFACTS_DIR)"
 
-sizes: ## the functions' programs are small: 13 MiB, ingress 9 MiB
+sizes: ## the functions' programs are small: ingress 9 MiB, bot 13, executor 20
 	$(MAKE) --no-print-directory build CONFIG=docs/killswitch.example.yaml
-	@for limit in ingress:9 bot:13 executor:13; do \
+	@for limit in ingress:9 bot:13 executor:20; do \
 	  size=$$(stat -c %s dist/function/$${limit%:*}/bootstrap); echo "$${limit%:*}: $$size bytes"; \
 	  (( size <= $${limit#*:} << 20 )) || { echo "$${limit%:*} is over $${limit#*:} MiB" >&2; exit 1; }; \
 	done
