@@ -187,13 +187,13 @@ func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same app
 		known := len(a.Requests)
 		_, err = b.alerts().CreateRequest(ctx, r, func(a *alerts.Alert) error {
 			if len(a.Requests) != known {
-				return errBusy // look at it first
+				return errNothingToDo // look at it first
 			}
 			a.Requests = append(a.Requests, alerts.LinkedRequest{Intent: intent, Request: r.ID, At: b.Now().UTC()})
 			a.Revise()
 			return nil
 		})
-		if errors.Is(err, errBusy) {
+		if errors.Is(err, errNothingToDo) {
 			continue
 		}
 		return r, err

@@ -16,11 +16,11 @@ func (b *Bot) postDigest(ctx context.Context, id string) error {
 	now := b.Now()
 	d, err := b.alerts().ChangeDigest(ctx, id, func(d *alerts.Digest) error {
 		if d.Card.TS != "" || !d.Card.StartDrawing(now, drawLease) {
-			return errBusy
+			return errNothingToDo
 		}
 		return nil
 	})
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, errNothingToDo) {
 		return nil
 	}
 	if err != nil {

@@ -47,7 +47,7 @@ func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView,
 func (b *Bot) drawAlert(ctx context.Context, id string) error {
 	for range drawRounds {
 		a, err := b.leaseAlert(ctx, id)
-		if errors.Is(err, errBusy) {
+		if errors.Is(err, errNothingToDo) {
 			return nil
 		}
 		if err != nil {
@@ -82,7 +82,7 @@ func (b *Bot) leaseAlert(ctx context.Context, id string) (alerts.Alert, error) {
 	return b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		waiting := a.Card.TS == "" && a.Card.Posting.IsZero() && a.PostAt.IsZero() && !a.Urgent
 		if !a.Stale() || waiting || !a.Card.StartDrawing(now, drawLease) {
-			return errBusy
+			return errNothingToDo
 		}
 		return nil
 	})

@@ -71,11 +71,11 @@ func (b *Bot) reserve(ctx context.Context, channel string, n int, until time.Tim
 			slots = append(slots, at)
 		}
 		if len(slots) == 0 {
-			return errBusy
+			return errNothingToDo
 		}
 		return nil
 	})
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, errNothingToDo) {
 		return nil, nil
 	}
 	return slots, err
@@ -86,12 +86,12 @@ func (b *Bot) reserve(ctx context.Context, channel string, n int, until time.Tim
 func (b *Bot) scheduleAt(ctx context.Context, due []scheduled, a alerts.Alert, at time.Time) ([]scheduled, error) {
 	a, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
 		if !a.Stale() || a.PostAt.After(b.Now()) {
-			return errBusy
+			return errNothingToDo
 		}
 		a.PostAt = at
 		return nil
 	})
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, errNothingToDo) {
 		return due, nil
 	}
 	if err != nil {
@@ -168,12 +168,12 @@ func (b *Bot) pauseAlerts(ctx context.Context, channel string, cause error) {
 	err := b.alerts().ChangeRateLimit(ctx, channel, func(r *alerts.RateLimit) error {
 		until := b.Now().UTC().Add(pause)
 		if !until.After(r.PausedUntil) {
-			return errBusy
+			return errNothingToDo
 		}
 		r.PausedUntil = until
 		return nil
 	})
-	if err != nil && !errors.Is(err, errBusy) {
+	if err != nil && !errors.Is(err, errNothingToDo) {
 		b.Log.ErrorContext(ctx, "alerts not paused", slog.String("channel", channel), slog.String("error", err.Error()))
 	}
 }

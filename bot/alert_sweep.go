@@ -51,13 +51,13 @@ type alertSweep struct {
 
 // channelSweep is the part of a sweep that is about one channel.
 type channelSweep struct {
-	name    string
-	paused  bool           // after an error of Slack
-	waiting []alerts.Alert // not posted, not scheduled: the most severe
-	digest  alerts.Digest  // not posted yet; none without an ID
-	slots   []time.Time    // times that this sweep reserved
-	claimed bool           // whether this sweep handles the waiting alerts is decided
-	leave   bool           // another sweep handles them
+	name         string
+	paused       bool           // after an error of Slack
+	waiting      []alerts.Alert // not posted, not scheduled: the most severe
+	digest       alerts.Digest  // not posted yet; none without an ID
+	slots        []time.Time    // times that this sweep reserved
+	decided      bool           // whether this sweep handles the waiting alerts is decided
+	otherHandles bool           // another sweep handles them
 }
 
 // begun reports whether the posting of the digest has begun: then it takes no more
@@ -154,12 +154,12 @@ func isWaiting(a alerts.Alert) bool {
 // claim makes this sweep the one that handles a channel's waiting alerts, and reserves
 // times for them.
 func (s *alertSweep) claim(ctx context.Context, c *channelSweep) error {
-	if c.claimed {
+	if c.decided {
 		return nil
 	}
-	c.claimed = true
+	c.decided = true
 	due, err := s.b.Requests.Once(ctx, "waiting alerts of "+c.name, assignEvery, s.b.Now())
-	if c.leave = !due; errors.Is(err, approvals.ErrConflict) {
+	if c.otherHandles = !due; errors.Is(err, approvals.ErrConflict) {
 		return nil
 	}
 	if err == nil {
@@ -181,7 +181,7 @@ func (s *alertSweep) assign(ctx context.Context, c *channelSweep) error {
 	n := min(len(c.slots), len(c.waiting))
 	rest := c.waiting[n:]
 	c.waiting = slices.Clip(c.waiting[:n])
-	if len(rest) == 0 || c.leave || c.begun() {
+	if len(rest) == 0 || c.otherHandles || c.begun() {
 		return nil
 	}
 	if c.digest.ID == "" {
@@ -217,7 +217,7 @@ func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
 		return nil
 	}
 	if !c.begun() {
-		if err := s.claim(ctx, c); err != nil || c.leave {
+		if err := s.claim(ctx, c); err != nil || c.otherHandles {
 			return err
 		}
 	}
@@ -229,7 +229,7 @@ func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
 func (b *Bot) endSnooze(ctx context.Context, id string) (alerts.Alert, error) {
 	a, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 		if a.State != alerts.Snoozed || b.Now().Before(a.Until) {
-			return errBusy
+			return errNothingToDo
 		}
 		by := a.By
 		a.State, a.By, a.At, a.Until = alerts.Open, approvals.Actor{}, time.Time{}, time.Time{}
@@ -242,7 +242,7 @@ func (b *Bot) endSnooze(ctx context.Context, id string) (alerts.Alert, error) {
 		}
 		return nil
 	})
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, errNothingToDo) {
 		err = nil
 	}
 	return a, err

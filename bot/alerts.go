@@ -150,7 +150,7 @@ func (b *Bot) storeEvent(ctx context.Context, e finding.Event) (key string, err 
 	return b.Requests.PutEvidence(ctx, approvals.Evidence{Kind: approvals.EventEvidence, Body: string(body)}, b.Now())
 }
 
-// It is told that a source's events can't be read.
+// Limits of the notice about events that can't be read.
 const (
 	unreadableEvery  = time.Hour
 	unreadableLease  = 30 * time.Second // for one worker to do so

@@ -56,7 +56,7 @@ func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
 		b.Log.WarnContext(ctx, "delivery without a time", slog.String("error", err.Error()))
 		return nil
 	}
-	c := &conversation{b: b, e: e, w: w, at: at}
+	c := &conversation{b: b, e: e, payload: w, at: at}
 	if w.Team != b.Team || w.UserTeam != b.Team {
 		return c.say(ctx, cards.Say(cards.OtherWorkspace))
 	}
@@ -73,41 +73,41 @@ func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
 
 // conversation is one thing that somebody said, and the way to answer.
 type conversation struct {
-	b  *Bot
-	e  approvals.Evidence
-	w  approvals.SlackPayload
-	at time.Time
+	b       *Bot
+	e       approvals.Evidence
+	payload approvals.SlackPayload
+	at      time.Time
 }
 
 // say answers the person alone. It is best effort: the record is elsewhere.
 func (c *conversation) say(ctx context.Context, m cards.Message) error {
 	err := errors.New("no response_url")
-	if c.w.ResponseURL != "" {
-		err = c.b.Slack.respond(ctx, c.w.ResponseURL, m)
+	if c.payload.ResponseURL != "" {
+		err = c.b.Slack.respond(ctx, c.payload.ResponseURL, m)
 	}
-	if err != nil && c.w.Channel != "" {
-		err = c.b.Slack.ephemeral(ctx, c.w.Channel, c.w.User, m)
+	if err != nil && c.payload.Channel != "" {
+		err = c.b.Slack.ephemeral(ctx, c.payload.Channel, c.payload.User, m)
 	}
 	if err != nil {
-		c.b.Log.WarnContext(ctx, "answer lost", slog.String("user", c.w.User), slog.String("error", err.Error()))
+		c.b.Log.WarnContext(ctx, "answer lost", slog.String("user", c.payload.User), slog.String("error", err.Error()))
 	}
 	return nil
 }
 
 // rosterPerson finds the person behind the Slack account in the roster.
 func (c *conversation) rosterPerson() (approvals.Actor, *actions.Refusal) {
-	p, ok := c.b.Policy.Roster.BySlack(c.w.User)
+	p, ok := c.b.Policy.Roster.BySlack(c.payload.User)
 	if !ok {
 		return approvals.Actor{}, actions.Refuse(actions.Violation{Code: approvals.UnknownPerson})
 	}
-	return approvals.Actor{Person: p.ID, Slack: c.w.User}, nil
+	return approvals.Actor{Person: p.ID, Slack: c.payload.User}, nil
 }
 
 // person finds the person behind the Slack account, if that account may act.
 func (c *conversation) person(ctx context.Context) (approvals.Actor, *actions.Refusal) {
 	p, no := c.rosterPerson()
 	if no == nil {
-		no = c.b.people.refuse(ctx, c.b, c.w.User)
+		no = c.b.people.refuse(ctx, c.b, c.payload.User)
 	}
 	return p, no
 }
@@ -123,7 +123,7 @@ func (c *conversation) narrowed(ctx context.Context, group string) *actions.Refu
 	switch {
 	case err != nil:
 		return &actions.Refusal{Reason: fmt.Sprintf(cards.GroupNotLookedUp, group, cards.SlackTrouble(err))}
-	case !slices.Contains(in, c.w.User):
+	case !slices.Contains(in, c.payload.User):
 		return &actions.Refusal{Reason: fmt.Sprintf(cards.NotInUserGroup, group)}
 	}
 	return nil

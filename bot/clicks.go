@@ -15,10 +15,10 @@ import (
 // click handles a button.
 func (c *conversation) click(ctx context.Context) error {
 	b := c.b
-	if len(c.w.Actions) != 1 {
+	if len(c.payload.Actions) != 1 {
 		return c.say(ctx, cards.Say(cards.OneClickPlease))
 	}
-	action := c.w.Actions[0]
+	action := c.payload.Actions[0]
 	if id, digest, ok := approvals.SplitAlertValue(action.Value); ok {
 		return c.clickAlert(ctx, action.ID, id, digest)
 	}
@@ -101,7 +101,7 @@ func (c *conversation) approve(ctx context.Context, who approvals.Actor, r appro
 	if no := c.narrowed(ctx, b.Policy.For(r.Intent).Approvers); no != nil {
 		return c.answer(ctx, no)
 	}
-	if c.w.CallBlocks != 1 || c.w.CallText != r.Intent.String() {
+	if c.payload.CallBlocks != 1 || c.payload.CallText != r.Intent.String() {
 		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
 	}
 	v := approvals.Vote{Actor: who, Digest: digest}
@@ -157,8 +157,8 @@ func (c *conversation) deny(ctx context.Context, who approvals.Actor, id, reason
 	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: id}, 0); err != nil {
 		return err
 	}
-	if reason == "" && c.w.TriggerID != "" {
-		if err := b.Slack.openView(ctx, c.w.TriggerID, cards.DenialForm(id)); err != nil {
+	if reason == "" && c.payload.TriggerID != "" {
+		if err := b.Slack.openView(ctx, c.payload.TriggerID, cards.DenialForm(id)); err != nil {
 			b.Log.InfoContext(ctx, "no form for the reason", slog.String("request_id", id), slog.String("error", err.Error()))
 		}
 	}
@@ -227,17 +227,17 @@ func sameThread(r approvals.Request) approvals.Card {
 
 // submitted deals with a form.
 func (c *conversation) submitted(ctx context.Context) error {
-	if c.w.CallbackID != cards.DenialCallback {
+	if c.payload.CallbackID != cards.DenialCallback {
 		return nil
 	}
 	b := c.b
-	p, ok := b.Policy.Roster.BySlack(c.w.User)
-	reason := cards.Untrusted(c.w.Values["reason"]).Plain(cards.MaxReason)
-	if !ok || reason == "" || !approvals.IsRequestID(c.w.Metadata) {
+	p, ok := b.Policy.Roster.BySlack(c.payload.User)
+	reason := cards.Untrusted(c.payload.Values["reason"]).Plain(cards.MaxReason)
+	if !ok || reason == "" || !approvals.IsRequestID(c.payload.Metadata) {
 		return nil
 	}
 	errNotTheirs := errors.New("not their denial")
-	_, err := b.Requests.Change(ctx, c.w.Metadata, func(r *approvals.Request) error {
+	_, err := b.Requests.Change(ctx, c.payload.Metadata, func(r *approvals.Request) error {
 		if r.Denial == nil || r.Denial.Person != p.ID || r.Denial.Reason != "" {
 			return errNotTheirs
 		}
@@ -251,10 +251,10 @@ func (c *conversation) submitted(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: c.w.Metadata}, 0); err != nil {
+	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: c.payload.Metadata}, 0); err != nil {
 		return err
 	}
-	return b.draw(ctx, c.w.Metadata)
+	return b.draw(ctx, c.payload.Metadata)
 }
 
 // details shows the whole plan and what happened, to one person.
@@ -264,8 +264,8 @@ func (c *conversation) details(ctx context.Context, r approvals.Request) error {
 		return err
 	}
 	modal, m := cards.Details(v)
-	if c.w.TriggerID != "" {
-		if err := c.b.Slack.openView(ctx, c.w.TriggerID, modal); err == nil {
+	if c.payload.TriggerID != "" {
+		if err := c.b.Slack.openView(ctx, c.payload.TriggerID, modal); err == nil {
 			return nil
 		}
 	}

@@ -16,16 +16,16 @@ import (
 // command deals with a typed line.
 func (c *conversation) command(ctx context.Context) error {
 	b := c.b
-	if !slices.Contains(b.CommandChannels, c.w.Channel) {
-		return c.say(ctx, cards.Say(cards.OtherChannel, c.w.Command, b.CommandChannels[0]))
+	if !slices.Contains(b.CommandChannels, c.payload.Channel) {
+		return c.say(ctx, cards.Say(cards.OtherChannel, c.payload.Command, b.CommandChannels[0]))
 	}
 	who, no := c.person(ctx)
 	if no != nil {
 		return c.answer(ctx, no)
 	}
-	cmd, err := approvals.ParseCommand(c.w.Text, b.Org.Directory())
+	cmd, err := approvals.ParseCommand(c.payload.Text, b.Org.Directory())
 	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
-		return c.say(ctx, cards.Mistakes(c.w.Command, c.w.Text, wrong))
+		return c.say(ctx, cards.Mistakes(c.payload.Command, c.payload.Text, wrong))
 	}
 	if err != nil {
 		return err
@@ -35,13 +35,13 @@ func (c *conversation) command(ctx context.Context) error {
 		r := approvals.Request{Intent: approvals.Intent{Call: cmd.Call}, Reason: cmd.Reason, Card: approvals.Card{Channel: b.IncidentChannel}}
 		return c.request(ctx, who, r)
 	case "help":
-		return c.say(ctx, cards.Help(c.b.Org.Actions, c.w.Command, cmd.Topic))
+		return c.say(ctx, cards.Help(c.b.Org.Actions, c.payload.Command, cmd.Topic))
 	case "list":
 		return c.list(ctx)
 	}
 	r, err := b.Requests.Get(ctx, cmd.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return c.say(ctx, cards.Say(cards.NoRequest, cmd.ID, c.w.Command))
+		return c.say(ctx, cards.Say(cards.NoRequest, cmd.ID, c.payload.Command))
 	}
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 		return err
 	case r.Card.TS == "":
 		return c.say(ctx, cards.Say(cards.CardMissing, id, r.Card.Channel))
-	case r.Card.Channel != c.w.Channel:
+	case r.Card.Channel != c.payload.Channel:
 		return c.say(ctx, cards.Say(cards.CardElsewhere, id, r.Card.Channel))
 	}
 	return nil

@@ -94,7 +94,7 @@ func (b *Bot) causesOfKept(ctx context.Context, r approvals.Request) ([]string, 
 func (b *Bot) draw(ctx context.Context, id string) error {
 	for range drawRounds {
 		r, err := b.lease(ctx, id)
-		if errors.Is(err, errBusy) {
+		if errors.Is(err, errNothingToDo) {
 			return nil
 		}
 		if err != nil {
@@ -124,9 +124,9 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 	return nil
 }
 
-// errBusy stops a change because another worker does the work, or because there is
+// errNothingToDo stops a change because another worker does the work, or because there is
 // nothing to do.
-var errBusy = errors.New("drawn by another")
+var errNothingToDo = errors.New("another worker does it, or there is nothing to do")
 
 // lease takes the lease on drawing a request. It returns errBusy if another worker has
 // it, or if the card of a running request was drawn just now.
@@ -135,7 +135,7 @@ func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 	return b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 		running := r.State == approvals.Running && r.Card.State == approvals.Running
 		if running && now.Sub(r.Card.DrawnAt) < drawEvery || !r.Card.StartDrawing(now, drawLease) {
-			return errBusy
+			return errNothingToDo
 		}
 		return nil
 	})

@@ -9,10 +9,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
-// MemberPolicy is the policy of a member role: exactly what all actions of the
-// organization together
-// need in any account, and the responder's for asking sources. In the management
-// account the service control policies come to it.
+// MemberPolicy is the policy of a member role: exactly the permissions that all actions of
+// the organization need in any account, and the responder's for asking sources. In the
+// management account those for service control policies are added.
 func MemberPolicy(m actions.Member, o actions.Org, management bool) string {
 	phases := []actions.Phase{actions.PhasePlan, actions.PhaseRun, actions.PhaseReport}
 	if m == actions.Restorer {

@@ -24,11 +24,11 @@ func (x *Executor) autoEligible(c actions.Call) bool {
 	return ok && a.Spec().AutoEligible(c)
 }
 
-// mayStart checks that the present configuration still gives the request its approval
+// checkMode checks that the present configuration still gives the request its approval
 // mode, and for an automatic one that the source confirms the finding. It returns
 // writes to be made with the claim, or an *actions.Refusal. It is called before the
 // plan and again before the run, since a finding may be archived in between.
-func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Planned, proven provenRequest) ([]approvals.Put, error) {
+func (x *Executor) checkMode(ctx context.Context, until time.Time, p approvals.Planned, proven provenRequest) ([]approvals.Put, error) {
 	switch {
 	case p.Mode == approvals.TwoPerson:
 		return nil, nil
@@ -37,13 +37,13 @@ func (x *Executor) mayStart(ctx context.Context, until time.Time, p approvals.Pl
 	case p.Mode == approvals.OneClick:
 		return nil, nil
 	}
-	if _, err := x.reserveAutomatic(ctx, p.ID); err != nil { // no API call if the cap is reached
+	if _, err := x.countAutomatic(ctx, p.ID); err != nil { // no API call if the cap is reached
 		return nil, err
 	}
 	if err := x.confirmFinding(ctx, until, p, proven); err != nil {
 		return nil, err
 	}
-	put, err := x.reserveAutomatic(ctx, p.ID)
+	put, err := x.countAutomatic(ctx, p.ID)
 	return []approvals.Put{put}, err
 }
 
@@ -111,9 +111,9 @@ type automaticRun struct {
 
 var automaticKey = approvals.Key{Part: "automatic", Sort: "hour"}
 
-// reserveAutomatic returns the write that counts this run against the hourly cap. It
+// countAutomatic returns the write that counts this run against the hourly cap. It
 // returns an *actions.Refusal if the cap is reached.
-func (x *Executor) reserveAutomatic(ctx context.Context, id string) (approvals.Put, error) {
+func (x *Executor) countAutomatic(ctx context.Context, id string) (approvals.Put, error) {
 	var h automaticRuns
 	version, err := x.runs().Find(ctx, automaticKey, &h)
 	if err != nil {

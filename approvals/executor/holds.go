@@ -21,9 +21,8 @@ func remove(ids []string, id string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return s == id })
 }
 
-// hold is the row of a change: the requests that need it, and what an undo restores.
+// hold is the row of a change: the requests that want it to stay, and what an undo restores.
 type hold struct {
-	Version int64    `json:"-"`
 	Holders []string `json:"holders"`
 	// Releasing is the undo that is reverting the change. Until it has ended no other
 	// request can join.

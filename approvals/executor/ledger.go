@@ -94,3 +94,5 @@ func resources(steps []step) []string {
 
 // storeError marks errors of our own store, which say nothing about the target.
 type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }

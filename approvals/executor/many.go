@@ -15,14 +15,14 @@ import (
 
 const (
 	batchSize      = 24                     // steps in one write of the ledger: three rows each
-	workers        = 4                      // batches at a time
+	batchRunners   = 4                      // goroutines, each with a batch
 	triesPerTurn   = 5                      // of a step, before it goes to the end of the queue
 	transientPause = 500 * time.Millisecond // after a transient error other than throttling
 	readManyEvery  = 2 * time.Second        // between two listings of the targets
 )
 
 // many runs independent steps in parallel, at the rate that AWS allows. Ledger and
-// audit chain are written a batch at a time, by one worker at a time.
+// audit chain are written a batch at a time, by one goroutine at a time.
 type many struct {
 	*worker
 	acct *actions.Account
@@ -30,7 +30,7 @@ type many struct {
 
 	mu           sync.Mutex // protects ledger, run and the fields below
 	queue        []*step
-	err          error // stops all workers
+	err          error // stops all goroutines
 	notified     time.Time
 	notifiedDone int // Progress.Done at that time
 }
@@ -47,7 +47,7 @@ func (w *worker) runManySteps(ctx context.Context, acct *actions.Account, steps 
 	}
 	m := w.many(acct.Once(), steps)
 	var wg sync.WaitGroup
-	for range workers {
+	for range batchRunners {
 		wg.Go(func() {
 			for {
 				batch := m.next(ctx)

@@ -11,7 +11,8 @@ const (
 	// A lower rate would starve the containment if another caller uses up the same
 	// limit.
 	minRate = 25
-	// throttleFactor multiplies the rate after a throttled call, sped what a success adds.
+	// throttleFactor multiplies the rate after a throttled call; successStep is added after
+	// a success.
 	throttleFactor = 0.7
 	successStep    = 0.05
 )

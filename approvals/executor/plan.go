@@ -22,7 +22,8 @@ type planner struct {
 
 func plannerKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: "planner"} }
 
-// fence returns the write of the row that goes with other writes.
+// fence returns the write of the row that goes with other writes, and counts the version
+// on: each one must be written exactly once.
 func (f *planner) fence(id string) approvals.Put {
 	put := approvals.PutRow(plannerKey(id), f.Version, f)
 	f.Version++
@@ -171,7 +172,7 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 	if err := x.locate(ctx, until, p); err != nil {
 		return err
 	}
-	if _, err := x.mayStart(ctx, until, *p, proven); err != nil {
+	if _, err := x.checkMode(ctx, until, *p, proven); err != nil {
 		return err
 	}
 	call := p.Call()

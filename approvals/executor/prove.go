@@ -200,7 +200,7 @@ func checkCard(payload approvals.SlackPayload, digest string, p approvals.Planne
 		return approvals.Unproven("the card did not show this call")
 	case !approvals.SameWords(payload.ReasonText, approvals.ReasonLine(p.Person, p.Reason)):
 		return approvals.Unproven("the card did not show who asked and why")
-	case payload.App != p.App && p.Mode != approvals.Automatic: // it has no app
+	case payload.App != p.App && p.Mode != approvals.Automatic: // an automatic request has no app
 		return approvals.Unproven("it is from another app")
 	}
 	return nil

@@ -109,7 +109,7 @@ func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.
 	if x.runTooLate(votes, p) {
 		return nil, nil, &actions.Refusal{Codes: []actions.Violation{{Code: approvals.PastExpiry}}, Hint: askAgain}
 	}
-	writes, err = x.mayStart(ctx, x.Now().Add(planTimeout), p, proven)
+	writes, err = x.checkMode(ctx, x.Now().Add(planTimeout), p, proven)
 	return votes, writes, err
 }
 
@@ -179,12 +179,12 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 // state of a run that an undo has taken over is left to the undo.
 func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
-		right := r.State == run.Outcome || run.UndoneBy != ""
-		if r.Closed && r.RunVersion == run.Version && right {
+		agrees := r.State == run.Outcome || run.UndoneBy != ""
+		if r.Closed && r.RunVersion == run.Version && agrees {
 			return errSettled
 		}
 		r.Closed, r.RunVersion = true, run.Version
-		if !right {
+		if !agrees {
 			r.State, r.Ended = run.Outcome, run.Ended
 		}
 		if run.UndoneBy == "" {

@@ -54,8 +54,8 @@ func (w *worker) retryable(t *stepAttempt) bool {
 		actions.Later(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
 }
 
-// beginSteps reads the holds and, before any change, records in the ledger that it may
-// happen from now on and what to restore. The snapshot of the first holder is kept: a
+// beginSteps reads the holds and, before the first AWS call, writes the state doing and
+// the holds with the content to restore. The snapshot of the first holder is kept: a
 // later one would contain our own deny.
 func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 	err := parallel(len(batch), func(i int) (err error) {

@@ -66,7 +66,7 @@ type worker struct {
 	action     actions.Action
 	notified   time.Time       // when the bot was last asked to redraw
 	othersHeld map[string]bool // changes that other requests held when this worker read the target
-	reapplied  bool            // steps that did not hold were run once more
+	secondPass bool            // steps that did not hold were run once more
 	// rechecking is true in a re-check.
 	rechecking bool
 }
@@ -158,8 +158,6 @@ func (w *worker) reviewSteps(ctx context.Context, steps []step) error {
 func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, resources []string) (*actions.Account, error) {
 	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, sessionContext(w.p, w.run.Approvers))
 }
-
-func (e storeError) Unwrap() error { return e.error }
 
 func (w *worker) flag(text string) {
 	const most = 50 // a run may have thousands of steps
@@ -289,10 +287,10 @@ func (w *worker) readAllBack(ctx context.Context, acct *actions.Account, steps [
 	if err := w.readManyBack(ctx, acct, many); err != nil {
 		return false, err
 	}
-	if w.reapplied {
+	if w.secondPass {
 		return false, nil
 	}
-	w.reapplied = true
+	w.secondPass = true
 	for i := range steps {
 		if steps[i].State == approvals.StepDone {
 			steps[i].State, again = approvals.StepFailed, true

@@ -68,7 +68,7 @@ func Card(v View) Message {
 	add(section("state", v.headline()))
 	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · *Account* %s", asker(r), clock(r.Asked), origin(r), Untrusted(v.account()))))
 	add(slack.NewSectionBlock(plain(Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.ReasonBlock)))
-	if released := v.released(); released != "" {
+	if released := v.modeLine(); released != "" {
 		add(section("release", released))
 	}
 	if v.detailed() {
@@ -119,8 +119,8 @@ func origin(r approvals.Request) string {
 	return " from alert " + r.Alert
 }
 
-// released says what lets a request run where no second person does.
-func (v View) released() string {
+// modeLine says what lets a request run where no second person does.
+func (v View) modeLine() string {
 	switch v.Request.Mode {
 	case approvals.OneClick:
 		return "*Runs by one click*: this route wants no second person."

@@ -45,7 +45,7 @@ func Replies(v View) []Reply {
 	case approvals.Restored:
 		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.restored(), v.flags())
 	case approvals.Partial, approvals.Failed:
-		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s%s%s%s", r.State, v.loudly(), asker, " "+v.because(), v.flags())
+		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s%s%s%s", r.State, v.mention(), asker, " "+v.because(), v.flags())
 	case approvals.Undone:
 		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
 	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
@@ -69,9 +69,9 @@ func Replies(v View) []Reply {
 	return rs
 }
 
-// loudly wakes everybody where a containment that stood can't be confirmed, and
+// mention is @here where a containment that stood can't be confirmed, and
 // where nobody asked for what went wrong.
-func (v View) loudly() string {
+func (v View) mention() string {
 	if v.Run != nil && v.Run.FailedChecks > 0 || v.Request.Requester.Person == approvals.AutomaticRequester {
 		return "<!here> "
 	}
