@@ -27,7 +27,7 @@ const (
 	Restorer                // what undo needs
 )
 
-// SessionContext is on whose behalf a session acts; AWS records it in CloudTrail.
+// SessionContext names the request and the people behind a session; AWS records it in CloudTrail.
 type SessionContext struct {
 	RequestID string   // becomes the RoleSessionName
 	Requester string   // people[].id; becomes the SourceIdentity
@@ -46,13 +46,13 @@ const callTimeout = 8 * time.Second
 
 // Cloud enters member accounts from the hub's own credentials.
 type Cloud struct {
-	org   Org
-	base  aws.Config
-	sts   *sts.Client
-	turns turns // of all sessions
+	org     Org
+	base    aws.Config
+	sts     *sts.Client
+	limiter rateLimiter // shared by all sessions
 }
 
-// NewCloud takes the hub's configuration, as config.LoadDefaultConfig gives it.
+// NewCloud takes the hub's configuration, as config.LoadDefaultConfig returns it.
 func NewCloud(base aws.Config, org Org) *Cloud {
 	base = base.Copy()
 	base.Retryer = newRetryer
@@ -62,44 +62,46 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 	if c, ok := base.HTTPClient.(*awshttp.BuildableClient); ok {
 		base.HTTPClient = c.WithTimeout(callTimeout)
 	}
-	return &Cloud{org: org, base: base, sts: sts.NewFromConfig(base)}
+	c := &Cloud{org: org, base: base, sts: sts.NewFromConfig(base), limiter: rateLimiter{byKey: map[string]chan struct{}{}}}
+	c.SetAfterFunc(func(d time.Duration, f func()) { time.AfterFunc(d, f) })
+	return c
 }
 
-// Org is the organization that its accounts belong to.
+// Org returns the configured organization.
 func (c *Cloud) Org() Org { return c.org }
 
-// newRetryer retries without the SDK's shared token bucket, which gives up on
-// calls while AWS throttles ("retry quota exceeded"); the caller's
-// context is the bound.
+// newRetryer retries without the SDK's shared token bucket, which fails calls while AWS
+// throttles ("retry quota exceeded"); the caller's context is the limit.
 func newRetryer() aws.Retryer {
 	r := retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = 3 // the executor has more patience, and does other steps meanwhile
+		o.MaxAttempts = 3 // the executor retries for longer, and does other steps meanwhile
 		o.MaxBackoff = 500 * time.Millisecond
 		o.RateLimiter = ratelimit.None
 	})
-	return retry.AddWithErrorCodes(r, "ConcurrentModification", "ConcurrentModificationException", "PolicyChangesInProgressException", "EntityTemporarilyUnmodifiable")
+	return retry.AddWithErrorCodes(r, "ConcurrentModification", "ConcurrentModificationException",
+		"PolicyChangesInProgressException", "EntityTemporarilyUnmodifiable")
 }
 
-// Account is a session in one account. Actions make their clients of it by [Client].
+// Account is a session in one account. Actions create their service clients with [Client].
 type Account struct {
 	ID        string
 	Partition string
 	Region    string // of the regional clients
 	Org       Org
-	// SkipSurvey lets a Plan leave out what only informs people: a run must not wait
-	// for it, nor fail with it.
+	// SkipSurvey makes Plan skip reads that only inform people, so that a run neither
+	// waits for them nor fails with them.
 	SkipSurvey bool
-	// Approved is the immutable ID of the target that was approved, for a Plan of
-	// a run: what can't be taken back is not done to another one of the same name.
+	// Approved is the immutable ID of the approved target, set when a run plans:
+	// irreversible steps are not applied to another target of the same name.
 	Approved string
 
 	cfg     aws.Config
-	clients sync.Map // by the type of the client
+	clients sync.Map // by client type
 	roles   *roleList
-	turns   *turns
+	limiter *rateLimiter
 }
 
-// Client is the account's client of a service, made when it is first asked for:
+// Client returns the account's client of a service, created on first use:
 //
 //	ec2c := actions.Client(acct, ec2.NewFromConfig)
 func Client[C, O any](a *Account, create func(aws.Config, ...func(*O)) *C) *C {
@@ -111,30 +113,30 @@ func Client[C, O any](a *Account, create func(aws.Config, ...func(*O)) *C) *C {
 	return c
 }
 
-// IAM is the account's client of IAM, the service of most actions.
+// IAM returns the account's IAM client.
 func (a *Account) IAM() *iam.Client { return Client(a, iam.NewFromConfig) }
 
-func newAccount(id, region string, org Org, cfg aws.Config, t *turns) *Account {
+func newAccount(id, region string, org Org, cfg aws.Config, l *rateLimiter) *Account {
 	if region != "" {
 		cfg.Region = region
 	}
-	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, cfg: cfg, roles: &roleList{}, turns: t}
+	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, cfg: cfg, roles: &roleList{}, limiter: l}
 }
 
-// Config is the session's configuration, to make clients of.
+// Config returns the session's configuration, to create clients from.
 func (a *Account) Config() aws.Config { return a.cfg }
 
-// Once is the same session without retries: whoever sends many calls at once
-// decides itself when to send one again.
-func (a *Account) Once() *Account {
+// WithoutRetries returns the same session without the SDK's retries, for callers that
+// send many calls at once and retry by themselves.
+func (a *Account) WithoutRetries() *Account {
 	cfg := a.cfg.Copy()
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-	once := newAccount(a.ID, a.Region, a.Org, cfg, a.turns)
-	once.Share(a)
-	return once
+	b := newAccount(a.ID, a.Region, a.Org, cfg, a.limiter)
+	b.ShareRoleList(a)
+	return b
 }
 
-// AccountOfKey asks AWS which account an access key belongs to. Any caller may.
+// AccountOfKey returns the account that an access key belongs to. AWS answers any caller.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_GetAccessKeyInfo.html
 func (c *Cloud) AccountOfKey(ctx context.Context, key string) (string, error) {
 	out, err := c.sts.GetAccessKeyInfo(ctx, &sts.GetAccessKeyInfoInput{AccessKeyId: &key})
@@ -144,11 +146,13 @@ func (c *Cloud) AccountOfKey(ctx context.Context, key string) (string, error) {
 	return aws.ToString(out.Account), nil
 }
 
-// EnterFor assumes a member role where a call is carried out, limited to what a
-// phase of it needs; resources are the ARNs that its steps change.
-func (c *Cloud) EnterFor(ctx context.Context, m Member, a Action, p Phase, call Call, resources []string, who SessionContext) (*Account, error) {
+// EnterFor assumes a member role in the account where a call is carried out, limited to
+// the permissions of one phase; resources are the ARNs that its steps change.
+func (c *Cloud) EnterFor(
+	ctx context.Context, m Member, a Action, p Phase, call Call, resources []string, who SessionContext,
+) (*Account, error) {
 	for _, arn := range resources {
-		if !arnForm.MatchString(arn) {
+		if !arnPattern.MatchString(arn) {
 			return nil, fmt.Errorf("%s changes %q, which is not an ARN: its permissions can't be limited to it", call.Action, arn)
 		}
 	}
@@ -157,7 +161,7 @@ func (c *Cloud) EnterFor(ctx context.Context, m Member, a Action, p Phase, call 
 }
 
 // Enter assumes a member role in an account, limited to permits. The region is
-// that of the regional clients; empty for the hub's.
+// for regional clients; empty for the hub's.
 func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who SessionContext, permits []Statement) (*Account, error) {
 	policy, err := sessionPolicy(permits)
 	if err != nil {
@@ -180,16 +184,18 @@ func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who
 	}
 	if len(who.Approvers) > 0 {
 		approvers := strings.Join(who.Approvers, " ")
-		in.Tags = append(in.Tags, types.Tag{Key: aws.String("killswitch-approvers"), Value: aws.String(approvers[:min(len(approvers), maxTagValue)])})
+		approvers = approvers[:min(len(approvers), maxTagValue)]
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String("killswitch-approvers"), Value: &approvers})
 	}
 	out, err := c.sts.AssumeRole(ctx, in)
 	if err != nil {
 		return nil, fmt.Errorf("assume %s in account %s: %w", name, account, err)
 	}
 	cfg := c.base.Copy()
+	k := out.Credentials
 	cfg.Credentials = credentials.NewStaticCredentialsProvider(
-		aws.ToString(out.Credentials.AccessKeyId), aws.ToString(out.Credentials.SecretAccessKey), aws.ToString(out.Credentials.SessionToken))
-	return newAccount(account, region, c.org, cfg, &c.turns), nil
+		aws.ToString(k.AccessKeyId), aws.ToString(k.SecretAccessKey), aws.ToString(k.SessionToken))
+	return newAccount(account, region, c.org, cfg, &c.limiter), nil
 }
 
 func sessionPolicy(permits []Statement) (string, error) {

@@ -119,7 +119,7 @@ func TestSessionPolicyLimit(t *testing.T) {
 	if err == nil || len(w.Calls()) != 0 {
 		t.Errorf("2,049 characters: error %v after %d calls", err, len(w.Calls()))
 	} else {
-		actiontest.Says(t, err.Error(), "2049", "2048")
+		actiontest.HasWords(t, err.Error(), "2049", "2048")
 	}
 	_, err = w.Hub.Enter(t.Context(), actions.Responder, actiontest.Member, "", actiontest.Actor, permits(2048))
 	actiontest.Must(t, err)
@@ -145,10 +145,10 @@ func TestEnterIsRefused(t *testing.T) {
 			tt.alter(&w.Org)
 			_, err := actions.NewCloud(w.Config(), w.Org).Enter(t.Context(), actions.Responder, tt.account, "", actiontest.Actor, w.Permits(actions.PhasePlan))
 			actiontest.WantCode(t, err, "AccessDenied")
-			actiontest.Says(t, err.Error(), w.Org.ResponderRole, tt.account)
+			actiontest.HasWords(t, err.Error(), w.Org.ResponderRole, tt.account)
 			cause, hint := actions.Explain(err)
-			actiontest.Says(t, cause, "AccessDenied", "sts:AssumeRole")
-			actiontest.Says(t, hint, "member roles are deployed")
+			actiontest.HasWords(t, cause, "AccessDenied", "sts:AssumeRole")
+			actiontest.HasWords(t, hint, "member roles are deployed")
 		})
 	}
 }
@@ -184,9 +184,9 @@ func TestAccessDeniedIsExplained(t *testing.T) {
 	_, err := actiontest.ActionOf(t).Apply(t.Context(), w.Responder(), actiontest.StepOf(t, p, "deny"), w.Run())
 	actiontest.WantCode(t, err, "AccessDenied")
 	cause, hint := actions.Explain(err)
-	actiontest.Says(t, cause, "AccessDenied", "killswitch-responder", "iam:PutRolePolicy")
-	actiontest.Says(t, err.Error(), "iam:PutRolePolicy", "victim")
-	actiontest.Says(t, hint, "member roles are deployed")
+	actiontest.HasWords(t, cause, "AccessDenied", "killswitch-responder", "iam:PutRolePolicy")
+	actiontest.HasWords(t, err.Error(), "iam:PutRolePolicy", "victim")
+	actiontest.HasWords(t, hint, "member roles are deployed")
 	if actions.Throttled(err) {
 		t.Error("it is worth no other try")
 	}
@@ -307,7 +307,7 @@ func TestExplain(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cause, hint := actions.Explain(tt.err)
-			actiontest.Says(t, cause, tt.cause...)
+			actiontest.HasWords(t, cause, tt.cause...)
 			if (hint != "") != tt.hint {
 				t.Errorf("hint %q", hint)
 			}

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Name is an action's name as config, JSON and the audit record write it.
+// Name is an action's name in the configuration, JSON and the audit record.
 type Name string
 
 // The names.
@@ -22,24 +22,23 @@ const (
 	IsolateInstance Name = "isolate_instance"
 )
 
-// Call is one containment as it is asked for: what to do, to what, where.
-// Two texts that mean the same parse to equal Calls.
+// Call is a requested containment: action, target, account, region and options.
+// Texts of the same meaning parse to equal Calls.
 type Call struct {
 	Action Name `json:"action"`
-	// Target is canonical: a role's ARN, for instance. A role typed without
-	// its path has none here; role names are unique in an account whatever
-	// their path.
+	// Target is canonical, for instance a role's ARN. A role that was typed without
+	// its path has none here; role names are unique in an account across paths.
 	Target string `json:"target"`
-	// Account is the target's 12-digit account ID; empty for a key that was
-	// given without: AWS knows whose it is.
+	// Account is the target's 12-digit account ID; empty for a key typed without
+	// one, which AWS resolves.
 	Account string `json:"account"`
 	// Region is set for regional targets only.
 	Region  string            `json:"region,omitempty"`
 	Options map[string]string `json:"options,omitempty"`
 }
 
-// String is the call in the grammar that [Parse] reads: parsing it gives the
-// same call. It is what the card shows and what a vote's evidence must name.
+// String returns the call in the grammar of [Parse], which parses it to the same
+// call. Cards show it, and the evidence of a vote must contain it.
 func (c Call) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", c.Action, c.Target)
@@ -55,13 +54,13 @@ func (c Call) String() string {
 	return b.String()
 }
 
-// Equal reports whether two calls ask for the same.
+// Equal reports whether two calls are the same.
 func (c Call) Equal(d Call) bool {
 	return c.Action == d.Action && c.Target == d.Target && c.Account == d.Account &&
 		c.Region == d.Region && maps.Equal(c.Options, d.Options)
 }
 
-// With is the call with an option set.
+// With returns the call with an option set.
 func (c Call) With(key, value string) Call {
 	c.Options = maps.Clone(c.Options)
 	if c.Options == nil {

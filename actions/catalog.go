@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Catalog is the actions that there are. The package all has the one list; it
-// comes to everybody else with the configuration, in [Org].
+// Catalog is the list of actions. The package all defines it; all other packages
+// get it with the configuration, in [Org].
 type Catalog []Action
 
 // Lookup finds an action by its name.
@@ -18,7 +18,7 @@ func (c Catalog) Lookup(n Name) (Action, bool) {
 	return c[i], true
 }
 
-// TargetName is the short name of a call's target: a role's name, an instance's ID.
+// TargetName returns the short name of a call's target: a role's name, an instance's ID.
 func (c Catalog) TargetName(call Call) string {
 	if a, ok := c.Lookup(call.Action); ok && a.Spec().Target.Name != nil {
 		return a.Spec().Target.Name(call.Target)
@@ -26,11 +26,11 @@ func (c Catalog) TargetName(call Call) string {
 	return LastPart(call.Target)
 }
 
-// keys are the options of all actions, and reason.
-func (c Catalog) keys() []string {
+// optionKeys returns the option keys of all actions, and reason.
+func (c Catalog) optionKeys() []string {
 	var keys []string
 	for _, a := range c {
-		keys = append(keys, a.Spec().keys()...)
+		keys = append(keys, a.Spec().optionKeys()...)
 	}
 	slices.Sort(keys)
 	return append(slices.Compact(keys), "reason")
@@ -47,4 +47,4 @@ func (c Catalog) names() []string {
 	return s
 }
 
-func (c Catalog) list() string { return strings.Join(c.names(), ", ") }
+func (c Catalog) nameList() string { return strings.Join(c.names(), ", ") }

@@ -1,12 +1,15 @@
-// Package actions is the contract of what contains a principal in AWS, changes
-// nothing itself, and knows nothing of Slack, Lambda or approvals: what an [Action]
-// is, how a [Call] is typed, which [Account] it is carried out in, with which
-// permissions ([Scope]), and where it never reaches ([Org]).
+// Package actions defines the contract of containment actions on AWS. It knows
+// nothing of Slack, Lambda or approvals.
 //
-// The actions are packages below, by what they contain: role, user, instance, scp.
-// They stand on deny (the documents and their places) and trail (CloudTrail); source
-// asks whether a finding is true; all has their one list. A new one is a file that
-// implements [Action] and a line in that list. The executor drives it step by step:
+//	Action   plans, applies, verifies and reverts one containment; its Spec describes it
+//	Call     a parsed line: action, target, account, region, options
+//	Account  a session in the target account, limited to the permissions of a Scope
+//	Org      the configured organization: accounts, and protected accounts and principals
+//
+// The actions are in the packages below, by target: role, user, instance, scp. They
+// share deny (deny policies and tags) and trail (CloudTrail); source confirms findings;
+// all has the one list. A new action is a file that implements [Action] and a line in
+// that list. The executor calls it step by step:
 //
 //	call, reason, err := actions.Parse(text, directory)  // typed text, no I/O
 //	plan, err := action.Plan(ctx, account, call)         // reads only
@@ -14,7 +17,7 @@
 //	reading, err := action.Verify(ctx, account, step, effect)
 //	undone, err := action.Revert(ctx, account, step, effect)
 //
-// Every AWS call is made by an [Account], a session of the responder or the
-// restorer role in the target account that is limited by a session policy to
-// what the action's [Spec.Permits] lists.
+// Every AWS call is made through an [Account], a session of the responder or the
+// restorer role in the target account. A session policy limits it to the permissions
+// of the action's [Spec.Permits].
 package actions

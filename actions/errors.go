@@ -11,7 +11,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// IsCode reports whether err is AWS's error with one of the codes.
+// IsCode reports whether err is an AWS error with one of the codes.
 func IsCode(err error, codes ...string) bool {
 	var api interface{ ErrorCode() string }
 	if !errors.As(err, &api) {
@@ -25,42 +25,41 @@ func IsCode(err error, codes ...string) bool {
 	return false
 }
 
-// throttles are the codes by which AWS asks for patience.
-var throttles = []string{"Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled",
-	"RequestThrottledException", "SlowDown", "ConcurrentModification", "ConcurrentModificationException", "PolicyChangesInProgressException"}
+// throttles are the error codes of throttling and of concurrent changes.
+var throttles = []string{"Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
+	"RequestThrottled", "RequestThrottledException", "SlowDown", "ConcurrentModification", "ConcurrentModificationException",
+	"PolicyChangesInProgressException"}
 
-// Throttled reports whether err asks for patience: what failed with it is worth
-// another try, however often.
+// Throttled reports whether AWS throttled the call: it may be retried without limit.
 func Throttled(err error) bool { return IsCode(err, throttles...) }
 
-// laterError is an error that other steps, or a little time, may mend.
-type laterError struct{ error }
+// retryLaterError marks an error as retryable after the other steps, or after a while.
+type retryLaterError struct{ error }
 
-func (e *laterError) Unwrap() error { return e.error }
+func (e *retryLaterError) Unwrap() error { return e.error }
 
-// TryLater is err, marked as one that other steps or a little time may mend.
-func TryLater(err error) error { return &laterError{err} }
+// RetryLater marks err as retryable after the other steps, or after a while.
+func RetryLater(err error) error { return &retryLaterError{err} }
 
-// Later reports whether a step that failed with err is worth another try after
-// the others, or a little later: a quota that they free, or something new that
-// another service does not see yet. An action says so with [TryLater].
-func Later(err error) bool {
-	var l *laterError
-	return errors.As(err, &l)
+// IsRetryLater reports whether an action marked err with [RetryLater]: other steps may
+// free a quota, or a new object may not be visible to another service yet.
+func IsRetryLater(err error) bool {
+	var later *retryLaterError
+	return errors.As(err, &later)
 }
 
-// hinted is an error with a hint that its code alone does not give.
+// hinted is an error with a hint of its own.
 type hinted struct {
 	error
 	hint string
 }
 
-// Hinted is err with a hint on what to do next.
-func Hinted(err error, hint string) error { return &hinted{err, hint} }
+// WithHint adds a hint on what to do next to err.
+func WithHint(err error, hint string) error { return &hinted{err, hint} }
 
 func (h *hinted) Unwrap() error { return h.error }
 
-// Transient reports whether err says nothing for good: it is worth another try.
+// Transient reports whether err is temporary: throttling, a timeout, or a failure of AWS or the network.
 func Transient(err error) bool {
 	var api interface{ ErrorCode() string }
 	var status interface{ HTTPStatusCode() int }
@@ -78,24 +77,23 @@ func Transient(err error) bool {
 	return errors.As(err, &send)
 }
 
-// Explain says what an AWS error means and what to do next, for people.
-// operation and message are AWS's own words.
+// Explain returns the cause of an AWS error and what to do next, for people.
 func Explain(err error) (cause, hint string) {
 	var api interface {
 		ErrorCode() string
 		ErrorMessage() string
 	}
 	var refused *Refusal
-	var told *hinted
+	var withHint *hinted
 	var status interface{ HTTPStatusCode() int }
 	switch {
 	case errors.As(err, &refused):
 		return refused.Reason, refused.Hint
-	case errors.As(err, &told):
-		cause, _ = Explain(told.error)
-		return cause, told.hint
+	case errors.As(err, &withHint):
+		cause, _ = Explain(withHint.error)
+		return cause, withHint.hint
 	case errors.As(err, &api):
-		// EC2 adds a long text that only AWS can read.
+		// EC2 adds a long encoded text that only AWS can decode.
 		message, _, _ := strings.Cut(api.ErrorMessage(), " Encoded authorization failure message:")
 		cause = api.ErrorCode() + ": " + Clip(message)
 		switch api.ErrorCode() {
@@ -123,16 +121,16 @@ func Explain(err error) (cause, hint string) {
 	return Clip(err.Error()), ""
 }
 
-// ErrRecreated is what Apply and Verify return for a target that was deleted and
-// created again: it is another one of the same name.
+// ErrRecreated is returned by Apply and Verify if the target was deleted and created
+// again: it has the same name and another ID.
 var ErrRecreated = errors.New("it was deleted and created again: it is another principal of the same name")
 
-// Refusal is a final no: another try gives the same answer. Every error that is
-// none is an outage, and may be tried again.
+// Refusal is a final denial: a retry returns the same. All other errors are outages
+// and may be retried.
 type Refusal struct {
-	Codes  []Violation // what the policy says no for; their words are the bot's
+	Codes  []Violation // violated rules of the policy; the bot has their words
 	Reason string      // in words for people
-	Hint   string      // what to do instead
+	Hint   string      // an alternative
 }
 
 // Code names a rule of the approval policy; approvals has the codes.
@@ -141,17 +139,17 @@ type Code string
 // Violation is one rule of the policy that is not met.
 type Violation struct {
 	Code   Code   `json:"code"`
-	Person string `json:"person,omitempty"` // whom it is about
+	Person string `json:"person,omitempty"` // the person concerned
 	State  string `json:"state,omitempty"`  // of the request
 	Group  string `json:"group,omitempty"`  // of people
-	Have   int    `json:"have,omitempty"`   // approvers that there are
-	Need   int    `json:"need,omitempty"`   // approvals
+	Have   int    `json:"have,omitempty"`   // possible approvers
+	Need   int    `json:"need,omitempty"`   // required approvals
 }
 
-// Refuse is a refusal for a rule of the policy.
+// Refuse returns a refusal for one violated rule.
 func Refuse(v Violation) *Refusal { return &Refusal{Codes: []Violation{v}} }
 
-// Cause is the reason in words, then the codes.
+// Cause returns the reason in words, then the codes.
 func (r *Refusal) Cause() string {
 	var codes []string
 	for _, v := range r.Codes {
@@ -162,7 +160,7 @@ func (r *Refusal) Cause() string {
 
 func (r *Refusal) Error() string { return strings.TrimSpace(r.Cause() + ". " + r.Hint) }
 
-// Clip keeps hostile input from filling a message; AWS's own messages fit.
+// Clip shortens hostile input to 400 characters; AWS's own messages fit.
 func Clip(s string) string {
 	const most = 400
 	if rs := []rune(s); len(rs) > most {

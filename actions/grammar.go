@@ -8,25 +8,25 @@ import (
 	"unicode"
 )
 
-// Directory is what the grammar must know of the organization.
+// Directory is the part of the organization that the grammar needs.
 type Directory struct {
 	Actions   Catalog
 	Partition string            // aws, aws-us-gov or aws-cn
 	Accounts  map[string]string // alias → account ID
-	Regions   []string          // that are configured, to name them in hints
+	Regions   []string          // configured ones, for hints
 }
 
-// Mistake is one thing wrong with typed text.
+// Mistake is one error in typed text.
 type Mistake struct {
 	Field   string // "action", "target", "account", "reason", or the key as typed
 	Problem string
 	Hint    string // may be empty
 }
 
-// ParseErrors is everything wrong with one typed line, and the line to send instead.
+// ParseErrors has all errors of one typed line, and the corrected line.
 type ParseErrors struct {
 	List      []Mistake
-	Corrected string // without the slash command itself
+	Corrected string // without the slash command
 }
 
 func (m *ParseErrors) Error() string {
@@ -37,18 +37,18 @@ func (m *ParseErrors) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// Add notes a mistake; the hint may be empty.
+// Add adds a mistake; the hint may be empty.
 func (m *ParseErrors) Add(field, problem, hint string) {
 	m.List = append(m.List, Mistake{field, problem, hint})
 }
 
-// MaxReason bounds a reason, in characters: it is shown whole on the card.
+// MaxReason is the limit on a reason, in characters: cards show it in full.
 const MaxReason = 600
 
 // word is one token of the line: key=value, or a plain word with key "".
 type word struct{ key, value, raw string }
 
-// text is a plain word as it was typed, or what stands between its quotes.
+// text returns a plain word as it was typed, or the text between its quotes.
 func (w word) text() string {
 	if rs := []rune(w.raw); len(rs) > 0 && quoteKind(rs[0]) != "" {
 		return w.value
@@ -56,34 +56,35 @@ func (w word) text() string {
 	return w.raw
 }
 
-// Parse reads "ACTION TARGET [key=value …] [reason="…"]": the one grammar for
-// typed text. Without reason= the words that trail are the reason. Every
-// problem is reported at once, as *[ParseErrors]; nothing that is ambiguous parses.
+// Parse reads "ACTION TARGET [key=value …] [reason="…"]", the one grammar for typed
+// text. Without reason= the trailing words are the reason. It reports all errors at
+// once as *[ParseErrors], and treats ambiguous text as an error.
 func Parse(text string, d Directory) (Call, string, error) {
 	m := &ParseErrors{}
 	words := split(Clean(text), m)
 	var call Call
 	var spec Spec
 	if len(words) == 0 || words[0].key != "" {
-		m.Add("action", "is missing", "start with one of: "+d.Actions.list())
+		m.Add("action", "is missing", "start with one of: "+d.Actions.nameList())
 	} else {
 		call.Action = Name(strings.ReplaceAll(strings.ToLower(words[0].value), "-", "_"))
 		if a, ok := d.Actions.Lookup(call.Action); ok {
 			spec = a.Spec()
 		} else if _, secret := WithoutSecrets(words[0].value); secret {
-			m.Add("action", "is not an action", "use one of: "+d.Actions.list()) // and not repeated
+			m.Add("action", "is not an action", "use one of: "+d.Actions.nameList()) // and not repeated
 			call.Action = ""
 		} else {
-			m.Add("action", fmt.Sprintf("%q is not an action%s", Clip(words[0].value), didYouMean(string(call.Action), d.Actions.names())), "use one of: "+d.Actions.list())
+			problem := fmt.Sprintf("%q is not an action%s", Clip(words[0].value), didYouMean(string(call.Action), d.Actions.names()))
+			m.Add("action", problem, "use one of: "+d.Actions.nameList())
 			call.Action = Name(Nearest(string(call.Action), d.Actions.names()))
 			if a, ok := d.Actions.Lookup(call.Action); ok {
-				spec = a.Spec() // what else is wrong with what was probably meant
+				spec = a.Spec() // check the rest as the action that was probably meant
 			}
 		}
 		words = words[1:]
 	}
 
-	target, opts, reason := sortWords(words, spec, d.Actions.keys(), m)
+	target, opts, reason := classifyWords(words, spec, d.Actions.optionKeys(), m)
 	spec.fill(&call, target, opts, d, m)
 	if reason == "" && !slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == "reason" }) {
 		m.Add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
@@ -95,7 +96,7 @@ func Parse(text string, d Directory) (Call, string, error) {
 		if _, secret := WithoutSecrets(target); secret || spec.Target.Secret {
 			target = ""
 		}
-		m.Corrected = corrected(spec, call, target, opts, reason)
+		m.Corrected = correctedLine(spec, call, target, opts, reason)
 		return Call{}, "", m
 	}
 	return call, reason, nil
@@ -125,18 +126,18 @@ func (s Spec) fill(call *Call, target string, opts map[string]string, d Director
 	}
 }
 
-// NewCall is the call that the line "ACTION TARGET [key=value …]" would be, of
-// parts that need no quoting. Its error is *[ParseErrors].
+// NewCall returns the call of the line "ACTION TARGET [key=value …]" from its parts,
+// which need no quotes. Its error is *[ParseErrors].
 func NewCall(action Name, target string, opts map[string]string, d Directory) (Call, error) {
 	m := &ParseErrors{}
 	a, ok := d.Actions.Lookup(action)
 	if !ok {
-		m.Add("action", fmt.Sprintf("%q is not an action", Clip(string(action))), "use one of: "+d.Actions.list())
+		m.Add("action", fmt.Sprintf("%q is not an action", Clip(string(action))), "use one of: "+d.Actions.nameList())
 		return Call{}, m
 	}
 	call := Call{Action: action}
 	for k := range opts {
-		if !slices.Contains(a.Spec().keys(), k) {
+		if !slices.Contains(a.Spec().optionKeys(), k) {
 			m.Add(k, fmt.Sprintf("is not an option of %s", action), optionsHint(a.Spec()))
 		}
 	}
@@ -147,8 +148,8 @@ func NewCall(action Name, target string, opts map[string]string, d Directory) (C
 	return call, nil
 }
 
-// sortWords tells target, options and reason apart.
-func sortWords(words []word, spec Spec, known []string, m *ParseErrors) (target string, opts map[string]string, reason string) {
+// classifyWords separates target, options and reason.
+func classifyWords(words []word, spec Spec, known []string, m *ParseErrors) (target string, opts map[string]string, reason string) {
 	opts = map[string]string{}
 	var trailing []string
 	for i, w := range words {
@@ -167,16 +168,16 @@ func sortWords(words []word, spec Spec, known []string, m *ParseErrors) (target 
 			m.Add(w.key, "has no value", "")
 		case w.key == "reason":
 			reason = strings.TrimSpace(w.value)
-		case spec.Name != "" && !slices.Contains(spec.keys(), w.key):
+		case spec.Name != "" && !slices.Contains(spec.optionKeys(), w.key):
 			m.Add(w.key, fmt.Sprintf("is not an option of %s", spec.Name), optionsHint(spec))
 		default:
 			opts[w.key] = w.value
 		}
 	}
-	free, loose := WithoutSecrets(strings.TrimSpace(strings.Join(trailing, " ")))
-	reason, given := WithoutSecrets(reason)
-	if loose || given {
-		// The reason is shown on the card and kept in the record.
+	free, inFree := WithoutSecrets(strings.TrimSpace(strings.Join(trailing, " ")))
+	reason, inReason := WithoutSecrets(reason)
+	if inFree || inReason {
+		// Cards show the reason and the record keeps it.
 		m.Add("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it")
 	}
 	switch {
@@ -189,7 +190,7 @@ func sortWords(words []word, spec Spec, known []string, m *ParseErrors) (target 
 	return target, opts, reason
 }
 
-// optionName is what may stand before = in a line.
+// optionName is the form of an option key.
 var optionName = NewPattern(`^[a-z_]+$`)
 
 func didYouMean(word string, known []string) string {
@@ -203,10 +204,10 @@ func optionsHint(spec Spec) string {
 	if spec.Name == "" {
 		return ""
 	}
-	return "it takes " + strings.Join(spec.keys(), "=, ") + "= and reason="
+	return "it takes " + strings.Join(spec.optionKeys(), "=, ") + "= and reason="
 }
 
-// OneOf checks an option that takes one of a few values.
+// OneOf checks that an option has one of the values.
 func OneOf(c *Call, key string, m *ParseErrors, values ...string) {
 	v, given := c.Options[key]
 	if given && !slices.Contains(values, v) {
@@ -242,7 +243,7 @@ func (d Directory) aliasHint() string {
 	return "give the 12-digit account ID or one of: " + strings.Join(slices.Sorted(maps.Keys(d.Accounts)), ", ")
 }
 
-func corrected(spec Spec, c Call, target string, opts map[string]string, reason string) string {
+func correctedLine(spec Spec, c Call, target string, opts map[string]string, reason string) string {
 	var b strings.Builder
 	if c.Action == "" {
 		b.WriteString("ACTION")
@@ -280,8 +281,8 @@ func plainWord(s string) bool {
 	return len(s) <= 200 && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x21 || r > 0x7e })
 }
 
-// Quotes of any kind: phones type curly ones. A quoted value ends at any
-// double quote if it began with a double one, at any single one otherwise.
+// Quotes of any kind: phones type curly ones. A quoted value ends at a quote of
+// the same kind, double or single.
 const (
 	doubleQuotes = "\"“”„‟«»＂"
 	singleQuotes = "'‘’‚‛"
@@ -295,7 +296,7 @@ func dropQuotes(r rune) rune {
 }
 
 // split cuts a line into words. Quotes count only at the start of a word or
-// right behind the = of a key, so that an apostrophe is just a letter.
+// directly after the = of a key, so that an apostrophe is a letter.
 func split(text string, m *ParseErrors) []word {
 	rs := []rune(text)
 	var words []word
@@ -356,11 +357,11 @@ func quoteKind(r rune) string {
 
 func blank(r rune) bool { return unicode.IsSpace(r) }
 
-// Clean makes typed text one line of characters that are seen.
+// Clean turns typed text into one line of visible characters.
 func Clean(text string) string { return strings.Map(dropFormat, text) }
 
-// dropFormat leaves out characters that are not seen: zero-width ones, which
-// copying from chat leaves, and those that reorder text. A line stays a line.
+// dropFormat removes invisible characters: zero-width ones, which text copied from
+// chat may contain, and those that reorder text. Line ends become spaces.
 func dropFormat(r rune) rune {
 	switch {
 	case unicode.IsSpace(r), unicode.IsControl(r):

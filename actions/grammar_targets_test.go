@@ -113,7 +113,7 @@ func TestParseTargetMistakes(t *testing.T) {
 			}
 			for _, mistake := range m.List {
 				if mistake.Field == tt.field {
-					actiontest.Says(t, mistake.Problem+" "+mistake.Hint, tt.says...)
+					actiontest.HasWords(t, mistake.Problem+" "+mistake.Hint, tt.says...)
 					return
 				}
 			}

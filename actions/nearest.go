@@ -2,7 +2,7 @@ package actions
 
 import "strings"
 
-// Nearest is the known word that a mistyped one is close to, or "".
+// Nearest returns the known word that is close to a mistyped one, or "".
 func Nearest(word string, known []string) string {
 	if word == "" {
 		return ""
@@ -18,10 +18,10 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
-// distance counts the letters to insert, drop, change or swap to make a into b.
+// distance is the number of letters to insert, delete, change or swap to turn a into b.
 func distance(a, b string) int {
 	if len(a)-len(b) > 2 || len(b)-len(a) > 2 {
-		return 3 // far; and words of any length cost nothing
+		return 3 // too far; long words cost no time
 	}
 	var before, above []int
 	row := make([]int, len(b)+1)

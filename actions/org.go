@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Org is the organization as configured: where actions may reach and what
-// they never touch.
+// Org is the configured organization: the accounts that actions work in, and the
+// accounts and principals that they never touch.
 type Org struct {
-	Actions           Catalog // what can be done
+	Actions           Catalog
 	Partition         string
 	HubAccount        string
 	ManagementAccount string
@@ -17,21 +17,21 @@ type Org struct {
 	RestorerRole      string
 	ForwarderRole     string // forwards the account's events; may be empty
 	ExternalID        string
-	Regions           []string          // where alerts come from and activity is looked up
+	Regions           []string          // of alerts and of activity look-ups
 	AdminGroup        string            // IAM group whose members quarantine_user refuses; may be empty
-	SCPs              map[string]string // documents by the name that scp= takes
+	SCPs              map[string]string // documents by their name in scp=
 	Accounts          map[string]string // alias → ID
 	ProtectedAccounts []string
 	// ProtectedPrincipals are exact ARNs; only the account may be *.
 	ProtectedPrincipals []string
 }
 
-// Directory is the part that the grammar needs.
+// Directory returns the part that the grammar needs.
 func (o Org) Directory() Directory {
 	return Directory{Actions: o.Actions, Partition: o.Partition, Accounts: o.Accounts, Regions: o.Regions}
 }
 
-// Alias is the account's alias, or "".
+// Alias returns the account's alias, or "".
 func (o Org) Alias(account string) string {
 	for alias, id := range o.Accounts {
 		if id == account {
@@ -41,42 +41,51 @@ func (o Org) Alias(account string) string {
 	return ""
 }
 
-// RefuseCall is the structural no that needs no look at the account. The bot
-// asks it to answer at once, the executor because it trusts nobody.
+// RefuseCall refuses calls that the configuration rules out, without a look at the
+// account. The bot checks it to answer at once, the executor because it trusts nobody.
 func (o Org) RefuseCall(c Call) *Refusal {
 	if c.Account == o.HubAccount {
-		return &Refusal{Reason: fmt.Sprintf("%s is the account that Killswitch itself runs in", c.Account), Hint: "contain it by hand, with an identity from outside that account"}
+		return &Refusal{Reason: fmt.Sprintf("%s is the account that Killswitch itself runs in", c.Account),
+			Hint: "contain it by hand, with an identity from outside that account"}
 	}
 	if slices.Contains(o.ProtectedAccounts, c.Account) {
-		return &Refusal{Reason: fmt.Sprintf("account %s is protected by the configuration", c.Account), Hint: "only a change of protected.accounts can allow this"}
+		return &Refusal{Reason: fmt.Sprintf("account %s is protected by the configuration", c.Account),
+			Hint: "only a change of protected.accounts can allow this"}
 	}
-	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().managed(c) {
+	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().runsInManagementAccount(c) {
 		switch {
 		case o.ManagementAccount == "":
-			return &Refusal{Reason: "the configuration names no management account, where service control policies are made", Hint: "set aws.management_account"}
+			return &Refusal{Reason: "the configuration names no management account, where service control policies are made",
+				Hint: "set aws.management_account"}
 		case c.Account == o.ManagementAccount:
-			return &Refusal{Reason: c.Account + " is the organization's management account: service control policies don't touch it", Hint: "contain its principals one by one"}
+			return &Refusal{Reason: c.Account + " is the organization's management account: service control policies don't touch it",
+				Hint: "contain its principals one by one"}
 		}
 	}
 	return o.refusePrincipal(c.Target)
 }
 
-// RefuseIdentity is the same no for the target as it was found in the account.
+// RefuseIdentity is the same check for the target as it was found in the account.
 func (o Org) RefuseIdentity(id Identity) *Refusal { return o.refusePrincipal(id.ARN) }
 
-// refusePrincipal refuses roles and users that are never touched. What is
-// neither is refused by its account alone.
+// refusePrincipal refuses protected roles and users. Other targets are refused by
+// account only.
 func (o Org) refusePrincipal(arn string) *Refusal {
 	if _, account, path, name, ok := SplitRoleARN(arn); ok {
 		return o.refuseRole(arn, account, path, name)
 	}
 	if _, account, _, _, ok := SplitUserARN(arn); ok && o.protects(arn, account) {
-		return &Refusal{Reason: fmt.Sprintf("%s is protected by the configuration", arn), Hint: "only a change of protected.principals can allow this"}
+		return refuseProtected(arn)
 	}
 	return nil
 }
 
-// Why a role is never touched.
+func refuseProtected(arn string) *Refusal {
+	return &Refusal{Reason: fmt.Sprintf("%s is protected by the configuration", arn),
+		Hint: "only a change of protected.principals can allow this"}
+}
+
+// Reasons why a role is never touched.
 const (
 	ownRole       = "one of Killswitch's own member roles"
 	serviceLinked = "service-linked role: only its AWS service can change it"
@@ -84,8 +93,8 @@ const (
 	protected     = "protected by the configuration"
 )
 
-// Untouched says why a role is never touched, or "".
-func (o Org) Untouched(arn, account, path, name string) string {
+// ProtectedBecause returns the reason why a role is never touched, or "".
+func (o Org) ProtectedBecause(arn, account, path, name string) string {
 	switch {
 	case strings.EqualFold(name, o.ResponderRole) || strings.EqualFold(name, o.RestorerRole): // IAM names are unique regardless of case
 		return ownRole
@@ -100,21 +109,24 @@ func (o Org) Untouched(arn, account, path, name string) string {
 }
 
 func (o Org) refuseRole(arn, account, path, name string) *Refusal {
-	switch o.Untouched(arn, account, path, name) {
+	switch o.ProtectedBecause(arn, account, path, name) {
 	case ownRole:
-		return &Refusal{Reason: fmt.Sprintf("%s is one of Killswitch's own member roles", name), Hint: "containing it would lock us out of the account"}
+		return &Refusal{Reason: fmt.Sprintf("%s is one of Killswitch's own member roles", name),
+			Hint: "containing it would lock us out of the account"}
 	case serviceLinked:
-		return &Refusal{Reason: fmt.Sprintf("%s is a service-linked role: only its AWS service can change it", name), Hint: "stop the service that uses it"}
+		return &Refusal{Reason: fmt.Sprintf("%s is a service-linked role: only its AWS service can change it", name),
+			Hint: "stop the service that uses it"}
 	case ofIdentity:
 		return &Refusal{Reason: fmt.Sprintf("%s belongs to IAM Identity Center and can't be changed in the account", name),
-			Hint: "in Identity Center remove the user's assignment or disable the user, and deny the permission set's sessions with a policy on identitystore:userId"}
+			Hint: "in Identity Center remove the user's assignment or disable the user, " +
+				"and deny the permission set's sessions with a policy on identitystore:userId"}
 	case protected:
-		return &Refusal{Reason: fmt.Sprintf("%s is protected by the configuration", arn), Hint: "only a change of protected.principals can allow this"}
+		return refuseProtected(arn)
 	}
 	return nil
 }
 
-// protects compares exactly; where the configured account is *, with any.
+// protects compares ARNs exactly; a configured account * matches any account.
 func (o Org) protects(arn, account string) bool {
 	return slices.ContainsFunc(o.ProtectedPrincipals, func(p string) bool {
 		return p == arn || strings.Replace(p, ":iam::*:", ":iam::"+account+":", 1) == arn

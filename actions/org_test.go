@@ -51,7 +51,7 @@ func TestRefusals(t *testing.T) {
 				if no == nil {
 					continue
 				}
-				actiontest.Says(t, no.Error(), tt.words...)
+				actiontest.HasWords(t, no.Error(), tt.words...)
 				if no.Reason == "" || no.Hint == "" {
 					t.Errorf("%s: %+v", name, no)
 				}
@@ -71,7 +71,7 @@ func TestRefusedAccounts(t *testing.T) {
 			t.Errorf("%s is not refused", account)
 			continue
 		}
-		actiontest.Says(t, no.Error(), words...)
+		actiontest.HasWords(t, no.Error(), words...)
 	}
 	// Sessions can be revoked in the management account: only SCPs don't reach it.
 	if no := org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: actions.RoleARN("aws", org.ManagementAccount, "/", "app-role"), Account: org.ManagementAccount}); no != nil {

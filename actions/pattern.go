@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// Pattern is a regular expression that is compiled when it is first used: dozens
-// of them would make up half of a function's start.
+// Pattern is a regular expression that is compiled on first use: compiling dozens of
+// them would take half of a function's start time.
 type Pattern func() *regexp.Regexp
 
-// NewPattern takes an expression that compiles.
+// NewPattern takes a valid expression.
 func NewPattern(expr string) Pattern {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }

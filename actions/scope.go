@@ -5,52 +5,51 @@ import (
 	"strings"
 )
 
-// Permits lists exactly what a phase of a call needs.
+// Permits returns exactly the permissions that a phase of a call needs.
 func Permits(a Action, p Phase, s Scope) []Statement {
-	ss := filled(a.Spec().Permits(p, s))
+	ss := nonEmpty(a.Spec().Permits(p, s))
 	if !Fits(ss) && !s.Any() {
-		s.anyPath = true // an attacker's path must not keep us from entering
-		ss = filled(a.Spec().Permits(p, s))
+		s.anyPath = true // a long path, chosen by an attacker, must not prevent the session
+		ss = nonEmpty(a.Spec().Permits(p, s))
 	}
 	return ss
 }
 
-// Fits reports whether permissions fit into a session policy.
+// Fits reports whether the statements fit into a session policy.
 func Fits(ss []Statement) bool {
-	_, err := sessionPolicy(filled(ss))
+	_, err := sessionPolicy(nonEmpty(ss))
 	return err == nil
 }
 
-// filled leaves out statements about nothing: of a kind that a call does not change.
-func filled(ss []Statement) []Statement {
+// nonEmpty removes statements without actions or resources: the call changes none of that kind.
+func nonEmpty(ss []Statement) []Statement {
 	return slices.DeleteFunc(ss, func(st Statement) bool { return len(st.Actions) == 0 || len(st.Resources) == 0 })
 }
 
-// Scope is what permissions are limited to: one call and what it changes, or
+// Scope limits permissions to one call and the resources that it changes, or to
 // [Anything].
 type Scope struct {
 	Org Org
-	// Account is where the call is carried out, Region where its target is;
-	// "*" in Anything.
+	// Account is where the call is carried out, Region that of its target; "*" in
+	// Anything.
 	Account, Region string
 	Call            Call
-	// Resources are the ARNs that the call's steps change. There are none while
-	// it is planned.
+	// Resources are the ARNs that the call's steps change; none while it is planned.
 	Resources []string
 
-	// anyPath names roles and users by their name alone, where their exact ARNs
-	// don't fit into a session policy: a path may have 510 characters, and those
-	// that a policy reads as wildcards take four each.
+	// anyPath matches roles and users on every path, if their exact ARNs don't fit into
+	// a session policy: a path may have 510 characters, and a wildcard character in it
+	// takes four.
 	anyPath bool
 }
 
-// Anything is the scope of all calls in any account.
+// Anything returns the scope of all calls in any account.
 func Anything(o Org) Scope { return Scope{Org: o, Account: "*", Region: "*"} }
 
-// ScopeOf is the scope of a call whose steps change the resources.
+// ScopeOf returns the scope of a call whose steps change the resources.
 func ScopeOf(a Action, o Org, c Call, resources []string) Scope {
 	s := Scope{Org: o, Account: c.Account, Region: c.Region, Call: c, Resources: resources}
-	if a.Spec().managed(c) {
+	if a.Spec().runsInManagementAccount(c) {
 		s.Account = o.ManagementAccount
 	}
 	return s
@@ -59,8 +58,8 @@ func ScopeOf(a Action, o Org, c Call, resources []string) Scope {
 // Any reports whether the scope is Anything.
 func (s Scope) Any() bool { return s.Call.Action == "" }
 
-// ARN writes an ARN in the scope's account, and region where the service has
-// them. The resource may have wildcards.
+// ARN returns an ARN in the scope's account, and in its region if the service is
+// regional. The resource may have wildcards.
 func (s Scope) ARN(service, resource string) string {
 	region := s.Region
 	if service == "iam" || service == "organizations" {
@@ -69,9 +68,9 @@ func (s Scope) ARN(service, resource string) string {
 	return strings.Join([]string{"arn", s.Org.Partition, service, region, s.Account, resource}, ":")
 }
 
-// Changed lists the ARNs of one kind that the call changes as a policy names exactly
-// them; of [Anything] it is the kind's wildcard. The kind is how the resource part of
-// its ARNs begins: "role/" of iam, "function:" of lambda, "" of s3.
+// Changed returns the ARNs of one kind that the call changes, escaped for a policy; for
+// [Anything] the kind's wildcard. The kind is the prefix of the resource part of its
+// ARNs: "role/" in iam, "function:" in lambda, "" in s3.
 func (s Scope) Changed(service, kind string) []string {
 	if s.Any() {
 		return []string{s.ARN(service, kind+"*")}
@@ -93,21 +92,20 @@ func (s Scope) Changed(service, kind string) []string {
 	return arns
 }
 
-// Named is every path of the call's target's name: to read, since the path is
-// not known before the first look and a target that was created again may have
-// another.
-func (s Scope) Named(kind string) string {
+// TargetOnAnyPath returns the ARN of the call's target with any path, for reads: the
+// path is unknown before the first read, and may differ if the target was created again.
+func (s Scope) TargetOnAnyPath(kind string) string {
 	if s.Any() {
 		return s.ARN("iam", kind+"/*")
 	}
 	return s.ARN("iam", kind+"/*"+LastPart(s.Call.Target))
 }
 
-// arnForm is the form of all ARNs.
+// arnPattern is the form of every ARN.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
-var arnForm = NewPattern(`^arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$`)
+var arnPattern = NewPattern(`^arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$`)
 
-// Literal writes the characters of a path that a policy would read as wildcards
-// or variables.
+// Literal escapes the characters of a path that are wildcards or variables in a
+// policy.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
 var Literal = strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// TargetText is a target as typed, with what else on the line bears on it.
+// TargetText is a target as typed, with the options that belong to it.
 type TargetText struct {
 	Text      string
 	Account   string            // from account=, resolved; may be empty
@@ -13,19 +13,19 @@ type TargetText struct {
 	Directory Directory
 }
 
-// TargetKind is a kind of targets: roles, instances, …
+// TargetKind is a kind of target: roles, instances, …
 type TargetKind struct {
-	// Read reads a typed target into its canonical form.
+	// Read parses a typed target into its canonical form.
 	Read func(TargetText, *ParseErrors) Target
-	// Options are the keys that belong to the target and end up in it.
+	// Options are the option keys that become part of the target.
 	Options []string
-	// Name is a target's short name; nil for the part behind the last slash.
+	// Name returns a target's short name; nil for the part after the last slash.
 	Name func(target string) string
-	// Secret is true where text that can't be read may be a secret: it is not repeated.
+	// Secret is true if invalid text may be a secret: it is not repeated.
 	Secret bool
 }
 
-// Target is a target in its canonical form; the zero one where it can't be read.
+// Target is a target in its canonical form; zero if the text is invalid.
 type Target struct {
 	Name    string // an ARN, ACCOUNT/ALL, or an ID
 	Account string // its 12 digits
@@ -35,51 +35,53 @@ type Target struct {
 // AccountID is the form of an account's ID.
 var AccountID = NewPattern(`^[0-9]{12}$`)
 
-// place is the account of a target that is being read: from the target itself
-// and from account=, which must agree.
-type place struct {
+// accountReader finds the account of a typed target: in the target itself and in
+// account=, which must agree.
+type accountReader struct {
 	t  TargetText
 	m  *ParseErrors
 	id string
 }
 
-func (t TargetText) place(m *ParseErrors) *place { return &place{t, m, t.Account} }
-
-// is says which account the target itself names.
-func (p *place) is(id, from string) {
-	if p.id != "" && p.id != id {
-		p.m.Add("account", fmt.Sprintf("%s does not match %s", p.id, from), "leave account= out, or correct one of them")
-	}
-	p.id = id
+func (t TargetText) accountReader(m *ParseErrors) *accountReader {
+	return &accountReader{t, m, t.Account}
 }
 
-// named resolves an account that stands in the target.
-func (p *place) named(typed string) bool {
-	id, ok := p.t.Directory.Account(typed)
+// set sets the account that the target itself names.
+func (r *accountReader) set(id, from string) {
+	if r.id != "" && r.id != id {
+		r.m.Add("account", fmt.Sprintf("%s does not match %s", r.id, from), "leave account= out, or correct one of them")
+	}
+	r.id = id
+}
+
+// resolve resolves the account ID or alias in the target.
+func (r *accountReader) resolve(typed string) bool {
+	id, ok := r.t.Directory.Account(typed)
 	if !ok {
-		p.m.Add("target", fmt.Sprintf("%q is neither an account ID nor a known alias", Clip(typed)), p.t.Directory.aliasHint())
+		r.m.Add("target", fmt.Sprintf("%q is neither an account ID nor a known alias", Clip(typed)), r.t.Directory.aliasHint())
 		return false
 	}
-	p.is(id, "the target's account "+id)
+	r.set(id, "the target's account "+id)
 	return true
 }
 
-// known reports whether there is an account; that there is none is a mistake
-// unless account= was one already.
-func (p *place) known(hint string) bool {
-	if p.id == "" && p.t.Options["account"] == "" {
-		p.m.Add("account", "is missing: the target alone does not tell in which account", hint)
+// require reports whether the account is known. A missing account is a mistake; an
+// invalid account= is one already.
+func (r *accountReader) require(hint string) bool {
+	if r.id == "" && r.t.Options["account"] == "" {
+		r.m.Add("account", "is missing: the target alone does not tell in which account", hint)
 	}
-	return p.id != ""
+	return r.id != ""
 }
 
-// partition checks that an ARN's partition is ours.
-func (p *place) partition(of string) bool {
-	if of != p.t.Directory.Partition {
-		p.m.Add("target", fmt.Sprintf("is in the partition %s; this installation works in %s", of, p.t.Directory.Partition), "")
+// checkPartition checks that an ARN's partition is the configured one.
+func (r *accountReader) checkPartition(partition string) bool {
+	if partition != r.t.Directory.Partition {
+		r.m.Add("target", fmt.Sprintf("is in the partition %s; this installation works in %s", partition, r.t.Directory.Partition), "")
 	}
-	return of == p.t.Directory.Partition
+	return partition == r.t.Directory.Partition
 }
 
-// LastPart is what follows the last slash of an ARN: the name without its path.
+// LastPart returns the part of an ARN after the last slash: the name without its path.
 func LastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }

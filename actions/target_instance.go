@@ -13,26 +13,26 @@ var (
 	RegionName = NewPattern(`^[a-z]{2,4}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2}$`)
 )
 
-// InstanceTarget is an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with
-// account= and region= where they are not said.
+// InstanceTarget is an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with account=
+// and region= if they are missing.
 var InstanceTarget = TargetKind{Read: instanceTarget, Options: []string{"account", "region"}}
 
 func instanceTarget(t TargetText, m *ParseErrors) Target {
-	at := t.place(m)
+	acct := t.accountReader(m)
 	id, region := t.Text, strings.ToLower(t.Options["region"])
 	const hint = "give the instance's ARN, or i-… account=ACCOUNT region=REGION"
 	if g := instanceARN.FindStringSubmatch(id); g != nil {
 		id = g[4]
-		at.is(g[3], "the target's account "+g[3])
+		acct.set(g[3], "the target's account "+g[3])
 		if region != "" && region != g[2] {
 			m.Add("region", fmt.Sprintf("%s does not match the target's region %s", Clip(region), g[2]), "leave region= out")
 		}
 		region = g[2]
-		if !at.partition(g[1]) {
+		if !acct.checkPartition(g[1]) {
 			return Target{}
 		}
 	} else if account, rest, ok := strings.Cut(id, "/"); ok && !strings.HasPrefix(id, "arn:") {
-		if !at.named(account) {
+		if !acct.resolve(account) {
 			return Target{}
 		}
 		id = rest
@@ -43,7 +43,7 @@ func instanceTarget(t TargetText, m *ParseErrors) Target {
 	} else if !InstanceID.MatchString(id) {
 		m.Add("target", fmt.Sprintf("%q is not an instance's ID", Clip(id)), hint)
 	} else {
-		at.known(hint)
+		acct.require(hint)
 	}
 	switch where := "the instance's region"; {
 	case region == "":
@@ -54,20 +54,21 @@ func instanceTarget(t TargetText, m *ParseErrors) Target {
 	case !RegionName.MatchString(region):
 		m.Add("region", fmt.Sprintf("%q is not a region%s", Clip(region), didYouMean(region, t.Directory.Regions)), "write it like us-east-1")
 	case PartitionOf(region) != t.Directory.Partition:
-		m.Add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s", region, PartitionOf(region), t.Directory.Partition), "")
+		m.Add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s",
+			region, PartitionOf(region), t.Directory.Partition), "")
 	}
-	if len(m.List) > bad || at.id == "" {
+	if len(m.List) > bad || acct.id == "" {
 		return Target{}
 	}
-	return Target{Name: InstanceARN(t.Directory.Partition, region, at.id, id), Account: at.id, Region: region}
+	return Target{Name: InstanceARN(t.Directory.Partition, region, acct.id, id), Account: acct.id, Region: region}
 }
 
-// InstanceARN writes an EC2 instance's ARN.
+// InstanceARN returns an EC2 instance's ARN.
 func InstanceARN(partition, region, account, id string) string {
 	return fmt.Sprintf("arn:%s:ec2:%s:%s:instance/%s", partition, region, account, id)
 }
 
-// PartitionOf is the partition that a region is in.
+// PartitionOf returns the partition of a region.
 func PartitionOf(region string) string {
 	switch {
 	case strings.HasPrefix(region, "us-gov-"):

@@ -10,18 +10,18 @@ import (
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
 var KeyID = NewPattern(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
 
-// KeyTarget is an access key: its ID, or ACCOUNT/ID. Whose it is need not be
-// said: AWS knows.
+// KeyTarget is an access key: its ID, or ACCOUNT/ID. The owner is optional: AWS
+// knows it.
 var KeyTarget = TargetKind{Read: keyTarget, Options: []string{"account"}, Secret: true}
 
 func keyTarget(t TargetText, m *ParseErrors) Target {
-	at := t.place(m)
+	acct := t.accountReader(m)
 	id := t.Text
 	if account, rest, ok := strings.Cut(id, "/"); ok {
-		// A secret may contain a slash: what stands before it is an account's
-		// name, and may be said, only if it is one or if a key's ID follows.
+		// A secret may contain a slash: the text before it is repeated only if it is
+		// an account or if a key's ID follows.
 		if _, known := t.Directory.Account(account); known || KeyID.MatchString(strings.ToUpper(rest)) {
-			if !at.named(account) {
+			if !acct.resolve(account) {
 				return Target{}
 			}
 			id = rest
@@ -34,7 +34,7 @@ func keyTarget(t TargetText, m *ParseErrors) Target {
 		m.Add("target", "is missing", hint)
 		return Target{}
 	case !KeyID.MatchString(id):
-		// It may be a secret that somebody pasted: it is not repeated.
+		// It may be a pasted secret: it is not repeated.
 		m.Add("target", "is not an access key's ID", hint)
 		return Target{}
 	case strings.HasPrefix(id, "ASIA"):
@@ -42,11 +42,11 @@ func keyTarget(t TargetText, m *ParseErrors) Target {
 			"contain whose session it is: a role with revoke_sessions, a user with quarantine_user")
 		return Target{}
 	}
-	return Target{Name: id, Account: at.id}
+	return Target{Name: id, Account: acct.id}
 }
 
 // looksSecret reports whether a word may be a secret access key: 40 characters of
-// base64, of all kinds. AWS writes them so, e.g.
+// base64, with upper and lower case and digits. Example:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html
 func looksSecret(word string) bool {
 	const length = 40
@@ -69,8 +69,8 @@ func looksSecret(word string) bool {
 	return upper && lower && digit
 }
 
-// WithoutSecrets leaves the words out of a text that may be secret access keys:
-// bare, between quotes or brackets, or behind a name as in a credentials file.
+// WithoutSecrets removes words that may be secret access keys: bare, in quotes or
+// brackets, or after a name as in a credentials file.
 func WithoutSecrets(text string) (rest string, found bool) {
 	var words []string
 	for word := range strings.FieldsSeq(text) {

@@ -12,17 +12,17 @@ var (
 	PrincipalName  = NewPattern(`^[\w+=,.@-]{1,64}$`)
 )
 
-// RoleARN writes a role's ARN; path begins and ends with a slash.
+// RoleARN returns a role's ARN; path begins and ends with a slash.
 func RoleARN(partition, account, path, name string) string {
 	return fmt.Sprintf("arn:%s:iam::%s:role%s%s", partition, account, path, name)
 }
 
-// SplitRoleARN takes a role's ARN apart; path begins and ends with a slash.
+// SplitRoleARN splits a role's ARN; path begins and ends with a slash.
 func SplitRoleARN(arn string) (partition, account, path, name string, ok bool) {
 	return splitPrincipal(arn, "role")
 }
 
-// SplitUserARN takes an IAM user's ARN apart.
+// SplitUserARN splits an IAM user's ARN.
 func SplitUserARN(arn string) (partition, account, path, name string, ok bool) {
 	return splitPrincipal(arn, "user")
 }
@@ -50,7 +50,7 @@ func principalKind(kind string) TargetKind {
 // sessions, ACCOUNT/NAME, NAME with account=, or an account with role= or user=.
 func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	partition, path, name := t.Directory.Partition, "/", ""
-	at := t.place(m)
+	acct := t.accountReader(m)
 	hint := fmt.Sprintf("give the %s's ARN, ACCOUNT/NAME, or NAME account=ACCOUNT", kind)
 	switch text := t.Text; {
 	case text == "":
@@ -59,7 +59,7 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	case kind == "role" && assumedRoleARN.MatchString(text):
 		g := assumedRoleARN.FindStringSubmatch(text)
 		partition, name = g[1], g[3]
-		at.is(g[2], "the target's account "+g[2])
+		acct.set(g[2], "the target's account "+g[2])
 	case strings.HasPrefix(text, "arn:"):
 		p, account, dir, last, ok := splitPrincipal(text, kind)
 		if !ok {
@@ -67,14 +67,15 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 			return Target{}
 		}
 		partition, path, name = p, dir, last
-		at.is(account, "the target's account "+account)
+		acct.set(account, "the target's account "+account)
 	case strings.Count(text, "/") == 1:
 		account, rest, _ := strings.Cut(text, "/")
-		if !at.named(account) {
+		if !acct.resolve(account) {
 			return Target{}
 		}
 		if rest == "ALL" {
-			m.Add("target", fmt.Sprintf("takes one %s here, not a whole account", kind), fmt.Sprintf("name it: %s/%s-NAME", account, strings.ToUpper(kind)))
+			m.Add("target", fmt.Sprintf("takes one %s here, not a whole account", kind),
+				fmt.Sprintf("name it: %s/%s-NAME", account, strings.ToUpper(kind)))
 			return Target{}
 		}
 		name = rest
@@ -85,11 +86,11 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 				return Target{}
 			}
 			name = t.Options[kind]
-			at.is(id, "the target "+text)
+			acct.set(id, "the target "+text)
 			break
 		}
 		name = text
-		if !at.known(hint) {
+		if !acct.require(hint) {
 			return Target{}
 		}
 	}
@@ -97,20 +98,21 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 		m.Add(kind, fmt.Sprintf("%s does not match the target %s", Clip(other), name), fmt.Sprintf("leave %s= out", kind))
 	}
 	if strings.HasSuffix(name, ",") {
-		m.Add("target", fmt.Sprintf("%s ends in a comma", Clip(name)), fmt.Sprintf("leave the comma out; a %s that is really called so has to be contained by hand", kind))
+		m.Add("target", fmt.Sprintf("%s ends in a comma", Clip(name)),
+			fmt.Sprintf("leave the comma out; a %s that is really called so has to be contained by hand", kind))
 		return Target{}
 	}
 	if !PrincipalName.MatchString(name) {
 		m.Add("target", fmt.Sprintf("%q is not a %s name", Clip(name), kind), hint)
 		return Target{}
 	}
-	if !at.partition(partition) {
+	if !acct.checkPartition(partition) {
 		return Target{}
 	}
-	return Target{Name: fmt.Sprintf("arn:%s:iam::%s:%s%s%s", partition, at.id, kind, path, name), Account: at.id}
+	return Target{Name: fmt.Sprintf("arn:%s:iam::%s:%s%s%s", partition, acct.id, kind, path, name), Account: acct.id}
 }
 
-// arnHint points at what people paste by mistake.
+// arnHint returns a hint for ARNs that are often pasted by mistake.
 func arnHint(arn, kind, otherwise string) string {
 	switch {
 	case strings.Contains(arn, ":instance-profile/"):

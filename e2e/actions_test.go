@@ -24,7 +24,7 @@ func TestRevokeSessionsOnMoto(t *testing.T) {
 	cloud := StartAWS(t)
 	var n atomic.Int32
 	start := func(name string, inline map[string]string, tags ...types.Tag) actiontest.Start {
-		return actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+		return actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 			s := iamScene{t: t, iam: iam.NewFromConfig(cloud.Member(t, prod)), role: fmt.Sprintf("role-%d", n.Add(1))}
 			trust := `{"Version":"2012-10-17","Statement":[]}`
 			_, err := s.iam.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &s.role, AssumeRolePolicyDocument: &trust, Tags: tags})
@@ -37,7 +37,7 @@ func TestRevokeSessionsOnMoto(t *testing.T) {
 		}}
 	}
 	action, _ := all.Actions.Lookup(actions.RevokeSessions)
-	actiontest.Test(t, actiontest.World{Action: action, Starts: []actiontest.Start{
+	actiontest.Test(t, actiontest.Contract{Action: action, Starts: []actiontest.Start{
 		start("bare", nil),
 		start("revoked before", map[string]string{"AWSRevokeOlderSessions": "{ \"Version\": \"2012-10-17\",\n\t\"Statement\": [{\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"arn:aws:s3:::a+b%20c/*\"}] }"},
 			types.Tag{Key: aws.String("killswitch"), Value: aws.String("theirs")}),
@@ -89,10 +89,10 @@ func (s iamScene) state() any {
 	return state
 }
 
-func (s iamScene) scene(cloud *actions.Cloud, call actions.Call) actiontest.Scene {
+func (s iamScene) scene(cloud *actions.Cloud, call actions.Call) actiontest.Environment {
 	action, _ := all.Actions.Lookup(call.Action)
 	policy := "AWSRevokeOlderSessions"
-	return actiontest.Scene{
+	return actiontest.Environment{
 		Call:  call,
 		State: s.state,
 		Now:   time.Now,

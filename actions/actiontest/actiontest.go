@@ -22,25 +22,25 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-// World is an action and the places where it is tried.
-type World struct {
+// Contract is an action and the places where it is tried.
+type Contract struct {
 	Action actions.Action
 	// Starts are states that the target may be found in. Together they make the
 	// action use all that its Spec permits: something to put back, for one.
 	Starts []Start
-	// Seldom are permissions that are used only when AWS refuses something, which
+	// ErrorPathPermits are permissions that are used only when AWS refuses something, which
 	// no start brings about: the action's own tests show that they are needed.
-	Seldom []string
+	ErrorPathPermits []string
 }
 
 // Start opens a new Scene for each check. The scenes of a Start are alike.
 type Start struct {
 	Name string
-	Open func(t *testing.T) Scene
+	Open func(t *testing.T) Environment
 }
 
-// Scene is one target in an AWS of its own.
-type Scene struct {
+// Environment is one target in an AWS of its own.
+type Environment struct {
 	Call actions.Call
 	Org  actions.Org
 	// Enter opens a session by actions.Cloud.EnterFor: with exactly what the
@@ -73,10 +73,10 @@ const (
 )
 
 // Test checks the action in every one of its starts; thinned, in one of them whole.
-func Test(t *testing.T, w World) {
+func Test(t *testing.T, w Contract) {
 	checks := []struct {
 		name string
-		run  func(*play)
+		run  func(*scenario)
 	}{
 		{"a plan writes nothing and names its steps", planning},
 		{"what is applied is read back", applying},
@@ -97,7 +97,7 @@ func Test(t *testing.T, w World) {
 					continue
 				}
 				t.Run(c.name, func(t *testing.T) {
-					p := &play{Scene: start.Open(t), t: t, action: w.Action, used: used, permitted: permitted, sessions: map[actions.Phase]*actions.Account{}}
+					p := &scenario{Environment: start.Open(t), t: t, action: w.Action, used: used, permitted: permitted, sessions: map[actions.Phase]*actions.Account{}}
 					counted = counted && p.Calls != nil
 					c.run(p)
 					ran++
@@ -111,7 +111,7 @@ func Test(t *testing.T, w World) {
 		}
 		for phase := actions.PhasePlan; phase <= actions.PhaseUndo; phase++ {
 			for permit := range permitted[phase] {
-				if !used[phase][permit] && !slices.ContainsFunc(w.Seldom, func(s string) bool { return strings.EqualFold(s, permit) }) {
+				if !used[phase][permit] && !slices.ContainsFunc(w.ErrorPathPermits, func(s string) bool { return strings.EqualFold(s, permit) }) {
 					t.Errorf("phase %d is permitted %s and never used it", phase, permit)
 				}
 			}
@@ -120,7 +120,7 @@ func Test(t *testing.T, w World) {
 }
 
 // permits are the permissions of a phase, in lower case.
-func (p *play) permits(phase actions.Phase) []string {
+func (p *scenario) permits(phase actions.Phase) []string {
 	var acts []string
 	for _, s := range actions.Permits(p.action, phase, actions.ScopeOf(p.action, p.Org, p.Call, p.resources)) {
 		for _, a := range s.Actions {
@@ -132,7 +132,7 @@ func (p *play) permits(phase actions.Phase) []string {
 
 // namesResources finds resources that the steps change and no statement names: a kind
 // misspelt in Scope.Changed gives no statement at all.
-func (p *play) namesResources() {
+func (p *scenario) namesResources() {
 	p.t.Helper()
 	permits := actions.Permits(p.action, actions.PhaseRun, actions.ScopeOf(p.action, p.Org, p.Call, p.resources))
 	for _, arn := range p.resources {
@@ -143,9 +143,9 @@ func (p *play) namesResources() {
 	}
 }
 
-// play is one check in one scene.
-type play struct {
-	Scene
+// scenario is one check in one scene.
+type scenario struct {
+	Environment
 	t               *testing.T
 	action          actions.Action
 	used, permitted map[actions.Phase]map[string]bool // by permission, in lower case
@@ -154,14 +154,14 @@ type play struct {
 	sessions        map[actions.Phase]*actions.Account
 }
 
-// done is a ledger entry.
-type done struct {
+// ledgerEntry is a ledger entry.
+type ledgerEntry struct {
 	step   actions.Step
 	effect actions.Effect
 }
 
-// in does something in a phase's session and looks at which permissions it took.
-func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
+// inSession does something in a phase's session and looks at which permissions it took.
+func (p *scenario) inSession(phase actions.Phase, do func(*actions.Account)) {
 	p.t.Helper()
 	acct := p.sessions[phase]
 	if acct == nil {
@@ -175,7 +175,7 @@ func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
 			p.namesResources()
 		}
 	}
-	acct.Forget() // as the executor does before it reads back
+	acct.ResetRoleList() // as the executor does before it reads back
 	if p.Calls == nil {
 		do(acct)
 		return
@@ -198,9 +198,9 @@ func (p *play) in(phase actions.Phase, do func(*actions.Account)) {
 }
 
 // restart is another worker: nothing is left but the ledger.
-func (p *play) restart() { clear(p.sessions) }
+func (p *scenario) restart() { clear(p.sessions) }
 
-func (p *play) wait(d time.Duration) {
+func (p *scenario) wait(d time.Duration) {
 	if p.Wait == nil {
 		time.Sleep(d)
 		return
@@ -208,12 +208,12 @@ func (p *play) wait(d time.Duration) {
 	p.Wait(d)
 }
 
-func (p *play) plan(phase actions.Phase) actions.Plan {
+func (p *scenario) plan(phase actions.Phase) actions.Plan {
 	p.t.Helper()
 	var plan actions.Plan
 	var err error
 	// A run plans with the permissions of PhasePlan too, and then acts with its own.
-	p.in(actions.PhasePlan, func(acct *actions.Account) {
+	p.inSession(actions.PhasePlan, func(acct *actions.Account) {
 		acct.SkipSurvey, acct.Approved = phase != actions.PhasePlan, p.approved
 		plan, err = p.action.Plan(p.t.Context(), acct, p.Call)
 		acct.SkipSurvey, acct.Approved = false, ""
@@ -237,17 +237,17 @@ func (p *play) plan(phase actions.Phase) actions.Plan {
 	return plan
 }
 
-func (p *play) run(since time.Time) actions.Run {
+func (p *scenario) run(since time.Time) actions.Run {
 	return actions.Run{RequestID: "KS-0123456789AB", Since: since, Now: p.Now()}
 }
 
-func (p *play) apply(phase actions.Phase, s actions.Step, run actions.Run) actions.Effect {
+func (p *scenario) apply(phase actions.Phase, s actions.Step, run actions.Run) actions.Effect {
 	p.t.Helper()
 	var e actions.Effect
 	var err error
 	for end := p.Now().Add(laterWithin); ; p.wait(readEvery) {
-		p.in(phase, func(acct *actions.Account) { e, err = p.action.Apply(p.t.Context(), acct, s, run) })
-		if !actions.Later(err) || !p.Now().Before(end) { // the executor tries those again, too
+		p.inSession(phase, func(acct *actions.Account) { e, err = p.action.Apply(p.t.Context(), acct, s, run) })
+		if !actions.IsRetryLater(err) || !p.Now().Before(end) { // the executor tries those again, too
 			break
 		}
 	}
@@ -260,11 +260,11 @@ func (p *play) apply(phase actions.Phase, s actions.Step, run actions.Run) actio
 	return stored(p.t, e)
 }
 
-func (p *play) verify(phase actions.Phase, d done) actions.Reading {
+func (p *scenario) verify(phase actions.Phase, d ledgerEntry) actions.Reading {
 	p.t.Helper()
 	var r actions.Reading
 	var err error
-	p.in(phase, func(acct *actions.Account) { r, err = p.action.Verify(p.t.Context(), acct, d.step, d.effect) })
+	p.inSession(phase, func(acct *actions.Account) { r, err = p.action.Verify(p.t.Context(), acct, d.step, d.effect) })
 	if errors.Is(err, actions.ErrRecreated) {
 		return actions.Reading{Found: err.Error()} // of what was deleted, and made again when it was taken back
 	}
@@ -274,19 +274,19 @@ func (p *play) verify(phase actions.Phase, d done) actions.Reading {
 	return r
 }
 
-func (p *play) revert(d done) actions.Reading {
+func (p *scenario) revert(d ledgerEntry) actions.Reading {
 	p.t.Helper()
 	var r actions.Reading
 	var err error
-	p.in(actions.PhaseUndo, func(acct *actions.Account) { r, err = p.action.Revert(p.t.Context(), acct, d.step, d.effect) })
+	p.inSession(actions.PhaseUndo, func(acct *actions.Account) { r, err = p.action.Revert(p.t.Context(), acct, d.step, d.effect) })
 	if err != nil {
 		p.t.Fatalf("Revert %s: %v", d.step.ID, err)
 	}
 	return r
 }
 
-// until reads until ok, as long as AWS may take.
-func (p *play) until(what string, d done, read func() actions.Reading, ok func(actions.Reading) bool) {
+// readUntil reads until ok, as long as AWS may take.
+func (p *scenario) readUntil(what string, d ledgerEntry, read func() actions.Reading, ok func(actions.Reading) bool) {
 	p.t.Helper()
 	for end := p.Now().Add(readWithin); ; p.wait(readEvery) {
 		r := read()
@@ -299,22 +299,22 @@ func (p *play) until(what string, d done, read func() actions.Reading, ok func(a
 	}
 }
 
-func (p *play) holds(phase actions.Phase, all []done) {
+func (p *scenario) holds(phase actions.Phase, all []ledgerEntry) {
 	p.t.Helper()
 	for _, d := range all {
-		p.until("Verify", d, func() actions.Reading { return p.verify(phase, d) }, func(r actions.Reading) bool { return r.Holds })
+		p.readUntil("Verify", d, func() actions.Reading { return p.verify(phase, d) }, func(r actions.Reading) bool { return r.Holds })
 	}
 }
 
 // contain is plan, apply and read back.
-func (p *play) contain() (actions.Run, []done) {
+func (p *scenario) contain() (actions.Run, []ledgerEntry) {
 	p.t.Helper()
 	steps := p.plan(actions.PhasePlan).Steps
 	before := p.State()
 	run := p.run(p.Now())
-	var all []done
-	for _, s := range p.takeable(steps) {
-		all = append(all, done{s, p.apply(actions.PhaseRun, s, run)})
+	var all []ledgerEntry
+	for _, s := range p.applicable(steps) {
+		all = append(all, ledgerEntry{s, p.apply(actions.PhaseRun, s, run)})
 	}
 	p.holds(actions.PhaseRun, all)
 	if cmp.Equal(before, p.State()) {
@@ -323,20 +323,20 @@ func (p *play) contain() (actions.Run, []done) {
 	return run, all
 }
 
-// takeable are the steps that are taken.
-func (p *play) takeable(steps []actions.Step) []actions.Step {
+// applicable are the steps that are taken.
+func (p *scenario) applicable(steps []actions.Step) []actions.Step {
 	return slices.DeleteFunc(steps, func(s actions.Step) bool { return s.Skip != "" })
 }
 
-// goBack are the steps that undo takes back, credentials among them.
-func goBack(all []done) []done {
-	return slices.DeleteFunc(slices.Clone(all), func(d done) bool { return d.step.NotReverted != "" && !d.step.Credential })
+// revertible are the steps that undo takes back, credentials among them.
+func revertible(all []ledgerEntry) []ledgerEntry {
+	return slices.DeleteFunc(slices.Clone(all), func(d ledgerEntry) bool { return d.step.NotReverted != "" && !d.step.Credential })
 }
 
 // restore takes all steps back, last first, and reads them back.
-func (p *play) restore(all []done) {
+func (p *scenario) restore(all []ledgerEntry) {
 	p.t.Helper()
-	all = goBack(all)
+	all = revertible(all)
 	changed := len(all) == 0
 	for _, d := range slices.Backward(all) {
 		r := p.revert(d)
@@ -351,39 +351,39 @@ func (p *play) restore(all []done) {
 	p.restored(all)
 }
 
-func (p *play) restored(all []done) {
+func (p *scenario) restored(all []ledgerEntry) {
 	p.t.Helper()
 	for _, d := range slices.Backward(all) {
-		p.until("Revert", d, func() actions.Reading { return p.revert(d) }, func(r actions.Reading) bool { return r.Holds && !r.Changed })
+		p.readUntil("Revert", d, func() actions.Reading { return p.revert(d) }, func(r actions.Reading) bool { return r.Holds && !r.Changed })
 	}
 }
 
-// still checks that the state is want.
-func (p *play) still(want any, when string) {
+// unchanged checks that the state is want.
+func (p *scenario) unchanged(want any, when string) {
 	p.t.Helper()
 	if d := cmp.Diff(want, p.State()); d != "" {
 		p.t.Errorf("%s (-want +got):\n%s", when, d)
 	}
 }
 
-// asBefore checks that what was taken back is back. Of what can't be taken back
+// checkRestored checks that what was taken back is back. Of what can't be taken back
 // at all, nothing is.
-func (p *play) asBefore(before any, all []done) {
+func (p *scenario) checkRestored(before any, all []ledgerEntry) {
 	p.t.Helper()
-	if len(goBack(all)) > 0 {
-		p.still(before, "restored")
+	if len(revertible(all)) > 0 {
+		p.unchanged(before, "restored")
 	}
 }
 
-// silent checks that nothing is changed meanwhile.
-func (p *play) silent(when string, do func()) {
+// noMutations checks that nothing is changed meanwhile.
+func (p *scenario) noMutations(when string, do func()) {
 	p.t.Helper()
 	state, writes := p.State(), 0
 	if p.Mutations != nil {
 		writes = p.Mutations()
 	}
 	do()
-	p.still(state, when)
+	p.unchanged(state, when)
 	if p.Mutations != nil {
 		if n := p.Mutations() - writes; n != 0 {
 			p.t.Errorf("%s: %d calls that write", when, n)

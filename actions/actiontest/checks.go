@@ -21,9 +21,9 @@ func keys(p actions.Plan) []key {
 	return ks
 }
 
-func planning(p *play) {
+func planning(p *scenario) {
 	var first, second actions.Plan
-	p.silent("planning", func() {
+	p.noMutations("planning", func() {
 		first = p.plan(actions.PhasePlan)
 		second = p.plan(actions.PhasePlan)
 	})
@@ -53,7 +53,7 @@ func planning(p *play) {
 	}
 	// The executor plans again when a run starts or goes on, and finds its steps by their IDs.
 	p.contain()
-	p.silent("planning what is contained", func() {
+	p.noMutations("planning what is contained", func() {
 		for _, k := range keys(p.plan(actions.PhaseRun)) { // what is taken away need not be planned again
 			if !slices.Contains(keys(first), k) {
 				p.t.Errorf("the containment has a step that its plan did not have: %+v", k)
@@ -62,27 +62,27 @@ func planning(p *play) {
 	})
 }
 
-func applying(p *play) {
+func applying(p *scenario) {
 	_, all := p.contain()
 	p.restart()
-	p.silent("reading back", func() { p.holds(actions.PhaseRun, all) })
+	p.noMutations("reading back", func() { p.holds(actions.PhaseRun, all) })
 	p.restart()
-	p.silent("reading back for the plan of an undo", func() { p.holds(actions.PhasePlan, all) })
+	p.noMutations("reading back for the plan of an undo", func() { p.holds(actions.PhasePlan, all) })
 }
 
-func applyingTwice(p *play) {
+func applyingTwice(p *scenario) {
 	run, all := p.contain()
 	state := p.State()
 	for i, d := range all {
 		all[i].effect = p.apply(actions.PhaseRun, d.step, run)
 	}
-	p.still(state, "applied again by the same run")
+	p.unchanged(state, "applied again by the same run")
 	p.holds(actions.PhaseRun, all)
 }
 
 // resuming: the effect is there and the ledger does not know, so the step is
 // applied again for the same run, later and in another session.
-func resuming(p *play) {
+func resuming(p *scenario) {
 	before := p.State()
 	run, all := p.contain()
 	state := p.State()
@@ -91,29 +91,29 @@ func resuming(p *play) {
 	for i, d := range all {
 		all[i].effect = p.apply(actions.PhaseRun, d.step, p.run(run.Since))
 	}
-	p.still(state, "gone on with what is there already")
+	p.unchanged(state, "gone on with what is there already")
 	p.holds(actions.PhaseRun, all)
 	p.restore(all)
-	p.asBefore(before, all)
+	p.checkRestored(before, all)
 }
 
 // resumingAtOnce: AWS may not even show the effect yet.
-func resumingAtOnce(p *play) {
+func resumingAtOnce(p *scenario) {
 	before := p.State()
 	since := p.Now()
-	var all []done
-	for _, s := range p.takeable(p.plan(actions.PhasePlan).Steps) {
+	var all []ledgerEntry
+	for _, s := range p.applicable(p.plan(actions.PhasePlan).Steps) {
 		p.apply(actions.PhaseRun, s, p.run(since))
 		p.wait(time.Second)
 		p.restart()
-		all = append(all, done{s, p.apply(actions.PhaseRun, s, p.run(since))})
+		all = append(all, ledgerEntry{s, p.apply(actions.PhaseRun, s, p.run(since))})
 	}
 	p.holds(actions.PhaseRun, all)
 	p.restore(all)
-	p.asBefore(before, all)
+	p.checkRestored(before, all)
 }
 
-func tampering(p *play) {
+func tampering(p *scenario) {
 	if p.Tamper == nil {
 		return
 	}
@@ -132,22 +132,22 @@ func tampering(p *play) {
 	}
 	p.holds(actions.PhaseRun, all)
 	p.restore(all)
-	p.asBefore(before, all)
+	p.checkRestored(before, all)
 }
 
-func reverting(p *play) {
+func reverting(p *scenario) {
 	before := p.State()
 	_, all := p.contain()
 	p.restore(all)
-	p.asBefore(before, all)
-	p.silent("taking back what is back", func() {
-		for _, d := range slices.Backward(goBack(all)) {
+	p.checkRestored(before, all)
+	p.noMutations("taking back what is back", func() {
+		for _, d := range slices.Backward(revertible(all)) {
 			if r := p.revert(d); !r.Holds || r.Changed {
 				p.t.Errorf("Revert %s again: %+v", d.step.ID, r)
 			}
 		}
 	})
-	for _, d := range goBack(all) {
+	for _, d := range revertible(all) {
 		if r := p.verify(actions.PhaseRun, d); r.Holds {
 			p.t.Errorf("%s: taken back, and Verify says that it holds", d.step.ID)
 		}
@@ -155,10 +155,10 @@ func reverting(p *play) {
 }
 
 // revertingTwice: the first worker's effects may be there, unseen and unknown.
-func revertingTwice(p *play) {
+func revertingTwice(p *scenario) {
 	before := p.State()
 	_, all := p.contain()
-	all = goBack(all)
+	all = revertible(all)
 	for _, d := range slices.Backward(all) {
 		p.revert(d)
 		p.restart()
@@ -167,14 +167,14 @@ func revertingTwice(p *play) {
 		}
 	}
 	p.restored(all)
-	p.asBefore(before, all)
+	p.checkRestored(before, all)
 }
 
-func replacing(p *play) {
+func replacing(p *scenario) {
 	_, all := p.contain()
-	all = slices.DeleteFunc(goBack(all), func(d done) bool { return slices.Contains(p.TwoValued, d.step.ID) })
+	all = slices.DeleteFunc(revertible(all), func(d ledgerEntry) bool { return slices.Contains(p.TwoValued, d.step.ID) })
 	p.Replace()
-	p.silent("taking back what others have changed since", func() {
+	p.noMutations("taking back what others have changed since", func() {
 		for _, d := range slices.Backward(all) {
 			if r := p.revert(d); r.Holds || r.Changed || r.Found == "" {
 				p.t.Errorf("Revert %s of what others wrote: %+v", d.step.ID, r)

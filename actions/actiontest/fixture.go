@@ -100,12 +100,12 @@ func FixtureAt(t *testing.T, c *Clock, now func() time.Time, partition string, a
 	}
 	w.Role = w.Account(Member).AddRole(victim)
 	w.Hub = actions.NewCloud(w.Config(), w.Org)
-	w.Do(actions.Call{Action: actions.RevokeSessions, Target: w.Role, Account: Member}, w.Role)
+	w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: w.Role, Account: Member}, w.Role)
 	return w
 }
 
-// Do says which call the world is about, and what its steps change.
-func (w *Fixture) Do(c actions.Call, resources ...string) {
+// SetCall says which call the world is about, and what its steps change.
+func (w *Fixture) SetCall(c actions.Call, resources ...string) {
 	w.T.Helper()
 	a, ok := w.Org.Actions.Lookup(c.Action)
 	if !ok {
@@ -232,15 +232,15 @@ func (w *Fixture) Victim() awsfake.Role {
 // IAM is the account administrator's client.
 func (w *Fixture) IAM() *iam.Client { return iam.NewFromConfig(w.Admin(Member)) }
 
-// Put writes the deny's policy behind our back, del removes it.
-func (w *Fixture) Put(document string) {
+// PutDeny writes the deny's policy behind our back, del removes it.
+func (w *Fixture) PutDeny(document string) {
 	w.T.Helper()
 	_, err := w.IAM().PutRolePolicy(w.T.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("victim"), PolicyName: aws.String(Revoke), PolicyDocument: &document})
 	Must(w.T, err)
 }
 
-// Del removes the deny, as an administrator of the account.
-func (w *Fixture) Del() {
+// DeleteDeny removes the deny, as an administrator of the account.
+func (w *Fixture) DeleteDeny() {
 	w.T.Helper()
 	_, err := w.IAM().DeleteRolePolicy(w.T.Context(), &iam.DeleteRolePolicyInput{RoleName: aws.String("victim"), PolicyName: aws.String(Revoke)})
 	Must(w.T, err)
@@ -276,8 +276,8 @@ func WantCode(t *testing.T, err error, code string) {
 	}
 }
 
-// Says checks that a text for people has the words that matter.
-func Says(t *testing.T, text string, words ...string) {
+// HasWords checks that a text for people has the words that matter.
+func HasWords(t *testing.T, text string, words ...string) {
 	t.Helper()
 	for _, word := range words {
 		if !strings.Contains(text, word) {
@@ -305,19 +305,19 @@ const (
 		"                    \"aws:TokenIssueTime\": \"2026-10-01T08:09:10Z\"\n                }\n            }\n        }\n    ]\n}"
 )
 
-// SceneOf is the contract's view of a fixture.
-func SceneOf(w *Fixture) Scene {
-	return Scene{
+// EnvironmentOf is the contract's view of a fixture.
+func EnvironmentOf(w *Fixture) Environment {
+	return Environment{
 		Call:  w.Call(),
 		Org:   w.Org,
 		Enter: w.EnterFor,
 		State: func() any { return w.Snapshot() },
 		Tamper: func() {
-			w.Del()
+			w.DeleteDeny()
 			w.Untag()
 		},
 		Replace: func() {
-			w.Put(strings.ReplaceAll(Handwritten, "reports", "somebody-else"))
+			w.PutDeny(strings.ReplaceAll(Handwritten, "reports", "somebody-else"))
 			w.tag("somebody-else")
 		},
 		Now:       w.Clock.Now,
@@ -343,8 +343,8 @@ func (w *Fixture) AdminPolicy() string {
 	return "arn:" + w.Org.Partition + ":iam::aws:policy/AdministratorAccess"
 }
 
-// Taken is a ledger entry.
-type Taken struct {
+// LedgerEntry is a ledger entry.
+type LedgerEntry struct {
 	Step   actions.Step
 	Effect actions.Effect
 	Err    error
@@ -352,18 +352,18 @@ type Taken struct {
 
 // Contain plans and takes the steps as the executor does: what is for later is
 // tried again after the others.
-func (w *Fixture) Contain() []Taken {
+func (w *Fixture) Contain() []LedgerEntry {
 	w.T.Helper()
-	return w.Take(w.Plan().Steps)
+	return w.ApplySteps(w.Plan().Steps)
 }
 
-// Take applies the steps as Contain does.
-func (w *Fixture) Take(steps []actions.Step) []Taken {
+// ApplySteps applies the steps as Contain does.
+func (w *Fixture) ApplySteps(steps []actions.Step) []LedgerEntry {
 	w.T.Helper()
 	w.Resources = nil
-	var all []Taken
+	var all []LedgerEntry
 	for _, s := range steps {
-		all = append(all, Taken{Step: s})
+		all = append(all, LedgerEntry{Step: s})
 		if !slices.Contains(w.Resources, s.Resource) {
 			w.Resources = append(w.Resources, s.Resource)
 		}
@@ -371,7 +371,7 @@ func (w *Fixture) Take(steps []actions.Step) []Taken {
 	acct, run := w.Responder(), w.Run()
 	for round := range 3 {
 		for i := range all {
-			if round == 0 || actions.Later(all[i].Err) {
+			if round == 0 || actions.IsRetryLater(all[i].Err) {
 				all[i].Effect, all[i].Err = w.Act.Apply(w.T.Context(), acct, all[i].Step, run)
 			}
 		}
@@ -379,8 +379,8 @@ func (w *Fixture) Take(steps []actions.Step) []Taken {
 	return all
 }
 
-// Clean fails unless every step was taken.
-func Clean(t *testing.T, all []Taken) {
+// AllApplied fails unless every step was taken.
+func AllApplied(t *testing.T, all []LedgerEntry) {
 	t.Helper()
 	for _, d := range all {
 		if d.Err != nil {
@@ -389,12 +389,12 @@ func Clean(t *testing.T, all []Taken) {
 	}
 }
 
-// Back takes the steps back in the executor's order: the last first, denies last.
-func (w *Fixture) Back(all []Taken) map[string]actions.Reading {
+// Undo takes the steps back in the executor's order: the last first, denies last.
+func (w *Fixture) Undo(all []LedgerEntry) map[string]actions.Reading {
 	w.T.Helper()
 	order := slices.Clone(all)
 	slices.Reverse(order)
-	slices.SortStableFunc(order, func(a, b Taken) int {
+	slices.SortStableFunc(order, func(a, b LedgerEntry) int {
 		if a.Step.Deny == b.Step.Deny {
 			return 0
 		}
@@ -406,7 +406,7 @@ func (w *Fixture) Back(all []Taken) map[string]actions.Reading {
 	acct, read := w.Restorer(), map[string]actions.Reading{}
 	for round := range 3 {
 		for i, d := range order {
-			if round > 0 && !actions.Later(d.Err) {
+			if round > 0 && !actions.IsRetryLater(d.Err) {
 				continue
 			}
 			read[d.Step.ID], order[i].Err = w.Act.Revert(w.T.Context(), acct, d.Step, d.Effect)
@@ -510,8 +510,8 @@ func (w *Fixture) Killed(n int) bool {
 		}
 	}
 	armed = false
-	all := w.Take(steps) // the next one
-	Clean(w.T, all)
+	all := w.ApplySteps(steps) // the next one
+	AllApplied(w.T, all)
 	acct, armed = w.Restorer(), true
 	for _, d := range slices.Backward(all) {
 		if _, err := w.Act.Revert(w.T.Context(), acct, d.Step, d.Effect); err != nil {
@@ -520,7 +520,7 @@ func (w *Fixture) Killed(n int) bool {
 		}
 	}
 	armed = false
-	for id, r := range w.Back(all) {
+	for id, r := range w.Undo(all) {
 		if !r.Holds {
 			w.T.Errorf("killed at call %d: Revert %s: %+v", n, id, r)
 		}

@@ -62,7 +62,7 @@ func ReadRevocation(document string) (cutoff time.Time, ours, ok bool) {
 		like = strings.Replace(like, `"Sid":"`+RevokeSid+`",`, "", 1)
 	}
 	// As many quotes: a key that is there twice hides from a comparison of contents.
-	return cutoff, ours, SameJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
+	return cutoff, ours, EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
 }
 
 // Grants is the part of a policy document that may allow something, in one line;
@@ -109,14 +109,14 @@ func grantsWithin(stored string) string {
 	return strings.Join(grants, " ")
 }
 
-// SameJSON compares documents by content, not by spelling.
-func SameJSON(a, b string) bool {
+// EqualJSON compares documents by content, not by spelling.
+func EqualJSON(a, b string) bool {
 	var x, y any
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// Same reports whether two contents are equal, nil for none.
-func Same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
+// EqualContent reports whether two contents are equal, nil for none.
+func EqualContent(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // Compact is a document in one line, shortened: to look at, not to restore from.
 func Compact(doc string) string {

@@ -12,8 +12,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// LookRole reads a role.
-func LookRole(ctx context.Context, acct *actions.Account, name string) (*types.Role, error) {
+// GetRole reads a role.
+func GetRole(ctx context.Context, acct *actions.Account, name string) (*types.Role, error) {
 	out, err := acct.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 	if err != nil {
 		return nil, err
@@ -21,10 +21,10 @@ func LookRole(ctx context.Context, acct *actions.Account, name string) (*types.R
 	return out.Role, nil
 }
 
-// SameRole reads the role that a step is about.
-func SameRole(ctx context.Context, acct *actions.Account, s actions.Step) (name string, role *types.Role, err error) {
+// GetStepRole reads the role that a step is about.
+func GetStepRole(ctx context.Context, acct *actions.Account, s actions.Step) (name string, role *types.Role, err error) {
 	_, _, _, name, _ = actions.SplitRoleARN(s.Resource)
-	role, err = LookRole(ctx, acct, name)
+	role, err = GetRole(ctx, acct, name)
 	switch {
 	case err != nil:
 		return name, nil, err

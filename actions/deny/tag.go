@@ -14,15 +14,15 @@ import (
 // TamperTag marks a contained principal for the tamper SCP.
 const TamperTag = "killswitch"
 
-// Tagged is a principal whose tamper tag is written.
-type Tagged struct {
-	put  func(ctx context.Context, tags []types.Tag) error
-	drop func(ctx context.Context, keys []string) error
+// Taggable is a principal whose tamper tag is written.
+type Taggable struct {
+	tag   func(ctx context.Context, tags []types.Tag) error
+	untag func(ctx context.Context, keys []string) error
 }
 
 // TaggedRole is a role as something that is tagged.
-func TaggedRole(acct *actions.Account, name string) Tagged {
-	return Tagged{
+func TaggedRole(acct *actions.Account, name string) Taggable {
+	return Taggable{
 		func(ctx context.Context, tags []types.Tag) error {
 			_, err := acct.IAM().TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: tags})
 			return err
@@ -35,8 +35,8 @@ func TaggedRole(acct *actions.Account, name string) Tagged {
 }
 
 // TaggedUser is a user as something that is tagged.
-func TaggedUser(acct *actions.Account, name string) Tagged {
-	return Tagged{
+func TaggedUser(acct *actions.Account, name string) Taggable {
+	return Taggable{
 		func(ctx context.Context, tags []types.Tag) error {
 			_, err := acct.IAM().TagUser(ctx, &iam.TagUserInput{UserName: &name, Tags: tags})
 			return err
@@ -49,34 +49,34 @@ func TaggedUser(acct *actions.Account, name string) Tagged {
 }
 
 // Apply implements [actions.Action].
-func (t Tagged) Apply(ctx context.Context, live *string, s actions.Step, run actions.Run) (actions.Effect, error) {
+func (t Taggable) Apply(ctx context.Context, live *string, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior, Wrote: &run.RequestID}
-	if Same(live, e.Wrote) {
+	if EqualContent(live, e.Wrote) {
 		return e, nil
 	}
 	e.Changed = true
-	return e, t.put(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Wrote}})
+	return e, t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Wrote}})
 }
 
 // Revert implements [actions.Action].
-func (t Tagged) Revert(ctx context.Context, live *string, e actions.Effect) (actions.Reading, error) {
+func (t Taggable) Revert(ctx context.Context, live *string, e actions.Effect) (actions.Reading, error) {
 	var err error
 	switch {
-	case Same(live, e.Prior):
+	case EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case !Same(live, e.Wrote):
+	case !EqualContent(live, e.Wrote):
 		return actions.Reading{Found: TagText(live) + ", which is not what Killswitch wrote"}, nil
 	case e.Prior == nil:
-		err = t.drop(ctx, []string{TamperTag})
+		err = t.untag(ctx, []string{TamperTag})
 	default:
-		err = t.put(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Prior}})
+		err = t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Prior}})
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }
 
 // VerifyTag reads a tag back.
 func VerifyTag(live *string, e actions.Effect) actions.Reading {
-	return actions.Reading{Holds: live != nil && Same(live, e.Wrote), Found: TagText(live)}
+	return actions.Reading{Holds: live != nil && EqualContent(live, e.Wrote), Found: TagText(live)}
 }
 
 // TamperValue is the tamper tag's value; nil where there is none.

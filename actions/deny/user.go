@@ -27,15 +27,15 @@ const (
 // Quarantine is a deny on a user: a customer-managed policy, or, where that
 // can't be used, an inline one of the same name and content. It has no condition,
 // since long-term keys have no issue time.
-type Quarantine struct{ arn, name, document, denies string }
+type Quarantine struct{ arn, name, document, deniedActions string }
 
 // NewQuarantine is the deny whose policy has that name.
 func NewQuarantine(acct *actions.Account, name string) Quarantine {
-	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, denies: "*"}
+	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, deniedActions: "*"}
 	if name == IAMQuarantine {
-		q.denies = "iam:*"
+		q.deniedActions = "iam:*"
 	}
-	q.document = `{"Version":"2012-10-17","Statement":[{"Sid":"` + name + `","Effect":"Deny","Action":"` + q.denies + `","Resource":"*"}]}`
+	q.document = `{"Version":"2012-10-17","Statement":[{"Sid":"` + name + `","Effect":"Deny","Action":"` + q.deniedActions + `","Resource":"*"}]}`
 	return q
 }
 
@@ -91,22 +91,22 @@ func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user string
 // there is none.
 func (q Quarantine) Step(acct *actions.Account, user *types.User, live State, content *string) actions.Step {
 	s := UserStep(acct, user, "deny", "quarantine", q.name)
-	s.Title, s.Prior, s.Deny = "Deny "+q.denies+" to the user", live.stored(), true
-	s.Current, s.After = q.text(live, content), "policy "+q.name+": Deny "+q.denies+", for keys and sessions of any age"
+	s.Title, s.Prior, s.Deny = "Deny "+q.deniedActions+" to the user", live.stored(), true
+	s.Current, s.After = q.text(live, content), "policy "+q.name+": Deny "+q.deniedActions+", for keys and sessions of any age"
 	return s
 }
 
 func (q Quarantine) text(d State, content *string) string {
 	var is []string
 	switch {
-	case d.Attached && content != nil && q.Says(*content):
-		is = append(is, "managed policy "+q.name+" attached: Deny "+q.denies)
+	case d.Attached && content != nil && q.Matches(*content):
+		is = append(is, "managed policy "+q.name+" attached: Deny "+q.deniedActions)
 	case d.Attached:
 		is = append(is, "another managed policy "+q.name+" attached")
 	}
 	switch {
-	case d.Inline != nil && q.Says(*d.Inline):
-		is = append(is, "inline policy "+q.name+": Deny "+q.denies)
+	case d.Inline != nil && q.Matches(*d.Inline):
+		is = append(is, "inline policy "+q.name+": Deny "+q.deniedActions)
 	case d.Inline != nil:
 		is = append(is, "another inline policy named "+q.name+": "+Compact(*d.Inline))
 	}
@@ -116,10 +116,10 @@ func (q Quarantine) text(d State, content *string) string {
 	return strings.Join(is, ", ")
 }
 
-// Says reports whether a document is our deny. As many quotes: a key that is
+// Matches reports whether a document is our deny. As many quotes: a key that is
 // there twice hides from a comparison of contents.
-func (q Quarantine) Says(document string) bool {
-	return SameJSON(document, q.document) && strings.Count(document, `"`) == strings.Count(q.document, `"`)
+func (q Quarantine) Matches(document string) bool {
+	return EqualJSON(document, q.document) && strings.Count(document, `"`) == strings.Count(q.document, `"`)
 }
 
 // Content is the default version of the managed policy; nil where there is none.
@@ -148,14 +148,14 @@ func (q Quarantine) Content(ctx context.Context, acct *actions.Account) (*string
 // policy, or the inline document; nil for none. A policy that is attached counts
 // only while its content is ours.
 func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live State) (*string, error) {
-	if live.Inline != nil && q.Says(*live.Inline) {
+	if live.Inline != nil && q.Matches(*live.Inline) {
 		return live.Inline, nil
 	}
 	if !live.Attached {
 		return nil, nil
 	}
 	content, err := q.Content(ctx, acct)
-	if err != nil || content == nil || !q.Says(*content) {
+	if err != nil || content == nil || !q.Matches(*content) {
 		return nil, err
 	}
 	return &q.arn, nil
@@ -189,7 +189,7 @@ func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, user strin
 	_, put := acct.IAM().PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: &q.document})
 	if actions.IsCode(put, "LimitExceeded") {
 		cause, _ := actions.Explain(err)
-		put = actions.Hinted(put, "the user's inline policies fill their quota, and the managed policy could not be attached ("+cause+"): detach a policy from the user or delete an inline one by hand, then retry; or freeze the account with apply_scp")
+		put = actions.WithHint(put, "the user's inline policies fill their quota, and the managed policy could not be attached ("+cause+"): detach a policy from the user or delete an inline one by hand, then retry; or freeze the account with apply_scp")
 	}
 	return actions.Effect{Prior: s.Prior, Wrote: &q.document, Changed: true}, put
 }
@@ -201,8 +201,8 @@ func (q Quarantine) attach(ctx context.Context, acct *actions.Account, user stri
 	case err != nil:
 		return err
 	case content == nil:
-		_, err = acct.IAM().CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &q.name, PolicyDocument: &q.document, Description: aws.String("Killswitch: deny " + q.denies + " to a quarantined user")})
-	case !q.Says(*content):
+		_, err = acct.IAM().CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &q.name, PolicyDocument: &q.document, Description: aws.String("Killswitch: deny " + q.deniedActions + " to a quarantined user")})
+	case !q.Matches(*content):
 		err = errForeign
 	}
 	if err != nil {
@@ -246,11 +246,11 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user stri
 		r = actions.Reading{Found: q.text(live, nil) + ": others detached the managed policy " + q.name + ", which was attached before"}
 	}
 	switch {
-	case Same(live.Inline, prior.Inline):
+	case EqualContent(live.Inline, prior.Inline):
 		return r, nil
-	case (live.Inline == nil || !q.Says(*live.Inline)) && (e.Wrote == nil || *e.Wrote != q.document):
+	case (live.Inline == nil || !q.Matches(*live.Inline)) && (e.Wrote == nil || *e.Wrote != q.document):
 		return r, nil // we never wrote there
-	case live.Inline == nil || !q.Says(*live.Inline):
+	case live.Inline == nil || !q.Matches(*live.Inline):
 		r.Holds, r.Found = false, q.text(State{Inline: live.Inline}, nil)+", which is not what Killswitch wrote"
 		return r, nil
 	case prior.Inline == nil:

@@ -22,7 +22,7 @@ func TestProfileNamedLikeOurs(t *testing.T) {
 	if ids := strings.Join(actiontest.StepIDs(p), "\n"); !strings.Contains(ids, "role backdoor") {
 		t.Errorf("the role that the instance has gets no deny; the card says %v; steps:\n%s", p.Facts, ids)
 	}
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "not what it should be", "backdoor")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "not what it should be", "backdoor")
 }
 
 // The tag that names an earlier role is a hint only: a role without our deny is
@@ -35,7 +35,7 @@ func TestDeniedRoleTagForged(t *testing.T) {
 	if ids := strings.Join(actiontest.StepIDs(p), "\n"); strings.Contains(ids, "role ") {
 		t.Errorf("steps:\n%s", ids)
 	}
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "not known")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "not known")
 }
 
 // Where no isolation group can be made, since open ones have its names or the
@@ -76,10 +76,10 @@ func TestNoGroupLeft(t *testing.T) {
 				}
 				if !empty {
 					_, hint := actions.Explain(err)
-					if err == nil || actions.Later(err) {
+					if err == nil || actions.IsRetryLater(err) {
 						t.Fatalf("Apply: %v", err)
 					}
-					actiontest.Says(t, hint, "delete", "without rules")
+					actiontest.HasWords(t, hint, "delete", "without rules")
 					return
 				}
 				actiontest.Must(t, err)

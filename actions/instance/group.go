@@ -72,11 +72,11 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 			out, err := ec2Of(acct).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText)})
 			switch {
 			case actions.IsCode(err, "InvalidGroup.Duplicate"): // it is there, and not shown yet
-				return "", actions.TryLater(err)
+				return "", actions.RetryLater(err)
 			case actions.IsCode(err, "SecurityGroupLimitExceeded") && empty != "":
 				return empty, nil
 			case actions.IsCode(err, "SecurityGroupLimitExceeded"):
-				return "", actions.Hinted(err, "the quota is full, and no security group in "+vpc+" is without rules: delete a security group that nothing uses, or take all rules from one, then retry")
+				return "", actions.WithHint(err, "the quota is full, and no security group in "+vpc+" is without rules: delete a security group that nothing uses, or take all rules from one, then retry")
 			case err != nil:
 				return "", err
 			}
@@ -87,7 +87,7 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 			return closeGroup(ctx, acct, id)
 		}
 	}
-	return "", actions.TryLater(errors.New("a name that was free is taken"))
+	return "", actions.RetryLater(errors.New("a name that was free is taken"))
 }
 
 // halfMade is a group of ours with no rules but those that AWS gives to each new one.
@@ -120,7 +120,7 @@ func closeGroup(ctx context.Context, acct *actions.Account, id string) (string, 
 		return "", unseen(err)
 	}
 	if rules != "" {
-		return "", actions.TryLater(fmt.Errorf("security group %s is not closed yet: %s", id, rules))
+		return "", actions.RetryLater(fmt.Errorf("security group %s is not closed yet: %s", id, rules))
 	}
 	return id, nil
 }
@@ -131,7 +131,7 @@ func readGroup(ctx context.Context, acct *actions.Account, id string) (types.Sec
 		return types.SecurityGroup{}, err
 	}
 	if len(out.SecurityGroups) != 1 {
-		return types.SecurityGroup{}, actions.TryLater(fmt.Errorf("security group %s is not shown", id))
+		return types.SecurityGroup{}, actions.RetryLater(fmt.Errorf("security group %s is not shown", id))
 	}
 	return out.SecurityGroups[0], nil
 }

@@ -22,7 +22,7 @@ const asgName = "web <&> asg*"
 func TestScalingGroupAtItsMinimum(t *testing.T) {
 	w := newIsolated(t, isolateOptions{min: 2})
 	p, es := w.contain()
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "minimum", "replacement")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "minimum", "replacement")
 	g := w.region().ScalingGroups[asgName]
 	if g.Members[suspect] != "Standby" || g.Desired != 2 || len(g.Members) != 3 {
 		t.Errorf("the group is %+v, want the instance in Standby and a replacement", g)
@@ -40,7 +40,7 @@ func TestScalingGroupAtItsMaximumWhenUndone(t *testing.T) {
 	_, err := w.Act.Revert(t.Context(), w.Restorer(), actiontest.StepOf(t, p, "standby"), es["standby"])
 	actiontest.WantCode(t, err, "ValidationError")
 	_, hint := actions.Explain(err)
-	actiontest.Says(t, hint, "maximum")
+	actiontest.HasWords(t, hint, "maximum")
 }
 
 func TestScalingGroupKeepsCapacityInMind(t *testing.T) {
@@ -54,7 +54,7 @@ func TestScalingGroupKeepsCapacityInMind(t *testing.T) {
 	if r.Holds || r.Changed {
 		t.Errorf("Revert: %+v", r)
 	}
-	actiontest.Says(t, r.Found, "no longer in")
+	actiontest.HasWords(t, r.Found, "no longer in")
 }
 
 func TestTargetGroupsLoseTheInstanceOnEveryPort(t *testing.T) {
@@ -99,7 +99,7 @@ func TestLookupsDoNotHoldUpTheIsolation(t *testing.T) {
 				actiontest.Must(t, err)
 				actiontest.StepOf(t, p, "network "+eniA)
 				actiontest.StepOf(t, p, "network "+eniB)
-				actiontest.Says(t, strings.Join(p.Warnings, " "), "could not be read", "AccessDenied")
+				actiontest.HasWords(t, strings.Join(p.Warnings, " "), "could not be read", "AccessDenied")
 			})
 		}
 	}
@@ -116,7 +116,7 @@ func TestLookupsDoNotHoldUpTheIsolation(t *testing.T) {
 			}
 			actiontest.StepOf(t, p, "network "+eniA)
 			actiontest.StepOf(t, p, "standby")
-			actiontest.Says(t, strings.Join(p.Warnings, " "), "Target groups could not be read")
+			actiontest.HasWords(t, strings.Join(p.Warnings, " "), "Target groups could not be read")
 		})
 	})
 }
@@ -187,7 +187,7 @@ func TestIsolateThrottled(t *testing.T) {
 			if err == nil {
 				break
 			}
-			if !actions.Transient(err) && !actions.Later(err) || n > 5 {
+			if !actions.Transient(err) && !actions.IsRetryLater(err) || n > 5 {
 				t.Fatalf("Apply %s: %v", s.ID, err)
 			}
 			throttled++
@@ -220,7 +220,7 @@ func TestInstanceGoneBeforeUndo(t *testing.T) {
 		if !errors.As(err, &no) {
 			t.Fatalf("Plan: %v, want a refusal", err)
 		}
-		actiontest.Says(t, no.Error(), suspect, actiontest.Member, w.Asked.Region, "account")
+		actiontest.HasWords(t, no.Error(), suspect, actiontest.Member, w.Asked.Region, "account")
 		if _, err := w.Act.Apply(t.Context(), w.Responder(), actiontest.StepOf(t, p, "tag"), w.Run()); err == nil || actions.Transient(err) {
 			t.Errorf("Apply: %v", err)
 		}
@@ -230,7 +230,7 @@ func TestInstanceGoneBeforeUndo(t *testing.T) {
 func TestSpotInstanceIsIsolatedWithoutProtection(t *testing.T) {
 	w := newIsolated(t, isolateOptions{spot: true})
 	p, _ := w.contain()
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "Spot")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "Spot")
 	w.shut()
 
 	w = newIsolated(t, isolateOptions{}) // and where AWS refuses it for another reason
@@ -239,7 +239,7 @@ func TestSpotInstanceIsIsolatedWithoutProtection(t *testing.T) {
 	_, err := w.Act.Apply(t.Context(), w.Responder(), s, w.Run())
 	actiontest.WantCode(t, err, "UnsupportedOperation")
 	_, hint := actions.Explain(err)
-	actiontest.Says(t, hint, "protect", "snapshot=yes")
+	actiontest.HasWords(t, hint, "protect", "snapshot=yes")
 }
 
 func TestProtectionThatWasOnStaysOn(t *testing.T) {
@@ -291,8 +291,8 @@ func TestPlanTellsWhatTheInstanceIs(t *testing.T) {
 	for _, f := range p.Facts {
 		fmt.Fprintln(&text, f.Label, f.Text)
 	}
-	actiontest.Says(t, text.String(), "web-1", "t3.micro", "running", "2026-11-03", vpcA, "10.0.1.10", "203.0.113.10", "2001:db8::10", "10.0.2.10", sgWeb, sgOps, "web-profile", "role/service/app", asgName, "web-ip", volA)
-	actiontest.Says(t, strings.Join(p.Residual, " "), "5 days", "350 s", "network ACL", "6 hours", "Classic")
+	actiontest.HasWords(t, text.String(), "web-1", "t3.micro", "running", "2026-11-03", vpcA, "10.0.1.10", "203.0.113.10", "2001:db8::10", "10.0.2.10", sgWeb, sgOps, "web-profile", "role/service/app", asgName, "web-ip", volA)
+	actiontest.HasWords(t, strings.Join(p.Residual, " "), "5 days", "350 s", "network ACL", "6 hours", "Classic")
 	var before struct {
 		Interfaces []struct {
 			ID     string   `json:"id"`

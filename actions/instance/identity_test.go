@@ -54,7 +54,7 @@ func TestRoleSharedByTwoInstances(t *testing.T) {
 	if i < 0 {
 		t.Fatalf("facts %v do not tell who shares the profile", facts)
 	}
-	actiontest.Says(t, facts[i].Text, neighbour)
+	actiontest.HasWords(t, facts[i].Text, neighbour)
 	p, es := w.contain()
 	if ok, _ := suspects.Can(act, on); ok {
 		t.Error("the instance's credentials still work")
@@ -86,12 +86,12 @@ func TestPassRoleDenied(t *testing.T) {
 			continue
 		}
 		actiontest.WantCode(t, err, "UnauthorizedOperation")
-		if actions.Later(err) || actions.Transient(err) {
+		if actions.IsRetryLater(err) || actions.Transient(err) {
 			t.Error("it would be tried again for ever")
 		}
 		cause, hint := actions.Explain(err)
-		actiontest.Says(t, cause, "iam:PassRole")
-		actiontest.Says(t, hint, "iam:PassRole", isolation)
+		actiontest.HasWords(t, cause, "iam:PassRole")
+		actiontest.HasWords(t, hint, "iam:PassRole", isolation)
 	}
 	w.shut()
 	if ok, _ := w.stolen(suspect).Can("s3:GetObject", "arn:aws:s3:::data/x"); ok {
@@ -131,12 +131,12 @@ func TestPreCreatedPermissiveProfileRole(t *testing.T) {
 				before := w.Snapshot().Accounts[actiontest.Member].Roles[r.Name]
 				s := actiontest.StepOf(t, w.plan(), "profile")
 				_, err := w.Act.Apply(t.Context(), w.Responder(), s, w.Run())
-				if err == nil || actions.Later(err) {
+				if err == nil || actions.IsRetryLater(err) {
 					t.Fatalf("Apply: %v", err)
 				}
 				cause, hint := actions.Explain(err)
-				actiontest.Says(t, cause, isolation, "not what it should be")
-				actiontest.Says(t, hint, "by hand")
+				actiontest.HasWords(t, cause, isolation, "not what it should be")
+				actiontest.HasWords(t, hint, "by hand")
 				if got := w.profileOf(suspect); got != "web-profile" {
 					t.Errorf("the profile is %s", got)
 				}
@@ -168,7 +168,7 @@ func TestIsolationRoleOpenedAfterwards(t *testing.T) {
 	if r.Holds {
 		t.Errorf("the role got more, and Verify says %+v", r)
 	}
-	actiontest.Says(t, r.Found, "AdministratorAccess")
+	actiontest.HasWords(t, r.Found, "AdministratorAccess")
 }
 
 func TestNewProfileIsNotSeenByEC2AtOnce(t *testing.T) {
@@ -176,7 +176,7 @@ func TestNewProfileIsNotSeenByEC2AtOnce(t *testing.T) {
 	s := actiontest.StepOf(t, w.plan(), "profile")
 	_, err := w.Act.Apply(t.Context(), w.Responder(), s, w.Run())
 	var api smithy.APIError
-	if !actions.Later(err) || !errors.As(err, &api) {
+	if !actions.IsRetryLater(err) || !errors.As(err, &api) {
 		t.Fatalf("Apply: %v, want one to try again later", err)
 	}
 	at := w.Clock.Now()
@@ -204,7 +204,7 @@ func TestRoleThatMayNotBeChanged(t *testing.T) {
 			if i := slices.IndexFunc(p.Steps, func(s actions.Step) bool { return strings.HasPrefix(s.ID, "role") }); i >= 0 {
 				t.Errorf("step %+v", p.Steps[i])
 			}
-			actiontest.Says(t, strings.Join(p.Warnings, " "), r.Name, "no deny")
+			actiontest.HasWords(t, strings.Join(p.Warnings, " "), r.Name, "no deny")
 			if got := w.profileOf(suspect); got != isolation {
 				t.Errorf("the profile is %s", got)
 			}
@@ -226,7 +226,7 @@ func TestProfileGoneBeforeUndo(t *testing.T) {
 	if r.Holds || r.Changed {
 		t.Errorf("Revert: %+v", r)
 	}
-	actiontest.Says(t, r.Found, "gone-profile", "gone")
+	actiontest.HasWords(t, r.Found, "gone-profile", "gone")
 }
 
 func TestRoleDeletedAndCreatedAgain(t *testing.T) {
@@ -245,7 +245,7 @@ func TestRoleDeletedAndCreatedAgain(t *testing.T) {
 	if r.Holds || r.Changed || len(w.rolePolicies(appRole)) != 1 {
 		t.Errorf("Revert: %+v", r)
 	}
-	actiontest.Says(t, r.Found, "created again")
+	actiontest.HasWords(t, r.Found, "created again")
 }
 
 func TestInstanceWithoutProfile(t *testing.T) {

@@ -29,13 +29,13 @@ func TestIsolateInstanceContract(t *testing.T) {
 		"no profile, a spot instance": {noProfile: true, spot: true, alone: true},
 	}
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		contract := actiontest.World{Action: isolate(t)}
+		contract := actiontest.Contract{Action: isolate(t)}
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
-			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				o := starts[name]
 				o.partition, o.propagation = partition, delay
 				w := newIsolated(t, o)
-				s := w.scene()
+				s := w.environment()
 				tamper := s.Tamper
 				s.Tamper = func() {
 					tamper()

@@ -44,7 +44,7 @@ func applyProtect(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 	e.Changed = true
 	err = setProtection(ctx, acct, s.ResourceID, true)
 	if actions.IsCode(err, "UnsupportedOperation", "OperationNotPermitted", "InvalidParameterCombination") {
-		err = actions.Hinted(err, "AWS does not protect this instance from termination (Spot Instances, for one): snapshot=yes keeps its volumes")
+		err = actions.WithHint(err, "AWS does not protect this instance from termination (Spot Instances, for one): snapshot=yes keeps its volumes")
 	}
 	return e, err
 }
@@ -66,9 +66,9 @@ func revertProtect(ctx context.Context, acct *actions.Account, s actions.Step, e
 	switch live := protectionValue(on); {
 	case err != nil:
 		return actions.Reading{}, err
-	case deny.Same(live, e.Prior):
+	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case !deny.Same(live, e.Wrote) || e.Prior == nil:
+	case !deny.EqualContent(live, e.Wrote) || e.Prior == nil:
 		return actions.Reading{Found: protectionText(on) + ", which is not what Killswitch wrote"}, nil
 	}
 	err = setProtection(ctx, acct, s.ResourceID, *e.Prior == "true")
@@ -92,7 +92,7 @@ func applyInstanceTag(ctx context.Context, acct *actions.Account, s actions.Step
 		return e, err
 	case found == nil:
 		return e, instanceGone(s.ResourceID)
-	case deny.Same(instanceTag(found), e.Wrote):
+	case deny.EqualContent(instanceTag(found), e.Wrote):
 		return e, nil
 	}
 	e.Changed = true
@@ -102,7 +102,7 @@ func applyInstanceTag(ctx context.Context, acct *actions.Account, s actions.Step
 func setInstanceTag(ctx context.Context, acct *actions.Account, id, value string) error {
 	_, err := ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: &value}}})
 	if actions.IsCode(err, "TagLimitExceeded") {
-		err = actions.Hinted(err, "the instance has 50 tags: remove one by hand, then retry")
+		err = actions.WithHint(err, "the instance has 50 tags: remove one by hand, then retry")
 	}
 	return err
 }
@@ -116,7 +116,7 @@ func verifyInstanceTag(ctx context.Context, acct *actions.Account, s actions.Ste
 		return actions.Reading{}, instanceGone(s.ResourceID)
 	}
 	tag := instanceTag(found)
-	return actions.Reading{Holds: tag != nil && deny.Same(tag, e.Wrote), Found: deny.TagText(tag)}, nil
+	return actions.Reading{Holds: tag != nil && deny.EqualContent(tag, e.Wrote), Found: deny.TagText(tag)}, nil
 }
 
 func revertInstanceTag(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
@@ -128,9 +128,9 @@ func revertInstanceTag(ctx context.Context, acct *actions.Account, s actions.Ste
 		return goneReading("instance " + s.ResourceID), nil
 	}
 	switch tag := instanceTag(found); {
-	case deny.Same(tag, e.Prior):
+	case deny.EqualContent(tag, e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case !deny.Same(tag, e.Wrote):
+	case !deny.EqualContent(tag, e.Wrote):
 		return actions.Reading{Found: deny.TagText(tag) + ", which is not what Killswitch wrote"}, nil
 	case e.Prior == nil:
 		_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{s.ResourceID}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: e.Wrote}}})

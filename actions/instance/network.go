@@ -47,7 +47,7 @@ func applyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, ru
 		return e, err
 	}
 	e.Wrote = groupsValue([]string{group})
-	if deny.Same(groupsValue(groupIDs(nic.Groups)), e.Wrote) { // a closed group of another name
+	if deny.EqualContent(groupsValue(groupIDs(nic.Groups)), e.Wrote) { // a closed group of another name
 		return e, nil
 	}
 	e.Changed = true
@@ -59,7 +59,7 @@ func applyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, ru
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 func unseen(err error) error {
 	if actions.IsCode(err, "InvalidGroup.NotFound") {
-		return actions.TryLater(err)
+		return actions.RetryLater(err)
 	}
 	return err
 }
@@ -83,7 +83,7 @@ func verifyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, e
 		return actions.Reading{Holds: true, Found: s.ResourceID + " no longer exists"}, nil
 	}
 	live := groupIDs(nic.Groups)
-	if !deny.Same(groupsValue(live), e.Wrote) || len(live) != 1 {
+	if !deny.EqualContent(groupsValue(live), e.Wrote) || len(live) != 1 {
 		return actions.Reading{Found: groupsText(nic.Groups)}, nil
 	}
 	rules, err := groupRules(ctx, acct, live[0])
@@ -105,9 +105,9 @@ func revertNetwork(ctx context.Context, acct *actions.Account, s actions.Step, e
 		return goneReading("network interface " + s.ResourceID), nil
 	}
 	switch live := groupsValue(groupIDs(nic.Groups)); {
-	case deny.Same(live, e.Prior):
+	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case !deny.Same(live, e.Wrote) || e.Prior == nil:
+	case !deny.EqualContent(live, e.Wrote) || e.Prior == nil:
 		return actions.Reading{Found: groupsText(nic.Groups) + ", which is not what Killswitch wrote"}, nil
 	}
 	var groups []string

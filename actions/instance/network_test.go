@@ -153,7 +153,7 @@ func TestIsolationGroupOpenedAfterwards(t *testing.T) {
 			if r.Holds {
 				t.Fatalf("round %d: %s is on an open group, and Verify says it holds", round, e)
 			}
-			actiontest.Says(t, r.Found, "198.51.100.7/32")
+			actiontest.HasWords(t, r.Found, "198.51.100.7/32")
 			es[s.ID] = w.settle(s)
 		}
 		w.shut()
@@ -252,7 +252,7 @@ func TestInterfaceChangedByOthersIsLeftAlone(t *testing.T) {
 	if r.Holds || r.Changed {
 		t.Errorf("Revert: %+v", r)
 	}
-	actiontest.Says(t, r.Found, sgOps, "not what Killswitch wrote")
+	actiontest.HasWords(t, r.Found, sgOps, "not what Killswitch wrote")
 	if r := w.Revert(actiontest.StepOf(t, p, "network "+eniB), es["network "+eniB]); !r.Holds || !r.Changed {
 		t.Errorf("Revert of the other: %+v", r)
 	}
@@ -267,5 +267,5 @@ func TestSecurityGroupGoneBeforeUndo(t *testing.T) {
 	if r.Holds || r.Changed {
 		t.Errorf("Revert: %+v", r)
 	}
-	actiontest.Says(t, r.Found, "sg-0gone", "gone", "stays isolated")
+	actiontest.HasWords(t, r.Found, "sg-0gone", "gone", "stays isolated")
 }

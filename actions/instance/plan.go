@@ -244,7 +244,7 @@ func (i *isolation) deniedRoles(ctx context.Context) {
 		if err != nil || doc == nil || *doc != isolateDocument(i.arn) {
 			continue
 		}
-		role, err := deny.LookRole(ctx, i.acct, name)
+		role, err := deny.GetRole(ctx, i.acct, name)
 		if err != nil {
 			i.missing("The role "+name, "this request does not hold the deny on it", err)
 			continue
@@ -270,7 +270,7 @@ func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
 		i.missing("The role "+name, noDeny, err)
 		return
 	}
-	if prior != nil && !deny.SameJSON(*prior, isolateDocument(i.arn)) {
+	if prior != nil && !deny.EqualJSON(*prior, isolateDocument(i.arn)) {
 		i.warn("The role has another policy named %s. It is replaced, and undo puts it back: %s", policy, deny.Compact(*prior))
 	}
 	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId),

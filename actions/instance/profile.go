@@ -58,7 +58,7 @@ func applyProfile(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 	e := actions.Effect{Prior: s.Prior}
 	arn, err := isolationProfile(ctx, acct)
 	if passRoleDenied(err) {
-		return e, actions.Hinted(err, passRoleHint)
+		return e, actions.WithHint(err, passRoleHint)
 	}
 	if err != nil {
 		return e, err
@@ -70,16 +70,16 @@ func applyProfile(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 		return e, err
 	case live == nil:
 		return e, nil // taken away by somebody: nothing hands out credentials
-	case deny.Same(associated(live), e.Wrote):
+	case deny.EqualContent(associated(live), e.Wrote):
 		return e, nil
 	}
 	e.Changed = true
 	err = replaceProfile(ctx, acct, live, arn)
 	switch {
 	case unknownProfile(err), actions.IsCode(err, "InvalidAssociationID.NotFound"): // new to EC2, or replaced meanwhile
-		return e, actions.TryLater(err)
+		return e, actions.RetryLater(err)
 	case passRoleDenied(err):
-		return e, actions.Hinted(err, passRoleHint)
+		return e, actions.WithHint(err, passRoleHint)
 	}
 	return e, err
 }
@@ -96,7 +96,7 @@ func verifyProfile(ctx context.Context, acct *actions.Account, s actions.Step, e
 	if live == nil {
 		return actions.Reading{Holds: true, Found: profileText(nil)}, nil // nothing hands out credentials
 	}
-	if e.Wrote == nil || !deny.Same(associated(live), e.Wrote) {
+	if e.Wrote == nil || !deny.EqualContent(associated(live), e.Wrote) {
 		return actions.Reading{Found: profileText(associated(live))}, nil
 	}
 	found, err := checkIsolationProfile(ctx, acct)
@@ -117,9 +117,9 @@ func revertProfile(ctx context.Context, acct *actions.Account, s actions.Step, e
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
-	case live != nil && deny.Same(associated(live), e.Prior):
+	case live != nil && deny.EqualContent(associated(live), e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case live == nil || !deny.Same(associated(live), e.Wrote):
+	case live == nil || !deny.EqualContent(associated(live), e.Wrote):
 		return actions.Reading{Found: profileText(associated(live)) + ", which is not what Killswitch wrote"}, nil
 	}
 	err = replaceProfile(ctx, acct, live, *e.Prior)
@@ -127,9 +127,9 @@ func revertProfile(ctx context.Context, acct *actions.Account, s actions.Step, e
 	case unknownProfile(err):
 		return actions.Reading{Found: "the instance profile " + *e.Prior + " is gone: the instance keeps " + isolationName}, nil
 	case actions.IsCode(err, "InvalidAssociationID.NotFound"):
-		return actions.Reading{}, actions.TryLater(err)
+		return actions.Reading{}, actions.RetryLater(err)
 	case passRoleDenied(err):
-		return actions.Reading{}, actions.Hinted(err, "the restorer role needs iam:PassRole on the role in that instance profile")
+		return actions.Reading{}, actions.WithHint(err, "the restorer role needs iam:PassRole on the role in that instance profile")
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }

@@ -63,7 +63,7 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 	} else {
 		made, err := acct.IAM().CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
 		if actions.IsCode(err, "EntityAlreadyExists") { // it is there, and not shown yet: look again
-			return "", actions.TryLater(err)
+			return "", actions.RetryLater(err)
 		}
 		if err != nil {
 			return "", err
@@ -72,7 +72,7 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 	}
 	_, err = acct.IAM().AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: aws.String(isolationName), RoleName: aws.String(isolationName)})
 	if actions.IsCode(err, "LimitExceeded", "EntityAlreadyExists", "NoSuchEntity") { // it holds a role that is not shown yet, or IAM is behind
-		return "", actions.TryLater(err)
+		return "", actions.RetryLater(err)
 	}
 	return arn, err
 }
@@ -91,7 +91,7 @@ func isolationRole(ctx context.Context, acct *actions.Account) (*iamtypes.Role, 
 	}
 	out, err := acct.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(isolationName)})
 	if actions.IsCode(err, "NoSuchEntity") {
-		return nil, actions.TryLater(err)
+		return nil, actions.RetryLater(err)
 	}
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func fillIsolationRole(ctx context.Context, acct *actions.Account, role *iamtype
 	denied, wrong, err := readIsolationRole(ctx, acct, role)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"): // new, and not shown yet
-		return actions.TryLater(err)
+		return actions.RetryLater(err)
 	case err != nil:
 		return err
 	case wrong != "":
@@ -118,7 +118,7 @@ func fillIsolationRole(ctx context.Context, acct *actions.Account, role *iamtype
 }
 
 func notOurs(wrong string) error {
-	return actions.Hinted(errors.New(isolationName+" in this account is not what it should be: "+wrong),
+	return actions.WithHint(errors.New(isolationName+" in this account is not what it should be: "+wrong),
 		"it is not used; delete the instance profile and the role of that name by hand (somebody may have made them to keep a way in), then retry")
 }
 
@@ -196,7 +196,7 @@ func trustsOnly(document, service string) bool {
 	}
 	return len(ss) > 0 && !slices.ContainsFunc(ss, func(s statement) bool {
 		p := string(s.Principal)
-		only := deny.SameJSON(p, fmt.Sprintf(`{"Service":%q}`, service)) || deny.SameJSON(p, fmt.Sprintf(`{"Service":[%q]}`, service))
+		only := deny.EqualJSON(p, fmt.Sprintf(`{"Service":%q}`, service)) || deny.EqualJSON(p, fmt.Sprintf(`{"Service":[%q]}`, service))
 		return s.Effect == "Allow" && (!only || strings.Count(p, `"`) != 4)
 	})
 }

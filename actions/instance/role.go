@@ -40,7 +40,7 @@ func isolateText(instanceARN, policy string, doc *string) string {
 	switch {
 	case doc == nil:
 		return "no inline policy " + policy
-	case deny.SameJSON(*doc, isolateDocument(instanceARN)):
+	case deny.EqualJSON(*doc, isolateDocument(instanceARN)):
 		return "inline policy " + policy + ": Deny * to this instance"
 	}
 	return "another inline policy named " + policy + ": " + deny.Compact(*doc)
@@ -62,7 +62,7 @@ func profileRole(ctx context.Context, acct *actions.Account, profile string) (*i
 func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
 	doc := isolateDocument(deniedInstance(acct, s))
 	e := actions.Effect{Prior: s.Prior, Wrote: &doc}
-	name, _, err := deny.SameRole(ctx, acct, s)
+	name, _, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
 		return e, err
 	}
@@ -78,7 +78,7 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 	e.Changed = true
 	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(heldName(s)), PolicyDocument: &doc})
 	if actions.IsCode(err, "LimitExceeded") {
-		err = actions.Hinted(err, "the role's inline policies fill their quota: delete one of the others by hand, then retry")
+		err = actions.WithHint(err, "the role's inline policies fill their quota: delete one of the others by hand, then retry")
 	}
 	if err == nil {
 		_, err = noteRole(ctx, acct, s, name)
@@ -129,12 +129,12 @@ func forgetRole(ctx context.Context, acct *actions.Account, s actions.Step) (boo
 }
 
 func verifyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	name, _, err := deny.SameRole(ctx, acct, s)
+	name, _, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
 		return actions.Reading{}, err
 	}
 	live, err := deny.GetRolePolicy(ctx, acct, name, heldName(s))
-	return actions.Reading{Holds: err == nil && live != nil && deny.Same(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), heldName(s), live)}, err
+	return actions.Reading{Holds: err == nil && live != nil && deny.EqualContent(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), heldName(s), live)}, err
 }
 
 func revertInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
@@ -148,7 +148,7 @@ func revertInstanceRole(ctx context.Context, acct *actions.Account, s actions.St
 }
 
 func revertRoleDeny(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	name, _, err := deny.SameRole(ctx, acct, s)
+	name, _, err := deny.GetStepRole(ctx, acct, s)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
 		return goneReading("the role " + name), nil
@@ -162,9 +162,9 @@ func revertRoleDeny(ctx context.Context, acct *actions.Account, s actions.Step, 
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
-	case deny.Same(live, e.Prior):
+	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case !deny.Same(live, e.Wrote):
+	case !deny.EqualContent(live, e.Wrote):
 		return actions.Reading{Found: isolateText(deniedInstance(acct, s), policy, live) + ", which is not what Killswitch wrote"}, nil
 	case e.Prior == nil:
 		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})

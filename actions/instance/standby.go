@@ -87,7 +87,7 @@ func applyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 	case state == "", state == standby, state == "EnteringStandby": // out of the group, nothing can happen to it
 		return e, nil
 	case strings.HasPrefix(state, "Pending"):
-		return e, actions.TryLater(fmt.Errorf("the instance is %s: only one in service can be put in Standby", standbyText(group, state)))
+		return e, actions.RetryLater(fmt.Errorf("the instance is %s: only one in service can be put in Standby", standbyText(group, state)))
 	}
 	e.Changed = true
 	in := &autoscaling.EnterStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}, ShouldDecrementDesiredCapacity: aws.Bool(true)}
@@ -97,7 +97,7 @@ func applyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 		_, err = autoScalingOf(acct).EnterStandby(ctx, in)
 	}
 	if actions.IsCode(err, "ValidationError") {
-		err = actions.Hinted(err, "suspend the group's Terminate and ReplaceUnhealthy processes, or detach the instance by hand")
+		err = actions.WithHint(err, "suspend the group's Terminate and ReplaceUnhealthy processes, or detach the instance by hand")
 	}
 	return e, err
 }
@@ -130,13 +130,13 @@ func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e
 	case e.Prior != nil && state == *e.Prior, state == inService, strings.HasPrefix(state, "Pending"):
 		return actions.Reading{Holds: true}, nil
 	case state == "EnteringStandby":
-		return actions.Reading{}, actions.TryLater(fmt.Errorf("the instance is still %s", standbyText(group, state)))
+		return actions.Reading{}, actions.RetryLater(fmt.Errorf("the instance is still %s", standbyText(group, state)))
 	case state != standby:
 		return actions.Reading{Found: standbyText(group, state)}, nil
 	}
 	_, err = autoScalingOf(acct).ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{heldName(s)}})
 	if actions.IsCode(err, "ValidationError") {
-		err = actions.Hinted(err, "raise the group's maximum by one, then retry the undo; or detach the instance by hand")
+		err = actions.WithHint(err, "raise the group's maximum by one, then retry the undo; or detach the instance by hand")
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }

@@ -99,7 +99,7 @@ func newIsolated(t *testing.T, o isolateOptions) *isolated {
 	if o.snapshot != "" {
 		call.Options = map[string]string{"snapshot": o.snapshot}
 	}
-	w.Do(call)
+	w.SetCall(call)
 	w.SetPropagation(o.propagation)
 	return w
 }
@@ -139,7 +139,7 @@ func (w *isolated) settle(s actions.Step) actions.Effect {
 		if err == nil {
 			return e
 		}
-		if !actions.Later(err) {
+		if !actions.IsRetryLater(err) {
 			w.T.Fatalf("Apply %s: %v", s.ID, err)
 		}
 		w.Clock.Add(500 * time.Millisecond)
@@ -230,13 +230,13 @@ func (w *isolated) permissions() []string {
 	return ops
 }
 
-func (w *isolated) scene() actiontest.Scene {
+func (w *isolated) environment() actiontest.Environment {
 	profile := func(name string) string {
 		return "arn:" + w.Partition() + ":iam::" + w.Asked.Account + ":instance-profile/" + name
 	}
 	before := w.region()
 	iamOf := iam.NewFromConfig(w.Admin(w.Asked.Account))
-	return actiontest.Scene{
+	return actiontest.Environment{
 		Call: w.Call(), Org: w.Org, Enter: w.EnterFor, Now: w.Clock.Now, Wait: w.Clock.Add, Mutations: w.Mutations, Calls: w.permissions,
 		State:     func() any { return w.state() },
 		TwoValued: []string{"protect"},

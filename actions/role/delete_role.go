@@ -49,7 +49,7 @@ func (DeleteRole) Spec() actions.Spec {
 			case actions.PhaseReport:
 				return nil
 			}
-			return []actions.Statement{{Actions: read, Resources: []string{s.Named("role")}}, {Actions: write, Resources: changedRole(s)}, {Actions: profiles, Resources: changedProfiles(s)}}
+			return []actions.Statement{{Actions: read, Resources: []string{s.TargetOnAnyPath("role")}}, {Actions: write, Resources: changedRole(s)}, {Actions: profiles, Resources: changedProfiles(s)}}
 		},
 	}
 }
@@ -103,7 +103,7 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 		},
 	}
 	if acct.SkipSurvey {
-		if _, err := deny.LookRole(ctx, acct, actions.LastPart(c.Target)); actions.IsCode(err, "NoSuchEntity") {
+		if _, err := deny.GetRole(ctx, acct, actions.LastPart(c.Target)); actions.IsCode(err, "NoSuchEntity") {
 			p.Identity = actions.Identity{ARN: c.Target, ID: acct.Approved}
 			return p, nil // deleted: there is nothing left to do
 		}
@@ -205,7 +205,7 @@ func (DeleteRole) Apply(ctx context.Context, acct *actions.Account, s actions.St
 	if err != nil {
 		return e, err
 	}
-	name, role, err := deny.SameRole(ctx, acct, about)
+	name, role, err := deny.GetStepRole(ctx, acct, about)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
 		return e, nil // nothing left to contain
@@ -255,7 +255,7 @@ func remove(ctx context.Context, acct *actions.Account, role *types.Role, s acti
 		return err
 	}
 	if since := added(was, r); len(since) > 0 { // no record, no removal
-		return actions.TryLater(actions.Hinted(fmt.Errorf("it got this since it was read: %s", strings.Join(since, ", ")), "retry: it is then recorded and removed like the rest"))
+		return actions.RetryLater(actions.WithHint(fmt.Errorf("it got this since it was read: %s", strings.Join(since, ", ")), "retry: it is then recorded and removed like the rest"))
 	}
 	for _, p := range r.Profiles {
 		if _, err := leaveProfile(ctx, acct, r.Name, p.Name); err != nil {
@@ -273,7 +273,7 @@ func remove(ctx context.Context, acct *actions.Account, role *types.Role, s acti
 	case actions.IsCode(err, "NoSuchEntity"):
 		return nil
 	case actions.IsCode(err, "DeleteConflict"): // something that IAM does not list yet
-		return actions.TryLater(actions.Hinted(err, "something was added to the role just now: retry, and it is recorded and removed like the rest"))
+		return actions.RetryLater(actions.WithHint(err, "something was added to the role just now: retry, and it is recorded and removed like the rest"))
 	}
 	return err
 }
@@ -306,7 +306,7 @@ func (DeleteRole) Verify(ctx context.Context, acct *actions.Account, s actions.S
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	name, role, err := deny.SameRole(ctx, acct, about)
+	name, role, err := deny.GetStepRole(ctx, acct, about)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
 		return actions.Reading{Holds: true, Found: "the role is deleted"}, nil

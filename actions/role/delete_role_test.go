@@ -59,9 +59,9 @@ func TestDeleteRoleContract(t *testing.T) {
 		"a role at the account's top": {func(r *awsfake.Role) { r.Path = "/" }},
 	}
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		contract := actiontest.World{Seldom: []string{"iam:UntagRole", "iam:DeleteRolePolicy", "iam:TagRole"}}
+		contract := actiontest.Contract{ErrorPathPermits: []string{"iam:UntagRole", "iam:DeleteRolePolicy", "iam:TagRole"}}
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
-			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
 				w := worldAt(t, c, c.Now, partition)
 				victim := w.Victim()
@@ -70,7 +70,7 @@ func TestDeleteRoleContract(t *testing.T) {
 				}
 				w.Role = w.Account(actiontest.Member).AddRole(victim)
 				w.ask(actions.DeleteRole, map[string]string{"confirm": "victim"}).SetPropagation(delay)
-				view := roleScene(w)
+				view := roleEnvironment(w)
 				view.State = func() any { return alike(w.Snapshot()) }
 				view.Tamper = nil
 				view.Replace = func() { w.Recreate(func(r *awsfake.Role) { r.Path = "/somewhere/else/" }) }
@@ -97,7 +97,7 @@ func TestDeleteRoleWantsItsName(t *testing.T) {
 		if !errors.As(err, &m) || len(m.List) != 1 || m.List[0].Field != "confirm" {
 			t.Fatalf("%q: %v", typed, err)
 		}
-		actiontest.Says(t, m.List[0].Hint, "confirm=app")
+		actiontest.HasWords(t, m.List[0].Hint, "confirm=app")
 	}
 	spec := deleteWorld(t).Act.Spec()
 	if spec.Quorum != 2 || spec.Alternative != actions.DetachPolicies {
@@ -119,13 +119,13 @@ func TestDeleteRoleInTwoInstanceProfiles(t *testing.T) {
 	if d := cmp.Diff([]string{"tag", "deny", "profile batch", "profile web", "detach " + w.AdminPolicy(), "inline grants", "inline app", "delete"}, ids); d != "" {
 		t.Error(d)
 	}
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "ID is new", "saved again")
-	all := w.Take(p.Steps)
-	actiontest.Clean(t, all)
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "ID is new", "saved again")
+	all := w.ApplySteps(p.Steps)
+	actiontest.AllApplied(t, all)
 	if _, there := w.Snapshot().Accounts[actiontest.Member].Roles["victim"]; there {
 		t.Fatal("the role is there")
 	}
-	for id, r := range w.Back(all) {
+	for id, r := range w.Undo(all) {
 		if !r.Holds {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
@@ -144,21 +144,21 @@ func TestDeleteRoleThatWasCutOff(t *testing.T) {
 	w := deleteWorld(t, everything, actiontest.WithTag(actiontest.Tag, "KS-EARLIER"), actiontest.WithInline(actiontest.Revoke, actiontest.Handwritten))
 	before := alike(w.Snapshot())
 	first := w.Plan()
-	all := w.Take(slices.DeleteFunc(slices.Clone(first.Steps), func(s actions.Step) bool { return s.ID == "delete" }))
-	actiontest.Clean(t, all)
+	all := w.ApplySteps(slices.DeleteFunc(slices.Clone(first.Steps), func(s actions.Step) bool { return s.ID == "delete" }))
+	actiontest.AllApplied(t, all)
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
 	acct.SkipSurvey, acct.Approved = true, first.Identity.ID
 	p, err := w.Act.Plan(t.Context(), acct, w.Call())
 	actiontest.Must(t, err)
-	last := w.Take([]actions.Step{actiontest.StepOf(t, p, "delete")})
-	actiontest.Clean(t, last)
+	last := w.ApplySteps([]actions.Step{actiontest.StepOf(t, p, "delete")})
+	actiontest.AllApplied(t, last)
 	if strings.Contains(*last[0].Step.Prior, "web") {
 		t.Fatal("the last step's snapshot has all: this test says nothing")
 	}
 	for _, d := range all {
 		w.Resources = append(w.Resources, d.Step.Resource)
 	}
-	for id, r := range w.Back(append(all, last...)) {
+	for id, r := range w.Undo(append(all, last...)) {
 		if !r.Holds {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
@@ -187,8 +187,8 @@ func TestDeleteRoleWithFullInlineQuota(t *testing.T) {
 	w := deleteWorld(t, func(r *awsfake.Role) { r.Inline = fill(2, 5120) })
 	before := alike(w.Snapshot())
 	all := w.Contain()
-	actiontest.Clean(t, all)
-	for id, r := range w.Back(all) {
+	actiontest.AllApplied(t, all)
+	for id, r := range w.Undo(all) {
 		if !r.Holds {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
@@ -201,9 +201,9 @@ func TestDeleteRoleWithFullInlineQuota(t *testing.T) {
 func TestDeleteRoleSecondRun(t *testing.T) {
 	w := deleteWorld(t, everything)
 	p := w.Plan()
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	w.ResetCalls()
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	if w.Mutations() != 0 {
 		t.Errorf("%d calls that write", w.Mutations())
 	}
@@ -229,14 +229,14 @@ func TestAttachedWhileWeDelete(t *testing.T) {
 	w.AddPolicy("arn:aws:iam::222222222222:policy/new", actiontest.AllowIAM)
 	w.Attach("arn:aws:iam::222222222222:policy/new")
 	w.PutNamed("new", actiontest.AllowIAM)
-	all := w.Take(p.Steps)
+	all := w.ApplySteps(p.Steps)
 	last := all[len(all)-1]
-	if !actions.Later(last.Err) {
+	if !actions.IsRetryLater(last.Err) {
 		t.Fatalf("Apply delete: %v", last.Err)
 	}
 	cause, hint := actions.Explain(last.Err)
-	actiontest.Says(t, cause, "policy/new", "inline policy new")
-	actiontest.Says(t, hint, "retry")
+	actiontest.HasWords(t, cause, "policy/new", "inline policy new")
+	actiontest.HasWords(t, hint, "retry")
 	if got := w.Victim(); got.Inline["new"] != actiontest.AllowIAM || len(got.Attached) != 1 {
 		t.Fatalf("removed without a record: %v", got)
 	}
@@ -247,7 +247,7 @@ func TestAttachedWhileWeDelete(t *testing.T) {
 			steps = append(steps, s)
 		}
 	}
-	actiontest.Clean(t, w.Take(steps))
+	actiontest.AllApplied(t, w.ApplySteps(steps))
 	if _, there := w.Snapshot().Accounts[actiontest.Member].Roles["victim"]; there {
 		t.Error("the role is there")
 	}
@@ -258,10 +258,10 @@ func TestDeleteConflictIsForLater(t *testing.T) {
 	w.Fault(awsfake.Fault{Op: "iam:DeleteRole", Err: &types.DeleteConflictException{Message: aws.String("Cannot delete entity, must detach all policies first.")}, Times: 1})
 	s := actiontest.StepOf(t, w.Plan(), "delete")
 	_, err := w.Act.Apply(t.Context(), w.Responder(), s, w.Run())
-	if actiontest.WantCode(t, err, "DeleteConflict"); !actions.Later(err) {
+	if actiontest.WantCode(t, err, "DeleteConflict"); !actions.IsRetryLater(err) {
 		t.Error("not worth another try")
 	}
-	actiontest.Clean(t, w.Take([]actions.Step{s}))
+	actiontest.AllApplied(t, w.ApplySteps([]actions.Step{s}))
 }
 
 func TestDeleteRoleOfWhatWasCreatedAgain(t *testing.T) {
@@ -285,7 +285,7 @@ func TestDeleteRoleOfWhatWasCreatedAgain(t *testing.T) {
 		if len(again.Steps) != 2 || again.Steps[0].ID != "tag" || again.Steps[1].ID != "deny" {
 			t.Errorf("another role's steps: %+v", again.Steps)
 		}
-		actiontest.Clean(t, w.Take(again.Steps))
+		actiontest.AllApplied(t, w.ApplySteps(again.Steps))
 	})
 	for name, alter := range map[string]func(*awsfake.Role){
 		"with another trust policy": func(r *awsfake.Role) { r.Trust = strings.Replace(r.Trust, "ec2", "lambda", 1) },
@@ -296,14 +296,14 @@ func TestDeleteRoleOfWhatWasCreatedAgain(t *testing.T) {
 			w := deleteWorld(t, everything)
 			v := w.Victim()
 			all := w.Contain()
-			actiontest.Clean(t, all)
+			actiontest.AllApplied(t, all)
 			w.Account(actiontest.Member).AddRole(func() awsfake.Role {
 				r := awsfake.Role{Name: "victim", Path: v.Path, Trust: v.Trust, Boundary: v.Boundary}
 				alter(&r)
 				return r
 			}())
 			state := w.Snapshot()
-			for id, r := range w.Back(all) {
+			for id, r := range w.Undo(all) {
 				if r.Changed || r.Holds && id != "tag" && id != "deny" {
 					t.Errorf("Revert %s: %+v", id, r)
 				}
@@ -326,13 +326,13 @@ func TestWhatIsGoneWhenARoleIsMadeAgain(t *testing.T) {
 	t.Run("a policy", func(t *testing.T) {
 		w := deleteWorld(t, everything)
 		all := w.Contain()
-		actiontest.Clean(t, all)
+		actiontest.AllApplied(t, all)
 		w.Fault(awsfake.Fault{Op: "iam:AttachRolePolicy", Err: actiontest.NoSuchPolicy(w.AdminPolicy())})
-		read := w.Back(all)
+		read := w.Undo(all)
 		if r := read["delete"]; r.Holds || !r.Changed {
 			t.Errorf("%+v", r)
 		}
-		actiontest.Says(t, read["delete"].Found, w.AdminPolicy(), "no longer exists")
+		actiontest.HasWords(t, read["delete"].Found, w.AdminPolicy(), "no longer exists")
 		if got := w.Victim(); len(got.Inline) != 2 || len(got.Profiles) != 2 {
 			t.Errorf("the rest is not back: %v", got)
 		}
@@ -340,34 +340,34 @@ func TestWhatIsGoneWhenARoleIsMadeAgain(t *testing.T) {
 	t.Run("the boundary", func(t *testing.T) {
 		w := deleteWorld(t, everything)
 		all := w.Contain()
-		actiontest.Clean(t, all)
+		actiontest.AllApplied(t, all)
 		w.Fault(awsfake.Fault{Op: "iam:CreateRole", Err: &types.NoSuchEntityException{Message: aws.String("Scope ARN: arn:aws:iam::aws:policy/PowerUserAccess does not exist or is not attachable.")}})
 		last := all[len(all)-1]
 		_, err := w.Act.Revert(t.Context(), w.Restorer(), last.Step, last.Effect)
 		actiontest.WantCode(t, err, "NoSuchEntity")
 		_, hint := actions.Explain(err)
-		actiontest.Says(t, hint, "boundary", "retry")
+		actiontest.HasWords(t, hint, "boundary", "retry")
 	})
 	t.Run("a principal of the trust policy", func(t *testing.T) {
 		const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["AROAEXAMPLEEXAMPLE123","arn:aws:iam::222222222222:root"]},"Action":"sts:AssumeRole"}]}`
 		w := deleteWorld(t, func(r *awsfake.Role) { r.Trust = trust })
 		p := w.Plan()
-		actiontest.Says(t, strings.Join(p.Warnings, " "), "Undo will fail", "AROAEXAMPLEEXAMPLE123")
-		all := w.Take(p.Steps)
-		actiontest.Clean(t, all)
+		actiontest.HasWords(t, strings.Join(p.Warnings, " "), "Undo will fail", "AROAEXAMPLEEXAMPLE123")
+		all := w.ApplySteps(p.Steps)
+		actiontest.AllApplied(t, all)
 		w.Fault(awsfake.Fault{Op: "iam:CreateRole", Err: &types.MalformedPolicyDocumentException{Message: aws.String(`Invalid principal in policy: "AWS":"AROAEXAMPLEEXAMPLE123"`)}})
 		last := all[len(all)-1]
 		_, err := w.Act.Revert(t.Context(), w.Restorer(), last.Step, last.Effect)
 		cause, hint := actions.Explain(err)
-		actiontest.Says(t, cause, "AROAEXAMPLEEXAMPLE123")
-		actiontest.Says(t, hint, "deleted", "by hand")
+		actiontest.HasWords(t, cause, "AROAEXAMPLEEXAMPLE123")
+		actiontest.HasWords(t, hint, "deleted", "by hand")
 	})
 	t.Run("an instance profile that holds another role", func(t *testing.T) {
 		w := deleteWorld(t, everything)
 		all := w.Contain()
-		actiontest.Clean(t, all)
+		actiontest.AllApplied(t, all)
 		w.Account(actiontest.Member).AddRole(awsfake.Role{Name: "other", Profiles: []string{"web"}})
-		read := w.Back(all)
+		read := w.Undo(all)
 		for _, id := range []string{"delete", "profile web"} {
 			if r := read[id]; r.Holds && !r.Changed || !strings.Contains(r.Found, "web") {
 				t.Errorf("%s: %+v", id, r)
@@ -386,7 +386,7 @@ func TestDeleteRoleTakenBackHalfway(t *testing.T) {
 	if got := w.Victim(); got.Boundary == "" || len(got.Attached) > 0 {
 		t.Errorf("the role is left with %v", got)
 	}
-	for id, r := range w.Back(all) {
+	for id, r := range w.Undo(all) {
 		if !r.Holds {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
@@ -402,13 +402,13 @@ func TestMakingAgainFailsOnce(t *testing.T) {
 		w := deleteWorld(t, everything)
 		before := alike(w.Snapshot())
 		all := w.Contain()
-		actiontest.Clean(t, all)
+		actiontest.AllApplied(t, all)
 		w.Fault(awsfake.Fault{Op: op, Err: actiontest.Denied})
 		last := all[len(all)-1]
 		_, err := w.Act.Revert(t.Context(), w.Restorer(), last.Step, last.Effect)
 		actiontest.WantCode(t, err, "AccessDenied")
 		w.ClearFaults()
-		for id, r := range w.Back(all) {
+		for id, r := range w.Undo(all) {
 			if !r.Holds {
 				t.Errorf("%s: Revert %s: %+v", op, id, r)
 			}
@@ -424,7 +424,7 @@ func TestMakingAgainFailsOnce(t *testing.T) {
 func TestMadeAgainDeniesFirst(t *testing.T) {
 	w := deleteWorld(t, actiontest.WithInline("a-grant", actiontest.AllowIAM), actiontest.WithInline("z-deny", actiontest.Handwritten))
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.OnCall(func(c awsfake.Call) error {
 		if c.Op == "iam:PutRolePolicy" && c.Phase == awsfake.After {
 			return actiontest.ErrKilled
@@ -447,8 +447,8 @@ func TestSessionPolicyOfManyProfilesFits(t *testing.T) {
 		}
 	})
 	all := w.Contain()
-	actiontest.Clean(t, all)
-	w.Back(all)
+	actiontest.AllApplied(t, all)
+	w.Undo(all)
 	if got := w.Victim().Profiles; len(got) != 40 {
 		t.Errorf("%d profiles are back", len(got))
 	}

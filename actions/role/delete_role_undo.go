@@ -31,7 +31,7 @@ func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.S
 		return actions.Reading{}, err
 	}
 	_, _, _, name, _ := actions.SplitRoleARN(about.Resource)
-	role, err := deny.LookRole(ctx, acct, name)
+	role, err := deny.GetRole(ctx, acct, name)
 	marks := s.ID == "tag" || s.ID == "deny"
 	switch {
 	case actions.IsCode(err, "NoSuchEntity") && marks:
@@ -63,7 +63,7 @@ func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.S
 	} else {
 		var live *string
 		live, err = standing(ctx, acct, name, s)
-		stands = live != nil && deny.Same(live, e.Prior)
+		stands = live != nil && deny.EqualContent(live, e.Prior)
 	}
 	if err != nil || stands {
 		return actions.Reading{Holds: stands}, err
@@ -80,7 +80,7 @@ func leftBehind(ctx context.Context, acct *actions.Account, role *types.Role, s 
 		switch {
 		case live == nil: // it marked the old one's containment, which is over
 			return actions.Reading{Holds: true}, nil
-		case deny.Same(live, e.Prior), deny.Same(live, e.Wrote):
+		case deny.EqualContent(live, e.Prior), deny.EqualContent(live, e.Wrote):
 			return deny.TaggedRole(acct, name).Revert(ctx, live, e)
 		}
 		return actions.Reading{Found: anotherRole}, nil
@@ -89,7 +89,7 @@ func leftBehind(ctx context.Context, acct *actions.Account, role *types.Role, s 
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
-	case deny.Same(live, e.Prior):
+	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
 	case live != nil && ours(*live) && e.Prior != nil && deny.Grants(*e.Prior) == "":
 		return putInline(ctx, acct, name, revokePolicy, *e.Prior)
@@ -125,7 +125,7 @@ func makeAgain(ctx context.Context, acct *actions.Account, s actions.Step, e act
 		return strings.EqualFold(key, deny.TamperTag) && e.Wrote != nil && value == *e.Wrote
 	})
 	maps.DeleteFunc(was.Inline, func(name, doc string) bool { return name == revokePolicy && ours(doc) })
-	role, err := deny.LookRole(ctx, acct, was.Name)
+	role, err := deny.GetRole(ctx, acct, was.Name)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
 		return create(ctx, acct, marked)
@@ -163,9 +163,9 @@ func create(ctx context.Context, acct *actions.Account, was roleState) (actions.
 	case actions.IsCode(err, "EntityAlreadyExists"):
 		return actions.Reading{Holds: true, Changed: true, Found: "a role of that name that IAM does not show yet"}, nil // read back, it tells whose it is
 	case actions.IsCode(err, "MalformedPolicyDocument"):
-		return actions.Reading{}, actions.Hinted(err, "the trust policy names a principal that was deleted (IAM shows it by an ID: AROA… or AIDA…), and IAM takes no such policy: create the role by hand from the plan's snapshot without it")
+		return actions.Reading{}, actions.WithHint(err, "the trust policy names a principal that was deleted (IAM shows it by an ID: AROA… or AIDA…), and IAM takes no such policy: create the role by hand from the plan's snapshot without it")
 	case was.Boundary != "" && missing(err, was.Boundary):
-		return actions.Reading{}, actions.Hinted(err, "the role's permissions boundary was deleted, and the role is not made without it: create that policy again, then retry")
+		return actions.Reading{}, actions.WithHint(err, "the role's permissions boundary was deleted, and the role is not made without it: create that policy again, then retry")
 	case err != nil:
 		return actions.Reading{}, err
 	}

@@ -49,7 +49,7 @@ func (DetachPolicies) Spec() actions.Spec {
 			case actions.PhaseReport:
 				return nil
 			}
-			return []actions.Statement{{Actions: read, Resources: []string{s.Named("role")}}, {Actions: write, Resources: s.Changed("iam", "role/")}}
+			return []actions.Statement{{Actions: read, Resources: []string{s.TargetOnAnyPath("role")}}, {Actions: write, Resources: s.Changed("iam", "role/")}}
 		},
 	}
 }
@@ -150,7 +150,7 @@ func denyAllText(doc *string) string {
 
 // Apply implements [actions.Action].
 func (DetachPolicies) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
-	name, role, err := deny.SameRole(ctx, acct, s)
+	name, role, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
 		return actions.Effect{}, err
 	}
@@ -167,7 +167,7 @@ func (DetachPolicies) Apply(ctx context.Context, acct *actions.Account, s action
 func applyDenyAll(ctx context.Context, acct *actions.Account, role string, s actions.Step) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior, Wrote: aws.String(denyAllDocument)}
 	live, err := deny.GetRolePolicy(ctx, acct, role, denyAllPolicy)
-	if err != nil || deny.Same(live, e.Wrote) {
+	if err != nil || deny.EqualContent(live, e.Wrote) {
 		return e, err
 	}
 	r, err := putInline(ctx, acct, role, denyAllPolicy, denyAllDocument)
@@ -177,7 +177,7 @@ func applyDenyAll(ctx context.Context, acct *actions.Account, role string, s act
 
 // Verify implements [actions.Action].
 func (DetachPolicies) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	name, role, err := deny.SameRole(ctx, acct, s)
+	name, role, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -193,7 +193,7 @@ func (DetachPolicies) Verify(ctx context.Context, acct *actions.Account, s actio
 
 // Revert implements [actions.Action].
 func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	name, role, err := deny.SameRole(ctx, acct, s)
+	name, role, err := deny.GetStepRole(ctx, acct, s)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
 		return actions.Reading{Holds: e.Prior == nil, Found: "the role no longer exists"}, nil // what was there can't be put back
@@ -211,7 +211,7 @@ func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actio
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
-	case deny.Same(live, e.Prior):
+	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
 	case live == nil || *live != denyAllDocument:
 		return actions.Reading{Found: denyAllText(live) + ", which is not what Killswitch wrote"}, nil
@@ -229,7 +229,7 @@ func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actio
 // tell.
 func unmodifiable(err error) error {
 	if actions.IsCode(err, "UnmodifiableEntity") {
-		return actions.Hinted(err, "only the AWS service that made the role can change it: stop that service's use of it, or freeze the account with apply_scp")
+		return actions.WithHint(err, "only the AWS service that made the role can change it: stop that service's use of it, or freeze the account with apply_scp")
 	}
 	return err
 }

@@ -53,9 +53,9 @@ func TestDetachPoliciesContract(t *testing.T) {
 		}},
 	}
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		contract := actiontest.World{}
+		contract := actiontest.Contract{}
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
-			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				c, s := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, starts[name]
 				w := worldAt(t, c, c.Now, partition)
 				victim := w.Victim()
@@ -67,7 +67,7 @@ func TestDetachPoliciesContract(t *testing.T) {
 				}
 				w.Account(actiontest.Member).AddRole(victim)
 				w.ask(actions.DetachPolicies, nil).SetPropagation(delay)
-				view := roleScene(w)
+				view := roleEnvironment(w)
 				view.State = func() any { return sorted(w.Snapshot()) }
 				return view
 			}})
@@ -97,7 +97,7 @@ func TestStripLeavesNothingButDenies(t *testing.T) {
 		w.Attach(arn)
 	}
 	p := w.Plan()
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	got := w.Victim()
 	if d := cmp.Diff([]string{"KillswitchInstance", actiontest.DenyAllName, actiontest.Revoke}, slices.Sorted(maps.Keys(got.Inline)), unordered); d != "" {
 		t.Errorf("inline: %s", d)
@@ -114,7 +114,7 @@ func TestStripLeavesNothingButDenies(t *testing.T) {
 
 	// A policy of that name that allows something is deleted like the others.
 	w = stripWorld(t, actiontest.WithInline(actiontest.Revoke, actiontest.AllowIAM))
-	actiontest.Clean(t, w.Contain())
+	actiontest.AllApplied(t, w.Contain())
 	if _, there := w.Victim().Inline[actiontest.Revoke]; there {
 		t.Errorf("%s allows something and was left", actiontest.Revoke)
 	}
@@ -124,11 +124,11 @@ func TestStripReadsAllPages(t *testing.T) {
 	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = fill(120, 70) }) // a page has 100
 	before := w.Snapshot()
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	if got := w.Victim().Inline; len(got) != 1 {
 		t.Errorf("%d inline policies are left", len(got))
 	}
-	w.Back(all)
+	w.Undo(all)
 	if d := cmp.Diff(before, w.Snapshot()); d != "" {
 		t.Error(d)
 	}
@@ -162,7 +162,7 @@ func TestStripSnapshot(t *testing.T) {
 		got.MaxSession != 7200 || got.Tags["Team"] != "a" || got.Inline["app"] != actiontest.Handwritten || len(got.Attached) != 1 || len(got.Profiles) != 2 {
 		t.Errorf("snapshot %s", p.Snapshot)
 	}
-	actiontest.Says(t, strings.Join(p.Residual, " "), "deny stays", "powerless")
+	actiontest.HasWords(t, strings.Join(p.Residual, " "), "deny stays", "powerless")
 }
 
 // The deny does not fit: the deletions go first, and it comes after them.
@@ -170,19 +170,19 @@ func TestStripWithFullInlineQuota(t *testing.T) {
 	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = fill(2, 5120) })
 	before := w.Snapshot()
 	p := w.Plan()
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "quota", "deleted first")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "quota", "deleted first")
 	_, err := w.Act.Apply(t.Context(), w.Responder(), actiontest.StepOf(t, p, "deny"), w.Run())
 	actiontest.WantCode(t, err, "LimitExceeded")
-	if !actions.Later(err) {
+	if !actions.IsRetryLater(err) {
 		t.Error("it is not said to be worth another try after the others")
 	}
-	all := w.Take(p.Steps)
-	actiontest.Clean(t, all)
+	all := w.ApplySteps(p.Steps)
+	actiontest.AllApplied(t, all)
 	if got := w.Victim(); len(got.Inline) != 1 || got.Inline[actiontest.DenyAllName] == "" {
 		t.Fatalf("inline %v", got.Inline)
 	}
 	// Going back has the same quota: the last document waits for the deny to go.
-	for id, r := range w.Back(all) {
+	for id, r := range w.Undo(all) {
 		if !r.Holds {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
@@ -194,7 +194,7 @@ func TestStripWithFullInlineQuota(t *testing.T) {
 
 func TestStripSecondRun(t *testing.T) {
 	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
-	actiontest.Clean(t, w.Contain())
+	actiontest.AllApplied(t, w.Contain())
 	state := w.Snapshot()
 	p := w.Plan()
 	ids := []string{}
@@ -204,7 +204,7 @@ func TestStripSecondRun(t *testing.T) {
 	if d := cmp.Diff([]string{"tag", "deny"}, ids); d != "" {
 		t.Errorf("what is contained has other steps: %s", d)
 	}
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	if d := cmp.Diff(state, w.Snapshot()); d != "" {
 		t.Error(d)
 	}
@@ -213,7 +213,7 @@ func TestStripSecondRun(t *testing.T) {
 func TestAttachedWhileWeStrip(t *testing.T) {
 	w := stripWorld(t)
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.AddPolicy("arn:aws:iam::222222222222:policy/new", actiontest.AllowIAM)
 	w.Attach("arn:aws:iam::222222222222:policy/new")
 	w.Attach(w.AdminPolicy()) // and again what was taken away
@@ -221,7 +221,7 @@ func TestAttachedWhileWeStrip(t *testing.T) {
 	p := w.Plan()
 	for _, id := range []string{"detach arn:aws:iam::222222222222:policy/new", "inline new", "detach " + w.AdminPolicy()} {
 		s := actiontest.StepOf(t, p, id)
-		actiontest.Clean(t, w.Take([]actions.Step{s}))
+		actiontest.AllApplied(t, w.ApplySteps([]actions.Step{s}))
 		if r, err := w.Act.Verify(t.Context(), w.Responder(), s, actions.Effect{}); err != nil || !r.Holds {
 			t.Errorf("%s: %+v, %v", id, r, err)
 		}
@@ -235,7 +235,7 @@ func TestStripOfWhatWasCreatedAgain(t *testing.T) {
 	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
 	p := w.Plan()
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.Recreate(actiontest.WithInline("app", actiontest.Handwritten))
 	state := w.Snapshot()
 	for _, s := range p.Steps {
@@ -246,17 +246,17 @@ func TestStripOfWhatWasCreatedAgain(t *testing.T) {
 			t.Errorf("Verify %s: %v", s.ID, err)
 		}
 	}
-	for id, r := range w.Back(all) {
+	for id, r := range w.Undo(all) {
 		if r.Holds || r.Changed {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
-		actiontest.Says(t, r.Found, "created again")
+		actiontest.HasWords(t, r.Found, "created again")
 	}
 	if d := cmp.Diff(state, w.Snapshot()); d != "" {
 		t.Error(d)
 	}
 	// The new one is contained as what it is.
-	actiontest.Clean(t, w.Contain())
+	actiontest.AllApplied(t, w.Contain())
 	if got := w.Victim(); len(got.Attached) != 0 || got.Inline["app"] != "" || !strings.Contains(got.Inline[actiontest.DenyAllName], actiontest.DenyAllName) {
 		t.Errorf("the new role keeps %v", got)
 	}
@@ -268,13 +268,13 @@ func TestPolicyGoneAtUndo(t *testing.T) {
 	w.AddPolicy(gone, actiontest.AllowIAM)
 	w.Attach(gone)
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.Fault(awsfake.Fault{Op: "iam:AttachRolePolicy", Err: actiontest.NoSuchPolicy(gone), Times: 1})
-	read := w.Back(all)
+	read := w.Undo(all)
 	if r := read["detach "+gone]; r.Holds || r.Changed {
 		t.Errorf("%+v", r)
 	}
-	actiontest.Says(t, read["detach "+gone].Found, gone, "no longer exists")
+	actiontest.HasWords(t, read["detach "+gone].Found, gone, "no longer exists")
 	for id, r := range read {
 		if id != "detach "+gone && !r.Holds {
 			t.Errorf("Revert %s: %+v", id, r)
@@ -289,10 +289,10 @@ func TestPolicyGoneAtUndo(t *testing.T) {
 func TestInlineThatOthersWroteStays(t *testing.T) {
 	w := stripWorld(t, actiontest.WithInline("app", actiontest.Handwritten))
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.PutNamed("app", actiontest.AllowIAM)
 	w.PutNamed(actiontest.DenyAllName, actiontest.Handwritten)
-	read := w.Back(all)
+	read := w.Undo(all)
 	for _, id := range []string{"inline app", "deny"} {
 		if r := read[id]; r.Holds || r.Changed || r.Found == "" {
 			t.Errorf("%s: %+v", id, r)
@@ -340,7 +340,7 @@ func TestStripWithOneStepDenied(t *testing.T) {
 	}
 	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
 	w.Fault(awsfake.Fault{Op: "iam:DetachRolePolicy", Err: actiontest.Throttling, Times: 2}) // the SDK tries three times
-	actiontest.Clean(t, w.Contain())
+	actiontest.AllApplied(t, w.Contain())
 }
 
 func TestStripRefuses(t *testing.T) {
@@ -351,7 +351,7 @@ func TestStripRefuses(t *testing.T) {
 		}
 		for _, a := range []actions.Name{actions.DetachPolicies, actions.DeleteRole} {
 			typed := actions.Call{Action: a, Target: actions.RoleARN("aws", actiontest.Member, "/", name), Account: actiontest.Member}
-			w.Do(typed)
+			w.SetCall(typed)
 			p := w.Plan()
 			if w.Org.RefuseIdentity(p.Identity) == nil {
 				t.Errorf("%s: %s%s is not refused", a, path, name)
@@ -364,7 +364,7 @@ func TestStripRefuses(t *testing.T) {
 	for _, d := range w.Contain() {
 		if d.Err != nil {
 			_, hint := actions.Explain(d.Err)
-			actiontest.Says(t, hint, "AWS service")
+			actiontest.HasWords(t, hint, "AWS service")
 			return
 		}
 	}
@@ -373,13 +373,13 @@ func TestStripRefuses(t *testing.T) {
 
 func TestStripOfNoRole(t *testing.T) {
 	w := stripWorld(t)
-	w.Do(actions.Call{Action: actions.DetachPolicies, Target: "arn:aws:iam::222222222222:role/ghost", Account: actiontest.Member})
+	w.SetCall(actions.Call{Action: actions.DetachPolicies, Target: "arn:aws:iam::222222222222:role/ghost", Account: actiontest.Member})
 	_, err := w.Act.Plan(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), w.Call())
 	no, ok := errors.AsType[*actions.Refusal](err)
 	if !ok {
 		t.Fatalf("Plan: %v", err)
 	}
-	actiontest.Says(t, no.Reason, "ghost", actiontest.Member)
+	actiontest.HasWords(t, no.Reason, "ghost", actiontest.Member)
 }
 
 // A customer's policy can have a path or a name like those of AWS's own
@@ -397,7 +397,7 @@ func TestPolicyLikeAWSsIsDetached(t *testing.T) {
 		w.AddPolicy(arn, actiontest.Permissive)
 	}
 	w.Account(actiontest.Member).AddRole(awsfake.Role{Name: "victim", Path: "/app/", Attached: slices.Concat(own, likes)})
-	w.Do(actions.Call{Action: actions.DetachPolicies, Target: w.Role, Account: actiontest.Member}, w.Role)
+	w.SetCall(actions.Call{Action: actions.DetachPolicies, Target: w.Role, Account: actiontest.Member}, w.Role)
 	ids := actiontest.StepIDs(w.Plan())
 	for _, arn := range likes {
 		if !slices.Contains(ids, "detach "+arn) {
@@ -411,7 +411,7 @@ func TestPolicyLikeAWSsIsDetached(t *testing.T) {
 	}
 
 	// What only denies goes last from a role that is deleted.
-	w.Do(actions.Call{Action: actions.DeleteRole, Target: w.Role, Account: actiontest.Member, Options: map[string]string{"confirm": "victim"}}, w.Role)
+	w.SetCall(actions.Call{Action: actions.DeleteRole, Target: w.Role, Account: actiontest.Member, Options: map[string]string{"confirm": "victim"}}, w.Role)
 	ids = actiontest.StepIDs(w.Plan())
 	for _, arn := range likes {
 		for _, deny := range own {

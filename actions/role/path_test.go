@@ -16,7 +16,7 @@ func atPath(path string) func(*awsfake.Role) { return func(r *awsfake.Role) { r.
 func revokedAt(t *testing.T, path string) {
 	t.Helper()
 	w := newWorld(t, atPath(path))
-	w.Do(actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::" + actiontest.Member + ":role/victim", Account: actiontest.Member}, w.Role)
+	w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::" + actiontest.Member + ":role/victim", Account: actiontest.Member}, w.Role)
 	p := w.Plan()
 	acct, err := w.Hub.EnterFor(t.Context(), actions.Responder, w.Act, actions.PhaseRun, w.Asked, w.Resources, actiontest.Actor)
 	if err != nil {
@@ -45,7 +45,7 @@ func TestPathOfWildcards(t *testing.T) { revokedAt(t, "/"+strings.Repeat("*", 51
 func TestAllRolesOfStrangePaths(t *testing.T) {
 	for _, path := range []string{"/a//b/", "/:organizations:/"} {
 		w := newWorld(t, atPath(path))
-		w.Do(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
+		w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
 		p := w.Plan()
 		s := actiontest.StepOf(t, p, "revoke victim")
 		e, err := w.Act.Apply(t.Context(), w.Responder(), s, w.Run())

@@ -96,7 +96,7 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error) {
 	name, arn, id := aws.ToString(r.RoleName), aws.ToString(r.Arn), aws.ToString(r.RoleId)
 	s := actions.Step{ID: "revoke " + name, Title: "Revoke the sessions of " + name, Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Many: true,
-		Skip: acct.Org.Untouched(arn, acct.ID, aws.ToString(r.Path), name)}
+		Skip: acct.Org.ProtectedBecause(arn, acct.ID, aws.ToString(r.Path), name)}
 	if s.Skip != "" {
 		return s, nil
 	}

@@ -27,7 +27,7 @@ func wholeAccount(t *testing.T, partition string) *world {
 	a.AddRole(awsfake.Role{Name: "AWSServiceRoleForConfig", Path: "/aws-service-role/config.amazonaws.com/"})
 	a.AddRole(awsfake.Role{Name: "AWSReservedSSO_Admin_0123456789abcdef", Path: "/aws-reserved/sso.amazonaws.com/eu-west-1/"})
 	a.AddRole(awsfake.Role{Name: "break-glass"})
-	w.Do(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
+	w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
 	return w
 }
 
@@ -39,10 +39,10 @@ func (w *world) roleNames() []string {
 
 func TestRevokeAllContract(t *testing.T) {
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		actiontest.Test(t, actiontest.World{Action: actiontest.ActionOf(t), Starts: []actiontest.Start{{Name: "roles of all kinds", Open: func(t *testing.T) actiontest.Scene {
+		actiontest.Test(t, actiontest.Contract{Action: actiontest.ActionOf(t), Starts: []actiontest.Start{{Name: "roles of all kinds", Open: func(t *testing.T) actiontest.Environment {
 			w := wholeAccount(t, partition)
 			w.SetPropagation(delay)
-			s := actiontest.SceneOf(w.Fixture)
+			s := actiontest.EnvironmentOf(w.Fixture)
 			s.Tamper = func() {
 				for _, name := range changeable {
 					w.deletes(name)
@@ -94,9 +94,9 @@ func TestRevokeAllLeavesAlone(t *testing.T) {
 		"killswitch-responder": "own member role", "killswitch-restorer": "own member role", "break-glass": "protected",
 		"AWSServiceRoleForConfig": "service-linked", "AWSReservedSSO_Admin_0123456789abcdef": "Identity Center",
 	} {
-		actiontest.Says(t, skipped[name], words)
+		actiontest.HasWords(t, skipped[name], words)
 	}
-	actiontest.Says(t, strings.Join(p.Warnings, "\n"), "revoke_sessions 222222222222/ALL via=scp")
+	actiontest.HasWords(t, strings.Join(p.Warnings, "\n"), "revoke_sessions 222222222222/ALL via=scp")
 }
 
 // The listing has pages: the seed's plan began with the first.
@@ -105,7 +105,7 @@ func TestRevokeAllPages(t *testing.T) {
 	for i := range 1234 {
 		w.Account(actiontest.Member).AddRole(awsfake.Role{Name: fmt.Sprintf("role-%04d", i)})
 	}
-	w.Do(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
+	w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
 	w.ResetCalls()
 	p := w.Plan()
 	if len(p.Steps) != 1237 { // with the victim and the two member roles
@@ -177,7 +177,7 @@ func TestRoleCalledAll(t *testing.T) {
 	w := wholeAccount(t, "aws")
 	call, _, err := actions.Parse("revoke_sessions arn:aws:iam::222222222222:role/ALL leaked", w.Org.Directory())
 	actiontest.Must(t, err)
-	w.Do(call, call.Target)
+	w.SetCall(call, call.Target)
 	if p := w.Plan(); len(p.Steps) != 2 || p.Identity.ARN != call.Target {
 		t.Errorf("planned %+v", p)
 	}

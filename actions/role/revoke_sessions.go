@@ -71,7 +71,7 @@ func revokePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		case actions.PhaseReport:
 			return nil
 		}
-		ss = append(ss, actions.Statement{Actions: read, Resources: []string{s.Named("role")}}, actions.Statement{Actions: write, Resources: s.Changed("iam", "role/")})
+		ss = append(ss, actions.Statement{Actions: read, Resources: []string{s.TargetOnAnyPath("role")}}, actions.Statement{Actions: write, Resources: s.Changed("iam", "role/")})
 	}
 	if s.Any() || actions.WholeAccount(s.Call) {
 		list := actions.Statement{Actions: []string{"iam:GetAccountAuthorizationDetails"}, Resources: []string{"*"}} // it takes no resource
@@ -218,7 +218,7 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 	case s.Many:
 		return applyOne(ctx, acct, s, run)
 	}
-	name, role, err := deny.SameRole(ctx, acct, s)
+	name, role, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
 		return actions.Effect{}, err
 	}
@@ -236,7 +236,7 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 	doc := deny.RevokeDocument(cutoff)
 	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
 	if actions.IsCode(err, "LimitExceeded") {
-		err = actions.Hinted(err, "the role's inline policies fill their quota: ask for detach_policies, which deletes them and denies everything; undo puts them back")
+		err = actions.WithHint(err, "the role's inline policies fill their quota: ask for detach_policies, which deletes them and denies everything; undo puts them back")
 	}
 	return actions.Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }
@@ -261,7 +261,7 @@ func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actio
 	case s.Many:
 		return verifyOne(ctx, acct, s, e)
 	}
-	name, role, err := deny.SameRole(ctx, acct, s)
+	name, role, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -293,7 +293,7 @@ func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actio
 	if scp.BySCP(s) {
 		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Revert(ctx, acct, s, e)
 	}
-	name, role, err := deny.SameRole(ctx, acct, s)
+	name, role, err := deny.GetStepRole(ctx, acct, s)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
 		return actions.Reading{Holds: true, Found: "the role no longer exists"}, nil
@@ -308,7 +308,7 @@ func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actio
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
-	case deny.Same(live, e.Prior):
+	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
 	case live == nil || !ours(*live):
 		return actions.Reading{Found: inlineText(live) + ", which is not what Killswitch wrote"}, nil

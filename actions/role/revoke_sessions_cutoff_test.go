@@ -113,7 +113,7 @@ func TestVerifyDeny(t *testing.T) {
 			if (changed == *e.Wrote) != (tt.name == "as written") {
 				t.Fatal("the row changes nothing")
 			}
-			w.Put(changed)
+			w.PutDeny(changed)
 			r, err := actiontest.ActionOf(t).Verify(t.Context(), w.Responder(), s, e)
 			actiontest.Must(t, err)
 			if r.Holds != tt.holds || r.Found == "" {

@@ -28,12 +28,12 @@ func TestPlanTellsTheBlastRadius(t *testing.T) {
 	if d := cmp.Diff(want, facts); d != "" {
 		t.Error(d)
 	}
-	actiontest.Says(t, facts["Last used"], "never")
+	actiontest.HasWords(t, facts["Last used"], "never")
 	if len(p.Warnings) != 1 {
 		t.Errorf("warnings %q, want one of the instances", p.Warnings)
 	}
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "instance")
-	actiontest.Says(t, strings.Join(p.Residual, " "), "Long-term keys", "other roles")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "instance")
+	actiontest.HasWords(t, strings.Join(p.Residual, " "), "Long-term keys", "other roles")
 	if want := (actions.Identity{ARN: w.Role, ID: w.Victim().ID, Created: actiontest.Began}); p.Identity != want {
 		t.Errorf("identity %+v, want %+v", p.Identity, want)
 	}
@@ -43,7 +43,7 @@ func TestPlanTellsTheBlastRadius(t *testing.T) {
 
 	_, err := iam.NewFromConfig(w.Session(w.Role, "app").Config()).GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String("victim")})
 	actiontest.Must(t, err)
-	actiontest.Says(t, w.Plan().Facts[0].Text, "2026-11-03 10:00 UTC", "us-east-1")
+	actiontest.HasWords(t, w.Plan().Facts[0].Text, "2026-11-03 10:00 UTC", "us-east-1")
 }
 
 func TestPlanCountsAllPages(t *testing.T) {
@@ -77,7 +77,7 @@ func TestPlanKnowsWhatIsThere(t *testing.T) {
 	warned := func(p actions.Plan) bool { return strings.Contains(strings.Join(p.Warnings, " "), actiontest.Revoke) }
 	t.Run("the console's document", func(t *testing.T) {
 		p := newWorld(t, actiontest.WithInline(actiontest.Revoke, actiontest.Consoles)).Plan()
-		actiontest.Says(t, actiontest.StepOf(t, p, "deny").Current, actiontest.Revoke, "2026-10-01 08:09:10 UTC")
+		actiontest.HasWords(t, actiontest.StepOf(t, p, "deny").Current, actiontest.Revoke, "2026-10-01 08:09:10 UTC")
 		if warned(p) || !slices.ContainsFunc(p.Facts, func(f actions.Fact) bool { return strings.Contains(f.Text, "2026-10-01 08:09:10 UTC") }) {
 			t.Errorf("warnings %q, facts %v", p.Warnings, p.Facts)
 		}
@@ -86,7 +86,7 @@ func TestPlanKnowsWhatIsThere(t *testing.T) {
 		w := newWorld(t)
 		w.Apply(actiontest.StepOf(t, w.Plan(), "deny"), w.Run())
 		p := w.Plan()
-		actiontest.Says(t, actiontest.StepOf(t, p, "deny").Current, actiontest.Revoke, "2026-11-03 10:00:30 UTC")
+		actiontest.HasWords(t, actiontest.StepOf(t, p, "deny").Current, actiontest.Revoke, "2026-11-03 10:00:30 UTC")
 		if warned(p) {
 			t.Errorf("warnings %q", p.Warnings)
 		}
@@ -99,7 +99,7 @@ func TestPlanKnowsWhatIsThere(t *testing.T) {
 	})
 	t.Run("a tag", func(t *testing.T) {
 		s := actiontest.StepOf(t, newWorld(t, actiontest.WithTag(actiontest.Tag, "KS-EARLIER")).Plan(), "tag")
-		actiontest.Says(t, s.Current, "KS-EARLIER")
+		actiontest.HasWords(t, s.Current, "KS-EARLIER")
 		if s.Prior == nil || *s.Prior != "KS-EARLIER" {
 			t.Errorf("the snapshot is %v", s.Prior)
 		}
@@ -132,8 +132,8 @@ func TestInlineQuotaFull(t *testing.T) {
 			}
 			actiontest.WantCode(t, err, "LimitExceeded")
 			cause, hint := actions.Explain(err)
-			actiontest.Says(t, cause, "LimitExceeded")
-			actiontest.Says(t, hint, "quota", "detach_policies")
+			actiontest.HasWords(t, cause, "LimitExceeded")
+			actiontest.HasWords(t, hint, "quota", "detach_policies")
 			if got := w.Victim().Tags[actiontest.Tag]; got != actiontest.Request {
 				t.Errorf("the tag is %q", got)
 			}
@@ -161,7 +161,7 @@ func TestFiftyTags(t *testing.T) {
 	_, err := actiontest.ActionOf(t).Apply(t.Context(), w.Responder(), actiontest.StepOf(t, p, "tag"), w.Run())
 	actiontest.WantCode(t, err, "LimitExceeded")
 	cause, hint := actions.Explain(err)
-	actiontest.Says(t, cause, "LimitExceeded", "50")
+	actiontest.HasWords(t, cause, "LimitExceeded", "50")
 	if hint == "" {
 		t.Error("no hint")
 	}
@@ -200,9 +200,9 @@ func TestRoleTypedWithAndWithoutItsPath(t *testing.T) {
 				if !errors.As(err, &no) {
 					t.Fatalf("Plan: %v, want a refusal", err)
 				}
-				actiontest.Says(t, no.Reason, actions.LastPart(call.Target), actiontest.Member)
+				actiontest.HasWords(t, no.Reason, actions.LastPart(call.Target), actiontest.Member)
 				if tt.name == "with another path" {
-					actiontest.Says(t, no.Reason, tt.target, w.Role)
+					actiontest.HasWords(t, no.Reason, tt.target, w.Role)
 				}
 				return
 			}

@@ -24,13 +24,13 @@ func TestRevokeSessionsContract(t *testing.T) {
 		"a role in two instance profiles": {func(r *awsfake.Role) { r.Profiles = []string{"web", "batch"} }},
 	}
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		contract := actiontest.World{Action: actiontest.ActionOf(t)}
+		contract := actiontest.Contract{Action: actiontest.ActionOf(t)}
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
-			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
 				w := worldAt(t, c, c.Now, partition, starts[name]...)
 				w.SetPropagation(delay)
-				return actiontest.SceneOf(w.Fixture)
+				return actiontest.EnvironmentOf(w.Fixture)
 			}})
 		}
 		actiontest.Test(t, contract)
@@ -66,7 +66,7 @@ func TestRoleGoneBeforeRevert(t *testing.T) {
 		role := aws.String("victim")
 		_, err := w.IAM().DetachRolePolicy(t.Context(), &iam.DetachRolePolicyInput{RoleName: role, PolicyArn: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")})
 		actiontest.Must(t, err)
-		w.Del()
+		w.DeleteDeny()
 		_, err = w.IAM().DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: role})
 		actiontest.Must(t, err)
 	}
@@ -102,7 +102,7 @@ func TestRoleGoneBeforeRevert(t *testing.T) {
 			if r.Holds || r.Changed {
 				t.Errorf("Revert %s: %+v", s.ID, r)
 			}
-			actiontest.Says(t, r.Found, "another role", "created again")
+			actiontest.HasWords(t, r.Found, "another role", "created again")
 		}
 		if d := cmp.Diff(before, w.Victim()); d != "" || w.Mutations() != 0 {
 			t.Errorf("%d calls that write:\n%s", w.Mutations(), d)
@@ -124,5 +124,5 @@ func TestRoleGoneBeforeApply(t *testing.T) {
 	if !errors.As(err, &no) {
 		t.Fatalf("Plan: %v, want a refusal", err)
 	}
-	actiontest.Says(t, no.Error(), "victim", actiontest.Member)
+	actiontest.HasWords(t, no.Error(), "victim", actiontest.Member)
 }

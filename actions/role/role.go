@@ -15,7 +15,7 @@ import (
 // findRole reads the role and checks that it is the one that was typed.
 func findRole(ctx context.Context, acct *actions.Account, c actions.Call) (*types.Role, error) {
 	name := actions.LastPart(c.Target)
-	role, err := deny.LookRole(ctx, acct, name)
+	role, err := deny.GetRole(ctx, acct, name)
 	if actions.IsCode(err, "NoSuchEntity") {
 		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no role %s in account %s", name, c.Account), Hint: "check the name (it is case-sensitive) and the account"}
 	}

@@ -10,9 +10,9 @@ import (
 
 // What the tests of the actions on a whole role share.
 
-// roleScene is the contract's view of a world about a whole role.
-func roleScene(w *world) actiontest.Scene {
-	s := actiontest.SceneOf(w.Fixture)
+// roleEnvironment is the contract's view of a world about a whole role.
+func roleEnvironment(w *world) actiontest.Environment {
+	s := actiontest.EnvironmentOf(w.Fixture)
 	before := w.Victim()
 	s.Tamper = func() { // as it was, and a new policy of the name of ours
 		client, ctx, name := w.IAM(), w.T.Context(), aws.String("victim")

@@ -100,7 +100,7 @@ func unstrip(ctx context.Context, acct *actions.Account, role string, s actions.
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
-	case deny.Same(live, e.Prior):
+	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
 	case live != nil:
 		return actions.Reading{Found: standingText(s, live) + ", which others wrote"}, nil
@@ -134,7 +134,7 @@ func missing(err error, name string) bool {
 // that it was just created.
 func unspread(err error) error {
 	if actions.IsCode(err, "NoSuchEntity") {
-		return actions.TryLater(err)
+		return actions.RetryLater(err)
 	}
 	return err
 }
@@ -149,7 +149,7 @@ func putInline(ctx context.Context, acct *actions.Account, role, policy, documen
 // whenRoom makes a full quota of inline policies one that other steps may free.
 func whenRoom(err error) error {
 	if actions.IsCode(err, "LimitExceeded") {
-		return actions.TryLater(actions.Hinted(err, "the role's inline policies fill their quota, also after what Killswitch deletes: delete one by hand, then retry"))
+		return actions.RetryLater(actions.WithHint(err, "the role's inline policies fill their quota, also after what Killswitch deletes: delete one by hand, then retry"))
 	}
 	return err
 }

@@ -25,6 +25,6 @@ func worldAt(t *testing.T, c *actiontest.Clock, now func() time.Time, partition 
 // ask makes the world about another action on the victim.
 func (w *world) ask(name actions.Name, options map[string]string) *world {
 	w.T.Helper()
-	w.Do(actions.Call{Action: name, Target: w.Role, Account: actiontest.Member, Options: options}, w.Role)
+	w.SetCall(actions.Call{Action: name, Target: w.Role, Account: actiontest.Member, Options: options}, w.Role)
 	return w
 }

@@ -102,7 +102,7 @@ func attachmentOf(o actions.Org, name string) (a Attachment, spared []string, no
 	if no != nil {
 		return a, nil, &actions.Refusal{Reason: "the document " + name + " can't be used: " + no.Reason, Hint: no.Hint}
 	}
-	return Attachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: deny.SameJSON}, spared, nil
+	return Attachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: deny.EqualJSON}, spared, nil
 }
 
 // attachmentFor is the attachment that a step is about.
@@ -220,9 +220,9 @@ func breaks(o actions.Org, name, document string, spared []string) []string {
 	plane, _ := BuiltinSCP(o, controlPlaneSCP)
 	var warnings []string
 	switch {
-	case deny.SameJSON(document, freeze):
+	case deny.EqualJSON(document, freeze):
 		warnings = append(warnings, "Everything in the account stops for all but "+but+": the root user and applications too.")
-	case deny.SameJSON(document, plane):
+	case deny.EqualJSON(document, plane):
 		warnings = append(warnings, fmt.Sprintf("Every change in the account is denied to all but %s. %d data-plane permissions of common services go on; what is not on that list stops too.", but, len(dataPlane)))
 	default:
 		warnings = append(warnings, "The document "+name+" is this organization's own. What it denies stops for all but "+but+": "+deny.Compact(document))
@@ -284,7 +284,7 @@ func (ApplySCP) Apply(ctx context.Context, acct *actions.Account, s actions.Step
 
 // Verify implements [actions.Action].
 func (ApplySCP) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	a := Attachment{policy: attachedPolicy(s), holds: deny.SameJSON}
+	a := Attachment{policy: attachedPolicy(s), holds: deny.EqualJSON}
 	return a.Verify(ctx, acct, s, e)
 }
 

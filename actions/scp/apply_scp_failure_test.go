@@ -23,7 +23,7 @@ func (w *world) tried() error {
 	w.T.Helper()
 	p := w.Plan()
 	w.Resources = []string{p.Steps[0].Resource}
-	_, err := w.Act.Apply(w.T.Context(), w.Responder().Once(), p.Steps[0], w.Run())
+	_, err := w.Act.Apply(w.T.Context(), w.Responder().WithoutRetries(), p.Steps[0], w.Run())
 	return err
 }
 
@@ -35,12 +35,12 @@ func TestSCPQuotaFull(t *testing.T) {
 				w.AddSCP(awsfake.SCP{Name: fmt.Sprintf("guardrail-%d", i), Content: actiontest.OtherDeny, Targets: []string{actiontest.Member}})
 			}
 			before := w.Snapshot()
-			actiontest.Says(t, fmt.Sprint(w.Plan().Facts), fmt.Sprintf("%d now", quota))
+			actiontest.HasWords(t, fmt.Sprint(w.Plan().Facts), fmt.Sprintf("%d now", quota))
 			err := w.tried()
 			actiontest.WantCode(t, err, "ConstraintViolationException")
 			_, hint := actions.Explain(err)
-			actiontest.Says(t, hint, "detach one of", "guardrail-0", fmt.Sprintf("guardrail-%d", quota-2), "retry")
-			if strings.Contains(hint, "FullAWSAccess") || actions.Transient(err) || actions.Later(err) {
+			actiontest.HasWords(t, hint, "detach one of", "guardrail-0", fmt.Sprintf("guardrail-%d", quota-2), "retry")
+			if strings.Contains(hint, "FullAWSAccess") || actions.Transient(err) || actions.IsRetryLater(err) {
 				t.Errorf("hint %q, error %v", hint, err)
 			}
 			if d := cmp.Diff(before, w.Snapshot()); d != "" { // no orphan
@@ -93,7 +93,7 @@ func TestNoOrphanAfterAFailedAttach(t *testing.T) {
 		w.Fault(awsfake.Fault{Op: "organizations:DeletePolicy", Err: denied})
 		err := w.tried()
 		_, hint := actions.Explain(err)
-		actiontest.Says(t, hint, actiontest.FreezeName, "left over", "undo")
+		actiontest.HasWords(t, hint, actiontest.FreezeName, "left over", "undo")
 		w.ClearFaults()
 		if r := w.Revert(p.Steps[0], actions.Effect{}); !r.Holds || !r.Changed {
 			t.Errorf("Revert: %+v", r)
@@ -110,7 +110,7 @@ func TestSCPsNotEnabled(t *testing.T) {
 	err := w.tried()
 	actiontest.WantCode(t, err, "PolicyTypeNotEnabledException")
 	_, hint := actions.Explain(err)
-	actiontest.Says(t, hint, "not enabled", "Service control policies", "Enable")
+	actiontest.HasWords(t, hint, "not enabled", "Service control policies", "Enable")
 	if d := cmp.Diff(before, w.Snapshot()); d != "" {
 		t.Error(d)
 	}
@@ -124,7 +124,7 @@ func TestLastSCPOfAnAccount(t *testing.T) {
 	_, err = w.Act.Revert(t.Context(), w.Restorer(), s, e)
 	actiontest.WantCode(t, err, "ConstraintViolationException")
 	_, hint := actions.Explain(err)
-	actiontest.Says(t, hint, "FullAWSAccess", "retry")
+	actiontest.HasWords(t, hint, "FullAWSAccess", "retry")
 }
 
 // The last other account is undone, and the policy deleted, just before we attach it.
@@ -144,7 +144,7 @@ func TestPolicyDeletedUnderOurHands(t *testing.T) {
 				return nil
 			})
 			_, err := w.Act.Apply(t.Context(), w.Responder(), p.Steps[0], w.Run())
-			if err != nil && !actions.Later(err) {
+			if err != nil && !actions.IsRetryLater(err) {
 				t.Fatalf("%v is taken for a last word", err)
 			}
 			if err := w.planned(); err != nil {
@@ -196,7 +196,7 @@ func TestFreezeWhileAWSIsBusy(t *testing.T) {
 					p := w.Plan()
 					w.Resources = []string{p.Steps[0].Resource}
 					w.Fault(awsfake.Fault{Op: "organizations:" + op, Err: &smithy.GenericAPIError{Code: code}, After: after, Times: 1})
-					_, err := w.Act.Apply(t.Context(), w.Responder().Once(), p.Steps[0], w.Run())
+					_, err := w.Act.Apply(t.Context(), w.Responder().WithoutRetries(), p.Steps[0], w.Run())
 					if !actions.Transient(err) {
 						t.Fatalf("%v is taken for a last word", err)
 					}

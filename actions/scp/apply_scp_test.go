@@ -52,7 +52,7 @@ func (w *world) freeze(account string, options ...string) {
 	if len(options) > 0 {
 		c.Options = map[string]string{"scp": options[0]}
 	}
-	w.Do(c)
+	w.SetCall(c)
 }
 
 func (w *world) orgs() *organizations.Client {
@@ -142,14 +142,14 @@ func TestApplySCPContract(t *testing.T) {
 		},
 	}
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		contract := actiontest.World{Seldom: []string{"organizations:DeletePolicy"}}
+		contract := actiontest.Contract{ErrorPathPermits: []string{"organizations:DeletePolicy"}}
 		contract.Action, _ = all.Actions.Lookup(actions.ApplySCP)
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
-			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				w := scpWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition)
 				starts[name](w)
 				w.SetPropagation(delay)
-				return scpScene(w)
+				return scpEnvironment(w)
 			}})
 		}
 		actiontest.Test(t, contract)
@@ -169,8 +169,8 @@ func indented(t *testing.T, document string) string {
 	return b.String()
 }
 
-func scpScene(w *world) actiontest.Scene {
-	s := actiontest.SceneOf(w.Fixture)
+func scpEnvironment(w *world) actiontest.Environment {
+	s := actiontest.EnvironmentOf(w.Fixture)
 	name := actiontest.FreezeName
 	if n := w.Asked.Options["scp"]; n != "" {
 		name = "killswitch-" + n
@@ -256,7 +256,7 @@ func TestFreezeStopsAllButTheExempt(t *testing.T) {
 			sees("both frozen")
 
 			// Our roles still work there, by their very sessions.
-			w.Do(actions.Call{Action: actions.RevokeSessions, Target: w.Role, Account: actiontest.Member}, w.Role)
+			w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: w.Role, Account: actiontest.Member}, w.Role)
 			s := actiontest.StepOf(t, w.Plan(), "deny")
 			e := w.Apply(s, w.Run())
 			if r := w.Revert(s, e); !r.Holds {
@@ -286,7 +286,7 @@ func TestControlPlane(t *testing.T) {
 			t.Errorf("%s: %t %s", action, got, why)
 		}
 	}
-	actiontest.Says(t, strings.Join(w.Plan().Warnings, " "), "not on that list stops too")
+	actiontest.HasWords(t, strings.Join(w.Plan().Warnings, " "), "not on that list stops too")
 }
 
 // The seed made a policy of one name for each run: the second failed with DuplicatePolicyException.
@@ -395,7 +395,7 @@ func TestFreezeRefusals(t *testing.T) {
 			}
 			before := w.Snapshot()
 			no := refusal(t, w.planned())
-			actiontest.Says(t, no.Error(), tt.says...)
+			actiontest.HasWords(t, no.Error(), tt.says...)
 			if no.Hint == "" {
 				t.Error("no hint")
 			}
@@ -413,14 +413,14 @@ func TestNoOrganization(t *testing.T) {
 	w := newWorld(t)
 	w.Member(actiontest.Management, awsfake.MemberRoles{ExternalID: w.Org.ExternalID, ResponderPolicy: actiontest.AllowAll})
 	w.freeze(actiontest.Member)
-	actiontest.Says(t, refusal(t, w.planned()).Error(), actiontest.Management, "in no organization", "aws.management_account")
+	actiontest.HasWords(t, refusal(t, w.planned()).Error(), actiontest.Management, "in no organization", "aws.management_account")
 }
 
 func TestOutdatedContentIsUpdatedInPlace(t *testing.T) {
 	w := scpWorld(t)
 	id := w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "shared"}, Targets: []string{actiontest.Sandbox}})
 	p := w.Plan()
-	actiontest.Says(t, strings.Join(p.Warnings, " "), actiontest.FreezeName, "something else", "also for "+actiontest.Sandbox, "s3:*")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), actiontest.FreezeName, "something else", "also for "+actiontest.Sandbox, "s3:*")
 	s, e := w.freezes(actiontest.Request)
 	got := w.scp(actiontest.FreezeName)
 	if got.ID != id || got.Content != w.document("freeze") || got.Tags[actiontest.Tag] != "shared" || !w.holds(s, e) {
@@ -443,7 +443,7 @@ func TestPolicyDeployedAheadIsNeverDeleted(t *testing.T) {
 		w := scpWorld(t)
 		w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: w.document("freeze"), Tags: map[string]string{actiontest.Tag: owner}})
 		before := w.Snapshot()
-		actiontest.Says(t, w.Plan().Undo, "deployed ahead")
+		actiontest.HasWords(t, w.Plan().Undo, "deployed ahead")
 		s, e := w.freezes(actiontest.Request)
 		if r := w.Revert(s, e); !r.Holds || !r.Changed {
 			t.Errorf("%q: %+v", owner, r)
@@ -459,7 +459,7 @@ func TestAttachedBefore(t *testing.T) {
 	w := scpWorld(t)
 	w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: w.document("freeze"), Tags: map[string]string{actiontest.Tag: "shared"}, Targets: []string{actiontest.Member}})
 	before := w.Snapshot()
-	actiontest.Says(t, w.Plan().Undo, "earlier request", "stays attached")
+	actiontest.HasWords(t, w.Plan().Undo, "earlier request", "stays attached")
 	s, e := w.freezes(actiontest.Request)
 	if s.Prior == nil || e.Changed || !w.holds(s, e) {
 		t.Errorf("prior %v, effect %+v", s.Prior, e)
@@ -533,9 +533,9 @@ func TestPlanOfAFreeze(t *testing.T) {
 	if d := cmp.Diff(want, facts); d != "" {
 		t.Error(d)
 	}
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "Everything", "killswitch-responder", "break-glass", "applications too")
-	actiontest.Says(t, strings.Join(p.Residual, " "), "management account", "service-linked", "resource policies", "processes")
-	actiontest.Says(t, p.Undo, actiontest.FreezeName, "detaches")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "Everything", "killswitch-responder", "break-glass", "applications too")
+	actiontest.HasWords(t, strings.Join(p.Residual, " "), "management account", "service-linked", "resource policies", "processes")
+	actiontest.HasWords(t, p.Undo, actiontest.FreezeName, "detaches")
 	if p.Identity.ID != actiontest.Member || !strings.HasSuffix(p.Identity.ARN, "/"+actiontest.Member) || p.Identity.Created.IsZero() {
 		t.Errorf("identity %+v", p.Identity)
 	}
@@ -599,7 +599,7 @@ func TestFreezeThatStopsNothing(t *testing.T) {
 			t.Errorf("%s is taken", scope)
 			continue
 		}
-		actiontest.Says(t, no.Reason, "statement 1", "would stop nothing")
+		actiontest.HasWords(t, no.Reason, "statement 1", "would stop nothing")
 	}
 	for _, scope := range []string{
 		`"NotAction":["s3:*","iam:*"],"Resource":"*"`,

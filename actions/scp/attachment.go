@@ -83,7 +83,7 @@ func (a Attachment) look(ctx context.Context, acct *actions.Account, account str
 	if id != "" {
 		st.content, err = content(ctx, acct, id)
 		switch {
-		case actions.Later(err): // deleted in between
+		case actions.IsRetryLater(err): // deleted in between
 			st, id = scpState{}, ""
 		case err != nil:
 			return scpState{}, err
@@ -145,7 +145,7 @@ func content(ctx context.Context, acct *actions.Account, id string) (string, err
 // yet: it is found or made at the next try.
 func gone(err error) error {
 	if actions.IsCode(err, "PolicyNotFoundException") {
-		return actions.TryLater(err)
+		return actions.RetryLater(err)
 	}
 	return err
 }
@@ -194,7 +194,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 			owner, e.Changed = run.RequestID, true
 		case actions.IsCode(err, "DuplicatePolicyException"): // another run was faster, or this one before it died
 			if id, owner, err = a.find(ctx, acct); err == nil && id == "" {
-				err = actions.TryLater(fmt.Errorf("policy %s exists and is not listed yet", a.policy))
+				err = actions.RetryLater(fmt.Errorf("policy %s exists and is not listed yet", a.policy))
 			}
 		}
 		if err != nil {
@@ -208,7 +208,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 		}
 		want := a.document(live)
 		e.Wrote = &want
-		if !deny.SameJSON(live, want) {
+		if !deny.EqualJSON(live, want) {
 			if _, err := organizationsOf(acct).UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {
 				return e, scpHint(gone(err), nil)
 			}
@@ -242,7 +242,7 @@ func (a Attachment) create(ctx context.Context, acct *actions.Account, document,
 // notAttached explains an attach that failed. Where it failed for good, the
 // policy that this request made for it does not stay behind.
 func (a Attachment) notAttached(ctx context.Context, acct *actions.Account, id, owner string, s actions.Step, run actions.Run, failure error) error {
-	if actions.Transient(failure) || actions.Later(failure) {
+	if actions.Transient(failure) || actions.IsRetryLater(failure) {
 		return failure
 	}
 	var names []string
@@ -260,7 +260,7 @@ func (a Attachment) notAttached(ctx context.Context, acct *actions.Account, id, 
 	if _, left := deleteSCP(ctx, acct, id); left != nil {
 		cause, _ := actions.Explain(left)
 		_, hint := actions.Explain(err)
-		err = actions.Hinted(failure, strings.TrimPrefix(hint+"; ", "; ")+"the policy "+a.policy+" is left over ("+cause+"): undo deletes it")
+		err = actions.WithHint(failure, strings.TrimPrefix(hint+"; ", "; ")+"the policy "+a.policy+" is left over ("+cause+"): undo deletes it")
 	}
 	return err
 }
@@ -303,7 +303,7 @@ func scpHint(err error, on []string) error {
 	default:
 		return err
 	}
-	return actions.Hinted(err, hint)
+	return actions.WithHint(err, hint)
 }
 
 // Verify reads back whether the policy is attached and says what it shall.
@@ -318,7 +318,7 @@ func (a Attachment) Verify(ctx context.Context, acct *actions.Account, s actions
 	}
 	live, err := content(ctx, acct, aws.ToString(on[i].Id))
 	switch {
-	case actions.Later(err):
+	case actions.IsRetryLater(err):
 		return actions.Reading{Found: a.policy + " is deleted"}, nil
 	case err != nil:
 		return actions.Reading{}, err

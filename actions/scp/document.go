@@ -156,5 +156,5 @@ func readRevokeSCP(o actions.Org, document string) (cutoff time.Time, ok bool) {
 	}
 	spelled := d.Statement[0].Condition.DateLessThan["aws:TokenIssueTime"]
 	cutoff, err := time.Parse(time.RFC3339, spelled)
-	return cutoff, err == nil && deny.SameJSON(document, denySCP(o, deny.RevokeSid, nil, spelled))
+	return cutoff, err == nil && deny.EqualJSON(document, denySCP(o, deny.RevokeSid, nil, spelled))
 }

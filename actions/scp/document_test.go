@@ -167,7 +167,7 @@ func TestCheckSCP(t *testing.T) {
 			case len(tt.says) > 0 && no == nil:
 				t.Fatal("it is taken")
 			case no != nil:
-				if actiontest.Says(t, no.Error(), tt.says...); no.Hint == "" {
+				if actiontest.HasWords(t, no.Error(), tt.says...); no.Hint == "" {
 					t.Error("no hint")
 				}
 			case strings.ContainsAny(text, " \n"):
@@ -199,7 +199,7 @@ func TestRevokeSCP(t *testing.T) {
 	if _, no := scp.CheckSCP(o, document); no != nil {
 		t.Error(no)
 	}
-	actiontest.Says(t, document, `"DateLessThan":{"aws:TokenIssueTime":"2026-11-03T10:00:30Z"}`, "role/killswitch-restorer", "role/ops/keeper")
+	actiontest.HasWords(t, document, `"DateLessThan":{"aws:TokenIssueTime":"2026-11-03T10:00:30Z"}`, "role/killswitch-restorer", "role/ops/keeper")
 	if got, ok := scp.ReadRevokeSCP(o, indented(t, document)); !ok || !got.Equal(cutoff) {
 		t.Errorf("%v, %t", got, ok)
 	}

@@ -16,16 +16,16 @@ func viaSCP(account string) actions.Call {
 
 func TestRevokeViaSCPContract(t *testing.T) {
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		open := func(alter func(*world)) func(*testing.T) actiontest.Scene {
-			return func(t *testing.T) actiontest.Scene {
+		open := func(alter func(*world)) func(*testing.T) actiontest.Environment {
+			return func(t *testing.T) actiontest.Environment {
 				w := scpWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition)
-				w.Do(viaSCP(actiontest.Member))
+				w.SetCall(viaSCP(actiontest.Member))
 				alter(w)
 				w.SetPropagation(delay)
-				return scpScene(w)
+				return scpEnvironment(w)
 			}
 		}
-		actiontest.Test(t, actiontest.World{Action: actiontest.ActionOf(t), Seldom: []string{"organizations:DeletePolicy"}, Starts: []actiontest.Start{
+		actiontest.Test(t, actiontest.Contract{Action: actiontest.ActionOf(t), ErrorPathPermits: []string{"organizations:DeletePolicy"}, Starts: []actiontest.Start{
 			{Name: "an account as usual", Open: open(func(*world) {})},
 			{Name: "a policy of ours that says something else", Open: open(func(w *world) {
 				w.AddSCP(awsfake.SCP{Name: "killswitch-revoke-" + actiontest.Member, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "shared"}})
@@ -38,7 +38,7 @@ func TestRevokeViaSCPContract(t *testing.T) {
 // and so do we.
 func TestRevokeViaSCP(t *testing.T) {
 	w := scpWorld(t)
-	w.Do(viaSCP(actiontest.Member))
+	w.SetCall(viaSCP(actiontest.Member))
 	stolen, elsewhere := w.Session(w.Role, "i-0abc"), w.Session(w.Account(actiontest.Sandbox).AddRole(awsfake.Role{Name: "app", Inline: map[string]string{"all": actiontest.AllowAll}}), "x1")
 	w.Clock.Add(time.Minute)
 	s, e := w.freezes(actiontest.Request)
@@ -69,11 +69,11 @@ func TestRevokeViaSCP(t *testing.T) {
 // Each account has a policy of its own, since each has its own cutoff.
 func TestRevokeViaSCPTwoAccounts(t *testing.T) {
 	w := scpWorld(t)
-	w.Do(viaSCP(actiontest.Member))
+	w.SetCall(viaSCP(actiontest.Member))
 	w.freezes(actiontest.Request)
 	first := w.scp("killswitch-revoke-" + actiontest.Member).Content
 	w.Clock.Add(time.Hour)
-	w.Do(viaSCP(actiontest.Sandbox))
+	w.SetCall(viaSCP(actiontest.Sandbox))
 	w.freezes("KS-SECOND")
 	if w.scp("killswitch-revoke-"+actiontest.Member).Content != first || w.scp("killswitch-revoke-"+actiontest.Sandbox).Content == first {
 		t.Error("the second account's cutoff is the first's")
@@ -83,7 +83,7 @@ func TestRevokeViaSCPTwoAccounts(t *testing.T) {
 // A second request moves the cutoff forward, in place.
 func TestRevokeViaSCPMovesForward(t *testing.T) {
 	w := scpWorld(t)
-	w.Do(viaSCP(actiontest.Member))
+	w.SetCall(viaSCP(actiontest.Member))
 	s, e := w.freezes(actiontest.Request)
 	w.Clock.Add(time.Hour)
 	stolen := w.Session(w.Role, "i-0abc")

@@ -136,7 +136,7 @@ func TestActivityOfAKey(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("activity (-want +got):\n%s", d)
 		}
-		actiontest.Says(t, got.Text(), "access key "+stolen, "Denied", "3 (37%)", "CreateUser", "Roles assumed", "the newest calls may be missing")
+		actiontest.HasWords(t, got.Text(), "access key "+stolen, "Denied", "3 (37%)", "CreateUser", "Roles assumed", "the newest calls may be missing")
 		if title := got.Title(); title != "Activity of access key "+stolen+": 8 calls in 24 h, denied 3 (37%)" {
 			t.Errorf("title %q", title)
 		}
@@ -221,10 +221,10 @@ func TestActivityOfDeniedRegion(t *testing.T) {
 		if a.Total != 3 || a.Unread() || a.Cut != "" {
 			t.Errorf("%d calls, unread %t, cut %q", a.Total, a.Unread(), a.Cut)
 		}
-		actiontest.Says(t, a.Text(), "Regions that could not be read, or not to the end: 2 of 4")
-		actiontest.Says(t, a.Title(), "at least 3 calls")
+		actiontest.HasWords(t, a.Text(), "Regions that could not be read, or not to the end: 2 of 4")
+		actiontest.HasWords(t, a.Title(), "at least 3 calls")
 		for _, r := range a.Regions {
-			actiontest.Says(t, r.Words(), refused[r.Name].says)
+			actiontest.HasWords(t, r.Words(), refused[r.Name].says)
 		}
 	})
 }
@@ -239,8 +239,8 @@ func TestActivityNowhereRead(t *testing.T) {
 		if !a.Unread() {
 			t.Errorf("it was read: %+v", a)
 		}
-		actiontest.Says(t, a.Text(), "could not be read in any region", "AccessDeniedException")
-		actiontest.Says(t, a.Title(), "could not be read")
+		actiontest.HasWords(t, a.Text(), "could not be read in any region", "AccessDeniedException")
+		actiontest.HasWords(t, a.Title(), "could not be read")
 	})
 	inTrail(t, []string{home}, func(t *testing.T, w *history) {
 		w.many(home, 3)
@@ -281,7 +281,7 @@ func TestActivityOfThrottledRegion(t *testing.T) {
 		if a.Total != 60 {
 			t.Errorf("%d calls, want those of the other region", a.Total)
 		}
-		actiontest.Says(t, a.Text(), "not read: ThrottlingException", "Not all calls were read", "60 s")
+		actiontest.HasWords(t, a.Text(), "not read: ThrottlingException", "Not all calls were read", "60 s")
 	})
 }
 
@@ -298,8 +298,8 @@ func TestActivityIsCutAtTenThousand(t *testing.T) {
 		if a.Total != 10_000 || sum != 10_000 {
 			t.Errorf("%d calls, %d in the regions; want 10000", a.Total, sum)
 		}
-		actiontest.Says(t, a.Text(), "Not all calls were read: it stopped after 10000 calls", "the newest only")
-		actiontest.Says(t, a.Title(), "at least 10000 calls")
+		actiontest.HasWords(t, a.Text(), "Not all calls were read: it stopped after 10000 calls", "the newest only")
+		actiontest.HasWords(t, a.Title(), "at least 10000 calls")
 	})
 	inTrail(t, []string{home, "eu-west-1"}, func(t *testing.T, w *history) {
 		w.many(home, 5000)
@@ -320,7 +320,7 @@ func TestActivityIsCutByTime(t *testing.T) {
 		if a.Total < 5500 || a.Total > 6100 {
 			t.Errorf("%d calls in a minute", a.Total)
 		}
-		actiontest.Says(t, a.Text(), "Not all calls were read: it stopped after 60 s", "the newest only")
+		actiontest.HasWords(t, a.Text(), "Not all calls were read: it stopped after 60 s", "the newest only")
 	})
 	inTrail(t, []string{home}, func(t *testing.T, w *history) { // the caller has less time
 		w.many(home, 9000)
@@ -332,7 +332,7 @@ func TestActivityIsCutByTime(t *testing.T) {
 		if a.Total < 900 {
 			t.Errorf("%d calls", a.Total)
 		}
-		actiontest.Says(t, a.Cut, "its time was over")
+		actiontest.HasWords(t, a.Cut, "its time was over")
 	})
 	inTrail(t, []string{home}, func(t *testing.T, w *history) { // the process ends
 		w.many(home, 9000)
@@ -368,7 +368,7 @@ func TestActivityOfBrokenRecords(t *testing.T) {
 		if a.Broken != 8 {
 			t.Errorf("%d broken, want 8", a.Broken)
 		}
-		actiontest.Says(t, a.Text(), "details could not be read in full: 8.")
+		actiontest.HasWords(t, a.Text(), "details could not be read in full: 8.")
 	})
 }
 
@@ -378,7 +378,7 @@ func TestActivityOfNoEvents(t *testing.T) {
 		if a.Total != 0 || a.Unread() || !a.First.IsZero() || a.Calls.Kinds != 0 {
 			t.Errorf("activity %+v", a)
 		}
-		actiontest.Says(t, a.Text(), "No calls were found", "CloudTrail lags")
+		actiontest.HasWords(t, a.Text(), "No calls were found", "CloudTrail lags")
 		if strings.Contains(a.Text(), "First seen") || a.DeniedShare() != "0" {
 			t.Errorf("text:\n%s", a.Text())
 		}
@@ -397,7 +397,7 @@ func TestActivityTies(t *testing.T) {
 		if got := counts(a.Calls); got != "z 2, a 1, b 1, c 1, d 1, e 1, f 1, g 1, h 1, i 1" || a.Calls.Kinds != 13 {
 			t.Errorf("calls %s of %d", got, a.Calls.Kinds)
 		}
-		actiontest.Says(t, a.Text(), "Calls (10 of 13)")
+		actiontest.HasWords(t, a.Text(), "Calls (10 of 13)")
 	})
 }
 

@@ -65,7 +65,7 @@ func Lookup(ctx context.Context, acct *actions.Account, region string, s Subject
 		defer cancel()
 	}
 	if b.Patient {
-		acct = acct.Once() // the SDK's retries would not keep the pace
+		acct = acct.WithoutRetries() // the SDK's retries would not keep the pace
 	}
 	client := cloudtrail.NewFromConfig(acct.Config(), func(o *cloudtrail.Options) { o.Region = region })
 	in := &cloudtrail.LookupEventsInput{MaxResults: aws.Int32(lookupPage),
@@ -88,7 +88,7 @@ func Lookup(ctx context.Context, acct *actions.Account, region string, s Subject
 		if b.Pages > 0 && n == b.Pages {
 			return &CutError{ErrPages}
 		}
-		if acct.Turn(ctx, "cloudtrail:LookupEvents", region, lookupRate, time.Second) != nil {
+		if acct.WaitRateLimit(ctx, "cloudtrail:LookupEvents", region, lookupRate, time.Second) != nil {
 			return cut()
 		}
 		next := time.NewTimer(time.Second / lookupRate) // one look-up does not take all turns

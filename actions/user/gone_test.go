@@ -16,7 +16,7 @@ import (
 func TestUndoneAndJoinedTheAdmins(t *testing.T) {
 	w := userWorld(t).exempting("admins")
 	p := w.Plan()
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	u := alice("aws") // as before the containment, tag and deny gone
 	u.ID, u.Groups = w.alice().ID, []string{"admins"}
 	w.Account(actiontest.Member).AddUser(u)
@@ -40,8 +40,8 @@ func TestUserDeletedMeanwhile(t *testing.T) {
 	if again.Identity.ID != p.Identity.ID || len(again.Steps) > 0 {
 		t.Errorf("%+v", again)
 	}
-	all := w.Take(p.Steps)
-	actiontest.Clean(t, all)
+	all := w.ApplySteps(p.Steps)
+	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 }
 
@@ -52,12 +52,12 @@ func TestKeyThatAWSDeniesToKnow(t *testing.T) {
 	}
 	w := userWorld(t, inactive).onKey(actions.DeleteKey, actiontest.FirstKey, nil)
 	p := w.Plan()
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	w.Fault(awsfake.Fault{Op: "iam:GetAccessKeyLastUsed", Err: unknown(actiontest.FirstKey)})
 	if again := w.brief(); again.Identity.ID != p.Identity.ID || len(again.Steps) > 0 { // what a re-check sees
 		t.Errorf("%+v", again)
 	}
-	actiontest.Says(t, w.refused().Reason, actiontest.FirstKey, "does not exist", "root")
+	actiontest.HasWords(t, w.refused().Reason, actiontest.FirstKey, "does not exist", "root")
 	// A permission that is missing is none of that.
 	w.ClearFaults()
 	w.Fault(awsfake.Fault{Op: "iam:GetAccessKeyLastUsed", Err: actiontest.Denied})

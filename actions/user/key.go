@@ -60,7 +60,7 @@ func keyUser(ctx context.Context, acct *actions.Account, id string) (*iam.GetAcc
 		// AWS is seen to deny it, naming the key; a permission that is missing names a user.
 		return nil, nil
 	case actions.IsCode(err, "AccessDenied"):
-		return nil, actions.Hinted(err, "AWS may say this also of a key that is not in account "+acct.ID+": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them")
+		return nil, actions.WithHint(err, "AWS may say this also of a key that is not in account "+acct.ID+": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them")
 	case err != nil:
 		return nil, err
 	case aws.ToString(out.UserName) == "":

@@ -28,13 +28,13 @@ func inactive(u *awsfake.User) {
 
 func keyContract(t *testing.T, name actions.Name, starts map[string]func(w *world), alter ...func(*awsfake.User)) {
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		contract := actiontest.World{}
+		contract := actiontest.Contract{}
 		for _, title := range slices.Sorted(maps.Keys(starts)) {
-			contract.Starts = append(contract.Starts, actiontest.Start{Name: title, Open: func(t *testing.T) actiontest.Scene {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: title, Open: func(t *testing.T) actiontest.Environment {
 				w := userWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition, alter...)
 				starts[title](w)
 				w.SetPropagation(delay)
-				s := userScene(w)
+				s := userEnvironment(w)
 				if name == actions.DeleteKey {
 					s.State = func() any { return w.Snapshot() }
 				}
@@ -42,7 +42,7 @@ func keyContract(t *testing.T, name actions.Name, starts map[string]func(w *worl
 			}})
 		}
 		contract.Action, _ = all.Actions.Lookup(name)
-		contract.Seldom = []string{"cloudtrail:LookupEvents", "iam:GetAccessKeyLastUsed"} // for an exempt user, TestKeyOfAnAdmin; for one whose name is gone, TestRenamedUser
+		contract.ErrorPathPermits = []string{"cloudtrail:LookupEvents", "iam:GetAccessKeyLastUsed"} // for an exempt user, TestKeyOfAnAdmin; for one whose name is gone, TestRenamedUser
 		actiontest.Test(t, contract)
 	})
 }
@@ -114,8 +114,8 @@ func TestDerivedSessionOutlivesItsKey(t *testing.T) {
 		key, other := w.KeySession(actiontest.FirstKey), w.KeySession(actiontest.SecondKey)
 		derived := key.SessionToken()
 		p := w.Plan()
-		all := w.Take(p.Steps)
-		actiontest.Clean(t, all)
+		all := w.ApplySteps(p.Steps)
+		actiontest.AllApplied(t, all)
 		w.holdsAll(all)
 		for s, want := range map[*awsfake.Session]bool{key: false, derived: options == nil, other: options == nil} {
 			if ok, why := s.Can("s3:GetObject", "arn:aws:s3:::b/k"); ok != want {
@@ -123,10 +123,10 @@ func TestDerivedSessionOutlivesItsKey(t *testing.T) {
 			}
 		}
 		if residual := strings.Join(p.Residual, " "); options == nil {
-			actiontest.Says(t, residual, "GetSessionToken", "live on", "quarantine=yes")
+			actiontest.HasWords(t, residual, "GetSessionToken", "live on", "quarantine=yes")
 		}
-		actiontest.Says(t, p.Undo, "keys=reactivate")
-		actiontest.Says(t, p.Snapshot, actiontest.FirstKey, "Active", w.userARN())
+		actiontest.HasWords(t, p.Undo, "keys=reactivate")
+		actiontest.HasWords(t, p.Snapshot, actiontest.FirstKey, "Active", w.userARN())
 		if d := cmp.Diff(actions.Identity{ARN: w.userARN(), ID: actiontest.FirstKey, Created: actiontest.Began}, p.Identity); d != "" {
 			t.Error(d)
 		}
@@ -153,12 +153,12 @@ func TestSharedHolds(t *testing.T) {
 	w = userWorld(t)
 	before := w.users()
 	first := w.Contain()
-	actiontest.Clean(t, first)
+	actiontest.AllApplied(t, first)
 	w.onKey(actions.DeactivateKey, actiontest.FirstKey, withQuarantine)
 	second := w.Contain()
-	actiontest.Clean(t, second)
+	actiontest.AllApplied(t, second)
 	w.holdsAll(second)
-	actiontest.Says(t, actiontest.StepOf(t, w.Plan(), "key "+actiontest.FirstKey).Current, "inactive already")
+	actiontest.HasWords(t, actiontest.StepOf(t, w.Plan(), "key "+actiontest.FirstKey).Current, "inactive already")
 	for i, d := range second { // the hold keeps the first holder's snapshot
 		for _, f := range first {
 			if f.Step.Hold == d.Step.Hold {
@@ -166,13 +166,13 @@ func TestSharedHolds(t *testing.T) {
 			}
 		}
 	}
-	for id, r := range w.Back(second) {
+	for id, r := range w.Undo(second) {
 		if !r.Holds || !r.Changed {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
 	}
 	w.quarantine(nil)
-	for id, r := range w.Back(first) {
+	for id, r := range w.Undo(first) {
 		if !r.Holds && id != "password" {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
@@ -192,14 +192,14 @@ func TestKeyThatIsNoUsers(t *testing.T) {
 		}
 		for _, id := range []string{root, "AKIA0000000000MISSING"} {
 			no := w.onKey(name, id, nil).refused()
-			actiontest.Says(t, no.Reason, id, "does not exist", "root user's", "no API")
-			actiontest.Says(t, no.Hint, "as root")
+			actiontest.HasWords(t, no.Reason, id, "does not exist", "root user's", "no API")
+			actiontest.HasWords(t, no.Hint, "as root")
 		}
 		// AWS may say no instead: that is not about the member roles alone.
 		w.Fault(awsfake.Fault{Op: "iam:GetAccessKeyLastUsed", Err: actiontest.Denied})
 		_, err := w.Act.Plan(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), w.Call())
 		_, hint := actions.Explain(err)
-		actiontest.Says(t, hint, "not in account "+actiontest.Member)
+		actiontest.HasWords(t, hint, "not in account "+actiontest.Member)
 	}
 }
 
@@ -207,7 +207,7 @@ func TestKeyOfAnotherUser(t *testing.T) {
 	for _, name := range []actions.Name{actions.DeactivateKey, actions.DeleteKey} {
 		w := userWorld(t, inactive)
 		no := w.onKey(name, actiontest.FirstKey, map[string]string{"user": "bob"}).refused()
-		actiontest.Says(t, no.Reason, actiontest.FirstKey, "alice", "not of bob")
+		actiontest.HasWords(t, no.Reason, actiontest.FirstKey, "alice", "not of bob")
 		w.onKey(name, actiontest.FirstKey, map[string]string{"user": "Alice"}).Plan()
 	}
 }
@@ -253,25 +253,25 @@ func TestKeyGrammar(t *testing.T) {
 		for _, x := range m.List {
 			said += x.Field + " " + x.Problem + " " + x.Hint + "\n"
 		}
-		actiontest.Says(t, said, words...)
+		actiontest.HasWords(t, said, words...)
 	}
 	var m *actions.ParseErrors
 	_, _, err := actions.Parse("deactivate_key "+actiontest.FirstKey+" user=alice quarantine=maybe leaked", dir)
 	if !errors.As(err, &m) {
 		t.Fatal(err)
 	}
-	actiontest.Says(t, m.Corrected, "user=alice")
+	actiontest.HasWords(t, m.Corrected, "user=alice")
 }
 
 func TestKeyInactiveAlready(t *testing.T) {
 	w := userWorld(t, inactive).onKey(actions.DeactivateKey, actiontest.FirstKey, nil)
 	p := w.Plan()
-	actiontest.Says(t, p.Steps[0].Current, "inactive already")
+	actiontest.HasWords(t, p.Steps[0].Current, "inactive already")
 	n := w.Mutations()
-	all := w.Take(p.Steps)
-	actiontest.Clean(t, all)
+	all := w.ApplySteps(p.Steps)
+	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
-	if r := w.Back(all)[p.Steps[0].ID]; !r.Holds || r.Changed || w.Mutations() != n {
+	if r := w.Undo(all)[p.Steps[0].ID]; !r.Holds || r.Changed || w.Mutations() != n {
 		t.Errorf("%+v, %d calls that write", r, w.Mutations()-n)
 	}
 }
@@ -284,9 +284,9 @@ func TestKeyOfAnAdmin(t *testing.T) {
 	if d := cmp.Diff([]string{"key " + actiontest.FirstKey}, actiontest.StepIDs(p)); d != "" {
 		t.Error(d)
 	}
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "alice", "admin group devs", "since when is not known", "not quarantined")
-	actiontest.Says(t, strings.Join(p.Residual, " "), "live on for up to 36 hours")
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "alice", "admin group devs", "since when is not known", "not quarantined")
+	actiontest.HasWords(t, strings.Join(p.Residual, " "), "live on for up to 36 hours")
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	if got := w.alice(); !got.Keys[0].Inactive || len(got.Tags) != 0 || len(got.Inline) != 0 || len(got.Attached) != 1 {
 		t.Errorf("%+v", got)
 	}
@@ -306,14 +306,14 @@ func TestKeyDeletedMeanwhile(t *testing.T) {
 	u := w.alice()
 	u.Keys = u.Keys[1:]
 	w.Account(actiontest.Member).AddUser(u)
-	all := w.Take(p.Steps)
-	actiontest.Clean(t, all)
+	all := w.ApplySteps(p.Steps)
+	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 	again := w.brief()
 	if again.Identity.ID != p.Identity.ID || w.Org.RefuseIdentity(again.Identity) != nil {
 		t.Errorf("%+v", again.Identity)
 	}
-	if r := w.Back(all)[p.Steps[0].ID]; r.Holds || r.Changed || !strings.Contains(r.Found, "no longer exists") {
+	if r := w.Undo(all)[p.Steps[0].ID]; r.Holds || r.Changed || !strings.Contains(r.Found, "no longer exists") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -321,8 +321,8 @@ func TestKeyDeletedMeanwhile(t *testing.T) {
 func TestDeleteOfAnActiveKey(t *testing.T) {
 	w := userWorld(t).onKey(actions.DeleteKey, actiontest.FirstKey, nil)
 	no := w.refused()
-	actiontest.Says(t, no.Reason, actiontest.FirstKey, "active")
-	actiontest.Says(t, no.Hint, "deactivate_key first")
+	actiontest.HasWords(t, no.Reason, actiontest.FirstKey, "active")
+	actiontest.HasWords(t, no.Hint, "deactivate_key first")
 
 	// Activated after the plan: nothing is deleted.
 	w = userWorld(t, inactive).onKey(actions.DeleteKey, actiontest.FirstKey, nil)
@@ -340,16 +340,16 @@ func TestDeleteOfAnActiveKey(t *testing.T) {
 func TestDeleteKeyTwice(t *testing.T) {
 	w := userWorld(t, inactive).onKey(actions.DeleteKey, actiontest.FirstKey, nil)
 	p := w.Plan()
-	actiontest.Says(t, p.Steps[0].NotReverted+p.Undo, "can't be restored")
+	actiontest.HasWords(t, p.Steps[0].NotReverted+p.Undo, "can't be restored")
 	if p.Reversible || w.Act.Spec().Quorum != 2 {
 		t.Errorf("%+v", w.Act.Spec())
 	}
-	all := w.Take(p.Steps)
-	actiontest.Clean(t, all)
+	all := w.ApplySteps(p.Steps)
+	actiontest.AllApplied(t, all)
 	if !all[0].Effect.Changed {
 		t.Error("not changed")
 	}
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	w.holdsAll(all)
 	if got := w.alice().Keys; len(got) != 1 || got[0].ID != actiontest.SecondKey {
 		t.Errorf("%v", got)
@@ -360,20 +360,20 @@ func TestDeleteKeyTwice(t *testing.T) {
 	if again.Identity.ID != p.Identity.ID || len(again.Steps) != 0 || w.Org.RefuseIdentity(again.Identity) != nil {
 		t.Errorf("%+v", again)
 	}
-	actiontest.Says(t, w.refused().Reason, "does not exist") // a new request is told
+	actiontest.HasWords(t, w.refused().Reason, "does not exist") // a new request is told
 	r, err := w.Act.Revert(t.Context(), w.Responder(), all[0].Step, all[0].Effect)
 	if err != nil || r.Holds || r.Changed || !strings.Contains(r.Found, "can't be restored") {
 		t.Errorf("%+v, %v", r, err)
 	}
 	w.Account(actiontest.Member).DeleteUser("alice")
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	w.holdsAll(all)
 }
 
 func TestKeyOfAUserCreatedAgain(t *testing.T) {
 	w := userWorld(t).onKey(actions.DeactivateKey, actiontest.FirstKey, withQuarantine)
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.anotherAlice()
 	state := w.Snapshot()
 	for _, d := range all {
@@ -381,7 +381,7 @@ func TestKeyOfAUserCreatedAgain(t *testing.T) {
 			t.Errorf("Apply %s: %v", d.Step.ID, err)
 		}
 	}
-	for id, r := range w.Back(all) {
+	for id, r := range w.Undo(all) {
 		if r.Holds || r.Changed {
 			t.Errorf("Revert %s: %+v", id, r)
 		}

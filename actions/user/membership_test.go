@@ -36,5 +36,5 @@ func TestJoined(t *testing.T) {
 func TestMemberSinceIsBestEffort(t *testing.T) {
 	w := userWorld(t).exempting("devs").quarantine(nil)
 	w.Fault(awsfake.Fault{Op: "cloudtrail:LookupEvents", Err: actiontest.Denied})
-	actiontest.Says(t, user.MemberSince(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), "alice", "devs"), "since when is not known (")
+	actiontest.HasWords(t, user.MemberSince(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), "alice", "devs"), "since when is not known (")
 }

@@ -38,7 +38,7 @@ var (
 )
 
 func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
-	user := []string{s.Named("user")}
+	user := []string{s.TargetOnAnyPath("user")}
 	full := s.Call.Options["mode"] != deny.IAMOnly
 	switch p {
 	case actions.PhasePlan:
@@ -177,10 +177,10 @@ func denySteps(ctx context.Context, acct *actions.Account, user *types.User, pol
 	case err != nil:
 		cause, _ := actions.Explain(err)
 		p.Warnings = append(p.Warnings, "The managed policy "+policy+" can't be read ("+cause+"): the deny is put inline.")
-	case content != nil && !q.Says(*content):
+	case content != nil && !q.Matches(*content):
 		p.Warnings = append(p.Warnings, "Somebody made a managed policy "+policy+" in this account that says something else. It is not used, the deny is put inline; it says: "+deny.Compact(*content))
 	}
-	if live.Inline != nil && !q.Says(*live.Inline) {
+	if live.Inline != nil && !q.Matches(*live.Inline) {
 		text := "There is an inline policy named " + policy + " that says something else. If the deny must be put inline, it is replaced, and undo puts it back: "
 		if grants := deny.Grants(*live.Inline); grants != "" {
 			p.Warnings = append(p.Warnings, text+"it allows "+grants)

@@ -35,16 +35,16 @@ func TestQuarantineUserContract(t *testing.T) {
 		"IAM only":                     {options: map[string]string{"mode": "iam-only"}},
 	}
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		contract := actiontest.World{Seldom: []string{"iam:GetAccessKeyLastUsed"}} // of a user whose name is gone; TestRenamedUser
+		contract := actiontest.Contract{ErrorPathPermits: []string{"iam:GetAccessKeyLastUsed"}} // of a user whose name is gone; TestRenamedUser
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
-			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Scene {
+			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				s := starts[name]
 				w := userWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition, s.user...)
 				if s.prepare != nil {
 					s.prepare(w)
 				}
 				w.quarantine(s.options).SetPropagation(delay)
-				return userScene(w)
+				return userEnvironment(w)
 			}})
 		}
 		contract.Action, _ = all.Actions.Lookup(actions.QuarantineUser)
@@ -64,10 +64,10 @@ func TestQuarantineSteps(t *testing.T) {
 			t.Errorf("%s: credential %t, deny %t", s.ID, s.Credential, s.Deny)
 		}
 	}
-	actiontest.Says(t, actiontest.StepOf(t, p, "password").NotReverted, "can't be restored", "new one")
-	actiontest.Says(t, actiontest.StepOf(t, p, "key "+actiontest.FirstKey).NotReverted, "keys=reactivate")
-	actiontest.Says(t, p.Undo, "can't be restored", "keys=reactivate", actiontest.FullQuarantine+" stays")
-	actiontest.Says(t, strings.Join(p.Residual, " "), "assumed already")
+	actiontest.HasWords(t, actiontest.StepOf(t, p, "password").NotReverted, "can't be restored", "new one")
+	actiontest.HasWords(t, actiontest.StepOf(t, p, "key "+actiontest.FirstKey).NotReverted, "keys=reactivate")
+	actiontest.HasWords(t, p.Undo, "can't be restored", "keys=reactivate", actiontest.FullQuarantine+" stays")
+	actiontest.HasWords(t, strings.Join(p.Residual, " "), "assumed already")
 	var got struct {
 		Groups, Attached, MFA []string
 		Keys                  []struct{ ID, Status string }
@@ -84,7 +84,7 @@ func TestQuarantineSteps(t *testing.T) {
 	for _, f := range p.Facts {
 		facts += f.Label + " " + f.Text + "\n"
 	}
-	actiontest.Says(t, facts, "devs", actiontest.FirstKey+" active, never used", "Console password set", "mfa/alice", "AdministratorAccess")
+	actiontest.HasWords(t, facts, "devs", actiontest.FirstKey+" active, never used", "Console password set", "mfa/alice", "AdministratorAccess")
 
 	if d := cmp.Diff([]string{"tag", "deny"}, actiontest.StepIDs(w.quarantine(map[string]string{"mode": "iam-only"}).Plan())); d != "" {
 		t.Errorf("IAM only: %s", d)
@@ -97,7 +97,7 @@ func TestQuarantineStopsKeysAndDerivedSessions(t *testing.T) {
 	key := w.KeySession(actiontest.FirstKey)
 	derived := key.SessionToken()
 	p := w.Plan()
-	actiontest.Clean(t, w.Take([]actions.Step{actiontest.StepOf(t, p, "tag"), actiontest.StepOf(t, p, "deny")}))
+	actiontest.AllApplied(t, w.ApplySteps([]actions.Step{actiontest.StepOf(t, p, "tag"), actiontest.StepOf(t, p, "deny")}))
 	for name, s := range map[string]*awsfake.Session{"the key": key, "a derived session": derived} {
 		if ok, _ := s.Can("s3:GetObject", "arn:aws:s3:::b/k"); ok {
 			t.Errorf("%s may still read", name)
@@ -106,7 +106,7 @@ func TestQuarantineStopsKeysAndDerivedSessions(t *testing.T) {
 
 	w = userWorld(t).quarantine(map[string]string{"mode": "iam-only"})
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 	if ok, _ := w.KeySession(actiontest.FirstKey).Can("iam:GetUser", w.userARN()); ok {
 		t.Error("iam-only: the key may still call IAM")
@@ -118,14 +118,14 @@ func TestQuarantineStopsKeysAndDerivedSessions(t *testing.T) {
 
 func TestQuarantineSecondRun(t *testing.T) {
 	w := userWorld(t)
-	actiontest.Clean(t, w.Contain())
+	actiontest.AllApplied(t, w.Contain())
 	state := w.Snapshot()
 	p := w.Plan()
 	if d := cmp.Diff([]string{"tag", "deny"}, actiontest.StepIDs(p)); d != "" {
 		t.Errorf("what is contained has other steps: %s", d)
 	}
 	n := w.Mutations()
-	actiontest.Clean(t, w.Take(p.Steps))
+	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	if d := cmp.Diff(state, w.Snapshot()); d != "" || w.Mutations() != n {
 		t.Errorf("%d calls that write: %s", w.Mutations()-n, d)
 	}
@@ -141,7 +141,7 @@ func TestQuarantineSecondRun(t *testing.T) {
 func TestQuarantineWithFullQuotas(t *testing.T) {
 	w := userWorld(t, tenUserPolicies)
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 	if got := w.alice(); len(got.Attached) != 10 || !strings.Contains(got.Inline[actiontest.FullQuarantine], "Deny") {
 		t.Errorf("%v %v", got.Attached, got.Inline)
@@ -161,7 +161,7 @@ func TestQuarantineWithFullQuotas(t *testing.T) {
 		}
 		actiontest.WantCode(t, d.Err, "LimitExceeded")
 		cause, hint := actions.Explain(d.Err)
-		actiontest.Says(t, cause+hint, "inline policies fill their quota", "PoliciesPerUser", "apply_scp")
+		actiontest.HasWords(t, cause+hint, "inline policies fill their quota", "PoliciesPerUser", "apply_scp")
 	}
 	if !w.alice().Keys[0].Inactive {
 		t.Error("the keys wait for the deny")
@@ -174,9 +174,9 @@ func TestPermissivePolicyOfOurName(t *testing.T) {
 	arn := w.policyARN(actiontest.FullQuarantine)
 	w.AddPolicy(arn, actiontest.Permissive)
 	p := w.Plan()
-	actiontest.Says(t, strings.Join(p.Warnings, " "), "says something else", "not used", "Allow")
-	all := w.Take(p.Steps)
-	actiontest.Clean(t, all)
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "says something else", "not used", "Allow")
+	all := w.ApplySteps(p.Steps)
+	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 	if got := w.alice(); slices.Contains(got.Attached, arn) || got.Inline[actiontest.FullQuarantine] == "" {
 		t.Errorf("%v %v", got.Attached, got.Inline)
@@ -185,7 +185,7 @@ func TestPermissivePolicyOfOurName(t *testing.T) {
 	// One that holds the same key twice is not ours.
 	w = userWorld(t)
 	w.AddPolicy(arn, `{"Version":"2012-10-17","Statement":[{"Sid":"KillSwitchQuarantine","Effect":"Allow","Effect":"Deny","Action":"*","Resource":"*"}]}`)
-	actiontest.Clean(t, w.Contain())
+	actiontest.AllApplied(t, w.Contain())
 	if slices.Contains(w.alice().Attached, arn) {
 		t.Error("a document with two effects was taken for ours")
 	}
@@ -193,19 +193,19 @@ func TestPermissivePolicyOfOurName(t *testing.T) {
 	// Ours is replaced after it was attached: the deny is no longer in force, and comes back inline.
 	w = userWorld(t)
 	all = w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.AddPolicy(arn, actiontest.Permissive)
 	r, err := w.Act.Verify(t.Context(), w.Responder(), all[1].Step, all[1].Effect)
 	actiontest.Must(t, err)
 	if r.Holds {
 		t.Fatal("attached, but permissive, and Verify says that it holds")
 	}
-	actiontest.Says(t, r.Found, "another managed policy")
-	all[1] = w.Take([]actions.Step{all[1].Step})[0]
-	actiontest.Clean(t, all)
+	actiontest.HasWords(t, r.Found, "another managed policy")
+	all[1] = w.ApplySteps([]actions.Step{all[1].Step})[0]
+	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 	// Undo leaves neither.
-	for id, r := range w.Back(all) {
+	for id, r := range w.Undo(all) {
 		if !r.Holds && id != "password" {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
@@ -220,7 +220,7 @@ func TestPolicyOfOurNameElsewhere(t *testing.T) {
 	w := userWorld(t)
 	w.AddPolicy("arn:aws:iam::222222222222:policy/x/killswitchquarantine", actiontest.Permissive)
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 	if w.alice().Inline[actiontest.FullQuarantine] == "" {
 		t.Error("no deny")
@@ -230,17 +230,17 @@ func TestPolicyOfOurNameElsewhere(t *testing.T) {
 // What was attached before is not ours to take away.
 func TestQuarantineAttachedBefore(t *testing.T) {
 	w := userWorld(t)
-	actiontest.Clean(t, w.Contain()) // makes the policy
+	actiontest.AllApplied(t, w.Contain()) // makes the policy
 	w = w.quarantine(nil)
 	before := w.alice()
 	s := actiontest.StepOf(t, w.Plan(), "deny")
-	actiontest.Says(t, s.Current, "attached: Deny *")
-	all := w.Take([]actions.Step{s})
-	actiontest.Clean(t, all)
+	actiontest.HasWords(t, s.Current, "attached: Deny *")
+	all := w.ApplySteps([]actions.Step{s})
+	actiontest.AllApplied(t, all)
 	if all[0].Effect.Changed {
 		t.Error("changed")
 	}
-	if r := w.Back(all)["deny"]; !r.Holds || r.Changed {
+	if r := w.Undo(all)["deny"]; !r.Holds || r.Changed {
 		t.Errorf("%+v", r)
 	}
 	if d := cmp.Diff(before, w.alice()); d != "" {
@@ -253,8 +253,8 @@ func TestAdminIsRefused(t *testing.T) {
 	w.Fault(awsfake.Fault{Op: "cloudtrail:LookupEvents", Err: actiontest.Denied}) // best effort: that it fails changes nothing
 	before := w.Snapshot()
 	no := w.refused()
-	actiontest.Says(t, no.Reason, "alice", "Admins", "since when is not known")
-	actiontest.Says(t, no.Hint, "deactivate_key", "apply_scp", "out of the group")
+	actiontest.HasWords(t, no.Reason, "alice", "Admins", "since when is not known")
+	actiontest.HasWords(t, no.Hint, "deactivate_key", "apply_scp", "out of the group")
 	if d := cmp.Diff(before, w.Snapshot()); d != "" {
 		t.Error(d)
 	}
@@ -272,7 +272,7 @@ func TestJoinedTheAdminsMeanwhile(t *testing.T) {
 		w.Account(actiontest.Member).AddUser(u)
 	}
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	join()
 	if d := cmp.Diff([]string{"tag", "deny"}, actiontest.StepIDs(w.brief())); d != "" {
 		t.Error(d)
@@ -313,12 +313,12 @@ func TestCredentialsThatCantBeListed(t *testing.T) {
 		w := userWorld(t)
 		w.Fault(awsfake.Fault{Op: op, Err: actiontest.Denied})
 		p := w.Plan()
-		actiontest.Says(t, strings.Join(p.Warnings, " "), what, "AccessDenied")
+		actiontest.HasWords(t, strings.Join(p.Warnings, " "), what, "AccessDenied")
 		if n := len(p.Steps); n != 7 {
 			t.Errorf("%s: %d steps", op, n)
 		}
 		w.ClearFaults()
-		actiontest.Clean(t, w.Take(p.Steps))
+		actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	}
 	w := userWorld(t)
 	w.Fault(awsfake.Fault{Op: "iam:ListAccessKeys", Err: actiontest.Denied})
@@ -329,8 +329,8 @@ func TestCredentialsThatCantBeListed(t *testing.T) {
 func TestQuarantineOfWhoWasCreatedAgain(t *testing.T) {
 	w := userWorld(t)
 	p := w.Plan()
-	all := w.Take(p.Steps)
-	actiontest.Clean(t, all)
+	all := w.ApplySteps(p.Steps)
+	actiontest.AllApplied(t, all)
 	w.anotherAlice()
 	state := w.Snapshot()
 	for _, s := range p.Steps {
@@ -341,7 +341,7 @@ func TestQuarantineOfWhoWasCreatedAgain(t *testing.T) {
 			t.Errorf("Verify %s: %v", s.ID, err)
 		}
 	}
-	for id, r := range w.Back(all) {
+	for id, r := range w.Undo(all) {
 		if r.Holds || r.Changed {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
@@ -350,18 +350,18 @@ func TestQuarantineOfWhoWasCreatedAgain(t *testing.T) {
 		t.Error(d)
 	}
 	w.Account(actiontest.Member).DeleteUser("alice")
-	actiontest.Says(t, w.refused().Reason, "no IAM user alice")
+	actiontest.HasWords(t, w.refused().Reason, "no IAM user alice")
 }
 
 func TestPasswordStaysGone(t *testing.T) {
 	w := userWorld(t)
 	all := w.Contain()
-	actiontest.Clean(t, all)
-	r := w.Back(all)["password"]
+	actiontest.AllApplied(t, all)
+	r := w.Undo(all)["password"]
 	if r.Holds || r.Changed {
 		t.Errorf("%+v", r)
 	}
-	actiontest.Says(t, r.Found, "can't be restored", "new one")
+	actiontest.HasWords(t, r.Found, "can't be restored", "new one")
 	if !w.alice().Password.IsZero() {
 		t.Error("there is a password again")
 	}
@@ -419,11 +419,11 @@ func TestLongestUser(t *testing.T) {
 		{Action: actions.QuarantineUser, Target: arn, Account: actiontest.Member},
 		{Action: actions.DeactivateKey, Target: actiontest.FirstKey, Account: actiontest.Member, Options: map[string]string{"quarantine": "yes"}},
 	} {
-		w.Do(c)
+		w.SetCall(c)
 		all := w.Contain()
-		actiontest.Clean(t, all)
+		actiontest.AllApplied(t, all)
 		w.holdsAll(all)
-		w.Back(all)
+		w.Undo(all)
 	}
 }
 

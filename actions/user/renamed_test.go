@@ -34,14 +34,14 @@ func TestRenamedUserKeepsItsKeys(t *testing.T) {
 				t.Fatalf("%s: done, says Apply or Verify: %v, %+v", name, err, r)
 			}
 			cause, hint := actions.Explain(err)
-			actiontest.Says(t, cause, "no user alice", "deleted", "renamed", s.ResourceID)
-			actiontest.Says(t, hint, actiontest.FirstKey, "mallory")
+			actiontest.HasWords(t, cause, "no user alice", "deleted", "renamed", s.ResourceID)
+			actiontest.HasWords(t, hint, actiontest.FirstKey, "mallory")
 		}
 		if d := cmp.Diff(state, w.Snapshot()); d != "" {
 			t.Error(d)
 		}
 		// The next look finds the key's user again.
-		all := w.Take(w.brief().Steps)
+		all := w.ApplySteps(w.brief().Steps)
 		if len(all) != 1 || !strings.HasSuffix(all[0].Step.Resource, "/mallory") || all[0].Step.Hold != s.Hold {
 			t.Errorf("%s: %+v", name, all)
 		}
@@ -53,7 +53,7 @@ func TestRenamedUserKeepsItsKeys(t *testing.T) {
 func TestRenamedUserIsNotQuarantined(t *testing.T) {
 	w := userWorld(t)
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.renamed("mallory")
 	for _, d := range all {
 		_, applied := w.Act.Apply(t.Context(), w.Responder(), d.Step, w.Run())
@@ -63,12 +63,12 @@ func TestRenamedUserIsNotQuarantined(t *testing.T) {
 		}
 	}
 	state := w.Snapshot()
-	for id, r := range w.Back(all) { // the deny is on her, by whatever name
+	for id, r := range w.Undo(all) { // the deny is on her, by whatever name
 		if r.Holds || r.Changed {
 			t.Errorf("Revert %s: %+v", id, r)
 		}
 		if id == "deny" {
-			actiontest.Says(t, r.Found, "no user alice", "renamed", all[0].Step.ResourceID)
+			actiontest.HasWords(t, r.Found, "no user alice", "renamed", all[0].Step.ResourceID)
 		}
 	}
 	if d := cmp.Diff(state, w.Snapshot()); d != "" {
@@ -80,7 +80,7 @@ func TestRenamedUserIsNotQuarantined(t *testing.T) {
 func TestDeletedUserOfAQuarantine(t *testing.T) {
 	w := userWorld(t)
 	all := w.Contain()
-	actiontest.Clean(t, all)
+	actiontest.AllApplied(t, all)
 	w.Account(actiontest.Member).DeleteUser("alice")
 	for _, d := range all {
 		r, err := w.Act.Verify(t.Context(), w.Responder(), d.Step, d.Effect)
@@ -109,7 +109,7 @@ func TestUserPathOfWildcards(t *testing.T) {
 	w := userWorld(t)
 	path := "/" + strings.Repeat("*", 510) + "/"
 	arn := "arn:aws:iam::" + actiontest.Member + ":user" + path + "alice"
-	w.Do(actions.Call{Action: actions.QuarantineUser, Target: "arn:aws:iam::" + actiontest.Member + ":user/alice", Account: actiontest.Member}, arn)
+	w.SetCall(actions.Call{Action: actions.QuarantineUser, Target: "arn:aws:iam::" + actiontest.Member + ":user/alice", Account: actiontest.Member}, arn)
 	if _, err := w.Hub.EnterFor(t.Context(), actions.Responder, w.Act, actions.PhaseRun, w.Asked, w.Resources, actiontest.Actor); err != nil {
 		t.Error(err)
 	}

@@ -57,7 +57,7 @@ func nameless(ctx context.Context, acct *actions.Account, s actions.Step) error 
 		}
 		hint = "AWS says that the access key " + id + " is of the user " + actions.Clip(aws.ToString(used.UserName)) + ": ask for that user or key again"
 	}
-	return actions.Hinted(errors.New(namelessText(s)), hint)
+	return actions.WithHint(errors.New(namelessText(s)), hint)
 }
 
 func namelessText(s actions.Step) string {

@@ -51,14 +51,14 @@ func (w *world) userARN() string {
 
 func (w *world) quarantine(options map[string]string) *world {
 	w.T.Helper()
-	w.Do(actions.Call{Action: actions.QuarantineUser, Target: w.userARN(), Account: actiontest.Member, Options: options}, w.userARN())
+	w.SetCall(actions.Call{Action: actions.QuarantineUser, Target: w.userARN(), Account: actiontest.Member, Options: options}, w.userARN())
 	return w
 }
 
 // onKey makes the world about one of alice's keys.
 func (w *world) onKey(name actions.Name, key string, options map[string]string) *world {
 	w.T.Helper()
-	w.Do(actions.Call{Action: name, Target: key, Account: actiontest.Member, Options: options}, w.userARN())
+	w.SetCall(actions.Call{Action: name, Target: key, Account: actiontest.Member, Options: options}, w.userARN())
 	return w
 }
 
@@ -94,9 +94,9 @@ func (w *world) users() awsfake.State {
 	return s
 }
 
-// userScene is the contract's view of a world about a user.
-func userScene(w *world) actiontest.Scene {
-	s := actiontest.SceneOf(w.Fixture)
+// userEnvironment is the contract's view of a world about a user.
+func userEnvironment(w *world) actiontest.Environment {
+	s := actiontest.EnvironmentOf(w.Fixture)
 	before := w.alice()
 	s.State = func() any { return w.users() }
 	s.Tamper = func() { w.Account(actiontest.Member).AddUser(before) }
@@ -140,7 +140,7 @@ func fullInline(u *awsfake.User) {
 }
 
 // holdsAll fails unless every step that was taken is read back.
-func (w *world) holdsAll(all []actiontest.Taken) {
+func (w *world) holdsAll(all []actiontest.LedgerEntry) {
 	w.T.Helper()
 	for _, d := range all {
 		r, err := w.Act.Verify(w.T.Context(), w.Responder(), d.Step, d.Effect)

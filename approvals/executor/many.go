@@ -45,7 +45,7 @@ func (w *worker) runManySteps(ctx context.Context, acct *actions.Account, steps 
 	if len(steps) == 0 {
 		return nil
 	}
-	m := w.many(acct.Once(), steps)
+	m := w.many(acct.WithoutRetries(), steps)
 	var wg sync.WaitGroup
 	for range batchRunners {
 		wg.Go(func() {
@@ -183,7 +183,7 @@ func (w *worker) readManyBack(ctx context.Context, acct *actions.Account, steps 
 	if len(steps) == 0 {
 		return nil
 	}
-	m := w.many(acct.Once(), nil)
+	m := w.many(acct.WithoutRetries(), nil)
 	for until := w.x.Now().Add(readWithin); ; {
 		if err := w.renewOrHandOver(ctx); err != nil {
 			return err
@@ -230,7 +230,7 @@ func (w *worker) readManyBack(ctx context.Context, acct *actions.Account, steps 
 
 // readBatch reads steps back. unread: AWS had transient errors for some of them.
 func (m *many) readBatch(ctx context.Context, steps []*step) (found []actions.Reading, unread bool, err error) {
-	m.acct.Forget()
+	m.acct.ResetRoleList()
 	found = make([]actions.Reading, len(steps))
 	var later atomic.Bool
 	err = parallel(len(steps), func(i int) error {

@@ -139,7 +139,7 @@ func (w *worker) readManySteps(ctx context.Context, acct *actions.Account, steps
 	if len(many) == 0 {
 		return held, nil
 	}
-	m := w.many(acct.Once(), nil)
+	m := w.many(acct.WithoutRetries(), nil)
 	found, unread, err := m.readBatch(ctx, many)
 	if err == nil && unread {
 		err = errUnread

@@ -51,7 +51,7 @@ func (w *worker) retryable(t *stepAttempt) bool {
 		t.s.firstTry = now
 	}
 	return actions.Transient(t.err) && now.Before(w.run.Since.Add(retryWithin)) ||
-		actions.Later(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
+		actions.IsRetryLater(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
 }
 
 // beginSteps reads the holds and, before the first AWS call, writes the state doing and

@@ -108,7 +108,7 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 	}
 	planned := acct
 	if acct, err = w.enter(look, actions.Responder, actions.PhaseRun, resources(steps)); err == nil {
-		acct.Share(planned)
+		acct.ShareRoleList(planned)
 	}
 	return acct, steps, err
 }

@@ -19,7 +19,7 @@ const (
 
 // TestToyContract: an action of one file passes the contract.
 func TestToyContract(t *testing.T) {
-	actiontest.Test(t, actiontest.World{Action: toy.CloseQueue{}, Starts: []actiontest.Start{{Name: "a queue", Open: scene}}})
+	actiontest.Test(t, actiontest.Contract{Action: toy.CloseQueue{}, Starts: []actiontest.Start{{Name: "a queue", Open: environment}}})
 }
 
 // org is an organization that has the toy.
@@ -29,7 +29,7 @@ func org() actions.Org {
 	return o
 }
 
-func scene(t *testing.T) actiontest.Scene {
+func environment(t *testing.T) actiontest.Environment {
 	clock, o := &actiontest.Clock{T: actiontest.Began}, org()
 	cloud := awsfake.New(clock.Now)
 	cloud.Member(actiontest.Member, awsfake.MemberRoles{ExternalID: o.ExternalID,
@@ -38,7 +38,7 @@ func scene(t *testing.T) actiontest.Scene {
 	hub := actions.NewCloud(cloud.Config(), o)
 	call, _, err := actions.Parse("close_queue "+orders+" messages=kept reason=flood", o.Directory())
 	actiontest.Must(t, err)
-	return actiontest.Scene{
+	return actiontest.Environment{
 		Call: call, Org: o, Now: clock.Now, Wait: clock.Add,
 		Enter: func(m actions.Member, p actions.Phase, resources []string) *actions.Account {
 			acct, err := hub.EnterFor(t.Context(), m, toy.CloseQueue{}, p, call, resources, actiontest.Actor)
@@ -76,13 +76,13 @@ func TestToyNeedsNothingElse(t *testing.T) {
 	if err == nil {
 		t.Fatal("an option that nobody has")
 	}
-	actiontest.Says(t, err.Error(), "mesages", "did you mean messages?")
-	actiontest.Says(t, all.MemberPolicy(actions.Restorer, o, false), "sqs:SetQueueAttributes", "arn:aws:sqs:*:*:*")
+	actiontest.HasWords(t, err.Error(), "mesages", "did you mean messages?")
+	actiontest.HasWords(t, all.MemberPolicy(actions.Restorer, o, false), "sqs:SetQueueAttributes", "arn:aws:sqs:*:*:*")
 
 	hub := actions.NewCloud(awsfake.New((&actiontest.Clock{T: actiontest.Began}).Now).Config(), o)
 	_, err = hub.EnterFor(t.Context(), actions.Responder, toy.CloseQueue{}, actions.PhaseRun, call, []string{"orders"}, actiontest.Actor)
 	if err == nil {
 		t.Fatal("a step may change what is no ARN")
 	}
-	actiontest.Says(t, err.Error(), `"orders"`, "not an ARN")
+	actiontest.HasWords(t, err.Error(), `"orders"`, "not an ARN")
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
 
-// Forget lets what was listed of the account be listed again.
-func (a *Account) Forget() { a.roles = &roleList{} }
+// ResetRoleList makes the next AllRoles list the roles again.
+func (a *Account) ResetRoleList() { a.roles = &roleList{} }
 
-// Share lets a session see what another one has listed.
-func (a *Account) Share(b *Account) { a.roles = b.roles }
+// ShareRoleList makes a session use the role list of another one.
+func (a *Account) ShareRoleList(b *Account) { a.roles = b.roles }
 
-// roleList is all roles of an account, listed with few calls when it is first asked.
+// roleList caches all roles of an account, listed with few calls on first use.
 type roleList struct {
 	mu     sync.Mutex
 	byName map[string]types.RoleDetail
