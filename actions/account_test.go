@@ -19,7 +19,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-func TestEnter(t *testing.T) {
+func TestEnterAssumesTheMemberRole(t *testing.T) {
 	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
 		for _, m := range []struct {
 			member actions.Member
@@ -76,7 +76,7 @@ func TestEnter(t *testing.T) {
 
 // What each phase may do, written down once more: a permission that is added
 // or lost is seen here. That each is needed, the contract shows.
-func TestPermits(t *testing.T) {
+func TestPermitsOfEachPhase(t *testing.T) {
 	read := map[actions.Phase]string{
 		actions.PhasePlan: "iam:GetRole iam:GetRolePolicy iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole",
 		actions.PhaseRun:  "iam:GetRole iam:GetRolePolicy",
@@ -284,7 +284,7 @@ type status int
 func (s status) Error() string       { return fmt.Sprint("HTTP ", int(s)) }
 func (s status) HTTPStatusCode() int { return int(s) }
 
-func TestExplain(t *testing.T) {
+func TestErrorsAreExplainedWithAHint(t *testing.T) {
 	tests := []struct {
 		name  string
 		err   error

@@ -122,9 +122,9 @@ func TestParseTargetMistakes(t *testing.T) {
 	}
 }
 
-// TestNewCall: a call of parts is the call of the line that they would be, and
+// TestNewCallEqualsTheParsedLine: a call of parts is the call of the line that they would be, and
 // what could not be typed is no call either.
-func TestNewCall(t *testing.T) {
+func TestNewCallEqualsTheParsedLine(t *testing.T) {
 	directory := actiontest.TestOrg("aws").Directory()
 	for _, c := range []struct {
 		name   string
@@ -159,8 +159,8 @@ func TestNewCall(t *testing.T) {
 	}
 }
 
-// TestClean: what is not seen is gone, and what would begin another line does not.
-func TestClean(t *testing.T) {
+// TestCleanRemovesInvisibleCharacters: what is not seen is gone, and what would begin another line does not.
+func TestCleanRemovesInvisibleCharacters(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"as it is":             {"revoke_sessions prod/röle", "revoke_sessions prod/röle"},
 		"new lines and tabs":   {"a\nb\r\tc", "a b  c"},

@@ -7,7 +7,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 )
 
-func TestRefusals(t *testing.T) {
+func TestProtectedTargetsAreRefused(t *testing.T) {
 	const at = "arn:aws:iam::" + actiontest.Member + ":role"
 	tests := []struct {
 		name, target string
@@ -60,7 +60,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestRefusedAccounts(t *testing.T) {
+func TestProtectedAccountsAreRefused(t *testing.T) {
 	org := actiontest.TestOrg("aws")
 	for account, words := range map[string][]string{
 		org.HubAccount: {org.HubAccount, "Killswitch itself runs in"},
@@ -99,7 +99,7 @@ func TestOnlyTheAccountMayBeAWildcard(t *testing.T) {
 	}
 }
 
-func TestAlias(t *testing.T) {
+func TestAliasOfAnAccount(t *testing.T) {
 	org := actiontest.TestOrg("aws")
 	if got := org.Alias(actiontest.Member); got != "prod" {
 		t.Errorf("alias %q", got)

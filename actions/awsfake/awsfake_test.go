@@ -137,7 +137,7 @@ func TestHubMayOnlyAssume(t *testing.T) {
 	}
 }
 
-func TestNotModelled(t *testing.T) {
+func TestUnknownOperationIsNotImplemented(t *testing.T) {
 	w := newWorld(t)
 	_, err := iam.NewFromConfig(w.Config()).ListUsers(t.Context(), nil)
 	wantCode(t, err, "NotImplemented")

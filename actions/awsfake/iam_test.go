@@ -88,7 +88,7 @@ func TestRoleLifecycle(t *testing.T) {
 	}
 }
 
-func TestNotThere(t *testing.T) {
+func TestMissingThingsAreNoSuchEntity(t *testing.T) {
 	w := newWorld(t)
 	client, ctx := w.responder(t), t.Context()
 	name, ghost := aws.String("victim"), aws.String("ghost")

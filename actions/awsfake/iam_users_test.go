@@ -21,9 +21,9 @@ const (
 	userAllow = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
 )
 
-// TestStolenKey: what the holder of a user's key can do, with it and with a
+// TestSessionsOfAStolenKey: what the holder of a user's key can do, with it and with a
 // session that was derived from it.
-func TestStolenKey(t *testing.T) {
+func TestSessionsOfAStolenKey(t *testing.T) {
 	w := newWorld(t)
 	w.Account("222222222222").AddUser(awsfake.User{Name: "mallory", Groups: []string{"admins"}, Keys: []awsfake.AccessKey{{ID: "AKIA0000000000000001"}}, Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
 	admin := iam.NewFromConfig(w.Admin("222222222222"))

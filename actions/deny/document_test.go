@@ -7,8 +7,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// TestGrants: what may allow something is named, however it is written.
-func TestGrants(t *testing.T) {
+// TestGrantsFindsAllows: what may allow something is named, however it is written.
+func TestGrantsFindsAllows(t *testing.T) {
 	long := `{"Effect":"Deny","Action":["` + strings.Repeat("s3:GetObject,", 100) + `"],"Resource":"*"}`
 	for name, c := range map[string]struct{ document, grants string }{
 		"a deny":                 {`{"Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`, ""},

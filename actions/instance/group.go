@@ -60,7 +60,7 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 	}
 	names := isolationNames(request)
 	for name, g := range byName { // one of a name that nobody could foresee, made before
-		if strings.HasPrefix(name, isolationName+"-") && !slices.Contains(names, name) && (rulesText(g) == "" || halfMade(g)) {
+		if strings.HasPrefix(name, isolationName+"-") && !slices.Contains(names, name) && (rulesText(g) == "" || isUnfinished(g)) {
 			names = append(names, name)
 		}
 	}
@@ -83,15 +83,15 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 			return closeGroup(ctx, acct, aws.ToString(out.GroupId))
 		case rulesText(g) == "":
 			return id, nil
-		case halfMade(g): // we were cut off after making it
+		case isUnfinished(g): // we were cut off after making it
 			return closeGroup(ctx, acct, id)
 		}
 	}
 	return "", actions.RetryLater(errors.New("a name that was free is taken"))
 }
 
-// halfMade is a group of ours with no rules but those that AWS gives to each new one.
-func halfMade(g types.SecurityGroup) bool {
+// isUnfinished is a group of ours with no rules but those that AWS gives to each new one.
+func isUnfinished(g types.SecurityGroup) bool {
 	if aws.ToString(g.Description) != isolationGroupText || len(g.IpPermissions) > 0 {
 		return false
 	}
@@ -107,17 +107,17 @@ func halfMade(g types.SecurityGroup) bool {
 func closeGroup(ctx context.Context, acct *actions.Account, id string) (string, error) {
 	g, err := readGroup(ctx, acct, id)
 	if err != nil {
-		return "", unseen(err)
+		return "", retryIfNotVisible(err)
 	}
 	if len(g.IpPermissionsEgress) > 0 {
 		_, err := ec2Of(acct).RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &id, IpPermissions: g.IpPermissionsEgress})
 		if err != nil && !actions.IsCode(err, "InvalidPermission.NotFound") {
-			return "", unseen(err)
+			return "", retryIfNotVisible(err)
 		}
 	}
 	rules, err := groupRules(ctx, acct, id)
 	if err != nil {
-		return "", unseen(err)
+		return "", retryIfNotVisible(err)
 	}
 	if rules != "" {
 		return "", actions.RetryLater(fmt.Errorf("security group %s is not closed yet: %s", id, rules))

@@ -255,7 +255,7 @@ func TestProtectionThatWasOnStaysOn(t *testing.T) {
 	}
 }
 
-func TestSnapshots(t *testing.T) {
+func TestSnapshotsOnRequest(t *testing.T) {
 	for option, want := range map[string]int{"": 0, "yes": 2} {
 		w := newIsolated(t, isolateOptions{snapshot: option})
 		p, es := w.contain()

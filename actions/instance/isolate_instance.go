@@ -40,16 +40,16 @@ func checkIsolate(c *actions.Call, m *actions.ParseErrors) {
 	}
 }
 
-// isolateStep is one kind of step. Each stands by itself: what one finds, or
+// stepKind is one kind of step. Each stands by itself: what one finds, or
 // fails at, does not hold up another.
-type isolateStep struct {
+type stepKind struct {
 	apply  func(context.Context, *actions.Account, actions.Step, actions.Run) (actions.Effect, error)
 	verify func(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error)
 	revert func(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error)
 }
 
-// isolateSteps are the kinds by the first word of a step's ID.
-var isolateSteps = map[string]isolateStep{
+// stepKinds are the kinds by the first word of a step's ID.
+var stepKinds = map[string]stepKind{
 	"protect":      {applyProtect, verifyProtect, revertProtect},
 	"tag":          {applyInstanceTag, verifyInstanceTag, revertInstanceTag},
 	"network":      {applyNetwork, verifyNetwork, revertNetwork},
@@ -60,18 +60,18 @@ var isolateSteps = map[string]isolateStep{
 	"snapshot":     {applySnapshot, verifySnapshot, revertSnapshot},
 }
 
-func isolateOf(s actions.Step) (isolateStep, error) {
+func kindOfStep(s actions.Step) (stepKind, error) {
 	kind, _, _ := strings.Cut(s.ID, " ")
-	k, ok := isolateSteps[kind]
+	k, ok := stepKinds[kind]
 	if !ok {
-		return isolateStep{}, fmt.Errorf("isolate_instance has no step %q", s.ID)
+		return stepKind{}, fmt.Errorf("isolate_instance has no step %q", s.ID)
 	}
 	return k, nil
 }
 
 // Apply implements [actions.Action].
 func (IsolateInstance) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
-	k, err := isolateOf(s)
+	k, err := kindOfStep(s)
 	if err != nil {
 		return actions.Effect{Prior: s.Prior}, err
 	}
@@ -80,7 +80,7 @@ func (IsolateInstance) Apply(ctx context.Context, acct *actions.Account, s actio
 
 // Verify implements [actions.Action].
 func (IsolateInstance) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	k, err := isolateOf(s)
+	k, err := kindOfStep(s)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -89,7 +89,7 @@ func (IsolateInstance) Verify(ctx context.Context, acct *actions.Account, s acti
 
 // Revert implements [actions.Action].
 func (IsolateInstance) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	k, err := isolateOf(s)
+	k, err := kindOfStep(s)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -109,7 +109,7 @@ func findInstance(ctx context.Context, acct *actions.Account, id string) (*types
 	}
 	for _, r := range out.Reservations {
 		for i := range r.Instances {
-			if aws.ToString(r.Instances[i].InstanceId) != id || ended(r.Instances[i]) {
+			if aws.ToString(r.Instances[i].InstanceId) != id || isTerminated(r.Instances[i]) {
 				continue
 			}
 			return &r.Instances[i], nil
@@ -118,7 +118,7 @@ func findInstance(ctx context.Context, acct *actions.Account, id string) (*types
 	return nil, nil
 }
 
-func ended(i types.Instance) bool {
+func isTerminated(i types.Instance) bool {
 	return i.State != nil && (i.State.Name == types.InstanceStateNameTerminated || i.State.Name == types.InstanceStateNameShuttingDown)
 }
 
@@ -127,10 +127,10 @@ func instanceGone(id string) error {
 	return &actions.Refusal{Reason: fmt.Sprintf("instance %s is terminated", id), Hint: "look for its snapshots, and for the group that may have replaced it"}
 }
 
-// goneReading is what undo finds where there is nothing left to take back.
-func goneReading(what string) actions.Reading {
+// readingGone is what undo finds where there is nothing left to take back.
+func readingGone(what string) actions.Reading {
 	return actions.Reading{Holds: true, Found: what + " no longer exists: there is nothing to take back"}
 }
 
-// heldName is the last part of a step's hold: what is changed at the resource.
-func heldName(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
+// holdName is the last part of a step's hold: what is changed at the resource.
+func holdName(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }

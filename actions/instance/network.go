@@ -52,12 +52,12 @@ func applyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, ru
 	}
 	e.Changed = true
 	_, err = ec2Of(acct).ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: []string{group}})
-	return e, unseen(err)
+	return e, retryIfNotVisible(err)
 }
 
-// unseen marks what EC2 does not know yet, since it is new.
+// retryIfNotVisible marks what EC2 does not know yet, since it is new.
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
-func unseen(err error) error {
+func retryIfNotVisible(err error) error {
 	if actions.IsCode(err, "InvalidGroup.NotFound") {
 		return actions.RetryLater(err)
 	}
@@ -102,7 +102,7 @@ func revertNetwork(ctx context.Context, acct *actions.Account, s actions.Step, e
 	case err != nil:
 		return actions.Reading{}, err
 	case nic == nil:
-		return goneReading("network interface " + s.ResourceID), nil
+		return readingGone("network interface " + s.ResourceID), nil
 	}
 	switch live := groupsValue(groupIDs(nic.Groups)); {
 	case deny.EqualContent(live, e.Prior):

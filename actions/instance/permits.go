@@ -26,53 +26,53 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		}
 		return []actions.Statement{
 			{Actions: looks, Resources: []string{"*"}},
-			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: instanceOf(s)},
+			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: targetInstance(s)},
 			// Which profile and role the instance has is not known before the first look.
 			{Actions: []string{"iam:GetInstanceProfile"}, Resources: []string{s.ARN("iam", "instance-profile/*")}},
 			{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"}, Resources: []string{s.ARN("iam", "role/*")}},
 		}
 	case actions.PhaseRun:
-		return narrowest(s, isolateRun)
+		return narrowPermits(s, runPermits)
 	case actions.PhaseUndo:
-		return narrowest(s, isolateUndo)
+		return narrowPermits(s, undoPermits)
 	case actions.PhaseReport:
 	}
 	return nil
 }
 
-// isolateWide are the kinds of resources that may be too many, or too long, for a
+// widenOrder are the kinds of resources that may be too many, or too long, for a
 // session policy, in the order in which they are widened: an attacker who
 // registers the instance in fifty target groups must not keep it from being
 // isolated. Wide is all of the kind in the account and region; for a role, its
 // name with any path.
-var isolateWide = []string{"volume", "targetgroup", "network-interface", "role"}
+var widenOrder = []string{"volume", "targetgroup", "network-interface", "role"}
 
-// narrowest gives exact resources, as far as they fit.
-func narrowest(s actions.Scope, permits func(actions.Scope, func(string) bool) []actions.Statement) []actions.Statement {
+// narrowPermits gives exact resources, as far as they fit.
+func narrowPermits(s actions.Scope, permits func(actions.Scope, func(string) bool) []actions.Statement) []actions.Statement {
 	for n := 0; ; n++ {
-		wide := func(kind string) bool { return slices.Contains(isolateWide[:n], kind) }
+		wide := func(kind string) bool { return slices.Contains(widenOrder[:n], kind) }
 		ss := permits(s, wide)
-		if actions.Fits(ss) || s.Any() || n == len(isolateWide) {
+		if actions.Fits(ss) || s.Any() || n == len(widenOrder) {
 			return ss
 		}
 	}
 }
 
-func isolateRun(s actions.Scope, wide func(string) bool) []actions.Statement {
+func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation",
 		// The groups and the VPC are not known before: what is made has no ID yet.
 		"ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress"}
-	on := slices.Concat(instanceOf(s), some(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
-	if groups := scaling(s); groups != nil {
+	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
+	if groups := scalingGroupARNs(s); groups != nil {
 		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
 		acts, on = append(acts, "autoscaling:EnterStandby"), append(on, groups...)
 	}
-	if targets := some(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
+	if targets := changedOrWide(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
 		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:DeregisterTargets"), append(on, targets...)
 	}
-	tagged := instanceOf(s)
+	tagged := targetInstance(s)
 	if s.Any() || s.Call.Options["snapshot"] == "yes" {
 		// A snapshot's ARN has no account.
 		made := strings.Replace(s.ARN("ec2", "snapshot/*"), ":"+s.Account+":", "::", 1)
@@ -80,34 +80,34 @@ func isolateRun(s actions.Scope, wide func(string) bool) []actions.Statement {
 			made = "arn:" + s.Org.Partition + ":ec2:*::snapshot/*"
 		}
 		looks = append(looks, "ec2:DescribeSnapshots")
-		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(some(s, "ec2", "volume", wide), made)...)
+		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(changedOrWide(s, "ec2", "volume", wide), made)...)
 		tagged = append(tagged, made)
 	}
 	return []actions.Statement{
 		{Actions: looks, Resources: []string{"*"}},
 		{Actions: acts, Resources: on},
 		{Actions: []string{"ec2:CreateTags"}, Resources: tagged},
-		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"}, Resources: some(s, "iam", "role", wide)},
+		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"}, Resources: changedOrWide(s, "iam", "role", wide)},
 		{Actions: []string{"iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile",
 			"iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:CreateRole", "iam:AttachRolePolicy", "iam:PassRole"},
 			Resources: []string{s.ARN("iam", "instance-profile/"+isolationName), s.ARN("iam", "role/"+isolationName)}},
 	}
 }
 
-func isolateUndo(s actions.Scope, wide func(string) bool) []actions.Statement {
+func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:ModifyNetworkInterfaceAttribute"}
 	// The groups that come back stand in the ledger, not among the resources.
-	on := slices.Concat(instanceOf(s), some(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
-	if groups := scaling(s); groups != nil {
+	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
+	if groups := scalingGroupARNs(s); groups != nil {
 		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
 		acts, on = append(acts, "autoscaling:ExitStandby"), append(on, groups...)
 	}
-	if targets := some(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
+	if targets := changedOrWide(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
 		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:RegisterTargets"), append(on, targets...)
 	}
-	roles := some(s, "iam", "role", wide)
+	roles := changedOrWide(s, "iam", "role", wide)
 	passed := roles
 	if passed == nil {
 		// The role in the profile that comes back had no step of its own (it is
@@ -118,22 +118,22 @@ func isolateUndo(s actions.Scope, wide func(string) bool) []actions.Statement {
 	return []actions.Statement{
 		{Actions: looks, Resources: []string{"*"}},
 		{Actions: acts, Resources: on},
-		{Actions: []string{"ec2:CreateTags", "ec2:DeleteTags"}, Resources: instanceOf(s)},
+		{Actions: []string{"ec2:CreateTags", "ec2:DeleteTags"}, Resources: targetInstance(s)},
 		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, Resources: roles},
 		{Actions: []string{"iam:PassRole"}, Resources: passed},
 	}
 }
 
-// instanceOf is the call's target.
-func instanceOf(s actions.Scope) []string {
+// targetInstance is the call's target.
+func targetInstance(s actions.Scope) []string {
 	if s.Any() {
 		return []string{s.ARN("ec2", "instance/*")}
 	}
 	return []string{actions.Literal(s.Call.Target)}
 }
 
-// some are the changed resources of a kind, or a wildcard; nil where there are none.
-func some(s actions.Scope, service, kind string, wide func(string) bool) []string {
+// changedOrWide are the changed resources of a kind, or a wildcard; nil where there are none.
+func changedOrWide(s actions.Scope, service, kind string, wide func(string) bool) []string {
 	exact := s.Changed(service, kind+"/")
 	if len(exact) == 0 || !wide(kind) {
 		return exact
@@ -148,10 +148,10 @@ func some(s actions.Scope, service, kind string, wide func(string) bool) []strin
 	return named
 }
 
-// scaling are the Auto Scaling groups, by the unique ID in their ARN: names may
+// scalingGroupARNs are the Auto Scaling groups, by the unique ID in their ARN: names may
 // have characters that mean something in a policy, and 255 of them.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2autoscaling.html
-func scaling(s actions.Scope) []string {
+func scalingGroupARNs(s actions.Scope) []string {
 	if s.Any() {
 		return []string{s.ARN("autoscaling", "autoScalingGroup:*:autoScalingGroupName/*")}
 	}

@@ -17,9 +17,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// lookupWithin bounds the look-ups that may be slow: cutting the network must
+// lookupTimeout bounds the look-ups that may be slow: cutting the network must
 // not wait for a load balancer.
-const lookupWithin = 6 * time.Second
+const lookupTimeout = 6 * time.Second
 
 const noDeny = "its role gets no deny; the profile is replaced all the same, but credentials that are out stay valid for up to 6 hours"
 
@@ -85,7 +85,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	i.network()
 	i.profile(ctx)
 	// From here on, what fails or takes long must not hold up what is above.
-	slow, cancel := context.WithTimeout(ctx, lookupWithin)
+	slow, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	i.standby(slow)
 	i.targets(slow)
@@ -113,8 +113,8 @@ func (i *isolation) warn(format string, args ...any) {
 	i.plan.Warnings = append(i.plan.Warnings, fmt.Sprintf(format, args...))
 }
 
-// missing says that a step is not planned since what it is about could not be read.
-func (i *isolation) missing(what, therefore string, err error) {
+// skipStep says that a step is not planned since what it is about could not be read.
+func (i *isolation) skipStep(what, therefore string, err error) {
 	cause, _ := actions.Explain(err)
 	i.warn("%s could not be read (%s): %s", what, cause, therefore)
 }
@@ -127,7 +127,7 @@ func (i *isolation) protect(ctx context.Context) {
 	}
 	on, err := protection(ctx, i.acct, i.id)
 	if err != nil {
-		i.missing("Termination protection", "it is not turned on", err)
+		i.skipStep("Termination protection", "it is not turned on", err)
 		return
 	}
 	i.before.Protected = &on
@@ -200,7 +200,7 @@ func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
 		_, wrong, err = readIsolationRole(ctx, i.acct, role)
 	}
 	if err != nil {
-		i.missing("The instance profile "+isolationName, "its role is treated as any other", err)
+		i.skipStep("The instance profile "+isolationName, "its role is treated as any other", err)
 		return false
 	}
 	if wrong != "" {
@@ -212,7 +212,7 @@ func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
 func (i *isolation) role(ctx context.Context, profile string) {
 	role, err := profileRole(ctx, i.acct, actions.LastPart(profile))
 	if err != nil {
-		i.missing("The instance profile "+actions.LastPart(profile), noDeny, err)
+		i.skipStep("The instance profile "+actions.LastPart(profile), noDeny, err)
 		return
 	}
 	if role == nil {
@@ -229,7 +229,7 @@ func (i *isolation) role(ctx context.Context, profile string) {
 // instance's tags name the roles. Whoever can write tags can write these too: a
 // role counts only when it has the deny for this very instance.
 func (i *isolation) deniedRoles(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookupWithin)
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	found := false
 	for _, t := range i.instance.Tags {
@@ -239,14 +239,14 @@ func (i *isolation) deniedRoles(ctx context.Context) {
 		}
 		doc, err := deny.GetRolePolicy(ctx, i.acct, name, isolatePolicy(i.id))
 		if err != nil && !actions.IsCode(err, "NoSuchEntity") {
-			i.missing("The role "+name, "this request does not hold the deny on it", err)
+			i.skipStep("The role "+name, "this request does not hold the deny on it", err)
 		}
 		if err != nil || doc == nil || *doc != isolateDocument(i.arn) {
 			continue
 		}
 		role, err := deny.GetRole(ctx, i.acct, name)
 		if err != nil {
-			i.missing("The role "+name, "this request does not hold the deny on it", err)
+			i.skipStep("The role "+name, "this request does not hold the deny on it", err)
 			continue
 		}
 		found = true
@@ -267,7 +267,7 @@ func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
 	policy := isolatePolicy(i.id)
 	prior, err := deny.GetRolePolicy(ctx, i.acct, name, policy)
 	if err != nil {
-		i.missing("The role "+name, noDeny, err)
+		i.skipStep("The role "+name, noDeny, err)
 		return
 	}
 	if prior != nil && !deny.EqualJSON(*prior, isolateDocument(i.arn)) {
@@ -301,13 +301,13 @@ func (i *isolation) facts(ctx context.Context) {
 		add("Interface "+aws.ToString(e.NetworkInterfaceId), groupsText(e.Groups))
 	}
 	if p := i.before.Profile; p != "" && i.before.Role != "" {
-		add("Same instance profile", i.others(ctx, p))
+		add("Same instance profile", i.otherInstances(ctx, p))
 	}
 	i.plan.Facts = append(about, i.plan.Facts...)
 }
 
-// others tells which other instances have the same profile: one call.
-func (i *isolation) others(ctx context.Context, profile string) string {
+// otherInstances tells which other instances have the same profile: one call.
+func (i *isolation) otherInstances(ctx context.Context, profile string) string {
 	out, err := ec2Of(i.acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100),
 		Filters: []types.Filter{{Name: aws.String("iam-instance-profile.arn"), Values: []string{profile}}}})
 	if err != nil {
@@ -317,7 +317,7 @@ func (i *isolation) others(ctx context.Context, profile string) string {
 	var ids []string
 	for _, r := range out.Reservations {
 		for _, o := range r.Instances {
-			if id := aws.ToString(o.InstanceId); id != i.id && !ended(o) {
+			if id := aws.ToString(o.InstanceId); id != i.id && !isTerminated(o) {
 				ids = append(ids, id)
 			}
 		}

@@ -109,7 +109,7 @@ func revertProfile(ctx context.Context, acct *actions.Account, s actions.Step, e
 	case err != nil:
 		return actions.Reading{}, err
 	case found == nil:
-		return goneReading("instance " + s.ResourceID), nil
+		return readingGone("instance " + s.ResourceID), nil
 	case e.Prior == nil:
 		return actions.Reading{}, errors.New("the snapshot has no instance profile")
 	}

@@ -33,7 +33,7 @@ func isolateDocument(instanceARN string) string {
 // deniedInstance is the ARN of the instance that a step denies the role to.
 func deniedInstance(acct *actions.Account, s actions.Step) string {
 	const prefix = len("KillswitchIsolate-")
-	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, heldName(s)[prefix:])
+	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, holdName(s)[prefix:])
 }
 
 func isolateText(instanceARN, policy string, doc *string) string {
@@ -66,22 +66,22 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 	if err != nil {
 		return e, err
 	}
-	live, err := deny.GetRolePolicy(ctx, acct, name, heldName(s))
+	live, err := deny.GetRolePolicy(ctx, acct, name, holdName(s))
 	if err != nil {
 		return e, err
 	}
 	if live != nil && *live == doc {
-		wrote, err := noteRole(ctx, acct, s, name)
+		wrote, err := addRoleTag(ctx, acct, s, name)
 		e.Changed = wrote
 		return e, err
 	}
 	e.Changed = true
-	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(heldName(s)), PolicyDocument: &doc})
+	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(holdName(s)), PolicyDocument: &doc})
 	if actions.IsCode(err, "LimitExceeded") {
 		err = actions.WithHint(err, "the role's inline policies fill their quota: delete one of the others by hand, then retry")
 	}
 	if err == nil {
-		_, err = noteRole(ctx, acct, s, name)
+		_, err = addRoleTag(ctx, acct, s, name)
 	}
 	return e, err
 }
@@ -94,17 +94,17 @@ const deniedRoleTag = deny.TamperTag + "-role:"
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
 var roleName = actions.NewPattern(`^[\w+=,.@-]{1,64}$`)
 
-// noteRole tags the instance with the role, and tells whether it wrote. The deny
+// addRoleTag tags the instance with the role, and tells whether it wrote. The deny
 // holds without the tag: what AWS refuses (fifty tags, no such instance) is left
 // at that, and only what may go well the next time is an error.
-func noteRole(ctx context.Context, acct *actions.Account, s actions.Step, role string) (bool, error) {
+func addRoleTag(ctx context.Context, acct *actions.Account, s actions.Step, role string) (bool, error) {
 	id := actions.LastPart(deniedInstance(acct, s))
 	found, err := findInstance(ctx, acct, id)
-	if err == nil && (found == nil || roleNoted(found, role)) {
+	if err == nil && (found == nil || hasRoleTag(found, role)) {
 		return false, nil
 	}
 	if err == nil {
-		_, err = ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
+		_, err = ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(holdName(s))}}})
 	}
 	if err != nil && !actions.Transient(err) {
 		return false, nil
@@ -112,19 +112,19 @@ func noteRole(ctx context.Context, acct *actions.Account, s actions.Step, role s
 	return err == nil, err
 }
 
-func roleNoted(i *types.Instance, role string) bool {
+func hasRoleTag(i *types.Instance, role string) bool {
 	return slices.ContainsFunc(i.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == deniedRoleTag+role })
 }
 
-// forgetRole takes the tag away, and tells whether there was one.
-func forgetRole(ctx context.Context, acct *actions.Account, s actions.Step) (bool, error) {
+// removeRoleTag takes the tag away, and tells whether there was one.
+func removeRoleTag(ctx context.Context, acct *actions.Account, s actions.Step) (bool, error) {
 	_, _, _, role, _ := actions.SplitRoleARN(s.Resource)
 	id := actions.LastPart(deniedInstance(acct, s))
 	found, err := findInstance(ctx, acct, id)
-	if err != nil || found == nil || !roleNoted(found, role) {
+	if err != nil || found == nil || !hasRoleTag(found, role) {
 		return false, err
 	}
-	_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(heldName(s))}}})
+	_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(holdName(s))}}})
 	return err == nil, err
 }
 
@@ -133,8 +133,8 @@ func verifyInstanceRole(ctx context.Context, acct *actions.Account, s actions.St
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	live, err := deny.GetRolePolicy(ctx, acct, name, heldName(s))
-	return actions.Reading{Holds: err == nil && live != nil && deny.EqualContent(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), heldName(s), live)}, err
+	live, err := deny.GetRolePolicy(ctx, acct, name, holdName(s))
+	return actions.Reading{Holds: err == nil && live != nil && deny.EqualContent(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), holdName(s), live)}, err
 }
 
 func revertInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
@@ -142,7 +142,7 @@ func revertInstanceRole(ctx context.Context, acct *actions.Account, s actions.St
 	if err != nil || !r.Holds {
 		return r, err
 	}
-	forgot, err := forgetRole(ctx, acct, s)
+	forgot, err := removeRoleTag(ctx, acct, s)
 	r.Changed = r.Changed || forgot
 	return r, err
 }
@@ -151,13 +151,13 @@ func revertRoleDeny(ctx context.Context, acct *actions.Account, s actions.Step, 
 	name, _, err := deny.GetStepRole(ctx, acct, s)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
-		return goneReading("the role " + name), nil
+		return readingGone("the role " + name), nil
 	case errors.Is(err, actions.ErrRecreated):
 		return actions.Reading{Found: "another role of that name: it was deleted and created again"}, nil
 	case err != nil:
 		return actions.Reading{}, err
 	}
-	policy := heldName(s)
+	policy := holdName(s)
 	live, err := deny.GetRolePolicy(ctx, acct, name, policy)
 	switch {
 	case err != nil:

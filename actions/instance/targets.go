@@ -22,9 +22,9 @@ type target struct {
 	AZ   string `json:"az,omitempty"`
 }
 
-// lookAtOnce is how many target groups are looked at at the same time: there is
+// parallelLookups is how many target groups are looked at at the same time: there is
 // no other way to ask where an instance is registered.
-const lookAtOnce = 8
+const parallelLookups = 8
 
 // targets plans to take the instance out of the target groups that it is in.
 func (i *isolation) targets(ctx context.Context) {
@@ -33,11 +33,11 @@ func (i *isolation) targets(ctx context.Context) {
 	for pages := elb.NewDescribeTargetGroupsPaginator(elbOf(i.acct), &elb.DescribeTargetGroupsInput{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			i.missing("Target groups", therefore, err)
+			i.skipStep("Target groups", therefore, err)
 			return
 		}
 		for _, g := range page.TargetGroups {
-			if i.mayHold(g) {
+			if i.canTarget(g) {
 				groups = append(groups, g)
 			}
 		}
@@ -45,7 +45,7 @@ func (i *isolation) targets(ctx context.Context) {
 	ids := append([]string{i.id}, addresses(i.instance)...)
 	found, errs := make([][]target, len(groups)), make([]error, len(groups))
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, lookAtOnce)
+	slots := make(chan struct{}, parallelLookups)
 	for n, g := range groups {
 		wg.Go(func() {
 			slots <- struct{}{}
@@ -65,12 +65,12 @@ func (i *isolation) targets(ctx context.Context) {
 		}
 	}
 	if unread > 0 {
-		i.missing(fmt.Sprintf("%d of %d target groups", unread, len(groups)), therefore, failed)
+		i.skipStep(fmt.Sprintf("%d of %d target groups", unread, len(groups)), therefore, failed)
 	}
 }
 
-// mayHold leaves out what can't have the instance as a target.
-func (i *isolation) mayHold(g elbtypes.TargetGroup) bool {
+// canTarget leaves out what can't have the instance as a target.
+func (i *isolation) canTarget(g elbtypes.TargetGroup) bool {
 	switch g.TargetType {
 	case elbtypes.TargetTypeEnumInstance, elbtypes.TargetTypeEnumIp:
 	case elbtypes.TargetTypeEnumLambda, elbtypes.TargetTypeEnumAlb:
@@ -191,22 +191,22 @@ func verifyTargets(ctx context.Context, acct *actions.Account, s actions.Step, e
 }
 
 func revertTargets(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	found, err := findInstance(ctx, acct, heldName(s))
+	found, err := findInstance(ctx, acct, holdName(s))
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
 	case found == nil:
-		return goneReading("instance " + heldName(s)), nil
+		return readingGone("instance " + holdName(s)), nil
 	}
 	live, before, err := liveTargets(ctx, acct, s, e.Prior)
 	switch {
 	case actions.IsCode(err, "TargetGroupNotFound", "TargetGroupNotFoundException"):
-		return goneReading("the target group"), nil
+		return readingGone("the target group"), nil
 	case err != nil:
 		return actions.Reading{}, err
 	case sameTargets(live, before):
 		return actions.Reading{Holds: true}, nil
-	case len(live) > 0 && !contained(live, before): // what ExitStandby registered is part of it
+	case len(live) > 0 && !includesAll(live, before): // what ExitStandby registered is part of it
 		return actions.Reading{Found: targetsText(live) + ", which is neither what was there nor what Killswitch left"}, nil
 	}
 	_, err = elbOf(acct).RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(before)})
@@ -216,10 +216,10 @@ func revertTargets(ctx context.Context, acct *actions.Account, s actions.Step, e
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }
 
-func sameTargets(a, b []target) bool { return len(a) == len(b) && contained(a, b) }
+func sameTargets(a, b []target) bool { return len(a) == len(b) && includesAll(a, b) }
 
-// contained compares without zones, which AWS may fill in by itself.
-func contained(a, b []target) bool {
+// includesAll compares without zones, which AWS may fill in by itself.
+func includesAll(a, b []target) bool {
 	return !slices.ContainsFunc(a, func(x target) bool {
 		return !slices.ContainsFunc(b, func(y target) bool { return x.ID == y.ID && x.Port == y.Port })
 	})

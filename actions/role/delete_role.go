@@ -116,23 +116,23 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 	if err != nil {
 		return actions.Plan{}, err // no snapshot, no change
 	}
-	p.Identity = planRole(role)
+	p.Identity = identityOf(role)
 	var prior *string
 	if doc, ok := r.Inline[revokePolicy]; ok {
 		prior = &doc
 	}
-	denyStep := revokeDeny(acct, role, prior)
+	denyStep := denySessionsStep(acct, role, prior)
 	denyStep.Deny = false // it goes when the role goes; for undo it is a step like the others
 	p.Steps = []actions.Step{tagStep(acct, role), denyStep}
 	if acct.Approved != "" && acct.Approved != r.ID {
 		return p, nil // another role of that name: denied, not deleted
 	}
-	p.Steps = append(p.Steps, removals(acct, r)...)
+	p.Steps = append(p.Steps, removalSteps(acct, r)...)
 	if acct.SkipSurvey {
 		return p, nil
 	}
 	p.Snapshot, p.Facts = r.json(), r.facts(role)
-	if dead := deadPrincipals(r.Trust); len(dead) > 0 {
+	if dead := deletedPrincipals(r.Trust); len(dead) > 0 {
 		p.Warnings = append(p.Warnings, "Undo will fail: the trust policy names a principal that no longer exists ("+actions.Clip(strings.Join(dead, ", "))+"), and IAM takes no such policy again.")
 	}
 	if prior != nil {
@@ -146,20 +146,20 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 	return p, nil
 }
 
-// removals are the steps that take everything off the role, what only denies
+// removalSteps are the steps that take everything off the role, what only denies
 // last, and then the role away.
-func removals(acct *actions.Account, r roleState) []actions.Step {
+func removalSteps(acct *actions.Account, r roleState) []actions.Step {
 	var steps, denies []actions.Step
 	for _, p := range r.Profiles {
-		held := heldRole{Role: r.ARN, ID: r.ID, Shape: r.shape()}
+		held := profileContent{Role: r.ARN, ID: r.ID, Shape: r.shape()}
 		steps = append(steps, actions.Step{ID: stepProfile + p.Name, Title: "Take the role out of the instance profile " + p.Name, Resource: p.ARN, ResourceID: p.ID,
 			Hold: actions.HoldKey(acct, r.ID, "profile", p.Name), Prior: aws.String(held.json()), Current: "holds " + r.ARN, After: "holds no role"})
 	}
-	for _, s := range stripSteps(acct, r) {
+	for _, s := range policySteps(acct, r) {
 		arn, attached := strings.CutPrefix(s.ID, stepDetach)
 		switch {
 		case s.ID == stepInline+revokePolicy: // our deny takes its place
-		case attached && quarantines(arn), !attached && deny.Grants(*s.Prior) == "":
+		case attached && isAWSQuarantine(arn), !attached && deny.Grants(*s.Prior) == "":
 			denies = append(denies, s)
 		default:
 			steps = append(steps, s)
@@ -169,14 +169,14 @@ func removals(acct *actions.Account, r roleState) []actions.Step {
 		Hold: actions.HoldKey(acct, r.ID, "role", "deleted"), Prior: aws.String(r.json()), Current: "the role " + r.ARN, After: "deleted"})
 }
 
-// heldRole is which role an instance profile held.
-type heldRole struct {
+// profileContent is which role an instance profile held.
+type profileContent struct {
 	Role  string `json:"role"`
 	ID    string `json:"role_id"`
 	Shape string `json:"shape"`
 }
 
-func (h heldRole) json() string {
+func (h profileContent) json() string {
 	b, err := json.Marshal(h)
 	if err != nil {
 		panic(err) // strings alone
@@ -184,13 +184,13 @@ func (h heldRole) json() string {
 	return string(b)
 }
 
-// ofRole is a step as one that is about the role: its resource may be an
+// stepOnRole is a step as one that is about the role: its resource may be an
 // instance profile. The shape is the role's as far as the ledger knows it.
-func ofRole(s actions.Step, e actions.Effect) (actions.Step, string, error) {
+func stepOnRole(s actions.Step, e actions.Effect) (actions.Step, string, error) {
 	if !strings.HasPrefix(s.ID, stepProfile) {
 		return s, aws.ToString(e.Wrote), nil
 	}
-	var h heldRole
+	var h profileContent
 	if err := json.Unmarshal([]byte(aws.ToString(e.Prior)), &h); err != nil {
 		return s, "", fmt.Errorf("step %s: what was there before: %w", s.ID, err)
 	}
@@ -201,7 +201,7 @@ func ofRole(s actions.Step, e actions.Effect) (actions.Step, string, error) {
 // Apply implements [actions.Action].
 func (DeleteRole) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
-	about, _, err := ofRole(s, e)
+	about, _, err := stepOnRole(s, e)
 	if err != nil {
 		return e, err
 	}
@@ -216,25 +216,25 @@ func (DeleteRole) Apply(ctx context.Context, acct *actions.Account, s actions.St
 	case s.ID == "tag", s.ID == "deny":
 		e, err = RevokeSessions{}.Apply(ctx, acct, s, run)
 		if s.ID == "deny" && actions.IsCode(err, "LimitExceeded") {
-			err = whenRoom(err)
+			err = retryWhenQuotaFree(err)
 		}
 	case s.ID == "delete":
 		e.Wrote = &run.RequestID // undo leaves this request's own tag out
-		err = remove(ctx, acct, role, s)
+		err = deleteRole(ctx, acct, role, s)
 		e.Changed = err == nil
 	case strings.HasPrefix(s.ID, stepProfile):
-		e.Changed, err = leaveProfile(ctx, acct, name, strings.TrimPrefix(s.ID, stepProfile))
+		e.Changed, err = removeFromProfile(ctx, acct, name, strings.TrimPrefix(s.ID, stepProfile))
 	default:
 		var r roleState
-		if r, err = roleOf(role); err == nil {
+		if r, err = newRoleState(role); err == nil {
 			e.Wrote = aws.String(r.shape()) // undo knows by it the role that it made itself
-			e.Changed, err = strip(ctx, acct, name, s)
+			e.Changed, err = removePolicy(ctx, acct, name, s)
 		}
 	}
 	return e, unmodifiable(err)
 }
 
-func leaveProfile(ctx context.Context, acct *actions.Account, role, profile string) (changed bool, err error) {
+func removeFromProfile(ctx context.Context, acct *actions.Account, role, profile string) (changed bool, err error) {
 	_, err = acct.IAM().RemoveRoleFromInstanceProfile(ctx, &iam.RemoveRoleFromInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return false, nil
@@ -242,10 +242,10 @@ func leaveProfile(ctx context.Context, acct *actions.Account, role, profile stri
 	return err == nil, err
 }
 
-// remove deletes the role with what still hangs on it. The boundary stays until
+// deleteRole deletes the role with what still hangs on it. The boundary stays until
 // the end: DeleteRole does not want it removed, and without it the role could do more.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteRole.html
-func remove(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step) error {
+func deleteRole(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step) error {
 	var was roleState
 	if err := json.Unmarshal([]byte(aws.ToString(s.Prior)), &was); err != nil {
 		return fmt.Errorf("what the role was before: %w", err)
@@ -254,17 +254,17 @@ func remove(ctx context.Context, acct *actions.Account, role *types.Role, s acti
 	if err != nil {
 		return err
 	}
-	if since := added(was, r); len(since) > 0 { // no record, no removal
+	if since := addedSince(was, r); len(since) > 0 { // no record, no removal
 		return actions.RetryLater(actions.WithHint(fmt.Errorf("it got this since it was read: %s", strings.Join(since, ", ")), "retry: it is then recorded and removed like the rest"))
 	}
 	for _, p := range r.Profiles {
-		if _, err := leaveProfile(ctx, acct, r.Name, p.Name); err != nil {
+		if _, err := removeFromProfile(ctx, acct, r.Name, p.Name); err != nil {
 			return err
 		}
 	}
 	own := actions.Step{ID: stepInline + revokePolicy} // it may be too new to be listed
-	for _, left := range append(stripSteps(acct, r), own) {
-		if _, err := strip(ctx, acct, r.Name, left); err != nil {
+	for _, left := range append(policySteps(acct, r), own) {
+		if _, err := removePolicy(ctx, acct, r.Name, left); err != nil {
 			return err
 		}
 	}
@@ -278,8 +278,8 @@ func remove(ctx context.Context, acct *actions.Account, role *types.Role, s acti
 	return err
 }
 
-// added is what the role has that was not there, in words; our own deny aside.
-func added(was, is roleState) []string {
+// addedSince is what the role has that was not there, in words; our own deny aside.
+func addedSince(was, is roleState) []string {
 	var since []string
 	for _, p := range is.Profiles {
 		if !slices.ContainsFunc(was.Profiles, func(w instanceProfile) bool { return w.Name == p.Name }) {
@@ -302,7 +302,7 @@ func added(was, is roleState) []string {
 
 // Verify implements [actions.Action].
 func (DeleteRole) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	about, _, err := ofRole(s, e)
+	about, _, err := stepOnRole(s, e)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -323,7 +323,7 @@ func (DeleteRole) Verify(ctx context.Context, acct *actions.Account, s actions.S
 		}
 		return actions.Reading{Found: "the role in the instance profile"}, nil
 	}
-	return stripped(ctx, acct, name, s)
+	return verifyRemoved(ctx, acct, name, s)
 }
 
 func inProfile(ctx context.Context, acct *actions.Account, role, profile string) (bool, error) {

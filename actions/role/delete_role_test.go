@@ -19,9 +19,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-func deleteWorld(t *testing.T, alter ...func(*awsfake.Role)) *world {
+func deleteWorld(t *testing.T, alter ...func(*awsfake.Role)) *fixture {
 	t.Helper()
-	return newWorld(t, alter...).ask(actions.DeleteRole, map[string]string{"confirm": "victim"})
+	return newFixture(t, alter...).ask(actions.DeleteRole, map[string]string{"confirm": "victim"})
 }
 
 // everything is a role that has all that a role can have.
@@ -63,7 +63,7 @@ func TestDeleteRoleContract(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
 			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
-				w := worldAt(t, c, c.Now, partition)
+				w := fixtureAt(t, c, c.Now, partition)
 				victim := w.Victim()
 				for _, f := range starts[name] {
 					f(&victim)
@@ -140,7 +140,7 @@ func TestDeleteRoleInTwoInstanceProfiles(t *testing.T) {
 
 // The ledger's last snapshot is of a role that an earlier worker has emptied:
 // what it took stands in the other steps' rows, and comes back all the same.
-func TestDeleteRoleThatWasCutOff(t *testing.T) {
+func TestInterruptedDeleteRoleGoesOn(t *testing.T) {
 	w := deleteWorld(t, everything, actiontest.WithTag(actiontest.Tag, "KS-EARLIER"), actiontest.WithInline(actiontest.Revoke, actiontest.Handwritten))
 	before := alike(w.Snapshot())
 	first := w.Plan()
@@ -184,7 +184,7 @@ func TestDeleteRoleKilledAfterAnyCall(t *testing.T) {
 }
 
 func TestDeleteRoleWithFullInlineQuota(t *testing.T) {
-	w := deleteWorld(t, func(r *awsfake.Role) { r.Inline = fill(2, 5120) })
+	w := deleteWorld(t, func(r *awsfake.Role) { r.Inline = restoreMissing(2, 5120) })
 	before := alike(w.Snapshot())
 	all := w.Contain()
 	actiontest.AllApplied(t, all)
@@ -253,7 +253,7 @@ func TestAttachedWhileWeDelete(t *testing.T) {
 	}
 }
 
-func TestDeleteConflictIsForLater(t *testing.T) {
+func TestDeleteConflictIsRetriedLater(t *testing.T) {
 	w := deleteWorld(t)
 	w.Fault(awsfake.Fault{Op: "iam:DeleteRole", Err: &types.DeleteConflictException{Message: aws.String("Cannot delete entity, must detach all policies first.")}, Times: 1})
 	s := actiontest.StepOf(t, w.Plan(), "delete")
@@ -264,7 +264,7 @@ func TestDeleteConflictIsForLater(t *testing.T) {
 	actiontest.AllApplied(t, w.ApplySteps([]actions.Step{s}))
 }
 
-func TestDeleteRoleOfWhatWasCreatedAgain(t *testing.T) {
+func TestDeleteRoleOfARecreatedRole(t *testing.T) {
 	t.Run("before it is deleted", func(t *testing.T) {
 		w := deleteWorld(t, everything)
 		p := w.Plan()
@@ -322,7 +322,7 @@ func resourcesOf(p actions.Plan) (arns []string) {
 	return arns
 }
 
-func TestWhatIsGoneWhenARoleIsMadeAgain(t *testing.T) {
+func TestRecreateWithoutDeletedPoliciesAndProfiles(t *testing.T) {
 	t.Run("a policy", func(t *testing.T) {
 		w := deleteWorld(t, everything)
 		all := w.Contain()
@@ -377,7 +377,7 @@ func TestWhatIsGoneWhenARoleIsMadeAgain(t *testing.T) {
 }
 
 // A run that stopped before the role was deleted is taken back on the role itself.
-func TestDeleteRoleTakenBackHalfway(t *testing.T) {
+func TestUndoOfAHalfDeletedRole(t *testing.T) {
 	w := deleteWorld(t, everything)
 	before := w.Snapshot()
 	w.Fault(awsfake.Fault{Op: "iam:DeleteRole", Err: actiontest.Denied})
@@ -397,7 +397,7 @@ func TestDeleteRoleTakenBackHalfway(t *testing.T) {
 }
 
 // An undo that failed at one call is asked for again.
-func TestMakingAgainFailsOnce(t *testing.T) {
+func TestRecreateSurvivesOneFailure(t *testing.T) {
 	for _, op := range []string{"iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:AddRoleToInstanceProfile"} {
 		w := deleteWorld(t, everything)
 		before := alike(w.Snapshot())
@@ -421,7 +421,7 @@ func TestMakingAgainFailsOnce(t *testing.T) {
 
 // Killed between two policies, a role that is made again is denied before it may
 // do anything.
-func TestMadeAgainDeniesFirst(t *testing.T) {
+func TestRecreatedRoleGetsDeniesFirst(t *testing.T) {
 	w := deleteWorld(t, actiontest.WithInline("a-grant", actiontest.AllowIAM), actiontest.WithInline("z-deny", actiontest.Handwritten))
 	all := w.Contain()
 	actiontest.AllApplied(t, all)

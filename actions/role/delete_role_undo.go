@@ -24,9 +24,9 @@ const anotherRole = "another role of that name: it was deleted and created again
 // was cut off reads a role that it has emptied already.
 func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	if s.ID == "delete" {
-		return makeAgain(ctx, acct, s, e)
+		return recreateRole(ctx, acct, s, e)
 	}
-	about, shape, err := ofRole(s, e)
+	about, shape, err := stepOnRole(s, e)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -43,9 +43,9 @@ func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.S
 	case aws.ToString(role.RoleId) == about.ResourceID && marks:
 		return RevokeSessions{}.Revert(ctx, acct, s, e)
 	case marks:
-		return leftBehind(ctx, acct, role, s, e)
+		return revertMark(ctx, acct, role, s, e)
 	}
-	r, err := roleOf(role)
+	r, err := newRoleState(role)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -53,16 +53,16 @@ func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.S
 	mine := r.ID == about.ResourceID || r.shape() == shape
 	switch {
 	case inProfiles && mine:
-		return rejoin(ctx, acct, name, profile)
+		return restoreProfile(ctx, acct, name, profile)
 	case mine:
-		return unstrip(ctx, acct, name, s, e)
+		return restorePolicy(ctx, acct, name, s, e)
 	}
 	stands := false
 	if inProfiles {
 		stands, err = inProfile(ctx, acct, name, profile)
 	} else {
 		var live *string
-		live, err = standing(ctx, acct, name, s)
+		live, err = livePolicy(ctx, acct, name, s)
 		stands = live != nil && deny.EqualContent(live, e.Prior)
 	}
 	if err != nil || stands {
@@ -71,9 +71,9 @@ func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.S
 	return actions.Reading{Found: anotherRole}, nil
 }
 
-// leftBehind is the tag or the deny in a role that was made again: what of ours
+// revertMark is the tag or the deny in a role that was made again: what of ours
 // came along with it is taken back, and nothing of others'.
-func leftBehind(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step, e actions.Effect) (actions.Reading, error) {
+func revertMark(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	name := aws.ToString(role.RoleName)
 	if s.ID == "tag" {
 		live := deny.TamperValue(role.Tags)
@@ -108,10 +108,10 @@ func leftBehind(ctx context.Context, acct *actions.Account, role *types.Role, s 
 	return actions.Reading{Found: anotherRole + "; before, there was: " + deny.Compact(aws.ToString(e.Prior))}, nil
 }
 
-// makeAgain creates the role, or goes on where an earlier try stopped. A role of
+// recreateRole creates the role, or goes on where an earlier try stopped. A role of
 // that name gets the policies only if the same principals may assume it and the
 // same boundary holds it.
-func makeAgain(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+func recreateRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	var was roleState
 	if err := json.Unmarshal([]byte(aws.ToString(e.Prior)), &was); err != nil {
 		return actions.Reading{}, fmt.Errorf("what the role was before: %w", err)
@@ -128,13 +128,13 @@ func makeAgain(ctx context.Context, acct *actions.Account, s actions.Step, e act
 	role, err := deny.GetRole(ctx, acct, was.Name)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
-		return create(ctx, acct, marked)
+		return createRole(ctx, acct, marked)
 	case err != nil:
 		return actions.Reading{}, err
 	case aws.ToString(role.RoleId) == s.ResourceID:
 		return actions.Reading{Holds: true}, nil // never deleted: the other steps put back what they took
 	}
-	is, err := roleOf(role)
+	is, err := newRoleState(role)
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
@@ -144,10 +144,10 @@ func makeAgain(ctx context.Context, acct *actions.Account, s actions.Step, e act
 	if is, err = readRole(ctx, acct, role); err != nil {
 		return actions.Reading{}, err
 	}
-	return fill(ctx, acct, was, is)
+	return restoreMissing(ctx, acct, was, is)
 }
 
-func create(ctx context.Context, acct *actions.Account, was roleState) (actions.Reading, error) {
+func createRole(ctx context.Context, acct *actions.Account, was roleState) (actions.Reading, error) {
 	in := &iam.CreateRoleInput{RoleName: &was.Name, Path: &was.Path, AssumeRolePolicyDocument: &was.Trust, Tags: tagsOf(was.Tags)}
 	if was.Description != "" {
 		in.Description = &was.Description
@@ -164,19 +164,19 @@ func create(ctx context.Context, acct *actions.Account, was roleState) (actions.
 		return actions.Reading{Holds: true, Changed: true, Found: "a role of that name that IAM does not show yet"}, nil // read back, it tells whose it is
 	case actions.IsCode(err, "MalformedPolicyDocument"):
 		return actions.Reading{}, actions.WithHint(err, "the trust policy names a principal that was deleted (IAM shows it by an ID: AROA… or AIDA…), and IAM takes no such policy: create the role by hand from the plan's snapshot without it")
-	case was.Boundary != "" && missing(err, was.Boundary):
+	case was.Boundary != "" && isMissing(err, was.Boundary):
 		return actions.Reading{}, actions.WithHint(err, "the role's permissions boundary was deleted, and the role is not made without it: create that policy again, then retry")
 	case err != nil:
 		return actions.Reading{}, err
 	}
-	r, err := fill(ctx, acct, was, roleState{Name: was.Name, Description: was.Description, MaxSession: was.MaxSession, Tags: was.Tags})
+	r, err := restoreMissing(ctx, acct, was, roleState{Name: was.Name, Description: was.Description, MaxSession: was.MaxSession, Tags: was.Tags})
 	r.Changed = err == nil
 	return r, err
 }
 
-// fill gives the role what it had and has not, what denies first. What can't be
+// restoreMissing gives the role what it had and has not, what denies first. What can't be
 // given is told and holds nothing else up.
-func fill(ctx context.Context, acct *actions.Account, was, is roleState) (actions.Reading, error) {
+func restoreMissing(ctx context.Context, acct *actions.Account, was, is roleState) (actions.Reading, error) {
 	all := actions.Reading{Holds: true}
 	var notes []string
 	took := func(r actions.Reading, err error) error {
@@ -196,12 +196,12 @@ func fill(ctx context.Context, acct *actions.Account, was, is roleState) (action
 	maps.DeleteFunc(lacking, func(key, _ string) bool { _, ok := is.Tags[key]; return ok })
 	if len(lacking) > 0 {
 		_, err := acct.IAM().TagRole(ctx, &iam.TagRoleInput{RoleName: &was.Name, Tags: tagsOf(lacking)})
-		if err := took(actions.Reading{Holds: true, Changed: true}, unspread(err)); err != nil {
+		if err := took(actions.Reading{Holds: true, Changed: true}, retryIfNotPropagated(err)); err != nil {
 			return actions.Reading{}, err
 		}
 	}
 	names := was.inlineNames()
-	slices.SortStableFunc(names, func(a, b string) int { return rank(was.Inline[a]) - rank(was.Inline[b]) })
+	slices.SortStableFunc(names, func(a, b string) int { return restoreOrder(was.Inline[a]) - restoreOrder(was.Inline[b]) })
 	for _, name := range names {
 		doc, ok := is.Inline[name]
 		switch {
@@ -223,7 +223,7 @@ func fill(ctx context.Context, acct *actions.Account, was, is roleState) (action
 	}
 	for _, p := range was.Profiles {
 		if !slices.ContainsFunc(is.Profiles, func(i instanceProfile) bool { return i.Name == p.Name }) {
-			if err := took(join(ctx, acct, was.Name, p.Name)); err != nil {
+			if err := took(addToProfile(ctx, acct, was.Name, p.Name)); err != nil {
 				return actions.Reading{}, err
 			}
 		}
@@ -235,32 +235,32 @@ func fill(ctx context.Context, acct *actions.Account, was, is roleState) (action
 	return all, nil
 }
 
-// rank orders documents: what only denies comes first.
-func rank(document string) int {
+// restoreOrder orders documents: what only denies comes first.
+func restoreOrder(document string) int {
 	if deny.Grants(document) == "" {
 		return 0
 	}
 	return 1
 }
 
-// rejoin puts the role back into an instance profile.
-func rejoin(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
+// restoreProfile puts the role back into an instance profile.
+func restoreProfile(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
 	in, err := inProfile(ctx, acct, role, profile)
 	if err != nil || in {
 		return actions.Reading{Holds: in}, err
 	}
-	return join(ctx, acct, role, profile)
+	return addToProfile(ctx, acct, role, profile)
 }
 
-func join(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
+func addToProfile(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
 	_, err := acct.IAM().AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
 	switch {
 	case actions.IsCode(err, "LimitExceeded"): // it holds a role: ours, not shown yet, or another; reading back tells
 		return actions.Reading{Holds: true, Changed: true, Found: "the instance profile " + profile + " holding a role already"}, nil
-	case missing(err, "instance profile"):
+	case isMissing(err, "instance profile"):
 		return actions.Reading{Found: "that the instance profile " + profile + " no longer exists"}, nil
 	}
-	return actions.Reading{Holds: err == nil, Changed: err == nil}, unspread(err)
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, retryIfNotPropagated(err)
 }
 
 func tagsOf(tags map[string]string) []types.Tag {
@@ -271,12 +271,12 @@ func tagsOf(tags map[string]string) []types.Tag {
 	return list
 }
 
-// goneID is how IAM shows a principal in a trust policy once it is deleted.
+// deletedPrincipalID is how IAM shows a principal in a trust policy once it is deleted.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
-var goneID = actions.NewPattern(`^A(?:ROA|IDA)[A-Z0-9]{12,}$`)
+var deletedPrincipalID = actions.NewPattern(`^A(?:ROA|IDA)[A-Z0-9]{12,}$`)
 
-// deadPrincipals are the deleted principals that a trust policy names.
-func deadPrincipals(trust string) []string {
+// deletedPrincipals are the deleted principals that a trust policy names.
+func deletedPrincipals(trust string) []string {
 	var doc struct{ Statement json.RawMessage }
 	if json.Unmarshal([]byte(trust), &doc) != nil {
 		return nil
@@ -301,7 +301,7 @@ func deadPrincipals(trust string) []string {
 			names = []string{strings.Trim(string(principal.AWS), `"`)}
 		}
 		for _, n := range names {
-			if goneID.MatchString(n) {
+			if deletedPrincipalID.MatchString(n) {
 				dead = append(dead, n)
 			}
 		}

@@ -60,7 +60,7 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	r, err := roleOf(role)
+	r, err := newRoleState(role)
 	if err != nil {
 		return actions.Plan{}, err
 	}
@@ -68,7 +68,7 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 		return actions.Plan{}, err
 	}
 	p := actions.Plan{
-		Identity:   planRole(role),
+		Identity:   identityOf(role),
 		Reversible: true,
 		Undo:       "puts the inline policies back byte for byte, attaches the managed ones again, then removes the tag and the deny",
 		Residual: []string{
@@ -84,7 +84,7 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	p.Steps = append(p.Steps, tagStep(acct, role),
 		actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: r.ARN, ResourceID: r.ID, Hold: actions.HoldKey(acct, r.ID, "inline", denyAllPolicy), Prior: prior, Deny: true,
 			Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"})
-	p.Steps = append(p.Steps, slices.DeleteFunc(stripSteps(acct, r), leaves)...)
+	p.Steps = append(p.Steps, slices.DeleteFunc(policySteps(acct, r), isKept)...)
 	if acct.SkipSurvey {
 		return p, nil
 	}
@@ -107,31 +107,31 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	return p, nil
 }
 
-// leaves reports whether a policy stays where it is: it only denies, or is what
+// isKept reports whether a policy stays where it is: it only denies, or is what
 // our own deny takes the place of.
-func leaves(s actions.Step) bool {
+func isKept(s actions.Step) bool {
 	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
-		return quarantines(arn)
+		return isAWSQuarantine(arn)
 	}
 	name := strings.TrimPrefix(s.ID, stepInline)
-	return name == denyAllPolicy || denies(name, *s.Prior)
+	return name == denyAllPolicy || isKeptDeny(name, *s.Prior)
 }
 
-// denies reports whether an inline policy is a deny that stays: one that
+// isKeptDeny reports whether an inline policy is a deny that stays: one that
 // revoked sessions, or another one of ours. A name alone protects nothing.
-func denies(name, document string) bool {
+func isKeptDeny(name, document string) bool {
 	return (name == revokePolicy || strings.HasPrefix(name, ownPolicies)) && deny.Grants(document) == ""
 }
 
 func keptText(r roleState) string {
 	var kept []string
 	for _, arn := range r.Attached {
-		if quarantines(arn) {
+		if isAWSQuarantine(arn) {
 			kept = append(kept, actions.LastPart(arn))
 		}
 	}
 	for _, name := range r.inlineNames() {
-		if name != denyAllPolicy && denies(name, r.Inline[name]) {
+		if name != denyAllPolicy && isKeptDeny(name, r.Inline[name]) {
 			kept = append(kept, name)
 		}
 	}
@@ -160,7 +160,7 @@ func (DetachPolicies) Apply(ctx context.Context, acct *actions.Account, s action
 	case "deny":
 		return applyDenyAll(ctx, acct, name, s)
 	}
-	changed, err := strip(ctx, acct, name, s)
+	changed, err := removePolicy(ctx, acct, name, s)
 	return actions.Effect{Prior: s.Prior, Changed: changed}, unmodifiable(err)
 }
 
@@ -188,7 +188,7 @@ func (DetachPolicies) Verify(ctx context.Context, acct *actions.Account, s actio
 		live, err := deny.GetRolePolicy(ctx, acct, name, denyAllPolicy)
 		return actions.Reading{Holds: live != nil && *live == denyAllDocument, Found: denyAllText(live)}, err
 	}
-	return stripped(ctx, acct, name, s)
+	return verifyRemoved(ctx, acct, name, s)
 }
 
 // Revert implements [actions.Action].
@@ -204,7 +204,7 @@ func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actio
 	case s.ID == "tag":
 		return deny.TaggedRole(acct, name).Revert(ctx, deny.TamperValue(role.Tags), e)
 	case s.ID != "deny":
-		r, err := unstrip(ctx, acct, name, s, e)
+		r, err := restorePolicy(ctx, acct, name, s, e)
 		return r, unmodifiable(err)
 	}
 	live, err := deny.GetRolePolicy(ctx, acct, name, denyAllPolicy)

@@ -21,13 +21,13 @@ import (
 // Attached in any order, they come back in that of the undo.
 var unordered = cmpopts.SortSlices(strings.Compare)
 
-func stripWorld(t *testing.T, alter ...func(*awsfake.Role)) *world {
+func stripWorld(t *testing.T, alter ...func(*awsfake.Role)) *fixture {
 	t.Helper()
-	return newWorld(t, alter...).ask(actions.DetachPolicies, nil)
+	return newFixture(t, alter...).ask(actions.DetachPolicies, nil)
 }
 
 // tenAttached fills the quota of managed policies with ten of the account's own.
-func tenAttached(w *world) []string {
+func tenAttached(w *fixture) []string {
 	var arns []string
 	for i := range 10 {
 		arn := fmt.Sprintf("arn:%s:iam::%s:policy/team/p%d", w.Org.Partition, actiontest.Member, i)
@@ -40,15 +40,15 @@ func tenAttached(w *world) []string {
 func TestDetachPoliciesContract(t *testing.T) {
 	starts := map[string]struct {
 		role     []func(*awsfake.Role)
-		attached func(w *world) []string
+		attached func(w *fixture) []string
 	}{
 		"a role as usual":            {},
 		"documents byte for byte":    {role: []func(*awsfake.Role){actiontest.WithInline("app", actiontest.Handwritten), actiontest.WithInline("b+c=d,e.f@g-h", actiontest.Consoles), actiontest.WithTag(actiontest.Tag, "KS-EARLIER")}},
 		"a policy of our name":       {role: []func(*awsfake.Role){actiontest.WithInline(actiontest.DenyAllName, actiontest.Handwritten), actiontest.WithInline(actiontest.Revoke, actiontest.Consoles)}},
 		"ten managed policies":       {attached: tenAttached, role: []func(*awsfake.Role){actiontest.WithInline("app", actiontest.AllowIAM)}},
 		"two instance profiles":      {role: []func(*awsfake.Role){func(r *awsfake.Role) { r.Profiles = []string{"web", "batch"} }}},
-		"a role that may do nothing": {attached: func(*world) []string { return nil }},
-		"a policy that is quarantine": {attached: func(w *world) []string {
+		"a role that may do nothing": {attached: func(*fixture) []string { return nil }},
+		"a policy that is quarantine": {attached: func(w *fixture) []string {
 			return []string{"arn:" + w.Org.Partition + ":iam::aws:policy/AWSDenyAll", w.AdminPolicy()}
 		}},
 	}
@@ -57,7 +57,7 @@ func TestDetachPoliciesContract(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
 			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				c, s := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, starts[name]
-				w := worldAt(t, c, c.Now, partition)
+				w := fixtureAt(t, c, c.Now, partition)
 				victim := w.Victim()
 				if s.attached != nil {
 					victim.Attached = s.attached(w)
@@ -121,7 +121,7 @@ func TestStripLeavesNothingButDenies(t *testing.T) {
 }
 
 func TestStripReadsAllPages(t *testing.T) {
-	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = fill(120, 70) }) // a page has 100
+	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = restoreMissing(120, 70) }) // a page has 100
 	before := w.Snapshot()
 	all := w.Contain()
 	actiontest.AllApplied(t, all)
@@ -167,7 +167,7 @@ func TestStripSnapshot(t *testing.T) {
 
 // The deny does not fit: the deletions go first, and it comes after them.
 func TestStripWithFullInlineQuota(t *testing.T) {
-	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = fill(2, 5120) })
+	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = restoreMissing(2, 5120) })
 	before := w.Snapshot()
 	p := w.Plan()
 	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "quota", "deleted first")
@@ -231,7 +231,7 @@ func TestAttachedWhileWeStrip(t *testing.T) {
 	}
 }
 
-func TestStripOfWhatWasCreatedAgain(t *testing.T) {
+func TestStripOfARecreatedRole(t *testing.T) {
 	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
 	p := w.Plan()
 	all := w.Contain()
@@ -392,7 +392,7 @@ func TestPolicyLikeAWSsIsDetached(t *testing.T) {
 		"arn:aws:iam::" + actiontest.Member + ":policy/AWSCompromisedKeyQuarantineV2",
 		"arn:aws:iam::" + actiontest.Member + ":policy/aws:policy/AWSCompromisedKeyQuarantineV3",
 	}
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, arn := range slices.Concat(own, likes) {
 		w.AddPolicy(arn, actiontest.Permissive)
 	}

@@ -15,7 +15,7 @@ func atPath(path string) func(*awsfake.Role) { return func(r *awsfake.Role) { r.
 // their choice, by name as a responder would.
 func revokedAt(t *testing.T, path string) {
 	t.Helper()
-	w := newWorld(t, atPath(path))
+	w := newFixture(t, atPath(path))
 	w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::" + actiontest.Member + ":role/victim", Account: actiontest.Member}, w.Role)
 	p := w.Plan()
 	acct, err := w.Hub.EnterFor(t.Context(), actions.Responder, w.Act, actions.PhaseRun, w.Asked, w.Resources, actiontest.Actor)
@@ -44,7 +44,7 @@ func TestPathOfWildcards(t *testing.T) { revokedAt(t, "/"+strings.Repeat("*", 51
 // ALL must not say of such a role that it no longer exists.
 func TestAllRolesOfStrangePaths(t *testing.T) {
 	for _, path := range []string{"/a//b/", "/:organizations:/"} {
-		w := newWorld(t, atPath(path))
+		w := newFixture(t, atPath(path))
 		w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
 		p := w.Plan()
 		s := actiontest.StepOf(t, p, "revoke victim")

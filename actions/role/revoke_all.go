@@ -18,8 +18,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// inlineOf is the document of a role's inline policy as it was listed.
-func inlineOf(r types.RoleDetail, policy string) (*string, error) {
+// listedInline is the document of a role's inline policy as it was listed.
+func listedInline(r types.RoleDetail, policy string) (*string, error) {
 	for _, p := range r.RolePolicyList {
 		if aws.ToString(p.PolicyName) == policy {
 			doc, err := url.PathUnescape(aws.ToString(p.PolicyDocument))
@@ -100,7 +100,7 @@ func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error)
 	if s.Skip != "" {
 		return s, nil
 	}
-	prior, err := inlineOf(r, revokePolicy)
+	prior, err := listedInline(r, revokePolicy)
 	s.Prior, s.Deny = prior, true
 	s.Current, s.After = inlineText(prior), "inline policy "+revokePolicy+": Deny * for sessions issued before now + 30 s"
 	return s, err
@@ -124,9 +124,9 @@ func inlineSum(r types.RoleDetail) int {
 	return size
 }
 
-// applyOne writes the deny of one of many roles. What stood there is known from
+// applyOneOfAll writes the deny of one of many roles. What stood there is known from
 // the listing that the run began with, so it takes one call.
-func applyOne(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+func applyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	_, _, _, name, _ := actions.SplitRoleARN(s.Resource)
 	roles, err := acct.AllRoles(ctx)
 	if err != nil {
@@ -140,7 +140,7 @@ func applyOne(ctx context.Context, acct *actions.Account, s actions.Step, run ac
 	case aws.ToString(r.RoleId) != s.ResourceID:
 		return e, actions.ErrRecreated
 	}
-	live, err := inlineOf(r, revokePolicy)
+	live, err := listedInline(r, revokePolicy)
 	if err != nil {
 		return e, err
 	}
@@ -158,8 +158,8 @@ func applyOne(ctx context.Context, acct *actions.Account, s actions.Step, run ac
 	return e, err
 }
 
-// verifyOne looks one of many roles up in the listing.
-func verifyOne(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+// verifyOneOfAll looks one of many roles up in the listing.
+func verifyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	_, _, _, name, _ := actions.SplitRoleARN(s.Resource)
 	roles, err := acct.AllRoles(ctx)
 	if err != nil {
@@ -172,7 +172,7 @@ func verifyOne(ctx context.Context, acct *actions.Account, s actions.Step, e act
 	case aws.ToString(r.RoleId) != s.ResourceID:
 		return actions.Reading{Holds: true, Found: "another role of that name, created since: it has no sessions from before"}, nil
 	}
-	live, err := inlineOf(r, revokePolicy)
+	live, err := listedInline(r, revokePolicy)
 	if err != nil {
 		return actions.Reading{}, err
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-// wholeAccount is a world with roles of all kinds, of which all are meant.
-func wholeAccount(t *testing.T, partition string) *world {
+// wholeAccount is a fixture with roles of all kinds, of which all are meant.
+func wholeAccount(t *testing.T, partition string) *fixture {
 	c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
-	w := worldAt(t, c, c.Now, partition)
+	w := fixtureAt(t, c, c.Now, partition)
 	a := w.Account(actiontest.Member)
 	a.AddRole(awsfake.Role{Name: "reports", Inline: map[string]string{actiontest.Revoke: actiontest.Handwritten, "app": actiontest.AllowIAM}})
 	a.AddRole(awsfake.Role{Name: "ALL"})
@@ -33,7 +33,7 @@ func wholeAccount(t *testing.T, partition string) *world {
 
 var changeable = []string{"ALL", "reports", "revoked", "victim"}
 
-func (w *world) roleNames() []string {
+func (w *fixture) roleNames() []string {
 	return slices.Sorted(maps.Keys(w.Snapshot().Accounts[actiontest.Member].Roles))
 }
 
@@ -58,13 +58,13 @@ func TestRevokeAllContract(t *testing.T) {
 	})
 }
 
-func (w *world) deletes(role string) {
+func (w *fixture) deletes(role string) {
 	w.T.Helper()
 	_, err := w.IAM().DeleteRolePolicy(w.T.Context(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: aws.String(actiontest.Revoke)})
 	actiontest.Must(w.T, err)
 }
 
-func (w *world) puts(role, document string) {
+func (w *fixture) puts(role, document string) {
 	w.T.Helper()
 	_, err := w.IAM().PutRolePolicy(w.T.Context(), &iam.PutRolePolicyInput{RoleName: &role, PolicyName: aws.String(actiontest.Revoke), PolicyDocument: &document})
 	actiontest.Must(w.T, err)
@@ -101,7 +101,7 @@ func TestRevokeAllLeavesAlone(t *testing.T) {
 
 // The listing has pages: the seed's plan began with the first.
 func TestRevokeAllPages(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for i := range 1234 {
 		w.Account(actiontest.Member).AddRole(awsfake.Role{Name: fmt.Sprintf("role-%04d", i)})
 	}

@@ -126,7 +126,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 	}
 	p.Steps = []actions.Step{
 		tagStep(acct, role),
-		revokeDeny(acct, role, prior),
+		denySessionsStep(acct, role, prior),
 	}
 	if acct.SkipSurvey {
 		return p, nil
@@ -138,8 +138,8 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 	return p, nil
 }
 
-// revokeDeny is the step that denies everything to a role's sessions until now.
-func revokeDeny(acct *actions.Account, role *types.Role, prior *string) actions.Step {
+// denySessionsStep is the step that denies everything to a role's sessions until now.
+func denySessionsStep(acct *actions.Account, role *types.Role, prior *string) actions.Step {
 	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
 	return actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Prior: prior, Deny: true,
 		Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"}
@@ -216,7 +216,7 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 	case scp.BySCP(s):
 		return scp.Revocation(acct.Org, s.ResourceID, run).Apply(ctx, acct, s, run)
 	case s.Many:
-		return applyOne(ctx, acct, s, run)
+		return applyOneOfAll(ctx, acct, s, run)
 	}
 	name, role, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
@@ -259,7 +259,7 @@ func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actio
 	case scp.BySCP(s):
 		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Verify(ctx, acct, s, e)
 	case s.Many:
-		return verifyOne(ctx, acct, s, e)
+		return verifyOneOfAll(ctx, acct, s, e)
 	}
 	name, role, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {

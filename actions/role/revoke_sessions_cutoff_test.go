@@ -13,8 +13,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-func TestDenyDocument(t *testing.T) {
-	w := newWorld(t)
+func TestRevokeDocumentIsReadBack(t *testing.T) {
+	w := newFixture(t)
 	w.Clock.Add(987 * time.Millisecond)
 	w.Apply(actiontest.StepOf(t, w.Plan(), "deny"), w.Run())
 	var got any
@@ -32,7 +32,7 @@ func TestDenyDocument(t *testing.T) {
 }
 
 // cutoff is that of our document as it stands.
-func (w *world) cutoff() time.Time {
+func (w *fixture) cutoff() time.Time {
 	w.T.Helper()
 	_, rest, _ := strings.Cut(w.Victim().Inline[actiontest.Revoke], `"aws:TokenIssueTime":"`)
 	text, _, _ := strings.Cut(rest, `"`)
@@ -41,7 +41,7 @@ func (w *world) cutoff() time.Time {
 	return at
 }
 
-func TestCutoff(t *testing.T) {
+func TestCutoffMovesForwardOnly(t *testing.T) {
 	at := func(d time.Duration) time.Time { return actiontest.Began.Add(d) }
 	tests := []struct {
 		name       string
@@ -61,7 +61,7 @@ func TestCutoff(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			s := actiontest.StepOf(t, w.Plan(), "deny")
 			w.Apply(s, actions.Run{RequestID: "KS-FIRST", Since: at(tt.first), Now: at(tt.first)})
 			if got, want := w.cutoff(), at(tt.first+30*time.Second).Truncate(time.Second); !got.Equal(want) {
@@ -78,7 +78,7 @@ func TestCutoff(t *testing.T) {
 	}
 }
 
-func TestVerifyDeny(t *testing.T) {
+func TestVerifyNeedsAnEqualOrLaterCutoff(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(document string) string
@@ -106,7 +106,7 @@ func TestVerifyDeny(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			s := actiontest.StepOf(t, w.Plan(), "deny")
 			e := w.Apply(s, w.Run())
 			changed := tt.change(*e.Wrote)
@@ -124,7 +124,7 @@ func TestVerifyDeny(t *testing.T) {
 }
 
 func TestStolenSessionDies(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	const object = "arn:aws:s3:::vault/secret"
 	w.Clock.Add(-time.Minute)
 	stolen := w.Session(w.Role, "stolen")
@@ -156,7 +156,7 @@ func TestStolenSessionDies(t *testing.T) {
 func TestRevertTakesBackOurLaterCutoff(t *testing.T) {
 	for name, prior := range map[string][]func(*awsfake.Role){"nothing before": nil, "a policy before": {actiontest.WithInline(actiontest.Revoke, actiontest.Handwritten)}} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, prior...)
+			w := newFixture(t, prior...)
 			before := w.Snapshot()
 			s := actiontest.StepOf(t, w.Plan(), "deny")
 			first := w.Apply(s, w.Run())

@@ -18,7 +18,7 @@ import (
 )
 
 func TestPlanTellsTheBlastRadius(t *testing.T) {
-	w := newWorld(t, func(r *awsfake.Role) { r.Profiles = []string{"batch", "web"} })
+	w := newFixture(t, func(r *awsfake.Role) { r.Profiles = []string{"batch", "web"} })
 	facts := map[string]string{}
 	p := w.Plan()
 	for _, f := range p.Facts {
@@ -37,7 +37,7 @@ func TestPlanTellsTheBlastRadius(t *testing.T) {
 	if want := (actions.Identity{ARN: w.Role, ID: w.Victim().ID, Created: actiontest.Began}); p.Identity != want {
 		t.Errorf("identity %+v, want %+v", p.Identity, want)
 	}
-	if got := newWorld(t).Plan().Warnings; len(got) > 0 {
+	if got := newFixture(t).Plan().Warnings; len(got) > 0 {
 		t.Errorf("a role as usual is warned of: %q", got)
 	}
 
@@ -48,7 +48,7 @@ func TestPlanTellsTheBlastRadius(t *testing.T) {
 
 func TestPlanCountsAllPages(t *testing.T) {
 	for size, full := range map[int]bool{83: false, 84: true} { // times 120 policies, of which a page has 100
-		w := newWorld(t, func(r *awsfake.Role) { r.Inline = fill(120, size) })
+		w := newFixture(t, func(r *awsfake.Role) { r.Inline = restoreMissing(120, size) })
 		p := w.Plan()
 		if got := strings.Contains(strings.Join(p.Warnings, " "), "quota"); got != full {
 			t.Errorf("120 policies of %d characters: warnings %q", size, p.Warnings)
@@ -63,8 +63,8 @@ func TestPlanCountsAllPages(t *testing.T) {
 // ours is the size of our document, which has no white space.
 const ours = len(`{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchRevokeOlderSessions","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"DateLessThan":{"aws:TokenIssueTime":"2006-01-02T15:04:05Z"}}}]}`)
 
-// fill is n policies of size characters each, and as much white space again, which doesn't count.
-func fill(n, size int) map[string]string {
+// restoreMissing is n policies of size characters each, and as much white space again, which doesn't count.
+func restoreMissing(n, size int) map[string]string {
 	const head, tail = `{"Statement":[{"Effect":"Allow","Action":"s3:`, `","Resource":"*"}]}`
 	inline := map[string]string{}
 	for i := range n {
@@ -73,17 +73,17 @@ func fill(n, size int) map[string]string {
 	return inline
 }
 
-func TestPlanKnowsWhatIsThere(t *testing.T) {
+func TestPlanNamesTheExistingPolicy(t *testing.T) {
 	warned := func(p actions.Plan) bool { return strings.Contains(strings.Join(p.Warnings, " "), actiontest.Revoke) }
 	t.Run("the console's document", func(t *testing.T) {
-		p := newWorld(t, actiontest.WithInline(actiontest.Revoke, actiontest.Consoles)).Plan()
+		p := newFixture(t, actiontest.WithInline(actiontest.Revoke, actiontest.Consoles)).Plan()
 		actiontest.HasWords(t, actiontest.StepOf(t, p, "deny").Current, actiontest.Revoke, "2026-10-01 08:09:10 UTC")
 		if warned(p) || !slices.ContainsFunc(p.Facts, func(f actions.Fact) bool { return strings.Contains(f.Text, "2026-10-01 08:09:10 UTC") }) {
 			t.Errorf("warnings %q, facts %v", p.Warnings, p.Facts)
 		}
 	})
 	t.Run("our own", func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.Apply(actiontest.StepOf(t, w.Plan(), "deny"), w.Run())
 		p := w.Plan()
 		actiontest.HasWords(t, actiontest.StepOf(t, p, "deny").Current, actiontest.Revoke, "2026-11-03 10:00:30 UTC")
@@ -92,13 +92,13 @@ func TestPlanKnowsWhatIsThere(t *testing.T) {
 		}
 	})
 	t.Run("a policy of that name that does something else", func(t *testing.T) {
-		p := newWorld(t, actiontest.WithInline(actiontest.Revoke, actiontest.Handwritten)).Plan()
+		p := newFixture(t, actiontest.WithInline(actiontest.Revoke, actiontest.Handwritten)).Plan()
 		if !warned(p) || !strings.Contains(actiontest.StepOf(t, p, "deny").Current, "another") {
 			t.Errorf("current %q, warnings %q", actiontest.StepOf(t, p, "deny").Current, p.Warnings)
 		}
 	})
 	t.Run("a tag", func(t *testing.T) {
-		s := actiontest.StepOf(t, newWorld(t, actiontest.WithTag(actiontest.Tag, "KS-EARLIER")).Plan(), "tag")
+		s := actiontest.StepOf(t, newFixture(t, actiontest.WithTag(actiontest.Tag, "KS-EARLIER")).Plan(), "tag")
 		actiontest.HasWords(t, s.Current, "KS-EARLIER")
 		if s.Prior == nil || *s.Prior != "KS-EARLIER" {
 			t.Errorf("the snapshot is %v", s.Prior)
@@ -118,7 +118,7 @@ func TestInlineQuotaFull(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, func(r *awsfake.Role) { r.Inline = fill(1, 10240-tt.room) })
+			w := newFixture(t, func(r *awsfake.Role) { r.Inline = restoreMissing(1, 10240-tt.room) })
 			p := w.Plan()
 			warning := strings.Join(p.Warnings, " ")
 			if got := strings.Contains(warning, "detach_policies"); got != tt.full {
@@ -140,7 +140,7 @@ func TestInlineQuotaFull(t *testing.T) {
 		})
 	}
 	t.Run("ours is there and is replaced", func(t *testing.T) {
-		w := newWorld(t, func(r *awsfake.Role) { r.Inline = fill(1, 10240-ours) })
+		w := newFixture(t, func(r *awsfake.Role) { r.Inline = restoreMissing(1, 10240-ours) })
 		s := actiontest.StepOf(t, w.Plan(), "deny")
 		w.Apply(s, w.Run())
 		w.Clock.Add(time.Minute)
@@ -151,8 +151,8 @@ func TestInlineQuotaFull(t *testing.T) {
 	})
 }
 
-func TestFiftyTags(t *testing.T) {
-	w := newWorld(t, func(r *awsfake.Role) {
+func TestRoleWithFiftyTagsIsContained(t *testing.T) {
+	w := newFixture(t, func(r *awsfake.Role) {
 		for i := range 50 {
 			actiontest.WithTag(fmt.Sprintf("team-%d", i), "x")(r)
 		}
@@ -185,7 +185,7 @@ func TestRoleTypedWithAndWithoutItsPath(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			call, _, err := actions.Parse("revoke_sessions "+tt.typed+" leaked", w.Org.Directory())
 			actiontest.Must(t, err)
 			if call.Target != tt.target {

@@ -28,7 +28,7 @@ func TestRevokeSessionsContract(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
 			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}
-				w := worldAt(t, c, c.Now, partition, starts[name]...)
+				w := fixtureAt(t, c, c.Now, partition, starts[name]...)
 				w.SetPropagation(delay)
 				return actiontest.EnvironmentOf(w.Fixture)
 			}})
@@ -40,7 +40,7 @@ func TestRevokeSessionsContract(t *testing.T) {
 func TestPriorPolicyComesBackByteForByte(t *testing.T) {
 	for name, document := range map[string]string{"written by hand": actiontest.Handwritten, "of the console": actiontest.Consoles} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, actiontest.WithInline(actiontest.Revoke, document))
+			w := newFixture(t, actiontest.WithInline(actiontest.Revoke, document))
 			s := actiontest.StepOf(t, w.Plan(), "deny")
 			if s.Prior == nil || *s.Prior != document {
 				t.Fatalf("the snapshot is %v", s.Prior)
@@ -61,7 +61,7 @@ func TestPriorPolicyComesBackByteForByte(t *testing.T) {
 
 func TestRoleGoneBeforeRevert(t *testing.T) {
 	atRoot := func(r *awsfake.Role) { r.Path = "/" }
-	del := func(w *world) { // as its owner would
+	del := func(w *fixture) { // as its owner would
 		t.Helper()
 		role := aws.String("victim")
 		_, err := w.IAM().DetachRolePolicy(t.Context(), &iam.DetachRolePolicyInput{RoleName: role, PolicyArn: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")})
@@ -70,8 +70,8 @@ func TestRoleGoneBeforeRevert(t *testing.T) {
 		_, err = w.IAM().DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: role})
 		actiontest.Must(t, err)
 	}
-	contain := func(t *testing.T) (*world, actions.Plan, []actions.Effect) {
-		w := newWorld(t, atRoot)
+	contain := func(t *testing.T) (*fixture, actions.Plan, []actions.Effect) {
+		w := newFixture(t, atRoot)
 		p := w.Plan()
 		var es []actions.Effect
 		for _, s := range p.Steps {
@@ -111,7 +111,7 @@ func TestRoleGoneBeforeRevert(t *testing.T) {
 }
 
 func TestRoleGoneBeforeApply(t *testing.T) {
-	w := newWorld(t, func(r *awsfake.Role) { r.Path, r.Attached = "/", nil })
+	w := newFixture(t, func(r *awsfake.Role) { r.Path, r.Attached = "/", nil })
 	p := w.Plan()
 	_, err := w.IAM().DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("victim")})
 	actiontest.Must(t, err)

@@ -10,8 +10,8 @@ import (
 
 // What the tests of the actions on a whole role share.
 
-// roleEnvironment is the contract's view of a world about a whole role.
-func roleEnvironment(w *world) actiontest.Environment {
+// roleEnvironment is the contract's view of a fixture about a whole role.
+func roleEnvironment(w *fixture) actiontest.Environment {
 	s := actiontest.EnvironmentOf(w.Fixture)
 	before := w.Victim()
 	s.Tamper = func() { // as it was, and a new policy of the name of ours

@@ -49,8 +49,8 @@ func (r roleState) json() string {
 	return string(b)
 }
 
-// roleOf is what GetRole tells.
-func roleOf(role *types.Role) (roleState, error) {
+// newRoleState is what GetRole tells.
+func newRoleState(role *types.Role) (roleState, error) {
 	// "The policy … is URL-encoded compliant with RFC 3986"
 	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRole.html
 	trust, err := url.PathUnescape(aws.ToString(role.AssumeRolePolicyDocument))
@@ -70,7 +70,7 @@ func roleOf(role *types.Role) (roleState, error) {
 
 // readRole reads the rest of a role: policies and instance profiles, every page.
 func readRole(ctx context.Context, acct *actions.Account, role *types.Role) (roleState, error) {
-	r, err := roleOf(role)
+	r, err := newRoleState(role)
 	if err == nil {
 		err = readPolicies(ctx, acct, &r)
 	}

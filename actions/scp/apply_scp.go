@@ -92,8 +92,8 @@ func Permits(p actions.Phase, s actions.Scope) []actions.Statement {
 	return nil
 }
 
-// attachmentOf is a document of the configuration as a policy.
-func attachmentOf(o actions.Org, name string) (a Attachment, spared []string, no *actions.Refusal) {
+// configuredAttachment is a document of the configuration as a policy.
+func configuredAttachment(o actions.Org, name string) (a Attachment, spared []string, no *actions.Refusal) {
 	document, ok := documentOf(o, name)
 	if !ok || ReservedSCP(name) {
 		return a, nil, &actions.Refusal{Reason: fmt.Sprintf("there is no document named %q", actions.Clip(name)), Hint: "scp= takes " + strings.Join(scpNames(o), ", ")}
@@ -105,9 +105,9 @@ func attachmentOf(o actions.Org, name string) (a Attachment, spared []string, no
 	return Attachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: deny.EqualJSON}, spared, nil
 }
 
-// attachmentFor is the attachment that a step is about.
-func attachmentFor(acct *actions.Account, s actions.Step) (Attachment, error) {
-	a, _, no := attachmentOf(acct.Org, strings.TrimPrefix(attachedPolicy(s), scpPrefix))
+// stepAttachment is the attachment that a step is about.
+func stepAttachment(acct *actions.Account, s actions.Step) (Attachment, error) {
+	a, _, no := configuredAttachment(acct.Org, strings.TrimPrefix(attachedPolicy(s), scpPrefix))
 	if no != nil {
 		return a, no
 	}
@@ -120,7 +120,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	if name == "" {
 		name = freezeSCP
 	}
-	a, spared, no := attachmentOf(acct.Org, name)
+	a, spared, no := configuredAttachment(acct.Org, name)
 	if no != nil {
 		return actions.Plan{}, no
 	}
@@ -128,7 +128,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	st, err := a.look(ctx, acct, c.Account)
+	st, err := a.read(ctx, acct, c.Account)
 	if err != nil {
 		return actions.Plan{}, err
 	}
@@ -144,9 +144,9 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 			"Sessions are stopped at once, but what runs goes on: processes on instances, code that needs no AWS call.",
 		},
 	}
-	p.Residual = append(p.Residual, sparedText(spared)...)
+	p.Residual = append(p.Residual, exemptionText(spared)...)
 	switch {
-	case st.here:
+	case st.ours:
 		p.Undo = "detaches " + a.policy + " only if an earlier request attached it and none still holds it; else it stays attached, as it was"
 	case st.id != "" && !strings.HasPrefix(st.owner, requestPrefix):
 		p.Undo = "detaches " + a.policy + " from this account; the policy stays, it was deployed ahead"
@@ -154,9 +154,9 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	if acct.SkipSurvey {
 		return p, nil
 	}
-	p.Warnings = append(p.Warnings, breaks(acct.Org, name, a.document(""), spared)...)
-	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.on)}, actions.Fact{Label: "Exempt", Text: exemptText(spared)})
-	if len(st.on) == 0 {
+	p.Warnings = append(p.Warnings, impactText(acct.Org, name, a.document(""), spared)...)
+	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(spared)})
+	if len(st.attached) == 0 {
 		p.Warnings = append(p.Warnings, "The account has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")
 	}
 	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
@@ -213,8 +213,8 @@ func (a Attachment) survey(ctx context.Context, acct *actions.Account, account s
 	return nil
 }
 
-// breaks is what stops when the document is attached.
-func breaks(o actions.Org, name, document string, spared []string) []string {
+// impactText is what stops when the document is attached.
+func impactText(o actions.Org, name, document string, spared []string) []string {
 	but := exemptText(spared)
 	freeze, _ := BuiltinSCP(o, freezeSCP)
 	plane, _ := BuiltinSCP(o, controlPlaneSCP)
@@ -235,10 +235,10 @@ func breaks(o actions.Org, name, document string, spared []string) []string {
 	return warnings
 }
 
-// sparedText says what the exemption by name leaves open: who has such a name is
+// exemptionText says what the exemption by name leaves open: who has such a name is
 // not stopped, whoever made the principal. Two lines, so that a long list of
 // names does not push the advice off the card.
-func sparedText(spared []string) []string {
+func exemptionText(spared []string) []string {
 	return []string{
 		"Exempt principals are not stopped: " + exemptText(spared) + ".",
 		"If an exempt principal does not exist in this account, an attacker could make it, or has: check.",
@@ -275,7 +275,7 @@ func counted(names []string) string {
 
 // Apply implements [actions.Action].
 func (ApplySCP) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
-	a, err := attachmentFor(acct, s)
+	a, err := stepAttachment(acct, s)
 	if err != nil {
 		return actions.Effect{Prior: s.Prior}, err
 	}

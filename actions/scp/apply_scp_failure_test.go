@@ -19,7 +19,7 @@ import (
 )
 
 // tried plans and applies once, and returns what came of it.
-func (w *world) tried() error {
+func (w *fixture) tried() error {
 	w.T.Helper()
 	p := w.Plan()
 	w.Resources = []string{p.Steps[0].Resource}
@@ -56,16 +56,16 @@ func TestNoOrphanAfterAFailedAttach(t *testing.T) {
 	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}
 	tests := []struct {
 		name   string
-		alter  func(*world)
+		alter  func(*fixture)
 		fault  awsfake.Fault
 		orphan bool
 	}{
 		{"no permission", nil, awsfake.Fault{Op: "organizations:AttachPolicy", Err: denied}, false},
 		{"it was attached, and the answer was lost", nil, awsfake.Fault{Op: "organizations:AttachPolicy", Err: denied, After: true}, true},
-		{"an earlier request's policy", func(w *world) {
+		{"an earlier request's policy", func(w *fixture) {
 			w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: w.document("freeze"), Tags: map[string]string{actiontest.Tag: "KS-EARLIER"}})
 		}, awsfake.Fault{Op: "organizations:AttachPolicy", Err: denied}, true},
-		{"a policy deployed ahead", func(w *world) {
+		{"a policy deployed ahead", func(w *fixture) {
 			w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: w.document("freeze"), Tags: map[string]string{actiontest.Tag: "shared"}})
 		}, awsfake.Fault{Op: "organizations:AttachPolicy", Err: denied}, true},
 		{"only busy: it is tried again", nil, awsfake.Fault{Op: "organizations:AttachPolicy", Err: &smithy.GenericAPIError{Code: "InternalFailure"}}, true},
@@ -128,7 +128,7 @@ func TestLastSCPOfAnAccount(t *testing.T) {
 }
 
 // The last other account is undone, and the policy deleted, just before we attach it.
-func TestPolicyDeletedUnderOurHands(t *testing.T) {
+func TestPolicyDeletedDuringApply(t *testing.T) {
 	for _, op := range []string{"organizations:ListTagsForResource", "organizations:DescribePolicy", "organizations:UpdatePolicy", "organizations:AttachPolicy"} {
 		t.Run(op, func(t *testing.T) {
 			w := scpWorld(t)
@@ -158,7 +158,7 @@ func TestPolicyDeletedUnderOurHands(t *testing.T) {
 }
 
 // The same, while it is planned.
-func TestPolicyDeletedWhileItIsPlanned(t *testing.T) {
+func TestPolicyDeletedDuringPlan(t *testing.T) {
 	for _, op := range []string{"organizations:ListTagsForResource", "organizations:DescribePolicy", "organizations:ListTargetsForPolicy"} {
 		t.Run(op, func(t *testing.T) {
 			w := scpWorld(t)
@@ -180,10 +180,10 @@ func TestPolicyDeletedWhileItIsPlanned(t *testing.T) {
 
 // AWS asks for patience at any call: the error says so, and the next try gets there.
 func TestFreezeWhileAWSIsBusy(t *testing.T) {
-	outdated := func(w *world) {
+	outdated := func(w *fixture) {
 		w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "shared"}})
 	}
-	for op, alter := range map[string]func(*world){
+	for op, alter := range map[string]func(*fixture){
 		"ListPolicies": nil, "CreatePolicy": nil, "AttachPolicy": nil, "ListTagsForResource": outdated, "DescribePolicy": outdated, "UpdatePolicy": outdated,
 	} {
 		for _, code := range []string{"TooManyRequestsException", "ConcurrentModificationException", "PolicyChangesInProgressException", "InternalFailure"} {
@@ -217,9 +217,9 @@ func TestFreezeWhileAWSIsBusy(t *testing.T) {
 // leaves nothing behind, whoever of them made the policy.
 func TestFreezeSurvivesItsWorker(t *testing.T) {
 	dead := errors.New("the worker is dead")
-	starts := map[string]func(*world){
-		"nothing there": func(*world) {},
-		"an outdated policy": func(w *world) {
+	starts := map[string]func(*fixture){
+		"nothing there": func(*fixture) {},
+		"an outdated policy": func(w *fixture) {
 			w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "KS-EARLIER"}, Targets: []string{actiontest.Sandbox}})
 		},
 	}

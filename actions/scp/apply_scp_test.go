@@ -23,17 +23,17 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/scp"
 )
 
-// scpWorld is a world in an organization: prod and sandbox are its members, and
+// scpWorld is a fixture in an organization: prod and sandbox are its members, and
 // the management account has the member roles. The freeze of prod is asked for.
-func scpWorld(t *testing.T, alter ...func(*awsfake.Organization)) *world {
+func scpWorld(t *testing.T, alter ...func(*awsfake.Organization)) *fixture {
 	t.Helper()
 	c := &actiontest.Clock{T: actiontest.Began}
 	return scpWorldAt(t, c, "aws", alter...)
 }
 
-func scpWorldAt(t *testing.T, c *actiontest.Clock, partition string, alter ...func(*awsfake.Organization)) *world {
+func scpWorldAt(t *testing.T, c *actiontest.Clock, partition string, alter ...func(*awsfake.Organization)) *fixture {
 	t.Helper()
-	w := worldAt(t, c, c.Now, partition)
+	w := fixtureAt(t, c, c.Now, partition)
 	o := awsfake.Organization{Management: actiontest.Management, Accounts: []awsfake.OrgAccount{{ID: actiontest.Member, Name: "Production <!channel>"}, {ID: actiontest.Sandbox, Name: "Sandbox"}}}
 	for _, f := range alter {
 		f(&o)
@@ -45,8 +45,8 @@ func scpWorldAt(t *testing.T, c *actiontest.Clock, partition string, alter ...fu
 	return w
 }
 
-// freeze says that an account's freeze is what the world is about.
-func (w *world) freeze(account string, options ...string) {
+// freeze says that an account's freeze is what the fixture is about.
+func (w *fixture) freeze(account string, options ...string) {
 	w.T.Helper()
 	c := actions.Call{Action: actions.ApplySCP, Target: account, Account: account}
 	if len(options) > 0 {
@@ -55,12 +55,12 @@ func (w *world) freeze(account string, options ...string) {
 	w.SetCall(c)
 }
 
-func (w *world) orgs() *organizations.Client {
+func (w *fixture) orgs() *organizations.Client {
 	return organizations.NewFromConfig(w.Admin(actiontest.Management))
 }
 
 // scp is the policy of that name as it stands; the zero one where there is none.
-func (w *world) scp(name string) awsfake.SCP {
+func (w *fixture) scp(name string) awsfake.SCP {
 	for _, p := range w.Snapshot().Organization.SCPs {
 		if p.Name == name {
 			return p
@@ -69,7 +69,7 @@ func (w *world) scp(name string) awsfake.SCP {
 	return awsfake.SCP{}
 }
 
-func (w *world) document(name string) string {
+func (w *fixture) document(name string) string {
 	w.T.Helper()
 	d, ok := scp.BuiltinSCP(w.Org, name)
 	if !ok {
@@ -78,20 +78,20 @@ func (w *world) document(name string) string {
 	return d
 }
 
-func (w *world) detach(name, account string) {
+func (w *fixture) detach(name, account string) {
 	w.T.Helper()
 	_, err := w.orgs().DetachPolicy(w.T.Context(), &organizations.DetachPolicyInput{PolicyId: aws.String(w.scp(name).ID), TargetId: &account})
 	actiontest.Must(w.T, err)
 }
 
-func (w *world) delete(name string) {
+func (w *fixture) delete(name string) {
 	w.T.Helper()
 	_, err := w.orgs().DeletePolicy(w.T.Context(), &organizations.DeletePolicyInput{PolicyId: aws.String(w.scp(name).ID)})
 	actiontest.Must(w.T, err)
 }
 
 // freezes plans and applies, as a request of that ID.
-func (w *world) freezes(id string) (actions.Step, actions.Effect) {
+func (w *fixture) freezes(id string) (actions.Step, actions.Effect) {
 	w.T.Helper()
 	p := w.Plan()
 	w.Resources = []string{p.Steps[0].Resource}
@@ -100,7 +100,7 @@ func (w *world) freezes(id string) (actions.Step, actions.Effect) {
 	return p.Steps[0], e
 }
 
-func (w *world) holds(s actions.Step, e actions.Effect) bool {
+func (w *fixture) holds(s actions.Step, e actions.Effect) bool {
 	w.T.Helper()
 	r, err := w.Act.Verify(w.T.Context(), w.Responder(), s, e)
 	actiontest.Must(w.T, err)
@@ -120,24 +120,24 @@ func refusal(t *testing.T, err error) *actions.Refusal {
 }
 
 // planned is the error of a plan.
-func (w *world) planned() error {
+func (w *fixture) planned() error {
 	w.T.Helper()
 	_, err := w.Act.Plan(w.T.Context(), w.Enter(actions.Responder, actions.PhasePlan), w.Call())
 	return err
 }
 
 func TestApplySCPContract(t *testing.T) {
-	ahead := func(w *world, document, owner string, targets ...string) {
+	ahead := func(w *fixture, document, owner string, targets ...string) {
 		w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: document, Tags: map[string]string{actiontest.Tag: owner, "team": "security"}, Targets: targets})
 	}
-	starts := map[string]func(*world){
-		"an account as usual":                func(*world) {},
-		"a policy deployed ahead":            func(w *world) { ahead(w, indented(w.T, w.document("freeze")), "shared") },
-		"a policy that another account has":  func(w *world) { ahead(w, w.document("freeze"), "KS-EARLIER", actiontest.Sandbox) },
-		"a policy with outdated content":     func(w *world) { ahead(w, actiontest.OtherDeny, "shared", actiontest.Sandbox) },
-		"the document control-plane":         func(w *world) { w.freeze(actiontest.Member, "control-plane") },
-		"an organization with many policies": func(w *world) { many(w, 60) },
-		"a policy of our name in another case": func(w *world) {
+	starts := map[string]func(*fixture){
+		"an account as usual":                func(*fixture) {},
+		"a policy deployed ahead":            func(w *fixture) { ahead(w, indented(w.T, w.document("freeze")), "shared") },
+		"a policy that another account has":  func(w *fixture) { ahead(w, w.document("freeze"), "KS-EARLIER", actiontest.Sandbox) },
+		"a policy with outdated content":     func(w *fixture) { ahead(w, actiontest.OtherDeny, "shared", actiontest.Sandbox) },
+		"the document control-plane":         func(w *fixture) { w.freeze(actiontest.Member, "control-plane") },
+		"an organization with many policies": func(w *fixture) { many(w, 60) },
+		"a policy of our name in another case": func(w *fixture) {
 			w.AddSCP(awsfake.SCP{Name: "Killswitch-Freeze", Content: actiontest.OtherDeny})
 		},
 	}
@@ -156,7 +156,7 @@ func TestApplySCPContract(t *testing.T) {
 	})
 }
 
-func many(w *world, n int) {
+func many(w *fixture, n int) {
 	for i := range n {
 		w.AddSCP(awsfake.SCP{Name: fmt.Sprintf("guardrail-%02d", i), Content: actiontest.OtherDeny})
 	}
@@ -169,7 +169,7 @@ func indented(t *testing.T, document string) string {
 	return b.String()
 }
 
-func scpEnvironment(w *world) actiontest.Environment {
+func scpEnvironment(w *fixture) actiontest.Environment {
 	s := actiontest.EnvironmentOf(w.Fixture)
 	name := actiontest.FreezeName
 	if n := w.Asked.Options["scp"]; n != "" {
@@ -269,7 +269,7 @@ func TestFreezeStopsAllButTheExempt(t *testing.T) {
 }
 
 // control-plane leaves the data plane running.
-func TestControlPlane(t *testing.T) {
+func TestControlPlaneLeavesTheDataPlaneRunning(t *testing.T) {
 	w := scpWorld(t)
 	w.freeze(actiontest.Member, "control-plane")
 	s, _ := w.freezes(actiontest.Request)
@@ -354,8 +354,8 @@ func TestTwoRunsAtOnce(t *testing.T) {
 }
 
 func TestFreezeRefusals(t *testing.T) {
-	file := func(document string) func(*world) {
-		return func(w *world) {
+	file := func(document string) func(*fixture) {
+		return func(w *fixture) {
 			w.Org.SCPs = map[string]string{"own": document}
 			w.Hub = actions.NewCloud(w.Config(), w.Org)
 			w.freeze(actiontest.Member, "own")
@@ -364,20 +364,20 @@ func TestFreezeRefusals(t *testing.T) {
 	tests := []struct {
 		name  string
 		org   func(*awsfake.Organization)
-		alter func(*world)
+		alter func(*fixture)
 		says  []string
 	}{
-		{"an unknown document", nil, func(w *world) { w.freeze(actiontest.Member, "frieze") }, []string{"frieze", "control-plane", "freeze"}},
-		{"a name that revoke_sessions takes", nil, func(w *world) {
+		{"an unknown document", nil, func(w *fixture) { w.freeze(actiontest.Member, "frieze") }, []string{"frieze", "control-plane", "freeze"}},
+		{"a name that revoke_sessions takes", nil, func(w *fixture) {
 			w.Org.SCPs = map[string]string{"revoke-" + actiontest.Member: w.document("freeze")}
 			w.Hub = actions.NewCloud(w.Config(), w.Org)
 			w.freeze(actiontest.Member, "revoke-"+actiontest.Member)
 		}, []string{"revoke-" + actiontest.Member, "control-plane"}},
-		{"the management account", nil, func(w *world) { w.freeze(actiontest.Management) }, []string{actiontest.Management, "management account", "one by one"}},
-		{"no member", nil, func(w *world) { w.freeze("777777777777") }, []string{"777777777777", "not a member"}},
+		{"the management account", nil, func(w *fixture) { w.freeze(actiontest.Management) }, []string{actiontest.Management, "management account", "one by one"}},
+		{"no member", nil, func(w *fixture) { w.freeze("777777777777") }, []string{"777777777777", "not a member"}},
 		{"suspended", func(o *awsfake.Organization) { o.Accounts[0].State = "SUSPENDED" }, nil, []string{actiontest.Member, "SUSPENDED"}},
 		{"pending closure", func(o *awsfake.Organization) { o.Accounts[0].State = "PENDING_CLOSURE" }, nil, []string{"PENDING_CLOSURE"}},
-		{"a policy of our name without our tag", nil, func(w *world) {
+		{"a policy of our name without our tag", nil, func(w *fixture) {
 			w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: actiontest.OtherDeny, Tags: map[string]string{"Killswitch": "x"}})
 		}, []string{actiontest.FreezeName, "without the tag", "rename or delete"}},
 		{"a document that would lock us out", nil, file(actiontest.OtherDeny), []string{"own", "lock Killswitch out", "ArnNotLike", "killswitch-restorer"}},
@@ -409,8 +409,8 @@ func TestFreezeRefusals(t *testing.T) {
 	}
 }
 
-func TestNoOrganization(t *testing.T) {
-	w := newWorld(t)
+func TestFreezeRefusedWithoutOrganization(t *testing.T) {
+	w := newFixture(t)
 	w.Member(actiontest.Management, awsfake.MemberRoles{ExternalID: w.Org.ExternalID, ResponderPolicy: actiontest.AllowAll})
 	w.freeze(actiontest.Member)
 	actiontest.HasWords(t, refusal(t, w.planned()).Error(), actiontest.Management, "in no organization", "aws.management_account")
@@ -455,7 +455,7 @@ func TestPolicyDeployedAheadIsNeverDeleted(t *testing.T) {
 }
 
 // What was attached before the request stays so.
-func TestAttachedBefore(t *testing.T) {
+func TestPolicyAttachedBeforeStaysAttached(t *testing.T) {
 	w := scpWorld(t)
 	w.AddSCP(awsfake.SCP{Name: actiontest.FreezeName, Content: w.document("freeze"), Tags: map[string]string{actiontest.Tag: "shared"}, Targets: []string{actiontest.Member}})
 	before := w.Snapshot()
@@ -478,7 +478,7 @@ func TestAttachedBefore(t *testing.T) {
 }
 
 // Its content does not matter when it is taken back: it is ours by its tag.
-func TestUndoOfWhatSomebodyChanged(t *testing.T) {
+func TestUndoReportsADriftedPolicy(t *testing.T) {
 	w := scpWorld(t)
 	before := w.Snapshot()
 	s, e := w.freezes(actiontest.Request)

@@ -46,11 +46,11 @@ var attachedBefore = "attached"
 
 // scpState is what stands in Organizations.
 type scpState struct {
-	id      string   // of our policy; "" where there is none
-	owner   string   // the value of its tag
-	content string   // "" where there is none
-	on      []string // the names of all SCPs that are attached to the account itself
-	here    bool     // ours is one of them
+	id       string   // of our policy; "" where there is none
+	owner    string   // the value of its tag
+	content  string   // "" where there is none
+	attached []string // the names of all SCPs that are attached to the account itself
+	ours     bool     // ours is one of them
 }
 
 // attachStep is the ID of the step that attaches a policy to an account.
@@ -60,7 +60,7 @@ const attachStep = "attach"
 func (a Attachment) step(acct *actions.Account, title, arn, account string, st scpState) actions.Step {
 	s := actions.Step{ID: attachStep, Title: title, Resource: arn, ResourceID: account, Hold: actions.HoldKey(acct, account, "scp", a.policy), Deny: true,
 		Current: a.policy + " is not attached", After: a.policy + " is attached"}
-	if st.here {
+	if st.ours {
 		s.Prior, s.Current = &attachedBefore, a.policy+" is attached"
 		if !a.holds(st.content, a.document(st.content)) {
 			s.Current += " and says something else: " + deny.Compact(st.content)
@@ -72,9 +72,9 @@ func (a Attachment) step(acct *actions.Account, title, arn, account string, st s
 // attachedPolicy is the name of the policy that a step attaches.
 func attachedPolicy(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
 
-// look reads what stands there. A policy of our name that is not ours is a
+// read reads what stands there. A policy of our name that is not ours is a
 // [Refusal].
-func (a Attachment) look(ctx context.Context, acct *actions.Account, account string) (scpState, error) {
+func (a Attachment) read(ctx context.Context, acct *actions.Account, account string) (scpState, error) {
 	id, owner, err := a.find(ctx, acct)
 	if err != nil {
 		return scpState{}, err
@@ -91,10 +91,10 @@ func (a Attachment) look(ctx context.Context, acct *actions.Account, account str
 	}
 	on, err := scpsOf(ctx, acct, account)
 	for _, p := range on {
-		st.on = append(st.on, aws.ToString(p.Name))
-		st.here = st.here || id != "" && aws.ToString(p.Id) == id
+		st.attached = append(st.attached, aws.ToString(p.Name))
+		st.ours = st.ours || id != "" && aws.ToString(p.Id) == id
 	}
-	slices.Sort(st.on)
+	slices.Sort(st.attached)
 	return st, err
 }
 
@@ -136,14 +136,14 @@ func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner 
 func content(ctx context.Context, acct *actions.Account, id string) (string, error) {
 	out, err := organizationsOf(acct).DescribePolicy(ctx, &organizations.DescribePolicyInput{PolicyId: &id})
 	if err != nil {
-		return "", gone(err)
+		return "", retryIfGone(err)
 	}
 	return aws.ToString(out.Policy.Content), nil
 }
 
-// gone marks the error of a policy that is listed and no longer there, or not
+// retryIfGone marks the error of a policy that is listed and no longer there, or not
 // yet: it is found or made at the next try.
-func gone(err error) error {
+func retryIfGone(err error) error {
 	if actions.IsCode(err, "PolicyNotFoundException") {
 		return actions.RetryLater(err)
 	}
@@ -210,7 +210,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 		e.Wrote = &want
 		if !deny.EqualJSON(live, want) {
 			if _, err := organizationsOf(acct).UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {
-				return e, scpHint(gone(err), nil)
+				return e, scpHint(retryIfGone(err), nil)
 			}
 			e.Changed = true
 		}
@@ -222,7 +222,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 	case actions.IsCode(err, "DuplicatePolicyAttachmentException"): // it is attached already
 		err = nil
 	default:
-		err = a.notAttached(ctx, acct, id, owner, s, run, gone(err))
+		err = a.explainAttachFailure(ctx, acct, id, owner, s, run, retryIfGone(err))
 	}
 	return e, err
 }
@@ -239,9 +239,9 @@ func (a Attachment) create(ctx context.Context, acct *actions.Account, document,
 	return aws.ToString(out.Policy.PolicySummary.Id), nil
 }
 
-// notAttached explains an attach that failed. Where it failed for good, the
+// explainAttachFailure explains an attach that failed. Where it failed for good, the
 // policy that this request made for it does not stay behind.
-func (a Attachment) notAttached(ctx context.Context, acct *actions.Account, id, owner string, s actions.Step, run actions.Run, failure error) error {
+func (a Attachment) explainAttachFailure(ctx context.Context, acct *actions.Account, id, owner string, s actions.Step, run actions.Run, failure error) error {
 	if actions.Transient(failure) || actions.IsRetryLater(failure) {
 		return failure
 	}

@@ -99,7 +99,7 @@ func readDeny(o actions.Org, s map[string]any) (spared []string, no *actions.Ref
 	if ps, ok := list(s["NotAction"]); ok && slices.Contains(ps, "*") {
 		return nil, &actions.Refusal{Reason: "denies all but every action (NotAction *): it would stop nothing", Hint: "name in NotAction what stays allowed, or write Action"}
 	}
-	if ps, ok := list(s["NotResource"]); ok && sparesAll(o, ps) {
+	if ps, ok := list(s["NotResource"]); ok && exemptsAll(o, ps) {
 		return nil, &actions.Refusal{Reason: "denies on all but every resource (NotResource " + actions.Clip(strings.Join(ps, ", ")) + "): it would stop nothing", Hint: "name in NotResource what stays reachable, or write Resource"}
 	}
 	lock := &actions.Refusal{Reason: "does not exempt the roles " + o.ResponderRole + " and " + o.RestorerRole + " in every account: it would lock Killswitch out",
@@ -119,7 +119,7 @@ func readDeny(o actions.Org, s map[string]any) (spared []string, no *actions.Ref
 	}
 	for _, ordinary := range []string{role(anyName), actions.RoleARN(o.Partition, anyAccount, "/"+anyName+"/", anyName), "arn:" + o.Partition + ":iam::" + anyAccount + ":user/" + anyName} {
 		for _, t := range tests {
-			if t.anywhere().matches(ordinary) == t.negated {
+			if t.inItsAccount().matches(ordinary) == t.negated {
 				return nil, &actions.Refusal{Reason: "exempts every role or every user: it would stop nobody", Hint: "name exactly who is exempt, with * for the account alone"}
 			}
 		}
@@ -132,9 +132,9 @@ func readDeny(o actions.Org, s map[string]any) (spared []string, no *actions.Ref
 	return spared, nil
 }
 
-// sparesAll reports whether resource patterns match all that there is: ARNs with
+// exemptsAll reports whether resource patterns match all that there is: ARNs with
 // a region and an account, with an account alone, and with neither.
-func sparesAll(o actions.Org, patterns []string) bool {
+func exemptsAll(o actions.Org, patterns []string) bool {
 	for _, place := range [][2]string{{anyName, anyAccount}, {"", anyAccount}, {"", ""}} {
 		arn := []string{"arn", o.Partition, anyName, place[0], place[1], anyName}
 		if !slices.ContainsFunc(patterns, func(p string) bool { return covers(p, arn) }) {
@@ -252,9 +252,9 @@ func (t principalTest) matches(arn string) bool {
 	})
 }
 
-// anywhere is the test as it is in the account that a pattern names: what
+// inItsAccount is the test as it is in the account that a pattern names: what
 // exempts every role of one account stops nobody there.
-func (t principalTest) anywhere() principalTest {
+func (t principalTest) inItsAccount() principalTest {
 	t.patterns = slices.Clone(t.patterns)
 	for i, p := range t.patterns {
 		if parts := strings.SplitN(characters(p), ":", 6); len(parts) == 6 {

@@ -48,13 +48,13 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 		return actions.Plan{}, err
 	}
 	a := Revocation(acct.Org, c.Account, actions.Run{})
-	st, err := a.look(ctx, acct, c.Account)
+	st, err := a.read(ctx, acct, c.Account)
 	if err != nil {
 		return actions.Plan{}, err
 	}
 	step := a.step(acct, "Deny all sessions issued until now, in the whole account", aws.ToString(target.Arn), c.Account, st)
 	step.After = "service control policy " + a.policy + ": Deny * for sessions issued before now + 30 s"
-	if at, ok := readRevokeSCP(acct.Org, st.content); ok && st.here {
+	if at, ok := readRevokeSCP(acct.Org, st.content); ok && st.ours {
 		step.Current = a.policy + " denies sessions issued before " + at.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
 	p := actions.Plan{
@@ -69,8 +69,8 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 			"Whoever can assume a role may do so again: new sessions are not denied.",
 		},
 	}
-	p.Residual = append(p.Residual, sparedText(exemptARNs(acct.Org))...)
-	if st.here {
+	p.Residual = append(p.Residual, exemptionText(exemptARNs(acct.Org))...)
+	if st.ours {
 		p.Undo = "leaves " + a.policy + " attached, as it was before this request"
 	}
 	if acct.SkipSurvey {
@@ -78,7 +78,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 	}
 	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials.",
 		"The other way is role by role, without the organization: revoke_sessions "+c.Target)
-	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.on)}, actions.Fact{Label: "Exempt", Text: exemptText(exemptARNs(acct.Org))})
+	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(exemptARNs(acct.Org))})
 	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
 		cause, _ := actions.Explain(err) // a containment does not wait for what only informs
 		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")

@@ -16,7 +16,7 @@ func viaSCP(account string) actions.Call {
 
 func TestRevokeViaSCPContract(t *testing.T) {
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		open := func(alter func(*world)) func(*testing.T) actiontest.Environment {
+		open := func(alter func(*fixture)) func(*testing.T) actiontest.Environment {
 			return func(t *testing.T) actiontest.Environment {
 				w := scpWorldAt(t, &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}, partition)
 				w.SetCall(viaSCP(actiontest.Member))
@@ -26,8 +26,8 @@ func TestRevokeViaSCPContract(t *testing.T) {
 			}
 		}
 		actiontest.Test(t, actiontest.Contract{Action: actiontest.ActionOf(t), ErrorPathPermits: []string{"organizations:DeletePolicy"}, Starts: []actiontest.Start{
-			{Name: "an account as usual", Open: open(func(*world) {})},
-			{Name: "a policy of ours that says something else", Open: open(func(w *world) {
+			{Name: "an account as usual", Open: open(func(*fixture) {})},
+			{Name: "a policy of ours that says something else", Open: open(func(w *fixture) {
 				w.AddSCP(awsfake.SCP{Name: "killswitch-revoke-" + actiontest.Member, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "shared"}})
 			})},
 		}})
@@ -36,7 +36,7 @@ func TestRevokeViaSCPContract(t *testing.T) {
 
 // One attach, and a stolen session can do nothing any more; new sessions work,
 // and so do we.
-func TestRevokeViaSCP(t *testing.T) {
+func TestRevokeViaSCPStopsOldSessionsOnly(t *testing.T) {
 	w := scpWorld(t)
 	w.SetCall(viaSCP(actiontest.Member))
 	stolen, elsewhere := w.Session(w.Role, "i-0abc"), w.Session(w.Account(actiontest.Sandbox).AddRole(awsfake.Role{Name: "app", Inline: map[string]string{"all": actiontest.AllowAll}}), "x1")

@@ -40,10 +40,10 @@ const (
 
 // sightWorld is an account with a finding, an event and keys, whose responder has
 // the policy that the program prints for it.
-func sightWorld(t *testing.T, partition, region string) *world {
+func sightWorld(t *testing.T, partition, region string) *fixture {
 	t.Helper()
 	c := &actiontest.Clock{T: actiontest.Began}
-	w := worldAt(t, c, c.Now, partition)
+	w := fixtureAt(t, c, c.Now, partition)
 	w.Member(actiontest.Member, awsfake.MemberRoles{ExternalID: w.Org.ExternalID, ResponderPolicy: all.MemberPolicy(actions.Responder, w.Org, false)})
 	a := w.Account(actiontest.Member)
 	a.AddFinding(region, detector, aFinding)
@@ -57,7 +57,7 @@ func sightWorld(t *testing.T, partition, region string) *world {
 	return w
 }
 
-func (w *world) confirm(s source.Confirmation) (string, error) {
+func (w *fixture) confirm(s source.Confirmation) (string, error) {
 	raw, err := source.Confirm(w.T.Context(), w.Hub, s, w.Clock.Now(), actiontest.Actor)
 	return string(raw), err
 }
@@ -109,9 +109,9 @@ func TestConfirmReturnsWhatTheSourceKnows(t *testing.T) {
 	}
 }
 
-// TestNotSeen: what a source does not know, or knows to be over, is told apart
+// TestUnknownFindingIsNotAnOutage: what a source does not know, or knows to be over, is told apart
 // from what it could not tell.
-func TestNotSeen(t *testing.T) {
+func TestUnknownFindingIsNotAnOutage(t *testing.T) {
 	const region = "eu-central-1"
 	w := sightWorld(t, "aws", region)
 	alter := func(kind source.ConfirmationKind, f func(*source.Confirmation)) source.Confirmation {

@@ -50,8 +50,8 @@ type Count struct {
 	N    int    `json:"n"`
 }
 
-// topped is how many values a Top names.
-const topped = 10
+// topSize is how many values a Top names.
+const topSize = 10
 
 // top is the Top of counted values: the most frequent first, ties by name.
 func top(counts map[string]int) Top {
@@ -62,7 +62,7 @@ func top(counts map[string]int) Top {
 	slices.SortFunc(t.Most, func(x, y Count) int {
 		return cmp.Or(cmp.Compare(y.N, x.N), cmp.Compare(x.Name, y.Name))
 	})
-	t.Most = slices.Clip(t.Most[:min(len(t.Most), topped)])
+	t.Most = slices.Clip(t.Most[:min(len(t.Most), topSize)])
 	return t
 }
 

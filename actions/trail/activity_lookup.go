@@ -16,7 +16,7 @@ import (
 const (
 	activitySpan   = 24 * time.Hour
 	activityWithin = time.Minute
-	activityMost   = 10_000 // calls
+	activityLimit  = 10_000 // calls
 )
 
 // activityRegions are the configured regions, and the one of IAM's own calls:
@@ -54,7 +54,7 @@ func LookUpActivity(ctx context.Context, c *actions.Cloud, account string, s Sub
 func ActivityOf(ctx context.Context, acct *actions.Account, s Subject, now time.Time) (Activity, error) {
 	look, cancel := context.WithTimeout(ctx, activityWithin)
 	defer cancel()
-	l := &activityLookup{acct: acct, subject: s, from: now.Add(-activitySpan), to: now, tally: newTally(activityMost), full: cancel}
+	l := &activityLookup{acct: acct, subject: s, from: now.Add(-activitySpan), to: now, tally: newTally(activityLimit), full: cancel}
 	regions := activityRegions(acct)
 	found, errs := make([]RegionActivity, len(regions)), make([]error, len(regions))
 	var wg sync.WaitGroup
@@ -66,14 +66,14 @@ func ActivityOf(ctx context.Context, acct *actions.Account, s Subject, now time.
 		return Activity{}, err
 	}
 	a := l.tally.activity()
-	a.Subject, a.By, a.From, a.To, a.Regions = brief(s.Value), s.By, l.from.UTC(), l.to.UTC(), found
+	a.Subject, a.By, a.From, a.To, a.Regions = shorten(s.Value), s.By, l.from.UTC(), l.to.UTC(), found
 	if i := slices.IndexFunc(errs, actions.Transient); i >= 0 && a.Unread() {
 		return a, fmt.Errorf("look up events in %s: %w", regions[i], errs[i])
 	}
 	switch {
 	case !slices.ContainsFunc(found, func(r RegionActivity) bool { return r.Cut }):
 	case l.tally.isFull():
-		a.Cut = fmt.Sprintf("it stopped after %d calls; older ones are missing", activityMost)
+		a.Cut = fmt.Sprintf("it stopped after %d calls; older ones are missing", activityLimit)
 	case ctx.Err() != nil:
 		a.Cut = "it stopped when its time was over; older calls are missing"
 	default:
@@ -122,7 +122,7 @@ func regionTrouble(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "the look-up ended before it was read"
 	case actions.IsCode(err, "UnrecognizedClientException", "InvalidClientTokenId", "OptInRequired"): // the token is good elsewhere
-		return brief("the region is not enabled in this account: " + cause)
+		return shorten("the region is not enabled in this account: " + cause)
 	}
-	return brief(cause)
+	return shorten(cause)
 }

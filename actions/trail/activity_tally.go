@@ -56,7 +56,7 @@ func (t *tally) count(e types.Event) {
 	}
 	seen := map[string]bool{} // a call counts once for each value
 	one := func(counts map[string]int, kind, value string) {
-		if value = brief(value); value != "" && !seen[kind+value] {
+		if value = shorten(value); value != "" && !seen[kind+value] {
 			seen[kind+value] = true
 			counts[value]++
 		}
@@ -125,9 +125,9 @@ const (
 	briefBytes = 500
 )
 
-// brief makes a short line of a text from outside: without what can't be seen or
+// shorten makes a short line of a text from outside: without what can't be seen or
 // reorders what can, and cut in the middle, since names differ at their ends.
-func brief(s string) string {
+func shorten(s string) string {
 	var rs []rune
 	for _, r := range strings.ToValidUTF8(s, "\ufffd") {
 		switch {
@@ -139,15 +139,15 @@ func brief(s string) string {
 		}
 	}
 	for most := briefRunes; ; most /= 2 {
-		short := middle(rs, most)
+		short := cutMiddle(rs, most)
 		if b, err := json.Marshal(short); err == nil && len(b) <= briefBytes {
 			return short
 		}
 	}
 }
 
-// middle cuts the middle out of what is longer than most.
-func middle(rs []rune, most int) string {
+// cutMiddle cuts the middle out of what is longer than most.
+func cutMiddle(rs []rune, most int) string {
 	if len(rs) <= most {
 		return string(rs)
 	}

@@ -94,7 +94,7 @@ func (a Activity) Title() string {
 		end = "at least " + end
 	}
 	end = ": " + end
-	short := middle([]rune("Activity of "+a.Whose()), maxTitle-len(end)-4) // an ellipsis in ASCII is longer, and the subject may have one
+	short := cutMiddle([]rune("Activity of "+a.Whose()), maxTitle-len(end)-4) // an ellipsis in ASCII is longer, and the subject may have one
 	return ascii(strings.ReplaceAll(short, "…", "...")) + end
 }
 

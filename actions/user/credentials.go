@@ -157,8 +157,8 @@ func kindOf(s actions.Step) (credentialKind, string) {
 	return credentialKinds[0], strings.TrimPrefix(s.ID, stepDelete)
 }
 
-// standingCredential is a step's credential as it stands; nil where it is gone.
-func standingCredential(ctx context.Context, acct *actions.Account, user string, s actions.Step) (*credential, credentialKind, error) {
+// liveCredential is a step's credential as it stands; nil where it is gone.
+func liveCredential(ctx context.Context, acct *actions.Account, user string, s actions.Step) (*credential, credentialKind, error) {
 	kind, id := kindOf(s)
 	all, err := kind.list(ctx, acct, user)
 	if err != nil {
@@ -174,7 +174,7 @@ func standingCredential(ctx context.Context, acct *actions.Account, user string,
 // deactivate makes a credential inactive. One that is gone can't be used either.
 func deactivate(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior, Wrote: aws.String(string(types.StatusTypeInactive))}
-	c, kind, err := standingCredential(ctx, acct, user, s)
+	c, kind, err := liveCredential(ctx, acct, user, s)
 	if err != nil || c == nil || !c.active() {
 		return e, err
 	}
@@ -187,7 +187,7 @@ func deactivate(ctx context.Context, acct *actions.Account, user string, s actio
 }
 
 func deactivated(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Reading, error) {
-	c, kind, err := standingCredential(ctx, acct, user, s)
+	c, kind, err := liveCredential(ctx, acct, user, s)
 	if err != nil || c == nil {
 		return actions.Reading{Holds: err == nil}, err
 	}
@@ -196,7 +196,7 @@ func deactivated(ctx context.Context, acct *actions.Account, user string, s acti
 
 // reactivate makes active again what was active before.
 func reactivate(ctx context.Context, acct *actions.Account, user string, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	c, kind, err := standingCredential(ctx, acct, user, s)
+	c, kind, err := liveCredential(ctx, acct, user, s)
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
@@ -248,7 +248,7 @@ func deletePassword(ctx context.Context, acct *actions.Account, user string, s a
 // deleteKeyOf deletes an access key that is inactive. That it is gone already is
 // success.
 func deleteKeyOf(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Effect, error) {
-	c, _, err := standingCredential(ctx, acct, user, s)
+	c, _, err := liveCredential(ctx, acct, user, s)
 	if err != nil || c == nil {
 		return actions.Effect{Prior: s.Prior}, err
 	}
@@ -267,7 +267,7 @@ func errKeyActive(id string) *actions.Refusal {
 }
 
 func keyDeleted(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Reading, error) {
-	c, _, err := standingCredential(ctx, acct, user, s)
+	c, _, err := liveCredential(ctx, acct, user, s)
 	if err != nil || c == nil {
 		return actions.Reading{Holds: err == nil}, err
 	}

@@ -39,23 +39,23 @@ func (DeactivateKey) Spec() actions.Spec {
 }
 
 func deactivatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
-	quarantines, owners := s.Any() || s.Call.Options["quarantine"] == "yes", ownersOf(s)
+	quarantines, owners := s.Any() || s.Call.Options["quarantine"] == "yes", ownerARNs(s)
 	list, set := []string{"iam:ListAccessKeys"}, []string{"iam:UpdateAccessKey"}
 	alone := []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: owners}, {Actions: set, Resources: s.Changed("iam", "user/")}}
 	switch p {
 	case actions.PhasePlan:
 		if quarantines {
-			return append(keyLooks(s, "iam:ListGroupsForUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"), quarantineLooks(s, deny.FullQuarantine)...)
+			return append(keyPlanPermits(s, "iam:ListGroupsForUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"), quarantinePlanPermits(s, deny.FullQuarantine)...)
 		}
-		return keyLooks(s)
+		return keyPlanPermits(s)
 	case actions.PhaseRun:
 		if quarantines {
-			return append(quarantineRun(s, deny.FullQuarantine, owners, list, set), keyUsers())
+			return append(quarantineRunPermits(s, deny.FullQuarantine, owners, list, set), keyOwnerPermit())
 		}
-		return append(alone, keyUsers())
+		return append(alone, keyOwnerPermit())
 	case actions.PhaseUndo:
 		if quarantines {
-			return quarantineUndo(s, owners, list, set)
+			return quarantineUndoPermits(s, owners, list, set)
 		}
 		return alone
 	case actions.PhaseReport:
@@ -82,7 +82,7 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 		return actions.Plan{}, err
 	}
 	if k == nil {
-		return keyless(acct, c, p)
+		return planMissingKey(acct, c, p)
 	}
 	p.Identity = k.identity()
 	p.Steps = []actions.Step{credentialKinds[0].deactivation(acct, k.user, k.credential)}

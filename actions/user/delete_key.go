@@ -27,9 +27,9 @@ func (DeleteKey) Spec() actions.Spec {
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			switch p {
 			case actions.PhasePlan:
-				return keyLooks(s)
+				return keyPlanPermits(s)
 			case actions.PhaseRun:
-				return []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: ownersOf(s)}, {Actions: []string{"iam:DeleteAccessKey"}, Resources: s.Changed("iam", "user/")}, keyUsers()}
+				return []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: ownerARNs(s)}, {Actions: []string{"iam:DeleteAccessKey"}, Resources: s.Changed("iam", "user/")}, keyOwnerPermit()}
 			case actions.PhaseReport:
 				return trail.LookupPermits()
 			case actions.PhaseUndo: // it stays deleted
@@ -54,7 +54,7 @@ func (DeleteKey) Plan(ctx context.Context, acct *actions.Account, c actions.Call
 		return actions.Plan{}, err
 	}
 	if k == nil {
-		return keyless(acct, c, p)
+		return planMissingKey(acct, c, p)
 	}
 	if k.active() {
 		return actions.Plan{}, errKeyActive(k.ID)

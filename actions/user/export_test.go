@@ -2,6 +2,6 @@ package user
 
 // Joined and MemberSince are for tests.
 var (
-	Joined      = joined
+	Joined      = isJoin
 	MemberSince = memberSince
 )

@@ -28,7 +28,7 @@ type ownedKey struct {
 // the account has it: it does not exist, or is the root user's.
 func findKey(ctx context.Context, acct *actions.Account, c actions.Call) (*ownedKey, error) {
 	id := c.Target
-	out, err := keyUser(ctx, acct, id)
+	out, err := lookUpKey(ctx, acct, id)
 	if err != nil || out == nil {
 		return nil, err
 	}
@@ -51,8 +51,8 @@ func findKey(ctx context.Context, acct *actions.Account, c actions.Call) (*owned
 	return &ownedKey{credential: keys[i], Owner: aws.ToString(user.User.Arn), user: user.User, used: useText(out.AccessKeyLastUsed)}, nil
 }
 
-// keyUser asks whose a key is; nil where nobody has it.
-func keyUser(ctx context.Context, acct *actions.Account, id string) (*iam.GetAccessKeyLastUsedOutput, error) {
+// lookUpKey asks whose a key is; nil where nobody has it.
+func lookUpKey(ctx context.Context, acct *actions.Account, id string) (*iam.GetAccessKeyLastUsedOutput, error) {
 	out, err := acct.IAM().GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"), actions.IsCode(err, "AccessDenied") && strings.Contains(err.Error(), "on resource: access key "+id):
@@ -90,10 +90,10 @@ func (k *ownedKey) facts() []actions.Fact {
 	return []actions.Fact{{Label: "User", Text: k.Owner}, {Label: "Access key", Text: strings.ToLower(k.Status) + ", created " + k.Created.UTC().Format("2006-01-02 15:04 UTC")}, {Label: "Last use", Text: k.used}}
 }
 
-// keyless is the plan for a key that no user has. Before anything is done that
+// planMissingKey is the plan for a key that no user has. Before anything is done that
 // is a no. Later it is what was wanted: a key that is gone can't be used, the
 // steps that the ledger holds are read back, and none is new.
-func keyless(acct *actions.Account, c actions.Call, then actions.Plan) (actions.Plan, error) {
+func planMissingKey(acct *actions.Account, c actions.Call, then actions.Plan) (actions.Plan, error) {
 	if !acct.SkipSurvey {
 		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("no IAM user in account %s has the access key %s: it does not exist, or it is the root user's, which no API can deactivate", acct.ID, c.Target),
 			Hint: "check the key; a root key is deactivated by hand, signed in as root; apply_scp freezes a member account with its root user"}
@@ -109,23 +109,23 @@ func checkKeyOwner(c *actions.Call, m *actions.ParseErrors) {
 	}
 }
 
-// keyUsers asks whose a key is, on "*": that is the question. Steps ask it of a
+// keyOwnerPermit asks whose a key is, on "*": that is the question. Steps ask it of a
 // key whose user's name is gone.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
-func keyUsers() actions.Statement {
+func keyOwnerPermit() actions.Statement {
 	return actions.Statement{Actions: []string{"iam:GetAccessKeyLastUsed"}, Resources: []string{"*"}}
 }
 
-// keyLooks find out whose a key is.
-func keyLooks(s actions.Scope, more ...string) []actions.Statement {
+// keyPlanPermits find out whose a key is.
+func keyPlanPermits(s actions.Scope, more ...string) []actions.Statement {
 	return []actions.Statement{
-		keyUsers(),
+		keyOwnerPermit(),
 		{Actions: append([]string{"iam:GetUser", "iam:ListAccessKeys"}, more...), Resources: []string{s.ARN("iam", "user/*")}},
 	}
 }
 
-// ownersOf are the users that a key's call changes, on every path, to read.
-func ownersOf(s actions.Scope) []string {
+// ownerARNs are the users that a key's call changes, on every path, to read.
+func ownerARNs(s actions.Scope) []string {
 	if s.Any() {
 		return s.Changed("iam", "user/")
 	}
@@ -139,7 +139,7 @@ func ownersOf(s actions.Scope) []string {
 // KeyIsActive reports whether a user of the account has an access key, and whether
 // it can be used.
 func KeyIsActive(ctx context.Context, acct *actions.Account, id string) (exists, active bool, err error) {
-	used, err := keyUser(ctx, acct, id)
+	used, err := lookUpKey(ctx, acct, id)
 	if err != nil || used == nil {
 		return false, false, err
 	}
@@ -153,5 +153,5 @@ func KeyIsActive(ctx context.Context, acct *actions.Account, id string) (exists,
 
 // KeyIsActivePermits are the permissions that [KeyIsActive] takes.
 func KeyIsActivePermits(s actions.Scope) []actions.Statement {
-	return []actions.Statement{keyUsers(), {Actions: []string{"iam:ListAccessKeys"}, Resources: []string{s.ARN("iam", "user/*")}}}
+	return []actions.Statement{keyOwnerPermit(), {Actions: []string{"iam:ListAccessKeys"}, Resources: []string{s.ARN("iam", "user/*")}}}
 }

@@ -26,7 +26,7 @@ func inactive(u *awsfake.User) {
 	}
 }
 
-func keyContract(t *testing.T, name actions.Name, starts map[string]func(w *world), alter ...func(*awsfake.User)) {
+func keyContract(t *testing.T, name actions.Name, starts map[string]func(w *fixture), alter ...func(*awsfake.User)) {
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
 		contract := actiontest.Contract{}
 		for _, title := range slices.Sorted(maps.Keys(starts)) {
@@ -48,8 +48,8 @@ func keyContract(t *testing.T, name actions.Name, starts map[string]func(w *worl
 }
 
 func TestDeactivateKeyContract(t *testing.T) {
-	change := func(f func(*awsfake.User)) func(*world) {
-		return func(w *world) {
+	change := func(f func(*awsfake.User)) func(*fixture) {
+		return func(w *fixture) {
 			u := w.alice()
 			f(&u)
 			for _, arn := range u.Attached {
@@ -61,16 +61,16 @@ func TestDeactivateKeyContract(t *testing.T) {
 			w.onKey(actions.DeactivateKey, actiontest.FirstKey, withQuarantine)
 		}
 	}
-	keyContract(t, actions.DeactivateKey, map[string]func(*world){
-		"the key alone":      func(w *world) { w.onKey(actions.DeactivateKey, actiontest.FirstKey, nil) },
-		"and the user":       func(w *world) { w.onKey(actions.DeactivateKey, actiontest.SecondKey, withQuarantine) },
+	keyContract(t, actions.DeactivateKey, map[string]func(*fixture){
+		"the key alone":      func(w *fixture) { w.onKey(actions.DeactivateKey, actiontest.FirstKey, nil) },
+		"and the user":       func(w *fixture) { w.onKey(actions.DeactivateKey, actiontest.SecondKey, withQuarantine) },
 		"a tagged user":      change(userTagged("KS-EARLIER")),
 		"no place to attach": change(tenUserPolicies),
 		"nor of our name": change(func(u *awsfake.User) {
 			tenUserPolicies(u)
 			userInline(actiontest.FullQuarantine, actiontest.Handwritten)(u)
 		}),
-		"an admin": func(w *world) {
+		"an admin": func(w *fixture) {
 			w.exempting("devs").onKey(actions.DeactivateKey, actiontest.FirstKey, withQuarantine)
 			w.Org.AdminGroup = "devs"
 		},
@@ -78,16 +78,16 @@ func TestDeactivateKeyContract(t *testing.T) {
 }
 
 func TestDeleteKeyContract(t *testing.T) {
-	keyContract(t, actions.DeleteKey, map[string]func(*world){
-		"an inactive key": func(w *world) { w.onKey(actions.DeleteKey, actiontest.FirstKey, nil) },
-		"with its user": func(w *world) {
+	keyContract(t, actions.DeleteKey, map[string]func(*fixture){
+		"an inactive key": func(w *fixture) { w.onKey(actions.DeleteKey, actiontest.FirstKey, nil) },
+		"with its user": func(w *fixture) {
 			w.onKey(actions.DeleteKey, actiontest.FirstKey, map[string]string{"user": "alice"})
 		},
 	}, inactive)
 }
 
 // refused is the plan's no.
-func (w *world) refused() *actions.Refusal {
+func (w *fixture) refused() *actions.Refusal {
 	w.T.Helper()
 	_, err := w.Act.Plan(w.T.Context(), w.Enter(actions.Responder, actions.PhasePlan), w.Call())
 	var no *actions.Refusal
@@ -98,7 +98,7 @@ func (w *world) refused() *actions.Refusal {
 }
 
 // brief plans as a run and a re-check do.
-func (w *world) brief() actions.Plan {
+func (w *fixture) brief() actions.Plan {
 	w.T.Helper()
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
 	acct.SkipSurvey = true
@@ -182,7 +182,7 @@ func TestSharedHolds(t *testing.T) {
 	}
 }
 
-func TestKeyThatIsNoUsers(t *testing.T) {
+func TestKeyWithoutAnOwner(t *testing.T) {
 	const root = "AKIA00000000000ROOT1"
 	for _, name := range []actions.Name{actions.DeactivateKey, actions.DeleteKey} {
 		w := userWorld(t)
@@ -212,7 +212,7 @@ func TestKeyOfAnotherUser(t *testing.T) {
 	}
 }
 
-func TestKeyGrammar(t *testing.T) {
+func TestKeyCallsParse(t *testing.T) {
 	dir := actiontest.TestOrg("aws").Directory()
 	for text, want := range map[string]actions.Call{
 		"deactivate_key " + actiontest.FirstKey + " leaked":                             {Action: actions.DeactivateKey, Target: actiontest.FirstKey},

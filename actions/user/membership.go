@@ -31,7 +31,7 @@ func memberSince(ctx context.Context, acct *actions.Account, user, group string)
 	err := trail.Lookup(ctx, acct, trail.GlobalRegion(acct.Partition), trail.Subject{By: "ResourceName", Value: user}, time.Time{}, time.Time{},
 		trail.Budget{Pages: historyPages, Within: historyWithin}, func(events []types.Event) bool {
 			for _, e := range events {
-				if since == "" && joined(e, user, group) {
+				if since == "" && isJoin(e, user, group) {
 					since = fmt.Sprintf("since %s, by %s", aws.ToTime(e.EventTime).UTC().Format("2006-01-02 15:04 UTC"), actions.Clip(aws.ToString(e.Username)))
 				}
 			}
@@ -49,8 +49,8 @@ func memberSince(ctx context.Context, acct *actions.Account, user, group string)
 	return fmt.Sprintf("for longer than CloudTrail shows (%d days)", historyDays)
 }
 
-// joined reports whether an event put the user into the group.
-func joined(e types.Event, user, group string) bool {
+// isJoin reports whether an event put the user into the group.
+func isJoin(e types.Event, user, group string) bool {
 	if aws.ToString(e.EventName) != "AddUserToGroup" {
 		return false
 	}

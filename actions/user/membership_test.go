@@ -12,9 +12,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/user"
 )
 
-// TestJoined: CloudTrail lists all events that name the user, among them attempts
+// TestIsJoinNeedsUserGroupAndSuccess: CloudTrail lists all events that name the user, among them attempts
 // that failed and other users and groups.
-func TestJoined(t *testing.T) {
+func TestIsJoinNeedsUserGroupAndSuccess(t *testing.T) {
 	for name, tt := range map[string]struct {
 		event, record string
 		want          bool

@@ -43,23 +43,23 @@ func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	switch p {
 	case actions.PhasePlan:
 		reads := append([]string{"iam:GetUser", "iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListAttachedUserPolicies", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:ListMFADevices"}, listCredentials...)
-		return append([]actions.Statement{{Actions: reads, Resources: user}, keyUsers()}, quarantineLooks(s, deny.QuarantineName(s.Call))...)
+		return append([]actions.Statement{{Actions: reads, Resources: user}, keyOwnerPermit()}, quarantinePlanPermits(s, deny.QuarantineName(s.Call))...)
 	case actions.PhaseRun:
 		var reads, writes []string
 		if full {
 			reads = append([]string{"iam:GetLoginProfile"}, listCredentials...)
 			writes = append([]string{"iam:DeleteLoginProfile"}, setCredentials...)
 		}
-		run := quarantineRun(s, deny.QuarantineName(s.Call), user, reads, writes)
+		run := quarantineRunPermits(s, deny.QuarantineName(s.Call), user, reads, writes)
 		if full {
-			run = append(run, keyUsers())
+			run = append(run, keyOwnerPermit())
 		}
 		return run
 	case actions.PhaseUndo:
 		if full {
-			return quarantineUndo(s, user, listCredentials, setCredentials)
+			return quarantineUndoPermits(s, user, listCredentials, setCredentials)
 		}
-		return quarantineUndo(s, user, nil, nil)
+		return quarantineUndoPermits(s, user, nil, nil)
 	case actions.PhaseReport:
 	}
 	return nil
@@ -73,9 +73,9 @@ func quarantinePolicies(s actions.Scope, name string) []string {
 	return []string{s.ARN("iam", "policy/"+name)}
 }
 
-// quarantineLooks are what the plan of a tag and a deny reads beside the user: the policy's
+// quarantinePlanPermits are what the plan of a tag and a deny reads beside the user: the policy's
 // content, and since when an exempt user is exempt. LookupEvents takes no resource.
-func quarantineLooks(s actions.Scope, name string) []actions.Statement {
+func quarantinePlanPermits(s actions.Scope, name string) []actions.Statement {
 	ss := []actions.Statement{{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion"}, Resources: quarantinePolicies(s, name)}}
 	if s.Any() || s.Org.AdminGroup != "" {
 		ss = append(ss, actions.Statement{Actions: []string{"cloudtrail:LookupEvents"}, Resources: []string{"*"}})
@@ -83,10 +83,10 @@ func quarantineLooks(s actions.Scope, name string) []actions.Statement {
 	return ss
 }
 
-// quarantineRun are what the tag and the deny need, with what else reads and
+// quarantineRunPermits are what the tag and the deny need, with what else reads and
 // changes the user. In few statements: a user's ARN may have 600 characters, and
 // a session policy 2,048.
-func quarantineRun(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
+func quarantineRunPermits(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
 	return []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
 		{Actions: append([]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
@@ -94,8 +94,8 @@ func quarantineRun(s actions.Scope, name string, user, reads, writes []string) [
 	}
 }
 
-// quarantineUndo are what taking the tag and the deny back needs.
-func quarantineUndo(s actions.Scope, user, reads, writes []string) []actions.Statement {
+// quarantineUndoPermits are what taking the tag and the deny back needs.
+func quarantineUndoPermits(s actions.Scope, user, reads, writes []string) []actions.Statement {
 	return []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
 		{Actions: append([]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
@@ -115,10 +115,10 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 			return actions.Plan{}, err // whether the user is exempt is never guessed
 		}
 		if group := adminGroup(acct.Org, groups); group != "" {
-			return actions.Plan{}, exempt(ctx, acct, name, group)
+			return actions.Plan{}, refuseExempt(ctx, acct, name, group)
 		}
 	}
-	u, full := userOf(user, groups), c.Options["mode"] != deny.IAMOnly
+	u, full := newUserState(user, groups), c.Options["mode"] != deny.IAMOnly
 	if err := u.credentials(ctx, acct); err != nil {
 		return actions.Plan{}, err
 	}
@@ -148,8 +148,8 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	return p, nil
 }
 
-// exempt is the no for a member of the admin group.
-func exempt(ctx context.Context, acct *actions.Account, user, group string) *actions.Refusal {
+// refuseExempt is the no for a member of the admin group.
+func refuseExempt(ctx context.Context, acct *actions.Account, user, group string) *actions.Refusal {
 	return &actions.Refusal{Reason: fmt.Sprintf("%s is a member of the admin group %s, %s: its members are not quarantined", user, group, memberSince(ctx, acct, user, group)),
 		Hint: "deactivate a key alone with deactivate_key, or freeze the account with apply_scp; if the membership is the attacker's, take the user out of the group first and ask again"}
 }

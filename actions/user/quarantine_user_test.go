@@ -17,12 +17,12 @@ import (
 )
 
 func TestQuarantineUserContract(t *testing.T) {
-	foreign := func(w *world) {
+	foreign := func(w *fixture) {
 		w.AddPolicy(w.policyARN(actiontest.FullQuarantine), actiontest.Permissive)
 	}
 	starts := map[string]struct {
 		user    []func(*awsfake.User)
-		prepare func(*world)
+		prepare func(*fixture)
 		options map[string]string
 	}{
 		"a user as usual":              {},
@@ -290,7 +290,7 @@ func TestJoinedTheAdminsMeanwhile(t *testing.T) {
 }
 
 // Never guess: whether she is an admin is not known, so nobody is quarantined.
-func TestAdminLookupFails(t *testing.T) {
+func TestNoQuarantineIfTheAdminLookupFails(t *testing.T) {
 	for name, fault := range map[string]error{"Throttling": actiontest.Throttling, "AccessDenied": actiontest.Denied} {
 		w := userWorld(t, func(u *awsfake.User) { u.Groups = []string{"admins"} }).exempting("admins")
 		w.Fault(awsfake.Fault{Op: "iam:ListGroupsForUser", Err: fault})
@@ -326,7 +326,7 @@ func TestCredentialsThatCantBeListed(t *testing.T) {
 	actiontest.WantCode(t, err, "AccessDenied")
 }
 
-func TestQuarantineOfWhoWasCreatedAgain(t *testing.T) {
+func TestQuarantineOfARecreatedUser(t *testing.T) {
 	w := userWorld(t)
 	p := w.Plan()
 	all := w.ApplySteps(p.Steps)

@@ -12,7 +12,7 @@ import (
 )
 
 // renamed gives alice another name, as UpdateUser does: the same ID, and all she has.
-func (w *world) renamed(name string) {
+func (w *fixture) renamed(name string) {
 	u := w.alice()
 	u.Name = name
 	w.Account(actiontest.Member).DeleteUser("alice")
@@ -91,7 +91,7 @@ func TestDeletedUserOfAQuarantine(t *testing.T) {
 }
 
 // Whose a key is must be known for that: a no from AWS proves nothing.
-func TestKeyOfANamelessUserUnknown(t *testing.T) {
+func TestKeyOfAMissingUserUnknown(t *testing.T) {
 	w := userWorld(t, inactive).onKey(actions.DeleteKey, actiontest.FirstKey, nil)
 	s := w.Plan().Steps[0]
 	w.Account(actiontest.Member).DeleteUser("alice")

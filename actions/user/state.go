@@ -34,7 +34,7 @@ type userState struct {
 	Unread []string `json:"unread,omitempty"`
 }
 
-func userOf(user *types.User, groups []string) userState {
+func newUserState(user *types.User, groups []string) userState {
 	u := userState{ARN: aws.ToString(user.Arn), ID: aws.ToString(user.UserId), Name: aws.ToString(user.UserName), Groups: groups, Tags: map[string]string{}}
 	if b := user.PermissionsBoundary; b != nil {
 		u.Boundary = aws.ToString(b.PermissionsBoundaryArn)
@@ -53,8 +53,8 @@ func (u userState) json() string {
 	return string(b)
 }
 
-// unread notes what could not be listed. A containment does not wait for it.
-func (u *userState) unread(what string, err error) {
+// noteUnread notes what could not be listed. A containment does not wait for it.
+func (u *userState) noteUnread(what string, err error) {
 	if err != nil {
 		cause, _ := actions.Explain(err)
 		u.Unread = append(u.Unread, what+" ("+cause+")")
@@ -69,11 +69,11 @@ func (u *userState) credentials(ctx context.Context, acct *actions.Account) erro
 		if err != nil && k.step == stepKey {
 			return err
 		}
-		u.unread(k.what+"s", err)
+		u.noteUnread(k.what+"s", err)
 		*u.of(k) = all
 	}
 	has, err := hasPassword(ctx, acct, u.Name)
-	u.unread("the console password", err)
+	u.noteUnread("the console password", err)
 	u.Password = has
 	return nil
 }
@@ -113,14 +113,14 @@ func (u *userState) survey(ctx context.Context, acct *actions.Account, user *typ
 	var keys []string
 	for _, k := range u.Keys {
 		used, err := keyUse(ctx, acct, k.ID)
-		u.unread("last use of "+k.ID, err)
+		u.noteUnread("last use of "+k.ID, err)
 		keys = append(keys, strings.TrimSuffix(k.ID+" "+strings.ToLower(k.Status)+", "+used, ", "))
 	}
 	var err error
 	u.Attached, err = deny.AttachedToUser(ctx, acct, u.Name)
-	u.unread("attached policies", err)
-	u.unread("inline policies", u.readInline(ctx, acct))
-	u.unread("MFA devices", u.readMFA(ctx, acct))
+	u.noteUnread("attached policies", err)
+	u.noteUnread("inline policies", u.readInline(ctx, acct))
+	u.noteUnread("MFA devices", u.readMFA(ctx, acct))
 
 	facts := []actions.Fact{}
 	add := func(label string, values ...string) {

@@ -23,9 +23,9 @@ type userSteps struct{}
 
 // Apply implements [actions.Action].
 func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
-	name, user, err := sameUser(ctx, acct, s)
+	name, user, err := stepUser(ctx, acct, s)
 	if actions.IsCode(err, "NoSuchEntity") {
-		return actions.Effect{Prior: s.Prior}, nameless(ctx, acct, s)
+		return actions.Effect{Prior: s.Prior}, missingUser(ctx, acct, s)
 	}
 	if err != nil {
 		return actions.Effect{}, err
@@ -43,24 +43,24 @@ func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Ste
 	return deactivate(ctx, acct, name, s)
 }
 
-// nameless is what a step comes to when no user has the name. That is no proof
+// missingUser is what a step comes to when no user has the name. That is no proof
 // that the user is gone: IAM users can be renamed, and keep their ID, keys and
 // policies. Of an access key AWS tells whose it is: one that nobody has is done with.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateUser.html
-func nameless(ctx context.Context, acct *actions.Account, s actions.Step) error {
+func missingUser(ctx context.Context, acct *actions.Account, s actions.Step) error {
 	hint := "look for the user ID " + s.ResourceID + " under another name (aws iam list-users) and contain it by that name"
 	if onKey(s) {
 		_, id := kindOf(s)
-		used, err := keyUser(ctx, acct, id)
+		used, err := lookUpKey(ctx, acct, id)
 		if err != nil || used == nil {
 			return err
 		}
 		hint = "AWS says that the access key " + id + " is of the user " + actions.Clip(aws.ToString(used.UserName)) + ": ask for that user or key again"
 	}
-	return actions.WithHint(errors.New(namelessText(s)), hint)
+	return actions.WithHint(errors.New(missingUserText(s)), hint)
 }
 
-func namelessText(s actions.Step) string {
+func missingUserText(s actions.Step) string {
 	_, _, _, name, _ := actions.SplitUserARN(s.Resource)
 	return "there is no user " + name + " any more: it was deleted, or renamed and keeps all it had under another name; its ID is " + s.ResourceID
 }
@@ -72,9 +72,9 @@ func onKey(s actions.Step) bool {
 
 // Verify implements [actions.Action].
 func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	name, user, err := sameUser(ctx, acct, s)
+	name, user, err := stepUser(ctx, acct, s)
 	if actions.IsCode(err, "NoSuchEntity") {
-		err = nameless(ctx, acct, s)
+		err = missingUser(ctx, acct, s)
 		return actions.Reading{Holds: err == nil}, err
 	}
 	if err != nil {
@@ -99,10 +99,10 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 	if s.NotReverted != "" && !s.Credential {
 		return actions.Reading{Found: "that " + s.NotReverted}, nil
 	}
-	name, user, err := sameUser(ctx, acct, s)
+	name, user, err := stepUser(ctx, acct, s)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
-		return actions.Reading{Found: "that " + namelessText(s)}, nil
+		return actions.Reading{Found: "that " + missingUserText(s)}, nil
 	case errors.Is(err, actions.ErrRecreated): // what was taken from the old user is not for the new one
 		return actions.Reading{Found: "another user of that name: it was deleted and created again, or renamed"}, nil
 	case err != nil:
@@ -131,8 +131,8 @@ func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	return out.User, nil
 }
 
-// sameUser reads the user that a step is about.
-func sameUser(ctx context.Context, acct *actions.Account, s actions.Step) (name string, user *types.User, err error) {
+// stepUser reads the user that a step is about.
+func stepUser(ctx context.Context, acct *actions.Account, s actions.Step) (name string, user *types.User, err error) {
 	_, _, _, name, _ = actions.SplitUserARN(s.Resource)
 	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	switch {

@@ -57,7 +57,7 @@ func (c *checker) alerts(section *value) finding.Routing {
 	for _, v := range routes {
 		r := c.route(v)
 		first := slices.IndexFunc(a.Routes, func(o finding.Route) bool { return o.Match.Covers(r.Match) })
-		if first >= 0 && !c.settledBelow(v.at("match")) && !c.settledBelow(routes[first].at("match")) {
+		if first >= 0 && !c.hasProblem(v.at("match")) && !c.hasProblem(routes[first].at("match")) {
 			c.add(v, "can never match", fmt.Sprintf("the route on line %d takes all that it would: put this one before it", routes[first].line))
 		}
 		a.Routes = append(a.Routes, r)
@@ -65,8 +65,8 @@ func (c *checker) alerts(section *value) finding.Routing {
 	return a
 }
 
-// settledBelow reports whether enough has been said of a value, or of one in it.
-func (c *checker) settledBelow(v *value) bool {
+// hasProblem reports whether enough has been said of a value, or of one in it.
+func (c *checker) hasProblem(v *value) bool {
 	if v == nil || c.settled[v.field] {
 		return true
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// TestWebhooks: what each may do gets where it is asked.
-func TestWebhooks(t *testing.T) {
+// TestWebhookPermissions: what each may do gets where it is asked.
+func TestWebhookPermissions(t *testing.T) {
 	c, err := Parse("x.yaml", []byte(edit(t, example(t), "  - {id: eventbridge, events: true}", "  - {id: eventbridge, events: true, auto: true}\n  - {id: more, events: true, actions: [delete_key]}")), beside)
 	if err != nil {
 		t.Fatal(err)

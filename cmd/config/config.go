@@ -129,12 +129,12 @@ func (c *checker) duration(v *value, into *time.Duration, least, most time.Durat
 		return
 	}
 	if *into = d; d < least || d > most {
-		c.add(v, fmt.Sprintf("must be between %s and %s", short(least), short(most)), "")
+		c.add(v, fmt.Sprintf("must be between %s and %s", durationText(least), durationText(most)), "")
 	}
 }
 
-// short writes a whole number of hours or minutes.
-func short(d time.Duration) string {
+// durationText writes a whole number of hours or minutes.
+func durationText(d time.Duration) string {
 	if d%time.Hour == 0 {
 		return fmt.Sprintf("%dh", d/time.Hour)
 	}

@@ -37,7 +37,7 @@ func places(t *testing.T, err error) []string {
 	return ss
 }
 
-func TestWrong(t *testing.T) {
+func TestWrongFilesNameTheField(t *testing.T) {
 	for _, row := range wrong {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -49,7 +49,7 @@ func TestWrong(t *testing.T) {
 	}
 }
 
-func TestRight(t *testing.T) {
+func TestRightFilesHaveNoProblem(t *testing.T) {
 	for name, edits := range map[string][]string{
 		"no command channels":          {"  command_channels: [C01INC]", "  "},
 		"quoted keys":                  {"  team: T01ACME", `  "team": 'T01ACME'`},
@@ -69,7 +69,7 @@ func TestRight(t *testing.T) {
 	}
 }
 
-func TestTenAtOnce(t *testing.T) {
+func TestTenProblemsAtOnce(t *testing.T) {
 	_, err := Parse("killswitch.yaml", []byte(edit(t, example(t),
 		"team: T01ACME", "team: acme",
 		"U02BOB", "U01ALICE",
@@ -97,7 +97,7 @@ func TestTenAtOnce(t *testing.T) {
 	}
 }
 
-func TestNotYAML(t *testing.T) {
+func TestInvalidYAMLNamesTheLine(t *testing.T) {
 	for _, row := range notYAML {
 		t.Run(row.name, func(t *testing.T) {
 			start := time.Now()

@@ -21,7 +21,7 @@ var never = map[string][]string{
 	"executor": {"text/template", "html/template", "net/rpc", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/slack-go/slack", module + "bot", module + "bot/ingress"},
 }
 
-func TestLinkage(t *testing.T) {
+func TestEachFunctionLinksOnlyItsZone(t *testing.T) {
 	for zone, packages := range never {
 		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "lambda.norpc,noschema,nethttpomithttp2", "../"+zone)
 		cmd.Env = append(cmd.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")

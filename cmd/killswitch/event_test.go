@@ -40,8 +40,8 @@ func newServe(t *testing.T) (url string, queues local.Backends) {
 	return server.URL, queues
 }
 
-// TestEvent: what is sent is on the queue, marked as a drill of its own.
-func TestEvent(t *testing.T) {
+// TestEventIsSentAsADrill: what is sent is on the queue, marked as a drill of its own.
+func TestEventIsSentAsADrill(t *testing.T) {
 	url, queues := newServe(t)
 	env := map[string]string{"KILLSWITCH_API_KEY": "hook-key"}
 	names := map[string]bool{}
@@ -86,8 +86,8 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// TestEventFates: with a configuration it says what becomes of each event.
-func TestEventFates(t *testing.T) {
+// TestEventTellsItsRoute: with a configuration it says what becomes of each event.
+func TestEventTellsItsRoute(t *testing.T) {
 	url, _ := newServe(t)
 	for sample, want := range map[string]string{
 		"guardduty_iam_persistence-akia.json":       "event 1: guardduty Persistence:IAMUser/AnomalousBehavior (medium) is posted with deactivate_key AKIACIBUILDA2EXAMPLE",
@@ -104,8 +104,8 @@ func TestEventFates(t *testing.T) {
 	}
 }
 
-// TestEventRefused: what goes wrong is said, with what to do.
-func TestEventRefused(t *testing.T) {
+// TestEventErrorsHaveAHint: what goes wrong is said, with what to do.
+func TestEventErrorsHaveAHint(t *testing.T) {
 	url, queues := newServe(t)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

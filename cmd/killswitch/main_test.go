@@ -60,8 +60,8 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestCheckKeys: keys and configuration are compared when serve starts.
-func TestCheckKeys(t *testing.T) {
+// TestKeysMatchTheConfiguration: keys and configuration are compared when serve starts.
+func TestKeysMatchTheConfiguration(t *testing.T) {
 	c := config.Config{Webhooks: []config.Webhook{{ID: "eventbridge", Events: true}, {ID: "soar"}}}
 	for keys, want := range map[string]string{
 		"":                      "webhook=eventbridge",
@@ -80,8 +80,8 @@ func TestCheckKeys(t *testing.T) {
 	}
 }
 
-// TestDemo: the story is a check of itself.
-func TestDemo(t *testing.T) {
+// TestDemoStoryChecksItself: the story is a check of itself.
+func TestDemoStoryChecksItself(t *testing.T) {
 	code, out, errout := call(t, nil, "demo", "--script")
 	if code != 0 || !strings.Contains(out, "byte for byte, as it was before") {
 		t.Errorf("exit %d: %s\n%s", code, errout, out)

@@ -43,7 +43,7 @@ func (s *story) play(ctx context.Context) error {
 		s.expect(ok == want, "the attacker's access")
 	}
 	can(true)
-	s.step(ctx, s.c.Pass(ctx, time.Minute))
+	s.step(ctx, s.c.Advance(ctx, time.Minute))
 
 	s.tell("Alice asks for containment.")
 	s.types(ctx, company.Alice, `revoke_sessions `+company.AppRole+` reason="keys on a paste site"`)
@@ -60,14 +60,14 @@ func (s *story) play(ctx context.Context) error {
 	s.line("attacker", "iam:DeleteRolePolicy app-role AWSRevokeOlderSessions")
 	s.deleteDeny(ctx)
 	can(true)
-	s.step(ctx, s.c.Pass(ctx, 10*time.Second))
+	s.step(ctx, s.c.Advance(ctx, 10*time.Second))
 	can(false)
-	s.step(ctx, s.c.Pass(ctx, 2*time.Minute))
+	s.step(ctx, s.c.Advance(ctx, 2*time.Minute))
 
 	s.tell("The keys are rotated, the other way in is closed. Carol asks to undo, Alice approves.")
 	s.click(ctx, company.Carol, "undo")
 	s.click(ctx, company.Alice, "approve")
-	s.step(ctx, s.c.Pass(ctx, 10*time.Second))
+	s.step(ctx, s.c.Advance(ctx, 10*time.Second))
 	s.expect(s.state() == before, "the account is as it was before")
 	s.tell("The account is, byte for byte, as it was before.")
 	s.types(ctx, company.Bob, "audit "+s.lastID())

@@ -18,19 +18,19 @@ type clock struct {
 
 type sleeper struct {
 	until time.Time
-	turn  *turn // nil for somebody whom nobody waits for
+	job   *job // nil for somebody whom nobody waits for
 	wake  chan struct{}
 }
 
-// turn is one piece of Killswitch's work, in a goroutine of its own. Whoever runs
+// job is one piece of Killswitch's work, in a goroutine of its own. Whoever runs
 // it waits until it is done or sleeps: so one thing happens at a time, and no
 // sleep holds up the others.
-type turn struct {
-	done chan struct{}
-	naps int // how often it went to sleep; the clock's to lock
+type job struct {
+	done   chan struct{}
+	sleeps int // how often it went to sleep; the clock's to lock
 }
 
-type turnKey struct{}
+type jobKey struct{}
 
 func newClock(now time.Time) *clock { return &clock{now: now, closed: make(chan struct{})} }
 
@@ -53,12 +53,12 @@ func (c *clock) sleep(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	s := &sleeper{wake: make(chan struct{})}
-	s.turn, _ = ctx.Value(turnKey{}).(*turn)
+	s.job, _ = ctx.Value(jobKey{}).(*job)
 	c.mu.Lock()
 	s.until = c.now.Add(d)
 	c.sleepers = append(c.sleepers, s)
-	if s.turn != nil {
-		s.turn.naps++
+	if s.job != nil {
+		s.job.sleeps++
 	}
 	c.mu.Unlock()
 	select {
@@ -105,33 +105,33 @@ func (c *clock) due() *sleeper {
 	return s
 }
 
-// naps is how often a turn went to sleep, 0 if none of it sleeps now.
-func (c *clock) naps(t *turn) int {
+// sleepCount is how often a turn went to sleep, 0 if none of it sleeps now.
+func (c *clock) sleepCount(t *job) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !slices.ContainsFunc(c.sleepers, func(s *sleeper) bool { return s.turn == t }) {
+	if !slices.ContainsFunc(c.sleepers, func(s *sleeper) bool { return s.job == t }) {
 		return 0
 	}
-	return t.naps
+	return t.sleeps
 }
 
 // begin runs work in a turn of its own.
-func (c *clock) begin(ctx context.Context, work func(context.Context)) *turn {
-	t := &turn{done: make(chan struct{})}
+func (c *clock) begin(ctx context.Context, work func(context.Context)) *job {
+	t := &job{done: make(chan struct{})}
 	go func() {
 		defer close(t.done)
-		work(context.WithValue(ctx, turnKey{}, t))
+		work(context.WithValue(ctx, jobKey{}, t))
 	}()
 	return t
 }
 
-// lookEvery is how often it is looked whether a turn sleeps: it does when it did
+// pollInterval is how often it is looked whether a turn sleeps: it does when it did
 // so at the last look, too, and no other of its goroutines has gone to sleep since.
-const lookEvery = 2 * time.Millisecond
+const pollInterval = 2 * time.Millisecond
 
-// rest waits until a turn is done, and then is true, or sleeps.
-func (c *clock) rest(t *turn) (done bool) {
-	look := time.NewTicker(lookEvery)
+// waitIdle waits until a turn is done, and then is true, or sleeps.
+func (c *clock) waitIdle(t *job) (done bool) {
+	look := time.NewTicker(pollInterval)
 	defer look.Stop()
 	for last := 0; ; {
 		select {
@@ -139,15 +139,15 @@ func (c *clock) rest(t *turn) (done bool) {
 			return true
 		case <-look.C:
 		}
-		now := c.naps(t)
+		now := c.sleepCount(t)
 		if now > 0 && now == last {
-			return t.over()
+			return t.isDone()
 		}
 		last = now
 	}
 }
 
-func (t *turn) over() bool {
+func (t *job) isDone() bool {
 	select {
 	case <-t.done:
 		return true

@@ -49,14 +49,14 @@ type Company struct {
 	Used []*Credentials
 
 	clock    *clock
-	hands    []*hand
+	hands    []*worker
 	alerts   approvals.Queue
 	requests approvals.Requests
-	seen     map[string]bool // requests
-	asleep   map[*turn]*work // what Killswitch has begun and sleeps in
+	seen     map[string]bool   // requests
+	sleeping map[*job]*running // what Killswitch has begun and sleeps in
 	mode     SlackMode
 	news     atomic.Bool
-	log      deeds
+	log      callLog
 }
 
 // New founds the company at a moment.
@@ -65,9 +65,9 @@ func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, erro
 	if err != nil {
 		return nil, err
 	}
-	c := &Company{Org: cfg.Org, clock: newClock(start), seen: map[string]bool{}, asleep: map[*turn]*work{}}
+	c := &Company{Org: cfg.Org, clock: newClock(start), seen: map[string]bool{}, sleeping: map[*job]*running{}}
 	c.AWS = cloud(c.clock.Now, cfg.Org)
-	c.AWS.OnCall(c.note)
+	c.AWS.OnCall(c.logCall)
 	c.Slack = slackfake.New(slackfake.Config{
 		Team: cfg.Team, TeamDomain: "acme", AppID: "A01KILLSWITCH", BotUserID: Bot, BotToken: token, SigningSecret: signing, Now: c.clock.Now,
 		Users: users(cfg.Team), Channels: []slackfake.Channel{{ID: Channel, Name: ChannelName}},
@@ -89,7 +89,7 @@ func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, erro
 		return nil
 	}))
 	c.SetSlack(SlackOK)
-	if err := c.Pass(ctx, 0); err != nil {
+	if err := c.Advance(ctx, 0); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -99,8 +99,8 @@ func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, erro
 // Now is the company's time.
 func (c *Company) Now() time.Time { return c.clock.Now() }
 
-// News reports whether Slack or AWS has changed since it was asked last.
-func (c *Company) News() bool { return c.news.Swap(false) }
+// Changed reports whether Slack or AWS has changed since it was asked last.
+func (c *Company) Changed() bool { return c.news.Swap(false) }
 
 // ErrNotDelivered is wrapped by errors about what Slack could not deliver.
 var ErrNotDelivered = errors.New("Slack could not deliver it") //nolint:staticcheck // ST1005: a name

@@ -18,7 +18,7 @@ func found(t *testing.T) *Company {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if c.asleep != nil {
+		if c.sleeping != nil {
 			c.Close()
 		}
 	})
@@ -32,9 +32,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestSleep: what Killswitch sleeps for holds up neither people nor other work,
+// TestSleepBlocksNobodyElse: what Killswitch sleeps for holds up neither people nor other work,
 // and goes on when its time has come, not before.
-func TestSleep(t *testing.T) {
+func TestSleepBlocksNobodyElse(t *testing.T) {
 	c := found(t)
 	var woke []time.Duration
 	nap := func(d time.Duration) {
@@ -46,7 +46,7 @@ func TestSleep(t *testing.T) {
 	}
 	nap(90 * time.Second)
 	nap(45 * time.Second)
-	if n := c.busy(c.hands[0]); n != 2 || !c.Now().Equal(night) {
+	if n := c.sleepingJobs(c.hands[0]); n != 2 || !c.Now().Equal(night) {
 		t.Fatalf("%d sleep, it is %s", n, c.Now())
 	}
 	must(t, c.Type(t.Context(), Alice, `revoke_sessions prod/app-role reason="a test"`))
@@ -54,37 +54,37 @@ func TestSleep(t *testing.T) {
 	if err != nil || len(rs) != 1 || rs[0].Card.TS == "" {
 		t.Fatalf("requests: %+v %v", rs, err)
 	}
-	must(t, c.Pass(t.Context(), 89*time.Second))
+	must(t, c.Advance(t.Context(), 89*time.Second))
 	if len(woke) != 1 || woke[0] != 45*time.Second {
 		t.Errorf("woke at %v", woke)
 	}
-	must(t, c.Pass(t.Context(), time.Hour))
-	if len(woke) != 2 || woke[1] != 90*time.Second || len(c.asleep) != 0 {
-		t.Errorf("woke at %v, %d sleep", woke, len(c.asleep))
+	must(t, c.Advance(t.Context(), time.Hour))
+	if len(woke) != 2 || woke[1] != 90*time.Second || len(c.sleeping) != 0 {
+		t.Errorf("woke at %v, %d sleep", woke, len(c.sleeping))
 	}
 	if rs, _ = c.Requests(t.Context()); rs[0].State != "expired" || !c.Now().Equal(night.Add(time.Hour+89*time.Second)) {
 		t.Errorf("at %s the request is %s", c.Now(), rs[0].State)
 	}
 }
 
-// TestWorkers: no more work is begun at a time than in serve.
-func TestWorkers(t *testing.T) {
+// TestNoMoreWorkersThanInServe: no more work is begun at a time than in serve.
+func TestNoMoreWorkersThanInServe(t *testing.T) {
 	c := found(t)
-	for range c.hands[0].workers {
+	for range c.hands[0].parallel {
 		_, _ = c.start(t.Context(), func(ctx context.Context) (bool, error) { return true, c.clock.sleep(ctx, time.Minute) }, c.hands[0])
 	}
 	must(t, c.Type(t.Context(), Alice, `revoke_sessions prod/app-role reason="a test"`))
 	if rs, _ := c.Requests(t.Context()); len(rs) > 0 {
 		t.Error("there was a worker more")
 	}
-	must(t, c.Pass(t.Context(), time.Minute))
+	must(t, c.Advance(t.Context(), time.Minute))
 	if rs, _ := c.Requests(t.Context()); len(rs) != 1 {
 		t.Error("the request got lost")
 	}
 }
 
-// TestSleepersOfOne: a piece of work may sleep in several goroutines of its own.
-func TestSleepersOfOne(t *testing.T) {
+// TestOneJobSleepsInSeveralGoroutines: a piece of work may sleep in several goroutines of its own.
+func TestOneJobSleepsInSeveralGoroutines(t *testing.T) {
 	c := found(t)
 	_, _ = c.start(t.Context(), func(ctx context.Context) (bool, error) {
 		done := make(chan struct{})
@@ -99,18 +99,18 @@ func TestSleepersOfOne(t *testing.T) {
 		}
 		return true, nil
 	}, nil)
-	must(t, c.Pass(t.Context(), 4500*time.Millisecond))
-	if len(c.asleep) != 1 {
+	must(t, c.Advance(t.Context(), 4500*time.Millisecond))
+	if len(c.sleeping) != 1 {
 		t.Error("it is over too early")
 	}
-	must(t, c.Pass(t.Context(), time.Second))
-	if len(c.asleep) != 0 {
+	must(t, c.Advance(t.Context(), time.Second))
+	if len(c.sleeping) != 0 {
 		t.Error("it never ends")
 	}
 }
 
-// TestClose: nothing of the company is left behind, also of work that sleeps.
-func TestClose(t *testing.T) {
+// TestCloseLeavesNoGoroutine: nothing of the company is left behind, also of work that sleeps.
+func TestCloseLeavesNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	c := found(t)
 	c.SetSlack(SlackLimited)
@@ -123,7 +123,7 @@ func TestClose(t *testing.T) {
 	if slept == nil {
 		t.Error("it slept for an hour")
 	}
-	c.asleep = nil
+	c.sleeping = nil
 	deadline := time.Now().Add(5 * time.Second)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
@@ -133,8 +133,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestCredentials: they work until AWS says no, whatever anybody says.
-func TestCredentials(t *testing.T) {
+// TestCredentialsWorkUntilAWSDenies: they work until AWS says no, whatever anybody says.
+func TestCredentialsWorkUntilAWSDenies(t *testing.T) {
 	c := found(t)
 	key := c.Key(DeployBot, DeployBotKey, "somebody", "s3:GetObject", "arn:aws:s3:::customers/all.csv")
 	if !c.Use(key) {
@@ -148,7 +148,7 @@ func TestCredentials(t *testing.T) {
 		t.Error("the key still works")
 	}
 	var calls []string
-	for _, d := range c.Deeds() {
+	for _, d := range c.APICalls() {
 		calls = append(calls, d.By+" "+d.Call+" "+strings.Fields(d.Result)[0])
 	}
 	got, want := strings.Join(calls, "\n"), "user/deploy-bot s3:GetObject ok\nkillswitch-responder/"+rs[0].ID+" iam:UpdateAccessKey ok\nuser/deploy-bot s3:GetObject api"

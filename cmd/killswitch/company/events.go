@@ -17,10 +17,10 @@ import (
 //go:embed events
 var events embed.FS
 
-// Happens lets EventBridge bring one of the company's events, after a delay.
+// EmitEvent lets EventBridge bring one of the company's events, after a delay.
 // Values are what stands for its names, beside those that every event has. The
 // event's and the finding's IDs follow from file and values.
-func (c *Company) Happens(ctx context.Context, file string, delay time.Duration, values map[string]string) error {
+func (c *Company) EmitEvent(ctx context.Context, file string, delay time.Duration, values map[string]string) error {
 	body, err := events.ReadFile("events/" + file + ".json")
 	if err != nil {
 		return err

@@ -15,18 +15,18 @@ const (
 	expireEvery = time.Hour
 )
 
-// hand is something that Killswitch does again and again.
-type hand struct {
-	workers int // how many may do it at a time
-	// once does it if it is due, and reports whether it did.
-	once func(context.Context) (did bool, err error)
+// worker is something that Killswitch does again and again.
+type worker struct {
+	parallel int // how many may do it at a time
+	// runOnce does it if it is due, and reports whether it did.
+	runOnce func(context.Context) (did bool, err error)
 	// due is when there is something to do; false if there is nothing.
 	due func() (time.Time, bool)
 }
 
 // pump takes messages from a queue.
-func pump(p *local.Pump) *hand {
-	return &hand{workers: p.Workers, due: p.Queue.Due, once: func(ctx context.Context) (bool, error) {
+func pump(p *local.Pump) *worker {
+	return &worker{parallel: p.Workers, due: p.Queue.Due, runOnce: func(ctx context.Context) (bool, error) {
 		did, err := p.Once(ctx)
 		if err != nil {
 			err = fmt.Errorf("queue %s: %w", p.Name, err)
@@ -36,9 +36,9 @@ func pump(p *local.Pump) *hand {
 }
 
 // sweep does something again and again, with a pause between.
-func (c *Company) sweep(pause time.Duration, do func(context.Context) error) *hand {
+func (c *Company) sweep(pause time.Duration, do func(context.Context) error) *worker {
 	var at time.Time
-	return &hand{workers: 1, due: func() (time.Time, bool) { return at, true }, once: func(ctx context.Context) (bool, error) {
+	return &worker{parallel: 1, due: func() (time.Time, bool) { return at, true }, runOnce: func(ctx context.Context) (bool, error) {
 		if c.Now().Before(at) {
 			return false, nil
 		}
@@ -48,10 +48,10 @@ func (c *Company) sweep(pause time.Duration, do func(context.Context) error) *ha
 	}}
 }
 
-// work is a turn of a hand.
-type work struct {
-	turn *turn
-	hand *hand
+// running is a turn of a hand.
+type running struct {
+	job  *job
+	hand *worker
 	did  bool
 	err  error
 }
@@ -60,19 +60,19 @@ type work struct {
 // waited for. An error says what could not be done; it is tried again by itself.
 func (c *Company) Settle(ctx context.Context) error {
 	var errs []error
-	for _, w := range c.asleep {
-		if w.turn.over() { // its goroutines ended one by one
-			_, err := c.rest(w)
+	for _, w := range c.sleeping {
+		if w.job.isDone() { // its goroutines ended one by one
+			_, err := c.waitIdle(w)
 			errs = append(errs, err)
 		}
 	}
 	for did := true; did; {
 		did = false
 		for _, h := range c.hands {
-			if c.busy(h) >= h.workers {
+			if c.sleepingJobs(h) >= h.parallel {
 				continue
 			}
-			ok, err := c.start(ctx, h.once, h)
+			ok, err := c.start(ctx, h.runOnce, h)
 			did = did || ok
 			errs = append(errs, err)
 		}
@@ -80,9 +80,9 @@ func (c *Company) Settle(ctx context.Context) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// busy counts the turns of a hand that sleep.
-func (c *Company) busy(h *hand) (n int) {
-	for _, w := range c.asleep {
+// sleepingJobs counts the turns of a hand that sleep.
+func (c *Company) sleepingJobs(h *worker) (n int) {
+	for _, w := range c.sleeping {
 		if w.hand == h {
 			n++
 		}
@@ -91,32 +91,32 @@ func (c *Company) busy(h *hand) (n int) {
 }
 
 // start begins a turn and waits until it is done or sleeps.
-func (c *Company) start(ctx context.Context, once func(context.Context) (bool, error), h *hand) (did bool, err error) {
-	w := &work{hand: h}
-	w.turn = c.clock.begin(context.WithoutCancel(ctx), func(ctx context.Context) { w.did, w.err = once(ctx) })
-	c.asleep[w.turn] = w
-	return c.rest(w)
+func (c *Company) start(ctx context.Context, once func(context.Context) (bool, error), h *worker) (did bool, err error) {
+	w := &running{hand: h}
+	w.job = c.clock.begin(context.WithoutCancel(ctx), func(ctx context.Context) { w.did, w.err = once(ctx) })
+	c.sleeping[w.job] = w
+	return c.waitIdle(w)
 }
 
-// rest waits for a turn, and forgets it when it is done.
-func (c *Company) rest(w *work) (did bool, err error) {
-	if !c.clock.rest(w.turn) {
+// waitIdle waits for a turn, and forgets it when it is done.
+func (c *Company) waitIdle(w *running) (did bool, err error) {
+	if !c.clock.waitIdle(w.job) {
 		return true, nil
 	}
-	delete(c.asleep, w.turn)
+	delete(c.sleeping, w.job)
 	return w.did, w.err
 }
 
-// Pass lets time go by, with Killswitch at work.
-func (c *Company) Pass(ctx context.Context, d time.Duration) error {
+// Advance lets time go by, with Killswitch at work.
+func (c *Company) Advance(ctx context.Context, d time.Duration) error {
 	end := c.Now().Add(d)
 	errs := []error{c.Settle(ctx)}
 	for ctx.Err() == nil && c.Now().Before(end) {
-		c.clock.set(c.soonest(end))
+		c.clock.set(c.nextDue(end))
 		for s := c.clock.due(); s != nil; s = c.clock.due() {
 			close(s.wake)
-			if w := c.asleep[s.turn]; w != nil {
-				_, err := c.rest(w)
+			if w := c.sleeping[s.job]; w != nil {
+				_, err := c.waitIdle(w)
 				errs = append(errs, err)
 			}
 		}
@@ -125,8 +125,8 @@ func (c *Company) Pass(ctx context.Context, d time.Duration) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// soonest is when there is something to do next, end at the latest.
-func (c *Company) soonest(end time.Time) time.Time {
+// nextDue is when there is something to do next, end at the latest.
+func (c *Company) nextDue(end time.Time) time.Time {
 	now := c.Now()
 	soonest := func(t time.Time, due bool) {
 		if due && t.Before(end) {
@@ -135,7 +135,7 @@ func (c *Company) soonest(end time.Time) time.Time {
 	}
 	soonest(c.clock.next())
 	for _, h := range c.hands {
-		if c.busy(h) < h.workers {
+		if c.sleepingJobs(h) < h.parallel {
 			soonest(h.due())
 		}
 	}
@@ -148,8 +148,8 @@ func (c *Company) soonest(end time.Time) time.Time {
 // Close ends the company: who sleeps is woken, and what has begun comes to an end.
 func (c *Company) Close() {
 	close(c.clock.closed)
-	for t := range c.asleep {
+	for t := range c.sleeping {
 		<-t.done
 	}
-	clear(c.asleep)
+	clear(c.sleeping)
 }

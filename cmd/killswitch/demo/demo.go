@@ -66,7 +66,7 @@ func (s *Server) Run(ctx context.Context) error {
 			st.look(ctx)
 		case <-tick.C:
 			now := s.now()
-			_ = st.Pass(ctx, min(now.Sub(last), longest)*time.Duration(st.speed)) // what failed is tried again, and logged
+			_ = st.Advance(ctx, min(now.Sub(last), longest)*time.Duration(st.speed)) // what failed is tried again, and logged
 			last = now
 			st.look(ctx)
 			st.show(now)

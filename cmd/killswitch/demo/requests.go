@@ -136,7 +136,7 @@ func pass(ctx context.Context, st *stage, in timed) error {
 	if err != nil || d <= 0 || d > maxAdvance {
 		return fmt.Errorf("%w: advance is a duration like 5m, %s at most", errWrong, maxAdvance)
 	}
-	_ = st.Pass(ctx, d) // what failed is tried again, and logged
+	_ = st.Advance(ctx, d) // what failed is tried again, and logged
 	return ctx.Err()
 }
 

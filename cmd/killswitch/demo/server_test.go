@@ -19,9 +19,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/killswitch/company"
 )
 
-// TestFreePlay: without a story everything works by the real grammar, and people
+// TestFreePlayFollowsTheRealRules: without a story everything works by the real grammar, and people
 // who may not are told so.
-func TestFreePlay(t *testing.T) {
+func TestFreePlayFollowsTheRealRules(t *testing.T) {
 	b := open(t, nil)
 	if s := b.state(); s.Story.ID != "" || len(s.Messages) > 0 {
 		t.Errorf("it begins with %+v", s.Story)
@@ -85,8 +85,8 @@ func TestFreePlay(t *testing.T) {
 	}
 }
 
-// TestForm: a denial opens a form, for its author alone.
-func TestForm(t *testing.T) {
+// TestDenialOpensAForm: a denial opens a form, for its author alone.
+func TestDenialOpensAForm(t *testing.T) {
 	b := open(t, nil)
 	b.types(company.Alice, `revoke_sessions prod/app-role reason="a test"`)
 	b.clicks(company.Bob, "Deny")
@@ -113,8 +113,8 @@ func TestForm(t *testing.T) {
 	}
 }
 
-// TestTime: requests expire and re-checks happen as time goes on, at any speed.
-func TestTime(t *testing.T) {
+// TestTimePassesAtAnySpeed: requests expire and re-checks happen as time goes on, at any speed.
+func TestTimePassesAtAnySpeed(t *testing.T) {
 	b := open(t, nil)
 	b.types(company.Alice, `revoke_sessions prod/app-role reason="a test"`)
 	b.do("time", timed{Advance: "31m"})
@@ -202,8 +202,8 @@ func TestWrongRequests(t *testing.T) {
 	}
 }
 
-// TestNames: the demo answers only under its own names, and only to its own page.
-func TestNames(t *testing.T) {
+// TestOnlyOwnHostNamesAreServed: the demo answers only under its own names, and only to its own page.
+func TestOnlyOwnHostNamesAreServed(t *testing.T) {
 	b := open(t, nil)
 	for _, c := range []struct {
 		method, host string
@@ -254,8 +254,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestOurs: listening on all addresses makes all addresses ours, but no names.
-func TestOurs(t *testing.T) {
+// TestListeningOnAllAddresses: listening on all addresses makes all addresses ours, but no names.
+func TestListeningOnAllAddresses(t *testing.T) {
 	for _, c := range []struct {
 		host, listen string
 		want         bool
@@ -276,8 +276,8 @@ func TestOurs(t *testing.T) {
 	}
 }
 
-// TestPage: the page comes with a policy that lets it reach nothing else.
-func TestPage(t *testing.T) {
+// TestPageHasAContentSecurityPolicy: the page comes with a policy that lets it reach nothing else.
+func TestPageHasAContentSecurityPolicy(t *testing.T) {
 	b := open(t, nil)
 	resp, err := b.server.Client().Get(b.server.URL + "/?story=freeze")
 	if err != nil {
@@ -326,9 +326,9 @@ func (b *browser) follow(ctx context.Context, each func(state) bool) error {
 	}
 }
 
-// TestStream: whoever watches gets the state at once, after each change, and not
+// TestStreamSendsEachChange: whoever watches gets the state at once, after each change, and not
 // too often.
-func TestStream(t *testing.T) {
+func TestStreamSendsEachChange(t *testing.T) {
 	b := open(t, nil)
 	began, n := time.Now(), 0
 	err := b.follow(t.Context(), func(s state) bool {
@@ -348,9 +348,9 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestNews: what changes as time goes on is shown at once, what does not once a
+// TestChangesAreSentAtOnce: what changes as time goes on is shown at once, what does not once a
 // second.
-func TestNews(t *testing.T) {
+func TestChangesAreSentAtOnce(t *testing.T) {
 	d := New(night, time.Now, slog.New(slog.DiscardHandler))
 	st := &stage{watchers: map[*watcher]struct{}{}}
 	if err := d.reset(t.Context(), st, storm); err != nil {
@@ -376,10 +376,10 @@ func TestNews(t *testing.T) {
 	if !shown(0) || shown(showEvery) || shown(timeEvery/2) {
 		t.Error("what has not changed is shown again")
 	}
-	if err := st.Pass(t.Context(), time.Second); err != nil || shown(showEvery) {
+	if err := st.Advance(t.Context(), time.Second); err != nil || shown(showEvery) {
 		t.Errorf("nothing has happened, and is shown: %v", err)
 	}
-	if err := st.Pass(t.Context(), time.Second); err != nil || !shown(showEvery) {
+	if err := st.Advance(t.Context(), time.Second); err != nil || !shown(showEvery) {
 		t.Errorf("a card has come, and is not shown: %v", err)
 	}
 	if !shown(timeEvery) {
@@ -387,9 +387,9 @@ func TestNews(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: whatever people do at the same time, one goroutine has the
+// TestParallelRequestsAreSerialised: whatever people do at the same time, one goroutine has the
 // company.
-func TestManyAtOnce(t *testing.T) {
+func TestParallelRequestsAreSerialised(t *testing.T) {
 	b := open(t, time.Now)
 	b.do("story", chosen{"freeze"})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -425,9 +425,9 @@ func TestManyAtOnce(t *testing.T) {
 	watching.Wait()
 }
 
-// TestNothingLeft: when a story or the demo ends, nothing of it goes on: neither
+// TestEndLeavesNoGoroutine: when a story or the demo ends, nothing of it goes on: neither
 // those who watch, nor what Killswitch sleeps in.
-func TestNothingLeft(t *testing.T) {
+func TestEndLeavesNoGoroutine(t *testing.T) {
 	ours := func() string { // goroutines of a demo's
 		stacks := make([]byte, 4<<20)
 		for g := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
@@ -458,8 +458,8 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
-// TestEnded: who asks while the demo ends is told so.
-func TestEnded(t *testing.T) {
+// TestRequestsAfterTheEndAreRefused: who asks while the demo ends is told so.
+func TestRequestsAfterTheEndAreRefused(t *testing.T) {
 	d := New(night, time.Now, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -20,7 +20,7 @@ type state struct {
 	Stories  []summary         `json:"stories"`
 	Story    storyState        `json:"story"` // with no ID in free play
 	AWS      awsState          `json:"aws"`
-	Log      []company.Deed    `json:"log"`
+	Log      []company.APICall `json:"log"`
 }
 
 type channel struct {
@@ -54,7 +54,7 @@ type summary struct {
 func (st *stage) state() state {
 	s := state{
 		Now: st.Now().UTC().Truncate(time.Millisecond), Speed: st.speed, Slack: st.SlackMode(), People: company.People, Channel: channel{company.Channel, company.ChannelName},
-		Messages: []message{}, Views: map[string][]view{}, Stories: []summary{}, Story: st.play.state(), AWS: st.aws(), Log: st.Deeds(),
+		Messages: []message{}, Views: map[string][]view{}, Stories: []summary{}, Story: st.play.state(), AWS: st.aws(), Log: st.APICalls(),
 	}
 	for _, m := range st.Slack.Messages(company.Channel) {
 		s.Messages = append(s.Messages, shown(m))

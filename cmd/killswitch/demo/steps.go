@@ -82,7 +82,7 @@ func card(w wanted, states ...approvals.State) func(*play) (ts string) {
 
 // passes is a step in which time goes by.
 func passes(text string, d time.Duration) step {
-	return step{Text: text, Do: func(ctx context.Context, p *play) error { _ = p.Pass(ctx, d); return ctx.Err() }}
+	return step{Text: text, Do: func(ctx context.Context, p *play) error { _ = p.Advance(ctx, d); return ctx.Err() }}
 }
 
 // deed is a step of the attacker's.

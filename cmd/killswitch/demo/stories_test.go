@@ -109,8 +109,8 @@ func wantLog(t *testing.T, s state, call string, results ...string) {
 	}
 }
 
-// TestEndings: there is one for each story, and the page offers them.
-func TestEndings(t *testing.T) {
+// TestEachStoryHasAnEnding: there is one for each story, and the page offers them.
+func TestEachStoryHasAnEnding(t *testing.T) {
 	var ids []string
 	for _, x := range open(t, nil).state().Stories {
 		ids = append(ids, x.ID)
@@ -121,8 +121,8 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-// TestGuide: the guide alone plays each story to its end.
-func TestGuide(t *testing.T) {
+// TestGuidePlaysEachStory: the guide alone plays each story to its end.
+func TestGuidePlaysEachStory(t *testing.T) {
 	for i := 0; i < len(stories); i += thin.Every(t, 1, "the stories") {
 		x := stories[i]
 		t.Run(x.ID, func(t *testing.T) {
@@ -189,9 +189,9 @@ func atEnd(t *testing.T, b *browser, x *story) {
 	}
 }
 
-// TestTurns: a story does not go on with what a person has to do, goes on
+// TestStoryWaitsForThePerson: a story does not go on with what a person has to do, goes on
 // whoever does it, and says so when it did not go as it has it.
-func TestTurns(t *testing.T) {
+func TestStoryWaitsForThePerson(t *testing.T) {
 	b := open(t, nil)
 	b.do("story", chosen{"freeze"})
 	if _, wrong := b.ask("next", "{}"); !strings.Contains(wrong, "It is Alice's turn: /killswitch apply_scp sandbox") {
@@ -218,8 +218,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestNotAsTold: a verdict is of what there is, not of what should be.
-func TestNotAsTold(t *testing.T) {
+// TestVerdictComesFromTheState: a verdict is of what there is, not of what should be.
+func TestVerdictComesFromTheState(t *testing.T) {
 	b := open(t, nil)
 	b.do("story", chosen{"freeze"})
 	for range 6 {
@@ -233,8 +233,8 @@ func TestNotAsTold(t *testing.T) {
 	}
 }
 
-// TestUp: the demo is there within two seconds, a story within another.
-func TestUp(t *testing.T) {
+// TestDemoStartsWithinTwoSeconds: the demo is there within two seconds, a story within another.
+func TestDemoStartsWithinTwoSeconds(t *testing.T) {
 	began := time.Now()
 	b := open(t, nil)
 	b.state()

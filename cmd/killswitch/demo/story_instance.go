@@ -22,7 +22,7 @@ var isolation = &story{
 			return nil
 		}),
 		event("GuardDuty has seen it ask for a mining pool's address.", func(ctx context.Context, p *play) error {
-			return p.Happens(ctx, "instance", 0, nil)
+			return p.EmitEvent(ctx, "instance", 0, nil)
 		}),
 		clicks(company.Alice, "Alice asks to isolate the instance. The card lists each step, and what it does not stop.", "Isolate instance: "+company.Crawler, approvals.Propose(actions.IsolateInstance),
 			alertAbout(company.Crawler), asked(isolating)),

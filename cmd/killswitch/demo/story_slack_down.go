@@ -26,7 +26,7 @@ var slackDown = &story{
 		event("A minute later Slack works again: the card that was missed is posted.", func(ctx context.Context, p *play) error {
 			p.expect(!posted(ctx, p, revokingApp), "a card was posted while Slack was down")
 			p.SetSlack(company.SlackOK)
-			_ = p.Pass(ctx, time.Minute)
+			_ = p.Advance(ctx, time.Minute)
 			p.expect(posted(ctx, p, revokingApp), "no card was posted when Slack was back")
 			return ctx.Err()
 		}),
@@ -39,7 +39,7 @@ var slackDown = &story{
 		}),
 		event("Slack is back for good: the card says what has happened meanwhile.", func(ctx context.Context, p *play) error {
 			p.SetSlack(company.SlackOK)
-			_ = p.Pass(ctx, time.Minute)
+			_ = p.Advance(ctx, time.Minute)
 			return ctx.Err()
 		}),
 	},

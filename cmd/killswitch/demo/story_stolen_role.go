@@ -26,7 +26,7 @@ var stolenRole = &story{
 			return nil
 		}),
 		event("A minute later web-1 has got new credentials: they work, since only older sessions are denied.", func(ctx context.Context, p *play) error {
-			_ = p.Pass(ctx, time.Minute)
+			_ = p.Advance(ctx, time.Minute)
 			p.good = p.Session(company.WebRole, company.Web, "web-1, since "+p.Now().UTC().Format("15:04"), "s3:GetObject", customers)
 			p.good.Ours = true
 			p.tries(p.good, true)
@@ -50,7 +50,7 @@ func steal(_ context.Context, p *play) error {
 }
 
 func findStolen(ctx context.Context, p *play) error {
-	return p.Happens(ctx, "stolen-role", 0, p.stolen())
+	return p.EmitEvent(ctx, "stolen-role", 0, p.stolen())
 }
 
 // stolen are the values of the event about web-1's credentials.

@@ -23,7 +23,7 @@ var storm = &story{
 		event("GuardDuty reports 240 machines at once. Slack takes a message a second: the first findings get cards, one and a half seconds apart.", func(ctx context.Context, p *play) error {
 			for i := range findings {
 				values := map[string]string{"INSTANCE": fmt.Sprintf("i-0bad%013d", i), "IP": fmt.Sprintf("10.30.%d.%d", i/250, i%250+1)}
-				if err := p.Happens(ctx, "storm", 0, values); err != nil {
+				if err := p.EmitEvent(ctx, "storm", 0, values); err != nil {
 					return err
 				}
 				if i == 2*findings/3 { // the one that matters

@@ -33,7 +33,7 @@ func (st *stage) show(now time.Time) {
 			return false
 		}
 	})
-	st.changed = st.News() || st.changed
+	st.changed = st.Changed() || st.changed
 	if len(st.watchers) == 0 || !st.changed && now.Sub(st.shown) < timeEvery {
 		return
 	}

@@ -23,15 +23,15 @@ func alice(partition string) awsfake.User {
 }
 
 // userWorld is a member account with alice, to be quarantined.
-func userWorld(t *testing.T, alter ...func(*awsfake.User)) *world {
+func userWorld(t *testing.T, alter ...func(*awsfake.User)) *fixture {
 	t.Helper()
 	c := &actiontest.Clock{T: actiontest.Began}
 	return userWorldAt(t, c, "aws", alter...)
 }
 
-func userWorldAt(t *testing.T, c *actiontest.Clock, partition string, alter ...func(*awsfake.User)) *world {
+func userWorldAt(t *testing.T, c *actiontest.Clock, partition string, alter ...func(*awsfake.User)) *fixture {
 	t.Helper()
-	w := worldAt(t, c, c.Now, partition)
+	w := fixtureAt(t, c, c.Now, partition)
 	u := alice(partition)
 	for _, f := range alter {
 		f(&u)
@@ -45,41 +45,41 @@ func userWorldAt(t *testing.T, c *actiontest.Clock, partition string, alter ...f
 	return w.quarantine(nil)
 }
 
-func (w *world) userARN() string {
+func (w *fixture) userARN() string {
 	return "arn:" + w.Org.Partition + ":iam::" + actiontest.Member + ":user/team/alice"
 }
 
-func (w *world) quarantine(options map[string]string) *world {
+func (w *fixture) quarantine(options map[string]string) *fixture {
 	w.T.Helper()
 	w.SetCall(actions.Call{Action: actions.QuarantineUser, Target: w.userARN(), Account: actiontest.Member, Options: options}, w.userARN())
 	return w
 }
 
-// onKey makes the world about one of alice's keys.
-func (w *world) onKey(name actions.Name, key string, options map[string]string) *world {
+// onKey makes the fixture about one of alice's keys.
+func (w *fixture) onKey(name actions.Name, key string, options map[string]string) *fixture {
 	w.T.Helper()
 	w.SetCall(actions.Call{Action: name, Target: key, Account: actiontest.Member, Options: options}, w.userARN())
 	return w
 }
 
 // exempting configures the admin group.
-func (w *world) exempting(group string) *world {
+func (w *fixture) exempting(group string) *fixture {
 	w.Org.AdminGroup = group
 	w.Hub = actions.NewCloud(w.Config(), w.Org)
 	return w
 }
 
-func (w *world) alice() awsfake.User {
+func (w *fixture) alice() awsfake.User {
 	return w.Snapshot().Accounts[actiontest.Member].Users["alice"]
 }
 
-func (w *world) policyARN(name string) string {
+func (w *fixture) policyARN(name string) string {
 	return "arn:" + w.Org.Partition + ":iam::" + actiontest.Member + ":policy/" + name
 }
 
 // users is the state but for what stays when a quarantine is taken back: the
 // managed policy, and that there is no password any more. Attachment has no order.
-func (w *world) users() awsfake.State {
+func (w *fixture) users() awsfake.State {
 	s := w.Snapshot()
 	for id, a := range s.Accounts {
 		for _, name := range []string{actiontest.FullQuarantine, actiontest.IAMQuarantine} {
@@ -94,8 +94,8 @@ func (w *world) users() awsfake.State {
 	return s
 }
 
-// userEnvironment is the contract's view of a world about a user.
-func userEnvironment(w *world) actiontest.Environment {
+// userEnvironment is the contract's view of a fixture about a user.
+func userEnvironment(w *fixture) actiontest.Environment {
 	s := actiontest.EnvironmentOf(w.Fixture)
 	before := w.alice()
 	s.State = func() any { return w.users() }
@@ -105,7 +105,7 @@ func userEnvironment(w *world) actiontest.Environment {
 }
 
 // anotherAlice is another user of the same name, with another of all she had.
-func (w *world) anotherAlice() {
+func (w *fixture) anotherAlice() {
 	u := alice(w.Org.Partition)
 	u.Tags = map[string]string{actiontest.Tag: "somebody-else"}
 	w.Account(actiontest.Member).AddUser(u)
@@ -140,7 +140,7 @@ func fullInline(u *awsfake.User) {
 }
 
 // holdsAll fails unless every step that was taken is read back.
-func (w *world) holdsAll(all []actiontest.LedgerEntry) {
+func (w *fixture) holdsAll(all []actiontest.LedgerEntry) {
 	w.T.Helper()
 	for _, d := range all {
 		r, err := w.Act.Verify(w.T.Context(), w.Responder(), d.Step, d.Effect)

@@ -46,12 +46,12 @@ func (c *Company) Use(s *Credentials) bool {
 	if !ok {
 		result = why
 	}
-	c.add(Deed{At: c.Now(), Account: account(s.Principal), Call: s.Action, By: short(s.ARN()), Result: result})
+	c.add(APICall{At: c.Now(), Account: account(s.Principal), Call: s.Action, By: short(s.ARN()), Result: result})
 	return ok
 }
 
-// Deed is a call to AWS that changed something, was denied, or was an attacker's.
-type Deed struct {
+// APICall is a call to AWS that changed something, was denied, or was an attacker's.
+type APICall struct {
 	At      time.Time `json:"at"`
 	Account string    `json:"account"`
 	Call    string    `json:"call"`
@@ -59,25 +59,25 @@ type Deed struct {
 	Result  string    `json:"result"` // ok, or what AWS said
 }
 
-// deeds is the log of the latest calls.
-type deeds struct {
+// callLog is the log of the latest calls.
+type callLog struct {
 	mu   sync.Mutex
-	list []Deed
+	list []APICall
 }
 
-const maxDeeds = 200
+const maxCalls = 200
 
-func (c *Company) add(d Deed) {
+func (c *Company) add(d APICall) {
 	d.At = d.At.UTC().Truncate(time.Millisecond)
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
 	c.log.list = append(c.log.list, d)
-	c.log.list = c.log.list[max(0, len(c.log.list)-maxDeeds):]
+	c.log.list = c.log.list[max(0, len(c.log.list)-maxCalls):]
 	c.news.Store(true)
 }
 
-// note is the cloud's hook.
-func (c *Company) note(call awsfake.Call) error {
+// logCall is the cloud's hook.
+func (c *Company) logCall(call awsfake.Call) error {
 	if call.Phase == awsfake.Before || call.Err == "" && !call.Mutating {
 		return nil
 	}
@@ -88,15 +88,15 @@ func (c *Company) note(call awsfake.Call) error {
 	if result == "" {
 		result = "ok"
 	}
-	c.add(Deed{At: call.Time, Account: call.Account, Call: call.Op, By: short(call.Principal), Result: result})
+	c.add(APICall{At: call.Time, Account: call.Account, Call: call.Op, By: short(call.Principal), Result: result})
 	return nil
 }
 
-// Deeds are the latest calls, oldest first.
-func (c *Company) Deeds() []Deed {
+// APICalls are the latest calls, oldest first.
+func (c *Company) APICalls() []APICall {
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
-	return append([]Deed{}, c.log.list...)
+	return append([]APICall{}, c.log.list...)
 }
 
 // short names a principal within its account: role/session, or user/name.

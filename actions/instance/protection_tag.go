@@ -60,7 +60,7 @@ func revertProtect(ctx context.Context, acct *actions.Account, s actions.Step, e
 		return actions.Reading{}, err
 	}
 	if found == nil {
-		return goneReading("instance " + s.ResourceID), nil
+		return readingGone("instance " + s.ResourceID), nil
 	}
 	on, err := protection(ctx, acct, s.ResourceID)
 	switch live := protectionValue(on); {
@@ -125,7 +125,7 @@ func revertInstanceTag(ctx context.Context, acct *actions.Account, s actions.Ste
 	case err != nil:
 		return actions.Reading{}, err
 	case found == nil:
-		return goneReading("instance " + s.ResourceID), nil
+		return readingGone("instance " + s.ResourceID), nil
 	}
 	switch tag := instanceTag(found); {
 	case deny.EqualContent(tag, e.Prior):

@@ -46,7 +46,7 @@ func TestUserDeletedMeanwhile(t *testing.T) {
 }
 
 // AWS is seen to deny the look-up of a key that nobody has, naming the key.
-func TestKeyThatAWSDeniesToKnow(t *testing.T) {
+func TestUnknownKeyIsDeniedByAWS(t *testing.T) {
 	unknown := func(key string) error {
 		return &smithy.GenericAPIError{Code: "AccessDenied", Message: "User: arn:aws:sts::222222222222:assumed-role/killswitch-responder/KS is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key " + key}
 	}

@@ -29,7 +29,7 @@ const (
 	isolation = "killswitch-isolation"
 )
 
-// isolated is a world with an instance in a VPC that is not the default one, with
+// isolated is a fixture with an instance in a VPC that is not the default one, with
 // two interfaces, IPv6, a profile, an Auto Scaling group and target groups.
 type isolated struct {
 	*actiontest.Fixture
@@ -37,7 +37,7 @@ type isolated struct {
 	arn, asg, tg, tgIP string
 }
 
-// isolateOptions change what the world starts with.
+// isolateOptions change what the fixture starts with.
 type isolateOptions struct {
 	partition   string
 	account     string

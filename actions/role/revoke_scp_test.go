@@ -1,1 +1,0 @@
-package role_test
