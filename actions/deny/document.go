@@ -1,6 +1,8 @@
-// Package deny has the documents that deny and the places where they stand: inline
-// policies of roles and users, the quarantine policy, and the tag by which the
-// tamper protection knows what is contained.
+// Package deny has the deny policies that actions share, and where they are written.
+//
+//	RevokeDocument  an inline policy against a role's sessions issued before a cutoff
+//	Quarantine      a managed or inline policy against an IAM user
+//	Taggable        a principal with the tag that the tamper SCP protects
 package deny
 
 import (
@@ -32,15 +34,15 @@ func revokeBefore(cutoff string) string {
 		cutoff + `"}}}]}`
 }
 
-// RevokeCutoff reads the cutoff of a document that is a revokeDocument but for
-// its cutoff; false for any other document, however similar.
+// RevokeCutoff reads the cutoff of a RevokeDocument; false for any other document,
+// however similar.
 func RevokeCutoff(document string) (time.Time, bool) {
 	cutoff, ours, ok := ReadRevocation(document)
 	return cutoff, ours && ok
 }
 
-// ReadRevocation reads the cutoff of a document that revokes sessions: ours, or
-// one without our Sid, as the console writes it.
+// ReadRevocation reads the cutoff of a document that revokes sessions: ours, or the
+// console's, which has no Sid.
 func ReadRevocation(document string) (cutoff time.Time, ours, ok bool) {
 	var d struct {
 		Statement []struct {
@@ -61,13 +63,13 @@ func ReadRevocation(document string) (cutoff time.Time, ours, ok bool) {
 	if !ours {
 		like = strings.Replace(like, `"Sid":"`+RevokeSid+`",`, "", 1)
 	}
-	// As many quotes: a key that is there twice hides from a comparison of contents.
+	// Compare the number of quotes too: EqualJSON does not see duplicate keys.
 	return cutoff, ours, EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
 }
 
-// Grants is the part of a policy document that may allow something, in one line;
-// "" for one that only denies. What can't be read may allow anything. Of a step's
-// stored state, which is no document itself, it is what the documents in it grant.
+// Grants returns the part of a policy document that may allow something, in one line;
+// "" if it only denies. An invalid document may allow anything. For a step's stored
+// state it returns the grants of the documents in it.
 func Grants(document string) string {
 	var d struct{ Statement json.RawMessage }
 	if json.Unmarshal([]byte(document), &d) != nil {
@@ -90,7 +92,7 @@ func Grants(document string) string {
 	return strings.Join(grants, " ")
 }
 
-// grantsWithin looks into the strings of an object that are documents.
+// grantsWithin returns the grants of the documents in an object's strings.
 func grantsWithin(stored string) string {
 	var fields map[string]any
 	if json.Unmarshal([]byte(stored), &fields) != nil {
@@ -131,8 +133,8 @@ func Compact(doc string) string {
 // cutoffAhead covers credentials handed out while IAM spreads the deny.
 const cutoffAhead = 30 * time.Second
 
-// NextCutoff is the cutoff to write: shortly after now, and never before one
-// that stands there. It is done where this very run wrote it.
+// NextCutoff returns the cutoff to write: shortly after now, and never before the
+// current one, at. done is true if this run wrote the current one.
 func NextCutoff(at time.Time, run actions.Run) (cutoff time.Time, done bool) {
 	cutoff = run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
 	switch {

@@ -21,7 +21,7 @@ func GetRole(ctx context.Context, acct *actions.Account, name string) (*types.Ro
 	return out.Role, nil
 }
 
-// GetStepRole reads the role that a step is about.
+// GetStepRole reads the role of a step. It returns ErrRecreated if the role has another ID.
 func GetStepRole(ctx context.Context, acct *actions.Account, s actions.Step) (name string, role *types.Role, err error) {
 	_, _, _, name, _ = actions.SplitRoleARN(s.Resource)
 	role, err = GetRole(ctx, acct, name)
@@ -34,7 +34,7 @@ func GetStepRole(ctx context.Context, acct *actions.Account, s actions.Step) (na
 	return name, role, nil
 }
 
-// GetRolePolicy is the document of a role's inline policy; nil where there is none.
+// GetRolePolicy returns the document of a role's inline policy; nil if there is none.
 func GetRolePolicy(ctx context.Context, acct *actions.Account, role, policy string) (*string, error) {
 	out, err := acct.IAM().GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy})
 	if actions.IsCode(err, "NoSuchEntity") {

@@ -14,13 +14,13 @@ import (
 // TamperTag marks a contained principal for the tamper SCP.
 const TamperTag = "killswitch"
 
-// Taggable is a principal whose tamper tag is written.
+// Taggable is a role or user whose tamper tag can be written.
 type Taggable struct {
 	tag   func(ctx context.Context, tags []types.Tag) error
 	untag func(ctx context.Context, keys []string) error
 }
 
-// TaggedRole is a role as something that is tagged.
+// TaggedRole returns a role as a Taggable.
 func TaggedRole(acct *actions.Account, name string) Taggable {
 	return Taggable{
 		func(ctx context.Context, tags []types.Tag) error {
@@ -34,7 +34,7 @@ func TaggedRole(acct *actions.Account, name string) Taggable {
 	}
 }
 
-// TaggedUser is a user as something that is tagged.
+// TaggedUser returns a user as a Taggable.
 func TaggedUser(acct *actions.Account, name string) Taggable {
 	return Taggable{
 		func(ctx context.Context, tags []types.Tag) error {

@@ -24,12 +24,12 @@ const (
 	IAMOnly        = "iam-only"
 )
 
-// Quarantine is a deny on a user: a customer-managed policy, or, where that
-// can't be used, an inline one of the same name and content. It has no condition,
-// since long-term keys have no issue time.
+// Quarantine is a deny on a user: a customer-managed policy, or, if AWS refuses that,
+// an inline one of the same name and content. It has no condition, since long-term
+// keys have no issue time.
 type Quarantine struct{ arn, name, document, deniedActions string }
 
-// NewQuarantine is the deny whose policy has that name.
+// NewQuarantine returns the deny with the policy name.
 func NewQuarantine(acct *actions.Account, name string) Quarantine {
 	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, deniedActions: "*"}
 	if name == IAMQuarantine {
@@ -39,7 +39,7 @@ func NewQuarantine(acct *actions.Account, name string) Quarantine {
 	return q
 }
 
-// QuarantineName is the policy's name for a call.
+// QuarantineName returns the policy name for a call.
 func QuarantineName(c actions.Call) string {
 	if c.Options["mode"] == IAMOnly {
 		return IAMQuarantine
@@ -47,18 +47,18 @@ func QuarantineName(c actions.Call) string {
 	return FullQuarantine
 }
 
-// QuarantineOf is the deny that a step is about: its hold ends with the name.
+// QuarantineOf returns the deny of a step: its hold ends with the policy name.
 func QuarantineOf(acct *actions.Account, s actions.Step) Quarantine {
 	return NewQuarantine(acct, s.Hold[strings.LastIndex(s.Hold, "/")+1:])
 }
 
-// State is what stands on a user under our name.
+// State is the managed and inline policies of our name on a user.
 type State struct {
 	Attached bool    `json:"attached,omitempty"`
 	Inline   *string `json:"inline,omitempty"`
 }
 
-// stored is the state as a step's prior content; nil for nothing.
+// stored returns the state as a step's prior content; nil if it is empty.
 func (d State) stored() *string {
 	if d == (State{}) {
 		return nil
@@ -77,7 +77,7 @@ func readState(stored *string) (d State, err error) {
 	return d, err
 }
 
-// Read is what stands on a user.
+// Read reads the state of a user.
 func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user string) (State, error) {
 	arns, err := AttachedToUser(ctx, acct, user)
 	if err != nil {
@@ -87,8 +87,8 @@ func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user string
 	return State{slices.Contains(arns, q.arn), inline}, err
 }
 
-// Step denies to the user. content is what the managed policy says, nil where
-// there is none.
+// Step returns the step that denies to the user. content is the managed policy's
+// document, nil if there is none.
 func (q Quarantine) Step(acct *actions.Account, user *types.User, live State, content *string) actions.Step {
 	s := UserStep(acct, user, "deny", "quarantine", q.name)
 	s.Title, s.Prior, s.Deny = "Deny "+q.deniedActions+" to the user", live.stored(), true
@@ -116,13 +116,13 @@ func (q Quarantine) text(d State, content *string) string {
 	return strings.Join(is, ", ")
 }
 
-// Matches reports whether a document is our deny. As many quotes: a key that is
-// there twice hides from a comparison of contents.
+// Matches reports whether a document is our deny. It compares the number of quotes
+// too: EqualJSON does not see duplicate keys.
 func (q Quarantine) Matches(document string) bool {
 	return EqualJSON(document, q.document) && strings.Count(document, `"`) == strings.Count(q.document, `"`)
 }
 
-// Content is the default version of the managed policy; nil where there is none.
+// Content returns the default version of the managed policy; nil if there is none.
 func (q Quarantine) Content(ctx context.Context, acct *actions.Account) (*string, error) {
 	p, err := acct.IAM().GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &q.arn})
 	if actions.IsCode(err, "NoSuchEntity") {
@@ -144,9 +144,8 @@ func (q Quarantine) Content(ctx context.Context, acct *actions.Account) (*string
 	return &doc, nil
 }
 
-// inForce is which of our denies stands there in force: the ARN of the managed
-// policy, or the inline document; nil for none. A policy that is attached counts
-// only while its content is ours.
+// inForce returns the deny in force: the ARN of the managed policy, or the inline
+// document; nil for none. An attached policy counts only while its content is ours.
 func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live State) (*string, error) {
 	if live.Inline != nil && q.Matches(*live.Inline) {
 		return live.Inline, nil
@@ -161,12 +160,11 @@ func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live Sta
 	return &q.arn, nil
 }
 
-// errForeign: somebody made a policy of our name that says something else.
+// errForeign: somebody else created a policy of our name with other content.
 var errForeign = errors.New("the policy of that name says something else")
 
-// Apply attaches the managed policy, and where AWS refuses that for good, or the
-// policy isn't ours, puts the inline one: nothing that an attacker prepares in
-// the account keeps the deny away.
+// Apply attaches the managed policy. If AWS refuses that permanently, or the policy
+// isn't ours, it puts the inline one: an attacker can't prepare the account against it.
 func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Effect, error) {
 	live, err := q.Read(ctx, acct, user)
 	if err != nil {
@@ -194,7 +192,7 @@ func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, user strin
 	return actions.Effect{Prior: s.Prior, Wrote: &q.document, Changed: true}, put
 }
 
-// attach attaches the managed policy, made where there is none.
+// attach attaches the managed policy, and creates it if there is none.
 func (q Quarantine) attach(ctx context.Context, acct *actions.Account, user string) error {
 	content, err := q.Content(ctx, acct)
 	switch {
@@ -222,9 +220,9 @@ func (q Quarantine) Verify(ctx context.Context, acct *actions.Account, user stri
 	return actions.Reading{Holds: wrote != nil, Found: q.text(live, nil)}, err
 }
 
-// Revert removes what we added, and puts back what our inline policy replaced.
-// A worker that died may have attached the one and another one put the other:
-// both go, unless they were there before.
+// Revert removes our policies and restores the inline one that ours replaced. A worker
+// that died may have attached the managed policy and the next one put the inline
+// policy: both are removed, unless they were there before.
 func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user string, e actions.Effect) (actions.Reading, error) {
 	prior, err := readState(e.Prior)
 	if err != nil {
@@ -265,7 +263,7 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user stri
 	return r, err
 }
 
-// AttachedToUser are the ARNs of the managed policies of a user, every page.
+// AttachedToUser returns the ARNs of the managed policies of a user, of every page.
 func AttachedToUser(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
 	var arns []string
 	for pages := iam.NewListAttachedUserPoliciesPaginator(acct.IAM(), &iam.ListAttachedUserPoliciesInput{UserName: &user}); pages.HasMorePages(); {
@@ -281,7 +279,7 @@ func AttachedToUser(ctx context.Context, acct *actions.Account, user string) ([]
 	return arns, nil
 }
 
-// GetUserPolicy is an inline policy's document; nil where there is none.
+// GetUserPolicy returns an inline policy's document; nil if there is none.
 func GetUserPolicy(ctx context.Context, acct *actions.Account, user, policy string) (*string, error) {
 	out, err := acct.IAM().GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &user, PolicyName: &policy})
 	if actions.IsCode(err, "NoSuchEntity") {
@@ -299,7 +297,7 @@ func GetUserPolicy(ctx context.Context, acct *actions.Account, user, policy stri
 	return &doc, nil
 }
 
-// UserStep is a step on a user, shared by all requests that make the change.
+// UserStep returns a step on a user, shared by all requests that make the change.
 func UserStep(acct *actions.Account, user *types.User, id, kind, name string) actions.Step {
 	uid := aws.ToString(user.UserId)
 	return actions.Step{ID: id, Resource: aws.ToString(user.Arn), ResourceID: uid, Hold: actions.HoldKey(acct, uid, kind, name)}

@@ -54,9 +54,8 @@ func (DeleteRole) Spec() actions.Spec {
 	}
 }
 
-// changedRole is the role by its ARN, and without its path: so IAM names a role
-// that is gone already when it says whether it may be deleted. Names are unique
-// whatever their path.
+// changedRole returns the role's ARN with and without its path: IAM authorises the
+// deletion of a role that is gone by the ARN without path. Names are unique across paths.
 func changedRole(s actions.Scope) []string {
 	arns := s.Changed("iam", "role/")
 	if bare := s.ARN("iam", "role/"+actions.LastPart(s.Call.Target)); len(arns) > 0 && !s.Any() && !slices.Contains(arns, bare) {
@@ -65,8 +64,8 @@ func changedRole(s actions.Scope) []string {
 	return arns
 }
 
-// changedProfiles are the instance profiles that the call changes; all of them
-// where a role is in so many that a session policy can't name them.
+// changedProfiles returns the instance profiles that the call changes, or a wildcard if
+// they are too many for a session policy.
 func changedProfiles(s actions.Scope) []string {
 	arns := s.Changed("iam", "instance-profile/")
 	if len(strings.Join(arns, "")) > actions.SessionPolicyLimit/3 {
@@ -75,7 +74,7 @@ func changedProfiles(s actions.Scope) []string {
 	return arns
 }
 
-// confirmName wants the role's name a second time.
+// confirmName requires the role's name a second time.
 func confirmName(c *actions.Call, m *actions.ParseErrors) {
 	if c.Target == "" {
 		return
@@ -122,7 +121,7 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 		prior = &doc
 	}
 	denyStep := denySessionsStep(acct, role, prior)
-	denyStep.Deny = false // it goes when the role goes; for undo it is a step like the others
+	denyStep.Deny = false // it is deleted with the role; for undo it is a normal step
 	p.Steps = []actions.Step{tagStep(acct, role), denyStep}
 	if acct.Approved != "" && acct.Approved != r.ID {
 		return p, nil // another role of that name: denied, not deleted
@@ -146,8 +145,8 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 	return p, nil
 }
 
-// removalSteps are the steps that take everything off the role, what only denies
-// last, and then the role away.
+// removalSteps returns the steps that remove everything from the role, denies last,
+// and then delete the role.
 func removalSteps(acct *actions.Account, r roleState) []actions.Step {
 	var steps, denies []actions.Step
 	for _, p := range r.Profiles {
@@ -169,7 +168,7 @@ func removalSteps(acct *actions.Account, r roleState) []actions.Step {
 		Hold: actions.HoldKey(acct, r.ID, "role", "deleted"), Prior: aws.String(r.json()), Current: "the role " + r.ARN, After: "deleted"})
 }
 
-// profileContent is which role an instance profile held.
+// profileContent is the role in an instance profile, stored as a step's prior content.
 type profileContent struct {
 	Role  string `json:"role"`
 	ID    string `json:"role_id"`
@@ -184,8 +183,8 @@ func (h profileContent) json() string {
 	return string(b)
 }
 
-// stepOnRole is a step as one that is about the role: its resource may be an
-// instance profile. The shape is the role's as far as the ledger knows it.
+// stepOnRole returns a step with the role as its resource, which may be an instance
+// profile, and the role's shape as recorded in the ledger.
 func stepOnRole(s actions.Step, e actions.Effect) (actions.Step, string, error) {
 	if !strings.HasPrefix(s.ID, stepProfile) {
 		return s, aws.ToString(e.Wrote), nil
@@ -227,7 +226,7 @@ func (DeleteRole) Apply(ctx context.Context, acct *actions.Account, s actions.St
 	default:
 		var r roleState
 		if r, err = newRoleState(role); err == nil {
-			e.Wrote = aws.String(r.shape()) // undo knows by it the role that it made itself
+			e.Wrote = aws.String(r.shape()) // undo recognises the role that it created by its shape
 			e.Changed, err = removePolicy(ctx, acct, name, s)
 		}
 	}
@@ -242,8 +241,8 @@ func removeFromProfile(ctx context.Context, acct *actions.Account, role, profile
 	return err == nil, err
 }
 
-// deleteRole deletes the role with what still hangs on it. The boundary stays until
-// the end: DeleteRole does not want it removed, and without it the role could do more.
+// deleteRole deletes the role with its remaining policies and profiles. The boundary
+// stays: DeleteRole does not need it removed, and without it the role could do more.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteRole.html
 func deleteRole(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step) error {
 	var was roleState
@@ -263,8 +262,8 @@ func deleteRole(ctx context.Context, acct *actions.Account, role *types.Role, s 
 		}
 	}
 	own := actions.Step{ID: stepInline + revokePolicy} // it may be too new to be listed
-	for _, left := range append(policySteps(acct, r), own) {
-		if _, err := removePolicy(ctx, acct, r.Name, left); err != nil {
+	for _, step := range append(policySteps(acct, r), own) {
+		if _, err := removePolicy(ctx, acct, r.Name, step); err != nil {
 			return err
 		}
 	}
@@ -278,7 +277,7 @@ func deleteRole(ctx context.Context, acct *actions.Account, role *types.Role, s 
 	return err
 }
 
-// addedSince is what the role has that was not there, in words; our own deny aside.
+// addedSince returns what was added to the role, in words, without our own deny.
 func addedSince(was, is roleState) []string {
 	var since []string
 	for _, p := range is.Profiles {

@@ -16,12 +16,12 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// anotherRole is what undo finds where somebody else made a role of that name.
+// anotherRole is the reading of undo if somebody else created a role of that name.
 const anotherRole = "another role of that name: it was deleted and created again"
 
-// Revert makes the role again, first of all steps. Those that come after it put
-// back what the ledger knows and the last step's snapshot does not: a run that
-// was cut off reads a role that it has emptied already.
+// Revert creates the role again, first of all steps. The other steps restore content
+// that the ledger has and the last step's snapshot has not: an interrupted run reads a
+// role that it has emptied already.
 func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	if s.ID == "delete" {
 		return recreateRole(ctx, acct, s, e)
@@ -71,14 +71,13 @@ func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.S
 	return actions.Reading{Found: anotherRole}, nil
 }
 
-// revertMark is the tag or the deny in a role that was made again: what of ours
-// came along with it is taken back, and nothing of others'.
+// revertMark reverts the tag or the deny on a recreated role, if they are ours.
 func revertMark(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	name := aws.ToString(role.RoleName)
 	if s.ID == "tag" {
 		live := deny.TamperValue(role.Tags)
 		switch {
-		case live == nil: // it marked the old one's containment, which is over
+		case live == nil: // the tag marked the old role, whose containment is over
 			return actions.Reading{Holds: true}, nil
 		case deny.EqualContent(live, e.Prior), deny.EqualContent(live, e.Wrote):
 			return deny.TaggedRole(acct, name).Revert(ctx, live, e)
@@ -101,24 +100,23 @@ func revertMark(ctx context.Context, acct *actions.Account, role *types.Role, s 
 		return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 	}
 	if live == nil {
-		if _, _, spent := deny.ReadRevocation(*e.Prior); spent { // the sessions that it denied are dead
+		if _, _, spent := deny.ReadRevocation(*e.Prior); spent { // the denied sessions ended with the old role
 			return actions.Reading{Holds: true, Found: "the role made again, without the deny for sessions of the old one"}, nil
 		}
 	}
 	return actions.Reading{Found: anotherRole + "; before, there was: " + deny.Compact(aws.ToString(e.Prior))}, nil
 }
 
-// recreateRole creates the role, or goes on where an earlier try stopped. A role of
-// that name gets the policies only if the same principals may assume it and the
-// same boundary holds it.
+// recreateRole creates the role, or continues an interrupted try. An existing role of
+// that name gets the policies only if it has the same trust policy and boundary.
 func recreateRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	var was roleState
 	if err := json.Unmarshal([]byte(aws.ToString(e.Prior)), &was); err != nil {
 		return actions.Reading{}, fmt.Errorf("what the role was before: %w", err)
 	}
 	maps.DeleteFunc(was.Tags, func(key, _ string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }) // only AWS may set these
-	// The marks of this very containment come along when the role is made, so that
-	// their own steps take them back; they are not put there a second time.
+	// The role is created with this containment's own tag and deny, which their own steps
+	// revert; they are not written a second time.
 	marked := was
 	was.Tags, was.Inline = maps.Clone(was.Tags), maps.Clone(was.Inline)
 	maps.DeleteFunc(was.Tags, func(key, value string) bool {
@@ -132,7 +130,7 @@ func recreateRole(ctx context.Context, acct *actions.Account, s actions.Step, e 
 	case err != nil:
 		return actions.Reading{}, err
 	case aws.ToString(role.RoleId) == s.ResourceID:
-		return actions.Reading{Holds: true}, nil // never deleted: the other steps put back what they took
+		return actions.Reading{Holds: true}, nil // never deleted: the other steps restore the rest
 	}
 	is, err := newRoleState(role)
 	switch {
@@ -161,7 +159,7 @@ func createRole(ctx context.Context, acct *actions.Account, was roleState) (acti
 	_, err := acct.IAM().CreateRole(ctx, in)
 	switch {
 	case actions.IsCode(err, "EntityAlreadyExists"):
-		return actions.Reading{Holds: true, Changed: true, Found: "a role of that name that IAM does not show yet"}, nil // read back, it tells whose it is
+		return actions.Reading{Holds: true, Changed: true, Found: "a role of that name that IAM does not show yet"}, nil // Verify finds out whose it is
 	case actions.IsCode(err, "MalformedPolicyDocument"):
 		return actions.Reading{}, actions.WithHint(err, "the trust policy names a principal that was deleted (IAM shows it by an ID: AROA… or AIDA…), and IAM takes no such policy: create the role by hand from the plan's snapshot without it")
 	case was.Boundary != "" && isMissing(err, was.Boundary):
@@ -174,8 +172,8 @@ func createRole(ctx context.Context, acct *actions.Account, was roleState) (acti
 	return r, err
 }
 
-// restoreMissing gives the role what it had and has not, what denies first. What can't be
-// given is told and holds nothing else up.
+// restoreMissing restores missing policies, tags and profiles, denies first. Failures
+// are reported in the reading and don't stop the rest.
 func restoreMissing(ctx context.Context, acct *actions.Account, was, is roleState) (actions.Reading, error) {
 	all := actions.Reading{Holds: true}
 	var notes []string
@@ -235,7 +233,7 @@ func restoreMissing(ctx context.Context, acct *actions.Account, was, is roleStat
 	return all, nil
 }
 
-// restoreOrder orders documents: what only denies comes first.
+// restoreOrder sorts documents that only deny first.
 func restoreOrder(document string) int {
 	if deny.Grants(document) == "" {
 		return 0
@@ -255,7 +253,7 @@ func restoreProfile(ctx context.Context, acct *actions.Account, role, profile st
 func addToProfile(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
 	_, err := acct.IAM().AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
 	switch {
-	case actions.IsCode(err, "LimitExceeded"): // it holds a role: ours, not shown yet, or another; reading back tells
+	case actions.IsCode(err, "LimitExceeded"): // it has a role: ours, not visible yet, or another one; Verify finds out
 		return actions.Reading{Holds: true, Changed: true, Found: "the instance profile " + profile + " holding a role already"}, nil
 	case isMissing(err, "instance profile"):
 		return actions.Reading{Found: "that the instance profile " + profile + " no longer exists"}, nil
@@ -271,11 +269,11 @@ func tagsOf(tags map[string]string) []types.Tag {
 	return list
 }
 
-// deletedPrincipalID is how IAM shows a principal in a trust policy once it is deleted.
+// deletedPrincipalID is the form of a deleted principal in a trust policy.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
 var deletedPrincipalID = actions.NewPattern(`^A(?:ROA|IDA)[A-Z0-9]{12,}$`)
 
-// deletedPrincipals are the deleted principals that a trust policy names.
+// deletedPrincipals returns the deleted principals in a trust policy.
 func deletedPrincipals(trust string) []string {
 	var doc struct{ Statement json.RawMessage }
 	if json.Unmarshal([]byte(trust), &doc) != nil {

@@ -23,9 +23,9 @@ const (
 	denyAllDocument = `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchDenyAll","Effect":"Deny","Action":["*"],"Resource":["*"]}]}`
 )
 
-// DetachPolicies takes all that a role may do away from it, with a deny of
-// everything first: half finished it contains already, and it stays against
-// what other resources' policies grant to the role.
+// DetachPolicies removes all policies of a role, after a deny of everything: the deny
+// contains the role from the first step, and stays against grants in the policies of
+// other resources.
 type DetachPolicies struct{}
 
 // Spec implements [actions.Action].
@@ -107,8 +107,7 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	return p, nil
 }
 
-// isKept reports whether a policy stays where it is: it only denies, or is what
-// our own deny takes the place of.
+// isKept reports whether a policy stays: it only denies, or our own deny replaces it.
 func isKept(s actions.Step) bool {
 	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
 		return isAWSQuarantine(arn)
@@ -117,8 +116,8 @@ func isKept(s actions.Step) bool {
 	return name == denyAllPolicy || isKeptDeny(name, *s.Prior)
 }
 
-// isKeptDeny reports whether an inline policy is a deny that stays: one that
-// revoked sessions, or another one of ours. A name alone protects nothing.
+// isKeptDeny reports whether an inline policy is a deny that stays: a session
+// revocation, or another deny of ours. The name alone is not enough.
 func isKeptDeny(name, document string) bool {
 	return (name == revokePolicy || strings.HasPrefix(name, ownPolicies)) && deny.Grants(document) == ""
 }
@@ -196,8 +195,8 @@ func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actio
 	name, role, err := deny.GetStepRole(ctx, acct, s)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
-		return actions.Reading{Holds: e.Prior == nil, Found: "the role no longer exists"}, nil // what was there can't be put back
-	case errors.Is(err, actions.ErrRecreated): // what was taken from the old role is not for the new one
+		return actions.Reading{Holds: e.Prior == nil, Found: "the role no longer exists"}, nil // the prior policies can't be restored
+	case errors.Is(err, actions.ErrRecreated): // the old role's policies are not for the new one
 		return actions.Reading{Found: "another role of that name: it was deleted and created again"}, nil
 	case err != nil:
 		return actions.Reading{}, err
@@ -225,8 +224,8 @@ func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actio
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }
 
-// unmodifiable explains roles that AWS keeps to itself and whose path did not
-// tell.
+// unmodifiable explains the error of roles that AWS reserves and whose path does not
+// show it.
 func unmodifiable(err error) error {
 	if actions.IsCode(err, "UnmodifiableEntity") {
 		return actions.WithHint(err, "only the AWS service that made the role can change it: stop that service's use of it, or freeze the account with apply_scp")

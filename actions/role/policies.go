@@ -15,8 +15,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// The steps that take a role's policies away, by the beginning of their IDs.
-// The rest of the ID is the policy's ARN or name.
+// Prefixes of the IDs of steps that remove a role's policies. The rest of the ID is
+// the policy's ARN or name.
 const (
 	stepDetach = "detach "
 	stepInline = "inline "
@@ -25,7 +25,7 @@ const (
 // attachedMarker is the prior content of a step that detaches a policy.
 const attachedMarker = "attached"
 
-// policySteps are the steps that take all policies away.
+// policySteps returns the steps that remove all policies.
 func policySteps(acct *actions.Account, r roleState) []actions.Step {
 	var steps []actions.Step
 	for _, arn := range r.Attached {
@@ -40,8 +40,8 @@ func policySteps(acct *actions.Account, r roleState) []actions.Step {
 	return steps
 }
 
-// isAWSQuarantine reports whether a managed policy is one of AWS's own that only deny:
-// the quarantine that AWS itself attaches to what is compromised must stay.
+// isAWSQuarantine reports whether a managed policy is an AWS-managed deny: the quarantine
+// that AWS itself attaches to compromised principals must stay.
 // https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
 func isAWSQuarantine(arn string) bool {
 	parts := strings.SplitN(arn, ":", 6)
@@ -51,7 +51,7 @@ func isAWSQuarantine(arn string) bool {
 	return parts[5] == "policy/AWSDenyAll" || strings.HasPrefix(parts[5], "policy/AWSCompromisedKeyQuarantine")
 }
 
-// removePolicy takes one policy away. That it is gone already is success.
+// removePolicy removes one policy. A policy that is gone already is no error.
 func removePolicy(ctx context.Context, acct *actions.Account, role string, s actions.Step) (changed bool, err error) {
 	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
 		_, err = acct.IAM().DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
@@ -73,8 +73,8 @@ func verifyRemoved(ctx context.Context, acct *actions.Account, role string, s ac
 	return actions.Reading{Found: livePolicyText(s, live)}, nil
 }
 
-// livePolicy is what stands in a step's place: a marker for an attached policy,
-// the document of an inline one, nil for nothing.
+// livePolicy returns the current content of a step's policy: a marker for an attached
+// policy, the document of an inline one, nil for none.
 func livePolicy(ctx context.Context, acct *actions.Account, role string, s actions.Step) (*string, error) {
 	arn, ok := strings.CutPrefix(s.ID, stepDetach)
 	if !ok {
@@ -94,7 +94,7 @@ func livePolicyText(s actions.Step, live *string) string {
 	return "an inline policy " + strings.TrimPrefix(s.ID, stepInline) + ": " + deny.Compact(*live)
 }
 
-// restorePolicy puts a policy back where there is none.
+// restorePolicy restores a policy unless there is another one.
 func restorePolicy(ctx context.Context, acct *actions.Account, role string, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	live, err := livePolicy(ctx, acct, role, s)
 	switch {
@@ -113,8 +113,8 @@ func restorePolicy(ctx context.Context, acct *actions.Account, role string, s ac
 	return putInline(ctx, acct, role, strings.TrimPrefix(s.ID, stepInline), *e.Prior)
 }
 
-// attach attaches a policy again. One that is gone can't be: the role then has
-// less than before, which is said and holds nothing else up.
+// attach attaches a policy again. A deleted policy can't be attached: the reading
+// reports that, and the other steps go on.
 func attach(ctx context.Context, acct *actions.Account, role, arn string) (actions.Reading, error) {
 	_, err := acct.IAM().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &arn})
 	if isMissing(err, arn) {
@@ -123,15 +123,15 @@ func attach(ctx context.Context, acct *actions.Account, role, arn string) (actio
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, retryIfNotPropagated(err)
 }
 
-// isMissing reports whether IAM says that there is no such thing, naming it: a call
-// about two things may miss either.
+// isMissing reports whether err is NoSuchEntity for name: a call has two resources, and
+// either may be missing.
 func isMissing(err error, name string) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	return ok && actions.IsCode(err, "NoSuchEntity") && strings.Contains(strings.ToLower(api.ErrorMessage()), strings.ToLower(name))
 }
 
-// retryIfNotPropagated is for writing to a role that is there: that IAM can't find it means
-// that it was just created.
+// retryIfNotPropagated marks NoSuchEntity as retryable for writes to an existing role:
+// IAM does not see it yet, since it was just created.
 func retryIfNotPropagated(err error) error {
 	if actions.IsCode(err, "NoSuchEntity") {
 		return actions.RetryLater(err)
@@ -139,14 +139,14 @@ func retryIfNotPropagated(err error) error {
 	return err
 }
 
-// putInline puts an inline policy back. Our own deny may fill the quota that it
-// needs: then it is for later.
+// putInline restores an inline policy. If our own deny fills the quota it is retried
+// after the deny is removed.
 func putInline(ctx context.Context, acct *actions.Account, role, policy, document string) (actions.Reading, error) {
 	_, err := acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &policy, PolicyDocument: &document})
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, retryIfNotPropagated(retryWhenQuotaFree(err))
 }
 
-// retryWhenQuotaFree makes a full quota of inline policies one that other steps may free.
+// retryWhenQuotaFree marks a full quota of inline policies as retryable: other steps may free it.
 func retryWhenQuotaFree(err error) error {
 	if actions.IsCode(err, "LimitExceeded") {
 		return actions.RetryLater(actions.WithHint(err, "the role's inline policies fill their quota, also after what Killswitch deletes: delete one by hand, then retry"))

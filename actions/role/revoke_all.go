@@ -18,7 +18,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// listedInline is the document of a role's inline policy as it was listed.
+// listedInline returns the document of an inline policy from the role list.
 func listedInline(r types.RoleDetail, policy string) (*string, error) {
 	for _, p := range r.RolePolicyList {
 		if aws.ToString(p.PolicyName) == policy {
@@ -32,8 +32,8 @@ func listedInline(r types.RoleDetail, policy string) (*string, error) {
 	return nil, nil
 }
 
-// planAll plans to revoke the sessions of every role that may be changed, those
-// that were used last first. The others are listed with the reason.
+// planAll plans to revoke the sessions of every role that may be changed, the most
+// recently used first. The others are listed with the reason.
 func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	roles, err := acct.AllRoles(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func lastUsed(r types.RoleDetail) time.Time {
 	return aws.ToTime(r.RoleLastUsed.LastUsedDate)
 }
 
-// inlineSum is the size of a role's inline policies with our deny among them.
+// inlineSum is the size of a role's inline policies including our deny.
 func inlineSum(r types.RoleDetail) int {
 	size := inlineSize(deny.RevokeDocument(time.Unix(0, 0)))
 	for _, p := range r.RolePolicyList {
@@ -124,8 +124,8 @@ func inlineSum(r types.RoleDetail) int {
 	return size
 }
 
-// applyOneOfAll writes the deny of one of many roles. What stood there is known from
-// the listing that the run began with, so it takes one call.
+// applyOneOfAll writes the deny of one of many roles with one call: the prior content
+// is in the role list, read at the start of the run.
 func applyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	_, _, _, name, _ := actions.SplitRoleARN(s.Resource)
 	roles, err := acct.AllRoles(ctx)
@@ -158,7 +158,7 @@ func applyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, r
 	return e, err
 }
 
-// verifyOneOfAll looks one of many roles up in the listing.
+// verifyOneOfAll verifies one of many roles in the role list.
 func verifyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	_, _, _, name, _ := actions.SplitRoleARN(s.Resource)
 	roles, err := acct.AllRoles(ctx)

@@ -26,8 +26,8 @@ const (
 	inlineQuota = 10240
 )
 
-// RevokeSessions denies everything to the sessions of a role that were issued
-// before a moment shortly after now. New sessions work again.
+// RevokeSessions denies everything to the sessions of a role that were issued before a
+// cutoff shortly after now. Newer sessions are not denied.
 type RevokeSessions struct{}
 
 // Spec implements [actions.Action].
@@ -46,7 +46,7 @@ func (RevokeSessions) Spec() actions.Spec {
 	}
 }
 
-// checkVia: only a whole account can be revoked by another way than role by role.
+// checkVia allows via= only for all roles of an account.
 func checkVia(c *actions.Call, m *actions.ParseErrors) {
 	actions.OneOf(c, "via", m, "scp")
 	if c.Options["via"] != "" && c.Target != "" && !actions.WholeAccount(*c) {
@@ -132,20 +132,20 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 		return p, nil
 	}
 	if err := surveyRole(ctx, acct, actions.LastPart(c.Target), role, prior, &p); err != nil {
-		cause, _ := actions.Explain(err) // a containment does not wait for what only informs
+		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
 		p.Warnings = append(p.Warnings, "The blast radius could not be read in full ("+cause+"): there may be more that this hits.")
 	}
 	return p, nil
 }
 
-// denySessionsStep is the step that denies everything to a role's sessions until now.
+// denySessionsStep returns the step that denies everything to a role's sessions until now.
 func denySessionsStep(acct *actions.Account, role *types.Role, prior *string) actions.Step {
 	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
 	return actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Prior: prior, Deny: true,
 		Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"}
 }
 
-// surveyRole fills in the blast radius.
+// surveyRole adds the blast radius to the plan.
 func surveyRole(ctx context.Context, acct *actions.Account, name string, role *types.Role, prior *string, p *actions.Plan) error {
 	p.Facts = append(p.Facts, actions.Fact{Label: "Last used", Text: roleUse(role)})
 
@@ -241,7 +241,7 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 	return actions.Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }
 
-// cutoffOf is the cutoff of our deny; zero where there is none of ours.
+// cutoffOf returns the cutoff of our deny; zero if there is none.
 func cutoffOf(live *string) time.Time {
 	if live == nil {
 		return time.Time{}
@@ -275,13 +275,13 @@ func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actio
 	return actions.Reading{Holds: live != nil && e.Wrote != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
 }
 
-// ours reports whether a document is one that we wrote, whatever its cutoff.
+// ours reports whether a document is our deny with any cutoff.
 func ours(document string) bool {
 	_, ok := deny.RevokeCutoff(document)
 	return ok
 }
 
-// revokesAtLeast reports whether document revokes what wrote revokes, or more.
+// revokesAtLeast reports whether document has the cutoff of wrote or a later one.
 func revokesAtLeast(document, wrote string) bool {
 	live, ok := deny.RevokeCutoff(document)
 	want, _ := deny.RevokeCutoff(wrote)
@@ -323,7 +323,7 @@ func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actio
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }
 
-// getInline is the document of our inline deny; nil where there is none.
+// getInline returns the document of our inline deny; nil if there is none.
 func getInline(ctx context.Context, acct *actions.Account, role string) (*string, error) {
 	return deny.GetRolePolicy(ctx, acct, role, revokePolicy)
 }

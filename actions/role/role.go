@@ -12,7 +12,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// findRole reads the role and checks that it is the one that was typed.
+// findRole reads the role and checks that its ARN is the typed one.
 func findRole(ctx context.Context, acct *actions.Account, c actions.Call) (*types.Role, error) {
 	name := actions.LastPart(c.Target)
 	role, err := deny.GetRole(ctx, acct, name)
@@ -28,7 +28,7 @@ func findRole(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	return role, nil
 }
 
-// tagStep marks the role as contained. All actions on a role share it.
+// tagStep returns the step that tags the role as contained. All actions on a role share it.
 func tagStep(acct *actions.Account, role *types.Role) actions.Step {
 	arn, id, tag := aws.ToString(role.Arn), aws.ToString(role.RoleId), deny.TamperValue(role.Tags)
 	return actions.Step{ID: "tag", Title: "Tag the role as contained", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "tag", deny.TamperTag), Prior: tag,
@@ -46,7 +46,7 @@ func inlineSize(document string) int {
 	return n
 }
 
-// roleUse is when a role was last used, in words.
+// roleUse returns the time of a role's last use, in words.
 func roleUse(role *types.Role) string {
 	u := role.RoleLastUsed
 	if u == nil || u.LastUsedDate == nil {

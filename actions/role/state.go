@@ -19,7 +19,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// roleState is all of a role that can be put back. Documents are kept byte for byte.
+// roleState is the restorable state of a role. Documents are kept byte for byte.
 type roleState struct {
 	ARN         string            `json:"arn"`
 	ID          string            `json:"id"`
@@ -49,7 +49,7 @@ func (r roleState) json() string {
 	return string(b)
 }
 
-// newRoleState is what GetRole tells.
+// newRoleState returns the part of the state that GetRole returns.
 func newRoleState(role *types.Role) (roleState, error) {
 	// "The policy … is URL-encoded compliant with RFC 3986"
 	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRole.html
@@ -136,8 +136,8 @@ func profilesOf(ctx context.Context, acct *actions.Account, role string) ([]inst
 	return ps, nil
 }
 
-// shape is what makes a role of another ID the same one to give rights to: who
-// may become it, where it lies, and what bounds it.
+// shape identifies a recreated role that may get the policies: its trust policy, path
+// and boundary.
 func (r roleState) shape() string {
 	b, err := json.Marshal([]string{r.Path, r.Trust, r.Boundary})
 	if err != nil {
@@ -150,7 +150,7 @@ func (r roleState) shape() string {
 // inlineNames are the names of the inline policies, sorted.
 func (r roleState) inlineNames() []string { return slices.Sorted(maps.Keys(r.Inline)) }
 
-// facts are the blast radius of taking the role's policies away.
+// facts returns the blast radius of removing the role's policies.
 func (r roleState) facts(role *types.Role) []actions.Fact {
 	facts := []actions.Fact{{Label: "Last used", Text: roleUse(role)}}
 	add := func(label string, values []string) {
@@ -171,8 +171,8 @@ func (r roleState) facts(role *types.Role) []actions.Fact {
 	return facts
 }
 
-// inlineTotal is what counts against the quota of inline policies if document
-// stands under name.
+// inlineTotal is the size that counts against the quota of inline policies if name has
+// document.
 func (r roleState) inlineTotal(name, document string) int {
 	total := inlineSize(document)
 	for n, doc := range r.Inline {

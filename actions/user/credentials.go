@@ -14,8 +14,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// The steps on a user's credentials, by the beginning of their IDs. The rest is
-// the credential's ID.
+// Prefixes of the IDs of steps on a user's credentials. The rest is the credential's ID.
 const (
 	stepKey         = "key "
 	stepService     = "service credential "
@@ -25,7 +24,7 @@ const (
 	stepPassword    = "password"
 )
 
-// Why undo leaves credentials as they are.
+// Reasons why undo does not revert credentials.
 const (
 	staysInactive = "a compromised key stays inactive unless the undo says keys=reactivate"
 	staysGone     = "a password can't be restored: set a new one"
@@ -147,7 +146,7 @@ func statusText(c credential) string {
 	return text
 }
 
-// kindOf tells a step's kind of credential and its ID.
+// kindOf returns a step's kind of credential and its ID.
 func kindOf(s actions.Step) (credentialKind, string) {
 	for _, k := range credentialKinds {
 		if id, ok := strings.CutPrefix(s.ID, k.step); ok {
@@ -157,7 +156,7 @@ func kindOf(s actions.Step) (credentialKind, string) {
 	return credentialKinds[0], strings.TrimPrefix(s.ID, stepDelete)
 }
 
-// liveCredential is a step's credential as it stands; nil where it is gone.
+// liveCredential returns the current state of a step's credential; nil if it is gone.
 func liveCredential(ctx context.Context, acct *actions.Account, user string, s actions.Step) (*credential, credentialKind, error) {
 	kind, id := kindOf(s)
 	all, err := kind.list(ctx, acct, user)
@@ -171,7 +170,7 @@ func liveCredential(ctx context.Context, acct *actions.Account, user string, s a
 	return &all[i], kind, nil
 }
 
-// deactivate makes a credential inactive. One that is gone can't be used either.
+// deactivate makes a credential inactive. A deleted credential is no error.
 func deactivate(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior, Wrote: aws.String(string(types.StatusTypeInactive))}
 	c, kind, err := liveCredential(ctx, acct, user, s)
@@ -194,7 +193,7 @@ func deactivated(ctx context.Context, acct *actions.Account, user string, s acti
 	return actions.Reading{Holds: !c.active(), Found: "the " + kind.what + " " + c.ID + " " + strings.ToLower(c.Status)}, nil
 }
 
-// reactivate makes active again what was active before.
+// reactivate activates a credential that was active before.
 func reactivate(ctx context.Context, acct *actions.Account, user string, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	c, kind, err := liveCredential(ctx, acct, user, s)
 	switch {
@@ -245,8 +244,7 @@ func deletePassword(ctx context.Context, acct *actions.Account, user string, s a
 	return actions.Effect{Prior: s.Prior, Changed: err == nil}, err
 }
 
-// deleteKeyOf deletes an access key that is inactive. That it is gone already is
-// success.
+// deleteKeyOf deletes an inactive access key. A key that is gone already is no error.
 func deleteKeyOf(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Effect, error) {
 	c, _, err := liveCredential(ctx, acct, user, s)
 	if err != nil || c == nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
-// DeactivateKey makes one access key of an IAM user inactive, and on request
-// denies everything to the user, since sessions that were derived from the key
-// live on. It takes the same steps as quarantineUser, and shares them.
+// DeactivateKey makes one access key of an IAM user inactive, and on request denies
+// everything to the user, since sessions derived from the key stay valid. Its steps
+// are those of QuarantineUser, and shared with it.
 type DeactivateKey struct{ userSteps }
 
 // Spec implements [actions.Action].
@@ -107,7 +107,7 @@ func quarantineOwner(ctx context.Context, acct *actions.Account, k *ownedKey, p 
 	name := aws.ToString(k.user.UserName)
 	groups, err := groupsOf(ctx, acct, name)
 	if err != nil {
-		return false, err // whether the user is exempt is never guessed
+		return false, err // no quarantine without knowing whether the user is exempt
 	}
 	if group := adminGroup(acct.Org, groups); group != "" {
 		since := ""

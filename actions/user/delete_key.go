@@ -9,8 +9,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
-// DeleteKey deletes an access key that is inactive: it can't be taken back, so
-// what breaks without the key must have shown before.
+// DeleteKey deletes an inactive access key. It is irreversible, so the key must have
+// been inactive before: failures without it have shown by then.
 type DeleteKey struct{ userSteps }
 
 // Spec implements [actions.Action].

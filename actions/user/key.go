@@ -16,7 +16,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
-// ownedKey is an access key and the IAM user that has it.
+// ownedKey is an access key and its IAM user.
 type ownedKey struct {
 	credential
 	Owner string `json:"user"` // ARN
@@ -24,8 +24,8 @@ type ownedKey struct {
 	used  string // when, in words
 }
 
-// findKey looks up whose the call's access key is. It is nil where no user of
-// the account has it: it does not exist, or is the root user's.
+// findKey looks up the owner of the call's access key. It returns nil if no user of the
+// account has it: it does not exist, or is the root user's.
 func findKey(ctx context.Context, acct *actions.Account, c actions.Call) (*ownedKey, error) {
 	id := c.Target
 	out, err := lookUpKey(ctx, acct, id)
@@ -51,13 +51,13 @@ func findKey(ctx context.Context, acct *actions.Account, c actions.Call) (*owned
 	return &ownedKey{credential: keys[i], Owner: aws.ToString(user.User.Arn), user: user.User, used: useText(out.AccessKeyLastUsed)}, nil
 }
 
-// lookUpKey asks whose a key is; nil where nobody has it.
+// lookUpKey asks IAM for a key's owner; nil if it has none.
 func lookUpKey(ctx context.Context, acct *actions.Account, id string) (*iam.GetAccessKeyLastUsedOutput, error) {
 	out, err := acct.IAM().GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"), actions.IsCode(err, "AccessDenied") && strings.Contains(err.Error(), "on resource: access key "+id):
-		// The page of GetAccessKeyLastUsed names no error for a key that nobody has.
-		// AWS is seen to deny it, naming the key; a permission that is missing names a user.
+		// The page of GetAccessKeyLastUsed names no error for a key without owner. AWS denies
+		// it, and the message names the key; for a missing permission it names a user.
 		return nil, nil
 	case actions.IsCode(err, "AccessDenied"):
 		return nil, actions.WithHint(err, "AWS may say this also of a key that is not in account "+acct.ID+": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them")
@@ -69,7 +69,7 @@ func lookUpKey(ctx context.Context, acct *actions.Account, id string) (*iam.GetA
 	return out, nil
 }
 
-// keyActivity is what was done with a call's key.
+// keyActivity returns the activity of a call's key.
 func keyActivity(ctx context.Context, acct *actions.Account, c actions.Call, now time.Time) (trail.Activity, error) {
 	return trail.ActivityOf(ctx, acct, trail.Subject{By: "AccessKeyId", Value: c.Target}, now)
 }
@@ -90,9 +90,9 @@ func (k *ownedKey) facts() []actions.Fact {
 	return []actions.Fact{{Label: "User", Text: k.Owner}, {Label: "Access key", Text: strings.ToLower(k.Status) + ", created " + k.Created.UTC().Format("2006-01-02 15:04 UTC")}, {Label: "Last use", Text: k.used}}
 }
 
-// planMissingKey is the plan for a key that no user has. Before anything is done that
-// is a no. Later it is what was wanted: a key that is gone can't be used, the
-// steps that the ledger holds are read back, and none is new.
+// planMissingKey returns the plan for a key without owner: a refusal before the run. In
+// a run it is an empty plan: a deleted key is contained, and the steps in the ledger
+// are read back.
 func planMissingKey(acct *actions.Account, c actions.Call, then actions.Plan) (actions.Plan, error) {
 	if !acct.SkipSurvey {
 		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("no IAM user in account %s has the access key %s: it does not exist, or it is the root user's, which no API can deactivate", acct.ID, c.Target),
@@ -102,21 +102,21 @@ func planMissingKey(acct *actions.Account, c actions.Call, then actions.Plan) (a
 	return then, nil
 }
 
-// checkKeyOwner looks at user=, which a key's target does not contain.
+// checkKeyOwner checks user=, which is not part of a key's target.
 func checkKeyOwner(c *actions.Call, m *actions.ParseErrors) {
 	if user, given := c.Options["user"]; given && !actions.PrincipalName.MatchString(user) {
 		m.Add("user", fmt.Sprintf("%q is not a user name", actions.Clip(user)), "leave it out: AWS knows whose the key is")
 	}
 }
 
-// keyOwnerPermit asks whose a key is, on "*": that is the question. Steps ask it of a
-// key whose user's name is gone.
+// keyOwnerPermit allows to look up a key's owner, on "*", since the owner is unknown.
+// Steps need it for a key whose user name is gone.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 func keyOwnerPermit() actions.Statement {
 	return actions.Statement{Actions: []string{"iam:GetAccessKeyLastUsed"}, Resources: []string{"*"}}
 }
 
-// keyPlanPermits find out whose a key is.
+// keyPlanPermits returns the permissions to look up a key's owner.
 func keyPlanPermits(s actions.Scope, more ...string) []actions.Statement {
 	return []actions.Statement{
 		keyOwnerPermit(),
@@ -124,7 +124,7 @@ func keyPlanPermits(s actions.Scope, more ...string) []actions.Statement {
 	}
 }
 
-// ownerARNs are the users that a key's call changes, on every path, to read.
+// ownerARNs returns the users that a key's call changes, with any path, for reads.
 func ownerARNs(s actions.Scope) []string {
 	if s.Any() {
 		return s.Changed("iam", "user/")
@@ -151,7 +151,7 @@ func KeyIsActive(ctx context.Context, acct *actions.Account, id string) (exists,
 	return i >= 0, i >= 0 && keys[i].active(), nil
 }
 
-// KeyIsActivePermits are the permissions that [KeyIsActive] takes.
+// KeyIsActivePermits returns the permissions of [KeyIsActive].
 func KeyIsActivePermits(s actions.Scope) []actions.Statement {
 	return []actions.Statement{keyOwnerPermit(), {Actions: []string{"iam:ListAccessKeys"}, Resources: []string{s.ARN("iam", "user/*")}}}
 }

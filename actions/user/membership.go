@@ -15,7 +15,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
-// How long CloudTrail's event history looks back, and what we read of it for one
+// The length of CloudTrail's event history, and the pages of it that we read for one
 // sentence: it allows two look-ups a second.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html
 const (
@@ -24,8 +24,8 @@ const (
 	historyPages  = 4
 )
 
-// memberSince says since when a user is in a group, as the words after "a
-// member of the group". It is told to the person who asked, and never decides.
+// memberSince returns since when a user is in a group, as the words after "a member of
+// the group". It is for the requester only, and no decision depends on it.
 func memberSince(ctx context.Context, acct *actions.Account, user, group string) string {
 	since, cut := "", (*trail.CutError)(nil)
 	err := trail.Lookup(ctx, acct, trail.GlobalRegion(acct.Partition), trail.Subject{By: "ResourceName", Value: user}, time.Time{}, time.Time{},
@@ -49,7 +49,7 @@ func memberSince(ctx context.Context, acct *actions.Account, user, group string)
 	return fmt.Sprintf("for longer than CloudTrail shows (%d days)", historyDays)
 }
 
-// isJoin reports whether an event put the user into the group.
+// isJoin reports whether an event added the user to the group.
 func isJoin(e types.Event, user, group string) bool {
 	if aws.ToString(e.EventName) != "AddUserToGroup" {
 		return false

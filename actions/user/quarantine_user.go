@@ -31,7 +31,7 @@ func (QuarantineUser) Spec() actions.Spec {
 	}
 }
 
-// What reads and changes a user's credentials.
+// Permissions to read and to change a user's credentials.
 var (
 	listCredentials = []string{"iam:ListAccessKeys", "iam:ListServiceSpecificCredentials", "iam:ListSigningCertificates", "iam:ListSSHPublicKeys"}
 	setCredentials  = []string{"iam:UpdateAccessKey", "iam:UpdateServiceSpecificCredential", "iam:UpdateSigningCertificate", "iam:UpdateSSHPublicKey"}
@@ -65,7 +65,7 @@ func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	return nil
 }
 
-// quarantinePolicies are the ARNs of the managed policy; of Anything, of both.
+// quarantinePolicies returns the ARN of the managed policy; for Anything those of both.
 func quarantinePolicies(s actions.Scope, name string) []string {
 	if s.Any() {
 		return []string{s.ARN("iam", "policy/"+deny.FullQuarantine), s.ARN("iam", "policy/"+deny.IAMQuarantine)}
@@ -73,8 +73,8 @@ func quarantinePolicies(s actions.Scope, name string) []string {
 	return []string{s.ARN("iam", "policy/"+name)}
 }
 
-// quarantinePlanPermits are what the plan of a tag and a deny reads beside the user: the policy's
-// content, and since when an exempt user is exempt. LookupEvents takes no resource.
+// quarantinePlanPermits returns the permissions to read the policy's content, and since
+// when an exempt user is in the group. LookupEvents takes no resource.
 func quarantinePlanPermits(s actions.Scope, name string) []actions.Statement {
 	ss := []actions.Statement{{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion"}, Resources: quarantinePolicies(s, name)}}
 	if s.Any() || s.Org.AdminGroup != "" {
@@ -83,9 +83,9 @@ func quarantinePlanPermits(s actions.Scope, name string) []actions.Statement {
 	return ss
 }
 
-// quarantineRunPermits are what the tag and the deny need, with what else reads and
-// changes the user. In few statements: a user's ARN may have 600 characters, and
-// a session policy 2,048.
+// quarantineRunPermits returns the permissions of the tag, the deny and the other reads
+// and writes on the user, in few statements: a user's ARN may have 600 characters, a
+// session policy 2,048.
 func quarantineRunPermits(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
 	return []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
@@ -94,7 +94,7 @@ func quarantineRunPermits(s actions.Scope, name string, user, reads, writes []st
 	}
 }
 
-// quarantineUndoPermits are what taking the tag and the deny back needs.
+// quarantineUndoPermits returns the permissions to revert the tag and the deny.
 func quarantineUndoPermits(s actions.Scope, user, reads, writes []string) []actions.Statement {
 	return []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
@@ -110,9 +110,9 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	}
 	name := aws.ToString(user.UserName)
 	var groups []string
-	if !acct.SkipSurvey { // who is exempt was decided before it was approved: joining the group since is the attacker's way out
+	if !acct.SkipSurvey { // the exemption was checked before the approval: an attacker may have joined the group since
 		if groups, err = groupsOf(ctx, acct, name); err != nil {
-			return actions.Plan{}, err // whether the user is exempt is never guessed
+			return actions.Plan{}, err // no quarantine without knowing whether the user is exempt
 		}
 		if group := adminGroup(acct.Org, groups); group != "" {
 			return actions.Plan{}, refuseExempt(ctx, acct, name, group)
@@ -148,7 +148,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	return p, nil
 }
 
-// refuseExempt is the no for a member of the admin group.
+// refuseExempt returns the refusal for a member of the admin group.
 func refuseExempt(ctx context.Context, acct *actions.Account, user, group string) *actions.Refusal {
 	return &actions.Refusal{Reason: fmt.Sprintf("%s is a member of the admin group %s, %s: its members are not quarantined", user, group, memberSince(ctx, acct, user, group)),
 		Hint: "deactivate a key alone with deactivate_key, or freeze the account with apply_scp; if the membership is the attacker's, take the user out of the group first and ask again"}
@@ -162,8 +162,8 @@ func quarantineUndoText(policy string, full bool) string {
 	return text
 }
 
-// denySteps tag a user and deny to it. What is wrong with a policy of our name is
-// said: it is not used.
+// denySteps returns the steps that tag a user and deny to it. A policy of our name with
+// other content is not used, and a warning says so.
 func denySteps(ctx context.Context, acct *actions.Account, user *types.User, policy string, p *actions.Plan) ([]actions.Step, error) {
 	q := deny.NewQuarantine(acct, policy)
 	live, err := q.Read(ctx, acct, aws.ToString(user.UserName))

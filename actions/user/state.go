@@ -14,7 +14,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// userState is what a user has, for the record and for who approves.
+// userState is a user's configuration, for the record and for approvers.
 type userState struct {
 	ARN          string            `json:"arn"`
 	ID           string            `json:"id"`
@@ -30,7 +30,7 @@ type userState struct {
 	Services     []credential      `json:"service_credentials,omitempty"`
 	Certificates []credential      `json:"signing_certificates,omitempty"`
 	SSHKeys      []credential      `json:"ssh_keys,omitempty"`
-	// Unread is what could not be listed, with the cause.
+	// Unread names the parts that could not be listed, with the cause.
 	Unread []string `json:"unread,omitempty"`
 }
 
@@ -53,7 +53,7 @@ func (u userState) json() string {
 	return string(b)
 }
 
-// noteUnread notes what could not be listed. A containment does not wait for it.
+// noteUnread records a part that could not be listed. The containment goes on without it.
 func (u *userState) noteUnread(what string, err error) {
 	if err != nil {
 		cause, _ := actions.Explain(err)
@@ -61,8 +61,8 @@ func (u *userState) noteUnread(what string, err error) {
 	}
 }
 
-// credentials lists a user's credentials. Without the access keys there is no
-// containment; what else can't be listed is noted.
+// credentials lists a user's credentials. It returns an error if the access keys can't
+// be listed; other failures are recorded in Unread.
 func (u *userState) credentials(ctx context.Context, acct *actions.Account) error {
 	for _, k := range credentialKinds {
 		all, err := k.list(ctx, acct, u.Name)
@@ -78,7 +78,7 @@ func (u *userState) credentials(ctx context.Context, acct *actions.Account) erro
 	return nil
 }
 
-// of is where the credentials of a kind are kept.
+// of returns the field with the credentials of a kind.
 func (u *userState) of(k credentialKind) *[]credential {
 	switch k.step {
 	case stepService:
@@ -91,8 +91,8 @@ func (u *userState) of(k credentialKind) *[]credential {
 	return &u.Keys
 }
 
-// credentialSteps make inactive what is active: access keys, then the password,
-// then the others.
+// credentialSteps returns the steps that deactivate active credentials: access keys,
+// then the password, then the others.
 func (u *userState) credentialSteps(acct *actions.Account, user *types.User) []actions.Step {
 	var steps []actions.Step
 	for _, k := range credentialKinds {
@@ -108,7 +108,7 @@ func (u *userState) credentialSteps(acct *actions.Account, user *types.User) []a
 	return steps
 }
 
-// survey reads what only informs: when keys were used, policies, MFA devices.
+// survey reads facts that only inform: last use of keys, policies, MFA devices.
 func (u *userState) survey(ctx context.Context, acct *actions.Account, user *types.User) []actions.Fact {
 	var keys []string
 	for _, k := range u.Keys {
@@ -192,7 +192,7 @@ func (u *userState) readMFA(ctx context.Context, acct *actions.Account) error {
 	return nil
 }
 
-// keyUse is when a key was last used, in words.
+// keyUse returns the time of a key's last use, in words.
 func keyUse(ctx context.Context, acct *actions.Account, id string) (string, error) {
 	out, err := acct.IAM().GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 	if err != nil {

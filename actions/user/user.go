@@ -17,8 +17,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// userSteps takes, reads back and takes back the steps of all actions on an IAM
-// user, so that two requests that make the same change share it.
+// userSteps applies, verifies and reverts the steps of all actions on an IAM user, so
+// that requests with the same change share it.
 type userSteps struct{}
 
 // Apply implements [actions.Action].
@@ -43,9 +43,9 @@ func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Ste
 	return deactivate(ctx, acct, name, s)
 }
 
-// missingUser is what a step comes to when no user has the name. That is no proof
-// that the user is gone: IAM users can be renamed, and keep their ID, keys and
-// policies. Of an access key AWS tells whose it is: one that nobody has is done with.
+// missingUser returns the result of a step whose user name doesn't exist. The user may
+// be renamed: it keeps its ID, keys and policies. So it is an error, with the ID or the
+// key's owner as hint; nil for an access key that has no owner any more.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateUser.html
 func missingUser(ctx context.Context, acct *actions.Account, s actions.Step) error {
 	hint := "look for the user ID " + s.ResourceID + " under another name (aws iam list-users) and contain it by that name"
@@ -65,7 +65,7 @@ func missingUserText(s actions.Step) string {
 	return "there is no user " + name + " any more: it was deleted, or renamed and keeps all it had under another name; its ID is " + s.ResourceID
 }
 
-// onKey reports whether a step is about an access key.
+// onKey reports whether a step changes an access key.
 func onKey(s actions.Step) bool {
 	return strings.HasPrefix(s.ID, stepKey) || strings.HasPrefix(s.ID, stepDelete)
 }
@@ -103,7 +103,7 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
 		return actions.Reading{Found: "that " + missingUserText(s)}, nil
-	case errors.Is(err, actions.ErrRecreated): // what was taken from the old user is not for the new one
+	case errors.Is(err, actions.ErrRecreated): // the old user's policies and keys are not for the new one
 		return actions.Reading{Found: "another user of that name: it was deleted and created again, or renamed"}, nil
 	case err != nil:
 		return actions.Reading{}, err
@@ -115,7 +115,7 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 	return reactivate(ctx, acct, name, s, e)
 }
 
-// findUser reads the user and checks that it is the one that was typed.
+// findUser reads the user and checks that its ARN is the typed one.
 func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*types.User, error) {
 	name := actions.LastPart(c.Target)
 	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
@@ -131,7 +131,7 @@ func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	return out.User, nil
 }
 
-// stepUser reads the user that a step is about.
+// stepUser reads the user of a step. It returns ErrRecreated if the user has another ID.
 func stepUser(ctx context.Context, acct *actions.Account, s actions.Step) (name string, user *types.User, err error) {
 	_, _, _, name, _ = actions.SplitUserARN(s.Resource)
 	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
@@ -144,14 +144,14 @@ func stepUser(ctx context.Context, acct *actions.Account, s actions.Step) (name 
 	return name, out.User, nil
 }
 
-// userTagStep marks the user as contained.
+// userTagStep returns the step that tags the user as contained.
 func userTagStep(acct *actions.Account, user *types.User) actions.Step {
 	s := deny.UserStep(acct, user, "tag", "tag", deny.TamperTag)
 	s.Title, s.Prior, s.Current, s.After = "Tag the user as contained", deny.TamperValue(user.Tags), deny.TagText(deny.TamperValue(user.Tags)), "tag "+deny.TamperTag+" = this request"
 	return s
 }
 
-// groupsOf are the names of a user's groups, every page.
+// groupsOf returns the names of a user's groups, of every page.
 func groupsOf(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
 	var names []string
 	for pages := iam.NewListGroupsForUserPaginator(acct.IAM(), &iam.ListGroupsForUserInput{UserName: &user}); pages.HasMorePages(); {
@@ -167,8 +167,8 @@ func groupsOf(ctx context.Context, acct *actions.Account, user string) ([]string
 	return names, nil
 }
 
-// adminGroup is the group that exempts its members, as it is spelled in the
-// account, if the user is in it; else "". IAM names are unique regardless of case.
+// adminGroup returns the admin group in the account's spelling if the user is in it;
+// else "". IAM names are unique regardless of case.
 func adminGroup(o actions.Org, groups []string) string {
 	i := slices.IndexFunc(groups, func(g string) bool { return o.AdminGroup != "" && strings.EqualFold(g, o.AdminGroup) })
 	if i < 0 {
