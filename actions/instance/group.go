@@ -19,16 +19,15 @@ const (
 	// isolationName is the name of the shared objects: a security group in each
 	// VPC, a role and an instance profile.
 	isolationName = "killswitch-isolation"
-	// isolationGroupText marks a group as made by us. Only letters that a
-	// description may have.
+	// isolationGroupText marks a group as created by us. Descriptions allow few characters.
 	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
 	isolationGroupText = "Killswitch isolation: no rule in, no rule out"
-	// isolationTries is how many names are tried before giving up.
+	// isolationTries is the number of names that are tried.
 	isolationTries = 5
 )
 
-// isolationNames are the names of isolation groups, in the order of preference:
-// the shared one, and those of a request, for when the shared one is not closed.
+// isolationNames returns the names of isolation groups by preference: the shared one,
+// and those of a request, in case the shared one is not closed.
 func isolationNames(request string) []string {
 	names := []string{isolationName, isolationName + "-" + request}
 	for n := 2; len(names) < isolationTries; n++ {
@@ -37,12 +36,11 @@ func isolationNames(request string) []string {
 	return names
 }
 
-// isolationGroup finds, or makes, a security group in the VPC that lets nothing
-// through. A group with rules is never used: whoever can write a rule could have
-// made it, or opened it, to keep a way in. Nor is it changed, since others may be
-// on it; the next name is taken, in the end one that nobody can foresee. Where the
-// quota is used up, any group of the VPC without rules does as well. Groups are
-// found by a VPC filter: GroupNames looks in the default VPC only.
+// isolationGroup finds or creates a security group without rules in the VPC. A group
+// with rules is never used: an attacker may have created or opened it to keep access.
+// It isn't changed either, since other instances may use it; the next name is tried,
+// the last one is unpredictable. If the quota is full, any group of the VPC without rules is
+// used. Groups are found by a VPC filter: GroupNames finds the default VPC's only.
 func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request string) (string, error) {
 	byName, empty := map[string]types.SecurityGroup{}, ""
 	for pages := ec2.NewDescribeSecurityGroupsPaginator(ec2Of(acct), &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
@@ -59,7 +57,7 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 		}
 	}
 	names := isolationNames(request)
-	for name, g := range byName { // one of a name that nobody could foresee, made before
+	for name, g := range byName { // one with an unpredictable name, created before
 		if strings.HasPrefix(name, isolationName+"-") && !slices.Contains(names, name) && (rulesText(g) == "" || isUnfinished(g)) {
 			names = append(names, name)
 		}
@@ -71,7 +69,7 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 		case !there:
 			out, err := ec2Of(acct).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText)})
 			switch {
-			case actions.IsCode(err, "InvalidGroup.Duplicate"): // it is there, and not shown yet
+			case actions.IsCode(err, "InvalidGroup.Duplicate"): // it exists, and is not visible yet
 				return "", actions.RetryLater(err)
 			case actions.IsCode(err, "SecurityGroupLimitExceeded") && empty != "":
 				return empty, nil
@@ -83,14 +81,14 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 			return closeGroup(ctx, acct, aws.ToString(out.GroupId))
 		case rulesText(g) == "":
 			return id, nil
-		case isUnfinished(g): // we were cut off after making it
+		case isUnfinished(g): // we were interrupted after creating it
 			return closeGroup(ctx, acct, id)
 		}
 	}
 	return "", actions.RetryLater(errors.New("a name that was free is taken"))
 }
 
-// isUnfinished is a group of ours with no rules but those that AWS gives to each new one.
+// isUnfinished reports whether a group is ours and has only the default rules of a new group.
 func isUnfinished(g types.SecurityGroup) bool {
 	if aws.ToString(g.Description) != isolationGroupText || len(g.IpPermissions) > 0 {
 		return false
@@ -102,8 +100,8 @@ func isUnfinished(g types.SecurityGroup) bool {
 	})
 }
 
-// closeGroup takes away the rules that a new group has, for IPv4 and IPv6, and
-// reads it back: it is used only when nothing is left.
+// closeGroup removes the default rules of a new group, for IPv4 and IPv6, and reads it
+// back: the group is used only without rules.
 func closeGroup(ctx context.Context, acct *actions.Account, id string) (string, error) {
 	g, err := readGroup(ctx, acct, id)
 	if err != nil {
@@ -145,8 +143,8 @@ func groupRules(ctx context.Context, acct *actions.Account, id string) (string, 
 	return rulesText(g), nil
 }
 
-// rulesText is "" only where there is no rule of any kind: a permission stands
-// for IPv4 and IPv6 ranges, prefix lists and other groups alike.
+// rulesText returns a group's rules in words, "" only if there is none of any kind: IPv4
+// and IPv6 ranges, prefix lists and other groups.
 func rulesText(g types.SecurityGroup) string {
 	var texts []string
 	add := func(way string, ps []types.IpPermission) {

@@ -1,5 +1,5 @@
-// Package instance has the action that contains an EC2 instance:
-// isolate_instance. Each kind of its steps has a file.
+// Package instance has isolate_instance, which contains an EC2 instance. Each kind of
+// step has a file: network, profile, role, targets, standby, snapshot, protection_tag.
 package instance
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// IsolateInstance cuts an EC2 instance off: its network, the permissions of its
-// role when used from it, and what would end it or send it traffic.
+// IsolateInstance isolates an EC2 instance: its network, the permissions of its role
+// when used from it, and its Auto Scaling group, target groups and termination.
 type IsolateInstance struct{}
 
 // Spec implements [actions.Action].
@@ -40,15 +40,15 @@ func checkIsolate(c *actions.Call, m *actions.ParseErrors) {
 	}
 }
 
-// stepKind is one kind of step. Each stands by itself: what one finds, or
-// fails at, does not hold up another.
+// stepKind is one kind of step. Kinds are independent: the failure of one does not
+// stop another.
 type stepKind struct {
 	apply  func(context.Context, *actions.Account, actions.Step, actions.Run) (actions.Effect, error)
 	verify func(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error)
 	revert func(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error)
 }
 
-// stepKinds are the kinds by the first word of a step's ID.
+// stepKinds has the kinds by the first word of a step's ID.
 var stepKinds = map[string]stepKind{
 	"protect":      {applyProtect, verifyProtect, revertProtect},
 	"tag":          {applyInstanceTag, verifyInstanceTag, revertInstanceTag},
@@ -96,8 +96,8 @@ func (IsolateInstance) Revert(ctx context.Context, acct *actions.Account, s acti
 	return k.revert(ctx, acct, s, e)
 }
 
-// findInstance reads an instance; nil where it is gone. A terminated one is
-// still described for about an hour.
+// findInstance reads an instance; nil if it is gone. A terminated one is still
+// described for about an hour.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/terminating-instances.html
 func findInstance(ctx context.Context, acct *actions.Account, id string) (*types.Instance, error) {
 	out, err := ec2Of(acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
@@ -122,15 +122,15 @@ func isTerminated(i types.Instance) bool {
 	return i.State != nil && (i.State.Name == types.InstanceStateNameTerminated || i.State.Name == types.InstanceStateNameShuttingDown)
 }
 
-// instanceGone is what a step says when the instance no longer exists.
+// instanceGone returns the error of a step whose instance no longer exists.
 func instanceGone(id string) error {
 	return &actions.Refusal{Reason: fmt.Sprintf("instance %s is terminated", id), Hint: "look for its snapshots, and for the group that may have replaced it"}
 }
 
-// readingGone is what undo finds where there is nothing left to take back.
+// readingGone returns the reading of undo for a resource that no longer exists.
 func readingGone(what string) actions.Reading {
 	return actions.Reading{Holds: true, Found: what + " no longer exists: there is nothing to take back"}
 }
 
-// holdName is the last part of a step's hold: what is changed at the resource.
+// holdName returns the last part of a step's hold: the name of the changed content.
 func holdName(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }

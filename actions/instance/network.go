@@ -15,7 +15,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// findInterface reads a network interface; nil where it is gone.
+// findInterface reads a network interface; nil if it is gone.
 func findInterface(ctx context.Context, acct *actions.Account, id string) (*types.NetworkInterface, error) {
 	out, err := ec2Of(acct).DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{id}})
 	if actions.IsCode(err, "InvalidNetworkInterfaceID.NotFound") || err == nil && len(out.NetworkInterfaces) == 0 {
@@ -27,13 +27,12 @@ func findInterface(ctx context.Context, acct *actions.Account, id string) (*type
 	return &out.NetworkInterfaces[0], nil
 }
 
-// applyNetwork leaves the interface on nothing but a closed group. One that is
-// on an isolation group already is looked at like any other: the group may have
-// been opened since.
+// applyNetwork puts the interface on a closed group only. An interface that is on an
+// isolation group already is checked too: the group may have been opened since.
 func applyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
 	nic, err := findInterface(ctx, acct, s.ResourceID)
-	if err != nil || nic == nil { // what is gone can't talk
+	if err != nil || nic == nil { // a deleted interface has no traffic
 		return e, err
 	}
 	if closed, err := onClosedGroup(ctx, acct, nic); err != nil {
@@ -55,7 +54,7 @@ func applyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, ru
 	return e, retryIfNotVisible(err)
 }
 
-// retryIfNotVisible marks what EC2 does not know yet, since it is new.
+// retryIfNotVisible marks the errors of new objects that EC2 does not see yet as retryable.
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 func retryIfNotVisible(err error) error {
 	if actions.IsCode(err, "InvalidGroup.NotFound") {
@@ -64,8 +63,8 @@ func retryIfNotVisible(err error) error {
 	return err
 }
 
-// onClosedGroup reports whether an interface is on one isolation group and no
-// other, and that group lets nothing through.
+// onClosedGroup reports whether an interface is on one isolation group only, and that
+// group has no rules.
 func onClosedGroup(ctx context.Context, acct *actions.Account, nic *types.NetworkInterface) (bool, error) {
 	if len(nic.Groups) != 1 || !strings.HasPrefix(aws.ToString(nic.Groups[0].GroupName), isolationName) {
 		return false, nil
@@ -122,7 +121,7 @@ func revertNetwork(ctx context.Context, acct *actions.Account, s actions.Step, e
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }
 
-// groupIDs are sorted.
+// groupIDs returns the sorted IDs.
 func groupIDs(groups []types.GroupIdentifier) []string {
 	ids := make([]string, 0, len(groups))
 	for _, g := range groups {

@@ -8,12 +8,12 @@ import (
 )
 
 // The permissions of isolate_instance, from the Service Authorization Reference.
-// What takes no resource there ("Describe…") is allowed on "*".
+// Actions without resource types there ("Describe…") are allowed on "*".
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
 //
 // Actions on different kinds of resources share a statement: an action is matched
-// with resources of its own kinds only, and a statement costs room in the session
-// policy. Those that take several kinds (CreateTags, IAM's on roles) stand alone.
+// with resources of its own kinds only, and a statement takes space in the session
+// policy. Actions on several kinds (CreateTags, IAM's on roles) have their own.
 
 func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	switch p {
@@ -27,7 +27,7 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		return []actions.Statement{
 			{Actions: looks, Resources: []string{"*"}},
 			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: targetInstance(s)},
-			// Which profile and role the instance has is not known before the first look.
+			// The instance's profile and role are unknown before the first read.
 			{Actions: []string{"iam:GetInstanceProfile"}, Resources: []string{s.ARN("iam", "instance-profile/*")}},
 			{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"}, Resources: []string{s.ARN("iam", "role/*")}},
 		}
@@ -40,14 +40,13 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	return nil
 }
 
-// widenOrder are the kinds of resources that may be too many, or too long, for a
-// session policy, in the order in which they are widened: an attacker who
-// registers the instance in fifty target groups must not keep it from being
-// isolated. Wide is all of the kind in the account and region; for a role, its
-// name with any path.
+// widenOrder lists the kinds of resources that are replaced by a wildcard, in this
+// order, until the session policy fits: an attacker who registers the instance in fifty
+// target groups must not prevent the isolation. The wildcard is all of the kind in the
+// account and region; for a role, its name with any path.
 var widenOrder = []string{"volume", "targetgroup", "network-interface", "role"}
 
-// narrowPermits gives exact resources, as far as they fit.
+// narrowPermits returns permissions with exact resources, as far as they fit.
 func narrowPermits(s actions.Scope, permits func(actions.Scope, func(string) bool) []actions.Statement) []actions.Statement {
 	for n := 0; ; n++ {
 		wide := func(kind string) bool { return slices.Contains(widenOrder[:n], kind) }
@@ -61,7 +60,7 @@ func narrowPermits(s actions.Scope, permits func(actions.Scope, func(string) boo
 func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation",
-		// The groups and the VPC are not known before: what is made has no ID yet.
+		// The groups and the VPC are unknown here: new groups have no ID yet.
 		"ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress"}
 	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
 	if groups := scalingGroupARNs(s); groups != nil {
@@ -97,7 +96,7 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:ModifyNetworkInterfaceAttribute"}
-	// The groups that come back stand in the ledger, not among the resources.
+	// The restored groups are in the ledger, not among the resources.
 	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
 	if groups := scalingGroupARNs(s); groups != nil {
 		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
@@ -110,9 +109,9 @@ func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	roles := changedOrWide(s, "iam", "role", wide)
 	passed := roles
 	if passed == nil {
-		// The role in the profile that comes back had no step of its own (it is
-		// protected, or was not read). PassRole alone does nothing, and all that this
-		// session can pass a role to is this instance.
+		// The role in the restored profile may have no step (it is protected, or was not
+		// read). PassRole alone does nothing, and this session can pass a role to this
+		// instance only.
 		passed = []string{s.ARN("iam", "role/*")}
 	}
 	return []actions.Statement{
@@ -124,7 +123,7 @@ func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	}
 }
 
-// targetInstance is the call's target.
+// targetInstance returns the call's target.
 func targetInstance(s actions.Scope) []string {
 	if s.Any() {
 		return []string{s.ARN("ec2", "instance/*")}
@@ -132,7 +131,7 @@ func targetInstance(s actions.Scope) []string {
 	return []string{actions.Literal(s.Call.Target)}
 }
 
-// changedOrWide are the changed resources of a kind, or a wildcard; nil where there are none.
+// changedOrWide returns the changed resources of a kind, or a wildcard; nil if there are none.
 func changedOrWide(s actions.Scope, service, kind string, wide func(string) bool) []string {
 	exact := s.Changed(service, kind+"/")
 	if len(exact) == 0 || !wide(kind) {
@@ -148,8 +147,8 @@ func changedOrWide(s actions.Scope, service, kind string, wide func(string) bool
 	return named
 }
 
-// scalingGroupARNs are the Auto Scaling groups, by the unique ID in their ARN: names may
-// have characters that mean something in a policy, and 255 of them.
+// scalingGroupARNs returns the Auto Scaling groups by the unique ID in their ARN: names
+// have up to 255 characters, which may be wildcards in a policy.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2autoscaling.html
 func scalingGroupARNs(s actions.Scope) []string {
 	if s.Any() {

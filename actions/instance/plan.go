@@ -17,13 +17,13 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// lookupTimeout bounds the look-ups that may be slow: cutting the network must
-// not wait for a load balancer.
+// lookupTimeout limits slow look-ups: the isolation of the network must not wait for a
+// load balancer.
 const lookupTimeout = 6 * time.Second
 
 const noDeny = "its role gets no deny; the profile is replaced all the same, but credentials that are out stay valid for up to 6 hours"
 
-// isolation is a plan in the making.
+// isolation builds a plan.
 type isolation struct {
 	acct     *actions.Account
 	call     actions.Call
@@ -33,7 +33,7 @@ type isolation struct {
 	before   isolationSnapshot
 }
 
-// isolationSnapshot is what was there before, for the record.
+// isolationSnapshot is the prior state, for the record.
 type isolationSnapshot struct {
 	Instance     string              `json:"instance"`
 	Protected    *bool               `json:"termination_protection,omitempty"`
@@ -84,7 +84,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	i.tag()
 	i.network()
 	i.profile(ctx)
-	// From here on, what fails or takes long must not hold up what is above.
+	// From here on, failures and slow answers must not affect the steps above.
 	slow, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	i.standby(slow)
@@ -113,7 +113,7 @@ func (i *isolation) warn(format string, args ...any) {
 	i.plan.Warnings = append(i.plan.Warnings, fmt.Sprintf(format, args...))
 }
 
-// skipStep says that a step is not planned since what it is about could not be read.
+// skipStep warns that a step is not planned since its resource could not be read.
 func (i *isolation) skipStep(what, therefore string, err error) {
 	cause, _ := actions.Explain(err)
 	i.warn("%s could not be read (%s): %s", what, cause, therefore)
@@ -179,10 +179,9 @@ func (i *isolation) profile(ctx context.Context) {
 		Prior: &arn, Current: "instance profile " + arn, After: "instance profile " + isolationName + ", whose role may do nothing (" + denyAll + ")"})
 }
 
-// onIsolationProfile reports whether the instance is on the shared profile, and
-// that one is what it should be: a name alone says nothing, since whoever knows it
-// may have made it first, or put another role into it. Profiles at a path of their
-// own are others.
+// onIsolationProfile reports whether the instance is on the shared profile and its
+// content is right: the name alone proves nothing, since others may have created it
+// first, or put another role into it. A profile of that name on another path isn't it.
 func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
 	if arn != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":instance-profile/"+isolationName {
 		return false
@@ -192,11 +191,11 @@ func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
 	switch {
 	case err != nil:
 	case role == nil:
-		return true // it hands out nothing
+		return true // it has no credentials
 	case aws.ToString(role.Arn) != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":role/"+isolationName:
 		wrong = "it holds the role " + aws.ToString(role.Arn)
 	default:
-		// A role that only lacks the deny gets it back from the profile's step.
+		// If the role only lacks the deny, the profile's step adds it.
 		_, wrong, err = readIsolationRole(ctx, i.acct, role)
 	}
 	if err != nil {
@@ -224,10 +223,10 @@ func (i *isolation) role(ctx context.Context, profile string) {
 	i.denyRole(ctx, role)
 }
 
-// deniedRoles plans the denies that an earlier request put on the roles that the
-// instance had, so that its undo does not lift them from under this one. The
-// instance's tags name the roles. Whoever can write tags can write these too: a
-// role counts only when it has the deny for this very instance.
+// deniedRoles plans the denies that an earlier request wrote to the instance's roles,
+// so that its undo does not remove them while this request needs them. The roles are in
+// the instance's tags, which others can write too: a role counts only if it has the
+// deny for this instance.
 func (i *isolation) deniedRoles(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -306,7 +305,7 @@ func (i *isolation) facts(ctx context.Context) {
 	i.plan.Facts = append(about, i.plan.Facts...)
 }
 
-// otherInstances tells which other instances have the same profile: one call.
+// otherInstances returns the other instances with the same profile, in words: one call.
 func (i *isolation) otherInstances(ctx context.Context, profile string) string {
 	out, err := ec2Of(i.acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100),
 		Filters: []types.Filter{{Name: aws.String("iam-instance-profile.arn"), Values: []string{profile}}}})
@@ -337,7 +336,7 @@ func (i *isolation) otherInstances(ctx context.Context, profile string) string {
 	return text + ": they keep the role's permissions"
 }
 
-// addresses are all that the instance can be reached by.
+// addresses returns all addresses of the instance.
 func addresses(in types.Instance) []string {
 	var as []string
 	add := func(a *string) {

@@ -13,7 +13,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// association is an instance's profile association; nil where there is none.
+// association returns an instance's profile association; nil if there is none.
 func association(ctx context.Context, acct *actions.Account, instance string) (*types.IamInstanceProfileAssociation, error) {
 	out, err := ec2Of(acct).DescribeIamInstanceProfileAssociations(ctx, &ec2.DescribeIamInstanceProfileAssociationsInput{Filters: []types.Filter{
 		{Name: aws.String("instance-id"), Values: []string{instance}}, {Name: aws.String("state"), Values: []string{"associating", "associated"}}}})
@@ -37,14 +37,14 @@ func profileText(arn *string) string {
 	return "instance profile " + *arn
 }
 
-// replaceProfile swaps the profile; there is no moment without one.
+// replaceProfile replaces the profile without a moment without one.
 func replaceProfile(ctx context.Context, acct *actions.Account, a *types.IamInstanceProfileAssociation, arn string) error {
 	_, err := ec2Of(acct).ReplaceIamInstanceProfileAssociation(ctx, &ec2.ReplaceIamInstanceProfileAssociationInput{AssociationId: a.AssociationId,
 		IamInstanceProfile: &types.IamInstanceProfileSpecification{Arn: &arn}})
 	return err
 }
 
-// unknownProfile is EC2's answer for a profile that is gone, or too new: "Value
+// unknownProfile reports EC2's error for a profile that is gone, or too new: "Value
 // (…) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN".
 func unknownProfile(err error) bool {
 	return actions.IsCode(err, "InvalidParameterValue") && strings.Contains(err.Error(), "Invalid IAM Instance Profile")
@@ -69,7 +69,7 @@ func applyProfile(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 	case err != nil:
 		return e, err
 	case live == nil:
-		return e, nil // taken away by somebody: nothing hands out credentials
+		return e, nil // removed by others: there are no credentials
 	case deny.EqualContent(associated(live), e.Wrote):
 		return e, nil
 	}
@@ -86,15 +86,15 @@ func applyProfile(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 
 const passRoleHint = "the responder role needs iam:PassRole on the role " + isolationName + "; the instance is isolated without it but for its profile"
 
-// verifyProfile looks at the profile's content too: whoever opens the shared role
-// opens every isolated instance.
+// verifyProfile checks the profile's content too: a change of the shared role affects
+// every isolated instance.
 func verifyProfile(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	live, err := association(ctx, acct, s.ResourceID)
 	if err != nil {
 		return actions.Reading{}, err
 	}
 	if live == nil {
-		return actions.Reading{Holds: true, Found: profileText(nil)}, nil // nothing hands out credentials
+		return actions.Reading{Holds: true, Found: profileText(nil)}, nil // there are no credentials
 	}
 	if e.Wrote == nil || !deny.EqualContent(associated(live), e.Wrote) {
 		return actions.Reading{Found: profileText(associated(live))}, nil

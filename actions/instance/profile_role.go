@@ -17,7 +17,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// denyAll is AWS's own policy, which nobody in the account can change.
+// denyAll is an AWS-managed policy, which nobody in the account can change.
 // https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSDenyAll.html
 const denyAll = "AWSDenyAll"
 
@@ -34,9 +34,9 @@ func ec2Service(partition string) string {
 	return "ec2.amazonaws.com"
 }
 
-// isolationProfile finds, or makes, the instance profile whose role may do
-// nothing, and gives its ARN. One that was there before is used only when it is
-// what it should be: whoever knows the name may have made it first.
+// isolationProfile finds or creates the instance profile whose role is denied
+// everything, and returns its ARN. An existing one is used only if its content is
+// right: others may have created it first.
 func isolationProfile(ctx context.Context, acct *actions.Account) (string, error) {
 	out, err := acct.IAM().GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
 	there := err == nil
@@ -62,7 +62,7 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 		arn = aws.ToString(out.InstanceProfile.Arn)
 	} else {
 		made, err := acct.IAM().CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
-		if actions.IsCode(err, "EntityAlreadyExists") { // it is there, and not shown yet: look again
+		if actions.IsCode(err, "EntityAlreadyExists") { // it exists, and is not visible yet: read again
 			return "", actions.RetryLater(err)
 		}
 		if err != nil {
@@ -71,13 +71,13 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 		arn = aws.ToString(made.InstanceProfile.Arn)
 	}
 	_, err = acct.IAM().AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: aws.String(isolationName), RoleName: aws.String(isolationName)})
-	if actions.IsCode(err, "LimitExceeded", "EntityAlreadyExists", "NoSuchEntity") { // it holds a role that is not shown yet, or IAM is behind
+	if actions.IsCode(err, "LimitExceeded", "EntityAlreadyExists", "NoSuchEntity") { // it has a role that is not visible yet, or IAM lags behind
 		return "", actions.RetryLater(err)
 	}
 	return arn, err
 }
 
-// isolationRole finds, or makes, the role, which may have nothing yet.
+// isolationRole finds or creates the role, which may have no policy yet.
 func isolationRole(ctx context.Context, acct *actions.Account) (*iamtypes.Role, error) {
 	trust := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sts:AssumeRole"}]}`, ec2Service(acct.Partition))
 	made, err := acct.IAM().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(isolationName), AssumeRolePolicyDocument: &trust,
@@ -99,12 +99,12 @@ func isolationRole(ctx context.Context, acct *actions.Account) (*iamtypes.Role, 
 	return out.Role, nil
 }
 
-// fillIsolationRole attaches what a half-made role lacks and refuses one that is
-// something else.
+// fillIsolationRole attaches the deny to an unfinished role and refuses a role with
+// other content.
 func fillIsolationRole(ctx context.Context, acct *actions.Account, role *iamtypes.Role) error {
 	denied, wrong, err := readIsolationRole(ctx, acct, role)
 	switch {
-	case actions.IsCode(err, "NoSuchEntity"): // new, and not shown yet
+	case actions.IsCode(err, "NoSuchEntity"): // new, and not visible yet
 		return actions.RetryLater(err)
 	case err != nil:
 		return err
@@ -122,14 +122,14 @@ func notOurs(wrong string) error {
 		"it is not used; delete the instance profile and the role of that name by hand (somebody may have made them to keep a way in), then retry")
 }
 
-// checkIsolationProfile says what is wrong with the profile that an instance is on.
+// checkIsolationProfile returns what is wrong with the isolation profile, in words.
 func checkIsolationProfile(ctx context.Context, acct *actions.Account) (string, error) {
 	role, err := profileRole(ctx, acct, isolationName)
 	switch {
 	case err != nil:
 		return "", err
 	case role == nil:
-		return "", nil // it hands out nothing
+		return "", nil // it has no credentials
 	case aws.ToString(role.RoleName) != isolationName:
 		return "the instance profile " + isolationName + " holds the role " + aws.ToString(role.RoleName), nil
 	}
@@ -140,8 +140,8 @@ func checkIsolationProfile(ctx context.Context, acct *actions.Account) (string, 
 	return wrong, err
 }
 
-// readIsolationRole tells whether the role has the deny, and what it has, or
-// whom it trusts, that it should not.
+// readIsolationRole returns whether the role has the deny, and its wrong policies or
+// trust in words.
 func readIsolationRole(ctx context.Context, acct *actions.Account, role *iamtypes.Role) (denied bool, wrong string, err error) {
 	trust, err := url.PathUnescape(aws.ToString(role.AssumeRolePolicyDocument))
 	if err != nil {
@@ -173,7 +173,7 @@ func readIsolationRole(ctx context.Context, acct *actions.Account, role *iamtype
 	return denied, actions.Clip(wrong), nil
 }
 
-// trustsOnly reports whether a trust policy lets one AWS service in and nobody else.
+// trustsOnly reports whether a trust policy trusts one AWS service and nobody else.
 func trustsOnly(document, service string) bool {
 	var d struct {
 		Statement json.RawMessage

@@ -18,11 +18,10 @@ import (
 // isolatePolicy is the name of the inline policy for one instance.
 func isolatePolicy(instance string) string { return "KillswitchIsolate-" + instance }
 
-// isolateDocument denies everything to the credentials that one instance got
-// from its role. ec2:SourceInstanceARN is a global key and a property of the role
-// session that EC2 made for the instance: it is there in whichever service, and
-// from wherever, the credentials are used. Other instances with the same role
-// have another value.
+// isolateDocument denies everything to the role credentials of one instance.
+// ec2:SourceInstanceARN is a global key and a property of the role session that EC2
+// creates for the instance: it is present in every service and from every place that
+// the credentials are used. Other instances with the same role have another value.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-policies-for-amazon-ec2.html
 func isolateDocument(instanceARN string) string {
@@ -30,7 +29,7 @@ func isolateDocument(instanceARN string) string {
 		instanceARN + `"}}}]}`
 }
 
-// deniedInstance is the ARN of the instance that a step denies the role to.
+// deniedInstance returns the ARN of the instance in a step's deny.
 func deniedInstance(acct *actions.Account, s actions.Step) string {
 	const prefix = len("KillswitchIsolate-")
 	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, holdName(s)[prefix:])
@@ -46,8 +45,8 @@ func isolateText(instanceARN, policy string, doc *string) string {
 	return "another inline policy named " + policy + ": " + deny.Compact(*doc)
 }
 
-// profileRole is the role in an instance profile, whose name need not be the
-// profile's; nil where there is none.
+// profileRole returns the role in an instance profile, which may have another name;
+// nil if there is none.
 func profileRole(ctx context.Context, acct *actions.Account, profile string) (*iamtypes.Role, error) {
 	out, err := acct.IAM().GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: &profile})
 	if err != nil {
@@ -86,17 +85,17 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 	return e, err
 }
 
-// deniedRoleTag begins the keys of the tags that tell the next request which
-// roles an instance had: once its profile is replaced, AWS shows them nowhere.
+// deniedRoleTag is the prefix of the tags with the roles that an instance had, for the
+// next request: AWS does not show them once the profile is replaced.
 const deniedRoleTag = deny.TamperTag + "-role:"
 
-// roleName is what IAM takes as a role's name.
+// roleName is the form of a role's name.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
 var roleName = actions.NewPattern(`^[\w+=,.@-]{1,64}$`)
 
-// addRoleTag tags the instance with the role, and tells whether it wrote. The deny
-// holds without the tag: what AWS refuses (fifty tags, no such instance) is left
-// at that, and only what may go well the next time is an error.
+// addRoleTag tags the instance with the role, and reports whether it did. The deny works
+// without the tag: permanent failures (fifty tags, no such instance) are ignored, only
+// temporary ones are returned.
 func addRoleTag(ctx context.Context, acct *actions.Account, s actions.Step, role string) (bool, error) {
 	id := actions.LastPart(deniedInstance(acct, s))
 	found, err := findInstance(ctx, acct, id)
@@ -116,7 +115,7 @@ func hasRoleTag(i *types.Instance, role string) bool {
 	return slices.ContainsFunc(i.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == deniedRoleTag+role })
 }
 
-// removeRoleTag takes the tag away, and tells whether there was one.
+// removeRoleTag removes the tag, and reports whether there was one.
 func removeRoleTag(ctx context.Context, acct *actions.Account, s actions.Step) (bool, error) {
 	_, _, _, role, _ := actions.SplitRoleARN(s.Resource)
 	id := actions.LastPart(deniedInstance(acct, s))

@@ -14,7 +14,7 @@ import (
 // ec2Interface is an instance's network interface.
 type ec2Interface = types.InstanceNetworkInterface
 
-// volumes plans a snapshot of each EBS volume, where that was asked for.
+// volumes plans a snapshot of each EBS volume, if requested.
 func (i *isolation) volumes() {
 	for _, m := range i.instance.BlockDeviceMappings {
 		if m.Ebs == nil || aws.ToString(m.Ebs.VolumeId) == "" {
@@ -36,7 +36,7 @@ func (i *isolation) volumes() {
 }
 
 // applySnapshot looks for the request's own snapshot first: CreateSnapshot has no
-// token that would make it idempotent.
+// idempotency token.
 func applySnapshot(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
 	out, err := ec2Of(acct).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: []types.Filter{
@@ -77,7 +77,7 @@ func verifySnapshot(ctx context.Context, acct *actions.Account, _ actions.Step, 
 	return actions.Reading{Holds: state != types.SnapshotStateError, Found: "the snapshot " + *e.Wrote + " is in state " + string(state)}, nil
 }
 
-// revertSnapshot is never asked for: the step stays.
+// revertSnapshot is never called: the step is not reverted.
 func revertSnapshot(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error) {
 	return actions.Reading{Holds: true, Found: "the snapshot is kept"}, nil
 }

@@ -20,7 +20,7 @@ const (
 	standby   = "Standby"
 )
 
-// scalingInstance is what Auto Scaling knows of an instance; nil where it is in no group.
+// scalingInstance returns Auto Scaling's details of an instance; nil if it is in no group.
 func scalingInstance(ctx context.Context, acct *actions.Account, id string) (*astypes.AutoScalingInstanceDetails, error) {
 	out, err := autoScalingOf(acct).DescribeAutoScalingInstances(ctx, &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: []string{id}})
 	if err != nil || len(out.AutoScalingInstances) == 0 {
@@ -29,8 +29,8 @@ func scalingInstance(ctx context.Context, acct *actions.Account, id string) (*as
 	return &out.AutoScalingInstances[0], nil
 }
 
-// standby plans to take the instance out of its group's service, since the group
-// would replace, and terminate, one that fails its health checks.
+// standby plans to put the instance in Standby: its group would otherwise replace and
+// terminate it, since it fails its health checks.
 func (i *isolation) standby(ctx context.Context) {
 	const therefore = "if it is in a group, the group may terminate it; take it out by hand (Standby, or detach)"
 	member, err := scalingInstance(ctx, i.acct, i.id)
@@ -68,7 +68,7 @@ func (i *isolation) standby(ctx context.Context) {
 
 func standbyText(group, state string) string { return state + " in the Auto Scaling group " + group }
 
-// inGroup is the instance's state in the step's group; "" where it is not in it.
+// inGroup returns the instance's state in the step's group; "" if it is not in it.
 func inGroup(ctx context.Context, acct *actions.Account, s actions.Step) (group, state string, err error) {
 	_, group, _ = strings.Cut(s.Resource, "autoScalingGroupName/")
 	member, err := scalingInstance(ctx, acct, holdName(s))
@@ -84,7 +84,7 @@ func applyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 	switch {
 	case err != nil:
 		return e, err
-	case state == "", state == standby, state == "EnteringStandby": // out of the group, nothing can happen to it
+	case state == "", state == standby, state == "EnteringStandby": // outside the group it is safe
 		return e, nil
 	case strings.HasPrefix(state, "Pending"):
 		return e, actions.RetryLater(fmt.Errorf("the instance is %s: only one in service can be put in Standby", standbyText(group, state)))

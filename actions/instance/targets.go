@@ -22,11 +22,11 @@ type target struct {
 	AZ   string `json:"az,omitempty"`
 }
 
-// parallelLookups is how many target groups are looked at at the same time: there is
-// no other way to ask where an instance is registered.
+// parallelLookups is the number of target groups that are read in parallel: AWS has no
+// look-up of an instance's target groups.
 const parallelLookups = 8
 
-// targets plans to take the instance out of the target groups that it is in.
+// targets plans to deregister the instance from its target groups.
 func (i *isolation) targets(ctx context.Context) {
 	const therefore = "load balancers may send it traffic, which its network does not let in; their health checks fail"
 	var groups []elbtypes.TargetGroup
@@ -69,7 +69,7 @@ func (i *isolation) targets(ctx context.Context) {
 	}
 }
 
-// canTarget leaves out what can't have the instance as a target.
+// canTarget reports whether a target group can have the instance as a target.
 func (i *isolation) canTarget(g elbtypes.TargetGroup) bool {
 	switch g.TargetType {
 	case elbtypes.TargetTypeEnumInstance, elbtypes.TargetTypeEnumIp:
@@ -90,8 +90,8 @@ func (i *isolation) targetGroup(g elbtypes.TargetGroup, found []target) {
 		Hold: actions.HoldKey(i.acct, arn, "targets", i.id), Prior: targetsValue(found), Current: targetsText(found), After: "not registered"})
 }
 
-// registered are the registrations of some IDs in a target group, sorted; what is
-// draining is not registered any more.
+// registered returns the sorted registrations of IDs in a target group, without
+// draining ones.
 func registered(ctx context.Context, acct *actions.Account, arn string, ids []string) ([]target, error) {
 	out, err := elbOf(acct).DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: &arn})
 	if err != nil {
@@ -132,7 +132,7 @@ func targetsText(ts []target) string {
 	return actions.Clip("registered as " + strings.Join(texts, ", "))
 }
 
-// priorTargets are the registrations of the snapshot, and what they are of.
+// priorTargets returns the registrations in the snapshot, and their IDs.
 func priorTargets(prior *string) (ts []target, ids []string, err error) {
 	if prior == nil {
 		return nil, nil, nil
@@ -158,7 +158,7 @@ func descriptions(ts []target) []elbtypes.TargetDescription {
 	return ds
 }
 
-// liveTargets are the registrations now of what the snapshot has.
+// liveTargets returns the current registrations of the snapshot's IDs.
 func liveTargets(ctx context.Context, acct *actions.Account, s actions.Step, prior *string) (live, before []target, err error) {
 	before, ids, err := priorTargets(prior)
 	if err != nil {
@@ -206,7 +206,7 @@ func revertTargets(ctx context.Context, acct *actions.Account, s actions.Step, e
 		return actions.Reading{}, err
 	case sameTargets(live, before):
 		return actions.Reading{Holds: true}, nil
-	case len(live) > 0 && !includesAll(live, before): // what ExitStandby registered is part of it
+	case len(live) > 0 && !includesAll(live, before): // ExitStandby registers some of them
 		return actions.Reading{Found: targetsText(live) + ", which is neither what was there nor what Killswitch left"}, nil
 	}
 	_, err = elbOf(acct).RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(before)})
@@ -218,7 +218,7 @@ func revertTargets(ctx context.Context, acct *actions.Account, s actions.Step, e
 
 func sameTargets(a, b []target) bool { return len(a) == len(b) && includesAll(a, b) }
 
-// includesAll compares without zones, which AWS may fill in by itself.
+// includesAll compares without zones, which AWS may set by itself.
 func includesAll(a, b []target) bool {
 	return !slices.ContainsFunc(a, func(x target) bool {
 		return !slices.ContainsFunc(b, func(y target) bool { return x.ID == y.ID && x.Port == y.Port })

@@ -1,6 +1,9 @@
-// Package scp has what contains an account from outside: apply_scp and the service
-// control policy by which revoke_sessions revokes a whole account, their documents
-// and the check of documents that people wrote.
+// Package scp contains whole accounts by service control policies (SCPs): apply_scp,
+// and the revocation of all sessions of an account by revoke_sessions.
+//
+//	ApplySCP    the action
+//	Attachment  one SCP of ours on an account: finds, creates, attaches, detaches
+//	CheckSCP    validates a document of the configuration
 package scp
 
 import (
@@ -18,7 +21,7 @@ import (
 )
 
 // ApplySCP freezes an account: it attaches a service control policy that denies
-// everything, or what its document says, to all but the exempt principals.
+// everything, or the actions of its document, to all but the exempt principals.
 type ApplySCP struct{}
 
 // Spec implements [actions.Action].
@@ -39,8 +42,8 @@ func (ApplySCP) Spec() actions.Spec {
 
 var scpName = actions.NewPattern(`^[a-z][a-z0-9_-]{0,63}$`)
 
-// checkSCPName leaves the default out. Which names there are is the
-// configuration's matter: Plan knows.
+// checkSCPName checks the form of the name and removes the default. Plan checks that
+// the configuration has the name.
 func checkSCPName(c *actions.Call, m *actions.ParseErrors) {
 	name, given := c.Options["scp"]
 	if !given {
@@ -57,8 +60,7 @@ func checkSCPName(c *actions.Call, m *actions.ParseErrors) {
 	}
 }
 
-// Permits is as narrow as Organizations allows: what has no resource type
-// takes "*".
+// Permits is as narrow as Organizations allows: actions without resource types need "*".
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
 func Permits(p actions.Phase, s actions.Scope) []actions.Statement {
 	account := s.Call.Account
@@ -78,7 +80,7 @@ func Permits(p actions.Phase, s actions.Scope) []actions.Statement {
 			{Actions: []string{"organizations:ListPoliciesForTarget"}, Resources: []string{target}},
 			{Actions: []string{"organizations:AttachPolicy"}, Resources: []string{target, policy}},
 			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:UpdatePolicy", "organizations:DeletePolicy"}, Resources: []string{policy}},
-			// The policy that is created has no ARN yet that its tags could be limited to.
+			// A policy that is being created has no ARN yet to limit its tags to.
 			{Actions: []string{"organizations:ListPolicies", "organizations:CreatePolicy", "organizations:TagResource"}, Resources: []string{"*"}},
 		}
 	case actions.PhaseUndo:
@@ -92,7 +94,7 @@ func Permits(p actions.Phase, s actions.Scope) []actions.Statement {
 	return nil
 }
 
-// configuredAttachment is a document of the configuration as a policy.
+// configuredAttachment returns the attachment of a document of the configuration.
 func configuredAttachment(o actions.Org, name string) (a Attachment, spared []string, no *actions.Refusal) {
 	document, ok := documentOf(o, name)
 	if !ok || ReservedSCP(name) {
@@ -105,7 +107,7 @@ func configuredAttachment(o actions.Org, name string) (a Attachment, spared []st
 	return Attachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: deny.EqualJSON}, spared, nil
 }
 
-// stepAttachment is the attachment that a step is about.
+// stepAttachment returns the attachment of a step.
 func stepAttachment(acct *actions.Account, s actions.Step) (Attachment, error) {
 	a, _, no := configuredAttachment(acct.Org, strings.TrimPrefix(attachedPolicy(s), scpPrefix))
 	if no != nil {
@@ -160,7 +162,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 		p.Warnings = append(p.Warnings, "The account has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")
 	}
 	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
-		cause, _ := actions.Explain(err) // a containment does not wait for what only informs
+		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
 		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
 	}
 	return p, nil
@@ -182,7 +184,7 @@ func memberAccount(ctx context.Context, acct *actions.Account, id string) (*type
 	}
 	state := string(out.Account.State)
 	if state == "" {
-		state = string(out.Account.Status) // what there was before State
+		state = string(out.Account.Status) // the predecessor of State
 	}
 	if state != string(types.AccountStateActive) {
 		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s is %s, not ACTIVE", id, actions.Clip(state)), Hint: "look at it in the Organizations console of the management account"}
@@ -190,7 +192,7 @@ func memberAccount(ctx context.Context, acct *actions.Account, id string) (*type
 	return out.Account, nil
 }
 
-// survey tells which other accounts have the policy, and what becomes of them.
+// survey adds facts about the other accounts that have the policy.
 func (a Attachment) survey(ctx context.Context, acct *actions.Account, account string, st scpState, p *actions.Plan) error {
 	if st.id == "" {
 		return nil
@@ -213,7 +215,7 @@ func (a Attachment) survey(ctx context.Context, acct *actions.Account, account s
 	return nil
 }
 
-// impactText is what stops when the document is attached.
+// impactText returns what stops when the document is attached, in words.
 func impactText(o actions.Org, name, document string, spared []string) []string {
 	but := exemptText(spared)
 	freeze, _ := BuiltinSCP(o, freezeSCP)
@@ -235,9 +237,9 @@ func impactText(o actions.Org, name, document string, spared []string) []string 
 	return warnings
 }
 
-// exemptionText says what the exemption by name leaves open: who has such a name is
-// not stopped, whoever made the principal. Two lines, so that a long list of
-// names does not push the advice off the card.
+// exemptionText warns about the exemption by name: a principal of such a name is not
+// stopped, whoever created it. Two lines, so that a long list of names does not push
+// the advice off the card.
 func exemptionText(spared []string) []string {
 	return []string{
 		"Exempt principals are not stopped: " + exemptText(spared) + ".",
@@ -245,8 +247,8 @@ func exemptionText(spared []string) []string {
 	}
 }
 
-// exemptText are the exempt principals in short: role/NAME where it is that in
-// every account.
+// exemptText returns the exempt principals in short: role/NAME if it is exempt in every
+// account.
 func exemptText(spared []string) string {
 	var names []string
 	for _, arn := range spared {
@@ -288,7 +290,7 @@ func (ApplySCP) Verify(ctx context.Context, acct *actions.Account, s actions.Ste
 	return a.Verify(ctx, acct, s, e)
 }
 
-// Revert needs no document: it may be gone from the configuration meanwhile.
+// Revert needs no document: it may have been removed from the configuration.
 func (ApplySCP) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	a := Attachment{policy: attachedPolicy(s)}
 	return a.Revert(ctx, acct, s, e)

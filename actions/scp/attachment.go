@@ -15,11 +15,11 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// scpPrefix begins the names of our policies in Organizations.
+// scpPrefix is the prefix of our policies' names in Organizations.
 const scpPrefix = "killswitch-"
 
-// requestPrefix begins the IDs of requests. A policy whose tag has another value
-// was deployed ahead, and stays.
+// requestPrefix is the prefix of request IDs. A policy whose tag has another value was
+// deployed in advance, and is never deleted.
 const requestPrefix = "KS-"
 
 func organizationsOf(a *actions.Account) *organizations.Client {
@@ -29,26 +29,25 @@ func organizationsOf(a *actions.Account) *organizations.Client {
 // Attachment is one service control policy of ours on an account. All its
 // calls go to Organizations, from the management account.
 //
-// The policy is found by its name and our tag. Its name is unique in the
-// organization, so it is made once and shared by all accounts that it is
-// attached to.
+// The policy is found by its name and our tag. Its name is unique in the organization,
+// so all accounts that it is attached to share it.
 type Attachment struct {
 	policy string // its name in Organizations
-	// document is what the policy shall say, given what it says now ("" where
-	// there is none): the same again where that will do.
+	// document returns the content to write, given the current one ("" if there is none):
+	// the same if that suffices.
 	document func(live string) string
-	// holds reports whether what the policy says does what was written.
+	// holds reports whether the current content has the effect of the written one.
 	holds func(live, wrote string) bool
 }
 
 // attachedBefore is the undo snapshot of a policy that was attached already.
 var attachedBefore = "attached"
 
-// scpState is what stands in Organizations.
+// scpState is the state in Organizations.
 type scpState struct {
-	id       string   // of our policy; "" where there is none
+	id       string   // of our policy; "" if there is none
 	owner    string   // the value of its tag
-	content  string   // "" where there is none
+	content  string   // "" if there is none
 	attached []string // the names of all SCPs that are attached to the account itself
 	ours     bool     // ours is one of them
 }
@@ -56,7 +55,7 @@ type scpState struct {
 // attachStep is the ID of the step that attaches a policy to an account.
 const attachStep = "attach"
 
-// step is the one step that attaches it to an account.
+// step returns the step that attaches it to an account.
 func (a Attachment) step(acct *actions.Account, title, arn, account string, st scpState) actions.Step {
 	s := actions.Step{ID: attachStep, Title: title, Resource: arn, ResourceID: account, Hold: actions.HoldKey(acct, account, "scp", a.policy), Deny: true,
 		Current: a.policy + " is not attached", After: a.policy + " is attached"}
@@ -69,11 +68,10 @@ func (a Attachment) step(acct *actions.Account, title, arn, account string, st s
 	return s
 }
 
-// attachedPolicy is the name of the policy that a step attaches.
+// attachedPolicy returns the name of the policy that a step attaches.
 func attachedPolicy(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
 
-// read reads what stands there. A policy of our name that is not ours is a
-// [Refusal].
+// read reads the state. It returns a Refusal for a policy of our name that is not ours.
 func (a Attachment) read(ctx context.Context, acct *actions.Account, account string) (scpState, error) {
 	id, owner, err := a.find(ctx, acct)
 	if err != nil {
@@ -98,7 +96,7 @@ func (a Attachment) read(ctx context.Context, acct *actions.Account, account str
 	return st, err
 }
 
-// find is our policy's ID and the value of its tag; "" where there is none.
+// find returns our policy's ID and the value of its tag; "" if there is none.
 func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner string, err error) {
 	for pages := organizations.NewListPoliciesPaginator(organizationsOf(acct), &organizations.ListPoliciesInput{Filter: types.PolicyTypeServiceControlPolicy}); id == "" && pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
@@ -132,7 +130,7 @@ func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner 
 		Hint: "find out who made it, then rename or delete it; if it is yours, tag it " + deny.TamperTag + "=shared"}
 }
 
-// content is a policy's document.
+// content returns a policy's document.
 func content(ctx context.Context, acct *actions.Account, id string) (string, error) {
 	out, err := organizationsOf(acct).DescribePolicy(ctx, &organizations.DescribePolicyInput{PolicyId: &id})
 	if err != nil {
@@ -141,8 +139,8 @@ func content(ctx context.Context, acct *actions.Account, id string) (string, err
 	return aws.ToString(out.Policy.Content), nil
 }
 
-// retryIfGone marks the error of a policy that is listed and no longer there, or not
-// yet: it is found or made at the next try.
+// retryIfGone marks the error of a policy that is listed and does not exist any more, or
+// not yet, as retryable: the next try finds or creates it.
 func retryIfGone(err error) error {
 	if actions.IsCode(err, "PolicyNotFoundException") {
 		return actions.RetryLater(err)
@@ -150,7 +148,7 @@ func retryIfGone(err error) error {
 	return err
 }
 
-// scpsOf are the policies that are attached to the account itself.
+// scpsOf returns the policies that are attached to the account itself.
 func scpsOf(ctx context.Context, acct *actions.Account, account string) ([]types.PolicySummary, error) {
 	var all []types.PolicySummary
 	for pages := organizations.NewListPoliciesForTargetPaginator(organizationsOf(acct), &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: types.PolicyTypeServiceControlPolicy}); pages.HasMorePages(); {
@@ -163,7 +161,7 @@ func scpsOf(ctx context.Context, acct *actions.Account, account string) ([]types
 	return all, nil
 }
 
-// targets are the IDs of what a policy is attached to.
+// targets returns the IDs of a policy's targets.
 func targets(ctx context.Context, acct *actions.Account, id string) ([]string, error) {
 	var ids []string
 	for pages := organizations.NewListTargetsForPolicyPaginator(organizationsOf(acct), &organizations.ListTargetsForPolicyInput{PolicyId: &id}); pages.HasMorePages(); {
@@ -178,7 +176,7 @@ func targets(ctx context.Context, acct *actions.Account, id string) ([]string, e
 	return ids, nil
 }
 
-// Apply finds or makes the policy, sees that it says what it shall, and attaches it.
+// Apply finds or creates the policy, updates its content, and attaches it.
 func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
 	id, owner, err := a.find(ctx, acct)
@@ -231,7 +229,7 @@ func (a Attachment) create(ctx context.Context, acct *actions.Account, document,
 	out, err := organizationsOf(acct).CreatePolicy(ctx, &organizations.CreatePolicyInput{
 		Name: &a.policy, Type: types.PolicyTypeServiceControlPolicy, Content: &document,
 		Description: aws.String("Made by Killswitch to contain accounts. Its tag " + deny.TamperTag + " names the request; undo removes it."),
-		Tags:        []types.Tag{{Key: aws.String(deny.TamperTag), Value: &request}}, // in the same call: without its tag it would not be ours
+		Tags:        []types.Tag{{Key: aws.String(deny.TamperTag), Value: &request}}, // in the same call: the tag marks it as ours
 	})
 	if err != nil {
 		return "", err
@@ -239,8 +237,8 @@ func (a Attachment) create(ctx context.Context, acct *actions.Account, document,
 	return aws.ToString(out.Policy.PolicySummary.Id), nil
 }
 
-// explainAttachFailure explains an attach that failed. Where it failed for good, the
-// policy that this request made for it does not stay behind.
+// explainAttachFailure explains an attach that failed. If the failure is permanent it
+// deletes the policy that this request created.
 func (a Attachment) explainAttachFailure(ctx context.Context, acct *actions.Account, id, owner string, s actions.Step, run actions.Run, failure error) error {
 	if actions.Transient(failure) || actions.IsRetryLater(failure) {
 		return failure
@@ -277,8 +275,8 @@ func deleteSCP(ctx context.Context, acct *actions.Account, id string) (done bool
 	return err == nil, err
 }
 
-// scpHint adds what to do about what Organizations refuses; on are the names of
-// the policies that the account has and that somebody made.
+// scpHint adds a hint to an error of Organizations; on are the names of the account's
+// policies that are not AWS's.
 func scpHint(err error, on []string) error {
 	var limit *types.ConstraintViolationException
 	var hint string
@@ -306,7 +304,7 @@ func scpHint(err error, on []string) error {
 	return actions.WithHint(err, hint)
 }
 
-// Verify reads back whether the policy is attached and says what it shall.
+// Verify reads back whether the policy is attached and its content has the effect.
 func (a Attachment) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	on, err := scpsOf(ctx, acct, s.ResourceID)
 	if err != nil {
@@ -328,9 +326,8 @@ func (a Attachment) Verify(ctx context.Context, acct *actions.Account, s actions
 	return actions.Reading{Holds: true, Found: a.policy + " is attached"}, nil
 }
 
-// Revert detaches the policy from this account alone. A policy that a request
-// made goes with its last target; what it says does not matter, it is ours by
-// its tag.
+// Revert detaches the policy from this account only. A policy that a request created is
+// deleted with its last target, whatever its content: the tag marks it as ours.
 func (a Attachment) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	id, owner, err := a.find(ctx, acct)
 	var other *actions.Refusal
@@ -355,7 +352,7 @@ func (a Attachment) Revert(ctx context.Context, acct *actions.Account, s actions
 	case id == "":
 		return actions.Reading{Holds: true}, nil
 	}
-	changed := here // what was shown is not what stands there now, be it by this call or by one before
+	changed := here // the state that was read is outdated, by this call or an earlier one
 	if here {
 		_, err := organizationsOf(acct).DetachPolicy(ctx, &organizations.DetachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 		if err != nil && !actions.IsCode(err, "PolicyNotAttachedException", "PolicyNotFoundException", "TargetNotFoundException") {

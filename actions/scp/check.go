@@ -15,20 +15,20 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// scpLimit is AWS's limit on an SCP, white space included; what we upload has
-// none. AWS has been seen to count bytes.
+// scpLimit is AWS's limit on an SCP, white space included; our uploads have none. In
+// practice AWS counts bytes.
 // https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html#min-max-values
 const scpLimit = 10240
 
-// CheckSCP reads a document that is to be attached to accounts and brings it to
-// the compact form that is uploaded. It refuses what AWS would not take, what
-// would lock the member roles out, and what would deny nothing.
+// CheckSCP validates a document for attachment and returns its compact form for the
+// upload. It refuses documents that AWS would refuse, that would lock the member roles
+// out, or that would deny nothing.
 func CheckSCP(o actions.Org, document string) (text string, no *actions.Refusal) {
 	text, _, no = readSCP(o, document)
 	return text, no
 }
 
-// readSCP is CheckSCP that also tells which principals are exempt.
+// readSCP is CheckSCP that also returns the exempt principals.
 func readSCP(o actions.Org, document string) (text string, spared []string, no *actions.Refusal) {
 	const syntax = "https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_syntax.html"
 	var b bytes.Buffer
@@ -70,7 +70,7 @@ func readSCP(o actions.Org, document string) (text string, spared []string, no *
 	return text, slices.Compact(spared), nil
 }
 
-// actionPattern is an action as a policy names it.
+// actionPattern is the form of an action in a policy.
 var actionPattern = actions.NewPattern(`^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$`)
 
 // readDeny reads one statement. It must deny, and exempt the member roles.
@@ -132,8 +132,8 @@ func readDeny(o actions.Org, s map[string]any) (spared []string, no *actions.Ref
 	return spared, nil
 }
 
-// exemptsAll reports whether resource patterns match all that there is: ARNs with
-// a region and an account, with an account alone, and with neither.
+// exemptsAll reports whether resource patterns match every resource: ARNs with region
+// and account, with an account only, and with neither.
 func exemptsAll(o actions.Org, patterns []string) bool {
 	for _, place := range [][2]string{{anyName, anyAccount}, {"", anyAccount}, {"", ""}} {
 		arn := []string{"arn", o.Partition, anyName, place[0], place[1], anyName}
@@ -144,9 +144,8 @@ func exemptsAll(o actions.Org, patterns []string) bool {
 	return true
 }
 
-// covers reports whether a resource pattern matches an ARN of six parts. The
-// parts that a pattern leaves out are any, and so is a variable here: the
-// resource's own account stands for every account.
+// covers reports whether a resource pattern matches an ARN of six parts. Missing parts
+// match anything, and so do variables: the resource's own account is every account.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
 func covers(pattern string, arn []string) bool {
 	pattern = variable.ReplaceAllString(characters(pattern), "*")
@@ -167,8 +166,8 @@ func lockoutCondition(o actions.Org) string {
 	return string(b)
 }
 
-// What no document can name: only wildcards match it. The name is as long as
-// names may be, so that it takes no number of ? to match what others match with *.
+// A principal that only wildcards match. Its name has the maximum length, so that a
+// series of ? does not match it as * does.
 var (
 	anyAccount = strings.Repeat("\x04", 12)
 	anyName    = strings.Repeat("\x05", 64)
@@ -180,8 +179,8 @@ type principalTest struct {
 	patterns           []string
 }
 
-// principalTests are a statement's conditions on aws:PrincipalArn. One that
-// can't be evaluated here is refused.
+// principalTests returns a statement's conditions on aws:PrincipalArn. It refuses
+// conditions that can't be evaluated here.
 func principalTests(condition any) (tests []principalTest, no *actions.Refusal) {
 	bad := &actions.Refusal{Reason: "has a condition that can't be read", Hint: `write {"OPERATOR": {"KEY": ["VALUE"]}}`}
 	byOperator, ok := condition.(map[string]any)
@@ -228,8 +227,8 @@ func principalTests(condition any) (tests []principalTest, no *actions.Refusal) 
 	return tests, nil
 }
 
-// characters replaces the variables that are understood: those that stand for a
-// character, which no tested name has, and the principal's own account.
+// characters replaces the supported variables: those of a single character, which no
+// tested name has, and the principal's own account.
 var characters = func() func(string) string {
 	own := regexp.MustCompile(`(?i)\$\{aws:PrincipalAccount\}`)
 	single := strings.NewReplacer("${*}", "\x01", "${?}", "\x02", "${$}", "\x03")
@@ -252,8 +251,8 @@ func (t principalTest) matches(arn string) bool {
 	})
 }
 
-// inItsAccount is the test as it is in the account that a pattern names: what
-// exempts every role of one account stops nobody there.
+// inItsAccount returns the test within the account of its pattern: an exemption of
+// every role of one account stops nobody there.
 func (t principalTest) inItsAccount() principalTest {
 	t.patterns = slices.Clone(t.patterns)
 	for i, p := range t.patterns {
@@ -295,7 +294,7 @@ func onlyKeys(m map[string]any, known ...string) bool {
 	return m != nil
 }
 
-// oneList is the list of the one key of two that is there.
+// oneList returns the list of the one key of two that is present.
 func oneList(m map[string]any, key, other string) ([]string, bool) {
 	_, has := m[key]
 	if _, both := m[other]; has == both {
@@ -307,7 +306,7 @@ func oneList(m map[string]any, key, other string) ([]string, bool) {
 	return list(m[key])
 }
 
-// list is a string, or strings of which there is at least one.
+// list returns a string, or at least one string, as a list.
 func list(v any) ([]string, bool) {
 	if s, ok := v.(string); ok {
 		return []string{s}, true
@@ -324,8 +323,7 @@ func list(v any) ([]string, bool) {
 	return ss, len(ss) > 0
 }
 
-// readJSON reads a JSON text in which no object has a key twice: readers would
-// not agree on which of them counts.
+// readJSON reads JSON without duplicate keys, which parsers treat differently.
 func readJSON(text string) (any, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()

@@ -11,14 +11,14 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// The documents that are always there, unless the configuration replaces them.
+// The built-in documents, which the configuration can replace.
 const (
 	freezeSCP       = "freeze"
 	controlPlaneSCP = "control-plane"
 )
 
-// dataPlane is what control-plane leaves running. What is not listed is denied,
-// so a service that is missing here stops rather than stays open.
+// dataPlane lists the actions that control-plane allows. All others are denied, so a
+// service that is missing here stops and does not stay open.
 // A service's prefix may have no wildcard:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notaction.html
 var dataPlane = []string{
@@ -63,7 +63,7 @@ var dataPlane = []string{
 	"xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
 }
 
-// BuiltinSCP is the built-in document of that name for the organization.
+// BuiltinSCP returns the built-in document of that name for the organization.
 func BuiltinSCP(o actions.Org, name string) (document string, ok bool) {
 	switch name {
 	case freezeSCP:
@@ -74,11 +74,10 @@ func BuiltinSCP(o actions.Org, name string) (document string, ok bool) {
 	return "", false
 }
 
-// ReservedSCP reports whether a name would take that of a policy with which
-// revoke_sessions revokes an account's sessions.
+// ReservedSCP reports whether a name may be that of a policy of revoke_sessions.
 func ReservedSCP(name string) bool { return strings.HasPrefix(name, "revoke-") }
 
-// documentOf is the document of that name.
+// documentOf returns the document of that name.
 func documentOf(o actions.Org, name string) (string, bool) {
 	if document, ok := o.SCPs[name]; ok {
 		return document, true
@@ -86,15 +85,15 @@ func documentOf(o actions.Org, name string) (string, bool) {
 	return BuiltinSCP(o, name)
 }
 
-// scpNames are the names that scp knows.
+// scpNames returns the valid names for scp=.
 func scpNames(o actions.Org) []string {
 	names := slices.AppendSeq([]string{freezeSCP, controlPlaneSCP}, maps.Keys(o.SCPs))
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// exemptARNs are the principals that our SCPs leave alone, as a policy names exactly
-// them in any account.
+// exemptARNs returns the principals that our SCPs exempt, escaped for a policy and with
+// any account.
 func exemptARNs(o actions.Org) []string {
 	arns := []string{actions.RoleARN(o.Partition, "*", "/", o.ResponderRole), actions.RoleARN(o.Partition, "*", "/", o.RestorerRole)}
 	if o.ForwarderRole != "" {
@@ -110,8 +109,8 @@ func exemptARNs(o actions.Org) []string {
 	return arns
 }
 
-// denySCP denies all but some actions to all but the exempt; with a cutoff only
-// to sessions that were issued before it.
+// denySCP denies all actions except some to all principals except the exempt ones; with
+// a cutoff only to sessions issued before it.
 func denySCP(o actions.Org, sid string, but []string, cutoff string) string {
 	s := struct {
 		Sid       string
@@ -135,14 +134,13 @@ func denySCP(o actions.Org, sid string, but []string, cutoff string) string {
 	return string(b)
 }
 
-// revokeSCP denies everything to the account's sessions that were issued before
-// the cutoff.
+// revokeSCP denies everything to the account's sessions issued before the cutoff.
 func revokeSCP(o actions.Org, cutoff time.Time) string {
 	return denySCP(o, deny.RevokeSid, nil, cutoff.UTC().Format(deny.TokenIssueTime))
 }
 
-// readRevokeSCP reads the cutoff of a document that is a revokeSCP but for its
-// cutoff; false for any other, one with other exemptions included.
+// readRevokeSCP reads the cutoff of a revokeSCP; false for any other document, also for
+// one with other exemptions.
 func readRevokeSCP(o actions.Org, document string) (cutoff time.Time, ok bool) {
 	var d struct {
 		Statement []struct {

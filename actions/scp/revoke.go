@@ -10,15 +10,15 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// ViaSCP reports whether a call revokes an account's sessions by a service
-// control policy: one attach instead of a policy on each role.
+// ViaSCP reports whether a call revokes an account's sessions by a service control
+// policy: one attach in place of a policy on each role.
 func ViaSCP(c actions.Call) bool { return actions.WholeAccount(c) && c.Options["via"] == "scp" }
 
-// BySCP reports whether a step is that attach.
+// BySCP reports whether a step is the attach of ViaSCP.
 func BySCP(s actions.Step) bool { return s.ID == attachStep }
 
-// Revocation is the policy that denies everything to sessions of an account
-// issued before a cutoff. Each account has its own, since each has its cutoff.
+// Revocation is the policy that denies everything to sessions of an account issued
+// before a cutoff. Each account has its own, with its own cutoff.
 func Revocation(o actions.Org, account string, run actions.Run) Attachment {
 	return Attachment{
 		policy: scpPrefix + "revoke-" + account,
@@ -80,7 +80,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 		"The other way is role by role, without the organization: revoke_sessions "+c.Target)
 	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(exemptARNs(acct.Org))})
 	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
-		cause, _ := actions.Explain(err) // a containment does not wait for what only informs
+		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
 		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
 	}
 	return p, nil

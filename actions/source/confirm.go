@@ -1,5 +1,9 @@
-// Package source asks the source of a finding whether it is true: GuardDuty,
-// CloudTrail or IAM. What an event says is anybody's word until then.
+// Package source confirms findings with their source: GuardDuty, CloudTrail or IAM. An
+// event is untrusted until then.
+//
+//	Confirm         asks the source
+//	Confirmation    source, account, region and ID of a finding
+//	ConfirmPermits  the permissions of the session that asks
 package source
 
 import (
@@ -13,10 +17,10 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/user"
 )
 
-// Confirm asks a source whether a finding is true. It returns the answer of GuardDuty
-// or CloudTrail as JSON, and nothing for a key that exists and is active. Its session
-// may do nothing else. It returns ErrNotConfirmed if the source does not know of it, or
-// says that it is over.
+// Confirm asks a source whether a finding is true, in a session that may do nothing
+// else. It returns the answer of GuardDuty or CloudTrail as JSON, and nothing for a key
+// that exists and is active. It returns ErrNotConfirmed if the source does not know the
+// finding, or the key is inactive.
 func Confirm(ctx context.Context, c *actions.Cloud, s Confirmation, now time.Time, who actions.SessionContext) ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -54,7 +58,7 @@ func finding(ctx context.Context, a *actions.Account, detector, id string, now t
 	return out.Findings[0], nil
 }
 
-// event is a record of CloudTrail's Event history.
+// event returns a record of CloudTrail's Event history.
 func event(ctx context.Context, a *actions.Account, id string) ([]byte, error) {
 	record, err := trail.EventOf(ctx, a, a.Region, id)
 	if err == nil && record == "" {
@@ -63,7 +67,7 @@ func event(ctx context.Context, a *actions.Account, id string) ([]byte, error) {
 	return []byte(record), err
 }
 
-// activeKey is nil for a key that a user of the account has, and can use.
+// activeKey returns nil if a user of the account has the key and it is active.
 func activeKey(ctx context.Context, a *actions.Account, id string) error {
 	exists, active, err := user.KeyIsActive(ctx, a, id)
 	switch {

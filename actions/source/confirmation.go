@@ -10,7 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/user"
 )
 
-// Confirmation says where a source can be asked whether a finding is true.
+// Confirmation identifies a finding at its source.
 type Confirmation struct {
 	Kind     ConfirmationKind `json:"kind"`
 	Account  string           `json:"account"`
@@ -29,7 +29,7 @@ const (
 	ConfirmKey     ConfirmationKind = "key"     // IAM: the key exists and is active
 )
 
-// Kinds are all that can be asked.
+// Kinds are all kinds of confirmation.
 var Kinds = []ConfirmationKind{ConfirmFinding, ConfirmEvent, ConfirmKey}
 
 // ErrNotConfirmed is wrapped by the errors of Confirm if the source does not
@@ -40,15 +40,15 @@ func notConfirmed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrNotConfirmed, fmt.Sprintf(format, args...))
 }
 
-// What is in an event is anybody's word until its source has confirmed it: it is
-// checked before it gets into an ARN or a URL. The IDs of findings and detectors
-// are 32 characters of hex, those of events UUIDs; AWS promises neither.
+// Events are untrusted until their source has confirmed them: values are checked before
+// they become part of an ARN or a URL. The IDs of findings and detectors are 32 hex
+// characters, those of events UUIDs; AWS guarantees neither.
 var (
 	detectorID = actions.NewPattern(`^[0-9A-Za-z]{1,64}$`)
 	sourceID   = actions.NewPattern(`^[0-9A-Za-z-]{1,64}$`)
 )
 
-// check reports what can't be asked.
+// check returns an error for invalid values.
 func (s Confirmation) check() error {
 	ok := actions.AccountID.MatchString(s.Account)
 	switch s.Kind {
@@ -67,7 +67,7 @@ func (s Confirmation) check() error {
 	return nil
 }
 
-// ConfirmPermits are the permissions to ask for a confirmation. GetFindings and
+// ConfirmPermits returns the permissions for a kind of confirmation. GetFindings and
 // LookupEvents have no resources.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonguardduty.html
 func ConfirmPermits(kind ConfirmationKind, s actions.Scope) []actions.Statement {

@@ -19,13 +19,12 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes.
+// maxAnswer is the limit on an answer, in bytes.
 const maxAnswer = 1 << 20
 
-// post calls a service that speaks JSON and whose SDK client is not linked, since
-// the executor would be too large with it: id is the SDK's name of the service,
-// name that of its endpoints and signatures. There are no retries. Errors are
-// those that an SDK client returns.
+// post calls a JSON service without its SDK client, which would make the executor too
+// large: id is the SDK's name of the service, name that of its endpoints and
+// signatures. There are no retries. Errors are like those of an SDK client.
 func post(ctx context.Context, a *actions.Account, id, name, path string, now time.Time, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -64,7 +63,7 @@ func post(ctx context.Context, a *actions.Account, id, name, path string, now ti
 	return nil
 }
 
-// endpoint is where a service is. It is found as the SDK's clients find theirs.
+// endpoint returns the URL of a service, resolved as in the SDK's clients.
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 func endpoint(ctx context.Context, a *actions.Account, id, name string) string {
 	for _, source := range a.Config().ConfigSources {
@@ -86,7 +85,7 @@ func endpoint(ctx context.Context, a *actions.Account, id, name string) string {
 	return "https://" + name + "." + a.Region + "." + suffix
 }
 
-// answeredError reads what a service that speaks JSON says went wrong.
+// answeredError reads the error of a JSON service.
 // https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization
 func answeredError(header http.Header, body []byte) error {
 	var told struct {
@@ -94,7 +93,7 @@ func answeredError(header http.Header, body []byte) error {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
-	_ = json.Unmarshal(body, &told) // what can't be read says nothing: the status and the header remain
+	_ = json.Unmarshal(body, &told) // if it is invalid, the status and the header remain
 	for _, code := range []string{header.Get("X-Amzn-Errortype"), told.Type, told.Code} {
 		code, _, _ = strings.Cut(code, ":")
 		if code = code[strings.LastIndex(code, "#")+1:]; code != "" {

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// Activity is what a principal, or one of its keys, did lately, as CloudTrail's
-// Event history tells it. It is stored as JSON and stays below 50 KB whatever
-// the events hold: its strings are cut.
+// Activity summarises the recent calls of a principal or key in CloudTrail's Event
+// history. It is stored as JSON and stays below 50 KB: its strings are cut.
 type Activity struct {
 	Subject string    `json:"subject"` // whose: AKIA…
 	By      string    `json:"by"`      // what it was looked up by: AccessKeyId, Username, ResourceName
@@ -50,7 +49,7 @@ type Count struct {
 	N    int    `json:"n"`
 }
 
-// topSize is how many values a Top names.
+// topSize is the number of values in a Top.
 const topSize = 10
 
 // top is the Top of counted values: the most frequent first, ties by name.

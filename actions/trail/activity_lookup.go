@@ -19,8 +19,8 @@ const (
 	activityLimit  = 10_000 // calls
 )
 
-// activityRegions are the configured regions, and the one of IAM's own calls:
-// without it a report would say that a stolen key had left IAM alone.
+// activityRegions returns the configured regions and that of IAM's calls: without it a
+// report would say that a stolen key made no IAM calls.
 func activityRegions(acct *actions.Account) []string {
 	var regions []string
 	for _, r := range append(slices.Clone(acct.Org.Regions), GlobalRegion(acct.Partition)) {
@@ -31,9 +31,9 @@ func activityRegions(acct *actions.Account) []string {
 	return regions
 }
 
-// LookUpActivity is what a subject did in an account in the 24 hours before now. The
-// session may look it up and nothing else. What can't be read is said in it; an
-// error means that nothing could be.
+// LookUpActivity returns a subject's activity in an account in the 24 hours before now.
+// Its session may only look up events. The activity names unreadable parts; an error
+// means that nothing was read.
 func LookUpActivity(ctx context.Context, c *actions.Cloud, account string, s Subject, now time.Time, who actions.SessionContext) (Activity, error) {
 	by := types.LookupAttributeKey(s.By)
 	if !actions.AccountID.MatchString(account) || s.Value == "" || !slices.Contains([]types.LookupAttributeKey{
@@ -47,10 +47,10 @@ func LookUpActivity(ctx context.Context, c *actions.Cloud, account string, s Sub
 	return ActivityOf(ctx, acct, s, now)
 }
 
-// ActivityOf reads what was done with a key (AccessKeyId), by a user (Username) or
-// to a resource (ResourceName) in the 24 hours before now. A region that can't be
-// read is said in the Activity. An error means that nothing was read and another
-// try may read it; the Activity then says of whom.
+// ActivityOf returns the calls with a key (AccessKeyId), by a user (Username) or on a
+// resource (ResourceName) in the 24 hours before now. The Activity names unreadable
+// regions. An error means that nothing was read and a retry may succeed; the Activity
+// then has the subject only.
 func ActivityOf(ctx context.Context, acct *actions.Account, s Subject, now time.Time) (Activity, error) {
 	look, cancel := context.WithTimeout(ctx, activityWithin)
 	defer cancel()
@@ -91,8 +91,7 @@ type activityLookup struct {
 	full     context.CancelFunc // stops all regions
 }
 
-// region reads one region until ctx ends. The error is that which is told in what
-// was found.
+// region reads one region until ctx ends. The error is the one in the RegionActivity.
 func (l *activityLookup) region(ctx context.Context, region string) (RegionActivity, error) {
 	found := RegionActivity{Name: region}
 	err := Lookup(ctx, l.acct, region, l.subject, l.from, l.to, Budget{Patient: true}, func(events []types.Event) bool {
@@ -106,7 +105,7 @@ func (l *activityLookup) region(ctx context.Context, region string) (RegionActiv
 	if cut := (*CutError)(nil); errors.As(err, &cut) {
 		found.Cut = true
 		if err = cut.Err; found.Total > 0 && errors.Is(err, ctx.Err()) {
-			return found, nil // it told what it could until then
+			return found, nil // it has the events until then
 		}
 	}
 	if err != nil {
@@ -115,7 +114,7 @@ func (l *activityLookup) region(ctx context.Context, region string) (RegionActiv
 	return found, err
 }
 
-// regionTrouble says why a region can't be read.
+// regionTrouble returns why a region can't be read, in words.
 func regionTrouble(err error) string {
 	cause, _ := actions.Explain(err)
 	switch {

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 )
 
-// tally counts events, at most so many.
+// tally counts events up to a limit.
 type tally struct {
 	mu                                                sync.Mutex
 	left, total, denied, broken                       int
@@ -25,7 +25,7 @@ func newTally(most int) *tally {
 		addresses: map[string]int{}, agents: map[string]int{}, roles: map[string]int{}}
 }
 
-// add counts events, and returns how many of them it still took.
+// add counts events, and returns the number that was within the limit.
 func (t *tally) add(events []types.Event) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,7 +81,7 @@ func (t *tally) count(e types.Event) {
 	}
 }
 
-// activity is what was counted.
+// activity returns the counts.
 func (t *tally) activity() Activity {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,17 +89,17 @@ func (t *tally) activity() Activity {
 		Types: top(t.kinds), Addresses: top(t.addresses), Agents: top(t.agents), Roles: top(t.roles)}
 }
 
-// isDenial knows the codes with which services deny a call: AccessDenied,
+// isDenial reports whether a code is a denial: AccessDenied,
 // AccessDeniedException, UnauthorizedOperation, Client.UnauthorizedOperation.
 func isDenial(code string) bool {
 	return strings.Contains(code, "AccessDenied") || strings.Contains(code, "Unauthorized")
 }
 
-// detail is what a CloudTrail record tells beside the event that carries it.
+// detail is the part of a CloudTrail record that the event itself does not have.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 type detail struct{ address, agent, errorCode, role string }
 
-// readDetail reads of a record what can be read, and reports whether that is all.
+// readDetail reads the valid parts of a record, and reports whether all are valid.
 func readDetail(record string) (d detail, whole bool) {
 	whole = true
 	read := func(from json.RawMessage, into any) {
@@ -125,8 +125,8 @@ const (
 	briefBytes = 500
 )
 
-// shorten makes a short line of a text from outside: without what can't be seen or
-// reorders what can, and cut in the middle, since names differ at their ends.
+// shorten returns a short line of untrusted text: without invisible and reordering
+// characters, and cut in the middle, since names differ at their ends.
 func shorten(s string) string {
 	var rs []rune
 	for _, r := range strings.ToValidUTF8(s, "\ufffd") {
@@ -146,7 +146,7 @@ func shorten(s string) string {
 	}
 }
 
-// cutMiddle cuts the middle out of what is longer than most.
+// cutMiddle cuts the middle out of text longer than most.
 func cutMiddle(rs []rune, most int) string {
 	if len(rs) <= most {
 		return string(rs)

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 )
 
-// Whose says whose activity it is.
+// Whose returns the subject in words.
 func (a Activity) Whose() string {
 	switch types.LookupAttributeKey(a.By) {
 	case types.LookupAttributeKeyAccessKeyId:
@@ -22,7 +22,7 @@ func (a Activity) Whose() string {
 	return a.Subject
 }
 
-// DeniedShare is how many calls were denied, and their share.
+// DeniedShare returns the number of denied calls and their share, in words.
 func (a Activity) DeniedShare() string {
 	switch {
 	case a.Denied == 0:
@@ -33,7 +33,7 @@ func (a Activity) DeniedShare() string {
 	return fmt.Sprintf("%d (%d%%)", a.Denied, a.Denied*100/max(a.Total, 1))
 }
 
-// Words say how much of the region was read.
+// Words returns how much of the region was read.
 func (r RegionActivity) Words() string {
 	switch {
 	case r.Error != "" && r.Total == 0:
@@ -46,7 +46,7 @@ func (r RegionActivity) Words() string {
 	return fmt.Sprint(r.Total)
 }
 
-// Gaps say what is missing in this very look-up.
+// Gaps returns what is missing in this look-up.
 func (a Activity) Gaps() []string {
 	var gaps []string
 	if a.Cut != "" {
@@ -71,7 +71,7 @@ func (a Activity) unreadRegions() int {
 	return n
 }
 
-// Limits say what is missing in every look-up: CloudTrail delivers "within an
+// Limits returns what is missing in every look-up: CloudTrail delivers "within an
 // average of about 5 minutes of an API call. This time is not guaranteed", and
 // the Event history is of "management events".
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html
@@ -81,10 +81,10 @@ func (Activity) Limits() []string {
 		"It lists management events only: reading or writing objects in S3, for instance, is not among them."}
 }
 
-// maxTitle is what SNS takes as a subject: up to 100 characters of ASCII.
+// maxTitle is SNS's limit on a subject: 100 characters of ASCII.
 const maxTitle = 100
 
-// Title is the activity in one line of at most 100 ASCII characters.
+// Title returns the activity in one line of at most 100 ASCII characters.
 func (a Activity) Title() string {
 	end := fmt.Sprintf("%d calls in %s, denied %s", a.Total, hours(a.To.Sub(a.From)), a.DeniedShare())
 	switch {
@@ -98,7 +98,7 @@ func (a Activity) Title() string {
 	return ascii(strings.ReplaceAll(short, "…", "...")) + end
 }
 
-// ascii writes a question mark for what is not printable ASCII.
+// ascii replaces characters that are not printable ASCII by a question mark.
 func ascii(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -112,7 +112,7 @@ func hours(d time.Duration) string { return fmt.Sprintf("%d h", int(d.Hours())) 
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// Text is the activity for people, in plain text.
+// Text returns the activity for people, in plain text.
 func (a Activity) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Recent activity of %s\n%s to %s, from CloudTrail's Event history\n\n", a.Whose(), moment(a.From), moment(a.To))
@@ -154,7 +154,7 @@ type List struct {
 	Top
 }
 
-// Head is the heading, with how many there were where not all are named.
+// Head returns the heading, with the number of values if not all are listed.
 func (l List) Head() string {
 	if l.Kinds > len(l.Most) {
 		return fmt.Sprintf("%s (%d of %d)", l.Title, len(l.Most), l.Kinds)
@@ -162,7 +162,7 @@ func (l List) Head() string {
 	return l.Title
 }
 
-// Lists are the Tops that name anything, in the order in which they are read.
+// Lists returns the non-empty Tops in display order.
 func (a Activity) Lists() []List {
 	var lists []List
 	for _, l := range []List{{"Calls", a.Calls}, {"Roles assumed", a.Roles}, {"Source IPs", a.Addresses}, {"Resources", a.Resources}, {"Resource types", a.Types}, {"User agents", a.Agents}} {

@@ -1,6 +1,9 @@
-// Package trail reads CloudTrail's Event history: [Lookup] is the only caller of
-// LookupEvents, which AWS limits to two calls a second for each account and region.
-// [ActivityOf] adds up what a subject did lately; a [Topic] sends it to people.
+// Package trail reads CloudTrail's Event history.
+//
+//	Lookup    the only caller of LookupEvents, two calls a second per account and region
+//	Activity  a summary of a subject's last 24 hours, see ActivityOf
+//	Topic     an SNS topic that gets the summary
+//	Reporter  an action that has such a report
 package trail
 
 import (
@@ -16,48 +19,48 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// Subject is whose events CloudTrail is asked for: By is a lookup attribute
-// (AccessKeyId, Username, ResourceName, EventId), Value what it is.
+// Subject selects events: By is a lookup attribute (AccessKeyId, Username, ResourceName,
+// EventId), Value its value.
 type Subject struct {
 	By    string `json:"by"`
 	Value string `json:"value"`
 }
 
-// Budget bounds a look-up.
+// Budget limits a look-up.
 type Budget struct {
 	Pages  int           // of 50 events; 0 for all
-	Within time.Duration // 0 for as long as the context lasts
-	// Patient look-ups ask again where AWS throttles, as long as there is time, and a
-	// few times where it fails. Others return the error.
+	Within time.Duration // 0: until the context ends
+	// Patient look-ups are retried while AWS throttles, within the time limit, and a few
+	// times after failures. Others return the error.
 	Patient bool
 }
 
-// CutError says that a look-up ended before the history did. Err is why, and where
-// AWS had asked for patience, that.
+// CutError is returned if a look-up ended before the end of the history. Err is the
+// cause, or the throttling error if there was one.
 type CutError struct{ Err error }
 
 func (e *CutError) Error() string { return "the look-up ended early: " + e.Err.Error() }
 
 func (e *CutError) Unwrap() error { return e.Err }
 
-// ErrPages is why a look-up ended whose pages were used up.
+// ErrPages is the cause if the page limit was reached.
 var ErrPages = errors.New("there are more events than are looked at")
 
 const (
-	lookupPage = 50 // the most events that LookupEvents gives at once
+	lookupPage = 50 // the largest page of LookupEvents
 	// "The rate of lookup requests is limited to two per second, per account, per
 	// Region." https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
 	lookupRate    = 2
-	lookupBackoff = 5 * time.Second // at most, where AWS asks for patience
-	lookupTries   = 5               // failures in a row that are no throttles: a region that is down must not hold up others
+	lookupBackoff = 5 * time.Second // the longest pause after throttling
+	lookupTries   = 5               // consecutive failures other than throttling: an outage of one region must not delay others
 )
 
-// Lookup reads what CloudTrail's Event history of one region has about a subject
-// between two times, the newest first, and passes it on page by page until that
-// returns false. Zero times stand for the 90 days that the history goes back. All
-// look-ups in an account and region share what AWS allows there.
+// Lookup reads the events of a subject between two times in CloudTrail's Event history
+// of one region, newest first, and calls page until it returns false. Zero times are the
+// history's limit of 90 days. All look-ups in an account and region share AWS's rate
+// limit.
 //
-// The error is a [CutError] where budget or context ended it; any other one is AWS's.
+// It returns a [CutError] if budget or context ended it, or an error of AWS.
 func Lookup(ctx context.Context, acct *actions.Account, region string, s Subject, from, to time.Time, b Budget, page func([]types.Event) bool) error {
 	if b.Within > 0 {
 		var cancel context.CancelFunc
@@ -76,7 +79,7 @@ func Lookup(ctx context.Context, acct *actions.Account, region string, s Subject
 	if !to.IsZero() {
 		in.EndTime = &to
 	}
-	var asked error // for patience, by AWS
+	var asked error // the last throttling error
 	cut := func() error {
 		if asked != nil {
 			return &CutError{asked}
@@ -91,7 +94,7 @@ func Lookup(ctx context.Context, acct *actions.Account, region string, s Subject
 		if acct.WaitRateLimit(ctx, "cloudtrail:LookupEvents", region, lookupRate, time.Second) != nil {
 			return cut()
 		}
-		next := time.NewTimer(time.Second / lookupRate) // one look-up does not take all turns
+		next := time.NewTimer(time.Second / lookupRate) // one look-up does not use the whole rate limit
 		out, err := client.LookupEvents(ctx, in)
 		switch {
 		case err == nil:
@@ -127,22 +130,22 @@ func wait(ctx context.Context, t *time.Timer) bool {
 	}
 }
 
-// LookupPermits are the permissions of a look-up. LookupEvents has no resources.
+// LookupPermits returns the permissions of a look-up. LookupEvents has no resources.
 func LookupPermits() []actions.Statement {
 	return []actions.Statement{{Actions: []string{"cloudtrail:LookupEvents"}, Resources: []string{"*"}}}
 }
 
-// globalRegions are where CloudTrail records the calls to IAM and other services
-// that have no region.
+// globalRegions are the regions in which CloudTrail records calls to IAM and other
+// global services.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-concepts.html#cloudtrail-concepts-global-service-events
 // https://docs.aws.amazon.com/general/latest/gr/iam-service.html (the other partitions)
 var globalRegions = map[string]string{"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
 
-// GlobalRegion is where CloudTrail records the calls to IAM.
+// GlobalRegion returns the region in which CloudTrail records calls to IAM.
 func GlobalRegion(partition string) string { return globalRegions[partition] }
 
-// EventOf is a record of CloudTrail's Event history as CloudTrail wrote it, "" where
-// the history has none of this ID.
+// EventOf returns a record of CloudTrail's Event history unchanged, "" if the history
+// has none with this ID.
 func EventOf(ctx context.Context, acct *actions.Account, region, id string) (record string, err error) {
 	err = Lookup(ctx, acct, region, Subject{By: string(types.LookupAttributeKeyEventId), Value: id}, time.Time{}, time.Time{}, Budget{}, func(es []types.Event) bool {
 		if len(es) == 1 {

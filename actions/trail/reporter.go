@@ -7,11 +7,10 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// Reporter is an action that has something to tell beside what it does. A
-// report never changes an outcome.
+// Reporter is an action that also has a report. A report never changes an outcome.
 type Reporter interface {
 	actions.Action
-	// Report gathers it. What could not be read is said in it; an error means
-	// that it is worth another try.
+	// Report returns the activity, which names unreadable parts. An error means that a
+	// retry may succeed.
 	Report(ctx context.Context, acct *actions.Account, c actions.Call, id actions.Identity, now time.Time) (Activity, error)
 }

@@ -56,8 +56,8 @@ func lookUpKey(ctx context.Context, acct *actions.Account, id string) (*iam.GetA
 	out, err := acct.IAM().GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"), actions.IsCode(err, "AccessDenied") && strings.Contains(err.Error(), "on resource: access key "+id):
-		// The page of GetAccessKeyLastUsed names no error for a key without owner. AWS denies
-		// it, and the message names the key; for a missing permission it names a user.
+		// The page of GetAccessKeyLastUsed names no error for a key without owner. In practice
+		// AWS denies it and names the key; for a missing permission it names a user.
 		return nil, nil
 	case actions.IsCode(err, "AccessDenied"):
 		return nil, actions.WithHint(err, "AWS may say this also of a key that is not in account "+acct.ID+": check the key and the account; if they are right, check that the member roles are deployed as the installed version wants them")
