@@ -389,8 +389,8 @@ func TestUndoIsInTheThread(t *testing.T) {
 	})
 }
 
-// TestLostAlert: without its parent in Slack a request's card is posted all the same.
-func TestLostAlert(t *testing.T) {
+// TestRequestIsPostedWithoutItsAlertsCard: without its parent in Slack a request's card is posted all the same.
+func TestRequestIsPostedWithoutItsAlertsCard(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		a := gdFinding(1)
 		d.hears(a)

@@ -122,9 +122,9 @@ func (m *mortal) end() (texts []string) {
 	return texts
 }
 
-// TestDeath: whenever the bot dies, the end is the same, with nothing lost and
+// TestBotThatDiesAnywhereLosesNothing: whenever the bot dies, the end is the same, with nothing lost and
 // nothing twice.
-func TestDeath(t *testing.T) {
+func TestBotThatDiesAnywhereLosesNothing(t *testing.T) {
 	every := thin.Every(t, 7, "the points at which the process dies")
 	for name, story := range map[string]func(m *mortal){
 		"a finding": func(m *mortal) {

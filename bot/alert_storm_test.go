@@ -96,9 +96,9 @@ func asSlackDoes(d *desk) {
 	d.slack.RateLimit("chat.update", 50, 5)
 }
 
-// TestStorm: thousands of findings in a minute stay within Slack's limits, none is
+// TestStormStaysWithinSlacksLimits: thousands of findings in a minute stay within Slack's limits, none is
 // lost, each can be reached, and a containment is not held up.
-func TestStorm(t *testing.T) {
+func TestStormStaysWithinSlacksLimits(t *testing.T) {
 	n := 3000 / min(thin.Every(t, 2, "the findings of a storm"), 5)
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.store.fail = func(puts []approvals.Put, after bool) error {
@@ -175,8 +175,8 @@ func seconds(ts string) (s float64) {
 	return s
 }
 
-// TestDigest: what a digest says, lists and lets do.
-func TestDigest(t *testing.T) {
+// TestDigestListsItsAlerts: what a digest says, lists and lets do.
+func TestDigestListsItsAlerts(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error { // there were 30 just now
 			for i := range alerts.RatePosts {
@@ -300,8 +300,8 @@ func BenchmarkStorm(b *testing.B) {
 	}
 }
 
-// TestLeftOver: what found no room gets it when there is some.
-func TestLeftOver(t *testing.T) {
+// TestWaitingAlertsArePostedWhenThereIsRoom: what found no room gets it when there is some.
+func TestWaitingAlertsArePostedWhenThereIsRoom(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		var all []any
 		for i := range 40 {
@@ -356,8 +356,8 @@ func TestLeftOver(t *testing.T) {
 	})
 }
 
-// TestTwoSweeps: those that run at the same time make one digest, or one card each.
-func TestTwoSweeps(t *testing.T) {
+// TestTwoSweepsAtOncePostNothingTwice: those that run at the same time make one digest, or one card each.
+func TestTwoSweepsAtOncePostNothingTwice(t *testing.T) {
 	for _, n := range []int{20, 400} {
 		atDesk(t, func(t *testing.T, d *desk) {
 			room := alerts.RateLimit{PausedUntil: time.Now().Add(time.Minute)}
@@ -436,8 +436,8 @@ func TestSweepLeavesTurns(t *testing.T) {
 	})
 }
 
-// TestShut: while Slack wants to be left alone, a sweep does so.
-func TestShut(t *testing.T) {
+// TestSweepLeavesSlackAloneWhileItWantsToBe: while Slack wants to be left alone, a sweep does so.
+func TestSweepLeavesSlackAloneWhileItWantsToBe(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.hears(gdFinding(0))
 		d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error {

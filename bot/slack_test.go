@@ -365,7 +365,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestGone(t *testing.T) {
+func TestUpdateTellsThatAMessageIsGone(t *testing.T) {
 	w := newWorld(t)
 	ts, err := w.api.post(t.Context(), sec, "", cards.Say("x"))
 	if err != nil {

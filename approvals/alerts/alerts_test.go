@@ -122,9 +122,9 @@ func TestCreateRequestLinksItToItsAlert(t *testing.T) {
 	}
 }
 
-// TestMarkedAlerts: what is to be drawn, waits or sleeps is found; a row that can't
+// TestUnreadableRowHidesNoOther: what is to be drawn, waits or sleeps is found; a row that can't
 // be read hides no other.
-func TestMarkedAlerts(t *testing.T) {
+func TestUnreadableRowHidesNoOther(t *testing.T) {
 	ctx := t.Context()
 	store := memory.NewStore()
 	table := alerts.Table{Requests: approvals.Requests{Store: store}}

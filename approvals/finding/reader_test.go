@@ -214,8 +214,8 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// TestLimits reads a finding in which everything is too much.
-func TestLimits(t *testing.T) {
+// TestFindingWithTooMuchOfEverything reads a finding in which everything is too much.
+func TestFindingWithTooMuchOfEverything(t *testing.T) {
 	long := strings.Repeat("\U0001F480", 5000)
 	var actors []any
 	for i := range 15 {

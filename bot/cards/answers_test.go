@@ -10,8 +10,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// TestSay: what an answer is given does nothing in it.
-func TestSay(t *testing.T) {
+// TestArgumentsOfAnswersAreEscaped: what an answer is given does nothing in it.
+func TestArgumentsOfAnswersAreEscaped(t *testing.T) {
 	for _, text := range []string{"words", evil, evilLong} {
 		checkMessage(t, Say("%s", text))
 		checkMessage(t, Say(CardMissing, text, "C0SEC"))

@@ -74,8 +74,8 @@ func TestUntrustedLength(t *testing.T) {
 	}
 }
 
-// TestCut: mrkdwn is never cut within an entity or one of our own tokens.
-func TestCut(t *testing.T) {
+// TestTextIsNeverCutWithinAToken: mrkdwn is never cut within an entity or one of our own tokens.
+func TestTextIsNeverCutWithinAToken(t *testing.T) {
 	for name, text := range map[string]string{
 		"entity":  strings.Repeat("x", 18) + "&amp;&lt;&gt;",
 		"mention": strings.Repeat("x", 15) + "<@U0ANA> and more",
