@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-lambda-go/lambda"
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -22,13 +20,7 @@ import (
 )
 
 func main() {
-	log := function.Logger("bot")
-	h, err := handler(os.Getenv, time.Now, log)
-	if err != nil {
-		log.Error("can't start", slog.String("error", err.Error()))
-		os.Exit(1)
-	}
-	lambda.Start(h)
+	function.Start("bot", handler)
 }
 
 // invocation is what this function is called with: messages, or the schedule.
@@ -79,15 +71,12 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 			}
 			return events.SQSEventResponse{}, b.Sweep(ctx)
 		}
-		resp := function.Batch(ctx, log, in.Records, func(ctx context.Context, m events.SQSMessage) error {
+		return function.Batch(ctx, log, now, in.Records, func(ctx context.Context, m events.SQSMessage) error {
 			do, ok := kinds[m.EventSourceARN]
 			if !ok {
 				return fmt.Errorf("unknown queue %s", m.EventSourceARN)
 			}
 			return do(ctx, []byte(m.Body))
-		})
-		function.Count(ctx, log, now(), "Handled", len(in.Records)-len(resp.BatchItemFailures))
-		function.Count(ctx, log, now(), "Failed", len(resp.BatchItemFailures))
-		return resp, nil
+		}), nil
 	}, nil
 }

@@ -6,11 +6,9 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-lambda-go/lambda"
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -23,13 +21,7 @@ import (
 )
 
 func main() {
-	log := function.Logger("executor")
-	h, err := handler(os.Getenv, time.Now, log)
-	if err != nil {
-		log.Error("can't start", slog.String("error", err.Error()))
-		os.Exit(1)
-	}
-	lambda.Start(h)
+	function.Start("executor", handler)
 }
 
 type handle = func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
@@ -68,9 +60,6 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	}
 	job := approvals.Decoded(x.Handle)
 	return func(ctx context.Context, in events.SQSEvent) (events.SQSEventResponse, error) {
-		resp := function.Batch(ctx, log, in.Records, func(ctx context.Context, m events.SQSMessage) error { return job(ctx, []byte(m.Body)) })
-		function.Count(ctx, log, now(), "Handled", len(in.Records)-len(resp.BatchItemFailures))
-		function.Count(ctx, log, now(), "Failed", len(resp.BatchItemFailures))
-		return resp, nil
+		return function.Batch(ctx, log, now, in.Records, func(ctx context.Context, m events.SQSMessage) error { return job(ctx, []byte(m.Body)) }), nil
 	}, nil
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -52,7 +54,14 @@ func (env endpoints) GetServiceBaseEndpoint(_ context.Context, service string) (
 	return url, url != "", nil
 }
 
-// Logger writes JSON with the invocation's request ID.
-func Logger(zone string) *slog.Logger {
-	return lambdacontext.NewLogger().With(slog.String("zone", zone))
+// Start runs a zone's handler, made of the environment. Its log is JSON with the
+// invocation's request ID.
+func Start[In, Out any](zone string, handler func(env func(string) string, now func() time.Time, log *slog.Logger) (func(context.Context, In) (Out, error), error)) {
+	log := lambdacontext.NewLogger().With(slog.String("zone", zone))
+	h, err := handler(os.Getenv, time.Now, log)
+	if err != nil {
+		log.Error("can't start", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	lambda.Start(h)
 }

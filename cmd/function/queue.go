@@ -38,9 +38,9 @@ func (q Queue) Send(ctx context.Context, body []byte, delay time.Duration) error
 }
 
 // Batch hands each message of a batch to handle, all at once, and reports those
-// that failed: only they are delivered again.
+// that failed: only they are delivered again. It counts both.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
-func Batch(ctx context.Context, log *slog.Logger, records []events.SQSMessage, handle func(context.Context, events.SQSMessage) error) events.SQSEventResponse {
+func Batch(ctx context.Context, log *slog.Logger, now func() time.Time, records []events.SQSMessage, handle func(context.Context, events.SQSMessage) error) events.SQSEventResponse {
 	var (
 		mu   sync.Mutex
 		wg   sync.WaitGroup
@@ -59,6 +59,8 @@ func Batch(ctx context.Context, log *slog.Logger, records []events.SQSMessage, h
 		})
 	}
 	wg.Wait()
+	Count(ctx, log, now(), "Handled", len(records)-len(resp.BatchItemFailures))
+	Count(ctx, log, now(), "Failed", len(resp.BatchItemFailures))
 	return resp
 }
 

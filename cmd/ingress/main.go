@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/function"
@@ -24,13 +23,7 @@ const gcPercent = 800
 
 func main() {
 	debug.SetGCPercent(gcPercent)
-	log := function.Logger("ingress")
-	h, err := handler(os.Getenv, time.Now, log)
-	if err != nil {
-		log.Error("can't start", slog.String("error", err.Error()))
-		os.Exit(1)
-	}
-	lambda.Start(h)
+	function.Start("ingress", handler)
 }
 
 type handle = func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)
