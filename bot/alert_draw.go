@@ -75,7 +75,7 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 	return nil
 }
 
-// leaseAlert takes the lease on drawing an alert. It returns errBusy if another worker
+// leaseAlert takes the lease on drawing an alert. It returns errNothingToDo if another worker
 // has it, or if there is nothing to draw yet.
 func (b *Bot) leaseAlert(ctx context.Context, id string) (alerts.Alert, error) {
 	now := b.Now()

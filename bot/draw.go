@@ -128,7 +128,7 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 // nothing to do.
 var errNothingToDo = errors.New("another worker does it, or there is nothing to do")
 
-// lease takes the lease on drawing a request. It returns errBusy if another worker has
+// lease takes the lease on drawing a request. It returns errNothingToDo if another worker has
 // it, or if the card of a running request was drawn just now.
 func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 	now := b.Now()
