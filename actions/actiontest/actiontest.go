@@ -1,10 +1,13 @@
-// Package actiontest is the contract of actions.Action. A new action passes it
-// with a World of its own, on any AWS that speaks the SDK: the one in memory, or
-// another implementation behind an endpoint.
+// Package actiontest is the contract test of actions.Action, on any AWS behind the SDK:
+// the one in memory, or another implementation behind an endpoint.
 //
-// It drives an action as the executor does: plan, apply and read back under the
-// responder, take back under the restorer, with the ledger's rows (steps and
-// effects) going through JSON in between.
+//	Test         checks a Contract: an action and the states that its target starts in
+//	Environment  a target in an AWS of its own, and how to read and change it
+//	Fixture      an AWS in memory with a role, for the tests of the actions
+//
+// Test drives an action as the executor does: plan, apply and read back under the
+// responder, revert under the restorer, with the ledger's rows (steps and effects)
+// going through JSON in between.
 package actiontest
 
 import (
@@ -22,24 +25,24 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-// Contract is an action and the places where it is tried.
+// Contract is an action and the states in which it is tested.
 type Contract struct {
 	Action actions.Action
-	// Starts are states that the target may be found in. Together they make the
-	// action use all that its Spec permits: something to put back, for one.
+	// Starts are initial states of the target. Together they make the action use all
+	// permissions of its Spec, for instance by content that undo restores.
 	Starts []Start
 	// ErrorPathPermits are permissions that are used only when AWS refuses something, which
 	// no start brings about: the action's own tests show that they are needed.
 	ErrorPathPermits []string
 }
 
-// Start opens a new Scene for each check. The scenes of a Start are alike.
+// Start opens a new Environment for each check. The environments of a Start are alike.
 type Start struct {
 	Name string
 	Open func(t *testing.T) Environment
 }
 
-// Environment is one target in an AWS of its own.
+// Environment is a target in an AWS of its own.
 type Environment struct {
 	Call actions.Call
 	Org  actions.Org
@@ -65,14 +68,14 @@ type Environment struct {
 	Calls func() []string
 }
 
-// AWS may show a write late: so long, and so often, it is read back.
+// How long and how often a write is read back: AWS may show it late.
 const (
 	readWithin  = 15 * time.Second
 	readEvery   = 500 * time.Millisecond
-	laterWithin = 90 * time.Second // a step that is worth another try a little later is tried for so long
+	laterWithin = 90 * time.Second // of a step that returned RetryLater
 )
 
-// Test checks the action in every one of its starts; thinned, in one of them whole.
+// Test checks the action in each of its starts; thinned, in one of them with all checks.
 func Test(t *testing.T, w Contract) {
 	checks := []struct {
 		name string
@@ -130,8 +133,8 @@ func (p *scenario) permits(phase actions.Phase) []string {
 	return acts
 }
 
-// namesResources finds resources that the steps change and no statement names: a kind
-// misspelt in Scope.Changed gives no statement at all.
+// namesResources finds changed resources that no statement names: a misspelt kind in
+// Scope.Changed results in no statement at all.
 func (p *scenario) namesResources() {
 	p.t.Helper()
 	permits := actions.Permits(p.action, actions.PhaseRun, actions.ScopeOf(p.action, p.Org, p.Call, p.resources))
@@ -143,7 +146,7 @@ func (p *scenario) namesResources() {
 	}
 }
 
-// scenario is one check in one scene.
+// scenario is one check in one environment.
 type scenario struct {
 	Environment
 	t               *testing.T
@@ -197,7 +200,7 @@ func (p *scenario) inSession(phase actions.Phase, do func(*actions.Account)) {
 	}
 }
 
-// restart is another worker: nothing is left but the ledger.
+// restart simulates another worker, which has the ledger only.
 func (p *scenario) restart() { clear(p.sessions) }
 
 func (p *scenario) wait(d time.Duration) {
@@ -328,12 +331,12 @@ func (p *scenario) applicable(steps []actions.Step) []actions.Step {
 	return slices.DeleteFunc(steps, func(s actions.Step) bool { return s.Skip != "" })
 }
 
-// revertible are the steps that undo takes back, credentials among them.
+// revertible returns the steps that undo reverts, including credentials.
 func revertible(all []ledgerEntry) []ledgerEntry {
 	return slices.DeleteFunc(slices.Clone(all), func(d ledgerEntry) bool { return d.step.NotReverted != "" && !d.step.Credential })
 }
 
-// restore takes all steps back, last first, and reads them back.
+// restore reverts all steps, last first, and reads them back.
 func (p *scenario) restore(all []ledgerEntry) {
 	p.t.Helper()
 	all = revertible(all)
@@ -375,7 +378,7 @@ func (p *scenario) checkRestored(before any, all []ledgerEntry) {
 	}
 }
 
-// noMutations checks that nothing is changed meanwhile.
+// noMutations checks that do changes nothing.
 func (p *scenario) noMutations(when string, do func()) {
 	p.t.Helper()
 	state, writes := p.State(), 0
@@ -391,7 +394,7 @@ func (p *scenario) noMutations(when string, do func()) {
 	}
 }
 
-// stored is v as the ledger gives it back.
+// stored returns v after a round trip through the ledger.
 func stored[T any](t *testing.T, v T) T {
 	t.Helper()
 	b, err := json.Marshal(v)

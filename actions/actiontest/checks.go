@@ -10,7 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// key is what makes a step planned again the same step.
+// key identifies a step that is planned again.
 type key struct{ ID, Hold, Resource, ResourceID string }
 
 func keys(p actions.Plan) []key {

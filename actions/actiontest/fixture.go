@@ -35,20 +35,20 @@ const (
 // Began is when the time of a Fixture begins.
 var Began = time.Date(2026, 11, 3, 10, 0, 0, 0, time.UTC)
 
-// Clock is the time of a test.
+// Clock is the clock of a test.
 type Clock struct {
 	mu sync.Mutex
 	T  time.Time
 }
 
-// Now is the time.
+// Now returns the time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.T
 }
 
-// Add lets time pass.
+// Add advances the clock.
 func (c *Clock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -232,7 +232,7 @@ func (w *Fixture) Victim() awsfake.Role {
 // IAM is the account administrator's client.
 func (w *Fixture) IAM() *iam.Client { return iam.NewFromConfig(w.Admin(Member)) }
 
-// PutDeny writes the deny's policy behind our back, del removes it.
+// PutDeny writes the deny's policy, as an administrator of the account.
 func (w *Fixture) PutDeny(document string) {
 	w.T.Helper()
 	_, err := w.IAM().PutRolePolicy(w.T.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("victim"), PolicyName: aws.String(Revoke), PolicyDocument: &document})
@@ -276,7 +276,7 @@ func WantCode(t *testing.T, err error, code string) {
 	}
 }
 
-// HasWords checks that a text for people has the words that matter.
+// HasWords checks that a text for people has the words.
 func HasWords(t *testing.T, text string, words ...string) {
 	t.Helper()
 	for _, word := range words {
@@ -350,14 +350,14 @@ type LedgerEntry struct {
 	Err    error
 }
 
-// Contain plans and takes the steps as the executor does: what is for later is
-// tried again after the others.
+// Contain plans and applies the steps as the executor does: steps that return
+// RetryLater are retried after the others.
 func (w *Fixture) Contain() []LedgerEntry {
 	w.T.Helper()
 	return w.ApplySteps(w.Plan().Steps)
 }
 
-// ApplySteps applies the steps as Contain does.
+// ApplySteps applies steps as Contain does.
 func (w *Fixture) ApplySteps(steps []actions.Step) []LedgerEntry {
 	w.T.Helper()
 	w.Resources = nil
@@ -379,7 +379,7 @@ func (w *Fixture) ApplySteps(steps []actions.Step) []LedgerEntry {
 	return all
 }
 
-// AllApplied fails unless every step was taken.
+// AllApplied fails unless every step was applied.
 func AllApplied(t *testing.T, all []LedgerEntry) {
 	t.Helper()
 	for _, d := range all {
@@ -389,7 +389,7 @@ func AllApplied(t *testing.T, all []LedgerEntry) {
 	}
 }
 
-// Undo takes the steps back in the executor's order: the last first, denies last.
+// Undo reverts the steps in the executor's order: last first, denies last.
 func (w *Fixture) Undo(all []LedgerEntry) map[string]actions.Reading {
 	w.T.Helper()
 	order := slices.Clone(all)

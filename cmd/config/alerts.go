@@ -10,7 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// Webhook is what the holder of its key may do. Its key is not in the configuration.
+// Webhook has the permissions of a webhook's key. The key is not in the configuration.
 type Webhook struct {
 	ID      string
 	Actions []actions.Name // that it may request
@@ -18,12 +18,12 @@ type Webhook struct {
 	Auto    bool           // and these may contain by themselves, where a route says delivery: auto
 }
 
-// Reader reads events as the configuration wants it.
+// Reader returns the reader of events for this configuration.
 func (c Config) Reader() finding.Reader {
 	return finding.Reader{Routing: c.Alerts, Org: c.Org, AutoWebhooks: c.webhooksThat(func(w Webhook) bool { return w.Auto })}
 }
 
-// EventWebhooks are the IDs of the webhooks that may send events.
+// EventWebhooks returns the IDs of the webhooks that may send events.
 func (c Config) EventWebhooks() []string {
 	return c.webhooksThat(func(w Webhook) bool { return w.Events })
 }
@@ -65,7 +65,7 @@ func (c *checker) alerts(section *value) finding.Routing {
 	return a
 }
 
-// hasProblem reports whether enough has been said of a value, or of one in it.
+// hasProblem reports whether a value, or one in it, has a problem already.
 func (c *checker) hasProblem(v *value) bool {
 	if v == nil || c.settled[v.field] {
 		return true
@@ -115,7 +115,7 @@ func (c *checker) suggestion(v *value) finding.Suggestion {
 	call := actions.Call{Action: actions.Name(v.at("action").text())}
 	a, known := all.Actions.Lookup(call.Action)
 	if !known {
-		return finding.Suggestion{Action: call.Action} // said already
+		return finding.Suggestion{Action: call.Action} // reported already
 	}
 	for key, option := range v.entries() {
 		if key == "action" {
@@ -139,8 +139,8 @@ func (c *checker) suggestion(v *value) finding.Suggestion {
 	return finding.Suggestion{Action: call.Action, Options: call.Options}
 }
 
-// onlyAutoEligible refuses what would contain without a second person, unless the
-// route itself lists what, and all of that may.
+// onlyAutoEligible refuses containment without a second person, unless the route itself
+// lists actions that are all eligible.
 func (c *checker) onlyAutoEligible(route, why *value, what string) {
 	suggest := route.at("suggest")
 	if suggest == nil {

@@ -43,7 +43,7 @@ const (
 	defaultAutoPerHour = 5
 )
 
-// maxSize is how large a file may be, in bytes.
+// maxSize is the limit on a file, in bytes.
 const maxSize = 1 << 20
 
 // Parse reads a configuration. Its error is [Problems], sorted by line; name
@@ -133,7 +133,7 @@ func (c *checker) duration(v *value, into *time.Duration, least, most time.Durat
 	}
 }
 
-// durationText writes a whole number of hours or minutes.
+// durationText returns a duration as a whole number of hours or minutes.
 func durationText(d time.Duration) string {
 	if d%time.Hour == 0 {
 		return fmt.Sprintf("%dh", d/time.Hour)
@@ -141,7 +141,7 @@ func durationText(d time.Duration) string {
 	return fmt.Sprintf("%dm", d/time.Minute)
 }
 
-// unique notes what occurs a second time.
+// unique finds duplicates.
 type unique map[string]*value
 
 func (c *checker) once(u unique, key string, v *value, text string) {
@@ -152,8 +152,8 @@ func (c *checker) once(u unique, key string, v *value, text string) {
 	}
 }
 
-// Unused names the parts of the configuration that are understood and checked,
-// but that this version does nothing with.
+// Unused names the parts of the configuration that are checked, but that this version
+// does not use.
 func (c Config) Unused() []string {
 	var parts []string
 	add := func(part string, there bool) {

@@ -15,8 +15,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// value is a YAML node as the checks see it. A nil value is one that is not
-// there; its methods say so by zero values.
+// value is a YAML node for the checks. A nil value is a missing one; its methods return
+// zero values.
 type value struct {
 	field   string
 	line    int // of a scalar; a collection's is that of its key
@@ -189,7 +189,7 @@ func (c *checker) syntax(err error) {
 // maxDepth is how deep a file may nest; the schema needs 6.
 const maxDepth = 16
 
-// read turns a node into a value. What it refuses is noted, settled and empty.
+// read turns a node into a value. A refused node is a problem, settled and empty.
 func (c *checker) read(n *yaml.Node, field string, keyLine, depth int) *value {
 	v := &value{field: field, line: n.Line, keyLine: keyLine}
 	refuse := func(text, hint string) *value {

@@ -73,8 +73,8 @@ func (c *checker) group(v *value, into *string, roster approvals.Roster) {
 	}
 }
 
-// satisfiable refuses an entry under which somebody's request could never be
-// approved, at the field of the entry that brings it about.
+// satisfiable refuses an entry under which somebody's request could never be approved,
+// at the field that causes it.
 func (c *checker) satisfiable(v *value, e approvals.ActionPolicy, roster approvals.Roster) {
 	at := v.at("approvals")
 	for _, key := range []string{"approvers", "requesters"} {

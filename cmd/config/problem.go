@@ -50,11 +50,11 @@ type checker struct {
 	file     string
 	files    fs.FS // what the configuration may name; nil: nothing
 	problems Problems
-	// settled are the fields of which enough has been said.
+	// settled are the fields that have a problem: no further ones are reported.
 	settled map[string]bool
 }
 
-// add notes a problem of a value.
+// add adds a problem of a value.
 func (c *checker) add(v *value, text, hint string) { c.addAt(v.line, v.field, text, hint) }
 
 func (c *checker) addAt(line int, field, text, hint string) {
@@ -76,12 +76,12 @@ var secret = regexp.MustCompile(`(?s)(xox[a-z]-|xapp-)\S*|A[KS]IA[A-Z0-9]{16,}|-
 
 func redact(s string) string { return secret.ReplaceAllString(s, "[redacted]") }
 
-// quoted shows text from the file within a message.
+// quoted returns text from the file for a message.
 func quoted(s string) string {
 	return fmt.Sprintf("%q", clip(redact(s)))
 }
 
-// clip keeps hostile input from filling a message.
+// clip shortens hostile input for a message.
 func clip(s string) string {
 	if rs := []rune(s); len(rs) > 60 {
 		return string(rs[:60]) + "…"

@@ -58,7 +58,7 @@ func compile(text []byte) (schema, error) {
 	return schema{compiled, raw}, nil
 }
 
-// validate notes what breaks the schema and settles those fields.
+// validate adds violations of the schema as problems and settles those fields.
 func (c *checker) validate(root *value) {
 	s := loadSchema()
 	var invalid *jsonschema.ValidationError

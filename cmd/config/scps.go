@@ -20,7 +20,7 @@ const maxSCPFile = 64 << 10
 func (c *checker) scps(root *value, o actions.Org) (documents map[string]string, files []string) {
 	documents = map[string]string{}
 	if !c.exemptKnown(root) {
-		return documents, nil // said already, and nothing can be said of the documents
+		return documents, nil // reported already, and the documents can't be checked without it
 	}
 	c.builtinSCPs(root.at("protected", "principals"), o)
 	for name, v := range root.at("scps").entries() {

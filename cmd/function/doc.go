@@ -1,4 +1,4 @@
-// Package function is what the three Lambda functions share. It knows nothing of
+// Package function is shared by the three Lambda functions. It knows nothing of
 // Killswitch, so that the public function can use it too.
 //
 //	AWS      the SDK's configuration from Lambda's environment, with short deadlines

@@ -23,8 +23,8 @@ const (
 	attempts      = 3
 )
 
-// AWS is the SDK's configuration from the environment that Lambda sets. It
-// reads no files and asks no metadata service, which takes time and code.
+// AWS returns the SDK's configuration from Lambda's environment. It reads no files and
+// calls no metadata service, which would take time and code.
 func AWS(env func(string) string) aws.Config {
 	client := awshttp.NewBuildableClient().WithTimeout(answerWithin).WithTransportOptions(func(t *http.Transport) {
 		t.TLSHandshakeTimeout = connectWithin
@@ -44,11 +44,11 @@ func AWS(env func(string) string) aws.Config {
 	return cfg
 }
 
-// endpoints finds AWS_ENDPOINT_URL_<SERVICE>, which the SDK asks its sources for.
+// endpoints resolves AWS_ENDPOINT_URL_<SERVICE> for the SDK.
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 type endpoints func(string) string
 
-// GetServiceBaseEndpoint is what the SDK calls.
+// GetServiceBaseEndpoint is called by the SDK.
 func (env endpoints) GetServiceBaseEndpoint(_ context.Context, service string) (string, bool, error) {
 	url := env("AWS_ENDPOINT_URL_" + strings.ReplaceAll(strings.ToUpper(service), " ", "_"))
 	return url, url != "", nil

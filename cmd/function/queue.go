@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// maxDelay is the longest delay that SQS knows.
+// maxDelay is SQS's limit on a delay.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
 const maxDelay = 15 * time.Minute
 
@@ -26,8 +26,8 @@ type Queue struct {
 // NewQueue names a queue.
 func NewQueue(cfg aws.Config, url string) Queue { return Queue{sqs.NewFromConfig(cfg), url} }
 
-// Send stores a message. A delay beyond what SQS knows is shortened: who gets a
-// message too early puts it back.
+// Send stores a message. A delay beyond SQS's limit is shortened: the receiver of an
+// early message puts it back.
 func (q Queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
 	seconds := (min(max(delay, 0), maxDelay) + time.Second - 1) / time.Second
 	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: int32(seconds)})

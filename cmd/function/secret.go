@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	secretFresh = 5 * time.Minute  // how long a value is used without asking again
-	secretStale = time.Hour        // how long it is used when Secrets Manager does not answer
-	secretPause = 30 * time.Second // between two early looks for a rotated value
+	secretFresh = 5 * time.Minute  // how long a value is cached
+	secretStale = time.Hour        // how long it is used if Secrets Manager does not answer
+	secretPause = 30 * time.Second // between two early reads of a rotated value
 )
 
-// Secret is a secret in Secrets Manager: its current value, and while the
-// previous one is staged that too. A value is fetched when it is first needed
-// and kept in memory; it is never logged.
+// Secret is a secret in Secrets Manager: its current value, and the previous one while
+// it is staged. Values are fetched on first use and cached in memory; they are never
+// logged.
 type Secret struct {
 	client *secretsmanager.Client
 	id     string
 	now    func() time.Time
-	empty  bool // no value is one, too: nothing
+	empty  bool // a secret without a value is valid
 
 	mu     sync.Mutex
 	values []string
@@ -37,16 +37,16 @@ func NewSecret(cfg aws.Config, id string, now func() time.Time) *Secret {
 	return &Secret{client: secretsmanager.NewFromConfig(cfg), id: id, now: now}
 }
 
-// MayBeEmpty says that a secret without a value is no trouble: it has no values.
+// MayBeEmpty makes a secret without a value valid: Values then returns none.
 func (s *Secret) MayBeEmpty() *Secret {
 	s.empty = true
 	return s
 }
 
-// Values are the values that count, the current one first.
+// Values returns the valid values, the current one first.
 func (s *Secret) Values(ctx context.Context) ([]string, error) { return s.get(ctx, secretFresh) }
 
-// Refresh looks for a rotated value before its time, but not all the time.
+// Refresh reads a rotated value before the cache expires, at most every secretPause.
 func (s *Secret) Refresh(ctx context.Context) ([]string, error) { return s.get(ctx, secretPause) }
 
 // String implements fmt.Stringer.
@@ -92,7 +92,7 @@ func (s *Secret) fetch(ctx context.Context) ([]string, error) {
 	return nil, fmt.Errorf("previous secret: %w", err)
 }
 
-// none reports whether there is no such value.
+// none reports whether err means that there is no value.
 func none(err error) bool {
 	_, is := errors.AsType[*types.ResourceNotFoundException](err)
 	return is

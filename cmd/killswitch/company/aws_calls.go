@@ -8,23 +8,21 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-// Credentials are a session or key that somebody uses, an attacker unless they
-// are Ours.
+// Credentials are a session or key in use: by an attacker, unless they are Ours.
 type Credentials struct {
 	*awsfake.Session
 	Principal string // ARN of the role or user
 	Name      string // of the session, or the key's ID
 	By        string // who has them
-	Ours      bool   // they are in the right hands
-	// What they are used for: whether it still works tells whether they do.
+	Ours      bool   // used by the company itself
+	// Action and Resource are the call that they are used for.
 	Action, Resource string
 }
 
-// Works tells whether the credentials are still good for what they are used for,
-// and if not, why.
+// Works reports whether AWS still allows the credentials' call, and if not, why.
 func (s *Credentials) Works() (bool, string) { return s.Can(s.Action, s.Resource) }
 
-// Session is a session of a role in somebody's hands, for an hour.
+// Session issues credentials of a role for an hour.
 func (c *Company) Session(role, name, by, action, resource string) *Credentials {
 	s := &Credentials{Session: c.AWS.Session(role, name), Principal: role, Name: name, By: by, Action: action, Resource: resource}
 	s.ExpireAt(c.Now().Add(time.Hour))
@@ -32,14 +30,14 @@ func (c *Company) Session(role, name, by, action, resource string) *Credentials 
 	return s
 }
 
-// Key is a user's access key in somebody's hands.
+// Key returns a user's access key as Credentials.
 func (c *Company) Key(user, key, by, action, resource string) *Credentials {
 	s := &Credentials{Session: c.AWS.KeySession(key), Principal: user, Name: key, By: by, Action: action, Resource: resource}
 	c.Used = append(c.Used, s)
 	return s
 }
 
-// Use lets somebody use credentials for what they use them for, and notes it.
+// Use makes the credentials' call and logs it. It reports whether AWS allows it.
 func (c *Company) Use(s *Credentials) bool {
 	ok, why := s.Works()
 	result := "ok"
@@ -50,7 +48,7 @@ func (c *Company) Use(s *Credentials) bool {
 	return ok
 }
 
-// APICall is a call to AWS that changed something, was denied, or was an attacker's.
+// APICall is a call to AWS that changed something, was denied, or came from an attacker.
 type APICall struct {
 	At      time.Time `json:"at"`
 	Account string    `json:"account"`
@@ -76,13 +74,13 @@ func (c *Company) add(d APICall) {
 	c.news.Store(true)
 }
 
-// logCall is the cloud's hook.
+// logCall is the cloud's OnCall hook.
 func (c *Company) logCall(call awsfake.Call) error {
 	if call.Phase == awsfake.Before || call.Err == "" && !call.Mutating {
 		return nil
 	}
 	if call.Err == "NoSuchEntity" {
-		return nil // somebody looked, and there was nothing
+		return nil // a read of something that does not exist
 	}
 	result := call.Err
 	if result == "" {

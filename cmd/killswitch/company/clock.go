@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// clock is the company's time: it passes only when it is told to. Who sleeps by
-// it sleeps until then.
+// clock is the company's clock, which only set advances. Sleepers wake when it reaches
+// their time.
 type clock struct {
 	mu       sync.Mutex
 	now      time.Time
@@ -18,23 +18,22 @@ type clock struct {
 
 type sleeper struct {
 	until time.Time
-	job   *job // nil for somebody whom nobody waits for
+	job   *job // nil outside of jobs
 	wake  chan struct{}
 }
 
-// job is one piece of Killswitch's work, in a goroutine of its own. Whoever runs
-// it waits until it is done or sleeps: so one thing happens at a time, and no
-// sleep holds up the others.
+// job is one piece of Killswitch's work in its own goroutine. Its caller waits until it
+// is done or sleeps: so one job works at a time, and no sleep blocks the others.
 type job struct {
 	done   chan struct{}
-	sleeps int // how often it went to sleep; the clock's to lock
+	sleeps int // how often it went to sleep; guarded by the clock's mutex
 }
 
 type jobKey struct{}
 
 func newClock(now time.Time) *clock { return &clock{now: now, closed: make(chan struct{})} }
 
-// Now is the company's time.
+// Now returns the company's time.
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +46,7 @@ func (c *clock) set(now time.Time) {
 	c.now = now
 }
 
-// sleep returns when the company's time has gone on for d, or never will.
+// sleep returns when the company's time has advanced by d, or the clock is closed.
 func (c *clock) sleep(ctx context.Context, d time.Duration) error {
 	if err := ctx.Err(); err != nil || d <= 0 {
 		return err
@@ -78,7 +77,7 @@ func (c *clock) drop(s *sleeper) {
 	c.sleepers = slices.DeleteFunc(c.sleepers, func(x *sleeper) bool { return x == s })
 }
 
-// next is when the first sleeper wakes; false if nobody sleeps.
+// next returns when the first sleeper wakes; false if there is none.
 func (c *clock) next() (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +89,7 @@ func (c *clock) next() (time.Time, bool) {
 
 func byTime(a, b *sleeper) int { return a.until.Compare(b.until) }
 
-// due takes the first sleeper whose time has come; nil if there is none.
+// due removes and returns the first sleeper whose time has come; nil if there is none.
 func (c *clock) due() *sleeper {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,7 +104,7 @@ func (c *clock) due() *sleeper {
 	return s
 }
 
-// sleepCount is how often a turn went to sleep, 0 if none of it sleeps now.
+// sleepCount returns how often a job went to sleep, 0 if it does not sleep now.
 func (c *clock) sleepCount(t *job) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +114,7 @@ func (c *clock) sleepCount(t *job) int {
 	return t.sleeps
 }
 
-// begin runs work in a turn of its own.
+// begin runs work in a job of its own.
 func (c *clock) begin(ctx context.Context, work func(context.Context)) *job {
 	t := &job{done: make(chan struct{})}
 	go func() {
@@ -125,11 +124,11 @@ func (c *clock) begin(ctx context.Context, work func(context.Context)) *job {
 	return t
 }
 
-// pollInterval is how often it is looked whether a turn sleeps: it does when it did
-// so at the last look, too, and no other of its goroutines has gone to sleep since.
+// pollInterval is the interval of the checks whether a job sleeps: it does if two
+// checks in a row find it asleep with the same sleepCount.
 const pollInterval = 2 * time.Millisecond
 
-// waitIdle waits until a turn is done, and then is true, or sleeps.
+// waitIdle waits until a job is done (true) or sleeps (false).
 func (c *clock) waitIdle(t *job) (done bool) {
 	look := time.NewTicker(pollInterval)
 	defer look.Stop()

@@ -40,16 +40,16 @@ const (
 //go:embed killswitch.yaml
 var configuration []byte
 
-// Company is the company and its Killswitch.
+// Company is the company with its Killswitch.
 type Company struct {
 	Slack *slackfake.Slack
 	AWS   *awsfake.Cloud
 	Org   actions.Org // as it is configured
-	// Used are the credentials that somebody uses, the oldest first.
+	// Used are the credentials in use, oldest first.
 	Used []*Credentials
 
 	clock    *clock
-	hands    []*worker
+	workers  []*worker
 	alerts   approvals.Queue
 	requests approvals.Requests
 	seen     map[string]bool   // requests
@@ -59,7 +59,7 @@ type Company struct {
 	log      callLog
 }
 
-// New founds the company at a moment.
+// New creates the company at a time.
 func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, error) {
 	cfg, err := config.Parse("killswitch.yaml", configuration, nil)
 	if err != nil {
@@ -82,9 +82,9 @@ func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, erro
 	}, backends)
 	c.Slack.Deliver(zones.Ingress)
 	for _, p := range zones.Pumps {
-		c.hands = append(c.hands, pump(p))
+		c.workers = append(c.workers, pump(p))
 	}
-	c.hands = append(c.hands, c.sweep(sweepEvery, zones.Bot.SweepRequests), c.sweep(sweepEvery, zones.Bot.SweepAlerts), c.sweep(expireEvery, func(ctx context.Context) error {
+	c.workers = append(c.workers, c.sweep(sweepEvery, zones.Bot.SweepRequests), c.sweep(sweepEvery, zones.Bot.SweepAlerts), c.sweep(expireEvery, func(ctx context.Context) error {
 		zones.Expire(ctx, c.Now())
 		return nil
 	}))
@@ -99,13 +99,13 @@ func New(ctx context.Context, start time.Time, log *slog.Logger) (*Company, erro
 // Now is the company's time.
 func (c *Company) Now() time.Time { return c.clock.Now() }
 
-// Changed reports whether Slack or AWS has changed since it was asked last.
+// Changed reports whether Slack or AWS has changed since its last call.
 func (c *Company) Changed() bool { return c.news.Swap(false) }
 
-// ErrNotDelivered is wrapped by errors about what Slack could not deliver.
+// ErrNotDelivered is wrapped if Slack could not deliver an interaction.
 var ErrNotDelivered = errors.New("Slack could not deliver it") //nolint:staticcheck // ST1005: a name
 
-// Type lets a person type a line in the channel, with or without the command.
+// Type types a line in the channel as a person, with or without the command.
 func (c *Company) Type(ctx context.Context, user, text string) error {
 	text = strings.TrimSpace(text)
 	if rest, ok := strings.CutPrefix(text+" ", Command+" "); ok {
@@ -114,24 +114,24 @@ func (c *Company) Type(ctx context.Context, user, text string) error {
 	return c.delivered(ctx, c.Slack.Command(user, Channel, Command, text)) //nolint:contextcheck // people have none
 }
 
-// Click lets a person click a button of a message: the one with the value, where
-// it is not empty.
+// Click clicks a button of a message as a person: the one with the value, unless it is
+// empty.
 func (c *Company) Click(ctx context.Context, user, ts, action, value string) error {
 	return c.delivered(ctx, c.Slack.Press(user, Channel, ts, action, value)) //nolint:contextcheck // people have none
 }
 
-// Submit lets a person send a form, and Dismiss close it.
+// Submit sends a form as a person.
 func (c *Company) Submit(ctx context.Context, user, view string, values map[string]map[string]string) error {
 	return c.delivered(ctx, c.Slack.Submit(user, view, values)) //nolint:contextcheck // people have none
 }
 
-// Dismiss lets a person close a form.
+// Dismiss closes a form as a person.
 func (c *Company) Dismiss(ctx context.Context, user, view string) error {
 	return c.delivered(ctx, c.Slack.Dismiss(user, view)) //nolint:contextcheck // people have none
 }
 
-// delivered lets Killswitch deal with what Slack delivered. What Killswitch could
-// not do is no error: it is said in the channel, and tried again.
+// delivered lets Killswitch handle an interaction. Failures of Killswitch are no error:
+// they are shown in the channel, and retried.
 func (c *Company) delivered(ctx context.Context, d slackfake.Delivered) error {
 	_ = c.Settle(ctx)
 	switch {
@@ -143,7 +143,7 @@ func (c *Company) delivered(ctx context.Context, d slackfake.Delivered) error {
 	return ctx.Err()
 }
 
-// Requests are all that were made, the oldest first.
+// Requests returns all requests, oldest first.
 func (c *Company) Requests(ctx context.Context) ([]approvals.Request, error) {
 	for _, mark := range []string{approvals.MarkOpen, approvals.MarkInForce, approvals.MarkStale} {
 		rs, err := c.requests.Marked(ctx, mark, "", 100)

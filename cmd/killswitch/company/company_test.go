@@ -42,11 +42,11 @@ func TestSleepBlocksNobodyElse(t *testing.T) {
 			err := c.clock.sleep(ctx, d)
 			woke = append(woke, c.Now().Sub(night))
 			return true, err
-		}, c.hands[0])
+		}, c.workers[0])
 	}
 	nap(90 * time.Second)
 	nap(45 * time.Second)
-	if n := c.sleepingJobs(c.hands[0]); n != 2 || !c.Now().Equal(night) {
+	if n := c.sleepingJobs(c.workers[0]); n != 2 || !c.Now().Equal(night) {
 		t.Fatalf("%d sleep, it is %s", n, c.Now())
 	}
 	must(t, c.Type(t.Context(), Alice, `revoke_sessions prod/app-role reason="a test"`))
@@ -70,8 +70,8 @@ func TestSleepBlocksNobodyElse(t *testing.T) {
 // TestNoMoreWorkersThanInServe: no more work is begun at a time than in serve.
 func TestNoMoreWorkersThanInServe(t *testing.T) {
 	c := found(t)
-	for range c.hands[0].parallel {
-		_, _ = c.start(t.Context(), func(ctx context.Context) (bool, error) { return true, c.clock.sleep(ctx, time.Minute) }, c.hands[0])
+	for range c.workers[0].parallel {
+		_, _ = c.start(t.Context(), func(ctx context.Context) (bool, error) { return true, c.clock.sleep(ctx, time.Minute) }, c.workers[0])
 	}
 	must(t, c.Type(t.Context(), Alice, `revoke_sessions prod/app-role reason="a test"`))
 	if rs, _ := c.Requests(t.Context()); len(rs) > 0 {

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// events are what AWS tells of what happens in the company: real events, in which
-// $NAME stands for what is not known ahead.
+// events are AWS events of the company, of real shape. $NAME is a placeholder.
 //
 //go:embed events
 var events embed.FS

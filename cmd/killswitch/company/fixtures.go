@@ -8,7 +8,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-// What the company has in AWS, as far as stories are about it.
+// The company's AWS, as far as the stories use it.
 const (
 	Prod    = "222222222222"
 	Sandbox = "333333333333"
@@ -28,7 +28,7 @@ const (
 
 const managed = "arn:aws:iam::aws:policy/"
 
-// cloud is the company's AWS, with what Killswitch has deployed ahead.
+// cloud returns the company's AWS, with Killswitch's deployed resources.
 func cloud(now func() time.Time, org actions.Org) *awsfake.Cloud {
 	c := awsfake.New(now)
 	c.Organize(awsfake.Organization{Management: org.ManagementAccount, Accounts: []awsfake.OrgAccount{
@@ -79,7 +79,7 @@ func production(a *awsfake.Account, now time.Time) {
 	r.AddScalingGroup(awsfake.ScalingGroup{Name: "web", Min: 1, Max: 4, Desired: 2, TargetGroups: []string{site}, Members: map[string]string{Web: "InService", "i-0d3e1a5b7c9f20002": "InService"}})
 	r.AddScalingGroup(awsfake.ScalingGroup{Name: "crawlers", Min: 0, Max: 4, Desired: 1, Members: map[string]string{Crawler: "InService"}})
 
-	// Deployed ahead: what isolates.
+	// Deployed in advance: the isolation role and profile.
 	a.AddRole(awsfake.Role{Name: "killswitch-isolation", Created: since(60), Attached: []string{managed + "AWSDenyAll"}, Profiles: []string{"killswitch-isolation"}})
 	r.SetGroup(awsfake.SecurityGroup{ID: closed, VPC: vpc, Name: "killswitch-isolation"})
 }

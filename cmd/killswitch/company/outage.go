@@ -6,7 +6,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
-// SlackMode is how Slack's API answers. What people type and click arrives all the same.
+// SlackMode is how Slack's API answers. Interactions of people arrive in every mode.
 type SlackMode string
 
 // The modes. Limited is a limit far below Slack's own.
@@ -16,8 +16,8 @@ const (
 	SlackLimited SlackMode = "limited"
 )
 
-// Slack's own limits, with the bursts that it lets through: a message a second
-// and channel, and Tier 3 for updates.
+// Slack's own limits, with their bursts: a message per second and channel, and Tier 3
+// for updates.
 // https://docs.slack.dev/apis/web-api/rate-limits
 const (
 	postsAMinute, postsAtOnce     = 60, 20
@@ -45,5 +45,5 @@ func (c *Company) SetSlack(m SlackMode) bool {
 	return true
 }
 
-// SlackMode is how Slack's API answers now.
+// SlackMode returns how Slack's API answers now.
 func (c *Company) SlackMode() SlackMode { return c.mode }

@@ -2,7 +2,7 @@ package company
 
 import "github.com/killswitch-chatops/killswitch/bot/slackfake"
 
-// Who there is, by Slack ID.
+// The people, by Slack ID.
 const (
 	Alice   = "U01ALICE"
 	Bob     = "U02BOB"
@@ -32,7 +32,7 @@ type Person struct {
 	Title string `json:"title"`
 }
 
-// People are all in the channel. Which of them are responders is configured.
+// People are the members of the channel. The configuration says who is a responder.
 var People = []Person{
 	{Alice, "Alice Anderson", Responder, "Incident responder"},
 	{Bob, "Bob Brown", Responder, "Incident responder"},

@@ -15,16 +15,16 @@ const (
 	expireEvery = time.Hour
 )
 
-// worker is something that Killswitch does again and again.
+// worker is a repeated task of Killswitch.
 type worker struct {
-	parallel int // how many may do it at a time
-	// runOnce does it if it is due, and reports whether it did.
+	parallel int // the most jobs at a time
+	// runOnce does it once if it is due, and reports whether it was.
 	runOnce func(context.Context) (did bool, err error)
-	// due is when there is something to do; false if there is nothing.
+	// due returns when there is something to do; false if there is nothing.
 	due func() (time.Time, bool)
 }
 
-// pump takes messages from a queue.
+// pump returns a worker that handles the messages of a queue.
 func pump(p *local.Pump) *worker {
 	return &worker{parallel: p.Workers, due: p.Queue.Due, runOnce: func(ctx context.Context) (bool, error) {
 		did, err := p.Once(ctx)
@@ -35,7 +35,7 @@ func pump(p *local.Pump) *worker {
 	}}
 }
 
-// sweep does something again and again, with a pause between.
+// sweep returns a worker that calls do with a pause between calls.
 func (c *Company) sweep(pause time.Duration, do func(context.Context) error) *worker {
 	var at time.Time
 	return &worker{parallel: 1, due: func() (time.Time, bool) { return at, true }, runOnce: func(ctx context.Context) (bool, error) {
@@ -48,16 +48,16 @@ func (c *Company) sweep(pause time.Duration, do func(context.Context) error) *wo
 	}}
 }
 
-// running is a turn of a hand.
+// running is a job of a worker.
 type running struct {
-	job  *job
-	hand *worker
-	did  bool
-	err  error
+	job    *job
+	worker *worker
+	did    bool
+	err    error
 }
 
-// Settle lets Killswitch work until nothing is due. What it sleeps for is not
-// waited for. An error says what could not be done; it is tried again by itself.
+// Settle lets Killswitch work until nothing is due; it does not wait for sleeping jobs.
+// An error names failed work, which is retried.
 func (c *Company) Settle(ctx context.Context) error {
 	var errs []error
 	for _, w := range c.sleeping {
@@ -68,7 +68,7 @@ func (c *Company) Settle(ctx context.Context) error {
 	}
 	for did := true; did; {
 		did = false
-		for _, h := range c.hands {
+		for _, h := range c.workers {
 			if c.sleepingJobs(h) >= h.parallel {
 				continue
 			}
@@ -80,25 +80,25 @@ func (c *Company) Settle(ctx context.Context) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// sleepingJobs counts the turns of a hand that sleep.
+// sleepingJobs counts the sleeping jobs of a worker.
 func (c *Company) sleepingJobs(h *worker) (n int) {
 	for _, w := range c.sleeping {
-		if w.hand == h {
+		if w.worker == h {
 			n++
 		}
 	}
 	return n
 }
 
-// start begins a turn and waits until it is done or sleeps.
+// start begins a job and waits until it is done or sleeps.
 func (c *Company) start(ctx context.Context, once func(context.Context) (bool, error), h *worker) (did bool, err error) {
-	w := &running{hand: h}
+	w := &running{worker: h}
 	w.job = c.clock.begin(context.WithoutCancel(ctx), func(ctx context.Context) { w.did, w.err = once(ctx) })
 	c.sleeping[w.job] = w
 	return c.waitIdle(w)
 }
 
-// waitIdle waits for a turn, and forgets it when it is done.
+// waitIdle waits for a job, and removes it when it is done.
 func (c *Company) waitIdle(w *running) (did bool, err error) {
 	if !c.clock.waitIdle(w.job) {
 		return true, nil
@@ -125,7 +125,7 @@ func (c *Company) Advance(ctx context.Context, d time.Duration) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// nextDue is when there is something to do next, end at the latest.
+// nextDue returns when there is something to do next, end at the latest.
 func (c *Company) nextDue(end time.Time) time.Time {
 	now := c.Now()
 	soonest := func(t time.Time, due bool) {
@@ -134,7 +134,7 @@ func (c *Company) nextDue(end time.Time) time.Time {
 		}
 	}
 	soonest(c.clock.next())
-	for _, h := range c.hands {
+	for _, h := range c.workers {
 		if c.sleepingJobs(h) < h.parallel {
 			soonest(h.due())
 		}
@@ -145,7 +145,7 @@ func (c *Company) nextDue(end time.Time) time.Time {
 	return end
 }
 
-// Close ends the company: who sleeps is woken, and what has begun comes to an end.
+// Close ends the company: it wakes all sleepers and waits for all jobs.
 func (c *Company) Close() {
 	close(c.clock.closed)
 	for t := range c.sleeping {

@@ -13,8 +13,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/killswitch/company"
 )
 
-// awsState is what AWS itself has, whatever Killswitch says. What differs from
-// how it was when the story began is changed.
+// awsState is the state of AWS itself, independent of Killswitch. Differences from the
+// start of the story are marked as changed.
 type awsState struct {
 	Organization organization `json:"organization"`
 	Accounts     []account    `json:"accounts"`
@@ -64,8 +64,8 @@ type document struct {
 type session struct {
 	Name  string `json:"name"`
 	By    string `json:"by"`
-	Works bool   `json:"works"` // still, for what it is used for
-	Why   string `json:"why"`   // not, as AWS says it
+	Works bool   `json:"works"` // AWS still allows its call
+	Why   string `json:"why"`   // AWS's error otherwise
 	Ours  bool   `json:"ours,omitempty"`
 }
 
@@ -102,7 +102,7 @@ type instance struct {
 	Changed    bool              `json:"changed,omitempty"`
 }
 
-// killswitchs begins the names of what is Killswitch's own in AWS.
+// killswitchs is the prefix of the names of Killswitch's own resources.
 const killswitchs = "killswitch-"
 
 func (st *stage) aws() awsState {
@@ -225,7 +225,7 @@ func sessions(c *company.Company, principal string) []session {
 	return all
 }
 
-// documents are inline policies. Killswitch's are known by their names.
+// documents returns inline policies. Killswitch's are recognised by their names.
 func documents(inline map[string]string) []document {
 	all := []document{}
 	for _, name := range slices.Sorted(maps.Keys(inline)) {
@@ -235,7 +235,7 @@ func documents(inline map[string]string) []document {
 	return all
 }
 
-// compact leaves the white space of a policy out: the state is sent often.
+// compact removes the white space of a policy: the state is sent often.
 func compact(policy string) string {
 	var b bytes.Buffer
 	if json.Compact(&b, []byte(policy)) != nil {
@@ -252,7 +252,7 @@ func names(arns []string) []string {
 	return all
 }
 
-// last is the name in an ARN.
+// last returns the name in an ARN.
 func last(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
 func list(s []string) []string { return append([]string{}, s...) }

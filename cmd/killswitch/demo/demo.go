@@ -1,6 +1,6 @@
-// Package demo serves the imaginary company to a browser: its Slack, its AWS, and
-// stories that play on both. One goroutine owns the company; requests send it
-// what is to be done, and everybody who watches gets the state after it.
+// Package demo serves the imaginary company to a browser: its Slack, its AWS, and stories
+// on both. One goroutine owns the company; HTTP requests send it functions, and all
+// watchers get the new state.
 package demo
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/killswitch/company"
 )
 
-// Server is the demo. Its zero value is not usable: see New.
+// Server is the demo; create it with New.
 type Server struct {
 	start   time.Time
 	now     func() time.Time
@@ -22,7 +22,7 @@ type Server struct {
 	stopped chan struct{}
 }
 
-// stage is what the owner has: the company, a story on it, and who watches.
+// stage is the owner's state: the company, the current story, and the watchers.
 type stage struct {
 	*company.Company
 	before   awsfake.State // when the story began
@@ -33,8 +33,8 @@ type stage struct {
 	watchers map[*watcher]struct{}
 }
 
-// New makes a demo whose company begins at a moment of its own time. The clock is
-// the real one: as it goes on, so does the company's.
+// New creates a demo whose company starts at a time of its own. now is the real clock,
+// which advances the company's.
 func New(start time.Time, now func() time.Time, log *slog.Logger) *Server {
 	return &Server{start: start, now: now, log: log, work: make(chan func(context.Context, *stage)), stopped: make(chan struct{})}
 }
@@ -45,7 +45,7 @@ const (
 	longest   = time.Second            // that passes at once: a machine that slept does not catch up
 )
 
-// Run lets the company live until the context ends.
+// Run runs the company until the context ends.
 func (s *Server) Run(ctx context.Context) error {
 	defer close(s.stopped)
 	st := &stage{watchers: map[*watcher]struct{}{}}
@@ -81,10 +81,10 @@ func (st *stage) look(ctx context.Context) {
 	}
 }
 
-// errStopped is what a request gets while the demo ends.
+// errStopped is the error of requests while the demo ends.
 var errStopped = errors.New("the demo has ended")
 
-// do lets the owner do something, and waits for it.
+// do runs a function in the owner's goroutine, and waits for it.
 func (s *Server) do(ctx context.Context, f func(context.Context, *stage) error) error {
 	done := make(chan error, 1)
 	select {
@@ -102,7 +102,7 @@ func (s *Server) do(ctx context.Context, f func(context.Context, *stage) error) 
 	}
 }
 
-// reset founds the company anew, for a story or, with none, for free play.
+// reset creates a new company, for a story or, if it is nil, for free play.
 func (s *Server) reset(ctx context.Context, st *stage, of *story) error {
 	c, err := company.New(ctx, s.start, s.log)
 	if err != nil {

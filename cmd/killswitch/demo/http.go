@@ -19,10 +19,10 @@ var page embed.FS
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// maxBody is how large a request may be, in bytes.
+// maxBody is the limit on a request, in bytes.
 const maxBody = 64 << 10
 
-// errWrong is wrapped by errors about how the demo was asked.
+// errWrong is wrapped by errors about invalid requests.
 var errWrong = errors.New("wrong request")
 
 // Handler serves the page and what it asks for. Listen is the address that the
@@ -90,7 +90,7 @@ func ours(host, listen string) bool {
 	return ip.IsLoopback() || listen == "" || err == nil && on.IsUnspecified()
 }
 
-// post makes a handler of something that the owner does.
+// post returns a handler that runs a function in the owner's goroutine.
 func post[T any](s *Server, do func(context.Context, *stage, T) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
@@ -134,7 +134,7 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(state)
 }
 
-// answer says what went wrong, if anything.
+// answer writes the error, if any.
 func answer(w http.ResponseWriter, status int, err error) {
 	body := map[string]string{}
 	if err != nil {

@@ -21,7 +21,7 @@ func person(id string) error {
 	return fmt.Errorf("%w: there is no person %q", errWrong, id)
 }
 
-// maxText is how much a person can type, in characters.
+// maxText is the limit on typed text, in characters.
 const maxText = 4000
 
 type typed struct {
@@ -85,7 +85,7 @@ type chosen struct {
 	ID string `json:"id"`
 }
 
-// story begins a story, or with no ID free play.
+// story starts a story, or without ID free play.
 func (s *Server) story(ctx context.Context, st *stage, in chosen) error {
 	if in.ID == "" {
 		return s.reset(ctx, st, nil)
@@ -97,7 +97,7 @@ func (s *Server) story(ctx context.Context, st *stage, in chosen) error {
 	return s.reset(ctx, st, stories[i])
 }
 
-// again begins the story that is on, or free play, from the start.
+// again restarts the current story, or free play.
 func (s *Server) again(ctx context.Context, st *stage, _ struct{}) error {
 	return s.reset(ctx, st, st.play.story)
 }
@@ -118,7 +118,7 @@ type timed struct {
 	Speed   int    `json:"speed"`
 }
 
-// maxAdvance is how much time may pass at once.
+// maxAdvance is the limit on one advance of the time.
 const maxAdvance = 24 * time.Hour
 
 func pass(ctx context.Context, st *stage, in timed) error {
@@ -151,7 +151,7 @@ func outage(_ context.Context, st *stage, in mode) error {
 	return nil
 }
 
-// words are what a person is told of an error.
+// words returns an error in words for people.
 func words(err error) string {
 	for _, known := range []struct {
 		err  error

@@ -8,7 +8,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/killswitch/company"
 )
 
-// state is all that the page shows. Its lists are never null.
+// state is the data of the page. Its lists are never null.
 type state struct {
 	Now      time.Time         `json:"now"`
 	Speed    int               `json:"speed"` // of the company's time

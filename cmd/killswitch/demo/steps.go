@@ -33,14 +33,14 @@ func clicks(who, text, label, action string, on func(*play) (ts string), done fu
 		}}
 }
 
-// wanted is what a request is about: a call, or the undo of one.
+// wanted describes a request: a call, or the undo of one.
 type wanted struct {
 	action actions.Name
 	target string // what the call's target ends with
 	undo   bool
 }
 
-// back is the undo of what is wanted.
+// back returns the undo of a wanted request.
 func (w wanted) back() wanted {
 	w.undo = true
 	return w
@@ -80,12 +80,12 @@ func card(w wanted, states ...approvals.State) func(*play) (ts string) {
 	}
 }
 
-// passes is a step in which time goes by.
+// passes is a step that advances the time.
 func passes(text string, d time.Duration) step {
 	return step{Text: text, Do: func(ctx context.Context, p *play) error { _ = p.Advance(ctx, d); return ctx.Err() }}
 }
 
-// deed is a step of the attacker's.
+// deed is a step of the attacker.
 func deed(text string, do func(context.Context, *play) error) step {
 	return step{Text: text, Who: attacker, Do: do}
 }
@@ -95,14 +95,14 @@ func event(text string, do func(context.Context, *play) error) step {
 	return step{Text: text, Do: do}
 }
 
-// tries uses credentials, and notes if they do not do as they should.
+// tries uses credentials, and records an unexpected result.
 func (p *play) tries(c *company.Credentials, want bool) {
 	if p.Use(c) != want {
 		p.amiss = append(p.amiss, fmt.Sprintf("%s as %s: works %t", c.By, c.Name, !want))
 	}
 }
 
-// expect is what a verdict rests on.
+// expect checks a condition of a verdict.
 func (p *play) expect(ok bool, what string) {
 	if !ok {
 		p.amiss = append(p.amiss, what)

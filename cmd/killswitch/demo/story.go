@@ -11,7 +11,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/killswitch/company"
 )
 
-// story is what happens one night, step by step.
+// story is one incident, step by step.
 type story struct {
 	ID, Title, Summary string
 	Steps              []step
@@ -20,10 +20,10 @@ type story struct {
 	Check   func(*play)
 }
 
-// attacker is who does the attacker's deeds.
+// attacker is the Who of the attacker's steps.
 const attacker = "attacker"
 
-// step is one thing that happens in a story.
+// step is one event of a story.
 type step struct {
 	Text string // what happens, in plain words
 	Who  string // does it: a person, the attacker, or nobody: the story itself
@@ -36,7 +36,7 @@ type step struct {
 	Done func(*play) bool
 }
 
-// play is a story that is on.
+// play is a running story.
 type play struct {
 	*company.Company
 	story  *story // nil in free play
@@ -51,7 +51,7 @@ type play struct {
 	amiss            []string // what steps saw that is not as the story has it
 }
 
-// begin does what a story begins with, unless that is a person's to do.
+// begin does the first steps of a story, unless they are a person's.
 func (p *play) begin(ctx context.Context) error {
 	if p.story.Steps[0].Done == nil {
 		return p.next(ctx, false)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// watcher is somebody who looks at the page. It holds the newest state that was
-// not sent yet: whoever is slow misses states, not the last one.
+// watcher is a browser that shows the page. It has the newest state that was not sent
+// yet: a slow one misses states, but never the last one.
 type watcher struct {
 	state chan []byte
 	gone  <-chan struct{}
@@ -23,7 +23,7 @@ func (w *watcher) put(state []byte) {
 	w.state <- state
 }
 
-// show tells everybody who watches what has changed.
+// show sends changes to all watchers.
 func (st *stage) show(now time.Time) {
 	maps.DeleteFunc(st.watchers, func(w *watcher, _ struct{}) bool {
 		select {
@@ -47,7 +47,7 @@ func (st *stage) show(now time.Time) {
 	}
 }
 
-// writeWithin is how long a watcher may take for one state.
+// writeWithin is the time limit for sending one state to a watcher.
 const writeWithin = 10 * time.Second
 
 // stream sends the state at once and after every change, as server-sent events.
