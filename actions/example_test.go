@@ -16,8 +16,7 @@ func ExampleParse() {
 	fmt.Println(reason, err)
 
 	_, _, err = actions.Parse("revoke_session prod/app-role acount=prod", directory)
-	var mistakes *actions.ParseErrors
-	if errors.As(err, &mistakes) {
+	if mistakes, ok := errors.AsType[*actions.ParseErrors](err); ok {
 		for _, m := range mistakes.List {
 			fmt.Println(m.Field, m.Problem)
 		}
