@@ -85,3 +85,12 @@ func (r *accountReader) checkPartition(partition string) bool {
 
 // LastPart returns the part of an ARN after the last slash: the name without its path.
 func LastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
+
+// LastParts returns the names of several.
+func LastParts(arns []string) []string {
+	var names []string
+	for _, arn := range arns {
+		names = append(names, LastPart(arn))
+	}
+	return names
+}

@@ -2,8 +2,6 @@ package deny
 
 import (
 	"context"
-	"fmt"
-	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -32,22 +30,4 @@ func GetStepRole(ctx context.Context, acct *actions.Account, s actions.Step) (na
 		return name, nil, actions.ErrRecreated
 	}
 	return name, role, nil
-}
-
-// GetRolePolicy returns the document of a role's inline policy; nil if there is none.
-func GetRolePolicy(ctx context.Context, acct *actions.Account, role, policy string) (*string, error) {
-	out, err := acct.IAM().GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy})
-	if actions.IsCode(err, "NoSuchEntity") {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	// "The policies are URL-encoded compliant with RFC 3986"
-	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRolePolicy.html
-	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
-	if err != nil {
-		return nil, fmt.Errorf("policy %s of role %s: %w", policy, role, err)
-	}
-	return &doc, nil
 }

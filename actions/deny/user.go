@@ -263,40 +263,6 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user stri
 	return r, err
 }
 
-// AttachedToUser returns the ARNs of the managed policies of a user, of every page.
-func AttachedToUser(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
-	var arns []string
-	for pages := iam.NewListAttachedUserPoliciesPaginator(acct.IAM(), &iam.ListAttachedUserPoliciesInput{UserName: &user}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range page.AttachedPolicies {
-			arns = append(arns, aws.ToString(a.PolicyArn))
-		}
-	}
-	slices.Sort(arns)
-	return arns, nil
-}
-
-// GetUserPolicy returns an inline policy's document; nil if there is none.
-func GetUserPolicy(ctx context.Context, acct *actions.Account, user, policy string) (*string, error) {
-	out, err := acct.IAM().GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &user, PolicyName: &policy})
-	if actions.IsCode(err, "NoSuchEntity") {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	// "The policies are URL-encoded compliant with RFC 3986"
-	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetUserPolicy.html
-	doc, err := url.PathUnescape(aws.ToString(out.PolicyDocument))
-	if err != nil {
-		return nil, fmt.Errorf("policy %s of user %s: %w", policy, user, err)
-	}
-	return &doc, nil
-}
-
 // UserStep returns a step on a user, shared by all requests that make the change.
 func UserStep(acct *actions.Account, user *types.User, id, kind, name string) actions.Step {
 	uid := aws.ToString(user.UserId)

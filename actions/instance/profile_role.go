@@ -150,17 +150,15 @@ func readIsolationRole(ctx context.Context, acct *actions.Account, role *iamtype
 	if !trustsOnly(trust, ec2Service(acct.Partition)) {
 		return false, "the role trusts others than EC2: " + deny.Compact(trust), nil
 	}
-	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM(), &iam.ListAttachedRolePoliciesInput{RoleName: aws.String(isolationName)}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return false, "", err
-		}
-		for _, a := range page.AttachedPolicies {
-			if aws.ToString(a.PolicyArn) == denyAllARN(acct) {
-				denied = true
-			} else {
-				wrong = "the role has the policy " + aws.ToString(a.PolicyArn)
-			}
+	attached, err := deny.AttachedToRole(ctx, acct, isolationName)
+	if err != nil {
+		return false, "", err
+	}
+	for _, arn := range attached {
+		if arn == denyAllARN(acct) {
+			denied = true
+		} else {
+			wrong = "the role has the policy " + arn
 		}
 	}
 	inline, err := acct.IAM().ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: aws.String(isolationName)})

@@ -80,7 +80,7 @@ func livePolicy(ctx context.Context, acct *actions.Account, role string, s actio
 	if !ok {
 		return deny.GetRolePolicy(ctx, acct, role, strings.TrimPrefix(s.ID, stepInline))
 	}
-	arns, err := attachedTo(ctx, acct, role)
+	arns, err := deny.AttachedToRole(ctx, acct, role)
 	if err == nil && slices.Contains(arns, arn) {
 		return aws.String(attachedMarker), nil
 	}

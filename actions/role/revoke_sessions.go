@@ -149,52 +149,32 @@ func denySessionsStep(acct *actions.Account, role *types.Role, prior *string) ac
 func surveyRole(ctx context.Context, acct *actions.Account, name string, role *types.Role, prior *string, p *actions.Plan) error {
 	p.Facts = append(p.Facts, actions.Fact{Label: "Last used", Text: roleUse(role)})
 
-	var attached []string
-	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM(), &iam.ListAttachedRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, a := range page.AttachedPolicies {
-			attached = append(attached, aws.ToString(a.PolicyName))
-		}
+	r := roleState{Name: name}
+	err := readPolicies(ctx, acct, &r)
+	if len(r.Attached) > 0 {
+		p.Facts = append(p.Facts, actions.Fact{Label: "Managed policies", Text: strings.Join(actions.LastParts(r.Attached), ", ")})
 	}
-	if len(attached) > 0 {
-		p.Facts = append(p.Facts, actions.Fact{Label: "Managed policies", Text: strings.Join(attached, ", ")})
+	if err != nil {
+		return err
 	}
 
-	var profiles []string
-	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM(), &iam.ListInstanceProfilesForRoleInput{RoleName: &name}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, ip := range page.InstanceProfiles {
-			profiles = append(profiles, aws.ToString(ip.InstanceProfileName))
-		}
+	profiles, err := profilesOf(ctx, acct, name)
+	if err != nil {
+		return err
 	}
 	if len(profiles) > 0 {
-		p.Facts = append(p.Facts, actions.Fact{Label: "Instance profiles", Text: strings.Join(profiles, ", ")})
+		var names []string
+		for _, profile := range profiles {
+			names = append(names, profile.Name)
+		}
+		p.Facts = append(p.Facts, actions.Fact{Label: "Instance profiles", Text: strings.Join(names, ", ")})
 		p.Warnings = append(p.Warnings, "Every instance with this role loses its permissions until its credentials renew.")
 	}
 
 	size := inlineSize(deny.RevokeDocument(time.Unix(0, 0)))
-	for pages := iam.NewListRolePoliciesPaginator(acct.IAM(), &iam.ListRolePoliciesInput{RoleName: &name}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, policy := range page.PolicyNames {
-			if policy == revokePolicy {
-				continue
-			}
-			doc, err := deny.GetRolePolicy(ctx, acct, name, policy)
-			if err != nil {
-				return err
-			}
-			if doc != nil {
-				size += inlineSize(*doc)
-			}
+	for policy, doc := range r.Inline {
+		if policy != revokePolicy {
+			size += inlineSize(doc)
 		}
 	}
 	if size > inlineQuota {

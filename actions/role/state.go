@@ -80,60 +80,24 @@ func readRole(ctx context.Context, acct *actions.Account, role *types.Role) (rol
 	return r, err
 }
 
-// readPolicies reads all policies of a role, every page.
-func readPolicies(ctx context.Context, acct *actions.Account, r *roleState) error {
-	var err error
-	if r.Attached, err = attachedTo(ctx, acct, r.Name); err != nil {
+// readPolicies reads all policies of a role.
+func readPolicies(ctx context.Context, acct *actions.Account, r *roleState) (err error) {
+	if r.Attached, err = deny.AttachedToRole(ctx, acct, r.Name); err != nil {
 		return err
 	}
-	for pages := iam.NewListRolePoliciesPaginator(acct.IAM(), &iam.ListRolePoliciesInput{RoleName: &r.Name}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, name := range page.PolicyNames {
-			doc, err := deny.GetRolePolicy(ctx, acct, r.Name, name)
-			if err != nil {
-				return err
-			}
-			if doc != nil { // else deleted in between
-				r.Inline[name] = *doc
-			}
-		}
-	}
-	return nil
+	r.Inline, err = deny.InlineOfRole(ctx, acct, r.Name)
+	return err
 }
 
-// attachedTo are the ARNs of the managed policies of a role, every page.
-func attachedTo(ctx context.Context, acct *actions.Account, role string) ([]string, error) {
-	var arns []string
-	for pages := iam.NewListAttachedRolePoliciesPaginator(acct.IAM(), &iam.ListAttachedRolePoliciesInput{RoleName: &role}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range page.AttachedPolicies {
-			arns = append(arns, aws.ToString(a.PolicyArn))
-		}
-	}
-	slices.Sort(arns)
-	return arns, nil
-}
-
-// profilesOf are the instance profiles that hold a role, every page.
+// profilesOf returns the instance profiles that hold a role.
 func profilesOf(ctx context.Context, acct *actions.Account, role string) ([]instanceProfile, error) {
-	var ps []instanceProfile
-	for pages := iam.NewListInstanceProfilesForRolePaginator(acct.IAM(), &iam.ListInstanceProfilesForRoleInput{RoleName: &role}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range page.InstanceProfiles {
-			ps = append(ps, instanceProfile{aws.ToString(p.InstanceProfileName), aws.ToString(p.Arn), aws.ToString(p.InstanceProfileId)})
-		}
-	}
+	ps, err := actions.List(ctx, iam.NewListInstanceProfilesForRolePaginator(acct.IAM(), &iam.ListInstanceProfilesForRoleInput{RoleName: &role}),
+		func(p *iam.ListInstanceProfilesForRoleOutput) []types.InstanceProfile { return p.InstanceProfiles },
+		func(p types.InstanceProfile) instanceProfile {
+			return instanceProfile{aws.ToString(p.InstanceProfileName), aws.ToString(p.Arn), aws.ToString(p.InstanceProfileId)}
+		})
 	slices.SortFunc(ps, func(a, b instanceProfile) int { return strings.Compare(a.Name, b.Name) })
-	return ps, nil
+	return ps, err
 }
 
 // shape identifies a recreated role that may get the policies: its trust policy, path

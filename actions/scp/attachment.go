@@ -150,30 +150,16 @@ func retryIfGone(err error) error {
 
 // scpsOf returns the policies that are attached to the account itself.
 func scpsOf(ctx context.Context, acct *actions.Account, account string) ([]types.PolicySummary, error) {
-	var all []types.PolicySummary
-	for pages := organizations.NewListPoliciesForTargetPaginator(organizationsOf(acct), &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: types.PolicyTypeServiceControlPolicy}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Policies...)
-	}
-	return all, nil
+	in := &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: types.PolicyTypeServiceControlPolicy}
+	return actions.List(ctx, organizations.NewListPoliciesForTargetPaginator(organizationsOf(acct), in),
+		func(p *organizations.ListPoliciesForTargetOutput) []types.PolicySummary { return p.Policies }, actions.Itself)
 }
 
 // targets returns the IDs of a policy's targets.
 func targets(ctx context.Context, acct *actions.Account, id string) ([]string, error) {
-	var ids []string
-	for pages := organizations.NewListTargetsForPolicyPaginator(organizationsOf(acct), &organizations.ListTargetsForPolicyInput{PolicyId: &id}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range page.Targets {
-			ids = append(ids, aws.ToString(t.TargetId))
-		}
-	}
-	return ids, nil
+	return actions.List(ctx, organizations.NewListTargetsForPolicyPaginator(organizationsOf(acct), &organizations.ListTargetsForPolicyInput{PolicyId: &id}),
+		func(p *organizations.ListTargetsForPolicyOutput) []types.PolicyTargetSummary { return p.Targets },
+		func(t types.PolicyTargetSummary) string { return aws.ToString(t.TargetId) })
 }
 
 // Apply finds or creates the policy, updates its content, and attaches it.

@@ -69,17 +69,11 @@ var credentialKinds = []credentialKind{
 }
 
 func accessKeys(ctx context.Context, acct *actions.Account, user string) ([]credential, error) {
-	var cs []credential
-	for pages := iam.NewListAccessKeysPaginator(acct.IAM(), &iam.ListAccessKeysInput{UserName: &user}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, k := range page.AccessKeyMetadata {
-			cs = append(cs, credential{ID: aws.ToString(k.AccessKeyId), Status: string(k.Status), Created: aws.ToTime(k.CreateDate)})
-		}
-	}
-	return cs, nil
+	return actions.List(ctx, iam.NewListAccessKeysPaginator(acct.IAM(), &iam.ListAccessKeysInput{UserName: &user}),
+		func(p *iam.ListAccessKeysOutput) []types.AccessKeyMetadata { return p.AccessKeyMetadata },
+		func(k types.AccessKeyMetadata) credential {
+			return credential{ID: aws.ToString(k.AccessKeyId), Status: string(k.Status), Created: aws.ToTime(k.CreateDate)}
+		})
 }
 
 func serviceCredentials(ctx context.Context, acct *actions.Account, user string) ([]credential, error) {
@@ -100,31 +94,19 @@ func serviceCredentials(ctx context.Context, acct *actions.Account, user string)
 }
 
 func signingCertificates(ctx context.Context, acct *actions.Account, user string) ([]credential, error) {
-	var cs []credential
-	for pages := iam.NewListSigningCertificatesPaginator(acct.IAM(), &iam.ListSigningCertificatesInput{UserName: &user}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range page.Certificates {
-			cs = append(cs, credential{ID: aws.ToString(c.CertificateId), Status: string(c.Status), Created: aws.ToTime(c.UploadDate)})
-		}
-	}
-	return cs, nil
+	return actions.List(ctx, iam.NewListSigningCertificatesPaginator(acct.IAM(), &iam.ListSigningCertificatesInput{UserName: &user}),
+		func(p *iam.ListSigningCertificatesOutput) []types.SigningCertificate { return p.Certificates },
+		func(c types.SigningCertificate) credential {
+			return credential{ID: aws.ToString(c.CertificateId), Status: string(c.Status), Created: aws.ToTime(c.UploadDate)}
+		})
 }
 
 func sshKeys(ctx context.Context, acct *actions.Account, user string) ([]credential, error) {
-	var cs []credential
-	for pages := iam.NewListSSHPublicKeysPaginator(acct.IAM(), &iam.ListSSHPublicKeysInput{UserName: &user}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, k := range page.SSHPublicKeys {
-			cs = append(cs, credential{ID: aws.ToString(k.SSHPublicKeyId), Status: string(k.Status), Created: aws.ToTime(k.UploadDate)})
-		}
-	}
-	return cs, nil
+	return actions.List(ctx, iam.NewListSSHPublicKeysPaginator(acct.IAM(), &iam.ListSSHPublicKeysInput{UserName: &user}),
+		func(p *iam.ListSSHPublicKeysOutput) []types.SSHPublicKeyMetadata { return p.SSHPublicKeys },
+		func(k types.SSHPublicKeyMetadata) credential {
+			return credential{ID: aws.ToString(k.SSHPublicKeyId), Status: string(k.Status), Created: aws.ToTime(k.UploadDate)}
+		})
 }
 
 // deactivation makes a credential inactive.

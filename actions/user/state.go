@@ -143,11 +143,7 @@ func (u *userState) survey(ctx context.Context, acct *actions.Account, user *typ
 		mfa = strings.Join(u.MFA, "; ")
 	}
 	add("MFA devices", mfa)
-	var names []string
-	for _, arn := range u.Attached {
-		names = append(names, actions.LastPart(arn))
-	}
-	add("Managed policies", names...)
+	add("Managed policies", actions.LastParts(u.Attached)...)
 	var inline []string
 	for name := range u.Inline {
 		inline = append(inline, name)
@@ -157,39 +153,18 @@ func (u *userState) survey(ctx context.Context, acct *actions.Account, user *typ
 	return facts
 }
 
-// readInline reads all inline policies, every page.
-func (u *userState) readInline(ctx context.Context, acct *actions.Account) error {
-	u.Inline = map[string]string{}
-	for pages := iam.NewListUserPoliciesPaginator(acct.IAM(), &iam.ListUserPoliciesInput{UserName: &u.Name}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, name := range page.PolicyNames {
-			doc, err := deny.GetUserPolicy(ctx, acct, u.Name, name)
-			if err != nil {
-				return err
-			}
-			if doc != nil { // else deleted in between
-				u.Inline[name] = *doc
-			}
-		}
-	}
-	return nil
+// readInline reads all inline policies.
+func (u *userState) readInline(ctx context.Context, acct *actions.Account) (err error) {
+	u.Inline, err = deny.InlineOfUser(ctx, acct, u.Name)
+	return err
 }
 
-func (u *userState) readMFA(ctx context.Context, acct *actions.Account) error {
-	for pages := iam.NewListMFADevicesPaginator(acct.IAM(), &iam.ListMFADevicesInput{UserName: &u.Name}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, d := range page.MFADevices {
-			u.MFA = append(u.MFA, aws.ToString(d.SerialNumber))
-		}
-	}
+func (u *userState) readMFA(ctx context.Context, acct *actions.Account) (err error) {
+	u.MFA, err = actions.List(ctx, iam.NewListMFADevicesPaginator(acct.IAM(), &iam.ListMFADevicesInput{UserName: &u.Name}),
+		func(p *iam.ListMFADevicesOutput) []types.MFADevice { return p.MFADevices },
+		func(d types.MFADevice) string { return aws.ToString(d.SerialNumber) })
 	slices.Sort(u.MFA)
-	return nil
+	return err
 }
 
 // keyUse returns the time of a key's last use, in words.

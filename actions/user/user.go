@@ -153,18 +153,11 @@ func userTagStep(acct *actions.Account, user *types.User) actions.Step {
 
 // groupsOf returns the names of a user's groups, of every page.
 func groupsOf(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
-	var names []string
-	for pages := iam.NewListGroupsForUserPaginator(acct.IAM(), &iam.ListGroupsForUserInput{UserName: &user}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, g := range page.Groups {
-			names = append(names, aws.ToString(g.GroupName))
-		}
-	}
+	names, err := actions.List(ctx, iam.NewListGroupsForUserPaginator(acct.IAM(), &iam.ListGroupsForUserInput{UserName: &user}),
+		func(p *iam.ListGroupsForUserOutput) []types.Group { return p.Groups },
+		func(g types.Group) string { return aws.ToString(g.GroupName) })
 	slices.Sort(names)
-	return names, nil
+	return names, err
 }
 
 // adminGroup returns the admin group in the account's spelling if the user is in it;
