@@ -35,48 +35,49 @@ type Target struct {
 // AccountID is the form of an account's ID.
 var AccountID = NewPattern(`^[0-9]{12}$`)
 
-// accountReader finds the account of a typed target: in the target itself and in
+// AccountReader finds the account of a typed target: in the target itself and in
 // account=, which must agree.
-type accountReader struct {
+type AccountReader struct {
+	ID string // empty while it is not known
 	t  TargetText
 	m  *ParseErrors
-	id string
 }
 
-func (t TargetText) accountReader(m *ParseErrors) *accountReader {
-	return &accountReader{t, m, t.Account}
+// AccountReader begins with the account of account=.
+func (t TargetText) AccountReader(m *ParseErrors) *AccountReader {
+	return &AccountReader{t.Account, t, m}
 }
 
-// set sets the account that the target itself names.
-func (r *accountReader) set(id, from string) {
-	if r.id != "" && r.id != id {
-		r.m.Add("account", fmt.Sprintf("%s does not match %s", r.id, from), "leave account= out, or correct one of them")
+// Set sets the account that the target itself names.
+func (r *AccountReader) Set(id, from string) {
+	if r.ID != "" && r.ID != id {
+		r.m.Add("account", fmt.Sprintf("%s does not match %s", r.ID, from), "leave account= out, or correct one of them")
 	}
-	r.id = id
+	r.ID = id
 }
 
-// resolve resolves the account ID or alias in the target.
-func (r *accountReader) resolve(typed string) bool {
+// Resolve resolves the account ID or alias in the target.
+func (r *AccountReader) Resolve(typed string) bool {
 	id, ok := r.t.Directory.Account(typed)
 	if !ok {
 		r.m.Add("target", fmt.Sprintf("%q is neither an account ID nor a known alias", Clip(typed)), r.t.Directory.aliasHint())
 		return false
 	}
-	r.set(id, "the target's account "+id)
+	r.Set(id, "the target's account "+id)
 	return true
 }
 
-// require reports whether the account is known. A missing account is a mistake; an
+// Require reports whether the account is known. A missing account is a mistake; an
 // invalid account= is one already.
-func (r *accountReader) require(hint string) bool {
-	if r.id == "" && r.t.Options["account"] == "" {
+func (r *AccountReader) Require(hint string) bool {
+	if r.ID == "" && r.t.Options["account"] == "" {
 		r.m.Add("account", "is missing: the target alone does not tell in which account", hint)
 	}
-	return r.id != ""
+	return r.ID != ""
 }
 
-// checkPartition checks that an ARN's partition is the configured one.
-func (r *accountReader) checkPartition(partition string) bool {
+// CheckPartition checks that an ARN's partition is the configured one.
+func (r *AccountReader) CheckPartition(partition string) bool {
 	if partition != r.t.Directory.Partition {
 		r.m.Add("target", fmt.Sprintf("is in the partition %s; this installation works in %s", partition, r.t.Directory.Partition), "")
 	}

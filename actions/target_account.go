@@ -13,28 +13,28 @@ var accountARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9
 var AccountTarget = TargetKind{Read: accountTarget, Options: []string{"account"}}
 
 func accountTarget(t TargetText, m *ParseErrors) Target {
-	acct := t.accountReader(m)
+	acct := t.AccountReader(m)
 	const hint = "give the account's ID or alias"
 	switch text := t.Text; {
-	case text == "" && acct.id != "":
+	case text == "" && acct.ID != "":
 	case text == "":
 		m.Add("target", "is missing", hint)
 		return Target{}
 	case accountARN.MatchString(text):
 		g := accountARN.FindStringSubmatch(text)
-		acct.set(g[2]+g[3], "the target")
-		if !acct.checkPartition(g[1]) {
+		acct.Set(g[2]+g[3], "the target")
+		if !acct.CheckPartition(g[1]) {
 			return Target{}
 		}
 	case strings.HasPrefix(text, "arn:"), strings.Contains(text, "/"):
 		m.Add("target", fmt.Sprintf("%s is not an account", Clip(text)), hint)
 		return Target{}
 	default:
-		if !acct.resolve(text) {
+		if !acct.Resolve(text) {
 			return Target{}
 		}
 	}
-	return Target{Name: acct.id, Account: acct.id}
+	return Target{Name: acct.ID, Account: acct.ID}
 }
 
 // RootARN returns the ARN of an account as a principal.
@@ -50,22 +50,22 @@ var RolesTarget = TargetKind{Read: rolesTarget, Options: []string{"account", "ro
 
 func rolesTarget(t TargetText, m *ParseErrors) Target {
 	account, rest, _ := strings.Cut(t.Text, "/")
-	acct := t.accountReader(m)
+	acct := t.AccountReader(m)
 	switch _, isAccount := t.Directory.Account(t.Text); {
 	case rest == AllRoles && !strings.HasPrefix(t.Text, "arn:"):
-		if !acct.resolve(account) {
+		if !acct.Resolve(account) {
 			return Target{}
 		}
 	case isAccount && t.Options["role"] == AllRoles:
-		acct.resolve(t.Text)
+		acct.Resolve(t.Text)
 	case t.Text == AllRoles:
-		if !acct.require("say ACCOUNT/ALL") {
+		if !acct.Require("say ACCOUNT/ALL") {
 			return Target{}
 		}
 	default:
 		return RoleTarget.Read(t, m)
 	}
-	return Target{Name: acct.id + "/" + AllRoles, Account: acct.id}
+	return Target{Name: acct.ID + "/" + AllRoles, Account: acct.ID}
 }
 
 // WholeAccount reports whether a call is about all roles of an account. The target

@@ -18,21 +18,21 @@ var (
 var InstanceTarget = TargetKind{Read: instanceTarget, Options: []string{"account", "region"}}
 
 func instanceTarget(t TargetText, m *ParseErrors) Target {
-	acct := t.accountReader(m)
+	acct := t.AccountReader(m)
 	id, region := t.Text, strings.ToLower(t.Options["region"])
 	const hint = "give the instance's ARN, or i-… account=ACCOUNT region=REGION"
 	if g := instanceARN.FindStringSubmatch(id); g != nil {
 		id = g[4]
-		acct.set(g[3], "the target's account "+g[3])
+		acct.Set(g[3], "the target's account "+g[3])
 		if region != "" && region != g[2] {
 			m.Add("region", fmt.Sprintf("%s does not match the target's region %s", Clip(region), g[2]), "leave region= out")
 		}
 		region = g[2]
-		if !acct.checkPartition(g[1]) {
+		if !acct.CheckPartition(g[1]) {
 			return Target{}
 		}
 	} else if account, rest, ok := strings.Cut(id, "/"); ok && !strings.HasPrefix(id, "arn:") {
-		if !acct.resolve(account) {
+		if !acct.Resolve(account) {
 			return Target{}
 		}
 		id = rest
@@ -43,7 +43,7 @@ func instanceTarget(t TargetText, m *ParseErrors) Target {
 	} else if !InstanceID.MatchString(id) {
 		m.Add("target", fmt.Sprintf("%q is not an instance's ID", Clip(id)), hint)
 	} else {
-		acct.require(hint)
+		acct.Require(hint)
 	}
 	switch where := "the instance's region"; {
 	case region == "":
@@ -57,10 +57,10 @@ func instanceTarget(t TargetText, m *ParseErrors) Target {
 		m.Add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s",
 			region, PartitionOf(region), t.Directory.Partition), "")
 	}
-	if len(m.List) > bad || acct.id == "" {
+	if len(m.List) > bad || acct.ID == "" {
 		return Target{}
 	}
-	return Target{Name: InstanceARN(t.Directory.Partition, region, acct.id, id), Account: acct.id, Region: region}
+	return Target{Name: InstanceARN(t.Directory.Partition, region, acct.ID, id), Account: acct.ID, Region: region}
 }
 
 // InstanceARN returns an EC2 instance's ARN.

@@ -15,13 +15,13 @@ var KeyID = NewPattern(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
 var KeyTarget = TargetKind{Read: keyTarget, Options: []string{"account"}, Secret: true}
 
 func keyTarget(t TargetText, m *ParseErrors) Target {
-	acct := t.accountReader(m)
+	acct := t.AccountReader(m)
 	id := t.Text
 	if account, rest, ok := strings.Cut(id, "/"); ok {
 		// A secret may contain a slash: the text before it is repeated only if it is
 		// an account or if a key's ID follows.
 		if _, known := t.Directory.Account(account); known || KeyID.MatchString(strings.ToUpper(rest)) {
-			if !acct.resolve(account) {
+			if !acct.Resolve(account) {
 				return Target{}
 			}
 			id = rest
@@ -42,7 +42,7 @@ func keyTarget(t TargetText, m *ParseErrors) Target {
 			"contain whose session it is: a role with revoke_sessions, a user with quarantine_user")
 		return Target{}
 	}
-	return Target{Name: id, Account: acct.id}
+	return Target{Name: id, Account: acct.ID}
 }
 
 // looksSecret reports whether a word may be a secret access key: 40 characters of

@@ -50,7 +50,7 @@ func principalKind(kind string) TargetKind {
 // sessions, ACCOUNT/NAME, NAME with account=, or an account with role= or user=.
 func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	partition, path, name := t.Directory.Partition, "/", ""
-	acct := t.accountReader(m)
+	acct := t.AccountReader(m)
 	hint := fmt.Sprintf("give the %s's ARN, ACCOUNT/NAME, or NAME account=ACCOUNT", kind)
 	switch text := t.Text; {
 	case text == "":
@@ -59,7 +59,7 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	case kind == "role" && assumedRoleARN.MatchString(text):
 		g := assumedRoleARN.FindStringSubmatch(text)
 		partition, name = g[1], g[3]
-		acct.set(g[2], "the target's account "+g[2])
+		acct.Set(g[2], "the target's account "+g[2])
 	case strings.HasPrefix(text, "arn:"):
 		p, account, dir, last, ok := splitPrincipal(text, kind)
 		if !ok {
@@ -67,10 +67,10 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 			return Target{}
 		}
 		partition, path, name = p, dir, last
-		acct.set(account, "the target's account "+account)
+		acct.Set(account, "the target's account "+account)
 	case strings.Count(text, "/") == 1:
 		account, rest, _ := strings.Cut(text, "/")
-		if !acct.resolve(account) {
+		if !acct.Resolve(account) {
 			return Target{}
 		}
 		if rest == "ALL" {
@@ -86,11 +86,11 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 				return Target{}
 			}
 			name = t.Options[kind]
-			acct.set(id, "the target "+text)
+			acct.Set(id, "the target "+text)
 			break
 		}
 		name = text
-		if !acct.require(hint) {
+		if !acct.Require(hint) {
 			return Target{}
 		}
 	}
@@ -106,10 +106,10 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 		m.Add("target", fmt.Sprintf("%q is not a %s name", Clip(name), kind), hint)
 		return Target{}
 	}
-	if !acct.checkPartition(partition) {
+	if !acct.CheckPartition(partition) {
 		return Target{}
 	}
-	return Target{Name: fmt.Sprintf("arn:%s:iam::%s:%s%s%s", partition, acct.id, kind, path, name), Account: acct.id}
+	return Target{Name: fmt.Sprintf("arn:%s:iam::%s:%s%s%s", partition, acct.ID, kind, path, name), Account: acct.ID}
 }
 
 // arnHint returns a hint for ARNs that are often pasted by mistake.

@@ -24,14 +24,26 @@ const closed = `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchClosed","
 var queueTarget = actions.TargetKind{
 	Options: []string{"account", "region"},
 	Name:    func(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] },
-	Read: func(t actions.TargetText, m *actions.ParseErrors) actions.Target {
-		p := strings.Split(t.Text, ":")
-		if len(p) != 6 || p[2] != "sqs" {
-			m.Add("target", "is not a queue's ARN", "give it whole, arn:aws:sqs:…")
-			return actions.Target{}
-		}
-		return actions.Target{Name: t.Text, Account: p[4], Region: p[3]}
-	},
+	Read:    readQueue,
+}
+
+var queueARN = actions.NewPattern(`^arn:([a-z-]+):sqs:([a-z0-9-]+):([0-9]{12}):([A-Za-z0-9_-]{1,80}(?:\.fifo)?)$`)
+
+func readQueue(t actions.TargetText, m *actions.ParseErrors) actions.Target {
+	g := queueARN.FindStringSubmatch(t.Text)
+	if g == nil {
+		m.Add("target", "is not a queue's ARN", "give it whole, arn:aws:sqs:…")
+		return actions.Target{}
+	}
+	acct := t.AccountReader(m)
+	acct.Set(g[3], "the target's account "+g[3])
+	if region := t.Options["region"]; region != "" && region != g[2] {
+		m.Add("region", actions.Clip(region)+" does not match the target's region "+g[2], "leave region= out")
+	}
+	if !acct.CheckPartition(g[1]) {
+		return actions.Target{}
+	}
+	return actions.Target{Name: t.Text, Account: acct.ID, Region: g[2]}
 }
 
 // Spec implements [actions.Action].

@@ -72,6 +72,12 @@ func TestToyNeedsNothingElse(t *testing.T) {
 	if got := o.Actions.TargetName(call); got != "orders" {
 		t.Errorf("the target's name is %q", got)
 	}
+	for _, line := range []string{"close_queue " + orders + " account=sandbox reason=flood", "close_queue " + orders + " region=eu-west-1 reason=flood",
+		"close_queue arn:aws-cn:sqs:cn-north-1:222222222222:orders reason=flood", "close_queue orders reason=flood"} {
+		if call, _, err := actions.Parse(line, o.Directory()); err == nil {
+			t.Errorf("%q is %s", line, call)
+		}
+	}
 	_, _, err = actions.Parse("close_queue "+orders+" mesages=all reason=flood", o.Directory())
 	if err == nil {
 		t.Fatal("an option that nobody has")
