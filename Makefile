@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 # Packages in which goroutines of ours meet. The race detector makes the rest eight times as slow, for nothing.
-RACED := ./actions ./actions/instance ./actions/trail ./approvals/... ./bot ./bot/ingress ./cmd/function ./cmd/killswitch ./cmd/killswitch/demo ./cmd/local
+RACED := ./actions ./actions/instance ./actions/trail ./approvals ./approvals/alerts ./approvals/bolt ./approvals/dynamodb ./approvals/executor ./approvals/memory ./bot ./bot/ingress ./cmd/function ./cmd/killswitch ./cmd/killswitch/demo ./cmd/local
 
 # Dense matrices (deaths at every point, partitions, starts) are thinned in test, more under the race detector, and whole in full.
 test: ## vet and test: Go alone
