@@ -43,8 +43,8 @@ func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.
 		if err != nil {
 			return nil, err
 		}
-		if no := x.Policy.Decide(t, approvals.Approve, v, v.At).Refusal; no != nil {
-			missing.Codes = append(missing.Codes, no.Codes...)
+		if d := x.Policy.Decide(t, approvals.Approve, v, v.At); !d.Accept {
+			missing.Codes = append(missing.Codes, d.Refusal.Codes...)
 		} else if slices.Contains(p.Eligible, v.Person) {
 			t.Votes = append(t.Votes, v)
 		}
