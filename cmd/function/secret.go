@@ -16,11 +16,13 @@ const (
 	secretFresh = 5 * time.Minute  // how long a value is cached
 	secretStale = time.Hour        // how long it is used if Secrets Manager does not answer
 	secretPause = 30 * time.Second // between two early reads of a rotated value
+	secretGrace = 10 * time.Minute // how long the previous value counts after the current one was created
 )
 
-// Secret is a secret in Secrets Manager: its current value, and the previous one while
-// it is staged. Values are fetched on first use and cached in memory; they are never
-// logged.
+// Secret is a secret in Secrets Manager: its current value, and the previous one for
+// secretGrace. Secrets Manager keeps the previous one until the next rotation; a leaked
+// one must not count so long. Values are fetched on first use and cached in memory; they
+// are never logged.
 type Secret struct {
 	client *secretsmanager.Client
 	id     string
@@ -29,6 +31,7 @@ type Secret struct {
 
 	mu     sync.Mutex
 	values []string
+	until  time.Time // the previous value counts
 	at     time.Time
 }
 
@@ -55,41 +58,42 @@ func (s *Secret) String() string { return "[redacted]" }
 func (s *Secret) get(ctx context.Context, fresh time.Duration) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	age := s.now().Sub(s.at)
-	if s.values != nil && age < fresh {
-		return s.values, nil
+	if age := s.now().Sub(s.at); s.values == nil || age >= fresh {
+		err := s.fetch(ctx)
+		if err != nil && (s.values == nil || age >= secretStale) {
+			return nil, err
+		}
 	}
-	values, err := s.fetch(ctx)
-	switch {
-	case err == nil:
-		s.values, s.at = values, s.now()
-	case s.values != nil && age < secretStale:
-	default:
-		return nil, err
+	if len(s.values) > 1 && !s.now().Before(s.until) {
+		s.values = s.values[:1]
 	}
 	return s.values, nil
 }
 
-func (s *Secret) fetch(ctx context.Context) ([]string, error) {
+// fetch reads the values into the cache, which an error leaves as it is.
+func (s *Secret) fetch(ctx context.Context) error {
 	current, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.id})
 	if s.empty && none(err) {
-		return []string{}, nil
+		s.values, s.at = []string{}, s.now()
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("secret: %w", err)
+		return fmt.Errorf("secret: %w", err)
 	}
-	values := []string{aws.ToString(current.SecretString)}
+	values, until := []string{aws.ToString(current.SecretString)}, aws.ToTime(current.CreatedDate).Add(secretGrace)
 	if values[0] == "" {
-		return nil, errors.New("secret: it is empty")
+		return errors.New("secret: it is empty")
 	}
-	previous, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.id, VersionStage: aws.String("AWSPREVIOUS")})
-	if err == nil {
-		return append(values, aws.ToString(previous.SecretString)), nil
+	if s.now().Before(until) {
+		previous, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.id, VersionStage: aws.String("AWSPREVIOUS")})
+		if err == nil {
+			values = append(values, aws.ToString(previous.SecretString))
+		} else if !none(err) {
+			return fmt.Errorf("previous secret: %w", err)
+		}
 	}
-	if none(err) {
-		return values, nil
-	}
-	return nil, fmt.Errorf("previous secret: %w", err)
+	s.values, s.until, s.at = values, until, s.now()
+	return nil
 }
 
 // none reports whether err means that there is no value.
