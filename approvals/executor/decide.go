@@ -11,9 +11,10 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// decide returns the proved approvals if they reach the quorum, otherwise an
-// *actions.Refusal. One-click and automatic requests need none.
-func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.Planned) ([]approvals.Vote, error) {
+// decide returns the approvals that count if they reach the quorum, otherwise an
+// *actions.Refusal; unproved says why another one could not be proved. One-click and
+// automatic requests need none.
+func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []approvals.Vote, unproved string) ([]approvals.Vote, error) {
 	expires := p.Asked.Add(p.Policy.ApproveWithin)
 	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) ||
 		r.Denial != nil || r.Cancelled != nil {
@@ -32,17 +33,8 @@ func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.
 		return nil, nil
 	}
 	need := max(d.Need, p.Policy.Approvals)
-	missing := &actions.Refusal{Hint: askAgain}
-	for _, stored := range r.Votes {
-		v, err := x.proveClick(ctx, stored.Evidence, "approve", p)
-		if no, ok := errors.AsType[*actions.Refusal](err); ok {
-			x.Log.WarnContext(ctx, "approval not proved", slog.String("request_id", r.ID), slog.String("error", no.Reason))
-			missing.Reason = "an approval could not be proved: " + no.Reason
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
+	missing := &actions.Refusal{Reason: unproved, Hint: askAgain}
+	for _, v := range votes {
 		if d := x.Policy.Decide(t, approvals.Approve, v, v.At); !d.Accept {
 			missing.Codes = append(missing.Codes, d.Refusal.Codes...)
 		} else if slices.Contains(p.Eligible, v.Person) {
@@ -56,6 +48,38 @@ func (x *Executor) decide(ctx context.Context, r approvals.Request, p approvals.
 		missing.Reason = fmt.Sprintf("there are %d proved approvals of the %d needed", len(t.Votes), need)
 	}
 	return nil, missing
+}
+
+// proveVotes verifies the clicks that approve a request; unproved says why the last one
+// that is left out could not be proved.
+func (x *Executor) proveVotes(ctx context.Context, r approvals.Request, p approvals.Planned) (votes []approvals.Vote, unproved string, err error) {
+	if p.Mode != approvals.TwoPerson {
+		return nil, "", nil
+	}
+	for _, stored := range r.Votes {
+		v, err := x.proveClick(ctx, stored.Evidence, "approve", p)
+		if no, ok := errors.AsType[*actions.Refusal](err); ok {
+			x.Log.WarnContext(ctx, "approval not proved", slog.String("request_id", r.ID), slog.String("error", no.Reason))
+			unproved = "an approval could not be proved: " + no.Reason
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		votes = append(votes, v)
+	}
+	return votes, unproved, nil
+}
+
+// attestedVotes are the approvals that were proved when the run was claimed. The run's
+// row attests them, since only the executor writes it: they count after a rotation of
+// the signing secret, too.
+func attestedVotes(run approvals.Run, p approvals.Planned) []approvals.Vote {
+	var votes []approvals.Vote
+	for _, id := range run.Approvers {
+		votes = append(votes, approvals.Vote{Actor: approvals.Actor{Person: id}, At: p.At, Digest: p.Digest})
+	}
+	return votes
 }
 
 // askAgain is the hint of a refusal that only a new request can avoid.

@@ -122,7 +122,7 @@ func (x *Executor) planDelayed(ctx context.Context, id string, f *planner, why, 
 }
 
 func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner) (approvals.Planned, error) {
-	proven, err := x.prove(ctx, r)
+	proven, err := x.prove(ctx, r, x.verifyPayload)
 	if err != nil {
 		return approvals.Planned{}, err
 	}

@@ -573,7 +573,7 @@ func TestRetryOfARequestWithoutApprover(t *testing.T) {
 		}, why: "the stored request was altered"},
 		"the click is gone": {change: func(w *world, _ *finding.Route, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Evidence = strings.Repeat("0", 64) })
-		}, why: "there is none"},
+		}, why: "the stored request was altered"},
 		"approved by people, another alert in the row": {people: true, change: func(w *world, _ *finding.Route, r approvals.Request) {
 			w.edit(r, func(r *approvals.Request) { r.Alert = approvals.AlertID("x") })
 		}, why: "the stored request was altered"},

@@ -36,7 +36,7 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		if v.At.Before(run.Since) || !x.Policy.Decide(t, approvals.Retry, v, x.Now()).Accept {
 			continue
 		}
-		err = x.mayRetry(ctx, r, p)
+		err = x.mayRetry(ctx, r, run, p)
 		if no, ok := errors.AsType[*actions.Refusal](err); ok {
 			return run, errSettledOr(x.refuseRetry(ctx, run, v, no.Reason))
 		}
@@ -56,14 +56,18 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 	return run, errSettled
 }
 
-// mayRetry checks that a request is still approved and that a retry would do what was
-// approved. It returns an *actions.Refusal if not.
-func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, p approvals.Planned) error {
-	_, err := x.decide(ctx, r, p)
+// mayRetry checks that a request is still approved under the policy of now, by what was
+// proved when the run was claimed, and that a retry would do what was approved. It returns
+// an *actions.Refusal if not.
+func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, run approvals.Run, p approvals.Planned) error {
+	_, err := x.decide(r, p, attestedVotes(run, p), "")
+	if err == nil && r.Evidence != p.Evidence {
+		err = &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
+	}
 	if err == nil && p.Mode != approvals.TwoPerson {
 		// The source is not asked again: the first attempt has changed what it says.
 		var proven provenRequest
-		if proven, err = x.prove(ctx, r); err == nil && proven.mode != p.Mode {
+		if proven, err = x.prove(ctx, r, x.readPayload); err == nil && proven.mode != p.Mode {
 			err = proven.modeRefusal()
 		}
 	}

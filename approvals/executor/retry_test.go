@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -180,11 +181,10 @@ func TestRetryOfWhatIsNoLongerApprovedIsRefused(t *testing.T) {
 			w.edit(r, func(r *approvals.Request) { r.Denial = &approvals.Vote{Actor: approvals.Actor{Person: "carol"}} })
 			return func() { w.edit(r, func(r *approvals.Request) { r.Denial = nil }) }
 		}, "the stored request was altered"},
-		"the approval is gone": {func(w *world, r approvals.Request) func() {
-			votes := w.again(r).Votes
-			w.edit(r, func(r *approvals.Request) { r.Votes = nil })
-			return func() { w.edit(r, func(r *approvals.Request) { r.Votes = votes }) }
-		}, "there are 0 proved approvals of the 1 needed"},
+		"another request's evidence": {func(w *world, r approvals.Request) func() {
+			w.edit(r, func(r *approvals.Request) { r.Evidence = r.Votes[0].Evidence })
+			return func() { w.edit(r, func(now *approvals.Request) { now.Evidence = r.Evidence }) }
+		}, "the stored request was altered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -235,6 +235,29 @@ func TestRetryWaitsForALockedTarget(t *testing.T) {
 	w.attempts(r, 2)
 }
 
+// TestRetryRestsOnWhatTheClaimProved: the run's row says who approved, and the plan's who
+// asked. After a rotation of the signing secret their evidence proves nothing any more,
+// and a retry that is signed with the new secret starts all the same.
+func TestRetryRestsOnWhatTheClaimProved(t *testing.T) {
+	t.Parallel()
+	for name, failed := range map[string]func(*testing.T) (*world, approvals.Request){"approved": failedInAWorld, "by one click": failedByOneClick} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, r := failed(t)
+			rotated := func(context.Context) ([]string, error) { return []string{"second"}, nil }
+			w.executor.Verifiers = map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: rotated}}
+			w.withoutAWS(func() { w.clicks(carol, r, "retry") }) // signed with the old secret
+			w.attempts(r, 1)
+			d := w.button(carol, w.again(r), "retry")
+			d.secret = "second"
+			w.bring(d)
+			w.drain()
+			w.state(r, approvals.Contained)
+			w.attempts(r, 2)
+		})
+	}
+}
+
 // TestRetryThatCanNotBeReadIsTriedLater: an outage of the table uses nothing up.
 func TestRetryThatCanNotBeReadIsTriedLater(t *testing.T) {
 	t.Parallel()
@@ -244,17 +267,8 @@ func TestRetryThatCanNotBeReadIsTriedLater(t *testing.T) {
 		lost   func(approvals.Request) approvals.Key
 		end    approvals.State
 	}{
-		"the evidence of the retry":    {failedInAWorld, func(r approvals.Request) approvals.Key { return evidence(r.Retries[0].Evidence) }, approvals.Contained},
-		"the evidence of the approval": {failedInAWorld, func(r approvals.Request) approvals.Key { return evidence(r.Votes[0].Evidence) }, approvals.Contained},
-		"the click that released it": {func(t *testing.T) (*world, approvals.Request) {
-			w, _ := alerted(t, true, true)
-			mend := w.breaks("iam:PutRolePolicy")
-			r := w.bring(w.proposal(alice, w.happened(w.finding())))
-			w.drain()
-			mend()
-			w.clock.Add(time.Minute)
-			return w, w.state(r, approvals.Partial)
-		}, func(r approvals.Request) approvals.Key { return evidence(r.Evidence) }, approvals.Contained},
+		"the evidence of the retry":  {failedInAWorld, func(r approvals.Request) approvals.Key { return evidence(r.Retries[0].Evidence) }, approvals.Contained},
+		"the click that released it": {failedByOneClick, func(r approvals.Request) approvals.Key { return evidence(r.Evidence) }, approvals.Contained},
 		"the run that an undo takes back": {func(t *testing.T) (*world, approvals.Request) {
 			w := newWorld(t)
 			r := w.contained(revoke)
@@ -287,6 +301,16 @@ func TestRetryThatCanNotBeReadIsTriedLater(t *testing.T) {
 			w.state(r, c.end)
 		})
 	}
+}
+
+func failedByOneClick(t *testing.T) (*world, approvals.Request) {
+	w, _ := alerted(t, true, true)
+	mend := w.breaks("iam:PutRolePolicy")
+	r := w.bring(w.proposal(alice, w.happened(w.finding())))
+	w.drain()
+	mend()
+	w.clock.Add(time.Minute)
+	return w, w.state(r, approvals.Partial)
 }
 
 func failedInAWorld(t *testing.T) (*world, approvals.Request) {

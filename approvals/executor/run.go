@@ -99,11 +99,15 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 // writes to be made with the claim, or an *actions.Refusal.
 func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.Planned) (
 	votes []approvals.Vote, writes []approvals.Put, err error) {
-	proven, err := x.prove(ctx, r)
+	proven, err := x.prove(ctx, r, x.verifyPayload)
 	if err != nil {
 		return nil, nil, err
 	}
-	if votes, err = x.decide(ctx, r, p); err != nil {
+	votes, unproved, err := x.proveVotes(ctx, r, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if votes, err = x.decide(r, p, votes, unproved); err != nil {
 		return nil, nil, err
 	}
 	if x.runTooLate(votes, p) {
