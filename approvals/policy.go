@@ -25,7 +25,7 @@ type Policy struct {
 	Actions map[actions.Name]ActionPolicy
 }
 
-// RetryWithin is how long after its end a run may be retried.
+// RetryWithin is how long after its approval a request may be retried, however often.
 const RetryWithin = 60 * time.Minute
 
 // For returns the policy for an intent.
@@ -140,7 +140,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
 		case r.Digest == "" || v.Digest != r.Digest:
 			d.refuse(actions.Violation{Code: OtherCall})
-		case now.After(r.Ended.Add(RetryWithin)) || v.At.After(r.Ended.Add(RetryWithin)):
+		case now.After(r.ApprovedAt().Add(RetryWithin)) || v.At.After(r.ApprovedAt().Add(RetryWithin)):
 			d.refuse(actions.Violation{Code: RetryOver})
 		}
 	default:

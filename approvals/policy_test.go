@@ -62,9 +62,10 @@ func (b *ballot) decide() approvals.Decision {
 	return b.policy.Decide(b.request, b.kind, b.vote, b.now)
 }
 
-// failed turns the ballot into eve's retry of a run that ended just before.
+// failed turns the ballot into eve's retry of a run that was approved just before, and
+// has ended an hour later.
 func (b *ballot) failed() {
-	b.kind, b.request.State, b.request.Ended = approvals.Retry, approvals.Failed, asked.Add(time.Minute)
+	b.kind, b.request.State, b.request.Ready, b.request.Ended = approvals.Retry, approvals.Failed, asked.Add(time.Minute), asked.Add(time.Hour)
 	b.vote.Person = "eve"
 }
 
@@ -144,12 +145,12 @@ func TestVoteIsRefusedForEachReason(t *testing.T) {
 		{"retry with no digest on either side", func(b *ballot) { b.failed(); b.vote.Digest, b.request.Digest = "", "" }, []actions.Code{approvals.OtherCall}},
 		{"retry at 60 minutes", func(b *ballot) {
 			b.failed()
-			b.now = b.request.Ended.Add(60 * time.Minute)
+			b.now = b.request.Ready.Add(60 * time.Minute)
 			b.vote.At = b.now
 		}, nil},
-		{"retry after 60 minutes", func(b *ballot) { b.failed(); b.now = b.request.Ended.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
-		{"retry signed after 60 minutes", func(b *ballot) { b.failed(); b.vote.At = b.request.Ended.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
-		{"retry of what never ended", func(b *ballot) { b.failed(); b.request.Ended = time.Time{} }, []actions.Code{approvals.RetryOver}},
+		{"retry after 60 minutes", func(b *ballot) { b.failed(); b.now = b.request.Ready.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
+		{"retry signed after 60 minutes", func(b *ballot) { b.failed(); b.vote.At = b.request.Ready.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
+		{"retry an hour after the request", func(b *ballot) { b.failed(); b.request.Ready = time.Time{}; b.now = asked.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
 
 		{"another kind", func(b *ballot) { b.kind = "applaud" }, []actions.Code{approvals.OtherCall}},
 	} {

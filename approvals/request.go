@@ -159,6 +159,21 @@ var requestID = regexp.MustCompile(`^KS-[0-9A-HJKMNP-TV-Z]{12}$`)
 // IsRequestID reports whether s has the form of a request ID.
 func IsRequestID(s string) bool { return requestID.MatchString(s) }
 
+// ApprovedAt is when the request was approved: at the last vote, or if it needs none, when
+// it was planned.
+func (r Request) ApprovedAt() time.Time {
+	last := r.Ready
+	for _, v := range r.Votes {
+		if v.At.After(last) {
+			last = v.At
+		}
+	}
+	if last.IsZero() {
+		return r.Asked
+	}
+	return last
+}
+
 // RequestID derives a request's ID from the requester's evidence, so that one piece of
 // evidence makes one request.
 func RequestID(e Evidence) string {

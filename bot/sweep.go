@@ -81,7 +81,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 			return b.draw(ctx, r.ID) // the time that is left
 		}
 	case approvals.Approved:
-		last := approvedAt(r)
+		last := r.ApprovedAt()
 		if now.After(last.Add(b.Policy.For(r.Intent).RunWithin)) {
 			return b.expire(ctx, r.ID)
 		}
@@ -128,7 +128,7 @@ func (b *Bot) expire(ctx context.Context, id string) error {
 	errLate := errors.New("no longer waiting")
 	_, err := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
 		waiting := (r.State == approvals.Planning || r.State == approvals.Pending) && b.Now().After(r.Expires)
-		idle := r.State == approvals.Approved && b.Now().After(approvedAt(*r).Add(b.Policy.For(r.Intent).RunWithin))
+		idle := r.State == approvals.Approved && b.Now().After(r.ApprovedAt().Add(b.Policy.For(r.Intent).RunWithin))
 		if !waiting && !idle {
 			return errLate
 		}
@@ -144,19 +144,4 @@ func (b *Bot) expire(ctx context.Context, id string) error {
 		return err
 	}
 	return b.draw(ctx, id)
-}
-
-// approvedAt is when a request could run: at the last vote, or where nobody votes
-// when it was planned.
-func approvedAt(r approvals.Request) time.Time {
-	last := r.Ready
-	for _, v := range r.Votes {
-		if v.At.After(last) {
-			last = v.At
-		}
-	}
-	if last.IsZero() {
-		return r.Asked
-	}
-	return last
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -77,7 +78,7 @@ func (x *Executor) proveVotes(ctx context.Context, r approvals.Request, p approv
 func attestedVotes(run approvals.Run, p approvals.Planned) []approvals.Vote {
 	var votes []approvals.Vote
 	for _, id := range run.Approvers {
-		votes = append(votes, approvals.Vote{Actor: approvals.Actor{Person: id}, At: p.At, Digest: p.Digest})
+		votes = append(votes, approvals.Vote{Actor: approvals.Actor{Person: id}, At: run.Approved, Digest: p.Digest})
 	}
 	return votes
 }
@@ -85,16 +86,20 @@ func attestedVotes(run approvals.Run, p approvals.Planned) []approvals.Vote {
 // askAgain is the hint of a refusal that only a new request can avoid.
 const askAgain = "ask again with /killswitch"
 
-// runTooLate reports whether run_within is over since the last approval, or since the
-// plan if none was needed.
+// runTooLate reports whether run_within is over since the approval.
 func (x *Executor) runTooLate(votes []approvals.Vote, p approvals.Planned) bool {
+	return x.Now().After(approvedAt(votes, p).Add(min(p.Policy.RunWithin, x.Policy.For(p.Intent).RunWithin)))
+}
+
+// approvedAt is the time of the last approval, or of the plan if none was needed.
+func approvedAt(votes []approvals.Vote, p approvals.Planned) time.Time {
 	last := p.At
 	for _, v := range votes {
 		if v.At.After(last) {
 			last = v.At
 		}
 	}
-	return x.Now().After(last.Add(min(p.Policy.RunWithin, x.Policy.For(p.Intent).RunWithin)))
+	return last
 }
 
 func personIDs(votes []approvals.Vote) []string {

@@ -20,7 +20,7 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		return run, errSettled
 	}
 	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
-		Digest: p.Digest, Ended: run.Ended}
+		Digest: p.Digest, Ready: run.Approved}
 	for _, stored := range r.Retries {
 		if slices.Contains(run.Retries, stored.Evidence) {
 			continue

@@ -86,6 +86,25 @@ func TestForgedRetriesAreIgnored(t *testing.T) {
 	}
 }
 
+// TestRetriesEndAnHourAfterTheApproval: an attempt does not prolong the time for the next.
+func TestRetriesEndAnHourAfterTheApproval(t *testing.T) {
+	t.Parallel()
+	for name, failed := range map[string]func(*testing.T) (*world, approvals.Request){"approved": failedInAWorld, "by one click": failedByOneClick} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, r := failed(t) // a minute ago
+			mend := w.breaks("iam:PutRolePolicy")
+			w.clock.Add(38 * time.Minute)
+			r = w.clicks(carol, r, "retry")
+			mend()
+			w.attempts(r, 2)
+			w.clock.Add(22 * time.Minute)
+			w.withoutAWS(func() { r = w.clicks(carol, r, "retry") })
+			w.attempts(r, 2)
+		})
+	}
+}
+
 // TestRetryByAnOutsiderIsRefused: what the bot would never store is refused by the
 // executor alone, also once the outsider is all that stands in the row.
 func TestRetryByAnOutsiderIsRefused(t *testing.T) {

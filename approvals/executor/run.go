@@ -80,7 +80,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		return approvals.Run{}, err
 	}
 	now := x.Now().UTC()
-	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approvers: personIDs(votes),
+	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approvers: personIDs(votes), Approved: approvedAt(votes, p),
 		Lock: lockRow(p.Account, x.Org.Actions.TargetName(p.Intent.Call))}
 	var ev []audit.Event
 	for _, v := range votes {

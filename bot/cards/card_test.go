@@ -538,7 +538,7 @@ func checkButtons(t *testing.T, v View, m Message) {
 	if r.State == approvals.Planning && r.Mode != approvals.TwoPerson {
 		want = []string{"deny", "cancel"}
 	}
-	over := !v.Now.Before(r.Ended.Add(approvals.RetryWithin))
+	over := !v.Now.Before(r.ApprovedAt().Add(approvals.RetryWithin))
 	want = slices.DeleteFunc(want, func(id string) bool {
 		return id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester
 	})
