@@ -128,6 +128,18 @@ func TestSessionPolicyLimit(t *testing.T) {
 	}
 }
 
+// TestEnterTakesAPersonsIDAsItIsConfigured: it becomes a source identity and a part of a
+// session tag. The configuration's schema allows no others; STS takes no comma in a tag.
+func TestEnterTakesAPersonsIDAsItIsConfigured(t *testing.T) {
+	w := actiontest.NewFixture(t)
+	for id, ok := range map[string]bool{"A-z_0=9+a.b@c": true, "alice,prod": false} {
+		who := actions.SessionContext{RequestID: actiontest.Request, Requester: "alice", Approvers: []string{"bob", id}}
+		if _, err := w.Hub.Enter(t.Context(), actions.Responder, actiontest.Member, "", who, w.Permits(actions.PhasePlan)); (err == nil) != ok {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
 func TestEnterIsRefused(t *testing.T) {
 	tests := []struct {
 		name    string

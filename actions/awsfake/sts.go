@@ -62,6 +62,10 @@ func sessionTags(tags []ststypes.Tag) map[string]string {
 // RoleSessionName and SourceIdentity of AssumeRole (STS API Reference).
 var sessionWord = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 
+// tagValue is the pattern of a session tag's value, which takes no comma:
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_Tag.html
+var tagValue = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$`)
+
 // assumeRole follows AssumeRole in the STS API Reference.
 func assumeRole(k *request, in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, error) {
 	c, arn, name := k.c, aws.ToString(in.RoleArn), aws.ToString(in.RoleSessionName)
@@ -152,6 +156,9 @@ func chainTags(caller *session, in *sts.AssumeRoleInput) (map[string]string, []s
 	seen := map[string]bool{}
 	for _, t := range in.Tags {
 		key := strings.ToLower(aws.ToString(t.Key))
+		if v := aws.ToString(t.Value); !tagValue.MatchString(v) {
+			return nil, nil, constraint(v, "tags.member.value", `Member must satisfy regular expression pattern: [\p{L}\p{Z}\p{N}_.:/=+\-@]*`)
+		}
 		if seen[key] {
 			return nil, nil, apiError("InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}

@@ -32,6 +32,7 @@ var wrong = []struct {
 	{"command channel's name", []string{"command_channels: [C01INC]", "command_channels: [C01INC, ops]"}, []string{"5 slack.command_channels[1]"}},
 	// people
 	{"person's ID", []string{"id: alice", "id: alice smith"}, []string{"8 people[0].id", "14 groups.responders.people[0]"}},
+	{"person's ID that no session tag may have", []string{"id: alice", "id: 'alice,prod'"}, []string{"8 people[0].id", "14 groups.responders.people[0]"}},
 	{"person's ID is short", []string{"id: carol", "id: c", "bob, carol]", "bob]"}, []string{"10 people[2].id", "34 policy.actions.delete_role.approvals", "35 policy.actions.delete_key.approvals"}},
 	{"person's ID twice", []string{"id: carol", "id: Bob", "bob, carol]", "bob]", "delete_role: {approvals: 2}", "delete_role: {}", "delete_key:  {approvals: 2}", "delete_key: {}"}, []string{"10 people[2].id"}},
 	{"Slack user twice", []string{"U03CAROL", "U01ALICE"}, []string{"10 people[2].slack"}},
