@@ -55,7 +55,8 @@ func (s *scene) storm() {
 	}
 
 	shown := map[string]bool{}
-	Eventually(s.t, "all alerts", func(context.Context) error {
+	// A slow machine posts some in the next minute's share.
+	EventuallyWithin(s.t, "all alerts", 2*patience, func(context.Context) error {
 		n := s.count(exfiltration)
 		for _, m := range s.slack.Messages(s.t, channel) {
 			if g := digestHead.FindStringSubmatch(m.Text); g != nil {

@@ -120,7 +120,13 @@ func (p *Process) Answers(t testing.TB, url string) {
 // Eventually tries until try returns nil; what names it in the failure.
 func Eventually(t testing.TB, what string, try func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	EventuallyWithin(t, what, patience, try)
+}
+
+// EventuallyWithin is Eventually with a limit of its own.
+func EventuallyWithin(t testing.TB, what string, within time.Duration, try func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	for {
 		err := try(ctx)
@@ -129,7 +135,7 @@ func Eventually(t testing.TB, what string, try func(context.Context) error) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not in %s: %v", what, patience, err)
+			t.Fatalf("%s: not in %s: %v", what, within, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
