@@ -73,8 +73,9 @@ func getFindings(k *request, in *getFindingsInput) (*getFindingsOutput, error) {
 	return out, nil
 }
 
-// network is the HTTP client of this cloud's configurations. The requests of other
-// clients never come so far; GuardDuty's do, since the body of its answer is read.
+// network is the HTTP client of this cloud's configurations. The requests of SDK
+// clients never come so far; what the product sends by itself, without one, is
+// served like the others.
 type network struct{ c *Cloud }
 
 var findingsPath = regexp.MustCompile(`^/detector/([^/]+)/findings/get$`)

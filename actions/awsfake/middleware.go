@@ -35,7 +35,7 @@ func (c *Cloud) install(stack *middleware.Stack) error {
 	)
 }
 
-func (c *Cloud) finalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (out middleware.FinalizeOutput, meta middleware.Metadata, err error) {
+func (c *Cloud) finalize(ctx context.Context, in middleware.FinalizeInput, _ middleware.FinalizeHandler) (out middleware.FinalizeOutput, meta middleware.Metadata, err error) {
 	req, ok := in.Request.(*smithyhttp.Request)
 	if !ok {
 		return out, meta, fmt.Errorf("awsfake: request of type %T", in.Request)
@@ -46,9 +46,6 @@ func (c *Cloud) finalize(ctx context.Context, in middleware.FinalizeInput, next 
 	service := strings.ToLower(awsmiddleware.GetServiceID(ctx))
 	if prefix, ok := servicePrefixes[service]; ok {
 		service = prefix
-	}
-	if service == "guardduty" { // its answer's body is read: see network
-		return next.HandleFinalize(ctx, in)
 	}
 	op := service + ":" + awsmiddleware.GetOperationName(ctx)
 	id, result, err := c.serve(ctx, op, req, middleware.GetStackValue(ctx, inputKey{}))

@@ -7,29 +7,21 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-
-	"github.com/aws/aws-sdk-go-v2/service/guardduty"
-	"github.com/aws/smithy-go/middleware"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/actions/user"
 )
 
-// maxAnswer limits the part of an answer that is read, in bytes; the rest makes it no JSON.
-const maxAnswer = 1 << 20
-
 // Confirm asks a source whether a finding is true, in a session that may do nothing
 // else. It returns the answer of GuardDuty or CloudTrail as JSON, and nothing for a key
 // that exists and is active. It returns ErrNotConfirmed if the source does not know the
 // finding, or the key is inactive.
-func Confirm(ctx context.Context, c *actions.Cloud, s Confirmation, who actions.SessionContext) ([]byte, error) {
+func Confirm(ctx context.Context, c *actions.Cloud, s Confirmation, now time.Time, who actions.SessionContext) ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -39,7 +31,7 @@ func Confirm(ctx context.Context, c *actions.Cloud, s Confirmation, who actions.
 	}
 	switch s.Kind {
 	case ConfirmFinding:
-		return finding(ctx, acct, s.Detector, s.ID)
+		return finding(ctx, acct, s.Detector, s.ID, now)
 	case ConfirmEvent:
 		return event(ctx, acct, s.ID)
 	case ConfirmKey:
@@ -48,19 +40,16 @@ func Confirm(ctx context.Context, c *actions.Cloud, s Confirmation, who actions.
 	return nil, fmt.Errorf("confirmation by %q", s.Kind)
 }
 
-// finding is a GuardDuty finding as GetFindings writes it: the SDK's type leaves out
-// what it does not know.
+// finding is a GuardDuty finding as GetFindings writes it.
 // https://docs.aws.amazon.com/guardduty/latest/APIReference/API_GetFindings.html
-func finding(ctx context.Context, a *actions.Account, detector, id string) ([]byte, error) {
-	var body []byte
-	in := &guardduty.GetFindingsInput{DetectorId: &detector, FindingIds: []string{id}}
-	if _, err := actions.Client(a, guardduty.NewFromConfig).GetFindings(ctx, in, withBody(&body)); err != nil {
-		return nil, err
-	}
+func finding(ctx context.Context, a *actions.Account, detector, id string, now time.Time) ([]byte, error) {
+	in := struct {
+		IDs []string `json:"findingIds"`
+	}{[]string{id}}
 	var out struct {
 		Findings []json.RawMessage `json:"findings"`
 	}
-	if err := json.Unmarshal(body, &out); err != nil {
+	if err := post(ctx, a, "GuardDuty", "guardduty", "/detector/"+detector+"/findings/get", now, in, &out); err != nil {
 		return nil, err
 	}
 	if len(out.Findings) != 1 {
@@ -69,25 +58,7 @@ func finding(ctx context.Context, a *actions.Account, detector, id string) ([]by
 	return out.Findings[0], nil
 }
 
-// withBody keeps the body of a response.
-func withBody(body *[]byte) func(*guardduty.Options) {
-	read := func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-		out, meta, err := next.HandleDeserialize(ctx, in)
-		resp, ok := out.RawResponse.(*smithyhttp.Response)
-		if err != nil || !ok {
-			return out, meta, err
-		}
-		*body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		_ = resp.Body.Close()
-		resp.Body = io.NopCloser(bytes.NewReader(*body))
-		return out, meta, err
-	}
-	return guardduty.WithAPIOptions(func(stack *middleware.Stack) error {
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("keep the body", read), middleware.After)
-	})
-}
-
-// event is a record of CloudTrail's Event history.
+// event returns a record of CloudTrail's Event history.
 func event(ctx context.Context, a *actions.Account, id string) ([]byte, error) {
 	record, err := trail.EventOf(ctx, a, a.Region, id)
 	if err == nil && record == "" {

@@ -1,6 +1,9 @@
 package source_test
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,8 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
@@ -53,7 +58,7 @@ func sightWorld(t *testing.T, partition, region string) *fixture {
 }
 
 func (w *fixture) confirm(s source.Confirmation) (string, error) {
-	raw, err := source.Confirm(w.T.Context(), w.Hub, s, actiontest.Actor)
+	raw, err := source.Confirm(w.T.Context(), w.Hub, s, w.Clock.Now(), actiontest.Actor)
 	return string(raw), err
 }
 
@@ -195,7 +200,7 @@ func TestConfirmInTrouble(t *testing.T) {
 	for _, code := range []string{"ThrottlingException", "TooManyRequestsException", "InternalError"} {
 		t.Run(code, func(t *testing.T) {
 			w := sightWorld(t, "aws", s.Region)
-			w.Fault(awsfake.Fault{Op: "guardduty:GetFindings", Err: smithyError(code), Times: 3})
+			w.Fault(awsfake.Fault{Op: "guardduty:GetFindings", Err: smithyError(code), Times: 1})
 			if _, err := w.confirm(s); !actions.Transient(err) {
 				t.Errorf("%v", err)
 			}
@@ -206,7 +211,7 @@ func TestConfirmInTrouble(t *testing.T) {
 	}
 	t.Run("cut off", func(t *testing.T) {
 		w := sightWorld(t, "aws", s.Region)
-		w.Fault(awsfake.Fault{Op: "guardduty:GetFindings", Err: errors.New("connection reset"), Times: 3})
+		w.Fault(awsfake.Fault{Op: "guardduty:GetFindings", Err: errors.New("connection reset"), Times: 1})
 		if _, err := w.confirm(s); !actions.Transient(err) {
 			t.Errorf("%v", err)
 		}
@@ -217,48 +222,79 @@ func smithyError(code string) error {
 	return &smithy.GenericAPIError{Code: code, Message: "not just now"}
 }
 
-// TestConfirmKeepsWhatGuardDutyWrites: the finding is returned byte for byte, with what
-// the SDK's types do not know; an answer that is none, or too long, is an error.
-func TestConfirmKeepsWhatGuardDutyWrites(t *testing.T) {
-	answer, status, code := `{"findings":[`+aFinding+`]}`, http.StatusOK, ""
+func sha256Hex(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// named are the endpoints of services, as configurations tell them.
+type named map[string]string
+
+func (n named) GetServiceBaseEndpoint(_ context.Context, id string) (string, bool, error) {
+	url, ok := n[id]
+	return url, ok, nil
+}
+
+// TestConfirmOverHTTP: the request is the one that GuardDuty documents, signed over
+// all that it says, and goes where the SDK's clients would send it.
+func TestConfirmOverHTTP(t *testing.T) {
+	answer, status, header := `{"findings":[`+aFinding+`]}`, http.StatusOK, http.Header{}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" {
-			_, _ = io.WriteString(rw, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>ASIAMADEUP</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`)
-			return
-		}
 		body, err := io.ReadAll(r.Body)
-		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/detector/"+detector+"/findings/get" || string(body) != `{"findingIds":["`+findingID+`"]}` {
+		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/at/detector/"+detector+"/findings/get" || string(body) != `{"findingIds":["`+findingID+`"]}` {
 			t.Errorf("%s %s %s %v", r.Method, r.URL, body, err)
 		}
-		if signed := r.Header.Get("Authorization"); !strings.Contains(signed, "/eu-central-1/guardduty/aws4_request") {
-			t.Errorf("signed %s", signed)
+		signed := r.Header.Get("Authorization")
+		at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+		if err != nil || !at.Equal(actiontest.Began) {
+			t.Errorf("signed at %s, %v", at, err)
 		}
-		rw.Header().Set("X-Amzn-Errortype", code)
+		again, _ := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.Path, strings.NewReader(string(body)))
+		again.Header.Set("Content-Type", "application/json")
+		secret := aws.Credentials{AccessKeyID: "ASIAMADEUP", SecretAccessKey: "secret", SessionToken: "token"}
+		if err := v4.NewSigner().SignHTTP(r.Context(), secret, again, sha256Hex(body), "guardduty", "eu-central-1", at); err != nil {
+			t.Error(err)
+		}
+		if signed != again.Header.Get("Authorization") || !strings.Contains(signed, "/eu-central-1/guardduty/aws4_request") {
+			t.Errorf("signed %s, want %s", signed, again.Header.Get("Authorization"))
+		}
+		for k := range header {
+			rw.Header().Set(k, header.Get(k))
+		}
 		rw.WriteHeader(status)
 		_, _ = io.WriteString(rw, answer)
 	}))
 	defer server.Close()
-	cfg := aws.Config{BaseEndpoint: &server.URL, Region: "us-east-1", Credentials: aws.AnonymousCredentials{}}
-	confirm := func() (string, error) {
-		raw, err := source.Confirm(t.Context(), actions.NewCloud(cfg, actiontest.TestOrg("aws")), confirmations("eu-central-1")[source.ConfirmFinding], actiontest.Actor)
+	roles := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(rw, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>ASIAMADEUP</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`)
+	}))
+	defer roles.Close()
+	sight := func(cfg aws.Config) (string, error) {
+		cfg.Region, cfg.Credentials = "us-east-1", aws.AnonymousCredentials{}
+		raw, err := source.Confirm(t.Context(), actions.NewCloud(cfg, actiontest.TestOrg("aws")), confirmations("eu-central-1")[source.ConfirmFinding], actiontest.Began, actiontest.Actor)
 		return string(raw), err
 	}
-	if got, err := confirm(); err != nil || got != aFinding {
-		t.Errorf("%s, %v", got, err)
+	own := aws.Config{ConfigSources: []any{named{"STS": roles.URL, "GuardDuty": server.URL + "/at/"}}, BaseEndpoint: aws.String("http://127.0.0.1:1")}
+	common := aws.Config{ConfigSources: []any{named{"STS": roles.URL}}, BaseEndpoint: aws.String(server.URL + "/at")}
+	for name, cfg := range map[string]aws.Config{"its own endpoint": own, "the common endpoint": common} {
+		if got, err := sight(cfg); err != nil || got != aFinding {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
 	}
 	for name, c := range map[string]struct {
 		answer string
 		status int
-		code   string
+		header http.Header
 		want   string
 	}{
-		"refused":  {`{"message":"detectorId is not owned"}`, 400, "BadRequestException:http://x/", "BadRequestException: detectorId is not owned"},
-		"no code":  {`<html>`, 502, "", ""},
-		"not JSON": {`<html>`, 200, "", ""},
-		"too much": {`{"findings":["` + strings.Repeat("x", 1<<20) + `"]}`, 200, "", ""},
+		"code in the header": {`{"message":"detectorId is not owned"}`, 400, http.Header{"X-Amzn-Errortype": {"BadRequestException:http://x/"}}, "BadRequestException: detectorId is not owned"},
+		"code in the body":   {`{"__type":"com.amazonaws#AccessDeniedException","Message":"no"}`, 403, nil, "AccessDeniedException: no"},
+		"no code":            {`<html>`, 502, nil, "UnknownError"},
+		"not JSON":           {`<html>`, 200, nil, "GuardDuty answered something else than JSON"},
+		"too much":           {`{"findings":["` + strings.Repeat("x", 1<<20) + `"]}`, 200, nil, "GuardDuty answered with more than 1048576 bytes"},
 	} {
-		answer, status, code = c.answer, c.status, c.code
-		_, err := confirm()
+		answer, status, header = c.answer, c.status, c.header
+		_, err := sight(common)
 		if err == nil {
 			t.Errorf("%s: no error", name)
 			continue

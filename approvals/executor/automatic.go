@@ -71,7 +71,7 @@ func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approv
 	}
 	var raw []byte
 	err := x.retryTransient(ctx, until, func() (err error) {
-		raw, err = source.Confirm(ctx, x.Cloud, f.Confirmation, sessionContext(p, nil))
+		raw, err = source.Confirm(ctx, x.Cloud, f.Confirmation, x.Now(), sessionContext(p, nil))
 		return err
 	})
 	switch {
