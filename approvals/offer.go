@@ -2,7 +2,6 @@ package approvals
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -71,7 +70,7 @@ func (os Offers) Buttons() []string {
 // all such action_ids begin with.
 func Propose(n actions.Name) string { return "propose:" + string(n) }
 
-var offerNumber = regexp.MustCompile(`^:[1-9][0-9]?$`)
+var offerNumber = actions.NewPattern(`^:[1-9][0-9]?$`)
 
 // AskedBy reports whether a button with an action_id asks for the offer's action. It
 // reads what [Offers.Buttons] writes, and no other suffix than a number up to 99.
