@@ -140,7 +140,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
 		case r.Digest == "" || v.Digest != r.Digest:
 			d.refuse(actions.Violation{Code: OtherCall})
-		case now.After(r.ApprovedAt().Add(RetryWithin)) || v.At.After(r.ApprovedAt().Add(RetryWithin)):
+		case now.After(r.RetryUntil()) || v.At.After(r.RetryUntil()):
 			d.refuse(actions.Violation{Code: RetryOver})
 		}
 	default:

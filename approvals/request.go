@@ -174,6 +174,9 @@ func (r Request) ApprovedAt() time.Time {
 	return last
 }
 
+// RetryUntil is the end of the time in which the request may be retried.
+func (r Request) RetryUntil() time.Time { return r.ApprovedAt().Add(RetryWithin) }
+
 // RequestID derives a request's ID from the requester's evidence, so that one piece of
 // evidence makes one request.
 func RequestID(e Evidence) string {

@@ -596,7 +596,7 @@ func (v View) buttons() []slack.BlockElement {
 		return []slack.BlockElement{details}
 	case approvals.Partial, approvals.Failed:
 		var e []slack.BlockElement
-		if v.Now.Before(r.ApprovedAt().Add(approvals.RetryWithin)) {
+		if v.Now.Before(r.RetryUntil()) {
 			e = append(e, ask(v.button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry"))
 		}
 		if r.Intent.Undo == "" && v.touched() && v.reversible() {
