@@ -17,7 +17,7 @@ import (
 // automatic requests need none.
 func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []approvals.Vote, unproved string) ([]approvals.Vote, error) {
 	expires := p.Asked.Add(p.Policy.ApproveWithin)
-	if !r.Expires.Equal(expires) || r.Digest != p.Digest || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) ||
+	if !r.Expires.Equal(expires) || r.Digest != p.Digest || r.Evidence != p.Evidence || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) ||
 		r.Denial != nil || r.Cancelled != nil {
 		return nil, &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
 	}
@@ -93,13 +93,7 @@ func (x *Executor) runTooLate(votes []approvals.Vote, p approvals.Planned) bool 
 
 // approvedAt is the time of the last approval, or of the plan if none was needed.
 func approvedAt(votes []approvals.Vote, p approvals.Planned) time.Time {
-	last := p.At
-	for _, v := range votes {
-		if v.At.After(last) {
-			last = v.At
-		}
-	}
-	return last
+	return approvals.Request{Ready: p.At, Votes: votes}.ApprovedAt()
 }
 
 func personIDs(votes []approvals.Vote) []string {

@@ -162,18 +162,29 @@ func (x *Executor) loadPayload(ctx context.Context, key string) (approvals.Slack
 
 // verifyPayload verifies the signature of a Slack payload and parses it.
 func (x *Executor) verifyPayload(ctx context.Context, e approvals.Evidence) (approvals.SlackPayload, time.Time, error) {
-	if v, ok := x.Verifiers[e.Kind]; ok {
-		if err := v.Verify(ctx, e); err != nil {
-			return approvals.SlackPayload{}, time.Time{}, err
-		}
+	v, err := x.verifierOf(e)
+	if err == nil {
+		err = v.Verify(ctx, e)
+	}
+	if err != nil {
+		return approvals.SlackPayload{}, time.Time{}, err
 	}
 	return x.readPayload(ctx, e)
 }
 
-// readPayload parses a Slack payload, whose kind must be one of those that are signed.
+// verifierOf returns the verifier of evidence, whose kind must be one that is signed.
+func (x *Executor) verifierOf(e approvals.Evidence) (approvals.Verifier, error) {
+	v, ok := x.Verifiers[e.Kind]
+	if !ok || e.Kind == approvals.EventEvidence || e.Kind == approvals.RuleEvidence { // not signed
+		return nil, approvals.Unproven("kind %q", e.Kind)
+	}
+	return v, nil
+}
+
+// readPayload parses a Slack payload without verifying its signature.
 func (x *Executor) readPayload(_ context.Context, e approvals.Evidence) (approvals.SlackPayload, time.Time, error) {
-	if _, ok := x.Verifiers[e.Kind]; !ok || e.Kind == approvals.EventEvidence || e.Kind == approvals.RuleEvidence { // not signed
-		return approvals.SlackPayload{}, time.Time{}, approvals.Unproven("kind %q", e.Kind)
+	if _, err := x.verifierOf(e); err != nil {
+		return approvals.SlackPayload{}, time.Time{}, err
 	}
 	at, err := e.At()
 	if err != nil {

@@ -93,7 +93,7 @@ func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig strin
 	if err != nil {
 		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the event can't be read")
 	}
-	found := slices.DeleteFunc(slices.Clone(all), func(f finding.Finding) bool {
+	found := slices.DeleteFunc(all, func(f finding.Finding) bool {
 		o, ok := f.Offers().ByDigest(dig)
 		return !ok || o.Why != r.Reason
 	})

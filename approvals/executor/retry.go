@@ -61,9 +61,6 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 // an *actions.Refusal if not.
 func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, run approvals.Run, p approvals.Planned) error {
 	_, err := x.decide(r, p, attestedVotes(run, p), "")
-	if err == nil && r.Evidence != p.Evidence {
-		err = &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
-	}
 	if err == nil && p.Mode != approvals.TwoPerson {
 		// The source is not asked again: the first attempt has changed what it says.
 		var proven provenRequest
