@@ -171,13 +171,13 @@ type Runs struct{ Reader Reader }
 
 // Planned reads a request's plan. It returns ErrNotFound if there is none.
 func (t Runs) Planned(ctx context.Context, id string) (p Planned, err error) {
-	_, err = t.get(ctx, PlannedKey(id), &p)
+	_, err = get(ctx, t.Reader, PlannedKey(id), &p)
 	return p, err
 }
 
 // Run reads a request's run. It returns ErrNotFound if it never started.
 func (t Runs) Run(ctx context.Context, id string) (r Run, err error) {
-	r.Version, err = t.get(ctx, RunKey(id), &r)
+	r.Version, err = get(ctx, t.Reader, RunKey(id), &r)
 	return r, err
 }
 
@@ -208,8 +208,8 @@ func (t Runs) Steps(ctx context.Context, id string, limit int) ([]Step, error) {
 	}
 }
 
-func (t Runs) get(ctx context.Context, k Key, v any) (version int64, err error) {
-	row, err := t.Reader.Get(ctx, k)
+func get(ctx context.Context, r Reader, k Key, v any) (version int64, err error) {
+	row, err := r.Get(ctx, k)
 	if err != nil {
 		return 0, err
 	}
@@ -221,7 +221,12 @@ func (t Runs) get(ctx context.Context, k Key, v any) (version int64, err error) 
 
 // Find reads a row into v. It returns version 0 if there is none.
 func (t Runs) Find(ctx context.Context, k Key, v any) (version int64, err error) {
-	version, err = t.get(ctx, k, v)
+	return Find(ctx, t.Reader, k, v)
+}
+
+// Find reads a row of JSON into v. It returns version 0 if there is none.
+func Find(ctx context.Context, r Reader, k Key, v any) (version int64, err error) {
+	version, err = get(ctx, r, k, v)
 	if errors.Is(err, ErrNotFound) {
 		return 0, nil
 	}
@@ -286,6 +291,6 @@ func ReportKey(id string) Key { return Key{id, "report"} }
 
 // Report reads a request's report. It returns ErrNotFound if there is none.
 func (t Runs) Report(ctx context.Context, id string) (r Report, err error) {
-	_, err = t.get(ctx, ReportKey(id), &r)
+	_, err = get(ctx, t.Reader, ReportKey(id), &r)
 	return r, err
 }

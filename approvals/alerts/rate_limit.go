@@ -2,8 +2,6 @@ package alerts
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
@@ -48,20 +46,9 @@ func rateLimitKey(channel string) approvals.Key {
 }
 
 // RateLimit reads the rate limit of a channel.
-func (t Table) RateLimit(ctx context.Context, channel string) (RateLimit, error) {
-	r, _, err := t.readRateLimit(ctx, channel)
+func (t Table) RateLimit(ctx context.Context, channel string) (r RateLimit, err error) {
+	_, err = approvals.Find(ctx, t.Requests.Store, rateLimitKey(channel), &r)
 	return r, err
-}
-
-func (t Table) readRateLimit(ctx context.Context, channel string) (r RateLimit, version int64, err error) {
-	row, err := t.Requests.Store.Get(ctx, rateLimitKey(channel))
-	if errors.Is(err, approvals.ErrNotFound) {
-		return RateLimit{}, 0, nil
-	}
-	if err != nil {
-		return RateLimit{}, 0, err
-	}
-	return r, row.Version, json.Unmarshal(row.Body, &r)
 }
 
 // ChangeRateLimit is [approvals.Requests.Change] for the rate limit of a channel. An
@@ -69,7 +56,7 @@ func (t Table) readRateLimit(ctx context.Context, channel string) (r RateLimit, 
 func (t Table) ChangeRateLimit(ctx context.Context, channel string, change func(*RateLimit) error) error {
 	var version int64
 	read := func() (r RateLimit, err error) {
-		r, version, err = t.readRateLimit(ctx, channel)
+		version, err = approvals.Find(ctx, t.Requests.Store, rateLimitKey(channel), &r)
 		return r, err
 	}
 	_, err := approvals.Update(ctx, t.Requests.Store, "rate limit of "+channel, read, func(r *RateLimit) ([]approvals.Put, error) {
