@@ -55,7 +55,7 @@ func addUpdate(row *alerts.Alert, before []alerts.Report) {
 			row.Pending = row.Pending[:last]
 		}
 	}
-	if news.Text = cards.Changes(news.Before, row.Reports, alerts.Shown(news.Before), alerts.Shown(row.Reports)); news.Text != "" {
+	if news.Text = cards.Changes(news.Before, row.Reports); news.Text != "" {
 		row.Pending = append(row.Pending, news)
 	}
 }

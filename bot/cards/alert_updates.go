@@ -49,9 +49,10 @@ func SnoozeOver(by approvals.Actor, at time.Time) string {
 	return fmt.Sprintf("*The snooze is over* (by %s at %s), and nobody has settled it.", mention(by.Slack), clock(at))
 }
 
-// Changes is the reply about new reports, as mrkdwn; old and a are the findings shown
-// before and now. It is empty if people need to know nothing of it.
-func Changes(before, now []alerts.Report, old, a finding.Finding) string {
+// Changes is the reply about new reports, as mrkdwn. It is empty if people need to know
+// nothing of it.
+func Changes(before, now []alerts.Report) string {
+	old, a := alerts.Shown(before), alerts.Shown(now)
 	var also []string
 	for _, r := range now {
 		f := r.Finding
