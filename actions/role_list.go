@@ -30,16 +30,15 @@ func (a *Account) AllRoles(ctx context.Context) (map[string]types.RoleDetail, er
 	if l.byName != nil {
 		return l.byName, nil
 	}
-	byName := map[string]types.RoleDetail{}
 	in := &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(1000)}
-	for pages := iam.NewGetAccountAuthorizationDetailsPaginator(a.IAM(), in); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page.RoleDetailList {
-			byName[aws.ToString(r.RoleName)] = r
-		}
+	roles, err := List(ctx, iam.NewGetAccountAuthorizationDetailsPaginator(a.IAM(), in),
+		func(p *iam.GetAccountAuthorizationDetailsOutput) []types.RoleDetail { return p.RoleDetailList }, Itself)
+	if err != nil {
+		return nil, err
+	}
+	byName := make(map[string]types.RoleDetail, len(roles))
+	for _, r := range roles {
+		byName[aws.ToString(r.RoleName)] = r
 	}
 	l.byName = byName
 	return byName, nil

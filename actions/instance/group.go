@@ -42,18 +42,17 @@ func isolationNames(request string) []string {
 // the last one is unpredictable. If the quota is full, any group of the VPC without rules is
 // used. Groups are found by a VPC filter: GroupNames finds the default VPC's only.
 func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request string) (string, error) {
+	in := &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}}}
+	groups, err := actions.List(ctx, ec2.NewDescribeSecurityGroupsPaginator(ec2Of(acct), in),
+		func(p *ec2.DescribeSecurityGroupsOutput) []types.SecurityGroup { return p.SecurityGroups }, actions.Itself)
+	if err != nil {
+		return "", err
+	}
 	byName, empty := map[string]types.SecurityGroup{}, ""
-	for pages := ec2.NewDescribeSecurityGroupsPaginator(ec2Of(acct), &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
-		{Name: aws.String("vpc-id"), Values: []string{vpc}}}}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return "", err
-		}
-		for _, g := range page.SecurityGroups {
-			byName[aws.ToString(g.GroupName)] = g
-			if id := aws.ToString(g.GroupId); rulesText(g) == "" && (empty == "" || id < empty) {
-				empty = id
-			}
+	for _, g := range groups {
+		byName[aws.ToString(g.GroupName)] = g
+		if id := aws.ToString(g.GroupId); rulesText(g) == "" && (empty == "" || id < empty) {
+			empty = id
 		}
 	}
 	names := isolationNames(request)

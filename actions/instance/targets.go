@@ -29,19 +29,13 @@ const parallelLookups = 8
 // targets plans to deregister the instance from its target groups.
 func (i *isolation) targets(ctx context.Context) {
 	const therefore = "load balancers may send it traffic, which its network does not let in; their health checks fail"
-	var groups []elbtypes.TargetGroup
-	for pages := elb.NewDescribeTargetGroupsPaginator(elbOf(i.acct), &elb.DescribeTargetGroupsInput{}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			i.skipStep("Target groups", therefore, err)
-			return
-		}
-		for _, g := range page.TargetGroups {
-			if i.canTarget(g) {
-				groups = append(groups, g)
-			}
-		}
+	groups, err := actions.List(ctx, elb.NewDescribeTargetGroupsPaginator(elbOf(i.acct), &elb.DescribeTargetGroupsInput{}),
+		func(p *elb.DescribeTargetGroupsOutput) []elbtypes.TargetGroup { return p.TargetGroups }, actions.Itself)
+	if err != nil {
+		i.skipStep("Target groups", therefore, err)
+		return
 	}
+	groups = slices.DeleteFunc(groups, func(g elbtypes.TargetGroup) bool { return !i.canTarget(g) })
 	ids := append([]string{i.id}, addresses(i.instance)...)
 	found, errs := make([][]target, len(groups)), make([]error, len(groups))
 	var wg sync.WaitGroup
