@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -15,29 +16,20 @@ import (
 type Clock struct {
 	Real  bool   // for benchmarks: the time of the machine
 	Slept func() // what others do during each Sleep; nil for nothing
-
-	mu sync.Mutex
-	t  time.Time
+	actiontest.Clock
 }
 
 // NewClock starts a clock at a night in November 2026.
-func NewClock() *Clock { return &Clock{t: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)} }
+func NewClock() *Clock {
+	return &Clock{Clock: actiontest.Clock{T: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}}
+}
 
 // Now is the present time.
 func (c *Clock) Now() time.Time {
 	if c.Real {
 		return time.Now() //nolint:forbidigo // that is what it is for
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-// Add lets time pass.
-func (c *Clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
+	return c.Clock.Now()
 }
 
 // Sleep lets time pass without waiting. It returns the error of a context that is over.

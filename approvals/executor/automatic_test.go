@@ -316,13 +316,7 @@ func TestOutageOfTheCapLetsNothingBegin(t *testing.T) {
 	w := newWorld(t, exposed, func(w *world) { w.findings = routing(false, true) })
 	w.saysGuardDuty(func(*guardDuty) {})
 	r := w.bring(w.ruled(w.finding()))
-	for range 5 {
-		if w.again(r).State == approvals.Approved {
-			break
-		}
-		w.round()
-	}
-	w.state(r, approvals.Approved)
+	w.roundsUntilApproved(r)
 	w.Runs.reads = func(k approvals.Key) error {
 		if k.Sort == "hour" {
 			return errOutage
@@ -344,15 +338,18 @@ func TestCapReachedWhileTheSourceIsAsked(t *testing.T) {
 	t.Parallel()
 	w, _ := alerted(t, false, true)
 	r := w.bring(w.ruled(w.finding()))
-	for range 5 {
-		if w.again(r).State == approvals.Approved {
-			break
-		}
-		w.round()
-	}
-	w.state(r, approvals.Approved)
+	w.roundsUntilApproved(r)
 	w.during("guardduty:GetFindings", func() { w.executor.AutoPerHour = 0 })
 	w.drain()
 	w.untouched()
 	w.refused(r, "the cap of 0 automatic containments an hour is reached")
+}
+
+// roundsUntilApproved plans an automatic request, and stops before it is run.
+func (w *world) roundsUntilApproved(r approvals.Request) {
+	w.t.Helper()
+	for n := 0; n < 5 && w.again(r).State != approvals.Approved; n++ {
+		w.round()
+	}
+	w.state(r, approvals.Approved)
 }

@@ -1,12 +1,10 @@
 package local_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/killswitch-chatops/killswitch/actions/actiontest/toy"
-	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -17,7 +15,7 @@ func TestANewActionIsOneFile(t *testing.T) {
 	const orders, policy = "arn:aws:sqs:us-east-1:" + prod + ":orders", `{"Version":"2012-10-17","Statement":[]}`
 	var queue *toy.Queue
 	w := newWorld(t, func(w *world) {
-		w.cfg.Org.Actions = append(slices.Clone(all.Actions), toy.CloseQueue{})
+		w.cfg.Org.Actions = toy.Org().Actions
 		w.deployMember()
 		queue = toy.NewQueue(w.aws, orders, policy)
 	})

@@ -1,7 +1,6 @@
 package toy_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -11,59 +10,17 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-const (
-	orders = "arn:aws:sqs:us-east-1:" + actiontest.Member + ":orders"
-	before = `{"Version":"2012-10-17","Statement":[]}`
-	other  = `{"Version":"2012-10-17"}`
-)
+const orders = toy.ARN
 
 // TestToyContract: an action of one file passes the contract.
 func TestToyContract(t *testing.T) {
-	actiontest.Test(t, actiontest.Contract{Action: toy.CloseQueue{}, Starts: []actiontest.Start{{Name: "a queue", Open: environment}}})
-}
-
-// org is an organization that has the toy.
-func org() actions.Org {
-	o := actiontest.TestOrg("aws")
-	o.Actions = append(slices.Clone(o.Actions), toy.CloseQueue{})
-	return o
-}
-
-func environment(t *testing.T) actiontest.Environment {
-	clock, o := &actiontest.Clock{T: actiontest.Began}, org()
-	cloud := awsfake.New(clock.Now)
-	cloud.Member(actiontest.Member, awsfake.MemberRoles{ExternalID: o.ExternalID,
-		ResponderPolicy: all.MemberPolicy(actions.Responder, o, false), RestorerPolicy: all.MemberPolicy(actions.Restorer, o, false)})
-	queue := toy.NewQueue(cloud, orders, before)
-	hub := actions.NewCloud(cloud.Config(), o)
-	call, _, err := actions.Parse("close_queue "+orders+" messages=kept reason=flood", o.Directory())
-	actiontest.Must(t, err)
-	return actiontest.Environment{
-		Call: call, Org: o, Now: clock.Now, Wait: clock.Add,
-		Enter: func(m actions.Member, p actions.Phase, resources []string) *actions.Account {
-			acct, err := hub.EnterFor(t.Context(), m, toy.CloseQueue{}, p, call, resources, actiontest.Actor)
-			actiontest.Must(t, err)
-			return acct
-		},
-		State:     func() any { return queue.Policy() },
-		Tamper:    func() { queue.Set(before) },
-		Replace:   func() { queue.Set(other) },
-		Mutations: queue.Writes,
-		Calls: func() (ops []string) {
-			for _, call := range cloud.Calls() {
-				if call.Op != "sts:AssumeRole" {
-					ops = append(ops, call.Op)
-				}
-			}
-			return ops
-		},
-	}
+	actiontest.Test(t, actiontest.Contract{Action: toy.CloseQueue{}, Starts: []actiontest.Start{{Name: "a queue", Open: toy.Open}}})
 }
 
 // TestToyNeedsNothingElse: grammar, short name and permissions follow from the
 // action alone.
 func TestToyNeedsNothingElse(t *testing.T) {
-	o := org()
+	o := toy.Org()
 	call, _, err := actions.Parse("close-queue "+orders+" messages=kept reason=flood", o.Directory())
 	actiontest.Must(t, err)
 	if got := call.String(); got != "close_queue "+orders+" messages=kept" {
