@@ -53,6 +53,7 @@ const (
 	NotTheirs      actions.Code = "not_theirs"       // only the requester may cancel
 	TooFewEligible actions.Code = "too_few_eligible" // there are fewer approvers than the policy wants
 	RetryOver      actions.Code = "retry_over"       // the time to retry is over
+	Withdrawn      actions.Code = "withdrawn"        // somebody denied or cancelled what had run
 )
 
 // Kind is the kind of a vote.
@@ -118,28 +119,27 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	case Approve:
 		d.decideApproval(p, e, r, v, now)
 	case Deny:
-		if !p.Roster.In(v.Person, e.Approvers) && !p.Roster.In(v.Person, e.Requesters) {
+		requester := !r.State.Retryable() && p.Roster.In(v.Person, e.Requesters) // after a run only an approver
+		if !requester && !p.Roster.In(v.Person, e.Approvers) {
 			d.refuse(actions.Violation{Code: NotApprover, Person: v.Person, Group: e.Approvers})
 		}
-		if !r.State.May(Denied) {
-			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
-		}
+		d.decideNo(r)
 	case Cancel:
 		if v.Person != r.Requester.Person {
 			d.refuse(actions.Violation{Code: NotTheirs, Person: v.Person})
 		}
-		if !r.State.May(Cancelled) {
-			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
-		}
+		d.decideNo(r)
 	case Retry:
 		if !p.Roster.In(v.Person, e.Requesters) && !p.Roster.In(v.Person, e.Approvers) {
 			d.refuse(actions.Violation{Code: NotRequester, Person: v.Person, Group: e.Requesters})
 		}
-		switch {
-		case !r.State.May(Running) || r.State == Approved:
+		switch no, _ := r.No(); {
+		case !r.State.Retryable():
 			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
 		case r.Digest == "" || v.Digest != r.Digest:
 			d.refuse(actions.Violation{Code: OtherCall})
+		case no != nil:
+			d.refuse(actions.Violation{Code: Withdrawn})
 		case now.After(r.RetryUntil()) || v.At.After(r.RetryUntil()):
 			d.refuse(actions.Violation{Code: RetryOver})
 		}
@@ -161,6 +161,16 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 		})
 	}
 	return d
+}
+
+// decideNo refuses a denial or a cancellation that has no effect.
+func (d *Decision) decideNo(r Request) {
+	switch no, _ := r.No(); {
+	case !r.State.May(Denied): // a run that is under way is not interrupted
+		d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
+	case no != nil && r.State.Retryable():
+		d.refuse(actions.Violation{Code: Withdrawn})
+	}
 }
 
 func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, now time.Time) {

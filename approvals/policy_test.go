@@ -152,6 +152,22 @@ func TestVoteIsRefusedForEachReason(t *testing.T) {
 		{"retry signed after 60 minutes", func(b *ballot) { b.failed(); b.vote.At = b.request.Ready.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
 		{"retry an hour after the request", func(b *ballot) { b.failed(); b.request.Ready = time.Time{}; b.now = asked.Add(60*time.Minute + 1) }, []actions.Code{approvals.RetryOver}},
 
+		{"retry of what was denied", func(b *ballot) { b.failed(); b.request.Denial = new(vote("bo")) }, []actions.Code{approvals.Withdrawn}},
+		{"retry of what was cancelled", func(b *ballot) { b.failed(); b.request.Cancelled = new(vote("ana")) }, []actions.Code{approvals.Withdrawn}},
+		{"deny of what failed", func(b *ballot) { b.failed(); b.kind, b.vote.Person = approvals.Deny, "bo" }, nil},
+		{"deny of what failed, late", func(b *ballot) {
+			b.failed()
+			b.kind, b.vote.Person, b.now = approvals.Deny, "bo", asked.Add(38*time.Hour)
+		}, nil},
+		{"deny of what failed by a responder", func(b *ballot) { b.failed(); b.kind = approvals.Deny }, []actions.Code{approvals.NotApprover}},
+		{"cancel of what failed", func(b *ballot) { b.failed(); b.kind, b.vote.Person = approvals.Cancel, "ana" }, nil},
+		{"cancel of another's that failed", func(b *ballot) { b.failed(); b.kind, b.vote.Person = approvals.Cancel, "bo" }, []actions.Code{approvals.NotTheirs}},
+		{"a second no", func(b *ballot) {
+			b.failed()
+			b.kind, b.vote.Person, b.request.Cancelled = approvals.Deny, "bo", new(vote("ana"))
+		}, []actions.Code{approvals.Withdrawn}},
+		{"a no beside a forged one", func(b *ballot) { b.kind, b.request.Denial = approvals.Deny, new(vote("cy")) }, nil},
+
 		{"another kind", func(b *ballot) { b.kind = "applaud" }, []actions.Code{approvals.OtherCall}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -176,8 +192,8 @@ func TestVoteIsRefusedForEachReason(t *testing.T) {
 func TestVotesCountOnlyInTheirStates(t *testing.T) {
 	may := map[approvals.Kind][]approvals.State{
 		approvals.Approve: {approvals.Pending},
-		approvals.Deny:    {approvals.Planning, approvals.Pending, approvals.Approved},
-		approvals.Cancel:  {approvals.Planning, approvals.Pending, approvals.Approved},
+		approvals.Deny:    {approvals.Planning, approvals.Pending, approvals.Approved, approvals.Partial, approvals.Failed},
+		approvals.Cancel:  {approvals.Planning, approvals.Pending, approvals.Approved, approvals.Partial, approvals.Failed},
 		approvals.Retry:   {approvals.Partial, approvals.Failed},
 	}
 	for kind, open := range may {
@@ -195,6 +211,46 @@ func TestVotesCountOnlyInTheirStates(t *testing.T) {
 				t.Errorf("%s of a request that is %s: %+v", kind, s, d)
 			}
 			check(t, b, d)
+		}
+	}
+}
+
+// TestNoAfterARun: it ends what is not in force, and of a containment that is in part only
+// the retries.
+func TestNoAfterARun(t *testing.T) {
+	for _, c := range []struct {
+		state approvals.State
+		undo  string
+		ends  bool
+	}{
+		{approvals.Failed, "", true},
+		{approvals.Failed, "KS-4G7QX2M9ZT0B", true},
+		{approvals.Partial, "KS-4G7QX2M9ZT0B", true},
+		{approvals.Partial, "", false},
+	} {
+		for _, to := range []approvals.State{approvals.Denied, approvals.Cancelled} {
+			r := approvals.Request{State: c.state, Intent: approvals.Intent{Undo: c.undo}, Closed: true, Ready: asked}
+			if !r.MayRetry(asked) {
+				t.Errorf("%+v can't be retried", c)
+			}
+			if err := r.SayNo(to, vote("bo"), asked); err != nil {
+				t.Fatal(err)
+			}
+			want := c.state
+			if c.ends {
+				want = to
+			}
+			if no, said := r.No(); r.State != want || said != to || no.Person != "bo" || r.Closed || !r.Stale() || r.MayRetry(asked) {
+				t.Errorf("%+v, %s: %+v", c, to, r)
+			}
+		}
+	}
+	for _, s := range states(t) {
+		for _, undo := range []string{"", "KS-4G7QX2M9ZT0B"} {
+			i := approvals.Intent{Undo: undo}
+			if want := s == approvals.Failed || s == approvals.Partial && undo != ""; s.EndedByNo(i) != want {
+				t.Errorf("%s, undo %q", s, undo)
+			}
 		}
 	}
 }

@@ -174,6 +174,36 @@ func (r Request) ApprovedAt() time.Time {
 	return last
 }
 
+// No returns the vote that denied or cancelled the request, and which of both it is; nil
+// if there is none.
+func (r Request) No() (*Vote, State) {
+	if r.Denial != nil {
+		return r.Denial, Denied
+	}
+	return r.Cancelled, Cancelled
+}
+
+// SayNo denies or cancels the request. What is contained in part stays so.
+func (r *Request) SayNo(to State, v Vote, now time.Time) error {
+	if to == Denied {
+		r.Denial = &v
+	} else {
+		r.Cancelled = &v
+	}
+	r.Closed = false // the executor has to record it
+	if r.State.Retryable() && !r.State.EndedByNo(r.Intent) {
+		r.Revise()
+		return nil
+	}
+	return r.To(to, now)
+}
+
+// MayRetry reports whether the request may be retried at a time, whoever asks.
+func (r Request) MayRetry(now time.Time) bool {
+	no, _ := r.No()
+	return no == nil && r.State.Retryable() && !now.After(r.RetryUntil())
+}
+
 // RetryUntil is the end of the time in which the request may be retried.
 func (r Request) RetryUntil() time.Time { return r.ApprovedAt().Add(RetryWithin) }
 

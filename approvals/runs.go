@@ -60,6 +60,11 @@ type Run struct {
 	Approved  time.Time `json:"approved"`          // when the last of them did, or it was planned
 	Retries   []string  `json:"retries,omitempty"` // keys of used evidence
 	Outcome   State     `json:"outcome,omitempty"` // empty while it runs
+	// Before is the end of the attempt before this one. It is this one's too, if somebody
+	// says no before it has begun.
+	Before Ending `json:"before,omitzero"`
+	// Withdrawn is who said no after an attempt, as far as it is proved: there is no other.
+	Withdrawn *Vote     `json:"withdrawn,omitempty"`
 	Cause     string    `json:"cause,omitempty"`
 	Hint      string    `json:"hint,omitempty"`
 	Applied   time.Time `json:"applied,omitzero"`
@@ -74,6 +79,13 @@ type Run struct {
 	Tampering    []Tampered `json:"tampering,omitempty"`
 	UndoneBy     string     `json:"undone_by,omitempty"` // an undo that started
 	Progress     Progress   `json:"progress,omitzero"`
+}
+
+// Ending is how an attempt ended.
+type Ending struct {
+	Outcome State  `json:"outcome"`
+	Cause   string `json:"cause,omitempty"`
+	Hint    string `json:"hint,omitempty"`
 }
 
 // Progress counts the steps of a run with many. Done, Failed and Skipped add up to

@@ -24,20 +24,21 @@ const (
 )
 
 // transitions lists the allowed state changes. Requests without an approver go from
-// planning to approved.
+// planning to approved. Only an undo's own request is denied or cancelled when it is
+// partial; one that is denied or cancelled is undone only if it ran.
 var transitions = map[State][]State{
 	Planning:  {Pending, Approved, Refused, Denied, Cancelled, Expired},
 	Pending:   {Approved, Refused, Denied, Cancelled, Expired},
 	Approved:  {Running, Refused, Denied, Cancelled, Expired},
 	Running:   {Contained, Restored, Partial, Failed},
 	Contained: {Partial, Undoing},
-	Partial:   {Running, Contained, Undoing},
-	Failed:    {Running, Undoing},
+	Partial:   {Running, Contained, Undoing, Denied, Cancelled},
+	Failed:    {Running, Undoing, Denied, Cancelled},
 	Undoing:   {Undone, Partial},
 	Restored:  nil,
 	Refused:   nil,
-	Denied:    nil,
-	Cancelled: nil,
+	Denied:    {Undoing},
+	Cancelled: {Undoing},
 	Expired:   nil,
 	Undone:    nil,
 }
@@ -57,4 +58,11 @@ func (s State) Open() bool {
 }
 
 // InForce reports whether the request made changes that can be undone.
-func (s State) InForce() bool { return s.May(Undoing) }
+func (s State) InForce() bool { return s == Contained || s == Partial || s == Failed }
+
+// Retryable reports whether a run that ended in s may be retried.
+func (s State) Retryable() bool { return s != Approved && s.May(Running) }
+
+// EndedByNo reports whether a no to what ran and ended in s changes its state. It does not
+// change that of a containment in force: it only ends its retries.
+func (s State) EndedByNo(i Intent) bool { return s == Failed || s == Partial && i.Undo != "" }

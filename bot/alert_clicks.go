@@ -206,7 +206,7 @@ func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same app
 // of a role, for example, outlive the deny on the old ones.
 func (b *Bot) stillCovers(r approvals.Request, seen time.Time) bool {
 	if r.State == approvals.Partial || r.State == approvals.Failed {
-		return b.Now().Before(r.RetryUntil())
+		return r.MayRetry(b.Now())
 	}
 	return r.State.Open() || r.State.InForce() && !seen.After(r.Ended)
 }

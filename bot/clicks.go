@@ -147,8 +147,7 @@ func (c *conversation) deny(ctx context.Context, who approvals.Actor, id, reason
 	v := approvals.Vote{Actor: who, Reason: reason}
 	r, err := c.vote(ctx, approvals.Deny, id, v, func(r *approvals.Request, _ approvals.Decision) error {
 		v.Evidence, v.At = c.e.Key(), c.at
-		r.Denial = &v
-		return r.To(approvals.Denied, b.Now())
+		return r.SayNo(approvals.Denied, v, b.Now())
 	})
 	again := r.Denial != nil && r.Denial.Evidence == c.e.Key()
 	if err != nil && !again {
@@ -170,8 +169,7 @@ func (c *conversation) cancel(ctx context.Context, who approvals.Actor, id strin
 	v := approvals.Vote{Actor: who}
 	r, err := c.vote(ctx, approvals.Cancel, id, v, func(r *approvals.Request, _ approvals.Decision) error {
 		v.Evidence, v.At = c.e.Key(), c.at
-		r.Cancelled = &v
-		return r.To(approvals.Cancelled, b.Now())
+		return r.SayNo(approvals.Cancelled, v, b.Now())
 	})
 	if again := r.Cancelled != nil && r.Cancelled.Evidence == c.e.Key(); err != nil && !again {
 		return c.answer(ctx, err)
@@ -210,10 +208,18 @@ func (c *conversation) retry(ctx context.Context, who approvals.Actor, r approva
 
 // undo asks to take a containment back: a request of its own.
 func (c *conversation) undo(ctx context.Context, who approvals.Actor, r approvals.Request, keys bool, reason string) error {
+	inForce := r.State.InForce()
+	if !inForce && r.State.May(approvals.Undoing) { // denied or cancelled, perhaps after it ran
+		run, err := c.b.Runs.Run(ctx, r.ID)
+		if err != nil && !errors.Is(err, approvals.ErrNotFound) {
+			return err
+		}
+		inForce = run.Started
+	}
 	switch {
 	case r.Intent.Undo != "":
 		return c.say(ctx, cards.Say(cards.UndoOfUndo, r.ID))
-	case !r.State.InForce():
+	case !inForce:
 		return c.say(ctx, cards.Say(cards.NothingToUndo, r.ID, r.State))
 	}
 	i := approvals.Intent{Call: r.Intent.Call, Undo: r.ID, ReactivateKeys: keys}

@@ -96,7 +96,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 		if now.After(run.Lease.Until.Add(jobOverdue)) {
 			return b.Jobs.Send(ctx, approvals.RunJob(r.ID, r.Intent), 0)
 		}
-	case approvals.Denied, approvals.Cancelled, approvals.Expired:
+	case approvals.Denied, approvals.Cancelled, approvals.Expired, approvals.Partial, approvals.Failed:
 		if now.Sub(r.Ended) > jobOverdue {
 			return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: r.ID}, 0)
 		}
@@ -104,7 +104,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 		if r.UndoneBy != "" && now.Sub(r.Card.DrawnAt) > jobOverdue {
 			return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobUndo, ID: r.UndoneBy}, 0)
 		}
-	case approvals.Contained, approvals.Restored, approvals.Partial, approvals.Failed, approvals.Refused, approvals.Undone:
+	case approvals.Contained, approvals.Restored, approvals.Refused, approvals.Undone:
 	}
 	return nil
 }

@@ -10,8 +10,15 @@ import (
 )
 
 // recordClosed writes the end of a request that never ran to its audit chain, with a
-// run row that prevents it from running later.
+// run row that prevents it from running later; or a no to what ran.
 func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error {
+	run, err := x.runs().Run(ctx, r.ID)
+	if err == nil && run.Started {
+		return x.withdraw(ctx, r, run)
+	}
+	if err != nil && !errors.Is(err, approvals.ErrNotFound) {
+		return err
+	}
 	var vote *approvals.Vote
 	switch {
 	case r.State == approvals.Denied && r.Denial != nil:
@@ -23,17 +30,16 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 	default:
 		return nil
 	}
+	known := err == nil
 	actor, unproved, err := x.proveRefuser(ctx, r, *vote)
-	if err != nil {
-		return err
-	}
-	run, err := x.runs().Run(ctx, r.ID)
 	switch {
-	case errors.Is(err, approvals.ErrNotFound):
+	case err != nil:
+		return err
+	case !known:
 		run = approvals.Run{ID: r.ID, Outcome: r.State, Cause: vote.Reason, Ended: r.Ended}
 		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)},
 			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
-	case err == nil && !run.Started && run.Outcome == r.State && vote.Reason != "" && run.Cause == "":
+	case run.Outcome == r.State && vote.Reason != "" && run.Cause == "":
 		run.Cause = vote.Reason // typed into the form after the denial
 		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)},
 			audit.New("reason", actor, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
@@ -52,6 +58,44 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 		return err
 	}
 	return x.expireRows(ctx, r.ID, r.Ended)
+}
+
+// withdraw records a no to a request that ran: it is never retried. A run that is under way
+// goes on.
+func (x *Executor) withdraw(ctx context.Context, r approvals.Request, run approvals.Run) error {
+	p, err := x.runs().Planned(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	vote, said := r.No()
+	switch {
+	case vote == nil || run.Outcome == "":
+	case run.Withdrawn == nil && run.Outcome.Retryable():
+		actor, unproved, err := x.proveRefuser(ctx, r, *vote)
+		if err != nil {
+			return err
+		}
+		ended := run.Outcome
+		run.Withdrawn = &approvals.Vote{Actor: approvals.Actor{Person: actor}, Evidence: vote.Evidence, At: vote.At, Reason: vote.Reason}
+		if run.Outcome.EndedByNo(p.Intent) {
+			run.Outcome, run.Ended = said, x.Now().UTC()
+		}
+		err = x.endRun(ctx, &run, audit.New(string(said), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence,
+			"intent", p.Intent.String(), "ended", string(ended)))
+		if err != nil {
+			return err
+		}
+	case run.Withdrawn != nil && run.Withdrawn.Reason == "" && vote.Reason != "":
+		run.Withdrawn.Reason = vote.Reason // typed into the form after the denial
+		err := x.endRun(ctx, &run, audit.New("reason", run.Withdrawn.Person, "reason", vote.Reason, "unproved", "the form is not kept as evidence"))
+		if err != nil {
+			return err
+		}
+	}
+	if run.Outcome == "" {
+		return nil
+	}
+	return x.settle(ctx, run, p)
 }
 
 // proveRefuser proves who denied or cancelled a request. Denials count without proof,

@@ -436,10 +436,10 @@ func (w *world) bring(d *word) approvals.Request {
 	case "retry":
 		w.edit(d.about, func(r *approvals.Request) { r.Retries = append(r.Retries, v) })
 	case "deny":
-		w.edit(d.about, func(r *approvals.Request) { r.Denial = &v; w.must(r.To(approvals.Denied, now)) })
+		w.edit(d.about, func(r *approvals.Request) { w.must(r.SayNo(approvals.Denied, v, now)) })
 		verb = approvals.JobClose
 	case "cancel":
-		w.edit(d.about, func(r *approvals.Request) { r.Cancelled = &v; w.must(r.To(approvals.Cancelled, now)) })
+		w.edit(d.about, func(r *approvals.Request) { w.must(r.SayNo(approvals.Cancelled, v, now)) })
 		verb = approvals.JobClose
 	default:
 		r := d.row

@@ -112,7 +112,10 @@ func (w *world) overdue(r approvals.Request) approvals.Verb {
 		}
 	case approvals.Running:
 		return since(run.Lease.Until, verb)
-	case approvals.Denied, approvals.Cancelled, approvals.Expired:
+	case approvals.Denied, approvals.Cancelled, approvals.Expired, approvals.Partial, approvals.Failed:
+		if r.Closed {
+			return ""
+		}
 		return since(r.Ended, approvals.JobClose)
 	case approvals.Undoing:
 		w.sends(approvals.JobUndo, approvals.Request{ID: r.UndoneBy})
@@ -122,7 +125,7 @@ func (w *world) overdue(r approvals.Request) approvals.Verb {
 			return since(run.NextCheck, approvals.JobVerify)
 		}
 		return ""
-	case approvals.Planning, approvals.Pending, approvals.Restored, approvals.Partial, approvals.Failed, approvals.Refused, approvals.Undone:
+	case approvals.Planning, approvals.Pending, approvals.Restored, approvals.Refused, approvals.Undone:
 	}
 	switch {
 	case r.State != approvals.Planning && r.State != approvals.Pending && r.State != approvals.Approved:

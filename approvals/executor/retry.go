@@ -16,8 +16,11 @@ import (
 // startRetry starts another attempt if a proved and permitted click asks for it.
 // Otherwise it returns errSettled.
 func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run approvals.Run, p approvals.Planned) (approvals.Run, error) {
-	if !run.Started || run.Outcome != approvals.Partial && run.Outcome != approvals.Failed || run.UndoneBy != "" {
+	if !run.Started || !run.Outcome.Retryable() || run.UndoneBy != "" {
 		return run, errSettled
+	}
+	if no, _ := r.No(); no != nil && run.Withdrawn == nil {
+		return run, errSettledOr(x.withdraw(ctx, r, run))
 	}
 	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
 		Digest: p.Digest, Ready: run.Approved}
@@ -48,6 +51,7 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		again.Retries = append(slices.Clone(run.Retries), v.Evidence)
 		again.Lease, again.Since = x.newLease(), now
 		again.Attempt++
+		again.Before = approvals.Ending{Outcome: run.Outcome, Cause: run.Cause, Hint: run.Hint}
 		again.Outcome, again.Cause, again.Hint, again.NextCheck, again.Checks, again.FailedChecks = "", "", "", time.Time{}, 0, 0
 		err = x.writeClaim(ctx, run.ID, p, &again, nil,
 			audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
@@ -60,6 +64,9 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 // proved when the run was claimed, and that a retry would do what was approved. It returns
 // an *actions.Refusal if not.
 func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, run approvals.Run, p approvals.Planned) error {
+	if run.Withdrawn != nil {
+		return &actions.Refusal{Reason: "somebody said no to it after its last attempt: it is not tried again"}
+	}
 	_, err := x.decide(r, p, attestedVotes(run, p), "")
 	if err == nil && p.Mode != approvals.TwoPerson {
 		// The source is not asked again: the first attempt has changed what it says.

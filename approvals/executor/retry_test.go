@@ -196,10 +196,6 @@ func TestRetryOfWhatIsNoLongerApprovedIsRefused(t *testing.T) {
 			w.executor.Org.ProtectedAccounts = []string{prod}
 			return func() { w.executor.Org.ProtectedAccounts = nil }
 		}, "protected by the configuration"},
-		"a denial stands in the row": {func(w *world, r approvals.Request) func() {
-			w.edit(r, func(r *approvals.Request) { r.Denial = &approvals.Vote{Actor: approvals.Actor{Person: "carol"}} })
-			return func() { w.edit(r, func(r *approvals.Request) { r.Denial = nil }) }
-		}, "the stored request was altered"},
 		"another request's evidence": {func(w *world, r approvals.Request) func() {
 			w.edit(r, func(r *approvals.Request) { r.Evidence = r.Votes[0].Evidence })
 			return func() { w.edit(r, func(now *approvals.Request) { now.Evidence = r.Evidence }) }

@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -118,10 +119,16 @@ func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.
 }
 
 // begin moves the request to running. If it was denied, cancelled or expired first, the
-// run ends with no change made.
+// run ends with no change made, and a retry as if it had not been claimed.
 func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	var ended approvals.Request
+	errWithdrawn := errors.New("somebody said no first")
 	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
+		no, _ := r.No()
+		if no != nil && run.Before.Outcome != "" && run.Reviewed < run.Attempt && r.State != approvals.Running {
+			ended = *r
+			return errWithdrawn
+		}
 		if run.Started && (r.State == approvals.Running || !r.State.May(approvals.Running)) {
 			return errSettled // a started run continues, whatever the row says
 		}
@@ -141,6 +148,12 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 			return err
 		}
 		return errSettledOr(x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0))
+	case errors.Is(err, errWithdrawn):
+		run.Outcome, run.Cause, run.Hint = run.Before.Outcome, run.Before.Cause, run.Before.Hint
+		if err := x.endRun(ctx, run, audit.New("not_started", "", "attempt", strconv.Itoa(run.Attempt))); err != nil {
+			return err
+		}
+		return errSettledOr(x.withdraw(ctx, ended, *run))
 	case errors.As(err, &no), errors.Is(err, errSettled):
 	case err != nil:
 		return err

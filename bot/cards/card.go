@@ -267,9 +267,9 @@ func (v View) headline() string {
 	case approvals.Refused:
 		return state + ": nothing was changed. " + v.because()
 	case approvals.Denied:
-		return fmt.Sprintf("%s%s: nothing was changed. Another person may ask again.", state, v.denier())
+		return fmt.Sprintf("%s%s: %s Another person may ask again.", state, v.denier(), v.afterNo())
 	case approvals.Cancelled:
-		return state + " by the requester: nothing was changed."
+		return state + " by the requester: " + v.afterNo()
 	case approvals.Expired:
 		if r.Mode != approvals.TwoPerson {
 			return state + ": it did not start in time. Nothing was changed."
@@ -342,6 +342,17 @@ func (v View) progress() string {
 		s += fmt.Sprintf(", about %s left", span(left+time.Second))
 	}
 	return s
+}
+
+// afterNo says what a no leaves as it is.
+func (v View) afterNo() string {
+	switch {
+	case v.Run == nil || !v.Run.Started:
+		return "nothing was changed."
+	case v.Request.Intent.Undo != "":
+		return "it is not tried again. What it took back stays taken back, the rest stays contained."
+	}
+	return "it is not tried again. No step holds."
 }
 
 // denier is who denied, for the middle of a sentence.
@@ -547,6 +558,9 @@ func (v View) votes() string {
 		}
 		parts = append(parts, "*May approve* "+strings.Join(first(who, maxListed), ", "))
 	}
+	if no, said := r.No(); no != nil && r.State == approvals.Partial {
+		parts = append(parts, fmt.Sprintf("*Not tried again*: %s by %s at %s", said, mention(no.Slack), clock(no.At)))
+	}
 	if r.Denial != nil && r.Denial.Reason != "" {
 		parts = append(parts, fmt.Sprintf("*Denied because* %s", Untrusted(r.Denial.Reason)))
 	}
@@ -596,14 +610,22 @@ func (v View) buttons() []slack.BlockElement {
 		return []slack.BlockElement{details}
 	case approvals.Partial, approvals.Failed:
 		var e []slack.BlockElement
-		if v.Now.Before(r.RetryUntil()) {
+		if r.MayRetry(v.Now) {
 			e = append(e, ask(v.button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry"))
 		}
-		if r.Intent.Undo == "" && v.touched() && v.reversible() {
+		if r.Intent.Undo != "" {
+			e = append(e, ask(v.button("deny", "Withdraw"), "Withdraw this undo?",
+				what+". It is not tried again; what holds stays. Another undo may be asked for.", "Withdraw"))
+		} else if v.touched() && v.reversible() {
 			e = append(e, v.undoButton())
 		}
 		return append(e, details)
-	case approvals.Refused, approvals.Denied, approvals.Cancelled, approvals.Expired:
+	case approvals.Denied, approvals.Cancelled:
+		if r.Intent.Undo == "" && v.Run != nil && v.Run.Started && v.touched() && v.reversible() {
+			return []slack.BlockElement{v.undoButton(), details}
+		}
+		return []slack.BlockElement{details}
+	case approvals.Refused, approvals.Expired:
 		return []slack.BlockElement{details}
 	}
 	return nil

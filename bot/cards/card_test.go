@@ -321,6 +321,30 @@ var cards = []cardCase{
 		v.Steps[1].Cause = "KS-0000000000AB holds it too"
 		v.Request.Cause, v.Request.Hint = "1 step was changed by others since", "look at it by hand"
 	}}},
+	{"undo_denied", "denied", []func(*View){anUndo, ran(approvals.Denied, approvals.StepFailed, approvals.StepVerified), func(v *View) {
+		no := vote(cho, 4*time.Minute)
+		no.Reason = "the incident is not over"
+		v.Steps[0].Cause, v.Request.Denial, v.Now = "AWS answered HTTP 503", &no, after(5*time.Minute)
+	}}},
+	{"undo_cancelled", "cancelled", []func(*View){anUndo, ran(approvals.Cancelled, approvals.StepFailed, approvals.StepPlanned), func(v *View) {
+		no := vote(ana, 4*time.Minute)
+		v.Steps[0].Cause, v.Request.Cancelled, v.Now = "AWS answered HTTP 503", &no, after(5*time.Minute)
+	}}},
+	{"failed_denied", "denied", []func(*View){ran(approvals.Denied, approvals.StepFailed, approvals.StepPlanned), func(v *View) {
+		no := vote(cho, 4*time.Minute)
+		v.Steps[0].Cause, v.Request.Denial, v.Now = "AWS answered HTTP 503", &no, after(5*time.Minute)
+	}}},
+	{"partial_denied", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), func(v *View) {
+		no := vote(cho, 4*time.Minute)
+		no.Reason = "the rest is done by hand"
+		v.Steps[1].Cause, v.Request.Cause = "AWS answered HTTP 503", "AWS answered HTTP 503"
+		v.Request.Denial, v.Now = &no, after(5*time.Minute)
+	}}},
+	{"partial_cancelled", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), func(v *View) {
+		no := vote(ana, 4*time.Minute)
+		v.Steps[1].Cause, v.Request.Cause = "AWS answered HTTP 503", "AWS answered HTTP 503"
+		v.Request.Cancelled, v.Now = &no, after(5*time.Minute)
+	}}},
 	{"from_alert_pending", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson)}},
 	{"from_alert_hostile", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson), func(v *View) { v.Request.Alert = evil }}},
 	{"click_planning", "planning", []func(*View){in(approvals.Planning), unplanned, fromAlert(approvals.OneClick)}},
@@ -518,7 +542,10 @@ func checkButtons(t *testing.T, v View, m Message) {
 				t.Errorf("%s: accessibility_label %q, want its label and the request", button.ActionID, l)
 			}
 			switch button.ActionID {
-			case "approve", "retry":
+			case "approve", "retry", "deny":
+				if button.ActionID == "deny" && button.Text.Text != "Withdraw" {
+					break
+				}
 				if button.Style != slack.StyleDanger {
 					t.Errorf("%s has style %q, want danger", button.ActionID, button.Style)
 				}
@@ -538,7 +565,13 @@ func checkButtons(t *testing.T, v View, m Message) {
 	if r.State == approvals.Planning && r.Mode != approvals.TwoPerson {
 		want = []string{"deny", "cancel"}
 	}
-	over := !v.Now.Before(r.ApprovedAt().Add(approvals.RetryWithin))
+	no, _ := r.No()
+	over := no != nil || v.Now.After(r.ApprovedAt().Add(approvals.RetryWithin))
+	if undo := r.Intent.Undo != ""; undo && (r.State == approvals.Partial || r.State == approvals.Failed) {
+		want = slices.Insert(want, 1, "deny")
+	} else if !undo && v.Run != nil && r.State == approvals.Denied {
+		want = slices.Insert(want, 0, "undo")
+	}
 	want = slices.DeleteFunc(want, func(id string) bool {
 		return id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester
 	})
@@ -589,7 +622,10 @@ func TestReplies(t *testing.T) {
 		"partial":         {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix())},
 		"failed":          {fmt.Sprintf("failed-1-%d", after(184*time.Second).Unix())},
 		"refused_by_plan": {"refused"}, "denied": {"denied"}, "denied_with_reason": {"denied", "denied-because"},
-		"expired": {"expired"}, "undone": {"undone"}, "undo_restored": {"done-1"},
+		"undo_denied": {"denied", "denied-because"}, "failed_denied": {"denied"}, "undo_cancelled": nil,
+		"partial_denied":    {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix()), "not-again", "denied-because"},
+		"partial_cancelled": {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix()), "not-again"},
+		"expired":           {"expired"}, "undone": {"undone"}, "undo_restored": {"done-1"},
 	}
 	for _, c := range cards {
 		t.Run(c.name, func(t *testing.T) {

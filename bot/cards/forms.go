@@ -20,7 +20,7 @@ func DenialForm(id string) slack.ModalViewRequest {
 		Type: slack.VTModal, CallbackID: DenialCallback, PrivateMetadata: id,
 		Title: plain("Denied"), Submit: plain("Add reason"), Close: plain("No reason"),
 		Blocks: slack.Blocks{BlockSet: []slack.Block{
-			section("note", fmt.Sprintf("You denied %s: it will not run. Tell the others why.", id)),
+			section("note", fmt.Sprintf("You denied %s: it will not run, or not again. Tell the others why.", id)),
 			slack.NewInputBlock("reason", plain("Reason"), nil, input),
 		}},
 	}

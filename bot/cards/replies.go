@@ -32,10 +32,7 @@ func Replies(v View) []Reply {
 	}
 	switch r.State {
 	case approvals.Denied:
-		say("denied", "denied%s. %s nothing was changed.", v.denier(), asker)
-		if r.Denial != nil && r.Denial.Reason != "" {
-			say("denied-because", "denied because %s", Untrusted(r.Denial.Reason))
-		}
+		say("denied", "denied%s. %s %s", v.denier(), asker, v.afterNo())
 	case approvals.Expired:
 		say("expired", "expired. %s nothing was changed; ask again if it is still needed.", asker)
 	case approvals.Refused:
@@ -49,6 +46,12 @@ func Replies(v View) []Reply {
 	case approvals.Undone:
 		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
 	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
+	}
+	if no, said := r.No(); no != nil && r.State == approvals.Partial {
+		say("not-again", "%s by %s: it is not tried again. What holds stays. %s", said, mention(no.Slack), asker)
+	}
+	if r.Denial != nil && r.Denial.Reason != "" {
+		say("denied-because", "denied because %s", Untrusted(r.Denial.Reason))
 	}
 	if v.Run != nil && v.Run.Outcome != "" {
 		for i, text := range leftLists(v.Left) {

@@ -37,6 +37,8 @@ func whyNot(w actions.Violation) string {
 		return "Only the person who asked can cancel. You can deny it instead."
 	case approvals.TooFewEligible:
 		return fmt.Sprintf("It needs %s, and the group %s has %d beside the requester.", plural(w.Need, "approval", "approvals"), w.Group, w.Have)
+	case approvals.Withdrawn:
+		return "Somebody denied or cancelled this after it ran: it is not tried again. Ask again with /killswitch."
 	case approvals.RetryOver:
 		return "The time to retry is over. Ask again with /killswitch."
 	}
