@@ -128,7 +128,11 @@ type Step struct {
 	ResourceID string `json:"resource_id"`
 	// Prior is the content before; nil if there was none.
 	Prior *string `json:"prior,omitempty"`
-	// Deny marks a deny that contains the target: undo reverts it last.
+	// Goal names what the step brings about. Steps with the same goal are its places: the
+	// target is contained when each goal holds in one of them. A step without a goal only
+	// supports the containment.
+	Goal string `json:"goal,omitempty"`
+	// Deny marks a deny: undo reverts it last.
 	Deny bool `json:"deny,omitempty"`
 	// NotReverted is the reason why undo leaves the step as it is; empty if undo reverts
 	// it. Credential marks a step that keys=reactivate reverts nevertheless.
@@ -137,7 +141,8 @@ type Step struct {
 	// Many marks one of many independent steps: they are applied in parallel, at the
 	// rate that AWS allows.
 	Many bool `json:"many,omitempty"`
-	// Skip is the reason why the listed resource is left alone: the step is never applied.
+	// Skip is the reason why the step is never applied: the listed resource is left alone, or
+	// with a goal, can't be read.
 	Skip string `json:"skip,omitempty"`
 }
 

@@ -119,7 +119,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	case Approve:
 		d.decideApproval(p, e, r, v, now)
 	case Deny:
-		requester := !r.State.Retryable() && p.Roster.In(v.Person, e.Requesters) // after a run only an approver
+		requester := !r.State.Missed() && p.Roster.In(v.Person, e.Requesters) // after a run only an approver
 		if !requester && !p.Roster.In(v.Person, e.Approvers) {
 			d.refuse(actions.Violation{Code: NotApprover, Person: v.Person, Group: e.Approvers})
 		}
@@ -134,7 +134,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 			d.refuse(actions.Violation{Code: NotRequester, Person: v.Person, Group: e.Requesters})
 		}
 		switch no, _ := r.No(); {
-		case !r.State.Retryable():
+		case !r.retryable():
 			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
 		case r.Digest == "" || v.Digest != r.Digest:
 			d.refuse(actions.Violation{Code: OtherCall})
@@ -168,7 +168,7 @@ func (d *Decision) decideNo(r Request) {
 	switch no, _ := r.No(); {
 	case !r.State.May(Denied): // a run that is under way is not interrupted
 		d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
-	case no != nil && r.State.Retryable():
+	case no != nil && r.State.Missed():
 		d.refuse(actions.Violation{Code: Withdrawn})
 	}
 }

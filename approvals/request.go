@@ -191,17 +191,20 @@ func (r *Request) SayNo(to State, v Vote, now time.Time) error {
 		r.Cancelled = &v
 	}
 	r.Closed = false // the executor has to record it
-	if r.State.Retryable() && !r.State.EndedByNo(r.Intent) {
+	if r.State.Missed() && !r.State.EndedByNo(r.Intent) {
 		r.Revise()
 		return nil
 	}
 	return r.To(to, now)
 }
 
+// retryable reports whether a run left something to do: a goal, or a supporting step.
+func (r Request) retryable() bool { return r.State.Missed() || r.State == Contained && r.Cause != "" }
+
 // MayRetry reports whether the request may be retried at a time, whoever asks.
 func (r Request) MayRetry(now time.Time) bool {
 	no, _ := r.No()
-	return no == nil && r.State.Retryable() && !now.After(r.RetryUntil())
+	return no == nil && r.retryable() && !now.After(r.RetryUntil())
 }
 
 // RetryUntil is the end of the time in which the request may be retried.

@@ -129,6 +129,7 @@ const (
 	StepKept     StepState = "kept"    // undo: another request needs it too
 	StepDrifted  StepState = "drifted" // undo: somebody changed the content
 	StepVerified StepState = "verified"
+	StepRemoved  StepState = "removed" // it held, and somebody undid it
 	StepSkipped  StepState = "skipped" // listed, not changed
 )
 
@@ -149,7 +150,7 @@ func (s Step) Finished() bool {
 	switch s.State {
 	case StepDone, StepVerified, StepKept, StepDrifted, StepSkipped:
 		return true
-	case StepPlanned, StepDoing, StepFailed:
+	case StepPlanned, StepDoing, StepFailed, StepRemoved:
 		return false
 	}
 	return false

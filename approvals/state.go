@@ -11,9 +11,9 @@ const (
 	Pending   State = "pending"
 	Approved  State = "approved"
 	Running   State = "running"
-	Contained State = "contained" // every step was verified
+	Contained State = "contained" // each goal was verified; a cause names a supporting step that failed
 	Restored  State = "restored"  // an undo's own request, done
-	Partial   State = "partial"   // some steps hold
+	Partial   State = "partial"   // some steps hold, but not each goal
 	Failed    State = "failed"    // nothing holds
 	Refused   State = "refused"   // by the plan or for its evidence
 	Denied    State = "denied"
@@ -31,10 +31,10 @@ var transitions = map[State][]State{
 	Pending:   {Approved, Refused, Denied, Cancelled, Expired},
 	Approved:  {Running, Refused, Denied, Cancelled, Expired},
 	Running:   {Contained, Restored, Partial, Failed},
-	Contained: {Partial, Undoing},
+	Contained: {Running, Partial, Undoing},
 	Partial:   {Running, Contained, Undoing, Denied, Cancelled},
 	Failed:    {Running, Undoing, Denied, Cancelled},
-	Undoing:   {Undone, Partial},
+	Undoing:   {Undone, Contained, Partial, Failed},
 	Restored:  nil,
 	Refused:   nil,
 	Denied:    {Undoing},
@@ -60,8 +60,8 @@ func (s State) Open() bool {
 // InForce reports whether the request made changes that can be undone.
 func (s State) InForce() bool { return s == Contained || s == Partial || s == Failed }
 
-// Retryable reports whether a run that ended in s may be retried.
-func (s State) Retryable() bool { return s != Approved && s.May(Running) }
+// Missed reports whether a run ended in s without its goals.
+func (s State) Missed() bool { return s == Partial || s == Failed }
 
 // EndedByNo reports whether a no to what ran and ended in s changes its state. It does not
 // change that of a containment in force: it only ends its retries.

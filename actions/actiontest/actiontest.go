@@ -229,6 +229,9 @@ func (p *scenario) plan(phase actions.Phase) actions.Plan {
 	}
 	if phase == actions.PhasePlan {
 		p.approved = plan.Identity.ID
+		if !slices.ContainsFunc(plan.Steps, func(s actions.Step) bool { return s.Goal != "" }) {
+			p.t.Error("no step names a goal, so nothing would ever be contained")
+		}
 	}
 	plan.Steps = stored(p.t, plan.Steps)
 	for _, s := range plan.Steps {

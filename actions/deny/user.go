@@ -91,7 +91,7 @@ func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user string
 // document, nil if there is none.
 func (q Quarantine) Step(acct *actions.Account, user *types.User, live State, content *string) actions.Step {
 	s := UserStep(acct, user, "deny", "quarantine", q.name)
-	s.Title, s.Prior, s.Deny = "Deny "+q.deniedActions+" to the user", live.stored(), true
+	s.Title, s.Prior, s.Goal, s.Deny = "Deny "+q.deniedActions+" to the user", live.stored(), "permissions", true
 	s.Current, s.After = q.text(live, content), "policy "+q.name+": Deny "+q.deniedActions+", for keys and sessions of any age"
 	return s
 }

@@ -309,7 +309,7 @@ func TestPlanTellsWhatTheInstanceIs(t *testing.T) {
 		kind, _, _ := strings.Cut(s.ID, " ")
 		ids = append(ids, kind)
 	}
-	if want := []string{"protect", "tag", "network", "network", "role", "profile", "standby", "target-group", "target-group"}; !slices.Equal(ids, want) {
+	if want := []string{"network", "network", "role", "profile", "tag", "protect", "standby", "target-group", "target-group"}; !slices.Equal(ids, want) {
 		t.Errorf("steps %v, want %v", ids, want)
 	}
 	if want := (actions.Identity{ARN: w.arn, ID: suspect, Created: p.Identity.Created}); p.Identity != want || p.Identity.Created.IsZero() {

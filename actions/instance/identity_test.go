@@ -201,8 +201,10 @@ func TestRoleThatMayNotBeChanged(t *testing.T) {
 			w.Account(actiontest.Member).AddRole(r)
 			before := w.state()
 			p, es := w.contain()
-			if i := slices.IndexFunc(p.Steps, func(s actions.Step) bool { return strings.HasPrefix(s.ID, "role") }); i >= 0 {
-				t.Errorf("step %+v", p.Steps[i])
+			for _, s := range p.Steps {
+				if strings.HasPrefix(s.ID, "role") && (s.Goal == "" || !strings.Contains(s.Skip, r.Name)) {
+					t.Errorf("step %+v", s)
+				}
 			}
 			actiontest.HasWords(t, strings.Join(p.Warnings, " "), r.Name, "no deny")
 			if got := w.profileOf(suspect); got != isolation {

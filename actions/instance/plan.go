@@ -21,8 +21,6 @@ import (
 // load balancer.
 const lookupTimeout = 6 * time.Second
 
-const noDeny = "its role gets no deny; the profile is replaced all the same, but credentials that are out stay valid for up to 6 hours"
-
 // isolation builds a plan.
 type isolation struct {
 	acct     *actions.Account
@@ -80,10 +78,10 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 			"Whoever is on the instance can still shut it down.",
 		},
 	}
-	i.protect(ctx)
-	i.tag()
 	i.network()
 	i.profile(ctx)
+	i.tag()
+	i.protect(ctx)
 	// From here on, failures and slow answers must not affect the steps above.
 	slow, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -152,7 +150,7 @@ func (i *isolation) network() {
 			b.TCP, b.UDP, b.UDPStream = aws.ToInt32(t.TcpEstablishedTimeout), aws.ToInt32(t.UdpTimeout), aws.ToInt32(t.UdpStreamTimeout)
 		}
 		i.before.Interfaces = append(i.before.Interfaces, b)
-		i.step(actions.Step{ID: "network " + id, Title: "Cut the network interface " + id + " off", Deny: true,
+		i.step(actions.Step{ID: "network " + id, Title: "Cut the network interface " + id + " off", Goal: "network " + id, Deny: true,
 			Resource: regionalARN(i.acct, "ec2", "network-interface/"+id), ResourceID: id, Hold: actions.HoldKey(i.acct, id, "groups", id), Prior: groupsValue(groups),
 			Current: groupsText(e.Groups), After: "only the security group " + isolationName + " (or one like it), which lets nothing in or out"})
 	}
@@ -211,7 +209,7 @@ func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
 func (i *isolation) role(ctx context.Context, profile string) {
 	role, err := profileRole(ctx, i.acct, actions.LastPart(profile))
 	if err != nil {
-		i.skipStep("The instance profile "+actions.LastPart(profile), noDeny, err)
+		i.withoutDeny("the instance profile "+actions.LastPart(profile)+" could not be read", err)
 		return
 	}
 	if role == nil {
@@ -256,23 +254,36 @@ func (i *isolation) deniedRoles(ctx context.Context) {
 	}
 }
 
+// credentials is the goal that the credentials which the instance got are denied.
+const credentials = "credentials"
+
+// withoutDeny adds the deny on the instance's role as a step that can't be done: the goal
+// is not achieved without it.
+func (i *isolation) withoutDeny(cause string, err error) {
+	because, _ := actions.Explain(err)
+	cause += " (" + because + ")"
+	i.warn("The credentials of the instance's role get no deny: %s. Its profile is replaced all the same, but credentials that are out stay valid for up to 6 hours.", cause)
+	i.step(actions.Step{ID: "role", Title: "Deny the instance's role to this instance", Resource: i.arn, ResourceID: i.id,
+		Hold: actions.HoldKey(i.acct, i.id, "role", ""), Goal: credentials, Skip: cause, Current: "its credentials work", After: "unchanged: " + cause})
+}
+
 func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
 	arn, name := aws.ToString(role.Arn), aws.ToString(role.RoleName)
 	i.fact("Role", arn)
 	if no := i.acct.Org.RefuseIdentity(actions.Identity{ARN: arn}); no != nil {
-		i.warn("The role %s gets no deny: %s. The profile is replaced all the same, but credentials that are out stay valid for up to 6 hours.", name, no.Reason)
+		i.withoutDeny("the role "+name+" may not be changed", no)
 		return
 	}
 	policy := isolatePolicy(i.id)
 	prior, err := deny.GetRolePolicy(ctx, i.acct, name, policy)
 	if err != nil {
-		i.skipStep("The role "+name, noDeny, err)
+		i.withoutDeny("the role "+name+" could not be read", err)
 		return
 	}
 	if prior != nil && !deny.EqualJSON(*prior, isolateDocument(i.arn)) {
 		i.warn("The role has another policy named %s. It is replaced, and undo puts it back: %s", policy, deny.Compact(*prior))
 	}
-	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId),
+	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Goal: credentials, Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId),
 		Hold: actions.HoldKey(i.acct, aws.ToString(role.RoleId), "inline", policy), Prior: prior,
 		Current: isolateText(i.arn, policy, prior), After: "inline policy " + policy + ": Deny * for credentials handed to " + i.id + ", wherever they are used"})
 	i.plan.Residual = append(i.plan.Residual,

@@ -121,8 +121,8 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 		prior = &doc
 	}
 	denyStep := denySessionsStep(acct, role, prior)
-	denyStep.Deny = false // it is deleted with the role; for undo it is a normal step
-	p.Steps = []actions.Step{tagStep(acct, role), denyStep}
+	denyStep.Goal, denyStep.Deny = "", false // it is deleted with the role; for undo it is a normal step
+	p.Steps = []actions.Step{denyStep, tagStep(acct, role)}
 	if acct.Approved != "" && acct.Approved != r.ID {
 		return p, nil // another role of that name: denied, not deleted
 	}
@@ -165,7 +165,7 @@ func removalSteps(acct *actions.Account, r roleState) []actions.Step {
 		}
 	}
 	return append(append(steps, denies...), actions.Step{ID: "delete", Title: "Delete the role", Resource: r.ARN, ResourceID: r.ID,
-		Hold: actions.HoldKey(acct, r.ID, "role", "deleted"), Prior: aws.String(r.json()), Current: "the role " + r.ARN, After: "deleted"})
+		Hold: actions.HoldKey(acct, r.ID, "role", "deleted"), Goal: "deletion", Prior: aws.String(r.json()), Current: "the role " + r.ARN, After: "deleted"})
 }
 
 // profileContent is the role in an instance profile, stored as a step's prior content.

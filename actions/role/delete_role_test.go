@@ -116,7 +116,7 @@ func TestDeleteRoleInTwoInstanceProfiles(t *testing.T) {
 	for _, s := range p.Steps {
 		ids = append(ids, s.ID)
 	}
-	if d := cmp.Diff([]string{"tag", "deny", "profile batch", "profile web", "detach " + w.AdminPolicy(), "inline grants", "inline app", "delete"}, ids); d != "" {
+	if d := cmp.Diff([]string{"deny", "tag", "profile batch", "profile web", "detach " + w.AdminPolicy(), "inline grants", "inline app", "delete"}, ids); d != "" {
 		t.Error(d)
 	}
 	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "ID is new", "saved again")
@@ -282,7 +282,7 @@ func TestDeleteRoleOfARecreatedRole(t *testing.T) {
 		acct.SkipSurvey, acct.Approved = true, p.Identity.ID
 		again, err := w.Act.Plan(t.Context(), acct, w.Call())
 		actiontest.Must(t, err)
-		if len(again.Steps) != 2 || again.Steps[0].ID != "tag" || again.Steps[1].ID != "deny" {
+		if len(again.Steps) != 2 || again.Steps[0].ID != "deny" || again.Steps[1].ID != "tag" {
 			t.Errorf("another role's steps: %+v", again.Steps)
 		}
 		actiontest.AllApplied(t, w.ApplySteps(again.Steps))

@@ -81,9 +81,10 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if doc, ok := r.Inline[denyAllPolicy]; ok {
 		prior = &doc
 	}
-	p.Steps = append(p.Steps, tagStep(acct, role),
-		actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: r.ARN, ResourceID: r.ID, Hold: actions.HoldKey(acct, r.ID, "inline", denyAllPolicy), Prior: prior, Deny: true,
-			Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"})
+	p.Steps = append(p.Steps,
+		actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: r.ARN, ResourceID: r.ID, Hold: actions.HoldKey(acct, r.ID, "inline", denyAllPolicy), Prior: prior, Goal: "permissions", Deny: true,
+			Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"},
+		tagStep(acct, role))
 	p.Steps = append(p.Steps, slices.DeleteFunc(policySteps(acct, r), isKept)...)
 	if acct.SkipSurvey {
 		return p, nil

@@ -139,7 +139,7 @@ func TestStripDeniesFirst(t *testing.T) {
 	for _, s := range stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM)).Plan().Steps {
 		ids = append(ids, s.ID)
 	}
-	if d := cmp.Diff([]string{"tag", "deny", "detach arn:aws:iam::aws:policy/AdministratorAccess", "inline app"}, ids); d != "" {
+	if d := cmp.Diff([]string{"deny", "tag", "detach arn:aws:iam::aws:policy/AdministratorAccess", "inline app"}, ids); d != "" {
 		t.Error(d)
 	}
 }
@@ -201,7 +201,7 @@ func TestStripSecondRun(t *testing.T) {
 	for _, s := range p.Steps {
 		ids = append(ids, s.ID)
 	}
-	if d := cmp.Diff([]string{"tag", "deny"}, ids); d != "" {
+	if d := cmp.Diff([]string{"deny", "tag"}, ids); d != "" {
 		t.Errorf("what is contained has other steps: %s", d)
 	}
 	actiontest.AllApplied(t, w.ApplySteps(p.Steps))

@@ -101,7 +101,7 @@ func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error)
 		return s, nil
 	}
 	prior, err := listedInline(r, revokePolicy)
-	s.Prior, s.Deny = prior, true
+	s.Prior, s.Goal, s.Deny = prior, s.ID, true
 	s.Current, s.After = inlineText(prior), "inline policy "+revokePolicy+": Deny * for sessions issued before now + 30 s"
 	return s, err
 }

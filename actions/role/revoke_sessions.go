@@ -124,10 +124,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 		}
 		p.Undo = "puts back the " + revokePolicy + " policy that stands there now; sessions that it allows then work again until they expire"
 	}
-	p.Steps = []actions.Step{
-		tagStep(acct, role),
-		denySessionsStep(acct, role, prior),
-	}
+	p.Steps = []actions.Step{denySessionsStep(acct, role, prior), tagStep(acct, role)}
 	if acct.SkipSurvey {
 		return p, nil
 	}
@@ -141,7 +138,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 // denySessionsStep returns the step that denies everything to a role's sessions until now.
 func denySessionsStep(acct *actions.Account, role *types.Role, prior *string) actions.Step {
 	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
-	return actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Prior: prior, Deny: true,
+	return actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Prior: prior, Goal: "sessions", Deny: true,
 		Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"}
 }
 

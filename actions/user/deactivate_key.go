@@ -85,7 +85,9 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 		return planMissingKey(acct, c, p)
 	}
 	p.Identity = k.identity()
-	p.Steps = []actions.Step{credentialKinds[0].deactivation(acct, k.user, k.credential)}
+	s := credentialKinds[0].deactivation(acct, k.user, k.credential)
+	s.Goal = "key"
+	p.Steps = []actions.Step{s}
 	if !acct.SkipSurvey {
 		p.Facts, p.Snapshot = k.facts(), k.json()
 	}

@@ -61,7 +61,7 @@ func (DeleteKey) Plan(ctx context.Context, acct *actions.Account, c actions.Call
 	}
 	s := deny.UserStep(acct, k.user, stepDelete+k.ID, "deleted", k.ID)
 	s.Title, s.Prior, s.Current, s.After = "Delete the access key "+k.ID, &k.Status, "inactive", "gone for good"
-	s.NotReverted = staysDeleted
+	s.Goal, s.NotReverted = "key", staysDeleted
 	p.Identity, p.Steps = k.identity(), []actions.Step{s}
 	if !acct.SkipSurvey {
 		p.Facts, p.Snapshot = k.facts(), k.json()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
@@ -139,12 +140,12 @@ func TestSharedHolds(t *testing.T) {
 	w := userWorld(t)
 	user := w.Plan()
 	key := w.onKey(actions.DeactivateKey, actiontest.FirstKey, withQuarantine).Plan()
-	if d := cmp.Diff([]string{"key " + actiontest.FirstKey, "tag", "deny"}, actiontest.StepIDs(key)); d != "" {
+	if d := cmp.Diff([]string{"key " + actiontest.FirstKey, "deny", "tag"}, actiontest.StepIDs(key)); d != "" {
 		t.Error(d)
 	}
 	for _, s := range key.Steps {
 		same := actiontest.StepOf(t, user, s.ID)
-		if d := cmp.Diff(same, s); d != "" {
+		if d := cmp.Diff(same, s, cmpopts.IgnoreFields(s, "Goal")); d != "" { // in a quarantine the key only supports
 			t.Errorf("another step: %s", d)
 		}
 	}

@@ -172,7 +172,7 @@ func denySteps(ctx context.Context, acct *actions.Account, user *types.User, pol
 	}
 	content, err := q.Content(ctx, acct)
 	switch {
-	case actions.Transient(err):
+	case actions.Transient(err) && !acct.SkipSurvey: // a run does not wait: the deny is put anyway
 		return nil, err
 	case err != nil:
 		cause, _ := actions.Explain(err)
@@ -188,5 +188,5 @@ func denySteps(ctx context.Context, acct *actions.Account, user *types.User, pol
 			p.Warnings = append(p.Warnings, text+deny.Compact(*live.Inline))
 		}
 	}
-	return []actions.Step{userTagStep(acct, user), q.Step(acct, user, live, content)}, nil
+	return []actions.Step{q.Step(acct, user, live, content), userTagStep(acct, user)}, nil
 }

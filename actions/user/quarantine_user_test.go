@@ -55,7 +55,7 @@ func TestQuarantineUserContract(t *testing.T) {
 func TestQuarantineSteps(t *testing.T) {
 	w := userWorld(t)
 	p := w.Plan()
-	want := []string{"tag", "deny", "key " + actiontest.FirstKey, "key " + actiontest.SecondKey, "password", "service credential ACCA0000000000000001A", "signing certificate CERT0000000000000001A", "ssh key APKA0000000000000001A"}
+	want := []string{"deny", "tag", "key " + actiontest.FirstKey, "key " + actiontest.SecondKey, "password", "service credential ACCA0000000000000001A", "signing certificate CERT0000000000000001A", "ssh key APKA0000000000000001A"}
 	if d := cmp.Diff(want, actiontest.StepIDs(p)); d != "" {
 		t.Error(d)
 	}
@@ -86,7 +86,7 @@ func TestQuarantineSteps(t *testing.T) {
 	}
 	actiontest.HasWords(t, facts, "devs", actiontest.FirstKey+" active, never used", "Console password set", "mfa/alice", "AdministratorAccess")
 
-	if d := cmp.Diff([]string{"tag", "deny"}, actiontest.StepIDs(w.quarantine(map[string]string{"mode": "iam-only"}).Plan())); d != "" {
+	if d := cmp.Diff([]string{"deny", "tag"}, actiontest.StepIDs(w.quarantine(map[string]string{"mode": "iam-only"}).Plan())); d != "" {
 		t.Errorf("IAM only: %s", d)
 	}
 }
@@ -121,7 +121,7 @@ func TestQuarantineSecondRun(t *testing.T) {
 	actiontest.AllApplied(t, w.Contain())
 	state := w.Snapshot()
 	p := w.Plan()
-	if d := cmp.Diff([]string{"tag", "deny"}, actiontest.StepIDs(p)); d != "" {
+	if d := cmp.Diff([]string{"deny", "tag"}, actiontest.StepIDs(p)); d != "" {
 		t.Errorf("what is contained has other steps: %s", d)
 	}
 	n := w.Mutations()
@@ -133,7 +133,7 @@ func TestQuarantineSecondRun(t *testing.T) {
 	u := w.alice()
 	u.Keys[1] = awsfake.AccessKey{ID: "AKIA0000000000000003"}
 	w.Account(actiontest.Member).AddUser(u)
-	if d := cmp.Diff([]string{"tag", "deny", "key AKIA0000000000000003"}, actiontest.StepIDs(w.Plan())); d != "" {
+	if d := cmp.Diff([]string{"deny", "tag", "key AKIA0000000000000003"}, actiontest.StepIDs(w.Plan())); d != "" {
 		t.Error(d)
 	}
 }
@@ -146,7 +146,7 @@ func TestQuarantineWithFullQuotas(t *testing.T) {
 	if got := w.alice(); len(got.Attached) != 10 || !strings.Contains(got.Inline[actiontest.FullQuarantine], "Deny") {
 		t.Errorf("%v %v", got.Attached, got.Inline)
 	}
-	if w := all[1].Effect.Wrote; w == nil || !strings.Contains(*w, "Deny") {
+	if w := all[0].Effect.Wrote; w == nil || !strings.Contains(*w, "Deny") {
 		t.Errorf("the ledger does not say that it is inline: %v", w)
 	}
 
@@ -195,13 +195,13 @@ func TestPermissivePolicyOfOurName(t *testing.T) {
 	all = w.Contain()
 	actiontest.AllApplied(t, all)
 	w.AddPolicy(arn, actiontest.Permissive)
-	r, err := w.Act.Verify(t.Context(), w.Responder(), all[1].Step, all[1].Effect)
+	r, err := w.Act.Verify(t.Context(), w.Responder(), all[0].Step, all[0].Effect)
 	actiontest.Must(t, err)
 	if r.Holds {
 		t.Fatal("attached, but permissive, and Verify says that it holds")
 	}
 	actiontest.HasWords(t, r.Found, "another managed policy")
-	all[1] = w.ApplySteps([]actions.Step{all[1].Step})[0]
+	all[0] = w.ApplySteps([]actions.Step{all[0].Step})[0]
 	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 	// Undo leaves neither.
@@ -274,7 +274,7 @@ func TestJoinedTheAdminsMeanwhile(t *testing.T) {
 	all := w.Contain()
 	actiontest.AllApplied(t, all)
 	join()
-	if d := cmp.Diff([]string{"tag", "deny"}, actiontest.StepIDs(w.brief())); d != "" {
+	if d := cmp.Diff([]string{"deny", "tag"}, actiontest.StepIDs(w.brief())); d != "" {
 		t.Error(d)
 	}
 	w = userWorld(t).exempting("admins")

@@ -70,7 +70,7 @@ func (x *Executor) withdraw(ctx context.Context, r approvals.Request, run approv
 	vote, said := r.No()
 	switch {
 	case vote == nil || run.Outcome == "":
-	case run.Withdrawn == nil && run.Outcome.Retryable():
+	case run.Withdrawn == nil && run.Outcome.Missed():
 		actor, unproved, err := x.proveRefuser(ctx, r, *vote)
 		if err != nil {
 			return err

@@ -37,12 +37,15 @@ func (m manySteps) Plan(ctx context.Context, acct *actions.Account, c actions.Ca
 	p.Steps = nil
 	for i := range m.n {
 		id := fmt.Sprintf("role-%05d", i)
-		s := actions.Step{ID: id, Title: "Contain " + id, Current: "open", After: "shut", Hold: "many/" + id, Resource: c.Target, ResourceID: p.Identity.ID, Many: m.atOnce}
+		s := actions.Step{ID: id, Title: "Contain " + id, Current: "open", After: "shut", Hold: "many/" + id, Resource: c.Target, ResourceID: p.Identity.ID, Goal: id, Many: m.atOnce}
 		if m.atOnce {
 			s.Resource = "arn:aws:iam::222222222222:role/" + id
 		}
 		if m.skip != nil {
 			s.Skip = m.skip(i)
+		}
+		if s.Skip != "" {
+			s.Goal = ""
 		}
 		p.Steps = append(p.Steps, s)
 	}

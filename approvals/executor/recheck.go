@@ -77,7 +77,9 @@ func (w *worker) check(ctx context.Context) error {
 		held, err = w.readManySteps(ctx, acct, steps)
 	}
 	for i := range steps { // one unreadable step must not hide another
-		if !entered || held[i] || steps[i].State == approvals.StepSkipped {
+		state := steps[i].State
+		forRetry := state == approvals.StepFailed && steps[i].Step.Goal == ""
+		if !entered || held[i] || forRetry || state == approvals.StepSkipped {
 			continue
 		}
 		serr := w.checkStep(ctx, acct, &steps[i])
@@ -93,8 +95,8 @@ func (w *worker) check(ctx context.Context) error {
 	}
 	result := "holds"
 	switch next := x.Now().UTC(); {
-	case run.Outcome == approvals.Partial:
-		result, run.NextCheck = "undone by somebody, not applied again", time.Time{}
+	case entered && !sumUp(steps).achieved:
+		result, run.Outcome, run.NextCheck = "undone by somebody, not applied again", approvals.Partial, time.Time{}
 	case err != nil:
 		why, hint := actions.Explain(err)
 		result = "could not be read: " + why
@@ -181,7 +183,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 		return err
 	}
 	if s.State != approvals.StepPlanned {
-		s.State, s.Cause = approvals.StepFailed, "undone by somebody: found "+found // to be applied again, now or by a retry
+		s.State, s.Cause = approvals.StepRemoved, "undone by somebody: found "+found // to be applied again, now or by a retry
 		if err := w.saveStep(ctx, s); err != nil {
 			return err
 		}
@@ -199,7 +201,6 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 		last.Reapplied = s.State == approvals.StepVerified
 	}
 	if !last.Reapplied {
-		run.Outcome = approvals.Partial
 		run.Cause = fmt.Sprintf("%s was undone by somebody: found %s", s.Step.Title, found)
 		run.Hint = "somebody with rights in this account works against the containment: contain that principal too"
 	}

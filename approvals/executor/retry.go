@@ -16,13 +16,13 @@ import (
 // startRetry starts another attempt if a proved and permitted click asks for it.
 // Otherwise it returns errSettled.
 func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run approvals.Run, p approvals.Planned) (approvals.Run, error) {
-	if !run.Started || !run.Outcome.Retryable() || run.UndoneBy != "" {
+	if !run.Started || run.UndoneBy != "" {
 		return run, errSettled
 	}
-	if no, _ := r.No(); no != nil && run.Withdrawn == nil {
+	if no, _ := r.No(); no != nil && run.Withdrawn == nil && run.Outcome.Missed() {
 		return run, errSettledOr(x.withdraw(ctx, r, run))
 	}
-	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
+	t := approvals.Request{ID: r.ID, State: run.Outcome, Cause: run.Cause, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
 		Digest: p.Digest, Ready: run.Approved}
 	for _, stored := range r.Retries {
 		if slices.Contains(run.Retries, stored.Evidence) {

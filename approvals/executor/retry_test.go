@@ -123,7 +123,7 @@ func TestRetryByAnOutsiderIsRefused(t *testing.T) {
 func TestOnlyWhatEndedBadlyIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(*approvals.Run){
-		"contained":     func(r *approvals.Run) { r.Outcome = approvals.Contained },
+		"contained":     func(r *approvals.Run) { r.Outcome, r.Cause = approvals.Contained, "" },
 		"restored":      func(r *approvals.Run) { r.Outcome = approvals.Restored },
 		"undone":        func(r *approvals.Run) { r.Outcome = approvals.Undone },
 		"refused":       func(r *approvals.Run) { r.Outcome = approvals.Refused },

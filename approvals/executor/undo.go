@@ -69,6 +69,10 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 	if err != nil {
 		return err
 	}
+	undo, err := x.steps(ctx, run.ID)
+	if err != nil {
+		return err
+	}
 	done := run.Outcome == approvals.Restored
 	if orig.UndoneBy != run.ID {
 		// The run was written before; the request may not have been.
@@ -76,8 +80,10 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 			return err
 		}
 	} else if !done {
-		orig.UndoneBy = "" // another undo may start
-		orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
+		orig.UndoneBy = ""         // another undo may start
+		if sumUp(undo).begun > 0 { // otherwise what held holds
+			orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
+		}
 		orig.Cause, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
 		failed := audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)
 		if err := x.record(ctx, id, []approvals.Put{putRun(orig)}, failed); err != nil {
@@ -98,8 +104,11 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 			return r.To(approvals.Undone, x.Now().UTC())
 		}
 		r.UndoneBy, r.Cause, r.Hint = "", orig.Cause, orig.Hint
-		return r.To(approvals.Partial, x.Now().UTC())
+		return r.To(orig.Outcome, x.Now().UTC())
 	})
+	if err == nil && !done && !orig.NextCheck.IsZero() {
+		err = x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: id}, max(orig.NextCheck.Sub(x.Now()), 0))
+	}
 	if err != nil || !done {
 		return err
 	}

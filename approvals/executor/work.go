@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // work runs the steps that are left and verifies them.
@@ -328,47 +325,4 @@ func (w *worker) notifyProgress(ctx context.Context) error {
 		return w.x.Changes.Send(ctx, approvals.Change{ID: w.p.ID}, 0)
 	}
 	return nil
-}
-
-// endWithOutcome ends the run with the outcome of its steps. why is set if the account
-// could not be entered: then the state of begun steps is unknown.
-func (w *worker) endWithOutcome(ctx context.Context, steps []step, why, hint string) error {
-	blind := why != ""
-	good, bad, begun := 0, 0, 0
-	for _, s := range steps {
-		if s.State == approvals.StepSkipped {
-			continue
-		}
-		if s.State != approvals.StepPlanned {
-			begun++
-		}
-		if !blind && (s.State == approvals.StepVerified || s.State == approvals.StepKept) {
-			good++
-			continue
-		}
-		bad++
-		if why == "" && s.Cause != "" {
-			why, hint = s.Step.Title+": "+s.Cause, s.Hint
-		}
-	}
-	w.count(steps)
-	if bad > 1 && w.run.Progress.Total > 0 && !blind {
-		why = fmt.Sprintf("%d of %d failed. The first: %s", bad, good+bad, why)
-	}
-	now := w.x.Now().UTC()
-	run := w.run
-	run.Applied, run.Ended, run.Cause, run.Hint = now, now, why, hint
-	undo := w.p.Intent.Undo != ""
-	switch {
-	case bad == 0 && good > 0 && undo:
-		run.Outcome, run.Verified = approvals.Restored, now
-	case bad == 0 && good > 0:
-		run.Outcome, run.Verified, run.NextCheck = approvals.Contained, now, now.Add(checks[0])
-	case good > 0 || blind && begun > 0:
-		run.Outcome = approvals.Partial
-	default:
-		run.Outcome = approvals.Failed
-	}
-	return w.x.endRun(ctx, run, audit.New(string(run.Outcome), "", "why", why,
-		"verified", strconv.Itoa(good), "not_verified", strconv.Itoa(bad), "flags", strings.Join(run.Flags, " ")))
 }

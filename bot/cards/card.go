@@ -63,7 +63,7 @@ func Card(v View) Message {
 	add := func(blocks ...slack.Block) { b = append(b, blocks...) }
 	r := v.Request
 
-	add(slack.NewHeaderBlock(plain(Untrusted(v.title()).Plain(maxHeader))))
+	add(slack.NewHeaderBlock(plain(Untrusted(v.alarm() + v.title()).Plain(maxHeader))))
 	add(slack.NewSectionBlock(plain(Untrusted(r.Intent.String()).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.CallBlock)))
 	add(section("state", v.headline()))
 	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · *Account* %s", asker(r), clock(r.Asked), origin(r), Untrusted(v.account()))))
@@ -148,6 +148,17 @@ func (v View) detailed() bool {
 	return false
 }
 
+// notContained begins all that is said of a containment whose goals don't all hold.
+const notContained = "NOT CONTAINED: "
+
+// alarm is the beginning of a card whose target is not contained by what ran.
+func (v View) alarm() string {
+	if v.Request.Intent.Undo == "" && v.Request.State.Missed() {
+		return notContained
+	}
+	return ""
+}
+
 func (v View) title() string {
 	title := callTitle(v.Actions, v.Request.Intent.Call)
 	if v.Request.Intent.Undo != "" {
@@ -205,7 +216,7 @@ func (v View) fallback() string {
 	if i.Undo != "" {
 		action = "undo " + action
 	}
-	text := fmt.Sprintf("%s: %s %s in account %s · %s", v.word(), action, Untrusted(i.Call.Target).Plain(maxTarget), v.account(), v.Request.ID)
+	text := fmt.Sprintf("%s%s: %s%s %s in account %s · %s", v.word(), v.but(), v.alarm(), action, Untrusted(i.Call.Target).Plain(maxTarget), v.account(), v.Request.ID)
 	if i.Undo != "" {
 		text += " (undo of " + i.Undo + ")"
 	}
@@ -251,19 +262,11 @@ func (v View) headline() string {
 		}
 		return fmt.Sprintf("%s: %d of %d steps done.", state, done, max(len(v.Steps), v.steps()))
 	case approvals.Contained:
-		return fmt.Sprintf("%s at %s: %s%s", state, clock(v.verified()), v.readBack(), v.rechecked())
+		return fmt.Sprintf("%s at %s%s: %s%s", state, clock(v.verified()), v.but(), v.readBack(), v.rechecked())
 	case approvals.Restored:
 		return fmt.Sprintf("%s at %s: %s", state, clock(v.verified()), v.restored())
-	case approvals.Partial:
-		if v.Run != nil && v.Run.Progress.Total > 0 {
-			return state + ": " + v.counts() + ". " + v.because()
-		}
-		return state + ": some steps hold, some do not. " + v.because()
-	case approvals.Failed:
-		if v.touched() {
-			return state + ": no step was done. " + v.because()
-		}
-		return state + ": nothing was changed. " + v.because()
+	case approvals.Partial, approvals.Failed:
+		return state + ": " + v.shortfall() + v.because()
 	case approvals.Refused:
 		return state + ": nothing was changed. " + v.because()
 	case approvals.Denied:
@@ -281,6 +284,21 @@ func (v View) headline() string {
 		return fmt.Sprintf("%s by %s: %s", state, v.undoneBy(), v.undone())
 	}
 	return state
+}
+
+// shortfall says how far a run came that missed a goal.
+func (v View) shortfall() string {
+	switch {
+	case v.Run != nil && v.Run.Progress.Total > 0:
+		return v.counts() + ". "
+	case v.Request.State == approvals.Partial && v.Request.Intent.Undo != "":
+		return "not all of it is taken back. "
+	case v.Request.State == approvals.Partial:
+		return "the attacker may still have access. "
+	case v.touched():
+		return "no step was done. "
+	}
+	return "nothing was changed. "
 }
 
 // undone says how much of a containment is taken back.
@@ -305,9 +323,20 @@ func (v View) stay() string {
 	return fmt.Sprintf("%s: %s.", plural(len(v.Stay), "step stays", "steps stay"), Untrusted(cause))
 }
 
-// readBack says that all holds.
+// but follows the state of a containment of which a supporting step failed.
+func (v View) but() string {
+	if r := v.Request; r.State == approvals.Contained && r.Cause != "" {
+		return ", but not in full"
+	}
+	return ""
+}
+
+// readBack says that everything holds, or what does not.
 func (v View) readBack() string {
-	if v.Run != nil && v.Run.Progress.Total > 0 {
+	switch {
+	case v.Request.Cause != "":
+		return v.because()
+	case v.Run != nil && v.Run.Progress.Total > 0:
 		return v.counts() + ", and what was done was read back."
 	}
 	return "every step was read back."
@@ -484,6 +513,8 @@ func mark(s approvals.Step) string {
 		return " (done, read back)"
 	case approvals.StepFailed:
 		return " (failed)"
+	case approvals.StepRemoved:
+		return " (removed by somebody)"
 	case approvals.StepKept:
 		return " (kept)"
 	case approvals.StepDrifted:
@@ -603,12 +634,7 @@ func (v View) buttons() []slack.BlockElement {
 		return append(no, details)
 	case approvals.Running, approvals.Undoing, approvals.Undone, approvals.Restored:
 		return []slack.BlockElement{details}
-	case approvals.Contained:
-		if r.Intent.Undo == "" && v.reversible() {
-			return []slack.BlockElement{v.undoButton(), details}
-		}
-		return []slack.BlockElement{details}
-	case approvals.Partial, approvals.Failed:
+	case approvals.Contained, approvals.Partial, approvals.Failed:
 		var e []slack.BlockElement
 		if r.MayRetry(v.Now) {
 			e = append(e, ask(v.button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry"))

@@ -258,6 +258,9 @@ var cards = []cardCase{
 	{"approved", "approved", []func(*View){approved}},
 	{"running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing)}},
 	{"contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified)}},
+	{"contained_but", "contained, but not in full", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepFailed), func(v *View) {
+		v.Request.Cause, v.Request.Hint = "Tag the role as contained: LimitExceeded: Cannot exceed quota for TagsPerRole: 50", "the quota named is full; free a place in it, then retry"
+	}}},
 	{"contained_rechecked", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), rechecked}},
 	{"contained_tampered", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), tampered(true, true)}},
 	{"contained_flags", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), func(v *View) {
@@ -515,7 +518,7 @@ func checkFallback(t *testing.T, word string, v View, text string) {
 // wantButtons are the buttons of each state, in their order.
 var wantButtons = map[string]string{
 	"planning": "cancel", "pending": "approve deny cancel details", "approved": "deny cancel details", "running": "details",
-	"contained": "undo details", "restored": "details", "partial": "retry undo details", "failed": "retry undo details",
+	"contained": "undo details", "contained, but": "retry undo details", "restored": "details", "partial": "retry undo details", "failed": "retry undo details",
 	"refused": "details", "denied": "details", "cancelled": "details", "expired": "details", "undoing": "details", "undone": "details",
 }
 
@@ -561,7 +564,11 @@ func checkButtons(t *testing.T, v View, m Message) {
 			}
 		}
 	}
-	want := strings.Fields(wantButtons[string(r.State)])
+	state := string(r.State)
+	if r.State == approvals.Contained && r.Cause != "" {
+		state += ", but"
+	}
+	want := strings.Fields(wantButtons[state])
 	if r.State == approvals.Planning && r.Mode != approvals.TwoPerson {
 		want = []string{"deny", "cancel"}
 	}

@@ -38,11 +38,11 @@ func Replies(v View) []Reply {
 	case approvals.Refused:
 		say("refused", "refused. %s %s", asker, v.because())
 	case approvals.Contained:
-		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.readBack(), v.flags())
+		say(fmt.Sprintf("done-%d", v.attempt()), "%s%s. %s %s%s", r.State, v.but(), asker, v.readBack(), v.flags())
 	case approvals.Restored:
 		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.restored(), v.flags())
 	case approvals.Partial, approvals.Failed:
-		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s. %s%s%s%s", r.State, v.mention(), asker, " "+v.because(), v.flags())
+		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s%s. %s%s%s%s", v.alarm(), r.State, v.mention(), asker, " "+v.because(), v.flags())
 	case approvals.Undone:
 		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
 	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:

@@ -82,7 +82,7 @@ func (CloseQueue) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 		Identity: actions.Identity{ARN: c.Target, ID: c.Target},
 		Steps: []actions.Step{{
 			ID: "policy", Title: "Deny sending", Current: fmt.Sprintf("a policy of %d characters", len(policy)), After: "nobody sends",
-			Hold: actions.HoldKey(acct, c.Target, "queue", "policy"), Resource: c.Target, ResourceID: c.Target, Prior: &policy, Deny: true,
+			Hold: actions.HoldKey(acct, c.Target, "queue", "policy"), Resource: c.Target, ResourceID: c.Target, Prior: &policy, Goal: "queue", Deny: true,
 		}},
 		Reversible: true,
 		Undo:       "puts the policy back",

@@ -1,0 +1,116 @@
+package executor_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// fiftyTags leave no room for a fifty-first.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+func fiftyTags() map[string]string {
+	tags := map[string]string{}
+	for i := range 50 {
+		tags[fmt.Sprintf("t%02d", i)] = "x"
+	}
+	return tags
+}
+
+// TestFullTagsDoNotDecide: the attacker's 50th tag keeps the tag of ours away, and
+// nothing else. The containment counts, is looked at again, and says what is missing.
+func TestFullTagsDoNotDecide(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withRole(awsfake.Role{Tags: fiftyTags()}))
+	r := w.contained(revoke)
+	if run := w.run(r); run.NextCheck.IsZero() || !strings.Contains(run.Cause, "Tag the role as contained") || !strings.Contains(run.Cause, "LimitExceeded") || run.Hint == "" {
+		t.Errorf("%+v", run)
+	}
+	if r = w.again(r); !strings.Contains(r.Cause, "Tag the role as contained") {
+		t.Errorf("the request does not say what is missing: %q", r.Cause)
+	}
+	w.dropDeny()
+	w.pass(2 * time.Minute)
+	if w.policy("app-role") == "" {
+		t.Error("the deny was removed, and nobody looked")
+	}
+	w.state(r, approvals.Contained)
+	if n := w.run(r).Checks; n != 3 {
+		t.Errorf("%d re-checks", n)
+	}
+}
+
+// TestRetryOfAContainmentDoesWhatIsLeft: a supporting step that failed can be tried
+// again, and one whose steps all hold can't.
+func TestRetryOfAContainmentDoesWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withRole(awsfake.Role{Tags: fiftyTags()}))
+	r := w.contained(revoke)
+	name := "app-role"
+	_, err := iam.NewFromConfig(w.aws.Admin(prod)).UntagRole(t.Context(), &iam.UntagRoleInput{RoleName: &name, TagKeys: []string{"t00"}})
+	w.must(err)
+	w.clicks(carol, r, "retry")
+	r = w.state(r, approvals.Contained)
+	if run := w.run(r); run.Attempt != 2 || run.Cause != "" || r.Cause != "" {
+		t.Errorf("%+v; the request says %q", run, r.Cause)
+	}
+	if w.role("app-role").Tags["killswitch"] != r.ID {
+		t.Error("it is not tagged")
+	}
+	w.clicks(carol, r, "retry")
+	w.attempts(w.state(r, approvals.Contained), 2)
+	w.undo(r)
+}
+
+// TestGoalThatDoesNotHoldIsNoContainment: the tag holds, and the deny was refused.
+func TestGoalThatDoesNotHoldIsNoContainment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.breaks("iam:PutRolePolicy")
+	r := w.state(w.types(alice, revoke), approvals.Pending)
+	w.clicks(bob, r, "approve")
+	r = w.state(r, approvals.Partial)
+	if !strings.HasPrefix(r.Cause, "Deny all sessions issued until now") {
+		t.Errorf("the cause is %q", r.Cause)
+	}
+}
+
+// TestTakenIsolationProfileDoesNotDecide: somebody made the role of the isolation
+// profile first. The network and the role's credentials are cut off all the same.
+func TestTakenIsolationProfileDoesNotDecide(t *testing.T) {
+	t.Parallel()
+	var a attackers
+	w := newWorld(t, func(w *world) { a = populate(w, 3) })
+	w.aws.Account(prod).AddRole(awsfake.Role{Name: "killswitch-isolation", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
+	r := w.contained("isolate_instance prod/" + suspect + " region=" + region + " stolen")
+	if run := w.run(r); !strings.Contains(run.Cause, "killswitch-isolation") || run.NextCheck.IsZero() {
+		t.Errorf("%+v", run)
+	}
+	if ok, _ := a.instance.Can("s3:GetObject", "arn:aws:s3:::secrets/key"); ok {
+		t.Error("the instance's credentials work")
+	}
+}
+
+// TestUndoThatDidNothingLeavesTheContainment: its account could not be entered, so
+// what held holds.
+func TestUndoThatDidNothingLeavesTheContainment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.contained(revoke)
+	w.pass(2 * time.Minute)
+	u := w.state(w.clicks(alice, r, "undo"), approvals.Pending)
+	w.breaks("sts:AssumeRole")
+	w.clicks(bob, u, "approve")
+	w.state(u, approvals.Failed)
+	r = w.state(r, approvals.Contained)
+	if !strings.Contains(r.Cause, u.ID) {
+		t.Errorf("the original says %q", r.Cause)
+	}
+	w.aws.ClearFaults()
+	w.undo(r)
+}

@@ -1,0 +1,81 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
+)
+
+// tally is the sum of a run's steps.
+type tally struct {
+	good, bad int    // steps that hold, and steps that don't
+	begun     int    // steps that may have changed something
+	achieved  bool   // each goal holds in one of its places
+	why, hint string // cause of a step that does not hold: of a missed goal, else of a supporting step
+}
+
+func sumUp(steps []step) tally {
+	var t tally
+	goals := map[string]bool{}
+	holds := func(s step) bool { return s.State == approvals.StepVerified || s.State == approvals.StepKept }
+	for _, s := range steps {
+		switch {
+		case holds(s):
+			t.good++
+		case s.State != approvals.StepSkipped:
+			t.bad++
+		}
+		if s.State != approvals.StepSkipped && s.State != approvals.StepPlanned {
+			t.begun++
+		}
+		if g := s.Step.Goal; g != "" {
+			goals[g] = goals[g] || holds(s)
+		}
+	}
+	t.achieved = len(goals) > 0
+	for _, held := range goals {
+		t.achieved = t.achieved && held
+	}
+	for _, s := range steps {
+		missed := s.Step.Goal != "" && !goals[s.Step.Goal]
+		cause := cmp.Or(s.Cause, s.Step.Skip)
+		if holds(s) || cause == "" || t.why != "" || missed == t.achieved || s.State == approvals.StepSkipped && !missed {
+			continue
+		}
+		t.why, t.hint = s.Step.Title+": "+cause, s.Hint
+	}
+	return t
+}
+
+// endWithOutcome ends the run with the outcome of its steps. why is set if the account
+// could not be entered: then nothing is known to hold.
+func (w *worker) endWithOutcome(ctx context.Context, steps []step, why, hint string) error {
+	t := sumUp(steps)
+	w.count(steps)
+	switch {
+	case why != "":
+		t = tally{bad: t.good + t.bad, begun: t.begun, why: why, hint: hint}
+	case t.bad > 1 && w.run.Progress.Total > 0:
+		t.why = fmt.Sprintf("%d of %d failed. The first: %s", t.bad, t.good+t.bad, t.why)
+	}
+	now := w.x.Now().UTC()
+	run := w.run
+	run.Applied, run.Ended, run.Cause, run.Hint = now, now, t.why, t.hint
+	switch {
+	case t.achieved && w.p.Intent.Undo != "":
+		run.Outcome, run.Verified = approvals.Restored, now
+	case t.achieved:
+		run.Outcome, run.Verified, run.NextCheck = approvals.Contained, now, now.Add(checks[0])
+	case t.good > 0 || why != "" && t.begun > 0:
+		run.Outcome = approvals.Partial
+	default:
+		run.Outcome = approvals.Failed
+	}
+	return w.x.endRun(ctx, run, audit.New(string(run.Outcome), "", "why", t.why,
+		"verified", strconv.Itoa(t.good), "not_verified", strconv.Itoa(t.bad), "flags", strings.Join(run.Flags, " ")))
+}
