@@ -21,7 +21,7 @@ type Row struct {
 	Key
 	// Version is 1 for a new row and grows by one with every write.
 	Version int64
-	Body    []byte
+	Body    []byte // of any size
 	// Marks put the row into the sparse indexes of these names.
 	Marks []string
 	// Expires, if set, is when the store may delete the row.

@@ -3,7 +3,8 @@
 // The table has the string keys pk and sk. For each mark there is a global
 // secondary index of the mark's name, with the string keys mark_NAME and mk and
 // all attributes projected. The attribute ttl may be switched on as the table's
-// time to live: rows with Row.Expires then vanish some days after it.
+// time to live: rows with Row.Expires then vanish some days after it. The bodies of
+// large rows are in further items, see parts.go.
 //
 // An index has only rows with both of its keys, so it is sparse: mark_NAME is the
 // constant "1" on rows with the mark, mk is the row's partition and sort key, and one
@@ -20,6 +21,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,24 +50,24 @@ type Store struct {
 	client *ddb.Client
 	table  string
 	marks  []string
+
+	mu    sync.Mutex
+	parts map[approvals.Key]parts // of rows as they were read or written last
 }
 
 // New uses a table, which must exist and have an index for each of the marks.
 // The client should have been made with ClientOptions.
 func New(client *ddb.Client, table string, marks ...string) *Store {
-	return &Store{client, table, marks}
+	return &Store{client: client, table: table, marks: marks, parts: map[approvals.Key]parts{}}
 }
 
 // Get implements approvals.Store.
 func (s *Store) Get(ctx context.Context, k approvals.Key) (approvals.Row, error) {
-	out, err := s.client.GetItem(ctx, &ddb.GetItemInput{TableName: &s.table, Key: key(k), ConsistentRead: aws.Bool(true)})
+	it, err := s.item(ctx, k)
 	if err != nil {
-		return approvals.Row{}, fmt.Errorf("read %s: %w", s.table, err)
+		return approvals.Row{}, err
 	}
-	if len(out.Item) == 0 {
-		return approvals.Row{}, approvals.ErrNotFound
-	}
-	return s.decode(out.Item)
+	return s.whole(ctx, it)
 }
 
 // Rows implements approvals.Store.
@@ -109,7 +111,10 @@ func (s *Store) query(ctx context.Context, in *ddb.QueryInput, limit int, want f
 			return nil, fmt.Errorf("query %s: %w", s.table, err)
 		}
 		for _, it := range page.Items {
-			row, err := s.decode(it)
+			row, err := s.whole(ctx, it)
+			if errors.Is(err, approvals.ErrNotFound) {
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -144,7 +149,7 @@ func (s *Store) encode(p approvals.Put, write string) (item, error) {
 	it[attrBody] = &types.AttributeValueMemberB{Value: p.Body}
 	it[attrWrite] = str(write)
 	if !p.Expires.IsZero() {
-		it[attrExpires] = num(p.Expires.Add(time.Second - 1).Unix()) // rounded up
+		it[attrExpires] = num(expiry(p.Expires))
 	}
 	for _, m := range p.Marks {
 		if !slices.Contains(s.marks, m) {
@@ -156,6 +161,9 @@ func (s *Store) encode(p approvals.Put, write string) (item, error) {
 	return it, nil
 }
 
+// expiry is a time to live, rounded up.
+func expiry(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
+
 var errShape = errors.New("not a row of Killswitch")
 
 func (s *Store) decode(it item) (approvals.Row, error) {
@@ -164,10 +172,13 @@ func (s *Store) decode(it item) (approvals.Row, error) {
 	sort, ok2 := it[attrSort].(*types.AttributeValueMemberS)
 	version, ok3 := it[attrVersion].(*types.AttributeValueMemberN)
 	body, ok4 := it[attrBody].(*types.AttributeValueMemberB)
-	if !ok1 || !ok2 || !ok3 || !ok4 {
+	if !ok1 || !ok2 || !ok3 || !ok4 && it[attrParts] == nil {
 		return row, fmt.Errorf("an item of %s: %w", s.table, errShape)
 	}
-	row.Part, row.Sort, row.Body = part.Value, sort.Value, body.Value
+	row.Part, row.Sort = part.Value, sort.Value
+	if ok4 {
+		row.Body = body.Value
+	}
 	var err error
 	if row.Version, err = strconv.ParseInt(version.Value, 10, 64); err != nil {
 		return row, fmt.Errorf("row %s %s: %w", row.Part, row.Sort, err)

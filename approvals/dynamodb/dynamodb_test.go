@@ -1,6 +1,7 @@
 package dynamodb_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,12 +59,8 @@ func TestItem(t *testing.T) {
 func TestRefused(t *testing.T) {
 	w := newWire(t)
 	s := w.store("open")
-	large := put("step#1", 0)
-	large.Body = make([]byte, 400<<10)
 	for want, puts := range map[string][]approvals.Put{
 		`no index for the mark "stale"`:               {put("a", 0, "stale")},
-		"row KS-1 step#1 has 409645 bytes":            {large},
-		"row KS-1 step#1 has 409645 bytes, ":          {put("a", 0), large},
 		`row "KS-1" "a" is empty or written twice`:    {put("a", 0), put("a", 0)},
 		"KS-1 b: table requests has no index for the": {put("a", 0), put("b", 0, "opne")},
 	} {
@@ -77,6 +74,122 @@ func TestRefused(t *testing.T) {
 	}
 	if w.calls > 0 {
 		t.Errorf("%d requests", w.calls)
+	}
+}
+
+// TestPartsEnd: nothing is left of the bodies of rows that were written again, deleted,
+// or not written at all.
+func TestPartsEnd(t *testing.T) {
+	w := newWire(t)
+	s, ctx := w.store("open"), t.Context()
+	large := func(sort string, version int64, body string) approvals.Put {
+		p := put(sort, version)
+		p.Body = bytes.Repeat([]byte(body), 300<<10)
+		return p
+	}
+	parts := func(what string, want int) {
+		t.Helper()
+		n := 0
+		for name, it := range w.rows {
+			if !strings.HasPrefix(name, "part#") {
+				continue
+			}
+			if it["b"] != nil {
+				n++
+			} else if it["ttl"] == nil {
+				t.Errorf("%s: %s never expires", what, name)
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %d parts, want %d", what, n, want)
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.Write(ctx, large("a", 0, "1"), large("b", 0, "2"), put("c", 0)))
+	parts("new rows", 4)
+	for name, p := range map[string]approvals.Put{"a row": large("a", 7, "3"), "a deleted row": large("new", 1, "3")} {
+		for _, puts := range [][]approvals.Put{{p}, {p, put("d", 0)}} {
+			if err := s.Write(ctx, puts...); !errors.Is(err, approvals.ErrConflict) {
+				t.Errorf("%s: %v", name, err)
+			}
+			parts("after a conflict", 4)
+		}
+	}
+	must(s.Write(ctx, large("a", 1, "4")))
+	parts("a row, written again", 4)
+	other := w.store("open") // another process, which has to read before it can write
+	row, err := other.Get(ctx, put("a", 2).Key)
+	must(err)
+	if row.Version != 2 || len(row.Body) != 300<<10 || row.Body[0] != '4' {
+		t.Errorf("read %d bytes at version %d", len(row.Body), row.Version)
+	}
+	must(other.Write(ctx, put("a", 2)))
+	parts("a row that is small again", 2)
+	must(s.Write(ctx, remove("b", 1), put("c", 1)))
+	parts("a deletion", 0)
+	w.faults = []fault{{}, {}, {lost: true}}
+	must(s.Write(ctx, large("a", 3, "5")))
+	parts("a lost answer", 2)
+	w.faults = []fault{{}, {}, {answer: "TransactionConflictException"}, {answer: "TransactionConflictException"}, {answer: "TransactionConflictException"}}
+	if err := s.Write(ctx, large("a", 4, "6")); !errors.Is(err, approvals.ErrConflict) {
+		t.Errorf("got %v", err)
+	}
+	parts("a transaction in the way", 2)
+	for _, f := range []fault{{lost: true}, {answer: "TransactionConflictException"}, {answer: "TransactionConflictException"}} {
+		w.faults = append(w.faults, f)
+	}
+	w.faults = append([]fault{{}, {}}, w.faults...)
+	if err := s.Write(ctx, large("a", 4, "6")); !errors.Is(err, approvals.ErrConflict) { // and it was written
+		t.Errorf("got %v", err)
+	}
+	row, err = s.Get(ctx, row.Key)
+	must(err)
+	if row.Version != 5 || len(row.Body) != 300<<10 || row.Body[0] != '6' {
+		t.Errorf("read %d bytes at version %d", len(row.Body), row.Version)
+	}
+}
+
+// TestPartsOfAnotherVersion: a reader never sees half a row, whatever is written meanwhile.
+func TestPartsOfAnotherVersion(t *testing.T) {
+	w := newWire(t)
+	s, ctx := w.store(), t.Context()
+	body := func(b byte) (p approvals.Put) {
+		p = put("a", 0)
+		p.Body = bytes.Repeat([]byte{b}, 600<<10)
+		return p
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.Write(ctx, body('1')))
+	again := body('2')
+	again.Version = 1
+	w.faults = []fault{{}, {then: func() { must(s.Write(ctx, again)) }}} // between two parts
+	row, err := w.store().Get(ctx, again.Key)
+	must(err)
+	if row.Version != 2 || !bytes.Equal(row.Body, again.Body) {
+		t.Errorf("version %d, %d bytes", row.Version, len(row.Body))
+	}
+	w.faults = []fault{{}, {then: func() { must(s.Write(ctx, remove("a", 2))) }}}
+	if _, err := w.store().Get(ctx, again.Key); !errors.Is(err, approvals.ErrNotFound) {
+		t.Errorf("deleted meanwhile: %v", err)
+	}
+	must(s.Write(ctx, body('3')))
+	for name := range w.rows {
+		if strings.HasPrefix(name, "part#") {
+			delete(w.rows, name)
+		}
+	}
+	if _, err := w.store().Get(ctx, again.Key); err == nil || errors.Is(err, approvals.ErrNotFound) {
+		t.Errorf("without its parts: %v", err)
 	}
 }
 

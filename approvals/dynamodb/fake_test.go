@@ -100,6 +100,8 @@ func (p write) key() string {
 func (w *wire) holds(p write) bool {
 	old := w.rows[p.key()]
 	switch p.ConditionExpression {
+	case "":
+		return true
 	case "attribute_not_exists(pk)":
 		return old == nil
 	case "v = :v":

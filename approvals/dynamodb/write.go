@@ -14,12 +14,6 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// Limits of DynamoDB, see "Service, account, and table quotas" in its guide.
-const (
-	maxItem  = 400 << 10 // bytes of an item, with the names of its attributes
-	maxWrite = 4 << 20   // bytes of all items of a transaction
-)
-
 // Write implements approvals.Store.
 //
 // If the answer to a write is lost, the client sends the write again, and the second
@@ -39,15 +33,38 @@ func (s *Store) Write(ctx context.Context, puts ...approvals.Put) error {
 	if err := approvals.CheckPuts(puts); err != nil {
 		return err
 	}
-	id := rand.Text()
-	var err error
-	switch {
-	case len(puts) == 0:
+	if len(puts) == 0 {
 		return nil
-	case len(puts) == 1 && !puts[0].Delete:
-		err = s.put(ctx, puts[0], id)
-	default:
-		err = s.transact(ctx, puts, id)
+	}
+	id := rand.Text()
+	items, split := make([]item, len(puts)), make([]parts, len(puts))
+	for i, p := range puts {
+		if p.Delete {
+			continue
+		}
+		var err error
+		if items[i], err = s.encode(p, id); err != nil {
+			return err
+		}
+		split[i] = separate(items[i], p)
+	}
+	for i, p := range puts {
+		if err := s.writeParts(ctx, split[i], p); err != nil {
+			return err
+		}
+	}
+	err := s.write(ctx, puts, items, id)
+	s.tidy(ctx, puts, split, err)
+	return err
+}
+
+// write writes items, which are nil for deletions.
+func (s *Store) write(ctx context.Context, puts []approvals.Put, items []item, id string) error {
+	var err error
+	if len(puts) == 1 && !puts[0].Delete {
+		err = s.put(ctx, puts[0], items[0])
+	} else {
+		err = s.transact(ctx, puts, items, id)
 	}
 	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 		if ours(failed.Item, id) {
@@ -80,14 +97,7 @@ func condition(version int64) (expression *string, values item) {
 
 const allOld = types.ReturnValuesOnConditionCheckFailureAllOld
 
-func (s *Store) put(ctx context.Context, p approvals.Put, id string) error {
-	it, err := s.encode(p, id)
-	if err != nil {
-		return err
-	}
-	if n := size(it); n > maxItem {
-		return tooLarge(p.Key, n)
-	}
+func (s *Store) put(ctx context.Context, p approvals.Put, it item) error {
 	in := &ddb.PutItemInput{TableName: &s.table, Item: it, ReturnValuesOnConditionCheckFailure: allOld}
 	in.ConditionExpression, in.ExpressionAttributeValues = condition(p.Version)
 	if _, err := s.client.PutItem(ctx, in); err != nil {
@@ -96,10 +106,9 @@ func (s *Store) put(ctx context.Context, p approvals.Put, id string) error {
 	return nil
 }
 
-func (s *Store) transact(ctx context.Context, puts []approvals.Put, id string) error {
+func (s *Store) transact(ctx context.Context, puts []approvals.Put, items []item, id string) error {
 	in := &ddb.TransactWriteItemsInput{ClientRequestToken: &id}
-	total := 0
-	for _, p := range puts {
+	for i, p := range puts {
 		cond, values := condition(p.Version)
 		if p.Delete {
 			in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Delete: &types.Delete{
@@ -108,19 +117,8 @@ func (s *Store) transact(ctx context.Context, puts []approvals.Put, id string) e
 			}})
 			continue
 		}
-		it, err := s.encode(p, id)
-		if err != nil {
-			return err
-		}
-		n := size(it)
-		if n > maxItem {
-			return tooLarge(p.Key, n)
-		}
-		if total += n; total > maxWrite {
-			return fmt.Errorf("%d rows in one write are larger than the %d bytes that DynamoDB takes", len(puts), maxWrite)
-		}
 		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: &types.Put{
-			TableName: &s.table, Item: it,
+			TableName: &s.table, Item: items[i],
 			ConditionExpression: cond, ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: allOld,
 		}})
 	}
@@ -128,11 +126,6 @@ func (s *Store) transact(ctx context.Context, puts []approvals.Put, id string) e
 		return fmt.Errorf("write %d rows of %s: %w", len(puts), s.table, err)
 	}
 	return nil
-}
-
-// tooLarge names the row, which DynamoDB's error does not.
-func tooLarge(k approvals.Key, n int) error {
-	return fmt.Errorf("row %s %s has %d bytes, DynamoDB takes %d", k.Part, k.Sort, n, maxItem)
 }
 
 // Codes of types.CancellationReason.

@@ -113,6 +113,53 @@ func TestStore(t *testing.T, open func(t *testing.T) approvals.Store) {
 			t.Error(d)
 		}
 	})
+	t.Run("a row may have any size", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		large := func(i int) string {
+			return strings.Repeat(fmt.Sprintf("<state> %d of what an attacker made, é", i), 5<<20/37)
+		}
+		read := func(part string, want ...string) {
+			t.Helper()
+			rows, err := s.Rows(ctx, part, "", "", 100)
+			must(t, err)
+			for i, r := range rows {
+				again, err := s.Get(ctx, r.Key)
+				must(t, err)
+				if i >= len(want) || string(r.Body) != want[i] || string(again.Body) != want[i] || again.Version != r.Version {
+					t.Errorf("%v: %d bytes at version %d, and %d at %d", r.Key, len(r.Body), r.Version, len(again.Body), again.Version)
+				}
+			}
+			if len(rows) != len(want) {
+				t.Errorf("%s has %d rows, want %d", part, len(rows), len(want))
+			}
+		}
+		must(t, s.Write(ctx, put("KS-1", "step#000001", 0, large(1)), put("hold#1", "hold", 0, large(2)), put("KS-1", "audit#000001", 0, large(3)), put("KS-1", "run", 0, `1`)))
+		read("KS-1", large(3), `1`, large(1))
+		read("hold#1", large(2))
+		if err := s.Write(ctx, put("KS-1", "run", 1, large(4)), put("hold#1", "hold", 0, large(4))); !errors.Is(err, approvals.ErrConflict) {
+			t.Errorf("at an old version: %v", err)
+		}
+		must(t, s.Write(ctx, put("hold#1", "hold", 1, large(5), "open")))
+		read("hold#1", large(5))
+		rows, err := s.Marked(ctx, "open", approvals.Key{}, 10)
+		must(t, err)
+		if len(rows) != 1 || string(rows[0].Body) != large(5) {
+			t.Errorf("%d rows have the mark", len(rows))
+		}
+		del := put("hold#1", "hold", 2, ``)
+		del.Delete = true
+		must(t, s.Write(ctx, del, put("KS-1", "step#000001", 1, `2`)))
+		read("KS-1", large(3), `1`, `2`)
+		read("hold#1")
+		many := make([]approvals.Put, approvals.MaxPuts)
+		var want []string
+		for i := range many {
+			want = append(want, strings.Repeat(fmt.Sprint(i%10), 50_000))
+			many[i] = put("many", fmt.Sprintf("%03d", i), 0, want[i])
+		}
+		must(t, s.Write(ctx, many...))
+		read("many", want...)
+	})
 	t.Run("marks are sparse and follow the row", func(t *testing.T) {
 		s, ctx := open(t), t.Context()
 		marked := func(mark string) string {
