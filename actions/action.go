@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -104,7 +105,39 @@ type Plan struct {
 	Reversible bool     `json:"reversible"`
 	Undo       string   `json:"undo"` // how undo restores the target, in words
 	// Snapshot is further prior state, for the record: JSON, or empty.
-	Snapshot string `json:"snapshot,omitempty"`
+	Snapshot string `json:"-"` // stored in a separate row
+}
+
+// Limits of what a plan says. Cards show less.
+const (
+	maxPlanTexts = 100 // of each kind
+	maxPlanText  = 1000
+)
+
+// Bounded returns the plan with shorter facts, warnings and residuals, and fewer: an
+// attacker decides on the length of names and on their number.
+func (p Plan) Bounded() Plan {
+	p.Warnings, p.Residual = boundedTexts(p.Warnings), boundedTexts(p.Residual)
+	facts := slices.Clone(p.Facts[:min(len(p.Facts), maxPlanTexts)])
+	for i, f := range facts {
+		facts[i] = Fact{clip(f.Label, maxPlanText), clip(f.Text, maxPlanText)}
+	}
+	if more := len(p.Facts) - len(facts); more > 0 {
+		facts = append(facts, Fact{"Not listed", fmt.Sprintf("%d more", more)})
+	}
+	p.Facts = facts
+	return p
+}
+
+func boundedTexts(all []string) []string {
+	texts := slices.Clone(all[:min(len(all), maxPlanTexts)])
+	for i := range texts {
+		texts[i] = clip(texts[i], maxPlanText)
+	}
+	if more := len(all) - len(texts); more > 0 {
+		texts = append(texts, fmt.Sprintf("… and %d more", more))
+	}
+	return texts
 }
 
 // Fact is one line of a plan's blast radius.

@@ -161,8 +161,13 @@ func (r *Refusal) Cause() string {
 func (r *Refusal) Error() string { return strings.TrimSpace(r.Cause() + ". " + r.Hint) }
 
 // Clip shortens hostile input to 400 characters; AWS's own messages fit.
-func Clip(s string) string {
-	const most = 400
+func Clip(s string) string { return clip(s, 400) }
+
+// clip shortens a text to a number of characters.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
 	if rs := []rune(s); len(rs) > most {
 		return string(rs[:most]) + "…"
 	}

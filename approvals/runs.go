@@ -165,6 +165,9 @@ const (
 // PlannedKey is the row of a request's plan.
 func PlannedKey(id string) Key { return Key{id, "plan"} }
 
+// SnapshotKey is the row of the snapshot that was taken with a request's plan.
+func SnapshotKey(id string) Key { return Key{id, "snapshot"} }
+
 // RunKey is the row of a request's run.
 func RunKey(id string) Key { return Key{id, "run"} }
 

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -39,12 +40,13 @@ func (x *Executor) steps(ctx context.Context, id string) ([]step, error) {
 	return steps, err
 }
 
-// storePlan writes the steps before the plan, so that a stored plan is complete.
+// storePlan writes the steps before the plan, so that a stored plan is complete. The
+// plan's snapshot is not part of it, see keepSnapshot.
 func (x *Executor) storePlan(ctx context.Context, p approvals.Planned, f *planner) error {
-	p.Steps = len(p.Plan.Steps)
+	p.Steps, p.Plan = len(p.Plan.Steps), p.Plan.Bounded()
 	old, err := x.runs().Steps(ctx, p.ID, 0) // of a worker that died
 	if err != nil {
-		return err
+		return storeError{err}
 	}
 	var puts []approvals.Put
 	for i, s := range p.Plan.Steps {
@@ -58,15 +60,30 @@ func (x *Executor) storePlan(ctx context.Context, p approvals.Planned, f *planne
 		puts = append(puts, approvals.Put{Row: approvals.Row{Key: approvals.StepKey(p.ID, s.N), Version: s.Version}, Delete: true})
 	}
 	for chunk := range slices.Chunk(puts, approvals.MaxPuts-1) {
-		if err := x.Store.Write(ctx, append(slices.Clone(chunk), f.fence(p.ID))...); err != nil {
-			return err
+		if err := f.wrote(x.Store.Write(ctx, append(slices.Clone(chunk), f.fence(p.ID))...)); err != nil {
+			return storeError{err}
 		}
 	}
-	return x.record(ctx, p.ID, []approvals.Put{approvals.PutRow(approvals.PlannedKey(p.ID), 0, p), f.fence(p.ID)},
+	err = f.wrote(x.record(ctx, p.ID, []approvals.Put{approvals.PutRow(approvals.PlannedKey(p.ID), 0, p), f.fence(p.ID)},
 		audit.New("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence,
 			"at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
 		audit.New("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps),
-			"digest", p.Digest, "snapshot", p.Snapshot))
+			"digest", p.Digest, "snapshot", p.Snapshot)))
+	if err != nil {
+		return storeError{err}
+	}
+	return nil
+}
+
+// keepSnapshot writes the snapshot of a new plan, for the record: nothing depends on it.
+func (x *Executor) keepSnapshot(ctx context.Context, p approvals.Planned) {
+	if p.Plan.Snapshot == "" {
+		return
+	}
+	row := approvals.Row{Key: approvals.SnapshotKey(p.ID), Body: []byte(p.Plan.Snapshot)}
+	if err := x.Store.Write(ctx, approvals.Put{Row: row}); err != nil {
+		x.Log.WarnContext(ctx, "snapshot not kept", slog.String("request_id", p.ID), slog.String("error", err.Error()))
+	}
 }
 
 func deref(s *string) string {

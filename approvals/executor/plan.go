@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -22,12 +23,18 @@ type planner struct {
 
 func plannerKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: "planner"} }
 
-// fence returns the write of the row that goes with other writes, and counts the version
-// on: each one must be written exactly once.
+// fence returns the write of the row that goes with other writes.
 func (f *planner) fence(id string) approvals.Put {
-	put := approvals.PutRow(plannerKey(id), f.Version, f)
-	f.Version++
-	return put
+	return approvals.PutRow(plannerKey(id), f.Version, f)
+}
+
+// wrote counts the fence's version on after a write that included it, and returns the
+// write's error.
+func (f *planner) wrote(err error) error {
+	if err == nil {
+		f.Version++
+	}
+	return err
 }
 
 // plan proves a request, reads its target and stores the plan.
@@ -42,45 +49,66 @@ func (x *Executor) plan(ctx context.Context, r approvals.Request) error {
 		}
 		return ignore(err, approvals.ErrNotFound)
 	}
-	if errors.Is(err, approvals.ErrNotFound) {
+	switch {
+	case errors.Is(err, approvals.ErrNotFound):
 		p, err = x.planWithLease(ctx, r)
+	case err != nil:
+		err = storeError{err}
 	}
 	if err != nil {
-		return err
+		return x.tellStopped(ctx, r.ID, err)
 	}
-	return x.showPlan(ctx, p)
+	err = x.showPlan(ctx, p)
+	x.keepSnapshot(ctx, p)
+	return err
 }
 
 // planWithLease plans a request as its only planner. It returns errElsewhere if
-// another worker plans, and errSettled if the request was refused or has to wait.
+// another worker plans, and errSettled if the request was refused.
 func (x *Executor) planWithLease(ctx context.Context, r approvals.Request) (p approvals.Planned, err error) {
 	var f planner
 	if f.Version, err = x.runs().Find(ctx, plannerKey(r.ID), &f); err != nil {
-		return p, err
+		return p, storeError{err}
 	}
 	if !x.takeLease(&f.Lease) {
 		return p, errElsewhere // if that worker dies, the sweep sends this job again
 	}
-	if err := x.Store.Write(ctx, f.fence(r.ID)); errors.Is(err, approvals.ErrConflict) {
-		return p, errElsewhere
-	} else if err != nil {
-		return p, err
+	if err = f.wrote(x.Store.Write(ctx, f.fence(r.ID))); err == nil {
+		p, err = x.makePlan(ctx, r, &f)
+	} else {
+		err = storeError{err}
 	}
-	p, err = x.makePlan(ctx, r, &f)
 	no, refused := errors.AsType[*actions.Refusal](err)
 	switch {
 	case refused:
 		return p, errSettledOr(x.refuse(ctx, r, no, f.fence(r.ID)))
 	case errors.Is(err, approvals.ErrConflict):
 		return p, errElsewhere
-	case errors.As(err, &notConfirmedYet{}): // the sweep sends this job again
-		return p, errSettledOr(x.planDelayed(ctx, r.ID, &f, err.Error(),
-			"CloudTrail tells of events some minutes later: it is asked again until the request expires"))
-	case err != nil:
-		why, hint := actions.Explain(err)
-		return p, errors.Join(err, x.planDelayed(ctx, r.ID, &f, why, hint))
+	case err != nil: // the next worker may begin at once, if this can be written
+		f.Release(x.Now())
+		if err := x.Store.Write(ctx, f.fence(r.ID)); err != nil {
+			x.Log.WarnContext(ctx, "planner's lease not released", slog.String("request_id", r.ID), slog.String("error", err.Error()))
+		}
 	}
-	return p, nil
+	return p, err
+}
+
+// tellStopped writes to the request's row what stopped its plan, and returns the error
+// after which the job is sent again.
+func (x *Executor) tellStopped(ctx context.Context, id string, err error) error {
+	var ours storeError
+	why, hint := actions.Explain(err)
+	switch {
+	case errors.Is(err, errElsewhere) || errors.Is(err, errSettled):
+		return err
+	case errors.As(err, &notConfirmedYet{}): // the sweep sends this job again
+		return errSettledOr(x.showDelay(ctx, id, err.Error(),
+			"CloudTrail tells of events some minutes later: it is asked again until the request expires"))
+	case errors.As(err, &ours):
+		why = "There is no plan yet, since Killswitch's own table failed: " + actions.Clip(ours.Error())
+		hint = "it is tried again until the request expires; look at the table runs and at the executor's log"
+	}
+	return errors.Join(err, x.showDelay(ctx, id, why, hint))
 }
 
 // showPlan copies a plan to the request's row. A request that needs no approver is
@@ -105,12 +133,8 @@ func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 	return x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), 0)
 }
 
-// planDelayed writes the cause of a delay to the request's row and releases the lease.
-func (x *Executor) planDelayed(ctx context.Context, id string, f *planner, why, hint string) error {
-	f.Release(x.Now())
-	if err := x.Store.Write(ctx, f.fence(id)); err != nil {
-		return ignore(err, approvals.ErrConflict)
-	}
+// showDelay writes the cause of a delay to the request's row.
+func (x *Executor) showDelay(ctx context.Context, id, why, hint string) error {
 	return x.changeRequest(ctx, id, func(r *approvals.Request) error {
 		if r.State != approvals.Planning || r.Cause == why {
 			return errSettled
