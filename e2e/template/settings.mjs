@@ -18,6 +18,7 @@ const target = ref => ref?.['Fn::GetAtt']?.[0] ?? ref?.Ref
 all('AWS::Lambda::Function', (name, p) => {
   want(name, p.Runtime === 'provided.al2023' && p.Handler === 'bootstrap' && p.Architectures.join() === 'arm64', 'a bootstrap on arm64')
   want(name, p.LoggingConfig?.LogFormat === 'JSON' && resources[target(p.LoggingConfig.LogGroup)]?.Type === 'AWS::Logs::LogGroup', 'JSON logs in a group of the stack')
+  want(name, name === 'IngressFunction' || p.RecursiveLoop === 'Allow', 'RecursiveLoop: Allow, as it sends to queues that lead back to it')
   want(name, target(p.Role) === name.replace('Function', 'Role'), 'its own role')
 })
 all('AWS::Logs::LogGroup', (name, p) => want(name, target(p.RetentionInDays) === 'LogRetentionDays', 'the retention of the parameter'))
