@@ -3,6 +3,7 @@ package role
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -124,24 +125,38 @@ func inlineSum(r types.RoleDetail) int {
 	return size
 }
 
+// errGone is returned by listedDeny if the role no longer exists.
+var errGone = errors.New("the role no longer exists")
+
+// listedDeny returns the name of one of many roles and the content of its policy
+// revokePolicy, from the role list. It returns errGone or [actions.ErrRecreated] if the
+// role of the step is not there.
+func listedDeny(ctx context.Context, acct *actions.Account, s actions.Step) (name string, live *string, err error) {
+	_, _, _, name, _ = actions.SplitRoleARN(s.Resource)
+	roles, err := acct.AllRoles(ctx)
+	if err != nil {
+		return name, nil, err
+	}
+	r, ok := roles[name]
+	switch {
+	case !ok:
+		return name, nil, errGone
+	case aws.ToString(r.RoleId) != s.ResourceID:
+		return name, nil, actions.ErrRecreated
+	}
+	live, err = listedInline(r, revokePolicy)
+	return name, live, err
+}
+
 // applyOneOfAll writes the deny of one of many roles with one call: the prior content
 // is in the role list, read at the start of the run.
 func applyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
-	_, _, _, name, _ := actions.SplitRoleARN(s.Resource)
-	roles, err := acct.AllRoles(ctx)
-	if err != nil {
-		return actions.Effect{}, err
-	}
 	e := actions.Effect{Prior: s.Prior}
-	r, ok := roles[name]
+	name, live, err := listedDeny(ctx, acct, s)
 	switch {
-	case !ok: // deleted: nothing is left to contain
+	case errors.Is(err, errGone): // nothing is left to contain
 		return e, nil
-	case aws.ToString(r.RoleId) != s.ResourceID:
-		return e, actions.ErrRecreated
-	}
-	live, err := listedInline(r, revokePolicy)
-	if err != nil {
+	case err != nil:
 		return e, err
 	}
 	cutoff, done := deny.NextCutoff(cutoffOf(live), run)
@@ -160,21 +175,31 @@ func applyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, r
 
 // verifyOneOfAll verifies one of many roles in the role list.
 func verifyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	_, _, _, name, _ := actions.SplitRoleARN(s.Resource)
-	roles, err := acct.AllRoles(ctx)
-	if err != nil {
-		return actions.Reading{}, err
-	}
-	r, ok := roles[name]
+	_, live, err := listedDeny(ctx, acct, s)
 	switch {
-	case !ok:
-		return actions.Reading{Holds: true, Found: "the role no longer exists"}, nil
-	case aws.ToString(r.RoleId) != s.ResourceID:
+	case errors.Is(err, errGone):
+		return roleGone, nil
+	case errors.Is(err, actions.ErrRecreated):
 		return actions.Reading{Holds: true, Found: "another role of that name, created since: it has no sessions from before"}, nil
-	}
-	live, err := listedInline(r, revokePolicy)
-	if err != nil {
+	case err != nil:
 		return actions.Reading{}, err
 	}
 	return actions.Reading{Holds: live != nil && e.Wrote != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
+}
+
+// revertOneOfAll puts back the prior content of one of many roles with one write: the
+// present content is in the role list.
+func revertOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	name, live, err := listedDeny(ctx, acct, s)
+	var read actions.Reading
+	if err == nil {
+		read, err = restoreInline(ctx, acct, name, live, e)
+	}
+	switch {
+	case errors.Is(err, errGone), actions.IsCode(err, "NoSuchEntity"):
+		return roleGone, nil
+	case errors.Is(err, actions.ErrRecreated):
+		return roleRecreated, nil
+	}
+	return read, err
 }

@@ -82,7 +82,7 @@ func revokePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		case actions.PhaseRun:
 			ss = append(ss, list, actions.Statement{Actions: []string{"iam:PutRolePolicy"}, Resources: every})
 		case actions.PhaseUndo:
-			ss = append(ss, actions.Statement{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, Resources: every})
+			ss = append(ss, list, actions.Statement{Actions: []string{"iam:PutRolePolicy", "iam:DeleteRolePolicy"}, Resources: every})
 		case actions.PhaseReport:
 			return nil
 		}
@@ -267,24 +267,40 @@ func revokesAtLeast(document, wrote string) bool {
 
 // Revert implements [actions.Action].
 func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	if scp.BySCP(s) {
+	switch {
+	case scp.BySCP(s):
 		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Revert(ctx, acct, s, e)
+	case s.Many:
+		return revertOneOfAll(ctx, acct, s, e)
 	}
 	name, role, err := deny.GetStepRole(ctx, acct, s)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):
-		return actions.Reading{Holds: true, Found: "the role no longer exists"}, nil
+		return roleGone, nil
 	case errors.Is(err, actions.ErrRecreated):
-		return actions.Reading{Found: "another role of that name: it was deleted and created again"}, nil
+		return roleRecreated, nil
 	case err != nil:
 		return actions.Reading{}, err
 	case s.ID == "tag":
 		return deny.TaggedRole(acct, name).Revert(ctx, deny.TamperValue(role.Tags), e)
 	}
 	live, err := getInline(ctx, acct, name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return actions.Reading{}, err
+	}
+	return restoreInline(ctx, acct, name, live, e)
+}
+
+// What Revert finds where the role of a step is gone.
+var (
+	roleGone      = actions.Reading{Holds: true, Found: "the role no longer exists"}
+	roleRecreated = actions.Reading{Found: "another role of that name: it was deleted and created again"}
+)
+
+// restoreInline puts back the prior content of a role's deny, unless live is not ours.
+func restoreInline(ctx context.Context, acct *actions.Account, name string, live *string, e actions.Effect) (actions.Reading, error) {
+	var err error
+	switch {
 	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
 	case live == nil || !ours(*live):
