@@ -120,7 +120,7 @@ func newAccount(id, region string, org Org, cfg aws.Config, l *rateLimiter) *Acc
 	if region != "" {
 		cfg.Region = region
 	}
-	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, cfg: cfg, roles: &roleList{}, limiter: l}
+	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, cfg: cfg, roles: &roleList{size: fullPage}, limiter: l}
 }
 
 // Config returns the session's configuration, to create clients from.

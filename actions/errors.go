@@ -59,14 +59,16 @@ func WithHint(err error, hint string) error { return &hinted{err, hint} }
 
 func (h *hinted) Unwrap() error { return h.error }
 
-// Transient reports whether err is temporary: throttling, a timeout, or a failure of AWS or the network.
+// Transient reports whether err is temporary: throttling, a timeout, a failure of AWS or
+// the network, or [*MorePages].
 func Transient(err error) bool {
 	var api interface{ ErrorCode() string }
 	var status interface{ HTTPStatusCode() int }
+	var more *MorePages
 	switch {
 	case err == nil:
 		return false
-	case Throttled(err), errors.Is(err, context.DeadlineExceeded):
+	case Throttled(err), errors.Is(err, context.DeadlineExceeded), errors.As(err, &more):
 		return true
 	case errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError:
 		return true

@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -9,37 +10,68 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
 
+// MorePages is the error of a call that read one page of a long listing. The page is
+// kept: the same call, made again, reads the next one.
+type MorePages struct {
+	Of   string
+	Read int // items so far
+}
+
+func (m *MorePages) Error() string { return fmt.Sprintf("reading %s: %d so far", m.Of, m.Read) }
+
 // ResetRoleList makes the next AllRoles list the roles again.
-func (a *Account) ResetRoleList() { a.roles = &roleList{} }
+func (a *Account) ResetRoleList() { a.roles = &roleList{size: a.roles.size} }
 
 // ShareRoleList makes a session use the role list of another one.
 func (a *Account) ShareRoleList(b *Account) { a.roles = b.roles }
 
-// roleList caches all roles of an account, listed with few calls on first use.
+// Sizes of a page of the role list. AWS gives fewer than were asked for; after a failed
+// call half as many are asked for, at most slowPage.
+const (
+	fullPage = 1000
+	slowPage = 100
+	minPage  = 10
+)
+
+// roleList caches all roles of an account with the pages read so far.
 type roleList struct {
 	mu     sync.Mutex
 	byName map[string]types.RoleDetail
+	next   *string // marker of the next page
+	whole  bool
+	size   int32 // of the next page
 }
 
-// AllRoles lists the account's roles with all their policies.
+// AllRoles returns the account's roles with all their policies. Each call reads one
+// page, within callTimeout, and returns [*MorePages] until the last one is read; then
+// the list is cached. A call that failed has lost no page.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
 func (a *Account) AllRoles(ctx context.Context) (map[string]types.RoleDetail, error) {
 	l := a.roles
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.byName != nil {
+	if l.whole {
 		return l.byName, nil
 	}
-	in := &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(1000)}
-	roles, err := List(ctx, iam.NewGetAccountAuthorizationDetailsPaginator(a.IAM(), in),
-		func(p *iam.GetAccountAuthorizationDetailsOutput) []types.RoleDetail { return p.RoleDetailList }, Itself)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	page, err := a.IAM().GetAccountAuthorizationDetails(ctx, &iam.GetAccountAuthorizationDetailsInput{
+		Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(l.size), Marker: l.next,
+	}, func(o *iam.Options) { o.Retryer = aws.NopRetryer{} }) // the next try is for a smaller page
 	if err != nil {
+		if Transient(err) && !Throttled(err) {
+			l.size = max(min(l.size/2, slowPage), minPage)
+		}
 		return nil, err
 	}
-	byName := make(map[string]types.RoleDetail, len(roles))
-	for _, r := range roles {
-		byName[aws.ToString(r.RoleName)] = r
+	if l.byName == nil {
+		l.byName = map[string]types.RoleDetail{}
 	}
-	l.byName = byName
-	return byName, nil
+	for _, r := range page.RoleDetailList {
+		l.byName[aws.ToString(r.RoleName)] = r
+	}
+	if l.next, l.whole = page.Marker, !page.IsTruncated; !l.whole {
+		return nil, &MorePages{Of: "the account's roles", Read: len(l.byName)}
+	}
+	return l.byName, nil
 }

@@ -51,7 +51,10 @@ type Run struct {
 	Started bool      `json:"started"`
 	Lease   Lease     `json:"lease,omitzero"` // of the worker
 	Since   time.Time `json:"since"`          // when this attempt was claimed
-	Attempt int       `json:"attempt"`        // 1, or more after retries
+	// LastSuccess is when the last step or page of a listing succeeded: patience with AWS
+	// counts from there.
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	Attempt     int       `json:"attempt"` // 1, or more after retries
 	// Reviewed is the last attempt whose steps were prepared.
 	Reviewed int `json:"reviewed,omitempty"`
 	Lock     Key `json:"lock"`

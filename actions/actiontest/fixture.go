@@ -182,11 +182,17 @@ func (w *Fixture) Permits(phase actions.Phase) []actions.Statement {
 // Plan plans what is asked for.
 func (w *Fixture) Plan() actions.Plan {
 	w.T.Helper()
-	p, err := w.Act.Plan(w.T.Context(), w.Enter(actions.Responder, actions.PhasePlan), w.Call())
-	if err != nil {
-		w.T.Fatal(err)
+	acct := w.Enter(actions.Responder, actions.PhasePlan)
+	for {
+		p, err := w.Act.Plan(w.T.Context(), acct, w.Call())
+		if _, more := errors.AsType[*actions.MorePages](err); more {
+			continue
+		}
+		if err != nil {
+			w.T.Fatal(err)
+		}
+		return p
 	}
-	return p
 }
 
 // StepOf is the planned step of that ID.

@@ -13,6 +13,11 @@ var iamDetailOperations = map[string]operation{
 	"iam:GetAccountAuthorizationDetails": {run: bind(reads, getAccountAuthorizationDetails).run, needs: onAll},
 }
 
+// detailPage is the most roles of a page here, however many are asked for: "IAM might
+// return fewer than the MaxItems number of results, even when there are more results
+// available" (the reference below). How many, AWS does not say.
+const detailPage = 100
+
 // Roles alone are modelled: a call that wants more must say so by failing.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
 func getAccountAuthorizationDetails(k *request, in *iam.GetAccountAuthorizationDetailsInput) (*iam.GetAccountAuthorizationDetailsOutput, error) {
@@ -24,7 +29,11 @@ func getAccountAuthorizationDetails(k *request, in *iam.GetAccountAuthorizationD
 	if !slices.Equal(in.Filter, []iamtypes.EntityType{iamtypes.EntityTypeRole}) {
 		return nil, apiError("NotImplemented", "awsfake: %s is modelled with Filter=Role alone, not %q", k.op, in.Filter)
 	}
-	names, next, err := page(visibleNames(k.account.roles, k.now), in.Marker, in.MaxItems)
+	most := in.MaxItems
+	if aws.ToInt32(most) > detailPage && *most <= 1000 {
+		most = aws.Int32(detailPage)
+	}
+	names, next, err := page(visibleNames(k.account.roles, k.now), in.Marker, most)
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func TestRevokeAllPages(t *testing.T) {
 			t.Errorf("it takes %s", c.Op)
 		}
 	}
-	if listings != 2 {
+	if listings != 13 { // awsfake has 100 on a page
 		t.Errorf("%d listings", listings)
 	}
 }

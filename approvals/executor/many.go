@@ -45,6 +45,7 @@ func (w *worker) runManySteps(ctx context.Context, acct *actions.Account, steps 
 	if len(steps) == 0 {
 		return nil
 	}
+	w.relist = true
 	m := w.many(acct.WithoutRetries(), steps)
 	var wg sync.WaitGroup
 	for range batchRunners {
@@ -188,6 +189,10 @@ func (w *worker) readManyBack(ctx context.Context, acct *actions.Account, steps 
 		if err := w.renewOrHandOver(ctx); err != nil {
 			return err
 		}
+		if w.relist {
+			m.acct.ResetRoleList()
+		}
+		w.relist = true
 		found, unread, err := m.readBatch(ctx, steps)
 		if err != nil {
 			return err
@@ -195,6 +200,7 @@ func (w *worker) readManyBack(ctx context.Context, acct *actions.Account, steps 
 		var held, rest []*step
 		for i, s := range steps {
 			if found[i].Holds {
+				w.succeeded()
 				s.State = approvals.StepVerified
 				held = append(held, s)
 			} else {
@@ -209,7 +215,7 @@ func (w *worker) readManyBack(ctx context.Context, acct *actions.Account, steps 
 			return nil
 		}
 		now := w.x.Now()
-		if !now.Before(until) && (!unread || !now.Before(w.run.Since.Add(retryWithin))) {
+		if !now.Before(until) && (!unread || !now.Before(w.patience())) {
 			break
 		}
 		if err := w.x.Sleep(ctx, readManyEvery); err != nil {
@@ -228,10 +234,34 @@ func (w *worker) readManyBack(ctx context.Context, acct *actions.Account, steps 
 	return nil
 }
 
+// readListing reads the next page of the listing that independent steps are verified in,
+// if there are such steps. It returns transient errors only, *actions.MorePages above all.
+func readListing(ctx context.Context, acct *actions.Account, action actions.Action, steps []step) error {
+	i := slices.IndexFunc(steps, func(s step) bool { return s.Step.Many })
+	if i < 0 {
+		return nil
+	}
+	if _, err := action.Verify(ctx, acct, steps[i].Step, actions.Effect{}); actions.Transient(err) {
+		return err
+	}
+	return nil
+}
+
 // readBatch reads steps back. unread: AWS had transient errors for some of them.
 func (m *many) readBatch(ctx context.Context, steps []*step) (found []actions.Reading, unread bool, err error) {
-	m.acct.ResetRoleList()
 	found = make([]actions.Reading, len(steps))
+	probe := []step{*steps[0]}
+	err = m.x.retryPages(ctx, m.x.Now(), m.page(ctx), func() error { return readListing(ctx, m.acct, m.action, probe) })
+	if actions.Transient(err) {
+		why, _ := actions.Explain(err)
+		for i := range found {
+			found[i].Found = why
+		}
+		return found, true, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
 	var later atomic.Bool
 	err = parallel(len(steps), func(i int) error {
 		var ours storeError

@@ -14,6 +14,9 @@ import (
 // planTimeout limits the reading of an account's state; it is shorter than the lease.
 const planTimeout = leaseDuration - 5*time.Second
 
+// slowPlan is the time from which a card tells how far the plan is.
+const slowPlan = 10 * time.Second
+
 // planner is the row with the lease of a request's planner. Every write of a planner
 // includes it as a fence: after another worker took the lease, the write fails.
 type planner struct {
@@ -177,12 +180,10 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	if p.Mode != approvals.TwoPerson {
 		p.Policy.Approvals = 0
 	}
-	look, cancel := context.WithTimeout(ctx, planTimeout)
-	defer cancel()
 	if proven.intent.Undo != "" {
-		err = x.planUndo(look, action, &p)
+		err = x.planUndo(ctx, action, &p, f)
 	} else {
-		err = x.planCall(look, action, proven, &p)
+		err = x.planCall(ctx, action, proven, &p, f)
 	}
 	if err != nil {
 		return approvals.Planned{}, err
@@ -191,29 +192,62 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	return p, x.storePlan(ctx, p, f)
 }
 
-func (x *Executor) planCall(ctx context.Context, action actions.Action, proven provenRequest, p *approvals.Planned) error {
+func (x *Executor) planCall(ctx context.Context, action actions.Action, proven provenRequest, p *approvals.Planned, f *planner) error {
 	until := x.Now().Add(planTimeout)
-	if err := x.locate(ctx, until, p); err != nil {
+	look, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	if err := x.locate(look, until, p); err != nil {
 		return err
 	}
-	if _, err := x.checkMode(ctx, until, *p, proven); err != nil {
+	if _, err := x.checkMode(look, until, *p, proven); err != nil {
 		return err
 	}
 	call := p.Call()
-	err := x.retryTransient(ctx, until, func() error {
-		acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, call, nil, sessionContext(*p, nil))
+	var acct *actions.Account
+	err := x.readTarget(ctx, p.ID, f, func(ctx context.Context) (err error) {
+		if acct == nil {
+			acct, err = x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, call, nil, sessionContext(*p, nil))
+		}
 		if err == nil {
 			p.Plan, err = action.Plan(ctx, acct, call)
 		}
-		return err
+		if err != nil {
+			return refusalOf(err)
+		}
+		return nil
 	})
 	if err != nil {
-		return refusalOf(err)
+		return err
 	}
 	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
 		return no
 	}
 	return nil
+}
+
+// readTarget calls read, which reads a target, again after transient errors and for each
+// page of a listing. Before each call it renews the planner's lease. From slowPlan on the
+// request's row says how far it is.
+func (x *Executor) readTarget(ctx context.Context, id string, f *planner, read func(context.Context) error) error {
+	began, told := x.Now(), x.Now()
+	return x.retryPages(ctx, began.Add(planTimeout), func(m *actions.MorePages) error {
+		now := x.Now()
+		if now.Sub(began) < slowPlan || now.Sub(told) < progressEvery {
+			return nil
+		}
+		told = now
+		return x.showDelay(ctx, id, m.Error(), "")
+	}, func() error {
+		if f.Until.Sub(x.Now()) < leaseDuration-progressEvery {
+			f.Renew(x.Now(), leaseDuration)
+			if err := f.wrote(x.Store.Write(ctx, f.fence(id))); err != nil {
+				return storeError{err}
+			}
+		}
+		look, cancel := context.WithTimeout(ctx, planTimeout)
+		defer cancel()
+		return read(look)
+	})
 }
 
 // locate finds the account of an access key if the call does not name it.

@@ -71,7 +71,11 @@ func (w *worker) check(ctx context.Context) error {
 		return err
 	}
 	before := len(run.Tampering)
-	acct, steps, err := w.prepare(ctx, steps)
+	var acct *actions.Account
+	err = x.retryPages(ctx, x.Now(), w.page(ctx), func() (err error) {
+		acct, steps, err = w.prepare(ctx, steps)
+		return err
+	})
 	held, entered := map[int]bool{}, err == nil
 	if entered {
 		held, err = w.readManySteps(ctx, acct, steps)
@@ -195,7 +199,13 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 			return err
 		}
 		*s = one[0]
-		if err := w.readBack(ctx, acct, s); err != nil {
+		back := w.readBack
+		if s.Step.Many {
+			back = func(ctx context.Context, acct *actions.Account, s *step) error {
+				return w.readManyBack(ctx, acct, []*step{s})
+			}
+		}
+		if err := back(ctx, acct, s); err != nil {
 			return err
 		}
 		last.Reapplied = s.State == approvals.StepVerified

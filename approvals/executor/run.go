@@ -17,6 +17,7 @@ const (
 	stopBefore       = 20 * time.Second       // no new step this close to the Lambda deadline
 	retryWithin      = 10 * time.Minute       // of a throttled step
 	retryLaterWithin = 90 * time.Second       // of a step that waits for other steps or for eventual consistency
+	pageWithin       = time.Minute            // of the next page of a listing
 	maxPause         = 20 * time.Second       // between two tries; shorter than the lease
 	readWithin       = 15 * time.Second       // IAM is eventually consistent
 	visibleAfter     = 10 * time.Second       // changes may be invisible before

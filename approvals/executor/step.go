@@ -36,12 +36,10 @@ func (w *worker) runStep(ctx context.Context, acct *actions.Account, s *step) (a
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if !t.again {
-		if err := w.notifyProgress(ctx); err != nil {
-			return false, err
-		}
+	if err := w.recordSteps(ctx, t); err != nil || t.again {
+		return t.again, err
 	}
-	return t.again, w.recordSteps(ctx, t)
+	return false, w.notifyProgress(ctx)
 }
 
 // retryable reports whether a failed step should be tried again.
@@ -50,7 +48,7 @@ func (w *worker) retryable(t *stepAttempt) bool {
 	if t.s.firstTry.IsZero() {
 		t.s.firstTry = now
 	}
-	return actions.Transient(t.err) && now.Before(w.run.Since.Add(retryWithin)) ||
+	return actions.Transient(t.err) && now.Before(w.patience()) ||
 		actions.IsRetryLater(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
 }
 
@@ -148,7 +146,6 @@ func (w *worker) markReleasing(ctx context.Context, batch []*stepAttempt) error 
 
 // applyOrRevert makes the change, or for an undo reverts it.
 func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *stepAttempt) {
-	defer func() { t.again = w.retryable(t) }()
 	actx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	if w.p.Intent.Undo != "" {
@@ -199,12 +196,16 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttem
 	return nil
 }
 
-// recordSteps writes the results of steps and their holds. Steps to be tried again stay
-// begun.
+// recordSteps writes the results of steps and their holds, and decides which are tried
+// again: those stay begun.
 func (w *worker) recordSteps(ctx context.Context, batch ...*stepAttempt) error {
+	if slices.ContainsFunc(batch, func(t *stepAttempt) bool { return t.err == nil }) {
+		w.succeeded()
+	}
 	var puts []approvals.Put
 	var events []audit.Event
 	for _, t := range batch {
+		t.again = w.retryable(t)
 		key := holdRow(t.s.Step.Hold)
 		switch {
 		case t.altered && len(t.h.Holders) == 0: // a change that stays and that no request needs

@@ -13,7 +13,7 @@ import (
 )
 
 // planUndo plans an undo from the ledger of the original request.
-func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *approvals.Planned) error {
+func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *approvals.Planned, f *planner) error {
 	orig, run, steps, err := x.undoable(ctx, p.Intent.Undo, p.ID)
 	if err != nil {
 		return err
@@ -21,10 +21,6 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again"}
 	p.Snapshot, p.UndoneAttempt = snapshotHash(steps), run.Attempt
 	p.Account = orig.Account
-	acct, err := x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, p.Call(), resources(steps), sessionContext(*p, nil))
-	if err != nil {
-		return refusalOf(err)
-	}
 	ordered := undoOrder(steps)
 	holds, err := x.holdsOf(ctx, ordered)
 	if err != nil {
@@ -35,12 +31,27 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 		err error
 	}
 	found := make([]reading, len(ordered))
-	_ = parallel(len(ordered), func(i int) error {
-		if slices.Contains(holds[i].Holders, orig.ID) {
-			found[i].Reading, found[i].err = action.Verify(ctx, acct, ordered[i].Step, holds[i].Effect)
+	var acct *actions.Account
+	err = x.readTarget(ctx, p.ID, f, func(ctx context.Context) (err error) {
+		if acct == nil {
+			acct, err = x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, p.Call(), resources(steps), sessionContext(*p, nil))
 		}
-		return nil
+		if err != nil {
+			return refusalOf(err)
+		}
+		if err := readListing(ctx, acct, action, ordered); err != nil {
+			return err
+		}
+		return parallel(len(ordered), func(i int) error {
+			if slices.Contains(holds[i].Holders, orig.ID) {
+				found[i].Reading, found[i].err = action.Verify(ctx, acct, ordered[i].Step, holds[i].Effect)
+			}
+			return nil
+		})
 	})
+	if err != nil {
+		return err
+	}
 	for i, s := range ordered {
 		if slices.Contains(holds[i].Holders, orig.ID) { // otherwise an earlier undo reverted it
 			addUndoStep(p, s, remove(holds[i].Holders, orig.ID), found[i].Reading, found[i].err)

@@ -26,7 +26,7 @@ func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Pla
 		return err
 	}
 	var acct *actions.Account
-	err = x.retryTransient(ctx, run.Since.Add(retryWithin), func() (err error) {
+	err = x.retryPages(ctx, w.patience(), w.page(ctx), func() (err error) {
 		if err = w.renewOrHandOver(ctx); err == nil {
 			acct, steps, err = w.prepare(ctx, steps)
 		}
@@ -61,28 +61,54 @@ type worker struct {
 	run        *approvals.Run
 	p          approvals.Planned
 	action     actions.Action
-	notified   time.Time       // when the bot was last asked to redraw
-	othersHeld map[string]bool // changes that other requests held when this worker read the target
-	secondPass bool            // steps that did not hold were run once more
+	notified   time.Time        // when the bot was last asked to redraw
+	reader     *actions.Account // in which the target is read
+	relist     bool             // steps were applied since the roles were listed
+	othersHeld map[string]bool  // changes that other requests held when this worker read the target
+	secondPass bool             // steps that did not hold were run once more
 	// rechecking is true in a re-check.
 	rechecking bool
 }
 
+// patience returns the time until which transient errors are tried again.
+func (w *worker) patience() time.Time {
+	last := w.run.Since
+	if w.run.LastSuccess.After(last) {
+		last = w.run.LastSuccess
+	}
+	return last.Add(retryWithin)
+}
+
+// succeeded notes that the run gets on.
+func (w *worker) succeeded() { w.run.LastSuccess = w.x.Now().UTC() }
+
+// page returns the function to be called after each page of a listing.
+func (w *worker) page(ctx context.Context) func(*actions.MorePages) error {
+	return func(*actions.MorePages) error { return w.renewOrHandOver(ctx) }
+}
+
 // prepare opens a session in the account, reads the target again and updates the ledger
-// with what it is like now.
+// with what it is like now. Called again after an error, it goes on in the same session.
 func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, []step, error) {
 	look, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	if w.p.Intent.Undo != "" {
-		acct, err := w.enter(look, actions.Restorer, actions.PhaseUndo, resources(steps))
-		return acct, steps, err
+	undo := w.p.Intent.Undo != ""
+	if w.reader == nil {
+		member, phase, changed := actions.Responder, actions.PhasePlan, []string(nil)
+		if undo {
+			member, phase, changed = actions.Restorer, actions.PhaseUndo, resources(steps)
+		}
+		acct, err := w.enter(look, member, phase, changed)
+		if err != nil {
+			return nil, steps, err
+		}
+		w.reader = acct
 	}
-	acct, err := w.enter(look, actions.Responder, actions.PhasePlan, nil)
-	if err != nil {
-		return nil, steps, err
+	if undo {
+		return w.reader, steps, readListing(look, w.reader, w.action, steps)
 	}
-	acct.SkipSurvey, acct.Approved = true, w.p.Plan.Identity.ID
-	plan, err := w.action.Plan(look, acct, w.p.Call())
+	w.reader.SkipSurvey, w.reader.Approved = true, w.p.Plan.Identity.ID
+	plan, err := w.action.Plan(look, w.reader, w.p.Call())
 	if err != nil {
 		return nil, steps, err
 	}
@@ -103,9 +129,12 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 	for i, h := range holds {
 		w.othersHeld[steps[i].Step.Hold] = len(remove(h.Holders, w.p.ID)) > 0
 	}
-	planned := acct
-	if acct, err = w.enter(look, actions.Responder, actions.PhaseRun, resources(steps)); err == nil {
-		acct.ShareRoleList(planned)
+	if w.run.LastSuccess.Before(w.run.Since) { // once: hand-overs must not make it endless
+		w.succeeded()
+	}
+	acct, err := w.enter(look, actions.Responder, actions.PhaseRun, resources(steps))
+	if err == nil {
+		acct.ShareRoleList(w.reader)
 	}
 	return acct, steps, err
 }

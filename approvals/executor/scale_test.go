@@ -1,0 +1,160 @@
+package executor_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+const (
+	revokeAll = "revoke_sessions prod/ALL stolen"
+	listing   = "iam:GetAccountAuthorizationDetails"
+)
+
+// withRoles gives the account n roles, with app-role.
+func withRoles(n int) func(*world) {
+	return func(w *world) {
+		for i := range n - 1 {
+			w.aws.Account(prod).AddRole(awsfake.Role{Name: fmt.Sprintf("role-%05d", i)})
+		}
+	}
+}
+
+// denied counts the roles that have the deny.
+func (w *world) denied() (n int) {
+	for _, r := range w.aws.Snapshot().Accounts[prod].Roles {
+		if r.Inline[denyName] != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// slowPages makes every page of the role list take d; then it calls page, with the
+// number of the page, and the page fails with its error.
+func (w *world) slowPages(d time.Duration, page func(n int) error) {
+	n := 0
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if c.Op != listing || c.Phase != awsfake.Before {
+			return nil
+		}
+		w.clock.Add(d)
+		n++
+		return page(n)
+	})
+}
+
+// TestSlowListingIsReadToItsEnd: 4,000 roles at 5.5 s a page take longer than any lease
+// and any try. One worker reads each page once, and tells how far it is.
+func TestSlowListingIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	roles := max(4000/thin.Every(t, 4, "4,000 slow roles"), 400)
+	w := newWorld(t, withRoles(roles))
+	var r approvals.Request
+	told := map[string]bool{}
+	w.slowPages(5500*time.Millisecond, func(n int) error {
+		if r.ID == "" {
+			return nil
+		}
+		if n%5 == 0 { // what another worker would do if the lease were over
+			w.must(w.worker().Handle(t.Context(), approvals.Job{Verb: approvals.JobPlan, ID: r.ID}))
+		}
+		told[w.again(r).Cause] = true
+		return nil
+	})
+	r = w.bring(w.says(alice, revokeAll))
+	w.drain()
+	r = w.state(r, approvals.Pending)
+	pages := (roles + 2 + 99) / 100 // with the member roles
+	if n := w.called(listing); n != pages || w.called("sts:AssumeRole") != 1 {
+		t.Errorf("%d pages were read, want %d; %d sessions", n, pages, w.called("sts:AssumeRole"))
+	}
+	if !told["reading the account's roles: 300 so far"] || r.Cause != "" {
+		t.Errorf("told: %v, now %q", told, r.Cause)
+	}
+	w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+	if n := w.denied(); n != roles {
+		t.Errorf("%d of %d roles have the deny", n, roles)
+	}
+	w.pass(2 * time.Minute) // with the re-checks
+	w.aws.ResetCalls()
+	w.undo(r)
+	if n := w.denied(); n != 0 {
+		t.Errorf("%d roles still have the deny", n)
+	}
+	if n := w.called(listing); n > 3*pages {
+		t.Errorf("the undo read %d pages, want at most %d", n, 3*pages)
+	}
+	if n := w.called("iam:DeleteRolePolicy"); n != roles || w.called("iam:GetRole") > 0 || w.called("iam:GetRolePolicy") > 0 {
+		t.Errorf("the undo of %d roles took %d writes and other calls: %v", roles, n, w.called("iam:GetRole"))
+	}
+}
+
+// TestPagesAreKept: a page that fails does not begin the listing anew, and after a
+// timeout less is asked for.
+func TestPagesAreKept(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{"throttled": apiError("Throttling"), "timeout": context.DeadlineExceeded} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, withRoles(300))
+			w.slowPages(5500*time.Millisecond, func(n int) error {
+				if n%3 == 0 {
+					return err
+				}
+				return nil
+			})
+			r := w.state(w.types(alice, revokeAll), approvals.Pending)
+			if n := w.called(listing); n > 40 {
+				t.Errorf("%d pages", n)
+			}
+			w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+			if n := w.denied(); n != 300 {
+				t.Errorf("%d of 300 roles have the deny", n)
+			}
+			w.undo(r)
+			w.pass(2 * time.Minute)
+		})
+	}
+}
+
+// TestPatienceCountsFromTheLastSuccess: a run that gets on, slowly, gives no step up.
+func TestPatienceCountsFromTheLastSuccess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := manyAtOnce(w, 100, func(m *manySteps) {
+		m.fails = func(id string, try int) error {
+			w.clock.Add(10 * time.Second)
+			if strings.HasSuffix(id, "5") && try <= 7 {
+				return apiError("Throttling")
+			}
+			return nil
+		}
+	})
+	r := w.contained(revoke)
+	m.doneOnce(t, 100)
+	if run := w.run(r); run.LastSuccess.Sub(run.Since) < 10*time.Minute {
+		t.Errorf("the run took %v: too short to show anything", run.LastSuccess.Sub(run.Since))
+	}
+}
+
+// TestReappliedOneOfAllIsReadBack: the listing from before it was applied again tells
+// nothing of it.
+func TestReappliedOneOfAllIsReadBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withRoles(20))
+	r := w.contained(revokeAll)
+	w.clock.Add(35 * time.Second)
+	w.dropDeny()
+	w.drain()
+	w.state(r, approvals.Contained)
+	if run := w.run(r); len(run.Tampering) != 1 || !run.Tampering[0].Reapplied || w.denied() != 20 {
+		t.Errorf("%d denies, tampering: %+v", w.denied(), run.Tampering)
+	}
+}
