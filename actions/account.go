@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
@@ -50,6 +49,7 @@ type Cloud struct {
 	base    aws.Config
 	sts     *sts.Client
 	limiter rateLimiter // shared by all sessions
+	now     func() time.Time
 }
 
 // NewCloud takes the hub's configuration, as config.LoadDefaultConfig returns it.
@@ -62,10 +62,14 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 	if c, ok := base.HTTPClient.(*awshttp.BuildableClient); ok {
 		base.HTTPClient = c.WithTimeout(callTimeout)
 	}
-	c := &Cloud{org: org, base: base, sts: sts.NewFromConfig(base), limiter: rateLimiter{byKey: map[string]chan struct{}{}}}
+	c := &Cloud{org: org, base: base, sts: sts.NewFromConfig(base), limiter: rateLimiter{byKey: map[string]chan struct{}{}},
+		now: time.Now} //nolint:forbidigo // tests replace it
 	c.SetAfterFunc(func(d time.Duration, f func()) { time.AfterFunc(d, f) })
 	return c
 }
+
+// SetNow replaces time.Now: sessions are renewed by it.
+func (c *Cloud) SetNow(now func() time.Time) { c.now = now }
 
 // Org returns the configured organization.
 func (c *Cloud) Org() Org { return c.org }
@@ -161,7 +165,8 @@ func (c *Cloud) EnterFor(
 }
 
 // Enter assumes a member role in an account, limited to permits. The region is
-// for regional clients; empty for the hub's.
+// for regional clients; empty for the hub's. The session is renewed for as long as it is
+// used.
 func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who SessionContext, permits []Statement) (*Account, error) {
 	policy, err := sessionPolicy(permits)
 	if err != nil {
@@ -176,7 +181,7 @@ func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who
 		RoleSessionName: aws.String(who.RequestID),
 		SourceIdentity:  aws.String(who.Requester),
 		Policy:          aws.String(policy),
-		DurationSeconds: aws.Int32(900),
+		DurationSeconds: aws.Int32(int32(sessionLife / time.Second)),
 		Tags:            []types.Tag{{Key: aws.String("killswitch-request"), Value: aws.String(who.RequestID)}},
 	}
 	if c.org.ExternalID != "" {
@@ -187,15 +192,53 @@ func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who
 		approvers = approvers[:min(len(approvers), maxTagValue)]
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String("killswitch-approvers"), Value: &approvers})
 	}
-	out, err := c.sts.AssumeRole(ctx, in)
-	if err != nil {
-		return nil, fmt.Errorf("assume %s in account %s: %w", name, account, err)
+	s := &session{cloud: c, in: in}
+	if _, err := s.Retrieve(ctx); err != nil {
+		return nil, err
 	}
 	cfg := c.base.Copy()
-	k := out.Credentials
-	cfg.Credentials = credentials.NewStaticCredentialsProvider(
-		aws.ToString(k.AccessKeyId), aws.ToString(k.SecretAccessKey), aws.ToString(k.SessionToken))
+	cfg.Credentials = s
 	return newAccount(account, region, c.org, cfg, &c.limiter), nil
+}
+
+const (
+	sessionLife = 15 * time.Minute // the shortest that STS gives
+	renewPause  = 30 * time.Second // after a renewal that failed
+)
+
+// session is the credentials of an [Account]: a member role, assumed again when half of
+// their life is over. The SDK's own provider has no clock that can be passed in.
+type session struct {
+	cloud *Cloud
+	in    *sts.AssumeRoleInput
+
+	mu          sync.Mutex
+	current     aws.Credentials
+	renew, ends time.Time
+}
+
+// Retrieve implements [aws.CredentialsProvider]. While a renewal fails, the earlier
+// credentials are used to their end.
+func (s *session) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cloud.now()
+	if now.Before(s.renew) {
+		return s.current, nil
+	}
+	out, err := s.cloud.sts.AssumeRole(ctx, s.in)
+	if err == nil {
+		k := out.Credentials
+		s.current = aws.Credentials{AccessKeyID: aws.ToString(k.AccessKeyId), SecretAccessKey: aws.ToString(k.SecretAccessKey),
+			SessionToken: aws.ToString(k.SessionToken)}
+		s.renew, s.ends = now.Add(sessionLife/2), now.Add(sessionLife)
+		return s.current, nil
+	}
+	if now.Before(s.ends) {
+		s.renew = now.Add(renewPause)
+		return s.current, nil
+	}
+	return aws.Credentials{}, fmt.Errorf("assume %s: %w", aws.ToString(s.in.RoleArn), err)
 }
 
 func sessionPolicy(permits []Statement) (string, error) {

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
@@ -163,6 +165,42 @@ func TestEnterIsRefused(t *testing.T) {
 			actiontest.HasWords(t, hint, "member roles are deployed")
 		})
 	}
+}
+
+// A session is renewed when half of its life is over; while that fails, it is used to
+// its end.
+func TestSessionIsRenewed(t *testing.T) {
+	w := actiontest.NewFixture(t)
+	acct := w.Enter(actions.Responder, actions.PhaseRun)
+	down := error(nil)
+	sessions := 0
+	w.OnCall(func(c awsfake.Call) error {
+		if c.Op != "sts:AssumeRole" || c.Phase != awsfake.Before {
+			return nil
+		}
+		sessions++
+		return down
+	})
+	look := func() error {
+		_, err := acct.IAM().GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String("victim")})
+		return err
+	}
+	for range 40 {
+		w.Clock.Add(time.Minute)
+		actiontest.Must(t, look())
+	}
+	if sessions != 5 {
+		t.Errorf("%d renewals in 40 minutes", sessions)
+	}
+	down = &smithy.GenericAPIError{Code: "ServiceUnavailable"}
+	for range 14 {
+		w.Clock.Add(time.Minute)
+		actiontest.Must(t, look())
+	}
+	w.Clock.Add(time.Minute)
+	actiontest.WantCode(t, look(), "ServiceUnavailable")
+	down = nil
+	actiontest.Must(t, look())
 }
 
 // A session may do what its phase needs on its role, and nothing elsewhere.

@@ -100,6 +100,7 @@ func FixtureAt(t *testing.T, c *Clock, now func() time.Time, partition string, a
 	}
 	w.Role = w.Account(Member).AddRole(victim)
 	w.Hub = actions.NewCloud(w.Config(), w.Org)
+	w.Hub.SetNow(now)
 	w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: w.Role, Account: Member}, w.Role)
 	return w
 }

@@ -160,6 +160,7 @@ func (w *world) worker() *executor.Executor {
 	w.workers++
 	name, runs := fmt.Sprintf("worker-%d", w.workers), new(atomic.Int32)
 	cloud := actions.NewCloud(w.aws.Config(), w.cfg.Org)
+	cloud.SetNow(w.clock.Now)
 	cloud.SetAfterFunc(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
 	findings := w.findings
 	findings.Org = w.cfg.Org

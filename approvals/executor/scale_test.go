@@ -158,3 +158,23 @@ func TestReappliedOneOfAllIsReadBack(t *testing.T) {
 		t.Errorf("%d denies, tampering: %+v", w.denied(), run.Tampering)
 	}
 }
+
+// TestRunOutlivesItsSession: the credentials of a member role last 15 minutes.
+func TestRunOutlivesItsSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withRoles(350))
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if c.Mutating && c.Phase == awsfake.Before {
+			w.clock.Add(3 * time.Second)
+		}
+		return nil
+	})
+	r := w.contained(revokeAll)
+	if run := w.run(r); run.Ended.Sub(run.Since) < 17*time.Minute {
+		t.Errorf("the run took %v", run.Ended.Sub(run.Since))
+	}
+	w.undo(r)
+	if n := w.denied(); n != 0 {
+		t.Errorf("%d roles still have the deny", n)
+	}
+}

@@ -72,6 +72,8 @@ func New(env Environment, b Backends) *Zones {
 	c := env.Config
 	instance := rand.Text() + "/" // a file of tables belongs to one process: other instances are gone
 	secrets := func(context.Context) ([]string, error) { return []string{env.SigningSecret}, nil }
+	cloud := actions.NewCloud(env.AWS, c.Org)
+	cloud.SetNow(env.Now)
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
 	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
 	z.Ingress = &ingress.Ingress{
@@ -104,7 +106,7 @@ func New(env Environment, b Backends) *Zones {
 		Requests:    requests,
 		Policy:      c.Policy,
 		Org:         c.Org,
-		Cloud:       actions.NewCloud(env.AWS, c.Org),
+		Cloud:       cloud,
 		Actions:     c.Org.Actions.Lookup,
 		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
 		Team:        c.Team,
