@@ -31,6 +31,7 @@ type SessionContext struct {
 	RequestID string   // becomes the RoleSessionName
 	Requester string   // people[].id; becomes the SourceIdentity
 	Approvers []string // people[].id; become a session tag
+	Entered   bool     // the request has entered the account before: it is one of ours
 }
 
 // SessionPolicyLimit is AWS's limit on an inline session policy, in characters.
@@ -50,6 +51,7 @@ type Cloud struct {
 	sts     *sts.Client
 	limiter rateLimiter // shared by all sessions
 	now     func() time.Time
+	members membership
 }
 
 // NewCloud takes the hub's configuration, as config.LoadDefaultConfig returns it.
@@ -68,7 +70,7 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 	return c
 }
 
-// SetNow replaces time.Now: sessions are renewed by it.
+// SetNow replaces time.Now: sessions are renewed, and memberships asked again, by it.
 func (c *Cloud) SetNow(now func() time.Time) { c.now = now }
 
 // Org returns the configured organization.
@@ -166,8 +168,16 @@ func (c *Cloud) EnterFor(
 
 // Enter assumes a member role in an account, limited to permits. The region is
 // for regional clients; empty for the hub's. The session is renewed for as long as it is
-// used.
+// used. Enter returns a *[Refusal] for an account that is not known to be one of ours.
 func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who SessionContext, permits []Statement) (*Account, error) {
+	if err := c.checkMember(ctx, account, who); err != nil {
+		return nil, err
+	}
+	return c.assume(ctx, m, account, region, who, permits)
+}
+
+// assume is Enter without the question whose account it is.
+func (c *Cloud) assume(ctx context.Context, m Member, account, region string, who SessionContext, permits []Statement) (*Account, error) {
 	policy, err := sessionPolicy(permits)
 	if err != nil {
 		return nil, err

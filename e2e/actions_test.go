@@ -45,7 +45,8 @@ func TestRevokeSessionsOnMoto(t *testing.T) {
 }
 
 func org() actions.Org {
-	return actions.Org{Actions: all.Actions, Partition: "aws", HubAccount: HubAccount, ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f"}
+	return actions.Org{Actions: all.Actions, Partition: "aws", HubAccount: HubAccount, ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f",
+		Accounts: map[string]string{"prod": prod}}
 }
 
 // iamScene is one role in moto.

@@ -270,5 +270,5 @@ func (x *Executor) locate(ctx context.Context, until time.Time, p *approvals.Pla
 
 // sessionContext names the people on whose behalf a session acts.
 func sessionContext(p approvals.Planned, approvers []string) actions.SessionContext {
-	return actions.SessionContext{RequestID: p.ID, Requester: p.Person, Approvers: approvers}
+	return actions.SessionContext{RequestID: p.ID, Requester: p.Person, Approvers: approvers, Entered: p.Plan.Identity.ID != ""}
 }

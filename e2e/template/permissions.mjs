@@ -68,6 +68,7 @@ const yes = 'Allowed', no = 'ImplicitlyDenied', never = 'ExplicitlyDenied'
 const index = (table, name) => `${arn(table)}/index/${name}`
 const role = (account, name) => `arn:aws:iam::${account}:role/${name}`
 const secret = 'secretsmanager:GetSecretValue', send = 'sqs:SendMessage', enter = 'sts:AssumeRole'
+const ours = { 'aws:ResourceOrgID': organization } // the account of the role is a member
 const entering = [enter, 'sts:SetSourceIdentity', 'sts:TagSession']
 const receiving = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes']
 const logging = ['logs:CreateLogStream', 'logs:PutLogEvents']
@@ -113,9 +114,11 @@ const cases = [
   ['Bot', logging, stream('Bot'), yes],
   ['Bot', 'secretsmanager:PutSecretValue', arn('BotToken'), no],
 
-  ['Executor', entering, [role('222222222222', 'killswitch-responder'), role('333333333333', 'killswitch-restorer')], yes],
+  ['Executor', entering, [role('222222222222', 'killswitch-responder'), role('333333333333', 'killswitch-restorer')], yes, ours],
+  ['Executor', entering, [role('555555555555', 'killswitch-responder'), role('555555555555', 'killswitch-restorer')], no, { 'aws:ResourceOrgID': 'o-zzzzzzzzzz' }],
+  ['Executor', entering, role('555555555555', 'killswitch-responder'), no], // an account of no organization
   ['Executor', enter, [role('222222222222', 'Administrator'), role('222222222222', 'killswitch-responder2'), role('222222222222', 'path/killswitch-responder'), role(hub, 'any')], never],
-  ['Executor', ['sts:SetSourceIdentity', 'sts:TagSession'], role('222222222222', 'Administrator'), no],
+  ['Executor', ['sts:SetSourceIdentity', 'sts:TagSession'], role('222222222222', 'Administrator'), no, ours],
   ['Executor', 'sts:GetAccessKeyInfo', '*', yes],
   ['Executor', 'sns:Publish', topic, yes],
   ['Executor', 'sns:Publish', topic + '2', no],

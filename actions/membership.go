@@ -1,0 +1,96 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
+)
+
+// membershipLasts is how long the answer of Organizations about an account is not asked for
+// again.
+const membershipLasts = time.Hour
+
+// membership remembers when Organizations said that an account is a member.
+type membership struct {
+	mu    sync.Mutex
+	asked map[string]time.Time
+}
+
+// ours reports whether the configuration names an account.
+func (o Org) ours(account string) bool {
+	if account == o.HubAccount || account == o.ManagementAccount {
+		return account != ""
+	}
+	return o.Alias(account) != "" || slices.Contains(o.ProtectedAccounts, account)
+}
+
+// checkMember returns a *[Refusal] for an account that is not known to be one of ours: a
+// session in it would tell its owner of the request. What the configuration names, or the
+// request has entered before, is known without a call; of others Organizations is asked. If
+// it does not answer, what it said before counts.
+func (c *Cloud) checkMember(ctx context.Context, account string, who SessionContext) error {
+	if c.org.ours(account) || who.Entered {
+		return nil
+	}
+	now := c.now()
+	c.members.mu.Lock()
+	asked, before := c.members.asked[account]
+	c.members.mu.Unlock()
+	if before && now.Before(asked.Add(membershipLasts)) {
+		return nil
+	}
+	if c.org.ManagementAccount == "" {
+		return &Refusal{Reason: fmt.Sprintf("account %s is not in the configuration, so it is not known to be one of yours", account),
+			Hint: "if it is, name it under aws.accounts; with aws.management_account the organization is asked"}
+	}
+	err := c.askOrganization(ctx, account, who)
+	switch {
+	case err == nil:
+		c.members.remember(account, now)
+		return nil
+	case IsCode(err, "AccountNotFoundException"):
+		c.members.forget(account)
+		return &Refusal{Reason: fmt.Sprintf("account %s is not a member of the organization: it is not entered", account),
+			Hint: "check the ID; tell the owner of that account"}
+	case before:
+		return nil
+	case Transient(err):
+		return fmt.Errorf("ask whether account %s is a member of the organization: %w", account, err)
+	}
+	cause, _ := Explain(err)
+	return &Refusal{Reason: fmt.Sprintf("whether account %s is a member of the organization can't be asked: %s", account, cause),
+		Hint: fmt.Sprintf("deploy the role %s in the management account %s (killswitch policy responder --management), or name the account under aws.accounts",
+			c.org.ResponderRole, c.org.ManagementAccount)}
+}
+
+// askOrganization returns an error unless Organizations knows the account. It is asked in
+// the management account.
+// https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html
+func (c *Cloud) askOrganization(ctx context.Context, account string, who SessionContext) error {
+	at := Scope{Org: c.org, Account: c.org.ManagementAccount}
+	ask := []Statement{{Actions: []string{"organizations:DescribeAccount"}, Resources: []string{at.ARN("organizations", "account/o-*/"+account)}}}
+	acct, err := c.assume(ctx, Responder, at.Account, "", who, ask)
+	if err == nil {
+		_, err = Client(acct, organizations.NewFromConfig).DescribeAccount(ctx, &organizations.DescribeAccountInput{AccountId: &account})
+	}
+	return err
+}
+
+func (m *membership) remember(account string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asked == nil {
+		m.asked = map[string]time.Time{}
+	}
+	m.asked[account] = now
+}
+
+func (m *membership) forget(account string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.asked, account)
+}
