@@ -94,9 +94,8 @@ type Account struct {
 	Partition string
 	Region    string // of the regional clients
 	Org       Org
-	// SkipSurvey makes Plan skip reads that only inform people, so that a run neither
-	// waits for them nor fails with them.
-	SkipSurvey bool
+	// Look is how much Plan reads.
+	Look Look
 	// Approved is the immutable ID of the approved target, set when a run plans:
 	// irreversible steps are not applied to another target of the same name.
 	Approved string
@@ -106,6 +105,17 @@ type Account struct {
 	roles   *roleList
 	limiter *rateLimiter
 }
+
+// Look is how much Plan reads.
+type Look int
+
+// The looks. What is read for people alone, or for later steps, neither delays the deny
+// nor fails it.
+const (
+	LookAll   Look = iota // the steps, and facts for the people who decide
+	LookSteps             // all steps
+	LookFirst             // the steps that contain, from the least that must be read
+)
 
 // Client returns the account's client of a service, created on first use:
 //

@@ -104,6 +104,8 @@ type Plan struct {
 	Residual   []string `json:"residual,omitempty"`
 	Reversible bool     `json:"reversible"`
 	Undo       string   `json:"undo"` // how undo restores the target, in words
+	// More says that LookFirst left steps out.
+	More bool `json:"-"`
 	// Snapshot is further prior state, for the record: JSON, or empty.
 	Snapshot string `json:"-"` // stored in a separate row
 }

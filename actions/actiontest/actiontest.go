@@ -211,23 +211,23 @@ func (p *scenario) wait(d time.Duration) {
 	p.Wait(d)
 }
 
-func (p *scenario) plan(phase actions.Phase) actions.Plan {
+func (p *scenario) plan(look actions.Look) actions.Plan {
 	p.t.Helper()
 	var plan actions.Plan
 	var err error
 	// A run plans with the permissions of PhasePlan too, and then acts with its own.
 	p.inSession(actions.PhasePlan, func(acct *actions.Account) {
-		acct.SkipSurvey, acct.Approved = phase != actions.PhasePlan, p.approved
+		acct.Look, acct.Approved = look, p.approved
 		plan, err = p.action.Plan(p.t.Context(), acct, p.Call)
-		acct.SkipSurvey, acct.Approved = false, ""
+		acct.Look, acct.Approved = actions.LookAll, ""
 	})
 	if err != nil {
 		p.t.Fatalf("Plan: %v", err)
 	}
-	if len(plan.Steps) == 0 && phase == actions.PhasePlan { // of what is contained nothing may be left to do
+	if len(plan.Steps) == 0 && look == actions.LookAll { // of what is contained nothing may be left to do
 		p.t.Fatal("Plan: no steps")
 	}
-	if phase == actions.PhasePlan {
+	if look == actions.LookAll {
 		p.approved = plan.Identity.ID
 		if !slices.ContainsFunc(plan.Steps, func(s actions.Step) bool { return s.Goal != "" }) {
 			p.t.Error("no step names a goal, so nothing would ever be contained")
@@ -315,7 +315,7 @@ func (p *scenario) holds(phase actions.Phase, all []ledgerEntry) {
 // contain is plan, apply and read back.
 func (p *scenario) contain() (actions.Run, []ledgerEntry) {
 	p.t.Helper()
-	steps := p.plan(actions.PhasePlan).Steps
+	steps := p.plan(actions.LookAll).Steps
 	before := p.State()
 	run := p.run(p.Now())
 	var all []ledgerEntry

@@ -24,8 +24,8 @@ func keys(p actions.Plan) []key {
 func planning(p *scenario) {
 	var first, second actions.Plan
 	p.noMutations("planning", func() {
-		first = p.plan(actions.PhasePlan)
-		second = p.plan(actions.PhasePlan)
+		first = p.plan(actions.LookAll)
+		second = p.plan(actions.LookAll)
 	})
 	if d := cmp.Diff(first, second); d != "" {
 		p.t.Errorf("planned twice, there are two plans:\n%s", d)
@@ -51,10 +51,19 @@ func planning(p *scenario) {
 		}
 		ids[s.ID], holds[s.Hold] = true, true
 	}
+	early := p.plan(actions.LookFirst)
+	if len(early.Steps) == 0 || !early.More && len(early.Steps) != len(first.Steps) {
+		p.t.Errorf("the first look has %d of %d steps, and says that there are more: %t", len(early.Steps), len(first.Steps), early.More)
+	}
+	for _, s := range early.Steps {
+		if !slices.ContainsFunc(first.Steps, func(o actions.Step) bool { return cmp.Equal(s, o) }) {
+			p.t.Errorf("the first look has another step %+v", s)
+		}
+	}
 	// The executor plans again when a run starts or goes on, and finds its steps by their IDs.
 	p.contain()
 	p.noMutations("planning what is contained", func() {
-		for _, k := range keys(p.plan(actions.PhaseRun)) { // what is taken away need not be planned again
+		for _, k := range keys(p.plan(actions.LookSteps)) { // what is taken away need not be planned again
 			if !slices.Contains(keys(first), k) {
 				p.t.Errorf("the containment has a step that its plan did not have: %+v", k)
 			}
@@ -102,7 +111,7 @@ func resumingAtOnce(p *scenario) {
 	before := p.State()
 	since := p.Now()
 	var all []ledgerEntry
-	for _, s := range p.applicable(p.plan(actions.PhasePlan).Steps) {
+	for _, s := range p.applicable(p.plan(actions.LookAll).Steps) {
 		p.apply(actions.PhaseRun, s, p.run(since))
 		p.wait(time.Second)
 		p.restart()

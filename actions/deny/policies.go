@@ -51,19 +51,23 @@ func InlineOfUser(ctx context.Context, acct *actions.Account, user string) (map[
 	return documents(names, func(policy string) (*string, error) { return GetUserPolicy(ctx, acct, user, policy) })
 }
 
+// readAtOnce is the number of inline policies that are read in parallel.
+const readAtOnce = 8
+
 // documents reads inline policies; one that was deleted in between is left out.
 func documents(names []string, get func(policy string) (*string, error)) (map[string]string, error) {
+	found := make([]*string, len(names))
+	err := actions.Parallel(len(names), readAtOnce, func(i int) (err error) {
+		found[i], err = get(names[i])
+		return err
+	})
 	docs := map[string]string{}
-	for _, name := range names {
-		doc, err := get(name)
-		if err != nil {
-			return docs, err
-		}
+	for i, doc := range found {
 		if doc != nil {
-			docs[name] = *doc
+			docs[names[i]] = *doc
 		}
 	}
-	return docs, nil
+	return docs, err
 }
 
 // GetRolePolicy returns the document of a role's inline policy; nil if there is none.

@@ -93,7 +93,9 @@ func TestLookupsDoNotHoldUpTheIsolation(t *testing.T) {
 			t.Run(op, func(t *testing.T) {
 				w := newIsolated(t, isolateOptions{})
 				acct := w.Enter(actions.Responder, actions.PhasePlan)
-				acct.SkipSurvey = brief
+				if brief {
+					acct.Look = actions.LookSteps
+				}
 				w.Fault(awsfake.Fault{Op: op, Err: refused})
 				p, err := w.Act.Plan(t.Context(), acct, w.Call())
 				actiontest.Must(t, err)

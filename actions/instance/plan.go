@@ -79,6 +79,9 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 		},
 	}
 	i.network()
+	if i.plan.More = acct.Look == actions.LookFirst; i.plan.More {
+		return i.plan, nil
+	}
 	i.profile(ctx)
 	i.tag()
 	i.protect(ctx)
@@ -88,7 +91,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	i.standby(slow)
 	i.targets(slow)
 	i.volumes()
-	if !acct.SkipSurvey {
+	if acct.Look == actions.LookAll {
 		i.facts(ctx)
 	}
 	b, err := json.Marshal(i.before)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -38,16 +37,10 @@ func (i *isolation) targets(ctx context.Context) {
 	groups = slices.DeleteFunc(groups, func(g elbtypes.TargetGroup) bool { return !i.canTarget(g) })
 	ids := append([]string{i.id}, addresses(i.instance)...)
 	found, errs := make([][]target, len(groups)), make([]error, len(groups))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, parallelLookups)
-	for n, g := range groups {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			found[n], errs[n] = registered(ctx, i.acct, aws.ToString(g.TargetGroupArn), ids)
-		})
-	}
-	wg.Wait()
+	_ = actions.Parallel(len(groups), parallelLookups, func(n int) error {
+		found[n], errs[n] = registered(ctx, i.acct, aws.ToString(groups[n].TargetGroupArn), ids)
+		return nil
+	})
 	failed, unread := error(nil), 0
 	for n, g := range groups {
 		if errs[n] != nil {

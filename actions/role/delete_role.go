@@ -101,7 +101,7 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 			"Whoever may create roles can create it again.",
 		},
 	}
-	if acct.SkipSurvey {
+	if acct.Look != actions.LookAll {
 		if _, err := deny.GetRole(ctx, acct, actions.LastPart(c.Target)); actions.IsCode(err, "NoSuchEntity") {
 			p.Identity = actions.Identity{ARN: c.Target, ID: acct.Approved}
 			return p, nil // deleted: there is nothing left to do
@@ -111,23 +111,26 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	r, err := readRole(ctx, acct, role)
-	if err != nil {
-		return actions.Plan{}, err // no snapshot, no change
-	}
 	p.Identity = identityOf(role)
-	var prior *string
-	if doc, ok := r.Inline[revokePolicy]; ok {
-		prior = &doc
+	prior, err := getInline(ctx, acct, aws.ToString(role.RoleName))
+	if err != nil {
+		return actions.Plan{}, err
 	}
 	denyStep := denySessionsStep(acct, role, prior)
 	denyStep.Goal, denyStep.Deny = "", false // it is deleted with the role; for undo it is a normal step
 	p.Steps = []actions.Step{denyStep, tagStep(acct, role)}
+	if p.More = acct.Look == actions.LookFirst; p.More {
+		return p, nil
+	}
+	r, err := readRole(ctx, acct, role)
+	if err != nil {
+		return actions.Plan{}, err // no snapshot, no change
+	}
 	if acct.Approved != "" && acct.Approved != r.ID {
 		return p, nil // another role of that name: denied, not deleted
 	}
 	p.Steps = append(p.Steps, removalSteps(acct, r)...)
-	if acct.SkipSurvey {
+	if acct.Look != actions.LookAll {
 		return p, nil
 	}
 	p.Snapshot, p.Facts = r.json(), r.facts(role)

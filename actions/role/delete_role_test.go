@@ -147,7 +147,7 @@ func TestInterruptedDeleteRoleGoesOn(t *testing.T) {
 	all := w.ApplySteps(slices.DeleteFunc(slices.Clone(first.Steps), func(s actions.Step) bool { return s.ID == "delete" }))
 	actiontest.AllApplied(t, all)
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.SkipSurvey, acct.Approved = true, first.Identity.ID
+	acct.Look, acct.Approved = actions.LookSteps, first.Identity.ID
 	p, err := w.Act.Plan(t.Context(), acct, w.Call())
 	actiontest.Must(t, err)
 	last := w.ApplySteps([]actions.Step{actiontest.StepOf(t, p, "delete")})
@@ -213,7 +213,7 @@ func TestDeleteRoleSecondRun(t *testing.T) {
 		}
 	}
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.SkipSurvey, acct.Approved = true, p.Identity.ID
+	acct.Look, acct.Approved = actions.LookSteps, p.Identity.ID
 	again, err := w.Act.Plan(t.Context(), acct, w.Call())
 	actiontest.Must(t, err)
 	if len(again.Steps) != 0 || again.Identity.ID != p.Identity.ID {
@@ -279,7 +279,7 @@ func TestDeleteRoleOfARecreatedRole(t *testing.T) {
 			t.Error(d)
 		}
 		acct := w.Enter(actions.Responder, actions.PhasePlan)
-		acct.SkipSurvey, acct.Approved = true, p.Identity.ID
+		acct.Look, acct.Approved = actions.LookSteps, p.Identity.ID
 		again, err := w.Act.Plan(t.Context(), acct, w.Call())
 		actiontest.Must(t, err)
 		if len(again.Steps) != 2 || again.Steps[0].ID != "deny" || again.Steps[1].ID != "tag" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
@@ -60,6 +61,10 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if err != nil {
 		return actions.Plan{}, err
 	}
+	if acct.Look == actions.LookFirst {
+		prior, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), denyAllPolicy)
+		return actions.Plan{Identity: identityOf(role), Steps: []actions.Step{denyAllStep(acct, role, prior)}, More: true}, err
+	}
 	r, err := newRoleState(role)
 	if err != nil {
 		return actions.Plan{}, err
@@ -81,12 +86,9 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if doc, ok := r.Inline[denyAllPolicy]; ok {
 		prior = &doc
 	}
-	p.Steps = append(p.Steps,
-		actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: r.ARN, ResourceID: r.ID, Hold: actions.HoldKey(acct, r.ID, "inline", denyAllPolicy), Prior: prior, Goal: "permissions", Deny: true,
-			Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"},
-		tagStep(acct, role))
+	p.Steps = append(p.Steps, denyAllStep(acct, role, prior), tagStep(acct, role))
 	p.Steps = append(p.Steps, slices.DeleteFunc(policySteps(acct, r), isKept)...)
-	if acct.SkipSurvey {
+	if acct.Look != actions.LookAll {
 		return p, nil
 	}
 	if r.Profiles, err = profilesOf(ctx, acct, r.Name); err != nil {
@@ -106,6 +108,13 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with our deny): they are deleted first, and the deny is put after them.", total, inlineQuota))
 	}
 	return p, nil
+}
+
+// denyAllStep returns the step that denies everything to the role.
+func denyAllStep(acct *actions.Account, role *types.Role, prior *string) actions.Step {
+	id := aws.ToString(role.RoleId)
+	return actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: aws.ToString(role.Arn), ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", denyAllPolicy), Prior: prior, Goal: "permissions", Deny: true,
+		Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"}
 }
 
 // isKept reports whether a policy stays: it only denies, or our own deny replaces it.

@@ -79,7 +79,7 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 		return actions.Plan{}, &actions.Refusal{Reason: "account " + acct.ID + " has no role whose sessions could be revoked", Hint: "see apply_scp to freeze the account"}
 	}
 	p.Steps = append(steps, skipped...)
-	if acct.SkipSurvey {
+	if acct.Look != actions.LookAll {
 		return p, nil
 	}
 	p.Facts = append(p.Facts, actions.Fact{Label: "Roles", Text: fmt.Sprintf("%d in the account, %d are revoked, %d are left alone", len(listed), len(steps), len(skipped))})

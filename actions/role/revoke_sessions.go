@@ -125,7 +125,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 		p.Undo = "puts back the " + revokePolicy + " policy that stands there now; sessions that it allows then work again until they expire"
 	}
 	p.Steps = []actions.Step{denySessionsStep(acct, role, prior), tagStep(acct, role)}
-	if acct.SkipSurvey {
+	if acct.Look != actions.LookAll {
 		return p, nil
 	}
 	if err := surveyRole(ctx, acct, actions.LastPart(c.Target), role, prior, &p); err != nil {

@@ -153,7 +153,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	case st.id != "" && !strings.HasPrefix(st.owner, requestPrefix):
 		p.Undo = "detaches " + a.policy + " from this account; the policy stays, it was deployed ahead"
 	}
-	if acct.SkipSurvey {
+	if acct.Look != actions.LookAll {
 		return p, nil
 	}
 	p.Warnings = append(p.Warnings, impactText(acct.Org, name, a.document(""), spared)...)

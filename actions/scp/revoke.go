@@ -73,7 +73,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 	if st.ours {
 		p.Undo = "leaves " + a.policy + " attached, as it was before this request"
 	}
-	if acct.SkipSurvey {
+	if acct.Look != actions.LookAll {
 		return p, nil
 	}
 	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials.",

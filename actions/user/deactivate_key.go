@@ -88,8 +88,11 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 	s := credentialKinds[0].deactivation(acct, k.user, k.credential)
 	s.Goal = "key"
 	p.Steps = []actions.Step{s}
-	if !acct.SkipSurvey {
+	if acct.Look == actions.LookAll {
 		p.Facts, p.Snapshot = k.facts(), k.json()
+	}
+	if p.More = quarantines && acct.Look == actions.LookFirst; p.More {
+		return p, nil
 	}
 	if quarantines {
 		if quarantines, err = quarantineOwner(ctx, acct, k, &p); err != nil {
@@ -113,7 +116,7 @@ func quarantineOwner(ctx context.Context, acct *actions.Account, k *ownedKey, p 
 	}
 	if group := adminGroup(acct.Org, groups); group != "" {
 		since := ""
-		if !acct.SkipSurvey {
+		if acct.Look == actions.LookAll {
 			since = ", " + memberSince(ctx, acct, name, group)
 		}
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%s is a member of the admin group %s%s: the user is not quarantined, the key alone is deactivated. If the membership is the attacker's, take the user out of the group and ask for quarantine_user.", name, group, since))

@@ -63,7 +63,7 @@ func (DeleteKey) Plan(ctx context.Context, acct *actions.Account, c actions.Call
 	s.Title, s.Prior, s.Current, s.After = "Delete the access key "+k.ID, &k.Status, "inactive", "gone for good"
 	s.Goal, s.NotReverted = "key", staysDeleted
 	p.Identity, p.Steps = k.identity(), []actions.Step{s}
-	if !acct.SkipSurvey {
+	if acct.Look == actions.LookAll {
 		p.Facts, p.Snapshot = k.facts(), k.json()
 		p.Warnings = []string{"The key can't be restored: whatever still needs it must get a new one."}
 	}

@@ -94,7 +94,7 @@ func (k *ownedKey) facts() []actions.Fact {
 // a run it is an empty plan: a deleted key is contained, and the steps in the ledger
 // are read back.
 func planMissingKey(acct *actions.Account, c actions.Call, then actions.Plan) (actions.Plan, error) {
-	if !acct.SkipSurvey {
+	if acct.Look == actions.LookAll {
 		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("no IAM user in account %s has the access key %s: it does not exist, or it is the root user's, which no API can deactivate", acct.ID, c.Target),
 			Hint: "check the key; a root key is deactivated by hand, signed in as root; apply_scp freezes a member account with its root user"}
 	}

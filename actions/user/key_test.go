@@ -102,7 +102,7 @@ func (w *fixture) refused() *actions.Refusal {
 func (w *fixture) brief() actions.Plan {
 	w.T.Helper()
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.SkipSurvey = true
+	acct.Look = actions.LookSteps
 	p, err := w.Act.Plan(w.T.Context(), acct, w.Call())
 	actiontest.Must(w.T, err)
 	return p

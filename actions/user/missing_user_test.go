@@ -21,7 +21,7 @@ func TestUndoneAndJoinedTheAdmins(t *testing.T) {
 	u.ID, u.Groups = w.alice().ID, []string{"admins"}
 	w.Account(actiontest.Member).AddUser(u)
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.SkipSurvey = true // as the executor says at a re-check
+	acct.Look = actions.LookSteps // as the executor says at a re-check
 	again, err := w.Act.Plan(t.Context(), acct, w.Call())
 	if err != nil {
 		t.Fatalf("a re-check is refused: %v", err)

@@ -110,7 +110,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	}
 	name := aws.ToString(user.UserName)
 	var groups []string
-	if !acct.SkipSurvey { // the exemption was checked before the approval: an attacker may have joined the group since
+	if acct.Look == actions.LookAll { // the exemption was checked before the approval: an attacker may have joined the group since
 		if groups, err = groupsOf(ctx, acct, name); err != nil {
 			return actions.Plan{}, err // no quarantine without knowing whether the user is exempt
 		}
@@ -119,9 +119,6 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 		}
 	}
 	u, full := newUserState(user, groups), c.Options["mode"] != deny.IAMOnly
-	if err := u.credentials(ctx, acct); err != nil {
-		return actions.Plan{}, err
-	}
 	p := actions.Plan{
 		Identity:   actions.Identity{ARN: u.ARN, ID: u.ID, Created: aws.ToTime(user.CreateDate)},
 		Reversible: true,
@@ -133,12 +130,18 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	if p.Steps, err = denySteps(ctx, acct, user, deny.QuarantineName(c), &p); err != nil {
 		return actions.Plan{}, err
 	}
+	if p.More = full && acct.Look == actions.LookFirst; p.More {
+		return p, nil
+	}
+	if err := u.credentials(ctx, acct); err != nil {
+		return actions.Plan{}, err
+	}
 	if full {
 		p.Steps = append(p.Steps, u.credentialSteps(acct, user)...)
 	} else {
 		p.Warnings = append(p.Warnings, "Only IAM is denied: the user's keys, password and sessions work on for everything else.")
 	}
-	if !acct.SkipSurvey {
+	if acct.Look == actions.LookAll {
 		p.Facts = u.survey(ctx, acct, user)
 		p.Snapshot = u.json()
 	}
@@ -172,7 +175,7 @@ func denySteps(ctx context.Context, acct *actions.Account, user *types.User, pol
 	}
 	content, err := q.Content(ctx, acct)
 	switch {
-	case actions.Transient(err) && !acct.SkipSurvey: // a run does not wait: the deny is put anyway
+	case actions.Transient(err) && acct.Look == actions.LookAll: // a run does not wait: the deny is put anyway
 		return nil, err
 	case err != nil:
 		cause, _ := actions.Explain(err)

@@ -281,7 +281,7 @@ func TestJoinedTheAdminsMeanwhile(t *testing.T) {
 	w.Plan()
 	join()
 	acct := w.Enter(actions.Responder, actions.PhasePlan)
-	acct.SkipSurvey = true
+	acct.Look = actions.LookSteps
 	p, err := w.Act.Plan(t.Context(), acct, w.Call())
 	actiontest.Must(t, err)
 	if len(p.Steps) == 0 {

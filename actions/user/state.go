@@ -64,17 +64,23 @@ func (u *userState) noteUnread(what string, err error) {
 // credentials lists a user's credentials. It returns an error if the access keys can't
 // be listed; other failures are recorded in Unread.
 func (u *userState) credentials(ctx context.Context, acct *actions.Account) error {
-	for _, k := range credentialKinds {
-		all, err := k.list(ctx, acct, u.Name)
-		if err != nil && k.step == stepKey {
-			return err
+	n := len(credentialKinds)
+	errs := make([]error, n+1)
+	_ = actions.Parallel(n+1, n+1, func(i int) error {
+		if i == n {
+			u.Password, errs[i] = hasPassword(ctx, acct, u.Name)
+		} else {
+			*u.of(credentialKinds[i]), errs[i] = credentialKinds[i].list(ctx, acct, u.Name)
 		}
-		u.noteUnread(k.what+"s", err)
-		*u.of(k) = all
+		return nil
+	})
+	for i, k := range credentialKinds {
+		if errs[i] != nil && k.step == stepKey {
+			return errs[i]
+		}
+		u.noteUnread(k.what+"s", errs[i])
 	}
-	has, err := hasPassword(ctx, acct, u.Name)
-	u.noteUnread("the console password", err)
-	u.Password = has
+	u.noteUnread("the console password", errs[n])
 	return nil
 }
 

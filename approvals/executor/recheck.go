@@ -73,7 +73,7 @@ func (w *worker) check(ctx context.Context) error {
 	before := len(run.Tampering)
 	var acct *actions.Account
 	err = x.retryPages(ctx, x.Now(), w.page(ctx), func() (err error) {
-		acct, steps, err = w.prepare(ctx, steps)
+		acct, steps, _, err = w.prepare(ctx, steps, actions.LookSteps)
 		return err
 	})
 	held, entered := map[int]bool{}, err == nil

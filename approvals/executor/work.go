@@ -25,29 +25,50 @@ func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Pla
 	if err := w.reviewSteps(ctx, steps); err != nil {
 		return err
 	}
+	err = w.work(ctx, steps)
+	if errors.Is(err, errReleasing) {
+		return w.handOver(ctx, lockedDelay)
+	}
+	return err
+}
+
+// work runs steps and verifies them. Those that contain come first, before the target is
+// read for the others.
+func (w *worker) work(ctx context.Context, steps []step) error {
 	var acct *actions.Account
-	err = x.retryPages(ctx, w.patience(), w.page(ctx), func() (err error) {
-		if err = w.renewOrHandOver(ctx); err == nil {
-			acct, steps, err = w.prepare(ctx, steps)
-		}
-		return err
-	})
-	if err != nil {
-		var ours storeError
-		if errors.As(err, &ours) || errors.Is(err, errElsewhere) || errors.Is(err, approvals.ErrConflict) || ctx.Err() != nil {
+	until := w.patience()
+	for look, more := actions.LookFirst, true; more; look = actions.LookSteps {
+		var plan actions.Plan
+		entered := acct
+		err := w.x.retryPages(ctx, until, w.page(ctx), func() (err error) {
+			if err = w.renewOrHandOver(ctx); err == nil {
+				acct, steps, plan, err = w.prepare(ctx, steps, look)
+			}
 			return err
+		})
+		more = plan.More
+		switch {
+		case mustStop(err) || ctx.Err() != nil:
+			return errors.Join(err, ctx.Err())
+		case err != nil && entered != nil: // what contains is done; the other steps are tried as planned
+			why, _ := actions.Explain(err)
+			w.flag("The target could not be read in full: " + why + ".")
+			acct, more = entered, false
+		case err != nil:
+			why, hint := actions.Explain(err)
+			return w.endWithOutcome(ctx, steps, why, hint)
+		case more:
+			if err := w.runFirst(ctx, acct, steps, plan); err != nil {
+				return err
+			}
+			until = w.x.Now().Add(retryLaterWithin)
 		}
-		why, hint := actions.Explain(err)
-		return w.endWithOutcome(ctx, steps, why, hint)
 	}
 	for again := true; again; {
-		err := w.runSteps(ctx, acct, steps)
-		if errors.Is(err, errReleasing) {
-			return w.handOver(ctx, lockedDelay)
-		}
-		if err != nil {
+		if err := w.runSteps(ctx, acct, steps); err != nil {
 			return err
 		}
+		var err error
 		if again, err = w.readAllBack(ctx, acct, steps); err != nil {
 			return err
 		}
@@ -89,8 +110,9 @@ func (w *worker) page(ctx context.Context) func(*actions.MorePages) error {
 
 // prepare opens a session in the account, reads the target again and updates the ledger
 // with what it is like now. Called again after an error, it goes on in the same session.
-func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, []step, error) {
-	look, cancel := context.WithTimeout(ctx, stepTimeout)
+func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
+	acct *actions.Account, now []step, plan actions.Plan, err error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	undo := w.p.Intent.Undo != ""
 	if w.reader == nil {
@@ -98,32 +120,30 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 		if undo {
 			member, phase, changed = actions.Restorer, actions.PhaseUndo, resources(steps)
 		}
-		acct, err := w.enter(look, member, phase, changed)
-		if err != nil {
-			return nil, steps, err
+		if acct, err = w.enter(ctx, member, phase, changed); err != nil {
+			return nil, steps, plan, err
 		}
 		w.reader = acct
 	}
 	if undo {
-		return w.reader, steps, readListing(look, w.reader, w.action, steps)
+		return w.reader, steps, plan, readListing(ctx, w.reader, w.action, steps)
 	}
-	w.reader.SkipSurvey, w.reader.Approved = true, w.p.Plan.Identity.ID
-	plan, err := w.action.Plan(look, w.reader, w.p.Call())
-	if err != nil {
-		return nil, steps, err
+	w.reader.Look, w.reader.Approved = look, w.p.Plan.Identity.ID
+	if plan, err = w.action.Plan(ctx, w.reader, w.p.Call()); err != nil {
+		return nil, steps, plan, err
 	}
 	if no := w.x.Org.RefuseIdentity(plan.Identity); no != nil {
-		return nil, steps, no
+		return nil, steps, plan, no
 	}
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
 		w.flag("The target was deleted and created again since the plan: it is another principal (" + plan.Identity.ID + ") of the same name.")
 	}
 	if steps, err = w.mergePlan(ctx, steps, plan.Steps); err != nil {
-		return nil, steps, err
+		return nil, steps, plan, err
 	}
 	holds, err := w.x.holdsOf(ctx, steps)
 	if err != nil {
-		return nil, steps, storeError{err}
+		return nil, steps, plan, storeError{err}
 	}
 	w.othersHeld = map[string]bool{}
 	for i, h := range holds {
@@ -132,11 +152,24 @@ func (w *worker) prepare(ctx context.Context, steps []step) (*actions.Account, [
 	if w.run.LastSuccess.Before(w.run.Since) { // once: hand-overs must not make it endless
 		w.succeeded()
 	}
-	acct, err := w.enter(look, actions.Responder, actions.PhaseRun, resources(steps))
-	if err == nil {
+	if acct, err = w.enter(ctx, actions.Responder, actions.PhaseRun, resources(steps)); err == nil {
 		acct.ShareRoleList(w.reader)
 	}
-	return acct, steps, err
+	return acct, steps, plan, err
+}
+
+// runFirst runs the steps of a first look, once each.
+func (w *worker) runFirst(ctx context.Context, acct *actions.Account, steps []step, first actions.Plan) error {
+	for i := range steps {
+		s := &steps[i]
+		if s.Finished() || !slices.ContainsFunc(first.Steps, func(f actions.Step) bool { return f.ID == s.Step.ID }) {
+			continue
+		}
+		if _, err := w.runStep(ctx, acct, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reviewSteps prepares the ledger for a retry, once per attempt: verified steps are
