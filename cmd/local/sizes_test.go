@@ -1,0 +1,104 @@
+package local_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+const suspect = "i-0123456789abcdef0"
+
+// onManyPorts registers the instance on as many ports of ten target groups as AWS allows.
+func onManyPorts(w *world) {
+	const vpc, group = "vpc-0aaaaaaaaaaaaaaaa", "sg-0aaaaaaaaaaaaaaaa"
+	in := w.aws.Account(prod).Region("us-east-1")
+	in.AddVPC(awsfake.VPC{ID: vpc})
+	open := []awsfake.Rule{{Protocol: "-1", Peer: "0.0.0.0/0"}}
+	in.SetGroup(awsfake.SecurityGroup{ID: group, VPC: vpc, Name: "web", Ingress: open, Egress: open})
+	in.AddInstance(awsfake.Instance{ID: suspect, Tags: map[string]string{"Name": "web-1"},
+		Interfaces: []awsfake.Interface{{ID: "eni-0aaaaaaaaaaaaaaa0", VPC: vpc, Subnet: "subnet-1", Groups: []string{group}, IPv4: "10.0.0.10"}}})
+	for g := range 10 {
+		var targets []awsfake.Target
+		for port := range int32(1000) {
+			targets = append(targets, awsfake.Target{ID: suspect, Port: 8000 + port})
+		}
+		in.AddTargetGroup(awsfake.TargetGroup{Name: fmt.Sprintf("web-%d", g), VPC: vpc, Port: 80, Targets: targets})
+	}
+}
+
+// inManyProfiles puts the role into n instance profiles with names and paths of full length.
+func inManyProfiles(n int) func(*world) {
+	return func(w *world) {
+		api := iam.NewFromConfig(w.aws.Admin(prod))
+		role, path := "app-role", "/"+strings.Repeat("p", 510)+"/"
+		for i := range n {
+			name := fmt.Sprintf("%03d%s", i, strings.Repeat("n", 125))
+			_, err := api.CreateInstanceProfile(w.t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: &name, Path: &path})
+			w.must(err)
+			_, err = api.AddRoleToInstanceProfile(w.t.Context(), &iam.AddRoleToInstanceProfileInput{InstanceProfileName: &name, RoleName: &role})
+			w.must(err)
+		}
+	}
+}
+
+// TestNoSizeOfATargetBlocks: whatever is attached to a target, it is planned, contained
+// and undone. Rows of DynamoDB have 400 KB.
+func TestNoSizeOfATargetBlocks(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		command string
+		alter   func(*world)
+	}{
+		"1,000 ports of 10 target groups": {"isolate_instance arn:aws:ec2:us-east-1:" + prod + ":instance/" + suspect + " stolen", onManyPorts},
+		"stripped, in 500 profiles":       {"detach_policies prod/app-role stolen", inManyProfiles(500)},
+		"deleted, in 500 profiles":        {"delete_role prod/app-role confirm=app-role stolen", inManyProfiles(500)},
+	}
+	if testing.Short() {
+		delete(cases, "deleted, in 500 profiles") // thousands of writes, which the file syncs one by one
+	}
+	for name, c := range cases {
+		for store, keep := range everyStore() {
+			t.Run(name+"/"+store, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, c.alter, keep)
+				before := w.aws.Snapshot().Accounts[prod]
+				began := w.clock.Now()
+				r := w.state(w.asks("U01ALICE", c.command), approvals.Pending)
+				if took := w.clock.Now().Sub(began); took > 30*time.Second {
+					t.Errorf("planned after %s", took)
+				}
+				w.clicks("U02BOB", r, "approve")
+				w.state(r, approvals.Contained)
+				w.pass(2 * time.Minute)
+				w.clicks("U03CAROL", r, "undo")
+				u := w.state(w.undoOf(r), approvals.Pending)
+				w.clicks("U01ALICE", w.again(u), "approve")
+				w.state(u, approvals.Restored)
+				w.state(r, approvals.Undone)
+				w.chain(r)
+				w.chain(u)
+				w.quiet()
+				after := w.aws.Snapshot().Accounts[prod]
+				if d := cmp.Diff(before.Profiles, after.Profiles) + cmp.Diff(before.Regions["us-east-1"].TargetGroups, after.Regions["us-east-1"].TargetGroups); d != "" {
+					t.Errorf("not as before: %.2000s", d)
+				}
+			})
+		}
+	}
+}
+
+// everyStore are the places to keep tables in.
+func everyStore() map[string]func(*world) {
+	all := map[string]func(*world){"file": inFile}
+	if endpoint != "" {
+		all["dynamodb"] = inDynamoDB
+	}
+	return all
+}
