@@ -82,9 +82,18 @@ func (t Requests) Marked(ctx context.Context, mark string, after string, limit i
 	return rs, nil
 }
 
+// storedEvidence is the encoding of evidence in its row. The body is base64: strings of
+// JSON can't hold every byte, and take six or seven for some.
+type storedEvidence struct {
+	Kind      EvidenceKind `json:"kind"`
+	Timestamp string       `json:"timestamp"`
+	Signature string       `json:"signature"`
+	Body      []byte       `json:"body"`
+}
+
 // PutEvidence stores evidence for 7 days. Storing the same again changes nothing.
 func (t Requests) PutEvidence(ctx context.Context, e Evidence, now time.Time) (key string, err error) {
-	body, err := json.Marshal(e)
+	body, err := json.Marshal(storedEvidence{e.Kind, e.Timestamp, e.Signature, []byte(e.Body)})
 	if err != nil {
 		return "", err
 	}
@@ -102,10 +111,11 @@ func (t Requests) Evidence(ctx context.Context, key string) (Evidence, error) {
 	if err != nil {
 		return Evidence{}, err
 	}
-	var e Evidence
-	if err := json.Unmarshal(row.Body, &e); err != nil {
-		return Evidence{}, err
+	var stored storedEvidence
+	if json.Unmarshal(row.Body, &stored) != nil {
+		return Evidence{}, Unproven("what was kept can't be read")
 	}
+	e := Evidence{stored.Kind, stored.Timestamp, stored.Signature, string(stored.Body)}
 	if e.Key() != key {
 		return Evidence{}, Unproven("it is not what was kept under its key")
 	}

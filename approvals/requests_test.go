@@ -2,10 +2,10 @@ package approvals_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -267,17 +267,32 @@ func TestEvidenceIsStoredUnderItsKey(t *testing.T) {
 	if _, err := table.Evidence(t.Context(), "nothing"); !errors.Is(err, approvals.ErrNotFound) {
 		t.Error(err)
 	}
-	body, err := json.Marshal(documented)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, table, "evidence#other", "evidence", string(body))
+	write(t, table, "evidence#other", "evidence", string(row.Body))
 	if e, err := table.Evidence(t.Context(), "other"); !isRefusal(err) {
 		t.Errorf("under a false key: %+v, %v", e, err)
 	}
 	write(t, table, "evidence#bad", "evidence", "{")
-	if _, err := table.Evidence(t.Context(), "bad"); err == nil {
-		t.Error("what is not JSON is evidence")
+	if _, err := table.Evidence(t.Context(), "bad"); !isRefusal(err) {
+		t.Errorf("what is not JSON is evidence: %v", err)
+	}
+}
+
+// TestEvidenceKeepsEveryByte, and its row is not much longer, whatever it says.
+func TestEvidenceKeepsEveryByte(t *testing.T) {
+	for _, body := range []string{"<", "&", "\\u003c", "\u2028", "\x00", "\xff", `"`, "é"} {
+		table := newTable()
+		e := approvals.Evidence{Kind: approvals.EventEvidence, Body: strings.Repeat(body, 64<<10)}
+		key, err := table.PutEvidence(t.Context(), e, asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := table.Evidence(t.Context(), key); err != nil || got != e {
+			t.Errorf("%q: %v", body, err)
+		}
+		row, err := table.Store.Get(t.Context(), approvals.Key{Part: "evidence#" + key, Sort: "evidence"})
+		if err != nil || len(row.Body) > len(e.Body)*4/3+200 {
+			t.Errorf("%q: %d bytes in %d, %v", body, len(e.Body), len(row.Body), err)
+		}
 	}
 }
 

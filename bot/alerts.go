@@ -88,8 +88,15 @@ func (b *Bot) handleEvents(ctx context.Context, body []byte, like finding.Event)
 // ingress.MaxEvents.
 const MaxEvents = 1000
 
+// maxMessage is the largest message that is read. Queues take no larger ones.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+const maxMessage = 1 << 20
+
 // split returns the events of an array, or the one event.
 func split(body []byte) ([]json.RawMessage, error) {
+	if len(body) > maxMessage {
+		return nil, &finding.Malformed{Cause: fmt.Sprintf("larger than %d bytes", maxMessage)}
+	}
 	if !json.Valid(body) {
 		return nil, &finding.Malformed{Cause: fmt.Sprintf("not JSON, %d bytes", len(body))}
 	}
@@ -143,11 +150,11 @@ func (b *Bot) handleEvent(ctx context.Context, e finding.Event) (fresh []alerts.
 
 // storeEvent stores an event as evidence for the requests that follow from it.
 func (b *Bot) storeEvent(ctx context.Context, e finding.Event) (key string, err error) {
-	body, err := json.Marshal(e)
+	body, err := e.Stored()
 	if err != nil {
 		return "", err
 	}
-	return b.Requests.PutEvidence(ctx, approvals.Evidence{Kind: approvals.EventEvidence, Body: string(body)}, b.Now())
+	return b.Requests.PutEvidence(ctx, approvals.Evidence{Kind: approvals.EventEvidence, Body: body}, b.Now())
 }
 
 // Limits of the notice about events that can't be read.

@@ -2,6 +2,8 @@ package finding
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -21,6 +23,7 @@ const (
 	maxOffers  = 10
 	maxHand    = 700 // a call with an ARN of full length fits
 	maxNames   = 10
+	maxName    = 300 // bytes
 	maxCount   = 1_000_000_000
 	maxEventID = 100
 	maxCause   = 300
@@ -81,6 +84,12 @@ func (r Reader) dropImpossible(a *Finding) {
 		a.Containments = nil
 	}
 	a.Names = a.Names[:min(len(a.Names), maxNames)]
+	for i, name := range a.Names {
+		if len(name) > maxName { // it names the finding still, by its hash
+			sum := sha256.Sum256([]byte(name))
+			a.Names[i] = strings.ToValidUTF8(name[:maxName-2*len(sum)-1], "") + "#" + hex.EncodeToString(sum[:])
+		}
+	}
 }
 
 // setMark marks drills and mocks, and gives them names that no real finding has.

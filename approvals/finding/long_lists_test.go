@@ -3,6 +3,7 @@ package finding
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,30 @@ func TestEventsOfThousandsOfElements(t *testing.T) {
 		}
 		if alerts, err := (Reader{Org: org}).Read(e(maxItems)); err != nil || len(alerts) == 0 {
 			t.Errorf("%s: %d alerts, %v", name, len(alerts), err)
+		}
+	}
+}
+
+// TestLongNames: an alert's row holds its names, and finds it by them.
+func TestLongNames(t *testing.T) {
+	named := func(sample, path, value string) []string {
+		t.Helper()
+		a := one(t, Reader{Org: org}, edited(t, sample, map[string]any{path: value}))
+		if n := len(strings.Join(a.Names, "")); n > 2*(maxName+100) {
+			t.Errorf("%d names of %d bytes", len(a.Names), n)
+		}
+		return a.Names
+	}
+	for sample, path := range map[string]string{
+		"health_compromised_key.json": "detail.affectedEntities.0.entityValue", "trustedadvisor_exposedkeys_own-suspected.json": "detail.check-item-detail.Access Key ID",
+	} {
+		long := strings.Repeat("é", 100<<10)
+		first := named(sample, path, long+"1")
+		if again := named(sample, path, long+"1"); !slices.Equal(first, again) {
+			t.Errorf("%q is %q", first, again)
+		}
+		if other := named(sample, path, long+"2"); slices.ContainsFunc(first, func(n string) bool { return slices.Contains(other, n) }) {
+			t.Errorf("%q is %q", first, other)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
@@ -15,6 +16,15 @@ type Event struct {
 	Body    json.RawMessage `json:"body"`              // one EventBridge event
 	Drill   string          `json:"drill,omitempty"`   // a drill's name, new for each; empty for what is not one
 	Webhook string          `json:"webhook,omitempty"` // the webhook that brought it; empty for the queue alerts
+}
+
+// Stored is the body of approvals.EventEvidence that ReadStored reads.
+func (e Event) Stored() (string, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // each < would take six bytes
+	err := enc.Encode(e)
+	return strings.TrimSuffix(b.String(), "\n"), err
 }
 
 // Reader reads events under a configuration.

@@ -265,6 +265,9 @@ func checkAlert(t testing.TB, o actions.Org, a Finding) {
 	within("principal", a.Principal, maxWord)
 	within("resource", a.Resource, maxWord)
 	within("event ID", a.EventID, maxEventID)
+	for _, name := range a.Names {
+		within("name", name, maxName+100) // of a drill
+	}
 	within("link", a.Link, 2000)
 	if strings.ContainsAny(a.Link, " \n<>|\"") || a.Link != "" && !strings.HasPrefix(a.Link, "https://") {
 		t.Errorf("link %q", a.Link)

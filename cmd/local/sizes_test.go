@@ -11,6 +11,8 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 const suspect = "i-0123456789abcdef0"
@@ -101,4 +103,44 @@ func everyStore() map[string]func(*world) {
 		all["dynamodb"] = inDynamoDB
 	}
 	return all
+}
+
+// TestNoSizeOfAnEventLosesIt: an event that a queue takes is shown and kept, whatever
+// signs it is full of; a larger one is told and set aside.
+func TestNoSizeOfAnEventLosesIt(t *testing.T) {
+	t.Parallel()
+	for store, keep := range everyStore() {
+		for _, sign := range []string{"<", `\"`, "é"} {
+			for _, size := range []int{74 << 10, 250 << 10, 1<<20 - 10_000, 1 << 20} {
+				t.Run(fmt.Sprintf("%s/%s/%d", store, sign, size), func(t *testing.T) {
+					t.Parallel()
+					w := newWorld(t, keep, func(w *world) {
+						w.cfg.Alerts.Routes = []finding.Route{{Match: finding.Match{Source: finding.GuardDuty}, Delivery: finding.Propose}}
+					})
+					event := []byte(strings.Replace(string(w.sample(exfiltration)), `"description": "`, `"description": "`+strings.Repeat(sign, size/len(sign)), 1))
+					w.arrive(event)
+					if len(event) > 1<<20 {
+						d, ok, err := w.Dead.Receive(t.Context(), time.Minute)
+						if err != nil || !ok || len(d.Body) < len(event) || !strings.Contains(w.said(), "could not be read: Larger than 1048576 bytes") {
+							t.Errorf("set aside: %v %v, %d bytes; %.300s", ok, err, len(d.Body), w.said())
+						}
+						w.must(w.Dead.Delete(t.Context(), d))
+						w.pass(2 * time.Minute)
+						w.quiet() // it never comes again
+						return
+					}
+					w.quiet()
+					w.alertTS()
+					table := approvals.Requests{Store: w.Requests}
+					a, err := alerts.Table{Requests: table}.Get(t.Context(), alertID)
+					w.must(err)
+					e, err := table.Evidence(t.Context(), a.Reports[0].Event)
+					w.must(err)
+					if len(e.Body) < size || len(e.Body) > len(event)+200 || a.Size() > 16<<10 {
+						t.Errorf("of %d bytes %d are kept, and the alert has %d", len(event), len(e.Body), a.Size())
+					}
+				})
+			}
+		}
+	}
 }
