@@ -158,6 +158,10 @@ type Step struct {
 	// Hold is the key of the change, shared by all requests that make it: it is
 	// reverted when the last of them is undone.
 	Hold string `json:"hold"`
+	// Share is this call's part of a content that several targets share, such as a principal
+	// in a policy; empty if the content is the call's alone. Apply writes the content from
+	// [Run.Shares], never from what it reads: AWS has no condition on the content before.
+	Share string `json:"share,omitempty"`
 	// Resource is the ARN of the changed resource; ResourceID its immutable ID.
 	Resource   string `json:"resource"`
 	ResourceID string `json:"resource_id"`
@@ -187,6 +191,8 @@ type Run struct {
 	// Since is when the run was claimed: content that a step wrote later is not written again.
 	Since time.Time
 	Now   time.Time
+	// Shares are the shares of all requests that hold the step's change, sorted.
+	Shares []string
 }
 
 // Effect is the result of a step: the undo snapshot and the content that was written.

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -21,13 +22,25 @@ func remove(ids []string, id string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return s == id })
 }
 
-// hold is the row of a change: the requests that want it to stay, and what an undo restores.
+// hold is the row of a written object: the requests that want its change to stay, and what
+// the undo of the last of them restores.
 type hold struct {
 	Holders []string `json:"holders"`
+	// Shares are the holders' parts of a shared content. Writer is the request that writes it
+	// now: AWS would take the older content of another.
+	Shares map[string]string `json:"shares,omitempty"`
+	Writer approvals.Lease   `json:"writer,omitzero"`
 	// Releasing is the undo that is reverting the change. Until it has ended no other
 	// request can join.
 	Releasing string         `json:"releasing,omitempty"`
 	Effect    actions.Effect `json:"effect"`
+}
+
+// shares returns the shares of all holders but one.
+func (h hold) shares(but string) []string {
+	left := maps.Clone(h.Shares)
+	delete(left, but)
+	return slices.Compact(slices.Sorted(maps.Values(left)))
 }
 
 func holdRow(name string) approvals.Key { return approvals.Key{Part: "hold#" + name, Sort: "hold"} }

@@ -294,7 +294,11 @@ func (w *worker) saveVerified(ctx context.Context, steps []*step) error {
 		versions := make([]int64, len(chunk))
 		if w.p.Intent.Undo != "" {
 			err := parallel(len(chunk), func(i int) (err error) {
-				versions[i], err = w.x.runs().Find(ctx, holdRow(chunk[i].Step.Hold), &hold{})
+				var h hold
+				versions[i], err = w.x.runs().Find(ctx, holdRow(chunk[i].Step.Hold), &h)
+				if len(remove(h.Holders, w.p.Intent.Undo)) > 0 { // of a shared content
+					versions[i] = 0
+				}
 				return err
 			})
 			if err != nil {

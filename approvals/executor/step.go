@@ -19,6 +19,7 @@ type stepAttempt struct {
 	h       hold
 	version int64 // of the hold's row
 	altered bool  // the hold has to be written
+	busy    bool  // another request writes the shared content
 	err     error
 	again   bool // to be tried again
 }
@@ -71,7 +72,7 @@ func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 	var events []audit.Event
 	for _, t := range batch {
 		s, h := t.s, &t.h
-		if s.State == approvals.StepDoing && slices.Contains(h.Holders, w.p.ID) {
+		if s.State == approvals.StepDoing && slices.Contains(h.Holders, w.p.ID) && s.Step.Share == "" {
 			continue
 		}
 		if err := w.mayJoin(ctx, t); err != nil {
@@ -79,6 +80,15 @@ func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 		}
 		if len(h.Holders) == 0 {
 			h.Effect = actions.Effect{Prior: s.Step.Prior}
+		}
+		if !w.lockShared(t) {
+			continue
+		}
+		if s.Step.Share != "" {
+			if h.Shares == nil {
+				h.Shares = map[string]string{}
+			}
+			h.Shares[w.p.ID] = s.Step.Share
 		}
 		if !slices.Contains(h.Holders, w.p.ID) {
 			h.Holders = append(h.Holders, w.p.ID)
@@ -98,6 +108,17 @@ func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 	}
 	return nil
 }
+
+// lockShared takes the lock of a content that requests share, until the step is recorded.
+// Without it two requests would each write the content without the other's share. A step
+// that finds it taken is tried again.
+func (w *worker) lockShared(t *stepAttempt) bool {
+	t.busy = t.s.Step.Share != "" && !t.h.Writer.Take(w.p.ID, w.x.Now(), leaseDuration)
+	return !t.busy
+}
+
+// errBusy is the error of a step whose shared content another request writes.
+var errBusy = actions.RetryLater(errors.New("another request writes it just now"))
 
 // errReleasing stops a worker: an undo is reverting a change that it would share, or
 // did since it read the target. The job is sent again for later.
@@ -129,8 +150,14 @@ func (w *worker) mayJoin(ctx context.Context, t *stepAttempt) error {
 func (w *worker) markReleasing(ctx context.Context, batch []*stepAttempt) error {
 	var puts []approvals.Put
 	for _, t := range batch {
-		if t.version > 0 && t.s.Step.NotReverted == "" && len(remove(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Releasing != w.p.ID {
+		if t.version == 0 || t.s.Step.NotReverted != "" || !w.lockShared(t) {
+			continue
+		}
+		last := len(remove(t.h.Holders, w.p.Intent.Undo)) == 0 && t.h.Releasing != w.p.ID
+		if last {
 			t.h.Releasing = w.p.ID
+		}
+		if last || t.s.Step.Share != "" {
 			puts = append(puts, approvals.PutRow(holdRow(t.s.Step.Hold), t.version, t.h))
 			t.version++
 		}
@@ -146,6 +173,10 @@ func (w *worker) markReleasing(ctx context.Context, batch []*stepAttempt) error 
 
 // applyOrRevert makes the change, or for an undo reverts it.
 func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *stepAttempt) {
+	if t.busy {
+		t.err = errBusy
+		return
+	}
 	actx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	if w.p.Intent.Undo != "" {
@@ -155,7 +186,7 @@ func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *st
 	s, step := t.s, t.s.Step
 	step.Prior = t.h.Effect.Prior
 	var effect actions.Effect
-	effect, t.err = w.action.Apply(actx, acct, step, actions.Run{RequestID: w.p.ID, Since: w.run.Since, Now: w.x.Now()})
+	effect, t.err = w.action.Apply(actx, acct, step, w.stepRun(t.h.shares("")))
 	if t.err == nil || t.h.Effect.Wrote == nil {
 		t.h.Effect.Wrote = effect.Wrote
 		t.altered = t.altered || effect.Wrote != nil
@@ -166,10 +197,27 @@ func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *st
 	}
 }
 
-// revert reverts one step, unless other requests need its change.
+func (w *worker) stepRun(shares []string) actions.Run {
+	return actions.Run{RequestID: w.p.ID, Since: w.run.Since, Now: w.x.Now(), Shares: shares}
+}
+
+// revert reverts one step, unless other requests need its change. Of a shared content it
+// leaves the others' shares.
 func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttempt) error {
 	s := t.s
 	switch others := remove(t.h.Holders, w.p.Intent.Undo); {
+	case len(others) > 0 && s.Step.Share != "" && s.Step.NotReverted == "":
+		step := s.Step
+		step.Prior = t.h.Effect.Prior
+		effect, err := w.action.Apply(ctx, acct, step, w.stepRun(t.h.shares(w.p.Intent.Undo)))
+		if err != nil {
+			return err
+		}
+		s.Effect = actions.Effect{Prior: t.h.Effect.Wrote, Wrote: effect.Wrote, Changed: effect.Changed}
+		t.h.Holders, t.h.Effect.Wrote, t.altered = others, effect.Wrote, true
+		delete(t.h.Shares, w.p.Intent.Undo)
+		s.State = approvals.StepDone
+		return nil
 	case len(others) > 0 || s.Step.NotReverted != "" && t.version > 0:
 		t.altered = len(others) < len(t.h.Holders)
 		t.h.Holders = others
@@ -207,6 +255,9 @@ func (w *worker) recordSteps(ctx context.Context, batch ...*stepAttempt) error {
 	for _, t := range batch {
 		t.again = w.retryable(t)
 		key := holdRow(t.s.Step.Hold)
+		if t.s.Step.Share != "" && !t.busy && t.version > 0 {
+			t.h.Writer, t.altered = approvals.Lease{}, true
+		}
 		switch {
 		case t.altered && len(t.h.Holders) == 0: // a change that stays and that no request needs
 			puts = append(puts, approvals.Put{Row: approvals.Row{Key: key, Version: t.version}, Delete: true})
@@ -319,8 +370,12 @@ func (w *worker) readStep(ctx context.Context, acct *actions.Account, s *step) (
 		read, err := w.action.Verify(actx, acct, s.Step, h.Effect)
 		return read.Holds, read.Found, err
 	}
-	if version == 0 {
+	switch {
+	case version == 0:
 		return true, "", nil
+	case s.Step.Share != "" && len(remove(h.Holders, w.p.Intent.Undo)) > 0:
+		read, err := w.action.Verify(actx, acct, s.Step, h.Effect)
+		return read.Holds, read.Found, err
 	}
 	read, err := w.action.Revert(actx, acct, s.Step, h.Effect)
 	return read.Holds && !read.Changed, read.Found, err

@@ -68,7 +68,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 func addUndoStep(p *approvals.Planned, s step, others []string, found actions.Reading, err error) {
 	plan := &p.Plan
 	back := actions.Step{ID: s.Step.ID, Title: "Take back: " + s.Step.Title, Current: s.Step.After, After: s.Step.Current,
-		Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Goal: s.Step.ID, Deny: s.Step.Deny, Many: s.Step.Many}
+		Hold: s.Step.Hold, Resource: s.Step.Resource, ResourceID: s.Step.ResourceID, Prior: s.Effect.Prior, Goal: s.Step.ID, Share: s.Step.Share, Deny: s.Step.Deny, Many: s.Step.Many}
 	if !s.Step.Credential || !p.Intent.ReactivateKeys {
 		back.NotReverted = s.Step.NotReverted
 	}
@@ -88,7 +88,7 @@ func addUndoStep(p *approvals.Planned, s step, others []string, found actions.Re
 	case found.Found != "":
 		back.Current = found.Found
 	}
-	if back.NotReverted == "" && len(others) > 0 {
+	if back.NotReverted == "" && len(others) > 0 && back.Share == "" {
 		back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
 	} else if document := strings.HasPrefix(strings.TrimSpace(deref(back.Prior)), "{"); document && back.NotReverted == "" && back.Deny {
 		if grants := deny.Grants(*back.Prior); grants != "" {
