@@ -19,7 +19,6 @@ const (
 	alertPage   = 500              // rows of the index at a time: all alerts of a storm need not fit into memory
 	postOverdue = 5 * time.Second  // after which another worker may post a scheduled alert
 	assignEvery = 5 * time.Second  // one sweep at a time handles the waiting alerts of a channel
-	digestBytes = 1 << 20          // of reports in one write
 	digestTries = 5                // tries of a write while alerts change
 )
 
@@ -187,16 +186,13 @@ func (s *alertSweep) assign(ctx context.Context, c *channelSweep) error {
 	if c.digest.ID == "" {
 		c.digest = alerts.NewDigest(c.name, rest[0].ID, s.b.Now().UTC())
 	}
-	for len(rest) > 0 && !c.begun() {
-		n, size := 0, 0
-		for n < len(rest) && n < alerts.DigestPart && (n == 0 || size < digestBytes) {
-			size += rest[n].Size()
-			n++
+	for part := range slices.Chunk(rest, alerts.DigestPart) {
+		if c.begun() {
+			break
 		}
-		if err := s.addToDigest(ctx, c, rest[:n]); err != nil {
+		if err := s.addToDigest(ctx, c, part); err != nil {
 			return err
 		}
-		rest = rest[n:]
 	}
 	return nil
 }

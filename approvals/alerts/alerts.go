@@ -86,9 +86,6 @@ func (a Alert) Stale() bool { return a.DigestID == "" && a.Card.Revision < a.Rev
 // Revise marks that the card must be drawn again.
 func (a *Alert) Revise() { a.Revision++ }
 
-// Size is how many bytes its row has.
-func (a Alert) Size() int { return len(putAlert(a).Body) }
-
 const alertSort = "alert"
 
 func alertKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: alertSort} }

@@ -122,6 +122,19 @@ func TestPartsEnd(t *testing.T) {
 	}
 	must(s.Write(ctx, large("a", 1, "4")))
 	parts("a row, written again", 4)
+	expires := large("b", 1, "2")
+	expires.Expires = time.Unix(1893553445, 0)
+	must(s.Write(ctx, expires))
+	parts("a row that expires", 4)
+	ttls := 0
+	for name, it := range w.rows {
+		if strings.HasPrefix(name, "part#") && it["b"] != nil && it["ttl"]["N"] == "1893553445" {
+			ttls++
+		}
+	}
+	if ttls != 2 {
+		t.Errorf("%d parts expire with their row", ttls)
+	}
 	other := w.store("open") // another process, which has to read before it can write
 	row, err := other.Get(ctx, put("a", 2).Key)
 	must(err)
@@ -130,7 +143,7 @@ func TestPartsEnd(t *testing.T) {
 	}
 	must(other.Write(ctx, put("a", 2)))
 	parts("a row that is small again", 2)
-	must(s.Write(ctx, remove("b", 1), put("c", 1)))
+	must(s.Write(ctx, remove("b", 2), put("c", 1)))
 	parts("a deletion", 0)
 	w.faults = []fault{{}, {}, {lost: true}}
 	must(s.Write(ctx, large("a", 3, "5")))
@@ -140,10 +153,7 @@ func TestPartsEnd(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	parts("a transaction in the way", 2)
-	for _, f := range []fault{{lost: true}, {answer: "TransactionConflictException"}, {answer: "TransactionConflictException"}} {
-		w.faults = append(w.faults, f)
-	}
-	w.faults = append([]fault{{}, {}}, w.faults...)
+	w.faults = []fault{{}, {}, {lost: true}, {answer: "TransactionConflictException"}, {answer: "TransactionConflictException"}}
 	if err := s.Write(ctx, large("a", 4, "6")); !errors.Is(err, approvals.ErrConflict) { // and it was written
 		t.Errorf("got %v", err)
 	}

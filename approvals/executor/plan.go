@@ -81,10 +81,13 @@ func (x *Executor) planWithLease(ctx context.Context, r approvals.Request) (p ap
 	} else {
 		err = storeError{err}
 	}
-	no, refused := errors.AsType[*actions.Refusal](err)
+	if no, refused := errors.AsType[*actions.Refusal](err); refused {
+		if err = x.refuse(ctx, r, no, f.fence(r.ID)); err == nil {
+			return p, errSettled
+		}
+		err = storeError{err}
+	}
 	switch {
-	case refused:
-		return p, errSettledOr(x.refuse(ctx, r, no, f.fence(r.ID)))
 	case errors.Is(err, approvals.ErrConflict):
 		return p, errElsewhere
 	case err != nil: // the next worker may begin at once, if this can be written

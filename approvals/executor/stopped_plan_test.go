@@ -57,33 +57,35 @@ func TestWhatStopsAPlanIsTold(t *testing.T) {
 		}, "AWS did not answer in time"},
 		"no session": {func(w *world, down func() bool) { w.answers("sts:AssumeRole", apiError("ServiceUnavailable"), down) }, "ServiceUnavailable"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			down := true
-			c.stop(w, func() bool { return down })
-			began := w.clock.Now()
-			r := w.bring(w.says(alice, revoke))
-			w.told()
-			w.round()
-			r = w.state(r, approvals.Planning)
-			if took := w.clock.Now().Sub(began); took > 30*time.Second || !strings.Contains(r.Cause, c.want) || len(w.told()) == 0 {
-				t.Errorf("after %s the card says %q (%s), and the bot was told %v", took, r.Cause, r.Hint, w.told())
-			}
-			if c.want == broken && !strings.Contains(r.Hint, "table runs") {
-				t.Errorf("what to do next: %q", r.Hint)
-			}
-			w.pass(2 * time.Minute)
-			w.state(r, approvals.Planning)
-			w.untouched()
-			down = false
-			w.pass(2 * time.Minute)
-			if r = w.state(r, approvals.Pending); r.Cause != "" {
-				t.Errorf("it still says %q", r.Cause)
-			}
-			w.state(w.clicks(bob, r, "approve"), approvals.Contained)
-			w.chain(r)
-		})
+		for store, in := range stores {
+			t.Run(name+"/"+store, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, in...)
+				down := true
+				c.stop(w, func() bool { return down })
+				began := w.clock.Now()
+				r := w.bring(w.says(alice, revoke))
+				w.told()
+				w.round()
+				r = w.state(r, approvals.Planning)
+				if took := w.clock.Now().Sub(began); took > 30*time.Second || !strings.Contains(r.Cause, c.want) || len(w.told()) == 0 {
+					t.Errorf("after %s the card says %q (%s), and the bot was told %v", took, r.Cause, r.Hint, w.told())
+				}
+				if c.want == broken && !strings.Contains(r.Hint, "table runs") {
+					t.Errorf("what to do next: %q", r.Hint)
+				}
+				w.pass(2 * time.Minute)
+				w.state(r, approvals.Planning)
+				w.untouched()
+				down = false
+				w.pass(2 * time.Minute)
+				if r = w.state(r, approvals.Pending); r.Cause != "" {
+					t.Errorf("it still says %q", r.Cause)
+				}
+				w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+				w.chain(r)
+			})
+		}
 	}
 }
 
