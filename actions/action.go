@@ -106,6 +106,8 @@ type Plan struct {
 	Undo       string   `json:"undo"` // how undo restores the target, in words
 	// More says that LookFirst left steps out.
 	More bool `json:"-"`
+	// Bound is the configuration's content that the steps write: an approval is for it, too.
+	Bound Bound `json:"bound,omitzero"`
 	// Snapshot is further prior state, for the record: JSON, or empty.
 	Snapshot string `json:"-"` // stored in a separate row
 }
@@ -140,6 +142,13 @@ func boundedTexts(all []string) []string {
 		texts = append(texts, fmt.Sprintf("… and %d more", more))
 	}
 	return texts
+}
+
+// Bound names content of the configuration. A run refuses to start if its hash is no longer
+// the approved one.
+type Bound struct {
+	Name string `json:"name"` // in words: "the document freeze"
+	Hash string `json:"hash"`
 }
 
 // Fact is one line of a plan's blast radius.
@@ -177,6 +186,8 @@ type Step struct {
 	// it. Credential marks a step that keys=reactivate reverts nevertheless.
 	NotReverted string `json:"not_reverted,omitempty"`
 	Credential  bool   `json:"credential,omitempty"`
+	// Bound is the hash of the plan's Bound, if the step writes it. Apply writes nothing else.
+	Bound string `json:"bound,omitempty"`
 	// Many marks one of many independent steps: they are applied in parallel, at the
 	// rate that AWS allows.
 	Many bool `json:"many,omitempty"`

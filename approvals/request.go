@@ -220,12 +220,13 @@ func RequestID(e Evidence) string {
 func IntentDigest(i Intent) string { return HashOf("intent", i) }
 
 // CallDigest is the hash of what an approval is for: the request, its intent, the
-// target's immutable ID, the policy, and for an undo the snapshot.
-func CallDigest(id string, i Intent, target actions.Identity, e ActionPolicy, snapshot string) string {
+// target's immutable ID, the configuration's content that is written, the policy, and for an
+// undo the snapshot.
+func CallDigest(id string, i Intent, p actions.Plan, e ActionPolicy, snapshot string) string {
 	return HashOf("call", struct {
-		ID, Intent, Target, Snapshot string
-		Entry                        ActionPolicy
-	}{id, IntentDigest(i), target.ID, snapshot, e})
+		ID, Intent, Target, Bound, Snapshot string
+		Entry                               ActionPolicy
+	}{id, IntentDigest(i), p.Identity.ID, p.Bound.Hash, snapshot, e})
 }
 
 // HashOf is the hash of a value's JSON, different for each kind.

@@ -85,12 +85,13 @@ type hashed struct {
 	id       string
 	intent   approvals.Intent
 	target   actions.Identity
+	bound    actions.Bound
 	entry    approvals.ActionPolicy
 	snapshot string
 }
 
 func (h hashed) digest() string {
-	return approvals.CallDigest(h.id, h.intent, h.target, h.entry, h.snapshot)
+	return approvals.CallDigest(h.id, h.intent, actions.Plan{Identity: h.target, Bound: h.bound}, h.entry, h.snapshot)
 }
 
 func newHashed() hashed {
@@ -166,6 +167,8 @@ func TestDigestsCoverEachPart(t *testing.T) {
 	try("id", false, func(h *hashed) { h.id = "KS-4G7QX2M9ZT0C" })
 	try("identity", false, func(h *hashed) { h.target.ID = "AROA2" })
 	try("snapshot", false, func(h *hashed) { h.snapshot = "s1" })
+	try("bound content", false, func(h *hashed) { h.bound.Hash = "b1" })
+	try("bound content into the snapshot", false, func(h *hashed) { h.snapshot = "b1" })
 	try("identity into the snapshot", false, func(h *hashed) { h.target.ID, h.snapshot = "", h.target.ID })
 }
 

@@ -3,7 +3,7 @@
 //
 //	ApplySCP    the action
 //	Attachment  one SCP of ours on an account: finds, creates, attaches, detaches
-//	CheckSCP    validates a document of the configuration
+//	CheckSCP    validates a document of the configuration; denials.go tells what it denies
 package scp
 
 import (
@@ -104,7 +104,7 @@ func configuredAttachment(o actions.Org, name string) (a Attachment, spared []st
 	if no != nil {
 		return a, nil, &actions.Refusal{Reason: "the document " + name + " can't be used: " + no.Reason, Hint: no.Hint}
 	}
-	return Attachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: deny.EqualJSON}, spared, nil
+	return Attachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: deny.EqualJSON, fingerprint: fingerprint}, spared, nil
 }
 
 // stepAttachment returns the attachment of a step.
@@ -146,6 +146,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 			"Sessions are stopped at once, but what runs goes on: processes on instances, code that needs no AWS call.",
 		},
 	}
+	a.bind(&p, "the document "+name)
 	p.Residual = append(p.Residual, exemptionText(spared)...)
 	switch {
 	case st.ours:
@@ -227,7 +228,8 @@ func impactText(o actions.Org, name, document string, spared []string) []string 
 	case deny.EqualJSON(document, plane):
 		warnings = append(warnings, fmt.Sprintf("Every change in the account is denied to all but %s. %d data-plane permissions of common services go on; what is not on that list stops too.", but, len(dataPlane)))
 	default:
-		warnings = append(warnings, "The document "+name+" is this organization's own. What it denies stops for all but "+but+": "+deny.Compact(document))
+		warnings = append(warnings, "The document "+name+" is this organization's own: what it denies stops, for applications too.")
+		warnings = append(warnings, denials(o, document)...)
 	}
 	for _, arn := range spared {
 		if parts := strings.SplitN(characters(arn), ":", 6); strings.ContainsAny(parts[len(parts)-1], "*?") {
@@ -250,14 +252,7 @@ func exemptionText(spared []string) []string {
 // exemptText returns the exempt principals in short: role/NAME if it is exempt in every
 // account.
 func exemptText(spared []string) string {
-	var names []string
-	for _, arn := range spared {
-		if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 && parts[4] == "*" {
-			arn = parts[5]
-		}
-		names = append(names, arn)
-	}
-	return actions.Clip(strings.Join(names, ", "))
+	return actions.Clip(strings.Join(shortARNs(spared), ", "))
 }
 
 func nameOf(o actions.Org, a *types.Account) string {

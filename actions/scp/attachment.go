@@ -38,6 +38,8 @@ type Attachment struct {
 	document func(live string) string
 	// holds reports whether the current content has the effect of the written one.
 	holds func(live, wrote string) bool
+	// fingerprint is the part of a document that an approval binds.
+	fingerprint func(document string) string
 }
 
 // attachedBefore is the undo snapshot of a policy that was attached already.
@@ -162,14 +164,20 @@ func targets(ctx context.Context, acct *actions.Account, id string) ([]string, e
 		func(t types.PolicyTargetSummary) string { return aws.ToString(t.TargetId) })
 }
 
-// Apply finds or creates the policy, updates its content, and attaches it.
+// Apply finds or creates the policy, updates its content, and attaches it. If the
+// configuration's document is no longer the approved one, it attaches only what says the
+// approved one already.
 func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
 	id, owner, err := a.find(ctx, acct)
 	if err != nil {
 		return e, err
 	}
+	changed := a.changed(a.document(""), s)
 	if id == "" {
+		if changed != nil {
+			return e, changed
+		}
 		want := a.document("")
 		e.Wrote = &want
 		id, err = a.create(ctx, acct, want, run.RequestID)
@@ -191,6 +199,12 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 			return e, err
 		}
 		want := a.document(live)
+		if changed != nil {
+			if err := a.changed(live, s); err != nil {
+				return e, err
+			}
+			want = live
+		}
 		e.Wrote = &want
 		if !deny.EqualJSON(live, want) {
 			if _, err := organizationsOf(acct).UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {

@@ -5,3 +5,6 @@ var (
 	RevokeSCP     = revokeSCP
 	ReadRevokeSCP = readRevokeSCP
 )
+
+// Denials is denials for tests.
+var Denials = denials

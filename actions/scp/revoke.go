@@ -38,6 +38,7 @@ func Revocation(o actions.Org, account string, run actions.Run) Attachment {
 			want, _ := readRevokeSCP(o, wrote)
 			return ok && !at.Before(want)
 		},
+		fingerprint: revocationFingerprint,
 	}
 }
 
@@ -69,6 +70,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 			"Whoever can assume a role may do so again: new sessions are not denied.",
 		},
 	}
+	a.bind(&p, "the list of exempt principals")
 	p.Residual = append(p.Residual, exemptionText(exemptARNs(acct.Org))...)
 	if st.ours {
 		p.Undo = "leaves " + a.policy + " attached, as it was before this request"

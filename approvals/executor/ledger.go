@@ -68,7 +68,7 @@ func (x *Executor) storePlan(ctx context.Context, p approvals.Planned, f *planne
 		audit.New("requested", p.Person, "intent", p.Intent.String(), "reason", p.Reason, "evidence", p.Evidence,
 			"at", p.Asked.Format(time.RFC3339), "alert", p.Alert, "finding", p.Finding, "event", p.Event),
 		audit.New("planned", "", "target", p.Plan.Identity.ARN, "target_id", p.Plan.Identity.ID, "steps", strconv.Itoa(p.Steps),
-			"digest", p.Digest, "snapshot", p.Snapshot)))
+			"digest", p.Digest, "bound", p.Plan.Bound.Hash, "snapshot", p.Snapshot)))
 	if err != nil {
 		return storeError{err}
 	}

@@ -61,7 +61,9 @@ func TestForeignAccountLearnsNothing(t *testing.T) {
 // TestMembershipIsAskedAgainAfterAnOutage: the card says what is waited for.
 func TestMembershipIsAskedAgainAfterAnOutage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, inOrganization(func(o *awsfake.Organization) { o.Accounts = append(o.Accounts, awsfake.OrgAccount{ID: foreign, Name: "new"}) }))
+	w := newWorld(t, inOrganization(func(o *awsfake.Organization) {
+		o.Accounts = append(o.Accounts, awsfake.OrgAccount{ID: foreign, Name: "new"})
+	}))
 	w.aws.Member(foreign, awsfake.MemberRoles{Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
 		ResponderPolicy: memberPolicy(actions.Responder, w.cfg.Org, false), RestorerPolicy: memberPolicy(actions.Restorer, w.cfg.Org, false)})
 	w.aws.Account(foreign).AddRole(awsfake.Role{Name: "app-role", Inline: map[string]string{"all": allPolicy}})

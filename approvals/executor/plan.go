@@ -191,7 +191,7 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	if err != nil {
 		return approvals.Planned{}, err
 	}
-	p.Digest = approvals.CallDigest(p.ID, p.Intent, p.Plan.Identity, p.Policy, p.Snapshot)
+	p.Digest = approvals.CallDigest(p.ID, p.Intent, p.Plan, p.Policy, p.Snapshot)
 	return p, x.storePlan(ctx, p, f)
 }
 

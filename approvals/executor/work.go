@@ -135,6 +135,9 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	if no := w.x.Org.RefuseIdentity(plan.Identity); no != nil {
 		return nil, steps, plan, no
 	}
+	if bound := w.p.Plan.Bound; plan.Bound.Hash != bound.Hash && !w.rechecking {
+		return nil, steps, plan, &actions.Refusal{Reason: bound.Name + " was changed since it was approved", Hint: askAgain}
+	}
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
 		w.flag("The target was deleted and created again since the plan: it is another principal (" + plan.Identity.ID + ") of the same name.")
 	}
