@@ -50,8 +50,42 @@ func inManyProfiles(n int) func(*world) {
 	}
 }
 
-// TestNoSizeOfATargetBlocks: whatever is attached to a target, it is planned, contained
-// and undone. Rows of DynamoDB have 400 KB.
+// withFiftyTags leaves no room for the tag of ours.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+func withFiftyTags(w *world) {
+	tags := map[string]string{}
+	for i := range 50 {
+		tags[fmt.Sprintf("t%02d", i)] = "x"
+	}
+	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Tags: tags})
+}
+
+// withTakenNames has roles, profiles and policies of our names that grant everything.
+func withTakenNames(w *world) {
+	onManyPorts(w)
+	const admin = "arn:aws:iam::aws:policy/AdministratorAccess"
+	a := w.aws.Account(prod)
+	a.AddRole(awsfake.Role{Name: "killswitch-isolation", Attached: []string{admin}, Profiles: []string{"killswitch-isolation"}})
+	a.AddRole(awsfake.Role{Name: "app-role", Attached: []string{admin}, Profiles: []string{"web"}})
+	a.AddUser(awsfake.User{Name: "deploy-bot", Attached: []string{admin}})
+	name, grants := "KillSwitchQuarantine", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+	_, err := iam.NewFromConfig(w.aws.Admin(prod)).CreatePolicy(w.t.Context(), &iam.CreatePolicyInput{PolicyName: &name, PolicyDocument: &grants})
+	w.must(err)
+	i := w.aws.Snapshot().Accounts[prod].Regions["us-east-1"].Instances[suspect]
+	i.Profile = "web"
+	a.Region("us-east-1").AddInstance(i)
+}
+
+func withManyPolicies(w *world) {
+	r := awsfake.Role{Name: "app-role", Inline: map[string]string{}}
+	for i := range 160 {
+		r.Inline[fmt.Sprintf("p%03d", i)] = `{"Statement":{"Effect":"Deny","Action":"a:b","Resource":"*"}}`
+	}
+	w.aws.Account(prod).AddRole(r)
+}
+
+// TestNoSizeOfATargetBlocks: whatever is attached to a target, whatever names are taken,
+// it is planned, contained and undone. Rows of DynamoDB have 400 KB.
 func TestNoSizeOfATargetBlocks(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -60,6 +94,10 @@ func TestNoSizeOfATargetBlocks(t *testing.T) {
 	}{
 		"1,000 ports of 10 target groups": {"isolate_instance arn:aws:ec2:us-east-1:" + prod + ":instance/" + suspect + " stolen", onManyPorts},
 		"stripped, in 500 profiles":       {"detach_policies prod/app-role stolen", inManyProfiles(500)},
+		"with 50 tags":                    {"revoke_sessions prod/app-role stolen", withFiftyTags},
+		"our isolation role's name taken": {"isolate_instance arn:aws:ec2:us-east-1:" + prod + ":instance/" + suspect + " stolen", withTakenNames},
+		"our quarantine's name taken":     {"quarantine_user prod/deploy-bot stolen", withTakenNames},
+		"160 inline policies":             {"detach_policies prod/app-role stolen", withManyPolicies},
 		"deleted, in 500 profiles":        {"delete_role prod/app-role confirm=app-role stolen", inManyProfiles(500)},
 	}
 	if testing.Short() {
