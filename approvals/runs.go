@@ -54,7 +54,8 @@ type Run struct {
 	// LastSuccess is when the last step or page of a listing succeeded: patience with AWS
 	// counts from there.
 	LastSuccess time.Time `json:"last_success,omitzero"`
-	Attempt     int       `json:"attempt"` // 1, or more after retries
+	Rate        float64   `json:"rate,omitempty"` // calls per second that AWS allowed the last worker; 0: no limit
+	Attempt     int       `json:"attempt"`        // 1, or more after retries
 	// Reviewed is the last attempt whose steps were prepared.
 	Reviewed int `json:"reviewed,omitempty"`
 	Lock     Key `json:"lock"`

@@ -95,6 +95,7 @@ type world struct {
 
 	executor *executor.Executor // which drain works with
 	workers  int
+	timeout  time.Duration // of a job, as Lambda has it; 0: none
 	mu       sync.Mutex
 	sent     []sent
 	clicked  int
@@ -138,7 +139,7 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	for _, f := range alter {
 		f(w)
 	}
-	if _, is := w.Requests.Store.(*memory.Store); is && endpoint != "" && w.path == "" {
+	if _, is := w.Requests.Store.(*memory.Store); is && endpoint != "" && w.path == "" && !w.clock.Real {
 		inDynamoDB(w)
 	}
 	w.start()
@@ -278,7 +279,13 @@ func (w *world) round() (did bool) {
 	}
 	var j approvals.Job
 	w.must(json.Unmarshal(d.Body, &j))
-	if err := w.executor.Handle(w.t.Context(), j); err != nil {
+	ctx := w.t.Context()
+	if w.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.timeout)
+		defer cancel()
+	}
+	if err := w.executor.Handle(ctx, j); err != nil {
 		if d.Receives >= 30 {
 			w.t.Errorf("a job was set aside: %s %v", d.Body, err)
 		}

@@ -47,6 +47,7 @@ func (w *worker) runManySteps(ctx context.Context, acct *actions.Account, steps 
 	}
 	w.relist = true
 	m := w.many(acct.WithoutRetries(), steps)
+	m.pace = w.pace
 	var wg sync.WaitGroup
 	for range batchRunners {
 		wg.Go(func() {
@@ -77,7 +78,7 @@ func (m *many) next(ctx context.Context) []*stepAttempt {
 	if m.err != nil || m.x.nearDeadline(ctx) {
 		return nil
 	}
-	n := min(batchSize, len(m.queue))
+	n := min(m.pace.batch(batchSize), len(m.queue)) // few at a low rate: a batch ends before the deadline
 	var batch []*stepAttempt
 	for _, s := range m.queue[:n] {
 		batch = append(batch, &stepAttempt{s: s})

@@ -51,7 +51,8 @@ func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 		}
 		return err
 	}
-	w := &worker{x: x, run: &run, p: p, action: action, rechecking: true}
+	w := x.worker(&run, p, action)
+	w.rechecking = true
 	if err := w.check(ctx); err != nil {
 		return err
 	}

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 )
 
 const (
@@ -176,5 +178,67 @@ func TestRunOutlivesItsSession(t *testing.T) {
 	w.undo(r)
 	if n := w.denied(); n != 0 {
 		t.Errorf("%d roles still have the deny", n)
+	}
+}
+
+// shapes are how long a job may take: without limit in serve, as long as template.yaml
+// says in Lambda, and so short that it is handed over again and again.
+var shapes = map[string]time.Duration{"serve": 0, "lambda": 15 * time.Minute, "lambda, short": 90 * time.Second}
+
+// TestRateOfAWSIsUsed: whatever rate AWS allows, apply and undo of all roles are whole,
+// and take at most 1.3 times as long as it takes at least. Time is that of a bubble.
+func TestRateOfAWSIsUsed(t *testing.T) {
+	t.Parallel()
+	n := max(2000/thin.Every(t, 5, "2,000 roles"), 200)
+	for _, rate := range []float64{2.5, 20} {
+		for shape, timeout := range shapes {
+			t.Run(fmt.Sprintf("%v calls a second, %s", rate, shape), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					time.Sleep(time.Until(crashtest.NewClock().T))
+					w := newWorld(t, withRoles(n), func(w *world) {
+						if w.clock.Real, w.timeout = true, timeout; timeout == 0 {
+							inFile(w)
+						}
+					})
+					w.aws.OnCall(func(c awsfake.Call) error {
+						time.Sleep(75 * time.Millisecond) // before and after
+						return nil
+					})
+					w.aws.Throttle("iam:*", rate, int(2*rate))
+					took := func(what string, do func()) {
+						began := time.Now()
+						w.aws.ResetCalls()
+						do()
+						calls, throttled := 0, 0
+						for _, c := range w.aws.Calls() {
+							if strings.HasPrefix(c.Op, "iam:") {
+								calls++
+								if c.Err == "Throttling" {
+									throttled++
+								}
+							}
+						}
+						least := time.Duration(float64(calls-throttled) / rate * float64(time.Second))
+						d := time.Since(began)
+						t.Logf("%s: %v = %.2f × %v, %d of %d calls throttled", what, d, d.Seconds()/least.Seconds(), least, throttled, calls)
+						if d > least*13/10 {
+							t.Errorf("%s took %v, want at most 1.3 × %v", what, d, least)
+						}
+					}
+					var r approvals.Request
+					took("apply", func() { r = w.contained(revokeAll) })
+					if got := w.denied(); got != n {
+						t.Errorf("%d of %d roles have the deny", got, n)
+					}
+					time.Sleep(2 * time.Minute)
+					w.drain() // the re-checks
+					took("undo", func() { w.undo(r) })
+					if got := w.denied(); got != 0 {
+						t.Errorf("%d roles still have the deny", got)
+					}
+				})
+			})
+		}
 	}
 }

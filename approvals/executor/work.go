@@ -17,7 +17,7 @@ func (x *Executor) work(ctx context.Context, run *approvals.Run, p approvals.Pla
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
-	w := &worker{x: x, run: run, p: p, action: action}
+	w := x.worker(run, p, action)
 	steps, err := x.steps(ctx, p.ID)
 	if err != nil {
 		return err
@@ -84,11 +84,16 @@ type worker struct {
 	action     actions.Action
 	notified   time.Time        // when the bot was last asked to redraw
 	reader     *actions.Account // in which the target is read
+	pace       *pacer           // of the writes of independent steps
 	relist     bool             // steps were applied since the roles were listed
 	othersHeld map[string]bool  // changes that other requests held when this worker read the target
 	secondPass bool             // steps that did not hold were run once more
 	// rechecking is true in a re-check.
 	rechecking bool
+}
+
+func (x *Executor) worker(run *approvals.Run, p approvals.Planned, action actions.Action) *worker {
+	return &worker{x: x, run: run, p: p, action: action, pace: &pacer{now: x.Now, sleep: x.Sleep, rate: run.Rate}}
 }
 
 // patience returns the time until which transient errors are tried again.
@@ -328,6 +333,7 @@ func (w *worker) renewOrHandOver(ctx context.Context) error {
 // handOver releases the lease and sends a new job for the rest. It returns
 // errElsewhere.
 func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
+	w.run.Rate = w.pace.rate
 	w.run.Lease.Release(w.x.Now())
 	if err := w.x.Store.Write(ctx, putRun(*w.run)); err != nil {
 		return err
