@@ -109,7 +109,8 @@ func resources(steps []step) []string {
 	return arns
 }
 
-// storeError marks errors of our own store, which say nothing about the target.
+// storeError marks errors of our own tables and secrets, which say nothing about the
+// target.
 type storeError struct{ error }
 
 func (e storeError) Unwrap() error { return e.error }

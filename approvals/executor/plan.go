@@ -111,8 +111,8 @@ func (x *Executor) tellStopped(ctx context.Context, id string, err error) error 
 		return errSettledOr(x.showDelay(ctx, id, err.Error(),
 			"CloudTrail tells of events some minutes later: it is asked again until the request expires"))
 	case errors.As(err, &ours):
-		why = "There is no plan yet, since Killswitch's own table failed: " + actions.Clip(ours.Error())
-		hint = "it is tried again until the request expires; look at the table runs and at the executor's log"
+		why = "There is no plan yet, since Killswitch's own tables or secrets failed: " + actions.Clip(ours.Error())
+		hint = "it is tried again until the request expires; the executor's log says more"
 	}
 	return errors.Join(err, x.showDelay(ctx, id, why, hint))
 }
@@ -154,7 +154,7 @@ func (x *Executor) showDelay(ctx context.Context, id, why, hint string) error {
 func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner) (approvals.Planned, error) {
 	proven, err := x.prove(ctx, r, x.verifyPayload)
 	if err != nil {
-		return approvals.Planned{}, err
+		return approvals.Planned{}, storeError{err}
 	}
 	entry := x.Policy.For(proven.intent)
 	if x.Now().After(proven.at.Add(entry.ApproveWithin)) {

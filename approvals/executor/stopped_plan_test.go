@@ -13,11 +13,13 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
+// broken is what a card says of our own tables and secrets.
+const broken = "Killswitch's own tables or secrets failed"
+
 // TestWhatStopsAPlanIsTold: within 30 seconds, by the job that was stopped, with what to
 // do next, and the plan is made once it is over.
 func TestWhatStopsAPlanIsTold(t *testing.T) {
 	t.Parallel()
-	const broken = "Killswitch's own table failed"
 	rows := func(match func(string) bool) func(*world, func() bool) {
 		return func(w *world, down func() bool) {
 			w.Runs.writes = func(puts []approvals.Put) error {
@@ -45,7 +47,15 @@ func TestWhatStopsAPlanIsTold(t *testing.T) {
 				}
 				return []string{signingSecret}, nil
 			}}
-		}, "signing secret: Secrets Manager: timeout"},
+		}, broken + ": signing secret: Secrets Manager: timeout"},
+		"the table says no": {func(w *world, down func() bool) {
+			w.Runs.writes = func([]approvals.Put) error {
+				if down() {
+					return apiError("AccessDeniedException")
+				}
+				return nil
+			}
+		}, broken},
 		"AWS hangs": {func(w *world, down func() bool) {
 			w.aws.OnCall(func(c awsfake.Call) error {
 				if c.Op != "iam:GetRole" || c.Phase != awsfake.Before || !down() {
@@ -71,7 +81,7 @@ func TestWhatStopsAPlanIsTold(t *testing.T) {
 				if took := w.clock.Now().Sub(began); took > 30*time.Second || !strings.Contains(r.Cause, c.want) || len(w.told()) == 0 {
 					t.Errorf("after %s the card says %q (%s), and the bot was told %v", took, r.Cause, r.Hint, w.told())
 				}
-				if c.want == broken && !strings.Contains(r.Hint, "table runs") {
+				if strings.HasPrefix(c.want, broken) && !strings.Contains(r.Hint, "until the request expires") {
 					t.Errorf("what to do next: %q", r.Hint)
 				}
 				w.pass(2 * time.Minute)
@@ -86,6 +96,33 @@ func TestWhatStopsAPlanIsTold(t *testing.T) {
 				w.chain(r)
 			})
 		}
+	}
+}
+
+// TestWhatStopsThePlanOfAnUndoIsTold, and that it is not the account.
+func TestWhatStopsThePlanOfAnUndoIsTold(t *testing.T) {
+	t.Parallel()
+	for _, sort := range []string{"plan", "run", "step#", "hold"} {
+		t.Run(sort, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.contained(revoke)
+			w.pass(2 * time.Minute)
+			down := true
+			w.Runs.reads = func(k approvals.Key) error {
+				if down && k.Sort == sort && (k.Part == r.ID || sort == "hold") {
+					return apiError("AccessDeniedException")
+				}
+				return nil
+			}
+			u := w.state(w.clicks(carol, r, "undo"), approvals.Planning)
+			if !strings.Contains(u.Cause, broken) || strings.Contains(u.Hint, "member roles") {
+				t.Errorf("the card says %q (%s)", u.Cause, u.Hint)
+			}
+			down = false
+			w.pass(2 * time.Minute)
+			w.state(u, approvals.Pending)
+		})
 	}
 }
 

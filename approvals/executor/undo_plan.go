@@ -16,7 +16,7 @@ import (
 func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *approvals.Planned, f *planner) error {
 	orig, run, steps, err := x.undoable(ctx, p.Intent.Undo, p.ID)
 	if err != nil {
-		return err
+		return storeError{err}
 	}
 	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again"}
 	p.Snapshot, p.UndoneAttempt = snapshotHash(steps), run.Attempt
@@ -24,7 +24,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 	ordered := undoOrder(steps)
 	holds, err := x.holdsOf(ctx, ordered)
 	if err != nil {
-		return err
+		return storeError{err}
 	}
 	type reading struct {
 		actions.Reading
