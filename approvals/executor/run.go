@@ -151,6 +151,9 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 		return errSettledOr(x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0))
 	case errors.Is(err, errWithdrawn):
 		run.Outcome, run.Cause, run.Hint = run.Before.Outcome, run.Before.Cause, run.Before.Hint
+		if run.Outcome == approvals.Contained {
+			run.NextCheck = x.Now().UTC().Add(checks[0])
+		}
 		if err := x.endRun(ctx, run, audit.New("not_started", "", "attempt", strconv.Itoa(run.Attempt))); err != nil {
 			return err
 		}

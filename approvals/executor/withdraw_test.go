@@ -1,7 +1,9 @@
 package executor_test
 
 import (
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -228,6 +230,62 @@ func TestNoAndRetryAtOnce(t *testing.T) {
 			}
 			w.state(u, approvals.Restored)
 			w.state(r, approvals.Undone)
+		})
+	}
+}
+
+// TestNoAndRetryInParallel: whatever the order, the undo either was denied and changed
+// nothing, or ran and the no was told that it came too late.
+func TestNoAndRetryInParallel(t *testing.T) {
+	t.Parallel()
+	for store, with := range stores {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			won := map[approvals.State]int{}
+			for i := range 8 {
+				w := newWorld(t, with...)
+				r, u := w.failedUndo()
+				changes := w.aws.Mutations()
+				no := approvals.Vote{Actor: approvals.Actor{Person: "bob", Slack: bob}, Evidence: w.keepsWord(w.button(bob, u, "deny")), At: w.clock.Now()}
+				w.bring(w.button(carol, u, "retry"))
+				errLate := errors.New("too late")
+				late := false
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					for range i * i { // now earlier, now later
+						w.again(u)
+					}
+					_, err := w.table().Change(t.Context(), u.ID, func(r *approvals.Request) error {
+						if !w.cfg.Policy.Decide(*r, approvals.Deny, no, w.clock.Now()).Accept {
+							return errLate
+						}
+						return r.SayNo(approvals.Denied, no, w.clock.Now())
+					})
+					if late = errors.Is(err, errLate); !late {
+						w.must(err)
+						w.sends(approvals.JobClose, u)
+					}
+				})
+				for range 2 {
+					wg.Go(func() {
+						for w.round() {
+						}
+					})
+				}
+				wg.Wait()
+				w.pass(time.Minute)
+				u = w.again(u)
+				won[u.State]++
+				switch {
+				case u.State == approvals.Denied && !late && w.run(u).Withdrawn != nil && w.aws.Mutations() == changes:
+					w.state(r, approvals.Partial)
+				case u.State == approvals.Restored && late:
+					w.state(r, approvals.Undone)
+				default:
+					t.Errorf("it is %s, late: %t, %d changes, %+v", u.State, late, w.aws.Mutations()-changes, w.run(u))
+				}
+			}
+			t.Log(won)
 		})
 	}
 }
