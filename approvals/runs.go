@@ -99,6 +99,8 @@ type Progress struct {
 	Done    int `json:"done"`
 	Failed  int `json:"failed"`
 	Skipped int `json:"skipped"`
+	// Listed is the number of targets read so far, before anything is counted.
+	Listed int `json:"listed,omitempty"`
 	// Rate is the number of steps per second at the time At.
 	Rate float64   `json:"rate,omitempty"`
 	At   time.Time `json:"at"`

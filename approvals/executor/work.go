@@ -110,7 +110,13 @@ func (w *worker) succeeded() { w.run.LastSuccess = w.x.Now().UTC() }
 
 // page returns the function to be called after each page of a listing.
 func (w *worker) page(ctx context.Context) func(*actions.MorePages) error {
-	return func(*actions.MorePages) error { return w.renewOrHandOver(ctx) }
+	return func(m *actions.MorePages) error {
+		w.run.Progress.Listed = m.Read
+		if err := w.renewOrHandOver(ctx); err != nil {
+			return err
+		}
+		return w.notifyProgress(ctx)
+	}
 }
 
 // prepare opens a session in the account, reads the target again and updates the ledger

@@ -254,6 +254,9 @@ func (v View) headline() string {
 		if v.Run != nil && v.Run.Progress.Total > 0 {
 			return state + ": " + v.progress()
 		}
+		if v.Run != nil && v.Run.Progress.Listed > 0 {
+			return fmt.Sprintf("%s: reading what is there, %d roles so far.", state, v.Run.Progress.Listed)
+		}
 		done := 0
 		for _, s := range v.Steps {
 			if s.Finished() {

@@ -369,6 +369,9 @@ var cards = []cardCase{
 		v.Request.Denial = &no
 	}}},
 	{"all_pending", "pending 0/1", []func(*View){allRoles}},
+	{"all_listing", "running", []func(*View){allRoles, ran(approvals.Running, approvals.StepPlanned), func(v *View) {
+		v.Run.Progress = approvals.Progress{Listed: 1200, At: v.Now}
+	}}},
 	{"all_running", "running", []func(*View){allRoles, ran(approvals.Running, approvals.StepVerified, approvals.StepDone, approvals.StepDoing), func(v *View) {
 		v.Run.Progress = approvals.Progress{Total: 5000, Done: 1830, Failed: 2, Skipped: 188, Rate: 19.7, At: v.Now}
 	}}},
