@@ -130,7 +130,7 @@ func TestSharedContentLosesNoWriter(t *testing.T) {
 				w.clicks(bob, w.asksUndo(first), "approve")
 				want = "batch other"
 			} else {
-				first = w.contained(revoke)
+				w.contained(revoke)
 			}
 			if l.lost {
 				t.Error("a share was lost")

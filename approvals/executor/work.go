@@ -234,6 +234,7 @@ func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phas
 
 func (w *worker) flag(text string) {
 	const most = 50 // a run may have thousands of steps
+	text = actions.Clip(text)
 	if !slices.Contains(w.run.Flags, text) && len(w.run.Flags) < most {
 		w.run.Flags = append(w.run.Flags, text)
 	}
