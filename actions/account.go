@@ -51,7 +51,7 @@ type Cloud struct {
 	sts     *sts.Client
 	limiter rateLimiter // shared by all sessions
 	now     func() time.Time
-	members membership
+	members Members
 }
 
 // NewCloud takes the hub's configuration, as config.LoadDefaultConfig returns it.
@@ -65,7 +65,7 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 		base.HTTPClient = c.WithTimeout(callTimeout)
 	}
 	c := &Cloud{org: org, base: base, sts: sts.NewFromConfig(base), limiter: rateLimiter{byKey: map[string]chan struct{}{}},
-		now: time.Now} //nolint:forbidigo // tests replace it
+		members: &membership{}, now: time.Now} //nolint:forbidigo // tests replace it
 	c.SetAfterFunc(func(d time.Duration, f func()) { time.AfterFunc(d, f) })
 	return c
 }

@@ -14,10 +14,30 @@ import (
 // again.
 const membershipLasts = time.Hour
 
-// membership remembers when Organizations said that an account is a member.
-type membership struct {
-	mu    sync.Mutex
-	asked map[string]time.Time
+// Members remembers when Organizations said that an account is a member. After an error
+// it is asked.
+type Members interface {
+	// Asked returns when; zero if it did not.
+	Asked(ctx context.Context, account string) (time.Time, error)
+	// Remember stores it; zero forgets.
+	Remember(ctx context.Context, account string, at time.Time) error
+}
+
+// SetMembers replaces the memory of this process, so that an answer outlives it.
+func (c *Cloud) SetMembers(m Members) { c.members = m }
+
+// membership is the memory of a process.
+type membership struct{ asked sync.Map }
+
+func (m *membership) Asked(_ context.Context, account string) (time.Time, error) {
+	v, _ := m.asked.Load(account)
+	at, _ := v.(time.Time)
+	return at, nil
+}
+
+func (m *membership) Remember(_ context.Context, account string, at time.Time) error {
+	m.asked.Store(account, at)
+	return nil
 }
 
 // ours reports whether the configuration names an account.
@@ -37,9 +57,8 @@ func (c *Cloud) checkMember(ctx context.Context, account string, who SessionCont
 		return nil
 	}
 	now := c.now()
-	c.members.mu.Lock()
-	asked, before := c.members.asked[account]
-	c.members.mu.Unlock()
+	asked, err := c.members.Asked(ctx, account)
+	before := err == nil && !asked.IsZero()
 	if before && now.Before(asked.Add(membershipLasts)) {
 		return nil
 	}
@@ -47,13 +66,15 @@ func (c *Cloud) checkMember(ctx context.Context, account string, who SessionCont
 		return &Refusal{Reason: fmt.Sprintf("account %s is not in the configuration, so it is not known to be one of yours", account),
 			Hint: "if it is, name it under aws.accounts; with aws.management_account the organization is asked"}
 	}
-	err := c.askOrganization(ctx, account, who)
+	err = c.askOrganization(ctx, account, who)
 	switch {
 	case err == nil:
-		c.members.remember(account, now)
+		_ = c.members.Remember(ctx, account, now)
 		return nil
 	case IsCode(err, "AccountNotFoundException"):
-		c.members.forget(account)
+		if before {
+			_ = c.members.Remember(ctx, account, time.Time{})
+		}
 		return &Refusal{Reason: fmt.Sprintf("account %s is not a member of the organization: it is not entered", account),
 			Hint: "check the ID; tell the owner of that account"}
 	case before:
@@ -78,19 +99,4 @@ func (c *Cloud) askOrganization(ctx context.Context, account string, who Session
 		_, err = Client(acct, organizations.NewFromConfig).DescribeAccount(ctx, &organizations.DescribeAccountInput{AccountId: &account})
 	}
 	return err
-}
-
-func (m *membership) remember(account string, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.asked == nil {
-		m.asked = map[string]time.Time{}
-	}
-	m.asked[account] = now
-}
-
-func (m *membership) forget(account string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.asked, account)
 }

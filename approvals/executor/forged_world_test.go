@@ -162,6 +162,7 @@ func (w *world) worker() *executor.Executor {
 	name, runs := fmt.Sprintf("worker-%d", w.workers), new(atomic.Int32)
 	cloud := actions.NewCloud(w.aws.Config(), w.cfg.Org)
 	cloud.SetNow(w.clock.Now)
+	cloud.SetMembers(executor.Members{Store: w.Runs})
 	cloud.SetAfterFunc(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
 	findings := w.findings
 	findings.Org = w.cfg.Org

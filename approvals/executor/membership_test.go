@@ -80,4 +80,15 @@ func TestMembershipIsAskedAgainAfterAnOutage(t *testing.T) {
 	down = true // what was planned does not wait either
 	w.start()
 	w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+	w.pass(2 * time.Hour)
+	w.start() // another process knows it from the table, if that answers
+	w.Runs.reads = func(k approvals.Key) error {
+		if strings.HasPrefix(k.Part, "member#") {
+			return errOutage
+		}
+		return nil
+	}
+	w.state(w.types(alice, "revoke_sessions "+foreign+"/app-role reason=third"), approvals.Planning)
+	w.Runs.reads = nil
+	w.contained("revoke_sessions " + foreign + "/app-role reason=again")
 }

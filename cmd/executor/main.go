@@ -34,12 +34,14 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	aws := function.AWS(env)
 	tables := ddb.NewFromConfig(aws, dynamodb.ClientOptions)
 	secret := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now)
+	runs, cloud := dynamodb.New(tables, env("RUNS_TABLE")), actions.NewCloud(aws, c.Org)
+	cloud.SetMembers(executor.Members{Store: runs})
 	x := &executor.Executor{
-		Store:       dynamodb.New(tables, env("RUNS_TABLE")),
+		Store:       runs,
 		Requests:    approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
 		Policy:      c.Policy,
 		Org:         c.Org,
-		Cloud:       actions.NewCloud(aws, c.Org),
+		Cloud:       cloud,
 		Actions:     c.Org.Actions.Lookup,
 		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secret.Values, Refresh: secret.Refresh}},
 		Team:        c.Team,
