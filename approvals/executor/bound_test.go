@@ -112,6 +112,24 @@ func TestAnotherDocumentIsAnotherCall(t *testing.T) {
 	}
 }
 
+// TestContainmentOutlivesItsDocument: a configuration without the document does not make a
+// containment that holds look otherwise.
+func TestContainmentOutlivesItsDocument(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withOwn)
+	before := w.aws.Snapshot()
+	r := w.contained(ownFreeze)
+	w.cfg.Org.SCPs = nil
+	w.start()
+	w.pass(10 * time.Minute)
+	r = w.state(r, approvals.Contained)
+	if run := w.run(r); run.Checks != 3 || run.FailedChecks != 0 {
+		t.Errorf("%d checks, %d failed", run.Checks, run.FailedChecks)
+	}
+	w.undo(r)
+	w.asBefore(before)
+}
+
 // TestRecheckWritesNoOtherDocument: what somebody removed is attached again as it was
 // approved, or not at all.
 func TestRecheckWritesNoOtherDocument(t *testing.T) {

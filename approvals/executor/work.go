@@ -140,13 +140,16 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 		return w.reader, steps, plan, readListing(ctx, w.reader, w.action, steps)
 	}
 	w.reader.Look, w.reader.Approved = look, w.p.Plan.Identity.ID
-	if plan, err = w.action.Plan(ctx, w.reader, w.p.Call()); err != nil {
+	bound := w.p.Plan.Bound
+	if w.rechecking && bound.Hash != "" { // the approved content is looked at, whatever the configuration says now
+		plan.Identity = w.p.Plan.Identity
+	} else if plan, err = w.action.Plan(ctx, w.reader, w.p.Call()); err != nil {
 		return nil, steps, plan, err
 	}
 	if no := w.x.Org.RefuseIdentity(plan.Identity); no != nil {
 		return nil, steps, plan, no
 	}
-	if bound := w.p.Plan.Bound; plan.Bound.Hash != bound.Hash && !w.rechecking {
+	if plan.Bound.Hash != bound.Hash && !w.rechecking {
 		return nil, steps, plan, &actions.Refusal{Reason: bound.Name + " was changed since it was approved", Hint: askAgain}
 	}
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
