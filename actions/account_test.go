@@ -203,6 +203,23 @@ func TestSessionIsRenewed(t *testing.T) {
 	actiontest.Must(t, look())
 }
 
+// The role list of a large account has to fit into a function's memory.
+func TestRoleListKeepsWhatIsNeeded(t *testing.T) {
+	w := actiontest.NewFixture(t, func(r *awsfake.Role) {
+		r.Inline, r.Tags, r.Profiles = map[string]string{"all": actiontest.AllowIAM}, map[string]string{"team": "web"}, []string{"web"}
+	})
+	w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/ALL", Account: actiontest.Member})
+	roles, err := w.Enter(actions.Responder, actions.PhasePlan).AllRoles(t.Context())
+	actiontest.Must(t, err)
+	r := roles["victim"]
+	if len(r.RolePolicyList) != 1 || aws.ToString(r.RoleId) == "" {
+		t.Errorf("lacks something: %+v", r)
+	}
+	if r.AssumeRolePolicyDocument != nil || r.Tags != nil || r.InstanceProfileList != nil || r.AttachedManagedPolicies != nil {
+		t.Errorf("keeps too much: %+v", r)
+	}
+}
+
 // A session may do what its phase needs on its role, and nothing elsewhere.
 func TestSessionIsLimited(t *testing.T) {
 	w := actiontest.NewFixture(t)
