@@ -30,7 +30,7 @@ func (a *Account) ShareRoleList(b *Account) { a.roles = b.roles }
 const (
 	fullPage = 1000
 	slowPage = 100
-	minPage  = 10
+	minPage  = 25
 )
 
 // roleList caches all roles of an account with the pages read so far.

@@ -244,3 +244,23 @@ func TestRateOfAWSIsUsed(t *testing.T) {
 		}
 	}
 }
+
+// TestListingThatFitsIntoNoInvocation ends: a run is not handed over for ever.
+func TestListingThatFitsIntoNoInvocation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(crashtest.NewClock().T))
+		w := newWorld(t, withRoles(700), func(w *world) { w.clock.Real, w.timeout = true, 45*time.Second })
+		w.slowPages(0, func(int) error {
+			time.Sleep(5 * time.Second)
+			return nil
+		})
+		r := w.clicks(bob, w.types(alice, revokeAll), "approve")
+		w.state(r, approvals.Failed)
+		w.tells(r, "reading the account's roles: 600 so far")
+		w.tells(r, "via=scp")
+		if d := w.run(r).Ended.Sub(w.run(r).Since); d > 12*time.Minute {
+			t.Errorf("it ended after %v", d)
+		}
+	})
+}

@@ -108,10 +108,14 @@ func (w *worker) patience() time.Time {
 // succeeded notes that the run gets on.
 func (w *worker) succeeded() { w.run.LastSuccess = w.x.Now().UTC() }
 
-// page returns the function to be called after each page of a listing.
+// page returns the function to be called after each page of a listing. If no invocation is
+// long enough for it, that ends when patience does.
 func (w *worker) page(ctx context.Context) func(*actions.MorePages) error {
 	return func(m *actions.MorePages) error {
 		w.run.Progress.Listed = m.Read
+		if w.x.nearDeadline(ctx) && w.x.Now().After(w.patience()) {
+			return actions.WithHint(m, "the listing takes longer than an invocation may; one policy for the whole account needs none: via=scp")
+		}
 		if err := w.renewOrHandOver(ctx); err != nil {
 			return err
 		}
