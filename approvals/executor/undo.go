@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -80,8 +81,12 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 			return err
 		}
 	} else if !done {
-		orig.UndoneBy = ""         // another undo may start
-		if sumUp(undo).begun > 0 { // otherwise what held holds
+		orig.UndoneBy = "" // another undo may start
+		reverted, err := x.mayHaveReverted(ctx, run.ID, undo)
+		if err != nil {
+			return err
+		}
+		if reverted { // otherwise what held holds
 			orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
 		}
 		orig.Cause, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
@@ -104,7 +109,9 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 			return r.To(approvals.Undone, x.Now().UTC())
 		}
 		r.UndoneBy, r.Cause, r.Hint = "", orig.Cause, orig.Hint
-		return r.To(orig.Outcome, x.Now().UTC())
+		r.State, r.Ended = orig.Outcome, x.Now().UTC() // what was denied after it ran is denied again
+		r.Revise()
+		return nil
 	})
 	if err == nil && !done && !orig.NextCheck.IsZero() {
 		err = x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: id}, max(orig.NextCheck.Sub(x.Now()), 0))
@@ -113,4 +120,14 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 		return err
 	}
 	return x.expireRows(ctx, id, orig.Ended)
+}
+
+// mayHaveReverted reports whether an undo that has ended changed anything: a worker that
+// died after its write recorded no step, only that it was about to.
+func (x *Executor) mayHaveReverted(ctx context.Context, id string, undo []step) (bool, error) {
+	if sumUp(undo).begun > 0 {
+		return true, nil
+	}
+	holds, err := x.holdsOf(ctx, undo)
+	return slices.ContainsFunc(holds, func(h hold) bool { return h.Releasing == id || h.Writer.Owner == id }), err
 }

@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -209,6 +210,37 @@ func TestOriginalHearsOfItsUndoLater(t *testing.T) {
 	w.withoutAWS(func() { w.job(w.executor, approvals.JobUndo, u) })
 	w.state(u, approvals.Restored)
 	w.state(r, approvals.Undone)
+}
+
+// TestUndoThatDiedBeforeItsRecord: it lifted the deny and wrote nothing down, and then the
+// account can't be entered any more. The original does not say that it is contained.
+func TestUndoThatDiedBeforeItsRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.aws.Snapshot()
+	r := w.contained(revokeAll)
+	w.pass(2 * time.Minute)
+	u := w.asksUndo(r)
+	w.bring(w.button(alice, u, "approve"))
+	w.clears()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if c.Op == "iam:DeleteRolePolicy" && c.Phase == awsfake.After {
+			cancel()
+		}
+		return nil
+	})
+	if err := w.executor.Handle(ctx, approvals.Job{Verb: approvals.JobUndo, ID: u.ID}); err == nil || w.policy("app-role") != "" {
+		t.Fatalf("it did not die after its write: %v", err)
+	}
+	w.breaks("sts:AssumeRole")
+	w.pass(20 * time.Minute)
+	w.aws.ClearFaults()
+	w.state(u, approvals.Failed)
+	w.state(r, approvals.Partial)
+	w.undo(r)
+	w.asBefore(before)
 }
 
 // TestUndoOfTheRest: after half an undo another one is planned for what is left.

@@ -140,6 +140,28 @@ func TestFailedContainmentIsDenied(t *testing.T) {
 	w.asBefore(before)
 }
 
+// TestUndoOfADeniedFailureThatDidNothing: the original is denied again, and not undoing for
+// ever.
+func TestUndoOfADeniedFailureThatDidNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.aws.Snapshot()
+	r := w.failed()
+	rewrite(w, runKey(r), func(r *approvals.Run) { r.Outcome = approvals.Failed })
+	w.edit(r, func(r *approvals.Request) { r.State = approvals.Failed })
+	w.clicks(bob, r, "deny")
+	r = w.state(r, approvals.Denied)
+	u := w.asksUndo(r)
+	w.breaks("sts:AssumeRole")
+	w.clicks(alice, u, "approve")
+	w.pass(time.Minute)
+	w.aws.ClearFaults()
+	w.state(u, approvals.Failed)
+	w.state(r, approvals.Denied)
+	w.undo(r)
+	w.asBefore(before)
+}
+
 // TestForgedNoEndsRetries: it counts unproved, and the chain names nobody.
 func TestForgedNoEndsRetries(t *testing.T) {
 	t.Parallel()
