@@ -122,6 +122,36 @@ func TestUndoOfAllLeavesTheRoleThatAnotherRequestJoins(t *testing.T) {
 	}
 }
 
+// TestOurOwnDenyIsNoPriorContent: while a long listing is read, the undo of another request
+// lifts a deny that is on a page of it.
+func TestOurOwnDenyIsNoPriorContent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.aws.Snapshot()
+	one := w.contained(revoke)
+	w.pass(2 * time.Minute)
+	all := w.state(w.types(alice, revokeAll), approvals.Pending)
+	u := w.state(w.clicks(carol, one, "undo"), approvals.Pending)
+	w.bring(w.button(bob, all, "approve"))
+	w.bring(w.button(alice, u, "approve"))
+	w.clears()
+	done := false
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if c.Op == listing && c.Phase == awsfake.After && !done {
+			done = true
+			w.must(w.worker().Handle(t.Context(), approvals.Job{Verb: approvals.JobUndo, ID: u.ID}))
+		}
+		return nil
+	})
+	_ = w.executor.Handle(t.Context(), approvals.Job{Verb: approvals.JobRun, ID: all.ID})
+	w.aws.OnCall(func(awsfake.Call) error { return nil })
+	w.pass(3 * time.Minute)
+	w.state(one, approvals.Undone)
+	w.state(all, approvals.Contained)
+	w.undo(all)
+	w.asBefore(before)
+}
+
 // orders are those in which two containments can be taken back.
 var orders = map[string][2]int{"the first is undone first": {0, 1}, "the second is undone first": {1, 0}}
 

@@ -86,14 +86,15 @@ type worker struct {
 	reader     *actions.Account // in which the target is read
 	pace       *pacer           // of the writes of independent steps
 	relist     bool             // steps were applied since the roles were listed
-	othersHeld map[string]bool  // changes that other requests held when this worker read the target
+	othersHeld map[string]bool  // changes that other requests have held since this worker began to read the target
 	secondPass bool             // steps that did not hold were run once more
 	// rechecking is true in a re-check.
 	rechecking bool
 }
 
 func (x *Executor) worker(run *approvals.Run, p approvals.Planned, action actions.Action) *worker {
-	return &worker{x: x, run: run, p: p, action: action, pace: &pacer{now: x.Now, sleep: x.Sleep, rate: run.Rate}}
+	return &worker{x: x, run: run, p: p, action: action, othersHeld: map[string]bool{},
+		pace: &pacer{now: x.Now, sleep: x.Sleep, rate: run.Rate}}
 }
 
 // patience returns the time until which transient errors are tried again.
@@ -138,6 +139,11 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 		if acct, err = w.enter(ctx, member, phase, changed); err != nil {
 			return nil, steps, plan, err
 		}
+		if !undo {
+			if err = w.noteHolders(ctx, steps); err != nil {
+				return nil, steps, plan, err
+			}
+		}
 		w.reader = acct
 	}
 	if undo {
@@ -162,13 +168,8 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	if steps, err = w.mergePlan(ctx, steps, plan.Steps); err != nil {
 		return nil, steps, plan, err
 	}
-	holds, err := w.x.holdsOf(ctx, steps)
-	if err != nil {
-		return nil, steps, plan, storeError{err}
-	}
-	w.othersHeld = map[string]bool{}
-	for i, h := range holds {
-		w.othersHeld[steps[i].Step.Hold] = len(remove(h.Holders, w.p.ID)) > 0
+	if err = w.noteHolders(ctx, steps); err != nil {
+		return nil, steps, plan, err
 	}
 	if w.run.LastSuccess.Before(w.run.Since) { // once: hand-overs must not make it endless
 		w.succeeded()
@@ -177,6 +178,21 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 		acct.ShareRoleList(w.reader)
 	}
 	return acct, steps, plan, err
+}
+
+// noteHolders notes the changes that other requests hold. It is called before the target is
+// read, too: an undo may revert a change while a long listing still has it.
+func (w *worker) noteHolders(ctx context.Context, steps []step) error {
+	holds, err := w.x.holdsOf(ctx, steps)
+	if err != nil {
+		return storeError{err}
+	}
+	for i, h := range holds {
+		if len(remove(h.Holders, w.p.ID)) > 0 {
+			w.othersHeld[steps[i].Step.Hold] = true
+		}
+	}
+	return nil
 }
 
 // runFirst runs the steps of a first look, once each.
