@@ -177,8 +177,9 @@ type Step struct {
 	// Prior is the content before; nil if there was none.
 	Prior *string `json:"prior,omitempty"`
 	// Goal names what the step brings about. Steps with the same goal are its places: the
-	// target is contained when each goal holds in one of them. A step without a goal only
-	// supports the containment.
+	// target is contained when each goal holds in one of them. A goal of one word also holds
+	// where a goal that begins with it does: one is about what could not be read, the other
+	// names it. A step without a goal only supports the containment.
 	Goal string `json:"goal,omitempty"`
 	// Deny marks a deny: undo reverts it last.
 	Deny bool `json:"deny,omitempty"`

@@ -212,7 +212,7 @@ func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
 func (i *isolation) role(ctx context.Context, profile string) {
 	role, err := profileRole(ctx, i.acct, actions.LastPart(profile))
 	if err != nil {
-		i.withoutDeny("the instance profile "+actions.LastPart(profile)+" could not be read", err)
+		i.withoutDeny("", "the instance profile "+actions.LastPart(profile)+" could not be read", err)
 		return
 	}
 	if role == nil {
@@ -257,36 +257,37 @@ func (i *isolation) deniedRoles(ctx context.Context) {
 	}
 }
 
-// credentials is the goal that the credentials which the instance got are denied.
+// credentials is the goal that the credentials which the instance got are denied. There is
+// one for each role that it had, since others can give it another role meanwhile.
 const credentials = "credentials"
 
 // withoutDeny adds the deny on the instance's role as a step that can't be done: the goal
-// is not achieved without it.
-func (i *isolation) withoutDeny(cause string, err error) {
+// is not achieved without it. The role's name is empty if it is not known.
+func (i *isolation) withoutDeny(role, cause string, err error) {
 	because, _ := actions.Explain(err)
 	cause += " (" + because + ")"
 	i.warn("The credentials of the instance's role get no deny: %s. Its profile is replaced all the same, but credentials that are out stay valid for up to 6 hours.", cause)
-	i.step(actions.Step{ID: "role", Title: "Deny the instance's role to this instance", Resource: i.arn, ResourceID: i.id,
-		Hold: actions.HoldKey(i.acct, i.id, "role", ""), Goal: credentials, Skip: cause, Current: "its credentials work", After: "unchanged: " + cause})
+	i.step(actions.Step{ID: strings.TrimSpace("role " + role), Title: "Deny the instance's role to this instance", Resource: i.arn, ResourceID: i.id,
+		Hold: actions.HoldKey(i.acct, i.id, "role", role), Goal: strings.TrimSpace(credentials + " " + role), Skip: cause, Current: "its credentials work", After: "unchanged: " + cause})
 }
 
 func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
 	arn, name := aws.ToString(role.Arn), aws.ToString(role.RoleName)
 	i.fact("Role", arn)
 	if no := i.acct.Org.RefuseIdentity(actions.Identity{ARN: arn}); no != nil {
-		i.withoutDeny("the role "+name+" may not be changed", no)
+		i.withoutDeny(name, "the role "+name+" may not be changed", no)
 		return
 	}
 	policy := isolatePolicy(i.id)
 	prior, err := deny.GetRolePolicy(ctx, i.acct, name, policy)
 	if err != nil {
-		i.withoutDeny("the role "+name+" could not be read", err)
+		i.withoutDeny(name, "the role "+name+" could not be read", err)
 		return
 	}
 	if prior != nil && !deny.EqualJSON(*prior, isolateDocument(i.arn)) {
 		i.warn("The role has another policy named %s. It is replaced, and undo puts it back: %s", policy, deny.Compact(*prior))
 	}
-	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Goal: credentials, Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId),
+	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Goal: credentials + " " + name, Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId),
 		Hold: actions.HoldKey(i.acct, aws.ToString(role.RoleId), "inline", policy), Prior: prior,
 		Current: isolateText(i.arn, policy, prior), After: "inline policy " + policy + ": Deny * for credentials handed to " + i.id + ", wherever they are used"})
 	i.plan.Residual = append(i.plan.Residual,

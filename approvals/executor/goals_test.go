@@ -96,6 +96,53 @@ func TestTakenIsolationProfileDoesNotDecide(t *testing.T) {
 	}
 }
 
+// TestOtherRoleOfTheInstanceCounts: after the plan the instance gets another role, which has
+// no room for the deny. The deny on the first one is not enough.
+func TestOtherRoleOfTheInstanceCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { populate(w, 3) })
+	full := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:` + strings.Repeat("x", 10140) + `","Resource":"*"}]}`
+	w.aws.Account(prod).AddRole(awsfake.Role{Name: "second", Profiles: []string{"second"}, Inline: map[string]string{"full": full}})
+	r := w.state(w.types(alice, "isolate_instance prod/"+suspect+" region="+region+" stolen"), approvals.Pending)
+	w.aws.Account(prod).Region(region).SetInstance(suspect, func(i *awsfake.Instance) {
+		i.Profile = strings.Replace(i.Profile, "app-profile", "second", 1)
+	})
+	w.clicks(bob, r, "approve")
+	r = w.state(r, approvals.Partial)
+	if !strings.HasPrefix(r.Cause, "Deny the role second") {
+		t.Errorf("the cause is %q", r.Cause)
+	}
+}
+
+// TestUnreadableRoleOfTheInstanceIsFoundLater: once it can be read, the goal of the plan
+// holds where its role is denied.
+func TestUnreadableRoleOfTheInstanceIsFoundLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { populate(w, 3) })
+	mend := w.breaks("iam:GetInstanceProfile")
+	r := w.state(w.types(alice, "isolate_instance prod/"+suspect+" region="+region+" stolen"), approvals.Pending)
+	mend()
+	w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+}
+
+// TestSupportingStepIsNotCheckedForEver: somebody removes the tag each time. The re-checks
+// come to their end, and what they tell does not grow.
+func TestSupportingStepIsNotCheckedForEver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.contained(revoke)
+	name := "app-role"
+	for range 60 {
+		_, err := iam.NewFromConfig(w.aws.Admin(prod)).UntagRole(t.Context(), &iam.UntagRoleInput{RoleName: &name, TagKeys: []string{"killswitch"}})
+		w.must(err)
+		w.pass(10 * time.Second)
+	}
+	run := w.run(w.state(r, approvals.Contained))
+	if !run.NextCheck.IsZero() || len(run.Tampering) > 4 || strings.Count(run.Cause, "undone by somebody") > 1 {
+		t.Errorf("next check %s, told %d times, because %q", run.NextCheck, len(run.Tampering), run.Cause)
+	}
+}
+
 // TestUndoThatDidNothingLeavesTheContainment: its account could not be entered, so
 // what held holds.
 func TestUndoThatDidNothingLeavesTheContainment(t *testing.T) {

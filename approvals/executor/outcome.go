@@ -13,15 +13,17 @@ import (
 
 // tally is the sum of a run's steps.
 type tally struct {
-	good, bad int    // steps that hold, and steps that don't
-	begun     int    // steps that may have changed something
-	achieved  bool   // each goal holds in one of its places
-	why, hint string // cause of a step that does not hold: of a missed goal, else of a supporting step
+	good, bad int             // steps that hold, and steps that don't
+	begun     int             // steps that may have changed something
+	achieved  bool            // each goal holds in one of its places
+	goals     map[string]bool // which of them hold
+	why, hint string          // cause of a step that does not hold: of a missed goal, else of a supporting step
 }
 
 func sumUp(steps []step) tally {
 	var t tally
 	goals := map[string]bool{}
+	t.goals = goals
 	holds := func(s step) bool { return s.State == approvals.StepVerified || s.State == approvals.StepKept }
 	for _, s := range steps {
 		switch {
@@ -35,6 +37,12 @@ func sumUp(steps []step) tally {
 		}
 		if g := s.Step.Goal; g != "" {
 			goals[g] = goals[g] || holds(s)
+		}
+	}
+	for g, held := range goals {
+		kind, _, _ := strings.Cut(g, " ")
+		if _, is := goals[kind]; is && held {
+			goals[kind] = true
 		}
 	}
 	t.achieved = len(goals) > 0
