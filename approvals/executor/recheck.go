@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -81,9 +82,11 @@ func (w *worker) check(ctx context.Context) error {
 	if entered {
 		held, err = w.readManySteps(ctx, acct, steps)
 	}
+	goals := sumUp(steps).goals
 	for i := range steps { // one unreadable step must not hide another
-		state := steps[i].State
-		forRetry := state == approvals.StepFailed && steps[i].Step.Goal == ""
+		state, goal := steps[i].State, steps[i].Step.Goal
+		forRetry := (goal == "" || goals[goal]) && // nothing depends on it
+			(state == approvals.StepFailed || state == approvals.StepRemoved && run.Reapplied >= maxReapplied)
 		if !entered || held[i] || forRetry || state == approvals.StepSkipped {
 			continue
 		}
@@ -160,6 +163,9 @@ func (w *worker) readManySteps(ctx context.Context, acct *actions.Account, steps
 // errUnread is returned if AWS had transient errors for some steps.
 var errUnread = errors.New("AWS could not tell of all of it just now")
 
+// undoneBySomebody begins the cause of a removed step; what was found follows.
+const undoneBySomebody = "undone by somebody: found "
+
 // checkStep verifies one step and applies it again if it does not hold. The tampering
 // is recorded first.
 func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) error {
@@ -174,7 +180,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 		}
 		found = text
 	} else if s.Cause != "" {
-		found = s.Cause // an earlier check died while applying it again
+		found = strings.TrimPrefix(s.Cause, undoneBySomebody) // an earlier check died while applying it again
 	}
 	run := w.run
 	run.Tampering = append(run.Tampering, approvals.Tampered{At: w.x.Now().UTC(), Step: s.Step.Title, Found: found})
@@ -188,7 +194,7 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 		return err
 	}
 	if s.State != approvals.StepPlanned {
-		s.State, s.Cause = approvals.StepRemoved, "undone by somebody: found "+found // to be applied again, now or by a retry
+		s.State, s.Cause = approvals.StepRemoved, undoneBySomebody+found // to be applied again, now or by a retry
 		if err := w.saveStep(ctx, s); err != nil {
 			return err
 		}
