@@ -78,6 +78,9 @@ func (w *worker) check(ctx context.Context) error {
 		acct, steps, _, err = w.prepare(ctx, steps, actions.LookSteps)
 		return err
 	})
+	if err != nil && !mustStop(err) && ctx.Err() == nil { // what contains is looked at whatever else can't be read
+		acct, steps, _, err = w.prepare(ctx, steps, actions.LookFirst)
+	}
 	held, entered := map[int]bool{}, err == nil
 	if entered {
 		held, err = w.readManySteps(ctx, acct, steps)

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -240,5 +241,21 @@ func TestKeyThatWentWithItsUserStaysContained(t *testing.T) {
 	run := w.run(r)
 	if run.FailedChecks != 0 || len(run.Tampering) != 0 || run.Checks != 3 {
 		t.Errorf("%+v", run)
+	}
+}
+
+// TestRecheckNeedsTheDenyAlone: what the deny does not need can't be read, and the deny was
+// removed. It is put again.
+func TestRecheckNeedsTheDenyAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.contained("detach_policies prod/app-role stolen")
+	role, policy := "app-role", "KillswitchDenyAll"
+	_, err := iam.NewFromConfig(w.aws.Admin(prod)).DeleteRolePolicy(t.Context(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &policy})
+	w.must(err)
+	w.answers("iam:ListRolePolicies", apiError("ServiceFailure"), func() bool { return true })
+	w.pass(5 * time.Minute)
+	if r = w.state(r, approvals.Contained); w.role(role).Inline[policy] == "" {
+		t.Errorf("the deny was removed, and is not put again: %s", r.Cause)
 	}
 }
