@@ -181,6 +181,9 @@ type Step struct {
 	// where a goal that begins with it does: one is about what could not be read, the other
 	// names it. A step without a goal only supports the containment.
 	Goal string `json:"goal,omitempty"`
+	// Removes marks a step that takes Prior away, and adds nothing. It is applied only if the
+	// last look at the whole target found Prior: undo could not restore anything else.
+	Removes bool `json:"removes,omitempty"`
 	// Deny marks a deny: undo reverts it last.
 	Deny bool `json:"deny,omitempty"`
 	// NotReverted is the reason why undo leaves the step as it is; empty if undo reverts

@@ -155,7 +155,7 @@ func removalSteps(acct *actions.Account, r roleState) []actions.Step {
 	for _, p := range r.Profiles {
 		held := profileContent{Role: r.ARN, ID: r.ID, Shape: r.shape()}
 		steps = append(steps, actions.Step{ID: stepProfile + p.Name, Title: "Take the role out of the instance profile " + p.Name, Resource: p.ARN, ResourceID: p.ID,
-			Hold: actions.HoldKey(acct, r.ID, "profile", p.Name), Prior: aws.String(held.json()), Current: "holds " + r.ARN, After: "holds no role"})
+			Hold: actions.HoldKey(acct, r.ID, "profile", p.Name), Prior: aws.String(held.json()), Removes: true, Current: "holds " + r.ARN, After: "holds no role"})
 	}
 	for _, s := range policySteps(acct, r) {
 		arn, attached := strings.CutPrefix(s.ID, stepDetach)
@@ -168,7 +168,7 @@ func removalSteps(acct *actions.Account, r roleState) []actions.Step {
 		}
 	}
 	return append(append(steps, denies...), actions.Step{ID: "delete", Title: "Delete the role", Resource: r.ARN, ResourceID: r.ID,
-		Hold: actions.HoldKey(acct, r.ID, "role", "deleted"), Goal: "deletion", Prior: aws.String(r.json()), Current: "the role " + r.ARN, After: "deleted"})
+		Hold: actions.HoldKey(acct, r.ID, "role", "deleted"), Goal: "deletion", Prior: aws.String(r.json()), Removes: true, Current: "the role " + r.ARN, After: "deleted"})
 }
 
 // profileContent is the role in an instance profile, stored as a step's prior content.

@@ -30,12 +30,12 @@ func policySteps(acct *actions.Account, r roleState) []actions.Step {
 	var steps []actions.Step
 	for _, arn := range r.Attached {
 		steps = append(steps, actions.Step{ID: stepDetach + arn, Title: "Detach the managed policy " + actions.LastPart(arn), Resource: r.ARN, ResourceID: r.ID,
-			Hold: actions.HoldKey(acct, r.ID, "detached", arn), Prior: aws.String(attachedMarker), Current: arn + " is attached", After: "detached"})
+			Hold: actions.HoldKey(acct, r.ID, "detached", arn), Prior: aws.String(attachedMarker), Removes: true, Current: arn + " is attached", After: "detached"})
 	}
 	for _, name := range r.inlineNames() {
 		doc := r.Inline[name]
 		steps = append(steps, actions.Step{ID: stepInline + name, Title: "Delete the inline policy " + name, Resource: r.ARN, ResourceID: r.ID,
-			Hold: actions.HoldKey(acct, r.ID, "inline deleted", name), Prior: &doc, Current: deny.Compact(doc), After: "no inline policy " + name})
+			Hold: actions.HoldKey(acct, r.ID, "inline deleted", name), Prior: &doc, Removes: true, Current: deny.Compact(doc), After: "no inline policy " + name})
 	}
 	return steps
 }

@@ -28,6 +28,7 @@ type step struct {
 	row
 	givenUpIn int       // number of the attempt; 0: not given up
 	firstTry  time.Time // by this worker
+	left      bool      // not to be applied by this worker
 }
 
 // steps reads the ledger of a request.

@@ -89,7 +89,8 @@ func (w *worker) check(ctx context.Context) error {
 	for i := range steps { // one unreadable step must not hide another
 		state, goal := steps[i].State, steps[i].Step.Goal
 		forRetry := (goal == "" || goals[goal]) && // nothing depends on it
-			(state == approvals.StepFailed || state == approvals.StepRemoved && run.Reapplied >= maxReapplied)
+			(state == approvals.StepFailed || state == approvals.StepPlanned && steps[i].Cause != "" ||
+				state == approvals.StepRemoved && run.Reapplied >= maxReapplied)
 		if !entered || held[i] || forRetry || state == approvals.StepSkipped {
 			continue
 		}

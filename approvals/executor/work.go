@@ -54,6 +54,9 @@ func (w *worker) work(ctx context.Context, steps []step) error {
 			why, _ := actions.Explain(err)
 			w.flag("The target could not be read in full: " + why + ".")
 			acct, more = entered, false
+			if err := w.leaveRemovals(ctx, steps, "the target could not be read: "+why); err != nil {
+				return err
+			}
 		case err != nil:
 			why, hint := actions.Explain(err)
 			return w.endWithOutcome(ctx, steps, why, hint)
@@ -165,7 +168,7 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
 		w.flag("The target was deleted and created again since the plan: it is another principal (" + plan.Identity.ID + ") of the same name.")
 	}
-	if steps, err = w.mergePlan(ctx, steps, plan.Steps); err != nil {
+	if steps, err = w.mergePlan(ctx, steps, plan.Steps, !plan.More); err != nil {
 		return nil, steps, plan, err
 	}
 	if err = w.noteHolders(ctx, steps); err != nil {
@@ -264,8 +267,9 @@ func (w *worker) flag(text string) {
 }
 
 // mergePlan updates the steps that have not begun with what the target is like now, and
-// adds steps for what is new since the plan.
-func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Step) ([]step, error) {
+// adds steps for what is new since the plan. A look at the whole target also shows which
+// removals are superfluous: undo must not bring back what others took away.
+func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Step, whole bool) ([]step, error) {
 	var puts []approvals.Put
 	at := make(map[string]int, len(ledger))
 	for i, l := range ledger {
@@ -295,7 +299,36 @@ func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Ste
 		puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, ledger[i].N), ledger[i].Version, ledger[i]))
 		ledger[i].Version++
 	}
+	if !whole {
+		return ledger, w.writeAll(ctx, puts)
+	}
+	for i := range ledger {
+		l := &ledger[i]
+		planned := func(s actions.Step) bool { return s.ID == l.Step.ID }
+		if l.State == approvals.StepPlanned && l.Step.Removes && l.Step.Goal == "" && !slices.ContainsFunc(now, planned) {
+			w.flag("Since the plan: " + l.Step.Title + ": it is gone already.")
+			l.State, l.Step.Skip = approvals.StepSkipped, "it was gone already"
+			puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, l.N), l.Version, l))
+			l.Version++
+		}
+	}
 	return ledger, w.writeAll(ctx, puts)
+}
+
+// leaveRemovals leaves out the removals that have not begun, for a retry: undo would restore
+// what the plan found, which may not be what is there now.
+func (w *worker) leaveRemovals(ctx context.Context, steps []step, why string) error {
+	var puts []approvals.Put
+	for i := range steps {
+		s := &steps[i]
+		if s.State != approvals.StepPlanned || !s.Step.Removes {
+			continue
+		}
+		s.left, s.Cause = true, why
+		puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s))
+		s.Version++
+	}
+	return w.writeAll(ctx, puts)
 }
 
 // writeAll writes any number of rows, as many at once as a store allows.
@@ -319,7 +352,7 @@ func (w *worker) runSteps(ctx context.Context, acct *actions.Account, steps []st
 		many = many[:0]
 		for i := range steps {
 			s := &steps[i]
-			if s.Finished() || s.State == approvals.StepFailed && s.givenUpIn > 0 && s.givenUpIn == w.run.Attempt {
+			if s.Finished() || s.left || s.State == approvals.StepFailed && s.givenUpIn > 0 && s.givenUpIn == w.run.Attempt {
 				continue
 			}
 			if s.Step.Many {
