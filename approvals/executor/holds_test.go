@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"context"
 	"maps"
 	"testing"
 	"time"
@@ -150,6 +151,44 @@ func TestOurOwnDenyIsNoPriorContent(t *testing.T) {
 	w.state(all, approvals.Contained)
 	w.undo(all)
 	w.asBefore(before)
+}
+
+// TestStuckUndoOfOneRoleDoesNotHoldUpAll: AWS throttles the undo of one role. The other roles
+// are contained meanwhile, and that one when the undo has ended.
+func TestStuckUndoOfOneRoleDoesNotHoldUpAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withRoles(30))
+	r := w.contained(revoke)
+	w.pass(2 * time.Minute)
+	u := w.asksUndo(r)
+	throttled := true
+	w.answers("iam:DeleteRolePolicy", apiError("Throttling"), func() bool { return throttled })
+	w.bring(w.button(alice, u, "approve"))
+	var all approvals.Request
+	sleep, asked := w.executor.Sleep, false
+	w.executor.Sleep = func(ctx context.Context, d time.Duration) error {
+		if asked {
+			return sleep(ctx, d)
+		}
+		asked = true
+		other := w.worker()
+		all = w.bring(w.says(carol, revokeAll))
+		w.must(other.Handle(t.Context(), approvals.Job{Verb: approvals.JobPlan, ID: all.ID}))
+		all = w.bring(w.button(bob, all, "approve"))
+		w.must(other.Handle(t.Context(), approvals.Job{Verb: approvals.JobRun, ID: all.ID}))
+		w.state(all, approvals.Running)
+		if n := w.denied(); n < 30 { // the one still has its old deny
+			t.Errorf("%d of 30 roles are denied", n)
+		}
+		return sleep(ctx, d)
+	}
+	w.drain()
+	throttled = false
+	w.pass(2 * time.Minute)
+	if !asked {
+		t.Fatal("the undo did not wait")
+	}
+	w.state(all, approvals.Contained)
 }
 
 // orders are those in which two containments can be taken back.

@@ -29,6 +29,7 @@ type step struct {
 	givenUpIn int       // number of the attempt; 0: not given up
 	firstTry  time.Time // by this worker
 	left      bool      // not to be applied by this worker
+	releasing bool      // an undo is reverting its change
 }
 
 // steps reads the ledger of a request.

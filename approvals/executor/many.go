@@ -116,7 +116,7 @@ func (m *many) batch(ctx context.Context, batch []*stepAttempt) (again []*step, 
 		return nil, err
 	}
 	for _, t := range batch {
-		if t.again {
+		if t.again && !t.s.releasing {
 			again = append(again, t.s)
 		}
 	}

@@ -19,7 +19,7 @@ type stepAttempt struct {
 	h       hold
 	version int64 // of the hold's row
 	altered bool  // the hold has to be written
-	busy    bool  // another request writes the shared content
+	busy    error // another request writes the shared content, or its undo reverts the change
 	err     error
 	again   bool // to be tried again
 }
@@ -49,7 +49,7 @@ func (w *worker) retryable(t *stepAttempt) bool {
 	if t.s.firstTry.IsZero() {
 		t.s.firstTry = now
 	}
-	return actions.Transient(t.err) && now.Before(w.patience()) ||
+	return errors.Is(t.err, errReleasing) || actions.Transient(t.err) && now.Before(w.patience()) ||
 		actions.IsRetryLater(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
 }
 
@@ -75,7 +75,10 @@ func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 		if s.State == approvals.StepDoing && slices.Contains(h.Holders, w.p.ID) && s.Step.Share == "" {
 			continue
 		}
-		if err := w.mayJoin(ctx, t); err != nil {
+		if err := w.mayJoin(ctx, t); errors.Is(err, errReleasing) {
+			t.busy = err
+			continue
+		} else if err != nil {
 			return err
 		}
 		if len(h.Holders) == 0 {
@@ -113,15 +116,17 @@ func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 // Without it two requests would each write the content without the other's share. A step
 // that finds it taken is tried again.
 func (w *worker) lockShared(t *stepAttempt) bool {
-	t.busy = t.s.Step.Share != "" && !t.h.Writer.Take(w.p.ID, w.x.Now(), leaseDuration)
-	return !t.busy
+	if t.s.Step.Share != "" && !t.h.Writer.Take(w.p.ID, w.x.Now(), leaseDuration) {
+		t.busy = errBusy
+	}
+	return t.busy == nil
 }
 
 // errBusy is the error of a step whose shared content another request writes.
 var errBusy = actions.RetryLater(errors.New("another request writes it just now"))
 
-// errReleasing stops a worker: an undo is reverting a change that it would share, or
-// did since it read the target. The job is sent again for later.
+// errReleasing is the error of a step whose change an undo is reverting, or did since this
+// worker read the target. When the other steps are done the job is sent again for later.
 var errReleasing = errors.New("another request's change is being taken back")
 
 // mayJoin returns errReleasing if an undo reverts the step's change. It did so in
@@ -173,8 +178,8 @@ func (w *worker) markReleasing(ctx context.Context, batch []*stepAttempt) error 
 
 // applyOrRevert makes the change, or for an undo reverts it.
 func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *stepAttempt) {
-	if t.busy {
-		t.err = errBusy
+	if t.busy != nil {
+		t.err = t.busy
 		return
 	}
 	actx, cancel := context.WithTimeout(ctx, stepTimeout)
@@ -254,8 +259,9 @@ func (w *worker) recordSteps(ctx context.Context, batch ...*stepAttempt) error {
 	var events []audit.Event
 	for _, t := range batch {
 		t.again = w.retryable(t)
+		t.s.releasing = errors.Is(t.err, errReleasing)
 		key := holdRow(t.s.Step.Hold)
-		if t.s.Step.Share != "" && !t.busy && t.version > 0 {
+		if t.s.Step.Share != "" && t.busy == nil && t.version > 0 {
 			t.h.Writer, t.altered = approvals.Lease{}, true
 		}
 		switch {

@@ -363,7 +363,7 @@ func (w *worker) runSteps(ctx context.Context, acct *actions.Account, steps []st
 			if err != nil {
 				return err
 			}
-			if again {
+			if again && !s.releasing {
 				left++
 			}
 		}
@@ -375,7 +375,13 @@ func (w *worker) runSteps(ctx context.Context, acct *actions.Account, steps []st
 		}
 	}
 	w.count(steps)
-	return w.runManySteps(ctx, acct, many)
+	if err := w.runManySteps(ctx, acct, many); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(steps, func(s step) bool { return s.releasing }) {
+		return errReleasing
+	}
+	return nil
 }
 
 // nearDeadline reports whether the Lambda deadline is near.
