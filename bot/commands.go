@@ -86,6 +86,11 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 	if no := b.Org.RefuseCall(r.Intent.Call); no != nil {
 		return c.say(ctx, cards.Say(cards.CallRefused, no.Reason, no.Hint))
 	}
+	if same, err := c.underWay(ctx, r); err != nil {
+		return err
+	} else if same.ID != "" {
+		return c.say(ctx, cards.Say(cards.AskedAlready, same.ID, same.State))
+	}
 	key, err := b.Requests.PutEvidence(ctx, c.e, b.Now())
 	if err != nil {
 		return err
@@ -111,6 +116,29 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 		return err
 	}
 	return c.cardTrouble(ctx, r.ID)
+}
+
+// underWay returns an earlier request for the same intent that waits or runs. For requests
+// of alerts [Bot.createForAlert] looks.
+func (c *conversation) underWay(ctx context.Context, r approvals.Request) (approvals.Request, error) {
+	const page = 100
+	id, intent, now := approvals.RequestID(c.e), approvals.IntentDigest(r.Intent), c.b.Now()
+	for after := ""; r.Alert == ""; {
+		open, err := c.b.Requests.Marked(ctx, approvals.MarkOpen, after, page)
+		if err != nil {
+			return approvals.Request{}, err
+		}
+		for _, o := range open {
+			waits := o.State == approvals.Approved || o.State == approvals.Running || o.State.May(approvals.Approved) && !now.After(o.Expires)
+			if after = o.ID; waits && o.ID != id && approvals.IntentDigest(o.Intent) == intent {
+				return o, nil
+			}
+		}
+		if len(open) < page {
+			break
+		}
+	}
+	return approvals.Request{}, nil
 }
 
 // create stores a new request. If the alert has led to one for the same intent that

@@ -123,6 +123,7 @@ func TestRefusedClickRunsNothingAndSaysWhy(t *testing.T) {
 				c.alter(w)
 				w.start() // with what is new in the configuration, and nothing remembered
 				if name == "the same person twice" {
+					w.clicks("U01ALICE", r, "cancel") // it would ask for the same
 					r = w.state(w.asks("U01ALICE", anotherCommand), approvals.Pending)
 				}
 			}

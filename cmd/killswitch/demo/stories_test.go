@@ -198,11 +198,11 @@ func TestStoryWaitsForThePerson(t *testing.T) {
 		t.Errorf("next says %q", wrong)
 	}
 	b.types(company.Carol, "apply_scp 333333333333 please, and quickly") // not Alice, and other words
-	b.types(company.Carol, "apply_scp sandbox again")
 	if at := b.state().Story.Steps[2].State; at != "current" {
 		t.Fatalf("step 2 is %s: %s", at, b.said())
 	}
 	b.clicks(company.Alice, "Deny")
+	b.types(company.Carol, "apply_scp sandbox again")
 	if _, wrong := b.ask("next", `{"as":"guide"}`); wrong != "" { // there is a second request
 		t.Errorf("the guide says %q", wrong)
 	}
