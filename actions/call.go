@@ -54,6 +54,11 @@ func (c Call) String() string {
 	return b.String()
 }
 
+// Line returns the line to type for the call, which [Parse] reads.
+func (c Call) Line(reason string) string {
+	return fmt.Sprintf(`%s reason="%s"`, c, strings.Map(dropQuotes, reason))
+}
+
 // Equal reports whether two calls are the same.
 func (c Call) Equal(d Call) bool {
 	return c.Action == d.Action && c.Target == d.Target && c.Account == d.Account &&

@@ -67,7 +67,7 @@ type Run struct {
 	// Before is the end of the attempt before this one. It is this one's too, if somebody
 	// says no before it has begun.
 	Before Ending `json:"before,omitzero"`
-	// Withdrawn is who said no after an attempt, as far as it is proved: there is no other.
+	// Withdrawn is who said no, as far as it is proved: there is no attempt after it.
 	Withdrawn *Vote     `json:"withdrawn,omitempty"`
 	Cause     string    `json:"cause,omitempty"`
 	Hint      string    `json:"hint,omitempty"`
@@ -83,6 +83,8 @@ type Run struct {
 	Tampering    []Tampered `json:"tampering,omitempty"`
 	UndoneBy     string     `json:"undone_by,omitempty"` // an undo that started
 	Progress     Progress   `json:"progress,omitzero"`
+	// Unplanned is what is proved of a request that ended without a plan.
+	Unplanned *Planned `json:"unplanned,omitempty"`
 }
 
 // Ending is how an attempt ended.

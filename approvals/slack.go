@@ -40,6 +40,7 @@ type SlackPayload struct {
 	Text       string // of a command, unescaped
 
 	Actions     []SlackAction // of a click
+	Container   string        // of a click: message, view, or another
 	CallText    string        // text of the card's block "call"
 	CallBlocks  int           // number of blocks with that ID
 	ReasonText  string        // text of the card's block "why"
@@ -73,6 +74,7 @@ type interaction struct {
 	User       slackID  `json:"user"`
 	Channel    slackID  `json:"channel"`
 	Container  struct {
+		Type      string `json:"type"`
 		ChannelID string `json:"channel_id"`
 		MessageTS string `json:"message_ts"`
 	} `json:"container"`
@@ -131,7 +133,7 @@ func parseInteraction(payload string) (SlackPayload, error) {
 	}
 	w := SlackPayload{
 		Type: p.Type, App: p.App, User: p.User.ID, UserTeam: p.User.TeamID, Channel: p.Channel.ID,
-		Actions: p.Actions, MessageTS: p.Message.TS, ThreadTS: p.Message.ThreadTS,
+		Actions: p.Actions, Container: p.Container.Type, MessageTS: p.Message.TS, ThreadTS: p.Message.ThreadTS,
 		CallbackID: p.View.CallbackID, Metadata: p.View.Metadata, Values: map[string]string{},
 		ResponseURL: p.ResponseURL, TriggerID: p.TriggerID,
 	}

@@ -54,7 +54,7 @@ func TestParseSlackCommand(t *testing.T) {
 // click is a button's body on a card with these blocks.
 func click(blocks ...string) string {
 	return form("payload", `{"type":"block_actions","team":{"id":"T1"},"enterprise":{"id":"E1"},"api_app_id":"A1",
-		"user":{"id":"U1","team_id":"T2","name":"x"},"channel":{"id":"C1"},"container":{"channel_id":"C2","message_ts":"9.9"},
+		"user":{"id":"U1","team_id":"T2","name":"x"},"channel":{"id":"C1"},"container":{"type":"message","channel_id":"C2","message_ts":"9.9"},
 		"message":{"ts":"1.1","thread_ts":"1.0","blocks":[`+strings.Join(blocks, ",")+`]},
 		"actions":[{"action_id":"approve","value":"KS-4G7QX2M9ZT0B.d1","block_id":"b","type":"button"}],
 		"response_url":"https://hooks.example/1","trigger_id":"1.2"}`)
@@ -68,8 +68,8 @@ const (
 func TestParseSlackClick(t *testing.T) {
 	want := approvals.SlackPayload{
 		Type: "block_actions", Team: "T1", Enterprise: "E1", App: "A1", User: "U1", UserTeam: "T2", Channel: "C1",
-		Actions:  []approvals.SlackAction{{ID: "approve", Value: "KS-4G7QX2M9ZT0B.d1"}},
-		CallText: "a <b> &amp;", CallBlocks: 1, ReasonText: "Why (ana): x & y",
+		Actions:   []approvals.SlackAction{{ID: "approve", Value: "KS-4G7QX2M9ZT0B.d1"}},
+		Container: "message", CallText: "a <b> &amp;", CallBlocks: 1, ReasonText: "Why (ana): x & y",
 		MessageTS: "1.1", ThreadTS: "1.0", Values: map[string]string{}, ResponseURL: "https://hooks.example/1", TriggerID: "1.2",
 	}
 	for _, other := range []string{`{"block_id":"x","type":"divider"}`, `{"type":"rich_text","elements":[{"x":[1]}]}`, `{"block_id":"x","type":"section","text":{"type":"plain_text","text":"call"}}`, `7`, `null`, `"call"`} {

@@ -53,6 +53,8 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.undo(ctx, who, r, false, approvals.UndoReason(r.ID))
 	case "details":
 		return c.details(ctx, r)
+	case approvals.AgainButton:
+		return c.again(ctx, who, r)
 	}
 	if o, ok := approvals.RequestOffers(r.ID, r.Intent, b.Org.Actions.Lookup).ByButton(action.ID); ok {
 		return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: sameThread(r)})
@@ -224,6 +226,27 @@ func (c *conversation) undo(ctx context.Context, who approvals.Actor, r approval
 	}
 	i := approvals.Intent{Call: r.Intent.Call, Undo: r.ID, ReactivateKeys: keys}
 	return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: sameThread(r)})
+}
+
+// again asks for the call of a request that ended: a request of its own, by whoever clicks.
+func (c *conversation) again(ctx context.Context, who approvals.Actor, r approvals.Request) error {
+	if c.payload.CallBlocks != 1 || c.payload.CallText != r.Intent.String() {
+		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
+	}
+	p, why, err := c.b.Runs.Again(ctx, r.ID, who.Person, c.b.Org.Actions.Lookup)
+	if r.State == approvals.Denied && r.Requester.Person == who.Person { // perhaps not recorded yet
+		err = approvals.DeniedBefore(r.ID)
+	}
+	if errors.Is(err, approvals.ErrNotFound) {
+		return c.say(ctx, cards.Say(cards.EndNotRecorded, r.ID))
+	}
+	if no, ok := errors.AsType[*actions.Refusal](err); ok {
+		return c.say(ctx, cards.Say(cards.CallRefused, no.Reason, no.Hint))
+	}
+	if err != nil {
+		return err
+	}
+	return c.request(ctx, who, approvals.Request{Intent: p.Intent, Reason: why, Card: sameThread(r)})
 }
 
 // sameThread is where the card of a request goes that follows from another.

@@ -366,7 +366,7 @@ func (s *scene) crafted(user string, card Message, action string, change func(p 
 	}
 	p := map[string]any{
 		"type": "block_actions", "team": map[string]any{"id": "T01ACME"}, "api_app_id": s.slack.App.ID, "user": map[string]any{"id": user, "team_id": "T01ACME"},
-		"channel": map[string]any{"id": channel}, "message": map[string]any{"ts": card.TS, "blocks": blocks}, "actions": []any{click},
+		"channel": map[string]any{"id": channel}, "container": map[string]any{"type": "message"}, "message": map[string]any{"ts": card.TS, "blocks": blocks}, "actions": []any{click},
 	}
 	change(p)
 	payload, err := json.Marshal(p)

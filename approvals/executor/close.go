@@ -37,6 +37,12 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 		return err
 	case !known:
 		run = approvals.Run{ID: r.ID, Outcome: r.State, Cause: vote.Reason, Ended: r.Ended}
+		if vote.Evidence != "" {
+			run.Withdrawn = &approvals.Vote{Actor: approvals.Actor{Person: actor}, Evidence: vote.Evidence, At: vote.At}
+		}
+		if run.Unplanned, err = x.unplanned(ctx, r); err != nil {
+			return err
+		}
 		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)},
 			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
 	case run.Outcome == r.State && vote.Reason != "" && run.Cause == "":

@@ -338,6 +338,7 @@ type word struct {
 	user, userTeam, team, app string
 	channel, text             string // of a command
 	kind                      string // of an interaction; empty: a command
+	container                 string // of a click
 	actions                   []approvals.SlackAction
 	blocks                    []block // of the card that was clicked
 	secret                    string
@@ -384,12 +385,16 @@ func (w *world) says(user, text string) *word {
 func (w *world) button(user string, r approvals.Request, action string) *word {
 	w.t.Helper()
 	r = w.again(r)
-	d := &word{user: user, userTeam: acme, team: acme, app: ourApp, channel: channel, kind: "block_actions", secret: signingSecret, verb: action, about: r,
+	d := &word{user: user, userTeam: acme, team: acme, app: ourApp, channel: channel, kind: "block_actions", container: "message", secret: signingSecret, verb: action, about: r,
 		actions: []approvals.SlackAction{{ID: action, Value: approvals.Value(r.ID, r.Digest)}},
 		blocks: []block{{"type": "header", "block_id": "title"}, plainBlock(approvals.CallBlock, r.Intent.String()),
 			plainBlock(approvals.ReasonBlock, approvals.ReasonLine(r.Requester.Person, r.Reason))}}
 	if action == "undo" {
 		d.row = approvals.Request{Intent: approvals.Intent{Call: r.Intent.Call, Undo: r.ID}, Reason: approvals.UndoReason(r.ID)}
+	} else if action == approvals.AgainButton {
+		p, why, _ := approvals.Runs{Reader: w.Runs.Store}.Again(w.t.Context(), r.ID, "", catalog.Lookup)
+		d.row = approvals.Request{Intent: p.Intent, Reason: why}
+		d.actions[0].Value = approvals.Value(r.ID, approvals.IntentDigest(r.Intent))
 	} else if o, ok := approvals.RequestOffers(r.ID, r.Intent, catalog.Lookup).ByButton(action); ok {
 		d.row = approvals.Request{Intent: o.Intent, Reason: o.Why}
 	}
@@ -404,7 +409,7 @@ func (w *world) sign(d *word) approvals.Evidence {
 	form := url.Values{"command": {"/killswitch"}, "text": {d.text}, "team_id": {d.team}, "user_id": {d.user}, "channel_id": {d.channel}, "api_app_id": {d.app}, "trigger_id": {trigger}}
 	if d.kind != "" {
 		payload, err := json.Marshal(map[string]any{"type": d.kind, "api_app_id": d.app, "team": block{"id": d.team}, "user": block{"id": d.user, "team_id": d.userTeam},
-			"channel": block{"id": d.channel}, "message": block{"ts": "1.1", "blocks": d.blocks}, "actions": d.actions, "trigger_id": trigger})
+			"channel": block{"id": d.channel}, "container": block{"type": d.container}, "message": block{"ts": "1.1", "blocks": d.blocks}, "actions": d.actions, "trigger_id": trigger})
 		w.must(err)
 		form = url.Values{"payload": {string(payload)}}
 	}

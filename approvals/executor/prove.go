@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
@@ -98,6 +99,9 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload
 	if len(payload.Actions) != 1 {
 		return approvals.Unproven("it is not one click")
 	}
+	if err := onMessage(payload); err != nil {
+		return err
+	}
 	if _, _, ok := approvals.SplitAlertValue(payload.Actions[0].Value); ok {
 		return x.proveProposal(ctx, r, payload, proven)
 	}
@@ -105,6 +109,9 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload
 	id, dig, err := parseClick(payload, button)
 	if err != nil {
 		return err
+	}
+	if button == approvals.AgainButton {
+		return x.proveAgain(ctx, id, dig, payload, proven)
 	}
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -124,6 +131,47 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload
 		return err
 	}
 	return checkCard(payload, dig, p)
+}
+
+// proveAgain reads a request for the same call as one that ended. The call is that of the
+// table runs, and the card must have shown it.
+func (x *Executor) proveAgain(ctx context.Context, id, dig string, payload approvals.SlackPayload, proven *provenRequest) error {
+	p, why, err := x.runs().Again(ctx, id, proven.person, x.Actions)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return approvals.Unproven("there is no request %s that ended", id)
+	}
+	if err != nil {
+		return err
+	}
+	want := approvals.IntentDigest(p.Intent)
+	shown, err := approvals.ParseIntent(payload.CallText, x.Org.Directory())
+	switch {
+	case dig != want:
+		return approvals.Unproven("the button is another call's")
+	case err != nil || approvals.IntentDigest(shown) != want:
+		return approvals.Unproven("the card did not show this call")
+	}
+	proven.intent, proven.reason = p.Intent, why
+	return checkCard(payload, p.Digest, p)
+}
+
+// unplanned returns what is proved of a request that has no plan, nil if nothing is.
+func (x *Executor) unplanned(ctx context.Context, r approvals.Request) (*approvals.Planned, error) {
+	if _, err := x.runs().Planned(ctx, r.ID); !errors.Is(err, approvals.ErrNotFound) {
+		return nil, err
+	}
+	proven, err := x.prove(ctx, r, x.verifyPayload)
+	if _, no := errors.AsType[*actions.Refusal](err); no {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person, App: proven.app, Evidence: r.Evidence}
+	if p.Person == approvals.AutomaticRequester {
+		p.Mode = approvals.Automatic
+	}
+	return &p, nil
 }
 
 // proveUndo sets the intent to undo a request.
@@ -205,11 +253,23 @@ func parseClick(payload approvals.SlackPayload, action string) (id, digest strin
 	if payload.Type != "block_actions" || len(payload.Actions) != 1 || payload.Actions[0].ID != action {
 		return "", "", approvals.Unproven("it is not a click on %s", action)
 	}
+	if err := onMessage(payload); err != nil {
+		return "", "", err
+	}
 	id, digest, ok := approvals.SplitValue(payload.Actions[0].Value)
 	if !ok {
 		return "", "", approvals.Unproven("the button names no request")
 	}
 	return id, digest, nil
+}
+
+// onMessage checks that a click was on a message: in a view or on a Home tab there is no
+// card.
+func onMessage(payload approvals.SlackPayload) error {
+	if payload.Container != "message" {
+		return approvals.Unproven("it was not clicked on a message")
+	}
+	return nil
 }
 
 // checkCard checks that the clicked card showed this call, requester and reason.

@@ -115,7 +115,7 @@ func (w *world) keeps(k approvals.EvidenceKind, body string) string {
 
 // proposal is a click on the alert's card, not sent yet.
 func (w *world) proposal(user, event string) *word {
-	return &word{user: user, userTeam: acme, team: acme, app: ourApp, channel: channel, kind: "block_actions", secret: signingSecret,
+	return &word{user: user, userTeam: acme, team: acme, app: ourApp, channel: channel, kind: "block_actions", container: "message", secret: signingSecret,
 		actions: []approvals.SlackAction{{ID: approvals.Propose(actions.RevokeSessions), Value: alertID + "." + approvals.IntentDigest(revokeIt)}},
 		blocks:  []block{plainBlock(approvals.OfferBlock(1), revokeIt.String()), plainBlock(approvals.OfferBlock(2), detachIt.String()), plainBlock(approvals.OneClickBlock, approvals.OneClickText)},
 		row:     approvals.Request{Intent: revokeIt, Reason: reason, Alert: alertID, Event: event, Mode: approvals.OneClick}}

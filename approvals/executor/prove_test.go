@@ -121,6 +121,8 @@ var cards = map[string]struct {
 		d.blocks[2] = plainBlock(approvals.ReasonBlock, approvals.ReasonLine("carol", d.about.Reason))
 	}, "did not show who asked and why"},
 	"another app": {func(_ *world, d *word) { d.app = "A99EVIL" }, "it is from another app"},
+	"a Home tab":  {func(_ *world, d *word) { d.container = "view" }, "it was not clicked on a message"},
+	"no message":  {func(_ *world, d *word) { d.container = "" }, "it was not clicked on a message"},
 	"no app":      {func(_ *world, d *word) { d.app = "" }, "it is from another app"},
 }
 

@@ -12,8 +12,12 @@ import (
 // refuse ends a request as refused, in one write with the rows in fence.
 func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.Refusal, fence ...approvals.Put) error {
 	run := approvals.Run{ID: r.ID, Outcome: approvals.Refused, Cause: no.Reason, Hint: no.Hint, Ended: x.Now().UTC()}
+	var err error
+	if run.Unplanned, err = x.unplanned(ctx, r); err != nil {
+		return err
+	}
 	ev := audit.New("refused", "", "why", no.Cause(), "intent", r.Intent.String())
-	err := x.record(ctx, r.ID, append(fence, putRun(run)), ev)
+	err = x.record(ctx, r.ID, append(fence, putRun(run)), ev)
 	if errors.Is(err, approvals.ErrConflict) {
 		// It was refused before, and the worker died before it updated the request; or
 		// another worker continued it.

@@ -36,7 +36,9 @@ const (
 	CallRefused = "Nothing was done: %s. %s."
 	// ID, state
 	AskedAlready = "Nothing was done: %s asks for the same and is %s."
-	IDTaken      = "Nothing was done: the ID %s is taken. Send it again."
+	// ID
+	EndNotRecorded = "Nothing was done: the end of %s is being recorded. Click again in some seconds."
+	IDTaken        = "Nothing was done: the ID %s is taken. Send it again."
 	// ID, command
 	NoRequest        = "There is no request %s. `%s list` shows those that are open."
 	NoRequestAnyMore = "There is no request %s any more. Nothing was done."

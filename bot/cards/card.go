@@ -81,6 +81,9 @@ func Card(v View) Message {
 	if buttons := v.buttons(); len(buttons) > 0 {
 		add(slack.NewActionBlock("actions", buttons...))
 	}
+	if line := v.againLine(); line != "" {
+		add(verbatim("again-line", line))
+	}
 	add(slack.NewContextBlock("id", mrkdwn(fmt.Sprintf("%s · updated %s", r.ID, clock(v.Now)))))
 	return Message{Text: entities(v.fallback()), Blocks: b}
 }
@@ -648,14 +651,15 @@ func (v View) buttons() []slack.BlockElement {
 		} else if v.touched() && v.reversible() {
 			e = append(e, v.undoButton())
 		}
-		return append(e, details)
+		return append(append(e, v.againButtons()...), details)
 	case approvals.Denied, approvals.Cancelled:
+		e := v.againButtons()
 		if r.Intent.Undo == "" && v.Run != nil && v.Run.Started && v.touched() && v.reversible() {
-			return []slack.BlockElement{v.undoButton(), details}
+			e = append([]slack.BlockElement{v.undoButton()}, e...)
 		}
-		return []slack.BlockElement{details}
+		return append(e, details)
 	case approvals.Refused, approvals.Expired:
-		return []slack.BlockElement{details}
+		return append(v.againButtons(), details)
 	}
 	return nil
 }

@@ -307,6 +307,13 @@ var cards = []cardCase{
 	{"expired", "expired", []func(*View){in(approvals.Expired), func(v *View) {
 		v.Request.Ended, v.Now = v.Request.Expires, v.Request.Expires.Add(time.Minute)
 	}}},
+	{"expired_deletion", "expired", []func(*View){in(approvals.Expired), func(v *View) {
+		v.Request.Intent.Call = actions.Call{Action: actions.DeleteRole, Target: baseARN, Account: account, Options: map[string]string{"confirm": "app-role"}}
+		v.Request.Reason = `the intruder calls it "app"`
+		v.Request.Ended, v.Now = v.Request.Expires, v.Request.Expires.Add(time.Minute)
+	}}},
+	{"expired_undo", "expired", []func(*View){anUndo, in(approvals.Expired)}},
+	{"expired_undo_of_keys", "expired", []func(*View){anUndo, in(approvals.Expired), func(v *View) { v.Request.Intent.ReactivateKeys = true }}},
 	{"undoing", "undoing", []func(*View){ran(approvals.Undoing, approvals.StepVerified, approvals.StepVerified), rechecked, func(v *View) { v.Request.UndoneBy = undoID }}},
 	{"undone", "undone", []func(*View){ran(approvals.Undone, approvals.StepVerified, approvals.StepVerified), rechecked, func(v *View) { v.Request.UndoneBy = undoID }}},
 	{"undone_but_kept", "undone", []func(*View){ran(approvals.Undone, approvals.StepVerified, approvals.StepVerified), rechecked, func(v *View) {
@@ -521,8 +528,8 @@ func checkFallback(t *testing.T, word string, v View, text string) {
 // wantButtons are the buttons of each state, in their order.
 var wantButtons = map[string]string{
 	"planning": "cancel", "pending": "approve deny cancel details", "approved": "deny cancel details", "running": "details",
-	"contained": "undo details", "contained, but": "retry undo details", "restored": "details", "partial": "retry undo details", "failed": "retry undo details",
-	"refused": "details", "denied": "details", "cancelled": "details", "expired": "details", "undoing": "details", "undone": "details",
+	"contained": "undo details", "contained, but": "retry undo details", "restored": "details", "partial": "retry undo details", "failed": "retry undo again details",
+	"refused": "again details", "denied": "again details", "cancelled": "again details", "expired": "again details", "undoing": "details", "undone": "details",
 }
 
 func checkButtons(t *testing.T, v View, m Message) {
@@ -541,7 +548,11 @@ func checkButtons(t *testing.T, v View, m Message) {
 				continue
 			}
 			ids = append(ids, button.ActionID)
-			if want := r.ID + "." + r.Digest; button.Value != want {
+			want := approvals.Value(r.ID, r.Digest)
+			if button.ActionID == approvals.AgainButton {
+				want = approvals.Value(r.ID, approvals.IntentDigest(r.Intent))
+			}
+			if button.Value != want {
 				t.Errorf("%s: value %q, want %q", button.ActionID, button.Value, want)
 			}
 			if l := button.AccessibilityLabel; !strings.HasPrefix(l, button.Text.Text) || !strings.Contains(l, r.ID) {
@@ -556,7 +567,7 @@ func checkButtons(t *testing.T, v View, m Message) {
 					t.Errorf("%s has style %q, want danger", button.ActionID, button.Style)
 				}
 				fallthrough
-			case "undo":
+			case "undo", approvals.AgainButton:
 				if c := button.Confirm; c == nil || !strings.Contains(c.Text.Text, strings.Replace(all.Actions.TargetName(r.Intent.Call), "ALL", "all roles", 1)) || !strings.Contains(c.Text.Text, account) {
 					t.Errorf("%s does not ask once more, naming target and account: %+v", button.ActionID, c)
 				}
@@ -583,7 +594,7 @@ func checkButtons(t *testing.T, v View, m Message) {
 		want = slices.Insert(want, 0, "undo")
 	}
 	want = slices.DeleteFunc(want, func(id string) bool {
-		return id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester
+		return id == approvals.AgainButton && approvals.ToType(r.Intent, all.Actions.Lookup) || id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester
 	})
 	if d := cmp.Diff(want, ids); d != "" {
 		t.Errorf("buttons (-want +got):\n%s", d)
@@ -597,6 +608,23 @@ func TestUndoOfFailedWantsSomethingToUndo(t *testing.T) {
 	for _, e := range v.buttons() {
 		if b, ok := e.(*slack.ButtonBlockElement); ok && b.ActionID == "undo" {
 			t.Error("undo is offered though no step was begun")
+		}
+	}
+}
+
+// TestUnprovedRequestIsNotOfferedAgain: nobody is known to have asked for it.
+func TestUnprovedRequestIsNotOfferedAgain(t *testing.T) {
+	for _, action := range []actions.Name{actions.RevokeSessions, actions.DeleteRole} {
+		v := baseView()
+		in(approvals.Refused)(&v)
+		unplanned(&v)
+		v.Request.Intent.Call.Action, v.Run = action, &approvals.Run{Outcome: approvals.Refused}
+		if len(v.againButtons()) != 0 || v.againLine() != "" {
+			t.Errorf("%s is offered again", action)
+		}
+		v.Run.Unplanned = &approvals.Planned{}
+		if (len(v.againButtons()) != 0) == (v.againLine() != "") {
+			t.Errorf("%s is not offered again", action)
 		}
 	}
 }

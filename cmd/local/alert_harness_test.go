@@ -102,7 +102,7 @@ func (w *world) sign(p *proposal) {
 	w.t.Helper()
 	payload, err := json.Marshal(map[string]any{
 		"type": "block_actions", "api_app_id": "A01APP", "team": map[string]any{"id": "T01ACME"}, "user": map[string]any{"id": p.user, "team_id": p.userTeam},
-		"channel": map[string]any{"id": channel}, "message": map[string]any{"ts": "1.1", "blocks": p.blocks},
+		"channel": map[string]any{"id": channel}, "container": map[string]any{"type": "message"}, "message": map[string]any{"ts": "1.1", "blocks": p.blocks},
 		"actions": []map[string]any{{"action_id": p.actionID, "value": p.value}}})
 	w.must(err)
 	ts, body := strconv.FormatInt(w.clock.Now().Unix(), 10), "payload="+url.QueryEscape(string(payload))
