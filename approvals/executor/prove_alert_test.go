@@ -193,6 +193,7 @@ func TestForgedProposalsAreRefused(t *testing.T) {
 		"a Slack user whom nobody knows": {func(_ *world, d *word) { d.user = nobody }, "nobody in the roster"},
 		"a click as an event":            {func(_ *world, d *word) { d.signed = kind(approvals.EventEvidence) }, `kind "event"`},
 		"a click as a rule":              {func(_ *world, d *word) { d.signed = kind(approvals.RuleEvidence) }, "the rule can't be read"},
+		"a Home tab":                     {func(_ *world, d *word) { d.container = "view" }, "it was not clicked on a message"},
 		"two buttons at once":            {func(_ *world, d *word) { d.actions = append(d.actions, d.actions[0]) }, "it is not one click"},
 		"a signature of another secret":  {func(_ *world, d *word) { d.secret = "guessed" }, "the signature is not Slack's"},
 		"a user of another workspace":    {func(_ *world, d *word) { d.userTeam = "T99OTHER" }, "another workspace"},
