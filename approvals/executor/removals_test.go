@@ -63,6 +63,22 @@ func TestChangedPolicyIsNotLost(t *testing.T) {
 	}
 }
 
+// TestDenyComesBeforeWhatUndoRestores: the role's inline policies fill their quota, and can't
+// be read again. They are deleted as planned, since the deny has no other room.
+func TestDenyComesBeforeWhatUndoRestores(t *testing.T) {
+	t.Parallel()
+	full := crowdedRole(0)
+	full.Inline["full"] = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:` + strings.Repeat("x", 400) + `","Resource":"*"}]}`
+	w := newWorld(t, withRole(full))
+	r := w.state(w.types(alice, removals[0]), approvals.Pending)
+	w.answers("iam:ListRolePolicies", apiError("ServiceFailure"), func() bool { return true })
+	w.agreed(r, bob)
+	w.pass(5 * time.Minute)
+	if w.state(r, approvals.Contained); w.role("app-role").Inline["KillswitchDenyAll"] == "" {
+		t.Error("there is no deny")
+	}
+}
+
 // TestUndoDoesNotPutBackWhatOthersTookAway: an administrator took the policies away after
 // the plan.
 func TestUndoDoesNotPutBackWhatOthersTookAway(t *testing.T) {

@@ -315,9 +315,13 @@ func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Ste
 	return ledger, w.writeAll(ctx, puts)
 }
 
-// leaveRemovals leaves out the removals that have not begun, for a retry: undo would restore
-// what the plan found, which may not be what is there now.
+// leaveRemovals leaves out the removals that have not begun, for a retry, once what contains is
+// done: undo would restore what the plan found, which may not be what is there now.
 func (w *worker) leaveRemovals(ctx context.Context, steps []step, why string) error {
+	deny := func(s step) bool { return s.Step.Goal != "" && !s.Step.Removes && !s.Finished() }
+	if slices.ContainsFunc(steps, deny) { // it may need the room
+		return nil
+	}
 	var puts []approvals.Put
 	for i := range steps {
 		s := &steps[i]
