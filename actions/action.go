@@ -44,11 +44,15 @@ type Spec struct {
 	Title   string // imperative, without the target: "Revoke sessions"
 	Summary string // one line, for help
 	Usage   string // an example line, for help
-	Target  TargetKind
+	// Synonyms are other words for it. They are no names, but a correction knows them.
+	Synonyms []string
+	Target   TargetKind
 	// Options are the option keys beside the target's own and reason. Check validates
 	// their values and normalises equivalent ones; it may be nil.
 	Options []string
-	Check   func(*Call, *ParseErrors)
+	// Values are the values of options that take one of a few; the grammar checks them.
+	Values map[string][]string
+	Check  func(*Call, *ParseErrors)
 	// Reversible is false if undo can't restore the prior state.
 	Reversible bool
 	// Quorum is the number of approvals unless the configuration sets one; 0 is

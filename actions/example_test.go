@@ -20,7 +20,7 @@ func ExampleParse() {
 		for _, m := range mistakes.List {
 			fmt.Println(m.Field, m.Problem)
 		}
-		fmt.Println(mistakes.Corrected)
+		fmt.Println(mistakes.Example)
 	}
 	// Output:
 	// revoke_sessions arn:aws:iam::222222222222:role/app-role
@@ -28,5 +28,5 @@ func ExampleParse() {
 	// action "revoke_session" is not an action; did you mean revoke_sessions?
 	// acount is not an option; did you mean account?
 	// reason is missing
-	// revoke_sessions arn:aws:iam::222222222222:role/app-role reason="why you do this"
+	// revoke_sessions prod/app-role account=prod reason="…"
 }

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,12 +22,17 @@ type Mistake struct {
 	Field   string // "action", "target", "account", "reason", or the key as typed
 	Problem string
 	Hint    string // may be empty
+
+	fix    *string // the value that is probably meant, "" for none; nil if it can't be told
+	action Name    // the action that takes this target, if it is another one
 }
 
-// ParseErrors has all errors of one typed line, and the corrected line.
+// ParseErrors has all errors of one typed line. Either Corrected or Example is set, both
+// without the slash command.
 type ParseErrors struct {
 	List      []Mistake
-	Corrected string // without the slash command
+	Corrected string // the line to send instead: it has no errors, and all that was typed
+	Example   string // the line with [Missing] where only its author knows what belongs there
 }
 
 func (m *ParseErrors) Error() string {
@@ -39,7 +45,17 @@ func (m *ParseErrors) Error() string {
 
 // Add adds a mistake; the hint may be empty.
 func (m *ParseErrors) Add(field, problem, hint string) {
-	m.List = append(m.List, Mistake{field, problem, hint})
+	m.List = append(m.List, Mistake{Field: field, Problem: problem, Hint: hint})
+}
+
+// Suggest adds a mistake and the value that is probably meant; "" leaves the field out.
+func (m *ParseErrors) Suggest(field, problem, hint, value string) {
+	m.List = append(m.List, Mistake{Field: field, Problem: problem, Hint: hint, fix: &value})
+}
+
+// has reports whether a field has a mistake.
+func (m *ParseErrors) has(field string) bool {
+	return slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == field })
 }
 
 // MaxReason is the limit on a reason, in characters: cards show it in full.
@@ -60,46 +76,71 @@ func (w word) text() string {
 // text. Without reason= the trailing words are the reason. It reports all errors at
 // once as *[ParseErrors], and treats ambiguous text as an error.
 func Parse(text string, d Directory) (Call, string, error) {
-	m := &ParseErrors{}
-	words := split(Clean(text), m)
-	var call Call
-	var spec Spec
-	if len(words) == 0 || words[0].key != "" {
-		m.Add("action", "is missing", "start with one of: "+d.Actions.nameList())
-	} else {
-		call.Action = Name(strings.ReplaceAll(strings.ToLower(words[0].value), "-", "_"))
-		if a, ok := d.Actions.Lookup(call.Action); ok {
-			spec = a.Spec()
-		} else if _, secret := WithoutSecrets(words[0].value); secret {
-			m.Add("action", "is not an action", "use one of: "+d.Actions.nameList()) // and not repeated
-			call.Action = ""
-		} else {
-			problem := fmt.Sprintf("%q is not an action%s", Clip(words[0].value), didYouMean(string(call.Action), d.Actions.names()))
-			m.Add("action", problem, "use one of: "+d.Actions.nameList())
-			call.Action = Name(Nearest(string(call.Action), d.Actions.names()))
-			if a, ok := d.Actions.Lookup(call.Action); ok {
-				spec = a.Spec() // check the rest as the action that was probably meant
-			}
-		}
-		words = words[1:]
-	}
-
-	target, opts, reason := classifyWords(words, spec, d.Actions.optionKeys(), m)
-	spec.fill(&call, target, opts, d, m)
-	if reason == "" && !slices.ContainsFunc(m.List, func(x Mistake) bool { return x.Field == "reason" }) {
-		m.Add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
-	} else if n := len([]rune(reason)); n > MaxReason {
-		m.Add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", MaxReason))
-		reason = string([]rune(reason)[:MaxReason])
-	}
+	call, l, m := parse(text, d)
 	if len(m.List) > 0 {
-		if _, secret := WithoutSecrets(target); secret || spec.Target.Secret {
-			target = ""
-		}
-		m.Corrected = correctedLine(spec, call, target, opts, reason)
+		m.correct(l, d)
 		return Call{}, "", m
 	}
-	return call, reason, nil
+	return call, l.reason, nil
+}
+
+func parse(text string, d Directory) (Call, line, *ParseErrors) {
+	m := &ParseErrors{}
+	words := split(Clean(text), d.Actions.optionKeys(), m)
+	name, spec, words := d.Actions.readAction(words, m)
+	l := classifyWords(words, spec, d.Actions.optionKeys(), m)
+	l.action = string(name)
+	call := Call{Action: name}
+	spec.fill(&call, l.target, l.opts, d, m)
+	if _, secret := WithoutSecrets(l.target); secret || spec.Target.Secret && m.has("target") && !KeyID.MatchString(strings.ToUpper(LastPart(l.target))) {
+		l.target = Missing
+	}
+	l.borrow(m, d)
+	if !hasWords(l.reason) {
+		if l.reason = ""; !m.has("reason") {
+			m.Add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
+		}
+	} else if n := len([]rune(l.reason)); n > MaxReason {
+		m.Add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", MaxReason))
+	}
+	return call, l, m
+}
+
+// hasWords reports whether a text says something: cards compare letters and digits only.
+func hasWords(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
+}
+
+// readAction reads the action and returns the words after it. For a mistyped one it
+// returns the action that is probably meant, so that the rest of the line is checked.
+func (c Catalog) readAction(words []word, m *ParseErrors) (Name, Spec, []word) {
+	use := "use one of: " + c.nameList()
+	if len(words) == 0 || words[0].key != "" {
+		m.Add("action", "is missing", "start with one of: "+c.nameList())
+		return "", Spec{}, words
+	}
+	typed, rest := words[0].value, words[1:]
+	name := Name(strings.ReplaceAll(strings.ToLower(typed), "-", "_"))
+	if a, ok := c.Lookup(name); ok {
+		return name, a.Spec(), rest
+	}
+	if _, secret := WithoutSecrets(typed); secret {
+		m.Add("action", "is not an action", use) // and not repeated
+		return "", Spec{}, rest
+	}
+	problem := fmt.Sprintf("%q is not an action", Clip(typed))
+	if name = actionOn(typed); name != "" {
+		rest = words // the line begins with its target
+	} else {
+		name = c.Suggest(typed)
+	}
+	a, ok := c.Lookup(name)
+	if !ok {
+		m.Add("action", problem, use)
+		return "", Spec{}, rest
+	}
+	m.Suggest("action", fmt.Sprintf("%s; did you mean %s?", problem, name), use, string(name))
+	return name, a.Spec(), rest
 }
 
 // fill reads target and options into a call.
@@ -118,11 +159,22 @@ func (s Spec) fill(call *Call, target string, opts map[string]string, d Director
 			call.Options[k] = v
 		}
 	}
-	if s.Check != nil {
-		s.Check(call, m)
-	}
+	s.CheckOptions(call, m)
 	if len(call.Options) == 0 {
 		call.Options = nil
+	}
+}
+
+// CheckOptions checks the values of the options and normalises equivalent ones.
+func (s Spec) CheckOptions(call *Call, m *ParseErrors) {
+	for _, k := range slices.Sorted(maps.Keys(s.Values)) {
+		v, given := call.Options[k]
+		if given && !slices.Contains(s.Values[k], v) {
+			m.addNearest(k, fmt.Sprintf("%q is not known", Clip(v)), "it takes "+strings.Join(s.Values[k], " or "), Nearest(v, s.Values[k]))
+		}
+	}
+	if s.Check != nil {
+		s.Check(call, m)
 	}
 }
 
@@ -148,56 +200,85 @@ func NewCall(action Name, target string, opts map[string]string, d Directory) (C
 	return call, nil
 }
 
-// classifyWords separates target, options and reason.
-func classifyWords(words []word, spec Spec, known []string, m *ParseErrors) (target string, opts map[string]string, reason string) {
-	opts = map[string]string{}
-	var trailing []string
+// classifyWords separates target, options and reason. What is no option of the action is
+// kept for the reason.
+func classifyWords(words []word, spec Spec, known []string, m *ParseErrors) line {
+	l := line{opts: map[string]string{}}
+	var trailing, extra []string
 	for i, w := range words {
+		if w.key == "" {
+			if i == 0 {
+				l.target = strings.Trim(w.value, "`<>\"'“”‘’,;")
+			} else {
+				trailing = append(trailing, w.text())
+			}
+			continue
+		}
+		typed := w.key
+		if !slices.Contains(known, w.key) {
+			w.key = cmp.Or(Nearest(typed, append(spec.optionKeys(), "reason")), Nearest(typed, known))
+			m.Suggest(typed, "is not an option"+didYouMean(w.key), optionsHint(spec), "")
+		}
+		had := l.opts[w.key]
+		if w.key == "reason" {
+			had = l.given
+		}
 		switch {
-		case w.key == "" && i == 0:
-			target = strings.Trim(w.value, "`<>\"'“”‘’,;")
-		case w.key == "":
-			trailing = append(trailing, w.text())
-		case len(trailing) > 0:
-			m.Add(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or put the reason in quotes", w.key))
-		case !slices.Contains(known, w.key):
-			m.Add(w.key, "is not an option"+didYouMean(w.key, known), optionsHint(spec))
-		case opts[w.key] != "" || w.key == "reason" && reason != "":
-			m.Add(w.key, "is given twice", "")
 		case w.value == "":
-			m.Add(w.key, "has no value", "")
+			m.Suggest(typed, "has no value", "", "")
+		case w.key == "":
+			extra = append(extra, w.raw)
+		case spec.Name != "" && w.key != "reason" && !slices.Contains(spec.optionKeys(), w.key):
+			m.Suggest(w.key, fmt.Sprintf("is not an option of %s", spec.Name), optionsHint(spec), "")
+			extra = append(extra, w.raw)
 		case w.key == "reason":
-			reason = strings.TrimSpace(w.value)
-		case spec.Name != "" && !slices.Contains(spec.optionKeys(), w.key):
-			m.Add(w.key, fmt.Sprintf("is not an option of %s", spec.Name), optionsHint(spec))
+			if had != "" {
+				m.Suggest(w.key, "is given twice", "", "")
+			}
+			l.given = strings.TrimSpace(had + " " + strings.TrimSpace(w.value))
+		case had != "" && had != w.value:
+			m.Add(w.key, "is given twice", "")
+		case had != "":
+			m.Suggest(w.key, "is given twice", "", had)
 		default:
-			opts[w.key] = w.value
+			l.opts[w.key] = w.value
+		}
+		if _, taken := l.opts[w.key]; len(trailing) > 0 && (taken || w.key == "reason") {
+			m.Suggest(w.key, "comes after free text", fmt.Sprintf("put %s=… before the reason, or put the reason in quotes", w.key), w.value)
 		}
 	}
 	free, inFree := WithoutSecrets(strings.TrimSpace(strings.Join(trailing, " ")))
-	reason, inReason := WithoutSecrets(reason)
-	if inFree || inReason {
+	more, inExtra := WithoutSecrets(strings.Join(extra, " "))
+	given, inReason := WithoutSecrets(l.given)
+	if inFree || inExtra || inReason {
 		// Cards show the reason and the record keeps it.
-		m.Add("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it")
+		m.Suggest("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it", "")
 	}
-	switch {
-	case free == "":
-	case reason != "":
-		m.Add("reason", fmt.Sprintf("is given, and there is other text: %q", free), "put the whole reason between the quotes")
-	default:
-		reason = free
+	if free != "" && given != "" {
+		m.Suggest("reason", fmt.Sprintf("is given, and there is other text: %q", free), "put the whole reason between the quotes", "")
 	}
-	return target, opts, reason
+	l.given, l.free, l.more = given, free, more
+	l.join()
+	return l
 }
 
 // optionName is the form of an option key.
 var optionName = NewPattern(`^[a-z_]+$`)
 
-func didYouMean(word string, known []string) string {
-	if best := Nearest(word, known); best != "" {
-		return "; did you mean " + best + "?"
+// addNearest adds a mistake and names the value that is probably meant, if there is one.
+func (m *ParseErrors) addNearest(field, problem, hint, value string) {
+	if value == "" {
+		m.Add(field, problem, hint)
+		return
 	}
-	return ""
+	m.Suggest(field, problem+didYouMean(value), hint, value)
+}
+
+func didYouMean(best string) string {
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + best + "?"
 }
 
 func optionsHint(spec Spec) string {
@@ -207,14 +288,6 @@ func optionsHint(spec Spec) string {
 	return "it takes " + strings.Join(spec.optionKeys(), "=, ") + "= and reason="
 }
 
-// OneOf checks that an option has one of the values.
-func OneOf(c *Call, key string, m *ParseErrors, values ...string) {
-	v, given := c.Options[key]
-	if given && !slices.Contains(values, v) {
-		m.Add(key, fmt.Sprintf("%q is not known%s", Clip(v), didYouMean(v, values)), "it takes "+strings.Join(values, " or "))
-	}
-}
-
 func resolveAccount(opts map[string]string, d Directory, m *ParseErrors) string {
 	typed := opts["account"]
 	if typed == "" {
@@ -222,7 +295,7 @@ func resolveAccount(opts map[string]string, d Directory, m *ParseErrors) string 
 	}
 	id, ok := d.Account(typed)
 	if !ok {
-		m.Add("account", fmt.Sprintf("%q is neither an account ID nor a known alias", typed), d.aliasHint())
+		m.addNearest("account", fmt.Sprintf("%q is neither an account ID nor a known alias", Clip(typed)), d.aliasHint(), d.nearestAlias(typed))
 	}
 	return id
 }
@@ -243,35 +316,13 @@ func (d Directory) aliasHint() string {
 	return "give the 12-digit account ID or one of: " + strings.Join(slices.Sorted(maps.Keys(d.Accounts)), ", ")
 }
 
-func correctedLine(spec Spec, c Call, target string, opts map[string]string, reason string) string {
-	var b strings.Builder
-	if c.Action == "" {
-		b.WriteString("ACTION")
-	} else {
-		b.WriteString(string(c.Action))
-	}
-	switch {
-	case c.Target != "":
-		b.WriteString(" " + c.Target)
-	case target != "" && plainWord(target):
-		b.WriteString(" " + target)
-	default:
-		b.WriteString(" TARGET")
-	}
-	for _, k := range slices.Sorted(maps.Keys(opts)) {
-		if c.Target == "" || !slices.Contains(spec.Target.Options, k) {
-			fmt.Fprintf(&b, " %s=%s", k, quoted(opts[k]))
-		}
-	}
-	if reason == "" {
-		reason = "why you do this"
-	}
-	fmt.Fprintf(&b, ` reason="%s"`, strings.Map(dropQuotes, reason))
-	return b.String()
+// nearestAlias returns the alias that is probably meant, or "".
+func (d Directory) nearestAlias(typed string) string {
+	return nearestOrPrefix(strings.ToLower(typed), slices.Sorted(maps.Keys(d.Accounts)))
 }
 
 func quoted(s string) string {
-	if plainWord(s) {
+	if plainWord(s) || s == Missing {
 		return s
 	}
 	return `"` + strings.Map(dropQuotes, s) + `"`
@@ -296,24 +347,32 @@ func dropQuotes(r rune) rune {
 }
 
 // split cuts a line into words. Quotes count only at the start of a word or
-// directly after the = of a key, so that an apostrophe is a letter.
-func split(text string, m *ParseErrors) []word {
+// directly after the = of a key, so that an apostrophe is a letter. A known key may
+// also be written "key = value" and "--key value".
+func split(text string, known []string, m *ParseErrors) []word {
 	rs := []rune(text)
 	var words []word
-	for i := 0; i < len(rs); {
-		if blank(rs[i]) {
-			i++
-			continue
-		}
+	for i := skipBlanks(rs, 0); i < len(rs); i = skipBlanks(rs, i) {
 		start := i
 		for i < len(rs) && !blank(rs[i]) && rs[i] != '=' && quoteKind(rs[i]) == "" {
 			i++
 		}
 		var w word
-		if k := strings.ToLower(string(rs[start:i])); i < len(rs) && rs[i] == '=' && optionName.MatchString(k) {
+		typed := strings.ToLower(string(rs[start:i]))
+		k := strings.TrimLeft(typed, "-–—") // phones make one dash of two
+		isKnown, next := slices.Contains(known, k), skipBlanks(rs, i)
+		switch {
+		case i < len(rs) && rs[i] == '=' && (isKnown || k == typed && optionName.MatchString(k)):
 			w.key = k
 			i++
-		} else {
+			if next := skipBlanks(rs, i); isKnown && !startsOption(rs, next) {
+				i = next
+			}
+		case isKnown && next < len(rs) && rs[next] == '=':
+			w.key, i = k, skipBlanks(rs, next+1)
+		case isKnown && k != typed && next < len(rs):
+			w.key, i = k, next
+		default:
 			i = start
 		}
 		w.value, i = value(rs, i, w.key, m)
@@ -321,6 +380,23 @@ func split(text string, m *ParseErrors) []word {
 		words = append(words, w)
 	}
 	return words
+}
+
+func skipBlanks(rs []rune, i int) int {
+	for i < len(rs) && blank(rs[i]) {
+		i++
+	}
+	return i
+}
+
+// startsOption reports whether key=value begins at i.
+func startsOption(rs []rune, i int) bool {
+	for ; i < len(rs) && !blank(rs[i]) && quoteKind(rs[i]) == ""; i++ {
+		if rs[i] == '=' {
+			return true
+		}
+	}
+	return false
 }
 
 func value(rs []rune, i int, key string, m *ParseErrors) (string, int) {
@@ -331,11 +407,14 @@ func value(rs []rune, i int, key string, m *ParseErrors) (string, int) {
 					return string(rs[i+1 : j]), j + 1
 				}
 			}
+			rest, fix := string(rs[i+1:]), ""
 			if key == "" {
 				key = "text"
+			} else {
+				fix = strings.TrimSpace(rest)
 			}
-			m.Add(key, "has a quote that is not closed", "end it with the same quote")
-			return string(rs[i+1:]), len(rs)
+			m.Suggest(key, "has a quote that is not closed", "end it with the same quote", fix)
+			return rest, len(rs)
 		}
 	}
 	j := i
@@ -370,4 +449,31 @@ func dropFormat(r rune) rune {
 		return -1
 	}
 	return r
+}
+
+// emojiName is an emoji as Slack writes it, not what stands between digits, as in a time, or
+// letters, as in an ARN.
+var emojiName = NewPattern(`(^|[^\pL\pN:])((?::[a-z0-9_+'-]*[a-z_+][a-z0-9_+'-]*:)+)($|[^\pL\pN:])`)
+
+var keycap = NewPattern(`[0-9#*]\x{20e3}`)
+
+// WithoutEmoji drops emoji from a reason. Slack may echo a sign as its :name:, and a vote
+// must show the reason as it was given.
+func WithoutEmoji(reason string) string {
+	plain := strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsLetter(r) && r != 'ℹ', unicode.IsDigit(r):
+		case unicode.Is(unicode.So, r), r == 'ℹ', strings.ContainsRune("‼⁉〰〽↔◽◾", r), r >= '\U0001f3fb' && r <= '\U0001f3ff':
+			return ' '
+		}
+		return r
+	}, reason)
+	plain = keycap.ReplaceAllString(plain, " ")
+	for emojiName.MatchString(plain) {
+		plain = emojiName.ReplaceAllString(plain, "$1 $3")
+	}
+	if plain == reason {
+		return reason
+	}
+	return strings.Join(strings.Fields(plain), " ")
 }

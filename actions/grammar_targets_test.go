@@ -178,6 +178,28 @@ func TestCleanRemovesInvisibleCharacters(t *testing.T) {
 	}
 }
 
+// TestWithoutEmoji: emoji are dropped, by sign and by name; times, ARNs and words stay.
+func TestWithoutEmoji(t *testing.T) {
+	for text, want := range map[string]string{
+		"keys leaked": "keys leaked",
+		"two  blanks": "two  blanks",
+		"🚨 keys 🔥🔥 leaked 👩💻": "keys leaked",
+		"👍🏽 done":                                       "done",
+		"ℹ step 1\u20e3 ↔ ‼":                            "step",
+		":fire: at :rotating_light::fire: dawn":         "at dawn",
+		"(:fire:)":                                      "( )",
+		"thumbs :+1:, :skin-tone-2: up":                 "thumbs , up",
+		"at 10:30:15, arn:aws:iam::222222222222:role/x": "at 10:30:15, arn:aws:iam::222222222222:role/x",
+		"a:b:c and fe80::a:b":                           "a:b:c and fe80::a:b",
+		"鍵が漏れた 🇯🇵":                                      "鍵が漏れた",
+		"🚨":                                             "",
+	} {
+		if got := actions.WithoutEmoji(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestWithLeavesTheCallAsItWas: a route's mode does not reach the calls of others.
 func TestWithLeavesTheCallAsItWas(t *testing.T) {
 	for name, options := range map[string]map[string]string{"none": nil, "another": {"scp": "freeze"}, "the same": {"mode": "full"}} {

@@ -108,59 +108,59 @@ func TestParseMistakes(t *testing.T) {
 		name, text string
 		fields     string // of the mistakes, in order
 		says       []string
-		corrected  string
+		answer     string // the corrected line, or with … in it, the example
 	}{
-		{"nothing", "", "action reason", []string{"missing"}, `ACTION TARGET reason="why you do this"`},
-		{"white space alone", " \t\u200b", "action reason", []string{"missing"}, `ACTION TARGET reason="why you do this"`},
-		{"no such action", "revoke prod/app-role reason=leaked", "action", []string{`"revoke"`, "revoke_sessions"}, `ACTION prod/app-role reason="leaked"`},
-		{"an action misspelt", "revoke-session prod/app-role reason=leaked", "action", []string{`"revoke-session"`, "did you mean revoke_sessions"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"an option first", "account=prod reason=leaked", "action", []string{"missing"}, `ACTION TARGET account=prod reason="leaked"`},
-		{"the action alone", "revoke_sessions", "target reason", []string{"missing"}, `revoke_sessions TARGET reason="why you do this"`},
-		{"no target", "revoke_sessions account=prod reason=leaked", "target", []string{"missing"}, `revoke_sessions TARGET account=prod reason="leaked"`},
-		{"no reason", "revoke_sessions prod/app-role", "reason", []string{"missing"}, `revoke_sessions ` + prodApp + ` reason="why you do this"`},
-		{"a reason of white space", `revoke_sessions prod/app-role reason="  "`, "reason", []string{"missing"}, `revoke_sessions ` + prodApp + ` reason="why you do this"`},
-		{"no account", "revoke_sessions app-role reason=leaked", "account", []string{"missing", "account="}, `revoke_sessions app-role reason="leaked"`},
-		{"an unknown alias", "revoke_sessions app-role account=prd reason=leaked", "account", []string{`"prd"`, "prod, sandbox"}, `revoke_sessions app-role account=prd reason="leaked"`},
-		{"an unknown alias before the name", "revoke_sessions prd/app-role reason=leaked", "target", []string{`"prd"`, "prod, sandbox"}, `revoke_sessions prd/app-role reason="leaked"`},
-		{"an account of eleven digits", "revoke_sessions 22222222222/app-role reason=leaked", "target", []string{"22222222222"}, `revoke_sessions 22222222222/app-role reason="leaked"`},
-		{"two accounts", "revoke_sessions prod/app-role account=sandbox reason=leaked", "account", []string{actiontest.Member, actiontest.Sandbox}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"an ARN and another account", "revoke_sessions " + prodApp + " account=sandbox reason=leaked", "account", []string{actiontest.Member, actiontest.Sandbox}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"two roles", "revoke_sessions prod/app-role role=other reason=leaked", "role", []string{"other", "app-role"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"an account alone", "revoke_sessions prod reason=leaked", "target", []string{"which role"}, `revoke_sessions prod reason="leaked"`},
-		{"one role by way of the account", "revoke_sessions prod/app via=scp leaked", "via", []string{"only for a whole account", "ACCOUNT/ALL"}, `revoke_sessions arn:aws:iam::222222222222:role/app via=scp reason="leaked"`},
-		{"an unknown way", "revoke_sessions prod/ALL via=spc leaked", "via", []string{"did you mean scp", "it takes scp"}, `revoke_sessions 222222222222/ALL via=spc reason="leaked"`},
-		{"no role name", "revoke_sessions prod/ reason=leaked", "target", []string{"not a role name"}, `revoke_sessions prod/ reason="leaked"`},
-		{"a name that IAM has not", "revoke_sessions prod/a:b reason=leaked", "target", []string{"a:b"}, `revoke_sessions prod/a:b reason="leaked"`},
-		{"a name of 65 characters", "revoke_sessions prod/" + strings.Repeat("x", 65) + " reason=leaked", "target", []string{"not a role name"}, "revoke_sessions prod/" + strings.Repeat("x", 65) + ` reason="leaked"`},
+		{"nothing", "", "action reason", []string{"missing"}, `… … reason="…"`},
+		{"white space alone", " \t\u200b", "action reason", []string{"missing"}, `… … reason="…"`},
+		{"no such action", "revoke prod/app-role reason=leaked", "action", []string{`"revoke"`, "revoke_sessions"}, `revoke_sessions prod/app-role reason="leaked"`},
+		{"an action misspelt", "revoke-session prod/app-role reason=leaked", "action", []string{`"revoke-session"`, "did you mean revoke_sessions"}, `revoke_sessions prod/app-role reason="leaked"`},
+		{"an option first", "account=prod reason=leaked", "action", []string{"missing"}, `… … account=prod reason="leaked"`},
+		{"the action alone", "revoke_sessions", "target reason", []string{"missing"}, `revoke_sessions … reason="…"`},
+		{"no target", "revoke_sessions account=prod reason=leaked", "target", []string{"missing"}, `revoke_sessions … account=prod reason="leaked"`},
+		{"no reason", "revoke_sessions prod/app-role", "reason", []string{"missing"}, `revoke_sessions prod/app-role reason="…"`},
+		{"a reason of white space", `revoke_sessions prod/app-role reason="  "`, "reason", []string{"missing"}, `revoke_sessions prod/app-role reason="…"`},
+		{"no account", "revoke_sessions app-role reason=leaked", "account", []string{"missing", "account="}, `revoke_sessions app-role account=… reason="leaked"`},
+		{"an unknown alias", "revoke_sessions app-role account=prd reason=leaked", "account", []string{`"prd"`, "prod, sandbox"}, `revoke_sessions app-role account=prod reason="leaked"`},
+		{"an unknown alias before the name", "revoke_sessions prd/app-role reason=leaked", "target", []string{`"prd"`, "prod, sandbox"}, `revoke_sessions prod/app-role reason="leaked"`},
+		{"an account of eleven digits", "revoke_sessions 22222222222/app-role reason=leaked", "target", []string{"22222222222"}, `revoke_sessions … reason="leaked"`},
+		{"two accounts", "revoke_sessions prod/app-role account=sandbox reason=leaked", "account", []string{actiontest.Member, actiontest.Sandbox}, `revoke_sessions prod/app-role account=… reason="leaked"`},
+		{"an ARN and another account", "revoke_sessions " + prodApp + " account=sandbox reason=leaked", "account", []string{actiontest.Member, actiontest.Sandbox}, `revoke_sessions arn:aws:iam::222222222222:role/app-role account=… reason="leaked"`},
+		{"two roles", "revoke_sessions prod/app-role role=other reason=leaked", "role", []string{"other", "app-role"}, `revoke_sessions prod/app-role role=… reason="leaked"`},
+		{"an account alone", "revoke_sessions prod reason=leaked", "target", []string{"which role"}, `revoke_sessions prod/… reason="leaked"`},
+		{"one role by way of the account", "revoke_sessions prod/app via=scp leaked", "via", []string{"only for a whole account", "ACCOUNT/ALL"}, `revoke_sessions prod/app reason="leaked"`},
+		{"an unknown way", "revoke_sessions prod/ALL via=spc leaked", "via", []string{"did you mean scp", "it takes scp"}, `revoke_sessions prod/ALL via=scp reason="leaked"`},
+		{"no role name", "revoke_sessions prod/ reason=leaked", "target", []string{"not a role name"}, `revoke_sessions prod/… reason="leaked"`},
+		{"a name that IAM has not", "revoke_sessions prod/a:b reason=leaked", "target", []string{"a:b"}, `revoke_sessions prod/… reason="leaked"`},
+		{"a name of 65 characters", "revoke_sessions prod/" + strings.Repeat("x", 65) + " reason=leaked", "target", []string{"not a role name"}, `revoke_sessions prod/… reason="leaked"`},
 
-		{"another partition", "revoke_sessions arn:aws-cn:iam::222222222222:role/app-role reason=leaked", "target", []string{"aws-cn", "works in aws"}, `revoke_sessions arn:aws-cn:iam::222222222222:role/app-role reason="leaked"`},
-		{"a session of another partition", "revoke_sessions arn:aws-us-gov:sts::222222222222:assumed-role/app-role/x1 reason=leaked", "target", []string{"aws-us-gov"}, `revoke_sessions arn:aws-us-gov:sts::222222222222:assumed-role/app-role/x1 reason="leaked"`},
-		{"an instance profile", "revoke_sessions arn:aws:iam::222222222222:instance-profile/web reason=leaked", "target", []string{"not a role's ARN", "instance profile's name is not its role's"}, `revoke_sessions arn:aws:iam::222222222222:instance-profile/web reason="leaked"`},
-		{"a user", "revoke_sessions arn:aws:iam::222222222222:user/alice reason=leaked", "target", []string{"not a role's ARN", "user", "quarantine_user"}, `revoke_sessions arn:aws:iam::222222222222:user/alice reason="leaked"`},
-		{"a policy", "revoke_sessions arn:aws:iam::222222222222:policy/p reason=leaked", "target", []string{"not a role's ARN"}, `revoke_sessions arn:aws:iam::222222222222:policy/p reason="leaked"`},
-		{"a role in a region", "revoke_sessions arn:aws:iam:eu-west-1:222222222222:role/app-role reason=leaked", "target", []string{"not a role's ARN"}, `revoke_sessions arn:aws:iam:eu-west-1:222222222222:role/app-role reason="leaked"`},
+		{"another partition", "revoke_sessions arn:aws-cn:iam::222222222222:role/app-role reason=leaked", "target", []string{"aws-cn", "works in aws"}, `revoke_sessions … reason="leaked"`},
+		{"a session of another partition", "revoke_sessions arn:aws-us-gov:sts::222222222222:assumed-role/app-role/x1 reason=leaked", "target", []string{"aws-us-gov"}, `revoke_sessions … reason="leaked"`},
+		{"an instance profile", "revoke_sessions arn:aws:iam::222222222222:instance-profile/web reason=leaked", "target", []string{"not a role's ARN", "instance profile's name is not its role's"}, `revoke_sessions … reason="leaked"`},
+		{"a user", "revoke_sessions arn:aws:iam::222222222222:user/alice reason=leaked", "target", []string{"not a role's ARN", "user", "quarantine_user"}, `quarantine_user arn:aws:iam::222222222222:user/alice reason="leaked"`},
+		{"a policy", "revoke_sessions arn:aws:iam::222222222222:policy/p reason=leaked", "target", []string{"not a role's ARN"}, `revoke_sessions … reason="leaked"`},
+		{"a role in a region", "revoke_sessions arn:aws:iam:eu-west-1:222222222222:role/app-role reason=leaked", "target", []string{"not a role's ARN"}, `revoke_sessions … reason="leaked"`},
 
-		{"an option of other actions", "revoke_sessions prod/app-role region=eu-west-1 reason=leaked", "region", []string{"not an option", "account="}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"an option misspelt", "revoke_sessions app-role acount=prod reason=leaked", "acount account", []string{"did you mean account", "missing"}, `revoke_sessions app-role reason="leaked"`},
-		{"an option that nobody knows", "revoke_sessions prod/app-role ticket=4711 reason=leaked", "ticket", []string{"not an option"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"what looks like an option in the free text", "revoke_sessions prod/app-role seen ticket=4711", "ticket", []string{"after free text"}, `revoke_sessions ` + prodApp + ` reason="seen"`},
-		{"an option twice", "revoke_sessions app-role account=prod account=sandbox reason=leaked", "account", []string{"twice"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"a reason twice", "revoke_sessions prod/app-role reason=leaked reason=again", "reason", []string{"twice"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"an option without a value", "revoke_sessions prod/app-role account= reason=leaked", "account", []string{"no value"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"an option in the free text", "revoke_sessions app-role keys leaked account=prod", "account account", []string{"after free text", "missing"}, `revoke_sessions app-role reason="keys leaked"`},
-		{"the line ends after an equals sign", "revoke_sessions prod/app-role reason=leaked account=", "account", []string{"no value"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"a quote that stays open in free text", `revoke_sessions prod/app-role "leaked`, "text", []string{"not closed"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"all roles of no account", "revoke_sessions ALL reason=leaked", "account", []string{"missing", "ACCOUNT/ALL"}, `revoke_sessions ALL reason="leaked"`},
-		{"a target that can't be shown", "revoke_sessions prod/röle reason=leaked", "target", []string{"not a role name"}, `revoke_sessions TARGET reason="leaked"`},
-		{"an option's value of two words", `revoke_sessions app-role account="my prod" reason=leaked`, "account", []string{"my prod"}, `revoke_sessions app-role account="my prod" reason="leaked"`},
-		{"a reason and free text", "revoke_sessions prod/app-role reason=keys on a paste site", "reason", []string{"on a paste site", "quotes"}, `revoke_sessions ` + prodApp + ` reason="keys"`},
-		{"a quote that stays open", `revoke_sessions prod/app-role reason="leaked`, "reason", []string{"not closed"}, `revoke_sessions ` + prodApp + ` reason="leaked"`},
-		{"a quote of the other kind", `revoke_sessions prod/app-role reason="leaked'`, "reason", []string{"not closed"}, `revoke_sessions ` + prodApp + ` reason="leaked'"`},
-		{"a reason of 601 characters", "revoke_sessions prod/app-role reason=" + strings.Repeat("é", 601), "reason", []string{"601", "600"}, `revoke_sessions ` + prodApp + ` reason="` + strings.Repeat("é", 600) + `"`},
+		{"an option of other actions", "revoke_sessions prod/app-role region=eu-west-1 reason=leaked", "region", []string{"not an option", "account="}, `revoke_sessions prod/app-role reason="leaked region=eu-west-1"`},
+		{"an option misspelt", "revoke_sessions app-role acount=prod reason=leaked", "acount", []string{"did you mean account"}, `revoke_sessions app-role account=prod reason="leaked"`},
+		{"an option that nobody knows", "revoke_sessions prod/app-role ticket=4711 reason=leaked", "ticket", []string{"not an option"}, `revoke_sessions prod/app-role reason="leaked ticket=4711"`},
+		{"what looks like an option in the free text", "revoke_sessions prod/app-role seen ticket=4711", "ticket", []string{"not an option"}, `revoke_sessions prod/app-role reason="seen ticket=4711"`},
+		{"an option twice", "revoke_sessions app-role account=prod account=sandbox reason=leaked", "account", []string{"twice"}, `revoke_sessions app-role account=… reason="leaked"`},
+		{"a reason twice", "revoke_sessions prod/app-role reason=leaked reason=again", "reason", []string{"twice"}, `revoke_sessions prod/app-role reason="leaked again"`},
+		{"an option without a value", "revoke_sessions prod/app-role account= reason=leaked", "account", []string{"no value"}, `revoke_sessions prod/app-role reason="leaked"`},
+		{"an option in the free text", "revoke_sessions app-role keys leaked account=prod", "account", []string{"after free text"}, `revoke_sessions app-role account=prod reason="keys leaked"`},
+		{"the line ends after an equals sign", "revoke_sessions prod/app-role reason=leaked account=", "account", []string{"no value"}, `revoke_sessions prod/app-role reason="leaked"`},
+		{"a quote that stays open in free text", `revoke_sessions prod/app-role "leaked`, "text", []string{"not closed"}, `revoke_sessions prod/app-role reason="leaked"`},
+		{"all roles of no account", "revoke_sessions ALL reason=leaked", "account", []string{"missing", "ACCOUNT/ALL"}, `revoke_sessions ALL account=… reason="leaked"`},
+		{"a target that can't be shown", "revoke_sessions prod/röle reason=leaked", "target", []string{"not a role name"}, `revoke_sessions … reason="leaked"`},
+		{"an option's value of two words", `revoke_sessions app-role account="my prod" reason=leaked`, "account", []string{"my prod"}, `revoke_sessions app-role account=… reason="leaked"`},
+		{"a reason and free text", "revoke_sessions prod/app-role reason=keys on a paste site", "reason", []string{"on a paste site", "quotes"}, `revoke_sessions prod/app-role reason="keys on a paste site"`},
+		{"a quote that stays open", `revoke_sessions prod/app-role reason="leaked`, "reason", []string{"not closed"}, `revoke_sessions prod/app-role reason="leaked"`},
+		{"a quote of the other kind", `revoke_sessions prod/app-role reason="leaked'`, "reason", []string{"not closed"}, `revoke_sessions prod/app-role reason="leaked'"`},
+		{"a reason of 601 characters", "revoke_sessions prod/app-role reason=" + strings.Repeat("é", 601), "reason", []string{"601", "600"}, `revoke_sessions prod/app-role reason="…"`},
 
-		{"several at once", "rvoke prd/app-role account=prod account=prod", "account action reason", []string{"twice", `"rvoke"`, "missing"}, `ACTION prd/app-role account=prod reason="why you do this"`},
-		{"all that can be wrong", "revoke_sessions prd/app-role region=eu-west-1 mode= account=nowhere", "region mode account target reason", []string{"not an option", "no value", `"nowhere"`, `"prd"`, "missing"}, `revoke_sessions prd/app-role account=nowhere reason="why you do this"`},
-		{"double quotes in a reason", `revoke_sessions app-role reason='say "hello" now'`, "account", []string{"missing"}, `revoke_sessions app-role reason="say 'hello' now"`},
+		{"several at once", "rvoke prd/app-role account=prod account=prod", "account action target reason", []string{"twice", `"rvoke"`, `"prd"`, "missing"}, `revoke_sessions prod/app-role account=prod reason="…"`},
+		{"all that can be wrong", "revoke_sessions prd/app-role region=eu-west-1 mode= account=nowhere", "region mode account target reason", []string{"not an option", "no value", `"nowhere"`, `"prd"`, "missing"}, `revoke_sessions prod/app-role account=… reason="…"`},
+		{"double quotes in a reason", `revoke_sessions app-role reason='say "hello" now'`, "account", []string{"missing"}, `revoke_sessions app-role account=… reason="say 'hello' now"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -185,10 +185,25 @@ func TestParseMistakes(t *testing.T) {
 				t.Errorf("mistakes %v:\n%s", m.List, d)
 			}
 			actiontest.HasWords(t, strings.Join(all, "\n"), tt.says...)
-			if d := cmp.Diff(tt.corrected, m.Corrected); d != "" {
+			checkAnswer(t, m)
+			if d := cmp.Diff(tt.answer, m.Corrected+m.Example); d != "" {
 				t.Errorf("corrected line:\n%s", d)
 			}
 		})
+	}
+}
+
+// checkAnswer: a corrected line is one that parses, an example one that does not.
+func checkAnswer(t *testing.T, m *actions.ParseErrors) {
+	t.Helper()
+	if (m.Corrected == "") == (m.Example == "") {
+		t.Errorf("corrected %q, example %q: not one of both", m.Corrected, m.Example)
+	}
+	if _, _, err := actions.Parse(m.Corrected, directory); m.Corrected != "" && err != nil {
+		t.Errorf("corrected %q does not parse: %v", m.Corrected, err)
+	}
+	if _, _, err := actions.Parse(m.Example, directory); m.Example != "" && (err == nil || !strings.Contains(m.Example, actions.Missing)) {
+		t.Errorf("example %q parses, or lacks nothing", m.Example)
 	}
 }
 
@@ -238,7 +253,7 @@ var roleNames = rapid.StringMatching(`[\w+=,.@-]{0,63}[\w+=.@-]`)
 
 func typedCall(t *rapid.T) (text string, want actions.Call) {
 	account := rapid.SampledFrom([]string{actiontest.Member, actiontest.Sandbox, "000000000000"}).Draw(t, "account")
-	name := roleNames.Filter(func(s string) bool { return s != "ALL" }).Draw(t, "name")
+	name := roleNames.Filter(func(s string) bool { return !strings.EqualFold(s, "ALL") }).Draw(t, "name")
 	path := rapid.StringMatching(`/([a-z0-9.-]{1,8}/){0,3}`).Draw(t, "path")
 	alias := account
 	for a, id := range directory.Accounts {
@@ -284,8 +299,8 @@ func TestParseProperty(t *testing.T) {
 	})
 }
 
-// Where only the reason is missing, the corrected line is sent as it is.
-func TestCorrectedLineProperty(t *testing.T) {
+// Where only the reason is missing, the example is the call with a place for it.
+func TestExampleProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text, want := typedCall(t)
 		_, _, err := actions.Parse(text, directory)
@@ -293,13 +308,12 @@ func TestCorrectedLineProperty(t *testing.T) {
 		if !errors.As(err, &m) || len(m.List) != 1 || m.List[0].Field != "reason" {
 			t.Fatalf("%q: %v, want the reason to be missing", text, err)
 		}
-		const placeholder = "why you do this"
-		if strings.Count(m.Corrected, placeholder) != 1 {
-			t.Fatalf("%q: corrected line %q", text, m.Corrected)
+		if strings.Count(m.Example, actions.Missing) != 1 {
+			t.Fatalf("%q: example %q", text, m.Example)
 		}
-		got, reason, err := actions.Parse(strings.Replace(m.Corrected, placeholder, "leaked", 1), directory)
+		got, reason, err := actions.Parse(strings.Replace(m.Example, actions.Missing, "leaked", 1), directory)
 		if err != nil || !got.Equal(want) || reason != "leaked" {
-			t.Fatalf("%q: corrected line %q reads as %+v, %q, %v", text, m.Corrected, got, reason, err)
+			t.Fatalf("%q: example %q reads as %+v, %q, %v", text, m.Example, got, reason, err)
 		}
 	})
 }
@@ -309,11 +323,14 @@ func FuzzParse(f *testing.F) {
 		call, reason, err := actions.Parse(text, directory)
 		if err != nil {
 			var m *actions.ParseErrors
-			if !errors.As(err, &m) || len(m.List) == 0 || m.Corrected == "" {
+			if !errors.As(err, &m) || len(m.List) == 0 || (m.Corrected == "") == (m.Example == "") {
 				t.Fatalf("%q: error %#v", text, err)
 			}
 			if !call.Equal(actions.Call{}) || reason != "" {
 				t.Fatalf("%q: mistakes, and a call %+v, %q", text, call, reason)
+			}
+			if _, _, err := actions.Parse(m.Corrected, directory); m.Corrected != "" && err != nil {
+				t.Fatalf("%q: corrected line %q: %v", text, m.Corrected, err)
 			}
 			return
 		}

@@ -1,6 +1,11 @@
 package actions
 
-import "strings"
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Nearest returns the known word that is close to a mistyped one, or "".
 func Nearest(word string, known []string) string {
@@ -16,6 +21,59 @@ func Nearest(word string, known []string) string {
 		}
 	}
 	return best
+}
+
+// nearestOrPrefix is Nearest, or else the only known word that begins with this one, or
+// that this one begins with.
+func nearestOrPrefix(word string, known []string) string {
+	const shortest = 3 // letters that tell something
+	best := Nearest(word, known)
+	if best != "" || len(word) < shortest {
+		return best
+	}
+	for _, k := range known {
+		switch {
+		case !strings.HasPrefix(k, word) && (len(k) < shortest || !strings.HasPrefix(word, k)):
+		case best != "":
+			return ""
+		default:
+			best = k
+		}
+	}
+	return best
+}
+
+// Suggest returns the action that a mistyped word probably means, or "".
+func (c Catalog) Suggest(typed string) Name {
+	meant := map[string]Name{}
+	for _, a := range c {
+		s := a.Spec()
+		for _, w := range append([]string{string(s.Name)}, s.Synonyms...) {
+			meant[w] = s.Name
+		}
+	}
+	word := strings.ReplaceAll(strings.ToLower(typed), "-", "_")
+	if name, ok := meant[word]; ok {
+		return name
+	}
+	return cmp.Or(
+		meant[nearestOrPrefix(word, c.names())],
+		meant[Nearest(word, slices.Sorted(maps.Keys(meant)))])
+}
+
+// actionOn returns the action that contains what a word names by its form, or "".
+func actionOn(target string) Name {
+	switch _, _, _, _, user := SplitUserARN(target); {
+	case KeyID.MatchString(strings.ToUpper(target)):
+		return DeactivateKey
+	case InstanceID.MatchString(target), instanceARN.MatchString(target):
+		return IsolateInstance
+	case user:
+		return QuarantineUser
+	case principalARN.MatchString(target), assumedRoleARN.MatchString(target):
+		return RevokeSessions
+	}
+	return ""
 }
 
 // distance is the number of letters to insert, delete, change or swap to turn a into b.

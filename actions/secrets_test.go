@@ -38,7 +38,7 @@ func TestSecretIsNotRepeated(t *testing.T) {
 			t.Errorf("%s: it parses: %v, the reason is %q", name, err, reason)
 			continue
 		}
-		all := m.Error() + m.Corrected
+		all := m.Error() + m.Corrected + m.Example
 		for _, x := range m.List {
 			all += x.Hint
 		}

@@ -60,7 +60,13 @@ func (r *AccountReader) Set(id, from string) {
 func (r *AccountReader) Resolve(typed string) bool {
 	id, ok := r.t.Directory.Account(typed)
 	if !ok {
-		r.m.Add("target", fmt.Sprintf("%q is neither an account ID nor a known alias", Clip(typed)), r.t.Directory.aliasHint())
+		near := r.t.Directory.nearestAlias(typed)
+		problem, hint := fmt.Sprintf("%q is neither an account ID nor a known alias", Clip(typed)), r.t.Directory.aliasHint()
+		if near == "" {
+			r.m.Add("target", problem, hint)
+		} else {
+			r.m.Suggest("target", problem+didYouMean(near), hint, strings.Replace(r.t.Text, typed, near, 1))
+		}
 		return false
 	}
 	r.Set(id, "the target's account "+id)

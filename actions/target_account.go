@@ -42,7 +42,7 @@ func RootARN(partition, account string) string {
 	return "arn:" + partition + ":iam::" + account + ":root"
 }
 
-// AllRoles is the role name that means every role of an account.
+// AllRoles is the role name that means every role of an account, in any case.
 const AllRoles = "ALL"
 
 // RolesTarget is one role, or ACCOUNT/ALL.
@@ -52,13 +52,16 @@ func rolesTarget(t TargetText, m *ParseErrors) Target {
 	account, rest, _ := strings.Cut(t.Text, "/")
 	acct := t.AccountReader(m)
 	switch _, isAccount := t.Directory.Account(t.Text); {
-	case rest == AllRoles && !strings.HasPrefix(t.Text, "arn:"):
+	case strings.EqualFold(rest, AllRoles) && !strings.HasPrefix(t.Text, "arn:"):
 		if !acct.Resolve(account) {
 			return Target{}
 		}
-	case isAccount && t.Options["role"] == AllRoles:
+	case rest == "*":
+		m.Suggest("target", "takes no *", "ACCOUNT/"+AllRoles+" is every role of an account", account+"/"+AllRoles)
+		return Target{}
+	case isAccount && strings.EqualFold(t.Options["role"], AllRoles):
 		acct.Resolve(t.Text)
-	case t.Text == AllRoles:
+	case strings.EqualFold(t.Text, AllRoles):
 		if !acct.Require("say ACCOUNT/ALL") {
 			return Target{}
 		}
@@ -69,5 +72,5 @@ func rolesTarget(t TargetText, m *ParseErrors) Target {
 }
 
 // WholeAccount reports whether a call is about all roles of an account. The target
-// of a single role that is named ALL is an ARN.
+// of a single role that is named so is an ARN.
 func WholeAccount(c Call) bool { return c.Target == c.Account+"/"+AllRoles }

@@ -52,7 +52,7 @@ func instanceTarget(t TargetText, m *ParseErrors) Target {
 		}
 		m.Add("region", "is missing", "say region=… with "+where)
 	case !RegionName.MatchString(region):
-		m.Add("region", fmt.Sprintf("%q is not a region%s", Clip(region), didYouMean(region, t.Directory.Regions)), "write it like us-east-1")
+		m.addNearest("region", fmt.Sprintf("%q is not a region", Clip(region)), "write it like us-east-1", Nearest(region, t.Directory.Regions))
 	case PartitionOf(region) != t.Directory.Partition:
 		m.Add("region", fmt.Sprintf("%s is in the partition %s; this installation works in %s",
 			region, PartitionOf(region), t.Directory.Partition), "")

@@ -10,6 +10,7 @@ var (
 	principalARN   = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):iam::([0-9]{12}):(role|user)/((?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,64})$`)
 	assumedRoleARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/[\w+=,.@-]{2,64}$`)
 	PrincipalName  = NewPattern(`^[\w+=,.@-]{1,64}$`)
+	consolePage    = NewPattern(`^https?://\S+/iam/\S*#/(?:roles|users)/(?:details/)?([\w+=,.@-]{1,64})(?:[/?]\S*)?$`)
 )
 
 // RoleARN returns a role's ARN; path begins and ends with a slash.
@@ -52,9 +53,27 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	partition, path, name := t.Directory.Partition, "/", ""
 	acct := t.AccountReader(m)
 	hint := fmt.Sprintf("give the %s's ARN, ACCOUNT/NAME, or NAME account=ACCOUNT", kind)
-	switch text := t.Text; {
+	text := t.Text
+	if _, isAccount := t.Directory.Account(kind); !isAccount {
+		text = strings.TrimPrefix(text, kind+"/") // as the console and ARNs write names
+	}
+	switch id := strings.ToUpper(text); {
 	case text == "":
 		m.Add("target", "is missing", hint)
+		return Target{}
+	case KeyID.MatchString(id):
+		x := Mistake{Field: "target", Problem: fmt.Sprintf("%s is an access key, not a %s", id, kind),
+			Hint: fmt.Sprintf("give the %s that it belongs to: CloudTrail names it beside the key", kind)}
+		if strings.HasPrefix(id, "AKIA") {
+			x.Hint, x.action = "deactivate_key contains a key, and with quarantine=yes its user, too", DeactivateKey
+		}
+		m.List = append(m.List, x)
+		return Target{}
+	case consolePage.MatchString(text):
+		m.Suggest("target", "is a page of the console", hint, consolePage.FindStringSubmatch(text)[1])
+		if acct.ID == "" {
+			m.Add("account", "is missing: the page's address does not tell in which account", hint)
+		}
 		return Target{}
 	case kind == "role" && assumedRoleARN.MatchString(text):
 		g := assumedRoleARN.FindStringSubmatch(text)
@@ -63,7 +82,8 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	case strings.HasPrefix(text, "arn:"):
 		p, account, dir, last, ok := splitPrincipal(text, kind)
 		if !ok {
-			m.Add("target", fmt.Sprintf("%s is not a %s's ARN", Clip(text), kind), arnHint(text, kind, hint))
+			action, other := arnHint(text, kind, hint)
+			m.List = append(m.List, Mistake{Field: "target", Problem: fmt.Sprintf("%s is not a %s's ARN", Clip(text), kind), Hint: other, action: action})
 			return Target{}
 		}
 		partition, path, name = p, dir, last
@@ -73,7 +93,7 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 		if !acct.Resolve(account) {
 			return Target{}
 		}
-		if rest == "ALL" {
+		if strings.EqualFold(rest, AllRoles) {
 			m.Add("target", fmt.Sprintf("takes one %s here, not a whole account", kind),
 				fmt.Sprintf("name it: %s/%s-NAME", account, strings.ToUpper(kind)))
 			return Target{}
@@ -82,7 +102,7 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	default:
 		if id, ok := t.Directory.Account(text); ok {
 			if t.Options[kind] == "" {
-				m.Add("target", fmt.Sprintf("%s is an account; which %s in it?", Clip(text), kind), hint)
+				m.Suggest("target", fmt.Sprintf("%s is an account; which %s in it?", Clip(text), kind), hint, text+"/"+Missing)
 				return Target{}
 			}
 			name = t.Options[kind]
@@ -112,17 +132,18 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	return Target{Name: fmt.Sprintf("arn:%s:iam::%s:%s%s%s", partition, acct.ID, kind, path, name), Account: acct.ID}
 }
 
-// arnHint returns a hint for ARNs that are often pasted by mistake.
-func arnHint(arn, kind, otherwise string) string {
+// arnHint returns a hint for ARNs that are often pasted by mistake, and the action that
+// takes such a target, if there is one.
+func arnHint(arn, kind, otherwise string) (instead Name, hint string) {
 	switch {
 	case strings.Contains(arn, ":instance-profile/"):
-		return "an instance profile's name is not its role's: give the role that it contains"
+		return "", "an instance profile's name is not its role's: give the role that it contains"
 	case kind == "role" && strings.Contains(arn, ":user/"):
-		return "a user has no role sessions: quarantine_user contains a user"
+		return QuarantineUser, "a user has no role sessions: quarantine_user contains a user"
 	case kind == "user" && strings.Contains(arn, "role/"):
-		return "a role's sessions are contained by revoke_sessions"
+		return RevokeSessions, "a role's sessions are contained by revoke_sessions"
 	case strings.HasSuffix(arn, ":root"):
-		return "the root user can't be contained from outside: freeze its account with apply_scp"
+		return ApplySCP, "the root user can't be contained from outside: freeze its account with apply_scp"
 	}
-	return otherwise
+	return "", otherwise
 }

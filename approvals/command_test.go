@@ -23,6 +23,8 @@ func TestParseCommand(t *testing.T) {
 		"":                       {Verb: "help"},
 		" \t\n":                  {Verb: "help"},
 		"help":                   {Verb: "help"},
+		"?":                      {Verb: "help"},
+		"--help":                 {Verb: "help"},
 		"HELP Revoke-Sessions x": {Verb: "help", Topic: "revoke_sessions"},
 		"help revoke_sessions":   {Verb: "help", Topic: "revoke_sessions"},
 		"list":                   {Verb: "list"},
@@ -35,19 +37,22 @@ func TestParseCommand(t *testing.T) {
 		"undo " + id:    about("undo", ""),
 		"audit " + id:   about("audit", ""),
 
-		"APPROVE\u00a0 " + id:          about("approve", ""),
-		"app\u200brove \u2060" + id:    about("approve", ""),
-		"approve ks-401qx2m9zt0b":      about("approve", ""),
-		"approve KS-4OIQX2M9ZTOB":      about("approve", ""),
-		"approve ks-4olqx2m9ztob":      about("approve", ""),
-		"show `KS-401QX2M9ZT0B`":       about("show", ""),
-		"show *KS-401QX2M9ZT0B*,":      about("show", ""),
-		"show _KS-401QX2M9ZT0B_.":      about("show", ""),
-		"deny " + id + " not  ours":    about("deny", "not ours"),
-		"deny " + id + ` reason="a b"`: about("deny", "a b"),
-		"deny " + id + " reason=a":     about("deny", "a"),
-		"deny " + id + " “a b”":        about("deny", "a b"),
-		"undo " + id + " reason=over":  about("undo", "over"),
+		"APPROVE\u00a0 " + id:            about("approve", ""),
+		"app\u200brove \u2060" + id:      about("approve", ""),
+		"approve ks-401qx2m9zt0b":        about("approve", ""),
+		"approve KS-4OIQX2M9ZTOB":        about("approve", ""),
+		"approve ks-4olqx2m9ztob":        about("approve", ""),
+		"show `KS-401QX2M9ZT0B`":         about("show", ""),
+		"show *KS-401QX2M9ZT0B*,":        about("show", ""),
+		"show _KS-401QX2M9ZT0B_.":        about("show", ""),
+		"deny " + id + " not  ours":      about("deny", "not ours"),
+		"deny " + id + ` reason="a b"`:   about("deny", "a b"),
+		"deny " + id + " reason=a":       about("deny", "a"),
+		"deny " + id + " --reason a b":   about("deny", "a b"),
+		"deny " + id + ` reason = "a b"`: about("deny", "a b"),
+		"undo " + id + " over 🎉":         about("undo", "over"),
+		"deny " + id + " “a b”":          about("deny", "a b"),
+		"undo " + id + " reason=over":    about("undo", "over"),
 
 		"undo " + id + " keys=reactivate":             {Verb: "undo", ID: id, ReactivateKeys: true},
 		"undo " + id + " Keys=Reactivate reason=over": {Verb: "undo", ID: id, ReactivateKeys: true, Reason: "over"},
@@ -68,10 +73,11 @@ func TestParseCommand(t *testing.T) {
 
 func TestParseCommandMistakes(t *testing.T) {
 	const id = "KS-4G7QX2M9ZT0B"
-	for _, c := range []struct{ text, verb, field, corrected string }{
+	for _, c := range []struct{ text, verb, field, answer string }{
 		{"approve", "approve", "request", "approve KS-…"},
+		{"deny 4g7qx2m9ztob not  ours", "deny", "request", "deny " + id + " not ours"},
 		{"Deny because", "deny", "request", "deny KS-…"},
-		{"show 4G7QX2M9ZT0B", "show", "request", "show KS-…"},
+		{"show 4G7QX2M9ZT0B", "show", "request", "show " + id},
 		{"undo KS-4G7QX2M9ZT0", "undo", "request", "undo KS-…"},
 		{"undo KS-4G7QX2M9ZT0BB", "undo", "request", "undo KS-…"},
 		{"audit KS-UG7QX2M9ZT0B", "audit", "request", "audit KS-…"}, // U resembles no digit
@@ -79,16 +85,23 @@ func TestParseCommandMistakes(t *testing.T) {
 		{"show " + id + " " + id, "show", "text", "show " + id},
 		{"cancel ks-4g7qx2m9ztob now", "cancel", "text", "cancel " + id},
 		{"audit " + id + " reason=x", "audit", "text", "audit " + id},
-		{"undo " + id + " keys=all", "undo", "keys", "undo " + id + " keys=reactivate"},
-		{"undo " + id + " keys= over", "undo", "keys", "undo " + id + " keys=reactivate"},
-		{"deny " + id + " " + strings.Repeat("ü", actions.MaxReason+1), "deny", "reason", "deny " + id},
-		{"aprove " + id, "act", "action", ""},
-		{"revoke-sessions arn:aws:iam::111122223333:role/app", "act", "reason", ""},
+		{"undo " + id + " keys=all", "undo", "keys", "undo " + id},
+		{"undo " + id + " keys= it is over", "undo", "keys", "undo " + id + ` reason="it is over"`},
+		{"deny " + id + " " + strings.Repeat("ü", actions.MaxReason+1), "deny", "reason", "deny " + id + ` reason="…"`},
+		{"aprove " + id, "act", "action", "approve " + id},
+		{"aprove", "act", "action", `… … reason="…"`},
+		{"status", "act", "action", "list"},
+		{"reject " + id + " a drill", "act", "action", "deny " + id + " a drill"},
+		{"revoke-sessions arn:aws:iam::111122223333:role/app", "act", "reason", `revoke_sessions arn:aws:iam::111122223333:role/app reason="…"`},
 	} {
 		cmd, err := approvals.ParseCommand(c.text, directory)
 		var m *actions.ParseErrors
-		if !errors.As(err, &m) || len(m.List) == 0 || m.List[0].Field != c.field || cmd.Verb != c.verb || c.corrected != "" && m.Corrected != c.corrected {
+		if !errors.As(err, &m) || len(m.List) == 0 || m.List[0].Field != c.field || cmd.Verb != c.verb || m.Corrected+m.Example != c.answer {
 			t.Errorf("%q: %+v, %+v", c.text, cmd, err)
+			continue
+		}
+		if _, err := approvals.ParseCommand(m.Corrected, directory); err != nil || strings.Contains(m.Corrected, actions.Missing) {
+			t.Errorf("%q: corrected %q: %v", c.text, m.Corrected, err)
 		}
 	}
 }

@@ -1,11 +1,14 @@
 package approvals
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // CallBlock is the block_id of the card's block with the call, ReasonBlock of the one
@@ -37,7 +40,7 @@ type SlackPayload struct {
 	UserTeam   string
 	Channel    string
 	Command    string // /killswitch
-	Text       string // of a command, unescaped
+	Text       string // of a command: as it was typed
 
 	Actions     []SlackAction // of a click
 	Container   string        // of a click: message, view, or another
@@ -118,7 +121,7 @@ func ParseSlack(body string) (SlackPayload, error) {
 	return SlackPayload{
 		Type: "slash_command", Team: form.Get("team_id"), Enterprise: form.Get("enterprise_id"), App: form.Get("api_app_id"),
 		User: form.Get("user_id"), UserTeam: form.Get("team_id"), Channel: form.Get("channel_id"),
-		Command: form.Get("command"), Text: unescape(form.Get("text")),
+		Command: form.Get("command"), Text: unescape(resolveEntities(form.Get("text"))),
 		ResponseURL: form.Get("response_url"), TriggerID: form.Get("trigger_id"),
 	}, nil
 }
@@ -180,6 +183,34 @@ func parseInteraction(payload string) (SlackPayload, error) {
 		}
 	}
 	return w, nil
+}
+
+// entity is what Slack makes of an address, a number, a person or a channel in typed text.
+// https://docs.slack.dev/messaging/formatting-message-text#advanced
+var entity = actions.NewPattern(`<(mailto:|tel:|https?://|@|#|!subteam\^|!)([^<>|]*)(?:\|([^<>]*))?>`)
+
+// resolveEntities puts the typed text in place of entities. It reads raw text: a < that
+// somebody typed is escaped there. The label is what was typed, unless it hides the address.
+func resolveEntities(raw string) string {
+	return entity().ReplaceAllStringFunc(raw, func(s string) string {
+		g := entity.FindStringSubmatch(s)
+		kind, address, label := g[1], g[2], g[3]
+		switch kind {
+		case "mailto:", "tel:":
+		case "@", "#", "!", "!subteam^":
+			sign := "@"
+			if kind == "#" {
+				sign = kind
+			}
+			return sign + strings.TrimLeft(cmp.Or(label, address), "@#")
+		default:
+			address = kind + address
+		}
+		if label != "" && (kind == "tel:" || strings.Contains(address, label)) {
+			return label
+		}
+		return address
+	})
 }
 
 // unescape replaces the three entities that Slack writes in text.

@@ -35,10 +35,16 @@ func TestParseSlackCommand(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"<@U1> & co":                "<@U1> & co",
-		"&lt;@U1&gt; &amp; co":      "<@U1> & co",
-		"&amp;lt;script&amp;gt;":    "&lt;script&gt;", // once, not twice
-		"&quot; &#60; &nbsp; %3C +": "&quot; &#60; &nbsp; %3C +",
+		"<@U1> & co": "@U1 & co",
+		"<@U1|bob> in <#C1|incident>, <!subteam^S1|@sec> <!here>":           "@bob in #incident, @sec @here",
+		"role/<mailto:a@b.example|a@b.example>":                             "role/a@b.example",
+		"prod/<http://my.role|my.role> see <https://a.example/x?y=1&amp;z>": "prod/my.role see https://a.example/x?y=1&z",
+		"<tel:222222222222|222222222222>/x <tel:+49301|+49 301>":            "222222222222/x +49 301",
+		"<https://evil.example|https://good.example>":                       "https://evil.example",
+		"&lt;mailto:a@b|c&gt; < mailto:a@b >":                               "<mailto:a@b|c> < mailto:a@b >",
+		"&lt;@U1&gt; &amp; co":                                              "<@U1> & co",
+		"&amp;lt;script&amp;gt;":                                            "&lt;script&gt;", // once, not twice
+		"&quot; &#60; &nbsp; %3C +":                                         "&quot; &#60; &nbsp; %3C +",
 	} {
 		if got, err := approvals.ParseSlack(form("command", "/killswitch", "text", text)); err != nil || got.Text != want {
 			t.Errorf("%q: %q, %v", text, got.Text, err)

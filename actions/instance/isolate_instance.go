@@ -27,14 +27,15 @@ func (IsolateInstance) Spec() actions.Spec {
 		Usage:      `isolate_instance i-0123456789abcdef0 account=222222222222 region=us-east-1 reason="beacons to a known C2"`,
 		Target:     actions.InstanceTarget,
 		Options:    []string{"snapshot"},
+		Values:     map[string][]string{"snapshot": {"yes", "no"}},
+		Synonyms:   []string{"isolate", "isolate_host", "contain_instance", "quarantine_instance"},
 		Check:      checkIsolate,
 		Reversible: true,
 		Permits:    isolatePermits,
 	}
 }
 
-func checkIsolate(c *actions.Call, m *actions.ParseErrors) {
-	actions.OneOf(c, "snapshot", m, "yes", "no")
+func checkIsolate(c *actions.Call, _ *actions.ParseErrors) {
 	if c.Options["snapshot"] == "no" {
 		delete(c.Options, "snapshot")
 	}

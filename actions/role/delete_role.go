@@ -30,6 +30,7 @@ func (DeleteRole) Spec() actions.Spec {
 		Summary:     "delete a role; undo makes one like it, with another ID",
 		Usage:       `delete_role arn:aws:iam::222222222222:role/app-role confirm=app-role reason="made by the intruder"`,
 		Target:      actions.RoleTarget,
+		Synonyms:    []string{"remove_role"},
 		Options:     []string{"confirm"},
 		Check:       confirmName,
 		Reversible:  true,

@@ -35,6 +35,7 @@ func (DetachPolicies) Spec() actions.Spec {
 		Name:       actions.DetachPolicies,
 		Title:      "Strip the role",
 		Summary:    "deny everything to a role and take all its policies away",
+		Synonyms:   []string{"strip", "strip_role", "detach", "detach_policy"},
 		Usage:      `detach_policies arn:aws:iam::222222222222:role/app-role reason="role used from an unknown network"`,
 		Target:     actions.RoleTarget,
 		Reversible: true,

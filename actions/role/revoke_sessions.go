@@ -39,6 +39,8 @@ func (RevokeSessions) Spec() actions.Spec {
 		Usage:               `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
 		Target:              actions.RolesTarget,
 		Options:             []string{"via"},
+		Values:              map[string][]string{"via": {"scp"}},
+		Synonyms:            []string{"revoke", "revoke_role", "kill_sessions", "kick"},
 		Check:               checkVia,
 		Reversible:          true,
 		InManagementAccount: scp.ViaSCP,
@@ -48,9 +50,8 @@ func (RevokeSessions) Spec() actions.Spec {
 
 // checkVia allows via= only for all roles of an account.
 func checkVia(c *actions.Call, m *actions.ParseErrors) {
-	actions.OneOf(c, "via", m, "scp")
 	if c.Options["via"] != "" && c.Target != "" && !actions.WholeAccount(*c) {
-		m.Add("via", "is only for a whole account", "leave it out, or name ACCOUNT/"+actions.AllRoles)
+		m.Suggest("via", "is only for a whole account", "leave it out, or name ACCOUNT/"+actions.AllRoles, "")
 	}
 }
 

@@ -32,6 +32,7 @@ func (ApplySCP) Spec() actions.Spec {
 		Summary:             "deny everything in an account, but to the responders, with a service control policy",
 		Usage:               `apply_scp 222222222222 reason="somebody makes users we don't know"`,
 		Target:              actions.AccountTarget,
+		Synonyms:            []string{"freeze", "freeze_account", "lockdown", "lock_account"},
 		Options:             []string{"scp"},
 		Check:               checkSCPName,
 		Reversible:          true,

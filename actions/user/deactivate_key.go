@@ -20,15 +20,16 @@ type DeactivateKey struct{ userSteps }
 // Spec implements [actions.Action].
 func (DeactivateKey) Spec() actions.Spec {
 	return actions.Spec{
-		Name:    actions.DeactivateKey,
-		Title:   "Deactivate the access key",
-		Summary: "make an IAM user's access key inactive; with quarantine=yes deny everything to the user, too",
-		Usage:   `deactivate_key AKIAIOSFODNN7EXAMPLE quarantine=yes reason="key in a public repository"`,
-		Target:  actions.KeyTarget,
-		Options: []string{"user", "quarantine"},
+		Name:     actions.DeactivateKey,
+		Title:    "Deactivate the access key",
+		Summary:  "make an IAM user's access key inactive; with quarantine=yes deny everything to the user, too",
+		Usage:    `deactivate_key AKIAIOSFODNN7EXAMPLE quarantine=yes reason="key in a public repository"`,
+		Target:   actions.KeyTarget,
+		Options:  []string{"user", "quarantine"},
+		Values:   map[string][]string{"quarantine": {"yes", "no"}},
+		Synonyms: []string{"deactivate", "disable_key", "revoke_key"},
 		Check: func(c *actions.Call, m *actions.ParseErrors) {
 			checkKeyOwner(c, m)
-			actions.OneOf(c, "quarantine", m, "yes", "no")
 			if c.Options["quarantine"] == "no" { // the default
 				delete(c.Options, "quarantine")
 			}

@@ -261,7 +261,7 @@ func TestKeyCallsParse(t *testing.T) {
 	if !errors.As(err, &m) {
 		t.Fatal(err)
 	}
-	actiontest.HasWords(t, m.Corrected, "user=alice")
+	actiontest.HasWords(t, m.Example, "user=alice")
 }
 
 func TestKeyInactiveAlready(t *testing.T) {

@@ -25,7 +25,8 @@ func (QuarantineUser) Spec() actions.Spec {
 		Usage:      `quarantine_user arn:aws:iam::222222222222:user/alice reason="signed in from an unknown network"`,
 		Target:     actions.UserTarget,
 		Options:    []string{"mode"},
-		Check:      func(c *actions.Call, m *actions.ParseErrors) { actions.OneOf(c, "mode", m, deny.IAMOnly) },
+		Values:     map[string][]string{"mode": {deny.IAMOnly}},
+		Synonyms:   []string{"quarantine", "deactivate_user", "disable_user", "delete_user", "block_user"},
 		Reversible: true,
 		Permits:    quarantinePermits,
 	}

@@ -59,7 +59,8 @@ func WhyNot(no *actions.Refusal) string {
 	return strings.TrimSpace(strings.Join(append(s, no.Reason), " "))
 }
 
-// Mistakes tells everything wrong with a typed line, and the line to send.
+// Mistakes tells everything wrong with a typed line, and the line to send, or with Missing
+// in it, an example.
 func Mistakes(command, typed string, m *actions.ParseErrors) Message {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Nothing was done. %s wrong with:\n", plural(len(m.List), "thing is", "things are"))
@@ -70,14 +71,17 @@ func Mistakes(command, typed string, m *actions.ParseErrors) Message {
 		}
 		b.WriteByte('\n')
 	}
-	line := Untrusted(command + " " + m.Corrected).Plain(1500)
+	head, id, line := "*Send this instead:*", "corrected", m.Corrected
+	if line == "" {
+		head, id, line = fmt.Sprintf("*For example*, with what is missing in place of each %s:", actions.Missing), "example", m.Example
+	}
 	return Message{
 		Text: "Nothing was done: " + entities(Untrusted(m.Error()).Plain(400)),
 		Blocks: []slack.Block{
 			section("mistakes", b.String()),
 			slack.NewSectionBlock(plain(youSent(command, typed)), nil, nil),
-			section("send", "*Send this instead:*"),
-			slack.NewSectionBlock(plain(line), nil, nil, slack.SectionBlockOptionBlockID("corrected")),
+			section("send", head),
+			verbatim(id, Untrusted(command+" "+line).Plain(1500)),
 		},
 	}
 }

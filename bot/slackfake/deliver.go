@@ -272,7 +272,7 @@ func (s *Slack) clickPayload(user, channel, ts, actionID, value string) (map[str
 	payload["response_url"] = s.base + "/response/" + l.id
 	payload["actions"] = []any{action}
 	if m.EphemeralTo == "" {
-		message, err := unmarshal(marshal(s.messageJSON(m, true)))
+		message, err := unmarshal([]byte(emojiNames.Replace(string(marshal(s.messageJSON(m, true))))))
 		if err != nil {
 			return nil, err
 		}
@@ -280,6 +280,9 @@ func (s *Slack) clickPayload(user, channel, ts, actionID, value string) (map[str
 	}
 	return payload, nil
 }
+
+// emojiNames writes emoji by their names, as Slack may in what it sends back.
+var emojiNames = strings.NewReplacer("🚨", ":rotating_light:", "🔥", ":fire:", "ℹ", ":information_source:", "1\u20e3", ":one:")
 
 // interaction is what all interaction payloads share. team is the user's own
 // workspace, as in a view's submission; a click overrides it.

@@ -127,13 +127,11 @@ func (c *checker) suggestion(v *value) finding.Suggestion {
 		}
 		call = call.With(key, option.text())
 	}
-	if check := a.Spec().Check; check != nil {
-		var wrong actions.ParseErrors
-		check(&call, &wrong)
-		for _, m := range wrong.List {
-			if option := v.at(m.Field); option != nil {
-				c.add(option, m.Problem, m.Hint)
-			}
+	var wrong actions.ParseErrors
+	a.Spec().CheckOptions(&call, &wrong)
+	for _, m := range wrong.List {
+		if option := v.at(m.Field); option != nil {
+			c.add(option, m.Problem, m.Hint)
 		}
 	}
 	return finding.Suggestion{Action: call.Action, Options: call.Options}

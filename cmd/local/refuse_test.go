@@ -152,7 +152,7 @@ func TestRefusedCommands(t *testing.T) {
 		"management account":    {user: "U01ALICE", text: `apply_scp 999999999999 reason="somebody makes users"`, told: "management account"},
 		"own role":              {user: "U01ALICE", text: `revoke_sessions prod/killswitch-responder reason="y"`, told: "own member roles"},
 		"several mistakes":      {user: "U01ALICE", text: `revoke_session prod/app-role mode=x`, told: "not an action"},
-		"no reason, and a line": {user: "U01ALICE", text: `revoke_sessions prod/app-role`, told: "Send this instead"},
+		"no reason, and a line": {user: "U01ALICE", text: `revoke_sessions prod/app-role`, told: "with what is missing"},
 		"too few approvers": {user: "U01ALICE", text: command, told: "has 2 beside",
 			alter: func(w *world) { w.cfg.Policy.Default.Approvals = 3 }},
 	} {

@@ -55,7 +55,7 @@ func (CloseQueue) Spec() actions.Spec {
 		Usage:      `close_queue arn:aws:sqs:us-east-1:222222222222:orders messages=kept reason="floods the workers"`,
 		Target:     queueTarget,
 		Options:    []string{"messages"},
-		Check:      func(c *actions.Call, m *actions.ParseErrors) { actions.OneOf(c, "messages", m, "kept") },
+		Values:     map[string][]string{"messages": {"kept"}},
 		Reversible: true,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			queue := s.Changed("sqs", "")
