@@ -181,9 +181,9 @@ func TestCleanRemovesInvisibleCharacters(t *testing.T) {
 // TestWithoutEmoji: emoji are dropped, by sign and by name; times, ARNs and words stay.
 func TestWithoutEmoji(t *testing.T) {
 	for text, want := range map[string]string{
-		"keys leaked": "keys leaked",
-		"two  blanks": "two  blanks",
-		"🚨 keys 🔥🔥 leaked 👩💻": "keys leaked",
+		"keys leaked":                                   "keys leaked",
+		"two  blanks":                                   "two  blanks",
+		"🚨 keys 🔥🔥 leaked 👩💻":                           "keys leaked",
 		"👍🏽 done":                                       "done",
 		"ℹ step 1\u20e3 ↔ ‼":                            "step",
 		":fire: at :rotating_light::fire: dawn":         "at dawn",

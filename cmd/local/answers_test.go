@@ -31,7 +31,7 @@ func TestTypedLines(t *testing.T) {
 		{`apply_scp 999999999999 reason="freeze mgmt"`, `says Nothing was done: 999999999999 is the organization's ma`},
 		{`freeze sandbox reason="crypto"`, `send apply_scp sandbox reason="crypto"`},
 		{`delete_role prod/reporting reason="backdoor"`, `fill in delete_role prod/reporting confirm=… reason="backdoor"`},
-		{`list`, `says Open requests and containments in force`},
+		{`list`, `says Nothing is open and nothing is contained.`},
 		{`show`, `fill in show KS-…`},
 		{`audit`, `fill in audit KS-…`},
 		{`help isolate_instance`, `says isolate_instance: cut an EC2 instance off from the netw`},
@@ -71,8 +71,8 @@ func TestTypedLines(t *testing.T) {
 		{`undo app-role`, `fill in undo KS-…`},
 		{`help me`, `says How to use /killswitch`},
 		{`?`, `says How to use /killswitch`},
-		{`LIST`, `says Open requests and containments in force`},
-		{`list all`, `says Open requests and containments in force`},
+		{`LIST`, `says Nothing is open and nothing is contained.`},
+		{`list all`, `says Nothing is open and nothing is contained.`},
 		{`delete_user prod/dana reason="gone rogue"`, `send quarantine_user prod/dana reason="gone rogue"`},
 		{`deactivate_user prod/dana reason="gone rogue"`, `send quarantine_user prod/dana reason="gone rogue"`},
 		{`detach_policy prod/app-role reason="x"`, `send detach_policies prod/app-role reason="x"`},
@@ -121,6 +121,7 @@ func (w *world) answer(line string) string {
 	e := approvals.Evidence{Kind: approvals.SlackEvidence, Timestamp: d.SentHeader.Get("X-Slack-Request-Timestamp"), Body: string(d.Request)}
 	r, err := approvals.Requests{Store: w.Requests}.Get(w.t.Context(), approvals.RequestID(e))
 	if err == nil {
+		w.types("U01ALICE", "cancel "+r.ID) // the next line may ask for the same
 		return "asks " + r.Intent.String() + " · " + r.Reason
 	} else if !errors.Is(err, approvals.ErrNotFound) {
 		w.t.Fatal(err)
