@@ -18,7 +18,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 	if err != nil {
 		return storeError{err}
 	}
-	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again"}
+	p.Plan = actions.Plan{Identity: orig.Plan.Identity, Undo: "ask for the containment again", Warnings: []string{"It " + orig.Plan.Undo + "."}}
 	p.Snapshot, p.UndoneAttempt = snapshotHash(steps), run.Attempt
 	p.Account = orig.Account
 	ordered := undoOrder(steps)

@@ -49,6 +49,8 @@ const (
 	maxCause   = 300
 	maxList    = 1200 // characters of one list
 	maxUndo    = 300
+	// maxDecisive is how many warnings a card shows before a decision.
+	maxDecisive = 2
 )
 
 // MaxSteps is how many steps a card shows: the first of the ledger.
@@ -64,17 +66,17 @@ func Card(v View) Message {
 	r := v.Request
 
 	add(slack.NewHeaderBlock(plain(Untrusted(v.alarm() + v.title()).Plain(maxHeader))))
-	add(slack.NewSectionBlock(plain(Untrusted(r.Intent.String()).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.CallBlock)))
+	add(verbatim(approvals.CallBlock, Untrusted(r.Intent.String()).Plain(maxText)))
 	add(section("state", v.headline()))
 	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · *Account* %s", asker(r), clock(r.Asked), origin(r), Untrusted(v.account()))))
-	add(slack.NewSectionBlock(plain(Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)), nil, nil, slack.SectionBlockOptionBlockID(approvals.ReasonBlock)))
+	add(verbatim(approvals.ReasonBlock, Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)))
 	if released := v.modeLine(); released != "" {
 		add(section("release", released))
 	}
-	if v.detailed() {
-		add(v.plan()...)
+	if v.undecided() && v.Planned != nil {
+		add(section("decide", v.decisive()))
 	}
-	add(v.outcome()...)
+	add(v.outcome(false)...)
 	if votes := v.votes(); votes != "" {
 		add(section("votes", votes))
 	}
@@ -88,10 +90,11 @@ func Card(v View) Message {
 	return Message{Text: entities(v.fallback()), Blocks: b}
 }
 
-// CardToRead is the card without its buttons: what is clicked must be the request's
-// own message.
+// CardToRead is the card with the plan and without its buttons: what is clicked must be
+// the request's own message.
 func CardToRead(v View) Message {
 	m := Card(v)
+	m.Blocks = append(m.Blocks, v.plan()...)
 	m.Blocks = slices.DeleteFunc(m.Blocks, func(b slack.Block) bool { return b.BlockType() == slack.MBTAction })
 	return m
 }
@@ -138,17 +141,44 @@ func (v View) modeLine() string {
 	return ""
 }
 
-// detailed reports whether the plan is still worth its room: before a decision,
-// and where it went wrong.
-func (v View) detailed() bool {
-	switch v.Request.State {
-	case approvals.Pending, approvals.Approved, approvals.Running:
-		return true
-	case approvals.Planning, approvals.Contained, approvals.Restored, approvals.Partial, approvals.Failed, approvals.Refused, approvals.Denied,
-		approvals.Cancelled, approvals.Expired, approvals.Undoing, approvals.Undone:
-		return false
+// undecided reports whether people can still stop a request before it changes something.
+func (v View) undecided() bool {
+	return v.Request.State == approvals.Pending || v.Request.State == approvals.Approved
+}
+
+// decisive is what decides about an approval, in few lines: what it does, what it hits and
+// how it comes back. The whole plan is in the thread.
+func (v View) decisive() string {
+	p := v.Planned.Plan
+	var texts []string
+	if len(v.Steps) > 0 {
+		does := "*Does* " + Untrusted(line(v.Steps[0].Step.Title)).String()
+		if v.Steps[0].Step.Many {
+			does = "*Does to each* " + Untrusted(line(v.Steps[0].Step.After)).String()
+		} else if more := v.steps() - 1; more > 0 {
+			does += fmt.Sprintf(", and %s", plural(more, "step more", "steps more"))
+		}
+		texts = append(texts, does)
 	}
-	return false
+	for _, w := range p.Warnings[:min(len(p.Warnings), maxDecisive)] {
+		texts = append(texts, "• "+Untrusted(Untrusted(line(w)).Plain(maxItem)).String())
+	}
+	if more := len(p.Warnings) - maxDecisive; more > 0 {
+		texts = append(texts, fmt.Sprintf("• %s: in the thread", plural(more, "warning more", "warnings more")))
+	}
+	return strings.Join(append(texts, Untrusted(v.comesBack()).String()), "\n")
+}
+
+// comesBack says how a containment is undone, or an undo.
+func (v View) comesBack() string {
+	p := v.Planned.Plan
+	text := "It can't be undone."
+	if p.Reversible {
+		text = "Undo " + p.Undo + "."
+	} else if v.Request.Intent.Undo != "" {
+		text = "To contain it again: " + p.Undo + "."
+	}
+	return Untrusted(text).Plain(maxUndo)
 }
 
 // notContained begins all that is said of a containment whose goals don't all hold.
@@ -484,14 +514,7 @@ func (v View) plan() []slack.Block {
 	}
 	list("blast", "Blast radius", lines(facts))
 	list("residual", "This does not stop", lines(p.Residual))
-	undo := "It can't be undone."
-	if p.Reversible {
-		undo = "Undo " + p.Undo + "."
-	} else if v.Request.Intent.Undo != "" {
-		undo = "To contain it again: " + p.Undo + "."
-	}
-	b = append(b, slack.NewSectionBlock(plain(Untrusted(undo).Plain(maxUndo)), nil, nil, slack.SectionBlockOptionBlockID("undo-how")))
-	return b
+	return append(b, verbatim("undo-how", v.comesBack()))
 }
 
 // many tells what happens to each of many, and names the first.
@@ -533,14 +556,20 @@ func mark(s approvals.Step) string {
 	return ""
 }
 
-// outcome shows the steps of a run that ended, with their causes.
-func (v View) outcome() []slack.Block {
-	if v.Run == nil || v.detailed() || v.Request.State == approvals.Refused || v.Request.State == approvals.Undone {
+// outcome shows the steps of a run that ended, with their causes: all of the first ones, or
+// those that went wrong.
+func (v View) outcome(all bool) []slack.Block {
+	if v.Run == nil || v.undecided() || v.Request.State == approvals.Running || v.Request.State == approvals.Refused || v.Request.State == approvals.Undone {
 		return nil
 	}
 	shown := v.Steps
 	if v.Run.Progress.Total > 0 { // what went well is counted; the thread lists the rest
-		shown = slices.DeleteFunc(slices.Clone(v.Left), func(s approvals.Step) bool { return s.State != approvals.StepFailed })
+		shown = v.Left
+	}
+	if all = all && v.Run.Progress.Total == 0; !all {
+		shown = slices.DeleteFunc(slices.Clone(shown), func(s approvals.Step) bool {
+			return s.State == approvals.StepVerified || s.State == approvals.StepSkipped && s.Step.Goal == ""
+		})
 	}
 	var items []string
 	for _, s := range shown {
@@ -559,9 +588,9 @@ func (v View) outcome() []slack.Block {
 	if len(items) == 0 || !v.Run.Started {
 		return nil
 	}
-	head := "What happened" + v.ofAll()
-	if v.Run.Progress.Total > 0 {
-		head = "What failed or differed"
+	head := "What failed or differed"
+	if all {
+		head = "What happened" + v.ofAll()
 	}
 	return []slack.Block{section("result", "*"+head+"*\n"+listed(items))}
 }
@@ -613,11 +642,17 @@ func (v View) buttons() []slack.BlockElement {
 		c.Style = slack.StyleDanger
 		return e.WithStyle(slack.StyleDanger).WithConfirm(c)
 	}
+	sure := func(e *slack.ButtonBlockElement, text, yes string) slack.BlockElement {
+		return e.WithConfirm(slack.NewConfirmationBlockObject(plain(yes+" this?"), plain(Untrusted(text).Plain(maxConfirm)), plain(yes), plain("Go back")))
+	}
 	approve := func() slack.BlockElement {
 		return ask(v.button("approve", "Approve"), "Approve this?", what+". It runs at once.", "Approve")
 	}
 	details := v.button("details", "Details")
-	no := []slack.BlockElement{v.button("deny", "Deny"), v.button("cancel", "Cancel")}
+	no := []slack.BlockElement{
+		sure(v.button("deny", "Deny"), what+". Then it never runs, whoever approves.", "Deny"),
+		sure(v.button("cancel", "Cancel"), what+". Only who asked for it can.", "Cancel"),
+	}
 	if r.Requester.Person == approvals.AutomaticRequester { // there is nobody who could cancel
 		no = no[:1]
 	}
@@ -626,7 +661,7 @@ func (v View) buttons() []slack.BlockElement {
 		if r.Mode != approvals.TwoPerson { // there is no later moment to say no
 			return no
 		}
-		return []slack.BlockElement{v.button("cancel", "Cancel")}
+		return no[len(no)-1:]
 	case approvals.Pending:
 		buttons := append([]slack.BlockElement{approve()}, no...)
 		offers := approvals.RequestOffers(r.ID, r.Intent, v.Actions.Lookup)

@@ -37,7 +37,7 @@ func Details(v View) (slack.ModalViewRequest, Message) {
 func (v View) details() []slack.Block {
 	blocks := []slack.Block{section("state", v.headline()), slack.NewSectionBlock(plain(Untrusted(v.Request.Intent.String()).Plain(maxText)), nil, nil)}
 	blocks = append(blocks, v.plan()...)
-	blocks = append(blocks, v.outcome()...)
+	blocks = append(blocks, v.outcome(true)...)
 	if v.Run != nil && v.Run.Started {
 		text := fmt.Sprintf("Attempt %d, claimed %s.", v.Run.Attempt, clock(v.Run.Since))
 		if !v.Run.Verified.IsZero() {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/slack-go/slack"
+
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -68,6 +70,9 @@ func Replies(v View) []Reply {
 	}
 	if v.Report != nil {
 		rs = append(rs, Reply{"activity", Activity(r.ID, *v.Report)})
+	}
+	if v.Planned != nil && r.State != approvals.Planning && r.State != approvals.Refused { // last: what happened goes first
+		rs = append(rs, Reply{"plan", Message{Text: r.ID + ": the plan", Blocks: append([]slack.Block{section("plan", "*"+r.ID+": the plan*")}, v.plan()...)}})
 	}
 	return rs
 }

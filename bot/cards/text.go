@@ -26,8 +26,11 @@ func shorten(s string, limit int) string {
 // verbatim is a block of plain text: Slack reads nothing in it as formatting, a
 // mention or a link.
 func verbatim(id, text string) slack.Block {
-	return slack.NewSectionBlock(plain(text), nil, nil, slack.SectionBlockOptionBlockID(id))
+	return slack.NewSectionBlock(plain(text), nil, nil, slack.SectionBlockOptionBlockID(id), whole)
 }
+
+// whole makes Slack show a long block in full, also on a phone.
+var whole = slack.SectionBlockOptionExpand(true)
 
 func plain(s string) *slack.TextBlockObject {
 	t := slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
@@ -41,7 +44,7 @@ func mrkdwn(s string) *slack.TextBlockObject {
 
 // section is a block of our own words; what comes from outside is escaped in it.
 func section(id, text string) slack.Block {
-	return slack.NewSectionBlock(mrkdwn(cut(text, maxText)), nil, nil, slack.SectionBlockOptionBlockID(id))
+	return slack.NewSectionBlock(mrkdwn(cut(text, maxText)), nil, nil, slack.SectionBlockOptionBlockID(id), whole)
 }
 
 // cut shortens mrkdwn that is escaped already, not in the middle of an entity

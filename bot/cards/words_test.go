@@ -152,22 +152,25 @@ func TestEveryStateIsTold(t *testing.T) {
 	}
 }
 
-// TestDetailedStates: the plan is shown where a decision hangs on it, the
-// result where there is one, and never both.
-func TestDetailedStates(t *testing.T) {
-	want := map[approvals.State]bool{approvals.Pending: true, approvals.Approved: true, approvals.Running: true}
+// TestCardSaysWhatDecides: a card has the few lines that decide while somebody can still
+// decide, what went wrong when it ran, and never the whole plan, which is in the thread.
+func TestCardSaysWhatDecides(t *testing.T) {
+	over := map[approvals.State]bool{approvals.Running: true, approvals.Refused: true, approvals.Undone: true}
 	for _, s := range constants(t, "State") {
 		v := baseView()
-		ran(approvals.State(s))(&v)
+		ran(approvals.State(s), approvals.StepVerified, approvals.StepFailed)(&v)
 		blocks := map[string]bool{}
 		for _, b := range Card(v).Blocks {
 			blocks[b.ID()] = true
 		}
-		if blocks["steps"] != want[v.Request.State] || blocks["residual"] != want[v.Request.State] {
-			t.Errorf("%s: plan shown %v, want %v", s, blocks["steps"], want[v.Request.State])
+		state := v.Request.State
+		decide := state == approvals.Pending || state == approvals.Approved
+		if blocks["decide"] != decide || blocks["result"] != (!decide && !over[state]) || blocks["steps"] || blocks["residual"] {
+			t.Errorf("%s: blocks %v", s, blocks)
 		}
-		if r := !want[v.Request.State] && v.Request.State != approvals.Refused && v.Request.State != approvals.Undone; blocks["result"] != r {
-			t.Errorf("%s: result shown %v, want %v", s, blocks["result"], r)
+		planned := slices.ContainsFunc(Replies(v), func(r Reply) bool { return r.Key == "plan" })
+		if planned != (state != approvals.Planning && state != approvals.Refused) {
+			t.Errorf("%s: the plan is in the thread: %t", s, planned)
 		}
 	}
 }

@@ -69,8 +69,8 @@ func TestAlertCardFollowsItsContainments(t *testing.T) {
 				t.Errorf("its card: %+v", r.Card)
 			}
 			got := w.inThread(a)
-			for i, begins := range []string{"contained: revoke_sessions", r.ID + ": contained", r.ID + ": checked again"} {
-				if len(got) != 3 || !strings.HasPrefix(got[i], begins) {
+			for i, begins := range []string{"contained: revoke_sessions", r.ID + ": the plan", r.ID + ": contained", r.ID + ": checked again"} {
+				if len(got) != 4 || !strings.HasPrefix(got[i], begins) {
 					t.Fatalf("in the thread: %q, want %q", got, begins)
 				}
 			}
@@ -79,7 +79,7 @@ func TestAlertCardFollowsItsContainments(t *testing.T) {
 			}
 			update := string(w.sample("guardduty_iam_exfil-outside-update.json"))
 			w.arrive([]byte(strings.ReplaceAll(update, "2026-11-12T", "2026-11-20T"))) // as the first event
-			if got := w.inThread(a); len(got) != 4 || !strings.Contains(got[3], "seen 9 times, was 1") {
+			if got := w.inThread(a); len(got) != 5 || !strings.Contains(got[4], "seen 9 times, was 1") {
 				t.Errorf("in the thread after an update: %q", got)
 			}
 			if n := len(w.born()); n != 1 {

@@ -147,7 +147,7 @@ func TestCardsTellWhatTheExecutorFound(t *testing.T) {
 		"all stands again": {do: func(w *world) approvals.Request { r := held(w); w.undo(r); return r }, card: []string{"what stood before stands again"}, said: []string{"restored"}},
 		"of the undo of a user": {alter: []func(*world){exposed}, do: func(w *world) approvals.Request {
 			return w.state(asked(w, w.contained("quarantine_user prod/bernd stolen")), approvals.Pending)
-		}, card: []string{"stays: a compromised key stays inactive"}},
+		}, said: []string{"stays: a compromised key stays inactive"}},
 		"a key stays, of a user": {alter: []func(*world){exposed}, do: func(w *world) approvals.Request {
 			r := w.contained("quarantine_user prod/bernd stolen")
 			w.undo(r)
@@ -213,7 +213,7 @@ func TestUndoThatGrantsIsShown(t *testing.T) {
 	r := w.contained(command)
 	w.clicks("U03CAROL", w.again(r), "undo")
 	card := w.card(w.state(w.undoOf(r), approvals.Pending))
-	_, warnings, _ := strings.Cut(card, "Be aware")
+	_, warnings, _ := strings.Cut(card, "Does Take back")
 	for _, want := range []string{"What would be put back allows this", `"Effect":"Allow","Action":"secretsmanager:`} {
 		if !strings.Contains(warnings, want) {
 			t.Errorf("no warning of %s: %s", want, card)
