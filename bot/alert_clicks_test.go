@@ -187,6 +187,11 @@ func TestClickOnAnOfferMakesARequest(t *testing.T) {
 		if jobs := d.jobs.of(approvals.JobPlan); !slices.Equal(jobs, []string{r.ID}) {
 			t.Errorf("jobs %v", jobs)
 		}
+		if n := len(d.thread(row)); n != 0 {
+			t.Errorf("%d cards while it is planned", n)
+		}
+		d.becomes(r.ID, approvals.Pending)
+		r, row = d.request(r.ID), d.row(gdFinding(1))
 		cards := d.thread(row)
 		if len(cards) != 1 || !cards[0].Broadcast || cards[0].ThreadTS != row.Card.TS || cards[0].TS != r.Card.TS {
 			t.Fatalf("cards in the thread: %v", cards)
@@ -199,17 +204,17 @@ func TestClickOnAnOfferMakesARequest(t *testing.T) {
 		time.Sleep(time.Minute)
 		value := approvals.Value(row.ID, row.Requests[0].Intent)
 		d.slack.ClickRaw(ben.Slack, sec, row.Card.TS, clickOn(propose, value)) // an old card still offers it
-		d.tellsOnly(ben.Slack, r.ID+" asks for the same and is planning")
+		d.tellsOnly(ben.Slack, r.ID+" asks for the same and is pending")
 		if n := len(d.row(a).Requests); n != 1 || len(d.thread(row)) != 1 {
 			t.Fatalf("%d requests, %d cards", n, len(d.thread(row)))
 		}
 
 		// Its life is shown on the alert's card, and its replies are in the alert's thread.
 		edits := d.cards(sec)[0].Edits
-		d.becomes(r.ID, approvals.Pending, approvals.Approved)
+		d.becomes(r.ID, approvals.Approved)
 		d.must(d.HandleChange(t.Context(), approvals.Change{ID: r.ID})) // nothing new
-		if n := d.cards(sec)[0].Edits - edits; n != 2 {
-			t.Errorf("the alert's card was edited %d times for two states", n)
+		if n := d.cards(sec)[0].Edits - edits; n != 1 {
+			t.Errorf("the alert's card was edited %d times for one state", n)
 		}
 		d.becomes(r.ID, approvals.Denied)
 		last := d.replies(row)
@@ -363,6 +368,7 @@ func TestTwoClicksMakeOneRequest(t *testing.T) {
 			return nil
 		}
 		d.clicks(ana.Slack, d.row(a), propose)
+		d.becomes(d.row(a).Requests[0].Request, approvals.Pending)
 		row := d.row(a)
 		if !once || len(row.Requests) != 1 || len(d.thread(row)) != 1 || d.request(row.Requests[0].Request).Requester.Person != ben.ID {
 			t.Errorf("%d requests, %d cards", len(row.Requests), len(d.thread(row)))
@@ -383,6 +389,7 @@ func TestUndoIsInTheThread(t *testing.T) {
 		time.Sleep(time.Minute)
 		r = d.request(r.ID)
 		d.slack.ClickRaw(ben.Slack, sec, r.Card.TS, clickOn("undo", approvals.Value(r.ID, r.Digest)))
+		d.pass(time.Minute) // it is planned for long
 		if cards := d.thread(d.row(a)); len(cards) != 2 || !cards[1].Broadcast || !strings.Contains(cards[1].Text, "undo of "+r.ID) {
 			t.Errorf("cards in the thread: %v; %s", cards, d.told(ben.Slack))
 		}

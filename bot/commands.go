@@ -160,6 +160,8 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 		return err
+	case r.Card.TS == "" && r.State == approvals.Planning:
+		return c.say(ctx, cards.Say(cards.BeingPlanned, id))
 	case r.Card.TS == "":
 		return c.say(ctx, cards.Say(cards.CardMissing, id, r.Card.Channel))
 	case r.Card.Channel != c.payload.Channel:

@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	drawLease    = 20 * time.Second // one worker draws a card at a time
-	drawEvery    = 5 * time.Second  // a running request's card, at most
-	pendingEvery = time.Minute      // a pending request's card, for the time left
-	drawRounds   = 5                // how often one call follows changes made meanwhile
+	drawLease     = 20 * time.Second // one worker draws a card at a time
+	drawEvery     = 5 * time.Second  // a running request's card, at most
+	pendingEvery  = time.Minute      // a pending request's card, for the time left
+	planningAlone = 5 * time.Second  // of planning, without a card
+	drawRounds    = 5                // how often one call follows changes made meanwhile
 )
 
 // view reads everything that a request's card shows.
@@ -57,6 +58,7 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 				v.Waiting = append(v.Waiting, p)
 			}
 		}
+		v.Group = b.Usergroups[b.Policy.For(r.Intent).Approvers]
 	}
 	return v, nil
 }
@@ -133,6 +135,9 @@ var errNothingToDo = errors.New("another worker does it, or there is nothing to 
 func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 	now := b.Now()
 	return b.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		if alone := now.Sub(r.Asked) < planningAlone && r.Mode == approvals.TwoPerson; alone && r.State == approvals.Planning && r.Card.TS == "" {
+			return errNothingToDo // the first post is the call to approve
+		}
 		running := r.State == approvals.Running && r.Card.State == approvals.Running
 		if running && now.Sub(r.Card.DrawnAt) < drawEvery || !r.Card.StartDrawing(now, drawLease) {
 			return errNothingToDo
@@ -148,7 +153,7 @@ func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Car
 	if err := b.setThread(ctx, r, card); err != nil {
 		return err
 	}
-	if err := b.postOrUpdate(ctx, card, cards.Card(v), "· "+r.ID); err != nil {
+	if err := b.postCard(ctx, v, card); err != nil {
 		return err
 	}
 	if r.Alert != "" && card.State != r.State {
@@ -163,6 +168,27 @@ func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Car
 		}
 	}
 	card.Revision = r.Revision
+	return nil
+}
+
+// postCard posts the request's card, or updates it. What becomes pending is posted anew, so
+// that those who may approve are called: an edit notifies nobody. If there was a card while
+// it was planned, the new one is in its thread.
+func (b *Bot) postCard(ctx context.Context, v cards.View, card *approvals.Card) error {
+	r, m, planning := v.Request, cards.Card(v), ""
+	if r.State == approvals.Pending && card.State == approvals.Planning && card.TS != "" {
+		planning = card.TS
+		*card = approvals.Card{Channel: card.Channel, Thread: thread(*card), State: approvals.Planning, Posting: b.Now(), Fresh: true, Lease: card.Lease, Replies: card.Replies}
+	}
+	if r.State == approvals.Pending && card.TS == "" {
+		m = cards.Call(v)
+	}
+	if err := b.postOrUpdate(ctx, card, m, "· "+r.ID); err != nil || planning == "" {
+		return err
+	}
+	if err := b.Slack.update(ctx, card.Channel, planning, cards.Say(cards.CardMoved, r.ID)); err != nil {
+		b.Log.InfoContext(ctx, "planning card not marked", slog.String("request_id", r.ID), slog.String("error", err.Error()))
+	}
 	return nil
 }
 

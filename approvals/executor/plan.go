@@ -15,7 +15,7 @@ import (
 const planTimeout = leaseDuration - 5*time.Second
 
 // slowPlan is the time from which a card tells how far the plan is.
-const slowPlan = 10 * time.Second
+const slowPlan = 5 * time.Second
 
 // planner is the row with the lease of a request's planner. Every write of a planner
 // includes it as a fence: after another worker took the lease, the write fails.

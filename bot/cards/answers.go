@@ -50,6 +50,8 @@ const (
 	// ID, channel
 	CardElsewhere = "%s: its card is in <#%s>."
 	CardMoved     = "%s: its card has moved to the end of the channel."
+	// ID
+	BeingPlanned = "%s: planning. Nothing has been changed; its card calls those who may approve."
 	// ID, channel
 	CardMissing = "%s is stored and being planned, but its card can't be posted just now; it will be tried again every minute. If it stays away: is the bot in <#%s>?"
 	// ID, channel

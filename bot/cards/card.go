@@ -33,6 +33,7 @@ type View struct {
 	Report  *approvals.Report  // nil where there is none
 	Alias   string             // of the account; may be empty
 	Waiting []approvals.Person // who may still approve
+	Group   string             // their Slack user group; may be empty
 	Now     time.Time
 }
 
@@ -51,6 +52,7 @@ const (
 	maxUndo    = 300
 	// maxDecisive is how many warnings a card shows before a decision.
 	maxDecisive = 2
+	maxCalled   = 30 // people in one message
 )
 
 // MaxSteps is how many steps a card shows: the first of the ledger.
@@ -89,6 +91,40 @@ func Card(v View) Message {
 	add(slack.NewContextBlock("id", mrkdwn(fmt.Sprintf("%s · updated %s", r.ID, clock(v.Now)))))
 	return Message{Text: entities(v.fallback()), Blocks: b}
 }
+
+// Call is the card of a request that has just become pending, as a new message: Slack
+// notifies of its text, which calls those who may approve.
+func Call(v View) Message {
+	m := Card(v)
+	r := v.Request
+	m.Text = fmt.Sprintf("Approve? %s: %s asks to %s in account %s · %s · by %s · %s", v.approvers(), asker(r), Untrusted(v.inSentence()),
+		Untrusted(v.account()), Untrusted(Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxItem)), clock(r.Expires), r.ID)
+	return m
+}
+
+// inSentence is the title in the middle of a sentence. Names keep their capitals.
+func (v View) inSentence() string {
+	title := v.title()
+	return Untrusted(strings.ToLower(title[:1]) + title[1:]).Plain(maxTarget)
+}
+
+// approvers mentions who may still approve: their Slack user group if there is one.
+func (v View) approvers() string {
+	if usergroup.MatchString(v.Group) {
+		return "<!subteam^" + v.Group + ">"
+	}
+	var who []string
+	for _, p := range v.Waiting {
+		who = append(who, mention(p.Slack))
+	}
+	if len(who) == 0 {
+		return "nobody is left who may"
+	}
+	return strings.Join(first(who, maxCalled), ", ")
+}
+
+// usergroup is the form of a Slack user group's ID.
+var usergroup = actions.NewPattern(`^S[A-Z0-9]{2,20}$`)
 
 // CardToRead is the card with the plan and without its buttons: what is clicked must be
 // the request's own message.

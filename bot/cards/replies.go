@@ -3,11 +3,15 @@ package cards
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
+
+// lastReminder is how long before a request expires its approvers are called once more.
+const lastReminder = 5 * time.Minute
 
 // Reply is one message in a request's thread, posted once. It is found again by its
 // text.
@@ -33,6 +37,17 @@ func Replies(v View) []Reply {
 		}
 	}
 	switch r.State {
+	case approvals.Pending:
+		// At half time, and shortly before the end; once, where they meet.
+		half, last := r.Asked.Add(r.Expires.Sub(r.Asked)/2), r.Expires.Add(-lastReminder)
+		for i, at := range []time.Time{half, last} {
+			if !v.Now.Before(at) && (i == 1 || last.Sub(half) > lastReminder) {
+				text := fmt.Sprintf("Still waiting: %s: %s asks to %s in account %s. %s left · %s", v.approvers(), asker, Untrusted(v.inSentence()), Untrusted(v.account()), span(r.Expires.Sub(v.Now)), r.ID)
+				m := note("%s", text)
+				m.Broadcast = true
+				rs = append(rs, Reply{fmt.Sprintf("waiting-%d", i), m})
+			}
+		}
 	case approvals.Denied:
 		say("denied", "denied%s. %s %s", v.denier(), asker, v.afterNo())
 	case approvals.Expired:
@@ -44,10 +59,11 @@ func Replies(v View) []Reply {
 	case approvals.Restored:
 		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.restored(), v.flags())
 	case approvals.Partial, approvals.Failed:
-		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s%s. %s%s%s%s", v.alarm(), r.State, v.mention(), asker, " "+v.because(), v.flags())
+		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s%s. %s%s%s%s", v.alarm(), r.State, v.mention(), strings.Join(append([]string{asker}, v.voters()...), " "), " "+v.because(), v.flags())
+		rs[len(rs)-1].Broadcast = true
 	case approvals.Undone:
 		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
-	case approvals.Planning, approvals.Pending, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
+	case approvals.Planning, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
 	}
 	if no, said := r.No(); no != nil && r.State == approvals.Partial {
 		say("not-again", "%s by %s: it is not tried again. What holds stays. %s", said, mention(no.Slack), asker)
@@ -84,6 +100,15 @@ func (v View) mention() string {
 		return "<!here> "
 	}
 	return ""
+}
+
+// voters mentions who approved.
+func (v View) voters() []string {
+	var who []string
+	for _, vote := range v.Request.Votes {
+		who = append(who, mention(vote.Slack))
+	}
+	return who
 }
 
 func (v View) attempt() int {

@@ -110,7 +110,7 @@ func TestContainmentRunsWithoutSlack(t *testing.T) {
 		w := newWorld(t)
 		w.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Status: http.StatusServiceUnavailable, Times: -1})
 		r := w.asks("U01ALICE", command)
-		w.told("U01ALICE", "can't be posted just now")
+		w.told("U01ALICE", "planning. Nothing has been changed")
 		w.slack.Heal()
 		w.pass(2 * time.Minute)
 		w.clicks("U02BOB", w.again(r), "approve")

@@ -114,6 +114,7 @@ test("the keyboard keeps its place when the card changes", async () => {
   await show(message(card("pending")));
   const { ts } = fixture.state.messages[0];
   await screen(page, alice).locator("[data-action=cancel]").press("Enter");
+  await screen(page, alice).getByRole("alertdialog").getByRole("button", { name: "Cancel" }).press("Enter");
   fixture.show({ messages: [{ ...fixture.state.messages[0], ...card("cancelled"), edited: 1 }] });
   await screen(page, alice).getByText("Cancelled").waitFor();
   assert.ok(await screen(page, alice).locator(`[data-ts="${ts}"]`).evaluate((e) => e.contains(document.activeElement)));
@@ -124,6 +125,7 @@ test("what went wrong is said", async () => {
   fixture.answer = () => "Slack could not deliver it.";
   await show(message(card("pending")));
   await screen(page, alice).locator("[data-action=cancel]").click();
+  await screen(page, alice).getByRole("alertdialog").getByRole("button", { name: "Cancel" }).click();
   await screen(page, alice).getByRole("alert").getByText("Slack could not deliver it.").waitFor();
 });
 
