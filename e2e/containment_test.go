@@ -172,7 +172,7 @@ var requestID = regexp.MustCompile(`KS-[0-9A-Z]{12}`)
 func (s *scene) about(state, words string, undo bool) Message {
 	s.t.Helper()
 	return s.slack.Await(s.t, channel, state+" of "+words, func(m Message) bool {
-		return strings.HasPrefix(m.Text, state) && strings.Contains(m.Text, words) && strings.Contains(m.Text, "(undo of") == undo
+		return inState(m, state) && strings.Contains(m.Text, words) && strings.Contains(m.Text, "(undo of") == undo
 	})
 }
 

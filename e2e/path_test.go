@@ -149,8 +149,14 @@ func (s *scene) tags(role string) int {
 func (s *scene) card(state, role string, undo bool) Message {
 	s.t.Helper()
 	return s.slack.Await(s.t, channel, state+" of "+role, func(m Message) bool {
-		return strings.HasPrefix(m.Text, state+":") && strings.Contains(m.Text, "/"+role+" ") && strings.Contains(m.Text, "(undo of") == undo
+		return inState(m, state+":") && strings.Contains(m.Text, "/"+role+" ") && strings.Contains(m.Text, "(undo of") == undo
 	})
+}
+
+// inState reports whether a message is a card in a state. A pending one calls those who may
+// approve until it is edited.
+func inState(m Message, state string) bool {
+	return strings.HasPrefix(m.Text, state) || strings.HasPrefix(state, "pending") && strings.HasPrefix(m.Text, "Approve? ") && strings.Contains(m.Text, state)
 }
 
 func (s *scene) asks(role string) Message {
