@@ -146,7 +146,7 @@ func TestReasonIsTypable(t *testing.T) {
 		"X:Y/Z\r\n\u202eApprove\u200b  now":    "GuardDuty X:Y/Z Approve now in 222222222222 us-east-1",
 		"X:Y/Z " + secret:                      "GuardDuty X:Y/Z in 222222222222 us-east-1",
 		"secret=" + secret:                     "GuardDuty in 222222222222 us-east-1",
-		strings.Repeat("a\U0001F480", maxWord): "GuardDuty " + strings.Repeat("a\U0001F480", maxWord/2)[:maxWord/2*5-4] + "… in 222222222222 us-east-1",
+		strings.Repeat("a\U0001F480", maxWord): "GuardDuty " + strings.Repeat("a ", maxWord/2-1) + "a… in 222222222222 us-east-1",
 	} {
 		a := one(t, Reader{Org: org}, edited(t, persistence, map[string]any{"detail.type": typ}))
 		checkAlert(t, org, a)

@@ -119,7 +119,7 @@ func reason(a Finding) string {
 		}
 		return r
 	}, s)
-	s, _ = actions.WithoutSecrets(brief(s, maxReason))
+	s, _ = actions.WithoutSecrets(actions.WithoutEmoji(brief(s, maxReason)))
 	return s
 }
 
