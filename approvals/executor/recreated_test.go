@@ -97,3 +97,20 @@ func TestAnotherRoleOfThatNameIsNotDeleted(t *testing.T) {
 		t.Errorf("no flag: %q", flags)
 	}
 }
+
+// TestRoleThatIsCreatedAgainDuringTheRunIsContained: the attacker makes it anew after the
+// run has looked at it.
+func TestRoleThatIsCreatedAgainDuringTheRunIsContained(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.state(w.types(alice, "detach_policies prod/app-role stolen"), approvals.Pending)
+	w.during("iam:ListRolePolicies", func() {
+		w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
+	})
+	w.clicks(bob, r, "approve")
+	w.pass(time.Minute)
+	w.state(r, approvals.Contained)
+	if role := w.role("app-role"); !strings.Contains(role.Inline["KillswitchDenyAll"], "Deny") || len(role.Attached) != 0 {
+		t.Errorf("the new role: %+v", role)
+	}
+}

@@ -259,6 +259,7 @@ func (w *worker) recordSteps(ctx context.Context, batch ...*stepAttempt) error {
 	var events []audit.Event
 	for _, t := range batch {
 		t.again = w.retryable(t)
+		w.recreated = w.recreated || errors.Is(t.err, actions.ErrRecreated)
 		t.s.releasing = errors.Is(t.err, errReleasing)
 		key := holdRow(t.s.Step.Hold)
 		if t.s.Step.Share != "" && t.busy == nil && t.version > 0 {

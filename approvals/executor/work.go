@@ -76,6 +76,10 @@ func (w *worker) work(ctx context.Context, steps []step) error {
 			return err
 		}
 	}
+	if w.recreated && !w.lookedAgain { // after it was looked at: once more, for what is there now
+		w.lookedAgain, w.secondPass = true, false
+		return w.work(ctx, steps)
+	}
 	return w.endWithOutcome(ctx, steps, "", "")
 }
 
@@ -91,6 +95,9 @@ type worker struct {
 	relist     bool             // steps were applied since the roles were listed
 	othersHeld map[string]bool  // changes that other requests have held since this worker began to read the target
 	secondPass bool             // steps that did not hold were run once more
+	recreated  bool             // a step found another principal of the target's name
+	// lookedAgain is true after the target was looked at for that reason.
+	lookedAgain bool
 	// rechecking is true in a re-check.
 	rechecking bool
 }
