@@ -85,6 +85,9 @@ func (x *Executor) withdraw(ctx context.Context, r approvals.Request, run approv
 		run.Withdrawn = &approvals.Vote{Actor: approvals.Actor{Person: actor}, Evidence: vote.Evidence, At: vote.At, Reason: vote.Reason}
 		if run.Outcome.EndedByNo(p.Intent) {
 			run.Outcome, run.Ended = said, x.Now().UTC()
+			if err := x.leaveShares(ctx, r.ID); err != nil {
+				return err
+			}
 		}
 		err = x.endRun(ctx, &run, audit.New(string(said), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence,
 			"intent", p.Intent.String(), "ended", string(ended)))

@@ -43,6 +43,29 @@ func (h hold) shares(but string) []string {
 	return slices.Compact(slices.Sorted(maps.Values(left)))
 }
 
+// leaveShares takes a request's shares out of shared contents: nobody else writes them for it.
+func (x *Executor) leaveShares(ctx context.Context, id string) error {
+	steps, err := x.steps(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		var h hold
+		version, err := x.runs().Find(ctx, holdRow(s.Step.Hold), &h)
+		if err != nil {
+			return err
+		}
+		if _, shares := h.Shares[id]; !shares {
+			continue
+		}
+		delete(h.Shares, id)
+		if err := x.Store.Write(ctx, approvals.PutRow(holdRow(s.Step.Hold), version, h)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func holdRow(name string) approvals.Key { return approvals.Key{Part: "hold#" + name, Sort: "hold"} }
 
 // lockRow is the row of a target's lock: a lease whose owner is the request.

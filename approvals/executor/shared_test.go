@@ -18,6 +18,7 @@ type list struct {
 	content string
 	writing func() // is called between an Apply's decision and its write
 	lost    bool   // a write left out a share that stood there
+	failing bool
 }
 
 func (l *list) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
@@ -33,6 +34,9 @@ func (l *list) Apply(_ context.Context, _ *actions.Account, s actions.Step, run 
 	if writing := l.writing; writing != nil {
 		l.writing = nil
 		writing()
+	}
+	if l.failing {
+		return actions.Effect{Prior: s.Prior}, apiError("AccessDenied")
 	}
 	l.lost = l.lost || strings.Contains(l.content, "batch") && !strings.Contains(wrote, "batch")
 	e := actions.Effect{Prior: s.Prior, Wrote: &wrote, Changed: l.content != wrote}
@@ -161,6 +165,29 @@ func TestWriterOfSharedContentDies(t *testing.T) {
 	w.state(second, approvals.Contained)
 	w.state(r, approvals.Contained)
 	if l.content != "app-role batch" {
+		t.Errorf("it is %q", l.content)
+	}
+}
+
+// TestDeniedRequestHasNoShare: what failed and was denied is not written for it by others.
+func TestDeniedRequestHasNoShare(t *testing.T) {
+	t.Parallel()
+	w, l := newList(t)
+	l.failing = true
+	one := w.clicks(bob, w.types(alice, revoke), "approve")
+	l.failing = false
+	w.pass(time.Minute)
+	one = w.state(one, approvals.Failed)
+	w.clicks(carol, one, "deny")
+	w.pass(time.Minute)
+	w.state(one, approvals.Denied)
+	two := w.contained(revokeBatch)
+	if l.content != "batch" {
+		t.Errorf("it is %q", l.content)
+	}
+	w.pass(2 * time.Minute)
+	w.undo(two)
+	if l.content != "as it was" {
 		t.Errorf("it is %q", l.content)
 	}
 }

@@ -210,11 +210,12 @@ func (w *worker) stepRun(shares []string) actions.Run {
 // leaves the others' shares.
 func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttempt) error {
 	s := t.s
-	switch others := remove(t.h.Holders, w.p.Intent.Undo); {
-	case len(others) > 0 && s.Step.Share != "" && s.Step.NotReverted == "":
+	others, left := remove(t.h.Holders, w.p.Intent.Undo), t.h.shares(w.p.Intent.Undo)
+	switch {
+	case len(left) > 0 && s.Step.NotReverted == "":
 		step := s.Step
 		step.Prior = t.h.Effect.Prior
-		effect, err := w.action.Apply(ctx, acct, step, w.stepRun(t.h.shares(w.p.Intent.Undo)))
+		effect, err := w.action.Apply(ctx, acct, step, w.stepRun(left))
 		if err != nil {
 			return err
 		}
@@ -223,7 +224,7 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttem
 		delete(t.h.Shares, w.p.Intent.Undo)
 		s.State = approvals.StepDone
 		return nil
-	case len(others) > 0 || s.Step.NotReverted != "" && t.version > 0:
+	case len(others) > 0 && s.Step.Share == "" || s.Step.NotReverted != "" && t.version > 0:
 		t.altered = len(others) < len(t.h.Holders)
 		t.h.Holders = others
 		s.State, s.Cause = approvals.StepKept, s.Step.NotReverted
@@ -238,6 +239,9 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttem
 	read, err := w.action.Revert(ctx, acct, s.Step, t.h.Effect)
 	if err != nil {
 		return err
+	}
+	if len(others) > 0 { // they failed and were denied, so they have no share
+		t.h.Holders, t.altered = others, true
 	}
 	s.Effect = actions.Effect{Prior: t.h.Effect.Wrote, Wrote: t.h.Effect.Prior, Changed: read.Changed}
 	s.State = approvals.StepDone
@@ -380,7 +384,7 @@ func (w *worker) readStep(ctx context.Context, acct *actions.Account, s *step) (
 	switch {
 	case version == 0:
 		return true, "", nil
-	case s.Step.Share != "" && len(remove(h.Holders, w.p.Intent.Undo)) > 0:
+	case len(h.shares(w.p.Intent.Undo)) > 0:
 		read, err := w.action.Verify(actx, acct, s.Step, h.Effect)
 		return read.Holds, read.Found, err
 	}
