@@ -17,6 +17,8 @@ type TargetText struct {
 type TargetKind struct {
 	// Read parses a typed target into its canonical form.
 	Read func(TargetText, *ParseErrors) Target
+	// Forms says how people write a target, for help.
+	Forms string
 	// Options are the option keys that become part of the target.
 	Options []string
 	// Name returns a target's short name; nil for the part after the last slash.

@@ -10,7 +10,7 @@ import (
 var accountARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9]{12}:account/o-[a-z0-9]{10,32}/([0-9]{12})|iam::([0-9]{12}):root)$`)
 
 // AccountTarget is an account: its ID, its alias, or its ARN.
-var AccountTarget = TargetKind{Read: accountTarget, Options: []string{"account"}}
+var AccountTarget = TargetKind{Forms: "an account: its ID or alias", Read: accountTarget, Options: []string{"account"}}
 
 func accountTarget(t TargetText, m *ParseErrors) Target {
 	acct := t.AccountReader(m)
@@ -46,7 +46,7 @@ func RootARN(partition, account string) string {
 const AllRoles = "ALL"
 
 // RolesTarget is one role, or ACCOUNT/ALL.
-var RolesTarget = TargetKind{Read: rolesTarget, Options: []string{"account", "role"}}
+var RolesTarget = TargetKind{Forms: "a role: its ARN, or ACCOUNT/NAME; ACCOUNT/ALL is every role of an account", Read: rolesTarget, Options: []string{"account", "role"}}
 
 func rolesTarget(t TargetText, m *ParseErrors) Target {
 	account, rest, _ := strings.Cut(t.Text, "/")

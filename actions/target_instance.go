@@ -15,7 +15,7 @@ var (
 
 // InstanceTarget is an EC2 instance: its ARN, ACCOUNT/ID, or its ID, with account=
 // and region= if they are missing.
-var InstanceTarget = TargetKind{Read: instanceTarget, Options: []string{"account", "region"}}
+var InstanceTarget = TargetKind{Forms: "an instance: its ARN, or its ID with account=ACCOUNT region=REGION", Read: instanceTarget, Options: []string{"account", "region"}}
 
 func instanceTarget(t TargetText, m *ParseErrors) Target {
 	acct := t.AccountReader(m)

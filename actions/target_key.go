@@ -12,7 +12,7 @@ var KeyID = NewPattern(`^(AKIA|ASIA)[A-Z0-9]{12,124}$`)
 
 // KeyTarget is an access key: its ID, or ACCOUNT/ID. The owner is optional: AWS
 // knows it.
-var KeyTarget = TargetKind{Read: keyTarget, Options: []string{"account"}, Secret: true}
+var KeyTarget = TargetKind{Forms: "an access key: its ID, AKIA…", Read: keyTarget, Options: []string{"account"}, Secret: true}
 
 func keyTarget(t TargetText, m *ParseErrors) Target {
 	acct := t.AccountReader(m)

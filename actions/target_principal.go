@@ -44,7 +44,7 @@ var (
 
 func principalKind(kind string) TargetKind {
 	read := func(t TargetText, m *ParseErrors) Target { return principalTarget(t, m, kind) }
-	return TargetKind{Read: read, Options: []string{"account", kind}}
+	return TargetKind{Forms: "a " + kind + ": its ARN, or ACCOUNT/NAME", Read: read, Options: []string{"account", kind}}
 }
 
 // principalTarget reads a role or a user: its ARN, the ARN of one of a role's

@@ -200,8 +200,8 @@ func (c *conversation) repostCard(ctx context.Context, who approvals.Actor, r ap
 	return c.say(ctx, cards.Say(cards.VoteByClick, r.ID, r.Card.Channel))
 }
 
-// listLimit bounds what list shows.
-const listLimit = 20
+// listLimit bounds what list reads.
+const listLimit = 500
 
 func (c *conversation) list(ctx context.Context) error {
 	b := c.b
@@ -214,21 +214,24 @@ func (c *conversation) list(ctx context.Context) error {
 		return err
 	}
 	open = slices.DeleteFunc(open, func(r approvals.Request) bool { return !r.State.Open() })
-	return c.say(ctx, cards.List(c.named(ctx, open), c.named(ctx, held)))
+	return c.say(ctx, cards.List(c.listed(ctx, open), c.listed(ctx, held)))
 }
 
-// named are the views of requests for a list: their accounts are named.
-func (c *conversation) named(ctx context.Context, rs []approvals.Request) []cards.View {
+// listed are the newest of some requests for a list; their accounts are named.
+func (c *conversation) listed(ctx context.Context, rs []approvals.Request) cards.Listing {
+	slices.SortStableFunc(rs, func(a, b approvals.Request) int { return b.Asked.Compare(a.Asked) })
+	const most = 15
+	shown := rs[:min(len(rs), most)]
 	var vs []cards.View
-	for _, r := range rs {
-		v := cards.View{Request: r}
+	for _, r := range shown {
+		v := cards.View{Request: r, Now: c.b.Now()}
 		if p, err := c.b.Runs.Planned(ctx, r.ID); err == nil { // for the account, where the call does not say it
 			v.Planned = &p
 		}
 		v.Alias = c.b.Org.Alias(v.AccountID())
 		vs = append(vs, v)
 	}
-	return vs
+	return cards.Listing{Views: vs, More: len(rs) - len(shown)}
 }
 
 func (c *conversation) audit(ctx context.Context, r approvals.Request) error {

@@ -77,6 +77,9 @@ const (
 
 // Test checks the action in each of its starts; thinned, in one of them with all checks.
 func Test(t *testing.T, w Contract) {
+	if w.Action.Spec().Target.Forms == "" {
+		t.Error("help does not say how the target is written")
+	}
 	checks := []struct {
 		name string
 		run  func(*scenario)

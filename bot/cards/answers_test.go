@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
@@ -23,18 +24,24 @@ func TestArgumentsOfAnswersAreEscaped(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	if m := List(nil, nil); m.Text != "Nothing is open and nothing is contained." {
+	if m := List(Listing{}, Listing{}); m.Text != "Nothing is open and nothing is contained." {
 		t.Errorf("an empty list: %q", m.Text)
 	}
 	var views []View
 	for _, c := range cards {
 		views = append(views, c.view())
 	}
-	checkMessage(t, List(views[:3], nil))
-	checkMessage(t, List(views, views))
-	text := string(document(t, List(views[1:2], views[7:8])))
-	if !strings.Contains(text, `*Open*\n• pending 0/1: `) || !strings.Contains(text, `*In force, can be undone*\n• contained: `) {
-		t.Errorf("the list is %s", text)
+	checkMessage(t, List(Listing{Views: views[:3]}, Listing{}))
+	all := List(Listing{Views: views, More: 2}, Listing{Views: views})
+	checkMessage(t, all)
+	if text := string(document(t, all)); !strings.Contains(text, "more, asked before") {
+		t.Errorf("it does not say where it was cut: %s", text)
+	}
+	text := string(document(t, List(Listing{Views: views[1:2]}, Listing{Views: views[7:8], More: 7})))
+	for _, want := range []string{`*Open*\n• pending 0/1: `, " · asked by <@U0ANA> 2 min ago, 18 min left", `*In force, can be undone*\n• contained: `, "and 7 more, asked before"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the list lacks %s: %s", want, text)
+		}
 	}
 }
 
@@ -55,5 +62,30 @@ func TestAudit(t *testing.T) {
 	checkMessage(t, m)
 	if text := string(document(t, m)); !strings.Contains(text, "*The chain is broken: event 3.* Somebody altered the record.") {
 		t.Errorf("a broken chain: %s", text)
+	}
+}
+
+// TestHelpTellsEveryKey with its values, how a target is written, and what each verb does.
+func TestHelpTellsEveryKey(t *testing.T) {
+	for _, a := range all.Actions {
+		s := a.Spec()
+		m := Help(all.Actions, "/killswitch", string(s.Name))
+		checkMessage(t, m)
+		text := string(document(t, m))
+		for _, k := range append(s.Target.Options, s.Options...) {
+			if want := k + "=" + strings.Join(s.Values[k], "|"); !strings.Contains(text, want) {
+				t.Errorf("%s: help lacks %s: %s", s.Name, want, text)
+			}
+		}
+		if !strings.Contains(text, s.Target.Forms) || s.Target.Forms == "" || !strings.Contains(text, s.Summary) {
+			t.Errorf("%s: %s", s.Name, text)
+		}
+	}
+	for topic, want := range map[string]string{"undo": "keys=reactivate", "approve": "The vote is a click", "revoke": "revoke_sessions*", "isolate": "isolate_instance*", "": "ACCOUNT/ALL"} {
+		m := Help(all.Actions, "/killswitch", topic)
+		checkMessage(t, m)
+		if text := string(document(t, m)); !strings.Contains(text, want) {
+			t.Errorf("help %q lacks %q: %s", topic, want, text)
+		}
 	}
 }

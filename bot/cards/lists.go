@@ -13,25 +13,45 @@ const (
 	maxListText = 1800 // characters of one
 )
 
+// left says how long a request may still be approved, for a list.
+func (v View) left() string {
+	if v.Request.State != approvals.Pending {
+		return ""
+	}
+	return ", " + span(v.Request.Expires.Sub(v.Now)) + " left"
+}
+
+// Listing is the newest of some requests, and how many more there are.
+type Listing struct {
+	Views []View
+	More  int
+}
+
 // List tells which requests are open, and which containments are in force.
-func List(open, held []View) Message {
-	var text strings.Builder
-	show := func(head string, vs []View) {
-		if len(vs) == 0 {
-			return
+func List(open, held Listing) Message {
+	m := Message{Text: "Open requests and containments in force"}
+	show := func(head string, l Listing) {
+		text := "*" + head + "*\n"
+		for i, v := range l.Views {
+			line := fmt.Sprintf("• %s · asked by %s %s ago%s\n", Untrusted(v.fallback()), asker(v.Request), span(v.Now.Sub(v.Request.Asked)), v.left())
+			if len(text)+len(line) > maxListed*maxItem {
+				l.More += len(l.Views) - i
+				break
+			}
+			text += line
 		}
-		fmt.Fprintf(&text, "*%s*\n", head)
-		for _, v := range vs {
-			fmt.Fprintf(&text, "• %s\n", Untrusted(v.fallback()))
+		if l.More > 0 {
+			text += fmt.Sprintf("and %d more, asked before", l.More)
+		}
+		if len(l.Views) > 0 {
+			m.Blocks = append(m.Blocks, section("", text))
 		}
 	}
 	show("Open", open)
 	show("In force, can be undone", held)
-	if text.Len() == 0 {
+	if len(m.Blocks) == 0 {
 		return note("Nothing is open and nothing is contained.")
 	}
-	m := note("%s", cut(text.String(), maxText))
-	m.Text = "Open requests and containments in force"
 	return m
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -119,20 +120,50 @@ func SlackTrouble(err error) string {
 	return "Slack can't be reached"
 }
 
-// Help explains the command, or one action.
+// verbHelp explains the verbs about requests, and the words of targets.
+var verbHelp = map[string]string{
+	"list":    "*list*: what is open, and what is in force and can be undone.",
+	"show":    "*show ID*: a request's card with its plan, to read.",
+	"audit":   "*audit ID*: what happened to a request, from its record, and whether the record is intact.",
+	"approve": "*approve ID*: brings the card to the end of the channel. The vote is a click on it: only the card carries what is approved.",
+	"deny":    "*deny ID reason*: the request never runs. It counts at once. Of what has failed it ends the retries.",
+	"cancel":  "*cancel ID*: as deny, by who asked for it.",
+	"undo":    "*undo ID reason*: asks to take a containment back; another person approves. Credentials that an attacker may have stay inactive; undo ID keys=reactivate gives them back, too.",
+}
+
+// forms says how targets are written.
+const forms = "*TARGET*: an ARN, which has the account; ACCOUNT/NAME, as prod/app-role; ACCOUNT/ALL, every role of an account; an account's ID or alias; i-… with account= and region=; AKIA…\n"
+
+// Help explains the command, one action or one verb. Of what is neither it explains the
+// nearest action.
 func Help(catalog actions.Catalog, command, topic string) Message {
-	if a, ok := catalog.Lookup(actions.Name(topic)); ok {
+	if text, ok := verbHelp[topic]; ok {
+		return note("%s", text)
+	}
+	a, ok := catalog.Lookup(actions.Name(topic))
+	if !ok && topic != "" {
+		a, ok = catalog.Lookup(catalog.Suggest(topic))
+	}
+	if ok {
 		s := a.Spec()
-		text := fmt.Sprintf("*%s*: %s.\nOptions: %s reason\nExample:", s.Name, s.Summary, strings.Join(s.Options, ", "))
+		var keys []string
+		for _, k := range slices.Concat(s.Target.Options, s.Options) {
+			value := "…"
+			if of := s.Values[k]; len(of) > 0 {
+				value = strings.Join(of, "|")
+			}
+			keys = append(keys, k+"="+value)
+		}
+		text := fmt.Sprintf("*%s*: %s.\n*TARGET* %s\n*Keys* %s, and reason=\"…\", which is needed\n*Example*", s.Name, s.Summary, s.Target.Forms, strings.Join(keys, ", "))
 		return Message{Text: string(s.Name) + ": " + s.Summary, Blocks: []slack.Block{
 			section("help", text), slack.NewSectionBlock(plain(command+" "+s.Usage), nil, nil)}}
 	}
 	var b strings.Builder
-	b.WriteString("*Contain:* ACTION TARGET reason=\"…\" — a card asks a second responder; nothing happens before.\n")
+	b.WriteString("*Contain:* ACTION TARGET reason=\"…\" — a card asks a second responder; nothing happens before.\n" + forms)
 	for _, a := range catalog {
 		fmt.Fprintf(&b, "• *%s* %s\n", a.Spec().Name, a.Spec().Summary)
 	}
 	b.WriteString("*From an alert:* the red buttons on its card ask for what fits, with everything filled in; a second responder approves, unless the card says that one click runs it.\n")
-	b.WriteString("*Look:* list · show ID · audit ID · help ACTION\n*Decide:* approve ID (brings the card) · deny ID reason · cancel ID\n*Take back:* undo ID reason")
+	b.WriteString("*Look:* list · show ID · audit ID · help ACTION, with each of its keys\n*Decide:* approve ID (brings the card) · deny ID reason · cancel ID\n*Take back:* undo ID reason")
 	return Message{Text: "How to use " + command, Blocks: []slack.Block{section("help", b.String())}}
 }

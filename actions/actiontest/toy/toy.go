@@ -22,6 +22,7 @@ const closed = `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchClosed","
 
 // queueTarget is a queue by its ARN, which has colons alone.
 var queueTarget = actions.TargetKind{
+	Forms:   "a queue: its ARN",
 	Options: []string{"account", "region"},
 	Name:    func(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] },
 	Read:    readQueue,
