@@ -15,7 +15,8 @@ import (
 // error comes from AWS and may be temporary.
 type Action interface {
 	Spec() Spec
-	// Plan reads the target's state and returns the steps. It writes nothing.
+	// Plan reads the target's state and returns the steps. It writes nothing. With an error
+	// that may be temporary it may return the steps that contain, as for [LookFirst].
 	Plan(ctx context.Context, acct *Account, c Call) (Plan, error)
 	// Apply applies one step, unless it is in effect already.
 	Apply(ctx context.Context, acct *Account, s Step, run Run) (Effect, error)

@@ -125,7 +125,8 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 	}
 	r, err := readRole(ctx, acct, role)
 	if err != nil {
-		return actions.Plan{}, err // no snapshot, no change
+		p.More = true
+		return p, err // no snapshot, no deletion
 	}
 	if acct.Approved != "" && acct.Approved != r.ID {
 		return p, nil // another role of that name: denied, not deleted

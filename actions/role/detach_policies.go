@@ -62,19 +62,13 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	if acct.Look == actions.LookFirst {
-		prior, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), denyAllPolicy)
-		return actions.Plan{Identity: identityOf(role), Steps: []actions.Step{denyAllStep(acct, role, prior)}, More: true}, err
-	}
-	r, err := newRoleState(role)
+	prior, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), denyAllPolicy)
 	if err != nil {
-		return actions.Plan{}, err
-	}
-	if err := readPolicies(ctx, acct, &r); err != nil {
 		return actions.Plan{}, err
 	}
 	p := actions.Plan{
 		Identity:   identityOf(role),
+		Steps:      []actions.Step{denyAllStep(acct, role, prior), tagStep(acct, role)},
 		Reversible: true,
 		Undo:       "puts the inline policies back byte for byte, attaches the managed ones again, then removes the tag and the deny",
 		Residual: []string{
@@ -82,12 +76,19 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 			"Policies of buckets, keys, queues and other resources may name the role: against these the deny stays.",
 			"Sessions that were chained from this role into other roles live on.",
 		},
+		More: acct.Look == actions.LookFirst,
 	}
-	var prior *string
-	if doc, ok := r.Inline[denyAllPolicy]; ok {
-		prior = &doc
+	if p.More {
+		return p, nil
 	}
-	p.Steps = append(p.Steps, denyAllStep(acct, role, prior), tagStep(acct, role))
+	r, err := newRoleState(role)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	if err := readPolicies(ctx, acct, &r); err != nil {
+		p.More = true
+		return p, err
+	}
 	p.Steps = append(p.Steps, slices.DeleteFunc(policySteps(acct, r), isKept)...)
 	if acct.Look != actions.LookAll {
 		return p, nil

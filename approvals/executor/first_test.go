@@ -73,3 +73,37 @@ func TestManyPoliciesDoNotHoldUpTheDeny(t *testing.T) {
 		})
 	}
 }
+
+// TestUnreadablePoliciesDoNotKeepThePlan: the attacker uses up what IAM allows of reads.
+// Who approves is told, and what contains is done.
+func TestUnreadablePoliciesDoNotKeepThePlan(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"detach_policies prod/app-role stolen", "delete_role prod/app-role confirm=app-role stolen"} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.answers("iam:List*", apiError("Throttling"), func() bool { return true })
+			asked := w.clock.Now()
+			r := w.types(alice, command)
+			for w.again(r).State == approvals.Planning && w.clock.Now().Sub(asked) < time.Minute {
+				w.pass(5 * time.Second)
+			}
+			r = w.state(r, approvals.Pending)
+			if took := w.clock.Now().Sub(asked); took > 30*time.Second {
+				t.Errorf("planned after %s", took)
+			}
+			if p := w.planned(r).Plan; !strings.Contains(strings.Join(p.Warnings, " "), "there are more steps than these") || !p.Reversible || p.Undo == "" {
+				t.Errorf("%+v", p)
+			}
+			for _, user := range []string{bob, carol} {
+				if w.again(r).State == approvals.Pending {
+					w.clicks(user, r, "approve")
+				}
+			}
+			w.pass(5 * time.Minute)
+			if role := w.role("app-role"); len(role.Inline) == 0 {
+				t.Errorf("the role has no deny: %+v; %s", role, w.again(r).State)
+			}
+		})
+	}
+}

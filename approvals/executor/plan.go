@@ -219,6 +219,11 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 		}
 		return nil
 	})
+	if actions.Transient(err) && p.Plan.More { // what contains is known, and no slowness of the target may keep it
+		why, _ := actions.Explain(err)
+		p.Plan.Warnings = append(p.Plan.Warnings, "Not all of the target could be read ("+why+"): there are more steps than these. It is read again when this runs.")
+		err = nil
+	}
 	if err != nil {
 		return err
 	}
