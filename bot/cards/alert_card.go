@@ -205,6 +205,9 @@ func (v AlertView) state() string {
 	r := v.Alert
 	who, at := mention(r.By.Slack), v.moment(r.At)
 	text := "*Open*: nobody has acknowledged it yet."
+	if slices.ContainsFunc(v.Requests, v.contains) {
+		text = "*Contained*: nothing was seen since."
+	}
 	switch r.State {
 	case alerts.Open:
 	case alerts.Acknowledged:

@@ -158,14 +158,20 @@ var alertCards = []alertCase{
 	{"requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
 	}}},
-	{"contained", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+	{"contained", "high: ", "propose:revoke_sessions " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Denied), bornOf(*v, 1, approvals.Contained)}
+		v.Requests[1].Ended = v.Now
+	}}},
+	{"contained_seen_since", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+		v.Requests = []approvals.Request{bornOf(*v, 1, approvals.Contained)}
+		v.Requests[0].Ended = v.Finding.Last.Add(-time.Second)
 	}}},
 	{"auto_running", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{byRule(bornOf(*v, 0, approvals.Running))}
 	}}},
-	{"auto_contained", "high: ", "undo " + proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
+	{"auto_contained", "high: ", "undo propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{byRule(bornOf(*v, 0, approvals.Contained))}
+		v.Requests[0].Ended = v.Now
 	}}},
 	{"auto_contained_two", "high: ", "undo " + proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{byRule(bornOf(*v, 0, approvals.Contained)), byRule(bornOf(*v, 1, approvals.Partial))}

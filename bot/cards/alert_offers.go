@@ -1,6 +1,7 @@
 package cards
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -33,10 +34,10 @@ func (v AlertView) offers(room int) []slack.Block {
 	if v.closed() {
 		return nil
 	}
-	open := map[string]bool{}
+	done := map[string]bool{} // or under way
 	for _, r := range v.Requests {
-		if r.State.Open() {
-			open[approvals.IntentDigest(r.Intent)] = true
+		if r.State.Open() || v.contains(r) {
+			done[approvals.IntentDigest(r.Intent)] = true
 		}
 	}
 	head := "*Contain*: a button makes a card that a second responder must approve."
@@ -50,8 +51,8 @@ func (v AlertView) offers(room int) []slack.Block {
 	for i, id := range v.Offers.Buttons() {
 		intent := v.Offers[i].Intent
 		text := intent.String()
-		if open[approvals.IntentDigest(intent)] || !showable(text, maxCall) {
-			continue // it is under way, and told of above; or no click could prove it
+		if done[approvals.IntentDigest(intent)] || !showable(text, maxCall) {
+			continue // it is told of above; or no click could prove it
 		}
 		button := v.offer(id, intent)
 		shown := verbatim(approvals.OfferBlock(i+1), text)
@@ -72,6 +73,12 @@ func (v AlertView) offers(room int) []slack.Block {
 		b = append(b, typed("more-offers", "More that fits", left, maxLeft-100))
 	}
 	return b
+}
+
+// contains reports whether a request contains what was seen: nothing was seen since.
+func (v AlertView) contains(r approvals.Request) bool {
+	f := v.Finding
+	return r.State == approvals.Contained && !cmp.Or(f.Last, f.First, f.Updated).After(r.Ended)
 }
 
 // typed lists calls to be typed.
