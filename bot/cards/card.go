@@ -97,7 +97,7 @@ func Card(v View) Message {
 func Call(v View) Message {
 	m := Card(v)
 	r := v.Request
-	m.Text = fmt.Sprintf("Approve? %s: %s asks to %s in account %s · %s · by %s · %s", v.approvers(), asker(r), Untrusted(v.inSentence()),
+	m.Text = fmt.Sprintf("Approve? %s: %s asks to %s in account %s. %s. By %s. %s", v.approvers(), asker(r), Untrusted(v.inSentence()),
 		Untrusted(v.account()), Untrusted(Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxItem)), clock(r.Expires), entities(v.fallback()))
 	return m
 }
