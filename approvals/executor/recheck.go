@@ -195,12 +195,12 @@ func (w *worker) checkStep(ctx context.Context, acct *actions.Account, s *step) 
 	}
 	tampered := audit.New("tampered", "", "step", s.Step.ID, "found", found, "applied_again", strconv.FormatBool(again))
 	if err := w.x.save(ctx, run, tampered); err != nil {
-		return err
+		return storeError{err}
 	}
 	if s.State != approvals.StepPlanned {
 		s.State, s.Cause = approvals.StepRemoved, undoneBySomebody+found // to be applied again, now or by a retry
 		if err := w.saveStep(ctx, s); err != nil {
-			return err
+			return storeError{err}
 		}
 	}
 	if again {
