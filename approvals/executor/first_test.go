@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +39,7 @@ func TestManyPoliciesDoNotHoldUpTheDeny(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, withRole(crowdedRole(3)))
+				var mu sync.Mutex
 				var before []string
 				denied := time.Duration(0)
 				start := time.Now()
@@ -46,6 +48,8 @@ func TestManyPoliciesDoNotHoldUpTheDeny(t *testing.T) {
 						return nil
 					}
 					time.Sleep(125 * time.Millisecond)
+					mu.Lock()
+					defer mu.Unlock()
 					if denied == 0 && c.Op == "iam:PutRolePolicy" {
 						denied = time.Since(start)
 					}
