@@ -12,7 +12,7 @@ import (
 // holdsOf reads the holds of the steps' changes.
 func (x *Executor) holdsOf(ctx context.Context, steps []step) ([]hold, error) {
 	holds := make([]hold, len(steps))
-	return holds, parallel(len(steps), func(i int) error {
+	return holds, actions.Parallel(len(steps), maxParallel, func(i int) error {
 		_, err := x.runs().Find(ctx, holdRow(steps[i].Step.Hold), &holds[i])
 		return err
 	})

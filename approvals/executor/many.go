@@ -102,7 +102,7 @@ func (m *many) batch(ctx context.Context, batch []*stepAttempt) (again []*step, 
 	if err := m.locked(func() error { return m.beginSteps(ctx, batch...) }); err != nil {
 		return nil, err
 	}
-	err = parallel(len(batch), func(i int) error {
+	err = actions.Parallel(len(batch), maxParallel, func(i int) error {
 		t := batch[i]
 		return m.paced(ctx, func() error {
 			m.applyOrRevert(ctx, m.acct, t)
@@ -264,7 +264,7 @@ func (m *many) readBatch(ctx context.Context, steps []*step) (found []actions.Re
 		return nil, false, err
 	}
 	var later atomic.Bool
-	err = parallel(len(steps), func(i int) error {
+	err = actions.Parallel(len(steps), maxParallel, func(i int) error {
 		var ours storeError
 		var read error
 		err := m.paced(ctx, func() error {
@@ -294,7 +294,7 @@ func (w *worker) saveVerified(ctx context.Context, steps []*step) error {
 		var events []audit.Event
 		versions := make([]int64, len(chunk))
 		if w.p.Intent.Undo != "" {
-			err := parallel(len(chunk), func(i int) (err error) {
+			err := actions.Parallel(len(chunk), maxParallel, func(i int) (err error) {
 				var h hold
 				versions[i], err = w.x.runs().Find(ctx, holdRow(chunk[i].Step.Hold), &h)
 				if len(remove(h.Holders, w.p.Intent.Undo)) > 0 { // of a shared content

@@ -3,8 +3,6 @@ package executor
 import (
 	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -12,32 +10,6 @@ import (
 
 // maxParallel limits the calls that run at the same time.
 const maxParallel = 32
-
-// parallel calls do for 0 to n-1 in parallel and returns the first error, after which
-// no new call starts.
-func parallel(n int, do func(i int) error) error {
-	var next atomic.Int64
-	var failed atomic.Bool
-	var first error
-	var once sync.Once
-	var wg sync.WaitGroup
-	for range min(n, maxParallel) {
-		wg.Go(func() {
-			for !failed.Load() {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := do(i); err != nil {
-					once.Do(func() { first = err })
-					failed.Store(true)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return first
-}
 
 // retryTransient calls do until it returns something else than a transient error, or
 // until the time is over.

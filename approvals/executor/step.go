@@ -57,7 +57,7 @@ func (w *worker) retryable(t *stepAttempt) bool {
 // the holds with the content to restore. The snapshot of the first holder is kept: a
 // later one would contain our own deny.
 func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
-	err := parallel(len(batch), func(i int) (err error) {
+	err := actions.Parallel(len(batch), maxParallel, func(i int) (err error) {
 		t := batch[i]
 		t.version, err = w.x.runs().Find(ctx, holdRow(t.s.Step.Hold), &t.h)
 		return err

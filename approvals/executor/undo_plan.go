@@ -42,7 +42,7 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 		if err := readListing(ctx, acct, action, ordered); err != nil {
 			return err
 		}
-		return parallel(len(ordered), func(i int) error {
+		return actions.Parallel(len(ordered), maxParallel, func(i int) error {
 			if slices.Contains(holds[i].Holders, orig.ID) {
 				found[i].Reading, found[i].err = action.Verify(ctx, acct, ordered[i].Step, holds[i].Effect)
 			}
