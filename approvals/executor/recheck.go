@@ -37,7 +37,7 @@ func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 	case run.NextCheck.IsZero():
 		return x.settle(ctx, run, p)
 	case now.Before(run.NextCheck):
-		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, run.NextCheck.Sub(now))
+		return x.sendCheck(ctx, run)
 	case run.Lease.Held(now):
 		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, run.Lease.Until.Sub(now)+time.Second)
 	}

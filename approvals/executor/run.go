@@ -225,6 +225,11 @@ func (x *Executor) sendFollowUps(ctx context.Context, run approvals.Run, p appro
 			return err
 		}
 	}
+	return x.sendCheck(ctx, run)
+}
+
+// sendCheck sends the job for the next re-check of a run, if there is one.
+func (x *Executor) sendCheck(ctx context.Context, run approvals.Run) error {
 	if run.NextCheck.IsZero() || run.UndoneBy != "" {
 		return nil
 	}

@@ -113,11 +113,11 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 		r.Revise()
 		return nil
 	})
-	if err == nil && !done && !orig.NextCheck.IsZero() {
-		err = x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: id}, max(orig.NextCheck.Sub(x.Now()), 0))
-	}
-	if err != nil || !done {
+	switch {
+	case err != nil:
 		return err
+	case !done:
+		return x.sendCheck(ctx, orig)
 	}
 	return x.expireRows(ctx, id, orig.Ended)
 }
