@@ -188,8 +188,6 @@ func AuditKey(id string, seq int) Key { return Key{id, fmt.Sprintf("%s%06d", aud
 // HeadKey is the row with the head of a request's audit chain.
 func HeadKey(id string) Key { return Key{id, "audit"} }
 
-// ReportKey is the row of the report on a request's target, or on an alert's subject.
-
 // Runs reads the table runs. Only the package executor writes it.
 type Runs struct{ Reader Reader }
 

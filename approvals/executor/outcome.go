@@ -21,9 +21,7 @@ type tally struct {
 }
 
 func sumUp(steps []step) tally {
-	var t tally
-	goals := map[string]bool{}
-	t.goals = goals
+	t := tally{goals: map[string]bool{}}
 	holds := func(s step) bool { return s.State == approvals.StepVerified || s.State == approvals.StepKept }
 	for _, s := range steps {
 		switch {
@@ -36,21 +34,21 @@ func sumUp(steps []step) tally {
 			t.begun++
 		}
 		if g := s.Step.Goal; g != "" {
-			goals[g] = goals[g] || holds(s)
+			t.goals[g] = t.goals[g] || holds(s)
 		}
 	}
-	for g, held := range goals {
+	for g, held := range t.goals {
 		kind, _, _ := strings.Cut(g, " ")
-		if _, is := goals[kind]; is && held {
-			goals[kind] = true
+		if _, is := t.goals[kind]; is && held {
+			t.goals[kind] = true
 		}
 	}
-	t.achieved = len(goals) > 0
-	for _, held := range goals {
+	t.achieved = len(t.goals) > 0
+	for _, held := range t.goals {
 		t.achieved = t.achieved && held
 	}
 	for _, s := range steps {
-		missed := s.Step.Goal != "" && !goals[s.Step.Goal]
+		missed := s.Step.Goal != "" && !t.goals[s.Step.Goal]
 		cause := cmp.Or(s.Cause, s.Step.Skip)
 		if holds(s) || cause == "" || t.why != "" || missed == t.achieved || s.State == approvals.StepSkipped && !missed {
 			continue

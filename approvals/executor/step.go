@@ -188,10 +188,9 @@ func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *st
 		t.err = w.revert(actx, acct, t)
 		return
 	}
-	s, step := t.s, t.s.Step
-	step.Prior = t.h.Effect.Prior
+	s := t.s
 	var effect actions.Effect
-	effect, t.err = w.action.Apply(actx, acct, step, w.stepRun(t.h.shares("")))
+	effect, t.err = w.apply(actx, acct, t, t.h.shares(""))
 	if t.err == nil || t.h.Effect.Wrote == nil {
 		t.h.Effect.Wrote = effect.Wrote
 		t.altered = t.altered || effect.Wrote != nil
@@ -202,8 +201,12 @@ func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *st
 	}
 }
 
-func (w *worker) stepRun(shares []string) actions.Run {
-	return actions.Run{RequestID: w.p.ID, Since: w.run.Since, Now: w.x.Now(), Shares: shares}
+// apply applies a step with the content that its first holder found, for the holders with
+// these shares.
+func (w *worker) apply(ctx context.Context, acct *actions.Account, t *stepAttempt, shares []string) (actions.Effect, error) {
+	step := t.s.Step
+	step.Prior = t.h.Effect.Prior
+	return w.action.Apply(ctx, acct, step, actions.Run{RequestID: w.p.ID, Since: w.run.Since, Now: w.x.Now(), Shares: shares})
 }
 
 // revert reverts one step, unless other requests need its change. Of a shared content it
@@ -213,9 +216,7 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttem
 	others, left := remove(t.h.Holders, w.p.Intent.Undo), t.h.shares(w.p.Intent.Undo)
 	switch {
 	case len(left) > 0 && s.Step.NotReverted == "":
-		step := s.Step
-		step.Prior = t.h.Effect.Prior
-		effect, err := w.action.Apply(ctx, acct, step, w.stepRun(left))
+		effect, err := w.apply(ctx, acct, t, left)
 		if err != nil {
 			return err
 		}
