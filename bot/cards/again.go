@@ -21,8 +21,7 @@ func (v View) againButtons() []slack.BlockElement {
 	text := "Ask again: " + v.title() + " in account " + v.account() + ". Another person must approve it."
 	e := v.button(approvals.AgainButton, "Ask again")
 	e.Value = approvals.Value(v.Request.ID, approvals.IntentDigest(i))
-	return []slack.BlockElement{e.WithConfirm(slack.NewConfirmationBlockObject(plain("Ask for this again?"),
-		plain(Untrusted(text).Plain(maxConfirm)), plain("Ask again"), plain("Go back")))}
+	return []slack.BlockElement{asking(e, "Ask for this again?", text, "Ask again")}
 }
 
 // againLine is the line that asks for the same again, where one click may not.

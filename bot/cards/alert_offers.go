@@ -114,9 +114,7 @@ func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElemen
 	}
 	e := slack.NewButtonBlockElement(id, approvals.Value(v.Alert.ID, approvals.IntentDigest(i)), plain(label))
 	e.AccessibilityLabel = label
-	c := slack.NewConfirmationBlockObject(plain(ask), plain(Untrusted(next+" "+title+" in account "+v.account()+options(i.Call)).Plain(maxConfirm)), plain(yes), plain("Go back"))
-	c.Style = slack.StyleDanger
-	return e.WithStyle(slack.StyleDanger).WithConfirm(c)
+	return danger(asking(e, ask, next+" "+title+" in account "+v.account()+options(i.Call), yes))
 }
 
 // options are the options of a call, for the end of a sentence.

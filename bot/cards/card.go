@@ -673,21 +673,13 @@ func (v View) votes() string {
 func (v View) buttons() []slack.BlockElement {
 	r := v.Request
 	what := v.title() + " in account " + v.account()
-	ask := func(e *slack.ButtonBlockElement, title, text, yes string) *slack.ButtonBlockElement {
-		c := slack.NewConfirmationBlockObject(plain(title), plain(Untrusted(text).Plain(maxConfirm)), plain(yes), plain("Go back"))
-		c.Style = slack.StyleDanger
-		return e.WithStyle(slack.StyleDanger).WithConfirm(c)
-	}
-	sure := func(e *slack.ButtonBlockElement, text, yes string) slack.BlockElement {
-		return e.WithConfirm(slack.NewConfirmationBlockObject(plain(yes+" this?"), plain(Untrusted(text).Plain(maxConfirm)), plain(yes), plain("Go back")))
-	}
 	approve := func() slack.BlockElement {
-		return ask(v.button("approve", "Approve"), "Approve this?", what+". It runs at once.", "Approve")
+		return danger(asking(v.button("approve", "Approve"), "Approve this?", what+". It runs at once.", "Approve"))
 	}
 	details := v.button("details", "Details")
 	no := []slack.BlockElement{
-		sure(v.button("deny", "Deny"), what+". Then it never runs, whoever approves.", "Deny"),
-		sure(v.button("cancel", "Cancel"), what+". Only who asked for it can.", "Cancel"),
+		asking(v.button("deny", "Deny"), "Deny this?", what+". Then it never runs, whoever approves.", "Deny"),
+		asking(v.button("cancel", "Cancel"), "Cancel this?", what+". Only who asked for it can.", "Cancel"),
 	}
 	if r.Requester.Person == approvals.AutomaticRequester { // there is nobody who could cancel
 		no = no[:1]
@@ -714,11 +706,11 @@ func (v View) buttons() []slack.BlockElement {
 	case approvals.Contained, approvals.Partial, approvals.Failed:
 		var e []slack.BlockElement
 		if r.MayRetry(v.Now) {
-			e = append(e, ask(v.button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry"))
+			e = append(e, danger(asking(v.button("retry", "Retry what is left"), "Retry this?", what+". Steps that hold stay as they are.", "Retry")))
 		}
 		if r.Intent.Undo != "" {
-			e = append(e, ask(v.button("deny", "Withdraw"), "Withdraw this undo?",
-				what+". It is not tried again; what holds stays. Another undo may be asked for.", "Withdraw"))
+			e = append(e, danger(asking(v.button("deny", "Withdraw"), "Withdraw this undo?",
+				what+". It is not tried again; what holds stays. Another undo may be asked for.", "Withdraw")))
 		} else if v.touched() && v.reversible() {
 			e = append(e, v.undoButton())
 		}
@@ -744,8 +736,7 @@ func (v View) button(action, label string) *slack.ButtonBlockElement {
 // undoButton asks to take a containment back.
 func (v View) undoButton() slack.BlockElement {
 	text := "Take back: " + v.title() + " in account " + v.account() + ". Another person must approve it."
-	c := slack.NewConfirmationBlockObject(plain("Ask to undo this?"), plain(Untrusted(text).Plain(maxConfirm)), plain("Ask to undo"), plain("Go back"))
-	return v.button("undo", "Undo").WithConfirm(c)
+	return asking(v.button("undo", "Undo"), "Ask to undo this?", text, "Ask to undo")
 }
 
 // reversible reports whether undo can take anything back.

@@ -29,6 +29,17 @@ func verbatim(id, text string) slack.Block {
 	return slack.NewSectionBlock(plain(text), nil, nil, slack.SectionBlockOptionBlockID(id), whole)
 }
 
+// asking makes a button ask before it acts.
+func asking(e *slack.ButtonBlockElement, title, text, yes string) *slack.ButtonBlockElement {
+	return e.WithConfirm(slack.NewConfirmationBlockObject(plain(title), plain(Untrusted(text).Plain(maxConfirm)), plain(yes), plain("Go back")))
+}
+
+// danger makes a button look dangerous, and its question too.
+func danger(e *slack.ButtonBlockElement) *slack.ButtonBlockElement {
+	e.Confirm.Style = slack.StyleDanger
+	return e.WithStyle(slack.StyleDanger)
+}
+
 // whole makes Slack show a long block in full, also on a phone.
 var whole = slack.SectionBlockOptionExpand(true)
 
