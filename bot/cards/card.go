@@ -97,15 +97,15 @@ func Card(v View) Message {
 func Call(v View) Message {
 	m := Card(v)
 	r := v.Request
-	m.Text = fmt.Sprintf("Approve? %s: %s asks to %s in account %s. %s. By %s. %s", v.approvers(), asker(r), Untrusted(v.inSentence()),
-		Untrusted(v.account()), Untrusted(Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxItem)), clock(r.Expires), entities(v.fallback()))
+	m.Text = fmt.Sprintf("Approve? %s. %s. By %s. %s", v.whoAsks(asker(r)), Untrusted(Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxItem)), clock(r.Expires), entities(v.fallback()))
 	return m
 }
 
-// inSentence is the title in the middle of a sentence. Names keep their capitals.
-func (v View) inSentence() string {
+// whoAsks calls those who may approve, and says who asks them for what.
+func (v View) whoAsks(asker string) string {
 	title := v.title()
-	return Untrusted(strings.ToLower(title[:1]) + title[1:]).Plain(maxTarget)
+	what := Untrusted(strings.ToLower(title[:1]) + title[1:]).Plain(maxTarget) // names keep their capitals
+	return fmt.Sprintf("%s: %s asks to %s in account %s", v.approvers(), asker, Untrusted(what), Untrusted(v.account()))
 }
 
 // approvers mentions who may still approve: their Slack user group if there is one.

@@ -42,8 +42,7 @@ func Replies(v View) []Reply {
 		half, last := r.Asked.Add(r.Expires.Sub(r.Asked)/2), r.Expires.Add(-lastReminder)
 		for i, at := range []time.Time{half, last} {
 			if !v.Now.Before(at) && (i == 1 || last.Sub(half) > lastReminder) {
-				text := fmt.Sprintf("Still waiting: %s: %s asks to %s in account %s. %s left. (%s)", v.approvers(), asker, Untrusted(v.inSentence()), Untrusted(v.account()), span(r.Expires.Sub(v.Now)), r.ID)
-				m := note("%s", text)
+				m := note("Still waiting: %s. %s left. (%s)", v.whoAsks(asker), span(r.Expires.Sub(v.Now)), r.ID)
 				m.Broadcast = true
 				rs = append(rs, Reply{fmt.Sprintf("waiting-%d", i), m})
 			}
