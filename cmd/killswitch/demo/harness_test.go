@@ -265,6 +265,9 @@ func (s state) cards(begin string) (found []message) {
 	return found
 }
 
+// pending are the cards of requests that wait: the text calls as posted, and says the state once edited.
+func (s state) pending() []message { return append(s.cards("Approve? "), s.cards("pending ")...) }
+
 // replies are those in the threads of messages that begin with something.
 func (s state) replies(to []message, begin string) (found []message) {
 	for _, m := range s.Messages {

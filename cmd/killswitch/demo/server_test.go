@@ -146,11 +146,11 @@ func TestSlackModes(t *testing.T) {
 	for _, role := range []string{"app-role", "reporting", "ci-deployer", "crawler-role"} {
 		b.types(company.Alice, "revoke_sessions prod/"+role+` reason="a test"`)
 	}
-	if n := len(b.state().cards("pending")); n > 2 {
+	if n := len(b.state().pending()); n > 2 {
 		t.Errorf("%d cards at once", n)
 	}
 	b.do("time", timed{Advance: "2m"})
-	if s := b.state(); len(s.cards("pending")) != 4 || s.Slack != company.SlackLimited {
+	if s := b.state(); len(s.pending()) != 4 || s.Slack != company.SlackLimited {
 		t.Errorf("not all cards came: %s", b.said())
 	}
 	b.do("reset", struct{}{})
@@ -331,7 +331,9 @@ func (b *browser) follow(ctx context.Context, each func(state) bool) error {
 func TestStreamSendsEachChange(t *testing.T) {
 	b := open(t, nil)
 	began, n := time.Now(), 0
-	err := b.follow(t.Context(), func(s state) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := b.follow(ctx, func(s state) bool {
 		n++
 		if n == 1 {
 			go func() {
@@ -341,7 +343,7 @@ func TestStreamSendsEachChange(t *testing.T) {
 				b.types(company.Bob, `revoke_sessions prod/app-role reason="a test"`)
 			}()
 		}
-		return len(s.cards("pending")) == 0
+		return len(s.pending()) == 0
 	})
 	if most := 2 + int(time.Since(began)/showEvery); err != nil || n < 2 || n > most {
 		t.Errorf("%d states, %d at most, %v", n, most, err)
@@ -405,7 +407,7 @@ func TestParallelRequestsAreSerialised(t *testing.T) {
 				b.types(user, `revoke_sessions prod/app-role reason="a test"`)
 				_, _ = b.ask("next", `{"as":"guide"}`)
 				_, _ = b.ask("time", `{"advance":"3s"}`)
-				for _, m := range b.state().cards("pending") {
+				for _, m := range b.state().pending() {
 					_, _ = b.ask("click", fmt.Sprintf(`{"user":%q,"ts":%q,"action_id":"approve","value":""}`, user, m.TS))
 					break
 				}
