@@ -15,7 +15,7 @@ const (
 	JobPlan   Verb = "plan"
 	JobRun    Verb = "run"
 	JobUndo   Verb = "undo"
-	JobVerify Verb = "verify"
+	JobLook   Verb = "look" // verifies a containment again
 	JobClose  Verb = "close"
 	JobReport Verb = "report" // reads the target's recent activity
 	// JobActivity reads the recent activity of an alert's subject. Its ID is the
@@ -27,7 +27,7 @@ const (
 // handled. They go to the dead-letter queue at once.
 var ErrUnreadable = errors.New("it can't be read")
 
-// Job is a message on the queue jobs: an ID and a verb, no data.
+// Job is a message on the queue jobs or checks: an ID and a verb, no data.
 type Job struct {
 	Verb Verb   `json:"verb"`
 	ID   string `json:"id"`
@@ -39,6 +39,19 @@ func RunJob(id string, i Intent) Job {
 		return Job{JobUndo, id}
 	}
 	return Job{JobRun, id}
+}
+
+// JobQueues are the queues of the executor. Jobs that look and change no state of a request
+// have one of their own, with workers of their own: none takes a containment's place.
+type JobQueues struct{ Jobs, Checks Queue }
+
+// Send implements [Sender].
+func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
+	to := q.Jobs
+	if j.Verb == JobLook || j.Verb == JobReport || j.Verb == JobActivity {
+		to = q.Checks
+	}
+	return JSON[Job]{to}.Send(ctx, j, delay)
 }
 
 // Change is a message on the queue changes: the card of this request or alert is out of

@@ -18,6 +18,24 @@ func TestRunJob(t *testing.T) {
 	}
 }
 
+// TestJobsThatOnlyLookHaveTheirOwnQueue: none of them waits before a containment.
+func TestJobsThatOnlyLookHaveTheirOwnQueue(t *testing.T) {
+	for verb, looks := range map[approvals.Verb]bool{
+		approvals.JobPlan: false, approvals.JobRun: false, approvals.JobUndo: false, approvals.JobClose: false,
+		approvals.JobLook: true, approvals.JobReport: true, approvals.JobActivity: true,
+	} {
+		jobs, checks := &bodies{}, &bodies{}
+		to, not := jobs, checks
+		if looks {
+			to, not = checks, jobs
+		}
+		err := approvals.JobQueues{Jobs: jobs, Checks: checks}.Send(t.Context(), approvals.Job{Verb: verb, ID: rowID}, time.Minute)
+		if err != nil || to.body == nil || to.delay != time.Minute || not.body != nil {
+			t.Errorf("%s: %v, jobs %q, checks %q", verb, err, jobs.body, checks.body)
+		}
+	}
+}
+
 // bodies is a queue that keeps the last message.
 type bodies struct {
 	body  []byte

@@ -119,7 +119,7 @@ func (b *Bot) watch(ctx context.Context, r approvals.Request) error {
 		return err
 	}
 	if !run.NextCheck.IsZero() && b.Now().Sub(run.NextCheck) > jobOverdue {
-		return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, 0)
+		return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}, 0)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 const (
 	activityEvery      = 10 * time.Minute // an alert's activity is read again after
 	unreadRetryEvery   = time.Minute      // and after a failed reading
-	maxActivityLookups = 2                // in a process: the other workers serve containments
+	maxActivityLookups = 2                // in a process: the other workers look at containments
 	activityRetry      = 20 * time.Second // if that many are under way
 )
 

@@ -27,7 +27,7 @@ func TestOnlyWhatIsApprovedIsClaimed(t *testing.T) {
 			w := newWorld(t)
 			r := w.approved()
 			w.edit(r, func(r *approvals.Request) { r.State = s })
-			for _, v := range []approvals.Verb{approvals.JobRun, approvals.JobUndo, approvals.JobVerify, approvals.JobReport} {
+			for _, v := range []approvals.Verb{approvals.JobRun, approvals.JobUndo, approvals.JobLook, approvals.JobReport} {
 				w.withoutAWS(func() { w.job(w.executor, v, r) })
 			}
 			w.state(r, s)

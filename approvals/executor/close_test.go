@@ -82,7 +82,7 @@ func TestEndsWithoutARunAreInTheChain(t *testing.T) {
 			if run := w.run(r); run.Started || run.Outcome != c.want || run.Cause != c.reason || !r.Closed {
 				t.Errorf("%+v, closed: %t", run, r.Closed)
 			}
-			for _, v := range []approvals.Verb{approvals.JobRun, approvals.JobClose, approvals.JobPlan, approvals.JobVerify, approvals.JobReport} { // and it stays so
+			for _, v := range []approvals.Verb{approvals.JobRun, approvals.JobClose, approvals.JobPlan, approvals.JobLook, approvals.JobReport} { // and it stays so
 				w.withoutAWS(func() { w.job(w.executor, v, r) })
 			}
 			w.state(r, c.want)

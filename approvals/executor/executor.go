@@ -97,7 +97,7 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 		err = x.plan(ctx, r)
 	case approvals.JobRun, approvals.JobUndo:
 		err = x.run(ctx, r)
-	case approvals.JobVerify:
+	case approvals.JobLook:
 		err = x.recheck(ctx, r)
 	case approvals.JobClose:
 		err = x.recordClosed(ctx, r)

@@ -122,7 +122,7 @@ func (w *world) overdue(r approvals.Request) approvals.Verb {
 		return ""
 	case approvals.Contained:
 		if !run.NextCheck.IsZero() && now.Sub(r.Ended) <= checksWithin {
-			return since(run.NextCheck, approvals.JobVerify)
+			return since(run.NextCheck, approvals.JobLook)
 		}
 		return ""
 	case approvals.Planning, approvals.Pending, approvals.Restored, approvals.Refused, approvals.Undone:

@@ -39,7 +39,7 @@ func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 	case now.Before(run.NextCheck):
 		return x.sendCheck(ctx, run)
 	case run.Lease.Held(now):
-		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, run.Lease.Until.Sub(now)+time.Second)
+		return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}, run.Lease.Until.Sub(now)+time.Second)
 	}
 	action, ok := x.Actions(p.Intent.Call.Action)
 	if !ok {
@@ -48,7 +48,7 @@ func (x *Executor) recheck(ctx context.Context, r approvals.Request) error {
 	run.Lease, run.Since = x.newLease(), now // earlier changes don't count as applied again
 	if err := x.save(ctx, &run); err != nil {
 		if errors.Is(err, approvals.ErrConflict) {
-			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: r.ID}, lockedDelay)
+			return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}, lockedDelay)
 		}
 		return err
 	}

@@ -233,5 +233,5 @@ func (x *Executor) sendCheck(ctx context.Context, run approvals.Run) error {
 	if run.NextCheck.IsZero() || run.UndoneBy != "" {
 		return nil
 	}
-	return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobVerify, ID: run.ID}, max(run.NextCheck.Sub(x.Now()), 0))
+	return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: run.ID}, max(run.NextCheck.Sub(x.Now()), 0))
 }

@@ -43,7 +43,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Slack:           bot.NewSlack(token.Values, env("SLACK_API_URL"), nil, approvals.Sleep),
 		Requests:        approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
 		Runs:            approvals.Runs{Reader: dynamodb.New(tables, env("RUNS_TABLE"))},
-		Jobs:            approvals.JSON[approvals.Job]{Queue: function.NewQueue(aws, env("JOBS_QUEUE_URL"))},
+		Jobs:            approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
 		Policy:          c.Policy,
 		Org:             c.Org,
 		Team:            c.Team,

@@ -48,7 +48,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Channels:    c.CommandChannels,
 		Findings:    c.Reader(),
 		AutoPerHour: c.Alerts.AutoPerHour,
-		Jobs:        approvals.JSON[approvals.Job]{Queue: function.NewQueue(aws, env("JOBS_QUEUE_URL"))},
+		Jobs:        approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
 		Changes:     approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
 		Now:         now,
 		Sleep:       approvals.Sleep,

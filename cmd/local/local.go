@@ -37,7 +37,8 @@ type Backends struct {
 	Slack    Queue // ingress → bot
 	Alerts   Queue // EventBridge → bot
 	Webhooks Queue // ingress → bot
-	Jobs     Queue // bot → executor
+	Jobs     Queue // bot, executor → executor
+	Checks   Queue // the same, what only looks
 	Changes  Queue // executor → bot
 	Dead     Queue // what could not be dealt with, however often it was tried
 }
@@ -86,7 +87,7 @@ func New(env Environment, b Backends) *Zones {
 		Slack:           bot.NewSlack(bot.Token(env.BotToken), env.SlackAPI, env.SlackClient, env.Sleep),
 		Requests:        requests,
 		Runs:            approvals.Runs{Reader: b.Runs},
-		Jobs:            approvals.JSON[approvals.Job]{Queue: b.Jobs},
+		Jobs:            approvals.JobQueues{Jobs: b.Jobs, Checks: b.Checks},
 		Policy:          c.Policy,
 		Org:             c.Org,
 		Team:            c.Team,
@@ -114,7 +115,7 @@ func New(env Environment, b Backends) *Zones {
 		Channels:    c.CommandChannels,
 		Findings:    c.Reader(),
 		AutoPerHour: c.Alerts.AutoPerHour,
-		Jobs:        approvals.JSON[approvals.Job]{Queue: b.Jobs},
+		Jobs:        approvals.JobQueues{Jobs: b.Jobs, Checks: b.Checks},
 		Changes:     approvals.JSON[approvals.Change]{Queue: b.Changes},
 		Now:         env.Now,
 		Sleep:       env.Sleep,
@@ -128,6 +129,7 @@ func New(env Environment, b Backends) *Zones {
 	z.Pumps = []*Pump{
 		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},
 		{Name: "jobs", Queue: b.Jobs, Dead: b.Dead, Handle: approvals.Decoded(z.Executor.Handle), Workers: 8, Log: env.Log},
+		{Name: "checks", Queue: b.Checks, Dead: b.Dead, Handle: approvals.Decoded(z.Executor.Handle), Workers: 4, Log: env.Log},
 		{Name: "changes", Queue: b.Changes, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleChange), Workers: 2, Log: env.Log},
 		// However many alerts there are, what people ask for has its own way.
 		{Name: "alerts", Queue: b.Alerts, Dead: b.Dead, Handle: z.Bot.HandleEvent, Workers: 8, Log: env.Log},

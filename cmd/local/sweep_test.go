@@ -2,10 +2,12 @@ package local_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/cmd/local"
 )
 
 // What the bot's sweep brings on.
@@ -22,6 +24,19 @@ func TestUndoingIsWatched(t *testing.T) {
 	w.pass(2 * time.Minute)
 	w.state(u, approvals.Restored)
 	w.state(r, approvals.Undone)
+}
+
+// TestLooksTakeNoContainmentsPlace: nobody works off what only looks, and requests are
+// contained and undone as ever.
+func TestLooksTakeNoContainmentsPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.zones.Pumps = slices.DeleteFunc(w.zones.Pumps, func(p *local.Pump) bool { return p.Name == "checks" })
+	r := w.contained(command)
+	if _, due := w.Checks.Due(); !due {
+		t.Error("no look is on the queue checks")
+	}
+	w.state(w.undo(r), approvals.Restored)
 }
 
 // TestRunNeverStartsAgain: a run happened; whatever the row says, it never starts again.
