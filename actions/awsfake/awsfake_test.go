@@ -139,7 +139,7 @@ func TestHubMayOnlyAssume(t *testing.T) {
 
 func TestUnknownOperationIsNotImplemented(t *testing.T) {
 	w := newWorld(t)
-	_, err := iam.NewFromConfig(w.Config()).ListUsers(t.Context(), nil)
+	_, err := iam.NewFromConfig(w.Config()).ListGroups(t.Context(), nil)
 	wantCode(t, err, "NotImplemented")
 }
 

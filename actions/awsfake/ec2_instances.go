@@ -55,8 +55,18 @@ func (r *Region) live(id *string) (*Instance, error) {
 	return i, err
 }
 
+// Pages have 5 to 1,000 instances; what names its instances has no pages ("You cannot
+// specify this parameter and the instance IDs parameter in the same request").
 func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.DescribeInstancesOutput, error) {
 	r := k.here()
+	if most := in.MaxResults; most != nil {
+		switch {
+		case len(in.InstanceIds) > 0:
+			return nil, apiError("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
+		case *most < 5 || *most > 1000:
+			return nil, apiError("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value between 5 and 1000.", *most)
+		}
+	}
 	var found []*Instance
 	for _, id := range in.InstanceIds {
 		i, err := r.instance(&id)
@@ -67,14 +77,20 @@ func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.Describ
 	}
 	if len(in.InstanceIds) == 0 {
 		for _, id := range sortedKeys(r.instances) {
-			found = append(found, r.instances[id])
+			if id > aws.ToString(in.NextToken) {
+				found = append(found, r.instances[id])
+			}
 		}
 	}
 	out := &ec2.DescribeInstancesOutput{}
 	for _, i := range found {
-		ok, err := filtered(in.Filters, map[string][]string{"iam-instance-profile.arn": {i.Profile}, "instance-state-name": {i.State}})
+		ok, err := filtered(in.Filters, map[string][]string{"instance-id": {i.ID}, "iam-instance-profile.arn": {i.Profile}, "instance-state-name": {i.State}})
 		if err != nil {
 			return nil, err
+		}
+		if in.MaxResults != nil && ok && len(out.Reservations) == int(*in.MaxResults) {
+			out.NextToken = out.Reservations[len(out.Reservations)-1].Instances[0].InstanceId
+			break
 		}
 		if ok {
 			out.Reservations = append(out.Reservations, ec2types.Reservation{OwnerId: aws.String(k.account.id), Instances: []ec2types.Instance{r.output(i)}})

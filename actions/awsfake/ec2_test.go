@@ -162,6 +162,32 @@ func TestRegionsAreApart(t *testing.T) {
 	failsWith(t, err, "InvalidInstanceID.NotFound")
 }
 
+func TestPagesOfInstances(t *testing.T) {
+	_, r, cfg, _ := ec2Cloud(allowEverything)
+	for i := range 20 {
+		r.AddInstance(awsfake.Instance{ID: fmt.Sprintf("i-0%02d", i)})
+	}
+	r.Terminate("i-003")
+	client, count, pages := ec2.NewFromConfig(cfg), map[string]bool{}, 0
+	running := []ec2types.Filter{{Name: aws.String("instance-state-name"), Values: []string{"running"}}}
+	for p := ec2.NewDescribeInstancesPaginator(client, &ec2.DescribeInstancesInput{Filters: running, MaxResults: aws.Int32(5)}); p.HasMorePages(); pages++ {
+		out, err := p.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range out.Reservations {
+			count[*x.Instances[0].InstanceId] = true
+		}
+	}
+	if len(count) != 20 || pages != 4 {
+		t.Errorf("%d instances in %d pages, want 20 in 4", len(count), pages)
+	}
+	_, err := client.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{"i-1"}, MaxResults: aws.Int32(5)})
+	failsWith(t, err, "InvalidParameterCombination")
+	_, err = client.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{MaxResults: aws.Int32(4)})
+	failsWith(t, err, "InvalidParameterValue")
+}
+
 func TestStandbyAndTargets(t *testing.T) {
 	c, r, cfg, tick := ec2Cloud(allowEverything)
 	tg := r.AddTargetGroup(awsfake.TargetGroup{Name: "web", VPC: "vpc-6", Port: 80, Targets: []awsfake.Target{{ID: "i-1", Port: 80}}})

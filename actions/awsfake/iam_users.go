@@ -14,6 +14,7 @@ import (
 
 var iamUserOperations = map[string]operation{
 	"iam:GetUser":             bind(reads, getUser),
+	"iam:ListUsers":           {run: bind(reads, listUsers).run, needs: listUsersNeeds},
 	"iam:TagUser":             bind(writes, tagUser),
 	"iam:UntagUser":           bind(writes, untagUser),
 	"iam:ListUserTags":        bind(reads, listUserTags),
@@ -246,12 +247,42 @@ func getUser(k *request, in *iam.GetUserInput) (*iam.GetUserOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &iamtypes.User{Arn: aws.String(u.ARN), UserName: aws.String(u.Name), UserId: aws.String(u.ID), Path: aws.String(u.Path), CreateDate: aws.Time(u.Created), Tags: tagList(u.Tags)}
+	o := listedUser(u)
+	o.Tags = tagList(u.Tags)
 	if u.Boundary != "" {
 		o.PermissionsBoundary = &iamtypes.AttachedPermissionsBoundary{
 			PermissionsBoundaryArn: aws.String(u.Boundary), PermissionsBoundaryType: iamtypes.PermissionsBoundaryAttachmentTypePolicy}
 	}
 	return &iam.GetUserOutput{User: o}, nil
+}
+
+// listedUser is a user as ListUsers has it: without boundary and tags ("this operation
+// does not return the following attributes").
+func listedUser(u *User) *iamtypes.User {
+	return &iamtypes.User{Arn: aws.String(u.ARN), UserName: aws.String(u.Name), UserId: aws.String(u.ID), Path: aws.String(u.Path), CreateDate: aws.Time(u.Created)}
+}
+
+// ListUsers has no resource type: it is allowed on "*" alone. What a denial shows is
+// the path. https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+func listUsersNeeds(k *request, in any) []need {
+	arn := k.c.arn("iam", k.account.id, "user"+or(field(in, "PathPrefix"), "/"))
+	return []need{{action: k.op, resource: arn, shown: arn}}
+}
+
+func listUsers(k *request, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
+	prefix := or(aws.ToString(in.PathPrefix), "/")
+	names := slices.DeleteFunc(visibleNames(k.account.users, k.now), func(n string) bool {
+		return !strings.HasPrefix(k.account.users[n].seen(k.now).Path, prefix)
+	})
+	names, next, err := page(names, in.Marker, in.MaxItems)
+	if err != nil {
+		return nil, err
+	}
+	out := &iam.ListUsersOutput{Users: []iamtypes.User{}, IsTruncated: next != nil, Marker: next}
+	for _, n := range names {
+		out.Users = append(out.Users, *listedUser(k.account.users[n].seen(k.now)))
+	}
+	return out, nil
 }
 
 func tagUser(k *request, in *iam.TagUserInput) (*iam.TagUserOutput, error) {

@@ -145,3 +145,23 @@ func TestUserCredentials(t *testing.T) {
 		t.Errorf("%+v, before %+v", got, u)
 	}
 }
+
+func TestListUsers(t *testing.T) {
+	w := newWorld(t)
+	for i := range 250 {
+		w.Account("222222222222").AddUser(awsfake.User{Name: fmt.Sprintf("u%03d", i), Path: fmt.Sprintf("/p%d/", i%2), Tags: map[string]string{"k": "v"}})
+	}
+	count, pages := map[string]bool{}, 0
+	for p := iam.NewListUsersPaginator(iam.NewFromConfig(w.Admin("222222222222")), &iam.ListUsersInput{PathPrefix: aws.String("/p1"), MaxItems: aws.Int32(50)}); p.HasMorePages(); pages++ {
+		out, err := p.NextPage(t.Context())
+		check(t, err)
+		for _, u := range out.Users {
+			if count[*u.Arn] = true; u.Tags != nil {
+				t.Errorf("%s is listed with its tags", *u.UserName)
+			}
+		}
+	}
+	if len(count) != 125 || pages != 3 {
+		t.Errorf("%d users in %d pages, want 125 in 3", len(count), pages)
+	}
+}
