@@ -90,6 +90,9 @@ func TestPermitsOfEachPhase(t *testing.T) {
 	}
 	for phase, acts := range read {
 		want := []actions.Statement{{Actions: strings.Fields(acts), Resources: []string{"arn:aws:iam::222222222222:role/*victim"}}}
+		if phase == actions.PhasePlan { // for the name of another role if there is none
+			want = append(want, actions.Statement{Actions: []string{"iam:ListRoles"}, Resources: []string{"*"}})
+		}
 		if write[phase] != "" {
 			want = append(want, actions.Statement{Actions: strings.Fields(write[phase]), Resources: []string{"arn:aws:iam::222222222222:role/${$}{aws:username}/${*}/victim"}})
 		}

@@ -133,6 +133,8 @@ type Refusal struct {
 	Codes  []Violation // violated rules of the policy; the bot has their words
 	Reason string      // in words for people
 	Hint   string      // an alternative
+	// Instead is the call that is probably meant; nil if there is none. It is shown, never made.
+	Instead *Call
 }
 
 // Code names a rule of the approval policy; approvals has the codes.

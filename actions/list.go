@@ -26,3 +26,18 @@ func List[Page, Opt, Item, T any](ctx context.Context, p Pager[Page, Opt], items
 
 // Itself makes items the elements of a [List].
 func Itself[T any](item T) T { return item }
+
+// AtMost ends a listing after n pages.
+func AtMost[Page, Opt any](n int, p Pager[Page, Opt]) Pager[Page, Opt] {
+	return &firstPages[Page, Opt]{p, n}
+}
+
+type firstPages[Page, Opt any] struct {
+	Pager[Page, Opt]
+	left int
+}
+
+func (p *firstPages[Page, Opt]) HasMorePages() bool {
+	p.left--
+	return p.left >= 0 && p.Pager.HasMorePages()
+}

@@ -23,10 +23,11 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
+const shortest = 3 // letters that tell something
+
 // nearestOrPrefix is Nearest, or else the only known word that begins with this one, or
 // that this one begins with.
 func nearestOrPrefix(word string, known []string) string {
-	const shortest = 3 // letters that tell something
 	best := Nearest(word, known)
 	if best != "" || len(word) < shortest {
 		return best
@@ -41,6 +42,26 @@ func nearestOrPrefix(word string, known []string) string {
 		}
 	}
 	return best
+}
+
+// nearestNames returns the names that are near to a mistyped one, the nearest first: those
+// that differ in case or in few letters, then those of which one begins with the other or
+// that it is a part of.
+func nearestNames[T any](word string, known map[string]T) []string {
+	word = strings.ToLower(word)
+	rank := map[string]int{}
+	for name := range known {
+		k := strings.ToLower(name)
+		switch d := distance(word, k); {
+		case d < 3 && d <= max(1, len(k)/3):
+			rank[name] = d
+		case len(word) >= shortest && strings.Contains(k, word), len(k) >= shortest && strings.HasPrefix(word, k):
+			rank[name] = 3 + max(len(k)-len(word), len(word)-len(k))
+		}
+	}
+	return slices.SortedFunc(maps.Keys(rank), func(a, b string) int {
+		return cmp.Or(rank[a]-rank[b], len(a)-len(b), strings.Compare(a, b))
+	})
 }
 
 // Suggest returns the action that a mistyped word probably means, or "".

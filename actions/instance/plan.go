@@ -63,8 +63,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 		return actions.Plan{}, err
 	}
 	if found == nil {
-		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("there is no running or stopped instance %s in account %s, region %s", id, c.Account, c.Region),
-			Hint: "check the account and the region; a terminated instance can't be isolated"}
+		return actions.Plan{}, missing(ctx, acct, c, id)
 	}
 	i := &isolation{acct: acct, call: c, arn: c.Target, id: id, instance: *found}
 	i.before = isolationSnapshot{Instance: id, Tags: map[string]string{}}

@@ -50,7 +50,7 @@ func (DeleteRole) Spec() actions.Spec {
 			case actions.PhaseReport:
 				return nil
 			}
-			return []actions.Statement{{Actions: read, Resources: []string{s.TargetOnAnyPath("role")}}, {Actions: write, Resources: changedRole(s)}, {Actions: profiles, Resources: changedProfiles(s)}}
+			return append(onRole(p, s, read), actions.Statement{Actions: write, Resources: changedRole(s)}, actions.Statement{Actions: profiles, Resources: changedProfiles(s)})
 		},
 	}
 }

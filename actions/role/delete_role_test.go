@@ -59,7 +59,7 @@ func TestDeleteRoleContract(t *testing.T) {
 		"a role at the account's top": {func(r *awsfake.Role) { r.Path = "/" }},
 	}
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
-		contract := actiontest.Contract{ErrorPathPermits: []string{"iam:UntagRole", "iam:DeleteRolePolicy", "iam:TagRole"}}
+		contract := actiontest.Contract{ErrorPathPermits: []string{"iam:UntagRole", "iam:DeleteRolePolicy", "iam:TagRole", "iam:ListRoles"}}
 		for _, name := range slices.Sorted(maps.Keys(starts)) {
 			contract.Starts = append(contract.Starts, actiontest.Start{Name: name, Open: func(t *testing.T) actiontest.Environment {
 				c := &actiontest.Clock{T: actiontest.Began.Add(123 * time.Millisecond)}

@@ -51,7 +51,7 @@ func (DetachPolicies) Spec() actions.Spec {
 			case actions.PhaseReport:
 				return nil
 			}
-			return []actions.Statement{{Actions: read, Resources: []string{s.TargetOnAnyPath("role")}}, {Actions: write, Resources: s.Changed("iam", "role/")}}
+			return append(onRole(p, s, read), actions.Statement{Actions: write, Resources: s.Changed("iam", "role/")})
 		},
 	}
 }

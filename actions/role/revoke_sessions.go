@@ -72,7 +72,7 @@ func revokePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		case actions.PhaseReport:
 			return nil
 		}
-		ss = append(ss, actions.Statement{Actions: read, Resources: []string{s.TargetOnAnyPath("role")}}, actions.Statement{Actions: write, Resources: s.Changed("iam", "role/")})
+		ss = append(onRole(p, s, read), actions.Statement{Actions: write, Resources: s.Changed("iam", "role/")})
 	}
 	if s.Any() || actions.WholeAccount(s.Call) {
 		list := actions.Statement{Actions: []string{"iam:GetAccountAuthorizationDetails"}, Resources: []string{"*"}} // it takes no resource

@@ -17,15 +17,27 @@ func findRole(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	name := actions.LastPart(c.Target)
 	role, err := deny.GetRole(ctx, acct, name)
 	if actions.IsCode(err, "NoSuchEntity") {
-		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no role %s in account %s", name, c.Account), Hint: "check the name (it is case-sensitive) and the account"}
+		return nil, acct.MissingRole(ctx, c)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if _, _, path, _, _ := actions.SplitRoleARN(c.Target); path != "/" && aws.ToString(role.Arn) != c.Target {
-		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, aws.ToString(role.Arn)), Hint: "ask again with that ARN"}
+		meant := c
+		meant.Target = aws.ToString(role.Arn)
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, meant.Target), Hint: "ask again with that ARN", Instead: &meant}
 	}
 	return role, nil
+}
+
+// onRole returns the permissions to read the role and, when it is planned, to look for
+// another name if there is none.
+func onRole(p actions.Phase, s actions.Scope, read []string) []actions.Statement {
+	ss := []actions.Statement{{Actions: read, Resources: []string{s.TargetOnAnyPath("role")}}}
+	if p == actions.PhasePlan {
+		ss = append(ss, actions.ListPermit("iam:ListRoles"))
+	}
+	return ss
 }
 
 // tagStep returns the step that tags the role as contained. All actions on a role share it.

@@ -44,7 +44,7 @@ func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	switch p {
 	case actions.PhasePlan:
 		reads := append([]string{"iam:GetUser", "iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListAttachedUserPolicies", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:ListMFADevices"}, listCredentials...)
-		return append([]actions.Statement{{Actions: reads, Resources: user}, keyOwnerPermit()}, quarantinePlanPermits(s, deny.QuarantineName(s.Call))...)
+		return append([]actions.Statement{{Actions: reads, Resources: user}, keyOwnerPermit(), actions.ListPermit("iam:ListUsers")}, quarantinePlanPermits(s, deny.QuarantineName(s.Call))...)
 	case actions.PhaseRun:
 		var reads, writes []string
 		if full {

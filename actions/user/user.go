@@ -120,13 +120,15 @@ func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	name := actions.LastPart(c.Target)
 	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	if actions.IsCode(err, "NoSuchEntity") {
-		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no IAM user %s in account %s", name, acct.ID), Hint: "check the name (it is case-sensitive) and the account"}
+		return nil, acct.MissingUser(ctx, c)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if _, _, path, _, _ := actions.SplitUserARN(c.Target); path != "/" && aws.ToString(out.User.Arn) != c.Target {
-		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no IAM user %s; the user %s in account %s is %s", c.Target, name, acct.ID, aws.ToString(out.User.Arn)), Hint: "ask again with that ARN"}
+		meant := c
+		meant.Target = aws.ToString(out.User.Arn)
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no IAM user %s; the user %s in account %s is %s", c.Target, name, acct.ID, meant.Target), Hint: "ask again with that ARN", Instead: &meant}
 	}
 	return out.User, nil
 }
