@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -416,3 +418,36 @@ func (s *scene) refusals() {
 }
 
 func TestRefusals(t *testing.T) { newScene(t).refusals() }
+
+// TestRefusedTypo: the card of a target that does not exist has the line to send.
+func TestRefusedTypo(t *testing.T) {
+	s := newScene(t)
+	role, user := s.role("reporting-role"), "reporting-bot"
+	_, err := s.iam.CreateUser(t.Context(), &iam.CreateUserInput{UserName: &user})
+	s.must(err)
+	abroad := ec2.NewFromConfig(s.aws.Member(t, prod), func(o *ec2.Options) { o.Region = "eu-west-1" })
+	images, err := abroad.DescribeImages(t.Context(), &ec2.DescribeImagesInput{})
+	s.must(err)
+	run, err := abroad.RunInstances(t.Context(), &ec2.RunInstancesInput{ImageId: images.Images[0].ImageId, MinCount: aws.Int32(1), MaxCount: aws.Int32(1)})
+	s.must(err)
+	instance := *run.Instances[0].InstanceId
+	for _, c := range []struct{ action, typed, meant string }{
+		{"revoke_sessions", "reporting-rloe", role},
+		{"revoke_sessions", "Reporting-Role", role},
+		{"quarantine_user", "reporting-bto", user},
+		{"isolate_instance", instance + " region=us-east-1", instance},
+	} {
+		typed, meant := c.typed, c.meant
+		s.slack.Command(t, channel, ana, "/killswitch", c.action+" prod/"+typed+` reason="keys on a paste site"`)
+		typed, _, _ = strings.Cut(typed, " ")
+		card := s.card("refused", typed, false)
+		_, line, _ := strings.Cut(strings.ReplaceAll(card.String(), `\"`, `"`), "Send /killswitch ")
+		line, _, found := strings.Cut(line, " if "+meant+" is meant")
+		if !found {
+			t.Fatalf("no line to send:\n%s", card)
+		}
+		s.slack.Command(t, channel, ana, "/killswitch", line)
+		s.click(ana, s.card("pending 0/1", meant, false), "cancel")
+		s.card("cancelled", meant, false)
+	}
+}

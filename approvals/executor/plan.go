@@ -215,7 +215,7 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 			p.Plan, err = action.Plan(ctx, acct, call)
 		}
 		if err != nil {
-			return refusalOf(err)
+			return refusalOf(x.withLine(err, p.Reason))
 		}
 		return nil
 	})

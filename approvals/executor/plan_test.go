@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
@@ -39,6 +40,45 @@ func TestRefusalNamesTheRoleOfAnotherPath(t *testing.T) {
 	r := w.types(alice, "revoke_sessions arn:aws:iam::222222222222:role/other/app-role reason=leak")
 	w.state(r, approvals.Refused)
 	w.tells(r, "role/team/app-role")
+}
+
+// TestRefusalHasTheLineToSend: it is taken as it stands, and asks for what is meant.
+func TestRefusalHasTheLineToSend(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		typed, reason string
+		meant         string // by the line; empty if there is none
+	}{
+		"a role":                   {"revoke_sessions prod/app-rol", "keys on a paste site", "revoke_sessions " + appRole},
+		"a role of another path":   {"revoke_sessions arn:aws:iam::222222222222:role/other/app-role", "leak", "revoke_sessions " + appRole},
+		"quotes in the reason":     {"detach_policies prod/app-roel", "it's 'odd', a=b", "detach_policies " + appRole},
+		"an option":                {"quarantine_user prod/alcie mode=iam-only", "leak", "quarantine_user arn:aws:iam::222222222222:user/alice mode=iam-only"},
+		"a name that is typed":     {"delete_role prod/app-rol confirm=app-rol", "made by the intruder", ""},
+		"a reason that is no line": {"revoke_sessions prod/app-rol", strings.Repeat("long ", 50), ""},
+		"nothing near":             {"revoke_sessions prod/nobody", "leak", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(w *world) { w.aws.Account(prod).AddUser(awsfake.User{Name: "alice"}) })
+			r := w.state(w.types(alice, c.typed+` reason="`+c.reason+`"`), approvals.Refused)
+			line, _, found := strings.Cut(strings.TrimPrefix(r.Hint, "send /killswitch "), " if ")
+			if c.meant == "" {
+				if found || r.Hint != "check the name (it is case-sensitive) and the account" {
+					t.Errorf("hint: %q", r.Hint)
+				}
+				return
+			}
+			call, reason, err := actions.Parse(line, w.cfg.Org.Directory())
+			if err != nil || call.String() != c.meant || reason != c.reason {
+				t.Errorf("%q is read as %s, %q: %v", line, call, reason, err)
+			}
+			if n := len([]rune(r.Hint)); n > 300 { // what cards show of a hint
+				t.Errorf("the hint has %d characters", n)
+			}
+			w.untouched()
+			w.state(w.types(alice, line), approvals.Pending)
+		})
+	}
 }
 
 // TestSurveyBlocksNothing: what only informs people must not keep a containment

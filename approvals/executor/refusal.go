@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -71,6 +72,25 @@ func refusalOf(err error) error {
 	}
 	why, hint := actions.Explain(err)
 	return &actions.Refusal{Reason: why, Hint: hint}
+}
+
+// maxHint is how many characters of a hint a card shows.
+const maxHint = 300
+
+// withLine makes the line that asks for what is probably meant the hint of a refusal, if
+// that line is taken when it is sent.
+func (x *Executor) withLine(err error, reason string) error {
+	no, ok := errors.AsType[*actions.Refusal](err)
+	if !ok || no.Instead == nil {
+		return err
+	}
+	line := no.Instead.Line(reason)
+	hint := "send /killswitch " + line + " if " + actions.LastPart(no.Instead.Target) + " is meant"
+	call, _, bad := actions.Parse(line, x.Org.Directory())
+	if bad == nil && call.Equal(*no.Instead) && utf8.RuneCountInString(hint) <= maxHint {
+		no.Hint = hint
+	}
+	return err
 }
 
 // errSettledOr returns err, or errSettled if it is nil.

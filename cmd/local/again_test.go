@@ -78,3 +78,30 @@ func TestLineToAskAgainIsTaken(t *testing.T) {
 		t.Errorf("%s, want %s", r.Intent, old.Intent)
 	}
 }
+
+// TestRefusedCardHasTheLineToSend: of a typo the card shows the whole line for the role that
+// is meant, and that line, copied from it, is taken.
+func TestRefusedCardHasTheLineToSend(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ role, reason string }{
+		"as it is":        {"app-rol", "keys on a paste site"},
+		"marks and signs": {"app-rolee", "_keys_ & more <on> ~a~ 'paste' site"},
+		"the longest":     {"app_role", strings.Repeat("why ", 38)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			old := w.state(w.asks("U01ALICE", "revoke_sessions prod/"+c.role+` reason="`+c.reason+`"`), approvals.Refused)
+			w.shows(old, "There is no role "+c.role+" in account 222222222222; the nearest is app-role.")
+			_, line, _ := strings.Cut(w.card(old), "Send /killswitch ")
+			line, _, found := strings.Cut(line, " if app-role is meant.")
+			if !found {
+				t.Fatalf("no line on the card:\n%s", w.card(old))
+			}
+			r := w.state(w.asks("U02BOB", line), approvals.Pending)
+			if r.Intent.Call.Target != appRole || r.Reason != strings.TrimSpace(c.reason) {
+				t.Errorf("%q asks for %s: %q", line, r.Intent, r.Reason)
+			}
+		})
+	}
+}
