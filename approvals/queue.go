@@ -21,6 +21,8 @@ const (
 	// JobActivity reads the recent activity of an alert's subject. Its ID is the
 	// alert's.
 	JobActivity Verb = "activity"
+	// JobNotify calls the pager for what nobody answers. Its ID is a request's or an alert's.
+	JobNotify Verb = "notify"
 )
 
 // ErrUnreadable is wrapped by the errors of handlers for messages that can never be
@@ -48,7 +50,7 @@ type JobQueues struct{ Jobs, Checks Queue }
 // Send implements [Sender].
 func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
 	to := q.Jobs
-	if j.Verb == JobLook || j.Verb == JobReport || j.Verb == JobActivity {
+	if j.Verb == JobLook || j.Verb == JobReport || j.Verb == JobActivity || j.Verb == JobNotify {
 		to = q.Checks
 	}
 	return JSON[Job]{to}.Send(ctx, j, delay)

@@ -22,7 +22,7 @@ func TestRunJob(t *testing.T) {
 func TestJobsThatOnlyLookHaveTheirOwnQueue(t *testing.T) {
 	for verb, looks := range map[approvals.Verb]bool{
 		approvals.JobPlan: false, approvals.JobRun: false, approvals.JobUndo: false, approvals.JobClose: false,
-		approvals.JobLook: true, approvals.JobReport: true, approvals.JobActivity: true,
+		approvals.JobLook: true, approvals.JobReport: true, approvals.JobActivity: true, approvals.JobNotify: true,
 	} {
 		jobs, checks := &bodies{}, &bodies{}
 		to, not := jobs, checks

@@ -73,8 +73,10 @@ type Request struct {
 	Cause    string              `json:"cause,omitempty"` // of refused, failed, partial, expired
 	Hint     string              `json:"hint,omitempty"`  // what to do next
 	UndoneBy string              `json:"undone_by,omitempty"`
-	Ended    time.Time           `json:"ended,omitzero"`   // when it first left the open states
-	Closed   bool                `json:"closed,omitempty"` // its end is in the audit chain
+	// UndoAsked is when somebody last asked for its undo.
+	UndoAsked time.Time `json:"undo_asked,omitzero"`
+	Ended     time.Time `json:"ended,omitzero"`   // when it first left the open states
+	Closed    bool      `json:"closed,omitempty"` // its end is in the audit chain
 	// RunVersion is the version of the run that was copied last.
 	RunVersion int64 `json:"run_version,omitempty"`
 
@@ -119,6 +121,7 @@ type Card struct {
 	Channel  string    `json:"channel"`
 	Posting  time.Time `json:"posting,omitzero"` // when the first post was tried; after a crash TS may be missing
 	TS       string    `json:"ts,omitempty"`
+	Link     string    `json:"link,omitempty"` // to the message, as Slack says
 	Thread   string    `json:"thread,omitempty"`
 	Revision int64     `json:"revision"`        // the revision that is drawn
 	State    State     `json:"state,omitempty"` // the state that is drawn

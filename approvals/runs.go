@@ -74,6 +74,7 @@ type Run struct {
 	Applied   time.Time `json:"applied,omitzero"`
 	Verified  time.Time `json:"verified,omitzero"`
 	Ended     time.Time `json:"ended,omitzero"`
+	Missed    time.Time `json:"missed,omitzero"` // since when the outcome is one without its goals
 
 	Flags        []string   `json:"flags,omitempty"`         // differences from the plan
 	Checks       int        `json:"checks,omitempty"`        // re-checks that were made

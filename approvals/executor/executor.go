@@ -29,6 +29,7 @@
 //	holds.go, ledger.go       rows of changes and steps
 //	record.go                 rows and audit chain in one write
 //	report.go, activity.go    recent activity of a target
+//	notify.go                 the pager, for what nobody answers
 package executor
 
 import (
@@ -66,6 +67,9 @@ type Executor struct {
 	Gone func(owner string) bool
 	// Notices sends the text of reports; nil sends none.
 	Notices Notifier
+	// Pager takes what nobody has answered for PagerAfter; nil: there is none.
+	Pager      Notifier
+	PagerAfter time.Duration
 	// Findings reads the events that requests follow from.
 	Findings finding.Reader
 	// AutoPerHour caps the automatic containments in any hour.
@@ -82,7 +86,8 @@ func (x *Executor) runs() approvals.Runs { return approvals.Runs{Reader: x.Store
 func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 	var r approvals.Request
 	var err error
-	if j.Verb != approvals.JobActivity { // its ID is an alert's
+	alert := j.Verb == approvals.JobActivity || j.Verb == approvals.JobNotify && approvals.IsAlertID(j.ID)
+	if !alert {
 		r, err = x.Requests.Get(ctx, j.ID)
 	}
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -105,6 +110,8 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 		err = x.report(ctx, r)
 	case approvals.JobActivity:
 		err = x.activity(ctx, j.ID)
+	case approvals.JobNotify:
+		err = x.notify(ctx, j.ID, r)
 	default:
 		x.Log.WarnContext(ctx, "unknown job", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
 		return nil

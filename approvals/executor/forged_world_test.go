@@ -74,6 +74,7 @@ type settings struct {
 	Retention time.Duration
 	PerHour   int    // automatic containments
 	Topic     string // of notices; empty: there are none
+	Pager     string // topic; empty: there is none
 }
 
 // world is an organization in AWS, the two tables, the queue jobs, and executors.
@@ -176,6 +177,9 @@ func (w *world) worker() *executor.Executor {
 	}
 	if topic, err := trail.NewTopic(w.aws.Config(), w.cfg.Topic); err == nil {
 		x.Notices = topic
+	}
+	if topic, err := trail.NewTopic(w.aws.Config(), w.cfg.Pager); err == nil {
+		x.Pager, x.PagerAfter = topic, 10*time.Minute
 	}
 	return x
 }

@@ -98,6 +98,7 @@ func (x *Executor) renew(ctx context.Context, run *approvals.Run) error {
 // endRun writes a run that has ended and removes the target's lock.
 func (x *Executor) endRun(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
 	run.Lease.Release(x.Now())
+	noteMissed(run, x.Now())
 	puts := []approvals.Put{putRun(*run)}
 	var lock approvals.Lease
 	version, err := x.runs().Find(ctx, run.Lock, &lock)
@@ -112,4 +113,13 @@ func (x *Executor) endRun(ctx context.Context, run *approvals.Run, ev ...audit.E
 		run.Version++
 	}
 	return err
+}
+
+// noteMissed notes since when a run's outcome is one without its goals.
+func noteMissed(run *approvals.Run, now time.Time) {
+	if !run.Outcome.Missed() {
+		run.Missed = time.Time{}
+	} else if run.Missed.IsZero() {
+		run.Missed = now.UTC()
+	}
 }

@@ -67,7 +67,7 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 		version = 1
 	}
 	if rep.Notified.IsZero() && rep.Unsent == "" && x.Notices != nil {
-		if err := x.notify(ctx, p, run, &rep); err != nil {
+		if err := x.sendNotice(ctx, p, run, &rep); err != nil {
 			return err
 		}
 		err := x.record(ctx, r.ID, []approvals.Put{approvals.PutRow(approvals.ReportKey(r.ID), version, rep)},
@@ -82,9 +82,9 @@ func (x *Executor) report(ctx context.Context, r approvals.Request) error {
 	})
 }
 
-// notify sends the notice. A refused notice is recorded; after a transient error the
+// sendNotice sends the notice. A refused notice is recorded; after a transient error the
 // job is delivered again.
-func (x *Executor) notify(ctx context.Context, p approvals.Planned, run approvals.Run, rep *approvals.Report) error {
+func (x *Executor) sendNotice(ctx context.Context, p approvals.Planned, run approvals.Run, rep *approvals.Report) error {
 	text := fmt.Sprintf("%s: %s\n%s in account %s\nAsked for by %s: %s\n", p.ID, outcome(run), p.Intent.Call, p.Account, p.Person, p.Reason)
 	if run.Cause != "" {
 		text += run.Cause + "\n"

@@ -51,6 +51,7 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		again.Retries = append(slices.Clone(run.Retries), v.Evidence)
 		again.Lease, again.Since = x.newLease(), now
 		again.Attempt++
+		again.Missed = time.Time{}
 		again.Before = approvals.Ending{Outcome: run.Outcome, Cause: run.Cause, Hint: run.Hint}
 		again.Outcome, again.Cause, again.Hint, again.NextCheck, again.Checks, again.FailedChecks = "", "", "", time.Time{}, 0, 0
 		err = x.writeClaim(ctx, run.ID, p, &again, nil,

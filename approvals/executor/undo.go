@@ -88,6 +88,7 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 		}
 		if reverted { // otherwise what held holds
 			orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
+			noteMissed(&orig, x.Now())
 		}
 		orig.Cause, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
 		failed := audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)
