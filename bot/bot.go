@@ -31,8 +31,11 @@ type Bot struct {
 	Findings finding.Reader
 	// EventWebhooks are the webhooks that may bring events.
 	EventWebhooks []string
-	Now           func() time.Time
-	Sleep         func(context.Context, time.Duration) error
+	// PagerAfter is how long something may go unanswered before the pager is called; 0:
+	// there is no pager.
+	PagerAfter time.Duration
+	Now        func() time.Time
+	Sleep      func(context.Context, time.Duration) error
 	// DeadLetters is where messages are set aside that can't be handled: a name for people.
 	DeadLetters string
 	// Count, where it is set, counts what becomes of events.

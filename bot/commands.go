@@ -108,6 +108,9 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 	} else if now.Evidence != key {
 		return c.say(ctx, cards.Say(cards.IDTaken, r.ID))
 	} else if now.State == approvals.Planning {
+		if err := b.noteUndo(ctx, r); err != nil {
+			return err
+		}
 		if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0); err != nil {
 			return err
 		}
@@ -116,6 +119,18 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 		return err
 	}
 	return c.cardTrouble(ctx, r.ID)
+}
+
+// noteUndo notes on a request that its undo was asked for: the pager need not be called for it.
+func (b *Bot) noteUndo(ctx context.Context, undo approvals.Request) error {
+	if undo.Intent.Undo == "" {
+		return nil
+	}
+	_, err := b.Requests.Change(ctx, undo.Intent.Undo, func(r *approvals.Request) error {
+		r.UndoAsked = undo.Asked
+		return nil
+	})
+	return err
 }
 
 // underWay returns an earlier request for the same intent that waits or runs. For requests

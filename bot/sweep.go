@@ -77,9 +77,11 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 		if now.After(r.Expires) {
 			return b.expire(ctx, r.ID)
 		}
+		err := b.pageRequest(ctx, r)
 		if now.Sub(r.Card.DrawnAt) >= pendingEvery {
-			return b.draw(ctx, r.ID) // the time that is left
+			err = errors.Join(err, b.draw(ctx, r.ID)) // the time that is left
 		}
+		return err
 	case approvals.Approved:
 		last := r.ApprovedAt()
 		if now.After(last.Add(b.Policy.For(r.Intent).RunWithin)) {
@@ -109,8 +111,12 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 	return nil
 }
 
-// watch sees to it that a containment's re-checks happen.
+// watch sees to it that a containment's re-checks happen, and that people hear of one that
+// is none.
 func (b *Bot) watch(ctx context.Context, r approvals.Request) error {
+	if r.State.Missed() {
+		return b.pageRequest(ctx, r)
+	}
 	if r.State != approvals.Contained || b.Now().Sub(r.Ended) > checksWithin {
 		return nil
 	}
@@ -122,6 +128,18 @@ func (b *Bot) watch(ctx context.Context, r approvals.Request) error {
 		return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}, 0)
 	}
 	return nil
+}
+
+// pageRequest sends the job that calls the pager for a request, if that is due.
+func (b *Bot) pageRequest(ctx context.Context, r approvals.Request) error {
+	if b.PagerAfter == 0 || b.Now().Sub(r.Asked) < b.PagerAfter {
+		return nil
+	}
+	due, _, err := b.Runs.PageDue(ctx, r, b.PagerAfter, b.Now())
+	if err != nil || due == "" {
+		return err
+	}
+	return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobNotify, ID: r.ID}, 0)
 }
 
 func (b *Bot) expire(ctx context.Context, id string) error {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -121,15 +122,22 @@ func TestContainments(t *testing.T) {
 	seen := &calls{t: t, sessions: map[string]session{}}
 	s := newScene(t, func(s *scene, _ *Workspace) {
 		s.watch = seen.between
-		s.more = "notify: {sns_topic_arn: \"arn:aws:sns:eu-west-1:" + HubAccount + ":security-alerts\"}\n"
+		topics := "arn:aws:sns:eu-west-1:" + HubAccount
+		s.more = "notify: {sns_topic_arn: \"" + topics + ":security-alerts\", pager_topic_arn: \"" + topics + ":pager\", pager_after: 1m}\n"
 	})
-	s.subscribe()
+	s.notices = s.subscribe("security-alerts")
+	pager := s.subscribe("pager")
+	s.role("unanswered")
+	s.slack.Command(t, channel, ana, "/killswitch", "revoke_sessions prod/unanswered nobody is awake")
+	unanswered := requestID.FindString(s.about("pending 0/", "role/unanswered ", false).Text)
 	for _, c := range containments {
 		t.Run(c.name, func(t *testing.T) {
 			s.t = t
 			c.play(s)
 		})
 	}
+	s.t = t
+	s.heard(pager, "pending 0/1: revoke_sessions in account prod ("+prod+")", unanswered)
 	if seen.made < 50 {
 		t.Errorf("only %d calls in member accounts were seen", seen.made)
 	}
@@ -312,31 +320,37 @@ func (s *scene) userState(name string) userState {
 	return st
 }
 
-// subscribe makes the topic of the notices and a queue that gets them.
-func (s *scene) subscribe() {
+// subscribe makes a topic and a queue that gets what it is told, and returns the queue's URL.
+func (s *scene) subscribe(name string) string {
 	s.t.Helper()
 	ctx, hub := s.t.Context(), s.aws.Hub(s.t)
-	topic, err := sns.NewFromConfig(hub).CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("security-alerts")})
+	topic, err := sns.NewFromConfig(hub).CreateTopic(ctx, &sns.CreateTopicInput{Name: &name})
 	s.must(err)
-	queue, err := sqs.NewFromConfig(hub).CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("notices")})
+	queue, err := sqs.NewFromConfig(hub).CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name})
 	s.must(err)
-	s.notices = *queue.QueueUrl
-	_, err = sns.NewFromConfig(hub).Subscribe(ctx, &sns.SubscribeInput{TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:" + region + ":" + HubAccount + ":notices")})
+	_, err = sns.NewFromConfig(hub).Subscribe(ctx, &sns.SubscribeInput{TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:" + region + ":" + HubAccount + ":" + name)})
 	s.must(err)
+	return *queue.QueueUrl
 }
 
 // noticed waits for the notice about a key. moto has no CloudTrail look-up: the
 // notice goes out all the same, and says so.
 func (s *scene) noticed(key string) {
 	s.t.Helper()
+	s.heard(s.notices, key, "contained")
+}
+
+// heard waits until a queue of a topic got a message with some words.
+func (s *scene) heard(queue string, words ...string) {
+	s.t.Helper()
 	client := sqs.NewFromConfig(s.aws.Hub(s.t))
-	Eventually(s.t, "a notice about "+key, func(ctx context.Context) error {
-		out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &s.notices})
+	EventuallyWithin(s.t, "a message about "+words[0], 2*time.Minute, func(ctx context.Context) error {
+		out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &queue})
 		if err != nil {
 			return err
 		}
 		for _, m := range out.Messages {
-			if strings.Contains(*m.Body, key) && strings.Contains(*m.Body, "contained") && strings.Contains(*m.Body, "Subject") {
+			if !slices.ContainsFunc(append(words, "Subject"), func(w string) bool { return !strings.Contains(*m.Body, w) }) {
 				return nil
 			}
 		}

@@ -52,6 +52,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Usergroups:      c.Usergroups,
 		Findings:        c.Reader(),
 		EventWebhooks:   c.EventWebhooks(),
+		PagerAfter:      c.PagerAfter,
 		Now:             now,
 		Sleep:           approvals.Sleep,
 		Count:           func(ctx context.Context, name string, n int) { function.Count(ctx, log, now(), name, n) },

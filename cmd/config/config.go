@@ -33,6 +33,9 @@ type Config struct {
 	Alerts   finding.Routing
 	Webhooks []Webhook
 	SNSTopic string // ARN; may be empty
+	// PagerTopic gets what nobody has answered for PagerAfter: an ARN; may be empty.
+	PagerTopic string
+	PagerAfter time.Duration
 
 	Retention time.Duration // how long records are kept
 }
@@ -41,6 +44,7 @@ type Config struct {
 const (
 	defaultRetention   = 400 * 24 * time.Hour
 	defaultAutoPerHour = 5
+	defaultPagerAfter  = 10 * time.Minute
 )
 
 // maxSize is the limit on a file, in bytes.
@@ -99,11 +103,25 @@ func (c *checker) check(data []byte) Config {
 	cfg.Org.SCPs, cfg.Files = c.scps(root, cfg.Org)
 	cfg.Alerts = c.alerts(root.at("alerts"))
 	cfg.Webhooks = c.webhooks(root.at("webhooks"))
-	topic := root.at("notify", "sns_topic_arn")
-	cfg.SNSTopic = topic.text()
-	c.checkPartition(topic, cfg.Org.Partition)
+	c.notify(root.at("notify"), &cfg)
 	c.retention(root.at("retention"), &cfg.Retention)
 	return cfg
+}
+
+// notify reads the topics.
+func (c *checker) notify(v *value, cfg *Config) {
+	notices, pager, after := v.at("sns_topic_arn"), v.at("pager_topic_arn"), v.at("pager_after")
+	cfg.SNSTopic, cfg.PagerTopic = notices.text(), pager.text()
+	for _, topic := range []*value{notices, pager} {
+		c.checkPartition(topic, cfg.Org.Partition)
+	}
+	switch {
+	case pager != nil:
+		cfg.PagerAfter = defaultPagerAfter
+		c.duration(after, &cfg.PagerAfter, time.Minute, 24*time.Hour)
+	case after != nil:
+		c.add(after, "there is no pager", "set notify.pager_topic_arn, or remove it")
+	}
 }
 
 // retention reads days or hours; the schema has checked the form.

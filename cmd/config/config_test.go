@@ -86,8 +86,10 @@ func TestExample(t *testing.T) {
 			{ID: "soar", Actions: []actions.Name{"isolate_instance", "revoke_sessions"}},
 			{ID: "eventbridge", Events: true},
 		},
-		SNSTopic:  "arn:aws:sns:us-east-1:111111111111:security-alerts",
-		Retention: 400 * 24 * time.Hour,
+		SNSTopic:   "arn:aws:sns:us-east-1:111111111111:security-alerts",
+		PagerTopic: "arn:aws:sns:us-east-1:111111111111:pager",
+		PagerAfter: 10 * time.Minute,
+		Retention:  400 * 24 * time.Hour,
 	}
 	freeze, _ := scp.BuiltinSCP(want.Org, "freeze")
 	want.Org.SCPs = map[string]string{"freeze": freeze}
@@ -124,8 +126,8 @@ func TestDefaults(t *testing.T) {
 	if diff := cmp.Diff([]string{"C01INC"}, got.CommandChannels); diff != "" {
 		t.Errorf("command channels (-want +got):\n%s", diff)
 	}
-	if got.Org.Partition != "aws-us-gov" || got.Retention != 400*24*time.Hour || got.Alerts.AutoPerHour != 5 {
-		t.Errorf("partition %q, retention %v, auto per hour %d", got.Org.Partition, got.Retention, got.Alerts.AutoPerHour)
+	if got.Org.Partition != "aws-us-gov" || got.Retention != 400*24*time.Hour || got.Alerts.AutoPerHour != 5 || got.PagerAfter != 0 {
+		t.Errorf("partition %q, retention %v, auto per hour %d, pager after %s", got.Org.Partition, got.Retention, got.Alerts.AutoPerHour, got.PagerAfter)
 	}
 	if got.Policy.Undo != got.Policy.Default || got.Policy.Default.ApproveWithin != 90*time.Minute {
 		t.Errorf("undo = %+v, default = %+v", got.Policy.Undo, got.Policy.Default)

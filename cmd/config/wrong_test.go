@@ -12,7 +12,7 @@ var wrong = []struct {
 	want  []string // line and field
 }{
 	// keys and forms
-	{"unknown key at the top", []string{"retention:", "retain:"}, []string{"65 retain"}},
+	{"unknown key at the top", []string{"retention:", "retain:"}, []string{"67 retain"}},
 	{"unknown key below", []string{"incident_channel:", "incident_chanel:"}, []string{"2 slack.incident_channel", "4 slack.incident_chanel"}},
 	{"unknown key in a list", []string{"name: Carol Clark", "nam: Carol Clark"}, []string{"10 people[2].nam", "10 people[2].name"}},
 	{"duplicate key", []string{"  external_id:", "  hub_account: x\n  external_id:"}, []string{"22 aws.hub_account"}},
@@ -63,7 +63,7 @@ var wrong = []struct {
 	{"zone", []string{"[us-east-1, eu-west-1]", "[us-east-1a, eu-west-1]"}, []string{"23 aws.regions[0]"}},
 	{"partitions mixed", []string{"[us-east-1, eu-west-1]", "[us-east-1, cn-north-1, us-gov-west-1]"}, []string{"23 aws.regions[1]", "23 aws.regions[2]"}},
 	{"unknown partition", []string{"[us-east-1, eu-west-1]", "[us-east-1, us-iso-east-1]"}, []string{"23 aws.regions[1]"}},
-	{"all in another partition", []string{"[us-east-1, eu-west-1]", "[cn-north-1]"}, []string{"8 people[0].iam[0]", "9 people[1].iam[0]", "28 protected.principals[0]", "64 notify.sns_topic_arn"}},
+	{"all in another partition", []string{"[us-east-1, eu-west-1]", "[cn-north-1]"}, []string{"8 people[0].iam[0]", "9 people[1].iam[0]", "28 protected.principals[0]", "64 notify.sns_topic_arn", "65 notify.pager_topic_arn"}},
 	{"alias's form", []string{"{prod:", "{Prod:"}, []string{"24 aws.accounts.Prod"}},
 	{"alias like an ID", []string{"{prod:", `{"444444444444":`}, []string{"24 aws.accounts.444444444444"}},
 	{"alias in use", []string{"sandbox:", "prod:"}, []string{"24 aws.accounts.prod"}},
@@ -138,8 +138,14 @@ var wrong = []struct {
 	{"webhook whose events can't be", []string{"revoke_sessions]}", "revoke_sessions], auto: true}"}, []string{"60 webhooks[0].auto"}},
 	{"webhook's truth", []string{"events: true", "events: true, auto: maybe"}, []string{"61 webhooks[1].auto"}},
 	{"topic's name", []string{"arn:aws:sns:us-east-1:111111111111:security-alerts", "security-alerts"}, []string{"64 notify.sns_topic_arn"}},
-	{"retention's unit", []string{"400d", "1y"}, []string{"65 retention"}},
-	{"retention is short", []string{"400d", "23h"}, []string{"65 retention"}},
+	{"pager's topic", []string{"arn:aws:sns:us-east-1:111111111111:pager", "arn:aws:sqs:us-east-1:111111111111:pager"}, []string{"65 notify.pager_topic_arn"}},
+	{"pager's topic in another partition", []string{"arn:aws:sns:us-east-1:111111111111:pager", "arn:aws-cn:sns:cn-north-1:111111111111:pager"}, []string{"65 notify.pager_topic_arn"}},
+	{"no pager", []string{"  pager_topic_arn: arn:aws:sns:us-east-1:111111111111:pager ", "  "}, []string{"66 notify.pager_after"}},
+	{"pager at once", []string{"pager_after: 10m", "pager_after: 59s"}, []string{"66 notify.pager_after"}},
+	{"pager the day after", []string{"pager_after: 10m", "pager_after: 24h1m"}, []string{"66 notify.pager_after"}},
+	{"pager's unit", []string{"pager_after: 10m", "pager_after: 10"}, []string{"66 notify.pager_after"}},
+	{"retention's unit", []string{"400d", "1y"}, []string{"67 retention"}},
+	{"retention is short", []string{"400d", "23h"}, []string{"67 retention"}},
 	// YAML that is refused
 	{"anchor and alias", []string{"{approvals: 1}", "&one {approvals: 1}", "delete_role: {approvals: 2}", "delete_role: *one"}, []string{"32 policy.undo", "34 policy.actions.delete_role"}},
 	{"merge key", []string{"{approvals: 1}", "{<<: {approvals: 1}}"}, []string{`32 policy.undo."<<"`}},
@@ -149,7 +155,7 @@ var wrong = []struct {
 	{"secret value", []string{"external_id: 4b3c2a1f", "external_id: xoxb-" + "1-2-abc"}, []string{"22 aws.external_id"}},
 	{"secret in a comment", []string{"# aliases", "# AKIA" + "ABCDEFGHIJKLMNOP"}, []string{"24"}},
 	{"secret in a block", []string{"name: Carol Clark,", `name: "-----BEGIN` + ` KEY",`}, []string{"10 people[2].name"}},
-	{"secret in a key", []string{"retention: 400d", "xapp-" + "1-abc: 400d"}, []string{`65 "[redacted]"`}},
+	{"secret in a key", []string{"retention: 400d", "xapp-" + "1-abc: 400d"}, []string{`67 "[redacted]"`}},
 }
 
 // notYAML is refused as a whole, or deep inside.

@@ -48,6 +48,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Channels:    c.CommandChannels,
 		Findings:    c.Reader(),
 		AutoPerHour: c.Alerts.AutoPerHour,
+		PagerAfter:  c.PagerAfter,
 		Jobs:        approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
 		Changes:     approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
 		Now:         now,
@@ -57,6 +58,11 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	}
 	if c.SNSTopic != "" {
 		if x.Notices, err = trail.NewTopic(aws, c.SNSTopic); err != nil {
+			return nil, err
+		}
+	}
+	if c.PagerTopic != "" {
+		if x.Pager, err = trail.NewTopic(aws, c.PagerTopic); err != nil {
 			return nil, err
 		}
 	}

@@ -96,6 +96,7 @@ func New(env Environment, b Backends) *Zones {
 		Usergroups:      c.Usergroups,
 		Findings:        c.Reader(),
 		EventWebhooks:   c.EventWebhooks(),
+		PagerAfter:      c.PagerAfter,
 		Now:             env.Now,
 		Sleep:           env.Sleep,
 		Count: func(ctx context.Context, name string, n int) {
@@ -115,6 +116,7 @@ func New(env Environment, b Backends) *Zones {
 		Channels:    c.CommandChannels,
 		Findings:    c.Reader(),
 		AutoPerHour: c.Alerts.AutoPerHour,
+		PagerAfter:  c.PagerAfter,
 		Jobs:        approvals.JobQueues{Jobs: b.Jobs, Checks: b.Checks},
 		Changes:     approvals.JSON[approvals.Change]{Queue: b.Changes},
 		Now:         env.Now,
@@ -125,6 +127,9 @@ func New(env Environment, b Backends) *Zones {
 	}
 	if topic, err := trail.NewTopic(env.AWS, c.SNSTopic); err == nil { // the configuration has checked that it is an ARN, if there is one
 		z.Executor.Notices = topic
+	}
+	if topic, err := trail.NewTopic(env.AWS, c.PagerTopic); err == nil {
+		z.Executor.Pager = topic
 	}
 	z.Pumps = []*Pump{
 		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},

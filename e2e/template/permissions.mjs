@@ -15,9 +15,9 @@ const arns = {
   'AWS::Events::Rule': id => `arn:aws:events:${region}:${hub}:rule/${stack}-${id}-1A2B3C4D5E6F7`,
   'AWS::Logs::LogGroup': id => `arn:aws:logs:${region}:${hub}:log-group:${stack}-${id}:*`,
 }
-const topic = `arn:aws:sns:${region}:${hub}:security-alerts` // what may be left out is given
+const topic = `arn:aws:sns:${region}:${hub}:security-alerts`, pager = `arn:aws:sns:${region}:${hub}:pager` // what may be left out is given
 const bus = `arn:aws:events:${region}:${hub}:event-bus/default`, organization = 'o-abcdefghij'
-const given = { NoticeTopicArn: topic, OrganizationId: organization, HubEventBusArn: bus }
+const given = { NoticeTopicArn: topic, PagerTopicArn: pager, OrganizationId: organization, HubEventBusArn: bus }
 const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
 const arn = id => arns[resources[id].Type](id)
 const named = name => pseudo[name] ?? given[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
@@ -109,7 +109,7 @@ const cases = [
   ['Bot', receiving, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue'].map(arn), yes],
   ['Bot', receiving, ['JobsQueue', 'ChecksQueue', 'AlertsDeadQueue', 'WebhooksDeadQueue'].map(arn), no],
   ['Bot', enter, [role('222222222222', 'killswitch-responder'), role('222222222222', 'killswitch-restorer'), role(hub, 'any')], never],
-  ['Bot', 'sns:Publish', topic, no],
+  ['Bot', 'sns:Publish', [topic, pager], no],
   ['Bot', 'sts:GetAccessKeyInfo', '*', no],
   ['Bot', logging, stream('Bot'), yes],
   ['Bot', 'secretsmanager:PutSecretValue', arn('BotToken'), no],
@@ -120,9 +120,9 @@ const cases = [
   ['Executor', enter, [role('222222222222', 'Administrator'), role('222222222222', 'killswitch-responder2'), role('222222222222', 'path/killswitch-responder'), role(hub, 'any')], never],
   ['Executor', ['sts:SetSourceIdentity', 'sts:TagSession'], role('222222222222', 'Administrator'), no, ours],
   ['Executor', 'sts:GetAccessKeyInfo', '*', yes],
-  ['Executor', 'sns:Publish', topic, yes],
-  ['Executor', 'sns:Publish', topic + '2', no],
-  ['Executor', 'sns:Subscribe', topic, no],
+  ['Executor', 'sns:Publish', [topic, pager], yes],
+  ['Executor', 'sns:Publish', [topic + '2', pager + '2'], no],
+  ['Executor', 'sns:Subscribe', [topic, pager], no],
   ['Executor', secret, arn('SigningSecret'), yes],
   ['Executor', secret, ['BotToken', 'WebhookKeys'].map(arn), no],
   ['Executor', [...reading, ...putting], tables, yes],
