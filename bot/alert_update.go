@@ -11,9 +11,6 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
-// high is the severity from which an alert leaves a digest for a card of its own.
-const high = 7
-
 // addReport adds the report of a finding to an alert, and the reply that is due. It
 // returns false if the report says nothing new.
 func (b *Bot) addReport(row *alerts.Alert, f finding.Finding, event string) bool {
@@ -37,7 +34,7 @@ func addUpdate(row *alerts.Alert, before []alerts.Report) {
 		row.Announced = now.Severity
 	}
 	if row.Card.TS == "" { // the card will show all of it
-		if rose && now.Severity >= high {
+		if rose && now.Severity >= finding.High {
 			row.DigestID = ""
 		}
 		return

@@ -120,12 +120,18 @@ type Containment struct {
 // Own is the finding's own name.
 func (f Finding) Own() string { return f.Names[0] }
 
+// The severities from which a finding is critical or high.
+const (
+	Critical = 9.0
+	High     = 7.0
+)
+
 // Level is a severity in words.
 func Level(severity float64) string {
 	switch {
-	case severity >= 9:
+	case severity >= Critical:
 		return "critical"
-	case severity >= 7:
+	case severity >= High:
 		return "high"
 	case severity >= 4:
 		return "medium"

@@ -21,6 +21,17 @@ type Route struct {
 	Delivery Delivery
 	OneClick bool   // approvals: 0, the click itself runs it; only with Suggest
 	Channel  string // empty: the incident channel
+	// Call are the groups and people that an alert's card mentions, and perhaps Here.
+	Call     []string
+	CallFrom float64 // severity from which it mentions them
+}
+
+// Here in Route.Call stands for who is active in the channel.
+const Here = "here"
+
+// Calls reports whether the route calls people for a finding. Samples and mocks call nobody.
+func (r Route) Calls(f Finding) bool {
+	return len(r.Call) > 0 && f.Severity >= r.CallFrom && !f.Over && f.Mark != Sample && f.Mark != Mock
 }
 
 // Match selects findings.

@@ -2,11 +2,13 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -48,7 +50,7 @@ func autoEligible() (names []string) {
 	return names
 }
 
-func (c *checker) alerts(section *value) finding.Routing {
+func (c *checker) alerts(section *value, policy approvals.Policy) finding.Routing {
 	a := finding.Routing{MockSources: section.at("mock_sources").yes(), AutoPerHour: defaultAutoPerHour}
 	if n, ok := section.at("auto_per_hour").integer(); ok {
 		a.AutoPerHour = n
@@ -56,6 +58,7 @@ func (c *checker) alerts(section *value) finding.Routing {
 	routes := section.at("routes").items()
 	for _, v := range routes {
 		r := c.route(v)
+		r.Call, r.CallFrom = c.call(v.at("call"), policy)
 		first := slices.IndexFunc(a.Routes, func(o finding.Route) bool { return o.Match.Covers(r.Match) })
 		if first >= 0 && !c.hasProblem(v.at("match")) && !c.hasProblem(routes[first].at("match")) {
 			c.add(v, "can never match", fmt.Sprintf("the route on line %d takes all that it would: put this one before it", routes[first].line))
@@ -108,6 +111,35 @@ func (c *checker) route(v *value) finding.Route {
 		c.onlyAutoEligible(v, v.at("approvals"), "approvals: 0")
 	}
 	return r
+}
+
+// call reads whom an alert's card mentions: groups, people, here beside them, or nobody.
+// If it is left out, those who may ask for containments are called, from high on.
+func (c *checker) call(v *value, policy approvals.Policy) (names []string, from float64) {
+	if v == nil {
+		return []string{policy.Default.Requesters}, finding.High
+	}
+	listed := v.items()
+	if !v.isList {
+		listed = []*value{v}
+	}
+	for _, item := range listed {
+		name := item.text()
+		_, group := policy.Roster.Groups[name]
+		_, person := policy.Roster.ByID(name)
+		switch {
+		case group, person, name == finding.Here:
+			names = append(names, name)
+		case name == "nobody" && len(listed) > 1:
+			c.add(item, "goes with nobody else", "remove it, or the others")
+		case name != "" && name != "nobody" && len(policy.Roster.Groups) > 0:
+			c.add(item, quoted(name)+" is neither a group nor the id of anybody in people", oneOf(name, slices.Collect(maps.Keys(policy.Roster.Groups))))
+		}
+	}
+	if len(names) == 1 && names[0] == finding.Here { // it reaches only who is active
+		names = append(names, policy.Default.Requesters)
+	}
+	return names, 0
 }
 
 // suggestion reads the options as the action checks them where they are typed.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,5 +45,24 @@ alerts:
 	}
 	if _, err := Parse("x.yaml", []byte(minimal+routes+"    - match: {source: cloudtrail, type: CreateUser}\n"), nil); err == nil {
 		t.Error("a route that no alert reaches is not told of")
+	}
+}
+
+// TestCall: a route calls groups and people; here alone would reach only the active, so the responders are called too.
+func TestCall(t *testing.T) {
+	for call, want := range map[string][]string{
+		"responders":    {"responders"},
+		"[alice, here]": {"alice", "here"},
+		"here":          {"here", "responders"},
+		"nobody":        nil,
+	} {
+		c, err := Parse("x.yaml", []byte(edit(t, example(t), "call: responders", "call: "+call)), beside)
+		if err != nil {
+			t.Errorf("%s: %v", call, err)
+			continue
+		}
+		if r := c.Alerts.Routes[0]; !slices.Equal(r.Call, want) || r.CallFrom != 0 {
+			t.Errorf("%s calls %q from %g", call, r.Call, r.CallFrom)
+		}
 	}
 }

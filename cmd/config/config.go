@@ -101,7 +101,7 @@ func (c *checker) check(data []byte) Config {
 	roster.Groups, cfg.Usergroups = c.groups(root.at("groups"), roster.People)
 	cfg.Policy = c.policy(root.at("policy"), roster)
 	cfg.Org.SCPs, cfg.Files = c.scps(root, cfg.Org)
-	cfg.Alerts = c.alerts(root.at("alerts"))
+	cfg.Alerts = c.alerts(root.at("alerts"), cfg.Policy)
 	cfg.Webhooks = c.webhooks(root.at("webhooks"))
 	c.notify(root.at("notify"), &cfg)
 	c.retention(root.at("retention"), &cfg.Retention)

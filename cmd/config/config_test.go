@@ -74,13 +74,13 @@ func TestExample(t *testing.T) {
 		Alerts: finding.Routing{AutoPerHour: 5, Routes: []finding.Route{
 			{
 				Match:   finding.Match{Source: "guardduty", Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", MinSeverity: 7},
-				Suggest: []finding.Suggestion{{Action: "revoke_sessions"}, {Action: "isolate_instance"}}, Delivery: finding.Propose,
+				Suggest: []finding.Suggestion{{Action: "revoke_sessions"}, {Action: "isolate_instance"}}, Delivery: finding.Propose, Call: []string{"responders"},
 			},
-			{Match: finding.Match{Source: "trustedadvisor"}, Suggest: []finding.Suggestion{{Action: "deactivate_key"}}, Delivery: finding.Propose, OneClick: true, Channel: "C01INC"},
-			{Match: finding.Match{Source: "cloudtrail"}, Suggest: []finding.Suggestion{{Action: "quarantine_user", Options: map[string]string{"mode": "iam-only"}}}, Delivery: finding.Propose},
-			{Match: finding.Match{Source: "guardduty", MinSeverity: 4}, Delivery: finding.Propose},
-			{Match: finding.Match{Source: "health"}, Delivery: finding.Propose},
-			{Match: finding.Match{Source: "securityhub", MinSeverity: 7}, Delivery: finding.Propose},
+			{Match: finding.Match{Source: "trustedadvisor"}, Suggest: []finding.Suggestion{{Action: "deactivate_key"}}, Delivery: finding.Propose, OneClick: true, Channel: "C01INC", Call: []string{"responders"}, CallFrom: 7},
+			{Match: finding.Match{Source: "cloudtrail"}, Suggest: []finding.Suggestion{{Action: "quarantine_user", Options: map[string]string{"mode": "iam-only"}}}, Delivery: finding.Propose, Call: []string{"responders"}, CallFrom: 7},
+			{Match: finding.Match{Source: "guardduty", MinSeverity: 4}, Delivery: finding.Propose, Call: []string{"responders"}, CallFrom: 7},
+			{Match: finding.Match{Source: "health"}, Delivery: finding.Propose, Call: []string{"responders"}, CallFrom: 7},
+			{Match: finding.Match{Source: "securityhub", MinSeverity: 7}, Delivery: finding.Propose, Call: []string{"responders"}, CallFrom: 7},
 		}},
 		Webhooks: []Webhook{
 			{ID: "soar", Actions: []actions.Name{"isolate_instance", "revoke_sessions"}},
