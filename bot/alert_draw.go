@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
@@ -25,6 +26,7 @@ func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView,
 		}
 	}
 	v.Alias = b.Org.Alias(v.Finding.Account)
+	v.Called = b.called(row)
 	if f := row.Reports[0].Finding; !row.Over && row.State != alerts.FalsePositive {
 		f.Route = b.Findings.RouteOf(f) // by its own severity, as the executor reads it from the event
 		v.Offers, v.OneClick = f.Offers(), f.OneClick()
@@ -40,6 +42,37 @@ func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView,
 		v.Requests = append(v.Requests, r)
 	}
 	return v, nil
+}
+
+// called are those whom an alert's card mentions, as the routes of its reports say.
+func (b *Bot) called(row alerts.Alert) (c cards.Called) {
+	roster := b.Policy.Roster
+	person := func(id string) {
+		if p, ok := roster.ByID(id); ok && !slices.ContainsFunc(c.People, func(o approvals.Person) bool { return o.ID == id }) {
+			c.People = append(c.People, p)
+		}
+	}
+	for _, r := range row.Reports {
+		route := b.Findings.RouteOf(r.Finding)
+		if route == nil || !route.Calls(r.Finding) {
+			continue
+		}
+		for _, name := range route.Call {
+			usergroup := b.Usergroups[name]
+			switch {
+			case name == finding.Here:
+				c.Here = true
+			case usergroup == "":
+				for _, id := range roster.Groups[name] {
+					person(id)
+				}
+				person(name)
+			case !slices.Contains(c.Usergroups, usergroup):
+				c.Usergroups = append(c.Usergroups, usergroup)
+			}
+		}
+	}
+	return c
 }
 
 // drawAlert brings an alert's card and thread up to date, if the card was posted or may
@@ -100,7 +133,7 @@ func (b *Bot) postAlert(ctx context.Context, a alerts.Alert, card *approvals.Car
 	}
 	card.DrawnAt = v.Now
 	for _, news := range a.Pending {
-		if err := b.postOnce(ctx, a.ID, card, news.Key, cards.PendingReply(news), since); err != nil {
+		if err := b.postOnce(ctx, a.ID, card, news.Key, cards.PendingReply(news, v), since); err != nil {
 			return err
 		}
 		delete(card.Replies, news.Key)
@@ -137,7 +170,7 @@ func (b *Bot) postActivity(ctx context.Context, a alerts.Alert, card *approvals.
 func (b *Bot) postOnce(ctx context.Context, id string, card *approvals.Card, key string, m cards.Message, since time.Time) error {
 	ts, begun := card.Replies[key]
 	if begun {
-		ts = b.Slack.find(ctx, card.Channel, card.TS, m.Text, since)
+		ts = b.Slack.find(ctx, card.Channel, card.TS, m.Found(), since)
 	} else {
 		card.Replies = withReply(card.Replies, key, "")
 		if err := b.storeAlertCard(ctx, id, *card, ""); err != nil {

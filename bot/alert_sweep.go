@@ -29,7 +29,7 @@ func (b *Bot) SweepAlerts(ctx context.Context) error {
 	s := alertSweep{b: b, until: b.Now().Add(sweepWithin), channels: map[string]*channelSweep{}}
 	err := errors.Join(s.readDigests(ctx), s.readAlerts(ctx))
 	for _, c := range s.channels {
-		err = errors.Join(err, s.assign(ctx, c), s.scheduleWaiting(ctx, c), s.post(ctx, c))
+		err = errors.Join(err, s.callAgain(ctx, c), s.assign(ctx, c), s.scheduleWaiting(ctx, c), s.post(ctx, c))
 	}
 	s.scheduled = append(s.scheduled, b.schedule(ctx, s.behind, s.until)...)
 	b.drawScheduled(ctx, s.scheduled)
@@ -54,6 +54,7 @@ type channelSweep struct {
 	paused       bool           // after an error of Slack
 	waiting      []alerts.Alert // not posted, not scheduled: the most severe
 	digest       alerts.Digest  // not posted yet; none without an ID
+	unanswered   []alerts.Alert // people are called for them again
 	slots        []time.Time    // times that this sweep reserved
 	decided      bool           // whether this sweep handles the waiting alerts is decided
 	otherHandles bool           // another sweep handles them
@@ -126,6 +127,13 @@ func (s *alertSweep) classify(ctx context.Context, a alerts.Alert) (err error) {
 		if a, err = s.b.endSnooze(ctx, a.ID); err != nil {
 			return err
 		}
+	}
+	if next := a; next.CallAgain(now) {
+		c, err := s.channel(ctx, a.Card.Channel)
+		if err != nil {
+			return err
+		}
+		c.unanswered = append(c.unanswered, a)
 	}
 	if !a.Stale() || a.Card.Lease.Held(now) || now.Before(a.PostAt.Add(postOverdue)) {
 		return nil // nothing to draw, or somebody does
@@ -220,6 +228,70 @@ func (s *alertSweep) post(ctx context.Context, c *channelSweep) error {
 	return s.b.postDigest(ctx, c.digest.ID)
 }
 
+const (
+	maxCalls  = 3                // alerts of a channel for which people are called again at a time
+	callEvery = 5 * time.Minute  // and at most
+	callLease = 30 * time.Second // for one sweep to do so
+)
+
+// callAgain calls people again for the most severe of the critical alerts that nobody has
+// answered, and counts the others. One that is in a digest gets a card of its own.
+func (s *alertSweep) callAgain(ctx context.Context, c *channelSweep) error {
+	if len(c.unanswered) == 0 || c.paused {
+		return nil
+	}
+	task := "calls again in " + c.name
+	if due, err := s.b.Requests.Once(ctx, task, callLease, s.b.Now()); !due {
+		return ignoreConflict(err)
+	}
+	slices.SortStableFunc(c.unanswered, func(x, y alerts.Alert) int { return cmp.Compare(severity(y), severity(x)) })
+	var errs error
+	for i, a := range c.unanswered {
+		more := 0
+		if i == maxCalls-1 {
+			more = len(c.unanswered) - maxCalls
+		}
+		called, err := s.b.callAgain(ctx, a, i < maxCalls, more)
+		switch {
+		case err != nil:
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", a.ID, err))
+		case a.Stale() || !called.Stale(): // it is drawn in any case, or needs not be
+		case isWaiting(called):
+			c.waiting = append(c.waiting, called)
+		default:
+			s.behind = append(s.behind, called)
+		}
+	}
+	return errors.Join(errs, s.b.Requests.Done(ctx, task, s.b.Now().Add(callEvery)))
+}
+
+// callAgain counts a call for an alert, and makes it if say is set.
+func (b *Bot) callAgain(ctx context.Context, a alerts.Alert, say bool, more int) (alerts.Alert, error) {
+	v, err := b.alertView(ctx, a)
+	if err != nil {
+		return a, err
+	}
+	return b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
+		if !a.CallAgain(b.Now()) || !say || v.Calls() == "" {
+			return nil
+		}
+		if a.Card.TS != "" {
+			a.Pending = append(a.Pending, alerts.PendingReply{Key: fmt.Sprintf("call-%d", a.Calls), Text: cards.StillOpen(v, more), Broadcast: true, Call: true})
+		}
+		a.DigestID = ""
+		a.Revise()
+		return nil
+	})
+}
+
+// ignoreConflict returns no error where another worker was faster.
+func ignoreConflict(err error) error {
+	if errors.Is(err, approvals.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
 // endSnooze opens a snoozed alert again and adds a reply about it, which is broadcast
 // and mentions the person who snoozed it.
 func (b *Bot) endSnooze(ctx context.Context, id string) (alerts.Alert, error) {
@@ -232,7 +304,7 @@ func (b *Bot) endSnooze(ctx context.Context, id string) (alerts.Alert, error) {
 		a.Revise()
 		if a.Card.TS != "" && !a.Over {
 			a.Pending = append(a.Pending, alerts.PendingReply{
-				Key: fmt.Sprintf("awake-%d", a.Revision), Broadcast: true,
+				Key: fmt.Sprintf("awake-%d", a.Revision), Broadcast: true, Call: true,
 				Text: cards.SnoozeOver(by, b.Now()),
 			})
 		}

@@ -21,7 +21,15 @@ func (b *Bot) addReport(row *alerts.Alert, f finding.Finding, event string) bool
 	row.Activity = row.Activity || wantsActivity(f)
 	row.Revise()
 	addUpdate(row, before)
+	b.call(row)
 	return true
+}
+
+// call notes when people were first called for a critical alert.
+func (b *Bot) call(row *alerts.Alert) {
+	if row.Called.IsZero() && alerts.Shown(row.Reports).Severity >= finding.Critical && b.called(*row).String() != "" {
+		row.Called = b.Now().UTC()
+	}
 }
 
 // addUpdate adds the reply that is due after a change of an alert's reports. It joins
@@ -45,10 +53,11 @@ func addUpdate(row *alerts.Alert, before []alerts.Report) {
 	if row.State == alerts.Snoozed {
 		row.State, row.By, row.At, row.Until = alerts.Open, approvals.Actor{}, time.Time{}, time.Time{}
 	}
-	news := alerts.PendingReply{Key: fmt.Sprintf("update-%d", row.Revision), Broadcast: rose, Before: before}
+	news := alerts.PendingReply{Key: fmt.Sprintf("update-%d", row.Revision), Broadcast: rose, Call: rose, Before: before}
 	if last := len(row.Pending) - 1; last >= 0 && len(row.Pending[last].Before) > 0 {
 		if _, begun := row.Card.Replies[row.Pending[last].Key]; !begun {
 			news.Before, news.Broadcast = row.Pending[last].Before, rose || row.Pending[last].Broadcast
+			news.Call = news.Broadcast
 			row.Pending = row.Pending[:last]
 		}
 	}

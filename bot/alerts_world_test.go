@@ -99,6 +99,7 @@ type desk struct {
 	jobs    *sent
 	mu      sync.Mutex
 	counted map[string]int
+	posts   []slackfake.Message // as they were posted: edits notify nobody
 }
 
 func (d *desk) countedNow(name string) int {
@@ -125,6 +126,13 @@ func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, tim
 		Channels: []slackfake.Channel{{ID: sec, Name: "security"}, {ID: "C0OTHER", Name: "other"}},
 	})
 	d.slack.Deliver(d)
+	d.slack.Subscribe(func(e slackfake.Event) {
+		if e.Type == "posted" {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.posts = append(d.posts, e.Message)
+		}
+	})
 	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
 	d.Bot = &Bot{
 		Slack:    NewSlack(Token(d.slack.Config().BotToken), "http://slack.invalid/api", d.slack.Client(), sleep),

@@ -265,7 +265,7 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 		return nil
 	}
 	if tried {
-		ts = b.Slack.find(ctx, card.Channel, thread(*card), say.Text, v.Request.Asked)
+		ts = b.Slack.find(ctx, card.Channel, thread(*card), say.Found(), v.Request.Asked)
 	} else if err := b.storeReply(ctx, v.Request.ID, card, say.Key, ""); err != nil {
 		return err
 	}

@@ -40,6 +40,10 @@ type Alert struct {
 	// Reports are the latest findings, one for each source and name, in the order of the
 	// card.
 	Reports []Report `json:"reports"`
+	// Called is when people were first called for a critical alert, and Calls how often they
+	// were again, because nobody had said anything.
+	Called time.Time `json:"called,omitzero"`
+	Calls  int       `json:"calls,omitempty"`
 	// Announced is the highest severity of which a message told the channel.
 	Announced float64   `json:"announced"`
 	Received  time.Time `json:"received"` // first
@@ -77,6 +81,7 @@ type PendingReply struct {
 	Key       string `json:"key"`
 	Text      string `json:"text"`                // mrkdwn, of our own words and escaped ones
 	Broadcast bool   `json:"broadcast,omitempty"` // shown in the channel too
+	Call      bool   `json:"call,omitempty"`      // mentions whom the alert calls
 	// Before are the reports before the changes that the reply tells of, so that a later
 	// change can be added to it.
 	Before []Report `json:"before,omitempty"`
@@ -84,6 +89,23 @@ type PendingReply struct {
 
 // Stale reports whether the card shows less than the alert holds.
 func (a Alert) Stale() bool { return a.DigestID == "" && a.Card.Revision < a.Revision }
+
+// callAgain is how long after the first call people are called again.
+var callAgain = []time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour}
+
+// Unanswered reports whether people were called, and nobody has said anything.
+func (a Alert) Unanswered() bool {
+	return !a.Called.IsZero() && a.Calls < len(callAgain) && a.State == Open && !a.Over
+}
+
+// CallAgain counts the calls that are due by now. It returns false if none is.
+func (a *Alert) CallAgain(now time.Time) (due bool) {
+	for a.Unanswered() && !now.Before(a.Called.Add(callAgain[a.Calls])) {
+		a.Calls++
+		due = true
+	}
+	return due
+}
 
 // Revise marks that the card must be drawn again.
 func (a *Alert) Revise() { a.Revision++ }
@@ -248,7 +270,7 @@ func (t Table) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error)
 // for ever.
 func putAlert(a Alert) approvals.Put {
 	put := approvals.PutRow(alertKey(a.ID), a.Version, a)
-	if a.Stale() || a.State == Snoozed {
+	if a.Stale() || a.State == Snoozed || a.Unanswered() {
 		put.Marks = []string{approvals.MarkAlert}
 	}
 	return put

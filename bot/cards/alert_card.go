@@ -26,6 +26,7 @@ type AlertView struct {
 	OneClick       bool                // a click on them runs them
 	Requests       []approvals.Request // that it led to, oldest first
 	Alias          string              // of the account; may be empty
+	Called         Called              // whom it calls while nobody does anything
 	Now            time.Time
 }
 
@@ -70,7 +71,11 @@ func AlertCard(v AlertView) Message {
 	id := fmt.Sprintf("%s · severity %.3g · updated %s · event %s", v.Alert.ID, a.Severity, clock(v.Now), cmp.Or(a.EventID, "unknown"))
 	b = append(b, slack.NewContextBlock("id", plain(Untrusted(id).Plain(maxField))))
 	b = slices.Insert(b, contain, v.offers(maxAlert-characters(b))...)
-	return Message{Text: entities(v.fallback()), Blocks: b}
+	text := entities(v.fallback())
+	if who := v.Calls(); who != "" {
+		text += " · for " + who
+	}
+	return Message{Text: text, Blocks: b}
 }
 
 // characters counts the characters in an alert's blocks.
@@ -128,8 +133,24 @@ func (v AlertView) title() string {
 	return fmt.Sprintf("%s%s: %s", v.markPrefix(), strings.ToUpper(level[:1])+level[1:], cmp.Or(what, v.Finding.Type, "no title"))
 }
 
+// answered reports whether there is nothing to call people for: somebody has said
+// something, it is contained, or a containment is on its way.
+func (v AlertView) answered() bool {
+	return v.over() || v.Alert.State != alerts.Open || slices.ContainsFunc(v.Requests, func(r approvals.Request) bool {
+		return r.State.Open() || v.contains(r)
+	})
+}
+
+// Calls mentions whom the alert calls; it is empty if there is nothing to call them for.
+func (v AlertView) Calls() string {
+	if v.answered() {
+		return ""
+	}
+	return v.Called.String()
+}
+
 // fallback starts with the mark and the severity, then finding type, account,
-// principal or resource, alert ID.
+// principal or resource, alert ID, and whom it calls.
 func (v AlertView) fallback() string {
 	a := v.Finding
 	text := fmt.Sprintf("%s%s: %s in account %s", v.markPrefix(), finding.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
@@ -205,6 +226,9 @@ func (v AlertView) state() string {
 	r := v.Alert
 	who, at := mention(r.By.Slack), v.moment(r.At)
 	text := "*Open*: nobody has acknowledged it yet."
+	if who := v.Calls(); who != "" {
+		text += " Called: " + who + "."
+	}
 	if slices.ContainsFunc(v.Requests, v.contains) {
 		text = "*Contained*: nothing was seen since."
 	}

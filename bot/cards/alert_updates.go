@@ -36,9 +36,15 @@ func consoleLink(a finding.Finding) string {
 	return fmt.Sprintf("<%s|Open it in the console>", entities(a.Link))
 }
 
-// PendingReply is a reply in an alert's thread.
-func PendingReply(n alerts.PendingReply) Message {
-	m := note("%s", n.Text)
+// PendingReply is a reply in an alert's thread. It is found again by its words: whom it
+// calls may change meanwhile.
+func PendingReply(n alerts.PendingReply, v AlertView) Message {
+	text := n.Text
+	if who := v.Calls(); n.Call && who != "" {
+		text = who + " " + text
+	}
+	m := note("%s", text)
+	m.Marker = n.Text
 	m.Broadcast = n.Broadcast
 	return m
 }
@@ -47,6 +53,16 @@ func PendingReply(n alerts.PendingReply) Message {
 // the alert.
 func SnoozeOver(by approvals.Actor, at time.Time) string {
 	return fmt.Sprintf("*The snooze is over* (by %s at %s), and nobody has settled it.", mention(by.Slack), clock(at))
+}
+
+// StillOpen is the reply to a critical alert that nobody has answered; there may be more of
+// them.
+func StillOpen(v AlertView, more int) string {
+	text := fmt.Sprintf("*Still open*: nobody has acknowledged it in %s: %s", span(v.Now.Sub(v.Alert.Called)), entities(v.fallback()))
+	if more > 0 {
+		text += fmt.Sprintf(" And %s waiting.", plural(more, "more critical alert is", "more critical alerts are"))
+	}
+	return text
 }
 
 // Changes is the reply about new reports, as mrkdwn. It is empty if people need to know

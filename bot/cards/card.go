@@ -1,6 +1,7 @@
 package cards
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,7 +20,12 @@ type Message struct {
 	Text      string
 	Blocks    []slack.Block
 	Broadcast bool // in a thread: shown in the channel too
+	// Marker is a part of the text by which the message is found again; empty: all of it.
+	Marker string
 }
+
+// Found is the text by which the message is found again.
+func (m Message) Found() string { return cmp.Or(m.Marker, m.Text) }
 
 // View is all that a card shows. A card is a pure function of it.
 type View struct {
@@ -111,16 +117,9 @@ func (v View) whoAsks(asker string) string {
 // approvers mentions who may still approve: their Slack user group if there is one.
 func (v View) approvers() string {
 	if usergroup.MatchString(v.Group) {
-		return "<!subteam^" + v.Group + ">"
+		return Called{Usergroups: []string{v.Group}}.String()
 	}
-	var who []string
-	for _, p := range v.Waiting {
-		who = append(who, mention(p.Slack))
-	}
-	if len(who) == 0 {
-		return "nobody is left who may"
-	}
-	return strings.Join(first(who, maxCalled), ", ")
+	return cmp.Or(Called{People: v.Waiting}.String(), "nobody is left who may")
 }
 
 // usergroup is the form of a Slack user group's ID.

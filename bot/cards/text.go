@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 // day is a moment with its date, in UTC.
@@ -165,4 +167,28 @@ func first(s []string, n int) []string {
 func note(format string, args ...any) Message {
 	text := fmt.Sprintf(format, args...)
 	return Message{Text: text, Blocks: []slack.Block{section("note", text)}}
+}
+
+// Called are people whom a message mentions.
+type Called struct {
+	Usergroups []string // Slack's IDs
+	People     []approvals.Person
+	Here       bool // and who is active in the channel
+}
+
+// String mentions them; it is empty for nobody.
+func (c Called) String() string {
+	var who []string
+	for _, g := range c.Usergroups {
+		if usergroup.MatchString(g) {
+			who = append(who, "<!subteam^"+g+">")
+		}
+	}
+	for _, p := range c.People {
+		who = append(who, mention(p.Slack))
+	}
+	if who = first(who, maxCalled); c.Here {
+		who = append(who, "<!here>")
+	}
+	return strings.Join(who, ", ")
 }
