@@ -13,7 +13,7 @@ import (
 // https://docs.slack.dev/apis/web-api/rate-limits
 const (
 	RatePosts = 30 // alerts in any RateSpan
-	RateSpan  = time.Minute
+	RateSpan  = time.Minute + time.Second // a card may be posted a little after its time
 	RatePause = 1500 * time.Millisecond // between two of them
 )
 

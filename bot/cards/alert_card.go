@@ -229,7 +229,7 @@ func (v AlertView) state() string {
 	if who := v.Calls(); who != "" {
 		text += " Called: " + who + "."
 	}
-	if slices.ContainsFunc(v.Requests, v.contains) {
+	if v.contained() {
 		text = "*Contained*: nothing was seen since."
 	}
 	switch r.State {
@@ -258,7 +258,7 @@ func (v AlertView) over() bool { return v.Alert.Over || v.Finding.Over }
 // moment is a time without its date if it is today's.
 func (v AlertView) moment(t time.Time) string {
 	if t.UTC().Format(time.DateOnly) == v.Now.UTC().Format(time.DateOnly) {
-		return clock(t)
+		return local(t)
 	}
 	return day(t)
 }

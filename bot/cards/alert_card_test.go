@@ -125,6 +125,11 @@ func hostileAlert(_ testing.TB, v *AlertView) {
 	v.AlsoReportedBy = []string{"<!channel>", "Security Hub"}
 }
 
+// called is a card that calls a group and a person.
+func called(_ testing.TB, v *AlertView) {
+	v.Called = Called{Usergroups: []string{"S0RESPONDERS"}, People: []approvals.Person{{ID: "ben", Slack: "U0BEN"}}, Here: true}
+}
+
 type alertCase struct {
 	name    string
 	starts  string // what the fallback begins with
@@ -139,6 +144,11 @@ const (
 
 var alertCards = []alertCase{
 	{"open", "high: ", proposeButtons + stateButtons, nil},
+	{"called", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){called}},
+	{"called_acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){called, stated(alerts.Acknowledged, ben, time.Minute)}},
+	{"called_requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){called, func(_ testing.TB, v *AlertView) {
+		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
+	}}},
 	{"one_click", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.OneClick = true }}},
 	{"updated", "critical: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Finding.Severity, v.Finding.Count, v.Finding.Last = 9, 19, asked.Add(26*time.Hour)
@@ -302,7 +312,11 @@ func checkAlert(t *testing.T, v AlertView, m Message) {
 		if v.OneClick {
 			next = "This runs at once."
 		}
-		if c := b.Confirm; b.Style != slack.StyleDanger || c == nil || !strings.Contains(c.Text.Text, next) {
+		style := slack.StyleDanger
+		if v.contained() {
+			style = slack.StyleDefault
+		}
+		if c := b.Confirm; b.Style != style || c == nil || !strings.Contains(c.Text.Text, next) {
 			t.Errorf("%s does not say what happens next: %+v", b.ActionID, c)
 		}
 		if b.AccessibilityLabel == "" {

@@ -81,6 +81,9 @@ func (v AlertView) contains(r approvals.Request) bool {
 	return r.State == approvals.Contained && !cmp.Or(f.Last, f.First, f.Updated).After(r.Ended)
 }
 
+// contained reports whether a request of the alert contains what was seen.
+func (v AlertView) contained() bool { return slices.ContainsFunc(v.Requests, v.contains) }
+
 // typed lists calls to be typed.
 func typed(id, head string, calls []string, room int) slack.Block {
 	return plainList(id, head+"; type after /killswitch, with a reason:", calls, room)
@@ -114,7 +117,11 @@ func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElemen
 	}
 	e := slack.NewButtonBlockElement(id, approvals.Value(v.Alert.ID, approvals.IntentDigest(i)), plain(label))
 	e.AccessibilityLabel = label
-	return danger(asking(e, ask, next+" "+title+" in account "+v.account()+options(i.Call), yes))
+	asking(e, ask, next+" "+title+" in account "+v.account()+options(i.Call), yes)
+	if v.contained() {
+		return e // what is left to do is not urgent
+	}
+	return danger(e)
 }
 
 // options are the options of a call, for the end of a sentence.
@@ -164,6 +171,9 @@ func (v AlertView) buttons() []slack.BlockElement {
 			return
 		}
 		e := slack.NewButtonBlockElement(id, approvals.Value(v.Alert.ID, "-"), plain(label))
+		if id == "false_positive" {
+			asking(e, "A false positive?", "Then nobody is called for it, and its containments are hidden until somebody acknowledges it.", "False positive")
+		}
 		e.AccessibilityLabel = Untrusted(label + ": " + v.Alert.ID).Plain(maxLabel)
 		buttons = append(buttons, e)
 	}

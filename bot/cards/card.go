@@ -296,7 +296,7 @@ func (v View) headline() string {
 	r := v.Request
 	state := "*" + strings.ToUpper(v.word()[:1]) + v.word()[1:] + "*"
 	left := func(t time.Time) string {
-		return fmt.Sprintf("by %s (%s left)", clock(t), span(t.Sub(v.Now)))
+		return fmt.Sprintf("by %s, %s left", local(t), span(t.Sub(v.Now)))
 	}
 	switch r.State {
 	case approvals.Planning:
@@ -333,9 +333,9 @@ func (v View) headline() string {
 		}
 		return fmt.Sprintf("%s: %d of %d steps done.", state, done, max(len(v.Steps), v.steps()))
 	case approvals.Contained:
-		return fmt.Sprintf("%s at %s%s: %s%s", state, clock(v.verified()), v.but(), v.readBack(), v.rechecked())
+		return fmt.Sprintf("%s at %s%s: %s%s", state, local(v.verified()), v.but(), v.readBack(), v.rechecked())
 	case approvals.Restored:
-		return fmt.Sprintf("%s at %s: %s", state, clock(v.verified()), v.restored())
+		return fmt.Sprintf("%s at %s: %s", state, local(v.verified()), v.restored())
 	case approvals.Partial, approvals.Failed:
 		return state + ": " + v.shortfall() + v.because()
 	case approvals.Refused:

@@ -42,8 +42,9 @@ func Replies(v View) []Reply {
 		half, last := r.Asked.Add(r.Expires.Sub(r.Asked)/2), r.Expires.Add(-lastReminder)
 		for i, at := range []time.Time{half, last} {
 			if !v.Now.Before(at) && (i == 1 || last.Sub(half) > lastReminder) {
-				m := note("Still waiting: %s. %s left. (%s)", v.whoAsks(asker), span(r.Expires.Sub(v.Now)), r.ID)
-				m.Broadcast = true
+				marker := fmt.Sprintf("(%s, %s reminder)", r.ID, []string{"first", "last"}[i]) // what is before it changes
+				m := note("Still waiting: %s. %s left. %s", v.whoAsks(asker), span(r.Expires.Sub(v.Now)), marker)
+				m.Broadcast, m.Marker = true, marker
 				rs = append(rs, Reply{fmt.Sprintf("waiting-%d", i), m})
 			}
 		}

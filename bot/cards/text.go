@@ -117,6 +117,12 @@ func listed(items []string) string {
 // clock is a moment in UTC: the same for all responders, and as CloudTrail has it.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
 
+// local is a moment in UTC and in the reader's own time, as mrkdwn.
+// https://docs.slack.dev/messaging/formatting-message-text#date-formatting
+func local(t time.Time) string {
+	return fmt.Sprintf("%s (<!date^%d^{time} your time|%s UTC>)", clock(t), t.Unix(), t.UTC().Format("15:04"))
+}
+
 // span is a time that is left, in whole units.
 func span(d time.Duration) string {
 	switch {

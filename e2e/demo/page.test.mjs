@@ -30,8 +30,9 @@ const show = async (...messages) => {
 
 // What may stand between the source of mrkdwn and what is seen: marks, and entities.
 const bare = (s) => s.replace(/[*_~\s\u2060]/g, "");
+const clock = (_, at, format) => format.replace("{time}", new Date(at * 1000).toTimeString().slice(0, 5));
 const seen = (mrkdwn) =>
-  bare(mrkdwn.replace(/<@([^>]+)>/g, "@$1").replace(/<[^|>]+\|([^>]+)>/g, "$1").replace(/<(https[^>]+)>/g, "$1").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&"));
+  bare(mrkdwn.replace(/<!date\^(\d+)\^([^|>]+)\|[^>]+>/g, clock).replace(/<@([^>]+)>/g, "@$1").replace(/<[^|>]+\|([^>]+)>/g, "$1").replace(/<(https[^>]+)>/g, "$1").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&"));
 
 test("every card of the bot is shown to the letter", async () => {
   const all = cards();

@@ -30,10 +30,10 @@ const (
 	cardTotal    = 8000 // ours: Slack's own limit is undocumented and lies near 12,000
 	cardBlocks   = 50
 	modalBlocks  = 100
-	ownDate      = `<!date\^\d+\^\{time_secs\}\|\d\d:\d\d:\d\d UTC>`
+	ownDate      = `<!date\^\d+\^\{time\} your time\|\d\d:\d\d UTC>`
 	ownMentions  = `<@U0(?:ANA|BEN|CHO)>`
 	ownChannel   = `<#C0SEC>`
-	ownBroadcast = `<!here>`
+	ownBroadcast = `<!here>|<!subteam\^S0RESPONDERS>`
 	ownLink      = `<https://(?:[a-z0-9-]+\.)*(?:aws\.amazon\.com|amazonaws-us-gov\.com|amazonaws\.cn)/(?:[^<>|&\s]|&amp;)*\|Open it in the console>`
 )
 

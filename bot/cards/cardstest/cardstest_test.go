@@ -35,7 +35,7 @@ func TestChecksCanFail(t *testing.T) {
 		blocks []slack.Block
 		want   string
 	}{
-		"fine":             {"text", mark("*Asked* by <@U0ANA> at <!date^1^{time_secs}|00:00:01 UTC> &lt;&amp;&gt; *\u2060"), ""},
+		"fine":             {"text", mark("*Asked* by <@U0ANA> at <!date^1^{time} your time|00:00 UTC> &lt;&amp;&gt; *\u2060"), ""},
 		"no text":          {" ", mark("x"), "the fallback text is empty"},
 		"no blocks":        {"text", nil, "0 blocks"},
 		"too many blocks":  {"text", fill(51), "51 blocks"},
@@ -45,7 +45,7 @@ func TestChecksCanFail(t *testing.T) {
 		"link":             {"text", mark("a <https://evil.example|Approve>"), "not ours"},
 		"our link":         {"text", mark("<https://us-east-1.console.aws.amazon.com/a?b&amp;c|Open it in the console>"), ""},
 		"our words":        {"text", mark("<https://evil.example|Open it in the console>"), "not ours"},
-		"date with a link": {"text", mark("<!date^1^{time_secs}^https://evil.example|00:00:00 UTC>"), "not ours"},
+		"date with a link": {"text", mark("<!date^1^{time} your time^https://evil.example|00:00 UTC>"), "not ours"},
 		"lone bracket":     {"text", mark("a > b"), "not ours"},
 		"half an entity":   {"text", mark("a &l…"), "no entity"},
 		"half a token":     {"text", mark("a <!date^1^{time…"), "not ours"},

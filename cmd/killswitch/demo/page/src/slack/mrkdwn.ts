@@ -110,11 +110,18 @@ function sequence(s: string): Node {
   return { type: "link", url: decode(head), label: label || decode(head) };
 }
 
-// date writes a moment in UTC, as the cards do, whatever form was asked for.
+// date writes a moment in the reader's own time.
+// https://docs.slack.dev/messaging/formatting-message-text#date-formatting
 function date(head: string): string | undefined {
-  const at = new Date(Number(head.split("^")[1]) * 1000);
-  if (Number.isNaN(at.getTime())) return undefined;
-  return at.toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC");
+  const [, at, format] = head.split("^");
+  const moment = new Date(Number(at) * 1000);
+  if (Number.isNaN(moment.getTime()) || !format) return undefined;
+  const two = (n: number) => String(n).padStart(2, "0");
+  const time = `${two(moment.getHours())}:${two(moment.getMinutes())}`;
+  return format
+    .replace("{time}", time)
+    .replace("{time_secs}", `${time}:${two(moment.getSeconds())}`)
+    .replace(/\{date[a-z_]*\}/, `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`);
 }
 
 // decode undoes the only three entities that Slack has.
