@@ -12,9 +12,9 @@ import (
 // second in a channel: the pauses between alerts leave room for the cards of requests.
 // https://docs.slack.dev/apis/web-api/rate-limits
 const (
-	RatePosts = 30 // alerts in any RateSpan
+	RatePosts = 30                        // alerts in any RateSpan
 	RateSpan  = time.Minute + time.Second // a card may be posted a little after its time
-	RatePause = 1500 * time.Millisecond // between two of them
+	RatePause = 1500 * time.Millisecond   // between two of them
 )
 
 // RateLimit is the state of a channel's rate limit: a row of the table requests.
