@@ -16,6 +16,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
@@ -34,9 +35,10 @@ type Slack struct {
 	hosts  func(*url.URL) bool
 	sleep  func(context.Context, time.Duration) error
 
-	mu    sync.Mutex
-	token string // that api was made with
-	api   *slack.Client
+	mu      sync.Mutex
+	token   string // that api was made with
+	api     *slack.Client
+	address string // of the workspace
 }
 
 // Tokens are the bot token's values, the current one first: it may be rotated.
@@ -250,14 +252,39 @@ func (s *Slack) members(ctx context.Context, usergroup string) (ids []string, er
 	return ids, err
 }
 
-// Team is the workspace that the bot token belongs to.
-func (s *Slack) Team(ctx context.Context) (team string, err error) {
+// Team is the workspace that the bot token belongs to, and its address.
+func (s *Slack) Team(ctx context.Context) (team, address string, err error) {
 	err = s.withRetry(ctx, func(api *slack.Client) error {
 		who, err := api.AuthTestContext(ctx)
 		if err == nil {
-			team = who.TeamID
+			team, address = who.TeamID, who.URL
 		}
 		return err
 	})
-	return team, err
+	return team, address, err
+}
+
+// permalink is the address of a card; empty if it is not posted, or Slack does not say where
+// the workspace is.
+func (s *Slack) permalink(ctx context.Context, c approvals.Card) string {
+	if c.TS == "" {
+		return ""
+	}
+	s.mu.Lock()
+	address := s.address
+	s.mu.Unlock()
+	if address == "" {
+		var err error
+		if _, address, err = s.Team(ctx); err != nil {
+			return ""
+		}
+		s.mu.Lock()
+		s.address = address
+		s.mu.Unlock()
+	}
+	link := strings.TrimSuffix(address, "/") + "/archives/" + c.Channel + "/p" + strings.ReplaceAll(c.TS, ".", "")
+	if c.Thread != "" {
+		link += "?thread_ts=" + c.Thread + "&cid=" + c.Channel
+	}
+	return link
 }

@@ -29,7 +29,9 @@ func TestList(t *testing.T) {
 	}
 	var views []View
 	for _, c := range cards {
-		views = append(views, c.view())
+		v := c.view()
+		v.Link = "https://acme.slack.com/archives/C0SEC/p1763694000000100?thread_ts=1763694000.000099&cid=C0SEC"
+		views = append(views, v)
 	}
 	checkMessage(t, List(Listing{Views: views[:3]}, Listing{}))
 	all := List(Listing{Views: views, More: 2}, Listing{Views: views})
@@ -38,9 +40,23 @@ func TestList(t *testing.T) {
 		t.Errorf("it does not say where it was cut: %s", text)
 	}
 	text := string(document(t, List(Listing{Views: views[1:2]}, Listing{Views: views[7:8], More: 7})))
-	for _, want := range []string{`*Open*\n• pending 0/1: `, " · asked by <@U0ANA> 2 min ago, 18 min left", `*In force, can be undone*\n• contained: `, "and 7 more, asked before"} {
+	for _, want := range []string{`*Open*`, `"pending 0/1: `, " · asked by <@U0ANA> 2 min ago, 18 min left", "&amp;cid=C0SEC|Open its card>", `"action_id": "details"`, `*In force, can be undone*`, `"contained: `, "and 7 more, asked before"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the list lacks %s: %s", want, text)
+		}
+	}
+}
+
+// TestListLinksToSlackAlone: nothing else becomes a link.
+func TestListLinksToSlackAlone(t *testing.T) {
+	v := cards[1].view()
+	for link, want := range map[string]bool{
+		"": false, "https://acme.slack.com/archives/C0SEC/p1763694000000100": true, "https://acme.slack-gov.com/archives/C0SEC/p1763694000000100": true,
+		"https://evil.example/archives/C0SEC/p1763694000000100": false, "https://acme.slack.com/archives/C0SEC/p1763694000000100|x": false, "http://127.0.0.1:80/archives/C0SEC/p1763694000000100": false,
+	} {
+		v.Link = link
+		if got := strings.Contains(string(document(t, List(Listing{Views: []View{v}}, Listing{}))), "Open its card"); got != want {
+			t.Errorf("%q is a link: %v", link, got)
 		}
 	}
 }

@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/slack-go/slack"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -27,24 +31,26 @@ type Listing struct {
 	More  int
 }
 
-// List tells which requests are open, and which containments are in force.
+// List tells which requests are open, and which containments are in force; each with a link
+// to its card and a button for its plan.
 func List(open, held Listing) Message {
 	m := Message{Text: "Open requests and containments in force"}
 	show := func(head string, l Listing) {
-		text := "*" + head + "*\n"
+		if len(l.Views) == 0 {
+			return
+		}
+		m.Blocks = append(m.Blocks, section("", "*"+head+"*"))
+		room := maxListed * maxItem
 		for i, v := range l.Views {
-			line := fmt.Sprintf("• %s · asked by %s %s ago%s\n", Untrusted(v.fallback()), asker(v.Request), span(v.Now.Sub(v.Request.Asked)), v.left())
-			if len(text)+len(line) > maxListed*maxItem {
+			text := fmt.Sprintf("%s · asked by %s %s ago%s%s", Untrusted(v.fallback()), asker(v.Request), span(v.Now.Sub(v.Request.Asked)), v.left(), v.link())
+			if room -= utf8.RuneCountInString(text); room < 0 {
 				l.More += len(l.Views) - i
 				break
 			}
-			text += line
+			m.Blocks = append(m.Blocks, slack.NewSectionBlock(mrkdwn(text), nil, slack.NewAccessory(v.button("details", "Details"))))
 		}
 		if l.More > 0 {
-			text += fmt.Sprintf("and %d more, asked before", l.More)
-		}
-		if len(l.Views) > 0 {
-			m.Blocks = append(m.Blocks, section("", text))
+			m.Blocks = append(m.Blocks, section("", fmt.Sprintf("and %d more, asked before; show ID shows one.", l.More)))
 		}
 	}
 	show("Open", open)
@@ -53,6 +59,18 @@ func List(open, held Listing) Message {
 		return note("Nothing is open and nothing is contained.")
 	}
 	return m
+}
+
+// permalink is the form of a message's address.
+// https://docs.slack.dev/reference/methods/chat.getPermalink
+var permalink = actions.NewPattern(`^https://[a-z0-9.-]{1,100}\.slack(-gov)?\.com/archives/[CDG][A-Z0-9]{2,30}/p[0-9]{10,20}(\?thread_ts=[0-9.]{10,20}&cid=[CDG][A-Z0-9]{2,30})?$`)
+
+// link leads to the card, for the end of a line.
+func (v View) link() string {
+	if !permalink.MatchString(v.Link) {
+		return ""
+	}
+	return fmt.Sprintf(" · <%s|Open its card>", entities(v.Link))
 }
 
 // leftLists tell of many steps those that were left alone or failed, by reason,

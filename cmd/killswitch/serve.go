@@ -130,7 +130,7 @@ func checkKeys(ctx context.Context, c config.Config, hooks secret, log *slog.Log
 // hello looks whether Slack and AWS know us, so that a wrong token or account is
 // seen now and not at night. It only tells: an outage is no reason not to start.
 func hello(ctx context.Context, c config.Config, zones *local.Zones, cfg aws.Config, log *slog.Logger) {
-	if team, err := zones.Bot.Slack.Team(ctx); err != nil {
+	if team, _, err := zones.Bot.Slack.Team(ctx); err != nil {
 		log.ErrorContext(ctx, "slack does not answer to the bot token", slog.String("error", err.Error()))
 	} else if team != c.Team {
 		log.ErrorContext(ctx, "the bot token is another workspace's", slog.String("configured", c.Team), slog.String("found", team))

@@ -3,6 +3,7 @@ package local_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -212,7 +213,21 @@ func TestShowListAndHelpChangeNothing(t *testing.T) {
 		w.told("U03CAROL", want)
 	}
 	r = w.again(r)
+	w.types("U03CAROL", "list")
 	all := w.slack.Messages(channel)
+	list := all[slices.IndexFunc(all, func(m slackfake.Message) bool {
+		return m.EphemeralTo == "U03CAROL" && strings.Contains(string(m.Blocks), "*Open*")
+	})]
+	if link := "/archives/" + channel + "/p" + strings.ReplaceAll(r.Card.TS, ".", ""); !strings.Contains(string(all[len(all)-1].Blocks), link) {
+		t.Errorf("the list has no link to the card, %s: %s", link, all[len(all)-1].Blocks)
+	}
+	if d := w.slack.Press("U03CAROL", channel, list.TS, "details", approvals.Value(r.ID, r.Digest)); d.Err != nil || d.Status != 200 {
+		t.Errorf("a click on the list: %d %v", d.Status, d.Err)
+	}
+	w.drain()
+	if len(w.slack.Views("U03CAROL")) != 1 {
+		t.Error("the list's button opened no view")
+	}
 	var last slackfake.Message
 	for _, m := range all {
 		if m.EphemeralTo == "" && m.ThreadTS == "" {
@@ -223,7 +238,7 @@ func TestShowListAndHelpChangeNothing(t *testing.T) {
 		t.Error("approve did not bring the card to the end of the channel")
 	}
 	w.clicks("U03CAROL", r, "details")
-	if len(w.slack.Views("U03CAROL")) != 1 {
+	if len(w.slack.Views("U03CAROL")) != 2 {
 		t.Error("details opened no view")
 	}
 	w.state(r, approvals.Pending)

@@ -34,7 +34,7 @@ const (
 	ownMentions  = `<@U0(?:ANA|BEN|CHO)>`
 	ownChannel   = `<#C0SEC>`
 	ownBroadcast = `<!here>|<!subteam\^S0RESPONDERS>`
-	ownLink      = `<https://(?:[a-z0-9-]+\.)*(?:aws\.amazon\.com|amazonaws-us-gov\.com|amazonaws\.cn)/(?:[^<>|&\s]|&amp;)*\|Open it in the console>`
+	ownLink      = `<https://(?:[a-z0-9-]+\.)*(?:aws\.amazon\.com|amazonaws-us-gov\.com|amazonaws\.cn)/(?:[^<>|&\s]|&amp;)*\|Open it in the console>|<https://acme\.slack\.com/archives/C0SEC/p\d+(?:\?thread_ts=[0-9.]+&amp;cid=C0SEC)?\|Open its card>`
 )
 
 // schemas compiles the two halves of Slack's types once.
