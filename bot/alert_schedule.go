@@ -161,6 +161,9 @@ func (b *Bot) unschedule(ctx context.Context, id string) error {
 // pauseAlerts pauses the alerts of a channel after an error of Slack: further posts
 // would fail, too.
 func (b *Bot) pauseAlerts(ctx context.Context, channel string, cause error) {
+	if errors.Is(cause, errNoTurn) {
+		return
+	}
 	pause := pauseFor
 	if limited, ok := errors.AsType[*slack.RateLimitedError](cause); ok {
 		pause = min(max(limited.RetryAfter, time.Second), pauseLongest)

@@ -236,6 +236,12 @@ func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Me
 		}
 		*card = approvals.Card{Channel: card.Channel, Thread: card.Thread, Posting: b.Now()}
 	}
+	if err := b.turn(ctx, card.Channel, m.Rank); err != nil {
+		if card.Fresh { // its posting has not begun
+			card.Posting = time.Time{}
+		}
+		return err
+	}
 	ts, err := b.Slack.post(ctx, card.Channel, card.Thread, m)
 	if card.Thread != "" && threadGone(err) {
 		card.Thread = ""
@@ -263,6 +269,9 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 	ts, tried := card.Replies[say.Key]
 	if ts != "" {
 		return nil
+	}
+	if err := b.turn(ctx, card.Channel, say.Rank); err != nil {
+		return err
 	}
 	if tried {
 		ts = b.Slack.find(ctx, card.Channel, thread(*card), say.Found(), v.Request.Asked)

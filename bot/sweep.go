@@ -29,6 +29,7 @@ func (b *Bot) SweepRequests(ctx context.Context) error {
 	err := errors.Join(
 		b.each(ctx, approvals.MarkOpen, b.advance),
 		b.each(ctx, approvals.MarkInForce, b.watch),
+		b.each(ctx, approvals.MarkStale, b.drawCall),
 		b.each(ctx, approvals.MarkStale, func(ctx context.Context, r approvals.Request) error { return b.draw(ctx, r.ID) }),
 	)
 	if err != nil {
@@ -60,6 +61,14 @@ func (b *Bot) each(ctx context.Context, mark string, do func(context.Context, ap
 			return errors.Join(errs...)
 		}
 	}
+}
+
+// drawCall draws a stale card if that calls people: they go before all others.
+func (b *Bot) drawCall(ctx context.Context, r approvals.Request) error {
+	if calls := r.State == approvals.Pending || r.State.Missed(); !calls || r.Card.State == r.State {
+		return nil
+	}
+	return b.draw(ctx, r.ID)
 }
 
 // advance looks after one open request.

@@ -22,6 +22,34 @@ type RateLimit struct {
 	Slots []time.Time `json:"slots"` // when the latest RatePosts are posted
 	// PausedUntil is set after an error of Slack: nothing is posted before.
 	PausedUntil time.Time `json:"paused_until,omitzero"`
+	// Calls and Posts are when the messages that have a turn would all be posted, one after
+	// the other: those that call people, with all that are posted already; and all.
+	Calls time.Time `json:"calls,omitzero"`
+	Posts time.Time `json:"posts,omitzero"`
+}
+
+// Slack takes a message a second in a channel, and a few at once.
+const (
+	turnPause = 1100 * time.Millisecond
+	turnBurst = 2 * turnPause
+)
+
+// Turn returns when a message may be posted: what calls people waits for other calls and for
+// what is posted already, the rest for all that have a turn. It returns false if that is after until.
+func (r *RateLimit) Turn(now, until time.Time, call bool) (time.Time, bool) {
+	last := latest(r.Calls, r.Posts)
+	if call {
+		last = r.Calls
+	}
+	at := latest(now, last.Add(-turnBurst))
+	if at.After(until) {
+		return time.Time{}, false
+	}
+	if call || !at.After(now) {
+		r.Calls = latest(now, r.Calls).Add(turnPause)
+	}
+	r.Posts = latest(now, r.Posts).Add(turnPause)
+	return at, true
 }
 
 // Reserve reserves the next time at which an alert may be posted. It returns false if

@@ -71,11 +71,12 @@ func AlertCard(v AlertView) Message {
 	id := fmt.Sprintf("%s · severity %.3g · updated %s · event %s", v.Alert.ID, a.Severity, clock(v.Now), cmp.Or(a.EventID, "unknown"))
 	b = append(b, slack.NewContextBlock("id", plain(Untrusted(id).Plain(maxField))))
 	b = slices.Insert(b, contain, v.offers(maxAlert-characters(b))...)
-	text := entities(v.fallback())
+	m := Message{Text: entities(v.fallback()), Blocks: b, Rank: CardRank}
 	if who := v.Calls(); who != "" {
-		text += " · for " + who
+		m.Text += " · for " + who
+		m.Rank = CallRank
 	}
-	return Message{Text: text, Blocks: b}
+	return m
 }
 
 // characters counts the characters in an alert's blocks.

@@ -39,11 +39,11 @@ func consoleLink(a finding.Finding) string {
 // PendingReply is a reply in an alert's thread. It is found again by its words: whom it
 // calls may change meanwhile.
 func PendingReply(n alerts.PendingReply, v AlertView) Message {
-	text := n.Text
+	m := note("%s", n.Text)
 	if who := v.Calls(); n.Call && who != "" {
-		text = who + " " + text
+		m = note("%s", who+" "+n.Text)
+		m.Rank = CallRank
 	}
-	m := note("%s", text)
 	m.Marker = n.Text
 	m.Broadcast = n.Broadcast
 	return m

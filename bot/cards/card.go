@@ -22,7 +22,19 @@ type Message struct {
 	Broadcast bool // in a thread: shown in the channel too
 	// Marker is a part of the text by which the message is found again; empty: all of it.
 	Marker string
+	Rank   Rank
 }
+
+// Rank orders new messages where Slack takes fewer than there are.
+type Rank int
+
+// The ranks. A call mentions those who must act.
+const (
+	ResultRank Rank = iota
+	CallRank
+	CardRank
+	PlanRank
+)
 
 // Found is the text by which the message is found again.
 func (m Message) Found() string { return cmp.Or(m.Marker, m.Text) }
@@ -96,7 +108,7 @@ func Card(v View) Message {
 		add(verbatim("again-line", line))
 	}
 	add(slack.NewContextBlock("id", mrkdwn(fmt.Sprintf("%s · updated %s", r.ID, clock(v.Now)))))
-	return Message{Text: entities(v.fallback()), Blocks: b}
+	return Message{Text: entities(v.fallback()), Blocks: b, Rank: CardRank}
 }
 
 // Call is the card of a request that has just become pending, as a new message: Slack
@@ -104,6 +116,7 @@ func Card(v View) Message {
 func Call(v View) Message {
 	m := Card(v)
 	r := v.Request
+	m.Rank = CallRank
 	m.Text = fmt.Sprintf("Approve? %s. %s. By %s. %s", v.whoAsks(asker(r)), Untrusted(Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxItem)), clock(r.Expires), entities(v.fallback()))
 	return m
 }

@@ -44,7 +44,7 @@ func Replies(v View) []Reply {
 			if !v.Now.Before(at) && (i == 1 || last.Sub(half) > lastReminder) {
 				marker := fmt.Sprintf("(%s, %s reminder)", r.ID, []string{"first", "last"}[i]) // what is before it changes
 				m := note("Still waiting: %s. %s left. %s", v.whoAsks(asker), span(r.Expires.Sub(v.Now)), marker)
-				m.Broadcast, m.Marker = true, marker
+				m.Broadcast, m.Marker, m.Rank = true, marker, CallRank
 				rs = append(rs, Reply{fmt.Sprintf("waiting-%d", i), m})
 			}
 		}
@@ -60,7 +60,7 @@ func Replies(v View) []Reply {
 		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.restored(), v.flags())
 	case approvals.Partial, approvals.Failed:
 		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s%s. %s%s%s%s", v.alarm(), r.State, v.mention(), strings.Join(append([]string{asker}, v.voters()...), " "), " "+v.because(), v.flags())
-		rs[len(rs)-1].Broadcast = true
+		rs[len(rs)-1].Broadcast, rs[len(rs)-1].Rank = true, CallRank
 	case approvals.Undone:
 		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
 	case approvals.Planning, approvals.Approved, approvals.Running, approvals.Cancelled, approvals.Undoing:
@@ -88,7 +88,7 @@ func Replies(v View) []Reply {
 		rs = append(rs, Reply{"activity", Activity(r.ID, *v.Report)})
 	}
 	if v.Planned != nil && r.State != approvals.Planning && r.State != approvals.Refused { // last: what happened goes first
-		rs = append(rs, Reply{"plan", Message{Text: r.ID + ": the plan", Blocks: append([]slack.Block{section("plan", "*"+r.ID+": the plan*")}, v.plan()...)}})
+		rs = append(rs, Reply{"plan", Message{Text: r.ID + ": the plan", Blocks: append([]slack.Block{section("plan", "*"+r.ID+": the plan*")}, v.plan()...), Rank: PlanRank}})
 	}
 	return rs
 }

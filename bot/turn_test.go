@@ -1,0 +1,72 @@
+package bot
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+// planned stores requests that have just been planned, and are about to be pending.
+func (d *desk) planned(n int) (ids []string) {
+	d.Helper()
+	for i := range n {
+		call := actions.Call{Action: actions.RevokeSessions, Target: fmt.Sprintf("arn:aws:iam::%s:role/role-%d", account, i), Account: account}
+		r := approvals.Request{
+			ID: approvals.ShortID("KS-", fmt.Sprint(i)), State: approvals.Planning, Intent: approvals.Intent{Call: call}, Reason: "a test",
+			Requester: approvals.Actor{Person: ana.ID, Slack: ana.Slack}, Asked: time.Now(), Expires: time.Now().Add(30 * time.Minute), Need: 1,
+			Card: approvals.Card{Channel: sec},
+		}
+		d.must(d.Requests.Create(d.Context(), r))
+		d.must(d.runs.Write(d.Context(), approvals.PutRow(approvals.PlannedKey(r.ID), 0, approvals.Planned{ID: r.ID, Intent: r.Intent, Account: account})))
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// TestCallsGoFirst: where Slack takes a message a second, whoever must act is called before
+// anything else is told, and nothing is lost.
+func TestCallsGoFirst(t *testing.T) {
+	const n = 8
+	atDesk(t, func(t *testing.T, d *desk) {
+		began := time.Now()
+		ids := d.planned(n)
+		var wg sync.WaitGroup
+		for _, id := range ids {
+			wg.Go(func() { d.becomes(id, approvals.Pending) })
+		}
+		wg.Wait()
+		d.pass(2 * time.Minute)
+		calls, plans := 0, 0
+		var last time.Duration
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, m := range d.posts {
+			switch {
+			case strings.HasPrefix(m.Text, "Approve? "):
+				calls++
+				last = time.Duration((seconds(m.TS) - float64(began.Unix())) * float64(time.Second))
+			case strings.HasSuffix(m.Text, ": the plan"):
+				if plans++; plans > 3 && calls < n {
+					t.Errorf("%d plans before the last call", plans)
+				}
+			}
+		}
+		if calls != n || plans != n {
+			t.Errorf("%d calls and %d plans of %d", calls, plans, n)
+		}
+		if last > n*time.Second {
+			t.Errorf("the last call came after %s", last)
+		}
+		for _, c := range d.slack.Calls() {
+			if c.Method == "chat.postMessage" && c.Status == http.StatusTooManyRequests {
+				t.Errorf("Slack refused a message: %+v", c)
+			}
+		}
+	}, asSlackDoes)
+}
