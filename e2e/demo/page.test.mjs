@@ -32,7 +32,7 @@ const show = async (...messages) => {
 const bare = (s) => s.replace(/[*_~\s\u2060]/g, "");
 const clock = (_, at, format) => format.replace("{time}", new Date(at * 1000).toTimeString().slice(0, 5));
 const seen = (mrkdwn) =>
-  bare(mrkdwn.replace(/<!date\^(\d+)\^([^|>]+)\|[^>]+>/g, clock).replace(/<@([^>]+)>/g, "@$1").replace(/<[^|>]+\|([^>]+)>/g, "$1").replace(/<(https[^>]+)>/g, "$1").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&"));
+  bare(mrkdwn.replace(/<!date\^(\d+)\^([^|>]+)\|[^>]+>/g, clock).replace(/<!subteam\^([^>]+)>/g, "@$1").replace(/<!here>/g, "@here").replace(/<@([^>]+)>/g, "@$1").replace(/<[^|>]+\|([^>]+)>/g, "$1").replace(/<(https[^>]+)>/g, "$1").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&"));
 
 test("every card of the bot is shown to the letter", async () => {
   const all = cards();
@@ -66,7 +66,7 @@ for (const [text, html] of [
   ["&gt; quoted\nnot", "<blockquote>quoted</blockquote>not"],
   ["<@U02BOB> in <#C01INC>, <!here>", '<span class="mention">@Bob Brown</span> in <span class="mention">#incident</span>, <span class="mention">@here</span>'],
   ["<https://a.example/?x=1&amp;y=2|Open *it*>", '<a href="https://a.example/?x=1&amp;y=2" target="_blank" rel="noopener noreferrer">Open *it*</a>'],
-  ["<!date^1795230000^{date_short} {time}|then>", "2026-11-21 03:00:00 UTC"],
+  ["<!date^1795230000^{date_short} {time}|then>", `${new Date(1795230000e3).toLocaleDateString("sv")} ${new Date(1795230000e3).toTimeString().slice(0, 5)}`],
   ["<!date^9e99^{time}|then>", "then"],
   ["<javascript:alert(1)|click> <data:text/html,x|me>", "click me"],
   ["[click](javascript:alert(1)) ![x](https://evil.example/x.png)", "[click](javascript:alert(1)) ![x](https://evil.example/x.png)"],

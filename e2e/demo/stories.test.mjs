@@ -1,8 +1,8 @@
 // Every story, played to its end by two people on the page of the real demo.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, accessibleEverywhere, launch, open, screen } from "./browser.mjs";
-import { click, start, state, step, until } from "./server.mjs";
+import { accessible, accessibleEverywhere, desktop, launch, open, phone, screen } from "./browser.mjs";
+import { click, seat, start, state, step, until } from "./server.mjs";
 
 let browser, demo;
 
@@ -76,11 +76,14 @@ test("every story, with two people", async (t) => {
         assert.match(words(await page.locator(".aws").innerText()), what);
       };
       const waits = [...onTheWay[id]];
+      const measured = new Set();
       for (let now = await state(demo.url); !now.story.ended; now = await state(demo.url)) {
         const { text } = await step(page, demo.url);
         if (waits.length && waits[0][0].test(text)) await told(waits.shift()[1]);
+        await approveIsOnTheFirstScreen(page, measured);
       }
       assert.deepEqual(waits, [], "steps that were not");
+      assert.ok(measured.size > 0, "nothing was to be approved");
 
       const end = await state(demo.url);
       assert.doesNotMatch(end.story.verdict, /^Not as the story has it/);
@@ -99,6 +102,26 @@ test("every story, with two people", async (t) => {
     });
   }
 });
+
+// On a phone, Approve is on the first screen of the message that calls for it.
+async function approveIsOnTheFirstScreen(page, measured) {
+  const { messages, people } = await state(demo.url);
+  for (const m of messages.filter((m) => !measured.has(m.ts) && m.blocks.some((b) => b.elements?.some((e) => e.action_id === "approve")))) {
+    measured.add(m.ts);
+    await seat(page, people[1].id);
+    await page.setViewportSize(phone);
+    await page.getByRole("tab", { name: people[1].name.split(" ")[0] }).click();
+    const card = screen(page, people[1].id).locator(`[data-ts="${m.ts}"]`).first();
+    const approve = card.getByRole("button", { name: /^Approve/ });
+    await approve.waitFor();
+    const [top, button] = [await card.boundingBox(), await approve.boundingBox()];
+    const height = Math.ceil(button.y + button.height - top.y);
+    console.log(`# ${height} px to Approve: ${m.text.slice(0, 60)}`);
+    assert.ok(height <= 700, `Approve ends ${height} px down: ${m.text}`);
+    await page.getByRole("tab").first().click();
+    await page.setViewportSize(desktop);
+  }
+}
 
 // Each message that both can see says on the page what it says in Slack.
 async function cardsAreShown(page, { messages, people }) {
