@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
@@ -179,6 +180,64 @@ func TestCallIsFoundAgain(t *testing.T) {
 		d.pass(2 * time.Minute)
 		if got := stillOpen(d); len(got) != 1 {
 			t.Errorf("called again: %q", got)
+		}
+	}, calling(7, "ben"))
+}
+
+// TestUnansweredCriticalAlertIsPaged: the executor is asked to call the pager until it has, and
+// not for what somebody has answered, or where there is no pager.
+func TestUnansweredCriticalAlertIsPaged(t *testing.T) {
+	for name, c := range map[string]struct {
+		severity float64
+		pager    time.Duration
+		by       string
+		want     bool
+	}{
+		"critical":     {9, 10 * time.Minute, "", true},
+		"high":         {8.9, 10 * time.Minute, "", false},
+		"no pager":     {9, 0, "", false},
+		"acknowledged": {9, 10 * time.Minute, "ack", false},
+		"later":        {9, time.Hour, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			atDesk(t, func(t *testing.T, d *desk) {
+				d.hears(gdFinding(1, severe(c.severity)))
+				if d.pass(9 * time.Minute); len(d.jobs.of(approvals.JobNotify)) != 0 {
+					t.Error("too early")
+				}
+				id := d.row(gdFinding(1)).ID
+				if c.by != "" {
+					d.clicks(ben.Slack, d.row(gdFinding(1)), c.by)
+				}
+				d.pass(3 * time.Minute)
+				if got := d.jobs.of(approvals.JobNotify); slices.Contains(got, id) != c.want {
+					t.Errorf("paged: %q", got)
+				}
+				d.must(d.runs.Write(t.Context(), approvals.PutRow(approvals.PageKey(id), 0, approvals.Page{Sent: map[string]time.Time{alerts.PageCritical: time.Now()}})))
+				d.jobs.mu.Lock()
+				d.jobs.jobs = nil
+				d.jobs.mu.Unlock()
+				if d.pass(2 * time.Hour); len(d.jobs.of(approvals.JobNotify)) != 0 {
+					t.Error("paged again")
+				}
+			}, calling(7, "ben"), func(d *desk) { d.PagerAfter = c.pager })
+		})
+	}
+}
+
+// TestAlertThatOpensAgainCallsAgain: what was over and is seen again is called for anew.
+func TestAlertThatOpensAgainCallsAgain(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.hears(gdFinding(1, severe(9)))
+		d.pass(20 * time.Minute)
+		d.hears(gdFinding(1, severe(9), later(20), func(f *finding.Finding) { f.Over = true }))
+		if d.pass(2 * time.Hour); len(stillOpen(d)) != 2 {
+			t.Errorf("while it is over: %q", stillOpen(d))
+		}
+		d.hears(gdFinding(1, severe(9), later(140)))
+		d.pass(6 * time.Minute)
+		if got := stillOpen(d); len(got) != 3 {
+			t.Errorf("%d calls: %q", len(got), got)
 		}
 	}, calling(7, "ben"))
 }

@@ -128,6 +128,11 @@ func (s *alertSweep) classify(ctx context.Context, a alerts.Alert) (err error) {
 			return err
 		}
 	}
+	if a.Unanswered() {
+		if err := s.b.pageAlert(ctx, a); err != nil {
+			return err
+		}
+	}
 	if next := a; next.CallAgain(now) {
 		c, err := s.channel(ctx, a.Card.Channel)
 		if err != nil {
@@ -282,6 +287,22 @@ func (b *Bot) callAgain(ctx context.Context, a alerts.Alert, say bool, more int)
 		a.Revise()
 		return nil
 	})
+}
+
+// pageAlert sends the job that calls the pager for an alert, if that is due.
+func (b *Bot) pageAlert(ctx context.Context, a alerts.Alert) error {
+	if b.PagerAfter == 0 {
+		return nil
+	}
+	due, err := b.alerts().PageDue(ctx, a, b.PagerAfter, b.Now())
+	if err != nil || !due {
+		return err
+	}
+	p, err := b.Runs.Page(ctx, a.ID)
+	if err != nil || p.Quiet(alerts.PageCritical, b.Now()) {
+		return err
+	}
+	return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobNotify, ID: a.ID}, 0)
 }
 
 // ignoreConflict returns no error where another worker was faster.

@@ -14,13 +14,16 @@ import (
 // addReport adds the report of a finding to an alert, and the reply that is due. It
 // returns false if the report says nothing new.
 func (b *Bot) addReport(row *alerts.Alert, f finding.Finding, event string) bool {
-	before := slices.Clone(row.Reports)
+	before, over := slices.Clone(row.Reports), row.Over
 	if !row.AddReport(alerts.NewReport(f, event, b.Now().UTC())) {
 		return false
 	}
 	row.Activity = row.Activity || wantsActivity(f)
 	row.Revise()
 	addUpdate(row, before)
+	if over && !row.Over { // people are called anew
+		row.Called, row.Calls = time.Time{}, 0
+	}
 	b.call(row)
 	return true
 }

@@ -239,7 +239,7 @@ func (c *conversation) listed(ctx context.Context, rs []approvals.Request) cards
 	shown := rs[:min(len(rs), most)]
 	var vs []cards.View
 	for _, r := range shown {
-		v := cards.View{Request: r, Now: c.b.Now(), Link: c.b.Slack.permalink(ctx, r.Card)}
+		v := cards.View{Request: r, Now: c.b.Now()}
 		if p, err := c.b.Runs.Planned(ctx, r.ID); err == nil { // for the account, where the call does not say it
 			v.Planned = &p
 		}

@@ -250,7 +250,9 @@ func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Me
 	if definitelyFailed(err) {
 		card.Posting = time.Time{}
 	}
-	card.TS = ts
+	if card.TS = ts; err == nil {
+		card.Link = b.Slack.permalink(ctx, *card)
+	}
 	return err
 }
 

@@ -47,9 +47,7 @@ type Alert struct {
 	// Announced is the highest severity of which a message told the channel.
 	Announced float64   `json:"announced"`
 	Received  time.Time `json:"received"` // first
-	// Critical is when it became critical, if it was not so from the first.
-	Critical time.Time `json:"critical,omitzero"`
-	Over     bool      `json:"over,omitempty"`
+	Over      bool      `json:"over,omitempty"`
 
 	// Requests are the requests that it led to, oldest first.
 	Requests []LinkedRequest `json:"requests,omitempty"`

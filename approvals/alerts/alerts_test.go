@@ -370,30 +370,3 @@ func TestChangeRateLimitAtOnce(t *testing.T) {
 		t.Errorf("another channel: %+v %v", r, err)
 	}
 }
-
-// TestSinceWhenAnAlertIsCritical: since the report that made it so, also if it was over in
-// between; a later one changes nothing.
-func TestSinceWhenAnAlertIsCritical(t *testing.T) {
-	at := func(minute int) time.Time { return time.Date(2026, 11, 21, 3, minute, 0, 0, time.UTC) }
-	report := func(minute int, severity float64, over bool) alerts.Report {
-		f := finding.Finding{Source: finding.GuardDuty, Names: []string{"one"}, Severity: severity, Updated: at(minute), Over: over}
-		return alerts.NewReport(f, "", at(minute))
-	}
-	for name, c := range map[string]struct {
-		reports []alerts.Report
-		want    time.Time
-	}{
-		"from the first":     {[]alerts.Report{report(0, 9, false), report(1, 9, false)}, time.Time{}},
-		"never":              {[]alerts.Report{report(0, 8, false), report(1, 8.9, false)}, time.Time{}},
-		"later":              {[]alerts.Report{report(0, 8, false), report(1, 9, false), report(2, 9.5, false)}, at(1)},
-		"again after an end": {[]alerts.Report{report(0, 9, false), report(1, 9, true), report(2, 9, false), report(3, 9, false)}, at(2)},
-	} {
-		a := alerts.Alert{Reports: c.reports[:1]}
-		for _, r := range c.reports[1:] {
-			a.AddReport(r)
-		}
-		if !a.Critical.Equal(c.want) {
-			t.Errorf("%s: critical since %s, want %s", name, a.Critical, c.want)
-		}
-	}
-}

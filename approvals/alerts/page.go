@@ -1,7 +1,6 @@
 package alerts
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -13,23 +12,20 @@ import (
 // PageCritical is the page about a critical alert.
 const PageCritical = "critical"
 
-// PageDue returns since when a critical alert is unanswered: it is a real one, nobody gave
-// it a state, and no request that it led to is open or in force. It returns false if that
-// is not so, or not for so long.
-func (t Table) PageDue(ctx context.Context, a Alert, after time.Duration, now time.Time) (since time.Time, due bool, err error) {
-	since = cmp.Or(a.Critical, a.Received)
-	if f := Shown(a.Reports); !critical(f) || f.Mark != "" || a.State != Open || a.Over || now.Sub(since) < after {
-		return since, false, nil
+// PageDue reports whether a critical alert is unanswered for so long since people were
+// called: it is no sample, mock or drill, nobody gave it a state, and no request that it led
+// to is open or in force.
+func (t Table) PageDue(ctx context.Context, a Alert, after time.Duration, now time.Time) (bool, error) {
+	if f := Shown(a.Reports); a.Called.IsZero() || f.Severity < finding.Critical || f.Mark != "" || a.State != Open || a.Over || now.Sub(a.Called) < after {
+		return false, nil
 	}
 	for _, l := range a.Requests {
 		r, err := t.Requests.Get(ctx, l.Request)
 		switch {
 		case errors.Is(err, approvals.ErrNotFound):
 		case err != nil || r.State.Open() || r.State.InForce():
-			return since, false, err
+			return false, err
 		}
 	}
-	return since, true, nil
+	return true, nil
 }
-
-func critical(f finding.Finding) bool { return finding.Level(f.Severity) == "critical" }

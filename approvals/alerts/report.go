@@ -33,7 +33,6 @@ func NewReport(f finding.Finding, event string, received time.Time) Report {
 // AddReport adds a report to an alert, or merges it with the earlier one of the same
 // finding. It returns false if it says nothing new.
 func (a *Alert) AddReport(r Report) bool {
-	was := !a.Over && len(a.Reports) > 0 && critical(Shown(a.Reports))
 	i := slices.IndexFunc(a.Reports, func(old Report) bool { return old.Finding.Same(r.Finding) })
 	if i < 0 {
 		a.Reports = append(a.Reports, r)
@@ -51,9 +50,6 @@ func (a *Alert) AddReport(r Report) bool {
 		}
 	}
 	a.Over = a.Reports[0].Finding.Over // reports that are over come last
-	if !was && critical(Shown(a.Reports)) {
-		a.Critical = r.Received
-	}
 	return true
 }
 

@@ -78,11 +78,11 @@ func (x *Executor) alertPage(ctx context.Context, id string) (page, error) {
 	if err != nil {
 		return page{}, ignore(err, approvals.ErrNotFound)
 	}
-	since, due, err := table.PageDue(ctx, a, x.PagerAfter, x.Now())
+	due, err := table.PageDue(ctx, a, x.PagerAfter, x.Now())
 	if err != nil || !due {
 		return page{}, err
 	}
-	text := x.pageText("critical alert", alerts.Shown(a.Reports).Account, id, "open since", since, a.Card)
+	text := x.pageText("critical alert", alerts.Shown(a.Reports).Account, id, "open since", a.Called, a.Card)
 	return page{id, alerts.PageCritical, "Killswitch: critical alert", text}, nil
 }
 

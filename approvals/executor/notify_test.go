@@ -220,7 +220,7 @@ func (w *world) critical(id string, edit func(*alerts.Alert)) {
 	w.t.Helper()
 	f := w.finding()
 	f.Severity, f.Names = 9, []string{id}
-	a := alerts.Alert{ID: id, Names: f.Names, State: alerts.Open, Received: w.clock.Now(), Reports: []alerts.Report{alerts.NewReport(f, "", w.clock.Now())},
+	a := alerts.Alert{ID: id, Names: f.Names, State: alerts.Open, Received: w.clock.Now(), Called: w.clock.Now(), Reports: []alerts.Report{alerts.NewReport(f, "", w.clock.Now())},
 		Card: approvals.Card{Channel: channel, TS: cardTS, Link: cardLink}}
 	edit(&a)
 	w.must(alerts.Table{Requests: w.table()}.Create(w.t.Context(), a))
@@ -284,7 +284,7 @@ func TestWhichAlertsArePaged(t *testing.T) {
 		"request partial":       {linked(approvals.Partial), 0},
 		"request denied":        {linked(approvals.Denied), 1},
 		"request undone":        {linked(approvals.Undone), 1},
-		"critical since lately": {func(w *world, a *alerts.Alert) { a.Critical = w.clock.Now().Add(2 * time.Minute) }, 0},
+		"critical since lately": {func(w *world, a *alerts.Alert) { a.Called = w.clock.Now().Add(2 * time.Minute) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -682,7 +682,7 @@ func TestForgedRowsAnnoyWithinTheCap(t *testing.T) {
 	for i := range 200 {
 		id := approvals.AlertID(fmt.Sprint("forged", i))
 		w.critical(id, func(a *alerts.Alert) {
-			a.Received, a.Reports[0].Finding.Account = time.Time{}, "evil.example"
+			a.Called, a.Reports[0].Finding.Account = time.Time{}, "evil.example"
 			a.Card.Link = "https://evil.example"
 		})
 		ids = append(ids, id)

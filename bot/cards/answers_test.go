@@ -30,7 +30,7 @@ func TestList(t *testing.T) {
 	var views []View
 	for _, c := range cards {
 		v := c.view()
-		v.Link = "https://acme.slack.com/archives/C0SEC/p1763694000000100?thread_ts=1763694000.000099&cid=C0SEC"
+		v.Request.Card.Link = "https://acme.slack.com/archives/C0SEC/p1763694000000100?thread_ts=1763694000.000099&cid=C0SEC"
 		views = append(views, v)
 	}
 	checkMessage(t, List(Listing{Views: views[:3]}, Listing{}))
@@ -54,7 +54,7 @@ func TestListLinksToSlackAlone(t *testing.T) {
 		"": false, "https://acme.slack.com/archives/C0SEC/p1763694000000100": true, "https://acme.slack-gov.com/archives/C0SEC/p1763694000000100": true,
 		"https://evil.example/archives/C0SEC/p1763694000000100": false, "https://acme.slack.com/archives/C0SEC/p1763694000000100|x": false, "http://127.0.0.1:80/archives/C0SEC/p1763694000000100": false,
 	} {
-		v.Link = link
+		v.Request.Card.Link = link
 		if got := strings.Contains(string(document(t, List(Listing{Views: []View{v}}, Listing{}))), "Open its card"); got != want {
 			t.Errorf("%q is a link: %v", link, got)
 		}

@@ -52,7 +52,6 @@ type View struct {
 	Alias   string             // of the account; may be empty
 	Waiting []approvals.Person // who may still approve
 	Group   string             // their Slack user group; may be empty
-	Link    string             // of the card in Slack; may be empty
 	Now     time.Time
 }
 

@@ -67,10 +67,10 @@ var permalink = actions.NewPattern(`^https://[a-z0-9.-]{1,100}\.slack(-gov)?\.co
 
 // link leads to the card, for the end of a line.
 func (v View) link() string {
-	if !permalink.MatchString(v.Link) {
+	if !permalink.MatchString(v.Request.Card.Link) {
 		return ""
 	}
-	return fmt.Sprintf(" · <%s|Open its card>", entities(v.Link))
+	return fmt.Sprintf(" · <%s|Open its card>", entities(v.Request.Card.Link))
 }
 
 // leftLists tell of many steps those that were left alone or failed, by reason,

@@ -186,6 +186,7 @@ func TestCardsTellWhatTheExecutorFound(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, c.alter...)
 			r := c.do(w)
+			w.pass(10 * time.Second) // Slack takes a message a second
 			for _, want := range c.card {
 				w.shows(r, want)
 			}

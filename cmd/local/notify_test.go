@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
+	"github.com/killswitch-chatops/killswitch/approvals/finding/findingtest"
 )
 
 // What nobody answers: from the bot's sweep to the pager's topic.
@@ -62,10 +65,10 @@ func TestPagerIsCalledForWhatNobodyAnswers(t *testing.T) {
 		then func(*world, approvals.Request) // a minute later
 		want string                          // empty: no page
 	}{
-		"pending":             {do: pending, want: "pending 0/1: revoke_sessions in account prod (" + prod + ") · KS · asked 10 min ago · https://slack.com/app_redirect?team=T01ACME&channel=" + channel},
+		"pending":             {do: pending, want: "pending 0/1: revoke_sessions in account prod (" + prod + ") · KS · asked 10 min ago · LINK"},
 		"approved":            {do: pending, then: func(w *world, r approvals.Request) { w.clicks("U02BOB", r, "approve") }},
 		"denied":              {do: pending, then: func(w *world, r approvals.Request) { w.clicks("U02BOB", r, "deny") }},
-		"partial":             {do: partial, want: "partial, NOT CONTAINED: revoke_sessions in account prod (" + prod + ") · KS · ended 10 min ago · https://slack.com/app_redirect?team=T01ACME&channel=" + channel},
+		"partial":             {do: partial, want: "partial, NOT CONTAINED: revoke_sessions in account prod (" + prod + ") · KS · ended 10 min ago · LINK"},
 		"partial, a no to it": {do: partial, then: func(w *world, r approvals.Request) { w.types("U02BOB", "deny "+r.ID+" leave it") }},
 		"partial, its undo asked for and denied": {do: partial, then: func(w *world, r approvals.Request) {
 			w.clicks("U03CAROL", r, "undo")
@@ -98,7 +101,8 @@ func TestPagerIsCalledForWhatNobodyAnswers(t *testing.T) {
 				}
 				return
 			}
-			if want := strings.Replace(c.want, "KS", r.ID, 1); len(pages) != 1 || pages[0] != want {
+			r = w.again(r)
+			if want := strings.NewReplacer("KS", r.ID, "LINK", r.Card.Link).Replace(c.want); r.Card.Link == "" || len(pages) != 1 || pages[0] != want {
 				t.Errorf("paged %q, want %q", pages, want)
 			}
 			if *jobs != 1 {
@@ -109,6 +113,26 @@ func TestPagerIsCalledForWhatNobodyAnswers(t *testing.T) {
 			}
 			w.quiet()
 		})
+	}
+}
+
+// TestPagerIsCalledForACriticalAlert: with a link to its card, and no word of the finding.
+func TestPagerIsCalledForACriticalAlert(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, onCall, func(w *world) {
+		route := finding.Route{Match: finding.Match{Source: finding.GuardDuty}, Call: []string{"responders"}}
+		w.findings = &finding.Reader{Sources: findingtest.Sources(), Org: w.cfg.Org, Routing: finding.Routing{Routes: []finding.Route{route}}}
+	})
+	w.zones.Bot.Findings = *w.findings
+	f := w.story()
+	f.Severity = 9
+	w.must(w.zones.Bot.HandleEvent(t.Context(), findingtest.Event(findingtest.Said{Finding: f})))
+	w.pass(12 * time.Minute)
+	a, err := alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Get(t.Context(), approvals.AlertID(f.Own()))
+	w.must(err)
+	want := "critical alert in account prod (" + prod + ") · " + a.ID + " · open since 10 min ago · " + a.Card.Link
+	if pages := w.pages(); a.Card.Link == "" || len(pages) != 1 || pages[0] != want {
+		t.Errorf("paged %q, want %q", pages, want)
 	}
 }
 

@@ -67,6 +67,7 @@ func TestFreePlayFollowsTheRealRules(t *testing.T) {
 		t.Errorf("the user is %+v", u)
 	}
 	b.types(company.Bob, `apply_scp sandbox reason="a test"`)
+	b.do("time", timed{Advance: "5s"}) // Slack takes a message a second
 	b.clicks(company.Alice, "Approve")
 	s := b.state()
 	i := slices.IndexFunc(s.AWS.Organization.SCPs, func(p scp) bool { return p.Name == "killswitch-freeze" })

@@ -203,6 +203,7 @@ func TestStoryWaitsForThePerson(t *testing.T) {
 	}
 	b.clicks(company.Alice, "Deny")
 	b.types(company.Carol, "apply_scp sandbox again")
+	b.do("time", timed{Advance: "5s"})                            // Slack takes a message a second
 	if _, wrong := b.ask("next", `{"as":"guide"}`); wrong != "" { // there is a second request
 		t.Errorf("the guide says %q", wrong)
 	}
