@@ -682,7 +682,7 @@ func TestForgedRowsAnnoyWithinTheCap(t *testing.T) {
 	for i := range 200 {
 		id := approvals.AlertID(fmt.Sprint("forged", i))
 		w.critical(id, func(a *alerts.Alert) {
-			a.Called, a.Reports[0].Finding.Account = time.Time{}, "evil.example"
+			a.Called, a.Reports[0].Finding.Account = time.Unix(1, 0), "evil.example"
 			a.Card.Link = "https://evil.example"
 		})
 		ids = append(ids, id)
