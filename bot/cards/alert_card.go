@@ -71,9 +71,8 @@ func AlertCard(v AlertView) Message {
 	id := fmt.Sprintf("%s · severity %.3g · updated %s · event %s", v.Alert.ID, a.Severity, clock(v.Now), cmp.Or(a.EventID, "unknown"))
 	b = append(b, slack.NewContextBlock("id", plain(Untrusted(id).Plain(maxField))))
 	b = slices.Insert(b, contain, v.offers(maxAlert-characters(b))...)
-	m := Message{Text: entities(v.fallback()), Blocks: b, Rank: CardRank}
-	if who := v.Calls(); who != "" {
-		m.Text += " · for " + who
+	m := Message{Text: v.fallback(v.Calls()), Blocks: b, Rank: CardRank}
+	if v.Calls() != "" {
 		m.Rank = CallRank
 	}
 	return m
@@ -151,12 +150,15 @@ func (v AlertView) Calls() string {
 }
 
 // fallback starts with the mark and the severity, then finding type, account,
-// principal or resource, alert ID, and whom it calls.
-func (v AlertView) fallback() string {
+// principal or resource, whom it calls, alert ID.
+func (v AlertView) fallback(calls string) string {
 	a := v.Finding
 	text := fmt.Sprintf("%s%s: %s in account %s", v.markPrefix(), finding.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
 	if what := cmp.Or(a.Principal, a.Resource); what != "" {
 		text += " · " + Untrusted(what).Plain(maxField)
+	}
+	if text = entities(text); calls != "" {
+		text += " · for " + calls
 	}
 	return text + " · " + v.Alert.ID
 }

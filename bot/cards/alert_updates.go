@@ -58,7 +58,7 @@ func SnoozeOver(by approvals.Actor, at time.Time) string {
 // StillOpen is the reply to a critical alert that nobody has answered; there may be more of
 // them.
 func StillOpen(v AlertView, more int) string {
-	text := fmt.Sprintf("*Still open*: nobody has acknowledged it in %s: %s", span(v.Now.Sub(v.Alert.Called)), entities(v.fallback()))
+	text := fmt.Sprintf("*Still open*: nobody has acknowledged it in %s: %s", span(v.Now.Sub(v.Alert.Called)), v.fallback(""))
 	if more > 0 {
 		text += fmt.Sprintf(" And %s waiting.", plural(more, "more critical alert is", "more critical alerts are"))
 	}

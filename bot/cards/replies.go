@@ -40,6 +40,9 @@ func Replies(v View) []Reply {
 	case approvals.Pending:
 		// At half time, and shortly before the end; once, where they meet.
 		half, last := r.Asked.Add(r.Expires.Sub(r.Asked)/2), r.Expires.Add(-lastReminder)
+		if last.Before(half) {
+			last = half
+		}
 		for i, at := range []time.Time{half, last} {
 			if !v.Now.Before(at) && (i == 1 || last.Sub(half) > lastReminder) {
 				marker := fmt.Sprintf("(%s, %s reminder)", r.ID, []string{"first", "last"}[i]) // what is before it changes

@@ -103,6 +103,28 @@ func TestWhoMayApproveIsReminded(t *testing.T) {
 	w.state(r, approvals.Expired)
 }
 
+// TestShortTimeHasOneReminder: at half time, not at once.
+func TestShortTimeHasOneReminder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.cfg.Policy.Default.ApproveWithin = 4 * time.Minute })
+	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	reminders := func() (n int) {
+		for _, m := range w.posts() {
+			if strings.HasPrefix(m.Text, "Still waiting: ") {
+				n++
+			}
+		}
+		return n
+	}
+	if w.pass(90 * time.Second); reminders() != 0 {
+		t.Errorf("after 90 s:\n%s", w.said())
+	}
+	if w.pass(140 * time.Second); reminders() != 1 {
+		t.Errorf("%d reminders:\n%s", reminders(), w.said())
+	}
+	w.state(r, approvals.Pending)
+}
+
 // TestWhatWentWrongCallsRequesterAndApprover.
 func TestWhatWentWrongCallsRequesterAndApprover(t *testing.T) {
 	t.Parallel()
