@@ -64,7 +64,8 @@ type scene struct {
 	socket bool // Socket Mode
 	// watch, where it is set, gives another endpoint for Killswitch's calls to AWS.
 	watch func(url string) string
-	more  string   // of the configuration
+	more  string // of the configuration
+	edit  func(string) string
 	hooks string   // the webhooks' keys
 	env   []string // more of Killswitch's environment
 
@@ -81,7 +82,11 @@ func newScene(t *testing.T, alter ...func(*scene, *Workspace)) *scene {
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
 	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
-	s.must(os.WriteFile(s.config(), []byte(configuration+s.more), 0o600))
+	config := configuration + s.more
+	if s.edit != nil {
+		config = s.edit(config)
+	}
+	s.must(os.WriteFile(s.config(), []byte(config), 0o600))
 	s.start()
 	return s
 }
