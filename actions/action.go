@@ -30,7 +30,7 @@ type Action interface {
 // Phase is a part of an action's life cycle with its own permissions.
 type Phase int
 
-// The phases. PhasePlan only reads; PhaseRun reads and denies, also at re-checks;
+// The phases. PhasePlan only reads; PhaseRun reads and denies, also when what is in force is looked at;
 // PhaseUndo restores, under the restorer role; PhaseReport reads for a report.
 const (
 	PhasePlan Phase = iota

@@ -39,19 +39,36 @@ func (t Runs) Page(ctx context.Context, id string) (p Page, err error) {
 // PagePending is the page about a request that waits for approvals.
 const PagePending = "pending"
 
+// PageTampering begins the page about a containment that somebody removes again and again:
+// from the PagedTampering-th time on it is due at once, once a day.
+const (
+	PageTampering  = "tampering-"
+	PagedTampering = 3
+)
+
 // PageDue returns the page that is due for a request that nobody has answered for so long,
-// and since when it waits: PagePending, or the outcome and time of a containment whose
-// goals are missed. It returns "" if none is due, or was sent.
+// and since when it waits: PagePending, PageTampering and the day, or the outcome and time of
+// a containment whose goals are missed. It returns "" if none is due, or was sent.
 func (t Runs) PageDue(ctx context.Context, r Request, after time.Duration, now time.Time) (due string, since time.Time, err error) {
 	answered := false
+	row, err := t.Page(ctx, r.ID)
+	if err != nil {
+		return "", time.Time{}, err
+	}
 	switch {
 	case r.State == Pending && now.Before(r.Expires):
 		var p Planned
 		p, err = t.Planned(ctx, r.ID)
 		due, since = PagePending, p.At
-	case r.State.Missed() && r.Intent.Undo == "":
+	case r.State.InForce() && r.Intent.Undo == "":
 		var run Run
 		run, err = t.Run(ctx, r.ID)
+		if n := len(run.Tampering); n > 0 && run.Tampered >= PagedTampering {
+			last := run.Tampering[n-1].At
+			if due = PageTampering + last.Format(time.DateOnly); !row.Quiet(due, now) {
+				return due, last, nil
+			}
+		}
 		since = cmp.Or(run.Missed, run.Ended)
 		due = fmt.Sprintf("%s-%d", run.Outcome, since.Unix())
 		no, _ := r.No()
@@ -66,9 +83,8 @@ func (t Runs) PageDue(ctx context.Context, r Request, after time.Duration, now t
 		}
 		return "", time.Time{}, err
 	}
-	p, err := t.Page(ctx, r.ID)
-	if err != nil || p.Quiet(due, now) {
-		return "", time.Time{}, err
+	if row.Quiet(due, now) {
+		return "", time.Time{}, nil
 	}
 	return due, since, nil
 }

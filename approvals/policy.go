@@ -23,6 +23,7 @@ type Policy struct {
 	Default ActionPolicy
 	Undo    ActionPolicy
 	Actions map[actions.Name]ActionPolicy
+	Watch   time.Duration // how long what is in force is watched
 }
 
 // RetryWithin is how long after its approval a request may be retried, however often.
@@ -65,6 +66,7 @@ const (
 	Deny    Kind = "deny"
 	Cancel  Kind = "cancel"
 	Retry   Kind = "retry"
+	Watch   Kind = "watch" // extends the watch
 )
 
 // Decision is the answer to a vote or a new request.
@@ -142,6 +144,16 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 			d.refuse(actions.Violation{Code: Withdrawn})
 		case now.After(r.RetryUntil()) || v.At.After(r.RetryUntil()):
 			d.refuse(actions.Violation{Code: RetryOver})
+		}
+	case Watch:
+		if !p.Roster.In(v.Person, e.Requesters) && !p.Roster.In(v.Person, e.Approvers) {
+			d.refuse(actions.Violation{Code: NotRequester, Person: v.Person, Group: e.Requesters})
+		}
+		switch {
+		case r.Intent.Undo != "" || r.State != Contained && r.State != Partial:
+			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
+		case r.Digest == "" || v.Digest != r.Digest:
+			d.refuse(actions.Violation{Code: OtherCall})
 		}
 	default:
 		d.refuse(actions.Violation{Code: OtherCall})

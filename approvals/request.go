@@ -68,6 +68,7 @@ type Request struct {
 	Denial    *Vote  `json:"denial,omitempty"`
 	Cancelled *Vote  `json:"cancelled,omitempty"`
 	Retries   []Vote `json:"retries,omitempty"`
+	Watch     *Vote  `json:"watch,omitempty"` // the last click that extends the watch
 
 	Codes    []actions.Violation `json:"codes,omitempty"` // of refused, where the policy says no
 	Cause    string              `json:"cause,omitempty"` // of refused, failed, partial, expired
@@ -77,8 +78,8 @@ type Request struct {
 	UndoAsked time.Time `json:"undo_asked,omitzero"`
 	Ended     time.Time `json:"ended,omitzero"`   // when it first left the open states
 	Closed    bool      `json:"closed,omitempty"` // its end is in the audit chain
-	// RunVersion is the version of the run that was copied last.
-	RunVersion int64 `json:"run_version,omitempty"`
+	// RunRevision is the revision of the run that was copied last.
+	RunRevision int64 `json:"run_revision,omitempty"`
 
 	Card Card `json:"card"`
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -76,14 +77,27 @@ type Run struct {
 	Ended     time.Time `json:"ended,omitzero"`
 	Missed    time.Time `json:"missed,omitzero"` // since when the outcome is one without its goals
 
-	Flags        []string   `json:"flags,omitempty"`         // differences from the plan
-	Checks       int        `json:"checks,omitempty"`        // re-checks that were made
-	FailedChecks int        `json:"failed_checks,omitempty"` // failed tries since then
-	NextCheck    time.Time  `json:"next_check,omitzero"`
-	Reapplied    int        `json:"reapplied,omitempty"`
-	Tampering    []Tampered `json:"tampering,omitempty"`
-	UndoneBy     string     `json:"undone_by,omitempty"` // an undo that started
-	Progress     Progress   `json:"progress,omitzero"`
+	// Revision counts what people are shown of a run that has ended.
+	Revision int64    `json:"revision,omitempty"`
+	Flags    []string `json:"flags,omitempty"` // differences from the plan
+
+	// What is in force is watched until WatchUntil, which configuration never shortens.
+	WatchUntil time.Time `json:"watch_until,omitzero"`
+	NextCheck  time.Time `json:"next_check,omitzero"` // the next look; zero: there is none
+	AppliedAt  time.Time `json:"applied_at,omitzero"` // when something was last applied: looks are frequent after it
+	Checks     int       `json:"checks,omitempty"`    // looks that found the goals to hold
+	// UnreadSince is the first of the looks since then that could not; Unread says why, once
+	// that has lasted a minute.
+	UnreadSince time.Time `json:"unread_since,omitzero"`
+	Unread      string    `json:"unread,omitempty"`
+	// Tampered counts the removed steps; Tampering has the first and the last of them.
+	Tampered  int        `json:"tampered,omitempty"`
+	Tampering []Tampered `json:"tampering,omitempty"`
+	LostTold  time.Time  `json:"lost_told,omitzero"`  // when people were last told that it no longer holds
+	Linked    time.Time  `json:"linked,omitzero"`     // when a look was last linked to the audit chain
+	LinkedAs  string     `json:"linked_as,omitempty"` // its result
+	UndoneBy  string     `json:"undone_by,omitempty"` // an undo that started
+	Progress  Progress   `json:"progress,omitzero"`
 	// Unplanned is what is proved of a request that ended without a plan.
 	Unplanned *Planned `json:"unplanned,omitempty"`
 }
@@ -120,10 +134,51 @@ func (p Progress) Left() time.Duration {
 
 // Tampered records that somebody removed the change of a step.
 type Tampered struct {
+	N         int       `json:"n"` // 1 for the first
 	At        time.Time `json:"at"`
+	StepN     int       `json:"step_n"`
 	Step      string    `json:"step"` // its title
 	Found     string    `json:"found"`
 	Reapplied bool      `json:"reapplied"`
+	Cause     string    `json:"cause,omitempty"` // why it was not applied again
+	Told      bool      `json:"told,omitempty"`  // there is a message about it
+}
+
+// Known reports whether it is known what became of it.
+func (t Tampered) Known() bool { return t.Reapplied || t.Cause != "" }
+
+const (
+	keptTampering = 20        // the last of the removals are kept, and the first one
+	toldAlone     = 3         // the first of them have a message each
+	toldEvery     = time.Hour // later ones share one
+)
+
+// NoteTampering records a removal, unless the last one of this step is not settled yet.
+// Messages get rarer with the number of removals.
+func (r *Run) NoteTampering(t Tampered) {
+	var told time.Time
+	for _, o := range r.Tampering {
+		if o.StepN == t.StepN && !o.Known() {
+			return
+		}
+		if o.Told {
+			told = o.At
+		}
+	}
+	r.Tampered++
+	t.N = r.Tampered
+	t.Told = t.N <= toldAlone || t.At.Sub(told) >= toldEvery
+	r.Tampering = append(r.Tampering, t)
+	if len(r.Tampering) > keptTampering+1 {
+		// The oldest after the first one, if possible of those that are not told.
+		drop := 1 + max(0, slices.IndexFunc(r.Tampering[1:keptTampering], func(o Tampered) bool { return !o.Told }))
+		r.Tampering = slices.Delete(r.Tampering, drop, drop+1)
+	}
+}
+
+// Told returns the removals with a message, as far as it is known what became of them.
+func (r Run) Told() []Tampered {
+	return slices.DeleteFunc(slices.Clone(r.Tampering), func(t Tampered) bool { return !t.Told || !t.Known() })
 }
 
 // StepState is the state of a step of the ledger.

@@ -142,7 +142,7 @@ func newDesk(t testing.TB, now func() time.Time, sleep func(context.Context, tim
 				People: []approvals.Person{ana, ben, {ID: "eve", Name: "Eve", Slack: eveSlack}},
 				Groups: map[string][]string{"responders": {ana.ID, ben.ID}},
 			},
-			Default: entry, Undo: entry,
+			Default: entry, Undo: entry, Watch: 7 * 24 * time.Hour,
 		},
 		Org:  actions.Org{Actions: all.Actions, Partition: "aws", HubAccount: "111111111111", Accounts: map[string]string{"prod": account}, Regions: []string{"us-east-1"}},
 		Team: "T0TEST", IncidentChannel: sec, CommandChannels: []string{sec},

@@ -49,6 +49,8 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.approve(ctx, who, r, digest)
 	case "retry":
 		return c.retry(ctx, who, r, digest)
+	case "watch":
+		return c.watch(ctx, who, r, digest)
 	case "undo":
 		return c.undo(ctx, who, r, false, approvals.UndoReason(r.ID))
 	case "details":
@@ -206,6 +208,27 @@ func (c *conversation) retry(ctx context.Context, who approvals.Actor, r approva
 		return err
 	}
 	return c.say(ctx, cards.Say(cards.TryingAgain, r.ID))
+}
+
+// watch stores the wish that a containment is watched longer; the executor proves it.
+func (c *conversation) watch(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
+	b := c.b
+	if no := c.narrowed(ctx, b.Policy.For(r.Intent).Requesters); no != nil {
+		return c.answer(ctx, no)
+	}
+	v := approvals.Vote{Actor: who, Digest: digest}
+	_, err := c.vote(ctx, approvals.Watch, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {
+		v.Evidence, v.At = c.e.Key(), c.at
+		r.Watch = &v
+		return nil
+	})
+	if err != nil {
+		return c.answer(ctx, err)
+	}
+	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}, 0); err != nil {
+		return err
+	}
+	return c.say(ctx, cards.Say(cards.WatchingOn, r.ID))
 }
 
 // undo asks to take a containment back: a request of its own.

@@ -243,6 +243,9 @@ func (c *conversation) listed(ctx context.Context, rs []approvals.Request) cards
 		if p, err := c.b.Runs.Planned(ctx, r.ID); err == nil { // for the account, where the call does not say it
 			v.Planned = &p
 		}
+		if run, err := c.b.Runs.Run(ctx, r.ID); err == nil && r.State.InForce() {
+			v.Run = &run
+		}
 		v.Alias = c.b.Org.Alias(v.AccountID())
 		vs = append(vs, v)
 	}

@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 const (
-	sweepPage    = 100
-	jobOverdue   = 15 * time.Second // after which a job that shows no effect is sent again
-	checksWithin = 15 * time.Minute // how long after its end a containment's re-checks are watched
+	sweepPage  = 100
+	sweepReads = 32               // rows that are read at the same time
+	jobOverdue = 15 * time.Second // after which a job that shows no effect is sent again
 )
 
 // Sweep looks after requests and then after alerts. It runs every minute, and once
@@ -27,10 +29,10 @@ func (b *Bot) Sweep(ctx context.Context) error {
 func (b *Bot) SweepRequests(ctx context.Context) error {
 	b.people.warm(ctx, b)
 	err := errors.Join(
-		b.each(ctx, approvals.MarkOpen, b.advance),
-		b.each(ctx, approvals.MarkInForce, b.watch),
-		b.each(ctx, approvals.MarkStale, b.drawCall),
-		b.each(ctx, approvals.MarkStale, func(ctx context.Context, r approvals.Request) error { return b.draw(ctx, r.ID) }),
+		b.each(ctx, approvals.MarkOpen, 1, b.advance),
+		b.each(ctx, approvals.MarkInForce, sweepReads, b.watch),
+		b.each(ctx, approvals.MarkStale, 1, b.drawCall),
+		b.each(ctx, approvals.MarkStale, 1, func(ctx context.Context, r approvals.Request) error { return b.draw(ctx, r.ID) }),
 	)
 	if err != nil {
 		b.Log.ErrorContext(ctx, "sweep", slog.String("error", err.Error()))
@@ -38,15 +40,17 @@ func (b *Bot) SweepRequests(ctx context.Context) error {
 	return err
 }
 
-func (b *Bot) each(ctx context.Context, mark string, do func(context.Context, approvals.Request) error) error {
+// each looks after the requests with a mark, so many at the same time.
+func (b *Bot) each(ctx context.Context, mark string, atOnce int, do func(context.Context, approvals.Request) error) error {
+	var mu sync.Mutex
 	var errs []error
 	for after := ""; ; {
 		rs, err := b.Requests.Marked(ctx, mark, after, sweepPage)
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		for _, r := range rs {
-			after = r.ID
+		_ = actions.Parallel(len(rs), atOnce, func(i int) error {
+			r := rs[i]
 			err := approvals.Guard(ctx, b.Log, slog.String("request_id", r.ID), func() error {
 				if r.State == "" {
 					return errors.New("the row can't be read")
@@ -54,12 +58,16 @@ func (b *Bot) each(ctx context.Context, mark string, do func(context.Context, ap
 				return do(ctx, r)
 			})
 			if err != nil && !errors.Is(err, approvals.ErrNotFound) {
-				errs = append(errs, fmt.Errorf("%s: %w", r.ID, err)) // one request's trouble is not the others'
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("%s: %w", r.ID, err))
 			}
-		}
+			return nil // one request's trouble is not the others'
+		})
 		if len(rs) < sweepPage {
 			return errors.Join(errs...)
 		}
+		after = rs[len(rs)-1].ID
 	}
 }
 
@@ -120,23 +128,34 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 	return nil
 }
 
-// watch sees to it that a containment's re-checks happen, and that people hear of one that
+// watch sends the look at a containment that is due. It sees to it that people hear of one that
 // is none.
 func (b *Bot) watch(ctx context.Context, r approvals.Request) error {
+	var err error
 	if r.State.Missed() {
-		return b.pageRequest(ctx, r)
+		err = b.pageRequest(ctx, r)
 	}
-	if r.State != approvals.Contained || b.Now().Sub(r.Ended) > checksWithin {
-		return nil
+	if r.Intent.Undo != "" || r.State != approvals.Contained && r.State != approvals.Partial {
+		return err
 	}
+	return errors.Join(err, b.sendLook(ctx, r))
+}
+
+// sendLook sends the look at a containment that is due and is not about to happen by itself, and
+// the page if somebody works against it.
+func (b *Bot) sendLook(ctx context.Context, r approvals.Request) error {
 	run, err := b.Runs.Run(ctx, r.ID)
 	if err != nil {
 		return err
 	}
-	if !run.NextCheck.IsZero() && b.Now().Sub(run.NextCheck) > jobOverdue {
-		return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}, 0)
+	due := !run.NextCheck.IsZero() && b.Now().Sub(run.NextCheck) > jobOverdue
+	if due && !run.Lease.Held(b.Now()) || run.NextCheck.IsZero() && run.Revision != r.RunRevision {
+		err = b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}, 0)
 	}
-	return nil
+	if run.Tampered >= approvals.PagedTampering && r.State == approvals.Contained {
+		err = errors.Join(err, b.pageRequest(ctx, r))
+	}
+	return err
 }
 
 // pageRequest sends the job that calls the pager for a request, if that is due.

@@ -123,8 +123,8 @@ func TestContainmentOutlivesItsDocument(t *testing.T) {
 	w.start()
 	w.pass(10 * time.Minute)
 	r = w.state(r, approvals.Contained)
-	if run := w.run(r); run.Checks != 3 || run.FailedChecks != 0 {
-		t.Errorf("%d checks, %d failed", run.Checks, run.FailedChecks)
+	if run := w.run(r); run.Checks < 3 || !run.UnreadSince.IsZero() {
+		t.Errorf("%d checks, unread since %s", run.Checks, run.UnreadSince)
 	}
 	w.undo(r)
 	w.asBefore(before)

@@ -95,8 +95,15 @@ func (x *Executor) renew(ctx context.Context, run *approvals.Run) error {
 	return x.save(ctx, run)
 }
 
-// endRun writes a run that has ended and removes the target's lock.
+// endRun writes a run that has ended, so that people are shown it anew, and removes the
+// target's lock.
 func (x *Executor) endRun(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
+	run.Revision++
+	return x.releaseRun(ctx, run, ev...)
+}
+
+// releaseRun writes a run that has ended and removes the target's lock.
+func (x *Executor) releaseRun(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
 	run.Lease.Release(x.Now())
 	noteMissed(run, x.Now())
 	puts := []approvals.Put{putRun(*run)}

@@ -30,6 +30,10 @@ type step struct {
 	firstTry  time.Time // by this worker
 	left      bool      // not to be applied by this worker
 	releasing bool      // an undo is reverting its change
+	// Of a look: lifted is set if an undo took the step back, added if it is new since the
+	// containment; skip is the reason why it would not be planned now.
+	lifted, added bool
+	skip          string
 }
 
 // steps reads the ledger of a request.

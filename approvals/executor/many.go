@@ -313,7 +313,7 @@ func (w *worker) saveVerified(ctx context.Context, steps []*step) error {
 			puts = append(puts, w.result(ctx, s, nil))
 			events = append(events, stepEvent(s))
 		}
-		if err := w.x.record(ctx, w.p.ID, puts, events...); err != nil {
+		if err := w.record(ctx, puts, events...); err != nil {
 			return storeError{err}
 		}
 		for _, s := range chunk {

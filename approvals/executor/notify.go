@@ -67,6 +67,10 @@ func (x *Executor) requestPage(ctx context.Context, r approvals.Request) (page, 
 		what = fmt.Sprintf("pending %d/%d: %s", len(r.Votes), max(r.Need, p.Policy.Approvals), what)
 		return page{r.ID, due, "Killswitch: approval needed", x.pageText(what, p.Account, r.ID, "asked", p.Asked, r.Card)}, nil
 	}
+	if strings.HasPrefix(due, approvals.PageTampering) {
+		return page{r.ID, due, "Killswitch: somebody works against a containment",
+			x.pageText(string(r.State)+", undone by somebody again and again: "+what, p.Account, r.ID, "last", since, r.Card)}, nil
+	}
 	return page{r.ID, due, "Killswitch: NOT CONTAINED",
 		x.pageText(fmt.Sprintf("%s, NOT CONTAINED: %s", r.State, what), p.Account, r.ID, "ended", since, r.Card)}, nil
 }

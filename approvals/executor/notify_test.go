@@ -711,3 +711,26 @@ func TestForgedRowsAnnoyWithinTheCap(t *testing.T) {
 		t.Errorf("%d changes were made", n)
 	}
 }
+
+// TestRepeatedRemovalIsPagedAtOnce: the third removal, and then once a day.
+func TestRepeatedRemovalIsPagedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, onCall)
+	r := w.contained(revoke)
+	w.carded(r)
+	for n := range 10 {
+		w.dropDeny()
+		w.pass(5 * time.Minute)
+		w.paged(min(max(n-1, 0), 1))
+	}
+	want := "Killswitch: somebody works against a containment: contained, undone by somebody again and again: revoke_sessions in account prod (" + prod + ") · " + r.ID + " · last 0 min ago · " + cardLink
+	if pages := w.pages(); len(pages) != 1 || pages[0] != want {
+		t.Errorf("paged %q, want %q", pages, want)
+	}
+	w.lookEvery(5*time.Minute, 24*time.Hour)
+	w.paged(1)
+	w.dropDeny()
+	w.lookEvery(5*time.Minute, time.Hour)
+	w.paged(2)
+	w.state(r, approvals.Contained)
+}

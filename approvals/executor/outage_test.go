@@ -55,7 +55,7 @@ var lives = map[string]struct {
 		w.dropDeny() // and the re-checks mend it
 		w.pass(3 * time.Minute)
 		w.state(r, approvals.Contained)
-		if run := w.run(r); len(run.Tampering) == 0 || run.Checks != 3 || w.policy("app-role") == "" {
+		if run := w.run(r); len(run.Tampering) == 0 || run.Checks < 3 || w.policy("app-role") == "" {
 			w.t.Errorf("%+v", run)
 		}
 		u := w.bring(w.button(alice, r, "undo"))

@@ -58,16 +58,22 @@ func sumUp(steps []step) tally {
 	return t
 }
 
+// sum sums up the steps. Of a run with many, the cause says how many don't hold.
+func (w *worker) sum(steps []step) tally {
+	t := sumUp(steps)
+	if t.bad > 1 && w.run.Progress.Total > 0 {
+		t.why = fmt.Sprintf("%d of %d failed. The first: %s", t.bad, t.good+t.bad, t.why)
+	}
+	return t
+}
+
 // endWithOutcome ends the run with the outcome of its steps. why is set if the account
 // could not be entered: then nothing is known to hold.
 func (w *worker) endWithOutcome(ctx context.Context, steps []step, why, hint string) error {
-	t := sumUp(steps)
 	w.count(steps)
-	switch {
-	case why != "":
+	t := w.sum(steps)
+	if why != "" {
 		t = tally{bad: t.good + t.bad, begun: t.begun, why: why, hint: hint}
-	case t.bad > 1 && w.run.Progress.Total > 0:
-		t.why = fmt.Sprintf("%d of %d failed. The first: %s", t.bad, t.good+t.bad, t.why)
 	}
 	now := w.x.Now().UTC()
 	run := w.run
@@ -76,12 +82,13 @@ func (w *worker) endWithOutcome(ctx context.Context, steps []step, why, hint str
 	case t.achieved && w.p.Intent.Undo != "":
 		run.Outcome, run.Verified = approvals.Restored, now
 	case t.achieved:
-		run.Outcome, run.Verified, run.NextCheck = approvals.Contained, now, now.Add(checks[0])
+		run.Outcome, run.Verified = approvals.Contained, now
 	case t.good > 0 || why != "" && t.begun > 0:
 		run.Outcome = approvals.Partial
 	default:
 		run.Outcome = approvals.Failed
 	}
+	w.x.beginWatch(run, w.p)
 	return w.x.endRun(ctx, run, audit.New(string(run.Outcome), "", "why", t.why,
 		"verified", strconv.Itoa(t.good), "not_verified", strconv.Itoa(t.bad), "flags", strings.Join(run.Flags, " ")))
 }

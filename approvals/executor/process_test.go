@@ -68,10 +68,7 @@ func (w *world) open() {
 }
 
 // The bot's sweep, as far as it keeps requests going.
-const (
-	jobOverdue   = 15 * time.Second // after which a job that shows no effect is sent again
-	checksWithin = 15 * time.Minute // how long after its end a containment's re-checks are watched
-)
+const jobOverdue = 15 * time.Second // after which a job that shows no effect is sent again
 
 // sweep sends again the jobs that got lost, and expires what nobody decided.
 func (w *world) sweep() {
@@ -113,6 +110,9 @@ func (w *world) overdue(r approvals.Request) approvals.Verb {
 	case approvals.Running:
 		return since(run.Lease.Until, verb)
 	case approvals.Denied, approvals.Cancelled, approvals.Expired, approvals.Partial, approvals.Failed:
+		if r.State == approvals.Partial && r.Closed && r.Intent.Undo == "" && !run.NextCheck.IsZero() {
+			return since(run.NextCheck, approvals.JobLook)
+		}
 		if r.Closed {
 			return ""
 		}
@@ -121,7 +121,7 @@ func (w *world) overdue(r approvals.Request) approvals.Verb {
 		w.sends(approvals.JobUndo, approvals.Request{ID: r.UndoneBy})
 		return ""
 	case approvals.Contained:
-		if !run.NextCheck.IsZero() && now.Sub(r.Ended) <= checksWithin {
+		if !run.NextCheck.IsZero() {
 			return since(run.NextCheck, approvals.JobLook)
 		}
 		return ""

@@ -37,22 +37,34 @@ func TestRoleThatWasCreatedAgainElsewhereIsContained(t *testing.T) {
 	}
 }
 
-// TestRecheckContainsARoleThatWasCreatedAgain: and what the new role brought along is
-// not lost by the undo.
-func TestRecheckContainsARoleThatWasCreatedAgain(t *testing.T) {
+// TestRoleThatWasCreatedAgainLaterIsTold: it is another principal than people approved, so
+// that it is told once, and neither denied nor deleted.
+func TestRoleThatWasCreatedAgainLaterIsTold(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	r := w.contained(revoke)
-	w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Inline: map[string]string{denyName: earlier}})
-	before := w.aws.Snapshot()
-	w.pass(3 * time.Minute)
-	w.state(r, approvals.Contained)
-	if w.policy("app-role") == earlier {
-		t.Error("the new role has no deny")
+	for _, line := range []string{revoke, "detach_policies prod/app-role stolen", deleteRole} {
+		w := newWorld(t, withWholeRole)
+		r := w.types(alice, line)
+		w.clicks(bob, r, "approve")
+		if w.again(r).State == approvals.Pending { // of two
+			w.clicks(carol, r, "approve")
+		}
+		w.state(r, approvals.Contained)
+		w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role", Inline: map[string]string{denyName: earlier}})
+		before := w.aws.Snapshot()
+		w.lookEvery(time.Minute, 2*time.Hour)
+		w.asBefore(before)
+		run := w.run(w.state(r, approvals.Partial))
+		fresh := 0
+		for _, told := range run.Told() {
+			if told.Reapplied || !strings.Contains(told.Found, "created again") || !strings.Contains(told.Cause, "ask for it") {
+				t.Errorf("%s: %+v", line, told)
+			}
+			fresh++
+		}
+		if fresh == 0 || fresh > 3 || run.Tampered > len(w.steps(r)) {
+			t.Errorf("%s: told %d times of %d", line, fresh, run.Tampered)
+		}
 	}
-	w.tells(r, "deleted and created again")
-	w.undo(r)
-	w.asBefore(before)
 }
 
 // TestOneRunPerNameOfARole: two requests that were planned for two lives of one role

@@ -53,7 +53,8 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		again.Attempt++
 		again.Missed = time.Time{}
 		again.Before = approvals.Ending{Outcome: run.Outcome, Cause: run.Cause, Hint: run.Hint}
-		again.Outcome, again.Cause, again.Hint, again.NextCheck, again.Checks, again.FailedChecks = "", "", "", time.Time{}, 0, 0
+		again.Outcome, again.Cause, again.Hint, again.NextCheck, again.Checks = "", "", "", time.Time{}, 0
+		again.UnreadSince, again.Unread = time.Time{}, ""
 		err = x.writeClaim(ctx, run.ID, p, &again, nil,
 			audit.New("retried", v.Person, "evidence", v.Evidence, "attempt", strconv.Itoa(again.Attempt)))
 		return again, err
@@ -92,6 +93,6 @@ func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, run approv
 // refuseRetry marks the evidence of a refused retry as used and stores the cause.
 func (x *Executor) refuseRetry(ctx context.Context, run approvals.Run, v approvals.Vote, why string) error {
 	run.Retries = append(slices.Clone(run.Retries), v.Evidence)
-	run.Cause, run.Hint = why, askAgain
+	run.Cause, run.Hint, run.Revision = why, askAgain, run.Revision+1
 	return x.record(ctx, run.ID, []approvals.Put{putRun(run)}, audit.New("retry_refused", v.Person, "why", why))
 }

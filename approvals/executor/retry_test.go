@@ -28,6 +28,7 @@ func TestRetryTakesUpWhatIsLeft(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			w.unwatched = true
 			r := w.failed()
 			now := w.clock.Now()
 			w.taking(func(run approvals.Run, l approvals.Lease) {

@@ -26,9 +26,6 @@ const (
 	progressEvery    = 5 * time.Second        // between two updates of the card
 )
 
-// checks are the times of the re-checks, counted from the first verification.
-var checks = []time.Duration{5 * time.Second, 15 * time.Second, 60 * time.Second}
-
 // run runs an approved request, or continues its run. It returns errSettled if
 // nothing is left to do, and errElsewhere if another worker has the run.
 func (x *Executor) run(ctx context.Context, r approvals.Request) error {
@@ -151,9 +148,7 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 		return errSettledOr(x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0))
 	case errors.Is(err, errWithdrawn):
 		run.Outcome, run.Cause, run.Hint = run.Before.Outcome, run.Before.Cause, run.Before.Hint
-		if run.Outcome == approvals.Contained {
-			run.NextCheck = x.Now().UTC().Add(checks[0])
-		}
+		x.beginWatch(run, p)
 		if err := x.endRun(ctx, run, audit.New("not_started", "", "attempt", strconv.Itoa(run.Attempt))); err != nil {
 			return err
 		}
@@ -177,7 +172,7 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 }
 
 // settle copies a run's end to the request's row and starts what follows: the end
-// of an undo, report, re-checks, expiry. It may be called again.
+// of an undo, report, looks, expiry. It may be called again.
 func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Planned) error {
 	if err := x.copyOutcome(ctx, run); err != nil {
 		return err
@@ -196,15 +191,23 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 	return x.expireRows(ctx, run.ID, run.Ended)
 }
 
+// tell copies a run's end to the request's row, and has its card drawn.
+func (x *Executor) tell(ctx context.Context, run approvals.Run) error {
+	if err := x.copyOutcome(ctx, run); err != nil {
+		return err
+	}
+	return x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0)
+}
+
 // copyOutcome writes the run's outcome to the request's row, whatever the row says. The
 // state of a run that an undo has taken over is left to the undo.
 func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
 		agrees := r.State == run.Outcome || run.UndoneBy != ""
-		if r.Closed && r.RunVersion == run.Version && agrees {
+		if r.Closed && r.RunRevision == run.Revision && agrees {
 			return errSettled
 		}
-		r.Closed, r.RunVersion = true, run.Version
+		r.Closed, r.RunRevision = true, run.Revision
 		if !agrees {
 			r.State, r.Ended = run.Outcome, run.Ended
 		}
@@ -217,21 +220,13 @@ func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 	return ignore(err, errSettled)
 }
 
-// sendFollowUps sends the jobs for the report and the next re-check.
+// sendFollowUps sends the jobs for the report and the next look.
 func (x *Executor) sendFollowUps(ctx context.Context, run approvals.Run, p approvals.Planned) error {
 	_, reports := x.reporter(p)
-	if reports && run.Started && run.Checks == 0 && run.FailedChecks == 0 { // not after re-checks
+	if reports && run.Started && run.Checks == 0 && run.UnreadSince.IsZero() { // not after looks
 		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobReport, ID: run.ID}, 0); err != nil {
 			return err
 		}
 	}
-	return x.sendCheck(ctx, run)
-}
-
-// sendCheck sends the job for the next re-check of a run, if there is one.
-func (x *Executor) sendCheck(ctx context.Context, run approvals.Run) error {
-	if run.NextCheck.IsZero() || run.UndoneBy != "" {
-		return nil
-	}
-	return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: run.ID}, max(run.NextCheck.Sub(x.Now()), 0))
+	return x.sendLook(ctx, run)
 }

@@ -106,7 +106,7 @@ func (w *worker) beginSteps(ctx context.Context, batch ...*stepAttempt) error {
 	if len(puts) == 0 {
 		return nil
 	}
-	if err := w.x.record(ctx, w.p.ID, puts, events...); err != nil {
+	if err := w.record(ctx, puts, events...); err != nil {
 		return storeError{err}
 	}
 	return nil
@@ -206,7 +206,7 @@ func (w *worker) applyOrRevert(ctx context.Context, acct *actions.Account, t *st
 func (w *worker) apply(ctx context.Context, acct *actions.Account, t *stepAttempt, shares []string) (actions.Effect, error) {
 	step := t.s.Step
 	step.Prior = t.h.Effect.Prior
-	return w.action.Apply(ctx, acct, step, actions.Run{RequestID: w.p.ID, Since: w.run.Since, Now: w.x.Now(), Shares: shares})
+	return w.action.Apply(ctx, acct, step, actions.Run{RequestID: w.p.ID, Since: w.since, Now: w.x.Now(), Shares: shares})
 }
 
 // revert reverts one step, unless other requests need its change. Of a shared content it
@@ -296,7 +296,7 @@ func (w *worker) recordSteps(ctx context.Context, batch ...*stepAttempt) error {
 	if len(puts) == 0 {
 		return nil
 	}
-	if err := w.x.record(ctx, w.p.ID, puts, events...); err != nil {
+	if err := w.record(ctx, puts, events...); err != nil {
 		return storeError{err}
 	}
 	for _, t := range batch {
@@ -309,11 +309,20 @@ func (w *worker) recordSteps(ctx context.Context, batch ...*stepAttempt) error {
 
 // saveStep writes a step's result to the ledger and the chain.
 func (w *worker) saveStep(ctx context.Context, s *step) error {
-	err := w.x.record(ctx, w.p.ID, []approvals.Put{w.result(ctx, s, nil)}, stepEvent(s))
+	err := w.record(ctx, []approvals.Put{w.result(ctx, s, nil)}, stepEvent(s))
 	if err == nil {
 		s.Version++
 	}
 	return err
+}
+
+// record writes rows of the run with their audit events. A look has links of its own: their
+// number must not depend on how often somebody removes what it applies.
+func (w *worker) record(ctx context.Context, puts []approvals.Put, events ...audit.Event) error {
+	if w.watching {
+		events = nil
+	}
+	return w.x.record(ctx, w.p.ID, puts, events...)
 }
 
 // result returns the write of a step's result. failure, if any, makes it failed.
@@ -322,6 +331,9 @@ func (w *worker) result(ctx context.Context, s *step, failure error) approvals.P
 	if failure != nil {
 		s.State = approvals.StepFailed
 		s.Cause, s.Hint = actions.Explain(failure)
+		if w.watching { // to be applied again by the next look
+			s.State, s.Cause = approvals.StepRemoved, notAgain+s.Cause
+		}
 		w.x.Log.ErrorContext(ctx, "step failed", slog.String("request_id", w.p.ID), slog.String("step", s.Step.ID),
 			slog.String("error", failure.Error()))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -13,7 +12,7 @@ import (
 )
 
 // beginUndo sets UndoneBy on the original's run: no other undo can start, and its
-// re-checks stop.
+// looks stop.
 func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	id := p.Intent.Undo
 	orig, origRun, steps, err := x.undoable(ctx, id, p.ID)
@@ -29,7 +28,11 @@ func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approval
 		return x.refuseUndo(ctx, run, p, "what there is to take back is no longer what was approved")
 	}
 	// A change of some seconds ago may be invisible yet, and would look reverted.
-	if early := origRun.Ended.Add(visibleAfter).Sub(x.Now()); early > 0 && !run.Started {
+	last := origRun.Ended
+	if origRun.AppliedAt.After(last) {
+		last = origRun.AppliedAt
+	}
+	if early := last.Add(visibleAfter).Sub(x.Now()); early > 0 && !run.Started {
 		if err := x.Sleep(ctx, early); err != nil {
 			return err
 		}
@@ -87,9 +90,10 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 			return err
 		}
 		if reverted { // otherwise what held holds
-			orig.Outcome, orig.NextCheck = approvals.Partial, time.Time{}
+			orig.Outcome = approvals.Partial
 			noteMissed(&orig, x.Now())
 		}
+		x.beginWatch(&orig, approvals.Planned{})
 		orig.Cause, orig.Hint = fmt.Sprintf("its undo %s ended %s", run.ID, run.Outcome), "see that request; undo again when its cause is gone"
 		failed := audit.New("undo_"+string(run.Outcome), "", "by", run.ID, "why", run.Cause)
 		if err := x.record(ctx, id, []approvals.Put{putRun(orig)}, failed); err != nil {
@@ -118,7 +122,7 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 	case err != nil:
 		return err
 	case !done:
-		return x.sendCheck(ctx, orig)
+		return x.sendLook(ctx, orig)
 	}
 	return x.expireRows(ctx, id, orig.Ended)
 }

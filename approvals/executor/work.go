@@ -83,7 +83,7 @@ func (w *worker) work(ctx context.Context, steps []step) error {
 	return w.endWithOutcome(ctx, steps, "", "")
 }
 
-// worker is one attempt at one run, or one re-check of it.
+// worker is one attempt at one run, or one look at it.
 type worker struct {
 	x          *Executor
 	run        *approvals.Run
@@ -98,22 +98,26 @@ type worker struct {
 	recreated  bool             // a step found another principal of the target's name
 	// lookedAgain is true after the target was looked at for that reason.
 	lookedAgain bool
-	// rechecking is true in a re-check.
-	rechecking bool
+	since       time.Time        // what a step wrote later is not written again
+	watching    bool             // in a look
+	refused     *actions.Refusal // why a look applies nothing again
 }
 
 func (x *Executor) worker(run *approvals.Run, p approvals.Planned, action actions.Action) *worker {
-	return &worker{x: x, run: run, p: p, action: action, othersHeld: map[string]bool{},
+	return &worker{x: x, run: run, p: p, action: action, since: run.Since, othersHeld: map[string]bool{},
 		pace: &pacer{now: x.Now, sleep: x.Sleep, rate: run.Rate}}
 }
 
 // patience returns the time until which transient errors are tried again.
 func (w *worker) patience() time.Time {
-	last := w.run.Since
+	last, within := w.since, retryWithin
+	if w.watching {
+		within = watchPatience
+	}
 	if w.run.LastSuccess.After(last) {
 		last = w.run.LastSuccess
 	}
-	return last.Add(retryWithin)
+	return last.Add(within)
 }
 
 // succeeded notes that the run gets on.
@@ -161,27 +165,31 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	}
 	w.reader.Look, w.reader.Approved = look, w.p.Plan.Identity.ID
 	bound := w.p.Plan.Bound
-	if w.rechecking && bound.Hash != "" { // the approved content is looked at, whatever the configuration says now
+	if w.watching && bound.Hash != "" { // the approved content is looked at, whatever the configuration says now
 		plan.Identity = w.p.Plan.Identity
 	} else if plan, err = w.action.Plan(ctx, w.reader, w.p.Call()); err != nil {
 		return nil, steps, plan, err
 	}
-	if no := w.x.Org.RefuseIdentity(plan.Identity); no != nil {
+	if no := w.x.Org.RefuseIdentity(plan.Identity); no != nil && w.watching {
+		w.refused = no
+	} else if no != nil {
 		return nil, steps, plan, no
 	}
-	if plan.Bound.Hash != bound.Hash && !w.rechecking {
+	if plan.Bound.Hash != bound.Hash && !w.watching {
 		return nil, steps, plan, &actions.Refusal{Reason: bound.Name + " was changed since it was approved", Hint: askAgain}
 	}
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
 		w.flag("The target was deleted and created again since the plan: it is another principal (" + plan.Identity.ID + ") of the same name.")
 	}
-	if steps, err = w.mergePlan(ctx, steps, plan.Steps, !plan.More); err != nil {
+	if w.watching {
+		steps = w.mergeLook(steps, plan)
+	} else if steps, err = w.mergePlan(ctx, steps, plan.Steps, !plan.More); err != nil {
 		return nil, steps, plan, err
 	}
 	if err = w.noteHolders(ctx, steps); err != nil {
 		return nil, steps, plan, err
 	}
-	if w.run.LastSuccess.Before(w.run.Since) { // once: hand-overs must not make it endless
+	if w.run.LastSuccess.Before(w.since) { // once: hand-overs must not make it endless
 		w.succeeded()
 	}
 	if acct, err = w.enter(ctx, actions.Responder, actions.PhaseRun, resources(steps)); err == nil {
@@ -262,7 +270,9 @@ func (w *worker) reviewSteps(ctx context.Context, steps []step) error {
 }
 
 func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, resources []string) (*actions.Account, error) {
-	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, sessionContext(w.p, w.run.Approvers))
+	who := sessionContext(w.p, w.run.Approvers)
+	who.Entered = who.Entered && !w.watching // days later it may be somebody else's
+	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, who)
 }
 
 func (w *worker) flag(text string) {
@@ -284,9 +294,7 @@ func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Ste
 	}
 	for _, s := range now {
 		i, known := at[s.ID]
-		if !known && w.rechecking && s.Many {
-			continue // newer than the containment, so nothing to contain
-		} else if !known {
+		if !known {
 			w.flag("Since the plan: " + s.Title + " (" + s.Current + ").")
 			ledger = append(ledger, step{row: row{N: len(ledger) + 1, State: approvals.StepPlanned}})
 			i = len(ledger) - 1
@@ -418,6 +426,9 @@ func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
 	if err := w.x.Store.Write(ctx, putRun(*w.run)); err != nil {
 		return err
 	}
+	if w.watching {
+		return errors.Join(errElsewhere, w.x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: w.p.ID}, delay))
+	}
 	return w.x.requeueRun(ctx, w.p, delay)
 }
 
@@ -471,7 +482,7 @@ func (w *worker) count(steps []step) {
 
 // notifyProgress asks the bot to redraw the card, every 5 s at most.
 func (w *worker) notifyProgress(ctx context.Context) error {
-	if now := w.x.Now(); now.Sub(w.notified) >= progressEvery {
+	if now := w.x.Now(); now.Sub(w.notified) >= progressEvery && !w.watching {
 		w.notified = now
 		return w.x.Changes.Send(ctx, approvals.Change{ID: w.p.ID}, 0)
 	}

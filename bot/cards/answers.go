@@ -44,6 +44,7 @@ const (
 	NoRequestAnyMore = "There is no request %s any more. Nothing was done."
 	NotOnCard        = "The card that you clicked does not show what %s would do. Nothing was done; use the newest card."
 	TryingAgain      = "%s: trying again what is left."
+	WatchingOn       = "%s: it is watched on. The card says until when."
 	UndoOfUndo       = "%s is itself an undo. Ask for the containment again instead."
 	// ID, state
 	NothingToUndo = "%s is %s: there is nothing to undo."

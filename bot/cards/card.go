@@ -346,11 +346,11 @@ func (v View) headline() string {
 		}
 		return fmt.Sprintf("%s: %d of %d steps done.", state, done, max(len(v.Steps), v.steps()))
 	case approvals.Contained:
-		return fmt.Sprintf("%s at %s%s: %s%s", state, local(v.verified()), v.but(), v.readBack(), v.rechecked())
+		return fmt.Sprintf("%s at %s%s: %s%s", state, local(v.verified()), v.but(), v.readBack(), v.watch())
 	case approvals.Restored:
 		return fmt.Sprintf("%s at %s: %s", state, local(v.verified()), v.restored())
 	case approvals.Partial, approvals.Failed:
-		return state + ": " + v.shortfall() + v.because()
+		return state + ": " + v.shortfall() + v.because() + v.watch()
 	case approvals.Refused:
 		return state + ": nothing was changed. " + v.because()
 	case approvals.Denied:
@@ -497,22 +497,38 @@ func (v View) verified() time.Time {
 	return v.Request.Ended
 }
 
-// rechecked says what the later looks at the target found.
-func (v View) rechecked() string {
-	if v.Run == nil {
+// watch says what the looks at what is in force found, and how long there will be more.
+func (v View) watch() string {
+	if v.Run == nil || v.Run.WatchUntil.IsZero() {
 		return ""
 	}
 	var s string
-	if n := len(v.Run.Tampering); n > 0 {
-		s = fmt.Sprintf(" Since then somebody undid it %s, and it was applied again.", times(n))
+	if told := v.Run.Told(); len(told) > 0 {
+		last := told[len(told)-1]
+		s = fmt.Sprintf(" Since then somebody undid it %s; the last time it was%s applied again.", times(last.N), not(!last.Reapplied))
 	}
+	if v.Run.Unread != "" {
+		s += fmt.Sprintf(" *It can't be read since %s*: %s.", clock(v.Run.UnreadSince), Untrusted(strings.TrimRight(Untrusted(v.Run.Unread).Plain(maxCause), ".")))
+	}
+	return s + " " + v.watched()
+}
+
+// watched says until when what is in force is watched; empty if it is not.
+func (v View) watched() string {
 	switch {
-	case v.Run.FailedChecks > 0:
-		s += " *It could not be read back since; that is tried again.*"
-	case v.Run.NextCheck.IsZero() && v.Run.Checks > 0:
-		s += fmt.Sprintf(" It held at %s.", plural(v.Run.Checks, "later check", "later checks"))
+	case v.Run == nil || v.Run.WatchUntil.IsZero():
+		return ""
+	case v.Run.NextCheck.IsZero():
+		return "It was watched until " + date(v.Run.WatchUntil) + "; nobody watches it any more."
 	}
-	return s
+	return "Watched until " + date(v.Run.WatchUntil) + "."
+}
+
+func not(is bool) string {
+	if is {
+		return " not"
+	}
+	return ""
 }
 
 func (v View) because() string {

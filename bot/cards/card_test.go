@@ -117,23 +117,38 @@ func ran(outcome approvals.State, states ...approvals.StepState) func(*View) {
 		v.Request.Ended = after(184 * time.Second)
 		v.Run.Outcome, v.Run.Ended = outcome, after(184*time.Second)
 		if outcome == approvals.Contained || outcome == approvals.Restored {
-			v.Run.Verified, v.Run.NextCheck = after(184*time.Second), after(189*time.Second)
+			v.Run.Verified = after(184 * time.Second)
+		}
+		if (outcome == approvals.Contained || outcome == approvals.Partial) && v.Request.Intent.Undo == "" {
+			v.Run.NextCheck, v.Run.WatchUntil = after(189*time.Second), after(7*24*time.Hour+184*time.Second)
 		}
 		v.Now = after(185 * time.Second)
 	}
 }
 
 func rechecked(v *View) {
-	v.Run.Checks, v.Run.NextCheck = 3, time.Time{}
+	v.Run.Checks = 3
 	v.Now = after(5 * time.Minute)
+}
+
+// unread is a containment that can't be looked at.
+func unread(v *View) {
+	v.Run.UnreadSince, v.Run.Unread = after(10*time.Minute), "AccessDenied: User: arn:aws:sts::222222222222:assumed-role/killswitch-responder/ks is not authorized to perform: iam:GetRole"
+	v.Now = after(11 * time.Minute)
+}
+
+// unwatched is a containment whose watch is over.
+func unwatched(v *View) {
+	v.Run.Checks, v.Run.NextCheck = 300, time.Time{}
+	v.Now = v.Run.WatchUntil
 }
 
 func tampered(times ...bool) func(*View) {
 	return func(v *View) {
 		for i, again := range times {
-			v.Run.Tampering = append(v.Run.Tampering, approvals.Tampered{At: after(time.Duration(190+10*i) * time.Second), Step: v.Steps[1].Step.Title, Found: "no inline policy AWSRevokeOlderSessions", Reapplied: again})
+			v.Run.NoteTampering(approvals.Tampered{At: after(time.Duration(190+10*i) * time.Second), StepN: 2, Step: v.Steps[1].Step.Title, Found: "no inline policy AWSRevokeOlderSessions", Reapplied: again, Cause: map[bool]string{false: "AccessDenied: not authorized to perform: iam:PutRolePolicy"}[again]})
 		}
-		v.Run.Checks, v.Run.Reapplied = len(times), len(times)
+		v.Run.Checks = len(times)
 	}
 }
 
@@ -263,6 +278,8 @@ var cards = []cardCase{
 	}}},
 	{"contained_rechecked", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), rechecked}},
 	{"contained_tampered", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), tampered(true, true)}},
+	{"contained_unread", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), rechecked, unread}},
+	{"contained_unwatched", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), unwatched}},
 	{"contained_flags", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), func(v *View) {
 		v.Run.Flags = []string{"The target was deleted and created again since the plan: it is another principal (AROAOTHER) of the same name."}
 	}}},
@@ -270,7 +287,7 @@ var cards = []cardCase{
 		v.Steps[1].Cause = "LimitExceeded: Maximum policy size of 10240 bytes exceeded for role app-role"
 		v.Request.Cause, v.Request.Hint = v.Steps[1].Cause, "the quota named is full; free a place in it, then retry"
 	}}},
-	{"partial_tampered", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), tampered(true, true, true, false), func(v *View) {
+	{"partial_tampered", "partial", []func(*View){ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed), tampered(true, true, false), func(v *View) {
 		v.Steps[1].Cause = "undone by somebody: found no inline policy AWSRevokeOlderSessions"
 		v.Request.Cause = "Deny all sessions issued until now was undone by somebody: found no inline policy AWSRevokeOlderSessions"
 		v.Request.Hint = "somebody with rights in this account works against the containment: contain that principal, or freeze the account"
@@ -652,10 +669,12 @@ func TestUntrustedBeginsWithAnyLetter(t *testing.T) {
 func TestReplies(t *testing.T) {
 	want := map[string][]string{
 		"planning": nil, "pending": nil, "pending_one_of_two": nil, "approved": nil, "running": nil, "cancelled": nil, "undoing": nil,
-		"contained": {"done-1"}, "contained_rechecked": {"done-1", "checked-1"}, "contained_tampered": {"tamper-0", "tamper-1", "done-1"},
-		"partial":         {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix())},
-		"failed":          {fmt.Sprintf("failed-1-%d", after(184*time.Second).Unix())},
-		"refused_by_plan": {"refused"}, "denied": {"denied"}, "denied_with_reason": {"denied", "denied-because"},
+		"contained": {"done-1"}, "contained_rechecked": {"done-1", "checked-1"}, "contained_tampered": {"tamper-1", "tamper-2", "done-1"},
+		"contained_unread":    {"done-1", fmt.Sprintf("unread-%d", after(10*time.Minute).Unix()/3600), "checked-1"},
+		"contained_unwatched": {"done-1", "checked-1", fmt.Sprintf("watch-%d", after(7*24*time.Hour+184*time.Second).Unix())},
+		"partial":             {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix())},
+		"failed":              {fmt.Sprintf("failed-1-%d", after(184*time.Second).Unix())},
+		"refused_by_plan":     {"refused"}, "denied": {"denied"}, "denied_with_reason": {"denied", "denied-because"},
 		"undo_denied": {"denied", "denied-because"}, "failed_denied": {"denied"}, "undo_cancelled": nil,
 		"partial_denied":    {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix()), "not-again", "denied-because"},
 		"partial_cancelled": {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix()), "not-again"},
@@ -764,8 +783,8 @@ func TestRunThatNeverStarted(t *testing.T) {
 }
 
 func TestTamperText(t *testing.T) {
-	x := approvals.Tampered{At: asked, Step: "Deny all", Found: "no policy"}
-	if got, want := tamperText(x), `02:14:05 UTC: somebody undid "Deny all" (found no policy). It was not applied again.`; got != want {
+	x := approvals.Tampered{N: 4, At: asked, Step: "Deny all", Found: "no policy", Cause: "AccessDenied: no"}
+	if got, want := tamperText(x), `02:14:05 UTC: somebody undid "Deny all" (found no policy), removal 4. It was not applied again: AccessDenied: no.`; got != want {
 		t.Errorf("tamperText = %s, want %s", got, want)
 	}
 	x.Reapplied = true

@@ -60,8 +60,11 @@ func (v View) tampering() []approvals.Tampered {
 
 func tamperText(t approvals.Tampered) string {
 	done := "It was applied again."
-	if !t.Reapplied {
-		done = "It was not applied again."
+	switch {
+	case !t.Known():
+		done = "It is being applied again."
+	case !t.Reapplied:
+		done = "It was not applied again: " + t.Cause + "."
 	}
-	return fmt.Sprintf("%s: somebody undid \"%s\" (found %s). %s", t.At.UTC().Format("15:04:05 UTC"), t.Step, t.Found, done)
+	return fmt.Sprintf("%s: somebody undid \"%s\" (found %s), removal %d. %s", clock(t.At), t.Step, t.Found, t.N, done)
 }

@@ -17,12 +17,17 @@ const (
 	maxListText = 1800 // characters of one
 )
 
-// left says how long a request may still be approved, for a list.
+// left says how long a request may still be approved, or is watched, for a list.
 func (v View) left() string {
-	if v.Request.State != approvals.Pending {
+	switch run := v.Run; {
+	case v.Request.State == approvals.Pending:
+		return ", " + span(v.Request.Expires.Sub(v.Now)) + " left"
+	case run == nil || run.WatchUntil.IsZero():
 		return ""
+	case run.NextCheck.IsZero():
+		return ", no longer watched"
 	}
-	return ", " + span(v.Request.Expires.Sub(v.Now)) + " left"
+	return ", watched until " + date(v.Run.WatchUntil)
 }
 
 // Listing is the newest of some requests, and how many more there are.

@@ -32,8 +32,8 @@ func Replies(v View) []Reply {
 		asker = "Asked for by Killswitch itself:"
 	}
 	if v.Run != nil {
-		for i, t := range v.Run.Tampering {
-			say(fmt.Sprintf("tamper-%d", i), "<!here> *somebody works against this containment.* %s", Untrusted(tamperText(t)))
+		for _, t := range v.Run.Told() {
+			say(fmt.Sprintf("tamper-%d", t.N), "<!here> *somebody works against this containment.* %s", Untrusted(tamperText(t)))
 		}
 	}
 	switch r.State {
@@ -58,11 +58,11 @@ func Replies(v View) []Reply {
 	case approvals.Refused:
 		say("refused", "refused. %s %s", asker, v.because())
 	case approvals.Contained:
-		say(fmt.Sprintf("done-%d", v.attempt()), "%s%s. %s %s%s", r.State, v.but(), asker, v.readBack(), v.flags())
+		say(v.outcomeKey("done-%d"), "%s%s. %s %s%s", r.State, v.but(), asker, v.readBack(), v.flags())
 	case approvals.Restored:
 		say(fmt.Sprintf("done-%d", v.attempt()), "%s. %s %s%s", r.State, asker, v.restored(), v.flags())
 	case approvals.Partial, approvals.Failed:
-		say(fmt.Sprintf("%s-%d-%d", r.State, v.attempt(), r.Ended.Unix()), "%s%s. %s%s%s%s", v.alarm(), r.State, v.mention(), strings.Join(append([]string{asker}, v.voters()...), " "), " "+v.because(), v.flags())
+		say(v.outcomeKey(fmt.Sprintf("%s-%%d-%d", r.State, r.Ended.Unix())), "%s%s. %s%s%s%s", v.alarm(), r.State, v.mention(), strings.Join(append([]string{asker}, v.voters()...), " "), " "+v.because(), v.flags())
 		rs[len(rs)-1].Broadcast, rs[len(rs)-1].Rank = true, CallRank
 	case approvals.Undone:
 		say("undone", "undone by %s. %s %s", v.undoneBy(), asker, v.undone())
@@ -79,12 +79,15 @@ func Replies(v View) []Reply {
 			say(fmt.Sprintf("left-%d-%d", v.attempt(), i), "%s", text)
 		}
 	}
-	if v.Run != nil && r.State == approvals.Contained {
-		switch {
-		case v.Run.FailedChecks > 0:
-			say(fmt.Sprintf("unread-%d", v.Run.Checks), "it could not be read back just now; that is tried again.")
-		case v.Run.Checks > 0 && v.Run.NextCheck.IsZero():
-			say(fmt.Sprintf("checked-%d", v.attempt()), "checked again %s: it holds.", times(v.Run.Checks))
+	if v.Run != nil && (r.State == approvals.Contained || r.State == approvals.Partial) && !v.Run.WatchUntil.IsZero() {
+		if v.Run.Unread != "" { // one an hour, however often it changes
+			say(fmt.Sprintf("unread-%d", v.Run.UnreadSince.Unix()/3600), "it can't be read since %s: %s. It is looked at again. %s", clock(v.Run.UnreadSince), Untrusted(v.Run.Unread), asker)
+		}
+		if r.State == approvals.Contained && v.Run.Checks >= checkedTimes {
+			say(fmt.Sprintf("checked-%d", v.attempt()), "checked again %s: it holds. %s", times(checkedTimes), v.watched())
+		}
+		if v.Run.NextCheck.IsZero() {
+			rs = append(rs, Reply{fmt.Sprintf("watch-%d", v.Run.WatchUntil.Unix()), v.watchOver(asker)})
 		}
 	}
 	if v.Report != nil {
@@ -96,10 +99,36 @@ func Replies(v View) []Reply {
 	return rs
 }
 
-// mention is @here where a containment that stood can't be confirmed, and
-// where nobody asked for what went wrong.
+// checkedTimes is how many good looks it takes until the thread says that it holds.
+const checkedTimes = 3
+
+// watchOver says that nobody looks any more. Its button is evidence, so that it shows the call
+// as the card does.
+func (v View) watchOver(asker string) Message {
+	r := v.Request
+	text := fmt.Sprintf("%s: %s %s What holds stays, but what somebody removes is not seen.", r.ID, asker, v.watched())
+	return Message{Text: text, Blocks: []slack.Block{
+		section("state", text),
+		verbatim(approvals.CallBlock, Untrusted(r.Intent.String()).Plain(maxText)),
+		verbatim(approvals.ReasonBlock, Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)),
+		slack.NewActionBlock("actions", v.button("watch", "Watch on")),
+	}}
+}
+
+// outcomeKey is the key of a reply about an attempt's outcome. It is another one each time that
+// people are to be told that a containment no longer held.
+func (v View) outcomeKey(format string) string {
+	key := fmt.Sprintf(format, v.attempt())
+	if v.Run != nil && !v.Run.LostTold.IsZero() {
+		key += fmt.Sprintf("-lost-%d", v.Run.LostTold.Unix())
+	}
+	return key
+}
+
+// mention is @here where a containment stood that no longer does, and where nobody asked for
+// what went wrong.
 func (v View) mention() string {
-	if v.Run != nil && v.Run.FailedChecks > 0 || v.Request.Requester.Person == approvals.AutomaticRequester {
+	if v.Run != nil && !v.Run.LostTold.IsZero() || v.Request.Requester.Person == approvals.AutomaticRequester {
 		return "<!here> "
 	}
 	return ""

@@ -15,6 +15,9 @@ import (
 // day is a moment with its date, in UTC.
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
+// date is a moment some days ahead, in UTC.
+func date(t time.Time) string { return t.UTC().Format("2 Jan 15:04 UTC") }
+
 // shorten cuts the middle out: both ends of an ARN or a name tell more.
 func shorten(s string, limit int) string {
 	rs := []rune(s)

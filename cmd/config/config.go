@@ -104,7 +104,9 @@ func (c *checker) check(data []byte) Config {
 	cfg.Alerts = c.alerts(root.at("alerts"), cfg.Policy)
 	cfg.Webhooks = c.webhooks(root.at("webhooks"))
 	c.notify(root.at("notify"), &cfg)
-	c.retention(root.at("retention"), &cfg.Retention)
+	if c.days(root.at("retention"), &cfg.Retention); cfg.Retention < 24*time.Hour {
+		c.add(root.at("retention"), "must be at least 1d", "an undo needs the record of what was there before")
+	}
 	return cfg
 }
 
@@ -124,19 +126,16 @@ func (c *checker) notify(v *value, cfg *Config) {
 	}
 }
 
-// retention reads days or hours; the schema has checked the form.
-func (c *checker) retention(v *value, into *time.Duration) {
+// days reads days or hours; the schema has checked the form.
+func (c *checker) days(v *value, into *time.Duration) {
 	s := v.text()
 	if len(s) < 2 {
 		return
 	}
 	n, err := strconv.Atoi(s[:len(s)-1])
 	unit := map[byte]time.Duration{'d': 24 * time.Hour, 'h': time.Hour}[s[len(s)-1]]
-	if err != nil || n > 99999 || unit == 0 {
-		return
-	}
-	if *into = time.Duration(n) * unit; *into < 24*time.Hour {
-		c.add(v, "must be at least 1d", "an undo needs the record of what was there before")
+	if err == nil && n <= 99999 && unit > 0 {
+		*into = time.Duration(n) * unit
 	}
 }
 
@@ -146,7 +145,12 @@ func (c *checker) duration(v *value, into *time.Duration, least, most time.Durat
 	if err != nil {
 		return
 	}
-	if *into = d; d < least || d > most {
+	*into = d
+	c.within(v, d, least, most)
+}
+
+func (c *checker) within(v *value, d, least, most time.Duration) {
+	if d < least || d > most {
 		c.add(v, fmt.Sprintf("must be between %s and %s", durationText(least), durationText(most)), "")
 	}
 }

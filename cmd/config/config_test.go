@@ -68,6 +68,7 @@ func TestExample(t *testing.T) {
 			},
 			Default: entry,
 			Undo:    entry,
+			Watch:   7 * 24 * time.Hour,
 			Actions: map[actions.Name]approvals.ActionPolicy{"delete_role": two, "delete_key": two, "apply_scp": entry},
 		},
 		Usergroups: map[string]string{"responders": "S0RESPONDERS"},
@@ -136,7 +137,7 @@ func TestDefaults(t *testing.T) {
 
 func TestOverridesInherit(t *testing.T) {
 	text := strings.Replace(minimal, "groups: {all", "groups: {two: {people: [alice, bob]}, all", 1) +
-		"  undo: {approvers: two}\n  actions: {delete_role: {approve_within: 2h}, revoke_sessions: {}}\nretention: 36h\n"
+		"  undo: {approvers: two}\n  watch: 36h\n  actions: {delete_role: {approve_within: 2h}, revoke_sessions: {}}\nretention: 36h\n"
 	got, err := Parse("x.yaml", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +145,7 @@ func TestOverridesInherit(t *testing.T) {
 	undo, deleteRole := got.Policy.Default, got.Policy.Default
 	undo.Approvers, deleteRole.ApproveWithin = "two", 2*time.Hour
 	want := approvals.Policy{
-		Roster: got.Policy.Roster, Default: got.Policy.Default, Undo: undo,
+		Roster: got.Policy.Roster, Default: got.Policy.Default, Undo: undo, Watch: 36 * time.Hour,
 		Actions: map[actions.Name]approvals.ActionPolicy{"delete_role": deleteRole, "revoke_sessions": got.Policy.Default},
 	}
 	if diff := cmp.Diff(want, got.Policy); diff != "" {

@@ -14,7 +14,9 @@ import (
 // policy reads who may ask for what and how many must agree. The default is
 // complete; undo and the actions override single fields of it.
 func (c *checker) policy(section *value, roster approvals.Roster) approvals.Policy {
-	p := approvals.Policy{Roster: roster, Actions: map[actions.Name]approvals.ActionPolicy{}}
+	p := approvals.Policy{Roster: roster, Actions: map[actions.Name]approvals.ActionPolicy{}, Watch: 7 * 24 * time.Hour}
+	c.days(section.at("watch"), &p.Watch)
+	c.within(section.at("watch"), p.Watch, time.Hour, 90*24*time.Hour)
 	p.Default = c.entry(section.at("default"), approvals.ActionPolicy{}, roster)
 	p.Undo = c.entry(section.at("undo"), p.Default, roster)
 	entries := section.at("actions").fieldsOrNone()

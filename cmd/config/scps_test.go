@@ -79,7 +79,7 @@ func TestSCPProblemsSayWhatToDo(t *testing.T) {
 		}
 	}
 	_, err := Parse("x.yaml", []byte(edit(t, example(t), "{builtin: freeze}", "{file: scps/freeze.json}")), nil)
-	if diff := cmp.Diff([]string{"40 scps.freeze.file"}, places(t, err)); diff != "" {
+	if diff := cmp.Diff([]string{"41 scps.freeze.file"}, places(t, err)); diff != "" {
 		t.Errorf("without files (-want +got):\n%s", diff)
 	}
 }
@@ -92,7 +92,7 @@ func TestLoadReadsTheFilesBesideIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	var problems Problems
-	if _, err := Load(path); !errors.As(err, &problems) || len(problems) != 1 || problems[0].Line != 40 {
+	if _, err := Load(path); !errors.As(err, &problems) || len(problems) != 1 || problems[0].Line != 41 {
 		t.Errorf("without the file: %v", err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "scps"), 0o700); err != nil {

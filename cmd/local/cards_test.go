@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
 // What people read of what the executor found. That it finds the right thing is
@@ -66,20 +67,23 @@ func TestCardsTellWhatTheExecutorFound(t *testing.T) {
 				}
 				w.pass(5 * time.Second)
 			}
-			return w.state(r, approvals.Partial)
-		}, card: []string{"undone by somebody"}, said: []string{"works against this containment", "@here"}},
+			return w.state(r, approvals.Contained)
+		}, card: []string{"somebody undid it 3 times; the last time it was applied again", "Watched until 28 Nov"},
+			said: []string{"works against this containment", "@here", "removal 3. It was applied again"}, not: []string{"removal 4", "not applied again"}},
 		"it can't be read for a while": {do: func(w *world) approvals.Request {
 			r := w.contained(command)
 			w.aws.Fault(denied("iam:GetRole*"))
-			w.pass(time.Minute)
+			w.pass(2 * time.Minute)
 			return w.state(r, approvals.Contained)
-		}, card: []string{"It could not be read back since"}, not: []string{"it holds", "It held", "still held"}},
-		"it can't be read for good": {do: func(w *world) approvals.Request {
+		}, card: []string{"It can't be read since 03:00:05 UTC: AccessDenied"}, said: []string{"it can't be read since"}, not: []string{"it holds", "It held", "still held"}},
+		"it can be read again": {do: func(w *world) approvals.Request {
 			r := w.contained(command)
 			w.aws.Fault(denied("iam:GetRole*"))
-			w.pass(5 * time.Minute)
-			return w.state(r, approvals.Partial)
-		}, card: []string{"can't be confirmed"}, said: []string{"partial. @here"}, not: []string{"it holds", "It held", "still held"}},
+			w.pass(2 * time.Minute)
+			w.aws.ClearFaults()
+			w.pass(40 * time.Minute)
+			return w.state(r, approvals.Contained)
+		}, card: []string{"every step was read back. Watched until 28 Nov"}, said: []string{"checked again 3 times: it holds. Watched until 28 Nov"}},
 		"a step failed": {do: failed, card: []string{"not just now", "Retry what is left"}},
 		"a stranger's retry": {do: func(w *world) approvals.Request {
 			r := failed(w)
@@ -138,12 +142,12 @@ func TestCardsTellWhatTheExecutorFound(t *testing.T) {
 			w.clicks("U02BOB", w.again(r), "approve")
 			return w.state(r, approvals.Contained)
 		}, card: []string{"deleted and created again"}},
-		"the role was created again, and contained again": {do: func(w *world) approvals.Request {
+		"the role was created again later": {do: func(w *world) approvals.Request {
 			r := w.contained(command)
 			w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role"})
 			w.pass(3 * time.Minute)
-			return w.state(r, approvals.Contained)
-		}, card: []string{"deleted and created again"}},
+			return w.state(r, approvals.Partial)
+		}, card: []string{"NOT CONTAINED", "deleted and created again"}, said: []string{"not applied again: the new one is not what was approved: ask for it"}},
 		"all stands again": {do: func(w *world) approvals.Request { r := held(w); w.undo(r); return r }, card: []string{"what stood before stands again"}, said: []string{"restored"}},
 		"of the undo of a user": {alter: []func(*world){exposed}, do: func(w *world) approvals.Request {
 			return w.state(asked(w, w.contained("quarantine_user prod/bernd stolen")), approvals.Pending)
@@ -289,4 +293,46 @@ func TestCardOfADeletionOffersTheReversibleAction(t *testing.T) {
 	w.clicks("U02BOB", strip, "approve")
 	w.state(strip, approvals.Contained)
 	w.state(r, approvals.Pending)
+}
+
+// TestEndOfTheWatchIsToldAndAClickProlongsIt: the reply has the button, and is evidence.
+func TestEndOfTheWatchIsToldAndAClickProlongsIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.cfg.Policy.Watch = time.Hour })
+	r := w.contained(command)
+	w.pass(50 * time.Minute)
+	w.types("U01ALICE", "list")
+	w.drain()
+	if said := strings.Join(strings.Fields(w.said()), " "); !strings.Contains(said, ", watched until 21 Nov 04:00 UTC") {
+		t.Errorf("list does not say until when:\n%s", said)
+	}
+	over := func() (replies []slackfake.Message) {
+		for _, m := range w.slack.Thread(r.Card.Channel, r.Card.TS) {
+			if strings.Contains(m.Text, "nobody watches it any more") {
+				replies = append(replies, m)
+			}
+		}
+		return replies
+	}
+	if n := len(over()); n != 0 || !strings.Contains(w.card(r), "Watched until 21 Nov 04:00 UTC") {
+		t.Errorf("%d replies before its end; the card: %s", n, w.card(r))
+	}
+	w.pass(15 * time.Minute)
+	replies := over()
+	if len(replies) != 1 || !strings.Contains(replies[0].Text, "<@U01ALICE>") || !strings.Contains(w.card(r), "nobody watches it any more") {
+		t.Fatalf("%d replies; the card: %s", len(replies), w.card(r))
+	}
+	w.dropDeny()
+	for _, user := range []string{"U05STRANGER", "U03CAROL"} {
+		if d := w.slack.Click(user, r.Card.Channel, replies[0].TS, "watch"); d.Err != nil || d.Status != 200 {
+			t.Fatalf("%d %v", d.Status, d.Err)
+		}
+		w.drain()
+		if card := w.card(r); strings.Contains(card, "Watched until 21 Nov 05:05 UTC") != (user == "U03CAROL") {
+			t.Errorf("after the click of %s: %s", user, card)
+		}
+	}
+	if w.pass(time.Minute); w.policy("app-role") == "" {
+		t.Error("it is not watched on")
+	}
 }

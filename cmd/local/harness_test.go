@@ -79,7 +79,7 @@ func testConfig() config.Config {
 				},
 				Groups: map[string][]string{"responders": {"alice", "bob", "carol"}},
 			},
-			Default: entry, Undo: entry,
+			Default: entry, Undo: entry, Watch: 7 * 24 * time.Hour,
 		},
 		Retention: 400 * 24 * time.Hour,
 	}

@@ -2,9 +2,13 @@ package local_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/cmd/local"
@@ -56,6 +60,8 @@ func TestRunNeverStartsAgain(t *testing.T) {
 // keep is a queue that nobody works off.
 type keep struct{ jobs *[]approvals.Job }
 
+var keeping sync.Mutex // of all of them
+
 // TestSweepSendsLostJobsOfRequestsWithoutApprover: the sweep brings on what a released request waits for, and
 // ends it where nobody came in time.
 func TestSweepSendsLostJobsOfRequestsWithoutApprover(t *testing.T) {
@@ -95,6 +101,54 @@ func TestSweepSendsLostJobsOfRequestsWithoutApprover(t *testing.T) {
 }
 
 func (k keep) Send(_ context.Context, j approvals.Job, _ time.Duration) error {
+	keeping.Lock()
+	defer keeping.Unlock()
 	*k.jobs = append(*k.jobs, j)
 	return nil
+}
+
+// TestSweepSendsTheLooksThatAreDue: of a thousand in force only those, each once; not those of
+// undos, of what is over, or of what a worker has.
+func TestSweepSendsTheLooksThatAreDue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	now, want := w.clock.Now(), map[string]bool{}
+	for i := range 1000 {
+		id := approvals.ShortID("KS-", fmt.Sprint(i))
+		r := approvals.Request{ID: id, State: approvals.Contained, Closed: true, Ended: now, RunRevision: 1}
+		run := approvals.Run{ID: id, Outcome: r.State, Revision: 1, WatchUntil: now.Add(time.Hour), NextCheck: now.Add(time.Minute)}
+		switch i % 50 {
+		case 0:
+			run.NextCheck, want[id] = now.Add(-time.Minute), true
+		case 1:
+			r.State, run.NextCheck, want[id] = approvals.Partial, now.Add(-time.Hour), true
+		case 2:
+			r.State, r.Intent.Undo, run.NextCheck = approvals.Partial, "KS-000000000000", now.Add(-time.Hour)
+		case 3:
+			run.NextCheck = time.Time{}
+		case 4: // its end was not told
+			run.NextCheck, run.Revision, want[id] = time.Time{}, 2, true
+		case 5:
+			run.NextCheck, run.Lease = now.Add(-time.Minute), approvals.Lease{Owner: "x", Until: now.Add(time.Second)}
+		case 6:
+			r.State, run.NextCheck = approvals.Failed, now.Add(-time.Minute)
+		}
+		w.must(approvals.Requests{Store: w.Requests}.Create(t.Context(), r))
+		w.must(w.Runs.Write(t.Context(), approvals.PutRow(approvals.RunKey(id), 0, run)))
+	}
+	var held []approvals.Job
+	w.zones.Bot.Jobs = keep{&held}
+	w.must(w.zones.Bot.SweepRequests(t.Context()))
+	got := map[string]bool{}
+	for _, j := range held {
+		if j.Verb == approvals.JobLook {
+			if got[j.ID] {
+				t.Errorf("%s twice", j.ID)
+			}
+			got[j.ID] = true
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
 }
