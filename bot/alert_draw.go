@@ -89,10 +89,16 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		card := a.Card
 		err = b.postAlert(ctx, a, &card)
 		after, uerr := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
-			card.Lease = approvals.Lease{}
+			if !a.Card.Lease.Until.Equal(card.Lease.Until) {
+				return errNothingToDo
+			}
 			a.Card = card
+			a.Card.Lease = approvals.Lease{}
 			return nil
 		})
+		if errors.Is(uerr, errNothingToDo) {
+			return nil // another worker has taken over
+		}
 		if uerr != nil {
 			return uerr
 		}
@@ -137,7 +143,7 @@ func (b *Bot) postAlert(ctx context.Context, a alerts.Alert, card *approvals.Car
 			return err
 		}
 		delete(card.Replies, news.Key)
-		if err := b.storeAlertCard(ctx, a.ID, *card, news.Key); err != nil {
+		if err := b.storeAlertCard(ctx, a.ID, card, news.Key); err != nil {
 			return err
 		}
 	}
@@ -176,7 +182,7 @@ func (b *Bot) postOnce(ctx context.Context, id string, card *approvals.Card, key
 		ts = b.Slack.find(ctx, card.Channel, card.TS, m.Found(), since)
 	} else {
 		card.Replies = withReply(card.Replies, key, "")
-		if err := b.storeAlertCard(ctx, id, *card, ""); err != nil {
+		if err := b.storeAlertCard(ctx, id, card, ""); err != nil {
 			return err
 		}
 	}
@@ -198,11 +204,16 @@ func withReply(replies map[string]string, key, ts string) map[string]string {
 	return replies
 }
 
-// storeAlertCard stores the state of an alert's card, and removes the reply with the
-// key posted.
-func (b *Bot) storeAlertCard(ctx context.Context, id string, card approvals.Card, posted string) error {
+// storeAlertCard stores the state of an alert's card, removes the reply with the key
+// posted, and renews the lease.
+func (b *Bot) storeAlertCard(ctx context.Context, id string, card *approvals.Card, posted string) error {
+	until := card.Lease.Until
+	card.Lease.Renew(b.Now(), drawLease)
 	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
-		a.Card = card
+		if !a.Card.Lease.Until.Equal(until) { // another worker draws it
+			return errNothingToDo
+		}
+		a.Card = *card
 		a.Pending = slices.DeleteFunc(a.Pending, func(n alerts.PendingReply) bool { return n.Key == posted })
 		return nil
 	})

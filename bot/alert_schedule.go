@@ -161,7 +161,7 @@ func (b *Bot) unschedule(ctx context.Context, id string) error {
 // pauseAlerts pauses the alerts of a channel after an error of Slack: further posts
 // would fail, too.
 func (b *Bot) pauseAlerts(ctx context.Context, channel string, cause error) {
-	if errors.Is(cause, errNoTurn) {
+	if errors.Is(cause, errNoTurn) || errors.Is(cause, errNothingToDo) { // no word of Slack's
 		return
 	}
 	pause := pauseFor

@@ -54,7 +54,8 @@ type channelSweep struct {
 	paused       bool           // after an error of Slack
 	waiting      []alerts.Alert // not posted, not scheduled: the most severe
 	digest       alerts.Digest  // not posted yet; none without an ID
-	unanswered   []alerts.Alert // people are called for them again
+	unanswered   []alerts.Alert // people are called for them again, or some of them
+	due          int            // how many there are
 	slots        []time.Time    // times that this sweep reserved
 	decided      bool           // whether this sweep handles the waiting alerts is decided
 	otherHandles bool           // another sweep handles them
@@ -128,25 +129,23 @@ func (s *alertSweep) classify(ctx context.Context, a alerts.Alert) (err error) {
 			return err
 		}
 	}
+	var paged error
 	if a.Unanswered() {
-		if err := s.b.pageAlert(ctx, a); err != nil {
-			return err
-		}
-	}
-	if next := a; next.CallAgain(now) {
-		c, err := s.channel(ctx, a.Card.Channel)
-		if err != nil {
-			return err
-		}
-		c.unanswered = append(c.unanswered, a)
-	}
-	if !a.Stale() || a.Card.Lease.Held(now) || now.Before(a.PostAt.Add(postOverdue)) {
-		return nil // nothing to draw, or somebody does
+		paged = s.b.pageAlert(ctx, a) // an error of it must not keep the card away
 	}
 	c, err := s.channel(ctx, a.Card.Channel)
+	if err != nil {
+		return errors.Join(paged, err)
+	}
+	if next := a; next.CallAgain(now) {
+		if c.due++; len(c.unanswered) < maxUnanswered {
+			c.unanswered = append(c.unanswered, a)
+		}
+	}
+	if !a.Stale() || a.Card.Lease.Held(now) || now.Before(a.PostAt.Add(postOverdue)) {
+		return paged // nothing to draw, or somebody does
+	}
 	switch {
-	case err != nil:
-		return err
 	case c.paused:
 	case urgent(a):
 		s.scheduled = append(s.scheduled, scheduled{now, a})
@@ -155,7 +154,7 @@ func (s *alertSweep) classify(ctx context.Context, a alerts.Alert) (err error) {
 	default:
 		s.behind = append(s.behind, a)
 	}
-	return nil
+	return paged
 }
 
 // isWaiting reports whether an alert has no card, and its posting has not begun.
@@ -237,6 +236,8 @@ const (
 	maxCalls  = 3                // alerts of a channel for which people are called again at a time
 	callEvery = 5 * time.Minute  // and at most
 	callLease = 30 * time.Second // for one sweep to do so
+
+	maxUnanswered = 200 // alerts that one sweep counts as called for; the others are due next time
 )
 
 // callAgain calls people again for the most severe of the critical alerts that nobody has
@@ -254,7 +255,7 @@ func (s *alertSweep) callAgain(ctx context.Context, c *channelSweep) error {
 	for i, a := range c.unanswered {
 		more := 0
 		if i == maxCalls-1 {
-			more = len(c.unanswered) - maxCalls
+			more = c.due - maxCalls
 		}
 		called, err := s.b.callAgain(ctx, a, i < maxCalls, more)
 		switch {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	drawLease     = 20 * time.Second // one worker draws a card at a time
+	drawLease     = 30 * time.Second // one worker draws a card at a time; longer than a message takes
 	drawEvery     = 5 * time.Second  // a running request's card, at most
 	pendingEvery  = time.Minute      // a pending request's card, for the time left
 	planningAlone = 5 * time.Second  // of planning, without a card
@@ -108,10 +108,16 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 			err = b.postRequest(ctx, v, &card)
 		}
 		after, uerr := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
-			card.Lease = approvals.Lease{}
+			if !r.Card.Lease.Until.Equal(card.Lease.Until) {
+				return errNothingToDo
+			}
 			r.Card = card
+			r.Card.Lease = approvals.Lease{}
 			return nil
 		})
+		if errors.Is(uerr, errNothingToDo) {
+			return nil // another worker has taken over
+		}
 		if uerr != nil {
 			return uerr
 		}
@@ -289,13 +295,19 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 	return b.storeReply(ctx, v.Request.ID, card, say.Key, ts)
 }
 
-// storeReply stores that a reply is being posted (ts empty) or was posted.
+// storeReply stores that a reply is being posted (ts empty) or was posted, and renews the
+// lease: a card may have many replies, and each waits for its turn.
 func (b *Bot) storeReply(ctx context.Context, id string, card *approvals.Card, key, ts string) error {
 	if card.Replies == nil {
 		card.Replies = map[string]string{}
 	}
 	card.Replies[key] = ts
+	until := card.Lease.Until
+	card.Lease.Renew(b.Now(), drawLease)
 	_, err := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
+		if !r.Card.Lease.Until.Equal(until) { // another worker draws it
+			return errNothingToDo
+		}
 		r.Card = *card
 		return nil
 	})

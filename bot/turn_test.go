@@ -70,3 +70,30 @@ func TestCallsGoFirst(t *testing.T) {
 		}
 	}, asSlackDoes)
 }
+
+// TestLostLeaseWritesNothing: who drew a card for so long that another worker has begun leaves
+// the card to it.
+func TestLostLeaseWritesNothing(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		id := d.planned(1)[0]
+		theirs := approvals.Lease{Until: time.Now().Add(time.Hour).UTC()}
+		once := false
+		d.slack.OnCall(func(method string, after bool) error {
+			if method == "chat.postMessage" && after && !once {
+				once = true
+				_, err := d.Requests.Change(t.Context(), id, func(r *approvals.Request) error {
+					r.Card.Lease, r.Card.TS = theirs, "1.000001"
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			return nil
+		})
+		d.becomes(id, approvals.Pending)
+		if c := d.request(id).Card; !c.Lease.Until.Equal(theirs.Until) || c.TS != "1.000001" {
+			t.Errorf("the card is %+v", c)
+		}
+	})
+}
