@@ -159,7 +159,7 @@ func (w *worker) look(ctx context.Context) error {
 		if err := w.noteRemoved(ctx, steps, removed); err != nil {
 			return err
 		}
-		if err := w.applyAgain(ctx, acct, steps, removed); mustStop(err) || ctx.Err() != nil {
+		if err := w.applyAgain(ctx, steps, removed); mustStop(err) || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
 	}
@@ -206,7 +206,7 @@ func (w *worker) prepareLook(ctx context.Context) (*actions.Account, []step, err
 		acct, steps, _, err = w.prepare(ctx, steps, actions.LookFirst)
 	}
 	if err != nil && !mustStop(err) && ctx.Err() == nil && !actions.Transient(err) && w.reader != nil {
-		acct, err = w.enter(ctx, actions.Responder, actions.PhaseRun, resources(steps)) // the ledger says where to look
+		acct, err = w.reader, nil // the ledger says where to look
 	}
 	if err != nil {
 		return nil, steps, err
@@ -378,8 +378,9 @@ func (w *worker) noteRemoved(ctx context.Context, steps []step, removed []remova
 
 const worksAgainst = "somebody with rights in this account works against the containment: contain that principal too"
 
-// applyAgain applies removed steps again, and reads them back.
-func (w *worker) applyAgain(ctx context.Context, acct *actions.Account, steps []step, removed []removal) error {
+// applyAgain applies removed steps again, and reads them back. If the account can't be entered
+// for that, the steps' causes say so.
+func (w *worker) applyAgain(ctx context.Context, steps []step, removed []removal) error {
 	var again []step
 	for _, r := range removed {
 		if r.left == "" {
@@ -391,8 +392,17 @@ func (w *worker) applyAgain(ctx context.Context, acct *actions.Account, steps []
 	if len(again) == 0 {
 		return nil
 	}
+	acct, err := w.enter(ctx, actions.Responder, actions.PhaseRun, resources(steps))
+	if err != nil {
+		why, _ := actions.Explain(err)
+		for _, s := range again {
+			steps[s.N-1].Cause = notAgain + why
+		}
+		return nil
+	}
+	acct.ShareRoleList(w.reader)
 	w.secondPass = true // the next look comes soon
-	err := w.runSteps(ctx, acct, again)
+	err = w.runSteps(ctx, acct, again)
 	if errors.Is(err, errReleasing) {
 		err = nil
 	}
@@ -400,7 +410,7 @@ func (w *worker) applyAgain(ctx context.Context, acct *actions.Account, steps []
 		_, err = w.readAllBack(ctx, acct, again)
 	}
 	for _, s := range again {
-		steps[slices.IndexFunc(steps, func(o step) bool { return o.N == s.N })] = s
+		steps[s.N-1] = s
 	}
 	return err
 }
@@ -409,11 +419,10 @@ func (w *worker) applyAgain(ctx context.Context, acct *actions.Account, steps []
 func (w *worker) settleTampering(steps []step) {
 	for i := range w.run.Tampering {
 		t := &w.run.Tampering[i]
-		at := slices.IndexFunc(steps, func(s step) bool { return s.N == t.StepN })
-		if t.Known() || at < 0 {
+		if t.Known() || t.StepN > len(steps) {
 			continue
 		}
-		switch s := steps[at]; s.State {
+		switch s := steps[t.StepN-1]; s.State {
 		case approvals.StepVerified:
 			t.Reapplied = true
 			w.run.AppliedAt = w.x.Now().UTC()

@@ -711,3 +711,43 @@ func TestLookSurvivesAnyDeath(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchThatMayOnlyReadSaysSo: the session that writes can't be had.
+func TestWatchThatMayOnlyReadSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.contained(revoke)
+	w.lookEvery(time.Minute, 10*time.Minute)
+	w.dropDeny()
+	n, locked := 0, true
+	w.answers("sts:AssumeRole", apiError("AccessDenied"), func() bool { n++; return locked && n%2 == 0 })
+	w.lookEvery(time.Minute, time.Hour)
+	run := w.run(w.state(r, approvals.Partial))
+	if told := run.Told(); len(told) != 1 || told[0].Reapplied || !strings.Contains(told[0].Cause, "AccessDenied") || run.Tampered != 1 {
+		t.Errorf("%q, %+v", run.Cause, run.Tampering)
+	}
+	locked = false
+	w.lookEvery(time.Minute, 17*time.Minute)
+	if w.state(r, approvals.Contained); w.policy("app-role") == "" {
+		t.Error("it is not applied again")
+	}
+}
+
+// TestLookThatFindsAllInPlaceIsCheap: one session and five reads; nothing is written in the
+// account, nobody is told, and the chain does not grow.
+func TestLookThatFindsAllInPlaceIsCheap(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.contained(revoke)
+	w.lookEvery(time.Minute, time.Hour)
+	w.told()
+	calls, links, looks, changes := len(w.calls()), len(w.chain(r)), w.run(r).Checks, w.aws.Mutations()
+	w.lookEvery(5*time.Minute, 20*time.Hour)
+	looks = w.run(r).Checks - looks
+	if n := len(w.calls()) - calls; looks < 70 || looks > 81 || n > 6*looks {
+		t.Errorf("%d looks, %d calls", looks, n)
+	}
+	if more := len(w.chain(r)) - links; more != 0 || w.aws.Mutations() != changes || len(w.told()) != 0 {
+		t.Errorf("%d links, %d changes", more, w.aws.Mutations()-changes)
+	}
+}
