@@ -212,6 +212,12 @@ func (c *conversation) repostCard(ctx context.Context, who approvals.Actor, r ap
 	if err := c.b.draw(ctx, r.ID); err != nil {
 		return err
 	}
+	if r, err = c.b.Requests.Get(ctx, r.ID); err != nil {
+		return err
+	}
+	if r.Card.TS == "" {
+		return c.say(ctx, cards.Say(cards.CardMissing, r.ID, r.Card.Channel))
+	}
 	return c.say(ctx, cards.Say(cards.VoteByClick, r.ID, r.Card.Channel))
 }
 

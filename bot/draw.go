@@ -228,8 +228,20 @@ func (b *Bot) setThread(ctx context.Context, r approvals.Request, card *approval
 
 // postOrUpdate posts the card or updates it in place; in a thread it is broadcast to
 // the channel. If an earlier post's answer was lost, the message is found by marker, a
-// substring of its text.
+// substring of its text. A card whose channel takes no messages any more moves to the
+// incident channel.
 func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Message, marker string) error {
+	err := b.postOrUpdateThere(ctx, card, m, marker)
+	if channelGone(err) && card.Channel != b.IncidentChannel {
+		b.Log.WarnContext(ctx, "card moves to the incident channel", slog.String("channel", card.Channel), slog.String("error", err.Error()))
+		*card = approvals.Card{Channel: b.IncidentChannel, Posting: b.Now(), Fresh: true, Lease: card.Lease}
+		err = b.postOrUpdateThere(ctx, card, m, marker)
+	}
+	return err
+}
+
+// postOrUpdateThere does so in the card's channel.
+func (b *Bot) postOrUpdateThere(ctx context.Context, card *approvals.Card, m cards.Message, marker string) error {
 	m.Broadcast = true
 	if card.TS == "" && !card.Fresh {
 		// Somebody began to post and was not heard of again: it may be there.
@@ -240,7 +252,7 @@ func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Me
 		if !messageGone(err) {
 			return err
 		}
-		*card = approvals.Card{Channel: card.Channel, Thread: card.Thread, Posting: b.Now()}
+		*card = approvals.Card{Channel: card.Channel, Thread: card.Thread, Posting: b.Now(), Lease: card.Lease}
 	}
 	if err := b.turn(ctx, card.Channel, m.Rank); err != nil {
 		if card.Fresh { // its posting has not begun

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -220,6 +221,12 @@ func (s *Slack) find(ctx context.Context, channel, thread, text string, since ti
 func messageGone(err error) bool {
 	var answer slack.SlackErrorResponse
 	return errors.As(err, &answer) && (answer.Err == "message_not_found" || answer.Err == "cant_update_message")
+}
+
+// channelGone reports whether err says that a channel takes no messages of ours any more.
+func channelGone(err error) bool {
+	var answer slack.SlackErrorResponse
+	return errors.As(err, &answer) && slices.Contains([]string{"is_archived", "is_inactive", "channel_not_found", "not_in_channel"}, answer.Err)
 }
 
 // definitelyFailed reports whether err says that Slack did not do what it was asked for;

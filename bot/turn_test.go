@@ -97,3 +97,50 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestCardLeavesAChannelThatIsGone: what a channel takes no more goes to the incident channel,
+// posted or not, with its thread; nothing is lost, nothing is there twice.
+func TestCardLeavesAChannelThatIsGone(t *testing.T) {
+	elsewhere := func(d *desk) { d.Findings.Routing.Routes[0].Channel = "C0OTHER" }
+	in := func(d *desk, channel, word string) (n int) {
+		for _, m := range d.slack.Messages(channel) {
+			if m.EphemeralTo == "" && strings.Contains(m.Text, word) {
+				n++
+			}
+		}
+		return n
+	}
+	for name, before := range map[string]bool{"before the alert": true, "after it": false} {
+		t.Run(name, func(t *testing.T) {
+			atDesk(t, func(t *testing.T, d *desk) {
+				if before {
+					d.slack.Archive("C0OTHER")
+				}
+				d.hears(gdFinding(1))
+				d.slack.Archive("C0OTHER")
+				d.pass(time.Minute)
+				d.hears(gdFinding(1, severe(8), later(3)))
+				d.pass(2 * time.Minute)
+				if row := d.row(gdFinding(1)); row.Card.Channel != sec || row.Stale() {
+					t.Errorf("the card is %+v", row.Card)
+				}
+				if n := in(d, sec, "high: "); n != 1 {
+					t.Errorf("%d cards in the incident channel", n)
+				}
+			}, elsewhere)
+		})
+	}
+	t.Run("a request", func(t *testing.T) {
+		atDesk(t, func(t *testing.T, d *desk) {
+			id := d.planned(1)[0]
+			_, err := d.Requests.Change(t.Context(), id, func(r *approvals.Request) error { r.Card.Channel = "C0OTHER"; return nil })
+			d.must(err)
+			d.becomes(id, approvals.Pending)
+			d.slack.Archive("C0OTHER")
+			d.pass(3 * time.Minute)
+			if c := d.request(id).Card; c.Channel != sec || in(d, sec, id) < 2 {
+				t.Errorf("the card is %+v, with %d messages", c, in(d, sec, id))
+			}
+		})
+	})
+}

@@ -59,6 +59,15 @@ func (s *Slack) Heal() {
 	s.faults = nil
 }
 
+// Archive archives a channel: nothing is posted or edited in it any more.
+func (s *Slack) Archive(channel string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[channel]
+	c.Archived = true
+	s.channels[channel] = c
+}
+
 // OnCall sets a hook that runs before and after each API call's effect. Its
 // error breaks the connection: before, nothing has happened; after, all has.
 // It does not run for calls that a rate limit or fault refuses.

@@ -191,6 +191,9 @@ func (s *Slack) updateMessage(p params) reply {
 	if refusal != nil {
 		return *refusal
 	}
+	if s.channels[m.Channel].Archived { // "within a frozen, archived or deleted channel": /reference/methods/chat.update
+		return failed("is_inactive")
+	}
 	text, blocks, metadata, refusal := s.content(p)
 	if refusal != nil {
 		return *refusal
