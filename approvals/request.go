@@ -124,10 +124,11 @@ type Card struct {
 	TS       string    `json:"ts,omitempty"`
 	Link     string    `json:"link,omitempty"` // to the message, as Slack says
 	Thread   string    `json:"thread,omitempty"`
-	Revision int64     `json:"revision"`        // the revision that is drawn
-	State    State     `json:"state,omitempty"` // the state that is drawn
-	Lease    Lease     `json:"lease,omitzero"`  // of the worker that draws
-	Fresh    bool      `json:"fresh,omitempty"` // no earlier post was tried
+	Planning string    `json:"planning,omitempty"` // an earlier card, to be marked as moved once this one is posted
+	Revision int64     `json:"revision"`           // the revision that is drawn
+	State    State     `json:"state,omitempty"`    // the state that is drawn
+	Lease    Lease     `json:"lease,omitzero"`     // of the worker that draws
+	Fresh    bool      `json:"fresh,omitempty"`    // no earlier post was tried
 	DrawnAt  time.Time `json:"drawn_at,omitzero"`
 	// Replies maps the keys of thread replies to their ts, "" if the post was tried and
 	// its ts is unknown.

@@ -133,6 +133,11 @@ func (b *Bot) postAlert(ctx context.Context, a alerts.Alert, card *approvals.Car
 	if err != nil {
 		return err
 	}
+	revision := a.Revision
+	if a, err = b.noteCall(ctx, a, v); err != nil {
+		return err
+	}
+	v.Alert = a
 	since := card.DrawnAt // replies that were begun are not older
 	if err := b.postOrUpdate(ctx, card, cards.AlertCard(v), "· "+a.ID); err != nil {
 		return err
@@ -152,8 +157,29 @@ func (b *Bot) postAlert(ctx context.Context, a alerts.Alert, card *approvals.Car
 			return err
 		}
 	}
-	card.Revision = a.Revision
+	card.Revision = revision
 	return nil
+}
+
+// noteCall notes since when an alert that calls people is unanswered, before they are called:
+// by its first post, or a reply that is due anyway, or else by a reply of its own.
+func (b *Bot) noteCall(ctx context.Context, a alerts.Alert, v cards.AlertView) (alerts.Alert, error) {
+	calls := v.Calls() != ""
+	if calls == !a.Called.IsZero() {
+		return a, nil
+	}
+	now := b.Now().UTC()
+	return b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
+		a.Called, a.Calls = time.Time{}, 0
+		if !calls {
+			return nil
+		}
+		a.Called = now
+		if a.Card.TS != "" && !slices.ContainsFunc(a.Pending, func(n alerts.PendingReply) bool { return n.Call }) {
+			a.Pending = append(a.Pending, alerts.PendingReply{Key: fmt.Sprintf("open-%d", a.Revision), Text: cards.OpenAgain(v), Broadcast: true, Call: true})
+		}
+		return nil
+	})
 }
 
 // postActivity posts the recent activity of an alert's subject, each report once.

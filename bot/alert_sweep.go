@@ -54,8 +54,7 @@ type channelSweep struct {
 	paused       bool           // after an error of Slack
 	waiting      []alerts.Alert // not posted, not scheduled: the most severe
 	digest       alerts.Digest  // not posted yet; none without an ID
-	unanswered   []alerts.Alert // people are called for them again, or some of them
-	due          int            // how many there are
+	unanswered   []alerts.Alert // people are called for them again
 	slots        []time.Time    // times that this sweep reserved
 	decided      bool           // whether this sweep handles the waiting alerts is decided
 	otherHandles bool           // another sweep handles them
@@ -138,9 +137,7 @@ func (s *alertSweep) classify(ctx context.Context, a alerts.Alert) (err error) {
 		return errors.Join(paged, err)
 	}
 	if next := a; next.CallAgain(now) {
-		if c.due++; len(c.unanswered) < maxUnanswered {
-			c.unanswered = append(c.unanswered, a)
-		}
+		c.unanswered = append(c.unanswered, a)
 	}
 	if !a.Stale() || a.Card.Lease.Held(now) || now.Before(a.PostAt.Add(postOverdue)) {
 		return paged // nothing to draw, or somebody does
@@ -237,11 +234,12 @@ const (
 	callEvery = 5 * time.Minute  // and at most
 	callLease = 30 * time.Second // for one sweep to do so
 
-	maxUnanswered = 200 // alerts that one sweep counts as called for; the others are due next time
+	maxCounted = 200 // alerts that one sweep counts as called for; the others are due next time
 )
 
-// callAgain calls people again for the most severe of the critical alerts that nobody has
-// answered, and counts the others. One that is in a digest gets a card of its own.
+// callAgain calls people again for critical alerts that nobody has answered: first for those
+// for which it was done the least, then for the most severe. It counts the others: one for
+// which it was not done yet stays due. One that is in a digest gets a card of its own.
 func (s *alertSweep) callAgain(ctx context.Context, c *channelSweep) error {
 	if len(c.unanswered) == 0 || c.paused {
 		return nil
@@ -250,12 +248,17 @@ func (s *alertSweep) callAgain(ctx context.Context, c *channelSweep) error {
 	if due, err := s.b.Requests.Once(ctx, task, callLease, s.b.Now()); !due {
 		return ignoreConflict(err)
 	}
-	slices.SortStableFunc(c.unanswered, func(x, y alerts.Alert) int { return cmp.Compare(severity(y), severity(x)) })
+	slices.SortStableFunc(c.unanswered, func(x, y alerts.Alert) int {
+		return cmp.Or(cmp.Compare(x.Calls, y.Calls), cmp.Compare(severity(y), severity(x)))
+	})
 	var errs error
-	for i, a := range c.unanswered {
+	for i, a := range c.unanswered[:min(len(c.unanswered), maxCounted)] {
 		more := 0
 		if i == maxCalls-1 {
-			more = c.due - maxCalls
+			more = len(c.unanswered) - maxCalls
+		}
+		if i >= maxCalls && a.Calls == 0 {
+			continue
 		}
 		called, err := s.b.callAgain(ctx, a, i < maxCalls, more)
 		switch {
@@ -296,11 +299,11 @@ func (b *Bot) pageAlert(ctx context.Context, a alerts.Alert) error {
 		return nil
 	}
 	due, err := b.alerts().PageDue(ctx, a, b.PagerAfter, b.Now())
-	if err != nil || !due {
+	if err != nil || due == "" {
 		return err
 	}
 	p, err := b.Runs.Page(ctx, a.ID)
-	if err != nil || p.Quiet(alerts.PageCritical, b.Now()) {
+	if err != nil || p.Quiet(due, b.Now()) {
 		return err
 	}
 	return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobNotify, ID: a.ID}, 0)
@@ -345,6 +348,9 @@ func (s *alertSweep) addToDigest(ctx context.Context, c *channelSweep, as []aler
 		items := make([]alerts.DigestItem, len(as))
 		for i, a := range as {
 			items[i] = s.b.digestItem(a)
+			if as[i].Called.IsZero() && a.State == alerts.Open && !a.Over && s.b.called(a).String() != "" {
+				as[i].Called = s.b.Now().UTC() // a critical one gets a card of its own, if nobody looks at the list
+			}
 		}
 		next, err := s.b.alerts().AddToDigest(ctx, c.digest, as, items)
 		if err == nil {

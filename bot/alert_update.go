@@ -14,25 +14,14 @@ import (
 // addReport adds the report of a finding to an alert, and the reply that is due. It
 // returns false if the report says nothing new.
 func (b *Bot) addReport(row *alerts.Alert, f finding.Finding, event string) bool {
-	before, over := slices.Clone(row.Reports), row.Over
+	before := slices.Clone(row.Reports)
 	if !row.AddReport(alerts.NewReport(f, event, b.Now().UTC())) {
 		return false
 	}
 	row.Activity = row.Activity || wantsActivity(f)
 	row.Revise()
 	addUpdate(row, before)
-	if over && !row.Over { // people are called anew
-		row.Called, row.Calls = time.Time{}, 0
-	}
-	b.call(row)
 	return true
-}
-
-// call notes when people were first called for a critical alert.
-func (b *Bot) call(row *alerts.Alert) {
-	if row.Called.IsZero() && alerts.Shown(row.Reports).Severity >= finding.Critical && b.called(*row).String() != "" {
-		row.Called = b.Now().UTC()
-	}
 }
 
 // addUpdate adds the reply that is due after a change of an alert's reports. It joins

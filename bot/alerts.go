@@ -276,14 +276,12 @@ func hasReportOf(row alerts.Alert, s finding.Source) bool {
 
 func (b *Bot) newAlert(a finding.Finding, event string, names []string) alerts.Alert {
 	now := b.Now().UTC()
-	row := alerts.Alert{
+	return alerts.Alert{
 		ID: approvals.AlertID(a.Own()), Names: names, State: alerts.Open,
 		Reports: []alerts.Report{alerts.NewReport(a, event, now)}, Announced: a.Severity, Received: now,
 		Activity: wantsActivity(a),
 		Card:     approvals.Card{Channel: cmp.Or(a.Route.Channel, b.IncidentChannel)},
 	}
-	b.call(&row)
-	return row
 }
 
 // wantsActivity reports whether the recent activity of a finding's subject is looked up

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	drawLease     = 30 * time.Second // one worker draws a card at a time; longer than a message takes
-	drawEvery     = 5 * time.Second  // a running request's card, at most
-	pendingEvery  = time.Minute      // a pending request's card, for the time left
-	planningAlone = 5 * time.Second  // of planning, without a card
-	drawRounds    = 5                // how often one call follows changes made meanwhile
+	drawLease     = time.Minute     // one worker draws a card at a time; longer than two messages take
+	drawEvery     = 5 * time.Second // a running request's card, at most
+	pendingEvery  = time.Minute     // a pending request's card, for the time left
+	planningAlone = 5 * time.Second // of planning, without a card
+	drawRounds    = 5               // how often one call follows changes made meanwhile
 )
 
 // view reads everything that a request's card shows.
@@ -181,20 +181,20 @@ func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Car
 // that those who may approve are called: an edit notifies nobody. If there was a card while
 // it was planned, the new one is in its thread.
 func (b *Bot) postCard(ctx context.Context, v cards.View, card *approvals.Card) error {
-	r, m, planning := v.Request, cards.Card(v), ""
+	r, m := v.Request, cards.Card(v)
 	if r.State == approvals.Pending && card.State == approvals.Planning && card.TS != "" {
-		planning = card.TS
-		*card = approvals.Card{Channel: card.Channel, Thread: thread(*card), State: approvals.Planning, Posting: b.Now(), Fresh: true, Lease: card.Lease, Replies: card.Replies}
+		*card = approvals.Card{Channel: card.Channel, Thread: thread(*card), Planning: card.TS, State: approvals.Planning, Posting: b.Now(), Fresh: true, Lease: card.Lease, Replies: card.Replies}
 	}
 	if r.State == approvals.Pending && card.TS == "" {
 		m = cards.Call(v)
 	}
-	if err := b.postOrUpdate(ctx, card, m, "· "+r.ID); err != nil || planning == "" {
+	if err := b.postOrUpdate(ctx, card, m, "· "+r.ID); err != nil || card.Planning == "" {
 		return err
 	}
-	if err := b.Slack.update(ctx, card.Channel, planning, cards.Say(cards.CardMoved, r.ID)); err != nil {
+	if err := b.Slack.update(ctx, card.Channel, card.Planning, cards.Say(cards.CardMoved, r.ID)); err != nil {
 		b.Log.InfoContext(ctx, "planning card not marked", slog.String("request_id", r.ID), slog.String("error", err.Error()))
 	}
+	card.Planning = ""
 	return nil
 }
 

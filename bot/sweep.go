@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
 const (
@@ -18,14 +19,16 @@ const (
 	jobOverdue = 15 * time.Second // after which a job that shows no effect is sent again
 )
 
-// Sweep looks after requests and then after alerts. It runs every minute, and once
-// at the start.
+// Sweep looks after requests and alerts, at the same time: neither must keep the other
+// waiting. It runs every minute, and once at the start.
 func (b *Bot) Sweep(ctx context.Context) error {
-	return errors.Join(b.SweepRequests(ctx), b.SweepAlerts(ctx))
+	return actions.Parallel(2, 2, func(i int) error {
+		return []func(context.Context) error{b.SweepRequests, b.SweepAlerts}[i](ctx)
+	})
 }
 
-// SweepRequests expires what is over, sends again the jobs that got lost, and
-// draws the cards that Slack missed.
+// SweepRequests expires what is over, sends again the jobs that got lost, draws the cards
+// that Slack missed, those that call people first, and last of all the time that is left.
 func (b *Bot) SweepRequests(ctx context.Context) error {
 	b.people.warm(ctx, b)
 	err := errors.Join(
@@ -33,6 +36,7 @@ func (b *Bot) SweepRequests(ctx context.Context) error {
 		b.each(ctx, approvals.MarkInForce, sweepReads, b.watch),
 		b.each(ctx, approvals.MarkStale, 1, b.drawCall),
 		b.each(ctx, approvals.MarkStale, 1, func(ctx context.Context, r approvals.Request) error { return b.draw(ctx, r.ID) }),
+		b.each(ctx, approvals.MarkOpen, 1, b.drawTimeLeft),
 	)
 	if err != nil {
 		b.Log.ErrorContext(ctx, "sweep", slog.String("error", err.Error()))
@@ -71,6 +75,14 @@ func (b *Bot) each(ctx context.Context, mark string, atOnce int, do func(context
 	}
 }
 
+// drawTimeLeft draws a pending card anew, for the time that is left.
+func (b *Bot) drawTimeLeft(ctx context.Context, r approvals.Request) error {
+	if r.State != approvals.Pending || b.Now().Sub(r.Card.DrawnAt) < pendingEvery {
+		return nil
+	}
+	return b.draw(ctx, r.ID)
+}
+
 // drawCall draws a stale card if that calls people: they go before all others.
 func (b *Bot) drawCall(ctx context.Context, r approvals.Request) error {
 	if calls := r.State == approvals.Pending || r.State.Missed(); !calls || r.Card.State == r.State {
@@ -95,8 +107,8 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 			return b.expire(ctx, r.ID)
 		}
 		err := b.pageRequest(ctx, r)
-		if now.Sub(r.Card.DrawnAt) >= pendingEvery {
-			err = errors.Join(err, b.draw(ctx, r.ID)) // the time that is left
+		if cards.ReminderDue(r, now) {
+			err = errors.Join(err, b.draw(ctx, r.ID))
 		}
 		return err
 	case approvals.Approved:

@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // State is the state that people give an alert.
@@ -40,8 +42,8 @@ type Alert struct {
 	// Reports are the latest findings, one for each source and name, in the order of the
 	// card.
 	Reports []Report `json:"reports"`
-	// Called is when people were first called for a critical alert, and Calls how often they
-	// were again, because nobody had said anything.
+	// Called is since when an alert that calls people is unanswered, and Calls how often they
+	// were called again, because it is critical and nobody had said anything.
 	Called time.Time `json:"called,omitzero"`
 	Calls  int       `json:"calls,omitempty"`
 	// Announced is the highest severity of which a message told the channel.
@@ -91,9 +93,23 @@ func (a Alert) Stale() bool { return a.DigestID == "" && a.Card.Revision < a.Rev
 // callAgain is how long after the first call people are called again.
 var callAgain = []time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour}
 
-// Unanswered reports whether people were called, and nobody has said anything.
+// Unanswered reports whether people are still to be called again.
 func (a Alert) Unanswered() bool {
-	return !a.Called.IsZero() && a.Calls < len(callAgain) && a.State == Open && !a.Over
+	return !a.Called.IsZero() && a.Calls < len(callAgain) && a.State == Open && !a.Over && Shown(a.Reports).Severity >= finding.Critical
+}
+
+// Answered reports whether there is nothing to call people for: somebody has given the alert
+// a state, what it shows is over, or a request of it is under way, contains what was seen, or
+// calls people itself.
+func (a Alert) Answered(shown finding.Finding, requests []approvals.Request) bool {
+	return a.Over || shown.Over || a.State != Open || slices.ContainsFunc(requests, func(r approvals.Request) bool {
+		return r.State.Open() || r.State == approvals.Partial || Contains(r, shown)
+	})
+}
+
+// Contains reports whether a request contains what was seen: nothing was seen since.
+func Contains(r approvals.Request, seen finding.Finding) bool {
+	return r.State == approvals.Contained && !cmp.Or(seen.Last, seen.First, seen.Updated).After(r.Ended)
 }
 
 // CallAgain counts the calls that are due by now. It returns false if none is.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ const (
 	pagesPerHour = 10              // in any hour
 	waitingFor   = 5 * time.Minute // a page that was not tried again for so long waits no more
 	maxWaiting   = 100             // waiting pages that are listed
+	maxSent      = 50              // pages of one request or alert that are remembered
 )
 
 // page is what the pager is due to be told. Its words are fixed: the topic is outside of our
@@ -83,11 +85,11 @@ func (x *Executor) alertPage(ctx context.Context, id string) (page, error) {
 		return page{}, ignore(err, approvals.ErrNotFound)
 	}
 	due, err := table.PageDue(ctx, a, x.PagerAfter, x.Now())
-	if err != nil || !due {
+	if err != nil || due == "" {
 		return page{}, err
 	}
 	text := x.pageText("critical alert", alerts.Shown(a.Reports).Account, id, "open since", a.Called, a.Card)
-	return page{id, alerts.PageCritical, "Killswitch: critical alert", text}, nil
+	return page{id, due, "Killswitch: critical alert", text}, nil
 }
 
 var (
@@ -297,6 +299,9 @@ func (x *Executor) recordPage(ctx context.Context, p page, sent bool) error {
 			row.Sent = map[string]time.Time{}
 		}
 		row.Sent[p.due] = now
+		for len(row.Sent) > maxSent { // who writes requests chooses what is due
+			delete(row.Sent, slices.MinFunc(slices.Collect(maps.Keys(row.Sent)), func(a, b string) int { return row.Sent[a].Compare(row.Sent[b]) }))
+		}
 	} else {
 		row.Refused = now
 	}

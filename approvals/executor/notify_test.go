@@ -252,7 +252,7 @@ func TestWhichAlertsArePaged(t *testing.T) {
 	t.Parallel()
 	linked := func(s approvals.State) func(*world, *alerts.Alert) {
 		return func(w *world, a *alerts.Alert) {
-			r := approvals.Request{ID: "KS-4G7QX2M9ZT0B", State: s}
+			r := approvals.Request{ID: "KS-4G7QX2M9ZT0B", State: s, Ended: w.clock.Now()}
 			w.must(w.table().Create(w.t.Context(), r))
 			a.Requests = []alerts.LinkedRequest{{Request: "KS-9N3VB6W1HCPA"}, {Request: r.ID}} // the first is gone
 		}

@@ -71,7 +71,7 @@ func AlertCard(v AlertView) Message {
 	id := fmt.Sprintf("%s · severity %.3g · updated %s · event %s", v.Alert.ID, a.Severity, clock(v.Now), cmp.Or(a.EventID, "unknown"))
 	b = append(b, slack.NewContextBlock("id", plain(Untrusted(id).Plain(maxField))))
 	b = slices.Insert(b, contain, v.offers(maxAlert-characters(b))...)
-	m := Message{Text: v.fallback(v.Calls()), Blocks: b, Rank: CardRank}
+	m := Message{Text: v.fallback(), Blocks: b, Rank: CardRank}
 	if v.Calls() != "" {
 		m.Rank = CallRank
 	}
@@ -133,32 +133,29 @@ func (v AlertView) title() string {
 	return fmt.Sprintf("%s%s: %s", v.markPrefix(), strings.ToUpper(level[:1])+level[1:], cmp.Or(what, v.Finding.Type, "no title"))
 }
 
-// answered reports whether there is nothing to call people for: somebody has said
-// something, it is contained, or a containment is on its way.
-func (v AlertView) answered() bool {
-	return v.over() || v.Alert.State != alerts.Open || slices.ContainsFunc(v.Requests, func(r approvals.Request) bool {
-		return r.State.Open() || v.contains(r)
-	})
-}
-
 // Calls mentions whom the alert calls; it is empty if there is nothing to call them for.
 func (v AlertView) Calls() string {
-	if v.answered() {
+	if v.Alert.Answered(v.Finding, v.Requests) {
 		return ""
 	}
 	return v.Called.String()
 }
 
-// fallback starts with the mark and the severity, then finding type, account,
-// principal or resource, whom it calls, alert ID.
-func (v AlertView) fallback(calls string) string {
+// summary is the mark and the severity, then finding type, account, principal or resource.
+func (v AlertView) summary() string {
 	a := v.Finding
 	text := fmt.Sprintf("%s%s: %s in account %s", v.markPrefix(), finding.Level(a.Severity), Untrusted(a.Type).Plain(maxField), v.account())
 	if what := cmp.Or(a.Principal, a.Resource); what != "" {
 		text += " · " + Untrusted(what).Plain(maxField)
 	}
-	if text = entities(text); calls != "" {
-		text += " · for " + calls
+	return text
+}
+
+// fallback is the summary, whom it calls, and the alert's ID.
+func (v AlertView) fallback() string {
+	text := entities(v.summary())
+	if who := v.Calls(); who != "" {
+		text += " · for " + who
 	}
 	return text + " · " + v.Alert.ID
 }
@@ -229,7 +226,7 @@ func (v AlertView) state() string {
 	r := v.Alert
 	who, at := mention(r.By.Slack), v.moment(r.At)
 	text := "*Open*: nobody has acknowledged it yet."
-	if who := v.Calls(); who != "" {
+	if who := v.Calls(); who != "" && !r.Called.IsZero() {
 		text += " Called: " + who + "."
 	}
 	if v.contained() {

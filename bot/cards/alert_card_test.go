@@ -127,6 +127,7 @@ func hostileAlert(_ testing.TB, v *AlertView) {
 
 // called is a card that calls a group and a person.
 func called(_ testing.TB, v *AlertView) {
+	v.Alert.Called = asked
 	v.Called = Called{Usergroups: []string{"S0RESPONDERS"}, People: []approvals.Person{{ID: "ben", Slack: "U0BEN"}}, Here: true}
 }
 

@@ -1,7 +1,6 @@
 package cards
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -36,7 +35,7 @@ func (v AlertView) offers(room int) []slack.Block {
 	}
 	done := map[string]bool{} // or under way
 	for _, r := range v.Requests {
-		if r.State.Open() || v.contains(r) {
+		if r.State.Open() || alerts.Contains(r, v.Finding) {
 			done[approvals.IntentDigest(r.Intent)] = true
 		}
 	}
@@ -75,14 +74,10 @@ func (v AlertView) offers(room int) []slack.Block {
 	return b
 }
 
-// contains reports whether a request contains what was seen: nothing was seen since.
-func (v AlertView) contains(r approvals.Request) bool {
-	f := v.Finding
-	return r.State == approvals.Contained && !cmp.Or(f.Last, f.First, f.Updated).After(r.Ended)
-}
-
 // contained reports whether a request of the alert contains what was seen.
-func (v AlertView) contained() bool { return slices.ContainsFunc(v.Requests, v.contains) }
+func (v AlertView) contained() bool {
+	return slices.ContainsFunc(v.Requests, func(r approvals.Request) bool { return alerts.Contains(r, v.Finding) })
+}
 
 // typed lists calls to be typed.
 func typed(id, head string, calls []string, room int) slack.Block {

@@ -58,11 +58,17 @@ func SnoozeOver(by approvals.Actor, at time.Time) string {
 // StillOpen is the reply to a critical alert that nobody has answered; there may be more of
 // them.
 func StillOpen(v AlertView, more int) string {
-	text := fmt.Sprintf("*Still open*: nobody has acknowledged it in %s: %s", span(v.Now.Sub(v.Alert.Called)), v.fallback(""))
+	text := fmt.Sprintf("*Still open*: nobody has acknowledged it in %s: %s", span(v.Now.Sub(v.Alert.Called)), Untrusted(v.summary()))
 	if more > 0 {
 		text += fmt.Sprintf(" And %s waiting.", plural(more, "more critical alert is", "more critical alerts are"))
 	}
 	return text
+}
+
+// OpenAgain is the reply to an alert that was answered, and is not any more: its containment
+// did not come about, or something was seen since.
+func OpenAgain(v AlertView) string {
+	return fmt.Sprintf("*Open again*, and nobody sees to it: %s", Untrusted(v.summary()))
 }
 
 // Changes is the reply about new reports, as mrkdwn. It is empty if people need to know

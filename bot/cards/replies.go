@@ -2,6 +2,7 @@ package cards
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,29 @@ const lastReminder = 5 * time.Minute
 type Reply struct {
 	Key string
 	Message
+}
+
+// reminders are those that are due for a pending request by now: at half time, and shortly
+// before the end; once, where they meet.
+func reminders(r approvals.Request, now time.Time) (due []string) {
+	half, last := r.Asked.Add(r.Expires.Sub(r.Asked)/2), r.Expires.Add(-lastReminder)
+	if last.Before(half) {
+		last = half
+	}
+	if !now.Before(half) && last.Sub(half) > lastReminder {
+		due = append(due, "first")
+	}
+	if !now.Before(last) {
+		due = append(due, "last")
+	}
+	return due
+}
+
+func reminderKey(reminder string) string { return "waiting-" + reminder }
+
+// ReminderDue reports whether people are to be reminded of a pending request.
+func ReminderDue(r approvals.Request, now time.Time) bool {
+	return slices.ContainsFunc(reminders(r, now), func(n string) bool { return r.Card.Replies[reminderKey(n)] == "" })
 }
 
 // Replies are what a request's thread should hold by now.
@@ -38,18 +62,11 @@ func Replies(v View) []Reply {
 	}
 	switch r.State {
 	case approvals.Pending:
-		// At half time, and shortly before the end; once, where they meet.
-		half, last := r.Asked.Add(r.Expires.Sub(r.Asked)/2), r.Expires.Add(-lastReminder)
-		if last.Before(half) {
-			last = half
-		}
-		for i, at := range []time.Time{half, last} {
-			if !v.Now.Before(at) && (i == 1 || last.Sub(half) > lastReminder) {
-				marker := fmt.Sprintf("(%s, %s reminder)", r.ID, []string{"first", "last"}[i]) // what is before it changes
-				m := note("Still waiting: %s. %s left. %s", v.whoAsks(asker), span(r.Expires.Sub(v.Now)), marker)
-				m.Broadcast, m.Marker, m.Rank = true, marker, CallRank
-				rs = append(rs, Reply{fmt.Sprintf("waiting-%d", i), m})
-			}
+		for _, n := range reminders(r, v.Now) {
+			marker := fmt.Sprintf("(%s, %s reminder)", r.ID, n) // what is before it changes
+			m := note("Still waiting: %s. %s left. %s", v.whoAsks(asker), span(r.Expires.Sub(v.Now)), marker)
+			m.Broadcast, m.Marker, m.Rank = true, marker, CallRank
+			rs = append(rs, Reply{reminderKey(n), m})
 		}
 	case approvals.Denied:
 		say("denied", "denied%s. %s %s", v.denier(), asker, v.afterNo())

@@ -113,6 +113,9 @@ func (c *checker) route(v *value) finding.Route {
 	return r
 }
 
+// nobody is the call of a route that calls nobody.
+const nobody = "nobody"
+
 // call reads whom an alert's card mentions: groups, people, here beside them, or nobody.
 // If it is left out, those who may ask for containments are called, from high on.
 func (c *checker) call(v *value, policy approvals.Policy) (names []string, from float64) {
@@ -130,9 +133,9 @@ func (c *checker) call(v *value, policy approvals.Policy) (names []string, from 
 		switch {
 		case group, person, name == finding.Here:
 			names = append(names, name)
-		case name == "nobody" && len(listed) > 1:
+		case name == nobody && len(listed) > 1:
 			c.add(item, "goes with nobody else", "remove it, or the others")
-		case name != "" && name != "nobody" && len(policy.Roster.Groups) > 0:
+		case name != "" && name != nobody && len(policy.Roster.Groups) > 0:
 			c.add(item, quoted(name)+" is neither a group nor the id of anybody in people", oneOf(name, slices.Collect(maps.Keys(policy.Roster.Groups))))
 		}
 	}

@@ -121,6 +121,9 @@ func (c *checker) notify(v *value, cfg *Config) {
 	case pager != nil:
 		cfg.PagerAfter = defaultPagerAfter
 		c.duration(after, &cfg.PagerAfter, time.Minute, 24*time.Hour)
+		if within := cfg.Policy.Default.ApproveWithin; after != nil && within >= time.Minute && cfg.PagerAfter >= within && cfg.PagerAfter <= 24*time.Hour {
+			c.add(after, "must be shorter than policy.default.approve_within, "+durationText(within), "a request expires before the pager is called for it")
+		}
 	case after != nil:
 		c.add(after, "there is no pager", "set notify.pager_topic_arn, or remove it")
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // people are the human beings. What tells two of them apart must belong to one
@@ -23,6 +24,7 @@ func (c *checker) people(section *value, partition string) []approvals.Person {
 		if strings.EqualFold(p.ID, approvals.AutomaticRequester) {
 			c.add(v.at("id"), "stands for what nobody asked for", "choose another ID")
 		}
+		c.reserved(p.ID, v.at("id"))
 		c.once(ids, strings.ToLower(p.ID), v.at("id"), "belongs to another person already")
 		c.once(users, p.Slack, v.at("slack"), "belongs to another person already")
 		for _, arn := range v.at("iam").items() {
@@ -34,6 +36,13 @@ func (c *checker) people(section *value, partition string) []approvals.Person {
 	return people
 }
 
+// reserved refuses a name that has a meaning in a route's call.
+func (c *checker) reserved(name string, v *value) {
+	if name == finding.Here || name == nobody {
+		c.add(v, quoted(name)+" has a meaning of its own in call of a route", "choose another name")
+	}
+}
+
 // groups are who may do what, and the Slack user groups that narrow them.
 func (c *checker) groups(section *value, people []approvals.Person) (members map[string][]string, usergroups map[string]string) {
 	members, usergroups = map[string][]string{}, map[string]string{}
@@ -42,6 +51,7 @@ func (c *checker) groups(section *value, people []approvals.Person) (members map
 		known[p.ID] = true
 	}
 	for name, v := range section.entries() {
+		c.reserved(name, v)
 		listed := unique{}
 		for _, m := range v.at("people").items() {
 			id := m.text()
