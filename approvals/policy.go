@@ -55,6 +55,7 @@ const (
 	TooFewEligible actions.Code = "too_few_eligible" // there are fewer approvers than the policy wants
 	RetryOver      actions.Code = "retry_over"       // the time to retry is over
 	Withdrawn      actions.Code = "withdrawn"        // somebody denied or cancelled what had run
+	Overruled      actions.Code = "overruled"        // the request overrules this person's denial
 )
 
 // Kind is the kind of a vote.
@@ -116,6 +117,9 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	d := Decision{Have: len(r.Votes), Need: max(e.Approvals, r.Need, 1)}
 	if _, ok := p.Roster.ByID(v.Person); !ok {
 		d.refuse(actions.Violation{Code: UnknownPerson, Person: v.Person})
+	}
+	if (kind == Approve || kind == Deny) && slices.Contains(r.Overrules, v.Person) {
+		d.refuse(actions.Violation{Code: Overruled, Person: v.Person})
 	}
 	switch kind {
 	case Approve:
@@ -192,6 +196,7 @@ func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, n
 	switch {
 	case !p.Roster.In(v.Person, e.Approvers):
 		d.refuse(actions.Violation{Code: NotApprover, Person: v.Person, Group: e.Approvers})
+	case slices.Contains(r.Overrules, v.Person):
 	case len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) && v.Person != r.Requester.Person:
 		d.refuse(actions.Violation{Code: JoinedLate, Person: v.Person, Group: e.Approvers})
 	}
@@ -206,6 +211,19 @@ func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, n
 	case r.Digest == "" || v.Digest != r.Digest:
 		d.refuse(actions.Violation{Code: OtherCall})
 	}
+}
+
+// Overrule makes a policy's entry stricter for a request that overrules a denial: it needs one
+// approval more, but no more than there are others. It returns them, and false if they are
+// too few.
+func (e ActionPolicy) Overrule(eligible, overruled []string) (ActionPolicy, []string, bool) {
+	if len(overruled) == 0 {
+		return e, eligible, true
+	}
+	others := slices.DeleteFunc(slices.Clone(eligible), func(id string) bool { return slices.Contains(overruled, id) })
+	enough := len(others) >= e.Approvals
+	e.Approvals = min(e.Approvals+1, max(len(others), e.Approvals))
+	return e, others, enough
 }
 
 // eligible lists the people who may still approve.

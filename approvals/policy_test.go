@@ -512,3 +512,26 @@ func TestRosterFindsPeopleByTheirAccounts(t *testing.T) {
 		}
 	}
 }
+
+// TestOverrule: one approval more than usual, but no more than there are others; never fewer.
+func TestOverrule(t *testing.T) {
+	for _, c := range []struct {
+		approvals      int
+		eligible, said []string
+		want           int
+		others         []string
+		enough         bool
+	}{
+		{1, []string{"a", "b", "c"}, nil, 1, []string{"a", "b", "c"}, true},
+		{1, []string{"a", "b", "c"}, []string{"c"}, 2, []string{"a", "b"}, true},
+		{1, []string{"a", "c"}, []string{"c"}, 1, []string{"a"}, true},
+		{2, []string{"a", "b", "c"}, []string{"c"}, 2, []string{"a", "b"}, true},
+		{2, []string{"a", "c"}, []string{"c"}, 2, []string{"a"}, false},
+		{1, []string{"c"}, []string{"c"}, 1, nil, false},
+	} {
+		e, others, enough := approvals.ActionPolicy{Approvals: c.approvals}.Overrule(c.eligible, c.said)
+		if e.Approvals != c.want || !slices.Equal(others, c.others) || enough != c.enough {
+			t.Errorf("%d of %v without %v: %d of %v, %t", c.approvals, c.eligible, c.said, e.Approvals, others, enough)
+		}
+	}
+}

@@ -60,6 +60,10 @@ type Request struct {
 	Event string       `json:"event,omitempty"`
 	Mode  ApprovalMode `json:"mode,omitempty"`
 
+	// Overrules are people whose denial of the same call this request overrules: they have
+	// no vote on it.
+	Overrules []string `json:"overrules,omitempty"`
+
 	Need     int      `json:"need"`               // approvals
 	Eligible []string `json:"eligible,omitempty"` // who may approve, as of the plan
 	Digest   string   `json:"digest,omitempty"`   // of the call; set when planned

@@ -29,6 +29,7 @@ type Planned struct {
 	Mode          ApprovalMode `json:"mode,omitempty"`    // one-click and automatic: Policy has no approvals
 	Policy        ActionPolicy `json:"policy"`            // the policy as of the plan
 	Eligible      []string     `json:"eligible"`          // who could approve as of the plan
+	Overrules     []string     `json:"overrules,omitempty"`
 	Plan          actions.Plan `json:"plan"`
 	Steps         int          `json:"steps"`
 	Snapshot      string       `json:"snapshot,omitempty"`       // hash of what an undo restores

@@ -269,7 +269,7 @@ func (c *conversation) again(ctx context.Context, who approvals.Actor, r approva
 	if err != nil {
 		return err
 	}
-	return c.request(ctx, who, approvals.Request{Intent: p.Intent, Reason: why, Card: sameThread(r)})
+	return c.request(ctx, who, approvals.Request{Intent: p.Intent, Reason: why, Overrules: p.Overrules, Card: sameThread(r)})
 }
 
 // sameThread is where the card of a request goes that follows from another.

@@ -22,7 +22,7 @@ func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []appr
 		return nil, &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
 	}
 	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
-		Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, Eligible: p.Eligible, Digest: p.Digest}
+		Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, Eligible: p.Eligible, Overrules: p.Overrules, Digest: p.Digest}
 	d := x.Policy.Admit(p.Intent, p.Person, p.Mode)
 	if !d.Accept {
 		return nil, &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}

@@ -126,6 +126,7 @@ func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 			return errSettled
 		}
 		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Policy.Approvals, p.Eligible, p.Asked.Add(p.Policy.ApproveWithin)
+		r.Overrules = p.Overrules
 		r.Cause, r.Hint, r.Mode = "", "", p.Mode
 		if p.Mode == approvals.TwoPerson {
 			return r.To(approvals.Pending, now)
@@ -176,7 +177,11 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	}
 	p := approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person,
 		App: proven.app, Evidence: r.Evidence,
-		Policy: entry, Eligible: d.Waiting, Mode: proven.mode, At: x.Now().UTC()}
+		Overrules: proven.overrules, Mode: proven.mode, At: x.Now().UTC()}
+	var enough bool
+	if p.Policy, p.Eligible, enough = entry.Overrule(d.Waiting, p.Overrules); !enough {
+		return approvals.Planned{}, actions.Refuse(actions.Violation{Code: approvals.TooFewEligible, Group: entry.Approvers, Have: len(p.Eligible), Need: entry.Approvals})
+	}
 	if len(proven.finding.Names) > 0 {
 		p.Alert, p.Event, p.Finding = r.Alert, r.Event, proven.finding.Own()
 	}

@@ -19,6 +19,8 @@ type provenRequest struct {
 	app    string
 	at     time.Time
 
+	overrules []string // people whose denial a request that asks again overrules
+
 	finding     finding.Finding        // of a request from an alert
 	mode        approvals.ApprovalMode // under the configuration of now
 	modeRefused string                 // why it is neither one-click nor automatic
@@ -151,7 +153,7 @@ func (x *Executor) proveAgain(ctx context.Context, id, dig string, payload appro
 	case err != nil || approvals.IntentDigest(shown) != want:
 		return approvals.Unproven("the card did not show this call")
 	}
-	proven.intent, proven.reason = p.Intent, why
+	proven.intent, proven.reason, proven.overrules = p.Intent, why, p.Overrules
 	return checkCard(payload, p.Digest, p)
 }
 

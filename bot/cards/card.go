@@ -185,6 +185,9 @@ func (v View) modeLine() string {
 		}
 		return text + "it runs only if the finding is confirmed at its source."
 	case approvals.TwoPerson:
+		if who := v.Request.Overrules; len(who) > 0 && v.undecided() {
+			return fmt.Sprintf("*Overrules the denial* by %s, who has no vote on it.", Untrusted(strings.Join(who, ", ")))
+		}
 	}
 	return ""
 }

@@ -40,6 +40,8 @@ func whyNot(w actions.Violation) string {
 		return fmt.Sprintf("It needs %s, and the group %s has %d beside the requester.", plural(w.Need, "approval", "approvals"), w.Group, w.Have)
 	case approvals.Withdrawn:
 		return "Somebody denied or cancelled this after it ran: it is not tried again. Ask again with /killswitch."
+	case approvals.Overruled:
+		return "You denied this before, and it is asked for again: others decide on it now."
 	case approvals.RetryOver:
 		return "The time to retry is over. Ask again with /killswitch."
 	}

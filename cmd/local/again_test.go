@@ -1,6 +1,8 @@
 package local_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,66 @@ func TestDeniedRequesterMayNotClickAgain(t *testing.T) {
 	w.told("U01ALICE", "was yours, and it was denied")
 	w.clicks("U02BOB", old, "again")
 	w.shows(w.state(w.askedAgain(old), approvals.Pending), "denied by carol")
+}
+
+// TestDenialIsOverruledByOneMore: who denied the call has no vote on it when it is asked for
+// again, so that one person can't stop it for good; it takes one approval more.
+func TestDenialIsOverruledByOneMore(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		people []string // beside alice, bob and carol
+		need   string
+	}{
+		"of three people": {nil, "Pending 0/1"},
+		"of four":         {[]string{"dave"}, "Pending 0/2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(w *world) {
+				roster := &w.cfg.Policy.Roster
+				roster.Groups = maps.Clone(roster.Groups)
+				for _, id := range c.people {
+					roster.People = append(slices.Clone(roster.People), approvals.Person{ID: id, Name: id, Slack: "U05STRANGER"})
+					roster.Groups["responders"] = append(slices.Clone(roster.Groups["responders"]), id)
+				}
+			})
+			old := w.state(w.asks("U01ALICE", command), approvals.Pending)
+			w.clicks("U03CAROL", old, "deny")
+			old = w.state(old, approvals.Denied)
+			w.clicks("U02BOB", old, "again")
+			r := w.state(w.askedAgain(old), approvals.Pending)
+			w.shows(r, c.need)
+			w.shows(r, "Overrules the denial by carol")
+			w.clicks("U03CAROL", r, "deny")
+			w.told("U03CAROL", "others decide on it now")
+			w.clicks("U03CAROL", r, "approve")
+			r = w.state(r, approvals.Pending)
+			w.clicks("U01ALICE", r, "approve")
+			if c.people != nil {
+				w.clicks("U05STRANGER", w.state(r, approvals.Pending), "approve")
+			}
+			w.state(r, approvals.Contained)
+		})
+	}
+}
+
+// TestDenierMayAskAgain: who denied it may ask for it, with nobody overruled; and a denial of
+// what overrules one is overruled too.
+func TestDenierMayAskAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	w.clicks("U03CAROL", old, "deny")
+	w.clicks("U03CAROL", w.state(old, approvals.Denied), "again")
+	r := w.state(w.askedAgain(old), approvals.Pending)
+	if r.Need != 1 || len(r.Overrules) != 0 {
+		t.Errorf("needs %d, overrules %v", r.Need, r.Overrules)
+	}
+	w.clicks("U02BOB", r, "deny")
+	w.clicks("U01ALICE", w.state(r, approvals.Denied), "again")
+	if next := w.state(w.askedAgain(r), approvals.Pending); !slices.Equal(next.Overrules, []string{"bob"}) {
+		t.Errorf("overrules %v", next.Overrules)
+	}
 }
 
 // TestLineToAskAgainIsTaken: a deletion is asked for again by typing what the card shows.
