@@ -38,8 +38,8 @@ const ends = {
   },
   race: {
     credentials: ["attacker at 203.0.113.77 as app-role: denied", "attacker at 203.0.113.77 as ci-deployer: denied"],
-    aws: [/role app-role changed denied by Killswitch no policies/, /role ci-deployer changed denied by Killswitch/],
-    cards: [/^contained: detach_policies/, /^contained: revoke_sessions/],
+    aws: [/role app-role changed denied by Killswitch AdministratorAccess/, /role ci-deployer changed denied by Killswitch/],
+    cards: [/^contained, but not in full: detach_policies/, /^contained: revoke_sessions/],
   },
   storm: {
     credentials: ["attacker at 203.0.113.77 as web-tier-role: denied"],

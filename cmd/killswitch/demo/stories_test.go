@@ -70,14 +70,14 @@ var endings = map[string]func(*testing.T, state){
 		wantLog(t, s, "TerminateInstances", "ok")
 	},
 	"race": func(t *testing.T, s state) {
-		if len(s.cards("contained: ")) != 2 {
+		if len(s.cards("contained: ")) != 1 || len(s.cards("contained, but not in full: ")) != 1 { // a policy is back, under our deny
 			t.Error("there are not two cards that say contained")
 		}
 		if loud := slices.ContainsFunc(s.Messages, func(m message) bool { return strings.Contains(m.Text, "somebody works against this containment") }); !loud {
 			t.Error("the attacker's work was not told")
 		}
 		r := s.role(company.AppRole)
-		if len(r.Attached) > 0 || len(r.Inline) != 1 || !r.Inline[0].Ours || !r.Changed || r.Sessions[0].Works || s.role(company.Deployer).Sessions[0].Works {
+		if !slices.Equal(r.Attached, []string{"AdministratorAccess"}) || len(r.Inline) != 1 || !r.Inline[0].Ours || !r.Changed || r.Sessions[0].Works || s.role(company.Deployer).Sessions[0].Works {
 			t.Errorf("app-role is %+v", r)
 		}
 		if s.role("arn:aws:iam::222222222222:role/reporting").Changed {
