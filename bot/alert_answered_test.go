@@ -265,3 +265,27 @@ func TestAlertThatOpensAgainCallsAtOnce(t *testing.T) {
 		}
 	}, calling(7, "ben"))
 }
+
+// TestUndoneContainmentCallsNobody: two people have decided; what is seen since calls anew.
+func TestUndoneContainmentCallsNobody(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		now := func(f *finding.Finding) { f.First, f.Last, f.Updated = time.Now(), time.Now(), time.Now() }
+		d.hears(gdFinding(1, severe(9), now))
+		d.pass(time.Minute)
+		d.clicks(ben.Slack, d.row(gdFinding(1)), "propose:revoke_sessions")
+		id := d.row(gdFinding(1)).Requests[0].Request
+		d.becomes(id, approvals.Pending, approvals.Approved, approvals.Running, approvals.Contained)
+		d.pass(time.Minute)
+		before := d.mentions()
+		d.becomes(id, approvals.Undoing, approvals.Undone)
+		d.pass(time.Hour)
+		if n := d.mentions() - before; n != 0 {
+			t.Errorf("called %d times after the undo", n)
+		}
+		d.hears(gdFinding(1, severe(9), now, func(f *finding.Finding) { f.Count += 500; f.EventID = "later" }))
+		d.pass(time.Minute)
+		if n := d.mentions() - before; n != 1 {
+			t.Errorf("called %d times for what was seen since", n)
+		}
+	}, calling(7, "ben"))
+}

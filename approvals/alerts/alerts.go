@@ -99,17 +99,21 @@ func (a Alert) Unanswered() bool {
 }
 
 // Answered reports whether there is nothing to call people for: somebody has given the alert
-// a state, what it shows is over, or a request of it is under way, contains what was seen, or
-// calls people itself.
+// a state, what it shows is over, or a request of it is under way, calls people itself, or
+// contained what was seen, also if two people have taken that back since.
 func (a Alert) Answered(shown finding.Finding, requests []approvals.Request) bool {
 	return a.Over || shown.Over || a.State != Open || slices.ContainsFunc(requests, func(r approvals.Request) bool {
-		return r.State.Open() || r.State == approvals.Partial || Contains(r, shown)
+		return r.State.Open() || r.State == approvals.Partial || Contains(r, shown) || r.State == approvals.Undone && !seenSince(shown, r)
 	})
 }
 
 // Contains reports whether a request contains what was seen: nothing was seen since.
 func Contains(r approvals.Request, seen finding.Finding) bool {
-	return r.State == approvals.Contained && !cmp.Or(seen.Last, seen.First, seen.Updated).After(r.Ended)
+	return r.State == approvals.Contained && !seenSince(seen, r)
+}
+
+func seenSince(f finding.Finding, r approvals.Request) bool {
+	return cmp.Or(f.Last, f.First, f.Updated).After(r.Ended)
 }
 
 // CallAgain counts the calls that are due by now. It returns false if none is.
