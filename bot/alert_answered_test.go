@@ -145,8 +145,8 @@ func TestSlowSlackGetsOneCall(t *testing.T) {
 		_ = d.draw(context.Background(), id)
 		time.Sleep(2 * time.Minute)
 		n := 0
-		for _, m := range d.posts {
-			if strings.HasPrefix(m.Text, "Approve? ") {
+		for _, text := range d.posted() {
+			if strings.HasPrefix(text, "Approve? ") {
 				n++
 			}
 		}
