@@ -20,11 +20,14 @@ const (
 )
 
 // Sweep looks after requests and alerts, at the same time: neither must keep the other
-// waiting. It runs every minute, and once at the start.
+// waiting, or from being done. It runs every minute, and once at the start.
 func (b *Bot) Sweep(ctx context.Context) error {
-	return actions.Parallel(2, 2, func(i int) error {
-		return []func(context.Context) error{b.SweepRequests, b.SweepAlerts}[i](ctx)
-	})
+	var wg sync.WaitGroup
+	var ofRequests error
+	wg.Go(func() { ofRequests = b.SweepRequests(ctx) })
+	ofAlerts := b.SweepAlerts(ctx)
+	wg.Wait()
+	return errors.Join(ofRequests, ofAlerts)
 }
 
 // SweepRequests expires what is over, sends again the jobs that got lost, draws the cards
