@@ -270,20 +270,28 @@ func TestWhichAlertsArePaged(t *testing.T) {
 		edit func(*world, *alerts.Alert)
 		want int
 	}{
-		"critical":              {severe(9.5), 1},
-		"high":                  {severe(8.9), 0},
-		"sample":                {marked(finding.Sample), 0},
-		"mock":                  {marked(finding.Mock), 0},
-		"drill":                 {marked(finding.Drill), 0},
-		"acknowledged":          {state(alerts.Acknowledged), 0},
-		"snoozed":               {state(alerts.Snoozed), 0},
-		"false positive":        {state(alerts.FalsePositive), 0},
-		"over":                  {func(_ *world, a *alerts.Alert) { a.Over, a.Reports[0].Finding.Over = true, true }, 0},
-		"request pending":       {linked(approvals.Pending), 0},
-		"request contained":     {linked(approvals.Contained), 0},
-		"request partial":       {linked(approvals.Partial), 0},
-		"request denied":        {linked(approvals.Denied), 1},
-		"request undone":        {linked(approvals.Undone), 1},
+		"critical":          {severe(9.5), 1},
+		"high":              {severe(8.9), 0},
+		"sample":            {marked(finding.Sample), 0},
+		"mock":              {marked(finding.Mock), 0},
+		"drill":             {marked(finding.Drill), 0},
+		"acknowledged":      {state(alerts.Acknowledged), 0},
+		"snoozed":           {state(alerts.Snoozed), 0},
+		"false positive":    {state(alerts.FalsePositive), 0},
+		"over":              {func(_ *world, a *alerts.Alert) { a.Over, a.Reports[0].Finding.Over = true, true }, 0},
+		"request pending":   {linked(approvals.Pending), 0},
+		"request contained": {linked(approvals.Contained), 0},
+		"request partial":   {linked(approvals.Partial), 0},
+		"request denied":    {linked(approvals.Denied), 1},
+		"request undone":    {linked(approvals.Undone), 0}, // two people have decided that
+		"undone, seen since": {func(w *world, a *alerts.Alert) {
+			linked(approvals.Undone)(w, a)
+			a.Reports[0].Last = w.clock.Now().Add(time.Minute)
+		}, 1},
+		"contained, seen since": {func(w *world, a *alerts.Alert) {
+			linked(approvals.Contained)(w, a)
+			a.Reports[0].Last = w.clock.Now().Add(time.Minute)
+		}, 1},
 		"critical since lately": {func(w *world, a *alerts.Alert) { a.Called = w.clock.Now().Add(2 * time.Minute) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
