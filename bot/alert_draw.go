@@ -31,17 +31,9 @@ func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView,
 		f.Route = b.Findings.RouteOf(f) // by its own severity, as the executor reads it from the event
 		v.Offers, v.OneClick = f.Offers(), f.OneClick()
 	}
-	for _, linked := range row.Requests[max(0, len(row.Requests)-shownRequests):] {
-		r, err := b.Requests.Get(ctx, linked.Request)
-		if errors.Is(err, approvals.ErrNotFound) {
-			continue // its record has expired
-		}
-		if err != nil {
-			return v, err
-		}
-		v.Requests = append(v.Requests, r)
-	}
-	return v, nil
+	var err error
+	v.Requests, err = b.alerts().Linked(ctx, row.Requests[max(0, len(row.Requests)-shownRequests):])
+	return v, err
 }
 
 // called are those whom an alert's card mentions, as the routes of its reports say.

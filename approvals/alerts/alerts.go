@@ -166,6 +166,22 @@ func (t Table) Get(ctx context.Context, id string) (Alert, error) {
 	return decodeAlert(row)
 }
 
+// Linked reads requests that an alert led to. Those whose record has expired are left out.
+func (t Table) Linked(ctx context.Context, links []LinkedRequest) ([]approvals.Request, error) {
+	var requests []approvals.Request
+	for _, l := range links {
+		r, err := t.Requests.Get(ctx, l.Request)
+		if errors.Is(err, approvals.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		requests = append(requests, r)
+	}
+	return requests, nil
+}
+
 // Named finds the ID of the alert that has a name. It returns ErrNotFound if there is
 // none.
 func (t Table) Named(ctx context.Context, name string) (string, error) {

@@ -2,11 +2,9 @@ package alerts
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -17,16 +15,9 @@ func (t Table) PageDue(ctx context.Context, a Alert, after time.Duration, now ti
 	if a.Called.IsZero() || f.Severity < finding.Critical || f.Mark != "" || now.Sub(a.Called) < after {
 		return "", nil
 	}
-	var requests []approvals.Request
-	for _, l := range a.Requests {
-		r, err := t.Requests.Get(ctx, l.Request)
-		if errors.Is(err, approvals.ErrNotFound) {
-			continue // its record has expired
-		}
-		if err != nil {
-			return "", err
-		}
-		requests = append(requests, r)
+	requests, err := t.Linked(ctx, a.Requests)
+	if err != nil {
+		return "", err
 	}
 	if a.Answered(f, requests) {
 		return "", nil
