@@ -139,6 +139,21 @@ type Card struct {
 	Replies map[string]string `json:"replies,omitempty"`
 }
 
+// permalink is the form of a message's address in Slack.
+// https://docs.slack.dev/reference/methods/chat.getPermalink
+var permalink = actions.NewPattern(`^https://[a-z0-9-]+(?:\.enterprise)?\.slack(?:-gov)?\.com/archives/([CG][A-Z0-9]{2,30})/p([0-9]+)` +
+	`(?:\?thread_ts=[0-9]+\.[0-9]+&cid=([CG][A-Z0-9]{2,30}))?$`)
+
+// Permalink is the card's link if it is Slack's own to this very message; otherwise it is
+// empty.
+func (c Card) Permalink() string {
+	m := permalink.FindStringSubmatch(c.Link)
+	if m == nil || m[1] != c.Channel || m[2] != strings.Replace(c.TS, ".", "", 1) || m[3] != "" && m[3] != c.Channel {
+		return ""
+	}
+	return c.Link
+}
+
 // StartDrawing takes the card's lease. It returns false if another worker has it.
 func (c *Card) StartDrawing(now time.Time, d time.Duration) bool {
 	if !c.Lease.Take("", now, d) {

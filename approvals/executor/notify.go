@@ -95,8 +95,6 @@ func (x *Executor) alertPage(ctx context.Context, id string) (page, error) {
 var (
 	accountID = actions.NewPattern(`^[0-9]{12}$`)
 	channelID = actions.NewPattern(`^[CG][A-Z0-9]{2,30}$`)
-	permalink = actions.NewPattern(`^https://[a-z0-9-]+(?:\.enterprise)?\.slack(?:-gov)?\.com/archives/([CG][A-Z0-9]{2,30})/p([0-9]+)` +
-		`(?:\?thread_ts=[0-9]+\.[0-9]+&cid=([CG][A-Z0-9]{2,30}))?$`)
 )
 
 // pageText is the text of a page. What does not have the form that it should have is left
@@ -118,9 +116,8 @@ func (x *Executor) pageText(what, account, id, did string, since time.Time, c ap
 // card's channel.
 // https://api.slack.com/docs/deep-linking
 func (x *Executor) cardLink(c approvals.Card) string {
-	if m := permalink.FindStringSubmatch(c.Link); m != nil && m[1] == c.Channel && m[2] == strings.Replace(c.TS, ".", "", 1) &&
-		(m[3] == "" || m[3] == c.Channel) {
-		return c.Link
+	if link := c.Permalink(); link != "" {
+		return link
 	}
 	if !channelID.MatchString(c.Channel) {
 		return ""

@@ -30,6 +30,7 @@ func TestList(t *testing.T) {
 	var views []View
 	for _, c := range cards {
 		v := c.view()
+		v.Request.Card.Channel, v.Request.Card.TS = "C0SEC", "1763694000.000100"
 		v.Request.Card.Link = "https://acme.slack.com/archives/C0SEC/p1763694000000100?thread_ts=1763694000.000099&cid=C0SEC"
 		views = append(views, v)
 	}
@@ -50,9 +51,11 @@ func TestList(t *testing.T) {
 // TestListLinksToSlackAlone: nothing else becomes a link.
 func TestListLinksToSlackAlone(t *testing.T) {
 	v := cards[1].view()
+	v.Request.Card.Channel, v.Request.Card.TS = "C0SEC", "1763694000.000100"
 	for link, want := range map[string]bool{
 		"": false, "https://acme.slack.com/archives/C0SEC/p1763694000000100": true, "https://acme.slack-gov.com/archives/C0SEC/p1763694000000100": true,
 		"https://evil.example/archives/C0SEC/p1763694000000100": false, "https://acme.slack.com/archives/C0SEC/p1763694000000100|x": false, "http://127.0.0.1:80/archives/C0SEC/p1763694000000100": false,
+		"https://acme.slack.com/archives/C0OTHER/p1763694000000100": false, "https://acme.slack.com/archives/C0SEC/p1763694000000101": false,
 	} {
 		v.Request.Card.Link = link
 		if got := strings.Contains(string(document(t, List(Listing{Views: []View{v}}, Listing{}))), "Open its card"); got != want {

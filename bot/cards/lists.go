@@ -8,7 +8,6 @@ import (
 
 	"github.com/slack-go/slack"
 
-	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -66,16 +65,13 @@ func List(open, held Listing) Message {
 	return m
 }
 
-// permalink is the form of a message's address.
-// https://docs.slack.dev/reference/methods/chat.getPermalink
-var permalink = actions.NewPattern(`^https://[a-z0-9.-]{1,100}\.slack(-gov)?\.com/archives/[CDG][A-Z0-9]{2,30}/p[0-9]{10,20}(\?thread_ts=[0-9.]{10,20}&cid=[CDG][A-Z0-9]{2,30})?$`)
-
 // link leads to the card, for the end of a line.
 func (v View) link() string {
-	if !permalink.MatchString(v.Request.Card.Link) {
+	link := v.Request.Card.Permalink()
+	if link == "" {
 		return ""
 	}
-	return fmt.Sprintf(" · <%s|Open its card>", entities(v.Request.Card.Link))
+	return fmt.Sprintf(" · <%s|Open its card>", entities(link))
 }
 
 // leftLists tell of many steps those that were left alone or failed, by reason,
