@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -184,51 +185,42 @@ func (c *conversation) cancel(ctx context.Context, who approvals.Actor, id strin
 	return b.draw(ctx, id)
 }
 
-// retry stores the wish; the executor decides whether it may.
+// retry stores the wish that a run is tried again; the executor decides whether it may.
 func (c *conversation) retry(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
-	b := c.b
-	if no := c.narrowed(ctx, b.Policy.For(r.Intent).Requesters); no != nil {
-		return c.answer(ctx, no)
-	}
-	v := approvals.Vote{Actor: who, Digest: digest}
-	_, err := c.vote(ctx, approvals.Retry, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {
-		v.Evidence, v.At = c.e.Key(), c.at
-		for _, old := range r.Retries {
-			if old.Evidence == v.Evidence {
-				return nil
-			}
+	return c.wish(ctx, approvals.Retry, who, r, digest, func(r *approvals.Request, v approvals.Vote) {
+		if !slices.ContainsFunc(r.Retries, func(old approvals.Vote) bool { return old.Evidence == v.Evidence }) {
+			r.Retries = append(r.Retries, v)
 		}
-		r.Retries = append(r.Retries, v)
-		return nil
-	})
-	if err != nil {
-		return c.answer(ctx, err)
-	}
-	if err := b.Jobs.Send(ctx, approvals.RunJob(r.ID, r.Intent), 0); err != nil {
-		return err
-	}
-	return c.say(ctx, cards.Say(cards.TryingAgain, r.ID))
+	}, approvals.RunJob(r.ID, r.Intent), cards.TryingAgain)
 }
 
 // watch stores the wish that a containment is watched longer; the executor proves it.
 func (c *conversation) watch(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
+	return c.wish(ctx, approvals.Watch, who, r, digest, func(r *approvals.Request, v approvals.Vote) { r.Watch = &v },
+		approvals.Job{Verb: approvals.JobLook, ID: r.ID}, cards.WatchingOn)
+}
+
+// wish stores a responder's wish about what has run, sends the job that may fulfil it, and
+// answers.
+func (c *conversation) wish(ctx context.Context, kind approvals.Kind, who approvals.Actor, r approvals.Request, digest string,
+	store func(*approvals.Request, approvals.Vote), job approvals.Job, answer string) error {
 	b := c.b
 	if no := c.narrowed(ctx, b.Policy.For(r.Intent).Requesters); no != nil {
 		return c.answer(ctx, no)
 	}
 	v := approvals.Vote{Actor: who, Digest: digest}
-	_, err := c.vote(ctx, approvals.Watch, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {
+	_, err := c.vote(ctx, kind, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {
 		v.Evidence, v.At = c.e.Key(), c.at
-		r.Watch = &v
+		store(r, v)
 		return nil
 	})
 	if err != nil {
 		return c.answer(ctx, err)
 	}
-	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}, 0); err != nil {
+	if err := b.Jobs.Send(ctx, job, 0); err != nil {
 		return err
 	}
-	return c.say(ctx, cards.Say(cards.WatchingOn, r.ID))
+	return c.say(ctx, cards.Say(answer, r.ID))
 }
 
 // undo asks to take a containment back: a request of its own.
