@@ -165,6 +165,16 @@ func (c *Card) StartDrawing(now time.Time, d time.Duration) bool {
 	return true
 }
 
+// Keep replaces a stored card by one that its worker has changed since it took the lease,
+// which held until then. It returns false if another worker has the lease by now.
+func (c *Card) Keep(changed Card, held time.Time) bool {
+	if !c.Lease.Until.Equal(held) {
+		return false
+	}
+	*c = changed
+	return true
+}
+
 // Stale reports whether the card is out of date.
 func (r Request) Stale() bool { return r.Card.Revision < r.Revision }
 

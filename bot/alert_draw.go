@@ -80,12 +80,12 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		}
 		card := a.Card
 		err = b.postAlert(ctx, a, &card)
+		held := card.Lease.Until
+		card.Lease = approvals.Lease{}
 		after, uerr := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
-			if !a.Card.Lease.Until.Equal(card.Lease.Until) {
+			if !a.Card.Keep(card, held) {
 				return errNothingToDo
 			}
-			a.Card = card
-			a.Card.Lease = approvals.Lease{}
 			return nil
 		})
 		if errors.Is(uerr, errNothingToDo) {
@@ -225,13 +225,12 @@ func withReply(replies map[string]string, key, ts string) map[string]string {
 // storeAlertCard stores the state of an alert's card, removes the reply with the key
 // posted, and renews the lease.
 func (b *Bot) storeAlertCard(ctx context.Context, id string, card *approvals.Card, posted string) error {
-	until := card.Lease.Until
+	held := card.Lease.Until
 	card.Lease.Renew(b.Now(), drawLease)
 	_, err := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
-		if !a.Card.Lease.Until.Equal(until) { // another worker draws it
+		if !a.Card.Keep(*card, held) {
 			return errNothingToDo
 		}
-		a.Card = *card
 		a.Pending = slices.DeleteFunc(a.Pending, func(n alerts.PendingReply) bool { return n.Key == posted })
 		return nil
 	})

@@ -107,12 +107,12 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 		if err == nil {
 			err = b.postRequest(ctx, v, &card)
 		}
+		held := card.Lease.Until
+		card.Lease = approvals.Lease{}
 		after, uerr := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
-			if !r.Card.Lease.Until.Equal(card.Lease.Until) {
+			if !r.Card.Keep(card, held) {
 				return errNothingToDo
 			}
-			r.Card = card
-			r.Card.Lease = approvals.Lease{}
 			return nil
 		})
 		if errors.Is(uerr, errNothingToDo) {
@@ -314,13 +314,12 @@ func (b *Bot) storeReply(ctx context.Context, id string, card *approvals.Card, k
 		card.Replies = map[string]string{}
 	}
 	card.Replies[key] = ts
-	until := card.Lease.Until
+	held := card.Lease.Until
 	card.Lease.Renew(b.Now(), drawLease)
 	_, err := b.Requests.Change(ctx, id, func(r *approvals.Request) error {
-		if !r.Card.Lease.Until.Equal(until) { // another worker draws it
+		if !r.Card.Keep(*card, held) {
 			return errNothingToDo
 		}
-		r.Card = *card
 		return nil
 	})
 	return err
