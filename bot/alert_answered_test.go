@@ -156,18 +156,27 @@ func TestSlowSlackGetsOneCall(t *testing.T) {
 	}, calling(7, "ben"))
 }
 
+// seenNow makes a finding one of this moment.
+func seenNow(f *finding.Finding) { f.First, f.Last, f.Updated = time.Now(), time.Now(), time.Now() }
+
+// contained is the request that contains what a critical alert has told of.
+func (d *desk) contained() (id string) {
+	d.Helper()
+	d.hears(gdFinding(1, severe(9), seenNow))
+	d.pass(time.Minute)
+	d.clicks(ben.Slack, d.row(gdFinding(1)), "propose:revoke_sessions")
+	id = d.row(gdFinding(1)).Requests[0].Request
+	d.becomes(id, approvals.Pending, approvals.Approved, approvals.Running, approvals.Contained)
+	return id
+}
+
 // TestActiveAgainCallsAnew: what is seen again after its containment calls people, and the pager.
 func TestActiveAgainCallsAnew(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		now := func(f *finding.Finding) { f.First, f.Last, f.Updated = time.Now(), time.Now(), time.Now() }
-		d.hears(gdFinding(1, severe(9), now))
-		d.pass(time.Minute)
-		d.clicks(ben.Slack, d.row(gdFinding(1)), "propose:revoke_sessions")
-		id := d.row(gdFinding(1)).Requests[0].Request
-		d.becomes(id, approvals.Pending, approvals.Approved, approvals.Running, approvals.Contained)
+		d.contained()
 		d.pass(25 * time.Hour)
 		before := d.mentions()
-		d.hears(gdFinding(1, severe(9), now, func(f *finding.Finding) { f.Count += 500; f.EventID = "later" }))
+		d.hears(gdFinding(1, severe(9), seenNow, func(f *finding.Finding) { f.Count += 500; f.EventID = "later" }))
 		d.pass(25 * time.Hour)
 		a := d.row(gdFinding(1))
 		if d.mentions() == before {
@@ -269,12 +278,7 @@ func TestAlertThatOpensAgainCallsAtOnce(t *testing.T) {
 // TestUndoneContainmentCallsNobody: two people have decided; what is seen since calls anew.
 func TestUndoneContainmentCallsNobody(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		now := func(f *finding.Finding) { f.First, f.Last, f.Updated = time.Now(), time.Now(), time.Now() }
-		d.hears(gdFinding(1, severe(9), now))
-		d.pass(time.Minute)
-		d.clicks(ben.Slack, d.row(gdFinding(1)), "propose:revoke_sessions")
-		id := d.row(gdFinding(1)).Requests[0].Request
-		d.becomes(id, approvals.Pending, approvals.Approved, approvals.Running, approvals.Contained)
+		id := d.contained()
 		d.pass(time.Minute)
 		before := d.mentions()
 		d.becomes(id, approvals.Undoing, approvals.Undone)
@@ -282,7 +286,7 @@ func TestUndoneContainmentCallsNobody(t *testing.T) {
 		if n := d.mentions() - before; n != 0 {
 			t.Errorf("called %d times after the undo", n)
 		}
-		d.hears(gdFinding(1, severe(9), now, func(f *finding.Finding) { f.Count += 500; f.EventID = "later" }))
+		d.hears(gdFinding(1, severe(9), seenNow, func(f *finding.Finding) { f.Count += 500; f.EventID = "later" }))
 		d.pass(time.Minute)
 		if n := d.mentions() - before; n != 1 {
 			t.Errorf("called %d times for what was seen since", n)

@@ -607,14 +607,20 @@ func TestTenPagesAnHour(t *testing.T) {
 	}
 }
 
+// unanswered makes critical alerts, by their numbers, and lets the pager's time pass.
+func (w *world) unanswered(n int) {
+	w.t.Helper()
+	for i := range n {
+		w.critical(approvals.AlertID(fmt.Sprint(i)), func(*alerts.Alert) {})
+	}
+	w.clock.Add(10 * time.Minute)
+}
+
 // TestRoomComesBackPageByPage: an hour after each page, whatever was said meanwhile.
 func TestRoomComesBackPageByPage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, onCall)
-	for i := range 12 {
-		w.critical(approvals.AlertID(fmt.Sprint(i)), func(*alerts.Alert) {})
-	}
-	w.clock.Add(10 * time.Minute)
+	w.unanswered(12)
 	for i := range 10 {
 		w.notifies(approvals.AlertID(fmt.Sprint(i)))
 		w.clock.Add(5 * time.Minute)
@@ -631,10 +637,7 @@ func TestRoomComesBackPageByPage(t *testing.T) {
 func TestWaitingPagesAreThoseOfNow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, onCall)
-	for i := range 13 {
-		w.critical(approvals.AlertID(fmt.Sprint(i)), func(*alerts.Alert) {})
-	}
-	w.clock.Add(10 * time.Minute)
+	w.unanswered(13)
 	for i := range 13 {
 		w.notifies(approvals.AlertID(fmt.Sprint(i)))
 	}
@@ -651,10 +654,7 @@ func TestWaitingPagesAreThoseOfNow(t *testing.T) {
 func TestMoreIsToldByOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, onCall)
-	for i := range 14 {
-		w.critical(approvals.AlertID(fmt.Sprint(i)), func(*alerts.Alert) {})
-	}
-	w.clock.Add(10 * time.Minute)
+	w.unanswered(14)
 	for i := range 10 {
 		w.notifies(approvals.AlertID(fmt.Sprint(i)))
 	}
