@@ -16,8 +16,9 @@ import (
 const AgainButton = "again"
 
 // Again returns the plan, or the proved part, of a request whose call a person may ask for
-// again by the button, with those whose denial that overrules, and the new request's reason. It returns ErrNotFound if the end of
-// the old request is not recorded, an *[actions.Refusal] if the person may not.
+// again by the button, with those whose denial that overrules, and the new request's reason.
+// It returns ErrNotFound if the end of the old request is not recorded, an *[actions.Refusal]
+// if the person may not.
 func (t Runs) Again(ctx context.Context, id, person string, lookup func(actions.Name) (actions.Action, bool)) (p Planned, why string, err error) {
 	run, err := t.Run(ctx, id)
 	if err != nil {
@@ -30,10 +31,10 @@ func (t Runs) Again(ctx context.Context, id, person string, lookup func(actions.
 		}
 		p, err = *run.Unplanned, nil
 	}
-	if run.Outcome == Denied && run.Withdrawn != nil && run.Withdrawn.Person != "" && !slices.Contains(p.Overrules, run.Withdrawn.Person) {
-		p.Overrules = append(slices.Clone(p.Overrules), run.Withdrawn.Person)
+	if run.Outcome == Denied && run.Withdrawn != nil {
+		p.Overrules = append(p.Overrules, run.Withdrawn.Person)
 	}
-	p.Overrules = slices.DeleteFunc(p.Overrules, func(id string) bool { return id == person }) // who asks overrules nobody's but others'
+	p.Overrules = slices.DeleteFunc(p.Overrules, func(id string) bool { return id == "" || id == person }) // not proved, or their own
 	switch {
 	case err != nil:
 	case !run.Outcome.MayAskAgain():

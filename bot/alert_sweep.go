@@ -245,8 +245,10 @@ func (s *alertSweep) callAgain(ctx context.Context, c *channelSweep) error {
 		return nil
 	}
 	task := "calls again in " + c.name
-	if due, err := s.b.Requests.Once(ctx, task, callLease, s.b.Now()); !due {
-		return ignoreConflict(err)
+	if due, err := s.b.Requests.Once(ctx, task, callLease, s.b.Now()); errors.Is(err, approvals.ErrConflict) {
+		return nil
+	} else if !due {
+		return err
 	}
 	slices.SortStableFunc(c.unanswered, func(x, y alerts.Alert) int {
 		return cmp.Or(cmp.Compare(x.Calls, y.Calls), cmp.Compare(severity(y), severity(x)))
@@ -309,14 +311,6 @@ func (b *Bot) pageAlert(ctx context.Context, a alerts.Alert) error {
 	return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobNotify, ID: a.ID}, 0)
 }
 
-// ignoreConflict returns no error where another worker was faster.
-func ignoreConflict(err error) error {
-	if errors.Is(err, approvals.ErrConflict) {
-		return nil
-	}
-	return err
-}
-
 // endSnooze opens a snoozed alert again and adds a reply about it, which is broadcast
 // and mentions the person who snoozed it.
 func (b *Bot) endSnooze(ctx context.Context, id string) (alerts.Alert, error) {
@@ -348,7 +342,7 @@ func (s *alertSweep) addToDigest(ctx context.Context, c *channelSweep, as []aler
 		items := make([]alerts.DigestItem, len(as))
 		for i, a := range as {
 			items[i] = s.b.digestItem(a)
-			if as[i].Called.IsZero() && a.State == alerts.Open && !a.Over && s.b.called(a).String() != "" {
+			if a.Called.IsZero() && !a.Answered(alerts.Shown(a.Reports), nil) && s.b.called(a).String() != "" {
 				as[i].Called = s.b.Now().UTC() // a critical one gets a card of its own, if nobody looks at the list
 			}
 		}
