@@ -52,6 +52,8 @@ type Cloud struct {
 	limiter rateLimiter // shared by all sessions
 	now     func() time.Time
 	members Members
+
+	watching watchSessions
 }
 
 // NewCloud takes the hub's configuration, as config.LoadDefaultConfig returns it.
@@ -65,7 +67,7 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 		base.HTTPClient = c.WithTimeout(callTimeout)
 	}
 	c := &Cloud{org: org, base: base, sts: sts.NewFromConfig(base), limiter: rateLimiter{byKey: map[string]chan struct{}{}},
-		members: &membership{}, now: time.Now} //nolint:forbidigo // tests replace it
+		members: &membership{}, watching: watchSessions{byKey: map[string]*session{}}, now: time.Now} //nolint:forbidigo // tests replace it
 	c.SetAfterFunc(func(d time.Duration, f func()) { time.AfterFunc(d, f) })
 	return c
 }
@@ -104,6 +106,7 @@ type Account struct {
 	clients sync.Map // by client type
 	roles   *roleList
 	limiter *rateLimiter
+	leave   func() // nil but in a look
 }
 
 // Look is how much Plan reads.
@@ -188,6 +191,26 @@ func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who
 
 // assume is Enter without the question whose account it is.
 func (c *Cloud) assume(ctx context.Context, m Member, account, region string, who SessionContext, permits []Statement) (*Account, error) {
+	in, err := c.assumption(m, account, who, permits, int32(sessionLife/time.Second))
+	if err != nil {
+		return nil, err
+	}
+	s := &session{cloud: c, in: in, renewAfter: sessionLife / 2}
+	if _, err := s.Retrieve(ctx); err != nil {
+		return nil, err
+	}
+	return c.account(s, account, region), nil
+}
+
+// account returns an [Account] with the credentials of a session.
+func (c *Cloud) account(s *session, account, region string) *Account {
+	cfg := c.base.Copy()
+	cfg.Credentials = s
+	return newAccount(account, region, c.org, cfg, &c.limiter)
+}
+
+// assumption returns the request for a session of a member role, limited to permits.
+func (c *Cloud) assumption(m Member, account string, who SessionContext, permits []Statement, seconds int32) (*sts.AssumeRoleInput, error) {
 	policy, err := sessionPolicy(permits)
 	if err != nil {
 		return nil, err
@@ -201,7 +224,7 @@ func (c *Cloud) assume(ctx context.Context, m Member, account, region string, wh
 		RoleSessionName: aws.String(who.RequestID),
 		SourceIdentity:  aws.String(who.Requester),
 		Policy:          aws.String(policy),
-		DurationSeconds: aws.Int32(int32(sessionLife / time.Second)),
+		DurationSeconds: &seconds,
 		Tags:            []types.Tag{{Key: aws.String("killswitch-request"), Value: aws.String(who.RequestID)}},
 	}
 	if c.org.ExternalID != "" {
@@ -212,13 +235,7 @@ func (c *Cloud) assume(ctx context.Context, m Member, account, region string, wh
 		approvers = approvers[:min(len(approvers), maxTagValue)]
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String("killswitch-approvers"), Value: &approvers})
 	}
-	s := &session{cloud: c, in: in}
-	if _, err := s.Retrieve(ctx); err != nil {
-		return nil, err
-	}
-	cfg := c.base.Copy()
-	cfg.Credentials = s
-	return newAccount(account, region, c.org, cfg, &c.limiter), nil
+	return in, nil
 }
 
 const (
@@ -226,11 +243,12 @@ const (
 	renewPause  = 30 * time.Second // after a renewal that failed
 )
 
-// session is the credentials of an [Account]: a member role, assumed again when half of
+// session is the credentials of an [Account]: a member role, assumed again when a part of
 // their life is over. The SDK's own provider has no clock that can be passed in.
 type session struct {
-	cloud *Cloud
-	in    *sts.AssumeRoleInput
+	cloud      *Cloud
+	in         *sts.AssumeRoleInput
+	renewAfter time.Duration
 
 	mu          sync.Mutex
 	current     aws.Credentials
@@ -251,7 +269,7 @@ func (s *session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		k := out.Credentials
 		s.current = aws.Credentials{AccessKeyID: aws.ToString(k.AccessKeyId), SecretAccessKey: aws.ToString(k.SecretAccessKey),
 			SessionToken: aws.ToString(k.SessionToken)}
-		s.renew, s.ends = now.Add(sessionLife/2), now.Add(sessionLife)
+		s.renew, s.ends = now.Add(s.renewAfter), now.Add(time.Duration(*s.in.DurationSeconds)*time.Second)
 		return s.current, nil
 	}
 	if now.Before(s.ends) {
@@ -259,6 +277,20 @@ func (s *session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return s.current, nil
 	}
 	return aws.Credentials{}, fmt.Errorf("assume %s: %w", aws.ToString(s.in.RoleArn), err)
+}
+
+// leave ends the session: the next Retrieve assumes the role.
+func (s *session) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renew, s.ends = time.Time{}, time.Time{}
+}
+
+// over reports whether the session had credentials, which have expired.
+func (s *session) over(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.ends.IsZero() && !now.Before(s.ends)
 }
 
 func sessionPolicy(permits []Statement) (string, error) {

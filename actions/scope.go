@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -13,6 +14,35 @@ func Permits(a Action, p Phase, s Scope) []Statement {
 		ss = nonEmpty(a.Spec().Permits(p, s))
 	}
 	return ss
+}
+
+// Merge returns each permission once, those on the same resources in one statement, in a fixed
+// order. Those on the organization are left out if they are not for its management account.
+func Merge(permits []Statement, management bool) []Statement {
+	byResources := map[string]*Statement{}
+	for _, s := range permits {
+		on := slices.Sorted(slices.Values(s.Resources))
+		key := strings.Join(on, " ")
+		for _, act := range s.Actions {
+			if strings.HasPrefix(act, "organizations:") && !management {
+				continue
+			}
+			of := byResources[key]
+			if of == nil {
+				of = &Statement{Resources: on}
+				byResources[key] = of
+			}
+			if !slices.Contains(of.Actions, act) {
+				of.Actions = append(of.Actions, act)
+			}
+		}
+	}
+	var merged []Statement
+	for _, key := range slices.Sorted(maps.Keys(byResources)) {
+		slices.Sort(byResources[key].Actions)
+		merged = append(merged, *byResources[key])
+	}
+	return merged
 }
 
 // Fits reports whether the statements fit into a session policy.

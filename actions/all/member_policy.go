@@ -2,8 +2,6 @@ package all
 
 import (
 	"encoding/json"
-	"slices"
-	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
@@ -28,36 +26,14 @@ func MemberPolicy(m actions.Member, o actions.Org, management bool) string {
 			permits = append(permits, source.ConfirmPermits(kind, actions.Anything(o))...)
 		}
 	}
-	byResources := map[string]*actions.Statement{}
-	var order []string
-	for _, s := range permits {
-		slices.Sort(s.Resources)
-		key := strings.Join(s.Resources, " ")
-		for _, act := range s.Actions {
-			if strings.HasPrefix(act, "organizations:") && !management {
-				continue
-			}
-			of := byResources[key]
-			if of == nil {
-				of = &actions.Statement{Resources: s.Resources}
-				byResources[key] = of
-				order = append(order, key)
-			}
-			if !slices.Contains(of.Actions, act) {
-				of.Actions = append(of.Actions, act)
-			}
-		}
-	}
-	slices.Sort(order)
 	type statement struct {
 		Effect   string
 		Action   []string
 		Resource []string
 	}
 	var ss []statement
-	for _, key := range order {
-		slices.Sort(byResources[key].Actions)
-		ss = append(ss, statement{"Allow", byResources[key].Actions, byResources[key].Resources})
+	for _, p := range actions.Merge(permits, management) {
+		ss = append(ss, statement{"Allow", p.Actions, p.Resources})
 	}
 	b, err := json.MarshalIndent(struct {
 		Version   string

@@ -155,6 +155,9 @@ func (w *worker) look(ctx context.Context) error {
 			return errors.Join(err, ctx.Err())
 		}
 	}
+	if err != nil && w.reader != nil && !actions.Transient(err) && !errors.Is(err, errUnread) {
+		w.reader.Leave()
+	}
 	if len(removed) > 0 {
 		if err := w.noteRemoved(ctx, steps, removed); err != nil {
 			return err

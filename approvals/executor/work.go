@@ -272,7 +272,11 @@ func (w *worker) reviewSteps(ctx context.Context, steps []step) error {
 	return w.x.save(ctx, w.run)
 }
 
+// enter opens a session for a phase. A look reads in the session that all looks share.
 func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, resources []string) (*actions.Account, error) {
+	if w.watching && phase == actions.PhasePlan {
+		return w.x.Cloud.Watch(ctx, w.action, w.p.Call())
+	}
 	who := sessionContext(w.p, w.run.Approvers)
 	who.Entered = who.Entered && !w.watching // days later it may be somebody else's
 	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, who)
