@@ -205,6 +205,20 @@ type Step struct {
 	Skip string `json:"skip,omitempty"`
 }
 
+// HoldName is the name of the changed content, the last part of the step's hold: a policy, a key.
+func (s Step) HoldName() string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
+
+// ResourceName is the name of the changed resource, the last part of its ARN.
+func (s Step) ResourceName() string { return s.Resource[strings.LastIndexAny(s.Resource, ":/")+1:] }
+
+// Region is that of the changed resource, "" for global ones.
+func (s Step) Region() string {
+	if parts := strings.SplitN(s.Resource, ":", 5); len(parts) == 5 {
+		return parts[3]
+	}
+	return ""
+}
+
 // Run identifies the run that Apply is part of.
 type Run struct {
 	RequestID string

@@ -86,6 +86,7 @@ type Run struct {
 	WatchUntil time.Time `json:"watch_until,omitzero"`
 	NextCheck  time.Time `json:"next_check,omitzero"` // the next look; zero: there is none
 	AppliedAt  time.Time `json:"applied_at,omitzero"` // when something was last applied: looks are frequent after it
+	Seen       time.Time `json:"seen,omitzero"`       // when all of it was last read
 	Checks     int       `json:"checks,omitempty"`    // looks that found the goals to hold
 	// UnreadSince is the first of the looks since then that could not; Unread says why, once
 	// that has lasted a minute.
@@ -143,6 +144,23 @@ type Tampered struct {
 	Reapplied bool      `json:"reapplied"`
 	Cause     string    `json:"cause,omitempty"` // why it was not applied again
 	Told      bool      `json:"told,omitempty"`  // there is a message about it
+	Since     time.Time `json:"since,omitzero"`  // when it was last seen to hold
+	By        *Remover  `json:"by,omitempty"`    // who it was; nil: it is not known yet
+}
+
+// Remover is who removed a change, as the executor found it in CloudTrail's Event history. Its
+// texts are from outside and untrusted.
+type Remover struct {
+	Unknown string         `json:"unknown,omitempty"` // why it is not known; then nothing else is set
+	Who     string         `json:"who,omitempty"`     // "user mallory, key AKIA…"
+	Call    string         `json:"call,omitempty"`    // DeleteRolePolicy
+	Tool    string         `json:"tool,omitempty"`    // as which the caller's client names itself; empty for others
+	Address string         `json:"address,omitempty"` // source IP address
+	At      time.Time      `json:"at,omitzero"`
+	Event   string         `json:"event,omitempty"`   // ID of CloudTrail's record
+	Own     bool           `json:"own,omitempty"`     // one of our own member roles
+	Contain []actions.Call `json:"contain,omitempty"` // what contains them, by two people
+	ByHand  []string       `json:"by_hand,omitempty"`
 }
 
 // Known reports whether it is known what became of it.
@@ -180,6 +198,23 @@ func (r *Run) NoteTampering(t Tampered) {
 // Told returns the removals with a message, as far as it is known what became of them.
 func (r Run) Told() []Tampered {
 	return slices.DeleteFunc(slices.Clone(r.Tampering), func(t Tampered) bool { return !t.Told || !t.Known() })
+}
+
+// RemoverOffers are the containments of who removed something. A click on one makes a request
+// that two people must want.
+func (r Run) RemoverOffers() (os Offers) {
+	for _, t := range r.Tampering {
+		if t.By == nil {
+			continue
+		}
+		for _, c := range t.By.Contain {
+			o := Offer{Intent: Intent{Call: c}, Why: "who removed what " + r.ID + " contains"}
+			if _, known := os.ByDigest(IntentDigest(o.Intent)); !known {
+				os = append(os, o)
+			}
+		}
+	}
+	return os
 }
 
 // StepState is the state of a step of the ledger.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -47,7 +48,7 @@ type SlackPayload struct {
 	CallText    string        // text of the card's block "call"
 	CallBlocks  int           // number of blocks with that ID
 	ReasonText  string        // text of the card's block "why"
-	Offers      []string      // texts of the blocks with the calls of an alert's card
+	Offers      []string      // texts of the blocks with the calls of an alert's card, or of a reply
 	OneClick    bool          // the card had the block with OneClickText
 	MessageTS   string
 	ThreadTS    string
@@ -56,6 +57,11 @@ type SlackPayload struct {
 	Values      map[string]string
 	ResponseURL string
 	TriggerID   string
+}
+
+// Showed reports whether the message offered a call, once.
+func (p SlackPayload) Showed(i Intent) bool {
+	return len(slices.DeleteFunc(slices.Clone(p.Offers), func(s string) bool { return s != i.String() })) == 1
 }
 
 // SlackAction is a clicked element.

@@ -59,6 +59,9 @@ func (c *conversation) click(ctx context.Context) error {
 	case approvals.AgainButton:
 		return c.again(ctx, who, r)
 	}
+	if strings.HasPrefix(action.ID, approvals.Propose("")) && c.payload.CallBlocks == 0 {
+		return c.containRemover(ctx, who, r, digest)
+	}
 	if o, ok := approvals.RequestOffers(r.ID, r.Intent, b.Org.Actions.Lookup).ByButton(action.ID); ok {
 		return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: sameThread(r)})
 	}
@@ -262,6 +265,19 @@ func (c *conversation) again(ctx context.Context, who approvals.Actor, r approva
 		return err
 	}
 	return c.request(ctx, who, approvals.Request{Intent: p.Intent, Reason: why, Overrules: p.Overrules, Card: sameThread(r)})
+}
+
+// containRemover asks for a containment of who removed what a request contains.
+func (c *conversation) containRemover(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
+	run, err := c.b.Runs.Run(ctx, r.ID)
+	if err != nil && !errors.Is(err, approvals.ErrNotFound) {
+		return err
+	}
+	o, ok := run.RemoverOffers().ByDigest(digest)
+	if !ok || !c.payload.Showed(o.Intent) {
+		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
+	}
+	return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: sameThread(r)})
 }
 
 // sameThread is where the card of a request goes that follows from another.

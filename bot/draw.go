@@ -290,6 +290,12 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 	if ts != "" {
 		return nil
 	}
+	if first := card.Replies[say.Completes]; first != "" {
+		if err := b.Slack.update(ctx, card.Channel, first, say.Message); err != nil && !messageGone(err) {
+			return err
+		}
+		return b.storeReply(ctx, v.Request.ID, card, say.Key, first)
+	}
 	if err := b.turn(ctx, card.Channel, say.Rank); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func QuarantineName(c actions.Call) string {
 
 // QuarantineOf returns the deny of a step: its hold ends with the policy name.
 func QuarantineOf(acct *actions.Account, s actions.Step) Quarantine {
-	return NewQuarantine(acct, s.Hold[strings.LastIndex(s.Hold, "/")+1:])
+	return NewQuarantine(acct, s.HoldName())
 }
 
 // State is the managed and inline policies of our name on a user.

@@ -132,6 +132,3 @@ func instanceGone(id string) error {
 func readingGone(what string) actions.Reading {
 	return actions.Reading{Holds: true, Found: what + " no longer exists: there is nothing to take back"}
 }
-
-// holdName returns the last part of a step's hold: the name of the changed content.
-func holdName(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }

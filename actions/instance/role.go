@@ -32,7 +32,7 @@ func isolateDocument(instanceARN string) string {
 // deniedInstance returns the ARN of the instance in a step's deny.
 func deniedInstance(acct *actions.Account, s actions.Step) string {
 	const prefix = len("KillswitchIsolate-")
-	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, holdName(s)[prefix:])
+	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, s.HoldName()[prefix:])
 }
 
 func isolateText(instanceARN, policy string, doc *string) string {
@@ -65,7 +65,7 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 	if err != nil {
 		return e, err
 	}
-	live, err := deny.GetRolePolicy(ctx, acct, name, holdName(s))
+	live, err := deny.GetRolePolicy(ctx, acct, name, s.HoldName())
 	if err != nil {
 		return e, err
 	}
@@ -75,7 +75,7 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 		return e, err
 	}
 	e.Changed = true
-	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(holdName(s)), PolicyDocument: &doc})
+	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(s.HoldName()), PolicyDocument: &doc})
 	if actions.IsCode(err, "LimitExceeded") {
 		err = actions.WithHint(err, "the role's inline policies fill their quota: delete one of the others by hand, then retry")
 	}
@@ -103,7 +103,7 @@ func addRoleTag(ctx context.Context, acct *actions.Account, s actions.Step, role
 		return false, nil
 	}
 	if err == nil {
-		_, err = ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(holdName(s))}}})
+		_, err = ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(s.HoldName())}}})
 	}
 	if err != nil && !actions.Transient(err) {
 		return false, nil
@@ -123,7 +123,7 @@ func removeRoleTag(ctx context.Context, acct *actions.Account, s actions.Step) (
 	if err != nil || found == nil || !hasRoleTag(found, role) {
 		return false, err
 	}
-	_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(holdName(s))}}})
+	_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(s.HoldName())}}})
 	return err == nil, err
 }
 
@@ -132,8 +132,8 @@ func verifyInstanceRole(ctx context.Context, acct *actions.Account, s actions.St
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	live, err := deny.GetRolePolicy(ctx, acct, name, holdName(s))
-	return actions.Reading{Holds: err == nil && live != nil && deny.EqualContent(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), holdName(s), live)}, err
+	live, err := deny.GetRolePolicy(ctx, acct, name, s.HoldName())
+	return actions.Reading{Holds: err == nil && live != nil && deny.EqualContent(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), s.HoldName(), live)}, err
 }
 
 func revertInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
@@ -156,7 +156,7 @@ func revertRoleDeny(ctx context.Context, acct *actions.Account, s actions.Step, 
 	case err != nil:
 		return actions.Reading{}, err
 	}
-	policy := holdName(s)
+	policy := s.HoldName()
 	live, err := deny.GetRolePolicy(ctx, acct, name, policy)
 	switch {
 	case err != nil:

@@ -71,7 +71,7 @@ func standbyText(group, state string) string { return state + " in the Auto Scal
 // inGroup returns the instance's state in the step's group; "" if it is not in it.
 func inGroup(ctx context.Context, acct *actions.Account, s actions.Step) (group, state string, err error) {
 	_, group, _ = strings.Cut(s.Resource, "autoScalingGroupName/")
-	member, err := scalingInstance(ctx, acct, holdName(s))
+	member, err := scalingInstance(ctx, acct, s.HoldName())
 	if err != nil || member == nil || aws.ToString(member.AutoScalingGroupName) != group {
 		return group, "", err
 	}
@@ -90,7 +90,7 @@ func applyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 		return e, actions.RetryLater(fmt.Errorf("the instance is %s: only one in service can be put in Standby", standbyText(group, state)))
 	}
 	e.Changed = true
-	in := &autoscaling.EnterStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{holdName(s)}, ShouldDecrementDesiredCapacity: aws.Bool(true)}
+	in := &autoscaling.EnterStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{s.HoldName()}, ShouldDecrementDesiredCapacity: aws.Bool(true)}
 	_, err = autoScalingOf(acct).EnterStandby(ctx, in)
 	if actions.IsCode(err, "ValidationError") { // at its minimum: let the group replace it
 		in.ShouldDecrementDesiredCapacity = aws.Bool(false)
@@ -114,12 +114,12 @@ func verifyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _
 }
 
 func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	found, err := findInstance(ctx, acct, holdName(s))
+	found, err := findInstance(ctx, acct, s.HoldName())
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
 	case found == nil:
-		return readingGone("instance " + holdName(s)), nil
+		return readingGone("instance " + s.HoldName()), nil
 	}
 	group, state, err := inGroup(ctx, acct, s)
 	switch {
@@ -134,7 +134,7 @@ func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e
 	case state != standby:
 		return actions.Reading{Found: standbyText(group, state)}, nil
 	}
-	_, err = autoScalingOf(acct).ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{holdName(s)}})
+	_, err = autoScalingOf(acct).ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{s.HoldName()}})
 	if actions.IsCode(err, "ValidationError") {
 		err = actions.WithHint(err, "raise the group's maximum by one, then retry the undo; or detach the instance by hand")
 	}

@@ -178,12 +178,12 @@ func verifyTargets(ctx context.Context, acct *actions.Account, s actions.Step, e
 }
 
 func revertTargets(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	found, err := findInstance(ctx, acct, holdName(s))
+	found, err := findInstance(ctx, acct, s.HoldName())
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
 	case found == nil:
-		return readingGone("instance " + holdName(s)), nil
+		return readingGone("instance " + s.HoldName()), nil
 	}
 	live, before, err := liveTargets(ctx, acct, s, e.Prior)
 	switch {

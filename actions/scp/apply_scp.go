@@ -110,7 +110,7 @@ func configuredAttachment(o actions.Org, name string) (a Attachment, spared []st
 
 // stepAttachment returns the attachment of a step.
 func stepAttachment(acct *actions.Account, s actions.Step) (Attachment, error) {
-	a, _, no := configuredAttachment(acct.Org, strings.TrimPrefix(attachedPolicy(s), scpPrefix))
+	a, _, no := configuredAttachment(acct.Org, strings.TrimPrefix(s.HoldName(), scpPrefix))
 	if no != nil {
 		return a, no
 	}
@@ -282,12 +282,12 @@ func (ApplySCP) Apply(ctx context.Context, acct *actions.Account, s actions.Step
 
 // Verify implements [actions.Action].
 func (ApplySCP) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	a := Attachment{policy: attachedPolicy(s), holds: deny.EqualJSON}
+	a := Attachment{policy: s.HoldName(), holds: deny.EqualJSON}
 	return a.Verify(ctx, acct, s, e)
 }
 
 // Revert needs no document: it may have been removed from the configuration.
 func (ApplySCP) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	a := Attachment{policy: attachedPolicy(s)}
+	a := Attachment{policy: s.HoldName()}
 	return a.Revert(ctx, acct, s, e)
 }

@@ -70,9 +70,6 @@ func (a Attachment) step(acct *actions.Account, title, arn, account string, st s
 	return s
 }
 
-// attachedPolicy returns the name of the policy that a step attaches.
-func attachedPolicy(s actions.Step) string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
-
 // read reads the state. It returns a Refusal for a policy of our name that is not ours.
 func (a Attachment) read(ctx context.Context, acct *actions.Account, account string) (scpState, error) {
 	id, owner, err := a.find(ctx, acct)

@@ -96,7 +96,7 @@ func (x *Executor) proveCommand(ctx context.Context, payload approvals.SlackPayl
 }
 
 // proveButton reads a request by a click: an offer of an alert's card, an undo, or the
-// gentler alternative on a request's card.
+// gentler alternative on a request's card, or what contains who removed a containment.
 func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload approvals.SlackPayload, proven *provenRequest) error {
 	if len(payload.Actions) != 1 {
 		return approvals.Unproven("it is not one click")
@@ -114,6 +114,9 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload
 	}
 	if button == approvals.AgainButton {
 		return x.proveAgain(ctx, id, dig, payload, proven)
+	}
+	if payload.CallBlocks == 0 {
+		return x.proveRemover(ctx, id, dig, payload, proven)
 	}
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -155,6 +158,27 @@ func (x *Executor) proveAgain(ctx context.Context, id, dig string, payload appro
 	}
 	proven.intent, proven.reason, proven.overrules = p.Intent, why, p.Overrules
 	return checkCard(payload, p.Digest, p)
+}
+
+// proveRemover reads a request to contain who removed something. The run must offer it: what is
+// offered comes from the executor's own look-up. The reply must have shown it.
+func (x *Executor) proveRemover(ctx context.Context, id, dig string, payload approvals.SlackPayload, proven *provenRequest) error {
+	run, err := x.runs().Run(ctx, id)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return approvals.Unproven("there is no request %s that ran", id)
+	}
+	if err != nil {
+		return err
+	}
+	o, ok := run.RemoverOffers().ByDigest(dig)
+	switch {
+	case !ok || !o.AskedBy(payload.Actions[0].ID):
+		return approvals.Unproven("%s offers no such call", id)
+	case !payload.Showed(o.Intent):
+		return approvals.Unproven("the message did not show this call")
+	}
+	proven.intent, proven.reason = o.Intent, o.Why
+	return nil
 }
 
 // unplanned returns what is proved of a request that has no plan, nil if nothing is.

@@ -25,7 +25,7 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, paylo
 	if !o.AskedBy(button.ID) {
 		return approvals.Unproven("the button asks for another action")
 	}
-	if shown := slices.DeleteFunc(slices.Clone(payload.Offers), func(s string) bool { return s != o.Intent.String() }); len(shown) != 1 {
+	if !payload.Showed(o.Intent) {
 		return approvals.Unproven("the card did not show this call")
 	}
 	proven.intent, proven.reason, proven.finding = o.Intent, o.Why, f

@@ -167,10 +167,13 @@ func (w *worker) look(ctx context.Context) error {
 		}
 	}
 	w.settleTampering(steps)
+	links, nerr := w.nameRemovers(ctx, steps)
+	if nerr != nil {
+		return nerr
+	}
 	result := w.conclude(steps, removed, err)
 	w.setNextLook(steps, err)
 	run.Progress = progress
-	var links []audit.Event
 	if now := x.Now().UTC(); now.Sub(run.Linked) >= linkEvery && (result != run.LinkedAs || now.Sub(run.Linked) >= linkDaily) {
 		run.Linked, run.LinkedAs = now, result
 		links = append(links, audit.New("rechecked", "", "check", strconv.Itoa(run.Checks), "result", result, "outcome", string(run.Outcome)))
@@ -356,7 +359,7 @@ func (w *worker) noteRemoved(ctx context.Context, steps []step, removed []remova
 			continue
 		}
 		fresh = append(fresh, r)
-		run.NoteTampering(approvals.Tampered{At: now, StepN: s.N, Step: s.Step.Title, Found: actions.Clip(r.found), Cause: r.left})
+		run.NoteTampering(approvals.Tampered{At: now, StepN: s.N, Step: s.Step.Title, Found: actions.Clip(r.found), Cause: r.left, Since: run.Seen})
 		if s.added { // its row is written with its hold
 			continue
 		}
@@ -477,7 +480,7 @@ func (w *worker) conclude(steps []step, removed []removal, unread error) string 
 		if t.achieved {
 			run.Checks++
 		}
-		run.UnreadSince, run.Unread = time.Time{}, ""
+		run.UnreadSince, run.Unread, run.Seen = time.Time{}, "", w.since
 		return result
 	}
 	if run.UnreadSince.IsZero() {
@@ -503,6 +506,9 @@ func (w *worker) setNextLook(steps []step, unread error) {
 		many := slices.ContainsFunc(steps, func(s step) bool { return s.Step.Many })
 		run.NextCheck = nextLook(run.AppliedAt, now, many)
 	}
+	if ask := now.Add(nameEvery); run.NextCheck.After(ask) && slices.ContainsFunc(run.Tampering, unnamed) {
+		run.NextCheck = ask
+	}
 	if run.NextCheck.After(run.WatchUntil) {
 		run.NextCheck = run.WatchUntil
 	}
@@ -512,7 +518,7 @@ func (w *worker) setNextLook(steps []step, unread error) {
 type shown struct {
 	outcome             approvals.State
 	cause, hint, unread string
-	flags, told         int
+	flags, told, named  int
 	checked, over       bool
 	until               time.Time
 }
@@ -520,8 +526,11 @@ type shown struct {
 func shownOf(run approvals.Run) shown {
 	s := shown{outcome: run.Outcome, cause: run.Cause, hint: run.Hint, unread: run.Unread, flags: len(run.Flags),
 		checked: run.Checks >= checkedAfter, over: run.NextCheck.IsZero(), until: run.WatchUntil}
-	if told := run.Told(); len(told) > 0 {
-		s.told = told[len(told)-1].N
+	for _, t := range run.Told() {
+		s.told = t.N
+		if t.By != nil {
+			s.named++
+		}
 	}
 	return s
 }

@@ -101,18 +101,27 @@ func buttonLabel(title string) string {
 	return verb + ": " + name
 }
 
+// secondPerson is what a button that proposes a call does.
+const secondPerson = "This makes a card for a second responder, who must approve it. Nothing changes before. "
+
+// proposal is a button with a call's title.
+func proposal(catalog actions.Catalog, id, value string, c actions.Call) *slack.ButtonBlockElement {
+	label := shorten(buttonLabel(Untrusted(callTitle(catalog, c)).Plain(maxField)), maxLabel)
+	e := slack.NewButtonBlockElement(id, value, plain(label))
+	e.AccessibilityLabel = label
+	return e
+}
+
 // offer is the button for a containment.
 func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElement {
 	title := Untrusted(callTitle(v.Actions, i.Call)).Plain(maxField)
-	label := shorten(buttonLabel(title), maxLabel)
-	next := "This makes a card for a second responder, who must approve it. Nothing changes before."
+	next := secondPerson
 	ask, yes := "Ask for this?", "Ask for it"
 	if v.OneClick {
-		next, ask, yes = "This runs at once.", "Do this now?", "Do it now"
+		next, ask, yes = "This runs at once. ", "Do this now?", "Do it now"
 	}
-	e := slack.NewButtonBlockElement(id, approvals.Value(v.Alert.ID, approvals.IntentDigest(i)), plain(label))
-	e.AccessibilityLabel = label
-	asking(e, ask, next+" "+title+" in account "+v.account()+options(i.Call), yes)
+	e := proposal(v.Actions, id, approvals.Value(v.Alert.ID, approvals.IntentDigest(i)), i.Call)
+	asking(e, ask, next+title+" in account "+v.account()+options(i.Call), yes)
 	if v.contained() {
 		return e // what is left to do is not urgent
 	}

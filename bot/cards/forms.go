@@ -57,14 +57,3 @@ func (v View) tampering() []approvals.Tampered {
 	}
 	return v.Run.Tampering
 }
-
-func tamperText(t approvals.Tampered) string {
-	done := "It was applied again."
-	switch {
-	case !t.Known():
-		done = "It is being applied again."
-	case !t.Reapplied:
-		done = "It was not applied again: " + t.Cause + "."
-	}
-	return fmt.Sprintf("%s: somebody undid \"%s\" (found %s), removal %d. %s", clock(t.At), t.Step, t.Found, t.N, done)
-}

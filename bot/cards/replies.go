@@ -18,6 +18,8 @@ const lastReminder = 5 * time.Minute
 // text.
 type Reply struct {
 	Key string
+	// Completes is the key of an earlier reply that this one is edited into.
+	Completes string
 	Message
 }
 
@@ -49,7 +51,7 @@ func Replies(v View) []Reply {
 	r := v.Request
 	var rs []Reply
 	say := func(key, format string, args ...any) {
-		rs = append(rs, Reply{key, note("%s", r.ID+": "+fmt.Sprintf(format, args...))})
+		rs = append(rs, Reply{Key: key, Message: note("%s", r.ID+": "+fmt.Sprintf(format, args...))})
 	}
 	asker := mention(r.Requester.Slack)
 	if r.Requester.Person == approvals.AutomaticRequester {
@@ -57,7 +59,7 @@ func Replies(v View) []Reply {
 	}
 	if v.Run != nil {
 		for _, t := range v.Run.Told() {
-			say(fmt.Sprintf("tamper-%d", t.N), "<!here> *somebody works against this containment.* %s", Untrusted(tamperText(t)))
+			rs = append(rs, v.removals(t)...)
 		}
 	}
 	switch r.State {
@@ -66,7 +68,7 @@ func Replies(v View) []Reply {
 			marker := fmt.Sprintf("(%s, %s reminder)", r.ID, n) // what is before it changes
 			m := note("Still waiting: %s. %s left. %s", v.whoAsks(asker), span(r.Expires.Sub(v.Now)), marker)
 			m.Broadcast, m.Marker, m.Rank = true, marker, CallRank
-			rs = append(rs, Reply{reminderKey(n), m})
+			rs = append(rs, Reply{Key: reminderKey(n), Message: m})
 		}
 	case approvals.Denied:
 		say("denied", "denied%s. %s %s", v.denier(), asker, v.afterNo())
@@ -104,14 +106,14 @@ func Replies(v View) []Reply {
 			say(fmt.Sprintf("checked-%d", v.attempt()), "checked again %s: it holds. %s", times(checkedTimes), v.watched())
 		}
 		if v.Run.NextCheck.IsZero() {
-			rs = append(rs, Reply{fmt.Sprintf("watch-%d", v.Run.WatchUntil.Unix()), v.watchOver(asker)})
+			rs = append(rs, Reply{Key: fmt.Sprintf("watch-%d", v.Run.WatchUntil.Unix()), Message: v.watchOver(asker)})
 		}
 	}
 	if v.Report != nil {
-		rs = append(rs, Reply{"activity", Activity(r.ID, *v.Report)})
+		rs = append(rs, Reply{Key: "activity", Message: Activity(r.ID, *v.Report)})
 	}
 	if v.Planned != nil && r.State != approvals.Planning && r.State != approvals.Refused { // last: what happened goes first
-		rs = append(rs, Reply{"plan", Message{Text: r.ID + ": the plan", Blocks: append([]slack.Block{section("plan", "*"+r.ID+": the plan*")}, v.plan()...), Rank: PlanRank}})
+		rs = append(rs, Reply{Key: "plan", Message: Message{Text: r.ID + ": the plan", Blocks: append([]slack.Block{section("plan", "*"+r.ID+": the plan*")}, v.plan()...), Rank: PlanRank}})
 	}
 	return rs
 }

@@ -1,0 +1,86 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
+)
+
+const (
+	// CloudTrail delivers "within an average of about 5 minutes"; nameWithin is when it is said
+	// that it tells nothing. https://docs.aws.amazon.com/awscloudtrail/latest/userguide/how-cloudtrail-works.html
+	nameWithin  = 45 * time.Minute
+	nameEvery   = 5 * time.Minute
+	namedAtOnce = 3 // removals that one look asks about
+)
+
+// unnamed reports whether it is still asked who made a removal that is told.
+func unnamed(t approvals.Tampered) bool { return t.Told && t.By == nil }
+
+// nameRemovers asks CloudTrail who made the removals that are told, and returns a link of the
+// audit chain for each answer. It is asked again by later looks, for as long as it may still
+// tell. Answers are stored with the end of the look, which tells them.
+func (w *worker) nameRemovers(ctx context.Context, steps []step) (links []audit.Event, err error) {
+	x := w.x
+	var acct *actions.Account
+	var entered error
+	found := map[int]*approvals.Remover{}
+	for i, t := range w.run.Tampering {
+		if !unnamed(t) || t.StepN > len(steps) || len(found) == namedAtOnce {
+			continue
+		}
+		if acct == nil && entered == nil {
+			account := actions.ScopeOf(w.action, x.Org, w.p.Call(), nil).Account
+			acct, entered = x.Cloud.Enter(ctx, actions.Responder, account, "", sessionContext(w.p, nil), trail.LookupPermits())
+		}
+		if err := w.renewOrHandOver(ctx); err != nil {
+			return nil, storeError{err}
+		}
+		found[i] = w.removerOf(ctx, acct, entered, steps[t.StepN-1].Step, t)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	for i := range w.run.Tampering {
+		if t, by := &w.run.Tampering[i], found[i]; by != nil {
+			t.By = by
+			links = append(links, audit.New("remover", "", "removal", strconv.Itoa(t.N), "who", by.Who, "call", by.Call, "event", by.Event, "unknown", by.Unknown))
+		}
+	}
+	return links, nil
+}
+
+// removerOf asks CloudTrail who made a removal; nil if it may tell later.
+func (w *worker) removerOf(ctx context.Context, acct *actions.Account, entered error, s actions.Step, t approvals.Tampered) *approvals.Remover {
+	x, record, err := w.x, "", entered
+	from := t.Since
+	if from.IsZero() {
+		from = w.run.Applied
+	}
+	if err == nil {
+		record, err = trail.RemovalOf(ctx, acct, s, from, t.At)
+	}
+	if err == nil && record != "" {
+		var by approvals.Remover
+		if by, err = x.Findings.Remover(w.p.Account, record); err == nil {
+			return &by
+		}
+	}
+	var cut *trail.CutError
+	switch later := err == nil || errors.As(err, &cut) || actions.Transient(err); {
+	case later && x.Now().Sub(t.At) < nameWithin:
+		return nil
+	case err == nil:
+		return &approvals.Remover{Unknown: "CloudTrail has no call of that time that did it"}
+	}
+	x.Log.WarnContext(ctx, "remover not found", slog.String("request_id", w.p.ID), slog.String("error", err.Error()))
+	why, _ := actions.Explain(err)
+	return &approvals.Remover{Unknown: "CloudTrail did not say who: " + why}
+}
