@@ -154,7 +154,8 @@ type Remover struct {
 	Unknown string         `json:"unknown,omitempty"` // why it is not known; then nothing else is set
 	Who     string         `json:"who,omitempty"`     // "user mallory, key AKIA…"
 	Call    string         `json:"call,omitempty"`    // DeleteRolePolicy
-	Tool    string         `json:"tool,omitempty"`    // as which the caller's client names itself; empty for others
+	Tool    string         `json:"tool,omitempty"`    // as which the caller's client names itself; may be empty
+	Repeats bool           `json:"repeats,omitempty"` // it is one that undoes again and again what it does not know of
 	Address string         `json:"address,omitempty"` // source IP address
 	At      time.Time      `json:"at,omitzero"`
 	Event   string         `json:"event,omitempty"`   // ID of CloudTrail's record

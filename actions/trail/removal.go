@@ -39,22 +39,25 @@ func RemovalOf(ctx context.Context, acct *actions.Account, s actions.Step, from,
 	if region == "" {
 		region = GlobalRegion(acct.Partition)
 	}
+	var cut error
 	for _, subject := range removalSubjects(acct, s, resource, content) {
-		err = Lookup(ctx, acct, region, subject, from.Truncate(time.Second), to, removalBudget, func(es []types.Event) bool {
+		err := Lookup(ctx, acct, region, subject, from.Truncate(time.Second), to, removalBudget, func(es []types.Event) bool {
 			i := slices.IndexFunc(es, func(e types.Event) bool { return removes(acct.Org, e, resource, content) })
 			if i >= 0 {
 				record = aws.ToString(es[i].CloudTrailEvent)
 			}
 			return i < 0
 		})
-		if record != "" || err != nil && !errors.Is(err, ErrPages) {
-			break
+		switch {
+		case record != "":
+			return record, nil
+		case errors.Is(err, ErrPages):
+			cut = err
+		case err != nil:
+			return "", err
 		}
 	}
-	if record != "" {
-		err = nil
-	}
-	return record, err
+	return "", cut
 }
 
 // removalSubjects are what to ask CloudTrail for. A call of Organizations names no resource

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -115,7 +116,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload
 	if button == approvals.AgainButton {
 		return x.proveAgain(ctx, id, dig, payload, proven)
 	}
-	if payload.CallBlocks == 0 {
+	if strings.HasPrefix(button, approvals.Propose("")) && payload.CallBlocks == 0 {
 		return x.proveRemover(ctx, id, dig, payload, proven)
 	}
 	p, err := x.runs().Planned(ctx, id)

@@ -9,13 +9,17 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// tools are parts of the user agents of tools: some undo by themselves what they don't know of. A
-// user agent is what the caller says.
+// tools are parts of user agents, with whose they are, and whether that tool undoes by itself
+// what it does not know of. A user agent is what the caller says.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
-var tools = [][2]string{
-	{"cloudformation.amazonaws.com", "CloudFormation"}, {"opentofu", "OpenTofu"}, {"terraform", "Terraform"}, {"pulumi", "Pulumi"},
-	{"crossplane", "Crossplane"}, {"ansible", "Ansible"}, {"aws-cdk", "AWS CDK"}, {"console.amazonaws.com", "the AWS console"},
-	{"signin.amazonaws.com", "the AWS console"}, {"aws-cli", "the AWS CLI"}, {"boto3", "Boto3"}, {"aws-sdk", "an AWS SDK"},
+var tools = []struct {
+	part, name string
+	repeats    bool
+}{
+	{"cloudformation.amazonaws.com", "CloudFormation", true}, {"opentofu", "OpenTofu", true}, {"terraform", "Terraform", true},
+	{"pulumi", "Pulumi", true}, {"crossplane", "Crossplane", true}, {"ansible", "Ansible", true},
+	{"console.amazonaws.com", "the AWS console", false}, {"signin.amazonaws.com", "the AWS console", false}, {"aws-cli", "the AWS CLI", false},
+	{"boto3", "Boto3", false}, {"aws-sdk", "an AWS SDK", false},
 }
 
 // Said by hand of a removal that our own role made: whoever else may enter it is not stopped by
@@ -33,10 +37,11 @@ func (r Reader) Remover(account, record string) (approvals.Remover, error) {
 	c := iamCall{name: d.at("eventName").required().text(), account: cmp.Or(d.at("recipientAccountId").account(), account), caller: readCaller(id)}
 	agent, through := d.at("userAgent").text(), id.at("invokedBy").text()
 	found := approvals.Remover{
-		Who: brief(cmp.Or(c.caller.String(), c.caller.kind), maxFact), Call: brief(c.name, maxFact), Tool: toolOf(through + " " + agent),
+		Who: brief(cmp.Or(c.caller.String(), c.caller.kind), maxFact), Call: brief(c.name, maxFact),
 		Address: brief(d.at("sourceIPAddress").text(), maxFact), At: d.at("eventTime").required().time(), Event: brief(d.at("eventID").text(), maxFact),
 		Own: c.own(r.Org),
 	}
+	found.Tool, found.Repeats = toolOf(through + " " + agent)
 	o := r.containments("", c.account, d.at("awsRegion").region())
 	switch {
 	case found.Own:
@@ -61,12 +66,12 @@ func (r Reader) Remover(account, record string) (approvals.Remover, error) {
 	return found, nil
 }
 
-func toolOf(agent string) string {
+func toolOf(agent string) (name string, repeats bool) {
 	agent = strings.ToLower(agent)
 	for _, t := range tools {
-		if strings.Contains(agent, t[0]) {
-			return t[1]
+		if strings.Contains(agent, t.part) {
+			return t.name, t.repeats
 		}
 	}
-	return ""
+	return "", false
 }

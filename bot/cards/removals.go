@@ -78,12 +78,15 @@ func whoText(t approvals.Tampered) string {
 	case by.Unknown != "":
 		return "Who did it is not known: " + by.Unknown + "."
 	}
-	text := fmt.Sprintf("It was %s, with %s at %s", by.Who, by.Call, clock(by.At))
+	text := fmt.Sprintf("By %s: %s at %s", by.Who, by.Call, clock(by.At))
 	if by.Address != "" {
 		text += " from " + by.Address
 	}
-	if by.Tool == "" {
-		return text + "."
+	if by.Tool != "" {
+		text += ", by what calls itself " + by.Tool
 	}
-	return fmt.Sprintf("%s; the client calls itself %s: if that is your own, undo the containment before it runs again.", text, by.Tool)
+	if text += "."; by.Repeats {
+		text += " If that is your own, undo the containment before it runs again."
+	}
+	return text
 }

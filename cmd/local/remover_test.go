@@ -51,7 +51,7 @@ func TestReplySaysWhoRemovedItAndContainsThem(t *testing.T) {
 		t.Fatalf("%d replies\n%s", len(ms), w.said())
 	}
 	m := ms[0]
-	for _, want := range []string{"It was role ci, session", "with DeleteRolePolicy", "from 203.0.113.7", "calls itself Terraform"} {
+	for _, want := range []string{"By role ci, session", ": DeleteRolePolicy at", "from 203.0.113.7", "calls itself Terraform"} {
 		if !strings.Contains(m.Text, want) {
 			t.Errorf("no %q in %s", want, m.Text)
 		}
