@@ -2,7 +2,6 @@ package actions
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -294,19 +293,7 @@ func (s *session) over(now time.Time) bool {
 }
 
 func sessionPolicy(permits []Statement) (string, error) {
-	type statement struct {
-		Effect   string
-		Action   []string
-		Resource []string
-	}
-	var ss []statement
-	for _, p := range permits {
-		ss = append(ss, statement{"Allow", p.Actions, p.Resources})
-	}
-	b, err := json.Marshal(struct {
-		Version   string
-		Statement []statement
-	}{"2012-10-17", ss})
+	b, err := PolicyDocument(permits)
 	if err != nil {
 		return "", err
 	}

@@ -83,11 +83,15 @@ func (s Spec) AutoEligible(c Call) bool {
 	return s.Reversible && s.Quorum == 0 && !WholeAccount(c) && !s.runsInManagementAccount(c)
 }
 
-// Statement is the Allow part of an IAM statement.
+// Statement is an Allow statement of an IAM policy.
 type Statement struct {
 	Actions   []string
 	Resources []string
+	Condition Condition
 }
+
+// Condition is the condition block of a statement: operator, key, values.
+type Condition map[string]map[string][]string
 
 // Identity identifies a target immutably. An ARN may be re-used by another
 // principal; an ID never is.
@@ -111,6 +115,9 @@ type Plan struct {
 	Undo       string   `json:"undo"` // how undo restores the target, in words
 	// More says that LookFirst left steps out.
 	More bool `json:"-"`
+	// Replaces is what the target has that the steps may put ours in the place of: an approval
+	// is for that, too. What an attacker puts there afterwards is replaced as well.
+	Replaces string `json:"replaces,omitempty"`
 	// Bound is the configuration's content that the steps write: an approval is for it, too.
 	Bound Bound `json:"bound,omitzero"`
 	// Snapshot is further prior state, for the record: JSON, or empty.

@@ -1,6 +1,8 @@
 package actions
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,33 +18,51 @@ func Permits(a Action, p Phase, s Scope) []Statement {
 	return ss
 }
 
-// Merge returns each permission once, those on the same resources in one statement, in a fixed
+// Merge returns each permission once, those on the same resources under the same condition in one statement, in a fixed
 // order. Those on the organization are left out if they are not for its management account.
 func Merge(permits []Statement, management bool) []Statement {
-	byResources := map[string]*Statement{}
+	merged := map[string]*Statement{}
 	for _, s := range permits {
 		on := slices.Sorted(slices.Values(s.Resources))
-		key := strings.Join(on, " ")
+		key := fmt.Sprint(on, s.Condition)
 		for _, act := range s.Actions {
 			if strings.HasPrefix(act, "organizations:") && !management {
 				continue
 			}
-			of := byResources[key]
+			of := merged[key]
 			if of == nil {
-				of = &Statement{Resources: on}
-				byResources[key] = of
+				of = &Statement{Resources: on, Condition: s.Condition}
+				merged[key] = of
 			}
 			if !slices.Contains(of.Actions, act) {
 				of.Actions = append(of.Actions, act)
 			}
 		}
 	}
-	var merged []Statement
-	for _, key := range slices.Sorted(maps.Keys(byResources)) {
-		slices.Sort(byResources[key].Actions)
-		merged = append(merged, *byResources[key])
+	var all []Statement
+	for _, key := range slices.Sorted(maps.Keys(merged)) {
+		slices.Sort(merged[key].Actions)
+		all = append(all, *merged[key])
 	}
-	return merged
+	return all
+}
+
+// PolicyDocument writes statements as an IAM policy.
+func PolicyDocument(permits []Statement) ([]byte, error) {
+	type statement struct {
+		Effect    string
+		Action    []string
+		Resource  []string
+		Condition Condition `json:",omitempty"`
+	}
+	var ss []statement
+	for _, p := range permits {
+		ss = append(ss, statement{"Allow", p.Actions, p.Resources, p.Condition})
+	}
+	return json.Marshal(struct {
+		Version   string
+		Statement []statement
+	}{"2012-10-17", ss})
 }
 
 // Fits reports whether the statements fit into a session policy.

@@ -254,13 +254,14 @@ func RequestID(e Evidence) string {
 func IntentDigest(i Intent) string { return HashOf("intent", i) }
 
 // CallDigest is the hash of what an approval is for: the request, its intent, the
-// target's immutable ID, the configuration's content that is written, the policy, and for an
-// undo the snapshot.
+// target's immutable ID, the configuration's content that is written, what it may replace, the
+// policy, and for an undo the snapshot.
 func CallDigest(id string, i Intent, p actions.Plan, e ActionPolicy, snapshot string) string {
 	return HashOf("call", struct {
 		ID, Intent, Target, Bound, Snapshot string
+		Replaces                            string `json:",omitempty"`
 		Entry                               ActionPolicy
-	}{id, IntentDigest(i), p.Identity.ID, p.Bound.Hash, snapshot, e})
+	}{id, IntentDigest(i), p.Identity.ID, p.Bound.Hash, snapshot, p.Replaces, e})
 }
 
 // HashOf is the hash of a value's JSON, different for each kind.

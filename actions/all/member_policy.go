@@ -1,6 +1,7 @@
 package all
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -26,21 +27,13 @@ func MemberPolicy(m actions.Member, o actions.Org, management bool) string {
 			permits = append(permits, source.ConfirmPermits(kind, actions.Anything(o))...)
 		}
 	}
-	type statement struct {
-		Effect   string
-		Action   []string
-		Resource []string
-	}
-	var ss []statement
-	for _, p := range actions.Merge(permits, management) {
-		ss = append(ss, statement{"Allow", p.Actions, p.Resources})
-	}
-	b, err := json.MarshalIndent(struct {
-		Version   string
-		Statement []statement
-	}{"2012-10-17", ss}, "", "  ")
+	b, err := actions.PolicyDocument(actions.Merge(permits, management))
 	if err != nil {
 		panic(err) // only our own types come here
 	}
-	return string(b)
+	var text bytes.Buffer
+	if err := json.Indent(&text, b, "", "  "); err != nil {
+		panic(err)
+	}
+	return text.String()
 }

@@ -106,6 +106,7 @@ func (c *Cloud) operation(op string) (operation, bool) {
 		stsOperations,
 		iamRoleOperations,
 		iamPolicyOperations,
+		iamBoundaryOperations,
 		iamProfileOperations,
 		iamDetailOperations,
 		iamUserOperations,

@@ -209,6 +209,9 @@ func (k *request) authorise(needs []need, in any) error {
 		}
 		keys := k.c.keys(k.caller, k.now, n.resource)
 		requestKeys(in, keys)
+		if b := k.boundaryKey(in); b != "" {
+			keys.set("iam:PermissionsBoundary", b)
+		}
 		if why := decide(layers, query{n.action, n.resource, keys}); why != "" {
 			return k.denied(n.action, n.shown, why)
 		}

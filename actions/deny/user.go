@@ -52,14 +52,17 @@ func QuarantineOf(acct *actions.Account, s actions.Step) Quarantine {
 	return NewQuarantine(acct, s.HoldName())
 }
 
-// State is the managed and inline policies of our name on a user.
+// State is what stands in the places of a deny on a user or role: the managed and inline policies
+// of our name, and the permissions boundary.
 type State struct {
 	Attached bool    `json:"attached,omitempty"`
 	Inline   *string `json:"inline,omitempty"`
+	Boundary string  `json:"boundary,omitempty"` // its ARN
+	Version  string  `json:"version,omitempty"`  // its default version when ours took its place
 }
 
-// stored returns the state as a step's prior content; nil if it is empty.
-func (d State) stored() *string {
+// Stored returns the state as a step's prior content; nil if it is empty.
+func (d State) Stored() *string {
 	if d == (State{}) {
 		return nil
 	}
@@ -70,7 +73,24 @@ func (d State) stored() *string {
 	return aws.String(string(b))
 }
 
-func readState(stored *string) (d State, err error) {
+// Replaces is the boundary that ours takes the place of, if the deny must stand there.
+func (d State) Replaces(acct *actions.Account) string {
+	if d.Boundary == BoundaryARN(acct.Partition) {
+		return ""
+	}
+	return d.Boundary
+}
+
+// Warnings tell of it.
+func (d State) Warnings(acct *actions.Account) []string {
+	if b := d.Replaces(acct); b != "" {
+		return []string{"There is a permissions boundary, " + b + ". If the deny does not fit elsewhere, AWSDenyAll takes its place, and undo puts it back."}
+	}
+	return nil
+}
+
+// ReadState reads what [State.Stored] wrote.
+func ReadState(stored *string) (d State, err error) {
 	if stored != nil {
 		err = json.Unmarshal([]byte(*stored), &d)
 	}
@@ -78,23 +98,29 @@ func readState(stored *string) (d State, err error) {
 }
 
 // Read reads the state of a user.
-func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user string) (State, error) {
-	arns, err := AttachedToUser(ctx, acct, user)
+func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user *types.User) (State, error) {
+	arns, err := AttachedToUser(ctx, acct, aws.ToString(user.UserName))
 	if err != nil {
 		return State{}, err
 	}
-	inline, err := GetUserPolicy(ctx, acct, user, q.name)
-	return State{slices.Contains(arns, q.arn), inline}, err
+	inline, err := GetUserPolicy(ctx, acct, aws.ToString(user.UserName), q.name)
+	return State{Attached: slices.Contains(arns, q.arn), Inline: inline, Boundary: BoundaryOf(user.PermissionsBoundary)}, err
 }
 
 // Step returns the step that denies to the user. content is the managed policy's
 // document, nil if there is none.
 func (q Quarantine) Step(acct *actions.Account, user *types.User, live State, content *string) actions.Step {
 	s := UserStep(acct, user, "deny", "quarantine", q.name)
-	s.Title, s.Prior, s.Goal, s.Deny = "Deny "+q.deniedActions+" to the user", live.stored(), "permissions", true
+	s.Title, s.Prior, s.Goal, s.Deny = "Deny "+q.deniedActions+" to the user", live.Stored(), "permissions", true
 	s.Current, s.After = q.text(live, content), "policy "+q.name+": Deny "+q.deniedActions+", for keys and sessions of any age"
+	if q.everything() {
+		s.After += "; where it does not fit, permissions boundary AWSDenyAll"
+	}
 	return s
 }
+
+// everything reports whether the deny is of everything, so that a boundary may stand for it.
+func (q Quarantine) everything() bool { return q.deniedActions == "*" }
 
 func (q Quarantine) text(d State, content *string) string {
 	var is []string
@@ -109,6 +135,9 @@ func (q Quarantine) text(d State, content *string) string {
 		is = append(is, "inline policy "+q.name+": Deny "+q.deniedActions)
 	case d.Inline != nil:
 		is = append(is, "another inline policy named "+q.name+": "+Compact(*d.Inline))
+	}
+	if strings.HasSuffix(d.Boundary, ":iam::aws:policy/AWSDenyAll") && q.everything() {
+		is = append(is, "permissions boundary AWSDenyAll")
 	}
 	if len(is) == 0 {
 		return "no policy " + q.name
@@ -144,11 +173,14 @@ func (q Quarantine) Content(ctx context.Context, acct *actions.Account) (*string
 	return &doc, nil
 }
 
-// inForce returns the deny in force: the ARN of the managed policy, or the inline
-// document; nil for none. An attached policy counts only while its content is ours.
+// inForce returns the deny in force: the ARN of the managed policy or of the boundary, or the
+// inline document; nil for none. An attached policy counts only while its content is ours.
 func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live State) (*string, error) {
 	if live.Inline != nil && q.Matches(*live.Inline) {
 		return live.Inline, nil
+	}
+	if ours := BoundaryARN(acct.Partition); q.everything() && live.Boundary == ours {
+		return &ours, nil
 	}
 	if !live.Attached {
 		return nil, nil
@@ -164,9 +196,11 @@ func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live Sta
 var errForeign = errors.New("the policy of that name says something else")
 
 // Apply attaches the managed policy. If AWS refuses that permanently, or the policy
-// isn't ours, it puts the inline one: an attacker can't prepare the account against it.
-func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, user string, s actions.Step) (actions.Effect, error) {
-	live, err := q.Read(ctx, acct, user)
+// isn't ours, it puts the inline one, and if that does not fit, the permissions boundary: an
+// attacker can't prepare the account against it.
+func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, on *types.User, s actions.Step) (actions.Effect, error) {
+	user := aws.ToString(on.UserName)
+	live, err := q.Read(ctx, acct, on)
 	if err != nil {
 		return actions.Effect{}, err
 	}
@@ -185,9 +219,17 @@ func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, user strin
 		return actions.Effect{Prior: s.Prior, Wrote: &q.arn, Changed: true}, err
 	}
 	_, put := acct.IAM().PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: &q.document})
+	if q.everything() && errors.As(put, &api) && !actions.Transient(put) {
+		ours := BoundaryARN(acct.Partition)
+		if prior, err := OfUser(acct, user).Bind(ctx, s.Prior); err == nil {
+			return actions.Effect{Prior: prior, Wrote: &ours, Changed: true}, nil
+		} else if actions.Transient(err) {
+			return actions.Effect{Prior: prior, Wrote: &ours, Changed: true}, err
+		}
+	}
 	if actions.IsCode(put, "LimitExceeded") {
 		cause, _ := actions.Explain(err)
-		put = actions.WithHint(put, "the user's inline policies fill their quota, and the managed policy could not be attached ("+cause+"): detach a policy from the user or delete an inline one by hand, then retry; or freeze the account with apply_scp")
+		put = actions.WithHint(put, "the user's inline policies fill their quota, and neither the managed policy ("+cause+") nor a permissions boundary could be set: detach a policy from the user or delete an inline one by hand, then retry; or freeze the account with apply_scp")
 	}
 	return actions.Effect{Prior: s.Prior, Wrote: &q.document, Changed: true}, put
 }
@@ -211,7 +253,7 @@ func (q Quarantine) attach(ctx context.Context, acct *actions.Account, user stri
 }
 
 // Verify implements [actions.Action].
-func (q Quarantine) Verify(ctx context.Context, acct *actions.Account, user string) (actions.Reading, error) {
+func (q Quarantine) Verify(ctx context.Context, acct *actions.Account, user *types.User) (actions.Reading, error) {
 	live, err := q.Read(ctx, acct, user)
 	if err != nil {
 		return actions.Reading{}, err
@@ -223,16 +265,22 @@ func (q Quarantine) Verify(ctx context.Context, acct *actions.Account, user stri
 // Revert removes our policies and restores the inline one that ours replaced. A worker
 // that died may have attached the managed policy and the next one put the inline
 // policy: both are removed, unless they were there before.
-func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, user string, e actions.Effect) (actions.Reading, error) {
-	prior, err := readState(e.Prior)
+func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, on *types.User, e actions.Effect) (actions.Reading, error) {
+	user := aws.ToString(on.UserName)
+	prior, err := ReadState(e.Prior)
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	live, err := q.Read(ctx, acct, user)
+	live, err := q.Read(ctx, acct, on)
 	if err != nil {
 		return actions.Reading{}, err
 	}
 	r := actions.Reading{Holds: true}
+	if q.everything() {
+		if r, err = OfUser(acct, user).Release(ctx, live.Boundary, prior, e); err != nil || !r.Holds {
+			return r, err
+		}
+	}
 	switch {
 	case live.Attached && !prior.Attached:
 		_, err = acct.IAM().DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &user, PolicyArn: &q.arn})

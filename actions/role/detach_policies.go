@@ -51,7 +51,8 @@ func (DetachPolicies) Spec() actions.Spec {
 			case actions.PhaseReport:
 				return nil
 			}
-			return append(onRole(p, s, read), actions.Statement{Actions: write, Resources: s.Changed("iam", "role/")})
+			on := s.Changed("iam", "role/")
+			return append(onRole(p, s, read), append(deny.BoundaryPermits(p, s, "Role", on), actions.Statement{Actions: write, Resources: on})...)
 		},
 	}
 }
@@ -66,9 +67,11 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if err != nil {
 		return actions.Plan{}, err
 	}
+	stands := deny.State{Inline: prior, Boundary: deny.BoundaryOf(role.PermissionsBoundary)}
 	p := actions.Plan{
 		Identity:   identityOf(role),
-		Steps:      []actions.Step{denyAllStep(acct, role, prior), tagStep(acct, role)},
+		Steps:      []actions.Step{denyAllStep(acct, role, stands), tagStep(acct, role)},
+		Replaces:   stands.Replaces(acct),
 		Reversible: true,
 		Undo:       "puts the inline policies back byte for byte, attaches the managed ones again, then removes the tag and the deny",
 		Residual: []string{
@@ -107,16 +110,17 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 		p.Warnings = append(p.Warnings, "Every instance with this role loses its permissions until this is undone.")
 	}
 	if total := r.inlineTotal(denyAllPolicy, denyAllDocument); total > inlineQuota {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with our deny): they are deleted first, and the deny is put after them.", total, inlineQuota))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with our deny): the deny is its permissions boundary, AWSDenyAll.", total, inlineQuota))
 	}
+	p.Warnings = append(p.Warnings, stands.Warnings(acct)...)
 	return p, nil
 }
 
 // denyAllStep returns the step that denies everything to the role.
-func denyAllStep(acct *actions.Account, role *types.Role, prior *string) actions.Step {
+func denyAllStep(acct *actions.Account, role *types.Role, stands deny.State) actions.Step {
 	id := aws.ToString(role.RoleId)
-	return actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: aws.ToString(role.Arn), ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", denyAllPolicy), Prior: prior, Goal: "permissions", Deny: true,
-		Current: denyAllText(prior), After: "inline policy " + denyAllPolicy + ": Deny *"}
+	return actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: aws.ToString(role.Arn), ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", denyAllPolicy), Prior: stands.Stored(), Goal: "permissions", Deny: true,
+		Current: denyAllText(acct, stands), After: "inline policy " + denyAllPolicy + ": Deny *; where it does not fit, permissions boundary AWSDenyAll"}
 }
 
 // isKept reports whether a policy stays: it only denies, or our own deny replaces it.
@@ -149,14 +153,17 @@ func keptText(r roleState) string {
 	return strings.Join(kept, ", ")
 }
 
-func denyAllText(doc *string) string {
-	switch {
-	case doc == nil:
-		return "no inline policy " + denyAllPolicy
-	case *doc == denyAllDocument:
-		return "inline policy " + denyAllPolicy + ": Deny *"
+func denyAllText(acct *actions.Account, live deny.State) string {
+	text := "no inline policy " + denyAllPolicy
+	if doc := live.Inline; doc != nil && *doc == denyAllDocument {
+		text = "inline policy " + denyAllPolicy + ": Deny *"
+	} else if doc != nil {
+		text = "another inline policy named " + denyAllPolicy + ": " + deny.Compact(*doc)
 	}
-	return "another inline policy named " + denyAllPolicy + ": " + deny.Compact(*doc)
+	if live.Boundary == deny.BoundaryARN(acct.Partition) {
+		text += ", permissions boundary AWSDenyAll"
+	}
+	return text
 }
 
 // Apply implements [actions.Action].
@@ -169,21 +176,45 @@ func (DetachPolicies) Apply(ctx context.Context, acct *actions.Account, s action
 	case "tag":
 		return deny.TaggedRole(acct, name).Apply(ctx, deny.TamperValue(role.Tags), s, run)
 	case "deny":
-		return applyDenyAll(ctx, acct, name, s)
+		return applyDenyAll(ctx, acct, role, s)
 	}
 	changed, err := removePolicy(ctx, acct, name, s)
 	return actions.Effect{Prior: s.Prior, Changed: changed}, unmodifiable(err)
 }
 
-func applyDenyAll(ctx context.Context, acct *actions.Account, role string, s actions.Step) (actions.Effect, error) {
+// applyDenyAll puts the inline policy. If AWS refuses that permanently, it sets the permissions
+// boundary: what the attacker made can't keep the deny from being written.
+func applyDenyAll(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step) (actions.Effect, error) {
+	name, ours := aws.ToString(role.RoleName), deny.BoundaryARN(acct.Partition)
 	e := actions.Effect{Prior: s.Prior, Wrote: aws.String(denyAllDocument)}
-	live, err := deny.GetRolePolicy(ctx, acct, role, denyAllPolicy)
+	live, err := deny.GetRolePolicy(ctx, acct, name, denyAllPolicy)
 	if err != nil || deny.EqualContent(live, e.Wrote) {
 		return e, err
 	}
-	r, err := putInline(ctx, acct, role, denyAllPolicy, denyAllDocument)
-	e.Changed = r.Changed
+	if deny.BoundaryOf(role.PermissionsBoundary) == ours {
+		return actions.Effect{Prior: s.Prior, Wrote: &ours}, nil
+	}
+	r, err := putInline(ctx, acct, name, denyAllPolicy, denyAllDocument)
+	var refused interface{ ErrorCode() string }
+	if e.Changed = r.Changed; err == nil || actions.Transient(err) || !errors.As(err, &refused) {
+		return e, err
+	}
+	prior, berr := deny.OfRole(acct, name).Bind(ctx, s.Prior)
+	if berr == nil || actions.Transient(berr) {
+		return actions.Effect{Prior: prior, Wrote: &ours, Changed: true}, berr
+	}
 	return e, unmodifiable(err)
+}
+
+// standing reads what stands in the places of the deny of everything.
+func standing(ctx context.Context, acct *actions.Account, role *types.Role) (deny.State, error) {
+	inline, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), denyAllPolicy)
+	return deny.State{Inline: inline, Boundary: deny.BoundaryOf(role.PermissionsBoundary)}, err
+}
+
+// deniesAll reports whether one of the places has our deny.
+func deniesAll(acct *actions.Account, live deny.State) bool {
+	return live.Inline != nil && *live.Inline == denyAllDocument || live.Boundary == deny.BoundaryARN(acct.Partition)
 }
 
 // Verify implements [actions.Action].
@@ -196,8 +227,8 @@ func (DetachPolicies) Verify(ctx context.Context, acct *actions.Account, s actio
 	case "tag":
 		return deny.VerifyTag(deny.TamperValue(role.Tags), e), nil
 	case "deny":
-		live, err := deny.GetRolePolicy(ctx, acct, name, denyAllPolicy)
-		return actions.Reading{Holds: live != nil && *live == denyAllDocument, Found: denyAllText(live)}, err
+		live, err := standing(ctx, acct, role)
+		return actions.Reading{Holds: err == nil && deniesAll(acct, live), Found: denyAllText(acct, live)}, err
 	}
 	return verifyRemoved(ctx, acct, name, s)
 }
@@ -218,22 +249,38 @@ func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actio
 		r, err := restorePolicy(ctx, acct, name, s, e)
 		return r, unmodifiable(err)
 	}
-	live, err := deny.GetRolePolicy(ctx, acct, name, denyAllPolicy)
-	switch {
-	case err != nil:
+	return revertDenyAll(ctx, acct, role, e)
+}
+
+// revertDenyAll takes our deny out of both places: a worker may have died between them.
+func revertDenyAll(ctx context.Context, acct *actions.Account, role *types.Role, e actions.Effect) (actions.Reading, error) {
+	name := aws.ToString(role.RoleName)
+	prior, err := deny.ReadState(e.Prior)
+	if err != nil {
 		return actions.Reading{}, err
-	case deny.EqualContent(live, e.Prior):
-		return actions.Reading{Holds: true}, nil
-	case live == nil || *live != denyAllDocument:
-		return actions.Reading{Found: denyAllText(live) + ", which is not what Killswitch wrote"}, nil
-	case e.Prior != nil:
-		return putInline(ctx, acct, name, denyAllPolicy, *e.Prior)
+	}
+	live, err := standing(ctx, acct, role)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	r, err := deny.OfRole(acct, name).Release(ctx, live.Boundary, prior, e)
+	if err != nil || !r.Holds {
+		return r, err
+	}
+	wroteInline := e.Wrote != nil && *e.Wrote == denyAllDocument
+	switch ours := live.Inline != nil && *live.Inline == denyAllDocument; {
+	case deny.EqualContent(live.Inline, prior.Inline), !ours && !wroteInline:
+		return r, nil
+	case !ours:
+		return actions.Reading{Found: denyAllText(acct, live) + ", which is not what Killswitch wrote", Changed: r.Changed}, nil
+	case prior.Inline != nil:
+		return putInline(ctx, acct, name, denyAllPolicy, *prior.Inline)
 	}
 	_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(denyAllPolicy)})
 	if actions.IsCode(err, "NoSuchEntity") {
 		err = nil
 	}
-	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+	return actions.Reading{Holds: err == nil, Changed: err == nil || r.Changed}, err
 }
 
 // unmodifiable explains the error of roles that AWS reserves and whose path does not

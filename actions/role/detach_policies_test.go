@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -166,30 +168,48 @@ func TestStripSnapshot(t *testing.T) {
 	actiontest.HasWords(t, strings.Join(p.Residual, " "), "deny stays", "powerless")
 }
 
-// The deny does not fit: the deletions go first, and it comes after them.
+// The deny does not fit inline: it is the permissions boundary, at once, whatever stood there.
 func TestStripWithFullInlineQuota(t *testing.T) {
-	w := stripWorld(t, func(r *awsfake.Role) { r.Inline = restoreMissing(2, 5120) })
-	before := w.Snapshot()
-	p := w.Plan()
-	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "quota", "deleted first")
-	_, err := w.Act.Apply(t.Context(), w.Responder(), actiontest.StepOf(t, p, "deny"), w.Run())
-	actiontest.WantCode(t, err, "LimitExceeded")
-	if !actions.IsRetryLater(err) {
-		t.Error("it is not said to be worth another try after the others")
-	}
-	all := w.ApplySteps(p.Steps)
-	actiontest.AllApplied(t, all)
-	if got := w.Victim(); len(got.Inline) != 1 || got.Inline[actiontest.DenyAllName] == "" {
-		t.Fatalf("inline %v", got.Inline)
-	}
-	// Going back has the same quota: the last document waits for the deny to go.
-	for id, r := range w.Undo(all) {
-		if !r.Holds {
-			t.Errorf("Revert %s: %+v", id, r)
-		}
-	}
-	if d := cmp.Diff(before, w.Snapshot()); d != "" {
-		t.Error(d)
+	const limits = "arn:aws:iam::222222222222:policy/limits"
+	for name, boundary := range map[string]string{"no boundary": "", "another boundary": limits} {
+		t.Run(name, func(t *testing.T) {
+			w := stripWorld(t, func(r *awsfake.Role) { r.Inline = restoreMissing(2, 5120) })
+			w.AddPolicy(limits, actiontest.AllowIAM)
+			if boundary != "" {
+				_, err := w.IAM().PutRolePermissionsBoundary(t.Context(), &iam.PutRolePermissionsBoundaryInput{RoleName: aws.String("victim"), PermissionsBoundary: &boundary})
+				actiontest.Must(t, err)
+			}
+			before := w.Snapshot()
+			p := w.Plan()
+			actiontest.HasWords(t, strings.Join(p.Warnings, " "), "quota", "AWSDenyAll")
+			if p.Replaces != boundary || strings.Contains(strings.Join(p.Warnings, " "), limits) != (boundary != "") {
+				t.Errorf("the card does not say that %q is replaced: %q, %q", boundary, p.Replaces, p.Warnings)
+			}
+			all := w.ApplySteps(p.Steps[:1])
+			actiontest.AllApplied(t, all)
+			if w.Victim().Boundary != "arn:aws:iam::aws:policy/AWSDenyAll" {
+				t.Fatalf("boundary %q", w.Victim().Boundary)
+			}
+			session := w.Session(w.Role, "attacker")
+			if _, err := iam.NewFromConfig(session.Config()).ListRoles(t.Context(), &iam.ListRolesInput{}); err == nil {
+				t.Error("a session of it works")
+			}
+			all = append(all, w.ApplySteps(p.Steps[1:])...)
+			actiontest.AllApplied(t, all)
+			for _, d := range all {
+				if r, err := w.Act.Verify(t.Context(), w.Responder(), d.Step, d.Effect); err != nil || !r.Holds {
+					t.Errorf("%s: %+v, %v", d.Step.ID, r, err)
+				}
+			}
+			for id, r := range w.Undo(all) {
+				if !r.Holds {
+					t.Errorf("Revert %s: %+v", id, r)
+				}
+			}
+			if d := cmp.Diff(before, w.Snapshot()); d != "" {
+				t.Error(d)
+			}
+		})
 	}
 }
 
@@ -323,8 +343,11 @@ func TestStripWithOneStepDenied(t *testing.T) {
 	for _, tt := range []struct {
 		op    string
 		fault error
+		fail  int
 	}{
-		{"iam:PutRolePolicy", actiontest.Denied}, {"iam:DetachRolePolicy", actiontest.Denied}, {"iam:DeleteRolePolicy", actiontest.Denied}, {"iam:TagRole", actiontest.Denied},
+		{"iam:PutRolePolicy", actiontest.Denied, 0}, // the boundary denies
+		{"iam:Put*", actiontest.Denied, 1},
+		{"iam:DetachRolePolicy", actiontest.Denied, 1}, {"iam:DeleteRolePolicy", actiontest.Denied, 1}, {"iam:TagRole", actiontest.Denied, 1},
 	} {
 		w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM))
 		w.Fault(awsfake.Fault{Op: tt.op, Err: tt.fault})
@@ -335,7 +358,7 @@ func TestStripWithOneStepDenied(t *testing.T) {
 				actiontest.WantCode(t, d.Err, "AccessDenied")
 			}
 		}
-		if failed != 1 {
+		if failed != tt.fail {
 			t.Errorf("%s denied: %d steps failed", tt.op, failed)
 		}
 	}

@@ -176,7 +176,7 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 		}
 	}
 	if size > inlineQuota {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. detach_policies frees room: it deletes the role's other inline policies, and undo puts them back.", size, inlineQuota))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. detach_policies denies to the whole role, where no quota is in the way, and undo puts its policies back.", size, inlineQuota))
 	}
 	if prior != nil {
 		if cutoff, _, ok := deny.ReadRevocation(*prior); ok {
@@ -214,7 +214,7 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 	doc := deny.RevokeDocument(cutoff)
 	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
 	if actions.IsCode(err, "LimitExceeded") {
-		err = actions.WithHint(err, "the role's inline policies fill their quota: ask for detach_policies, which deletes them and denies everything; undo puts them back")
+		err = actions.WithHint(err, "the role's inline policies fill their quota, and a deny with a date has no other place: ask for detach_policies, which denies to the whole role; undo puts its policies back")
 	}
 	return actions.Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }

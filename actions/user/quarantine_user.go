@@ -88,19 +88,27 @@ func quarantinePlanPermits(s actions.Scope, name string) []actions.Statement {
 // and writes on the user, in few statements: a user's ARN may have 600 characters, a
 // session policy 2,048.
 func quarantineRunPermits(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
-	return []actions.Statement{
+	ss := []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
 		{Actions: append([]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
 		{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion", "iam:CreatePolicy"}, Resources: quarantinePolicies(s, name)},
 	}
+	if name == deny.FullQuarantine || s.Any() {
+		ss = append(ss, deny.BoundaryPermits(actions.PhaseRun, s, "User", s.Changed("iam", "user/"))...)
+	}
+	return ss
 }
 
 // quarantineUndoPermits returns the permissions to revert the tag and the deny.
 func quarantineUndoPermits(s actions.Scope, user, reads, writes []string) []actions.Statement {
-	return []actions.Statement{
+	ss := []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
 		{Actions: append([]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
 	}
+	if s.Call.Options["mode"] == deny.IAMOnly {
+		return ss
+	}
+	return append(ss, deny.BoundaryPermits(actions.PhaseUndo, s, "User", s.Changed("iam", "user/"))...)
 }
 
 // Plan implements [actions.Action].
@@ -170,7 +178,7 @@ func quarantineUndoText(policy string, full bool) string {
 // other content is not used, and a warning says so.
 func denySteps(ctx context.Context, acct *actions.Account, user *types.User, policy string, p *actions.Plan) ([]actions.Step, error) {
 	q := deny.NewQuarantine(acct, policy)
-	live, err := q.Read(ctx, acct, aws.ToString(user.UserName))
+	live, err := q.Read(ctx, acct, user)
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +199,9 @@ func denySteps(ctx context.Context, acct *actions.Account, user *types.User, pol
 		} else {
 			p.Warnings = append(p.Warnings, text+deny.Compact(*live.Inline))
 		}
+	}
+	if policy == deny.FullQuarantine {
+		p.Replaces, p.Warnings = live.Replaces(acct), append(p.Warnings, live.Warnings(acct)...)
 	}
 	return []actions.Step{q.Step(acct, user, live, content), userTagStep(acct, user)}, nil
 }

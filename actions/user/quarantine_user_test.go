@@ -150,8 +150,36 @@ func TestQuarantineWithFullQuotas(t *testing.T) {
 		t.Errorf("the ledger does not say that it is inline: %v", w)
 	}
 
+	// No room for a policy: the permissions boundary needs none.
+	for name, limits := range map[string]string{"": "", "limited": "arn:aws:iam::222222222222:policy/limits"} {
+		w = userWorld(t, tenUserPolicies, fullInline, func(u *awsfake.User) { u.Boundary = limits })
+		w.AddPolicy("arn:aws:iam::222222222222:policy/limits", actiontest.AllowIAM)
+		before := w.Snapshot()
+		if p := w.Plan(); p.Replaces != limits || strings.Contains(strings.Join(p.Warnings, " "), "AWSDenyAll takes its place") != (limits != "") {
+			t.Errorf("%s: the card says %q, %q", name, p.Replaces, p.Warnings)
+		}
+		all := w.Contain()
+		actiontest.AllApplied(t, all)
+		w.holdsAll(all)
+		if b := w.alice().Boundary; b != "arn:aws:iam::aws:policy/AWSDenyAll" {
+			t.Fatalf("%s: boundary %q", name, b)
+		}
+		if limits != "" { // it was altered meanwhile: it may allow more than then
+			w.AddPolicy(limits, actiontest.AllowAll)
+			if r := w.Undo(all)["deny"]; r.Holds || !strings.Contains(r.Found, "has changed") {
+				t.Errorf("%s: %+v", name, r)
+			}
+			continue
+		}
+		w.Undo(all)
+		if got := w.alice(); got.Boundary != "" || cmp.Diff(before.Accounts[actiontest.Member].Users["alice"].Inline, got.Inline) != "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+
 	// No place at all: the rest still contains, and the error says what to do.
 	w = userWorld(t, tenUserPolicies, fullInline)
+	w.Fault(awsfake.Fault{Op: "iam:PutUserPermissionsBoundary", Err: actiontest.Denied})
 	for _, d := range w.Contain() {
 		if d.Step.ID != "deny" {
 			if d.Err != nil {

@@ -34,7 +34,7 @@ func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Ste
 	case s.ID == "tag":
 		return deny.TaggedUser(acct, name).Apply(ctx, deny.TamperValue(user.Tags), s, run)
 	case s.ID == "deny":
-		return deny.QuarantineOf(acct, s).Apply(ctx, acct, name, s)
+		return deny.QuarantineOf(acct, s).Apply(ctx, acct, user, s)
 	case s.ID == stepPassword:
 		return deletePassword(ctx, acct, name, s)
 	case strings.HasPrefix(s.ID, stepDelete):
@@ -84,7 +84,7 @@ func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.St
 	case s.ID == "tag":
 		return deny.VerifyTag(deny.TamperValue(user.Tags), e), nil
 	case s.ID == "deny":
-		return deny.QuarantineOf(acct, s).Verify(ctx, acct, name)
+		return deny.QuarantineOf(acct, s).Verify(ctx, acct, user)
 	case s.ID == stepPassword:
 		has, err := hasPassword(ctx, acct, name)
 		return actions.Reading{Holds: err == nil && !has, Found: passwordText(has)}, err
@@ -110,7 +110,7 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 	case s.ID == "tag":
 		return deny.TaggedUser(acct, name).Revert(ctx, deny.TamperValue(user.Tags), e)
 	case s.ID == "deny":
-		return deny.QuarantineOf(acct, s).Revert(ctx, acct, name, e)
+		return deny.QuarantineOf(acct, s).Revert(ctx, acct, user, e)
 	}
 	return reactivate(ctx, acct, name, s, e)
 }
