@@ -290,7 +290,7 @@ func TestSourceInTroubleIsAskedAgain(t *testing.T) {
 func TestExposedKeyIsDeactivatedByItself(t *testing.T) {
 	t.Parallel()
 	w, _ := alerted(t, false, true, exposed)
-	for _, op := range []string{"iam:AttachUserPolicy", "iam:PutUserPolicy"} {
+	for _, op := range []string{"iam:AttachUserPolicy", "iam:PutUserPolicy", "iam:PutUserPermissionsBoundary"} {
 		w.aws.Fault(awsfake.Fault{Op: op, Err: apiError("AccessDenied"), Times: 1})
 	}
 	call, err := actions.NewCall(actions.DeactivateKey, exposedKey, map[string]string{"quarantine": "yes"}, w.cfg.Org.Directory()) // AWS knows the account
