@@ -43,8 +43,9 @@ type Principal struct {
 	user bool
 }
 
-// OfRole and OfUser are the principals of that name.
+// OfRole is the role of a name.
 func OfRole(acct *actions.Account, name string) Principal { return Principal{acct, name, false} }
+// OfUser is the user of a name.
 func OfUser(acct *actions.Account, name string) Principal { return Principal{acct, name, true} }
 
 // BoundaryOf returns the ARN of an attached boundary, "" if there is none.
