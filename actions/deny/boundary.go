@@ -45,6 +45,7 @@ type Principal struct {
 
 // OfRole is the role of a name.
 func OfRole(acct *actions.Account, name string) Principal { return Principal{acct, name, false} }
+
 // OfUser is the user of a name.
 func OfUser(acct *actions.Account, name string) Principal { return Principal{acct, name, true} }
 
