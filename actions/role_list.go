@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,8 +43,8 @@ type roleList struct {
 	size   int32 // of the next page
 }
 
-// AllRoles returns the account's roles with their inline policies; trust, tags and
-// attachments, which can be large and are not needed, are left out. Each call reads one
+// AllRoles returns the account's roles with their inline policies; trust (but the
+// forwarder's), tags and attachments, which can be large and are not needed, are left out. Each call reads one
 // page, within callTimeout, and returns [*MorePages] until the last one is read; then
 // the list is cached. A call that failed has lost no page.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
@@ -69,7 +70,10 @@ func (a *Account) AllRoles(ctx context.Context) (map[string]types.RoleDetail, er
 		l.byName = map[string]types.RoleDetail{}
 	}
 	for _, r := range page.RoleDetailList {
-		r.AssumeRolePolicyDocument, r.Tags, r.InstanceProfileList, r.AttachedManagedPolicies = nil, nil, nil, nil
+		if !strings.EqualFold(aws.ToString(r.RoleName), a.Org.ForwarderRole) {
+			r.AssumeRolePolicyDocument = nil
+		}
+		r.Tags, r.InstanceProfileList, r.AttachedManagedPolicies = nil, nil, nil
 		l.byName[aws.ToString(r.RoleName)] = r
 	}
 	if l.next, l.whole = page.Marker, !page.IsTruncated; !l.whole {

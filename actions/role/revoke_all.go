@@ -98,6 +98,9 @@ func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error)
 	name, arn, id := aws.ToString(r.RoleName), aws.ToString(r.Arn), aws.ToString(r.RoleId)
 	s := actions.Step{ID: "revoke " + name, Title: "Revoke the sessions of " + name, Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Many: true,
 		Skip: acct.Org.ProtectedBecause(arn, acct.ID, aws.ToString(r.Path), name)}
+	if s.Skip == "" && forwards(acct.Org, r) {
+		s.Skip = "forwards the account's events: EventBridge alone may assume it"
+	}
 	if s.Skip != "" {
 		return s, nil
 	}
@@ -105,6 +108,17 @@ func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error)
 	s.Prior, s.Goal, s.Deny = prior, s.ID, true
 	s.Current, s.After = inlineText(prior), "inline policy "+revokePolicy+": Deny * for sessions issued before now + 30 s"
 	return s, err
+}
+
+// forwarderTrust is what deploy/forwarder.yaml makes its role trust.
+const forwarderTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+
+// forwards reports whether a role passes on the account's events, which tell of tampering. Its
+// name proves nothing: that nobody but EventBridge may assume it does.
+func forwards(o actions.Org, r types.RoleDetail) bool {
+	trust, err := url.PathUnescape(aws.ToString(r.AssumeRolePolicyDocument))
+	return err == nil && o.ForwarderRole != "" && strings.EqualFold(aws.ToString(r.RoleName), o.ForwarderRole) &&
+		deny.EqualJSON(trust, forwarderTrust) && strings.Count(trust, `"`) == strings.Count(forwarderTrust, `"`)
 }
 
 func lastUsed(r types.RoleDetail) time.Time {

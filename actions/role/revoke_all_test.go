@@ -99,6 +99,45 @@ func TestRevokeAllLeavesAlone(t *testing.T) {
 	actiontest.HasWords(t, strings.Join(p.Warnings, "\n"), "revoke_sessions 222222222222/ALL via=scp")
 }
 
+// TestRevokeAllLetsTheForwarderTell: the role that passes on the account's events keeps its sessions,
+// where EventBridge alone may assume it. One of that name that anybody else may assume is any other.
+func TestRevokeAllLetsTheForwarderTell(t *testing.T) {
+	const ours = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	statement := ours[strings.Index(ours, "[")+1 : strings.Index(ours, "]")]
+	for name, c := range map[string]struct {
+		role, trust string
+		skipped     bool
+	}{
+		"ours":                {"killswitch-forwarder", ours, true},
+		"spelled otherwise":   {"Killswitch-Forwarder", strings.ReplaceAll(ours, ",", ", \n"), true},
+		"of another name":     {"killswitch-forwarder2", ours, false},
+		"another service too": {"killswitch-forwarder", strings.Replace(ours, `"events.amazonaws.com"`, `["events.amazonaws.com","ec2.amazonaws.com"]`, 1), false},
+		"an account too":      {"killswitch-forwarder", strings.Replace(ours, `{"Service"`, `{"AWS":"444444444444","Service"`, 1), false},
+		"another statement":   {"killswitch-forwarder", strings.Replace(ours, statement, statement+","+strings.Replace(statement, `"Service":"events.amazonaws.com"`, `"AWS":"*"`, 1), 1), false},
+		"a second principal":  {"killswitch-forwarder", strings.Replace(ours, `"Effect"`, `"Principal":{"AWS":"*"},"Effect"`, 1), false},
+		"any":                 {"killswitch-forwarder", strings.Replace(ours, `{"Service":"events.amazonaws.com"}`, `"*"`, 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := wholeAccount(t, "aws")
+			w.Org.ForwarderRole = "killswitch-forwarder"
+			w.Hub = actions.NewCloud(w.Config(), w.Org)
+			w.Account(actiontest.Member).AddRole(awsfake.Role{Name: c.role, Trust: c.trust})
+			for _, s := range w.Plan().Steps {
+				if strings.HasSuffix(s.Resource, "/"+c.role) && (s.Skip != "") != c.skipped {
+					t.Errorf("left alone: %q", s.Skip)
+				}
+			}
+		})
+	}
+	w := wholeAccount(t, "aws")
+	w.Account(actiontest.Member).AddRole(awsfake.Role{Name: "killswitch-forwarder", Trust: ours})
+	for _, s := range w.Plan().Steps {
+		if strings.HasSuffix(s.Resource, "forwarder") && s.Skip != "" {
+			t.Errorf("left alone without being configured: %q", s.Skip)
+		}
+	}
+}
+
 // The listing has pages: the seed's plan began with the first.
 func TestRevokeAllPages(t *testing.T) {
 	w := newFixture(t)
