@@ -12,10 +12,12 @@ type Verb string
 
 // The jobs. JobClose records the end of a request that never ran in its audit chain.
 const (
-	JobPlan   Verb = "plan"
-	JobRun    Verb = "run"
-	JobUndo   Verb = "undo"
-	JobLook   Verb = "look" // verifies a containment again
+	JobPlan Verb = "plan"
+	JobRun  Verb = "run"
+	JobUndo Verb = "undo"
+	JobLook Verb = "look" // verifies a containment again, when that is due
+	// JobEvent makes the next look due: an event may be about the containment.
+	JobEvent  Verb = "event"
 	JobClose  Verb = "close"
 	JobReport Verb = "report" // reads the target's recent activity
 	// JobActivity reads the recent activity of an alert's subject. Its ID is the
@@ -50,8 +52,10 @@ type JobQueues struct{ Jobs, Checks Queue }
 // Send implements [Sender].
 func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
 	to := q.Jobs
-	if j.Verb == JobLook || j.Verb == JobReport || j.Verb == JobActivity || j.Verb == JobNotify {
+	switch j.Verb {
+	case JobLook, JobEvent, JobReport, JobActivity, JobNotify:
 		to = q.Checks
+	case JobPlan, JobRun, JobUndo, JobClose:
 	}
 	return JSON[Job]{to}.Send(ctx, j, delay)
 }

@@ -85,8 +85,10 @@ type Run struct {
 	// What is in force is watched until WatchUntil, which configuration never shortens.
 	WatchUntil time.Time `json:"watch_until,omitzero"`
 	NextCheck  time.Time `json:"next_check,omitzero"` // the next look; zero: there is none
+	LookedAt   time.Time `json:"looked_at,omitzero"`  // when the last look began
 	AppliedAt  time.Time `json:"applied_at,omitzero"` // when something was last applied: looks are frequent after it
 	Seen       time.Time `json:"seen,omitzero"`       // when all of it was last read
+	InForce    InForce   `json:"in_force,omitzero"`   // which events make it due
 	Checks     int       `json:"checks,omitempty"`    // looks that found the goals to hold
 	// UnreadSince is the first of the looks since then that could not; Unread says why, once
 	// that has lasted a minute.

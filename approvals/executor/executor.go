@@ -24,7 +24,7 @@
 //	retry.go                  another attempt at a run
 //	work.go, step.go          the steps of a run, one after the other
 //	many.go, pace.go          thousands of steps, at the rate that AWS allows
-//	watch.go                  whether a containment still holds
+//	watch.go, event.go        whether a containment still holds; events that make a look due
 //	undo.go                   the original request while its undo runs
 //	holds.go, ledger.go       rows of changes and steps
 //	record.go                 rows and audit chain in one write
@@ -103,7 +103,9 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 	case approvals.JobRun, approvals.JobUndo:
 		err = x.run(ctx, r)
 	case approvals.JobLook:
-		err = x.look(ctx, r)
+		err = x.look(ctx, r, false)
+	case approvals.JobEvent:
+		err = x.look(ctx, r, true)
 	case approvals.JobClose:
 		err = x.recordClosed(ctx, r)
 	case approvals.JobReport:

@@ -88,7 +88,9 @@ func (w *worker) endWithOutcome(ctx context.Context, steps []step, why, hint str
 	default:
 		run.Outcome = approvals.Failed
 	}
-	w.x.beginWatch(run, w.p)
+	if w.x.beginWatch(run, w.p); !run.NextCheck.IsZero() {
+		run.InForce = inForce(w.p, steps)
+	}
 	return w.x.endRun(ctx, run, audit.New(string(run.Outcome), "", "why", t.why,
 		"verified", strconv.Itoa(t.good), "not_verified", strconv.Itoa(t.bad), "flags", strings.Join(run.Flags, " ")))
 }

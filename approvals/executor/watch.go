@@ -70,8 +70,8 @@ func (x *Executor) beginWatch(run *approvals.Run, p approvals.Planned) {
 }
 
 // look verifies a containment some time after its run, and applies again what somebody
-// removed.
-func (x *Executor) look(ctx context.Context, r approvals.Request) error {
+// removed. It does nothing before that is due; an event makes it due.
+func (x *Executor) look(ctx context.Context, r approvals.Request, event bool) error {
 	run, err := x.runs().Run(ctx, r.ID)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return nil
@@ -87,7 +87,12 @@ func (x *Executor) look(ctx context.Context, r approvals.Request) error {
 		return err
 	}
 	now := x.Now().UTC()
-	if !watches(run, p) || run.UndoneBy != "" || run.Lease.Held(now) { // the sweep sends another one
+	switch {
+	case !watches(run, p) || run.UndoneBy != "":
+		return nil
+	case run.Lease.Held(now) && event:
+		return x.sendEvent(ctx, r.ID)
+	case run.Lease.Held(now): // the sweep sends another one
 		return nil
 	}
 	if err := x.extendWatch(ctx, r, &run, p); err != nil {
@@ -98,6 +103,11 @@ func (x *Executor) look(ctx context.Context, r approvals.Request) error {
 			return err
 		}
 	}
+	if event {
+		if later, err := x.bringForward(ctx, &run); later || err != nil {
+			return err
+		}
+	}
 	if run.NextCheck.IsZero() || run.NextCheck.Sub(now) > early {
 		return nil
 	}
@@ -105,9 +115,13 @@ func (x *Executor) look(ctx context.Context, r approvals.Request) error {
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
-	run.Lease = x.newLease()
-	if err := x.save(ctx, &run); err != nil {
-		return ignore(err, approvals.ErrConflict) // another run has the target
+	run.Lease, run.LookedAt = x.newLease(), now
+	err = x.save(ctx, &run)
+	switch {
+	case errors.Is(err, approvals.ErrConflict) && event: // another run has the target
+		return x.sendEvent(ctx, r.ID)
+	case err != nil:
+		return ignore(err, approvals.ErrConflict)
 	}
 	w := x.worker(&run, p, action)
 	w.watching, w.since = true, now // earlier changes don't count as applied again
@@ -173,6 +187,7 @@ func (w *worker) look(ctx context.Context) error {
 	}
 	result := w.conclude(steps, removed, err)
 	w.setNextLook(steps, err)
+	run.InForce = inForce(w.p, steps)
 	run.Progress = progress
 	if now := x.Now().UTC(); now.Sub(run.Linked) >= linkEvery && (result != run.LinkedAs || now.Sub(run.Linked) >= linkDaily) {
 		run.Linked, run.LinkedAs = now, result

@@ -1,0 +1,86 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+)
+
+const (
+	lookGap   = 30 * time.Second // from the begin of a look to the next one that an event makes due
+	heldPause = 5 * time.Second  // of an event's job while another worker has the run
+)
+
+// bringForward makes the next look due for an event: now, or lookGap after the last one began.
+// It is the look of the schedule that comes sooner: however many events there are, they set
+// one. later: it is not due now.
+func (x *Executor) bringForward(ctx context.Context, run *approvals.Run) (later bool, err error) {
+	now := x.Now().UTC()
+	at := run.LookedAt.Add(lookGap)
+	if now.After(at) {
+		at = now
+	}
+	if !at.Before(run.NextCheck) { // also if the watch is over
+		return run.NextCheck.After(now), nil
+	}
+	if run.NextCheck = at; at.Equal(now) {
+		return false, nil
+	}
+	err = x.record(ctx, run.ID, []approvals.Put{putRun(*run)})
+	switch {
+	case errors.Is(err, approvals.ErrConflict):
+		err = x.sendEvent(ctx, run.ID)
+	case err == nil:
+		err = x.sendLook(ctx, *run)
+	}
+	return true, err
+}
+
+// sendEvent sends the job of an event again, while another worker has the run or its target: it
+// may have read before the change.
+func (x *Executor) sendEvent(ctx context.Context, id string) error {
+	return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobEvent, ID: id}, heldPause)
+}
+
+// inForce returns the names of what the steps change, as events have them.
+func inForce(p approvals.Planned, steps []step) approvals.InForce {
+	f := approvals.InForce{Account: p.Account}
+	f.Add(p.Plan.Identity.ARN)
+	for _, s := range steps {
+		name := s.Step.HoldName()
+		kind := strings.TrimSuffix(s.Step.Hold, "/"+name)
+		f.SCP = f.SCP || strings.HasSuffix(kind, "/scp")
+		switch {
+		case s.Step.Skip != "" || s.Step.Goal == "" && s.Effect.Wrote == nil:
+			continue
+		case s.Step.Many: // the policy is named in each of them; the roles are too many
+			f.Add(name)
+			continue
+		case s.Step.Removes || strings.HasSuffix(kind, "/inline") || strings.HasSuffix(kind, "/tag"): // a name that others have, too
+		default:
+			f.Add(name)
+		}
+		f.Add(s.Step.Resource)
+		for _, w := range written(s.Effect) {
+			f.Add(w)
+		}
+	}
+	return f
+}
+
+// written returns the ARN or the IDs that a step wrote; nothing for a document.
+func written(e actions.Effect) (names []string) {
+	switch {
+	case e.Wrote == nil:
+	case strings.HasPrefix(*e.Wrote, "arn:"):
+		names = []string{*e.Wrote}
+	case strings.HasPrefix(*e.Wrote, "["):
+		_ = json.Unmarshal([]byte(*e.Wrote), &names) // else it is another list
+	}
+	return names
+}
