@@ -66,6 +66,11 @@ func (b *Bot) handleEvents(ctx context.Context, body []byte, like finding.Event)
 		e.Body = one
 		var as []alerts.Alert
 		err := approvals.Guard(ctx, b.Log, slog.String("webhook", e.Webhook), func() (err error) {
+			if e.Webhook != "" && e.Drill == "" { // what EventBridge has of changes is in the queue trail
+				if err := b.HandleTrail(ctx, e.Body); err != nil {
+					return err
+				}
+			}
 			as, err = b.handleEvent(ctx, e)
 			return err
 		})

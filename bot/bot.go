@@ -42,7 +42,8 @@ type Bot struct {
 	Count func(ctx context.Context, name string, n int)
 	Log   *slog.Logger
 
-	people directory
+	people  directory
+	inForce inForce
 }
 
 // HandleSlack deals with what somebody typed or clicked, as it came over the

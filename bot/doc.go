@@ -3,7 +3,7 @@
 // state is a job for the executor.
 //
 // A [Bot] handles the messages of its queues, one method for each: HandleSlack,
-// HandleEvent, HandleWebhook, HandleChange. Sweep runs every minute: it expires requests,
+// HandleEvent, HandleWebhook, HandleTrail, HandleChange. Sweep runs every minute: it expires requests,
 // sends lost jobs again and draws cards that are stale. [Slack] is the client for Slack's
 // API. A conversation (bot.go) is one command or click, with its answer.
 //

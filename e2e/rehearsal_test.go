@@ -32,6 +32,7 @@ import (
 type rehearsal struct {
 	*scene
 	requests               approvals.Requests // as somebody who can write the table has it
+	runs                   approvals.Runs
 	ingress, bot, executor *Function
 }
 
@@ -56,6 +57,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	s.must(os.WriteFile(grants, []byte(`{"eventbridge":{"events":true}}`), 0o600))
 	r := &rehearsal{scene: s}
 	r.requests.Store = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RequestsTable"], approvals.Marks...)
+	r.runs.Reader = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RunsTable"])
 	for name, f := range map[string]**Function{"Ingress": &r.ingress, "Bot": &r.bot, "Executor": &r.executor} {
 		env := s.aws.Env()
 		for k, v := range d.Functions[name+"Function"].Environment {
@@ -82,9 +84,9 @@ func newRehearsal(t *testing.T) *rehearsal {
 	var wg sync.WaitGroup
 	t.Cleanup(func() { stop(); wg.Wait() })
 	queues := sqs.NewFromConfig(s.aws.Hub(t))
-	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "AlertsQueueUrl": r.bot, "WebhooksQueueUrl": r.bot, "JobsQueueUrl": r.executor, "ChecksQueueUrl": r.executor} {
+	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "AlertsQueueUrl": r.bot, "WebhooksQueueUrl": r.bot, "TrailQueueUrl": r.bot, "JobsQueueUrl": r.executor, "ChecksQueueUrl": r.executor} {
 		p := Pump{SQS: queues, URL: d.Outputs[output], To: to}
-		if output == "AlertsQueueUrl" { // moto drops the envelope's account
+		if output == "AlertsQueueUrl" || output == "TrailQueueUrl" { // moto drops the envelope's account
 			p.Body = func(body string) string { return strings.Replace(body, "{", `{"account": "`+HubAccount+`", `, 1) }
 		}
 		out, err := queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &p.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
@@ -238,6 +240,48 @@ func (r *rehearsal) expired() {
 	if n := r.count("· " + id(card)); n != 1 || r.deny(role) != "" {
 		r.t.Errorf("%d cards, deny %q", n, r.deny(role))
 	}
+}
+
+// TestRehearsalTampering: somebody removes the deny, a second later EventBridge has CloudTrail's
+// event of it. The deny is applied again and told before the schedule looks, 60 s after it was
+// applied; the event alone says nothing.
+func TestRehearsalTampering(t *testing.T) {
+	r := newRehearsal(t)
+	role := r.role("app-role")
+	card := r.asks(role)
+	r.click(ben, card, "approve")
+	r.card("contained", role, false)
+	run := r.awaits(card, "the look after 15 s", func(run approvals.Run) bool { return !run.LookedAt.Before(run.AppliedAt.Add(15 * time.Second)) })
+	applied, policy := run.AppliedAt, "AWSRevokeOlderSessions"
+	_, err := r.iam.DeleteRolePolicy(t.Context(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &policy})
+	r.must(err)
+	time.Sleep(time.Second)
+	for _, e := range eventsOf(t, strings.NewReplacer("PutRolePolicy", "DeleteRolePolicy", "web-tier-role", role, "2026-11-13T09:30:02Z", time.Now().UTC().Format(time.RFC3339)).
+		Replace(r.sample("cloudtrail_putrolepolicy_own-responder.json"))) {
+		putEvent(t, r.aws.Hub(t), e)
+	}
+	run = r.awaits(card, "the look that the event sets", func(run approvals.Run) bool { return run.Tampered > 0 && run.Tampering[0].Known() })
+	if at := run.Tampering[0].At.Sub(applied); at >= 59*time.Second || !run.Tampering[0].Reapplied || r.deny(role) == "" {
+		t.Errorf("%s after the deny: %+v, the deny is %q", at, run.Tampering[0], r.deny(role))
+	}
+	r.slack.Await(t, channel, "what somebody did", func(m Message) bool { return m.ThreadTS != "" && strings.Contains(m.Text, "applied again") })
+	if n := r.count("DeleteRolePolicy"); n != 0 {
+		t.Errorf("%d messages about the event", n)
+	}
+}
+
+// awaits waits for a run to be as it should.
+func (r *rehearsal) awaits(card Message, what string, is func(approvals.Run) bool) approvals.Run {
+	r.t.Helper()
+	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		run, err := r.runs.Run(r.t.Context(), id(card))
+		r.must(err)
+		if is(run) {
+			return run
+		}
+	}
+	r.t.Fatalf("%s never comes", what)
+	return approvals.Run{}
 }
 
 // TestRehearsalKilled: a sandbox is killed in the middle; the rest is done by

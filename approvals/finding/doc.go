@@ -6,4 +6,6 @@
 //
 // An [EventSource] reads the events of one product. Each is one file, and they are
 // listed in sources.go.
+//
+// [ReadTampering] reads what may be no finding at all: calls that can undo a containment.
 package finding
