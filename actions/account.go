@@ -105,7 +105,8 @@ type Account struct {
 	clients sync.Map // by client type
 	roles   *roleList
 	limiter *rateLimiter
-	leave   func() // nil but in a look
+	leave   func()   // nil but in a look
+	answers *answers // likewise
 }
 
 // Look is how much Plan reads.

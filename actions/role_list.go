@@ -1,8 +1,10 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,6 +36,37 @@ const (
 	minPage  = 25
 )
 
+// RevokePolicy is the inline policy that revokes sessions; the name is the IAM console's.
+const RevokePolicy = "AWSRevokeOlderSessions"
+
+// Roles are an account's roles, as far as they were listed, with no inline policy but
+// RevokePolicy.
+type Roles struct {
+	ByName map[string]types.RoleDetail `json:"by_name"`
+	Next   *string                     `json:"next,omitempty"` // marker of the next page
+	Whole  bool                        `json:"whole"`
+	Size   int32                       `json:"size"` // of the next page
+}
+
+// Listed returns what AllRoles has read, for a later session to go on with.
+func (a *Account) Listed() Roles {
+	l := a.roles
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept := Roles{ByName: make(map[string]types.RoleDetail, len(l.byName)), Next: l.next, Whole: l.whole, Size: l.size}
+	for name, r := range l.byName {
+		other := func(p types.PolicyDetail) bool { return aws.ToString(p.PolicyName) != RevokePolicy }
+		r.RolePolicyList = slices.DeleteFunc(slices.Clone(r.RolePolicyList), other)
+		kept.ByName[name] = r
+	}
+	return kept
+}
+
+// GoOn makes AllRoles go on with what was listed before.
+func (a *Account) GoOn(l Roles) {
+	a.roles = &roleList{byName: l.ByName, next: l.Next, whole: l.Whole, size: cmp.Or(l.Size, fullPage)}
+}
+
 // roleList caches all roles of an account with the pages read so far.
 type roleList struct {
 	mu     sync.Mutex
@@ -61,7 +94,10 @@ func (a *Account) AllRoles(ctx context.Context) (map[string]types.RoleDetail, er
 		Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(l.size), Marker: l.next,
 	}, func(o *iam.Options) { o.Retryer = aws.NopRetryer{} }) // the next try is for a smaller page
 	if err != nil {
-		if Transient(err) && !Throttled(err) {
+		switch {
+		case !Transient(err): // maybe the marker is too old
+			l.byName, l.next = nil, nil
+		case !Throttled(err):
 			l.size = max(min(l.size/2, slowPage), minPage)
 		}
 		return nil, err

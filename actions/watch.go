@@ -63,6 +63,7 @@ func (c *Cloud) Watch(ctx context.Context, a Action, call Call) (*Account, error
 	acct := c.account(s, one.Account, one.Region)
 	acct.leave = s.leave
 	answers := &answers{}
+	acct.answers = answers
 	acct.cfg.APIOptions = append(slices.Clip(acct.cfg.APIOptions), func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("answers", answers.handle), middleware.After)
 	})
@@ -76,6 +77,9 @@ func (a *Account) Leave() {
 		a.leave()
 	}
 }
+
+// AskAgain makes a look ask AWS again for what it has asked before.
+func (a *Account) AskAgain() { a.answers.known.Clear() }
 
 // writes reports whether a permission is for more than reading.
 func writes(action string) bool {

@@ -49,6 +49,9 @@ func (p Planned) Call() actions.Call {
 type Run struct {
 	ID      string `json:"id"`
 	Version int64  `json:"-"`
+	// Unlocked is set while a worker only reads: what it writes of the run leaves the target to
+	// others.
+	Unlocked bool `json:"-"`
 	// Started is set before the first change in the account.
 	Started bool      `json:"started"`
 	Lease   Lease     `json:"lease,omitzero"` // of the worker

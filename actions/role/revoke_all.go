@@ -48,6 +48,7 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 			"Long-term keys of IAM users have no issue time and are not touched.",
 			"Sessions that were chained into roles of other accounts live on.",
 			"Whoever can assume a role may do so again: new sessions are not denied.",
+			"Roles that are made after it has run are not covered, nor watched: they have no sessions from before.",
 			"The roles are not tagged: the tamper SCP, where it is deployed, does not guard these denies.",
 		},
 	}

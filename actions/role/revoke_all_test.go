@@ -97,6 +97,7 @@ func TestRevokeAllLeavesAlone(t *testing.T) {
 		actiontest.HasWords(t, skipped[name], words)
 	}
 	actiontest.HasWords(t, strings.Join(p.Warnings, "\n"), "revoke_sessions 222222222222/ALL via=scp")
+	actiontest.HasWords(t, strings.Join(w.Plan().Residual, " "), "made after", "not covered", "not tagged")
 }
 
 // TestRevokeAllLetsTheForwarderTell: the role that passes on the account's events keeps its sessions,

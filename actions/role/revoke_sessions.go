@@ -19,8 +19,7 @@ import (
 )
 
 const (
-	// revokePolicy is the name that the IAM console uses.
-	revokePolicy = "AWSRevokeOlderSessions"
+	revokePolicy = actions.RevokePolicy
 	// inlineQuota is the aggregate size of a role's inline policies, not counting white space.
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 	inlineQuota = 10240

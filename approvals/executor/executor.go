@@ -25,6 +25,7 @@
 //	work.go, step.go          the steps of a run, one after the other
 //	many.go, pace.go          thousands of steps, at the rate that AWS allows
 //	watch.go, event.go        whether a containment still holds; events that make a look due
+//	listing.go                the list of roles that looks at an account share
 //	undo.go                   the original request while its undo runs
 //	holds.go, ledger.go       rows of changes and steps
 //	record.go                 rows and audit chain in one write

@@ -31,6 +31,13 @@ func (x *Executor) writeClaim(ctx context.Context, id string, p approvals.Planne
 // writeRun writes a run, other rows and the target's lock, which ends with the run's
 // lease. It returns ErrConflict if another run has the target.
 func (x *Executor) writeRun(ctx context.Context, run *approvals.Run, with []approvals.Put, ev ...audit.Event) error {
+	if run.Unlocked {
+		err := x.record(ctx, run.ID, append(with, putRun(*run)), ev...)
+		if err == nil {
+			run.Version++
+		}
+		return err
+	}
 	var lock approvals.Lease
 	version, err := x.runs().Find(ctx, run.Lock, &lock)
 	if err != nil {
@@ -102,20 +109,22 @@ func (x *Executor) endRun(ctx context.Context, run *approvals.Run, ev ...audit.E
 	return x.releaseRun(ctx, run, ev...)
 }
 
-// releaseRun writes a run that has ended and removes the target's lock.
+// releaseRun writes a run that has ended and removes the target's lock, if it took it.
 func (x *Executor) releaseRun(ctx context.Context, run *approvals.Run, ev ...audit.Event) error {
 	run.Lease.Release(x.Now())
 	noteMissed(run, x.Now())
 	puts := []approvals.Put{putRun(*run)}
-	var lock approvals.Lease
-	version, err := x.runs().Find(ctx, run.Lock, &lock)
-	if err != nil {
-		return err
+	if !run.Unlocked {
+		var lock approvals.Lease
+		version, err := x.runs().Find(ctx, run.Lock, &lock)
+		if err != nil {
+			return err
+		}
+		if version > 0 && lock.Owner == run.ID {
+			puts = append(puts, approvals.Put{Row: approvals.Row{Key: run.Lock, Version: version}, Delete: true})
+		}
 	}
-	if version > 0 && lock.Owner == run.ID {
-		puts = append(puts, approvals.Put{Row: approvals.Row{Key: run.Lock, Version: version}, Delete: true})
-	}
-	err = x.record(ctx, run.ID, puts, ev...)
+	err := x.record(ctx, run.ID, puts, ev...)
 	if err == nil {
 		run.Version++
 	}

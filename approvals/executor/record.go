@@ -46,6 +46,9 @@ func (x *Executor) record(ctx context.Context, id string, puts []approvals.Put, 
 	if len(puts)+len(events)+1 > approvals.MaxPuts {
 		return fmt.Errorf("%d rows at once", len(puts)+len(events)+1)
 	}
+	if len(events) == 0 {
+		return x.Store.Write(ctx, puts...)
+	}
 	for {
 		var head audit.Head
 		version, err := x.runs().Find(ctx, approvals.HeadKey(id), &head)
@@ -57,9 +60,7 @@ func (x *Executor) record(ctx context.Context, id string, puts []approvals.Put, 
 			e = head.Append(e, x.Now())
 			all = append(all, approvals.PutRow(approvals.AuditKey(id, e.Seq), 0, e))
 		}
-		if len(events) > 0 {
-			all = append(all, approvals.PutRow(approvals.HeadKey(id), version, head))
-		}
+		all = append(all, approvals.PutRow(approvals.HeadKey(id), version, head))
 		err = x.Store.Write(ctx, all...)
 		if !errors.Is(err, approvals.ErrConflict) {
 			return err

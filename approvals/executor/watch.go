@@ -115,17 +115,18 @@ func (x *Executor) look(ctx context.Context, r approvals.Request, event bool) er
 	if !ok {
 		return fmt.Errorf("no action %s", p.Intent.Call.Action)
 	}
+	hourly := !event && run.NextCheck.Sub(run.LookedAt) >= time.Hour // not for an event, nor soon after something was applied
 	run.Lease, run.LookedAt = x.newLease(), now
-	err = x.save(ctx, &run)
-	switch {
-	case errors.Is(err, approvals.ErrConflict) && event: // another run has the target
-		return x.sendEvent(ctx, r.ID)
-	case err != nil:
-		return ignore(err, approvals.ErrConflict)
+	run.Unlocked = true // who only reads leaves the target to others
+	if err = x.save(ctx, &run); err == nil {
+		w := x.worker(&run, p, action)
+		w.watching, w.hourly, w.since = true, hourly, now // earlier changes don't count as applied again
+		err = w.look(ctx)
 	}
-	w := x.worker(&run, p, action)
-	w.watching, w.since = true, now // earlier changes don't count as applied again
-	return w.look(ctx)
+	if errors.Is(err, approvals.ErrConflict) && event {
+		return x.sendEvent(ctx, r.ID)
+	}
+	return ignore(err, approvals.ErrConflict) // somebody else has the run or the target: the sweep sends another look
 }
 
 // extendWatch prolongs the watch if a responder's click, proved, asks for it.
@@ -159,18 +160,9 @@ func (w *worker) look(ctx context.Context) error {
 	x, run := w.x, w.run
 	before, progress := shownOf(*run), run.Progress
 	w.refused = x.Org.RefuseCall(w.p.Call())
-	acct, steps, err := w.prepareLook(ctx)
+	steps, removed, err := w.lookAtSteps(ctx)
 	if mustStop(err) || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
-	}
-	var removed []removal
-	if entered := err == nil; entered {
-		if removed, err = w.readSteps(ctx, acct, steps); mustStop(err) || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-	}
-	if err != nil && w.reader != nil && !actions.Transient(err) && !errors.Is(err, errUnread) {
-		w.reader.Leave()
 	}
 	if len(removed) > 0 {
 		if err := w.noteRemoved(ctx, steps, removed); err != nil {
@@ -210,6 +202,38 @@ func (w *worker) look(ctx context.Context) error {
 	return x.sendLook(ctx, *run)
 }
 
+// lookAtSteps reads the target. What does not hold counts only if it is read again by the run
+// that has the target, and not from another request's listing.
+func (w *worker) lookAtSteps(ctx context.Context) (steps []step, removed []removal, err error) {
+	for {
+		var acct *actions.Account
+		removed = nil
+		acct, steps, err = w.prepareLook(ctx)
+		if err == nil {
+			removed, err = w.readSteps(ctx, acct, steps)
+		}
+		if err != nil && w.reader != nil && !actions.Transient(err) && !errors.Is(err, errUnread) {
+			w.reader.Leave()
+		}
+		switch {
+		case mustStop(err) || ctx.Err() != nil || len(removed) == 0:
+			return steps, removed, err
+		case w.othersListing():
+			w.listing = listing{By: w.p.ID, Began: w.x.Now().UTC(), version: w.listing.version}
+			w.reader.ResetRoleList()
+		case w.run.Unlocked:
+			w.run.Unlocked = false
+			if err := w.x.save(ctx, w.run); err != nil {
+				w.run.Unlocked = true
+				return nil, nil, storeError{errors.Join(err, w.x.releaseRun(ctx, w.run))}
+			}
+		default:
+			return steps, removed, err
+		}
+		w.reader.AskAgain()
+	}
+}
+
 // prepareLook reads the ledger and enters the account. What contains is looked at whatever
 // else can't be read. Steps that an undo took back are marked.
 func (w *worker) prepareLook(ctx context.Context) (*actions.Account, []step, error) {
@@ -223,6 +247,7 @@ func (w *worker) prepareLook(ctx context.Context) (*actions.Account, []step, err
 		acct, steps, _, err = w.prepare(ctx, steps, actions.LookSteps)
 		return err
 	})
+	w.keepListing(ctx)
 	if err != nil && !mustStop(err) && ctx.Err() == nil {
 		acct, steps, _, err = w.prepare(ctx, steps, actions.LookFirst)
 	}
@@ -495,7 +520,7 @@ func (w *worker) conclude(steps []step, removed []removal, unread error) string 
 		if t.achieved {
 			run.Checks++
 		}
-		run.UnreadSince, run.Unread, run.Seen = time.Time{}, "", w.since
+		run.UnreadSince, run.Unread, run.Seen = time.Time{}, "", w.readSince()
 		return result
 	}
 	if run.UnreadSince.IsZero() {

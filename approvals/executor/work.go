@@ -100,6 +100,8 @@ type worker struct {
 	lookedAgain bool
 	since       time.Time        // what a step wrote later is not written again
 	watching    bool             // in a look
+	hourly      bool             // the look is one of every hour
+	listing     listing          // of a look at many steps
 	refused     *actions.Refusal // why a look applies nothing again
 }
 
@@ -128,7 +130,8 @@ func (w *worker) succeeded() { w.run.LastSuccess = w.x.Now().UTC() }
 func (w *worker) page(ctx context.Context) func(*actions.MorePages) error {
 	return func(m *actions.MorePages) error {
 		w.run.Progress.Listed = m.Read
-		if w.x.nearDeadline(ctx) && w.x.Now().After(w.patience()) {
+		goesOn := w.watching && w.x.Now().Sub(w.listing.Began) < listingWithin
+		if w.x.nearDeadline(ctx) && w.x.Now().After(w.patience()) && !goesOn {
 			return actions.WithHint(m, "the listing takes longer than an invocation may; one policy for the whole account needs none: via=scp")
 		}
 		if err := w.renewOrHandOver(ctx); err != nil {
@@ -153,12 +156,15 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 		if acct, err = w.enter(ctx, member, phase, changed); err != nil {
 			return nil, steps, plan, err
 		}
+		w.reader = acct
+		if w.watching {
+			w.useListing(ctx, steps)
+		}
 		if !undo {
 			if err = w.noteHolders(ctx, steps); err != nil {
 				return nil, steps, plan, err
 			}
 		}
-		w.reader = acct
 	}
 	if undo {
 		return w.reader, steps, plan, readListing(ctx, w.reader, w.action, steps)
@@ -428,6 +434,9 @@ func (w *worker) renewOrHandOver(ctx context.Context) error {
 // handOver releases the lease and sends a new job for the rest. It returns
 // errElsewhere.
 func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
+	if w.watching && w.reader != nil {
+		w.keepListing(ctx)
+	}
 	w.run.Rate = w.pace.rate
 	w.run.Lease.Release(w.x.Now())
 	if err := w.x.Store.Write(ctx, putRun(*w.run)); err != nil {
