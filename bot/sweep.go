@@ -135,9 +135,11 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 			return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: r.ID}, 0)
 		}
 	case approvals.Undoing:
+		err := b.sendLook(ctx, r)
 		if r.UndoneBy != "" && now.Sub(r.Card.DrawnAt) > jobOverdue {
-			return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobUndo, ID: r.UndoneBy}, 0)
+			err = errors.Join(err, b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobUndo, ID: r.UndoneBy}, 0))
 		}
+		return err
 	case approvals.Contained, approvals.Restored, approvals.Refused, approvals.Undone:
 	}
 	return nil

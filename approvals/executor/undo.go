@@ -12,7 +12,7 @@ import (
 )
 
 // beginUndo sets UndoneBy on the original's run: no other undo can start, and its
-// looks stop.
+// looks write nothing.
 func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approvals.Planned) error {
 	id := p.Intent.Undo
 	orig, origRun, steps, err := x.undoable(ctx, id, p.ID)

@@ -88,7 +88,7 @@ func (x *Executor) look(ctx context.Context, r approvals.Request, event bool) er
 	}
 	now := x.Now().UTC()
 	switch {
-	case !watches(run, p) || run.UndoneBy != "":
+	case !watches(run, p):
 		return nil
 	case run.Lease.Held(now) && event:
 		return x.sendEvent(ctx, r.ID)
@@ -117,7 +117,7 @@ func (x *Executor) look(ctx context.Context, r approvals.Request, event bool) er
 	}
 	hourly := !event && run.NextCheck.Sub(run.LookedAt) >= time.Hour // not for an event, nor soon after something was applied
 	run.Lease, run.LookedAt = x.newLease(), now
-	run.Unlocked = true // who only reads leaves the target to others
+	run.Unlocked = run.UndoneBy == "" // who only reads leaves the target to others, but its undo writes
 	if err = x.save(ctx, &run); err == nil {
 		w := x.worker(&run, p, action)
 		w.watching, w.hourly, w.since = true, hourly, now // earlier changes don't count as applied again
@@ -159,7 +159,9 @@ func (x *Executor) extendWatch(ctx context.Context, r approvals.Request, run *ap
 func (w *worker) look(ctx context.Context) error {
 	x, run := w.x, w.run
 	before, progress := shownOf(*run), run.Progress
-	w.refused = x.Org.RefuseCall(w.p.Call())
+	if w.refused = x.Org.RefuseCall(w.p.Call()); run.UndoneBy != "" {
+		w.refused = &actions.Refusal{Reason: "its undo " + run.UndoneBy + " is under way"}
+	}
 	steps, removed, err := w.lookAtSteps(ctx)
 	if mustStop(err) || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
@@ -262,7 +264,9 @@ func (w *worker) prepareLook(ctx context.Context) (*actions.Account, []step, err
 		return nil, steps, storeError{err}
 	}
 	for i := range steps {
-		steps[i].lifted = !steps[i].added && !slices.Contains(holds[i].Holders, w.p.ID)
+		h, undo := holds[i], w.run.UndoneBy
+		taken := !slices.Contains(h.Holders, w.p.ID) || undo != "" && (h.Releasing == undo || h.Writer.Owner == undo)
+		steps[i].lifted = taken && !steps[i].added
 	}
 	return acct, steps, nil
 }
@@ -498,6 +502,8 @@ func (w *worker) conclude(steps []step, removed []removal, unread error) string 
 		result = "undone by somebody, applied again"
 	}
 	switch {
+	case run.UndoneBy != "": // the end of the undo sets the outcome
+		result = "its undo is under way"
 	case !t.achieved && (unread == nil || run.Outcome == approvals.Contained && fresh):
 		result = "does not hold"
 		if run.Outcome == approvals.Contained && now.Sub(run.LostTold) >= time.Hour {
@@ -578,7 +584,7 @@ func shownOf(run approvals.Run) shown {
 // sendLook sends the job for the next look at a run, if it is near; the sweep sends others.
 func (x *Executor) sendLook(ctx context.Context, run approvals.Run) error {
 	delay := run.NextCheck.Sub(x.Now())
-	if run.NextCheck.IsZero() || run.UndoneBy != "" || delay > longestDelay {
+	if run.NextCheck.IsZero() || delay > longestDelay {
 		return nil
 	}
 	return x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobLook, ID: run.ID}, max(delay, 0))

@@ -470,6 +470,49 @@ func TestWatchNeverFightsAnUndo(t *testing.T) {
 		w.state(u, approvals.Restored)
 		w.state(r, approvals.Undone)
 	})
+	t.Run("and somebody else", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		r := w.contained("detach_policies prod/app-role stolen")
+		w.pass(10 * time.Minute)
+		u := w.asksUndo(r)
+		u = w.bring(w.button(alice, u, "approve"))
+		w.clears()
+		ctx, die := context.WithCancel(t.Context())
+		before := w.aws.Mutations()
+		w.aws.OnCall(func(c awsfake.Call) error {
+			if c.RoleSessionName == u.ID && c.Phase == awsfake.After && w.aws.Mutations() > before {
+				die() // after the first of its changes; the deny is the last
+			}
+			return nil
+		})
+		if err := w.executor.Handle(ctx, approvals.Job{Verb: approvals.JobUndo, ID: u.ID}); err == nil {
+			t.Fatal("the worker came to its end")
+		}
+		w.clears()
+		w.dropPolicy("KillswitchDenyAll")
+		look := func() approvals.Run {
+			rewrite(w, runKey(r), func(run *approvals.Run) { run.NextCheck = w.clock.Now() })
+			w.must(w.executor.Handle(t.Context(), approvals.Job{Verb: approvals.JobLook, ID: r.ID}))
+			return w.run(r)
+		}
+		if run := look(); run.Tampered != 0 || run.LookedAt.Equal(w.clock.Now().UTC()) {
+			t.Errorf("the undo has the target: %+v", run.Tampering)
+		}
+		w.clock.Add(time.Minute) // lease and lock are over
+		n := w.aws.Mutations()
+		run := look()
+		if told := run.Told(); len(told) != 1 || told[0].Reapplied || !strings.Contains(told[0].Cause, u.ID+" is under way") || w.aws.Mutations() != n {
+			t.Errorf("%d changes, told %+v", w.aws.Mutations()-n, told)
+		}
+		if run.Outcome != approvals.Contained || w.state(r, approvals.Undoing).RunRevision != run.Revision {
+			t.Errorf("the look settled the undo: %s", run.Outcome)
+		}
+		w.sends(approvals.JobUndo, u)
+		w.drain()
+		w.state(u, approvals.Restored)
+		w.state(r, approvals.Undone)
+	})
 	for _, withdrawn := range []bool{false, true} {
 		t.Run(fmt.Sprintf("in part, withdrawn: %t", withdrawn), func(t *testing.T) {
 			t.Parallel()

@@ -133,6 +133,9 @@ func TestSweepSendsTheLooksThatAreDue(t *testing.T) {
 		case 6:
 			r.State, run.NextCheck = approvals.Failed, now.Add(-time.Minute)
 		}
+		if i%50 == 7 { // while its undo runs, too
+			r.State, r.UndoneBy, run.UndoneBy, run.NextCheck, want[id] = approvals.Undoing, "KS-000000000000", "KS-000000000000", now.Add(-time.Minute), true
+		}
 		w.must(approvals.Requests{Store: w.Requests}.Create(t.Context(), r))
 		w.must(w.Runs.Write(t.Context(), approvals.PutRow(approvals.RunKey(id), 0, run)))
 	}
