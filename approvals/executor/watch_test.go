@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -253,11 +254,11 @@ func withFullRole(w *world) {
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "full", Inline: map[string]string{"full": full}})
 }
 
-// dropDenyAsResponder removes the deny with a session of the member role, as somebody does who
-// stole it.
-func (w *world) dropDenyAsResponder() {
+// dropAsResponder removes an inline policy of the role with a session of the member role, as
+// somebody does who stole it.
+func (w *world) dropAsResponder(policy string) {
 	w.t.Helper()
-	role, policy := "app-role", denyName
+	role := "app-role"
 	acct, err := w.executor.Cloud.Enter(w.t.Context(), actions.Responder, prod, "", actions.SessionContext{RequestID: "stolen", Requester: "mallory"},
 		[]actions.Statement{{Actions: []string{"iam:DeleteRolePolicy"}, Resources: []string{appRole}}})
 	w.must(err)
@@ -274,28 +275,28 @@ func TestWatchAppliesAgainWhatSomebodyRemoved(t *testing.T) {
 		alter []func(*world)
 		state approvals.State
 		every time.Duration // between looks on the third day
+		deny  string        // the policy that is removed; empty: that of revoke_sessions
 	}{
 		"contained":        {line: revoke, state: approvals.Contained, every: time.Hour},
 		"contained, ALL":   {line: revokeAll, alter: []func(*world){withRoles(5)}, state: approvals.Contained, every: time.Hour},
 		"partial, ALL":     {line: revokeAll, alter: []func(*world){withRoles(5), withFullRole}, state: approvals.Partial, every: time.Hour},
-		"contained, twice": {line: "detach_policies prod/app-role stolen", state: approvals.Contained, every: time.Hour},
+		"contained, twice": {line: "detach_policies prod/app-role stolen", state: approvals.Contained, every: time.Hour, deny: "KillswitchDenyAll"},
+		"partial": {line: "isolate_instance prod/" + suspect + " region=" + region + " stolen", state: approvals.Partial, every: time.Hour, deny: "KillswitchIsolate-" + suspect,
+			alter: []func(*world){func(w *world) { populate(w, 3) }, func(w *world) { w.breaks("ec2:ModifyNetworkInterfaceAttribute") }}},
 	} {
 		for _, by := range []string{"an administrator", "our own role"} {
 			t.Run(name+", by "+by, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, c.alter...)
 				r := w.state(w.clicks(bob, w.types(alice, c.line), "approve"), c.state)
-				drop := w.dropDeny
+				drop := w.dropPolicy
 				if by == "our own role" {
-					drop = w.dropDenyAsResponder
-				}
-				if c.line == "detach_policies prod/app-role stolen" {
-					drop = func() { w.dropPolicy("KillswitchDenyAll") }
+					drop = w.dropAsResponder
 				}
 				began := w.clock.Now()
 				for n, at := range []time.Duration{time.Second, 90 * time.Second, 20 * time.Minute, 72 * time.Hour} {
 					w.lookEvery(at/30+time.Second, began.Add(at).Sub(w.clock.Now()))
-					drop()
+					drop(cmp.Or(c.deny, denyName))
 					within := 17 * time.Minute
 					if n == 3 {
 						within = c.every + 2*time.Minute
@@ -310,6 +311,7 @@ func TestWatchAppliesAgainWhatSomebodyRemoved(t *testing.T) {
 				if told := w.run(r).Told(); len(told) != 4 {
 					t.Errorf("told %d times", len(told))
 				}
+				w.aws.ClearFaults()
 				w.undo(r)
 			})
 		}
