@@ -244,6 +244,14 @@ func (w *worker) prepareLook(ctx context.Context) (*actions.Account, []step, err
 	if err != nil {
 		return nil, nil, storeError{err}
 	}
+	holds, err := w.noteHolders(ctx, steps)
+	if err != nil {
+		return nil, steps, err
+	}
+	for i, h := range holds {
+		undo := w.run.UndoneBy
+		steps[i].lifted = !slices.Contains(h.Holders, w.p.ID) || undo != "" && (h.Releasing == undo || h.Writer.Owner == undo)
+	}
 	var acct *actions.Account
 	err = x.retryPages(ctx, x.Now(), w.page(ctx), func() (err error) {
 		acct, steps, _, err = w.prepare(ctx, steps, actions.LookSteps)
@@ -256,19 +264,10 @@ func (w *worker) prepareLook(ctx context.Context) (*actions.Account, []step, err
 	if err != nil && !mustStop(err) && ctx.Err() == nil && !actions.Transient(err) && w.reader != nil {
 		acct, err = w.reader, nil // the ledger says where to look
 	}
-	if err != nil {
-		return nil, steps, err
+	if err == nil {
+		_, err = w.noteHolders(ctx, steps[len(holds):])
 	}
-	holds, err := x.holdsOf(ctx, steps)
-	if err != nil {
-		return nil, steps, storeError{err}
-	}
-	for i := range steps {
-		h, undo := holds[i], w.run.UndoneBy
-		taken := !slices.Contains(h.Holders, w.p.ID) || undo != "" && (h.Releasing == undo || h.Writer.Owner == undo)
-		steps[i].lifted = taken && !steps[i].added
-	}
-	return acct, steps, nil
+	return acct, steps, err
 }
 
 // mustStop reports whether an error is about our own rows, not about the target.

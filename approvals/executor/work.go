@@ -159,9 +159,8 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 		w.reader = acct
 		if w.watching {
 			w.useListing(ctx, steps)
-		}
-		if !undo {
-			if err = w.noteHolders(ctx, steps); err != nil {
+		} else if !undo {
+			if _, err = w.noteHolders(ctx, steps); err != nil {
 				return nil, steps, plan, err
 			}
 		}
@@ -192,11 +191,11 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	} else if steps, err = w.mergePlan(ctx, steps, plan.Steps, !plan.More); err != nil {
 		return nil, steps, plan, err
 	}
-	if err = w.noteHolders(ctx, steps); err != nil {
-		return nil, steps, plan, err
-	}
 	if w.watching { // most looks write nothing: one session is enough
 		return w.reader, steps, plan, nil
+	}
+	if _, err = w.noteHolders(ctx, steps); err != nil {
+		return nil, steps, plan, err
 	}
 	if w.run.LastSuccess.Before(w.since) { // once: hand-overs must not make it endless
 		w.succeeded()
@@ -207,19 +206,19 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	return acct, steps, plan, err
 }
 
-// noteHolders notes the changes that other requests hold. It is called before the target is
+// noteHolders reads holds, and notes the changes that other requests hold. It is called before the target is
 // read, too: an undo may revert a change while a long listing still has it.
-func (w *worker) noteHolders(ctx context.Context, steps []step) error {
+func (w *worker) noteHolders(ctx context.Context, steps []step) ([]hold, error) {
 	holds, err := w.x.holdsOf(ctx, steps)
 	if err != nil {
-		return storeError{err}
+		return nil, storeError{err}
 	}
 	for i, h := range holds {
 		if len(remove(h.Holders, w.p.ID)) > 0 {
 			w.othersHeld[steps[i].Step.Hold] = true
 		}
 	}
-	return nil
+	return holds, nil
 }
 
 // runFirst runs the steps of a first look, once each.
