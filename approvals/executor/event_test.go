@@ -131,16 +131,12 @@ func TestEventWhileAnotherRunHasTheTargetIsNotLost(t *testing.T) {
 	}
 }
 
-// TestEventSetsNoLookAtWhatIsNotWatched: what was undone, is being undone, or whose watch is over.
+// TestEventSetsNoLookAtWhatIsNotWatched: what was undone, or whose watch is over.
 func TestEventSetsNoLookAtWhatIsNotWatched(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]func(*world, approvals.Request){
 		"undone": func(w *world, r approvals.Request) { w.undo(r) },
 		"over":   func(w *world, r approvals.Request) { w.lookEvery(time.Hour, 8*24*time.Hour); w.dropDeny() },
-		"in doubt": func(w *world, r approvals.Request) {
-			rewrite(w, runKey(r), func(run *approvals.Run) { run.UndoneBy = "KS-000000000000" })
-			w.dropDeny()
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

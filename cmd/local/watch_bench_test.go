@@ -228,7 +228,7 @@ func (w *world) minutes(n int, each func()) {
 	for range n {
 		w.clock.Add(time.Minute)
 		w.must(w.zones.Bot.Sweep(w.t.Context()))
-		for w.round() { //nolint:revive // until nothing is due
+		for w.round() {
 		}
 		each()
 	}
