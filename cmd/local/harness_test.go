@@ -147,6 +147,7 @@ func (w *world) start() {
 		Config: w.cfg, SigningSecret: "test-secret", BotToken: "xoxb-test", WebhookKeys: w.hooks, SlackAPI: "http://slack.invalid/api/", SlackClient: w.slack.Client(),
 		AWS: w.aws.Config(), Now: w.clock.Now, Sleep: w.clock.Sleep, Log: w.log,
 	}, b)
+	w.zones.Executor.Cloud.SetAfterFunc(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
 	if w.findings != nil {
 		w.zones.Executor.Findings, w.zones.Executor.AutoPerHour = *w.findings, w.perHour
 	}
