@@ -73,7 +73,10 @@ func Transient(err error) bool {
 	case errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError:
 		return true
 	case errors.As(err, &api):
-		return slices.Contains([]string{"ServiceFailure", "InternalFailure", "InternalError", "ServiceUnavailable"}, api.ErrorCode())
+		return slices.Contains([]string{"ServiceFailure", "InternalFailure", "InternalError", "ServiceUnavailable",
+			// "The error message describes the entity": a user that was just made again.
+			// https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateLoginProfile.html
+			"EntityTemporarilyUnmodifiable"}, api.ErrorCode())
 	}
 	var send *smithyhttp.RequestSendError
 	return errors.As(err, &send)
@@ -100,7 +103,7 @@ func Explain(err error) (cause, hint string) {
 		cause = api.ErrorCode() + ": " + Clip(message)
 		switch api.ErrorCode() {
 		case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
-			hint = "check that the member roles are deployed in this account as the installed version wants them"
+			hint = deniedHint(message)
 		case "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded":
 			hint = "AWS is throttling this account; retry in a minute"
 		case "ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException":
@@ -121,6 +124,35 @@ func Explain(err error) (cause, hint string) {
 		return fmt.Sprintf("AWS answered HTTP %d", status.HTTPStatusCode()), "retry in a minute"
 	}
 	return Clip(err.Error()), ""
+}
+
+// denials are the policies that AWS names in its denials, with what to do about each.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+var denials = [][2]string{
+	{"service control policy", "a service control policy of the organization denies it, often a guardrail of Control Tower: exempt Killswitch's responder role in that policy; until then contain it by a policy of our own from outside the account (apply_scp)"},
+	{"resource control policy", "a resource control policy of the organization denies it: exempt Killswitch's member roles in that policy"},
+	{"permissions boundary", "the member role has a permissions boundary that does not allow it: deploy the member roles without a boundary, or with one that allows what they need"},
+	{"session policy", "Killswitch had not asked for this permission when it entered the account, which is a fault of Killswitch: report it with this text; by hand, the member role may do it"},
+	{"VPC endpoint policy", "the policy of the VPC endpoint that Killswitch calls AWS through does not allow it: widen that policy"},
+	{"resource-based policy", "the policy of the resource denies it: change it by hand, as its owner"},
+}
+
+// deniedHint is the hint for a denial's message.
+func deniedHint(message string) string {
+	for _, d := range denials {
+		if strings.Contains(message, d[0]) {
+			return d[1]
+		}
+	}
+	return "check that the member roles are deployed in this account as the installed version wants them"
+}
+
+// DeniedBySCP reports whether a service control policy denied a call: no permission in the account
+// would allow it, neither to us nor to anybody else whom the policy does not exempt.
+func DeniedBySCP(err error) bool {
+	var api interface{ ErrorMessage() string }
+	return IsCode(err, "AccessDenied", "AccessDeniedException", "UnauthorizedOperation") && errors.As(err, &api) &&
+		strings.Contains(api.ErrorMessage(), "explicit deny in a service control policy")
 }
 
 // ErrRecreated is returned by Apply and Verify if the target was deleted and created

@@ -108,6 +108,20 @@ func (o Org) ProtectedBecause(arn, account, path, name string) string {
 	return ""
 }
 
+// guarded are the names of the roles that a guardrail of Control Tower protects in the accounts it
+// manages: AWS-GR_IAM_ROLE_CHANGE_PROHIBITED. A name alone proves nothing: they are tried.
+// https://docs.aws.amazon.com/controltower/latest/controlreference/mandatory-controls.html
+var guarded = NewPattern(`(?i)^(aws-controltower-.*|.*AWSControlTower.*|stacksets-exec-.*)$`)
+
+// Guardrail is the name of the guardrail that probably protects a role of that name from changes;
+// empty for none.
+func Guardrail(role string) string {
+	if guarded.MatchString(role) {
+		return "AWS-GR_IAM_ROLE_CHANGE_PROHIBITED"
+	}
+	return ""
+}
+
 func (o Org) refuseRole(arn, account, path, name string) *Refusal {
 	switch o.ProtectedBecause(arn, account, path, name) {
 	case ownRole:

@@ -112,7 +112,7 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if total := r.inlineTotal(denyAllPolicy, denyAllDocument); total > inlineQuota {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with our deny): the deny is its permissions boundary, AWSDenyAll.", total, inlineQuota))
 	}
-	p.Warnings = append(p.Warnings, stands.Warnings(acct)...)
+	p.Warnings = append(append(p.Warnings, stands.Warnings(acct)...), guardrailWarning(role)...)
 	return p, nil
 }
 

@@ -60,7 +60,7 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 		return cmp.Or(lastUsed(b).Compare(lastUsed(a)), strings.Compare(aws.ToString(a.RoleName), aws.ToString(b.RoleName)))
 	})
 	var steps, skipped []actions.Step
-	full, skips := 0, map[string]int{}
+	full, guarded, skips := 0, 0, map[string]int{}
 	for _, r := range listed {
 		s, err := revokeStep(acct, r)
 		if err != nil {
@@ -74,6 +74,9 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 		steps = append(steps, s)
 		if inlineSum(r) > inlineQuota {
 			full++
+		}
+		if actions.Guardrail(aws.ToString(r.RoleName)) != "" {
+			guarded++
 		}
 	}
 	if len(steps) == 0 {
@@ -89,6 +92,9 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 	}
 	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials.",
 		fmt.Sprintf("Role by role takes a while: about %d s at 20 writes a second. One policy does it at once for the whole account: revoke_sessions %s via=scp", len(steps)/20+1, c.Target))
+	if guarded > 0 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%d have names of roles that Control Tower's guardrail %s protects. They are tried; those that it protects stay as they are, and are listed.", guarded, actions.Guardrail("stacksets-exec-")))
+	}
 	if full > 0 {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%d of them have inline policies that fill their quota: the deny will probably be refused there. via=scp reaches them too.", full))
 	}

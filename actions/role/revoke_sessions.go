@@ -128,6 +128,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 	if acct.Look != actions.LookAll {
 		return p, nil
 	}
+	p.Warnings = append(p.Warnings, guardrailWarning(role)...)
 	if err := surveyRole(ctx, acct, actions.LastPart(c.Target), role, prior, &p); err != nil {
 		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
 		p.Warnings = append(p.Warnings, "The blast radius could not be read in full ("+cause+"): there may be more that this hits.")

@@ -47,6 +47,15 @@ func tagStep(acct *actions.Account, role *types.Role) actions.Step {
 		Current: deny.TagText(tag), After: "tag " + deny.TamperTag + " = this request"}
 }
 
+// guardrailWarning warns of a guardrail that probably protects the role, also from us.
+func guardrailWarning(role *types.Role) []string {
+	g := actions.Guardrail(aws.ToString(role.RoleName))
+	if g == "" {
+		return nil
+	}
+	return []string{"Control Tower's guardrail " + g + " protects roles of this name: where it is on, AWS refuses this to everybody in the account. Then freeze the account with apply_scp."}
+}
+
 // inlineSize counts as IAM does: characters other than white space.
 func inlineSize(document string) int {
 	n := 0

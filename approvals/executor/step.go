@@ -331,6 +331,10 @@ func (w *worker) result(ctx context.Context, s *step, failure error) approvals.P
 	if failure != nil {
 		s.State = approvals.StepFailed
 		s.Cause, s.Hint = actions.Explain(failure)
+		if s.Step.Many && w.p.Intent.Undo == "" && actions.DeniedBySCP(failure) { // as what only AWS can change
+			s.Step.Goal = ""
+			s.Cause = "protected by a service control policy" + guardrailText(s.Step) + ": " + s.Cause
+		}
 		if w.watching { // to be applied again by the next look
 			s.State, s.Cause = approvals.StepRemoved, notAgain+s.Cause
 		}
@@ -338,6 +342,14 @@ func (w *worker) result(ctx context.Context, s *step, failure error) approvals.P
 			slog.String("error", failure.Error()))
 	}
 	return approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s)
+}
+
+// guardrailText names the guardrail that a protected role's name tells of.
+func guardrailText(s actions.Step) string {
+	if g := actions.Guardrail(s.ResourceName()); g != "" {
+		return " (Control Tower's " + g + ")"
+	}
+	return ""
 }
 
 // stepEvent is the audit event of a step's result.
