@@ -67,6 +67,45 @@ func ReadRevocation(document string) (cutoff time.Time, ours, ok bool) {
 	return cutoff, ours, EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
 }
 
+// InstancePolicies begins the names of the inline policies that deny to one instance.
+const InstancePolicies = "KillswitchIsolate-"
+
+// InstanceDocument denies everything to the role credentials of one instance.
+// ec2:SourceInstanceARN is a global key and a property of the role session that EC2
+// creates for the instance: it is present in every service and from every place that
+// the credentials are used. Other instances with the same role have another value.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/iam-policies-for-amazon-ec2.html
+func InstanceDocument(instanceARN string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchIsolateInstance","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"ArnEquals":{"ec2:SourceInstanceARN":"` +
+		instanceARN + `"}}}]}`
+}
+
+// Kept reports whether an inline policy of a role is exactly a deny that we write, or the IAM
+// console: a revocation of sessions, or the deny to one instance. Whatever else has our names is
+// somebody's own, and may fill the quota that our deny needs.
+func Kept(name, document string) bool {
+	if name == actions.RevokePolicy {
+		_, _, ok := ReadRevocation(document)
+		return ok
+	}
+	id, of := strings.CutPrefix(name, InstancePolicies)
+	if !of || !actions.InstanceID.MatchString(id) {
+		return false
+	}
+	var d struct {
+		Statement []struct {
+			Condition map[string]map[string]string
+		}
+	}
+	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
+		return false
+	}
+	arn := d.Statement[0].Condition["ArnEquals"]["ec2:SourceInstanceARN"]
+	like := InstanceDocument(arn)
+	return strings.HasSuffix(arn, ":instance/"+id) && len(arn) <= 100 && EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
+}
+
 // Grants returns the part of a policy document that may allow something, in one line;
 // "" if it only denies. An invalid document may allow anything. For a step's stored
 // state it returns the grants of the documents in it.

@@ -240,7 +240,7 @@ func (i *isolation) deniedRoles(ctx context.Context) {
 		if err != nil && !actions.IsCode(err, "NoSuchEntity") {
 			i.skipStep("The role "+name, "this request does not hold the deny on it", err)
 		}
-		if err != nil || doc == nil || *doc != isolateDocument(i.arn) {
+		if err != nil || doc == nil || *doc != deny.InstanceDocument(i.arn) {
 			continue
 		}
 		role, err := deny.GetRole(ctx, i.acct, name)
@@ -283,7 +283,7 @@ func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
 		i.withoutDeny(name, "the role "+name+" could not be read", err)
 		return
 	}
-	if prior != nil && !deny.EqualJSON(*prior, isolateDocument(i.arn)) {
+	if prior != nil && !deny.EqualJSON(*prior, deny.InstanceDocument(i.arn)) {
 		i.warn("The role has another policy named %s. It is replaced, and undo puts it back: %s", policy, deny.Compact(*prior))
 	}
 	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Goal: credentials + " " + name, Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -16,30 +17,18 @@ import (
 )
 
 // isolatePolicy is the name of the inline policy for one instance.
-func isolatePolicy(instance string) string { return "KillswitchIsolate-" + instance }
-
-// isolateDocument denies everything to the role credentials of one instance.
-// ec2:SourceInstanceARN is a global key and a property of the role session that EC2
-// creates for the instance: it is present in every service and from every place that
-// the credentials are used. Other instances with the same role have another value.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-policies-for-amazon-ec2.html
-func isolateDocument(instanceARN string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchIsolateInstance","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"ArnEquals":{"ec2:SourceInstanceARN":"` +
-		instanceARN + `"}}}]}`
-}
+func isolatePolicy(instance string) string { return deny.InstancePolicies + instance }
 
 // deniedInstance returns the ARN of the instance in a step's deny.
 func deniedInstance(acct *actions.Account, s actions.Step) string {
-	const prefix = len("KillswitchIsolate-")
-	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, s.HoldName()[prefix:])
+	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, strings.TrimPrefix(s.HoldName(), deny.InstancePolicies))
 }
 
 func isolateText(instanceARN, policy string, doc *string) string {
 	switch {
 	case doc == nil:
 		return "no inline policy " + policy
-	case deny.EqualJSON(*doc, isolateDocument(instanceARN)):
+	case deny.EqualJSON(*doc, deny.InstanceDocument(instanceARN)):
 		return "inline policy " + policy + ": Deny * to this instance"
 	}
 	return "another inline policy named " + policy + ": " + deny.Compact(*doc)
@@ -59,7 +48,7 @@ func profileRole(ctx context.Context, acct *actions.Account, profile string) (*i
 }
 
 func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
-	doc := isolateDocument(deniedInstance(acct, s))
+	doc := deny.InstanceDocument(deniedInstance(acct, s))
 	e := actions.Effect{Prior: s.Prior, Wrote: &doc}
 	name, _, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {

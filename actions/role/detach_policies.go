@@ -18,8 +18,6 @@ import (
 const (
 	// denyAllPolicy is our inline policy that denies everything.
 	denyAllPolicy = "KillswitchDenyAll"
-	// ownPolicies begins the names of all our inline policies.
-	ownPolicies = "Killswitch"
 	// denyAllDocument has no condition: it holds for sessions of any age.
 	denyAllDocument = `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchDenyAll","Effect":"Deny","Action":["*"],"Resource":["*"]}]}`
 )
@@ -123,19 +121,13 @@ func denyAllStep(acct *actions.Account, role *types.Role, stands deny.State) act
 		Current: denyAllText(acct, stands), After: "inline policy " + denyAllPolicy + ": Deny *; where it does not fit, permissions boundary AWSDenyAll"}
 }
 
-// isKept reports whether a policy stays: it only denies, or our own deny replaces it.
+// isKept reports whether a policy stays: it is a deny of ours, or our own deny replaces it.
 func isKept(s actions.Step) bool {
 	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
 		return isAWSQuarantine(arn)
 	}
 	name := strings.TrimPrefix(s.ID, stepInline)
-	return name == denyAllPolicy || isKeptDeny(name, *s.Prior)
-}
-
-// isKeptDeny reports whether an inline policy is a deny that stays: a session
-// revocation, or another deny of ours. The name alone is not enough.
-func isKeptDeny(name, document string) bool {
-	return (name == revokePolicy || strings.HasPrefix(name, ownPolicies)) && deny.Grants(document) == ""
+	return name == denyAllPolicy || deny.Kept(name, *s.Prior)
 }
 
 func keptText(r roleState) string {
@@ -146,7 +138,7 @@ func keptText(r roleState) string {
 		}
 	}
 	for _, name := range r.inlineNames() {
-		if name != denyAllPolicy && isKeptDeny(name, r.Inline[name]) {
+		if name != denyAllPolicy && deny.Kept(name, r.Inline[name]) {
 			kept = append(kept, name)
 		}
 	}
