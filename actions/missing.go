@@ -38,6 +38,34 @@ func (a *Account) MissingUser(ctx context.Context, c Call) *Refusal {
 	})
 }
 
+// Renamed is returned by Plan for a user that has another name than when it was approved, in a
+// run or look. ARN is what it has now.
+type Renamed struct{ ARN string }
+
+func (e *Renamed) Error() string { return "the user was renamed: it is " + e.ARN + " now" }
+
+// RenamedUser returns a [*Renamed] if the user that was approved has another name now, nil if it
+// is gone. UpdateUser changes name and path, never the ID.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateUser.html
+func (a *Account) RenamedUser(ctx context.Context) error {
+	if a.Look == LookAll || a.Approved == "" {
+		return nil
+	}
+	p := iam.NewListUsersPaginator(a.IAM(), &iam.ListUsersInput{MaxItems: aws.Int32(fullPage)})
+	for p.HasMorePages() {
+		out, err := p.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, u := range out.Users {
+			if aws.ToString(u.UserId) == a.Approved {
+				return &Renamed{aws.ToString(u.Arn)}
+			}
+		}
+	}
+	return nil
+}
+
 // ListPermit allows the listing of MissingRole or MissingUser. It takes no resource.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 func ListPermit(action string) Statement {

@@ -132,6 +132,11 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 	return Target{Name: fmt.Sprintf("arn:%s:iam::%s:%s%s%s", partition, acct.ID, kind, path, name), Account: acct.ID}
 }
 
+// RootByHand is what people can do about a root user's credentials. "AssumeRoot": the management
+// account, or the delegated administrator of IAM, deletes them in a member account.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_root-user-privileged-task.html
+const RootByHand = "apply_scp freezes a member account with its root user; delete its keys, password and MFA devices from the management account (sts:AssumeRoot, root-task/IAMDeleteRootUserCredentials), or signed in as root"
+
 // arnHint returns a hint for ARNs that are often pasted by mistake, and the action that
 // takes such a target, if there is one.
 func arnHint(arn, kind, otherwise string) (instead Name, hint string) {
@@ -143,7 +148,7 @@ func arnHint(arn, kind, otherwise string) (instead Name, hint string) {
 	case kind == "user" && strings.Contains(arn, "role/"):
 		return RevokeSessions, "a role's sessions are contained by revoke_sessions"
 	case strings.HasSuffix(arn, ":root"):
-		return ApplySCP, "the root user can't be contained from outside: freeze its account with apply_scp"
+		return ApplySCP, "an SCP binds a member account's root user: apply_scp freezes the account with it"
 	}
 	return "", otherwise
 }

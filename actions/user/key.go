@@ -95,8 +95,8 @@ func (k *ownedKey) facts() []actions.Fact {
 // are read back.
 func planMissingKey(acct *actions.Account, c actions.Call, then actions.Plan) (actions.Plan, error) {
 	if acct.Look == actions.LookAll {
-		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("no IAM user in account %s has the access key %s: it does not exist, or it is the root user's, which no API can deactivate", acct.ID, c.Target),
-			Hint: "check the key; a root key is deactivated by hand, signed in as root; apply_scp freezes a member account with its root user"}
+		return actions.Plan{}, &actions.Refusal{Reason: fmt.Sprintf("no IAM user in account %s has the access key %s: it does not exist, or it is the root user's", acct.ID, c.Target),
+			Hint: "check the key; " + actions.RootByHand}
 	}
 	then.Identity = actions.Identity{ARN: fmt.Sprintf("arn:%s:iam::%s:root", acct.Partition, acct.ID), ID: c.Target}
 	return then, nil

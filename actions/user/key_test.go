@@ -193,7 +193,7 @@ func TestKeyWithoutAnOwner(t *testing.T) {
 		}
 		for _, id := range []string{root, "AKIA0000000000MISSING"} {
 			no := w.onKey(name, id, nil).refused()
-			actiontest.HasWords(t, no.Reason, id, "does not exist", "root user's", "no API")
+			actiontest.HasWords(t, no.Reason, id, "does not exist", "root user's", "the root user's")
 			actiontest.HasWords(t, no.Hint, "as root")
 		}
 		// AWS may say no instead: that is not about the member roles alone.

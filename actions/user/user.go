@@ -120,6 +120,9 @@ func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	name := actions.LastPart(c.Target)
 	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	if actions.IsCode(err, "NoSuchEntity") {
+		if err := acct.RenamedUser(ctx); err != nil {
+			return nil, err
+		}
 		return nil, acct.MissingUser(ctx, c)
 	}
 	if err != nil {

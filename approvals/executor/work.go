@@ -98,6 +98,7 @@ type worker struct {
 	recreated  bool             // a step found another principal of the target's name
 	// lookedAgain is true after the target was looked at for that reason.
 	lookedAgain bool
+	renamed     string           // the target's ARN, if it is another one than was approved
 	since       time.Time        // what a step wrote later is not written again
 	watching    bool             // in a look
 	hourly      bool             // the look is one of every hour
@@ -148,6 +149,11 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	undo := w.p.Intent.Undo != ""
+	for _, s := range steps {
+		if _, _, _, _, user := actions.SplitUserARN(s.Step.Resource); undo && user && s.Step.ResourceID == w.p.Plan.Identity.ID && s.Step.Resource != w.p.Plan.Identity.ARN {
+			w.renamed = s.Step.Resource // while it was contained
+		}
+	}
 	if w.reader == nil {
 		member, phase, changed := actions.Responder, actions.PhasePlan, []string(nil)
 		if undo {
@@ -172,7 +178,12 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	bound := w.p.Plan.Bound
 	if w.watching && bound.Hash != "" { // the approved content is looked at, whatever the configuration says now
 		plan.Identity = w.p.Plan.Identity
-	} else if plan, err = w.action.Plan(ctx, w.reader, w.p.Call()); err != nil {
+	} else if plan, err = w.action.Plan(ctx, w.reader, w.call()); err != nil {
+		if now, ok := errors.AsType[*actions.Renamed](err); ok && w.renamed == "" { // its session is limited to the old name
+			w.renamed, w.reader = now.ARN, nil
+			w.flag("Since the plan: " + now.Error() + ".")
+			return w.prepare(ctx, steps, look)
+		}
 		return nil, steps, plan, err
 	}
 	if no := w.x.Org.RefuseIdentity(plan.Identity); no != nil && w.watching {
@@ -185,6 +196,9 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 	}
 	if plan.Identity.ID != w.p.Plan.Identity.ID {
 		w.flag("The target was deleted and created again since the plan: it is another principal (" + plan.Identity.ID + ") of the same name.")
+	}
+	if err = w.followRename(ctx, steps, plan.Steps); err != nil {
+		return nil, steps, plan, err
 	}
 	if w.watching {
 		steps = w.mergeLook(steps, plan)
@@ -204,6 +218,37 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 		acct.ShareRoleList(w.reader)
 	}
 	return acct, steps, plan, err
+}
+
+// call is the planned call, on the target as it is named now.
+func (w *worker) call() actions.Call {
+	c := w.p.Call()
+	if w.renamed != "" {
+		c.Target = w.renamed
+	}
+	return c
+}
+
+// followRename stores the new ARN of steps on a user that was renamed, so that an undo finds it.
+func (w *worker) followRename(ctx context.Context, ledger []step, now []actions.Step) error {
+	var puts []approvals.Put
+	arn := map[string]string{}
+	for _, s := range now {
+		if _, _, _, _, user := actions.SplitUserARN(s.Resource); user { // nothing else can be renamed
+			arn[s.ResourceID] = s.Resource
+		}
+	}
+	for i := range ledger {
+		l := &ledger[i]
+		is := arn[l.Step.ResourceID]
+		if is == "" || is == l.Step.Resource || l.Version == 0 {
+			continue
+		}
+		l.Step.Resource = is
+		puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, l.N), l.Version, l))
+		l.Version++
+	}
+	return w.writeAll(ctx, puts)
 }
 
 // noteHolders reads holds, and notes the changes that other requests hold. It is called before the target is
@@ -280,11 +325,11 @@ func (w *worker) reviewSteps(ctx context.Context, steps []step) error {
 // enter opens a session for a phase. A look reads in the session that all looks share.
 func (w *worker) enter(ctx context.Context, m actions.Member, phase actions.Phase, resources []string) (*actions.Account, error) {
 	if w.watching && phase == actions.PhasePlan {
-		return w.x.Cloud.Watch(ctx, w.action, w.p.Call())
+		return w.x.Cloud.Watch(ctx, w.action, w.call())
 	}
 	who := sessionContext(w.p, w.run.Approvers)
 	who.Entered = who.Entered && !w.watching // days later it may be somebody else's
-	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.p.Call(), resources, who)
+	return w.x.Cloud.EnterFor(ctx, m, w.action, phase, w.call(), resources, who)
 }
 
 func (w *worker) flag(text string) {

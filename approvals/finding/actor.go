@@ -97,7 +97,7 @@ func (o *containments) actor(w actor) {
 	case foreign(w.account), foreign(ownerOf(w.arn)):
 		o.addByHand("The credentials of " + w.String() + " belong to another account than the finding: contain them there, if it is yours.")
 	case w.isRoot():
-		o.addByHand("This is the account's root user: no API contains it. Sign in as root: change the password, delete its access keys, check the MFA devices; if you can't, call AWS Support.")
+		o.addByHand(byHandRoot)
 	case w.isUser():
 		o.user(w)
 	case w.isRole():

@@ -167,11 +167,11 @@ func TestCloudTrailOffers(t *testing.T) {
 		{"by a service-linked role", ctRole, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/aws-service-role/x.amazonaws.com/AWSServiceRoleForX"}, []string{"quarantine_user arn:aws:iam::222222222222:user/ops-helper"}, "service-linked role"},
 		{"by a role without an ARN", ctRole, map[string]any{issuer + ".arn": nil}, []string{role, "quarantine_user arn:aws:iam::222222222222:user/ops-helper"}, ""},
 
-		{"by root", ctRoot, map[string]any{request + ".groupName": "staff"}, []string{"quarantine_user arn:aws:iam::222222222222:user/intern"}, "No API reaches the root user"},
-		{"by root, with a key", ctRoot, map[string]any{"detail.userIdentity.accessKeyId": "AKIAROOTCTDV2EXAMPLE"}, []string{"quarantine_user arn:aws:iam::222222222222:user/intern"}, "No API reaches the root user"},
-		{"a key for a user, by root", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "Root", "principalId": "222222222222", "arn": "arn:aws:iam::222222222222:root", "accountId": "222222222222"}}, []string{newKey}, "No API reaches the root user"},
+		{"by root", ctRoot, map[string]any{request + ".groupName": "staff"}, []string{"quarantine_user arn:aws:iam::222222222222:user/intern"}, "delete its keys, password and MFA devices"},
+		{"by root, with a key", ctRoot, map[string]any{"detail.userIdentity.accessKeyId": "AKIAROOTCTDV2EXAMPLE"}, []string{"quarantine_user arn:aws:iam::222222222222:user/intern"}, "delete its keys, password and MFA devices"},
+		{"a key for a user, by root", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "Root", "principalId": "222222222222", "arn": "arn:aws:iam::222222222222:root", "accountId": "222222222222"}}, []string{newKey}, "delete its keys, password and MFA devices"},
 		{"by a session of root", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "FederatedUser", "principalId": "222222222222:x", "accessKeyId": "ASIAROOTFED22EXAMPLE",
-			"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Root", "arn": "arn:aws:iam::222222222222:root"}}}}, []string{newKey}, "No API reaches the root user"},
+			"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Root", "arn": "arn:aws:iam::222222222222:root"}}}}, []string{newKey}, "delete its keys, password and MFA devices"},
 		{"by nobody whom we know", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "IdentityCenterUser", "accountId": "222222222222", "accessKeyId": "ASIAICUSER222EXAMPLE"}}, []string{newKey}, "neither a user nor a role"},
 		{"by a federated session of nobody", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "FederatedUser", "principalId": "222222222222:x"}}, []string{newKey}, "neither a user nor a role"},
 	} {

@@ -18,8 +18,8 @@ const (
 	usedSeverity      = 9 // somebody does, or it is the root user's
 )
 
-// byHandRoot is the work to do for the root user, whom no action reaches.
-const byHandRoot = "No API reaches the root user: sign in as root, delete its access keys, change its password, check its MFA devices, and answer the support case if AWS has opened one."
+// byHandRoot is the work to do for the root user's credentials.
+const byHandRoot = "The root user: " + actions.RootByHand + "."
 
 // byHandUnknown is the work to do if no key is named.
 const byHandUnknown = "The event names no access key: look in the console which credential it is."

@@ -177,7 +177,7 @@ func TestHubOffers(t *testing.T) {
 		},
 		"root": {
 			file: asff, edit: map[string]any{hub + "Resources": []any{accessKey(map[string]any{"PrincipalType": "Root", "PrincipalName": "Root", "PrincipalId": "222222222222"})}},
-			byHand: "no API contains it",
+			byHand: "delete its keys, password and MFA devices",
 		},
 		"user with a path": {
 			file: asff, edit: map[string]any{hub + "Resources": []any{resource("AwsIamUser", prod+"user/ops/eve", nil)}},
