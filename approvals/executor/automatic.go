@@ -37,13 +37,13 @@ func (x *Executor) checkMode(ctx context.Context, until time.Time, p approvals.P
 	case p.Mode == approvals.OneClick:
 		return nil, nil
 	}
-	if _, err := x.countAutomatic(ctx, p.ID); err != nil { // no API call if the cap is reached
+	if _, err := x.countAutomatic(ctx, p); err != nil { // no API call if the cap is reached
 		return nil, err
 	}
 	if err := x.confirmFinding(ctx, until, p, proven); err != nil {
 		return nil, err
 	}
-	put, err := x.countAutomatic(ctx, p.ID)
+	put, err := x.countAutomatic(ctx, p)
 	return []approvals.Put{put}, err
 }
 
@@ -99,32 +99,45 @@ func (x *Executor) confirmFinding(ctx context.Context, until time.Time, p approv
 	return nil
 }
 
-// automaticRuns is the row of the automatic containments of the last hour.
+// automaticRuns is the row of the automatic containments of the last hour, of all accounts:
+// one conditional write decides about both caps.
 type automaticRuns struct {
 	Began []automaticRun `json:"began"`
 }
 
 type automaticRun struct {
-	ID string    `json:"id"`
-	At time.Time `json:"at"`
+	ID      string    `json:"id"`
+	Account string    `json:"account"`
+	At      time.Time `json:"at"`
 }
 
 var automaticKey = approvals.Key{Part: "automatic", Sort: "hour"}
 
-// countAutomatic returns the write that counts this run against the hourly cap. It
-// returns an *actions.Refusal if the cap is reached.
-func (x *Executor) countAutomatic(ctx context.Context, id string) (approvals.Put, error) {
+// countAutomatic returns the write that counts this run against the hourly caps. It
+// returns an *actions.Refusal if one is reached.
+func (x *Executor) countAutomatic(ctx context.Context, p approvals.Planned) (approvals.Put, error) {
 	var h automaticRuns
 	version, err := x.runs().Find(ctx, automaticKey, &h)
 	if err != nil {
 		return approvals.Put{}, err
 	}
-	now := x.Now().UTC()
+	now, here := x.Now().UTC(), 0
 	h.Began = slices.DeleteFunc(h.Began, func(b automaticRun) bool { return now.Sub(b.At) >= time.Hour })
-	if len(h.Began) >= x.AutoPerHour {
-		why := fmt.Sprintf("the cap of %d automatic containments an hour is reached", x.AutoPerHour)
-		return approvals.Put{}, &actions.Refusal{Reason: why, Hint: clickHint}
+	for _, b := range h.Began {
+		if b.Account == p.Account {
+			here++
+		}
 	}
-	h.Began = append(h.Began, automaticRun{id, now})
+	reached := ""
+	switch {
+	case here >= x.AutoPerHour:
+		reached = fmt.Sprintf("the cap of %d automatic containments an hour in account %s", x.AutoPerHour, p.Account)
+	case len(h.Began) >= x.AutoPerHourTotal:
+		reached = fmt.Sprintf("the cap of %d automatic containments an hour in all accounts together", x.AutoPerHourTotal)
+	}
+	if reached != "" {
+		return approvals.Put{}, &actions.Refusal{Reason: reached + " is reached", Hint: clickHint}
+	}
+	h.Began = append(h.Began, automaticRun{p.ID, p.Account, now})
 	return approvals.PutRow(automaticKey, version, h), nil
 }

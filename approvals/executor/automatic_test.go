@@ -24,8 +24,14 @@ func (w *world) ruled(f finding.Finding) *word {
 	w.t.Helper()
 	d, rule := w.ruling(w.happened(f))
 	rule.Intent = approvals.Intent{Call: f.Containments[0].Call}
-	d.row.Intent = rule.Intent
+	d.row.Intent, d.row.Reason = rule.Intent, reasonOf(f)
 	return d
+}
+
+// reasonOf is the reason of requests that follow from a finding.
+func reasonOf(f finding.Finding) string {
+	product := map[finding.Source]string{finding.GuardDuty: "GuardDuty", finding.CloudTrail: "CloudTrail"}[f.Source]
+	return fmt.Sprintf("%s %s in %s %s", product, f.Type, f.Account, f.Region)
 }
 
 // TestAutomaticContainment: a finding that its source confirms contains by itself; the
@@ -195,7 +201,7 @@ func TestCapOnAutomaticContainments(t *testing.T) {
 				t.Fatalf("%v", n)
 			}
 			i := slices.IndexFunc(rs, func(r approvals.Request) bool { return w.again(r).State == approvals.Refused })
-			w.refused(rs[i], "the cap of 5 automatic containments an hour is reached")
+			w.refused(rs[i], "the cap of 5 automatic containments an hour in account 222222222222 is reached")
 			w.tells(rs[i], "click on the alert's card")
 			asked := w.called("iam:GetAccessKeyLastUsed")
 			w.clock.Add(59 * time.Minute)
@@ -216,6 +222,37 @@ func TestCapOfNoneStopsNoClick(t *testing.T) {
 	w.refused(w.goes(w.ruled(w.finding())), "the cap of 0")
 	w.untouched()
 	w.state(w.goes(w.proposal(alice, w.happened(w.finding()))), approvals.Contained)
+}
+
+// TestCapOfAnAccountLeavesOthers: made-up findings in a sandbox use up the cap of that account alone,
+// and all accounts together have one of their own.
+func TestCapOfAnAccountLeavesOthers(t *testing.T) {
+	t.Parallel()
+	w, _ := alerted(t, false, true, exposed, func(w *world) { w.cfg.PerHour, w.cfg.Total = 2, 3 })
+	w.aws.Member(sandbox, awsfake.MemberRoles{Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
+		ResponderPolicy: memberPolicy(actions.Responder, w.cfg.Org, false), RestorerPolicy: memberPolicy(actions.Restorer, w.cfg.Org, false)})
+	in := func(account string, n int) approvals.Request {
+		a := w.aws.Account(account)
+		name := fmt.Sprintf("role-%d", n)
+		a.AddRole(awsfake.Role{Name: name})
+		a.AddFinding(region, detector, string(findingtest.Answer(findingID, findingtest.Said{Finding: w.findingIn(account, name)})))
+		return w.goes(w.ruled(w.findingIn(account, name)))
+	}
+	w.state(in(sandbox, 1), approvals.Contained)
+	w.state(in(sandbox, 2), approvals.Contained)
+	w.refused(in(sandbox, 3), "the cap of 2 automatic containments an hour in account "+sandbox)
+	w.state(in(prod, 4), approvals.Contained)
+	w.refused(in(prod, 5), "the cap of 3 automatic containments an hour in all accounts together")
+	w.clock.Add(time.Hour)
+	w.state(in(prod, 6), approvals.Contained)
+}
+
+// findingIn is the finding about a role of an account.
+func (w *world) findingIn(account, role string) finding.Finding {
+	f := w.finding()
+	f.Account, f.Confirmation.Account = account, account
+	fits(&f, approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::" + account + ":role/" + role, Account: account}})
+	return f
 }
 
 // TestCapCountsWhatBegan: what is refused or denied before it begins takes no place.
@@ -342,7 +379,7 @@ func TestCapReachedWhileTheSourceIsAsked(t *testing.T) {
 	w.during("guardduty:GetFindings", func() { w.executor.AutoPerHour = 0 })
 	w.drain()
 	w.untouched()
-	w.refused(r, "the cap of 0 automatic containments an hour is reached")
+	w.refused(r, "the cap of 0 automatic containments an hour in account 222222222222 is reached")
 }
 
 // roundsUntilApproved plans an automatic request, and stops before it is run.

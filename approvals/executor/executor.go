@@ -73,9 +73,10 @@ type Executor struct {
 	PagerAfter time.Duration
 	// Findings reads the events that requests follow from.
 	Findings finding.Reader
-	// AutoPerHour caps the automatic containments in any hour.
-	AutoPerHour int
-	Log         *slog.Logger
+	// AutoPerHour caps the automatic containments of an account in any hour,
+	// AutoPerHourTotal those of all accounts together.
+	AutoPerHour, AutoPerHourTotal int
+	Log                           *slog.Logger
 
 	activityLookups atomic.Int32 // under way in this process
 }

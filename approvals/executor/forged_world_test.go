@@ -72,7 +72,8 @@ type settings struct {
 	Policy    approvals.Policy
 	Channels  []string
 	Retention time.Duration
-	PerHour   int    // automatic containments
+	PerHour   int    // automatic containments of an account
+	Total     int    // and of all
 	Topic     string // of notices; empty: there are none
 	Pager     string // topic; empty: there is none
 }
@@ -109,7 +110,7 @@ func newWorld(t testing.TB, alter ...func(*world)) *world {
 	t.Helper()
 	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
 	w := &world{t: t, clock: crashtest.NewClock(), log: slog.New(slog.DiscardHandler), cfg: settings{
-		Channels: []string{channel}, Retention: 400 * 24 * time.Hour, PerHour: 5,
+		Channels: []string{channel}, Retention: 400 * 24 * time.Hour, PerHour: 5, Total: 20,
 		Org: actions.Org{
 			Actions:   catalog,
 			Partition: "aws", HubAccount: awsfake.HubAccount, ManagementAccount: "999999999999",
@@ -173,7 +174,7 @@ func (w *world) worker() *executor.Executor {
 		Store: w.Runs, Requests: approvals.Requests{Store: w.Requests, Retention: w.cfg.Retention}, Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: cloud, Actions: catalog.Lookup,
 		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{
 			Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}},
-		Team: acme, Channels: w.cfg.Channels, Findings: findings, AutoPerHour: w.cfg.PerHour,
+		Team: acme, Channels: w.cfg.Channels, Findings: findings, AutoPerHour: w.cfg.PerHour, AutoPerHourTotal: w.cfg.Total,
 		Jobs: recorder{w}, Changes: teller{w},
 		Now: w.clock.Now, Sleep: w.clock.Sleep, Owner: func() string { return fmt.Sprintf("%s/%d", name, runs.Add(1)) }, Log: w.log,
 	}

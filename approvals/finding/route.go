@@ -10,8 +10,10 @@ import (
 // Routing is the configuration of alerts.
 type Routing struct {
 	MockSources bool    // show awsmock.* events, marked as mock
-	AutoPerHour int     // cap of automatic containments
 	Routes      []Route // the first match wins; without a match nothing is posted
+	// AutoPerHour is the cap of automatic containments of an account, AutoPerHourTotal that
+	// of all accounts together.
+	AutoPerHour, AutoPerHourTotal int
 }
 
 // Route says what is done about the findings that match it.

@@ -55,6 +55,10 @@ func (c *checker) alerts(section *value, policy approvals.Policy) finding.Routin
 	if n, ok := section.at("auto_per_hour").integer(); ok {
 		a.AutoPerHour = n
 	}
+	a.AutoPerHourTotal = autoAccounts * a.AutoPerHour
+	if n, ok := section.at("auto_per_hour_total").integer(); ok {
+		a.AutoPerHourTotal = n
+	}
 	routes := section.at("routes").items()
 	for _, v := range routes {
 		r := c.route(v)

@@ -44,6 +44,7 @@ type Config struct {
 const (
 	defaultRetention   = 400 * 24 * time.Hour
 	defaultAutoPerHour = 5
+	autoAccounts       = 4 // so many accounts at once may use up their caps of automatic containments
 	defaultPagerAfter  = 10 * time.Minute
 )
 

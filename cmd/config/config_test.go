@@ -72,7 +72,7 @@ func TestExample(t *testing.T) {
 			Actions: map[actions.Name]approvals.ActionPolicy{"delete_role": two, "delete_key": two, "apply_scp": entry},
 		},
 		Usergroups: map[string]string{"responders": "S0RESPONDERS"},
-		Alerts: finding.Routing{AutoPerHour: 5, Routes: []finding.Route{
+		Alerts: finding.Routing{AutoPerHour: 5, AutoPerHourTotal: 20, Routes: []finding.Route{
 			{
 				Match:   finding.Match{Source: "guardduty", Type: "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration*", MinSeverity: 7},
 				Suggest: []finding.Suggestion{{Action: "revoke_sessions"}, {Action: "isolate_instance"}}, Delivery: finding.Propose, Call: []string{"responders"},

@@ -112,6 +112,7 @@ var wrong = []struct {
 	{"forwarder is the responder", []string{"  external_id:", "  forwarder_role: Killswitch-Responder\n  external_id:"}, []string{"22 aws.forwarder_role"}},
 	{"more protected than an SCP holds", []string{`["arn:aws:iam::*:role/break-glass"]`, manyPrincipals()}, []string{"28 protected.principals", "28 protected.principals"}},
 	{"path upwards", []string{"{builtin: freeze}", "{file: scps/../../x}"}, []string{"41 scps.freeze.file"}},
+	{"total cap", []string{"auto_per_hour: 5 ", "auto_per_hour_total: 1001 "}, []string{"45 alerts.auto_per_hour_total"}},
 	{"cap", []string{"auto_per_hour: 5", "auto_per_hour: -1"}, []string{"45 alerts.auto_per_hour"}},
 	{"source", []string{"source: health", "source: heath"}, []string{"58 alerts.routes[4].match.source"}},
 	{"no source", []string{"{source: health}", "{type: x}"}, []string{"58 alerts.routes[4].match.source"}},

@@ -47,14 +47,14 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Team:        c.Team,
 		Channels:    c.CommandChannels,
 		Findings:    c.Reader(),
-		AutoPerHour: c.Alerts.AutoPerHour,
-		PagerAfter:  c.PagerAfter,
-		Jobs:        approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
-		Changes:     approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
-		Now:         now,
-		Sleep:       approvals.Sleep,
-		Owner:       rand.Text,
-		Log:         log,
+		AutoPerHour: c.Alerts.AutoPerHour, AutoPerHourTotal: c.Alerts.AutoPerHourTotal,
+		PagerAfter: c.PagerAfter,
+		Jobs:       approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
+		Changes:    approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
+		Now:        now,
+		Sleep:      approvals.Sleep,
+		Owner:      rand.Text,
+		Log:        log,
 	}
 	if c.SNSTopic != "" {
 		if x.Notices, err = trail.NewTopic(aws, c.SNSTopic); err != nil {

@@ -23,7 +23,7 @@ func exfiltrated(t *testing.T, route finding.Route, edit ...func(event string) s
 	t.Helper()
 	w = newWorld(t, func(w *world) {
 		route.Match, route.Suggest = finding.Match{Source: finding.GuardDuty, MinSeverity: 7}, []finding.Suggestion{{Action: actions.RevokeSessions}}
-		w.cfg.Alerts = finding.Routing{AutoPerHour: 5, Routes: []finding.Route{route}}
+		w.cfg.Alerts = finding.Routing{AutoPerHour: 5, AutoPerHourTotal: 20, Routes: []finding.Route{route}}
 		w.cfg.Webhooks = []config.Webhook{{ID: "plain", Events: true}, {ID: "trusted", Events: true, Auto: true}}
 		w.hooks = "plain=plain-key,trusted=trusted-key"
 		w.cfg.Org.Regions = []string{region}

@@ -149,7 +149,7 @@ func (w *world) start() {
 	}, b)
 	w.zones.Executor.Cloud.SetAfterFunc(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
 	if w.findings != nil {
-		w.zones.Executor.Findings, w.zones.Executor.AutoPerHour = *w.findings, w.perHour
+		w.zones.Executor.Findings, w.zones.Executor.AutoPerHour, w.zones.Executor.AutoPerHourTotal = *w.findings, w.perHour, w.perHour
 	}
 	w.slack.Deliver(w.zones.Ingress)
 	w.must(w.zones.Bot.Sweep(w.t.Context()))
