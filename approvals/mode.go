@@ -4,8 +4,8 @@ package approvals
 type ApprovalMode string
 
 // The modes. OneClick (a route with approvals: 0): the requester's click on an alert's
-// card runs it. Automatic (a route with delivery: auto): the finding runs it, after its
-// source has confirmed it.
+// card runs it. Automatic (a route with delivery: auto): the finding runs it. Both only
+// after the finding's source has confirmed it.
 const (
 	TwoPerson ApprovalMode = ""
 	OneClick  ApprovalMode = "click"

@@ -12,6 +12,15 @@ import (
 type Offer struct {
 	Intent Intent
 	Why    string // the reason of the request that the button makes
+
+	Unsure   string // why the target is not sure, in a sentence; empty for a sure one
+	OneClick bool   // the click runs it, once the finding's source confirms it
+	Auto     bool   // it runs by itself, once the finding's source confirms it
+}
+
+// Lets reports whether the offer may run in a mode without a second person.
+func (o Offer) Lets(m ApprovalMode) bool {
+	return m == OneClick && o.OneClick || m == Automatic && o.Auto
 }
 
 // Offers are the containments that a card offers, in the order of its buttons. Cards

@@ -87,21 +87,26 @@ func (d *Decision) refuse(v actions.Violation) {
 	d.Refusal.Codes = append(d.Refusal.Codes, v)
 }
 
-// Admit decides whether a person may make a request. For one-click requests the
-// quorum is not checked, for automatic ones neither is the requester's group.
+// Admit decides whether a person may make a request. For one-click and automatic requests
+// the quorum is not checked. Where a rule asked and people decide, one approval more is
+// needed, since no person vouches for it.
 func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 	e := p.For(i)
-	d := Decision{Need: e.Approvals, Waiting: p.eligible(e, person, nil)}
-	if mode == Automatic && person == AutomaticRequester {
-		d.Need, d.Accept = 0, true
-		return d
+	d := Decision{Waiting: p.eligible(e, person, nil)}
+	rule := person == AutomaticRequester && mode != OneClick
+	if rule {
+		e = e.oneMore(d.Waiting)
 	}
-	if _, ok := p.Roster.ByID(person); !ok {
+	d.Need = e.Approvals
+	_, known := p.Roster.ByID(person)
+	switch {
+	case rule:
+	case !known:
 		d.refuse(actions.Violation{Code: UnknownPerson, Person: person})
-	} else if !p.Roster.In(person, e.Requesters) {
+	case !p.Roster.In(person, e.Requesters):
 		d.refuse(actions.Violation{Code: NotRequester, Person: person, Group: e.Requesters})
 	}
-	if mode == OneClick {
+	if mode == OneClick || rule && mode == Automatic {
 		d.Need = 0
 	} else if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
 		d.refuse(actions.Violation{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)})
@@ -221,9 +226,13 @@ func (e ActionPolicy) Overrule(eligible, overruled []string) (ActionPolicy, []st
 		return e, eligible, true
 	}
 	others := slices.DeleteFunc(slices.Clone(eligible), func(id string) bool { return slices.Contains(overruled, id) })
-	enough := len(others) >= e.Approvals
-	e.Approvals = min(e.Approvals+1, max(len(others), e.Approvals))
-	return e, others, enough
+	return e.oneMore(others), others, len(others) >= e.Approvals
+}
+
+// oneMore needs one approval more, but no more than there are people who may approve.
+func (e ActionPolicy) oneMore(eligible []string) ActionPolicy {
+	e.Approvals = min(e.Approvals+1, max(len(eligible), e.Approvals))
+	return e
 }
 
 // eligible lists the people who may still approve.

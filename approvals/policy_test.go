@@ -396,7 +396,9 @@ func TestOnlyAutomaticRequestsNeedNoPerson(t *testing.T) {
 		{"rule", approvals.Automatic, approvals.AutomaticRequester, func(e *approvals.ActionPolicy) { e.Requesters, e.Approvers = "", "" }, 0, nil},
 		{"rule in a person's name", approvals.Automatic, "ana", func(e *approvals.ActionPolicy) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
 		{"another release", "magic", "ana", func(e *approvals.ActionPolicy) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
-		{"people, of nobody's request", approvals.TwoPerson, approvals.AutomaticRequester, nil, 1, []actions.Code{approvals.UnknownPerson}},
+		{"people, of a rule's request", approvals.TwoPerson, approvals.AutomaticRequester, nil, 2, nil},
+		{"people, of a rule's request, as many as there are", approvals.TwoPerson, approvals.AutomaticRequester, func(e *approvals.ActionPolicy) { e.Approvals = 3 }, 3, nil},
+		{"too few people, of a rule's request", approvals.TwoPerson, approvals.AutomaticRequester, func(e *approvals.ActionPolicy) { e.Approvers = "" }, 1, []actions.Code{approvals.TooFewEligible}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBallot()

@@ -16,6 +16,7 @@ import (
 // Planned is the row of a plan in the table runs: what an approval is for.
 type Planned struct {
 	ID            string       `json:"id"`
+	Version       int64        `json:"-"`
 	Intent        Intent       `json:"intent"`
 	Account       string       `json:"account"` // of the target, also if the call does not name it
 	Reason        string       `json:"reason"`
@@ -24,11 +25,12 @@ type Planned struct {
 	App           string       `json:"app"`    // the Slack app of the requester's evidence
 	Evidence      string       `json:"evidence"`
 	Alert         string       `json:"alert,omitempty"`
-	Event         string       `json:"event,omitempty"`   // key of the event's evidence
-	Finding       string       `json:"finding,omitempty"` // its name
-	Mode          ApprovalMode `json:"mode,omitempty"`    // one-click and automatic: Policy has no approvals
-	Policy        ActionPolicy `json:"policy"`            // the policy as of the plan
-	Eligible      []string     `json:"eligible"`          // who could approve as of the plan
+	Event         string       `json:"event,omitempty"`      // key of the event's evidence
+	Finding       string       `json:"finding,omitempty"`    // its name
+	Mode          ApprovalMode `json:"mode,omitempty"`       // one-click and automatic: Policy has no approvals
+	ModeCause     string       `json:"mode_cause,omitempty"` // why people decide where a click or a rule was to be enough
+	Policy        ActionPolicy `json:"policy"`               // the policy as of the plan
+	Eligible      []string     `json:"eligible"`             // who could approve as of the plan
 	Overrules     []string     `json:"overrules,omitempty"`
 	Plan          actions.Plan `json:"plan"`
 	Steps         int          `json:"steps"`
@@ -291,7 +293,7 @@ type Runs struct{ Reader Reader }
 
 // Planned reads a request's plan. It returns ErrNotFound if there is none.
 func (t Runs) Planned(ctx context.Context, id string) (p Planned, err error) {
-	_, err = get(ctx, t.Reader, PlannedKey(id), &p)
+	p.Version, err = get(ctx, t.Reader, PlannedKey(id), &p)
 	return p, err
 }
 

@@ -28,7 +28,7 @@ var offerBlock = regexp.MustCompile("^" + CallBlock + ":[1-9][0-9]?$")
 // one-click buttons must have it.
 const (
 	OneClickBlock = "one-click"
-	OneClickText  = "One click runs it at once. No second person is asked."
+	OneClickText  = "One click runs it once its source confirms it. A second person is asked only if not, or if the target is not sure."
 )
 
 // SlackPayload holds the fields of a command or interaction that decisions depend on.

@@ -24,12 +24,12 @@ const (
 )
 
 // transitions lists the allowed state changes. Requests without an approver go from
-// planning to approved. Only an undo's own request is denied or cancelled when it is
+// planning to approved, and on to pending if their source does not confirm them again. Only an undo's own request is denied or cancelled when it is
 // partial; one that is denied or cancelled is undone only if it ran.
 var transitions = map[State][]State{
 	Planning:  {Pending, Approved, Refused, Denied, Cancelled, Expired},
 	Pending:   {Approved, Refused, Denied, Cancelled, Expired},
-	Approved:  {Running, Refused, Denied, Cancelled, Expired},
+	Approved:  {Pending, Running, Refused, Denied, Cancelled, Expired},
 	Running:   {Contained, Restored, Partial, Failed},
 	Contained: {Running, Partial, Undoing},
 	Partial:   {Running, Contained, Undoing, Denied, Cancelled},

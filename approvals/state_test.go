@@ -23,7 +23,7 @@ type life struct {
 var lives = map[string]life{
 	"planning":  {approvals.Planning, true, false, []approvals.State{approvals.Pending, approvals.Approved, approvals.Refused, approvals.Denied, approvals.Cancelled, approvals.Expired}},
 	"pending":   {approvals.Pending, true, false, []approvals.State{approvals.Approved, approvals.Refused, approvals.Denied, approvals.Cancelled, approvals.Expired}},
-	"approved":  {approvals.Approved, true, false, []approvals.State{approvals.Running, approvals.Refused, approvals.Denied, approvals.Cancelled, approvals.Expired}},
+	"approved":  {approvals.Approved, true, false, []approvals.State{approvals.Pending, approvals.Running, approvals.Refused, approvals.Denied, approvals.Cancelled, approvals.Expired}},
 	"running":   {approvals.Running, true, false, []approvals.State{approvals.Contained, approvals.Restored, approvals.Partial, approvals.Failed}},
 	"contained": {approvals.Contained, false, true, []approvals.State{approvals.Running, approvals.Partial, approvals.Undoing}},
 	"partial":   {approvals.Partial, false, true, []approvals.State{approvals.Running, approvals.Contained, approvals.Undoing, approvals.Denied, approvals.Cancelled}},

@@ -51,7 +51,7 @@ func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Finding
 		return row, err
 	}
 	for _, o := range f.Offers() {
-		if !f.Runs(o.Intent) {
+		if !o.Auto {
 			continue
 		}
 		r, err := b.ruleRequest(ctx, row, o, event, report.Received)

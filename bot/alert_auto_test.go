@@ -71,7 +71,7 @@ func TestRuleAsksForEachContainmentOnce(t *testing.T) {
 // instance stops nothing but what is done to that instance.
 func TestRuleLeavesUnsureTargets(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		a := gdFinding(1, isolate, func(a *finding.Finding) { a.Containments[1].Unsure = true })
+		a := gdFinding(1, isolate, func(a *finding.Finding) { a.Containments[1].Unsure = "It is a name." })
 		d.hears(a)
 		row := d.row(a)
 		if len(row.Requests) != 1 || d.request(row.Requests[0].Request).Intent.Call.Action != actions.RevokeSessions {

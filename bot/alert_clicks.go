@@ -157,7 +157,7 @@ func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alert
 		Intent: o.Intent, Reason: o.Why, Alert: a.ID, Event: report.Event,
 		Card: approvals.Card{Channel: a.Card.Channel, Thread: a.Card.TS},
 	}
-	if f.OneClick() {
+	if o.OneClick {
 		r.Mode = approvals.OneClick
 	}
 	return c.request(ctx, who, r)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
@@ -323,7 +324,8 @@ func TestClickOnAnOfferIsRefused(t *testing.T) {
 	}
 }
 
-// TestOneClickIsForRealFindings: the click itself lets it run, but not of what is not real.
+// TestOneClickIsForRealFindings: the click itself lets it run, but not of what is not real, nor
+// of what nobody can confirm, nor against a target that is not sure.
 func TestOneClickIsForRealFindings(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -333,6 +335,8 @@ func TestOneClickIsForRealFindings(t *testing.T) {
 	}{
 		{"real", func(*finding.Finding) {}, approvals.OneClick, 0},
 		{"a mock", func(a *finding.Finding) { a.Mark = finding.Mock }, approvals.TwoPerson, 1},
+		{"of an unsure target", func(a *finding.Finding) { a.Containments[0].Unsure = "It is a name." }, approvals.TwoPerson, 1},
+		{"with nobody to ask", func(a *finding.Finding) { a.Confirmation = source.Confirmation{} }, approvals.TwoPerson, 1},
 		{"a drill", func(a *finding.Finding) { a.Mark = finding.Drill }, approvals.TwoPerson, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -29,7 +29,7 @@ func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView,
 	v.Called = b.called(row)
 	if f := row.Reports[0].Finding; !row.Over && row.State != alerts.FalsePositive {
 		f.Route = b.Findings.RouteOf(f) // by its own severity, as the executor reads it from the event
-		v.Offers, v.OneClick = f.Offers(), f.OneClick()
+		v.Offers = f.Offers()
 	}
 	var err error
 	v.Requests, err = b.alerts().Linked(ctx, row.Requests[max(0, len(row.Requests)-shownRequests):])

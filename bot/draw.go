@@ -182,7 +182,7 @@ func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Car
 // it was planned, the new one is in its thread.
 func (b *Bot) postCard(ctx context.Context, v cards.View, card *approvals.Card) error {
 	r, m := v.Request, cards.Card(v)
-	if r.State == approvals.Pending && card.State == approvals.Planning && card.TS != "" {
+	if r.State == approvals.Pending && (card.State == approvals.Planning || card.State == approvals.Approved) && card.TS != "" {
 		*card = approvals.Card{Channel: card.Channel, Thread: thread(*card), Planning: card.TS, State: approvals.Planning, Posting: b.Now(), Fresh: true, Lease: card.Lease, Replies: card.Replies}
 	}
 	if r.State == approvals.Pending && card.TS == "" {

@@ -84,12 +84,15 @@ func (g *guardDuty) knows(s *scene, event string) {
 	g.findings[e.Detail["id"].(string)] = b
 }
 
-// automatic: nobody clicks, a key that AWS reports is dead; two people take it back.
-func (s *scene) automatic() {
+// automatic: nobody clicks, a key that GuardDuty reports is dead; two people take it back.
+func (s *scene) automatic(duty *guardDuty) {
+	const alerted = "medium: Discovery:IAMUser/AnomalousBehavior in account prod"
 	key := s.user("notebook-shared")
 	before := s.userState("notebook-shared")
-	s.brought(autoKey, s.health(key))
-	alert := s.alert("high: AWS_RISK_CREDENTIALS_EXPOSED in account prod", key, "*Killswitch did this by itself*", "*contained*")
+	event := s.keyFinding("Discovery", "notebook-shared", key)
+	duty.knows(s, event)
+	s.brought(autoKey, event)
+	alert := s.alert(alerted, key, "*Killswitch did this by itself*", "*contained*")
 	if st := s.userState("notebook-shared"); slices.Contains(st.Active, key) || len(st.Active) != 1 || len(st.Attached) != 2 {
 		s.t.Errorf("the key's user still has %+v", st)
 	}
@@ -105,7 +108,7 @@ func (s *scene) automatic() {
 	s.told("You asked for this yourself")
 	s.click(ana, undo, "approve")
 	s.about("restored", "deactivate_key "+key+" ", true)
-	alert = s.alert("high: AWS_RISK_CREDENTIALS_EXPOSED", key, "*undone*")
+	alert = s.alert(alerted, key, "*undone*")
 	if got := buttons(alert, "undo"); len(got) != 0 {
 		s.t.Errorf("it can be undone again: %v", got)
 	}
@@ -115,14 +118,6 @@ func (s *scene) automatic() {
 	}
 	if st.Active = before.Active; !equal(st, before) {
 		s.t.Errorf("not as before: %+v, want %+v", st, before)
-	}
-
-	s.brought(autoKey, s.health("AKIAUNKNOWNKEY000000"))
-	s.about("refused", "deactivate_key AKIAUNKNOWNKEY000000 ", false)
-	alert = s.alert("high: AWS_RISK_CREDENTIALS_EXPOSED", "AKIAUNKNOWNKEY000000", "*refused*")
-	reply := s.replied(alert, ": refused. Asked for by Killswitch itself:")
-	if !strings.Contains(reply.Text, "no IAM user in account 222222222222 has the access key AKIAUNKNOWNKEY000000") {
-		s.t.Errorf("it is not said why: %s", reply.Text)
 	}
 }
 
@@ -168,12 +163,12 @@ func (s *scene) confirmed(duty *guardDuty) {
 	}
 }
 
-// neverAutomatic: what comes from a source for tests, or over a webhook without
-// that right, only proposes.
+// neverAutomatic: what comes from a source for tests only proposes, and so does what a webhook says of an
+// exposed key, whatever it may do else: that the key exists does not make it true.
 func (s *scene) neverAutomatic() {
-	mocked, proposed := s.user("mocked"), s.user("by-another")
+	mocked, proposed := s.user("mocked"), s.user("by-webhook")
 	s.brought(autoKey, s.event("health_mock_minimal.json", append(lately("Sun, 15 Nov 2026 06:10:09 GMT", http.TimeFormat), "AKIAHEALTHMK2EXAMPLE", mocked)...))
-	s.brought(otherKey, s.health(proposed))
+	s.brought(autoKey, s.health(proposed))
 	for start, key := range map[string]string{"[MOCK] high: AWS_RISK_CREDENTIALS_EXPOSED": mocked, "high: AWS_RISK_CREDENTIALS_EXPOSED": proposed} {
 		alert := s.alert(start, key, "a second responder must approve")
 		if got := buttons(alert, "propose:"); !slices.Equal(got, []string{"propose:deactivate_key"}) {
@@ -184,7 +179,7 @@ func (s *scene) neverAutomatic() {
 			s.t.Errorf("%s began by itself", alert.Text)
 		}
 	}
-	for _, name := range []string{"mocked", "by-another"} {
+	for _, name := range []string{"mocked", "by-webhook"} {
 		if st := s.userState(name); len(st.Active) != 2 || len(st.Attached) != 1 {
 			s.t.Errorf("%s was contained: %+v", name, st)
 		}

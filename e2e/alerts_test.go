@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -32,6 +34,12 @@ alerts:
     - match: {source: guardduty, type: "PrivilegeEscalation:*"}
       suggest: [{action: revoke_sessions}]
       delivery: auto
+    - match: {source: guardduty, type: "Discovery:*"}
+      suggest: [{action: deactivate_key, quarantine: "yes"}]
+      delivery: auto
+    - match: {source: guardduty, type: "Impact:*"}
+      suggest: [{action: deactivate_key, quarantine: "yes"}]
+      approvals: 0
     - match: {source: guardduty}
     - match: {source: trustedadvisor}
       suggest: [{action: deactivate_key}]
@@ -68,8 +76,9 @@ func TestAlerts(t *testing.T) {
 			{"notified and judged", (*scene).notified},
 			{"proposed", (*scene).proposed},
 			{"told again", (*scene).toldAgain},
-			{"one click", (*scene).oneClick},
-			{"automatic", (*scene).automatic},
+			{"one click", func(s *scene) { s.oneClick(duty) }},
+			{"one click on what only a webhook says", (*scene).onlySaid},
+			{"automatic", func(s *scene) { s.automatic(duty) }},
 			{"automatic, asked at GuardDuty", func(s *scene) { s.confirmed(duty) }},
 			{"never automatic", (*scene).neverAutomatic},
 			{"drilled", (*scene).drilled},
@@ -311,21 +320,47 @@ func (s *scene) toldAgain() {
 }
 
 // oneClick: the click itself contains.
-func (s *scene) oneClick() {
-	key := s.user("deploy-bot")
-	s.key = key
-	s.brought(otherKey, s.event("trustedadvisor_exposedkeys_user.json", "AKIADEPLOYBT2EXAMPLE", key))
-	alert := s.alert("high: Exposed Access Keys in account prod", key, approvals.OneClickText)
+func (s *scene) oneClick(duty *guardDuty) {
+	key := s.user("build-bot")
+	event := s.keyFinding("Impact", "build-bot", key)
+	duty.knows(s, event)
+	s.brought(otherKey, event)
+	alert := s.alert("medium: Impact:IAMUser/AnomalousBehavior in account prod", key, approvals.OneClickText)
 	s.click(ben, alert, "propose:deactivate_key")
 	card := s.about("contained", "deactivate_key "+key+" ", false)
 	if card.ThreadTS != alert.TS || s.count("deactivate_key "+key) != 1 {
 		s.t.Errorf("%d cards; this is not in the thread: %s", s.count("deactivate_key "+key), card)
 	}
-	if st := s.userState("deploy-bot"); slices.Contains(st.Active, key) || len(st.Active) != 1 || len(st.Attached) != 2 {
+	if st := s.userState("build-bot"); slices.Contains(st.Active, key) || len(st.Active) != 1 || len(st.Attached) != 2 {
 		s.t.Errorf("the key's user still has %+v", st)
 	}
 	s.replied(alert, id(card)+": contained.")
-	s.alert("high: Exposed Access Keys", key, "*contained*", id(card), "asked for by <@U01BEN>")
+	s.alert("medium: Impact:IAMUser/AnomalousBehavior", key, "*contained*", id(card), "asked for by <@U01BEN>")
+}
+
+// keyFinding is a finding of GuardDuty about a user's key, of now, with a type and an ID of its own.
+func (s *scene) keyFinding(tactic, user, key string) string {
+	s.t.Helper()
+	sum := sha256.Sum256([]byte(key))
+	return s.event("guardduty_iam_persistence-akia.json", append(lately("2026-11-12T03:14:20.118Z", time.RFC3339),
+		"Persistence:", tactic+":", "ci-build", user, "AKIACIBUILDA2EXAMPLE", key, "65a43b58880d17fd4fa2e2766537c0fe", hex.EncodeToString(sum[:16]))...)
+}
+
+// onlySaid: that a key exists does not make true what a webhook says of it: a second person decides.
+func (s *scene) onlySaid() {
+	key := s.user("deploy-bot")
+	s.key = key
+	s.brought(otherKey, s.event("trustedadvisor_exposedkeys_user.json", "AKIADEPLOYBT2EXAMPLE", key))
+	alert := s.alert("high: Exposed Access Keys in account prod", key, "a second responder must approve")
+	if says(alert, approvals.OneClickText) {
+		s.t.Error("one click would run it")
+	}
+	s.click(ben, alert, "propose:deactivate_key")
+	s.click(ana, s.about("pending 0/1", "deactivate_key "+key+" ", false), "approve")
+	s.about("contained", "deactivate_key "+key+" ", false)
+	if st := s.userState("deploy-bot"); slices.Contains(st.Active, key) || len(st.Active) != 1 || len(st.Attached) != 2 {
+		s.t.Errorf("the key's user still has %+v", st)
+	}
 }
 
 // lookedUp: what a key that is out did lately is asked for without anybody's word.

@@ -78,13 +78,13 @@ func TestWhatItsSourceDoesNotConfirmIsRefused(t *testing.T) {
 		why     string
 	}{
 		"archived":         {world: said(func(g *guardDuty) { g.Archived = true }), why: "archived"},
-		"not for the rule": {world: said(func(g *guardDuty) { g.Finding.Severity = 5 }), why: "does not let it contain by itself"},
+		"not for the rule": {world: said(func(g *guardDuty) { g.Finding.Severity = 5 }), why: "does not let it run without a second person"},
 		"another finding":  {world: said(func(g *guardDuty) { g.Finding.Names = []string{"another"} }), why: "told of another finding"},
-		"of another role":  {world: said(func(g *guardDuty) { g.Finding.Containments = nil }), why: "does not let it contain by itself"},
+		"of another role":  {world: said(func(g *guardDuty) { g.Finding.Containments = nil }), why: "does not let it run without a second person"},
 		"unsure of the role": {world: said(func(g *guardDuty) {
-			g.Finding.Containments[0].Unsure = true
-		}), why: "does not let it contain by itself"},
-		"only by name": {finding: func(f *finding.Finding) { f.Containments[0].Unsure = true }, why: "does not let this finding contain by itself"},
+			g.Finding.Containments[0].Unsure = "It is a name."
+		}), why: "does not let it run without a second person"},
+		"only by name": {finding: func(f *finding.Finding) { f.Containments[0].Unsure = "It is a name." }, why: "does not let this finding contain by itself"},
 		"old": {world: said(func(g *guardDuty) {
 			g.Finding.Updated = time.Date(2026, 11, 20, 2, 59, 0, 0, time.UTC)
 		}), why: "more than a day ago"},
@@ -93,13 +93,8 @@ func TestWhatItsSourceDoesNotConfirmIsRefused(t *testing.T) {
 			w.aws.Account(prod).AddFinding(region, detector, `{"id":"`+findingID+`","Archived":"no"}`)
 		}, why: "does not confirm"},
 		"unknown to GuardDuty": {finding: func(f *finding.Finding) { f.Confirmation.ID = "0a3c9fb69bf06f4010a963bf880307d5" }, why: "no finding 0a3c9fb69bf06f4010a963bf880307d5"},
-		"of no detector":       {finding: func(f *finding.Finding) { f.Confirmation.Detector = "0" }, why: "BadRequestException"},
-		"of nowhere": {finding: func(f *finding.Finding) {
-			f.Confirmation = source.Confirmation{Kind: source.ConfirmFinding, Account: prod}
-		}, why: "does not say where its source can be asked"},
-		"in another account": {finding: func(f *finding.Finding) { f.Confirmation.Account = sandbox }, why: "in another account"},
-		"not to be asked":    {world: func(w *world) { w.breaks("guardduty:GetFindings") }, why: "AccessDenied"},
-		"not to be entered":  {world: func(w *world) { w.breaks("sts:AssumeRole") }, why: "AccessDenied"},
+		"in another account":   {finding: func(f *finding.Finding) { f.Confirmation.Account = sandbox }, why: "in another account"},
+		"not to be entered":    {world: func(w *world) { w.breaks("sts:AssumeRole") }, why: "AccessDenied"},
 		"of an inactive key": {world: func(w *world) {
 			u := w.bernd()
 			u.Keys[0].Inactive = true
@@ -128,7 +123,11 @@ func TestWhatItsSourceDoesNotConfirmIsRefused(t *testing.T) {
 				return
 			}
 			w.clock.Add(time.Second)
-			w.state(w.goes(w.proposal(alice, w.happened(w.finding()))), approvals.Contained)
+			people := w.goes(w.proposal(alice, w.happened(w.finding())))
+			if people.State == approvals.Pending { // one click is not enough, either
+				people = w.clicks(bob, people, "approve")
+			}
+			w.state(people, approvals.Contained)
 		})
 	}
 }
@@ -276,12 +275,14 @@ func TestTrailThatIsLateIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	trailed := func(w *world) *word {
 		f := w.finding()
+		f.Source = finding.CloudTrail
 		f.Confirmation = source.Confirmation{Kind: source.ConfirmEvent, Account: prod, Region: region, ID: trailID}
 		return w.ruled(f)
 	}
+	ofTrail := func(w *world) { w.findings.Routes[0].Match.Source = finding.CloudTrail }
 	t.Run("and tells in the end", func(t *testing.T) {
 		t.Parallel()
-		w, _ := alerted(t, false, true)
+		w, _ := alerted(t, false, true, ofTrail)
 		r := w.state(w.goes(trailed(w)), approvals.Planning)
 		if !strings.Contains(r.Cause, "CloudTrail has no event "+trailID) || !strings.Contains(r.Hint, "asked again") {
 			t.Errorf("because %s, hint %s", r.Cause, r.Hint)
@@ -291,35 +292,181 @@ func TestTrailThatIsLateIsAskedAgain(t *testing.T) {
 		}
 		w.state(r, approvals.Planning)
 		w.untouched()
-		said := findingtest.Event(findingtest.Said{Finding: w.finding()})
+		f := w.finding()
+		f.Source = finding.CloudTrail
+		said := findingtest.Event(findingtest.Said{Finding: f})
 		w.aws.Account(prod).AddEvents(region, trailtypes.Event{EventId: aws.String(trailID), EventTime: aws.Time(w.clock.Now()), CloudTrailEvent: aws.String(string(said))})
 		w.pass(20 * time.Second)
 		if r = w.state(r, approvals.Contained); r.Cause != "" {
 			t.Errorf("it still says %s", r.Cause)
 		}
 	})
-	t.Run("until it expires", func(t *testing.T) {
+	t.Run("until a third of the time is over, then people decide", func(t *testing.T) {
 		t.Parallel()
-		w, _ := alerted(t, false, true)
+		w, _ := alerted(t, false, true, ofTrail)
 		r := w.goes(trailed(w))
-		w.pass(31 * time.Minute)
-		w.state(r, approvals.Expired)
+		w.pass(9 * time.Minute)
+		w.state(r, approvals.Planning)
+		w.pass(2 * time.Minute)
+		w.asksPeople(r, 2, "CloudTrail has no event "+trailID)
 		w.untouched()
+		w.state(w.clicks(alice, r, "approve"), approvals.Pending)
+		w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+	})
+	t.Run("one click does not wait for it", func(t *testing.T) {
+		t.Parallel()
+		w, _ := alerted(t, true, false, ofTrail)
+		f := w.finding()
+		f.Source = finding.CloudTrail
+		f.Confirmation = source.Confirmation{Kind: source.ConfirmEvent, Account: prod, Region: region, ID: trailID}
+		d := w.proposal(alice, w.happened(f))
+		d.row.Reason = reasonOf(f)
+		r := w.goes(d)
+		w.asksPeople(r, 1, "CloudTrail has no event "+trailID)
+		w.state(w.clicks(bob, r, "approve"), approvals.Contained)
 	})
 }
 
-// TestSourceInTroubleIsAskedAgain: what it can't tell just now.
-func TestSourceInTroubleIsAskedAgain(t *testing.T) {
-	t.Parallel()
-	w, _ := alerted(t, false, true)
-	until := w.clock.Now().Add(2 * time.Minute)
-	w.answers("guardduty:*", apiError("ServiceUnavailable"), func() bool { return w.clock.Now().Before(until) })
-	r := w.state(w.goes(w.ruled(w.finding())), approvals.Planning)
-	if r.Cause == "" {
-		t.Error("nobody is told")
+// asksPeople fails unless a request waits for so many approvals, and says why no click or
+// rule was enough.
+func (w *world) asksPeople(r approvals.Request, need int, why string) {
+	w.t.Helper()
+	r = w.state(r, approvals.Pending)
+	p := w.planned(r)
+	if r.Mode != approvals.TwoPerson || p.Mode != approvals.TwoPerson || r.Need != need || p.Policy.Approvals != need || r.Digest != p.Digest || !r.Ready.IsZero() {
+		w.t.Errorf("the row is %+v, the plan %+v", r, p)
 	}
-	w.pass(3 * time.Minute)
-	w.state(r, approvals.Contained)
+	if !strings.Contains(p.ModeCause, why) {
+		w.t.Errorf("because %q, want %q", p.ModeCause, why)
+	}
+}
+
+// troubles are the ways in which a source gives no answer.
+var troubles = map[string]struct {
+	world   func(*world)
+	finding func(*finding.Finding)
+	why     string
+}{
+	"throttled": {world: func(w *world) {
+		w.answers("guardduty:*", apiError("ThrottlingException"), func() bool { return true })
+	}, why: "ThrottlingException"},
+	"silent": {world: func(w *world) {
+		w.answers("guardduty:*", apiError("ServiceUnavailable"), func() bool { return true })
+	}, why: "ServiceUnavailable"},
+	"not to be asked": {world: func(w *world) { w.breaks("guardduty:GetFindings") }, why: "AccessDenied"},
+	"of no detector":  {finding: func(f *finding.Finding) { f.Confirmation.Detector = "0" }, why: "BadRequestException"},
+	"of nowhere": {finding: func(f *finding.Finding) {
+		f.Confirmation = source.Confirmation{Kind: source.ConfirmFinding, Account: prod}
+	}, why: "does not say where its source can be asked"},
+}
+
+// TestSourceThatDoesNotAnswerCallsPeople: an attacker who throttles or cuts off the source stops
+// no containment. Without a person's request it needs one approval more.
+func TestSourceThatDoesNotAnswerCallsPeople(t *testing.T) {
+	t.Parallel()
+	for name, c := range troubles {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := alerted(t, true, true)
+			if c.world != nil {
+				c.world(w)
+			}
+			f := w.finding()
+			if c.finding != nil {
+				c.finding(&f)
+			}
+			r := w.goes(w.ruled(f))
+			w.asksPeople(r, 2, c.why)
+			w.state(w.clicks(alice, r, "approve"), approvals.Pending)
+			w.untouched()
+			w.state(w.clicks(bob, r, "approve"), approvals.Contained)
+			if _, n := w.event(r, "released"); n != 0 {
+				t.Error("it says that it was released")
+			}
+			w.undo(r)
+		})
+	}
+}
+
+// TestSourceThatFallsSilentBeforeTheRunCallsPeople: what was confirmed when it was planned, and is
+// not when it is to run. What dies on the way does the rest later.
+func TestSourceThatFallsSilentBeforeTheRunCallsPeople(t *testing.T) {
+	t.Parallel()
+	for name, need := range map[string]int{"click": 1, "rule": 2} {
+		for _, dies := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", its worker dies: ", dies), func(t *testing.T) {
+				t.Parallel()
+				w, _ := alerted(t, true, true)
+				d := w.proposal(alice, w.happened(w.finding()))
+				if name == "rule" {
+					d = w.ruled(w.finding())
+				}
+				r := w.bring(d)
+				w.roundsUntilApproved(r)
+				w.answers("guardduty:*", apiError("ThrottlingException"), func() bool { return true })
+				if dies { // between the plan's row and the request's
+					row := w.again(r)
+					w.drain()
+					version := w.again(r).Version
+					w.edit(r, func(r *approvals.Request) { *r = row; r.Version = version })
+					w.withoutAWS(func() { w.pass(10 * time.Second) })
+				}
+				w.drain()
+				w.asksPeople(r, need, "ThrottlingException")
+				w.untouched()
+				w.unclaimed(r)
+				if _, n := w.event(r, "people_asked"); n != 1 {
+					t.Errorf("the record says it %d times", n)
+				}
+				r = w.clicks(bob, r, "approve")
+				if name == "rule" {
+					w.state(r, approvals.Pending)
+					r = w.clicks(carol, r, "approve")
+				}
+				w.state(r, approvals.Contained)
+			})
+		}
+	}
+}
+
+// TestAskedPeopleOrRunsNeverBoth: of two workers one hears the source, the other does not.
+func TestAskedPeopleOrRunsNeverBoth(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"runs", "asks people"} {
+		t.Run(first, func(t *testing.T) {
+			t.Parallel()
+			w, _ := alerted(t, true, false)
+			r := w.bring(w.proposal(alice, w.happened(w.finding())))
+			w.roundsUntilApproved(r)
+			w.clears()
+			other, inside := w.worker(), false
+			w.aws.OnCall(func(c awsfake.Call) error {
+				if c.Op != "guardduty:GetFindings" || c.Phase != awsfake.Before || inside {
+					return nil
+				}
+				inside = true
+				if first == "runs" { // the other does, while this one waits for an answer that is none
+					_ = other.Handle(w.t.Context(), approvals.Job{Verb: approvals.JobRun, ID: r.ID})
+					return apiError("AccessDenied")
+				}
+				w.breaks("guardduty:GetFindings")
+				_ = other.Handle(w.t.Context(), approvals.Job{Verb: approvals.JobRun, ID: r.ID})
+				w.aws.ClearFaults()
+				return nil
+			})
+			_ = w.executor.Handle(w.t.Context(), approvals.Job{Verb: approvals.JobRun, ID: r.ID})
+			w.drain()
+			if first == "runs" {
+				w.state(r, approvals.Contained)
+				if p := w.planned(r); p.Mode != approvals.OneClick {
+					t.Errorf("the plan was changed: %+v", p)
+				}
+				return
+			}
+			w.asksPeople(r, 1, "AccessDenied")
+			w.untouched()
+		})
+	}
 }
 
 // TestExposedKeyIsDeactivatedByItself: one that exists and is active; what it did is

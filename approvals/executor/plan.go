@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -109,7 +110,7 @@ func (x *Executor) tellStopped(ctx context.Context, id string, err error) error 
 		return err
 	case errors.As(err, &notConfirmedYet{}): // the sweep sends this job again
 		return errSettledOr(x.showDelay(ctx, id, err.Error(),
-			"CloudTrail tells of events some minutes later: it is asked again until the request expires"))
+			"CloudTrail tells of events some minutes later: it is asked again, then people decide"))
 	case errors.As(err, &ours):
 		why = "There is no plan yet, since Killswitch's own tables or secrets failed: " + actions.Clip(ours.Error())
 		hint = "it is tried again until the request expires; the executor's log says more"
@@ -122,13 +123,14 @@ func (x *Executor) tellStopped(ctx context.Context, id string, err error) error 
 func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 	now, run := x.Now().UTC(), false
 	err := x.changeRequest(ctx, p.ID, func(r *approvals.Request) error {
-		if run = false; r.State != approvals.Planning {
+		if run = false; r.State != approvals.Planning && !overtaken(*r, p) {
 			return errSettled
 		}
 		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Policy.Approvals, p.Eligible, p.Asked.Add(p.Policy.ApproveWithin)
 		r.Overrules = p.Overrules
 		r.Cause, r.Hint, r.Mode = "", "", p.Mode
 		if p.Mode == approvals.TwoPerson {
+			r.Ready = time.Time{}
 			return r.To(approvals.Pending, now)
 		}
 		r.Ready, run = now, true
@@ -138,6 +140,12 @@ func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 		return err
 	}
 	return x.Jobs.Send(ctx, approvals.RunJob(p.ID, p.Intent), 0)
+}
+
+// overtaken reports whether a request was approved without a second person by an earlier plan,
+// and by now people decide.
+func overtaken(r approvals.Request, p approvals.Planned) bool {
+	return r.State == approvals.Approved && r.Mode != approvals.TwoPerson && p.Mode == approvals.TwoPerson && r.Digest != p.Digest
 }
 
 // showDelay writes the cause of a delay to the request's row.
@@ -164,9 +172,14 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	if proven.person == approvals.AutomaticRequester && proven.mode != approvals.Automatic {
 		return approvals.Planned{}, proven.modeRefusal()
 	}
-	d := x.Policy.Admit(proven.intent, proven.person, proven.mode)
-	if !d.Accept {
-		return approvals.Planned{}, d.Refusal
+	p := approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person,
+		App: proven.app, Evidence: r.Evidence,
+		Overrules: proven.overrules, Mode: proven.mode, At: x.Now().UTC()}
+	if r.Mode != p.Mode {
+		p.ModeCause = proven.modeRefused
+	}
+	if err := x.admit(&p); err != nil {
+		return approvals.Planned{}, err
 	}
 	if no := x.Org.RefuseCall(proven.intent.Call); no != nil {
 		return approvals.Planned{}, no
@@ -175,18 +188,8 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	if !ok {
 		return approvals.Planned{}, &actions.Refusal{Reason: fmt.Sprintf("there is no action %s", proven.intent.Call.Action)}
 	}
-	p := approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person,
-		App: proven.app, Evidence: r.Evidence,
-		Overrules: proven.overrules, Mode: proven.mode, At: x.Now().UTC()}
-	var enough bool
-	if p.Policy, p.Eligible, enough = entry.Overrule(d.Waiting, p.Overrules); !enough {
-		return approvals.Planned{}, actions.Refuse(actions.Violation{Code: approvals.TooFewEligible, Group: entry.Approvers, Have: len(p.Eligible), Need: entry.Approvals})
-	}
 	if len(proven.finding.Names) > 0 {
 		p.Alert, p.Event, p.Finding = r.Alert, r.Event, proven.finding.Own()
-	}
-	if p.Mode != approvals.TwoPerson {
-		p.Policy.Approvals = 0
 	}
 	if proven.intent.Undo != "" {
 		err = x.planUndo(ctx, action, &p, f)
@@ -200,6 +203,22 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	return p, x.storePlan(ctx, p, f)
 }
 
+// admit sets the policy of a plan in its mode, and who may approve it. It returns an
+// *actions.Refusal if the person may not ask, or too few may approve.
+func (x *Executor) admit(p *approvals.Planned) error {
+	d := x.Policy.Admit(p.Intent, p.Person, p.Mode)
+	if !d.Accept {
+		return d.Refusal
+	}
+	entry := x.Policy.For(p.Intent)
+	entry.Approvals = d.Need
+	var enough bool
+	if p.Policy, p.Eligible, enough = entry.Overrule(d.Waiting, p.Overrules); !enough {
+		return actions.Refuse(actions.Violation{Code: approvals.TooFewEligible, Group: entry.Approvers, Have: len(p.Eligible), Need: entry.Approvals})
+	}
+	return nil
+}
+
 func (x *Executor) planCall(ctx context.Context, action actions.Action, proven provenRequest, p *approvals.Planned, f *planner) error {
 	until := x.Now().Add(planTimeout)
 	look, cancel := context.WithTimeout(ctx, planTimeout)
@@ -207,12 +226,17 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 	if err := x.locate(look, until, p); err != nil {
 		return err
 	}
-	if _, err := x.checkMode(look, until, *p, proven); err != nil {
+	_, err := x.checkMode(ctx, *p, proven)
+	if why, ok := errors.AsType[*peopleDecide](err); ok {
+		p.Mode, p.ModeCause = approvals.TwoPerson, why.why
+		err = x.admit(p)
+	}
+	if err != nil {
 		return err
 	}
 	call := p.Call()
 	var acct *actions.Account
-	err := x.readTarget(ctx, p.ID, f, func(ctx context.Context) (err error) {
+	err = x.readTarget(ctx, p.ID, f, func(ctx context.Context) (err error) {
 		if acct == nil {
 			acct, err = x.Cloud.EnterFor(ctx, actions.Responder, action, actions.PhasePlan, call, nil, sessionContext(*p, nil))
 		}
@@ -231,6 +255,9 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 	}
 	if err != nil {
 		return err
+	}
+	if proven.unsure != "" {
+		p.Plan.Warnings = slices.Insert(p.Plan.Warnings, 0, "The target is not sure. "+proven.unsure)
 	}
 	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
 		return no

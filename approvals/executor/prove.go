@@ -25,6 +25,7 @@ type provenRequest struct {
 	finding     finding.Finding        // of a request from an alert
 	mode        approvals.ApprovalMode // under the configuration of now
 	modeRefused string                 // why it is neither one-click nor automatic
+	unsure      string                 // why its target is not sure
 }
 
 // opener reads the payload of Slack evidence: verifyPayload, or readPayload for evidence
@@ -194,11 +195,7 @@ func (x *Executor) unplanned(ctx context.Context, r approvals.Request) (*approva
 	if err != nil {
 		return nil, err
 	}
-	p := approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person, App: proven.app, Evidence: r.Evidence}
-	if p.Person == approvals.AutomaticRequester {
-		p.Mode = approvals.Automatic
-	}
-	return &p, nil
+	return &approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person, App: proven.app, Evidence: r.Evidence}, nil
 }
 
 // proveUndo sets the intent to undo a request.
@@ -308,7 +305,7 @@ func checkCard(payload approvals.SlackPayload, digest string, p approvals.Planne
 		return approvals.Unproven("the card did not show this call")
 	case !approvals.SameWords(payload.ReasonText, approvals.ReasonLine(p.Person, p.Reason)):
 		return approvals.Unproven("the card did not show who asked and why")
-	case payload.App != p.App && p.Mode != approvals.Automatic: // an automatic request has no app
+	case payload.App != p.App && p.Person != approvals.AutomaticRequester: // no app asked for an automatic request
 		return approvals.Unproven("it is from another app")
 	}
 	return nil

@@ -18,7 +18,7 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, paylo
 	if alert != r.Alert {
 		return approvals.Unproven("it is about another alert")
 	}
-	f, o, err := x.findOffer(ctx, r, dig, func(f finding.Finding) bool { return f.OneClick() })
+	f, o, err := x.findOffer(ctx, r, dig, approvals.OneClick)
 	if err != nil {
 		return err
 	}
@@ -28,9 +28,9 @@ func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, paylo
 	if !payload.Showed(o.Intent) {
 		return approvals.Unproven("the card did not show this call")
 	}
-	proven.intent, proven.reason, proven.finding = o.Intent, o.Why, f
+	proven.intent, proven.reason, proven.finding, proven.unsure = o.Intent, o.Why, f, o.Unsure
 	switch {
-	case !f.OneClick():
+	case !o.OneClick:
 		proven.modeRefused = "the configuration does not let one click run this"
 	case !payload.OneClick:
 		proven.modeRefused = "the card did not say that one click runs it"
@@ -54,22 +54,22 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 		return provenRequest{}, err
 	}
 	switch {
-	case ruled.Alert != r.Alert || ruled.Event != r.Event || r.Mode != approvals.Automatic:
+	case ruled.Alert != r.Alert || ruled.Event != r.Event:
 		return provenRequest{}, approvals.Unproven("the stored request is not what the rule asks for")
 	case at.After(x.Now().Add(approvals.ClockSkew)):
 		return provenRequest{}, approvals.Unproven("it is from the future")
 	}
-	f, o, err := x.findOffer(ctx, r, approvals.IntentDigest(ruled.Intent), func(f finding.Finding) bool { return f.Runs(ruled.Intent) })
+	f, o, err := x.findOffer(ctx, r, approvals.IntentDigest(ruled.Intent), approvals.Automatic)
 	if err != nil {
 		return provenRequest{}, err
 	}
 	proven := provenRequest{intent: o.Intent, reason: o.Why, person: approvals.AutomaticRequester, at: at, finding: f}
 	switch {
-	case !f.Runs(o.Intent):
+	case !o.Auto:
 		proven.modeRefused = "the configuration does not let this finding contain by itself"
 	case !x.autoEligible(o.Intent.Call):
 		proven.modeRefused = "this action never runs by itself"
-	default:
+	case r.Mode == approvals.Automatic: // the planner may have chosen two-person approval
 		proven.mode = approvals.Automatic
 	}
 	return proven, nil
@@ -77,9 +77,8 @@ func (x *Executor) proveRule(ctx context.Context, r approvals.Request, e approva
 
 // findOffer finds the offer of a digest, and the finding that makes it for the
 // request's reason, in the event that the request refers to. Of several findings it
-// takes one that lets the intent run.
-func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig string,
-	lets func(finding.Finding) bool) (finding.Finding, approvals.Offer, error) {
+// takes one that lets the intent run in that mode.
+func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig string, m approvals.ApprovalMode) (finding.Finding, approvals.Offer, error) {
 	e, err := x.Requests.Evidence(ctx, r.Event)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound):
@@ -100,7 +99,10 @@ func (x *Executor) findOffer(ctx context.Context, r approvals.Request, dig strin
 	if len(found) == 0 {
 		return finding.Finding{}, approvals.Offer{}, approvals.Unproven("the event and the configuration offer no such call")
 	}
-	f := found[max(slices.IndexFunc(found, lets), 0)]
+	f := found[max(slices.IndexFunc(found, func(f finding.Finding) bool {
+		o, _ := f.Offers().ByDigest(dig)
+		return o.Lets(m)
+	}), 0)]
 	o, _ := f.Offers().ByDigest(dig)
 	return f, o, nil
 }

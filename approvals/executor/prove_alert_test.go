@@ -351,8 +351,8 @@ func TestForgedRulesAreRefused(t *testing.T) {
 	}{
 		"another alert":             {func(_ *world, _ *word, r *approvals.RuleRequest) { r.Alert = approvals.AlertID("x") }, "not what the rule asks for"},
 		"another event":             {func(w *world, _ *word, r *approvals.RuleRequest) { r.Event = w.happened(w.finding(), w.finding()) }, "not what the rule asks for"},
-		"a row of a click":          {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Mode = approvals.OneClick }, "not what the rule asks for"},
-		"a row of people":           {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Mode = approvals.TwoPerson }, "not what the rule asks for"},
+		"a row of a click":          {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Mode = approvals.OneClick }, "the stored request was altered"},
+		"a row of people":           {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Mode = approvals.TwoPerson }, "the stored request was altered"},
 		"a row of a person":         {func(_ *world, d *word, _ *approvals.RuleRequest) { d.row.Requester.Person = "alice" }, "not what was asked for"},
 		"an intent of its own":      {func(_ *world, d *word, r *approvals.RuleRequest) { d.row.Intent, r.Intent = detachIt, detachIt }, "offer no such call"},
 		"another intent":            {func(_ *world, _ *word, r *approvals.RuleRequest) { r.Intent = detachIt }, "offer no such call"},
@@ -383,7 +383,7 @@ func TestForgedRulesAreRefused(t *testing.T) {
 		}, "does not let this finding contain by itself"},
 		"of a finding that is not sure": {func(w *world, d *word, r *approvals.RuleRequest) {
 			f := w.finding()
-			f.Containments[0].Unsure = true
+			f.Containments[0].Unsure = "It is a name."
 			d.row.Event = w.happened(f)
 			r.Event = d.row.Event
 		}, "does not let this finding contain by itself"},
@@ -515,10 +515,10 @@ func TestModeIsCheckedAgainBeforeTheRun(t *testing.T) {
 		}, why: "told of another finding"},
 		"rule: less severe": {rule: true, asks: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.saysGuardDuty(func(g *guardDuty) { g.Finding.Severity = 5 })
-		}, why: "does not let it contain by itself"},
+		}, why: "does not let it run without a second person"},
 		"rule: of another target": {rule: true, asks: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.saysGuardDuty(func(g *guardDuty) { fits(&g.Finding, detachIt) })
-		}, why: "does not let it contain by itself"},
+		}, why: "does not let it run without a second person"},
 		"rule: a day old": {rule: true, asks: true, change: func(w *world, _ *finding.Route, _ approvals.Request) {
 			w.saysGuardDuty(func(g *guardDuty) { g.Finding.Updated = w.clock.Now().Add(-24*time.Hour - time.Second) })
 		}, why: "more than a day ago"},

@@ -70,7 +70,15 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 	if r.State != approvals.Approved {
 		return approvals.Run{}, errSettled
 	}
+	if overtaken(r, p) {
+		return approvals.Run{}, errSettledOr(x.showPlan(ctx, p))
+	}
 	votes, counted, err := x.mayRun(ctx, r, p)
+	if why, ok := errors.AsType[*peopleDecide](err); ok {
+		if err = x.askPeople(ctx, p, why.why); err == nil {
+			return approvals.Run{}, errSettled
+		}
+	}
 	if no, ok := errors.AsType[*actions.Refusal](err); ok {
 		return approvals.Run{}, errSettledOr(x.refuse(ctx, r, &actions.Refusal{Codes: no.Codes, Reason: no.Reason,
 			Hint: "nothing was changed; " + no.Hint}))
@@ -95,7 +103,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 }
 
 // mayRun checks that a request may run now. It returns the proved approvals and the
-// writes to be made with the claim, or an *actions.Refusal.
+// writes to be made with the claim, a *peopleDecide or an *actions.Refusal.
 func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.Planned) (
 	votes []approvals.Vote, writes []approvals.Put, err error) {
 	proven, err := x.prove(ctx, r, x.verifyPayload)
@@ -112,7 +120,7 @@ func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.
 	if x.runTooLate(votes, p) {
 		return nil, nil, &actions.Refusal{Codes: []actions.Violation{{Code: approvals.PastExpiry}}, Hint: askAgain}
 	}
-	writes, err = x.checkMode(ctx, x.Now().Add(planTimeout), p, proven)
+	writes, err = x.checkMode(ctx, p, proven)
 	return votes, writes, err
 }
 

@@ -145,8 +145,11 @@ func (o *containments) role(w actor) {
 	o.add(false, actions.RevokeSessions, target, nil)
 	onInstance := actions.InstanceID.MatchString(w.session())
 	if onInstance {
-		// Whoever assumes a role names the session.
-		o.instance(Containment{Unsure: w.session() != w.instance}, w.session(), o.region)
+		var offer Containment
+		if w.session() != w.instance {
+			offer.Unsure = "Only the session's name says that it is this instance, and whoever assumes a role chooses that name."
+		}
+		o.instance(offer, w.session(), o.region)
 	}
 	o.add(onInstance, actions.DetachPolicies, target, nil)
 }

@@ -57,7 +57,9 @@ func (o *containments) addOf(offer Containment, action actions.Name, target stri
 		return false
 	}
 	o.list[i].Extra = o.list[i].Extra && offer.Extra
-	o.list[i].Unsure = o.list[i].Unsure && offer.Unsure
+	if offer.Unsure == "" {
+		o.list[i].Unsure = ""
+	}
 	return false
 }
 

@@ -24,6 +24,9 @@ const byHandRoot = "The root user: " + actions.RootByHand + "."
 // byHandUnknown is the work to do if no key is named.
 const byHandUnknown = "The event names no access key: look in the console which credential it is."
 
+// unsureOwner is why the owner of an exposed key is not sure.
+const unsureOwner = "The event names this user as the key's owner, and IAM confirms only that the key exists."
+
 // exposed completes a finding about a published access key: its names and the
 // containments that fit. user is the owner that the source names; it may be empty. A
 // finding whose key has not the form of one keeps its name.
@@ -58,12 +61,11 @@ func (r Reader) exposed(a Finding, key, user string) Finding {
 		o.addByHand(byHandRoot)
 	case session:
 		o.addByHand("A session's key can't be deactivated: look in CloudTrail whose session it is, then use revoke_sessions of the role, or quarantine_user of the user.")
-		o.quarantine(Containment{Unsure: true}, o.userNamed(user))
+		o.quarantine(Containment{Unsure: unsureOwner}, o.userNamed(user))
 	default:
 		owner := o.userNamed(user)
 		o.deactivate(key, owner, true)
-		// IAM confirms that the key is there, not that this user has it.
-		o.quarantine(Containment{Unsure: true}, owner)
+		o.quarantine(Containment{Unsure: unsureOwner}, owner)
 	}
 	a.Containments, a.ByHand = o.list, o.byHand
 	return a

@@ -254,13 +254,29 @@ func TestExposedAutomatic(t *testing.T) {
 			r := Reader{Org: org, Routing: Routing{Routes: []Route{{Match: Match{Source: source}, Suggest: test.suggest, Delivery: Auto}}}}
 			f, unsure := one(t, r, e), 0
 			for _, o := range f.Offers() {
-				if slices.ContainsFunc(f.Containments, func(c Containment) bool { return c.Unsure && c.Call.Target == o.Intent.Call.Target }) {
+				if o.Unsure != "" {
 					unsure++
 				}
 			}
-			if f.Route == nil || (running(f) != nil) != test.auto || unsure != test.unsure || test.auto && !f.Runs(f.Offers()[0].Intent) || len(f.Offers()) != len(test.suggest) {
+			if f.Route == nil || (running(f) != nil) != test.auto || unsure != test.unsure || test.auto && !f.Offers()[0].Auto || len(f.Offers()) != len(test.suggest) {
 				t.Errorf("%s, %v: %+v", source, test.suggest, f)
 			}
+		}
+	}
+}
+
+// TestWebhookExposesNoKey: that a key exists makes nothing true that a webhook says of it, whatever
+// the webhook may do else.
+func TestWebhookExposesNoKey(t *testing.T) {
+	for source, e := range map[Source]Event{TrustedAdvisor: edited(t, taUser, nil), Health: edited(t, healthOne, nil)} {
+		r := Reader{Org: org, AutoWebhooks: []string{"soar"}, Routing: Routing{Routes: []Route{
+			{Match: Match{Source: source}, Suggest: suggest(actions.DeactivateKey), Delivery: Auto, OneClick: true}}}}
+		if f := one(t, r, e); running(f) == nil || !oneClick(f) {
+			t.Errorf("%s: the queue's own event runs nothing: %+v", source, f)
+		}
+		e.Webhook = "soar"
+		if f := one(t, r, e); running(f) != nil || oneClick(f) || len(f.Offers()) != 1 {
+			t.Errorf("%s: what a webhook says runs: %+v", source, f)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package finding
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -68,7 +67,8 @@ type Finding struct {
 	// Exposed is set for an access key that was published: its activity is looked up
 	// without a click.
 	Exposed bool `json:"exposed,omitempty"`
-	// Confirmation says where the source can be asked to confirm the finding.
+	// Confirmation says where the source can be asked to confirm the finding. Without it
+	// nothing runs without a second person.
 	Confirmation source.Confirmation `json:"confirmation,omitzero"`
 
 	// A Reader sets these from its configuration. They are not stored, since the
@@ -88,15 +88,15 @@ func (f Finding) Offers() approvals.Offers {
 	return f.Route.Offers(f)
 }
 
-// OneClick reports whether a click on an offer runs it.
-func (f Finding) OneClick() bool { return f.Route != nil && f.Route.OneClick && f.Mark == "" }
-
-// Runs reports whether an intent runs by itself, once the source has confirmed the
-// finding. Without a source that can be asked none does. An attacker can make a target
-// unsure, for example by a session's name: this does not stop the others.
-func (f Finding) Runs(i approvals.Intent) bool {
-	unsure := slices.ContainsFunc(f.Containments, func(c Containment) bool { return c.Unsure && c.Call.Target == i.Call.Target })
-	return f.Trusted && f.Route != nil && f.Route.Delivery == Auto && f.Mark == "" && !f.Over && f.Confirmation.Kind != "" && !unsure
+// unsure says why a target is not sure; empty for one that is. An attacker can make a
+// target unsure, for example by a session's name: this does not stop the others.
+func (f Finding) unsure(target string) string {
+	for _, c := range f.Containments {
+		if c.Unsure != "" && c.Call.Target == target {
+			return c.Unsure
+		}
+	}
+	return ""
 }
 
 // Fact is one line of evidence.
@@ -112,9 +112,9 @@ type Containment struct {
 	// action.
 	Extra bool `json:"extra,omitempty"`
 	// Unsure is set for a target that the source does not confirm, for example if only a
-	// name identifies it that an attacker can choose. It is offered to people and never
-	// runs by itself.
-	Unsure bool `json:"unsure,omitempty"`
+	// name identifies it that an attacker can choose: it says why, in a sentence for the
+	// card. It is offered to people and never runs without a second one.
+	Unsure string `json:"unsure_because,omitempty"`
 }
 
 // Own is the finding's own name.

@@ -3,6 +3,7 @@ package finding
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,11 +46,16 @@ func intents(f Finding) []string {
 func running(f Finding) []string {
 	var all []string
 	for _, o := range f.Offers() {
-		if f.Runs(o.Intent) {
+		if o.Auto {
 			all = append(all, o.Intent.String())
 		}
 	}
 	return all
+}
+
+// oneClick reports whether a click runs an offer.
+func oneClick(f Finding) bool {
+	return slices.ContainsFunc(f.Offers(), func(o approvals.Offer) bool { return o.OneClick })
 }
 
 func TestReadStoredAppliesTheRoute(t *testing.T) {
@@ -81,7 +87,7 @@ func TestReadStoredAppliesTheRoute(t *testing.T) {
 			intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"}},
 		"one click, mock":  {file: persistence, edit: map[string]any{"source": "awsmock.guardduty"}, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"}},
 		"one click, drill": {file: persistence, drill: "n1", intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"}},
-		"Security Hub": {file: asff, auto: true, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"},
+		"Security Hub, of which any account imports findings": {file: asff, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"},
 			reason: "Security Hub Persistence:IAMUser/AnomalousBehavior in 222222222222 us-east-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -92,12 +98,12 @@ func TestReadStoredAppliesTheRoute(t *testing.T) {
 				t.Fatalf("%d findings, %v", len(fs), err)
 			}
 			f, a := fs[0], one(t, automatic(), e)
-			if d := cmp.Diff(tt.intents, intents(f)); d != "" || f.OneClick() != tt.oneClick || (running(f) != nil) != tt.auto {
-				t.Errorf("one click %v, automatic %v\n%s", f.OneClick(), running(f), d)
+			if d := cmp.Diff(tt.intents, intents(f)); d != "" || oneClick(f) != tt.oneClick || (running(f) != nil) != tt.auto {
+				t.Errorf("one click %v, automatic %v\n%s", oneClick(f), running(f), d)
 			}
 			var unsure []string
 			for _, o := range f.Offers() {
-				if running(f) != nil && !f.Runs(o.Intent) {
+				if running(f) != nil && !o.Auto {
 					unsure = append(unsure, o.Intent.String())
 				}
 			}
@@ -192,7 +198,7 @@ func TestConfirmReadsTheAnswer(t *testing.T) {
 			intents: []string{"revoke_sessions arn:aws:iam::222222222222:role/web-tier-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"}},
 		"the event lied about the role": {told: exfil, asked: exfil, edit: map[string]any{key + "userName": "real-role"}, auto: true,
 			intents: []string{"revoke_sessions arn:aws:iam::222222222222:role/real-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"}},
-		"the event lied about the severity": {told: exfil, asked: exfil, edit: map[string]any{"detail.severity": 5.0}, oneClick: false},
+		"the event lied about the severity": {told: exfil, asked: exfil, edit: map[string]any{"detail.severity": 5.0}},
 		"no route for what it is":           {told: exfil, asked: exfil, edit: map[string]any{"detail.severity": 1.0}, err: "no route"},
 		"an instance by a name":             {told: exfil, asked: exfil, edit: map[string]any{res + "instanceDetails": nil}, intents: []string{"revoke_sessions arn:aws:iam::222222222222:role/web-tier-role", "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001"}, auto: true, unsure: 1},
 		"archived":                          {told: exfil, asked: exfil, edit: map[string]any{"detail.service.archived": true}, err: "archived"},
@@ -202,15 +208,6 @@ func TestConfirmReadsTheAnswer(t *testing.T) {
 		"can't be read":                     {told: exfil, asked: exfil, edit: map[string]any{"detail.severity": "x"}, err: "severity is not a number"},
 		"one click": {told: persistence, asked: persistence, oneClick: true,
 			intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/ci-build"}},
-		// GuardDuty is asked, Security Hub's route decides.
-		"Security Hub": {told: asff, asked: persistence, auto: true, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"}},
-		"Security Hub lied about the key": {told: asff, asked: persistence, edit: map[string]any{key + "accessKeyId": "AKIAREALKEYA2EXAMPLE"}, auto: true,
-			intents: []string{"deactivate_key AKIAREALKEYA2EXAMPLE account=222222222222"}},
-		"Security Hub lied about the type":     {told: asff, asked: persistence, edit: map[string]any{"detail.type": "Discovery:IAMUser/X"}, err: "no route"},
-		"Security Hub lied about the severity": {told: asff, asked: persistence, edit: map[string]any{"detail.severity": 2.0}, err: "no route"},
-		"Security Hub, a global service":       {told: asff, asked: persistence, edit: map[string]any{"detail.region": "eu-west-1"}, auto: true, intents: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"}},
-		"Security Hub, another finding":        {told: asff, asked: exfil, err: "another finding"},
-		"Security Hub, archived":               {told: asff, asked: persistence, edit: map[string]any{"detail.service.archived": true}, err: "archived"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := automatic()
@@ -228,8 +225,8 @@ func TestConfirmReadsTheAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(tt.intents, intents(f)); d != "" || f.OneClick() != tt.oneClick || (running(f) != nil) != tt.auto || tt.auto && len(tt.intents)-len(running(f)) != tt.unsure {
-				t.Errorf("one click %v, automatic %v\n%s", f.OneClick(), running(f), d)
+			if d := cmp.Diff(tt.intents, intents(f)); d != "" || oneClick(f) != tt.oneClick || (running(f) != nil) != tt.auto || tt.auto && len(tt.intents)-len(running(f)) != tt.unsure {
+				t.Errorf("one click %v, automatic %v\n%s", oneClick(f), running(f), d)
 			}
 			if !f.Same(fs[0]) || f.Product != fs[0].Product || f.Account != "222222222222" {
 				t.Errorf("%+v of %+v", f, fs[0])
@@ -250,7 +247,7 @@ func TestConfirmGrantsNothing(t *testing.T) {
 		if err != nil || len(fs) != 1 {
 			t.Fatalf("%s: %d findings, %v", name, len(fs), err)
 		}
-		if f, err := r.Confirm(fs[0], answer(t, exfil, nil)); running(f) != nil || f.OneClick() || (err == nil) != (name == "webhook") {
+		if f, err := r.Confirm(fs[0], answer(t, exfil, nil)); running(f) != nil || oneClick(f) || (err == nil) != (name == "webhook") {
 			t.Errorf("%s: %+v, %v", name, f, err)
 		}
 	}
@@ -274,25 +271,15 @@ func TestConfirmOfOtherKinds(t *testing.T) {
 	}
 }
 
-// TestConfirmKeepsTheClick: what one click may run is what both the event's route
-// and that of the source's answer let it.
-func TestConfirmKeepsTheClick(t *testing.T) {
+// TestConfirmAsksTheRouteOfNow: what a click ran yesterday it does not run if the route changed.
+func TestConfirmAsksTheRouteOfNow(t *testing.T) {
 	r := automatic()
-	fs, err := r.ReadStored(string(evidence(t, Event{Body: event(t, exfil)})))
-	if err != nil || len(fs) != 1 || fs[0].OneClick() {
-		t.Fatalf("%+v, %v; want one that no click runs", fs, err)
-	}
-	// By its true severity it falls under the route that one click runs.
-	f, err := r.Confirm(fs[0], answer(t, exfil, map[string]any{"detail.severity": 5.0}))
-	if err != nil || f.OneClick() || running(f) != nil {
-		t.Errorf("the answer gives what the event had not: %+v, %v", f, err)
-	}
-	fs, err = r.ReadStored(string(evidence(t, Event{Body: event(t, persistence)})))
-	if err != nil || len(fs) != 1 || !fs[0].OneClick() {
+	fs, err := r.ReadStored(string(evidence(t, Event{Body: event(t, persistence)})))
+	if err != nil || len(fs) != 1 || !oneClick(fs[0]) {
 		t.Fatalf("%+v, %v; want one that a click runs", fs, err)
 	}
 	r.Routes[1].OneClick = false
-	if f, err := r.Confirm(fs[0], answer(t, persistence, nil)); err != nil || f.OneClick() {
+	if f, err := r.Confirm(fs[0], answer(t, persistence, nil)); err != nil || oneClick(f) {
 		t.Errorf("the route of now does not give it: %+v, %v", f, err)
 	}
 }
@@ -308,12 +295,12 @@ func TestOfferByDigest(t *testing.T) {
 	for _, o := range f.Offers() {
 		i := o.Intent
 		if got, ok := f.Offers().ByDigest(approvals.IntentDigest(i)); !ok || got.Intent.String() != i.String() || got.Why != reason(f) {
-			t.Errorf("%s: %s, %t", i, got, ok)
+			t.Errorf("%s: %s, %t", i, got.Intent, ok)
 		}
 		manual := f
 		manual.Route = &Route{Delivery: Propose, Suggest: f.Route.Suggest}
-		if !f.Runs(i) || manual.Runs(i) {
-			t.Errorf("%s runs: %t, where the route does not say auto: %t", i, f.Runs(i), manual.Runs(i))
+		if !o.Auto || running(manual) != nil {
+			t.Errorf("%s runs: %t, where the route does not say auto: %v", i, o.Auto, running(manual))
 		}
 	}
 	for _, digest := range []string{"", "x", approvals.IntentDigest(approvals.Intent{})} {

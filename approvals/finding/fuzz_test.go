@@ -183,7 +183,7 @@ func checkFindings(t *testing.T, r Reader, e Event, alerts []Finding) {
 		t.Fatalf("%d alerts, %d findings", len(alerts), len(fs))
 	}
 	for i, f := range fs {
-		if f.Own() != alerts[i].Own() || running(f) != nil || f.OneClick() {
+		if f.Own() != alerts[i].Own() || running(f) != nil || oneClick(f) {
 			t.Errorf("%+v of %+v", f, alerts[i])
 		}
 		for _, o := range f.Offers() {

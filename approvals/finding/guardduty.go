@@ -63,7 +63,10 @@ func readGuardDuty(r Reader, e Envelope) ([]Finding, error) {
 		// https://docs.aws.amazon.com/guardduty/latest/APIReference/API_Finding.html
 		a.Names = append(a.Names, found.name())
 	}
-	found.locate(&a)
+	a.Link = found.link(a)
+	if detectorID.MatchString(found.detector) {
+		a.Confirmation = source.Confirmation{Kind: source.ConfirmFinding, Account: found.account, Region: found.region, Detector: found.detector, ID: found.id}
+	}
 
 	o := r.containments(a.Partition, a.Account, a.Region)
 	if f.at("resource", "resourceType").text() == "AttackSequence" {
@@ -150,14 +153,13 @@ func parseFindingARN(arn string) (foundAt, bool) {
 // name is the name by which GuardDuty and Security Hub know the finding.
 func (at foundAt) name() string { return at.account + "/" + at.region + "/" + at.id }
 
-// locate sets the link to the finding, and where to ask for its confirmation.
-func (at foundAt) locate(a *Finding) {
-	if base := console(a.Partition, at.region); base != "" {
-		a.Link = base + "/guardduty/home?region=" + at.region + "#/findings?macros=current&fId=" + at.id
+// link is the finding in the console; empty if its address is not known.
+func (at foundAt) link(a Finding) string {
+	base := console(a.Partition, at.region)
+	if base == "" {
+		return ""
 	}
-	if detectorID.MatchString(at.detector) {
-		a.Confirmation = source.Confirmation{Kind: source.ConfirmFinding, Account: at.account, Region: at.region, Detector: at.detector, ID: at.id}
-	}
+	return base + "/guardduty/home?region=" + at.region + "#/findings?macros=current&fId=" + at.id
 }
 
 // console is the address of a region's console; empty for a partition that has an

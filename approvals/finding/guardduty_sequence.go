@@ -42,8 +42,11 @@ func (f gdFinding) sequence(a *Finding, o *containments) {
 		resources = append(resources, strings.TrimSpace(plain(kind)+" "+name))
 		if kind == "EC2_INSTANCE" {
 			// In other sequences an instance may be what was attacked, not where from.
-			attacked := !strings.HasPrefix(a.Type, "AttackSequence:EC2/")
-			f.sequenceInstance(n, o, Containment{Extra: attacked, Unsure: attacked})
+			var offer Containment
+			if !strings.HasPrefix(a.Type, "AttackSequence:EC2/") {
+				offer = Containment{Extra: true, Unsure: "The attack may have been on this instance, not from it."}
+			}
+			f.sequenceInstance(n, o, offer)
 		}
 	}
 	a.Resource = some(resources)

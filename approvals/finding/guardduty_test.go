@@ -19,7 +19,7 @@ func offered(a Finding) []string {
 		if o.Extra {
 			call = "+" + call
 		}
-		if o.Unsure {
+		if o.Unsure != "" {
 			call = "?" + call
 		}
 		calls = append(calls, call)

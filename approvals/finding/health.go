@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
 // Health is the name of this source in routes.
@@ -21,7 +22,8 @@ var health = EventSource{
 	Takes: func(source, detailType string) bool {
 		return source == "aws.health" && detailType == "AWS Health Event"
 	},
-	Read: readHealth,
+	Read:     readHealth,
+	Confirms: source.ConfirmKey,
 }
 
 // risks are the events that are listed: what they say of a key, and how bad it is.

@@ -74,6 +74,9 @@ func (r Reader) Read(e Event) ([]Finding, error) {
 			return nil, bad("time is missing")
 		}
 		f.Route, f.Trusted = r.RouteOf(*f), e.Webhook == "" || slices.Contains(r.AutoWebhooks, e.Webhook)
+		if f.Confirmation.Kind == source.ConfirmKey && e.Webhook != "" {
+			f.Confirmation = source.Confirmation{} // that a key exists does not make true what a webhook says of it
+		}
 	}
 	if err != nil && !errors.Is(err, ErrIgnored) {
 		err = bad(err.Error())
@@ -118,8 +121,7 @@ func (r Reader) ReadStored(body string) ([]Finding, error) {
 
 // Confirm reads a finding anew from the answer of its source: raw is the result of
 // [source.Confirm]. It returns an error if the answer is about another finding, or if
-// the finding is over. A finding of Security Hub is confirmed by GuardDuty: GuardDuty's
-// answer decides, under the route of Security Hub.
+// the finding is over.
 func (r Reader) Confirm(f Finding, raw []byte) (Finding, error) {
 	if f.Confirmation.Kind == source.ConfirmKey {
 		return f, nil
@@ -146,16 +148,14 @@ func (r Reader) Confirm(f Finding, raw []byte) (Finding, error) {
 	now := fs[0]
 	r.finish(&now, sources[i], "", env)
 	switch {
-	case !slices.Contains(now.Names, f.Own()):
+	case now.Own() != f.Own():
 		return Finding{}, fmt.Errorf("the source told of another finding than %s", f.Own())
 	case now.Mark != "" || now.Over:
 		return Finding{}, fmt.Errorf("%s is a sample, or over", f.Own())
 	}
-	now.Source, now.Product, now.Names[0] = f.Source, f.Product, f.Own()
 	if now.Route = r.RouteOf(now); now.Route == nil {
 		return Finding{}, fmt.Errorf("no route posts %s any more: %w", f.Own(), ErrIgnored)
 	}
-	now.Route.OneClick = now.Route.OneClick && f.OneClick()
-	now.Trusted = f.Trusted && f.Route != nil && f.Route.Delivery == Auto
+	now.Trusted = f.Trusted
 	return now, nil
 }

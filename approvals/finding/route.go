@@ -21,7 +21,7 @@ type Route struct {
 	Match    Match
 	Suggest  []Suggestion // empty: every action that fits
 	Delivery Delivery
-	OneClick bool   // approvals: 0, the click itself runs it; only with Suggest
+	OneClick bool   // approvals: 0, the click itself runs what the source confirms; only with Suggest
 	Channel  string // empty: the incident channel
 	// Call are the groups and people that an alert's card mentions, and perhaps Here.
 	Call     []string
@@ -110,10 +110,14 @@ func glob(pattern, s string) bool {
 }
 
 // Offers are the containments that the route offers for a finding: those that fit and,
-// if the route suggests some, only these, in its order and with its options.
+// if the route suggests some, only these, in its order and with its options. Without a
+// second person run only those whose finding a source can confirm and whose target is sure.
 func (r Route) Offers(a Finding) (offers approvals.Offers) {
 	add := func(c actions.Call) {
-		offers = append(offers, approvals.Offer{Intent: approvals.Intent{Call: c}, Why: reason(a)})
+		unsure := a.unsure(c.Target)
+		alone := a.Mark == "" && a.Confirmation.Kind != "" && unsure == ""
+		offers = append(offers, approvals.Offer{Intent: approvals.Intent{Call: c}, Why: reason(a), Unsure: unsure,
+			OneClick: alone && r.OneClick, Auto: alone && r.Delivery == Auto && a.Trusted})
 	}
 	if r.Delivery == Notify || a.Mark == Sample || a.Over {
 		return nil

@@ -87,7 +87,7 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 	if ok = ok && guardDutyProduct.MatchString(h.product) && found.account == a.Account; ok {
 		a.Partition, a.Region = found.partition, found.region
 		a.Names = []string{found.name()}
-		found.locate(a)
+		a.Link = found.link(*a)
 	} else {
 		if !h.threat {
 			return fmt.Errorf("%w: it detects no threat", ErrIgnored)
@@ -132,7 +132,7 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 }
 
 // hubType is the type of a finding. GuardDuty's types are written as GuardDuty writes
-// them, since its answer is matched against the same route.
+// them, so that routes match both alike.
 func hubType(types []string, ofGuardDuty bool) string {
 	if len(types) == 0 {
 		return "Finding"

@@ -22,8 +22,9 @@ type EventSource struct {
 	// noted in a node makes the event unreadable, too. The Reader fills in the rest:
 	// source, marks, limits of length, times that are missing.
 	Read func(r Reader, e Envelope) ([]Finding, error)
-	// Confirms is the kind of question (see package source) whose answers Read can read,
-	// too: then the answer is the Envelope's detail.
+	// Confirms is the kind of question (see package source) that confirms its findings;
+	// empty if nobody can be asked. Read reads the answer, too, as the Envelope's detail; that
+	// about a key is none.
 	Confirms source.ConfirmationKind
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
 // TrustedAdvisor is the name of this source in routes.
@@ -17,7 +19,8 @@ var trustedAdvisor = EventSource{
 	Takes: func(source, detailType string) bool {
 		return source == "aws.trustedadvisor" && detailType == "Trusted Advisor Check Item Refresh Notification"
 	},
-	Read: readTrustedAdvisor,
+	Read:     readTrustedAdvisor,
+	Confirms: source.ConfirmKey,
 }
 
 const exposedKeys = "Exposed Access Keys"

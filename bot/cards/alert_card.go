@@ -23,7 +23,6 @@ type AlertView struct {
 	Finding        finding.Finding     // the report that is shown
 	AlsoReportedBy []string            // products that told of it, too
 	Offers         approvals.Offers    // none once it is over or a false positive
-	OneClick       bool                // a click on them runs them
 	Requests       []approvals.Request // that it led to, oldest first
 	Alias          string              // of the account; may be empty
 	Called         Called              // whom it calls while nobody does anything

@@ -131,6 +131,19 @@ func called(_ testing.TB, v *AlertView) {
 	v.Called = Called{Usergroups: []string{"S0RESPONDERS"}, People: []approvals.Person{{ID: "ben", Slack: "U0BEN"}}, Here: true}
 }
 
+// oneClick makes each offer one that a click runs.
+func oneClick(_ testing.TB, v *AlertView) {
+	for i := range v.Offers {
+		v.Offers[i].OneClick = true
+	}
+}
+
+// unsure makes the last offer's target one that an attacker may have named.
+func unsure(_ testing.TB, v *AlertView) {
+	o := &v.Offers[len(v.Offers)-1]
+	o.Unsure, o.OneClick = "Only the session's name says that it is this instance, and whoever assumes a role chooses that name.", false
+}
+
 type alertCase struct {
 	name    string
 	starts  string // what the fallback begins with
@@ -150,7 +163,12 @@ var alertCards = []alertCase{
 	{"called_requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){called, func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
 	}}},
-	{"one_click", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.OneClick = true }}},
+	{"one_click", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){oneClick}},
+	{"one_click_unsure", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){oneClick, unsure}},
+	{"unsure", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){unsure}},
+	{"one_click_only_unsure_left", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){oneClick, unsure, func(_ testing.TB, v *AlertView) {
+		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
+	}}},
 	{"updated", "critical: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Finding.Severity, v.Finding.Count, v.Finding.Last = 9, 19, asked.Add(26*time.Hour)
 		v.AlsoReportedBy, v.Now = []string{"Security Hub", "AWS Health"}, asked.Add(27*time.Hour)
@@ -289,10 +307,7 @@ func blockText(m Message, id string) (string, bool) {
 func checkAlert(t *testing.T, v AlertView, m Message) {
 	t.Helper()
 	checkMessage(t, m)
-	if _, shown := blockText(m, approvals.OneClickBlock); shown != (v.OneClick && strings.Contains(fmt.Sprint(idsOf(m)), "propose:")) {
-		t.Errorf("that one click runs it is shown: %v", shown)
-	}
-	ids := v.Offers.Buttons()
+	ids, runs := v.Offers.Buttons(), false
 	for _, b := range buttonsOf(m) {
 		if !strings.HasPrefix(b.ActionID, "propose:") {
 			continue
@@ -303,6 +318,7 @@ func checkAlert(t *testing.T, v AlertView, m Message) {
 			continue
 		}
 		i := v.Offers[n].Intent
+		runs = runs || v.Offers[n].OneClick
 		if text, _ := blockText(m, approvals.OfferBlock(n+1)); text != i.String() {
 			t.Errorf("block %s shows %q, want %q", approvals.OfferBlock(n+1), text, i.String())
 		}
@@ -310,8 +326,11 @@ func checkAlert(t *testing.T, v AlertView, m Message) {
 			t.Errorf("%s: value %q, want %q", b.ActionID, b.Value, want)
 		}
 		next := "second responder"
-		if v.OneClick {
-			next = "This runs at once."
+		if v.Offers[n].OneClick {
+			next = "This runs at once if its source confirms it."
+		}
+		if text, _ := blockText(m, fmt.Sprintf("unsure:%d", n+1)); (text != "") != (v.Offers[n].Unsure != "") {
+			t.Errorf("%s: of its target's being unsure is said %q", b.ActionID, text)
 		}
 		style := slack.StyleDanger
 		if v.contained() {
@@ -323,6 +342,9 @@ func checkAlert(t *testing.T, v AlertView, m Message) {
 		if b.AccessibilityLabel == "" {
 			t.Errorf("%s has no accessibility_label", b.ActionID)
 		}
+	}
+	if _, shown := blockText(m, approvals.OneClickBlock); shown != runs {
+		t.Errorf("that one click runs it is shown: %v", shown)
 	}
 	for _, b := range buttonsOf(m) {
 		if b.ActionID == "undo" {
@@ -402,7 +424,8 @@ func TestAlertCardsOfEveryState(t *testing.T) {
 func TestManyOffers(t *testing.T) {
 	short := func(_ testing.TB, v *AlertView) { // so that one more button than Slack takes has room
 		v.Finding = finding.Finding{Source: finding.GuardDuty, Product: "GuardDuty", Names: []string{"x"}, Type: "x", Account: account, Updated: asked}
-		v.OneClick, v.Alias = true, ""
+		oneClick(nil, v)
+		v.Alias = ""
 	}
 	long := func(t testing.TB, v *AlertView) {
 		for i := range v.Offers {
@@ -539,8 +562,15 @@ func TestAnyAlert(t *testing.T) {
 				Partition: "aws", Account: s("account"), Region: s("region"), Principal: s("principal"), Resource: s("resource"), Link: s("link"),
 				First: moment.Draw(r, "first"), Last: moment.Draw(r, "last"), Updated: moment.Draw(r, "updated"), Count: rapid.Int().Draw(r, "count"),
 				Subject: trail.Subject{Value: s("subject")}},
-			OneClick: rapid.Bool().Draw(r, "one click"), Alias: s("alias"), Now: moment.Draw(r, "now"),
+			Alias: s("alias"), Now: moment.Draw(r, "now"),
 			Offers: offersOf(rapid.SliceOfN(call, 0, 30).Draw(r, "calls")...),
+		}
+		for i := range v.Offers {
+			if o := &v.Offers[i]; rapid.Bool().Draw(r, "unsure") {
+				o.Unsure = s("why")
+			} else {
+				o.OneClick = rapid.Bool().Draw(r, "one click")
+			}
 		}
 		for range rapid.IntRange(0, 30).Draw(r, "facts") {
 			v.Finding.Facts = append(v.Finding.Facts, finding.Fact{Label: s("label"), Text: s("fact")})

@@ -1,6 +1,7 @@
 package cards
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -39,34 +40,36 @@ func (v AlertView) offers(room int) []slack.Block {
 			done[approvals.IntentDigest(r.Intent)] = true
 		}
 	}
-	head := "*Contain*: a button makes a card that a second responder must approve."
-	if v.OneClick {
-		head = "*Contain*"
-	}
-	b := []slack.Block{section("contain", head)}
+	head, oneClick := "*Contain*: a button makes a card that a second responder must approve.", false
+	var b []slack.Block
 	var buttons []slack.BlockElement
 	var left []string
 	room -= maxLeft
 	for i, id := range v.Offers.Buttons() {
-		intent := v.Offers[i].Intent
+		o := v.Offers[i]
+		intent := o.Intent
 		text := intent.String()
 		if done[approvals.IntentDigest(intent)] || !showable(text, maxCall) {
 			continue // it is told of above; or no click could prove it
 		}
-		button := v.offer(id, intent)
-		shown := verbatim(approvals.OfferBlock(i+1), text)
-		if room -= characters([]slack.Block{shown, slack.NewActionBlock("", button)}); len(buttons) > 0 && (room < 0 || len(buttons) == maxOffered) {
+		button := v.offer(id, o)
+		shown := []slack.Block{verbatim(approvals.OfferBlock(i+1), text)}
+		if o.Unsure != "" {
+			shown = append(shown, verbatim(fmt.Sprintf("unsure:%d", i+1), notSure(o)))
+		}
+		if room -= characters(append(slices.Clone(shown), slack.NewActionBlock("", button))); len(buttons) > 0 && (room < 0 || len(buttons) == maxOffered) {
 			left = append(left, text)
 			continue
 		}
-		b, buttons = append(b, shown), append(buttons, button)
+		b, buttons, oneClick = append(b, shown...), append(buttons, button), oneClick || o.OneClick
 	}
 	if len(buttons) == 0 {
 		return nil
 	}
-	if v.OneClick {
-		b = append(b, verbatim(approvals.OneClickBlock, approvals.OneClickText))
+	if oneClick {
+		head, b = "*Contain*", append(b, verbatim(approvals.OneClickBlock, approvals.OneClickText))
 	}
+	b = append([]slack.Block{section("contain", head)}, b...)
 	b = append(b, slack.NewActionBlock("offers", buttons...))
 	if len(left) > 0 {
 		b = append(b, typed("more-offers", "More that fits", left, maxLeft-100))
@@ -112,13 +115,22 @@ func proposal(catalog actions.Catalog, id, value string, c actions.Call) *slack.
 	return e
 }
 
+// notSure says why an offer's target is not sure.
+func notSure(o approvals.Offer) string {
+	return "The target is not sure. " + Untrusted(o.Unsure).Plain(maxField) + " Check it first."
+}
+
 // offer is the button for a containment.
-func (v AlertView) offer(id string, i approvals.Intent) *slack.ButtonBlockElement {
+func (v AlertView) offer(id string, o approvals.Offer) *slack.ButtonBlockElement {
+	i := o.Intent
 	title := Untrusted(callTitle(v.Actions, i.Call)).Plain(maxField)
 	next := secondPerson
 	ask, yes := "Ask for this?", "Ask for it"
-	if v.OneClick {
-		next, ask, yes = "This runs at once. ", "Do this now?", "Do it now"
+	switch {
+	case o.OneClick:
+		next, ask, yes = "This runs at once if its source confirms it. ", "Do this now?", "Do it now"
+	case o.Unsure != "":
+		next = "The target is not sure: a second responder must approve. Nothing changes before. "
 	}
 	e := proposal(v.Actions, id, approvals.Value(v.Alert.ID, approvals.IntentDigest(i)), i.Call)
 	asking(e, ask, next+title+" in account "+v.account()+options(i.Call), yes)

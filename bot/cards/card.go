@@ -177,7 +177,11 @@ func origin(r approvals.Request) string {
 func (v View) modeLine() string {
 	switch v.Request.Mode {
 	case approvals.OneClick:
-		return "*Runs by one click*: this route wants no second person."
+		text := "*Runs by one click*: this route wants no second person; "
+		if v.Planned != nil { // the executor asks the source before it plans
+			return text + "the finding was confirmed at its source."
+		}
+		return text + "the finding's source is asked to confirm it."
 	case approvals.Automatic:
 		text := "*Asked for by Killswitch itself*: route delivery auto; "
 		if v.Planned != nil { // the executor asks the source before it plans
@@ -187,6 +191,13 @@ func (v View) modeLine() string {
 	case approvals.TwoPerson:
 		if who := v.Request.Overrules; len(who) > 0 && v.undecided() {
 			return fmt.Sprintf("*Overrules the denial* by %s, who has no vote on it.", Untrusted(strings.Join(who, ", ")))
+		}
+		if v.Planned != nil && v.Planned.ModeCause != "" && v.undecided() {
+			text := "*One click was not enough*"
+			if v.Request.Requester.Person == approvals.AutomaticRequester {
+				text = "*Not confirmed at its source*, so it does not run by itself, and needs one approval more"
+			}
+			return fmt.Sprintf("%s: %s", text, Untrusted(sentence(Untrusted(v.Planned.ModeCause).Plain(maxItem))))
 		}
 	}
 	return ""

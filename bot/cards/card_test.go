@@ -154,6 +154,11 @@ func tampered(times ...bool) func(*View) {
 
 // fromAlert turns the request into one that was born of an alert; nobody approves
 // it unless people release it.
+// notConfirmed is a request for which a click or a rule was not enough.
+func notConfirmed(why string) func(*View) {
+	return func(v *View) { v.Planned.ModeCause = why }
+}
+
 func fromAlert(by approvals.ApprovalMode) func(*View) {
 	return func(v *View) {
 		r := &v.Request
@@ -378,6 +383,11 @@ var cards = []cardCase{
 	{"click_approved", "approved", []func(*View){approved, fromAlert(approvals.OneClick)}},
 	{"click_contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), fromAlert(approvals.OneClick)}},
 	{"click_expired", "expired", []func(*View){in(approvals.Expired), fromAlert(approvals.OneClick)}},
+	{"click_not_confirmed", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson), notConfirmed("its source does not confirm it: GuardDuty has no finding 0a3c9fb69bf06f40 in account 222222222222, us-east-1")}},
+	{"click_not_confirmed_hostile", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson), notConfirmed(evil + evil)}},
+	{"rule_not_confirmed", "pending 0/2", []func(*View){fromAlert(approvals.TwoPerson), notConfirmed("ThrottlingException: Rate exceeded"), func(v *View) {
+		v.Request.Requester, v.Request.Need = approvals.Actor{Person: approvals.AutomaticRequester}, 2
+	}}},
 	{"rule_planning", "planning", []func(*View){in(approvals.Planning), unplanned, fromAlert(approvals.Automatic)}},
 	{"rule_approved", "approved", []func(*View){approved, fromAlert(approvals.Automatic)}},
 	{"rule_running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing), fromAlert(approvals.Automatic)}},

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -195,4 +197,123 @@ func TestClickBringsRecentActivity(t *testing.T) {
 		t.Errorf("looked up %d times\n%s", w.lookedAt("cloudtrail:LookupEvents"), w.said())
 	}
 	w.quiet()
+}
+
+// called fails unless a message begins so.
+func (w *world) called(begins string) {
+	w.t.Helper()
+	var texts []string
+	for _, m := range w.slack.Messages(channel) {
+		if texts = append(texts, m.Text); strings.HasPrefix(m.Text, begins) {
+			return
+		}
+	}
+	w.t.Errorf("nobody is called by %q: %q", begins, texts)
+}
+
+// TestInventedFindingNeedsASecondPerson: a responder who may put events in, on a route with approvals: 0.
+// The second person is called by name, and told why.
+func TestInventedFindingNeedsASecondPerson(t *testing.T) {
+	t.Parallel()
+	w, event := exfiltrated(t, finding.Route{Delivery: finding.Propose, OneClick: true})
+	w.arrive([]byte(strings.ReplaceAll(string(event), findingID, "0a3c9fb69bf06f4010a963bf880307d5")))
+	w.pass(10 * time.Second)
+	w.slack.Click("U01ALICE", channel, w.alertTS(), "propose:revoke_sessions")
+	w.pass(time.Minute)
+	var rs []approvals.Request
+	for _, r := range w.all() {
+		rs = append(rs, r)
+	}
+	if len(rs) != 1 {
+		t.Fatalf("%d requests", len(rs))
+	}
+	r := w.state(rs[0], approvals.Pending)
+	w.untouched()
+	w.shows(r, "One click was not enough")
+	w.shows(r, "GuardDuty has no finding 0a3c9fb69bf06f4010a963bf880307d5")
+	w.called("Approve? <@U02BOB>, <@U03CAROL>: ")
+	w.clicks("U01ALICE", r, "approve")
+	w.untouched()
+	w.clicks("U02BOB", r, "approve")
+	w.state(r, approvals.Contained)
+}
+
+// TestThrottledSourceCallsPeople: an attacker who uses up GuardDuty's rate keeps nothing from being contained.
+func TestThrottledSourceCallsPeople(t *testing.T) {
+	t.Parallel()
+	w, event := exfiltrated(t, finding.Route{Delivery: finding.Auto})
+	w.answers("guardduty:*", &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}, func() bool { return true })
+	w.arrive(event)
+	w.pass(30 * time.Second)
+	r := w.state(w.born()[0], approvals.Pending)
+	w.shows(r, "Not confirmed at its source")
+	w.shows(r, "ThrottlingException")
+	w.called("Approve? <@U01ALICE>, <@U02BOB>, <@U03CAROL>: Killswitch itself asks ")
+	w.clicks("U01ALICE", r, "approve")
+	w.state(r, approvals.Pending)
+	w.untouched()
+	w.clicks("U02BOB", r, "approve")
+	w.state(r, approvals.Contained)
+}
+
+// TestSourceThatFallsSilentCallsPeople: what was to run at once, and is not confirmed again, calls people
+// by a new message: they may have seen the card that said that it runs.
+func TestSourceThatFallsSilentCallsPeople(t *testing.T) {
+	t.Parallel()
+	w, event := exfiltrated(t, finding.Route{Delivery: finding.Auto})
+	asked := 0
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if c.Op != "guardduty:GetFindings" || c.Phase != awsfake.Before {
+			return nil
+		}
+		if asked++; asked == 1 {
+			return nil
+		}
+		if asked == 2 { // its card says that it is about to start
+			w.must(w.zones.Bot.HandleChange(w.t.Context(), approvals.Change{ID: w.born()[0].ID}))
+		}
+		return &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
+	})
+	w.arrive(event)
+	w.pass(30 * time.Second)
+	r := w.state(w.born()[0], approvals.Pending)
+	w.shows(r, "Not confirmed at its source")
+	w.called("Approve? <@U01ALICE>, <@U02BOB>, <@U03CAROL>: Killswitch itself asks ")
+	w.called(r.ID + ": its card has moved")
+}
+
+// TestSessionNamedLikeAnInstance: whoever may assume a role names the session like the instance that he
+// wants isolated. The card says so, and one click does not isolate it.
+func TestSessionNamedLikeAnInstance(t *testing.T) {
+	t.Parallel()
+	w, event := exfiltrated(t, finding.Route{Delivery: finding.Propose, OneClick: true}, func(event string) string { return withoutInstance(t, event) })
+	w.zones.Bot.Findings.Routes[0].Suggest = []finding.Suggestion{{Action: actions.IsolateInstance}}
+	w.zones.Executor.Findings.Routes[0].Suggest = w.zones.Bot.Findings.Routes[0].Suggest
+	w.arrive([]byte(withoutInstance(t, string(event))))
+	w.pass(10 * time.Second)
+	card := w.cardOf(w.alertRow())
+	if !strings.Contains(card, "The target is not sure. Only the session's name says") || strings.Contains(card, approvals.OneClickText) {
+		t.Errorf("the card:\n%s", card)
+	}
+	w.slack.Click("U01ALICE", channel, w.alertTS(), "propose:isolate_instance")
+	w.pass(time.Minute)
+	w.untouched()
+	if r := w.born()[0]; r.Mode != approvals.TwoPerson || r.State != approvals.Pending && r.State != approvals.Refused {
+		t.Errorf("%+v", r)
+	}
+}
+
+// withoutInstance takes out of an event what GuardDuty itself says of the instance.
+func withoutInstance(t *testing.T, event string) string {
+	t.Helper()
+	var e map[string]any
+	if err := json.Unmarshal([]byte(event), &e); err != nil {
+		t.Fatal(err)
+	}
+	delete(e["detail"].(map[string]any)["resource"].(map[string]any), "instanceDetails")
+	b, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
