@@ -2,9 +2,11 @@ package finding
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
@@ -26,6 +28,15 @@ type EventSource struct {
 	// empty if nobody can be asked. Read reads the answer, too, as the Envelope's detail; that
 	// about a key is none.
 	Confirms source.ConfirmationKind
+}
+
+// Confirmable reports whether what a source of Sources finds can be confirmed so far that an
+// action may run without a second person. Of an exposed key IAM knows that it exists, so it
+// is the key alone that may be deactivated.
+func Confirmable(s Source, a actions.Name) bool {
+	return slices.ContainsFunc(Sources(), func(e EventSource) bool {
+		return e.Name == s && e.Confirms != "" && (e.Confirms != source.ConfirmKey || a == actions.DeactivateKey)
+	})
 }
 
 // Sources are all that there are.

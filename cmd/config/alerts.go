@@ -109,10 +109,10 @@ func (c *checker) route(v *value) finding.Route {
 		}
 	}
 	if r.Delivery == finding.Auto {
-		c.onlyAutoEligible(v, v.at("delivery"), "auto")
+		c.onlyAutoEligible(v, v.at("delivery"), "delivery: auto", "use delivery: propose")
 	}
 	if r.OneClick {
-		c.onlyAutoEligible(v, v.at("approvals"), "approvals: 0")
+		c.onlyAutoEligible(v, v.at("approvals"), "approvals: 0", "remove it")
 	}
 	return r
 }
@@ -177,17 +177,32 @@ func (c *checker) suggestion(v *value) finding.Suggestion {
 }
 
 // onlyAutoEligible refuses containment without a second person, unless the route itself
-// lists actions that are all eligible.
-func (c *checker) onlyAutoEligible(route, why *value, what string) {
-	suggest := route.at("suggest")
-	if suggest == nil {
+// lists actions that are all eligible, and for one of them the source's findings can be
+// confirmed. without says how the route asks a second person.
+func (c *checker) onlyAutoEligible(route, why *value, what, without string) {
+	src, suggest := route.at("match", "source"), route.at("suggest")
+	confirmed := func(n actions.Name) bool { return finding.Confirmable(finding.Source(src.text()), n) }
+	known, some := src.text() != "" && !c.hasProblem(src), confirmed(actions.DeactivateKey)
+	switch {
+	case known && !some:
+		c.add(why, "can't be: nobody can be asked whether what "+src.text()+" reports is true", without+", then a second person approves; what GuardDuty finds comes by source: guardduty, too")
+	case suggest == nil:
 		c.add(why, what+" needs suggest", "write out which actions")
 	}
-	may := autoEligible()
+	may, eligible, one := autoEligible(), suggest != nil, false
 	for _, s := range suggest.items() {
-		if a := s.at("action"); a.text() != "" && !slices.Contains(may, a.text()) {
+		a := s.at("action")
+		one = one || confirmed(actions.Name(a.text()))
+		if slices.Contains(may, a.text()) {
+			continue
+		}
+		if eligible = false; a.text() != "" {
 			c.add(a, "is irreversible or account-wide and can't be suggested with "+what, "what can: "+strings.Join(may, ", "))
 		}
+	}
+	if known && some && eligible && !one {
+		c.add(why, "can't be: of what "+src.text()+" reports, IAM confirms no more than that the key exists",
+			"suggest "+string(actions.DeactivateKey)+"; or "+without+", then a second person approves")
 	}
 }
 
