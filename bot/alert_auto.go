@@ -35,8 +35,9 @@ func (b *Bot) reread(ctx context.Context, r alerts.Report, event string) (findin
 	return finding.Finding{}, nil
 }
 
-// automatic creates a request for each containment that runs by itself, once for an
-// alert and an intent. The executor decides whether it may run.
+// automatic creates a request for each containment that runs by itself: once for an alert
+// and an intent, and again for what was seen after its end. The executor decides whether it
+// may run.
 func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Finding, event string) (alerts.Alert, error) {
 	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Same(a) })
 	if i < 0 || row.Over || row.State == alerts.FalsePositive {
@@ -55,14 +56,14 @@ func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Finding
 			continue
 		}
 		r, err := b.ruleRequest(ctx, row, o, event, report.Received)
+		if err == nil {
+			err = b.createAutomatic(ctx, r, alerts.Seen(f))
+		}
 		if err != nil {
 			return row, err
 		}
-		if row, err = b.createAutomatic(ctx, row, r); err != nil {
-			return row, err
-		}
 	}
-	return row, nil
+	return b.alerts().Get(ctx, row.ID)
 }
 
 // ruleRequest stores the evidence of a rule and returns its request. It is the same
@@ -84,35 +85,29 @@ func (b *Bot) ruleRequest(ctx context.Context, row alerts.Alert, o approvals.Off
 }
 
 // createAutomatic creates a rule's request and sends its job, unless the alert has a
-// request for the same intent, of a rule or of a person.
-func (b *Bot) createAutomatic(ctx context.Context, row alerts.Alert, r approvals.Request) (alerts.Alert, error) {
-	now := b.Now().UTC()
-	if now.After(r.Expires) { // the same was said long ago
-		return row, nil
-	}
-	intent := approvals.IntentDigest(r.Intent)
-	row, err := b.alerts().CreateRequest(ctx, r, func(a *alerts.Alert) error {
-		if slices.ContainsFunc(a.Requests, func(o alerts.LinkedRequest) bool { return o.Intent == intent }) {
-			return errNothingNew
-		}
-		a.Requests = append(a.Requests, alerts.LinkedRequest{Intent: intent, Request: r.ID, Rule: true, At: now})
-		a.Revise()
-		a.DigestID, a.Urgent = "", true // the request's card belongs below this one
+// request for the same intent, of a rule or of a person, that covers what was seen.
+func (b *Bot) createAutomatic(ctx context.Context, r approvals.Request, seen time.Time) error {
+	if b.Now().After(r.Expires) { // the same was said long ago
 		return nil
-	})
-	switch {
-	case err == nil:
-		b.count(ctx, "AutomaticRequests", 1)
-	case errors.Is(err, errNothingNew), errors.Is(err, approvals.ErrConflict):
-		old, err := b.Requests.Get(ctx, r.ID)
-		if errors.Is(err, approvals.ErrNotFound) || err == nil && old.State != approvals.Planning {
-			return row, nil
-		}
-		if err != nil {
-			return row, err
-		}
-	default:
-		return row, err
 	}
-	return row, b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0)
+	created, err := b.createForAlert(ctx, r, func(old approvals.Request, _ alerts.Alert) bool {
+		return peopleDecided(old.State) || !seen.After(old.Ended) || b.stillCovers(old, seen)
+	})
+	if err != nil && !errors.Is(err, approvals.ErrConflict) || err == nil && created.ID != r.ID {
+		return err
+	}
+	now, err := b.Requests.Get(ctx, r.ID) // which may be there for long, and its job missing
+	if errors.Is(err, approvals.ErrNotFound) || err == nil && now.State != approvals.Planning {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobPlan, ID: r.ID}, 0)
+}
+
+// peopleDecided reports whether people said no to a request or took it back: no rule overrules
+// them.
+func peopleDecided(s approvals.State) bool {
+	return slices.Contains([]approvals.State{approvals.Denied, approvals.Cancelled, approvals.Undoing, approvals.Undone}, s)
 }

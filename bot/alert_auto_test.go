@@ -225,3 +225,94 @@ func TestReleasedRequestsExpire(t *testing.T) {
 		}
 	}, autoRoute)
 }
+
+// seenAgain is an update of now of a finding.
+func seenAgain(key string) func(*finding.Finding) {
+	return func(a *finding.Finding) {
+		a.Last, a.Updated, a.Count, a.EventID = time.Now(), time.Now(), a.Count+1, "event-"+key
+		a.Facts = []finding.Fact{{Label: "Key", Text: key}}
+	}
+}
+
+// TestRuleContainsAgainWhatIsSeenAgain: the second theft from the same instance is an update of the same
+// finding, and the first containment's cut-off does not reach its key. Each is contained once.
+func TestRuleContainsAgainWhatIsSeenAgain(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.hears(gdFinding(1, seenNow))
+		last := func(want int) (id string) {
+			t.Helper()
+			rs := d.row(gdFinding(1)).Requests
+			if len(rs) != want || len(d.jobs.of(approvals.JobPlan)) != want {
+				t.Fatalf("%d requests and %d jobs, want %d", len(rs), len(d.jobs.of(approvals.JobPlan)), want)
+			}
+			return rs[want-1].Request
+		}
+		id := last(1)
+		d.becomes(id, approvals.Approved, approvals.Running)
+		time.Sleep(time.Second)
+		during := gdFinding(1, seenAgain("ASIA1"))
+		d.hears(during) // while the first is under way
+		last(1)
+		time.Sleep(time.Second)
+		d.becomes(id, approvals.Contained)
+		d.hears(during)
+		last(1)
+		time.Sleep(20 * time.Minute)
+		since := gdFinding(1, seenAgain("ASIA2"))
+		d.hears(since)
+		again := last(2)
+		if r := d.request(again); r.Mode != approvals.Automatic || again == id || !d.row(since).Requests[1].Rule {
+			t.Errorf("%+v", r)
+		}
+		d.hears(since, since, during)
+		d.becomes(again, approvals.Approved, approvals.Running, approvals.Contained)
+		d.hears(since)
+		last(2)
+		time.Sleep(time.Hour)
+		d.hears(gdFinding(1, seenAgain("ASIA3")))
+		last(3)
+	}, autoRoute)
+}
+
+// TestRuleAsksForWhatWasSeenSince: an update that tells of nothing new after the end asks for nothing.
+func TestRuleAsksForWhatWasSeenSince(t *testing.T) {
+	for _, end := range []approvals.State{approvals.Refused, approvals.Expired} {
+		atDesk(t, func(t *testing.T, d *desk) {
+			d.hears(gdFinding(1, seenNow))
+			seen := gdFinding(1, seenAgain("ASIA2"))
+			time.Sleep(time.Minute)
+			d.becomes(d.row(gdFinding(1)).Requests[0].Request, end)
+			time.Sleep(time.Minute)
+			seen.Updated = time.Now()
+			d.hears(seen)
+			if n := len(d.row(gdFinding(1)).Requests); n != 1 {
+				t.Errorf("%s: %d requests", end, n)
+			}
+		}, autoRoute)
+	}
+}
+
+// TestRuleOverrulesNobody: what people denied, cancelled or took back is left to people. What ended
+// otherwise is asked for again by the next sighting.
+func TestRuleOverrulesNobody(t *testing.T) {
+	for _, path := range [][]approvals.State{
+		{approvals.Denied}, {approvals.Cancelled}, {approvals.Approved, approvals.Running, approvals.Contained, approvals.Undoing, approvals.Undone},
+		{approvals.Refused}, {approvals.Expired}, {approvals.Approved, approvals.Running, approvals.Contained},
+		{approvals.Approved, approvals.Running, approvals.Failed}, // somebody may retry it
+	} {
+		end := path[len(path)-1]
+		again := end == approvals.Refused || end == approvals.Expired || end == approvals.Contained
+		t.Run(string(end), func(t *testing.T) {
+			atDesk(t, func(t *testing.T, d *desk) {
+				d.hears(gdFinding(1, seenNow))
+				id := d.row(gdFinding(1)).Requests[0].Request
+				d.becomes(id, path...)
+				time.Sleep(10 * time.Minute)
+				d.hears(gdFinding(1, seenAgain("ASIA2")))
+				if n := len(d.row(gdFinding(1)).Requests); (n == 2) != again {
+					t.Errorf("%d requests", n)
+				}
+			}, autoRoute)
+		})
+	}
+}

@@ -164,8 +164,8 @@ func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alert
 }
 
 // createForAlert creates a request for an alert. If an earlier one for the same intent
-// still covers it, it returns that one.
-func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
+// covers it, it returns that one.
+func (b *Bot) createForAlert(ctx context.Context, r approvals.Request, covers func(approvals.Request, alerts.Alert) bool) (same approvals.Request, err error) {
 	intent := approvals.IntentDigest(r.Intent)
 	for range storeTries {
 		a, err := b.alerts().Get(ctx, r.Alert)
@@ -180,7 +180,7 @@ func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same app
 			if errors.Is(err, approvals.ErrNotFound) {
 				continue
 			}
-			if err != nil || old.ID == r.ID || b.stillCovers(old, alerts.Shown(a.Reports).Last) {
+			if err != nil || old.ID == r.ID || covers(old, a) {
 				return old, err
 			}
 		}
@@ -189,12 +189,19 @@ func (b *Bot) createForAlert(ctx context.Context, r approvals.Request) (same app
 			if len(a.Requests) != known {
 				return errNothingToDo // look at it first
 			}
-			a.Requests = append(a.Requests, alerts.LinkedRequest{Intent: intent, Request: r.ID, At: b.Now().UTC()})
+			rule := r.Mode == approvals.Automatic
+			a.Requests = append(a.Requests, alerts.LinkedRequest{Intent: intent, Request: r.ID, Rule: rule, At: b.Now().UTC()})
 			a.Revise()
+			if rule {
+				a.DigestID, a.Urgent = "", true // the request's card belongs below this one
+			}
 			return nil
 		})
 		if errors.Is(err, errNothingToDo) {
 			continue
+		}
+		if err == nil && r.Mode == approvals.Automatic {
+			b.count(ctx, "AutomaticRequests", 1)
 		}
 		return r, err
 	}

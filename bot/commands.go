@@ -9,6 +9,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/alerts"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
@@ -162,7 +163,9 @@ func (c *conversation) create(ctx context.Context, r approvals.Request) (same ap
 	if r.Alert == "" {
 		return same, c.b.Requests.Create(ctx, r)
 	}
-	old, err := c.b.createForAlert(ctx, r)
+	old, err := c.b.createForAlert(ctx, r, func(old approvals.Request, a alerts.Alert) bool {
+		return c.b.stillCovers(old, alerts.Shown(a.Reports).Last)
+	})
 	if err != nil || old.ID == r.ID {
 		return same, err
 	}

@@ -112,9 +112,10 @@ func Contains(r approvals.Request, seen finding.Finding) bool {
 	return r.State == approvals.Contained && !seenSince(seen, r)
 }
 
-func seenSince(f finding.Finding, r approvals.Request) bool {
-	return cmp.Or(f.Last, f.First, f.Updated).After(r.Ended)
-}
+func seenSince(f finding.Finding, r approvals.Request) bool { return Seen(f).After(r.Ended) }
+
+// Seen is when what a finding tells of was last seen.
+func Seen(f finding.Finding) time.Time { return cmp.Or(f.Last, f.First, f.Updated) }
 
 // CallAgain counts the calls that are due by now. It returns false if none is.
 func (a *Alert) CallAgain(now time.Time) (due bool) {

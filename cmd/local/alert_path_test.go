@@ -199,6 +199,51 @@ func TestClickBringsRecentActivity(t *testing.T) {
 	w.quiet()
 }
 
+// seen makes an event one of this moment, and GuardDuty say the same.
+func (w *world) seen(event []byte, count int, key string) []byte {
+	var e map[string]any
+	w.must(json.Unmarshal(event, &e))
+	now := w.clock.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+	d := e["detail"].(map[string]any)
+	s := d["service"].(map[string]any)
+	e["time"], d["updatedAt"], s["eventLastSeen"], s["count"] = w.clock.Now().UTC().Format(time.RFC3339), now, now, count
+	d["resource"].(map[string]any)["accessKeyDetails"].(map[string]any)["accessKeyId"] = key
+	said, err := json.Marshal(d)
+	w.must(err)
+	w.aws.Account(prod).AddFinding(region, detector, string(said))
+	out, err := json.Marshal(e)
+	w.must(err)
+	return out
+}
+
+// TestSecondTheftIsContainedToo: twenty minutes after the first containment the same instance's role is
+// stolen again. GuardDuty counts it in the same finding, and the old cut-off does not reach it.
+func TestSecondTheftIsContainedToo(t *testing.T) {
+	t.Parallel()
+	w, event := exfiltrated(t, finding.Route{Delivery: finding.Auto})
+	w.arrive(w.seen(event, 1, "ASIAWEBROLEA2EXAMPLE"))
+	w.pass(30 * time.Second)
+	w.state(w.born()[0], approvals.Contained)
+	first := w.policy("web-tier-role")
+	w.pass(20 * time.Minute)
+	second := w.seen(event, 2, "ASIAWEBROLEB2EXAMPLE")
+	w.pass(5 * time.Minute) // until EventBridge brings it
+	w.arrive(second)
+	w.pass(30 * time.Second)
+	w.arrive(second)
+	w.pass(30 * time.Second)
+	rs := w.born()
+	if len(rs) != 2 || w.policy("web-tier-role") == first {
+		t.Fatalf("%d requests; the cut-off moved: %t", len(rs), w.policy("web-tier-role") != first)
+	}
+	w.state(rs[1], approvals.Contained)
+	w.undo(rs[1])
+	w.undo(rs[0])
+	if w.revoked() {
+		t.Error("the deny is still there")
+	}
+}
+
 // called fails unless a message begins so.
 func (w *world) called(begins string) {
 	w.t.Helper()
