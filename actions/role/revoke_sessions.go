@@ -110,7 +110,6 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 		Residual: []string{
 			"Long-term keys of IAM users have no issue time and are not touched.",
 			"Sessions that were chained from this role into other roles live on.",
-			"An EC2 instance gets new credentials only near expiry: its workload is broken until then.",
 			"Whoever can assume the role may do so again: new sessions are not denied.",
 		},
 	}
@@ -132,6 +131,9 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 	if err := surveyRole(ctx, acct, actions.LastPart(c.Target), role, prior, &p); err != nil {
 		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
 		p.Warnings = append(p.Warnings, "The blast radius could not be read in full ("+cause+"): there may be more that this hits.")
+	}
+	for _, broken := range brokenWorkloads(role) {
+		p.Facts = append(p.Facts, actions.Fact{Label: "Breaks", Text: broken})
 	}
 	return p, nil
 }
@@ -166,7 +168,6 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 			names = append(names, profile.Name)
 		}
 		p.Facts = append(p.Facts, actions.Fact{Label: "Instance profiles", Text: strings.Join(names, ", ")})
-		p.Warnings = append(p.Warnings, "Every instance with this role loses its permissions until its credentials renew.")
 	}
 
 	size := inlineSize(deny.RevokeDocument(time.Unix(0, 0)))

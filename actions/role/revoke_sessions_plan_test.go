@@ -24,15 +24,12 @@ func TestPlanTellsTheBlastRadius(t *testing.T) {
 	for _, f := range p.Facts {
 		facts[f.Label] = f.Text
 	}
-	want := map[string]string{"Last used": facts["Last used"], "Managed policies": "AdministratorAccess", "Instance profiles": "batch, web"}
+	want := map[string]string{"Last used": facts["Last used"], "Managed policies": "AdministratorAccess", "Instance profiles": "batch, web", "Breaks": facts["Breaks"]}
 	if d := cmp.Diff(want, facts); d != "" {
 		t.Error(d)
 	}
 	actiontest.HasWords(t, facts["Last used"], "never")
-	if len(p.Warnings) != 1 {
-		t.Errorf("warnings %q, want one of the instances", p.Warnings)
-	}
-	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "instance")
+	actiontest.HasWords(t, facts["Breaks"], "EC2 instances", "6 hours", "replace-iam-instance-profile-association")
 	actiontest.HasWords(t, strings.Join(p.Residual, " "), "Long-term keys", "other roles")
 	if want := (actions.Identity{ARN: w.Role, ID: w.Victim().ID, Created: actiontest.Began}); p.Identity != want {
 		t.Errorf("identity %+v, want %+v", p.Identity, want)
