@@ -63,7 +63,9 @@ func brokenWorkloads(role *types.Role) (broken []string) {
 		}
 	}
 	for _, w := range workloads {
-		if slices.ContainsFunc(names, func(n string) bool { return n == w.service || strings.HasPrefix(n, w.service) && strings.Contains(w.service, ".") }) {
+		if slices.ContainsFunc(names, func(n string) bool {
+			return n == w.service || strings.HasPrefix(n, w.service) && strings.Contains(w.service, ".")
+		}) {
 			broken = append(broken, w.broken)
 		}
 	}
