@@ -22,7 +22,7 @@ func Permits(a Action, p Phase, s Scope) []Statement {
 // order. Those on the organization are left out if they are not for its management account.
 func Merge(permits []Statement, management bool) []Statement {
 	merged := map[string]*Statement{}
-	for _, s := range permits {
+	for _, s := range nonEmpty(permits) {
 		on := slices.Sorted(slices.Values(s.Resources))
 		key := fmt.Sprint(on, s.Condition)
 		for _, act := range s.Actions {
@@ -116,6 +116,25 @@ func (s Scope) ARN(service, resource string) string {
 		region = ""
 	}
 	return strings.Join([]string{"arn", s.Org.Partition, service, region, s.Account, resource}, ":")
+}
+
+// EC2Service is EC2 as a principal.
+// https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
+func EC2Service(partition string) string {
+	if partition == "aws-cn" {
+		return "ec2.amazonaws.com.cn"
+	}
+	return "ec2.amazonaws.com"
+}
+
+// PassRole permits to pass roles to EC2, which is what roles in instance profiles are passed to.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+func (s Scope) PassRole(roles []string) Statement {
+	to := []string{"ec2.amazonaws.com"}
+	if cn := EC2Service(s.Org.Partition); cn != to[0] {
+		to = append(to, cn) // which of the two AWS sends in China is not documented
+	}
+	return Statement{Actions: []string{"iam:PassRole"}, Resources: roles, Condition: Condition{"StringEquals": {"iam:PassedToService": to}}}
 }
 
 // Changed returns the ARNs of one kind that the call changes, escaped for a policy; for

@@ -252,7 +252,7 @@ func replaceProfileNeeds(k *request, in any) []need {
 	if t, ok := in.(*ec2.ReplaceIamInstanceProfileAssociationInput); ok {
 		if p := k.profileFor(t.IamInstanceProfile); p != nil {
 			if role := k.account.roles[p.Role].current(); role != nil {
-				needs = append(needs, need{action: "iam:PassRole", resource: role.ARN, shown: role.ARN})
+				needs = append(needs, need{action: "iam:PassRole", resource: role.ARN, shown: role.ARN, passed: true})
 			}
 		}
 	}

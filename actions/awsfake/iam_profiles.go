@@ -17,7 +17,9 @@ var iamProfileOperations = map[string]operation{
 // AddRoleToInstanceProfile also takes iam:PassRole on the role.
 func addRoleNeeds(k *request, in any) []need {
 	role := &iam.GetRoleInput{RoleName: aws.String(field(in, "RoleName"))}
-	return []need{k.need("iam:AddRoleToInstanceProfile", in), k.need("iam:PassRole", role)}
+	pass := k.need("iam:PassRole", role)
+	pass.passed = true
+	return []need{k.need("iam:AddRoleToInstanceProfile", in), pass}
 }
 
 func (k *request) profile(name *string) (*Profile, error) {

@@ -212,6 +212,12 @@ func (k *request) authorise(needs []need, in any) error {
 		if b := k.boundaryKey(in); b != "" {
 			keys.set("iam:PermissionsBoundary", b)
 		}
+		if n.passed {
+			// "iam:PassedToService: the service principal of the service to which a role can be passed".
+			// For AddRoleToInstanceProfile it is EC2, too: policies that AWS publishes rest on it (Karpenter's
+			// AllowPassingInstanceRole, https://karpenter.sh/docs/reference/cloudformation/).
+			keys.set("iam:PassedToService", k.c.ec2Service())
+		}
 		if why := decide(layers, query{n.action, n.resource, keys}); why != "" {
 			return k.denied(n.action, n.shown, why)
 		}
@@ -232,6 +238,15 @@ func (k *request) denied(action, resource, why string) error {
 // denial is AWS's sentence: "Troubleshoot access denied error messages" (IAM User Guide).
 func denial(who, action, resource, why string) string {
 	return strings.TrimSpace(fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who, action, resource, why))
+}
+
+// ec2Service is EC2 as a principal.
+// https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
+func (c *Cloud) ec2Service() string {
+	if c.partition == "aws-cn" {
+		return "ec2.amazonaws.com.cn"
+	}
+	return "ec2.amazonaws.com"
 }
 
 // A Session is a set of a role's or user's credentials in an attacker's hands.

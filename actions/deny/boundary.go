@@ -19,17 +19,23 @@ import (
 // BoundaryARN is the ARN of AWSDenyAll.
 func BoundaryARN(partition string) string { return "arn:" + partition + ":iam::aws:policy/AWSDenyAll" }
 
+// OurBoundary is the condition that a boundary which is set, or taken away, is ours.
+func OurBoundary(partition string) actions.Condition {
+	return actions.Condition{"StringEquals": {"iam:PermissionsBoundary": {BoundaryARN(partition)}}}
+}
+
 // BoundaryPermits are the permissions to set our boundary, or to take it away and put back what
 // stood there, on roles or users (kind "Role" or "User").
 func BoundaryPermits(p actions.Phase, s actions.Scope, kind string, on []string) []actions.Statement {
 	put, remove := "iam:Put"+kind+"PermissionsBoundary", "iam:Delete"+kind+"PermissionsBoundary"
-	ours := actions.Condition{"StringEquals": {"iam:PermissionsBoundary": {BoundaryARN(s.Org.Partition)}}}
+	ours := OurBoundary(s.Org.Partition)
 	// The policy of the boundary that stands there, of AWS or of the account: its version.
 	read := actions.Statement{Actions: []string{"iam:GetPolicy"}, Resources: []string{"arn:" + s.Org.Partition + ":iam::*:policy/*"}}
 	switch p {
 	case actions.PhaseRun:
 		return []actions.Statement{{Actions: []string{put}, Resources: on, Condition: ours}, read}
 	case actions.PhaseUndo:
+		// What is put back is what stood there: any.
 		return []actions.Statement{{Actions: []string{remove}, Resources: on, Condition: ours}, {Actions: []string{put}, Resources: on}, read}
 	case actions.PhasePlan, actions.PhaseReport:
 	}

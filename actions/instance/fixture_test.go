@@ -114,7 +114,7 @@ func (w *isolated) trust() string {
 
 // deploy is what is deployed ahead: a closed group, and the profile with its role.
 func (w *isolated) deploy(account *awsfake.Account) {
-	account.AddRole(awsfake.Role{Name: isolation, Trust: w.trust(), Attached: []string{"arn:" + w.Partition() + ":iam::aws:policy/AWSDenyAll"}, Profiles: []string{isolation}})
+	account.AddRole(awsfake.Role{Name: isolation, Trust: w.trust(), Boundary: "arn:" + w.Partition() + ":iam::aws:policy/AWSDenyAll", Profiles: []string{isolation}})
 	w.SetGroup(awsfake.SecurityGroup{ID: "sg-0deployed", VPC: vpcA, Name: isolation})
 }
 

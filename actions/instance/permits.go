@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 // The permissions of isolate_instance, from the Service Authorization Reference.
@@ -29,7 +30,7 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 			{Actions: []string{"ec2:DescribeInstanceAttribute"}, Resources: targetInstance(s)},
 			// The instance's profile and role are unknown before the first read.
 			{Actions: []string{"iam:GetInstanceProfile"}, Resources: []string{s.ARN("iam", "instance-profile/*")}},
-			{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"}, Resources: []string{s.ARN("iam", "role/*")}},
+			{Actions: []string{"iam:GetRole", "iam:GetRolePolicy"}, Resources: []string{s.ARN("iam", "role/*")}},
 		}
 	case actions.PhaseRun:
 		return narrowPermits(s, runPermits)
@@ -43,8 +44,9 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 // widenOrder lists the kinds of resources that are replaced by a wildcard, in this
 // order, until the session policy fits: an attacker who registers the instance in fifty
 // target groups must not prevent the isolation. The wildcard is all of the kind in the
-// account and region; for a role, its name with any path.
-var widenOrder = []string{"volume", "targetgroup", "network-interface", "role"}
+// account and region; for a role, its name with any path. The conditions go first: the
+// member role's policy, which limits the session too, has them.
+var widenOrder = []string{"condition", "volume", "targetgroup", "network-interface", "role"}
 
 // narrowPermits returns permissions with exact resources, as far as they fit.
 func narrowPermits(s actions.Scope, permits func(actions.Scope, func(string) bool) []actions.Statement) []actions.Statement {
@@ -82,15 +84,22 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(changedOrWide(s, "ec2", "volume", wide), made)...)
 		tagged = append(tagged, made)
 	}
-	return []actions.Statement{
+	isolated := []string{s.ARN("iam", "role/"+isolationName)}
+	shared := actions.Statement{Actions: []string{"iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:GetRole"},
+		Resources: []string{s.ARN("iam", "instance-profile/"+isolationName), isolated[0]}}
+	bound := actions.Statement{Actions: []string{"iam:CreateRole", "iam:PutRolePermissionsBoundary"}, Resources: isolated, Condition: deny.OurBoundary(s.Org.Partition)}
+	pass := s.PassRole(isolated)
+	bounded := []actions.Statement{shared, bound, pass}
+	if wide("condition") {
+		shared.Actions = slices.Concat(shared.Actions, bound.Actions, pass.Actions)
+		bounded = []actions.Statement{shared}
+	}
+	return append([]actions.Statement{
 		{Actions: looks, Resources: []string{"*"}},
 		{Actions: acts, Resources: on},
 		{Actions: []string{"ec2:CreateTags"}, Resources: tagged},
 		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"}, Resources: changedOrWide(s, "iam", "role", wide)},
-		{Actions: []string{"iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile",
-			"iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:CreateRole", "iam:AttachRolePolicy", "iam:PassRole"},
-			Resources: []string{s.ARN("iam", "instance-profile/"+isolationName), s.ARN("iam", "role/"+isolationName)}},
-	}
+	}, bounded...)
 }
 
 func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
@@ -119,7 +128,7 @@ func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		{Actions: acts, Resources: on},
 		{Actions: []string{"ec2:CreateTags", "ec2:DeleteTags"}, Resources: targetInstance(s)},
 		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"}, Resources: roles},
-		{Actions: []string{"iam:PassRole"}, Resources: passed},
+		s.PassRole(passed),
 	}
 }
 

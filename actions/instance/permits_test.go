@@ -1,7 +1,6 @@
 package instance_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -56,15 +55,7 @@ func policySize(t *testing.T, ss []actions.Statement) int { return len(policyOf(
 
 func policyOf(t *testing.T, ss []actions.Statement) string {
 	t.Helper()
-	type statement struct {
-		Effect           string
-		Action, Resource []string
-	}
-	var list []statement
-	for _, s := range ss {
-		list = append(list, statement{"Allow", s.Actions, s.Resources})
-	}
-	b, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": list})
+	b, err := actions.PolicyDocument(ss)
 	actiontest.Must(t, err)
 	return string(b)
 }

@@ -176,7 +176,7 @@ func (i *isolation) profile(ctx context.Context) {
 		i.role(ctx, arn)
 	}
 	i.step(actions.Step{ID: "profile", Title: "Replace the instance profile by " + isolationName, Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, "profile", i.id),
-		Prior: &arn, Current: "instance profile " + arn, After: "instance profile " + isolationName + ", whose role may do nothing (" + denyAll + ")"})
+		Prior: &arn, Current: "instance profile " + arn, After: "instance profile " + isolationName + ", whose role may do nothing (AWSDenyAll)"})
 }
 
 // onIsolationProfile reports whether the instance is on the shared profile and its
@@ -186,18 +186,7 @@ func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
 	if arn != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":instance-profile/"+isolationName {
 		return false
 	}
-	role, err := profileRole(ctx, i.acct, isolationName)
-	wrong := ""
-	switch {
-	case err != nil:
-	case role == nil:
-		return true // it has no credentials
-	case aws.ToString(role.Arn) != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":role/"+isolationName:
-		wrong = "it holds the role " + aws.ToString(role.Arn)
-	default:
-		// If the role only lacks the deny, the profile's step adds it.
-		_, wrong, err = readIsolationRole(ctx, i.acct, role)
-	}
+	wrong, err := checkIsolationProfile(ctx, i.acct)
 	if err != nil {
 		i.skipStep("The instance profile "+isolationName, "its role is treated as any other", err)
 		return false

@@ -2,41 +2,19 @@ package instance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// denyAll is an AWS-managed policy, which nobody in the account can change.
-// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSDenyAll.html
-const denyAll = "AWSDenyAll"
-
-func denyAllARN(acct *actions.Account) string {
-	return "arn:" + acct.Partition + ":iam::aws:policy/" + denyAll
-}
-
-// ec2Service is EC2 as a principal.
-// https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
-func ec2Service(partition string) string {
-	if partition == "aws-cn" {
-		return "ec2.amazonaws.com.cn"
-	}
-	return "ec2.amazonaws.com"
-}
-
-// isolationProfile finds or creates the instance profile whose role is denied
-// everything, and returns its ARN. An existing one is used only if its content is
-// right: others may have created it first.
+// isolationProfile finds or creates the instance profile whose role is denied everything, by its
+// permissions boundary: whatever is attached to the role, and whoever it trusts, it may do
+// nothing. It returns the profile's ARN. One that holds another role is refused.
 func isolationProfile(ctx context.Context, acct *actions.Account) (string, error) {
 	out, err := acct.IAM().GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
 	there := err == nil
@@ -44,17 +22,16 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 		return "", err
 	}
 	if there && len(out.InstanceProfile.Roles) > 0 {
-		role := &out.InstanceProfile.Roles[0]
-		if aws.ToString(role.RoleName) != isolationName {
-			return "", notOurs("the instance profile holds the role " + aws.ToString(role.RoleName))
+		if arn := aws.ToString(out.InstanceProfile.Roles[0].Arn); arn != isolationRoleARN(acct) {
+			return "", actions.WithHint(errors.New(holdsAnother(arn)),
+				"it is not used; delete the instance profile by hand (somebody may have made it to keep a way in), then retry")
 		}
-		return aws.ToString(out.InstanceProfile.Arn), fillIsolationRole(ctx, acct, role)
+		return aws.ToString(out.InstanceProfile.Arn), boundIsolationRole(ctx, acct)
 	}
-	role, err := isolationRole(ctx, acct)
-	if err != nil {
+	if err := createIsolationRole(ctx, acct); err != nil {
 		return "", err
 	}
-	if err := fillIsolationRole(ctx, acct, role); err != nil {
+	if err := boundIsolationRole(ctx, acct); err != nil {
 		return "", err
 	}
 	var arn string
@@ -77,49 +54,41 @@ func isolationProfile(ctx context.Context, acct *actions.Account) (string, error
 	return arn, err
 }
 
-// isolationRole finds or creates the role, which may have no policy yet.
-func isolationRole(ctx context.Context, acct *actions.Account) (*iamtypes.Role, error) {
-	trust := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sts:AssumeRole"}]}`, ec2Service(acct.Partition))
-	made, err := acct.IAM().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(isolationName), AssumeRolePolicyDocument: &trust,
-		Description: aws.String("Killswitch: the role of isolated instances, which may do nothing")})
-	if err == nil {
-		_, err = acct.IAM().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(isolationName), PolicyArn: aws.String(denyAllARN(acct))})
-		return made.Role, err
-	}
-	if !actions.IsCode(err, "EntityAlreadyExists") {
-		return nil, err
-	}
-	out, err := acct.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(isolationName)})
-	if actions.IsCode(err, "NoSuchEntity") {
-		return nil, actions.RetryLater(err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return out.Role, nil
+func isolationRoleARN(acct *actions.Account) string {
+	return actions.RoleARN(acct.Partition, acct.ID, "/", isolationName)
 }
 
-// fillIsolationRole attaches the deny to an unfinished role and refuses a role with
-// other content.
-func fillIsolationRole(ctx context.Context, acct *actions.Account, role *iamtypes.Role) error {
-	denied, wrong, err := readIsolationRole(ctx, acct, role)
-	switch {
-	case actions.IsCode(err, "NoSuchEntity"): // new, and not visible yet
-		return actions.RetryLater(err)
-	case err != nil:
-		return err
-	case wrong != "":
-		return notOurs(wrong)
-	case denied:
+func holdsAnother(role string) string {
+	return "the instance profile " + isolationName + " in this account holds the role " + role
+}
+
+// createIsolationRole creates the role if there is none of its name.
+func createIsolationRole(ctx context.Context, acct *actions.Account) error {
+	trust := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sts:AssumeRole"}]}`, actions.EC2Service(acct.Partition))
+	_, err := acct.IAM().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(isolationName), AssumeRolePolicyDocument: &trust,
+		PermissionsBoundary: aws.String(deny.BoundaryARN(acct.Partition)), Description: aws.String("Killswitch: the role of isolated instances, which may do nothing")})
+	if actions.IsCode(err, "EntityAlreadyExists") {
 		return nil
 	}
-	_, err = acct.IAM().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(isolationName), PolicyArn: aws.String(denyAllARN(acct))})
 	return err
 }
 
-func notOurs(wrong string) error {
-	return actions.WithHint(errors.New(isolationName+" in this account is not what it should be: "+wrong),
-		"it is not used; delete the instance profile and the role of that name by hand (somebody may have made them to keep a way in), then retry")
+// boundIsolationRole sets the role's boundary, whoever made the role.
+func boundIsolationRole(ctx context.Context, acct *actions.Account) error {
+	bound, err := isolationRoleIsBound(ctx, acct)
+	if actions.IsCode(err, "NoSuchEntity") { // new, and not visible yet
+		return actions.RetryLater(err)
+	}
+	if err == nil && !bound {
+		_, err = acct.IAM().PutRolePermissionsBoundary(ctx, &iam.PutRolePermissionsBoundaryInput{RoleName: aws.String(isolationName), PermissionsBoundary: aws.String(deny.BoundaryARN(acct.Partition))})
+	}
+	return err
+}
+
+// isolationRoleIsBound reads the role itself: a profile lists its roles without their boundaries.
+func isolationRoleIsBound(ctx context.Context, acct *actions.Account) (bool, error) {
+	role, err := deny.GetRole(ctx, acct, isolationName)
+	return err == nil && deny.BoundaryOf(role.PermissionsBoundary) == deny.BoundaryARN(acct.Partition), err
 }
 
 // checkIsolationProfile returns what is wrong with the isolation profile, in words.
@@ -130,71 +99,11 @@ func checkIsolationProfile(ctx context.Context, acct *actions.Account) (string, 
 		return "", err
 	case role == nil:
 		return "", nil // it has no credentials
-	case aws.ToString(role.RoleName) != isolationName:
-		return "the instance profile " + isolationName + " holds the role " + aws.ToString(role.RoleName), nil
+	case aws.ToString(role.Arn) != isolationRoleARN(acct):
+		return holdsAnother(aws.ToString(role.Arn)), nil
 	}
-	denied, wrong, err := readIsolationRole(ctx, acct, role)
-	if err == nil && wrong == "" && !denied {
-		wrong = "the role has no " + denyAll
+	if bound, err := isolationRoleIsBound(ctx, acct); err != nil || bound {
+		return "", err
 	}
-	return wrong, err
-}
-
-// readIsolationRole returns whether the role has the deny, and its wrong policies or
-// trust in words.
-func readIsolationRole(ctx context.Context, acct *actions.Account, role *iamtypes.Role) (denied bool, wrong string, err error) {
-	trust, err := url.PathUnescape(aws.ToString(role.AssumeRolePolicyDocument))
-	if err != nil {
-		return false, "", fmt.Errorf("trust policy of the role %s: %w", isolationName, err)
-	}
-	if !trustsOnly(trust, ec2Service(acct.Partition)) {
-		return false, "the role trusts others than EC2: " + deny.Compact(trust), nil
-	}
-	attached, err := deny.AttachedToRole(ctx, acct, isolationName)
-	if err != nil {
-		return false, "", err
-	}
-	for _, arn := range attached {
-		if arn == denyAllARN(acct) {
-			denied = true
-		} else {
-			wrong = "the role has the policy " + arn
-		}
-	}
-	inline, err := acct.IAM().ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: aws.String(isolationName)})
-	if err != nil {
-		return false, "", err
-	}
-	if len(inline.PolicyNames) > 0 {
-		wrong = "the role has the inline policy " + strings.Join(inline.PolicyNames, ", ")
-	}
-	return denied, actions.Clip(wrong), nil
-}
-
-// trustsOnly reports whether a trust policy trusts one AWS service and nobody else.
-func trustsOnly(document, service string) bool {
-	var d struct {
-		Statement json.RawMessage
-	}
-	type statement struct {
-		Effect    string
-		Principal json.RawMessage
-		Action    json.RawMessage
-	}
-	if json.Unmarshal([]byte(document), &d) != nil {
-		return false
-	}
-	var ss []statement
-	if json.Unmarshal(d.Statement, &ss) != nil {
-		var one statement
-		if json.Unmarshal(d.Statement, &one) != nil {
-			return false
-		}
-		ss = []statement{one}
-	}
-	return len(ss) > 0 && !slices.ContainsFunc(ss, func(s statement) bool {
-		p := string(s.Principal)
-		only := deny.EqualJSON(p, fmt.Sprintf(`{"Service":%q}`, service)) || deny.EqualJSON(p, fmt.Sprintf(`{"Service":[%q]}`, service))
-		return s.Effect == "Allow" && (!only || strings.Count(p, `"`) != 4)
-	})
+	return "the role " + isolationName + " lacks its permissions boundary AWSDenyAll", nil
 }

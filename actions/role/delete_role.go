@@ -38,19 +38,22 @@ func (DeleteRole) Spec() actions.Spec {
 		Alternative: actions.DetachPolicies,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			read := []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole"}
-			var write, profiles []string
+			var write, profiles, pass []string
 			switch p {
 			case actions.PhasePlan:
 			case actions.PhaseRun:
+				// It detaches whatever is attached: a condition on the policy would leave the role undeleted.
 				write = []string{"iam:TagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRole"}
 				profiles = []string{"iam:RemoveRoleFromInstanceProfile"}
 			case actions.PhaseUndo:
-				write = []string{"iam:CreateRole", "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:PassRole"}
+				// What is attached and which boundary is set is what stood there: any.
+				write = []string{"iam:CreateRole", "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy"}
+				pass = changedRole(s)
 				profiles = []string{"iam:AddRoleToInstanceProfile"}
 			case actions.PhaseReport:
 				return nil
 			}
-			return append(onRole(p, s, read), actions.Statement{Actions: write, Resources: changedRole(s)}, actions.Statement{Actions: profiles, Resources: changedProfiles(s)})
+			return append(onRole(p, s, read), actions.Statement{Actions: write, Resources: changedRole(s)}, actions.Statement{Actions: profiles, Resources: changedProfiles(s)}, s.PassRole(pass))
 		},
 	}
 }

@@ -43,8 +43,10 @@ func (DetachPolicies) Spec() actions.Spec {
 			case actions.PhasePlan:
 				read = append(read, "iam:ListRolePolicies", "iam:ListInstanceProfilesForRole")
 			case actions.PhaseRun:
+				// It detaches whatever is attached, so the policy can't be a condition.
 				write = []string{"iam:TagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"}
 			case actions.PhaseUndo:
+				// It attaches what was detached: any.
 				write = []string{"iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy"}
 			case actions.PhaseReport:
 				return nil

@@ -56,7 +56,7 @@ func deactivatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		return append(alone, keyOwnerPermit())
 	case actions.PhaseUndo:
 		if quarantines {
-			return quarantineUndoPermits(s, owners, list, set)
+			return quarantineUndoPermits(s, deny.FullQuarantine, owners, list, set)
 		}
 		return alone
 	case actions.PhaseReport:

@@ -58,9 +58,9 @@ func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		return run
 	case actions.PhaseUndo:
 		if full {
-			return quarantineUndoPermits(s, user, listCredentials, setCredentials)
+			return quarantineUndoPermits(s, deny.FullQuarantine, user, listCredentials, setCredentials)
 		}
-		return quarantineUndoPermits(s, user, nil, nil)
+		return quarantineUndoPermits(s, deny.IAMQuarantine, user, nil, nil)
 	case actions.PhaseReport:
 	}
 	return nil
@@ -72,6 +72,11 @@ func quarantinePolicies(s actions.Scope, name string) []string {
 		return []string{s.ARN("iam", "policy/"+deny.FullQuarantine), s.ARN("iam", "policy/"+deny.IAMQuarantine)}
 	}
 	return []string{s.ARN("iam", "policy/"+name)}
+}
+
+// onlyQuarantine is the condition that a policy which is attached or detached is ours.
+func onlyQuarantine(s actions.Scope, name string) actions.Condition {
+	return actions.Condition{"ArnEquals": {"iam:PolicyARN": quarantinePolicies(s, name)}}
 }
 
 // quarantinePlanPermits returns the permissions to read the policy's content, and since
@@ -90,7 +95,8 @@ func quarantinePlanPermits(s actions.Scope, name string) []actions.Statement {
 func quarantineRunPermits(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
 	ss := []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
-		{Actions: append([]string{"iam:TagUser", "iam:AttachUserPolicy", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
+		{Actions: append([]string{"iam:TagUser", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
+		{Actions: []string{"iam:AttachUserPolicy"}, Resources: s.Changed("iam", "user/"), Condition: onlyQuarantine(s, name)},
 		{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion", "iam:CreatePolicy"}, Resources: quarantinePolicies(s, name)},
 	}
 	if name == deny.FullQuarantine || s.Any() {
@@ -100,10 +106,11 @@ func quarantineRunPermits(s actions.Scope, name string, user, reads, writes []st
 }
 
 // quarantineUndoPermits returns the permissions to revert the tag and the deny.
-func quarantineUndoPermits(s actions.Scope, user, reads, writes []string) []actions.Statement {
+func quarantineUndoPermits(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
 	ss := []actions.Statement{
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
-		{Actions: append([]string{"iam:TagUser", "iam:UntagUser", "iam:DetachUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
+		{Actions: append([]string{"iam:TagUser", "iam:UntagUser", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
+		{Actions: []string{"iam:DetachUserPolicy"}, Resources: s.Changed("iam", "user/"), Condition: onlyQuarantine(s, name)},
 	}
 	if s.Call.Options["mode"] == deny.IAMOnly {
 		return ss

@@ -80,13 +80,13 @@ func TestGoalThatDoesNotHoldIsNoContainment(t *testing.T) {
 	}
 }
 
-// TestTakenIsolationProfileDoesNotDecide: somebody made the role of the isolation
-// profile first. The network and the role's credentials are cut off all the same.
+// TestTakenIsolationProfileDoesNotDecide: somebody made the isolation profile first,
+// with another role in it. The network and the role's credentials are cut off all the same.
 func TestTakenIsolationProfileDoesNotDecide(t *testing.T) {
 	t.Parallel()
 	var a attackers
 	w := newWorld(t, func(w *world) { a = populate(w, 3) })
-	w.aws.Account(prod).AddRole(awsfake.Role{Name: "killswitch-isolation", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}})
+	w.aws.Account(prod).AddRole(awsfake.Role{Name: "backdoor", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}, Profiles: []string{"killswitch-isolation"}})
 	r := w.contained("isolate_instance prod/" + suspect + " region=" + region + " stolen")
 	if run := w.run(r); !strings.Contains(run.Cause, "killswitch-isolation") || run.NextCheck.IsZero() {
 		t.Errorf("%+v", run)

@@ -80,7 +80,7 @@ func production(a *awsfake.Account, now time.Time) {
 	r.AddScalingGroup(awsfake.ScalingGroup{Name: "crawlers", Min: 0, Max: 4, Desired: 1, Members: map[string]string{Crawler: "InService"}})
 
 	// Deployed in advance: the isolation role and profile.
-	a.AddRole(awsfake.Role{Name: "killswitch-isolation", Created: since(60), Attached: []string{managed + "AWSDenyAll"}, Profiles: []string{"killswitch-isolation"}})
+	a.AddRole(awsfake.Role{Name: "killswitch-isolation", Created: since(60), Boundary: managed + "AWSDenyAll", Profiles: []string{"killswitch-isolation"}})
 	r.SetGroup(awsfake.SecurityGroup{ID: closed, VPC: vpc, Name: "killswitch-isolation"})
 }
 

@@ -1,0 +1,228 @@
+package all_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+)
+
+const (
+	managed   = "arn:aws:iam::aws:policy/"
+	inMember  = "arn:aws:iam::" + actiontest.Member + ":"
+	alice     = inMember + "user/staff/alice"
+	victim    = inMember + "role/app/victim"
+	isolation = inMember + "role/killswitch-isolation"
+)
+
+// attempt is what a session asks for: an action on a resource, with condition keys.
+type attempt struct {
+	action, resource string
+	keys             map[string]string
+}
+
+func (a attempt) String() string { return fmt.Sprint(a.action, " on ", a.resource, " ", a.keys) }
+
+func policyARN(arn string) map[string]string { return map[string]string{"iam:PolicyARN": arn} }
+func boundary(arn string) map[string]string  { return map[string]string{"iam:PermissionsBoundary": arn} }
+func to(service string) map[string]string    { return map[string]string{"iam:PassedToService": service} }
+
+// What conditions keep from the member roles, and what they leave to them.
+var (
+	beyondConditions = map[actions.Member][]attempt{
+		actions.Responder: {
+			{"iam:AttachUserPolicy", alice, policyARN(managed + "AdministratorAccess")},
+			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantineNot")},
+			{"iam:PutUserPermissionsBoundary", alice, boundary(managed + "AdministratorAccess")},
+			{"iam:PutRolePermissionsBoundary", victim, boundary(managed + "AdministratorAccess")},
+			{"iam:PutRolePermissionsBoundary", isolation, boundary(managed + "AdministratorAccess")},
+			{"iam:CreateRole", isolation, nil},
+			{"iam:CreateRole", isolation, boundary(managed + "AdministratorAccess")},
+			{"iam:PassRole", isolation, to("lambda.amazonaws.com")},
+		},
+		actions.Restorer: {
+			{"iam:DetachUserPolicy", alice, policyARN(inMember + "policy/guardrail")},
+			{"iam:DeleteUserPermissionsBoundary", alice, boundary(inMember + "policy/limits")},
+			{"iam:DeleteRolePermissionsBoundary", victim, boundary(inMember + "policy/limits")},
+			{"iam:PassRole", victim, to("lambda.amazonaws.com")},
+		},
+	}
+	neverPermitted = map[actions.Member][]attempt{
+		actions.Responder: {
+			{"iam:AttachRolePolicy", victim, policyARN(managed + "AdministratorAccess")},
+			{"iam:AttachRolePolicy", isolation, policyARN(managed + "AdministratorAccess")},
+			{"iam:CreateRole", victim, boundary(managed + "AWSDenyAll")},
+			{"iam:UpdateAssumeRolePolicy", victim, nil},
+			{"iam:DeleteRolePermissionsBoundary", victim, boundary(managed + "AWSDenyAll")},
+			{"iam:CreateAccessKey", alice, nil},
+			{"iam:PassRole", victim, to("ec2.amazonaws.com")},
+		},
+		actions.Restorer: {
+			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantine")},
+			{"iam:UpdateAssumeRolePolicy", victim, nil},
+			{"iam:CreateAccessKey", alice, nil},
+		},
+	}
+	needed = map[actions.Member][]attempt{
+		actions.Responder: {
+			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantine")},
+			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantineIAM")},
+			{"iam:PutUserPermissionsBoundary", alice, boundary(managed + "AWSDenyAll")},
+			{"iam:PutRolePermissionsBoundary", victim, boundary(managed + "AWSDenyAll")},
+			{"iam:CreateRole", isolation, boundary(managed + "AWSDenyAll")},
+			{"iam:PassRole", isolation, to("ec2.amazonaws.com")},
+			{"iam:DetachRolePolicy", victim, policyARN(managed + "AdministratorAccess")}, // whatever is attached
+		},
+		actions.Restorer: {
+			{"iam:DetachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantine")},
+			{"iam:DeleteUserPermissionsBoundary", alice, boundary(managed + "AWSDenyAll")},
+			{"iam:PutUserPermissionsBoundary", alice, boundary(inMember + "policy/limits")}, // what stood there
+			{"iam:AttachRolePolicy", victim, policyARN(managed + "AdministratorAccess")},    // what was attached
+			{"iam:CreateRole", victim, nil},
+			{"iam:PassRole", victim, to("ec2.amazonaws.com")},
+		},
+	}
+)
+
+// evaluator asks the AWS in memory what policies allow.
+type evaluator struct {
+	*awsfake.Cloud
+	n int
+}
+
+func newEvaluator() *evaluator {
+	c := &actiontest.Clock{T: actiontest.Began}
+	e := &evaluator{Cloud: awsfake.New(c.Now)}
+	e.Account(actiontest.Member).AddRole(awsfake.Role{Name: "victim", Path: "/app/"})
+	return e
+}
+
+// allow reports whether all documents, each alone, allow an attempt: identity and session policy.
+func (e *evaluator) allow(a attempt, documents ...string) bool {
+	for _, doc := range documents {
+		e.n++
+		s := e.Session(e.Account(actiontest.Member).AddRole(awsfake.Role{Name: fmt.Sprintf("probe-%d", e.n), Inline: map[string]string{"p": doc}}), "probe")
+		for key, v := range a.keys {
+			s = s.With(key, v)
+		}
+		if ok, _ := s.Can(a.action, a.resource); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// without takes a part away from each statement of a policy: its condition, or the whole statement if it denies.
+func without(t *testing.T, document, part string) string {
+	t.Helper()
+	var p struct {
+		Version   string
+		Statement []map[string]any
+	}
+	actiontest.Must(t, json.Unmarshal([]byte(document), &p))
+	for _, s := range p.Statement {
+		delete(s, part)
+	}
+	p.Statement = slices.DeleteFunc(p.Statement, func(s map[string]any) bool { return s["Effect"] == part })
+	b, err := json.Marshal(p)
+	actiontest.Must(t, err)
+	return string(b)
+}
+
+// TestMemberRolesAreBounded: the printed policies' conditions refuse what the actions don't need,
+// and nothing that they need. Without the conditions it would be allowed.
+func TestMemberRolesAreBounded(t *testing.T) {
+	e := newEvaluator()
+	for m := actions.Responder; m <= actions.Restorer; m++ {
+		policy := all.MemberPolicy(m, actiontest.TestOrg("aws"), false)
+		bare := without(t, policy, "Condition")
+		for _, a := range beyondConditions[m] {
+			if e.allow(a, policy) {
+				t.Errorf("member %d may %s", m, a)
+			}
+			if !e.allow(a, bare) {
+				t.Errorf("member %d: %s is refused without the conditions, too", m, a)
+			}
+		}
+		for _, a := range neverPermitted[m] {
+			if e.allow(a, bare) {
+				t.Errorf("member %d may %s", m, a)
+			}
+		}
+		for _, a := range needed[m] {
+			if !e.allow(a, policy) {
+				t.Errorf("member %d may not %s", m, a)
+			}
+		}
+	}
+}
+
+// TestPassRoleInChina: which of EC2's two names AWS sends there is not documented.
+func TestPassRoleInChina(t *testing.T) {
+	policy := all.MemberPolicy(actions.Responder, actiontest.TestOrg("aws-cn"), false)
+	for _, service := range []string{"ec2.amazonaws.com", "ec2.amazonaws.com.cn"} {
+		if !newEvaluator().allow(attempt{"iam:PassRole", strings.Replace(isolation, "arn:aws:", "arn:aws-cn:", 1), to(service)}, policy) {
+			t.Errorf("the role can't be passed to %s", service)
+		}
+	}
+}
+
+// sessions are calls with what their steps change.
+var sessions = []struct {
+	call      actions.Call
+	resources []string
+}{
+	{actions.Call{Action: actions.RevokeSessions, Target: victim}, []string{victim}},
+	{actions.Call{Action: actions.RevokeSessions, Target: actions.AllRoles}, []string{victim}},
+	{actions.Call{Action: actions.DetachPolicies, Target: victim}, []string{victim}},
+	{actions.Call{Action: actions.DeleteRole, Target: victim}, []string{victim, inMember + "instance-profile/app"}},
+	{actions.Call{Action: actions.QuarantineUser, Target: alice}, []string{alice}},
+	{actions.Call{Action: actions.DeactivateKey, Target: "AKIA2222222222222222", Options: map[string]string{"quarantine": "yes"}}, []string{alice}},
+	{actions.Call{Action: actions.DeleteKey, Target: "AKIA2222222222222222"}, []string{alice}},
+	{actions.Call{Action: actions.IsolateInstance, Target: "arn:aws:ec2:eu-west-1:" + actiontest.Member + ":instance/i-0123456789abcdef0", Region: "eu-west-1"},
+		[]string{"arn:aws:ec2:eu-west-1:" + actiontest.Member + ":instance/i-0123456789abcdef0", victim}},
+}
+
+// eachSession calls f with every session's name, member and policy.
+func eachSession(t *testing.T, f func(name string, m actions.Member, policy string)) {
+	t.Helper()
+	org := actiontest.TestOrg("aws")
+	for _, s := range sessions {
+		s.call.Account = actiontest.Member
+		a, ok := org.Actions.Lookup(s.call.Action)
+		if !ok {
+			t.Fatalf("no action %s", s.call.Action)
+		}
+		for m, phase := range map[actions.Member]actions.Phase{actions.Responder: actions.PhaseRun, actions.Restorer: actions.PhaseUndo} {
+			permits := actions.Permits(a, phase, actions.ScopeOf(a, org, s.call, s.resources))
+			if len(permits) == 0 {
+				continue // delete_key has no undo
+			}
+			doc, err := actions.PolicyDocument(permits)
+			actiontest.Must(t, err)
+			f(fmt.Sprint(s.call.Action, " ", actions.LastPart(s.call.Target), " ", phase), m, string(doc))
+		}
+	}
+}
+
+// TestSessionsAreBounded: no session may do what its member role may not.
+func TestSessionsAreBounded(t *testing.T) {
+	e, org := newEvaluator(), actiontest.TestOrg("aws")
+	eachSession(t, func(name string, m actions.Member, policy string) {
+		for _, a := range slices.Concat(beyondConditions[m], neverPermitted[m]) {
+			if e.allow(a, all.MemberPolicy(m, org, false), policy) {
+				t.Errorf("%s may %s", name, a)
+			}
+			// isolate_instance's session may lack conditions, for want of space.
+			if !strings.HasPrefix(name, string(actions.IsolateInstance)) && e.allow(a, policy) {
+				t.Errorf("the session policy of %s alone allows %s", name, a)
+			}
+		}
+	})
+}
