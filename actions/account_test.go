@@ -67,7 +67,7 @@ func TestEnterAssumesTheMemberRole(t *testing.T) {
 					t.Fatalf("session policy %s", got.SessionPolicy)
 				}
 				for i, s := range policy.Statement {
-					if d := cmp.Diff(permits[i], actions.Statement{Actions: s.Action, Resources: s.Resource}); d != "" || s.Effect != "Allow" {
+					if d := cmp.Diff(permits[i], actions.Statement{Deny: s.Effect == "Deny", Actions: s.Action, Resources: s.Resource}); d != "" {
 						t.Errorf("session policy %s: %s", got.SessionPolicy, d)
 					}
 				}
@@ -94,7 +94,9 @@ func TestPermitsOfEachPhase(t *testing.T) {
 			want = append(want, actions.Statement{Actions: []string{"iam:ListRoles"}, Resources: []string{"*"}})
 		}
 		if write[phase] != "" {
-			want = append(want, actions.Statement{Actions: strings.Fields(write[phase]), Resources: []string{"arn:aws:iam::222222222222:role/${$}{aws:username}/${*}/victim"}})
+			want = append(want, actions.Statement{Actions: strings.Fields(write[phase]), Resources: []string{"arn:aws:iam::222222222222:role/${$}{aws:username}/${*}/victim"}},
+				actions.Statement{Deny: true, Actions: []string{"iam:Attach*", "iam:Create*", "iam:Delete*", "iam:Detach*", "iam:PassRole", "iam:Put*", "iam:Tag*", "iam:Untag*", "iam:Update*"},
+					Resources: []string{"arn:aws:iam::222222222222:role/killswitch-responder", "arn:aws:iam::222222222222:role/killswitch-restorer"}})
 		}
 		call := actions.Call{Action: actions.RevokeSessions, Target: "arn:aws:iam::222222222222:role/victim", Account: actiontest.Member}
 		found := []string{"arn:aws:iam::222222222222:role/${aws:username}/*/victim"}

@@ -83,8 +83,9 @@ func (s Spec) AutoEligible(c Call) bool {
 	return s.Reversible && s.Quorum == 0 && !WholeAccount(c) && !s.runsInManagementAccount(c)
 }
 
-// Statement is an Allow statement of an IAM policy.
+// Statement is a statement of an IAM policy. It allows, unless Deny is set.
 type Statement struct {
+	Deny      bool
 	Actions   []string
 	Resources []string
 	Condition Condition

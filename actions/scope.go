@@ -8,14 +8,43 @@ import (
 	"strings"
 )
 
-// Permits returns exactly the permissions that a phase of a call needs.
+// Permits returns exactly the permissions that a phase of a call needs, and, where it writes in IAM,
+// the deny of every write on our own roles.
 func Permits(a Action, p Phase, s Scope) []Statement {
 	ss := nonEmpty(a.Spec().Permits(p, s))
-	if !Fits(ss) && !s.Any() {
+	if s.Any() {
+		return s.sparingOurs(ss)
+	}
+	if !Fits(ss) {
 		s.anyPath = true // a long path, chosen by an attacker, must not prevent the session
 		ss = nonEmpty(a.Spec().Permits(p, s))
 	}
+	if guarded := s.sparingOurs(ss); Fits(guarded) {
+		return guarded
+	}
 	return ss
+}
+
+// roleWrites are the actions that change or pass a role.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+var roleWrites = []string{"iam:Attach*", "iam:Create*", "iam:Delete*", "iam:Detach*", "iam:PassRole", "iam:Put*", "iam:Tag*", "iam:Untag*", "iam:Update*"}
+
+// sparingOurs adds the deny of every write on the responder and the restorer, whatever the others
+// allow. Both are entered on the path /, and names are unique across paths. The forwarder is not
+// among them: whoever makes a role of its name must not be safe from us.
+func (s Scope) sparingOurs(ss []Statement) []Statement {
+	if !slices.ContainsFunc(ss, func(st Statement) bool {
+		return slices.ContainsFunc(st.Actions, func(act string) bool { return strings.HasPrefix(act, "iam:") && writes(act) })
+	}) {
+		return ss
+	}
+	ours := Statement{Deny: true, Actions: roleWrites}
+	for _, name := range []string{s.Org.ResponderRole, s.Org.RestorerRole} {
+		if name != "" {
+			ours.Resources = append(ours.Resources, s.ARN("iam", "role/"+name))
+		}
+	}
+	return nonEmpty(append(slices.Clip(ss), ours))
 }
 
 // Merge returns each permission once, those on the same resources under the same condition in one statement, in a fixed
@@ -24,14 +53,14 @@ func Merge(permits []Statement, management bool) []Statement {
 	merged := map[string]*Statement{}
 	for _, s := range nonEmpty(permits) {
 		on := slices.Sorted(slices.Values(s.Resources))
-		key := fmt.Sprint(on, s.Condition)
+		key := fmt.Sprint(on, s.Condition, s.Deny)
 		for _, act := range s.Actions {
 			if strings.HasPrefix(act, "organizations:") && !management {
 				continue
 			}
 			of := merged[key]
 			if of == nil {
-				of = &Statement{Resources: on, Condition: s.Condition}
+				of = &Statement{Deny: s.Deny, Resources: on, Condition: s.Condition}
 				merged[key] = of
 			}
 			if !slices.Contains(of.Actions, act) {
@@ -57,7 +86,11 @@ func PolicyDocument(permits []Statement) ([]byte, error) {
 	}
 	var ss []statement
 	for _, p := range permits {
-		ss = append(ss, statement{"Allow", p.Actions, p.Resources, p.Condition})
+		effect := "Allow"
+		if p.Deny {
+			effect = "Deny"
+		}
+		ss = append(ss, statement{effect, p.Actions, p.Resources, p.Condition})
 	}
 	return json.Marshal(struct {
 		Version   string

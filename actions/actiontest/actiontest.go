@@ -130,7 +130,9 @@ func (p *scenario) permits(phase actions.Phase) []string {
 	var acts []string
 	for _, s := range actions.Permits(p.action, phase, actions.ScopeOf(p.action, p.Org, p.Call, p.resources)) {
 		for _, a := range s.Actions {
-			acts = append(acts, strings.ToLower(a))
+			if !s.Deny {
+				acts = append(acts, strings.ToLower(a))
+			}
 		}
 	}
 	return acts

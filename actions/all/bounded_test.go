@@ -179,7 +179,7 @@ var sessions = []struct {
 	resources []string
 }{
 	{actions.Call{Action: actions.RevokeSessions, Target: victim}, []string{victim}},
-	{actions.Call{Action: actions.RevokeSessions, Target: actions.AllRoles}, []string{victim}},
+	{actions.Call{Action: actions.RevokeSessions, Target: actiontest.Member + "/" + actions.AllRoles}, []string{victim}},
 	{actions.Call{Action: actions.DetachPolicies, Target: victim}, []string{victim}},
 	{actions.Call{Action: actions.DeleteRole, Target: victim}, []string{victim, inMember + "instance-profile/app"}},
 	{actions.Call{Action: actions.QuarantineUser, Target: alice}, []string{alice}},
@@ -223,6 +223,45 @@ func TestSessionsAreBounded(t *testing.T) {
 			if !strings.HasPrefix(name, string(actions.IsolateInstance)) && e.allow(a, policy) {
 				t.Errorf("the session policy of %s alone allows %s", name, a)
 			}
+		}
+	})
+}
+
+// TestOwnRolesAreOutOfReach: no member role and no session changes or passes a member role, though
+// they change any other; without the explicit deny the member roles, and the sessions for all roles,
+// could. Roles whose names only end like ours, and the forwarder's, can be contained.
+func TestOwnRolesAreOutOfReach(t *testing.T) {
+	e, org := newEvaluator(), actiontest.TestOrg("aws")
+	org.ForwarderRole = "killswitch-forwarder"
+	granted := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},`
+	for m := actions.Responder; m <= actions.Restorer; m++ {
+		policy := all.MemberPolicy(m, org, false)
+		wide := strings.Replace(strings.Join(strings.Fields(policy), ""), `{"Version":"2012-10-17","Statement":[`, granted, 1)
+		for _, role := range []string{org.ResponderRole, org.RestorerRole} {
+			for _, act := range []string{"AttachRolePolicy", "CreateRole", "DeleteRole", "DeleteRolePermissionsBoundary", "DeleteRolePolicy", "DetachRolePolicy", "PassRole",
+				"PutRolePermissionsBoundary", "PutRolePolicy", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole", "UpdateRoleDescription"} {
+				if a := (attempt{"iam:" + act, inMember + "role/" + role, nil}); e.allow(a, wide) {
+					t.Errorf("member %d may %s, if another statement allows it", m, a)
+				}
+			}
+			put := attempt{"iam:PutRolePolicy", inMember + "role/" + role, nil}
+			if e.allow(put, policy) || !e.allow(put, without(t, policy, "Deny")) {
+				t.Errorf("member %d: the deny decides nothing on %s", m, put)
+			}
+		}
+		for _, role := range []string{"my-killswitch-responder", "x/my-killswitch-restorer", "killswitch-forwarder"} {
+			if a := (attempt{"iam:PutRolePolicy", inMember + "role/" + role, nil}); !e.allow(a, policy) {
+				t.Errorf("member %d may not %s", m, a)
+			}
+		}
+	}
+	eachSession(t, func(name string, m actions.Member, policy string) {
+		put := attempt{"iam:PutRolePolicy", inMember + "role/" + org.ResponderRole, nil}
+		if e.allow(put, policy) || e.allow(put, all.MemberPolicy(m, org, false), policy) {
+			t.Errorf("%s may %s", name, put)
+		}
+		if all := strings.Contains(name, actions.AllRoles); all != e.allow(put, without(t, policy, "Deny")) {
+			t.Errorf("%s without the deny may %s: %v", name, put, !all)
 		}
 	})
 }

@@ -34,6 +34,9 @@ func TestMemberPolicy(t *testing.T) {
 				for _, s := range actions.Permits(a, p, actions.Anything(org)) {
 					for _, act := range s.Actions {
 						for _, r := range s.Resources {
+							if s.Deny {
+								continue
+							}
 							if tt.management || !strings.HasPrefix(act, "organizations:") {
 								want[grant{act, r}] = true
 							}
@@ -55,8 +58,11 @@ func TestMemberPolicy(t *testing.T) {
 		actiontest.Must(t, json.Unmarshal([]byte(document), &policy))
 		missing := maps.Clone(want)
 		for _, s := range policy.Statement {
-			if s.Effect != "Allow" || !slices.IsSorted(s.Action) {
+			if !slices.IsSorted(s.Action) {
 				t.Errorf("a statement is %+v", s)
+			}
+			if s.Effect == "Deny" {
+				continue // TestOwnRolesAreOutOfReach
 			}
 			for _, act := range s.Action {
 				for _, r := range s.Resource {

@@ -13,7 +13,7 @@ import (
 // policy prints the policy that a member role needs.
 func policy(_ context.Context, p program, args []string) error {
 	f := flag.NewFlagSet("policy", flag.ContinueOnError)
-	file := f.String("config", "", "the configuration; without one, the partition aws and any account")
+	file := f.String("config", "", "the configuration; without one, the partition aws and the roles killswitch-responder and killswitch-restorer")
 	management := f.Bool("management", false, "for the management account's role: with service control policies")
 	roles, err := parse(f, p, args)
 	if err != nil {
@@ -22,7 +22,7 @@ func policy(_ context.Context, p program, args []string) error {
 	if len(roles) != 1 || roles[0] != "responder" && roles[0] != "restorer" {
 		return fmt.Errorf("%w: say responder or restorer", errUsage)
 	}
-	org := actions.Org{Actions: all.Actions, Partition: "aws"}
+	org := actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"}
 	if *file != "" {
 		c, err := config.Load(*file)
 		if err != nil {

@@ -64,6 +64,9 @@ func permissions(a actions.Action, phases ...actions.Phase) string {
 	for _, p := range phases {
 		for _, s := range actions.Permits(a, p, actions.Anything(actions.Org{Partition: "aws"})) {
 			for _, act := range s.Actions {
+				if s.Deny {
+					continue
+				}
 				service, op, _ := strings.Cut(act, ":")
 				if !slices.Contains(by[service], op) {
 					by[service] = append(by[service], op)
