@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -50,6 +51,7 @@ type Cloud struct {
 	sts     *sts.Client
 	limiter rateLimiter // shared by all sessions
 	now     func() time.Time
+	log     *slog.Logger
 	members Members
 
 	watching watchSessions
@@ -66,13 +68,16 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 		base.HTTPClient = c.WithTimeout(callTimeout)
 	}
 	c := &Cloud{org: org, base: base, sts: sts.NewFromConfig(base), limiter: rateLimiter{byKey: map[string]chan struct{}{}},
-		members: &membership{}, watching: watchSessions{byKey: map[string]*session{}}, now: time.Now} //nolint:forbidigo // tests replace it
+		log: slog.New(slog.DiscardHandler), members: &membership{}, watching: watchSessions{byKey: map[string]*session{}}, now: time.Now} //nolint:forbidigo // tests replace it
 	c.SetAfterFunc(func(d time.Duration, f func()) { time.AfterFunc(d, f) })
 	return c
 }
 
 // SetNow replaces time.Now: sessions are renewed, and memberships asked again, by it.
 func (c *Cloud) SetNow(now func() time.Time) { c.now = now }
+
+// SetLog has told which sessions got a shorter policy than they should have.
+func (c *Cloud) SetLog(log *slog.Logger) { c.log = log }
 
 // Org returns the configured organization.
 func (c *Cloud) Org() Org { return c.org }
@@ -176,30 +181,62 @@ func (c *Cloud) EnterFor(
 		}
 	}
 	s := ScopeOf(a, c.org, call, resources)
-	return c.Enter(ctx, m, s.Account, s.Region, who, Permits(a, p, s))
+	return c.enter(ctx, m, s.Account, s.Region, who, widths(a, p, s)...)
 }
 
 // Enter assumes a member role in an account, limited to permits. The region is
 // for regional clients; empty for the hub's. The session is renewed for as long as it is
 // used. Enter returns a *[Refusal] for an account that is not known to be one of ours.
 func (c *Cloud) Enter(ctx context.Context, m Member, account, region string, who SessionContext, permits []Statement) (*Account, error) {
+	return c.enter(ctx, m, account, region, who, permits)
+}
+
+func (c *Cloud) enter(ctx context.Context, m Member, account, region string, who SessionContext, widths ...[]Statement) (*Account, error) {
 	if err := c.checkMember(ctx, account, who); err != nil {
 		return nil, err
 	}
-	return c.assume(ctx, m, account, region, who, permits)
+	return c.assume(ctx, m, account, region, who, widths...)
 }
 
-// assume is Enter without the question whose account it is.
-func (c *Cloud) assume(ctx context.Context, m Member, account, region string, who SessionContext, permits []Statement) (*Account, error) {
-	in, err := c.assumption(m, account, who, permits, int32(sessionLife/time.Second))
+// assume is enter without the question whose account it is.
+func (c *Cloud) assume(ctx context.Context, m Member, account, region string, who SessionContext, widths ...[]Statement) (*Account, error) {
+	s, err := c.open(ctx, m, account, who, int32(sessionLife/time.Second), widths, func(in *sts.AssumeRoleInput) *session {
+		return &session{cloud: c, in: in, renewAfter: sessionLife / 2}
+	})
 	if err != nil {
 		return nil, err
 	}
-	s := &session{cloud: c, in: in, renewAfter: sessionLife / 2}
-	if _, err := s.Retrieve(ctx); err != nil {
-		return nil, err
-	}
 	return c.account(s, account, region), nil
+}
+
+// open assumes a member role with the first of the permissions that STS packs: it packs policy and
+// tags into a form whose limit is not published, and of which tags that the hub's own session
+// passes on (EKS Pod Identity) take a part. The tag of the approvers goes first.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html#reference_iam-quotas-entity-length
+func (c *Cloud) open(ctx context.Context, m Member, account string, who SessionContext, seconds int32, widths [][]Statement,
+	create func(*sts.AssumeRoleInput) *session) (*session, error) {
+	for wider, refused := 0, false; ; refused = true {
+		in, err := c.assumption(m, account, who, widths[wider], seconds)
+		if err != nil {
+			return nil, err
+		}
+		s := create(in)
+		_, err = s.Retrieve(ctx)
+		switch {
+		case err == nil && refused:
+			c.log.WarnContext(ctx, "session policy was too large, a shorter one is used", slog.String("request_id", who.RequestID), slog.String("account", account),
+				slog.Int("wider", wider), slog.Int("policy_characters", len(*in.Policy)), slog.Int("session_token_utilization", int(s.packed)))
+			return s, nil
+		case !IsCode(err, "PackedPolicyTooLarge"):
+			return s, err
+		case len(who.Approvers) > 0:
+			who.Approvers = nil
+		case wider == len(widths)-1:
+			return nil, err
+		default:
+			wider++
+		}
+	}
 }
 
 // account returns an [Account] with the credentials of a session.
@@ -252,6 +289,7 @@ type session struct {
 
 	mu          sync.Mutex
 	current     aws.Credentials
+	packed      int32 // percent of the largest session token
 	renew, ends time.Time
 }
 
@@ -269,6 +307,7 @@ func (s *session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		k := out.Credentials
 		s.current = aws.Credentials{AccessKeyID: aws.ToString(k.AccessKeyId), SecretAccessKey: aws.ToString(k.SecretAccessKey),
 			SessionToken: aws.ToString(k.SessionToken)}
+		s.packed = aws.ToInt32(out.SessionTokenUtilization) // which AWS has instead of PackedPolicySize
 		s.renew, s.ends = now.Add(s.renewAfter), now.Add(time.Duration(*s.in.DurationSeconds)*time.Second)
 		return s.current, nil
 	}

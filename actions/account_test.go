@@ -1,10 +1,12 @@
 package actions_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -391,5 +393,58 @@ func TestErrorsAreExplainedWithAHint(t *testing.T) {
 	long := &smithy.GenericAPIError{Code: "Strange", Message: strings.Repeat("é", 5000)}
 	if cause, _ := actions.Explain(long); len([]rune(cause)) > 450 {
 		t.Errorf("%d characters", len([]rune(cause)))
+	}
+}
+
+// TestPackedPolicyTooLarge: STS packs policy and tags into a form of its own limit. The tag of the
+// approvers goes first, then the deny of our own roles, then the exact ARN; what is left is logged.
+func TestPackedPolicyTooLarge(t *testing.T) {
+	long := "/" + strings.Repeat("p", 400) + "/"
+	for _, tt := range []struct {
+		room            int
+		tag, deny, wide bool // in the session
+		refused         bool
+	}{
+		{room: 1100, tag: true, deny: true},
+		{room: 1000, deny: true},
+		{room: 800},
+		{room: 500, wide: true},
+		{room: 100, refused: true},
+	} {
+		t.Run(fmt.Sprint(tt.room), func(t *testing.T) {
+			w := actiontest.NewFixture(t, func(r *awsfake.Role) { r.Path = long })
+			var log bytes.Buffer
+			w.Hub.SetLog(slog.New(slog.NewJSONHandler(&log, nil)))
+			w.LimitPacked(tt.room)
+			_, err := w.Hub.EnterFor(t.Context(), actions.Responder, w.Act, actions.PhaseRun, w.Asked, w.Resources, actiontest.Actor)
+			calls := w.Calls()
+			got := calls[len(calls)-1]
+			if tt.refused {
+				actiontest.WantCode(t, err, "PackedPolicyTooLarge")
+				_, hint := actions.Explain(err)
+				actiontest.HasWords(t, hint, "transitive tags")
+				return
+			}
+			actiontest.Must(t, err)
+			_, tag := got.Tags["killswitch-approvers"]
+			deny, wide := strings.Contains(got.SessionPolicy, `"Deny"`), !strings.Contains(got.SessionPolicy, long)
+			if tag != tt.tag || deny != tt.deny || wide != tt.wide {
+				t.Errorf("%d calls: the session has the tag %v, the deny %v, is wide %v: %s", len(calls), tag, deny, wide, got.SessionPolicy)
+			}
+			if logged := strings.Contains(log.String(), `"session_token_utilization":`) && strings.Contains(log.String(), actiontest.Request); logged == tag {
+				t.Errorf("logged %q", log.String())
+			}
+		})
+	}
+}
+
+// TestLookWithLittleRoom: the session that all looks share does not fit, a look of its own does.
+func TestLookWithLittleRoom(t *testing.T) {
+	w := actiontest.NewFixture(t)
+	w.LimitPacked(600)
+	acct, err := w.Hub.Watch(t.Context(), w.Act, w.Asked)
+	actiontest.Must(t, err)
+	if _, err := acct.IAM().GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String("victim")}); err != nil {
+		t.Error(err)
 	}
 }

@@ -108,6 +108,8 @@ func Explain(err error) (cause, hint string) {
 			hint = "AWS is throttling this account; retry in a minute"
 		case "ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException":
 			hint = "Killswitch's own credentials are not valid; check its execution role"
+		case "PackedPolicyTooLarge":
+			hint = "the session that Killswitch itself runs in passes tags on, which leave no room: run it as a role whose session has no transitive tags"
 		case "LimitExceeded", "LimitExceededException":
 			hint = "the quota named is full; free a place in it, then retry"
 		case "NoSuchEntity":

@@ -11,18 +11,34 @@ import (
 // Permits returns exactly the permissions that a phase of a call needs, and, where it writes in IAM,
 // the deny of every write on our own roles.
 func Permits(a Action, p Phase, s Scope) []Statement {
-	ss := nonEmpty(a.Spec().Permits(p, s))
+	return widths(a, p, s)[0]
+}
+
+// widths returns the permissions of a phase of a call from the narrowest to the shortest, as far as
+// they fit into a session policy; one at least.
+func widths(a Action, p Phase, s Scope) (fitting [][]Statement) {
+	exact := nonEmpty(a.Spec().Permits(p, s))
 	if s.Any() {
-		return s.sparingOurs(ss)
+		return [][]Statement{s.sparingOurs(exact)}
 	}
-	if !Fits(ss) {
-		s.anyPath = true // a long path, chosen by an attacker, must not prevent the session
-		ss = nonEmpty(a.Spec().Permits(p, s))
+	scopes := []Scope{s, s}
+	scopes[1].anyPath = true // a long path, chosen by an attacker, must not prevent the session
+	if !a.Spec().runsInManagementAccount(s.Call) {
+		scopes = append(scopes, Scope{Org: s.Org, Account: s.Account, Region: s.Region}) // of any target in the account
 	}
-	if guarded := s.sparingOurs(ss); Fits(guarded) {
-		return guarded
+	least := SessionPolicyLimit + 1
+	for _, s := range scopes {
+		ss := nonEmpty(a.Spec().Permits(p, s))
+		for _, ss := range [][]Statement{s.sparingOurs(ss), ss} {
+			if text, err := sessionPolicy(ss); err == nil && len(text) < least {
+				fitting, least = append(fitting, ss), len(text)
+			}
+		}
 	}
-	return ss
+	if fitting == nil {
+		return [][]Statement{exact}
+	}
+	return fitting
 }
 
 // roleWrites are the actions that change or pass a role.

@@ -35,8 +35,8 @@ type watchSessions struct {
 // permitted and nothing else, until shortly before its end. What fails is not kept. The
 // Account is for one look: it asks AWS nothing twice. Errors are those of [Cloud.Enter].
 func (c *Cloud) Watch(ctx context.Context, a Action, call Call) (*Account, error) {
-	one := ScopeOf(a, c.org, call, nil)
-	if err := c.checkMember(ctx, one.Account, SessionContext{RequestID: watchName, Requester: watchName}); err != nil {
+	one, who := ScopeOf(a, c.org, call, nil), SessionContext{RequestID: watchName, Requester: watchName}
+	if err := c.checkMember(ctx, one.Account, who); err != nil {
 		return nil, err
 	}
 	every := Scope{Org: c.org, Account: one.Account, Region: "*"}
@@ -44,20 +44,17 @@ func (c *Cloud) Watch(ctx context.Context, a Action, call Call) (*Account, error
 	for _, b := range c.org.Actions {
 		permits = append(permits, b.Spec().Permits(PhasePlan, every)...)
 	}
-	if permits = Merge(permits, one.Account == c.org.ManagementAccount); !Fits(permits) {
-		permits = Permits(a, PhasePlan, one)
+	tries := widths(a, PhasePlan, one)
+	if permits = Merge(permits, one.Account == c.org.ManagementAccount); Fits(permits) {
+		tries = append([][]Statement{permits}, tries...)
 	}
-	for _, p := range permits {
+	for _, p := range slices.Concat(tries...) {
 		if i := slices.IndexFunc(p.Actions, writes); i >= 0 {
 			return nil, fmt.Errorf("a session that looks must not have %s", p.Actions[i])
 		}
 	}
-	in, err := c.assumption(Responder, one.Account, SessionContext{RequestID: watchName, Requester: watchName}, permits, int32(watchLife/time.Second))
+	s, err := c.open(ctx, Responder, one.Account, who, int32(watchLife/time.Second), tries, func(in *sts.AssumeRoleInput) *session { return c.watching.session(c, in) })
 	if err != nil {
-		return nil, err
-	}
-	s := c.watching.session(c, in)
-	if _, err := s.Retrieve(ctx); err != nil {
 		return nil, err
 	}
 	acct := c.account(s, one.Account, one.Region)

@@ -65,6 +65,7 @@ type Cloud struct {
 
 	mu          sync.Mutex
 	propagation time.Duration
+	packedLimit int // characters; 0 for none
 	accounts    map[string]*Account
 	sessions    map[string]*session // by access key ID
 	policies    map[string]string   // managed policies' documents by ARN

@@ -94,6 +94,10 @@ func assumeRole(k *request, in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, err
 	if err != nil {
 		return nil, err
 	}
+	packed := k.c.packed(aws.ToString(in.Policy), tags)
+	if packed > 100 {
+		return nil, &ststypes.PackedPolicyTooLargeException{Message: aws.String("Packed policy consumes " + strconv.Itoa(int(packed)) + "% of allotted space, please use smaller policy.")}
+	}
 	// "Source identity … persists across chained role sessions" and can't be changed
 	// ("Monitor and control actions taken with assumed roles", IAM User Guide).
 	inherited := k.caller.sourceIdentity
@@ -120,7 +124,7 @@ func assumeRole(k *request, in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, err
 	return &sts.AssumeRoleOutput{
 		AssumedRoleUser: &ststypes.AssumedRoleUser{Arn: aws.String(s.arn), AssumedRoleId: aws.String(role.ID + ":" + name)},
 		Credentials:     &ststypes.Credentials{AccessKeyId: aws.String(s.keyID), SecretAccessKey: aws.String(s.secret), SessionToken: aws.String(s.token), Expiration: aws.Time(s.expires)},
-		SourceIdentity:  emptyNil(source),
+		SourceIdentity:  emptyNil(source), SessionTokenUtilization: &packed,
 	}, nil
 }
 
@@ -129,9 +133,31 @@ func constraint(value, at, rule string) error {
 }
 
 // "The plaintext that you use for both inline and managed session policies can't
-// exceed 2,048 characters." AWS also packs it with the tags into a binary form of
-// unpublished size; here the plain text stands for that too.
+// exceed 2,048 characters."
 const maxSessionPolicy = 2048
+
+// LimitPacked makes AssumeRole refuse a session policy and session tags, inherited ones too, that
+// take more than so many characters together; 0 is no limit. AWS "compresses the passed inline
+// session policy, managed policy ARNs, and session tags into a packed binary format that has a
+// separate limit": it publishes neither. Here the plain text stands for that form.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+func (c *Cloud) LimitPacked(characters int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.packedLimit = characters
+}
+
+// packed is SessionTokenUtilization, in percent; PackedPolicySize is deprecated.
+func (c *Cloud) packed(policy string, tags map[string]string) int32 {
+	n := utf8.RuneCountInString(policy)
+	for key, v := range tags {
+		n += utf8.RuneCountInString(key + v)
+	}
+	if c.packedLimit == 0 {
+		return 0
+	}
+	return int32((100*n + c.packedLimit - 1) / c.packedLimit)
+}
 
 func sessionPolicy(doc *string) (*policy, error) {
 	if doc == nil {

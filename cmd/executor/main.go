@@ -36,6 +36,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	secret := function.NewSecret(aws, env("SIGNING_SECRET_ID"), now)
 	runs, cloud := dynamodb.New(tables, env("RUNS_TABLE")), actions.NewCloud(aws, c.Org)
 	cloud.SetMembers(executor.Members{Store: runs})
+	cloud.SetLog(log)
 	x := &executor.Executor{
 		Store:       runs,
 		Requests:    approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},

@@ -75,6 +75,7 @@ func New(env Environment, b Backends) *Zones {
 	secrets := func(context.Context) ([]string, error) { return []string{env.SigningSecret}, nil }
 	cloud := actions.NewCloud(env.AWS, c.Org)
 	cloud.SetNow(env.Now)
+	cloud.SetLog(env.Log)
 	cloud.SetMembers(executor.Members{Store: b.Runs})
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
 	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
