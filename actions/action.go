@@ -116,6 +116,9 @@ type Plan struct {
 	Undo       string   `json:"undo"` // how undo restores the target, in words
 	// More says that LookFirst left steps out.
 	More bool `json:"-"`
+	// Guarded says why the target needs one approval more, and never runs without people: it is
+	// exempt by a group, or that can't be read.
+	Guarded string `json:"guarded,omitempty"`
 	// Replaces is what the target has that the steps may put ours in the place of: an approval
 	// is for that, too. What an attacker puts there afterwards is replaced as well.
 	Replaces string `json:"replaces,omitempty"`

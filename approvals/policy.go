@@ -95,7 +95,7 @@ func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 	d := Decision{Waiting: p.eligible(e, person, nil)}
 	rule := person == AutomaticRequester && mode != OneClick
 	if rule {
-		e = e.oneMore(d.Waiting)
+		e = e.OneMore(d.Waiting)
 	}
 	d.Need = e.Approvals
 	_, known := p.Roster.ByID(person)
@@ -226,11 +226,11 @@ func (e ActionPolicy) Overrule(eligible, overruled []string) (ActionPolicy, []st
 		return e, eligible, true
 	}
 	others := slices.DeleteFunc(slices.Clone(eligible), func(id string) bool { return slices.Contains(overruled, id) })
-	return e.oneMore(others), others, len(others) >= e.Approvals
+	return e.OneMore(others), others, len(others) >= e.Approvals
 }
 
-// oneMore needs one approval more, but no more than there are people who may approve.
-func (e ActionPolicy) oneMore(eligible []string) ActionPolicy {
+// OneMore needs one approval more, but no more than there are people who may approve.
+func (e ActionPolicy) OneMore(eligible []string) ActionPolicy {
 	e.Approvals = min(e.Approvals+1, max(len(eligible), e.Approvals))
 	return e
 }

@@ -108,19 +108,13 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 	return p, nil
 }
 
-// quarantineOwner adds the steps of a quarantine, unless the user is exempt.
+// quarantineOwner adds the steps of a quarantine, unless the user is an administrator: that takes
+// a request of its own.
 func quarantineOwner(ctx context.Context, acct *actions.Account, k *ownedKey, p *actions.Plan) (bool, error) {
 	name := aws.ToString(k.user.UserName)
-	groups, err := groupsOf(ctx, acct, name)
-	if err != nil {
-		return false, err // no quarantine without knowing whether the user is exempt
-	}
-	if group := adminGroup(acct.Org, groups); group != "" {
-		since := ""
-		if acct.Look == actions.LookAll {
-			since = ", " + memberSince(ctx, acct, name, group)
-		}
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%s is a member of the admin group %s%s: the user is not quarantined, the key alone is deactivated. If the membership is the attacker's, take the user out of the group and ask for quarantine_user.", name, group, since))
+	groups, unread := groupsOf(ctx, acct, name)
+	if why := guard(ctx, acct, name, groups, unread); why != "" { // in a run, what was planned is in the ledger
+		p.Warnings = append(p.Warnings, fmt.Sprintf("Only the key is deactivated: %s Sessions that were made with it work on for up to 36 hours. To end them, send: quarantine_user %s confirm=%s", why, aws.ToString(k.user.Arn), name))
 		return false, nil
 	}
 	steps, err := denySteps(ctx, acct, k.user, deny.FullQuarantine, p)

@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,7 +25,8 @@ func (QuarantineUser) Spec() actions.Spec {
 		Summary:    "deny everything to an IAM user and make its keys, password and other credentials useless",
 		Usage:      `quarantine_user arn:aws:iam::222222222222:user/alice reason="signed in from an unknown network"`,
 		Target:     actions.UserTarget,
-		Options:    []string{"mode"},
+		Options:    []string{"confirm", "mode"},
+		Check:      confirmUser,
 		Values:     map[string][]string{"mode": {deny.IAMOnly}},
 		Synonyms:   []string{"quarantine", "deactivate_user", "disable_user", "delete_user", "block_user"},
 		Reversible: true,
@@ -126,12 +128,11 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	}
 	name := aws.ToString(user.UserName)
 	var groups []string
-	if acct.Look == actions.LookAll { // the exemption was checked before the approval: an attacker may have joined the group since
-		if groups, err = groupsOf(ctx, acct, name); err != nil {
-			return actions.Plan{}, err // no quarantine without knowing whether the user is exempt
-		}
-		if group := adminGroup(acct.Org, groups); group != "" {
-			return actions.Plan{}, refuseExempt(ctx, acct, name, group)
+	guarded, unread := "", error(nil)
+	if acct.Look == actions.LookAll { // an attacker may join the group after the approval
+		groups, unread = groupsOf(ctx, acct, name)
+		if guarded = guard(ctx, acct, name, groups, unread); guarded != "" && c.Options["confirm"] != name {
+			return actions.Plan{}, confirmAdmin(c, name, guarded)
 		}
 	}
 	u, full := newUserState(user, groups), c.Options["mode"] != deny.IAMOnly
@@ -139,6 +140,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 		Identity:   actions.Identity{ARN: u.ARN, ID: u.ID, Created: aws.ToTime(user.CreateDate)},
 		Reversible: true,
 		Undo:       quarantineUndoText(deny.QuarantineName(c), full),
+		Guarded:    guarded,
 		Residual: []string{
 			"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them.",
 		},
@@ -149,6 +151,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	if p.More = full && acct.Look == actions.LookFirst; p.More {
 		return p, nil
 	}
+	u.noteUnread("groups", unread)
 	if err := u.credentials(ctx, acct); err != nil {
 		return actions.Plan{}, err
 	}
@@ -167,10 +170,44 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	return p, nil
 }
 
-// refuseExempt returns the refusal for a member of the admin group.
-func refuseExempt(ctx context.Context, acct *actions.Account, user, group string) *actions.Refusal {
-	return &actions.Refusal{Reason: fmt.Sprintf("%s is a member of the admin group %s, %s: its members are not quarantined", user, group, memberSince(ctx, acct, user, group)),
-		Hint: "deactivate a key alone with deactivate_key, or freeze the account with apply_scp; if the membership is the attacker's, take the user out of the group first and ask again"}
+// guard returns why it takes one approval more to contain a user: it is an administrator, or its
+// groups can't be read, as whoever holds the account may bring about.
+func guard(ctx context.Context, acct *actions.Account, user string, groups []string, unread error) string {
+	if acct.Org.AdminGroup == "" {
+		return ""
+	}
+	if unread != nil {
+		cause, _ := actions.Explain(unread)
+		return fmt.Sprintf("whether %s is a member of the admin group %s can't be read (%s).", user, acct.Org.AdminGroup, cause)
+	}
+	if group := adminGroup(acct.Org, groups); group != "" {
+		since := ""
+		if acct.Look == actions.LookAll {
+			since = ", " + memberSince(ctx, acct, user, group)
+		}
+		return fmt.Sprintf("%s is a member of the admin group %s%s.", user, group, since)
+	}
+	return ""
+}
+
+// confirmAdmin refuses to contain an administrator whose name was not typed.
+func confirmAdmin(c actions.Call, name, why string) *actions.Refusal {
+	meant := c
+	meant.Options = maps.Clone(c.Options)
+	if meant.Options == nil {
+		meant.Options = map[string]string{}
+	}
+	meant.Options["confirm"] = name
+	return &actions.Refusal{Reason: why + " It takes the name typed, and one approval more",
+		Hint: "ask again with confirm=" + name + ", or deactivate a key alone with deactivate_key", Instead: &meant}
+}
+
+// confirmUser checks confirm=, which an administrator needs.
+func confirmUser(c *actions.Call, m *actions.ParseErrors) {
+	typed, given := c.Options["confirm"]
+	if name := actions.LastPart(c.Target); given && c.Target != "" && typed != name {
+		m.Add("confirm", fmt.Sprintf("%s is not the user's name", actions.Clip(typed)), "say confirm="+name)
+	}
 }
 
 func quarantineUndoText(policy string, full bool) string {

@@ -216,6 +216,9 @@ func (x *Executor) admit(p *approvals.Planned) error {
 	if p.Policy, p.Eligible, enough = entry.Overrule(d.Waiting, p.Overrules); !enough {
 		return actions.Refuse(actions.Violation{Code: approvals.TooFewEligible, Group: entry.Approvers, Have: len(p.Eligible), Need: entry.Approvals})
 	}
+	if p.Plan.Guarded != "" {
+		p.Policy = p.Policy.OneMore(p.Eligible)
+	}
 	return nil
 }
 
@@ -261,6 +264,15 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 	}
 	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
 		return no
+	}
+	if why := p.Plan.Guarded; why != "" {
+		p.Plan.Warnings = slices.Insert(p.Plan.Warnings, 0, "One approval more than usual: "+why)
+		if p.Mode != approvals.TwoPerson {
+			p.Mode, p.ModeCause = approvals.TwoPerson, why
+		}
+		if err := x.admit(p); err != nil {
+			return err
+		}
 	}
 	return nil
 }

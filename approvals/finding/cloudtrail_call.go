@@ -58,8 +58,8 @@ func (c iamCall) policy() string {
 	return ""
 }
 
-// adminGroup reports whether the call adds somebody to the group that is exempt from
-// quarantine.
+// adminGroup reports whether the call adds somebody to the group whose members take one
+// approval more to be quarantined.
 func (c iamCall) adminGroup(group string) bool {
 	return c.name == "AddUserToGroup" && c.failed == "" && group != "" && strings.EqualFold(c.request.at("groupName").text(), group)
 }
@@ -91,7 +91,7 @@ func (c iamCall) offer(o *containments) {
 		o.quarantine(Containment{}, owner)
 	}
 	if group := o.org.AdminGroup; c.adminGroup(group) {
-		o.addByHand("Members of " + group + " are exempt from quarantine_user: if this membership is the attacker's, take the user out of the group first.")
+		o.addByHand("To quarantine a member of " + group + " takes the name typed (confirm=NAME) and one approval more: if this membership is the attacker's, ask for it with that.")
 	}
 }
 

@@ -207,7 +207,7 @@ var samples = map[string]want{
 		title: "Root user added user intern to group admins", severity: 8, account: "222222222222", region: "us-east-1",
 		principal: "root user, key ASIAROOTCTDV2EXAMPLE", resource: "user intern, group admins", updated: "2026-11-13T10:11:40Z",
 		offers:       []string{"quarantine_user arn:aws:iam::222222222222:user/intern"},
-		byHand:       []string{"delete its keys, password and MFA devices", "Members of admins are exempt from quarantine_user"},
+		byHand:       []string{"delete its keys, password and MFA devices", "To quarantine a member of admins takes the name typed"},
 		facts:        map[string]string{"MFA": "yes", "Source IP": "192.0.2.33"},
 		link:         "/events/05f3daa6-5544-5003-9599-7eeabe8b6a59",
 		subject:      trail.Subject{By: "AccessKeyId", Value: "ASIAROOTCTDV2EXAMPLE"},
