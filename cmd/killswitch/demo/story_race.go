@@ -54,7 +54,7 @@ var race = &story{
 			return nil
 		}),
 		passes("Killswitch asks it, and completes what it told: it was ci-deployer. A button contains that role.", 6*time.Minute),
-		clicks(company.Carol, "Carol asks to revoke its sessions.", "Revoke", "propose:revoke_sessions",
+		clicks(company.Carol, "Carol asks to revoke its sessions.", "Revoke sessions: ci-deployer", approvals.Propose(actions.RevokeSessions),
 			func(p *play) string {
 				return p.message(func(m slackfake.Message) bool { return strings.Contains(m.Text, "By role ci-deployer") })
 			}, asked(revoking)),
