@@ -43,7 +43,7 @@ func keyContract(t *testing.T, name actions.Name, starts map[string]func(w *fixt
 			}})
 		}
 		contract.Action, _ = all.Actions.Lookup(name)
-		contract.ErrorPathPermits = []string{"cloudtrail:LookupEvents", "iam:GetAccessKeyLastUsed"} // for an exempt user, TestKeyOfAnAdmin; for one whose name is gone, TestRenamedUser
+		contract.ErrorPathPermits = append([]string{"cloudtrail:LookupEvents", "iam:GetAccessKeyLastUsed"}, boundaryPermits...) // for an exempt user, TestKeyOfAnAdmin; for one whose name is gone, TestRenamedUser
 		actiontest.Test(t, contract)
 	})
 }
