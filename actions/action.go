@@ -217,10 +217,10 @@ type Step struct {
 }
 
 // HoldName is the name of the changed content, the last part of the step's hold: a policy, a key.
-func (s Step) HoldName() string { return s.Hold[strings.LastIndex(s.Hold, "/")+1:] }
+func (s Step) HoldName() string { return LastPart(s.Hold) }
 
 // ResourceName is the name of the changed resource, the last part of its ARN.
-func (s Step) ResourceName() string { return s.Resource[strings.LastIndexAny(s.Resource, ":/")+1:] }
+func (s Step) ResourceName() string { return ResourceName(s.Resource) }
 
 // Region is that of the changed resource, "" for global ones.
 func (s Step) Region() string {

@@ -95,6 +95,10 @@ func (r *AccountReader) CheckPartition(partition string) bool {
 // LastPart returns the part of an ARN after the last slash: the name without its path.
 func LastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
+// ResourceName returns the part of an ARN after the last slash or colon: the name of a resource
+// whatever its service writes before it.
+func ResourceName(arn string) string { return arn[strings.LastIndexAny(arn, ":/")+1:] }
+
 // LastParts returns the names of several.
 func LastParts(arns []string) []string {
 	var names []string

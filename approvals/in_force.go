@@ -3,6 +3,9 @@ package approvals
 import (
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // InForce is what a run holds in force, by the names that CloudTrail's events use: so it is
@@ -15,6 +18,9 @@ type InForce struct {
 	SCP     bool     `json:"scp,omitempty"`   // a service control policy is among it
 }
 
+// LookGap is the time from the begin of a look to the next one that an event makes due.
+const LookGap = 30 * time.Second
+
 const (
 	maxInForce     = 50  // names
 	maxInForceName = 128 // the longest name that IAM takes
@@ -24,7 +30,7 @@ const (
 // in lower case, as names of IAM are unique regardless of case. It returns "" for what is too long.
 func InForceName(s string) string {
 	if strings.HasPrefix(s, "arn:") {
-		s = s[strings.LastIndexAny(s, "/:")+1:]
+		s = actions.ResourceName(s)
 	}
 	if len(s) > maxInForceName {
 		return ""

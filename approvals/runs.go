@@ -171,6 +171,17 @@ type Remover struct {
 	ByHand  []string       `json:"by_hand,omitempty"`
 }
 
+// Offers are the containments of who removed what a request contains.
+func (r *Remover) Offers(request string) (os Offers) {
+	if r == nil {
+		return nil
+	}
+	for _, c := range r.Contain {
+		os = append(os, Offer{Intent: Intent{Call: c}, Why: "who removed what " + request + " contains"})
+	}
+	return os
+}
+
 // Known reports whether it is known what became of it.
 func (t Tampered) Known() bool { return t.Reapplied || t.Cause != "" }
 
@@ -212,11 +223,7 @@ func (r Run) Told() []Tampered {
 // that two people must want.
 func (r Run) RemoverOffers() (os Offers) {
 	for _, t := range r.Tampering {
-		if t.By == nil {
-			continue
-		}
-		for _, c := range t.By.Contain {
-			o := Offer{Intent: Intent{Call: c}, Why: "who removed what " + r.ID + " contains"}
+		for _, o := range t.By.Offers(r.ID) {
 			if _, known := os.ByDigest(IntentDigest(o.Intent)); !known {
 				os = append(os, o)
 			}

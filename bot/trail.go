@@ -12,14 +12,9 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-const (
-	// lookGap is the time between two jobs of a containment. The executor has the same gap
-	// between two looks.
-	lookGap = 30 * time.Second
-	// inForceFor is how long the list of what is in force is used. What is younger is not in
-	// it, and is looked at after 5 and 15 s by itself.
-	inForceFor = 10 * time.Second
-)
+// inForceFor is how long the list of what is in force is used. What is younger is not in it, and is
+// looked at after 5 and 15 s by itself.
+const inForceFor = 10 * time.Second
 
 // HandleTrail handles a message of the queue trail: an event of CloudTrail about a change that
 // may undo a containment. It sends the jobs that look, and says nothing to anybody. What is no
@@ -137,14 +132,14 @@ func (f *inForce) list(ctx context.Context, b *Bot) error {
 }
 
 // claim reports whether a change needs a job, and when: the first one at once, those after it
-// one together, lookGap later. What comes while that one waits needs none.
+// one together, a LookGap later. What comes while that one waits needs none.
 func (f *inForce) claim(h *held, now time.Time) (delay time.Duration, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h.asked.After(now) {
 		return 0, false
 	}
-	at := h.asked.Add(lookGap)
+	at := h.asked.Add(approvals.LookGap)
 	if now.After(at) {
 		at = now
 	}

@@ -156,7 +156,7 @@ func TestFloodOfEventsIsFewJobs(t *testing.T) {
 			t.Errorf("%d jobs: %v", len(due), due)
 		}
 		for i := 1; i < len(due); i++ {
-			if due[i]-due[i-1] != lookGap {
+			if due[i]-due[i-1] != approvals.LookGap {
 				t.Errorf("between two jobs: %s", due[i]-due[i-1])
 			}
 		}
@@ -246,7 +246,7 @@ func TestEventOfAWebhookSetsALook(t *testing.T) {
 		}
 		ignored := d.countedNow("EventsIgnored")
 		d.must(d.HandleWebhook(t.Context(), Webhook{ID: "eventbridge", Path: "/events", Body: "[" + string(event) + "," + string(event) + "]"}))
-		if len(q.due[id]) != 2 || q.due[id][1] != lookGap {
+		if len(q.due[id]) != 2 || q.due[id][1] != approvals.LookGap {
 			t.Errorf("sent %v", q.due)
 		}
 		if n := d.countedNow("EventsIgnored") - ignored; n != 2 {

@@ -3,6 +3,7 @@ package deny
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -79,8 +80,22 @@ func (p Principal) set(ctx context.Context, arn string) (err error) {
 	return err
 }
 
-// Bind sets our boundary, and notes in prior which version of the one in its place was in force.
-func (p Principal) Bind(ctx context.Context, prior *string) (noted *string, err error) {
+// BindInstead sets our boundary where AWS refused a step's deny in another place for good. It
+// returns false if the refusal stands: it is none, or the boundary is refused, too.
+func (p Principal) BindInstead(ctx context.Context, s actions.Step, refused error) (e actions.Effect, bound bool, err error) {
+	var api interface{ ErrorCode() string }
+	if refused == nil || actions.Transient(refused) || !errors.As(refused, &api) {
+		return e, false, nil
+	}
+	prior, err := p.bind(ctx, s.Prior)
+	if err != nil && !actions.Transient(err) {
+		return e, false, nil
+	}
+	return actions.Effect{Prior: prior, Wrote: aws.String(BoundaryARN(p.acct.Partition)), Changed: true}, true, err
+}
+
+// bind sets our boundary, and notes in prior which version of the one in its place was in force.
+func (p Principal) bind(ctx context.Context, prior *string) (noted *string, err error) {
 	was, err := ReadState(prior)
 	if err != nil {
 		return prior, err

@@ -63,8 +63,13 @@ func ReadRevocation(document string) (cutoff time.Time, ours, ok bool) {
 	if !ours {
 		like = strings.Replace(like, `"Sid":"`+RevokeSid+`",`, "", 1)
 	}
-	// Compare the number of quotes too: EqualJSON does not see duplicate keys.
-	return cutoff, ours, EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
+	return cutoff, ours, Says(document, like)
+}
+
+// Says reports whether a document is another one, however it is spelled. It compares the number of
+// quotes too: EqualJSON does not see duplicate keys.
+func Says(document, like string) bool {
+	return EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
 }
 
 // InstancePolicies begins the names of the inline policies that deny to one instance.
@@ -102,8 +107,7 @@ func Kept(name, document string) bool {
 		return false
 	}
 	arn := d.Statement[0].Condition["ArnEquals"]["ec2:SourceInstanceARN"]
-	like := InstanceDocument(arn)
-	return strings.HasSuffix(arn, ":instance/"+id) && len(arn) <= 100 && EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
+	return strings.HasSuffix(arn, ":instance/"+id) && len(arn) <= 100 && Says(document, InstanceDocument(arn))
 }
 
 // Grants returns the part of a policy document that may allow something, in one line;

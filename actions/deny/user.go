@@ -27,13 +27,16 @@ const (
 // Quarantine is a deny on a user: a customer-managed policy, or, if AWS refuses that,
 // an inline one of the same name and content. It has no condition, since long-term
 // keys have no issue time.
-type Quarantine struct{ arn, name, document, deniedActions string }
+type Quarantine struct {
+	arn, name, document, deniedActions string
+	boundary                           string // ARN of the boundary that may stand for it; empty for a deny of less than everything
+}
 
 // NewQuarantine returns the deny with the policy name.
 func NewQuarantine(acct *actions.Account, name string) Quarantine {
-	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, deniedActions: "*"}
+	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, deniedActions: "*", boundary: BoundaryARN(acct.Partition)}
 	if name == IAMQuarantine {
-		q.deniedActions = "iam:*"
+		q.deniedActions, q.boundary = "iam:*", ""
 	}
 	q.document = `{"Version":"2012-10-17","Statement":[{"Sid":"` + name + `","Effect":"Deny","Action":"` + q.deniedActions + `","Resource":"*"}]}`
 	return q
@@ -113,14 +116,14 @@ func (q Quarantine) Step(acct *actions.Account, user *types.User, live State, co
 	s := UserStep(acct, user, "deny", "quarantine", q.name)
 	s.Title, s.Prior, s.Goal, s.Deny = "Deny "+q.deniedActions+" to the user", live.Stored(), "permissions", true
 	s.Current, s.After = q.text(live, content), "policy "+q.name+": Deny "+q.deniedActions+", for keys and sessions of any age"
-	if q.everything() {
+	if q.boundary != "" {
 		s.After += "; where it does not fit, permissions boundary AWSDenyAll"
 	}
 	return s
 }
 
-// everything reports whether the deny is of everything, so that a boundary may stand for it.
-func (q Quarantine) everything() bool { return q.deniedActions == "*" }
+// bounds reports whether the boundary that stands there is ours.
+func (q Quarantine) bounds(d State) bool { return q.boundary != "" && d.Boundary == q.boundary }
 
 func (q Quarantine) text(d State, content *string) string {
 	var is []string
@@ -136,7 +139,7 @@ func (q Quarantine) text(d State, content *string) string {
 	case d.Inline != nil:
 		is = append(is, "another inline policy named "+q.name+": "+Compact(*d.Inline))
 	}
-	if strings.HasSuffix(d.Boundary, ":iam::aws:policy/AWSDenyAll") && q.everything() {
+	if q.bounds(d) {
 		is = append(is, "permissions boundary AWSDenyAll")
 	}
 	if len(is) == 0 {
@@ -145,11 +148,8 @@ func (q Quarantine) text(d State, content *string) string {
 	return strings.Join(is, ", ")
 }
 
-// Matches reports whether a document is our deny. It compares the number of quotes
-// too: EqualJSON does not see duplicate keys.
-func (q Quarantine) Matches(document string) bool {
-	return EqualJSON(document, q.document) && strings.Count(document, `"`) == strings.Count(q.document, `"`)
-}
+// Matches reports whether a document is our deny.
+func (q Quarantine) Matches(document string) bool { return Says(document, q.document) }
 
 // Content returns the default version of the managed policy; nil if there is none.
 func (q Quarantine) Content(ctx context.Context, acct *actions.Account) (*string, error) {
@@ -179,8 +179,8 @@ func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live Sta
 	if live.Inline != nil && q.Matches(*live.Inline) {
 		return live.Inline, nil
 	}
-	if ours := BoundaryARN(acct.Partition); q.everything() && live.Boundary == ours {
-		return &ours, nil
+	if q.bounds(live) {
+		return &q.boundary, nil
 	}
 	if !live.Attached {
 		return nil, nil
@@ -219,12 +219,9 @@ func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, on *types.
 		return actions.Effect{Prior: s.Prior, Wrote: &q.arn, Changed: true}, err
 	}
 	_, put := acct.IAM().PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: &q.document})
-	if q.everything() && errors.As(put, &api) && !actions.Transient(put) {
-		ours := BoundaryARN(acct.Partition)
-		if prior, err := OfUser(acct, user).Bind(ctx, s.Prior); err == nil {
-			return actions.Effect{Prior: prior, Wrote: &ours, Changed: true}, nil
-		} else if actions.Transient(err) {
-			return actions.Effect{Prior: prior, Wrote: &ours, Changed: true}, err
+	if q.boundary != "" {
+		if e, bound, err := OfUser(acct, user).BindInstead(ctx, s, put); bound {
+			return e, err
 		}
 	}
 	if actions.IsCode(put, "LimitExceeded") {
@@ -276,7 +273,7 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, on *types
 		return actions.Reading{}, err
 	}
 	r := actions.Reading{Holds: true}
-	if q.everything() {
+	if q.boundary != "" {
 		if r, err = OfUser(acct, user).Release(ctx, live.Boundary, prior, e); err != nil || !r.Holds {
 			return r, err
 		}

@@ -189,14 +189,10 @@ func applyDenyAll(ctx context.Context, acct *actions.Account, role *types.Role, 
 		return actions.Effect{Prior: s.Prior, Wrote: &ours}, nil
 	}
 	r, err := putInline(ctx, acct, name, denyAllPolicy, denyAllDocument)
-	var refused interface{ ErrorCode() string }
-	if e.Changed = r.Changed; err == nil || actions.Transient(err) || !errors.As(err, &refused) {
-		return e, err
+	if instead, bound, err := deny.OfRole(acct, name).BindInstead(ctx, s, err); bound {
+		return instead, err
 	}
-	prior, berr := deny.OfRole(acct, name).Bind(ctx, s.Prior)
-	if berr == nil || actions.Transient(berr) {
-		return actions.Effect{Prior: prior, Wrote: &ours, Changed: true}, berr
-	}
+	e.Changed = r.Changed
 	return e, unmodifiable(err)
 }
 

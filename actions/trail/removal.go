@@ -105,7 +105,7 @@ func removes(org actions.Org, e types.Event, resource, content string) bool {
 // names are unique regardless of case.
 func names(values []string, name string) bool {
 	return name != "" && slices.ContainsFunc(values, func(v string) bool {
-		return strings.EqualFold(v, name) || strings.HasPrefix(v, "arn:") && strings.EqualFold(v[strings.LastIndexAny(v, ":/")+1:], name)
+		return strings.EqualFold(v, name) || strings.HasPrefix(v, "arn:") && strings.EqualFold(actions.ResourceName(v), name)
 	})
 }
 

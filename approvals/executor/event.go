@@ -11,17 +11,15 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-const (
-	lookGap   = 30 * time.Second // from the begin of a look to the next one that an event makes due
-	heldPause = 5 * time.Second  // of an event's job while another worker has the run
-)
+// heldPause is the pause of an event's job while another worker has the run.
+const heldPause = 5 * time.Second
 
-// bringForward makes the next look due for an event: now, or lookGap after the last one began.
+// bringForward makes the next look due for an event: now, or a LookGap after the last one began.
 // It is the look of the schedule that comes sooner: however many events there are, they set
 // one. later: it is not due now.
 func (x *Executor) bringForward(ctx context.Context, run *approvals.Run) (later bool, err error) {
 	now := x.Now().UTC()
-	at := run.LookedAt.Add(lookGap)
+	at := run.LookedAt.Add(approvals.LookGap)
 	if now.After(at) {
 		at = now
 	}

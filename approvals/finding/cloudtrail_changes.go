@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // change is what a call does, with its severity. CloudTrail has none: these are
@@ -89,7 +91,7 @@ func (c iamCall) severity(adminGroup string) float64 {
 		return attemptSeverity
 	case c.name == "CreateAccessKey" && c.self && c.caller.kind == ofRoot: // nothing can limit it
 		return usedSeverity
-	case strings.HasPrefix(c.name, "Attach") && slices.Contains(powerful, afterLast(c.policy())), c.adminGroup(adminGroup):
+	case strings.HasPrefix(c.name, "Attach") && slices.Contains(powerful, actions.LastPart(c.policy())), c.adminGroup(adminGroup):
 		return powerfulSeverity
 	case !known:
 		return otherSeverity
@@ -120,7 +122,7 @@ func (c iamCall) title() string {
 		"{group}", thing("group", c.request.at("groupName").text()),
 		"{role}", thing("role", c.request.at("roleName").text()),
 		"{profile}", thing("instance profile", c.request.at("instanceProfileName").text()),
-		"{policy}", thing("policy", afterLast(c.policy())),
+		"{policy}", thing("policy", actions.LastPart(c.policy())),
 	).Replace(rest)
 	who := capital(c.who())
 	switch {
@@ -147,7 +149,7 @@ func (c iamCall) target() string {
 		parts = append(parts, "access key "+key)
 	}
 	if policy := c.policy(); policy != "" && len(parts) == 0 {
-		parts = append(parts, "policy "+afterLast(policy))
+		parts = append(parts, "policy "+actions.LastPart(policy))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -103,7 +103,7 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 	var who []string
 	for _, w := range h.actors {
 		if len(h.instances) > 0 {
-			w.instance = afterLast(h.instances[0])
+			w.instance = actions.LastPart(h.instances[0])
 		}
 		o.actor(w)
 		w.tell(a)
@@ -119,8 +119,8 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 		if g := strings.Split(arn, ":"); len(g) == 6 {
 			region = g[3]
 		}
-		if owner := ownerOf(arn); actions.InstanceID.MatchString(afterLast(arn)) && (owner == "" || owner == o.account) {
-			o.instance(Containment{}, afterLast(arn), region)
+		if owner := ownerOf(arn); actions.InstanceID.MatchString(actions.LastPart(arn)) && (owner == "" || owner == o.account) {
+			o.instance(Containment{}, actions.LastPart(arn), region)
 		}
 	}
 	if len(o.list) == 0 && len(o.byHand) == 0 {
@@ -140,7 +140,7 @@ func hubType(types []string, ofGuardDuty bool) string {
 	if !ofGuardDuty {
 		return types[0]
 	}
-	purpose, rest, _ := strings.Cut(afterLast(types[0]), ":")
+	purpose, rest, _ := strings.Cut(actions.LastPart(types[0]), ":")
 	return purpose + ":" + strings.Replace(rest, "-", "/", 1)
 }
 
@@ -160,11 +160,11 @@ func ownerOf(arn string) string {
 // resource sorts a resource of a finding, whose type both formats spell alike but
 // for case and colons. Of a key, owner is what is told of whose it is.
 func (h *hubFinding) resource(kind, id string, owner actor, name string) {
-	w := actor{name: afterLast(id), arn: id, account: ownerOf(id)}
+	w := actor{name: actions.LastPart(id), arn: id, account: ownerOf(id)}
 	switch strings.ToLower(strings.ReplaceAll(kind, ":", "")) {
 	case "awsiamaccesskey":
 		if owner.key == "" {
-			owner.key = lastPart(id)
+			owner.key = actions.ResourceName(id)
 		}
 		if !slices.ContainsFunc(h.actors, func(w actor) bool { return w.key == owner.key }) {
 			h.actors = append(h.actors, owner)
@@ -177,11 +177,8 @@ func (h *hubFinding) resource(kind, id string, owner actor, name string) {
 		h.actors = append(h.actors, w)
 	case "awsec2instance":
 		h.instances = append(h.instances, id)
-		h.things = append(h.things, join(" ", prefix("instance ", afterLast(id)), brackets(name)))
+		h.things = append(h.things, join(" ", prefix("instance ", actions.LastPart(id)), brackets(name)))
 	default:
-		h.things = append(h.things, join(" ", kind, lastPart(id)))
+		h.things = append(h.things, join(" ", kind, actions.ResourceName(id)))
 	}
 }
-
-func afterLast(s string) string { return s[strings.LastIndex(s, "/")+1:] }
-func lastPart(s string) string  { return s[strings.LastIndexAny(s, ":/")+1:] }

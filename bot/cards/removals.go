@@ -36,10 +36,7 @@ func (v View) removal(t approvals.Tampered) Message {
 	if len(t.By.ByHand) > 0 {
 		m.Blocks = append(m.Blocks, plainList("by-hand", "To do by hand:", t.By.ByHand, maxByHand))
 	}
-	var offers approvals.Offers
-	for _, c := range t.By.Contain {
-		offers = append(offers, approvals.Offer{Intent: approvals.Intent{Call: c}})
-	}
+	offers := t.By.Offers(id)
 	var buttons []slack.BlockElement
 	for i, button := range offers.Buttons() {
 		intent := offers[i].Intent
