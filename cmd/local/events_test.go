@@ -2,11 +2,15 @@ package local_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
@@ -156,4 +160,60 @@ func TestAlertsHoldUpNobody(t *testing.T) {
 	stop()
 	close(busy)
 	<-done
+}
+
+// TestChangesHoldUpNoContainment: twenty failed calls a second that name our policy set no look, and
+// while those of twenty that succeeded keep every worker of the looks busy, what people approve is
+// contained at once.
+func TestChangesHoldUpNoContainment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.aws.Account(prod).AddRole(awsfake.Role{Name: "db-role"}) })
+	w.contained(command)
+	w.pass(20 * time.Minute)
+	looks := 0
+	for _, p := range w.zones.Pumps {
+		if p.Name == "checks" {
+			p.Handle = func(_ context.Context, body []byte) error {
+				var j approvals.Job
+				w.must(json.Unmarshal(body, &j))
+				if j.Verb == approvals.JobEvent {
+					looks++
+				}
+				return errors.New("every worker is busy")
+			}
+		}
+	}
+	flood := func(failed string) {
+		for range 20 {
+			w.must(w.zones.Bot.HandleTrail(t.Context(), fmt.Appendf(nil, `{"source":"aws.iam","detail-type":"AWS API Call via CloudTrail","account":%[1]q,"detail":{"eventSource":"iam.amazonaws.com",
+"eventName":"DeleteRolePolicy","eventTime":%[2]q,"recipientAccountId":%[1]q%[3]s,"requestParameters":{"roleName":"app-role","policyName":"AWSRevokeOlderSessions"}}}`,
+				prod, w.clock.Now().UTC().Format(time.RFC3339), failed)))
+		}
+	}
+	for range 60 {
+		flood(`,"errorCode":"AccessDenied"`)
+		w.drain()
+		w.clock.Add(time.Second)
+	}
+	if looks != 0 {
+		t.Errorf("%d looks for calls that failed", looks)
+	}
+	for second := range 60 {
+		flood(`,"errorCode":"AccessDenied"`)
+		flood("")
+		if second == 30 {
+			began := w.clock.Now()
+			r := w.asks("U01ALICE", "revoke_sessions arn:aws:iam::222222222222:role/db-role stolen")
+			w.clicks("U02BOB", w.state(r, approvals.Pending), "approve")
+			w.state(r, approvals.Contained)
+			if took := w.clock.Now().Sub(began); took > 10*time.Second {
+				t.Errorf("contained after %s", took)
+			}
+		}
+		w.drain()
+		w.clock.Add(time.Second)
+	}
+	if looks == 0 {
+		t.Error("calls that succeeded set no look")
+	}
 }
