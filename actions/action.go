@@ -61,9 +61,9 @@ type Spec struct {
 	Quorum int
 	// Alternative is a less disruptive action on the same target, or empty.
 	Alternative Name
-	// InManagementAccount reports whether a call is carried out in the organization's
-	// management account; nil means never.
-	InManagementAccount func(Call) bool
+	// InOrganizations reports whether a call is carried out by AWS Organizations, from
+	// [Org.OrganizationsAccount]; nil means never.
+	InOrganizations func(Call) bool
 	// Permits returns exactly the IAM permissions of a phase: the session policy, and
 	// for [Anything] the member roles' policies.
 	Permits func(Phase, Scope) []Statement
@@ -72,15 +72,15 @@ type Spec struct {
 // optionKeys returns all option keys except reason.
 func (s Spec) optionKeys() []string { return slices.Concat(s.Target.Options, s.Options) }
 
-// runsInManagementAccount calls InManagementAccount; false if it is nil.
-func (s Spec) runsInManagementAccount(c Call) bool {
-	return s.InManagementAccount != nil && s.InManagementAccount(c)
+// callsOrganizations calls InOrganizations; false if it is nil.
+func (s Spec) callsOrganizations(c Call) bool {
+	return s.InOrganizations != nil && s.InOrganizations(c)
 }
 
 // AutoEligible reports whether a call may run without a second person: it is
 // reversible and has one target.
 func (s Spec) AutoEligible(c Call) bool {
-	return s.Reversible && s.Quorum == 0 && !WholeAccount(c) && !s.runsInManagementAccount(c)
+	return s.Reversible && s.Quorum == 0 && !WholeAccount(c) && !s.callsOrganizations(c)
 }
 
 // Statement is a statement of an IAM policy. It allows, unless Deny is set.

@@ -136,6 +136,7 @@ var denials = [][2]string{
 	{"permissions boundary", "the member role has a permissions boundary that does not allow it: deploy the member roles without a boundary, or with one that allows what they need"},
 	{"session policy", "Killswitch had not asked for this permission when it entered the account, which is a fault of Killswitch: report it with this text; by hand, the member role may do it"},
 	{"VPC endpoint policy", "the policy of the VPC endpoint that Killswitch calls AWS through does not allow it: widen that policy"},
+	{"You don't have permissions to access this resource", "AWS Organizations takes this call from the organization's management account, and from an account that its delegation policy names: correct aws.management_account or aws.policy_account, or merge what killswitch policy delegation prints into that policy"},
 	{"resource-based policy", "the policy of the resource denies it: change it by hand, as its owner"},
 }
 

@@ -42,10 +42,7 @@ func (m *membership) Remember(_ context.Context, account string, at time.Time) e
 
 // ours reports whether the configuration names an account.
 func (o Org) ours(account string) bool {
-	if account == o.HubAccount || account == o.ManagementAccount {
-		return account != ""
-	}
-	return o.Alias(account) != "" || slices.Contains(o.ProtectedAccounts, account)
+	return account != "" && slices.Contains([]string{o.HubAccount, o.ManagementAccount, o.PolicyAccount}, account) || o.Alias(account) != "" || slices.Contains(o.ProtectedAccounts, account)
 }
 
 // checkMember returns a *[Refusal] for an account that is not known to be one of ours: a
@@ -62,9 +59,9 @@ func (c *Cloud) checkMember(ctx context.Context, account string, who SessionCont
 	if before && now.Before(asked.Add(membershipLasts)) {
 		return nil
 	}
-	if c.org.ManagementAccount == "" {
+	if c.org.OrganizationsAccount() == "" {
 		return &Refusal{Reason: fmt.Sprintf("account %s is not in the configuration, so it is not known to be one of yours", account),
-			Hint: "if it is, name it under aws.accounts; with aws.management_account the organization is asked"}
+			Hint: "if it is, name it under aws.accounts; with aws.management_account or aws.policy_account the organization is asked"}
 	}
 	err = c.askOrganization(ctx, account, who)
 	switch {
@@ -84,15 +81,14 @@ func (c *Cloud) checkMember(ctx context.Context, account string, who SessionCont
 	}
 	cause, _ := Explain(err)
 	return &Refusal{Reason: fmt.Sprintf("whether account %s is a member of the organization can't be asked: %s", account, cause),
-		Hint: fmt.Sprintf("deploy the role %s in the management account %s (killswitch policy responder --management), or name the account under aws.accounts",
-			c.org.ResponderRole, c.org.ManagementAccount)}
+		Hint: fmt.Sprintf("deploy the role %s in account %s, from which Organizations is asked (killswitch policy responder --management), or name the account under aws.accounts",
+			c.org.ResponderRole, c.org.OrganizationsAccount())}
 }
 
-// askOrganization returns an error unless Organizations knows the account. It is asked in
-// the management account.
+// askOrganization returns an error unless Organizations knows the account.
 // https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html
 func (c *Cloud) askOrganization(ctx context.Context, account string, who SessionContext) error {
-	at := Scope{Org: c.org, Account: c.org.ManagementAccount}
+	at := Scope{Org: c.org, Account: c.org.OrganizationsAccount()}
 	ask := []Statement{{Actions: []string{"organizations:DescribeAccount"}, Resources: []string{at.ARN("organizations", "account/o-*/"+account)}}}
 	acct, err := c.assume(ctx, Responder, at.Account, "", who, ask)
 	if err == nil {

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ type Org struct {
 	Partition         string
 	HubAccount        string
 	ManagementAccount string
+	PolicyAccount     string // that the organization's policy management is delegated to; may be empty
 	ResponderRole     string // names of the member roles
 	RestorerRole      string
 	ForwarderRole     string // forwards the account's events; may be empty
@@ -41,6 +43,9 @@ func (o Org) Alias(account string) string {
 	return ""
 }
 
+// OrganizationsAccount is the account from which Organizations is called; "" if there is none.
+func (o Org) OrganizationsAccount() string { return cmp.Or(o.PolicyAccount, o.ManagementAccount) }
+
 // RefuseCall refuses calls that the configuration rules out, without a look at the
 // account. The bot checks it to answer at once, the executor because it trusts nobody.
 func (o Org) RefuseCall(c Call) *Refusal {
@@ -52,11 +57,14 @@ func (o Org) RefuseCall(c Call) *Refusal {
 		return &Refusal{Reason: fmt.Sprintf("account %s is protected by the configuration", c.Account),
 			Hint: "only a change of protected.accounts can allow this"}
 	}
-	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().runsInManagementAccount(c) {
+	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().callsOrganizations(c) {
 		switch {
-		case o.ManagementAccount == "":
-			return &Refusal{Reason: "the configuration names no management account, where service control policies are made",
-				Hint: "set aws.management_account"}
+		case o.OrganizationsAccount() == "":
+			return &Refusal{Reason: "the configuration names no account from which service control policies are managed",
+				Hint: "set aws.management_account, or aws.policy_account where that is delegated"}
+		case c.Account == o.PolicyAccount:
+			return &Refusal{Reason: c.Account + " is the account from which service control policies are managed: bound by one, it might not lift it",
+				Hint: "contain its principals one by one"}
 		case c.Account == o.ManagementAccount:
 			return &Refusal{Reason: c.Account + " is the organization's management account: service control policies don't touch it",
 				Hint: "contain its principals one by one"}

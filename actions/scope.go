@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -23,7 +24,7 @@ func widths(a Action, p Phase, s Scope) (fitting [][]Statement) {
 	}
 	scopes := []Scope{s, s}
 	scopes[1].anyPath = true // a long path, chosen by an attacker, must not prevent the session
-	if !a.Spec().runsInManagementAccount(s.Call) {
+	if !a.Spec().callsOrganizations(s.Call) {
 		scopes = append(scopes, Scope{Org: s.Org, Account: s.Account, Region: s.Region}) // of any target in the account
 	}
 	least := SessionPolicyLimit + 1
@@ -148,8 +149,8 @@ func Anything(o Org) Scope { return Scope{Org: o, Account: "*", Region: "*"} }
 // ScopeOf returns the scope of a call whose steps change the resources.
 func ScopeOf(a Action, o Org, c Call, resources []string) Scope {
 	s := Scope{Org: o, Account: c.Account, Region: c.Region, Call: c, Resources: resources}
-	if a.Spec().runsInManagementAccount(c) {
-		s.Account = o.ManagementAccount
+	if a.Spec().callsOrganizations(c) {
+		s.Account = o.OrganizationsAccount()
 	}
 	return s
 }
@@ -158,13 +159,18 @@ func ScopeOf(a Action, o Org, c Call, resources []string) Scope {
 func (s Scope) Any() bool { return s.Call.Action == "" }
 
 // ARN returns an ARN in the scope's account, and in its region if the service is
-// regional. The resource may have wildcards.
+// regional; those of Organizations are always of the management account. The resource may
+// have wildcards.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
 func (s Scope) ARN(service, resource string) string {
-	region := s.Region
-	if service == "iam" || service == "organizations" {
+	region, account := s.Region, s.Account
+	switch service {
+	case "iam":
 		region = ""
+	case "organizations":
+		region, account = "", cmp.Or(s.Org.ManagementAccount, "*")
 	}
-	return strings.Join([]string{"arn", s.Org.Partition, service, region, s.Account, resource}, ":")
+	return strings.Join([]string{"arn", s.Org.Partition, service, region, account, resource}, ":")
 }
 
 // EC2Service is EC2 as a principal.

@@ -45,7 +45,7 @@ func (c *Cloud) Watch(ctx context.Context, a Action, call Call) (*Account, error
 		permits = append(permits, b.Spec().Permits(PhasePlan, every)...)
 	}
 	tries := widths(a, PhasePlan, one)
-	if permits = Merge(permits, one.Account == c.org.ManagementAccount); Fits(permits) {
+	if permits = Merge(permits, one.Account == c.org.OrganizationsAccount()); Fits(permits) {
 		tries = append([][]Statement{permits}, tries...)
 	}
 	for _, p := range slices.Concat(tries...) {

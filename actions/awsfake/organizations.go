@@ -15,6 +15,10 @@ type Organization struct {
 	// SCPQuota is how many policies a target may have: 10 by default, formerly 5.
 	// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
 	SCPQuota int
+	// Delegation is the organization's resource-based policy, by which members may call
+	// Organizations; "" for none.
+	// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_delegate_policies.html
+	Delegation string
 	// SCPsDisabled is an organization in which the policy type is not enabled.
 	SCPsDisabled bool
 }

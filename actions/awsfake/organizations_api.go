@@ -30,8 +30,8 @@ var organizationsOperations = map[string]operation{
 	"organizations:ListTagsForResource":   inOrganization(reads, listOrgTags),
 }
 
-// inOrganization is an operation that only the management account may call:
-// delegated administrators are not modelled.
+// inOrganization is an operation that the management account may call, and whom the
+// organization's delegation policy allows it.
 func inOrganization[In, Out any](mutating bool, h func(*request, *In) (*Out, error)) operation {
 	o := bind(mutating, h)
 	run := o.run
@@ -40,12 +40,28 @@ func inOrganization[In, Out any](mutating bool, h func(*request, *In) (*Out, err
 		switch {
 		case k.c.org == nil || k.c.org.accounts[k.account.id].ID == "":
 			return nil, &orgtypes.AWSOrganizationsNotInUseException{Message: aws.String("Your account is not a member of an organization.")}
-		case k.account.id != k.c.org.Management:
+		case k.account.id != k.c.org.Management && !k.delegated(in):
 			return nil, &orgtypes.AccessDeniedException{Message: aws.String("You don't have permissions to access this resource.")}
 		}
 		return run(k, in)
 	}
 	return o
+}
+
+// delegated reports whether the delegation policy allows the caller all that a call takes.
+func (k *request) delegated(in any) bool {
+	p, err := parsePolicy(k.c.org.Delegation, delegationPolicy)
+	if err != nil || k.caller.admin {
+		return false
+	}
+	for _, n := range organizationsNeeds(k, in) {
+		keys := k.c.keys(k.caller, k.now, n.resource)
+		requestKeys(in, keys)
+		if allowed, _ := p.trusts(k.caller, k.caller.principalARN(k.now), query{n.action, n.resource, keys}); !allowed {
+			return false
+		}
+	}
+	return true
 }
 
 // organizationsNeeds: "Actions, resources, and condition keys for AWS

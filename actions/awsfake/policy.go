@@ -18,6 +18,7 @@ type policyKind int
 const (
 	identityPolicy policyKind = iota
 	trustPolicy
+	delegationPolicy // of an organization
 )
 
 // policy is a parsed document: "IAM JSON policy elements reference" and
@@ -171,7 +172,9 @@ func readPolicy(doc string, kind policyKind) (*policy, error) {
 			return say("Policy statement must contain resources.")
 		case kind == trustPolicy && (len(s.Resource) > 0 || len(s.NotResource) > 0):
 			return say("Has prohibited field Resource")
-		case kind == trustPolicy && s.Principal == nil && s.NotPrincipal == nil:
+		case kind == delegationPolicy && (len(s.Resource) == 0 || len(s.NotAction) > 0): // of which it says that they aren't supported
+			return say("Policy statement must contain resources.")
+		case kind != identityPolicy && s.Principal == nil && s.NotPrincipal == nil:
 			return say("Missing required field Principal")
 		}
 		seen[s.Sid] = true

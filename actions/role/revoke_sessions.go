@@ -32,18 +32,18 @@ type RevokeSessions struct{}
 // Spec implements [actions.Action].
 func (RevokeSessions) Spec() actions.Spec {
 	return actions.Spec{
-		Name:                actions.RevokeSessions,
-		Title:               "Revoke sessions",
-		Summary:             "deny everything to all sessions that a role, or every role of an account, has handed out until now",
-		Usage:               `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
-		Target:              actions.RolesTarget,
-		Options:             []string{"via"},
-		Values:              map[string][]string{"via": {"scp"}},
-		Synonyms:            []string{"revoke", "revoke_role", "kill_sessions", "kick"},
-		Check:               checkVia,
-		Reversible:          true,
-		InManagementAccount: scp.ViaSCP,
-		Permits:             revokePermits,
+		Name:            actions.RevokeSessions,
+		Title:           "Revoke sessions",
+		Summary:         "deny everything to all sessions that a role, or every role of an account, has handed out until now",
+		Usage:           `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
+		Target:          actions.RolesTarget,
+		Options:         []string{"via"},
+		Values:          map[string][]string{"via": {"scp"}},
+		Synonyms:        []string{"revoke", "revoke_role", "kill_sessions", "kick"},
+		Check:           checkVia,
+		Reversible:      true,
+		InOrganizations: scp.ViaSCP,
+		Permits:         revokePermits,
 	}
 }
 

@@ -27,17 +27,17 @@ type ApplySCP struct{}
 // Spec implements [actions.Action].
 func (ApplySCP) Spec() actions.Spec {
 	return actions.Spec{
-		Name:                actions.ApplySCP,
-		Title:               "Freeze the account",
-		Summary:             "deny everything in an account, but to the responders, with a service control policy",
-		Usage:               `apply_scp 222222222222 reason="somebody makes users we don't know"`,
-		Target:              actions.AccountTarget,
-		Synonyms:            []string{"freeze", "freeze_account", "lockdown", "lock_account"},
-		Options:             []string{"scp"},
-		Check:               checkSCPName,
-		Reversible:          true,
-		InManagementAccount: func(actions.Call) bool { return true },
-		Permits:             Permits,
+		Name:            actions.ApplySCP,
+		Title:           "Freeze the account",
+		Summary:         "deny everything in an account, but to the responders, with a service control policy",
+		Usage:           `apply_scp 222222222222 reason="somebody makes users we don't know"`,
+		Target:          actions.AccountTarget,
+		Synonyms:        []string{"freeze", "freeze_account", "lockdown", "lock_account"},
+		Options:         []string{"scp"},
+		Check:           checkSCPName,
+		Reversible:      true,
+		InOrganizations: func(actions.Call) bool { return true },
+		Permits:         Permits,
 	}
 }
 
@@ -172,17 +172,16 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 
 // memberAccount reads the account, which must be an active member of the organization.
 func memberAccount(ctx context.Context, acct *actions.Account, id string) (*types.Account, error) {
-	if id == acct.ID {
-		return nil, &actions.Refusal{Reason: id + " is the organization's management account: service control policies don't touch it", Hint: "contain its principals one by one"}
-	}
 	out, err := organizationsOf(acct).DescribeAccount(ctx, &organizations.DescribeAccountInput{AccountId: &id})
 	switch {
 	case actions.IsCode(err, "AccountNotFoundException"):
 		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s is not a member of the organization", id), Hint: "check the ID; in an account outside contain its principals one by one"}
 	case actions.IsCode(err, "AWSOrganizationsNotInUseException"):
-		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s, where service control policies are made, is in no organization", acct.ID), Hint: "correct aws.management_account"}
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s, where service control policies are made, is in no organization", acct.ID), Hint: "correct aws.management_account, or aws.policy_account"}
 	case err != nil:
 		return nil, err
+	case strings.Contains(aws.ToString(out.Account.Arn), "::"+id+":"): // it is in every account's ARN
+		return nil, &actions.Refusal{Reason: id + " is the organization's management account: service control policies don't touch it", Hint: "contain its principals one by one"}
 	}
 	state := string(out.Account.State)
 	if state == "" {

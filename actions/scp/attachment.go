@@ -27,7 +27,7 @@ func organizationsOf(a *actions.Account) *organizations.Client {
 }
 
 // Attachment is one service control policy of ours on an account. All its
-// calls go to Organizations, from the management account.
+// calls go to Organizations.
 //
 // The policy is found by its name and our tag. Its name is unique in the organization,
 // so all accounts that it is attached to share it.

@@ -52,7 +52,7 @@ func (r Reader) Remover(account, record string) (approvals.Remover, error) {
 		if arn := c.offerCaller(o); c.caller.kind == ofRole && arn != "" {
 			o.add(false, actions.DetachPolicies, arn, nil)
 		}
-		if r.Org.ManagementAccount != "" && c.account != r.Org.ManagementAccount {
+		if r.Org.OrganizationsAccount() != "" && c.account != r.Org.ManagementAccount && c.account != r.Org.PolicyAccount {
 			o.add(false, actions.ApplySCP, c.account, nil)
 		}
 	}

@@ -16,6 +16,7 @@ func (c *checker) org(root *value) actions.Org {
 		Partition:           c.partition(aws.at("regions")),
 		HubAccount:          aws.at("hub_account").text(),
 		ManagementAccount:   aws.at("management_account").text(),
+		PolicyAccount:       aws.at("policy_account").text(),
 		ResponderRole:       aws.at("responder_role").text(),
 		RestorerRole:        aws.at("restorer_role").text(),
 		ForwarderRole:       aws.at("forwarder_role").text(),
@@ -25,6 +26,9 @@ func (c *checker) org(root *value) actions.Org {
 		Accounts:            map[string]string{},
 		ProtectedAccounts:   protected.at("accounts").texts(),
 		ProtectedPrincipals: protected.at("principals").texts(),
+	}
+	if o.PolicyAccount != "" && o.PolicyAccount == o.ManagementAccount {
+		c.add(aws.at("policy_account"), "is the management account", "leave it out: policies are managed from the management account, unless that is delegated to another")
 	}
 	if o.ResponderRole != "" && strings.EqualFold(o.ResponderRole, o.RestorerRole) {
 		c.add(aws.at("restorer_role"), "is the responder role", "whoever contains must not hold the rights that undo: make two roles")

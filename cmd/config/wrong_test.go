@@ -54,6 +54,7 @@ var wrong = []struct {
 	{"unused group is checked", []string{"groups:\n", "groups:\n  none: {}\n"}, []string{"13 groups.none.people"}},
 	// aws and protected
 	{"missing keys", []string{"  external_id: 4b3c2a1f\n", "", "  responder_role: killswitch-responder\n", ""}, []string{"17 aws.external_id", "17 aws.responder_role"}},
+	{"policies delegated to nobody", []string{`"999999999999"`, "\"999999999999\"\n  policy_account: \"999999999999\""}, []string{"20 aws.policy_account"}},
 	{"account ID", []string{`"999999999999"`, `"99999999999"`}, []string{"19 aws.management_account"}},
 	{"role's ARN", []string{"responder_role: killswitch-responder", "responder_role: arn:aws:iam::1:role/x"}, []string{"20 aws.responder_role"}},
 	{"one role for both", []string{"restorer_role: killswitch-restorer", "restorer_role: Killswitch-Responder"}, []string{"21 aws.restorer_role"}},

@@ -48,7 +48,7 @@ var subcommands = []subcommand{
 	{"demo", "[--listen ADDR] [--script]", "an imaginary company to try it on, in the browser; with --script a story in the terminal", demo},
 	{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
 	{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
-	{"policy", "responder|restorer [--management] [--config FILE]", "print the policy that a member role needs, exactly", policy},
+	{"policy", "responder|restorer|delegation [--management] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
 	{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 }
 

@@ -4,13 +4,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
-// policy prints the policy that a member role needs.
+// policy prints the policy that a member role needs, or the statements of the organization's delegation policy.
 func policy(_ context.Context, p program, args []string) error {
 	f := flag.NewFlagSet("policy", flag.ContinueOnError)
 	file := f.String("config", "", "the configuration; without one, the partition aws and the roles killswitch-responder and killswitch-restorer")
@@ -19,8 +20,8 @@ func policy(_ context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(roles) != 1 || roles[0] != "responder" && roles[0] != "restorer" {
-		return fmt.Errorf("%w: say responder or restorer", errUsage)
+	if len(roles) != 1 || !slices.Contains([]string{"responder", "restorer", "delegation"}, roles[0]) {
+		return fmt.Errorf("%w: say responder, restorer or delegation", errUsage)
 	}
 	org := actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"}
 	if *file != "" {
@@ -29,6 +30,13 @@ func policy(_ context.Context, p program, args []string) error {
 			return err
 		}
 		org = c.Org
+	}
+	if roles[0] == "delegation" {
+		if org.PolicyAccount == "" {
+			return fmt.Errorf("%w: the delegation is to aws.policy_account: name it in the configuration, and say --config FILE", errUsage)
+		}
+		_, err := fmt.Fprintln(p.out, all.Delegation(org))
+		return err
 	}
 	member := actions.Responder
 	if roles[0] == "restorer" {
