@@ -22,48 +22,61 @@ const TokenIssueTime = "2006-01-02T15:04:05Z"
 // RevokeSid marks a document as ours.
 const RevokeSid = "KillswitchRevokeOlderSessions"
 
+// LoginActions are what `aws login` gets credentials by, and new ones every 15 minutes for up to 12
+// hours, each issued later than any cutoff: they are denied whatever the date.
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-login-credentials.html
+// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/SignInLocalDevelopmentAccess.html
+var LoginActions = []string{"signin:CreateOAuth2Token", "signin:AuthorizeOAuth2Access"}
+
 // RevokeDocument denies everything to sessions issued before the cutoff, as
-// the IAM console's "Revoke active sessions" does.
+// the IAM console's "Revoke active sessions" does, and `aws login`.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
 func RevokeDocument(cutoff time.Time) string {
-	return revokeBefore(cutoff.UTC().Format(TokenIssueTime))
+	return revokeDocument(Revocation{Ours: true, Login: true}, cutoff.UTC().Format(TokenIssueTime))
 }
 
-func revokeBefore(cutoff string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + RevokeSid + `","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"DateLessThan":{"aws:TokenIssueTime":"` +
-		cutoff + `"}}}]}`
+// revokeDocument is the document of a kind with a cutoff.
+func revokeDocument(r Revocation, cutoff string) string {
+	sid, login := "", ""
+	if r.Ours {
+		sid = `"Sid":"` + RevokeSid + `",`
+	}
+	if r.Login {
+		login = `,{"Effect":"Deny","Action":["` + strings.Join(LoginActions, `","`) + `"],"Resource":["*"]}`
+	}
+	return `{"Version":"2012-10-17","Statement":[{` + sid + `"Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"DateLessThan":{"aws:TokenIssueTime":"` +
+		cutoff + `"}}}` + login + `]}`
 }
 
-// RevokeCutoff reads the cutoff of a RevokeDocument; false for any other document,
-// however similar.
-func RevokeCutoff(document string) (time.Time, bool) {
-	cutoff, ours, ok := ReadRevocation(document)
-	return cutoff, ours && ok
+// Revocation is what a document that revokes sessions says.
+type Revocation struct {
+	Cutoff time.Time
+	Ours   bool // the IAM console's has no Sid
+	Login  bool // denies `aws login`, too; ours of earlier versions do not
 }
 
-// ReadRevocation reads the cutoff of a document that revokes sessions: ours, or the
-// console's, which has no Sid.
-func ReadRevocation(document string) (cutoff time.Time, ours, ok bool) {
+// Covers reports whether a revocation denies all that another one does.
+func (r Revocation) Covers(other Revocation) bool {
+	return !r.Cutoff.Before(other.Cutoff) && (r.Login || !other.Login)
+}
+
+// ReadRevocation reads a document that revokes sessions: ours, also of earlier versions, or the
+// console's. It returns zero and false for any other document, however similar.
+func ReadRevocation(document string) (Revocation, bool) {
 	var d struct {
 		Statement []struct {
 			Sid       string
 			Condition map[string]map[string]string
 		}
 	}
-	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
-		return time.Time{}, false, false
+	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) == 0 {
+		return Revocation{}, false
 	}
-	spelled := d.Statement[0].Condition["DateLessThan"]["aws:TokenIssueTime"]
-	cutoff, err := time.Parse(time.RFC3339, spelled)
-	if err != nil {
-		return time.Time{}, false, false
+	r, spelled, err := Revocation{Ours: d.Statement[0].Sid == RevokeSid, Login: len(d.Statement) > 1}, d.Statement[0].Condition["DateLessThan"]["aws:TokenIssueTime"], error(nil)
+	if r.Cutoff, err = time.Parse(time.RFC3339, spelled); err != nil || !Says(document, revokeDocument(r, spelled)) {
+		return Revocation{}, false
 	}
-	like := revokeBefore(spelled)
-	ours = d.Statement[0].Sid == RevokeSid
-	if !ours {
-		like = strings.Replace(like, `"Sid":"`+RevokeSid+`",`, "", 1)
-	}
-	return cutoff, ours, Says(document, like)
+	return r, true
 }
 
 // Says reports whether a document is another one, however it is spelled. It compares the number of
@@ -91,7 +104,7 @@ func InstanceDocument(instanceARN string) string {
 // somebody's own, and may fill the quota that our deny needs.
 func Kept(name, document string) bool {
 	if name == actions.RevokePolicy {
-		_, _, ok := ReadRevocation(document)
+		_, ok := ReadRevocation(document)
 		return ok
 	}
 	id, of := strings.CutPrefix(name, InstancePolicies)
@@ -176,15 +189,15 @@ func Compact(doc string) string {
 // cutoffAhead covers credentials handed out while IAM spreads the deny.
 const cutoffAhead = 30 * time.Second
 
-// NextCutoff returns the cutoff to write: shortly after now, and never before the
-// current one, at. done is true if this run wrote the current one.
-func NextCutoff(at time.Time, run actions.Run) (cutoff time.Time, done bool) {
+// NextCutoff returns the cutoff to write: shortly after now, and never before that of
+// the current one. done is true if this run wrote the current one, and it denies all that ours does.
+func NextCutoff(current Revocation, run actions.Run) (cutoff time.Time, done bool) {
 	cutoff = run.Now.UTC().Add(cutoffAhead).Truncate(time.Second)
-	switch {
+	switch at := current.Cutoff; {
 	case at.IsZero():
 		return cutoff, false
 	case !at.Before(run.Since.Add(cutoffAhead).Truncate(time.Second)):
-		return at, true
+		return at, current.Login
 	case at.After(cutoff):
 		return at, false
 	}

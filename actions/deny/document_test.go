@@ -3,6 +3,7 @@ package deny_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
@@ -28,5 +29,42 @@ func TestGrantsFindsAllows(t *testing.T) {
 		if c.grants == "" && got != "" || !strings.Contains(got, c.grants) {
 			t.Errorf("%s: %q, want %q", name, got, c.grants)
 		}
+	}
+}
+
+// TestReadRevocationKnowsThreeForms: ours, ours of earlier versions, and the IAM console's. What is
+// only like them is none.
+func TestReadRevocationKnowsThreeForms(t *testing.T) {
+	cutoff := time.Date(2026, 11, 3, 10, 0, 30, 0, time.UTC)
+	now := deny.RevokeDocument(cutoff)
+	const login = `,{"Effect":"Deny","Action":["signin:CreateOAuth2Token","signin:AuthorizeOAuth2Access"],"Resource":["*"]}`
+	earlier := strings.Replace(now, login, "", 1)
+	console := strings.Replace(earlier, `"Sid":"`+deny.RevokeSid+`",`, "", 1)
+	for name, c := range map[string]struct {
+		document string
+		want     deny.Revocation
+		not      bool
+	}{
+		"ours":                         {now, deny.Revocation{Cutoff: cutoff, Ours: true, Login: true}, false},
+		"ours, earlier":                {earlier, deny.Revocation{Cutoff: cutoff, Ours: true}, false},
+		"the console's":                {console, deny.Revocation{Cutoff: cutoff}, false},
+		"ours, spaced":                 {strings.ReplaceAll(now, `":`, "\" : \n"), deny.Revocation{Cutoff: cutoff, Ours: true, Login: true}, false},
+		"a login that is allowed":      {strings.Replace(now, `"Deny","Action":["signin`, `"Allow","Action":["signin`, 1), deny.Revocation{}, true},
+		"a login with a condition":     {strings.Replace(now, `"Resource":["*"]}]}`, `"Resource":["*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`, 1), deny.Revocation{}, true},
+		"a third statement":            {strings.Replace(now, login, login+login, 1), deny.Revocation{}, true},
+		"a key twice":                  {strings.Replace(now, `"Effect":"Deny","Action":["signin`, `"Effect":"Deny","Effect":"Deny","Action":["signin`, 1), deny.Revocation{}, true},
+		"the statements changed about": {`{"Version":"2012-10-17","Statement":[` + login[1:] + "," + strings.TrimPrefix(earlier, `{"Version":"2012-10-17","Statement":[`), deny.Revocation{}, true},
+		"no statement":                 {`{"Version":"2012-10-17","Statement":[]}`, deny.Revocation{}, true},
+	} {
+		got, ok := deny.ReadRevocation(c.document)
+		if ok == c.not || got != c.want {
+			t.Errorf("%s: %+v, %t: %s", name, got, ok, c.document)
+		}
+		if deny.Kept("AWSRevokeOlderSessions", c.document) != ok {
+			t.Errorf("%s: kept is not %t", name, ok)
+		}
+	}
+	if earlier == now || console == earlier || len(now) > 320 {
+		t.Errorf("%d characters, of 10,240 that a role has: %s", len(now), now)
 	}
 }

@@ -100,7 +100,7 @@ func revertMark(ctx context.Context, acct *actions.Account, role *types.Role, s 
 		return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 	}
 	if live == nil {
-		if _, _, spent := deny.ReadRevocation(*e.Prior); spent { // the denied sessions ended with the old role
+		if _, spent := deny.ReadRevocation(*e.Prior); spent { // the denied sessions ended with the old role
 			return actions.Reading{Holds: true, Found: "the role made again, without the deny for sessions of the old one"}, nil
 		}
 	}

@@ -90,7 +90,7 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 	for _, why := range slices.Sorted(maps.Keys(skips)) {
 		p.Facts = append(p.Facts, actions.Fact{Label: "Left alone", Text: fmt.Sprintf("%d × %s", skips[why], why)})
 	}
-	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials.",
+	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials; aws login with a role does not work until undo.",
 		fmt.Sprintf("Role by role takes a while: about %d s at 20 writes a second. One policy does it at once for the whole account: revoke_sessions %s via=scp", len(steps)/20+1, c.Target))
 	if guarded > 0 {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%d have names of roles that Control Tower's guardrail %s protects. They are tried; those that it protects stay as they are, and are listed.", guarded, actions.Guardrail("stacksets-exec-")))
@@ -113,7 +113,7 @@ func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error)
 	}
 	prior, err := listedInline(r, revokePolicy)
 	s.Prior, s.Goal, s.Deny = prior, s.ID, true
-	s.Current, s.After = inlineText(prior), "inline policy "+revokePolicy+": Deny * for sessions issued before now + 30 s"
+	s.Current, s.After = inlineText(prior), "inline policy "+revokePolicy+": Deny * for sessions issued before now + 30 s, and aws login"
 	return s, err
 }
 
@@ -180,7 +180,7 @@ func applyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, r
 	case err != nil:
 		return e, err
 	}
-	cutoff, done := deny.NextCutoff(cutoffOf(live), run)
+	cutoff, done := deny.NextCutoff(revocationOf(live), run)
 	if done {
 		e.Wrote = live
 		return e, nil
@@ -205,7 +205,7 @@ func verifyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, 
 	case err != nil:
 		return actions.Reading{}, err
 	}
-	return actions.Reading{Holds: live != nil && e.Wrote != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
+	return actions.Reading{Holds: revokes(live, e), Found: inlineText(live)}, nil
 }
 
 // revertOneOfAll puts back the prior content of one of many roles with one write: the

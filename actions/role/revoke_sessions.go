@@ -142,7 +142,7 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 func denySessionsStep(acct *actions.Account, role *types.Role, prior *string) actions.Step {
 	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
 	return actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Prior: prior, Goal: "sessions", Deny: true,
-		Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s"}
+		Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s, and aws login"}
 }
 
 // surveyRole adds the blast radius to the plan.
@@ -180,8 +180,8 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with ours): the deny will probably be refused. detach_policies denies to the whole role, where no quota is in the way, and undo puts its policies back.", size, inlineQuota))
 	}
 	if prior != nil {
-		if cutoff, _, ok := deny.ReadRevocation(*prior); ok {
-			p.Facts = append(p.Facts, actions.Fact{Label: "Revoked before", Text: "sessions issued before " + cutoff.Format("2006-01-02 15:04:05 UTC")})
+		if r, ok := deny.ReadRevocation(*prior); ok {
+			p.Facts = append(p.Facts, actions.Fact{Label: "Revoked before", Text: "sessions issued before " + r.Cutoff.Format("2006-01-02 15:04:05 UTC")})
 		} else {
 			p.Warnings = append(p.Warnings, "There is a policy named "+revokePolicy+" that does something else. It is replaced, and undo puts it back: "+deny.Compact(*prior))
 		}
@@ -208,7 +208,7 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 	if err != nil {
 		return actions.Effect{}, err
 	}
-	cutoff, done := deny.NextCutoff(cutoffOf(live), run)
+	cutoff, done := deny.NextCutoff(revocationOf(live), run)
 	if done {
 		return actions.Effect{Prior: s.Prior, Wrote: live}, nil
 	}
@@ -220,16 +220,15 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 	return actions.Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }
 
-// cutoffOf returns the cutoff of our deny; zero if there is none.
-func cutoffOf(live *string) time.Time {
+// revocationOf returns what our deny says; zero if there is none.
+func revocationOf(live *string) deny.Revocation {
 	if live == nil {
-		return time.Time{}
+		return deny.Revocation{}
 	}
-	at, ok := deny.RevokeCutoff(*live)
-	if !ok {
-		return time.Time{}
+	if r, _ := deny.ReadRevocation(*live); r.Ours {
+		return r
 	}
-	return at
+	return deny.Revocation{}
 }
 
 // Verify implements [actions.Action].
@@ -251,20 +250,16 @@ func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actio
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	return actions.Reading{Holds: live != nil && e.Wrote != nil && revokesAtLeast(*live, *e.Wrote), Found: inlineText(live)}, nil
+	return actions.Reading{Holds: revokes(live, e), Found: inlineText(live)}, nil
 }
 
 // ours reports whether a document is our deny with any cutoff.
-func ours(document string) bool {
-	_, ok := deny.RevokeCutoff(document)
-	return ok
-}
+func ours(document string) bool { return revocationOf(&document).Ours }
 
-// revokesAtLeast reports whether document has the cutoff of wrote or a later one.
-func revokesAtLeast(document, wrote string) bool {
-	live, ok := deny.RevokeCutoff(document)
-	want, _ := deny.RevokeCutoff(wrote)
-	return ok && !live.Before(want)
+// revokes reports whether our deny is there, and denies all that a step wrote.
+func revokes(live *string, e actions.Effect) bool {
+	r := revocationOf(live)
+	return r.Ours && e.Wrote != nil && r.Covers(revocationOf(e.Wrote))
 }
 
 // Revert implements [actions.Action].
@@ -327,8 +322,12 @@ func inlineText(doc *string) string {
 	if doc == nil {
 		return "no inline policy " + revokePolicy
 	}
-	if cutoff, _, ok := deny.ReadRevocation(*doc); ok {
-		return "inline policy " + revokePolicy + ": Deny * for sessions issued before " + cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
+	if r, ok := deny.ReadRevocation(*doc); ok {
+		text := "inline policy " + revokePolicy + ": Deny * for sessions issued before " + r.Cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
+		if r.Login {
+			text += ", and aws login"
+		}
+		return text
 	}
 	return "another inline policy named " + revokePolicy + ": " + deny.Compact(*doc)
 }

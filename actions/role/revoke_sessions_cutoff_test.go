@@ -2,6 +2,7 @@ package role_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -21,13 +22,18 @@ func TestRevokeDocumentIsReadBack(t *testing.T) {
 	actiontest.Must(t, json.Unmarshal([]byte(w.Victim().Inline[actiontest.Revoke]), &got))
 	var want any
 	actiontest.Must(t, json.Unmarshal([]byte(strings.Replace(actiontest.Consoles, "2026-10-01T08:09:10Z", actiontest.Began.Add(30*time.Second).Format(actiontest.Timestamp), 1)), &want))
-	statement := got.(map[string]any)["Statement"].([]any)[0].(map[string]any)
+	statements := got.(map[string]any)["Statement"].([]any)
+	if len(statements) != 2 || !strings.Contains(fmt.Sprint(statements[1]), "signin:") {
+		t.Fatalf("the statements are %v", statements)
+	}
+	statement := statements[0].(map[string]any)
+	got.(map[string]any)["Statement"] = statements[:1]
 	if statement["Sid"] == nil {
 		t.Error("no Sid tells our document from the console's")
 	}
 	delete(statement, "Sid")
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("but for its Sid it is not the console's document:\n%s", d)
+		t.Errorf("but for its Sid and aws login it is not the console's document:\n%s", d)
 	}
 }
 
@@ -101,7 +107,11 @@ func TestVerifyNeedsAnEqualOrLaterCutoff(t *testing.T) {
 			return strings.Replace(d, `{"aws:TokenIssueTime"`, `{"aws:CurrentTime":"2020-01-01T00:00:00Z","aws:TokenIssueTime"`, 1)
 		}, false},
 		{"one more statement", func(d string) string {
-			return strings.Replace(d, `}}}]}`, `}}},{"Effect":"Allow","Action":"*","Resource":"*"}]}`, 1)
+			return strings.Replace(d, `]}]}`, `]},{"Effect":"Allow","Action":"*","Resource":"*"}]}`, 1)
+		}, false},
+		{"aws login not denied", func(d string) string { return earlierDocument(d) }, false},
+		{"aws login allowed", func(d string) string {
+			return strings.Replace(d, `"Deny","Action":["signin`, `"Allow","Action":["signin`, 1)
 		}, false},
 	}
 	for _, tt := range tests {
@@ -145,6 +155,11 @@ func TestStolenSessionDies(t *testing.T) {
 	w.Clock.Add(time.Second)
 	can(w.Session(w.Role, "owner"), true, "assumed after the cutoff")
 	can(stolen, false, "stolen, after the cutoff")
+	for _, action := range []string{"signin:CreateOAuth2Token", "signin:AuthorizeOAuth2Access"} {
+		if ok, _ := w.Session(w.Role, "refreshed").Can(action, "arn:aws:signin:eu-west-1:222222222222:oauth2/public-client/localhost"); ok {
+			t.Errorf("aws login goes on: %s", action)
+		}
+	}
 
 	if r := w.Revert(s, e); !r.Holds {
 		t.Fatalf("Revert: %+v", r)
@@ -167,6 +182,58 @@ func TestRevertTakesBackOurLaterCutoff(t *testing.T) {
 			}
 			if d := cmp.Diff(before, w.Snapshot()); d != "" {
 				t.Error(d)
+			}
+		})
+	}
+}
+
+// earlierDocument is the same revocation as earlier versions wrote it, which did not deny `aws login`.
+func earlierDocument(document string) string {
+	dated, _, _ := strings.Cut(document, `,{"Effect":"Deny","Action":["signin`)
+	return strings.TrimSuffix(dated, "]}") + "]}"
+}
+
+// What an earlier version has in force is ours: it holds for its request, another request makes it
+// deny `aws login`, and undo takes it back.
+func TestRevocationsOfEarlierVersionsAreOurs(t *testing.T) {
+	for name, prior := range map[string][]func(*awsfake.Role){"nothing before": nil, "the console's before": {actiontest.WithInline(actiontest.Revoke, actiontest.Consoles)}} {
+		t.Run(name, func(t *testing.T) {
+			w := newFixture(t, prior...)
+			before := w.Victim().Inline[actiontest.Revoke]
+			s := actiontest.StepOf(t, w.Plan(), "deny")
+			e := w.Apply(s, w.Run())
+			earlier := earlierDocument(*e.Wrote)
+			if earlier == *e.Wrote || !strings.HasSuffix(earlier, `Z"}}}]}`) {
+				t.Fatal(earlier)
+			}
+			w.PutDeny(earlier)
+			e.Wrote = &earlier
+			holds := func(want bool) {
+				t.Helper()
+				r, err := actiontest.ActionOf(t).Verify(t.Context(), w.Responder(), s, e)
+				actiontest.Must(t, err)
+				if r.Holds != want {
+					t.Errorf("Verify: %+v", r)
+				}
+			}
+			holds(true)
+			next := w.Apply(s, w.Run()) // its run goes on in this version
+			if at := w.cutoff(); !next.Changed || *next.Wrote == earlier || !at.Equal(actiontest.Began.Add(30*time.Second)) {
+				t.Errorf("gone on, it is %s", *next.Wrote)
+			}
+			holds(true)
+			w.PutDeny(earlier)
+			w.Clock.Add(time.Minute)
+			if next = w.Apply(s, w.Run()); !next.Changed || w.cutoff() != actiontest.Began.Add(90*time.Second) {
+				t.Errorf("asked for again, it is %s", *next.Wrote)
+			}
+			holds(true)
+			w.PutDeny(earlier)
+			if r := w.Revert(s, e); !r.Holds || !r.Changed {
+				t.Errorf("Revert: %+v", r)
+			}
+			if after := w.Victim().Inline[actiontest.Revoke]; after != before {
+				t.Errorf("taken back, it is %q", after)
 			}
 		})
 	}

@@ -17,11 +17,13 @@ import (
 //	https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
 //	https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html
 //	https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+//	https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-sign-in.html
 var workloads = []struct{ service, broken string }{
 	{"ec2.", "EC2 instances with this role fail for up to 6 hours. New credentials at once: ec2 replace-iam-instance-profile-association with the same profile, or stop and start."},
 	{"ecs-tasks.", "ECS tasks with this role fail for up to 6 hours. New credentials at once: ecs update-service --force-new-deployment, or start the tasks again."},
 	{"lambda.", "Lambda functions with this role fail until their execution environments are replaced, hours perhaps. At once: lambda update-function-configuration with any change, such as the description."},
 	{"pods.eks.", "EKS pods with this role fail for up to 6 hours. New credentials at once: kubectl rollout restart."},
+	{"people", "People who use aws login with this role are logged out of it, and can't log in by it until undo."},
 	{"oidc", "What logs in by OpenID Connect (EKS service accounts, CI) fails until it assumes the role again, mostly within an hour. At once: kubectl rollout restart, or run the job again."},
 }
 
@@ -51,14 +53,23 @@ func brokenWorkloads(role *types.Role) (broken []string) {
 	}
 	var names []string
 	for _, s := range all {
-		var who struct{ Service, Federated oneOrMany }
-		if s.Effect != "Allow" || json.Unmarshal(s.Principal, &who) != nil {
+		var who struct{ AWS, Service, Federated oneOrMany }
+		if s.Effect != "Allow" {
 			continue
 		}
+		if json.Unmarshal(s.Principal, &who) != nil {
+			who.AWS = oneOrMany{"*"}
+		}
 		names = append(names, who.Service...)
+		if len(who.AWS) > 0 {
+			names = append(names, "people")
+		}
 		for _, f := range who.Federated {
-			if strings.Contains(f, ":oidc-provider/") {
+			switch {
+			case strings.Contains(f, ":oidc-provider/"):
 				names = append(names, "oidc")
+			case strings.Contains(f, ":saml-provider/"):
+				names = append(names, "people")
 			}
 		}
 	}

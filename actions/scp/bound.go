@@ -4,8 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
+	"reflect"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 // fingerprint is a hash of a document that is the same for equal JSON.
@@ -18,7 +21,8 @@ func fingerprint(document string) string {
 }
 
 // revocationFingerprint is the fingerprint of a revocation without its cutoff, which each
-// run sets: what is left are the exemptions.
+// run sets, and the statement about `aws login`, which earlier versions did not write: what is left
+// are the exemptions.
 func revocationFingerprint(document string) string {
 	var d struct {
 		Version   any
@@ -30,6 +34,13 @@ func revocationFingerprint(document string) string {
 	for _, s := range d.Statement {
 		if c, ok := s["Condition"].(map[string]any); ok {
 			delete(c, "DateLessThan")
+		}
+	}
+	if len(d.Statement) == 2 {
+		login := maps.Clone(d.Statement[0])
+		delete(login, "Sid")
+		if login["Action"] = []any{deny.LoginActions[0], deny.LoginActions[1]}; reflect.DeepEqual(login, d.Statement[1]) {
+			d.Statement = d.Statement[:1]
 		}
 	}
 	return hashOf(d)

@@ -67,9 +67,9 @@ var dataPlane = []string{
 func BuiltinSCP(o actions.Org, name string) (document string, ok bool) {
 	switch name {
 	case freezeSCP:
-		return denySCP(o, "KillswitchFreeze", nil, ""), true
+		return documentSCP(denySCP(o, "KillswitchFreeze", nil)), true
 	case controlPlaneSCP:
-		return denySCP(o, "KillswitchControlPlane", dataPlane, ""), true
+		return documentSCP(denySCP(o, "KillswitchControlPlane", dataPlane)), true
 	}
 	return "", false
 }
@@ -109,39 +109,52 @@ func exemptARNs(o actions.Org) []string {
 	return arns
 }
 
-// denySCP denies all actions except some to all principals except the exempt ones; with
-// a cutoff only to sessions issued before it.
-func denySCP(o actions.Org, sid string, but []string, cutoff string) string {
-	s := struct {
-		Sid       string
-		Effect    string
-		Action    string   `json:",omitempty"`
-		NotAction []string `json:",omitempty"`
-		Resource  string
-		Condition map[string]map[string]any
-	}{Sid: sid, Effect: "Deny", NotAction: but, Resource: "*",
+// statementSCP is a statement of a service control policy that denies.
+type statementSCP struct {
+	Sid       string `json:",omitempty"`
+	Effect    string
+	Action    any      `json:",omitempty"` // one, or a list
+	NotAction []string `json:",omitempty"`
+	Resource  string
+	Condition map[string]map[string]any
+}
+
+// denySCP denies all actions except some to all principals except the exempt ones.
+func denySCP(o actions.Org, sid string, but []string) statementSCP {
+	s := statementSCP{Sid: sid, Effect: "Deny", NotAction: but, Resource: "*",
 		Condition: map[string]map[string]any{"ArnNotLike": {"aws:PrincipalArn": exemptARNs(o)}}}
 	if but == nil {
 		s.Action = "*"
 	}
-	if cutoff != "" {
-		s.Condition["DateLessThan"] = map[string]any{"aws:TokenIssueTime": cutoff}
-	}
-	b, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{s}})
+	return s
+}
+
+func documentSCP(statements ...statementSCP) string {
+	b, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})
 	if err != nil {
 		panic(err) // strings always marshal
 	}
 	return string(b)
 }
 
-// revokeSCP denies everything to the account's sessions issued before the cutoff.
+// revokeSCP denies everything to the account's sessions issued before the cutoff, and `aws login`.
 func revokeSCP(o actions.Org, cutoff time.Time) string {
-	return denySCP(o, deny.RevokeSid, nil, cutoff.UTC().Format(deny.TokenIssueTime))
+	return revokeSCPBefore(o, cutoff.UTC().Format(deny.TokenIssueTime), true)
 }
 
-// readRevokeSCP reads the cutoff of a revokeSCP; false for any other document, also for
-// one with other exemptions.
-func readRevokeSCP(o actions.Org, document string) (cutoff time.Time, ok bool) {
+func revokeSCPBefore(o actions.Org, cutoff string, withLogin bool) string {
+	dated, login := denySCP(o, deny.RevokeSid, nil), denySCP(o, "", nil)
+	dated.Condition["DateLessThan"] = map[string]any{"aws:TokenIssueTime": cutoff}
+	if !withLogin {
+		return documentSCP(dated)
+	}
+	login.Action = deny.LoginActions
+	return documentSCP(dated, login)
+}
+
+// readRevokeSCP reads a revokeSCP, also one of earlier versions, which did not deny `aws login`. It
+// returns zero and false for any other document, also for one with other exemptions.
+func readRevokeSCP(o actions.Org, document string) (deny.Revocation, bool) {
 	var d struct {
 		Statement []struct {
 			Condition struct {
@@ -149,10 +162,12 @@ func readRevokeSCP(o actions.Org, document string) (cutoff time.Time, ok bool) {
 			}
 		}
 	}
-	if _, err := readJSON(document); err != nil || json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
-		return time.Time{}, false
+	if _, err := readJSON(document); err != nil || json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) == 0 {
+		return deny.Revocation{}, false
 	}
-	spelled := d.Statement[0].Condition.DateLessThan["aws:TokenIssueTime"]
-	cutoff, err := time.Parse(time.RFC3339, spelled)
-	return cutoff, err == nil && deny.EqualJSON(document, denySCP(o, deny.RevokeSid, nil, spelled))
+	r, spelled, err := deny.Revocation{Ours: true, Login: len(d.Statement) > 1}, d.Statement[0].Condition.DateLessThan["aws:TokenIssueTime"], error(nil)
+	if r.Cutoff, err = time.Parse(time.RFC3339, spelled); err != nil || !deny.EqualJSON(document, revokeSCPBefore(o, spelled, r.Login)) {
+		return deny.Revocation{}, false
+	}
+	return r, true
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/scp"
 )
@@ -200,8 +201,17 @@ func TestRevokeSCP(t *testing.T) {
 		t.Error(no)
 	}
 	actiontest.HasWords(t, document, `"DateLessThan":{"aws:TokenIssueTime":"2026-11-03T10:00:30Z"}`, "role/killswitch-restorer", "role/ops/keeper")
-	if got, ok := scp.ReadRevokeSCP(o, indented(t, document)); !ok || !got.Equal(cutoff) {
+	if got, ok := scp.ReadRevokeSCP(o, indented(t, document)); !ok || !got.Cutoff.Equal(cutoff) || !got.Login {
 		t.Errorf("%v, %t", got, ok)
+	}
+	if got, ok := scp.ReadRevokeSCP(o, indented(t, earlierSCP(o, cutoff))); !ok || !got.Cutoff.Equal(cutoff) || got.Login {
+		t.Errorf("of an earlier version: %v, %t", got, ok)
+	}
+	if scp.RevocationFingerprint(document) != scp.RevocationFingerprint(earlierSCP(o, cutoff.Add(time.Hour))) {
+		t.Error("what an earlier version was approved for is not applied again")
+	}
+	if more := strings.Replace(document, `"signin:CreateOAuth2Token",`, ``, 1); scp.RevocationFingerprint(document) == scp.RevocationFingerprint(more) {
+		t.Error("an approval is for any second statement")
 	}
 	fewer := actiontest.TestOrg("aws")
 	fewer.ProtectedPrincipals = nil
@@ -211,10 +221,28 @@ func TestRevokeSCP(t *testing.T) {
 		"a key twice":      strings.Replace(document, `"Effect":`, `"Effect":"Allow","Effect":`, 1),
 		"no date":          strings.Replace(document, "2026", "soon", 1),
 		"another action":   strings.Replace(document, `"Action":"*"`, `"Action":"s3:*"`, 1),
+		"one login action": strings.Replace(document, `"signin:CreateOAuth2Token",`, ``, 1),
 		"nothing":          "",
 	} {
 		if _, ok := scp.ReadRevokeSCP(o, not); ok {
 			t.Errorf("%s: taken for ours: %s", name, not)
 		}
 	}
+}
+
+// earlierSCP is the document that earlier versions wrote, which did not deny `aws login`.
+func earlierSCP(o actions.Org, cutoff time.Time) string {
+	var d struct {
+		Version   string
+		Statement []json.RawMessage
+	}
+	if err := json.Unmarshal([]byte(scp.RevokeSCP(o, cutoff)), &d); err != nil {
+		panic(err)
+	}
+	d.Statement = d.Statement[:1]
+	b, err := json.Marshal(d)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }

@@ -6,5 +6,8 @@ var (
 	ReadRevokeSCP = readRevokeSCP
 )
 
+// RevocationFingerprint is what an approval of a revocation binds.
+var RevocationFingerprint = revocationFingerprint
+
 // Denials is denials for tests.
 var Denials = denials

@@ -2,7 +2,6 @@ package scp
 
 import (
 	"context"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -23,20 +22,17 @@ func Revocation(o actions.Org, account string, run actions.Run) Attachment {
 	return Attachment{
 		policy: scpPrefix + "revoke-" + account,
 		document: func(live string) string {
-			at, ok := readRevokeSCP(o, live)
-			if !ok {
-				at = time.Time{}
-			}
-			cutoff, done := deny.NextCutoff(at, run)
+			is, _ := readRevokeSCP(o, live)
+			cutoff, done := deny.NextCutoff(is, run)
 			if done {
 				return live
 			}
 			return revokeSCP(o, cutoff)
 		},
 		holds: func(live, wrote string) bool {
-			at, ok := readRevokeSCP(o, live)
+			is, ok := readRevokeSCP(o, live)
 			want, _ := readRevokeSCP(o, wrote)
-			return ok && !at.Before(want)
+			return ok && is.Covers(want)
 		},
 		fingerprint: revocationFingerprint,
 	}
@@ -54,9 +50,9 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 		return actions.Plan{}, err
 	}
 	step := a.step(acct, "Deny all sessions issued until now, in the whole account", aws.ToString(target.Arn), c.Account, st)
-	step.After = "service control policy " + a.policy + ": Deny * for sessions issued before now + 30 s"
-	if at, ok := readRevokeSCP(acct.Org, st.content); ok && st.ours {
-		step.Current = a.policy + " denies sessions issued before " + at.UTC().Format("2006-01-02 15:04:05 UTC")
+	step.After = "service control policy " + a.policy + ": Deny * for sessions issued before now + 30 s, and aws login"
+	if is, ok := readRevokeSCP(acct.Org, st.content); ok && st.ours {
+		step.Current = a.policy + " denies sessions issued before " + is.Cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
 	p := actions.Plan{
 		Identity:   actions.Identity{ARN: step.Resource, ID: c.Account, Created: aws.ToTime(target.JoinedTimestamp)},
@@ -78,7 +74,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 	if acct.Look != actions.LookAll {
 		return p, nil
 	}
-	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials.",
+	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials; aws login does not work in it until undo.",
 		"The other way is role by role, without the organization: revoke_sessions "+c.Target)
 	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(exemptARNs(acct.Org))})
 	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {

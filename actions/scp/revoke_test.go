@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
+
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
@@ -55,6 +58,9 @@ func TestRevokeViaSCPStopsOldSessionsOnly(t *testing.T) {
 	if ok, why := w.Session(w.Role, "i-0abc").Can("s3:GetObject", "arn:aws:s3:::b/k"); !ok {
 		t.Errorf("a new session: %s", why)
 	}
+	if ok, _ := w.Session(w.Role, "i-0abc").Can("signin:CreateOAuth2Token", "arn:aws:signin:eu-west-1:222222222222:oauth2/public-client/localhost"); ok {
+		t.Error("aws login goes on")
+	}
 	if r := w.Revert(s, e); !r.Holds {
 		t.Errorf("Revert: %+v", r)
 	}
@@ -104,5 +110,37 @@ func TestRevokeViaSCPNotInManagementAccount(t *testing.T) {
 	}
 	if no := w.Org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: actiontest.Management + "/ALL", Account: actiontest.Management}); no != nil {
 		t.Errorf("role by role it is refused: %v", no)
+	}
+}
+
+// What an earlier version has in force is ours, and was approved: it holds, is attached again in its
+// present form, and is taken back.
+func TestRevokeViaSCPOfAnEarlierVersion(t *testing.T) {
+	w := scpWorld(t)
+	w.SetCall(viaSCP(actiontest.Member))
+	s, e := w.freezes(actiontest.Request)
+	name := "killswitch-revoke-" + actiontest.Member
+	earlier := earlierSCP(w.Org, w.Clock.Now().Add(30*time.Second).Truncate(time.Second))
+	set := func(content string) {
+		t.Helper()
+		_, err := w.orgs().UpdatePolicy(t.Context(), &organizations.UpdatePolicyInput{PolicyId: aws.String(w.scp(name).ID), Content: &content})
+		actiontest.Must(t, err)
+	}
+	e.Wrote = &earlier
+	set(earlier)
+	if !w.holds(s, e) {
+		t.Error("it does not hold")
+	}
+	w.Clock.Add(time.Hour)
+	var err error
+	if e, err = w.Act.Apply(t.Context(), w.Responder(), s, w.Run()); err != nil || !strings.Contains(w.scp(name).Content, "signin:") {
+		t.Errorf("applied again: %v, %s", err, w.scp(name).Content)
+	}
+	set(earlierSCP(w.Org, w.Clock.Now().Add(time.Hour)))
+	if w.holds(s, e) {
+		t.Error("without the deny of aws login it holds")
+	}
+	if r := w.Revert(s, e); !r.Holds || w.scp(name).Name != "" {
+		t.Errorf("Revert: %+v", r)
 	}
 }
