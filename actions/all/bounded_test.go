@@ -265,3 +265,70 @@ func TestOwnRolesAreOutOfReach(t *testing.T) {
 		}
 	})
 }
+
+// TestSCPWritesAreOnOurs: policies without our tag are out of reach in the management account, for its
+// roles and for each session; without the conditions they would not be.
+func TestSCPWritesAreOnOurs(t *testing.T) {
+	e, org := newEvaluator(), actiontest.TestOrg("aws")
+	const (
+		arn     = "arn:aws:organizations::" + actiontest.Management
+		policy  = arn + ":policy/o-abcdefghij/service_control_policy/p-1234567890"
+		account = arn + ":account/o-abcdefghij/" + actiontest.Member
+		tag     = "aws:ResourceTag/killswitch"
+	)
+	with := func(pairs ...string) map[string]string { return map[string]string{pairs[0]: pairs[1]} }
+	made := map[string]string{"aws:RequestTag/killswitch": "KS-1", "aws:TagKeys": "killswitch"}
+	may := map[actions.Member][]attempt{
+		actions.Responder: {
+			{"organizations:AttachPolicy", policy, with(tag, "KS-1")}, {"organizations:AttachPolicy", policy, with(tag, "shared")}, {"organizations:AttachPolicy", account, nil},
+			{"organizations:UpdatePolicy", policy, with(tag, "shared")}, {"organizations:DeletePolicy", policy, with(tag, "KS-1")}, {"organizations:CreatePolicy", "*", made}, {"organizations:TagResource", "*", made},
+		},
+		actions.Restorer: {
+			{"organizations:DetachPolicy", policy, with(tag, "shared")}, {"organizations:DetachPolicy", account, nil}, {"organizations:DeletePolicy", policy, with(tag, "KS-1")},
+		},
+	}
+	mayNot := map[actions.Member][]attempt{
+		actions.Responder: {
+			{"organizations:AttachPolicy", policy, nil}, {"organizations:AttachPolicy", policy, with("aws:ResourceTag/team", "KS-1")}, {"organizations:UpdatePolicy", policy, nil},
+			{"organizations:DeletePolicy", policy, nil}, {"organizations:DeletePolicy", policy, with(tag, "shared")}, // deployed ahead
+			{"organizations:CreatePolicy", "*", nil}, {"organizations:CreatePolicy", "*", with("aws:RequestTag/killswitch", "shared")},
+			{"organizations:TagResource", policy, with("aws:RequestTag/team", "x")}, {"organizations:TagResource", policy, with("aws:RequestTag/killswitch", "shared")},
+		},
+		actions.Restorer: {
+			{"organizations:DetachPolicy", policy, nil}, {"organizations:DeletePolicy", policy, nil}, {"organizations:DeletePolicy", policy, with(tag, "shared")},
+		},
+	}
+	documents := map[actions.Member]map[string]string{actions.Responder: {}, actions.Restorer: {}}
+	for m, phase := range map[actions.Member]actions.Phase{actions.Responder: actions.PhaseRun, actions.Restorer: actions.PhaseUndo} {
+		documents[m]["the role's policy"] = all.MemberPolicy(m, org, true)
+		for _, c := range []actions.Call{
+			{Action: actions.ApplySCP, Target: actiontest.Member, Account: actiontest.Member},
+			{Action: actions.RevokeSessions, Target: actiontest.Member + "/" + actions.AllRoles, Account: actiontest.Member, Options: map[string]string{"via": "scp"}},
+		} {
+			a, _ := org.Actions.Lookup(c.Action)
+			doc, err := actions.PolicyDocument(actions.Permits(a, phase, actions.ScopeOf(a, org, c, []string{account})))
+			actiontest.Must(t, err)
+			documents[m]["the session of "+string(c.Action)] = string(doc)
+		}
+	}
+	for m, of := range documents {
+		for name, document := range of {
+			for _, a := range may[m] {
+				if !e.allow(a, document) {
+					t.Errorf("%s does not allow member %d %s", name, m, a)
+				}
+			}
+			for _, a := range mayNot[m] {
+				if e.allow(a, document) {
+					t.Errorf("%s allows member %d %s", name, m, a)
+				}
+				if !e.allow(a, without(t, document, "Condition")) {
+					t.Errorf("%s: member %d: %s is refused without the conditions, too", name, m, a)
+				}
+			}
+		}
+	}
+	if e.allow(attempt{"organizations:AttachPolicy", "arn:aws:organizations::aws:policy/service_control_policy/p-FullAWSAccess", with(tag, "KS-1")}, all.MemberPolicy(actions.Responder, org, true)) {
+		t.Error("AWS's own policies may be attached")
+	}
+}

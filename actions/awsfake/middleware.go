@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -283,8 +282,8 @@ func field(in any, name string) string {
 	return aws.ToString(s)
 }
 
-// requestKeys are the condition keys that come from an IAM call's input: iam:PolicyARN,
-// aws:RequestTag and aws:TagKeys ("IAM and AWS STS condition context keys", IAM User Guide).
+// requestKeys are the condition keys that come from a call's input: iam:PolicyARN ("IAM and AWS STS
+// condition context keys", IAM User Guide), aws:RequestTag and aws:TagKeys ("AWS global condition context keys").
 func requestKeys(in any, keys contextKeys) {
 	if arn := field(in, "PolicyArn"); arn != "" {
 		keys.set("iam:PolicyARN", arn)
@@ -296,12 +295,11 @@ func requestKeys(in any, keys contextKeys) {
 	if v.Kind() != reflect.Struct {
 		return
 	}
-	if f := v.FieldByName("Tags"); f.IsValid() {
-		if tags, ok := reflect.TypeAssert[[]iamtypes.Tag](f); ok {
-			for _, t := range tags {
-				keys.set("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
-				keys.add("aws:TagKeys", aws.ToString(t.Key))
-			}
+	if f := v.FieldByName("Tags"); f.IsValid() && f.Kind() == reflect.Slice { // each service has a type of its own
+		for i := range f.Len() {
+			t := f.Index(i).Interface()
+			keys.set("aws:RequestTag/"+field(t, "Key"), field(t, "Value"))
+			keys.add("aws:TagKeys", field(t, "Key"))
 		}
 	}
 	if f := v.FieldByName("TagKeys"); f.IsValid() {

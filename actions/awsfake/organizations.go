@@ -118,6 +118,17 @@ func (c *Cloud) scpARN(id string) string {
 	return c.arn("organizations", c.org.Management, "policy/"+c.org.id+"/service_control_policy/"+id)
 }
 
+// scpByARN finds a policy as it has propagated.
+func (c *Cloud) scpByARN(arn string, now time.Time) *SCP {
+	if c.org == nil {
+		return nil
+	}
+	if p := c.org.policies[arn[strings.LastIndex(arn, "/")+1:]].seen(now); p != nil && p.ARN == arn {
+		return p
+	}
+	return nil
+}
+
 func (c *Cloud) orgAccountARN(id string) string {
 	return c.arn("organizations", c.org.Management, "account/"+c.org.id+"/"+id)
 }

@@ -135,6 +135,56 @@ func TestSCPErrors(t *testing.T) {
 	wantCode(t, err, "AWSOrganizationsNotInUseException")
 }
 
+// Writes on policies that are tagged: AttachPolicy is authorised on policy and target, and a condition on
+// the tag fails for the target, which has none; a tag counts once it has propagated.
+func TestWritesOnTaggedSCPs(t *testing.T) {
+	w, orgs := orgWorld(t, 0)
+	const (
+		tagged = `"Condition":{"Null":{"aws:ResourceTag/killswitch":"false"}}`
+		asked  = `"Condition":{"StringLike":{"aws:RequestTag/killswitch":"KS-*"},"ForAllValues:StringEquals":{"aws:TagKeys":"killswitch"}}`
+	)
+	n := 0
+	role := func(statements ...string) *organizations.Client {
+		n++
+		name := fmt.Sprintf("bounded-%d", n)
+		arn := w.Account(management).AddRole(awsfake.Role{Name: name, Inline: map[string]string{"p": `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`}})
+		return organizations.NewFromConfig(w.Session(arn, "s").Config())
+	}
+	allow := func(acts, resource, condition string) string {
+		return `{"Effect":"Allow","Action":[` + acts + `],"Resource":"` + resource + `"` + strings.TrimSuffix(","+condition, ",") + `}`
+	}
+	const policies, accounts = "arn:aws:organizations::999999999999:policy/o-*/service_control_policy/*", "arn:aws:organizations::999999999999:account/o-*/*"
+	one := role(allow(`"organizations:AttachPolicy"`, "*", tagged))
+	two := role(allow(`"organizations:AttachPolicy"`, accounts, ""), allow(`"organizations:AttachPolicy","organizations:UpdatePolicy"`, policies, tagged),
+		allow(`"organizations:CreatePolicy","organizations:TagResource"`, "*", asked))
+	attach := func(c *organizations.Client, id *string) error {
+		_, err := c.AttachPolicy(t.Context(), &organizations.AttachPolicyInput{PolicyId: id, TargetId: aws.String(member)})
+		return err
+	}
+	foreign := aws.String(w.AddSCP(awsfake.SCP{Name: "guardrail", Content: frozen, Tags: map[string]string{"team": "security"}}))
+	w.SetPropagation(4 * time.Second)
+	out, err := two.CreatePolicy(t.Context(), create("freeze"))
+	check(t, err)
+	ours := out.Policy.PolicySummary.Id
+	wantCode(t, attach(two, ours), "AccessDeniedException") // not seen yet
+	w.clock.add(4 * time.Second)
+	wantCode(t, attach(one, ours), "AccessDeniedException")
+	check(t, attach(two, ours))
+	wantCode(t, attach(two, foreign), "AccessDeniedException")
+	_, err = two.UpdatePolicy(t.Context(), &organizations.UpdatePolicyInput{PolicyId: foreign, Content: aws.String(frozen)})
+	wantCode(t, err, "AccessDeniedException")
+	for _, tags := range [][]orgtypes.Tag{nil, {{Key: aws.String("killswitch"), Value: aws.String("shared")}}, append(create("x").Tags, orgtypes.Tag{Key: aws.String("team"), Value: aws.String("x")})} {
+		in := create("other")
+		in.Tags = tags
+		_, err = two.CreatePolicy(t.Context(), in)
+		wantCode(t, err, "AccessDeniedException")
+	}
+	_, err = orgs.TagResource(t.Context(), &organizations.TagResourceInput{ResourceId: foreign, Tags: create("x").Tags})
+	check(t, err)
+	w.clock.add(4 * time.Second)
+	check(t, attach(two, foreign))
+}
+
 func TestSCPsInPages(t *testing.T) {
 	w, orgs := orgWorld(t, 100)
 	want := map[string]bool{"FullAWSAccess": true}

@@ -184,6 +184,14 @@ func (c *Cloud) keys(s *session, now time.Time, resource string) contextKeys {
 			k.set("iam:ResourceTag/"+key, v)
 		}
 	}
+	if p := c.scpByARN(resource, now); p != nil {
+		// Of Organizations' resources policies have the key, and accounts, whose tags are not modelled: a
+		// condition on it fails for every account. Whether AWS sees a new tag at once is not documented, so the strictest.
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html#awsorganizations-resources-for-iam-policies
+		for key, v := range p.Tags {
+			k.set("aws:ResourceTag/"+key, v)
+		}
+	}
 	return k
 }
 

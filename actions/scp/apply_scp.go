@@ -61,33 +61,48 @@ func checkSCPName(c *actions.Call, m *actions.ParseErrors) {
 	}
 }
 
-// Permits is as narrow as Organizations allows: actions without resource types need "*".
+// The conditions of writes on policies: policies with our tag, and those that a request made.
+const policyTag = "aws:ResourceTag/" + deny.TamperTag
+
+var (
+	onTagged = actions.Condition{"Null": {policyTag: {"false"}}}
+	onMade   = actions.Condition{"StringLike": {policyTag: {requestPrefix + "*"}}}
+	// asMade allows our tag alone, with the value of a request.
+	asMade = actions.Condition{"StringLike": {"aws:RequestTag/" + deny.TamperTag: {requestPrefix + "*"}}, "ForAllValues:StringEquals": {"aws:TagKeys": {deny.TamperTag}}}
+)
+
+// Permits is as narrow as Organizations allows: actions without resource types need "*". Attaching and
+// detaching are authorised on policy and target, and targets have tags of their own: each has its statement.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
 func Permits(p actions.Phase, s actions.Scope) []actions.Statement {
 	account := s.Call.Account
 	if s.Any() {
 		account = "*"
 	}
-	target, policy := s.ARN("organizations", "account/o-*/"+account), s.ARN("organizations", "policy/o-*/service_control_policy/*")
+	target, policy := []string{s.ARN("organizations", "account/o-*/"+account)}, []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
 	switch p {
 	case actions.PhasePlan:
 		return []actions.Statement{
-			{Actions: []string{"organizations:DescribeAccount", "organizations:ListPoliciesForTarget"}, Resources: []string{target}},
-			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:ListTargetsForPolicy"}, Resources: []string{policy}},
+			{Actions: []string{"organizations:DescribeAccount", "organizations:ListPoliciesForTarget"}, Resources: target},
+			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:ListTargetsForPolicy"}, Resources: policy},
 			{Actions: []string{"organizations:ListPolicies"}, Resources: []string{"*"}},
 		}
 	case actions.PhaseRun:
 		return []actions.Statement{
-			{Actions: []string{"organizations:ListPoliciesForTarget"}, Resources: []string{target}},
-			{Actions: []string{"organizations:AttachPolicy"}, Resources: []string{target, policy}},
-			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:UpdatePolicy", "organizations:DeletePolicy"}, Resources: []string{policy}},
+			{Actions: []string{"organizations:ListPoliciesForTarget", "organizations:AttachPolicy"}, Resources: target},
+			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource"}, Resources: policy},
+			{Actions: []string{"organizations:AttachPolicy", "organizations:UpdatePolicy"}, Resources: policy, Condition: onTagged},
+			{Actions: []string{"organizations:DeletePolicy"}, Resources: policy, Condition: onMade},
+			{Actions: []string{"organizations:ListPolicies"}, Resources: []string{"*"}},
 			// A policy that is being created has no ARN yet to limit its tags to.
-			{Actions: []string{"organizations:ListPolicies", "organizations:CreatePolicy", "organizations:TagResource"}, Resources: []string{"*"}},
+			{Actions: []string{"organizations:CreatePolicy", "organizations:TagResource"}, Resources: []string{"*"}, Condition: asMade},
 		}
 	case actions.PhaseUndo:
 		return []actions.Statement{
-			{Actions: []string{"organizations:DetachPolicy"}, Resources: []string{target, policy}},
-			{Actions: []string{"organizations:ListTagsForResource", "organizations:ListTargetsForPolicy", "organizations:DeletePolicy"}, Resources: []string{policy}},
+			{Actions: []string{"organizations:DetachPolicy"}, Resources: target},
+			{Actions: []string{"organizations:ListTagsForResource", "organizations:ListTargetsForPolicy"}, Resources: policy},
+			{Actions: []string{"organizations:DetachPolicy"}, Resources: policy, Condition: onTagged},
+			{Actions: []string{"organizations:DeletePolicy"}, Resources: policy, Condition: onMade},
 			{Actions: []string{"organizations:ListPolicies"}, Resources: []string{"*"}},
 		}
 	case actions.PhaseReport:

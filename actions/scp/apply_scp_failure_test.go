@@ -18,12 +18,16 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
-// tried plans and applies once, and returns what came of it.
+// tried plans and applies, once more where it says so, and returns what came of it.
 func (w *fixture) tried() error {
 	w.T.Helper()
 	p := w.Plan()
 	w.Resources = []string{p.Steps[0].Resource}
-	_, err := w.Act.Apply(w.T.Context(), w.Responder().WithoutRetries(), p.Steps[0], w.Run())
+	acct := w.Responder().WithoutRetries()
+	_, err := w.Act.Apply(w.T.Context(), acct, p.Steps[0], w.Run())
+	if actions.IsRetryLater(err) {
+		_, err = w.Act.Apply(w.T.Context(), acct, p.Steps[0], w.Run())
+	}
 	return err
 }
 
@@ -154,6 +158,47 @@ func TestPolicyDeletedDuringApply(t *testing.T) {
 				t.Errorf("gone %t, effect %+v", gone, e)
 			}
 		})
+	}
+}
+
+// The same, before we write to it or take it back: AWS sees no tag of a policy that is gone, and denies.
+func TestPolicyDeletedDuringRevert(t *testing.T) {
+	for _, op := range []string{"organizations:DetachPolicy", "organizations:DeletePolicy"} {
+		t.Run(op, func(t *testing.T) {
+			w := scpWorld(t)
+			s, e := w.freezes(actiontest.Request)
+			var gone bool
+			w.OnCall(func(c awsfake.Call) error {
+				if c.Op == op && c.Phase == awsfake.Before && !gone {
+					gone = true
+					for _, account := range w.scp(actiontest.FreezeName).Targets {
+						w.detach(actiontest.FreezeName, account)
+					}
+					w.delete(actiontest.FreezeName)
+				}
+				return nil
+			})
+			if _, err := w.Act.Revert(t.Context(), w.Restorer(), s, e); err == nil || !actions.IsRetryLater(err) {
+				t.Fatalf("%v is taken for a last word", err)
+			}
+			if r := w.Revert(s, e); !gone || !r.Holds {
+				t.Errorf("gone %t, Revert: %+v", gone, r)
+			}
+		})
+	}
+}
+
+// A new policy's tag takes a while to be seen, and until then our writes are denied.
+func TestTagOfANewPolicyIsSeenLate(t *testing.T) {
+	w := scpWorld(t)
+	p := w.Plan()
+	w.Resources = []string{p.Steps[0].Resource}
+	w.Fault(awsfake.Fault{Op: "organizations:AttachPolicy", Err: &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}, Times: 1})
+	if _, err := w.Act.Apply(t.Context(), w.Responder(), p.Steps[0], w.Run()); !actions.IsRetryLater(err) {
+		t.Fatalf("%v is taken for a last word", err)
+	}
+	if e := w.Apply(p.Steps[0], w.Run()); !w.holds(p.Steps[0], e) {
+		t.Errorf("it does not hold: %+v", e)
 	}
 }
 
@@ -302,6 +347,9 @@ func TestFreezePermits(t *testing.T) {
 	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
 		account := "arn:" + partition + ":organizations::999999999999:account/o-*/222222222222"
 		policy := "arn:" + partition + ":organizations::999999999999:policy/o-*/service_control_policy/*"
+		tagged := actions.Condition{"Null": {"aws:ResourceTag/killswitch": {"false"}}}
+		made := actions.Condition{"StringLike": {"aws:ResourceTag/killswitch": {"KS-*"}}}
+		making := actions.Condition{"StringLike": {"aws:RequestTag/killswitch": {"KS-*"}}, "ForAllValues:StringEquals": {"aws:TagKeys": {"killswitch"}}}
 		want := map[actions.Phase][]actions.Statement{
 			actions.PhasePlan: {
 				{Actions: org("DescribeAccount ListPoliciesForTarget"), Resources: []string{account}},
@@ -309,14 +357,18 @@ func TestFreezePermits(t *testing.T) {
 				{Actions: org("ListPolicies"), Resources: []string{"*"}},
 			},
 			actions.PhaseRun: {
-				{Actions: org("ListPoliciesForTarget"), Resources: []string{account}},
-				{Actions: org("AttachPolicy"), Resources: []string{account, policy}},
-				{Actions: org("DescribePolicy ListTagsForResource UpdatePolicy DeletePolicy"), Resources: []string{policy}},
-				{Actions: org("ListPolicies CreatePolicy TagResource"), Resources: []string{"*"}},
+				{Actions: org("ListPoliciesForTarget AttachPolicy"), Resources: []string{account}},
+				{Actions: org("DescribePolicy ListTagsForResource"), Resources: []string{policy}},
+				{Actions: org("AttachPolicy UpdatePolicy"), Resources: []string{policy}, Condition: tagged},
+				{Actions: org("DeletePolicy"), Resources: []string{policy}, Condition: made},
+				{Actions: org("ListPolicies"), Resources: []string{"*"}},
+				{Actions: org("CreatePolicy TagResource"), Resources: []string{"*"}, Condition: making},
 			},
 			actions.PhaseUndo: {
-				{Actions: org("DetachPolicy"), Resources: []string{account, policy}},
-				{Actions: org("ListTagsForResource ListTargetsForPolicy DeletePolicy"), Resources: []string{policy}},
+				{Actions: org("DetachPolicy"), Resources: []string{account}},
+				{Actions: org("ListTagsForResource ListTargetsForPolicy"), Resources: []string{policy}},
+				{Actions: org("DetachPolicy"), Resources: []string{policy}, Condition: tagged},
+				{Actions: org("DeletePolicy"), Resources: []string{policy}, Condition: made},
 				{Actions: org("ListPolicies"), Resources: []string{"*"}},
 			},
 			actions.PhaseReport: nil,

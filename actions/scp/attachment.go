@@ -147,6 +147,17 @@ func retryIfGone(err error) error {
 	return err
 }
 
+// unlessGone is retryIfGone for writes, which are allowed on policies with our tag alone: one that is
+// gone, or too new, has no tag that AWS sees, and the write is denied.
+func (a Attachment) unlessGone(ctx context.Context, acct *actions.Account, id string, err error) error {
+	if actions.IsCode(err, "AccessDeniedException") {
+		if now, _, failed := a.find(ctx, acct); failed == nil && now != id {
+			return actions.RetryLater(err)
+		}
+	}
+	return retryIfGone(err)
+}
+
 // scpsOf returns the policies that are attached to the account itself.
 func scpsOf(ctx context.Context, acct *actions.Account, account string) ([]types.PolicySummary, error) {
 	in := &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: types.PolicyTypeServiceControlPolicy}
@@ -205,19 +216,22 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 		e.Wrote = &want
 		if !deny.EqualJSON(live, want) {
 			if _, err := organizationsOf(acct).UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {
-				return e, scpHint(retryIfGone(err), nil)
+				return e, scpHint(a.unlessGone(ctx, acct, id, err), nil)
 			}
 			e.Changed = true
 		}
 	}
+	created := e.Changed && owner == run.RequestID
 	_, err = organizationsOf(acct).AttachPolicy(ctx, &organizations.AttachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 	switch {
 	case err == nil:
 		e.Changed = true
 	case actions.IsCode(err, "DuplicatePolicyAttachmentException"): // it is attached already
 		err = nil
+	case created && actions.IsCode(err, "AccessDeniedException"): // its tag may not be seen yet
+		err = actions.RetryLater(err)
 	default:
-		err = a.explainAttachFailure(ctx, acct, id, owner, s, run, retryIfGone(err))
+		err = a.explainAttachFailure(ctx, acct, id, owner, s, run, a.unlessGone(ctx, acct, id, err))
 	}
 	return e, err
 }
@@ -252,7 +266,7 @@ func (a Attachment) explainAttachFailure(ctx context.Context, acct *actions.Acco
 	if owner != run.RequestID {
 		return err
 	}
-	if _, left := deleteSCP(ctx, acct, id); left != nil {
+	if _, left := a.delete(ctx, acct, id); left != nil {
 		cause, _ := actions.Explain(left)
 		_, hint := actions.Explain(err)
 		err = actions.WithHint(failure, strings.TrimPrefix(hint+"; ", "; ")+"the policy "+a.policy+" is left over ("+cause+"): undo deletes it")
@@ -260,8 +274,8 @@ func (a Attachment) explainAttachFailure(ctx context.Context, acct *actions.Acco
 	return err
 }
 
-// deleteSCP deletes a policy unless something uses it.
-func deleteSCP(ctx context.Context, acct *actions.Account, id string) (done bool, err error) {
+// delete deletes the policy unless something uses it.
+func (a Attachment) delete(ctx context.Context, acct *actions.Account, id string) (done bool, err error) {
 	_, err = organizationsOf(acct).DeletePolicy(ctx, &organizations.DeletePolicyInput{PolicyId: &id})
 	switch {
 	case actions.IsCode(err, "PolicyInUseException"):
@@ -269,7 +283,7 @@ func deleteSCP(ctx context.Context, acct *actions.Account, id string) (done bool
 	case actions.IsCode(err, "PolicyNotFoundException"):
 		return true, nil
 	}
-	return err == nil, err
+	return err == nil, a.unlessGone(ctx, acct, id, err)
 }
 
 // scpHint adds a hint to an error of Organizations; on are the names of the account's
@@ -353,12 +367,12 @@ func (a Attachment) Revert(ctx context.Context, acct *actions.Account, s actions
 	if here {
 		_, err := organizationsOf(acct).DetachPolicy(ctx, &organizations.DetachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 		if err != nil && !actions.IsCode(err, "PolicyNotAttachedException", "PolicyNotFoundException", "TargetNotFoundException") {
-			return actions.Reading{}, scpHint(err, nil)
+			return actions.Reading{}, scpHint(a.unlessGone(ctx, acct, id, err), nil)
 		}
 	}
 	others := slices.DeleteFunc(on, func(t string) bool { return t == s.ResourceID })
 	if strings.HasPrefix(owner, requestPrefix) && len(others) == 0 {
-		done, err := deleteSCP(ctx, acct, id)
+		done, err := a.delete(ctx, acct, id)
 		if err != nil {
 			return actions.Reading{}, err
 		}
