@@ -175,6 +175,9 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	}
 	p.Warnings = append(p.Warnings, impactText(acct.Org, name, a.document(""), spared)...)
 	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(spared)})
+	if !st.ours && len(st.attached) >= usualQuota {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The account has %d service control policies, probably as many as AWS allows. If it refuses one more: %s, then retry.", len(st.attached), toTakeOff(ctx, acct, c.Account)))
+	}
 	if len(st.attached) == 0 {
 		p.Warnings = append(p.Warnings, "The account has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")
 	}

@@ -39,11 +39,15 @@ func TestSCPQuotaFull(t *testing.T) {
 				w.AddSCP(awsfake.SCP{Name: fmt.Sprintf("guardrail-%d", i), Content: actiontest.OtherDeny, Targets: []string{actiontest.Member}})
 			}
 			before := w.Snapshot()
-			actiontest.HasWords(t, fmt.Sprint(w.Plan().Facts), fmt.Sprintf("%d now", quota))
+			p := w.Plan()
+			actiontest.HasWords(t, fmt.Sprint(p.Facts), fmt.Sprintf("%d now", quota))
+			if told := strings.Contains(fmt.Sprint(p.Warnings), "detach one that only denies"); told != (quota == 10) {
+				t.Errorf("warnings: %q", p.Warnings)
+			}
 			err := w.tried()
 			actiontest.WantCode(t, err, "ConstraintViolationException")
 			_, hint := actions.Explain(err)
-			actiontest.HasWords(t, hint, "detach one of", "guardrail-0", fmt.Sprintf("guardrail-%d", quota-2), "retry")
+			actiontest.HasWords(t, hint, "detach one that only denies", "guardrail-0", fmt.Sprintf("guardrail-%d", quota-2), "retry")
 			if strings.Contains(hint, "FullAWSAccess") || actions.Transient(err) || actions.IsRetryLater(err) {
 				t.Errorf("hint %q, error %v", hint, err)
 			}
@@ -52,6 +56,41 @@ func TestSCPQuotaFull(t *testing.T) {
 			}
 			w.detach("guardrail-0", actiontest.Member) // as the hint says
 			w.freezes(actiontest.Request)
+		})
+	}
+}
+
+// TestWhichPolicyToTakeOff: a request of ours first, by its undo; never one that allows, while
+// there is another.
+func TestWhichPolicyToTakeOff(t *testing.T) {
+	ours := awsfake.SCP{Name: "killswitch-revoke-" + actiontest.Member, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "KS-EARLIER"}}
+	denies := awsfake.SCP{Name: "guardrail", Content: actiontest.OtherDeny}
+	deployed := awsfake.SCP{Name: "killswitch-tamper", Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "shared"}}
+	allows := awsfake.SCP{Name: "services", Content: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`}
+	for _, tt := range []struct {
+		name          string
+		on            []awsfake.SCP
+		wanted, never []string
+	}{
+		{"ours", []awsfake.SCP{allows, ours}, []string{"undo KS-EARLIER (killswitch-revoke-"}, []string{"detach", "services"}},
+		{"ours or a guardrail", []awsfake.SCP{ours, denies}, []string{"undo KS-EARLIER", "; or detach one that only denies (guardrail)"}, nil},
+		{"a guardrail", []awsfake.SCP{allows, denies}, []string{"only denies (guardrail)", "attach it again"}, []string{"services"}},
+		{"deployed ahead", []awsfake.SCP{deployed, denies}, []string{"only denies (guardrail)"}, []string{"undo shared", "killswitch-tamper"}},
+		{"what allows alone", []awsfake.SCP{allows}, []string{"detach one of services"}, []string{"FullAWSAccess"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := scpWorld(t, func(o *awsfake.Organization) { o.SCPQuota = len(tt.on) + 1 })
+			for _, p := range tt.on {
+				p.Targets = []string{actiontest.Member}
+				w.AddSCP(p)
+			}
+			_, hint := actions.Explain(w.tried())
+			actiontest.HasWords(t, hint, tt.wanted...)
+			for _, word := range tt.never {
+				if strings.Contains(hint, word) {
+					t.Errorf("%q says %q", hint, word)
+				}
+			}
 		})
 	}
 }

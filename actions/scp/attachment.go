@@ -42,6 +42,10 @@ type Attachment struct {
 	fingerprint func(document string) string
 }
 
+// usualQuota is the number of policies that AWS lets an account have. What counts is its answer.
+// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
+const usualQuota = 10
+
 // attachedBefore is the undo snapshot of a policy that was attached already.
 var attachedBefore = "attached"
 
@@ -111,22 +115,29 @@ func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner 
 	if id == "" {
 		return "", "", nil
 	}
-	for pages := organizations.NewListTagsForResourcePaginator(organizationsOf(acct), &organizations.ListTagsForResourceInput{ResourceId: &id}); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		switch {
-		case actions.IsCode(err, "TargetNotFoundException"): // deleted in between
-			return "", "", nil
-		case err != nil:
-			return "", "", err
-		}
-		for _, t := range page.Tags {
-			if aws.ToString(t.Key) == deny.TamperTag {
-				return id, aws.ToString(t.Value), nil
-			}
-		}
+	owner, ours, err := tagOf(ctx, acct, id)
+	switch {
+	case actions.IsCode(err, "TargetNotFoundException"): // deleted in between
+		return "", "", nil
+	case err != nil:
+		return "", "", err
+	case ours:
+		return id, owner, nil
 	}
 	return "", "", &actions.Refusal{Reason: fmt.Sprintf("the organization has a policy %s (%s) without the tag %s: Killswitch did not make it", a.policy, id, deny.TamperTag),
 		Hint: "find out who made it, then rename or delete it; if it is yours, tag it " + deny.TamperTag + "=shared"}
+}
+
+// tagOf returns the value of our tag on a policy, and whether it has it.
+func tagOf(ctx context.Context, acct *actions.Account, id string) (owner string, ours bool, err error) {
+	tags, err := actions.List(ctx, organizations.NewListTagsForResourcePaginator(organizationsOf(acct), &organizations.ListTagsForResourceInput{ResourceId: &id}),
+		func(p *organizations.ListTagsForResourceOutput) []types.Tag { return p.Tags }, actions.Itself)
+	for _, t := range tags {
+		if aws.ToString(t.Key) == deny.TamperTag {
+			return aws.ToString(t.Value), true, err
+		}
+	}
+	return "", false, err
 }
 
 // content returns a policy's document.
@@ -198,7 +209,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 			}
 		}
 		if err != nil {
-			return e, scpHint(err, nil)
+			return e, scpHint(err)
 		}
 	}
 	if !e.Changed {
@@ -216,7 +227,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 		e.Wrote = &want
 		if !deny.EqualJSON(live, want) {
 			if _, err := organizationsOf(acct).UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {
-				return e, scpHint(a.unlessGone(ctx, acct, id, err), nil)
+				return e, scpHint(a.unlessGone(ctx, acct, id, err))
 			}
 			e.Changed = true
 		}
@@ -254,15 +265,11 @@ func (a Attachment) explainAttachFailure(ctx context.Context, acct *actions.Acco
 	if actions.Transient(failure) || actions.IsRetryLater(failure) {
 		return failure
 	}
-	var names []string
-	if on, err := scpsOf(ctx, acct, s.ResourceID); err == nil {
-		for _, p := range on {
-			if !p.AwsManaged {
-				names = append(names, aws.ToString(p.Name))
-			}
-		}
+	err := scpHint(failure)
+	var limit *types.ConstraintViolationException
+	if errors.As(failure, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonMaxPolicyTypeAttachmentLimitExceeded {
+		err = actions.WithHint(failure, "the account has as many service control policies as AWS allows: "+toTakeOff(ctx, acct, s.ResourceID)+", then retry")
 	}
-	err := scpHint(failure, names)
 	if owner != run.RequestID {
 		return err
 	}
@@ -286,17 +293,46 @@ func (a Attachment) delete(ctx context.Context, acct *actions.Account, id string
 	return err == nil, a.unlessGone(ctx, acct, id, err)
 }
 
-// scpHint adds a hint to an error of Organizations; on are the names of the account's
-// policies that are not AWS's.
-func scpHint(err error, on []string) error {
+// toTakeOff says which policy of an account makes room for another one: ours, by an undo; else one
+// that only denies, since without one that allows the account may do nothing, or more than it should.
+func toTakeOff(ctx context.Context, acct *actions.Account, account string) string {
+	on, err := scpsOf(ctx, acct, account)
+	if err != nil {
+		return "detach one of them"
+	}
+	var ours, denying, others []string
+	for _, p := range on {
+		name := actions.Clean(aws.ToString(p.Name))
+		owner, tagged, _ := tagOf(ctx, acct, aws.ToString(p.Id))
+		document, err := content(ctx, acct, aws.ToString(p.Id))
+		switch {
+		case p.AwsManaged:
+		case strings.HasPrefix(owner, requestPrefix):
+			ours = append(ours, actions.Clip(actions.Clean(owner))+" ("+name+")")
+		case !tagged && err == nil && deny.Grants(document) == "": // what is tagged was deployed ahead, as the tamper protection
+			denying = append(denying, name)
+		default:
+			others = append(others, name)
+		}
+	}
+	var ways []string
+	if len(ours) > 0 {
+		ways = append(ways, "undo "+strings.Join(ours, ", "))
+	}
+	if len(denying) > 0 {
+		ways = append(ways, "detach one that only denies ("+strings.Join(denying, ", ")+") and attach it again after the undo")
+	}
+	if len(ways) == 0 {
+		return "detach one of " + actions.Clip(strings.Join(others, ", "))
+	}
+	return actions.Clip(strings.Join(ways, "; or "))
+}
+
+// scpHint adds a hint to an error of Organizations.
+func scpHint(err error) error {
 	var limit *types.ConstraintViolationException
 	var hint string
 	switch {
-	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonMaxPolicyTypeAttachmentLimitExceeded:
-		hint = "the account has as many service control policies as AWS allows: detach one of them, then retry"
-		if len(on) > 0 {
-			hint = "the account has as many service control policies as AWS allows: detach one of " + actions.Clip(strings.Join(on, ", ")) + ", then retry"
-		}
 	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonMinPolicyTypeAttachmentLimitExceeded:
 		hint = "it is the last service control policy of the account: attach FullAWSAccess to the account, then retry"
 	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonPolicyNumberLimitExceeded:
@@ -367,7 +403,7 @@ func (a Attachment) Revert(ctx context.Context, acct *actions.Account, s actions
 	if here {
 		_, err := organizationsOf(acct).DetachPolicy(ctx, &organizations.DetachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 		if err != nil && !actions.IsCode(err, "PolicyNotAttachedException", "PolicyNotFoundException", "TargetNotFoundException") {
-			return actions.Reading{}, scpHint(a.unlessGone(ctx, acct, id, err), nil)
+			return actions.Reading{}, scpHint(a.unlessGone(ctx, acct, id, err))
 		}
 	}
 	others := slices.DeleteFunc(on, func(t string) bool { return t == s.ResourceID })
