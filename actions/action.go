@@ -61,12 +61,35 @@ type Spec struct {
 	Quorum int
 	// Alternative is a less disruptive action on the same target, or empty.
 	Alternative Name
+	// NotStopped lists access that it never stops; a plan adds what it finds.
+	NotStopped []string
+	// Undo says how undo restores the target; a plan says it more exactly.
+	Undo string
+	// Delay says when AWS enforces what was written: "within seconds"; of what Organizations
+	// carries out [Spec.EnforcedWithin] knows it.
+	Delay string
 	// InOrganizations reports whether a call is carried out by AWS Organizations, from
 	// [Org.OrganizationsAccount]; nil means never.
 	InOrganizations func(Call) bool
 	// Permits returns exactly the IAM permissions of a phase: the session policy, and
 	// for [Anything] the member roles' policies.
 	Permits func(Phase, Scope) []Statement
+}
+
+// When AWS enforces what was written. Of IAM it says that it "might take a few minutes"; of service
+// control policies it says nothing, minutes were seen.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_disable-perms.html
+const (
+	IAMDelay = "within seconds, sometimes a few minutes"
+	SCPDelay = "within minutes"
+)
+
+// EnforcedWithin says when AWS enforces what a call has written.
+func (s Spec) EnforcedWithin(c Call) string {
+	if s.callsOrganizations(c) {
+		return SCPDelay
+	}
+	return s.Delay
 }
 
 // optionKeys returns all option keys except reason.

@@ -80,6 +80,9 @@ func Test(t *testing.T, w Contract) {
 	if w.Action.Spec().Target.Forms == "" {
 		t.Error("help does not say how the target is written")
 	}
+	if s := w.Action.Spec(); len(s.NotStopped) == 0 || s.Undo == "" || s.Delay == "" {
+		t.Error("the Spec does not say what the action does not stop, how undo restores the target, or when AWS enforces it")
+	}
 	checks := []struct {
 		name string
 		run  func(*scenario)

@@ -36,6 +36,11 @@ func planning(p *scenario) {
 	if first.Undo == "" || first.Reversible != p.action.Spec().Reversible {
 		p.t.Errorf("reversible is %t, in words %q", first.Reversible, first.Undo)
 	}
+	for _, text := range p.action.Spec().NotStopped {
+		if !slices.Contains(first.Residual, text) {
+			p.t.Errorf("the plan does not say what the Spec does: %q", text)
+		}
+	}
 	ids, holds := map[string]bool{}, map[string]bool{}
 	for _, s := range first.Steps {
 		if s.Skip != "" {

@@ -31,7 +31,14 @@ func (IsolateInstance) Spec() actions.Spec {
 		Synonyms:   []string{"isolate", "isolate_host", "contain_instance", "quarantine_instance"},
 		Check:      checkIsolate,
 		Reversible: true,
-		Permits:    isolatePermits,
+		NotStopped: []string{
+			"Connections that are open survive: security groups don't cut what is tracked already (idle for up to 5 days; 350 s on Nitro v6 types). Stopping the instance cuts them, or a network ACL by hand.",
+			"Classic load balancers, gateway appliances and routes that point at the instance are not looked at.",
+			"Whoever is on the instance can still shut it down.",
+		},
+		Undo:    "puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group and profile stay for the next time",
+		Delay:   "for new connections at once, for the role's credentials " + actions.IAMDelay,
+		Permits: isolatePermits,
 	}
 }
 

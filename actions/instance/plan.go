@@ -70,12 +70,8 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	i.plan = actions.Plan{
 		Identity:   actions.Identity{ARN: c.Target, ID: id, Created: aws.ToTime(found.LaunchTime)},
 		Reversible: true,
-		Undo:       "puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group and profile stay for the next time",
-		Residual: []string{
-			"Connections that are open survive: security groups don't cut what is tracked already (idle for up to 5 days; 350 s on Nitro v6 types). Stopping the instance cuts them, or a network ACL by hand.",
-			"Classic load balancers, gateway appliances and routes that point at the instance are not looked at.",
-			"Whoever is on the instance can still shut it down.",
-		},
+		Undo:       IsolateInstance{}.Spec().Undo,
+		Residual:   IsolateInstance{}.Spec().NotStopped,
 	}
 	i.network()
 	if i.plan.More = acct.Look == actions.LookFirst; i.plan.More {

@@ -36,6 +36,12 @@ func (DeleteRole) Spec() actions.Spec {
 		Reversible:  true,
 		Quorum:      2,
 		Alternative: actions.DetachPolicies,
+		NotStopped: []string{
+			"Sessions that were chained into other roles live on in those roles.",
+			"Whoever may create roles can create it again.",
+		},
+		Undo:  "makes a role of the same name, path, trust, boundary, tags, policies and instance profiles, but with another ID",
+		Delay: actions.IAMDelay,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			read := []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole"}
 			var write, profiles, pass []string
@@ -96,14 +102,11 @@ func confirmName(c *actions.Call, m *actions.ParseErrors) {
 func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	p := actions.Plan{
 		Reversible: true,
-		Undo:       "makes a role of the same name, path, trust, boundary, tags, policies and instance profiles, but with another ID",
+		Undo:       DeleteRole{}.Spec().Undo,
 		Warnings: []string{
 			"Undo makes another role: its ID is new. Policies of other resources that name this role as a principal must be saved again by hand, or they don't mean the new one.",
 		},
-		Residual: []string{
-			"Sessions that were chained from this role into other roles live on.",
-			"Whoever may create roles can create it again.",
-		},
+		Residual: DeleteRole{}.Spec().NotStopped,
 	}
 	if acct.Look != actions.LookAll {
 		if _, err := deny.GetRole(ctx, acct, actions.LastPart(c.Target)); actions.IsCode(err, "NoSuchEntity") {

@@ -37,6 +37,13 @@ func (DetachPolicies) Spec() actions.Spec {
 		Usage:      `detach_policies arn:aws:iam::222222222222:role/app-role reason="role used from an unknown network"`,
 		Target:     actions.RoleTarget,
 		Reversible: true,
+		NotStopped: []string{
+			"Sessions live on, powerless through this role, and anyone who may assume it still can.",
+			"Policies of buckets, keys, queues and other resources may name the role: against these the deny stays.",
+			"Sessions that were chained into other roles live on in those roles.",
+		},
+		Undo:  "puts the inline policies back byte for byte, attaches the managed ones again, then removes the tag and the deny",
+		Delay: actions.IAMDelay,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			read, write := []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"}, []string(nil)
 			switch p {
@@ -73,13 +80,9 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 		Steps:      []actions.Step{denyAllStep(acct, role, stands), tagStep(acct, role)},
 		Replaces:   stands.Replaces(acct),
 		Reversible: true,
-		Undo:       "puts the inline policies back byte for byte, attaches the managed ones again, then removes the tag and the deny",
-		Residual: []string{
-			"Sessions live on, powerless through this role, and anyone who may assume it still can.",
-			"Policies of buckets, keys, queues and other resources may name the role: against these the deny stays.",
-			"Sessions that were chained from this role into other roles live on.",
-		},
-		More: acct.Look == actions.LookFirst,
+		Undo:       DetachPolicies{}.Spec().Undo,
+		Residual:   DetachPolicies{}.Spec().NotStopped,
+		More:       acct.Look == actions.LookFirst,
 	}
 	if p.More {
 		return p, nil

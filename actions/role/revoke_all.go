@@ -44,13 +44,9 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 		Identity:   actions.Identity{ARN: actions.RootARN(acct.Partition, acct.ID), ID: acct.ID},
 		Reversible: true,
 		Undo:       "removes the deny from each role, or puts back the " + revokePolicy + " policy that stood there; sessions issued before the cutoff then work again until they expire",
-		Residual: []string{
-			"Long-term keys of IAM users have no issue time and are not touched.",
-			"Sessions that were chained into roles of other accounts live on.",
-			"Whoever can assume a role may do so again: new sessions are not denied.",
+		Residual: append(RevokeSessions{}.Spec().NotStopped,
 			"Roles that are made after it has run are not covered, nor watched: they have no sessions from before.",
-			"The roles are not tagged: the tamper SCP, where it is deployed, does not guard these denies.",
-		},
+			"The roles are not tagged: the tamper SCP, where it is deployed, does not guard these denies."),
 	}
 	listed := make([]types.RoleDetail, 0, len(roles))
 	for _, r := range roles {

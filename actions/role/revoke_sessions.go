@@ -32,16 +32,23 @@ type RevokeSessions struct{}
 // Spec implements [actions.Action].
 func (RevokeSessions) Spec() actions.Spec {
 	return actions.Spec{
-		Name:            actions.RevokeSessions,
-		Title:           "Revoke sessions",
-		Summary:         "deny everything to all sessions that a role, or every role of an account, has handed out until now",
-		Usage:           `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
-		Target:          actions.RolesTarget,
-		Options:         []string{"via"},
-		Values:          map[string][]string{"via": {"scp"}},
-		Synonyms:        []string{"revoke", "revoke_role", "kill_sessions", "kick"},
-		Check:           checkVia,
-		Reversible:      true,
+		Name:       actions.RevokeSessions,
+		Title:      "Revoke sessions",
+		Summary:    "deny everything to all sessions that a role, or every role of an account, has handed out until now",
+		Usage:      `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
+		Target:     actions.RolesTarget,
+		Options:    []string{"via"},
+		Values:     map[string][]string{"via": {"scp"}},
+		Synonyms:   []string{"revoke", "revoke_role", "kill_sessions", "kick"},
+		Check:      checkVia,
+		Reversible: true,
+		NotStopped: []string{
+			"Long-term keys of IAM users have no issue time and are not touched.",
+			"Sessions that were chained into other roles, also of other accounts, live on in those roles.",
+			"Whoever can assume a role may do so again: new sessions are not denied.",
+		},
+		Undo:            "removes the deny and the tag; sessions issued before the cutoff then work again until they expire",
+		Delay:           actions.IAMDelay,
 		InOrganizations: scp.ViaSCP,
 		Permits:         revokePermits,
 	}
@@ -94,7 +101,7 @@ func revokePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	switch {
 	case scp.ViaSCP(c):
-		return scp.PlanRevocation(ctx, acct, c)
+		return scp.PlanRevocation(ctx, acct, c, RevokeSessions{}.Spec().NotStopped)
 	case actions.WholeAccount(c):
 		return planAll(ctx, acct, c)
 	}
@@ -106,12 +113,8 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 	p := actions.Plan{
 		Identity:   actions.Identity{ARN: arn, ID: id, Created: aws.ToTime(role.CreateDate)},
 		Reversible: true,
-		Undo:       "removes the deny and the tag; sessions issued before the cutoff then work again until they expire",
-		Residual: []string{
-			"Long-term keys of IAM users have no issue time and are not touched.",
-			"Sessions that were chained from this role into other roles live on.",
-			"Whoever can assume the role may do so again: new sessions are not denied.",
-		},
+		Undo:       RevokeSessions{}.Spec().Undo,
+		Residual:   RevokeSessions{}.Spec().NotStopped,
 	}
 	prior, err := getInline(ctx, acct, actions.LastPart(c.Target))
 	if err != nil {

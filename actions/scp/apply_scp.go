@@ -27,14 +27,21 @@ type ApplySCP struct{}
 // Spec implements [actions.Action].
 func (ApplySCP) Spec() actions.Spec {
 	return actions.Spec{
-		Name:            actions.ApplySCP,
-		Title:           "Freeze the account",
-		Summary:         "deny everything in an account, but to the responders, with a service control policy",
-		Usage:           `apply_scp 222222222222 reason="somebody makes users we don't know"`,
-		Target:          actions.AccountTarget,
-		Synonyms:        []string{"freeze", "freeze_account", "lockdown", "lock_account"},
-		Options:         []string{"scp"},
-		Check:           checkSCPName,
+		Name:     actions.ApplySCP,
+		Title:    "Freeze the account",
+		Summary:  "deny everything in an account, but to the responders, with a service control policy",
+		Usage:    `apply_scp 222222222222 reason="somebody makes users we don't know"`,
+		Target:   actions.AccountTarget,
+		Synonyms: []string{"freeze", "freeze_account", "lockdown", "lock_account"},
+		Options:  []string{"scp"},
+		Check:    checkSCPName,
+		NotStopped: []string{
+			"Service control policies don't touch service-linked roles, nor the organization's management account.",
+			"Principals of other accounts keep what resource policies here grant them: buckets, queues, keys.",
+			"What runs goes on: processes on instances, code that needs no AWS call.",
+		},
+		Undo:            "detaches the policy from this account, and deletes it when no other has it",
+		Delay:           actions.SCPDelay,
 		Reversible:      true,
 		InOrganizations: func(actions.Call) bool { return true },
 		Permits:         Permits,
@@ -155,12 +162,8 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 		Identity:   actions.Identity{ARN: step.Resource, ID: c.Account, Created: aws.ToTime(target.JoinedTimestamp)},
 		Steps:      []actions.Step{step},
 		Reversible: true,
-		Undo:       "detaches " + a.policy + " from this account, and deletes it when no other has it",
-		Residual: []string{
-			"Service control policies don't touch service-linked roles, nor the organization's management account.",
-			"Principals of other accounts keep what resource policies here grant them: buckets, queues, keys.",
-			"Sessions are stopped at once, but what runs goes on: processes on instances, code that needs no AWS call.",
-		},
+		Undo:       strings.Replace(ApplySCP{}.Spec().Undo, "the policy", a.policy, 1),
+		Residual:   ApplySCP{}.Spec().NotStopped,
 	}
 	a.bind(&p, "the document "+name)
 	p.Residual = append(p.Residual, exemptionText(spared)...)

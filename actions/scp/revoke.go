@@ -39,7 +39,7 @@ func Revocation(o actions.Org, account string, run actions.Run) Attachment {
 }
 
 // PlanRevocation plans the policy that denies everything to an account's sessions until now.
-func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call, notStopped []string) (actions.Plan, error) {
 	target, err := memberAccount(ctx, acct, c.Account)
 	if err != nil {
 		return actions.Plan{}, err
@@ -59,12 +59,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call) 
 		Steps:      []actions.Step{step},
 		Reversible: true,
 		Undo:       "detaches " + a.policy + "; sessions issued before the cutoff then work again until they expire",
-		Residual: []string{
-			"Long-term keys of IAM users have no issue time and are not touched.",
-			"Sessions that were chained into roles of other accounts live on.",
-			"Service control policies don't touch service-linked roles.",
-			"Whoever can assume a role may do so again: new sessions are not denied.",
-		},
+		Residual:   append(notStopped, "Service control policies don't touch service-linked roles."),
 	}
 	a.bind(&p, "the list of exempt principals")
 	p.Residual = append(p.Residual, exemptionText(exemptARNs(acct.Org))...)

@@ -35,6 +35,9 @@ func (DeactivateKey) Spec() actions.Spec {
 			}
 		},
 		Reversible: true,
+		NotStopped: []string{"Sessions of roles that were assumed with the key live on in those roles: revoke_sessions ends them."},
+		Undo:       "leaves the key inactive unless the undo says keys=reactivate",
+		Delay:      actions.IAMDelay,
 		Permits:    deactivatePermits,
 	}
 }
@@ -75,8 +78,8 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 	quarantines := c.Options["quarantine"] == "yes"
 	p := actions.Plan{
 		Reversible: true,
-		Undo:       "leaves the key inactive unless the undo says keys=reactivate",
-		Residual:   []string{"Sessions of roles that were assumed with the key live on in those roles: revoke_sessions ends them."},
+		Undo:       DeactivateKey{}.Spec().Undo,
+		Residual:   DeactivateKey{}.Spec().NotStopped,
 	}
 	k, err := findKey(ctx, acct, c)
 	if err != nil {

@@ -16,14 +16,17 @@ type DeleteKey struct{ userSteps }
 // Spec implements [actions.Action].
 func (DeleteKey) Spec() actions.Spec {
 	return actions.Spec{ //nolint:gosec // the key of AWS's documentation
-		Name:    actions.DeleteKey,
-		Title:   "Delete the access key",
-		Summary: "delete an IAM user's access key that is inactive already, for good",
-		Usage:   `delete_key AKIAIOSFODNN7EXAMPLE reason="nothing broke in a week without it"`,
-		Target:  actions.KeyTarget,
-		Options: []string{"user"},
-		Check:   checkKeyOwner,
-		Quorum:  2,
+		Name:       actions.DeleteKey,
+		Title:      "Delete the access key",
+		Summary:    "delete an IAM user's access key that is inactive already, for good",
+		Usage:      `delete_key AKIAIOSFODNN7EXAMPLE reason="nothing broke in a week without it"`,
+		Target:     actions.KeyTarget,
+		Options:    []string{"user"},
+		Check:      checkKeyOwner,
+		Quorum:     2,
+		NotStopped: []string{"Sessions that were made with the key live on until they expire: quarantine_user ends those of the user, revoke_sessions those of roles."},
+		Undo:       "can't: " + staysDeleted,
+		Delay:      actions.IAMDelay,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			switch p {
 			case actions.PhasePlan:
@@ -46,9 +49,7 @@ func (DeleteKey) Report(ctx context.Context, acct *actions.Account, c actions.Ca
 
 // Plan implements [actions.Action].
 func (DeleteKey) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
-	p := actions.Plan{Undo: "can't: " + staysDeleted, Residual: []string{
-		"Sessions that were made with the key live on until they expire: quarantine_user ends those of the user, revoke_sessions those of roles.",
-	}}
+	p := actions.Plan{Undo: DeleteKey{}.Spec().Undo, Residual: DeleteKey{}.Spec().NotStopped}
 	k, err := findKey(ctx, acct, c)
 	if err != nil {
 		return actions.Plan{}, err

@@ -30,6 +30,9 @@ func (QuarantineUser) Spec() actions.Spec {
 		Values:     map[string][]string{"mode": {deny.IAMOnly}},
 		Synonyms:   []string{"quarantine", "deactivate_user", "disable_user", "delete_user", "block_user"},
 		Reversible: true,
+		NotStopped: []string{"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them."},
+		Undo:       quarantineUndoText(deny.FullQuarantine, true),
+		Delay:      actions.IAMDelay,
 		Permits:    quarantinePermits,
 	}
 }
@@ -141,9 +144,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 		Reversible: true,
 		Undo:       quarantineUndoText(deny.QuarantineName(c), full),
 		Guarded:    guarded,
-		Residual: []string{
-			"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them.",
-		},
+		Residual:   QuarantineUser{}.Spec().NotStopped,
 	}
 	if p.Steps, err = denySteps(ctx, acct, user, deny.QuarantineName(c), &p); err != nil {
 		return actions.Plan{}, err

@@ -435,9 +435,18 @@ func (v View) readBack() string {
 	case v.Request.Cause != "":
 		return v.because()
 	case v.Run != nil && v.Run.Progress.Total > 0:
-		return v.counts() + ", and what was done was read back."
+		return v.counts() + ", and what was done was read back" + v.enforced() + "."
 	}
-	return "every step was read back."
+	return "every step was read back" + v.enforced() + "."
+}
+
+// enforced says when AWS enforces a containment: what is read back is the configuration.
+func (v View) enforced() string {
+	a, ok := v.Actions.Lookup(v.Request.Intent.Call.Action)
+	if !ok || v.Request.State != approvals.Contained {
+		return ""
+	}
+	return "; AWS enforces it " + a.Spec().EnforcedWithin(v.Request.Intent.Call)
 }
 
 // counts are the steps of a run that has many; they add up.

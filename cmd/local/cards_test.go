@@ -83,7 +83,7 @@ func TestCardsTellWhatTheExecutorFound(t *testing.T) {
 			w.aws.ClearFaults()
 			w.pass(40 * time.Minute)
 			return w.state(r, approvals.Contained)
-		}, card: []string{"every step was read back. Watched until 28 Nov"}, said: []string{"checked again 3 times: it holds. Watched until 28 Nov"}},
+		}, card: []string{"every step was read back; AWS enforces it within seconds, sometimes a few minutes. Watched until 28 Nov"}, said: []string{"checked again 3 times: it holds. Watched until 28 Nov"}},
 		"a step failed": {do: failed, card: []string{"not just now", "Retry what is left"}},
 		"a stranger's retry": {do: func(w *world) approvals.Request {
 			r := failed(w)

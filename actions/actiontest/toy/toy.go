@@ -58,6 +58,9 @@ func (CloseQueue) Spec() actions.Spec {
 		Options:    []string{"messages"},
 		Values:     map[string][]string{"messages": {"kept"}},
 		Reversible: true,
+		NotStopped: []string{"Messages that are in the queue are still received."},
+		Undo:       "puts the policy back",
+		Delay:      "within a minute",
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			queue := s.Changed("sqs", "")
 			switch {
@@ -86,7 +89,8 @@ func (CloseQueue) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 			Hold: actions.HoldKey(acct, c.Target, "queue", "policy"), Resource: c.Target, ResourceID: c.Target, Prior: &policy, Goal: "queue", Deny: true,
 		}},
 		Reversible: true,
-		Undo:       "puts the policy back",
+		Undo:       CloseQueue{}.Spec().Undo,
+		Residual:   CloseQueue{}.Spec().NotStopped,
 	}, nil
 }
 
