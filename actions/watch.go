@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/middleware"
@@ -103,7 +104,7 @@ func (w *watchSessions) session(c *Cloud, in *sts.AssumeRoleInput) *session {
 	return s
 }
 
-// answers are what AWS has answered in one look, by input.
+// answers are what AWS has answered in one look, by region and input.
 type answers struct{ known sync.Map }
 
 // handle answers a call that was made before with a copy of that answer. Pages of the role
@@ -114,7 +115,7 @@ func (a *answers) handle(ctx context.Context, in middleware.InitializeInput, nex
 	if _, page := in.Parameters.(*iam.GetAccountAuthorizationDetailsInput); page || err != nil {
 		return next.HandleInitialize(ctx, in)
 	}
-	key := fmt.Sprintf("%T %s", in.Parameters, input)
+	key := fmt.Sprintf("%T %s %s", in.Parameters, awsmiddleware.GetRegion(ctx), input)
 	if known, ok := a.known.Load(key); ok {
 		return middleware.InitializeOutput{Result: shallow(known)}, middleware.Metadata{}, nil
 	}

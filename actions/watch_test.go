@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/smithy-go"
 
@@ -168,6 +169,21 @@ func TestSharedSessionHasRoom(t *testing.T) {
 		}
 		if !actions.Fits(actions.Merge(permits, account == w.Org.ManagementAccount)) {
 			t.Errorf("in %s each action needs a session of its own", account)
+		}
+	}
+}
+
+// TestLookAsksEachRegion: what one region answered is not taken for another's answer.
+func TestLookAsksEachRegion(t *testing.T) {
+	w := actiontest.NewFixture(t)
+	w.Member(actiontest.Member, awsfake.MemberRoles{ExternalID: w.Org.ExternalID, ResponderPolicy: actiontest.AllowAll, RestorerPolicy: actiontest.AllowAll})
+	w.Account(actiontest.Member).Region("us-east-1").AddInstance(awsfake.Instance{ID: "i-0000000000000000a"})
+	acct, err := looks(w, actions.RevokeSessions, w.Role)
+	actiontest.Must(t, err)
+	for region, want := range map[string]int{"eu-west-1": 0, "us-east-1": 1} {
+		out, err := ec2.NewFromConfig(acct.Config(), func(o *ec2.Options) { o.Region = region }).DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})
+		if err != nil || len(out.Reservations) != want {
+			t.Errorf("%s: %d, %v", region, len(out.Reservations), err)
 		}
 	}
 }

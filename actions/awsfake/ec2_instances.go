@@ -248,9 +248,16 @@ func (r *Region) associatedTo(id string) string {
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html
 func replaceProfileNeeds(k *request, in any) []need {
 	r := k.here()
-	needs := []need{k.on(r.arn("ec2", "instance/"+or(r.associatedTo(field(in, "AssociationId")), "*")))}
+	instance := r.associatedTo(field(in, "AssociationId"))
+	needs := []need{k.on(r.arn("ec2", "instance/"+or(instance, "*")))}
+	// "ec2:NewInstanceProfile: the ARN of the instance profile being attached" (Service Authorization Reference)
+	needs[0].keys = contextKeys{}
+	if i := r.instances[instance]; i != nil {
+		needs[0].keys.set("ec2:InstanceProfile", i.Profile)
+	}
 	if t, ok := in.(*ec2.ReplaceIamInstanceProfileAssociationInput); ok {
 		if p := k.profileFor(t.IamInstanceProfile); p != nil {
+			needs[0].keys.set("ec2:NewInstanceProfile", p.ARN)
 			if role := k.account.roles[p.Role].current(); role != nil {
 				needs = append(needs, need{action: "iam:PassRole", resource: role.ARN, shown: role.ARN, passed: true})
 			}
@@ -281,12 +288,18 @@ func replaceProfileAssociation(k *request, in *ec2.ReplaceIamInstanceProfileAsso
 	if id == "" {
 		return nil, apiError("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", aws.ToString(in.AssociationId))
 	}
+	// "Replaces an IAM instance profile for the specified running instance"; of a stopped one EC2 says this
+	// (https://github.com/aws/aws-cli/issues/5251).
+	if r.instances[id].State != "running" {
+		return nil, apiError("IncorrectState", "The association %s is not the active association", aws.ToString(in.AssociationId))
+	}
 	p := k.profileFor(in.IamInstanceProfile)
 	if p == nil || k.account.roles[p.Role].seen(k.now) == nil {
 		given := aws.ToString(in.IamInstanceProfile.Arn) + aws.ToString(in.IamInstanceProfile.Name)
 		return nil, apiError("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", given)
 	}
 	r.instances[id].Profile, r.associated[id] = p.ARN, r.new("iip-assoc-")
+	delete(r.served, id)
 	a := r.association(id)
 	return &ec2.ReplaceIamInstanceProfileAssociationOutput{IamInstanceProfileAssociation: &a}, nil
 }

@@ -21,6 +21,7 @@ type Region struct {
 	// associated are the IDs of the profile associations by instance. A replaced
 	// one has another ID, so they are not in the Snapshot.
 	associated map[string]string
+	served     map[string]*session // what an instance's metadata service hands out, by instance
 	scaling    map[string]*ScalingGroup
 	moving     map[string]time.Time // until when an instance is on its way to Standby
 	targets    map[string]*TargetGroup
@@ -111,7 +112,7 @@ func (a *Account) region(name string) *Region {
 	r, ok := a.regions[name]
 	if !ok {
 		r = &Region{a: a, name: name, vpcs: map[string]VPC{}, instances: map[string]*Instance{}, interfaces: map[string]*Interface{},
-			groups: map[string]*history[SecurityGroup]{}, snapshots: map[string]*history[EBSSnapshot]{}, associated: map[string]string{},
+			groups: map[string]*history[SecurityGroup]{}, snapshots: map[string]*history[EBSSnapshot]{}, associated: map[string]string{}, served: map[string]*session{},
 			scaling: map[string]*ScalingGroup{}, moving: map[string]time.Time{}, targets: map[string]*TargetGroup{}, draining: map[string][]draining{}}
 		if a.regions == nil {
 			a.regions = map[string]*Region{}
@@ -187,6 +188,30 @@ func (r *Region) AddInstance(i Instance) string {
 	}
 	r.instances[n.ID] = &n
 	return r.arn("ec2", "instance/"+n.ID)
+}
+
+// Credentials are what an instance's metadata service hands out now; nil for none. It has those
+// of the role that the instance's profile held when it got them, until they end, six hours at most:
+// of a role that was put into the profile since it has none until then, or until the profile is
+// associated anew.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_AddRoleToInstanceProfile.html
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html
+func (r *Region) Credentials(instance string) *Session {
+	c := r.a.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	s := r.served[instance]
+	if s == nil || !now.Before(s.expires) {
+		i := r.instances[instance]
+		p := r.a.profiles[i.Profile[strings.LastIndex(i.Profile, "/")+1:]].seen(now)
+		if p == nil || r.a.roles[p.Role].seen(now) == nil {
+			return nil
+		}
+		s = c.issue(issueInput{account: r.a, role: r.a.roles[p.Role].seen(now), name: instance, duration: 6 * time.Hour})
+		r.served[instance] = s
+	}
+	return (&Session{c: c, s: s}).With("ec2:SourceInstanceARN", r.arn("ec2", "instance/"+instance))
 }
 
 // SetInstance changes an instance behind everybody's back.

@@ -223,3 +223,48 @@ func TestStandbyAndTargets(t *testing.T) {
 	_, err = lb.RegisterTargets(t.Context(), &elb.RegisterTargetsInput{TargetGroupArn: &tg, Targets: []elbtypes.TargetDescription{{Id: aws.String("i-1")}}})
 	failsWith(t, err, "InvalidTarget")
 }
+
+// An instance keeps the credentials that it got until they end, whatever its profile holds since, or
+// until the profile is associated anew: AddRoleToInstanceProfile (IAM API Reference).
+func TestInstanceKeepsItsCredentials(t *testing.T) {
+	for name, waits := range map[string]bool{"until they end": true, "until the profile is associated anew": false} {
+		t.Run(name, func(t *testing.T) {
+			c, r, cfg, tick := ec2Cloud(allowEverything)
+			allows := func(action string) map[string]string {
+				return map[string]string{"p": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"` + action + `","Resource":"*"}]}`}
+			}
+			c.Account(ec2Account).AddRole(awsfake.Role{Name: "first", Profiles: []string{"web"}, Inline: allows("s3:GetObject")})
+			r.AddInstance(awsfake.Instance{ID: "i-2", Profile: "web"})
+			has := func(action string) {
+				t.Helper()
+				if ok, why := r.Credentials("i-2").Can(action, "*"); !ok {
+					t.Errorf("%s: %s", action, why)
+				}
+			}
+			has("s3:GetObject")
+			c.Account(ec2Account).AddRole(awsfake.Role{Name: "second", Profiles: []string{"web"}, Inline: allows("sqs:SendMessage")})
+			tick(5 * time.Hour)
+			has("s3:GetObject")
+			if tick(2 * time.Hour); !waits {
+				tick(-2 * time.Hour)
+				client := ec2.NewFromConfig(cfg)
+				out, err := client.DescribeIamInstanceProfileAssociations(t.Context(), &ec2.DescribeIamInstanceProfileAssociationsInput{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				a := out.IamInstanceProfileAssociations[0]
+				_, err = client.ReplaceIamInstanceProfileAssociation(t.Context(), &ec2.ReplaceIamInstanceProfileAssociationInput{AssociationId: a.AssociationId,
+					IamInstanceProfile: &ec2types.IamInstanceProfileSpecification{Name: aws.String("web")}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.SetInstance("i-2", func(i *awsfake.Instance) { i.State = "stopped" })
+				out, _ = client.DescribeIamInstanceProfileAssociations(t.Context(), &ec2.DescribeIamInstanceProfileAssociationsInput{})
+				_, err = client.ReplaceIamInstanceProfileAssociation(t.Context(), &ec2.ReplaceIamInstanceProfileAssociationInput{AssociationId: out.IamInstanceProfileAssociations[0].AssociationId,
+					IamInstanceProfile: &ec2types.IamInstanceProfileSpecification{Name: aws.String("web")}})
+				failsWith(t, err, "IncorrectState")
+			}
+			has("sqs:SendMessage")
+		})
+	}
+}

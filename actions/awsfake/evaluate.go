@@ -112,7 +112,7 @@ const (
 var modelled = []string{
 	"aws:currenttime", "aws:epochtime", "aws:principalaccount", "aws:principalarn", "aws:principaltag/", "aws:principaltype",
 	"aws:requesttag/", "aws:resourceaccount", "aws:resourcetag/", "aws:sourceidentity", "aws:tagkeys", "aws:tokenissuetime", "aws:userid",
-	"ec2:sourceinstancearn", "iam:passedtoservice", "iam:permissionsboundary", "iam:policyarn", "iam:resourcetag/",
+	"ec2:instanceprofile", "ec2:newinstanceprofile", "ec2:sourceinstancearn", "iam:passedtoservice", "iam:permissionsboundary", "iam:policyarn", "iam:resourcetag/",
 	"sts:externalid", "sts:rolesessionname", "sts:sourceidentity", "sts:transitivetagkeys",
 }
 

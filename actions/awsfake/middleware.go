@@ -144,6 +144,7 @@ type need struct {
 	shown            string // as IAM's messages name the resource
 	inHandler        bool   // the handler checks it, not authorise
 	passed           bool   // the role is passed to EC2
+	keys             contextKeys
 }
 
 func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, in any) (string, any, error) {

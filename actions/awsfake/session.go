@@ -220,6 +220,7 @@ func (k *request) authorise(needs []need, in any) error {
 		if b := k.boundaryKey(in); b != "" {
 			keys.set("iam:PermissionsBoundary", b)
 		}
+		maps.Copy(keys, n.keys)
 		if n.passed {
 			// "iam:PassedToService: the service principal of the service to which a role can be passed".
 			// For AddRoleToInstanceProfile it is EC2, too: policies that AWS publishes rest on it (Karpenter's

@@ -40,13 +40,15 @@ func (DeleteRole) Spec() actions.Spec {
 			"Sessions that were chained into other roles live on in those roles.",
 			"Whoever may create roles can create it again.",
 		},
-		Undo:  "makes a role of the same name, path, trust, boundary, tags, policies and instance profiles, but with another ID",
+		Undo:  "makes a role of the same name, path, trust, boundary, tags, policies and instance profiles, but with another ID; running instances get its credentials",
 		Delay: actions.IAMDelay,
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			read := []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole"}
 			var write, profiles, pass []string
+			var instances []actions.Statement
 			switch p {
 			case actions.PhasePlan:
+				instances = []actions.Statement{{Actions: []string{"ec2:DescribeInstances", "ec2:DescribeIamInstanceProfileAssociations"}, Resources: []string{"*"}}}
 			case actions.PhaseRun:
 				// It detaches whatever is attached: a condition on the policy would leave the role undeleted.
 				write = []string{"iam:TagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRole"}
@@ -56,10 +58,11 @@ func (DeleteRole) Spec() actions.Spec {
 				write = []string{"iam:CreateRole", "iam:TagRole", "iam:UntagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy"}
 				pass = changedRole(s)
 				profiles = []string{"iam:AddRoleToInstanceProfile"}
+				instances = reassociatePermits(s)
 			case actions.PhaseReport:
 				return nil
 			}
-			return append(onRole(p, s, read), actions.Statement{Actions: write, Resources: changedRole(s)}, actions.Statement{Actions: profiles, Resources: changedProfiles(s)}, s.PassRole(pass))
+			return append(append(onRole(p, s, read), actions.Statement{Actions: write, Resources: changedRole(s)}, actions.Statement{Actions: profiles, Resources: changedProfiles(s)}, s.PassRole(pass)), instances...)
 		},
 	}
 }
@@ -78,10 +81,23 @@ func changedRole(s actions.Scope) []string {
 // they are too many for a session policy.
 func changedProfiles(s actions.Scope) []string {
 	arns := s.Changed("iam", "instance-profile/")
-	if len(strings.Join(arns, "")) > actions.SessionPolicyLimit/3 {
+	if len(strings.Join(arns, "")) > actions.SessionPolicyLimit/6 { // undo names them twice
 		return []string{s.ARN("iam", "instance-profile/*")}
 	}
 	return arns
+}
+
+// reassociatePermits are the permissions to associate the changed profiles anew with instances.
+func reassociatePermits(s actions.Scope) []actions.Statement {
+	profiles := changedProfiles(s)
+	if len(profiles) == 0 {
+		return nil
+	}
+	everywhere := s
+	everywhere.Region = "*"
+	return []actions.Statement{{Actions: []string{"ec2:DescribeIamInstanceProfileAssociations"}, Resources: []string{"*"}},
+		{Actions: []string{"ec2:ReplaceIamInstanceProfileAssociation"}, Resources: []string{everywhere.ARN("ec2", "instance/*")},
+			Condition: actions.Condition{"ArnLike": {"ec2:NewInstanceProfile": profiles}}}}
 }
 
 // confirmName requires the role's name a second time.
@@ -137,11 +153,15 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 	if acct.Approved != "" && acct.Approved != r.ID {
 		return p, nil // another role of that name: denied, not deleted
 	}
-	p.Steps = append(p.Steps, removalSteps(acct, r)...)
+	running, unread := runningWith(ctx, acct, r.Profiles)
+	p.Steps = append(p.Steps, removalSteps(acct, r, running)...)
+	if len(unread) > 0 {
+		p.Warnings = append(p.Warnings, "Which instances run with this role can't be read in "+actions.Clip(strings.Join(unread, ", "))+": after an undo, those get its credentials hours later.")
+	}
 	if acct.Look != actions.LookAll {
 		return p, nil
 	}
-	p.Snapshot, p.Facts = r.json(), r.facts(role)
+	p.Snapshot, p.Facts = r.json(), append(r.facts(role), runningFacts(running)...)
 	if dead := deletedPrincipals(r.Trust); len(dead) > 0 {
 		p.Warnings = append(p.Warnings, "Undo will fail: the trust policy names a principal that no longer exists ("+actions.Clip(strings.Join(dead, ", "))+"), and IAM takes no such policy again.")
 	}
@@ -158,12 +178,12 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 
 // removalSteps returns the steps that remove everything from the role, denies last,
 // and then delete the role.
-func removalSteps(acct *actions.Account, r roleState) []actions.Step {
+func removalSteps(acct *actions.Account, r roleState, running map[string][]association) []actions.Step {
 	var steps, denies []actions.Step
 	for _, p := range r.Profiles {
-		held := profileContent{Role: r.ARN, ID: r.ID, Shape: r.shape()}
+		held := profileContent{Role: r.ARN, ID: r.ID, Shape: r.shape(), Running: running[p.ARN]}
 		steps = append(steps, actions.Step{ID: stepProfile + p.Name, Title: "Take the role out of the instance profile " + p.Name, Resource: p.ARN, ResourceID: p.ID,
-			Hold: actions.HoldKey(acct, r.ID, "profile", p.Name), Prior: aws.String(held.json()), Removes: true, Current: "holds " + r.ARN, After: "holds no role"})
+			Hold: actions.HoldKey(acct, r.ID, "profile", p.Name), Prior: aws.String(held.json()), Removes: true, Current: "holds " + r.ARN + runningText(held.Running), After: "holds no role"})
 	}
 	for _, s := range policySteps(acct, r) {
 		arn, attached := strings.CutPrefix(s.ID, stepDetach)
@@ -184,6 +204,8 @@ type profileContent struct {
 	Role  string `json:"role"`
 	ID    string `json:"role_id"`
 	Shape string `json:"shape"`
+	// Running are the associations of the instances that ran with the profile.
+	Running []association `json:"running,omitempty"`
 }
 
 func (h profileContent) json() string {
@@ -195,17 +217,17 @@ func (h profileContent) json() string {
 }
 
 // stepOnRole returns a step with the role as its resource, which may be an instance
-// profile, and the role's shape as recorded in the ledger.
-func stepOnRole(s actions.Step, e actions.Effect) (actions.Step, string, error) {
+// profile, and what the ledger has recorded of the role's shape and the profile.
+func stepOnRole(s actions.Step, e actions.Effect) (actions.Step, profileContent, error) {
+	h := profileContent{Shape: aws.ToString(e.Wrote)}
 	if !strings.HasPrefix(s.ID, stepProfile) {
-		return s, aws.ToString(e.Wrote), nil
+		return s, h, nil
 	}
-	var h profileContent
 	if err := json.Unmarshal([]byte(aws.ToString(e.Prior)), &h); err != nil {
-		return s, "", fmt.Errorf("step %s: what was there before: %w", s.ID, err)
+		return s, h, fmt.Errorf("step %s: what was there before: %w", s.ID, err)
 	}
 	s.Resource, s.ResourceID = h.Role, h.ID
-	return s, h.Shape, nil
+	return s, h, nil
 }
 
 // Apply implements [actions.Action].

@@ -47,6 +47,8 @@ func alike(s awsfake.State) awsfake.State {
 	return s
 }
 
+const running = "a role that instances run with"
+
 func TestDeleteRoleContract(t *testing.T) {
 	starts := map[string][]func(*awsfake.Role){
 		"a role as usual":            nil,
@@ -55,6 +57,7 @@ func TestDeleteRoleContract(t *testing.T) {
 		"denied and quarantined": {everything, actiontest.WithInline(actiontest.DenyAllName, actiontest.Handwritten), func(r *awsfake.Role) {
 			r.Attached = append(r.Attached, strings.Replace(r.Attached[0], "AdministratorAccess", "AWSDenyAll", 1))
 		}},
+		running:                       {everything},
 		"a role with nothing":         {func(r *awsfake.Role) { r.Attached = nil }},
 		"a role at the account's top": {func(r *awsfake.Role) { r.Path = "/" }},
 	}
@@ -69,6 +72,9 @@ func TestDeleteRoleContract(t *testing.T) {
 					f(&victim)
 				}
 				w.Role = w.Account(actiontest.Member).AddRole(victim)
+				if name == running {
+					w.runs("web", "eu-west-1", "i-0000000000000000a").runs("web", "us-east-1", "i-0000000000000000b")
+				}
 				w.ask(actions.DeleteRole, map[string]string{"confirm": "victim"}).SetPropagation(delay)
 				view := roleEnvironment(w)
 				view.State = func() any { return alike(w.Snapshot()) }

@@ -26,7 +26,7 @@ func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.S
 	if s.ID == "delete" {
 		return recreateRole(ctx, acct, s, e)
 	}
-	about, shape, err := stepOnRole(s, e)
+	about, held, err := stepOnRole(s, e)
 	if err != nil {
 		return actions.Reading{}, err
 	}
@@ -50,10 +50,10 @@ func (DeleteRole) Revert(ctx context.Context, acct *actions.Account, s actions.S
 		return actions.Reading{}, err
 	}
 	profile, inProfiles := strings.CutPrefix(s.ID, stepProfile)
-	mine := r.ID == about.ResourceID || r.shape() == shape
+	mine := r.ID == about.ResourceID || r.shape() == held.Shape
 	switch {
 	case inProfiles && mine:
-		return restoreProfile(ctx, acct, name, profile)
+		return restoreProfile(ctx, acct, name, s.Resource, held.Running)
 	case mine:
 		return restorePolicy(ctx, acct, name, s, e)
 	}
@@ -241,13 +241,18 @@ func restoreOrder(document string) int {
 	return 1
 }
 
-// restoreProfile puts the role back into an instance profile.
-func restoreProfile(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
+// restoreProfile puts the role back into an instance profile, and once it is there, gives its
+// credentials to the instances that ran with it.
+func restoreProfile(ctx context.Context, acct *actions.Account, role, profileARN string, running []association) (actions.Reading, error) {
+	profile := actions.LastPart(profileARN)
 	in, err := inProfile(ctx, acct, role, profile)
-	if err != nil || in {
-		return actions.Reading{Holds: in}, err
+	switch {
+	case err != nil:
+		return actions.Reading{}, err
+	case !in:
+		return addToProfile(ctx, acct, role, profile)
 	}
-	return addToProfile(ctx, acct, role, profile)
+	return reassociate(ctx, acct, profileARN, running)
 }
 
 func addToProfile(ctx context.Context, acct *actions.Account, role, profile string) (actions.Reading, error) {
