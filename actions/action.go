@@ -41,10 +41,12 @@ const (
 
 // Spec describes an action.
 type Spec struct {
-	Name    Name
-	Title   string // imperative, without the target: "Revoke sessions"
-	Summary string // one line, for help
-	Usage   string // an example line, for help
+	Name  Name
+	Title string // imperative, without the target: "Revoke sessions"
+	// TitleFor is Title for a call whose options make it something else; nil where none does.
+	TitleFor func(Call) string
+	Summary  string // one line, for help
+	Usage    string // an example line, for help
 	// Synonyms are other words for it. They are no names, but a correction knows them.
 	Synonyms []string
 	Target   TargetKind
@@ -90,6 +92,14 @@ func (s Spec) EnforcedWithin(c Call) string {
 		return SCPDelay
 	}
 	return s.Delay
+}
+
+// TitleOf is the title of a call.
+func (s Spec) TitleOf(c Call) string {
+	if s.TitleFor != nil {
+		return s.TitleFor(c)
+	}
+	return s.Title
 }
 
 // optionKeys returns all option keys except reason.

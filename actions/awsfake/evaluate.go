@@ -113,6 +113,7 @@ var modelled = []string{
 	"aws:currenttime", "aws:epochtime", "aws:principalaccount", "aws:principalarn", "aws:principaltag/", "aws:principaltype",
 	"aws:requesttag/", "aws:resourceaccount", "aws:resourcetag/", "aws:sourceidentity", "aws:tagkeys", "aws:tokenissuetime", "aws:userid",
 	"ec2:instanceprofile", "ec2:newinstanceprofile", "ec2:sourceinstancearn", "iam:passedtoservice", "iam:permissionsboundary", "iam:policyarn", "iam:resourcetag/",
+	"aws:assumedroot", "aws:principalorgid", "aws:resourceorgid", "kms:granteeprincipal", "kms:grantisforawsresource", "s3:x-amz-server-side-encryption-customer-algorithm",
 	"sts:externalid", "sts:rolesessionname", "sts:sourceidentity", "sts:transitivetagkeys",
 }
 
@@ -148,6 +149,7 @@ var negations = map[string]string{
 
 func condition(op, key string, want []string, keys contextKeys) verdict {
 	op, key = strings.ToLower(op), strings.ToLower(key)
+	want = withVariables(want, keys)
 	if !isModelled(key) || slices.ContainsFunc(want, func(w string) bool { return strings.Contains(w, "${") }) {
 		return unknown
 	}
@@ -190,6 +192,23 @@ func condition(op, key string, want []string, keys contextKeys) verdict {
 		return unknown
 	}
 	return truth(held)
+}
+
+// variables are the policy variables that this cloud knows the values of, by their spelling.
+// "IAM policy elements: Variables and tags" (IAM User Guide).
+var variables = map[string]string{"${aws:PrincipalAccount}": "aws:principalaccount", "${aws:PrincipalOrgID}": "aws:principalorgid"}
+
+// withVariables puts values in the place of variables; where a key is absent, its variable stays.
+func withVariables(want []string, keys contextKeys) []string {
+	out := slices.Clone(want)
+	for i := range out {
+		for name, key := range variables {
+			if v := keys[key]; len(v) == 1 {
+				out[i] = strings.ReplaceAll(out[i], name, v[0])
+			}
+		}
+	}
+	return out
 }
 
 func truth(b bool) verdict {

@@ -151,6 +151,12 @@ func (c *Cloud) keys(s *session, now time.Time, resource string) contextKeys {
 	k.set("aws:CurrentTime", now.UTC().Format(time.RFC3339))
 	k.set("aws:EpochTime", strconv.FormatInt(now.Unix(), 10))
 	k.set("aws:PrincipalAccount", s.account.id)
+	if c.org != nil && c.org.accounts[s.account.id].ID != "" {
+		k.set("aws:PrincipalOrgID", c.org.id)
+	}
+	if parts := strings.SplitN(resource, ":", 6); len(parts) == 6 && c.org != nil && c.org.accounts[parts[4]].ID != "" {
+		k.set("aws:ResourceOrgID", c.org.id) // absent for what belongs to an account in no organization
+	}
 	if s.userName != "" {
 		userKeys(s, now, k)
 	} else {

@@ -29,7 +29,8 @@ func (ApplySCP) Spec() actions.Spec {
 	return actions.Spec{
 		Name:     actions.ApplySCP,
 		Title:    "Freeze the account",
-		Summary:  "deny everything in an account, but to the responders, with a service control policy",
+		TitleFor: titleOf,
+		Summary:  "deny everything in an account, or what scp= says (control-plane, protect-data), but to the responders, with a service control policy",
 		Usage:    `apply_scp 222222222222 reason="somebody makes users we don't know"`,
 		Target:   actions.AccountTarget,
 		Synonyms: []string{"freeze", "freeze_account", "lockdown", "lock_account"},
@@ -45,6 +46,20 @@ func (ApplySCP) Spec() actions.Spec {
 		Reversible:      true,
 		InOrganizations: func(actions.Call) bool { return true },
 		Permits:         Permits,
+	}
+}
+
+// titleOf says what a document does: only the freeze stops all.
+func titleOf(c actions.Call) string {
+	switch name := c.Options["scp"]; name {
+	case "", freezeSCP:
+		return "Freeze the account"
+	case controlPlaneSCP:
+		return "Deny all changes in the account"
+	case protectDataSCP, protectVersions:
+		return "Deny wiping and ransom in the account"
+	default:
+		return "Attach the document " + name + " to the account"
 	}
 }
 
@@ -240,17 +255,24 @@ func (a Attachment) survey(ctx context.Context, acct *actions.Account, account s
 // impactText returns what stops when the document is attached, in words.
 func impactText(o actions.Org, name, document string, spared []string) []string {
 	but := exemptText(spared)
-	freeze, _ := BuiltinSCP(o, freezeSCP)
-	plane, _ := BuiltinSCP(o, controlPlaneSCP)
+	builtin := slices.IndexFunc(builtinSCPs, func(b string) bool { d, _ := BuiltinSCP(o, b); return deny.EqualJSON(document, d) })
 	var warnings []string
 	switch {
-	case deny.EqualJSON(document, freeze):
-		warnings = append(warnings, "Everything in the account stops for all but "+but+": the root user and applications too.")
-	case deny.EqualJSON(document, plane):
-		warnings = append(warnings, fmt.Sprintf("Every change in the account is denied to all but %s. %d data-plane permissions of common services go on; what is not on that list stops too.", but, len(dataPlane)))
-	default:
+	case builtin < 0:
 		warnings = append(warnings, "The document "+name+" is this organization's own: what it denies stops, for applications too.")
 		warnings = append(warnings, denials(o, document)...)
+	case builtinSCPs[builtin] == freezeSCP:
+		warnings = append(warnings, "Everything in the account stops for all but "+but+": the root user and applications too.")
+	case builtinSCPs[builtin] == controlPlaneSCP:
+		warnings = append(warnings, "Every change in the account is denied to all but "+but+". Reading, re-encrypting and deleting data go on, and calls of functions, models and other roles: theft, wiping and ransom are not stopped (scp="+protectDataSCP+", or the freeze).",
+			fmt.Sprintf("%d data-plane permissions of common services go on; what is not on that list stops too.", len(dataPlane)))
+	case builtinSCPs[builtin] == protectDataSCP:
+		warnings = append(warnings, "Deleting data, backups and keys is denied to all but "+but+": applications that delete objects or tables, snapshot rotation and AWS Backup under roles of the account fail. Where they must delete objects: scp="+protectVersions+".")
+	default:
+		warnings = append(warnings, "Deleting versions, tables, backups and keys is denied to all but "+but+": snapshot rotation and AWS Backup under roles of the account fail. Objects in buckets without versions can be wiped (scp="+protectDataSCP+").")
+	}
+	if builtin >= 0 && builtinSCPs[builtin] != freezeSCP && builtinSCPs[builtin] != controlPlaneSCP {
+		warnings = append(warnings, "Reading data goes on, and so do lifecycle rules, replication, grants and bucket policies that stand already: look at them.")
 	}
 	for _, arn := range spared {
 		if parts := strings.SplitN(characters(arn), ":", 6); strings.ContainsAny(parts[len(parts)-1], "*?") {

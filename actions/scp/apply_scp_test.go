@@ -286,7 +286,80 @@ func TestControlPlaneLeavesTheDataPlaneRunning(t *testing.T) {
 			t.Errorf("%s: %t %s", action, got, why)
 		}
 	}
-	actiontest.HasWords(t, strings.Join(w.Plan().Warnings, " "), "not on that list stops too")
+	actiontest.HasWords(t, strings.Join(w.Plan().Warnings, " "), "not on that list stops too", "theft, wiping and ransom are not stopped")
+}
+
+// TestFreezeLeavesRootTasksAlone: root's credentials can be deleted while the account is frozen.
+func TestFreezeLeavesRootTasksAlone(t *testing.T) {
+	for _, name := range []string{"freeze", "control-plane"} {
+		w := scpWorld(t)
+		w.freeze(actiontest.Member, name)
+		w.freezes(actiontest.Request)
+		s := w.Session(w.Role, "s1")
+		if ok, _ := s.Can("iam:DeleteLoginProfile", "*"); ok {
+			t.Error("the account is not frozen")
+		}
+		if ok, why := s.With("aws:AssumedRoot", "true").Can("iam:DeleteLoginProfile", "*"); !ok {
+			t.Error(why)
+		}
+	}
+}
+
+// TestProtectData: what ransom and wiping need is denied, the rest goes on.
+func TestProtectData(t *testing.T) {
+	const bucket, own, foreign = "arn:aws:s3:::customers/a", "arn:aws:kms:us-east-1:" + actiontest.Member + ":key/k", "arn:aws:kms:us-east-1:666666666666:key/k"
+	const byCustomer, grantee, forService = "s3:x-amz-server-side-encryption-customer-algorithm", "kms:GranteePrincipal", "kms:GrantIsForAWSResource"
+	for _, tt := range []struct {
+		action, resource string
+		keys             []string // name, value
+		allowed          bool
+	}{
+		{"s3:GetObject", bucket, nil, true},
+		{"s3:PutObject", bucket, nil, true},
+		{"s3:PutObject", bucket, []string{byCustomer, "AES256"}, false},
+		{"s3:DeleteObjectVersion", bucket, nil, false},
+		{"s3:PutLifecycleConfiguration", "arn:aws:s3:::customers", nil, false},
+		{"s3:PutBucketPolicy", "arn:aws:s3:::customers", nil, false},
+		{"kms:GenerateDataKey", own, nil, true},
+		{"kms:Decrypt", own, nil, true},
+		{"kms:GenerateDataKeyWithoutPlaintext", foreign, nil, false},
+		{"kms:Encrypt", foreign, nil, false},
+		{"kms:CreateGrant", own, []string{grantee, "arn:aws:iam::" + actiontest.Member + ":role/app"}, true},
+		{"kms:CreateGrant", own, []string{grantee, "arn:aws:iam::666666666666:role/out"}, false},
+		{"kms:CreateGrant", own, []string{grantee, "arn:aws:sts::666666666666:assumed-role/out/s"}, false},
+		{"kms:CreateGrant", own, []string{grantee, "arn:aws:iam::666666666666:role/rds", forService, "true"}, true},
+		{"kms:CreateGrant", own, []string{forService, "true"}, true},
+		{"kms:ScheduleKeyDeletion", own, nil, false},
+		{"kms:CancelKeyDeletion", own, nil, true},
+		{"kms:EnableKey", own, nil, true},
+		{"ec2:DeleteSnapshot", "arn:aws:ec2:us-east-1::snapshot/snap-1", nil, false},
+		{"ec2:ModifySnapshotAttribute", "arn:aws:ec2:us-east-1::snapshot/snap-1", nil, false},
+		{"rds:DeleteDBCluster", "arn:aws:rds:us-east-1:" + actiontest.Member + ":cluster:c", nil, false},
+		{"backup:DeleteRecoveryPoint", "*", nil, false},
+		{"cloudtrail:StopLogging", "*", nil, false},
+		{"organizations:LeaveOrganization", "*", nil, false},
+		{"dynamodb:PutItem", "*", nil, true},
+		{"ec2:RunInstances", "*", nil, true},
+	} {
+		for name, deletes := range map[string]bool{"protect-data": false, "protect-versions": true} {
+			w := scpWorld(t)
+			w.freeze(actiontest.Member, name)
+			w.freezes(actiontest.Request)
+			s := w.Session(w.Role, "s1")
+			for i := 0; i < len(tt.keys); i += 2 {
+				s = s.With(tt.keys[i], tt.keys[i+1])
+			}
+			if ok, why := s.Can(tt.action, tt.resource); ok != tt.allowed {
+				t.Errorf("%s: %s on %s with %v: %t %s", name, tt.action, tt.resource, tt.keys, ok, why)
+			}
+			if ok, _ := s.Can("s3:DeleteObject", bucket); ok != deletes {
+				t.Errorf("%s: s3:DeleteObject %t", name, ok)
+			}
+			p := w.Plan()
+			actiontest.HasWords(t, strings.Join(p.Warnings, " "), "AWS Backup", "that stand already", "scp=protect-")
+			actiontest.HasWords(t, w.Act.Spec().TitleOf(w.Asked), "wiping")
+		}
+	}
 }
 
 // The seed made a policy of one name for each run: the second failed with DuplicatePolicyException.

@@ -15,7 +15,11 @@ import (
 const (
 	freezeSCP       = "freeze"
 	controlPlaneSCP = "control-plane"
+	protectDataSCP  = "protect-data"
+	protectVersions = "protect-versions" // the same, but applications may delete objects
 )
+
+var builtinSCPs = []string{freezeSCP, controlPlaneSCP, protectDataSCP, protectVersions}
 
 // dataPlane lists the actions that control-plane allows. All others are denied, so a
 // service that is missing here stops and does not stay open.
@@ -63,13 +67,18 @@ var dataPlane = []string{
 	"xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
 }
 
+// Builtin returns the names of the built-in documents.
+func Builtin() []string { return slices.Clone(builtinSCPs) }
+
 // BuiltinSCP returns the built-in document of that name for the organization.
 func BuiltinSCP(o actions.Org, name string) (document string, ok bool) {
 	switch name {
 	case freezeSCP:
-		return documentSCP(denySCP(o, "KillswitchFreeze", nil)), true
+		return documentSCP(freezeStatement(o, "KillswitchFreeze", nil)), true
 	case controlPlaneSCP:
-		return documentSCP(denySCP(o, "KillswitchControlPlane", dataPlane)), true
+		return documentSCP(freezeStatement(o, "KillswitchControlPlane", dataPlane)), true
+	case protectDataSCP, protectVersions:
+		return protectSCP(o, name == protectVersions), true
 	}
 	return "", false
 }
@@ -87,7 +96,7 @@ func documentOf(o actions.Org, name string) (string, bool) {
 
 // scpNames returns the valid names for scp=.
 func scpNames(o actions.Org) []string {
-	names := slices.AppendSeq([]string{freezeSCP, controlPlaneSCP}, maps.Keys(o.SCPs))
+	names := slices.AppendSeq(Builtin(), maps.Keys(o.SCPs))
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -126,6 +135,15 @@ func denySCP(o actions.Org, sid string, but []string) statementSCP {
 	if but == nil {
 		s.Action = "*"
 	}
+	return s
+}
+
+// freezeStatement leaves the sessions of sts:AssumeRoot alone, which come from the management account
+// for one task each: so the root user's credentials can be deleted while the account is frozen.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_root-user-privileged-task.html
+func freezeStatement(o actions.Org, sid string, but []string) statementSCP {
+	s := denySCP(o, sid, but)
+	s.Condition["Null"] = map[string]any{"aws:AssumedRoot": "true"}
 	return s
 }
 

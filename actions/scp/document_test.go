@@ -16,11 +16,29 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/scp"
 )
 
+// words is one text or a list of them.
+type words []string
+
+func (w *words) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*w = words{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(w))
+}
+
 func TestBuiltinSCPs(t *testing.T) {
 	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
 		o := actiontest.TestOrg(partition)
 		o.ForwarderRole = "forwarder"
 		o.ProtectedPrincipals = append(o.ProtectedPrincipals, "arn:"+partition+":iam::*:user/${aws:username}/it&s") // a path may have any character
+		for _, name := range []string{"protect-data", "protect-versions"} {
+			document, ok := scp.BuiltinSCP(o, name)
+			if text, no := scp.CheckSCP(o, document); !ok || no != nil || text != document || len(text) > 6000 {
+				t.Errorf("%s: %v, %d characters\n%s", name, no, len(text), document)
+			}
+		}
 		for _, name := range []string{"freeze", "control-plane"} {
 			document, ok := scp.BuiltinSCP(o, name)
 			text, no := scp.CheckSCP(o, document)
@@ -31,7 +49,7 @@ func TestBuiltinSCPs(t *testing.T) {
 				Statement []struct {
 					Effect, Action, Resource string
 					NotAction                []string
-					Condition                map[string]map[string][]string
+					Condition                map[string]map[string]words
 				}
 			}
 			actiontest.Must(t, json.Unmarshal([]byte(document), &d))
@@ -41,7 +59,7 @@ func TestBuiltinSCPs(t *testing.T) {
 			}
 			exempt = append(exempt, "arn:"+partition+":iam::222222222222:role/ops/keeper", "arn:"+partition+":iam::*:user/${$}{aws:username}/it&s")
 			s := d.Statement[0]
-			if diff := cmp.Diff(map[string]map[string][]string{"ArnNotLike": {"aws:PrincipalArn": exempt}}, s.Condition); diff != "" || len(d.Statement) != 1 || s.Effect != "Deny" || s.Resource != "*" {
+			if diff := cmp.Diff(map[string]map[string]words{"ArnNotLike": {"aws:PrincipalArn": exempt}, "Null": {"aws:AssumedRoot": {"true"}}}, s.Condition); diff != "" || len(d.Statement) != 1 || s.Effect != "Deny" || s.Resource != "*" {
 				t.Errorf("%s: %s", document, diff)
 			}
 			if (name == "freeze") != (s.Action == "*") || (name == "freeze") != (len(s.NotAction) == 0) {

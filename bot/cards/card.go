@@ -266,7 +266,7 @@ func (v View) title() string {
 func callTitle(catalog actions.Catalog, call actions.Call) string {
 	title := string(call.Action)
 	if a, ok := catalog.Lookup(call.Action); ok {
-		title = a.Spec().Title
+		title = a.Spec().TitleOf(call)
 	}
 	if actions.WholeAccount(call) {
 		return title + ": all roles"

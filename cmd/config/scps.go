@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/scp"
@@ -32,7 +33,7 @@ func (c *checker) scps(root *value, o actions.Org) (documents map[string]string,
 		case builtin.text() != "":
 			document, ok := scp.BuiltinSCP(o, builtin.text())
 			if !ok {
-				c.add(builtin, "is not built in", "freeze or control-plane")
+				c.add(builtin, "is not built in", strings.Join(scp.Builtin(), ", "))
 			}
 			documents[name] = document
 		case file.text() != "" && !c.settled[file.field]:
@@ -63,11 +64,16 @@ func (c *checker) exemptKnown(root *value) bool {
 // builtinSCPs checks that what is exempt fits in: the built-in documents are
 // always there.
 func (c *checker) builtinSCPs(principals *value, o actions.Org) {
-	for _, name := range []string{"freeze", "control-plane"} {
+	var unusable []string
+	var why string
+	for _, name := range scp.Builtin() {
 		document, _ := scp.BuiltinSCP(o, name)
-		if _, no := scp.CheckSCP(o, document); no != nil && principals != nil {
-			c.add(principals, "make the built-in SCP "+name+" unusable: "+no.Reason, "protect fewer principals")
+		if _, no := scp.CheckSCP(o, document); no != nil {
+			unusable, why = append(unusable, name), no.Reason
 		}
+	}
+	if unusable != nil && principals != nil {
+		c.add(principals, "makes built-in documents unusable ("+strings.Join(unusable, ", ")+"): "+why, "protect fewer principals")
 	}
 }
 

@@ -111,7 +111,7 @@ var wrong = []struct {
 	{"SCP for roles of another name", []string{"{builtin: freeze}", "{file: scps/freeze.json}", "responder_role: killswitch-responder", "responder_role: ir"}, []string{"41 scps.freeze.file"}},
 	{"SCP's file and no roles: one thing at a time", []string{"{builtin: freeze}", "{file: scps/freeze.json}", "responder_role: killswitch-responder", "responder_role: 'i r'"}, []string{"20 aws.responder_role"}},
 	{"forwarder is the responder", []string{"  external_id:", "  forwarder_role: Killswitch-Responder\n  external_id:"}, []string{"22 aws.forwarder_role"}},
-	{"more protected than an SCP holds", []string{`["arn:aws:iam::*:role/break-glass"]`, manyPrincipals()}, []string{"28 protected.principals", "28 protected.principals"}},
+	{"more protected than an SCP holds", []string{`["arn:aws:iam::*:role/break-glass"]`, manyPrincipals()}, []string{"28 protected.principals"}},
 	{"path upwards", []string{"{builtin: freeze}", "{file: scps/../../x}"}, []string{"41 scps.freeze.file"}},
 	{"total cap", []string{"auto_per_hour: 5 ", "auto_per_hour_total: 1001 "}, []string{"45 alerts.auto_per_hour_total"}},
 	{"cap", []string{"auto_per_hour: 5", "auto_per_hour: -1"}, []string{"45 alerts.auto_per_hour"}},
