@@ -58,6 +58,9 @@ type Spec struct {
 	Check  func(*Call, *ParseErrors)
 	// Reversible is false if undo can't restore the prior state.
 	Reversible bool
+	// Irreversible reports whether a call's options add steps that undo can't take back, so that it
+	// never runs without a second person; nil means never.
+	Irreversible func(Call) bool
 	// Quorum is the number of approvals unless the configuration sets one; 0 is
 	// the default quorum.
 	Quorum int
@@ -113,7 +116,7 @@ func (s Spec) callsOrganizations(c Call) bool {
 // AutoEligible reports whether a call may run without a second person: it is
 // reversible and has one target.
 func (s Spec) AutoEligible(c Call) bool {
-	return s.Reversible && s.Quorum == 0 && !WholeAccount(c) && !s.callsOrganizations(c)
+	return s.Reversible && (s.Irreversible == nil || !s.Irreversible(c)) && s.Quorum == 0 && !WholeAccount(c) && !s.callsOrganizations(c)
 }
 
 // Statement is a statement of an IAM policy. It allows, unless Deny is set.

@@ -120,6 +120,9 @@ func approvalsOf(s actions.Spec) string {
 	}
 	if s.AutoEligible(actions.Call{Action: s.Name}) {
 		text += "; a rule may ask for it without a second person, once its source confirms"
+		if s.Irreversible != nil {
+			text += ", unless an option takes away what undo can't bring back"
+		}
 	}
 	return text
 }

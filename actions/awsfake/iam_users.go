@@ -22,6 +22,7 @@ var iamUserOperations = map[string]operation{
 	"iam:AddUserToGroup":      bind(writes, addUserToGroup),
 	"iam:RemoveUserFromGroup": bind(writes, removeUserFromGroup),
 	"iam:ListMFADevices":      bind(reads, listMFADevices),
+	"iam:DeactivateMFADevice": bind(writes, deactivateMFADevice),
 }
 
 // A User is an IAM user's whole configuration, as Snapshot shows it and AddUser
@@ -372,6 +373,21 @@ func removeUserFromGroup(k *request, in *iam.RemoveUserFromGroupInput) (*iam.Rem
 	u.Groups = slices.Delete(u.Groups, i, i+1)
 	k.storeUser(u)
 	return &iam.RemoveUserFromGroupOutput{}, nil
+}
+
+// The device is no longer the user's; a virtual one stays, assigned to nobody, which is not modelled.
+func deactivateMFADevice(k *request, in *iam.DeactivateMFADeviceInput) (*iam.DeactivateMFADeviceOutput, error) {
+	u, err := k.user(in.UserName)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.Index(u.MFA, aws.ToString(in.SerialNumber))
+	if i < 0 {
+		return nil, noSuchEntity("Device with id %s is not registered for user %s", aws.ToString(in.SerialNumber), u.Name)
+	}
+	u.MFA = slices.Delete(slices.Clone(u.MFA), i, i+1)
+	k.storeUser(u)
+	return &iam.DeactivateMFADeviceOutput{}, nil
 }
 
 func listMFADevices(k *request, in *iam.ListMFADevicesInput) (*iam.ListMFADevicesOutput, error) {

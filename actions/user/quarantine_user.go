@@ -25,13 +25,13 @@ func (QuarantineUser) Spec() actions.Spec {
 		Summary:    "deny everything to an IAM user and make its keys, password and other credentials useless",
 		Usage:      `quarantine_user arn:aws:iam::222222222222:user/alice reason="signed in from an unknown network"`,
 		Target:     actions.UserTarget,
-		Options:    []string{"confirm", "mode"},
-		Check:      confirmUser,
-		Values:     map[string][]string{"mode": {deny.IAMOnly}},
+		Options:    []string{"confirm", "mode", "mfa"},
+		Check:      checkQuarantine,
+		Values:     map[string][]string{"mode": {deny.IAMOnly}, "mfa": {"off"}},
 		Synonyms:   []string{"quarantine", "deactivate_user", "disable_user", "delete_user", "block_user"},
-		Reversible: true,
+		Reversible: true, Irreversible: takesMFA,
 		NotStopped: []string{"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them."},
-		Undo:       quarantineUndoText(deny.FullQuarantine, true),
+		Undo:       quarantineUndoText(deny.FullQuarantine, true) + "; MFA devices that mfa=off took away can't be enabled by it",
 		Delay:      actions.IAMDelay,
 		Permits:    quarantinePermits,
 	}
@@ -55,6 +55,9 @@ func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		if full {
 			reads = append([]string{"iam:GetLoginProfile"}, listCredentials...)
 			writes = append([]string{"iam:DeleteLoginProfile"}, setCredentials...)
+		}
+		if takesMFA(s.Call) || s.Any() {
+			reads, writes = append(reads, "iam:ListMFADevices"), append(writes, "iam:DeactivateMFADevice")
 		}
 		run := quarantineRunPermits(s, deny.QuarantineName(s.Call), user, reads, writes)
 		if full {
@@ -156,13 +159,22 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	if err := u.credentials(ctx, acct); err != nil {
 		return actions.Plan{}, err
 	}
+	if takesMFA(c) || acct.Look == actions.LookAll {
+		u.MFA, unread = mfaDevices(ctx, acct, name)
+		u.noteUnread("MFA devices", unread)
+	}
 	if full {
 		p.Steps = append(p.Steps, u.credentialSteps(acct, user)...)
 	} else {
 		p.Warnings = append(p.Warnings, "Only IAM is denied: the user's keys, password and sessions work on for everything else.")
 	}
+	if takesMFA(c) {
+		p.Undo += "; MFA devices can't be enabled by it"
+		steps, warnings := u.mfaSteps(acct, user)
+		p.Steps, p.Warnings = append(p.Steps, steps...), append(p.Warnings, warnings...)
+	}
 	if acct.Look == actions.LookAll {
-		p.Facts = u.survey(ctx, acct, user)
+		p.Facts = u.survey(ctx, acct, c, user)
 		p.Snapshot = u.json()
 	}
 	if len(u.Unread) > 0 {
@@ -201,6 +213,14 @@ func confirmAdmin(c actions.Call, name, why string) *actions.Refusal {
 	meant.Options["confirm"] = name
 	return &actions.Refusal{Reason: why + " It takes the name typed, and one approval more",
 		Hint: "ask again with confirm=" + name + ", or deactivate a key alone with deactivate_key", Instead: &meant}
+}
+
+// checkQuarantine checks the options.
+func checkQuarantine(c *actions.Call, m *actions.ParseErrors) {
+	confirmUser(c, m)
+	if takesMFA(*c) && c.Options["mode"] == deny.IAMOnly {
+		m.Add("mfa", "goes with the whole quarantine, and mode="+deny.IAMOnly+" leaves the user's credentials alone", "leave one of the two out")
+	}
 }
 
 // confirmUser checks confirm=, which an administrator needs.

@@ -36,6 +36,7 @@ func TestQuarantineUserContract(t *testing.T) {
 		"an inline policy of our name": {user: []func(*awsfake.User){userInline(actiontest.FullQuarantine, actiontest.Handwritten)}},
 		"and no other place":           {user: []func(*awsfake.User){tenUserPolicies, userInline(actiontest.FullQuarantine, actiontest.Handwritten)}},
 		"IAM only":                     {options: map[string]string{"mode": "iam-only"}},
+		"and its MFA devices":          {options: map[string]string{"mfa": "off"}},
 	}
 	actiontest.EachPartition(t, func(t *testing.T, partition string, delay time.Duration) {
 		contract := actiontest.Contract{ErrorPathPermits: append([]string{"iam:GetAccessKeyLastUsed", "iam:ListUsers"}, boundaryPermits...)} // of a user whose name is gone; TestRenamedUser; where there is no such user
@@ -72,12 +73,13 @@ func TestQuarantineSteps(t *testing.T) {
 	actiontest.HasWords(t, p.Undo, "can't be restored", "keys=reactivate", actiontest.FullQuarantine+" stays")
 	actiontest.HasWords(t, strings.Join(p.Residual, " "), "assumed already")
 	var got struct {
-		Groups, Attached, MFA []string
-		Keys                  []struct{ ID, Status string }
-		Password              bool
-		SSH                   []struct{ ID string } `json:"ssh_keys"`
-		Services              []struct{ ID string } `json:"service_credentials"`
-		Certificates          []struct{ ID string } `json:"signing_certificates"`
+		Groups, Attached []string
+		MFA              []struct{ Serial string }
+		Keys             []struct{ ID, Status string }
+		Password         bool
+		SSH              []struct{ ID string } `json:"ssh_keys"`
+		Services         []struct{ ID string } `json:"service_credentials"`
+		Certificates     []struct{ ID string } `json:"signing_certificates"`
 	}
 	actiontest.Unmarshal(t, p.Snapshot, &got)
 	if len(got.Groups) != 1 || len(got.Attached) != 1 || len(got.MFA) != 1 || len(got.Keys) != 2 || !got.Password || len(got.SSH) != 1 || len(got.Services) != 1 || len(got.Certificates) != 1 {

@@ -26,7 +26,7 @@ type userState struct {
 	Attached     []string          `json:"attached,omitempty"`
 	Keys         []credential      `json:"keys,omitempty"`
 	Password     bool              `json:"password"`
-	MFA          []string          `json:"mfa,omitempty"`
+	MFA          []mfaDevice       `json:"mfa,omitempty"`
 	Services     []credential      `json:"service_credentials,omitempty"`
 	Certificates []credential      `json:"signing_certificates,omitempty"`
 	SSHKeys      []credential      `json:"ssh_keys,omitempty"`
@@ -114,8 +114,8 @@ func (u *userState) credentialSteps(acct *actions.Account, user *types.User) []a
 	return steps
 }
 
-// survey reads facts that only inform: last use of keys, policies, MFA devices.
-func (u *userState) survey(ctx context.Context, acct *actions.Account, user *types.User) []actions.Fact {
+// survey reads facts that only inform: last use of keys, policies.
+func (u *userState) survey(ctx context.Context, acct *actions.Account, c actions.Call, user *types.User) []actions.Fact {
 	var keys []string
 	for _, k := range u.Keys {
 		used, err := keyUse(ctx, acct, k.ID)
@@ -126,7 +126,6 @@ func (u *userState) survey(ctx context.Context, acct *actions.Account, user *typ
 	u.Attached, err = deny.AttachedToUser(ctx, acct, u.Name)
 	u.noteUnread("attached policies", err)
 	u.noteUnread("inline policies", u.readInline(ctx, acct))
-	u.noteUnread("MFA devices", u.readMFA(ctx, acct))
 
 	facts := []actions.Fact{}
 	add := func(label string, values ...string) {
@@ -144,11 +143,7 @@ func (u *userState) survey(ctx context.Context, acct *actions.Account, user *typ
 		}
 	}
 	add("Console password", password)
-	mfa := "none"
-	if len(u.MFA) > 0 {
-		mfa = strings.Join(u.MFA, "; ")
-	}
-	add("MFA devices", mfa)
+	add("MFA devices", u.mfaText(c))
 	add("Managed policies", actions.LastParts(u.Attached)...)
 	var inline []string
 	for name := range u.Inline {
@@ -162,14 +157,6 @@ func (u *userState) survey(ctx context.Context, acct *actions.Account, user *typ
 // readInline reads all inline policies.
 func (u *userState) readInline(ctx context.Context, acct *actions.Account) (err error) {
 	u.Inline, err = deny.InlineOfUser(ctx, acct, u.Name)
-	return err
-}
-
-func (u *userState) readMFA(ctx context.Context, acct *actions.Account) (err error) {
-	u.MFA, err = actions.List(ctx, iam.NewListMFADevicesPaginator(acct.IAM(), &iam.ListMFADevicesInput{UserName: &u.Name}),
-		func(p *iam.ListMFADevicesOutput) []types.MFADevice { return p.MFADevices },
-		func(d types.MFADevice) string { return aws.ToString(d.SerialNumber) })
-	slices.Sort(u.MFA)
 	return err
 }
 

@@ -39,6 +39,8 @@ func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Ste
 		return deletePassword(ctx, acct, name, s)
 	case strings.HasPrefix(s.ID, stepDelete):
 		return deleteKeyOf(ctx, acct, name, s)
+	case strings.HasPrefix(s.ID, stepMFA):
+		return deactivateMFA(ctx, acct, name, s)
 	}
 	return deactivate(ctx, acct, name, s)
 }
@@ -90,6 +92,8 @@ func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.St
 		return actions.Reading{Holds: err == nil && !has, Found: passwordText(has)}, err
 	case strings.HasPrefix(s.ID, stepDelete):
 		return keyDeleted(ctx, acct, name, s)
+	case strings.HasPrefix(s.ID, stepMFA):
+		return mfaDeactivated(ctx, acct, name, s)
 	}
 	return deactivated(ctx, acct, name, s)
 }

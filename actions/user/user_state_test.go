@@ -78,7 +78,7 @@ func (w *fixture) policyARN(name string) string {
 }
 
 // users is the state but for what stays when a quarantine is taken back: the
-// managed policy, and that there is no password any more. Attachment has no order.
+// managed policy, and that there is no password any more, nor an MFA device. Attachment has no order.
 func (w *fixture) users() awsfake.State {
 	s := w.Snapshot()
 	for id, a := range s.Accounts {
@@ -86,7 +86,7 @@ func (w *fixture) users() awsfake.State {
 			delete(a.Policies, "arn:"+w.Org.Partition+":iam::"+id+":policy/"+name)
 		}
 		for name, u := range a.Users {
-			u.Password = actiontest.Began
+			u.Password, u.MFA = actiontest.Began, nil
 			slices.Sort(u.Attached)
 			a.Users[name] = u
 		}

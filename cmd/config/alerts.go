@@ -193,7 +193,11 @@ func (c *checker) onlyAutoEligible(route, why *value, what, without string) {
 	for _, s := range suggest.items() {
 		a := s.at("action")
 		one = one || confirmed(actions.Name(a.text()))
-		if slices.Contains(may, a.text()) {
+		call := actions.Call{Action: actions.Name(a.text())}
+		for key, option := range s.entries() {
+			call = call.With(key, option.text())
+		}
+		if known, ok := all.Actions.Lookup(call.Action); ok && known.Spec().AutoEligible(call) {
 			continue
 		}
 		if eligible = false; a.text() != "" {

@@ -125,6 +125,7 @@ var wrong = []struct {
 	{"delivery", []string{"delivery: propose", "delivery: automatic"}, []string{"50 alerts.routes[0].delivery"}},
 	{"auto without suggest", []string{"{source: health}", "{source: health}\n      delivery: auto"}, []string{"59 alerts.routes[4].delivery"}},
 	{"auto of what can't be undone", []string{"delivery: propose", "delivery: auto", "action: isolate_instance", "action: delete_role"}, []string{"48 alerts.routes[0].suggest[1].action"}},
+	{"auto with an option that can't be undone", []string{"delivery: propose", "delivery: auto", "action: isolate_instance", "action: quarantine_user, mfa: off"}, []string{"48 alerts.routes[0].suggest[1].action"}},
 	{"auto for an account", []string{"delivery: propose", "delivery: auto", "action: isolate_instance", "action: apply_scp"}, []string{"48 alerts.routes[0].suggest[1].action"}},
 	{"one click without suggest", []string{"      suggest: [{action: deactivate_key}]\n", ""}, []string{"52 alerts.routes[1].approvals"}},
 	{"one click of what can't be undone", []string{"action: deactivate_key", "action: delete_key"}, []string{"52 alerts.routes[1].suggest[0].action"}},
