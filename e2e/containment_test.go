@@ -23,6 +23,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/instance"
 )
 
 // containment is one action, on something that setup makes.
@@ -127,6 +130,7 @@ func TestContainments(t *testing.T) {
 	})
 	s.notices = s.subscribe("security-alerts")
 	pager := s.subscribe("pager")
+	s.deployShared()
 	s.role("unanswered")
 	s.slack.Command(t, channel, ana, "/killswitch", "revoke_sessions prod/unanswered nobody is awake")
 	unanswered := requestID.FindString(s.about("pending 0/", "role/unanswered ", false).Text)
@@ -141,6 +145,22 @@ func TestContainments(t *testing.T) {
 	if seen.made < 50 {
 		t.Errorf("only %d calls in member accounts were seen", seen.made)
 	}
+}
+
+// deployShared makes what a StackSet deploys beside the member roles.
+func (s *scene) deployShared() {
+	s.t.Helper()
+	ctx, name := s.t.Context(), aws.String(instance.IsolationName)
+	for _, policy := range []string{deny.FullQuarantine, deny.IAMQuarantine} {
+		_, err := s.iam.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &policy, PolicyDocument: aws.String(deny.QuarantineDocument(policy))})
+		s.must(err)
+	}
+	_, err := s.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: aws.String(instance.IsolationTrust("aws")), PermissionsBoundary: aws.String(deny.BoundaryARN("aws"))})
+	s.must(err)
+	_, err = s.iam.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name})
+	s.must(err)
+	_, err = s.iam.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: name, RoleName: name})
+	s.must(err)
 }
 
 func (c containment) play(s *scene) {

@@ -19,6 +19,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/instance"
 )
 
 // What a Fixture and its tests are made of.
@@ -113,6 +115,17 @@ func (w *Fixture) SetCall(c actions.Call, resources ...string) {
 		w.T.Fatalf("%s is not registered", c.Action)
 	}
 	w.Act, w.Asked, w.Resources = a, c, resources
+}
+
+// DeployShared puts into an account what is deployed ahead, beside the member roles: the policies that
+// are attached to users, the isolation role and its profile.
+func DeployShared(c *awsfake.Cloud, account string) {
+	own := "arn:" + c.Partition() + ":iam::" + account + ":policy/"
+	for _, name := range []string{deny.FullQuarantine, deny.IAMQuarantine} {
+		c.AddPolicy(own+name, deny.QuarantineDocument(name))
+	}
+	c.Account(account).AddRole(awsfake.Role{Name: instance.IsolationName, Trust: instance.IsolationTrust(c.Partition()),
+		Boundary: deny.BoundaryARN(c.Partition()), Profiles: []string{instance.IsolationName}})
 }
 
 // WithInline gives a role an inline policy.

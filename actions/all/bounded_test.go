@@ -19,6 +19,8 @@ const (
 	alice     = inMember + "user/staff/alice"
 	victim    = inMember + "role/app/victim"
 	isolation = inMember + "role/killswitch-isolation"
+
+	quarantine = inMember + "policy/KillSwitchQuarantine"
 )
 
 // attempt is what a session asks for: an action on a resource, with condition keys.
@@ -42,8 +44,6 @@ var (
 			{"iam:PutUserPermissionsBoundary", alice, boundary(managed + "AdministratorAccess")},
 			{"iam:PutRolePermissionsBoundary", victim, boundary(managed + "AdministratorAccess")},
 			{"iam:PutRolePermissionsBoundary", isolation, boundary(managed + "AdministratorAccess")},
-			{"iam:CreateRole", isolation, nil},
-			{"iam:CreateRole", isolation, boundary(managed + "AdministratorAccess")},
 			{"iam:PassRole", isolation, to("lambda.amazonaws.com")},
 		},
 		actions.Restorer: {
@@ -58,6 +58,13 @@ var (
 			{"iam:AttachRolePolicy", victim, policyARN(managed + "AdministratorAccess")},
 			{"iam:AttachRolePolicy", isolation, policyARN(managed + "AdministratorAccess")},
 			{"iam:CreateRole", victim, boundary(managed + "AWSDenyAll")},
+			{"iam:CreateRole", isolation, boundary(managed + "AWSDenyAll")},
+			{"iam:CreateInstanceProfile", inMember + "instance-profile/killswitch-isolation", nil},
+			{"iam:AddRoleToInstanceProfile", inMember + "instance-profile/killswitch-isolation", nil},
+			{"iam:CreatePolicy", quarantine, nil},
+			{"iam:CreatePolicyVersion", quarantine, nil},
+			{"iam:SetDefaultPolicyVersion", quarantine, nil},
+			{"iam:DeletePolicy", quarantine, nil},
 			{"iam:UpdateAssumeRolePolicy", victim, nil},
 			{"iam:DeleteRolePermissionsBoundary", victim, boundary(managed + "AWSDenyAll")},
 			{"iam:CreateAccessKey", alice, nil},
@@ -65,6 +72,9 @@ var (
 		},
 		actions.Restorer: {
 			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantine")},
+			{"iam:CreatePolicy", quarantine, nil},
+			{"iam:CreatePolicyVersion", quarantine, nil},
+			{"iam:SetDefaultPolicyVersion", quarantine, nil},
 			{"iam:UpdateAssumeRolePolicy", victim, nil},
 			{"iam:CreateAccessKey", alice, nil},
 		},
@@ -75,7 +85,6 @@ var (
 			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantineIAM")},
 			{"iam:PutUserPermissionsBoundary", alice, boundary(managed + "AWSDenyAll")},
 			{"iam:PutRolePermissionsBoundary", victim, boundary(managed + "AWSDenyAll")},
-			{"iam:CreateRole", isolation, boundary(managed + "AWSDenyAll")},
 			{"iam:PassRole", isolation, to("ec2.amazonaws.com")},
 			{"iam:DetachRolePolicy", victim, policyARN(managed + "AdministratorAccess")}, // whatever is attached
 		},

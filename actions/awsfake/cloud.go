@@ -183,6 +183,14 @@ func (c *Cloud) AddPolicy(arn, document string) {
 	c.replacePolicy(arn, document)
 }
 
+// RemovePolicy is as if a managed policy had never been there.
+func (c *Cloud) RemovePolicy(arn string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.policies, arn)
+	delete(c.editions, arn)
+}
+
 func (c *Cloud) arn(service, account, resource string) string {
 	return "arn:" + c.partition + ":" + service + "::" + account + ":" + resource
 }

@@ -21,6 +21,8 @@ var ec2InstanceOperations = map[string]operation{
 	"ec2:DeleteTags":                             {mutating: true, run: bind(writes, deleteTags).run, needs: onTagged},
 	"ec2:DescribeIamInstanceProfileAssociations": {run: bind(reads, describeProfileAssociations).run, needs: onAll},
 	"ec2:ReplaceIamInstanceProfileAssociation":   {mutating: true, run: bind(writes, replaceProfileAssociation).run, needs: replaceProfileNeeds},
+	"ec2:DisassociateIamInstanceProfile":         {mutating: true, run: bind(writes, disassociateProfile).run, needs: replaceProfileNeeds},
+	"ec2:AssociateIamInstanceProfile":            {mutating: true, run: bind(writes, associateProfile).run, needs: replaceProfileNeeds},
 	"ec2:CreateSnapshot":                         {mutating: true, run: bind(writes, createSnapshot).run, needs: createSnapshotNeeds},
 	"ec2:DescribeSnapshots":                      {run: bind(reads, describeSnapshots).run, needs: onAll},
 }
@@ -248,19 +250,24 @@ func (r *Region) associatedTo(id string) string {
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html
 func replaceProfileNeeds(k *request, in any) []need {
 	r := k.here()
-	instance := r.associatedTo(field(in, "AssociationId"))
+	instance := or(field(in, "InstanceId"), r.associatedTo(field(in, "AssociationId")))
 	needs := []need{k.on(r.arn("ec2", "instance/"+or(instance, "*")))}
 	// "ec2:NewInstanceProfile: the ARN of the instance profile being attached" (Service Authorization Reference)
 	needs[0].keys = contextKeys{}
-	if i := r.instances[instance]; i != nil {
+	if i := r.instances[instance]; i != nil && i.Profile != "" {
 		needs[0].keys.set("ec2:InstanceProfile", i.Profile)
 	}
-	if t, ok := in.(*ec2.ReplaceIamInstanceProfileAssociationInput); ok {
-		if p := k.profileFor(t.IamInstanceProfile); p != nil {
-			needs[0].keys.set("ec2:NewInstanceProfile", p.ARN)
-			if role := k.account.roles[p.Role].current(); role != nil {
-				needs = append(needs, need{action: "iam:PassRole", resource: role.ARN, shown: role.ARN, passed: true})
-			}
+	var given *ec2types.IamInstanceProfileSpecification
+	switch t := in.(type) {
+	case *ec2.ReplaceIamInstanceProfileAssociationInput:
+		given = t.IamInstanceProfile
+	case *ec2.AssociateIamInstanceProfileInput:
+		given = t.IamInstanceProfile
+	}
+	if p := k.profileFor(given); p != nil {
+		needs[0].keys.set("ec2:NewInstanceProfile", p.ARN)
+		if role := k.account.roles[p.Role].current(); role != nil {
+			needs = append(needs, need{action: "iam:PassRole", resource: role.ARN, shown: role.ARN, passed: true})
 		}
 	}
 	return needs
@@ -284,24 +291,62 @@ func (k *request) profileFor(s *ec2types.IamInstanceProfileSpecification) *Profi
 
 func replaceProfileAssociation(k *request, in *ec2.ReplaceIamInstanceProfileAssociationInput) (*ec2.ReplaceIamInstanceProfileAssociationOutput, error) {
 	r := k.here()
-	id := r.associatedTo(aws.ToString(in.AssociationId))
-	if id == "" {
-		return nil, apiError("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", aws.ToString(in.AssociationId))
+	id, err := r.ofAssociation(in.AssociationId)
+	if err != nil {
+		return nil, err
 	}
 	// "Replaces an IAM instance profile for the specified running instance"; of a stopped one EC2 says this
 	// (https://github.com/aws/aws-cli/issues/5251).
 	if r.instances[id].State != "running" {
 		return nil, apiError("IncorrectState", "The association %s is not the active association", aws.ToString(in.AssociationId))
 	}
-	p := k.profileFor(in.IamInstanceProfile)
+	a, err := k.associate(id, in.IamInstanceProfile)
+	return &ec2.ReplaceIamInstanceProfileAssociationOutput{IamInstanceProfileAssociation: a}, err
+}
+
+// ofAssociation is the instance of an association.
+func (r *Region) ofAssociation(association *string) (string, error) {
+	if id := r.associatedTo(aws.ToString(association)); id != "" {
+		return id, nil
+	}
+	return "", apiError("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", aws.ToString(association))
+}
+
+func (k *request) associate(id string, s *ec2types.IamInstanceProfileSpecification) (*ec2types.IamInstanceProfileAssociation, error) {
+	r, p := k.here(), k.profileFor(s)
 	if p == nil || k.account.roles[p.Role].seen(k.now) == nil {
-		given := aws.ToString(in.IamInstanceProfile.Arn) + aws.ToString(in.IamInstanceProfile.Name)
-		return nil, apiError("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", given)
+		return nil, apiError("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", aws.ToString(s.Arn)+aws.ToString(s.Name))
 	}
 	r.instances[id].Profile, r.associated[id] = p.ARN, r.new("iip-assoc-")
 	delete(r.served, id)
 	a := r.association(id)
-	return &ec2.ReplaceIamInstanceProfileAssociationOutput{IamInstanceProfileAssociation: &a}, nil
+	return &a, nil
+}
+
+func disassociateProfile(k *request, in *ec2.DisassociateIamInstanceProfileInput) (*ec2.DisassociateIamInstanceProfileOutput, error) {
+	r := k.here()
+	id, err := r.ofAssociation(in.AssociationId)
+	if err != nil {
+		return nil, err
+	}
+	a := r.association(id)
+	a.State = ec2types.IamInstanceProfileAssociationStateDisassociating
+	r.instances[id].Profile = ""
+	delete(r.associated, id)
+	return &ec2.DisassociateIamInstanceProfileOutput{IamInstanceProfileAssociation: &a}, nil
+}
+
+// "You cannot associate more than one IAM instance profile with an instance" (AssociateIamInstanceProfile).
+func associateProfile(k *request, in *ec2.AssociateIamInstanceProfileInput) (*ec2.AssociateIamInstanceProfileOutput, error) {
+	i, err := k.here().live(in.InstanceId)
+	if err != nil {
+		return nil, err
+	}
+	if i.Profile != "" {
+		return nil, apiError("IncorrectState", "There is an existing association for instance %s", i.ID)
+	}
+	a, err := k.associate(i.ID, in.IamInstanceProfile)
+	return &ec2.AssociateIamInstanceProfileOutput{IamInstanceProfileAssociation: a}, err
 }
 
 // createSnapshotNeeds: the volume and the new snapshot, whose ARN has no account,

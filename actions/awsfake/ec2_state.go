@@ -218,7 +218,14 @@ func (r *Region) Credentials(instance string) *Session {
 func (r *Region) SetInstance(id string, change func(*Instance)) {
 	r.a.c.mu.Lock()
 	defer r.a.c.mu.Unlock()
-	change(r.instances[id])
+	i := r.instances[id]
+	change(i)
+	switch {
+	case i.Profile == "":
+		delete(r.associated, id)
+	case r.associated[id] == "":
+		r.associated[id] = r.new("iip-assoc-")
+	}
 }
 
 // SetInterface changes an interface behind everybody's back; a new one is made.

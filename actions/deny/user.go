@@ -24,9 +24,18 @@ const (
 	IAMOnly        = "iam-only"
 )
 
-// Quarantine is a deny on a user: a customer-managed policy, or, if AWS refuses that,
-// an inline one of the same name and content. It has no condition, since long-term
-// keys have no issue time.
+// QuarantineDocument is the content of the policy of that name.
+func QuarantineDocument(name string) string {
+	denied := "*"
+	if name == IAMQuarantine {
+		denied = "iam:*"
+	}
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + name + `","Effect":"Deny","Action":"` + denied + `","Resource":"*"}]}`
+}
+
+// Quarantine is a deny on a user: a customer-managed policy, which is deployed ahead (killswitch
+// template members), or, if there is none or AWS refuses it, an inline one of the same name and
+// content. It has no condition, since long-term keys have no issue time.
 type Quarantine struct {
 	arn, name, document, deniedActions string
 	boundary                           string // ARN of the boundary that may stand for it; empty for a deny of less than everything
@@ -34,11 +43,10 @@ type Quarantine struct {
 
 // NewQuarantine returns the deny with the policy name.
 func NewQuarantine(acct *actions.Account, name string) Quarantine {
-	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, deniedActions: "*", boundary: BoundaryARN(acct.Partition)}
+	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, document: QuarantineDocument(name), deniedActions: "*", boundary: BoundaryARN(acct.Partition)}
 	if name == IAMQuarantine {
 		q.deniedActions, q.boundary = "iam:*", ""
 	}
-	q.document = `{"Version":"2012-10-17","Statement":[{"Sid":"` + name + `","Effect":"Deny","Action":"` + q.deniedActions + `","Resource":"*"}]}`
 	return q
 }
 
@@ -192,8 +200,21 @@ func (q Quarantine) inForce(ctx context.Context, acct *actions.Account, live Sta
 	return &q.arn, nil
 }
 
-// errForeign: somebody else created a policy of our name with other content.
-var errForeign = errors.New("the policy of that name says something else")
+// Unfit says why the managed policy must not be attached, given its content, nil for none; "" if it may.
+func (q Quarantine) Unfit(content *string) string {
+	switch {
+	case content == nil:
+		return "the managed policy " + q.name + " is not deployed in this account"
+	case !q.Matches(*content):
+		return "the managed policy " + q.name + " in this account is somebody else's and says something else"
+	}
+	return ""
+}
+
+// unfitError is why the managed policy must not be attached.
+type unfitError string
+
+func (e unfitError) Error() string { return string(e) }
 
 // Apply attaches the managed policy. If AWS refuses that permanently, or the policy
 // isn't ours, it puts the inline one, and if that does not fit, the permissions boundary: an
@@ -214,8 +235,9 @@ func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, on *types.
 	if err == nil {
 		return actions.Effect{Prior: s.Prior, Wrote: &q.arn, Changed: true}, nil
 	}
+	var unfit unfitError
 	var api interface{ ErrorCode() string }
-	if actions.Transient(err) || !errors.Is(err, errForeign) && !errors.As(err, &api) {
+	if actions.Transient(err) || !errors.As(err, &unfit) && !errors.As(err, &api) {
 		return actions.Effect{Prior: s.Prior, Wrote: &q.arn, Changed: true}, err
 	}
 	_, put := acct.IAM().PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &q.name, PolicyDocument: &q.document})
@@ -231,19 +253,14 @@ func (q Quarantine) Apply(ctx context.Context, acct *actions.Account, on *types.
 	return actions.Effect{Prior: s.Prior, Wrote: &q.document, Changed: true}, put
 }
 
-// attach attaches the managed policy, and creates it if there is none.
+// attach attaches the managed policy.
 func (q Quarantine) attach(ctx context.Context, acct *actions.Account, user string) error {
 	content, err := q.Content(ctx, acct)
-	switch {
-	case err != nil:
-		return err
-	case content == nil:
-		_, err = acct.IAM().CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &q.name, PolicyDocument: &q.document, Description: aws.String("Killswitch: deny " + q.deniedActions + " to a quarantined user")})
-	case !q.Matches(*content):
-		err = errForeign
-	}
 	if err != nil {
 		return err
+	}
+	if unfit := q.Unfit(content); unfit != "" {
+		return unfitError(unfit)
 	}
 	_, err = acct.IAM().AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: &q.arn})
 	return err

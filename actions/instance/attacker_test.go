@@ -22,7 +22,7 @@ func TestProfileNamedLikeOurs(t *testing.T) {
 	if ids := strings.Join(actiontest.StepIDs(p), "\n"); !strings.Contains(ids, "role backdoor") {
 		t.Errorf("the role that the instance has gets no deny; the card says %v; steps:\n%s", p.Facts, ids)
 	}
-	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "not what it should be", "backdoor")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "left without a profile", "backdoor")
 }
 
 // The tag that names an earlier role is a hint only: a role without our deny is

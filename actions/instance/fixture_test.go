@@ -114,7 +114,7 @@ func (w *isolated) trust() string {
 
 // deploy is what is deployed ahead: a closed group, and the profile with its role.
 func (w *isolated) deploy(account *awsfake.Account) {
-	account.AddRole(awsfake.Role{Name: isolation, Trust: w.trust(), Boundary: "arn:" + w.Partition() + ":iam::aws:policy/AWSDenyAll", Profiles: []string{isolation}})
+	actiontest.DeployShared(w.Cloud, account.ID())
 	w.SetGroup(awsfake.SecurityGroup{ID: "sg-0deployed", VPC: vpcA, Name: isolation})
 }
 
@@ -262,9 +262,7 @@ func (w *isolated) environment() actiontest.Environment {
 			}
 			w.SetInstance(suspect, func(i *awsfake.Instance) {
 				i.Tags[actiontest.Tag] = "somebody-else"
-				if i.Profile != "" {
-					i.Profile = profile("somebody-elses")
-				}
+				i.Profile = profile("somebody-elses")
 			})
 			doc := strings.ReplaceAll(actiontest.Handwritten, "reports", "somebody-else")
 			_, err := iamOf.PutRolePolicy(w.T.Context(), &iam.PutRolePolicyInput{RoleName: aws.String(appRole), PolicyName: aws.String("KillswitchIsolate-" + suspect), PolicyDocument: &doc})

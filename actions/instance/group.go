@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// isolationName is the name of the shared objects: a security group in each
-	// VPC, a role and an instance profile.
-	isolationName = "killswitch-isolation"
 	// isolationGroupText marks a group as created by us. Descriptions allow few characters.
 	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
 	isolationGroupText = "Killswitch isolation: no rule in, no rule out"
@@ -29,9 +26,9 @@ const (
 // isolationNames returns the names of isolation groups by preference: the shared one,
 // and those of a request, in case the shared one is not closed.
 func isolationNames(request string) []string {
-	names := []string{isolationName, isolationName + "-" + request}
+	names := []string{IsolationName, IsolationName + "-" + request}
 	for n := 2; len(names) < isolationTries; n++ {
-		names = append(names, fmt.Sprintf("%s-%s-%d", isolationName, request, n))
+		names = append(names, fmt.Sprintf("%s-%s-%d", IsolationName, request, n))
 	}
 	return names
 }
@@ -57,11 +54,11 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 	}
 	names := isolationNames(request)
 	for name, g := range byName { // one with an unpredictable name, created before
-		if strings.HasPrefix(name, isolationName+"-") && !slices.Contains(names, name) && (rulesText(g) == "" || isUnfinished(g)) {
+		if strings.HasPrefix(name, IsolationName+"-") && !slices.Contains(names, name) && (rulesText(g) == "" || isUnfinished(g)) {
 			names = append(names, name)
 		}
 	}
-	for _, name := range append(names, isolationName+"-"+rand.Text()) {
+	for _, name := range append(names, IsolationName+"-"+rand.Text()) {
 		g, there := byName[name]
 		id := aws.ToString(g.GroupId)
 		switch {

@@ -36,7 +36,7 @@ func (IsolateInstance) Spec() actions.Spec {
 			"Classic load balancers, gateway appliances and routes that point at the instance are not looked at.",
 			"Whoever is on the instance can still shut it down.",
 		},
-		Undo:    "puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group and profile stay for the next time",
+		Undo:    "puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group stays for the next time",
 		Delay:   "for new connections at once, for the role's credentials " + actions.IAMDelay,
 		Permits: isolatePermits,
 	}

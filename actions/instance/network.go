@@ -66,7 +66,7 @@ func retryIfNotVisible(err error) error {
 // onClosedGroup reports whether an interface is on one isolation group only, and that
 // group has no rules.
 func onClosedGroup(ctx context.Context, acct *actions.Account, nic *types.NetworkInterface) (bool, error) {
-	if len(nic.Groups) != 1 || !strings.HasPrefix(aws.ToString(nic.Groups[0].GroupName), isolationName) {
+	if len(nic.Groups) != 1 || !strings.HasPrefix(aws.ToString(nic.Groups[0].GroupName), IsolationName) {
 		return false, nil
 	}
 	rules, err := groupRules(ctx, acct, aws.ToString(nic.Groups[0].GroupId))

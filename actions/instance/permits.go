@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
-	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 // The permissions of isolate_instance, from the Service Authorization Reference.
@@ -44,8 +43,8 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 // widenOrder lists the kinds of resources that are replaced by a wildcard, in this
 // order, until the session policy fits: an attacker who registers the instance in fifty
 // target groups must not prevent the isolation. The wildcard is all of the kind in the
-// account and region; for a role, its name with any path. The conditions go first: the
-// member role's policy, which limits the session too, has them.
+// account and region; for a role, its name with any path. The condition goes first: the
+// member role's policy, which limits the session too, has it.
 var widenOrder = []string{"condition", "volume", "targetgroup", "network-interface", "role"}
 
 // narrowPermits returns permissions with exact resources, as far as they fit.
@@ -61,7 +60,7 @@ func narrowPermits(s actions.Scope, permits func(actions.Scope, func(string) boo
 
 func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
-	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation",
+	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:DisassociateIamInstanceProfile",
 		// The groups and the VPC are unknown here: new groups have no ID yet.
 		"ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress"}
 	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
@@ -84,14 +83,12 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(changedOrWide(s, "ec2", "volume", wide), made)...)
 		tagged = append(tagged, made)
 	}
-	isolated := []string{s.ARN("iam", "role/"+isolationName)}
-	shared := actions.Statement{Actions: []string{"iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:GetRole"},
-		Resources: []string{s.ARN("iam", "instance-profile/"+isolationName), isolated[0]}}
-	bound := actions.Statement{Actions: []string{"iam:CreateRole", "iam:PutRolePermissionsBoundary"}, Resources: isolated, Condition: deny.OurBoundary(s.Org.Partition)}
+	isolated := []string{s.ARN("iam", "role/"+IsolationName)}
+	shared := actions.Statement{Actions: []string{"iam:GetInstanceProfile", "iam:GetRole"}, Resources: []string{s.ARN("iam", "instance-profile/"+IsolationName), isolated[0]}}
 	pass := s.PassRole(isolated)
-	bounded := []actions.Statement{shared, bound, pass}
+	bounded := []actions.Statement{shared, pass}
 	if wide("condition") {
-		shared.Actions = slices.Concat(shared.Actions, bound.Actions, pass.Actions)
+		shared.Actions = slices.Concat(shared.Actions, pass.Actions)
 		bounded = []actions.Statement{shared}
 	}
 	return append([]actions.Statement{
@@ -104,7 +101,7 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 
 func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}
-	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:ModifyNetworkInterfaceAttribute"}
+	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:AssociateIamInstanceProfile", "ec2:ModifyNetworkInterfaceAttribute"}
 	// The restored groups are in the ledger, not among the resources.
 	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
 	if groups := scalingGroupARNs(s); groups != nil {

@@ -150,7 +150,7 @@ func (i *isolation) network() {
 		i.before.Interfaces = append(i.before.Interfaces, b)
 		i.step(actions.Step{ID: "network " + id, Title: "Cut the network interface " + id + " off", Goal: "network " + id, Deny: true,
 			Resource: regionalARN(i.acct, "ec2", "network-interface/"+id), ResourceID: id, Hold: actions.HoldKey(i.acct, id, "groups", id), Prior: groupsValue(groups),
-			Current: groupsText(e.Groups), After: "only the security group " + isolationName + " (or one like it), which lets nothing in or out"})
+			Current: groupsText(e.Groups), After: "only the security group " + IsolationName + " (or one like it), which lets nothing in or out"})
 	}
 	if len(i.instance.NetworkInterfaces) == 0 {
 		i.warn("The instance has no network interface.")
@@ -159,38 +159,42 @@ func (i *isolation) network() {
 
 // profile plans the deny on the role and the change of the profile.
 func (i *isolation) profile(ctx context.Context) {
+	step := actions.Step{ID: "profile", Title: "Replace the instance profile by " + IsolationName, Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, "profile", i.id),
+		Current: profileText(nil), After: "instance profile " + IsolationName + ", whose role may do nothing (AWSDenyAll); none where that is not as it was deployed"}
 	if i.instance.IamInstanceProfile == nil {
 		i.fact("Instance profile", "none: the instance has no credentials of its own")
+		if i.deniedRoles(ctx) { // an earlier request took it off
+			i.step(step)
+		}
 		return
 	}
-	arn := aws.ToString(i.instance.IamInstanceProfile.Arn)
-	i.before.Profile = arn
-	if i.onIsolationProfile(ctx, arn) {
-		i.fact("Instance profile", isolationName+": isolated already")
-		i.deniedRoles(ctx)
+	step.Prior, step.Current = i.instance.IamInstanceProfile.Arn, profileText(i.instance.IamInstanceProfile.Arn)
+	i.before.Profile = aws.ToString(step.Prior)
+	if on := i.before.Profile == isolationProfileARN(i.acct); i.isolationFits(ctx, on) && on {
+		i.fact("Instance profile", IsolationName+": isolated already")
+		if !i.deniedRoles(ctx) {
+			i.warn("Which role the instance had before is not known: where an earlier request denied it, that one's undo lifts the deny.")
+		}
 	} else {
-		i.role(ctx, arn)
+		i.role(ctx, i.before.Profile)
 	}
-	i.step(actions.Step{ID: "profile", Title: "Replace the instance profile by " + isolationName, Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, "profile", i.id),
-		Prior: &arn, Current: "instance profile " + arn, After: "instance profile " + isolationName + ", whose role may do nothing (AWSDenyAll)"})
+	i.step(step)
 }
 
-// onIsolationProfile reports whether the instance is on the shared profile and its
-// content is right: the name alone proves nothing, since others may have created it
-// first, or put another role into it. A profile of that name on another path isn't it.
-func (i *isolation) onIsolationProfile(ctx context.Context, arn string) bool {
-	if arn != "arn:"+i.acct.Partition+":iam::"+i.acct.ID+":instance-profile/"+isolationName {
+// isolationFits reports whether the isolation profile is known to be what it should be: the name
+// alone proves nothing. It is read for people, and if the instance is on it.
+func (i *isolation) isolationFits(ctx context.Context, on bool) bool {
+	if !on && i.acct.Look != actions.LookAll {
 		return false
 	}
-	wrong, err := checkIsolationProfile(ctx, i.acct)
-	if err != nil {
-		i.skipStep("The instance profile "+isolationName, "its role is treated as any other", err)
-		return false
+	_, unfit, err := isolationProfile(ctx, i.acct)
+	switch {
+	case err != nil:
+		i.skipStep("The instance profile "+IsolationName, "it is looked at again before it is used", err)
+	case unfit != "":
+		i.warn("The instance is left without a profile, since %s. `killswitch template members` prints what deploys it.", unfit)
 	}
-	if wrong != "" {
-		i.warn("The instance profile %s is not what it should be: %s", isolationName, wrong)
-	}
-	return wrong == ""
+	return err == nil && unfit == ""
 }
 
 func (i *isolation) role(ctx context.Context, profile string) {
@@ -209,13 +213,12 @@ func (i *isolation) role(ctx context.Context, profile string) {
 }
 
 // deniedRoles plans the denies that an earlier request wrote to the instance's roles,
-// so that its undo does not remove them while this request needs them. The roles are in
-// the instance's tags, which others can write too: a role counts only if it has the
-// deny for this instance.
-func (i *isolation) deniedRoles(ctx context.Context) {
+// so that its undo does not remove them while this request needs them, and reports whether there
+// are any. The roles are in the instance's tags, which others can write too: a role counts only if
+// it has the deny for this instance.
+func (i *isolation) deniedRoles(ctx context.Context) (found bool) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	found := false
 	for _, t := range i.instance.Tags {
 		name, ok := strings.CutPrefix(aws.ToString(t.Key), deniedRoleTag)
 		if !ok || !roleName.MatchString(name) {
@@ -236,9 +239,7 @@ func (i *isolation) deniedRoles(ctx context.Context) {
 		found = true
 		i.denyRole(ctx, role)
 	}
-	if !found {
-		i.warn("Which role the instance had before is not known: where an earlier request denied it, that one's undo lifts the deny.")
-	}
+	return found
 }
 
 // credentials is the goal that the credentials which the instance got are denied. There is

@@ -2,7 +2,6 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,7 +30,7 @@ func associated(a *types.IamInstanceProfileAssociation) *string {
 }
 
 func profileText(arn *string) string {
-	if arn == nil {
+	if arn == nil || *arn == noProfile {
 		return "no instance profile"
 	}
 	return "instance profile " + *arn
@@ -54,41 +53,52 @@ func passRoleDenied(err error) bool {
 	return actions.IsCode(err, "UnauthorizedOperation", "AccessDenied") && strings.Contains(err.Error(), "iam:PassRole")
 }
 
+// noProfile is what a step wrote that took the profile off.
+var noProfile = ""
+
+// applyProfile puts the isolation profile in the place of the instance's. Where it must not be used,
+// or can't be passed, or the instance is stopped (EC2 replaces those of running ones alone), the
+// instance is left without a profile: nobody who made it first, or took our right to pass it, keeps
+// the instance its credentials.
 func applyProfile(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
-	arn, err := isolationProfile(ctx, acct)
-	if passRoleDenied(err) {
-		return e, actions.WithHint(err, passRoleHint)
-	}
+	arn, unfit, err := isolationProfile(ctx, acct)
 	if err != nil {
 		return e, err
 	}
-	e.Wrote = &arn
 	live, err := association(ctx, acct, s.ResourceID)
-	switch {
-	case err != nil:
+	if err != nil {
 		return e, err
-	case live == nil:
-		return e, nil // removed by others: there are no credentials
-	case deny.EqualContent(associated(live), e.Wrote):
+	}
+	if e.Wrote = &noProfile; live == nil { // there are no credentials
 		return e, nil
 	}
-	e.Changed = true
-	err = replaceProfile(ctx, acct, live, arn)
-	switch {
-	case unknownProfile(err), actions.IsCode(err, "InvalidAssociationID.NotFound"): // new to EC2, or replaced meanwhile
-		return e, actions.RetryLater(err)
-	case passRoleDenied(err):
-		return e, actions.WithHint(err, passRoleHint)
+	if unfit == "" {
+		e.Wrote, e.Changed = &arn, !deny.EqualContent(associated(live), &arn)
+		if !e.Changed {
+			return e, nil
+		}
+		if err = replaceProfile(ctx, acct, live, arn); !passRoleDenied(err) && !actions.IsCode(err, "IncorrectState") {
+			return e, retryIfReplaced(err)
+		}
 	}
-	return e, err
+	e.Wrote, e.Changed = &noProfile, true
+	_, err = ec2Of(acct).DisassociateIamInstanceProfile(ctx, &ec2.DisassociateIamInstanceProfileInput{AssociationId: live.AssociationId})
+	return e, retryIfReplaced(err)
 }
 
-const passRoleHint = "the responder role needs iam:PassRole on the role " + isolationName + "; the instance is isolated without it but for its profile"
+// retryIfReplaced marks the errors of a profile that is new to EC2, and of an association that was
+// replaced or is not over yet, as retryable.
+func retryIfReplaced(err error) error {
+	if unknownProfile(err) || actions.IsCode(err, "InvalidAssociationID.NotFound", "IncorrectState") {
+		return actions.RetryLater(err)
+	}
+	return err
+}
 
 // verifyProfile checks the profile's content too: a change of the shared role affects
 // every isolated instance.
-func verifyProfile(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+func verifyProfile(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Effect) (actions.Reading, error) {
 	live, err := association(ctx, acct, s.ResourceID)
 	if err != nil {
 		return actions.Reading{}, err
@@ -96,11 +106,11 @@ func verifyProfile(ctx context.Context, acct *actions.Account, s actions.Step, e
 	if live == nil {
 		return actions.Reading{Holds: true, Found: profileText(nil)}, nil // there are no credentials
 	}
-	if e.Wrote == nil || !deny.EqualContent(associated(live), e.Wrote) {
-		return actions.Reading{Found: profileText(associated(live))}, nil
+	arn, unfit, err := isolationProfile(ctx, acct)
+	if err == nil && !deny.EqualContent(associated(live), &arn) {
+		unfit = profileText(associated(live))
 	}
-	found, err := checkIsolationProfile(ctx, acct)
-	return actions.Reading{Holds: err == nil && found == "", Found: found}, err
+	return actions.Reading{Holds: err == nil && unfit == "", Found: unfit}, err
 }
 
 func revertProfile(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
@@ -110,26 +120,27 @@ func revertProfile(ctx context.Context, acct *actions.Account, s actions.Step, e
 		return actions.Reading{}, err
 	case found == nil:
 		return readingGone("instance " + s.ResourceID), nil
-	case e.Prior == nil:
-		return actions.Reading{}, errors.New("the snapshot has no instance profile")
 	}
 	live, err := association(ctx, acct, s.ResourceID)
+	took := e.Wrote != nil && *e.Wrote == noProfile
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
-	case live != nil && deny.EqualContent(associated(live), e.Prior):
+	case deny.EqualContent(associated(live), e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case live == nil || !deny.EqualContent(associated(live), e.Wrote):
+	case e.Prior == nil, (live == nil) != took, live != nil && !deny.EqualContent(associated(live), e.Wrote):
 		return actions.Reading{Found: profileText(associated(live)) + ", which is not what Killswitch wrote"}, nil
 	}
-	err = replaceProfile(ctx, acct, live, *e.Prior)
+	if took {
+		_, err = ec2Of(acct).AssociateIamInstanceProfile(ctx, &ec2.AssociateIamInstanceProfileInput{InstanceId: &s.ResourceID, IamInstanceProfile: &types.IamInstanceProfileSpecification{Arn: e.Prior}})
+	} else {
+		err = replaceProfile(ctx, acct, live, *e.Prior)
+	}
 	switch {
 	case unknownProfile(err):
-		return actions.Reading{Found: "the instance profile " + *e.Prior + " is gone: the instance keeps " + isolationName}, nil
-	case actions.IsCode(err, "InvalidAssociationID.NotFound"):
-		return actions.Reading{}, actions.RetryLater(err)
+		return actions.Reading{Found: "the instance profile " + *e.Prior + " is gone: the instance keeps " + profileText(e.Wrote)}, nil
 	case passRoleDenied(err):
 		return actions.Reading{}, actions.WithHint(err, "the restorer role needs iam:PassRole on the role in that instance profile")
 	}
-	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, retryIfReplaced(err)
 }

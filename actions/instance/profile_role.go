@@ -2,7 +2,6 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,98 +11,42 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// isolationProfile finds or creates the instance profile whose role is denied everything, by its
-// permissions boundary: whatever is attached to the role, and whoever it trusts, it may do
-// nothing. It returns the profile's ARN. One that holds another role is refused.
-func isolationProfile(ctx context.Context, acct *actions.Account) (string, error) {
-	out, err := acct.IAM().GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
-	there := err == nil
-	if err != nil && !actions.IsCode(err, "NoSuchEntity") {
-		return "", err
-	}
-	if there && len(out.InstanceProfile.Roles) > 0 {
-		if arn := aws.ToString(out.InstanceProfile.Roles[0].Arn); arn != isolationRoleARN(acct) {
-			return "", actions.WithHint(errors.New(holdsAnother(arn)),
-				"it is not used; delete the instance profile by hand (somebody may have made it to keep a way in), then retry")
-		}
-		return aws.ToString(out.InstanceProfile.Arn), boundIsolationRole(ctx, acct)
-	}
-	if err := createIsolationRole(ctx, acct); err != nil {
-		return "", err
-	}
-	if err := boundIsolationRole(ctx, acct); err != nil {
-		return "", err
-	}
-	var arn string
-	if there {
-		arn = aws.ToString(out.InstanceProfile.Arn)
-	} else {
-		made, err := acct.IAM().CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String(isolationName)})
-		if actions.IsCode(err, "EntityAlreadyExists") { // it exists, and is not visible yet: read again
-			return "", actions.RetryLater(err)
-		}
-		if err != nil {
-			return "", err
-		}
-		arn = aws.ToString(made.InstanceProfile.Arn)
-	}
-	_, err = acct.IAM().AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: aws.String(isolationName), RoleName: aws.String(isolationName)})
-	if actions.IsCode(err, "LimitExceeded", "EntityAlreadyExists", "NoSuchEntity") { // it has a role that is not visible yet, or IAM lags behind
-		return "", actions.RetryLater(err)
-	}
-	return arn, err
-}
+// IsolationName is the name of the objects that isolated instances share: a security group in
+// each VPC, and a role and an instance profile, which are deployed ahead (killswitch template members).
+const IsolationName = "killswitch-isolation"
 
-func isolationRoleARN(acct *actions.Account) string {
-	return actions.RoleARN(acct.Partition, acct.ID, "/", isolationName)
-}
-
-func holdsAnother(role string) string {
-	return "the instance profile " + isolationName + " in this account holds the role " + role
-}
-
-// createIsolationRole creates the role if there is none of its name.
-func createIsolationRole(ctx context.Context, acct *actions.Account) error {
-	trust := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sts:AssumeRole"}]}`, actions.EC2Service(acct.Partition))
-	_, err := acct.IAM().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(isolationName), AssumeRolePolicyDocument: &trust,
-		PermissionsBoundary: aws.String(deny.BoundaryARN(acct.Partition)), Description: aws.String("Killswitch: the role of isolated instances, which may do nothing")})
-	if actions.IsCode(err, "EntityAlreadyExists") {
-		return nil
-	}
-	return err
-}
-
-// boundIsolationRole sets the role's boundary, whoever made the role.
-func boundIsolationRole(ctx context.Context, acct *actions.Account) error {
-	bound, err := isolationRoleIsBound(ctx, acct)
-	if actions.IsCode(err, "NoSuchEntity") { // new, and not visible yet
-		return actions.RetryLater(err)
-	}
-	if err == nil && !bound {
-		_, err = acct.IAM().PutRolePermissionsBoundary(ctx, &iam.PutRolePermissionsBoundaryInput{RoleName: aws.String(isolationName), PermissionsBoundary: aws.String(deny.BoundaryARN(acct.Partition))})
-	}
-	return err
-}
-
-// isolationRoleIsBound reads the role itself: a profile lists its roles without their boundaries.
-func isolationRoleIsBound(ctx context.Context, acct *actions.Account) (bool, error) {
-	role, err := deny.GetRole(ctx, acct, isolationName)
-	return err == nil && deny.BoundaryOf(role.PermissionsBoundary) == deny.BoundaryARN(acct.Partition), err
-}
-
-// checkIsolationProfile returns what is wrong with the isolation profile, in words.
-func checkIsolationProfile(ctx context.Context, acct *actions.Account) (string, error) {
-	role, err := profileRole(ctx, acct, isolationName)
+// isolationProfile returns the ARN of the instance profile whose role is denied everything, by its
+// permissions boundary: whatever is attached to the role, and whoever it trusts, it may do nothing.
+// unfit says why it must not be used, "" if it may.
+func isolationProfile(ctx context.Context, acct *actions.Account) (arn, unfit string, err error) {
+	arn, name := isolationProfileARN(acct), "the instance profile "+IsolationName
+	out, err := acct.IAM().GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(IsolationName)})
 	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return arn, name + " is not deployed in this account", nil
 	case err != nil:
-		return "", err
-	case role == nil:
-		return "", nil // it has no credentials
-	case aws.ToString(role.Arn) != isolationRoleARN(acct):
-		return holdsAnother(aws.ToString(role.Arn)), nil
+		return arn, "", err
 	}
-	if bound, err := isolationRoleIsBound(ctx, acct); err != nil || bound {
-		return "", err
+	switch p := out.InstanceProfile; {
+	case aws.ToString(p.Arn) != arn:
+		return arn, name + " has another path", nil
+	case len(p.Roles) == 0:
+		return arn, name + " holds no role", nil
+	case aws.ToString(p.Roles[0].Arn) != actions.RoleARN(acct.Partition, acct.ID, "/", IsolationName):
+		return arn, name + " holds the role " + aws.ToString(p.Roles[0].Arn), nil
 	}
-	return "the role " + isolationName + " lacks its permissions boundary AWSDenyAll", nil
+	role, err := deny.GetRole(ctx, acct, IsolationName) // a profile lists its roles without their boundaries
+	if err == nil && deny.BoundaryOf(role.PermissionsBoundary) != deny.BoundaryARN(acct.Partition) {
+		unfit = "the role " + IsolationName + " lacks its permissions boundary AWSDenyAll"
+	}
+	return arn, unfit, err
+}
+
+func isolationProfileARN(acct *actions.Account) string {
+	return "arn:" + acct.Partition + ":iam::" + acct.ID + ":instance-profile/" + IsolationName
+}
+
+// IsolationTrust is the trust policy of the isolation role.
+func IsolationTrust(partition string) string {
+	return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sts:AssumeRole"}]}`, actions.EC2Service(partition))
 }

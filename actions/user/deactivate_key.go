@@ -104,7 +104,7 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 		}
 	}
 	if quarantines {
-		p.Undo = "removes the tag, and the deny last; the key stays inactive unless the undo says keys=reactivate; the managed policy " + deny.FullQuarantine + " stays in the account, where it does nothing by itself"
+		p.Undo = "removes the tag, and the deny last; the key stays inactive unless the undo says keys=reactivate"
 	} else {
 		p.Residual = append(p.Residual, "Sessions from GetSessionToken and GetFederationToken that were made with the key live on for up to 36 hours: quarantine=yes, or quarantine_user, ends them.")
 	}

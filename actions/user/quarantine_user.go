@@ -31,7 +31,7 @@ func (QuarantineUser) Spec() actions.Spec {
 		Synonyms:   []string{"quarantine", "deactivate_user", "disable_user", "delete_user", "block_user"},
 		Reversible: true, Irreversible: takesMFA,
 		NotStopped: []string{"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them."},
-		Undo:       quarantineUndoText(deny.FullQuarantine, true) + "; MFA devices that mfa=off took away can't be enabled by it",
+		Undo:       quarantineUndoText(true) + "; MFA devices that mfa=off took away can't be enabled by it",
 		Delay:      actions.IAMDelay,
 		Permits:    quarantinePermits,
 	}
@@ -105,7 +105,7 @@ func quarantineRunPermits(s actions.Scope, name string, user, reads, writes []st
 		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
 		{Actions: append([]string{"iam:TagUser", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
 		{Actions: []string{"iam:AttachUserPolicy"}, Resources: s.Changed("iam", "user/"), Condition: onlyQuarantine(s, name)},
-		{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion", "iam:CreatePolicy"}, Resources: quarantinePolicies(s, name)},
+		{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion"}, Resources: quarantinePolicies(s, name)},
 	}
 	if name == deny.FullQuarantine || s.Any() {
 		ss = append(ss, deny.BoundaryPermits(actions.PhaseRun, s, "User", s.Changed("iam", "user/"))...)
@@ -145,7 +145,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	p := actions.Plan{
 		Identity:   actions.Identity{ARN: u.ARN, ID: u.ID, Created: aws.ToTime(user.CreateDate)},
 		Reversible: true,
-		Undo:       quarantineUndoText(deny.QuarantineName(c), full),
+		Undo:       quarantineUndoText(full),
 		Guarded:    guarded,
 		Residual:   QuarantineUser{}.Spec().NotStopped,
 	}
@@ -231,10 +231,10 @@ func confirmUser(c *actions.Call, m *actions.ParseErrors) {
 	}
 }
 
-func quarantineUndoText(policy string, full bool) string {
-	text := "removes the tag, and the deny last; the managed policy " + policy + " stays in the account, where it does nothing by itself"
+func quarantineUndoText(full bool) string {
+	text := "removes the tag, and the deny last"
 	if full {
-		text = "removes the tag, and the deny last; keys and other credentials stay inactive unless the undo says keys=reactivate, and a password can't be restored: set a new one; the managed policy " + policy + " stays in the account, where it does nothing by itself"
+		text += "; keys and other credentials stay inactive unless the undo says keys=reactivate, and a password can't be restored: set a new one"
 	}
 	return text
 }
@@ -254,8 +254,12 @@ func denySteps(ctx context.Context, acct *actions.Account, user *types.User, pol
 	case err != nil:
 		cause, _ := actions.Explain(err)
 		p.Warnings = append(p.Warnings, "The managed policy "+policy+" can't be read ("+cause+"): the deny is put inline.")
-	case content != nil && !q.Matches(*content):
-		p.Warnings = append(p.Warnings, "Somebody made a managed policy "+policy+" in this account that says something else. It is not used, the deny is put inline; it says: "+deny.Compact(*content))
+	case q.Unfit(content) != "":
+		text := "The deny is put inline, since " + q.Unfit(content) + ". `killswitch template members` prints what deploys it."
+		if content != nil {
+			text += " It says: " + deny.Compact(*content)
+		}
+		p.Warnings = append(p.Warnings, text)
 	}
 	if live.Inline != nil && !q.Matches(*live.Inline) {
 		text := "There is an inline policy named " + policy + " that says something else. If the deny must be put inline, it is replaced, and undo puts it back: "

@@ -14,6 +14,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 // boundaryPermits are used where no policy fits: TestQuarantineWithFullQuotas.
@@ -32,6 +33,7 @@ func TestQuarantineUserContract(t *testing.T) {
 		"a user with a tag":            {user: []func(*awsfake.User){userTagged("KS-EARLIER")}},
 		"a user with nothing":          {user: []func(*awsfake.User){func(u *awsfake.User) { *u = awsfake.User{Name: u.Name, Path: u.Path} }}},
 		"a policy of our name":         {prepare: foreign},
+		"no policy is deployed":        {prepare: undeployed},
 		"the attachment quota is full": {user: []func(*awsfake.User){tenUserPolicies}},
 		"an inline policy of our name": {user: []func(*awsfake.User){userInline(actiontest.FullQuarantine, actiontest.Handwritten)}},
 		"and no other place":           {user: []func(*awsfake.User){tenUserPolicies, userInline(actiontest.FullQuarantine, actiontest.Handwritten)}},
@@ -70,7 +72,7 @@ func TestQuarantineSteps(t *testing.T) {
 	}
 	actiontest.HasWords(t, actiontest.StepOf(t, p, "password").NotReverted, "can't be restored", "new one")
 	actiontest.HasWords(t, actiontest.StepOf(t, p, "key "+actiontest.FirstKey).NotReverted, "keys=reactivate")
-	actiontest.HasWords(t, p.Undo, "can't be restored", "keys=reactivate", actiontest.FullQuarantine+" stays")
+	actiontest.HasWords(t, p.Undo, "can't be restored", "keys=reactivate")
 	actiontest.HasWords(t, strings.Join(p.Residual, " "), "assumed already")
 	var got struct {
 		Groups, Attached []string
@@ -207,7 +209,7 @@ func TestPermissivePolicyOfOurName(t *testing.T) {
 	arn := w.policyARN(actiontest.FullQuarantine)
 	w.AddPolicy(arn, actiontest.Permissive)
 	p := w.Plan()
-	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "says something else", "not used", "Allow")
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "says something else", "put inline", "killswitch template members", "Allow")
 	all := w.ApplySteps(p.Steps)
 	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
@@ -248,9 +250,37 @@ func TestPermissivePolicyOfOurName(t *testing.T) {
 	}
 }
 
-// A name is taken on every path: the policy can be neither read nor made.
+func undeployed(w *fixture) {
+	for _, name := range []string{deny.FullQuarantine, deny.IAMQuarantine} {
+		w.RemovePolicy(w.policyARN(name))
+	}
+}
+
+// TestPolicyIsNotDeployed: the card says so, the deny is put inline, and no policy is made.
+func TestPolicyIsNotDeployed(t *testing.T) {
+	for mode, name := range map[string]string{"": deny.FullQuarantine, "iam-only": deny.IAMQuarantine} {
+		w := userWorld(t)
+		undeployed(w)
+		w.quarantine(map[string]string{"mode": mode})
+		actiontest.HasWords(t, strings.Join(w.Plan().Warnings, " "), name, "not deployed", "killswitch template members", "put inline")
+		all := w.Contain()
+		actiontest.AllApplied(t, all)
+		w.holdsAll(all)
+		if got := w.alice(); got.Inline[name] != deny.QuarantineDocument(name) || slices.Contains(got.Attached, w.policyARN(name)) {
+			t.Errorf("%s: %v %v", name, got.Attached, got.Inline)
+		}
+		for _, c := range w.Calls() {
+			if c.Op == "iam:CreatePolicy" || c.Err == "AccessDenied" {
+				t.Errorf("%s: %s %s", name, c.Op, c.Err)
+			}
+		}
+	}
+}
+
+// A name is taken on every path: the policy can be neither read nor deployed.
 func TestPolicyOfOurNameElsewhere(t *testing.T) {
 	w := userWorld(t)
+	undeployed(w)
 	w.AddPolicy("arn:aws:iam::222222222222:policy/x/killswitchquarantine", actiontest.Permissive)
 	all := w.Contain()
 	actiontest.AllApplied(t, all)
@@ -263,7 +293,7 @@ func TestPolicyOfOurNameElsewhere(t *testing.T) {
 // What was attached before is not ours to take away.
 func TestQuarantineAttachedBefore(t *testing.T) {
 	w := userWorld(t)
-	actiontest.AllApplied(t, w.Contain()) // makes the policy
+	actiontest.AllApplied(t, w.Contain())
 	w = w.quarantine(nil)
 	before := w.alice()
 	s := actiontest.StepOf(t, w.Plan(), "deny")
@@ -434,7 +464,7 @@ func TestQuarantineKilledAfterAnyCall(t *testing.T) {
 }
 
 func TestQuarantineWithOneStepDenied(t *testing.T) {
-	for op, failed := range map[string]int{"iam:TagUser": 1, "iam:UpdateAccessKey": 2, "iam:DeleteLoginProfile": 1, "iam:UpdateSSHPublicKey": 1, "iam:AttachUserPolicy": 0, "iam:CreatePolicy": 0, "iam:GetPolicy": 0} {
+	for op, failed := range map[string]int{"iam:TagUser": 1, "iam:UpdateAccessKey": 2, "iam:DeleteLoginProfile": 1, "iam:UpdateSSHPublicKey": 1, "iam:AttachUserPolicy": 0, "iam:GetPolicy": 0} {
 		w := userWorld(t)
 		w.Fault(awsfake.Fault{Op: op, Err: actiontest.Denied})
 		n := 0
@@ -451,7 +481,7 @@ func TestQuarantineWithOneStepDenied(t *testing.T) {
 			t.Errorf("%s denied: the key works", op)
 		}
 	}
-	for _, op := range []string{"iam:AttachUserPolicy", "iam:CreatePolicy"} {
+	for _, op := range []string{"iam:AttachUserPolicy"} {
 		w := userWorld(t)
 		w.Fault(awsfake.Fault{Op: op, Err: actiontest.Throttling})
 		for _, d := range w.Contain() {

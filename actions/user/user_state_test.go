@@ -42,6 +42,7 @@ func userWorldAt(t *testing.T, c *actiontest.Clock, partition string, alter ...f
 		}
 	}
 	w.Account(actiontest.Member).AddUser(u)
+	actiontest.DeployShared(w.Cloud, actiontest.Member)
 	return w.quarantine(nil)
 }
 

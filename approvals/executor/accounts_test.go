@@ -10,6 +10,7 @@ import (
 	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 )
 
@@ -42,6 +43,7 @@ func (w *world) bernd() awsfake.User { return w.aws.Snapshot().Accounts[prod].Us
 // used it.
 func exposed(w *world) {
 	populateUser(w, func() bool { return false })
+	actiontest.DeployShared(w.aws, prod)
 	w.cfg.Topic = w.aws.AddTopic("security-alerts")
 	w.cfg.Org.Regions = []string{region, "eu-west-1"}
 	for i := range 60 {
@@ -62,6 +64,9 @@ func populate(w *world, seed uint64) attackers {
 	w.aws.Member("999999999999", awsfake.MemberRoles{Responder: w.cfg.Org.ResponderRole, Restorer: w.cfg.Org.RestorerRole, ExternalID: w.cfg.Org.ExternalID,
 		ResponderPolicy: memberPolicy(actions.Responder, w.cfg.Org, true), RestorerPolicy: memberPolicy(actions.Restorer, w.cfg.Org, true)})
 	a := w.aws.Account(prod)
+	if seed%2 == 1 {
+		actiontest.DeployShared(w.aws, prod)
+	}
 	role := func(name string) awsfake.Role {
 		role := awsfake.Role{Name: name, Inline: map[string]string{}, Tags: map[string]string{}}
 		for i := range r.IntN(3) {

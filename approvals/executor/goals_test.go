@@ -80,19 +80,25 @@ func TestGoalThatDoesNotHoldIsNoContainment(t *testing.T) {
 	}
 }
 
-// TestTakenIsolationProfileDoesNotDecide: somebody made the isolation profile first,
-// with another role in it. The network and the role's credentials are cut off all the same.
-func TestTakenIsolationProfileDoesNotDecide(t *testing.T) {
+// TestTakenIsolationProfileIsNotUsed: somebody made the isolation profile first, with another role in it.
+// The instance is left without a profile, and gets its own back.
+func TestTakenIsolationProfileIsNotUsed(t *testing.T) {
 	t.Parallel()
 	var a attackers
-	w := newWorld(t, func(w *world) { a = populate(w, 3) })
+	w := newWorld(t, func(w *world) { a = populate(w, 2) })
 	w.aws.Account(prod).AddRole(awsfake.Role{Name: "backdoor", Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}, Profiles: []string{"killswitch-isolation"}})
+	profile := func() string { return w.aws.Snapshot().Accounts[prod].Regions[region].Instances[suspect].Profile }
+	before := profile()
 	r := w.contained("isolate_instance prod/" + suspect + " region=" + region + " stolen")
-	if run := w.run(r); !strings.Contains(run.Cause, "killswitch-isolation") || run.NextCheck.IsZero() {
-		t.Errorf("%+v", run)
+	if run := w.run(r); run.Cause != "" || run.NextCheck.IsZero() || profile() != "" {
+		t.Errorf("%+v, profile %q", run, profile())
 	}
 	if ok, _ := a.instance.Can("s3:GetObject", "arn:aws:s3:::secrets/key"); ok {
 		t.Error("the instance's credentials work")
+	}
+	w.undo(r)
+	if profile() != before {
+		t.Errorf("the profile is %q, it was %q", profile(), before)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/instance"
 )
 
 // The company's AWS, as far as the stories use it.
@@ -41,6 +43,12 @@ func cloud(now func() time.Time, org actions.Org) *awsfake.Cloud {
 			ResponderPolicy: all.MemberPolicy(actions.Responder, org, management),
 			RestorerPolicy:  all.MemberPolicy(actions.Restorer, org, management),
 		})
+	}
+	for _, account := range []string{Prod, Sandbox} { // what deploy/members.yaml has beside the member roles
+		for _, name := range []string{deny.FullQuarantine, deny.IAMQuarantine} {
+			c.AddPolicy("arn:aws:iam::"+account+":policy/"+name, deny.QuarantineDocument(name))
+		}
+		c.Account(account).AddRole(awsfake.Role{Name: instance.IsolationName, Created: now().UTC().AddDate(0, 0, -60), Trust: instance.IsolationTrust("aws"), Boundary: deny.BoundaryARN("aws"), Profiles: []string{instance.IsolationName}})
 	}
 	production(c.Account(Prod), now().UTC())
 	sandbox(c.Account(Sandbox), now().UTC())
@@ -79,9 +87,7 @@ func production(a *awsfake.Account, now time.Time) {
 	r.AddScalingGroup(awsfake.ScalingGroup{Name: "web", Min: 1, Max: 4, Desired: 2, TargetGroups: []string{site}, Members: map[string]string{Web: "InService", "i-0d3e1a5b7c9f20002": "InService"}})
 	r.AddScalingGroup(awsfake.ScalingGroup{Name: "crawlers", Min: 0, Max: 4, Desired: 1, Members: map[string]string{Crawler: "InService"}})
 
-	// Deployed in advance: the isolation role and profile.
-	a.AddRole(awsfake.Role{Name: "killswitch-isolation", Created: since(60), Boundary: managed + "AWSDenyAll", Profiles: []string{"killswitch-isolation"}})
-	r.SetGroup(awsfake.SecurityGroup{ID: closed, VPC: vpc, Name: "killswitch-isolation"})
+	r.SetGroup(awsfake.SecurityGroup{ID: closed, VPC: vpc, Name: instance.IsolationName}) // by an earlier isolation
 }
 
 func sandbox(a *awsfake.Account, now time.Time) {
