@@ -81,7 +81,7 @@ func (c *Cloud) checkMember(ctx context.Context, account string, who SessionCont
 	}
 	cause, _ := Explain(err)
 	return &Refusal{Reason: fmt.Sprintf("whether account %s is a member of the organization can't be asked: %s", account, cause),
-		Hint: fmt.Sprintf("deploy the role %s in account %s, from which Organizations is asked (killswitch policy responder --management), or name the account under aws.accounts",
+		Hint: fmt.Sprintf("deploy the role %s in account %s, from which Organizations is asked (killswitch policy responder --organizations), or name the account under aws.accounts",
 			c.org.ResponderRole, c.org.OrganizationsAccount())}
 }
 

@@ -168,7 +168,7 @@ func TestMembershipThatCanNotBeAsked(t *testing.T) {
 			[]string{"can't be asked", "AccessDenied", "killswitch-responder", "666666666666", "aws.accounts"}},
 		"no right there": {func(w *actiontest.Fixture) {
 			w.Member(actiontest.Management, awsfake.MemberRoles{ExternalID: w.Org.ExternalID, ResponderPolicy: actiontest.AllowIAM, RestorerPolicy: actiontest.AllowIAM})
-		}, []string{"can't be asked", "AccessDenied", "--management"}},
+		}, []string{"can't be asked", "AccessDenied", "--organizations"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _, _ := members(t)

@@ -3,8 +3,6 @@ package all
 import (
 	"encoding/json"
 	"maps"
-	"slices"
-	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 )
@@ -26,11 +24,7 @@ func Delegation(o actions.Org) string {
 		role   string
 		member actions.Member
 	}{{o.ResponderRole, actions.Responder}, {o.RestorerRole, actions.Restorer}} {
-		permits := memberPermits(m.member, o)
-		for i, p := range permits {
-			permits[i].Actions = slices.DeleteFunc(slices.Clone(p.Actions), func(act string) bool { return !strings.HasPrefix(act, "organizations:") })
-		}
-		for _, p := range actions.Merge(permits, true) {
+		for _, p := range organizationsPermits(m.member, o) {
 			only := maps.Clone(p.Condition)
 			if only == nil {
 				only = actions.Condition{}

@@ -3,16 +3,23 @@ package all
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
 // MemberPolicy is the policy of a member role: exactly the permissions that all actions of
-// the organization need in any account, and the responder's for asking sources. In the
-// management account those for service control policies are added.
-func MemberPolicy(m actions.Member, o actions.Org, management bool) string {
-	b, err := actions.PolicyDocument(actions.Merge(memberPermits(m, o), management))
+// the organization need in any account, and the responder's for asking sources. With organizations
+// it is what the role needs beside that in the account from which Organizations is called, and all
+// that it needs if that is the management account.
+func MemberPolicy(m actions.Member, o actions.Org, organizations bool) string {
+	permits := actions.Merge(memberPermits(m, o), false)
+	if organizations {
+		permits = organizationsPermits(m, o)
+	}
+	b, err := actions.PolicyDocument(permits)
 	if err != nil {
 		panic(err) // only our own types come here
 	}
@@ -41,4 +48,13 @@ func memberPermits(m actions.Member, o actions.Org) []actions.Statement {
 		}
 	}
 	return permits
+}
+
+// organizationsPermits are those of them that are AWS Organizations'.
+func organizationsPermits(m actions.Member, o actions.Org) []actions.Statement {
+	permits := memberPermits(m, o)
+	for i, p := range permits {
+		permits[i].Actions = slices.DeleteFunc(slices.Clone(p.Actions), func(act string) bool { return !strings.HasPrefix(act, "organizations:") })
+	}
+	return actions.Merge(permits, true)
 }

@@ -228,8 +228,9 @@ func (c *Cloud) Member(account string, m MemberRoles) *Account {
 	if m.ExternalID != "" {
 		condition = fmt.Sprintf(`,"Condition":{"StringEquals":{"sts:ExternalId":%q}}`, m.ExternalID)
 	}
-	trust := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":%q},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]%s}]}`,
-		or(m.Principal, c.HubPrincipal()), condition)
+	allow := `{"Effect":"Allow","Principal":{"AWS":%q},"Action":%s%s}`
+	principal := or(m.Principal, c.HubPrincipal())
+	trust := `{"Version":"2012-10-17","Statement":[` + fmt.Sprintf(allow, principal, `"sts:AssumeRole"`, condition) + "," + fmt.Sprintf(allow, principal, `["sts:TagSession","sts:SetSourceIdentity"]`, "") + `]}`
 	a := c.Account(account)
 	for _, r := range []struct{ name, policy string }{
 		{or(m.Responder, "killswitch-responder"), m.ResponderPolicy},

@@ -235,6 +235,11 @@ func (k *request) mayAssume(role *Role, account *Account, in *sts.AssumeRoleInpu
 	layers := k.c.layers(k.caller, k.now)
 	for _, action := range actions {
 		q := query{action, role.ARN, keys}
+		if action != "sts:AssumeRole" { // of the three, AssumeRole alone has these keys ("Actions, resources, and condition keys for AWS Security Token Service", Service Authorization Reference)
+			q.keys = maps.Clone(keys)
+			delete(q.keys, "sts:externalid")
+			delete(q.keys, "sts:rolesessionname")
+		}
 		trusted, named := trust.trusts(k.caller, k.caller.principalARN(k.now), q)
 		if !trusted {
 			return k.denied(action, role.ARN, "")

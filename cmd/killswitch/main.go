@@ -6,6 +6,7 @@
 //	killswitch event FILE               an EventBridge event, as a drill
 //	killswitch validate FILE            every problem of a configuration at once
 //	killswitch policy responder         what a member role must be allowed
+//	killswitch template members         what a StackSet deploys into the member accounts
 package main
 
 import (
@@ -48,7 +49,8 @@ var subcommands = []subcommand{
 	{"demo", "[--listen ADDR] [--script]", "an imaginary company to try it on, in the browser; with --script a story in the terminal", demo},
 	{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
 	{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
-	{"policy", "responder|restorer|delegation [--management] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
+	{"policy", "responder|restorer|delegation [--organizations] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
+	{"template", "members [--config FILE]", "print the CloudFormation template of what each member account has: roles, policies, the isolation profile", printTemplate},
 	{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 }
 

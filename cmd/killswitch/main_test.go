@@ -19,6 +19,17 @@ func call(t *testing.T, env map[string]string, args ...string) (code int, out, e
 	return code, o.String(), e.String()
 }
 
+// TestPolicyOfTheManagementAccount: Organizations alone.
+func TestPolicyOfTheManagementAccount(t *testing.T) {
+	for _, role := range []string{"responder", "restorer"} {
+		_, member, _ := call(t, nil, "policy", role)
+		_, organizations, _ := call(t, nil, "policy", role, "--organizations")
+		if !strings.Contains(member, `"iam:`) || strings.Contains(member, `"organizations:`) || strings.Contains(organizations, `"iam:`) || !strings.Contains(organizations, `"organizations:`) {
+			t.Errorf("%s: %s %s", role, member, organizations)
+		}
+	}
+}
+
 // TestExitCodes: 0 done, 1 refused or failed, 2 wrong usage; what is wrong is said.
 func TestExitCodes(t *testing.T) {
 	example := filepath.Join("..", "..", "docs", "killswitch.example.yaml")
@@ -41,6 +52,10 @@ func TestExitCodes(t *testing.T) {
 		"valid, for programs":  {args: "validate --output json " + example, code: 0, says: `"problems": []`},
 		"broken":               {args: "validate " + broken, code: 1, says: "broken.yaml:2: unknown"},
 		"broken, for programs": {args: "validate " + broken + " --output json", code: 1, says: `"line": 2`},
+		"template":             {args: "template members --config " + example, code: 0, says: "Default: \"999999999999\""},
+		"template of what":     {args: "template", code: 2, says: "say members"},
+		"template not there":   {args: "template organization", code: 2, says: "there is no other template"},
+		"template, bad config": {args: "template members --config " + broken, code: 1, says: "unknown"},
 		"no file":              {args: "validate", code: 2, says: "name one"},
 		"bad flag":             {args: "validate --nope", code: 2, says: "usage"},
 		"demo of what":         {args: "demo more", code: 2, says: "--script"},

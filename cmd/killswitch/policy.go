@@ -14,8 +14,8 @@ import (
 // policy prints the policy that a member role needs, or the statements of the organization's delegation policy.
 func policy(_ context.Context, p program, args []string) error {
 	f := flag.NewFlagSet("policy", flag.ContinueOnError)
-	file := f.String("config", "", "the configuration; without one, the partition aws and the roles killswitch-responder and killswitch-restorer")
-	management := f.Bool("management", false, "for the management account's role: with service control policies")
+	file := f.String("config", "", configUsage)
+	organizations := f.Bool("organizations", false, "what it needs in the account from which service control policies are managed: beside the other policy, or alone if that is the management account")
 	roles, err := parse(f, p, args)
 	if err != nil {
 		return err
@@ -23,13 +23,9 @@ func policy(_ context.Context, p program, args []string) error {
 	if len(roles) != 1 || !slices.Contains([]string{"responder", "restorer", "delegation"}, roles[0]) {
 		return fmt.Errorf("%w: say responder, restorer or delegation", errUsage)
 	}
-	org := actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"}
-	if *file != "" {
-		c, err := config.Load(*file)
-		if err != nil {
-			return err
-		}
-		org = c.Org
+	org, err := orgOf(*file)
+	if err != nil {
+		return err
 	}
 	if roles[0] == "delegation" {
 		if org.PolicyAccount == "" {
@@ -42,6 +38,20 @@ func policy(_ context.Context, p program, args []string) error {
 	if roles[0] == "restorer" {
 		member = actions.Restorer
 	}
-	_, err = fmt.Fprintln(p.out, all.MemberPolicy(member, org, *management))
+	_, err = fmt.Fprintln(p.out, all.MemberPolicy(member, org, *organizations))
 	return err
+}
+
+const configUsage = "the configuration; without one, the partition aws and the roles killswitch-responder and killswitch-restorer"
+
+// orgOf is the organization of a configuration file, or the default one.
+func orgOf(file string) (actions.Org, error) {
+	if file == "" {
+		return actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"}, nil
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		return actions.Org{}, err
+	}
+	return c.Org, nil
 }

@@ -8,7 +8,7 @@ const hub = '111111111111', region = 'eu-west-1', stack = 'killswitch'
 
 // What the references in the template stand for, with names that AWS could have given.
 const arns = {
-  'AWS::IAM::Role': id => `arn:aws:iam::${hub}:role/${stack}-${id}`,
+  'AWS::IAM::Role': id => `arn:aws:iam::${hub}:role/${resources[id].Properties.RoleName ? resolve(resources[id].Properties.RoleName) : `${stack}-${id}`}`,
   'AWS::SQS::Queue': id => `arn:aws:sqs:${region}:${hub}:${stack}-${id}`,
   'AWS::DynamoDB::Table': id => `arn:aws:dynamodb:${region}:${hub}:table/${stack}-${id}`,
   'AWS::SecretsManager::Secret': id => `arn:aws:secretsmanager:${region}:${hub}:secret:${id}-a1b2c3`,
@@ -48,7 +48,7 @@ const busPolicy = { Version: '2012-10-17', Statement: [resolve(resources.Forward
 const service = { events: 'events.amazonaws.com' }
 const elsewhere = { Forwarder: '222222222222', Stranger: '444444444444' } // their accounts
 async function evaluate(who, action, to, context = {}) {
-  const principal = service[who] ?? `arn:aws:iam::${elsewhere[who] ?? hub}:role/${stack}-${who}Role`
+  const principal = service[who] ?? (resources[`${who}Role`] ? arn(`${who}Role`) : `arn:aws:iam::${elsewhere[who] ?? hub}:role/${stack}-${who}Role`)
   const request = {
     principal, action,
     resource: { resource: to, accountId: /:(\d{12}):/.exec(to)?.[1] ?? hub },
