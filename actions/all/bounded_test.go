@@ -2,10 +2,14 @@ package all_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
@@ -217,6 +221,48 @@ func eachSession(t *testing.T, f func(name string, m actions.Member, policy stri
 			actiontest.Must(t, err)
 			f(fmt.Sprint(s.call.Action, " ", actions.LastPart(s.call.Target), " ", phase), m, string(doc))
 		}
+	}
+}
+
+var updateSessions = flag.Bool("update-sessions", false, "write e2e/template/sessions.json")
+
+// TestSessionsFile: e2e/template/sessions.json has the session policies, for an evaluator that others wrote.
+func TestSessionsFile(t *testing.T) {
+	const file = "../../e2e/template/sessions.json"
+	type session struct {
+		Name    string          `json:"name"`
+		Role    string          `json:"role"`
+		Beneath string          `json:"beneath"` // the role's policy of that name
+		Policy  json.RawMessage `json:"policy"`
+	}
+	var list []session
+	roles := map[actions.Member]string{actions.Responder: "ResponderRole", actions.Restorer: "RestorerRole"}
+	eachSession(t, func(name string, m actions.Member, policy string) {
+		list = append(list, session{name, roles[m], "member", json.RawMessage(policy)})
+	})
+	org := actiontest.TestOrg("aws")
+	for m, phase := range map[actions.Member]actions.Phase{actions.Responder: actions.PhaseRun, actions.Restorer: actions.PhaseUndo} {
+		a, _ := org.Actions.Lookup(actions.ApplySCP)
+		call := actions.Call{Action: actions.ApplySCP, Target: actiontest.Member, Account: actiontest.Member}
+		doc, err := actions.PolicyDocument(actions.Permits(a, phase, actions.ScopeOf(a, org, call, nil)))
+		actiontest.Must(t, err)
+		list = append(list, session{fmt.Sprint(call.Action, " ", phase), roles[m], "organizations", doc})
+	}
+	for _, a := range org.Actions {
+		if name := string(a.Spec().Name); !slices.ContainsFunc(list, func(s session) bool { return strings.HasPrefix(s.Name, name+" ") }) {
+			t.Errorf("%s has no session here", name)
+		}
+	}
+	slices.SortFunc(list, func(a, b session) int { return strings.Compare(a.Name, b.Name) })
+	got, err := json.MarshalIndent(list, "", " ")
+	actiontest.Must(t, err)
+	if *updateSessions {
+		actiontest.Must(t, os.WriteFile(file, append(got, '\n'), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	actiontest.Must(t, err)
+	if d := cmp.Diff(string(want), string(got)+"\n"); d != "" {
+		t.Errorf("run go test ./actions/all -run TestSessionsFile -update-sessions: %s", d)
 	}
 }
 

@@ -1,9 +1,9 @@
-// Checks what each role may do, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE FORWARDER.
-// The templates are the translated ones. Policies of queues and of the event bus count too.
+// Checks what each role may do, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE FORWARDER MEMBERS.
+// The templates are the translated ones. Policies of queues and of the event bus count too, and the trust of the member roles.
 import { readFileSync } from 'node:fs'
 import { runSimulation } from '@cloud-copilot/iam-simulate'
 
-const [{ Resources: resources, Parameters: parameters }, { Resources: forwarding }] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
+const [{ Resources: resources, Parameters: parameters }, { Resources: forwarding }, { Resources: members, Parameters: memberParameters }] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
 const hub = '111111111111', region = 'eu-west-1', stack = 'killswitch'
 
 // What the references in the template stand for, with names that AWS could have given.
@@ -17,7 +17,7 @@ const arns = {
 }
 const topic = `arn:aws:sns:${region}:${hub}:security-alerts`, pager = `arn:aws:sns:${region}:${hub}:pager` // what may be left out is given
 const bus = `arn:aws:events:${region}:${hub}:event-bus/default`, organization = 'o-abcdefghij'
-const given = { NoticeTopicArn: topic, PagerTopicArn: pager, OrganizationId: organization, HubEventBusArn: bus }
+const given = { NoticeTopicArn: topic, PagerTopicArn: pager, OrganizationId: organization, HubEventBusArn: bus, HubAccountId: hub, ExternalId: '4b3c2a1f' }
 const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
 const arn = id => arns[resources[id].Type](id)
 const named = name => pseudo[name] ?? given[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
@@ -47,18 +47,20 @@ const busPolicy = { Version: '2012-10-17', Statement: [resolve(resources.Forward
 
 const service = { events: 'events.amazonaws.com' }
 const elsewhere = { Forwarder: '222222222222', Stranger: '444444444444' } // their accounts
+const impostor = 'arn:aws:iam::444444444444:role/killswitch-executor' // the executor's name, in a stranger's account
+// The member roles' trust, as it is deployed; of any other role of another account what it says is not ours: it says yes.
+const memberTrust = Object.fromEntries(['ResponderRole', 'RestorerRole'].map(id => [members[id].Properties.RoleName, resolve(members[id].Properties.AssumeRolePolicyDocument)]))
+const trust = (to, principal) => memberTrust[to.split(':role/')[1]] ?? { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: principal }, Action: 'sts:*', Resource: '*' }] }
 async function evaluate(who, action, to, context = {}) {
-  const principal = service[who] ?? (resources[`${who}Role`] ? arn(`${who}Role`) : `arn:aws:iam::${elsewhere[who] ?? hub}:role/${stack}-${who}Role`)
+  const principal = who === 'Impostor' ? impostor : service[who] ?? (resources[`${who}Role`] ? arn(`${who}Role`) : `arn:aws:iam::${elsewhere[who] ?? hub}:role/${stack}-${who}Role`)
   const request = {
     principal, action,
     resource: { resource: to, accountId: /:(\d{12}):/.exec(to)?.[1] ?? hub },
     contextVariables: { 'aws:SecureTransport': 'true', 'aws:PrincipalIsAWSService': String(who in service), ...(who in service ? {} : { 'aws:PrincipalArn': principal }), ...context },
   }
-  // Another account's role is entered if both sides say yes: what it says is not ours to test, so it says yes.
-  const across = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: principal }, Action: 'sts:*', Resource: '*' }] }
   const result = await runSimulation({
     request, identityPolicies: who in service ? [] : identity(who), serviceControlPolicies: [], resourceControlPolicies: [],
-    resourcePolicy: action.startsWith('sqs:') ? queuePolicy(to) : to === bus ? busPolicy : to.includes(':role/') ? across : undefined,
+    resourcePolicy: action.startsWith('sqs:') ? queuePolicy(to) : to === bus ? busPolicy : to.includes(':role/') ? trust(to, principal) : undefined,
   }, {})
   if (result.resultType === 'error') throw new Error(`${who} ${action} ${to}: ${JSON.stringify(result.errors)}`)
   return result.overallResult
@@ -68,7 +70,9 @@ const yes = 'Allowed', no = 'ImplicitlyDenied', never = 'ExplicitlyDenied'
 const index = (table, name) => `${arn(table)}/index/${name}`
 const role = (account, name) => `arn:aws:iam::${account}:role/${name}`
 const secret = 'secretsmanager:GetSecretValue', send = 'sqs:SendMessage', enter = 'sts:AssumeRole'
-const ours = { 'aws:ResourceOrgID': organization } // the account of the role is a member
+const from = { 'aws:PrincipalOrgID': organization, 'sts:ExternalId': '4b3c2a1f' }
+const ours = { 'aws:ResourceOrgID': organization, ...from } // the account of the role is a member
+const memberRoles = [role('222222222222', 'killswitch-responder'), role('222222222222', 'killswitch-restorer')]
 const entering = [enter, 'sts:SetSourceIdentity', 'sts:TagSession']
 const receiving = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes']
 const logging = ['logs:CreateLogStream', 'logs:PutLogEvents']
@@ -115,8 +119,16 @@ const cases = [
   ['Bot', 'secretsmanager:PutSecretValue', arn('BotToken'), no],
 
   ['Executor', entering, [role('222222222222', 'killswitch-responder'), role('333333333333', 'killswitch-restorer')], yes, ours],
-  ['Executor', entering, [role('555555555555', 'killswitch-responder'), role('555555555555', 'killswitch-restorer')], no, { 'aws:ResourceOrgID': 'o-zzzzzzzzzz' }],
-  ['Executor', entering, role('555555555555', 'killswitch-responder'), no], // an account of no organization
+  ['Executor', entering, [role('555555555555', 'killswitch-responder'), role('555555555555', 'killswitch-restorer')], no, { ...from, 'aws:ResourceOrgID': 'o-zzzzzzzzzz' }],
+  ['Executor', entering, role('555555555555', 'killswitch-responder'), no, from], // an account of no organization
+  // What the member roles' trust refuses.
+  ['Executor', enter, memberRoles, no, { ...ours, 'sts:ExternalId': 'x' }],
+  ['Executor', enter, memberRoles, no, { 'aws:ResourceOrgID': organization, 'aws:PrincipalOrgID': organization }], // no external ID
+  ['Executor', ['sts:SetSourceIdentity', 'sts:TagSession'], memberRoles, yes, { 'aws:ResourceOrgID': organization, 'aws:PrincipalOrgID': organization }], // of which it is no key
+  ['Executor', entering, memberRoles, no, { ...ours, 'aws:PrincipalOrgID': 'o-zzzzzzzzzz' }],
+  ['Administrator', entering, memberRoles, no, ours],
+  ['Impostor', entering, memberRoles, no, ours],
+  ['Stranger', entering, memberRoles, no, ours],
   ['Executor', enter, [role('222222222222', 'Administrator'), role('222222222222', 'killswitch-responder2'), role('222222222222', 'path/killswitch-responder'), role(hub, 'any')], never],
   ['Executor', ['sts:SetSourceIdentity', 'sts:TagSession'], role('222222222222', 'Administrator'), no, ours],
   ['Executor', 'sts:GetAccessKeyInfo', '*', yes],
@@ -174,6 +186,10 @@ const wanted = ['BotFunction events.amazonaws.com', 'IngressFunction apigateway.
 if ([...new Set(callers)].sort().join() !== wanted.join()) {
   wrong++
   console.error(`permissions: functions can be called by ${callers}, want ${wanted}`)
+}
+if (memberParameters.ExecutorRoleName.Default !== parameters.ExecutorRoleName.Default) {
+  wrong++
+  console.error('permissions: members.yaml trusts another role than template.yaml makes')
 }
 console.log(`permissions: ${asked} questions, ${wrong} wrong answers`)
 process.exitCode = wrong ? 1 : 0
