@@ -189,6 +189,17 @@ func TestSecondRequestFindsNoProfile(t *testing.T) {
 	}
 }
 
+// TestUndoFindsNoProfile: what others took off since the isolation profile was put there stays off.
+func TestUndoFindsNoProfile(t *testing.T) {
+	w := newIsolated(t, isolateOptions{deployed: true})
+	p, es := w.contain()
+	s := actiontest.StepOf(t, p, "profile")
+	w.SetInstance(suspect, func(i *awsfake.Instance) { i.Profile = "" })
+	if r := w.Revert(s, es[s.ID]); r.Holds || r.Changed || !strings.Contains(r.Found, "no instance profile") || w.profileOf(suspect) != "" {
+		t.Errorf("Revert: %+v", r)
+	}
+}
+
 // TestUndoFindsAnotherProfile: what others associated since stays.
 func TestUndoFindsAnotherProfile(t *testing.T) {
 	for _, deployed := range []bool{true, false} {
