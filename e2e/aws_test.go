@@ -26,8 +26,8 @@ type AWS struct {
 	URL string
 }
 
-// StartAWS starts an AWS for one test.
-func StartAWS(t testing.TB) *AWS {
+// StartAWS starts an AWS for one test, with more of moto's settings.
+func StartAWS(t testing.TB, more ...string) *AWS {
 	t.Helper()
 	addr := FreeAddr(t)
 	host, port, err := net.SplitHostPort(addr)
@@ -35,7 +35,7 @@ func StartAWS(t testing.TB) *AWS {
 		t.Fatal(err)
 	}
 	a := &AWS{URL: "http://" + addr}
-	a.Process = Start(t, "moto", Setting(t, "MOTO_SERVER"), []string{"MOTO_IAM_LOAD_MANAGED_POLICIES=true"}, "-H", host, "-p", port)
+	a.Process = Start(t, "moto", Setting(t, "MOTO_SERVER"), append([]string{"MOTO_IAM_LOAD_MANAGED_POLICIES=true"}, more...), "-H", host, "-p", port)
 	a.Answers(t, a.URL+"/moto-api/data.json")
 	return a
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	stdcmp "cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -379,7 +380,7 @@ func (s *scene) heard(queue string, words ...string) {
 }
 
 func (s *scene) org() *organizations.Client {
-	return organizations.NewFromConfig(s.aws.Member(s.t, "999999999999"))
+	return organizations.NewFromConfig(s.aws.Member(s.t, stdcmp.Or(s.management, "999999999999")))
 }
 
 // memberAccount makes an account in the organization, and the organization.
@@ -434,13 +435,18 @@ func (s *scene) attached(name, words string) {
 	s.t.Errorf("there is no policy %s", name)
 }
 
-func (s *scene) ec2() *ec2.Client { return ec2.NewFromConfig(s.aws.Member(s.t, prod)) }
+func (s *scene) ec2() *ec2.Client {
+	return ec2.NewFromConfig(s.aws.Member(s.t, stdcmp.Or(s.account, prod)))
+}
+
+// appRole is the role of the instance.
+func (s *scene) appRole() string { return stdcmp.Or(s.instanceRole, "app-role") }
 
 // instance starts an instance in a network of its own, with two interfaces and a role.
 func (s *scene) instance() string {
 	s.t.Helper()
 	ctx, c := s.t.Context(), s.ec2()
-	s.furnished("app-role")
+	s.furnished(s.appRole())
 	vpc, err := c.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.9.0.0/16")})
 	s.must(err)
 	subnet, err := c.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: vpc.Vpc.VpcId, CidrBlock: aws.String("10.9.1.0/24")})
@@ -451,7 +457,7 @@ func (s *scene) instance() string {
 	s.must(err)
 	// The groups stand on the interface: moto would otherwise add the instance's to whatever an interface is given.
 	run, err := c.RunInstances(ctx, &ec2.RunInstancesInput{ImageId: images.Images[0].ImageId, MinCount: aws.Int32(1), MaxCount: aws.Int32(1), InstanceType: ec2types.InstanceTypeT3Micro,
-		NetworkInterfaces: []ec2types.InstanceNetworkInterfaceSpecification{{DeviceIndex: aws.Int32(0), SubnetId: subnet.Subnet.SubnetId, Groups: []string{*web.GroupId}}}, IamInstanceProfile: &ec2types.IamInstanceProfileSpecification{Name: aws.String("app-role-profile-0")}})
+		NetworkInterfaces: []ec2types.InstanceNetworkInterfaceSpecification{{DeviceIndex: aws.Int32(0), SubnetId: subnet.Subnet.SubnetId, Groups: []string{*web.GroupId}}}, IamInstanceProfile: &ec2types.IamInstanceProfileSpecification{Name: aws.String(s.appRole() + "-profile-0")}})
 	s.must(err)
 	id := run.Instances[0].InstanceId
 	second, err := c.CreateNetworkInterface(ctx, &ec2.CreateNetworkInterfaceInput{SubnetId: subnet.Subnet.SubnetId, Groups: []string{*web.GroupId}})
@@ -472,7 +478,7 @@ type instanceState struct {
 func (s *scene) instanceState(id string) instanceState {
 	s.t.Helper()
 	ctx, c := s.t.Context(), s.ec2()
-	st := instanceState{Groups: map[string][]string{}, Tags: map[string]string{}, Role: s.roleState("app-role")}
+	st := instanceState{Groups: map[string][]string{}, Tags: map[string]string{}, Role: s.roleState(s.appRole())}
 	enis, err := c.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{{Name: aws.String("attachment.instance-id"), Values: []string{id}}}})
 	s.must(err)
 	for _, eni := range enis.NetworkInterfaces {

@@ -69,7 +69,9 @@ type scene struct {
 	hooks string   // the webhooks' keys
 	env   []string // more of Killswitch's environment
 
-	key, notices string // what a containment is about; the URL of the queue of notices
+	// prod, the organization's and app-role, where they are empty.
+	account, management, instanceRole string
+	key, notices                      string // what a containment is about; the URL of the queue of notices
 }
 
 func newScene(t *testing.T, alter ...func(*scene, *Workspace)) *scene {

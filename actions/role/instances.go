@@ -2,6 +2,7 @@ package role
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -150,7 +151,7 @@ func reassociate(ctx context.Context, acct *actions.Account, profile string, run
 	}
 	refused, replaced := make([]error, len(old)), make([]bool, len(old))
 	err := actions.Parallel(len(old), replaceAtOnce, func(i int) error {
-		_, err := ec2In(acct, old[i].Region).ReplaceIamInstanceProfileAssociation(ctx, &ec2.ReplaceIamInstanceProfileAssociationInput{
+		out, err := ec2In(acct, old[i].Region).ReplaceIamInstanceProfileAssociation(ctx, &ec2.ReplaceIamInstanceProfileAssociationInput{
 			AssociationId: &old[i].ID, IamInstanceProfile: &types.IamInstanceProfileSpecification{Arn: &profile}})
 		switch {
 		case actions.IsCode(err, "IncorrectState"): // it was stopped: it gets them when it starts
@@ -160,6 +161,9 @@ func reassociate(ctx context.Context, acct *actions.Account, profile string, run
 			return actions.RetryLater(err)
 		case actions.Transient(err):
 			return err
+		}
+		if err == nil && out.IamInstanceProfileAssociation != nil && aws.ToString(out.IamInstanceProfileAssociation.AssociationId) == old[i].ID {
+			err = errors.New("EC2 kept the association")
 		}
 		replaced[i], refused[i] = err == nil, err
 		return nil

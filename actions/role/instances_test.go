@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -125,6 +127,28 @@ func TestUndoOfDeleteRoleTellsWhatIsRefused(t *testing.T) {
 	actiontest.HasWords(t, read["profile batch"].Found, second+" (us-east-1)", "replace-iam-instance-profile-association", "UnauthorizedOperation")
 	if r := read["profile web"]; !r.Holds || !w.can("eu-west-1", first) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Where EC2 keeps an association it is not clear that the instance got anything: it is told, and not tried
+// for ever.
+func TestUndoOfDeleteRoleWhereEC2KeepsTheAssociation(t *testing.T) {
+	w := runningWorld(t)
+	all := w.Contain()
+	actiontest.AllApplied(t, all)
+	awsfake.Serve(w.Cloud, "ec2:ReplaceIamInstanceProfileAssociation", true, func(*ec2.ReplaceIamInstanceProfileAssociationInput) string {
+		return "arn:aws:ec2:eu-west-1:" + actiontest.Member + ":instance/*"
+	},
+		func(in *ec2.ReplaceIamInstanceProfileAssociationInput) (*ec2.ReplaceIamInstanceProfileAssociationOutput, error) {
+			return &ec2.ReplaceIamInstanceProfileAssociationOutput{IamInstanceProfileAssociation: &types.IamInstanceProfileAssociation{AssociationId: in.AssociationId}}, nil
+		})
+	w.Undo(all) // refused: an operation of a test's own has no condition keys
+	acct, err := w.Hub.Enter(t.Context(), actions.Restorer, actiontest.Member, "", actiontest.Actor, []actions.Statement{{Actions: []string{"*"}, Resources: []string{"*"}}})
+	actiontest.Must(t, err)
+	i := slices.IndexFunc(all, func(d actiontest.LedgerEntry) bool { return d.Step.ID == "profile web" })
+	r, err := w.Act.Revert(t.Context(), acct, all[i].Step, all[i].Effect)
+	if err != nil || r.Holds || r.Changed || !strings.Contains(r.Found, first+" (eu-west-1) (EC2 kept the association)") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
