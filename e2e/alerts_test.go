@@ -69,6 +69,7 @@ func TestAlerts(t *testing.T) {
 			s.watch, s.more, s.hooks = seen.between, alerts, hooks
 			s.env = []string{"AWS_ENDPOINT_URL_GUARDDUTY=" + seen.between(duty.start(t))}
 		})
+		s.deployShared()
 		for _, part := range []struct {
 			name string
 			play func(*scene)
