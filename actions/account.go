@@ -112,6 +112,25 @@ type Account struct {
 	limiter *rateLimiter
 	leave   func()   // nil but in a look
 	answers *answers // likewise
+
+	enterTarget func(context.Context) (*Account, error) // nil if this is the target's account
+	target      *Account                                // once it is entered
+}
+
+// Target returns a session in the target's account, for calls that Organizations carries out from another
+// one. The responder reads there what the action's [PhasePlan] permits in it, and nothing else.
+func (a *Account) Target(ctx context.Context) (*Account, error) {
+	if a.enterTarget == nil {
+		return a, nil
+	}
+	if a.target != nil {
+		return a.target, nil
+	}
+	t, err := a.enterTarget(ctx)
+	if err == nil {
+		a.target = t
+	}
+	return t, err
 }
 
 // Look is how much Plan reads.
@@ -181,7 +200,13 @@ func (c *Cloud) EnterFor(
 		}
 	}
 	s := ScopeOf(a, c.org, call, resources)
-	return c.enter(ctx, m, s.Account, s.Region, who, widths(a, p, s)...)
+	acct, err := c.enter(ctx, m, s.Account, s.Region, who, widths(a, p, s)...)
+	if t := s.Target(); err == nil && t.Account != s.Account { // which is a member, or there is no plan
+		acct.enterTarget = func(ctx context.Context) (*Account, error) {
+			return c.assume(ctx, Responder, t.Account, t.Region, who, widths(a, PhasePlan, t)...)
+		}
+	}
+	return acct, err
 }
 
 // Enter assumes a member role in an account, limited to permits. The region is

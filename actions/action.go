@@ -77,7 +77,7 @@ type Spec struct {
 	// [Org.OrganizationsAccount]; nil means never.
 	InOrganizations func(Call) bool
 	// Permits returns exactly the IAM permissions of a phase: the session policy, and
-	// for [Anything] the member roles' policies.
+	// for [Anything] the member roles' policies. See [Scope.InTarget] and [Account.Target].
 	Permits func(Phase, Scope) []Statement
 }
 
@@ -250,6 +250,10 @@ type Step struct {
 	// Skip is the reason why the step is never applied: the listed resource is left alone, or
 	// with a goal, can't be read.
 	Skip string `json:"skip,omitempty"`
+	// Look marks a step that changes nothing, so that undo has nothing to revert: Verify looks at
+	// what the containment rests on. It has a goal, which does not hold if somebody brought that
+	// about, and says here what people can do then. An error of Verify is told, and no more.
+	Look string `json:"look,omitempty"`
 }
 
 // HoldName is the name of the changed content, the last part of the step's hold: a policy, a key.

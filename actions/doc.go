@@ -7,7 +7,7 @@
 //	Org      the configured organization: accounts, and protected accounts and principals
 //
 // The actions are in the packages below, by target: role, user, instance, scp. They
-// share deny (deny policies and tags) and trail (CloudTrail); source confirms findings;
+// share deny (deny policies and tags), vouch (exempt and protected names) and trail (CloudTrail); source confirms findings;
 // all has the one list. A new action is a file that implements [Action] and a line in
 // that list. The executor calls it step by step:
 //

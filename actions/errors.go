@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -170,6 +171,17 @@ type Refusal struct {
 	Hint   string      // an alternative
 	// Instead is the call that is probably meant; nil if there is none. It is shown, never made.
 	Instead *Call
+}
+
+// ConfirmName refuses a call on a guarded target whose name was not typed. The hint has the line to send.
+func ConfirmName(c Call, name, why, otherwise string) *Refusal {
+	meant := c
+	meant.Options = maps.Clone(c.Options)
+	if meant.Options == nil {
+		meant.Options = map[string]string{}
+	}
+	meant.Options["confirm"] = name
+	return &Refusal{Reason: why + " It takes the name typed, and one approval more", Hint: strings.TrimSuffix("ask again with confirm="+name+", "+otherwise, ", "), Instead: &meant}
 }
 
 // Code names a rule of the approval policy; approvals has the codes.

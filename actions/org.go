@@ -26,6 +26,9 @@ type Org struct {
 	ProtectedAccounts []string
 	// ProtectedPrincipals are exact ARNs; only the account may be *.
 	ProtectedPrincipals []string
+	// ProtectedTrust says by those ARNs who may enter the role: accounts, ARNs, services. Of a role
+	// that is not in it, see package vouch.
+	ProtectedTrust map[string][]string
 }
 
 // Directory returns the part that the grammar needs.
@@ -48,6 +51,9 @@ func (o Org) OrganizationsAccount() string { return cmp.Or(o.PolicyAccount, o.Ma
 
 // RefuseCall refuses calls that the configuration rules out, without a look at the
 // account. The bot checks it to answer at once, the executor because it trusts nobody.
+// A role of a protected name is left to the plan, which looks at who may enter it, if the name is
+// typed a second time; so is a user that is protected in any account. Whoever holds the account
+// can make that name.
 func (o Org) RefuseCall(c Call) *Refusal {
 	if c.Account == o.HubAccount {
 		return &Refusal{Reason: fmt.Sprintf("%s is the account that Killswitch itself runs in", c.Account),
@@ -70,20 +76,36 @@ func (o Org) RefuseCall(c Call) *Refusal {
 				Hint: "contain its principals one by one"}
 		}
 	}
-	return o.refusePrincipal(c.Target)
+	name := LastPart(c.Target)
+	no := o.refusePrincipal(c.Target, c.Options["confirm"] == name)
+	if no != nil && o.refusePrincipal(c.Target, true) == nil {
+		no.Hint = "ask with confirm=" + name + " if nothing but its name vouches for it: then it is contained, with one approval more"
+	}
+	return no
 }
 
-// RefuseIdentity is the same check for the target as it was found in the account.
-func (o Org) RefuseIdentity(id Identity) *Refusal { return o.refusePrincipal(id.ARN) }
+// RefuseIdentity is the check of the target as it was found in the account. guarded is set if
+// its plan has seen that only the name is protected.
+func (o Org) RefuseIdentity(id Identity, guarded bool) *Refusal {
+	return o.refusePrincipal(id.ARN, guarded)
+}
 
 // refusePrincipal refuses protected roles and users. Other targets are refused by
 // account only.
-func (o Org) refusePrincipal(arn string) *Refusal {
-	if _, account, path, name, ok := SplitRoleARN(arn); ok {
-		return o.refuseRole(arn, account, path, name)
+func (o Org) refusePrincipal(arn string, guarded bool) *Refusal {
+	if _, _, path, name, ok := SplitRoleARN(arn); ok {
+		return o.refuseRole(arn, path, name, guarded)
 	}
-	if _, account, _, _, ok := SplitUserARN(arn); ok && o.protects(arn, account) {
+	_, _, _, name, user := SplitUserARN(arn)
+	switch p := o.Protection(arn); {
+	case !user || p == "":
+		return nil
+	case p == arn:
 		return refuseProtected(arn)
+	case !guarded:
+		no := refuseProtected(arn)
+		no.Hint = "its name is, in any account, which proves nothing: quarantine_user takes it with confirm=" + name + " and one approval more"
+		return no
 	}
 	return nil
 }
@@ -93,25 +115,26 @@ func refuseProtected(arn string) *Refusal {
 		Hint: "only a change of protected.principals can allow this"}
 }
 
-// Reasons why a role is never touched.
+// Reasons why a role is not touched. What is protected by its name is left alone only if
+// nobody else may enter it: package vouch.
 const (
-	ownRole       = "one of Killswitch's own member roles"
-	serviceLinked = "service-linked role: only its AWS service can change it"
-	ofIdentity    = "role of IAM Identity Center, which can't be changed in the account"
-	protected     = "protected by the configuration"
+	ownRole         = "one of Killswitch's own member roles"
+	serviceLinked   = "service-linked role: only its AWS service can change it"
+	ofIdentity      = "role of IAM Identity Center, which can't be changed in the account"
+	ProtectedByName = "protected by the configuration"
 )
 
-// ProtectedBecause returns the reason why a role is never touched, or "".
-func (o Org) ProtectedBecause(arn, account, path, name string) string {
+// ProtectedBecause returns the reason why a role is not touched, or "".
+func (o Org) ProtectedBecause(arn, path, name string) string {
 	switch {
-	case strings.EqualFold(name, o.ResponderRole) || strings.EqualFold(name, o.RestorerRole): // IAM names are unique regardless of case
+	case o.Ours(name):
 		return ownRole
 	case strings.HasPrefix(path, "/aws-service-role/"):
 		return serviceLinked
 	case strings.HasPrefix(path, "/aws-reserved/sso.amazonaws.com/"):
 		return ofIdentity
-	case o.protects(arn, account):
-		return protected
+	case o.Protection(arn) != "":
+		return ProtectedByName
 	}
 	return ""
 }
@@ -130,8 +153,13 @@ func Guardrail(role string) string {
 	return ""
 }
 
-func (o Org) refuseRole(arn, account, path, name string) *Refusal {
-	switch o.ProtectedBecause(arn, account, path, name) {
+// Ours reports whether a role has the name of a member role: IAM names are unique regardless of case.
+func (o Org) Ours(name string) bool {
+	return strings.EqualFold(name, o.ResponderRole) || strings.EqualFold(name, o.RestorerRole)
+}
+
+func (o Org) refuseRole(arn, path, name string, guarded bool) *Refusal {
+	switch o.ProtectedBecause(arn, path, name) {
 	case ownRole:
 		return &Refusal{Reason: fmt.Sprintf("%s is one of Killswitch's own member roles", name),
 			Hint: "containing it would lock us out of the account"}
@@ -142,15 +170,26 @@ func (o Org) refuseRole(arn, account, path, name string) *Refusal {
 		return &Refusal{Reason: fmt.Sprintf("%s belongs to IAM Identity Center and can't be changed in the account", name),
 			Hint: "in Identity Center remove the user's assignment or disable the user, " +
 				"and deny the permission set's sessions with a policy on identitystore:userId"}
-	case protected:
-		return refuseProtected(arn)
+	case ProtectedByName:
+		if !guarded {
+			return refuseProtected(arn)
+		}
 	}
 	return nil
 }
 
-// protects compares ARNs exactly; a configured account * matches any account.
-func (o Org) protects(arn, account string) bool {
-	return slices.ContainsFunc(o.ProtectedPrincipals, func(p string) bool {
-		return p == arn || strings.Replace(p, ":iam::*:", ":iam::"+account+":", 1) == arn
-	})
+// Protection returns the protected principal of the configuration that an ARN is: itself, or
+// the one of any account (*). It returns "" if it is none. ARNs are compared exactly.
+func (o Org) Protection(arn string) string {
+	for _, p := range []string{arn, InAnyAccount(arn)} {
+		if slices.Contains(o.ProtectedPrincipals, p) {
+			return p
+		}
+	}
+	return ""
 }
+
+var ofOneAccount = NewPattern(`^(arn:[a-z-]+:iam::)[0-9]{12}(:.*)$`)
+
+// InAnyAccount returns the ARN of a role or a user with * for its account.
+func InAnyAccount(arn string) string { return ofOneAccount.ReplaceAllString(arn, "${1}*${2}") }

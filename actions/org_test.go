@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -41,9 +42,15 @@ func TestProtectedTargetsAreRefused(t *testing.T) {
 				t.Fatalf("%s is no role's ARN", tt.target)
 			}
 			// As it is typed, and as it is found when its path was not typed.
+			call := actions.Call{Action: actions.RevokeSessions, Target: tt.target, Account: account}
+			typed := call
+			typed.Options = map[string]string{"confirm": actions.LastPart(tt.target)}
+			if byName, no := slices.Equal(tt.words, []string{"protected"}), org.RefuseCall(typed); (no != nil) != (tt.words != nil && !byName) {
+				t.Errorf("with the name typed: %v", no) // the plan looks at who may enter what only has a protected name
+			}
 			for name, no := range map[string]*actions.Refusal{
-				"RefuseCall":     org.RefuseCall(actions.Call{Action: actions.RevokeSessions, Target: tt.target, Account: account}),
-				"RefuseIdentity": org.RefuseIdentity(actions.Identity{ARN: tt.target, ID: "AROAX"}),
+				"RefuseCall":     org.RefuseCall(call),
+				"RefuseIdentity": org.RefuseIdentity(actions.Identity{ARN: tt.target, ID: "AROAX"}, false),
 			} {
 				if (no != nil) != (tt.words != nil) {
 					t.Fatalf("%s: %v", name, no)
@@ -78,8 +85,16 @@ func TestProtectedAccountsAreRefused(t *testing.T) {
 		t.Errorf("the management account is refused: %v", no)
 	}
 	org.ProtectedPrincipals = append(org.ProtectedPrincipals, "arn:aws:iam::*:user/alice")
-	if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:user/alice"}); no == nil {
+	if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:user/alice"}, false); no == nil {
 		t.Error("a protected user is not refused")
+	}
+	// Whoever holds the account makes a user of any name: that takes more than the name.
+	if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:user/alice"}, true); no != nil {
+		t.Errorf("a user that is protected in any account is nobody's to contain: %v", no)
+	}
+	org.ProtectedPrincipals = append(org.ProtectedPrincipals, "arn:aws:iam::222222222222:user/alice")
+	if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:user/alice"}, true); no == nil {
+		t.Error("a user that is protected in its account is contained")
 	}
 }
 
@@ -88,12 +103,12 @@ func TestOnlyTheAccountMayBeAWildcard(t *testing.T) {
 	org := actiontest.TestOrg("aws")
 	for _, p := range []string{"arn:aws:iam::*:role/app-*", "arn:aws:iam::2222*:role/app-role", "arn:*:iam::222222222222:role/app-role", "arn:aws:iam::*:role/*/app-role", "*"} {
 		org.ProtectedPrincipals = []string{p}
-		if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:role/app-role"}); no != nil {
+		if no := org.RefuseIdentity(actions.Identity{ARN: "arn:aws:iam::222222222222:role/app-role"}, false); no != nil {
 			t.Errorf("%s: %v", p, no)
 		}
 	}
 	for _, partition := range []string{"aws-us-gov", "aws-cn"} {
-		if no := actiontest.TestOrg(partition).RefuseIdentity(actions.Identity{ARN: actions.RoleARN(partition, actiontest.Member, "/", "break-glass")}); no == nil {
+		if no := actiontest.TestOrg(partition).RefuseIdentity(actions.Identity{ARN: actions.RoleARN(partition, actiontest.Member, "/", "break-glass")}, false); no == nil {
 			t.Errorf("break-glass in %s is not protected", partition)
 		}
 	}

@@ -76,8 +76,8 @@ type roleList struct {
 	size   int32 // of the next page
 }
 
-// AllRoles returns the account's roles with their inline policies; trust (but the
-// forwarder's), tags and attachments, which can be large and are not needed, are left out. Each call reads one
+// AllRoles returns the account's roles with their inline policies; trust (but of what a name
+// exempts), tags and attachments, which can be large and are not needed, are left out. Each call reads one
 // page, within callTimeout, and returns [*MorePages] until the last one is read; then
 // the list is cached. A call that failed has lost no page.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
@@ -106,7 +106,7 @@ func (a *Account) AllRoles(ctx context.Context) (map[string]types.RoleDetail, er
 		l.byName = map[string]types.RoleDetail{}
 	}
 	for _, r := range page.RoleDetailList {
-		if !strings.EqualFold(aws.ToString(r.RoleName), a.Org.ForwarderRole) {
+		if name := aws.ToString(r.RoleName); !strings.EqualFold(name, a.Org.ForwarderRole) && !a.Org.Ours(name) && a.Org.Protection(aws.ToString(r.Arn)) == "" {
 			r.AssumeRolePolicyDocument = nil
 		}
 		r.Tags, r.InstanceProfileList, r.AttachedManagedPolicies = nil, nil, nil

@@ -140,7 +140,8 @@ type Scope struct {
 	// anyPath matches roles and users on every path, if their exact ARNs don't fit into
 	// a session policy: a path may have 510 characters, and a wildcard character in it
 	// takes four.
-	anyPath bool
+	anyPath  bool
+	inTarget bool
 }
 
 // Anything returns the scope of all calls in any account.
@@ -154,6 +155,16 @@ func ScopeOf(a Action, o Org, c Call, resources []string) Scope {
 	}
 	return s
 }
+
+// Target returns the scope of the same call in its target's account: of what a call that Organizations
+// carries out reads there.
+func (s Scope) Target() Scope {
+	s.Account, s.Resources, s.inTarget = s.Call.Account, nil, true
+	return s
+}
+
+// InTarget reports whether the scope is that of [Scope.Target], or of Anything.
+func (s Scope) InTarget() bool { return s.inTarget || s.Any() }
 
 // Any reports whether the scope is Anything.
 func (s Scope) Any() bool { return s.Call.Action == "" }

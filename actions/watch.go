@@ -36,10 +36,21 @@ type watchSessions struct {
 // permitted and nothing else, until shortly before its end. What fails is not kept. The
 // Account is for one look: it asks AWS nothing twice. Errors are those of [Cloud.Enter].
 func (c *Cloud) Watch(ctx context.Context, a Action, call Call) (*Account, error) {
-	one, who := ScopeOf(a, c.org, call, nil), SessionContext{RequestID: watchName, Requester: watchName}
-	if err := c.checkMember(ctx, one.Account, who); err != nil {
+	one := ScopeOf(a, c.org, call, nil)
+	if err := c.checkMember(ctx, one.Account, watcher); err != nil {
 		return nil, err
 	}
+	acct, err := c.watch(ctx, a, one)
+	if t := one.Target(); err == nil && t.Account != one.Account {
+		acct.enterTarget = func(ctx context.Context) (*Account, error) { return c.watch(ctx, a, t) }
+	}
+	return acct, err
+}
+
+var watcher = SessionContext{RequestID: watchName, Requester: watchName}
+
+// watch is Watch in the account of a scope.
+func (c *Cloud) watch(ctx context.Context, a Action, one Scope) (*Account, error) {
 	every := Scope{Org: c.org, Account: one.Account, Region: "*"}
 	var permits []Statement
 	for _, b := range c.org.Actions {
@@ -54,7 +65,7 @@ func (c *Cloud) Watch(ctx context.Context, a Action, call Call) (*Account, error
 			return nil, fmt.Errorf("a session that looks must not have %s", p.Actions[i])
 		}
 	}
-	s, err := c.open(ctx, Responder, one.Account, who, int32(watchLife/time.Second), tries, func(in *sts.AssumeRoleInput) *session { return c.watching.session(c, in) })
+	s, err := c.open(ctx, Responder, one.Account, watcher, int32(watchLife/time.Second), tries, func(in *sts.AssumeRoleInput) *session { return c.watching.session(c, in) })
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +88,10 @@ func (a *Account) Leave() {
 }
 
 // AskAgain makes a look ask AWS again for what it has asked before.
-func (a *Account) AskAgain() { a.answers.known.Clear() }
+func (a *Account) AskAgain() {
+	a.answers.known.Clear()
+	a.target = nil
+}
 
 // writes reports whether a permission is for more than reading.
 func writes(action string) bool {

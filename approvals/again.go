@@ -71,7 +71,7 @@ func ToType(i Intent, lookup func(actions.Name) (actions.Action, bool)) bool {
 		return i.ReactivateKeys
 	}
 	a, ok := lookup(i.Call.Action)
-	return !ok || a.Spec().Quorum > 0 || slices.Contains(a.Spec().Options, "confirm")
+	return !ok || a.Spec().Quorum > 0 || i.Call.Options["confirm"] != ""
 }
 
 var askedAgain = regexp.MustCompile(`^again \(KS-[0-9A-Z]{12} [^()]*\): `)

@@ -131,7 +131,12 @@ func Test(t *testing.T, w Contract) {
 // permits are the permissions of a phase, in lower case.
 func (p *scenario) permits(phase actions.Phase) []string {
 	var acts []string
-	for _, s := range actions.Permits(p.action, phase, actions.ScopeOf(p.action, p.Org, p.Call, p.resources)) {
+	scope := actions.ScopeOf(p.action, p.Org, p.Call, p.resources)
+	all := actions.Permits(p.action, phase, scope)
+	if scope.Account != p.Call.Account && phase != actions.PhaseUndo { // what is read in the target's account, see Account.Target
+		all = append(all, actions.Permits(p.action, actions.PhasePlan, scope.Target())...)
+	}
+	for _, s := range all {
 		for _, a := range s.Actions {
 			if !s.Deny {
 				acts = append(acts, strings.ToLower(a))
@@ -243,7 +248,7 @@ func (p *scenario) plan(look actions.Look) actions.Plan {
 	}
 	plan.Steps = stored(p.t, plan.Steps)
 	for _, s := range plan.Steps {
-		if s.Skip == "" && !slices.Contains(p.resources, s.Resource) {
+		if s.Skip == "" && s.Look == "" && !slices.Contains(p.resources, s.Resource) {
 			p.resources = append(p.resources, s.Resource)
 			clear(p.sessions) // they were entered for less
 		}
@@ -344,7 +349,9 @@ func (p *scenario) applicable(steps []actions.Step) []actions.Step {
 
 // revertible returns the steps that undo reverts, including credentials.
 func revertible(all []ledgerEntry) []ledgerEntry {
-	return slices.DeleteFunc(slices.Clone(all), func(d ledgerEntry) bool { return d.step.NotReverted != "" && !d.step.Credential })
+	return slices.DeleteFunc(slices.Clone(all), func(d ledgerEntry) bool {
+		return d.step.NotReverted != "" && !d.step.Credential || d.step.Look != ""
+	})
 }
 
 // restore reverts all steps, last first, and reads them back.

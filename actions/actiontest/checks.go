@@ -136,7 +136,7 @@ func tampering(p *scenario) {
 	p.restart()
 	p.Tamper()
 	for _, d := range all {
-		if r := p.verify(actions.PhaseRun, d); r.Holds || r.Found == "" {
+		if r := p.verify(actions.PhaseRun, d); (r.Holds || r.Found == "") && d.step.Look == "" {
 			p.t.Errorf("%s: somebody undid it, and Verify says %+v", d.step.ID, r)
 		}
 	}

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -126,6 +128,37 @@ func DeployShared(c *awsfake.Cloud, account string) {
 	}
 	c.Account(account).AddRole(awsfake.Role{Name: instance.IsolationName, Trust: instance.IsolationTrust(c.Partition()),
 		Boundary: deny.BoundaryARN(c.Partition()), Profiles: []string{instance.IsolationName}})
+}
+
+// Trust is a trust policy that lets principals in: accounts, ARNs.
+func Trust(principals ...string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + strings.Join(principals, `","`) + `"]},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}]}`
+}
+
+// Outside is an account that nobody knows.
+const Outside = "666666666666"
+
+// Outsider is a session of a role of that account, which may assume roles.
+func (w *Fixture) Outsider() *awsfake.Session {
+	return w.Session(w.Account(Outside).AddRole(awsfake.Role{Name: "mallory", Inline: map[string]string{"all": AllowAll}}), "mallory")
+}
+
+// Enters is the session that the outsider has of a role, or AWS's refusal.
+func (w *Fixture) Enters(role string) (*iam.Client, error) {
+	w.T.Helper()
+	out, err := sts.NewFromConfig(w.Outsider().Config()).AssumeRole(w.T.Context(), &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: aws.String("mallory")})
+	if err != nil {
+		return nil, err
+	}
+	k := out.Credentials
+	return iam.NewFromConfig(w.ConfigAs(credentials.NewStaticCredentialsProvider(*k.AccessKeyId, *k.SecretAccessKey, *k.SessionToken))), nil
+}
+
+// SetTrust sets a role's trust policy, as an administrator of the account.
+func (w *Fixture) SetTrust(role, trust string) {
+	w.T.Helper()
+	_, err := w.IAM().UpdateAssumeRolePolicy(w.T.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: &role, PolicyDocument: &trust})
+	Must(w.T, err)
 }
 
 // WithInline gives a role an inline policy.
@@ -384,7 +417,7 @@ func (w *Fixture) ApplySteps(steps []actions.Step) []LedgerEntry {
 	var all []LedgerEntry
 	for _, s := range steps {
 		all = append(all, LedgerEntry{Step: s})
-		if !slices.Contains(w.Resources, s.Resource) {
+		if s.Look == "" && !slices.Contains(w.Resources, s.Resource) {
 			w.Resources = append(w.Resources, s.Resource)
 		}
 	}

@@ -259,7 +259,7 @@ func (i *isolation) withoutDeny(role, cause string, err error) {
 func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
 	arn, name := aws.ToString(role.Arn), aws.ToString(role.RoleName)
 	i.fact("Role", arn)
-	if no := i.acct.Org.RefuseIdentity(actions.Identity{ARN: arn}); no != nil {
+	if no := i.acct.Org.RefuseIdentity(actions.Identity{ARN: arn}, false); no != nil {
 		i.withoutDeny(name, "the role "+name+" may not be changed", no)
 		return
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 // stepProfile begins the ID of a step that takes the role out of an instance
@@ -135,6 +136,9 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 		return actions.Plan{}, err
 	}
 	p.Identity = identityOf(role)
+	if p.Guarded, err = vouch.Guard(acct, c, role); err != nil {
+		return actions.Plan{}, err
+	}
 	prior, err := getInline(ctx, acct, aws.ToString(role.RoleName))
 	if err != nil {
 		return actions.Plan{}, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 const (
@@ -36,6 +37,8 @@ func (DetachPolicies) Spec() actions.Spec {
 		Synonyms:   []string{"strip", "strip_role", "detach", "detach_policy"},
 		Usage:      `detach_policies arn:aws:iam::222222222222:role/app-role reason="role used from an unknown network"`,
 		Target:     actions.RoleTarget,
+		Options:    []string{"confirm"},
+		Check:      confirmed,
 		Reversible: true,
 		NotStopped: []string{
 			"Sessions live on, powerless through this role, and anyone who may assume it still can.",
@@ -70,6 +73,10 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if err != nil {
 		return actions.Plan{}, err
 	}
+	guarded, err := vouch.Guard(acct, c, role)
+	if err != nil {
+		return actions.Plan{}, err
+	}
 	prior, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), denyAllPolicy)
 	if err != nil {
 		return actions.Plan{}, err
@@ -77,6 +84,7 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	stands := deny.State{Inline: prior, Boundary: deny.BoundaryOf(role.PermissionsBoundary)}
 	p := actions.Plan{
 		Identity:   identityOf(role),
+		Guarded:    guarded,
 		Steps:      []actions.Step{denyAllStep(acct, role, stands), tagStep(acct, role)},
 		Replaces:   stands.Replaces(acct),
 		Reversible: true,

@@ -375,13 +375,13 @@ func TestStripRefuses(t *testing.T) {
 	w := stripWorld(t)
 	for path, name := range map[string]string{"/aws-service-role/ec2.amazonaws.com/": "AWSServiceRoleForX", "/aws-reserved/sso.amazonaws.com/": "AWSReservedSSO_Admin_0123456789abcdef", "/": "killswitch-responder", "/ops/": "keeper"} {
 		if name != "killswitch-responder" {
-			w.Account(actiontest.Member).AddRole(awsfake.Role{Name: name, Path: path})
+			w.Account(actiontest.Member).AddRole(awsfake.Role{Name: name, Path: path, Trust: actiontest.Trust(actiontest.Member)})
 		}
 		for _, a := range []actions.Name{actions.DetachPolicies, actions.DeleteRole} {
 			typed := actions.Call{Action: a, Target: actions.RoleARN("aws", actiontest.Member, "/", name), Account: actiontest.Member}
 			w.SetCall(typed)
-			p := w.Plan()
-			if w.Org.RefuseIdentity(p.Identity) == nil {
+			p, err := w.Act.Plan(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), typed)
+			if _, refused := errors.AsType[*actions.Refusal](err); !refused && w.Org.RefuseIdentity(p.Identity, false) == nil {
 				t.Errorf("%s: %s%s is not refused", a, path, name)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 // listedInline returns the document of an inline policy from the role list.
@@ -56,6 +57,8 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 		return cmp.Or(lastUsed(b).Compare(lastUsed(a)), strings.Compare(aws.ToString(a.RoleName), aws.ToString(b.RoleName)))
 	})
 	var steps, skipped []actions.Step
+	var foreign []string
+	exempt := ourRoles(acct)
 	full, guarded, skips := 0, 0, map[string]int{}
 	for _, r := range listed {
 		s, err := revokeStep(acct, r)
@@ -65,9 +68,15 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 		if s.Skip != "" {
 			skips[s.Skip]++
 			skipped = append(skipped, s)
+			if s.Skip == actions.ProtectedByName || s.Skip == forwards {
+				exempt = append(exempt, s.Resource)
+			}
 			continue
 		}
 		steps = append(steps, s)
+		if acct.Org.Protection(s.Resource) != "" {
+			foreign = append(foreign, s.ResourceName())
+		}
 		if inlineSum(r) > inlineQuota {
 			full++
 		}
@@ -78,9 +87,17 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 	if len(steps) == 0 {
 		return actions.Plan{}, &actions.Refusal{Reason: "account " + acct.ID + " has no role whose sessions could be revoked", Hint: "see apply_scp to freeze the account"}
 	}
-	p.Steps = append(steps, skipped...)
+	p.Steps = slices.Concat(steps, skipped, vouch.Steps(acct, acct.ID, exempt, "Killswitch changes no trust policy: correct it by hand, or deploy the role again"))
 	if acct.Look != actions.LookAll {
 		return p, nil
+	}
+	for _, arn := range ourRoles(acct) {
+		if r, ok := roles[actions.LastPart(arn)]; ok {
+			p.Warnings = append(p.Warnings, vouch.Warning(acct.Org, arn, r.AssumeRolePolicyDocument)...)
+		}
+	}
+	if len(foreign) > 0 {
+		p.Warnings = append(p.Warnings, "Revoked like the others, since their trust policies let in others than expected, whatever their names: "+strings.Join(foreign, ", ")+".")
 	}
 	p.Facts = append(p.Facts, actions.Fact{Label: "Roles", Text: fmt.Sprintf("%d in the account, %d are revoked, %d are left alone", len(listed), len(steps), len(skipped))})
 	for _, why := range slices.Sorted(maps.Keys(skips)) {
@@ -97,31 +114,52 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 	return p, nil
 }
 
+// forwards is why a role is left alone that passes on the account's events, which tell of tampering.
+const forwards = "forwards the account's events: EventBridge alone may assume it"
+
+// ourRoles are the member roles of the account.
+func ourRoles(acct *actions.Account) (arns []string) {
+	for _, name := range []string{acct.Org.ResponderRole, acct.Org.RestorerRole} {
+		arns = append(arns, actions.RoleARN(acct.Partition, acct.ID, "/", name))
+	}
+	return arns
+}
+
+// exemptRoles are the roles of a scope's account that ALL may leave alone by their names.
+func exemptRoles(s actions.Scope) (arns []string) {
+	o := s.Org
+	names := o.ProtectedPrincipals
+	for _, name := range []string{o.ResponderRole, o.RestorerRole, o.ForwarderRole} {
+		if name != "" {
+			names = append(slices.Clip(names), actions.RoleARN(o.Partition, "*", "/", name))
+		}
+	}
+	return slices.DeleteFunc(vouch.Exempt(s.Account, names), func(arn string) bool {
+		_, _, _, _, role := actions.SplitRoleARN(arn)
+		return !role
+	})
+}
+
+// revokeStep returns the step of one of many roles. A name proves nothing: the forwarder and what is
+// protected are left alone only if nobody unexpected may enter them.
 func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error) {
 	name, arn, id := aws.ToString(r.RoleName), aws.ToString(r.Arn), aws.ToString(r.RoleId)
 	s := actions.Step{ID: "revoke " + name, Title: "Revoke the sessions of " + name, Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Many: true,
-		Skip: acct.Org.ProtectedBecause(arn, acct.ID, aws.ToString(r.Path), name)}
-	if s.Skip == "" && forwards(acct.Org, r) {
-		s.Skip = "forwards the account's events: EventBridge alone may assume it"
+		Skip: acct.Org.ProtectedBecause(arn, aws.ToString(r.Path), name)}
+	if s.Skip == "" && acct.Org.ForwarderRole != "" && strings.EqualFold(name, acct.Org.ForwarderRole) {
+		s.Skip = forwards
+	}
+	if (s.Skip == actions.ProtectedByName || s.Skip == forwards) && len(vouch.OfRole(acct.Org, arn, r.AssumeRolePolicyDocument)) > 0 {
+		s.Skip = ""
 	}
 	if s.Skip != "" {
+		s.Current = "left alone, " + s.Skip
 		return s, nil
 	}
 	prior, err := listedInline(r, revokePolicy)
 	s.Prior, s.Goal, s.Deny = prior, s.ID, true
 	s.Current, s.After = inlineText(prior), "inline policy "+revokePolicy+": Deny * for sessions issued before now + 30 s, and aws login"
 	return s, err
-}
-
-// forwarderTrust is what deploy/forwarder.yaml makes its role trust.
-const forwarderTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
-
-// forwards reports whether a role passes on the account's events, which tell of tampering. Its
-// name proves nothing: that nobody but EventBridge may assume it does.
-func forwards(o actions.Org, r types.RoleDetail) bool {
-	trust, err := url.PathUnescape(aws.ToString(r.AssumeRolePolicyDocument))
-	return err == nil && o.ForwarderRole != "" && strings.EqualFold(aws.ToString(r.RoleName), o.ForwarderRole) &&
-		deny.Says(trust, forwarderTrust)
 }
 
 func lastUsed(r types.RoleDetail) time.Time {

@@ -16,6 +16,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 	"github.com/killswitch-chatops/killswitch/actions/scp"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 const (
@@ -37,7 +38,7 @@ func (RevokeSessions) Spec() actions.Spec {
 		Summary:    "deny everything to all sessions that a role, or every role of an account, has handed out until now",
 		Usage:      `revoke_sessions arn:aws:iam::222222222222:role/app-role reason="keys on a paste site"`,
 		Target:     actions.RolesTarget,
-		Options:    []string{"via"},
+		Options:    []string{"via", "confirm"},
 		Values:     map[string][]string{"via": {"scp"}},
 		Synonyms:   []string{"revoke", "revoke_role", "kill_sessions", "kick"},
 		Check:      checkVia,
@@ -54,8 +55,9 @@ func (RevokeSessions) Spec() actions.Spec {
 	}
 }
 
-// checkVia allows via= only for all roles of an account.
+// checkVia allows via= only for all roles of an account, and confirm= only for one.
 func checkVia(c *actions.Call, m *actions.ParseErrors) {
+	confirmed(c, m)
 	if c.Options["via"] != "" && c.Target != "" && !actions.WholeAccount(*c) {
 		m.Suggest("via", "is only for a whole account", "leave it out, or name ACCOUNT/"+actions.AllRoles, "")
 	}
@@ -63,7 +65,7 @@ func checkVia(c *actions.Call, m *actions.ParseErrors) {
 
 func revokePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	if scp.ViaSCP(s.Call) {
-		return scp.Permits(p, s)
+		return scp.RevocationPermits(p, s)
 	}
 	var ss []actions.Statement
 	if s.Any() || !actions.WholeAccount(s.Call) {
@@ -79,6 +81,9 @@ func revokePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 			return nil
 		}
 		ss = append(onRole(p, s, read), actions.Statement{Actions: write, Resources: s.Changed("iam", "role/")})
+	}
+	if p != actions.PhaseUndo && (s.Any() || actions.WholeAccount(s.Call)) {
+		ss = append(ss, vouch.Permits(s, exemptRoles(s))...)
 	}
 	if s.Any() || actions.WholeAccount(s.Call) {
 		list := actions.Statement{Actions: []string{"iam:GetAccountAuthorizationDetails"}, Resources: []string{"*"}} // it takes no resource
@@ -115,6 +120,9 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 		Reversible: true,
 		Undo:       RevokeSessions{}.Spec().Undo,
 		Residual:   RevokeSessions{}.Spec().NotStopped,
+	}
+	if p.Guarded, err = vouch.Guard(acct, c, role); err != nil {
+		return actions.Plan{}, err
 	}
 	prior, err := getInline(ctx, acct, actions.LastPart(c.Target))
 	if err != nil {
@@ -195,6 +203,8 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 // Apply implements [actions.Action].
 func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	switch {
+	case vouch.Is(s):
+		return actions.Effect{}, nil
 	case scp.BySCP(s):
 		return scp.Revocation(acct.Org, s.ResourceID, run).Apply(ctx, acct, s, run)
 	case s.Many:
@@ -237,6 +247,8 @@ func revocationOf(live *string) deny.Revocation {
 // Verify implements [actions.Action].
 func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	switch {
+	case vouch.Is(s):
+		return vouch.Verify(ctx, acct, s)
 	case scp.BySCP(s):
 		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Verify(ctx, acct, s, e)
 	case s.Many:
@@ -268,6 +280,8 @@ func revokes(live *string, e actions.Effect) bool {
 // Revert implements [actions.Action].
 func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	switch {
+	case vouch.Is(s):
+		return actions.Reading{Holds: true}, nil
 	case scp.BySCP(s):
 		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Revert(ctx, acct, s, e)
 	case s.Many:

@@ -30,6 +30,13 @@ func findRole(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	return role, nil
 }
 
+// confirmed checks confirm=, which a role with a protected name may need.
+func confirmed(c *actions.Call, m *actions.ParseErrors) {
+	if typed := c.Options["confirm"]; typed != "" && c.Target != "" && (actions.WholeAccount(*c) || typed != actions.LastPart(c.Target)) {
+		m.Add("confirm", fmt.Sprintf("%s is not the role's name", actions.Clip(typed)), "leave it out, or say the name of the one role")
+	}
+}
+
 // onRole returns the permissions to read the role and, when it is planned, to look for
 // another name if there is none.
 func onRole(p actions.Phase, s actions.Scope, read []string) []actions.Statement {

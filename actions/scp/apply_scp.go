@@ -7,6 +7,7 @@
 package scp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 // ApplySCP freezes an account: it attaches a service control policy that denies
@@ -45,7 +47,10 @@ func (ApplySCP) Spec() actions.Spec {
 		Delay:           actions.SCPDelay,
 		Reversible:      true,
 		InOrganizations: func(actions.Call) bool { return true },
-		Permits:         Permits,
+		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
+			_, spared, _ := configuredAttachment(s.Org, documentName(s.Call))
+			return Permits(p, s, spared)
+		},
 	}
 }
 
@@ -93,10 +98,25 @@ var (
 	asMade = actions.Condition{"StringLike": {"aws:RequestTag/" + deny.TamperTag: {requestPrefix + "*"}}, "ForAllValues:StringEquals": {"aws:TagKeys": {deny.TamperTag}}}
 )
 
+// documentName returns the name of a call's document.
+func documentName(c actions.Call) string { return cmp.Or(c.Options["scp"], freezeSCP) }
+
 // Permits is as narrow as Organizations allows: actions without resource types need "*". Attaching and
 // detaching are authorised on policy and target, and targets have tags of their own: each has its statement.
+// In the target's account it returns what reads the exempt principals.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
-func Permits(p actions.Phase, s actions.Scope) []actions.Statement {
+func Permits(p actions.Phase, s actions.Scope, exemptions []string) (ss []actions.Statement) {
+	if s.InTarget() && p == actions.PhasePlan {
+		ss = vouch.Permits(s, exempted(s.Org, s.Account, exemptions))
+	}
+	if s.Any() || !s.InTarget() {
+		ss = append(ss, permits(p, s)...)
+	}
+	return ss
+}
+
+// permits are those in the management account.
+func permits(p actions.Phase, s actions.Scope) []actions.Statement {
 	account := s.Call.Account
 	if s.Any() {
 		account = "*"
@@ -156,10 +176,7 @@ func stepAttachment(acct *actions.Account, s actions.Step) (Attachment, error) {
 
 // Plan implements [actions.Action].
 func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
-	name := c.Options["scp"]
-	if name == "" {
-		name = freezeSCP
-	}
+	name := documentName(c)
 	a, spared, no := configuredAttachment(acct.Org, name)
 	if no != nil {
 		return actions.Plan{}, no
@@ -181,7 +198,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 		Residual:   ApplySCP{}.Spec().NotStopped,
 	}
 	a.bind(&p, "the document "+name)
-	p.Residual = append(p.Residual, exemptionText(spared)...)
+	exempt := vouchFor(acct, c.Account, spared, &p)
 	switch {
 	case st.ours:
 		p.Undo = "detaches " + a.policy + " only if an earlier request attached it and none still holds it; else it stays attached, as it was"
@@ -203,6 +220,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
 		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
 	}
+	vouch.Survey(ctx, acct, exempt, &p)
 	return p, nil
 }
 
@@ -282,14 +300,12 @@ func impactText(o actions.Org, name, document string, spared []string) []string 
 	return warnings
 }
 
-// exemptionText warns about the exemption by name: a principal of such a name is not
-// stopped, whoever created it. Two lines, so that a long list of names does not push
-// the advice off the card.
-func exemptionText(spared []string) []string {
-	return []string{
-		"Exempt principals are not stopped: " + exemptText(spared) + ".",
-		"If an exempt principal does not exist in this account, an attacker could make it, or has: check.",
-	}
+// vouchFor adds the steps that look at the exempt principals, and returns those.
+func vouchFor(acct *actions.Account, account string, exemptions []string, p *actions.Plan) []string {
+	p.Residual = append(p.Residual, "Exempt principals are not stopped, nor is who has a session of one already: "+exemptText(exemptions)+".")
+	exempt := exempted(acct.Org, account, exemptions)
+	p.Steps = append(p.Steps, vouch.Steps(acct, account, exempt, "Killswitch changes no trust policy: correct it as a principal that is exempt (break-glass), or undo this, correct it and ask again")...)
+	return exempt
 }
 
 // exemptText returns the exempt principals in short: role/NAME if it is exempt in every
@@ -315,6 +331,9 @@ func counted(names []string) string {
 
 // Apply implements [actions.Action].
 func (ApplySCP) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	if vouch.Is(s) {
+		return actions.Effect{}, nil
+	}
 	a, err := stepAttachment(acct, s)
 	if err != nil {
 		return actions.Effect{Prior: s.Prior}, err
@@ -324,12 +343,18 @@ func (ApplySCP) Apply(ctx context.Context, acct *actions.Account, s actions.Step
 
 // Verify implements [actions.Action].
 func (ApplySCP) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	if vouch.Is(s) {
+		return vouch.Verify(ctx, acct, s)
+	}
 	a := Attachment{policy: s.HoldName(), holds: deny.EqualJSON}
 	return a.Verify(ctx, acct, s, e)
 }
 
 // Revert needs no document: it may have been removed from the configuration.
 func (ApplySCP) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	if vouch.Is(s) {
+		return actions.Reading{Holds: true}, nil
+	}
 	a := Attachment{policy: s.HoldName()}
 	return a.Revert(ctx, acct, s, e)
 }

@@ -602,6 +602,8 @@ func TestPlanOfAFreeze(t *testing.T) {
 		"Service control policies": "2 now: FullAWSAccess, guardrail",
 		"Also attached to":         actiontest.Sandbox,
 		"Exempt":                   "role/break-glass, role/killswitch-responder, role/killswitch-restorer, arn:aws:iam::222222222222:role/ops/keeper",
+
+		"Nobody unexpected may enter": "role/killswitch-responder, role/killswitch-restorer",
 	}
 	if d := cmp.Diff(want, facts); d != "" {
 		t.Error(d)
@@ -613,7 +615,7 @@ func TestPlanOfAFreeze(t *testing.T) {
 		t.Errorf("identity %+v", p.Identity)
 	}
 	s := p.Steps[0]
-	if len(p.Steps) != 1 || s.ID != "attach" || !s.Deny || s.Resource != p.Identity.ARN || s.ResourceID != actiontest.Member || s.Prior != nil {
+	if len(p.Steps) != 5 || s.ID != "attach" || !s.Deny || s.Resource != p.Identity.ARN || s.ResourceID != actiontest.Member || s.Prior != nil {
 		t.Errorf("steps %+v", p.Steps)
 	}
 	if p := scpWorld(t, func(o *awsfake.Organization) { o.SCPsDisabled = true }).Plan(); !strings.Contains(strings.Join(p.Warnings, " "), "not enabled") {

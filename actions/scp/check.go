@@ -3,7 +3,6 @@ package scp
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 // scpLimit is AWS's limit on an SCP, white space included; our uploads have none. In
@@ -39,12 +39,12 @@ func readSCP(o actions.Org, document string) (text string, spared []string, no *
 	if n := len(text); n > scpLimit {
 		return "", nil, &actions.Refusal{Reason: fmt.Sprintf("the document has %d bytes without white space, the limit is %d", n, scpLimit), Hint: "shorten it: wildcards in actions help"}
 	}
-	root, err := readJSON(text)
+	root, err := deny.ReadJSON(text)
 	if err != nil {
 		return "", nil, &actions.Refusal{Reason: "the document " + err.Error(), Hint: "keep one of them"}
 	}
 	d, ok := root.(map[string]any)
-	if !ok || !onlyKeys(d, "Version", "Id", "Statement") || d["Version"] != "2012-10-17" {
+	if !ok || !deny.OnlyKeys(d, "Version", "Id", "Statement") || d["Version"] != "2012-10-17" {
 		return "", nil, &actions.Refusal{Reason: `the document is not a policy: it has "Version": "2012-10-17", "Statement" and nothing else`, Hint: syntax}
 	}
 	statements, isList := d["Statement"].([]any)
@@ -76,7 +76,7 @@ var actionPattern = actions.NewPattern(`^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$`)
 // readDeny reads one statement. It must deny, and exempt the member roles.
 func readDeny(o actions.Org, s map[string]any) (spared []string, no *actions.Refusal) {
 	const element = "has a Deny with Action or NotAction, Resource or NotResource, and Condition"
-	if !onlyKeys(s, "Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition") {
+	if !deny.OnlyKeys(s, "Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition") {
 		return nil, &actions.Refusal{Reason: "has an element that a service control policy does not", Hint: "each statement " + element}
 	}
 	switch s["Effect"] {
@@ -96,10 +96,10 @@ func readDeny(o actions.Org, s map[string]any) (spared []string, no *actions.Ref
 			return nil, &actions.Refusal{Reason: fmt.Sprintf("has the action %q", actions.Clip(a)), Hint: "write service:Action; the service has no wildcard"}
 		}
 	}
-	if ps, ok := list(s["NotAction"]); ok && slices.Contains(ps, "*") {
+	if ps, ok := deny.Strings(s["NotAction"]); ok && slices.Contains(ps, "*") {
 		return nil, &actions.Refusal{Reason: "denies all but every action (NotAction *): it would stop nothing", Hint: "name in NotAction what stays allowed, or write Action"}
 	}
-	if ps, ok := list(s["NotResource"]); ok && exemptsAll(o, ps) {
+	if ps, ok := deny.Strings(s["NotResource"]); ok && exemptsAll(o, ps) {
 		return nil, &actions.Refusal{Reason: "denies on all but every resource (NotResource " + actions.Clip(strings.Join(ps, ", ")) + "): it would stop nothing", Hint: "name in NotResource what stays reachable, or write Resource"}
 	}
 	lock := &actions.Refusal{Reason: "does not exempt the roles " + o.ResponderRole + " and " + o.RestorerRole + " in every account: it would lock Killswitch out",
@@ -207,7 +207,7 @@ func principalTests(condition any) (tests []principalTest, no *actions.Refusal) 
 			default:
 				return nil, &actions.Refusal{Reason: fmt.Sprintf("tests aws:PrincipalArn with %s, which can't be checked", actions.Clip(op)), Hint: "use ArnNotLike"}
 			}
-			if t.patterns, ok = list(values); !ok {
+			if t.patterns, ok = deny.Strings(values); !ok {
 				return nil, bad
 			}
 			for _, p := range t.patterns {
@@ -285,15 +285,6 @@ func wildcard(pattern, s string) bool {
 	return strings.Trim(pattern[i:], "*") == ""
 }
 
-func onlyKeys(m map[string]any, known ...string) bool {
-	for k := range m {
-		if !slices.Contains(known, k) {
-			return false
-		}
-	}
-	return m != nil
-}
-
 // oneList returns the list of the one key of two that is present.
 func oneList(m map[string]any, key, other string) ([]string, bool) {
 	_, has := m[key]
@@ -303,67 +294,5 @@ func oneList(m map[string]any, key, other string) ([]string, bool) {
 	if !has {
 		key = other
 	}
-	return list(m[key])
-}
-
-// list returns a string, or at least one string, as a list.
-func list(v any) ([]string, bool) {
-	if s, ok := v.(string); ok {
-		return []string{s}, true
-	}
-	items, _ := v.([]any)
-	var ss []string
-	for _, item := range items {
-		s, ok := item.(string)
-		if !ok {
-			return nil, false
-		}
-		ss = append(ss, s)
-	}
-	return ss, len(ss) > 0
-}
-
-// readJSON reads JSON without duplicate keys, which parsers treat differently.
-func readJSON(text string) (any, error) {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	return readValue(d)
-}
-
-func readValue(d *json.Decoder) (any, error) {
-	token, err := d.Token()
-	if err != nil {
-		return nil, errors.New("is not JSON")
-	}
-	switch token {
-	case json.Delim('['):
-		items := []any{}
-		for d.More() {
-			v, err := readValue(d)
-			if err != nil {
-				return nil, err
-			}
-			items = append(items, v)
-		}
-		_, err = d.Token()
-		return items, err
-	case json.Delim('{'):
-		fields := map[string]any{}
-		for d.More() {
-			key, err := d.Token()
-			if err != nil {
-				return nil, errors.New("is not JSON")
-			}
-			name, _ := key.(string)
-			if _, twice := fields[name]; twice {
-				return nil, fmt.Errorf("has the key %q twice in one place", actions.Clip(name))
-			}
-			if fields[name], err = readValue(d); err != nil {
-				return nil, err
-			}
-		}
-		_, err = d.Token()
-		return fields, err
-	}
-	return token, nil
+	return deny.Strings(m[key])
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 // Limits of what is told of a document. A card shows 220 characters of a line.
@@ -20,7 +21,7 @@ const (
 
 // denials says what a valid document denies, a line for each statement, the widest first.
 func denials(o actions.Org, document string) []string {
-	root, err := readJSON(document)
+	root, err := deny.ReadJSON(document)
 	d, _ := root.(map[string]any)
 	if err != nil || d == nil {
 		return nil
@@ -51,17 +52,17 @@ func denials(o actions.Org, document string) []string {
 
 // statementText is what one statement denies, where, to whom.
 func statementText(o actions.Org, s map[string]any) string {
-	acts, ok := list(s["Action"])
+	acts, ok := deny.Strings(s["Action"])
 	text := "It denies "
 	if !ok {
-		acts, _ = list(s["NotAction"])
+		acts, _ = deny.Strings(s["NotAction"])
 		text = "It denies everything but "
 	}
 	slices.SortStableFunc(acts, func(a, b string) int { return cmp.Or(cmp.Compare(width(a), width(b)), cmp.Compare(a, b)) })
 	text += someOf(acts, maxActions)
-	if on, ok := list(s["Resource"]); ok && !slices.Contains(on, "*") {
+	if on, ok := deny.Strings(s["Resource"]); ok && !slices.Contains(on, "*") {
 		text += " on " + someOf(on, maxResource)
-	} else if not, ok := list(s["NotResource"]); ok {
+	} else if not, ok := deny.Strings(s["NotResource"]); ok {
 		text += " on all but " + someOf(not, maxResource)
 	}
 	if tests, no := principalTests(s["Condition"]); no == nil {
@@ -111,7 +112,7 @@ func width(action string) int {
 
 // statementWidth is that of its widest action.
 func statementWidth(s map[string]any) int {
-	acts, ok := list(s["Action"])
+	acts, ok := deny.Strings(s["Action"])
 	if !ok {
 		return 0 // NotAction
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 // The built-in documents, which the configuration can replace.
@@ -118,6 +119,26 @@ func exemptARNs(o actions.Org) []string {
 	return arns
 }
 
+// exempted returns the principals of an account that exemptions name, as they are called. Those
+// with a wildcard in their name can't be listed.
+func exempted(o actions.Org, account string, exemptions []string) []string {
+	var patterns []string
+	for _, p := range exemptions {
+		parts := strings.SplitN(characters(p), ":", 6)
+		if len(parts) < 6 || strings.ContainsAny(parts[5], "*?\x04") || !wildcard(parts[1], o.Partition) || !wildcard(parts[2], "iam") {
+			continue
+		}
+		if parts[4] == anyAccount || parts[4] != account && wildcard(parts[4], account) {
+			parts[4] = "*"
+		}
+		patterns = append(patterns, "arn:"+o.Partition+":iam::"+parts[4]+":"+literal(parts[5]))
+	}
+	return vouch.Exempt(account, patterns)
+}
+
+// literal writes as such what [characters] has marked.
+var literal = strings.NewReplacer("\x01", "*", "\x02", "?", "\x03", "$").Replace
+
 // statementSCP is a statement of a service control policy that denies.
 type statementSCP struct {
 	Sid       string `json:",omitempty"`
@@ -180,7 +201,7 @@ func readRevokeSCP(o actions.Org, document string) (deny.Revocation, bool) {
 			}
 		}
 	}
-	if _, err := readJSON(document); err != nil || json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) == 0 {
+	if _, err := deny.ReadJSON(document); err != nil || json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) == 0 {
 		return deny.Revocation{}, false
 	}
 	r, spelled, err := deny.Revocation{Ours: true, Login: len(d.Statement) > 1}, d.Statement[0].Condition.DateLessThan["aws:TokenIssueTime"], error(nil)

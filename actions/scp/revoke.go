@@ -7,6 +7,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 // ViaSCP reports whether a call revokes an account's sessions by a service control
@@ -62,7 +63,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call, 
 		Residual:   append(notStopped, "Service control policies don't touch service-linked roles."),
 	}
 	a.bind(&p, "the list of exempt principals")
-	p.Residual = append(p.Residual, exemptionText(exemptARNs(acct.Org))...)
+	exempt := vouchFor(acct, c.Account, exemptARNs(acct.Org), &p)
 	if st.ours {
 		p.Undo = "leaves " + a.policy + " attached, as it was before this request"
 	}
@@ -76,5 +77,11 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call, 
 		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
 		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
 	}
+	vouch.Survey(ctx, acct, exempt, &p)
 	return p, nil
+}
+
+// RevocationPermits are the permissions of ViaSCP.
+func RevocationPermits(p actions.Phase, s actions.Scope) []actions.Statement {
+	return Permits(p, s, exemptARNs(s.Org))
 }

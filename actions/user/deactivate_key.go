@@ -116,7 +116,7 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 func quarantineOwner(ctx context.Context, acct *actions.Account, k *ownedKey, p *actions.Plan) (bool, error) {
 	name := aws.ToString(k.user.UserName)
 	groups, unread := groupsOf(ctx, acct, name)
-	if why := guard(ctx, acct, name, groups, unread); why != "" { // in a run, what was planned is in the ledger
+	if why := guard(ctx, acct, k.user, groups, unread); why != "" { // in a run, what was planned is in the ledger
 		p.Warnings = append(p.Warnings, fmt.Sprintf("Only the key is deactivated: %s Sessions that were made with it work on for up to 36 hours. To end them, send: quarantine_user %s confirm=%s", why, aws.ToString(k.user.Arn), name))
 		return false, nil
 	}

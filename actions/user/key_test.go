@@ -312,7 +312,7 @@ func TestKeyDeletedMeanwhile(t *testing.T) {
 	actiontest.AllApplied(t, all)
 	w.holdsAll(all)
 	again := w.brief()
-	if again.Identity.ID != p.Identity.ID || w.Org.RefuseIdentity(again.Identity) != nil {
+	if again.Identity.ID != p.Identity.ID || w.Org.RefuseIdentity(again.Identity, false) != nil {
 		t.Errorf("%+v", again.Identity)
 	}
 	if r := w.Undo(all)[p.Steps[0].ID]; r.Holds || r.Changed || !strings.Contains(r.Found, "no longer exists") {
@@ -359,7 +359,7 @@ func TestDeleteKeyTwice(t *testing.T) {
 
 	// A re-check, and a run that goes on, look again: the key is gone, and that is no error.
 	again := w.brief()
-	if again.Identity.ID != p.Identity.ID || len(again.Steps) != 0 || w.Org.RefuseIdentity(again.Identity) != nil {
+	if again.Identity.ID != p.Identity.ID || len(again.Steps) != 0 || w.Org.RefuseIdentity(again.Identity, false) != nil {
 		t.Errorf("%+v", again)
 	}
 	actiontest.HasWords(t, w.refused().Reason, "does not exist") // a new request is told

@@ -3,7 +3,6 @@ package user
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -137,8 +136,8 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	guarded, unread := "", error(nil)
 	if acct.Look == actions.LookAll { // an attacker may join the group after the approval
 		groups, unread = groupsOf(ctx, acct, name)
-		if guarded = guard(ctx, acct, name, groups, unread); guarded != "" && c.Options["confirm"] != name {
-			return actions.Plan{}, confirmAdmin(c, name, guarded)
+		if guarded = guard(ctx, acct, user, groups, unread); guarded != "" && c.Options["confirm"] != name {
+			return actions.Plan{}, actions.ConfirmName(c, name, guarded, "or deactivate a key alone with deactivate_key")
 		}
 	}
 	u, full := newUserState(user, groups), c.Options["mode"] != deny.IAMOnly
@@ -183,9 +182,14 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	return p, nil
 }
 
-// guard returns why it takes one approval more to contain a user: it is an administrator, or its
-// groups can't be read, as whoever holds the account may bring about.
-func guard(ctx context.Context, acct *actions.Account, user string, groups []string, unread error) string {
+// guard returns why it takes one approval more to contain a user: its name is protected in any
+// account, it is an administrator, or its groups can't be read, as whoever holds the account may
+// bring about.
+func guard(ctx context.Context, acct *actions.Account, u *types.User, groups []string, unread error) string {
+	user, arn := aws.ToString(u.UserName), aws.ToString(u.Arn)
+	if acct.Org.Protection(arn) != "" && acct.Org.RefuseIdentity(actions.Identity{ARN: arn}, true) == nil {
+		return user + " has a name that is protected in any account; nothing shows that this is the one that is meant."
+	}
 	if acct.Org.AdminGroup == "" {
 		return ""
 	}
@@ -201,18 +205,6 @@ func guard(ctx context.Context, acct *actions.Account, user string, groups []str
 		return fmt.Sprintf("%s is a member of the admin group %s%s.", user, group, since)
 	}
 	return ""
-}
-
-// confirmAdmin refuses to contain an administrator whose name was not typed.
-func confirmAdmin(c actions.Call, name, why string) *actions.Refusal {
-	meant := c
-	meant.Options = maps.Clone(c.Options)
-	if meant.Options == nil {
-		meant.Options = map[string]string{}
-	}
-	meant.Options["confirm"] = name
-	return &actions.Refusal{Reason: why + " It takes the name typed, and one approval more",
-		Hint: "ask again with confirm=" + name + ", or deactivate a key alone with deactivate_key", Instead: &meant}
 }
 
 // checkQuarantine checks the options.

@@ -513,7 +513,7 @@ func TestLongestUser(t *testing.T) {
 func TestProtectedUser(t *testing.T) {
 	w := userWorld(t)
 	w.Org.ProtectedPrincipals = append(w.Org.ProtectedPrincipals, "arn:aws:iam::*:user/team/alice")
-	if w.Org.RefuseIdentity(w.Plan().Identity) == nil {
+	if w.Org.RefuseIdentity(w.Plan().Identity, false) == nil {
 		t.Error("not refused")
 	}
 }

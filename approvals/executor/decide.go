@@ -27,7 +27,7 @@ func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []appr
 	if !d.Accept {
 		return nil, &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}
 	}
-	if no := x.Org.RefuseCall(p.Call()); no != nil {
+	if no := x.refuseTarget(p); no != nil {
 		return nil, &actions.Refusal{Reason: no.Reason, Hint: askAgain}
 	}
 	if p.Mode != approvals.TwoPerson {
@@ -49,6 +49,14 @@ func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []appr
 		missing.Reason = fmt.Sprintf("there are %d proved approvals of the %d needed", len(t.Votes), need)
 	}
 	return nil, missing
+}
+
+// refuseTarget refuses a planned request that the configuration rules out by now.
+func (x *Executor) refuseTarget(p approvals.Planned) *actions.Refusal {
+	if no := x.Org.RefuseCall(p.Call()); no != nil || p.Intent.Undo != "" {
+		return no
+	}
+	return x.Org.RefuseIdentity(p.Plan.Identity, p.Plan.Guarded != "")
 }
 
 // proveVotes verifies the clicks that approve a request; unproved says why the last one

@@ -161,10 +161,10 @@ func TestNamesInForce(t *testing.T) {
 		want  approvals.InForce
 	}{
 		"role":  {revoke, nil, approvals.InForce{Names: []string{"app-role"}}},
-		"ALL":   {revokeAll, withRoles(60), approvals.InForce{Names: []string{"root", "awsrevokeoldersessions"}}},
+		"ALL":   {revokeAll, withRoles(60), approvals.InForce{Names: []string{"root", "awsrevokeoldersessions", "killswitch-responder", "killswitch-restorer"}}},
 		"user":  {"quarantine_user prod/bernd stolen", exposed, approvals.InForce{Names: []string{"bernd", "killswitchquarantine", strings.ToLower(exposedKey)}}},
 		"key":   {"deactivate_key " + exposedKey + " stolen", exposed, approvals.InForce{Names: []string{"bernd", strings.ToLower(exposedKey)}}},
-		"whole": {"apply_scp prod stolen", inOrganization(), approvals.InForce{Names: []string{prod, "killswitch-freeze"}, SCP: true}},
+		"whole": {"apply_scp prod stolen", inOrganization(), approvals.InForce{Names: []string{prod, "killswitch-freeze", "break-glass", "killswitch-responder", "killswitch-restorer"}, SCP: true}},
 		"instance": {"isolate_instance prod/" + suspect + " region=" + region + " stolen", func(w *world) { populate(w, 3) },
 			approvals.InForce{Names: []string{suspect, "eni-0aaaaaaaaaaaaaaa0", "sg-", "eni-0aaaaaaaaaaaaaaa1", "app-role", "killswitch-isolation", "web"}}},
 	} {

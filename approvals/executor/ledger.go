@@ -108,7 +108,7 @@ func putRun(r approvals.Run) approvals.Put {
 func resources(steps []step) []string {
 	var arns []string
 	for _, s := range steps {
-		if s.Step.Skip == "" && !slices.Contains(arns, s.Step.Resource) && !s.Step.Many {
+		if s.Step.Skip == "" && s.Step.Look == "" && !slices.Contains(arns, s.Step.Resource) && !s.Step.Many {
 			arns = append(arns, s.Step.Resource)
 		}
 	}

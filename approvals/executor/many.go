@@ -268,7 +268,7 @@ func (m *many) readBatch(ctx context.Context, steps []*step) (found []actions.Re
 		var ours storeError
 		var read error
 		err := m.paced(ctx, func() error {
-			found[i].Holds, found[i].Found, read = m.readStep(ctx, m.acct, steps[i])
+			found[i], read = m.readStep(ctx, m.acct, steps[i])
 			return read
 		})
 		switch {

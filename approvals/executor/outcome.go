@@ -25,12 +25,13 @@ func sumUp(steps []step) tally {
 	holds := func(s step) bool { return s.State == approvals.StepVerified || s.State == approvals.StepKept }
 	for _, s := range steps {
 		switch {
+		case s.Step.Look != "": // it changes nothing
 		case holds(s):
 			t.good++
 		case s.State != approvals.StepSkipped:
 			t.bad++
 		}
-		if s.State != approvals.StepSkipped && s.State != approvals.StepPlanned {
+		if s.State != approvals.StepSkipped && s.State != approvals.StepPlanned && s.Step.Look == "" {
 			t.begun++
 		}
 		if g := s.Step.Goal; g != "" {
@@ -50,7 +51,7 @@ func sumUp(steps []step) tally {
 	for _, s := range steps {
 		missed := s.Step.Goal != "" && !t.goals[s.Step.Goal]
 		cause := cmp.Or(s.Cause, s.Step.Skip)
-		if holds(s) || cause == "" || t.why != "" || missed == t.achieved || s.State == approvals.StepSkipped && !missed {
+		if holds(s) && s.Step.Look == "" || cause == "" || t.why != "" || missed == t.achieved || s.State == approvals.StepSkipped && !missed {
 			continue
 		}
 		t.why, t.hint = s.Step.Title+": "+cause, s.Hint

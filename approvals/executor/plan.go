@@ -262,7 +262,7 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 	if proven.unsure != "" {
 		p.Plan.Warnings = slices.Insert(p.Plan.Warnings, 0, "The target is not sure. "+proven.unsure)
 	}
-	if no := x.Org.RefuseIdentity(p.Plan.Identity); no != nil {
+	if no := x.Org.RefuseIdentity(p.Plan.Identity, p.Plan.Guarded != ""); no != nil {
 		return no
 	}
 	if why := p.Plan.Guarded; why != "" {

@@ -238,7 +238,7 @@ func TestFreezeTellsOfExemptNames(t *testing.T) {
 			var s *awsfake.Session
 			w := newWorld(t, func(w *world) {
 				populate(w, 3)
-				s = w.aws.Session(w.aws.Account(prod).AddRole(awsfake.Role{Name: "break-glass", Inline: map[string]string{"all": allPolicy}}), "attacker")
+				s = w.aws.Session(w.aws.Account(prod).AddRole(awsfake.Role{Name: "break-glass", Trust: lets(prod), Inline: map[string]string{"all": allPolicy}}), "attacker")
 			})
 			r := w.contained(line)
 			told := strings.Join(w.planned(r).Plan.Residual, "\n")

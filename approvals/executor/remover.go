@@ -29,21 +29,29 @@ func unnamed(t approvals.Tampered) bool { return t.Told && t.By == nil }
 // tell. Answers are stored with the end of the look, which tells them.
 func (w *worker) nameRemovers(ctx context.Context, steps []step) (links []audit.Event, err error) {
 	x := w.x
-	var acct *actions.Account
-	var entered error
-	found := map[int]*approvals.Remover{}
+	type session struct {
+		acct *actions.Account
+		err  error
+	}
+	sessions, found := map[string]session{}, map[int]*approvals.Remover{}
 	for i, t := range w.run.Tampering {
 		if !unnamed(t) || t.StepN > len(steps) || len(found) == namedAtOnce {
 			continue
 		}
-		if acct == nil && entered == nil {
-			account := actions.ScopeOf(w.action, x.Org, w.p.Call(), nil).Account
-			acct, entered = x.Cloud.Enter(ctx, actions.Responder, account, "", sessionContext(w.p, nil), trail.LookupPermits())
+		removed := steps[t.StepN-1].Step
+		account := w.p.Account // of what a step looks at
+		if removed.Look == "" {
+			account = actions.ScopeOf(w.action, x.Org, w.p.Call(), nil).Account
+		}
+		s, entered := sessions[account]
+		if !entered {
+			s.acct, s.err = x.Cloud.Enter(ctx, actions.Responder, account, "", sessionContext(w.p, nil), trail.LookupPermits())
+			sessions[account] = s
 		}
 		if err := w.renewOrHandOver(ctx); err != nil {
 			return nil, storeError{err}
 		}
-		found[i] = w.removerOf(ctx, acct, entered, steps[t.StepN-1].Step, t)
+		found[i] = w.removerOf(ctx, s.acct, s.err, removed, t)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

@@ -360,6 +360,9 @@ func stepEvent(s *step) audit.Event {
 
 // readBack verifies a done step, again until it holds or readWithin is over.
 func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) error {
+	if s.Step.Look != "" && s.State != approvals.StepSkipped {
+		return w.readLook(ctx, acct, s)
+	}
 	if s.State != approvals.StepDone {
 		return nil
 	}
@@ -368,7 +371,8 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 		if err := w.renewOrHandOver(ctx); err != nil {
 			return err
 		}
-		holds, text, err := w.readStep(ctx, acct, s)
+		read, err := w.readStep(ctx, acct, s)
+		text := read.Found
 		var ours storeError
 		switch {
 		case errors.As(err, &ours):
@@ -377,7 +381,7 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 			return ctx.Err()
 		case err != nil:
 			text, _ = actions.Explain(err)
-		case holds:
+		case read.Holds:
 			s.State = approvals.StepVerified
 			return w.saveVerified(ctx, []*step{s})
 		}
@@ -393,26 +397,57 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 	return w.saveStep(ctx, s)
 }
 
+// readLook looks once: nothing was written that AWS might show late.
+func (w *worker) readLook(ctx context.Context, acct *actions.Account, s *step) error {
+	if err := w.renewOrHandOver(ctx); err != nil {
+		return err
+	}
+	read, err := w.readStep(ctx, acct, s)
+	if mustStop(err) || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	return w.saveLook(ctx, s, read, err)
+}
+
+// saveLook stores what a step that only looks has seen. What could not be read is told, and
+// changes nothing else: of what was seen before that counts.
+func (w *worker) saveLook(ctx context.Context, s *step, read actions.Reading, unread error) error {
+	was := *s
+	switch {
+	case unread != nil && s.State != approvals.StepPlanned && s.State != approvals.StepVerified:
+		return nil
+	case unread != nil:
+		cause, hint := actions.Explain(unread)
+		s.State, s.Cause, s.Hint = approvals.StepVerified, "could not be read: "+cause, hint
+	case read.Holds:
+		s.State, s.Cause, s.Hint = approvals.StepVerified, "", ""
+	default:
+		s.State, s.Cause, s.Hint = approvals.StepFailed, read.Found, s.Step.Look
+	}
+	if s.State == was.State && s.Cause == was.Cause {
+		return nil
+	}
+	return w.saveStep(ctx, s)
+}
+
 // readStep verifies one step once.
-func (w *worker) readStep(ctx context.Context, acct *actions.Account, s *step) (bool, string, error) {
+func (w *worker) readStep(ctx context.Context, acct *actions.Account, s *step) (actions.Reading, error) {
 	var h hold
 	version, err := w.x.runs().Find(ctx, holdRow(s.Step.Hold), &h)
 	if err != nil {
-		return false, "", storeError{err}
+		return actions.Reading{}, storeError{err}
 	}
 	actx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	if w.p.Intent.Undo == "" {
-		read, err := w.action.Verify(actx, acct, s.Step, h.Effect)
-		return read.Holds, read.Found, err
-	}
 	switch {
+	case w.p.Intent.Undo == "":
+		return w.action.Verify(actx, acct, s.Step, h.Effect)
 	case version == 0:
-		return true, "", nil
+		return actions.Reading{Holds: true}, nil
 	case len(h.shares(w.p.Intent.Undo)) > 0:
-		read, err := w.action.Verify(actx, acct, s.Step, h.Effect)
-		return read.Holds, read.Found, err
+		return w.action.Verify(actx, acct, s.Step, h.Effect)
 	}
 	read, err := w.action.Revert(actx, acct, s.Step, h.Effect)
-	return read.Holds && !read.Changed, read.Found, err
+	read.Holds = read.Holds && !read.Changed
+	return read, err
 }

@@ -152,7 +152,9 @@ func (x *Executor) undoable(ctx context.Context, id, by string) (approvals.Plann
 	if err != nil {
 		return p, run, nil, err
 	}
-	steps := slices.DeleteFunc(all, func(s step) bool { return s.State == approvals.StepPlanned || s.State == approvals.StepSkipped })
+	steps := slices.DeleteFunc(all, func(s step) bool {
+		return s.State == approvals.StepPlanned || s.State == approvals.StepSkipped || s.Step.Look != ""
+	})
 	if len(steps) == 0 {
 		return p, run, nil, &actions.Refusal{Reason: id + " changed nothing, so there is nothing to undo"}
 	}

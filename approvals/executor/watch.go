@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,7 +160,7 @@ func (x *Executor) extendWatch(ctx context.Context, r approvals.Request, run *ap
 func (w *worker) look(ctx context.Context) error {
 	x, run := w.x, w.run
 	before, progress := shownOf(*run), run.Progress
-	if w.refused = x.Org.RefuseCall(w.p.Call()); run.UndoneBy != "" {
+	if w.refused = x.refuseTarget(w.p); run.UndoneBy != "" {
 		w.refused = &actions.Refusal{Reason: "its undo " + run.UndoneBy + " is under way"}
 	}
 	steps, removed, err := w.lookAtSteps(ctx)
@@ -250,7 +251,7 @@ func (w *worker) prepareLook(ctx context.Context) (*actions.Account, []step, err
 	}
 	for i, h := range holds {
 		undo := w.run.UndoneBy
-		steps[i].lifted = !slices.Contains(h.Holders, w.p.ID) || undo != "" && (h.Releasing == undo || h.Writer.Owner == undo)
+		steps[i].lifted = steps[i].Step.Look == "" && !slices.Contains(h.Holders, w.p.ID) || undo != "" && (h.Releasing == undo || h.Writer.Owner == undo)
 	}
 	var acct *actions.Account
 	err = x.retryPages(ctx, x.Now(), w.page(ctx), func() (err error) {
@@ -324,12 +325,18 @@ func (w *worker) readSteps(ctx context.Context, acct *actions.Account, steps []s
 		holds, text := held[s.N], ""
 		var serr error
 		if !holds {
-			holds, text, serr = w.readStep(ctx, acct, s)
+			var read actions.Reading
+			read, serr = w.readStep(ctx, acct, s)
+			holds, text = read.Holds, read.Found
 		}
 		recreated := errors.Is(serr, actions.ErrRecreated)
 		switch {
 		case mustStop(serr) || ctx.Err() != nil:
 			return nil, errors.Join(serr, ctx.Err())
+		case s.Step.Look != "" && (holds || serr != nil):
+			if serr := w.saveLook(ctx, s, actions.Reading{Holds: holds}, serr); serr != nil {
+				return nil, serr
+			}
 		case holds && s.State != approvals.StepVerified:
 			back = append(back, s)
 		case holds:
@@ -373,6 +380,8 @@ func (s step) watched() bool {
 // whyLeft says why the watch does not apply a step again; empty if it does.
 func (w *worker) whyLeft(s step) string {
 	switch {
+	case s.Step.Look != "":
+		return s.Step.Look
 	case s.Step.Goal == "":
 		return "it only supports the containment"
 	case !renewable(s.Step):
@@ -388,7 +397,7 @@ func (w *worker) whyLeft(s step) string {
 // renewable reports whether the watch may apply a step: it brings a goal, and undo takes it
 // back. What deletes, and what stays after an undo, is for people.
 func renewable(s actions.Step) bool {
-	return s.Goal != "" && !s.Removes && (s.NotReverted == "" || s.Credential)
+	return s.Goal != "" && s.Look == "" && !s.Removes && (s.NotReverted == "" || s.Credential)
 }
 
 // noteRemoved records what was removed before anything is applied again.
@@ -402,11 +411,15 @@ func (w *worker) noteRemoved(ctx context.Context, steps []step, removed []remova
 			continue
 		}
 		fresh = append(fresh, r)
-		run.NoteTampering(approvals.Tampered{At: now, StepN: s.N, Step: s.Step.Title, Found: actions.Clip(r.found), Cause: r.left, Since: run.Seen})
+		undone := s.Step.Title
+		if s.Step.Look != "" {
+			undone = s.Step.After
+		}
+		run.NoteTampering(approvals.Tampered{At: now, StepN: s.N, Step: undone, Found: actions.Clip(r.found), Cause: r.left, Since: run.Seen})
 		if s.added { // its row is written with its hold
 			continue
 		}
-		s.State, s.Cause, s.Hint = approvals.StepRemoved, undoneBySomebody+"found "+actions.Clip(r.found), worksAgainst
+		s.State, s.Cause, s.Hint = approvals.StepRemoved, undoneBySomebody+"found "+actions.Clip(r.found), cmp.Or(s.Step.Look, worksAgainst)
 		puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, s.N), s.Version, s))
 		s.Version++
 	}

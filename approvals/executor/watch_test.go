@@ -564,7 +564,7 @@ func TestWatchAppliesTheStricterRules(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, withRoles(3))
+			w := newWorld(t, withRoles(3), withRole(awsfake.Role{Trust: lets(prod)}))
 			line := revoke
 			if name == "one of many" {
 				line = revokeAll

@@ -186,7 +186,7 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 		}
 		return nil, steps, plan, err
 	}
-	if no := w.x.Org.RefuseIdentity(plan.Identity); no != nil && w.watching {
+	if no := w.x.Org.RefuseIdentity(plan.Identity, w.p.Plan.Guarded != ""); no != nil && w.watching {
 		w.refused = no
 	} else if no != nil {
 		return nil, steps, plan, no
@@ -270,7 +270,7 @@ func (w *worker) noteHolders(ctx context.Context, steps []step) ([]hold, error) 
 func (w *worker) runFirst(ctx context.Context, acct *actions.Account, steps []step, first actions.Plan) error {
 	for i := range steps {
 		s := &steps[i]
-		if s.Finished() || !slices.ContainsFunc(first.Steps, func(f actions.Step) bool { return f.ID == s.Step.ID }) {
+		if s.Finished() || s.Step.Look != "" || !slices.ContainsFunc(first.Steps, func(f actions.Step) bool { return f.ID == s.Step.ID }) {
 			continue
 		}
 		if _, err := w.runStep(ctx, acct, s); err != nil {
@@ -301,7 +301,7 @@ func (w *worker) reviewSteps(ctx context.Context, steps []step) error {
 		held := slices.Contains(holds[i].Holders, holder)
 		was := s.State
 		switch {
-		case s.State == approvals.StepPlanned, s.State == approvals.StepSkipped:
+		case s.State == approvals.StepPlanned, s.State == approvals.StepSkipped, s.Step.Look != "":
 		case w.p.Intent.Undo != "" && held, w.p.Intent.Undo == "" && !held:
 			s.State = approvals.StepPlanned
 		case s.State == approvals.StepVerified:
@@ -377,9 +377,12 @@ func (w *worker) mergePlan(ctx context.Context, ledger []step, now []actions.Ste
 	for i := range ledger {
 		l := &ledger[i]
 		planned := func(s actions.Step) bool { return s.ID == l.Step.ID }
-		if l.State == approvals.StepPlanned && l.Step.Removes && l.Step.Goal == "" && !slices.ContainsFunc(now, planned) {
-			w.flag("Since the plan: " + l.Step.Title + ": it is gone already.")
-			l.State, l.Step.Skip = approvals.StepSkipped, "it was gone already"
+		if looks := l.Step.Look != ""; l.State == approvals.StepPlanned && (l.Step.Removes && l.Step.Goal == "" || looks) && !slices.ContainsFunc(now, planned) {
+			if l.State, l.Step.Skip = approvals.StepSkipped, "it was gone already"; looks {
+				l.Step.Goal, l.Step.Skip = "", "it is no longer left alone"
+			} else {
+				w.flag("Since the plan: " + l.Step.Title + ": it is gone already.")
+			}
 			puts = append(puts, approvals.PutRow(approvals.StepKey(w.p.ID, l.N), l.Version, l))
 			l.Version++
 		}
@@ -428,7 +431,7 @@ func (w *worker) runSteps(ctx context.Context, acct *actions.Account, steps []st
 		many = many[:0]
 		for i := range steps {
 			s := &steps[i]
-			if s.Finished() || s.left || s.State == approvals.StepFailed && s.givenUpIn > 0 && s.givenUpIn == w.run.Attempt {
+			if s.Finished() || s.left || s.Step.Look != "" || s.State == approvals.StepFailed && s.givenUpIn > 0 && s.givenUpIn == w.run.Attempt {
 				continue
 			}
 			if s.Step.Many {
@@ -524,6 +527,9 @@ func (w *worker) count(steps []step) {
 	p := approvals.Progress{At: w.x.Now().UTC()}
 	many := false
 	for _, s := range steps {
+		if s.Step.Look != "" {
+			continue
+		}
 		many = many || s.Step.Many
 		p.Total++
 		switch {

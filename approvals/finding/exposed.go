@@ -85,7 +85,7 @@ func (o *containments) userNamed(name string) string {
 // deactivate adds the deactivation of a key, unless its owner is protected. owner is an
 // ARN, or "" if it is not known.
 func (o *containments) deactivate(key, owner string, quarantine bool) {
-	if no := o.org.RefuseIdentity(actions.Identity{ARN: owner}); no != nil {
+	if no := o.org.RefuseIdentity(actions.Identity{ARN: owner}, false); no != nil {
 		o.addByHand(no.Reason + ": " + no.Hint)
 		return
 	}

@@ -12,7 +12,7 @@ import (
 
 // tamperCalls are the calls that can undo what an action did, by the service that takes them. The
 // rule ContainmentChangesRule of template.yaml takes them; tests compare it, and this list with
-// what the actions write. Left out is what lifts no deny: tags, groups of users, trust, MFA.
+// what the actions write. Left out is what lifts no deny: tags, groups of users, MFA.
 var tamperCalls = map[string][]string{
 	"iam": {
 		"AttachRolePolicy", "DeleteRolePolicy", "DetachRolePolicy", "PutRolePolicy",

@@ -217,7 +217,7 @@ func (v View) decisive() string {
 		does := "*Does* " + Untrusted(line(v.Steps[0].Step.Title)).String()
 		if v.Steps[0].Step.Many {
 			does = "*Does to each* " + Untrusted(line(v.Steps[0].Step.After)).String()
-		} else if more := v.steps() - 1; more > 0 {
+		} else if more := v.changing() - 1; more > 0 {
 			does += fmt.Sprintf(", and %s", plural(more, "step more", "steps more"))
 		}
 		texts = append(texts, does)
@@ -354,11 +354,11 @@ func (v View) headline() string {
 		}
 		done := 0
 		for _, s := range v.Steps {
-			if s.Finished() {
+			if s.Finished() && s.Step.Look == "" {
 				done++
 			}
 		}
-		return fmt.Sprintf("%s: %d of %d steps done.", state, done, max(len(v.Steps), v.steps()))
+		return fmt.Sprintf("%s: %d of %d steps done.", state, done, max(done, v.changing()))
 	case approvals.Contained:
 		return fmt.Sprintf("%s at %s%s: %s%s", state, local(v.verified()), v.but(), v.readBack(), v.watch())
 	case approvals.Restored:
@@ -506,6 +506,17 @@ func (v View) undoneBy() string {
 	return v.Request.UndoneBy
 }
 
+// changing is the number of steps without those that only look.
+func (v View) changing() int {
+	n := max(len(v.Steps), v.steps())
+	for _, s := range v.Steps {
+		if s.Step.Look != "" {
+			n--
+		}
+	}
+	return n
+}
+
 func (v View) steps() int {
 	if v.Planned == nil {
 		return 0
@@ -620,6 +631,12 @@ func (v View) many() string {
 
 // mark tells a step's progress in words.
 func mark(s approvals.Step) string {
+	if s.Step.Look != "" {
+		if s.State == approvals.StepVerified && s.Cause == "" {
+			return " (looked at)"
+		}
+		return ""
+	}
 	switch s.State {
 	case approvals.StepDoing:
 		return " (under way)"

@@ -99,6 +99,22 @@ func TestExample(t *testing.T) {
 	}
 }
 
+// TestProtectedTrust: who may enter a protected role, for those that have a list.
+func TestProtectedTrust(t *testing.T) {
+	text := strings.Replace(example(t), exampleProtected, `["arn:aws:iam::*:user/emergency", {arn: "arn:aws:iam::*:role/break-glass", trust: ["111111111111", "arn:aws:iam::*:saml-provider/okta", ec2.amazonaws.com, accounts.google.com]}]`, 1)
+	cfg, err := Parse("killswitch.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"arn:aws:iam::*:user/emergency", "arn:aws:iam::*:role/break-glass"}, cfg.Org.ProtectedPrincipals); d != "" {
+		t.Error(d)
+	}
+	want := map[string][]string{"arn:aws:iam::*:role/break-glass": {"111111111111", "arn:aws:iam::*:saml-provider/okta", "ec2.amazonaws.com", "accounts.google.com"}}
+	if d := cmp.Diff(want, cfg.Org.ProtectedTrust); d != "" {
+		t.Error(d)
+	}
+}
+
 // What users copy is what is tested.
 func TestExampleIsTheDocumentedOne(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/killswitch.example.yaml")

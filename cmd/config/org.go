@@ -12,20 +12,19 @@ import (
 func (c *checker) org(root *value) actions.Org {
 	aws, protected := root.at("aws"), root.at("protected")
 	o := actions.Org{
-		Actions:             all.Actions,
-		Partition:           c.partition(aws.at("regions")),
-		HubAccount:          aws.at("hub_account").text(),
-		ManagementAccount:   aws.at("management_account").text(),
-		PolicyAccount:       aws.at("policy_account").text(),
-		ResponderRole:       aws.at("responder_role").text(),
-		RestorerRole:        aws.at("restorer_role").text(),
-		ForwarderRole:       aws.at("forwarder_role").text(),
-		ExternalID:          aws.at("external_id").text(),
-		Regions:             aws.at("regions").texts(),
-		AdminGroup:          root.at("policy", "admin_group").text(),
-		Accounts:            map[string]string{},
-		ProtectedAccounts:   protected.at("accounts").texts(),
-		ProtectedPrincipals: protected.at("principals").texts(),
+		Actions:           all.Actions,
+		Partition:         c.partition(aws.at("regions")),
+		HubAccount:        aws.at("hub_account").text(),
+		ManagementAccount: aws.at("management_account").text(),
+		PolicyAccount:     aws.at("policy_account").text(),
+		ResponderRole:     aws.at("responder_role").text(),
+		RestorerRole:      aws.at("restorer_role").text(),
+		ForwarderRole:     aws.at("forwarder_role").text(),
+		ExternalID:        aws.at("external_id").text(),
+		Regions:           aws.at("regions").texts(),
+		AdminGroup:        root.at("policy", "admin_group").text(),
+		Accounts:          map[string]string{},
+		ProtectedAccounts: protected.at("accounts").texts(),
 	}
 	if o.PolicyAccount != "" && o.PolicyAccount == o.ManagementAccount {
 		c.add(aws.at("policy_account"), "is the management account", "leave it out: policies are managed from the management account, unless that is delegated to another")
@@ -43,10 +42,34 @@ func (c *checker) org(root *value) actions.Org {
 		c.once(ids, v.text(), v, "has another alias already")
 		o.Accounts[alias] = v.text()
 	}
-	for _, arn := range protected.at("principals").items() {
-		c.checkPartition(arn, o.Partition)
-	}
+	c.protected(protected.at("principals"), &o)
 	return o
+}
+
+// protected reads the protected principals: an ARN, or a role's with who may enter it.
+func (c *checker) protected(principals *value, o *actions.Org) {
+	arns := unique{}
+	for _, v := range principals.items() {
+		arn, trust := v, v.at("trust")
+		if v.at("arn") != nil {
+			arn = v.at("arn")
+		}
+		if arn.text() == "" {
+			continue
+		}
+		if trust != nil {
+			if o.ProtectedTrust == nil {
+				o.ProtectedTrust = map[string][]string{}
+			}
+			o.ProtectedTrust[arn.text()] = trust.texts()
+		}
+		for _, who := range trust.items() {
+			c.checkPartition(who, o.Partition)
+		}
+		c.checkPartition(arn, o.Partition)
+		c.once(arns, arn.text(), arn, "is listed twice")
+		o.ProtectedPrincipals = append(o.ProtectedPrincipals, arn.text())
+	}
 }
 
 // partition is what the regions are in: all in the same.

@@ -54,7 +54,7 @@ func (c *checker) exemptKnown(root *value) bool {
 		}
 	}
 	for _, v := range append(root.at("protected", "principals").items(), root.at("aws", "regions").items()...) {
-		if c.settled[v.field] {
+		if arn := v.at("arn"); c.settled[v.field] || arn != nil && c.settled[arn.field] {
 			return false
 		}
 	}

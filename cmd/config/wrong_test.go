@@ -73,6 +73,13 @@ var wrong = []struct {
 	{"wildcard in a name", []string{"role/break-glass", "role/break-*"}, []string{"28 protected.principals[0]"}},
 	{"wildcard in a path", []string{"role/break-glass", "role/*/break-glass"}, []string{"28 protected.principals[0]"}},
 	{"part of an account", []string{"::*:role", "::1*:role"}, []string{"28 protected.principals[0]"}},
+	{"trust in what is none", []string{exampleProtected, `[{arn: "arn:aws:iam::*:role/break-glass", trust: ["break-glass", "arn:aws:iam::*:role/x*", "*"]}]`},
+		[]string{"28 protected.principals[0].trust[0]", "28 protected.principals[0].trust[1]", "28 protected.principals[0].trust[2]"}},
+	{"trust in nobody", []string{exampleProtected, `[{arn: "arn:aws:iam::*:role/break-glass", trust: []}]`}, []string{"28 protected.principals[0].trust"}},
+	{"trust in no role", []string{exampleProtected, `[{trust: ["111111111111"]}]`}, []string{"28 protected.principals[0].arn"}},
+	{"trust of a user", []string{exampleProtected, `[{arn: "arn:aws:iam::*:user/emergency", trust: ["111111111111"]}]`}, []string{"28 protected.principals[0].arn"}},
+	{"trust in another partition", []string{exampleProtected, `[{arn: "arn:aws:iam::*:role/break-glass", trust: ["arn:aws-cn:iam::111111111111:root"]}]`}, []string{"28 protected.principals[0].trust[0]"}},
+	{"protected twice", []string{exampleProtected, `["arn:aws:iam::*:role/break-glass", {arn: "arn:aws:iam::*:role/break-glass", trust: ["111111111111"]}]`}, []string{"28 protected.principals[1].arn"}},
 	{"protected session", []string{"iam::*:role/break-glass", "sts::*:assumed-role/x/y"}, []string{"28 protected.principals[0]"}},
 	// policy
 	{"incomplete default", []string{"approvals: 1, approve_within: 30m, ", ""}, []string{"31 policy.default.approvals", "31 policy.default.approve_within"}},
@@ -202,6 +209,9 @@ var notYAML = []struct{ name, text, want string }{
 	{"many people", "groups: {a: {people: [" + strings.Repeat("ab, ac, ", 10_000) + "]}}", "1 groups.a.people[19999]"},
 	{"billion laughs", "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: &c [*b,*b,*b]\n", "1 a"},
 }
+
+// exampleProtected is the list of the example.
+const exampleProtected = `["arn:aws:iam::*:role/break-glass"]`
 
 func manyPrincipals() string {
 	var arns []string

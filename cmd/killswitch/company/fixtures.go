@@ -55,6 +55,9 @@ func cloud(now func() time.Time, org actions.Org) *awsfake.Cloud {
 	return c
 }
 
+// breakGlassTrust lets in people of the hub account with a second factor.
+const breakGlassTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":"sts:AssumeRole","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}}]}`
+
 func production(a *awsfake.Account, now time.Time) {
 	since := func(days int) time.Time { return now.AddDate(0, 0, -days) }
 	a.AddRole(awsfake.Role{Name: "app-role", Created: since(500), Attached: []string{managed + "AdministratorAccess"}})
@@ -63,7 +66,7 @@ func production(a *awsfake.Account, now time.Time) {
 	a.AddRole(awsfake.Role{Name: "crawler-role", Created: since(200), Attached: []string{managed + "AmazonS3ReadOnlyAccess"}, Profiles: []string{"crawler-profile"}})
 	a.AddRole(awsfake.Role{Name: "ci-deployer", Created: since(380), Attached: []string{managed + "IAMFullAccess", managed + "AmazonEC2FullAccess"}})
 	a.AddRole(awsfake.Role{Name: "reporting", Created: since(90), Attached: []string{managed + "ReadOnlyAccess"}})
-	a.AddRole(awsfake.Role{Name: "break-glass", Created: since(500), Attached: []string{managed + "AdministratorAccess"}})
+	a.AddRole(awsfake.Role{Name: "break-glass", Created: since(500), Trust: breakGlassTrust, Attached: []string{managed + "AdministratorAccess"}})
 	a.AddGroup(awsfake.Group{Name: "admins", Attached: []string{managed + "AdministratorAccess"}})
 	a.AddUser(awsfake.User{Name: "dana", Created: since(480), Groups: []string{"admins"}, Password: since(480), MFA: []string{"arn:aws:iam::222222222222:mfa/dana"}})
 	a.AddUser(awsfake.User{Name: "deploy-bot", Created: since(300), Attached: []string{managed + "AmazonS3FullAccess", managed + "AmazonEC2FullAccess"},
@@ -93,7 +96,7 @@ func production(a *awsfake.Account, now time.Time) {
 func sandbox(a *awsfake.Account, now time.Time) {
 	since := func(days int) time.Time { return now.AddDate(0, 0, -days) }
 	a.AddRole(awsfake.Role{Name: "experiments", Created: since(240), Attached: []string{managed + "PowerUserAccess"}})
-	a.AddRole(awsfake.Role{Name: "break-glass", Created: since(500), Attached: []string{managed + "AdministratorAccess"}})
+	a.AddRole(awsfake.Role{Name: "break-glass", Created: since(500), Trust: breakGlassTrust, Attached: []string{managed + "AdministratorAccess"}})
 	a.AddUser(awsfake.User{Name: "trainee", Created: since(20), Attached: []string{managed + "AmazonEC2FullAccess"},
 		Keys: []awsfake.AccessKey{{ID: "AKIATRAINEEA2EXAMPLE", Created: since(20)}}}) //nolint:gosec // G101: of nobody
 }
