@@ -66,6 +66,9 @@ type Spec struct {
 	Quorum int
 	// Alternative is a less disruptive action on the same target, or empty.
 	Alternative Name
+	// Stronger is an action on the same target that holds where this one can be undone by whoever
+	// administers the account, or empty.
+	Stronger Name
 	// NotStopped lists access that it never stops; a plan adds what it finds.
 	NotStopped []string
 	// Undo says how undo restores the target; a plan says it more exactly.

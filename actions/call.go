@@ -13,6 +13,7 @@ type Name string
 // The names.
 const (
 	ApplySCP        Name = "apply_scp"
+	DenyPrincipal   Name = "deny_principal"
 	DetachPolicies  Name = "detach_policies"
 	RevokeSessions  Name = "revoke_sessions"
 	DeleteRole      Name = "delete_role"
@@ -42,7 +43,7 @@ type Call struct {
 func (c Call) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", c.Action, c.Target)
-	if c.Account != "" && !strings.Contains(c.Target, c.Account) {
+	if c.Account != "" && !strings.Contains(c.Target, c.Account) && !strings.HasPrefix(c.Target, SSOPrefix) {
 		fmt.Fprintf(&b, " account=%s", c.Account)
 	}
 	if c.Region != "" && !strings.Contains(c.Target, ":"+c.Region+":") {
@@ -52,6 +53,11 @@ func (c Call) String() string {
 		fmt.Fprintf(&b, " %s=%s", k, c.Options[k])
 	}
 	return b.String()
+}
+
+// Everywhere reports whether a call is about every account of the organization.
+func (c Call) Everywhere() bool {
+	return strings.HasPrefix(c.Target, SSOPrefix) || c.Options["scope"] == "organization"
 }
 
 // Line returns the line to type for the call, which [Parse] reads.

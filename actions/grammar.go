@@ -15,6 +15,9 @@ type Directory struct {
 	Partition string            // aws, aws-us-gov or aws-cn
 	Accounts  map[string]string // alias → account ID
 	Regions   []string          // configured ones, for hints
+	// Organization is the account from which Organizations is called, which is that of a target
+	// in no account of its own; may be empty.
+	Organization string
 }
 
 // Mistake is one error in typed text.

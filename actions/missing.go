@@ -120,3 +120,19 @@ func (a *Account) NameNearest(no *Refusal, c Call, arns []string) {
 		no.Reason += "; the nearest is " + strings.Join(names[:last], ", ") + " or " + names[last]
 	}
 }
+
+// OtherPath returns a refusal if a role or user was found by its name on another path than the call's
+// target has; without a path the target means any.
+func OtherPath(c Call, found string) *Refusal {
+	g := principalARN.FindStringSubmatch(c.Target)
+	if g == nil || g[4] == "" || found == c.Target {
+		return nil
+	}
+	kind := g[3]
+	if kind == "user" {
+		kind = "IAM user"
+	}
+	meant := c
+	meant.Target = found
+	return &Refusal{Reason: fmt.Sprintf("there is no %s %s; the %s %s in account %s is %s", kind, c.Target, g[3], g[5], c.Account, found), Hint: "ask again with that ARN", Instead: &meant}
+}

@@ -33,7 +33,7 @@ type Org struct {
 
 // Directory returns the part that the grammar needs.
 func (o Org) Directory() Directory {
-	return Directory{Actions: o.Actions, Partition: o.Partition, Accounts: o.Accounts, Regions: o.Regions}
+	return Directory{Actions: o.Actions, Partition: o.Partition, Accounts: o.Accounts, Regions: o.Regions, Organization: o.OrganizationsAccount()}
 }
 
 // Alias returns the account's alias, or "".
@@ -55,6 +55,12 @@ func (o Org) OrganizationsAccount() string { return cmp.Or(o.PolicyAccount, o.Ma
 // typed a second time; so is a user that is protected in any account. Whoever holds the account
 // can make that name.
 func (o Org) RefuseCall(c Call) *Refusal {
+	if strings.HasPrefix(c.Target, SSOPrefix) { // a person, in every account
+		if c.Account == "" {
+			return noOrganizations
+		}
+		return nil
+	}
 	if c.Account == o.HubAccount {
 		return &Refusal{Reason: fmt.Sprintf("%s is the account that Killswitch itself runs in", c.Account),
 			Hint: "contain it by hand, with an identity from outside that account"}
@@ -66,8 +72,7 @@ func (o Org) RefuseCall(c Call) *Refusal {
 	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().callsOrganizations(c) {
 		switch {
 		case o.OrganizationsAccount() == "":
-			return &Refusal{Reason: "the configuration names no account from which service control policies are managed",
-				Hint: "set aws.management_account, or aws.policy_account where that is delegated"}
+			return noOrganizations
 		case c.Account == o.PolicyAccount:
 			return &Refusal{Reason: c.Account + " is the account from which service control policies are managed: bound by one, it might not lift it",
 				Hint: "contain its principals one by one"}
@@ -83,6 +88,9 @@ func (o Org) RefuseCall(c Call) *Refusal {
 	}
 	return no
 }
+
+var noOrganizations = &Refusal{Reason: "the configuration names no account from which service control policies are managed",
+	Hint: "set aws.management_account, or aws.policy_account where that is delegated"}
 
 // RefuseIdentity is the check of the target as it was found in the account. guarded is set if
 // its plan has seen that only the name is protected.

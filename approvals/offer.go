@@ -13,6 +13,7 @@ type Offer struct {
 	Intent Intent
 	Why    string // the reason of the request that the button makes
 
+	Beside   bool   // beside what the card is about, not instead of it
 	Unsure   string // why the target is not sure, in a sentence; empty for a sure one
 	OneClick bool   // the click runs it, once the finding's source confirms it
 	Auto     bool   // it runs by itself, once the finding's source confirms it
@@ -28,15 +29,21 @@ func (o Offer) Lets(m ApprovalMode) bool {
 // them with it: a new kind of offer is a new entry.
 type Offers []Offer
 
-// RequestOffers are the containments that the card of a request offers: the gentler
-// action, if the request's action has one.
-func RequestOffers(id string, i Intent, lookup func(actions.Name) (actions.Action, bool)) Offers {
-	a, ok := lookup(i.Call.Action)
-	if !ok || i.Undo != "" || a.Spec().Alternative == "" {
+// RequestOffers are the containments that the card of a request offers: the gentler action, and
+// the stronger one where it is possible, if the request's action has them.
+func RequestOffers(id string, i Intent, o actions.Org) (offers Offers) {
+	a, ok := o.Actions.Lookup(i.Call.Action)
+	if !ok || i.Undo != "" {
 		return nil
 	}
-	gentler := actions.Call{Action: a.Spec().Alternative, Target: i.Call.Target, Account: i.Call.Account, Region: i.Call.Region}
-	return Offers{{Intent: Intent{Call: gentler}, Why: "instead of " + id}}
+	same := actions.Call{Target: i.Call.Target, Account: i.Call.Account, Region: i.Call.Region}
+	if same.Action = a.Spec().Alternative; same.Action != "" {
+		offers = append(offers, Offer{Intent: Intent{Call: same}, Why: "instead of " + id})
+	}
+	if same.Action = a.Spec().Stronger; same.Action != "" && !actions.WholeAccount(i.Call) && o.RefuseCall(same) == nil {
+		offers = append(offers, Offer{Intent: Intent{Call: same}, Why: "beside " + id + ", where nobody in the account can lift it", Beside: true})
+	}
+	return offers
 }
 
 // ByDigest finds the offer whose intent has a digest.

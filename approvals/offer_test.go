@@ -19,6 +19,7 @@ func offerOf(n actions.Name, target string) approvals.Offer {
 // action has none, and for an undo, there is no offer.
 func TestRequestOffersTheGentlerAction(t *testing.T) {
 	const id = "KS-4G7QX2M9ZT0B"
+	org := actions.Org{Actions: all.Actions}
 	c := actions.Call{Action: actions.IsolateInstance, Target: "i-0abc", Account: "111122223333", Region: "eu-west-1", Options: map[string]string{"mode": "deny"}}
 	for _, a := range all.Actions {
 		c.Action = a.Spec().Name
@@ -26,16 +27,54 @@ func TestRequestOffersTheGentlerAction(t *testing.T) {
 		if gentler := a.Spec().Alternative; gentler != "" {
 			want = approvals.Offers{{Intent: approvals.Intent{Call: actions.Call{Action: gentler, Target: c.Target, Account: c.Account, Region: c.Region}}, Why: "instead of " + id}}
 		}
-		if got := approvals.RequestOffers(id, approvals.Intent{Call: c}, all.Actions.Lookup); !reflect.DeepEqual(got, want) {
+		if got := approvals.RequestOffers(id, approvals.Intent{Call: c}, org); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", c.Action, got, want)
 		}
-		if got := approvals.RequestOffers(id, approvals.Intent{Call: c, Undo: id}, all.Actions.Lookup); got != nil {
+		if got := approvals.RequestOffers(id, approvals.Intent{Call: c, Undo: id}, org); got != nil {
 			t.Errorf("an undo of %s: %+v", c.Action, got)
 		}
 	}
 	c.Action = "no_such_action"
-	if got := approvals.RequestOffers(id, approvals.Intent{Call: c}, all.Actions.Lookup); got != nil {
+	if got := approvals.RequestOffers(id, approvals.Intent{Call: c}, org); got != nil {
 		t.Errorf("an action that there is not: %+v", got)
+	}
+}
+
+// TestRequestOffersTheStrongerAction: from outside the account, where an account for that is known and
+// the target may be denied; never for a whole account.
+func TestRequestOffersTheStrongerAction(t *testing.T) {
+	const id, account = "KS-4G7QX2M9ZT0B", "111122223333"
+	role := "arn:aws:iam::" + account + ":role/app"
+	org := actions.Org{Actions: all.Actions, Partition: "aws", ManagementAccount: "999999999999", ResponderRole: "killswitch-responder"}
+	for _, tt := range []struct {
+		name    string
+		call    actions.Call
+		alter   func(*actions.Org)
+		offered bool
+	}{
+		{"sessions of a role", actions.Call{Action: actions.RevokeSessions, Target: role, Account: account}, nil, true},
+		{"a strip", actions.Call{Action: actions.DetachPolicies, Target: role, Account: account}, nil, true},
+		{"a user", actions.Call{Action: actions.QuarantineUser, Target: "arn:aws:iam::" + account + ":user/eve", Account: account}, nil, true},
+		{"by the policy account", actions.Call{Action: actions.DetachPolicies, Target: role, Account: account}, func(o *actions.Org) { o.ManagementAccount, o.PolicyAccount = "", "888888888888" }, true},
+		{"no account for policies", actions.Call{Action: actions.DetachPolicies, Target: role, Account: account}, func(o *actions.Org) { o.ManagementAccount = "" }, false},
+		{"in the management account", actions.Call{Action: actions.DetachPolicies, Target: role, Account: account}, func(o *actions.Org) { o.ManagementAccount = account }, false},
+		{"all roles", actions.Call{Action: actions.RevokeSessions, Target: account + "/ALL", Account: account}, nil, false},
+		{"a key", actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Account: account}, nil, false},
+	} {
+		o := org
+		if tt.alter != nil {
+			tt.alter(&o)
+		}
+		got := approvals.RequestOffers(id, approvals.Intent{Call: tt.call}, o)
+		if !tt.offered {
+			if got != nil {
+				t.Errorf("%s: %+v", tt.name, got)
+			}
+			continue
+		}
+		if len(got) != 1 || !got[0].Beside || got[0].Intent.Call.Action != actions.DenyPrincipal || got[0].Intent.Call.Target != tt.call.Target || got[0].Intent.Call.Options != nil {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
 	}
 }
 

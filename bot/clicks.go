@@ -62,7 +62,7 @@ func (c *conversation) click(ctx context.Context) error {
 	if strings.HasPrefix(action.ID, approvals.Propose("")) && c.payload.CallBlocks == 0 {
 		return c.containRemover(ctx, who, r, digest)
 	}
-	if o, ok := approvals.RequestOffers(r.ID, r.Intent, b.Org.Actions.Lookup).ByButton(action.ID); ok {
+	if o, ok := approvals.RequestOffers(r.ID, r.Intent, b.Org).ByButton(action.ID); ok {
 		return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: sameThread(r)})
 	}
 	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))

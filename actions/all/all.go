@@ -14,6 +14,7 @@ import (
 // Actions are the actions. A new one is one file and one line here.
 var Actions = actions.Catalog{
 	scp.ApplySCP{},
+	scp.DenyPrincipal{},
 	role.RevokeSessions{},
 	role.DetachPolicies{},
 	role.DeleteRole{},

@@ -40,7 +40,7 @@ type SCP struct {
 	Content     string            `json:"content"`
 	AWSManaged  bool              `json:"aws_managed,omitempty"`
 	Tags        map[string]string `json:"tags,omitempty"`
-	Targets     []string          `json:"targets,omitempty"` // account IDs, sorted
+	Targets     []string          `json:"targets,omitempty"` // account IDs and the root's, sorted
 }
 
 func (p *SCP) clone() *SCP {
@@ -58,6 +58,7 @@ func (p *SCP) clone() *SCP {
 type organization struct {
 	Organization
 	id       string
+	root     string                // its ID
 	accounts map[string]OrgAccount // the management account included
 	joined   time.Time
 	policies map[string]*history[SCP] // by ID
@@ -76,6 +77,7 @@ func (c *Cloud) Organize(o Organization) {
 	}
 	now := c.now()
 	c.org = &organization{Organization: o, id: "o-" + strings.ToLower(c.mint("", 10)), joined: now.UTC(), accounts: map[string]OrgAccount{}, policies: map[string]*history[SCP]{}}
+	c.org.root = "r-" + strings.ToLower(c.mint("", 4))
 	full := &SCP{Name: "FullAWSAccess", ID: fullAccess, ARN: c.arn("organizations", "aws", "policy/service_control_policy/"+fullAccess),
 		Description: "Allows access to every operation", Content: awsManaged["AdministratorAccess"], AWSManaged: true}
 	for _, a := range append([]OrgAccount{{ID: o.Management, Name: "management"}}, o.Accounts...) {
@@ -87,6 +89,9 @@ func (c *Cloud) Organize(o Organization) {
 		if !o.SCPsDisabled {
 			full.Targets = append(full.Targets, a.ID)
 		}
+	}
+	if !o.SCPsDisabled {
+		full.Targets = append(full.Targets, c.org.root)
 	}
 	slices.Sort(full.Targets)
 	put(c.org.policies, full.ID, full.clone(), now, now)
@@ -133,6 +138,14 @@ func (c *Cloud) orgAccountARN(id string) string {
 	return c.arn("organizations", c.org.Management, "account/"+c.org.id+"/"+id)
 }
 
+// targetARN is the ARN of an account or of the root.
+func (c *Cloud) targetARN(id string) string {
+	if id == c.org.root {
+		return c.arn("organizations", c.org.Management, "root/"+c.org.id+"/"+id)
+	}
+	return c.orgAccountARN(id)
+}
+
 // attached are the policies on an account as they have propagated, by ID.
 func (o *organization) attached(account string, see func(*history[SCP]) *SCP) []*SCP {
 	var ps []*SCP
@@ -146,8 +159,8 @@ func (o *organization) attached(account string, see func(*history[SCP]) *SCP) []
 
 // guardrails are the SCPs that hold for a role: "SCPs do not affect users or roles
 // in the management account … SCPs don't affect any service-linked role"
-// (Organizations User Guide, Service control policies). Of accounts alone: roots
-// and OUs are not modelled.
+// (Organizations User Guide, Service control policies). Of the root and of accounts:
+// OUs are not modelled.
 func (c *Cloud) guardrails(account string, role *Role, now time.Time) []layer {
 	if c.org == nil || c.org.SCPsDisabled || account == c.org.Management || strings.HasPrefix(role.Path, "/aws-service-role/") {
 		return nil
@@ -155,13 +168,17 @@ func (c *Cloud) guardrails(account string, role *Role, now time.Time) []layer {
 	if _, member := c.org.accounts[account]; !member {
 		return nil
 	}
-	l := layer{kind: "a service control policy"}
-	for _, scp := range c.org.attached(account, func(h *history[SCP]) *SCP { return h.seen(now) }) {
-		if p, err := parsePolicy(scp.Content, identityPolicy); err == nil { // checked when written
-			l.policies = append(l.policies, p)
+	var ls []layer
+	for _, at := range []string{c.org.root, account} { // each must allow
+		l := layer{kind: "a service control policy"}
+		for _, scp := range c.org.attached(at, func(h *history[SCP]) *SCP { return h.seen(now) }) {
+			if p, err := parsePolicy(scp.Content, identityPolicy); err == nil { // checked when written
+				l.policies = append(l.policies, p)
+			}
 		}
+		ls = append(ls, l)
 	}
-	return []layer{l}
+	return ls
 }
 
 // OrganizationState is the organization's part of a State.

@@ -17,6 +17,7 @@ import (
 // immediately visible", Organizations User Guide, Troubleshooting).
 var organizationsOperations = map[string]operation{
 	"organizations:DescribeAccount":       inOrganization(reads, describeAccount),
+	"organizations:ListRoots":             inOrganization(reads, listRoots),
 	"organizations:CreatePolicy":          inOrganization(writes, createSCP),
 	"organizations:UpdatePolicy":          inOrganization(writes, updateSCP),
 	"organizations:DescribePolicy":        inOrganization(reads, describeSCP),
@@ -78,8 +79,8 @@ func organizationsNeeds(k *request, in any) []need {
 	for _, name := range []string{"PolicyId", "TargetId", "AccountId", "ResourceId"} {
 		switch id := field(in, name); {
 		case id == "":
-		case accountDigits.MatchString(id):
-			add(k.c.orgAccountARN(id))
+		case accountDigits.MatchString(id), id == k.c.org.root:
+			add(k.c.targetARN(id))
 		case id == fullAccess:
 			add(k.c.arn("organizations", "aws", "policy/service_control_policy/"+id))
 		default:
@@ -122,8 +123,16 @@ func describeAccount(k *request, in *organizations.DescribeAccountInput) (*organ
 	}}, nil
 }
 
-// target is an account that a policy is attached to.
+func listRoots(k *request, _ *organizations.ListRootsInput) (*organizations.ListRootsOutput, error) {
+	id := k.c.org.root
+	return &organizations.ListRootsOutput{Roots: []orgtypes.Root{{Id: &id, Arn: aws.String(k.c.targetARN(id)), Name: aws.String("Root")}}}, nil
+}
+
+// target is an account, or the root, that a policy is attached to.
 func (k *request) target(id *string) error {
+	if aws.ToString(id) == k.c.org.root {
+		return nil
+	}
 	if _, err := k.orgAccount(id); err != nil {
 		return &orgtypes.TargetNotFoundException{Message: aws.String("We can't find a root, OU, or account with the TargetId that you specified.")}
 	}
@@ -325,7 +334,11 @@ func listTargetsForSCP(k *request, in *organizations.ListTargetsForPolicyInput) 
 	}
 	var all []orgtypes.PolicyTargetSummary
 	for _, id := range p.Targets {
-		all = append(all, orgtypes.PolicyTargetSummary{TargetId: aws.String(id), Arn: aws.String(k.c.orgAccountARN(id)), Name: aws.String(k.c.org.accounts[id].Name), Type: orgtypes.TargetTypeAccount})
+		t := orgtypes.PolicyTargetSummary{TargetId: aws.String(id), Arn: aws.String(k.c.targetARN(id)), Name: aws.String(k.c.org.accounts[id].Name), Type: orgtypes.TargetTypeAccount}
+		if id == k.c.org.root {
+			t.Name, t.Type = aws.String("Root"), orgtypes.TargetTypeRoot
+		}
+		all = append(all, t)
 	}
 	all, next, err := orgPage(all, in.NextToken, in.MaxResults)
 	return &organizations.ListTargetsForPolicyOutput{Targets: all, NextToken: next}, err

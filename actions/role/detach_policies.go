@@ -40,6 +40,7 @@ func (DetachPolicies) Spec() actions.Spec {
 		Options:    []string{"confirm"},
 		Check:      confirmed,
 		Reversible: true,
+		Stronger:   actions.DenyPrincipal,
 		NotStopped: []string{
 			"Sessions live on, powerless through this role, and anyone who may assume it still can.",
 			"Policies of buckets, keys, queues and other resources may name the role: against these the deny stays.",

@@ -43,6 +43,7 @@ func (RevokeSessions) Spec() actions.Spec {
 		Synonyms:   []string{"revoke", "revoke_role", "kill_sessions", "kick"},
 		Check:      checkVia,
 		Reversible: true,
+		Stronger:   actions.DenyPrincipal,
 		NotStopped: []string{
 			"Long-term keys of IAM users have no issue time and are not touched.",
 			"Sessions that were chained into other roles, also of other accounts, live on in those roles.",

@@ -22,10 +22,8 @@ func findRole(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	if err != nil {
 		return nil, err
 	}
-	if _, _, path, _, _ := actions.SplitRoleARN(c.Target); path != "/" && aws.ToString(role.Arn) != c.Target {
-		meant := c
-		meant.Target = aws.ToString(role.Arn)
-		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no role %s; the role %s in account %s is %s", c.Target, name, c.Account, meant.Target), Hint: "ask again with that ARN", Instead: &meant}
+	if no := actions.OtherPath(c, aws.ToString(role.Arn)); no != nil {
+		return nil, no
 	}
 	return role, nil
 }

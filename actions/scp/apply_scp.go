@@ -101,6 +101,9 @@ var (
 // documentName returns the name of a call's document.
 func documentName(c actions.Call) string { return cmp.Or(c.Options["scp"], freezeSCP) }
 
+// anything is any account, unit, root and policy of an organization.
+func anything(s actions.Scope) []string { return []string{s.ARN("organizations", "*/o-*/*")} }
+
 // Permits is as narrow as Organizations allows: actions without resource types need "*". Attaching and
 // detaching are authorised on policy and target, and targets have tags of their own: each has its statement.
 // In the target's account it returns what reads the exempt principals.
@@ -121,9 +124,17 @@ func permits(p actions.Phase, s actions.Scope) []actions.Statement {
 	if s.Any() {
 		account = "*"
 	}
-	target, policy := []string{s.ARN("organizations", "account/o-*/"+account)}, []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
+	return permitsOn(p, s, []string{s.ARN("organizations", "account/o-*/"+account)})
+}
+
+// permitsOn is Permits for these targets of policies.
+func permitsOn(p actions.Phase, s actions.Scope, target []string) []actions.Statement {
+	policy := []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
 	switch p {
 	case actions.PhasePlan:
+		if s.Any() { // reads of all kinds, in few words: the watch has them in one session
+			target, policy = anything(s), anything(s)
+		}
 		return []actions.Statement{
 			{Actions: []string{"organizations:DescribeAccount", "organizations:ListPoliciesForTarget"}, Resources: target},
 			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:ListTargetsForPolicy"}, Resources: policy},
@@ -211,7 +222,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	p.Warnings = append(p.Warnings, impactText(acct.Org, name, a.document(""), spared)...)
 	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(spared)})
 	if !st.ours && len(st.attached) >= usualQuota {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("The account has %d service control policies, probably as many as AWS allows. If it refuses one more: %s, then retry.", len(st.attached), toTakeOff(ctx, acct, c.Account)))
+		p.Warnings = append(p.Warnings, quotaWarning(ctx, acct, c.Account, len(st.attached)))
 	}
 	if len(st.attached) == 0 {
 		p.Warnings = append(p.Warnings, "The account has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")

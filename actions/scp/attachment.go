@@ -293,6 +293,11 @@ func (a Attachment) delete(ctx context.Context, acct *actions.Account, id string
 	return err == nil, a.unlessGone(ctx, acct, id, err)
 }
 
+// quotaWarning says that there may be no room for another policy.
+func quotaWarning(ctx context.Context, acct *actions.Account, target string, n int) string {
+	return fmt.Sprintf("There are %d service control policies, probably as many as AWS allows. If it refuses one more: %s, then retry.", n, toTakeOff(ctx, acct, target))
+}
+
 // toTakeOff says which policy of an account makes room for another one: ours, by an undo; else one
 // that only denies, since without one that allows the account may do nothing, or more than it should.
 func toTakeOff(ctx context.Context, acct *actions.Account, account string) string {
@@ -302,11 +307,13 @@ func toTakeOff(ctx context.Context, acct *actions.Account, account string) strin
 	}
 	var ours, denying, others []string
 	for _, p := range on {
+		if p.AwsManaged {
+			continue
+		}
 		name := actions.Clean(aws.ToString(p.Name))
 		owner, tagged, _ := tagOf(ctx, acct, aws.ToString(p.Id))
 		document, err := content(ctx, acct, aws.ToString(p.Id))
 		switch {
-		case p.AwsManaged:
 		case strings.HasPrefix(owner, requestPrefix):
 			ours = append(ours, actions.Clip(actions.Clean(owner))+" ("+name+")")
 		case !tagged && err == nil && deny.Grants(document) == "": // what is tagged was deployed ahead, as the tamper protection

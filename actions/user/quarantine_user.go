@@ -29,6 +29,7 @@ func (QuarantineUser) Spec() actions.Spec {
 		Values:     map[string][]string{"mode": {deny.IAMOnly}, "mfa": {"off"}},
 		Synonyms:   []string{"quarantine", "deactivate_user", "disable_user", "delete_user", "block_user"},
 		Reversible: true, Irreversible: takesMFA,
+		Stronger:   actions.DenyPrincipal,
 		NotStopped: []string{"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them."},
 		Undo:       quarantineUndoText(true) + "; MFA devices that mfa=off took away can't be enabled by it",
 		Delay:      actions.IAMDelay,

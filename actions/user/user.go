@@ -5,7 +5,6 @@ package user
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -132,10 +131,8 @@ func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*type
 	if err != nil {
 		return nil, err
 	}
-	if _, _, path, _, _ := actions.SplitUserARN(c.Target); path != "/" && aws.ToString(out.User.Arn) != c.Target {
-		meant := c
-		meant.Target = aws.ToString(out.User.Arn)
-		return nil, &actions.Refusal{Reason: fmt.Sprintf("there is no IAM user %s; the user %s in account %s is %s", c.Target, name, acct.ID, meant.Target), Hint: "ask again with that ARN", Instead: &meant}
+	if no := actions.OtherPath(c, aws.ToString(out.User.Arn)); no != nil {
+		return nil, no
 	}
 	return out.User, nil
 }

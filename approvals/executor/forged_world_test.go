@@ -406,7 +406,7 @@ func (w *world) button(user string, r approvals.Request, action string) *word {
 		p, why, _ := approvals.Runs{Reader: w.Runs.Store}.Again(w.t.Context(), r.ID, "", catalog.Lookup)
 		d.row = approvals.Request{Intent: p.Intent, Reason: why}
 		d.actions[0].Value = approvals.Value(r.ID, approvals.IntentDigest(r.Intent))
-	} else if o, ok := approvals.RequestOffers(r.ID, r.Intent, catalog.Lookup).ByButton(action); ok {
+	} else if o, ok := approvals.RequestOffers(r.ID, r.Intent, w.cfg.Org).ByButton(action); ok {
 		d.row = approvals.Request{Intent: o.Intent, Reason: o.Why}
 	}
 	return d

@@ -129,7 +129,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload
 	}
 	if button == "undo" {
 		err = x.proveUndo(ctx, id, false, "", proven)
-	} else if o, ok := approvals.RequestOffers(id, p.Intent, x.Actions).ByButton(button); ok {
+	} else if o, ok := approvals.RequestOffers(id, p.Intent, x.Org).ByButton(button); ok {
 		proven.intent, proven.reason = o.Intent, o.Why
 	} else {
 		err = approvals.Unproven("%s asks for nothing", button)

@@ -66,20 +66,20 @@ func TestWatchTellsWhoItWas(t *testing.T) {
 				}
 			},
 			who: "user mallory, key AKIAMALLORY000000001", tool: "the AWS CLI",
-			contain: []string{"quarantine_user", "apply_scp"},
+			contain: []string{"quarantine_user", "deny_principal", "apply_scp"},
 		},
 		"a role, by Terraform": {
 			events: func(at time.Time) []trailtypes.Event {
 				return []trailtypes.Event{record("PutRolePolicy", at, byCI, "APN/1.0 HashiCorp/1.0 Terraform/1.5.7", deny, "app-role", denyName)}
 			},
 			who: "role ci, session build", tool: "Terraform",
-			contain: []string{"revoke_sessions", "detach_policies", "apply_scp"},
+			contain: []string{"revoke_sessions", "detach_policies", "deny_principal", "apply_scp"},
 		},
 		"root": {
 			events: func(at time.Time) []trailtypes.Event {
 				return []trailtypes.Event{record("DeleteRolePolicy", at, byRoot, "", deny, "app-role", denyName)}
 			},
-			who: "root user", contain: []string{"apply_scp"}, byHand: "root",
+			who: "root user", contain: []string{"deny_principal", "apply_scp"}, byHand: "root",
 		},
 		"our own role": {
 			events: func(at time.Time) []trailtypes.Event {

@@ -71,11 +71,16 @@ var scenarios = map[string]scenario{
 	"revoke all roles":         {command: "revoke_sessions prod/ALL stolen", powerless: stopped(roleSession)},
 	"revoke all roles via SCP": {command: "revoke_sessions prod/ALL via=scp stolen", powerless: stopped(roleSession)},
 	"freeze the account":       {command: "apply_scp prod stolen", powerless: stopped(func(a attackers) *awsfake.Session { return a.other })},
-	"strip a role":             {command: "detach_policies prod/app-role stolen", powerless: stopped(roleSession)},
-	"delete a role":            {command: "delete_role prod/app-role confirm=app-role stolen", powerless: gone, alter: anotherID},
-	"quarantine a user":        {command: "quarantine_user prod/bernd stolen", powerless: stopped(keySession), alter: passwords},
-	"deny IAM to a user":       {command: "quarantine_user prod/bernd mode=iam-only stolen", powerless: stoppedAt("iam:CreateUser", keySession)},
-	"deactivate a key":         {command: "deactivate_key " + exposedKey + " on a paste site", powerless: stopped(keySession)},
+	"deny a role from outside": {command: "deny_principal prod/role/app-role stolen", powerless: stopped(roleSession)},
+	"deny a user from outside": {command: "deny_principal prod/user/bernd stolen", powerless: func(t *testing.T, w *world, a attackers) {
+		stopped(keySession)(t, w, a)
+		stopped(func(a attackers) *awsfake.Session { return a.derived })(t, w, a)
+	}},
+	"strip a role":       {command: "detach_policies prod/app-role stolen", powerless: stopped(roleSession)},
+	"delete a role":      {command: "delete_role prod/app-role confirm=app-role stolen", powerless: gone, alter: anotherID},
+	"quarantine a user":  {command: "quarantine_user prod/bernd stolen", powerless: stopped(keySession), alter: passwords},
+	"deny IAM to a user": {command: "quarantine_user prod/bernd mode=iam-only stolen", powerless: stoppedAt("iam:CreateUser", keySession)},
+	"deactivate a key":   {command: "deactivate_key " + exposedKey + " on a paste site", powerless: stopped(keySession)},
 	"deactivate a key and quarantine": {command: "deactivate_key " + exposedKey + " account=prod quarantine=yes on a paste site", powerless: func(t *testing.T, w *world, a attackers) {
 		stopped(keySession)(t, w, a)
 		stopped(func(a attackers) *awsfake.Session { return a.derived })(t, w, a)

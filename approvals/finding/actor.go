@@ -1,6 +1,7 @@
 package finding
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -17,6 +18,7 @@ type actor struct {
 	arn      string // of the user or the session's role; may be empty
 	account  string // its own; empty for the finding's
 	instance string // that the source itself names beside it; may be empty
+	person   string // the user's ID in IAM Identity Center; may be empty
 }
 
 var (
@@ -97,7 +99,7 @@ func (o *containments) actor(w actor) {
 	case foreign(w.account), foreign(ownerOf(w.arn)):
 		o.addByHand("The credentials of " + w.String() + " belong to another account than the finding: contain them there, if it is yours.")
 	case w.isRoot():
-		o.addByHand(byHandRoot)
+		o.root()
 	case w.isUser():
 		o.user(w)
 	case w.isRole():
@@ -138,6 +140,9 @@ func (o *containments) role(w actor) {
 	if _, _, _, _, ok := actions.SplitRoleARN(target); !ok {
 		target = o.arn("role", w.name)
 	}
+	if o.person(w) {
+		return
+	}
 	if target != w.arn && !iamName.MatchString(w.name) {
 		o.addByHand("The role's name can't be read: find the session in CloudTrail, and contain its role with revoke_sessions.")
 		return
@@ -152,6 +157,32 @@ func (o *containments) role(w actor) {
 		o.instance(offer, w.session(), o.region)
 	}
 	o.add(onInstance, actions.DetachPolicies, target, nil)
+}
+
+// root adds what contains the root user: only a policy from outside its account binds it.
+func (o *containments) root() {
+	if o.org.OrganizationsAccount() != "" {
+		o.add(false, actions.DenyPrincipal, actions.RootARN(o.org.Partition, o.account), nil)
+		o.add(false, actions.ApplySCP, o.account, nil)
+	}
+	o.addByHand(byHandRoot)
+}
+
+// person adds the deny of a person of IAM Identity Center, and reports whether a session is one's: the
+// role of a permission set can't be changed, and many people have it. The prefix of its name is AWS's own.
+// https://docs.aws.amazon.com/singlesignon/latest/userguide/howtoreferencepermissionsets.html
+func (o *containments) person(w actor) bool {
+	if !actions.IsReservedSSO(w.name) {
+		return false
+	}
+	who := cmp.Or(w.session(), w.person) // people know the name
+	if who == "" {
+		o.addByHand("A session of IAM Identity Center, and the finding does not tell whose: find the session's name in CloudTrail, then deny_principal sso:NAME.")
+		return true
+	}
+	o.add(false, actions.DenyPrincipal, actions.SSOPrefix+who, nil)
+	o.addByHand("In Identity Center remove the person's assignments or disable the user, so that no new session begins, in the management account neither.")
+	return true
 }
 
 // instance adds the isolation of an instance.

@@ -101,7 +101,7 @@ func (c iamCall) offerCaller(o *containments) (arn string) {
 	w := c.caller
 	switch {
 	case w.kind == ofRoot:
-		o.addByHand(byHandRoot)
+		o.root()
 	case w.account != "" && w.account != c.account:
 		o.addByHand("The caller is of another account, " + w.account + ": contain it there, if it is yours.")
 	case w.kind == ofUser:
@@ -109,6 +109,7 @@ func (c iamCall) offerCaller(o *containments) (arn string) {
 			arn = o.userNamed(w.name)
 		}
 		o.quarantine(Containment{}, arn)
+	case w.kind == ofRole && o.person(w):
 	case w.kind == ofRole:
 		if arn = w.arn; arn == "" && iamName.MatchString(w.name) {
 			arn = o.arn("role", w.name)

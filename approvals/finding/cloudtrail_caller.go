@@ -21,7 +21,7 @@ const (
 // readCaller reads a userIdentity. Of a session it is the role, user or root that
 // it was made from.
 func readCaller(id node) actor {
-	w := actor{kind: id.at("type").required().text(), id: id.at("principalId").text(), key: id.at("accessKeyId").text()}
+	w := actor{kind: id.at("type").required().text(), id: id.at("principalId").text(), key: id.at("accessKeyId").text(), person: id.at("onBehalfOf", "userId").text()}
 	from, split := id, actions.SplitUserARN
 	issuer := id.at("sessionContext", "sessionIssuer")
 	switch behind := issuer.at("type").text(); {

@@ -49,8 +49,13 @@ func (r Reader) Remover(account, record string) (approvals.Remover, error) {
 	case c.caller.kind == ofService:
 		found.Who = brief(cmp.Or(through, c.caller.String()), maxFact)
 	default:
-		if arn := c.offerCaller(o); c.caller.kind == ofRole && arn != "" {
-			o.add(false, actions.DetachPolicies, arn, nil)
+		if arn := c.offerCaller(o); arn != "" {
+			if c.caller.kind == ofRole {
+				o.add(false, actions.DetachPolicies, arn, nil)
+			}
+			if r.Org.OrganizationsAccount() != "" { // whoever removes a deny may remove another
+				o.add(false, actions.DenyPrincipal, arn, nil)
+			}
 		}
 		if r.Org.OrganizationsAccount() != "" && c.account != r.Org.ManagementAccount && c.account != r.Org.PolicyAccount {
 			o.add(false, actions.ApplySCP, c.account, nil)

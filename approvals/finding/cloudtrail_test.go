@@ -167,11 +167,11 @@ func TestCloudTrailOffers(t *testing.T) {
 		{"by a service-linked role", ctRole, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/aws-service-role/x.amazonaws.com/AWSServiceRoleForX"}, []string{"quarantine_user arn:aws:iam::222222222222:user/ops-helper"}, "service-linked role"},
 		{"by a role without an ARN", ctRole, map[string]any{issuer + ".arn": nil}, []string{role, "quarantine_user arn:aws:iam::222222222222:user/ops-helper"}, ""},
 
-		{"by root", ctRoot, map[string]any{request + ".groupName": "staff"}, []string{"quarantine_user arn:aws:iam::222222222222:user/intern"}, "delete its keys, password and MFA devices"},
-		{"by root, with a key", ctRoot, map[string]any{"detail.userIdentity.accessKeyId": "AKIAROOTCTDV2EXAMPLE"}, []string{"quarantine_user arn:aws:iam::222222222222:user/intern"}, "delete its keys, password and MFA devices"},
-		{"a key for a user, by root", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "Root", "principalId": "222222222222", "arn": "arn:aws:iam::222222222222:root", "accountId": "222222222222"}}, []string{newKey}, "delete its keys, password and MFA devices"},
+		{"by root", ctRoot, map[string]any{request + ".groupName": "staff"}, []string{"deny_principal arn:aws:iam::222222222222:root", "apply_scp 222222222222", "quarantine_user arn:aws:iam::222222222222:user/intern"}, "delete its keys, password and MFA devices"},
+		{"by root, with a key", ctRoot, map[string]any{"detail.userIdentity.accessKeyId": "AKIAROOTCTDV2EXAMPLE"}, []string{"deny_principal arn:aws:iam::222222222222:root", "apply_scp 222222222222", "quarantine_user arn:aws:iam::222222222222:user/intern"}, "delete its keys, password and MFA devices"},
+		{"a key for a user, by root", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "Root", "principalId": "222222222222", "arn": "arn:aws:iam::222222222222:root", "accountId": "222222222222"}}, []string{"deny_principal arn:aws:iam::222222222222:root", "apply_scp 222222222222", newKey}, "delete its keys, password and MFA devices"},
 		{"by a session of root", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "FederatedUser", "principalId": "222222222222:x", "accessKeyId": "ASIAROOTFED22EXAMPLE",
-			"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Root", "arn": "arn:aws:iam::222222222222:root"}}}}, []string{newKey}, "delete its keys, password and MFA devices"},
+			"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Root", "arn": "arn:aws:iam::222222222222:root"}}}}, []string{"deny_principal arn:aws:iam::222222222222:root", "apply_scp 222222222222", newKey}, "delete its keys, password and MFA devices"},
 		{"by nobody whom we know", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "IdentityCenterUser", "accountId": "222222222222", "accessKeyId": "ASIAICUSER222EXAMPLE"}}, []string{newKey}, "neither a user nor a role"},
 		{"by a federated session of nobody", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "FederatedUser", "principalId": "222222222222:x"}}, []string{newKey}, "neither a user nor a role"},
 	} {
@@ -428,6 +428,10 @@ func FuzzCloudTrail(f *testing.F) {
 				case key, newKey, "arn:aws:iam::222222222222:user/" + user:
 					if failed != "" {
 						t.Errorf("of a call that failed: %s", c)
+					}
+				case "arn:aws:iam::222222222222:root", "222222222222":
+					if kind != "Root" {
+						t.Errorf("against root: %s", c)
 					}
 				default:
 					t.Errorf("against somebody else: %s", c)

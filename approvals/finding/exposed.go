@@ -58,7 +58,7 @@ func (r Reader) exposed(a Finding, key, user string) Finding {
 	o := r.containments("", a.Account, a.Region)
 	switch {
 	case isRoot(user):
-		o.addByHand(byHandRoot)
+		o.root()
 	case session:
 		o.addByHand("A session's key can't be deactivated: look in CloudTrail whose session it is, then use revoke_sessions of the role, or quarantine_user of the user.")
 		o.quarantine(Containment{Unsure: unsureOwner}, o.userNamed(user))

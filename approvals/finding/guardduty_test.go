@@ -96,7 +96,7 @@ func TestGuardDutyOffers(t *testing.T) {
 		},
 		"service":      {file: user, edit: map[string]any{key + "userType": "AWSService", key + "principalId": ""}, byHand: "Whose credentials these are is not told"},
 		"unknown kind": {file: user, edit: map[string]any{key + "userType": "Martian", key + "principalId": "X"}, byHand: "Whose credentials these are is not told"},
-		"root with a long-term key": {
+		"root with a long-term key": {offers: rootOffers,
 			file: "guardduty_iam_root.json", edit: map[string]any{key + "accessKeyId": "AKIAROOTKEYA2EXAMPLE"}, byHand: "delete its keys, password and MFA devices", principal: "root user, key AKIAROOTKEYA2EXAMPLE",
 		},
 		"role called Role": {

@@ -178,7 +178,7 @@ func TestHubOffers(t *testing.T) {
 			file: asff, edit: map[string]any{hub + "Resources": []any{accessKey(session)}},
 			offers: []string{"revoke_sessions " + prod + "role/web-tier-role", "?isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20001", "+detach_policies " + prod + "role/web-tier-role"},
 		},
-		"root": {
+		"root": {offers: rootOffers,
 			file: asff, edit: map[string]any{hub + "Resources": []any{accessKey(map[string]any{"PrincipalType": "Root", "PrincipalName": "Root", "PrincipalId": "222222222222"})}},
 			byHand: "delete its keys, password and MFA devices",
 		},

@@ -15,10 +15,10 @@ func (v View) askable() bool {
 // againButtons is the button that asks for the same call again, where one click may.
 func (v View) againButtons() []slack.BlockElement {
 	i := v.Request.Intent
-	if !v.askable() || approvals.ToType(i, v.Actions.Lookup) {
+	if !v.askable() || approvals.ToType(i, v.Org.Actions.Lookup) {
 		return nil
 	}
-	text := "Ask again: " + v.title() + " in account " + v.account() + ". Another person must approve it."
+	text := "Ask again: " + v.title() + v.where() + ". Another person must approve it."
 	e := v.button(approvals.AgainButton, "Ask again")
 	e.Value = approvals.Value(v.Request.ID, approvals.IntentDigest(i))
 	return []slack.BlockElement{asking(e, "Ask for this again?", text, "Ask again")}
@@ -27,7 +27,7 @@ func (v View) againButtons() []slack.BlockElement {
 // againLine is the line that asks for the same again, where one click may not.
 func (v View) againLine() string {
 	r := v.Request
-	if !v.askable() || !approvals.ToType(r.Intent, v.Actions.Lookup) {
+	if !v.askable() || !approvals.ToType(r.Intent, v.Org.Actions.Lookup) {
 		return ""
 	}
 	run := approvals.Run{Outcome: r.State}

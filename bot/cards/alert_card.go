@@ -311,7 +311,7 @@ func (v AlertView) requests() []slack.Block {
 		section("auto", "*Killswitch did this by itself*, as the route says. It can be taken back:"),
 		verbatim(approvals.CallBlock, undo.Intent.String()),
 		verbatim(approvals.ReasonBlock, approvals.ReasonLine(undo.Requester.Person, undo.Reason)),
-		slack.NewActionBlock("auto-undo", View{Actions: v.Actions, Request: *undo, Alias: v.Alias}.undoButton()))
+		slack.NewActionBlock("auto-undo", View{Org: actions.Org{Actions: v.Actions}, Request: *undo, Alias: v.Alias}.undoButton()))
 }
 
 // showable reports whether a text is shown unchanged: a click proves only the exact

@@ -133,7 +133,7 @@ func (v AlertView) offer(id string, o approvals.Offer) *slack.ButtonBlockElement
 		next = "The target is not sure: a second responder must approve. Nothing changes before. "
 	}
 	e := proposal(v.Actions, id, approvals.Value(v.Alert.ID, approvals.IntentDigest(i)), i.Call)
-	asking(e, ask, next+title+" in account "+v.account()+options(i.Call), yes)
+	asking(e, ask, next+title+where(i.Call, v.account())+options(i.Call), yes)
 	if v.contained() {
 		return e // what is left to do is not urgent
 	}

@@ -41,7 +41,7 @@ func (m Message) Found() string { return cmp.Or(m.Marker, m.Text) }
 
 // View is all that a card shows. A card is a pure function of it.
 type View struct {
-	Actions actions.Catalog
+	Org     actions.Org // its actions, and what they may be asked for on
 	Request approvals.Request
 	Planned *approvals.Planned // nil before the plan
 	Run     *approvals.Run     // nil before the run
@@ -124,7 +124,7 @@ func Call(v View) Message {
 func (v View) whoAsks(asker string) string {
 	title := v.title()
 	what := Untrusted(strings.ToLower(title[:1]) + title[1:]).Plain(maxTarget) // names keep their capitals
-	return fmt.Sprintf("%s: %s asks to %s in account %s", v.approvers(), asker, Untrusted(what), Untrusted(v.account()))
+	return fmt.Sprintf("%s: %s asks to %s%s", v.approvers(), asker, Untrusted(what), Untrusted(v.where()))
 }
 
 // approvers mentions who may still approve: their Slack user group if there is one.
@@ -255,7 +255,7 @@ func (v View) alarm() string {
 }
 
 func (v View) title() string {
-	title := callTitle(v.Actions, v.Request.Intent.Call)
+	title := callTitle(v.Org.Actions, v.Request.Intent.Call)
 	if v.Request.Intent.Undo != "" {
 		title = "Undo: " + strings.ToLower(title[:1]) + title[1:]
 	}
@@ -285,6 +285,16 @@ func (v View) account() string {
 	return id
 }
 
+// where says in which account, or that it is every one.
+func (v View) where() string { return where(v.Request.Intent.Call, v.account()) }
+
+func where(c actions.Call, account string) string {
+	if c.Everywhere() {
+		return " in every account"
+	}
+	return " in account " + account
+}
+
 // AccountID is the target's account; of a key that was given without, it is known
 // once it is planned.
 func (v View) AccountID() string {
@@ -311,7 +321,7 @@ func (v View) fallback() string {
 	if i.Undo != "" {
 		action = "undo " + action
 	}
-	text := fmt.Sprintf("%s%s: %s%s %s in account %s · %s", v.word(), v.but(), v.alarm(), action, Untrusted(i.Call.Target).Plain(maxTarget), v.account(), v.Request.ID)
+	text := fmt.Sprintf("%s%s: %s%s %s%s · %s", v.word(), v.but(), v.alarm(), action, Untrusted(i.Call.Target).Plain(maxTarget), v.where(), v.Request.ID)
 	if i.Undo != "" {
 		text += " (undo of " + i.Undo + ")"
 	}
@@ -442,7 +452,7 @@ func (v View) readBack() string {
 
 // enforced says when AWS enforces a containment: what is read back is the configuration.
 func (v View) enforced() string {
-	a, ok := v.Actions.Lookup(v.Request.Intent.Call.Action)
+	a, ok := v.Org.Actions.Lookup(v.Request.Intent.Call.Action)
 	if !ok || v.Request.State != approvals.Contained {
 		return ""
 	}
@@ -740,7 +750,7 @@ func (v View) votes() string {
 // buttons are what a person may do next; who may is decided on the click.
 func (v View) buttons() []slack.BlockElement {
 	r := v.Request
-	what := v.title() + " in account " + v.account()
+	what := v.title() + v.where()
 	approve := func() slack.BlockElement {
 		return danger(asking(v.button("approve", "Approve"), "Approve this?", what+". It runs at once.", "Approve"))
 	}
@@ -760,13 +770,7 @@ func (v View) buttons() []slack.BlockElement {
 		return no[len(no)-1:]
 	case approvals.Pending:
 		buttons := append([]slack.BlockElement{approve()}, no...)
-		offers := approvals.RequestOffers(r.ID, r.Intent, v.Actions.Lookup)
-		for i, id := range offers.Buttons() {
-			if gentler, ok := v.Actions.Lookup(offers[i].Intent.Call.Action); ok {
-				buttons = append(buttons, v.button(id, gentler.Spec().Title+" instead (reversible)"))
-			}
-		}
-		return append(buttons, details)
+		return append(append(buttons, v.offers(false)...), details)
 	case approvals.Approved:
 		return append(no, details)
 	case approvals.Running, approvals.Undoing, approvals.Undone, approvals.Restored:
@@ -782,7 +786,7 @@ func (v View) buttons() []slack.BlockElement {
 		} else if v.touched() && v.reversible() {
 			e = append(e, v.undoButton())
 		}
-		return append(append(e, v.againButtons()...), details)
+		return append(append(append(e, v.offers(true)...), v.againButtons()...), details)
 	case approvals.Denied, approvals.Cancelled:
 		e := v.againButtons()
 		if r.Intent.Undo == "" && v.Run != nil && v.Run.Started && v.touched() && v.reversible() {
@@ -801,9 +805,27 @@ func (v View) button(action, label string) *slack.ButtonBlockElement {
 	return e
 }
 
+// offers are the buttons of what to ask for instead of this, or beside it.
+func (v View) offers(beside bool) (buttons []slack.BlockElement) {
+	r := v.Request
+	offers := approvals.RequestOffers(r.ID, r.Intent, v.Org)
+	for i, id := range offers.Buttons() {
+		a, ok := v.Org.Actions.Lookup(offers[i].Intent.Call.Action)
+		switch {
+		case !ok || offers[i].Beside != beside:
+		case beside:
+			what := callTitle(v.Org.Actions, offers[i].Intent.Call) + v.where() + ". Another person must approve it."
+			buttons = append(buttons, danger(asking(v.button(id, "Deny from outside too"), "Ask for this?", what, "Ask for it")))
+		default:
+			buttons = append(buttons, v.button(id, a.Spec().Title+" instead (reversible)"))
+		}
+	}
+	return buttons
+}
+
 // undoButton asks to take a containment back.
 func (v View) undoButton() slack.BlockElement {
-	text := "Take back: " + v.title() + " in account " + v.account() + ". Another person must approve it."
+	text := "Take back: " + v.title() + v.where() + ". Another person must approve it."
 	return asking(v.button("undo", "Undo"), "Ask to undo this?", text, "Ask to undo")
 }
 

@@ -55,7 +55,7 @@ func baseView() View {
 	tag := actions.Step{ID: "tag", Title: "Tag the role as contained", Current: "no tag killswitch", After: "tag killswitch = this request", Resource: baseARN, ResourceID: baseRole}
 	deny := actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Current: "no inline policy AWSRevokeOlderSessions", After: revokeNow, Resource: baseARN, ResourceID: baseRole}
 	return View{
-		Actions: all.Actions,
+		Org: actions.Org{Actions: all.Actions, ManagementAccount: "999999999999"},
 		Request: approvals.Request{
 			ID: baseID, State: approvals.Pending,
 			Intent:    approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions, Target: baseARN, Account: account}},
@@ -586,8 +586,8 @@ func checkButtons(t *testing.T, v View, m Message) {
 				t.Errorf("%s: accessibility_label %q, want its label and the request", button.ActionID, l)
 			}
 			switch button.ActionID {
-			case "approve", "retry", "undo", "deny", "cancel", approvals.AgainButton:
-				danger := button.ActionID == "approve" || button.ActionID == "retry" || button.Text.Text == "Withdraw"
+			case "approve", "retry", "undo", "deny", "cancel", approvals.AgainButton, "propose:deny_principal":
+				danger := button.ActionID == "approve" || button.ActionID == "retry" || button.Text.Text == "Withdraw" || button.ActionID == "propose:deny_principal"
 				if danger != (button.Style == slack.StyleDanger) {
 					t.Errorf("%s has style %q; danger: %t", button.ActionID, button.Style, danger)
 				}
@@ -615,6 +615,11 @@ func checkButtons(t *testing.T, v View, m Message) {
 		want = slices.Insert(want, 1, "deny")
 	} else if !undo && v.Run != nil && r.State == approvals.Denied {
 		want = slices.Insert(want, 0, "undo")
+	}
+	stronger := map[actions.Name]bool{actions.RevokeSessions: true, actions.DetachPolicies: true, actions.QuarantineUser: true}[r.Intent.Call.Action] && !actions.WholeAccount(r.Intent.Call)
+	if stronger && r.Intent.Undo == "" && (r.State == approvals.Contained || r.State == approvals.Partial || r.State == approvals.Failed) {
+		at := slices.IndexFunc(want, func(id string) bool { return id == approvals.AgainButton || id == "details" })
+		want = slices.Insert(want, at, approvals.Propose(actions.DenyPrincipal))
 	}
 	want = slices.DeleteFunc(want, func(id string) bool {
 		return id == approvals.AgainButton && approvals.ToType(r.Intent, all.Actions.Lookup) || id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester

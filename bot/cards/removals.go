@@ -42,8 +42,8 @@ func (v View) removal(t approvals.Tampered) Message {
 		intent := offers[i].Intent
 		if text := intent.String(); showable(text, maxCall) {
 			m.Blocks = append(m.Blocks, verbatim(approvals.OfferBlock(i+1), text))
-			e := proposal(v.Actions, button, approvals.Value(id, approvals.IntentDigest(intent)), intent.Call)
-			buttons = append(buttons, danger(asking(e, "Ask for this?", secondPerson+callTitle(v.Actions, intent.Call)+" in account "+intent.Call.Account, "Ask for it")))
+			e := proposal(v.Org.Actions, button, approvals.Value(id, approvals.IntentDigest(intent)), intent.Call)
+			buttons = append(buttons, danger(asking(e, "Ask for this?", secondPerson+callTitle(v.Org.Actions, intent.Call)+where(intent.Call, intent.Call.Account), "Ask for it")))
 		}
 	}
 	if len(buttons) > 0 {

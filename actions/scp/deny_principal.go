@@ -1,0 +1,314 @@
+package scp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
+	"github.com/aws/aws-sdk-go-v2/service/organizations/types"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
+)
+
+// DenyPrincipal denies everything to one principal by a service control policy, from outside its
+// account: nobody in the account can lift it.
+type DenyPrincipal struct{}
+
+// wholeOrganization is the value of scope= for a deny in every account.
+const wholeOrganization = "organization"
+
+// Spec implements [actions.Action].
+func (DenyPrincipal) Spec() actions.Spec {
+	return actions.Spec{
+		Name:     actions.DenyPrincipal,
+		Title:    "Deny the principal from outside",
+		Summary:  "deny everything to a role, a user, an account's root user or a person of IAM Identity Center, where nobody in the account can lift it",
+		Usage:    `deny_principal sso:bob@example.com reason="signed in from two countries at once"`,
+		Target:   actions.OutsideTarget,
+		Options:  []string{"scope", "confirm"},
+		Values:   map[string][]string{"scope": {"account", wholeOrganization}},
+		Synonyms: []string{"deny", "block", "block_principal", "deny_root", "deny_user", "deny_role", "disable_root"},
+		Check: func(c *actions.Call, m *actions.ParseErrors) {
+			if typed := c.Options["confirm"]; typed != "" && c.Target != "" && typed != actions.LastPart(c.Target) {
+				m.Add("confirm", fmt.Sprintf("%s is not the principal's name", actions.Clip(typed)), "leave it out, or say confirm="+actions.LastPart(c.Target))
+			}
+			if person := isPerson(*c); c.Options["scope"] == "account" && !person || c.Options["scope"] == wholeOrganization && person {
+				delete(c.Options, "scope") // the default
+			} else if c.Options["scope"] == "account" {
+				m.Suggest("scope", "is the organization for "+actions.SSOPrefix+": a person is denied in every account", "leave it out", "")
+			}
+		},
+		Reversible: true,
+		NotStopped: []string{
+			"Service control policies don't touch service-linked roles, nor the organization's management account.",
+			"Sessions that were chained into other roles live on in those roles.",
+		},
+		Undo:            "takes the principal out of the policy, which is deleted with the last",
+		Delay:           actions.SCPDelay,
+		InOrganizations: func(actions.Call) bool { return true },
+		Permits:         denyPermits,
+	}
+}
+
+func denyPermits(p actions.Phase, s actions.Scope) []actions.Statement {
+	role, user := actions.Statement{Actions: []string{"iam:GetRole"}, Resources: []string{s.TargetOnAnyPath("role")}}, actions.Statement{Actions: []string{"iam:GetUser"}, Resources: []string{s.TargetOnAnyPath("user")}}
+	inTarget := p == actions.PhasePlan && s.InTarget() // where the principal's ID is read
+	switch _, root := actions.RootOf(s.Call.Target); {
+	case inTarget && s.Any():
+		return append(denyAt(p, s, anything(s)), role, user, actions.ListPermit("iam:ListRoles"), actions.ListPermit("iam:ListUsers"), actions.ListPermit("organizations:ListRoots"))
+	case inTarget && isUser(s.Call.Target):
+		return []actions.Statement{user, actions.ListPermit("iam:ListUsers")}
+	case inTarget && !root && !isPerson(s.Call):
+		return []actions.Statement{role, actions.ListPermit("iam:ListRoles")}
+	}
+	on := []string{s.ARN("organizations", "root/o-*/r-*")}
+	switch {
+	case s.Any():
+		on = append(on, s.ARN("organizations", "account/o-*/*"))
+	case !s.Call.Everywhere():
+		return denyAt(p, s, []string{s.ARN("organizations", "account/o-*/"+s.Call.Account)})
+	}
+	ss := denyAt(p, s, on)
+	if p == actions.PhasePlan {
+		ss = append(ss, actions.ListPermit("organizations:ListRoots"))
+	}
+	return ss
+}
+
+// denyAt are the permissions of apply_scp, and that an undo writes the policy anew while others are still denied.
+func denyAt(p actions.Phase, s actions.Scope, on []string) []actions.Statement {
+	ss := permitsOn(p, s, on)
+	if p == actions.PhaseUndo {
+		policy := []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
+		ss = append(ss, actions.Statement{Actions: []string{"organizations:DescribePolicy"}, Resources: policy},
+			actions.Statement{Actions: []string{"organizations:UpdatePolicy", "organizations:AttachPolicy"}, Resources: policy, Condition: onTagged},
+			actions.Statement{Actions: []string{"organizations:AttachPolicy"}, Resources: on})
+	}
+	return ss
+}
+
+func isPerson(c actions.Call) bool { return strings.HasPrefix(c.Target, actions.SSOPrefix) }
+
+func isUser(arn string) bool {
+	_, _, _, _, ok := actions.SplitUserARN(arn)
+	return ok
+}
+
+// principal is the target as it is denied.
+type principal struct {
+	identity actions.Identity
+	denied   denied
+	facts    []actions.Fact
+	warnings []string
+	guarded  string // as in actions.Plan
+}
+
+// identify finds out how requests of the target are known. Where its account can't be read, whoever
+// holds that account must not be safe for it: then the ARN is denied.
+func identify(ctx context.Context, acct *actions.Account, c actions.Call) (principal, error) {
+	if who, ok := strings.CutPrefix(c.Target, actions.SSOPrefix); ok {
+		p := principal{identity: actions.Identity{ARN: c.Target, ID: c.Target}, denied: denied{Names: []string{who}},
+			warnings: []string{"In the hub, the account of policies and the management account the person is not denied: remove the assignments there. The access portal stays open: disable the user where it is managed."}}
+		if actions.IdentityStoreID.MatchString(who) {
+			p.denied = denied{People: []string{who}}
+		}
+		return p, nil
+	}
+	if account, ok := actions.RootOf(c.Target); ok {
+		return principal{identity: actions.Identity{ARN: c.Target, ID: account}, denied: denied{Roots: []string{c.Target}},
+			warnings: []string{"Its keys, password and MFA devices stay: delete them from the management account (sts:AssumeRoot), which this leaves open."}}, nil
+	}
+	p, unread := read(ctx, acct, c)
+	if isUser(c.Target) {
+		// The name of a federated user is what its maker says: no other key tells whose session it is.
+		// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable
+		p.denied.ARNs = append(p.denied.ARNs, fmt.Sprintf("arn:%s:sts::%s:federated-user/*", acct.Partition, c.Account))
+		p.warnings = append(p.warnings, "Every federation token (GetFederationToken) of the account is denied with it: they don't tell which user made them.")
+	} else {
+		p.warnings = append(p.warnings, "Whoever and whatever uses this role is denied until undo, also in new sessions.")
+	}
+	var no *actions.Refusal
+	switch {
+	case unread == nil:
+		return p, nil
+	case errors.As(unread, &no):
+		return principal{}, no
+	case actions.Transient(unread) && acct.Look == actions.LookAll:
+		return principal{}, unread
+	}
+	cause, _ := actions.Explain(unread)
+	p.identity = actions.Identity{ARN: c.Target, ID: acct.Approved}
+	if p.identity.ID == "" {
+		p.identity.ID = c.Target
+	}
+	p.denied.ARNs = append(p.denied.ARNs, actions.Literal(c.Target))
+	p.warnings = append(p.warnings, "It could not be read in its account ("+cause+"): it is denied by its ARN, so a name or path that does not exist denies nobody.")
+	return p, nil
+}
+
+// read reads a role or a user in its account.
+func read(ctx context.Context, acct *actions.Account, c actions.Call) (p principal, err error) {
+	at, err := acct.Target(ctx)
+	if err != nil {
+		return p, err
+	}
+	name, arn, id := actions.LastPart(c.Target), "", ""
+	var created time.Time
+	if isUser(c.Target) {
+		out, err := at.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
+		switch {
+		case actions.IsCode(err, "NoSuchEntity"):
+			return p, at.MissingUser(ctx, c)
+		case err != nil:
+			return p, err
+		}
+		arn, id, created = aws.ToString(out.User.Arn), aws.ToString(out.User.UserId), aws.ToTime(out.User.CreateDate)
+		p.denied.UserIDs = []string{id}
+		if acct.Org.Protection(arn) != "" { // in any account: one that is protected in this one is refused
+			p.guarded = name + " has a protected name, and nothing vouches for it."
+		}
+	} else {
+		r, err := deny.GetRole(ctx, at, name)
+		switch {
+		case actions.IsCode(err, "NoSuchEntity"):
+			return p, at.MissingRole(ctx, c)
+		case err != nil:
+			return p, err
+		}
+		arn, id, created = aws.ToString(r.Arn), aws.ToString(r.RoleId), aws.ToTime(r.CreateDate)
+		p.denied.UserIDs = []string{id + ":*"}
+		if p.guarded, err = vouch.Guard(acct, c, r); err != nil {
+			return p, err
+		}
+		if r.RoleLastUsed != nil && r.RoleLastUsed.LastUsedDate != nil {
+			p.facts = append(p.facts, actions.Fact{Label: "Last used", Text: r.RoleLastUsed.LastUsedDate.UTC().Format("2006-01-02 15:04 UTC")})
+		}
+	}
+	if no := actions.OtherPath(c, arn); no != nil {
+		return p, no
+	}
+	p.identity = actions.Identity{ARN: arn, ID: id, Created: created}
+	return p, nil
+}
+
+// point is what a policy is attached to.
+type point struct{ id, arn, name string }
+
+// pointOf returns the target's account, or the root of the organization.
+func pointOf(ctx context.Context, acct *actions.Account, c actions.Call) (point, error) {
+	if !c.Everywhere() {
+		account, err := memberAccount(ctx, acct, c.Account)
+		if err != nil {
+			return point{}, err
+		}
+		return point{c.Account, aws.ToString(account.Arn), nameOf(acct.Org, account)}, nil
+	}
+	roots, err := actions.List(ctx, organizations.NewListRootsPaginator(organizationsOf(acct), &organizations.ListRootsInput{}),
+		func(p *organizations.ListRootsOutput) []types.Root { return p.Roots }, actions.Itself)
+	switch {
+	case err != nil:
+		return point{}, err
+	case len(roots) != 1: // "Currently, you can have only one root"
+		return point{}, fmt.Errorf("the organization has %d roots", len(roots))
+	}
+	return point{aws.ToString(roots[0].Id), aws.ToString(roots[0].Arn), "the whole organization"}, nil
+}
+
+// denyPrefix is the prefix of the names of the policies, one for each account and one for the root.
+const denyPrefix = scpPrefix + "deny-"
+
+// denyAttachment is the policy of a step, with the shares of all its holders.
+func denyAttachment(o actions.Org, s actions.Step, shares []string) (Attachment, error) {
+	own, err := allDenied([]string{s.Share})
+	if err != nil {
+		return Attachment{}, err
+	}
+	all := own
+	if len(shares) > 0 {
+		if all, err = allDenied(shares); err != nil {
+			return Attachment{}, err
+		}
+	}
+	return Attachment{policy: s.HoldName(), fingerprint: func(string) string { return "" },
+		document: func(string) string { return all.document(o) },
+		holds: func(live, _ string) bool {
+			is, ours := readDenied(o, live)
+			return ours && is.has(own)
+		},
+	}, nil
+}
+
+// Plan implements [actions.Action].
+func (DenyPrincipal) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
+	who, err := identify(ctx, acct, c)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	at, err := pointOf(ctx, acct, c)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	s := actions.Step{ID: attachStep, Title: "Deny it by the service control policy " + denyPrefix + at.id, Resource: at.arn, ResourceID: at.id, Share: who.denied.share(),
+		Hold: actions.HoldKey(acct, at.id, "scp", denyPrefix+at.id), Goal: "principal", Deny: true, Current: "is not denied", After: "everything is denied to " + who.denied.String()}
+	a, err := denyAttachment(acct.Org, s, nil)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	st, err := a.read(ctx, acct, at.id)
+	if err != nil {
+		return actions.Plan{}, err
+	}
+	others, ours := readDenied(acct.Org, st.content)
+	if st.ours && ours && a.holds(st.content, "") {
+		s.Current = "is denied by " + s.HoldName()
+	}
+	spec := DenyPrincipal{}.Spec()
+	p := actions.Plan{Identity: who.identity, Steps: []actions.Step{s}, Reversible: true, Undo: spec.Undo, Residual: spec.NotStopped, Warnings: who.warnings, Guarded: who.guarded}
+	if st.id != "" && !ours {
+		p.Warnings = append(p.Warnings, "The policy "+s.HoldName()+" is there and says something else. It is written anew. Now it says: "+deny.Compact(st.content))
+	}
+	if acct.Look != actions.LookAll {
+		return p, nil
+	}
+	p.Facts = append(who.facts, actions.Fact{Label: "Denied in", Text: at.name}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)},
+		actions.Fact{Label: "Also denied by this policy", Text: fmt.Sprintf("%d", others.count())})
+	if !st.ours && len(st.attached) >= usualQuota {
+		p.Warnings = append(p.Warnings, quotaWarning(ctx, acct, at.id, len(st.attached)))
+	}
+	return p, nil
+}
+
+// Apply implements [actions.Action].
+func (DenyPrincipal) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	a, err := denyAttachment(acct.Org, s, run.Shares)
+	if err != nil {
+		return actions.Effect{Prior: s.Prior}, err
+	}
+	if n := len(a.document("")); n > scpLimit {
+		return actions.Effect{Prior: s.Prior}, &actions.Refusal{Reason: fmt.Sprintf("the policy %s is full: with this principal it has %d characters, and AWS takes %d", s.HoldName(), n, scpLimit),
+			Hint: "undo a deny that is no longer needed (list), or freeze the account (apply_scp)"}
+	}
+	return a.Apply(ctx, acct, s, run)
+}
+
+// Verify implements [actions.Action].
+func (DenyPrincipal) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	a, err := denyAttachment(acct.Org, s, nil)
+	if err != nil {
+		return actions.Reading{}, err
+	}
+	return a.Verify(ctx, acct, s, e)
+}
+
+// Revert takes the policy away: no other request needs it.
+func (DenyPrincipal) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	a := Attachment{policy: s.HoldName()}
+	return a.Revert(ctx, acct, s, e)
+}
