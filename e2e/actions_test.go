@@ -114,6 +114,15 @@ var motoStarts = map[string][]motoStart{
 		id := s.memberAccount("victim")
 		return s.onAccount(actions.Call{Action: actions.ApplySCP, Target: id, Account: id}, "killswitch-freeze")
 	}}},
+	"deny_principal": {{"the root user of an account", func(s *scene) actiontest.Environment {
+		id := s.memberAccount("victim")
+		return s.onAccount(actions.Call{Action: actions.DenyPrincipal, Target: actions.RootARN("aws", id), Account: id}, "killswitch-deny-"+id)
+	}}, {"a role", func(s *scene) actiontest.Environment {
+		id := s.memberAccount("victim")
+		made, err := iam.NewFromConfig(s.aws.Member(s.t, id)).CreateRole(s.t.Context(), &iam.CreateRoleInput{RoleName: aws.String("victim"), AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)})
+		s.must(err)
+		return s.onAccount(actions.Call{Action: actions.DenyPrincipal, Target: *made.Role.Arn, Account: id}, "killswitch-deny-"+id)
+	}}},
 	"detach_policies": {{"a furnished role", func(s *scene) actiontest.Environment {
 		s.furnished("victim")
 		return s.onRole(actions.DetachPolicies, "victim", nil)

@@ -63,6 +63,18 @@ var containments = []containment{
 		id := s.memberAccount("frozen")
 		return "apply_scp " + id + " the account is taken over", "apply_scp " + id + " ", func() any { return s.scps(id) }
 	}, contained: func(s *scene) { s.attached("killswitch-freeze", "role/killswitch-responder") }},
+	{name: "apply_scp protect-data", setup: func(s *scene) (string, string, func() any) {
+		id := s.memberAccount("wiped")
+		return "apply_scp " + id + " scp=protect-data somebody deletes backups", "apply_scp " + id + " ", func() any { return s.scps(id) }
+	}, contained: func(s *scene) { s.attached("killswitch-protect-data", "s3:DeleteObjectVersion") }},
+	{name: "deny_principal", setup: func(s *scene) (string, string, func() any) {
+		id := s.memberAccount("rooted")
+		return "deny_principal " + id + "/root signed in from an unknown network", "deny_principal arn:aws:iam::" + id + ":root ", func() any { return s.scps(id) }
+	}, contained: func(s *scene) { s.attached("killswitch-deny-", ":root") }},
+	{name: "deny_principal sso", setup: func(s *scene) (string, string, func() any) {
+		id := s.memberAccount("people")
+		return "deny_principal sso:dana@example.com signed in from two countries", "deny_principal sso:dana@example.com ", func() any { return s.scps(id) }
+	}, contained: func(s *scene) { s.attached("killswitch-deny-r-", "*:dana@example.com") }},
 	{name: "detach_policies", setup: func(s *scene) (string, string, func() any) {
 		s.furnished("stripped")
 		return "detach_policies prod/stripped stolen", "role/stripped ", func() any { return s.roleState("stripped") }

@@ -242,11 +242,13 @@ func TestSessionsFile(t *testing.T) {
 	})
 	org := actiontest.TestOrg("aws")
 	for m, phase := range map[actions.Member]actions.Phase{actions.Responder: actions.PhaseRun, actions.Restorer: actions.PhaseUndo} {
-		a, _ := org.Actions.Lookup(actions.ApplySCP)
-		call := actions.Call{Action: actions.ApplySCP, Target: actiontest.Member, Account: actiontest.Member}
-		doc, err := actions.PolicyDocument(actions.Permits(a, phase, actions.ScopeOf(a, org, call, nil)))
-		actiontest.Must(t, err)
-		list = append(list, session{fmt.Sprint(call.Action, " ", phase), roles[m], "organizations", doc})
+		for name, target := range map[actions.Name]string{actions.ApplySCP: actiontest.Member, actions.DenyPrincipal: alice} {
+			a, _ := org.Actions.Lookup(name)
+			call := actions.Call{Action: name, Target: target, Account: actiontest.Member}
+			doc, err := actions.PolicyDocument(actions.Permits(a, phase, actions.ScopeOf(a, org, call, nil)))
+			actiontest.Must(t, err)
+			list = append(list, session{fmt.Sprint(call.Action, " ", phase), roles[m], "organizations", doc})
+		}
 	}
 	for _, a := range org.Actions {
 		if name := string(a.Spec().Name); !slices.ContainsFunc(list, func(s session) bool { return strings.HasPrefix(s.Name, name+" ") }) {
