@@ -97,6 +97,13 @@ func (c *Cloud) Organize(o Organization) {
 	put(c.org.policies, full.ID, full.clone(), now, now)
 }
 
+// OrganizationRoot is the ID of the organization's root.
+func (c *Cloud) OrganizationRoot() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.org.root
+}
+
 // AddSCP sets up a policy, at once and unchecked but for its content, and
 // returns its ID. It panics on an invalid document.
 func (c *Cloud) AddSCP(p SCP) string {

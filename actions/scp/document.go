@@ -84,8 +84,14 @@ func BuiltinSCP(o actions.Org, name string) (document string, ok bool) {
 	return "", false
 }
 
-// ReservedSCP reports whether a name may be that of a policy of revoke_sessions.
-func ReservedSCP(name string) bool { return strings.HasPrefix(name, "revoke-") }
+// TamperPolicy is the name of the policy that protects what is contained: cmd/template prints it.
+const TamperPolicy = scpPrefix + "tamper"
+
+// ReservedSCP reports whether a name may be that of a policy of another action, or of the tamper
+// protection.
+func ReservedSCP(name string) bool {
+	return strings.HasPrefix(name, "revoke-") || strings.HasPrefix(scpPrefix+name, denyPrefix) || scpPrefix+name == TamperPolicy
+}
 
 // documentOf returns the document of that name.
 func documentOf(o actions.Org, name string) (string, bool) {

@@ -29,7 +29,7 @@ func (c *checker) scps(root *value, o actions.Org) (documents map[string]string,
 		switch {
 		case c.settled[v.field]:
 		case scp.ReservedSCP(name):
-			c.addAt(v.keyLine, v.field, "begins with revoke-, as policies of revoke_sessions do", "choose another name")
+			c.addAt(v.keyLine, v.field, "is taken: Killswitch has policies of its own of such names (revoke-…, deny-…, tamper)", "choose another name")
 		case builtin.text() != "":
 			document, ok := scp.BuiltinSCP(o, builtin.text())
 			if !ok {

@@ -50,7 +50,7 @@ var subcommands = []subcommand{
 	{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
 	{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
 	{"policy", "responder|restorer|delegation [--organizations] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
-	{"template", "members [--config FILE]", "print the CloudFormation template of what each member account has: roles, policies, the isolation profile", printTemplate},
+	{"template", "members|organization [--config FILE]", "print the CloudFormation template of what each member account has, or of the organization's tamper protection", printTemplate},
 	{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 }
 

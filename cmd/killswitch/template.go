@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/cmd/template"
 )
 
@@ -16,14 +17,15 @@ func printTemplate(_ context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(kinds) != 1 || kinds[0] != "members" {
-		return fmt.Errorf("%w: say members: there is no other template", errUsage)
+	templates := map[string]func(actions.Org) ([]byte, error){"members": template.Members, "organization": template.Organization}
+	if len(kinds) != 1 || templates[kinds[0]] == nil {
+		return fmt.Errorf("%w: say members or organization", errUsage)
 	}
 	org, err := orgOf(*file)
 	if err != nil {
 		return err
 	}
-	text, err := template.Members(org)
+	text, err := templates[kinds[0]](org)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type file struct {
 	Version     string `yaml:"AWSTemplateFormatVersion"`
 	Description string `yaml:"Description"`
 	Parameters  object `yaml:"Parameters"`
-	Conditions  object `yaml:"Conditions"`
+	Conditions  object `yaml:"Conditions,omitempty"`
 	Resources   object `yaml:"Resources"`
 }
 
@@ -99,8 +99,12 @@ func Members(o actions.Org) ([]byte, error) {
 		}
 		f.Resources[id] = resource("AWS::IAM::Role", "", object{"RoleName": role.name, "Description": role.text, "AssumeRolePolicyDocument": trust(o.Partition), "Policies": policies})
 	}
+	return encode(membersHead, f)
+}
+
+func encode(head string, f file) ([]byte, error) {
 	var b bytes.Buffer
-	b.WriteString(membersHead)
+	b.WriteString(head)
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	if err := e.Encode(f); err != nil {
