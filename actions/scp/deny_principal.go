@@ -89,7 +89,7 @@ func denyAt(p actions.Phase, s actions.Scope, on []string) []actions.Statement {
 		policy := []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
 		ss = append(ss, actions.Statement{Actions: []string{"organizations:DescribePolicy"}, Resources: policy},
 			actions.Statement{Actions: []string{"organizations:UpdatePolicy", "organizations:AttachPolicy"}, Resources: policy, Condition: onTagged},
-			actions.Statement{Actions: []string{"organizations:AttachPolicy"}, Resources: on})
+			actions.Statement{Actions: []string{"organizations:AttachPolicy", "organizations:ListPoliciesForTarget"}, Resources: on})
 	}
 	return ss
 }
@@ -238,8 +238,11 @@ func denyAttachment(o actions.Org, s actions.Step, shares []string) (Attachment,
 	}
 	return Attachment{policy: s.HoldName(), fingerprint: func(string) string { return "" },
 		document: func(string) string { return all.document(o) },
-		holds: func(live, _ string) bool {
+		holds: func(live, wrote string) bool {
 			is, ours := readDenied(o, live)
+			if left, undone := readDenied(o, wrote); undone && !left.has(own) { // an undo wrote it for the others
+				return ours && is.has(left) && !is.has(own)
+			}
 			return ours && is.has(own)
 		},
 	}, nil

@@ -162,16 +162,16 @@ func TestUndoLeavesTheOthersDenied(t *testing.T) {
 	}
 	role, user := w.Session(w.Role, "s1"), w.KeySession("AKIAALICE00000000000")
 	can := func(s *awsfake.Session) bool { ok, _ := s.Can("s3:GetObject", "arn:aws:s3:::b/k"); return ok }
-	e := apply(w.Responder(), first, first.Share)
-	apply(w.Responder(), second, first.Share, second.Share)
+	apply(w.Responder(), first, first.Share)
+	e := apply(w.Responder(), second, first.Share, second.Share)
 	if can(role) || can(user) || !w.holds(first, e) || !w.holds(second, e) {
 		t.Error("one of them is not denied")
 	}
-	apply(w.Restorer(), first, second.Share) // the first is taken back
-	if !can(role) || can(user) || w.holds(first, e) || !w.holds(second, e) {
+	left := apply(w.Restorer(), first, second.Share) // the first is taken back
+	if !can(role) || can(user) || w.holds(first, e) || !w.holds(first, left) || !w.holds(second, left) {
 		t.Error("the undo of one is not that of one")
 	}
-	if r := w.Revert(second, e); !r.Holds || !can(user) || w.scp("killswitch-deny-"+actiontest.Member).ID != "" {
+	if r := w.Revert(second, left); !r.Holds || !can(user) || w.scp("killswitch-deny-"+actiontest.Member).ID != "" {
 		t.Errorf("the last: %+v", r)
 	}
 }
