@@ -59,39 +59,49 @@ func (DenyPrincipal) Spec() actions.Spec {
 
 func denyPermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	role, user := actions.Statement{Actions: []string{"iam:GetRole"}, Resources: []string{s.TargetOnAnyPath("role")}}, actions.Statement{Actions: []string{"iam:GetUser"}, Resources: []string{s.TargetOnAnyPath("user")}}
-	inTarget := p == actions.PhasePlan && s.InTarget() // where the principal's ID is read
+	inTarget := p == actions.PhasePlan && s.InTarget() && !isPerson(s.Call) // where the principal's ID is read
 	switch _, root := actions.RootOf(s.Call.Target); {
 	case inTarget && s.Any():
-		return append(denyAt(p, s, anything(s)), role, user, actions.ListPermit("iam:ListRoles"), actions.ListPermit("iam:ListUsers"), actions.ListPermit("organizations:ListRoots"))
+		return append(denyAt(p, s, anything(s)), role, user, actions.ListPermit("iam:ListRoles"), actions.ListPermit("iam:ListUsers"))
+	case inTarget && root:
+		return nil // it has no other
 	case inTarget && isUser(s.Call.Target):
 		return []actions.Statement{user, actions.ListPermit("iam:ListUsers")}
-	case inTarget && !root && !isPerson(s.Call):
+	case inTarget:
 		return []actions.Statement{role, actions.ListPermit("iam:ListRoles")}
 	}
-	on := []string{s.ARN("organizations", "root/o-*/r-*")}
+	account, root := s.ARN("organizations", "account/o-*/"+s.Call.Account), s.ARN("organizations", "root/o-*/r-*")
 	switch {
 	case s.Any():
-		on = append(on, s.ARN("organizations", "account/o-*/*"))
-	case !s.Call.Everywhere():
-		return denyAt(p, s, []string{s.ARN("organizations", "account/o-*/"+s.Call.Account)})
+		return denyAt(p, s, []string{root, s.ARN("organizations", "account/o-*/*")})
+	case s.Call.Everywhere():
+		return denyAt(p, s, []string{root})
 	}
-	ss := denyAt(p, s, on)
-	if p == actions.PhasePlan {
-		ss = append(ss, actions.ListPermit("organizations:ListRoots"))
-	}
-	return ss
+	return denyAt(p, s, []string{account})
 }
 
-// denyAt are the permissions of apply_scp, and that an undo writes the policy anew while others are still denied.
+// denyAt are the permissions for a policy on a target. An undo writes the policy anew while others are still
+// denied, and reads that back.
 func denyAt(p actions.Phase, s actions.Scope, on []string) []actions.Statement {
-	ss := permitsOn(p, s, on)
-	if p == actions.PhaseUndo {
-		policy := []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
-		ss = append(ss, actions.Statement{Actions: []string{"organizations:DescribePolicy"}, Resources: policy},
+	policy := []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
+	switch p {
+	case actions.PhasePlan:
+		find := actions.Statement{Actions: []string{"organizations:DescribeAccount"}, Resources: on}
+		if s.Any() || s.Call.Everywhere() {
+			find = actions.ListPermit("organizations:ListRoots")
+		}
+		if s.Any() { // reads of all kinds, in few words: the watch has them in one session
+			policy = on
+		}
+		return []actions.Statement{find, actions.ListPermit("organizations:ListPolicies"), {Actions: []string{"organizations:ListPoliciesForTarget"}, Resources: on},
+			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource"}, Resources: policy}}
+	case actions.PhaseUndo:
+		return append(permitsOn(p, s, on), actions.Statement{Actions: []string{"organizations:DescribePolicy"}, Resources: policy},
 			actions.Statement{Actions: []string{"organizations:UpdatePolicy", "organizations:AttachPolicy"}, Resources: policy, Condition: onTagged},
 			actions.Statement{Actions: []string{"organizations:AttachPolicy", "organizations:ListPoliciesForTarget"}, Resources: on})
+	case actions.PhaseRun, actions.PhaseReport:
 	}
-	return ss
+	return permitsOn(p, s, on)
 }
 
 func isPerson(c actions.Call) bool { return strings.HasPrefix(c.Target, actions.SSOPrefix) }

@@ -52,7 +52,9 @@ func TestDenyPrincipalContract(t *testing.T) {
 			// TestUndoLeavesTheOthersDenied
 			"organizations:AttachPolicy", "organizations:UpdatePolicy", "organizations:CreatePolicy", "organizations:TagResource", "organizations:DescribePolicy", "organizations:ListPoliciesForTarget",
 			// TestDeniedByNameWhereNobodyLetsUsIn, and the look for another name
-			"iam:ListRoles", "iam:ListUsers"}}
+			"iam:ListRoles", "iam:ListUsers",
+			// A run may read in the target's account what its plan may.
+			"iam:GetRole", "iam:GetUser"}}
 		contract.Action, _ = all.Actions.Lookup(actions.DenyPrincipal)
 		for _, typed := range typedTargets(partition) {
 			contract.Starts = append(contract.Starts, actiontest.Start{Name: typed, Open: func(t *testing.T) actiontest.Environment {
