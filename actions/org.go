@@ -176,8 +176,7 @@ func (o Org) refuseRole(arn, path, name string, guarded bool) *Refusal {
 			Hint: "stop the service that uses it"}
 	case ofIdentity:
 		return &Refusal{Reason: fmt.Sprintf("%s belongs to IAM Identity Center and can't be changed in the account", name),
-			Hint: "in Identity Center remove the user's assignment or disable the user, " +
-				"and deny the permission set's sessions with a policy on identitystore:userId"}
+			Hint: "deny the person: deny_principal sso:USERNAME, as the session is called; and in Identity Center remove the assignment, or disable the user"}
 	case ProtectedByName:
 		if !guarded {
 			return refuseProtected(arn)

@@ -24,7 +24,7 @@ func IsReservedSSO(role string) bool { return reservedRole.MatchString(role) }
 // OutsideTarget is a principal that is denied from outside its account: a role, a user, an account's
 // root user, or a person of IAM Identity Center.
 var OutsideTarget = TargetKind{
-	Forms:   "a role or user: its ARN; ACCOUNT/root, the root user; sso:USERNAME or sso:USER-ID, a person of IAM Identity Center",
+	Forms:   "a role or user: its ARN, ACCOUNT/role/NAME or ACCOUNT/user/NAME; ACCOUNT/root, the root user; sso:USERNAME or sso:USER-ID, a person of IAM Identity Center",
 	Read:    outsideTarget,
 	Options: []string{"account"},
 	Name: func(target string) string {

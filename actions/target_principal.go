@@ -135,7 +135,7 @@ func principalTarget(t TargetText, m *ParseErrors, kind string) Target {
 // RootByHand is what people can do about a root user's credentials. "AssumeRoot": the management
 // account, or the delegated administrator of IAM, deletes them in a member account.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_root-user-privileged-task.html
-const RootByHand = "apply_scp freezes a member account with its root user; delete its keys, password and MFA devices from the management account (sts:AssumeRoot, root-task/IAMDeleteRootUserCredentials), or signed in as root"
+const RootByHand = "deny_principal ACCOUNT/root denies the root user of a member account, apply_scp freezes the account with it; delete its keys, password and MFA devices from the management account (sts:AssumeRoot, root-task/IAMDeleteRootUserCredentials), or before either of them signed in as root"
 
 // arnHint returns a hint for ARNs that are often pasted by mistake, and the action that
 // takes such a target, if there is one.
@@ -148,7 +148,7 @@ func arnHint(arn, kind, otherwise string) (instead Name, hint string) {
 	case kind == "user" && strings.Contains(arn, "role/"):
 		return RevokeSessions, "a role's sessions are contained by revoke_sessions"
 	case strings.HasSuffix(arn, ":root"):
-		return ApplySCP, "an SCP binds a member account's root user: apply_scp freezes the account with it"
+		return DenyPrincipal, "deny_principal denies a member account's root user; apply_scp freezes the account with it"
 	}
 	return "", otherwise
 }

@@ -32,7 +32,7 @@ func (ApplySCP) Spec() actions.Spec {
 		Name:     actions.ApplySCP,
 		Title:    "Freeze the account",
 		TitleFor: titleOf,
-		Summary:  "deny everything in an account, or what scp= says (control-plane, protect-data), but to the responders, with a service control policy",
+		Summary:  "deny everything in an account, or what scp= says (control-plane, protect-data, protect-versions), to all but Killswitch's roles and protected.principals, with a service control policy",
 		Usage:    `apply_scp 222222222222 reason="somebody makes users we don't know"`,
 		Target:   actions.AccountTarget,
 		Synonyms: []string{"freeze", "freeze_account", "lockdown", "lock_account"},
@@ -301,7 +301,8 @@ func impactText(o actions.Org, name, document string, spared []string) []string 
 		warnings = append(warnings, "Deleting versions, tables, backups and keys is denied to all but "+but+": snapshot rotation and AWS Backup under roles of the account fail. Objects in buckets without versions can be wiped (scp="+protectDataSCP+").")
 	}
 	if builtin >= 0 && builtinSCPs[builtin] != freezeSCP && builtinSCPs[builtin] != controlPlaneSCP {
-		warnings = append(warnings, "Reading data goes on, and so do lifecycle rules, replication, grants and bucket policies that stand already: look at them.")
+		warnings = append(warnings, "Reading and overwriting data go on, and so do lifecycle rules, replication, grants and bucket policies that stand already: look at them.",
+			"Denied to those protected, too: KMS keys of other organizations, grants of keys to other accounts, and S3 objects with a key of the request (SSE-C). Applications that use these fail.")
 	}
 	for _, arn := range spared {
 		if parts := strings.SplitN(characters(arn), ":", 6); strings.ContainsAny(parts[len(parts)-1], "*?") {
@@ -315,7 +316,7 @@ func impactText(o actions.Org, name, document string, spared []string) []string 
 func vouchFor(acct *actions.Account, account string, exemptions []string, p *actions.Plan) []string {
 	p.Residual = append(p.Residual, "Exempt principals are not stopped, nor is who has a session of one already: "+exemptText(exemptions)+".")
 	exempt := exempted(acct.Org, account, exemptions)
-	p.Steps = append(p.Steps, vouch.Steps(acct, account, exempt, "Killswitch changes no trust policy: correct it as a principal that is exempt (break-glass), or undo this, correct it and ask again")...)
+	p.Steps = append(p.Steps, vouch.Steps(acct, account, exempt, "Killswitch changes no trust policy: correct it as another exempt principal (break-glass), or undo this, correct it and ask again; of Killswitch's own roles undo this and deploy the StackSet again")...)
 	return exempt
 }
 

@@ -60,7 +60,7 @@ func TestSCPQuotaFull(t *testing.T) {
 	}
 }
 
-// TestWhichPolicyToTakeOff: a request of ours first, by its undo; never one that allows, while
+// TestWhichPolicyToTakeOff: ours first, by an undo of what holds it there, which need not be the request that made it; never one that allows, while
 // there is another.
 func TestWhichPolicyToTakeOff(t *testing.T) {
 	ours := awsfake.SCP{Name: "killswitch-revoke-" + actiontest.Member, Content: actiontest.OtherDeny, Tags: map[string]string{actiontest.Tag: "KS-EARLIER"}}
@@ -72,8 +72,8 @@ func TestWhichPolicyToTakeOff(t *testing.T) {
 		on            []awsfake.SCP
 		wanted, never []string
 	}{
-		{"ours", []awsfake.SCP{allows, ours}, []string{"undo KS-EARLIER (killswitch-revoke-"}, []string{"detach", "services"}},
-		{"ours or a guardrail", []awsfake.SCP{ours, denies}, []string{"undo KS-EARLIER", "; or detach one that only denies (guardrail)"}, nil},
+		{"ours", []awsfake.SCP{allows, ours}, []string{"undo what holds killswitch-revoke-", "/killswitch list"}, []string{"detach", "services", "KS-EARLIER"}},
+		{"ours or a guardrail", []awsfake.SCP{ours, denies}, []string{"undo what holds killswitch-revoke-", "; or detach one that only denies (guardrail)"}, nil},
 		{"a guardrail", []awsfake.SCP{allows, denies}, []string{"only denies (guardrail)", "attach it again"}, []string{"services"}},
 		{"deployed ahead", []awsfake.SCP{deployed, denies}, []string{"only denies (guardrail)"}, []string{"undo shared", "killswitch-tamper"}},
 		{"what allows alone", []awsfake.SCP{allows}, []string{"detach one of services"}, []string{"FullAWSAccess"}},

@@ -338,6 +338,8 @@ func TestProtectData(t *testing.T) {
 		{"backup:DeleteRecoveryPoint", "*", nil, false},
 		{"cloudtrail:StopLogging", "*", nil, false},
 		{"organizations:LeaveOrganization", "*", nil, false},
+		{"elasticfilesystem:DeleteFileSystem", "*", nil, false},
+		{"secretsmanager:DeleteSecret", "*", nil, false},
 		{"dynamodb:PutItem", "*", nil, true},
 		{"ec2:RunInstances", "*", nil, true},
 	} {

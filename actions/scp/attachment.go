@@ -125,7 +125,7 @@ func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner 
 		return id, owner, nil
 	}
 	return "", "", &actions.Refusal{Reason: fmt.Sprintf("the organization has a policy %s (%s) without the tag %s: Killswitch did not make it", a.policy, id, deny.TamperTag),
-		Hint: "find out who made it, then rename or delete it; if it is yours, tag it " + deny.TamperTag + "=shared"}
+		Hint: "find out who made it, then rename or delete it; if it is yours, tag it " + deny.TamperTag + "=shared, in the management account"}
 }
 
 // tagOf returns the value of our tag on a policy, and whether it has it.
@@ -209,7 +209,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 			}
 		}
 		if err != nil {
-			return e, scpHint(err)
+			return e, a.explain(err)
 		}
 	}
 	if !e.Changed {
@@ -227,7 +227,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 		e.Wrote = &want
 		if !deny.EqualJSON(live, want) {
 			if _, err := organizationsOf(acct).UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: &id, Content: &want}); err != nil {
-				return e, scpHint(a.unlessGone(ctx, acct, id, err))
+				return e, a.explain(a.unlessGone(ctx, acct, id, err))
 			}
 			e.Changed = true
 		}
@@ -265,10 +265,10 @@ func (a Attachment) explainAttachFailure(ctx context.Context, acct *actions.Acco
 	if actions.Transient(failure) || actions.IsRetryLater(failure) {
 		return failure
 	}
-	err := scpHint(failure)
+	err := a.explain(failure)
 	var limit *types.ConstraintViolationException
 	if errors.As(failure, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonMaxPolicyTypeAttachmentLimitExceeded {
-		err = actions.WithHint(failure, "the account has as many service control policies as AWS allows: "+toTakeOff(ctx, acct, s.ResourceID)+", then retry")
+		err = actions.WithHint(failure, "there are as many service control policies as AWS allows: "+toTakeOff(ctx, acct, s.ResourceID)+", then retry")
 	}
 	if owner != run.RequestID {
 		return err
@@ -298,7 +298,8 @@ func quotaWarning(ctx context.Context, acct *actions.Account, target string, n i
 	return fmt.Sprintf("There are %d service control policies, probably as many as AWS allows. If it refuses one more: %s, then retry.", n, toTakeOff(ctx, acct, target))
 }
 
-// toTakeOff says which policy of an account makes room for another one: ours, by an undo; else one
+// toTakeOff says which policy of an account makes room for another one: ours, by an undo of each request
+// that holds it there, which the tag does not tell: it has who made it, maybe for another account. Else one
 // that only denies, since without one that allows the account may do nothing, or more than it should.
 func toTakeOff(ctx context.Context, acct *actions.Account, account string) string {
 	on, err := scpsOf(ctx, acct, account)
@@ -315,7 +316,7 @@ func toTakeOff(ctx context.Context, acct *actions.Account, account string) strin
 		document, err := content(ctx, acct, aws.ToString(p.Id))
 		switch {
 		case strings.HasPrefix(owner, requestPrefix):
-			ours = append(ours, actions.Clip(actions.Clean(owner))+" ("+name+")")
+			ours = append(ours, name)
 		case !tagged && err == nil && deny.Grants(document) == "": // what is tagged was deployed ahead, as the tamper protection
 			denying = append(denying, name)
 		default:
@@ -324,7 +325,7 @@ func toTakeOff(ctx context.Context, acct *actions.Account, account string) strin
 	}
 	var ways []string
 	if len(ours) > 0 {
-		ways = append(ways, "undo "+strings.Join(ours, ", "))
+		ways = append(ways, "undo what holds "+strings.Join(ours, ", ")+" here (/killswitch list)")
 	}
 	if len(denying) > 0 {
 		ways = append(ways, "detach one that only denies ("+strings.Join(denying, ", ")+") and attach it again after the undo")
@@ -335,8 +336,15 @@ func toTakeOff(ctx context.Context, acct *actions.Account, account string) strin
 	return actions.Clip(strings.Join(ways, "; or "))
 }
 
-// scpHint adds a hint to an error of Organizations.
-func scpHint(err error) error {
+// explain adds a hint to an error of Organizations.
+func (a Attachment) explain(err error) error {
+	correct := "correct it under scps, or use scp=" + freezeSCP
+	switch {
+	case strings.HasPrefix(a.policy, denyPrefix):
+		correct = "undo a deny_principal that is no longer needed (/killswitch list), then retry"
+	case strings.HasPrefix(a.policy, scpPrefix+"revoke-"):
+		correct = "revoke role by role, without via=scp"
+	}
 	var limit *types.ConstraintViolationException
 	var hint string
 	switch {
@@ -345,13 +353,13 @@ func scpHint(err error) error {
 	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonPolicyNumberLimitExceeded:
 		hint = "the organization has as many policies as AWS allows: delete one that is not used, then retry"
 	case errors.As(err, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonPolicyContentLimitExceeded:
-		hint = "the document is longer than this organization may have: shorten it under scps, or use scp=" + freezeSCP
+		hint = "the document is longer than this organization may have: " + correct
 	case actions.IsCode(err, "PolicyTypeNotEnabledException", "PolicyTypeNotAvailableForOrganizationException"):
 		hint = "service control policies are not enabled: in the management account's console choose Organizations, Policies, Service control policies, Enable; then retry"
 	case actions.IsCode(err, "TargetNotFoundException"):
-		hint = "the account has left the organization: contain its principals one by one"
+		hint = "it has left the organization: contain its principals one by one"
 	case actions.IsCode(err, "MalformedPolicyDocumentException"):
-		hint = "AWS does not accept the document that the configuration gives: correct it under scps, or use scp=" + freezeSCP
+		hint = "AWS does not accept the document: " + correct
 	default:
 		return err
 	}
@@ -410,7 +418,7 @@ func (a Attachment) Revert(ctx context.Context, acct *actions.Account, s actions
 	if here {
 		_, err := organizationsOf(acct).DetachPolicy(ctx, &organizations.DetachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 		if err != nil && !actions.IsCode(err, "PolicyNotAttachedException", "PolicyNotFoundException", "TargetNotFoundException") {
-			return actions.Reading{}, scpHint(a.unlessGone(ctx, acct, id, err))
+			return actions.Reading{}, a.explain(a.unlessGone(ctx, acct, id, err))
 		}
 	}
 	others := slices.DeleteFunc(on, func(t string) bool { return t == s.ResourceID })

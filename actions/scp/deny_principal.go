@@ -1,6 +1,7 @@
 package scp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (DenyPrincipal) Spec() actions.Spec {
 			"Service control policies don't touch service-linked roles, nor the organization's management account.",
 			"Sessions that were chained into other roles live on in those roles.",
 		},
-		Undo:            "takes the principal out of the policy, which is deleted with the last",
+		Undo:            "takes the principal out of the policy; with its last principal the policy is deleted",
 		Delay:           actions.SCPDelay,
 		InOrganizations: func(actions.Call) bool { return true },
 		Permits:         denyPermits,
@@ -86,14 +87,16 @@ func denyAt(p actions.Phase, s actions.Scope, on []string) []actions.Statement {
 	policy := []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
 	switch p {
 	case actions.PhasePlan:
-		find := actions.Statement{Actions: []string{"organizations:DescribeAccount"}, Resources: on}
-		if s.Any() || s.Call.Everywhere() {
-			find = actions.ListPermit("organizations:ListRoots")
-		}
-		if s.Any() { // reads of all kinds, in few words: the watch has them in one session
+		account, root := actions.Statement{Actions: []string{"organizations:DescribeAccount"}, Resources: on}, actions.ListPermit("organizations:ListRoots")
+		switch {
+		case s.Any(): // reads of all kinds, in few words: the watch has them in one session
 			policy = on
+		case s.Call.Everywhere():
+			account = actions.Statement{}
+		default:
+			root = actions.Statement{}
 		}
-		return []actions.Statement{find, actions.ListPermit("organizations:ListPolicies"), {Actions: []string{"organizations:ListPoliciesForTarget"}, Resources: on},
+		return []actions.Statement{account, root, actions.ListPermit("organizations:ListPolicies"), {Actions: []string{"organizations:ListPoliciesForTarget"}, Resources: on},
 			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource"}, Resources: policy}}
 	case actions.PhaseUndo:
 		return append(permitsOn(p, s, on), actions.Statement{Actions: []string{"organizations:DescribePolicy"}, Resources: policy},
@@ -125,22 +128,25 @@ type principal struct {
 func identify(ctx context.Context, acct *actions.Account, c actions.Call) (principal, error) {
 	if who, ok := strings.CutPrefix(c.Target, actions.SSOPrefix); ok {
 		p := principal{identity: actions.Identity{ARN: c.Target, ID: c.Target}, denied: denied{Names: []string{who}},
-			warnings: []string{"In the hub, the account of policies and the management account the person is not denied: remove the assignments there. The access portal stays open: disable the user where it is managed."}}
+			warnings: []string{"The person is not denied in the hub account, aws.policy_account and the management account: remove the assignments there. The access portal stays open: disable the user in Identity Center or the identity provider.",
+				"Nobody looks whether there is such a person: a name that no session has denies nobody, and capital letters count."}}
 		if actions.IdentityStoreID.MatchString(who) {
 			p.denied = denied{People: []string{who}}
 		}
 		return p, nil
 	}
+	// The name of a federated user is what its maker says, root or a user: no other key tells whose session it is.
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable
+	federated := fmt.Sprintf("arn:%s:sts::%s:federated-user/*", acct.Partition, c.Account)
+	const withTokens = "Every federation token (GetFederationToken) of the account is denied with it: they don't tell who made them."
 	if account, ok := actions.RootOf(c.Target); ok {
-		return principal{identity: actions.Identity{ARN: c.Target, ID: account}, denied: denied{Roots: []string{c.Target}},
-			warnings: []string{"Its keys, password and MFA devices stay: delete them from the management account (sts:AssumeRoot), which this leaves open."}}, nil
+		return principal{identity: actions.Identity{ARN: c.Target, ID: account}, denied: denied{Roots: []string{c.Target}, ARNs: []string{federated}},
+			warnings: []string{"Its keys, password and MFA devices stay: delete them from the management account (sts:AssumeRoot), which this leaves open.", withTokens}}, nil
 	}
 	p, unread := read(ctx, acct, c)
 	if isUser(c.Target) {
-		// The name of a federated user is what its maker says: no other key tells whose session it is.
-		// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable
-		p.denied.ARNs = append(p.denied.ARNs, fmt.Sprintf("arn:%s:sts::%s:federated-user/*", acct.Partition, c.Account))
-		p.warnings = append(p.warnings, "Every federation token (GetFederationToken) of the account is denied with it: they don't tell which user made them.")
+		p.denied.ARNs = append(p.denied.ARNs, federated)
+		p.warnings = append(p.warnings, withTokens)
 	} else {
 		p.warnings = append(p.warnings, "Whoever and whatever uses this role is denied until undo, also in new sessions.")
 	}
@@ -150,16 +156,24 @@ func identify(ctx context.Context, acct *actions.Account, c actions.Call) (princ
 		return p, nil
 	case errors.As(unread, &no):
 		return principal{}, no
-	case actions.Transient(unread) && acct.Look == actions.LookAll:
-		return principal{}, unread
 	}
-	cause, _ := actions.Explain(unread)
-	p.identity = actions.Identity{ARN: c.Target, ID: acct.Approved}
-	if p.identity.ID == "" {
-		p.identity.ID = c.Target
+	p.identity = actions.Identity{ARN: c.Target, ID: cmp.Or(acct.Approved, c.Target)}
+	switch id := acct.Approved; {
+	case strings.HasPrefix(id, "AROA"): // what was approved; its name may be another one by now
+		p.denied.UserIDs = []string{id + ":*"}
+	case strings.HasPrefix(id, "AIDA"):
+		p.denied.UserIDs = []string{id}
+	default:
+		cause, _ := actions.Explain(unread)
+		p.denied.ARNs = append(p.denied.ARNs, actions.Literal(c.Target))
+		p.warnings = append(p.warnings, "It could not be read in its account ("+cause+"): it is denied by its ARN, so a name or path that does not exist denies nobody, and a user that is renamed escapes.")
 	}
-	p.denied.ARNs = append(p.denied.ARNs, actions.Literal(c.Target))
-	p.warnings = append(p.warnings, "It could not be read in its account ("+cause+"): it is denied by its ARN, so a name or path that does not exist denies nobody.")
+	if name := actions.LastPart(c.Target); acct.Org.Protection(c.Target) != "" && acct.Org.RefuseIdentity(p.identity, true) == nil {
+		p.guarded = name + " has a protected name, and nobody can look who may enter it."
+	}
+	if actions.Transient(unread) && acct.Look == actions.LookAll {
+		return p, unread // ask again; if time is over, what is known is denied
+	}
 	return p, nil
 }
 
@@ -203,6 +217,9 @@ func read(ctx context.Context, acct *actions.Account, c actions.Call) (p princip
 	}
 	if no := actions.OtherPath(c, arn); no != nil {
 		return p, no
+	}
+	if acct.Approved == c.Target { // it could not be read when people decided
+		id = c.Target
 	}
 	p.identity = actions.Identity{ARN: arn, ID: id, Created: created}
 	return p, nil
@@ -260,9 +277,9 @@ func denyAttachment(o actions.Org, s actions.Step, shares []string) (Attachment,
 
 // Plan implements [actions.Action].
 func (DenyPrincipal) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
-	who, err := identify(ctx, acct, c)
-	if err != nil {
-		return actions.Plan{}, err
+	who, unread := identify(ctx, acct, c)
+	if unread != nil && !actions.Transient(unread) {
+		return actions.Plan{}, unread
 	}
 	at, err := pointOf(ctx, acct, c)
 	if err != nil {
@@ -287,11 +304,12 @@ func (DenyPrincipal) Plan(ctx context.Context, acct *actions.Account, c actions.
 	if st.id != "" && !ours {
 		p.Warnings = append(p.Warnings, "The policy "+s.HoldName()+" is there and says something else. It is written anew. Now it says: "+deny.Compact(st.content))
 	}
-	if acct.Look != actions.LookAll {
-		return p, nil
+	if p.More = unread != nil; p.More || acct.Look != actions.LookAll {
+		return p, unread
 	}
 	p.Facts = append(who.facts, actions.Fact{Label: "Denied in", Text: at.name}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)},
-		actions.Fact{Label: "Also denied by this policy", Text: fmt.Sprintf("%d", others.count())})
+		actions.Fact{Label: "Also denied by this policy", Text: fmt.Sprintf("%d", others.count())},
+		actions.Fact{Label: "Meanwhile", Text: "nobody takes " + at.name + " out of the organization"})
 	if !st.ours && len(st.attached) >= usualQuota {
 		p.Warnings = append(p.Warnings, quotaWarning(ctx, acct, at.id, len(st.attached)))
 	}
@@ -306,7 +324,7 @@ func (DenyPrincipal) Apply(ctx context.Context, acct *actions.Account, s actions
 	}
 	if n := len(a.document("")); n > scpLimit {
 		return actions.Effect{Prior: s.Prior}, &actions.Refusal{Reason: fmt.Sprintf("the policy %s is full: with this principal it has %d characters, and AWS takes %d", s.HoldName(), n, scpLimit),
-			Hint: "undo a deny that is no longer needed (list), or freeze the account (apply_scp)"}
+			Hint: "undo a deny_principal that is no longer needed (/killswitch list), then retry"}
 	}
 	return a.Apply(ctx, acct, s, run)
 }

@@ -98,7 +98,7 @@ func TestDenyPrincipalStopsItAndNobodyElse(t *testing.T) {
 					"root":      root, "root's task": root.With("aws:AssumedRoot", "true"),
 					"bob": person(actiontest.Member, bobsID, bobsName), "bob elsewhere": person(actiontest.Sandbox, bobsID, bobsName), "carol": person(actiontest.Member, "other", bobsOther),
 				}
-				stopped := map[string][]string{"role/": {"role"}, "user/": {"user", "user's session", "federated"}, "prod/root": {"root"}, "sso:": {"bob", "bob elsewhere"}}
+				stopped := map[string][]string{"role/": {"role"}, "user/": {"user", "user's session", "federated"}, "prod/root": {"root", "federated"}, "sso:": {"bob", "bob elsewhere"}}
 				actiontest.AllApplied(t, w.Contain())
 				var want []string
 				for part, who := range stopped {
@@ -143,6 +143,71 @@ func TestDeniedByNameWhereNobodyLetsUsIn(t *testing.T) {
 		if ok, _ := s.Can("s3:GetObject", "arn:aws:s3:::b/k"); ok {
 			t.Errorf("%s can still read", typed)
 		}
+	}
+}
+
+// TestWhatWasApprovedIsDenied: the run denies the ID that people approved, though it can't be read any more; a
+// user that is renamed meanwhile stays denied.
+func TestWhatWasApprovedIsDenied(t *testing.T) {
+	for _, typed := range typedTargets("aws")[:2] {
+		w := outside(t, "aws", typed)
+		approved := w.Plan().Identity.ID
+		w.Fault(awsfake.Fault{Op: "iam:Get*", Err: &smithy.GenericAPIError{Code: "AccessDenied"}, Times: 99})
+		acct := w.Enter(actions.Responder, actions.PhasePlan)
+		acct.Look, acct.Approved = actions.LookFirst, approved
+		p, err := w.Act.Plan(t.Context(), acct, w.Call())
+		actiontest.Must(t, err)
+		if p.Identity.ID != approved || strings.Contains(p.Steps[0].Share, ":role/") || strings.Contains(p.Steps[0].Share, ":user/") || !strings.Contains(p.Steps[0].Share, approved) {
+			t.Errorf("%s: %+v denies %s", typed, p.Identity, p.Steps[0].Share)
+		}
+	}
+}
+
+// TestUnreadableWhenApproved: what can be read again is the same target as before.
+func TestUnreadableWhenApproved(t *testing.T) {
+	w := outside(t, "aws", typedTargets("aws")[0])
+	acct := w.Enter(actions.Responder, actions.PhasePlan)
+	acct.Approved = w.Call().Target
+	p, err := w.Act.Plan(t.Context(), acct, w.Call())
+	actiontest.Must(t, err)
+	if p.Identity.ID != w.Call().Target || !strings.Contains(p.Steps[0].Share, "AROA") {
+		t.Errorf("%+v denies %s", p.Identity, p.Steps[0].Share)
+	}
+}
+
+// TestSlownessKeepsNoDeny: an attacker who uses up IAM's rate does not keep the plan from being made.
+func TestSlownessKeepsNoDeny(t *testing.T) {
+	w := outside(t, "aws", typedTargets("aws")[1])
+	w.Fault(awsfake.Fault{Op: "iam:GetUser", Err: &smithy.GenericAPIError{Code: "Throttling"}, Times: 99})
+	p, err := w.Act.Plan(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), w.Call())
+	if !actions.Transient(err) || !p.More || len(p.Steps) != 1 || !strings.Contains(p.Steps[0].Share, ":user/staff/alice") {
+		t.Errorf("%v, %+v", err, p.Steps)
+	}
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "renamed escapes")
+}
+
+// TestProtectedNameThatNobodyCanLookAt is guarded, not refused: whoever holds the account made the name.
+func TestProtectedNameThatNobodyCanLookAt(t *testing.T) {
+	w := outside(t, "aws", "arn:aws:iam::"+actiontest.Member+":role/break-glass confirm=break-glass")
+	w.Account(actiontest.Member).AddRole(awsfake.Role{Name: "break-glass"})
+	w.Fault(awsfake.Fault{Op: "iam:GetRole", Err: &smithy.GenericAPIError{Code: "AccessDenied"}, Times: 99})
+	p := w.Plan()
+	actiontest.HasWords(t, p.Guarded, "protected name", "nobody can look")
+	if no := w.Org.RefuseIdentity(p.Identity, p.Guarded != ""); no != nil {
+		t.Error(no)
+	}
+}
+
+// TestNobodyLeavesTheOrganization: from under the policy.
+func TestNobodyLeavesTheOrganization(t *testing.T) {
+	w := outside(t, "aws", "prod/root")
+	other := w.Session(w.Role, "s1")
+	actiontest.AllApplied(t, w.Contain())
+	if ok, _ := other.Can("organizations:LeaveOrganization", "*"); ok {
+		t.Error("the account can leave")
+	}
+	if ok, why := other.Can("s3:GetObject", "*"); !ok {
+		t.Error(why)
 	}
 }
 
@@ -261,7 +326,7 @@ func TestDenyPrincipalTargets(t *testing.T) {
 func TestDenyPrincipalSaysWhatFails(t *testing.T) {
 	w := outside(t, "aws", typedTargets("aws")[0])
 	w.Fault(awsfake.Fault{Op: "iam:GetRole", Err: &smithy.GenericAPIError{Code: "ServiceFailure"}, Times: 9})
-	if err := w.planned(); !actions.Transient(err) {
+	if err := w.planned(); !actions.Transient(err) { // it is asked again
 		t.Errorf("%v", err)
 	}
 	w.ClearFaults()

@@ -152,7 +152,7 @@ type statementSCP struct {
 	Action    any      `json:",omitempty"` // one, or a list
 	NotAction []string `json:",omitempty"`
 	Resource  string
-	Condition map[string]map[string]any
+	Condition map[string]map[string]any `json:",omitempty"`
 }
 
 // denySCP denies all actions except some to all principals except the exempt ones.

@@ -56,11 +56,11 @@ func Steps(acct *actions.Account, account string, arns []string, hint string) []
 	var steps []actions.Step
 	for _, arn := range arns {
 		name := short(arn)
-		s := actions.Step{ID: stepLook + name, Goal: stepLook + name, Title: "Look who may enter by " + name, Resource: arn, ResourceID: arn,
+		s := actions.Step{ID: stepLook + name, Goal: stepLook + name, Title: "Check who may assume " + name, Resource: arn, ResourceID: arn,
 			Hold: actions.HoldKey(acct, account, "trust", actions.LastPart(arn)), Current: "exempt by its name", Look: hint,
 			After: "only " + strings.Join(expected(acct.Org, arn), ", ") + " may enter by " + name}
 		if !isRole(arn) {
-			s.Title, s.After = "Look whether there is a "+name, "there is none"
+			s.Title, s.After = "Check whether there is a "+name, "there is none"
 		}
 		steps = append(steps, s)
 	}

@@ -43,6 +43,16 @@ func (h hold) shares(but string) []string {
 	return slices.Compact(slices.Sorted(maps.Values(left)))
 }
 
+// sharing are the other holders that have the same share as one.
+func (h hold) sharing(as string) (same []string) {
+	for _, id := range h.Holders {
+		if share := h.Shares[as]; share != "" && id != as && h.Shares[id] == share {
+			same = append(same, id)
+		}
+	}
+	return same
+}
+
 // leaveShares takes a request's shares out of shared contents: nobody else writes them for it.
 func (x *Executor) leaveShares(ctx context.Context, id string) error {
 	steps, err := x.steps(ctx, id)

@@ -55,9 +55,16 @@ func TestTwoDeniesShareAPolicy(t *testing.T) {
 		t.Errorf("after the undo of one: app %t, batch %t", reads(app), reads(batch))
 	}
 	w.pass(10 * time.Minute)
-	w.undo(two)
+	undoOfTwo := w.undo(two)
 	if reads(batch) {
 		t.Error("the undo of one request lifts the deny that another holds")
+	}
+	var kept bool
+	for _, s := range w.steps(undoOfTwo) {
+		kept = kept || s.State == approvals.StepKept && s.Cause == again.ID+" holds it too" && s.Step.After == "stays: "+again.ID+" holds it too"
+	}
+	if !kept {
+		t.Errorf("it does not say who still denies it: %+v", w.steps(undoOfTwo))
 	}
 	w.pass(10 * time.Minute)
 	w.state(again, approvals.Contained)

@@ -214,7 +214,12 @@ func (w *worker) apply(ctx context.Context, acct *actions.Account, t *stepAttemp
 func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttempt) error {
 	s := t.s
 	others, left := remove(t.h.Holders, w.p.Intent.Undo), t.h.shares(w.p.Intent.Undo)
-	switch {
+	switch same := t.h.sharing(w.p.Intent.Undo); {
+	case len(same) > 0 && s.Step.NotReverted == "":
+		delete(t.h.Shares, w.p.Intent.Undo)
+		t.h.Holders, t.altered = others, true
+		s.State, s.Cause = approvals.StepKept, strings.Join(same, ", ")+" holds it too"
+		return nil
 	case len(left) > 0 && s.Step.NotReverted == "":
 		effect, err := w.apply(ctx, acct, t, left)
 		if err != nil {

@@ -54,7 +54,11 @@ func (x *Executor) planUndo(ctx context.Context, action actions.Action, p *appro
 	}
 	for i, s := range ordered {
 		if slices.Contains(holds[i].Holders, orig.ID) { // otherwise an earlier undo reverted it
-			addUndoStep(p, s, remove(holds[i].Holders, orig.ID), found[i].Reading, found[i].err)
+			others := remove(holds[i].Holders, orig.ID)
+			if s.Step.Share != "" { // who holds another part does not keep this one
+				others = holds[i].sharing(orig.ID)
+			}
+			addUndoStep(p, s, others, found[i].Reading, found[i].err)
 		}
 	}
 	if run.Outcome == approvals.Partial && run.Cause != "" {
@@ -88,7 +92,7 @@ func addUndoStep(p *approvals.Planned, s step, others []string, found actions.Re
 	case found.Found != "":
 		back.Current = found.Found
 	}
-	if back.NotReverted == "" && len(others) > 0 && back.Share == "" {
+	if back.NotReverted == "" && len(others) > 0 {
 		back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
 	} else if document := strings.HasPrefix(strings.TrimSpace(deref(back.Prior)), "{"); document && back.NotReverted == "" && back.Deny {
 		if grants := deny.Grants(*back.Prior); grants != "" {

@@ -49,7 +49,7 @@ func TestExemptRoleOfAnOutsiderIsNoContainment(t *testing.T) {
 			}
 			w.tells(r, "lets in account "+outside)
 			r = w.state(w.clicks(bob, r, "approve"), approvals.Partial)
-			if !strings.HasPrefix(r.Cause, "Look who may enter by role/killswitch-responder: its trust policy lets in account "+outside) || !strings.Contains(r.Hint, "changes no trust policy") {
+			if !strings.HasPrefix(r.Cause, "Check who may assume role/killswitch-responder: its trust policy lets in account "+outside) || !strings.Contains(r.Hint, "changes no trust policy") {
 				t.Errorf("the cause is %q, the hint %q", r.Cause, r.Hint)
 			}
 			var stands, looked time.Time
@@ -170,7 +170,7 @@ func TestExemptPrincipalsThatCannotBeReadAreAFlag(t *testing.T) {
 			w, unread := newWorld(t, inOrganization()), true
 			w.answers("iam:GetRole", apiError("AccessDenied"), func() bool { return unread })
 			r := w.state(w.clicks(bob, w.types(alice, line), "approve"), approvals.Contained)
-			if !strings.HasPrefix(r.Cause, "Look who may enter by role/") || !strings.Contains(r.Cause, "could not be read: AccessDenied") {
+			if !strings.HasPrefix(r.Cause, "Check who may assume role/") || !strings.Contains(r.Cause, "could not be read: AccessDenied") {
 				t.Errorf("the cause is %q", r.Cause)
 			}
 			unread = false

@@ -172,16 +172,24 @@ func (o *containments) root() {
 // role of a permission set can't be changed, and many people have it. The prefix of its name is AWS's own.
 // https://docs.aws.amazon.com/singlesignon/latest/userguide/howtoreferencepermissionsets.html
 func (o *containments) person(w actor) bool {
-	if !actions.IsReservedSSO(w.name) {
+	_, _, path, _, known := actions.SplitRoleARN(w.arn)
+	if !actions.IsReservedSSO(w.name) || known && !strings.HasPrefix(path, "/aws-reserved/sso.amazonaws.com/") {
 		return false
 	}
 	who := cmp.Or(w.session(), w.person) // people know the name
+	if actions.IdentityStoreID.MatchString(strings.ToLower(w.session())) {
+		who = w.person // it would be read as an ID
+	}
 	if who == "" {
 		o.addByHand("A session of IAM Identity Center, and the finding does not tell whose: find the session's name in CloudTrail, then deny_principal sso:NAME.")
 		return true
 	}
-	o.add(false, actions.DenyPrincipal, actions.SSOPrefix+who, nil)
-	o.addByHand("In Identity Center remove the person's assignments or disable the user, so that no new session begins, in the management account neither.")
+	offer := Containment{}
+	if !known {
+		offer.Unsure = "Only the name of the role says that this is a session of IAM Identity Center."
+	}
+	o.addOf(offer, actions.DenyPrincipal, actions.SSOPrefix+who, nil)
+	o.addByHand("In Identity Center remove the person's assignments or disable the user, so that no new session begins, in the management account either: deny_principal does not reach it.")
 	return true
 }
 

@@ -814,8 +814,8 @@ func (v View) offers(beside bool) (buttons []slack.BlockElement) {
 		switch {
 		case !ok || offers[i].Beside != beside:
 		case beside:
-			what := callTitle(v.Org.Actions, offers[i].Intent.Call) + v.where() + ". Another person must approve it."
-			buttons = append(buttons, danger(asking(v.button(id, "Deny from outside too"), "Ask for this?", what, "Ask for it")))
+			what := "Deny everything to " + v.Org.Actions.TargetName(offers[i].Intent.Call) + v.where() + " by a service control policy, which nobody there can lift. Another person must approve it."
+			buttons = append(buttons, danger(asking(v.button(id, "Deny by an SCP"), "Ask for this?", what, "Ask for it")))
 		default:
 			buttons = append(buttons, v.button(id, a.Spec().Title+" instead (reversible)"))
 		}

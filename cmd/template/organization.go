@@ -18,11 +18,11 @@ var changesIAM = []string{
 // without a list of tags takes all away, and then has no tag's name in the request.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
 var changesEC2 = []string{
-	"ec2:AssociateIamInstanceProfile", "ec2:AttachNetworkInterface", "ec2:AuthorizeSecurityGroup*", "ec2:DeleteNetworkInterface", "ec2:DeleteSecurityGroup",
-	"ec2:DeleteSnapshot", "ec2:DeleteTags", "ec2:DetachNetworkInterface", "ec2:DisassociateIamInstanceProfile", "ec2:ModifyInstanceAttribute",
+	"ec2:AssociateIamInstanceProfile", "ec2:AttachNetworkInterface", "ec2:AuthorizeSecurityGroup*", "ec2:CreateReplaceRootVolumeTask", "ec2:DeleteNetworkInterface", "ec2:DeleteSecurityGroup",
+	"ec2:DeleteSnapshot", "ec2:DeleteTags", "ec2:DetachNetworkInterface", "ec2:DetachVolume", "ec2:DisassociateIamInstanceProfile", "ec2:ModifyInstanceAttribute",
 	"ec2:ModifyInstanceMetadataOptions", "ec2:ModifyNetworkInterfaceAttribute", "ec2:ModifySecurityGroupRules", "ec2:ModifySnapshotAttribute",
 	"ec2:ReplaceIamInstanceProfileAssociation", "ec2:ResetInstanceAttribute", "ec2:ResetNetworkInterfaceAttribute", "ec2:ResetSnapshotAttribute",
-	"ec2:RevokeSecurityGroup*", "ec2:StartInstances", "ec2:TerminateInstances", "ec2:UnlockSnapshot", "ec2:UpdateSecurityGroupRuleDescriptions*",
+	"ec2:RevokeSecurityGroup*", "ec2:StartInstances", "ec2:TerminateInstances", "ec2:UnlockSnapshot", "ec2:UpdateSecurityGroupRuleDescriptions*", "ec2-instance-connect:SendSerialConsoleSSHPublicKey",
 }
 
 // TamperSCP is the service control policy that keeps what is contained, and what Killswitch needs for it, from whoever
@@ -63,6 +63,7 @@ func TamperSCP(o actions.Org) map[string]any {
 		denied("KillswitchIsolated", changesEC2, "*", tagged()),
 		denied("KillswitchTag", "*", "*", setsTag),
 		denied("KillswitchOwn", changesIAM, shared, but(stackSets)),
+		denied("KillswitchStay", []string{"account:CloseAccount", "organizations:LeaveOrganization"}, "*", nil),
 		// AWS makes them by a service-linked role, which no policy binds.
 		// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-orgs-enable-trusted-access.html
 		denied("KillswitchStackSets", changesIAM, []string{stackSets}, nil),
@@ -70,10 +71,10 @@ func TamperSCP(o actions.Org) map[string]any {
 }
 
 const organizationHead = `# The tamper protection: a service control policy on the organization's root. Printed by "killswitch template
-# organization"; deploy it once, as a stack of the management account (or of the one that policies are delegated to), after members.yaml.
+# organization"; deploy it once, as a stack of the management account, after members.yaml and forwarder.yaml.
 # Service control policies must be enabled: aws organizations enable-policy-type --root-id r-... --policy-type SERVICE_CONTROL_POLICY
 # Where policies are managed from another account, merge what "killswitch policy delegation" prints into the organization's
-# delegation policy: an organization has one, and no stack should own it.
+# delegation policy: an organization has one, and no stack should own it. It does not allow this stack from that account.
 `
 
 // Organization returns the template of the tamper protection.

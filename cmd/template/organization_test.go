@@ -84,7 +84,7 @@ func TestTamperProtection(t *testing.T) {
 				{"our tag", []string{"iam:TagRole", "iam:CreateRole", "iam:TagUser", "ec2:CreateTags", "ec2:RunInstances", "s3:PutBucketTagging"}, free, []string{"aws:TagKeys", "killswitch"}, []string{"responder", "restorer"}},
 				{"our tag in other letters", []string{"iam:TagRole", "iam:UntagRole"}, free, []string{"aws:TagKeys", "KillSwitch"}, []string{"responder", "restorer"}},
 				{"what is isolated", []string{"ec2:ModifyNetworkInterfaceAttribute", "ec2:DeleteTags", "ec2:AttachNetworkInterface", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:AuthorizeSecurityGroupEgress",
-					"ec2:DeleteSnapshot", "ec2:TerminateInstances"}, eni, []string{tagged, "KS-1"}, []string{"responder", "restorer"}},
+					"ec2:DeleteSnapshot", "ec2:TerminateInstances", "ec2:CreateReplaceRootVolumeTask", "ec2:DetachVolume", "ec2-instance-connect:SendSerialConsoleSSHPublicKey"}, eni, []string{tagged, "KS-1"}, []string{"responder", "restorer"}},
 				{"what is not isolated", []string{"ec2:ModifyNetworkInterfaceAttribute", "ec2:DeleteSnapshot", "ec2:RunInstances"}, eni, nil, slices.Collect(maps.Keys(everybody))},
 				{"looking at what is isolated", []string{"ec2:DescribeInstances", "ec2:GetConsoleOutput", "ec2:CreateSnapshot"}, eni, []string{tagged, "KS-1"}, slices.Collect(maps.Keys(everybody))},
 				{"the member roles", []string{"iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy", "iam:DeleteRole", "iam:CreateRole", "iam:TagRole"}, iam("role/killswitch-responder"), nil, []string{"StackSets"}},
@@ -92,6 +92,7 @@ func TestTamperProtection(t *testing.T) {
 				{"the quarantine policies", []string{"iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion", "iam:DeletePolicy"}, iam("policy/KillSwitchQuarantine"), nil, []string{"StackSets"}},
 				{"the isolation profile", []string{"iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile"}, iam("instance-profile/killswitch-isolation"), nil, []string{"StackSets"}},
 				{"roles of StackSets", []string{"iam:CreateRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy"}, iam("role/stacksets-exec-eviL"), nil, nil},
+				{"leaving the organization", []string{"organizations:LeaveOrganization", "account:CloseAccount"}, "*", nil, nil},
 				{"everything else", []string{"s3:GetObject", "iam:CreateUser", "cloudformation:CreateStack", "organizations:ListRoots"}, "*", nil, slices.Collect(maps.Keys(everybody))},
 			} {
 				for name, s := range everybody {

@@ -37,6 +37,7 @@ const questions = [
   ...['Quarantine', 'QuarantineIAM'].map(id => [[admin, root, ...ours], iamWrites('CreatePolicyVersion', 'SetDefaultPolicyVersion', 'DeletePolicy'), `${iam}policy/${members[id].Properties.ManagedPolicyName}`, {}, false]),
   [[admin, root], iamWrites('AddRoleToInstanceProfile', 'RemoveRoleFromInstanceProfile', 'DeleteInstanceProfile'), `${iam}instance-profile/${members.IsolationProfile.Properties.InstanceProfileName}`, {}, false],
   [[...outsiders, ...ours], iamWrites('CreateRole', 'UpdateAssumeRolePolicy', 'PutRolePolicy'), stackSets, {}, false],
+  [[...outsiders, ...ours], ['organizations:LeaveOrganization', 'account:CloseAccount'], '*', {}, false],
   [[admin, `${iam}role/deploy`], ['cloudformation:CreateStack', 's3:ListAllMyBuckets'], '*', {}, true],
 ]
 
