@@ -43,7 +43,7 @@ type Call struct {
 func (c Call) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", c.Action, c.Target)
-	if c.Account != "" && !strings.Contains(c.Target, c.Account) && !strings.HasPrefix(c.Target, SSOPrefix) {
+	if c.Account != "" && !strings.Contains(c.Target, c.Account) && !c.OfPerson() {
 		fmt.Fprintf(&b, " account=%s", c.Account)
 	}
 	if c.Region != "" && !strings.Contains(c.Target, ":"+c.Region+":") {
@@ -57,8 +57,14 @@ func (c Call) String() string {
 
 // Everywhere reports whether a call is about every account of the organization.
 func (c Call) Everywhere() bool {
-	return strings.HasPrefix(c.Target, SSOPrefix) || c.Options["scope"] == "organization"
+	return c.OfPerson() || c.Options["scope"] == WholeOrganization
 }
+
+// WholeOrganization is the value of scope= for a deny in every account.
+const WholeOrganization = "organization"
+
+// OfPerson reports whether the target is a person of IAM Identity Center, who is in every account.
+func (c Call) OfPerson() bool { return strings.HasPrefix(c.Target, SSOPrefix) }
 
 // Line returns the line to type for the call, which [Parse] reads.
 func (c Call) Line(reason string) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -175,12 +174,7 @@ type Refusal struct {
 
 // ConfirmName refuses a call on a guarded target whose name was not typed. The hint has the line to send.
 func ConfirmName(c Call, name, why, otherwise string) *Refusal {
-	meant := c
-	meant.Options = maps.Clone(c.Options)
-	if meant.Options == nil {
-		meant.Options = map[string]string{}
-	}
-	meant.Options["confirm"] = name
+	meant := c.With("confirm", name)
 	return &Refusal{Reason: why + " It takes the name typed, and one approval more", Hint: strings.TrimSuffix("ask again with confirm="+name+", "+otherwise, ", "), Instead: &meant}
 }
 

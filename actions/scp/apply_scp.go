@@ -284,23 +284,26 @@ func (a Attachment) survey(ctx context.Context, acct *actions.Account, account s
 // impactText returns what stops when the document is attached, in words.
 func impactText(o actions.Org, name, document string, spared []string) []string {
 	but := exemptText(spared)
-	builtin := slices.IndexFunc(builtinSCPs, func(b string) bool { d, _ := BuiltinSCP(o, b); return deny.EqualJSON(document, d) })
+	var builtin string
+	if i := slices.IndexFunc(builtinSCPs, func(b string) bool { d, _ := BuiltinSCP(o, b); return deny.EqualJSON(document, d) }); i >= 0 {
+		builtin = builtinSCPs[i]
+	}
 	var warnings []string
-	switch {
-	case builtin < 0:
+	switch builtin {
+	case "":
 		warnings = append(warnings, "The document "+name+" is this organization's own: what it denies stops, for applications too.")
 		warnings = append(warnings, denials(o, document)...)
-	case builtinSCPs[builtin] == freezeSCP:
+	case freezeSCP:
 		warnings = append(warnings, "Everything in the account stops for all but "+but+": the root user and applications too.")
-	case builtinSCPs[builtin] == controlPlaneSCP:
+	case controlPlaneSCP:
 		warnings = append(warnings, "Every change in the account is denied to all but "+but+". Reading, re-encrypting and deleting data go on, and calls of functions, models and other roles: theft, wiping and ransom are not stopped (scp="+protectDataSCP+", or the freeze).",
 			fmt.Sprintf("%d data-plane permissions of common services go on; what is not on that list stops too.", len(dataPlane)))
-	case builtinSCPs[builtin] == protectDataSCP:
+	case protectDataSCP:
 		warnings = append(warnings, "Deleting data, backups and keys is denied to all but "+but+": applications that delete objects or tables, snapshot rotation and AWS Backup under roles of the account fail. Where they must delete objects: scp="+protectVersions+".")
-	default:
+	case protectVersions:
 		warnings = append(warnings, "Deleting versions, tables, backups and keys is denied to all but "+but+": snapshot rotation and AWS Backup under roles of the account fail. Objects in buckets without versions can be wiped (scp="+protectDataSCP+").")
 	}
-	if builtin >= 0 && builtinSCPs[builtin] != freezeSCP && builtinSCPs[builtin] != controlPlaneSCP {
+	if builtin == protectDataSCP || builtin == protectVersions {
 		warnings = append(warnings, "Reading and overwriting data go on, and so do lifecycle rules, replication, grants and bucket policies that stand already: look at them.",
 			"Denied to those protected, too: KMS keys of other organizations, grants of keys to other accounts, and S3 objects with a key of the request (SSE-C). Applications that use these fail.")
 	}

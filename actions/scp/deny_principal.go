@@ -22,9 +22,6 @@ import (
 // account: nobody in the account can lift it.
 type DenyPrincipal struct{}
 
-// wholeOrganization is the value of scope= for a deny in every account.
-const wholeOrganization = "organization"
-
 // Spec implements [actions.Action].
 func (DenyPrincipal) Spec() actions.Spec {
 	return actions.Spec{
@@ -34,13 +31,13 @@ func (DenyPrincipal) Spec() actions.Spec {
 		Usage:    `deny_principal sso:bob@example.com reason="signed in from two countries at once"`,
 		Target:   actions.OutsideTarget,
 		Options:  []string{"scope", "confirm"},
-		Values:   map[string][]string{"scope": {"account", wholeOrganization}},
+		Values:   map[string][]string{"scope": {"account", actions.WholeOrganization}},
 		Synonyms: []string{"deny", "block", "block_principal", "deny_root", "deny_user", "deny_role", "disable_root"},
 		Check: func(c *actions.Call, m *actions.ParseErrors) {
 			if typed := c.Options["confirm"]; typed != "" && c.Target != "" && typed != actions.LastPart(c.Target) {
 				m.Add("confirm", fmt.Sprintf("%s is not the principal's name", actions.Clip(typed)), "leave it out, or say confirm="+actions.LastPart(c.Target))
 			}
-			if person := isPerson(*c); c.Options["scope"] == "account" && !person || c.Options["scope"] == wholeOrganization && person {
+			if person := c.OfPerson(); c.Options["scope"] == "account" && !person || c.Options["scope"] == actions.WholeOrganization && person {
 				delete(c.Options, "scope") // the default
 			} else if c.Options["scope"] == "account" {
 				m.Suggest("scope", "is the organization for "+actions.SSOPrefix+": a person is denied in every account", "leave it out", "")
@@ -60,7 +57,7 @@ func (DenyPrincipal) Spec() actions.Spec {
 
 func denyPermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	role, user := actions.Statement{Actions: []string{"iam:GetRole"}, Resources: []string{s.TargetOnAnyPath("role")}}, actions.Statement{Actions: []string{"iam:GetUser"}, Resources: []string{s.TargetOnAnyPath("user")}}
-	inTarget := p == actions.PhasePlan && s.InTarget() && !isPerson(s.Call) // where the principal's ID is read
+	inTarget := p == actions.PhasePlan && s.InTarget() && !s.Call.OfPerson() // where the principal's ID is read
 	switch _, root := actions.RootOf(s.Call.Target); {
 	case inTarget && s.Any():
 		return append(denyAt(p, s, anything(s)), role, user, actions.ListPermit("iam:ListRoles"), actions.ListPermit("iam:ListUsers"))
@@ -106,8 +103,6 @@ func denyAt(p actions.Phase, s actions.Scope, on []string) []actions.Statement {
 	}
 	return permitsOn(p, s, on)
 }
-
-func isPerson(c actions.Call) bool { return strings.HasPrefix(c.Target, actions.SSOPrefix) }
 
 func isUser(arn string) bool {
 	_, _, _, _, ok := actions.SplitUserARN(arn)

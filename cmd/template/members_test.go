@@ -24,12 +24,21 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/template"
 )
 
-var update = flag.Bool("update", false, "write deploy/members.yaml")
+var update = flag.Bool("update", false, "write deploy/members.yaml and deploy/organization.yaml")
 
 // TestMembersFile: deploy/members.yaml is what is printed without a configuration.
 func TestMembersFile(t *testing.T) {
-	const file = "../../deploy/members.yaml"
-	got, err := template.Members(actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"})
+	got := golden(t, "../../deploy/members.yaml", template.Members)
+	// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+	if len(got) > 51200 {
+		t.Errorf("%d bytes, of which a request takes 51,200", len(got))
+	}
+}
+
+// golden compares a template, made without a configuration, with the file that holds it.
+func golden(t *testing.T, file string, text func(actions.Org) ([]byte, error)) []byte {
+	t.Helper()
+	got, err := text(actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"})
 	actiontest.Must(t, err)
 	if *update {
 		actiontest.Must(t, os.WriteFile(file, got, 0o644))
@@ -39,10 +48,7 @@ func TestMembersFile(t *testing.T) {
 	if d := cmp.Diff(string(want), string(got)); d != "" {
 		t.Errorf("run go test ./cmd/template -update: %s", d)
 	}
-	// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-	if len(got) > 51200 {
-		t.Errorf("%d bytes, of which a request takes 51,200", len(got))
-	}
+	return got
 }
 
 // stack is a template's resources as CloudFormation makes them in an account.

@@ -4,16 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
-	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/actions/scp"
 	"github.com/killswitch-chatops/killswitch/cmd/template"
@@ -21,17 +16,7 @@ import (
 
 // TestOrganizationFile: deploy/organization.yaml is what is printed without a configuration.
 func TestOrganizationFile(t *testing.T) {
-	const file = "../../deploy/organization.yaml"
-	got, err := template.Organization(actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"})
-	actiontest.Must(t, err)
-	if *update {
-		actiontest.Must(t, os.WriteFile(file, got, 0o644))
-	}
-	want, err := os.ReadFile(file)
-	actiontest.Must(t, err)
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("run go test ./cmd/template -update: %s", d)
-	}
+	golden(t, "../../deploy/organization.yaml", template.Organization)
 }
 
 // TestTamperProtection: what an administrator of a member account may not, and what must go on. The policy is
