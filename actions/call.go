@@ -31,7 +31,7 @@ type Call struct {
 	// its path has none here; role names are unique in an account across paths.
 	Target string `json:"target"`
 	// Account is the target's 12-digit account ID; empty for a key typed without
-	// one, which AWS resolves.
+	// one, which AWS resolves. See [Call.InNoAccount].
 	Account string `json:"account"`
 	// Region is set for regional targets only.
 	Region  string            `json:"region,omitempty"`
@@ -43,7 +43,7 @@ type Call struct {
 func (c Call) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", c.Action, c.Target)
-	if c.Account != "" && !strings.Contains(c.Target, c.Account) && !c.OfPerson() {
+	if c.Account != "" && !strings.Contains(c.Target, c.Account) && !c.InNoAccount() {
 		fmt.Fprintf(&b, " account=%s", c.Account)
 	}
 	if c.Region != "" && !strings.Contains(c.Target, ":"+c.Region+":") {
@@ -65,6 +65,14 @@ const WholeOrganization = "organization"
 
 // OfPerson reports whether the target is a person of IAM Identity Center, who is in every account.
 func (c Call) OfPerson() bool { return strings.HasPrefix(c.Target, SSOPrefix) }
+
+// OfUnit reports whether the target is an organizational unit or the root of the organization: all
+// accounts in it.
+func (c Call) OfUnit() bool { return unitID.MatchString(c.Target) }
+
+// InNoAccount reports whether the target is in no account of its own; Account is then the one from which
+// Organizations is called.
+func (c Call) InNoAccount() bool { return c.OfPerson() || c.OfUnit() }
 
 // Line returns the line to type for the call, which [Parse] reads.
 func (c Call) Line(reason string) string {

@@ -55,7 +55,7 @@ func (o Org) OrganizationsAccount() string { return cmp.Or(o.PolicyAccount, o.Ma
 // typed a second time; so is a user that is protected in any account. Whoever holds the account
 // can make that name.
 func (o Org) RefuseCall(c Call) *Refusal {
-	if c.OfPerson() {
+	if c.InNoAccount() {
 		if c.Account == "" {
 			return noOrganizations
 		}

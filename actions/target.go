@@ -45,6 +45,13 @@ type AccountReader struct {
 	m  *ParseErrors
 }
 
+// refuseAccount adds a mistake if an account is given beside a target that is in none.
+func (t TargetText) refuseAccount(of string, m *ParseErrors) {
+	if t.Options["account"] != "" && t.Account != t.Directory.Organization {
+		m.Suggest("account", "is not for "+of, "leave it out", "")
+	}
+}
+
 // AccountReader begins with the account of account=.
 func (t TargetText) AccountReader(m *ParseErrors) *AccountReader {
 	return &AccountReader{t.Account, t, m}

@@ -9,13 +9,35 @@ import (
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
 var accountARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):(?:organizations::[0-9]{12}:account/o-[a-z0-9]{10,32}/([0-9]{12})|iam::([0-9]{12}):root)$`)
 
-// AccountTarget is an account: its ID, its alias, or its ARN.
-var AccountTarget = TargetKind{Forms: "an account: its ID or alias", Read: accountTarget, Options: []string{"account"}}
+// unitID is an organizational unit, or the root of the organization, which has all accounts in it.
+// https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeOrganizationalUnit.html
+var (
+	unitID  = NewPattern(`^(ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}|r-[0-9a-z]{4,32})$`)
+	unitARN = NewPattern(`^arn:(aws|aws-us-gov|aws-cn):organizations::[0-9]{12}:(?:ou|root)/o-[a-z0-9]{10,32}/(ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}|r-[0-9a-z]{4,32})$`)
+)
+
+// AccountTarget is an account: its ID, its alias, or its ARN; or all accounts of an organizational
+// unit, or of the organization.
+var AccountTarget = TargetKind{Forms: "an account: its ID or alias; or every account in an organizational unit (ou-…) or below the organization's root (r-…)", Read: accountTarget, Options: []string{"account"}}
 
 func accountTarget(t TargetText, m *ParseErrors) Target {
 	acct := t.AccountReader(m)
-	const hint = "give the account's ID or alias"
+	const hint = "give the account's ID or alias, or ou-… or r-…"
+	_, account := t.Directory.Account(t.Text)
 	switch text := t.Text; {
+	case account:
+		acct.Resolve(text)
+	case unitID.MatchString(strings.ToLower(text)):
+		return unitTarget(t, strings.ToLower(text), m)
+	case unitARN.MatchString(text):
+		g := unitARN.FindStringSubmatch(text)
+		if !acct.CheckPartition(g[1]) {
+			return Target{}
+		}
+		return unitTarget(t, g[2], m)
+	case strings.HasPrefix(strings.ToLower(text), "ou-"):
+		m.Add("target", fmt.Sprintf("%q is not the ID of an organizational unit", Clip(text)), "give it as Organizations shows it: ou-, the root's part, - and eight characters or more")
+		return Target{}
 	case text == "" && acct.ID != "":
 	case text == "":
 		m.Add("target", "is missing", hint)
@@ -35,6 +57,12 @@ func accountTarget(t TargetText, m *ParseErrors) Target {
 		}
 	}
 	return Target{Name: acct.ID, Account: acct.ID}
+}
+
+// unitTarget is in no account of its own: the call is about the organization.
+func unitTarget(t TargetText, unit string, m *ParseErrors) Target {
+	t.refuseAccount("a unit of the organization, which has many", m)
+	return Target{Name: unit, Account: t.Directory.Organization}
 }
 
 // RootARN returns the ARN of an account as a principal.

@@ -107,9 +107,7 @@ func rootTarget(t TargetText, arn string, m *ParseErrors) Target {
 
 // ssoTarget is a person, who is in no account of its own: the call is about the organization.
 func ssoTarget(t TargetText, who string, m *ParseErrors) Target {
-	if t.Options["account"] != "" && t.Account != t.Directory.Organization {
-		m.Suggest("account", "is not for "+SSOPrefix+": a person is denied in every account", "leave it out", "")
-	}
+	t.refuseAccount(SSOPrefix+": a person is denied in every account", m)
 	if !sessionName.MatchString(who) {
 		m.Add("target", fmt.Sprintf("%q is neither a user name nor a user ID of IAM Identity Center", Clip(who)), "give what stands behind the last / of the session's ARN")
 		return Target{}

@@ -22,6 +22,7 @@ type Policy struct {
 	Roster  Roster
 	Default ActionPolicy
 	Undo    ActionPolicy
+	Units   ActionPolicy // for calls on many accounts: an organizational unit, or the root
 	Actions map[actions.Name]ActionPolicy
 	Watch   time.Duration // how long what is in force is watched
 }
@@ -33,6 +34,9 @@ const RetryWithin = 60 * time.Minute
 func (p Policy) For(i Intent) ActionPolicy {
 	if i.Undo != "" {
 		return p.Undo
+	}
+	if i.Call.OfUnit() {
+		return p.Units
 	}
 	if e, ok := p.Actions[i.Call.Action]; ok {
 		return e

@@ -113,6 +113,9 @@ var motoStarts = map[string][]motoStart{
 	"apply_scp": {{"an account", func(s *scene) actiontest.Environment {
 		id := s.memberAccount("victim")
 		return s.onAccount(actions.Call{Action: actions.ApplySCP, Target: id, Account: id}, "killswitch-freeze")
+	}}, {"a unit", func(s *scene) actiontest.Environment {
+		unit := s.unit(s.memberAccount("victim"))
+		return s.onPoint(unit, actions.Call{Action: actions.ApplySCP, Target: unit, Account: s.management}, "killswitch-units-freeze")
 	}}},
 	"deny_principal": {{"the root user of an account", func(s *scene) actiontest.Environment {
 		id := s.memberAccount("victim")
@@ -348,15 +351,19 @@ func (s *scene) setKey(status types.StatusType) {
 	s.must(err)
 }
 
-// onAccount is about an account of an organization, and a policy on it. Others put one there of its
-// name.
+// onAccount is about an account of an organization, and a policy on it.
 func (s *scene) onAccount(call actions.Call, policy string) actiontest.Environment {
+	return s.onPoint(call.Account, call, policy)
+}
+
+// onPoint is about a policy on an account or a unit. Others put one there of its name.
+func (s *scene) onPoint(point string, call actions.Call, policy string) actiontest.Environment {
 	detach := func() (id string) {
 		all, err := s.org().ListPolicies(s.t.Context(), &organizations.ListPoliciesInput{Filter: orgtypes.PolicyTypeServiceControlPolicy})
 		s.must(err)
 		for _, p := range all.Policies {
 			if *p.Name == policy {
-				_, err := s.org().DetachPolicy(s.t.Context(), &organizations.DetachPolicyInput{PolicyId: p.Id, TargetId: &call.Account})
+				_, err := s.org().DetachPolicy(s.t.Context(), &organizations.DetachPolicyInput{PolicyId: p.Id, TargetId: &point})
 				s.must(err)
 				return *p.Id
 			}
@@ -364,13 +371,13 @@ func (s *scene) onAccount(call actions.Call, policy string) actiontest.Environme
 		s.t.Fatalf("there is no policy %s", policy)
 		return ""
 	}
-	return s.environment(call, func() any { return s.scps(call.Account) }, func() { detach() }, func() {
+	return s.environment(call, func() any { return s.scps(point) }, func() { detach() }, func() {
 		id := detach()
 		_, err := s.org().DeletePolicy(s.t.Context(), &organizations.DeletePolicyInput{PolicyId: &id})
 		s.must(err)
 		other, err := s.org().CreatePolicy(s.t.Context(), &organizations.CreatePolicyInput{Name: &policy, Description: aws.String("theirs"), Content: aws.String(denyS3), Type: orgtypes.PolicyTypeServiceControlPolicy})
 		s.must(err)
-		_, err = s.org().AttachPolicy(s.t.Context(), &organizations.AttachPolicyInput{PolicyId: other.Policy.PolicySummary.Id, TargetId: &call.Account})
+		_, err = s.org().AttachPolicy(s.t.Context(), &organizations.AttachPolicyInput{PolicyId: other.Policy.PolicySummary.Id, TargetId: &point})
 		s.must(err)
 	})
 }

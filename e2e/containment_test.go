@@ -67,6 +67,10 @@ var containments = []containment{
 		id := s.memberAccount("wiped")
 		return "apply_scp " + id + " scp=protect-data somebody deletes backups", "apply_scp " + id + " ", func() any { return s.scps(id) }
 	}, contained: func(s *scene) { s.attached("killswitch-protect-data", "s3:DeleteObjectVersion") }},
+	{name: "apply_scp on a unit", approvals: 2, setup: func(s *scene) (string, string, func() any) {
+		unit := s.unit(s.memberAccount("in-a-unit"))
+		return "apply_scp " + unit + " they are in every account of it", "apply_scp " + unit + " ", func() any { return s.scps(unit) }
+	}, contained: func(s *scene) { s.attached("killswitch-units-freeze", "aws:PrincipalAccount") }},
 	{name: "deny_principal", setup: func(s *scene) (string, string, func() any) {
 		id := s.memberAccount("rooted")
 		return "deny_principal " + id + "/root signed in from an unknown network", "deny_principal arn:aws:iam::" + id + ":root ", func() any { return s.scps(id) }
@@ -412,7 +416,22 @@ func (s *scene) memberAccount(name string) string {
 	return *out.CreateAccountStatus.AccountId
 }
 
-// scps are the names of an account's policies.
+// unit makes an organizational unit with a unit in it that has the account.
+func (s *scene) unit(account string) string {
+	s.t.Helper()
+	ctx := s.t.Context()
+	roots, err := s.org().ListRoots(ctx, nil)
+	s.must(err)
+	outer, err := s.org().CreateOrganizationalUnit(ctx, &organizations.CreateOrganizationalUnitInput{ParentId: roots.Roots[0].Id, Name: aws.String("Workloads")})
+	s.must(err)
+	inner, err := s.org().CreateOrganizationalUnit(ctx, &organizations.CreateOrganizationalUnitInput{ParentId: outer.OrganizationalUnit.Id, Name: aws.String("Prod")})
+	s.must(err)
+	_, err = s.org().MoveAccount(ctx, &organizations.MoveAccountInput{AccountId: &account, SourceParentId: roots.Roots[0].Id, DestinationParentId: inner.OrganizationalUnit.Id})
+	s.must(err)
+	return *outer.OrganizationalUnit.Id
+}
+
+// scps are the names of the policies of an account or a unit.
 func (s *scene) scps(account string) []string {
 	s.t.Helper()
 	out, err := s.org().ListPoliciesForTarget(s.t.Context(), &organizations.ListPoliciesForTargetInput{TargetId: &account, Filter: orgtypes.PolicyTypeServiceControlPolicy})

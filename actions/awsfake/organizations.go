@@ -12,6 +12,7 @@ import (
 type Organization struct {
 	Management string // account ID
 	Accounts   []OrgAccount
+	Units      []OrgUnit // parents before their children
 	// SCPQuota is how many policies a target may have: 10 by default, formerly 5.
 	// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
 	SCPQuota int
@@ -28,7 +29,12 @@ type OrgAccount struct {
 	ID    string `json:"id"`
 	Name  string `json:"name"`
 	State string `json:"state"` // ACTIVE when empty
+	// Parent is the ID of an organizational unit, empty for the root.
+	Parent string `json:"parent,omitempty"`
 }
+
+// An OrgUnit is an organizational unit.
+type OrgUnit struct{ ID, Name, Parent string } // Parent as in OrgAccount
 
 // An SCP is a service control policy's whole configuration, as Snapshot shows it
 // and AddSCP takes it.
@@ -40,7 +46,7 @@ type SCP struct {
 	Content     string            `json:"content"`
 	AWSManaged  bool              `json:"aws_managed,omitempty"`
 	Tags        map[string]string `json:"tags,omitempty"`
-	Targets     []string          `json:"targets,omitempty"` // account IDs and the root's, sorted
+	Targets     []string          `json:"targets,omitempty"` // IDs of accounts, units and the root, sorted
 }
 
 func (p *SCP) clone() *SCP {
@@ -60,6 +66,7 @@ type organization struct {
 	id       string
 	root     string                // its ID
 	accounts map[string]OrgAccount // the management account included
+	units    map[string]OrgUnit
 	joined   time.Time
 	policies map[string]*history[SCP] // by ID
 }
@@ -76,7 +83,7 @@ func (c *Cloud) Organize(o Organization) {
 		o.SCPQuota = 10
 	}
 	now := c.now()
-	c.org = &organization{Organization: o, id: "o-" + strings.ToLower(c.mint("", 10)), joined: now.UTC(), accounts: map[string]OrgAccount{}, policies: map[string]*history[SCP]{}}
+	c.org = &organization{Organization: o, id: "o-" + strings.ToLower(c.mint("", 10)), joined: now.UTC(), accounts: map[string]OrgAccount{}, units: map[string]OrgUnit{}, policies: map[string]*history[SCP]{}}
 	c.org.root = "r-" + strings.ToLower(c.mint("", 4))
 	full := &SCP{Name: "FullAWSAccess", ID: fullAccess, ARN: c.arn("organizations", "aws", "policy/service_control_policy/"+fullAccess),
 		Description: "Allows access to every operation", Content: awsManaged["AdministratorAccess"], AWSManaged: true}
@@ -88,6 +95,12 @@ func (c *Cloud) Organize(o Organization) {
 		c.account(a.ID)
 		if !o.SCPsDisabled {
 			full.Targets = append(full.Targets, a.ID)
+		}
+	}
+	for _, u := range o.Units {
+		c.org.units[u.ID] = u
+		if !o.SCPsDisabled {
+			full.Targets = append(full.Targets, u.ID)
 		}
 	}
 	if !o.SCPsDisabled {
@@ -145,12 +158,25 @@ func (c *Cloud) orgAccountARN(id string) string {
 	return c.arn("organizations", c.org.Management, "account/"+c.org.id+"/"+id)
 }
 
-// targetARN is the ARN of an account or of the root.
+// targetARN is the ARN of an account, of a unit or of the root.
 func (c *Cloud) targetARN(id string) string {
-	if id == c.org.root {
+	switch _, unit := c.org.units[id]; {
+	case id == c.org.root:
 		return c.arn("organizations", c.org.Management, "root/"+c.org.id+"/"+id)
+	case unit || strings.HasPrefix(id, "ou-"):
+		return c.arn("organizations", c.org.Management, "ou/"+c.org.id+"/"+id)
 	}
 	return c.orgAccountARN(id)
+}
+
+// above are the targets of policies that an account inherits from, the root first, and the account itself.
+func (o *organization) above(account string) []string {
+	path := []string{account}
+	for id := o.accounts[account].Parent; id != ""; id = o.units[id].Parent {
+		path = append(path, id)
+	}
+	slices.Reverse(path)
+	return append([]string{o.root}, path...)
 }
 
 // attached are the policies on an account as they have propagated, by ID.
@@ -166,8 +192,7 @@ func (o *organization) attached(account string, see func(*history[SCP]) *SCP) []
 
 // guardrails are the SCPs that hold for a role: "SCPs do not affect users or roles
 // in the management account … SCPs don't affect any service-linked role"
-// (Organizations User Guide, Service control policies). Of the root and of accounts:
-// OUs are not modelled.
+// (Organizations User Guide, Service control policies).
 func (c *Cloud) guardrails(account string, role *Role, now time.Time) []layer {
 	if c.org == nil || c.org.SCPsDisabled || account == c.org.Management || strings.HasPrefix(role.Path, "/aws-service-role/") {
 		return nil
@@ -176,7 +201,7 @@ func (c *Cloud) guardrails(account string, role *Role, now time.Time) []layer {
 		return nil
 	}
 	var ls []layer
-	for _, at := range []string{c.org.root, account} { // each must allow
+	for _, at := range c.org.above(account) { // each must allow
 		l := layer{kind: "a service control policy"}
 		for _, scp := range c.org.attached(at, func(h *history[SCP]) *SCP { return h.seen(now) }) {
 			if p, err := parsePolicy(scp.Content, identityPolicy); err == nil { // checked when written

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
@@ -16,8 +17,13 @@ import (
 // and so on). Reads are eventually consistent ("Changes that I make aren't always
 // immediately visible", Organizations User Guide, Troubleshooting).
 var organizationsOperations = map[string]operation{
-	"organizations:DescribeAccount":       inOrganization(reads, describeAccount),
-	"organizations:ListRoots":             inOrganization(reads, listRoots),
+	"organizations:DescribeAccount": inOrganization(reads, describeAccount),
+	"organizations:ListRoots":       inOrganization(reads, listRoots),
+
+	"organizations:DescribeOrganizationalUnit":       inOrganization(reads, describeUnit),
+	"organizations:ListOrganizationalUnitsForParent": inOrganization(reads, listUnits),
+	"organizations:ListAccountsForParent":            inOrganization(reads, listAccounts),
+
 	"organizations:CreatePolicy":          inOrganization(writes, createSCP),
 	"organizations:UpdatePolicy":          inOrganization(writes, updateSCP),
 	"organizations:DescribePolicy":        inOrganization(reads, describeSCP),
@@ -76,10 +82,10 @@ func organizationsNeeds(k *request, in any) []need {
 	if k.c.org == nil {
 		return nil // there is nothing to be authorised on
 	}
-	for _, name := range []string{"PolicyId", "TargetId", "AccountId", "ResourceId"} {
+	for _, name := range []string{"PolicyId", "TargetId", "AccountId", "ResourceId", "OrganizationalUnitId", "ParentId"} {
 		switch id := field(in, name); {
 		case id == "":
-		case accountDigits.MatchString(id), id == k.c.org.root:
+		case accountDigits.MatchString(id), id == k.c.org.root, strings.HasPrefix(id, "ou-"):
 			add(k.c.targetARN(id))
 		case id == fullAccess:
 			add(k.c.arn("organizations", "aws", "policy/service_control_policy/"+id))
@@ -118,9 +124,60 @@ func describeAccount(k *request, in *organizations.DescribeAccountInput) (*organ
 	if err != nil {
 		return nil, err
 	}
-	return &organizations.DescribeAccountOutput{Account: &orgtypes.Account{
-		Id: &a.ID, Arn: aws.String(k.c.orgAccountARN(a.ID)), Name: &a.Name, State: orgtypes.AccountState(a.State), JoinedTimestamp: &k.c.org.joined,
-	}}, nil
+	return &organizations.DescribeAccountOutput{Account: k.described(a)}, nil
+}
+
+func (k *request) described(a OrgAccount) *orgtypes.Account {
+	return &orgtypes.Account{Id: &a.ID, Arn: aws.String(k.c.orgAccountARN(a.ID)), Name: &a.Name, State: orgtypes.AccountState(a.State), JoinedTimestamp: &k.c.org.joined}
+}
+
+func describeUnit(k *request, in *organizations.DescribeOrganizationalUnitInput) (*organizations.DescribeOrganizationalUnitOutput, error) {
+	u, ok := k.c.org.units[aws.ToString(in.OrganizationalUnitId)]
+	if !ok {
+		return nil, &orgtypes.OrganizationalUnitNotFoundException{Message: aws.String("You specified an organizational unit that doesn't exist.")}
+	}
+	return &organizations.DescribeOrganizationalUnitOutput{OrganizationalUnit: &orgtypes.OrganizationalUnit{Id: &u.ID, Arn: aws.String(k.c.targetARN(u.ID)), Name: &u.Name}}, nil
+}
+
+// parent returns a parent's ID as accounts and units have it.
+func (k *request) parent(id *string) (string, error) {
+	if *id == k.c.org.root {
+		return "", nil
+	}
+	if _, ok := k.c.org.units[*id]; !ok {
+		return "", &orgtypes.ParentNotFoundException{Message: aws.String("You specified a parent that doesn't exist.")}
+	}
+	return *id, nil
+}
+
+func listUnits(k *request, in *organizations.ListOrganizationalUnitsForParentInput) (*organizations.ListOrganizationalUnitsForParentOutput, error) {
+	parent, err := k.parent(in.ParentId)
+	if err != nil {
+		return nil, err
+	}
+	var all []orgtypes.OrganizationalUnit
+	for _, id := range slices.Sorted(maps.Keys(k.c.org.units)) {
+		if u := k.c.org.units[id]; u.Parent == parent {
+			all = append(all, orgtypes.OrganizationalUnit{Id: &u.ID, Arn: aws.String(k.c.targetARN(u.ID)), Name: &u.Name})
+		}
+	}
+	all, next, err := orgPage(all, in.NextToken, in.MaxResults)
+	return &organizations.ListOrganizationalUnitsForParentOutput{OrganizationalUnits: all, NextToken: next}, err
+}
+
+func listAccounts(k *request, in *organizations.ListAccountsForParentInput) (*organizations.ListAccountsForParentOutput, error) {
+	parent, err := k.parent(in.ParentId)
+	if err != nil {
+		return nil, err
+	}
+	var all []orgtypes.Account
+	for _, id := range slices.Sorted(maps.Keys(k.c.org.accounts)) {
+		if a := k.c.org.accounts[id]; a.Parent == parent {
+			all = append(all, *k.described(a))
+		}
+	}
+	all, next, err := orgPage(all, in.NextToken, in.MaxResults)
+	return &organizations.ListAccountsForParentOutput{Accounts: all, NextToken: next}, err
 }
 
 func listRoots(k *request, _ *organizations.ListRootsInput) (*organizations.ListRootsOutput, error) {
@@ -128,9 +185,9 @@ func listRoots(k *request, _ *organizations.ListRootsInput) (*organizations.List
 	return &organizations.ListRootsOutput{Roots: []orgtypes.Root{{Id: &id, Arn: aws.String(k.c.targetARN(id)), Name: aws.String("Root")}}}, nil
 }
 
-// target is an account, or the root, that a policy is attached to.
+// target is an account, a unit, or the root, that a policy is attached to.
 func (k *request) target(id *string) error {
-	if aws.ToString(id) == k.c.org.root {
+	if _, unit := k.c.org.units[aws.ToString(id)]; unit || aws.ToString(id) == k.c.org.root {
 		return nil
 	}
 	if _, err := k.orgAccount(id); err != nil {
@@ -335,7 +392,9 @@ func listTargetsForSCP(k *request, in *organizations.ListTargetsForPolicyInput) 
 	var all []orgtypes.PolicyTargetSummary
 	for _, id := range p.Targets {
 		t := orgtypes.PolicyTargetSummary{TargetId: aws.String(id), Arn: aws.String(k.c.targetARN(id)), Name: aws.String(k.c.org.accounts[id].Name), Type: orgtypes.TargetTypeAccount}
-		if id == k.c.org.root {
+		if u, unit := k.c.org.units[id]; unit {
+			t.Name, t.Type = &u.Name, orgtypes.TargetTypeOrganizationalUnit
+		} else if id == k.c.org.root {
 			t.Name, t.Type = aws.String("Root"), orgtypes.TargetTypeRoot
 		}
 		all = append(all, t)

@@ -1,8 +1,7 @@
-// Package scp contains whole accounts by service control policies (SCPs): apply_scp,
-// and the revocation of all sessions of an account by revoke_sessions.
+// Package scp contains by service control policies (SCPs): accounts and units by apply_scp, one principal by
+// deny_principal, all sessions of an account by revoke_sessions.
 //
-//	ApplySCP    the action
-//	Attachment  one SCP of ours on an account: finds, creates, attaches, detaches
+//	Attachment  one SCP of ours on an account, a unit or the root: finds, creates, attaches, detaches
 //	CheckSCP    validates a document of the configuration; denials.go tells what it denies
 package scp
 
@@ -22,7 +21,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
-// ApplySCP freezes an account: it attaches a service control policy that denies
+// ApplySCP freezes an account, or every account of a unit: it attaches a service control policy that denies
 // everything, or the actions of its document, to all but the exempt principals.
 type ApplySCP struct{}
 
@@ -32,7 +31,7 @@ func (ApplySCP) Spec() actions.Spec {
 		Name:     actions.ApplySCP,
 		Title:    "Freeze the account",
 		TitleFor: titleOf,
-		Summary:  "deny everything in an account, or what scp= says (control-plane, protect-data, protect-versions), to all but Killswitch's roles and protected.principals, with a service control policy",
+		Summary:  "deny everything, or what scp= says (control-plane, protect-data, protect-versions), in an account or in every account of an organizational unit, to all but Killswitch's roles and protected.principals, with a service control policy",
 		Usage:    `apply_scp 222222222222 reason="somebody makes users we don't know"`,
 		Target:   actions.AccountTarget,
 		Synonyms: []string{"freeze", "freeze_account", "lockdown", "lock_account"},
@@ -43,28 +42,35 @@ func (ApplySCP) Spec() actions.Spec {
 			"Principals of other accounts keep what resource policies here grant them: buckets, queues, keys.",
 			"What runs goes on: processes on instances, code that needs no AWS call.",
 		},
-		Undo:            "detaches the policy from this account, and deletes it when no other has it",
+		Undo:            "detaches the policy, and deletes it when nothing else has it",
 		Delay:           actions.SCPDelay,
 		Reversible:      true,
 		InOrganizations: func(actions.Call) bool { return true },
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
-			_, spared, _ := configuredAttachment(s.Org, documentName(s.Call))
+			_, spared, _ := configuredAttachment(s.Org, documentName(s.Call), false)
 			return Permits(p, s, spared)
 		},
 	}
 }
 
-// titleOf says what a document does: only the freeze stops all.
+// titleOf says what a document does, where: only the freeze stops all.
 func titleOf(c actions.Call) string {
+	of := "the account"
+	switch {
+	case c.OfUnit() && kindOf(c.Target) == "root":
+		of = "the whole organization"
+	case c.OfUnit():
+		of = "the organizational unit"
+	}
 	switch name := c.Options["scp"]; name {
 	case "", freezeSCP:
-		return "Freeze the account"
+		return "Freeze " + of
 	case controlPlaneSCP:
-		return "Deny all changes in the account"
+		return "Deny all changes in " + of
 	case protectDataSCP, protectVersions:
-		return "Deny wiping and ransom in the account"
+		return "Deny wiping and ransom in " + of
 	default:
-		return "Attach the document " + name + " to the account"
+		return "Attach the document " + name + " to " + of
 	}
 }
 
@@ -109,7 +115,7 @@ func anything(s actions.Scope) []string { return []string{s.ARN("organizations",
 // In the target's account it returns what reads the exempt principals.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
 func Permits(p actions.Phase, s actions.Scope, exemptions []string) (ss []actions.Statement) {
-	if s.InTarget() && p == actions.PhasePlan {
+	if s.InTarget() && p == actions.PhasePlan && !s.Call.OfUnit() {
 		ss = vouch.Permits(s, exempted(s.Org, s.Account, exemptions))
 	}
 	if s.Any() || !s.InTarget() {
@@ -120,11 +126,21 @@ func Permits(p actions.Phase, s actions.Scope, exemptions []string) (ss []action
 
 // permits are those in the management account.
 func permits(p actions.Phase, s actions.Scope) []actions.Statement {
-	account := s.Call.Account
-	if s.Any() {
-		account = "*"
+	on := []string{s.ARN("organizations", "account/o-*/"+s.Call.Account)}
+	switch {
+	case s.Any():
+		return append(permitsOn(p, s, anyTarget(s)), unitReads(p, s)...)
+	case s.Call.OfUnit():
+		return append(permitsOn(p, s, []string{s.ARN("organizations", kindOf(s.Call.Target)+"/o-*/"+s.Call.Target)}), unitReads(p, s)...)
+	case p == actions.PhasePlan:
+		return append([]actions.Statement{{Actions: []string{"organizations:DescribeAccount"}, Resources: on}}, permitsOn(p, s, on)...)
 	}
-	return permitsOn(p, s, []string{s.ARN("organizations", "account/o-*/"+account)})
+	return permitsOn(p, s, on)
+}
+
+// anyTarget is every account, unit and root.
+func anyTarget(s actions.Scope) []string {
+	return []string{s.ARN("organizations", "account/o-*/*"), s.ARN("organizations", "ou/o-*/ou-*"), s.ARN("organizations", "root/o-*/r-*")}
 }
 
 // permitsOn is Permits for these targets of policies.
@@ -136,7 +152,7 @@ func permitsOn(p actions.Phase, s actions.Scope, target []string) []actions.Stat
 			target, policy = anything(s), anything(s)
 		}
 		return []actions.Statement{
-			{Actions: []string{"organizations:DescribeAccount", "organizations:ListPoliciesForTarget"}, Resources: target},
+			{Actions: []string{"organizations:ListPoliciesForTarget"}, Resources: target},
 			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:ListTargetsForPolicy"}, Resources: policy},
 			{Actions: []string{"organizations:ListPolicies"}, Resources: []string{"*"}},
 		}
@@ -163,22 +179,28 @@ func permitsOn(p actions.Phase, s actions.Scope, target []string) []actions.Stat
 	return nil
 }
 
-// configuredAttachment returns the attachment of a document of the configuration.
-func configuredAttachment(o actions.Org, name string) (a Attachment, spared []string, no *actions.Refusal) {
+// configuredAttachment returns the attachment of a document of the configuration, to an account or to a unit.
+func configuredAttachment(o actions.Org, name string, unit bool) (a Attachment, spared []string, no *actions.Refusal) {
 	document, ok := documentOf(o, name)
 	if !ok || ReservedSCP(name) {
 		return a, nil, &actions.Refusal{Reason: fmt.Sprintf("there is no document named %q", actions.Clip(name)), Hint: "scp= takes " + strings.Join(scpNames(o), ", ")}
 	}
 	text, spared, no := readSCP(o, document)
+	prefix := scpPrefix
+	if unit && no == nil {
+		prefix = unitPrefix
+		text, no = sparing(text, sparedAccounts(o))
+	}
 	if no != nil {
 		return a, nil, &actions.Refusal{Reason: "the document " + name + " can't be used: " + no.Reason, Hint: no.Hint}
 	}
-	return Attachment{policy: scpPrefix + name, document: func(string) string { return text }, holds: deny.EqualJSON, fingerprint: fingerprint}, spared, nil
+	return Attachment{policy: prefix + name, document: func(string) string { return text }, holds: deny.EqualJSON, fingerprint: fingerprint}, spared, nil
 }
 
 // stepAttachment returns the attachment of a step.
 func stepAttachment(acct *actions.Account, s actions.Step) (Attachment, error) {
-	a, _, no := configuredAttachment(acct.Org, strings.TrimPrefix(s.HoldName(), scpPrefix))
+	name, unit := strings.CutPrefix(s.HoldName(), unitPrefix)
+	a, _, no := configuredAttachment(acct.Org, strings.TrimPrefix(name, scpPrefix), unit)
 	if no != nil {
 		return a, no
 	}
@@ -188,48 +210,55 @@ func stepAttachment(acct *actions.Account, s actions.Step) (Attachment, error) {
 // Plan implements [actions.Action].
 func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	name := documentName(c)
-	a, spared, no := configuredAttachment(acct.Org, name)
+	a, spared, no := configuredAttachment(acct.Org, name, c.OfUnit())
 	if no != nil {
 		return actions.Plan{}, no
 	}
-	target, err := memberAccount(ctx, acct, c.Account)
+	at, err := pointOf(ctx, acct, c)
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	st, err := a.read(ctx, acct, c.Account)
+	st, err := a.read(ctx, acct, at.id)
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	step := a.step(acct, "Attach the service control policy "+a.policy, aws.ToString(target.Arn), c.Account, st)
+	step := a.step(acct, "Attach the service control policy "+a.policy, at, st)
 	p := actions.Plan{
-		Identity:   actions.Identity{ARN: step.Resource, ID: c.Account, Created: aws.ToTime(target.JoinedTimestamp)},
+		Identity:   actions.Identity{ARN: at.arn, ID: at.id, Created: at.joined},
 		Steps:      []actions.Step{step},
 		Reversible: true,
 		Undo:       strings.Replace(ApplySCP{}.Spec().Undo, "the policy", a.policy, 1),
 		Residual:   ApplySCP{}.Spec().NotStopped,
 	}
 	a.bind(&p, "the document "+name)
-	exempt := vouchFor(acct, c.Account, spared, &p)
+	var exempt []string
+	if c.OfUnit() {
+		p.Residual = append(p.Residual, "Exempt principals are not stopped: "+exemptText(spared)+". Nobody looks in each account who may enter them: freeze the accounts that matter by themselves, too.",
+			"An account that joins the unit is bound, too; one that is moved out of it is free.")
+	} else {
+		exempt = vouchFor(acct, c.Account, spared, &p)
+	}
 	switch {
 	case st.ours:
 		p.Undo = "detaches " + a.policy + " only if an earlier request attached it and none still holds it; else it stays attached, as it was"
 	case st.id != "" && !strings.HasPrefix(st.owner, requestPrefix):
-		p.Undo = "detaches " + a.policy + " from this account; the policy stays, it was deployed ahead"
+		p.Undo = "detaches " + a.policy + " from it; the policy stays, it was deployed ahead"
 	}
 	if acct.Look != actions.LookAll {
 		return p, nil
 	}
-	p.Warnings = append(p.Warnings, impactText(acct.Org, name, a.document(""), spared)...)
-	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(spared)})
+	document, _ := documentOf(acct.Org, name)
+	p.Warnings = append(p.Warnings, impactText(acct.Org, name, document, spared, c.OfUnit())...)
+	p.Facts = append(p.Facts, actions.Fact{Label: "Attached to", Text: at.name}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(spared)})
 	if !st.ours && len(st.attached) >= usualQuota {
-		p.Warnings = append(p.Warnings, quotaWarning(ctx, acct, c.Account, len(st.attached)))
+		p.Warnings = append(p.Warnings, quotaWarning(ctx, acct, at.id, len(st.attached)))
 	}
 	if len(st.attached) == 0 {
-		p.Warnings = append(p.Warnings, "The account has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")
+		p.Warnings = append(p.Warnings, "It has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")
 	}
-	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
-		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
-		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
+	a.survey(ctx, acct, at.id, st, &p)
+	if c.OfUnit() {
+		surveyUnit(ctx, acct, at, &p)
 	}
 	vouch.Survey(ctx, acct, exempt, &p)
 	return p, nil
@@ -248,26 +277,29 @@ func memberAccount(ctx context.Context, acct *actions.Account, id string) (*type
 	case strings.Contains(aws.ToString(out.Account.Arn), "::"+id+":"): // it is in every account's ARN
 		return nil, &actions.Refusal{Reason: id + " is the organization's management account: service control policies don't touch it", Hint: "contain its principals one by one"}
 	}
-	state := string(out.Account.State)
-	if state == "" {
-		state = string(out.Account.Status) // the predecessor of State
-	}
-	if state != string(types.AccountStateActive) {
-		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s is %s, not ACTIVE", id, actions.Clip(state)), Hint: "look at it in the Organizations console of the management account"}
+	if !active(out.Account) {
+		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s is %s, not ACTIVE", id, actions.Clip(stateOf(out.Account))), Hint: "look at it in the Organizations console of the management account"}
 	}
 	return out.Account, nil
 }
 
-// survey adds facts about the other accounts that have the policy.
-func (a Attachment) survey(ctx context.Context, acct *actions.Account, account string, st scpState, p *actions.Plan) error {
+func active(a *types.Account) bool { return stateOf(a) == string(types.AccountStateActive) }
+
+// stateOf returns an account's state; Status is the predecessor of State.
+func stateOf(a *types.Account) string { return cmp.Or(string(a.State), string(a.Status)) }
+
+// survey adds facts about the other targets that have the policy.
+func (a Attachment) survey(ctx context.Context, acct *actions.Account, target string, st scpState, p *actions.Plan) {
 	if st.id == "" {
-		return nil
+		return
 	}
 	on, err := targets(ctx, acct, st.id)
 	if err != nil {
-		return err
+		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
+		p.Warnings = append(p.Warnings, "What else has "+a.policy+" could not be read ("+cause+").")
+		return
 	}
-	on = slices.DeleteFunc(on, func(t string) bool { return t == account })
+	on = slices.DeleteFunc(on, func(t string) bool { return t == target })
 	if len(on) > 0 {
 		p.Facts = append(p.Facts, actions.Fact{Label: "Also attached to", Text: actions.Clip(strings.Join(on, ", "))})
 	}
@@ -278,12 +310,14 @@ func (a Attachment) survey(ctx context.Context, acct *actions.Account, account s
 		}
 		p.Warnings = append(p.Warnings, text+"; undo does not put that back. Now it says: "+deny.Compact(st.content))
 	}
-	return nil
 }
 
 // impactText returns what stops when the document is attached, in words.
-func impactText(o actions.Org, name, document string, spared []string) []string {
-	but := exemptText(spared)
+func impactText(o actions.Org, name, document string, spared []string, unit bool) []string {
+	but, in, of := exemptText(spared), "in the account", "of the account"
+	if unit {
+		in, of = "in each account", "of these accounts"
+	}
 	var builtin string
 	if i := slices.IndexFunc(builtinSCPs, func(b string) bool { d, _ := BuiltinSCP(o, b); return deny.EqualJSON(document, d) }); i >= 0 {
 		builtin = builtinSCPs[i]
@@ -294,14 +328,14 @@ func impactText(o actions.Org, name, document string, spared []string) []string 
 		warnings = append(warnings, "The document "+name+" is this organization's own: what it denies stops, for applications too.")
 		warnings = append(warnings, denials(o, document)...)
 	case freezeSCP:
-		warnings = append(warnings, "Everything in the account stops for all but "+but+": the root user and applications too.")
+		warnings = append(warnings, "Everything "+in+" stops for all but "+but+": the root user and applications too.")
 	case controlPlaneSCP:
-		warnings = append(warnings, "Every change in the account is denied to all but "+but+". Reading, re-encrypting and deleting data go on, and calls of functions, models and other roles: theft, wiping and ransom are not stopped (scp="+protectDataSCP+", or the freeze).",
+		warnings = append(warnings, "Every change "+in+" is denied to all but "+but+". Reading, re-encrypting and deleting data go on, and calls of functions, models and other roles: theft, wiping and ransom are not stopped (scp="+protectDataSCP+", or the freeze).",
 			fmt.Sprintf("%d data-plane permissions of common services go on; what is not on that list stops too.", len(dataPlane)))
 	case protectDataSCP:
-		warnings = append(warnings, "Deleting data, backups and keys is denied to all but "+but+": applications that delete objects or tables, snapshot rotation and AWS Backup under roles of the account fail. Where they must delete objects: scp="+protectVersions+".")
+		warnings = append(warnings, "Deleting data, backups and keys is denied to all but "+but+": applications that delete objects or tables, snapshot rotation and AWS Backup under roles "+of+" fail. Where they must delete objects: scp="+protectVersions+".")
 	case protectVersions:
-		warnings = append(warnings, "Deleting versions, tables, backups and keys is denied to all but "+but+": snapshot rotation and AWS Backup under roles of the account fail. Objects in buckets without versions can be wiped (scp="+protectDataSCP+").")
+		warnings = append(warnings, "Deleting versions, tables, backups and keys is denied to all but "+but+": snapshot rotation and AWS Backup under roles "+of+" fail. Objects in buckets without versions can be wiped (scp="+protectDataSCP+").")
 	}
 	if builtin == protectDataSCP || builtin == protectVersions {
 		warnings = append(warnings, "Reading and overwriting data go on, and so do lifecycle rules, replication, grants and bucket policies that stand already: look at them.",

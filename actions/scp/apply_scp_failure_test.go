@@ -391,7 +391,8 @@ func TestFreezePermits(t *testing.T) {
 		making := actions.Condition{"StringLike": {"aws:RequestTag/killswitch": {"KS-*"}}, "ForAllValues:StringEquals": {"aws:TagKeys": {"killswitch"}}}
 		want := map[actions.Phase][]actions.Statement{
 			actions.PhasePlan: {
-				{Actions: org("DescribeAccount ListPoliciesForTarget"), Resources: []string{account}},
+				{Actions: org("DescribeAccount"), Resources: []string{account}},
+				{Actions: org("ListPoliciesForTarget"), Resources: []string{account}},
 				{Actions: org("DescribePolicy ListTagsForResource ListTargetsForPolicy"), Resources: []string{policy}},
 				{Actions: org("ListPolicies"), Resources: []string{"*"}},
 			},

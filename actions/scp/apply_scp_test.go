@@ -45,10 +45,13 @@ func scpWorldAt(t *testing.T, c *actiontest.Clock, partition string, alter ...fu
 	return w
 }
 
-// freeze says that an account's freeze is what the fixture is about.
-func (w *fixture) freeze(account string, options ...string) {
+// freeze says that the freeze of an account or a unit is what the fixture is about.
+func (w *fixture) freeze(target string, options ...string) {
 	w.T.Helper()
-	c := actions.Call{Action: actions.ApplySCP, Target: account, Account: account}
+	c := actions.Call{Action: actions.ApplySCP, Target: target, Account: target}
+	if c.OfUnit() {
+		c.Account = w.Org.OrganizationsAccount()
+	}
 	if len(options) > 0 {
 		c.Options = map[string]string{"scp": options[0]}
 	}
@@ -137,6 +140,8 @@ func TestApplySCPContract(t *testing.T) {
 		"a policy with outdated content":     func(w *fixture) { ahead(w, actiontest.OtherDeny, "shared", actiontest.Sandbox) },
 		"the document control-plane":         func(w *fixture) { w.freeze(actiontest.Member, "control-plane") },
 		"an organization with many policies": func(w *fixture) { many(w, 60) },
+		"an organizational unit":             func(w *fixture) { w.units(workloads) },
+		"the whole organization":             func(w *fixture) { w.units("root", "protect-data") },
 		"a policy of our name in another case": func(w *fixture) {
 			w.AddSCP(awsfake.SCP{Name: "Killswitch-Freeze", Content: actiontest.OtherDeny})
 		},
@@ -175,26 +180,30 @@ func scpEnvironment(w *fixture) actiontest.Environment {
 	if n := w.Asked.Options["scp"]; n != "" {
 		name = "killswitch-" + n
 	}
+	at := actiontest.Member
+	if w.Asked.OfUnit() {
+		at, name = w.Asked.Target, strings.Replace(name, "-", "-units-", 1)
+	}
 	if w.Asked.Action == actions.RevokeSessions {
 		name = "killswitch-revoke-" + actiontest.Member
 	}
 	s.State = func() any { // an outdated policy stays updated
 		state := w.Snapshot()
 		for id, p := range state.Organization.SCPs {
-			if p.Name == name && !slices.Contains(p.Targets, actiontest.Member) {
+			if p.Name == name && !slices.Contains(p.Targets, at) {
 				p.Content = ""
 				state.Organization.SCPs[id] = p
 			}
 		}
 		return state
 	}
-	s.Tamper = func() { w.detach(name, actiontest.Member) }
+	s.Tamper = func() { w.detach(name, at) }
 	s.Replace = func() {
 		for _, account := range w.scp(name).Targets {
 			w.detach(name, account)
 		}
 		w.delete(name)
-		w.AddSCP(awsfake.SCP{Name: name, Content: actiontest.OtherDeny, Targets: []string{actiontest.Member}})
+		w.AddSCP(awsfake.SCP{Name: name, Content: actiontest.OtherDeny, Targets: []string{at}})
 	}
 	calls := s.Calls
 	s.Calls = func() []string {
@@ -600,7 +609,7 @@ func TestPlanOfAFreeze(t *testing.T) {
 		facts[f.Label] = f.Text
 	}
 	want := map[string]string{
-		"Account":                  "Production <!channel> (alias prod)",
+		"Attached to":              "Production <!channel> (alias prod)",
 		"Service control policies": "2 now: FullAWSAccess, guardrail",
 		"Also attached to":         actiontest.Sandbox,
 		"Exempt":                   "role/break-glass, role/killswitch-responder, role/killswitch-restorer, arn:aws:iam::222222222222:role/ops/keeper",

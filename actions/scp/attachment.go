@@ -61,9 +61,9 @@ type scpState struct {
 // attachStep is the ID of the step that attaches a policy to an account.
 const attachStep = "attach"
 
-// step returns the step that attaches it to an account.
-func (a Attachment) step(acct *actions.Account, title, arn, account string, st scpState) actions.Step {
-	s := actions.Step{ID: attachStep, Title: title, Resource: arn, ResourceID: account, Hold: actions.HoldKey(acct, account, "scp", a.policy), Goal: "account", Deny: true,
+// step returns the step that attaches it.
+func (a Attachment) step(acct *actions.Account, title string, at point, st scpState) actions.Step {
+	s := actions.Step{ID: attachStep, Title: title, Resource: at.arn, ResourceID: at.id, Hold: actions.HoldKey(acct, at.id, "scp", a.policy), Goal: "account", Deny: true,
 		Current: a.policy + " is not attached", After: a.policy + " is attached"}
 	if st.ours {
 		s.Prior, s.Current = &attachedBefore, a.policy+" is attached"

@@ -10,8 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/organizations"
-	"github.com/aws/aws-sdk-go-v2/service/organizations/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
@@ -68,14 +66,14 @@ func denyPermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	case inTarget:
 		return []actions.Statement{role, actions.ListPermit("iam:ListRoles")}
 	}
-	account, root := s.ARN("organizations", "account/o-*/"+s.Call.Account), s.ARN("organizations", "root/o-*/r-*")
+	on := []string{s.ARN("organizations", "account/o-*/"+s.Call.Account)}
 	switch {
 	case s.Any():
-		return denyAt(p, s, []string{root, s.ARN("organizations", "account/o-*/*")})
+		on = anyTarget(s)
 	case s.Call.Everywhere():
-		return denyAt(p, s, []string{root})
+		on = []string{s.ARN("organizations", "root/o-*/r-*")}
 	}
-	return denyAt(p, s, []string{account})
+	return denyAt(p, s, on)
 }
 
 // denyAt are the permissions for a policy on a target. An undo writes the policy anew while others are still
@@ -218,29 +216,6 @@ func read(ctx context.Context, acct *actions.Account, c actions.Call) (p princip
 	}
 	p.identity = actions.Identity{ARN: arn, ID: id, Created: created}
 	return p, nil
-}
-
-// point is what a policy is attached to.
-type point struct{ id, arn, name string }
-
-// pointOf returns the target's account, or the root of the organization.
-func pointOf(ctx context.Context, acct *actions.Account, c actions.Call) (point, error) {
-	if !c.Everywhere() {
-		account, err := memberAccount(ctx, acct, c.Account)
-		if err != nil {
-			return point{}, err
-		}
-		return point{c.Account, aws.ToString(account.Arn), nameOf(acct.Org, account)}, nil
-	}
-	roots, err := actions.List(ctx, organizations.NewListRootsPaginator(organizationsOf(acct), &organizations.ListRootsInput{}),
-		func(p *organizations.ListRootsOutput) []types.Root { return p.Roots }, actions.Itself)
-	switch {
-	case err != nil:
-		return point{}, err
-	case len(roots) != 1: // "Currently, you can have only one root"
-		return point{}, fmt.Errorf("the organization has %d roots", len(roots))
-	}
-	return point{aws.ToString(roots[0].Id), aws.ToString(roots[0].Arn), "the whole organization"}, nil
 }
 
 // denyPrefix is the prefix of the names of the policies, one for each account and one for the root.

@@ -90,7 +90,8 @@ const TamperPolicy = scpPrefix + "tamper"
 // ReservedSCP reports whether a name may be that of a policy of another action, or of the tamper
 // protection.
 func ReservedSCP(name string) bool {
-	return strings.HasPrefix(name, "revoke-") || strings.HasPrefix(scpPrefix+name, denyPrefix) || scpPrefix+name == TamperPolicy
+	policy := scpPrefix + name
+	return strings.HasPrefix(name, "revoke-") || strings.HasPrefix(policy, denyPrefix) || strings.HasPrefix(policy, unitPrefix) || policy == TamperPolicy
 }
 
 // documentOf returns the document of that name.

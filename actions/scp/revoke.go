@@ -3,8 +3,6 @@ package scp
 import (
 	"context"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 	"github.com/killswitch-chatops/killswitch/actions/vouch"
@@ -41,7 +39,7 @@ func Revocation(o actions.Org, account string, run actions.Run) Attachment {
 
 // PlanRevocation plans the policy that denies everything to an account's sessions until now.
 func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call, notStopped []string) (actions.Plan, error) {
-	target, err := memberAccount(ctx, acct, c.Account)
+	at, err := pointOf(ctx, acct, c)
 	if err != nil {
 		return actions.Plan{}, err
 	}
@@ -50,13 +48,13 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call, 
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	step := a.step(acct, "Deny all sessions issued until now, in the whole account", aws.ToString(target.Arn), c.Account, st)
+	step := a.step(acct, "Deny all sessions issued until now, in the whole account", at, st)
 	step.After = "service control policy " + a.policy + ": Deny * for sessions issued before now + 30 s, and aws login"
 	if is, ok := readRevokeSCP(acct.Org, st.content); ok && st.ours {
 		step.Current = a.policy + " denies sessions issued before " + is.Cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
 	p := actions.Plan{
-		Identity:   actions.Identity{ARN: step.Resource, ID: c.Account, Created: aws.ToTime(target.JoinedTimestamp)},
+		Identity:   actions.Identity{ARN: step.Resource, ID: c.Account, Created: at.joined},
 		Steps:      []actions.Step{step},
 		Reversible: true,
 		Undo:       "detaches " + a.policy + "; sessions issued before the cutoff then work again until they expire",
@@ -72,11 +70,8 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call, 
 	}
 	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials; aws login does not work in it until undo.",
 		"The other way is role by role, without the organization: revoke_sessions "+c.Target)
-	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: nameOf(acct.Org, target)}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(exemptARNs(acct.Org))})
-	if err := a.survey(ctx, acct, c.Account, st, &p); err != nil {
-		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
-		p.Warnings = append(p.Warnings, "Which other accounts have "+a.policy+" could not be read ("+cause+").")
-	}
+	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: at.name}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(exemptARNs(acct.Org))})
+	a.survey(ctx, acct, c.Account, st, &p)
 	vouch.Survey(ctx, acct, exempt, &p)
 	return p, nil
 }

@@ -88,7 +88,7 @@ func Card(v View) Message {
 	add(slack.NewHeaderBlock(plain(Untrusted(v.alarm() + v.title()).Plain(maxHeader))))
 	add(verbatim(approvals.CallBlock, Untrusted(r.Intent.String()).Plain(maxText)))
 	add(section("state", v.headline()))
-	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · *Account* %s", asker(r), clock(r.Asked), origin(r), Untrusted(v.account()))))
+	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · *Account* %s", asker(r), clock(r.Asked), origin(r), Untrusted(v.reach()))))
 	add(verbatim(approvals.ReasonBlock, Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)))
 	if released := v.modeLine(); released != "" {
 		add(section("release", released))
@@ -285,12 +285,26 @@ func (v View) account() string {
 	return id
 }
 
+// reach is the target's account, or whose accounts they are.
+func (v View) reach() string {
+	switch c := v.Request.Intent.Call; {
+	case c.OfPerson():
+		return "every one of the organization"
+	case c.OfUnit():
+		return "every one in it"
+	}
+	return v.account()
+}
+
 // where says in which account, or that it is every one.
 func (v View) where() string { return where(v.Request.Intent.Call, v.account()) }
 
 func where(c actions.Call, account string) string {
-	if c.Everywhere() {
+	switch {
+	case c.Everywhere():
 		return " in every account"
+	case c.OfUnit():
+		return ", every account in it"
 	}
 	return " in account " + account
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,8 +38,8 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
-	two := entry
-	two.Approvals = 2
+	two, units := entry, entry
+	two.Approvals, units.Approvals = 2, 2 // two are left when one of three asks
 	want := Config{
 		Team:            "T01ACME",
 		IncidentChannel: "C01INC",
@@ -68,6 +69,7 @@ func TestExample(t *testing.T) {
 			},
 			Default: entry,
 			Undo:    entry,
+			Units:   units,
 			Watch:   7 * 24 * time.Hour,
 			Actions: map[actions.Name]approvals.ActionPolicy{"delete_role": two, "delete_key": two, "apply_scp": entry},
 		},
@@ -153,15 +155,15 @@ func TestDefaults(t *testing.T) {
 
 func TestOverridesInherit(t *testing.T) {
 	text := strings.Replace(minimal, "groups: {all", "groups: {two: {people: [alice, bob]}, all", 1) +
-		"  undo: {approvers: two}\n  watch: 36h\n  actions: {delete_role: {approve_within: 2h}, revoke_sessions: {}}\nretention: 36h\n"
+		"  undo: {approvers: two}\n  units: {run_within: 10m}\n  watch: 36h\n  actions: {delete_role: {approve_within: 2h}, revoke_sessions: {}}\nretention: 36h\n"
 	got, err := Parse("x.yaml", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	undo, deleteRole := got.Policy.Default, got.Policy.Default
-	undo.Approvers, deleteRole.ApproveWithin = "two", 2*time.Hour
+	undo, deleteRole, units := got.Policy.Default, got.Policy.Default, got.Policy.Default
+	undo.Approvers, deleteRole.ApproveWithin, units.RunWithin = "two", 2*time.Hour, 10*time.Minute
 	want := approvals.Policy{
-		Roster: got.Policy.Roster, Default: got.Policy.Default, Undo: undo, Watch: 36 * time.Hour,
+		Roster: got.Policy.Roster, Default: got.Policy.Default, Undo: undo, Units: units, Watch: 36 * time.Hour,
 		Actions: map[actions.Name]approvals.ActionPolicy{"delete_role": deleteRole, "revoke_sessions": got.Policy.Default},
 	}
 	if diff := cmp.Diff(want, got.Policy); diff != "" {
@@ -169,6 +171,37 @@ func TestOverridesInherit(t *testing.T) {
 	}
 	if got.Retention != 36*time.Hour {
 		t.Errorf("retention = %v", got.Retention)
+	}
+}
+
+// Many accounts at once want three people, or as many as there are, unless the configuration says how many.
+func TestUnitsWantMorePeople(t *testing.T) {
+	people, ids := "", ""
+	for i := range 5 {
+		people += fmt.Sprintf(", {id: p%d, name: P, slack: U1%d}", i, i)
+		ids += fmt.Sprintf(", p%d", i)
+	}
+	large := strings.NewReplacer("slack: U02BOB}", "slack: U02BOB}"+people, "people: [alice, bob]", "people: [alice, bob"+ids+"]").Replace(minimal)
+	for _, tt := range []struct {
+		text, more string
+		want       int
+	}{
+		{minimal, "", 1},
+		{large, "", 3},
+		{large, "  units: {approvals: 2}\n", 2},
+		{large, "  actions: {apply_scp: {approvals: 4}}\n", 4},
+	} {
+		got, err := Parse("x.yaml", []byte(tt.text+tt.more), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unit := approvals.Intent{Call: actions.Call{Action: actions.ApplySCP, Target: "ou-ab12-11111111"}}
+		if n := got.Policy.For(unit).Approvals; n != tt.want {
+			t.Errorf("%q: %d approvals, want %d", tt.more, n, tt.want)
+		}
+	}
+	if _, err := Parse("x.yaml", []byte(minimal+"  units: {approvals: 2}\n"), nil); err == nil {
+		t.Error("an entry that nobody can satisfy is taken")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // policy reads who may ask for what and how many must agree. The default is
-// complete; undo and the actions override single fields of it.
+// complete; undo and the actions override single fields of it, units those of apply_scp.
 func (c *checker) policy(section *value, roster approvals.Roster) approvals.Policy {
 	p := approvals.Policy{Roster: roster, Actions: map[actions.Name]approvals.ActionPolicy{}, Watch: 7 * 24 * time.Hour}
 	c.days(section.at("watch"), &p.Watch)
@@ -34,8 +34,17 @@ func (c *checker) policy(section *value, roster approvals.Roster) approvals.Poli
 		}
 		p.Actions[actions.Name(name)] = c.entry(v, e, roster)
 	}
+	p.Units = p.For(approvals.Intent{Call: actions.Call{Action: actions.ApplySCP}})
+	if section.at("units", "approvals") == nil {
+		p.Units.Approvals = max(p.Units.Approvals, min(unitApprovals, others(p.Units, roster)))
+	}
+	p.Units = c.entry(section.at("units"), p.Units, roster)
 	return p
 }
+
+// unitApprovals is how many must agree to bind many accounts at once, unless the configuration says how
+// many, or fewer can.
+const unitApprovals = 3
 
 // others is how many can approve, whoever asks.
 func others(e approvals.ActionPolicy, roster approvals.Roster) int {
