@@ -115,6 +115,10 @@ func approvalsOf(s actions.Spec) string {
 	if s.Quorum > 0 {
 		text = fmt.Sprintf("%d, unless the configuration says otherwise", s.Quorum)
 	}
+	unit := actions.TargetText{Text: "ou-ab12-11111111", Directory: actions.Directory{Partition: "aws"}}
+	if t := s.Target.Read(unit, &actions.ParseErrors{}); (actions.Call{Target: t.Name}).OfUnit() {
+		text += "; of an organizational unit or the root as `policy.units` says: 3, or as many as there are, unless the configuration says otherwise"
+	}
 	if !s.Reversible {
 		text += "; it can't be undone"
 	}
