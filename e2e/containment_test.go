@@ -69,7 +69,7 @@ var containments = []containment{
 	}, contained: func(s *scene) { s.attached("killswitch-protect-data", "s3:DeleteObjectVersion") }},
 	{name: "apply_scp on a unit", approvals: 2, setup: func(s *scene) (string, string, func() any) {
 		unit := s.unit(s.memberAccount("in-a-unit"))
-		return "apply_scp " + unit + " they are in every account of it", "apply_scp " + unit + " ", func() any { return s.scps(unit) }
+		return "apply_scp " + unit + " they are in every account of it", "apply_scp " + unit + ",", func() any { return s.scps(unit) }
 	}, contained: func(s *scene) { s.attached("killswitch-units-freeze", "aws:PrincipalAccount") }},
 	{name: "deny_principal", setup: func(s *scene) (string, string, func() any) {
 		id := s.memberAccount("rooted")
