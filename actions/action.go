@@ -161,6 +161,8 @@ type Plan struct {
 	// Replaces is what the target has that the steps may put ours in the place of: an approval
 	// is for that, too. What an attacker puts there afterwards is replaced as well.
 	Replaces string `json:"replaces,omitempty"`
+	// Liftable says why an administrator of the account can lift the containment; empty if nobody there can.
+	Liftable string `json:"liftable,omitempty"`
 	// Bound is the configuration's content that the steps write: an approval is for it, too.
 	Bound Bound `json:"bound,omitzero"`
 	// Snapshot is further prior state, for the record: JSON, or empty.

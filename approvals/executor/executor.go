@@ -71,6 +71,9 @@ type Executor struct {
 	// Pager takes what nobody has answered for PagerAfter; nil: there is none.
 	Pager      Notifier
 	PagerAfter time.Duration
+	// Liftable says why an administrator of the account can lift a planned containment, empty if nobody there
+	// can; nil if that is not asked.
+	Liftable func(context.Context, actions.Call, actions.Plan, actions.SessionContext) string
 	// Findings reads the events that requests follow from.
 	Findings finding.Reader
 	// AutoPerHour caps the automatic containments of an account in any hour,

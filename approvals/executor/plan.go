@@ -259,6 +259,9 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 	if err != nil {
 		return err
 	}
+	if x.Liftable != nil {
+		p.Plan.Liftable = x.Liftable(ctx, call, p.Plan, sessionContext(*p, nil))
+	}
 	if proven.unsure != "" {
 		p.Plan.Warnings = slices.Insert(p.Plan.Warnings, 0, "The target is not sure. "+proven.unsure)
 	}

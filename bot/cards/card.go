@@ -240,7 +240,15 @@ func (v View) comesBack() string {
 	} else if v.Request.Intent.Undo != "" {
 		text = "To contain it again: " + p.Undo + "."
 	}
-	return Untrusted(text).Plain(maxUndo)
+	return Untrusted(text).Plain(maxUndo) + v.liftable()
+}
+
+// liftable says that an administrator of the account can take the containment back.
+func (v View) liftable() string {
+	if v.Planned == nil || v.Planned.Plan.Liftable == "" {
+		return ""
+	}
+	return Untrusted(" An administrator of the account can lift it: " + v.Planned.Plan.Liftable + ".").Plain(maxUndo)
 }
 
 // notContained begins all that is said of a containment whose goals don't all hold.
@@ -579,7 +587,7 @@ func (v View) watched() string {
 	case v.Run.NextCheck.IsZero():
 		return "It was watched until " + date(v.Run.WatchUntil) + "; nobody watches it any more."
 	}
-	return "Watched until " + date(v.Run.WatchUntil) + "."
+	return "Watched until " + date(v.Run.WatchUntil) + "." + Untrusted(v.liftable()).String()
 }
 
 func not(is bool) string {

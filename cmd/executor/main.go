@@ -12,6 +12,8 @@ import (
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/scp"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
@@ -50,6 +52,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Findings:    c.Reader(),
 		AutoPerHour: c.Alerts.AutoPerHour, AutoPerHourTotal: c.Alerts.AutoPerHourTotal,
 		PagerAfter: c.PagerAfter,
+		Liftable:   (&scp.Tamper{Cloud: cloud, Document: all.TamperSCP(c.Org), Now: now}).Liftable,
 		Jobs:       approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
 		Changes:    approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
 		Now:        now,

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/scp"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
@@ -118,6 +120,7 @@ func New(env Environment, b Backends) *Zones {
 		Findings:    c.Reader(),
 		AutoPerHour: c.Alerts.AutoPerHour, AutoPerHourTotal: c.Alerts.AutoPerHourTotal,
 		PagerAfter: c.PagerAfter,
+		Liftable:   (&scp.Tamper{Cloud: cloud, Document: all.TamperSCP(c.Org), Now: env.Now}).Liftable,
 		Jobs:       approvals.JobQueues{Jobs: b.Jobs, Checks: b.Checks},
 		Changes:    approvals.JSON[approvals.Change]{Queue: b.Changes},
 		Now:        env.Now,

@@ -1,7 +1,6 @@
 package template_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
+	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/actions/scp"
 	"github.com/killswitch-chatops/killswitch/cmd/template"
@@ -26,15 +26,14 @@ func TestTamperProtection(t *testing.T) {
 		t.Run(partition, func(t *testing.T) {
 			org := actiontest.TestOrg(partition)
 			org.ForwarderRole = "forwarder"
-			content, err := json.Marshal(template.TamperSCP(org))
-			actiontest.Must(t, err)
+			content := all.TamperSCP(org)
 			if n := len(content); n > 5120 { // room for an organization with the former limit
 				t.Errorf("%d characters", n)
 			}
 			c := &actiontest.Clock{T: actiontest.Began}
 			cloud := awsfake.New(c.Now, awsfake.WithPartition(partition))
 			cloud.Organize(awsfake.Organization{Management: actiontest.Management, Accounts: []awsfake.OrgAccount{{ID: actiontest.Member}}})
-			cloud.AddSCP(awsfake.SCP{Name: scp.TamperPolicy, Content: string(content), Targets: []string{cloud.OrganizationRoot()}})
+			cloud.AddSCP(awsfake.SCP{Name: scp.TamperPolicy, Content: content, Targets: []string{cloud.OrganizationRoot()}})
 			a := cloud.Account(actiontest.Member)
 			all := map[string]string{"all": actiontest.AllowAll}
 			tags := map[string]string{"killswitch": "KS-4G7QX2M9ZT0B"}

@@ -11,6 +11,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/scp"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -67,5 +68,29 @@ func TestFreezeOfAUnit(t *testing.T) {
 	w.undo(r)
 	if !can(prod) || !can("333333333333") {
 		t.Error("an account is still bound")
+	}
+}
+
+// TestCardSaysWhoCanLiftIt: where nothing keeps a containment from the account's administrators, the card
+// says so before the approval and while it is in force.
+func TestCardSaysWhoCanLiftIt(t *testing.T) {
+	t.Parallel()
+	const lift = "An administrator of the account can lift it: no tamper protection"
+	for _, protected := range []bool{false, true} {
+		w := newWorld(t, organized, func(w *world) {
+			if protected {
+				w.aws.AddSCP(awsfake.SCP{Name: scp.TamperPolicy, Content: all.TamperSCP(w.cfg.Org), Tags: map[string]string{"killswitch": "shared"}, Targets: []string{w.aws.OrganizationRoot()}})
+			}
+		})
+		r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+		if strings.Contains(w.card(r), lift) == protected {
+			t.Errorf("protected %t, pending: %s", protected, w.card(r))
+		}
+		w.clicks("U02BOB", r, "approve")
+		w.pass(10 * time.Second)
+		if w.state(r, approvals.Contained); strings.Contains(w.card(r), lift) == protected {
+			t.Errorf("protected %t, contained: %s", protected, w.card(r))
+		}
+		w.undo(r)
 	}
 }
