@@ -92,6 +92,12 @@ func (o Org) RefuseCall(c Call) *Refusal {
 var noOrganizations = &Refusal{Reason: "the configuration names no account from which service control policies are managed",
 	Hint: "set aws.management_account, or aws.policy_account where that is delegated"}
 
+// ProtectedByNameAlone reports whether nothing but its name protects a role or user: whoever holds the
+// account may have made it.
+func (o Org) ProtectedByNameAlone(arn string) bool {
+	return o.Protection(arn) != "" && o.refusePrincipal(arn, true) == nil
+}
+
 // RefuseIdentity is the check of the target as it was found in the account. guarded is set if
 // its plan has seen that only the name is protected.
 func (o Org) RefuseIdentity(id Identity, guarded bool) *Refusal {
@@ -139,7 +145,7 @@ func (o Org) ProtectedBecause(arn, path, name string) string {
 		return ownRole
 	case strings.HasPrefix(path, "/aws-service-role/"):
 		return serviceLinked
-	case strings.HasPrefix(path, "/aws-reserved/sso.amazonaws.com/"):
+	case strings.HasPrefix(path, ReservedSSOPath):
 		return ofIdentity
 	case o.Protection(arn) != "":
 		return ProtectedByName

@@ -8,6 +8,9 @@ import (
 // SSOPrefix begins a target that is a person of IAM Identity Center.
 const SSOPrefix = "sso:"
 
+// ReservedSSOPath is the path of the roles of permission sets, which AWS alone can make.
+const ReservedSSOPath = "/aws-reserved/sso.amazonaws.com/"
+
 // A user's ID in the identity store, and the names of sessions: a user name is the session's name.
 // https://docs.aws.amazon.com/singlesignon/latest/IdentityStoreAPIReference/API_User.html
 var (
@@ -65,7 +68,7 @@ func outsideTarget(t TargetText, m *ParseErrors) Target {
 			read = UserTarget.Read
 		}
 		target := read(t, m)
-		if _, _, path, role, ok := SplitRoleARN(target.Name); ok && (IsReservedSSO(role) || strings.HasPrefix(path, "/aws-reserved/sso.amazonaws.com/")) {
+		if _, _, path, role, ok := SplitRoleARN(target.Name); ok && (IsReservedSSO(role) || strings.HasPrefix(path, ReservedSSOPath)) {
 			m.Add("target", fmt.Sprintf("%s is the role of a permission set, which many people enter", role), "name the person: sso:USERNAME, as the session is called")
 			return Target{}
 		}

@@ -161,7 +161,7 @@ func identify(ctx context.Context, acct *actions.Account, c actions.Call) (princ
 		p.denied.ARNs = append(p.denied.ARNs, actions.Literal(c.Target))
 		p.warnings = append(p.warnings, "It could not be read in its account ("+cause+"): it is denied by its ARN, so a name or path that does not exist denies nobody, and a user that is renamed escapes.")
 	}
-	if name := actions.LastPart(c.Target); acct.Org.Protection(c.Target) != "" && acct.Org.RefuseIdentity(p.identity, true) == nil {
+	if name := actions.LastPart(c.Target); acct.Org.ProtectedByNameAlone(c.Target) {
 		p.guarded = name + " has a protected name, and nobody can look who may enter it."
 	}
 	if actions.Transient(unread) && acct.Look == actions.LookAll {

@@ -72,7 +72,7 @@ func (d denied) document(o actions.Org) string {
 		sessions = append(sessions, "*:"+name)
 	}
 	add("KillswitchDenyPeopleByName", d.Names, map[string]map[string]any{"StringLike": {"aws:userid": sessions}, "StringNotEquals": {"aws:PrincipalAccount": elsewhere},
-		"ArnLike": {"aws:PrincipalArn": "arn:" + o.Partition + ":iam::*:role/aws-reserved/sso.amazonaws.com/*"}})
+		"ArnLike": {"aws:PrincipalArn": "arn:" + o.Partition + ":iam::*:role" + actions.ReservedSSOPath + "*"}})
 	// Whoever administers an account could take it out of the organization, and so from under this policy.
 	ss = append(ss, statementSCP{Sid: "KillswitchStay", Effect: "Deny", Action: []string{"account:CloseAccount", "organizations:LeaveOrganization"}, Resource: "*"})
 	return documentSCP(ss...)

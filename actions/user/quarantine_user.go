@@ -188,7 +188,7 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 // bring about.
 func guard(ctx context.Context, acct *actions.Account, u *types.User, groups []string, unread error) string {
 	user, arn := aws.ToString(u.UserName), aws.ToString(u.Arn)
-	if acct.Org.Protection(arn) != "" && acct.Org.RefuseIdentity(actions.Identity{ARN: arn}, true) == nil {
+	if acct.Org.ProtectedByNameAlone(arn) {
 		return user + " has a name that is protected in any account; nothing shows that this is the one that is meant."
 	}
 	if acct.Org.AdminGroup == "" {

@@ -239,13 +239,12 @@ func unreadText(arns []string, errs []error) string {
 // why it takes the name typed and one approval more.
 func Guard(acct *actions.Account, c actions.Call, role *types.Role) (guarded string, err error) {
 	arn, name := aws.ToString(role.Arn), aws.ToString(role.RoleName)
-	id := actions.Identity{ARN: arn}
-	if byName := acct.Org.Protection(arn) != "" && acct.Org.RefuseIdentity(id, true) == nil; acct.Look != actions.LookAll || !byName {
+	if acct.Look != actions.LookAll || !acct.Org.ProtectedByNameAlone(arn) {
 		return "", nil // what is refused whatever the plan says, the executor tells
 	}
 	strangers := OfRole(acct.Org, arn, role.AssumeRolePolicyDocument)
 	if len(strangers) == 0 {
-		return "", acct.Org.RefuseIdentity(id, false)
+		return "", acct.Org.RefuseIdentity(actions.Identity{ARN: arn}, false)
 	}
 	guarded = fmt.Sprintf("%s has a protected name, but its trust policy lets in %s.", name, few(strangers))
 	if c.Options["confirm"] != name {

@@ -173,7 +173,7 @@ func (o *containments) root() {
 // https://docs.aws.amazon.com/singlesignon/latest/userguide/howtoreferencepermissionsets.html
 func (o *containments) person(w actor) bool {
 	_, _, path, _, known := actions.SplitRoleARN(w.arn)
-	if !actions.IsReservedSSO(w.name) || known && !strings.HasPrefix(path, "/aws-reserved/sso.amazonaws.com/") {
+	if !actions.IsReservedSSO(w.name) || known && !strings.HasPrefix(path, actions.ReservedSSOPath) {
 		return false
 	}
 	who := cmp.Or(w.session(), w.person) // people know the name
