@@ -385,6 +385,12 @@ func TestSCPWritesAreOnOurs(t *testing.T) {
 			}
 		}
 	}
+	for _, a := range slices.Concat(may[actions.Responder], mayNot[actions.Responder]) { // what others are denied by is made anew by an undo, as by a run
+		made := a.action == "organizations:CreatePolicy" || a.action == "organizations:TagResource"
+		if made && e.allow(a, all.MemberPolicy(actions.Restorer, org, true)) != slices.ContainsFunc(may[actions.Responder], func(b attempt) bool { return cmp.Equal(a, b, cmp.AllowUnexported(attempt{})) }) {
+			t.Errorf("the restorer differs from the responder in %s", a)
+		}
+	}
 	if e.allow(attempt{"organizations:AttachPolicy", "arn:aws:organizations::aws:policy/service_control_policy/p-FullAWSAccess", with(tag, "KS-1")}, all.MemberPolicy(actions.Responder, org, true)) {
 		t.Error("AWS's own policies may be attached")
 	}

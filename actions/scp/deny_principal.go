@@ -77,7 +77,7 @@ func denyPermits(p actions.Phase, s actions.Scope) []actions.Statement {
 }
 
 // denyAt are the permissions for a policy on a target. An undo writes the policy anew while others are still
-// denied, and reads that back.
+// denied, also where somebody has deleted it, and reads that back.
 func denyAt(p actions.Phase, s actions.Scope, on []string) []actions.Statement {
 	policy := []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
 	switch p {
@@ -96,6 +96,7 @@ func denyAt(p actions.Phase, s actions.Scope, on []string) []actions.Statement {
 	case actions.PhaseUndo:
 		return append(permitsOn(p, s, on), actions.Statement{Actions: []string{"organizations:DescribePolicy"}, Resources: policy},
 			actions.Statement{Actions: []string{"organizations:UpdatePolicy", "organizations:AttachPolicy"}, Resources: policy, Condition: onTagged},
+			actions.Statement{Actions: []string{"organizations:CreatePolicy", "organizations:TagResource"}, Resources: []string{"*"}, Condition: asMade},
 			actions.Statement{Actions: []string{"organizations:AttachPolicy", "organizations:ListPoliciesForTarget"}, Resources: on})
 	case actions.PhaseRun, actions.PhaseReport:
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
@@ -72,6 +73,42 @@ func TestTwoDeniesShareAPolicy(t *testing.T) {
 	if !reads(batch) || policies() != 0 {
 		t.Errorf("after the last: batch %t, %d policies", reads(batch), policies())
 	}
+}
+
+// TestUndoAfterThePolicyWasDeletedByHand: the undo of one of two writes the other's deny anew, that of the last
+// finds nothing to take away.
+func TestUndoAfterThePolicyWasDeletedByHand(t *testing.T) {
+	t.Parallel()
+	w, app, batch := withPolicies(t)
+	one := w.contained(`deny_principal prod/role/app-role reason="stolen"`)
+	two := w.contained(`deny_principal prod/role/batch reason="stolen, too"`)
+	w.pass(10 * time.Minute)
+	w.deletePolicy("killswitch-deny-"+prod, prod)
+	w.undo(one)
+	if !reads(app) || reads(batch) {
+		t.Errorf("after the undo of one: app %t, batch %t", reads(app), reads(batch))
+	}
+	w.deletePolicy("killswitch-deny-"+prod, prod)
+	w.undo(two)
+	if !reads(batch) {
+		t.Error("after the undo of both, one is denied")
+	}
+}
+
+// deletePolicy is what somebody does by hand in Organizations.
+func (w *world) deletePolicy(name, target string) {
+	w.t.Helper()
+	client := organizations.NewFromConfig(w.aws.Admin(w.cfg.Org.ManagementAccount))
+	for _, p := range w.aws.Snapshot().Organization.SCPs {
+		if p.Name == name {
+			_, err := client.DetachPolicy(w.t.Context(), &organizations.DetachPolicyInput{PolicyId: &p.ID, TargetId: &target})
+			w.must(err)
+			_, err = client.DeletePolicy(w.t.Context(), &organizations.DeletePolicyInput{PolicyId: &p.ID})
+			w.must(err)
+			return
+		}
+	}
+	w.t.Fatal("there is no policy " + name)
 }
 
 // TestDenyFromOutsideHoldsAgainstTheAdministrator: whoever administers the account takes everything off what is
