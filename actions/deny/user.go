@@ -63,6 +63,34 @@ func QuarantineOf(acct *actions.Account, s actions.Step) Quarantine {
 	return NewQuarantine(acct, s.HoldName())
 }
 
+// QuarantinePermits are the permissions of a deny on users by that policy name, with further reads and writes
+// on them, in few statements: a user's ARN may have 600 characters, a session policy 2,048.
+func QuarantinePermits(p actions.Phase, s actions.Scope, name string, users, reads, writes []string) []actions.Statement {
+	policies, on := []string{s.ARN("iam", "policy/"+name)}, s.Changed("iam", "user/")
+	if s.Any() {
+		policies = []string{s.ARN("iam", "policy/"+FullQuarantine), s.ARN("iam", "policy/"+IAMQuarantine)}
+	}
+	ours := actions.Condition{"ArnEquals": {"iam:PolicyARN": policies}}
+	ss := []actions.Statement{{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: users}}
+	content := actions.Statement{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion"}, Resources: policies}
+	switch p {
+	case actions.PhasePlan:
+		return append(ss, content)
+	case actions.PhaseRun:
+		ss = append(ss, actions.Statement{Actions: append([]string{"iam:PutUserPolicy"}, writes...), Resources: on},
+			actions.Statement{Actions: []string{"iam:AttachUserPolicy"}, Resources: on, Condition: ours}, content)
+	case actions.PhaseUndo:
+		ss = append(ss, actions.Statement{Actions: append([]string{"iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: on},
+			actions.Statement{Actions: []string{"iam:DetachUserPolicy"}, Resources: on, Condition: ours})
+	case actions.PhaseReport:
+		return nil
+	}
+	if name == FullQuarantine {
+		ss = append(ss, BoundaryPermits(p, s, "User", on)...)
+	}
+	return ss
+}
+
 // State is what stands in the places of a deny on a user or role: the managed and inline policies
 // of our name, and the permissions boundary.
 type State struct {
@@ -116,6 +144,41 @@ func (q Quarantine) Read(ctx context.Context, acct *actions.Account, user *types
 	}
 	inline, err := GetUserPolicy(ctx, acct, aws.ToString(user.UserName), q.name)
 	return State{Attached: slices.Contains(arns, q.arn), Inline: inline, Boundary: BoundaryOf(user.PermissionsBoundary)}, err
+}
+
+// Plan returns the step that denies to the user, and adds to the plan what people must know of its places. A
+// policy of our name with other content is not used, and a warning says so.
+func (q Quarantine) Plan(ctx context.Context, acct *actions.Account, user *types.User, p *actions.Plan) (actions.Step, error) {
+	live, err := q.Read(ctx, acct, user)
+	if err != nil {
+		return actions.Step{}, err
+	}
+	content, err := q.Content(ctx, acct)
+	switch {
+	case actions.Transient(err) && acct.Look == actions.LookAll: // a run does not wait: the deny is put anyway
+		return actions.Step{}, err
+	case err != nil:
+		cause, _ := actions.Explain(err)
+		p.Warnings = append(p.Warnings, "The managed policy "+q.name+" can't be read ("+cause+"): the deny is put inline.")
+	case q.Unfit(content) != "":
+		text := "The deny is put inline, since " + q.Unfit(content) + ". `killswitch template members` prints what deploys it."
+		if content != nil {
+			text += " It says: " + Compact(*content)
+		}
+		p.Warnings = append(p.Warnings, text)
+	}
+	if live.Inline != nil && !q.Matches(*live.Inline) {
+		text := "There is an inline policy named " + q.name + " that says something else. If the deny must be put inline, it is replaced, and undo puts it back: "
+		if grants := Grants(*live.Inline); grants != "" {
+			p.Warnings = append(p.Warnings, text+"it allows "+grants)
+		} else {
+			p.Warnings = append(p.Warnings, text+Compact(*live.Inline))
+		}
+	}
+	if q.boundary != "" {
+		p.Replaces, p.Warnings = live.Replaces(acct), append(p.Warnings, live.Warnings(acct)...)
+	}
+	return q.Step(acct, user, live, content), nil
 }
 
 // Step returns the step that denies to the user. content is the managed policy's
@@ -329,4 +392,52 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, on *types
 func UserStep(acct *actions.Account, user *types.User, id, kind, name string) actions.Step {
 	uid := aws.ToString(user.UserId)
 	return actions.Step{ID: id, Resource: aws.ToString(user.Arn), ResourceID: uid, Hold: actions.HoldKey(acct, uid, kind, name)}
+}
+
+// FindUser reads the user of a call and checks that its ARN is the typed one.
+func FindUser(ctx context.Context, acct *actions.Account, c actions.Call) (*types.User, error) {
+	name := actions.LastPart(c.Target)
+	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	if actions.IsCode(err, "NoSuchEntity") {
+		if err := acct.RenamedUser(ctx); err != nil {
+			return nil, err
+		}
+		return nil, acct.MissingUser(ctx, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if no := actions.OtherPath(c, aws.ToString(out.User.Arn)); no != nil {
+		return nil, no
+	}
+	return out.User, nil
+}
+
+// StepUser reads the user of a step. It returns ErrRecreated if the user has another ID.
+func StepUser(ctx context.Context, acct *actions.Account, s actions.Step) (*types.User, error) {
+	name := s.ResourceName()
+	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	switch {
+	case err != nil:
+		return nil, err
+	case aws.ToString(out.User.UserId) != s.ResourceID:
+		return nil, actions.ErrRecreated
+	}
+	return out.User, nil
+}
+
+// MissingUser says that the user of a step is not there under its name.
+func MissingUser(s actions.Step) string {
+	return "there is no user " + s.ResourceName() + " any more: it was deleted, or renamed and keeps all it had under another name; its ID is " + s.ResourceID
+}
+
+// UserGone is what an undo finds if there is no user to take a step back from, given the error of [StepUser].
+func UserGone(s actions.Step, err error) (found actions.Reading, is bool) {
+	switch {
+	case actions.IsCode(err, "NoSuchEntity"):
+		return actions.Reading{Found: "that " + MissingUser(s)}, true
+	case errors.Is(err, actions.ErrRecreated): // the old user's policies and keys are not for the new one
+		return actions.Reading{Found: "another user of that name: it was deleted and created again, or renamed"}, true
+	}
+	return actions.Reading{}, false
 }

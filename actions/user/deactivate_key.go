@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,17 +50,18 @@ func deactivatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	switch p {
 	case actions.PhasePlan:
 		if quarantines {
-			return append(keyPlanPermits(s, "iam:ListGroupsForUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"), quarantinePlanPermits(s, deny.FullQuarantine)...)
+			users := []string{s.ARN("iam", "user/*")}
+			return slices.Concat(quarantinePermits(p, s, deny.FullQuarantine, users, []string{"iam:ListGroupsForUser", "iam:ListAccessKeys"}, nil), groupPermits(s), []actions.Statement{keyOwnerPermit()})
 		}
 		return keyPlanPermits(s)
 	case actions.PhaseRun:
 		if quarantines {
-			return append(quarantineRunPermits(s, deny.FullQuarantine, owners, list, set), keyOwnerPermit())
+			return append(quarantinePermits(p, s, deny.FullQuarantine, owners, list, set), keyOwnerPermit())
 		}
 		return append(alone, keyOwnerPermit())
 	case actions.PhaseUndo:
 		if quarantines {
-			return quarantineUndoPermits(s, deny.FullQuarantine, owners, list, set)
+			return quarantinePermits(p, s, deny.FullQuarantine, owners, list, set)
 		}
 		return alone
 	case actions.PhaseReport:

@@ -117,10 +117,10 @@ func keyOwnerPermit() actions.Statement {
 }
 
 // keyPlanPermits returns the permissions to look up a key's owner.
-func keyPlanPermits(s actions.Scope, more ...string) []actions.Statement {
+func keyPlanPermits(s actions.Scope) []actions.Statement {
 	return []actions.Statement{
 		keyOwnerPermit(),
-		{Actions: append([]string{"iam:GetUser", "iam:ListAccessKeys"}, more...), Resources: []string{s.ARN("iam", "user/*")}},
+		{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: []string{s.ARN("iam", "user/*")}},
 	}
 }
 

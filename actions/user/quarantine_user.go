@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,7 +34,7 @@ func (QuarantineUser) Spec() actions.Spec {
 		NotStopped: []string{"Sessions of roles that the user has assumed already live on in those roles: revoke_sessions ends them."},
 		Undo:       quarantineUndoText(true) + "; MFA devices that mfa=off took away can't be enabled by it",
 		Delay:      actions.IAMDelay,
-		Permits:    quarantinePermits,
+		Permits:    quarantineUserPermits,
 	}
 }
 
@@ -43,13 +44,14 @@ var (
 	setCredentials  = []string{"iam:UpdateAccessKey", "iam:UpdateServiceSpecificCredential", "iam:UpdateSigningCertificate", "iam:UpdateSSHPublicKey"}
 )
 
-func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
+func quarantineUserPermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	user := []string{s.TargetOnAnyPath("user")}
-	full := s.Call.Options["mode"] != deny.IAMOnly
+	name := deny.QuarantineName(s.Call)
+	full := name == deny.FullQuarantine
 	switch p {
 	case actions.PhasePlan:
-		reads := append([]string{"iam:GetUser", "iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListAttachedUserPolicies", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:ListMFADevices"}, listCredentials...)
-		return append([]actions.Statement{{Actions: reads, Resources: user}, keyOwnerPermit(), actions.ListPermit("iam:ListUsers")}, quarantinePlanPermits(s, deny.QuarantineName(s.Call))...)
+		reads := append([]string{"iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListUserPolicies", "iam:ListMFADevices"}, listCredentials...)
+		return slices.Concat(quarantinePermits(p, s, name, user, reads, nil), groupPermits(s), []actions.Statement{keyOwnerPermit(), actions.ListPermit("iam:ListUsers")})
 	case actions.PhaseRun:
 		var reads, writes []string
 		if full {
@@ -59,76 +61,42 @@ func quarantinePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 		if takesMFA(s.Call) || s.Any() {
 			reads, writes = append(reads, "iam:ListMFADevices"), append(writes, "iam:DeactivateMFADevice")
 		}
-		run := quarantineRunPermits(s, deny.QuarantineName(s.Call), user, reads, writes)
+		run := quarantinePermits(p, s, name, user, reads, writes)
 		if full {
 			run = append(run, keyOwnerPermit())
 		}
 		return run
 	case actions.PhaseUndo:
 		if full {
-			return quarantineUndoPermits(s, deny.FullQuarantine, user, listCredentials, setCredentials)
+			return quarantinePermits(p, s, name, user, listCredentials, setCredentials)
 		}
-		return quarantineUndoPermits(s, deny.IAMQuarantine, user, nil, nil)
+		return quarantinePermits(p, s, name, user, nil, nil)
 	case actions.PhaseReport:
 	}
 	return nil
 }
 
-// quarantinePolicies returns the ARN of the managed policy; for Anything those of both.
-func quarantinePolicies(s actions.Scope, name string) []string {
-	if s.Any() {
-		return []string{s.ARN("iam", "policy/"+deny.FullQuarantine), s.ARN("iam", "policy/"+deny.IAMQuarantine)}
+// quarantinePermits are the permissions of the deny and of the tag, with further reads and writes on users.
+func quarantinePermits(p actions.Phase, s actions.Scope, name string, users, reads, writes []string) []actions.Statement {
+	writes = append([]string{"iam:TagUser"}, writes...)
+	if p == actions.PhaseUndo {
+		writes = append(writes, "iam:UntagUser")
 	}
-	return []string{s.ARN("iam", "policy/"+name)}
+	return deny.QuarantinePermits(p, s, name, users, reads, writes)
 }
 
-// onlyQuarantine is the condition that a policy which is attached or detached is ours.
-func onlyQuarantine(s actions.Scope, name string) actions.Condition {
-	return actions.Condition{"ArnEquals": {"iam:PolicyARN": quarantinePolicies(s, name)}}
-}
-
-// quarantinePlanPermits returns the permissions to read the policy's content, and since
-// when an exempt user is in the group. LookupEvents takes no resource.
-func quarantinePlanPermits(s actions.Scope, name string) []actions.Statement {
-	ss := []actions.Statement{{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion"}, Resources: quarantinePolicies(s, name)}}
+// groupPermits are the permissions to read since when an exempt user is in the group. LookupEvents takes
+// no resource.
+func groupPermits(s actions.Scope) (ss []actions.Statement) {
 	if s.Any() || s.Org.AdminGroup != "" {
 		ss = append(ss, actions.Statement{Actions: []string{"cloudtrail:LookupEvents"}, Resources: []string{"*"}})
 	}
 	return ss
 }
 
-// quarantineRunPermits returns the permissions of the tag, the deny and the other reads
-// and writes on the user, in few statements: a user's ARN may have 600 characters, a
-// session policy 2,048.
-func quarantineRunPermits(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
-	ss := []actions.Statement{
-		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
-		{Actions: append([]string{"iam:TagUser", "iam:PutUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
-		{Actions: []string{"iam:AttachUserPolicy"}, Resources: s.Changed("iam", "user/"), Condition: onlyQuarantine(s, name)},
-		{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion"}, Resources: quarantinePolicies(s, name)},
-	}
-	if name == deny.FullQuarantine || s.Any() {
-		ss = append(ss, deny.BoundaryPermits(actions.PhaseRun, s, "User", s.Changed("iam", "user/"))...)
-	}
-	return ss
-}
-
-// quarantineUndoPermits returns the permissions to revert the tag and the deny.
-func quarantineUndoPermits(s actions.Scope, name string, user, reads, writes []string) []actions.Statement {
-	ss := []actions.Statement{
-		{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: user},
-		{Actions: append([]string{"iam:TagUser", "iam:UntagUser", "iam:PutUserPolicy", "iam:DeleteUserPolicy"}, writes...), Resources: s.Changed("iam", "user/")},
-		{Actions: []string{"iam:DetachUserPolicy"}, Resources: s.Changed("iam", "user/"), Condition: onlyQuarantine(s, name)},
-	}
-	if s.Call.Options["mode"] == deny.IAMOnly {
-		return ss
-	}
-	return append(ss, deny.BoundaryPermits(actions.PhaseUndo, s, "User", s.Changed("iam", "user/"))...)
-}
-
 // Plan implements [actions.Action].
 func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
-	user, err := findUser(ctx, acct, c)
+	user, err := deny.FindUser(ctx, acct, c)
 	if err != nil {
 		return actions.Plan{}, err
 	}
@@ -232,38 +200,11 @@ func quarantineUndoText(full bool) string {
 	return text
 }
 
-// denySteps returns the steps that tag a user and deny to it. A policy of our name with
-// other content is not used, and a warning says so.
+// denySteps returns the steps that deny to a user and tag it.
 func denySteps(ctx context.Context, acct *actions.Account, user *types.User, policy string, p *actions.Plan) ([]actions.Step, error) {
-	q := deny.NewQuarantine(acct, policy)
-	live, err := q.Read(ctx, acct, user)
+	s, err := deny.NewQuarantine(acct, policy).Plan(ctx, acct, user, p)
 	if err != nil {
 		return nil, err
 	}
-	content, err := q.Content(ctx, acct)
-	switch {
-	case actions.Transient(err) && acct.Look == actions.LookAll: // a run does not wait: the deny is put anyway
-		return nil, err
-	case err != nil:
-		cause, _ := actions.Explain(err)
-		p.Warnings = append(p.Warnings, "The managed policy "+policy+" can't be read ("+cause+"): the deny is put inline.")
-	case q.Unfit(content) != "":
-		text := "The deny is put inline, since " + q.Unfit(content) + ". `killswitch template members` prints what deploys it."
-		if content != nil {
-			text += " It says: " + deny.Compact(*content)
-		}
-		p.Warnings = append(p.Warnings, text)
-	}
-	if live.Inline != nil && !q.Matches(*live.Inline) {
-		text := "There is an inline policy named " + policy + " that says something else. If the deny must be put inline, it is replaced, and undo puts it back: "
-		if grants := deny.Grants(*live.Inline); grants != "" {
-			p.Warnings = append(p.Warnings, text+"it allows "+grants)
-		} else {
-			p.Warnings = append(p.Warnings, text+deny.Compact(*live.Inline))
-		}
-	}
-	if policy == deny.FullQuarantine {
-		p.Replaces, p.Warnings = live.Replaces(acct), append(p.Warnings, live.Warnings(acct)...)
-	}
-	return []actions.Step{q.Step(acct, user, live, content), userTagStep(acct, user)}, nil
+	return []actions.Step{s, userTagStep(acct, user)}, nil
 }

@@ -22,7 +22,8 @@ type userSteps struct{}
 
 // Apply implements [actions.Action].
 func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
-	name, user, err := stepUser(ctx, acct, s)
+	user, err := deny.StepUser(ctx, acct, s)
+	name := s.ResourceName()
 	if actions.IsCode(err, "NoSuchEntity") {
 		return actions.Effect{Prior: s.Prior}, missingUser(ctx, acct, s)
 	}
@@ -58,12 +59,7 @@ func missingUser(ctx context.Context, acct *actions.Account, s actions.Step) err
 		}
 		hint = "AWS says that the access key " + id + " is of the user " + actions.Clip(aws.ToString(used.UserName)) + ": ask for that user or key again"
 	}
-	return actions.WithHint(errors.New(missingUserText(s)), hint)
-}
-
-func missingUserText(s actions.Step) string {
-	_, _, _, name, _ := actions.SplitUserARN(s.Resource)
-	return "there is no user " + name + " any more: it was deleted, or renamed and keeps all it had under another name; its ID is " + s.ResourceID
+	return actions.WithHint(errors.New(deny.MissingUser(s)), hint)
 }
 
 // onKey reports whether a step changes an access key.
@@ -73,7 +69,8 @@ func onKey(s actions.Step) bool {
 
 // Verify implements [actions.Action].
 func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
-	name, user, err := stepUser(ctx, acct, s)
+	user, err := deny.StepUser(ctx, acct, s)
+	name := s.ResourceName()
 	if actions.IsCode(err, "NoSuchEntity") {
 		err = missingUser(ctx, acct, s)
 		return actions.Reading{Holds: err == nil}, err
@@ -102,12 +99,12 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 	if s.NotReverted != "" && !s.Credential {
 		return actions.Reading{Found: "that " + s.NotReverted}, nil
 	}
-	name, user, err := stepUser(ctx, acct, s)
+	user, err := deny.StepUser(ctx, acct, s)
+	name := s.ResourceName()
+	if gone, is := deny.UserGone(s, err); is {
+		return gone, nil
+	}
 	switch {
-	case actions.IsCode(err, "NoSuchEntity"):
-		return actions.Reading{Found: "that " + missingUserText(s)}, nil
-	case errors.Is(err, actions.ErrRecreated): // the old user's policies and keys are not for the new one
-		return actions.Reading{Found: "another user of that name: it was deleted and created again, or renamed"}, nil
 	case err != nil:
 		return actions.Reading{}, err
 	case s.ID == "tag":
@@ -116,38 +113,6 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 		return deny.QuarantineOf(acct, s).Revert(ctx, acct, user, e)
 	}
 	return reactivate(ctx, acct, name, s, e)
-}
-
-// findUser reads the user and checks that its ARN is the typed one.
-func findUser(ctx context.Context, acct *actions.Account, c actions.Call) (*types.User, error) {
-	name := actions.LastPart(c.Target)
-	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
-	if actions.IsCode(err, "NoSuchEntity") {
-		if err := acct.RenamedUser(ctx); err != nil {
-			return nil, err
-		}
-		return nil, acct.MissingUser(ctx, c)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if no := actions.OtherPath(c, aws.ToString(out.User.Arn)); no != nil {
-		return nil, no
-	}
-	return out.User, nil
-}
-
-// stepUser reads the user of a step. It returns ErrRecreated if the user has another ID.
-func stepUser(ctx context.Context, acct *actions.Account, s actions.Step) (name string, user *types.User, err error) {
-	_, _, _, name, _ = actions.SplitUserARN(s.Resource)
-	out, err := acct.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
-	switch {
-	case err != nil:
-		return name, nil, err
-	case aws.ToString(out.User.UserId) != s.ResourceID:
-		return name, nil, actions.ErrRecreated
-	}
-	return name, out.User, nil
 }
 
 // userTagStep returns the step that tags the user as contained.
