@@ -118,19 +118,20 @@ type Account struct {
 }
 
 // Target returns a session in the target's account, for calls that Organizations carries out from another
-// one. The responder reads there what the action's [PhasePlan] permits in it, and nothing else.
+// one: the phase's member role, with what the phase permits in that account.
 func (a *Account) Target(ctx context.Context) (*Account, error) {
 	if a.enterTarget == nil {
 		return a, nil
 	}
-	if a.target != nil {
-		return a.target, nil
-	}
-	t, err := a.enterTarget(ctx)
-	if err == nil {
+	if a.target == nil {
+		t, err := a.enterTarget(ctx)
+		if err != nil {
+			return nil, err
+		}
 		a.target = t
 	}
-	return t, err
+	a.target.Look, a.target.Approved = a.Look, a.Approved
+	return a.target, nil
 }
 
 // Look is how much Plan reads.
@@ -201,9 +202,9 @@ func (c *Cloud) EnterFor(
 	}
 	s := ScopeOf(a, c.org, call, resources)
 	acct, err := c.enter(ctx, m, s.Account, s.Region, who, widths(a, p, s)...)
-	if t := s.Target(); err == nil && t.Account != s.Account { // which is a member, or there is no plan
+	if t := s.Target(); err == nil && t.Account != s.Account {
 		acct.enterTarget = func(ctx context.Context) (*Account, error) {
-			return c.assume(ctx, Responder, t.Account, t.Region, who, widths(a, PhasePlan, t)...)
+			return c.enter(ctx, m, t.Account, t.Region, who, widths(a, p, t)...)
 		}
 	}
 	return acct, err

@@ -157,9 +157,9 @@ func ScopeOf(a Action, o Org, c Call, resources []string) Scope {
 }
 
 // Target returns the scope of the same call in its target's account: of what a call that Organizations
-// carries out reads there.
+// carries out does there.
 func (s Scope) Target() Scope {
-	s.Account, s.Resources, s.inTarget = s.Call.Account, nil, true
+	s.Account, s.inTarget = s.Call.Account, true
 	return s
 }
 

@@ -37,9 +37,6 @@ type watchSessions struct {
 // Account is for one look: it asks AWS nothing twice. Errors are those of [Cloud.Enter].
 func (c *Cloud) Watch(ctx context.Context, a Action, call Call) (*Account, error) {
 	one := ScopeOf(a, c.org, call, nil)
-	if err := c.checkMember(ctx, one.Account, watcher); err != nil {
-		return nil, err
-	}
 	acct, err := c.watch(ctx, a, one)
 	if t := one.Target(); err == nil && t.Account != one.Account {
 		acct.enterTarget = func(ctx context.Context) (*Account, error) { return c.watch(ctx, a, t) }
@@ -51,6 +48,9 @@ var watcher = SessionContext{RequestID: watchName, Requester: watchName}
 
 // watch is Watch in the account of a scope.
 func (c *Cloud) watch(ctx context.Context, a Action, one Scope) (*Account, error) {
+	if err := c.checkMember(ctx, one.Account, watcher); err != nil {
+		return nil, err
+	}
 	every := Scope{Org: c.org, Account: one.Account, Region: "*"}
 	var permits []Statement
 	for _, b := range c.org.Actions {
@@ -84,6 +84,9 @@ func (c *Cloud) watch(ctx context.Context, a Action, one Scope) (*Account, error
 func (a *Account) Leave() {
 	if a.leave != nil {
 		a.leave()
+	}
+	if a.target != nil {
+		a.target.Leave()
 	}
 }
 

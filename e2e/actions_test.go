@@ -125,6 +125,16 @@ var motoStarts = map[string][]motoStart{
 		made, err := iam.NewFromConfig(s.aws.Member(s.t, id)).CreateRole(s.t.Context(), &iam.CreateRoleInput{RoleName: aws.String("victim"), AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)})
 		s.must(err)
 		return s.onAccount(actions.Call{Action: actions.DenyPrincipal, Target: *made.Role.Arn, Account: id}, "killswitch-deny-"+id)
+	}}, {"a user", func(s *scene) actiontest.Environment {
+		s.account = s.memberAccount("victim")
+		s.iam = iam.NewFromConfig(s.aws.Member(s.t, s.account))
+		user := s.onUser(actions.QuarantineUser, nil)
+		e := s.onAccount(actions.Call{Action: actions.DenyPrincipal, Target: user.Call.Target, Account: s.account}, "killswitch-deny-"+s.account)
+		state, tamper, replace := e.State, e.Tamper, e.Replace
+		e.State = func() any { return []any{state(), user.State()} }
+		e.Tamper = func() { tamper(); user.Tamper() }
+		e.Replace = func() { replace(); user.Replace() }
+		return e
 	}}},
 	"detach_policies": {{"a furnished role", func(s *scene) actiontest.Environment {
 		s.furnished("victim")

@@ -79,6 +79,7 @@ var containments = []containment{
 		id := s.memberAccount("people")
 		return "deny_principal sso:dana@example.com signed in from two countries", "deny_principal sso:dana@example.com ", func() any { return s.scps(id) }
 	}, contained: func(s *scene) { s.attached("killswitch-deny-r-", "*:dana@example.com") }},
+	deniedUser(),
 	{name: "detach_policies", setup: func(s *scene) (string, string, func() any) {
 		s.furnished("stripped")
 		return "detach_policies prod/stripped stolen", "role/stripped ", func() any { return s.roleState("stripped") }
@@ -132,6 +133,22 @@ var containments = []containment{
 		id := s.instance()
 		return "isolate_instance prod/" + id + " region=" + region + " mining", "instance/" + id + " ", func() any { return s.instanceState(id) }
 	}, contained: func(s *scene) { s.isolated() }},
+}
+
+// deniedUser is a user who is denied by a policy and in its own account, in which nothing is deployed ahead.
+func deniedUser() containment {
+	var there *scene
+	return containment{name: "deny_principal user", setup: func(s *scene) (string, string, func() any) {
+		id := s.memberAccount("insider")
+		there = &scene{t: s.t, iam: iam.NewFromConfig(s.aws.Member(s.t, id))}
+		there.user("dora")
+		return "deny_principal " + id + "/user/dora keys on a paste site", "user/dora ", func() any { return []any{s.scps(id), there.userState("dora")} }
+	}, contained: func(s *scene) {
+		s.attached("killswitch-deny-", there.userState("dora").ID)
+		if st := there.userState("dora"); st.Inline[deny.FullQuarantine] == "" {
+			s.t.Errorf("in its own account it has %+v", st)
+		}
+	}}
 }
 
 const denyS3 = "{\n \"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": \"Deny\", \"Action\": \"s3:*\", \"Resource\": \"arn:aws:s3:::a+b%20c/*\"}]\n}"

@@ -131,12 +131,7 @@ func Test(t *testing.T, w Contract) {
 // permits are the permissions of a phase, in lower case.
 func (p *scenario) permits(phase actions.Phase) []string {
 	var acts []string
-	scope := actions.ScopeOf(p.action, p.Org, p.Call, p.resources)
-	all := actions.Permits(p.action, phase, scope)
-	if scope.Account != p.Call.Account && phase != actions.PhaseUndo { // what is read in the target's account, see Account.Target
-		all = append(all, actions.Permits(p.action, actions.PhasePlan, scope.Target())...)
-	}
-	for _, s := range all {
+	for _, s := range p.statements(phase) {
 		for _, a := range s.Actions {
 			if !s.Deny {
 				acts = append(acts, strings.ToLower(a))
@@ -146,11 +141,22 @@ func (p *scenario) permits(phase actions.Phase) []string {
 	return acts
 }
 
+// statements are what a phase permits, in the target's account too if the call is carried out from another
+// one: see Account.Target.
+func (p *scenario) statements(phase actions.Phase) []actions.Statement {
+	scope := actions.ScopeOf(p.action, p.Org, p.Call, p.resources)
+	all := actions.Permits(p.action, phase, scope)
+	if scope.Account != p.Call.Account {
+		all = append(all, actions.Permits(p.action, phase, scope.Target())...)
+	}
+	return all
+}
+
 // namesResources finds changed resources that no statement names: a misspelt kind in
 // Scope.Changed results in no statement at all.
 func (p *scenario) namesResources() {
 	p.t.Helper()
-	permits := actions.Permits(p.action, actions.PhaseRun, actions.ScopeOf(p.action, p.Org, p.Call, p.resources))
+	permits := p.statements(actions.PhaseRun)
 	for _, arn := range p.resources {
 		about := func(pattern string) bool { return pattern != "*" && awsfake.Covers(pattern, arn) }
 		if !slices.ContainsFunc(permits, func(s actions.Statement) bool { return slices.ContainsFunc(s.Resources, about) }) {

@@ -198,11 +198,12 @@ var sessions = []struct {
 	{actions.Call{Action: actions.QuarantineUser, Target: alice}, []string{alice}},
 	{actions.Call{Action: actions.DeactivateKey, Target: "AKIA2222222222222222", Options: map[string]string{"quarantine": "yes"}}, []string{alice}},
 	{actions.Call{Action: actions.DeleteKey, Target: "AKIA2222222222222222"}, []string{alice}},
+	{actions.Call{Action: actions.DenyPrincipal, Target: alice}, []string{alice}},
 	{actions.Call{Action: actions.IsolateInstance, Target: "arn:aws:ec2:eu-west-1:" + actiontest.Member + ":instance/i-0123456789abcdef0", Region: "eu-west-1"},
 		[]string{"arn:aws:ec2:eu-west-1:" + actiontest.Member + ":instance/i-0123456789abcdef0", victim}},
 }
 
-// eachSession calls f with every session's name, member and policy.
+// eachSession calls f with the name, member and policy of every session in a member account.
 func eachSession(t *testing.T, f func(name string, m actions.Member, policy string)) {
 	t.Helper()
 	org := actiontest.TestOrg("aws")
@@ -213,7 +214,11 @@ func eachSession(t *testing.T, f func(name string, m actions.Member, policy stri
 			t.Fatalf("no action %s", s.call.Action)
 		}
 		for m, phase := range map[actions.Member]actions.Phase{actions.Responder: actions.PhaseRun, actions.Restorer: actions.PhaseUndo} {
-			permits := actions.Permits(a, phase, actions.ScopeOf(a, org, s.call, s.resources))
+			scope := actions.ScopeOf(a, org, s.call, s.resources)
+			if scope.Account != s.call.Account {
+				scope = scope.Target()
+			}
+			permits := actions.Permits(a, phase, scope)
 			if len(permits) == 0 {
 				continue // delete_key has no undo
 			}

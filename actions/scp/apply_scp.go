@@ -115,7 +115,7 @@ func anything(s actions.Scope) []string { return []string{s.ARN("organizations",
 // In the target's account it returns what reads the exempt principals.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
 func Permits(p actions.Phase, s actions.Scope, exemptions []string) (ss []actions.Statement) {
-	if s.InTarget() && p == actions.PhasePlan && !s.Call.OfUnit() {
+	if s.InTarget() && (p == actions.PhasePlan || p == actions.PhaseRun) && !s.Call.OfUnit() {
 		ss = vouch.Permits(s, exempted(s.Org, s.Account, exemptions))
 	}
 	if s.Any() || !s.InTarget() {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
@@ -46,34 +46,44 @@ func (DenyPrincipal) Spec() actions.Spec {
 			"Service control policies don't touch service-linked roles, nor the organization's management account.",
 			"Sessions that were chained into other roles live on in those roles.",
 		},
-		Undo:            "takes the principal out of the policy; with its last principal the policy is deleted",
-		Delay:           actions.SCPDelay,
+		Undo:            denyUndo + "; a user's deny in its own account is lifted before",
+		Delay:           actions.SCPDelay + "; to a user in its own account " + actions.IAMDelay,
 		InOrganizations: func(actions.Call) bool { return true },
 		Permits:         denyPermits,
 	}
 }
 
+const denyUndo = "takes the principal out of the policy; with its last principal the policy is deleted"
+
 func denyPermits(p actions.Phase, s actions.Scope) []actions.Statement {
-	role, user := actions.Statement{Actions: []string{"iam:GetRole"}, Resources: []string{s.TargetOnAnyPath("role")}}, actions.Statement{Actions: []string{"iam:GetUser"}, Resources: []string{s.TargetOnAnyPath("user")}}
-	inTarget := p == actions.PhasePlan && s.InTarget() && !s.Call.OfPerson() // where the principal's ID is read
-	switch _, root := actions.RootOf(s.Call.Target); {
-	case inTarget && s.Any():
-		return append(denyAt(p, s, anything(s)), role, user, actions.ListPermit("iam:ListRoles"), actions.ListPermit("iam:ListUsers"))
-	case inTarget && root:
-		return nil // it has no other
-	case inTarget && isUser(s.Call.Target):
-		return []actions.Statement{user, actions.ListPermit("iam:ListUsers")}
-	case inTarget:
-		return []actions.Statement{role, actions.ListPermit("iam:ListRoles")}
-	}
 	on := []string{s.ARN("organizations", "account/o-*/"+s.Call.Account)}
 	switch {
+	case s.Any() && p == actions.PhasePlan:
+		return append(inAccount(p, s), denyAt(p, s, anything(s))...)
 	case s.Any():
-		on = anyTarget(s)
+		return append(inAccount(p, s), denyAt(p, s, anyTarget(s))...)
+	case s.InTarget():
+		return inAccount(p, s)
 	case s.Call.Everywhere():
 		on = []string{s.ARN("organizations", "root/o-*/r-*")}
 	}
 	return denyAt(p, s, on)
+}
+
+// inAccount are the permissions in the principal's account: its ID is read, and a user is denied there, too.
+func inAccount(p actions.Phase, s actions.Scope) (ss []actions.Statement) {
+	_, root := actions.RootOf(s.Call.Target)
+	role := !isUser(s.Call.Target) && !root && !s.Call.OfPerson()
+	if s.Any() || isUser(s.Call.Target) {
+		ss = deny.QuarantinePermits(p, s, deny.FullQuarantine, []string{s.TargetOnAnyPath("user")}, nil, nil)
+		if p == actions.PhasePlan {
+			ss = append(ss, actions.ListPermit("iam:ListUsers"))
+		}
+	}
+	if p == actions.PhasePlan && role {
+		ss = append(ss, actions.Statement{Actions: []string{"iam:GetRole"}, Resources: []string{s.TargetOnAnyPath("role")}}, actions.ListPermit("iam:ListRoles"))
+	}
+	return ss
 }
 
 // denyAt are the permissions for a policy on a target. An undo writes the policy anew while others are still
@@ -114,7 +124,8 @@ type principal struct {
 	denied   denied
 	facts    []actions.Fact
 	warnings []string
-	guarded  string // as in actions.Plan
+	guarded  string         // as in actions.Plan
+	user     *iamtypes.User // nil unless it is one that could be read
 }
 
 // identify finds out how requests of the target are known. Where its account can't be read, whoever
@@ -138,6 +149,10 @@ func identify(ctx context.Context, acct *actions.Account, c actions.Call) (princ
 			warnings: []string{"Its keys, password and MFA devices stay: delete them from the management account (sts:AssumeRoot), which this leaves open.", withTokens}}, nil
 	}
 	p, unread := read(ctx, acct, c)
+	var renamed *actions.Renamed
+	if errors.As(unread, &renamed) && acct.Look != actions.LookFirst { // the first look denies the ID
+		return p, renamed
+	}
 	if isUser(c.Target) {
 		p.denied.ARNs = append(p.denied.ARNs, federated)
 		p.warnings = append(p.warnings, withTokens)
@@ -161,6 +176,9 @@ func identify(ctx context.Context, acct *actions.Account, c actions.Call) (princ
 		cause, _ := actions.Explain(unread)
 		p.denied.ARNs = append(p.denied.ARNs, actions.Literal(c.Target))
 		p.warnings = append(p.warnings, "It could not be read in its account ("+cause+"): it is denied by its ARN, so a name or path that does not exist denies nobody, and a user that is renamed escapes.")
+		if isUser(c.Target) {
+			p.warnings = append(p.warnings, "It is not denied in its own account, unless that can be read when this runs: until AWS enforces the policy, it can go on.")
+		}
 	}
 	if name := actions.LastPart(c.Target); acct.Org.ProtectedByNameAlone(c.Target) {
 		p.guarded = name + " has a protected name, and nobody can look who may enter it."
@@ -171,8 +189,13 @@ func identify(ctx context.Context, acct *actions.Account, c actions.Call) (princ
 	return p, nil
 }
 
+// readWithin is how long a principal's account may take to answer: half of what a step may.
+const readWithin = 10 * time.Second
+
 // read reads a role or a user in its account.
 func read(ctx context.Context, acct *actions.Account, c actions.Call) (p principal, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	at, err := acct.Target(ctx)
 	if err != nil {
 		return p, err
@@ -180,14 +203,10 @@ func read(ctx context.Context, acct *actions.Account, c actions.Call) (p princip
 	name, arn, id := actions.LastPart(c.Target), "", ""
 	var created time.Time
 	if isUser(c.Target) {
-		out, err := at.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
-		switch {
-		case actions.IsCode(err, "NoSuchEntity"):
-			return p, at.MissingUser(ctx, c)
-		case err != nil:
+		if p.user, err = deny.FindUser(ctx, at, c); err != nil {
 			return p, err
 		}
-		arn, id, created = aws.ToString(out.User.Arn), aws.ToString(out.User.UserId), aws.ToTime(out.User.CreateDate)
+		arn, id, created = aws.ToString(p.user.Arn), aws.ToString(p.user.UserId), aws.ToTime(p.user.CreateDate)
 		p.denied.UserIDs = []string{id}
 		if acct.Org.Protection(arn) != "" { // in any account: one that is protected in this one is refused
 			p.guarded = name + " has a protected name, and nothing vouches for it."
@@ -270,13 +289,21 @@ func (DenyPrincipal) Plan(ctx context.Context, acct *actions.Account, c actions.
 	if st.ours && ours && a.holds(st.content, "") {
 		s.Current = "is denied by " + s.HoldName()
 	}
-	spec := DenyPrincipal{}.Spec()
-	p := actions.Plan{Identity: who.identity, Steps: []actions.Step{s}, Reversible: true, Undo: spec.Undo, Residual: spec.NotStopped, Warnings: who.warnings, Guarded: who.guarded}
+	p := actions.Plan{Identity: who.identity, Steps: []actions.Step{s}, Reversible: true, Undo: denyUndo, Residual: DenyPrincipal{}.Spec().NotStopped, Warnings: who.warnings, Guarded: who.guarded}
 	if st.id != "" && !ours {
 		p.Warnings = append(p.Warnings, "The policy "+s.HoldName()+" is there and says something else. It is written anew. Now it says: "+deny.Compact(st.content))
 	}
-	if p.More = unread != nil; p.More || acct.Look != actions.LookAll {
+	if p.More = unread != nil || isUser(c.Target) && acct.Look == actions.LookFirst; p.More {
 		return p, unread
+	}
+	if who.user != nil {
+		if err = denyInside(ctx, acct, who.user, &p); err != nil {
+			p.More = true
+			return p, err
+		}
+	}
+	if acct.Look != actions.LookAll {
+		return p, nil
 	}
 	p.Facts = append(who.facts, actions.Fact{Label: "Denied in", Text: at.name}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)},
 		actions.Fact{Label: "Also denied by this policy", Text: fmt.Sprintf("%d", others.count())},
@@ -287,8 +314,46 @@ func (DenyPrincipal) Plan(ctx context.Context, acct *actions.Account, c actions.
 	return p, nil
 }
 
+// denyInside adds the deny on a user in its own account. AWS enforces it sooner, and also in the user's federation
+// tokens, whose principal is another one: their "permissions are the intersection of the user's identity-based policy and the
+// session policies". It only supports: whoever administers the account can lift it.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getfederationtoken.html
+func denyInside(ctx context.Context, acct *actions.Account, user *iamtypes.User, p *actions.Plan) error {
+	at, err := acct.Target(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := deny.NewQuarantine(at, deny.FullQuarantine).Plan(ctx, at, user, p)
+	switch {
+	case err == nil:
+		s.Title, s.Goal = s.Title+" in its own account", ""
+		p.Steps, p.Undo = append(p.Steps, s), "lifts the deny in its own account, then "+denyUndo
+	case actions.Transient(err) || acct.Look != actions.LookAll:
+		return err
+	default:
+		cause, _ := actions.Explain(err)
+		p.Warnings = append(p.Warnings, "What is denied to it in its own account can't be read ("+cause+"), so nothing is done there: until AWS enforces the policy, it can go on.")
+	}
+	return nil
+}
+
+// userOf reads the user of a step of denyInside, in its account.
+func userOf(ctx context.Context, acct *actions.Account, s actions.Step) (at *actions.Account, user *iamtypes.User, err error) {
+	if at, err = acct.Target(ctx); err == nil {
+		user, err = deny.StepUser(ctx, at, s)
+	}
+	return at, user, err
+}
+
 // Apply implements [actions.Action].
 func (DenyPrincipal) Apply(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	if s.ID != attachStep {
+		at, user, err := userOf(ctx, acct, s)
+		if err != nil {
+			return actions.Effect{Prior: s.Prior}, err
+		}
+		return deny.QuarantineOf(at, s).Apply(ctx, at, user, s)
+	}
 	a, err := denyAttachment(acct.Org, s, run.Shares)
 	if err != nil {
 		return actions.Effect{Prior: s.Prior}, err
@@ -302,6 +367,13 @@ func (DenyPrincipal) Apply(ctx context.Context, acct *actions.Account, s actions
 
 // Verify implements [actions.Action].
 func (DenyPrincipal) Verify(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	if s.ID != attachStep {
+		at, user, err := userOf(ctx, acct, s)
+		if err != nil {
+			return actions.Reading{}, err
+		}
+		return deny.QuarantineOf(at, s).Verify(ctx, at, user)
+	}
 	a, err := denyAttachment(acct.Org, s, nil)
 	if err != nil {
 		return actions.Reading{}, err
@@ -309,8 +381,18 @@ func (DenyPrincipal) Verify(ctx context.Context, acct *actions.Account, s action
 	return a.Verify(ctx, acct, s, e)
 }
 
-// Revert takes the policy away: no other request needs it.
+// Revert takes a deny away that no other request needs.
 func (DenyPrincipal) Revert(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	if s.ID != attachStep {
+		at, user, err := userOf(ctx, acct, s)
+		if gone, is := deny.UserGone(s, err); is {
+			return gone, nil
+		}
+		if err != nil {
+			return actions.Reading{}, err
+		}
+		return deny.QuarantineOf(at, s).Revert(ctx, at, user, e)
+	}
 	a := Attachment{policy: s.HoldName()}
 	return a.Revert(ctx, acct, s, e)
 }

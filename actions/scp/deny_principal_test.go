@@ -53,19 +53,25 @@ func TestDenyPrincipalContract(t *testing.T) {
 			"organizations:AttachPolicy", "organizations:UpdatePolicy", "organizations:CreatePolicy", "organizations:TagResource", "organizations:DescribePolicy", "organizations:ListPoliciesForTarget",
 			// TestDeniedByNameWhereNobodyLetsUsIn, and the look for another name
 			"iam:ListRoles", "iam:ListUsers",
-			// A run may read in the target's account what its plan may.
-			"iam:GetRole", "iam:GetUser"}}
+			// Other places of the deny on a user: quarantine_user's own tests, which share it
+			"iam:PutUserPermissionsBoundary", "iam:DeleteUserPermissionsBoundary", "iam:PutUserPolicy", "iam:DeleteUserPolicy", "iam:GetPolicy"}}
 		contract.Action, _ = all.Actions.Lookup(actions.DenyPrincipal)
 		for _, typed := range typedTargets(partition) {
 			contract.Starts = append(contract.Starts, actiontest.Start{Name: typed, Open: func(t *testing.T) actiontest.Environment {
 				w := outside(t, partition, typed)
+				actiontest.DeployShared(w.Cloud, actiontest.Member)
 				w.SetPropagation(delay)
 				s := scpEnvironment(w)
 				at := w.Plan().Steps[0].ResourceID
 				name := "killswitch-deny-" + at
 				s.State = func() any { return w.Snapshot() }
-				s.Tamper = func() { w.detach(name, at) }
+				before := w.Snapshot().Accounts[actiontest.Member].Users["alice"]
+				s.Tamper = func() {
+					w.detach(name, at)
+					w.Account(actiontest.Member).AddUser(before)
+				}
 				s.Replace = func() {
+					w.Account(actiontest.Member).AddUser(awsfake.User{Name: "alice", Path: "/staff/"})
 					w.detach(name, at)
 					w.delete(name)
 					w.AddSCP(awsfake.SCP{Name: name, Content: actiontest.OtherDeny, Targets: []string{at}})

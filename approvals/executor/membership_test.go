@@ -45,6 +45,8 @@ func TestForeignAccountLearnsNothing(t *testing.T) {
 		"deactivate_key " + foreignKey + " reason=leak",
 		"delete_key " + foreign + "/" + foreignKey + " reason=leak",
 		"quarantine_user " + foreign + "/bernd reason=leak",
+		"deny_principal " + foreign + "/role/app-role reason=leak",
+		"deny_principal " + foreign + "/user/bernd scope=organization reason=leak",
 		"isolate_instance i-0aaaaaaaaaaaaaaaa account=" + foreign + " region=us-east-1 reason=leak",
 	} {
 		t.Run(text, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -41,7 +42,7 @@ func (w *worker) nameRemovers(ctx context.Context, steps []step) (links []audit.
 		removed := steps[t.StepN-1].Step
 		account := w.p.Account // of what a step looks at
 		if removed.Look == "" {
-			account = actions.ScopeOf(w.action, x.Org, w.p.Call(), nil).Account
+			account, _, _ = strings.Cut(removed.Hold, "/") // in which it was applied
 		}
 		s, entered := sessions[account]
 		if !entered {

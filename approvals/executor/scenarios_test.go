@@ -73,6 +73,9 @@ var scenarios = map[string]scenario{
 	"freeze the account":       {command: "apply_scp prod stolen", powerless: stopped(func(a attackers) *awsfake.Session { return a.other })},
 	"deny a role from outside": {command: "deny_principal prod/role/app-role stolen", powerless: stopped(roleSession)},
 	"deny a user from outside": {command: "deny_principal prod/user/bernd stolen", powerless: func(t *testing.T, w *world, a attackers) {
+		if !w.deniedInside() {
+			t.Errorf("it is not denied in its account, too: %+v", w.bernd())
+		}
 		stopped(keySession)(t, w, a)
 		stopped(func(a attackers) *awsfake.Session { return a.derived })(t, w, a)
 	}},
