@@ -24,6 +24,8 @@ type Org struct {
 	SCPs              map[string]string // documents by their name in scp=
 	Accounts          map[string]string // alias → ID
 	ProtectedAccounts []string
+	// IdentityAccounts are those of people's users and sessions: the hub and those that are protected for it.
+	IdentityAccounts []string
 	// ProtectedPrincipals are exact ARNs; only the account may be *.
 	ProtectedPrincipals []string
 	// ProtectedTrust says by those ARNs who may enter the role: accounts, ARNs, services. Of a role

@@ -105,7 +105,7 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 		}
 	}
 	if len(rest) > 1 {
-		c.Reason = typedReason(strings.Join(rest[1:], " "))
+		c.Reason = TypedReason(strings.Join(rest[1:], " "))
 	}
 	switch n := len([]rune(c.Reason)); {
 	case n > actions.MaxReason:
@@ -131,8 +131,8 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 // reasonKey is reason= in the ways that people write it.
 var reasonKey = actions.NewPattern(`^(?i)(?:[-–—]*reason\s*=\s*|(?:--|–|—)reason\s+)`)
 
-// typedReason returns the reason of a line about a request.
-func typedReason(text string) string {
+// TypedReason returns the reason of a line about a request.
+func TypedReason(text string) string {
 	text = strings.TrimSpace(reasonKey.ReplaceAllString(text, ""))
 	return actions.WithoutEmoji(strings.Trim(text, "\"“”„«»'‘’"))
 }

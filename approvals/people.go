@@ -26,6 +26,15 @@ func (r Roster) BySlack(user string) (Person, bool) {
 	return r.People[i], true
 }
 
+// ByPrincipal finds the person that an IAM principal is, by its exact ARN.
+func (r Roster) ByPrincipal(arn string) (Person, bool) {
+	i := slices.IndexFunc(r.People, func(p Person) bool { return slices.Contains(p.IAM, arn) })
+	if i < 0 {
+		return Person{}, false
+	}
+	return r.People[i], true
+}
+
 // ByID finds a person.
 func (r Roster) ByID(id string) (Person, bool) {
 	i := slices.IndexFunc(r.People, func(p Person) bool { return id != "" && p.ID == id })

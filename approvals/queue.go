@@ -23,6 +23,8 @@ const (
 	// JobActivity reads the recent activity of an alert's subject. Its ID is the
 	// alert's.
 	JobActivity Verb = "activity"
+	// JobAttest asks AWS who signed a statement. Its ID is the key of the evidence.
+	JobAttest Verb = "attest"
 	// JobNotify calls the pager for what nobody answers. Its ID is a request's or an alert's.
 	JobNotify Verb = "notify"
 )
@@ -55,13 +57,13 @@ func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
 	switch j.Verb {
 	case JobLook, JobEvent, JobReport, JobActivity, JobNotify:
 		to = q.Checks
-	case JobPlan, JobRun, JobUndo, JobClose:
+	case JobPlan, JobRun, JobUndo, JobClose, JobAttest:
 	}
 	return JSON[Job]{to}.Send(ctx, j, delay)
 }
 
 // Change is a message on the queue changes: the card of this request or alert is out of
-// date.
+// date, or it is known who signed the statement with this key.
 type Change struct {
 	ID string `json:"id"`
 }

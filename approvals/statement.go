@@ -24,6 +24,9 @@ type Statement struct {
 	Why string `json:"why,omitempty"`
 }
 
+// MaxWhy is how long Why may be: a reason, and who has it.
+const MaxWhy = actions.MaxReason + 100
+
 // StatementVersion is the version of statements that this program makes and takes.
 const StatementVersion = 1
 
@@ -82,7 +85,8 @@ func ReadSigned(body []byte) (SignedStatement, Statement, error) {
 		return s, st, Unproven("what was signed is not a statement")
 	case st.Version != StatementVersion:
 		return s, st, Unproven("it is of version %d; this one takes %d", st.Version, StatementVersion)
-	case st.Request != "" && !IsRequestID(st.Request), !callDigest.MatchString(st.Digest):
+	case st.Request != "" && !IsRequestID(st.Request), !callDigest.MatchString(st.Digest), actions.Clean(st.Call) != st.Call, actions.Clean(st.Why) != st.Why,
+		len([]rune(st.Why)) > MaxWhy:
 		return s, st, Unproven("what was signed is not a statement")
 	}
 	return s, st, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/cards"
+	"github.com/killswitch-chatops/killswitch/bot/terminal"
 )
 
 // Bot is the zone that talks. It has no way to AWS.
@@ -81,10 +82,14 @@ type conversation struct {
 	e       approvals.Evidence
 	payload approvals.SlackPayload
 	at      time.Time
+	signed  bool // at the command line: nothing of it came from Slack
 }
 
 // say answers the person alone. It is best effort: the record is elsewhere.
 func (c *conversation) say(ctx context.Context, m cards.Message) error {
+	if c.signed {
+		return c.b.Requests.PutAnswer(ctx, c.e.Key(), approvals.Answer{Text: terminal.Text(m.Text, nil), At: c.b.Now()})
+	}
 	err := errors.New("no response_url")
 	if c.payload.ResponseURL != "" {
 		err = c.b.Slack.respond(ctx, c.payload.ResponseURL, m)
@@ -120,7 +125,7 @@ func (c *conversation) person(ctx context.Context) (approvals.Actor, *actions.Re
 // person is not in right now.
 func (c *conversation) narrowed(ctx context.Context, group string) *actions.Refusal {
 	usergroup := c.b.Usergroups[group]
-	if usergroup == "" {
+	if usergroup == "" || c.signed {
 		return nil
 	}
 	in, err := c.b.people.members(ctx, c.b, usergroup)
@@ -133,11 +138,14 @@ func (c *conversation) narrowed(ctx context.Context, group string) *actions.Refu
 	return nil
 }
 
-// HandleChange redraws the card of a request or an alert.
+// HandleChange redraws the card of a request or an alert, or does what a statement says.
 func (b *Bot) HandleChange(ctx context.Context, ch approvals.Change) error {
 	draw := b.draw
-	if approvals.IsAlertID(ch.ID) {
+	switch {
+	case approvals.IsAlertID(ch.ID):
 		draw = b.redrawAlert
+	case approvals.IsEvidenceKey(ch.ID):
+		draw = b.statement
 	}
 	err := draw(ctx, ch.ID)
 	if errors.Is(err, approvals.ErrNotFound) {

@@ -62,8 +62,7 @@ func (t *Tamper) ask(ctx context.Context, who actions.SessionContext) string {
 	case errors.As(err, &no):
 		return no.Reason
 	case err != nil:
-		cause, _ := actions.Explain(err)
-		return "whether there is tamper protection can't be read (" + actions.Clip(cause) + ")"
+		return "whether there is tamper protection can't be read"
 	}
 	return missing
 }

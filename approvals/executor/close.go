@@ -113,15 +113,35 @@ func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v appr
 	if v.Evidence == "" {
 		return "", "", nil
 	}
-	payload, _, err := x.loadPayload(ctx, v.Evidence)
 	unproved = "the row names " + v.Person
+	person, verb, id, err := x.proveWord(ctx, v.Evidence)
 	if err != nil {
 		if _, no := errors.AsType[*actions.Refusal](err); no {
 			err = nil
 		}
 		return "", unproved, err
 	}
-	verb, id := "", ""
+	p, known := x.Policy.Roster.ByID(person)
+	if !known || id != r.ID || verb != "deny" && verb != "cancel" {
+		return "", unproved, nil
+	}
+	return p.ID, "", nil
+}
+
+// proveWord returns who said what about which request.
+func (x *Executor) proveWord(ctx context.Context, key string) (person, verb, id string, err error) {
+	e, err := x.loadEvidence(ctx, key)
+	if err != nil {
+		return "", "", "", err
+	}
+	if e.Kind == approvals.STSEvidence {
+		st, person, err := x.attested(ctx, e)
+		return person, st.Verb, st.Request, err
+	}
+	payload, _, err := x.verifyPayload(ctx, e)
+	if err != nil {
+		return "", "", "", err
+	}
 	if payload.Type == "slash_command" {
 		if c, err := approvals.ParseCommand(payload.Text, x.Org.Directory()); err == nil {
 			verb, id = c.Verb, c.ID
@@ -130,9 +150,6 @@ func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v appr
 		verb = payload.Actions[0].ID
 		id, _, _ = approvals.SplitValue(payload.Actions[0].Value)
 	}
-	p, known := x.Policy.Roster.BySlack(payload.User)
-	if !known || id != r.ID || verb != "deny" && verb != "cancel" {
-		return "", unproved, nil
-	}
-	return p.ID, "", nil
+	p, _ := x.Policy.Roster.BySlack(payload.User)
+	return p.ID, verb, id, nil
 }

@@ -66,7 +66,7 @@ func (x *Executor) proveVotes(ctx context.Context, r approvals.Request, p approv
 		return nil, "", nil
 	}
 	for _, stored := range r.Votes {
-		v, err := x.proveClick(ctx, stored.Evidence, "approve", p)
+		v, err := x.proveVote(ctx, stored.Evidence, "approve", p)
 		if no, ok := errors.AsType[*actions.Refusal](err); ok {
 			x.Log.WarnContext(ctx, "approval not proved", slog.String("request_id", r.ID), slog.String("error", no.Reason))
 			unproved = "an approval could not be proved: " + no.Reason

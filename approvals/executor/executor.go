@@ -55,12 +55,14 @@ type Executor struct {
 	Cloud     *actions.Cloud
 	Actions   func(actions.Name) (actions.Action, bool)
 	Verifiers map[approvals.EvidenceKind]approvals.Verifier
-	Team      string   // Slack workspace
-	Channels  []string // where commands may be typed
-	Jobs      approvals.Sender[approvals.Job]
-	Changes   approvals.Sender[approvals.Change]
-	Now       func() time.Time
-	Sleep     func(context.Context, time.Duration) error
+	// Signers finds out who signed a statement of the command line; nil takes none.
+	Signers  Signers
+	Team     string   // Slack workspace
+	Channels []string // where commands may be typed
+	Jobs     approvals.Sender[approvals.Job]
+	Changes  approvals.Sender[approvals.Change]
+	Now      func() time.Time
+	Sleep    func(context.Context, time.Duration) error
 	// Owner returns a new name for each worker that takes a lease.
 	Owner func() string
 	// Gone reports workers that died before their lease ended; nil if that can't be
@@ -91,8 +93,8 @@ func (x *Executor) runs() approvals.Runs { return approvals.Runs{Reader: x.Store
 func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 	var r approvals.Request
 	var err error
-	alert := j.Verb == approvals.JobActivity || j.Verb == approvals.JobNotify && approvals.IsAlertID(j.ID)
-	if !alert {
+	noRequest := j.Verb == approvals.JobActivity || j.Verb == approvals.JobAttest || j.Verb == approvals.JobNotify && approvals.IsAlertID(j.ID)
+	if !noRequest {
 		r, err = x.Requests.Get(ctx, j.ID)
 	}
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -117,6 +119,8 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 		err = x.report(ctx, r)
 	case approvals.JobActivity:
 		err = x.activity(ctx, j.ID)
+	case approvals.JobAttest:
+		err = x.attest(ctx, j.ID)
 	case approvals.JobNotify:
 		err = x.notify(ctx, j.ID, r)
 	default:

@@ -43,9 +43,12 @@ func (x *Executor) prove(ctx context.Context, r approvals.Request, open opener) 
 		return provenRequest{}, approvals.Unproven("it is another request's")
 	}
 	var proven provenRequest
-	if e.Kind == approvals.RuleEvidence {
+	switch e.Kind {
+	case approvals.RuleEvidence:
 		proven, err = x.proveRule(ctx, r, e)
-	} else {
+	case approvals.STSEvidence:
+		proven, err = x.proveStatement(ctx, e)
+	default:
 		proven, err = x.proveSlackRequest(ctx, r, e, open)
 	}
 	if err != nil {
@@ -223,15 +226,6 @@ func (x *Executor) loadEvidence(ctx context.Context, key string) (approvals.Evid
 	return e, err
 }
 
-// loadPayload loads a stored Slack payload, verifies its signature and parses it.
-func (x *Executor) loadPayload(ctx context.Context, key string) (approvals.SlackPayload, time.Time, error) {
-	e, err := x.loadEvidence(ctx, key)
-	if err != nil {
-		return approvals.SlackPayload{}, time.Time{}, err
-	}
-	return x.verifyPayload(ctx, e)
-}
-
 // verifyPayload verifies the signature of a Slack payload and parses it.
 func (x *Executor) verifyPayload(ctx context.Context, e approvals.Evidence) (approvals.SlackPayload, time.Time, error) {
 	v, err := x.verifierOf(e)
@@ -305,15 +299,23 @@ func checkCard(payload approvals.SlackPayload, digest string, p approvals.Planne
 		return approvals.Unproven("the card did not show this call")
 	case !approvals.SameWords(payload.ReasonText, approvals.ReasonLine(p.Person, p.Reason)):
 		return approvals.Unproven("the card did not show who asked and why")
-	case payload.App != p.App && p.Person != approvals.AutomaticRequester: // no app asked for an automatic request
+	case payload.App != p.App && p.App != "": // no app asked for an automatic request, nor at the command line
 		return approvals.Unproven("it is from another app")
 	}
 	return nil
 }
 
-// proveClick verifies a click on a request's card and returns it as a vote.
-func (x *Executor) proveClick(ctx context.Context, key, action string, p approvals.Planned) (approvals.Vote, error) {
-	payload, at, err := x.loadPayload(ctx, key)
+// proveVote verifies a click on a request's card, or what was signed at the command line, and returns
+// it as a vote.
+func (x *Executor) proveVote(ctx context.Context, key, action string, p approvals.Planned) (approvals.Vote, error) {
+	e, err := x.loadEvidence(ctx, key)
+	if err != nil {
+		return approvals.Vote{}, err
+	}
+	if e.Kind == approvals.STSEvidence {
+		return x.proveStatementVote(ctx, e, action, p)
+	}
+	payload, at, err := x.verifyPayload(ctx, e)
 	if err != nil {
 		return approvals.Vote{}, err
 	}

@@ -28,7 +28,7 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		if slices.Contains(run.Retries, stored.Evidence) {
 			continue
 		}
-		v, err := x.proveClick(ctx, stored.Evidence, "retry", p)
+		v, err := x.proveVote(ctx, stored.Evidence, "retry", p)
 		if no, ok := errors.AsType[*actions.Refusal](err); ok {
 			x.Log.WarnContext(ctx, "retry not proved", slog.String("request_id", r.ID), slog.String("error", no.Reason))
 			continue

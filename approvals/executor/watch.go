@@ -135,7 +135,7 @@ func (x *Executor) extendWatch(ctx context.Context, r approvals.Request, run *ap
 	if r.Watch == nil || !r.Watch.At.Add(x.Policy.Watch).After(run.WatchUntil) {
 		return nil
 	}
-	v, err := x.proveClick(ctx, r.Watch.Evidence, "watch", p)
+	v, err := x.proveVote(ctx, r.Watch.Evidence, "watch", p)
 	if no, ok := errors.AsType[*actions.Refusal](err); ok {
 		x.Log.WarnContext(ctx, "extension of the watch not proved", slog.String("request_id", r.ID), slog.String("error", no.Reason))
 		return nil

@@ -231,3 +231,8 @@ func readXML(body []byte, into any) error {
 		}
 	}
 }
+
+// For returns the verifier of an installation. endpoint takes the requests in place of AWS; empty: AWS.
+func For(o actions.Org, team, endpoint string, now func() time.Time) Verifier {
+	return Verifier{Regions: o.Regions, Partition: o.Partition, Accounts: o.IdentityAccounts, Installation: approvals.Installation(o.HubAccount, team), Endpoint: endpoint, Now: now}
+}

@@ -65,6 +65,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		env("ALERTS_QUEUE_ARN"):   b.HandleEvent,
 		env("WEBHOOKS_QUEUE_ARN"): approvals.Decoded(b.HandleWebhook),
 		env("TRAIL_QUEUE_ARN"):    b.HandleTrail,
+		env("CLI_QUEUE_ARN"):      b.HandleStatement,
 	}
 	return func(ctx context.Context, in invocation) (events.SQSEventResponse, error) {
 		if len(in.Records) == 0 {

@@ -98,7 +98,7 @@ func (c *checker) check(data []byte) Config {
 	}
 	cfg.Org = c.org(root)
 	var roster approvals.Roster
-	roster.People = c.people(root.at("people"), cfg.Org.Partition)
+	roster.People = c.people(root.at("people"), cfg.Org)
 	roster.Groups, cfg.Usergroups = c.groups(root.at("groups"), roster.People)
 	cfg.Policy = c.policy(root.at("policy"), roster)
 	cfg.Org.SCPs, cfg.Files = c.scps(root, cfg.Org)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -25,6 +26,12 @@ func (c *checker) org(root *value) actions.Org {
 		AdminGroup:        root.at("policy", "admin_group").text(),
 		Accounts:          map[string]string{},
 		ProtectedAccounts: protected.at("accounts").texts(),
+		IdentityAccounts:  append([]string{aws.at("hub_account").text()}, aws.at("identity_accounts").texts()...),
+	}
+	for _, account := range aws.at("identity_accounts").texts() {
+		if !slices.Contains(o.ProtectedAccounts, account) { // who administers it could vote
+			o.ProtectedAccounts = append(o.ProtectedAccounts, account)
+		}
 	}
 	if o.PolicyAccount != "" && o.PolicyAccount == o.ManagementAccount {
 		c.add(aws.at("policy_account"), "is the management account", "leave it out: policies are managed from the management account, unless that is delegated to another")

@@ -5,13 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // people are the human beings. What tells two of them apart must belong to one
 // alone, whatever its case: approvals count people.
-func (c *checker) people(section *value, partition string) []approvals.Person {
+func (c *checker) people(section *value, o actions.Org) []approvals.Person {
 	var people []approvals.Person
 	ids, users, principals := unique{}, unique{}, unique{}
 	for _, v := range section.items() {
@@ -29,7 +30,10 @@ func (c *checker) people(section *value, partition string) []approvals.Person {
 		c.once(users, p.Slack, v.at("slack"), "belongs to another person already")
 		for _, arn := range v.at("iam").items() {
 			c.once(principals, strings.ToLower(arn.text()), arn, "belongs to a person already")
-			c.checkPartition(arn, partition)
+			c.checkPartition(arn, o.Partition)
+			if parts := strings.SplitN(arn.text(), ":", 6); len(parts) == 6 && o.HubAccount != "" && !slices.Contains(o.IdentityAccounts, parts[4]) {
+				c.add(arn, "is in account "+parts[4]+": who administers that account could make such a principal, and vote", "use one of the hub account, or name the account in aws.identity_accounts, which protects it")
+			}
 		}
 		people = append(people, p)
 	}

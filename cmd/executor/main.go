@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -18,6 +19,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
+	"github.com/killswitch-chatops/killswitch/approvals/sts"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/function"
 )
@@ -47,6 +49,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Cloud:       cloud,
 		Actions:     c.Org.Actions.Lookup,
 		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secret.Values, Refresh: secret.Refresh}},
+		Signers:     sts.For(c.Org, c.Team, awssdk.ToString(aws.BaseEndpoint), now),
 		Team:        c.Team,
 		Channels:    c.CommandChannels,
 		Findings:    c.Reader(),

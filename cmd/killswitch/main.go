@@ -65,6 +65,7 @@ func main() {
 }
 
 func run(ctx context.Context, p program) int {
+	subcommands := slices.Concat(subcommands, commandLine)
 	if len(p.args) == 0 || slices.Contains([]string{"help", "-h", "--help"}, p.args[0]) {
 		usage(p.out)
 		if len(p.args) == 0 {
@@ -97,7 +98,7 @@ var errReported = errors.New("reported")
 
 func usage(w io.Writer) {
 	_, _ = fmt.Fprintln(w, "killswitch contains compromised AWS principals from Slack, with a second person's approval.")
-	for _, c := range subcommands {
+	for _, c := range slices.Concat(subcommands, commandLine) {
 		_, _ = fmt.Fprintf(w, "\n  killswitch %s %s\n      %s\n", c.name, c.args, c.summary)
 	}
 }

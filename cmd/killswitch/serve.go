@@ -156,7 +156,14 @@ func serveZones(ctx context.Context, addr string, zones *local.Zones, receiver f
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: zones.Ingress, ReadHeaderTimeout: readHeaderWithin, ReadTimeout: readWithin, WriteTimeout: readWithin, MaxHeaderBytes: 32 << 10,
+	routes := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/cli" {
+			zones.CommandLine.ServeHTTP(w, req)
+			return
+		}
+		zones.Ingress.ServeHTTP(w, req)
+	})
+	server := &http.Server{Handler: routes, ReadHeaderTimeout: readHeaderWithin, ReadTimeout: readWithin, WriteTimeout: readWithin, MaxHeaderBytes: 32 << 10,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

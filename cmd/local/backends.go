@@ -12,7 +12,7 @@ func InMemory(now func() time.Time) Backends {
 	return Backends{
 		Requests: memory.NewStore(), Runs: memory.NewStore(),
 		Slack: memory.NewQueue(now), Alerts: memory.NewQueue(now), Webhooks: memory.NewQueue(now),
-		Jobs: memory.NewQueue(now), Checks: memory.NewQueue(now), Changes: memory.NewQueue(now), Dead: memory.NewQueue(now),
+		Jobs: memory.NewQueue(now), Checks: memory.NewQueue(now), Changes: memory.NewQueue(now), Cli: memory.NewQueue(now), Dead: memory.NewQueue(now),
 	}
 }
 
@@ -27,7 +27,7 @@ func InFile(f *bolt.File, now func() time.Time) (Backends, error) {
 		return Backends{}, err
 	}
 	b := Backends{Requests: requests, Runs: runs}
-	for name, q := range map[string]*Queue{"slack": &b.Slack, "alerts": &b.Alerts, "webhooks": &b.Webhooks, "jobs": &b.Jobs, "checks": &b.Checks, "changes": &b.Changes, "dead": &b.Dead} {
+	for name, q := range map[string]*Queue{"slack": &b.Slack, "alerts": &b.Alerts, "webhooks": &b.Webhooks, "jobs": &b.Jobs, "checks": &b.Checks, "changes": &b.Changes, "cli": &b.Cli, "dead": &b.Dead} {
 		if *q, err = f.Queue(name, now); err != nil {
 			return Backends{}, err
 		}

@@ -67,13 +67,15 @@ func testConfig() config.Config {
 			ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f",
 			Accounts:            map[string]string{"prod": prod, "sandbox": "333333333333"},
 			ProtectedAccounts:   []string{awsfake.HubAccount},
+			IdentityAccounts:    []string{awsfake.HubAccount},
+			Regions:             []string{"us-east-1", "eu-west-1"},
 			ProtectedPrincipals: []string{"arn:aws:iam::*:role/break-glass"},
 		},
 		Policy: approvals.Policy{
 			Roster: approvals.Roster{
 				People: []approvals.Person{
-					{ID: "alice", Name: "Alice Anderson", Slack: "U01ALICE"},
-					{ID: "bob", Name: "Bob Brown", Slack: "U02BOB"},
+					{ID: "alice", Name: "Alice Anderson", Slack: "U01ALICE", IAM: []string{"arn:aws:iam::111111111111:user/alice"}},
+					{ID: "bob", Name: "Bob Brown", Slack: "U02BOB", IAM: []string{"arn:aws:sts::111111111111:assumed-role/AWSReservedSSO_IR_0123456789abcdef/bob@example.com"}},
 					{ID: "carol", Name: "Carol Clark", Slack: "U03CAROL"},
 					{ID: "mallory", Name: "Mallory, no responder", Slack: "U04MALLORY"},
 				},
@@ -145,7 +147,7 @@ func (w *world) start() {
 	}
 	w.zones = local.New(local.Environment{
 		Config: w.cfg, SigningSecret: "test-secret", BotToken: "xoxb-test", WebhookKeys: w.hooks, SlackAPI: "http://slack.invalid/api/", SlackClient: w.slack.Client(),
-		AWS: w.aws.Config(), Now: w.clock.Now, Sleep: w.clock.Sleep, Log: w.log,
+		AWS: w.aws.Config(), STS: &http.Client{Transport: w.aws.STS()}, Now: w.clock.Now, Sleep: w.clock.Sleep, Log: w.log,
 	}, b)
 	w.zones.Executor.Cloud.SetAfterFunc(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
 	if w.findings != nil {

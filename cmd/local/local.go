@@ -21,6 +21,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
+	"github.com/killswitch-chatops/killswitch/approvals/sts"
 	"github.com/killswitch-chatops/killswitch/bot"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
@@ -42,6 +43,7 @@ type Backends struct {
 	Jobs     Queue // bot, executor → executor
 	Checks   Queue // the same, what only looks
 	Changes  Queue // executor → bot
+	Cli      Queue // command line → bot
 	Dead     Queue // what could not be dealt with, however often it was tried
 }
 
@@ -54,6 +56,7 @@ type Environment struct {
 	SlackAPI      string       // empty: Slack itself
 	SlackClient   *http.Client // nil: the default
 	AWS           aws.Config
+	STS           *http.Client // asks AWS who signed a statement; nil: the default
 	Now           func() time.Time
 	Sleep         func(context.Context, time.Duration) error
 	Log           *slog.Logger
@@ -61,13 +64,14 @@ type Environment struct {
 
 // Zones are the three zones, wired.
 type Zones struct {
-	Ingress  *ingress.Ingress
-	Bot      *bot.Bot
-	Executor *executor.Executor
-	Pumps    []*Pump
-	tables   []approvals.Store
-	now      func() time.Time
-	log      *slog.Logger
+	Ingress     *ingress.Ingress
+	Bot         *bot.Bot
+	Executor    *executor.Executor
+	CommandLine *CommandLine
+	Pumps       []*Pump
+	tables      []approvals.Store
+	now         func() time.Time
+	log         *slog.Logger
 }
 
 // New wires the zones.
@@ -80,6 +84,8 @@ func New(env Environment, b Backends) *Zones {
 	cloud.SetLog(env.Log)
 	cloud.SetMembers(executor.Members{Store: b.Runs})
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
+	signers := sts.For(c.Org, c.Team, aws.ToString(env.AWS.BaseEndpoint), env.Now)
+	signers.Client = env.STS
 	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
 	z.Ingress = &ingress.Ingress{
 		Secrets: secrets, SlackQueue: b.Slack,
@@ -115,6 +121,7 @@ func New(env Environment, b Backends) *Zones {
 		Cloud:       cloud,
 		Actions:     c.Org.Actions.Lookup,
 		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
+		Signers:     signers,
 		Team:        c.Team,
 		Channels:    c.CommandChannels,
 		Findings:    c.Reader(),
@@ -135,10 +142,12 @@ func New(env Environment, b Backends) *Zones {
 	if topic, err := trail.NewTopic(env.AWS, c.PagerTopic); err == nil {
 		z.Executor.Pager = topic
 	}
+	z.CommandLine = &CommandLine{Requests: requests, Runs: approvals.Runs{Reader: b.Runs}, Roster: c.Policy.Roster, Queue: b.Cli, Signers: signers, Log: env.Log, Now: env.Now, Sleep: env.Sleep}
 	z.Pumps = []*Pump{
 		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},
 		{Name: "jobs", Queue: b.Jobs, Dead: b.Dead, Handle: approvals.Decoded(z.Executor.Handle), Workers: 8, Log: env.Log},
 		{Name: "checks", Queue: b.Checks, Dead: b.Dead, Handle: approvals.Decoded(z.Executor.Handle), Workers: 4, Log: env.Log},
+		{Name: "cli", Queue: b.Cli, Dead: b.Dead, Handle: z.Bot.HandleStatement, Workers: 2, Log: env.Log},
 		{Name: "changes", Queue: b.Changes, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleChange), Workers: 2, Log: env.Log},
 		// However many alerts there are, what people ask for has its own way.
 		{Name: "alerts", Queue: b.Alerts, Dead: b.Dead, Handle: z.Bot.HandleEvent, Workers: 8, Log: env.Log},
@@ -277,7 +286,7 @@ func (p *Pump) Once(ctx context.Context) (did bool, err error) {
 // remains is what is kept of a message that was set aside: of what people
 // signed only its hash, since the body may hold what must not stay.
 func (p *Pump) remains(body []byte) string {
-	if p.Name != "slack" {
+	if p.Name != "slack" && p.Name != "cli" {
 		return string(body)
 	}
 	sum := sha256.Sum256(body)

@@ -1,0 +1,154 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
+	"github.com/killswitch-chatops/killswitch/approvals/sts"
+)
+
+// Signers finds out who signed a statement. Identify returns an *[actions.Refusal] if nobody did who
+// counts.
+type Signers interface {
+	Identify(ctx context.Context, s approvals.SignedStatement, st approvals.Statement) (sts.Identity, error)
+}
+
+// attest asks AWS who signed a statement, once, and stores the answer with a chain of its own: what is
+// refused is on record, too.
+func (x *Executor) attest(ctx context.Context, key string) error {
+	_, err := x.runs().Attestation(ctx, key)
+	if err != nil {
+		if !errors.Is(err, approvals.ErrNotFound) {
+			return err
+		}
+		a, st, err := x.signer(ctx, key)
+		if err != nil {
+			return err
+		}
+		body, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		said := "attested"
+		if a.Refused != "" {
+			said = "refused"
+			x.Log.WarnContext(ctx, "statement refused", slog.String("evidence", key), slog.String("principal", a.Principal), slog.String("error", a.Refused))
+		}
+		row := approvals.AttestationKey(key)
+		err = x.record(ctx, row.Part, []approvals.Put{{Row: approvals.Row{Key: row, Body: body}}},
+			audit.New(said, a.Person, "principal", a.Principal, "why", a.Refused, "evidence", key, "verb", st.Verb, "request", st.Request, "call", st.Call))
+		if err := ignore(err, approvals.ErrConflict); err != nil {
+			return err
+		}
+		if err := x.expireRows(ctx, row.Part, a.Received); err != nil {
+			return err
+		}
+	}
+	return x.Changes.Send(ctx, approvals.Change{ID: key}, 0)
+}
+
+// signer returns who signed the statement of stored evidence.
+func (x *Executor) signer(ctx context.Context, key string) (a approvals.Attestation, st approvals.Statement, err error) {
+	a.Received = x.Now().UTC()
+	e, err := x.loadEvidence(ctx, key)
+	if err == nil && (e.Kind != approvals.STSEvidence || x.Signers == nil) {
+		err = approvals.Unproven("kind %q", e.Kind)
+	}
+	var id sts.Identity
+	if err == nil {
+		var s approvals.SignedStatement
+		if s, st, err = approvals.ReadSigned([]byte(e.Body)); err == nil {
+			id, err = x.Signers.Identify(ctx, s, st)
+		}
+	}
+	a.Principal, a.UserID = id.ARN, id.UserID
+	if err == nil {
+		p, known := x.Policy.Roster.ByPrincipal(id.ARN)
+		if a.Person = p.ID; !known {
+			err = approvals.Unproven("%s is nobody of people[].iam", actions.Clip(id.ARN))
+		}
+	}
+	if no, ok := errors.AsType[*actions.Refusal](err); ok {
+		a.Refused, err = no.Reason, nil
+	}
+	return a, st, err
+}
+
+// attested reads a statement and who signed it, which must be known.
+func (x *Executor) attested(ctx context.Context, e approvals.Evidence) (st approvals.Statement, person string, err error) {
+	if _, st, err = approvals.ReadSigned([]byte(e.Body)); err != nil {
+		return st, "", err
+	}
+	a, err := x.runs().Attestation(ctx, e.Key())
+	switch {
+	case errors.Is(err, approvals.ErrNotFound):
+		return st, "", approvals.Unproven("nobody has asked who signed it")
+	case err != nil:
+		return st, "", err
+	case a.Refused != "" || a.Person == "":
+		return st, "", approvals.Unproven("%s", a.Refused)
+	}
+	return st, a.Person, nil
+}
+
+// proveStatement reads a request that somebody signed at the command line.
+func (x *Executor) proveStatement(ctx context.Context, e approvals.Evidence) (proven provenRequest, err error) {
+	at, err := e.At()
+	if err != nil {
+		return proven, err
+	}
+	st, person, err := x.attested(ctx, e)
+	if err != nil {
+		return proven, err
+	}
+	proven.person, proven.at = person, at
+	switch st.Verb {
+	case "request":
+		proven.intent, err = approvals.ParseIntent(st.Call, x.Org.Directory())
+		if err != nil || proven.intent.Undo != "" {
+			return proven, approvals.Unproven("the call does not parse")
+		}
+		proven.reason = st.Why
+	case "undo":
+		i, err := approvals.ParseIntent(st.Call, x.Org.Directory())
+		if err != nil || i.Undo != st.Request {
+			return proven, approvals.Unproven("the call does not parse")
+		}
+		if err := x.proveUndo(ctx, st.Request, i.ReactivateKeys, st.Why, &proven); err != nil {
+			return proven, err
+		}
+	default:
+		return proven, approvals.Unproven("%s asks for nothing", st.Verb)
+	}
+	if proven.intent.String() != st.Call {
+		return proven, approvals.Unproven("another call was shown to who signed it")
+	}
+	return proven, nil
+}
+
+// proveStatementVote returns a vote that somebody signed at the command line. What was signed has the
+// call and why, in clear, as [checkCard] wants it of a card.
+func (x *Executor) proveStatementVote(ctx context.Context, e approvals.Evidence, verb string, p approvals.Planned) (approvals.Vote, error) {
+	at, err := e.At()
+	if err != nil {
+		return approvals.Vote{}, err
+	}
+	st, person, err := x.attested(ctx, e)
+	switch {
+	case err != nil:
+		return approvals.Vote{}, err
+	case st.Verb != verb || st.Request != p.ID:
+		return approvals.Vote{}, approvals.Unproven("it is another request's")
+	case st.Digest != p.Digest || st.Call != p.Intent.String():
+		return approvals.Vote{}, approvals.Unproven("it is another call's")
+	case st.Why != approvals.ReasonLine(p.Person, p.Reason):
+		return approvals.Vote{}, approvals.Unproven("it does not say who asked and why")
+	}
+	who, _ := x.Policy.Roster.ByID(person)
+	return approvals.Vote{Actor: approvals.Actor{Person: who.ID, Slack: who.Slack}, Evidence: e.Key(), At: at, Digest: st.Digest}, nil
+}

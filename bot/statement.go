@@ -1,0 +1,103 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
+)
+
+// HandleStatement takes what somebody signed at the command line, as it came over the queue cli. Who it
+// was the executor asks.
+func (b *Bot) HandleStatement(ctx context.Context, body []byte) error {
+	s, _, err := approvals.ReadSigned(body)
+	if err != nil {
+		b.Log.WarnContext(ctx, "unreadable statement", slog.String("error", err.Error()))
+		return nil
+	}
+	key, err := b.Requests.PutEvidence(ctx, s.Evidence(), b.Now())
+	if err != nil {
+		return err
+	}
+	return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobAttest, ID: key}, 0)
+}
+
+// statement does what a statement says, once it is known who signed it.
+func (b *Bot) statement(ctx context.Context, key string) error {
+	a, err := b.Runs.Attestation(ctx, key)
+	if err != nil {
+		return err
+	}
+	e, err := b.Requests.Evidence(ctx, key)
+	if err != nil {
+		return err
+	}
+	at, err := e.At()
+	if err != nil {
+		return err
+	}
+	_, st, err := approvals.ReadSigned([]byte(e.Body))
+	if err != nil {
+		return err
+	}
+	c := &conversation{b: b, e: e, at: at, signed: true,
+		payload: approvals.SlackPayload{Channel: b.IncidentChannel, CallText: st.Call, CallBlocks: 1}}
+	p, known := b.Policy.Roster.ByID(a.Person)
+	switch {
+	case a.Refused != "":
+		err = c.say(ctx, cards.Say(cards.NothingDone, a.Refused))
+	case !known:
+		err = c.answer(ctx, actions.Refuse(actions.Violation{Code: approvals.UnknownPerson}))
+	default:
+		err = c.signedBy(ctx, approvals.Actor{Person: p.ID, Slack: p.Slack}, st)
+	}
+	if err != nil {
+		return err
+	}
+	return b.Requests.PutAnswer(ctx, key, approvals.Answer{ID: c.about(st), At: b.Now()}) // what was said stays
+}
+
+// about is the request that a statement makes, or is about.
+func (c *conversation) about(st approvals.Statement) string {
+	if st.Verb == "request" || st.Verb == "undo" {
+		return approvals.RequestID(c.e)
+	}
+	return st.Request
+}
+
+// signedBy does what a person said.
+func (c *conversation) signedBy(ctx context.Context, who approvals.Actor, st approvals.Statement) error {
+	b := c.b
+	if st.Verb == "request" {
+		i, err := approvals.ParseIntent(st.Call, b.Org.Directory())
+		if err != nil || i.Undo != "" || st.Why == "" {
+			return c.say(ctx, cards.Say(cards.NothingDone, "the call does not parse: "+st.Call))
+		}
+		return c.request(ctx, who, approvals.Request{Intent: i, Reason: st.Why, Card: approvals.Card{Channel: b.IncidentChannel}})
+	}
+	r, err := b.Requests.Get(ctx, st.Request)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return c.say(ctx, cards.Say(cards.NoRequestAnyMore, st.Request))
+	}
+	if err != nil {
+		return err
+	}
+	switch st.Verb {
+	case "approve":
+		return c.approve(ctx, who, r, st.Digest)
+	case "deny":
+		return c.deny(ctx, who, r.ID, st.Why)
+	case "cancel":
+		return c.cancel(ctx, who, r.ID)
+	case "undo":
+		i, err := approvals.ParseIntent(st.Call, b.Org.Directory())
+		if err != nil || i.Undo != r.ID || st.Why == "" {
+			return c.say(ctx, cards.Say(cards.NothingDone, "the call does not parse: "+st.Call))
+		}
+		return c.undo(ctx, who, r, i.ReactivateKeys, st.Why)
+	}
+	return c.say(ctx, cards.Say(cards.NothingDone, st.Verb+" is not a verb of this version"))
+}

@@ -1,0 +1,208 @@
+package local_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/sts"
+	"github.com/killswitch-chatops/killswitch/bot/slackfake"
+)
+
+// identities makes Alice's user and Bob's permission set in the hub.
+func identities(w *world) {
+	w.aws.Account(awsfake.HubAccount).AddUser(awsfake.User{Name: "alice", Keys: []awsfake.AccessKey{{ID: "AKIAALICE00000000000"}}})
+	w.aws.Account(awsfake.HubAccount).AddUser(awsfake.User{Name: "stranger", Keys: []awsfake.AccessKey{{ID: "AKIASTRANGER00000000"}}})
+	w.aws.Account(awsfake.HubAccount).AddRole(awsfake.Role{Name: "AWSReservedSSO_IR_0123456789abcdef", Path: "/aws-reserved/sso.amazonaws.com/"})
+}
+
+func (w *world) alice() aws.Credentials {
+	return w.aws.KeySession("AKIAALICE00000000000").Credentials()
+}
+
+func (w *world) bob() aws.Credentials {
+	return w.aws.Session("arn:aws:iam::111111111111:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_IR_0123456789abcdef", "bob@example.com").Credentials()
+}
+
+// signs signs a statement for this installation.
+func (w *world) signs(creds aws.Credentials, st approvals.Statement) approvals.SignedStatement {
+	w.t.Helper()
+	st.Version, st.Installation = approvals.StatementVersion, approvals.Installation(w.cfg.Org.HubAccount, w.cfg.Team)
+	s, err := sts.Sign(w.t.Context(), creds, "eu-west-1", st, w.clock.Now())
+	w.must(err)
+	return s
+}
+
+// sends puts a statement on the queue cli, lets Killswitch work, and returns the answer to it.
+func (w *world) sends(s approvals.SignedStatement) approvals.Answer {
+	w.t.Helper()
+	body, err := json.Marshal(s)
+	w.must(err)
+	w.must(w.Cli.Send(w.t.Context(), body, 0))
+	w.drain()
+	a, err := approvals.Requests{Store: w.Requests}.Answer(w.t.Context(), s.Evidence().Key())
+	if err != nil && !errors.Is(err, approvals.ErrNotFound) {
+		w.t.Fatal(err)
+	}
+	return a
+}
+
+// approval is what somebody signs who has seen a request.
+func (w *world) approval(r approvals.Request) approvals.Statement {
+	w.t.Helper()
+	s, err := approvals.Show(w.t.Context(), approvals.Requests{Store: w.Requests}, approvals.Runs{Reader: w.Runs}, r.ID, 0)
+	w.must(err)
+	return approvals.Statement{Verb: "approve", Request: r.ID, Digest: s.Digest(), Call: s.Planned.Intent.String(), Why: approvals.ReasonLine(s.Planned.Person, s.Planned.Reason)}
+}
+
+var typed = approvals.Statement{Verb: "request", Call: "revoke_sessions " + appRole, Why: "keys on a paste site"}
+
+// TestCommandLine: the whole path by statements alone, and what was asked in one place approved in the other.
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name                string
+		asksInSlack, clicks bool
+	}{{"all at the command line", false, false}, {"asked in Slack", true, false}, {"approved in Slack", false, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, identities)
+			var r approvals.Request
+			if tt.asksInSlack {
+				r = w.asks("U01ALICE", command)
+			} else {
+				s := w.signs(w.alice(), typed)
+				a := w.sends(s)
+				if again := w.sends(s); again != a || a.ID != approvals.RequestID(s.Evidence()) {
+					t.Errorf("a second delivery: %+v, %+v", a, again)
+				}
+				r = w.get(a.ID)
+			}
+			w.state(r, approvals.Pending)
+			w.sends(w.signs(w.alice(), w.approval(r))) // her own
+			w.state(r, approvals.Pending)
+			if tt.clicks {
+				w.clicks("U02BOB", w.again(r), "approve")
+			} else if a := w.sends(w.signs(w.bob(), w.approval(r))); a.Text != "" {
+				t.Fatal(a.Text)
+			}
+			w.state(r, approvals.Contained)
+			if w.policy("app-role") == "" {
+				t.Error("there is no deny")
+			}
+			if run := w.run(r); len(run.Approvers) != 1 || run.Approvers[0] != "bob" {
+				t.Errorf("approved by %v", run.Approvers)
+			}
+			w.pass(time.Minute)
+			undo := w.sends(w.signs(w.bob(), approvals.Statement{Verb: "undo", Request: r.ID, Call: approvals.Intent{Call: r.Intent.Call, Undo: r.ID}.String(), Why: "rotated"}))
+			u := w.state(w.get(undo.ID), approvals.Pending)
+			w.sends(w.signs(w.alice(), w.approval(u)))
+			w.state(u, approvals.Restored)
+			if w.state(r, approvals.Undone); w.policy("app-role") != "" {
+				t.Error("the deny still stands")
+			}
+		})
+	}
+}
+
+// TestNoAtTheCommandLine: a denial and a cancellation count at once, with their reasons, and are proved.
+func TestNoAtTheCommandLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	w.sends(w.signs(w.bob(), approvals.Statement{Verb: "deny", Request: r.ID, Why: "it is our own drill"}))
+	if r = w.state(r, approvals.Denied); r.Denial.Person != "bob" || r.Denial.Reason != "it is our own drill" {
+		t.Errorf("%+v", r.Denial)
+	}
+	w.pass(time.Minute)
+	if run := w.run(r); run.Withdrawn == nil || run.Withdrawn.Person != "bob" {
+		t.Errorf("%+v", run)
+	}
+	c := w.get(w.sends(w.signs(w.alice(), typed)).ID)
+	w.sends(w.signs(w.alice(), approvals.Statement{Verb: "cancel", Request: c.ID}))
+	w.state(c, approvals.Cancelled)
+}
+
+// TestForgedStatementsDoNothing: what does not hold is refused, told to who sent it, and on record.
+func TestForgedStatementsDoNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	w.aws.Account(prod).AddUser(awsfake.User{Name: "alice", Keys: []awsfake.AccessKey{{ID: "AKIATARGET0000000000"}}})
+	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	good := w.approval(r)
+	altered := func(change func(*approvals.Statement)) approvals.SignedStatement {
+		st := good
+		change(&st)
+		return w.signs(w.bob(), st)
+	}
+	resaid := w.signs(w.bob(), good)
+	st := good
+	st.Version, st.Installation, st.Digest = approvals.StatementVersion, approvals.Installation(w.cfg.Org.HubAccount, w.cfg.Team), "beef"
+	resaid.Statement = st.Encode()
+	for what, tt := range map[string]struct {
+		signed approvals.SignedStatement
+		told   string
+	}{
+		"for another digest":                   {altered(func(s *approvals.Statement) { s.Digest = "beef" }), "another call"},
+		"a hostile server showed another call": {altered(func(s *approvals.Statement) { s.Call = "revoke_sessions arn:aws:iam::222222222222:role/other" }), "NOT"},
+		"another requester was shown":          {altered(func(s *approvals.Statement) { s.Why = "Why (carol): x" }), "NOT"},
+		"altered after it was signed":          {resaid, "SignatureDoesNotMatch"},
+		"of an unlisted principal":             {w.signs(w.aws.KeySession("AKIASTRANGER00000000").Credentials(), good), "nobody of people[].iam"},
+		"of a user of that name in the target": {w.signs(w.aws.KeySession("AKIATARGET0000000000").Credentials(), good), "aws.identity_accounts"},
+	} {
+		a := w.sends(tt.signed)
+		if tt.told != "NOT" && !strings.Contains(a.Text, tt.told) {
+			t.Errorf("%s: told %q", what, a.Text)
+		}
+		if got := w.again(r); got.State == approvals.Contained || w.policy("app-role") != "" {
+			t.Fatalf("%s: it ran", what)
+		}
+	}
+}
+
+// TestVoteWithoutItsAttestation: whoever can write the table requests can't vote.
+func TestVoteWithoutItsAttestation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	s := w.signs(w.bob(), w.approval(r))
+	requests := approvals.Requests{Store: w.Requests}
+	key, err := requests.PutEvidence(t.Context(), s.Evidence(), w.clock.Now())
+	w.must(err)
+	w.edit(r, func(r *approvals.Request) {
+		r.Votes = append(r.Votes, approvals.Vote{Actor: approvals.Actor{Person: "bob"}, Evidence: key, At: w.clock.Now(), Digest: r.Digest})
+		w.must(r.To(approvals.Approved, w.clock.Now()))
+	})
+	w.must(approvals.JobQueues{Jobs: w.Jobs, Checks: w.Checks}.Send(t.Context(), approvals.RunJob(r.ID, r.Intent), 0))
+	w.drain()
+	w.state(r, approvals.Refused)
+	w.untouched()
+}
+
+// TestSlackIsDown: with Slack answering nothing for an hour people ask, approve and undo; every card is
+// there right afterwards.
+func TestSlackIsDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	w.slack.Fail(slackfake.Fault{Status: http.StatusInternalServerError, Times: -1})
+	a := w.sends(w.signs(w.alice(), typed))
+	r := w.state(w.get(a.ID), approvals.Pending)
+	w.pass(20 * time.Minute)
+	w.sends(w.signs(w.bob(), w.approval(r)))
+	w.state(r, approvals.Contained)
+	w.pass(40 * time.Minute)
+	if got := w.state(r, approvals.Contained); got.Card.TS != "" {
+		t.Errorf("Slack was down, and there is a card: %+v", got.Card)
+	}
+	w.slack.Heal()
+	w.pass(time.Minute)
+	w.shows(r, "Contained")
+	w.undo(r)
+}
