@@ -36,9 +36,10 @@ func IsEvidenceKey(id string) bool { return evidenceKey.MatchString(id) }
 // Answer is what became of a statement: a row of the table requests, for who signed it. Nothing is
 // decided by it.
 type Answer struct {
-	Text string    `json:"text,omitempty"` // empty where there is nothing to say
-	ID   string    `json:"id,omitempty"`   // of the request that it is about
-	At   time.Time `json:"at"`
+	Text   string    `json:"text,omitempty"` // empty where there is nothing to say
+	ID     string    `json:"id,omitempty"`   // of the request that it makes or is about
+	Counts bool      `json:"counts,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 func answerKey(evidence string) Key { return Key{"statement#" + evidence, "answer"} }

@@ -44,7 +44,7 @@ func (b *Bot) statement(ctx context.Context, key string) error {
 		return err
 	}
 	c := &conversation{b: b, e: e, at: at, signed: true,
-		payload: approvals.SlackPayload{Channel: b.IncidentChannel, CallText: st.Call, CallBlocks: 1}}
+		payload: approvals.SlackPayload{Channel: b.IncidentChannel, CallText: st.Call, CallBlocks: 1}} // as a card
 	p, known := b.Policy.Roster.ByID(a.Person)
 	switch {
 	case a.Refused != "":
@@ -57,15 +57,27 @@ func (b *Bot) statement(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	return b.Requests.PutAnswer(ctx, key, approvals.Answer{ID: c.about(st), At: b.Now()}) // what was said stays
+	id, counts, err := c.effect(ctx, st)
+	if err != nil {
+		return err
+	}
+	return b.Requests.PutAnswer(ctx, key, approvals.Answer{ID: id, Counts: counts, Text: c.told, At: b.Now()})
 }
 
-// about is the request that a statement makes, or is about.
-func (c *conversation) about(st approvals.Statement) string {
-	if st.Verb == "request" || st.Verb == "undo" {
-		return approvals.RequestID(c.e)
+// effect is the request that a statement makes, or is about, and whether it counts there.
+func (c *conversation) effect(ctx context.Context, st approvals.Statement) (id string, counts bool, err error) {
+	id = st.Request
+	asks := st.Verb == "request" || st.Verb == "undo"
+	if asks {
+		id = approvals.RequestID(c.e)
 	}
-	return st.Request
+	r, err := c.b.Requests.Get(ctx, id)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return "", false, nil
+	}
+	key := c.e.Key()
+	no, _ := r.No()
+	return id, asks || approvedBefore(r, key) || no != nil && no.Evidence == key, err
 }
 
 // signedBy does what a person said.
@@ -87,6 +99,9 @@ func (c *conversation) signedBy(ctx context.Context, who approvals.Actor, st app
 	}
 	switch st.Verb {
 	case "approve":
+		if st.Call != r.Intent.String() || st.Digest != r.Digest || st.Why != approvals.ReasonLine(r.Requester.Person, r.Reason) {
+			return c.say(ctx, cards.Say(cards.NotAsShown, r.ID, r.ID))
+		}
 		return c.approve(ctx, who, r, st.Digest)
 	case "deny":
 		return c.deny(ctx, who, r.ID, st.Why)

@@ -42,6 +42,7 @@ const (
 	// ID, command
 	NoRequest        = "There is no request %s. `%s list` shows those that are open."
 	NoRequestAnyMore = "There is no request %s any more. Nothing was done."
+	NotAsShown       = "What you were shown is not what %s would do. Nothing was done; look at it again: killswitch show %s."
 	NotOnCard        = "The card that you clicked does not show what %s would do. Nothing was done; use the newest card."
 	TryingAgain      = "%s: trying again what is left."
 	WatchingOn       = "%s: it is watched on. The card says until when."

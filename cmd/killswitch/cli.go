@@ -123,7 +123,7 @@ func (c *client) say(ctx context.Context, st approvals.Statement) error {
 	id := cmp.Or(reply.RequestID, st.Request)
 	switch {
 	case c.json:
-		if err := c.encode(map[string]any{"request_id": id, "answer": reply.Answer, "done": reply.Done}); err != nil {
+		if err := c.encode(map[string]any{"request_id": id, "answer": reply.Answer, "done": reply.Done, "counts": reply.Counts}); err != nil {
 			return err
 		}
 	case reply.Answer != "":
@@ -133,7 +133,7 @@ func (c *client) say(ctx context.Context, st approvals.Statement) error {
 	default:
 		c.print("%s: done. killswitch watch %s follows it.", id, id)
 	}
-	if reply.Answer != "" && st.Verb != "request" {
+	if reply.Done && !reply.Counts {
 		return errReported
 	}
 	return nil

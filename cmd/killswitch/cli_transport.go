@@ -113,7 +113,7 @@ func newQueue(cfg aws.Config, url, requests, runs string, c client) queue {
 
 const (
 	answerOnQueue = 20 * time.Second // of an answer to a statement on the queue
-	answerEvery  = time.Second
+	answerEvery   = time.Second
 )
 
 // Say implements transport.
@@ -133,7 +133,7 @@ func (q queue) Say(ctx context.Context, signed approvals.SignedStatement) (reply
 	for until := q.c.now().Add(answerOnQueue); q.c.now().Before(until); {
 		a, err := q.requests.Answer(ctx, e.Key())
 		if err == nil {
-			reply.Done, reply.Answer = true, a.Text
+			reply.Done, reply.Answer, reply.Counts = true, a.Text, a.Counts
 			return reply, nil
 		}
 		if !errors.Is(err, approvals.ErrNotFound) {

@@ -48,6 +48,7 @@ type Reply struct {
 	Statement string            `json:"statement"`        // key of the evidence
 	Answer    string            `json:"answer,omitempty"` // what the bot says to it
 	Done      bool              `json:"done"`             // the bot has dealt with it
+	Counts    bool              `json:"counts"`           // and it had its effect
 	Shown     *approvals.Shown  `json:"shown,omitempty"`  // of show
 	Listed    []approvals.Shown `json:"listed,omitempty"` // of list
 	Error     string            `json:"error,omitempty"`
@@ -88,7 +89,7 @@ func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	a, err := l.answer(req.Context(), e.Key())
 	switch {
 	case err == nil:
-		reply.Done, reply.Answer, reply.RequestID = true, a.Text, a.ID
+		reply.Done, reply.Answer, reply.Counts = true, a.Text, a.Counts
 	case !errors.Is(err, approvals.ErrNotFound):
 		l.Log.WarnContext(req.Context(), "answer to a statement not read", slog.String("error", err.Error()))
 	}

@@ -150,19 +150,23 @@ func TestForgedStatementsDoNothing(t *testing.T) {
 		signed approvals.SignedStatement
 		told   string
 	}{
-		"for another digest":                   {altered(func(s *approvals.Statement) { s.Digest = "beef" }), "another call"},
-		"a hostile server showed another call": {altered(func(s *approvals.Statement) { s.Call = "revoke_sessions arn:aws:iam::222222222222:role/other" }), "NOT"},
-		"another requester was shown":          {altered(func(s *approvals.Statement) { s.Why = "Why (carol): x" }), "NOT"},
+		"for another digest":                   {altered(func(s *approvals.Statement) { s.Digest = "beef" }), "not what"},
+		"a hostile server showed another call": {altered(func(s *approvals.Statement) { s.Call = "revoke_sessions arn:aws:iam::222222222222:role/other" }), "not what"},
+		"another requester was shown":          {altered(func(s *approvals.Statement) { s.Why = "Why (carol): x" }), "not what"},
 		"altered after it was signed":          {resaid, "SignatureDoesNotMatch"},
 		"of an unlisted principal":             {w.signs(w.aws.KeySession("AKIASTRANGER00000000").Credentials(), good), "nobody of people[].iam"},
 		"of a user of that name in the target": {w.signs(w.aws.KeySession("AKIATARGET0000000000").Credentials(), good), "aws.identity_accounts"},
 	} {
 		a := w.sends(tt.signed)
-		if tt.told != "NOT" && !strings.Contains(a.Text, tt.told) {
+		if a.Counts || !strings.Contains(a.Text, tt.told) {
 			t.Errorf("%s: told %q", what, a.Text)
 		}
-		if got := w.again(r); got.State == approvals.Contained || w.policy("app-role") != "" {
-			t.Fatalf("%s: it ran", what)
+		if got := w.state(r, approvals.Pending); len(got.Votes) != 0 {
+			t.Fatalf("%s: it counts: %+v", what, got.Votes)
+		}
+		events, err := approvals.Runs{Reader: w.Runs}.Audit(t.Context(), approvals.AttestationKey(tt.signed.Evidence().Key()).Part)
+		if err != nil || len(events) != 1 {
+			t.Errorf("%s: on record %v, %v", what, events, err)
 		}
 	}
 }
