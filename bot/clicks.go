@@ -147,7 +147,15 @@ func (c *conversation) start(ctx context.Context, r approvals.Request) error {
 			return err
 		}
 	}
-	return c.b.draw(ctx, r.ID)
+	return c.draw(ctx, r.ID)
+}
+
+// draw brings the card up to date. Whoever signed at the command line does not wait for Slack.
+func (c *conversation) draw(ctx context.Context, id string) error {
+	if c.signed {
+		return nil
+	}
+	return c.b.draw(ctx, id)
 }
 
 func (c *conversation) deny(ctx context.Context, who approvals.Actor, id, reason string) error {
@@ -169,7 +177,7 @@ func (c *conversation) deny(ctx context.Context, who approvals.Actor, id, reason
 			b.Log.InfoContext(ctx, "no form for the reason", slog.String("request_id", id), slog.String("error", err.Error()))
 		}
 	}
-	return b.draw(ctx, id)
+	return c.draw(ctx, id)
 }
 
 func (c *conversation) cancel(ctx context.Context, who approvals.Actor, id string) error {
@@ -185,7 +193,7 @@ func (c *conversation) cancel(ctx context.Context, who approvals.Actor, id strin
 	if err := b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobClose, ID: id}, 0); err != nil {
 		return err
 	}
-	return b.draw(ctx, id)
+	return c.draw(ctx, id)
 }
 
 // retry stores the wish that a run is tried again; the executor decides whether it may.

@@ -116,7 +116,7 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 			return err
 		}
 	}
-	if err := b.draw(ctx, r.ID); err != nil {
+	if err := c.draw(ctx, r.ID); err != nil || c.signed {
 		return err
 	}
 	return c.cardTrouble(ctx, r.ID)

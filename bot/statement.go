@@ -61,7 +61,10 @@ func (b *Bot) statement(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	return b.Requests.PutAnswer(ctx, key, approvals.Answer{ID: id, Counts: counts, Text: c.told, At: b.Now()})
+	if err := b.Requests.PutAnswer(ctx, key, approvals.Answer{ID: id, Counts: counts, Text: c.told, At: b.Now()}); err != nil || !counts {
+		return err
+	}
+	return b.draw(ctx, id)
 }
 
 // effect is the request that a statement makes, or is about, and whether it counts there.

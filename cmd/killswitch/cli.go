@@ -246,9 +246,19 @@ func (c *client) seen(ctx context.Context, id string) (approvals.Shown, error) {
 func (c *client) card(s approvals.Shown) (string, error) {
 	v := cards.View{Org: c.config.Org, Request: s.Request, Planned: s.Planned, Steps: s.Steps, Run: s.Run, Now: c.now()}
 	v.Alias = c.config.Org.Alias(v.AccountID())
+	roster := c.config.Policy.Roster
+	for _, id := range c.config.Policy.Decide(s.Request, approvals.Approve, approvals.Vote{}, v.Now).Waiting {
+		if p, ok := roster.ByID(id); ok {
+			v.Waiting = append(v.Waiting, p)
+		}
+	}
 	m := cards.CardToRead(v)
 	blocks, err := json.Marshal(m.Blocks)
-	return terminal.Text(m.Text, blocks), err
+	var names []string // Slack would show them in place of its IDs
+	for _, p := range roster.People {
+		names = append(names, "@"+p.Slack, p.Name)
+	}
+	return strings.NewReplacer(names...).Replace(terminal.Text(m.Text, blocks)), err
 }
 
 func approves(ctx context.Context, p program, args []string) error {
