@@ -36,11 +36,15 @@ func (x *Executor) beginUndo(ctx context.Context, run *approvals.Run, p approval
 		if err := x.Sleep(ctx, early); err != nil {
 			return err
 		}
+		return x.beginUndo(ctx, run, p) // a look may have written meanwhile
 	}
 	if origRun.UndoneBy == "" {
 		origRun.UndoneBy = p.ID
 		err := x.record(ctx, id, []approvals.Put{putRun(origRun)}, audit.New("undo_begun", p.Person, "by", p.ID))
-		if err != nil {
+		switch {
+		case errors.Is(err, approvals.ErrConflict) && ctx.Err() == nil:
+			return x.beginUndo(ctx, run, p)
+		case err != nil:
 			return fmt.Errorf("undo %s: %w", id, err)
 		}
 	}

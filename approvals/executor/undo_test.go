@@ -438,3 +438,26 @@ func TestUndoOfAQuarantineLeavesKeysInactive(t *testing.T) {
 	w.clock.Add(time.Minute)
 	w.contained("deactivate_key " + exposedKey + " once more")
 }
+
+// TestUndoWhileALookIsUnderWay: the undo waits until the change can be seen, and meanwhile a look writes
+// the containment's row. It begins all the same, at once.
+func TestUndoWhileALookIsUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.contained(revoke)
+	u := w.asksUndo(r)
+	sleep, looked := w.executor.Sleep, 0
+	w.executor.Sleep = func(ctx context.Context, d time.Duration) error {
+		err := sleep(ctx, d)
+		if looked++; looked == 1 {
+			w.must(w.executor.Handle(ctx, approvals.Job{Verb: approvals.JobLook, ID: r.ID}))
+		}
+		return err
+	}
+	w.bring(w.button(alice, u, "approve"))
+	w.must(w.executor.Handle(t.Context(), approvals.Job{Verb: approvals.JobUndo, ID: u.ID}))
+	w.state(u, approvals.Restored)
+	if looked == 0 || w.policy("app-role") != "" {
+		t.Errorf("%d looks, the deny is %q", looked, w.policy("app-role"))
+	}
+}

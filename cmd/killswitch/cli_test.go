@@ -144,9 +144,6 @@ func TestAtTheDesk(t *testing.T) {
 	if code, out, errout := d.says("alice", "yes", "approve", undo); code != exitDone {
 		t.Fatalf("%d %s %s", code, out, errout)
 	}
-	if code, out, _ := d.says("alice", "", "watch", undo); code != exitDone || !strings.Contains(out, "restored") {
-		t.Errorf("watch: %d %s", code, out)
-	}
 }
 
 // TestWrongAtTheDesk: what is wrong is told with what to do, and exits as the contract says.
