@@ -98,7 +98,7 @@ func readStrictly(body []byte, into any) error {
 	if err := d.Decode(into); err != nil {
 		return err
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // io.EOF is never wrapped
+	if _, err := d.Token(); err != io.EOF {
 		return io.ErrUnexpectedEOF
 	}
 	return nil

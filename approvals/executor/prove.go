@@ -48,8 +48,10 @@ func (x *Executor) prove(ctx context.Context, r approvals.Request, open opener) 
 		proven, err = x.proveRule(ctx, r, e)
 	case approvals.STSEvidence:
 		proven, err = x.proveStatement(ctx, e)
-	default:
+	case approvals.SlackEvidence, approvals.EventEvidence:
 		proven, err = x.proveSlackRequest(ctx, r, e, open)
+	default:
+		err = approvals.Unproven("kind %q", e.Kind)
 	}
 	if err != nil {
 		return provenRequest{}, err

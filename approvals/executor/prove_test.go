@@ -48,7 +48,7 @@ func TestForgedCommandsAreRefused(t *testing.T) {
 		"a signature of another secret":           {func(_ *world, d *word) { d.secret = "guessed" }, "the signature is not Slack's"},
 		"a time that is none":                     {func(_ *world, d *word) { d.signed = timed("soon") }, "timestamp"},
 		"a body of something else":                {func(_ *world, d *word) { d.signed = said("token=x") }, "neither a command nor an interaction"},
-		"evidence of a kind that nobody verifies": {func(_ *world, d *word) { d.signed = kind(approvals.STSEvidence) }, `kind "sts"`},
+		"evidence of a kind that nobody verifies": {func(_ *world, d *word) { d.signed = kind("pigeon") }, `kind "pigeon"`},
 		"an event, though somebody verifies it": {func(w *world, d *word) {
 			w.executor.Verifiers[approvals.EventEvidence] = lenient{}
 			d.signed = kind(approvals.EventEvidence)
@@ -102,7 +102,7 @@ var cards = map[string]struct {
 	why   string
 }{
 	"a signature of another secret":      {func(_ *world, d *word) { d.secret = "guessed" }, "the signature is not Slack's"},
-	"a kind that nobody verifies":        {func(_ *world, d *word) { d.signed = kind(approvals.STSEvidence) }, `kind "sts"`},
+	"a kind that nobody verifies":        {func(_ *world, d *word) { d.signed = kind("pigeon") }, `kind "pigeon"`},
 	"a body of something else":           {func(_ *world, d *word) { d.signed = said("token=x") }, "neither a command nor an interaction"},
 	"the workspace is another's":         {func(_ *world, d *word) { d.team = "T99OTHER" }, "another workspace"},
 	"the user is of another workspace":   {func(_ *world, d *word) { d.userTeam = "T99OTHER" }, "another workspace"},

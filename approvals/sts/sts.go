@@ -84,11 +84,11 @@ func request(ctx context.Context, s approvals.SignedStatement) (*http.Request, e
 
 // signedHeaders are always the same.
 func signedHeaders(s approvals.SignedStatement) string {
-	token := ""
-	if s.Token != "" {
-		token = "x-amz-security-token;"
+	names := []string{"content-length", "content-type", "host", "x-amz-date", "x-amz-security-token", strings.ToLower(header)}
+	if s.Token == "" {
+		names = slices.Delete(names, 4, 5)
 	}
-	return "content-length;content-type;host;x-amz-date;" + token + strings.ToLower(header)
+	return strings.Join(names, ";")
 }
 
 // authorization is the header of a signature.

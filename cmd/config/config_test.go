@@ -57,6 +57,7 @@ func TestExample(t *testing.T) {
 			Accounts:            map[string]string{"prod": "222222222222", "sandbox": "333333333333"},
 			ProtectedAccounts:   []string{"111111111111"},
 			ProtectedPrincipals: []string{"arn:aws:iam::*:role/break-glass"},
+			IdentityAccounts:    []string{"111111111111"},
 		},
 		Policy: approvals.Policy{
 			Roster: approvals.Roster{
@@ -202,6 +203,21 @@ func TestUnitsWantMorePeople(t *testing.T) {
 	}
 	if _, err := Parse("x.yaml", []byte(minimal+"  units: {approvals: 2}\n"), nil); err == nil {
 		t.Error("an entry that nobody can satisfy is taken")
+	}
+}
+
+// Whoever administers an account of identities could vote: it is never a target.
+func TestAccountsOfIdentities(t *testing.T) {
+	text := strings.NewReplacer(`slack: U01ALICE}`, `slack: U01ALICE, iam: ["arn:aws-us-gov:iam::444444444444:user/alice"]}`, `hub_account: "111111111111",`, `hub_account: "111111111111", identity_accounts: ["444444444444"],`).Replace(minimal)
+	got, err := Parse("x.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if no := got.Org.RefuseCall(actions.Call{Action: actions.QuarantineUser, Target: "arn:aws-us-gov:iam::444444444444:user/alice", Account: "444444444444"}); no == nil {
+		t.Error("it is a target")
+	}
+	if d := cmp.Diff([]string{"111111111111", "444444444444"}, got.Org.IdentityAccounts); d != "" {
+		t.Error(d)
 	}
 }
 

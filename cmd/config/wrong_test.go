@@ -39,6 +39,7 @@ var wrong = []struct {
 	{"Slack user's name", []string{"U03CAROL", "carol"}, []string{"10 people[2].slack"}},
 	{"without Slack", []string{"Carol Clark,    slack: U03CAROL", "Carol Clark"}, []string{"10 people[2].slack"}},
 	{"name over lines", []string{"name: Carol Clark", `name: "Carol\nClark"`}, []string{"10 people[2].name"}},
+	{"principal of an account that may be a target", []string{"arn:aws:iam::111111111111:user/alice", "arn:aws:iam::222222222222:user/alice"}, []string{"8 people[0].iam[0]"}},
 	{"principal twice", []string{"slack: U03CAROL", `slack: U03CAROL, iam: ["arn:aws:iam::111111111111:user/Alice"]`}, []string{"10 people[2].iam[0]"}},
 	{"a role is nobody", []string{":user/alice", ":role/alice"}, []string{"8 people[0].iam[0]"}},
 	{"root is nobody", []string{":user/alice", ":root"}, []string{"8 people[0].iam[0]"}},

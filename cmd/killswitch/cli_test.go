@@ -174,7 +174,7 @@ func TestWrongAtTheDesk(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]int{"": http.StatusBadRequest, "{}": http.StatusBadRequest, strings.Repeat("x", 40<<10): http.StatusRequestEntityTooLarge} {
-		resp, err := http.Post(d.url+"/cli", "application/json", strings.NewReader(path)) //nolint:noctx // a test
+		resp, err := http.Post(d.url+"/cli", "application/json", strings.NewReader(path))
 		if err != nil || resp.StatusCode != want {
 			t.Errorf("%.10s: %v %v", path, resp, err)
 		}
