@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,27 @@ import (
 
 func revoke(cutoff time.Time) string {
 	return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"DateLessThan":{"aws:TokenIssueTime":%q}}}]}`, cutoff.UTC().Format(time.RFC3339))
+}
+
+// TestDenyIsListedBeforeItIsEnforced: whoever polls takes it off before it holds.
+func TestDenyIsListedBeforeItIsEnforced(t *testing.T) {
+	w := newWorld(t)
+	client := w.responder(t)
+	stolen := w.Session(w.victim, "i-0abc")
+	w.clock.add(time.Minute)
+	w.SetEnforcement(4 * time.Second)
+	deny := put("AWSRevokeOlderSessions", revoke(w.clock.now()))
+	_, err := client.PutRolePolicy(t.Context(), deny)
+	check(t, err)
+	listed, err := iam.NewFromConfig(stolen.Config()).ListRolePolicies(t.Context(), &iam.ListRolePoliciesInput{RoleName: deny.RoleName})
+	check(t, err)
+	if !slices.Contains(listed.PolicyNames, *deny.PolicyName) {
+		t.Errorf("listed: %v", listed.PolicyNames)
+	}
+	w.clock.add(4 * time.Second)
+	if ok, _ := stolen.Can("s3:GetObject", "arn:aws:s3:::secrets/all"); ok {
+		t.Error("it is never enforced")
+	}
 }
 
 func TestStolenSessionIsRevoked(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 var iamKeyOperations = map[string]operation{
 	"iam:ListAccessKeys":       bind(reads, listAccessKeys),
+	"iam:CreateAccessKey":      bind(writes, createAccessKey),
 	"iam:UpdateAccessKey":      bind(writes, updateAccessKey),
 	"iam:DeleteAccessKey":      bind(writes, deleteAccessKey),
 	"iam:GetAccessKeyLastUsed": {run: bind(reads, getAccessKeyLastUsed).run, needs: onAll},
@@ -85,6 +86,25 @@ func status(inactive bool) iamtypes.StatusType {
 		return iamtypes.StatusTypeInactive
 	}
 	return iamtypes.StatusTypeActive
+}
+
+// maxKeys is how many access keys a user may have: "IAM and AWS STS quotas" (IAM User Guide).
+const maxKeys = 2
+
+func createAccessKey(k *request, in *iam.CreateAccessKeyInput) (*iam.CreateAccessKeyOutput, error) {
+	u, err := k.user(in.UserName)
+	if err != nil {
+		return nil, err
+	}
+	if len(u.Keys) == maxKeys {
+		return nil, limitExceeded("Cannot exceed quota for AccessKeysPerUser: %d", maxKeys)
+	}
+	key := AccessKey{ID: k.c.mint("AKIA", 16), Created: k.now.UTC()}
+	k.c.keyOwners[key.ID] = k.account.id
+	u.Keys = append(u.Keys, key)
+	k.storeUser(u)
+	return &iam.CreateAccessKeyOutput{AccessKey: &iamtypes.AccessKey{
+		AccessKeyId: &key.ID, SecretAccessKey: aws.String("secret of " + key.ID), Status: status(false), UserName: in.UserName, CreateDate: &key.Created}}, nil
 }
 
 func updateAccessKey(k *request, in *iam.UpdateAccessKeyInput) (*iam.UpdateAccessKeyOutput, error) {

@@ -78,6 +78,12 @@ func TestUserQuotas(t *testing.T) {
 	w := newWorld(t)
 	w.Account("222222222222").AddUser(awsfake.User{Name: "u"})
 	admin, user := iam.NewFromConfig(w.Admin("222222222222")), aws.String("u")
+	for range 2 {
+		_, err := admin.CreateAccessKey(t.Context(), &iam.CreateAccessKeyInput{UserName: user})
+		check(t, err)
+	}
+	_, err := admin.CreateAccessKey(t.Context(), &iam.CreateAccessKeyInput{UserName: user})
+	wantCode(t, err, "LimitExceeded")
 	for i := range 11 {
 		arn := fmt.Sprintf("arn:aws:iam::222222222222:policy/p%d", i)
 		w.AddPolicy(arn, userAllow)
@@ -89,7 +95,7 @@ func TestUserQuotas(t *testing.T) {
 		}
 	}
 	long := `{"Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + strings.Repeat("b", 1950) + `*"}]}`
-	_, err := admin.PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{UserName: user, PolicyName: aws.String("long"), PolicyDocument: &long})
+	_, err = admin.PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{UserName: user, PolicyName: aws.String("long"), PolicyDocument: &long})
 	check(t, err)
 	_, err = admin.PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{UserName: user, PolicyName: aws.String("one-more"), PolicyDocument: aws.String(userDeny)})
 	wantCode(t, err, "LimitExceeded")

@@ -219,6 +219,9 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 		if err := k.authorise(needs, in); err != nil {
 			return nil, err
 		}
+		if c.listedFirst && !o.mutating && strings.HasPrefix(op, "iam:") {
+			k.now = k.now.Add(c.propagation)
+		}
 		return o.run(k, in)
 	}()
 	call.Allowed, call.Applied = !slices.Contains([]string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}, code(err)), err == nil
