@@ -232,6 +232,17 @@ func (r Run) RemoverOffers() (os Offers) {
 	return os
 }
 
+// IsAnother reports whether a remover is one of whom nobody is told yet, whatever they call themselves:
+// one of our own roles, or contained by what RemoverOffers does not have.
+func (r Run) IsAnother(by Remover) bool {
+	known := r.RemoverOffers()
+	return by.Own && !slices.ContainsFunc(r.Tampering, func(t Tampered) bool { return t.By != nil && t.By.Own }) ||
+		slices.ContainsFunc(by.Offers(r.ID), func(o Offer) bool {
+			_, is := known.ByDigest(IntentDigest(o.Intent))
+			return !is
+		})
+}
+
 // StepState is the state of a step of the ledger.
 type StepState string
 

@@ -18,10 +18,10 @@ import (
 // same resource.
 var removalBudget = Budget{Pages: 4, Within: 5 * time.Second}
 
-// wholeCalls take a change away although they don't name it: they are about the resource, or
-// about the content of the policy. DisablePolicyType takes all service control policies away.
+// wholeCalls take a change away although they don't name it: they are about the resource, which
+// may be another one of its name now, or about the content of the policy. DisablePolicyType takes all service control policies away.
 var wholeCalls = []string{
-	"DeleteRole", "DeleteUser", "UpdateUser", "CreatePolicyVersion", "SetDefaultPolicyVersion", "DeletePolicyVersion", "DeletePolicy",
+	"CreateRole", "DeleteRole", "CreateUser", "DeleteUser", "UpdateUser", "CreatePolicyVersion", "SetDefaultPolicyVersion", "DeletePolicyVersion", "DeletePolicy",
 	"CreateLoginProfile", "UpdateLoginProfile",
 	"ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute", "StartInstances", "TerminateInstances",
 	"AssociateIamInstanceProfile", "ReplaceIamInstanceProfileAssociation", "DisassociateIamInstanceProfile",

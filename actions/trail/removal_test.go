@@ -42,6 +42,8 @@ func TestRemovalOf(t *testing.T) {
 	}{
 		"taken off":             {inline, global, []call{{name: "DeleteRolePolicy", record: ofRole, ago: time.Minute, resources: "app Deny"}}, "DeleteRolePolicy"},
 		"overwritten":           {inline, global, []call{{name: "PutRolePolicy", record: ofRole, ago: time.Minute, resources: "app Deny"}}, "PutRolePolicy"},
+		"the role made again":   {inline, global, []call{{name: "CreateRole", record: `"requestParameters":{"roleName":"app"}`, ago: time.Minute, resources: "app"}}, "CreateRole"},
+		"the user made again":   {managed, global, []call{{name: "CreateUser", record: `"requestParameters":{"userName":"eve"}`, ago: time.Minute, resources: "eve"}}, "CreateUser"},
 		"regardless of case":    {inline, global, []call{{name: "DeleteRolePolicy", record: `"requestParameters":{"roleName":"APP","policyName":"DENY"}`, ago: time.Minute, resources: "app"}}, "DeleteRolePolicy"},
 		"the role deleted":      {inline, global, []call{{name: "DeleteRole", record: `"requestParameters":{"roleName":"app"}`, ago: time.Minute, resources: "app"}}, "DeleteRole"},
 		"by our own role":       {inline, global, []call{{name: "DeleteRolePolicy", record: byOurs + ofRole, ago: time.Minute, resources: "app"}}, "DeleteRolePolicy"},

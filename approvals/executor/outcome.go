@@ -15,6 +15,7 @@ import (
 type tally struct {
 	good, bad int             // steps that hold, and steps that don't
 	begun     int             // steps that may have changed something
+	applied   bool            // AWS took a step that could not be read back
 	achieved  bool            // each goal holds in one of its places
 	goals     map[string]bool // which of them hold
 	why, hint string          // cause of a step that does not hold: of a missed goal, else of a supporting step
@@ -34,6 +35,7 @@ func sumUp(steps []step) tally {
 		if s.State != approvals.StepSkipped && s.State != approvals.StepPlanned && s.Step.Look == "" {
 			t.begun++
 		}
+		t.applied = t.applied || s.State == approvals.StepDone
 		if g := s.Step.Goal; g != "" {
 			t.goals[g] = t.goals[g] || holds(s)
 		}
@@ -84,7 +86,7 @@ func (w *worker) endWithOutcome(ctx context.Context, steps []step, why, hint str
 		run.Outcome, run.Verified = approvals.Restored, now
 	case t.achieved:
 		run.Outcome, run.Verified = approvals.Contained, now
-	case t.good > 0 || why != "" && t.begun > 0:
+	case t.good > 0 || (t.applied || w.recreated) && w.p.Intent.Undo == "" || why != "" && t.begun > 0:
 		run.Outcome = approvals.Partial
 	default:
 		run.Outcome = approvals.Failed

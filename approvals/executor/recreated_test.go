@@ -67,6 +67,29 @@ func TestRoleThatWasCreatedAgainLaterIsTold(t *testing.T) {
 	}
 }
 
+// TestRoleThatWasCreatedAgainInTheRunIsTold: whatever is written on the role, somebody makes it anew, so
+// that nothing holds. It is watched all the same, and told who made it.
+func TestRoleThatWasCreatedAgainInTheRunIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if c.Phase == awsfake.After && c.Mutating {
+			w.clock.Add(time.Second)
+			w.aws.Account(prod).AddRole(awsfake.Role{Name: "app-role"})
+			w.aws.Account(prod).AddEvents("us-east-1", record("CreateRole", w.clock.Now(), byCI, "", map[string]any{"roleName": "app-role"}, "app-role"))
+		}
+		return nil
+	})
+	r := w.types(alice, deleteRole)
+	w.agreed(r, bob, carol)
+	w.state(r, approvals.Partial)
+	w.lookEvery(5*time.Second, time.Minute)
+	told := w.run(w.state(r, approvals.Partial)).Told()
+	if len(told) == 0 || told[0].By == nil || told[0].By.Who != "role ci, session build" || told[0].By.Call != "CreateRole" {
+		t.Errorf("told: %+v", told)
+	}
+}
+
 // TestOneRunPerNameOfARole: two requests that were planned for two lives of one role
 // do not write it at once.
 func TestOneRunPerNameOfARole(t *testing.T) {

@@ -20,10 +20,24 @@ const (
 	nameWithin  = 45 * time.Minute
 	nameEvery   = 5 * time.Minute
 	namedAtOnce = 3 // removals that one look asks about
+	// anotherAfter is the least time between two messages because it is somebody else.
+	anotherAfter = time.Minute
 )
 
 // unnamed reports whether it is still asked who made a removal that is told.
 func unnamed(t approvals.Tampered) bool { return t.Told && t.By == nil }
+
+// another returns the last removal, as made since the last one that is told, if that was some time
+// before: somebody else may have made it. Of removals without a message nobody is named otherwise.
+func (w *worker) another() (i int, t approvals.Tampered, ok bool) {
+	told := w.run.Told()
+	if i = len(w.run.Tampering) - 1; i < 0 || len(told) == 0 {
+		return i, t, false
+	}
+	t = w.run.Tampering[i]
+	t.Since = told[len(told)-1].At
+	return i, t, !t.Told && t.Known() && t.At.Sub(t.Since) >= anotherAfter && w.x.Now().Sub(t.At) < nameWithin
+}
 
 // nameRemovers asks CloudTrail who made the removals that are told, and returns a link of the
 // audit chain for each answer. It is asked again by later looks, for as long as it may still
@@ -35,8 +49,14 @@ func (w *worker) nameRemovers(ctx context.Context, steps []step) (links []audit.
 		err  error
 	}
 	sessions, found := map[string]session{}, map[int]*approvals.Remover{}
+	last, since, another := w.another()
 	for i, t := range w.run.Tampering {
-		if !unnamed(t) || t.StepN > len(steps) || len(found) == namedAtOnce {
+		if another && i == last {
+			t = since
+		} else if !unnamed(t) || len(found) == namedAtOnce {
+			continue
+		}
+		if t.StepN > len(steps) {
 			continue
 		}
 		removed := steps[t.StepN-1].Step
@@ -59,7 +79,10 @@ func (w *worker) nameRemovers(ctx context.Context, steps []step) (links []audit.
 	}
 	for i := range w.run.Tampering {
 		if t, by := &w.run.Tampering[i], found[i]; by != nil {
-			t.By = by
+			if !t.Told && !w.run.IsAnother(*by) {
+				continue
+			}
+			t.By, t.Told = by, true
 			links = append(links, audit.New("remover", "", "removal", strconv.Itoa(t.N), "who", by.Who, "call", by.Call, "event", by.Event, "unknown", by.Unknown))
 		}
 	}

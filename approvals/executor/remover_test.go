@@ -224,3 +224,74 @@ func TestClickContainsWhoRemovedIt(t *testing.T) {
 		t.Error("it was not contained")
 	}
 }
+
+// removed is what CloudTrail has of the deny's removal now.
+func (w *world) removed(identity string) {
+	w.aws.Account(prod).AddEvents("us-east-1", record("DeleteRolePolicy", w.clock.Now(), identity, "", map[string]any{"roleName": "app-role", "policyName": denyName}, "app-role", denyName))
+}
+
+// TestWatchPutsBackWhatItsRunCouldNotReadBack: somebody takes the deny away as soon as it is put, in
+// the run and in looks. It is in force for no time, so it is partial; it is told who that is, and put
+// again with each look, until they stop.
+func TestWatchPutsBackWhatItsRunCouldNotReadBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	races := true
+	w.aws.OnCall(func(c awsfake.Call) error {
+		if c.Phase == awsfake.After && c.Op == "iam:PutRolePolicy" && races {
+			w.clock.Add(time.Second)
+			w.dropDeny()
+			w.removed(byCI)
+		}
+		return nil
+	})
+	mend := w.breaks("iam:TagRole") // nothing else holds
+	r := w.clicks(bob, w.types(alice, revoke), "approve")
+	w.state(r, approvals.Partial)
+	mend()
+	puts := w.called("iam:PutRolePolicy")
+	w.lookEvery(5*time.Second, time.Minute)
+	run := w.run(w.state(r, approvals.Partial))
+	if n := w.called("iam:PutRolePolicy") - puts; n < 3 || run.Tampered < 3 || run.Tampering[0].By == nil || run.Tampering[0].By.Who != "role ci, session build" {
+		t.Fatalf("put %d times, %+v", n, run.Tampering)
+	}
+	races = false
+	w.lookEvery(5*time.Second, 30*time.Second)
+	tampered := w.run(w.state(r, approvals.Contained)).Tampered
+	w.lookEvery(time.Minute, time.Hour)
+	if run := w.run(w.state(r, approvals.Contained)); run.Tampered != tampered || w.policy("app-role") == "" {
+		t.Errorf("after they stopped: %+v", run.Tampering)
+	}
+}
+
+// TestAnotherRemoverIsTold: of many removals by one, three are told within the hour. Another one is
+// told with the first of theirs, and that once; of a crowd one a minute.
+func TestAnotherRemoverIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.contained(revoke)
+	told := func() []approvals.Tampered { return w.run(w.state(r, approvals.Contained)).Told() }
+	removes := func(times int, as func(n int) string) {
+		for n := range times {
+			w.dropDeny()
+			w.removed(as(n))
+			w.lookEvery(5*time.Second, 5*time.Second)
+		}
+	}
+	removes(20, func(int) string { return byCI })
+	if got := told(); len(got) != 3 {
+		t.Errorf("by one: %d told", len(got))
+	}
+	removes(2, func(int) string { return byMallory })
+	if got := told(); len(got) != 4 || got[3].N != 21 || got[3].By == nil || !strings.Contains(got[3].By.Who, "mallory") {
+		t.Errorf("by another: %+v", got)
+	}
+	removes(14, func(int) string { return byOurRole })
+	if got := told(); len(got) != 5 || !got[4].By.Own {
+		t.Errorf("by our own role: %+v", got)
+	}
+	removes(20, func(n int) string { return strings.ReplaceAll(byCI, "ci", fmt.Sprintf("ci-%d", n)) })
+	if got := told(); len(got) != 6 {
+		t.Errorf("by a crowd, within 100 seconds: %d told", len(got)-5)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -363,8 +364,8 @@ func stepEvent(s *step) audit.Event {
 		"prior", deref(s.Effect.Prior), "wrote", deref(s.Effect.Wrote), "changed", strconv.FormatBool(s.Effect.Changed))
 }
 
-// readBack verifies a done step, again until it holds or readWithin is over.
-func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) error {
+// readBack verifies a done step, again until it holds or it is time.
+func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step, until time.Time) error {
 	if s.Step.Look != "" && s.State != approvals.StepSkipped {
 		return w.readLook(ctx, acct, s)
 	}
@@ -372,7 +373,7 @@ func (w *worker) readBack(ctx context.Context, acct *actions.Account, s *step) e
 		return nil
 	}
 	var found string
-	for until := w.x.Now().Add(readWithin); ; {
+	for {
 		if err := w.renewOrHandOver(ctx); err != nil {
 			return err
 		}

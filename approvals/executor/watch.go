@@ -281,7 +281,7 @@ func mustStop(err error) bool {
 type removal struct {
 	i     int    // its index
 	found string // what was found
-	fresh bool   // it held at the last look
+	fresh bool   // it held at the last look, or was applied since
 	left  string // why it is not applied again; empty: it is
 }
 
@@ -341,7 +341,7 @@ func (w *worker) readSteps(ctx context.Context, acct *actions.Account, steps []s
 			back = append(back, s)
 		case holds:
 		case recreated:
-			if s.State == approvals.StepVerified {
+			if s.State == approvals.StepVerified || s.State == approvals.StepFailed && s.Step.Goal != "" { // it may have been made again in the run
 				removed = append(removed, removal{i: i, found: "that " + serr.Error(), fresh: true, left: "the new one is not what was approved: ask for it, if it has to be contained too"})
 			}
 		case serr != nil:
@@ -350,7 +350,7 @@ func (w *worker) readSteps(ctx context.Context, acct *actions.Account, steps []s
 			}
 		case s.State == approvals.StepFailed: // it never held: a retry may apply it
 		default:
-			r := removal{i: i, found: text, fresh: s.State == approvals.StepVerified, left: w.whyLeft(*s)}
+			r := removal{i: i, found: text, fresh: s.State == approvals.StepVerified || s.State == approvals.StepDone, left: w.whyLeft(*s)}
 			if r.fresh || r.left == "" {
 				removed = append(removed, r)
 			}
@@ -415,7 +415,7 @@ func (w *worker) noteRemoved(ctx context.Context, steps []step, removed []remova
 		if s.Step.Look != "" {
 			undone = s.Step.After
 		}
-		run.NoteTampering(approvals.Tampered{At: now, StepN: s.N, Step: undone, Found: actions.Clip(r.found), Cause: r.left, Since: run.Seen})
+		run.NoteTampering(approvals.Tampered{At: now, StepN: s.N, Step: undone, Found: actions.Clip(r.found), Cause: r.left, Since: w.lastSeen(*s)})
 		if s.added { // its row is written with its hold
 			continue
 		}
@@ -436,6 +436,17 @@ func (w *worker) noteRemoved(ctx context.Context, steps []step, removed []remova
 		return storeError{err}
 	}
 	return w.writeAll(ctx, puts)
+}
+
+// lastSeen returns when a step was last seen to hold; for one that never was, when the run began.
+func (w *worker) lastSeen(s step) time.Time {
+	switch {
+	case !w.run.Seen.IsZero():
+		return w.run.Seen
+	case s.State == approvals.StepVerified:
+		return s.At
+	}
+	return w.run.Since
 }
 
 const worksAgainst = "somebody with rights in this account works against the containment: contain that principal too"
@@ -485,14 +496,14 @@ func (w *worker) settleTampering(steps []step) {
 			continue
 		}
 		switch s := steps[t.StepN-1]; s.State {
-		case approvals.StepVerified:
+		case approvals.StepVerified, approvals.StepDone: // it may be gone already: the next look tells that
 			t.Reapplied = true
 			w.run.AppliedAt = w.x.Now().UTC()
 		case approvals.StepRemoved:
 			if why, tried := strings.CutPrefix(s.Cause, notAgain); tried {
 				t.Cause = why
 			}
-		case approvals.StepPlanned, approvals.StepDoing, approvals.StepDone, approvals.StepFailed, approvals.StepKept, approvals.StepDrifted, approvals.StepSkipped:
+		case approvals.StepPlanned, approvals.StepDoing, approvals.StepFailed, approvals.StepKept, approvals.StepDrifted, approvals.StepSkipped:
 		}
 	}
 }

@@ -499,10 +499,11 @@ func (w *worker) handOver(ctx context.Context, delay time.Duration) error {
 // more.
 func (w *worker) readAllBack(ctx context.Context, acct *actions.Account, steps []step) (again bool, err error) {
 	var many []*step
+	until := w.x.Now().Add(readWithin) // for all of them: they are all written
 	for i := range steps {
 		if steps[i].Step.Many {
 			many = append(many, &steps[i])
-		} else if err := w.readBack(ctx, acct, &steps[i]); err != nil {
+		} else if err := w.readBack(ctx, acct, &steps[i], until); err != nil {
 			return false, err
 		}
 	}
