@@ -38,8 +38,8 @@ const ends = {
   },
   race: {
     credentials: ["attacker at 203.0.113.77 as app-role: denied", "attacker at 203.0.113.77 as ci-deployer: denied"],
-    aws: [/role app-role changed denied by Killswitch AdministratorAccess/, /role ci-deployer changed denied by Killswitch/],
-    cards: [/^contained, but not in full: detach_policies/, /^contained: revoke_sessions/],
+    aws: [/role app-role changed denied by Killswitch AdministratorAccess/, /killswitch-deny-222222222222/],
+    cards: [/^contained, but not in full: detach_policies/, /^contained: deny_principal/],
   },
   storm: {
     credentials: ["attacker at 203.0.113.77 as web-tier-role: denied"],
@@ -55,7 +55,7 @@ const onTheWay = {
   "exposed-key": [[/^Alice clicks/, /denied attacker at .* as deploy-bot/]],
   instance: [[/^Bob approves: security/, /instance crawler-7 changed cut off/]],
   freeze: [[/^Bob, a second/, /Sandbox 333333333333 frozen by killswitch-freeze/], [/^The break-glass/, /works Dana, by the break-glass role/]],
-  race: [[/^The attacker takes/, /works attacker at .* as app-role/], [/^Killswitch looks again/, /denied attacker at .* as app-role/]],
+  race: [[/^The attacker takes/, /works attacker at .* as app-role/], [/^Killswitch looks again/, /denied attacker at .* as app-role/], [/^The attacker tries/, /denied attacker at .* as ci-deployer/]],
   storm: [[/^Bob approves/, /denied attacker/]],
   "slack-down": [[/^Bob clicks/, /denied attacker at .* as app-role/]],
 };

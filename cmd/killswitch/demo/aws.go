@@ -118,7 +118,7 @@ func (st *stage) aws() awsState {
 	for id, a := range now.Organization.Accounts {
 		x := account{ID: id, Name: a.Name, Protected: slices.Contains(st.Org.ProtectedAccounts, id), FrozenBy: []string{}, Roles: []role{}, Users: []user{}, Instances: []instance{}}
 		for _, p := range s.Organization.SCPs {
-			if p.Ours && slices.Contains(p.Targets, id) {
+			if p.Ours && slices.Contains(p.Targets, id) && !strings.HasPrefix(p.Name, killswitchs+"deny-") { // which is about principals
 				x.FrozenBy = append(x.FrozenBy, p.Name)
 			}
 		}

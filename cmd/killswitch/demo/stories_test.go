@@ -73,6 +73,12 @@ var endings = map[string]func(*testing.T, state){
 		if len(s.cards("contained: ")) != 1 || len(s.cards("contained, but not in full: ")) != 1 { // a policy is back, under our deny
 			t.Error("there are not two cards that say contained")
 		}
+		const denied = "explicit deny in a service control policy"
+		wantLog(t, s, "DetachPolicy", "AccessDenied")
+		wantLog(t, s, "DeleteRolePolicy", "ok", "ok", "AccessDenied", denied, denied)
+		if a := s.account(company.Prod); len(a.FrozenBy) > 0 {
+			t.Errorf("the account is said to be frozen by %v", a.FrozenBy)
+		}
 		if loud := slices.ContainsFunc(s.Messages, func(m message) bool { return strings.Contains(m.Text, "somebody works against this containment") }); !loud {
 			t.Error("the attacker's work was not told")
 		}

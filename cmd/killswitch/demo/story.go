@@ -47,7 +47,7 @@ type play struct {
 	said   string // the verdict
 
 	requests []approvals.Request // as of the last look
-	removed  time.Time           // when the attacker took a deny away
+	lifted   []time.Time         // when the attacker took a deny away
 	// Who uses what: the attacker, the attacker by another way, and one of ours.
 	bad, other, good *company.Credentials
 	amiss            []string // what steps saw that is not as the story has it
