@@ -20,7 +20,7 @@ type Org struct {
 	ForwarderRole     string // forwards the account's events; may be empty
 	ExternalID        string
 	Regions           []string          // of alerts and of activity look-ups
-	AdminGroup        string            // IAM group whose members take one approval more to be quarantined; may be empty
+	AdminGroup        string            // IAM group whose members take one approval more to be denied; may be empty
 	SCPs              map[string]string // documents by their name in scp=
 	Accounts          map[string]string // alias → ID
 	ProtectedAccounts []string

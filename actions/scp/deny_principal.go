@@ -75,9 +75,13 @@ func inAccount(p actions.Phase, s actions.Scope) (ss []actions.Statement) {
 	_, root := actions.RootOf(s.Call.Target)
 	role := !isUser(s.Call.Target) && !root && !s.Call.OfPerson()
 	if s.Any() || isUser(s.Call.Target) {
-		ss = deny.QuarantinePermits(p, s, deny.FullQuarantine, []string{s.TargetOnAnyPath("user")}, nil, nil)
+		var groups []string
 		if p == actions.PhasePlan {
-			ss = append(ss, actions.ListPermit("iam:ListUsers"))
+			groups = []string{"iam:ListGroupsForUser"}
+		}
+		ss = deny.QuarantinePermits(p, s, deny.FullQuarantine, []string{s.TargetOnAnyPath("user")}, groups, nil)
+		if p == actions.PhasePlan {
+			ss = append(append(ss, actions.ListPermit("iam:ListUsers")), vouch.GroupPermits(s)...)
 		}
 	}
 	if p == actions.PhasePlan && role {
@@ -208,8 +212,11 @@ func read(ctx context.Context, acct *actions.Account, c actions.Call) (p princip
 		}
 		arn, id, created = aws.ToString(p.user.Arn), aws.ToString(p.user.UserId), aws.ToTime(p.user.CreateDate)
 		p.denied.UserIDs = []string{id}
-		if acct.Org.Protection(arn) != "" { // in any account: one that is protected in this one is refused
-			p.guarded = name + " has a protected name, and nothing vouches for it."
+		if acct.Look == actions.LookAll { // an attacker may join the group after the approval
+			groups, unread := vouch.Groups(ctx, at, name)
+			if p.guarded = vouch.GuardUser(ctx, at, p.user, groups, unread); p.guarded != "" && c.Options["confirm"] != name {
+				return p, actions.ConfirmName(c, name, p.guarded, "")
+			}
 		}
 	} else {
 		r, err := deny.GetRole(ctx, at, name)

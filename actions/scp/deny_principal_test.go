@@ -339,3 +339,29 @@ func TestDenyPrincipalSaysWhatFails(t *testing.T) {
 	w.SetCall(mustParse(t, w, "deny_principal prod/role/nobody"))
 	actiontest.HasWords(t, refusal(t, w.planned()).Reason, "nobody")
 }
+
+// TestDenyPrincipalOfAnAdministrator takes the name typed and one approval more, as the quarantine does; a run
+// asks no more.
+func TestDenyPrincipalOfAnAdministrator(t *testing.T) {
+	admin := func(typed string) *fixture {
+		w := outside(t, "aws", typed)
+		w.Org.AdminGroup = "admins"
+		w.Hub = actions.NewCloud(w.Config(), w.Org)
+		w.Hub.SetNow(w.Clock.Now)
+		w.Account(actiontest.Member).AddUser(awsfake.User{Name: "root-of-all", Groups: []string{"Admins"}})
+		return w
+	}
+	const target = "prod/user/root-of-all"
+	no := refusal(t, admin(target).planned())
+	actiontest.HasWords(t, no.Reason, "member of the admin group Admins")
+	if no.Instead == nil || no.Instead.Options["confirm"] != "root-of-all" {
+		t.Errorf("%+v", no)
+	}
+	w := admin(target + " confirm=root-of-all")
+	actiontest.HasWords(t, w.Plan().Guarded, "admin group", "since")
+	w.Fault(awsfake.Fault{Op: "iam:ListGroupsForUser", Err: actiontest.Denied})
+	actiontest.HasWords(t, w.Plan().Guarded, "can't be read")
+	if p := admin("prod/user/alice").Plan(); p.Guarded != "" {
+		t.Error(p.Guarded)
+	}
+}

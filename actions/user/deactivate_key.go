@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
@@ -51,7 +52,7 @@ func deactivatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	case actions.PhasePlan:
 		if quarantines {
 			users := []string{s.ARN("iam", "user/*")}
-			return slices.Concat(quarantinePermits(p, s, deny.FullQuarantine, users, []string{"iam:ListGroupsForUser", "iam:ListAccessKeys"}, nil), groupPermits(s), []actions.Statement{keyOwnerPermit()})
+			return slices.Concat(quarantinePermits(p, s, deny.FullQuarantine, users, []string{"iam:ListGroupsForUser", "iam:ListAccessKeys"}, nil), vouch.GroupPermits(s), []actions.Statement{keyOwnerPermit()})
 		}
 		return keyPlanPermits(s)
 	case actions.PhaseRun:
@@ -117,8 +118,8 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 // a request of its own.
 func quarantineOwner(ctx context.Context, acct *actions.Account, k *ownedKey, p *actions.Plan) (bool, error) {
 	name := aws.ToString(k.user.UserName)
-	groups, unread := groupsOf(ctx, acct, name)
-	if why := guard(ctx, acct, k.user, groups, unread); why != "" { // in a run, what was planned is in the ledger
+	groups, unread := vouch.Groups(ctx, acct, name)
+	if why := vouch.GuardUser(ctx, acct, k.user, groups, unread); why != "" { // in a run, what was planned is in the ledger
 		p.Warnings = append(p.Warnings, fmt.Sprintf("Only the key is deactivated: %s Sessions that were made with it work on for up to 36 hours. To end them, send: quarantine_user %s confirm=%s", why, aws.ToString(k.user.Arn), name))
 		return false, nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 // QuarantineUser denies everything to an IAM user and makes its credentials
@@ -51,7 +52,7 @@ func quarantineUserPermits(p actions.Phase, s actions.Scope) []actions.Statement
 	switch p {
 	case actions.PhasePlan:
 		reads := append([]string{"iam:ListGroupsForUser", "iam:GetLoginProfile", "iam:ListUserPolicies", "iam:ListMFADevices"}, listCredentials...)
-		return slices.Concat(quarantinePermits(p, s, name, user, reads, nil), groupPermits(s), []actions.Statement{keyOwnerPermit(), actions.ListPermit("iam:ListUsers")})
+		return slices.Concat(quarantinePermits(p, s, name, user, reads, nil), vouch.GroupPermits(s), []actions.Statement{keyOwnerPermit(), actions.ListPermit("iam:ListUsers")})
 	case actions.PhaseRun:
 		var reads, writes []string
 		if full {
@@ -85,15 +86,6 @@ func quarantinePermits(p actions.Phase, s actions.Scope, name string, users, rea
 	return deny.QuarantinePermits(p, s, name, users, reads, writes)
 }
 
-// groupPermits are the permissions to read since when an exempt user is in the group. LookupEvents takes
-// no resource.
-func groupPermits(s actions.Scope) (ss []actions.Statement) {
-	if s.Any() || s.Org.AdminGroup != "" {
-		ss = append(ss, actions.Statement{Actions: []string{"cloudtrail:LookupEvents"}, Resources: []string{"*"}})
-	}
-	return ss
-}
-
 // Plan implements [actions.Action].
 func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions.Call) (actions.Plan, error) {
 	user, err := deny.FindUser(ctx, acct, c)
@@ -104,8 +96,8 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 	var groups []string
 	guarded, unread := "", error(nil)
 	if acct.Look == actions.LookAll { // an attacker may join the group after the approval
-		groups, unread = groupsOf(ctx, acct, name)
-		if guarded = guard(ctx, acct, user, groups, unread); guarded != "" && c.Options["confirm"] != name {
+		groups, unread = vouch.Groups(ctx, acct, name)
+		if guarded = vouch.GuardUser(ctx, acct, user, groups, unread); guarded != "" && c.Options["confirm"] != name {
 			return actions.Plan{}, actions.ConfirmName(c, name, guarded, "or deactivate a key alone with deactivate_key")
 		}
 	}
@@ -149,31 +141,6 @@ func (QuarantineUser) Plan(ctx context.Context, acct *actions.Account, c actions
 		p.Warnings = append(p.Warnings, "Not everything could be listed, so there may be more: "+strings.Join(u.Unread, "; ")+".")
 	}
 	return p, nil
-}
-
-// guard returns why it takes one approval more to contain a user: its name is protected in any
-// account, it is an administrator, or its groups can't be read, as whoever holds the account may
-// bring about.
-func guard(ctx context.Context, acct *actions.Account, u *types.User, groups []string, unread error) string {
-	user, arn := aws.ToString(u.UserName), aws.ToString(u.Arn)
-	if acct.Org.ProtectedByNameAlone(arn) {
-		return user + " has a name that is protected in any account; nothing shows that this is the one that is meant."
-	}
-	if acct.Org.AdminGroup == "" {
-		return ""
-	}
-	if unread != nil {
-		cause, _ := actions.Explain(unread)
-		return fmt.Sprintf("whether %s is a member of the admin group %s can't be read (%s).", user, acct.Org.AdminGroup, cause)
-	}
-	if group := adminGroup(acct.Org, groups); group != "" {
-		since := ""
-		if acct.Look == actions.LookAll {
-			since = ", " + memberSince(ctx, acct, user, group)
-		}
-		return fmt.Sprintf("%s is a member of the admin group %s%s.", user, group, since)
-	}
-	return ""
 }
 
 // checkQuarantine checks the options.

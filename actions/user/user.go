@@ -5,11 +5,9 @@ package user
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -120,23 +118,4 @@ func userTagStep(acct *actions.Account, user *types.User) actions.Step {
 	s := deny.UserStep(acct, user, "tag", "tag", deny.TamperTag)
 	s.Title, s.Prior, s.Current, s.After = "Tag the user as contained", deny.TamperValue(user.Tags), deny.TagText(deny.TamperValue(user.Tags)), "tag "+deny.TamperTag+" = this request"
 	return s
-}
-
-// groupsOf returns the names of a user's groups, of every page.
-func groupsOf(ctx context.Context, acct *actions.Account, user string) ([]string, error) {
-	names, err := actions.List(ctx, iam.NewListGroupsForUserPaginator(acct.IAM(), &iam.ListGroupsForUserInput{UserName: &user}),
-		func(p *iam.ListGroupsForUserOutput) []types.Group { return p.Groups },
-		func(g types.Group) string { return aws.ToString(g.GroupName) })
-	slices.Sort(names)
-	return names, err
-}
-
-// adminGroup returns the admin group in the account's spelling if the user is in it;
-// else "". IAM names are unique regardless of case.
-func adminGroup(o actions.Org, groups []string) string {
-	i := slices.IndexFunc(groups, func(g string) bool { return o.AdminGroup != "" && strings.EqualFold(g, o.AdminGroup) })
-	if i < 0 {
-		return ""
-	}
-	return groups[i]
 }

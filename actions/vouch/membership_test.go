@@ -1,4 +1,4 @@
-package user_test
+package vouch_test
 
 import (
 	"testing"
@@ -6,10 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 
-	"github.com/killswitch-chatops/killswitch/actions"
-	"github.com/killswitch-chatops/killswitch/actions/actiontest"
-	"github.com/killswitch-chatops/killswitch/actions/awsfake"
-	"github.com/killswitch-chatops/killswitch/actions/user"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 // TestIsJoinNeedsUserGroupAndSuccess: CloudTrail lists all events that name the user, among them attempts
@@ -27,14 +24,8 @@ func TestIsJoinNeedsUserGroupAndSuccess(t *testing.T) {
 		"left":          {"RemoveUserFromGroup", `{"requestParameters":{"userName":"alice","groupName":"admins"}}`, false},
 		"unreadable":    {"AddUserToGroup", `{`, false},
 	} {
-		if got := user.Joined(types.Event{EventName: aws.String(tt.event), CloudTrailEvent: aws.String(tt.record)}, "alice", "admins"); got != tt.want {
+		if got := vouch.Joined(types.Event{EventName: aws.String(tt.event), CloudTrailEvent: aws.String(tt.record)}, "alice", "admins"); got != tt.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
-}
-
-func TestMemberSinceIsBestEffort(t *testing.T) {
-	w := userWorld(t).exempting("devs").quarantine(nil)
-	w.Fault(awsfake.Fault{Op: "cloudtrail:LookupEvents", Err: actiontest.Denied})
-	actiontest.HasWords(t, user.MemberSince(t.Context(), w.Enter(actions.Responder, actions.PhasePlan), "alice", "devs"), "since when is not known (")
 }

@@ -1,0 +1,4 @@
+package vouch
+
+// Joined is for tests.
+var Joined = isJoin
