@@ -43,14 +43,22 @@ const events = "events.amazonaws.com"
 func Strangers(o actions.Org, arn, trust string) []string {
 	j := judge{org: o, expected: expected(o, arn)}
 	j.policy(trust)
-	slices.Sort(j.strangers)
-	return slices.Compact(j.strangers)
+	return j.found()
 }
 
 type judge struct {
 	org       actions.Org
 	expected  []string
 	strangers []string
+
+	resource bool     // the policy is a resource's, not a role's
+	only     []string // the accounts and organizations that the condition of the statement names; none for a role's
+	limited  bool     // the statement has a condition
+}
+
+func (j *judge) found() []string {
+	slices.Sort(j.strangers)
+	return slices.Compact(j.strangers)
 }
 
 func (j *judge) add(format string, args ...any) {
@@ -77,17 +85,24 @@ func (j *judge) policy(trust string) {
 	if !isList {
 		statements = []any{d["Statement"]}
 	}
+	elements := []string{"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Condition"}
+	if j.resource {
+		elements = append(elements, "Resource", "NotResource")
+	}
 	for _, raw := range statements {
 		s, _ := raw.(map[string]any)
 		_, excepts := s["NotPrincipal"]
+		if j.resource {
+			j.only, j.limited = narrowed(s["Condition"]), s["Condition"] != nil
+		}
 		switch {
-		case !deny.OnlyKeys(s, "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Condition"):
-			j.unknown("a statement has elements that a trust policy does not")
+		case !deny.OnlyKeys(s, elements...):
+			j.unknown("a statement has elements that such a policy does not")
 		case s["Effect"] == "Deny":
 		case s["Effect"] != "Allow":
 			j.unknown("a statement has the effect %v", s["Effect"])
 		case excepts:
-			j.add("everybody but those named (NotPrincipal)")
+			j.everybody("everybody but those named (NotPrincipal)")
 		default:
 			j.principals(s["Principal"])
 		}
@@ -96,7 +111,7 @@ func (j *judge) policy(trust string) {
 
 func (j *judge) principals(element any) {
 	if element == "*" {
-		j.add("everybody (*)")
+		j.everybody("everybody (*)")
 		return
 	}
 	kinds, ok := element.(map[string]any)
@@ -127,13 +142,13 @@ func (j *judge) principal(kind, name string) {
 	switch {
 	case (kind == "Service" || kind == "Federated") && slices.Contains(j.expected, name):
 	case kind == "Service":
-		j.add("the service %s", name)
+		j.everybody("the service " + name)
 	case kind == "Federated":
 		j.add("whoever signs in by %s", name)
 	case kind != "AWS":
 		j.unknown("the %s %s", kind, name)
 	case name == "*":
-		j.add("everybody (*)")
+		j.everybody("everybody (*)")
 	case accountID.MatchString(name):
 		j.account(name, name, "account "+name)
 	case inAccount.MatchString(name):
@@ -151,6 +166,24 @@ func (j *judge) principal(kind, name string) {
 		j.unknown("%s, which was deleted", name)
 	default:
 		j.unknown("%s", name)
+	}
+}
+
+// everybody adds who is meant by a principal that is nobody in particular.
+func (j *judge) everybody(who string) {
+	for _, id := range j.only {
+		if accountID.MatchString(id) {
+			j.account(id, id, "account "+id)
+		} else if !slices.Contains(j.expected, id) {
+			j.add("the organization %s", id)
+		}
+	}
+	switch {
+	case len(j.only) > 0:
+	case j.limited:
+		j.add("%s under conditions", who)
+	default:
+		j.add("%s", who)
 	}
 }
 
