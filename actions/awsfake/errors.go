@@ -32,6 +32,12 @@ var statuses = map[string]int{
 	"ServiceUnavailableError": http.StatusServiceUnavailable,
 	"RequestLimitExceeded":    http.StatusServiceUnavailable,
 	"UnauthorizedOperation":   http.StatusForbidden,
+
+	// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+	"NoSuchBucket":                 http.StatusNotFound,
+	"NoSuchBucketPolicy":           http.StatusNotFound,
+	"NoSuchLifecycleConfiguration": http.StatusNotFound,
+	"PermanentRedirect":            http.StatusMovedPermanently,
 }
 
 // respond wraps an API error as a response that came over HTTP, as the SDK's

@@ -120,6 +120,8 @@ func (c *Cloud) operation(op string) (operation, bool) {
 		cloudTrailOperations,
 		guardDutyOperations,
 		snsOperations,
+		s3Operations,
+		kmsOperations,
 	} {
 		if o, ok := m[op]; ok {
 			return o, true

@@ -19,6 +19,7 @@ const (
 	identityPolicy policyKind = iota
 	trustPolicy
 	delegationPolicy // of an organization
+	bucketPolicy
 )
 
 // policy is a parsed document: "IAM JSON policy elements reference" and

@@ -244,7 +244,7 @@ func (k *request) denied(action, resource, why string) error {
 	switch {
 	case strings.HasPrefix(k.op, "ec2:"): // EC2 has a code of its own, whichever permission is missing
 		return apiError("UnauthorizedOperation", "You are not authorized to perform this operation. %s", denial(k.caller.arn, action, resource, why))
-	case strings.HasPrefix(k.op, "organizations:"), strings.HasPrefix(k.op, "cloudtrail:"), strings.HasPrefix(k.op, "guardduty:"): // services that speak JSON name the exception
+	case strings.HasPrefix(k.op, "organizations:"), strings.HasPrefix(k.op, "cloudtrail:"), strings.HasPrefix(k.op, "guardduty:"), strings.HasPrefix(k.op, "kms:"): // services that speak JSON name the exception
 		return apiError("AccessDeniedException", "%s", denial(k.caller.arn, action, resource, why))
 	}
 	return apiError("AccessDenied", "%s", denial(k.caller.arn, action, resource, why))

@@ -66,6 +66,8 @@ type Account struct {
 	findings []finding
 	users    map[string]*history[User]
 	groups   map[string]*history[Group]
+	buckets  []Bucket         // by name
+	keys     map[string][]Key // by region
 }
 
 // ID is the account's twelve digits.
