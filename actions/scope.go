@@ -178,6 +178,8 @@ func (s Scope) ARN(service, resource string) string {
 	switch service {
 	case "iam":
 		region = ""
+	case "s3": // names of buckets are unique in a partition
+		region, account = "", ""
 	case "organizations":
 		region, account = "", cmp.Or(s.Org.ManagementAccount, "*")
 	}

@@ -94,8 +94,15 @@ func (c *calls) look(r *http.Request, body []byte) context.Context {
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		operation = target[strings.LastIndex(target, ".")+1:]
 	}
-	if getFindings.MatchString(r.URL.Path) {
+	switch query := r.URL.Query(); {
+	case getFindings.MatchString(r.URL.Path):
 		operation = "GetFindings"
+	case service == "s3" && query.Has("lifecycle"):
+		operation = "GetLifecycleConfiguration"
+	case service == "s3" && query.Has("policy"):
+		operation = "GetBucketPolicy"
+	case service == "s3" && r.URL.Path == "/":
+		operation = "ListAllMyBuckets"
 	}
 	if operation == "AssumeRole" {
 		var policy struct{ Statement []struct{ Action []string } }

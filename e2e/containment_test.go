@@ -19,8 +19,12 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	orgtypes "github.com/aws/aws-sdk-go-v2/service/organizations/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
@@ -35,6 +39,7 @@ type containment struct {
 	// setup returns what is typed, what the cards of it say, and what reads the
 	// state that undo must bring back.
 	setup func(*scene) (line, about string, state func() any)
+	plan  []string // words of its plan, in the thread
 	// contained fails unless it is.
 	contained func(*scene)
 	approvals int    // 1 where it is 0
@@ -65,7 +70,10 @@ var containments = []containment{
 	}, contained: func(s *scene) { s.attached("killswitch-freeze", "role/killswitch-responder") }},
 	{name: "apply_scp protect-data", setup: func(s *scene) (string, string, func() any) {
 		id := s.memberAccount("wiped")
+		s.leaks(id)
 		return "apply_scp " + id + " scp=protect-data somebody deletes backups", "apply_scp " + id + " ", func() any { return s.scps(id) }
+	}, plan: []string{
+		"in 1 bucket: wiped-data after 1 day (rule purge)", "wiped-data: everybody", "wiped (eu-west-1): arn:aws:iam::666666666666:role/mallory", "1 bucket lets in other accounts: wiped-shared: account 222222222222 (prod)",
 	}, contained: func(s *scene) { s.attached("killswitch-protect-data", "s3:DeleteObjectVersion") }},
 	{name: "apply_scp on a unit", approvals: 2, setup: func(s *scene) (string, string, func() any) {
 		unit := s.unit(s.memberAccount("in-a-unit"))
@@ -205,6 +213,9 @@ func (c containment) play(s *scene) {
 	card := s.about("pending 0/", about, false)
 	if d := cmp.Diff(before, state()); d != "" {
 		s.t.Errorf("the plan changed something: %s", d)
+	}
+	if len(c.plan) > 0 {
+		s.slack.Await(s.t, channel, "the plan", func(m Message) bool { return m.ThreadTS == card.TS && says(m, c.plan...) })
 	}
 	for _, user := range []string{ben, cem}[:max(c.approvals, 1)] {
 		s.click(user, card, "approve")
@@ -446,6 +457,29 @@ func (s *scene) unit(account string) string {
 	_, err = s.org().MoveAccount(ctx, &organizations.MoveAccountInput{AccountId: &account, SourceParentId: roots.Roots[0].Id, DestinationParentId: inner.OrganizationalUnit.Id})
 	s.must(err)
 	return *outer.OrganizationalUnit.Id
+}
+
+// leaks makes buckets and a key in an account, from which data goes although it is protected.
+func (s *scene) leaks(account string) {
+	s.t.Helper()
+	ctx, cfg := s.t.Context(), s.aws.Member(s.t, account)
+	buckets := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	for name, principal := range map[string]string{"wiped-data": `"*"`, "wiped-shared": `{"AWS":"` + prod + `"}`} {
+		_, err := buckets.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name, CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: region}})
+		s.must(err)
+		_, err = buckets.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &name, Policy: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":` + principal + `,"Action":"s3:GetObject","Resource":"arn:aws:s3:::` + name + `/*"}]}`)})
+		s.must(err)
+	}
+	_, err := buckets.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{Bucket: aws.String("wiped-data"), LifecycleConfiguration: &s3types.BucketLifecycleConfiguration{
+		Rules: []s3types.LifecycleRule{{ID: aws.String("purge"), Status: s3types.ExpirationStatusEnabled, Filter: &s3types.LifecycleRuleFilter{Prefix: aws.String("")}, Expiration: &s3types.LifecycleExpiration{Days: aws.Int32(1)}}}}})
+	s.must(err)
+	keys := kms.NewFromConfig(cfg)
+	key, err := keys.CreateKey(ctx, nil)
+	s.must(err)
+	_, err = keys.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: aws.String("alias/wiped"), TargetKeyId: key.KeyMetadata.KeyId})
+	s.must(err)
+	_, err = keys.CreateGrant(ctx, &kms.CreateGrantInput{KeyId: key.KeyMetadata.KeyId, GranteePrincipal: aws.String("arn:aws:iam::666666666666:role/mallory"), Operations: []kmstypes.GrantOperation{kmstypes.GrantOperationDecrypt}})
+	s.must(err)
 }
 
 // scps are the names of the policies of an account or a unit.

@@ -77,7 +77,7 @@ func pageOf(a actions.Action) string {
 		line("- %s", text)
 	}
 	line("\nThe card adds what it finds at the target.\n\n## Calls and permissions\n")
-	line("Each is the call of AWS's API of the same name; but for iam:PassRole, which goes with the call that hands a role to EC2, and TagResource, with CreatePolicy. The member roles have the union of these; each session is limited to its phase and target, and in it every write on the member roles themselves is denied.")
+	line("Each is the call of AWS's API of the same name; but for iam:PassRole, which goes with the call that hands a role to EC2, TagResource, with CreatePolicy, and two of S3, whose calls are ListBuckets and GetBucketLifecycleConfiguration. The member roles have the union of these; each session is limited to its phase and target, and in it every write on the member roles themselves is denied.")
 	for _, p := range []struct {
 		phase actions.Phase
 		head  string

@@ -48,7 +48,11 @@ func (ApplySCP) Spec() actions.Spec {
 		InOrganizations: func(actions.Call) bool { return true },
 		Permits: func(p actions.Phase, s actions.Scope) []actions.Statement {
 			_, spared, _ := configuredAttachment(s.Org, documentName(s.Call), false)
-			return Permits(p, s, spared)
+			ss := Permits(p, s, spared)
+			if p == actions.PhasePlan {
+				ss = append(ss, standingPermits(s)...)
+			}
+			return ss
 		},
 	}
 }
@@ -260,6 +264,9 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	if c.OfUnit() {
 		surveyUnit(ctx, acct, at, &p)
 	}
+	if !c.OfUnit() && protecting(builtinOf(acct.Org, document)) {
+		surveyStanding(ctx, acct, at.arn, &p)
+	}
 	vouch.Survey(ctx, acct, exempt, &p)
 	return p, nil
 }
@@ -314,13 +321,9 @@ func (a Attachment) survey(ctx context.Context, acct *actions.Account, target st
 
 // impactText returns what stops when the document is attached, in words.
 func impactText(o actions.Org, name, document string, spared []string, unit bool) []string {
-	but, in, of := exemptText(spared), "in the account", "of the account"
+	but, builtin, in, of := exemptText(spared), builtinOf(o, document), "in the account", "of the account"
 	if unit {
 		in, of = "in each account", "of these accounts"
-	}
-	var builtin string
-	if i := slices.IndexFunc(builtinSCPs, func(b string) bool { d, _ := BuiltinSCP(o, b); return deny.EqualJSON(document, d) }); i >= 0 {
-		builtin = builtinSCPs[i]
 	}
 	var warnings []string
 	switch builtin {
@@ -337,8 +340,12 @@ func impactText(o actions.Org, name, document string, spared []string, unit bool
 	case protectVersions:
 		warnings = append(warnings, "Deleting versions, tables, backups and keys is denied to all but "+but+": snapshot rotation and AWS Backup under roles "+of+" fail. Objects in buckets without versions can be wiped (scp="+protectDataSCP+").")
 	}
-	if builtin == protectDataSCP || builtin == protectVersions {
-		warnings = append(warnings, "Reading and overwriting data go on, and so do lifecycle rules, replication, grants and bucket policies that stand already: look at them.",
+	if protecting(builtin) {
+		listed := ", as listed, and replication, access points and key policies, which are not."
+		if unit {
+			listed = ": freeze the accounts that matter by themselves, too, where they are listed."
+		}
+		warnings = append(warnings, "Reading and overwriting data go on, and so do lifecycle rules, bucket policies and grants of keys that stand already"+listed,
 			"Denied to those protected, too: KMS keys of other organizations, grants of keys to other accounts, and S3 objects with a key of the request (SSE-C). Applications that use these fail.")
 	}
 	for _, arn := range spared {

@@ -84,6 +84,15 @@ func BuiltinSCP(o actions.Org, name string) (document string, ok bool) {
 	return "", false
 }
 
+// builtinOf returns the name of the built-in document that says the same; "" for none.
+func builtinOf(o actions.Org, document string) string {
+	i := slices.IndexFunc(builtinSCPs, func(b string) bool { d, _ := BuiltinSCP(o, b); return deny.EqualJSON(document, d) })
+	if i < 0 {
+		return ""
+	}
+	return builtinSCPs[i]
+}
+
 // TamperPolicy is the name of the policy that protects what is contained: cmd/template prints it.
 const TamperPolicy = scpPrefix + "tamper"
 
