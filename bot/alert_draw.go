@@ -19,7 +19,7 @@ const shownRequests = 10
 
 // alertView reads everything that an alert's card shows.
 func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView, error) {
-	v := cards.AlertView{Actions: b.Org.Actions, Alert: row, Finding: alerts.Shown(row.Reports), Now: b.Now()}
+	v := cards.AlertView{Actions: b.Org.Actions, Alert: row, Finding: alerts.Shown(row.Reports), Now: b.Now(), SocketMode: b.SocketMode}
 	for _, r := range row.Reports {
 		if p := r.Finding.Product; p != v.Finding.Product && !slices.Contains(v.AlsoReportedBy, p) {
 			v.AlsoReportedBy = append(v.AlsoReportedBy, p)

@@ -26,6 +26,8 @@ type Bot struct {
 	Team            string
 	IncidentChannel string
 	CommandChannels []string
+	// SocketMode: what people do may come over a connection, where Slack signs nothing.
+	SocketMode bool
 	// Usergroups narrow who of a group may act through Slack: group → Slack user group.
 	Usergroups map[string]string
 	// Findings reads events under the configuration.

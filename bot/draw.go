@@ -22,7 +22,7 @@ const (
 
 // view reads everything that a request's card shows.
 func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error) {
-	v := cards.View{Org: b.Org, Request: r, Now: b.Now()}
+	v := cards.View{Org: b.Org, Request: r, Now: b.Now(), SocketMode: b.SocketMode}
 	if p, err := b.Runs.Planned(ctx, r.ID); err == nil {
 		v.Planned = &p
 	} else if !errors.Is(err, approvals.ErrNotFound) {

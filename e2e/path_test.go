@@ -345,6 +345,7 @@ func TestKilled(t *testing.T) {
 func TestSocketMode(t *testing.T) {
 	s := newScene(t, func(s *scene, w *Workspace) {
 		s.socket, w.App.Mode, w.App.RequestURL = true, "socket", ""
+		s.edit = strings.NewReplacer("slack: {", "slack: {socket_mode: true, ").Replace
 	})
 	role := s.role("app-role")
 	Eventually(t, "the connection", func(context.Context) error {

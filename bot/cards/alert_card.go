@@ -27,6 +27,7 @@ type AlertView struct {
 	Alias          string              // of the account; may be empty
 	Called         Called              // whom it calls while nobody does anything
 	Now            time.Time
+	SocketMode     bool // as of a View
 }
 
 // Limits of the parts of an alert's card in characters. What they leave of
@@ -68,7 +69,7 @@ func AlertCard(v AlertView) Message {
 		b = append(b, slack.NewActionBlock("alert-actions", buttons...))
 	}
 	id := fmt.Sprintf("%s · severity %.3g · updated %s · event %s", v.Alert.ID, a.Severity, clock(v.Now), cmp.Or(a.EventID, "unknown"))
-	b = append(b, slack.NewContextBlock("id", plain(Untrusted(id).Plain(maxField))))
+	b = append(b, foot(plain(Untrusted(id).Plain(maxField)), v.SocketMode))
 	b = slices.Insert(b, contain, v.offers(maxAlert-characters(b))...)
 	m := Message{Text: v.fallback(), Blocks: b, Rank: CardRank}
 	if v.Calls() != "" {

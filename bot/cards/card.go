@@ -53,6 +53,8 @@ type View struct {
 	Waiting []approvals.Person // who may still approve
 	Group   string             // their Slack user group; may be empty
 	Now     time.Time
+	// SocketMode: Slack signs nothing of what is clicked.
+	SocketMode bool
 }
 
 // Limits of Slack's blocks, and ours where they are lower so that a card stays
@@ -106,8 +108,16 @@ func Card(v View) Message {
 	if line := v.againLine(); line != "" {
 		add(verbatim("again-line", line))
 	}
-	add(slack.NewContextBlock("id", mrkdwn(fmt.Sprintf("%s · updated %s", r.ID, clock(v.Now)))))
+	add(foot(mrkdwn(fmt.Sprintf("%s · updated %s", r.ID, clock(v.Now))), v.SocketMode))
 	return Message{Text: entities(v.fallback()), Blocks: b, Rank: CardRank}
+}
+
+// foot is the end of a card, below its buttons.
+func foot(line *slack.TextBlockObject, socketMode bool) slack.Block {
+	if !socketMode {
+		return slack.NewContextBlock("id", line)
+	}
+	return slack.NewContextBlock("id", line, plain("Socket Mode: no signature stands behind a click"))
 }
 
 // Call is the card of a request that has just become pending, as a new message: Slack

@@ -446,6 +446,7 @@ var cards = []cardCase{
 		no.Reason = evilLong
 		v.Request.Denial, v.Request.Ended = &no, after(90*time.Second)
 	}}},
+	{"pending_socket_mode", "pending 0/1", []func(*View){func(v *View) { v.SocketMode = true }}},
 }
 
 func (c cardCase) view() View {
@@ -488,6 +489,34 @@ func TestCardIsPure(t *testing.T) {
 		if d := cmp.Diff(document(t, Card(c.view())), document(t, Card(c.view()))); d != "" {
 			t.Errorf("%s: two drawings differ:\n%s", c.name, d)
 		}
+	}
+}
+
+// TestSocketMode: every card ends with what no signature stands behind, and is the same otherwise.
+func TestSocketMode(t *testing.T) {
+	check := func(name string, signed, unsigned Message) {
+		n := len(signed.Blocks) - 1
+		if d := cmp.Diff(document(t, Message{Text: signed.Text, Blocks: signed.Blocks[:n]}), document(t, Message{Text: unsigned.Text, Blocks: unsigned.Blocks[:n]})); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+		last, _ := unsigned.Blocks[n].(*slack.ContextBlock)
+		if last == nil || len(unsigned.Blocks) != n+1 || len(last.ContextElements.Elements) != 2 || !bytes.Contains(document(t, unsigned), []byte("no signature")) || bytes.Contains(document(t, signed), []byte("no signature")) {
+			t.Errorf("%s ends with %+v", name, unsigned.Blocks[n:])
+		}
+		checkMessage(t, unsigned)
+	}
+	for _, c := range cards {
+		v := c.view()
+		v.SocketMode = false
+		signed := Card(v)
+		v.SocketMode = true
+		check(c.name, signed, Card(v))
+	}
+	for _, c := range alertCards {
+		v := c.view(t)
+		signed := AlertCard(v)
+		v.SocketMode = true
+		check(c.name, signed, AlertCard(v))
 	}
 }
 

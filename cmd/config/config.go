@@ -21,6 +21,7 @@ type Config struct {
 	Team            string   // Slack workspace; payloads from any other are refused
 	IncidentChannel string   // where cards go unless a route says otherwise
 	CommandChannels []string // where the slash command may be typed; never empty
+	SocketMode      bool     // serve may take what people do over a connection, where Slack signs nothing
 
 	Org actions.Org // its Regions are all in its Partition, and never empty
 	// Files are what the configuration names beside itself: slash-separated paths
@@ -91,6 +92,7 @@ func (c *checker) check(data []byte) Config {
 		Team:            slack.at("team").text(),
 		IncidentChannel: slack.at("incident_channel").text(),
 		CommandChannels: slack.at("command_channels").texts(),
+		SocketMode:      slack.at("socket_mode").yes(),
 		Retention:       defaultRetention,
 	}
 	if len(cfg.CommandChannels) == 0 {

@@ -154,6 +154,16 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestSocketMode is allowed by name alone.
+func TestSocketMode(t *testing.T) {
+	for line, want := range map[string]bool{"": false, "  socket_mode: false\n": false, "  socket_mode: true\n": true} {
+		got, err := Parse("killswitch.yaml", []byte(strings.Replace(example(t), "  team:", line+"  team:", 1)), nil)
+		if err != nil || got.SocketMode != want {
+			t.Errorf("%q: %t, %v", line, got.SocketMode, err)
+		}
+	}
+}
+
 func TestOverridesInherit(t *testing.T) {
 	text := strings.Replace(minimal, "groups: {all", "groups: {two: {people: [alice, bob]}, all", 1) +
 		"  undo: {approvers: two}\n  units: {run_within: 10m}\n  watch: 36h\n  actions: {delete_role: {approve_within: 2h}, revoke_sessions: {}}\nretention: 36h\n"

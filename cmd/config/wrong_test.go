@@ -30,6 +30,7 @@ var wrong = []struct {
 	{"channel's name", []string{"incident_channel: C01INC", "incident_channel: incidents"}, []string{"4 slack.incident_channel"}},
 	{"no command channel", []string{"command_channels: [C01INC]", "command_channels: []"}, []string{"5 slack.command_channels"}},
 	{"command channel's name", []string{"command_channels: [C01INC]", "command_channels: [C01INC, ops]"}, []string{"5 slack.command_channels[1]"}},
+	{"socket mode in words", []string{"  command_channels:", "  socket_mode: \"true\"\n  command_channels:"}, []string{"5 slack.socket_mode"}},
 	// people
 	{"person's ID", []string{"id: alice", "id: alice smith"}, []string{"8 people[0].id", "14 groups.responders.people[0]"}},
 	{"person's ID that no session tag may have", []string{"id: alice", "id: 'alice,prod'"}, []string{"8 people[0].id", "14 groups.responders.people[0]"}},

@@ -37,7 +37,16 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("slack: {team: nope}\nunknown: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	text, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(t.TempDir(), "socket.yaml")
+	if err := os.WriteFile(socket, bytes.Replace(text, []byte("  team:"), []byte("  socket_mode: true\n  team:"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	secrets := map[string]string{"SLACK_SIGNING_SECRET": "s", "SLACK_BOT_TOKEN": "t"}
+	withApp := map[string]string{"SLACK_SIGNING_SECRET": "s", "SLACK_BOT_TOKEN": "t", "SLACK_APP_TOKEN": "a"}
 	for name, c := range map[string]struct {
 		env  map[string]string
 		args string
@@ -64,8 +73,11 @@ func TestExitCodes(t *testing.T) {
 		"serve without flags":  {env: secrets, args: "serve", code: 2, says: "--config and --data"},
 		"serve, no secrets":    {args: "serve --config " + example + " --data " + t.TempDir(), code: 1, says: "SLACK_SIGNING_SECRET"},
 		"serve, no app token":  {env: secrets, args: "serve --socket-mode --config " + example + " --data " + t.TempDir(), code: 1, says: "SLACK_APP_TOKEN"},
-		"serve, bad keys":      {env: map[string]string{"SLACK_SIGNING_SECRET": "s", "SLACK_BOT_TOKEN": "t", "KILLSWITCH_WEBHOOK_KEYS": "soar=a,b"}, args: "serve --config " + example + " --data " + t.TempDir(), code: 1, says: "KILLSWITCH_WEBHOOK_KEYS in the environment: webhook keys: entry 2"},
-		"serve, bad config":    {env: secrets, args: "serve --config " + broken + " --data " + t.TempDir(), code: 1, says: "unknown"},
+		"serve, no socket mode in the configuration": {env: withApp, args: "serve --socket-mode --config " + example + " --data " + socket + "/data", code: 1, says: "set slack.socket_mode: true"},
+		"serve, socket mode":                         {env: withApp, args: "serve --socket-mode --config " + socket + " --data " + socket + "/data", code: 1, says: "not a directory"},
+		"serve, socket mode allowed and not used":    {env: secrets, args: "serve --config " + socket + " --data " + socket + "/data", code: 1, says: "not a directory"},
+		"serve, bad keys":                            {env: map[string]string{"SLACK_SIGNING_SECRET": "s", "SLACK_BOT_TOKEN": "t", "KILLSWITCH_WEBHOOK_KEYS": "soar=a,b"}, args: "serve --config " + example + " --data " + t.TempDir(), code: 1, says: "KILLSWITCH_WEBHOOK_KEYS in the environment: webhook keys: entry 2"},
+		"serve, bad config":                          {env: secrets, args: "serve --config " + broken + " --data " + t.TempDir(), code: 1, says: "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errout := call(t, c.env, strings.Fields(c.args)...)

@@ -36,7 +36,7 @@ func serve(ctx context.Context, p program, args []string) error {
 	file := f.String("config", "", "the configuration `FILE`")
 	data := f.String("data", "", "the `DIR`ectory for tables and queues; made if missing")
 	listen := f.String("listen", "127.0.0.1:8080", "the `ADDR`ess that Slack's requests reach, behind TLS")
-	socketMode := f.Bool("socket-mode", false, "let Slack's requests come over a connection that we open; wants SLACK_APP_TOKEN")
+	socketMode := f.Bool("socket-mode", false, "let Slack's requests come over a connection that we open; wants SLACK_APP_TOKEN, and slack.socket_mode: true in the configuration")
 	rest, err := parse(f, p, args)
 	if err != nil {
 		return err
@@ -57,6 +57,9 @@ func serve(ctx context.Context, p program, args []string) error {
 	c, err := config.Load(*file)
 	if err != nil {
 		return err
+	}
+	if *socketMode && !c.SocketMode {
+		return fmt.Errorf("%s does not allow --socket-mode, where Slack signs nothing of what people do: set slack.socket_mode: true there, and every card says so", *file)
 	}
 	log := slog.New(slog.NewJSONHandler(p.errout, nil))
 	if err := checkKeys(ctx, c, hooks, log); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
@@ -334,5 +335,24 @@ func TestEndOfTheWatchIsToldAndAClickProlongsIt(t *testing.T) {
 	}
 	if w.pass(time.Minute); w.policy("app-role") == "" {
 		t.Error("it is not watched on")
+	}
+}
+
+// TestCardsInSocketMode: whoever looks at a card is told that no signature stands behind its clicks.
+func TestCardsInSocketMode(t *testing.T) {
+	t.Parallel()
+	for _, allowed := range []bool{false, true} {
+		w, event := exfiltrated(t, finding.Route{Delivery: finding.Propose})
+		w.cfg.SocketMode = allowed
+		w.start()
+		w.arrive(event)
+		r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+		cards := []string{flat(w.cardOf(w.alertRow())), w.card(r)}
+		w.clicks("U02BOB", r, "approve")
+		for _, card := range append(cards, w.card(w.state(r, approvals.Contained))) {
+			if strings.Contains(card, "no signature stands behind a click") != allowed {
+				t.Errorf("allowed %t: %s", allowed, card)
+			}
+		}
 	}
 }

@@ -102,6 +102,7 @@ func New(env Environment, b Backends) *Zones {
 		Team:            c.Team,
 		IncidentChannel: c.IncidentChannel,
 		CommandChannels: c.CommandChannels,
+		SocketMode:      c.SocketMode,
 		Usergroups:      c.Usergroups,
 		Findings:        c.Reader(),
 		EventWebhooks:   c.EventWebhooks(),
