@@ -1,4 +1,4 @@
-// Checks what each role may do, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE FORWARDER MEMBERS.
+// Checks what each role may do, and people with the policy KillswitchCLI, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE FORWARDER MEMBERS.
 // The templates are the translated ones. Policies of queues and of the event bus count too, and the trust of the member roles.
 import { readFileSync } from 'node:fs'
 import { runSimulation } from '@cloud-copilot/iam-simulate'
@@ -17,23 +17,28 @@ const arns = {
 }
 const topic = `arn:aws:sns:${region}:${hub}:security-alerts`, pager = `arn:aws:sns:${region}:${hub}:pager` // what may be left out is given
 const bus = `arn:aws:events:${region}:${hub}:event-bus/default`, organization = 'o-abcdefghij'
-const given = { NoticeTopicArn: topic, PagerTopicArn: pager, OrganizationId: organization, HubEventBusArn: bus, HubAccountId: hub, ExternalId: '4b3c2a1f' }
+const person = account => `arn:aws:iam::${account}:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_IR_0123456789abcdef`
+const people = [hub, '666666666666'].map(account => person(account).replace('eu-west-1/', '*').replace(/[0-9a-f]{16}$/, '*'))
+const given = { CliPrincipals: people, IdentityAccounts: ['666666666666'], NoticeTopicArn: topic, PagerTopicArn: pager, OrganizationId: organization, HubEventBusArn: bus, HubAccountId: hub, ExternalId: '4b3c2a1f' }
 const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
 const arn = id => arns[resources[id].Type](id)
 const named = name => pseudo[name] ?? given[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
+let left = [] // conditions of the template that don't hold: all others do
 function resolve(v) {
-  if (Array.isArray(v)) return v.map(resolve)
+  if (Array.isArray(v)) return v.map(resolve).filter(x => x !== undefined)
   if (typeof v === 'boolean') return String(v)
   if (v === null || typeof v !== 'object') return v
-  if ('Ref' in v) return named(v.Ref)
+  if ('Ref' in v) return v.Ref === 'AWS::NoValue' ? undefined : named(v.Ref)
   if ('Fn::GetAtt' in v) return named(v['Fn::GetAtt'].join('.'))
-  if ('Fn::If' in v) return resolve(v['Fn::If'][1])
+  if ('Fn::If' in v) return resolve(v['Fn::If'][left.includes(v['Fn::If'][0]) ? 2 : 1])
   if ('Fn::Sub' in v) return v['Fn::Sub'].replace(/\$\{([^}]+)\}/g, (_, name) => named(name))
-  return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, resolve(x)]))
+  return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, resolve(x)]).filter(([, x]) => x !== undefined))
 }
 
 const everything = [{ name: 'everything', policy: { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] } }]
+const cliPolicy = () => [{ name: 'KillswitchCLI', policy: resolve(resources.KillswitchCLI.Properties.PolicyDocument) }]
 function identity(who) {
+  if (who in cli) return cliPolicy()
   const role = resources[`${who}Role`] ?? forwarding[`${who}Role`]
   if (!role) return everything // an administrator
   if (role.Properties.ManagedPolicyArns) throw new Error(`${who}Role has managed policies, which are not looked at here`)
@@ -47,12 +52,14 @@ const busPolicy = { Version: '2012-10-17', Statement: [resolve(resources.Forward
 
 const service = { events: 'events.amazonaws.com' }
 const elsewhere = { Forwarder: '222222222222', Stranger: '444444444444' } // their accounts
+// Who has KillswitchCLI: somebody of CliPrincipals, here and in another account, and somebody who is not among them.
+const cli = { Person: person(hub), PersonElsewhere: person('666666666666'), Unnamed: person(hub).replace('_IR_', '_Ops_'), StrangePerson: person('444444444444') }
 const impostor = 'arn:aws:iam::444444444444:role/killswitch-executor' // the executor's name, in a stranger's account
 // The member roles' trust, as it is deployed; of any other role of another account what it says is not ours: it says yes.
 const memberTrust = Object.fromEntries(['ResponderRole', 'RestorerRole'].map(id => [members[id].Properties.RoleName, resolve(members[id].Properties.AssumeRolePolicyDocument)]))
 const trust = (to, principal) => memberTrust[to.split(':role/')[1]] ?? { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: principal }, Action: 'sts:*', Resource: '*' }] }
 async function evaluate(who, action, to, context = {}) {
-  const principal = who === 'Impostor' ? impostor : service[who] ?? (resources[`${who}Role`] ? arn(`${who}Role`) : `arn:aws:iam::${elsewhere[who] ?? hub}:role/${stack}-${who}Role`)
+  const principal = who === 'Impostor' ? impostor : cli[who] ?? service[who] ?? (resources[`${who}Role`] ? arn(`${who}Role`) : `arn:aws:iam::${elsewhere[who] ?? hub}:role/${stack}-${who}Role`)
   const request = {
     principal, action,
     resource: { resource: to, accountId: /:(\d{12}):/.exec(to)?.[1] ?? hub },
@@ -83,6 +90,7 @@ const tables = ['RequestsTable', 'RunsTable'].map(arn)
 const stream = zone => arn(`${zone}Log`).replace(/\*$/, 'log-stream:2026/01/01/[$LATEST]0')
 const rule = name => ({ 'aws:SourceArn': arn(name) })
 const strange = (region, account, name) => ({ 'aws:SourceArn': `arn:aws:events:${region}:${account}:rule/${name}` })
+const rows = (...keys) => ({ 'dynamodb:LeadingKeys': keys })
 const put = 'events:PutEvents', byRule = { 'aws:PrincipalOrgID': organization, 'events:eventBusInvocation': 'true' }
 
 // Who, which actions, on what, the answer, and the context if it matters. `no` is for want of a grant, `never` is a Deny.
@@ -90,8 +98,8 @@ const cases = [
   ['Ingress', secret, ['SigningSecret', 'WebhookKeys'].map(arn), yes],
   ['Ingress', secret, arn('BotToken'), no],
   ['Ingress', send, ['SlackQueue', 'WebhooksQueue'].map(arn), yes],
-  ['Ingress', send, ['JobsQueue', 'ChecksQueue', 'ChangesQueue', 'AlertsQueue', 'TrailQueue'].map(arn), never],
-  ['Ingress', send, ['CliQueue', 'SlackDeadQueue', 'WebhooksDeadQueue'].map(arn), no],
+  ['Ingress', send, ['JobsQueue', 'ChecksQueue', 'ChangesQueue', 'AlertsQueue', 'TrailQueue', 'CliQueue'].map(arn), never],
+  ['Ingress', send, ['SlackDeadQueue', 'WebhooksDeadQueue'].map(arn), no],
   ['Ingress', receiving, ['SlackQueue', 'WebhooksQueue'].map(arn), no],
   ['Ingress', put, bus, no],
   ['Ingress', [...reading, ...writing, ...managing], tables, no],
@@ -108,10 +116,10 @@ const cases = [
   ['Bot', reading, arn('RunsTable'), yes],
   ['Bot', [...writing, ...managing], arn('RunsTable'), no],
   ['Bot', send, ['JobsQueue', 'ChecksQueue'].map(arn), yes],
-  ['Bot', send, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue'].map(arn), never],
-  ['Bot', send, ['CliQueue', 'AlertsDeadQueue', 'TrailDeadQueue'].map(arn), no],
-  ['Bot', receiving, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue'].map(arn), yes],
-  ['Bot', receiving, ['JobsQueue', 'ChecksQueue', 'AlertsDeadQueue', 'WebhooksDeadQueue'].map(arn), no],
+  ['Bot', send, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue', 'CliQueue'].map(arn), never],
+  ['Bot', send, ['AlertsDeadQueue', 'TrailDeadQueue'].map(arn), no],
+  ['Bot', receiving, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue', 'CliQueue'].map(arn), yes],
+  ['Bot', receiving, ['JobsQueue', 'ChecksQueue', 'AlertsDeadQueue', 'CliDeadQueue', 'WebhooksDeadQueue'].map(arn), no],
   ['Bot', enter, [role('222222222222', 'killswitch-responder'), role('222222222222', 'killswitch-restorer'), role(hub, 'any')], never],
   ['Bot', 'sns:Publish', [topic, pager], no],
   ['Bot', 'sts:GetAccessKeyInfo', '*', no],
@@ -143,14 +151,13 @@ const cases = [
   ['Executor', 'dynamodb:Query', index('RequestsTable', 'open'), no],
   ['Executor', managing, tables, no],
   ['Executor', send, ['JobsQueue', 'ChecksQueue', 'ChangesQueue'].map(arn), yes],
-  ['Executor', send, ['SlackQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue'].map(arn), never],
+  ['Executor', send, ['SlackQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue', 'CliQueue'].map(arn), never],
   ['Executor', receiving, ['JobsQueue', 'ChecksQueue'].map(arn), yes],
-  ['Executor', receiving, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue'].map(arn), no],
+  ['Executor', receiving, ['SlackQueue', 'ChangesQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue', 'CliQueue'].map(arn), no],
   ['Executor', ['iam:PutRolePolicy', 'iam:PassRole'], role(hub, 'killswitch-BotRole'), no],
   ['Executor', logging, stream('Executor'), yes],
 
-  ['Administrator', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue', 'ChecksQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue'].map(arn), never],
-  ['Administrator', send, arn('CliQueue'), yes],
+  ['Administrator', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue', 'ChecksQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue', 'CliQueue'].map(arn), never],
   ['Administrator', [send, 'sqs:ReceiveMessage'], Object.keys(resources).filter(r => resources[r].Type === 'AWS::SQS::Queue').map(arn), never, { 'aws:SecureTransport': 'false' }],
   ...['GuardDuty', 'TrustedAdvisor', 'Health', 'CloudTrail', 'RoleChanges', 'SecurityHub'].map(name => ['events', send, ['AlertsQueue', 'AlertsDeadQueue'].map(arn), yes, rule(`${name}Rule`)]),
   ['events', send, ['TrailQueue', 'TrailDeadQueue'].map(arn), yes, rule('ContainmentChangesRule')],
@@ -167,18 +174,53 @@ const cases = [
   ['Forwarder', put, bus.replace('default', 'other'), no, byRule],
   ['Forwarder', enter, [role('333333333333', 'killswitch-responder'), role(hub, 'killswitch-responder')], no],
   ['Stranger', put, bus, no, { 'events:eventBusInvocation': 'true' }],
+
+  // People at the command line.
+  [['Person', 'PersonElsewhere'], send, arn('CliQueue'), yes],
+  [['Unnamed', 'StrangePerson'], send, arn('CliQueue'), never],
+  ['Person', [...receiving, 'sqs:PurgeQueue'], arn('CliQueue'), no],
+  ['Person', send, ['SlackQueue', 'JobsQueue', 'ChangesQueue'].map(arn), never],
+  ['Person', send, arn('CliDeadQueue'), no],
+  ['Person', 'dynamodb:Query', arn('RequestsTable'), no, rows('KS-4G7QX2M9ZT0B')], // by its key each is read
+  [['Person', 'Unnamed'], 'dynamodb:GetItem', arn('RequestsTable'), yes, rows('KS-4G7QX2M9ZT0B')],
+  ['Person', 'dynamodb:GetItem', arn('RequestsTable'), yes, rows('statement#3f9a')],
+  ['Person', 'dynamodb:GetItem', tables, yes, rows('part#ABCDEFGHIJKLMNOPQRSTUVWXYZ#000000')],
+  ['Person', reading, arn('RunsTable'), yes, rows('KS-4G7QX2M9ZT0B')],
+  ['Person', reading, tables, no, rows('evidence#3f9a')],
+  ['Person', reading, tables, no, rows('AL-7Z3K9QW2M5XA')],
+  ['Person', reading, tables, no, rows('KS-4G7QX2M9ZT0B', 'evidence#3f9a')],
+  ['Person', reading, arn('RunsTable'), no, rows('statement#3f9a')],
+  ['Person', reading, arn('RunsTable'), no, rows('hold#222222222222/AROAEXAMPLE/inline/x')],
+  ['Person', reading, tables, no], // no keys: ForAllValues alone holds for none of them
+  ['Person', [...writing, ...managing, 'dynamodb:PartiQLSelect'], tables, no, rows('KS-4G7QX2M9ZT0B')],
+  ['Person', 'dynamodb:Query', ['open', 'in_force'].map(m => index('RequestsTable', m)), yes, rows('1')],
+  ['Person', 'dynamodb:Query', ['stale', 'alert'].map(m => index('RequestsTable', m)), no, rows('1')],
+  ['Person', 'dynamodb:Scan', ['open', 'in_force'].map(m => index('RequestsTable', m)), no],
+  ['Person', secret, ['SigningSecret', 'BotToken', 'WebhookKeys'].map(arn), no],
+  ['Person', enter, memberRoles, no, ours],
+  ['PersonElsewhere', reading, tables, no, rows('KS-4G7QX2M9ZT0B')], // a table has no policy of its own
+]
+// Where no parameter names anybody.
+const unnamed = [
+  [['Person', 'PersonElsewhere', 'Bot', 'Administrator'], send, arn('CliQueue'), never],
 ]
 
 let asked = 0, wrong = 0
-for (const [who, actions, on, want, context] of cases)
-  for (const action of [actions].flat())
-    for (const to of [on].flat()) {
-      const got = await evaluate(who, action, to, context)
-      asked++
-      if (got === want) continue
-      wrong++
-      console.error(`permissions: ${who} ${action} ${to} ${context ? JSON.stringify(context) : ''}: ${got}, want ${want}`)
-    }
+async function ask(cases) {
+  for (const [whose, actions, on, want, context] of cases)
+    for (const who of [whose].flat())
+      for (const action of [actions].flat())
+        for (const to of [on].flat()) {
+          const got = await evaluate(who, action, to, context)
+          asked++
+          if (got === want) continue
+          wrong++
+          console.error(`permissions: ${who} ${action} ${to} ${context ? JSON.stringify(context) : ''}: ${got}, want ${want}`)
+        }
+}
+await ask(cases)
+left = ['HasCliPrincipals', 'HasIdentityAccounts']
+await ask(unnamed)
 
 // Who may call a function, other than the queues that Lambda itself reads.
 const callers = Object.values(resources).filter(r => r.Type === 'AWS::Lambda::Permission').map(r => `${r.Properties.FunctionName.Ref} ${r.Properties.Principal}`)

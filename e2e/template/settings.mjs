@@ -24,7 +24,7 @@ all('AWS::Lambda::Function', (name, p) => {
 all('AWS::Logs::LogGroup', (name, p) => want(name, target(p.RetentionInDays) === 'LogRetentionDays', 'the retention of the parameter'))
 
 // What their consumers say goes to Slack; what only looks leaves room for containments.
-const limited = { SlackQueue: 10, ChangesQueue: 2, AlertsQueue: 2, WebhooksQueue: 2, TrailQueue: 2, ChecksQueue: 20 }
+const limited = { SlackQueue: 10, ChangesQueue: 2, AlertsQueue: 2, WebhooksQueue: 2, TrailQueue: 2, ChecksQueue: 20, CliQueue: 10 }
 const readers = {}
 all('AWS::Lambda::EventSourceMapping', (name, p) => {
   const queue = target(p.EventSourceArn), reader = target(p.FunctionName)
@@ -33,7 +33,7 @@ all('AWS::Lambda::EventSourceMapping', (name, p) => {
   want(name, resources[queue].Properties.VisibilityTimeout >= 6 * resources[reader].Properties.Timeout, "a visibility timeout of six times the function's timeout")
   want(name, p.ScalingConfig?.MaximumConcurrency === limited[queue], `MaximumConcurrency ${limited[queue]}`)
 })
-want('queues', Object.entries(readers).sort().join(' ') === 'AlertsQueue,BotFunction ChangesQueue,BotFunction ChecksQueue,ExecutorFunction JobsQueue,ExecutorFunction SlackQueue,BotFunction TrailQueue,BotFunction WebhooksQueue,BotFunction', 'their readers')
+want('queues', Object.entries(readers).sort().join(' ') === 'AlertsQueue,BotFunction ChangesQueue,BotFunction ChecksQueue,ExecutorFunction CliQueue,BotFunction JobsQueue,ExecutorFunction SlackQueue,BotFunction TrailQueue,BotFunction WebhooksQueue,BotFunction', 'their readers')
 
 let dead = 0
 all('AWS::SQS::Queue', (name, p) => {
