@@ -141,9 +141,6 @@ func TestAtTheDesk(t *testing.T) {
 	if code != exitDone || undo == "" || undo == id {
 		t.Fatalf("undo: %d %s %s", code, out, errout)
 	}
-	if code, out, errout := d.says("alice", "yes", "approve", undo); code != exitDone {
-		t.Fatalf("%d %s %s", code, out, errout)
-	}
 }
 
 // TestWrongAtTheDesk: what is wrong is told with what to do, and exits as the contract says.

@@ -45,13 +45,16 @@ type subcommand struct {
 	run                 func(ctx context.Context, p program, args []string) error
 }
 
-var subcommands = []subcommand{
-	{"demo", "[--listen ADDR] [--script]", "an imaginary company to try it on, in the browser; with --script a story in the terminal", demo},
-	{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
-	{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
-	{"policy", "responder|restorer|delegation [--organizations] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
-	{"template", "members|organization [--config FILE]", "print the CloudFormation template of what each member account has, or of the organization's tamper protection", printTemplate},
-	{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
+func subcommands() []subcommand {
+	return slices.Concat([]subcommand{
+		{"demo", "[--listen ADDR] [--script]", "an imaginary company to try it on, in the browser; with --script a story in the terminal", demo},
+		{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
+		{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
+		{"policy", "responder|restorer|delegation [--organizations] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
+		{"template", "members|organization [--config FILE]", "print the CloudFormation template of what each member account has, or of the organization's tamper protection", printTemplate},
+		{"completion", "bash|zsh", "print what a shell completes this command line with", completion},
+		{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
+	}, commandLine)
 }
 
 // errUsage is wrapped by errors about how a command was called.
@@ -65,7 +68,7 @@ func main() {
 }
 
 func run(ctx context.Context, p program) int {
-	subcommands := slices.Concat(subcommands, commandLine)
+	subcommands := subcommands()
 	if len(p.args) == 0 || slices.Contains([]string{"help", "-h", "--help"}, p.args[0]) {
 		usage(p.out)
 		if len(p.args) == 0 {
@@ -98,7 +101,7 @@ var errReported = errors.New("reported")
 
 func usage(w io.Writer) {
 	_, _ = fmt.Fprintln(w, "killswitch contains compromised AWS principals from Slack, with a second person's approval.")
-	for _, c := range slices.Concat(subcommands, commandLine) {
+	for _, c := range subcommands() {
 		_, _ = fmt.Fprintf(w, "\n  killswitch %s %s\n      %s\n", c.name, c.args, c.summary)
 	}
 }
