@@ -138,13 +138,13 @@ func (v Verifier) Identify(ctx context.Context, s approvals.SignedStatement, st 
 // of identities.
 func (v Verifier) check(id Identity) error {
 	if partition, account, _, _, ok := actions.SplitUserARN(id.ARN); ok {
-		if partition != v.Partition || !slices.Contains(v.Accounts, account) || !strings.HasPrefix(id.UserID, "AIDA") {
+		if partition != v.Partition || !slices.Contains(v.Accounts, account) {
 			return approvals.Unproven("%s is not in an account of identities (aws.identity_accounts)", actions.Clip(id.ARN))
 		}
 		return nil
 	}
 	parts := strings.SplitN(id.ARN, ":", 6)
-	if len(parts) == 6 && parts[1] == v.Partition && parts[2] == "sts" && slices.Contains(v.Accounts, parts[4]) && strings.HasPrefix(id.UserID, "AROA") {
+	if len(parts) == 6 && parts[1] == v.Partition && parts[2] == "sts" && slices.Contains(v.Accounts, parts[4]) {
 		if role, session, ok := strings.Cut(strings.TrimPrefix(parts[5], "assumed-role/"), "/"); ok && strings.HasPrefix(parts[5], "assumed-role/") && session != "" && actions.IsReservedSSO(role) {
 			return nil
 		}
