@@ -91,7 +91,7 @@ func TestCommandLine(t *testing.T) {
 	stopped = false
 	card := s.slack.Await(t, channel, "the card", func(m Message) bool { return strings.HasPrefix(m.Text, "contained: revoke_sessions") })
 	s.slack.Click(t, channel, cem, card, "undo")
-	undo := someID.FindString(s.about("pending 0/", "(undo of "+id, true).Text)
+	undo := someID.FindString(strings.ReplaceAll(s.about("pending 0/", "(undo of "+id, true).Text, id, ""))
 	for began := time.Now(); ; time.Sleep(time.Second) {
 		out, err := killswitch(t, anaDesk, "approve", undo, "--yes")
 		if err == nil {

@@ -242,6 +242,22 @@ func (c *client) seen(ctx context.Context, id string) (approvals.Shown, error) {
 	return s, nil
 }
 
+// plannedWithin is how long a plan is waited for.
+const plannedWithin = time.Minute
+
+// planned is seen once the request is planned.
+func (c *client) planned(ctx context.Context, id string) (approvals.Shown, error) {
+	for until := c.now().Add(plannedWithin); ; {
+		s, err := c.seen(ctx, id)
+		if err != nil || s.Request.State != approvals.Planning || c.now().After(until) {
+			return s, err
+		}
+		if err := c.sleep(ctx, time.Second); err != nil {
+			return s, err
+		}
+	}
+}
+
 // card is a request as people read it.
 func (c *client) card(s approvals.Shown) (string, error) {
 	v := cards.View{Org: c.config.Org, Request: s.Request, Planned: s.Planned, Steps: s.Steps, Run: s.Run, Now: c.now()}
@@ -270,7 +286,7 @@ func approves(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.seen(ctx, id)
+	s, err := c.planned(ctx, id)
 	switch {
 	case err != nil:
 		return err
