@@ -34,6 +34,7 @@ type rehearsal struct {
 	requests               approvals.Requests // as somebody who can write the table has it
 	runs                   approvals.Runs
 	ingress, bot, executor *Function
+	outputs                map[string]string
 }
 
 func newRehearsal(t *testing.T) *rehearsal {
@@ -44,7 +45,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
 	short := strings.Replace(configuration, "approve_within: 30m", "approve_within: 1m", 1) + "  undo: {approvals: 2}\n" + eventsToo
-	s.must(os.WriteFile(s.config(), []byte(short), 0o600))
+	s.must(os.WriteFile(s.config(), []byte(identified("ana", "ben")(short)), 0o600))
 
 	d := deploy(t, s.aws)
 	secrets := secretsmanager.NewFromConfig(s.aws.Hub(t))
@@ -55,7 +56,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	// As cmd/pack writes it.
 	grants := filepath.Join(s.dir, "webhooks.json")
 	s.must(os.WriteFile(grants, []byte(`{"eventbridge":{"events":true}}`), 0o600))
-	r := &rehearsal{scene: s}
+	r := &rehearsal{scene: s, outputs: d.Outputs}
 	r.requests.Store = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RequestsTable"], approvals.Marks...)
 	r.runs.Reader = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RunsTable"])
 	for name, f := range map[string]**Function{"Ingress": &r.ingress, "Bot": &r.bot, "Executor": &r.executor} {
@@ -267,6 +268,33 @@ func TestRehearsalTampering(t *testing.T) {
 	r.slack.Await(t, channel, "what somebody did", func(m Message) bool { return m.ThreadTS != "" && strings.Contains(m.Text, "applied again") })
 	if n := r.count("DeleteRolePolicy"); n != 0 {
 		t.Errorf("%d messages about the event", n)
+	}
+}
+
+// TestRehearsalCommandLine: people work by the queue cli and the tables, and Slack has the cards.
+func TestRehearsalCommandLine(t *testing.T) {
+	r := newRehearsal(t)
+	role := r.role("app-role")
+	at := []string{"KILLSWITCH_QUEUE=" + r.outputs["CliQueueUrl"], "KILLSWITCH_REQUESTS_TABLE=" + r.outputs["RequestsTable"], "KILLSWITCH_RUNS_TABLE=" + r.outputs["RunsTable"]}
+	anaDesk, benDesk, stranger := append(r.hubUser("ana"), at...), append(r.hubUser("ben"), at...), append(r.hubUser("mallory"), at...)
+	out, err := killswitch(t, anaDesk, "request", "revoke_sessions", "prod/"+role, "--reason", "leak", "--yes")
+	asked := someID.FindString(out)
+	if err != nil || asked == "" {
+		t.Fatalf("request: %v %s", err, out)
+	}
+	if out, err := killswitch(t, stranger, "approve", asked, "--yes"); err == nil || !strings.Contains(out, "nobody of people[].iam") {
+		t.Errorf("a stranger: %v %s", err, out)
+	}
+	r.card("pending 0/1", role, false)
+	if out, err := killswitch(t, benDesk, "approve", asked, "--yes"); err != nil {
+		t.Fatalf("approve: %v %s", err, out)
+	}
+	r.card("contained", role, false)
+	if out, err := killswitch(t, anaDesk, "list"); err != nil || !strings.Contains(out, asked) {
+		t.Errorf("list: %v %s", err, out)
+	}
+	if !strings.Contains(r.deny(role), "aws:TokenIssueTime") {
+		t.Error("no deny")
 	}
 }
 
