@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -25,7 +27,8 @@ const (
 	JobActivity Verb = "activity"
 	// JobAttest asks AWS who signed a statement. Its ID is the key of the evidence.
 	JobAttest Verb = "attest"
-	// JobNotify calls the pager for what nobody answers. Its ID is a request's or an alert's.
+	// JobNotify calls the pager for what nobody answers. Its ID is a request's or an alert's, or
+	// an [OutageID].
 	JobNotify Verb = "notify"
 )
 
@@ -37,6 +40,18 @@ var ErrUnreadable = errors.New("it can't be read")
 type Job struct {
 	Verb Verb   `json:"verb"`
 	ID   string `json:"id"`
+}
+
+const outagePrefix = "slack-down-since-"
+
+// OutageID stands for Slack not answering.
+func OutageID(since time.Time) string { return outagePrefix + strconv.FormatInt(since.Unix(), 10) }
+
+// OutageSince reads an [OutageID].
+func OutageSince(id string) (since time.Time, ok bool) {
+	text, ok := strings.CutPrefix(id, outagePrefix)
+	n, err := strconv.ParseInt(text, 10, 64)
+	return time.Unix(n, 0), ok && err == nil && OutageID(time.Unix(n, 0)) == id
 }
 
 // RunJob is the job that runs a request or continues its run.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -45,8 +46,9 @@ type Bot struct {
 	Count func(ctx context.Context, name string, n int)
 	Log   *slog.Logger
 
-	people  directory
-	inForce inForce
+	people     directory
+	inForce    inForce
+	askedSlack atomic.Int64 // when Slack was last asked whether it answers
 }
 
 // HandleSlack deals with what somebody typed or clicked, as it came over the

@@ -40,6 +40,7 @@ func (b *Bot) SweepRequests(ctx context.Context) error {
 		b.each(ctx, approvals.MarkStale, 1, b.drawCall),
 		b.each(ctx, approvals.MarkStale, 1, func(ctx context.Context, r approvals.Request) error { return b.draw(ctx, r.ID) }),
 		b.each(ctx, approvals.MarkOpen, 1, b.drawTimeLeft),
+		b.watchSlack(ctx),
 	)
 	if err != nil {
 		b.Log.ErrorContext(ctx, "sweep", slog.String("error", err.Error()))

@@ -93,7 +93,8 @@ func (x *Executor) runs() approvals.Runs { return approvals.Runs{Reader: x.Store
 func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 	var r approvals.Request
 	var err error
-	noRequest := j.Verb == approvals.JobActivity || j.Verb == approvals.JobAttest || j.Verb == approvals.JobNotify && approvals.IsAlertID(j.ID)
+	_, outage := approvals.OutageSince(j.ID)
+	noRequest := j.Verb == approvals.JobActivity || j.Verb == approvals.JobAttest || j.Verb == approvals.JobNotify && (outage || approvals.IsAlertID(j.ID))
 	if !noRequest {
 		r, err = x.Requests.Get(ctx, j.ID)
 	}

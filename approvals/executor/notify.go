@@ -37,9 +37,12 @@ func (x *Executor) notify(ctx context.Context, id string, r approvals.Request) e
 	}
 	var p page
 	var err error
-	if approvals.IsAlertID(id) {
+	switch since, outage := approvals.OutageSince(id); {
+	case outage:
+		p = x.outagePage(id, since)
+	case approvals.IsAlertID(id):
 		p, err = x.alertPage(ctx, id)
-	} else {
+	default:
 		p, err = x.requestPage(ctx, r)
 	}
 	if err != nil || p.due == "" {
@@ -90,6 +93,18 @@ func (x *Executor) alertPage(ctx context.Context, id string) (page, error) {
 	}
 	text := x.pageText("critical alert", alerts.Shown(a.Reports).Account, id, "open since", a.Called, a.Card)
 	return page{id, due, "Killswitch: critical alert", text}, nil
+}
+
+// maxOutage is the longest outage that is told of: whoever can send jobs chooses since when.
+const maxOutage = 24 * time.Hour
+
+// outagePage tells that Slack does not answer.
+func (x *Executor) outagePage(id string, since time.Time) page {
+	if ago := x.Now().Sub(since); ago < x.PagerAfter || ago > maxOutage {
+		return page{}
+	}
+	return page{id, "outage", "Killswitch: Slack does not answer",
+		fmt.Sprintf("Slack does not answer · since %d min · ask and approve at the command line: killswitch list", x.Now().Sub(since)/time.Minute)}
 }
 
 var (

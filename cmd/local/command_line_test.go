@@ -194,7 +194,7 @@ func TestVoteWithoutItsAttestation(t *testing.T) {
 // there right afterwards.
 func TestSlackIsDown(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, identities)
+	w := newWorld(t, identities, onCall)
 	w.slack.Fail(slackfake.Fault{Status: http.StatusInternalServerError, Times: -1})
 	a := w.sends(w.signs(w.alice(), typed))
 	r := w.state(w.get(a.ID), approvals.Pending)
@@ -204,6 +204,15 @@ func TestSlackIsDown(t *testing.T) {
 	w.pass(40 * time.Minute)
 	if got := w.state(r, approvals.Contained); got.Card.TS != "" {
 		t.Errorf("Slack was down, and there is a card: %+v", got.Card)
+	}
+	told := 0
+	for _, p := range w.pages() {
+		if strings.HasPrefix(p, "Slack does not answer · since 10 min") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("the pager was told %d times: %q", told, w.pages())
 	}
 	w.slack.Heal()
 	w.pass(time.Minute)
