@@ -33,8 +33,9 @@ const managed = "arn:aws:iam::aws:policy/"
 // cloud returns the company's AWS, with Killswitch's deployed resources.
 func cloud(now func() time.Time, org actions.Org) *awsfake.Cloud {
 	c := awsfake.New(now)
-	c.Organize(awsfake.Organization{Management: org.ManagementAccount, Accounts: []awsfake.OrgAccount{
-		{ID: Prod, Name: "Production"}, {ID: Sandbox, Name: "Sandbox"}, {ID: org.HubAccount, Name: "Security"},
+	const workloads = "ou-acme-workloads"
+	c.Organize(awsfake.Organization{Management: org.ManagementAccount, Units: []awsfake.OrgUnit{{ID: workloads, Name: "Workloads"}}, Accounts: []awsfake.OrgAccount{
+		{ID: Prod, Name: "Production", Parent: workloads}, {ID: Sandbox, Name: "Sandbox", Parent: workloads}, {ID: org.HubAccount, Name: "Security"},
 	}})
 	for _, account := range []string{Prod, Sandbox, org.ManagementAccount} {
 		management := account == org.ManagementAccount
