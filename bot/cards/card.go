@@ -90,7 +90,7 @@ func Card(v View) Message {
 	add(slack.NewHeaderBlock(plain(Untrusted(v.alarm() + v.title()).Plain(maxHeader))))
 	add(verbatim(approvals.CallBlock, Untrusted(r.Intent.String()).Plain(maxText)))
 	add(section("state", v.headline()))
-	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · *Account* %s", asker(r), clock(r.Asked), origin(r), Untrusted(v.reach()))))
+	add(section("who", fmt.Sprintf("*Asked by* %s at %s%s · %s", asker(r), clock(r.Asked), origin(r), v.reach())))
 	add(verbatim(approvals.ReasonBlock, Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)))
 	if released := v.modeLine(); released != "" {
 		add(section("release", released))
@@ -307,11 +307,11 @@ func (v View) account() string {
 func (v View) reach() string {
 	switch c := v.Request.Intent.Call; {
 	case c.OfPerson():
-		return "every one of the organization"
+		return "*Accounts* all of the organization"
 	case c.OfUnit():
-		return "every one in it"
+		return "*Accounts* all in it"
 	}
-	return v.account()
+	return "*Account* " + Untrusted(v.account()).String()
 }
 
 // where says in which account, or that it is every one.

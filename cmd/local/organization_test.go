@@ -38,7 +38,7 @@ func TestFreezeOfAUnit(t *testing.T) {
 	}
 	r := w.state(w.asks("U01ALICE", `apply_scp ou-ab12-11111111 reason="they are in all of them"`), approvals.Pending)
 	w.shows(r, "Freeze the organizational unit: ou-ab12-11111111")
-	w.shows(r, "Account every one in it")
+	w.shows(r, "Accounts all in it")
 	w.shows(r, "2 accounts at once: 222222222222 Production (alias prod)")
 	w.clicks("U02BOB", r, "approve")
 	if w.state(r, approvals.Pending); !can(prod) {
