@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,13 +12,17 @@ import (
 
 // completion prints what a shell completes the command line with.
 func completion(_ context.Context, p program, args []string) error {
+	args, err := parse(flag.NewFlagSet("completion", flag.ContinueOnError), p, args)
+	if err != nil {
+		return err
+	}
 	if len(args) != 1 || !slices.Contains([]string{"bash", "zsh"}, args[0]) {
 		return fmt.Errorf("%w: say bash or zsh", errUsage)
 	}
 	if args[0] == "zsh" {
 		_, _ = fmt.Fprintln(p.out, "autoload -U +X bashcompinit && bashcompinit")
 	}
-	_, err := fmt.Fprint(p.out, completionScript())
+	_, err = fmt.Fprint(p.out, completionScript())
 	return err
 }
 

@@ -7,6 +7,7 @@
 //	killswitch validate FILE            every problem of a configuration at once
 //	killswitch policy responder         what a member role must be allowed
 //	killswitch template members         what a StackSet deploys into the member accounts
+//	killswitch request, approve, …      the work itself, by AWS credentials: when Slack does not answer
 package main
 
 import (
@@ -69,6 +70,9 @@ func main() {
 
 func run(ctx context.Context, p program) int {
 	subcommands := subcommands()
+	if len(p.args) == 2 && p.args[0] == "help" {
+		p.args = []string{p.args[1], "--help"}
+	}
 	if len(p.args) == 0 || slices.Contains([]string{"help", "-h", "--help"}, p.args[0]) {
 		usage(p.out)
 		if len(p.args) == 0 {
@@ -81,6 +85,9 @@ func run(ctx context.Context, p program) int {
 		_, _ = fmt.Fprintf(p.errout, "killswitch: %q is not a command\n\n", p.args[0])
 		usage(p.errout)
 		return exitUsage
+	}
+	if slices.Contains(p.args[1:], "--help") || slices.Contains(p.args[1:], "-h") {
+		_, _ = fmt.Fprintf(p.out, "killswitch %s %s\n  %s\n\n", subcommands[i].name, subcommands[i].args, subcommands[i].summary)
 	}
 	err := subcommands[i].run(ctx, p, p.args[1:])
 	switch {

@@ -123,3 +123,15 @@ func TestSecretIsNotShown(t *testing.T) {
 		t.Errorf("%s %#v %s", s, s, b)
 	}
 }
+
+// TestHelpOfEachCommand says how it is called, what it does, and its flags.
+func TestHelpOfEachCommand(t *testing.T) {
+	for _, c := range subcommands() {
+		for _, args := range [][]string{{"help", c.name}, {c.name, "--help"}} {
+			code, out, errout := call(t, nil, args...)
+			if code != exitDone || errout != "" || !strings.HasPrefix(out, "killswitch "+c.name) || !strings.Contains(out, c.summary) {
+				t.Errorf("%v: %d %s%s", args, code, out, errout)
+			}
+		}
+	}
+}
