@@ -114,3 +114,14 @@ func (s SignedStatement) Evidence() Evidence {
 	date, _ := time.Parse(SignedDate, s.Date)
 	return Evidence{Kind: STSEvidence, Timestamp: strconv.FormatInt(date.Unix(), 10), Signature: s.Signature, Body: string(body)}
 }
+
+// Statement reads a signed statement that was kept as evidence, of which nothing is proved yet. It must be kept
+// as [SignedStatement.Evidence] writes it: its time is the signed one, and one signature is one evidence.
+// It returns an *[actions.Refusal] for anything else.
+func (e Evidence) Statement() (SignedStatement, Statement, error) {
+	s, st, err := ReadSigned([]byte(e.Body))
+	if err == nil && e != s.Evidence() {
+		err = Unproven("it is not a signed statement as it came")
+	}
+	return s, st, err
+}

@@ -32,14 +32,18 @@ func (b *Bot) statement(ctx context.Context, key string) error {
 		return err
 	}
 	e, err := b.Requests.Evidence(ctx, key)
+	var st approvals.Statement
+	if err == nil {
+		_, st, err = e.Statement()
+	}
+	if no, ok := errors.AsType[*actions.Refusal](err); ok { // it was altered: that never gets better
+		b.Log.WarnContext(ctx, "no statement under its key", slog.String("evidence", key), slog.String("error", no.Reason))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	at, err := e.At()
-	if err != nil {
-		return err
-	}
-	_, st, err := approvals.ReadSigned([]byte(e.Body))
 	if err != nil {
 		return err
 	}

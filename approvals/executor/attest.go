@@ -19,14 +19,27 @@ type Signers interface {
 }
 
 // attest asks AWS who signed a statement, once, and stores the answer with a chain of its own: what is
-// refused is on record, too.
+// refused is on record, too. Of what is no statement there is none.
 func (x *Executor) attest(ctx context.Context, key string) error {
 	_, err := x.runs().Attestation(ctx, key)
 	if err != nil {
 		if !errors.Is(err, approvals.ErrNotFound) {
 			return err
 		}
-		a, st, err := x.signer(ctx, key)
+		e, err := x.loadEvidence(ctx, key)
+		var s approvals.SignedStatement
+		var st approvals.Statement
+		if err == nil {
+			s, st, err = e.Statement()
+		}
+		if no, ok := errors.AsType[*actions.Refusal](err); ok {
+			x.Log.WarnContext(ctx, "no statement to attest", slog.String("evidence", actions.Clip(key)), slog.String("error", no.Reason))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		a, err := x.signer(ctx, s, st)
 		if err != nil {
 			return err
 		}
@@ -52,19 +65,12 @@ func (x *Executor) attest(ctx context.Context, key string) error {
 	return x.Changes.Send(ctx, approvals.Change{ID: key}, 0)
 }
 
-// signer returns who signed the statement of stored evidence.
-func (x *Executor) signer(ctx context.Context, key string) (a approvals.Attestation, st approvals.Statement, err error) {
+// signer returns who signed a statement.
+func (x *Executor) signer(ctx context.Context, s approvals.SignedStatement, st approvals.Statement) (a approvals.Attestation, err error) {
 	a.Received = x.Now().UTC()
-	e, err := x.loadEvidence(ctx, key)
-	if err == nil && (e.Kind != approvals.STSEvidence || x.Signers == nil) {
-		err = approvals.Unproven("kind %q", e.Kind)
-	}
 	var id sts.Identity
-	if err == nil {
-		var s approvals.SignedStatement
-		if s, st, err = approvals.ReadSigned([]byte(e.Body)); err == nil {
-			id, err = x.Signers.Identify(ctx, s, st)
-		}
+	if err = approvals.Unproven("nothing is taken from the command line here"); x.Signers != nil {
+		id, err = x.Signers.Identify(ctx, s, st)
 	}
 	a.Principal, a.UserID = id.ARN, id.UserID
 	if err == nil {
@@ -76,12 +82,13 @@ func (x *Executor) signer(ctx context.Context, key string) (a approvals.Attestat
 	if no, ok := errors.AsType[*actions.Refusal](err); ok {
 		a.Refused, err = no.Reason, nil
 	}
-	return a, st, err
+	return a, err
 }
 
-// attested reads a statement and who signed it, which must be known.
+// attested reads a statement and who signed it, which must be known. The principal must be the same person's
+// still: two votes by it are never two people's.
 func (x *Executor) attested(ctx context.Context, e approvals.Evidence) (st approvals.Statement, person string, err error) {
-	if _, st, err = approvals.ReadSigned([]byte(e.Body)); err != nil {
+	if _, st, err = e.Statement(); err != nil {
 		return st, "", err
 	}
 	a, err := x.runs().Attestation(ctx, e.Key())
@@ -92,6 +99,9 @@ func (x *Executor) attested(ctx context.Context, e approvals.Evidence) (st appro
 		return st, "", err
 	case a.Refused != "" || a.Person == "":
 		return st, "", approvals.Unproven("%s", a.Refused)
+	}
+	if p, _ := x.Policy.Roster.ByPrincipal(a.Principal); p.ID != a.Person {
+		return st, "", approvals.Unproven("%s is %s no more", actions.Clip(a.Principal), a.Person)
 	}
 	return st, a.Person, nil
 }

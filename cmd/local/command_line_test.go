@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -218,4 +220,92 @@ func TestSlackIsDown(t *testing.T) {
 	w.pass(time.Minute)
 	w.shows(r, "Contained")
 	w.undo(r)
+}
+
+// keeps stores evidence and lets the executor ask who signed it, as somebody can who writes the table requests
+// and the queue jobs.
+func (w *world) keeps(e approvals.Evidence) (key string) {
+	w.t.Helper()
+	key, err := approvals.Requests{Store: w.Requests}.PutEvidence(w.t.Context(), e, w.clock.Now())
+	w.must(err)
+	w.attests(key)
+	return key
+}
+
+func (w *world) attests(id string) {
+	w.t.Helper()
+	w.must(approvals.JobQueues{Jobs: w.Jobs, Checks: w.Checks}.Send(w.t.Context(), approvals.Job{Verb: approvals.JobAttest, ID: id}, 0))
+	w.drain()
+}
+
+// TestOneSignatureIsOneEvidence: what stands beside a signature in its row, its time and white space, can't be
+// another than what was signed: a vote that came too late stays late, and a request is asked for once.
+func TestOneSignatureIsOneEvidence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	vote := w.approval(r)
+	asked := w.signs(w.alice(), typed)
+	w.sends(asked)
+	spaced := asked.Evidence()
+	spaced.Body += " "
+	key := w.keeps(spaced)
+	w.must(approvals.JSON[approvals.Change]{Queue: w.Changes}.Send(t.Context(), approvals.Change{ID: key}, 0))
+	w.drain()
+	if r, err := (approvals.Requests{Store: w.Requests}).Get(t.Context(), approvals.RequestID(spaced)); err == nil {
+		t.Errorf("one signature made two requests: %+v", r)
+	}
+	w.clock.Add(r.Expires.Sub(w.clock.Now()) + time.Minute)
+	late := w.signs(w.bob(), vote).Evidence()
+	late.Timestamp = strconv.FormatInt(r.Expires.Unix()-1, 10)
+	key = w.keeps(late)
+	w.edit(r, func(r *approvals.Request) {
+		r.Votes = append(r.Votes, approvals.Vote{Actor: approvals.Actor{Person: "bob"}, Evidence: key, At: r.Expires.Add(-time.Second), Digest: r.Digest})
+		r.State = approvals.Approved
+	})
+	w.must(approvals.JobQueues{Jobs: w.Jobs, Checks: w.Checks}.Send(t.Context(), approvals.RunJob(r.ID, r.Intent), 0))
+	w.drain()
+	if _, err := (approvals.Runs{Reader: w.Runs}).Attestation(t.Context(), key); err == nil {
+		t.Error("it is attested with another time than the signed one")
+	}
+	w.untouched()
+}
+
+// TestAttestingWhatIsNoStatement leaves no row, and no message that is tried for ever.
+func TestAttestingWhatIsNoStatement(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	r := w.asks("U01ALICE", command) // Slack's evidence
+	for _, id := range []string{r.Evidence, r.ID, strings.Repeat("0", 64), strings.Repeat("x", 70_000), ""} {
+		w.attests(id)
+		if id != "" {
+			w.must(approvals.JSON[approvals.Change]{Queue: w.Changes}.Send(t.Context(), approvals.Change{ID: id}, 0))
+		}
+		w.pass(time.Minute)
+		if a, err := (approvals.Runs{Reader: w.Runs}).Attestation(t.Context(), id); !errors.Is(err, approvals.ErrNotFound) {
+			t.Errorf("%.70s: %+v, %v", id, a, err)
+		}
+	}
+	w.quiet()
+}
+
+// TestPrincipalOfAnotherPerson: a principal that has become another person's proves nothing of what it
+// signed before: two votes by it would be two people's.
+func TestPrincipalOfAnotherPerson(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	w.cfg.Policy.Default.Approvals = 2
+	w.start()
+	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	w.sends(w.signs(w.bob(), w.approval(r)))
+	people := slices.Clone(w.cfg.Policy.Roster.People)
+	people[2].IAM, people[1].IAM = people[1].IAM, nil
+	w.cfg.Policy.Roster.People = people
+	w.start()
+	w.clock.Add(time.Second)
+	w.sends(w.signs(w.bob(), w.approval(r)))
+	if r = w.again(r); r.State == approvals.Contained {
+		t.Errorf("contained by one principal: %+v", r.Votes)
+	}
+	w.untouched()
 }
