@@ -17,7 +17,7 @@ import (
 )
 
 // CommandLine is POST /cli: statements that people sign by AWS credentials. It answers what they ask;
-// what they want it stores on the queue cli before it acknowledges.
+// what they want it stores on the queue cli before it acknowledges. Of anybody else it stores nothing.
 type CommandLine struct {
 	Requests approvals.Requests
 	Runs     approvals.Runs
@@ -29,7 +29,7 @@ type CommandLine struct {
 	Log      *slog.Logger
 
 	mu     sync.Mutex
-	byPeer map[string]int // requests in flight
+	byPeer map[string]int // questions to AWS in flight
 }
 
 const (
@@ -56,12 +56,7 @@ type Reply struct {
 
 // ServeHTTP implements [http.Handler].
 func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	peer, _, _ := net.SplitHostPort(req.RemoteAddr)
-	if !l.enter(peer) {
-		l.write(w, http.StatusTooManyRequests, Reply{Error: "too many requests of this address at once"})
-		return
-	}
-	defer l.leave(peer)
+	until := l.Now().Add(answerWithin)
 	if req.Method != http.MethodPost {
 		l.write(w, http.StatusMethodNotAllowed, Reply{Error: "POST it"})
 		return
@@ -76,6 +71,9 @@ func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		l.write(w, http.StatusBadRequest, Reply{Error: err.Error()})
 		return
 	}
+	if !l.admits(w, req, signed, st) {
+		return
+	}
 	if st.Verb == "show" || st.Verb == "list" {
 		l.look(req.Context(), w, signed, st)
 		return
@@ -86,7 +84,7 @@ func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	reply := Reply{Statement: e.Key()}
-	a, err := l.answer(req.Context(), e.Key())
+	a, err := l.answer(req.Context(), e.Key(), until)
 	switch {
 	case err == nil:
 		reply.Done, reply.Answer, reply.Counts = true, a.Text, a.Counts
@@ -99,9 +97,34 @@ func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	l.write(w, http.StatusOK, reply)
 }
 
+// admits reports whether somebody of the roster signed a statement, and answers all others. AWS is asked for few
+// of an address at the same time: behind a proxy all have one, so nobody keeps it while they are slow or wait.
+func (l *CommandLine) admits(w http.ResponseWriter, req *http.Request, signed approvals.SignedStatement, st approvals.Statement) bool {
+	peer, _, _ := net.SplitHostPort(req.RemoteAddr)
+	if !l.enter(peer) {
+		l.write(w, http.StatusTooManyRequests, Reply{Error: "too many requests of this address at once"})
+		return false
+	}
+	defer l.leave(peer)
+	id, err := l.Signers.Identify(req.Context(), signed, st)
+	if _, no := errors.AsType[*actions.Refusal](err); no {
+		l.write(w, http.StatusForbidden, Reply{Error: err.Error()})
+		return false
+	}
+	if err != nil {
+		l.fail(req.Context(), w, err)
+		return false
+	}
+	if _, known := l.Roster.ByPrincipal(id.ARN); !known {
+		l.write(w, http.StatusForbidden, Reply{Error: actions.Clip(id.ARN) + " is nobody of people[].iam"})
+		return false
+	}
+	return true
+}
+
 // answer waits for what becomes of a statement.
-func (l *CommandLine) answer(ctx context.Context, key string) (approvals.Answer, error) {
-	for until := l.Now().Add(answerWithin); ; {
+func (l *CommandLine) answer(ctx context.Context, key string, until time.Time) (approvals.Answer, error) {
+	for {
 		a, err := l.Requests.Answer(ctx, key)
 		if !errors.Is(err, approvals.ErrNotFound) || l.Now().After(until) {
 			return a, err
@@ -112,21 +135,9 @@ func (l *CommandLine) answer(ctx context.Context, key string) (approvals.Answer,
 	}
 }
 
-// look answers who may see it: people of the roster.
+// look answers what people ask.
 func (l *CommandLine) look(ctx context.Context, w http.ResponseWriter, signed approvals.SignedStatement, st approvals.Statement) {
-	id, err := l.Signers.Identify(ctx, signed, st)
-	if _, no := errors.AsType[*actions.Refusal](err); no {
-		l.write(w, http.StatusForbidden, Reply{Error: err.Error()})
-		return
-	}
-	if err != nil {
-		l.fail(ctx, w, err)
-		return
-	}
-	if _, known := l.Roster.ByPrincipal(id.ARN); !known {
-		l.write(w, http.StatusForbidden, Reply{Error: actions.Clip(id.ARN) + " is nobody of people[].iam"})
-		return
-	}
+	var err error
 	reply := Reply{Statement: signed.Evidence().Key(), Done: true}
 	if st.Verb == "list" {
 		reply.Listed, err = approvals.ShowOpen(ctx, l.Requests, l.Runs)

@@ -1,9 +1,12 @@
 package local_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -308,4 +311,56 @@ func TestPrincipalOfAnotherPerson(t *testing.T) {
 		t.Errorf("contained by one principal: %+v", r.Votes)
 	}
 	w.untouched()
+}
+
+// brings posts a statement to POST /cli.
+func (w *world) brings(s approvals.SignedStatement) *httptest.ResponseRecorder {
+	w.t.Helper()
+	body, err := json.Marshal(s)
+	w.must(err)
+	rec := httptest.NewRecorder()
+	w.zones.CommandLine.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/cli", bytes.NewReader(body)))
+	return rec
+}
+
+// TestStrangersLeaveNothing: POST /cli is public, and what somebody outside the roster sends is not stored.
+func TestStrangersLeaveNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	stale := w.signs(w.alice(), typed)
+	forged := w.signs(w.alice(), typed)
+	forged.Signature = strings.Repeat("0", 64)
+	w.clock.Add(time.Second)
+	for what, s := range map[string]approvals.SignedStatement{"forged": forged, "a stranger's": w.signs(w.aws.KeySession("AKIASTRANGER00000000").Credentials(), typed)} {
+		if rec := w.brings(s); rec.Code != http.StatusForbidden {
+			t.Errorf("%s: %d %s", what, rec.Code, rec.Body)
+		}
+	}
+	w.clock.Add(time.Hour)
+	if rec := w.brings(stale); rec.Code != http.StatusForbidden {
+		t.Errorf("stale: %d %s", rec.Code, rec.Body)
+	}
+	if d, ok, err := w.Cli.Receive(t.Context(), time.Minute); ok || err != nil {
+		t.Errorf("on the queue: %s %v", d.Body, err)
+	}
+}
+
+// TestWhoWaitsKeepsNobodyOut: behind a proxy all have one address, and people who wait for their answers do
+// not use up what one address may.
+func TestWhoWaitsKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	waiting := 0
+	w.zones.CommandLine.Sleep = func(context.Context, time.Duration) error {
+		if waiting++; waiting < 5 {
+			w.clock.Add(time.Second)
+			if rec := w.brings(w.signs(w.bob(), approvals.Statement{Verb: "deny", Request: "KS-0000000000AA"})); rec.Code != http.StatusOK {
+				t.Errorf("while %d wait: %d %s", waiting, rec.Code, rec.Body)
+			}
+		}
+		return errors.New("it takes too long")
+	}
+	if rec := w.brings(w.signs(w.alice(), typed)); rec.Code != http.StatusOK || waiting != 5 {
+		t.Errorf("%d wait: %d %s", waiting, rec.Code, rec.Body)
+	}
 }
