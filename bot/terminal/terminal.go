@@ -80,9 +80,9 @@ func renderBlock(b map[string]any) string {
 	case "input":
 		return wrap(textOf(object(b, "label"))+": ____", "", "")
 	case "markdown":
-		return wrap(clean(str(b, "text")), "", "")
+		return wrap(Clean(str(b, "text")), "", "")
 	default:
-		return "(" + clean(kind) + ")"
+		return "(" + Clean(kind) + ")"
 	}
 }
 
@@ -122,7 +122,7 @@ func renderElement(e map[string]any) string {
 		}
 		return mark + textOf(object(e, "text")) + " ]"
 	case "image":
-		return "(image: " + clean(str(e, "alt_text")) + ")"
+		return "(image: " + Clean(str(e, "alt_text")) + ")"
 	case "overflow":
 		return "[ ... ]"
 	default:
@@ -193,14 +193,14 @@ func inlineText(elements []any) string {
 			b.WriteString(str(e, "value"))
 		}
 	}
-	return clean(b.String())
+	return Clean(b.String())
 }
 
 func textOf(t map[string]any) string {
 	if str(t, "type") == "mrkdwn" {
 		return mrkdwn(str(t, "text"))
 	}
-	return clean(unescape(str(t, "text")))
+	return Clean(unescape(str(t, "text")))
 }
 
 var (
@@ -222,7 +222,7 @@ func mrkdwn(text string) string {
 		}
 		parts[i] = token.ReplaceAllStringFunc(parts[i], reduce)
 	}
-	return clean(unescape(strings.Join(parts, "`")))
+	return Clean(unescape(strings.Join(parts, "`")))
 }
 
 func reduce(t string) string {
@@ -244,8 +244,8 @@ func reduce(t string) string {
 	return mark + strings.TrimPrefix(label, mark)
 }
 
-// clean drops control characters, so that no text steers a terminal.
-func clean(text string) string {
+// Clean drops control characters, so that no text steers a terminal.
+func Clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n':

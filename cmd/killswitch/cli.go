@@ -172,7 +172,7 @@ func asks(ctx context.Context, p program, args []string) error {
 	}
 	call, reason, err := actions.Parse(typedLine(rest, c.reason), c.config.Org.Directory())
 	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
-		return mistakes(wrong)
+		return mistakes(wrong, "killswitch request ")
 	}
 	if no := c.config.Org.RefuseCall(call); no != nil {
 		return no
@@ -199,8 +199,8 @@ func typedLine(args []string, reason string) string {
 	return strings.Join(words, " ")
 }
 
-// mistakes are all mistakes of a line at once.
-func mistakes(wrong *actions.ParseErrors) error {
+// mistakes are all mistakes of a line at once, which stands behind a command.
+func mistakes(wrong *actions.ParseErrors, command string) error {
 	var b strings.Builder
 	for _, m := range wrong.List {
 		fmt.Fprintf(&b, "\n  %s %s", m.Field, m.Problem)
@@ -209,21 +209,18 @@ func mistakes(wrong *actions.ParseErrors) error {
 		}
 	}
 	if line := cmp.Or(wrong.Corrected, wrong.Example); line != "" {
-		b.WriteString("\n  say instead: killswitch request " + line)
+		b.WriteString("\n  say instead: " + command + line)
 	}
 	return fmt.Errorf("%w:%s", errUsage, b.String())
 }
 
-// one returns the request that a command is about.
-func one(c client, rest []string, more bool) (id, text string, err error) {
-	if len(rest) == 0 || len(rest) > 1 && !more {
-		return "", "", fmt.Errorf("%w: name one request", errUsage)
-	}
-	cmd, err := approvals.ParseCommand("show "+rest[0], c.config.Org.Directory())
+// about reads a line about one request, as people type it behind /killswitch.
+func (c *client) about(verb string, rest []string) (approvals.Command, error) {
+	cmd, err := approvals.ParseCommand(verb+" "+typedLine(rest, c.reason), c.config.Org.Directory())
 	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
-		return "", "", mistakes(wrong)
+		err = mistakes(wrong, "killswitch ")
 	}
-	return cmd.ID, cmp.Or(c.reason, strings.Join(rest[1:], " ")), err
+	return cmd, err
 }
 
 // seen shows a request as its plan says, not as the row does: what is signed is what was shown.
@@ -282,10 +279,11 @@ func approves(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	id, _, err := one(c, rest, false)
+	cmd, err := c.about("approve", rest)
 	if err != nil {
 		return err
 	}
+	id := cmd.ID
 	s, err := c.planned(ctx, id)
 	switch {
 	case err != nil:
@@ -311,11 +309,11 @@ func says(verb string) func(context.Context, program, []string) error {
 		if err != nil {
 			return err
 		}
-		id, reason, err := one(c, rest, verb == "deny")
+		cmd, err := c.about(verb, rest)
 		if err != nil {
 			return err
 		}
-		return c.say(ctx, approvals.Statement{Verb: verb, Request: id, Why: approvals.TypedReason(reason)})
+		return c.say(ctx, approvals.Statement{Verb: verb, Request: cmd.ID, Why: cmd.Reason})
 	}
 }
 
@@ -324,9 +322,9 @@ func undoes(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	cmd, err := approvals.ParseCommand("undo "+typedLine(rest, c.reason), c.config.Org.Directory())
-	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
-		return mistakes(wrong)
+	cmd, err := c.about("undo", rest)
+	if err != nil {
+		return err
 	}
 	s, err := c.seen(ctx, cmd.ID)
 	switch {
@@ -347,11 +345,11 @@ func shows(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	id, _, err := one(c, rest, false)
+	cmd, err := c.about("show", rest)
 	if err != nil {
 		return err
 	}
-	s, err := c.seen(ctx, id)
+	s, err := c.seen(ctx, cmd.ID)
 	if err != nil {
 		return err
 	}
@@ -398,10 +396,11 @@ func watches(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	id, _, err := one(c, rest, false)
+	cmd, err := c.about("show", rest)
 	if err != nil {
 		return err
 	}
+	id := cmd.ID
 	last := ""
 	for {
 		s, err := c.seen(ctx, id)
@@ -415,7 +414,7 @@ func watches(ctx context.Context, p program, args []string) error {
 				return err
 			}
 		case line != last:
-			_, _ = fmt.Fprintf(c.out, "%s  %s\n", c.now().UTC().Format("15:04:05"), line)
+			_, _ = fmt.Fprintf(c.out, "%s  %s\n", c.now().UTC().Format("15:04:05"), terminal.Clean(line))
 		}
 		last = line
 		if !s.Request.State.Open() {

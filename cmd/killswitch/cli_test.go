@@ -155,7 +155,10 @@ func TestWrongAtTheDesk(t *testing.T) {
 		{"alice", "request apply_scp 111111111111 --reason x", "Killswitch itself runs in", exitNo},
 		{"alice", "approve KS-0000000000AA", "there is no request", exitNo},
 		{"alice", "approve 12", "request", exitUsage},
-		{"alice", "show", "name one request", exitUsage},
+		{"alice", "show", "not a request ID", exitUsage},
+		{"alice", "show 4G7QX2M9ZT0B", "say instead: killswitch show KS-4G7QX2M9ZT0B", exitUsage},
+		{"alice", "cancel KS-4G7QX2M9ZT0B KS-4G7QX2M9ZT0C", "takes only a request ID", exitUsage},
+		{"alice", "deny KS-4G7QX2M9ZT0B " + strings.Repeat("x", 2000), "the limit is", exitUsage},
 		{"alice", "list --output xml", "text or json", exitUsage},
 		{"alice", "list --server ftp://x", "--server is not like", exitUsage},
 		{"alice", "list --queue https://x", "say --server URL, or --queue URL", exitUsage},
@@ -177,6 +180,32 @@ func TestWrongAtTheDesk(t *testing.T) {
 		}
 		if err == nil {
 			_ = resp.Body.Close()
+		}
+	}
+}
+
+// TestNoTextSteersTheTerminal: a hostile server's words are shown without what a terminal obeys.
+func TestNoTextSteersTheTerminal(t *testing.T) {
+	d := newDesk(t)
+	_, out, _ := d.says("alice", "yes", "request", "revoke_sessions", "prod/app", "--reason", "keys on a paste site", "--output", "json")
+	id := anID.FindString(out)
+	const steers = "\x1b]0;owned\x07\u009b2J\u202e"
+	d.meddle = func(r *local.Reply) {
+		r.Error, r.Answer = steers, steers
+		if r.Shown != nil {
+			r.Shown.Request.State, r.Shown.Request.Cause = approvals.State("denied"+steers), steers
+			r.Shown.Request.Reason, r.Shown.Request.Intent.Call.Target = steers, steers
+			if r.Shown.Planned != nil {
+				r.Shown.Planned.Reason, r.Shown.Planned.Person, r.Shown.Planned.Plan.Warnings = steers, steers, []string{steers}
+			}
+		}
+		for i := range r.Listed {
+			r.Listed[i].Request.State = steers
+		}
+	}
+	for _, args := range []string{"show " + id, "watch " + id, "approve " + id, "list", "deny " + id, "undo " + id} {
+		if _, out, errout := d.says("carol", "yes", strings.Fields(args)...); strings.ContainsAny(out+errout, "\x1b\x07\u009b\u202e") {
+			t.Errorf("%s: %q %q", args, out, errout)
 		}
 	}
 }

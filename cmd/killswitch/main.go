@@ -22,6 +22,8 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"github.com/killswitch-chatops/killswitch/bot/terminal"
 )
 
 // Exit codes are part of the contract.
@@ -94,11 +96,11 @@ func run(ctx context.Context, p program) int {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return exitDone
 	case errors.Is(err, errUsage):
-		_, _ = fmt.Fprintf(p.errout, "killswitch %s: %v\nusage: killswitch %s %s\n", p.args[0], err, subcommands[i].name, subcommands[i].args)
+		_, _ = fmt.Fprintf(p.errout, "killswitch %s: %s\nusage: killswitch %s %s\n", p.args[0], terminal.Clean(err.Error()), subcommands[i].name, subcommands[i].args)
 		return exitUsage
 	}
 	if !errors.Is(err, errReported) {
-		_, _ = fmt.Fprintf(p.errout, "killswitch %s: %v\n", p.args[0], err)
+		_, _ = fmt.Fprintf(p.errout, "killswitch %s: %s\n", p.args[0], terminal.Clean(err.Error()))
 	}
 	return exitNo
 }
