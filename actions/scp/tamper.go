@@ -41,6 +41,8 @@ func (t *Tamper) Liftable(ctx context.Context, c actions.Call, p actions.Plan, w
 		return "tamper protection guards not all of it"
 	case c.Account == o.ManagementAccount:
 		return "no policy touches the management account"
+	case c.Account == o.PolicyAccount: // which may detach and rewrite the protection
+		return "tamper protection is managed from this account"
 	case o.OrganizationsAccount() == "":
 		return "no tamper protection without aws.management_account or aws.policy_account"
 	}

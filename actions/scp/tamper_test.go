@@ -57,8 +57,13 @@ func TestWhoCanLiftAContainment(t *testing.T) {
 		"unreadable": {func(w *fixture, _ *actions.Plan) {
 			w.Fault(awsfake.Fault{Op: "organizations:ListPolicies", Err: &orgtypes.AccessDeniedException{Message: aws.String("no")}})
 		}, "can't be read"},
-		"the action writes an SCP":  {func(w *fixture, _ *actions.Plan) { w.SetCall(viaSCP(actiontest.Member)) }, ""},
-		"the management account":    {func(w *fixture, _ *actions.Plan) { w.protect(); w.Asked.Account = actiontest.Management }, "touches the management account"},
+		"the action writes an SCP": {func(w *fixture, _ *actions.Plan) { w.SetCall(viaSCP(actiontest.Member)) }, ""},
+		"the management account":   {func(w *fixture, _ *actions.Plan) { w.protect(); w.Asked.Account = actiontest.Management }, "touches the management account"},
+		"the account of policies": {func(w *fixture, _ *actions.Plan) {
+			w.protect()
+			w.Org.PolicyAccount = actiontest.Member
+			w.Hub = actions.NewCloud(w.Config(), w.Org)
+		}, "managed from this account"},
 		"its places are not tagged": {func(w *fixture, p *actions.Plan) { w.protect(); p.Steps = p.Steps[:1] }, "guards not all of it"},
 	} {
 		t.Run(what, func(t *testing.T) {

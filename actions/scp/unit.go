@@ -28,7 +28,8 @@ func sparedAccounts(o actions.Org) []string {
 }
 
 // sparing returns a valid document that leaves the principals of these accounts alone, whatever it denies.
-// Values of a condition that is there already stay: each is spared.
+// Values of a condition that is there already stay: each is spared. Where the condition is there twice, in two
+// cases, or has other values than strings, nothing may get lost, such as the roles that are exempt: it is refused.
 func sparing(document string, accounts []string) (string, *actions.Refusal) {
 	if len(accounts) == 0 {
 		return document, nil
@@ -42,11 +43,12 @@ func sparing(document string, accounts []string) (string, *actions.Refusal) {
 	for _, raw := range statements {
 		s, _ := raw.(map[string]any)
 		condition, ok := s["Condition"].(map[string]any)
-		if err != nil || !ok {
-			return "", &actions.Refusal{Reason: "it can't be read", Hint: "correct it under scps"}
+		byKey, once := under(condition, "StringNotEquals", map[string]any{})
+		values, alone := under[any](byKey, "aws:PrincipalAccount", nil)
+		there, strings := deny.Strings(values)
+		if err != nil || !ok || !once || !alone || values != nil && !strings {
+			return "", &actions.Refusal{Reason: "it can't be read: StringNotEquals and aws:PrincipalAccount may be there once, with strings", Hint: "correct it under scps"}
 		}
-		byKey := under[map[string]any](condition, "StringNotEquals", map[string]any{})
-		there, _ := deny.Strings(under[any](byKey, "aws:PrincipalAccount", []any{}))
 		all := append(there, accounts...)
 		slices.Sort(all)
 		set(byKey, "aws:PrincipalAccount", slices.Compact(all))
@@ -62,14 +64,18 @@ func sparing(document string, accounts []string) (string, *actions.Refusal) {
 	return string(b), nil
 }
 
-// under returns the value of a key in any case, as IAM compares operators and keys.
-func under[T any](m map[string]any, key string, none T) T {
+// under returns the value of a key in any case, as IAM compares operators and keys; false if there are several, or
+// it is of another type.
+func under[T any](m map[string]any, key string, none T) (value T, ok bool) {
+	value, ok = none, true
+	n := 0
 	for k, v := range m {
-		if is, ok := v.(T); ok && strings.EqualFold(k, key) {
-			return is
+		if strings.EqualFold(k, key) {
+			value, ok = v.(T)
+			n++
 		}
 	}
-	return none
+	return value, ok && n < 2
 }
 
 // set sets the value of a key, in place of the same one in another case.

@@ -186,3 +186,18 @@ func TestUnitNamesAreReserved(t *testing.T) {
 		t.Error("names")
 	}
 }
+
+// TestUnitDocumentWithAConditionTwice: of two conditions that are one to IAM none gets lost; it may be what
+// keeps Killswitch from locking itself out.
+func TestUnitDocumentWithAConditionTwice(t *testing.T) {
+	for _, more := range []string{
+		`"StringNotEquals":{"aws:PrincipalTag/x":"y"},"stringnotequals":{"aws:PrincipalTag/x":"z"},`,
+		`"StringNotEquals":{"aws:PrincipalAccount":"` + elsewhere + `","AWS:PrincipalAccount":"` + actiontest.Sandbox + `"},`,
+		`"StringNotEquals":{"aws:PrincipalAccount":` + elsewhere + `},`,
+	} {
+		w := unitWorld(t, workloads, "own")
+		w.Org.SCPs = map[string]string{"own": strings.Replace(w.document("freeze"), `"ArnNotLike"`, more+`"ArnNotLike"`, 1)}
+		w.Hub = actions.NewCloud(w.Config(), w.Org)
+		actiontest.HasWords(t, refusal(t, w.planned()).Reason, "it can't be read")
+	}
+}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
-	"github.com/killswitch-chatops/killswitch/actions/vouch"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
+	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
 // DeactivateKey makes one access key of an IAM user inactive, and on request denies
