@@ -55,7 +55,11 @@ func (t Taggable) Apply(ctx context.Context, live *string, s actions.Step, run a
 		return e, nil
 	}
 	e.Changed = true
-	return e, t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Wrote}})
+	err := t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Wrote}})
+	if actions.IsCode(err, "LimitExceeded") { // whoever holds the account can bring it about
+		err = actions.WithHint(err, "it has as many tags as AWS allows, so no tamper protection guards it: remove one by hand, then retry")
+	}
+	return e, err
 }
 
 // Revert implements [actions.Action].
