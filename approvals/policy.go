@@ -14,6 +14,9 @@ type ActionPolicy struct {
 	Approvals     int           `json:"approvals"`
 	ApproveWithin time.Duration `json:"approve_within"`
 	RunWithin     time.Duration `json:"run_within"`
+	// RequireSTS wants one of the approvals signed at the command line: no signature of Slack's stands
+	// behind it.
+	RequireSTS bool `json:"require_sts,omitempty"`
 }
 
 // Policy decides who may request, approve, deny, cancel and retry. It does no I/O and
@@ -60,6 +63,8 @@ const (
 	RetryOver      actions.Code = "retry_over"       // the time to retry is over
 	Withdrawn      actions.Code = "withdrawn"        // somebody denied or cancelled what had run
 	Overruled      actions.Code = "overruled"        // the request overrules this person's denial
+	NotSigned      actions.Code = "not_signed"       // what is missing is an approval from the command line
+	NoSigner       actions.Code = "no_signer"        // nobody who may approve has an AWS identity to sign with
 )
 
 // Kind is the kind of a vote.
@@ -76,12 +81,13 @@ const (
 
 // Decision is the answer to a vote or a new request.
 type Decision struct {
-	Accept  bool
-	Refusal *actions.Refusal // where it is not accepted
-	Quorum  bool             // with this vote the request is approved
-	Have    int              // approvals, with this vote if it is accepted
-	Need    int              // approvals
-	Waiting []string         // people who may still approve
+	Accept   bool
+	Refusal  *actions.Refusal // where it is not accepted
+	Quorum   bool             // with this vote the request is approved
+	Unsigned bool             // an approval from the command line is missing
+	Have     int              // approvals, with this vote if it is accepted
+	Need     int              // approvals
+	Waiting  []string         // people who may still approve
 }
 
 func (d *Decision) refuse(v actions.Violation) {
@@ -115,6 +121,12 @@ func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 	} else if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
 		d.refuse(actions.Violation{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)})
 	}
+	switch {
+	case e.RequireSTS && d.Need == 0:
+		d.refuse(actions.Violation{Code: NotSigned})
+	case !p.Signable(e, d.Waiting):
+		d.refuse(actions.Violation{Code: NoSigner, Group: e.Approvers})
+	}
 	d.Accept = d.Refusal == nil
 	return d
 }
@@ -123,7 +135,7 @@ func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 // differ, the stricter one counts.
 func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	e := p.For(r.Intent)
-	d := Decision{Have: len(r.Votes), Need: max(e.Approvals, r.Need, 1)}
+	d := Decision{Need: max(e.Approvals, r.Need, 1)}
 	if _, ok := p.Roster.ByID(v.Person); !ok {
 		d.refuse(actions.Violation{Code: UnknownPerson, Person: v.Person})
 	}
@@ -172,20 +184,46 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 		d.refuse(actions.Violation{Code: OtherCall})
 	}
 	d.Accept = d.Refusal == nil
-	if kind == Approve && d.Accept {
-		d.Have++
-		d.Quorum = d.Have >= d.Need
+	counts := kind == Approve && d.Accept
+	if counts {
+		r.Votes = Counted(r.Votes, v)
 	}
+	d.Have, d.Unsigned = len(r.Votes), p.Unsigned(r)
+	d.Quorum = counts && d.Have >= d.Need && !d.Unsigned
 	if r.State == Pending {
 		voted := r.Votes
-		if kind == Approve && d.Accept {
-			voted = append(slices.Clone(voted), v)
+		signs := d.Unsigned && d.Have >= d.Need // then nothing else helps, and who clicked may sign
+		if signs {
+			voted = nil
 		}
 		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, voted), func(id string) bool {
-			return len(r.Eligible) > 0 && !slices.Contains(r.Eligible, id)
+			return len(r.Eligible) > 0 && !slices.Contains(r.Eligible, id) || signs && !p.signer(id)
 		})
 	}
 	return d
+}
+
+// Counted returns the votes with one more. What a person signs replaces their click: nobody counts twice.
+func Counted(votes []Vote, v Vote) []Vote {
+	others := slices.DeleteFunc(slices.Clone(votes), func(o Vote) bool { return o.Person == v.Person })
+	return append(others, v)
+}
+
+// Unsigned reports whether a request lacks an approval that was signed at the command line, by its plan or
+// by the policy of now.
+func (p Policy) Unsigned(r Request) bool {
+	return (r.NeedSTS || p.For(r.Intent).RequireSTS) && !slices.ContainsFunc(r.Votes, func(v Vote) bool { return v.Signed })
+}
+
+// Signable reports whether one of those who may approve can do what an entry wants at the command line.
+func (p Policy) Signable(e ActionPolicy, eligible []string) bool {
+	return !e.RequireSTS || slices.ContainsFunc(eligible, p.signer)
+}
+
+// signer reports whether a person has an AWS identity.
+func (p Policy) signer(id string) bool {
+	who, _ := p.Roster.ByID(id)
+	return len(who.IAM) > 0
 }
 
 // decideNo refuses a denial or a cancellation that has no effect.
@@ -209,7 +247,11 @@ func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, n
 	case len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) && v.Person != r.Requester.Person:
 		d.refuse(actions.Violation{Code: JoinedLate, Person: v.Person, Group: e.Approvers})
 	}
-	if slices.ContainsFunc(r.Votes, func(o Vote) bool { return o.Person == v.Person }) {
+	before := slices.IndexFunc(r.Votes, func(o Vote) bool { return o.Person == v.Person })
+	switch {
+	case !v.Signed && len(r.Votes) >= d.Need && p.Unsigned(r):
+		d.refuse(actions.Violation{Code: NotSigned})
+	case before >= 0 && (!v.Signed || r.Votes[before].Signed):
 		d.refuse(actions.Violation{Code: DoubleVote, Person: v.Person})
 	}
 	switch {

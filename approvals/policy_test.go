@@ -439,12 +439,12 @@ func check(t *testing.T, b *ballot, d approvals.Decision) {
 	if d.Accept == (d.Refusal != nil && len(d.Refusal.Codes) > 0) {
 		t.Error("refused without a code")
 	}
-	if d.Need < 1 || d.Quorum && (!d.Accept || b.kind != approvals.Approve || d.Have < d.Need) {
+	if d.Need < 1 || d.Quorum && (!d.Accept || b.kind != approvals.Approve || d.Have < d.Need || d.Unsigned) {
 		t.Errorf("quorum of %+v", d)
 	}
 	for _, id := range d.Waiting {
 		_, known := b.policy.Roster.ByID(id)
-		if !known || id == r.Requester.Person || r.State != approvals.Pending || slices.ContainsFunc(r.Votes, func(v approvals.Vote) bool { return v.Person == id }) {
+		if !known || id == r.Requester.Person || r.State != approvals.Pending || !d.Unsigned && slices.ContainsFunc(r.Votes, func(v approvals.Vote) bool { return v.Person == id }) {
 			t.Errorf("still waiting for %q: %+v", id, d)
 		}
 	}
@@ -534,6 +534,76 @@ func TestOverrule(t *testing.T) {
 		e, others, enough := approvals.ActionPolicy{Approvals: c.approvals}.Overrule(c.eligible, c.said)
 		if e.Approvals != c.want || !slices.Equal(others, c.others) || enough != c.enough {
 			t.Errorf("%d of %v without %v: %d of %v, %t", c.approvals, c.eligible, c.said, e.Approvals, others, enough)
+		}
+	}
+}
+
+// TestVoteFromTheCommandLine: where the policy of the plan or of now wants one, clicks alone approve
+// nothing; who clicked may sign, and counts once.
+func TestVoteFromTheCommandLine(t *testing.T) {
+	signed := func(person string) approvals.Vote {
+		v := vote(person)
+		v.Signed = true
+		return v
+	}
+	for _, c := range []struct {
+		name             string
+		planned, now     bool
+		need             int
+		votes            []approvals.Vote
+		vote             approvals.Vote
+		want             []actions.Code
+		have             int
+		quorum, unsigned bool
+		waiting          []string
+	}{
+		{"not wanted", false, false, 1, nil, vote("bo"), nil, 1, true, false, []string{"cy"}},
+		{"a click alone", false, true, 1, nil, vote("bo"), nil, 1, false, true, []string{"bo"}},
+		{"wanted by the plan", true, false, 1, nil, vote("bo"), nil, 1, false, true, []string{"bo"}},
+		{"a signed one", true, true, 1, nil, signed("bo"), nil, 1, true, false, []string{"cy"}},
+		{"of two, the click first", false, true, 2, nil, vote("cy"), nil, 1, false, true, []string{"bo"}},
+		{"of two, the signed one last", false, true, 2, []approvals.Vote{vote("cy")}, signed("bo"), nil, 2, true, false, nil},
+		{"of two, the click last", false, true, 2, []approvals.Vote{signed("bo")}, vote("cy"), nil, 2, true, false, nil},
+		{"two clicks", false, true, 2, []approvals.Vote{vote("cy")}, vote("bo"), nil, 2, false, true, []string{"bo"}},
+		{"who clicked signs", false, true, 1, []approvals.Vote{vote("bo")}, signed("bo"), nil, 1, true, false, []string{"cy"}},
+		{"who clicked signs, and counts once", false, true, 2, []approvals.Vote{vote("bo")}, signed("bo"), nil, 1, false, false, []string{"cy"}},
+		{"who signed signs again", false, true, 2, []approvals.Vote{signed("bo")}, signed("bo"), []actions.Code{approvals.DoubleVote}, 1, false, false, []string{"cy"}},
+		{"who signed clicks", false, true, 2, []approvals.Vote{signed("bo")}, vote("bo"), []actions.Code{approvals.DoubleVote}, 1, false, false, []string{"cy"}},
+		{"who clicked clicks again", false, true, 2, []approvals.Vote{vote("bo")}, vote("bo"), []actions.Code{approvals.DoubleVote}, 1, false, true, []string{"cy"}},
+		{"one click too many", false, true, 1, []approvals.Vote{vote("bo")}, vote("cy"), []actions.Code{approvals.NotSigned}, 1, false, true, []string{"bo"}},
+		{"the requester signs", false, true, 1, nil, signed("ana"), []actions.Code{approvals.SelfApproval}, 0, false, true, []string{"bo", "cy"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBallot()
+			b.policy.Roster.People[1].IAM = []string{"arn:aws:iam::111122223333:user/bo"}
+			b.entry(func(e *approvals.ActionPolicy) { e.Approvals, e.RequireSTS = c.need, c.now })
+			b.request.NeedSTS, b.request.Votes, b.vote = c.planned, c.votes, c.vote
+			d := b.decide()
+			if got := codes(d); !slices.Equal(got, c.want) || d.Have != c.have || d.Quorum != c.quorum || d.Unsigned != c.unsigned || !slices.Equal(d.Waiting, c.waiting) {
+				t.Errorf("%v: %+v", got, d)
+			}
+		})
+	}
+}
+
+// TestSomebodyMustBeAbleToSign: what wants a vote from the command line is refused at once where nobody
+// can give it, and never goes without people.
+func TestSomebodyMustBeAbleToSign(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		signer int
+		mode   approvals.ApprovalMode
+		want   []actions.Code
+	}{
+		{"an approver can", 1, approvals.TwoPerson, nil},
+		{"the requester alone can", 0, approvals.TwoPerson, []actions.Code{approvals.NoSigner}},
+		{"one click", 1, approvals.OneClick, []actions.Code{approvals.NotSigned}},
+	} {
+		b := newBallot()
+		b.policy.Roster.People[c.signer].IAM = []string{"arn:aws:iam::111122223333:user/x"}
+		b.entry(func(e *approvals.ActionPolicy) { e.RequireSTS = true })
+		if d := b.policy.Admit(b.request.Intent, "ana", c.mode); !slices.Equal(codes(d), c.want) {
+			t.Errorf("%s: %+v", c.name, d)
 		}
 	}
 }

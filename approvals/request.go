@@ -65,6 +65,7 @@ type Request struct {
 	Overrules []string `json:"overrules,omitempty"`
 
 	Need     int      `json:"need"`               // approvals
+	NeedSTS  bool     `json:"need_sts,omitempty"` // one of them from the command line
 	Eligible []string `json:"eligible,omitempty"` // who may approve, as of the plan
 	Digest   string   `json:"digest,omitempty"`   // of the call; set when planned
 
@@ -119,6 +120,7 @@ type Vote struct {
 	At       time.Time `json:"at"`       // as the evidence says
 	Digest   string    `json:"digest"`   // of the call that was voted on
 	Reason   string    `json:"reason,omitempty"`
+	Signed   bool      `json:"signed,omitempty"` // at the command line
 }
 
 // Card is the message that shows a request, and what it shows.

@@ -125,6 +125,7 @@ func TestDigestsCoverEachPart(t *testing.T) {
 		"Approvals":     func(e *approvals.ActionPolicy) { e.Approvals = 2 },
 		"ApproveWithin": func(e *approvals.ActionPolicy) { e.ApproveWithin++ },
 		"RunWithin":     func(e *approvals.ActionPolicy) { e.RunWithin++ },
+		"RequireSTS":    func(e *approvals.ActionPolicy) { e.RequireSTS = true },
 	}
 	if got, want := len(calls), reflect.TypeFor[actions.Call]().NumField(); got != want {
 		t.Errorf("%d of a call's %d fields are changed", got, want)

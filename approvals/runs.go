@@ -68,6 +68,7 @@ type Run struct {
 	Lock     Key `json:"lock"`
 
 	Approvers []string  `json:"approvers"`         // people with a proved approval
+	Signed    []string  `json:"signed,omitempty"`  // those of them who signed theirs at the command line
 	Approved  time.Time `json:"approved"`          // when the last of them did, or it was planned
 	Retries   []string  `json:"retries,omitempty"` // keys of used evidence
 	Outcome   State     `json:"outcome,omitempty"` // empty while it runs

@@ -112,10 +112,10 @@ func (c *conversation) approve(ctx context.Context, who approvals.Actor, r appro
 	if c.payload.CallBlocks != 1 || c.payload.CallText != r.Intent.String() {
 		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
 	}
-	v := approvals.Vote{Actor: who, Digest: digest}
+	v := approvals.Vote{Actor: who, Digest: digest, Signed: c.signed}
 	r, err := c.vote(ctx, approvals.Approve, r.ID, v, func(r *approvals.Request, d approvals.Decision) error {
 		v.Evidence, v.At = c.e.Key(), c.at
-		r.Votes = append(r.Votes, v)
+		r.Votes = approvals.Counted(r.Votes, v)
 		if d.Quorum {
 			return r.To(approvals.Approved, b.Now())
 		}

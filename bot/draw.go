@@ -53,7 +53,9 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 		return v, err
 	}
 	if r.State == approvals.Pending {
-		for _, id := range b.Policy.Decide(r, approvals.Approve, approvals.Vote{}, v.Now).Waiting {
+		d := b.Policy.Decide(r, approvals.Approve, approvals.Vote{}, v.Now)
+		v.Unsigned = d.Unsigned
+		for _, id := range d.Waiting {
 			if p, ok := b.Policy.Roster.ByID(id); ok {
 				v.Waiting = append(v.Waiting, p)
 			}

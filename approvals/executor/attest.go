@@ -160,5 +160,5 @@ func (x *Executor) proveStatementVote(ctx context.Context, e approvals.Evidence,
 		return approvals.Vote{}, approvals.Unproven("it does not say who asked and why")
 	}
 	who, _ := x.Policy.Roster.ByID(person)
-	return approvals.Vote{Actor: approvals.Actor{Person: who.ID, Slack: who.Slack}, Evidence: e.Key(), At: at, Digest: st.Digest}, nil
+	return approvals.Vote{Actor: approvals.Actor{Person: who.ID, Slack: who.Slack}, Evidence: e.Key(), At: at, Digest: st.Digest, Signed: true}, nil
 }

@@ -22,7 +22,7 @@ func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []appr
 		return nil, &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
 	}
 	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
-		Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, Eligible: p.Eligible, Overrules: p.Overrules, Digest: p.Digest}
+		Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, NeedSTS: p.Policy.RequireSTS, Eligible: p.Eligible, Overrules: p.Overrules, Digest: p.Digest}
 	d := x.Policy.Admit(p.Intent, p.Person, p.Mode)
 	if !d.Accept {
 		return nil, &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}
@@ -39,13 +39,17 @@ func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []appr
 		if d := x.Policy.Decide(t, approvals.Approve, v, v.At); !d.Accept {
 			missing.Codes = append(missing.Codes, d.Refusal.Codes...)
 		} else if slices.Contains(p.Eligible, v.Person) {
-			t.Votes = append(t.Votes, v)
+			t.Votes = approvals.Counted(t.Votes, v)
 		}
 	}
-	if len(t.Votes) >= need {
+	enough := len(t.Votes) >= need
+	switch {
+	case enough && !x.Policy.Unsigned(t):
 		return t.Votes, nil
-	}
-	if missing.Cause() == "" {
+	case missing.Cause() != "":
+	case enough:
+		missing.Reason = "none of the proved approvals was signed at the command line"
+	default:
 		missing.Reason = fmt.Sprintf("there are %d proved approvals of the %d needed", len(t.Votes), need)
 	}
 	return nil, missing
@@ -86,7 +90,7 @@ func (x *Executor) proveVotes(ctx context.Context, r approvals.Request, p approv
 func attestedVotes(run approvals.Run, p approvals.Planned) []approvals.Vote {
 	var votes []approvals.Vote
 	for _, id := range run.Approvers {
-		votes = append(votes, approvals.Vote{Actor: approvals.Actor{Person: id}, At: run.Approved, Digest: p.Digest})
+		votes = append(votes, approvals.Vote{Actor: approvals.Actor{Person: id}, At: run.Approved, Digest: p.Digest, Signed: slices.Contains(run.Signed, id)})
 	}
 	return votes
 }
@@ -104,10 +108,13 @@ func approvedAt(votes []approvals.Vote, p approvals.Planned) time.Time {
 	return approvals.Request{Ready: p.At, Votes: votes}.ApprovedAt()
 }
 
-func personIDs(votes []approvals.Vote) []string {
-	var ids []string
+// personIDs are who approved, and those of them who signed at the command line.
+func personIDs(votes []approvals.Vote) (ids, signed []string) {
 	for _, v := range votes {
 		ids = append(ids, v.Person)
+		if v.Signed {
+			signed = append(signed, v.Person)
+		}
 	}
-	return ids
+	return ids, signed
 }

@@ -126,7 +126,7 @@ func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 		if run = false; r.State != approvals.Planning && !overtaken(*r, p) {
 			return errSettled
 		}
-		r.Digest, r.Need, r.Eligible, r.Expires = p.Digest, p.Policy.Approvals, p.Eligible, p.Asked.Add(p.Policy.ApproveWithin)
+		r.Digest, r.Need, r.NeedSTS, r.Eligible, r.Expires = p.Digest, p.Policy.Approvals, p.Policy.RequireSTS, p.Eligible, p.Asked.Add(p.Policy.ApproveWithin)
 		r.Overrules = p.Overrules
 		r.Cause, r.Hint, r.Mode = "", "", p.Mode
 		if p.Mode == approvals.TwoPerson {
@@ -215,6 +215,9 @@ func (x *Executor) admit(p *approvals.Planned) error {
 	var enough bool
 	if p.Policy, p.Eligible, enough = entry.Overrule(d.Waiting, p.Overrules); !enough {
 		return actions.Refuse(actions.Violation{Code: approvals.TooFewEligible, Group: entry.Approvers, Have: len(p.Eligible), Need: entry.Approvals})
+	}
+	if !x.Policy.Signable(p.Policy, p.Eligible) {
+		return actions.Refuse(actions.Violation{Code: approvals.NoSigner, Group: entry.Approvers})
 	}
 	if p.Plan.Guarded != "" {
 		p.Policy = p.Policy.OneMore(p.Eligible)

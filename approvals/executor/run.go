@@ -87,8 +87,9 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		return approvals.Run{}, err
 	}
 	now := x.Now().UTC()
-	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approvers: personIDs(votes), Approved: approvedAt(votes, p),
+	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approved: approvedAt(votes, p),
 		Lock: lockRow(p.Account, x.Org.Actions.TargetName(p.Intent.Call))}
+	run.Approvers, run.Signed = personIDs(votes)
 	var ev []audit.Event
 	for _, v := range votes {
 		ev = append(ev, audit.New("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))

@@ -41,18 +41,19 @@ func (m Message) Found() string { return cmp.Or(m.Marker, m.Text) }
 
 // View is all that a card shows. A card is a pure function of it.
 type View struct {
-	Org     actions.Org // its actions, and what they may be asked for on
-	Request approvals.Request
-	Planned *approvals.Planned // nil before the plan
-	Run     *approvals.Run     // nil before the run
-	Steps   []approvals.Step   // the first of the ledger
-	Left    []approvals.Step   // of many steps those that were not done
-	Stay    []string           // why steps stay that an undo could not take back, one cause each
-	Report  *approvals.Report  // nil where there is none
-	Alias   string             // of the account; may be empty
-	Waiting []approvals.Person // who may still approve
-	Group   string             // their Slack user group; may be empty
-	Now     time.Time
+	Org      actions.Org // its actions, and what they may be asked for on
+	Request  approvals.Request
+	Planned  *approvals.Planned // nil before the plan
+	Run      *approvals.Run     // nil before the run
+	Steps    []approvals.Step   // the first of the ledger
+	Left     []approvals.Step   // of many steps those that were not done
+	Stay     []string           // why steps stay that an undo could not take back, one cause each
+	Report   *approvals.Report  // nil where there is none
+	Alias    string             // of the account; may be empty
+	Waiting  []approvals.Person // who may still approve
+	Group    string             // their Slack user group; may be empty
+	Unsigned bool               // an approval from the command line is missing
+	Now      time.Time
 	// SocketMode: Slack signs nothing of what is clicked.
 	SocketMode bool
 }
@@ -377,12 +378,19 @@ func (v View) headline() string {
 		}
 		return state + ": reading the target's state. Nothing has been changed."
 	case approvals.Pending:
+		signed := "from the command line: killswitch approve " + r.ID + ". Nothing has been changed."
+		if v.Unsigned && len(r.Votes) >= r.Need {
+			return fmt.Sprintf("%s: enough have clicked; %s one approval must still come %s", state, left(r.Expires), signed)
+		}
 		who := "a second responder"
 		switch left := r.Need - len(r.Votes); {
 		case left > 1:
 			who = fmt.Sprintf("%d other responders", left)
 		case len(r.Votes) > 0:
 			who = "another responder"
+		}
+		if v.Unsigned {
+			return fmt.Sprintf("%s: %s must approve %s; one approval must come %s", state, who, left(r.Expires), signed)
 		}
 		return fmt.Sprintf("%s: %s must approve %s. Nothing has been changed.", state, who, left(r.Expires))
 	case approvals.Approved:
@@ -784,7 +792,11 @@ func (v View) buttons() []slack.BlockElement {
 	r := v.Request
 	what := v.title() + v.where()
 	approve := func() slack.BlockElement {
-		return danger(asking(v.button("approve", "Approve"), "Approve this?", what+". It runs at once.", "Approve"))
+		when := "at once"
+		if v.Unsigned {
+			when = "once one approval has come from the command line, too"
+		}
+		return danger(asking(v.button("approve", "Approve"), "Approve this?", what+". It runs "+when+".", "Approve"))
 	}
 	details := v.button("details", "Details")
 	no := []slack.BlockElement{

@@ -377,6 +377,10 @@ var cards = []cardCase{
 		v.Steps[1].Cause, v.Request.Cause = "AWS answered HTTP 503", "AWS answered HTTP 503"
 		v.Request.Cancelled, v.Now = &no, after(5*time.Minute)
 	}}},
+	{"pending_one_signed", "pending 0/1", []func(*View){func(v *View) { v.Unsigned = true }}},
+	{"pending_signed_missing", "pending 1/1", []func(*View){func(v *View) {
+		v.Unsigned, v.Request.Votes, v.Waiting = true, []approvals.Vote{vote(ben, time.Minute)}, []approvals.Person{ben}
+	}}},
 	{"from_alert_pending", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson)}},
 	{"from_alert_hostile", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson), func(v *View) { v.Request.Alert = evil }}},
 	{"click_planning", "planning", []func(*View){in(approvals.Planning), unplanned, fromAlert(approvals.OneClick)}},

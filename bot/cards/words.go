@@ -42,6 +42,10 @@ func whyNot(w actions.Violation) string {
 		return "Somebody denied or cancelled this after it ran: it is not tried again. Ask again with /killswitch."
 	case approvals.Overruled:
 		return "You denied this before, and it is asked for again: others decide on it now."
+	case approvals.NotSigned:
+		return "One approval must come from the command line: killswitch approve, with this request's ID. A click is not enough."
+	case approvals.NoSigner:
+		return fmt.Sprintf("One approval must come from the command line, and nobody of the group %s who may approve has an AWS identity (people[].iam).", w.Group)
 	case approvals.RetryOver:
 		return "The time to retry is over. Ask again with /killswitch."
 	}

@@ -61,7 +61,7 @@ func (c *checker) alerts(section *value, policy approvals.Policy) finding.Routin
 	}
 	routes := section.at("routes").items()
 	for _, v := range routes {
-		r := c.route(v)
+		r := c.route(v, policy)
 		r.Call, r.CallFrom = c.call(v.at("call"), policy)
 		first := slices.IndexFunc(a.Routes, func(o finding.Route) bool { return o.Match.Covers(r.Match) })
 		if first >= 0 && !c.hasProblem(v.at("match")) && !c.hasProblem(routes[first].at("match")) {
@@ -85,7 +85,7 @@ func (c *checker) hasProblem(v *value) bool {
 	return false
 }
 
-func (c *checker) route(v *value) finding.Route {
+func (c *checker) route(v *value, policy approvals.Policy) finding.Route {
 	r := finding.Route{
 		Match:    finding.Match{Source: finding.Source(v.at("match", "source").text()), Type: v.at("match", "type").text()},
 		Delivery: finding.Propose,
@@ -109,10 +109,10 @@ func (c *checker) route(v *value) finding.Route {
 		}
 	}
 	if r.Delivery == finding.Auto {
-		c.onlyAutoEligible(v, v.at("delivery"), "delivery: auto", "use delivery: propose")
+		c.onlyAutoEligible(v, v.at("delivery"), "delivery: auto", "use delivery: propose", policy)
 	}
 	if r.OneClick {
-		c.onlyAutoEligible(v, v.at("approvals"), "approvals: 0", "remove it")
+		c.onlyAutoEligible(v, v.at("approvals"), "approvals: 0", "remove it", policy)
 	}
 	return r
 }
@@ -179,7 +179,7 @@ func (c *checker) suggestion(v *value) finding.Suggestion {
 // onlyAutoEligible refuses containment without a second person, unless the route itself
 // lists actions that are all eligible, and for one of them the source's findings can be
 // confirmed. without says how the route asks a second person.
-func (c *checker) onlyAutoEligible(route, why *value, what, without string) {
+func (c *checker) onlyAutoEligible(route, why *value, what, without string, policy approvals.Policy) {
 	src, suggest := route.at("match", "source"), route.at("suggest")
 	confirmed := func(n actions.Name) bool { return finding.Confirmable(finding.Source(src.text()), n) }
 	known, some := src.text() != "" && !c.hasProblem(src), confirmed(actions.DeactivateKey)
@@ -198,6 +198,9 @@ func (c *checker) onlyAutoEligible(route, why *value, what, without string) {
 			call = call.With(key, option.text())
 		}
 		if known, ok := all.Actions.Lookup(call.Action); ok && known.Spec().AutoEligible(call) {
+			if policy.For(approvals.Intent{Call: call}).RequireSTS {
+				c.add(why, "can't be: policy wants a vote from the command line (require_sts_vote) for "+a.text(), without+", then a second person approves")
+			}
 			continue
 		}
 		if eligible = false; a.text() != "" {

@@ -66,10 +66,11 @@ func (c *checker) entry(v *value, e approvals.ActionPolicy, roster approvals.Ros
 	}
 	c.duration(v.at("approve_within"), &e.ApproveWithin, time.Minute, 24*time.Hour)
 	c.duration(v.at("run_within"), &e.RunWithin, time.Minute, time.Hour)
-	if vote := v.at("require_sts_vote"); vote.yes() {
-		c.add(vote, "votes from the command line are not supported by this version", "remove it or set it to false")
+	if vote := v.at("require_sts_vote"); vote != nil {
+		e.RequireSTS = vote.yes()
 	}
 	c.satisfiable(v, e, roster)
+	c.signable(v, e, roster)
 	return e
 }
 
@@ -124,4 +125,27 @@ func (c *checker) satisfiable(v *value, e approvals.ActionPolicy, roster approva
 	}
 	c.add(at, fmt.Sprintf("can't be satisfied: when %s asks, %d must approve and %d can", who, e.Approvals, have),
 		fmt.Sprintf("add people to %s or ask for fewer approvals", clip(e.Approvers)))
+}
+
+// signable refuses an entry that wants a vote from the command line where nobody but the requester can give it.
+func (c *checker) signable(v *value, e approvals.ActionPolicy, roster approvals.Roster) {
+	at := v.at("require_sts_vote")
+	for _, key := range []string{"approvers", "requesters"} {
+		if at == nil {
+			at = v.at(key)
+		}
+	}
+	approvers := roster.Groups[e.Approvers]
+	if at == nil || len(approvers) == 0 {
+		return
+	}
+	policy := approvals.Policy{Roster: roster}
+	for _, requester := range roster.Groups[e.Requesters] {
+		others := slices.DeleteFunc(slices.Clone(approvers), func(id string) bool { return id == requester })
+		if !policy.Signable(e, others) {
+			c.add(at, fmt.Sprintf("can't be satisfied: when %s asks, nobody who may approve has people[].iam", clip(requester)),
+				fmt.Sprintf("give iam to people of %s", clip(e.Approvers)))
+			return
+		}
+	}
 }

@@ -77,7 +77,7 @@ func TestTenProblemsAtOnce(t *testing.T) {
 		`"333333333333"`, `"222222222222"`,
 		"approve_within: 30m", "approve_within: 30s",
 		"delete_role: {approvals: 2}", "delete_role: {approvals: 3}",
-		"require_sts_vote: false", "require_sts_vote: true",
+		"require_sts_vote: false", "require_sts_vote: maybe",
 		"approvals: 0", "approval: 0",
 		"source: health", "source: heath",
 		"id: eventbridge", "id: soar",

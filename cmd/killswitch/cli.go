@@ -260,7 +260,9 @@ func (c *client) card(s approvals.Shown) (string, error) {
 	v := cards.View{Org: c.config.Org, Request: s.Request, Planned: s.Planned, Steps: s.Steps, Run: s.Run, Now: c.now()}
 	v.Alias = c.config.Org.Alias(v.AccountID())
 	roster := c.config.Policy.Roster
-	for _, id := range c.config.Policy.Decide(s.Request, approvals.Approve, approvals.Vote{}, v.Now).Waiting {
+	d := c.config.Policy.Decide(s.Request, approvals.Approve, approvals.Vote{}, v.Now)
+	v.Unsigned = d.Unsigned
+	for _, id := range d.Waiting {
 		if p, ok := roster.ByID(id); ok {
 			v.Waiting = append(v.Waiting, p)
 		}

@@ -364,3 +364,23 @@ func TestWhoWaitsKeepsNobodyOut(t *testing.T) {
 		t.Errorf("%d wait: %d %s", waiting, rec.Code, rec.Body)
 	}
 }
+
+// TestOneVoteFromTheCommandLine: where the policy wants one, clicks alone run nothing; who clicked may sign.
+func TestOneVoteFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities, func(w *world) { w.cfg.Policy.Default.RequireSTS = true })
+	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+	w.shows(r, "one approval must come from the command line: killswitch approve "+r.ID)
+	w.clicks("U02BOB", w.again(r), "approve")
+	w.state(r, approvals.Pending)
+	w.shows(r, "enough have clicked")
+	w.clicks("U03CAROL", w.again(r), "approve")
+	w.told("U03CAROL", "A click is not enough")
+	w.untouched()
+	if a := w.sends(w.signs(w.bob(), w.approval(r))); a.Text != "" || !a.Counts {
+		t.Fatal(a)
+	}
+	if r = w.state(r, approvals.Contained); len(r.Votes) != 1 {
+		t.Errorf("%+v", r.Votes)
+	}
+}
