@@ -19,6 +19,13 @@ type Attestation struct {
 	Received  time.Time `json:"received"`
 }
 
+// Attested is what somebody signed, and who that was.
+type Attested struct {
+	Statement Statement
+	Signer    Attestation
+	At        time.Time // as it was signed
+}
+
 // AttestationKey is the row for a statement, by the key of its evidence.
 func AttestationKey(evidence string) Key { return Key{"statement#" + evidence, "attestation"} }
 

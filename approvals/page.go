@@ -46,14 +46,25 @@ const (
 	PagedTampering = 3
 )
 
+// PageBreakGlass is the page about what one person let run alone.
+const PageBreakGlass = "break-glass"
+
 // PageDue returns the page that is due for a request that nobody has answered for so long,
 // and since when it waits: PagePending, PageTampering and the day, or the outcome and time of
-// a containment whose goals are missed. It returns "" if none is due, or was sent.
+// a containment whose goals are missed. What one person let run alone is due at once. It returns "" if none is due, or was sent.
 func (t Runs) PageDue(ctx context.Context, r Request, after time.Duration, now time.Time) (due string, since time.Time, err error) {
 	answered := false
 	row, err := t.Page(ctx, r.ID)
 	if err != nil {
 		return "", time.Time{}, err
+	}
+	if r.BreakGlass != nil && !row.Quiet(PageBreakGlass, now) {
+		switch run, err := t.Run(ctx, r.ID); {
+		case err == nil && run.BreakGlass != nil && run.Started:
+			return PageBreakGlass, run.BreakGlass.At, nil
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return "", since, err
+		}
 	}
 	switch {
 	case r.State == Pending && now.Before(r.Expires):

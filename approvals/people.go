@@ -1,6 +1,11 @@
 package approvals
 
-import "slices"
+import (
+	"slices"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
 
 // Person is a human being with all their accounts.
 type Person struct {
@@ -8,6 +13,15 @@ type Person struct {
 	Name  string   // for display
 	Slack string   // Slack user ID
 	IAM   []string // exact principals, for votes from the command line
+}
+
+// Is reports whether a principal of IAM is one of a person's: their user, or the role of their sessions.
+func (p Person) Is(arn string) bool {
+	partition, account, _, name, role := actions.SplitRoleARN(arn)
+	session := strings.ToLower("arn:" + partition + ":sts::" + account + ":assumed-role/" + name + "/")
+	return slices.ContainsFunc(p.IAM, func(own string) bool {
+		return strings.EqualFold(own, arn) || role && strings.HasPrefix(strings.ToLower(own), session)
+	})
 }
 
 // Roster lists people and groups. It is part of the configuration, and the only
@@ -42,6 +56,12 @@ func (r Roster) ByID(id string) (Person, bool) {
 		return Person{}, false
 	}
 	return r.People[i], true
+}
+
+// CanSign reports whether a person has an AWS identity, to sign with at the command line.
+func (r Roster) CanSign(id string) bool {
+	who, _ := r.ByID(id)
+	return len(who.IAM) > 0
 }
 
 // In reports whether a person belongs to a group. An unknown group has no members.

@@ -17,6 +17,8 @@ type ActionPolicy struct {
 	// RequireSTS wants one of the approvals signed at the command line: no signature of Slack's stands
 	// behind it.
 	RequireSTS bool `json:"require_sts,omitempty"`
+	// BreakGlassAfter is how long after the request who asked may act alone; 0: never.
+	BreakGlassAfter time.Duration `json:"break_glass_after,omitempty"`
 }
 
 // Policy decides who may request, approve, deny, cancel and retry. It does no I/O and
@@ -64,6 +66,7 @@ const (
 	Withdrawn      actions.Code = "withdrawn"        // somebody denied or cancelled what had run
 	Overruled      actions.Code = "overruled"        // the request overrules this person's denial
 	NotSigned      actions.Code = "not_signed"       // what is missing is an approval from the command line
+	SelfReview     actions.Code = "self_review"      // another responder reviews what was done alone
 	NoSigner       actions.Code = "no_signer"        // nobody who may approve has an AWS identity to sign with
 )
 
@@ -76,7 +79,9 @@ const (
 	Deny    Kind = "deny"
 	Cancel  Kind = "cancel"
 	Retry   Kind = "retry"
-	Watch   Kind = "watch" // extends the watch
+	Watch   Kind = "watch"  // extends the watch
+	Alone   Kind = "alone"  // by who asked: see [Runs.MayBreakGlass]
+	Review  Kind = "review" // of what somebody did alone, by another responder
 )
 
 // Decision is the answer to a vote or a new request.
@@ -180,6 +185,21 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 		case r.Digest == "" || v.Digest != r.Digest:
 			d.refuse(actions.Violation{Code: OtherCall})
 		}
+	case Alone:
+		d.decideOpen(e, r, v, now)
+	case Review:
+		switch {
+		case !p.Roster.In(v.Person, e.Requesters) && !p.Roster.In(v.Person, e.Approvers):
+			d.refuse(actions.Violation{Code: NotRequester, Person: v.Person, Group: e.Requesters})
+		case v.Person == r.Requester.Person:
+			d.refuse(actions.Violation{Code: SelfReview, Person: v.Person})
+		}
+		switch {
+		case r.BreakGlass == nil || r.State == Approved || r.State == Running:
+			d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})
+		case r.Digest == "" || v.Digest != r.Digest:
+			d.refuse(actions.Violation{Code: OtherCall})
+		}
 	default:
 		d.refuse(actions.Violation{Code: OtherCall})
 	}
@@ -197,7 +217,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 			voted = nil
 		}
 		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, voted), func(id string) bool {
-			return len(r.Eligible) > 0 && !slices.Contains(r.Eligible, id) || signs && !p.signer(id)
+			return len(r.Eligible) > 0 && !slices.Contains(r.Eligible, id) || signs && !p.Roster.CanSign(id)
 		})
 	}
 	return d
@@ -217,13 +237,7 @@ func (p Policy) Unsigned(r Request) bool {
 
 // Signable reports whether one of those who may approve can do what an entry wants at the command line.
 func (p Policy) Signable(e ActionPolicy, eligible []string) bool {
-	return !e.RequireSTS || slices.ContainsFunc(eligible, p.signer)
-}
-
-// signer reports whether a person has an AWS identity.
-func (p Policy) signer(id string) bool {
-	who, _ := p.Roster.ByID(id)
-	return len(who.IAM) > 0
+	return !e.RequireSTS || slices.ContainsFunc(eligible, p.Roster.CanSign)
 }
 
 // decideNo refuses a denial or a cancellation that has no effect.
@@ -254,6 +268,11 @@ func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, n
 	case before >= 0 && (!v.Signed || r.Votes[before].Signed):
 		d.refuse(actions.Violation{Code: DoubleVote, Person: v.Person})
 	}
+	d.decideOpen(e, r, v, now)
+}
+
+// decideOpen refuses what comes too late, or is about another call.
+func (d *Decision) decideOpen(e ActionPolicy, r Request, v Vote, now time.Time) {
 	switch {
 	case r.State != Pending:
 		d.refuse(actions.Violation{Code: NotOpen, State: string(r.State)})

@@ -74,6 +74,9 @@ type Request struct {
 	Cancelled *Vote  `json:"cancelled,omitempty"`
 	Retries   []Vote `json:"retries,omitempty"`
 	Watch     *Vote  `json:"watch,omitempty"` // the last click that extends the watch
+	// BreakGlass is the word of who asked that they act alone, Review the last click of who has looked at that.
+	BreakGlass *Vote `json:"break_glass,omitempty"`
+	Review     *Vote `json:"review,omitempty"`
 
 	Codes    []actions.Violation `json:"codes,omitempty"` // of refused, where the policy says no
 	Cause    string              `json:"cause,omitempty"` // of refused, failed, partial, expired
@@ -199,10 +202,11 @@ func IsRequestID(s string) bool { return requestID.MatchString(s) }
 // it was planned.
 func (r Request) ApprovedAt() time.Time {
 	last := r.Ready
+	if r.BreakGlass != nil {
+		last = later(last, r.BreakGlass.At)
+	}
 	for _, v := range r.Votes {
-		if v.At.After(last) {
-			last = v.At
-		}
+		last = later(last, v.At)
 	}
 	if last.IsZero() {
 		return r.Asked

@@ -120,12 +120,13 @@ func TestDigestsCoverEachPart(t *testing.T) {
 		"options swapped":        func(c *actions.Call) { c.Options["mode"], c.Options["via"] = "scp", "deny" },
 	}
 	entries := map[string]func(*approvals.ActionPolicy){
-		"Requesters":    func(e *approvals.ActionPolicy) { e.Requesters = "all" },
-		"Approvers":     func(e *approvals.ActionPolicy) { e.Approvers = "all" },
-		"Approvals":     func(e *approvals.ActionPolicy) { e.Approvals = 2 },
-		"ApproveWithin": func(e *approvals.ActionPolicy) { e.ApproveWithin++ },
-		"RunWithin":     func(e *approvals.ActionPolicy) { e.RunWithin++ },
-		"RequireSTS":    func(e *approvals.ActionPolicy) { e.RequireSTS = true },
+		"Requesters":      func(e *approvals.ActionPolicy) { e.Requesters = "all" },
+		"Approvers":       func(e *approvals.ActionPolicy) { e.Approvers = "all" },
+		"Approvals":       func(e *approvals.ActionPolicy) { e.Approvals = 2 },
+		"ApproveWithin":   func(e *approvals.ActionPolicy) { e.ApproveWithin++ },
+		"RunWithin":       func(e *approvals.ActionPolicy) { e.RunWithin++ },
+		"BreakGlassAfter": func(e *approvals.ActionPolicy) { e.BreakGlassAfter++ },
+		"RequireSTS":      func(e *approvals.ActionPolicy) { e.RequireSTS = true },
 	}
 	if got, want := len(calls), reflect.TypeFor[actions.Call]().NumField(); got != want {
 		t.Errorf("%d of a call's %d fields are changed", got, want)

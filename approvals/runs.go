@@ -108,6 +108,8 @@ type Run struct {
 	LinkedAs  string     `json:"linked_as,omitempty"` // its result
 	UndoneBy  string     `json:"undone_by,omitempty"` // an undo that started
 	Progress  Progress   `json:"progress,omitzero"`
+	// BreakGlass is who let it run alone, proved; nil: nobody did.
+	BreakGlass *BreakGlass `json:"break_glass,omitempty"`
 	// Unplanned is what is proved of a request that ended without a plan.
 	Unplanned *Planned `json:"unplanned,omitempty"`
 }

@@ -16,12 +16,14 @@ import (
 type Statement struct {
 	Version      int    `json:"version"`
 	Installation string `json:"installation"` // as [Installation]
-	Verb         string `json:"verb"`         // request, approve, deny, cancel, undo, show or list
+	Verb         string `json:"verb"`         // request, approve, break_glass, deny, cancel, undo, show or list
 	Request      string `json:"request,omitempty"`
 	Digest       string `json:"digest,omitempty"` // of the call that is approved
 	Call         string `json:"call,omitempty"`   // the intent, as a card shows it
 	// Why is the reason; of an approval it is the requester and the reason, as a card shows them.
 	Why string `json:"why,omitempty"`
+	// Account is the target's, typed by who acts alone.
+	Account string `json:"account,omitempty"`
 }
 
 // MaxWhy is how long Why may be: a reason, and who has it.
@@ -85,7 +87,7 @@ func ReadSigned(body []byte) (SignedStatement, Statement, error) {
 		return s, st, Unproven("what was signed is not a statement")
 	case st.Version != StatementVersion:
 		return s, st, Unproven("it is of version %d; this one takes %d", st.Version, StatementVersion)
-	case st.Request != "" && !IsRequestID(st.Request), !callDigest.MatchString(st.Digest), actions.Clean(st.Call) != st.Call, actions.Clean(st.Why) != st.Why,
+	case st.Request != "" && !IsRequestID(st.Request), st.Account != "" && !actions.AccountID.MatchString(st.Account), !callDigest.MatchString(st.Digest), actions.Clean(st.Call) != st.Call, actions.Clean(st.Why) != st.Why,
 		len([]rune(st.Why)) > MaxWhy:
 		return s, st, Unproven("what was signed is not a statement")
 	}

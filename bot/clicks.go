@@ -52,6 +52,8 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.retry(ctx, who, r, digest)
 	case "watch":
 		return c.watch(ctx, who, r, digest)
+	case approvals.ReviewedButton:
+		return c.reviewed(ctx, who, r, digest)
 	case "undo":
 		return c.undo(ctx, who, r, false, approvals.UndoReason(r.ID))
 	case "details":
@@ -209,6 +211,12 @@ func (c *conversation) retry(ctx context.Context, who approvals.Actor, r approva
 func (c *conversation) watch(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
 	return c.wish(ctx, approvals.Watch, who, r, digest, func(r *approvals.Request, v approvals.Vote) { r.Watch = &v },
 		approvals.Job{Verb: approvals.JobLook, ID: r.ID}, cards.WatchingOn)
+}
+
+// reviewed stores that another responder has looked at what one did alone; the executor proves it.
+func (c *conversation) reviewed(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
+	return c.wish(ctx, approvals.Review, who, r, digest, func(r *approvals.Request, v approvals.Vote) { r.Review = &v },
+		approvals.Job{Verb: approvals.JobClose, ID: r.ID}, cards.ReviewKept)
 }
 
 // wish stores a responder's wish about what has run, sends the job that may fulfil it, and

@@ -61,6 +61,14 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 			}
 		}
 		v.Group = b.Usergroups[b.Policy.For(r.Intent).Approvers]
+	} else if v.Run != nil && v.Run.BreakGlass != nil { // they are called
+		group := b.Policy.For(r.Intent).Approvers
+		for _, p := range b.Policy.Roster.People {
+			if b.Policy.Roster.In(p.ID, group) && p.ID != v.Run.BreakGlass.Person {
+				v.Waiting = append(v.Waiting, p)
+			}
+		}
+		v.Group = b.Usergroups[group]
 	}
 	return v, nil
 }

@@ -56,7 +56,7 @@ func (b *Bot) statement(ctx context.Context, key string) error {
 	case !known:
 		err = c.answer(ctx, actions.Refuse(actions.Violation{Code: approvals.UnknownPerson}))
 	default:
-		err = c.signedBy(ctx, approvals.Actor{Person: p.ID, Slack: p.Slack}, st)
+		err = c.signedBy(ctx, approvals.Actor{Person: p.ID, Slack: p.Slack}, approvals.Attested{Statement: st, Signer: a, At: at})
 	}
 	if err != nil {
 		return err
@@ -84,12 +84,12 @@ func (c *conversation) effect(ctx context.Context, st approvals.Statement) (id s
 	}
 	key := c.e.Key()
 	no, _ := r.No()
-	return id, asks || approvedBefore(r, key) || no != nil && no.Evidence == key, err
+	return id, asks || approvedBefore(r, key) || no != nil && no.Evidence == key || r.BreakGlass != nil && r.BreakGlass.Evidence == key, err
 }
 
 // signedBy does what a person said.
-func (c *conversation) signedBy(ctx context.Context, who approvals.Actor, st approvals.Statement) error {
-	b := c.b
+func (c *conversation) signedBy(ctx context.Context, who approvals.Actor, a approvals.Attested) error {
+	b, st := c.b, a.Statement
 	if st.Verb == "request" {
 		i, err := approvals.ParseIntent(st.Call, b.Org.Directory())
 		if err != nil || i.Undo != "" || st.Why == "" {
@@ -110,6 +110,8 @@ func (c *conversation) signedBy(ctx context.Context, who approvals.Actor, st app
 			return c.say(ctx, cards.Say(cards.NotAsShown, r.ID, r.ID))
 		}
 		return c.approve(ctx, who, r, st.Digest)
+	case approvals.BreakGlassVerb:
+		return c.breakGlass(ctx, who, r, a)
 	case "deny":
 		return c.deny(ctx, who, r.ID, st.Why)
 	case "cancel":
@@ -122,4 +124,36 @@ func (c *conversation) signedBy(ctx context.Context, who approvals.Actor, st app
 		return c.undo(ctx, who, r, i.ReactivateKeys, st.Why)
 	}
 	return c.say(ctx, cards.Say(cards.NothingDone, st.Verb+" is not a verb of this version"))
+}
+
+// breakGlass lets a request run by the word of who asked for it, alone.
+func (c *conversation) breakGlass(ctx context.Context, who approvals.Actor, r approvals.Request, a approvals.Attested) error {
+	b, key := c.b, c.e.Key()
+	again := func(r approvals.Request) bool { return r.BreakGlass != nil && r.BreakGlass.Evidence == key } // delivered again
+	if again(r) {
+		return c.start(ctx, r)
+	}
+	p, err := b.Runs.Planned(ctx, r.ID)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return c.say(ctx, cards.Say(cards.BeingPlanned, r.ID))
+	}
+	if d := b.Policy.Admit(r.Intent, who.Person, r.Mode); err == nil && !d.Accept {
+		return c.answer(ctx, d.Refusal)
+	}
+	if err == nil {
+		_, err = b.Runs.MayBreakGlass(ctx, b.Policy, b.Org.Actions.Lookup, p, a, b.Now())
+	}
+	if err != nil {
+		return c.answer(ctx, err)
+	}
+	v := approvals.Vote{Actor: who, Digest: a.Statement.Digest, Reason: a.Statement.Why, Signed: true}
+	r, err = c.vote(ctx, approvals.Alone, r.ID, v, func(r *approvals.Request, _ approvals.Decision) error {
+		v.Evidence, v.At = key, c.at
+		r.BreakGlass = &v
+		return r.To(approvals.Approved, b.Now())
+	})
+	if err != nil && !again(r) {
+		return c.answer(ctx, err)
+	}
+	return c.start(ctx, r)
 }

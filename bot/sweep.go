@@ -150,7 +150,7 @@ func (b *Bot) advance(ctx context.Context, r approvals.Request) error {
 // is none.
 func (b *Bot) watch(ctx context.Context, r approvals.Request) error {
 	var err error
-	if r.State.Missed() {
+	if r.State.Missed() || r.BreakGlass != nil {
 		err = b.pageRequest(ctx, r)
 	}
 	if r.Intent.Undo != "" || r.State != approvals.Contained && r.State != approvals.Partial {
@@ -178,7 +178,7 @@ func (b *Bot) sendLook(ctx context.Context, r approvals.Request) error {
 
 // pageRequest sends the job that calls the pager for a request, if that is due.
 func (b *Bot) pageRequest(ctx context.Context, r approvals.Request) error {
-	if b.PagerAfter == 0 || b.Now().Sub(r.Asked) < b.PagerAfter {
+	if b.PagerAfter == 0 || b.Now().Sub(r.Asked) < b.PagerAfter && r.BreakGlass == nil {
 		return nil
 	}
 	due, _, err := b.Runs.PageDue(ctx, r, b.PagerAfter, b.Now())

@@ -87,36 +87,36 @@ func (x *Executor) signer(ctx context.Context, s approvals.SignedStatement, st a
 
 // attested reads a statement and who signed it, which must be known. The principal must be the same person's
 // still: two votes by it are never two people's.
-func (x *Executor) attested(ctx context.Context, e approvals.Evidence) (st approvals.Statement, person string, err error) {
-	if _, st, err = e.Statement(); err != nil {
-		return st, "", err
+func (x *Executor) attested(ctx context.Context, e approvals.Evidence) (a approvals.Attested, err error) {
+	if _, a.Statement, err = e.Statement(); err != nil {
+		return a, err
 	}
-	a, err := x.runs().Attestation(ctx, e.Key())
+	if a.At, err = e.At(); err != nil {
+		return a, err
+	}
+	a.Signer, err = x.runs().Attestation(ctx, e.Key())
 	switch {
 	case errors.Is(err, approvals.ErrNotFound):
-		return st, "", approvals.Unproven("nobody has asked who signed it")
+		return a, approvals.Unproven("nobody has asked who signed it")
 	case err != nil:
-		return st, "", err
-	case a.Refused != "" || a.Person == "":
-		return st, "", approvals.Unproven("%s", a.Refused)
+		return a, err
+	case a.Signer.Refused != "" || a.Signer.Person == "":
+		return a, approvals.Unproven("%s", a.Signer.Refused)
 	}
-	if p, _ := x.Policy.Roster.ByPrincipal(a.Principal); p.ID != a.Person {
-		return st, "", approvals.Unproven("%s is %s no more", actions.Clip(a.Principal), a.Person)
+	if p, _ := x.Policy.Roster.ByPrincipal(a.Signer.Principal); p.ID != a.Signer.Person {
+		return a, approvals.Unproven("%s is %s no more", actions.Clip(a.Signer.Principal), a.Signer.Person)
 	}
-	return st, a.Person, nil
+	return a, nil
 }
 
 // proveStatement reads a request that somebody signed at the command line.
 func (x *Executor) proveStatement(ctx context.Context, e approvals.Evidence) (proven provenRequest, err error) {
-	at, err := e.At()
+	a, err := x.attested(ctx, e)
 	if err != nil {
 		return proven, err
 	}
-	st, person, err := x.attested(ctx, e)
-	if err != nil {
-		return proven, err
-	}
-	proven.person, proven.at = person, at
+	st := a.Statement
+	proven.person, proven.at = a.Signer.Person, a.At
 	switch st.Verb {
 	case "request":
 		proven.intent, err = approvals.ParseIntent(st.Call, x.Org.Directory())
@@ -144,11 +144,8 @@ func (x *Executor) proveStatement(ctx context.Context, e approvals.Evidence) (pr
 // proveStatementVote returns a vote that somebody signed at the command line. What was signed has the
 // call and why, in clear, as [checkCard] wants it of a card.
 func (x *Executor) proveStatementVote(ctx context.Context, e approvals.Evidence, verb string, p approvals.Planned) (approvals.Vote, error) {
-	at, err := e.At()
-	if err != nil {
-		return approvals.Vote{}, err
-	}
-	st, person, err := x.attested(ctx, e)
+	a, err := x.attested(ctx, e)
+	st := a.Statement
 	switch {
 	case err != nil:
 		return approvals.Vote{}, err
@@ -159,6 +156,6 @@ func (x *Executor) proveStatementVote(ctx context.Context, e approvals.Evidence,
 	case st.Why != approvals.ReasonLine(p.Person, p.Reason):
 		return approvals.Vote{}, approvals.Unproven("it does not say who asked and why")
 	}
-	who, _ := x.Policy.Roster.ByID(person)
-	return approvals.Vote{Actor: approvals.Actor{Person: who.ID, Slack: who.Slack}, Evidence: e.Key(), At: at, Digest: st.Digest, Signed: true}, nil
+	who, _ := x.Policy.Roster.ByID(a.Signer.Person)
+	return approvals.Vote{Actor: approvals.Actor{Person: who.ID, Slack: who.Slack}, Evidence: e.Key(), At: a.At, Digest: st.Digest, Signed: true}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -145,35 +144,15 @@ func (x *Executor) confirmFinding(ctx context.Context, p approvals.Planned, prov
 	return nil
 }
 
-// automaticRuns is the row of the automatic containments of the last hour, of all accounts:
-// one conditional write decides about both caps.
-type automaticRuns struct {
-	Began []automaticRun `json:"began"`
-}
-
-type automaticRun struct {
-	ID      string    `json:"id"`
-	Account string    `json:"account"`
-	At      time.Time `json:"at"`
-}
-
-var automaticKey = approvals.Key{Part: "automatic", Sort: "hour"}
-
 // countAutomatic returns the write that counts this run against the hourly caps. It
 // returns an *actions.Refusal if one is reached.
 func (x *Executor) countAutomatic(ctx context.Context, p approvals.Planned) (approvals.Put, error) {
-	var h automaticRuns
-	version, err := x.runs().Find(ctx, automaticKey, &h)
+	now := x.Now().UTC()
+	h, err := x.runs().Hour(ctx, approvals.AutomaticKey, now)
 	if err != nil {
 		return approvals.Put{}, err
 	}
-	now, here := x.Now().UTC(), 0
-	h.Began = slices.DeleteFunc(h.Began, func(b automaticRun) bool { return now.Sub(b.At) >= time.Hour })
-	for _, b := range h.Began {
-		if b.Account == p.Account {
-			here++
-		}
-	}
+	here := h.Count(func(b approvals.Began) bool { return b.Account == p.Account })
 	reached := ""
 	switch {
 	case here >= x.AutoPerHour:
@@ -184,6 +163,5 @@ func (x *Executor) countAutomatic(ctx context.Context, p approvals.Planned) (app
 	if reached != "" {
 		return approvals.Put{}, &actions.Refusal{Reason: reached + " is reached", Hint: clickHint}
 	}
-	h.Began = append(h.Began, automaticRun{p.ID, p.Account, now})
-	return approvals.PutRow(automaticKey, version, h), nil
+	return h.With(approvals.Began{ID: p.ID, Account: p.Account, At: now}), nil
 }

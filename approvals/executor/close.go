@@ -14,6 +14,9 @@ import (
 func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error {
 	run, err := x.runs().Run(ctx, r.ID)
 	if err == nil && run.Started {
+		if err := x.recordReview(ctx, r, &run); err != nil {
+			return err
+		}
 		return x.withdraw(ctx, r, run)
 	}
 	if err != nil && !errors.Is(err, approvals.ErrNotFound) {
@@ -31,6 +34,11 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 		return nil
 	}
 	known := err == nil
+	if !known {
+		if err := x.noteDenial(ctx, r); err != nil {
+			return err
+		}
+	}
 	actor, unproved, err := x.proveRefuser(ctx, r, *vote)
 	switch {
 	case err != nil:
@@ -77,6 +85,9 @@ func (x *Executor) withdraw(ctx context.Context, r approvals.Request, run approv
 	switch {
 	case vote == nil || run.Outcome == "":
 	case run.Withdrawn == nil && run.Outcome.Missed():
+		if err := x.noteDenial(ctx, r); err != nil {
+			return err
+		}
 		actor, unproved, err := x.proveRefuser(ctx, r, *vote)
 		if err != nil {
 			return err
@@ -135,8 +146,8 @@ func (x *Executor) proveWord(ctx context.Context, key string) (person, verb, id 
 		return "", "", "", err
 	}
 	if e.Kind == approvals.STSEvidence {
-		st, person, err := x.attested(ctx, e)
-		return person, st.Verb, st.Request, err
+		a, err := x.attested(ctx, e)
+		return a.Signer.Person, a.Statement.Verb, a.Statement.Request, err
 	}
 	payload, _, err := x.verifyPayload(ctx, e)
 	if err != nil {

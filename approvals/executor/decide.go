@@ -16,24 +16,11 @@ import (
 // *actions.Refusal; unproved says why another one could not be proved. One-click and
 // automatic requests need none.
 func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []approvals.Vote, unproved string) ([]approvals.Vote, error) {
-	expires := p.Asked.Add(p.Policy.ApproveWithin)
-	if !r.Expires.Equal(expires) || r.Digest != p.Digest || r.Evidence != p.Evidence || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) ||
-		r.Denial != nil || r.Cancelled != nil {
-		return nil, &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
+	if err := x.admits(r, p); err != nil || p.Mode != approvals.TwoPerson {
+		return nil, err
 	}
-	t := approvals.Request{ID: r.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
-		Asked: p.Asked, Expires: expires, Need: p.Policy.Approvals, NeedSTS: p.Policy.RequireSTS, Eligible: p.Eligible, Overrules: p.Overrules, Digest: p.Digest}
-	d := x.Policy.Admit(p.Intent, p.Person, p.Mode)
-	if !d.Accept {
-		return nil, &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}
-	}
-	if no := x.refuseTarget(p); no != nil {
-		return nil, &actions.Refusal{Reason: no.Reason, Hint: askAgain}
-	}
-	if p.Mode != approvals.TwoPerson {
-		return nil, nil
-	}
-	need := max(d.Need, p.Policy.Approvals)
+	t := x.provedRequest(p)
+	need := max(x.Policy.Admit(p.Intent, p.Person, p.Mode).Need, p.Policy.Approvals)
 	missing := &actions.Refusal{Reason: unproved, Hint: askAgain}
 	for _, v := range votes {
 		if d := x.Policy.Decide(t, approvals.Approve, v, v.At); !d.Accept {
@@ -53,6 +40,27 @@ func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []appr
 		missing.Reason = fmt.Sprintf("there are %d proved approvals of the %d needed", len(t.Votes), need)
 	}
 	return nil, missing
+}
+
+// provedRequest is a request as its plan proves it, before anybody has voted.
+func (x *Executor) provedRequest(p approvals.Planned) approvals.Request {
+	return approvals.Request{ID: p.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
+		Asked: p.Asked, Expires: p.Asked.Add(p.Policy.ApproveWithin), Need: p.Policy.Approvals, NeedSTS: p.Policy.RequireSTS, Eligible: p.Eligible, Overrules: p.Overrules, Digest: p.Digest}
+}
+
+// admits refuses a request whose row was altered, or that the configuration rules out by now.
+func (x *Executor) admits(r approvals.Request, p approvals.Planned) error {
+	if !r.Expires.Equal(p.Asked.Add(p.Policy.ApproveWithin)) || r.Digest != p.Digest || r.Evidence != p.Evidence || p.Alert != "" && (r.Alert != p.Alert || r.Event != p.Event) ||
+		r.Denial != nil || r.Cancelled != nil {
+		return &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
+	}
+	if d := x.Policy.Admit(p.Intent, p.Person, p.Mode); !d.Accept {
+		return &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}
+	}
+	if no := x.refuseTarget(p); no != nil {
+		return &actions.Refusal{Reason: no.Reason, Hint: askAgain}
+	}
+	return nil
 }
 
 // refuseTarget refuses a planned request that the configuration rules out by now.
@@ -99,12 +107,16 @@ func attestedVotes(run approvals.Run, p approvals.Planned) []approvals.Vote {
 const askAgain = "ask again with /killswitch"
 
 // runTooLate reports whether run_within is over since the approval.
-func (x *Executor) runTooLate(votes []approvals.Vote, p approvals.Planned) bool {
-	return x.Now().After(approvedAt(votes, p).Add(min(p.Policy.RunWithin, x.Policy.For(p.Intent).RunWithin)))
+func (x *Executor) runTooLate(approved time.Time, p approvals.Planned) bool {
+	return x.Now().After(approved.Add(min(p.Policy.RunWithin, x.Policy.For(p.Intent).RunWithin)))
 }
 
-// approvedAt is the time of the last approval, or of the plan if none was needed.
-func approvedAt(votes []approvals.Vote, p approvals.Planned) time.Time {
+// approvedAt is the time of the last approval, of the word of who acts alone, or of the plan if none
+// was needed.
+func approvedAt(votes []approvals.Vote, glass *approvals.BreakGlass, p approvals.Planned) time.Time {
+	if glass != nil {
+		return glass.At
+	}
 	return approvals.Request{Ready: p.At, Votes: votes}.ApprovedAt()
 }
 

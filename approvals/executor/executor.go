@@ -19,6 +19,7 @@
 //	prove.go, prove_alert.go  what a person, a click or a rule asked for
 //	decide.go                 whether the proved approvals are enough
 //	automatic.go              requests without a second person
+//	break_glass.go            what one person does alone, and its review
 //	plan.go, undo_plan.go     what a run would do
 //	run.go, lease.go          claim of a run and its target by one worker
 //	retry.go                  another attempt at a run

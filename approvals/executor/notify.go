@@ -72,6 +72,10 @@ func (x *Executor) requestPage(ctx context.Context, r approvals.Request) (page, 
 		what = fmt.Sprintf("pending %d/%d: %s", len(r.Votes), max(r.Need, p.Policy.Approvals), what)
 		return page{r.ID, due, "Killswitch: approval needed", x.pageText(what, p.Account, r.ID, "asked", p.Asked, r.Card)}, nil
 	}
+	if due == approvals.PageBreakGlass {
+		return page{r.ID, due, "Killswitch: break-glass: one person acted alone",
+			x.pageText("break-glass, nobody else approved: "+what, p.Account, r.ID, "acted", since, r.Card)}, nil
+	}
 	if strings.HasPrefix(due, approvals.PageTampering) {
 		return page{r.ID, due, "Killswitch: somebody works against a containment",
 			x.pageText(string(r.State)+", undone by somebody again and again: "+what, p.Account, r.ID, "last", since, r.Card)}, nil

@@ -69,7 +69,12 @@ func (x *Executor) mayRetry(ctx context.Context, r approvals.Request, run approv
 	if run.Withdrawn != nil {
 		return &actions.Refusal{Reason: "somebody said no to it after its last attempt: it is not tried again"}
 	}
-	_, err := x.decide(r, p, attestedVotes(run, p), "")
+	var err error
+	if run.BreakGlass == nil {
+		_, err = x.decide(r, p, attestedVotes(run, p), "")
+	} else if err = x.admits(r, p); err == nil && x.Policy.For(p.Intent).BreakGlassAfter == 0 {
+		err = &actions.Refusal{Reason: "break_glass is off by now"}
+	}
 	if err == nil && p.Mode != approvals.TwoPerson {
 		// The source is not asked again: the first attempt has changed what it says.
 		var proven provenRequest

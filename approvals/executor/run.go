@@ -73,7 +73,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 	if overtaken(r, p) {
 		return approvals.Run{}, errSettledOr(x.showPlan(ctx, p))
 	}
-	votes, counted, err := x.mayRun(ctx, r, p)
+	votes, glass, counted, err := x.mayRun(ctx, r, p)
 	if why, ok := errors.AsType[*peopleDecide](err); ok {
 		if err = x.askPeople(ctx, p, why.why); err == nil {
 			return approvals.Run{}, errSettled
@@ -87,7 +87,7 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		return approvals.Run{}, err
 	}
 	now := x.Now().UTC()
-	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approved: approvedAt(votes, p),
+	run := approvals.Run{ID: r.ID, Lease: x.newLease(), Since: now, Attempt: 1, Approved: approvedAt(votes, glass, p), BreakGlass: glass,
 		Lock: lockRow(p.Account, x.Org.Actions.TargetName(p.Intent.Call))}
 	run.Approvers, run.Signed = personIDs(votes)
 	var ev []audit.Event
@@ -98,31 +98,41 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		ev = append(ev, audit.New("released", p.Person, "by", string(p.Mode), "finding", p.Finding, "alert", p.Alert,
 			"event", p.Event, "evidence", p.Evidence, "digest", p.Digest))
 	}
+	if glass != nil {
+		ev = append(ev, audit.New("broke_glass", glass.Person, "why", glass.Reason, "account", p.Account, "evidence", glass.Evidence,
+			"digest", p.Digest, "at", glass.At.Format(time.RFC3339)))
+	}
 	ev = append(ev, audit.New("claimed", "", "attempt", "1"))
 	err = x.writeClaim(ctx, r.ID, p, &run, counted, ev...)
 	return run, err
 }
 
-// mayRun checks that a request may run now. It returns the proved approvals and the
-// writes to be made with the claim, a *peopleDecide or an *actions.Refusal.
+// mayRun checks that a request may run now. It returns the proved approvals, or who acts alone where
+// they are not enough, and the writes to be made with the claim; a *peopleDecide or an *actions.Refusal.
 func (x *Executor) mayRun(ctx context.Context, r approvals.Request, p approvals.Planned) (
-	votes []approvals.Vote, writes []approvals.Put, err error) {
+	votes []approvals.Vote, glass *approvals.BreakGlass, writes []approvals.Put, err error) {
 	proven, err := x.prove(ctx, r, x.verifyPayload)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	votes, unproved, err := x.proveVotes(ctx, r, p)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if votes, err = x.decide(r, p, votes, unproved); err != nil {
-		return nil, nil, err
+	votes, err = x.decide(r, p, votes, unproved)
+	if _, short := errors.AsType[*actions.Refusal](err); short && r.BreakGlass != nil {
+		var put approvals.Put
+		glass, put, err = x.breakGlass(ctx, r, p)
+		writes = []approvals.Put{put}
 	}
-	if x.runTooLate(votes, p) {
-		return nil, nil, &actions.Refusal{Codes: []actions.Violation{{Code: approvals.PastExpiry}}, Hint: askAgain}
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	writes, err = x.checkMode(ctx, p, proven)
-	return votes, writes, err
+	if x.runTooLate(approvedAt(votes, glass, p), p) {
+		return nil, nil, nil, &actions.Refusal{Codes: []actions.Violation{{Code: approvals.PastExpiry}}, Hint: askAgain}
+	}
+	more, err := x.checkMode(ctx, p, proven)
+	return votes, glass, append(writes, more...), err
 }
 
 // begin moves the request to running. If it was denied, cancelled or expired first, the
@@ -174,6 +184,11 @@ func (x *Executor) begin(ctx context.Context, run *approvals.Run, p approvals.Pl
 	if !run.Started {
 		run.Started = true
 		if err := x.save(ctx, run); err != nil {
+			return err
+		}
+	}
+	if run.BreakGlass != nil {
+		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobNotify, ID: run.ID}, 0); err != nil {
 			return err
 		}
 	}

@@ -358,11 +358,45 @@ func (v View) fallback() string {
 	if i.Undo != "" {
 		text += " (undo of " + i.Undo + ")"
 	}
+	if g := v.glass(); g != nil {
+		text += fmt.Sprintf(" · BREAK-GLASS: %s acted alone: %s", Untrusted(cmp.Or(g.Name, g.Person)).Plain(maxName), Untrusted(g.Reason).Plain(maxItem))
+	}
 	return Untrusted(text).Plain(maxText)
 }
 
-// headline says where things stand and what is needed next.
+// headline says where things stand and what is needed next; of what one person did alone it says that
+// first, for good.
 func (v View) headline() string {
+	glass := v.glass()
+	if glass == nil {
+		return v.stands()
+	}
+	text := "*" + v.alone() + "*"
+	if by := glass.Reviewed; by != nil {
+		text += fmt.Sprintf(" Reviewed by %s at %s.", mention(by.Slack), clock(by.At))
+	} else {
+		text += " Nobody else has reviewed it yet."
+	}
+	return text + "\n" + v.stands()
+}
+
+// glass is who let the request run alone; nil if nobody did.
+func (v View) glass() *approvals.BreakGlass {
+	if v.Run == nil || !v.Run.Started {
+		return nil
+	}
+	return v.Run.BreakGlass
+}
+
+// alone says who acted alone, and why.
+func (v View) alone() string {
+	g := v.glass()
+	text := fmt.Sprintf("BREAK-GLASS: %s acted alone: %s", Untrusted(cmp.Or(g.Name, g.Person)).Plain(maxName), Untrusted(g.Reason).Plain(maxCause))
+	return Untrusted(sentence(text)).String()
+}
+
+// stands says where things stand.
+func (v View) stands() string {
 	r := v.Request
 	state := "*" + strings.ToUpper(v.word()[:1]) + v.word()[1:] + "*"
 	left := func(t time.Time) string {

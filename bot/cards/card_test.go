@@ -126,6 +126,17 @@ func ran(outcome approvals.State, states ...approvals.StepState) func(*View) {
 	}
 }
 
+// brokeGlass lets the requester act alone. Those who could have approved are called.
+func brokeGlass(v *View) {
+	v.Request.Votes, v.Waiting, v.Run.Approvers = nil, []approvals.Person{ben, cho}, nil
+	v.Run.BreakGlass = &approvals.BreakGlass{Person: ana.ID, Name: ana.Name, Reason: "nobody answers, and the key is in use", At: after(3 * time.Minute)}
+}
+
+func reviewed(v *View) {
+	by := vote(ben, 9*time.Minute)
+	v.Run.BreakGlass.Reviewed = &by
+}
+
 func rechecked(v *View) {
 	v.Run.Checks = 3
 	v.Now = after(5 * time.Minute)
@@ -380,6 +391,13 @@ var cards = []cardCase{
 	{"pending_one_signed", "pending 0/1", []func(*View){func(v *View) { v.Unsigned = true }}},
 	{"pending_signed_missing", "pending 1/1", []func(*View){func(v *View) {
 		v.Unsigned, v.Request.Votes, v.Waiting = true, []approvals.Vote{vote(ben, time.Minute)}, []approvals.Person{ben}
+	}}},
+	{"broke_glass_running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing), brokeGlass}},
+	{"broke_glass_contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), brokeGlass}},
+	{"broke_glass_reviewed", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), brokeGlass, reviewed}},
+	{"broke_glass_undone", "undone", []func(*View){ran(approvals.Undone, approvals.StepVerified, approvals.StepVerified), rechecked, brokeGlass, func(v *View) { v.Request.UndoneBy = undoID }}},
+	{"broke_glass_hostile", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified), brokeGlass, func(v *View) {
+		v.Run.BreakGlass.Name, v.Run.BreakGlass.Reason = evil, evilLong
 	}}},
 	{"from_alert_pending", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson)}},
 	{"from_alert_hostile", "pending 0/1", []func(*View){fromAlert(approvals.TwoPerson), func(v *View) { v.Request.Alert = evil }}},
@@ -722,7 +740,8 @@ func TestReplies(t *testing.T) {
 		"contained_unwatched": {"done-1", "checked-1", fmt.Sprintf("watch-%d", after(7*24*time.Hour+184*time.Second).Unix())},
 		"partial":             {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix())},
 		"failed":              {fmt.Sprintf("failed-1-%d", after(184*time.Second).Unix())},
-		"refused_by_plan":     {"refused"}, "denied": {"denied"}, "denied_with_reason": {"denied", "denied-because"},
+		"broke_glass_running": {"broke-glass"}, "broke_glass_contained": {"broke-glass", "done-1"}, "broke_glass_reviewed": {"broke-glass-reviewed", "done-1"},
+		"refused_by_plan": {"refused"}, "denied": {"denied"}, "denied_with_reason": {"denied", "denied-because"},
 		"undo_denied": {"denied", "denied-because"}, "failed_denied": {"denied"}, "undo_cancelled": nil,
 		"partial_denied":    {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix()), "not-again", "denied-because"},
 		"partial_cancelled": {fmt.Sprintf("partial-1-%d", after(184*time.Second).Unix()), "not-again"},
@@ -750,7 +769,7 @@ func TestReplies(t *testing.T) {
 					if !strings.Contains(r.Text, "Killswitch itself") || strings.Contains(r.Text, "(unknown)") {
 						t.Errorf("%s does not say who asked: %s", r.Key, r.Text)
 					}
-				} else if !loud && r.Key != "checked-1" && !strings.HasPrefix(r.Key, "left-") && r.Key != "denied-because" && !strings.Contains(r.Text, "<@"+ana.Slack+">") {
+				} else if !loud && r.Key != "checked-1" && !strings.HasPrefix(r.Key, "broke-glass") && !strings.HasPrefix(r.Key, "left-") && r.Key != "denied-because" && !strings.Contains(r.Text, "<@"+ana.Slack+">") {
 					t.Errorf("%s does not call the requester: %s", r.Key, r.Text)
 				}
 			}
@@ -765,6 +784,21 @@ func TestReplies(t *testing.T) {
 				t.Errorf("replies %v, want %v", keys, w)
 			}
 		})
+	}
+}
+
+// TestBrokeGlass: what calls those who could have approved, and becomes of it once one of them has looked.
+func TestBrokeGlass(t *testing.T) {
+	for name, change := range map[string]func(*View){"broke_glass": func(*View) {}, "broke_glass_reviewed": reviewed} {
+		v := baseView()
+		ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified)(&v)
+		brokeGlass(&v)
+		change(&v)
+		reply := Replies(v)[0]
+		if calls := strings.Contains(reply.Text, "<@"+ben.Slack+">, <@"+cho.Slack+">"); calls != (reply.Completes == "") || !reply.Broadcast {
+			t.Errorf("%s: %s", name, reply.Text)
+		}
+		compareGolden(t, "replies", name, reply.Message)
 	}
 }
 

@@ -62,6 +62,9 @@ func Replies(v View) []Reply {
 			rs = append(rs, v.removals(t)...)
 		}
 	}
+	if v.glass() != nil {
+		rs = append(rs, v.brokeGlass())
+	}
 	switch r.State {
 	case approvals.Pending:
 		for _, n := range reminders(r, v.Now) {
@@ -132,6 +135,26 @@ func (v View) watchOver(asker string) Message {
 		verbatim(approvals.ReasonBlock, Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)),
 		slack.NewActionBlock("actions", v.button("watch", "Watch on")),
 	}}
+}
+
+// brokeGlass calls all who may approve to look at what one person did alone. Its buttons are evidence, so
+// that it shows the call as the card does. Once somebody has looked, the first is gone.
+func (v View) brokeGlass() Reply {
+	r, key, by := v.Request, "broke-glass", v.glass().Reviewed
+	text := fmt.Sprintf("%s: %s: %s Look at it, and undo it if it was wrong.", r.ID, v.approvers(), v.alone())
+	buttons := []slack.BlockElement{v.button(approvals.ReviewedButton, "Reviewed"), v.undoButton()}
+	reply := Reply{Key: key}
+	if by != nil {
+		text = fmt.Sprintf("%s: %s Reviewed by %s.", r.ID, v.alone(), mention(by.Slack))
+		buttons, reply.Key, reply.Completes = buttons[1:], key+"-reviewed", key
+	}
+	reply.Message = Message{Text: text + " (" + r.ID + ", break-glass)", Marker: "(" + r.ID + ", break-glass)", Broadcast: true, Rank: CallRank, Blocks: []slack.Block{
+		section("state", text),
+		verbatim(approvals.CallBlock, Untrusted(r.Intent.String()).Plain(maxText)),
+		verbatim(approvals.ReasonBlock, Untrusted(approvals.ReasonLine(r.Requester.Person, r.Reason)).Plain(maxText)),
+		slack.NewActionBlock("actions", buttons...),
+	}}
+	return reply
 }
 
 // outcomeKey is the key of a reply about an attempt's outcome. It is another one each time that

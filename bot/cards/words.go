@@ -44,6 +44,8 @@ func whyNot(w actions.Violation) string {
 		return "You denied this before, and it is asked for again: others decide on it now."
 	case approvals.NotSigned:
 		return "One approval must come from the command line: killswitch approve, with this request's ID. A click is not enough."
+	case approvals.SelfReview:
+		return "You asked for this yourself: another responder looks at it."
 	case approvals.NoSigner:
 		return fmt.Sprintf("One approval must come from the command line, and nobody of the group %s who may approve has an AWS identity (people[].iam).", w.Group)
 	case approvals.RetryOver:

@@ -123,7 +123,7 @@ func (c *checker) notify(v *value, cfg *Config) {
 	switch {
 	case pager != nil:
 		cfg.PagerAfter = defaultPagerAfter
-		c.duration(after, &cfg.PagerAfter, time.Minute, 24*time.Hour)
+		c.duration(after, &cfg.PagerAfter, 24*time.Hour)
 		if within := cfg.Policy.Default.ApproveWithin; after != nil && within >= time.Minute && cfg.PagerAfter >= within && cfg.PagerAfter <= 24*time.Hour {
 			c.add(after, "must be shorter than policy.default.approve_within, "+durationText(within), "a request expires before the pager is called for it")
 		}
@@ -146,13 +146,13 @@ func (c *checker) days(v *value, into *time.Duration) {
 }
 
 // duration reads a duration within bounds; the schema has checked the form.
-func (c *checker) duration(v *value, into *time.Duration, least, most time.Duration) {
+func (c *checker) duration(v *value, into *time.Duration, most time.Duration) {
 	d, err := time.ParseDuration(v.text())
 	if err != nil {
 		return
 	}
 	*into = d
-	c.within(v, d, least, most)
+	c.within(v, d, time.Minute, most)
 }
 
 func (c *checker) within(v *value, d, least, most time.Duration) {

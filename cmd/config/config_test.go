@@ -286,3 +286,19 @@ func TestLoad(t *testing.T) {
 		t.Errorf("a large file: %v", err)
 	}
 }
+
+// TestBreakGlass: off unless configured, per action, after five minutes unless it says otherwise.
+func TestBreakGlass(t *testing.T) {
+	for after, want := range map[string]time.Duration{"": 5 * time.Minute, "  break_glass_after: 20m\n": 20 * time.Minute} {
+		text := strings.Replace(example(t), "  admin_group:", "    revoke_sessions: {break_glass: true}\n"+after+"  admin_group:", 1)
+		cfg, err := Parse("killswitch.yaml", []byte(text), beside)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, e := range cfg.Policy.Actions {
+			if on := name == actions.RevokeSessions; e.BreakGlassAfter != 0 != on || on && e.BreakGlassAfter != want {
+				t.Errorf("%s: %s", name, e.BreakGlassAfter)
+			}
+		}
+	}
+}

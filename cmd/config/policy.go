@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -17,6 +18,8 @@ func (c *checker) policy(section *value, roster approvals.Roster) approvals.Poli
 	p := approvals.Policy{Roster: roster, Actions: map[actions.Name]approvals.ActionPolicy{}, Watch: 7 * 24 * time.Hour}
 	c.days(section.at("watch"), &p.Watch)
 	c.within(section.at("watch"), p.Watch, time.Hour, 90*24*time.Hour)
+	alone := 5 * time.Minute
+	c.duration(section.at("break_glass_after"), &alone, time.Hour)
 	p.Default = c.entry(section.at("default"), approvals.ActionPolicy{}, roster)
 	p.Undo = c.entry(section.at("undo"), p.Default, roster)
 	entries := section.at("actions").fieldsOrNone()
@@ -32,7 +35,17 @@ func (c *checker) policy(section *value, roster approvals.Roster) approvals.Poli
 		if !ok {
 			e = p.Default
 		}
-		p.Actions[actions.Name(name)] = c.entry(v, e, roster)
+		e = c.entry(v, e, roster)
+		if v.at("break_glass").yes() {
+			e.BreakGlassAfter = alone
+			c.breakable(v.at("break_glass"), name, e, roster)
+		}
+		p.Actions[actions.Name(name)] = e
+	}
+	for _, key := range []string{"default", "undo", "units"} {
+		if v := section.at(key, "break_glass"); v != nil {
+			c.add(v, "is of one action", "set it under policy.actions, for what is reversible and has one target: "+strings.Join(autoEligible(), ", "))
+		}
 	}
 	p.Units = p.For(approvals.Intent{Call: actions.Call{Action: actions.ApplySCP}})
 	if section.at("units", "approvals") == nil {
@@ -64,8 +77,8 @@ func (c *checker) entry(v *value, e approvals.ActionPolicy, roster approvals.Ros
 	if n, ok := v.at("approvals").integer(); ok {
 		e.Approvals = n
 	}
-	c.duration(v.at("approve_within"), &e.ApproveWithin, time.Minute, 24*time.Hour)
-	c.duration(v.at("run_within"), &e.RunWithin, time.Minute, time.Hour)
+	c.duration(v.at("approve_within"), &e.ApproveWithin, 24*time.Hour)
+	c.duration(v.at("run_within"), &e.RunWithin, time.Hour)
 	if vote := v.at("require_sts_vote"); vote != nil {
 		e.RequireSTS = vote.yes()
 	}
@@ -139,13 +152,24 @@ func (c *checker) signable(v *value, e approvals.ActionPolicy, roster approvals.
 	if at == nil || len(approvers) == 0 {
 		return
 	}
-	policy := approvals.Policy{Roster: roster}
 	for _, requester := range roster.Groups[e.Requesters] {
 		others := slices.DeleteFunc(slices.Clone(approvers), func(id string) bool { return id == requester })
-		if !policy.Signable(e, others) {
+		if e.RequireSTS && !slices.ContainsFunc(others, roster.CanSign) {
 			c.add(at, fmt.Sprintf("can't be satisfied: when %s asks, nobody who may approve has people[].iam", clip(requester)),
 				fmt.Sprintf("give iam to people of %s", clip(e.Approvers)))
 			return
 		}
+	}
+}
+
+// breakable refuses break_glass where nobody may ever act alone.
+func (c *checker) breakable(v *value, name string, e approvals.ActionPolicy, roster approvals.Roster) {
+	switch requesters := roster.Groups[e.Requesters]; {
+	case !slices.Contains(autoEligible(), name):
+		c.add(v, "can't be: "+quoted(name)+" is irreversible or account-wide", "what can: "+strings.Join(autoEligible(), ", "))
+	case e.ApproveWithin > 0 && e.ApproveWithin <= e.BreakGlassAfter:
+		c.add(v, "never applies: a request expires (approve_within) before anybody may act alone (break_glass_after)", "give it more time, or set policy.break_glass_after lower")
+	case len(requesters) > 0 && !slices.ContainsFunc(requesters, roster.CanSign):
+		c.add(v, "never applies: nobody who may ask has people[].iam", "give iam to people of "+clip(e.Requesters))
 	}
 }

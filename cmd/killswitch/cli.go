@@ -28,7 +28,7 @@ import (
 // credentials.
 var commandLine = []subcommand{
 	{"request", `ACTION TARGET [key=value …] --reason TEXT`, "ask for a containment", asks},
-	{"approve", "ID", "show what a request is for, and approve it", approves},
+	{"approve", "ID [--break-glass ACCOUNT-ID --reason TEXT]", "show what a request is for, and approve it; with --break-glass: your own, alone, where nobody else answers", approves},
 	{"deny", "ID [REASON]", "deny a request", says("deny")},
 	{"cancel", "ID", "cancel your own request", says("cancel")},
 	{"undo", "ID [keys=reactivate] [REASON]", "ask to take a containment back", undoes},
@@ -47,6 +47,7 @@ type client struct {
 	yes     bool
 	json    bool
 	reason  string
+	glass   string // of approve: the account that who acts alone has typed
 	now     func() time.Time
 	sleep   func(context.Context, time.Duration) error
 }
@@ -70,10 +71,14 @@ func open(ctx context.Context, p program, name string, args []string) (c client,
 	output := f.String("output", "text", "text or json")
 	yes := f.Bool("yes", false, "ask nothing")
 	reason := f.String("reason", "", "why: `TEXT`")
+	glass := new(string)
+	if name == "approve" {
+		glass = f.String("break-glass", "", "act alone on your own request: the target's `ACCOUNT-ID`; with --reason")
+	}
 	if rest, err = parse(f, p, args); err != nil {
 		return c, nil, err
 	}
-	c = client{program: p, command: name, yes: *yes, json: *output == "json", reason: *reason, now: time.Now, sleep: approvals.Sleep}
+	c = client{program: p, command: name, yes: *yes, json: *output == "json", reason: *reason, glass: *glass, now: time.Now, sleep: approvals.Sleep}
 	switch {
 	case *output != "text" && *output != "json":
 		return c, nil, fmt.Errorf("%w: --output is text or json", errUsage)
@@ -281,9 +286,18 @@ func approves(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
+	reason := approvals.TypedReason(c.reason)
+	if c.glass != "" {
+		c.reason = "" // no part of the line about a request
+	}
 	cmd, err := c.about("approve", rest)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case c.glass != "" && !actions.AccountID.MatchString(c.glass):
+		return fmt.Errorf("%w: --break-glass wants the ID of the target's account, 12 digits", errUsage)
+	case c.glass != "" && reason == "":
+		return fmt.Errorf("%w: --break-glass wants --reason TEXT", errUsage)
 	}
 	id := cmd.ID
 	s, err := c.planned(ctx, id)
@@ -298,6 +312,10 @@ func approves(ctx context.Context, p program, args []string) error {
 		return err
 	}
 	_, _ = fmt.Fprintln(c.errout, text)
+	if c.glass != "" { // the account was typed, and the reason
+		return c.say(ctx, approvals.Statement{Verb: approvals.BreakGlassVerb, Request: id, Digest: s.Digest(), Call: s.Planned.Intent.String(),
+			Why: reason, Account: c.glass})
+	}
 	if err := c.agrees("Approve " + s.Planned.Intent.String() + "?"); err != nil {
 		return err
 	}
@@ -384,7 +402,11 @@ func lists(ctx context.Context, p program, args []string) error {
 		c.print("Nothing is open, and nothing is in force.")
 	}
 	for _, s := range all {
-		c.print("%s  %-9s  %s  by %s at %s", s.Request.ID, s.Request.State, s.Request.Intent, s.Request.Requester.Person, s.Request.Asked.UTC().Format("2006-01-02 15:04 UTC"))
+		alone := ""
+		if s.Run != nil && s.Run.Started && s.Run.BreakGlass != nil {
+			alone = fmt.Sprintf("  BREAK-GLASS: %s acted alone: %s", s.Run.BreakGlass.Name, s.Run.BreakGlass.Reason)
+		}
+		c.print("%s  %-9s  %s  by %s at %s%s", s.Request.ID, s.Request.State, s.Request.Intent, s.Request.Requester.Person, s.Request.Asked.UTC().Format("2006-01-02 15:04 UTC"), alone)
 	}
 	return nil
 }

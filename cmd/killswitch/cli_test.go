@@ -112,6 +112,9 @@ func TestAtTheDesk(t *testing.T) {
 	if code, out, errout := d.says("alice", "yes", "approve", id); code != exitNo || !strings.Contains(out, "asked for this yourself") {
 		t.Errorf("her own approval: %d %s %s", code, out, errout)
 	}
+	if code, out, errout := d.says("alice", "", "approve", id, "--break-glass", "222222222222", "--reason", "nobody answers"); code != exitNo || !strings.Contains(out, "break_glass is off") || strings.Contains(errout, "[yes/no]") {
+		t.Errorf("alone: %d %s %s", code, out, errout)
+	}
 	d.meddle = func(r *local.Reply) { // a hostile server shows another call
 		if r.Shown != nil && r.Shown.Planned != nil {
 			r.Shown.Planned.Intent.Call.Target = "arn:aws:iam::222222222222:role/harmless"
@@ -159,6 +162,9 @@ func TestWrongAtTheDesk(t *testing.T) {
 		{"alice", "show 4G7QX2M9ZT0B", "say instead: killswitch show KS-4G7QX2M9ZT0B", exitUsage},
 		{"alice", "cancel KS-4G7QX2M9ZT0B KS-4G7QX2M9ZT0C", "takes only a request ID", exitUsage},
 		{"alice", "deny KS-4G7QX2M9ZT0B " + strings.Repeat("x", 2000), "the limit is", exitUsage},
+		{"alice", "approve KS-0000000000AA --break-glass prod --reason x", "12 digits", exitUsage},
+		{"alice", "approve KS-0000000000AA --break-glass 222222222222", "wants --reason", exitUsage},
+		{"alice", "deny KS-0000000000AA --break-glass 222222222222", "flag provided but not defined", exitUsage},
 		{"alice", "list --output xml", "text or json", exitUsage},
 		{"alice", "list --server ftp://x", "--server is not like", exitUsage},
 		{"alice", "list --queue https://x", "say --server URL, or --queue URL", exitUsage},

@@ -35,7 +35,7 @@ func completionScript() string {
 		commands = append(commands, c.name)
 	}
 	for _, c := range commandLine {
-		if c.name != "request" {
+		if c.name != "request" && c.name != "approve" {
 			people = append(people, c.name)
 		}
 	}
@@ -67,6 +67,7 @@ func completionScript() string {
         case ${COMP_WORDS[2]//-/_} in
 %s        esac
       fi ;;
+    approve) words="%s --break-glass" ;;
     %s) words="%s" ;;
     policy) words="responder restorer delegation --organizations --config" ;;
     template) words="members organization --config" ;;
@@ -76,5 +77,5 @@ func completionScript() string {
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -o default -o nospace -F _killswitch killswitch
-`, strings.Join(commands, " "), strings.Join(actions, " "), options.String(), strings.Join(people, "|"), personFlags)
+`, strings.Join(commands, " "), strings.Join(actions, " "), options.String(), personFlags, strings.Join(people, "|"), personFlags)
 }
