@@ -48,6 +48,14 @@ func (w actor) known() bool {
 
 func (w actor) nobody() bool { return w.name == "" && w.id == "" && w.key == "" && w.arn == "" }
 
+// same reports whether two are one: the same key, or the same principal where one has no key.
+func (w actor) same(as actor) bool {
+	if w.key != "" && as.key != "" {
+		return w.key == as.key
+	}
+	return w.id != "" && w.id == as.id
+}
+
 func (w actor) session() string {
 	_, session, _ := strings.Cut(w.id, ":")
 	return session

@@ -1,6 +1,7 @@
 package finding
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -61,6 +62,20 @@ func (o *containments) addOf(offer Containment, action actions.Name, target stri
 		o.list[i].Unsure = ""
 	}
 	return false
+}
+
+// unsure marks what add adds: its targets are not sure, except for those that were added before.
+func (o *containments) unsure(why string, add func()) {
+	before := len(o.list)
+	add()
+	for i := before; i < len(o.list); i++ {
+		o.list[i].Unsure = cmp.Or(o.list[i].Unsure, why)
+	}
+}
+
+// none reports whether nothing is offered but what a route has to suggest.
+func (o *containments) none() bool {
+	return !slices.ContainsFunc(o.list, func(c Containment) bool { return !c.Extra })
 }
 
 // addByHand adds a line of work to do by hand, once.

@@ -2,6 +2,7 @@ package finding
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -108,11 +109,14 @@ func (f gdFinding) single(a *Finding, o *containments) {
 		a.Principal = f.otherPrincipal()
 	}
 	o.actor(who)
-	if kind == "Instance" && actions.InstanceID.MatchString(instance) {
+	o.actor(actor{kind: "Role", arn: f.at("resource", "lambdaDetails", "role").text()})
+	if kind != "AccessKey" && actions.InstanceID.MatchString(instance) { // an access key's is where it was issued
 		o.instance(Containment{}, instance, o.region)
 	}
-	if len(o.list) == 0 && (len(o.byHand) == 0 || kind != "AccessKey" && kind != "Instance") {
-		o.addByHand(byHandFor(kind))
+	// What is contained is a node or a role: what runs there goes on, or begins again.
+	inside := slices.Contains([]string{"EKSCluster", "ECSCluster", "Container", "Lambda"}, kind)
+	if inside || o.none() && (len(o.byHand) == 0 || kind != "AccessKey" && kind != "Instance") {
+		o.addByHand(f.byHandFor(kind))
 	}
 	who.tell(a)
 }

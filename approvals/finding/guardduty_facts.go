@@ -104,9 +104,31 @@ func (f gdFinding) facts() []Fact {
 	add("Process", join(", ", process.at("executablePath").text(), prefix("user ", process.at("user").text()), prefix("SHA-256 ", process.at("executableSha256").text())))
 	db := f.at("resource", "rdsDbUserDetails")
 	add("Database", join(", ", prefix("database ", db.at("database").text()), prefix("application ", db.at("application").text())))
+	for _, b := range f.at("resource", "s3BucketDetails").items() {
+		add("Object", some(each(b.at("s3ObjectDetails"), func(n node) string {
+			return join(", ", n.at("key").text(), prefix("version ", n.at("versionId").text()), prefix("hash ", n.at("hash").text()))
+		})))
+	}
+	f.containerFacts(add)
+	add("Execution role", afterSlash(f.at("resource", "lambdaDetails", "role").text()))
 	add("Affected", some(affected(service.at("action", "awsApiCallAction", "affectedResources"))))
 	add("Instance profile", afterSlash(f.at("resource", "instanceDetails", "iamInstanceProfile", "arn").text()))
 	return facts
+}
+
+// containerFacts are where a container runs: what there is depends on who runs it.
+// https://docs.aws.amazon.com/guardduty/latest/APIReference/API_KubernetesWorkloadDetails.html
+// https://docs.aws.amazon.com/guardduty/latest/APIReference/API_EcsTaskDetails.html
+func (f gdFinding) containerFacts(add func(label, text string)) {
+	at := f.at("resource")
+	workload, task := at.at("kubernetesDetails", "kubernetesWorkloadDetails"), at.at("ecsClusterDetails", "taskDetails")
+	add("Workload", join(", ", join(" ", workload.at("type").text(), join("/", workload.at("namespace").text(), workload.at("name").text())),
+		prefix("service account ", workload.at("serviceAccountName").text())))
+	add("Task", join(", ", task.at("arn").text(), prefix("group ", task.at("group").text()), task.at("launchType").text()))
+	container := func(n node) string {
+		return join(" ", n.at("name").text(), brackets(prefix("image ", n.at("image").text())))
+	}
+	add("Container", some(slices.Compact(slices.Concat([]string{container(at.at("containerDetails"))}, each(workload.at("containers"), container), each(task.at("containers"), container)))))
 }
 
 // affected are resources by their types.

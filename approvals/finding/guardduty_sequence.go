@@ -19,39 +19,58 @@ func (f gdFinding) sequence(a *Finding, o *containments) {
 		a.Text = s.at("description").text()
 	}
 	var who []string
+	var actors []actor
 	for _, n := range s.at("actors").items() {
 		w := sequenceActor(n)
+		actors = append(actors, w)
 		o.actor(w)
 		w.tell(a)
 		if t := w.String(); !slices.Contains(who, t) {
 			who = append(who, t)
 		}
 	}
-	a.Principal = some(who)
-
 	var resources []string
+	var clusters []node
+	hasInstance := false
 	for _, n := range s.at("resources").items() {
-		kind, uid := n.at("resourceType").text(), n.at("uid").text()
-		if kind == "ACCESS_KEY" {
-			continue // an actor's
-		}
-		name := n.at("name").text()
-		if name == "" {
-			name = uid[strings.LastIndex(uid, "/")+1:]
-		}
-		resources = append(resources, strings.TrimSpace(plain(kind)+" "+name))
-		if kind == "EC2_INSTANCE" {
-			// In other sequences an instance may be what was attacked, not where from.
+		kind := n.at("resourceType").text()
+		switch kind {
+		case "ACCESS_KEY":
+			w := resourceActor(n)
+			if !slices.ContainsFunc(actors, w.same) {
+				o.unsure(unsureKey, func() { o.actor(w) })
+				w.tell(a)
+				who = append(who, w.String())
+			}
+			continue
+		case "EC2_INSTANCE":
+			// A sequence of credentials may have been on the instance; in the others it runs there.
 			var offer Containment
-			if !strings.HasPrefix(a.Type, "AttackSequence:EC2/") {
+			if strings.HasPrefix(a.Type, "AttackSequence:IAM/") || strings.HasPrefix(a.Type, "AttackSequence:S3/") {
 				offer = Containment{Extra: true, Unsure: "The attack may have been on this instance, not from it."}
 			}
-			f.sequenceInstance(n, o, offer)
+			f.sequenceInstance(n.at("uid").text(), n, o, offer)
+			hasInstance = true
+		case "EKS_CLUSTER", "ECS_CLUSTER":
+			clusters = append(clusters, n)
+		}
+		resources = append(resources, sequenceResource(n, kind))
+	}
+	for _, n := range clusters {
+		for _, data := range []string{"eksCluster", "ecsCluster"} {
+			for _, uid := range texts(n.at("data", data, "ec2InstanceUids")) {
+				if !hasInstance { // no node is named as the one: these are all
+					f.sequenceInstance(uid, n, o, Containment{Unsure: "It is a node of the cluster, and the finding does not say whether the attack is on it."})
+				}
+			}
 		}
 	}
-	a.Resource = some(resources)
-	if len(o.list) == 0 && len(o.byHand) == 0 {
-		o.addByHand(byHandFor(""))
+	a.Principal, a.Resource = some(who), some(resources)
+	if o.none() && len(o.byHand) == 0 {
+		o.addByHand(byHandOther)
+	}
+	if strings.HasPrefix(a.Type, "AttackSequence:EKS/") || strings.HasPrefix(a.Type, "AttackSequence:ECS/") {
+		o.addByHand(byHandContainer)
 	}
 	a.Facts = sequenceFacts(s)
 }
@@ -65,9 +84,32 @@ func sequenceActor(n node) actor {
 	}
 }
 
-func (f gdFinding) sequenceInstance(n node, o *containments, offer Containment) {
-	id := n.at("uid").text()
-	id = id[strings.LastIndex(id, "/")+1:]
+// unsureKey is why credentials are not sure that are no actor's.
+const unsureKey = "The finding has these credentials among its resources: no actor of it has them."
+
+// resourceActor is whose credentials are among the resources. Who is a process has them nowhere else.
+// https://docs.aws.amazon.com/guardduty/latest/APIReference/API_AccessKey.html
+func resourceActor(n node) actor {
+	k := n.at("data", "accessKey")
+	w := actor{kind: k.at("userType").text(), name: k.at("userName").text(), id: k.at("principalId").text(), account: n.at("accountId").account()}
+	for _, s := range []string{n.at("name").text(), n.at("uid").text()} {
+		if key := actions.ResourceName(s); anyKey.MatchString(key) {
+			w.key = key
+		}
+	}
+	return w
+}
+
+// sequenceResource is a resource in words: a pod's namespace and a container's image are beside its name.
+func sequenceResource(n node, kind string) string {
+	name := cmp.Or(n.at("name").text(), actions.LastPart(n.at("uid").text()))
+	return join(" ", plain(kind), join("/", n.at("data", "kubernetesWorkload", "namespace").text(), name),
+		brackets(prefix("image ", n.at("data", "container", "image").text())))
+}
+
+// sequenceInstance offers an instance that is a resource, or belongs to the one at n.
+func (f gdFinding) sequenceInstance(uid string, n node, o *containments, offer Containment) {
+	id := actions.LastPart(uid)
 	account, region := n.at("accountId").text(), n.at("region").region()
 	if region == "" {
 		region = o.region

@@ -150,7 +150,23 @@ func TestGuardDutyOffers(t *testing.T) {
 		},
 		"container": {
 			file: database, edit: map[string]any{"detail.resource": map[string]any{"resourceType": "ECSCluster", "ecsClusterDetails": map[string]any{"name": "shop"}, "instanceDetails": map[string]any{"instanceId": "i-0d3e1a5b7c9f20007"}}},
+			offers: []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"}, byHand: "stop the task", resource: "instance i-0d3e1a5b7c9f20007, ECS cluster shop",
+		},
+		"container without a node": {
+			file: database, edit: map[string]any{"detail.resource": map[string]any{"resourceType": "ECSCluster", "ecsClusterDetails": map[string]any{"name": "shop"}}},
 			byHand: "stop the task", resource: "ECS cluster shop",
+		},
+		"pod without a node": {
+			file: database, edit: map[string]any{"detail.resource": map[string]any{"resourceType": "EKSCluster", "eksClusterDetails": map[string]any{"name": "shop"}}, "detail.service.runtimeDetails": map[string]any{}},
+			byHand: "the pod", resource: "EKS cluster shop",
+		},
+		"function of another account's role": {
+			file: database, edit: map[string]any{"detail.resource": map[string]any{"resourceType": "Lambda", "lambdaDetails": map[string]any{"role": "arn:aws:iam::444444444444:role/x"}}},
+			byHand: "another account", resource: "Lambda",
+		},
+		"recovery point": {
+			file: database, edit: map[string]any{"detail.resource": map[string]any{"resourceType": "S3RecoveryPoint", "recoveryPointDetails": map[string]any{"recoveryPointArn": "arn:aws:backup:us-east-1:222222222222:recovery-point:1a", "backupVaultName": "daily"}}},
+			byHand: "No action fits", resource: "recovery point arn:aws:backup:us-east-1:222222222222:recovery-point:1a, vault daily",
 		},
 		"resource of a new type": {
 			file: database, edit: map[string]any{"detail.resource": map[string]any{"resourceType": "Teapot"}}, byHand: "No action fits", resource: "Teapot",
@@ -265,6 +281,24 @@ func TestAttackSequence(t *testing.T) {
 	a = one(t, Reader{Org: org}, edited(t, "guardduty_attacksequence_iam-user.json", edit))
 	if got := offered(a); !slices.Contains(got, "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/"+named) {
 		t.Errorf("of a sequence that starts there: %q", got)
+	}
+
+	// Credentials that no actor has, and a cluster of which no node is named.
+	edit = map[string]any{
+		"detail.type": "AttackSequence:EKS/CompromisedCluster", seq + "actors": []any{map[string]any{"process": map[string]any{"name": "x"}}, actor("AssumedRole", "etl", "AROAETLROLEAAAEXAMPLE:job", "ASIAETLROLEA2EXAMPLE", "", "")},
+		seq + "resources": []any{
+			map[string]any{"resourceType": "ACCESS_KEY", "name": "ASIAETLROLEA2EXAMPLE", "data": map[string]any{"accessKey": map[string]any{"userName": "etl", "userType": "AssumedRole"}}},
+			map[string]any{"resourceType": "ACCESS_KEY", "uid": "AKIAREPORTBT2EXAMPLE", "data": map[string]any{"accessKey": map[string]any{"userName": "report-bot", "userType": "IAMUser"}}},
+			map[string]any{"resourceType": "EKS_CLUSTER", "name": "shop", "data": map[string]any{"eksCluster": map[string]any{"ec2InstanceUids": []any{"arn:aws:ec2:us-east-1:222222222222:instance/" + named}}}},
+		},
+	}
+	a = one(t, Reader{Org: org}, edited(t, "guardduty_attacksequence_iam-user.json", edit))
+	if d := cmp.Diff([]string{
+		"revoke_sessions arn:aws:iam::222222222222:role/etl", "detach_policies arn:aws:iam::222222222222:role/etl",
+		"?deactivate_key AKIAREPORTBT2EXAMPLE account=222222222222", "?quarantine_user arn:aws:iam::222222222222:user/report-bot",
+		"?isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/" + named,
+	}, offered(a)); d != "" {
+		t.Error(d)
 	}
 
 	edit = map[string]any{seq + "actors": nil, seq + "resources": nil}

@@ -228,6 +228,7 @@ func TestFindingWithTooMuchOfEverything(t *testing.T) {
 	a := one(t, Reader{Org: org}, edited(t, "guardduty_attacksequence_iam-user.json", map[string]any{
 		"detail.title": long, "detail.description": long, "detail.type": long, "id": long, "detail.service.count": 1e300,
 		"detail.service.detection.sequence.actors":             actors,
+		"detail.service.detection.sequence.resources":          nil,
 		"detail.service.detection.sequence.sequenceIndicators": indicators,
 	}))
 	checkAlert(t, org, a)

@@ -123,8 +123,8 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 			o.instance(Containment{}, actions.LastPart(arn), region)
 		}
 	}
-	if len(o.list) == 0 && len(o.byHand) == 0 {
-		o.addByHand(byHandFor(""))
+	if o.none() && len(o.byHand) == 0 {
+		o.addByHand(byHandOther)
 	}
 	a.Principal, a.Resource = some(slices.Compact(who)), some(h.things)
 	a.Containments, a.ByHand = o.list, o.byHand
