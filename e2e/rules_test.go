@@ -57,7 +57,7 @@ var altered = []struct {
 	{"somebody else's event", "guardduty_iam_root.json", []string{"aws.guardduty", "acme.guardduty"}, never},
 	{"GuardDuty about itself", "guardduty_iam_root.json", []string{"GuardDuty Finding", "GuardDuty Runtime Protection Healthy"}, never},
 	{"GuardDuty mocked", "guardduty_iam_root.json", []string{"aws.guardduty", "awsmock.guardduty"}, never},
-	{"Health, another code of RISK", "health_exposed_one.json", []string{`"eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED"`, `"eventTypeCode": "AWS_RISK_IAM_QUARANTINE"`}, never},
+	{"Health, another code of RISK", "health_exposed_one.json", []string{`"eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED"`, `"eventTypeCode": "AWS_SPEND_NOTICE"`}, never},
 	{"Health, the code of another service", "health_exposed_one.json", []string{`"service": "RISK"`, `"service": "EC2"`}, never},
 	{"Security Hub's insights", "securityhub_asff_guardduty-iam.json", []string{"Security Hub Findings - Imported", "Security Hub Insight Results"}, never},
 	{"IAM, by a service", "cloudtrail_createuser_iamuser.json", []string{`"type": "IAMUser"`, `"type": "AWSService"`}, never},

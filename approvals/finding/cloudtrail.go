@@ -42,7 +42,7 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	switch {
 	case c.own(r.Org):
 		return ignored("a call of our own roles")
-	case c.caller.kind == ofService:
+	case c.caller.kind == ofService && c.awsQuarantine() == "":
 		return ignored("a call of an AWS service")
 	case c.selfService():
 		return ignored("a user looks after the own sign-in")
@@ -63,6 +63,10 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	}
 	// What roles do, and what failed, is too much for a channel that did not ask for it.
 	switch {
+	case c.awsQuarantine() != "": // as loud as the other alarms about the key
+		if c.quarantines() && c.self && longKey.MatchString(c.caller.key) {
+			a.Names, a.Exposed = append(a.Names, "key/"+c.caller.key), true
+		}
 	case c.denied():
 		a.Type, a.Quiet = "Denied:"+c.name, true
 	case c.failed != "":
@@ -91,6 +95,8 @@ func (c iamCall) facts(d node) []Fact {
 		{"Error", failed},
 		{"New access key", c.newKey()},
 		{"Policy", c.policy()},
+		{"Permissions boundary", c.request.at("permissionsBoundary").text()},
+		{"Lets in", some(c.letsIn())},
 		{"Source IP", d.at("sourceIPAddress").text()},
 		{"User agent", d.at("userAgent").text()},
 		{"MFA", mfa},

@@ -1,6 +1,7 @@
 package finding
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -20,10 +21,16 @@ type iamCall struct {
 	self    bool   // the caller is that user
 }
 
+// rootName stands for the root user's own name in calls about its MFA devices. No user can have it.
+const rootName = "AWS ROOT USER"
+
 // resolve finds out whom the call is about. Calls that name no user are about the
 // caller, if about any.
 func (c *iamCall) resolve() {
 	c.subject = c.request.at("userName").text()
+	if c.subject == rootName && c.caller.kind == ofRoot {
+		c.subject = ""
+	}
 	c.self = c.caller.kind == ofUser && strings.EqualFold(c.subject, c.caller.name) // IAM names are unique regardless of case
 	if c.subject == "" {
 		c.self = c.caller.kind == ofUser || c.caller.kind == ofRoot
@@ -50,12 +57,38 @@ func (c iamCall) newKey() string {
 
 // policy is the ARN or the name of the policy in the call.
 func (c iamCall) policy() string {
-	for _, key := range []string{"policyArn", "policyName", "permissionsBoundary"} {
+	for _, key := range []string{"policyArn", "policyName"} {
 		if s := c.request.at(key).text(); s != "" {
 			return s
 		}
 	}
 	return ""
+}
+
+// awsQuarantine is the policy with which AWS limits a user whose key it holds for compromised, if the
+// call puts it on somebody or takes it off. AWS makes the call in the user's own name.
+// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
+// https://docs.aws.amazon.com/awssupport/latest/user/security-checks.html#exposed-access-keys
+func (c iamCall) awsQuarantine() string {
+	policy := c.policy()
+	name := actions.LastPart(policy)
+	if c.failed != "" || !strings.HasPrefix(name, "AWSCompromisedKeyQuarantine") && !strings.HasPrefix(name, "AWSExposedCredentialPolicy") {
+		return ""
+	}
+	// Whoever gives rights may call them so.
+	managed := strings.Contains(policy, ":iam::aws:policy/")
+	sts := statements(c.request.at("policyDocument").text())
+	denies := len(sts) > 0 && !slices.ContainsFunc(sts, func(s node) bool { return s.at("Effect").text() != "Deny" })
+	switch {
+	case strings.HasPrefix(c.name, "Attach") && managed, strings.HasPrefix(c.name, "Put") && denies, strings.HasPrefix(c.name, "Detach") && managed, strings.HasPrefix(c.name, "Delete"):
+		return name
+	}
+	return ""
+}
+
+// quarantines reports whether a call of awsQuarantine puts it on somebody.
+func (c iamCall) quarantines() bool {
+	return strings.HasPrefix(c.name, "Attach") || strings.HasPrefix(c.name, "Put")
 }
 
 // adminGroup reports whether the call adds somebody to the group whose members take one
@@ -66,6 +99,10 @@ func (c iamCall) adminGroup(group string) bool {
 
 // offer finds what fits: against the caller first, then against what was made.
 func (c iamCall) offer(o *containments) {
+	if c.awsQuarantine() != "" && c.quarantines() {
+		c.offerQuarantined(o)
+		return
+	}
 	arn := c.offerCaller(o)
 	if c.failed != "" {
 		return // nothing was made, and an attempt is no reason to break what uses the key
@@ -87,12 +124,45 @@ func (c iamCall) offer(o *containments) {
 	if c.caller.kind == ofUser && arn != "" && longKey.MatchString(c.caller.key) {
 		o.deactivate(c.caller.key, arn, false)
 	}
-	if changes[c.name].gives {
+	if changes[c.name].gives || c.awsQuarantine() != "" {
 		o.quarantine(Containment{}, owner)
+	}
+	if changes[c.name].gives {
+		o.unsure(unsureRole, func() { c.offerRole(o) })
 	}
 	if group := o.org.AdminGroup; c.adminGroup(group) {
 		o.addByHand("To quarantine a member of " + group + " takes the name typed (confirm=NAME) and one approval more: if this membership is the attacker's, ask for it with that.")
 	}
+}
+
+// unsureRole is why a changed role is not sure.
+const unsureRole = "The call changed this role: who else uses it, the event does not tell."
+
+// offerRole is offer for the role that was made or changed: to contain the caller leaves those in
+// whom it lets in.
+func (c iamCall) offerRole(o *containments) {
+	name := c.request.at("roleName").text()
+	arn := c.answer.at("role", "arn").text()
+	if arn == "" && iamName.MatchString(name) && !actions.IsReservedSSO(name) {
+		arn = o.arn("role", name)
+	}
+	if arn != "" {
+		o.role(actor{arn: arn, name: actions.LastPart(arn)})
+	}
+}
+
+// offerQuarantined is offer for a user who got AWS's quarantine policy. Whoever called has limited
+// somebody: only as the user's own call does it tell the key.
+func (c iamCall) offerQuarantined(o *containments) {
+	user := o.userNamed(c.subject)
+	if c.self {
+		user = cmp.Or(c.caller.arn, user)
+		if longKey.MatchString(c.caller.key) {
+			o.deactivate(c.caller.key, user, false)
+		}
+	}
+	o.quarantine(Containment{}, user)
+	o.addByHand("AWS's policy denies some calls only: the key still works.")
 }
 
 // offerCaller is offer for who called. It returns the ARN of the user or role, if

@@ -16,7 +16,7 @@ type change struct {
 	does     string // {user} and so on stand for what the call names
 	severity float64
 	self     float64 // where users do it to themselves; 0 for the same
-	gives    bool    // the user whom it is about gets credentials or rights
+	gives    bool    // the user or role whom it is about gets credentials, rights or other people
 }
 
 // otherSeverity is that of calls that are not in the table, attemptSeverity that of
@@ -56,14 +56,14 @@ var changes = map[string]change{
 	"AttachGroupPolicy": {does: "attach {policy} to {group}", severity: 6},
 	"PutGroupPolicy":    {does: "set the inline {policy} of {group}", severity: 7},
 
-	"CreateRole":                    {does: "create {role}", severity: 5},
+	"CreateRole":                    {does: "create {role}", severity: 5, gives: true},
 	"DeleteRole":                    {does: "delete {role}", severity: 5},
-	"UpdateAssumeRolePolicy":        {does: "change who may assume {role}", severity: 7},
-	"AttachRolePolicy":              {does: "attach {policy} to {role}", severity: 6},
-	"PutRolePolicy":                 {does: "set the inline {policy} of {role}", severity: 7},
+	"UpdateAssumeRolePolicy":        {does: "change who may assume {role}", severity: 7, gives: true},
+	"AttachRolePolicy":              {does: "attach {policy} to {role}", severity: 6, gives: true},
+	"PutRolePolicy":                 {does: "set the inline {policy} of {role}", severity: 7, gives: true},
 	"DetachRolePolicy":              {does: "detach {policy} from {role}", severity: 5},
 	"DeleteRolePolicy":              {does: "delete the inline {policy} of {role}", severity: 5},
-	"DeleteRolePermissionsBoundary": {does: "delete the permissions boundary of {role}", severity: 6},
+	"DeleteRolePermissionsBoundary": {does: "delete the permissions boundary of {role}", severity: 6, gives: true},
 	"AddRoleToInstanceProfile":      {does: "add {role} to {profile}", severity: 5},
 
 	"CreatePolicy":            {does: "create {policy}", severity: 4},
@@ -89,8 +89,12 @@ func (c iamCall) severity(adminGroup string) float64 {
 	switch {
 	case c.failed != "":
 		return attemptSeverity
+	case c.awsQuarantine() != "":
+		return exposedSeverity
 	case c.name == "CreateAccessKey" && c.self && c.caller.kind == ofRoot: // nothing can limit it
 		return usedSeverity
+	case c.self && c.caller.kind == ofRoot && (c.name == "DeactivateMFADevice" || c.name == "EnableMFADevice"):
+		return powerfulSeverity
 	case strings.HasPrefix(c.name, "Attach") && slices.Contains(powerful, actions.LastPart(c.policy())), c.adminGroup(adminGroup):
 		return powerfulSeverity
 	case !known:
@@ -103,6 +107,12 @@ func (c iamCall) severity(adminGroup string) float64 {
 
 // title tells the call in a sentence.
 func (c iamCall) title() string {
+	if policy := c.awsQuarantine(); policy != "" {
+		if c.quarantines() {
+			return capital(c.target()) + " has AWS's quarantine policy " + policy + ": AWS puts it on a user whose access key is compromised"
+		}
+		return capital(c.who()) + " took AWS's quarantine policy " + policy + " off " + c.target()
+	}
 	does := changes[c.name].does
 	if does == "" {
 		does = "call " + c.name

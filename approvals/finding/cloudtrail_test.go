@@ -122,6 +122,14 @@ func TestCloudTrailOffers(t *testing.T) {
 		bot      = "quarantine_user arn:aws:iam::222222222222:user/payroll-bot"
 		role     = "revoke_sessions arn:aws:iam::222222222222:role/ci-deployer"
 	)
+	const reader = "arn:aws:iam::222222222222:role/data-lake-reader"
+	quarantine := func(call, policy, document string) map[string]any {
+		return map[string]any{"detail.eventName": call, response: nil, request: map[string]any{"userName": "payroll-bot", map[bool]string{true: "policyArn", false: "policyName"}[document == ""]: policy, "policyDocument": document}}
+	}
+	with := func(edit map[string]any, key string, value any) map[string]any {
+		edit[key] = value
+		return edit
+	}
 	to := func(user string) map[string]any { return map[string]any{"userName": user} }
 	emergency := map[string]any{"detail.userIdentity.userName": "emergency", "detail.userIdentity.arn": "arn:aws:iam::222222222222:user/emergency"}
 	for _, test := range []struct {
@@ -156,7 +164,14 @@ func TestCloudTrailOffers(t *testing.T) {
 		{"the admin group, for oneself", ctUser, map[string]any{"detail.eventName": "AddUserToGroup", request: map[string]any{"userName": "oscar", "groupName": "admins"}, response: nil}, []string{oscar, oscarKey}, "takes the name typed"},
 		{"the admin group, denied", ctUser, map[string]any{"detail.eventName": "AddUserToGroup", request: map[string]any{"userName": "payroll-bot", "groupName": "admins"}, response: nil, "detail.errorCode": "AccessDenied"}, []string{oscar}, ""},
 		{"a key, failed with an answer", ctUser, map[string]any{"detail.errorCode": "LimitExceededException"}, []string{oscar}, ""},
-		{"a role's policy", ctUser, map[string]any{"detail.eventName": "AttachRolePolicy", request: map[string]any{"roleName": "data-lake-reader", "policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}, response: nil}, []string{oscar, oscarKey}, ""},
+		{"a role's policy", ctUser, map[string]any{"detail.eventName": "AttachRolePolicy", request: map[string]any{"roleName": "data-lake-reader", "policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}, response: nil}, []string{oscar, oscarKey, "?revoke_sessions " + reader, "?detach_policies " + reader}, ""},
+		{"a role's policy, denied", ctUser, map[string]any{"detail.eventName": "AttachRolePolicy", request: map[string]any{"roleName": "data-lake-reader", "policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}, response: nil, "detail.errorCode": "AccessDenied"}, []string{oscar}, ""},
+		{"the role of a permission set", ctUser, map[string]any{"detail.eventName": "PutRolePolicy", request: map[string]any{"roleName": "AWSReservedSSO_Admin_0123456789abcdef"}, response: nil}, []string{oscar, oscarKey}, ""},
+		{"AWS's quarantine, by the root user", ctRoot, quarantine("AttachUserPolicy", "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2", ""), []string{bot}, "the key still works"},
+		{"AWS's quarantine, by a service", ctUser, with(quarantine("AttachUserPolicy", "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2", ""), "detail.userIdentity", map[string]any{"type": "AWSService", "invokedBy": "x.amazonaws.com"}), []string{bot}, "the key still works"},
+		{"AWS's quarantine, which failed", ctUser, with(quarantine("AttachUserPolicy", "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2", ""), "detail.errorCode", "AccessDenied"), []string{oscar}, ""},
+		{"a policy called like it", ctUser, quarantine("AttachUserPolicy", "arn:aws:iam::222222222222:policy/AWSCompromisedKeyQuarantineV2", ""), []string{oscar, oscarKey, bot}, ""},
+		{"rights called like it", ctUser, quarantine("PutUserPolicy", "AWSCompromisedKeyQuarantineV2", `{"Statement":[{"Effect":"Deny"},{"Effect":"Allow"}]}`), []string{oscar, oscarKey, bot}, ""},
 
 		{"by a role", ctRole, nil, []string{role, "quarantine_user arn:aws:iam::222222222222:user/ops-helper"}, ""},
 		{"by a role, denied", ctRole, map[string]any{"detail.errorCode": "AccessDenied"}, []string{role}, ""},
@@ -425,7 +440,7 @@ func FuzzCloudTrail(f *testing.F) {
 					if kind == "Root" && !strings.EqualFold(name, user) {
 						t.Errorf("against root: %s", c)
 					}
-				case key, newKey, "arn:aws:iam::222222222222:user/" + user:
+				case key, newKey, "arn:aws:iam::222222222222:user/" + user, "arn:aws:iam::222222222222:role/" + thing:
 					if failed != "" {
 						t.Errorf("of a call that failed: %s", c)
 					}

@@ -25,11 +25,14 @@ const byHandRoot = "The root user: " + actions.RootByHand + "."
 const byHandUnknown = "The event names no access key: look in the console which credential it is."
 
 // unsureOwner is why the owner of an exposed key is not sure.
-const unsureOwner = "The event names this user as the key's owner, and IAM confirms only that the key exists."
+const (
+	unsureOwner = "The event names this user as the key's owner, and IAM confirms only that the key exists."
+	unsureNamed = "The event names this user beside something else than an access key."
+)
 
-// exposed completes a finding about a published access key: its names and the
-// containments that fit. user is the owner that the source names; it may be empty. A
-// finding whose key has not the form of one keeps its name.
+// exposed completes a finding about a published access key, or about the ARN of whom it belongs
+// to: its names and the containments that fit. user is the owner that the source names; it may be
+// empty. A finding that names no key keeps its name.
 func (r Reader) exposed(a Finding, key, user string) Finding {
 	a.Resource = keyOf(key, "")
 	switch {
@@ -39,8 +42,18 @@ func (r Reader) exposed(a Finding, key, user string) Finding {
 		a.Principal = "user " + user
 	}
 	if !anyKey.MatchString(key) {
+		o := r.containments("", a.Account, a.Region)
+		w := principalOf(key)
+		if w.nobody() {
+			o.addByHand(byHandUnknown)
+			o.quarantine(Containment{Unsure: unsureNamed}, o.userNamed(user))
+		} else {
+			a.Principal, a.Resource = w.String(), ""
+			o.actor(w)
+			w.tell(&a)
+		}
 		if !a.Over {
-			a.ByHand = []string{byHandUnknown}
+			a.Containments, a.ByHand = o.list, o.byHand
 		}
 		return a
 	}
@@ -70,6 +83,27 @@ func (r Reader) exposed(a Finding, key, user string) Finding {
 	a.Containments, a.ByHand = o.list, o.byHand
 	return a
 }
+
+// principalOf is whose ARN it is; nobody if it is none of a principal.
+func principalOf(arn string) actor {
+	w := actor{name: actions.LastPart(arn), arn: arn, account: ownerOf(arn)}
+	if _, _, _, _, ok := actions.SplitUserARN(arn); ok {
+		w.kind = ofUser
+	} else if _, _, _, _, ok := actions.SplitRoleARN(arn); ok {
+		w.kind = "Role"
+	} else if _, ok := actions.RootOf(arn); ok {
+		w.kind = ofRoot
+	} else if g := sessionARN.FindStringSubmatch(arn); g != nil {
+		w.kind, w.name, w.id, w.arn = ofRole, g[1], ":"+g[2], ""
+	} else {
+		return actor{}
+	}
+	return w
+}
+
+// sessionARN is the ARN of a role's session, without the role's path.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns
+var sessionARN = actions.NewPattern(`^arn:aws[a-z-]*:sts::[0-9]{12}:assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)$`)
 
 // userNamed is the ARN of the user with a name; "" if the name is not one of a user.
 func (o *containments) userNamed(name string) string {
@@ -113,6 +147,9 @@ func isRoot(user string) bool {
 func keyOf(key, user string) string {
 	what := "access key " + key
 	if !anyKey.MatchString(key) {
+		if who := principalOf(key).String(); who != "" {
+			return who
+		}
 		what = "credential " + key
 	}
 	switch {

@@ -41,8 +41,8 @@ func TestExposedKeyOffers(t *testing.T) {
 		{"a protected user", "222222222222", key, "emergency", nil, "protected by the configuration", 8},
 		{"the hub", "111111111111", key, "deploy-bot", nil, "Killswitch itself runs in", 8},
 		{"a session's key", "222222222222", "ASIADEPLOYBT2EXAMPLE", "deploy-bot", []string{"?quarantine_user arn:aws:iam::222222222222:user/deploy-bot"}, "can't be deactivated", 8},
-		{"no key", "222222222222", "deploy-bot", "deploy-bot", nil, "names no access key", 8},
-		{"a key in small letters", "222222222222", "akiadeploybt2example", "deploy-bot", nil, "names no access key", 8},
+		{"no key", "222222222222", "deploy-bot", "deploy-bot", []string{"?quarantine_user arn:aws:iam::222222222222:user/deploy-bot"}, "names no access key", 8},
+		{"a key in small letters", "222222222222", "akiadeploybt2example", "deploy-bot", []string{"?quarantine_user arn:aws:iam::222222222222:user/deploy-bot"}, "names no access key", 8},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := one(t, Reader{Org: org}, edited(t, taUser, map[string]any{"account": test.account, item + "Access Key ID": test.key, item + "User Name (IAM or Root)": test.user}))
@@ -144,10 +144,44 @@ func TestHealthReads(t *testing.T) {
 	}
 }
 
+// TestHealthNamesPrincipals: an event may name whose credentials they are, by ARN.
+func TestHealthNamesPrincipals(t *testing.T) {
+	const in = "arn:aws:iam::222222222222:"
+	for entity, want := range map[string]struct {
+		principal string
+		offers    []string
+		byHand    string
+	}{
+		in + "user/bots/feed":     {"user feed", []string{"quarantine_user " + in + "user/bots/feed"}, ""},
+		in + "role/app/web":       {"role web", []string{"revoke_sessions " + in + "role/app/web", "detach_policies " + in + "role/app/web"}, ""},
+		in + "root":               {"root user", rootOffers, "delete its keys, password and MFA devices"},
+		in + "user/emergency":     {"user emergency", nil, "protected by the configuration"},
+		in + "instance-profile/x": {"user deploy-bot", []string{"?quarantine_user " + in + "user/deploy-bot"}, "names no access key"},
+		"222222222222":            {"user deploy-bot", []string{"?quarantine_user " + in + "user/deploy-bot"}, "names no access key"},
+		"arn:aws:sts::222222222222:assumed-role/web/dana": {"role web, session dana", []string{"revoke_sessions " + in + "role/web", "detach_policies " + in + "role/web"}, ""},
+		"arn:aws:iam::444444444444:user/feed":             {"user feed", nil, "another account"},
+	} {
+		t.Run(entity, func(t *testing.T) {
+			a := one(t, Reader{Org: org}, edited(t, healthOne, map[string]any{"detail.affectedEntities": []any{map[string]any{"entityValue": entity}}, "detail.eventMetadata": map[string]any{"userName": "deploy-bot"}}))
+			if d := cmp.Diff(want.offers, offered(a), cmpopts.EquateEmpty()); d != "" || a.Principal != want.principal || a.Exposed {
+				t.Errorf("%q, exposed %t: -want +got\n%s", a.Principal, a.Exposed, d)
+			}
+			if !hands(a, want.byHand) || (want.byHand == "") != (len(a.ByHand) == 0) {
+				t.Errorf("by hand %q, want %q", a.ByHand, want.byHand)
+			}
+		})
+	}
+	a := one(t, Reader{Org: org}, edited(t, healthOne, map[string]any{"detail.affectedEntities": nil, "detail.eventMetadata": map[string]any{"userName": "deploy-bot"}}))
+	if d := cmp.Diff([]string{"?quarantine_user " + in + "user/deploy-bot"}, offered(a)); d != "" || a.Resource != "" {
+		t.Errorf("%q: -want +got\n%s", a.Resource, d)
+	}
+}
+
 func TestHealthSeverity(t *testing.T) {
 	for code, severity := range map[string]float64{
 		"AWS_RISK_CREDENTIALS_EXPOSED": 8, "AWS_RISK_CREDENTIALS_COMPROMISED": 9,
 		"AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED": 7, "AWS_RISK_CREDENTIALS_COMPROMISE_SUSPECTED": 8,
+		"AWS_RISK_IAM_QUARANTINE": 8, "AWS_RISK_ACCOUNT_CONSOLE_COMPROMISE": 9, "AWS_RISK_USER_COMPROMISE_NEWS": 7,
 	} {
 		if a := one(t, Reader{Org: org}, edited(t, healthOne, map[string]any{"detail.eventTypeCode": code})); a.Severity != severity || a.Type != code {
 			t.Errorf("%s: %v %s", code, a.Severity, a.Type)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
@@ -35,12 +36,20 @@ var risks = map[string]struct {
 	"AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED":   {"may be public", suspectedSeverity},
 	"AWS_RISK_CREDENTIALS_COMPROMISED":          {"seems to be used by somebody else", usedSeverity},
 	"AWS_RISK_CREDENTIALS_COMPROMISE_SUSPECTED": {"may be used by somebody else", exposedSeverity},
+	"AWS_RISK_IAM_QUARANTINE":                   {"has AWS's quarantine policy: AWS holds it for compromised", exposedSeverity},
+	"AWS_RISK_ACCOUNT_CONSOLE_COMPROMISE":       {"seems to be used by somebody else, in the console", usedSeverity},
 }
+
+// riskWords are in the codes of other events of the service RISK that are about credentials.
+var riskWords = []string{"CREDENTIAL", "COMPROMISE", "QUARANTINE", "EXPOS"}
 
 func readHealth(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
 	service, code := d.at("service").required().text(), d.at("eventTypeCode").required().text()
 	risk, listed := risks[code]
+	if !listed && slices.ContainsFunc(riskWords, func(word string) bool { return strings.Contains(code, word) }) {
+		risk.says, risk.severity, listed = "is at risk, says AWS: "+code, suspectedSeverity, true
+	}
 	if service != "RISK" || !listed {
 		return nil, fmt.Errorf("%w: another event of AWS Health", ErrIgnored)
 	}
@@ -60,15 +69,19 @@ func readHealth(r Reader, e Envelope) ([]Finding, error) {
 	about := d.at("eventMetadata")
 	name := event.Account + "/health/" + cmp.Or(arn, e.id) // which may say anything, other alerts' names too
 	if len(keys) == 0 {
-		event.Names, event.Title, event.ByHand = []string{name}, "AWS Health says that a credential "+risk.says, []string{byHandUnknown}
-		return []Finding{event}, nil
+		event.Names, event.Title = []string{name}, "AWS Health says that a credential "+risk.says
+		a := r.exposed(event, "", about.at("userName").text())
+		a.Resource = ""
+		return []Finding{a}, nil
 	}
 	var alerts []Finding
+	var seen []string
 	for _, n := range keys {
 		a, key, user := event, n.at("entityValue").required().text(), ""
-		if slices.ContainsFunc(alerts, func(b Finding) bool { return b.Resource == keyOf(key, "") }) {
+		if slices.Contains(seen, key) {
 			continue
 		}
+		seen = append(seen, key)
 		if of := about.at("publicKey").text(); of == key || of == "" && len(keys) == 1 { // of several keys, it tells about one
 			user = about.at("userName").text()
 			a.Facts = []Fact{

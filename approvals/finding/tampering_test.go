@@ -157,6 +157,8 @@ func TestSamplesOfTampering(t *testing.T) {
 		"cloudtrail_attachuserpolicy_assumed-role.json": true, "cloudtrail_createaccesskey_other-user.json": true, "cloudtrail_createaccesskey_own-root.json": true,
 		"cloudtrail_createloginprofile_own-federated.json": true, "cloudtrail_createuser_iamuser.json": true, "cloudtrail_putrolepolicy_own-responder.json": true,
 		"cloudtrail_putuserpolicy_own-identity-center.json": true, "cloudtrail_updateaccesskey_own-reactivated.json": true, "cloudtrail_updateassumerolepolicy_own-instance.json": true,
+		"cloudtrail_putuserpolicy_aws-quarantine.json": true, "cloudtrail_attachuserpolicy_aws-quarantine.json": true, "cloudtrail_detachuserpolicy_aws-quarantine.json": true,
+		"cloudtrail_createrole_trusts-outside.json": true,
 	}
 	files, err := os.ReadDir("testdata/events")
 	if err != nil {
