@@ -19,6 +19,7 @@ type actor struct {
 	account  string // its own; empty for the finding's
 	instance string // that the source itself names beside it; may be empty
 	person   string // the user's ID in IAM Identity Center; may be empty
+	unsure   string // why it is not sure who it is; empty if it is
 }
 
 var (

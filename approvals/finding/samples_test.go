@@ -655,6 +655,35 @@ var samples = map[string]want{
 	},
 
 	// Names, offers and confirmations are those of GuardDuty's own events above.
+	"securityhub_asff_control.json": {ignored: true},
+	"securityhub_ocsf_check.json":   {ignored: true},
+	"securityhub_asff_bare-namespace.json": {
+		source: SecurityHub, names: []string{"222222222222/us-east-1/securityhub/canary/ff5c8641-fc7d-57a1-8d99-e15308e88ca1"}, typ: "TTPs",
+		title: "A canary access key was used.", severity: 7, account: "222222222222", region: "us-east-1",
+		principal: "user canary-7", updated: "2026-11-14T06:01:00Z",
+		offers:  []string{"quarantine_user arn:aws:iam::222222222222:user/canary-7"},
+		facts:   map[string]string{"Found by": "Canary, Acme", "API call": "GetCallerIdentity of sts.amazonaws.com"},
+		link:    "/securityhub/home",
+		subject: trail.Subject{By: "Username", Value: "canary-7"},
+	},
+	"securityhub_asff_guardduty-user-name.json": {
+		source: SecurityHub, names: []string{"222222222222/us-east-1/e1f0aa55c9e44b0d8a71d9e2b3c4f506"}, typ: "UnauthorizedAccess:IAMUser/ConsoleLogin",
+		title: "Unusual console login by wendy.", severity: 5, count: 3, account: "222222222222", region: "us-east-1",
+		principal: "user wendy", updated: "2026-11-14T06:01:00Z",
+		offers:  []string{"quarantine_user arn:aws:iam::222222222222:user/wendy"},
+		facts:   map[string]string{"Source IP": "203.0.113.90 (Norway)", "API call": "ConsoleLogin of signin.amazonaws.com"},
+		link:    "fId=e1f0aa55c9e44b0d8a71d9e2b3c4f506",
+		subject: trail.Subject{By: "Username", Value: "wendy"},
+	},
+	"securityhub_ocsf_key-in-data.json": {
+		source: SecurityHub, names: []string{"222222222222/us-east-1/f2e1bb66dae55c1e9b82eaf3c4d50617", "key/AKIARELEASEB2EXAMPLE"}, typ: "UnauthorizedAccess:IAMUser/TorIPCaller",
+		title: "Credentials of release-bot were used from a Tor exit node.", severity: 8, account: "222222222222", region: "us-east-1",
+		principal: "user release-bot, key AKIARELEASEB2EXAMPLE", updated: "2026-11-14T06:01:00Z",
+		offers:  []string{"deactivate_key AKIARELEASEB2EXAMPLE account=222222222222", "quarantine_user arn:aws:iam::222222222222:user/release-bot"},
+		facts:   map[string]string{"Source IP": "192.0.2.200", "API call": "ListBuckets"},
+		link:    "fId=f2e1bb66dae55c1e9b82eaf3c4d50617",
+		subject: trail.Subject{By: "AccessKeyId", Value: "AKIARELEASEB2EXAMPLE"},
+	},
 	"securityhub_asff_guardduty-iam.json": {
 		source: SecurityHub, typ: "Persistence:IAMUser/AnomalousBehavior", severity: 5,
 		title: "User IAMUser : ci-build is anomalously invoking APIs commonly used in Persistence tactics.",

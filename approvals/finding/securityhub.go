@@ -1,6 +1,7 @@
 package finding
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -105,7 +106,7 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 		if len(h.instances) > 0 {
 			w.instance = actions.LastPart(h.instances[0])
 		}
-		o.actor(w)
+		o.unsure(w.unsure, func() { o.actor(w) })
 		w.tell(a)
 		who = append(who, w.String())
 	}
@@ -157,16 +158,30 @@ func ownerOf(arn string) string {
 	return ""
 }
 
+// hubKey is whose access key a finding in ASFF's shape tells of. UserName is what it was before
+// there was PrincipalName.
+// https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsIamAccessKeyDetails.html
+func hubKey(k node) actor {
+	return actor{
+		kind: k.at("PrincipalType").text(), name: cmp.Or(k.at("PrincipalName").text(), k.at("UserName").text()), id: k.at("PrincipalId").text(),
+		key: k.at("AccessKeyId").text(), arn: k.at("SessionContext", "SessionIssuer", "Arn").text(), account: k.at("AccountId").account(),
+	}
+}
+
 // resource sorts a resource of a finding, whose type both formats spell alike but
-// for case and colons. Of a key, owner is what is told of whose it is.
+// for case and colons. Of a key, owner is what is told of whose it is: without a key and a kind, a
+// user's name.
 func (h *hubFinding) resource(kind, id string, owner actor, name string) {
 	w := actor{name: actions.LastPart(id), arn: id, account: ownerOf(id)}
 	switch strings.ToLower(strings.ReplaceAll(kind, ":", "")) {
 	case "awsiamaccesskey":
-		if owner.key == "" {
-			owner.key = actions.ResourceName(id)
+		if key := actions.ResourceName(id); owner.key == "" && anyKey.MatchString(key) { // GuardDuty writes null for none
+			owner.key = key
 		}
-		if !slices.ContainsFunc(h.actors, func(w actor) bool { return w.key == owner.key }) {
+		if owner.kind == "" && owner.id == "" && owner.key == "" && owner.name != "" {
+			owner.kind, owner.unsure = "IAMUser", "The finding tells only a name, and calls it a user's."
+		}
+		if !owner.nobody() && !slices.ContainsFunc(h.actors, func(w actor) bool { return w == owner || w.key != "" && w.key == owner.key }) {
 			h.actors = append(h.actors, owner)
 		}
 	case "awsiamuser":

@@ -10,14 +10,20 @@ import (
 // https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html
 func readASFF(r Reader, f node, region string) (Finding, error) {
 	fields := f.at("ProductFields")
-	gd := func(path string) node { return fields.at("aws/guardduty/service/" + path) }
+	gd := func(path string) node {
+		if n := fields.at("aws/guardduty/service/" + path); n.exists() || !guardDutyProduct.MatchString(f.at("ProductArn").text()) {
+			return n
+		}
+		return fields.at(path) // as it was at first
+	}
 	h := hubFinding{
 		id: f.at("Id").required().matching(hubID, "is not a finding's ID"), product: f.at("ProductArn").text(), types: texts(f.at("Types")),
 		page: "/securityhub/home?region=%s#/findings?search=Id%%3D%%255Coperator%%255C%%253AEQUALS%%255C%%253A%s",
 	}
-	// The other namespaces are configuration checks and the like.
-	// https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html#Types
-	h.threat = slices.ContainsFunc(h.types, under("TTPs/", "Effects/", "Unusual Behaviors/"))
+	if len(h.types) == 0 {
+		h.types = texts(f.at("FindingProviderFields", "Types"))
+	}
+	h.threat = slices.ContainsFunc(h.types, ofThreat) && !asffCheck(f)
 	a := Finding{
 		Title:   f.at("Title").text(),
 		Text:    f.at("Description").text(),
@@ -47,11 +53,7 @@ func readASFF(r Reader, f node, region string) (Finding, error) {
 		if a.Partition == "" {
 			a.Partition = res.at("Partition").matching(partition, "is not a partition")
 		}
-		k := res.at("Details", "AwsIamAccessKey")
-		h.resource(res.at("Type").text(), res.at("Id").text(), actor{
-			kind: k.at("PrincipalType").text(), name: k.at("PrincipalName").text(), id: k.at("PrincipalId").text(),
-			key: k.at("AccessKeyId").text(), arn: k.at("SessionContext", "SessionIssuer", "Arn").text(), account: k.at("AccountId").account(),
-		}, res.at("Tags", "Name").text())
+		h.resource(res.at("Type").text(), res.at("Id").text(), hubKey(res.at("Details", "AwsIamAccessKey")), res.at("Tags", "Name").text())
 	}
 	if ofGuardDuty {
 		a.Facts = look(func(path string) string { return gd(path).textOrBool() }).facts()
@@ -71,11 +73,29 @@ func readASFF(r Reader, f node, region string) (Finding, error) {
 	return a, err
 }
 
-// under reports whether a type is in one of these namespaces.
-func under(namespaces ...string) func(string) bool {
-	return func(typ string) bool {
-		return slices.ContainsFunc(namespaces, func(n string) bool { return strings.HasPrefix(typ, n) })
+// ofThreat reports whether a type is in one of the namespaces of threats, or is only its name. The
+// other namespaces are configuration checks and the like.
+// https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html#Types
+func ofThreat(typ string) bool {
+	namespace, _, _ := strings.Cut(typ, "/")
+	return slices.Contains([]string{"TTPs", "Effects", "Unusual Behaviors"}, strings.TrimSpace(namespace))
+}
+
+// asffCheck reports whether a finding is the result of a check: controls of a standard may have a
+// type of threats, and are found again each day.
+// https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-asff-controls.html
+func asffCheck(f node) bool {
+	for _, field := range []string{"Status", "SecurityControlId", "AssociatedStandards"} {
+		if f.at("Compliance", field).exists() {
+			return true
+		}
 	}
+	for _, field := range []string{"StandardsArn", "StandardsControlArn", "StandardsGuideArn"} {
+		if f.at("ProductFields", field).exists() {
+			return true
+		}
+	}
+	return false
 }
 
 // asffSeverity is a finding's severity. The label is what people and rules of

@@ -1,8 +1,10 @@
 package finding
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,8 +28,7 @@ func readOCSF(r Reader, f node, region string) (Finding, error) {
 		id: info.at("uid").required().matching(hubID, "is not a finding's ID"), product: f.at("metadata", "product", "uid").text(), types: texts(info.at("types")),
 		page: "/securityhub/v2/home?region=%s#/findings?search=finding_info.uid%%3D%%255Coperator%%255C%%253AEQUALS%%255C%%253A%s",
 	}
-	checks := under("Software and Configuration Checks/", "Sensitive Data Identifications/", "Exposure/")
-	h.threat = len(h.types) == 0 || slices.ContainsFunc(h.types, func(typ string) bool { return !checks(typ) })
+	h.threat = (len(h.types) == 0 || slices.ContainsFunc(h.types, func(typ string) bool { return !checks(typ) })) && !ocsfCheck(f)
 	a := Finding{
 		Title:     info.at("title").text(),
 		Text:      info.at("desc").text(),
@@ -63,7 +64,9 @@ func readOCSF(r Reader, f node, region string) (Finding, error) {
 		}
 	}
 	for _, res := range f.at("resources").items() {
-		h.resource(res.at("type").text(), res.at("uid").text(), actor{account: res.at("owner", "account", "uid").account()}, tagged(res.at("tags")))
+		owner := hubKey(ocsfData(res).at("AwsIamAccessKey"))
+		owner.account = cmp.Or(owner.account, res.at("owner", "account", "uid").account())
+		h.resource(res.at("type").text(), res.at("uid").text(), owner, tagged(res.at("tags")))
 	}
 	if !guardDutyProduct.MatchString(h.product) {
 		a.Facts = []Fact{{"Found by", join(", ", f.at("metadata", "product", "name").text(), f.at("metadata", "product", "vendor_name").text())}}
@@ -72,6 +75,26 @@ func readOCSF(r Reader, f node, region string) (Finding, error) {
 	err := h.fill(r, &a)
 	return a, err
 }
+
+// checks reports whether a type is in one of the namespaces of checks.
+func checks(typ string) bool {
+	namespace, _, _ := strings.Cut(typ, "/")
+	return slices.Contains([]string{"Software and Configuration Checks", "Sensitive Data Identifications", "Exposure"}, strings.TrimSpace(namespace))
+}
+
+// verdicts are what a check finds, in the status code of a finding.
+var verdicts = []string{"PASS", "PASSED", "FAIL", "FAILED", "WARNING", "MANUAL", "MUTED", "NOT_AVAILABLE"}
+
+// ocsfCheck reports whether a finding of whatever class is the result of a check: it has a verdict,
+// or says what it is compliant with.
+// https://schema.ocsf.io/1.6.0/objects/compliance
+func ocsfCheck(f node) bool {
+	return slices.Contains(verdicts, strings.ToUpper(f.at("status_code").text())) || f.at("compliance").exists() || f.at("unmapped").withOwnProblems().at("compliance").exists()
+}
+
+// ocsfData is what a resource has beside OCSF's fields: in ASFF's shape where ASFF is where it comes
+// from, an object or a text that holds one. What others have there is theirs.
+func ocsfData(res node) node { return res.at("data").withOwnProblems().opened() }
 
 // ocsfSeverity is the number that GuardDuty gives in the same case. What is
 // unknown (0) or other (99) is medium: it detects a threat.

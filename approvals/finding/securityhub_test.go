@@ -53,22 +53,26 @@ func TestHubIgnores(t *testing.T) {
 		file string
 		edit map[string]any
 	}{
-		"custom action":         {asff, map[string]any{"detail-type": "Security Hub Findings - Custom Action"}},
-		"insight":               {asff, map[string]any{"detail-type": "Security Hub Insight Results"}},
-		"archived":              {asff, map[string]any{hub + "RecordState": "ARCHIVED"}},
-		"archived in GuardDuty": {asff, map[string]any{hub + "ProductFields.aws/guardduty/service/archived": "true"}},
-		"suppressed":            {asff, map[string]any{hub + "Workflow.Status": "SUPPRESSED"}},
-		"resolved":              {asff, map[string]any{hub + "Workflow.Status": "RESOLVED"}},
-		"configuration check":   {asff, map[string]any{hub + "Id": "x", hub + "Types": []string{"Software and Configuration Checks/Industry and Regulatory Standards/CIS"}}},
-		"no types":              {asff, map[string]any{hub + "Id": "x", hub + "Types": nil}},
-		"compliance":            {ocsf, map[string]any{hub + "class_uid": 2003}},
-		"vulnerability":         {ocsf, map[string]any{hub + "class_uid": 2002}},
-		"suppressed (OCSF)":     {ocsf, map[string]any{hub + "status_id": 3}},
-		"resolved (OCSF)":       {ocsf, map[string]any{hub + "status_id": 4}},
-		"archived (OCSF)":       {ocsf, map[string]any{hub + "status_id": "5"}},
-		"deleted (OCSF)":        {ocsf, map[string]any{hub + "status_id": 6}},
-		"closed (OCSF)":         {ocsf, map[string]any{hub + "activity_id": 3}},
-		"exposure (OCSF)":       {ocsf, map[string]any{hub + "finding_info.uid": "x", hub + "finding_info.types": []string{"Exposure/Potential Impact"}}},
+		"custom action":              {asff, map[string]any{"detail-type": "Security Hub Findings - Custom Action"}},
+		"insight":                    {asff, map[string]any{"detail-type": "Security Hub Insight Results"}},
+		"archived":                   {asff, map[string]any{hub + "RecordState": "ARCHIVED"}},
+		"archived in GuardDuty":      {asff, map[string]any{hub + "ProductFields.aws/guardduty/service/archived": "true"}},
+		"suppressed":                 {asff, map[string]any{hub + "Workflow.Status": "SUPPRESSED"}},
+		"resolved":                   {asff, map[string]any{hub + "Workflow.Status": "RESOLVED"}},
+		"configuration check":        {asff, map[string]any{hub + "Id": "x", hub + "Types": []string{"Software and Configuration Checks/Industry and Regulatory Standards/CIS"}}},
+		"no types":                   {asff, map[string]any{hub + "Id": "x", hub + "Types": nil, hub + "FindingProviderFields": nil}},
+		"control of a standard":      {asff, map[string]any{hub + "Id": "x", hub + "Types": []string{"Effects/Data Exposure"}, hub + "ProductFields": map[string]any{"StandardsControlArn": "arn:aws:securityhub:x"}}},
+		"bare namespace of checks":   {asff, map[string]any{hub + "Id": "x", hub + "Types": []string{"Software and Configuration Checks"}}},
+		"a check (OCSF)":             {ocsf, map[string]any{hub + "finding_info.uid": "x", hub + "unmapped": map[string]any{"compliance": map[string]any{"CIS": []string{"1.1"}}}}},
+		"a check that passed (OCSF)": {ocsf, map[string]any{hub + "finding_info.uid": "x", hub + "status_code": "pass"}},
+		"compliance":                 {ocsf, map[string]any{hub + "class_uid": 2003}},
+		"vulnerability":              {ocsf, map[string]any{hub + "class_uid": 2002}},
+		"suppressed (OCSF)":          {ocsf, map[string]any{hub + "status_id": 3}},
+		"resolved (OCSF)":            {ocsf, map[string]any{hub + "status_id": 4}},
+		"archived (OCSF)":            {ocsf, map[string]any{hub + "status_id": "5"}},
+		"deleted (OCSF)":             {ocsf, map[string]any{hub + "status_id": 6}},
+		"closed (OCSF)":              {ocsf, map[string]any{hub + "activity_id": 3}},
+		"exposure (OCSF)":            {ocsf, map[string]any{hub + "finding_info.uid": "x", hub + "finding_info.types": []string{"Exposure/Potential Impact"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if alerts, err := (Reader{Org: org}).Read(edited(t, tt.file, tt.edit)); len(alerts) != 0 || !errors.Is(err, ErrIgnored) {
@@ -208,6 +212,23 @@ func TestHubOffers(t *testing.T) {
 			file: ocsf, edit: map[string]any{hub + "resources": []any{resource("AWS::IAM::AccessKey", "AKIACIBUILDA2EXAMPLE", nil)}},
 			offers: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"}, byHand: "find whose key it is",
 		},
+		"key in an object, of a role": {
+			file: ocsf, edit: map[string]any{hub + "resources": []any{map[string]any{"type": "AwsIamAccessKey", "uid": "ASIACIBUILDA2EXAMPLE", "data": map[string]any{"AwsIamAccessKey": map[string]any{"PrincipalType": "AssumedRole", "PrincipalName": "etl", "PrincipalId": "AROAX:job"}}}}},
+			offers: []string{"revoke_sessions " + prod + "role/etl", "detach_policies " + prod + "role/etl"},
+		},
+		"data that is none": {
+			file: ocsf, edit: map[string]any{hub + "resources": []any{map[string]any{"type": "AwsIamAccessKey", "uid": "AKIACIBUILDA2EXAMPLE", "data": "x"}}},
+			offers: []string{"deactivate_key AKIACIBUILDA2EXAMPLE account=222222222222"}, byHand: "find whose key it is",
+		},
+		"name alone": {
+			file: asff, edit: map[string]any{hub + "Resources": []any{resource("AwsIamAccessKey", "AWS::IAM::AccessKey:null", map[string]any{"Details": map[string]any{"AwsIamAccessKey": map[string]any{"UserName": "karl"}}})}},
+			offers: []string{"?quarantine_user " + prod + "user/karl"},
+		},
+		"name of a session": {
+			file: asff, edit: map[string]any{hub + "Resources": []any{resource("AwsIamAccessKey", "AWS::IAM::AccessKey:ASIACIBUILDA2EXAMPLE", map[string]any{"Details": map[string]any{"AwsIamAccessKey": map[string]any{"UserName": "etl"}}})}},
+			byHand: "is not told",
+		},
+		"no key and nobody":   {file: asff, edit: map[string]any{hub + "Resources": []any{resource("AwsIamAccessKey", "AWS::IAM::AccessKey:null", nil)}}, byHand: "No action fits"},
 		"session's key alone": {file: ocsf, edit: map[string]any{hub + "resources": []any{resource("AWS::IAM::AccessKey", "ASIACIBUILDA2EXAMPLE", nil)}}, byHand: "is not told"},
 		"key and actor": {
 			file: ocsf, edit: map[string]any{
