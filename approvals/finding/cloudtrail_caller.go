@@ -56,7 +56,7 @@ func (c iamCall) who() string {
 // has under that name, on whatever path. A user of that name is somebody else.
 func (c iamCall) own(org actions.Org) bool {
 	w := c.caller
-	return w.kind == ofRole && w.account == c.account && slices.ContainsFunc([]string{org.ResponderRole, org.RestorerRole, org.ForwarderRole}, func(name string) bool {
+	return w.kind == ofRole && w.account == c.account && slices.ContainsFunc([]string{org.ResponderRole, org.RestorerRole}, func(name string) bool {
 		return strings.EqualFold(name, w.name) // IAM names are unique regardless of case
 	})
 }

@@ -38,7 +38,7 @@ func TestCloudTrailIgnores(t *testing.T) {
 		{"our responder, on a path", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/security/tools/killswitch-responder"}, true},
 		{"our responder, in another spelling", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/Killswitch-Responder"}, true},
 		{"our restorer", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/killswitch-restorer"}, true},
-		{"our forwarder", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/killswitch-forwarder"}, true},
+		{"our forwarder, which calls nothing of IAM", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/killswitch-forwarder"}, false},
 		{"our responder, in another account", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::333333333333:role/killswitch-responder", "detail.recipientAccountId": "333333333333"}, true},
 		{"our responder, denied", ctOwn, map[string]any{"detail.errorCode": "AccessDenied"}, true},
 		{"a role of that name in an account that is not the event's", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::444444444444:role/killswitch-responder"}, false},

@@ -158,10 +158,15 @@ func ownerOf(arn string) string {
 	return ""
 }
 
-// hubKey is whose access key a finding in ASFF's shape tells of. UserName is what it was before
-// there was PrincipalName.
+// hubActor is who acts with a resource, as its details in ASFF's shape tell: a function's role, or whose
+// access key it is. UserName is what it was before there was PrincipalName.
 // https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsIamAccessKeyDetails.html
-func hubKey(k node) actor {
+// https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsLambdaFunctionDetails.html
+func hubActor(details node) actor {
+	if role := details.at("AwsLambdaFunction", "Role").text(); role != "" {
+		return actor{kind: "Role", name: actions.LastPart(role), arn: role}
+	}
+	k := details.at("AwsIamAccessKey")
 	return actor{
 		kind: k.at("PrincipalType").text(), name: cmp.Or(k.at("PrincipalName").text(), k.at("UserName").text()), id: k.at("PrincipalId").text(),
 		key: k.at("AccessKeyId").text(), arn: k.at("SessionContext", "SessionIssuer", "Arn").text(), account: k.at("AccountId").account(),
@@ -170,7 +175,7 @@ func hubKey(k node) actor {
 
 // resource sorts a resource of a finding, whose type both formats spell alike but
 // for case and colons. Of a key, owner is what is told of whose it is: without a key and a kind, a
-// user's name.
+// user's name. Of a function it is the role.
 func (h *hubFinding) resource(kind, id string, owner actor, name string) {
 	w := actor{name: actions.LastPart(id), arn: id, account: ownerOf(id)}
 	switch strings.ToLower(strings.ReplaceAll(kind, ":", "")) {
@@ -194,6 +199,9 @@ func (h *hubFinding) resource(kind, id string, owner actor, name string) {
 		h.instances = append(h.instances, id)
 		h.things = append(h.things, join(" ", prefix("instance ", actions.LastPart(id)), brackets(name)))
 	default:
+		if owner.arn != "" {
+			h.actors = append(h.actors, owner)
+		}
 		h.things = append(h.things, join(" ", kind, actions.ResourceName(id)))
 	}
 }

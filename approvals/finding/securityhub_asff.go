@@ -53,7 +53,7 @@ func readASFF(r Reader, f node, region string) (Finding, error) {
 		if a.Partition == "" {
 			a.Partition = res.at("Partition").matching(partition, "is not a partition")
 		}
-		h.resource(res.at("Type").text(), res.at("Id").text(), hubKey(res.at("Details", "AwsIamAccessKey")), res.at("Tags", "Name").text())
+		h.resource(res.at("Type").text(), res.at("Id").text(), hubActor(res.at("Details")), res.at("Tags", "Name").text())
 	}
 	if ofGuardDuty {
 		a.Facts = look(func(path string) string { return gd(path).textOrBool() }).facts()

@@ -64,8 +64,8 @@ func readOCSF(r Reader, f node, region string) (Finding, error) {
 		}
 	}
 	for _, res := range f.at("resources").items() {
-		owner := hubKey(ocsfData(res).at("AwsIamAccessKey"))
-		owner.account = cmp.Or(owner.account, res.at("owner", "account", "uid").account())
+		owner := hubActor(ocsfData(res))
+		owner.account = cmp.Or(owner.account, ownerOf(owner.arn), res.at("owner", "account", "uid").account())
 		h.resource(res.at("type").text(), res.at("uid").text(), owner, tagged(res.at("tags")))
 	}
 	if !guardDutyProduct.MatchString(h.product) {
