@@ -68,7 +68,7 @@ func (f gdFinding) byHandFor(kind string) string {
 }
 
 const (
-	byHandContainer = "No action contains a container, and isolating its node cuts off all that runs there: stop the task or the pod, and revoke the sessions of its role."
+	byHandContainer = "No action contains a container: stop the task or the pod, and revoke the sessions of its role. To isolate its node, where there is one, cuts off all that runs there."
 	byHandOther     = "No action fits: look at the finding, and contain by hand."
 )
 
