@@ -106,3 +106,56 @@ func TestCommandLine(t *testing.T) {
 		t.Error("the deny still stands")
 	}
 }
+
+// TestAlone: where the policy says so, a click is not enough, and nobody has to wait for others for ever.
+func TestAlone(t *testing.T) {
+	s := newScene(t, func(s *scene, _ *Workspace) {
+		s.edit = identified("ana", "ben")
+		s.more = "  break_glass_after: 1m\n  actions: {revoke_sessions: {break_glass: true}, detach_policies: {require_sts_vote: true}}\n"
+	})
+	at := "KILLSWITCH_SERVER=http://" + s.addr
+	anaDesk, benDesk := append(s.hubUser("ana"), at), append(s.hubUser("ben"), at)
+	role := s.role("stolen")
+	out, err := killswitch(t, anaDesk, "request", "revoke_sessions", "prod/"+role, "--reason", "keys on a paste site", "--yes")
+	id := someID.FindString(out)
+	if err != nil || id == "" {
+		t.Fatalf("request: %v %s", err, out)
+	}
+	s.about("pending 0/1", role, false)
+	began := time.Now()
+	alone := func(account string) (string, error) {
+		return killswitch(t, anaDesk, "approve", id, "--break-glass", account, "--reason", "nobody answers", "--yes")
+	}
+	if out, err := alone(prod); err == nil || !strings.Contains(out, "nobody acts alone before") {
+		t.Errorf("at once: %v %s", err, out)
+	}
+
+	// Meanwhile: a click does not approve what wants a signature.
+	stripped := s.role("stripped")
+	s.slack.Command(t, channel, cem, "/killswitch", "detach_policies prod/"+stripped+" stolen")
+	card := s.about("pending 0/1", stripped, false)
+	s.slack.Click(t, channel, ben, card, "approve")
+	s.slack.Await(t, channel, "the click counts, and is not enough", func(m Message) bool {
+		return strings.HasPrefix(m.Text, "pending 1/1") && strings.Contains(m.Text, stripped)
+	})
+	asked := someID.FindString(card.Text)
+	if out, err := killswitch(t, benDesk, "approve", asked, "--yes"); err != nil {
+		t.Errorf("approve: %v %s", err, out)
+	}
+	s.about("contained", stripped, false)
+
+	time.Sleep(time.Until(began.Add(62 * time.Second)))
+	if out, err := alone("333333333333"); err == nil || !strings.Contains(out, "is not the target's account") {
+		t.Errorf("another account: %v %s", err, out)
+	}
+	if out, err := alone(prod); err != nil {
+		t.Fatalf("alone: %v %s", err, out)
+	}
+	s.about("contained", role, false)
+	if s.deny(role) == "" {
+		t.Error("there is no deny")
+	}
+	s.slack.Await(t, channel, "everybody is called", func(m Message) bool {
+		return strings.Contains(m.Text, "acted alone") && strings.Contains(m.Text, "<@"+ben+">")
+	})
+}
