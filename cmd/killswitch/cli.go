@@ -8,6 +8,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -425,23 +427,24 @@ func watches(ctx context.Context, p program, args []string) error {
 		return err
 	}
 	id := cmd.ID
-	last := ""
+	live, last, state := isTerminal(c.out), "", approvals.State("")
 	for {
 		s, err := c.seen(ctx, id)
 		if err != nil {
 			return err
 		}
-		line := progressLine(s, c.now())
+		line, over := progressLine(s, c.now()), !s.Request.State.Open()
 		switch {
-		case c.json && line != last:
+		case line == last:
+		case c.json:
 			if err := json.NewEncoder(c.out).Encode(map[string]any{"request_id": id, "state": s.Request.State, "progress": line}); err != nil {
 				return err
 			}
-		case line != last:
-			_, _ = fmt.Fprintf(c.out, "%s  %s\n", c.now().UTC().Format("15:04:05"), terminal.Clean(line))
+		default:
+			_, _ = fmt.Fprint(c.out, drawn(live && s.Request.State == state, c.now().UTC().Format("15:04:05")+"  "+terminal.Clean(line)))
 		}
-		last = line
-		if !s.Request.State.Open() {
+		last, state = line, s.Request.State
+		if over {
 			if !c.json && s.Request.Cause != "" {
 				c.print("%s. %s", s.Request.Cause, s.Request.Hint)
 			}
@@ -454,6 +457,24 @@ func watches(ctx context.Context, p program, args []string) error {
 			return err
 		}
 	}
+}
+
+// drawn is a line, over the one before if that is of the same state.
+func drawn(over bool, line string) string {
+	if over {
+		return "\x1b[1A\r\x1b[K" + line + "\n"
+	}
+	return line + "\n"
+}
+
+// isTerminal reports whether a line can be drawn anew there.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // progressLine is a request's state with a bar.

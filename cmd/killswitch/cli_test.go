@@ -215,3 +215,13 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 		}
 	}
 }
+
+// TestBarIsDrawnAnew: in a terminal a state has one line, which goes on.
+func TestBarIsDrawnAnew(t *testing.T) {
+	if got := drawn(false, "running "+bar(1, 4)) + drawn(true, "running "+bar(2, 4)); got != "running [#####...............]\n\x1b[1A\r\x1b[Krunning [##########..........]\n" {
+		t.Errorf("%q", got)
+	}
+	if isTerminal(&strings.Builder{}) {
+		t.Error("a buffer is no terminal")
+	}
+}
