@@ -183,10 +183,12 @@ func (c raced) run(t *testing.T) {
 	w.races(a, 30*time.Second)
 	w.pass(20 * time.Minute)
 	run := w.run(w.state(r, approvals.Contained))
+	// The deny in the account that stands beside one from outside is told, once, and not fought for.
+	fought := slices.ContainsFunc(run.Tampering, func(t approvals.Tampered) bool { return t.Cause != "it only supports the containment" })
 	switch {
 	case can():
 		t.Error("what is contained has its power")
-	case c.outside && run.Tampered > 0, run.Tampered > removed:
+	case c.outside && fought, run.Tampered > removed:
 		t.Errorf("it is removed again: %+v", run.Tampering)
 	case a.did > did, !c.outside && a.refused == refused:
 		t.Errorf("%d writes more, %d refused", a.did-did, a.refused-refused)
