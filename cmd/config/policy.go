@@ -98,15 +98,21 @@ func (c *checker) group(v *value, into *string, roster approvals.Roster) {
 	}
 }
 
+// blamed returns the field of an entry that asks too much of its people: the one with this key, or
+// else the one that names them; nil if the entry has none of its own.
+func blamed(v *value, key string) *value {
+	for _, key := range []string{key, "approvers", "requesters"} {
+		if at := v.at(key); at != nil {
+			return at
+		}
+	}
+	return nil
+}
+
 // satisfiable refuses an entry under which somebody's request could never be approved,
 // at the field that causes it.
 func (c *checker) satisfiable(v *value, e approvals.ActionPolicy, roster approvals.Roster) {
-	at := v.at("approvals")
-	for _, key := range []string{"approvers", "requesters"} {
-		if at == nil {
-			at = v.at(key)
-		}
-	}
+	at := blamed(v, "approvals")
 	approvers := roster.Groups[e.Approvers]
 	if at == nil || len(approvers) == 0 {
 		return
@@ -142,12 +148,7 @@ func (c *checker) satisfiable(v *value, e approvals.ActionPolicy, roster approva
 
 // signable refuses an entry that wants a vote from the command line where nobody but the requester can give it.
 func (c *checker) signable(v *value, e approvals.ActionPolicy, roster approvals.Roster) {
-	at := v.at("require_sts_vote")
-	for _, key := range []string{"approvers", "requesters"} {
-		if at == nil {
-			at = v.at(key)
-		}
-	}
+	at := blamed(v, "require_sts_vote")
 	approvers := roster.Groups[e.Approvers]
 	if at == nil || len(approvers) == 0 {
 		return
