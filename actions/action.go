@@ -94,7 +94,7 @@ const (
 
 // EnforcedWithin says when AWS enforces what a call has written.
 func (s Spec) EnforcedWithin(c Call) string {
-	if s.callsOrganizations(c) {
+	if s.CallsOrganizations(c) {
 		return SCPDelay
 	}
 	return s.Delay
@@ -111,15 +111,15 @@ func (s Spec) TitleOf(c Call) string {
 // optionKeys returns all option keys except reason.
 func (s Spec) optionKeys() []string { return slices.Concat(s.Target.Options, s.Options) }
 
-// callsOrganizations calls InOrganizations; false if it is nil.
-func (s Spec) callsOrganizations(c Call) bool {
+// CallsOrganizations calls InOrganizations; false if it is nil.
+func (s Spec) CallsOrganizations(c Call) bool {
 	return s.InOrganizations != nil && s.InOrganizations(c)
 }
 
 // AutoEligible reports whether a call may run without a second person: it is
 // reversible and has one target.
 func (s Spec) AutoEligible(c Call) bool {
-	return s.Reversible && (s.Irreversible == nil || !s.Irreversible(c)) && s.Quorum == 0 && !WholeAccount(c) && !s.callsOrganizations(c)
+	return s.Reversible && (s.Irreversible == nil || !s.Irreversible(c)) && s.Quorum == 0 && !WholeAccount(c) && !s.CallsOrganizations(c)
 }
 
 // Statement is a statement of an IAM policy. It allows, unless Deny is set.

@@ -71,7 +71,7 @@ func (o Org) RefuseCall(c Call) *Refusal {
 		return &Refusal{Reason: fmt.Sprintf("account %s is protected by the configuration", c.Account),
 			Hint: "only a change of protected.accounts can allow this"}
 	}
-	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().callsOrganizations(c) {
+	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().CallsOrganizations(c) {
 		switch {
 		case o.OrganizationsAccount() == "":
 			return noOrganizations

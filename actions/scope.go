@@ -24,7 +24,7 @@ func widths(a Action, p Phase, s Scope) (fitting [][]Statement) {
 	}
 	scopes := []Scope{s, s}
 	scopes[1].anyPath = true // a long path, chosen by an attacker, must not prevent the session
-	if !a.Spec().callsOrganizations(s.Call) {
+	if !a.Spec().CallsOrganizations(s.Call) {
 		scopes = append(scopes, Scope{Org: s.Org, Account: s.Account, Region: s.Region}) // of any target in the account
 	}
 	least := SessionPolicyLimit + 1
@@ -150,7 +150,7 @@ func Anything(o Org) Scope { return Scope{Org: o, Account: "*", Region: "*"} }
 // ScopeOf returns the scope of a call whose steps change the resources.
 func ScopeOf(a Action, o Org, c Call, resources []string) Scope {
 	s := Scope{Org: o, Account: c.Account, Region: c.Region, Call: c, Resources: resources}
-	if a.Spec().callsOrganizations(c) {
+	if a.Spec().CallsOrganizations(c) {
 		s.Account = o.OrganizationsAccount()
 	}
 	return s

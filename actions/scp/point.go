@@ -3,7 +3,6 @@ package scp
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,7 +21,7 @@ type point struct {
 // pointOf returns the attachment point of a call: its unit, its account, or the root.
 func pointOf(ctx context.Context, acct *actions.Account, c actions.Call) (point, error) {
 	switch {
-	case strings.HasPrefix(c.Target, "ou-") && c.OfUnit():
+	case c.OfUnit() && kindOf(c.Target) == "ou":
 		return unit(ctx, acct, c.Target)
 	case !c.OfUnit() && !c.Everywhere():
 		a, err := memberAccount(ctx, acct, c.Account)

@@ -30,7 +30,7 @@ const tamperLasts = 10 * time.Minute
 // Liftable says why an administrator of the account can lift a planned containment; "" if nobody there can.
 func (t *Tamper) Liftable(ctx context.Context, c actions.Call, p actions.Plan, who actions.SessionContext) string {
 	o := t.Cloud.Org()
-	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().InOrganizations != nil && a.Spec().InOrganizations(c) {
+	if a, ok := o.Actions.Lookup(c.Action); ok && a.Spec().CallsOrganizations(c) {
 		return ""
 	}
 	tagged := func(s actions.Step) bool {
