@@ -18,51 +18,54 @@ type Signers interface {
 	Identify(ctx context.Context, s approvals.SignedStatement, st approvals.Statement) (sts.Identity, error)
 }
 
-// attest asks AWS who signed a statement, once, and stores the answer with a chain of its own: what is
-// refused is on record, too. Of what is no statement there is none.
+// attest asks AWS who signed a statement, once, and tells the bot that the answer is stored.
 func (x *Executor) attest(ctx context.Context, key string) error {
 	_, err := x.runs().Attestation(ctx, key)
+	if errors.Is(err, approvals.ErrNotFound) {
+		err = x.storeAttestation(ctx, key)
+	}
+	if no, ok := errors.AsType[*actions.Refusal](err); ok {
+		x.Log.WarnContext(ctx, "no statement to attest", slog.String("evidence", actions.Clip(key)), slog.String("error", no.Reason))
+		return nil
+	}
 	if err != nil {
-		if !errors.Is(err, approvals.ErrNotFound) {
-			return err
-		}
-		e, err := x.loadEvidence(ctx, key)
-		var s approvals.SignedStatement
-		var st approvals.Statement
-		if err == nil {
-			s, st, err = e.Statement()
-		}
-		if no, ok := errors.AsType[*actions.Refusal](err); ok {
-			x.Log.WarnContext(ctx, "no statement to attest", slog.String("evidence", actions.Clip(key)), slog.String("error", no.Reason))
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		a, err := x.signer(ctx, s, st)
-		if err != nil {
-			return err
-		}
-		body, err := json.Marshal(a)
-		if err != nil {
-			return err
-		}
-		said := "attested"
-		if a.Refused != "" {
-			said = "refused"
-			x.Log.WarnContext(ctx, "statement refused", slog.String("evidence", key), slog.String("principal", a.Principal), slog.String("error", a.Refused))
-		}
-		row := approvals.AttestationKey(key)
-		err = x.record(ctx, row.Part, []approvals.Put{{Row: approvals.Row{Key: row, Body: body}}},
-			audit.New(said, a.Person, "principal", a.Principal, "why", a.Refused, "evidence", key, "verb", st.Verb, "request", st.Request, "call", st.Call))
-		if err := ignore(err, approvals.ErrConflict); err != nil {
-			return err
-		}
-		if err := x.expireRows(ctx, row.Part, a.Received); err != nil {
-			return err
-		}
+		return err
 	}
 	return x.Changes.Send(ctx, approvals.Change{ID: key}, 0)
+}
+
+// storeAttestation asks who signed a statement and stores the answer with a chain of its own: what is
+// refused is on record, too. It returns an *[actions.Refusal] for what is no statement, of which there
+// is no record.
+func (x *Executor) storeAttestation(ctx context.Context, key string) error {
+	e, err := x.loadEvidence(ctx, key)
+	if err != nil {
+		return err
+	}
+	s, st, err := e.Statement()
+	if err != nil {
+		return err
+	}
+	a, err := x.signer(ctx, s, st)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	said := "attested"
+	if a.Refused != "" {
+		said = "refused"
+		x.Log.WarnContext(ctx, "statement refused", slog.String("evidence", key), slog.String("principal", a.Principal), slog.String("error", a.Refused))
+	}
+	row := approvals.AttestationKey(key)
+	err = x.record(ctx, row.Part, []approvals.Put{{Row: approvals.Row{Key: row, Body: body}}},
+		audit.New(said, a.Person, "principal", a.Principal, "why", a.Refused, "evidence", key, "verb", st.Verb, "request", st.Request, "call", st.Call))
+	if err := ignore(err, approvals.ErrConflict); err != nil {
+		return err
+	}
+	return x.expireRows(ctx, row.Part, a.Received)
 }
 
 // signer returns who signed a statement.
