@@ -18,7 +18,7 @@ func TestCompletion(t *testing.T) {
 	}
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("there is no bash")
+		t.Fatal(err) // the Makefile runs with it
 	}
 	for line, want := range map[string]string{
 		"killswitch appr":                                 "approve",
