@@ -58,6 +58,16 @@ func (r Roster) ByID(id string) (Person, bool) {
 	return r.People[i], true
 }
 
+// Persons finds people, in the order of their IDs; it leaves out whom it does not know.
+func (r Roster) Persons(ids []string) (known []Person) {
+	for _, id := range ids {
+		if p, ok := r.ByID(id); ok {
+			known = append(known, p)
+		}
+	}
+	return known
+}
+
 // CanSign reports whether a person has an AWS identity, to sign with at the command line.
 func (r Roster) CanSign(id string) bool {
 	who, _ := r.ByID(id)

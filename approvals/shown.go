@@ -24,18 +24,25 @@ func (s Shown) Digest() string {
 }
 
 // Show reads what people see of a request, with as many steps. It returns ErrNotFound if there is none.
-func Show(ctx context.Context, requests Requests, runs Runs, id string, steps int) (s Shown, err error) {
-	if s.Request, err = requests.Get(ctx, id); err != nil {
-		return s, err
+func Show(ctx context.Context, requests Requests, runs Runs, id string, steps int) (Shown, error) {
+	r, err := requests.Get(ctx, id)
+	if err != nil {
+		return Shown{Request: r}, err
 	}
-	p, err := runs.Planned(ctx, id)
+	return runs.Show(ctx, r, steps)
+}
+
+// Show reads the rest of what people see of a request, with as many steps.
+func (t Runs) Show(ctx context.Context, r Request, steps int) (Shown, error) {
+	s := Shown{Request: r}
+	p, err := t.Planned(ctx, r.ID)
 	switch {
 	case err == nil:
 		s.Planned = &p
 	case !errors.Is(err, ErrNotFound):
 		return s, err
 	}
-	run, err := runs.Run(ctx, id)
+	run, err := t.Run(ctx, r.ID)
 	switch {
 	case err == nil:
 		s.Run = &run
@@ -43,7 +50,7 @@ func Show(ctx context.Context, requests Requests, runs Runs, id string, steps in
 		return s, err
 	}
 	if steps > 0 {
-		s.Steps, err = runs.Steps(ctx, id, steps)
+		s.Steps, err = t.Steps(ctx, r.ID, steps)
 		return s, err
 	}
 	return s, nil

@@ -26,6 +26,9 @@ type Statement struct {
 	Account string `json:"account,omitempty"`
 }
 
+// Asks reports whether a statement makes a request of its own, with the ID that [RequestID] gives it.
+func (s Statement) Asks() bool { return s.Verb == "request" || s.Verb == "undo" }
+
 // MaxWhy is how long Why may be: a reason, and who has it.
 const MaxWhy = actions.MaxReason + 100
 

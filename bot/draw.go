@@ -22,23 +22,12 @@ const (
 
 // view reads everything that a request's card shows.
 func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error) {
-	v := cards.View{Org: b.Org, Request: r, Now: b.Now(), SocketMode: b.SocketMode}
-	if p, err := b.Runs.Planned(ctx, r.ID); err == nil {
-		v.Planned = &p
-	} else if !errors.Is(err, approvals.ErrNotFound) {
-		return v, err
-	}
-	v.Alias = b.Org.Alias(v.AccountID())
-	if run, err := b.Runs.Run(ctx, r.ID); err == nil {
-		v.Run = &run
-	} else if !errors.Is(err, approvals.ErrNotFound) {
-		return v, err
-	}
-	steps, err := b.Runs.Steps(ctx, r.ID, cards.MaxSteps)
+	s, err := b.Runs.Show(ctx, r, cards.MaxSteps)
+	v := cards.View{Org: b.Org, Request: r, Planned: s.Planned, Run: s.Run, Steps: s.Steps, Now: b.Now(), SocketMode: b.SocketMode}
 	if err != nil {
 		return v, err
 	}
-	v.Steps = steps
+	v.Alias = b.Org.Alias(v.AccountID())
 	if v.Run != nil && v.Run.Progress.Total > 0 && v.Run.Outcome != "" {
 		if v.Left, err = b.unfinishedSteps(ctx, r); err != nil {
 			return v, err
@@ -54,12 +43,7 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 	}
 	if r.State == approvals.Pending {
 		d := b.Policy.Decide(r, approvals.Approve, approvals.Vote{}, v.Now)
-		v.Unsigned = d.Unsigned
-		for _, id := range d.Waiting {
-			if p, ok := b.Policy.Roster.ByID(id); ok {
-				v.Waiting = append(v.Waiting, p)
-			}
-		}
+		v.Unsigned, v.Waiting = d.Unsigned, b.Policy.Roster.Persons(d.Waiting)
 		v.Group = b.Usergroups[b.Policy.For(r.Intent).Approvers]
 	} else if v.Run != nil && v.Run.BreakGlass != nil { // they are called
 		group := b.Policy.For(r.Intent).Approvers

@@ -74,8 +74,7 @@ func (b *Bot) statement(ctx context.Context, key string) error {
 // effect is the request that a statement makes, or is about, and whether it counts there.
 func (c *conversation) effect(ctx context.Context, st approvals.Statement) (id string, counts bool, err error) {
 	id = st.Request
-	asks := st.Verb == "request" || st.Verb == "undo"
-	if asks {
+	if st.Asks() {
 		id = approvals.RequestID(c.e)
 	}
 	r, err := c.b.Requests.Get(ctx, id)
@@ -84,7 +83,7 @@ func (c *conversation) effect(ctx context.Context, st approvals.Statement) (id s
 	}
 	key := c.e.Key()
 	no, _ := r.No()
-	return id, asks || approvedBefore(r, key) || no != nil && no.Evidence == key || r.BreakGlass != nil && r.BreakGlass.Evidence == key, err
+	return id, st.Asks() || approvedBefore(r, key) || no != nil && no.Evidence == key || r.BreakGlass != nil && r.BreakGlass.Evidence == key, err
 }
 
 // signedBy does what a person said.

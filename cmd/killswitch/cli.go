@@ -268,12 +268,7 @@ func (c *client) card(s approvals.Shown) (string, error) {
 	v.Alias = c.config.Org.Alias(v.AccountID())
 	roster := c.config.Policy.Roster
 	d := c.config.Policy.Decide(s.Request, approvals.Approve, approvals.Vote{}, v.Now)
-	v.Unsigned = d.Unsigned
-	for _, id := range d.Waiting {
-		if p, ok := roster.ByID(id); ok {
-			v.Waiting = append(v.Waiting, p)
-		}
-	}
+	v.Unsigned, v.Waiting = d.Unsigned, roster.Persons(d.Waiting)
 	m := cards.CardToRead(v)
 	blocks, err := json.Marshal(m.Blocks)
 	var names []string // Slack would show them in place of its IDs

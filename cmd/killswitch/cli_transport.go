@@ -127,7 +127,7 @@ func (q queue) Say(ctx context.Context, signed approvals.SignedStatement) (reply
 		return reply, err
 	}
 	reply.Statement = e.Key()
-	if st.Verb == "request" || st.Verb == "undo" {
+	if st.Asks() {
 		reply.RequestID = approvals.RequestID(e)
 	}
 	for until := q.c.now().Add(answerOnQueue); q.c.now().Before(until); {

@@ -91,7 +91,7 @@ func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case !errors.Is(err, approvals.ErrNotFound):
 		l.Log.WarnContext(req.Context(), "answer to a statement not read", slog.String("error", err.Error()))
 	}
-	if st.Verb == "request" || st.Verb == "undo" {
+	if st.Asks() {
 		reply.RequestID = approvals.RequestID(e)
 	}
 	l.write(w, http.StatusOK, reply)
