@@ -3,56 +3,75 @@ package finding
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 // CloudTrail is the name of this source in routes.
 const CloudTrail Source = "cloudtrail"
 
-// cloudTrail reads changes in IAM, as CloudTrail records the calls.
+// ListedType is the type by which a route selects what is on the list of changes, whoever called:
+// what stops defences, what makes lasting access, what gives data to others, and root's sign-ins.
+const ListedType = "change"
+
+// cloudTrail reads changes in IAM, the listed calls of other services, sign-ins, and what is called
+// under the names of our own roles, as CloudTrail records them.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 var cloudTrail = EventSource{
 	Name:    CloudTrail,
 	Product: "CloudTrail",
 	Takes: func(source, detailType string) bool {
-		return source == "aws.iam" && detailType == "AWS API Call via CloudTrail"
+		return strings.HasPrefix(source, "aws.") && detailType == "AWS API Call via CloudTrail" || source == "aws.signin" && strings.HasSuffix(detailType, " via CloudTrail")
 	},
 	Read:     readCloudTrail,
 	Confirms: source.ConfirmEvent,
 }
 
+// ownRoleSeverity is that of what our own roles do with no request of ours: somebody else is in.
+const ownRoleSeverity = Critical
+
 func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
 	ignored := func(why string) ([]Finding, error) { return nil, fmt.Errorf("%w: %s", ErrIgnored, why) }
-	if d.at("eventSource").required().text() != "iam.amazonaws.com" {
-		return ignored("a call of another service than IAM")
+	service, _ := strings.CutSuffix(d.at("eventSource").required().text(), ".amazonaws.com")
+	c := apiCall{org: r.Org, service: service, name: callName(d.at("eventName").required().text())}
+	c.change = changes[c.String()]
+	if service != "iam" && c.change.listed == nil && !ownCaller(r.Org, d, e.account) {
+		return ignored("a call that is not on the list")
 	}
-	if d.at("readOnly").truth() {
+	if d.at("readOnly").truth() && (service == "iam" || c.change.listed == nil) { // GetFederationToken may be called a read
 		return ignored("a call that only reads")
 	}
 	id := d.at("userIdentity").required()
-	c := iamCall{
-		name:    d.at("eventName").required().text(),
-		account: cmp.Or(d.at("recipientAccountId").account(), id.at("accountId").account(), e.account),
-		caller:  readCaller(id), failed: d.at("errorCode").text(),
-		request: d.at("requestParameters"), answer: d.at("responseElements"),
+	c.account = cmp.Or(d.at("recipientAccountId").account(), id.at("accountId").account(), e.account)
+	c.caller, c.failed = readCaller(id), d.at("errorCode").text()
+	c.ours = c.own(r.Org)
+	c.request, c.answer, c.extra = d.at("requestParameters"), d.at("responseElements"), d.at("additionalEventData").withOwnProblems()
+	if service != "iam" { // they write one thing in several shapes
+		c.request, c.answer = c.request.withOwnProblems(), c.answer.withOwnProblems()
 	}
 	c.resolve()
+	if service == "signin" && c.failed == "" && c.answer.at(c.name).text() == "Failure" {
+		c.failed = cmp.Or(d.at("errorMessage").text(), "Failure")
+	}
 	switch {
-	case c.own(r.Org):
-		return ignored("a call of our own roles")
 	case c.caller.kind == ofService && c.awsQuarantine() == "":
 		return ignored("a call of an AWS service")
 	case c.selfService():
 		return ignored("a user looks after the own sign-in")
+	case service != "iam" && !c.listed():
+		return ignored("a call that is not on the list, as it is")
 	}
 
 	eventID := d.at("eventID").required().matching(findingID, "is not an event's ID")
 	region, at := d.at("awsRegion").required().region(), d.at("eventTime").required().time()
+	c.region = region
 	a := Finding{
 		Names: []string{c.account + "/" + region + "/" + eventID},
-		Type:  c.name, Title: c.title(), Severity: c.severity(r.Org.AdminGroup),
+		Type:  c.name, Title: c.title(), Severity: c.severity(),
 		Account: c.account, Region: region, First: at, Last: at, Updated: at,
 		Principal: c.caller.String(), Resource: c.target(),
 		Facts:   c.facts(d),
@@ -60,8 +79,15 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 		// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events-console.html
 		Link:         consoleLink(region, "/cloudtrailv2/home?region="+region+"#/events/"+eventID),
 		Confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: c.account, Region: region, ID: eventID},
+		Change:       c.failed == "" && c.listed(),
 	}
-	// What roles do, and what failed, is too much for a channel that did not ask for it.
+	if c.ours {
+		a.OwnRole, a.Call = cmp.Or(c.caller.session(), c.caller.name), c.String()
+		touched := append(trail.Values(c.request.v), trail.Values(c.answer.v)...)
+		slices.Sort(touched)
+		a.Touches = touched[:min(len(touched), maxTouches)]
+	}
+	// What roles do, and what failed, is too much for a channel that did not ask for it, unless it is listed.
 	switch {
 	case c.awsQuarantine() != "": // as loud as the other alarms about the key
 		if c.quarantines() && c.self && longKey.MatchString(c.caller.key) {
@@ -72,7 +98,7 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	case c.failed != "":
 		a.Type, a.Quiet = "Failed:"+c.name, true
 	case c.caller.kind != ofUser && c.caller.kind != ofRoot:
-		a.Type, a.Quiet = c.caller.kind+":"+c.name, true
+		a.Type, a.Quiet = c.caller.kind+":"+c.name, !a.Change
 	}
 	o := r.containments("", c.account, region)
 	c.offer(o)
@@ -81,17 +107,23 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 }
 
 // facts are the evidence in a record.
-func (c iamCall) facts(d node) []Fact {
+func (c apiCall) facts(d node) []Fact {
 	id := d.at("userIdentity")
-	failed, mfa := c.failed, ""
-	if message := d.at("errorMessage").text(); message != "" {
-		failed += ": " + message
+	failed, mfa, document := c.failed, "", ""
+	if message := d.at("errorMessage").text(); message != "" && message != failed {
+		failed = join(": ", failed, message)
 	}
 	if n := id.at("sessionContext", "attributes", "mfaAuthenticated"); n.exists() {
 		mfa = map[bool]string{true: "yes", false: "no"}[n.truth()]
 	}
+	if used := c.extra.at("MFAUsed").text(); used != "" {
+		mfa = strings.ToLower(used)
+	}
+	if c.service == "iam" {
+		document = c.request.at("policyDocument").text()
+	}
 	return []Fact{
-		{"API call", "iam:" + c.name},
+		{"API call", c.String()},
 		{"Error", failed},
 		{"New access key", c.newKey()},
 		{"Policy", c.policy()},
@@ -102,6 +134,6 @@ func (c iamCall) facts(d node) []Fact {
 		{"MFA", mfa},
 		{"Called through", id.at("invokedBy").text()},
 		{"Source identity", id.at("sessionContext", "sourceIdentity").text()},
-		{"Policy document", c.request.at("policyDocument").text()},
+		{"Policy document", document},
 	}
 }

@@ -8,17 +8,100 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// iamCall is a call that changes something in IAM, or tried to.
-type iamCall struct {
+// apiCall is a call that changes something, or tried to.
+type apiCall struct {
+	org     actions.Org
+	service string // iam
 	name    string // CreateAccessKey
+	change  change // what the call does; the zero value for a call that is in no table
 	account string
+	region  string
 	caller  actor
+	ours    bool   // the caller is one of our own member roles
 	failed  string // the error's code; empty for a call that succeeded
 	request node   // requestParameters
 	answer  node   // responseElements
+	extra   node   // additionalEventData
 
 	subject string // the user whom it is about; empty for nobody
 	self    bool   // the caller is that user
+}
+
+// String is the call as IAM policies write it.
+func (c apiCall) String() string { return c.service + ":" + c.name }
+
+// is reports whether it is IAM's call of that name.
+func (c apiCall) is(name string) bool { return c.service == "iam" && c.name == name }
+
+// version is what Lambda adds to its calls' names.
+var version = actions.NewPattern(`^[A-Za-z]+(20[0-9]{6}(v[0-9]+)?)$`)
+
+// callName is an event's name without the version of the API.
+func callName(name string) string {
+	if g := version.FindStringSubmatch(name); g != nil {
+		return strings.TrimSuffix(name, g[1])
+	}
+	return name
+}
+
+// listed reports whether the call is on the list `change`.
+func (c apiCall) listed() bool {
+	return c.ours || c.awsQuarantine() != "" || c.change.listed != nil && c.change.listed(c)
+}
+
+// Conditions of the tables.
+func always(apiCall) bool { return true }
+
+// toOthers selects calls that let in somebody from outside the account.
+func toOthers(c apiCall) bool { return c.reach() > inside }
+
+// toPower selects calls that give what an account can be taken over with.
+func toPower(c apiCall) bool {
+	return c.attachesPower() || allowsPower(c.request.at("policyDocument").text())
+}
+
+// ofOwnRoot selects what the root user does about its own MFA devices.
+func ofOwnRoot(c apiCall) bool {
+	return c.self && c.caller.kind == ofRoot && (c.is("DeactivateMFADevice") || c.is("EnableMFADevice"))
+}
+
+// attachesPower reports whether the call attaches one of the policies that are powerful.
+func (c apiCall) attachesPower() bool {
+	return c.service == "iam" && strings.HasPrefix(c.name, "Attach") && slices.Contains(powerful, actions.LastPart(c.policy()))
+}
+
+// has reports whether the call's parameters have a value at a path, or below it.
+func (c apiCall) has(path, value string) bool {
+	return slices.ContainsFunc(leaves(c.request.v, path), func(s string) bool { return strings.EqualFold(s, value) })
+}
+
+// names are those of what the call is about.
+func (c apiCall) names() []string {
+	for _, path := range strings.Fields(c.change.at) {
+		if all := leaves(c.request.v, path); len(all) > 0 {
+			return all
+		}
+	}
+	return nil
+}
+
+// argument is what the names in a line of a shell look like.
+var argument = actions.NewPattern(`^[A-Za-z0-9_+=,.@:/][A-Za-z0-9_+=,.@:/-]{0,255}$`)
+
+// byHand is what to do to end the harm that no action ends.
+func (c apiCall) byHand() string {
+	line, name := c.change.byHand, value(c.request.v, c.change.at)
+	id := cmp.Or(value(c.answer.v, c.change.id), value(c.request.v, c.change.id), name)
+	for place, s := range map[string]string{"{thing}": name, "{id}": id} {
+		if !argument.MatchString(s) {
+			s = "NAME"
+		}
+		line = strings.ReplaceAll(line, place, s)
+	}
+	if strings.Contains(line, ": aws ") {
+		line += " --region " + c.region
+	}
+	return line
 }
 
 // rootName stands for the root user's own name in calls about its MFA devices. No user can have it.
@@ -26,8 +109,10 @@ const rootName = "AWS ROOT USER"
 
 // resolve finds out whom the call is about. Calls that name no user are about the
 // caller, if about any.
-func (c *iamCall) resolve() {
-	c.subject = c.request.at("userName").text()
+func (c *apiCall) resolve() {
+	if c.service == "iam" {
+		c.subject = c.request.at("userName").text()
+	}
 	if c.subject == rootName && c.caller.kind == ofRoot {
 		c.subject = ""
 	}
@@ -39,24 +124,24 @@ func (c *iamCall) resolve() {
 
 // selfService reports whether users change something of their own that gives them no
 // power: a password, an MFA device. It is never true for the root user.
-func (c iamCall) selfService() bool {
-	return c.caller.kind == ofUser && c.self && slices.Contains([]string{"ChangePassword", "CreateVirtualMFADevice", "EnableMFADevice", "ResyncMFADevice"}, c.name)
+func (c apiCall) selfService() bool {
+	return c.service == "iam" && c.caller.kind == ofUser && c.self && slices.Contains([]string{"ChangePassword", "CreateVirtualMFADevice", "EnableMFADevice", "ResyncMFADevice"}, c.name)
 }
 
-func (c iamCall) denied() bool {
+func (c apiCall) denied() bool {
 	return strings.Contains(c.failed, "AccessDenied") || strings.Contains(c.failed, "Unauthorized")
 }
 
 // newKey is the ID of the created access key; empty if there is none.
-func (c iamCall) newKey() string {
-	if c.failed != "" {
+func (c apiCall) newKey() string {
+	if c.failed != "" || c.service != "iam" {
 		return ""
 	}
 	return c.answer.at("accessKey", "accessKeyId").text()
 }
 
 // policy is the ARN or the name of the policy in the call.
-func (c iamCall) policy() string {
+func (c apiCall) policy() string {
 	for _, key := range []string{"policyArn", "policyName"} {
 		if s := c.request.at(key).text(); s != "" {
 			return s
@@ -69,10 +154,10 @@ func (c iamCall) policy() string {
 // call puts it on somebody or takes it off. AWS makes the call in the user's own name.
 // https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
 // https://docs.aws.amazon.com/awssupport/latest/user/security-checks.html#exposed-access-keys
-func (c iamCall) awsQuarantine() string {
+func (c apiCall) awsQuarantine() string {
 	policy := c.policy()
 	name := actions.LastPart(policy)
-	if c.failed != "" || !strings.HasPrefix(name, "AWSCompromisedKeyQuarantine") && !strings.HasPrefix(name, "AWSExposedCredentialPolicy") {
+	if c.failed != "" || c.service != "iam" || !strings.HasPrefix(name, "AWSCompromisedKeyQuarantine") && !strings.HasPrefix(name, "AWSExposedCredentialPolicy") {
 		return ""
 	}
 	// Whoever gives rights may call them so.
@@ -87,18 +172,23 @@ func (c iamCall) awsQuarantine() string {
 }
 
 // quarantines reports whether a call of awsQuarantine puts it on somebody.
-func (c iamCall) quarantines() bool {
+func (c apiCall) quarantines() bool {
 	return strings.HasPrefix(c.name, "Attach") || strings.HasPrefix(c.name, "Put")
 }
 
-// adminGroup reports whether the call adds somebody to the group whose members take one
+// toAdmins reports whether the call adds somebody to the group whose members take one
 // approval more to be quarantined.
-func (c iamCall) adminGroup(group string) bool {
-	return c.name == "AddUserToGroup" && c.failed == "" && group != "" && strings.EqualFold(c.request.at("groupName").text(), group)
+func (c apiCall) toAdmins() bool {
+	group := c.org.AdminGroup
+	return c.is("AddUserToGroup") && c.failed == "" && group != "" && strings.EqualFold(c.request.at("groupName").text(), group)
 }
 
 // offer finds what fits: against the caller first, then against what was made.
-func (c iamCall) offer(o *containments) {
+func (c apiCall) offer(o *containments) {
+	if c.ours { // to contain it would stop us, and not whoever has entered it
+		o.addByHand(byHandOwnRole)
+		return
+	}
 	if c.awsQuarantine() != "" && c.quarantines() {
 		c.offerQuarantined(o)
 		return
@@ -106,6 +196,9 @@ func (c iamCall) offer(o *containments) {
 	arn := c.offerCaller(o)
 	if c.failed != "" {
 		return // nothing was made, and an attempt is no reason to break what uses the key
+	}
+	if line := c.byHand(); line != "" {
+		o.addByHand(line)
 	}
 	owner := arn
 	if !c.self {
@@ -115,45 +208,59 @@ func (c iamCall) offer(o *containments) {
 	case c.caller.kind == ofRoot && c.self: // a key of the root user
 	case anyKey.MatchString(key):
 		o.deactivate(key, owner, false)
-	case c.name == "CreateAccessKey":
+	case c.is("CreateAccessKey"):
 		o.addByHand("The event doesn't tell the new key's ID: list the user's keys, or quarantine the user.")
 		o.quarantine(Containment{}, owner)
-	case c.name == "UpdateAccessKey" && c.request.at("status").text() == "Active":
+	case c.is("UpdateAccessKey") && c.request.at("status").text() == "Active":
 		o.deactivate(c.request.at("accessKeyId").text(), owner, false)
 	}
 	if c.caller.kind == ofUser && arn != "" && longKey.MatchString(c.caller.key) {
 		o.deactivate(c.caller.key, arn, false)
 	}
-	if changes[c.name].gives || c.awsQuarantine() != "" {
+	if c.change.gives || c.awsQuarantine() != "" {
 		o.quarantine(Containment{}, owner)
 	}
-	if changes[c.name].gives {
-		o.unsure(unsureRole, func() { c.offerRole(o) })
+	c.offerRoles(o)
+	if id := value(c.request.v, c.change.instance); actions.InstanceID.MatchString(id) {
+		o.unsure(unsureInstance, func() { o.instance(Containment{}, id, c.region) })
 	}
-	if group := o.org.AdminGroup; c.adminGroup(group) {
-		o.addByHand("To quarantine a member of " + group + " takes the name typed (confirm=NAME) and one approval more: if this membership is the attacker's, ask for it with that.")
+	if c.toAdmins() {
+		o.addByHand("To quarantine a member of " + c.org.AdminGroup + " takes the name typed (confirm=NAME) and one approval more: if this membership is the attacker's, ask for it with that.")
 	}
 }
 
-// unsureRole is why a changed role is not sure.
-const unsureRole = "The call changed this role: who else uses it, the event does not tell."
+// Why what a call changed is not sure.
+const (
+	unsureRole     = "The call changed this role: who else uses it, the event does not tell."
+	unsureGiven    = "The call gives this role to others, or changed the code that has it: who else uses it, the event does not tell."
+	unsureInstance = "The call lets its caller act on this instance: whether it did, the event does not tell."
+)
 
-// offerRole is offer for the role that was made or changed: to contain the caller leaves those in
-// whom it lets in.
-func (c iamCall) offerRole(o *containments) {
-	name := c.request.at("roleName").text()
-	arn := c.answer.at("role", "arn").text()
-	if arn == "" && iamName.MatchString(name) && !actions.IsReservedSSO(name) {
-		arn = o.arn("role", name)
+// offerRoles is offer for the roles that were made, changed or given away: to contain the caller
+// leaves those in whom they let in.
+func (c apiCall) offerRoles(o *containments) {
+	if c.change.gives {
+		name := c.request.at("roleName").text()
+		arn := c.answer.at("role", "arn").text()
+		if arn == "" && iamName.MatchString(name) && !actions.IsReservedSSO(name) {
+			arn = o.arn("role", name)
+		}
+		if arn != "" {
+			o.unsure(unsureRole, func() { o.role(actor{arn: arn, name: actions.LastPart(arn)}) })
+		}
 	}
-	if arn != "" {
-		o.role(actor{arn: arn, name: actions.LastPart(arn)})
+	for _, path := range strings.Fields(c.change.roles) {
+		for _, arn := range append(leaves(c.request.v, path), leaves(c.answer.v, path)...) {
+			if _, account, _, name, ok := actions.SplitRoleARN(arn); ok && account == c.account {
+				o.unsure(unsureGiven, func() { o.role(actor{arn: arn, name: name}) })
+			}
+		}
 	}
 }
 
 // offerQuarantined is offer for a user who got AWS's quarantine policy. Whoever called has limited
 // somebody: only as the user's own call does it tell the key.
-func (c iamCall) offerQuarantined(o *containments) {
+func (c apiCall) offerQuarantined(o *containments) {
 	user := o.userNamed(c.subject)
 	if c.self {
 		user = cmp.Or(c.caller.arn, user)
@@ -167,7 +274,7 @@ func (c iamCall) offerQuarantined(o *containments) {
 
 // offerCaller is offer for who called. It returns the ARN of the user or role, if
 // it is one of this account.
-func (c iamCall) offerCaller(o *containments) (arn string) {
+func (c apiCall) offerCaller(o *containments) (arn string) {
 	w := c.caller
 	switch {
 	case w.kind == ofRoot:

@@ -48,15 +48,21 @@ func readCaller(id node) actor {
 }
 
 // who is the caller in a sentence.
-func (c iamCall) who() string {
+func (c apiCall) who() string {
 	return cmp.Or(actor{kind: c.caller.kind, name: c.caller.name}.String(), c.caller.kind)
 }
 
 // own reports whether the caller is one of our own member roles, which the account
 // has under that name, on whatever path. A user of that name is somebody else.
-func (c iamCall) own(org actions.Org) bool {
+func (c apiCall) own(org actions.Org) bool {
 	w := c.caller
 	return w.kind == ofRole && w.account == c.account && slices.ContainsFunc([]string{org.ResponderRole, org.RestorerRole}, func(name string) bool {
 		return strings.EqualFold(name, w.name) // IAM names are unique regardless of case
 	})
+}
+
+// ownCaller is own for a record of any service, whose other fields nobody reads.
+func ownCaller(org actions.Org, d node, account string) bool {
+	id := d.at("userIdentity").withOwnProblems()
+	return apiCall{account: cmp.Or(d.at("recipientAccountId").text(), account), caller: readCaller(id)}.own(org)
 }

@@ -1,54 +1,202 @@
 package finding
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// statements are those of a policy document; none of a text that is no document.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
-func statements(document string) []node {
-	n, err := parse([]byte(document))
-	if err != nil {
-		return nil
-	}
-	st := n.at("Statement")
-	if _, one := st.v.(map[string]any); one {
-		return []node{st}
-	}
-	return st.items()
+// reach is how far a call opens something.
+type reach int
+
+const (
+	inside    reach = iota // to this account, or to AWS's services in its name
+	familiar               // to accounts that the configuration names, or to some that can't be told
+	strangers              // to other accounts
+	everybody
+)
+
+// guest is somebody whom a call lets in.
+type guest struct {
+	who   string
+	reach reach
 }
 
-// letsIn are those whom the call allows to assume a role, each said to be of another account if it is.
-func (c iamCall) letsIn() []string {
-	document := c.request.at("assumeRolePolicyDocument").text()
-	if c.name == "UpdateAssumeRolePolicy" {
-		document = c.request.at("policyDocument").text()
-	}
-	var all []string
-	for _, st := range statements(document) {
-		if st.at("Effect").text() != "Allow" {
+// guests are those whom the call lets in, or shares with.
+func (c apiCall) guests() []guest {
+	var all []guest
+	for _, v := range c.opened() {
+		sts, isPolicy := statementsOf(v)
+		for _, st := range sts {
+			all = append(all, c.admitted(st)...)
+		}
+		if isPolicy {
 			continue
 		}
-		if not := st.at("NotPrincipal"); not.exists() {
-			all = append(all, "everybody but "+some(principals(not)))
-		}
-		for _, p := range principals(st.at("Principal")) {
-			owner := ownerOf(p)
-			if actions.AccountID.MatchString(p) {
-				owner = p
+		for _, s := range leaves(v, "") {
+			if g := c.guest(s); g.reach > inside || ownerOf(s) != "" {
+				all = append(all, g)
 			}
-			switch {
-			case p == "*":
-				p = "everybody"
-			case owner != "" && owner != c.account:
-				p += " (another account)"
-			}
-			all = append(all, p)
 		}
 	}
 	return all
+}
+
+// opened are the places where the call tells whom it lets in. Lambda answers with the whole statement.
+func (c apiCall) opened() (vs []any) {
+	if c.service == "lambda" {
+		vs = below(c.answer.v, "statement")
+	}
+	for _, path := range strings.Fields(c.change.lets) {
+		if len(vs) == 0 || c.service != "lambda" {
+			vs = append(vs, below(c.request.v, strings.TrimPrefix(path, "*"))...)
+		}
+	}
+	return vs
+}
+
+// reach is the farthest that the call opens something.
+func (c apiCall) reach() reach {
+	far := inside
+	for _, g := range c.guests() {
+		far = max(far, g.reach)
+	}
+	return far
+}
+
+// letsIn are the guests in words.
+func (c apiCall) letsIn() []string {
+	var all []string
+	for _, g := range c.guests() {
+		if !slices.Contains(all, g.who) {
+			all = append(all, g.who)
+		}
+	}
+	return all
+}
+
+// canonicalID is S3's ID of an account, which does not tell whose it is.
+var canonicalID = actions.NewPattern(`^[0-9a-f]{64}$`)
+
+// guest tells who a principal of a policy, an account or a group of a list is.
+func (c apiCall) guest(p string) guest {
+	owner := ownerOf(p)
+	if actions.AccountID.MatchString(p) {
+		owner = p
+	}
+	alias := c.org.Alias(owner)
+	switch {
+	case p == "*", p == "all", strings.Contains(p, "/groups/global/"), strings.HasPrefix(p, "public-read"), p == "authenticated-read":
+		return guest{"everybody", everybody}
+	case canonicalID.MatchString(p) && !slices.Contains(leaves(c.request.v, "AccessControlPolicy.Owner.ID"), p):
+		return guest{p + " (an account that can't be told)", familiar}
+	case owner == "", owner == c.account:
+		return guest{p, inside}
+	case alias != "":
+		return guest{p + " (account " + alias + ")", familiar}
+	case slices.Contains([]string{c.org.HubAccount, c.org.ManagementAccount, c.org.PolicyAccount}, owner):
+		return guest{p + " (an account of ours)", familiar}
+	}
+	return guest{p + " (another account)", strangers}
+}
+
+// admitted are those whom a statement of a policy lets in.
+func (c apiCall) admitted(st node) []guest {
+	if st.at("Effect").text() != "Allow" {
+		return nil
+	}
+	var all []guest
+	if not := st.at("NotPrincipal"); not.exists() {
+		all = append(all, guest{"everybody but " + some(principals(not)), everybody})
+	}
+	for _, p := range principals(st.at("Principal")) {
+		g := c.guest(p)
+		if g.reach == everybody {
+			g = c.narrowed(st.at("Condition"))
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+// limits are the keys of conditions that say whose calls are allowed. Addresses are none: an attacker
+// has some.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+var limits = []string{
+	"aws:principalaccount", "aws:principalarn", "aws:principalorgid", "aws:principalorgpaths", "aws:sourceaccount", "aws:sourcearn", "aws:sourceorgid",
+	"aws:sourceowner", "aws:sourcevpc", "aws:sourcevpce", "kms:calleraccount", "s3:dataaccesspointaccount",
+}
+
+// narrowed tells whom a statement lets in that allows everybody under a condition.
+func (c apiCall) narrowed(condition node) guest {
+	near := guest{"everybody", everybody}
+	operators, _ := condition.v.(map[string]any)
+	for operator, keys := range operators {
+		if !slices.Contains([]string{"StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike", "ForAnyValue:StringEquals", "ForAnyValue:StringLike"}, operator) {
+			continue
+		}
+		tests, _ := keys.(map[string]any)
+		for key, values := range tests {
+			if !slices.Contains(limits, strings.ToLower(key)) {
+				continue
+			}
+			far := guest{reach: inside}
+			for _, v := range leaves(values, "") {
+				g := c.guest(v)
+				if g.reach == inside && ownerOf(v) == "" && !actions.AccountID.MatchString(v) { // an organization, a network, ARNs of any account
+					g = guest{v, familiar}
+					if strings.HasPrefix(v, "arn:") && !strings.HasPrefix(v, "arn:aws:s3:::") || strings.Trim(v, "*?:arnws") == "" {
+						g.reach = everybody
+					}
+				}
+				if g.reach >= far.reach {
+					far = guest{join(", ", far.who, g.who), g.reach}
+				}
+			}
+			if far.reach < near.reach || far.reach == near.reach && far.who < near.who { // the order of a map is none
+				near = guest{"everybody of " + far.who, far.reach}
+			}
+		}
+	}
+	return near
+}
+
+// statements are those of a policy document; none of a text that is no document.
+func statements(document string) []node {
+	sts, _ := statementsOf(document)
+	return sts
+}
+
+// statementsOf are those of a policy: its text, the document, or one statement alone. It reports
+// whether it is one. What is wrong in it makes no event unreadable.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+func statementsOf(v any) (sts []node, isPolicy bool) {
+	n := node{v: v, wrong: new([]string)}
+	if text, ok := v.(string); ok {
+		if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+			return nil, false
+		}
+		var err error
+		if n, err = parse([]byte(text)); err != nil {
+			return nil, true
+		}
+	}
+	document, ok := n.v.(map[string]any)
+	switch {
+	case !ok:
+		return nil, false
+	case document["Effect"] != nil:
+		return []node{n}, true
+	case document["Statement"] == nil:
+		return nil, false
+	}
+	st := n.at("Statement")
+	if _, one := st.v.(map[string]any); one {
+		return []node{st}, true
+	}
+	return st.items(), true
 }
 
 // principals are those of a statement: everybody, or by their kinds one or several.
@@ -66,4 +214,84 @@ func principals(n node) []string {
 		return all
 	}
 	return nil
+}
+
+// allowsPower reports whether a policy allows everything, or all of IAM.
+func allowsPower(document string) bool {
+	return slices.ContainsFunc(statements(document), func(st node) bool {
+		return st.at("Effect").text() == "Allow" && (st.at("NotAction").exists() || slices.ContainsFunc(leaves(st.v, "Action"), func(action string) bool {
+			return slices.Contains([]string{"*", "*:*", "iam:*"}, strings.ToLower(action))
+		}))
+	})
+}
+
+// Other services than IAM write one thing in several shapes: one or a list, of texts or of objects. So
+// these look through all of them, and nothing makes the event unreadable.
+
+// below are the values at a path, through lists.
+func below(v any, path string) []any {
+	key, rest, more := strings.Cut(path, ".")
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case []any:
+		var all []any
+		for _, e := range v[:min(len(v), maxItems)] {
+			all = append(all, below(e, path)...)
+		}
+		return all
+	case map[string]any:
+		if path == "" {
+			return []any{v}
+		}
+		if !more {
+			return below(v[key], "")
+		}
+		return below(v[key], rest)
+	}
+	if path == "" {
+		return []any{v}
+	}
+	return nil
+}
+
+// leaves are the texts, numbers and booleans at and below a path, at most maxItems.
+func leaves(v any, path string) []string {
+	var all []string
+	for _, v := range below(v, path) {
+		if m, ok := v.(map[string]any); ok {
+			for _, key := range slices.Sorted(maps.Keys(m)) {
+				all = append(all, leaves(m[key], "")...)
+			}
+			continue
+		}
+		if s := (node{v: v, wrong: new([]string)}).textOrBool(); s != "" {
+			all = append(all, s)
+		}
+	}
+	return all[:min(len(all), maxItems)]
+}
+
+// objects are an object and all below it, or those of a list.
+func objects(v any) []any {
+	var all []any
+	for _, v := range below(v, "") {
+		if m, ok := v.(map[string]any); ok {
+			all = append(all, v)
+			for _, key := range slices.Sorted(maps.Keys(m)) {
+				all = append(all, objects(m[key])...)
+			}
+		}
+	}
+	return all[:min(len(all), maxItems)]
+}
+
+// value is the first text of some paths; empty for none.
+func value(v any, paths string) string {
+	for _, path := range strings.Fields(paths) {
+		if all := leaves(v, path); len(all) > 0 {
+			return all[0]
+		}
+	}
+	return ""
 }

@@ -22,9 +22,9 @@ var tools = []struct {
 	{"boto3", "Boto3", false}, {"aws-sdk", "an AWS SDK", false},
 }
 
-// Said by hand of a removal that our own role made: whoever else may enter it is not stopped by
-// what is denied to others.
-const byHandOwnRole = "Killswitch's own role was used, and no undo ran: look at once who may assume it (its trust policy, aws.external_id, the hub account), and deploy the member roles again. A freeze exempts it."
+// Said by hand of what our own role called with no request or undo that explains it: whoever else may
+// enter it is not stopped by what is denied to others.
+const byHandOwnRole = "Killswitch's own role was used, and nobody asked for it here: look at once who may assume it (its trust policy, aws.external_id, the hub account), and deploy the member roles again. A freeze exempts it."
 
 // Remover reads CloudTrail's record of the call that removed a change in an account: who called,
 // and what contains them. The record comes from CloudTrail itself.
@@ -34,7 +34,7 @@ func (r Reader) Remover(account, record string) (approvals.Remover, error) {
 		return approvals.Remover{}, err
 	}
 	id := d.at("userIdentity").required()
-	c := iamCall{name: d.at("eventName").required().text(), account: cmp.Or(d.at("recipientAccountId").account(), account), caller: readCaller(id)}
+	c := apiCall{name: d.at("eventName").required().text(), account: cmp.Or(d.at("recipientAccountId").account(), account), caller: readCaller(id)}
 	agent, through := d.at("userAgent").text(), id.at("invokedBy").text()
 	found := approvals.Remover{
 		Who: brief(cmp.Or(c.caller.String(), c.caller.kind), maxFact), Call: brief(c.name, maxFact),

@@ -34,13 +34,15 @@ func TestCloudTrailIgnores(t *testing.T) {
 		edit    map[string]any
 		ignored bool
 	}{
-		{"our responder", ctOwn, nil, true},
-		{"our responder, on a path", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/security/tools/killswitch-responder"}, true},
-		{"our responder, in another spelling", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/Killswitch-Responder"}, true},
-		{"our restorer", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/killswitch-restorer"}, true},
+		{"our responder", ctOwn, nil, false},
+		{"our responder, which reads", ctOwn, map[string]any{"detail.readOnly": true, "detail.eventName": "ListRolePolicies"}, true},
+		{"our responder, which reads elsewhere", ctOwn, map[string]any{"detail.readOnly": true, "detail.eventSource": "ec2.amazonaws.com", "detail.eventName": "DescribeInstances"}, true},
+		{"our responder, on a path", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/security/tools/killswitch-responder"}, false},
+		{"our responder, in another spelling", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/Killswitch-Responder"}, false},
+		{"our restorer", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/killswitch-restorer"}, false},
 		{"our forwarder, which calls nothing of IAM", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/killswitch-forwarder"}, false},
-		{"our responder, in another account", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::333333333333:role/killswitch-responder", "detail.recipientAccountId": "333333333333"}, true},
-		{"our responder, denied", ctOwn, map[string]any{"detail.errorCode": "AccessDenied"}, true},
+		{"our responder, in another account", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::333333333333:role/killswitch-responder", "detail.recipientAccountId": "333333333333"}, false},
+		{"our responder, denied", ctOwn, map[string]any{"detail.errorCode": "AccessDenied"}, false},
 		{"a role of that name in an account that is not the event's", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::444444444444:role/killswitch-responder"}, false},
 		{"a role whose path is named so", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/killswitch-responder/mallory"}, false},
 		{"a role whose name begins so", ctOwn, map[string]any{issuer + ".arn": "arn:aws:iam::222222222222:role/killswitch-responder2"}, false},
@@ -53,7 +55,7 @@ func TestCloudTrailIgnores(t *testing.T) {
 		{"not said whether it only reads", ctUser, map[string]any{"detail.readOnly": nil}, false},
 		{"another service", ctUser, map[string]any{"detail.eventSource": "sts.amazonaws.com"}, true},
 		{"another detail type", ctUser, map[string]any{"detail-type": "AWS Console Sign In via CloudTrail"}, true},
-		{"another source", ctUser, map[string]any{"source": "aws.sts"}, true},
+		{"another source", ctUser, map[string]any{"source": "acme.iam"}, true},
 
 		{"an own password", ctUser, map[string]any{"detail.eventName": "ChangePassword", request: nil}, true},
 		{"an own MFA device", ctUser, map[string]any{"detail.eventName": "EnableMFADevice", request: map[string]any{"userName": "Oscar", "serialNumber": "arn:aws:iam::222222222222:mfa/oscar"}}, true},
@@ -226,12 +228,13 @@ func TestCloudTrailTypes(t *testing.T) {
 		{"a user", ctUser, nil, "CreateAccessKey", false},
 		{"root", ctRoot, nil, "AddUserToGroup", false},
 		{"root, denied", ctRoot, map[string]any{"detail.errorCode": "AccessDenied"}, "Denied:AddUserToGroup", true},
-		{"a role", ctRole, nil, "AssumedRole:AttachUserPolicy", true},
+		{"a role", ctRole, nil, "AssumedRole:AttachUserPolicy", false},
+		{"a role, not listed", ctRole, map[string]any{"detail.eventName": "TagUser"}, "AssumedRole:TagUser", true},
 		{"a role, denied", ctRole, map[string]any{"detail.errorCode": "AccessDeniedException"}, "Denied:AttachUserPolicy", true},
 		{"a user, denied", ctDenied, map[string]any{"detail.errorCode": "Client.UnauthorizedOperation"}, "Denied:CreateAccessKey", true},
 		{"a user, failed", ctDenied, map[string]any{"detail.errorCode": "LimitExceededException"}, "Failed:CreateAccessKey", true},
-		{"of Identity Center", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "IdentityCenterUser"}}, "IdentityCenterUser:CreateAccessKey", true},
-		{"of another account", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "AWSAccount", "accountId": "444444444444"}}, "AWSAccount:CreateAccessKey", true},
+		{"of Identity Center", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "IdentityCenterUser"}}, "IdentityCenterUser:CreateAccessKey", false},
+		{"of another account", ctUser, map[string]any{"detail.userIdentity": map[string]any{"type": "AWSAccount", "accountId": "444444444444"}}, "AWSAccount:CreateAccessKey", false},
 	} {
 		if a := one(t, Reader{Org: org}, edited(t, test.sample, test.edit)); a.Type != test.typ || a.Quiet != test.quiet {
 			t.Errorf("%s: %s, quiet %v", test.name, a.Type, a.Quiet)
@@ -282,7 +285,8 @@ func TestCloudTrailTitles(t *testing.T) {
 	all := map[string]any{
 		"userName": "ops", "roleName": "reader", "groupName": "staff", "policyName": "pol", "accessKeyId": "AKIAPAYROLLA2EXAMPLE", "status": "Active", "instanceProfileName": "web",
 	}
-	for _, name := range slices.Sorted(maps.Keys(changes)) {
+	for _, name := range slices.Sorted(maps.Keys(iamChanges)) {
+		name = strings.TrimPrefix(name, "iam:")
 		full := one(t, Reader{Org: org}, edited(t, ctUser, map[string]any{"detail.eventName": name, request: all, response: nil}))
 		empty := one(t, Reader{Org: org}, edited(t, ctRole, map[string]any{"detail.eventName": name, request: nil, response: nil}))
 		denied := one(t, Reader{Org: org}, edited(t, ctUser, map[string]any{"detail.eventName": name, request: all, response: nil, "detail.errorCode": "AccessDenied"}))
@@ -296,11 +300,11 @@ func TestCloudTrailTitles(t *testing.T) {
 			t.Errorf("%s: %s", name, denied.Title)
 		}
 		for label, value := range map[string]string{"{user}": "user ops", "{role}": "role reader", "{group}": "group staff", "{policy}": "policy pol", "{key}": "access key AKIAPAYROLLA2EXAMPLE", "{profile}": "instance profile web"} {
-			if strings.Contains(changes[name].does, label) != strings.Contains(full.Title, value) {
+			if strings.Contains(iamChanges["iam:"+name].does, label) != strings.Contains(full.Title, value) {
 				t.Errorf("%s: %s lacks %s, or has too much", name, full.Title, value)
 			}
 		}
-		if gives := slices.Contains(offered(full), "quarantine_user arn:aws:iam::222222222222:user/ops"); gives != (changes[name].gives || name == "CreateAccessKey") {
+		if gives := slices.Contains(offered(full), "quarantine_user arn:aws:iam::222222222222:user/ops"); gives != (iamChanges["iam:"+name].gives || name == "CreateAccessKey") {
 			t.Errorf("%s: offers %q", name, offered(full))
 		}
 	}

@@ -42,6 +42,13 @@ type Finding struct {
 	// Quiet findings are posted only by a route with a type that matches: a route without
 	// a type does not match them.
 	Quiet bool `json:"quiet,omitempty"`
+	// Change is set for what is on CloudTrail's list: what stops defences, makes lasting access or gives
+	// data to others. A route selects it by the type "change".
+	Change bool `json:"change,omitempty"`
+	// OwnRole is the session's name of a write under the name of one of our own member roles, which is a
+	// request's ID if we made it; empty for other findings. It is a finding only if no request explains
+	// it, which the bot knows.
+	OwnRole string `json:"own_role,omitempty"`
 	// Over says that the source calls the matter settled: such a finding changes an alert,
 	// and creates none.
 	Over bool `json:"over,omitempty"`
@@ -70,6 +77,11 @@ type Finding struct {
 	// Confirmation says where the source can be asked to confirm the finding. Without it
 	// nothing runs without a second person.
 	Confirmation source.Confirmation `json:"confirmation,omitzero"`
+
+	// Of a write under our own role's name: "iam:PutRolePolicy", and the texts in the call and its
+	// answer. They are read again with the event, so they are not stored.
+	Call    string   `json:"-"`
+	Touches []string `json:"-"`
 
 	// A Reader sets these from its configuration. They are not stored, since the
 	// configuration may change.
@@ -142,7 +154,7 @@ func Level(severity float64) string {
 }
 
 // ErrIgnored is wrapped by errors of Read for events that are no findings: events of
-// kinds that are not listed, archived findings, calls of our own roles.
+// kinds that are not listed, archived findings, calls of AWS services.
 var ErrIgnored = errors.New("ignored")
 
 // Malformed says that an event of a listed source can't be read. People are told at

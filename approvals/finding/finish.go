@@ -28,6 +28,7 @@ const (
 	maxEventID = 100
 	maxCause   = 300
 	maxReason  = 300
+	maxTouches = 200
 )
 
 // finish does the work that is the same for the findings of all sources.
@@ -48,7 +49,7 @@ func (r Reader) finish(a *Finding, s EventSource, drill string, e Envelope) {
 	a.setMark(drill, e.mock)
 
 	a.Type, a.Title, a.Text = cut(a.Type, maxWord), cut(a.Title, maxTitle), cut(a.Text, maxText)
-	a.Principal, a.Resource = cut(a.Principal, maxWord), cut(a.Resource, maxWord)
+	a.Principal, a.Resource, a.OwnRole = cut(a.Principal, maxWord), cut(a.Resource, maxWord), cut(a.OwnRole, maxWord)
 	var facts []Fact
 	for _, f := range a.Facts {
 		if f.Text = cut(strings.TrimSpace(f.Text), maxFact); f.Text != "" && len(facts) < maxFacts {

@@ -283,6 +283,10 @@ func checkAlert(t testing.TB, o actions.Org, a Finding) {
 			t.Errorf("fact %+v", f)
 		}
 	}
+	within("session of our own role", a.OwnRole, maxWord)
+	if len(a.Touches) > maxTouches || (a.OwnRole == "") != (a.Call == "") {
+		t.Errorf("own role %q, call %q, %d texts", a.OwnRole, a.Call, len(a.Touches))
+	}
 	for _, line := range a.ByHand {
 		within("by hand", line, maxHand)
 	}
@@ -303,7 +307,7 @@ func checkAlert(t testing.TB, o actions.Org, a Finding) {
 			t.Errorf("%s in an alert of %s: %v", offer.Call, a.Account, no)
 		}
 	}
-	a.Route, a.Trusted = nil, false // which are not stored
+	a.Route, a.Trusted, a.Call, a.Touches = nil, false, "", nil // which are not stored
 	body, err := json.Marshal(a)
 	var back Finding
 	if err != nil || json.Unmarshal(body, &back) != nil {

@@ -39,7 +39,7 @@ func (r Route) Calls(f Finding) bool {
 // Match selects findings.
 type Match struct {
 	Source      Source
-	Type        string  // * stands for any characters; empty: any type, but for quiet alerts
+	Type        string  // * stands for any characters; empty: any type, but for quiet alerts; ListedType of CloudTrail: what is on its list
 	MinSeverity float64 // 0 to 10
 }
 
@@ -75,15 +75,30 @@ func (r Routing) RouteOf(f Finding) *Route {
 }
 
 func (m Match) matches(a Finding) bool {
-	return m.Source == a.Source && a.Severity >= m.MinSeverity && (m.Type == "" && !a.Quiet || m.Type != "" && glob(m.Type, a.Type))
+	var types bool
+	switch {
+	case m.Type == "":
+		types = !a.Quiet
+	case m.listed():
+		types = a.Change
+	default:
+		types = glob(m.Type, a.Type)
+	}
+	return m.Source == a.Source && a.Severity >= m.MinSeverity && types
 }
+
+// listed reports whether m selects what is on CloudTrail's list, whatever its type.
+func (m Match) listed() bool { return m.Source == CloudTrail && m.Type == ListedType }
 
 // Covers reports whether m matches every finding that n matches.
 func (m Match) Covers(n Match) bool {
 	types := glob(m.Type, n.Type) // a * of n is matched by a * of m alone
-	if m.Type == "" {
+	switch {
+	case m.Type == "":
 		quiet := n.Source == CloudTrail && strings.ContainsAny(n.Type, ":*") // may be among what n matches
 		types = !quiet
+	case m.listed() || n.listed():
+		types = m.Type == n.Type || m.Type == "*"
 	}
 	return m.Source == n.Source && m.MinSeverity <= n.MinSeverity && types
 }
