@@ -149,7 +149,7 @@ func (o *containments) role(w actor) {
 	if _, _, _, _, ok := actions.SplitRoleARN(target); !ok {
 		target = o.arn("role", w.name)
 	}
-	if o.person(w) {
+	if o.person(w) || o.serviceLinked(w) {
 		return
 	}
 	if target != w.arn && !iamName.MatchString(w.name) {
@@ -200,6 +200,29 @@ func (o *containments) person(w actor) bool {
 	o.addOf(offer, actions.DenyPrincipal, actions.SSOPrefix+who, nil)
 	o.addByHand("In Identity Center remove the person's assignments or disable the user, so that no new session begins, in the management account either: deny_principal does not reach it.")
 	return true
+}
+
+// serviceLinked reports whether a role whose path is not told is a service-linked one by its name, and
+// says why nothing is offered. With its path, the configuration refuses it.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html
+func (o *containments) serviceLinked(w actor) bool {
+	if _, _, _, _, known := actions.SplitRoleARN(w.arn); known || !strings.HasPrefix(w.name, "AWSServiceRoleFor") {
+		return false
+	}
+	o.addByHand("By its name, " + w.name + " is a service-linked role: only its AWS service can change it. Look in CloudTrail who made the service act.")
+	return true
+}
+
+// unsureProfile is why the role of an instance profile is not sure.
+const unsureProfile = "The finding names the instance profile, not its role: this is the role of the same name, as the console makes it. Other instances may have it."
+
+// profileRole adds the end of the sessions of an instance profile's role: credentials that were taken
+// from an isolated instance still work elsewhere.
+func (o *containments) profileRole(arn string) {
+	_, name, _ := strings.Cut(arn, ":instance-profile/")
+	if name = actions.LastPart(name); iamName.MatchString(name) && ownerOf(arn) == o.account {
+		o.unsure(unsureProfile, func() { o.add(false, actions.RevokeSessions, o.arn("role", name), nil) })
+	}
 }
 
 // instance adds the isolation of an instance.

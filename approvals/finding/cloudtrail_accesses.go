@@ -49,7 +49,7 @@ var accesses = map[string]change{
 // SignInRule of template.yaml has them; a test compares it.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-aws-console-sign-in-events.html
 var signIns = map[string]change{
-	"signin:ConsoleLogin":              {does: "sign in to the console{mfa}", severity: 7, listed: decisiveSignIn},
+	"signin:ConsoleLogin":              {does: "sign in to the console{mfa}", severity: 7, mild: func(c apiCall) bool { return !ofRootUser(c) }, listed: decisiveSignIn},
 	"signin:PasswordRecoveryRequested": {does: "ask for a new password of the root user", severity: 7, listed: ofRootUser, byHand: "The mail with the link goes to root's address: look who reads that mail box."},
 	"signin:PasswordRecoveryCompleted": {does: "set a new password of the root user, by mail", severity: 8, listed: ofRootUser, byHand: "Recover the password again from root's mail box, and look who else reads it."},
 	"signin:PasswordUpdated":           {does: "change the password of the root user", severity: 8, listed: ofRootUser},

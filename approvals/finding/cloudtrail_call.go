@@ -78,7 +78,16 @@ func (c apiCall) has(path, value string) bool {
 // names are those of what the call is about.
 func (c apiCall) names() []string {
 	for _, path := range strings.Fields(c.change.at) {
-		if all := leaves(c.request.v, path); len(all) > 0 {
+		var all []string
+		for _, s := range leaves(c.request.v, path) {
+			if _, function, ok := strings.Cut(s, ":function:"); ok {
+				s = function
+			} else if strings.HasPrefix(s, "arn:") {
+				s = actions.ResourceName(s)
+			}
+			all = append(all, s)
+		}
+		if len(all) > 0 {
 			return all
 		}
 	}
@@ -286,7 +295,7 @@ func (c apiCall) offerCaller(o *containments) (arn string) {
 			arn = o.userNamed(w.name)
 		}
 		o.quarantine(Containment{}, arn)
-	case w.kind == ofRole && o.person(w):
+	case w.kind == ofRole && (o.person(w) || o.serviceLinked(w)):
 	case w.kind == ofRole:
 		if arn = w.arn; arn == "" && iamName.MatchString(w.name) {
 			arn = o.arn("role", w.name)

@@ -112,6 +112,9 @@ func (f gdFinding) single(a *Finding, o *containments) {
 	o.actor(actor{kind: "Role", arn: f.at("resource", "lambdaDetails", "role").text()})
 	if kind != "AccessKey" && actions.InstanceID.MatchString(instance) { // an access key's is where it was issued
 		o.instance(Containment{}, instance, o.region)
+		if kind == "Instance" && who.nobody() {
+			o.profileRole(f.at("resource", "instanceDetails", "iamInstanceProfile", "arn").text())
+		}
 	}
 	// What is contained is a node or a role: what runs there goes on, or begins again.
 	inside := slices.Contains([]string{"EKSCluster", "ECSCluster", "Container", "Lambda"}, kind)

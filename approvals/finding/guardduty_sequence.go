@@ -29,7 +29,7 @@ func (f gdFinding) sequence(a *Finding, o *containments) {
 			who = append(who, t)
 		}
 	}
-	var resources []string
+	var resources, profiles []string
 	var clusters []node
 	hasInstance := false
 	for _, n := range s.at("resources").items() {
@@ -51,6 +51,11 @@ func (f gdFinding) sequence(a *Finding, o *containments) {
 			}
 			f.sequenceInstance(n.at("uid").text(), n, o, offer)
 			hasInstance = true
+			if !offer.Extra {
+				profiles = append(profiles, n.at("data", "ec2Instance", "iamInstanceProfile", "arn").text())
+			}
+		case "IAM_INSTANCE_PROFILE": // what a group of instances has in common
+			profiles = append(profiles, n.at("uid").text())
 		case "EKS_CLUSTER", "ECS_CLUSTER":
 			clusters = append(clusters, n)
 		}
@@ -64,6 +69,9 @@ func (f gdFinding) sequence(a *Finding, o *containments) {
 				}
 			}
 		}
+	}
+	for _, arn := range profiles { // after the instances, which get new sessions
+		o.profileRole(arn)
 	}
 	a.Principal, a.Resource = some(who), some(resources)
 	if o.none() && len(o.byHand) == 0 {

@@ -403,3 +403,49 @@ func TestConsoleOfEachPartition(t *testing.T) {
 		}
 	}
 }
+
+// TestRoleOfAnInstanceProfile: an instance's finding offers the role that is named like its profile,
+// as not sure, after the instance; a sequence offers that of its group.
+func TestRoleOfAnInstanceProfile(t *testing.T) {
+	const (
+		sample   = "guardduty_ec2_bitcoin-dns.json"
+		isolate  = "isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"
+		instance = "arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"
+		profile  = res + "instanceDetails.iamInstanceProfile"
+	)
+	revoke := func(role string) string { return "?revoke_sessions arn:aws:iam::222222222222:role/" + role }
+	group := func(resources ...any) map[string]any {
+		return map[string]any{"detail.type": "AttackSequence:EC2/CompromisedInstanceGroup", "detail.resource": map[string]any{"resourceType": "AttackSequence"},
+			"detail.service.detection": map[string]any{"sequence": map[string]any{"resources": resources}}}
+	}
+	member := map[string]any{"uid": instance, "resourceType": "EC2_INSTANCE", "data": map[string]any{"ec2Instance": map[string]any{"iamInstanceProfile": map[string]any{"arn": "arn:aws:iam::222222222222:instance-profile/fleet"}}}}
+	for name, c := range map[string]struct {
+		edit map[string]any
+		want []string
+	}{
+		"on a path":        {nil, []string{isolate, revoke("crawler-profile")}},
+		"no profile":       {map[string]any{profile: nil}, []string{isolate}},
+		"no ARN":           {map[string]any{profile + ".arn": "crawler-profile"}, []string{isolate}},
+		"another account":  {map[string]any{profile + ".arn": "arn:aws:iam::444444444444:instance-profile/x"}, []string{isolate}},
+		"no role's name":   {map[string]any{profile + ".arn": "arn:aws:iam::222222222222:instance-profile/a b"}, []string{isolate}},
+		"a protected role": {map[string]any{profile + ".arn": "arn:aws:iam::222222222222:instance-profile/break-glass"}, []string{isolate}},
+		"a group":          {group(member), []string{isolate, revoke("fleet")}},
+		"a group's own":    {group(map[string]any{"uid": instance, "resourceType": "EC2_INSTANCE"}, map[string]any{"uid": "arn:aws:iam::222222222222:instance-profile/app/shared", "resourceType": "IAM_INSTANCE_PROFILE"}), []string{isolate, revoke("shared")}},
+	} {
+		if got := offered(one(t, Reader{Org: org}, edited(t, sample, c.edit))); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestServiceLinkedRolesAreNotOffered: without their path by their names, and it says why.
+func TestServiceLinkedRolesAreNotOffered(t *testing.T) {
+	a := one(t, Reader{Org: org}, edited(t, "guardduty_iam_privesc-role-session.json", map[string]any{key + "userName": "AWSServiceRoleForAutoScaling"}))
+	if !hands(a, "service-linked role") || slices.ContainsFunc(offered(a), func(call string) bool { return strings.Contains(call, "AWSServiceRoleFor") }) {
+		t.Errorf("%q, %q", offered(a), a.ByHand)
+	}
+	a = one(t, Reader{Org: org}, edited(t, ctRole, map[string]any{issuer + ".arn": nil, issuer + ".userName": "AWSServiceRoleForAutoScaling"}))
+	if !hands(a, "service-linked role") || len(offered(a)) != 1 {
+		t.Errorf("%q, %q", offered(a), a.ByHand)
+	}
+}

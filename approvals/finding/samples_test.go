@@ -510,7 +510,7 @@ var samples = map[string]want{
 		title: "Bitcoin-related domain name queried by EC2 instance i-0d3e1a5b7c9f20007.",
 		names: []string{"222222222222/us-east-1/e8e62cf67262a66badc47778eed2baab"}, account: "222222222222", region: "us-east-1",
 		resource: "instance i-0d3e1a5b7c9f20007 (crawler-7)", updated: "2026-11-12T03:14:20Z",
-		offers:       []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007"},
+		offers:       []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20007", "revoke_sessions arn:aws:iam::222222222222:role/crawler-profile"},
 		facts:        map[string]string{"Domain": "pool.miner.example, UDP, not blocked", "Threats": "CryptoMining", "Threat list": "Amazon", "Instance profile": "app/crawler-profile"},
 		link:         "fId=e8e62cf67262a66badc47778eed2baab",
 		confirmation: confirmation("222222222222", "us-east-1", "e8e62cf67262a66badc47778eed2baab"),
@@ -648,7 +648,7 @@ var samples = map[string]want{
 		resource: "instance i-0d3e1a5b7c9f20050 (<!channel> <!here> <!everyone> <!subteam^S0RESPONDERS|ir> <@U01ALICE> <#C01INC|general> " +
 			"<https://evil.example/approve|Approve> *b* _i_ ~s~ `code` ```block``` :rotating_l…",
 		updated:      "2026-11-12T03:14:20Z",
-		offers:       []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20050"},
+		offers:       []string{"isolate_instance arn:aws:ec2:us-east-1:222222222222:instance/i-0d3e1a5b7c9f20050", "revoke_sessions arn:aws:iam::222222222222:role/kiosk"},
 		facts:        map[string]string{"Connection": "outbound TCP, port here 51515, there 443 (HTTPS), not blocked", "Threat list": "<!channel>|*list*"},
 		link:         "fId=78a1a86e390369741800d06a3d4c7de6",
 		confirmation: confirmation("222222222222", "us-east-1", "78a1a86e390369741800d06a3d4c7de6"),
