@@ -38,14 +38,10 @@ const (
 // the rules can't tell from a finding and the bot ignores: samples, archived and foreign
 // findings, resolved ones.
 var exceptions = map[string]arrives{
-	"cloudtrail_attachuserpolicy_assumed-role.json":       ifRoleChanges,
 	"cloudtrail_listusers_readonly.json":                  never,
-	"cloudtrail_putrolepolicy_own-responder.json":         never,
 	"health_other_ec2-retirement.json":                    never,
 	"trustedadvisor_other_s3-permissions.json":            never,
 	"cloudtrail_createservicelinkedrole_own-service.json": never,
-	"cloudtrail_putuserpolicy_own-identity-center.json":   ifRoleChanges,
-	"cloudtrail_updateassumerolepolicy_own-instance.json": ifRoleChanges,
 }
 
 // altered are samples with a few words changed.
@@ -63,9 +59,18 @@ var altered = []struct {
 	{"IAM, by a service", "cloudtrail_createuser_iamuser.json", []string{`"type": "IAMUser"`, `"type": "AWSService"`}, never},
 	{"IAM, another API's call", "cloudtrail_createuser_iamuser.json", []string{`"eventSource": "iam.amazonaws.com"`, `"eventSource": "sts.amazonaws.com"`}, never},
 	{"IAM, a reading role", "cloudtrail_attachuserpolicy_assumed-role.json", []string{`"readOnly": false`, `"readOnly": true`}, never},
-	{"IAM, our restorer", "cloudtrail_putrolepolicy_own-responder.json", []string{"role/killswitch-responder", "role/killswitch-restorer"}, never},
-	{"IAM, a role with our role's name in a path", "cloudtrail_putrolepolicy_own-responder.json", []string{":role/killswitch-responder", ":role/x/killswitch-responder"}, ifRoleChanges},
-	{"IAM, a role that is called almost as ours", "cloudtrail_putrolepolicy_own-responder.json", []string{":role/killswitch-responder", ":role/killswitch-responder2"}, ifRoleChanges},
+	{"IAM, our restorer", "cloudtrail_putrolepolicy_own-responder.json", []string{"role/killswitch-responder", "role/killswitch-restorer"}, always},
+	{"IAM, a role with our role's name in a path", "cloudtrail_putrolepolicy_own-responder.json", []string{":role/killswitch-responder", ":role/x/killswitch-responder"}, always},
+	{"IAM, our responder reads", "cloudtrail_putrolepolicy_own-responder.json", []string{`"readOnly": false`, `"readOnly": true`}, never},
+	{"another service, our responder", "cloudtrail_putrolepolicy_own-responder.json", []string{"iam.amazonaws.com", "autoscaling.amazonaws.com"}, always},
+	{"IAM, a role's change that is not listed", "cloudtrail_attachuserpolicy_assumed-role.json", []string{"AttachUserPolicy", "TagUser"}, ifRoleChanges},
+	{"IAM, a role that is called almost as ours", "cloudtrail_attachuserpolicy_assumed-role.json", []string{"AttachUserPolicy", "TagUser", ":role/ci-deployer", ":role/killswitch-responder2"}, ifRoleChanges},
+	{"a listed call, by a service", "cloudtrail_stoplogging_user.json", []string{`"type": "IAMUser"`, `"type": "AWSService"`}, never},
+	{"a call beside a listed one", "cloudtrail_stoplogging_user.json", []string{"StopLogging", "StartLogging"}, never},
+	{"a listed call's name, of another service", "cloudtrail_stoplogging_user.json", []string{"aws.cloudtrail", "aws.logs"}, never},
+	{"a user's sign-in", "cloudtrail_consolelogin_root.json", []string{`"type": "Root"`, `"type": "IAMUser"`}, always},
+	{"a federated sign-in", "cloudtrail_consolelogin_root.json", []string{`"type": "Root"`, `"type": "AssumedRole"`}, never},
+	{"another event of signing in", "cloudtrail_consolelogin_root.json", []string{"ConsoleLogin", "SwitchRole"}, never},
 }
 
 // call sends a request to AWS as the SDK would, for services that this module
@@ -167,11 +172,11 @@ func TestRules(t *testing.T) {
 		if !strings.Contains(text, c.edits[0]) {
 			t.Fatalf("%s: %s has no %s", c.name, c.sample, c.edits[0])
 		}
-		texts[c.name], wants[c.name] = strings.ReplaceAll(text, c.edits[0], c.edits[1]), c.want
+		texts[c.name], wants[c.name] = strings.NewReplacer(c.edits...).Replace(text), c.want
 	}
 
-	for name, e := range tampering(texts["cloudtrail_putrolepolicy_own-responder.json"]) {
-		texts[name], wants[name] = e, never
+	for name, c := range tampering(texts["cloudtrail_attachuserpolicy_assumed-role.json"]) {
+		texts[name], wants[name] = c.event, c.want
 	}
 
 	for _, roleChanges := range []string{"false", "true"} {
@@ -223,19 +228,25 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// tampered is an event of a call that can undo a containment, or of one that can't.
+type tampered struct {
+	event string
+	want  arrives // in the queue of alerts
+}
+
 // tampering are events of one call of each service, and such as are none, by a sample.
-func tampering(sample string) map[string]string {
-	of := func(service, call string, more ...string) string {
-		return strings.NewReplacer(append(more, "aws.iam", "aws."+service, "iam.amazonaws.com", service+".amazonaws.com", "PutRolePolicy", call)...).Replace(sample)
+func tampering(sample string) map[string]tampered {
+	of := func(want arrives, service, call string, more ...string) tampered {
+		return tampered{strings.NewReplacer(append(more, "aws.iam", "aws."+service, "iam.amazonaws.com", service+".amazonaws.com", "AttachUserPolicy", call)...).Replace(sample), want}
 	}
-	return map[string]string{
-		"an interface's groups":    of("ec2", "ModifyNetworkInterfaceAttribute"),
-		"rules of a group":         of("ec2", "AuthorizeSecurityGroupIngress"),
-		"an SCP":                   of("organizations", "DetachPolicy"),
-		"an account that leaves":   of("organizations", "LeaveOrganization"),
-		"a new instance":           of("ec2", "RunInstances"),
-		"another service":          of("s3", "DeleteBucketPolicy"),
-		"a role's policy, refused": of("iam", "DeleteRolePolicy", `"eventVersion"`, `"errorCode": "AccessDenied", "eventVersion"`),
+	return map[string]tampered{
+		"an interface's groups":    of(never, "ec2", "ModifyNetworkInterfaceAttribute"),
+		"rules of a group":         of(always, "ec2", "AuthorizeSecurityGroupIngress"),
+		"an SCP":                   of(always, "organizations", "DetachPolicy"),
+		"an account that leaves":   of(always, "organizations", "LeaveOrganization"),
+		"a new instance":           of(never, "ec2", "RunInstances"),
+		"another service":          of(never, "s3", "DeleteBucketPolicy"),
+		"a role's policy, refused": of(ifRoleChanges, "iam", "DeleteRolePolicy", `"eventVersion"`, `"errorCode": "AccessDenied", "eventVersion"`),
 	}
 }
 

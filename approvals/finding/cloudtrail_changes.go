@@ -233,4 +233,6 @@ func past(verb string) string {
 	return verb + "ed"
 }
 
-var irregular = map[string]string{"stop": "stopped", "leave": "left", "get": "got", "send": "sent", "take": "took"}
+var irregular = map[string]string{
+	"copy": "copied", "get": "got", "give": "gave", "hide": "hid", "make": "made", "send": "sent", "stop": "stopped", "take": "took",
+}

@@ -58,7 +58,7 @@ var defences = map[string]change{
 	"s3:PutBucketLifecycle":              {does: "let what is in {thing} expire within days", severity: 7, mild: notOfLogs, listed: apiCall.expiresSoon, kind: "bucket", at: "bucketName", byHand: expires},
 	"s3:PutBucketLifecycleConfiguration": {does: "let what is in {thing} expire within days", severity: 7, mild: notOfLogs, listed: apiCall.expiresSoon, kind: "bucket", at: "bucketName", byHand: expires},
 	"s3:PutBucketVersioning":             {does: "stop the versioning of {thing}", severity: 6, role: 5, listed: func(c apiCall) bool { return c.has("VersioningConfiguration.Status", "Suspended") }, kind: "bucket", at: "bucketName", byHand: "Keep versions again: aws s3api put-bucket-versioning --versioning-configuration Status=Enabled --bucket {thing}"},
-	"kms:ScheduleKeyDeletion":            {does: "delete {thing}, after some days", severity: 7, role: 5, listed: always, kind: "KMS key", at: "keyId", byHand: "Keep it: aws kms cancel-key-deletion --key-id {thing}"},
+	"kms:ScheduleKeyDeletion":            {does: "schedule the deletion of {thing}", severity: 7, role: 5, listed: always, kind: "KMS key", at: "keyId", byHand: "Keep it: aws kms cancel-key-deletion --key-id {thing}"},
 	"kms:DisableKey":                     {does: "disable {thing}", severity: 7, role: 5, listed: always, kind: "KMS key", at: "keyId", byHand: "Enable it: aws kms enable-key --key-id {thing}"},
 
 	"organizations:LeaveOrganization":             {does: "take the account out of its organization", severity: 8, listed: always, byHand: "No service control policy binds the account any more, apply_scp neither: invite it again, and contain its principals one by one."},
@@ -67,7 +67,7 @@ var defences = map[string]change{
 	"organizations:DetachPolicy":                  {does: "detach {thing} from its target", severity: 7, listed: always, kind: "policy", at: "policyId", byHand: "Attach it again with organizations attach-policy."},
 	"organizations:DeletePolicy":                  {does: "delete {thing}", severity: 6, listed: always, kind: "policy", at: "policyId"},
 	"organizations:UpdatePolicy":                  {does: "change {thing}", severity: 6, listed: always, kind: "policy", at: "policyId", byHand: "Look what it still denies: aws organizations describe-policy --policy-id {thing}"},
-	"organizations:DisablePolicyType":             {does: "lift all policies of the type {thing}", severity: 8, listed: always, kind: "policy", at: "policyType", byHand: "Enable the type again, and attach each policy again: organizations enable-policy-type"},
+	"organizations:DisablePolicyType":             {does: "lift all policies of {thing}", severity: 8, listed: always, kind: "type", at: "policyType", byHand: "Enable the type again, and attach each policy again: organizations enable-policy-type"},
 }
 
 const expires = "Take the rule out again before the day is over: what expired is gone, unless the bucket keeps versions."

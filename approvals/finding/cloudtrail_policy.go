@@ -1,6 +1,7 @@
 package finding
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -31,6 +32,9 @@ func (c apiCall) guests() []guest {
 		sts, isPolicy := statementsOf(v)
 		for _, st := range sts {
 			all = append(all, c.admitted(st)...)
+		}
+		if text, ok := v.(string); ok && isPolicy && !json.Valid([]byte(text)) {
+			all = append(all, guest{"a policy that can't be read", strangers})
 		}
 		if isPolicy {
 			continue

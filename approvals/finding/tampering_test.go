@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v4"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
@@ -50,33 +49,12 @@ func TestEveryWriteOfAnActionHasItsCall(t *testing.T) {
 // TestRuleTakesTheCalls: ContainmentChangesRule has the list of this package.
 func TestRuleTakesTheCalls(t *testing.T) {
 	for _, file := range []string{"../../template.yaml", "../../deploy/forwarder.yaml"} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var template struct {
-			Resources map[string]struct {
-				Properties struct {
-					EventPattern struct {
-						Source []string
-						Detail struct {
-							EventSource []string         `yaml:"eventSource"`
-							EventName   []string         `yaml:"eventName"`
-							ErrorCode   []map[string]any `yaml:"errorCode"`
-						}
-					} `yaml:"EventPattern"`
-				} `yaml:"Properties"`
-			} `yaml:"Resources"`
-		}
-		if err := yaml.Unmarshal(b, &template); err != nil {
-			t.Fatal(err)
-		}
-		got := template.Resources["ContainmentChangesRule"].Properties.EventPattern
+		got := rulesOf(t, file)["ContainmentChangesRule"]
 		var sources, services, calls []string
 		for service, names := range tamperCalls {
 			sources, services, calls = append(sources, "aws."+service), append(services, service+".amazonaws.com"), append(calls, names...)
 		}
-		for what, pair := range map[string][2][]string{"source": {sources, got.Source}, "eventSource": {services, got.Detail.EventSource}, "eventName": {calls, got.Detail.EventName}} {
+		for what, pair := range map[string][2][]string{"source": {sources, got.source}, "eventSource": {services, got.eventSource}, "eventName": {calls, got.eventName}} {
 			slices.Sort(pair[0])
 			slices.Sort(pair[1])
 			if d := cmp.Diff(slices.Compact(pair[0]), pair[1]); d != "" {
@@ -158,7 +136,7 @@ func TestSamplesOfTampering(t *testing.T) {
 		"cloudtrail_createloginprofile_own-federated.json": true, "cloudtrail_createuser_iamuser.json": true, "cloudtrail_putrolepolicy_own-responder.json": true,
 		"cloudtrail_putuserpolicy_own-identity-center.json": true, "cloudtrail_updateaccesskey_own-reactivated.json": true, "cloudtrail_updateassumerolepolicy_own-instance.json": true,
 		"cloudtrail_putuserpolicy_aws-quarantine.json": true, "cloudtrail_attachuserpolicy_aws-quarantine.json": true, "cloudtrail_detachuserpolicy_aws-quarantine.json": true,
-		"cloudtrail_createrole_trusts-outside.json": true,
+		"cloudtrail_createrole_trusts-outside.json": true, "cloudtrail_createrole_trusts-own-account.json": true,
 	}
 	files, err := os.ReadDir("testdata/events")
 	if err != nil {

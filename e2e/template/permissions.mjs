@@ -159,7 +159,7 @@ const cases = [
 
   ['Administrator', send, ['SlackQueue', 'ChangesQueue', 'JobsQueue', 'ChecksQueue', 'AlertsQueue', 'WebhooksQueue', 'TrailQueue', 'CliQueue'].map(arn), never],
   ['Administrator', [send, 'sqs:ReceiveMessage'], Object.keys(resources).filter(r => resources[r].Type === 'AWS::SQS::Queue').map(arn), never, { 'aws:SecureTransport': 'false' }],
-  ...['GuardDuty', 'TrustedAdvisor', 'Health', 'CloudTrail', 'RoleChanges', 'SecurityHub'].map(name => ['events', send, ['AlertsQueue', 'AlertsDeadQueue'].map(arn), yes, rule(`${name}Rule`)]),
+  ...['GuardDuty', 'TrustedAdvisor', 'Health', 'CloudTrail', 'RoleChanges', 'Defences', 'Access', 'Sharing', 'ListedRoleChanges', 'SignIn', 'OwnRoles', 'SecurityHub'].map(name => ['events', send, ['AlertsQueue', 'AlertsDeadQueue'].map(arn), yes, rule(`${name}Rule`)]),
   ['events', send, ['TrailQueue', 'TrailDeadQueue'].map(arn), yes, rule('ContainmentChangesRule')],
   ['events', send, ['AlertsQueue', 'AlertsDeadQueue'].map(arn), no, rule('ContainmentChangesRule')],
   ['events', send, ['TrailQueue', 'TrailDeadQueue'].map(arn), no, rule('CloudTrailRule')],
