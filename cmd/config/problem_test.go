@@ -85,7 +85,7 @@ func TestTenProblemsAtOnce(t *testing.T) {
 	want := []string{
 		"3 slack.team", "9 people[1].slack", "14 groups.responders.people[2]", "24 aws.accounts.sandbox",
 		"31 policy.default.approve_within", "34 policy.actions.delete_role.approvals", "36 policy.actions.apply_scp.require_sts_vote",
-		"53 alerts.routes[1].approval", "58 alerts.routes[4].match.source", "63 webhooks[1].id",
+		"53 alerts.routes[1].approval", "61 alerts.routes[7].match.source", "66 webhooks[1].id",
 	}
 	if diff := cmp.Diff(want, places(t, err)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s\n%v", diff, err)

@@ -92,7 +92,10 @@ func TestEventTellsItsRoute(t *testing.T) {
 	for sample, want := range map[string]string{
 		"guardduty_iam_persistence-akia.json":       "event 1: guardduty Persistence:IAMUser/AnomalousBehavior (medium) is posted with deactivate_key AKIACIBUILDA2EXAMPLE",
 		"hostile_array_two-events.json":             "event 2: trustedadvisor Exposed Access Keys (high) is posted in C01INC with deactivate_key",
-		"guardduty_iam_root.json":                   "event 1: guardduty Policy:IAMUser/RootCredentialUsage (low) no route takes it",
+		"guardduty_iam_root.json":                   "event 1: guardduty Policy:IAMUser/RootCredentialUsage (low) is posted with deny_principal",
+		"cloudtrail_stoplogging_user.json":          "event 1: cloudtrail StopLogging (high) is posted with quarantine_user arn:aws:iam::222222222222:user/build-7, deactivate_key",
+		"cloudtrail_createprofile_role.json":        "event 1: cloudtrail AssumedRole:CreateProfile (high) is posted with revoke_sessions",
+		"cloudtrail_createaccesskey_denied.json":    "event 1: cloudtrail Denied:CreateAccessKey (low) no route takes it",
 		"guardduty_iam_archived.json":               "event 1: ignored: archived",
 		"trustedadvisor_exposedkeys_status-ok.json": "is over",
 		"guardduty_ec2_pascalcase-negative.json":    "event 1: event can't be read: detail.type is missing",
