@@ -30,6 +30,7 @@ func TestFirstMatchingRoute(t *testing.T) {
 	routing := Routing{Routes: []Route{
 		{Match: Match{Source: GuardDuty, Type: "UnauthorizedAccess:*", MinSeverity: 7}, Channel: "first"},
 		{Match: Match{Source: GuardDuty, MinSeverity: 4}, Channel: "second"},
+		{Match: Match{Source: CloudTrail, Type: ListedType, MinSeverity: 5}, Channel: "list"},
 		{Match: Match{Source: CloudTrail}, Channel: "third"},
 		{Match: Match{Source: CloudTrail, Type: "Denied:*"}, Channel: "fourth"},
 		{Match: Match{Source: Health}, Channel: "fifth"},
@@ -44,6 +45,9 @@ func TestFirstMatchingRoute(t *testing.T) {
 		"no match":               {alert: Finding{Source: GuardDuty, Severity: 3.9}},
 		"another source":         {alert: Finding{Source: SecurityHub, Severity: 9}},
 		"plain":                  {alert: Finding{Source: CloudTrail, Type: "CreateUser"}, want: "third"},
+		"listed":                 {alert: Finding{Source: CloudTrail, Type: "AssumedRole:StopLogging", Change: true, Severity: 8}, want: "list"},
+		"listed, below":          {alert: Finding{Source: CloudTrail, Type: "AssumedRole:StopLogging", Change: true, Severity: 4}, want: "third"},
+		"a type called so":       {alert: Finding{Source: CloudTrail, Type: ListedType, Severity: 8}, want: "third"},
 		"quiet wants a type":     {alert: Finding{Source: CloudTrail, Type: "Denied:CreateUser", Quiet: true}, want: "fourth"},
 		"quiet of another type":  {alert: Finding{Source: CloudTrail, Type: "AssumedRole:CreateUser", Quiet: true}},
 		"mock":                   {alert: Finding{Source: Health, Mark: Mock}},
@@ -117,6 +121,13 @@ func TestMatchCovers(t *testing.T) {
 		{"ends otherwise", Match{Source: GuardDuty, Type: "a*c"}, Match{Source: GuardDuty, Type: "a*"}, false},
 		{"quiet ones pass by", Match{Source: CloudTrail}, Match{Source: CloudTrail, Type: "AssumedRole:CreateUser"}, false},
 		{"quiet ones among them", Match{Source: CloudTrail}, Match{Source: CloudTrail, Type: "*CreateUser"}, false},
+		{"the list", Match{Source: CloudTrail}, Match{Source: CloudTrail, Type: ListedType}, true},
+		{"the list in all types", Match{Source: CloudTrail, Type: "*"}, Match{Source: CloudTrail, Type: ListedType}, true},
+		{"the list, twice", Match{Source: CloudTrail, Type: ListedType}, Match{Source: CloudTrail, Type: ListedType, MinSeverity: 7}, true},
+		{"some types are not the list", Match{Source: CloudTrail, Type: "c*"}, Match{Source: CloudTrail, Type: ListedType}, false},
+		{"the list is not all", Match{Source: CloudTrail, Type: ListedType}, Match{Source: CloudTrail}, false},
+		{"nor each call of a type", Match{Source: CloudTrail, Type: ListedType}, Match{Source: CloudTrail, Type: "CreateRole"}, false},
+		{"no list of another source", Match{Source: GuardDuty, Type: "c*"}, Match{Source: GuardDuty, Type: ListedType}, true},
 		{"never quiet", Match{Source: CloudTrail}, Match{Source: CloudTrail, Type: "CreateUser"}, true},
 	} {
 		if got := c.m.Covers(c.n); got != c.want {

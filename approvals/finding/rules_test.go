@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // pattern is what a rule takes; the elements that are no texts are as fmt prints them.
@@ -82,5 +85,37 @@ func TestRulesTakeTheLists(t *testing.T) {
 				t.Errorf("%s, %s (-table +rule):\n%s", file, rule, d)
 			}
 		}
+	}
+}
+
+// TestStratusTableIsTrue: each call that docs/stratus.md says to be an alert is on the list, with the
+// severity of a user's call, and the table has all 44 techniques.
+func TestStratusTableIsTrue(t *testing.T) {
+	b, err := os.ReadFile("../../docs/stratus.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	techniques := actions.NewPattern(`^\| ([a-z-]+\.[a-z0-9-]+) \|`)
+	alerts, n := regexp.MustCompile(`CloudTrail: ([a-z0-9-]+:[A-Za-z0-9]+), ([0-9])`), 0
+	for line := range strings.Lines(string(b)) {
+		if techniques.MatchString(line) {
+			n++
+		}
+		for _, g := range alerts.FindAllStringSubmatch(line, -1) {
+			c := changes[g[1]]
+			example, ok := examples[g[1]]
+			user := c.severity
+			if ok {
+				user = one(t, Reader{Org: org}, call(t, ctUser, g[1], example.request, example.answer, nil)).Severity
+			} else if c.mild != nil && c.mild(apiCall{caller: actor{kind: ofUser}}) {
+				user = everydaySeverity
+			}
+			if c.listed == nil || fmt.Sprint(user) != g[2] && fmt.Sprint(user-1) != g[2] { // an example may be one to everybody
+				t.Errorf("%s: severity %v, the table says %s", g[1], user, g[2])
+			}
+		}
+	}
+	if n != 44 {
+		t.Errorf("%d techniques", n)
 	}
 }
