@@ -54,6 +54,7 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 		c.request, c.answer = c.request.withOwnProblems(), c.answer.withOwnProblems()
 	}
 	c.resolve()
+	c.guests = c.findGuests()
 	if service == "signin" && c.failed == "" && c.answer.at(c.name).text() == "Failure" {
 		c.failed = cmp.Or(d.at("errorMessage").text(), "Failure")
 	}

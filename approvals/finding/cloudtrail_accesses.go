@@ -77,11 +77,16 @@ var doors = []int{22, 23, 445, 1433, 2375, 3306, 3389, 5432, 5900, 5985, 5986, 6
 // opensPorts reports whether a rule of a security group lets the whole world in to one of doors. A
 // rule's ports and addresses are in one object, or the addresses in lists below it.
 func (c apiCall) opensPorts() bool {
-	return slices.ContainsFunc(objects(c.request.v), func(rule any) bool {
-		from, to := value(rule, "fromPort FromPort"), value(rule, "toPort ToPort")
-		if from == "" && value(rule, "ipProtocol IpProtocol") != "-1" {
-			return false
+	const most = 100 // each is searched
+	var rules []any
+	walk(c.request.v, func(v any) {
+		rule, ok := v.(map[string]any)
+		if ok && len(rules) < most && (value(rule, "fromPort FromPort") != "" || value(rule, "ipProtocol IpProtocol") == "-1") {
+			rules = append(rules, rule)
 		}
+	})
+	return slices.ContainsFunc(rules, func(rule any) bool {
+		from, to := value(rule, "fromPort FromPort"), value(rule, "toPort ToPort")
 		world := slices.ContainsFunc(leaves(rule, ""), func(s string) bool { return strings.HasSuffix(s, "/0") })
 		return world && slices.ContainsFunc(doors, func(port int) bool {
 			return from == "" || from == "-1" || float64(port) >= number(from) && float64(port) <= number(to)

@@ -17,11 +17,12 @@ type apiCall struct {
 	account string
 	region  string
 	caller  actor
-	ours    bool   // the caller is one of our own member roles
-	failed  string // the error's code; empty for a call that succeeded
-	request node   // requestParameters
-	answer  node   // responseElements
-	extra   node   // additionalEventData
+	ours    bool    // the caller is one of our own member roles
+	failed  string  // the error's code; empty for a call that succeeded
+	request node    // requestParameters
+	answer  node    // responseElements
+	extra   node    // additionalEventData
+	guests  []guest // whom the call lets in
 
 	subject string // the user whom it is about; empty for nobody
 	self    bool   // the caller is that user
@@ -77,7 +78,7 @@ func (c apiCall) has(path, value string) bool {
 
 // names are those of what the call is about.
 func (c apiCall) names() []string {
-	for _, path := range strings.Fields(c.change.at) {
+	for path := range strings.FieldsSeq(c.change.at) {
 		var all []string
 		for _, s := range leaves(c.request.v, path) {
 			if _, function, ok := strings.Cut(s, ":function:"); ok {
@@ -258,8 +259,9 @@ func (c apiCall) offerRoles(o *containments) {
 			o.unsure(unsureRole, func() { o.role(actor{arn: arn, name: actions.LastPart(arn)}) })
 		}
 	}
-	for _, path := range strings.Fields(c.change.roles) {
-		for _, arn := range append(leaves(c.request.v, path), leaves(c.answer.v, path)...) {
+	for path := range strings.FieldsSeq(c.change.roles) {
+		arns := append(leaves(c.request.v, path), leaves(c.answer.v, path)...)
+		for _, arn := range arns[:min(len(arns), maxItems)] {
 			if _, account, _, name, ok := actions.SplitRoleARN(arn); ok && account == c.account {
 				o.unsure(unsureGiven, func() { o.role(actor{arn: arn, name: name}) })
 			}

@@ -135,6 +135,7 @@ func (c apiCall) severity() float64 {
 		severity = what.role
 	}
 	switch c.reach() {
+	case inside:
 	case everybody:
 		severity = max(severity, High) + 1
 	case strangers:

@@ -3,9 +3,11 @@ package finding
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // example is a call that is on the list `change`, in the shape of its service.
@@ -229,9 +231,7 @@ func call(t *testing.T, sample, key, request, answer string, edit map[string]any
 		}
 		all[place] = v
 	}
-	for place, v := range edit {
-		all[place] = v
-	}
+	maps.Copy(all, edit)
 	return edited(t, sample, all)
 }
 
@@ -367,12 +367,14 @@ func TestWhoIsOutside(t *testing.T) {
 		"whoever it is not":          {everyone(`{"StringNotEquals":{"aws:PrincipalAccount":"222222222222"}}`), 8, "everybody"},
 		"a condition of odd shape":   {everyone(`["x"]`), 8, "everybody"},
 		"S3's ID of an account":      {bucket(`{"Effect":"Allow","Principal":{"CanonicalUser":"` + strings.Repeat("b", 64) + `"}}`), 5, "that can't be told"},
-		"principals as numbers":      {bucket(`{"Effect":"Allow","Principal":{"AWS":444444444444}}`), 0, ""},
+		"principals as numbers":      {bucket(`{"Effect":"Allow","Principal":{"AWS":444444444444}}`), 7, "444444444444 (another account)"},
 		"a policy as a text":         {`{"bucketName":"b","bucketPolicy":` + quoted(foreign) + `}`, 7, stranger},
 		"a policy that is cut off":   {`{"bucketName":"b","bucketPolicy":"{\"Statement\":[{"}`, 7, "a policy that can't be read"},
 		"statements of odd shape":    {bucket(`["x",5,null,[]]`), 0, ""},
 		"an effect of odd shape":     {bucket(`[{"Effect":[],"Principal":"*"}]`), 0, ""},
 		"parameters that are a list": {`[{"bucketName":"b","bucketPolicy":` + foreign + `}]`, 7, stranger},
+		"behind a long list":         {bucket(`{"Effect":"Allow","Principal":{"AWS":[` + strings.Repeat(`"222222222222",`, 2000) + `"444444444444"]}}`), 7, "444444444444 (another account)"},
+		"behind many statements":     {bucket(`[` + strings.Repeat(`{"Effect":"Deny","Principal":"*"},`, 2000) + `{"Effect":"Allow","Principal":"444444444444"}]`), 7, "444444444444 (another account)"},
 		"parameters that are a text": {`"x"`, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -426,9 +428,7 @@ func TestSignIns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			edit := map[string]any{"detail-type": "AWS Console Sign In via CloudTrail", "detail.additionalEventData": map[string]any{"MFAUsed": c.mfa, "MobileVersion": "No"}}
-			for place, v := range c.who {
-				edit[place] = v
-			}
+			maps.Copy(edit, c.who)
 			as, err := Reader{Org: org}.Read(call(t, ctUser, "signin:"+c.event, "", `{"`+c.event+`":"`+c.answer+`"}`, edit))
 			if c.typ == "" {
 				if !errors.Is(err, ErrIgnored) {
@@ -465,5 +465,28 @@ func TestOwnRole(t *testing.T) {
 	list := slices.Repeat([]string{`"sg-1"`}, 1000)
 	if a := one(t, Reader{Org: org}, call(t, ctOwn, "ec2:ModifyInstanceAttribute", `{"groups":[`+strings.Join(list, ",")+`]}`, "", nil)); len(a.Touches) != maxTouches {
 		t.Errorf("%d texts", len(a.Touches))
+	}
+}
+
+// TestLongParametersAreReadFast: no list or depth that a message can hold keeps a worker busy.
+func TestLongParametersAreReadFast(t *testing.T) {
+	bucket := func(statement string) string {
+		return `{"bucketName":"b","bucketPolicy":{"Statement":` + statement + `}}`
+	}
+	own := func(n int) string { return `[` + strings.Repeat(`"222222222222",`, n) + `"x"]` }
+	for name, c := range map[string]struct{ key, request string }{
+		"principals": {"s3:PutBucketPolicy", bucket(`{"Effect":"Allow","Principal":{"AWS":` + own(40_000) + `}}`)},
+		"statements": {"s3:PutBucketPolicy", bucket(`[` + strings.Repeat(`{"Effect":"Allow","Principal":"*"},`, 7000) + `1]`)},
+		"conditions": {"s3:PutBucketPolicy", bucket(`{"Effect":"Allow","Principal":[` + strings.Repeat(`"*",`, 30_000) + `"*"],"Condition":{"StringEquals":{"aws:PrincipalAccount":` + own(8000) + `}}}`)},
+		"deep":       {"ec2:AuthorizeSecurityGroupIngress", strings.Repeat(`{"fromPort":1,"toPort":99,"a":`, 9000) + `1` + strings.Repeat("}", 9000)},
+		"deep lists": {"ec2:AuthorizeSecurityGroupIngress", strings.Repeat(`[`, 9000) + `1` + strings.Repeat("]", 9000)},
+	} {
+		began := time.Now()
+		if _, err := (Reader{Org: org}).Read(call(t, ctUser, c.key, c.request, "", nil)); err != nil && !errors.Is(err, ErrIgnored) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: %v", name, took)
+		}
 	}
 }

@@ -25,8 +25,8 @@ type guest struct {
 	reach reach
 }
 
-// guests are those whom the call lets in, or shares with.
-func (c apiCall) guests() []guest {
+// findGuests are those whom the call lets in, or shares with.
+func (c apiCall) findGuests() []guest {
 	var all []guest
 	for _, v := range c.opened() {
 		sts, isPolicy := statementsOf(v)
@@ -53,7 +53,7 @@ func (c apiCall) opened() (vs []any) {
 	if c.service == "lambda" {
 		vs = below(c.answer.v, "statement")
 	}
-	for _, path := range strings.Fields(c.change.lets) {
+	for path := range strings.FieldsSeq(c.change.lets) {
 		if len(vs) == 0 || c.service != "lambda" {
 			vs = append(vs, below(c.request.v, strings.TrimPrefix(path, "*"))...)
 		}
@@ -64,19 +64,23 @@ func (c apiCall) opened() (vs []any) {
 // reach is the farthest that the call opens something.
 func (c apiCall) reach() reach {
 	far := inside
-	for _, g := range c.guests() {
+	for _, g := range c.guests {
 		far = max(far, g.reach)
 	}
 	return far
 }
 
-// letsIn are the guests in words.
+// letsIn are the guests in words, those from farthest first: a card shows some.
 func (c apiCall) letsIn() []string {
+	guests := slices.Clone(c.guests)
+	slices.SortStableFunc(guests, func(a, b guest) int { return int(b.reach - a.reach) })
 	var all []string
-	for _, g := range c.guests() {
-		if !slices.Contains(all, g.who) {
+	seen := map[string]bool{}
+	for _, g := range guests {
+		if !seen[g.who] {
 			all = append(all, g.who)
 		}
+		seen[g.who] = true
 	}
 	return all
 }
@@ -115,12 +119,16 @@ func (c apiCall) admitted(st node) []guest {
 	if not := st.at("NotPrincipal"); not.exists() {
 		all = append(all, guest{"everybody but " + some(principals(not)), everybody})
 	}
+	open := false
 	for _, p := range principals(st.at("Principal")) {
 		g := c.guest(p)
-		if g.reach == everybody {
-			g = c.narrowed(st.at("Condition"))
+		if g.reach < everybody {
+			all = append(all, g)
 		}
-		all = append(all, g)
+		open = open || g.reach == everybody
+	}
+	if open {
+		all = append(all, c.narrowed(st.at("Condition")))
 	}
 	return all
 }
@@ -133,38 +141,46 @@ var limits = []string{
 	"aws:sourceowner", "aws:sourcevpc", "aws:sourcevpce", "kms:calleraccount", "s3:dataaccesspointaccount",
 }
 
-// narrowed tells whom a statement lets in that allows everybody under a condition.
+// operators are those of conditions that select by such a key; the others let too many pass.
+var operators = []string{"ArnEquals", "ArnLike", "StringEquals", "StringEqualsIgnoreCase", "StringLike", "ForAnyValue:StringEquals", "ForAnyValue:StringLike"}
+
+// narrowed tells whom a statement lets in that allows everybody under a condition: of several keys,
+// the one that lets in the fewest.
 func (c apiCall) narrowed(condition node) guest {
 	near := guest{"everybody", everybody}
-	operators, _ := condition.v.(map[string]any)
-	for operator, keys := range operators {
-		if !slices.Contains([]string{"StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike", "ForAnyValue:StringEquals", "ForAnyValue:StringLike"}, operator) {
-			continue
-		}
-		tests, _ := keys.(map[string]any)
-		for key, values := range tests {
-			if !slices.Contains(limits, strings.ToLower(key)) {
-				continue
-			}
-			far := guest{reach: inside}
-			for _, v := range leaves(values, "") {
-				g := c.guest(v)
-				if g.reach == inside && ownerOf(v) == "" && !actions.AccountID.MatchString(v) { // an organization, a network, ARNs of any account
-					g = guest{v, familiar}
-					if strings.HasPrefix(v, "arn:") && !strings.HasPrefix(v, "arn:aws:s3:::") || strings.Trim(v, "*?:arnws") == "" {
-						g.reach = everybody
-					}
+	for _, operator := range operators {
+		for _, keys := range below(condition.v, operator) {
+			tests, _ := keys.(map[string]any)
+			for key, values := range tests {
+				if !slices.Contains(limits, strings.ToLower(key)) {
+					continue
 				}
-				if g.reach >= far.reach {
-					far = guest{join(", ", far.who, g.who), g.reach}
+				var who []string
+				far := inside
+				for _, v := range leaves(values, "") {
+					g := c.selected(v)
+					who, far = append(who, g.who), max(far, g.reach)
 				}
-			}
-			if far.reach < near.reach || far.reach == near.reach && far.who < near.who { // the order of a map is none
-				near = guest{"everybody of " + far.who, far.reach}
+				if g := (guest{"everybody of " + some(who), far}); g.reach < near.reach || g.reach == near.reach && g.who < near.who { // maps have no order
+					near = g
+				}
 			}
 		}
 	}
 	return near
+}
+
+// selected tells whom a condition's value stands for: an account, an ARN, or an organization, a network,
+// a bucket, of which nobody can tell whose it is.
+func (c apiCall) selected(v string) guest {
+	g := c.guest(v)
+	switch {
+	case g.reach > inside, ownerOf(v) != "", actions.AccountID.MatchString(v):
+		return g
+	case strings.HasPrefix(v, "*"), strings.HasPrefix(v, "arn:") && !strings.Contains(v, ":s3:::"): // of any account
+		return guest{v, everybody}
+	}
+	return guest{v, familiar}
 }
 
 // statements are those of a policy document; none of a text that is no document.
@@ -196,29 +212,14 @@ func statementsOf(v any) (sts []node, isPolicy bool) {
 	case document["Statement"] == nil:
 		return nil, false
 	}
-	st := n.at("Statement")
-	if _, one := st.v.(map[string]any); one {
-		return []node{st}, true
+	for _, v := range below(document["Statement"], "") {
+		sts = append(sts, node{v: v, wrong: n.wrong})
 	}
-	return st.items(), true
+	return sts, true
 }
 
 // principals are those of a statement: everybody, or by their kinds one or several.
-func principals(n node) []string {
-	switch v := n.v.(type) {
-	case string:
-		return []string{v}
-	case []any:
-		return texts(n)
-	case map[string]any:
-		var all []string
-		for _, kind := range slices.Sorted(slices.Values(n.keys())) {
-			all = append(all, principals(n.at(kind))...)
-		}
-		return all
-	}
-	return nil
-}
+func principals(n node) []string { return leaves(n.v, "") }
 
 // allowsPower reports whether a policy allows everything, or all of IAM.
 func allowsPower(document string) bool {
@@ -230,7 +231,8 @@ func allowsPower(document string) bool {
 }
 
 // Other services than IAM write one thing in several shapes: one or a list, of texts or of objects. So
-// these look through all of them, and nothing makes the event unreadable.
+// these look through all of them, however many: nothing makes the event unreadable, or hides behind
+// a long list.
 
 // below are the values at a path, through lists.
 func below(v any, path string) []any {
@@ -240,7 +242,7 @@ func below(v any, path string) []any {
 		return nil
 	case []any:
 		var all []any
-		for _, e := range v[:min(len(v), maxItems)] {
+		for _, e := range v {
 			all = append(all, below(e, path)...)
 		}
 		return all
@@ -259,40 +261,42 @@ func below(v any, path string) []any {
 	return nil
 }
 
-// leaves are the texts, numbers and booleans at and below a path, at most maxItems.
+// leaves are the texts, numbers and booleans at and below a path.
 func leaves(v any, path string) []string {
 	var all []string
 	for _, v := range below(v, path) {
-		if m, ok := v.(map[string]any); ok {
-			for _, key := range slices.Sorted(maps.Keys(m)) {
-				all = append(all, leaves(m[key], "")...)
+		walk(v, func(v any) {
+			if _, ok := v.(map[string]any); !ok {
+				if s := (node{v: v, wrong: new([]string)}).textOrBool(); s != "" {
+					all = append(all, s)
+				}
 			}
-			continue
-		}
-		if s := (node{v: v, wrong: new([]string)}).textOrBool(); s != "" {
-			all = append(all, s)
-		}
+		})
 	}
-	return all[:min(len(all), maxItems)]
+	return all
 }
 
-// objects are an object and all below it, or those of a list.
-func objects(v any) []any {
-	var all []any
-	for _, v := range below(v, "") {
-		if m, ok := v.(map[string]any); ok {
-			all = append(all, v)
-			for _, key := range slices.Sorted(maps.Keys(m)) {
-				all = append(all, objects(m[key])...)
-			}
+// walk calls f for each object, text and number in a value, from the top down.
+func walk(v any, f func(any)) {
+	switch v := v.(type) {
+	case nil:
+	case []any:
+		for _, e := range v {
+			walk(e, f)
 		}
+	case map[string]any:
+		f(v)
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			walk(v[key], f)
+		}
+	default:
+		f(v)
 	}
-	return all[:min(len(all), maxItems)]
 }
 
 // value is the first text of some paths; empty for none.
 func value(v any, paths string) string {
-	for _, path := range strings.Fields(paths) {
+	for path := range strings.FieldsSeq(paths) {
 		if all := leaves(v, path); len(all) > 0 {
 			return all[0]
 		}
