@@ -39,11 +39,13 @@ func (b *Bot) reread(ctx context.Context, r alerts.Report, event string) (findin
 // and an intent, and again for what was seen after its end. The executor decides whether it
 // may run.
 func (b *Bot) automatic(ctx context.Context, row alerts.Alert, a finding.Finding, event string) (alerts.Alert, error) {
-	i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Same(a) })
-	if i < 0 || row.Over || row.State == alerts.FalsePositive {
+	if row.Over || row.State == alerts.FalsePositive {
 		return row, nil
 	}
-	report := row.Reports[i]
+	report := alerts.NewReport(a, event, b.Now()) // of many that joined, only the strongest are kept
+	if i := slices.IndexFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Same(a) }); i >= 0 {
+		report = row.Reports[i]
+	}
 	if a.Updated.Before(report.Finding.Updated) {
 		return row, nil // it is late: what it asks for may be settled
 	}

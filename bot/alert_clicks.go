@@ -93,7 +93,7 @@ func (c *conversation) setState(ctx context.Context, who approvals.Actor, id str
 // posted in the thread.
 func (c *conversation) activity(ctx context.Context, a alerts.Alert) error {
 	b := c.b
-	if alerts.Shown(a.Reports).Subject == (trail.Subject{}) {
+	if a.Shown().Subject == (trail.Subject{}) {
 		return c.say(ctx, cards.Say(cards.NoActivity))
 	}
 	_, err := b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
@@ -141,16 +141,16 @@ func (c *conversation) postAlertCard(ctx context.Context, a alerts.Alert) error 
 
 // propose creates a request for a containment that an alert's card offers.
 func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alerts.Alert, button, digest string) error {
-	report := a.Reports[0]
-	f, err := c.b.reread(ctx, report, report.Event)
-	if errors.Is(err, approvals.ErrNotFound) {
+	if a.Over || a.State == alerts.FalsePositive {
+		return c.say(ctx, cards.Say(cards.NotOffered, a.ID))
+	}
+	o, report, err := c.b.offered(ctx, a, digest)
+	switch {
+	case errors.Is(err, approvals.ErrNotFound):
 		return c.say(ctx, cards.Say(cards.EventGone, a.ID))
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	o, ok := f.Offers().ByDigest(digest)
-	if !ok || a.Over || a.State == alerts.FalsePositive || !o.AskedBy(button) {
+	case !o.AskedBy(button):
 		return c.say(ctx, cards.Say(cards.NotOffered, a.ID))
 	}
 	r := approvals.Request{
@@ -161,6 +161,26 @@ func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alert
 		r.Mode = approvals.OneClick
 	}
 	return c.request(ctx, who, r)
+}
+
+// offered reads an offer of an alert anew, from the event of the first report that has it. It
+// returns the zero one if none has, and ErrNotFound if that event is no longer kept.
+func (b *Bot) offered(ctx context.Context, a alerts.Alert, digest string) (approvals.Offer, alerts.Report, error) {
+	var gone error
+	for _, r := range a.Reports {
+		f, err := b.reread(ctx, r, r.Event)
+		if errors.Is(err, approvals.ErrNotFound) {
+			gone = err
+			continue
+		}
+		if err != nil {
+			return approvals.Offer{}, r, err
+		}
+		if o, ok := f.Offers().ByDigest(digest); ok {
+			return o, r, nil
+		}
+	}
+	return approvals.Offer{}, alerts.Report{}, gone
 }
 
 // createForAlert creates a request for an alert. If an earlier one for the same intent

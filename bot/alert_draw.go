@@ -14,12 +14,15 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
+// refusedFor is how long an alert waits that Slack takes neither as a card nor as text.
+const refusedFor = time.Hour
+
 // shownRequests is how many requests an alert's card lists.
 const shownRequests = 10
 
 // alertView reads everything that an alert's card shows.
 func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView, error) {
-	v := cards.AlertView{Actions: b.Org.Actions, Alert: row, Finding: alerts.Shown(row.Reports), Now: b.Now(), SocketMode: b.SocketMode}
+	v := cards.AlertView{Actions: b.Org.Actions, Alert: row, Finding: row.Shown(), Now: b.Now(), SocketMode: b.SocketMode}
 	for _, r := range row.Reports {
 		if p := r.Finding.Product; p != v.Finding.Product && !slices.Contains(v.AlsoReportedBy, p) {
 			v.AlsoReportedBy = append(v.AlsoReportedBy, p)
@@ -27,13 +30,32 @@ func (b *Bot) alertView(ctx context.Context, row alerts.Alert) (cards.AlertView,
 	}
 	v.Alias = b.Org.Alias(v.Finding.Account)
 	v.Called = b.called(row)
-	if f := row.Reports[0].Finding; !row.Over && row.State != alerts.FalsePositive {
-		f.Route = b.Findings.RouteOf(f) // by its own severity, as the executor reads it from the event
-		v.Offers = f.Offers()
+	v.Finding.ByHand, v.Finding.Containments = nil, nil
+	for _, r := range row.Reports {
+		f := r.Finding
+		if f.Over && !row.Over {
+			continue
+		}
+		v.Finding.ByHand = with(v.Finding.ByHand, f.ByHand, func(s string) string { return s })
+		v.Finding.Containments = with(v.Finding.Containments, f.Containments, func(c finding.Containment) string { return c.Call.String() })
+		if !row.Over && row.State != alerts.FalsePositive {
+			f.Route = b.Findings.RouteOf(f) // by its own severity, as the executor reads it from the event
+			v.Offers = with(v.Offers, f.Offers(), func(o approvals.Offer) string { return approvals.IntentDigest(o.Intent) })
+		}
 	}
 	var err error
 	v.Requests, err = b.alerts().Linked(ctx, row.Requests[max(0, len(row.Requests)-shownRequests):])
 	return v, err
+}
+
+// with appends what is not there yet, by its name.
+func with[T any](all, more []T, name func(T) string) []T {
+	for _, x := range more {
+		if !slices.ContainsFunc(all, func(y T) bool { return name(x) == name(y) }) {
+			all = append(all, x)
+		}
+	}
+	return all
 }
 
 // called are those whom an alert's card mentions, as the routes of its reports say.
@@ -82,9 +104,13 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		err = b.postAlert(ctx, a, &card)
 		held := card.Lease.Until
 		card.Lease = approvals.Lease{}
+		code := contentRefused(err)
 		after, uerr := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 			if !a.Card.Keep(card, held) {
 				return errNothingToDo
+			}
+			if code != "" { // even as text: it must not keep the others waiting
+				a.PostAt = b.Now().UTC().Add(refusedFor)
 			}
 			return nil
 		})
@@ -96,7 +122,17 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		}
 		if err != nil {
 			b.Log.WarnContext(ctx, "alert not drawn", slog.String("alert_id", id), slog.String("error", err.Error()))
-			b.pauseAlerts(ctx, card.Channel, err)
+			if code == "" {
+				b.pauseAlerts(ctx, card.Channel, err)
+				return nil
+			}
+			v, err := b.alertView(ctx, after)
+			if err != nil {
+				return err
+			}
+			if err := b.tellOnce(ctx, "refused card of "+id, cards.CantPost(v, code)); !errors.Is(err, approvals.ErrConflict) {
+				return err
+			}
 			return nil
 		}
 		if !after.Stale() {

@@ -16,6 +16,7 @@ const (
 	// eventPatience is how long an event's handler waits: two alerts may be ahead of its
 	// own. In a storm of events handlers must not wait, the sweep posts the rest.
 	eventPatience = 2 * alerts.RatePause
+	quietEvery    = 15 * time.Second // a card that others join is drawn again without a reply
 	pauseFor      = 10 * time.Second // of a channel's alerts after an error of Slack
 	pauseLongest  = time.Minute
 )
@@ -29,25 +30,40 @@ type scheduled struct {
 // schedule reserves times for alerts in their channels, the latest at until. Alerts for
 // which there is no time are left to the sweep.
 func (b *Bot) schedule(ctx context.Context, as []alerts.Alert, until time.Time) []scheduled {
+	type room struct {
+		channel string
+		most    int
+	}
 	var due []scheduled
-	seen, full := map[string]bool{}, map[string]bool{} // alerts, channels
+	seen, full := map[string]bool{}, map[room]bool{} // alerts, and where no time is left
 	for _, a := range as {
 		now := b.Now()
+		quiet := a.Joined() > 0 && a.Card.TS != "" && len(a.Pending) == 0 && now.Sub(a.Card.DrawnAt) < quietEvery
 		switch {
 		case seen[a.ID]:
 			continue
 		case urgent(a):
 			due = append(due, scheduled{now, a})
 			continue
-		case full[a.Card.Channel], !a.Stale(), a.PostAt.After(now): // no time left, in a digest, or scheduled already
+		case !a.Stale(), a.PostAt.After(now), quiet: // in a digest, scheduled already, or it can wait
 			continue
 		}
 		seen[a.ID] = true
-		slots, err := b.reserve(ctx, a.Card.Channel, 1, until)
+		in := room{a.Card.Channel, alerts.RatePosts - alerts.AheadPosts}
+		if alerts.Behind(a.Shown()) > 0 {
+			in.most = alerts.RatePosts / 3 // the sweep knows what else there is
+		}
+		var slots []time.Time
+		var err error
+		if !full[in] {
+			slots, err = b.reserve(ctx, in.channel, 1, in.most, until)
+			full[in] = len(slots) == 0
+		}
+		if err == nil && len(slots) == 0 && a.Card.TS == "" && alerts.Severe(a.Shown()) {
+			slots, err = b.reserveAhead(ctx, a)
+		}
 		if err == nil && len(slots) == 1 {
 			due, err = b.scheduleAt(ctx, due, a, slots[0])
-		} else {
-			full[a.Card.Channel] = true
 		}
 		if err != nil {
 			b.Log.ErrorContext(ctx, "alert not scheduled", slog.String("alert_id", a.ID), slog.String("error", err.Error()))
@@ -59,12 +75,22 @@ func (b *Bot) schedule(ctx context.Context, as []alerts.Alert, until time.Time) 
 // urgent reports whether an alert's card is posted at once, whatever the rate limit.
 func urgent(a alerts.Alert) bool { return a.Urgent && a.Card.TS == "" }
 
-// reserve reserves up to n times of posting in a channel, the latest at until.
-func (b *Bot) reserve(ctx context.Context, channel string, n int, until time.Time) (slots []time.Time, err error) {
+// reserve reserves up to n times of posting in a channel that takes so many in a span, the
+// latest at until.
+func (b *Bot) reserve(ctx context.Context, channel string, n, most int, until time.Time) ([]time.Time, error) {
+	return b.reserveSlots(ctx, channel, n, func(r *alerts.RateLimit, now time.Time) (time.Time, bool) { return r.Reserve(now, until, most) })
+}
+
+// reserveAhead reserves a time ahead of what waits.
+func (b *Bot) reserveAhead(ctx context.Context, a alerts.Alert) ([]time.Time, error) {
+	return b.reserveSlots(ctx, a.Card.Channel, 1, func(r *alerts.RateLimit, now time.Time) (time.Time, bool) { return r.ReserveAhead(now, a.Of()) })
+}
+
+func (b *Bot) reserveSlots(ctx context.Context, channel string, n int, next func(*alerts.RateLimit, time.Time) (time.Time, bool)) (slots []time.Time, err error) {
 	err = b.alerts().ChangeRateLimit(ctx, channel, func(r *alerts.RateLimit) error {
 		slots = nil
 		for len(slots) < n {
-			at, ok := r.Reserve(b.Now().UTC(), until)
+			at, ok := next(r, b.Now().UTC())
 			if !ok {
 				break
 			}

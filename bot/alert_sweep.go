@@ -171,7 +171,11 @@ func (s *alertSweep) claim(ctx context.Context, c *channelSweep) error {
 		return nil
 	}
 	if err == nil {
-		c.slots, err = s.b.reserve(ctx, c.name, min(len(c.waiting), alerts.RatePosts), s.until)
+		most := alerts.RatePosts
+		if len(c.waiting) > most { // a digest takes some anyway
+			most -= alerts.AheadPosts
+		}
+		c.slots, err = s.b.reserve(ctx, c.name, min(len(c.waiting), most), most, s.until)
 	}
 	return err
 }
@@ -185,7 +189,7 @@ func (s *alertSweep) assign(ctx context.Context, c *channelSweep) error {
 	if err := s.claim(ctx, c); err != nil {
 		return err
 	}
-	slices.SortStableFunc(c.waiting, func(x, y alerts.Alert) int { return cmp.Compare(severity(y), severity(x)) })
+	alerts.Fairly(c.waiting)
 	n := min(len(c.slots), len(c.waiting))
 	rest := c.waiting[n:]
 	c.waiting = slices.Clip(c.waiting[:n])
@@ -250,9 +254,8 @@ func (s *alertSweep) callAgain(ctx context.Context, c *channelSweep) error {
 	} else if !due {
 		return err
 	}
-	slices.SortStableFunc(c.unanswered, func(x, y alerts.Alert) int {
-		return cmp.Or(cmp.Compare(x.Calls, y.Calls), cmp.Compare(severity(y), severity(x)))
-	})
+	alerts.Fairly(c.unanswered)
+	slices.SortStableFunc(c.unanswered, func(x, y alerts.Alert) int { return cmp.Compare(x.Calls, y.Calls) })
 	var errs error
 	for i, a := range c.unanswered[:min(len(c.unanswered), maxCounted)] {
 		more := 0
@@ -273,7 +276,8 @@ func (s *alertSweep) callAgain(ctx context.Context, c *channelSweep) error {
 			s.behind = append(s.behind, called)
 		}
 	}
-	return errors.Join(errs, s.b.Requests.Done(ctx, task, s.b.Now().Add(callEvery)))
+	made := min(len(c.unanswered), maxCalls) // fewer calls leave room for more, sooner
+	return errors.Join(errs, s.b.Requests.Done(ctx, task, s.b.Now().Add(callEvery*time.Duration(made)/maxCalls)))
 }
 
 // callAgain counts a call for an alert, and makes it if say is set.
@@ -342,7 +346,7 @@ func (s *alertSweep) addToDigest(ctx context.Context, c *channelSweep, as []aler
 		items := make([]alerts.DigestItem, len(as))
 		for i, a := range as {
 			items[i] = s.b.digestItem(a)
-			if a.Called.IsZero() && !a.Answered(alerts.Shown(a.Reports), nil) && s.b.called(a).String() != "" {
+			if a.Called.IsZero() && !a.Answered(a.Shown(), nil) && s.b.called(a).String() != "" {
 				as[i].Called = s.b.Now().UTC() // a critical one gets a card of its own, if nobody looks at the list
 			}
 		}
@@ -382,16 +386,7 @@ func (s *alertSweep) addToDigest(ctx context.Context, c *channelSweep, as []aler
 	return nil // they wait for the next sweep
 }
 
-// severity orders alerts. Samples, mocks and drills come last.
-func severity(row alerts.Alert) float64 {
-	a := alerts.Shown(row.Reports)
-	if a.Mark != "" {
-		return a.Severity - 100
-	}
-	return a.Severity
-}
-
 func (b *Bot) digestItem(row alerts.Alert) alerts.DigestItem {
-	a := alerts.Shown(row.Reports)
+	a := row.Shown()
 	return cards.DigestItem(cards.AlertView{Actions: b.Org.Actions, Alert: row, Finding: a, Alias: b.Org.Alias(a.Account)})
 }

@@ -162,12 +162,27 @@ func (b *Bot) storeEvent(ctx context.Context, e finding.Event) (key string, err 
 	return b.Requests.PutEvidence(ctx, approvals.Evidence{Kind: approvals.EventEvidence, Body: body}, b.Now())
 }
 
-// Limits of the notice about events that can't be read.
+// Limits of notices about something that goes on.
 const (
-	unreadableEvery  = time.Hour
-	unreadableLease  = 30 * time.Second // for one worker to do so
-	unreadableRecent = 10 * time.Minute // a notice may be one that nobody knows to be out
+	noticeEvery  = time.Hour
+	noticeLease  = 30 * time.Second // for one worker to do so
+	noticeRecent = 10 * time.Minute // a notice may be one that nobody knows to be out
 )
+
+// tellOnce posts a notice in the incident channel, at most once an hour for each what.
+func (b *Bot) tellOnce(ctx context.Context, what string, m cards.Message) error {
+	due, err := b.Requests.Once(ctx, what, noticeLease, b.Now())
+	if err != nil || !due {
+		return err
+	}
+	head, _, _ := strings.Cut(m.Text, ":")
+	if b.Slack.find(ctx, b.IncidentChannel, "", head, b.Now().Add(-noticeRecent)) == "" { // who told it may have died
+		if _, err := b.Slack.post(ctx, b.IncidentChannel, "", m); err != nil {
+			return fmt.Errorf("not told: %w", err)
+		}
+	}
+	return b.Requests.Done(ctx, what, b.Now().Add(noticeEvery))
+}
 
 // reportUnreadable posts a message about an event that can't be read, at most one an
 // hour for each source and webhook. It returns ErrUnreadable; any other error means
@@ -179,22 +194,8 @@ func (b *Bot) reportUnreadable(ctx context.Context, err error, webhook string) e
 	}
 	b.count(ctx, "EventsUnreadable", 1)
 	b.Log.WarnContext(ctx, "event can't be read", slog.String("source", string(bad.Source)), slog.String("event_id", bad.EventID), slog.String("cause", bad.Cause))
-	what := "unreadable events of " + string(bad.Source) + " by " + webhook
-	due, err := b.Requests.Once(ctx, what, unreadableLease, b.Now())
-	if err != nil {
+	if err := b.tellOnce(ctx, "unreadable events of "+string(bad.Source)+" by "+webhook, cards.Unreadable(bad, webhook, b.DeadLetters)); err != nil {
 		return err
-	}
-	if due {
-		m := cards.Unreadable(bad, webhook, b.DeadLetters)
-		head, _, _ := strings.Cut(m.Text, ":")
-		if b.Slack.find(ctx, b.IncidentChannel, "", head, b.Now().Add(-unreadableRecent)) == "" { // who told it may have died
-			if _, err := b.Slack.post(ctx, b.IncidentChannel, "", m); err != nil {
-				return fmt.Errorf("not told: %w", err)
-			}
-		}
-		if err := b.Requests.Done(ctx, what, b.Now().Add(unreadableEvery)); err != nil {
-			return err
-		}
 	}
 	return fmt.Errorf("%w: %w", approvals.ErrUnreadable, bad)
 }
@@ -209,32 +210,40 @@ var errNothingNew = errors.New("nothing new")
 // returns false if the card does not change. A finding that is over creates no alert.
 func (b *Bot) storeFinding(ctx context.Context, a finding.Finding, event string) (alerts.Alert, bool, error) {
 	for range storeTries {
-		id, free, err := b.findAlert(ctx, a)
+		to, err := b.findAlert(ctx, a)
 		if err != nil {
 			return alerts.Alert{}, false, err
 		}
-		if id == "" {
-			if a.Over {
-				return alerts.Alert{}, false, nil
-			}
-			row := b.newAlert(a, event, free)
-			err := b.alerts().Create(ctx, row)
-			if errors.Is(err, approvals.ErrConflict) {
-				continue
-			}
-			b.count(ctx, "AlertsNew", 1)
+		var row alerts.Alert
+		switch {
+		case to.id == "" && a.Over:
+			return alerts.Alert{}, false, nil
+		case to.id == "":
+			row = b.newAlert(a, event, to.free)
+			err = b.alerts().Create(ctx, row, to.actors...)
 			row.Version, row.Revision = 1, 1
-			return row, err == nil, err
+			b.count(ctx, "AlertsNew", 1)
+		case to.joins:
+			row, err = b.alerts().ChangeByJoin(ctx, to.id, a, b.Now(), func(row *alerts.Alert) error {
+				if !b.joinable(*row, a) {
+					return approvals.ErrConflict
+				}
+				b.join(row, a, event)
+				return nil
+			})
+			b.count(ctx, "AlertsJoined", 1)
+		default:
+			row, err = b.alerts().Change(ctx, to.id, func(row *alerts.Alert) error {
+				if to.shared && !slices.Contains(row.Names, a.Own()) && !takes(*row, a) {
+					return approvals.ErrConflict // another finding of this source took the place meanwhile, or a word of somebody
+				}
+				if !b.addReport(row, a, event) {
+					return errNothingNew
+				}
+				return nil
+			})
+			b.count(ctx, "AlertsUpdated", 1)
 		}
-		row, err := b.alerts().Change(ctx, id, func(row *alerts.Alert) error {
-			if !slices.Contains(row.Names, a.Own()) && (hasReportOf(*row, a.Source) || row.State == alerts.FalsePositive) {
-				return approvals.ErrConflict // another finding of this source took the place meanwhile, or a word of somebody
-			}
-			if !b.addReport(row, a, event) {
-				return errNothingNew
-			}
-			return nil
-		})
 		switch {
 		case errors.Is(err, errNothingNew):
 			b.count(ctx, "AlertsRepeated", 1)
@@ -242,37 +251,74 @@ func (b *Bot) storeFinding(ctx context.Context, a finding.Finding, event string)
 		case errors.Is(err, approvals.ErrConflict):
 			continue
 		}
-		b.count(ctx, "AlertsUpdated", 1)
 		return row, err == nil, err
 	}
 	return alerts.Alert{}, false, fmt.Errorf("alert %s: %w", approvals.AlertID(a.Own()), approvals.ErrConflict)
 }
 
-// findAlert finds the alert that a finding belongs to: by its own name, or by a shared
-// one if the alert has no report of this source and is no false positive. A finding
-// that is over is found by its own name only. If there is no alert, free are the names
-// that no alert has.
-func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (id string, free []string, err error) {
-	names := a.Names
+// place is where a finding belongs.
+type place struct {
+	id     string // of the alert; empty: a new one
+	shared bool   // found by a name that findings of other sources share
+	joins  bool   // as another finding of the same actor
+	free   []string
+	actors []alerts.Actor // which lead to no alert that it could join
+}
+
+// findAlert finds the alert that a finding belongs to: by its own name; by a shared one if the
+// alert has no report of this source; or by its actor, for a while. None of both is one that
+// somebody called a false positive. A finding that is over is found by its own name only.
+func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (to place, err error) {
+	names, actors := a.Names, a.Actors
 	if a.Over {
-		names = names[:1]
+		names, actors = names[:1], nil
 	}
 	for i, name := range names {
 		id, err := b.alerts().Named(ctx, name)
 		if errors.Is(err, approvals.ErrNotFound) {
-			free = append(free, name)
+			to.free = append(to.free, name)
 			continue
 		}
 		if err != nil || i == 0 {
-			return id, nil, err
+			return place{id: id}, err
 		}
 		row, err := b.alerts().Get(ctx, id)
-		if err != nil || !hasReportOf(row, a.Source) && row.State != alerts.FalsePositive { // which was said of something else
-			return id, nil, err
+		if err != nil || takes(row, a) {
+			return place{id: id, shared: true}, err
 		}
 	}
-	return "", free, nil
+	for _, name := range actors {
+		id, as, err := b.alerts().ByActor(ctx, name, a, b.Now())
+		if err != nil {
+			return place{}, err
+		}
+		if id != "" {
+			row, err := b.alerts().Get(ctx, id)
+			if err != nil {
+				return place{}, err
+			}
+			if b.joinable(row, a) {
+				return place{id: id, joins: true}, nil
+			}
+		}
+		to.actors = append(to.actors, as)
+	}
+	return to, nil
 }
+
+// takes reports whether an alert takes a finding that shares a name with it.
+func takes(row alerts.Alert, a finding.Finding) bool {
+	return !hasReportOf(row, a.Source) && row.State != alerts.FalsePositive // which was said of something else
+}
+
+// joinable reports whether another finding of its actor may join an alert: it must be seen
+// where its own route would have it seen.
+func (b *Bot) joinable(row alerts.Alert, a finding.Finding) bool {
+	first := b.Findings.RouteOf(row.Reports[0].Finding)
+	return row.State != alerts.FalsePositive && !row.Over && first != nil && b.channelOf(*first) == b.channelOf(*a.Route)
+}
+
+func (b *Bot) channelOf(r finding.Route) string { return cmp.Or(r.Channel, b.IncidentChannel) }
 
 // hasReportOf reports whether an alert has a report of a source.
 func hasReportOf(row alerts.Alert, s finding.Source) bool {
@@ -283,9 +329,9 @@ func (b *Bot) newAlert(a finding.Finding, event string, names []string) alerts.A
 	now := b.Now().UTC()
 	return alerts.Alert{
 		ID: approvals.AlertID(a.Own()), Names: names, State: alerts.Open,
-		Reports: []alerts.Report{alerts.NewReport(a, event, now)}, Announced: a.Severity, Received: now,
+		Reports: []alerts.Report{alerts.NewReport(a, event, now)}, Announced: a.Severity, Received: now, Loud: now,
 		Activity: wantsActivity(a),
-		Card:     approvals.Card{Channel: cmp.Or(a.Route.Channel, b.IncidentChannel)},
+		Card:     approvals.Card{Channel: b.channelOf(*a.Route)},
 	}
 }
 

@@ -474,7 +474,7 @@ func TestUnreadableEvents(t *testing.T) {
 		if err := d.HandleEvent(t.Context(), body(bad(finding.GuardDuty, "e-1"))); !errors.Is(err, approvals.ErrConflict) || errors.Is(err, approvals.ErrUnreadable) {
 			t.Errorf("error %v while somebody may be telling it", err)
 		}
-		time.Sleep(unreadableLease)
+		time.Sleep(noticeLease)
 		if err := d.HandleEvent(t.Context(), body(bad(finding.GuardDuty, "e-1"))); !errors.Is(err, approvals.ErrUnreadable) || len(d.slack.Messages(sec)) != 1 {
 			t.Errorf("error %v, messages %v", err, d.slack.Messages(sec))
 		}

@@ -164,7 +164,7 @@ func (c *conversation) create(ctx context.Context, r approvals.Request) (same ap
 		return same, c.b.Requests.Create(ctx, r)
 	}
 	old, err := c.b.createForAlert(ctx, r, func(old approvals.Request, a alerts.Alert) bool {
-		return c.b.stillCovers(old, alerts.Shown(a.Reports).Last)
+		return c.b.stillCovers(old, a.Shown().Last)
 	})
 	if err != nil || old.ID == r.ID {
 		return same, err

@@ -228,6 +228,9 @@ func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Me
 	err := b.postOrUpdateThere(ctx, card, m, marker)
 	if channelGone(err) && card.Channel != b.IncidentChannel {
 		b.Log.WarnContext(ctx, "card moves to the incident channel", slog.String("channel", card.Channel), slog.String("error", err.Error()))
+		if err := b.tellOnce(ctx, "gone channel "+card.Channel, cards.ChannelGone(card.Channel, codeOf(err))); err != nil && !errors.Is(err, approvals.ErrConflict) {
+			b.Log.WarnContext(ctx, "a channel that takes no messages is not told of", slog.String("error", err.Error()))
+		}
 		*card = approvals.Card{Channel: b.IncidentChannel, Posting: b.Now(), Fresh: true, Lease: card.Lease}
 		err = b.postOrUpdateThere(ctx, card, m, marker)
 	}

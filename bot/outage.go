@@ -14,15 +14,15 @@ const (
 	askSlackWithin = 10 * time.Second
 )
 
-// outage is the row of Slack's state: since when it does not answer, zero while it does.
+// outage is the row of Slack's state: since when it takes no cards, zero while it does.
 type outage struct {
 	Since time.Time `json:"since"`
 }
 
 var outageKey = approvals.Key{Part: "slack", Sort: "outage"}
 
-// watchSlack asks Slack whether it answers, where there is a pager to be told that it does not: nobody
-// learns it from a card.
+// watchSlack asks Slack whether it answers, and whether the incident channel is still there, where there is
+// a pager to be told that not: nobody learns it from a card.
 func (b *Bot) watchSlack(ctx context.Context) error {
 	now := b.Now().UTC()
 	if last := time.Unix(b.askedSlack.Load(), 0); b.PagerAfter <= 0 || now.Sub(last) < askSlackEvery {
@@ -31,6 +31,9 @@ func (b *Bot) watchSlack(ctx context.Context) error {
 	b.askedSlack.Store(now.Unix())
 	within, cancel := context.WithTimeout(ctx, askSlackWithin)
 	_, _, failure := b.Slack.Team(within)
+	if failure == nil {
+		failure = b.Slack.takesMessages(within, b.IncidentChannel)
+	}
 	cancel()
 	var o outage
 	version, err := approvals.Find(ctx, b.Requests.Store, outageKey, &o)
@@ -41,7 +44,7 @@ func (b *Bot) watchSlack(ctx context.Context) error {
 	case failure != nil && o.Since.IsZero():
 		o.Since = now
 	case failure != nil && now.Sub(o.Since) >= b.PagerAfter:
-		b.Log.ErrorContext(ctx, "slack does not answer", slog.Time("since", o.Since), slog.String("error", failure.Error()))
+		b.Log.ErrorContext(ctx, "slack takes no cards", slog.Time("since", o.Since), slog.String("error", failure.Error()))
 		return b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobNotify, ID: approvals.OutageID(o.Since)}, 0)
 	case failure == nil && !o.Since.IsZero():
 		o.Since = time.Time{}

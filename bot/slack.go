@@ -124,14 +124,14 @@ func optionsOf(m cards.Message) []slack.MsgOption {
 
 // post posts a message; thread may be empty.
 func (s *Slack) post(ctx context.Context, channel, thread string, m cards.Message) (ts string, err error) {
-	opts := optionsOf(m)
-	if thread != "" {
-		opts = append(opts, slack.MsgOptionTS(thread))
-		if m.Broadcast {
-			opts = append(opts, slack.MsgOptionBroadcast())
+	err = s.orAsText(ctx, m, func(api *slack.Client, m cards.Message) (err error) {
+		opts := optionsOf(m)
+		if thread != "" {
+			opts = append(opts, slack.MsgOptionTS(thread))
+			if m.Broadcast {
+				opts = append(opts, slack.MsgOptionBroadcast())
+			}
 		}
-	}
-	err = s.withRetry(ctx, func(api *slack.Client) (err error) {
 		_, ts, err = api.PostMessageContext(ctx, channel, opts...)
 		return err
 	})
@@ -139,10 +139,25 @@ func (s *Slack) post(ctx context.Context, channel, thread string, m cards.Messag
 }
 
 func (s *Slack) update(ctx context.Context, channel, ts string, m cards.Message) error {
-	return s.withRetry(ctx, func(api *slack.Client) error {
+	return s.orAsText(ctx, m, func(api *slack.Client, m cards.Message) error {
 		_, _, _, err := api.UpdateMessageContext(ctx, channel, ts, optionsOf(m)...)
 		return err
 	})
+}
+
+// orAsText is withRetry for a message. What Slack refuses for what is in it, it would refuse
+// for ever: it gets the text of it, or at least the line of the notification.
+func (s *Slack) orAsText(ctx context.Context, m cards.Message, f func(*slack.Client, cards.Message) error) error {
+	send := func(m cards.Message) error {
+		return s.withRetry(ctx, func(api *slack.Client) error { return f(api, m) })
+	}
+	err := send(m)
+	for _, short := range []bool{false, true} {
+		if code := contentRefused(err); code != "" {
+			err = send(m.AsText(code, short))
+		}
+	}
+	return err
 }
 
 func (s *Slack) ephemeral(ctx context.Context, channel, user string, m cards.Message) error {
@@ -223,11 +238,39 @@ func messageGone(err error) bool {
 	return errors.As(err, &answer) && (answer.Err == "message_not_found" || answer.Err == "cant_update_message")
 }
 
-// channelGone reports whether err says that a channel takes no messages of ours any more.
-func channelGone(err error) bool {
-	var answer slack.SlackErrorResponse
-	return errors.As(err, &answer) && slices.Contains([]string{"is_archived", "is_inactive", "channel_not_found", "not_in_channel"}, answer.Err)
+// errorsBut are Slack's errors that are not about what a message contains.
+// https://docs.slack.dev/reference/methods/chat.postMessage
+var errorsBut = map[string][]string{
+	"channel": {"is_archived", "is_inactive", "channel_not_found", "not_in_channel", "restricted_action", "restricted_action_read_only_channel",
+		"restricted_action_non_threadable_channel", "restricted_action_thread_only_channel", "restricted_action_thread_locked", "cannot_reply_to_message", "messages_tab_disabled"},
+	"message": {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"},
+	"app": {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission", "missing_scope", "not_allowed_token_type",
+		"org_login_required", "ekm_access_denied", "team_access_not_granted", "two_factor_setup_required", "access_denied", "enterprise_is_restricted", "team_not_found"},
+	"passing": {"ratelimited", "rate_limited", "message_limit_exceeded", "fatal_error", "internal_error", "service_unavailable", "request_timeout", "accesslimited", "team_added_to_org"},
 }
+
+// codeOf is the code of Slack's answer; empty if it gave none.
+func codeOf(err error) string {
+	var answer slack.SlackErrorResponse
+	if errors.As(err, &answer) {
+		return answer.Err
+	}
+	return ""
+}
+
+// contentRefused is the code with which Slack refused what a message contains; empty if it did not.
+func contentRefused(err error) string {
+	code := codeOf(err)
+	for _, codes := range errorsBut {
+		if slices.Contains(codes, code) {
+			return ""
+		}
+	}
+	return code
+}
+
+// channelGone reports whether err says that a channel takes no messages of ours any more.
+func channelGone(err error) bool { return slices.Contains(errorsBut["channel"], codeOf(err)) }
 
 // definitelyFailed reports whether err says that Slack did not do what it was asked for;
 // other errors leave that open.
@@ -269,6 +312,22 @@ func (s *Slack) Team(ctx context.Context) (team, address string, err error) {
 		return err
 	})
 	return team, address, err
+}
+
+// takesMessages returns an error if a channel is known to take no messages of ours.
+func (s *Slack) takesMessages(ctx context.Context, channel string) error {
+	var c *slack.Channel
+	err := s.withRetry(ctx, func(api *slack.Client) (err error) {
+		c, err = api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
+		return err
+	})
+	switch {
+	case err == nil && c.IsArchived:
+		return slack.SlackErrorResponse{Err: "is_archived"}
+	case channelGone(err):
+		return err
+	}
+	return nil
 }
 
 // permalink is the address of a card; empty if it is not posted, or Slack does not say where

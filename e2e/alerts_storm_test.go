@@ -23,14 +23,14 @@ var listedID = regexp.MustCompile(`^AL-[0-9A-Z]{12}`)
 
 var digestHead = regexp.MustCompile(`^([0-9]+) more alerts?: .* · (DG-[0-9A-Z]+)$`)
 
-// storm: hundreds of findings at once. Thirty a minute have cards of their own, the
+// storm: hundreds of findings at once, each of another role. Thirty a minute have cards of their own, the
 // others stand in digests, and what people ask for does not wait.
 func (s *scene) storm() {
 	role := s.role("app-role")
 	var all []string
 	for i := range findings {
 		var one bytes.Buffer
-		s.must(json.Compact(&one, []byte(s.event("guardduty_iam_exfil-outside.json", "f57a99a0add069bf27c347e38c934148", finding(i)))))
+		s.must(json.Compact(&one, []byte(s.event("guardduty_iam_exfil-outside.json", "f57a99a0add069bf27c347e38c934148", finding(i), "web-tier-role", fmt.Sprintf("web-%d-role", i)))))
 		all = append(all, one.String())
 	}
 	for part := range slices.Chunk(all, delivery) {

@@ -50,6 +50,14 @@ type Alert struct {
 	Announced float64   `json:"announced"`
 	Received  time.Time `json:"received"` // first
 	Over      bool      `json:"over,omitempty"`
+	// Loud is when the channel was last told, by more than a quiet reply.
+	Loud time.Time `json:"loud,omitzero"`
+
+	// Kinds count all findings of one actor, the most severe first, and First and Last are
+	// their span: Reports are the strongest of them. Empty where there is one finding.
+	Kinds []Kind    `json:"kinds,omitempty"`
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
 
 	// Requests are the requests that it led to, oldest first.
 	Requests []LinkedRequest `json:"requests,omitempty"`
@@ -82,6 +90,7 @@ type PendingReply struct {
 	Text      string `json:"text"`                // mrkdwn, of our own words and escaped ones
 	Broadcast bool   `json:"broadcast,omitempty"` // shown in the channel too
 	Call      bool   `json:"call,omitempty"`      // mentions whom the alert calls
+	Reopened  bool   `json:"reopened,omitempty"`  // somebody had acknowledged the alert
 	// Before are the reports before the changes that the reply tells of, so that a later
 	// change can be added to it.
 	Before []Report `json:"before,omitempty"`
@@ -95,7 +104,7 @@ var callAgain = []time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour, 4 
 
 // Unanswered reports whether people are still to be called again.
 func (a Alert) Unanswered() bool {
-	return !a.Called.IsZero() && a.Calls < len(callAgain) && a.State == Open && !a.Over && Shown(a.Reports).Severity >= finding.Critical
+	return !a.Called.IsZero() && a.Calls < len(callAgain) && a.State == Open && !a.Over && a.Shown().Severity >= finding.Critical
 }
 
 // Answered reports whether there is nothing to call people for: somebody has given the alert
@@ -135,8 +144,12 @@ func alertKey(id string) approvals.Key { return approvals.Key{Part: id, Sort: al
 
 // aliasKey is the row by which an alert is found under one of its names.
 func aliasKey(name string) approvals.Key {
+	return approvals.Key{Part: "alias#" + nameHash(name), Sort: "alias"}
+}
+
+func nameHash(name string) string {
 	sum := sha256.Sum256([]byte(name))
-	return approvals.Key{Part: "alias#" + hex.EncodeToString(sum[:]), Sort: "alias"}
+	return hex.EncodeToString(sum[:])
 }
 
 type alias struct {
@@ -147,13 +160,16 @@ type alias struct {
 // digests, and the rate limit of each channel.
 type Table struct{ Requests approvals.Requests }
 
-// Create stores a new alert and its names. It returns ErrConflict if another alert has
-// one of them.
-func (t Table) Create(ctx context.Context, a Alert) error {
+// Create stores a new alert, its names, and the actors that lead to it. It returns
+// ErrConflict if another alert has one of the names, or took an actor meanwhile.
+func (t Table) Create(ctx context.Context, a Alert, actors ...Actor) error {
 	a.Version, a.Revision = 0, 1
 	puts := []approvals.Put{putAlert(a)}
 	for _, name := range a.Names {
 		puts = append(puts, approvals.PutRow(aliasKey(name), 0, alias{a.ID}))
+	}
+	for _, as := range actors {
+		puts = append(puts, as.put(a))
 	}
 	return t.Requests.Store.Write(ctx, puts...)
 }

@@ -40,6 +40,7 @@ type DigestItem struct {
 	Type     string  `json:"type"`
 	Account  string  `json:"account"`
 	Line     string  `json:"line"` // what else there is to say
+	Behind   int     `json:"behind,omitempty"`
 }
 
 // DigestPart is how many alerts a part lists at most: so many fit into one transaction
@@ -82,7 +83,9 @@ func (t Table) AddToDigest(ctx context.Context, d Digest, as []Alert, items []Di
 		countName(&d.Accounts, it.Account)
 	}
 	d.Worst = slices.Concat(d.Worst, items)
-	slices.SortStableFunc(d.Worst, func(a, b DigestItem) int { return cmp.Compare(b.Severity, a.Severity) })
+	slices.SortStableFunc(d.Worst, func(a, b DigestItem) int {
+		return cmp.Or(cmp.Compare(a.Behind, b.Behind), cmp.Compare(b.Severity, a.Severity))
+	})
 	d.Worst = d.Worst[:min(len(d.Worst), digestWorst)]
 	part := approvals.PutRow(partKey(d.ID, len(d.Starts)), 0, items)
 	d.Starts = append(slices.Clip(d.Starts), d.N)

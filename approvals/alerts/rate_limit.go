@@ -15,17 +15,29 @@ const (
 	RatePosts = 30                        // alerts in any RateSpan
 	RateSpan  = time.Minute + time.Second // a card may be posted a little after its time
 	RatePause = 1500 * time.Millisecond   // between two of them
+
+	// Of them a storm leaves some to others: severe findings are posted at once, a few of each
+	// account and source.
+	AheadPosts = 6
+	aheadEach  = 2
 )
 
 // RateLimit is the state of a channel's rate limit: a row of the table requests.
 type RateLimit struct {
-	Slots []time.Time `json:"slots"` // when the latest RatePosts are posted
+	Slots []time.Time `json:"slots"` // when the latest are posted, and the next, in order
+	Ahead []Ahead     `json:"ahead,omitempty"`
 	// PausedUntil is set after an error of Slack: nothing is posted before.
 	PausedUntil time.Time `json:"paused_until,omitzero"`
 	// Calls and Posts are when the messages that have a turn would all be posted, one after
 	// the other: those that call people, with all that are posted already; and all.
 	Calls time.Time `json:"calls,omitzero"`
 	Posts time.Time `json:"posts,omitzero"`
+}
+
+// Ahead is when an alert was posted ahead of what waits.
+type Ahead struct {
+	At time.Time `json:"at"`
+	Of string    `json:"of"` // account and source
 }
 
 // Slack takes a message a second in a channel, and a few at once.
@@ -52,21 +64,54 @@ func (r *RateLimit) Turn(now, until time.Time, call bool) (time.Time, bool) {
 	return at, true
 }
 
-// Reserve reserves the next time at which an alert may be posted. It returns false if
-// that is after until.
-func (r *RateLimit) Reserve(now, until time.Time) (time.Time, bool) {
+// Reserve reserves the next time at which an alert may be posted, if most are posted in any
+// RateSpan. It returns false if that is after until.
+func (r *RateLimit) Reserve(now, until time.Time, most int) (time.Time, bool) {
 	at := latest(now, r.PausedUntil)
 	if n := len(r.Slots); n > 0 {
 		at = latest(at, r.Slots[n-1].Add(RatePause))
 	}
-	if n := len(r.Slots) - RatePosts; n >= 0 {
+	if n := len(r.Slots) - most; n >= 0 {
 		at = latest(at, r.Slots[n].Add(RateSpan))
 	}
 	if at.After(until) {
 		return time.Time{}, false
 	}
-	r.Slots = append(slices.Clip(r.Slots[max(0, len(r.Slots)+1-RatePosts):]), at)
+	r.add(at)
 	return at, true
+}
+
+// ReserveAhead reserves a time now, ahead of what waits, for an alert of an account and source. It
+// returns false if there is no room.
+func (r *RateLimit) ReserveAhead(now time.Time, of string) (time.Time, bool) {
+	at, each := latest(now, r.PausedUntil), 0
+	r.Ahead = slices.DeleteFunc(r.Ahead, func(k Ahead) bool { return now.Sub(k.At) >= RateSpan })
+	for _, k := range r.Ahead {
+		at = latest(at, k.At.Add(RatePause))
+		if k.Of == of {
+			each++
+		}
+	}
+	was := slices.Clone(r.Slots)
+	r.add(at)
+	for i := range max(0, len(r.Slots)-RatePosts) {
+		if r.Slots[i+RatePosts].Sub(r.Slots[i]) < RateSpan {
+			each = aheadEach // no room
+		}
+	}
+	if each >= aheadEach || len(r.Ahead) >= AheadPosts {
+		r.Slots = was
+		return time.Time{}, false
+	}
+	r.Ahead = append(r.Ahead, Ahead{At: at, Of: of})
+	return at, true
+}
+
+// add adds a time; those of two spans are enough.
+func (r *RateLimit) add(at time.Time) {
+	i, _ := slices.BinarySearchFunc(r.Slots, at, time.Time.Compare)
+	r.Slots = slices.Insert(slices.Clip(r.Slots), i, at)
+	r.Slots = r.Slots[max(0, len(r.Slots)-2*RatePosts):]
 }
 
 func rateLimitKey(channel string) approvals.Key {

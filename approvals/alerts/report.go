@@ -31,8 +31,17 @@ func NewReport(f finding.Finding, event string, received time.Time) Report {
 }
 
 // AddReport adds a report to an alert, or merges it with the earlier one of the same
-// finding. It returns false if it says nothing new.
+// finding. It returns false if it says nothing new, or less than all of those that are kept.
 func (a *Alert) AddReport(r Report) bool {
+	if !a.keep(r) {
+		return false
+	}
+	a.addNames(r.Finding.Names)
+	return true
+}
+
+// keep is AddReport without the finding's names.
+func (a *Alert) keep(r Report) bool {
 	i := slices.IndexFunc(a.Reports, func(old Report) bool { return old.Finding.Same(r.Finding) })
 	if i < 0 {
 		a.Reports = append(a.Reports, r)
@@ -44,13 +53,22 @@ func (a *Alert) AddReport(r Report) bool {
 		a.Reports[i] = merged
 	}
 	slices.SortStableFunc(a.Reports, compare)
-	for _, name := range r.Finding.Names {
-		if !slices.Contains(a.Names, name) {
-			a.Names = append(a.Names, name)
+	if len(a.Reports) > maxReports {
+		weakest := a.Reports[maxReports]
+		if a.Reports = a.Reports[:maxReports]; weakest.Finding.Same(r.Finding) {
+			return false
 		}
 	}
 	a.Over = a.Reports[0].Finding.Over // reports that are over come last
 	return true
+}
+
+func (a *Alert) addNames(names []string) {
+	for _, name := range names {
+		if !slices.Contains(a.Names, name) && len(a.Names) < maxNames {
+			a.Names = append(a.Names, name)
+		}
+	}
 }
 
 // merge returns the newer of two reports of the same finding, in whatever order they
@@ -93,21 +111,38 @@ func (r Report) text() []byte {
 }
 
 // compare orders reports for the card, which shows the first: reports that are over come
-// last, a copy in Security Hub comes after the finding itself, then by severity.
+// last, a copy in Security Hub comes after the finding itself, then by severity and by how much
+// can be contained.
 func compare(a, b Report) int {
-	last := func(yes bool) int {
-		if yes {
-			return 1
-		}
-		return 0
-	}
 	x, y := a.Finding, b.Finding
 	return cmp.Or(
-		cmp.Compare(last(x.Over), last(y.Over)),
-		cmp.Compare(last(x.Source == finding.SecurityHub), last(y.Source == finding.SecurityHub)),
+		last(x.Over, y.Over),
+		last(x.Source == finding.SecurityHub, y.Source == finding.SecurityHub),
 		cmp.Compare(b.Severity, a.Severity),
+		cmp.Compare(len(y.Containments), len(x.Containments)), // what was made is contained beside who made it
 		strings.Compare(string(x.Source)+x.Own(), string(y.Source)+y.Own()),
 	)
+}
+
+// last orders what something is true of behind the rest.
+func last(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case x:
+		return 1
+	}
+	return -1
+}
+
+// Shown is the finding that the alert's card shows, with the span and the number of all that
+// joined it.
+func (a Alert) Shown() finding.Finding {
+	f := Shown(a.Reports)
+	if n := a.Joined(); n > 0 {
+		f.First, f.Last, f.Count = earliest(f.First, a.First), latest(f.Last, a.Last), max(f.Count, n)
+	}
+	return f
 }
 
 // Shown is the finding that a card shows of reports: the first one's, with the most

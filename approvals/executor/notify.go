@@ -95,20 +95,20 @@ func (x *Executor) alertPage(ctx context.Context, id string) (page, error) {
 	if err != nil || due == "" {
 		return page{}, err
 	}
-	text := x.pageText("critical alert", alerts.Shown(a.Reports).Account, id, "open since", a.Called, a.Card)
+	text := x.pageText("critical alert", a.Shown().Account, id, "open since", a.Called, a.Card)
 	return page{id, due, "Killswitch: critical alert", text}, nil
 }
 
 // maxOutage is the longest outage that is told of: whoever can send jobs chooses since when.
 const maxOutage = 24 * time.Hour
 
-// outagePage tells that Slack does not answer.
+// outagePage tells that Slack takes no cards.
 func (x *Executor) outagePage(id string, since time.Time) page {
 	if ago := x.Now().Sub(since); ago < x.PagerAfter || ago > maxOutage {
 		return page{}
 	}
-	return page{id, "outage", "Killswitch: Slack does not answer",
-		fmt.Sprintf("Slack does not answer · since %d min · ask and approve at the command line: killswitch list", x.Now().Sub(since)/time.Minute)}
+	return page{id, "outage", "Killswitch: Slack takes no cards",
+		fmt.Sprintf("Slack does not answer, or the incident channel is gone · since %d min · ask and approve at the command line: killswitch list", x.Now().Sub(since)/time.Minute)}
 }
 
 var (

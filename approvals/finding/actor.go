@@ -100,6 +100,30 @@ func (w actor) subject() trail.Subject {
 	return trail.Subject{}
 }
 
+// names are those of a principal and of its key in the account of a finding, which may be
+// forged in another. People of IAM Identity Center share the role of a permission set, so
+// the session is theirs; of other roles whoever uses them chooses it.
+func (w actor) names(account string) (all []string) {
+	name := strings.ToLower(w.name)
+	switch {
+	case w.isRoot():
+		all = append(all, account+"/root")
+	case name == "":
+	case w.isUser():
+		all = append(all, account+"/user/"+name)
+	case w.isRole() && actions.IsReservedSSO(w.name):
+		all = append(all, account+"/role/"+name+"/"+w.session())
+	case w.isRole():
+		all = append(all, account+"/role/"+name)
+	case w.kind == federated:
+		all = append(all, account+"/federated/"+name)
+	}
+	if longKey.MatchString(w.key) {
+		all = append(all, account+"/key/"+w.key)
+	}
+	return all
+}
+
 // actor adds the containments that fit a principal.
 func (o *containments) actor(w actor) {
 	foreign := func(account string) bool { return account != "" && account != o.account }

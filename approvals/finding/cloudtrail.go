@@ -77,6 +77,7 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 		Principal: c.caller.String(), Resource: c.target(),
 		Facts:   c.facts(d),
 		Subject: c.caller.subject(),
+		Actors:  c.caller.names(c.account),
 		// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events-console.html
 		Link:         consoleLink(region, "/cloudtrailv2/home?region="+region+"#/events/"+eventID),
 		Confirmation: source.Confirmation{Kind: source.ConfirmEvent, Account: c.account, Region: region, ID: eventID},

@@ -35,6 +35,11 @@ const (
 // empty. A finding that names no key keeps its name.
 func (r Reader) exposed(a Finding, key, user string) Finding {
 	a.Resource = keyOf(key, "")
+	owner := actor{kind: ofUser, name: user, key: key}
+	if isRoot(user) {
+		owner.kind = ofRoot
+	}
+	a.Actors = owner.names(a.Account)
 	switch {
 	case isRoot(user):
 		a.Principal, a.Severity = "root user", max(a.Severity, usedSeverity)

@@ -2,6 +2,8 @@ package finding
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -34,6 +36,9 @@ type Finding struct {
 	// account/region/ID. The others ("key/AKIA…") it shares with findings of other sources
 	// about the same thing. Drills and mocks have other names than real findings.
 	Names []string `json:"names"`
+	// Actors are names of who did it, a principal or a key in the finding's account: findings
+	// of one actor become one alert for a while. Findings that anybody may import have others.
+	Actors []string `json:"actors,omitempty"`
 
 	Type     string  `json:"type"`     // as the product that found it spells it, for routes
 	Title    string  `json:"title"`    // what happened, in plain English
@@ -91,6 +96,11 @@ type Finding struct {
 
 // Same reports whether two findings are versions of the same one, by the same source.
 func (f Finding) Same(as Finding) bool { return f.Source == as.Source && f.Own() == as.Own() }
+
+// By reports whether a role of its account is among its actors.
+func (f Finding) By(role string) bool {
+	return slices.Contains(f.Actors, f.Account+"/role/"+strings.ToLower(role))
+}
 
 // Offers are the containments that its card offers: none without a route.
 func (f Finding) Offers() approvals.Offers {

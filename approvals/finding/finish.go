@@ -67,7 +67,7 @@ func (r Reader) finish(a *Finding, s EventSource, drill string, e Envelope) {
 func (r Reader) dropImpossible(a *Finding) {
 	switch {
 	case a.Mark == Sample:
-		a.Containments, a.Subject, a.Names = nil, trail.Subject{}, a.Names[:1]
+		a.Containments, a.Subject, a.Names, a.Actors = nil, trail.Subject{}, a.Names[:1], nil
 		a.ByHand = []string{"A sample finding: what it names does not exist, so there is nothing to contain."}
 	case a.Partition != r.Org.Partition:
 		for _, o := range a.Containments {
@@ -84,7 +84,7 @@ func (r Reader) dropImpossible(a *Finding) {
 	if len(a.Containments) == 0 {
 		a.Containments = nil
 	}
-	a.Names = a.Names[:min(len(a.Names), maxNames)]
+	a.Names, a.Actors = a.Names[:min(len(a.Names), maxNames)], a.Actors[:min(len(a.Actors), maxNames)]
 	for i, name := range a.Names {
 		if len(name) > maxName { // it names the finding still, by its hash
 			sum := sha256.Sum256([]byte(name))
@@ -104,6 +104,9 @@ func (f *Finding) setMark(drill string, mock bool) {
 	}
 	for i := range f.Names {
 		f.Names[i] = prefix + f.Names[i]
+	}
+	for i := range f.Actors {
+		f.Actors[i] = prefix + f.Actors[i]
 	}
 }
 

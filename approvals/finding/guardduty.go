@@ -133,9 +133,10 @@ func (f gdFinding) actor() actor {
 	}
 }
 
-// tell says who it was: whose activity can be looked up, and the key by which
-// other sources know it.
+// tell says who it was: whose activity can be looked up, what else they do, and the key by
+// which other sources know it.
 func (w actor) tell(a *Finding) {
+	a.Actors = append(a.Actors, w.names(a.Account)...)
 	if a.Subject.Value == "" {
 		a.Subject = w.subject()
 	}

@@ -114,6 +114,9 @@ func (h hubFinding) fill(r Reader, a *Finding) error {
 		// Each account may import findings of its own, about any key: they must not
 		// take the place of what GuardDuty, Trusted Advisor and Health say of it.
 		a.Names = a.Names[:1]
+		for i := range a.Actors {
+			a.Actors[i] = "imported/" + a.Actors[i]
+		}
 	}
 	for _, arn := range h.instances {
 		region := o.region

@@ -40,6 +40,7 @@ const (
 	maxProof    = 800 // of what is shown with the button Undo
 	maxWords    = 300 // of the source's own description
 	maxFacts    = 1200
+	maxKinds    = 900
 	maxByHand   = 800
 )
 
@@ -64,6 +65,9 @@ func AlertCard(v AlertView) Message {
 		b = append(b, verbatim("facts", bounded(lines, maxFacts)))
 	}
 	contain := len(b)
+	if kinds := v.kinds(); len(kinds) > 0 {
+		b = append(b, plainList("joined", "All findings of this actor:", kinds, maxKinds))
+	}
 	b = append(b, v.byHand()...)
 	if buttons := v.buttons(); len(buttons) > 0 {
 		b = append(b, slack.NewActionBlock("alert-actions", buttons...))
@@ -151,9 +155,22 @@ func (v AlertView) summary() string {
 	return text
 }
 
-// fallback is the summary, whom it calls, and the alert's ID.
+// kinds are the findings that joined the alert, by source and type.
+func (v AlertView) kinds() []string {
+	var lines []string
+	for _, k := range v.Alert.Kinds {
+		what := Untrusted(cmp.Or(strings.TrimRight(k.Title, ". "), k.Type, "others")).Plain(maxName + maxName)
+		lines = append(lines, fmt.Sprintf("%d × %s (%s, %s)", k.N, what, finding.Level(k.Severity), k.Last.UTC().Format("15:04")))
+	}
+	return lines
+}
+
+// fallback is the summary, how many joined it, whom it calls, and the alert's ID.
 func (v AlertView) fallback() string {
 	text := entities(v.summary())
+	if n := v.Alert.Joined(); n > 1 {
+		text += fmt.Sprintf(" · and %d more of this actor", n-1)
+	}
 	if who := v.Calls(); who != "" {
 		text += " · for " + who
 	}
@@ -177,6 +194,9 @@ func (v AlertView) finding() string {
 	}
 	if a.Resource != "" {
 		lines = append(lines, "*What* "+show(a.Resource))
+	}
+	if n := v.Alert.Joined(); n > 0 {
+		lines = append(lines, fmt.Sprintf("*One actor* %d findings: the strongest is shown here, all are listed below.", n))
 	}
 	lines = append(lines, "*Seen* "+seen(a))
 	if len(v.AlsoReportedBy) > 0 {

@@ -72,8 +72,8 @@ func OpenAgain(v AlertView) string {
 }
 
 // Changes is the reply about new reports, as mrkdwn. It is empty if people need to know
-// nothing of it.
-func Changes(before, now []alerts.Report) string {
+// nothing of it. reopened says that the alert had been acknowledged.
+func Changes(before, now []alerts.Report, reopened bool) string {
 	old, a := alerts.Shown(before), alerts.Shown(now)
 	var also []string
 	for _, r := range now {
@@ -93,6 +93,9 @@ func Changes(before, now []alerts.Report) string {
 	if text := updateText(old, a); text != "" {
 		also = append([]string{text}, also...)
 	}
+	if reopened {
+		also = append([]string{"*Open again*: it was acknowledged, and there is more."}, also...)
+	}
 	return strings.Join(also, "\n")
 }
 
@@ -103,6 +106,9 @@ func updateText(old, now finding.Finding) string {
 	say := func(format string, args ...any) { news = append(news, fmt.Sprintf(format, args...)) }
 	if old.Source != now.Source {
 		say("%s tells of it too", productName(now.Product))
+	}
+	if !old.Same(now) && old.Title != now.Title {
+		say("now %s", Untrusted(strings.TrimRight(Untrusted(now.Title).Plain(maxField), ". ")))
 	}
 	was, is := finding.Level(old.Severity), finding.Level(now.Severity)
 	switch {
@@ -154,4 +160,16 @@ func Unreadable(m *finding.Malformed, webhook, where string) Message {
 	}
 	return note("*An event of %s could not be read*: %s Event ID: %s. It may be an alert that nobody sees: it is set aside in %s. More of this source are not told for an hour.",
 		source, Untrusted(sentence(Untrusted(m.Cause).Plain(maxCause))), Untrusted(id), Untrusted(Untrusted(cmp.Or(where, "the dead-letter queue")).Plain(maxField)))
+}
+
+// CantPost is the message about an alert that Slack takes neither as a card nor as text, in words of
+// our own alone: what it refuses is among the others.
+func CantPost(v AlertView, code string) Message {
+	return note("*An alert can't be shown, %s*: Slack refuses its card and its text (%s). It is %s, of %s, in account %s. Look at it there; it is tried again in an hour.",
+		v.Alert.ID, Untrusted(code), finding.Level(v.Finding.Severity), productName(v.Finding.Product), Untrusted(v.account()))
+}
+
+// ChannelGone is the message about a channel that takes no cards.
+func ChannelGone(channel, code string) Message {
+	return note("*The channel <#%s> takes no messages of mine* (%s): its cards come here. Invite the bot, or change the channel in the configuration. It is told again in an hour, if it is still so.", channel, Untrusted(code))
 }

@@ -111,6 +111,7 @@ func DigestItem(v AlertView) alerts.DigestItem {
 	return alerts.DigestItem{
 		Alert: v.Alert.ID, Severity: a.Severity, Level: finding.Level(a.Severity),
 		Type: Untrusted(a.Type).Plain(maxField), Account: Untrusted(account).Plain(maxName),
-		Line: Untrusted(v.markPrefix() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
+		Behind: alerts.Behind(a),
+		Line:   Untrusted(v.markPrefix() + cmp.Or(a.Principal, a.Resource, a.Title)).Plain(maxField),
 	}
 }

@@ -21,6 +21,8 @@ type Fault struct {
 	Times      int           // how many calls; 0 is one, negative until [Slack.Heal]
 	Hang       time.Duration // real time, cut short when the caller's context ends
 	After      bool          // the effect happens, its answer is lost
+	// Of chooses calls by what a message says; nil is every call.
+	Of func(text, blocks string) bool
 }
 
 // APICall is one call that arrived. Status is 0 while it runs and when the
@@ -126,12 +128,12 @@ func (s *Slack) limited(method, channel string) (retryAfter int, yes bool) {
 
 // attempt runs an effect with whatever limit, fault and hook stand in its way.
 // An error means that the connection breaks.
-func (s *Slack) attempt(ctx context.Context, method, channel string, effect func() reply) (reply, error) {
-	if wait, yes := s.limited(method, channel); yes {
+func (s *Slack) attempt(ctx context.Context, method string, p params, effect func() reply) (reply, error) {
+	if wait, yes := s.limited(method, p["channel"]); yes {
 		return tooMany(wait), nil
 	}
 	s.mu.Lock()
-	f, faulty := s.takeFault(method)
+	f, faulty := s.takeFault(method, p)
 	hook := s.onCall
 	s.mu.Unlock()
 	if hook == nil {
@@ -163,9 +165,9 @@ func (s *Slack) attempt(ctx context.Context, method, channel string, effect func
 	return rep, nil
 }
 
-func (s *Slack) takeFault(method string) (Fault, bool) {
+func (s *Slack) takeFault(method string, p params) (Fault, bool) {
 	for i, f := range s.faults {
-		if ok, err := path.Match(f.Method, method); f.Method != "" && (err != nil || !ok) {
+		if ok, err := path.Match(f.Method, method); f.Method != "" && (err != nil || !ok) || f.Of != nil && !f.Of(p["text"], p["blocks"]) {
 			continue
 		}
 		if s.faults[i].Times--; s.faults[i].Times == 0 {

@@ -124,7 +124,7 @@ func (s *Slack) record(ctx context.Context, method string, p params, effect func
 	at := len(s.calls)
 	s.calls = append(s.calls, APICall{Method: method, Channel: p["channel"], TS: p["ts"], At: s.cfg.Now()})
 	s.mu.Unlock()
-	rep, err := s.attempt(ctx, method, p["channel"], effect)
+	rep, err := s.attempt(ctx, method, p, effect)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls[at].Status, s.calls[at].Error = rep.status, rep.code

@@ -212,7 +212,7 @@ func TestSlackIsDown(t *testing.T) {
 	}
 	told := 0
 	for _, p := range w.pages() {
-		if strings.HasPrefix(p, "Slack does not answer · since 10 min") {
+		if strings.HasPrefix(p, slackGone) {
 			told++
 		}
 	}
@@ -223,6 +223,21 @@ func TestSlackIsDown(t *testing.T) {
 	w.pass(time.Minute)
 	w.shows(r, "Contained")
 	w.undo(r)
+}
+
+const slackGone = "Slack does not answer, or the incident channel is gone · since 10 min"
+
+// TestIncidentChannelIsArchived: where cards can go nowhere, the pager is told, once.
+func TestIncidentChannelIsArchived(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, onCall)
+	w.pass(5 * time.Minute)
+	w.slack.Archive(channel)
+	w.pass(30 * time.Minute)
+	told := slices.DeleteFunc(w.pages(), func(p string) bool { return !strings.HasPrefix(p, slackGone) })
+	if len(told) != 1 {
+		t.Errorf("the pager was told %d times: %q", len(told), w.pages())
+	}
 }
 
 // keeps stores evidence and lets the executor ask who signed it, as somebody can who writes the table requests
