@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -263,6 +264,33 @@ type Step struct {
 
 // HoldName is the name of the changed content, the last part of the step's hold: a policy, a key.
 func (s Step) HoldName() string { return LastPart(s.Hold) }
+
+// HoldKind is the hold's key without its name.
+func (s Step) HoldKind() string { return strings.TrimSuffix(s.Hold, "/"+s.HoldName()) }
+
+// Names are the names and IDs that an event about the step's change has: not such as others have,
+// too, as that of an inline policy.
+func (s Step) Names(e Effect) []string {
+	if s.Many { // the policy is named in each of them; the roles are too many
+		return []string{s.HoldName()}
+	}
+	var names []string
+	if kind := s.HoldKind(); !s.Removes && !strings.HasSuffix(kind, "/inline") && !strings.HasSuffix(kind, "/tag") {
+		names = append(names, s.HoldName())
+	}
+	names = append(names, s.Resource)
+	switch {
+	case e.Wrote == nil:
+	case strings.HasPrefix(*e.Wrote, "arn:"):
+		names = append(names, *e.Wrote)
+	case strings.HasPrefix(*e.Wrote, "["):
+		var ids []string
+		if json.Unmarshal([]byte(*e.Wrote), &ids) == nil { // else it is another list
+			names = append(names, ids...)
+		}
+	}
+	return names
+}
 
 // ResourceName is the name of the changed resource, the last part of its ARN.
 func (s Step) ResourceName() string { return ResourceName(s.Resource) }

@@ -131,6 +131,16 @@ func (b *Bot) handleEvent(ctx context.Context, e finding.Event) (fresh []alerts.
 			b.count(ctx, "AlertsUnrouted", 1)
 			continue
 		}
+		if f.OwnRole != "" {
+			ours, err := b.explained(ctx, f)
+			if err != nil {
+				return fresh, err
+			}
+			if ours {
+				b.count(ctx, "EventsIgnored", 1)
+				continue
+			}
+		}
 		if key == "" {
 			if key, err = b.storeEvent(ctx, e); err != nil {
 				return fresh, err

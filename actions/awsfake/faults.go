@@ -137,6 +137,7 @@ type Call struct {
 	RoleSessionName string // likewise
 	SourceIdentity  string // likewise
 	Tags            map[string]string
+	Input           any // the SDK's
 }
 
 // OnCall adds a hook that runs before and after each call (see Call.Phase),

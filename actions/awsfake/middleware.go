@@ -173,7 +173,7 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 	}
 	needs := k.needs(o, in)
 	call := Call{Phase: Before, Time: k.now, Op: op, Account: k.account.id, Region: k.region, Principal: caller.arn, Mutating: o.mutating,
-		SessionPolicy: caller.policy, RoleSessionName: caller.name, SourceIdentity: caller.sourceIdentity, Tags: maps.Clone(caller.tags)}
+		SessionPolicy: caller.policy, RoleSessionName: caller.name, SourceIdentity: caller.sourceIdentity, Tags: maps.Clone(caller.tags), Input: in}
 	for _, n := range needs {
 		call.Resources = append(call.Resources, n.resource)
 	}

@@ -2,12 +2,10 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
 
-	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -50,35 +48,13 @@ func inForce(p approvals.Planned, steps []step) approvals.InForce {
 	f := approvals.InForce{Account: p.Account}
 	f.Add(p.Plan.Identity.ARN)
 	for _, s := range steps {
-		name := s.Step.HoldName()
-		kind := strings.TrimSuffix(s.Step.Hold, "/"+name)
-		f.SCP = f.SCP || strings.HasSuffix(kind, "/scp")
-		switch {
-		case s.Step.Skip != "" || s.Step.Goal == "" && s.Effect.Wrote == nil:
+		f.SCP = f.SCP || strings.HasSuffix(s.Step.HoldKind(), "/scp")
+		if s.Step.Skip != "" || s.Step.Goal == "" && s.Effect.Wrote == nil {
 			continue
-		case s.Step.Many: // the policy is named in each of them; the roles are too many
-			f.Add(name)
-			continue
-		case s.Step.Removes || strings.HasSuffix(kind, "/inline") || strings.HasSuffix(kind, "/tag"): // a name that others have, too
-		default:
-			f.Add(name)
 		}
-		f.Add(s.Step.Resource)
-		for _, w := range written(s.Effect) {
-			f.Add(w)
+		for _, name := range s.Step.Names(s.Effect) {
+			f.Add(name)
 		}
 	}
 	return f
-}
-
-// written returns the ARN or the IDs that a step wrote; nothing for a document.
-func written(e actions.Effect) (names []string) {
-	switch {
-	case e.Wrote == nil:
-	case strings.HasPrefix(*e.Wrote, "arn:"):
-		names = []string{*e.Wrote}
-	case strings.HasPrefix(*e.Wrote, "["):
-		_ = json.Unmarshal([]byte(*e.Wrote), &names) // else it is another list
-	}
-	return names
 }

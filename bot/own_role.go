@@ -1,0 +1,90 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/finding"
+)
+
+// explained reports whether the ledger has what was done under the name of one of our own roles: the
+// session is called after a request that had begun by then, whose action makes such calls, under that
+// role, about what its steps change. Whoever else enters a role of ours can call a session so too, and
+// do no more than that request did.
+func (b *Bot) explained(ctx context.Context, f finding.Finding) (bool, error) {
+	if !approvals.IsRequestID(f.OwnRole) || f.Mark != "" {
+		return false, nil
+	}
+	run, err := b.Runs.Run(ctx, f.OwnRole)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	p, err := b.Runs.Planned(ctx, f.OwnRole)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	a, ok := b.Org.Actions.Lookup(p.Intent.Call.Action)
+	every := actions.Anything(b.Org)
+	its := every // what it calls elsewhere, by its options
+	its.Call = p.Intent.Call
+	phase, role := actions.PhaseRun, b.Org.ResponderRole
+	if p.Intent.Undo != "" {
+		phase, role = actions.PhaseUndo, b.Org.RestorerRole
+	}
+	if !ok || !run.Started || !f.By(role) || !b.atWork(p, run, f.Last) || !makes(slices.Concat(a.Spec().Permits(phase, every), a.Spec().Permits(phase, its)), f.Call) {
+		return false, nil
+	}
+	switch outside := a.Spec().CallsOrganizations(p.Intent.Call); {
+	case actions.WholeAccount(p.Intent.Call) && !outside: // there may be thousands of roles
+		return f.Account == p.Account, nil
+	case outside && f.Call == "organizations:DeletePolicy": // it names an ID alone, and what is attached nowhere
+		return true, nil
+	}
+	steps, err := b.Runs.Steps(ctx, f.OwnRole, 0)
+	if err != nil {
+		return false, err
+	}
+	names := []string{p.Plan.Identity.ARN, p.Plan.Identity.ID}
+	for _, s := range steps {
+		names = append(append(names, s.Step.ResourceID), s.Step.Names(s.Effect)...)
+	}
+	return slices.ContainsFunc(f.Touches, func(t string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			return name != "" && approvals.InForceName(name) == approvals.InForceName(t)
+		})
+	}), nil
+}
+
+// atWork reports whether a run may have made a call at a time: from its approval to its end, or while
+// what it did is watched. CloudTrail has whole seconds.
+func (b *Bot) atWork(p approvals.Planned, run approvals.Run, at time.Time) bool {
+	if at.Before(p.At.Truncate(time.Second)) {
+		return false
+	}
+	end := run.Ended
+	if run.WatchUntil.After(end) {
+		end = run.WatchUntil
+	}
+	return run.Outcome == "" || !at.After(end.Add(approvals.ClockSkew))
+}
+
+// makes reports whether statements permit a call.
+func makes(permits []actions.Statement, call string) bool {
+	return slices.ContainsFunc(permits, func(s actions.Statement) bool {
+		return !s.Deny && slices.ContainsFunc(s.Actions, func(a string) bool {
+			before, wild := strings.CutSuffix(a, "*")
+			return a == call || wild && strings.HasPrefix(call, before)
+		})
+	})
+}
