@@ -85,9 +85,9 @@ func newRehearsal(t *testing.T) *rehearsal {
 	var wg sync.WaitGroup
 	t.Cleanup(func() { stop(); wg.Wait() })
 	queues := sqs.NewFromConfig(s.aws.Hub(t))
-	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "AlertsQueueUrl": r.bot, "WebhooksQueueUrl": r.bot, "TrailQueueUrl": r.bot, "CliQueueUrl": r.bot, "JobsQueueUrl": r.executor, "ChecksQueueUrl": r.executor} {
+	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "AlertsQueueUrl": r.bot, "ImportedQueueUrl": r.bot, "WebhooksQueueUrl": r.bot, "TrailQueueUrl": r.bot, "CliQueueUrl": r.bot, "JobsQueueUrl": r.executor, "ChecksQueueUrl": r.executor} {
 		p := Pump{SQS: queues, URL: d.Outputs[output], To: to}
-		if output == "AlertsQueueUrl" || output == "TrailQueueUrl" { // moto drops the envelope's account
+		if output == "AlertsQueueUrl" || output == "ImportedQueueUrl" || output == "TrailQueueUrl" { // moto drops the envelope's account
 			p.Body = func(body string) string { return strings.Replace(body, "{", `{"account": "`+HubAccount+`", `, 1) }
 		}
 		out, err := queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &p.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})

@@ -145,8 +145,8 @@ func eventsOf(t *testing.T, text string) []envelope {
 }
 
 // TestRules: EventBridge brings to the queue of alerts, by the rules of
-// template.yaml, exactly those samples that it should; from another account and
-// region by those of deploy/forwarder.yaml. To the queue trail it brings what can undo
+// template.yaml, exactly those samples that it should, those of Security Hub to a queue of
+// their own; from another account and region by those of deploy/forwarder.yaml. To the queue trail it brings what can undo
 // a containment.
 func TestRules(t *testing.T) {
 	samples, err := filepath.Glob("../approvals/finding/testdata/events/*.json")
@@ -202,10 +202,13 @@ func TestRules(t *testing.T) {
 			queue := sqs.NewFromConfig(hub)
 			for from, cfg := range map[string]aws.Config{"the hub": hub, "another account and region": member} {
 				for name, want := range wants {
-					var expected, looks []any
+					var expected, imported, looks []any
 					for _, e := range eventsOf(t, texts[name]) {
 						putEvent(t, cfg, e)
-						if want == always || want == ifRoleChanges && roleChanges == "true" {
+						switch arrives := want == always || want == ifRoleChanges && roleChanges == "true"; {
+						case arrives && e.Source == "aws.securityhub":
+							imported = append(imported, decode(t, e.Detail))
+						case arrives:
 							expected = append(expected, decode(t, e.Detail))
 						}
 						whole, err := json.Marshal(e)
@@ -218,6 +221,9 @@ func TestRules(t *testing.T) {
 					}
 					if diff := cmp.Diff(expected, arrived(t, queue, d.Outputs["AlertsQueueUrl"])); diff != "" {
 						t.Errorf("%s, from %s, arrives %s (-want +got):\n%.600s", name, from, want, diff)
+					}
+					if diff := cmp.Diff(imported, arrived(t, queue, d.Outputs["ImportedQueueUrl"])); diff != "" {
+						t.Errorf("%s, from %s, in the queue of what is imported (-want +got):\n%.600s", name, from, diff)
 					}
 					if diff := cmp.Diff(looks, arrived(t, queue, d.Outputs["TrailQueueUrl"])); diff != "" {
 						t.Errorf("%s, from %s, in the queue trail (-want +got):\n%.600s", name, from, diff)

@@ -101,7 +101,7 @@ func TestTemplate(t *testing.T) {
 				want = d.Outputs["RunsTable"]
 			case "SLACK_QUEUE_URL", "JOBS_QUEUE_URL", "CHECKS_QUEUE_URL", "CHANGES_QUEUE_URL", "WEBHOOKS_QUEUE_URL":
 				want = d.Outputs[name[:1]+strings.ToLower(name[1:strings.Index(name, "_")])+"QueueUrl"]
-			case "SLACK_QUEUE_ARN", "CHANGES_QUEUE_ARN", "ALERTS_QUEUE_ARN", "WEBHOOKS_QUEUE_ARN", "TRAIL_QUEUE_ARN", "CLI_QUEUE_ARN": // the event source says from which queue a message is
+			case "SLACK_QUEUE_ARN", "CHANGES_QUEUE_ARN", "ALERTS_QUEUE_ARN", "IMPORTED_QUEUE_ARN", "WEBHOOKS_QUEUE_ARN", "TRAIL_QUEUE_ARN", "CLI_QUEUE_ARN": // the event source says from which queue a message is
 				if slices.Contains(f.Sources, got) {
 					want = got
 				}

@@ -63,6 +63,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		env("SLACK_QUEUE_ARN"):    approvals.Decoded(b.HandleSlack),
 		env("CHANGES_QUEUE_ARN"):  approvals.Decoded(b.HandleChange),
 		env("ALERTS_QUEUE_ARN"):   b.HandleEvent,
+		env("IMPORTED_QUEUE_ARN"): b.HandleEvent,
 		env("WEBHOOKS_QUEUE_ARN"): approvals.Decoded(b.HandleWebhook),
 		env("TRAIL_QUEUE_ARN"):    b.HandleTrail,
 		env("CLI_QUEUE_ARN"):      b.HandleStatement,

@@ -24,7 +24,7 @@ all('AWS::Lambda::Function', (name, p) => {
 all('AWS::Logs::LogGroup', (name, p) => want(name, target(p.RetentionInDays) === 'LogRetentionDays', 'the retention of the parameter'))
 
 // What their consumers say goes to Slack; what only looks leaves room for containments.
-const limited = { SlackQueue: 10, ChangesQueue: 2, AlertsQueue: 2, WebhooksQueue: 2, TrailQueue: 2, ChecksQueue: 20, CliQueue: 10 }
+const limited = { SlackQueue: 10, ChangesQueue: 2, AlertsQueue: 2, ImportedQueue: 2, WebhooksQueue: 2, TrailQueue: 2, ChecksQueue: 20, CliQueue: 10 }
 const readers = {}
 all('AWS::Lambda::EventSourceMapping', (name, p) => {
   const queue = target(p.EventSourceArn), reader = target(p.FunctionName)
@@ -33,7 +33,7 @@ all('AWS::Lambda::EventSourceMapping', (name, p) => {
   want(name, resources[queue].Properties.VisibilityTimeout >= 6 * resources[reader].Properties.Timeout, "a visibility timeout of six times the function's timeout")
   want(name, p.ScalingConfig?.MaximumConcurrency === limited[queue], `MaximumConcurrency ${limited[queue]}`)
 })
-want('queues', Object.entries(readers).sort().join(' ') === 'AlertsQueue,BotFunction ChangesQueue,BotFunction ChecksQueue,ExecutorFunction CliQueue,BotFunction JobsQueue,ExecutorFunction SlackQueue,BotFunction TrailQueue,BotFunction WebhooksQueue,BotFunction', 'their readers')
+want('queues', Object.entries(readers).sort().join(' ') === 'AlertsQueue,BotFunction ChangesQueue,BotFunction ChecksQueue,ExecutorFunction CliQueue,BotFunction ImportedQueue,BotFunction JobsQueue,ExecutorFunction SlackQueue,BotFunction TrailQueue,BotFunction WebhooksQueue,BotFunction', 'their readers')
 
 let dead = 0
 all('AWS::SQS::Queue', (name, p) => {
@@ -46,7 +46,7 @@ all('AWS::SQS::Queue', (name, p) => {
     want(name, target(p.RedrivePolicy?.deadLetterTargetArn) === name.replace('Queue', 'DeadQueue') && p.RedrivePolicy.maxReceiveCount === 5, 'a dead-letter queue after five attempts')
   }
 })
-want('dead-letter queues', dead === 8, 'eight')
+want('dead-letter queues', dead === 9, 'nine')
 
 all('AWS::DynamoDB::Table', (name, p, r) => {
   want(name, r.DeletionPolicy === 'Retain' && r.UpdateReplacePolicy === 'Retain' && p.DeletionProtectionEnabled === true, 'protection from deletion')
@@ -69,11 +69,11 @@ all('AWS::Events::Rule', (name, p, r) => {
   want(name, p.Targets.length === 1 && !p.State && !p.Name, 'one target, enabled, a name that no other stack has')
   if (p.ScheduleExpression) return want(name, p.ScheduleExpression === 'rate(1 minute)' && target(t.Arn) === 'BotFunction', 'a sweep a minute')
   rules.push(name)
-  const kind = name === 'ContainmentChangesRule' ? 'Trail' : 'Alerts'
+  const kind = { ContainmentChangesRule: 'Trail', SecurityHubRule: 'Imported' }[name] ?? 'Alerts'
   want(name, target(t.Arn) === `${kind}Queue` && target(t.DeadLetterConfig?.Arn) === `${kind}DeadQueue` && !t.RoleArn, `the ${kind} queue, and its dead-letter queue`)
   want(name, t.RetryPolicy?.MaximumEventAgeInSeconds === 86400 && t.RetryPolicy.MaximumRetryAttempts === 185, 'a day of attempts')
   want(name, r.Condition === (name === 'RoleChangesRule' ? 'TakesRoleChanges' : undefined), 'no other condition')
-  for (const queue of ['AlertsQueue', 'AlertsDeadQueue', 'TrailQueue', 'TrailDeadQueue'])
+  for (const queue of ['AlertsQueue', 'AlertsDeadQueue', 'ImportedQueue', 'ImportedDeadQueue', 'TrailQueue', 'TrailDeadQueue'])
     want(name, JSON.stringify(resources[`${queue}Policy`].Properties.PolicyDocument).includes(`"${name}"`) === queue.startsWith(kind), `to be in the policies of its queues, and not of ${queue}`)
   const there = forwarding[name]?.Properties
   want(name, JSON.stringify(there?.EventPattern) === JSON.stringify(p.EventPattern), 'the same pattern in forwarder.yaml')
