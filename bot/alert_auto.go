@@ -93,7 +93,7 @@ func (b *Bot) createAutomatic(ctx context.Context, r approvals.Request, seen tim
 		return nil
 	}
 	created, err := b.createForAlert(ctx, r, func(old approvals.Request, _ alerts.Alert) bool {
-		return peopleDecided(old.State) || !seen.After(old.Ended) || b.stillCovers(old, seen)
+		return peopleDecided(old.State) && old.Reason == r.Reason || !seen.After(old.Ended) || b.stillCovers(old, seen)
 	})
 	if err != nil && !errors.Is(err, approvals.ErrConflict) || err == nil && created.ID != r.ID {
 		return err

@@ -168,6 +168,9 @@ func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alert
 func (b *Bot) offered(ctx context.Context, a alerts.Alert, digest string) (approvals.Offer, alerts.Report, error) {
 	var gone error
 	for _, r := range a.Reports {
+		if r.Finding.Over {
+			continue
+		}
 		f, err := b.reread(ctx, r, r.Event)
 		if errors.Is(err, approvals.ErrNotFound) {
 			gone = err

@@ -104,12 +104,12 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		err = b.postAlert(ctx, a, &card)
 		held := card.Lease.Until
 		card.Lease = approvals.Lease{}
-		code := contentRefused(err)
+		refused := b.tellRefused(ctx, a, contentRefused(err))
 		after, uerr := b.alerts().Change(ctx, id, func(a *alerts.Alert) error {
 			if !a.Card.Keep(card, held) {
 				return errNothingToDo
 			}
-			if code != "" { // even as text: it must not keep the others waiting
+			if refused { // even as text: it must not keep the others waiting
 				a.PostAt = b.Now().UTC().Add(refusedFor)
 			}
 			return nil
@@ -122,16 +122,8 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		}
 		if err != nil {
 			b.Log.WarnContext(ctx, "alert not drawn", slog.String("alert_id", id), slog.String("error", err.Error()))
-			if code == "" {
+			if !refused {
 				b.pauseAlerts(ctx, card.Channel, err)
-				return nil
-			}
-			v, err := b.alertView(ctx, after)
-			if err != nil {
-				return err
-			}
-			if err := b.tellOnce(ctx, "refused card of "+id, cards.CantPost(v, code)); !errors.Is(err, approvals.ErrConflict) {
-				return err
 			}
 			return nil
 		}
@@ -140,6 +132,19 @@ func (b *Bot) drawAlert(ctx context.Context, id string) error {
 		}
 	}
 	return nil
+}
+
+// tellRefused tells that Slack refuses an alert for what is in it. If that is refused too, with none of
+// the alert's words, the trouble is another, and passes.
+func (b *Bot) tellRefused(ctx context.Context, a alerts.Alert, code string) bool {
+	if code == "" {
+		return false
+	}
+	v, err := b.alertView(ctx, a)
+	if err == nil {
+		err = b.tellOnce(ctx, "refused card of "+a.ID, cards.CantPost(v, code))
+	}
+	return err == nil || errors.Is(err, approvals.ErrConflict)
 }
 
 // leaseAlert takes the lease on drawing an alert. It returns errNothingToDo if another worker

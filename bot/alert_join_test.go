@@ -61,7 +61,7 @@ func TestOneActorIsOneCard(t *testing.T) {
 			t.Errorf("%d joined, in a row of %d bytes", row.Joined(), n)
 		}
 		replies := d.replies(row)
-		if len(replies) != 1 || !replies[0].Broadcast || !strings.Contains(replies[0].Text, "severity rose from medium to high") || !strings.Contains(replies[0].Text, "now User dev called StopLogging") {
+		if len(replies) != 1 || !replies[0].Broadcast || !strings.Contains(replies[0].Text, "the severity rose") || !strings.Contains(replies[0].Text, "CloudTrail, high: User dev called StopLogging") {
 			t.Errorf("replies %+v", replies)
 		}
 		if n := strings.Count(text, "revoke_sessions arn:"); n != 8 {
@@ -179,4 +179,217 @@ func TestAcknowledgedOpensAgain(t *testing.T) {
 			}, calling(4, "ben"))
 		})
 	}
+}
+
+func byDev(f *finding.Finding) { f.Actors = []string{dev} }
+
+// tells are the posts, replies in the channel too, that came since there were so many.
+func (d *desk) tells(t *testing.T, before int, want ...string) {
+	t.Helper()
+	got := strings.Join(d.posted()[before:], "\n")
+	for _, w := range want {
+		if !strings.Contains(got, w) {
+			t.Errorf("nothing says %q: %q", w, got)
+		}
+	}
+}
+
+// TestJoinedIsHeardOf: what joins an alert is told aloud if it is of another source or another severe
+// type, whatever state people gave the alert, and however many reports it has; its buttons are there.
+func TestJoinedIsHeardOf(t *testing.T) {
+	other := gdFinding(50, byDev, severe(7))
+	for name, tt := range map[string]struct {
+		calls  int // before it, each of another type
+		button string
+		news   finding.Finding
+		want   []string
+		open   bool
+	}{
+		"another source, open":         {calls: 1, news: other, want: []string{"GuardDuty, high: "}, open: true},
+		"another source, eight before": {calls: 9, news: other, want: []string{"GuardDuty, high: "}, open: true},
+		"another source, acknowledged": {calls: 9, button: "ack", news: other, want: []string{"GuardDuty, high: ", "Open again", "<@" + ben.Slack + ">"}, open: true},
+		"another source, snoozed":      {calls: 1, button: "snooze", news: other, want: []string{"GuardDuty, high: "}, open: true},
+		"another type, acknowledged":   {calls: 1, button: "ack", news: called(50, "StopLogging", 8, 5), want: []string{"called StopLogging", "Open again"}, open: true},
+		"another type, open":           {calls: 9, news: called(50, "StopLogging", 8, 5), want: []string{"called StopLogging"}, open: true},
+		"an exposed key":               {calls: 9, button: "ack", news: called(50, "Call1", 5, 5, func(f *finding.Finding) { f.Exposed = true }), want: []string{"called Call1", "Open again"}, open: true},
+		"our own role":                 {calls: 9, button: "ack", news: called(50, "Call1", 5, 5, func(f *finding.Finding) { f.OwnRole = "mallory" }), want: []string{"called Call1"}, open: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			atDesk(t, func(t *testing.T, d *desk) {
+				for i := range tt.calls {
+					d.hears(called(i, fmt.Sprintf("Call%d", i), 8, 0))
+				}
+				d.pass(time.Minute)
+				if tt.button != "" {
+					d.clicks(ana.Slack, d.row(called(0, "", 8, 0)), tt.button)
+				}
+				d.pass(30 * time.Second)
+				before := len(d.posted())
+				d.hears(tt.news)
+				d.pass(time.Minute)
+				d.tells(t, before, tt.want...)
+				row := d.row(called(0, "", 8, 0))
+				if (row.State == alerts.Open) != tt.open || row.Joined() != tt.calls+1 {
+					t.Errorf("it is %s, with %d", row.State, row.Joined())
+				}
+				if tt.news.Source == finding.GuardDuty && !strings.Contains(slackfake.Text(d.cards(sec)[0]), "role/role-50") {
+					t.Error("GuardDuty's containment is not on the card")
+				}
+			}, hearsCloudTrail, func(d *desk) {
+				for i := range d.Findings.Routes {
+					d.Findings.Routes[i].Call, d.Findings.Routes[i].CallFrom = []string{"ben"}, 4
+				}
+			})
+		})
+	}
+}
+
+// TestJoinedAfterTheContainment: what is seen after the actor was contained is told, with its name, once.
+func TestJoinedAfterTheContainment(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.hears(called(0, "CreateUser", 8, 0))
+		d.pass(time.Minute)
+		d.clicks(ana.Slack, d.row(called(0, "", 8, 0)), propose)
+		d.pass(time.Minute)
+		id := d.row(called(0, "", 8, 0)).Requests[0].Request
+		d.becomes(id, approvals.Pending, approvals.Approved, approvals.Running, approvals.Contained)
+		_, err := d.Requests.Change(t.Context(), id, func(r *approvals.Request) error { r.Ended = gdFinding(0).First.Add(2 * time.Minute); return nil })
+		d.must(err)
+		d.must(d.redrawAlert(t.Context(), d.row(called(0, "", 8, 0)).ID))
+		d.pass(time.Minute)
+		before := len(d.posted())
+		d.hears(called(1, "CreateUser", 8, 10), called(2, "CreateUser", 8, 11))
+		d.pass(2 * time.Minute)
+		d.tells(t, before, "User dev called CreateUser, the 1th time")
+		if got := d.posted()[before:]; len(got) != 1 {
+			t.Errorf("%d posts: %q", len(got), got)
+		}
+	}, hearsCloudTrail)
+}
+
+// TestJoinsOutOfADigest: an alert that a storm put into a digest has a card when its actor goes on.
+func TestJoinsOutOfADigest(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		asSlackDoes(d)
+		for i := range 60 {
+			d.hears(called(100+i, "CreateUser", 8.9, 0, func(f *finding.Finding) { f.Actors = []string{fmt.Sprintf("%s/user/u%d", account, i)} }))
+		}
+		d.hears(called(0, "CreateUser", 8, 0))
+		d.pass(5 * time.Minute)
+		if row := d.row(called(0, "", 8, 0)); row.DigestID == "" || row.Card.TS != "" {
+			t.Fatal("it is in no digest")
+		}
+		d.hears(called(1, "StopLogging", 8, 20))
+		d.pass(2 * time.Minute)
+		if row := d.row(called(0, "", 8, 0)); row.Card.TS == "" {
+			t.Error("StopLogging, long after the storm: no card")
+		}
+	}, hearsCloudTrail)
+}
+
+// TestActorsOfTwoChannels: findings of one actor whose routes have two channels are a card in each,
+// whatever becomes of the first's severity.
+func TestActorsOfTwoChannels(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		for i := range 20 {
+			d.hears(called(i, "X", []float64{5, 8}[i%2], i))
+			d.pass(10 * time.Second)
+		}
+		d.hears(called(0, "X", 8, 0, later(1))) // an update of one that is low
+		d.hears(called(30, "StopLogging", 8.5, 25))
+		d.pass(2 * time.Minute)
+		if low, high := d.cards(sec), d.cards("C0OTHER"); len(low) != 1 || len(high) != 1 || !strings.Contains(high[0].Text, "StopLogging") {
+			t.Errorf("%d cards, and %d in the channel of what is high", len(low), len(high))
+		}
+	}, func(d *desk) {
+		d.Findings.Routes = []finding.Route{
+			{Match: finding.Match{Source: finding.CloudTrail, MinSeverity: 7}, Delivery: finding.Propose, Channel: "C0OTHER"},
+			{Match: finding.Match{Source: finding.CloudTrail}, Delivery: finding.Propose},
+		}
+	})
+}
+
+// TestWhatIsOnlyCounted: a finding that is not kept whole is told of if there is more of it a day later,
+// and keeps an alert open that is over in all that is kept.
+func TestWhatIsOnlyCounted(t *testing.T) {
+	for name, tt := range map[string]func(t *testing.T, d *desk){
+		"a month later": func(t *testing.T, d *desk) {
+			d.clicks(ana.Slack, d.row(gdFinding(0)), "ack")
+			time.Sleep(30 * 24 * time.Hour)
+			before := len(d.posted())
+			news := gdFinding(9, byDev, severe(5), func(f *finding.Finding) { f.Updated, f.Last = time.Now(), time.Now() })
+			d.hears(news, news)
+			d.pass(time.Minute)
+			d.tells(t, before, "Open again")
+			if got := d.posted()[before:]; len(got) != 1 {
+				t.Errorf("%d posts", len(got))
+			}
+		},
+		"the others are over": func(t *testing.T, d *desk) {
+			for i := range 9 {
+				d.hears(gdFinding(i, byDev, severe(6), later(1), func(f *finding.Finding) { f.Over = true }))
+			}
+			d.pass(time.Minute)
+			if row := d.row(gdFinding(0)); row.Over || row.Shown().Over {
+				t.Errorf("it is over, with %d of %d kept", len(row.Reports), row.Joined())
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			atDesk(t, func(t *testing.T, d *desk) {
+				for i := range 9 {
+					d.hears(gdFinding(i, byDev, severe(6)))
+				}
+				d.hears(gdFinding(9, byDev, severe(5)))
+				d.pass(time.Minute)
+				tt(t, d)
+			})
+		})
+	}
+}
+
+// TestExposedKeyIsHeardBesideEight: Health's word on a key is told beside eight findings about it, counted
+// once however often it comes, and again in November.
+func TestExposedKeyIsHeardBesideEight(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		for i := range 41 {
+			d.hears(gdFinding(i, byDev, severe(8), func(f *finding.Finding) { f.Names = append(f.Names, fmt.Sprintf("key/AKIA%d", i)) }))
+		}
+		d.pass(time.Minute)
+		health := gdFinding(99, exposed(finding.Health), severe(8), func(f *finding.Finding) { f.Names = []string{account + "/key/AKIA3", "key/AKIA3"} })
+		d.hears(health, health)
+		d.pass(2 * time.Minute)
+		row := d.row(gdFinding(0))
+		if got := d.replies(row); len(got) == 0 || !row.Activity || row.Joined() != 41 || !strings.Contains(got[len(got)-1].Text, "tells of it too") {
+			t.Errorf("%d joined, activity %v, replies %v", row.Joined(), row.Activity, got)
+		}
+		d.clicks(ana.Slack, row, "ack")
+		time.Sleep(60 * 24 * time.Hour)
+		before := len(d.posted())
+		d.hears(gdFinding(99, exposed(finding.Health), severe(8), later(60*24*60), func(f *finding.Finding) { f.Names = []string{account + "/key/AKIA3", "key/AKIA3"} }))
+		d.pass(2 * time.Minute)
+		d.tells(t, before, "Open again")
+	})
+}
+
+// TestRuleOfAnotherFinding: people who said no to what a rule asked for about one finding have not said it
+// about another of its actor.
+func TestRuleOfAnotherFinding(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		same := func(f *finding.Finding) { byDev(f); f.Containments = gdFinding(1).Containments }
+		d.hears(gdFinding(1, same, severe(5)))
+		d.pass(time.Minute)
+		r := d.request(d.row(gdFinding(1)).Requests[0].Request)
+		_, err := d.Requests.Change(t.Context(), r.ID, func(r *approvals.Request) error { r.State, r.Ended = approvals.Cancelled, time.Now(); return nil })
+		d.must(err)
+		time.Sleep(10 * time.Minute)
+		d.hears(gdFinding(2, same, severe(9), func(f *finding.Finding) {
+			f.Type, f.First = "Backdoor:Other", f.First.Add(20*time.Minute)
+			f.Last, f.Updated = f.First, f.First
+		}))
+		d.pass(time.Minute)
+		if row := d.row(gdFinding(1)); len(row.Requests) != 2 {
+			t.Errorf("the critical finding's rule asked for nothing: %d requests", len(row.Requests))
+		}
+	}, autoRoute)
 }

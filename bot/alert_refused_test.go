@@ -214,3 +214,33 @@ func (d *desk) posted1(t *testing.T, f finding.Finding) time.Duration {
 	t.Error("it is not posted")
 	return time.Since(began)
 }
+
+// TestUnknownTrouble: an error that we don't know, and that meets each message, is no card's fault.
+func TestUnknownTrouble(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.refuses("chat.*", "team_quota_exceeded", nil)
+		d.hears(gdFinding(0, severe(9)))
+		time.Sleep(20 * time.Second)
+		d.slack.Heal()
+		d.pass(2 * time.Minute)
+		if cards := d.cards(sec); len(cards) != 1 || len(cards[0].Blocks) == 0 {
+			t.Errorf("two minutes later: %v; told %q", cards, d.saying("can't be shown"))
+		}
+	})
+}
+
+// TestRefusedHoldsNothingWorseBack: what is worse, of the same actor, waits for no refused card.
+func TestRefusedHoldsNothingWorseBack(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.hears(called(0, "A", 5, 0))
+		d.pass(time.Minute)
+		d.refuses("chat.*", "msg_blocked", anywhere)
+		d.hears(called(1, "B", 6, 1, poisoned))
+		d.pass(time.Minute)
+		before := len(d.posted())
+		d.slack.Heal()
+		d.hears(gdFinding(2, byDev, severe(9), func(f *finding.Finding) { f.First = f.First.Add(5 * time.Minute); f.Last = f.First }))
+		d.pass(time.Minute)
+		d.tells(t, before, "GuardDuty, critical: ")
+	}, hearsCloudTrail)
+}

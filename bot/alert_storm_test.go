@@ -263,7 +263,7 @@ func BenchmarkBuried(b *testing.B) {
 		b.Run(map[bool]string{false: "by the same queue", true: "by a queue of its own"}[own], func(b *testing.B) {
 			for b.Loop() {
 				d := newDesk(b, time.Now, approvals.Sleep, asSlackDoes, hearsCloudTrail)
-				fakes, real := make(chan []byte, n+1), gdFinding(n, severe(8))
+				fakes, one := make(chan []byte, n+1), gdFinding(n, severe(8))
 				for i := range n {
 					fakes <- body(imported(i))
 				}
@@ -272,7 +272,7 @@ func BenchmarkBuried(b *testing.B) {
 					queues = append(queues, make(chan []byte, 1))
 				}
 				began := time.Now()
-				queues[len(queues)-1] <- body(real)
+				queues[len(queues)-1] <- body(one)
 				close(fakes)
 				ctx, stop := context.WithCancel(b.Context())
 				var workers sync.WaitGroup
@@ -292,7 +292,7 @@ func BenchmarkBuried(b *testing.B) {
 					}
 				}
 				for {
-					if row, err := d.alerts().Get(ctx, approvals.AlertID(real.Own())); err == nil && row.Card.TS != "" {
+					if row, err := d.alerts().Get(ctx, approvals.AlertID(one.Own())); err == nil && row.Card.TS != "" {
 						break
 					}
 					time.Sleep(time.Millisecond)

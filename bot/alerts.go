@@ -234,11 +234,11 @@ func (b *Bot) storeFinding(ctx context.Context, a finding.Finding, event string)
 			row.Version, row.Revision = 1, 1
 			b.count(ctx, "AlertsNew", 1)
 		case to.joins:
-			row, err = b.alerts().ChangeByJoin(ctx, to.id, a, b.Now(), func(row *alerts.Alert) error {
-				if !b.joinable(*row, a) {
+			row, err = b.alerts().ChangeByJoin(ctx, to.id, a, b.actors(a), b.Now(), func(row *alerts.Alert) error {
+				if !joinable(*row) {
 					return approvals.ErrConflict
 				}
-				b.join(row, a, event)
+				b.join(row, a, event, to.after)
 				return nil
 			})
 			b.count(ctx, "AlertsJoined", 1)
@@ -271,6 +271,7 @@ type place struct {
 	id     string // of the alert; empty: a new one
 	shared bool   // found by a name that findings of other sources share
 	joins  bool   // as another finding of the same actor
+	after  bool   // and it was seen after what contained the others
 	free   []string
 	actors []alerts.Actor // which lead to no alert that it could join
 }
@@ -279,7 +280,7 @@ type place struct {
 // alert has no report of this source; or by its actor, for a while. None of both is one that
 // somebody called a false positive. A finding that is over is found by its own name only.
 func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (to place, err error) {
-	names, actors := a.Names, a.Actors
+	names, actors := a.Names, b.actors(a)
 	if a.Over {
 		names, actors = names[:1], nil
 	}
@@ -307,8 +308,9 @@ func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (to place, err e
 			if err != nil {
 				return place{}, err
 			}
-			if b.joinable(row, a) {
-				return place{id: id, joins: true}, nil
+			if joinable(row) {
+				after, err := b.afterContained(ctx, row, a)
+				return place{id: id, joins: true, after: after}, err
 			}
 		}
 		to.actors = append(to.actors, as)
@@ -321,11 +323,25 @@ func takes(row alerts.Alert, a finding.Finding) bool {
 	return !hasReportOf(row, a.Source) && row.State != alerts.FalsePositive // which was said of something else
 }
 
-// joinable reports whether another finding of its actor may join an alert: it must be seen
-// where its own route would have it seen.
-func (b *Bot) joinable(row alerts.Alert, a finding.Finding) bool {
-	first := b.Findings.RouteOf(row.Reports[0].Finding)
-	return row.State != alerts.FalsePositive && !row.Over && first != nil && b.channelOf(*first) == b.channelOf(*a.Route)
+// joinable reports whether another finding of its actor may join an alert.
+func joinable(row alerts.Alert) bool { return row.State != alerts.FalsePositive && !row.Over }
+
+// afterContained reports whether a request of an alert contains all that was seen so far, and not a
+// finding that joins it.
+func (b *Bot) afterContained(ctx context.Context, row alerts.Alert, a finding.Finding) (bool, error) {
+	requests, err := b.alerts().Linked(ctx, row.Requests)
+	return slices.ContainsFunc(requests, func(r approvals.Request) bool {
+		return alerts.Contains(r, row.Shown()) && !alerts.Contains(r, a)
+	}), err
+}
+
+// actors are a finding's actors in the channel of its route, where it must be seen.
+func (b *Bot) actors(a finding.Finding) []string {
+	var all []string
+	for _, name := range a.Actors {
+		all = append(all, b.channelOf(*a.Route)+" "+name)
+	}
+	return all
 }
 
 func (b *Bot) channelOf(r finding.Route) string { return cmp.Or(r.Channel, b.IncidentChannel) }

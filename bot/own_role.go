@@ -45,25 +45,60 @@ func (b *Bot) explained(ctx context.Context, f finding.Finding) (bool, error) {
 	if !ok || !run.Started || !f.By(role) || !b.atWork(p, run, f.Last) || !makes(slices.Concat(a.Spec().Permits(phase, every), a.Spec().Permits(phase, its)), f.Call) {
 		return false, nil
 	}
-	switch outside := a.Spec().CallsOrganizations(p.Intent.Call); {
-	case actions.WholeAccount(p.Intent.Call) && !outside: // there may be thousands of roles
-		return f.Account == p.Account, nil
-	case outside && f.Call == "organizations:DeletePolicy": // it names an ID alone, and what is attached nowhere
+	organizations := strings.HasPrefix(f.Call, "organizations:")
+	switch {
+	case organizations && (f.Account != b.Org.OrganizationsAccount() || !a.Spec().CallsOrganizations(p.Intent.Call)),
+		!organizations && f.Account != p.Account,
+		!organizations && phase == actions.PhaseRun && f.Allows: // we only deny
+		return false, nil
+	case f.Call == "organizations:DeletePolicy": // it names an ID alone, and what is attached nowhere
 		return true, nil
 	}
-	steps, err := b.Runs.Steps(ctx, f.OwnRole, 0)
-	if err != nil {
-		return false, err
+	limit := 0
+	if actions.WholeAccount(p.Intent.Call) { // there may be thousands of roles, each with the same policy
+		limit = wholeSteps
 	}
-	names := []string{p.Plan.Identity.ARN, p.Plan.Identity.ID}
-	for _, s := range steps {
-		names = append(append(names, s.Step.ResourceID), s.Step.Names(s.Effect)...)
-	}
-	return slices.ContainsFunc(f.Touches, func(t string) bool {
-		return slices.ContainsFunc(names, func(name string) bool {
-			return name != "" && approvals.InForceName(name) == approvals.InForceName(t)
+	steps, err := b.Runs.Steps(ctx, f.OwnRole, limit)
+	return slices.ContainsFunc(steps, func(s approvals.Step) bool { return about(s, p.Plan.Identity, f) }), err
+}
+
+// wholeSteps are the steps of a whole account that are looked at.
+const wholeSteps = 50
+
+// inlineCall matches the calls that write an inline policy, or delete one.
+var inlineCall = actions.NewPattern(`^iam:(Put|Delete)(Role|User)Policy$`)
+
+// about reports whether a call is about what a step changes: the resource, and where
+// there are several of a kind on it, that one.
+func about(s approvals.Step, target actions.Identity, f finding.Finding) bool {
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(f.Touches, func(t string) bool {
+			return slices.ContainsFunc(names, func(name string) bool { return name != "" && approvals.InForceName(name) == approvals.InForceName(t) })
 		})
-	}), nil
+	}
+	prior, wrote := "", ""
+	if s.Step.Prior != nil {
+		prior = *s.Step.Prior
+	}
+	if s.Effect.Wrote != nil {
+		wrote = *s.Effect.Wrote
+	}
+	for _, t := range f.Touches { // a policy that is attached or detached
+		if strings.HasPrefix(t, "arn:") && strings.Contains(t, ":policy/") && !strings.Contains(s.Step.Hold+" "+prior+" "+wrote, actions.LastPart(t)) {
+			return false
+		}
+	}
+	resource := has(s.Step.Resource, s.Step.ResourceID)
+	inline := strings.HasSuffix(s.Step.HoldKind(), "/inline")
+	switch {
+	case s.Step.Many:
+		return has(s.Step.HoldName())
+	case inline, strings.HasSuffix(s.Step.HoldKind(), "/tag"):
+		return resource && has(s.Step.HoldName())
+	case inlineCall.MatchString(f.Call):
+		return false
+	}
+	return resource || has(target.ARN, target.ID) || has(s.Step.Names(s.Effect)...)
 }
 
 // atWork reports whether a run may have made a call at a time: from its approval to its end, or while

@@ -246,13 +246,12 @@ var errorsBut = map[string][]string{
 	"message": {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"},
 	"app": {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission", "missing_scope", "not_allowed_token_type",
 		"org_login_required", "ekm_access_denied", "team_access_not_granted", "two_factor_setup_required", "access_denied", "enterprise_is_restricted", "team_not_found"},
-	"passing": {"ratelimited", "rate_limited", "message_limit_exceeded", "fatal_error", "internal_error", "service_unavailable", "request_timeout", "accesslimited", "team_added_to_org"},
+	"passing": {"ratelimited", "rate_limited", "message_limit_exceeded", "fatal_error", "internal_error", "service_unavailable", "request_timeout", "accesslimited", "team_added_to_org", "external_channel_migrating"},
 }
 
 // codeOf is the code of Slack's answer; empty if it gave none.
 func codeOf(err error) string {
-	var answer slack.SlackErrorResponse
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[slack.SlackErrorResponse](err); ok {
 		return answer.Err
 	}
 	return ""

@@ -42,16 +42,23 @@ func (a Alert) Joined() (n int) {
 }
 
 // Join adds a new finding of the same actor. If there are too many, the weakest are only
-// counted.
-func (a *Alert) Join(r Report) {
+// counted. It reports whether the alert had none of that source and type.
+func (a *Alert) Join(r Report) (another bool) {
 	if len(a.Kinds) == 0 {
 		for _, old := range a.Reports {
 			a.count(old)
 		}
 	}
+	f := r.Finding
+	another = !slices.ContainsFunc(a.Kinds, func(k Kind) bool { return k.Source == f.Source && k.Type == f.Type })
 	a.count(r)
 	a.keep(r)
-	a.addNames(r.Finding.Names[1:]) // its own leads here without the row: there may be thousands
+	for _, name := range f.Names[1:] { // its own leads here without the row: there may be thousands
+		if !slices.Contains(a.Names, name) && len(a.Names) < maxNames {
+			a.Names = append(a.Names, name)
+		}
+	}
+	return another
 }
 
 // count counts a report that joins, and keeps the span of all.
@@ -125,15 +132,15 @@ func (w Actor) put(a Alert) approvals.Put {
 }
 
 // ChangeByJoin is Change for an alert that a finding joins: its own name leads to the alert
-// from then on, and so do actors of it that lead to none. It returns ErrConflict if its name
+// from then on, and so do its actors that lead to none. It returns ErrConflict if its name
 // is known by now.
-func (t Table) ChangeByJoin(ctx context.Context, id string, f finding.Finding, now time.Time, change func(*Alert) error) (Alert, error) {
+func (t Table) ChangeByJoin(ctx context.Context, id string, f finding.Finding, actors []string, now time.Time, change func(*Alert) error) (Alert, error) {
 	return t.change(ctx, id, func(a *Alert) ([]approvals.Put, error) {
 		if _, err := t.Named(ctx, f.Own()); !errors.Is(err, approvals.ErrNotFound) {
 			return nil, cmp.Or[error](err, approvals.ErrConflict)
 		}
 		puts := []approvals.Put{approvals.PutRow(aliasKey(f.Own()), 0, alias{a.ID})}
-		for _, name := range f.Actors {
+		for _, name := range actors {
 			known, as, err := t.ByActor(ctx, name, f, now)
 			if err != nil {
 				return nil, err

@@ -36,7 +36,7 @@ func (a *Alert) AddReport(r Report) bool {
 	if !a.keep(r) {
 		return false
 	}
-	a.addNames(r.Finding.Names)
+	a.addNames(r.Finding)
 	return true
 }
 
@@ -54,18 +54,36 @@ func (a *Alert) keep(r Report) bool {
 	}
 	slices.SortStableFunc(a.Reports, compare)
 	if len(a.Reports) > maxReports {
-		weakest := a.Reports[maxReports]
-		if a.Reports = a.Reports[:maxReports]; weakest.Finding.Same(r.Finding) {
+		weakest := a.dropWeakest()
+		if weakest.Finding.Same(r.Finding) {
 			return false
 		}
 	}
-	a.Over = a.Reports[0].Finding.Over // reports that are over come last
+	// Reports that are over come last. Of what is counted alone nobody knows that it is.
+	a.Over = a.Reports[0].Finding.Over && a.Joined() <= len(a.Reports)
 	return true
 }
 
-func (a *Alert) addNames(names []string) {
-	for _, name := range names {
-		if !slices.Contains(a.Names, name) && len(a.Names) < maxNames {
+// dropWeakest drops the weakest report of a source that has another one: there are fewer sources
+// than reports.
+func (a *Alert) dropWeakest() Report {
+	last := len(a.Reports) - 1
+	for i := last; i >= 0; i-- {
+		of := func(r Report) bool { return r.Finding.Source == a.Reports[i].Finding.Source }
+		if slices.IndexFunc(a.Reports, of) != i {
+			last = i
+			break
+		}
+	}
+	weakest := a.Reports[last]
+	a.Reports = slices.Delete(slices.Clone(a.Reports), last, last+1)
+	return weakest
+}
+
+// addNames adds a finding's names; its own in any case.
+func (a *Alert) addNames(f finding.Finding) {
+	for _, name := range f.Names {
+		if !slices.Contains(a.Names, name) && (len(a.Names) < maxNames || name == f.Own()) {
 			a.Names = append(a.Names, name)
 		}
 	}
@@ -140,7 +158,7 @@ func last(x, y bool) int {
 func (a Alert) Shown() finding.Finding {
 	f := Shown(a.Reports)
 	if n := a.Joined(); n > 0 {
-		f.First, f.Last, f.Count = earliest(f.First, a.First), latest(f.Last, a.Last), max(f.Count, n)
+		f.First, f.Last, f.Count, f.Over = earliest(f.First, a.First), latest(f.Last, a.Last), max(f.Count, n), a.Over
 	}
 	return f
 }

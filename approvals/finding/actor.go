@@ -100,11 +100,14 @@ func (w actor) subject() trail.Subject {
 	return trail.Subject{}
 }
 
-// names are those of a principal and of its key in the account of a finding, which may be
-// forged in another. People of IAM Identity Center share the role of a permission set, so
+// names are those of a principal and of its key in the account of a finding: in another anybody
+// may have a principal of that name, or tell of that key. People of IAM Identity Center share the role of a permission set, so
 // the session is theirs; of other roles whoever uses them chooses it.
 func (w actor) names(account string) (all []string) {
 	name := strings.ToLower(w.name)
+	if owner := cmp.Or(w.account, ownerOf(w.arn)); owner != "" && owner != account {
+		account += "/foreign/" + owner
+	}
 	switch {
 	case w.isRoot():
 		all = append(all, account+"/root")

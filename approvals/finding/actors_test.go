@@ -38,3 +38,30 @@ func TestActors(t *testing.T) {
 		t.Errorf("a drill: %q", drill.Actors)
 	}
 }
+
+// TestActorsOfASequence: each is named once, though it had two sessions or keys; of another account none
+// bears the name of ours.
+func TestActorsOfASequence(t *testing.T) {
+	actor := func(kind, name, uid, key, account, issuer string) any {
+		return map[string]any{
+			"user":    map[string]any{"type": kind, "name": name, "uid": uid, "credentialUid": key, "account": map[string]any{"uid": account}},
+			"session": map[string]any{"issuer": issuer},
+		}
+	}
+	a := one(t, Reader{Org: org}, edited(t, "guardduty_attacksequence_iam-user.json", map[string]any{"detail.service.detection.sequence.actors": []any{
+		actor("AssumedRole", "etl", "AROAETLROLEAAAEXAMPLE:job", "ASIAETLROLEA2EXAMPLE", "222222222222", "arn:aws:iam::222222222222:role/etl"),
+		actor("AssumedRole", "etl", "AROAETLROLEAAAEXAMPLE:job2", "ASIAETLROLEA3EXAMPLE", "222222222222", "arn:aws:iam::222222222222:role/etl"),
+		actor("IAMUser", "bot", "AIDAREPORTBOTUEXAMPLE", "AKIAREPORTBT2EXAMPLE", "222222222222", ""),
+		actor("IAMUser", "bot", "AIDAREPORTBOTUEXAMPLE", "AKIAREPORTBT2EXAMPLE", "222222222222", ""),
+		actor("AssumedRole", "deploy", "AROAMULEROLEAAEXAMPLE:x", "ASIAMULEROLEAEXAMPLE", "444444444444", "arn:aws:iam::444444444444:role/deploy"),
+	}}))
+	want := []string{"222222222222/role/etl", "222222222222/user/bot", "222222222222/key/AKIAREPORTBT2EXAMPLE", "222222222222/foreign/444444444444/role/deploy"}
+	if !slices.Equal(a.Actors[:min(4, len(a.Actors))], want) {
+		t.Errorf("actors %q, want %q", a.Actors, want)
+	}
+	for i, name := range a.Names {
+		if slices.Index(a.Names, name) != i {
+			t.Errorf("the name %q twice", name)
+		}
+	}
+}

@@ -86,6 +86,7 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	if c.ours {
 		a.OwnRole, a.Call = cmp.Or(c.caller.session(), c.caller.name), c.String()
 		touched := append(trail.Values(c.request.v), trail.Values(c.answer.v)...)
+		a.Allows = slices.ContainsFunc(touched, allows)
 		slices.Sort(touched)
 		a.Touches = touched[:min(len(touched), maxTouches)]
 	}
@@ -106,6 +107,11 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	c.offer(o)
 	a.Containments, a.ByHand = o.list, o.byHand
 	return []Finding{a}, nil
+}
+
+// allows reports whether a text is a policy that does more than deny.
+func allows(text string) bool {
+	return slices.ContainsFunc(statements(text), func(s node) bool { return s.at("Effect").text() != "Deny" })
 }
 
 // facts are the evidence in a record.

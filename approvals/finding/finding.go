@@ -87,6 +87,7 @@ type Finding struct {
 	// answer. They are read again with the event, so they are not stored.
 	Call    string   `json:"-"`
 	Touches []string `json:"-"`
+	Allows  bool     `json:"-"` // a policy among them does more than deny
 
 	// A Reader sets these from its configuration. They are not stored, since the
 	// configuration may change.

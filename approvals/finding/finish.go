@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -84,13 +85,23 @@ func (r Reader) dropImpossible(a *Finding) {
 	if len(a.Containments) == 0 {
 		a.Containments = nil
 	}
-	a.Names, a.Actors = a.Names[:min(len(a.Names), maxNames)], a.Actors[:min(len(a.Actors), maxNames)]
+	a.Names, a.Actors = once(a.Names), once(a.Actors)
 	for i, name := range a.Names {
 		if len(name) > maxName { // it names the finding still, by its hash
 			sum := sha256.Sum256([]byte(name))
 			a.Names[i] = strings.ToValidUTF8(name[:maxName-2*len(sum)-1], "") + "#" + hex.EncodeToString(sum[:])
 		}
 	}
+}
+
+// once are the first names of a list, each once.
+func once(names []string) (all []string) {
+	for _, name := range names {
+		if !slices.Contains(all, name) && len(all) < maxNames {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // setMark marks drills and mocks, and gives them names that no real finding has.

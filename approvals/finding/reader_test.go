@@ -307,7 +307,7 @@ func checkAlert(t testing.TB, o actions.Org, a Finding) {
 			t.Errorf("%s in an alert of %s: %v", offer.Call, a.Account, no)
 		}
 	}
-	a.Route, a.Trusted, a.Call, a.Touches = nil, false, "", nil // which are not stored
+	a.Route, a.Trusted, a.Call, a.Touches, a.Allows = nil, false, "", nil, false // which are not stored
 	body, err := json.Marshal(a)
 	var back Finding
 	if err != nil || json.Unmarshal(body, &back) != nil {

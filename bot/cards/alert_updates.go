@@ -68,7 +68,12 @@ func StillOpen(v AlertView, more int) string {
 // OpenAgain is the reply to an alert that was answered, and is not any more: its containment
 // did not come about, or something was seen since.
 func OpenAgain(v AlertView) string {
-	return fmt.Sprintf("*Open again*, and nobody sees to it: %s", Untrusted(v.summary()))
+	text := fmt.Sprintf("*Open again*, and nobody sees to it: %s", Untrusted(v.summary()))
+	if len(v.Alert.Kinds) > 0 {
+		last := slices.MaxFunc(v.Alert.Kinds, func(a, b alerts.Kind) int { return a.Last.Compare(b.Last) })
+		text += ". Last seen: " + Untrusted(Untrusted(cmp.Or(last.Title, last.Type)).Plain(maxField)).String()
+	}
+	return text
 }
 
 // Changes is the reply about new reports, as mrkdwn. It is empty if people need to know
@@ -94,9 +99,23 @@ func Changes(before, now []alerts.Report, reopened bool) string {
 		also = append([]string{text}, also...)
 	}
 	if reopened {
-		also = append([]string{"*Open again*: it was acknowledged, and there is more."}, also...)
+		also = append([]string{openAgain}, also...)
 	}
 	return strings.Join(also, "\n")
+}
+
+const openAgain = "*Open again*: it was acknowledged, and there is more."
+
+// Joined is the reply about another finding of an alert's actor, as mrkdwn.
+func Joined(f finding.Finding, rose, reopened bool) string {
+	text := fmt.Sprintf("*The same actor*, %s, %s: %s", productName(f.Product), finding.Level(f.Severity), Untrusted(strings.TrimRight(Untrusted(cmp.Or(f.Title, f.Type)).Plain(maxField), ". ")))
+	if rose {
+		text += " · *the severity rose*"
+	}
+	if reopened {
+		text = openAgain + "\n" + text
+	}
+	return text
 }
 
 // updateText lists the differences between two findings, as mrkdwn. It is empty if

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -106,56 +106,61 @@ func TestOurOwnCallsAreSilent(t *testing.T) {
 // is in force, unless they do just what that request did.
 func TestOthersUnderOurName(t *testing.T) {
 	t.Parallel()
-	var s stolen
-	const line = "detach_policies prod/app-role stolen"
-	call := func(w *world, r approvals.Request, role, session, op, resource string) awsfake.Call {
-		return awsfake.Call{Op: op, Time: w.clock.Now(), Mutating: true, Principal: "arn:aws:sts::" + prod + ":assumed-role/" + role + "/" + session, Input: map[string]any{"RoleName": actions.LastPart(resource)}}
+	const (
+		line  = "detach_policies prod/app-role stolen"
+		allow = `{"Version":"2012-10-17","Statement":[{"\u0045ffect":"\u0041llow","Action":"*","Resource":"*"}]}`
+		deny  = `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`
+	)
+	type call struct {
+		account, role, session, op string
+		input                      map[string]any
+		at                         func(approvals.Request, approvals.Run) time.Time
 	}
-	app, other := "arn:aws:iam::"+prod+":role/app-role", "arn:aws:iam::"+prod+":role/support"
 	for name, tt := range map[string]struct {
-		call   func(w *world, r approvals.Request) awsfake.Call
+		call
 		silent bool
 	}{
-		"what it did": {func(w *world, r approvals.Request) awsfake.Call {
-			return call(w, r, "killswitch-responder", r.ID, "iam:PutRolePolicy", app)
-		}, true},
-		"another role": {func(w *world, r approvals.Request) awsfake.Call {
-			return call(w, r, "killswitch-responder", r.ID, "iam:PutRolePolicy", other)
-		}, false},
-		"another call": {func(w *world, r approvals.Request) awsfake.Call {
-			return call(w, r, "killswitch-responder", r.ID, "iam:DeleteRole", app)
-		}, false},
-		"of another service": {func(w *world, r approvals.Request) awsfake.Call {
-			return call(w, r, "killswitch-responder", r.ID, "lambda:CreateFunction", app)
-		}, false},
-		"by the restorer": {func(w *world, r approvals.Request) awsfake.Call {
-			return call(w, r, "killswitch-restorer", r.ID, "iam:DeleteRolePolicy", app)
-		}, false},
-		"a session of no request": {func(w *world, r approvals.Request) awsfake.Call {
-			return call(w, r, "killswitch-responder", "mallory", "iam:PutRolePolicy", app)
-		}, false},
-		"a request that is not one": {func(w *world, r approvals.Request) awsfake.Call {
-			return call(w, r, "killswitch-responder", "KS-0123456789AB", "iam:PutRolePolicy", app)
-		}, false},
-		"before it was asked for": {func(w *world, r approvals.Request) awsfake.Call {
-			c := call(w, r, "killswitch-responder", r.ID, "iam:PutRolePolicy", app)
-			c.Time = r.Asked.Add(-time.Minute)
-			return c
-		}, false},
-		"when it is not watched any more": {func(w *world, r approvals.Request) awsfake.Call {
-			c := call(w, r, "killswitch-responder", r.ID, "iam:PutRolePolicy", app)
-			c.Time = w.run(r).WatchUntil.Add(time.Hour)
-			return c
-		}, false},
+		"what it did":                {silent: true},
+		"another role":               {call: call{input: map[string]any{"RoleName": "support"}}},
+		"another policy":             {call: call{input: map[string]any{"PolicyName": "backdoor"}}},
+		"a policy that allows":       {call: call{input: map[string]any{"PolicyDocument": allow}}},
+		"its name in another's":      {call: call{input: map[string]any{"RoleName": "support", "PolicyName": "app-role"}}},
+		"in another account":         {call: call{account: "444444444444"}},
+		"another call":               {call: call{op: "iam:DeleteRole"}},
+		"an administrator's policy":  {call: call{op: "iam:AttachRolePolicy", input: map[string]any{"PolicyArn": admin}}},
+		"an SCP that it has not":     {call: call{op: "organizations:DeletePolicy"}},
+		"of another service":         {call: call{op: "lambda:CreateFunction"}},
+		"by the restorer":            {call: call{role: "killswitch-restorer", op: "iam:DeleteRolePolicy"}},
+		"a session of no request":    {call: call{session: "mallory"}},
+		"a request that there isn't": {call: call{session: "KS-0123456789AB"}},
+		"before it was asked for":    {call: call{at: func(r approvals.Request, _ approvals.Run) time.Time { return r.Asked.Add(-time.Minute) }}},
+		"watched no more":            {call: call{at: func(_ approvals.Request, run approvals.Run) time.Time { return run.WatchUntil.Add(time.Hour) }}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			var s stolen
 			w := newWorld(t, raceWorld(&s, line), hearsCloudTrail)
 			r := w.asks("U01ALICE", line)
 			w.clicks("U02BOB", r, "approve")
 			w.pass(time.Minute)
 			r = w.state(r, approvals.Contained)
-			got := w.alerting([]awsfake.Call{tt.call(w, r)})
+			did := w.ofOurs()
+			i := slices.IndexFunc(did, func(c awsfake.Call) bool { return c.Op == "iam:PutRolePolicy" })
+			input := map[string]any{"PolicyDocument": deny}
+			if tt.op == "" || tt.op == "iam:PutRolePolicy" {
+				b, err := json.Marshal(did[i].Input)
+				w.must(err)
+				w.must(json.Unmarshal(b, &input))
+			} else {
+				input["RoleName"] = "app-role"
+			}
+			maps.Copy(input, tt.input)
+			c := awsfake.Call{Op: cmp.Or(tt.op, "iam:PutRolePolicy"), Time: w.clock.Now(), Mutating: true, Input: input,
+				Principal: "arn:aws:sts::" + cmp.Or(tt.account, prod) + ":assumed-role/" + cmp.Or(tt.role, "killswitch-responder") + "/" + cmp.Or(tt.session, r.ID)}
+			if tt.at != nil {
+				c.Time = tt.at(r, w.run(r))
+			}
+			got := w.alerting([]awsfake.Call{c})
 			if tt.silent != (len(got) == 0) {
 				t.Errorf("alerts %q", got)
 			}
