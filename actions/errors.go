@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
@@ -119,13 +121,33 @@ func Explain(err error) (cause, hint string) {
 		case "IncorrectInstanceState", "IncorrectState":
 			hint = "its state does not allow that just now; retry, and look at whether it is being terminated"
 		}
+		if hint == "" && Transient(err) {
+			hint = outageHint(err)
+		}
 		return cause, hint
 	case errors.Is(err, context.DeadlineExceeded):
-		return "AWS did not answer in time", "retry; what was applied stays applied"
+		return "AWS did not answer in time", cmp.Or(outageHint(err), "retry; what was applied stays applied")
 	case errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError:
-		return fmt.Sprintf("AWS answered HTTP %d", status.HTTPStatusCode()), "retry in a minute"
+		return fmt.Sprintf("AWS answered HTTP %d", status.HTTPStatusCode()), cmp.Or(outageHint(err), "retry in a minute")
 	}
 	return Clip(err.Error()), ""
+}
+
+// outages are the services without which an action waits, with what still works. Those of the whole
+// partition are changed in one region, us-east-1 in the partition aws.
+// https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/global-services.html
+var outages = map[string]string{
+	"IAM":           "IAM does not answer; roles, users and keys are changed in one region alone (us-east-1), so all that is denied there waits, and is tried again. Meanwhile isolate_instance cuts an instance off, and apply_scp, deny_principal and via=scp work if Organizations answers",
+	"Organizations": "Organizations does not answer; its policies are changed in one region alone (us-east-1), so they wait, and are tried again. Meanwhile what is done in the account works if IAM answers (revoke_sessions, quarantine_user, deactivate_key), and isolate_instance cuts an instance off",
+	"EC2":           "EC2 of that region does not answer, so the instance can't be cut off; it is tried again. Meanwhile revoke_sessions of its role works if IAM answers",
+}
+
+// outageHint says what waits for the service that failed, and what still works; empty for other services.
+func outageHint(err error) string {
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
+		return outages[op.Service()]
+	}
+	return ""
 }
 
 // denials are the policies that AWS names in its denials, with what to do about each.

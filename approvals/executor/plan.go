@@ -167,7 +167,11 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	}
 	entry := x.Policy.For(proven.intent)
 	if x.Now().After(proven.at.Add(entry.ApproveWithin)) {
-		return approvals.Planned{}, actions.Refuse(actions.Violation{Code: approvals.PastExpiry})
+		no := actions.Refuse(actions.Violation{Code: approvals.PastExpiry})
+		if r.Cause != "" { // what stopped its plan
+			no.Reason, no.Hint = "There was no plan in time: "+actions.Clip(r.Cause)+".", r.Hint
+		}
+		return approvals.Planned{}, no
 	}
 	if proven.person == approvals.AutomaticRequester && proven.mode != approvals.Automatic {
 		return approvals.Planned{}, proven.modeRefusal()

@@ -16,6 +16,7 @@ const (
 	stepTimeout      = 20 * time.Second       // of one step's AWS calls; shorter than the lease
 	stopBefore       = 20 * time.Second       // no new step this close to the Lambda deadline
 	retryWithin      = 10 * time.Minute       // of a throttled step
+	settleWithin     = time.Minute            // of a step that AWS fails, once a goal stands: people wait for the outcome, and the watch goes on
 	retryLaterWithin = 90 * time.Second       // of a step that waits for other steps or for eventual consistency
 	pageWithin       = time.Minute            // of the next page of a listing
 	maxPause         = 20 * time.Second       // between two tries; shorter than the lease

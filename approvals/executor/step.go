@@ -50,7 +50,11 @@ func (w *worker) retryable(t *stepAttempt) bool {
 	if t.s.firstTry.IsZero() {
 		t.s.firstTry = now
 	}
-	return errors.Is(t.err, errReleasing) || actions.Transient(t.err) && now.Before(w.patience()) ||
+	until := w.patience()
+	if w.stands && !t.s.Step.Many && !actions.Throttled(t.err) {
+		until = t.s.firstTry.Add(settleWithin)
+	}
+	return errors.Is(t.err, errReleasing) || actions.Transient(t.err) && now.Before(until) ||
 		actions.IsRetryLater(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
 }
 
@@ -271,6 +275,7 @@ func (w *worker) recordSteps(ctx context.Context, batch ...*stepAttempt) error {
 	for _, t := range batch {
 		t.again = w.retryable(t)
 		w.recreated = w.recreated || errors.Is(t.err, actions.ErrRecreated)
+		w.stands = w.stands || t.err == nil && t.s.Step.Goal != "" && w.p.Intent.Undo == ""
 		t.s.releasing = errors.Is(t.err, errReleasing)
 		key := holdRow(t.s.Step.Hold)
 		if t.s.Step.Share != "" && t.busy == nil && t.version > 0 {

@@ -95,6 +95,7 @@ type worker struct {
 	relist     bool             // steps were applied since the roles were listed
 	othersHeld map[string]bool  // changes that other requests have held since this worker began to read the target
 	secondPass bool             // steps that did not hold were run once more
+	stands     bool             // a step that brings a goal about was applied
 	recreated  bool             // a step found another principal of the target's name
 	// lookedAgain is true after the target was looked at for that reason.
 	lookedAgain bool
