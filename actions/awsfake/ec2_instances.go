@@ -3,6 +3,7 @@ package awsfake
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -17,6 +18,8 @@ var ec2InstanceOperations = map[string]operation{
 	"ec2:DescribeInstances":                      {run: bind(reads, describeInstances).run, needs: onAll},
 	"ec2:DescribeInstanceAttribute":              {run: bind(reads, describeInstanceAttribute).run, needs: onInstance},
 	"ec2:ModifyInstanceAttribute":                {mutating: true, run: bind(writes, modifyInstanceAttribute).run, needs: onInstance},
+	"ec2:StopInstances":                          {mutating: true, run: bind(writes, stopInstances).run, needs: onInstances},
+	"ec2:StartInstances":                         {mutating: true, run: bind(writes, startInstances).run, needs: onInstances},
 	"ec2:CreateTags":                             {mutating: true, run: bind(writes, createTags).run, needs: onTagged},
 	"ec2:DeleteTags":                             {mutating: true, run: bind(writes, deleteTags).run, needs: onTagged},
 	"ec2:DescribeIamInstanceProfileAssociations": {run: bind(reads, describeProfileAssociations).run, needs: onAll},
@@ -61,6 +64,7 @@ func (r *Region) live(id *string) (*Instance, error) {
 // specify this parameter and the instance IDs parameter in the same request").
 func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.DescribeInstancesOutput, error) {
 	r := k.here()
+	r.arrive(k.now)
 	if most := in.MaxResults; most != nil {
 		switch {
 		case len(in.InstanceIds) > 0:
@@ -118,7 +122,7 @@ func (r *Region) output(i *Instance) ec2types.Instance {
 		if n == 0 {
 			o.VpcId, o.SubnetId, o.PrivateIpAddress, o.PublicIpAddress = aws.String(e.VPC), aws.String(e.Subnet), aws.String(e.IPv4), emptyNil(e.Public)
 		}
-		ni := ec2types.InstanceNetworkInterface{NetworkInterfaceId: aws.String(e.ID), VpcId: aws.String(e.VPC), SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e),
+		ni := ec2types.InstanceNetworkInterface{NetworkInterfaceId: aws.String(e.ID), InterfaceType: aws.String(r.typeOf(e)), VpcId: aws.String(e.VPC), SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e),
 			PrivateIpAddress: aws.String(e.IPv4), PrivateIpAddresses: []ec2types.InstancePrivateIpAddress{{PrivateIpAddress: aws.String(e.IPv4), Primary: aws.Bool(true)}},
 			Attachment: &ec2types.InstanceNetworkInterfaceAttachment{DeviceIndex: aws.Int32(int32(n))}}
 		if e.IPv6 != "" {
@@ -165,6 +169,73 @@ func modifyInstanceAttribute(k *request, in *ec2.ModifyInstanceAttributeInput) (
 	}
 	i.Protected = aws.ToBool(in.DisableApiTermination.Value)
 	return &ec2.ModifyInstanceAttributeOutput{}, nil
+}
+
+// stopTakes is how long an instance takes to stop, or to start.
+const stopTakes = 40 * time.Second
+
+// arrive lets instances arrive where they are on their way to.
+func (r *Region) arrive(now time.Time) {
+	for id, at := range r.stopping {
+		if i := r.instances[id]; !at.After(now) {
+			i.State = map[string]string{"stopping": "stopped", "pending": "running"}[i.State]
+			delete(r.stopping, id)
+		}
+	}
+}
+
+func onInstances(k *request, in any) []need {
+	var ids []string
+	switch t := in.(type) {
+	case *ec2.StopInstancesInput:
+		ids = t.InstanceIds
+	case *ec2.StartInstancesInput:
+		ids = t.InstanceIds
+	}
+	var needs []need
+	for _, id := range ids {
+		needs = append(needs, k.on(k.here().arn("ec2", "instance/"+id)))
+	}
+	return needs
+}
+
+// "You can't stop … instance store-backed instances"; a Spot Instance of a one-time request neither.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StopInstances.html
+func stopInstances(k *request, in *ec2.StopInstancesInput) (*ec2.StopInstancesOutput, error) {
+	r, out := k.here(), &ec2.StopInstancesOutput{}
+	r.arrive(k.now)
+	for _, id := range in.InstanceIds {
+		i, err := r.live(&id)
+		switch {
+		case err != nil:
+			return nil, err
+		case i.Spot:
+			return nil, apiError("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.", id)
+		case i.State == "running":
+			i.State, r.stopping[id] = "stopping", k.now.Add(stopTakes)
+		}
+		out.StoppingInstances = append(out.StoppingInstances, ec2types.InstanceStateChange{InstanceId: aws.String(id)})
+	}
+	return out, nil
+}
+
+// A stopping instance can't be started: "IncorrectInstanceState" (Error codes).
+func startInstances(k *request, in *ec2.StartInstancesInput) (*ec2.StartInstancesOutput, error) {
+	r, out := k.here(), &ec2.StartInstancesOutput{}
+	r.arrive(k.now)
+	for _, id := range in.InstanceIds {
+		i, err := r.live(&id)
+		switch {
+		case err != nil:
+			return nil, err
+		case i.State == "stopping":
+			return nil, apiError("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", id)
+		case i.State == "stopped":
+			i.State, r.stopping[id] = "pending", k.now.Add(stopTakes)
+		}
+		out.StartingInstances = append(out.StartingInstances, ec2types.InstanceStateChange{InstanceId: aws.String(id)})
+	}
+	return out, nil
 }
 
 func onTagged(k *request, in any) []need {

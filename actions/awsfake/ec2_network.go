@@ -10,11 +10,12 @@ import (
 )
 
 var ec2NetworkOperations = map[string]operation{
-	"ec2:DescribeNetworkInterfaces":       {run: bind(reads, describeInterfaces).run, needs: onAll},
-	"ec2:ModifyNetworkInterfaceAttribute": {mutating: true, run: bind(writes, modifyInterface).run, needs: modifyInterfaceNeeds},
-	"ec2:DescribeSecurityGroups":          {run: bind(reads, describeGroups).run, needs: onAll},
-	"ec2:CreateSecurityGroup":             {mutating: true, run: bind(writes, createGroup).run, needs: createGroupNeeds},
-	"ec2:RevokeSecurityGroupEgress":       {mutating: true, run: bind(writes, revokeEgress).run, needs: onGroup},
+	"ec2:DescribeNetworkInterfaces":          {run: bind(reads, describeInterfaces).run, needs: onAll},
+	"ec2:DescribeTrunkInterfaceAssociations": {run: bind(reads, describeTrunks).run, needs: onAll},
+	"ec2:ModifyNetworkInterfaceAttribute":    {mutating: true, run: bind(writes, modifyInterface).run, needs: modifyInterfaceNeeds},
+	"ec2:DescribeSecurityGroups":             {run: bind(reads, describeGroups).run, needs: onAll},
+	"ec2:CreateSecurityGroup":                {mutating: true, run: bind(writes, createGroup).run, needs: createGroupNeeds},
+	"ec2:RevokeSecurityGroupEgress":          {mutating: true, run: bind(writes, revokeEgress).run, needs: onGroup},
 }
 
 func sortedKeys[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
@@ -49,13 +50,62 @@ func (r *Region) identifiers(e *Interface) []ec2types.GroupIdentifier {
 
 func describeInterfaces(k *request, in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
 	r, out := k.here(), &ec2.DescribeNetworkInterfacesOutput{}
-	for _, id := range in.NetworkInterfaceIds {
+	ids := in.NetworkInterfaceIds
+	if len(ids) == 0 {
+		ids = sortedKeys(r.interfaces)
+	}
+	for _, id := range ids {
 		e, err := r.nic(id)
 		if err != nil {
 			return nil, err
 		}
-		out.NetworkInterfaces = append(out.NetworkInterfaces, ec2types.NetworkInterface{NetworkInterfaceId: aws.String(e.ID), VpcId: aws.String(e.VPC),
-			SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e), Attachment: &ec2types.NetworkInterfaceAttachment{InstanceId: emptyNil(e.Instance)}})
+		has := map[string][]string{}
+		for key, v := range e.Tags {
+			has["tag:"+key] = []string{v}
+		}
+		if ok, err := filtered(in.Filters, has); !ok {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		out.NetworkInterfaces = append(out.NetworkInterfaces, ec2types.NetworkInterface{NetworkInterfaceId: aws.String(e.ID), VpcId: aws.String(e.VPC), InterfaceType: ec2types.NetworkInterfaceType(r.typeOf(e)),
+			SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e), TagSet: ec2Tags(e.Tags), Attachment: &ec2types.NetworkInterfaceAttachment{InstanceId: emptyNil(e.Instance)}})
+	}
+	return out, nil
+}
+
+// typeOf is an interface's type: DescribeInstances lists trunks, and their branches nowhere.
+func (r *Region) typeOf(e *Interface) string {
+	for _, branch := range r.interfaces {
+		if branch.Trunk == e.ID {
+			return "trunk"
+		}
+	}
+	if e.Trunk != "" {
+		return "branch"
+	}
+	return "interface"
+}
+
+// describeTrunks has AWS's filters, and the one that its own VPC resource controller uses: their names in
+// the SDK are gre-key and interface-protocol alone.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTrunkInterfaceAssociations.html
+// https://github.com/aws/amazon-vpc-resource-controller-k8s/blob/master/pkg/aws/ec2/api/helper.go
+func describeTrunks(k *request, in *ec2.DescribeTrunkInterfaceAssociationsInput) (*ec2.DescribeTrunkInterfaceAssociationsOutput, error) {
+	r, out := k.here(), &ec2.DescribeTrunkInterfaceAssociationsOutput{}
+	for _, id := range sortedKeys(r.interfaces) {
+		e := r.interfaces[id]
+		if e.Trunk == "" {
+			continue
+		}
+		ok, err := filtered(in.Filters, map[string][]string{"trunk-interface-association.trunk-interface-id": {e.Trunk}})
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out.InterfaceAssociations = append(out.InterfaceAssociations, ec2types.TrunkInterfaceAssociation{AssociationId: aws.String("trunk-assoc-" + id), BranchInterfaceId: aws.String(id), TrunkInterfaceId: aws.String(e.Trunk)})
+		}
 	}
 	return out, nil
 }

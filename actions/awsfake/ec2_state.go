@@ -21,7 +21,8 @@ type Region struct {
 	// associated are the IDs of the profile associations by instance. A replaced
 	// one has another ID, so they are not in the Snapshot.
 	associated map[string]string
-	served     map[string]*session // what an instance's metadata service hands out, by instance
+	served     map[string]*session  // what an instance's metadata service hands out, by instance
+	stopping   map[string]time.Time // until when an instance is on its way to stopped, or to running
 	scaling    map[string]*ScalingGroup
 	moving     map[string]time.Time // until when an instance is on its way to Standby
 	targets    map[string]*TargetGroup
@@ -62,6 +63,9 @@ type Interface struct {
 	Public   string   `json:"public,omitempty"`
 	// Tracked is the idle timeout of established TCP connections in seconds, if it is set.
 	Tracked int32 `json:"tracked,omitempty"`
+	// Trunk is the trunk interface that this one is a branch of. A branch has an instance by its trunk alone.
+	Trunk string            `json:"trunk,omitempty"`
+	Tags  map[string]string `json:"tags,omitempty"`
 }
 
 // A SecurityGroup is its rules.
@@ -112,7 +116,7 @@ func (a *Account) region(name string) *Region {
 	r, ok := a.regions[name]
 	if !ok {
 		r = &Region{a: a, name: name, vpcs: map[string]VPC{}, instances: map[string]*Instance{}, interfaces: map[string]*Interface{},
-			groups: map[string]*history[SecurityGroup]{}, snapshots: map[string]*history[EBSSnapshot]{}, associated: map[string]string{}, served: map[string]*session{},
+			groups: map[string]*history[SecurityGroup]{}, snapshots: map[string]*history[EBSSnapshot]{}, associated: map[string]string{}, served: map[string]*session{}, stopping: map[string]time.Time{},
 			scaling: map[string]*ScalingGroup{}, moving: map[string]time.Time{}, targets: map[string]*TargetGroup{}, draining: map[string][]draining{}}
 		if a.regions == nil {
 			a.regions = map[string]*Region{}
@@ -220,6 +224,7 @@ func (r *Region) SetInstance(id string, change func(*Instance)) {
 	defer r.a.c.mu.Unlock()
 	i := r.instances[id]
 	change(i)
+	delete(r.stopping, id)
 	switch {
 	case i.Profile == "":
 		delete(r.associated, id)
@@ -274,13 +279,16 @@ func (r *Region) DeleteSnapshots(volume string) {
 	})
 }
 
-// CanTalk tells whether any rule of any group of any interface lets the instance
-// send or receive.
+// CanTalk tells whether any rule of any group of any interface, branches of its trunks too, lets the
+// instance send or receive. What is stopped does neither.
 func (r *Region) CanTalk(instance string) bool {
 	r.a.c.mu.Lock()
 	defer r.a.c.mu.Unlock()
+	if i := r.instances[instance]; i != nil && i.State == "stopped" {
+		return false
+	}
 	for _, e := range r.interfaces {
-		if e.Instance != instance {
+		if trunk := r.interfaces[e.Trunk]; e.Instance != instance && (trunk == nil || trunk.Instance != instance) {
 			continue
 		}
 		for _, id := range e.Groups {
@@ -308,6 +316,7 @@ func (r *Region) Interfaces(group string) []string {
 
 func (r *Region) state() RegionState {
 	r.settle(r.a.c.now())
+	r.arrive(r.a.c.now())
 	s := RegionState{Instances: map[string]Instance{}, Interfaces: map[string]Interface{}, Groups: map[string]SecurityGroup{},
 		Snapshots: map[string]EBSSnapshot{}, ScalingGroups: map[string]ScalingGroup{}, TargetGroups: map[string]TargetGroup{}}
 	for id, i := range r.instances {
@@ -317,6 +326,7 @@ func (r *Region) state() RegionState {
 	}
 	for id, e := range r.interfaces {
 		n := *e
+		n.Tags = maps.Clone(e.Tags)
 		n.Groups = slices.Sorted(slices.Values(e.Groups))
 		s.Interfaces[id] = n
 	}

@@ -50,6 +50,8 @@ type isolateOptions struct {
 	inline      string // a policy that has our name
 	min         int32
 	snapshot    string
+	stop        string
+	pods        bool // the first interface is a trunk
 	propagation time.Duration
 }
 
@@ -96,12 +98,26 @@ func newIsolated(t *testing.T, o isolateOptions) *isolated {
 		w.deploy(account)
 	}
 	call := actions.Call{Action: actions.IsolateInstance, Target: w.arn, Account: o.account, Region: w.Cloud.Region()}
-	if o.snapshot != "" {
-		call.Options = map[string]string{"snapshot": o.snapshot}
+	for key, v := range map[string]string{"snapshot": o.snapshot, "stop": o.stop} {
+		if v != "" {
+			call.Options = withOption(call.Options, key, v)
+		}
+	}
+	if o.pods {
+		w.withPods()
 	}
 	w.SetCall(call)
 	w.SetPropagation(o.propagation)
 	return w
+}
+
+func withOption(options map[string]string, key, value string) map[string]string {
+	options = maps.Clone(options)
+	if options == nil {
+		options = map[string]string{}
+	}
+	options[key] = value
+	return options
 }
 
 func (w *isolated) trust() string {
@@ -241,12 +257,13 @@ func (w *isolated) environment() actiontest.Environment {
 	return actiontest.Environment{
 		Call: w.Call(), Org: w.Org, Enter: w.EnterFor, Now: w.Clock.Now, Wait: w.Clock.Add, Mutations: w.Mutations, Calls: w.permissions,
 		State:     func() any { return w.state() },
-		TwoValued: []string{"protect"},
+		TwoValued: []string{"protect", "stop"},
 		Tamper: func() {
-			for _, e := range []string{eniA, eniB} {
+			for e := range before.Interfaces {
 				w.SetInterface(e, func(i *awsfake.Interface) { i.Groups = slices.Clone(before.Interfaces[e].Groups) })
 			}
 			w.SetInstance(suspect, func(i *awsfake.Instance) {
+				i.State = before.Instances[suspect].State
 				i.Protected, i.Profile = false, before.Instances[suspect].Profile
 				delete(i.Tags, actiontest.Tag)
 			})
@@ -257,7 +274,7 @@ func (w *isolated) environment() actiontest.Environment {
 			actiontest.Must(w.T, err)
 		},
 		Replace: func() {
-			for _, e := range []string{eniA, eniB} {
+			for e := range before.Interfaces {
 				w.SetInterface(e, func(i *awsfake.Interface) { i.Groups = []string{sgWeb} })
 			}
 			w.SetInstance(suspect, func(i *awsfake.Instance) {

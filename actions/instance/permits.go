@@ -20,8 +20,8 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	case actions.PhasePlan: // and Verify, when an undo is planned
 		looks := []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeAutoScalingGroups",
 			"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth",
-			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
-		if s.Any() || s.Call.Options["snapshot"] == "yes" {
+			"ec2:DescribeNetworkInterfaces", "ec2:DescribeTrunkInterfaceAssociations", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
+		if asked(s, "snapshot") {
 			looks = append(looks, "ec2:DescribeSnapshots")
 		}
 		return []actions.Statement{
@@ -72,8 +72,11 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:DeregisterTargets"), append(on, targets...)
 	}
+	if asked(s, "stop") {
+		acts = append(acts, "ec2:StopInstances")
+	}
 	tagged := targetInstance(s)
-	if s.Any() || s.Call.Options["snapshot"] == "yes" {
+	if asked(s, "snapshot") {
 		// A snapshot's ARN has no account.
 		made := strings.Replace(s.ARN("ec2", "snapshot/*"), ":"+s.Account+":", "::", 1)
 		if s.Any() { // region and account are both *
@@ -112,6 +115,9 @@ func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:RegisterTargets"), append(on, targets...)
 	}
+	if asked(s, "stop") {
+		acts = append(acts, "ec2:StartInstances")
+	}
 	roles := changedOrWide(s, "iam", "role", wide)
 	passed := roles
 	if passed == nil {
@@ -128,6 +134,9 @@ func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		s.PassRole(passed),
 	}
 }
+
+// asked reports whether a call has an option set.
+func asked(s actions.Scope, option string) bool { return s.Any() || s.Call.Options[option] == "yes" }
 
 // targetInstance returns the call's target.
 func targetInstance(s actions.Scope) []string {

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 )
@@ -133,6 +134,8 @@ func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e
 		return actions.Reading{}, actions.RetryLater(fmt.Errorf("the instance is still %s", standbyText(group, state)))
 	case state != standby:
 		return actions.Reading{Found: standbyText(group, state)}, nil
+	case stateOf(found) != string(types.InstanceStateNameRunning): // the group would replace it at once
+		return actions.Reading{}, actions.RetryLater(actions.WithHint(errors.New("the instance is "+stateOf(found)), "start the instance, then retry the undo"))
 	}
 	_, err = autoScalingOf(acct).ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{s.HoldName()}})
 	if actions.IsCode(err, "ValidationError") {
