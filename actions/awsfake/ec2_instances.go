@@ -74,8 +74,12 @@ func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.Describ
 		}
 	}
 	var found []*Instance
+	shown := func(i *Instance) bool { return !i.Hidden || aws.ToBool(in.IncludeManagedResources) }
 	for _, id := range in.InstanceIds {
 		i, err := r.instance(&id)
+		if err == nil && !shown(i) {
+			_, err = r.instance(new("i-hidden"))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +87,7 @@ func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.Describ
 	}
 	if len(in.InstanceIds) == 0 {
 		for _, id := range sortedKeys(r.instances) {
-			if id > aws.ToString(in.NextToken) {
+			if id > aws.ToString(in.NextToken) && shown(r.instances[id]) {
 				found = append(found, r.instances[id])
 			}
 		}
@@ -108,6 +112,9 @@ func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.Describ
 func (r *Region) output(i *Instance) ec2types.Instance {
 	o := ec2types.Instance{InstanceId: aws.String(i.ID), InstanceType: ec2types.InstanceType(i.Type), LaunchTime: aws.Time(i.Launched),
 		State: &ec2types.InstanceState{Name: ec2types.InstanceStateName(i.State)}, Tags: ec2Tags(i.Tags)}
+	if i.Operator != "" {
+		o.Operator = &ec2types.OperatorResponse{Managed: aws.Bool(true), Principal: &i.Operator, HiddenByDefault: &i.Hidden}
+	}
 	if i.Spot {
 		o.InstanceLifecycle = ec2types.InstanceLifecycleTypeSpot
 	}
@@ -422,12 +429,11 @@ func associateProfile(k *request, in *ec2.AssociateIamInstanceProfileInput) (*ec
 
 // createSnapshotNeeds: the volume and the new snapshot, whose ARN has no account,
 // and the right to tag what is made.
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
 func createSnapshotNeeds(k *request, in any) []need {
 	snapshot := "arn:" + k.c.partition + ":ec2:" + k.region + "::snapshot/*"
 	needs := []need{k.on(k.here().arn("ec2", "volume/"+field(in, "VolumeId"))), k.on(snapshot)}
 	if t, ok := in.(*ec2.CreateSnapshotInput); ok && len(t.TagSpecifications) > 0 {
-		needs = append(needs, need{action: "ec2:CreateTags", resource: snapshot, shown: snapshot})
+		needs = append(needs, k.tagging(snapshot))
 	}
 	return needs
 }
@@ -442,11 +448,9 @@ func createSnapshot(k *request, in *ec2.CreateSnapshotInput) (*ec2.CreateSnapsho
 	if !exists {
 		return nil, apiError("InvalidVolume.NotFound", "The volume '%s' does not exist.", volume)
 	}
-	s := &EBSSnapshot{ID: r.new("snap-"), Volume: volume, State: "pending", Tags: map[string]string{}}
+	s := &EBSSnapshot{ID: r.new("snap-"), Volume: volume, State: "pending"}
 	for _, spec := range in.TagSpecifications {
-		for _, t := range spec.Tags {
-			s.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
-		}
+		s.Tags = tagsOf(spec.Tags)
 	}
 	put(r.snapshots, s.ID, s, k.now, k.visible())
 	return &ec2.CreateSnapshotOutput{SnapshotId: aws.String(s.ID), VolumeId: in.VolumeId, State: ec2types.SnapshotStatePending}, nil
@@ -497,6 +501,14 @@ func filtered(filters []ec2types.Filter, has map[string][]string) (bool, error) 
 		}
 	}
 	return true, nil
+}
+
+func tagsOf(list []ec2types.Tag) map[string]string {
+	tags := map[string]string{}
+	for _, t := range list {
+		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return tags
 }
 
 func ec2Tags(tags map[string]string) []ec2types.Tag {

@@ -31,7 +31,11 @@ type Region struct {
 
 // A VPC is a network. IPv6 ones get a default egress rule for ::/0 too.
 type VPC struct {
-	ID      string `json:"id"`
+	ID string `json:"id"`
+	// Owner is the account that shares it by AWS RAM, empty for the account's own. Its ARN has the owner's
+	// account, also where a participant uses it.
+	// https://github.com/terraform-aws-modules/terraform-aws-iam/issues/227
+	Owner   string `json:"owner,omitempty"`
 	Default bool   `json:"default,omitempty"`
 	IPv6    bool   `json:"ipv6,omitempty"`
 }
@@ -47,6 +51,11 @@ type Instance struct {
 	Profile   string            `json:"profile,omitempty"`   // ARN; AddInstance takes the name
 	Tags      map[string]string `json:"tags,omitempty"`
 	Volumes   []string          `json:"volumes,omitempty"`
+	Operator  string            `json:"operator,omitempty"` // the service that manages it
+	// Hidden instances of a service, and their interfaces, are described only with IncludeManagedResources: the
+	// default since April 2026.
+	// https://aws.amazon.com/about-aws/whats-new/2026/04/ec2-managed-resource-visibility/
+	Hidden bool `json:"hidden,omitempty"`
 	// Interfaces are for AddInstance; afterwards they stand in the region by themselves.
 	Interfaces []Interface `json:"-"`
 }
@@ -64,18 +73,22 @@ type Interface struct {
 	// Tracked is the idle timeout of established TCP connections in seconds, if it is set.
 	Tracked int32 `json:"tracked,omitempty"`
 	// Trunk is the trunk interface that this one is a branch of. A branch has an instance by its trunk alone.
-	Trunk string            `json:"trunk,omitempty"`
-	Tags  map[string]string `json:"tags,omitempty"`
+	Trunk string `json:"trunk,omitempty"`
+	// Requested is set for one that an AWS service requested and changes alone.
+	Requested bool              `json:"requested,omitempty"`
+	Tags      map[string]string `json:"tags,omitempty"`
 }
 
 // A SecurityGroup is its rules.
 type SecurityGroup struct {
-	ID          string `json:"id"`
-	VPC         string `json:"vpc"`
-	Name        string `json:"name"`
-	Description string `json:"description"`
-	Ingress     []Rule `json:"ingress,omitempty"`
-	Egress      []Rule `json:"egress,omitempty"`
+	ID          string            `json:"id"`
+	VPC         string            `json:"vpc"`
+	Name        string            `json:"name"`
+	Description string            `json:"description"`
+	Ingress     []Rule            `json:"ingress,omitempty"`
+	Egress      []Rule            `json:"egress,omitempty"`
+	Owner       string            `json:"owner,omitempty"` // the account that shares it, as a VPC's
+	Tags        map[string]string `json:"tags,omitempty"`
 }
 
 // A Rule allows traffic with one peer: an IPv4 or IPv6 range, a prefix list (pl-…)
@@ -333,6 +346,7 @@ func (r *Region) state() RegionState {
 	for id, h := range r.groups {
 		if g := h.current(); g != nil {
 			n := *g
+			n.Tags = maps.Clone(g.Tags)
 			n.Ingress, n.Egress = slices.Clone(g.Ingress), slices.Clone(g.Egress)
 			s.Groups[id] = n
 		}

@@ -50,7 +50,7 @@ func branchesOf(ctx context.Context, acct *actions.Account, trunk string) (found
 			return p.InterfaceAssociations
 		},
 		func(a types.TrunkInterfaceAssociation) string { return aws.ToString(a.BranchInterfaceId) })
-	found, err = actions.List(ctx, ec2.NewDescribeNetworkInterfacesPaginator(ec2Of(acct), &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{{Name: aws.String("tag:" + trunkTag), Values: []string{trunk}}}}),
+	found, err = actions.List(ctx, ec2.NewDescribeNetworkInterfacesPaginator(ec2Of(acct), &ec2.DescribeNetworkInterfacesInput{IncludeManagedResources: aws.Bool(true), Filters: []types.Filter{{Name: aws.String("tag:" + trunkTag), Values: []string{trunk}}}}),
 		func(p *ec2.DescribeNetworkInterfacesOutput) []types.NetworkInterface { return p.NetworkInterfaces }, actions.Itself)
 	if err != nil {
 		return nil, unlisted, err

@@ -53,12 +53,16 @@ type isolateOptions struct {
 	stop        string
 	pods        bool // the first interface is a trunk
 	propagation time.Duration
+	draining    time.Duration // of its load balancer; the default is 8 s here
 }
 
 func newIsolated(t *testing.T, o isolateOptions) *isolated {
 	t.Helper()
 	if o.partition == "" {
 		o.partition = "aws"
+	}
+	if o.draining == 0 {
+		o.draining = 8 * time.Second
 	}
 	if o.account == "" {
 		o.account = actiontest.Member
@@ -92,7 +96,7 @@ func newIsolated(t *testing.T, o isolateOptions) *isolated {
 		w.tg = r.AddTargetGroup(awsfake.TargetGroup{Name: "web", VPC: vpcA, Port: 80, Targets: []awsfake.Target{{ID: suspect, Port: 80}, {ID: suspect, Port: 8080}, {ID: neighbour, Port: 80}}})
 		w.tgIP = r.AddTargetGroup(awsfake.TargetGroup{Name: "web-ip", Type: "ip", VPC: vpcA, Port: 443, Targets: []awsfake.Target{{ID: "10.0.2.10", Port: 443, AZ: "us-east-1a"}, {ID: "10.0.9.9", Port: 443}}})
 		r.AddTargetGroup(awsfake.TargetGroup{Name: "fn", Type: "lambda"})
-		w.asg = r.AddScalingGroup(awsfake.ScalingGroup{Name: "web <&> asg*", Min: o.min, Max: 4, Desired: 2, TargetGroups: []string{w.tg}, Members: map[string]string{suspect: "InService", neighbour: "InService"}})
+		w.asg = r.AddScalingGroup(awsfake.ScalingGroup{Name: "web <&> asg*", Draining: o.draining, Min: o.min, Max: 4, Desired: 2, TargetGroups: []string{w.tg}, Members: map[string]string{suspect: "InService", neighbour: "InService"}})
 	}
 	if o.deployed {
 		w.deploy(account)
@@ -131,7 +135,7 @@ func (w *isolated) trust() string {
 // deploy is what is deployed ahead: a closed group, and the profile with its role.
 func (w *isolated) deploy(account *awsfake.Account) {
 	actiontest.DeployShared(w.Cloud, account.ID())
-	w.SetGroup(awsfake.SecurityGroup{ID: "sg-0deployed", VPC: vpcA, Name: isolation})
+	w.SetGroup(awsfake.SecurityGroup{ID: "sg-0deployed", VPC: vpcA, Name: isolation, Tags: map[string]string{actiontest.Tag: "KS-EARLIER"}})
 }
 
 // plan also notes what the steps change, as the executor does.

@@ -116,11 +116,11 @@ func (IsolateInstance) Revert(ctx context.Context, acct *actions.Account, s acti
 	return k.revert(ctx, acct, s, e)
 }
 
-// findInstance reads an instance; nil if it is gone. A terminated one is still
-// described for about an hour.
+// findInstance reads an instance, also one that EC2 hides since a service manages it; nil if it is gone.
+// A terminated one is still described for about an hour.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/terminating-instances.html
 func findInstance(ctx context.Context, acct *actions.Account, id string) (*types.Instance, error) {
-	out, err := ec2Of(acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	out, err := ec2Of(acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}, IncludeManagedResources: aws.Bool(true)})
 	if actions.IsCode(err, "InvalidInstanceID.NotFound") {
 		return nil, nil
 	}

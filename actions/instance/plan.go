@@ -89,6 +89,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	i.volumes()
 	i.stop()
 	if acct.Look == actions.LookAll {
+		i.owners()
 		i.facts(ctx)
 	}
 	b, err := json.Marshal(i.before)
@@ -314,7 +315,7 @@ func (i *isolation) facts(ctx context.Context) {
 
 // otherInstances returns the other instances with the same profile, in words: one call.
 func (i *isolation) otherInstances(ctx context.Context, profile string) string {
-	out, err := ec2Of(i.acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100),
+	out, err := ec2Of(i.acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100), IncludeManagedResources: aws.Bool(true),
 		Filters: []types.Filter{{Name: aws.String("iam-instance-profile.arn"), Values: []string{profile}}}})
 	if err != nil {
 		cause, _ := actions.Explain(err)
