@@ -303,7 +303,12 @@ func (p *scenario) revert(d ledgerEntry) actions.Reading {
 	p.t.Helper()
 	var r actions.Reading
 	var err error
-	p.inSession(actions.PhaseUndo, func(acct *actions.Account) { r, err = p.action.Revert(p.t.Context(), acct, d.step, d.effect) })
+	for end := p.Now().Add(laterWithin); ; p.wait(readEvery) {
+		p.inSession(actions.PhaseUndo, func(acct *actions.Account) { r, err = p.action.Revert(p.t.Context(), acct, d.step, d.effect) })
+		if !actions.IsRetryLater(err) || !p.Now().Before(end) {
+			break
+		}
+	}
 	if err != nil {
 		p.t.Fatalf("Revert %s: %v", d.step.ID, err)
 	}

@@ -271,6 +271,9 @@ func (w *Fixture) Apply(s actions.Step, run actions.Run) actions.Effect {
 func (w *Fixture) Revert(s actions.Step, e actions.Effect) actions.Reading {
 	w.T.Helper()
 	r, err := w.Act.Revert(w.T.Context(), w.Restorer(), s, e)
+	for end := w.Clock.Now().Add(laterWithin); actions.IsRetryLater(err) && w.Clock.Now().Before(end); w.Clock.Add(readEvery) {
+		r, err = w.Act.Revert(w.T.Context(), w.Restorer(), s, e)
+	}
 	if err != nil {
 		w.T.Fatalf("Revert %s: %v", s.ID, err)
 	}

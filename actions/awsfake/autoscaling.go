@@ -1,6 +1,7 @@
 package awsfake
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -19,6 +20,8 @@ type ScalingGroup struct {
 	Desired      int32             `json:"desired"`
 	Members      map[string]string `json:"members"` // lifecycle states by instance
 	TargetGroups []string          `json:"target_groups,omitempty"`
+	// Draining is how long its load balancers let connections end; five minutes where it is 0.
+	Draining time.Duration `json:"-"`
 }
 
 func (g *ScalingGroup) clone() ScalingGroup {
@@ -123,6 +126,8 @@ func (r *Region) member(group *string, ids []string, state string) (*ScalingGrou
 // enterStandby: "If you choose to decrement the desired capacity … otherwise Amazon
 // EC2 Auto Scaling launches a new instance to replace the instance on standby"; "the
 // instance is deregistered from the load balancer or target group".
+// Until it is, it is entering: "Elastic Load Balancing waits 300 seconds by default before completing the
+// deregistration process".
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
 func enterStandby(k *request, in *autoscaling.EnterStandbyInput) (*autoscaling.EnterStandbyOutput, error) {
 	r := k.here()
@@ -140,6 +145,9 @@ func enterStandby(k *request, in *autoscaling.EnterStandbyInput) (*autoscaling.E
 		g.Members[r.new("i-")] = "InService"
 	}
 	g.Members[id], r.moving[id] = "EnteringStandby", k.visible()
+	if len(g.TargetGroups) > 0 {
+		r.moving[id] = k.now.Add(cmp.Or(g.Draining, 300*time.Second))
+	}
 	for _, arn := range g.TargetGroups {
 		r.deregister(arn, k.now, Target{ID: id, Port: r.targets[arn].Port})
 	}

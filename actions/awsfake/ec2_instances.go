@@ -3,6 +3,7 @@ package awsfake
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -17,6 +18,8 @@ var ec2InstanceOperations = map[string]operation{
 	"ec2:DescribeInstances":                      {run: bind(reads, describeInstances).run, needs: onAll},
 	"ec2:DescribeInstanceAttribute":              {run: bind(reads, describeInstanceAttribute).run, needs: onInstance},
 	"ec2:ModifyInstanceAttribute":                {mutating: true, run: bind(writes, modifyInstanceAttribute).run, needs: onInstance},
+	"ec2:StopInstances":                          {mutating: true, run: bind(writes, stopInstances).run, needs: onInstances},
+	"ec2:StartInstances":                         {mutating: true, run: bind(writes, startInstances).run, needs: onInstances},
 	"ec2:CreateTags":                             {mutating: true, run: bind(writes, createTags).run, needs: onTagged},
 	"ec2:DeleteTags":                             {mutating: true, run: bind(writes, deleteTags).run, needs: onTagged},
 	"ec2:DescribeIamInstanceProfileAssociations": {run: bind(reads, describeProfileAssociations).run, needs: onAll},
@@ -61,6 +64,7 @@ func (r *Region) live(id *string) (*Instance, error) {
 // specify this parameter and the instance IDs parameter in the same request").
 func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.DescribeInstancesOutput, error) {
 	r := k.here()
+	r.arrive(k.now)
 	if most := in.MaxResults; most != nil {
 		switch {
 		case len(in.InstanceIds) > 0:
@@ -70,8 +74,12 @@ func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.Describ
 		}
 	}
 	var found []*Instance
+	shown := func(i *Instance) bool { return !i.Hidden || aws.ToBool(in.IncludeManagedResources) }
 	for _, id := range in.InstanceIds {
 		i, err := r.instance(&id)
+		if err == nil && !shown(i) {
+			_, err = r.instance(new("i-hidden"))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +87,7 @@ func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.Describ
 	}
 	if len(in.InstanceIds) == 0 {
 		for _, id := range sortedKeys(r.instances) {
-			if id > aws.ToString(in.NextToken) {
+			if id > aws.ToString(in.NextToken) && shown(r.instances[id]) {
 				found = append(found, r.instances[id])
 			}
 		}
@@ -104,6 +112,9 @@ func describeInstances(k *request, in *ec2.DescribeInstancesInput) (*ec2.Describ
 func (r *Region) output(i *Instance) ec2types.Instance {
 	o := ec2types.Instance{InstanceId: aws.String(i.ID), InstanceType: ec2types.InstanceType(i.Type), LaunchTime: aws.Time(i.Launched),
 		State: &ec2types.InstanceState{Name: ec2types.InstanceStateName(i.State)}, Tags: ec2Tags(i.Tags)}
+	if i.Operator != "" {
+		o.Operator = &ec2types.OperatorResponse{Managed: aws.Bool(true), Principal: &i.Operator, HiddenByDefault: &i.Hidden}
+	}
 	if i.Spot {
 		o.InstanceLifecycle = ec2types.InstanceLifecycleTypeSpot
 	}
@@ -118,7 +129,7 @@ func (r *Region) output(i *Instance) ec2types.Instance {
 		if n == 0 {
 			o.VpcId, o.SubnetId, o.PrivateIpAddress, o.PublicIpAddress = aws.String(e.VPC), aws.String(e.Subnet), aws.String(e.IPv4), emptyNil(e.Public)
 		}
-		ni := ec2types.InstanceNetworkInterface{NetworkInterfaceId: aws.String(e.ID), VpcId: aws.String(e.VPC), SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e),
+		ni := ec2types.InstanceNetworkInterface{NetworkInterfaceId: aws.String(e.ID), InterfaceType: aws.String(r.typeOf(e)), VpcId: aws.String(e.VPC), SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e),
 			PrivateIpAddress: aws.String(e.IPv4), PrivateIpAddresses: []ec2types.InstancePrivateIpAddress{{PrivateIpAddress: aws.String(e.IPv4), Primary: aws.Bool(true)}},
 			Attachment: &ec2types.InstanceNetworkInterfaceAttachment{DeviceIndex: aws.Int32(int32(n))}}
 		if e.IPv6 != "" {
@@ -165,6 +176,73 @@ func modifyInstanceAttribute(k *request, in *ec2.ModifyInstanceAttributeInput) (
 	}
 	i.Protected = aws.ToBool(in.DisableApiTermination.Value)
 	return &ec2.ModifyInstanceAttributeOutput{}, nil
+}
+
+// stopTakes is how long an instance takes to stop, or to start.
+const stopTakes = 40 * time.Second
+
+// arrive lets instances arrive where they are on their way to.
+func (r *Region) arrive(now time.Time) {
+	for id, at := range r.stopping {
+		if i := r.instances[id]; !at.After(now) {
+			i.State = map[string]string{"stopping": "stopped", "pending": "running"}[i.State]
+			delete(r.stopping, id)
+		}
+	}
+}
+
+func onInstances(k *request, in any) []need {
+	var ids []string
+	switch t := in.(type) {
+	case *ec2.StopInstancesInput:
+		ids = t.InstanceIds
+	case *ec2.StartInstancesInput:
+		ids = t.InstanceIds
+	}
+	var needs []need
+	for _, id := range ids {
+		needs = append(needs, k.on(k.here().arn("ec2", "instance/"+id)))
+	}
+	return needs
+}
+
+// "You can't stop … instance store-backed instances"; a Spot Instance of a one-time request neither.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StopInstances.html
+func stopInstances(k *request, in *ec2.StopInstancesInput) (*ec2.StopInstancesOutput, error) {
+	r, out := k.here(), &ec2.StopInstancesOutput{}
+	r.arrive(k.now)
+	for _, id := range in.InstanceIds {
+		i, err := r.live(&id)
+		switch {
+		case err != nil:
+			return nil, err
+		case i.Spot:
+			return nil, apiError("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.", id)
+		case i.State == "running":
+			i.State, r.stopping[id] = "stopping", k.now.Add(stopTakes)
+		}
+		out.StoppingInstances = append(out.StoppingInstances, ec2types.InstanceStateChange{InstanceId: aws.String(id)})
+	}
+	return out, nil
+}
+
+// A stopping instance can't be started: "IncorrectInstanceState" (Error codes).
+func startInstances(k *request, in *ec2.StartInstancesInput) (*ec2.StartInstancesOutput, error) {
+	r, out := k.here(), &ec2.StartInstancesOutput{}
+	r.arrive(k.now)
+	for _, id := range in.InstanceIds {
+		i, err := r.live(&id)
+		switch {
+		case err != nil:
+			return nil, err
+		case i.State == "stopping":
+			return nil, apiError("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", id)
+		case i.State == "stopped":
+			i.State, r.stopping[id] = "pending", k.now.Add(stopTakes)
+		}
+		out.StartingInstances = append(out.StartingInstances, ec2types.InstanceStateChange{InstanceId: aws.String(id)})
+	}
+	return out, nil
 }
 
 func onTagged(k *request, in any) []need {
@@ -351,12 +429,11 @@ func associateProfile(k *request, in *ec2.AssociateIamInstanceProfileInput) (*ec
 
 // createSnapshotNeeds: the volume and the new snapshot, whose ARN has no account,
 // and the right to tag what is made.
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
 func createSnapshotNeeds(k *request, in any) []need {
 	snapshot := "arn:" + k.c.partition + ":ec2:" + k.region + "::snapshot/*"
 	needs := []need{k.on(k.here().arn("ec2", "volume/"+field(in, "VolumeId"))), k.on(snapshot)}
 	if t, ok := in.(*ec2.CreateSnapshotInput); ok && len(t.TagSpecifications) > 0 {
-		needs = append(needs, need{action: "ec2:CreateTags", resource: snapshot, shown: snapshot})
+		needs = append(needs, k.tagging(snapshot))
 	}
 	return needs
 }
@@ -371,11 +448,9 @@ func createSnapshot(k *request, in *ec2.CreateSnapshotInput) (*ec2.CreateSnapsho
 	if !exists {
 		return nil, apiError("InvalidVolume.NotFound", "The volume '%s' does not exist.", volume)
 	}
-	s := &EBSSnapshot{ID: r.new("snap-"), Volume: volume, State: "pending", Tags: map[string]string{}}
+	s := &EBSSnapshot{ID: r.new("snap-"), Volume: volume, State: "pending"}
 	for _, spec := range in.TagSpecifications {
-		for _, t := range spec.Tags {
-			s.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
-		}
+		s.Tags = tagsOf(spec.Tags)
 	}
 	put(r.snapshots, s.ID, s, k.now, k.visible())
 	return &ec2.CreateSnapshotOutput{SnapshotId: aws.String(s.ID), VolumeId: in.VolumeId, State: ec2types.SnapshotStatePending}, nil
@@ -426,6 +501,14 @@ func filtered(filters []ec2types.Filter, has map[string][]string) (bool, error) 
 		}
 	}
 	return true, nil
+}
+
+func tagsOf(list []ec2types.Tag) map[string]string {
+	tags := map[string]string{}
+	for _, t := range list {
+		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return tags
 }
 
 func ec2Tags(tags map[string]string) []ec2types.Tag {

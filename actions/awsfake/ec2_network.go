@@ -3,6 +3,7 @@ package awsfake
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -10,11 +11,12 @@ import (
 )
 
 var ec2NetworkOperations = map[string]operation{
-	"ec2:DescribeNetworkInterfaces":       {run: bind(reads, describeInterfaces).run, needs: onAll},
-	"ec2:ModifyNetworkInterfaceAttribute": {mutating: true, run: bind(writes, modifyInterface).run, needs: modifyInterfaceNeeds},
-	"ec2:DescribeSecurityGroups":          {run: bind(reads, describeGroups).run, needs: onAll},
-	"ec2:CreateSecurityGroup":             {mutating: true, run: bind(writes, createGroup).run, needs: createGroupNeeds},
-	"ec2:RevokeSecurityGroupEgress":       {mutating: true, run: bind(writes, revokeEgress).run, needs: onGroup},
+	"ec2:DescribeNetworkInterfaces":          {run: bind(reads, describeInterfaces).run, needs: onAll},
+	"ec2:DescribeTrunkInterfaceAssociations": {run: bind(reads, describeTrunks).run, needs: onAll},
+	"ec2:ModifyNetworkInterfaceAttribute":    {mutating: true, run: bind(writes, modifyInterface).run, needs: modifyInterfaceNeeds},
+	"ec2:DescribeSecurityGroups":             {run: bind(reads, describeGroups).run, needs: onAll},
+	"ec2:CreateSecurityGroup":                {mutating: true, run: bind(writes, createGroup).run, needs: createGroupNeeds},
+	"ec2:RevokeSecurityGroupEgress":          {mutating: true, run: bind(writes, revokeEgress).run, needs: onGroup},
 }
 
 func sortedKeys[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
@@ -49,13 +51,68 @@ func (r *Region) identifiers(e *Interface) []ec2types.GroupIdentifier {
 
 func describeInterfaces(k *request, in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
 	r, out := k.here(), &ec2.DescribeNetworkInterfacesOutput{}
-	for _, id := range in.NetworkInterfaceIds {
+	ids := in.NetworkInterfaceIds
+	if len(ids) == 0 {
+		ids = sortedKeys(r.interfaces)
+	}
+	for _, id := range ids {
 		e, err := r.nic(id)
 		if err != nil {
 			return nil, err
 		}
-		out.NetworkInterfaces = append(out.NetworkInterfaces, ec2types.NetworkInterface{NetworkInterfaceId: aws.String(e.ID), VpcId: aws.String(e.VPC),
-			SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e), Attachment: &ec2types.NetworkInterfaceAttachment{InstanceId: emptyNil(e.Instance)}})
+		if i := r.instances[e.Instance]; i != nil && i.Hidden && !aws.ToBool(in.IncludeManagedResources) {
+			if len(in.NetworkInterfaceIds) > 0 {
+				return nil, apiError("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%s' does not exist", id)
+			}
+			continue
+		}
+		has := map[string][]string{}
+		for key, v := range e.Tags {
+			has["tag:"+key] = []string{v}
+		}
+		if ok, err := filtered(in.Filters, has); !ok {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		out.NetworkInterfaces = append(out.NetworkInterfaces, ec2types.NetworkInterface{NetworkInterfaceId: aws.String(e.ID), VpcId: aws.String(e.VPC), InterfaceType: ec2types.NetworkInterfaceType(r.typeOf(e)),
+			SubnetId: aws.String(e.Subnet), Groups: r.identifiers(e), TagSet: ec2Tags(e.Tags), Attachment: &ec2types.NetworkInterfaceAttachment{InstanceId: emptyNil(e.Instance)}})
+	}
+	return out, nil
+}
+
+// typeOf is an interface's type: DescribeInstances lists trunks, and their branches nowhere.
+func (r *Region) typeOf(e *Interface) string {
+	for _, branch := range r.interfaces {
+		if branch.Trunk == e.ID {
+			return "trunk"
+		}
+	}
+	if e.Trunk != "" {
+		return "branch"
+	}
+	return "interface"
+}
+
+// describeTrunks has AWS's filters, and the one that its own VPC resource controller uses: their names in
+// the SDK are gre-key and interface-protocol alone.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTrunkInterfaceAssociations.html
+// https://github.com/aws/amazon-vpc-resource-controller-k8s/blob/master/pkg/aws/ec2/api/helper.go
+func describeTrunks(k *request, in *ec2.DescribeTrunkInterfaceAssociationsInput) (*ec2.DescribeTrunkInterfaceAssociationsOutput, error) {
+	r, out := k.here(), &ec2.DescribeTrunkInterfaceAssociationsOutput{}
+	for _, id := range sortedKeys(r.interfaces) {
+		e := r.interfaces[id]
+		if e.Trunk == "" {
+			continue
+		}
+		ok, err := filtered(in.Filters, map[string][]string{"trunk-interface-association.trunk-interface-id": {e.Trunk}})
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out.InterfaceAssociations = append(out.InterfaceAssociations, ec2types.TrunkInterfaceAssociation{AssociationId: aws.String("trunk-assoc-" + id), BranchInterfaceId: aws.String(id), TrunkInterfaceId: aws.String(e.Trunk)})
+		}
 	}
 	return out, nil
 }
@@ -66,16 +123,31 @@ func modifyInterfaceNeeds(k *request, in any) []need {
 	needs := []need{k.on(r.arn("ec2", "network-interface/"+field(in, "NetworkInterfaceId")))}
 	if t, ok := in.(*ec2.ModifyNetworkInterfaceAttributeInput); ok {
 		for _, g := range t.Groups {
-			needs = append(needs, k.on(r.arn("ec2", "security-group/"+g)))
+			needs = append(needs, k.on(r.groupARN(g)))
 		}
 	}
 	return needs
 }
 
+// groupARN has the account that owns the group.
+func (r *Region) groupARN(id string) string {
+	arn := r.arn("ec2", "security-group/"+id)
+	if g := r.groups[id].current(); g != nil && g.Owner != "" {
+		arn = strings.Replace(arn, ":"+r.a.id+":", ":"+g.Owner+":", 1)
+	}
+	return arn
+}
+
+// "You can't modify … requester-managed network interfaces"; the error is that of an interface of ECS.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/requester-managed-eni.html
+// https://github.com/cloud-custodian/cloud-custodian/issues/3406
 func modifyInterface(k *request, in *ec2.ModifyNetworkInterfaceAttributeInput) (*ec2.ModifyNetworkInterfaceAttributeOutput, error) {
 	e, err := k.here().nic(aws.ToString(in.NetworkInterfaceId))
 	if err != nil {
 		return nil, err
+	}
+	if e.Requested {
+		return nil, apiError("AuthFailure", "You do not have permission to access the specified resource.")
 	}
 	if len(in.Groups) == 0 { // "You must specify at least one group"
 		return nil, apiError("InvalidParameterCombination", "No attributes specified.")
@@ -121,7 +193,7 @@ func describeGroups(k *request, in *ec2.DescribeSecurityGroupsInput) (*ec2.Descr
 		if !ok {
 			continue
 		}
-		o := ec2types.SecurityGroup{GroupId: aws.String(g.ID), GroupName: aws.String(g.Name), Description: aws.String(g.Description), VpcId: aws.String(g.VPC), OwnerId: aws.String(k.account.id)}
+		o := ec2types.SecurityGroup{GroupId: aws.String(g.ID), GroupName: aws.String(g.Name), Description: aws.String(g.Description), VpcId: aws.String(g.VPC), OwnerId: aws.String(or(g.Owner, k.account.id)), Tags: ec2Tags(g.Tags)}
 		for _, x := range g.Ingress {
 			o.IpPermissions = append(o.IpPermissions, x.permission())
 		}
@@ -133,9 +205,27 @@ func describeGroups(k *request, in *ec2.DescribeSecurityGroupsInput) (*ec2.Descr
 	return out, nil
 }
 
+// createGroupNeeds: the VPC and the new group, and the right to tag what is made.
 func createGroupNeeds(k *request, in any) []need {
 	r := k.here()
-	return []need{k.on(r.arn("ec2", "security-group/*")), k.on(r.arn("ec2", "vpc/"+field(in, "VpcId")))}
+	group, vpc := r.arn("ec2", "security-group/*"), r.arn("ec2", "vpc/"+field(in, "VpcId"))
+	if owner := r.vpcs[field(in, "VpcId")].Owner; owner != "" {
+		vpc = strings.Replace(vpc, ":"+r.a.id+":", ":"+owner+":", 1)
+	}
+	needs := []need{k.on(group), k.on(vpc)}
+	if t, ok := in.(*ec2.CreateSecurityGroupInput); ok && len(t.TagSpecifications) > 0 {
+		needs = append(needs, k.tagging(group))
+	}
+	return needs
+}
+
+// tagging is the need of tags that a call gives to what it makes.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
+func (k *request) tagging(arn string) need {
+	n := need{action: "ec2:CreateTags", resource: arn, shown: arn, keys: contextKeys{}}
+	_, call, _ := strings.Cut(k.op, ":")
+	n.keys.set("ec2:CreateAction", call)
+	return n
 }
 
 // createGroup adds what AWS adds: "By default, a security group includes an
@@ -153,6 +243,9 @@ func createGroup(k *request, in *ec2.CreateSecurityGroupInput) (*ec2.CreateSecur
 		}
 	}
 	g := &SecurityGroup{ID: r.new("sg-"), VPC: vpc.ID, Name: aws.ToString(in.GroupName), Description: aws.ToString(in.Description), Egress: []Rule{{Protocol: "-1", Peer: "0.0.0.0/0"}}}
+	for _, spec := range in.TagSpecifications {
+		g.Tags = tagsOf(spec.Tags)
+	}
 	if vpc.IPv6 {
 		g.Egress = append(g.Egress, Rule{Protocol: "-1", Peer: "::/0"})
 	}
@@ -161,7 +254,7 @@ func createGroup(k *request, in *ec2.CreateSecurityGroupInput) (*ec2.CreateSecur
 }
 
 func onGroup(k *request, in any) []need {
-	return []need{k.on(k.here().arn("ec2", "security-group/"+field(in, "GroupId")))}
+	return []need{k.on(k.here().groupARN(field(in, "GroupId")))}
 }
 
 func revokeEgress(k *request, in *ec2.RevokeSecurityGroupEgressInput) (*ec2.RevokeSecurityGroupEgressOutput, error) {

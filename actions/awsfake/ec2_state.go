@@ -21,7 +21,8 @@ type Region struct {
 	// associated are the IDs of the profile associations by instance. A replaced
 	// one has another ID, so they are not in the Snapshot.
 	associated map[string]string
-	served     map[string]*session // what an instance's metadata service hands out, by instance
+	served     map[string]*session  // what an instance's metadata service hands out, by instance
+	stopping   map[string]time.Time // until when an instance is on its way to stopped, or to running
 	scaling    map[string]*ScalingGroup
 	moving     map[string]time.Time // until when an instance is on its way to Standby
 	targets    map[string]*TargetGroup
@@ -30,7 +31,11 @@ type Region struct {
 
 // A VPC is a network. IPv6 ones get a default egress rule for ::/0 too.
 type VPC struct {
-	ID      string `json:"id"`
+	ID string `json:"id"`
+	// Owner is the account that shares it by AWS RAM, empty for the account's own. Its ARN has the owner's
+	// account, also where a participant uses it.
+	// https://github.com/terraform-aws-modules/terraform-aws-iam/issues/227
+	Owner   string `json:"owner,omitempty"`
 	Default bool   `json:"default,omitempty"`
 	IPv6    bool   `json:"ipv6,omitempty"`
 }
@@ -46,6 +51,11 @@ type Instance struct {
 	Profile   string            `json:"profile,omitempty"`   // ARN; AddInstance takes the name
 	Tags      map[string]string `json:"tags,omitempty"`
 	Volumes   []string          `json:"volumes,omitempty"`
+	Operator  string            `json:"operator,omitempty"` // the service that manages it
+	// Hidden instances of a service, and their interfaces, are described only with IncludeManagedResources: the
+	// default since April 2026.
+	// https://aws.amazon.com/about-aws/whats-new/2026/04/ec2-managed-resource-visibility/
+	Hidden bool `json:"hidden,omitempty"`
 	// Interfaces are for AddInstance; afterwards they stand in the region by themselves.
 	Interfaces []Interface `json:"-"`
 }
@@ -62,16 +72,23 @@ type Interface struct {
 	Public   string   `json:"public,omitempty"`
 	// Tracked is the idle timeout of established TCP connections in seconds, if it is set.
 	Tracked int32 `json:"tracked,omitempty"`
+	// Trunk is the trunk interface that this one is a branch of. A branch has an instance by its trunk alone.
+	Trunk string `json:"trunk,omitempty"`
+	// Requested is set for one that an AWS service requested and changes alone.
+	Requested bool              `json:"requested,omitempty"`
+	Tags      map[string]string `json:"tags,omitempty"`
 }
 
 // A SecurityGroup is its rules.
 type SecurityGroup struct {
-	ID          string `json:"id"`
-	VPC         string `json:"vpc"`
-	Name        string `json:"name"`
-	Description string `json:"description"`
-	Ingress     []Rule `json:"ingress,omitempty"`
-	Egress      []Rule `json:"egress,omitempty"`
+	ID          string            `json:"id"`
+	VPC         string            `json:"vpc"`
+	Name        string            `json:"name"`
+	Description string            `json:"description"`
+	Ingress     []Rule            `json:"ingress,omitempty"`
+	Egress      []Rule            `json:"egress,omitempty"`
+	Owner       string            `json:"owner,omitempty"` // the account that shares it, as a VPC's
+	Tags        map[string]string `json:"tags,omitempty"`
 }
 
 // A Rule allows traffic with one peer: an IPv4 or IPv6 range, a prefix list (pl-…)
@@ -112,7 +129,7 @@ func (a *Account) region(name string) *Region {
 	r, ok := a.regions[name]
 	if !ok {
 		r = &Region{a: a, name: name, vpcs: map[string]VPC{}, instances: map[string]*Instance{}, interfaces: map[string]*Interface{},
-			groups: map[string]*history[SecurityGroup]{}, snapshots: map[string]*history[EBSSnapshot]{}, associated: map[string]string{}, served: map[string]*session{},
+			groups: map[string]*history[SecurityGroup]{}, snapshots: map[string]*history[EBSSnapshot]{}, associated: map[string]string{}, served: map[string]*session{}, stopping: map[string]time.Time{},
 			scaling: map[string]*ScalingGroup{}, moving: map[string]time.Time{}, targets: map[string]*TargetGroup{}, draining: map[string][]draining{}}
 		if a.regions == nil {
 			a.regions = map[string]*Region{}
@@ -220,6 +237,7 @@ func (r *Region) SetInstance(id string, change func(*Instance)) {
 	defer r.a.c.mu.Unlock()
 	i := r.instances[id]
 	change(i)
+	delete(r.stopping, id)
 	switch {
 	case i.Profile == "":
 		delete(r.associated, id)
@@ -274,13 +292,16 @@ func (r *Region) DeleteSnapshots(volume string) {
 	})
 }
 
-// CanTalk tells whether any rule of any group of any interface lets the instance
-// send or receive.
+// CanTalk tells whether any rule of any group of any interface, branches of its trunks too, lets the
+// instance send or receive. What is stopped does neither.
 func (r *Region) CanTalk(instance string) bool {
 	r.a.c.mu.Lock()
 	defer r.a.c.mu.Unlock()
+	if i := r.instances[instance]; i != nil && i.State == "stopped" {
+		return false
+	}
 	for _, e := range r.interfaces {
-		if e.Instance != instance {
+		if trunk := r.interfaces[e.Trunk]; e.Instance != instance && (trunk == nil || trunk.Instance != instance) {
 			continue
 		}
 		for _, id := range e.Groups {
@@ -308,6 +329,7 @@ func (r *Region) Interfaces(group string) []string {
 
 func (r *Region) state() RegionState {
 	r.settle(r.a.c.now())
+	r.arrive(r.a.c.now())
 	s := RegionState{Instances: map[string]Instance{}, Interfaces: map[string]Interface{}, Groups: map[string]SecurityGroup{},
 		Snapshots: map[string]EBSSnapshot{}, ScalingGroups: map[string]ScalingGroup{}, TargetGroups: map[string]TargetGroup{}}
 	for id, i := range r.instances {
@@ -317,12 +339,14 @@ func (r *Region) state() RegionState {
 	}
 	for id, e := range r.interfaces {
 		n := *e
+		n.Tags = maps.Clone(e.Tags)
 		n.Groups = slices.Sorted(slices.Values(e.Groups))
 		s.Interfaces[id] = n
 	}
 	for id, h := range r.groups {
 		if g := h.current(); g != nil {
 			n := *g
+			n.Tags = maps.Clone(g.Tags)
 			n.Ingress, n.Egress = slices.Clone(g.Ingress), slices.Clone(g.Egress)
 			s.Groups[id] = n
 		}

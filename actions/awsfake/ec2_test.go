@@ -207,10 +207,15 @@ func TestStandbyAndTargets(t *testing.T) {
 	if state() != "EnteringStandby" {
 		t.Errorf("state %s", state())
 	}
-	tick(5 * time.Second)
+	if tick(299 * time.Second); state() != "EnteringStandby" {
+		t.Errorf("state %s while connections drain", state())
+	}
+	tick(time.Second)
 	if state() != "Standby" {
 		t.Errorf("state %s", state())
 	}
+	tick(-10 * time.Second)
+	tick(-10 * time.Second)
 	health, err := lb.DescribeTargetHealth(t.Context(), &elb.DescribeTargetHealthInput{TargetGroupArn: &tg})
 	if err != nil || len(health.TargetHealthDescriptions) != 1 || health.TargetHealthDescriptions[0].TargetHealth.State != elbtypes.TargetHealthStateEnumDraining {
 		t.Errorf("health %+v, %v", health, err)

@@ -112,7 +112,7 @@ const (
 var modelled = []string{
 	"aws:currenttime", "aws:epochtime", "aws:principalaccount", "aws:principalarn", "aws:principaltag/", "aws:principaltype",
 	"aws:requesttag/", "aws:resourceaccount", "aws:resourcetag/", "aws:sourceidentity", "aws:tagkeys", "aws:tokenissuetime", "aws:userid",
-	"ec2:instanceprofile", "ec2:newinstanceprofile", "ec2:sourceinstancearn", "iam:passedtoservice", "iam:permissionsboundary", "iam:policyarn", "iam:resourcetag/",
+	"ec2:createaction", "ec2:instanceprofile", "ec2:newinstanceprofile", "ec2:sourceinstancearn", "iam:passedtoservice", "iam:permissionsboundary", "iam:policyarn", "iam:resourcetag/",
 	"aws:assumedroot", "aws:principalorgid", "aws:resourceorgid", "identitystore:userid", "kms:granteeprincipal", "kms:grantisforawsresource", "s3:x-amz-server-side-encryption-customer-algorithm",
 	"sts:externalid", "sts:rolesessionname", "sts:sourceidentity", "sts:transitivetagkeys",
 }

@@ -50,13 +50,19 @@ type isolateOptions struct {
 	inline      string // a policy that has our name
 	min         int32
 	snapshot    string
+	stop        string
+	pods        bool // the first interface is a trunk
 	propagation time.Duration
+	draining    time.Duration // of its load balancer; the default is 8 s here
 }
 
 func newIsolated(t *testing.T, o isolateOptions) *isolated {
 	t.Helper()
 	if o.partition == "" {
 		o.partition = "aws"
+	}
+	if o.draining == 0 {
+		o.draining = 8 * time.Second
 	}
 	if o.account == "" {
 		o.account = actiontest.Member
@@ -90,18 +96,32 @@ func newIsolated(t *testing.T, o isolateOptions) *isolated {
 		w.tg = r.AddTargetGroup(awsfake.TargetGroup{Name: "web", VPC: vpcA, Port: 80, Targets: []awsfake.Target{{ID: suspect, Port: 80}, {ID: suspect, Port: 8080}, {ID: neighbour, Port: 80}}})
 		w.tgIP = r.AddTargetGroup(awsfake.TargetGroup{Name: "web-ip", Type: "ip", VPC: vpcA, Port: 443, Targets: []awsfake.Target{{ID: "10.0.2.10", Port: 443, AZ: "us-east-1a"}, {ID: "10.0.9.9", Port: 443}}})
 		r.AddTargetGroup(awsfake.TargetGroup{Name: "fn", Type: "lambda"})
-		w.asg = r.AddScalingGroup(awsfake.ScalingGroup{Name: "web <&> asg*", Min: o.min, Max: 4, Desired: 2, TargetGroups: []string{w.tg}, Members: map[string]string{suspect: "InService", neighbour: "InService"}})
+		w.asg = r.AddScalingGroup(awsfake.ScalingGroup{Name: "web <&> asg*", Draining: o.draining, Min: o.min, Max: 4, Desired: 2, TargetGroups: []string{w.tg}, Members: map[string]string{suspect: "InService", neighbour: "InService"}})
 	}
 	if o.deployed {
 		w.deploy(account)
 	}
 	call := actions.Call{Action: actions.IsolateInstance, Target: w.arn, Account: o.account, Region: w.Cloud.Region()}
-	if o.snapshot != "" {
-		call.Options = map[string]string{"snapshot": o.snapshot}
+	for key, v := range map[string]string{"snapshot": o.snapshot, "stop": o.stop} {
+		if v != "" {
+			call.Options = withOption(call.Options, key, v)
+		}
+	}
+	if o.pods {
+		w.withPods()
 	}
 	w.SetCall(call)
 	w.SetPropagation(o.propagation)
 	return w
+}
+
+func withOption(options map[string]string, key, value string) map[string]string {
+	options = maps.Clone(options)
+	if options == nil {
+		options = map[string]string{}
+	}
+	options[key] = value
+	return options
 }
 
 func (w *isolated) trust() string {
@@ -115,7 +135,7 @@ func (w *isolated) trust() string {
 // deploy is what is deployed ahead: a closed group, and the profile with its role.
 func (w *isolated) deploy(account *awsfake.Account) {
 	actiontest.DeployShared(w.Cloud, account.ID())
-	w.SetGroup(awsfake.SecurityGroup{ID: "sg-0deployed", VPC: vpcA, Name: isolation})
+	w.SetGroup(awsfake.SecurityGroup{ID: "sg-0deployed", VPC: vpcA, Name: isolation, Tags: map[string]string{actiontest.Tag: "KS-EARLIER"}})
 }
 
 // plan also notes what the steps change, as the executor does.
@@ -241,12 +261,13 @@ func (w *isolated) environment() actiontest.Environment {
 	return actiontest.Environment{
 		Call: w.Call(), Org: w.Org, Enter: w.EnterFor, Now: w.Clock.Now, Wait: w.Clock.Add, Mutations: w.Mutations, Calls: w.permissions,
 		State:     func() any { return w.state() },
-		TwoValued: []string{"protect"},
+		TwoValued: []string{"protect", "stop"},
 		Tamper: func() {
-			for _, e := range []string{eniA, eniB} {
+			for e := range before.Interfaces {
 				w.SetInterface(e, func(i *awsfake.Interface) { i.Groups = slices.Clone(before.Interfaces[e].Groups) })
 			}
 			w.SetInstance(suspect, func(i *awsfake.Instance) {
+				i.State = before.Instances[suspect].State
 				i.Protected, i.Profile = false, before.Instances[suspect].Profile
 				delete(i.Tags, actiontest.Tag)
 			})
@@ -257,7 +278,7 @@ func (w *isolated) environment() actiontest.Environment {
 			actiontest.Must(w.T, err)
 		},
 		Replace: func() {
-			for _, e := range []string{eniA, eniB} {
+			for e := range before.Interfaces {
 				w.SetInterface(e, func(i *awsfake.Interface) { i.Groups = []string{sgWeb} })
 			}
 			w.SetInstance(suspect, func(i *awsfake.Instance) {

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 const (
@@ -33,11 +34,10 @@ func isolationNames(request string) []string {
 	return names
 }
 
-// isolationGroup finds or creates a security group without rules in the VPC. A group
-// with rules is never used: an attacker may have created or opened it to keep access.
-// It isn't changed either, since other instances may use it; the next name is tried,
-// the last one is unpredictable. If the quota is full, any group of the VPC without rules is
-// used. Groups are found by a VPC filter: GroupNames finds the default VPC's only.
+// isolationGroup finds or creates a security group without rules in the VPC. A group with rules is never
+// used: an attacker may have created or opened it to keep access. It isn't changed either, since other
+// instances may use it; the next name is tried, the last one is unpredictable. Nor is a group that is not
+// ours: its owner may add rules. Groups are found by a VPC filter: GroupNames finds the default VPC's only.
 func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request string) (string, error) {
 	in := &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}}}
 	groups, err := actions.List(ctx, ec2.NewDescribeSecurityGroupsPaginator(ec2Of(acct), in),
@@ -45,17 +45,13 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 	if err != nil {
 		return "", err
 	}
-	byName, empty := map[string]types.SecurityGroup{}, ""
+	byName, names := map[string]types.SecurityGroup{}, isolationNames(request)
 	for _, g := range groups {
-		byName[aws.ToString(g.GroupName)] = g
-		if id := aws.ToString(g.GroupId); rulesText(g) == "" && (empty == "" || id < empty) {
-			empty = id
-		}
-	}
-	names := isolationNames(request)
-	for name, g := range byName { // one with an unpredictable name, created before
-		if strings.HasPrefix(name, IsolationName+"-") && !slices.Contains(names, name) && (rulesText(g) == "" || isUnfinished(g)) {
-			names = append(names, name)
+		if name, ours := aws.ToString(g.GroupName), isOurs(acct, g); ours || byName[name].GroupId == nil {
+			byName[name] = g
+			if ours && (rulesText(g) == "" || isUnfinished(g)) && !slices.Contains(names, name) { // one with an unpredictable name, created before
+				names = append(names, name)
+			}
 		}
 	}
 	for _, name := range append(names, IsolationName+"-"+rand.Text()) {
@@ -63,18 +59,17 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 		id := aws.ToString(g.GroupId)
 		switch {
 		case !there:
-			out, err := ec2Of(acct).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText)})
+			out, err := ec2Of(acct).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText), TagSpecifications: made(types.ResourceTypeSecurityGroup, request)})
 			switch {
 			case actions.IsCode(err, "InvalidGroup.Duplicate"): // it exists, and is not visible yet
 				return "", actions.RetryLater(err)
-			case actions.IsCode(err, "SecurityGroupLimitExceeded") && empty != "":
-				return empty, nil
 			case actions.IsCode(err, "SecurityGroupLimitExceeded"):
-				return "", actions.WithHint(err, "the quota is full, and no security group in "+vpc+" is without rules: delete a security group that nothing uses, or take all rules from one, then retry")
+				return "", actions.WithHint(err, "the quota is full: delete a security group that nothing uses, then retry; or stop the instance: stop=yes")
 			case err != nil:
 				return "", err
 			}
 			return closeGroup(ctx, acct, aws.ToString(out.GroupId))
+		case !isOurs(acct, g):
 		case rulesText(g) == "":
 			return id, nil
 		case isUnfinished(g): // we were interrupted after creating it
@@ -84,7 +79,20 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 	return "", actions.RetryLater(errors.New("a name that was free is taken"))
 }
 
-// isUnfinished reports whether a group is ours and has only the default rules of a new group.
+// isOurs reports whether a group has our name and our mark: the tag, which nobody else can set where the
+// tamper protection is deployed, or the description that earlier versions gave. Groups of other accounts,
+// which share the VPC or the group, are theirs.
+func isOurs(acct *actions.Account, g types.SecurityGroup) bool {
+	named := aws.ToString(g.GroupName) == IsolationName || strings.HasPrefix(aws.ToString(g.GroupName), IsolationName+"-")
+	return named && aws.ToString(g.OwnerId) == acct.ID && (aws.ToString(g.Description) == isolationGroupText || slices.ContainsFunc(g.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == deny.TamperTag }))
+}
+
+// made returns our tag for what a request makes.
+func made(kind types.ResourceType, request string) []types.TagSpecification {
+	return []types.TagSpecification{{ResourceType: kind, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: &request}}}}
+}
+
+// isUnfinished reports whether a group of ours has only the default rules of a new group.
 func isUnfinished(g types.SecurityGroup) bool {
 	if aws.ToString(g.Description) != isolationGroupText || len(g.IpPermissions) > 0 {
 		return false

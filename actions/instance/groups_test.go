@@ -318,3 +318,36 @@ func TestPlanTellsWhatTheInstanceIs(t *testing.T) {
 		t.Errorf("identity %+v", p.Identity)
 	}
 }
+
+// Behind a load balancer Standby takes as long as connections drain, 300 s by default; out of the group's
+// reach the instance is at once.
+func TestStandbyHoldsWhileConnectionsDrain(t *testing.T) {
+	w := newIsolated(t, isolateOptions{draining: 300 * time.Second})
+	p, es := w.contain()
+	s := actiontest.StepOf(t, p, "standby")
+	if got := w.region().ScalingGroups[asgName].Members[suspect]; got != "EnteringStandby" {
+		t.Fatalf("the instance is %s", got)
+	}
+	if r := w.verify(s, es[s.ID]); !r.Holds {
+		t.Errorf("Verify: %+v", r)
+	}
+	_, err := w.Act.Revert(t.Context(), w.Restorer(), s, es[s.ID])
+	if _, hint := actions.Explain(err); !actions.IsRetryLater(err) || !strings.Contains(hint, "300 s") {
+		t.Errorf("Revert: %v, hint %q", err, hint)
+	}
+	w.Clock.Add(300 * time.Second)
+	w.undo(p, es)
+	if got := w.region().ScalingGroups[asgName].Members[suspect]; got != "InService" {
+		t.Errorf("after undo the instance is %s", got)
+	}
+}
+
+func TestGroupThatIsAboutToEndTheInstance(t *testing.T) {
+	w := newIsolated(t, isolateOptions{})
+	w.SetMember(asgName, suspect, "Terminating:Wait")
+	p := w.plan()
+	if slices.Contains(actiontest.StepIDs(p), "standby") {
+		t.Error("Standby is planned")
+	}
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "Terminating:Wait", "evidence", "snapshot=yes", "heartbeat")
+}

@@ -1,5 +1,5 @@
 // Package instance has isolate_instance, which contains an EC2 instance. Each kind of
-// step has a file: network, profile, role, targets, standby, snapshot, protection_tag.
+// step has a file: network and branches, profile, role, targets, standby, snapshot, stop, protection_tag.
 package instance
 
 import (
@@ -26,25 +26,36 @@ func (IsolateInstance) Spec() actions.Spec {
 		Summary:    "cut an EC2 instance off from the network and from its permissions, and keep it as evidence",
 		Usage:      `isolate_instance i-0123456789abcdef0 account=222222222222 region=us-east-1 reason="beacons to a known C2"`,
 		Target:     actions.InstanceTarget,
-		Options:    []string{"snapshot"},
-		Values:     map[string][]string{"snapshot": {"yes", "no"}},
+		Options:    []string{"snapshot", "stop"},
+		Values:     map[string][]string{"snapshot": {"yes", "no"}, "stop": {"yes", "no"}},
 		Synonyms:   []string{"isolate", "isolate_host", "contain_instance", "quarantine_instance"},
 		Check:      checkIsolate,
 		Reversible: true,
 		NotStopped: []string{
-			"Connections that are open survive: security groups don't cut what is tracked already (idle for up to 5 days; 350 s on Nitro v6 types). Stopping the instance cuts them, or a network ACL by hand.",
+			openConnections, resolver,
 			"Classic load balancers, gateway appliances and routes that point at the instance are not looked at.",
 			"Whoever is on the instance can still shut it down.",
 		},
-		Undo:    "puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group stays for the next time",
-		Delay:   "for new connections at once, for the role's credentials " + actions.IAMDelay,
+		Undo:    "starts the instance if it was stopped, puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group stays for the next time",
+		Delay:   "for new connections at once (open ones may go on: stop=yes ends them), for the role's credentials " + actions.IAMDelay,
 		Permits: isolatePermits,
 	}
 }
 
+// What security groups do not stop, and stop=yes does. Network ACLs filter neither DNS nor metadata.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html
+// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-security-groups.html
+// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-network-acls.html
+const (
+	openConnections = "Connections that are open may go on, also as command and control: security groups don't cut what is tracked already, and what goes through NAT gateways, load balancers, PrivateLink or firewalls is tracked whatever the rules (idle for up to 5 days; 350 s on Nitro v6 types). stop=yes ends them, or a network ACL by hand."
+	resolver        = "DNS by the VPC's resolver gets through, as a tunnel too: stop=yes ends it, or Route 53 Resolver DNS Firewall. So does the instance metadata service."
+)
+
 func checkIsolate(c *actions.Call, _ *actions.ParseErrors) {
-	if c.Options["snapshot"] == "no" {
-		delete(c.Options, "snapshot")
+	for _, o := range []string{"snapshot", "stop"} {
+		if c.Options[o] == "no" {
+			delete(c.Options, o)
+		}
 	}
 }
 
@@ -66,6 +77,7 @@ var stepKinds = map[string]stepKind{
 	"standby":      {applyStandby, verifyStandby, revertStandby},
 	"target-group": {applyTargets, verifyTargets, revertTargets},
 	"snapshot":     {applySnapshot, verifySnapshot, revertSnapshot},
+	"stop":         {applyStop, verifyStop, revertStop},
 }
 
 func kindOfStep(s actions.Step) (stepKind, error) {
@@ -104,11 +116,11 @@ func (IsolateInstance) Revert(ctx context.Context, acct *actions.Account, s acti
 	return k.revert(ctx, acct, s, e)
 }
 
-// findInstance reads an instance; nil if it is gone. A terminated one is still
-// described for about an hour.
+// findInstance reads an instance, also one that EC2 hides since a service manages it; nil if it is gone.
+// A terminated one is still described for about an hour.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/terminating-instances.html
 func findInstance(ctx context.Context, acct *actions.Account, id string) (*types.Instance, error) {
-	out, err := ec2Of(acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	out, err := ec2Of(acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}, IncludeManagedResources: aws.Bool(true)})
 	if actions.IsCode(err, "InvalidInstanceID.NotFound") {
 		return nil, nil
 	}

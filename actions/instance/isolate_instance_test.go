@@ -24,7 +24,7 @@ func isolate(t *testing.T) actions.Action {
 func TestIsolateInstanceContract(t *testing.T) {
 	starts := map[string]isolateOptions{
 		"nothing is deployed":         {},
-		"all is deployed, with tags":  {deployed: true, tags: map[string]string{actiontest.Tag: "KS-EARLIER"}, snapshot: "yes"},
+		"all is deployed, with tags":  {deployed: true, tags: map[string]string{actiontest.Tag: "KS-EARLIER"}, snapshot: "yes", stop: "yes", pods: true},
 		"alone, with a policy":        {alone: true, inline: actiontest.Handwritten},
 		"no profile, a spot instance": {noProfile: true, spot: true, alone: true},
 	}

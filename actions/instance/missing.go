@@ -48,7 +48,7 @@ func missing(ctx context.Context, acct *actions.Account, c actions.Call, id stri
 // liveIn returns the ARNs of a region's instances that can be isolated.
 func liveIn(ctx context.Context, acct *actions.Account, region string, only ...types.Filter) ([]string, error) {
 	client := ec2.NewFromConfig(acct.Config(), func(o *ec2.Options) { o.Region = region })
-	p := ec2.NewDescribeInstancesPaginator(client, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(1000),
+	p := ec2.NewDescribeInstancesPaginator(client, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(1000), IncludeManagedResources: aws.Bool(true),
 		Filters: append(only, types.Filter{Name: aws.String("instance-state-name"), Values: []string{"pending", "running", "stopping", "stopped"}})})
 	return actions.List(ctx, actions.AtMost(actions.NearestPages, p), func(out *ec2.DescribeInstancesOutput) []string {
 		var arns []string

@@ -17,7 +17,7 @@ import (
 
 // findInterface reads a network interface; nil if it is gone.
 func findInterface(ctx context.Context, acct *actions.Account, id string) (*types.NetworkInterface, error) {
-	out, err := ec2Of(acct).DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{id}})
+	out, err := ec2Of(acct).DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{id}, IncludeManagedResources: aws.Bool(true)})
 	if actions.IsCode(err, "InvalidNetworkInterfaceID.NotFound") || err == nil && len(out.NetworkInterfaces) == 0 {
 		return nil, nil
 	}
@@ -51,6 +51,9 @@ func applyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, ru
 	}
 	e.Changed = true
 	_, err = ec2Of(acct).ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId, Groups: []string{group}})
+	if actions.IsCode(err, "AuthFailure", "OperationNotPermitted", "UnsupportedOperation") { // whatever our permissions are
+		err = actions.WithHint(err, "a service of AWS made this interface, and AWS lets nobody else change its groups: stop the instance (stop=yes), or put a network ACL on its subnet by hand")
+	}
 	return e, retryIfNotVisible(err)
 }
 
@@ -63,14 +66,13 @@ func retryIfNotVisible(err error) error {
 	return err
 }
 
-// onClosedGroup reports whether an interface is on one isolation group only, and that
-// group has no rules.
+// onClosedGroup reports whether an interface is on one group only, which is ours and has no rules.
 func onClosedGroup(ctx context.Context, acct *actions.Account, nic *types.NetworkInterface) (bool, error) {
 	if len(nic.Groups) != 1 || !strings.HasPrefix(aws.ToString(nic.Groups[0].GroupName), IsolationName) {
 		return false, nil
 	}
-	rules, err := groupRules(ctx, acct, aws.ToString(nic.Groups[0].GroupId))
-	return rules == "", err
+	g, err := readGroup(ctx, acct, aws.ToString(nic.Groups[0].GroupId))
+	return err == nil && isOurs(acct, g) && rulesText(g) == "", err
 }
 
 func verifyNetwork(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {

@@ -20,8 +20,8 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	case actions.PhasePlan: // and Verify, when an undo is planned
 		looks := []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeAutoScalingGroups",
 			"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth",
-			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
-		if s.Any() || s.Call.Options["snapshot"] == "yes" {
+			"ec2:DescribeNetworkInterfaces", "ec2:DescribeTrunkInterfaceAssociations", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
+		if asked(s, "snapshot") {
 			looks = append(looks, "ec2:DescribeSnapshots")
 		}
 		return []actions.Statement{
@@ -63,7 +63,7 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:DisassociateIamInstanceProfile",
 		// The groups and the VPC are unknown here: new groups have no ID yet.
 		"ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress"}
-	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*"), s.ARN("ec2", "vpc/*")})
+	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), shared(s, "security-group/*"), shared(s, "vpc/*"))
 	if groups := scalingGroupARNs(s); groups != nil {
 		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
 		acts, on = append(acts, "autoscaling:EnterStandby"), append(on, groups...)
@@ -72,8 +72,11 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:DeregisterTargets"), append(on, targets...)
 	}
-	tagged := targetInstance(s)
-	if s.Any() || s.Call.Options["snapshot"] == "yes" {
+	if asked(s, "stop") {
+		acts = append(acts, "ec2:StopInstances")
+	}
+	tags := actions.Statement{Actions: []string{"ec2:CreateTags"}, Resources: []string{s.ARN("ec2", "security-group/*")}, Condition: actions.Condition{"StringEquals": {"ec2:CreateAction": {"CreateSecurityGroup"}}}}
+	if asked(s, "snapshot") {
 		// A snapshot's ARN has no account.
 		made := strings.Replace(s.ARN("ec2", "snapshot/*"), ":"+s.Account+":", "::", 1)
 		if s.Any() { // region and account are both *
@@ -81,20 +84,19 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		}
 		looks = append(looks, "ec2:DescribeSnapshots")
 		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(changedOrWide(s, "ec2", "volume", wide), made)...)
-		tagged = append(tagged, made)
+		tags.Resources, tags.Condition["StringEquals"]["ec2:CreateAction"] = append(tags.Resources, made), []string{"CreateSecurityGroup", "CreateSnapshot"}
 	}
 	isolated := []string{s.ARN("iam", "role/"+IsolationName)}
-	shared := actions.Statement{Actions: []string{"iam:GetInstanceProfile", "iam:GetRole"}, Resources: []string{s.ARN("iam", "instance-profile/"+IsolationName), isolated[0]}}
+	ours := actions.Statement{Actions: []string{"iam:GetInstanceProfile", "iam:GetRole"}, Resources: []string{s.ARN("iam", "instance-profile/"+IsolationName), isolated[0]}}
 	pass := s.PassRole(isolated)
-	bounded := []actions.Statement{shared, pass}
+	bounded := []actions.Statement{ours, pass, tags, {Actions: tags.Actions, Resources: targetInstance(s)}}
 	if wide("condition") {
-		shared.Actions = slices.Concat(shared.Actions, pass.Actions)
-		bounded = []actions.Statement{shared}
+		ours.Actions, tags.Resources, tags.Condition = slices.Concat(ours.Actions, pass.Actions), append(tags.Resources, targetInstance(s)...), nil
+		bounded = []actions.Statement{ours, tags}
 	}
 	return append([]actions.Statement{
 		{Actions: looks, Resources: []string{"*"}},
 		{Actions: acts, Resources: on},
-		{Actions: []string{"ec2:CreateTags"}, Resources: tagged},
 		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"}, Resources: changedOrWide(s, "iam", "role", wide)},
 	}, bounded...)
 }
@@ -103,7 +105,7 @@ func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	looks := []string{"ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeIamInstanceProfileAssociations"}
 	acts := []string{"ec2:DescribeInstanceAttribute", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:AssociateIamInstanceProfile", "ec2:ModifyNetworkInterfaceAttribute"}
 	// The restored groups are in the ledger, not among the resources.
-	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), []string{s.ARN("ec2", "security-group/*")})
+	on := slices.Concat(targetInstance(s), changedOrWide(s, "ec2", "network-interface", wide), shared(s, "security-group/*"))
 	if groups := scalingGroupARNs(s); groups != nil {
 		looks = append(looks, "autoscaling:DescribeAutoScalingInstances")
 		acts, on = append(acts, "autoscaling:ExitStandby"), append(on, groups...)
@@ -111,6 +113,9 @@ func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	if targets := changedOrWide(s, "elasticloadbalancing", "targetgroup", wide); targets != nil {
 		looks = append(looks, "elasticloadbalancing:DescribeTargetHealth")
 		acts, on = append(acts, "elasticloadbalancing:RegisterTargets"), append(on, targets...)
+	}
+	if asked(s, "stop") {
+		acts = append(acts, "ec2:StartInstances")
 	}
 	roles := changedOrWide(s, "iam", "role", wide)
 	passed := roles
@@ -128,6 +133,17 @@ func undoPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		s.PassRole(passed),
 	}
 }
+
+// shared returns the ARN of resources of the network that other accounts may own: those of a shared VPC, and
+// of a shared group, have their owner's account.
+// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html
+func shared(s actions.Scope, resource string) []string {
+	s.Account = "*"
+	return []string{s.ARN("ec2", resource)}
+}
+
+// asked reports whether a call has an option set.
+func asked(s actions.Scope, option string) bool { return s.Any() || s.Call.Options[option] == "yes" }
 
 // targetInstance returns the call's target.
 func targetInstance(s actions.Scope) []string {

@@ -77,6 +77,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	if i.plan.More = acct.Look == actions.LookFirst; i.plan.More {
 		return i.plan, nil
 	}
+	i.branches(ctx)
 	i.profile(ctx)
 	i.tag()
 	i.protect(ctx)
@@ -86,7 +87,9 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	i.standby(slow)
 	i.targets(slow)
 	i.volumes()
+	i.stop()
 	if acct.Look == actions.LookAll {
+		i.owners()
 		i.facts(ctx)
 	}
 	b, err := json.Marshal(i.before)
@@ -142,19 +145,24 @@ func (i *isolation) tag() {
 
 func (i *isolation) network() {
 	for _, e := range i.instance.NetworkInterfaces {
-		id, groups := aws.ToString(e.NetworkInterfaceId), groupIDs(e.Groups)
-		b := interfaceBefore{ID: id, VPC: aws.ToString(e.VpcId), Groups: groups}
-		if t := e.ConnectionTrackingConfiguration; t != nil {
-			b.TCP, b.UDP, b.UDPStream = aws.ToInt32(t.TcpEstablishedTimeout), aws.ToInt32(t.UdpTimeout), aws.ToInt32(t.UdpStreamTimeout)
-		}
-		i.before.Interfaces = append(i.before.Interfaces, b)
-		i.step(actions.Step{ID: "network " + id, Title: "Cut the network interface " + id + " off", Goal: "network " + id, Deny: true,
-			Resource: regionalARN(i.acct, "ec2", "network-interface/"+id), ResourceID: id, Hold: actions.HoldKey(i.acct, id, "groups", id), Prior: groupsValue(groups),
-			Current: groupsText(e.Groups), After: "only the security group " + IsolationName + " (or one like it), which lets nothing in or out"})
+		i.cutOff(aws.ToString(e.NetworkInterfaceId), aws.ToString(e.VpcId), e.Groups, e.ConnectionTrackingConfiguration)
 	}
 	if len(i.instance.NetworkInterfaces) == 0 {
 		i.warn("The instance has no network interface.")
 	}
+}
+
+// cutOff plans to put an interface on the closed group.
+func (i *isolation) cutOff(id, vpc string, on []types.GroupIdentifier, tracked *types.ConnectionTrackingSpecificationResponse) {
+	groups := groupIDs(on)
+	b := interfaceBefore{ID: id, VPC: vpc, Groups: groups}
+	if tracked != nil {
+		b.TCP, b.UDP, b.UDPStream = aws.ToInt32(tracked.TcpEstablishedTimeout), aws.ToInt32(tracked.UdpTimeout), aws.ToInt32(tracked.UdpStreamTimeout)
+	}
+	i.before.Interfaces = append(i.before.Interfaces, b)
+	i.step(actions.Step{ID: "network " + id, Title: "Cut the network interface " + id + " off", Goal: "network " + id, Deny: true,
+		Resource: regionalARN(i.acct, "ec2", "network-interface/"+id), ResourceID: id, Hold: actions.HoldKey(i.acct, id, "groups", id), Prior: groupsValue(groups),
+		Current: groupsText(on), After: "only the security group " + IsolationName + " (or one like it), which lets nothing in or out"})
 }
 
 // profile plans the deny on the role and the change of the profile.
@@ -307,7 +315,7 @@ func (i *isolation) facts(ctx context.Context) {
 
 // otherInstances returns the other instances with the same profile, in words: one call.
 func (i *isolation) otherInstances(ctx context.Context, profile string) string {
-	out, err := ec2Of(i.acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100),
+	out, err := ec2Of(i.acct).DescribeInstances(ctx, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(100), IncludeManagedResources: aws.Bool(true),
 		Filters: []types.Filter{{Name: aws.String("iam-instance-profile.arn"), Values: []string{profile}}}})
 	if err != nil {
 		cause, _ := actions.Explain(err)

@@ -51,7 +51,7 @@ func applySnapshot(ctx context.Context, acct *actions.Account, s actions.Step, r
 		}
 	}
 	made, err := ec2Of(acct).CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &s.ResourceID, Description: aws.String("Killswitch " + run.RequestID),
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: &run.RequestID}}}}})
+		TagSpecifications: made(types.ResourceTypeSnapshot, run.RequestID)})
 	if actions.IsCode(err, "SnapshotCreationPerVolumeRateExceeded", "ConcurrentSnapshotLimitExceeded") {
 		return e, actions.RetryLater(err)
 	}

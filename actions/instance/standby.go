@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 )
@@ -16,8 +17,9 @@ import (
 // The lifecycle states that matter here.
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
 const (
-	inService = "InService"
-	standby   = "Standby"
+	inService       = "InService"
+	standby         = "Standby"
+	enteringStandby = "EnteringStandby"
 )
 
 // scalingInstance returns Auto Scaling's details of an instance; nil if it is in no group.
@@ -55,6 +57,9 @@ func (i *isolation) standby(ctx context.Context) {
 	least, desired := aws.ToInt32(g.MinSize), aws.ToInt32(g.DesiredCapacity)
 	i.fact("Auto Scaling group", fmt.Sprintf("%s (%s; minimum %d, desired %d, maximum %d)", name, state, least, desired, aws.ToInt32(g.MaxSize)))
 	switch {
+	case strings.HasPrefix(state, "Terminating"):
+		i.warn("The Auto Scaling group %s is about to end the instance (%s), evidence with it, whatever its termination protection: ask for snapshot=yes, and keep a lifecycle hook waiting by hand (record-lifecycle-action-heartbeat).", name, state)
+		return
 	case strings.HasPrefix(state, "Terminat"), strings.HasPrefix(state, "Detach"), strings.HasPrefix(state, "Warmed"):
 		i.warn("The Auto Scaling group %s has the instance in state %s: it can't be put in Standby. The group may terminate it.", name, state)
 		return
@@ -84,7 +89,7 @@ func applyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 	switch {
 	case err != nil:
 		return e, err
-	case state == "", state == standby, state == "EnteringStandby": // outside the group it is safe
+	case state == "", state == standby, state == enteringStandby: // outside the group it is safe
 		return e, nil
 	case strings.HasPrefix(state, "Pending"):
 		return e, actions.RetryLater(fmt.Errorf("the instance is %s: only one in service can be put in Standby", standbyText(group, state)))
@@ -102,6 +107,9 @@ func applyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ 
 	return e, err
 }
 
+// verifyStandby takes an instance that enters Standby for one that is there: its group does not end it any
+// more, and load balancers let its connections drain first, for 300 s by default.
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
 func verifyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Effect) (actions.Reading, error) {
 	group, state, err := inGroup(ctx, acct, s)
 	if err != nil {
@@ -110,7 +118,7 @@ func verifyStandby(ctx context.Context, acct *actions.Account, s actions.Step, _
 	if state == "" {
 		return actions.Reading{Holds: true, Found: "no longer in the Auto Scaling group " + group}, nil
 	}
-	return actions.Reading{Holds: state == standby, Found: standbyText(group, state)}, nil
+	return actions.Reading{Holds: state == standby || state == enteringStandby, Found: standbyText(group, state)}, nil
 }
 
 func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
@@ -129,10 +137,12 @@ func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e
 		return actions.Reading{Found: "the instance is no longer in the Auto Scaling group " + group}, nil
 	case e.Prior != nil && state == *e.Prior, state == inService, strings.HasPrefix(state, "Pending"):
 		return actions.Reading{Holds: true}, nil
-	case state == "EnteringStandby":
-		return actions.Reading{}, actions.RetryLater(fmt.Errorf("the instance is still %s", standbyText(group, state)))
+	case state == enteringStandby:
+		return actions.Reading{}, actions.RetryLater(actions.WithHint(fmt.Errorf("the instance is still %s", standbyText(group, state)), "its load balancers let connections drain, for 300 s by default: retry the undo then"))
 	case state != standby:
 		return actions.Reading{Found: standbyText(group, state)}, nil
+	case stateOf(found) != string(types.InstanceStateNameRunning): // the group would replace it at once
+		return actions.Reading{}, actions.RetryLater(actions.WithHint(errors.New("the instance is "+stateOf(found)), "start the instance, then retry the undo"))
 	}
 	_, err = autoScalingOf(acct).ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: &group, InstanceIds: []string{s.HoldName()}})
 	if actions.IsCode(err, "ValidationError") {

@@ -198,7 +198,7 @@ func revertTargets(ctx context.Context, acct *actions.Account, s actions.Step, e
 	}
 	_, err = elbOf(acct).RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &s.Resource, Targets: descriptions(before)})
 	if actions.IsCode(err, "InvalidTarget", "InvalidTargetException") {
-		err = actions.WithHint(err, "a target must be running: start the instance, then retry the undo")
+		err = actions.RetryLater(actions.WithHint(err, "a target must be running: start the instance, then retry the undo"))
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }

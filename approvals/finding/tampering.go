@@ -29,6 +29,7 @@ var tamperCalls = map[string][]string{
 		"AttachNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute",
 		"AssociateIamInstanceProfile", "DisassociateIamInstanceProfile", "ReplaceIamInstanceProfileAssociation",
 		"AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress", "ModifySecurityGroupRules",
+		"StartInstances",
 	},
 	"organizations": {"DeletePolicy", "DetachPolicy", "DisablePolicyType", "LeaveOrganization", "MoveAccount", "RemoveAccountFromOrganization", "UpdatePolicy"},
 }
