@@ -70,6 +70,8 @@ type Spec struct {
 	// Stronger is an action on the same target that holds where this one can be undone by whoever
 	// administers the account, or empty.
 	Stronger Name
+	// More is a call of the same action that does more to the same target; nil for none.
+	More *More
 	// NotStopped lists access that it never stops; a plan adds what it finds.
 	NotStopped []string
 	// Undo says how undo restores the target; a plan says it more exactly.
@@ -83,6 +85,15 @@ type Spec struct {
 	// Permits returns exactly the IAM permissions of a phase: the session policy, and
 	// for [Anything] the member roles' policies. See [Scope.InTarget] and [Account.Target].
 	Permits func(Phase, Scope) []Statement
+}
+
+// More is a call that does more than the one that is in force, offered while people say in a reason, or a
+// finding in its type, what it is for.
+type More struct {
+	Options map[string]string
+	Title   string // of the button: imperative, without the target
+	What    string // it does, in a sentence
+	For     Pattern
 }
 
 // When AWS enforces what was written. Of IAM it says that it "might take a few minutes"; of service

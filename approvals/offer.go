@@ -43,6 +43,15 @@ func RequestOffers(id string, i Intent, o actions.Org) (offers Offers) {
 	if same.Action = a.Spec().Stronger; same.Action != "" && !actions.WholeAccount(i.Call) && o.RefuseCall(same) == nil {
 		offers = append(offers, Offer{Intent: Intent{Call: same}, Why: "beside " + id + ", where nobody in the account can lift it", Beside: true})
 	}
+	if more := a.Spec().More; more != nil {
+		same = i.Call
+		for option, value := range more.Options {
+			same = same.With(option, value)
+		}
+		if same.String() != i.Call.String() {
+			offers = append(offers, Offer{Intent: Intent{Call: same}, Why: "beside " + id + ", for more", Beside: true})
+		}
+	}
 	return offers
 }
 

@@ -27,6 +27,9 @@ func TestRequestOffersTheGentlerAction(t *testing.T) {
 		if gentler := a.Spec().Alternative; gentler != "" {
 			want = approvals.Offers{{Intent: approvals.Intent{Call: actions.Call{Action: gentler, Target: c.Target, Account: c.Account, Region: c.Region}}, Why: "instead of " + id}}
 		}
+		if more := a.Spec().More; more != nil {
+			want = append(want, approvals.Offer{Intent: approvals.Intent{Call: c.With("stop", "yes")}, Why: "beside " + id + ", for more", Beside: true})
+		}
 		if got := approvals.RequestOffers(id, approvals.Intent{Call: c}, org); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", c.Action, got, want)
 		}
@@ -37,6 +40,19 @@ func TestRequestOffersTheGentlerAction(t *testing.T) {
 	c.Action = "no_such_action"
 	if got := approvals.RequestOffers(id, approvals.Intent{Call: c}, org); got != nil {
 		t.Errorf("an action that there is not: %+v", got)
+	}
+}
+
+// TestRequestOffersMore: what does more than what is in force; not what is in force itself.
+func TestRequestOffersMore(t *testing.T) {
+	org := actions.Org{Actions: all.Actions}
+	c := actions.Call{Action: actions.IsolateInstance, Target: "arn:aws:ec2:eu-west-1:111122223333:instance/i-0abc", Options: map[string]string{"snapshot": "yes"}}
+	got := approvals.RequestOffers("KS-4G7QX2M9ZT0B", approvals.Intent{Call: c}, org)
+	if len(got) != 1 || !got[0].Beside || got[0].Intent.Call.Options["stop"] != "yes" || got[0].Intent.Call.Options["snapshot"] != "yes" || c.Options["stop"] != "" {
+		t.Errorf("%+v of %+v", got, c)
+	}
+	if got := approvals.RequestOffers("KS-4G7QX2M9ZT0B", approvals.Intent{Call: got[0].Intent.Call}, org); len(got) != 0 {
+		t.Errorf("beside itself: %+v", got)
 	}
 }
 

@@ -36,11 +36,20 @@ func (IsolateInstance) Spec() actions.Spec {
 			"Classic load balancers, gateway appliances and routes that point at the instance are not looked at.",
 			"Whoever is on the instance can still shut it down.",
 		},
+		More: &actions.More{
+			Options: map[string]string{"stop": "yes"}, Title: "Stop the instance", For: openFor,
+			What: "Stop the isolated instance: nothing else surely ends connections that are open. What is in its memory is lost.",
+		},
 		Undo:    "starts the instance if it was stopped, puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group stays for the next time",
 		Delay:   "for new connections at once (open ones may go on: stop=yes ends them), for the role's credentials " + actions.IAMDelay,
 		Permits: isolatePermits,
 	}
 }
+
+// openFor matches the types of findings, and the words of people, about what goes on over a connection
+// that is open.
+// https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-types-active.html
+var openFor = actions.NewPattern(`(?i)\b(C&C|C2|command and control|beacons?|backdoor|trojan|rat|exfiltrat\w*|exfil|reverse ?shell|crypto ?currency|ransom\w*)`)
 
 // What security groups do not stop, and stop=yes does. Network ACLs filter neither DNS nor metadata.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html

@@ -891,6 +891,10 @@ func (v View) offers(beside bool) (buttons []slack.BlockElement) {
 		a, ok := v.Org.Actions.Lookup(offers[i].Intent.Call.Action)
 		switch {
 		case !ok || offers[i].Beside != beside:
+		case beside && offers[i].Intent.Call.Action == r.Intent.Call.Action:
+			if more := a.Spec().More; more.For.MatchString(r.Reason) {
+				buttons = append(buttons, danger(asking(v.button(id, more.Title), "Ask for this?", more.What+" Another person must approve it.", "Ask for it")))
+			}
 		case beside:
 			what := "Deny everything to " + v.Org.Actions.TargetName(offers[i].Intent.Call) + v.where() + " by a service control policy, which nobody there can lift. Another person must approve it."
 			buttons = append(buttons, danger(asking(v.button(id, "Deny by an SCP"), "Ask for this?", what, "Ask for it")))
