@@ -49,14 +49,14 @@ func (b *Bot) schedule(ctx context.Context, as []alerts.Alert, until time.Time) 
 			continue
 		}
 		seen[a.ID] = true
-		in := room{a.Card.Channel, alerts.RatePosts - alerts.AheadPosts}
+		in := room{a.Card.Channel, alerts.RatePosts}
 		if alerts.Behind(a.Shown()) > 0 {
 			in.most = alerts.RatePosts / 3 // the sweep knows what else there is
 		}
 		var slots []time.Time
 		var err error
 		if !full[in] {
-			slots, err = b.reserve(ctx, in.channel, 1, in.most, until)
+			slots, err = b.reserve(ctx, in.channel, in.most, until, a.Of())
 			full[in] = len(slots) == 0
 		}
 		if err == nil && len(slots) == 0 && a.Card.TS == "" && alerts.Severe(a.Shown()) {
@@ -75,22 +75,24 @@ func (b *Bot) schedule(ctx context.Context, as []alerts.Alert, until time.Time) 
 // urgent reports whether an alert's card is posted at once, whatever the rate limit.
 func urgent(a alerts.Alert) bool { return a.Urgent && a.Card.TS == "" }
 
-// reserve reserves up to n times of posting in a channel that takes so many in a span, the
-// latest at until.
-func (b *Bot) reserve(ctx context.Context, channel string, n, most int, until time.Time) ([]time.Time, error) {
-	return b.reserveSlots(ctx, channel, n, func(r *alerts.RateLimit, now time.Time) (time.Time, bool) { return r.Reserve(now, until, most) })
+// reserve reserves times of posting in a channel that takes so many in a span, the latest at until: one
+// for each account and source, as long as there is room.
+func (b *Bot) reserve(ctx context.Context, channel string, most int, until time.Time, of ...string) ([]time.Time, error) {
+	return b.reserveSlots(ctx, channel, len(of), func(r *alerts.RateLimit, now time.Time, n int) (time.Time, bool) {
+		return r.Reserve(now, until, most, of[n])
+	})
 }
 
 // reserveAhead reserves a time ahead of what waits.
 func (b *Bot) reserveAhead(ctx context.Context, a alerts.Alert) ([]time.Time, error) {
-	return b.reserveSlots(ctx, a.Card.Channel, 1, func(r *alerts.RateLimit, now time.Time) (time.Time, bool) { return r.ReserveAhead(now, a.Of()) })
+	return b.reserveSlots(ctx, a.Card.Channel, 1, func(r *alerts.RateLimit, now time.Time, _ int) (time.Time, bool) { return r.ReserveAhead(now, a.Of()) })
 }
 
-func (b *Bot) reserveSlots(ctx context.Context, channel string, n int, next func(*alerts.RateLimit, time.Time) (time.Time, bool)) (slots []time.Time, err error) {
+func (b *Bot) reserveSlots(ctx context.Context, channel string, n int, next func(*alerts.RateLimit, time.Time, int) (time.Time, bool)) (slots []time.Time, err error) {
 	err = b.alerts().ChangeRateLimit(ctx, channel, func(r *alerts.RateLimit) error {
 		slots = nil
 		for len(slots) < n {
-			at, ok := next(r, b.Now().UTC())
+			at, ok := next(r, b.Now().UTC(), len(slots))
 			if !ok {
 				break
 			}

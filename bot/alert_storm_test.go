@@ -132,7 +132,7 @@ func TestStormStaysWithinSlacksLimits(t *testing.T) {
 		for _, m := range cards {
 			where[alertIDs.FindString(m.Text)] = "card"
 		}
-		if len(cards) < 2*(alerts.RatePosts-alerts.AheadPosts) || len(cards) > 90 {
+		if len(cards) < 2*alerts.RatePosts || len(cards) > 90 {
 			t.Errorf("%d cards in a storm of a minute", len(cards))
 		}
 		for _, m := range d.digests() {
@@ -170,7 +170,7 @@ func (d *desk) pace(t *testing.T) {
 		}
 	}
 	check("cards", d.cards(sec), alerts.RatePosts, time.Minute)
-	check("cards", d.cards(sec), alerts.AheadPosts+1, 2*alerts.RatePause)
+	check("cards", d.cards(sec), 1, alerts.RatePause)
 	check("digests", d.digests(), 1, assignEvery)
 }
 
@@ -185,6 +185,9 @@ func TestDigestListsItsAlerts(t *testing.T) {
 		d.must(d.alerts().ChangeRateLimit(t.Context(), sec, func(r *alerts.RateLimit) error { // there were 30 just now
 			for i := range alerts.RatePosts {
 				r.Slots = append(r.Slots, time.Now().Add(time.Duration(i-5)*alerts.RatePause))
+			}
+			for range alerts.AheadPosts {
+				r.Ahead = append(r.Ahead, alerts.Ahead{At: time.Now()})
 			}
 			return nil
 		}))
@@ -428,7 +431,7 @@ func TestTwoSweepsAtOncePostNothingTwice(t *testing.T) {
 			wg.Wait()
 			d.pass(time.Minute)
 			cards, ds := len(d.cards(sec)), len(d.digests())
-			if n == 20 && (cards != 20 || ds != 0) || n == 400 && (cards != alerts.RatePosts-alerts.AheadPosts || ds != 1) {
+			if n == 20 && (cards != 20 || ds != 0) || n == 400 && (cards != alerts.RatePosts || ds != 1) {
 				t.Errorf("of %d alerts %d cards and %d digests", n, cards, ds)
 			}
 			for i := range n {
@@ -508,7 +511,7 @@ func TestSweepLeavesSlackAloneWhileItWantsToBe(t *testing.T) {
 			t.Errorf("%d calls", n)
 		}
 		d.pass(3 * time.Minute)
-		if c, ds := len(d.cards(sec)), len(d.digests()); c != alerts.RatePosts-alerts.AheadPosts+1 || ds != 1 {
+		if c, ds := len(d.cards(sec)), len(d.digests()); c != alerts.RatePosts+1 || ds != 1 {
 			t.Errorf("%d cards, %d digests", c, ds)
 		}
 	})

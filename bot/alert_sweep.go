@@ -171,11 +171,11 @@ func (s *alertSweep) claim(ctx context.Context, c *channelSweep) error {
 		return nil
 	}
 	if err == nil {
-		most := alerts.RatePosts
-		if len(c.waiting) > most { // a digest takes some anyway
-			most -= alerts.AheadPosts
+		var of []string
+		for _, a := range c.waiting[:min(len(c.waiting), alerts.RatePosts)] {
+			of = append(of, a.Of())
 		}
-		c.slots, err = s.b.reserve(ctx, c.name, min(len(c.waiting), most), most, s.until)
+		c.slots, err = s.b.reserve(ctx, c.name, alerts.RatePosts, s.until, of...)
 	}
 	return err
 }

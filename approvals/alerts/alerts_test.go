@@ -287,7 +287,7 @@ func TestRateLimitReserves(t *testing.T) {
 	var r alerts.RateLimit
 	var all []time.Time
 	for now := began; now.Before(began.Add(10 * time.Minute)); now = now.Add(700 * time.Millisecond) {
-		at, ok := r.Reserve(now, now.Add(ahead), alerts.RatePosts)
+		at, ok := r.Reserve(now, now.Add(ahead), alerts.RatePosts, "a")
 		if !ok {
 			continue
 		}
@@ -307,7 +307,7 @@ func TestRateLimitReserves(t *testing.T) {
 	if n := len(all); n < 300 || n > 330 {
 		t.Errorf("%d slots in ten minutes", n)
 	}
-	if len(r.Slots) != 2*alerts.RatePosts {
+	if len(r.Slots) != alerts.RatePosts || len(r.Of) != alerts.RatePosts {
 		t.Errorf("%d slots are kept", len(r.Slots))
 	}
 
@@ -325,7 +325,7 @@ func TestRateLimitReserves(t *testing.T) {
 		"the last is long ago": {alerts.RateLimit{Slots: []time.Time{began.Add(-time.Hour)}}, true, 0},
 	} {
 		before := slices.Clone(tt.room.Slots)
-		at, ok := tt.room.Reserve(began, began.Add(ahead), alerts.RatePosts)
+		at, ok := tt.room.Reserve(began, began.Add(ahead), alerts.RatePosts, "a")
 		if ok != tt.ok || ok && at.Sub(began) != tt.at {
 			t.Errorf("%s: %s %v", name, at, ok)
 		}
@@ -348,7 +348,7 @@ func TestChangeRateLimitAtOnce(t *testing.T) {
 			errFull := errors.New("full")
 			err := table.ChangeRateLimit(ctx, "C1", func(r *alerts.RateLimit) error {
 				var ok bool
-				if at, ok = r.Reserve(time.Unix(1000, 0), time.Unix(1050, 0), alerts.RatePosts); !ok {
+				if at, ok = r.Reserve(time.Unix(1000, 0), time.Unix(1050, 0), alerts.RatePosts, "a"); !ok {
 					return errFull
 				}
 				return nil

@@ -16,15 +16,16 @@ const (
 	RateSpan  = time.Minute + time.Second // a card may be posted a little after its time
 	RatePause = 1500 * time.Millisecond   // between two of them
 
-	// Of them a storm leaves some to others: severe findings are posted at once, a few of each
-	// account and source.
+	// Beside them there is room that no storm takes: for severe findings of those that have not
+	// posted for a span, a few of each account and source.
 	AheadPosts = 6
 	aheadEach  = 2
 )
 
 // RateLimit is the state of a channel's rate limit: a row of the table requests.
 type RateLimit struct {
-	Slots []time.Time `json:"slots"` // when the latest are posted, and the next, in order
+	Slots []time.Time `json:"slots"` // when the latest RatePosts are posted
+	Of    []string    `json:"of"`    // the account and source of the latest of them
 	Ahead []Ahead     `json:"ahead,omitempty"`
 	// PausedUntil is set after an error of Slack: nothing is posted before.
 	PausedUntil time.Time `json:"paused_until,omitzero"`
@@ -64,9 +65,9 @@ func (r *RateLimit) Turn(now, until time.Time, call bool) (time.Time, bool) {
 	return at, true
 }
 
-// Reserve reserves the next time at which an alert may be posted, if most are posted in any
-// RateSpan. It returns false if that is after until.
-func (r *RateLimit) Reserve(now, until time.Time, most int) (time.Time, bool) {
+// Reserve reserves the next time at which an alert of an account and source may be posted, if most
+// are posted in any RateSpan. It returns false if that is after until.
+func (r *RateLimit) Reserve(now, until time.Time, most int, of string) (time.Time, bool) {
 	at := latest(now, r.PausedUntil)
 	if n := len(r.Slots); n > 0 {
 		at = latest(at, r.Slots[n-1].Add(RatePause))
@@ -77,12 +78,13 @@ func (r *RateLimit) Reserve(now, until time.Time, most int) (time.Time, bool) {
 	if at.After(until) {
 		return time.Time{}, false
 	}
-	r.add(at)
+	r.Slots = append(slices.Clip(r.Slots[max(0, len(r.Slots)+1-RatePosts):]), at)
+	r.Of = append(slices.Clip(r.Of[max(0, len(r.Of)+1-RatePosts):]), of)
 	return at, true
 }
 
 // ReserveAhead reserves a time now, ahead of what waits, for an alert of an account and source. It
-// returns false if there is no room.
+// returns false if there is no room, or if they have had theirs.
 func (r *RateLimit) ReserveAhead(now time.Time, of string) (time.Time, bool) {
 	at, each := latest(now, r.PausedUntil), 0
 	r.Ahead = slices.DeleteFunc(r.Ahead, func(k Ahead) bool { return now.Sub(k.At) >= RateSpan })
@@ -92,26 +94,16 @@ func (r *RateLimit) ReserveAhead(now time.Time, of string) (time.Time, bool) {
 			each++
 		}
 	}
-	was := slices.Clone(r.Slots)
-	r.add(at)
-	for i := range max(0, len(r.Slots)-RatePosts) {
-		if r.Slots[i+RatePosts].Sub(r.Slots[i]) < RateSpan {
-			each = aheadEach // no room
+	for i, o := range slices.Backward(r.Of) {
+		if slot := len(r.Slots) - len(r.Of) + i; o == of && now.Sub(r.Slots[slot]) < RateSpan {
+			each++
 		}
 	}
 	if each >= aheadEach || len(r.Ahead) >= AheadPosts {
-		r.Slots = was
 		return time.Time{}, false
 	}
 	r.Ahead = append(r.Ahead, Ahead{At: at, Of: of})
 	return at, true
-}
-
-// add adds a time; those of two spans are enough.
-func (r *RateLimit) add(at time.Time) {
-	i, _ := slices.BinarySearchFunc(r.Slots, at, time.Time.Compare)
-	r.Slots = slices.Insert(slices.Clip(r.Slots), i, at)
-	r.Slots = r.Slots[max(0, len(r.Slots)-2*RatePosts):]
 }
 
 func rateLimitKey(channel string) approvals.Key {
