@@ -110,6 +110,7 @@ type Account struct {
 	clients sync.Map // by client type
 	roles   *roleList
 	limiter *rateLimiter
+	now     func() time.Time
 	leave   func()   // nil but in a look
 	answers *answers // likewise
 
@@ -160,12 +161,15 @@ func Client[C, O any](a *Account, create func(aws.Config, ...func(*O)) *C) *C {
 // IAM returns the account's IAM client.
 func (a *Account) IAM() *iam.Client { return Client(a, iam.NewFromConfig) }
 
-func newAccount(id, region string, org Org, cfg aws.Config, l *rateLimiter) *Account {
+func newAccount(id, region string, org Org, cfg aws.Config, l *rateLimiter, now func() time.Time) *Account {
 	if region != "" {
 		cfg.Region = region
 	}
-	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, cfg: cfg, roles: &roleList{size: fullPage}, limiter: l}
+	return &Account{ID: id, Partition: org.Partition, Region: cfg.Region, Org: org, cfg: cfg, roles: &roleList{size: fullPage}, limiter: l, now: now}
 }
+
+// Now is the time by the clock of the [Cloud].
+func (a *Account) Now() time.Time { return a.now() }
 
 // Config returns the session's configuration, to create clients from.
 func (a *Account) Config() aws.Config { return a.cfg }
@@ -175,7 +179,7 @@ func (a *Account) Config() aws.Config { return a.cfg }
 func (a *Account) WithoutRetries() *Account {
 	cfg := a.cfg.Copy()
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-	b := newAccount(a.ID, a.Region, a.Org, cfg, a.limiter)
+	b := newAccount(a.ID, a.Region, a.Org, cfg, a.limiter, a.now)
 	b.ShareRoleList(a)
 	return b
 }
@@ -269,7 +273,7 @@ func (c *Cloud) open(ctx context.Context, m Member, account string, who SessionC
 func (c *Cloud) account(s *session, account, region string) *Account {
 	cfg := c.base.Copy()
 	cfg.Credentials = s
-	return newAccount(account, region, c.org, cfg, &c.limiter)
+	return newAccount(account, region, c.org, cfg, &c.limiter, c.now)
 }
 
 // assumption returns the request for a session of a member role, limited to permits.

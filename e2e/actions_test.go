@@ -427,7 +427,7 @@ func (s *scene) onInstance() actiontest.Environment {
 		profile(s.appRole() + "-profile-1")
 		_, err := s.ec2().CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{{Key: aws.String("killswitch"), Value: aws.String("theirs")}}})
 		s.must(err)
-		s.inline(s.appRole(), "KillswitchIsolate-"+id, theirs)
+		s.inline(s.appRole(), "KillswitchIsolate", theirs)
 	})
 	e.TwoValued = []string{"protect"}
 	return e

@@ -105,6 +105,7 @@ func FixtureAt(t *testing.T, c *Clock, now func() time.Time, partition string, a
 	w.Role = w.Account(Member).AddRole(victim)
 	w.Hub = actions.NewCloud(w.Config(), w.Org)
 	w.Hub.SetNow(now)
+	w.Hub.SetAfterFunc(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
 	w.SetCall(actions.Call{Action: actions.RevokeSessions, Target: w.Role, Account: Member}, w.Role)
 	return w
 }

@@ -85,42 +85,67 @@ func Says(document, like string) bool {
 	return EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
 }
 
-// InstancePolicies begins the names of the inline policies that deny to one instance.
-const InstancePolicies = "KillswitchIsolate-"
+// InstancePolicy is the inline policy that denies a role to isolated instances. Earlier versions had one for
+// each instance, whose name ends with its ID.
+const InstancePolicy = "KillswitchIsolate"
 
-// InstanceDocument denies everything to the role credentials of one instance.
+// EarlierPolicy is the policy of earlier versions for an instance.
+func EarlierPolicy(instance string) string { return InstancePolicy + "-" + instance }
+
+// InstanceDocument denies everything to the role credentials of instances, by their ARNs.
 // ec2:SourceInstanceARN is a global key and a property of the role session that EC2
 // creates for the instance: it is present in every service and from every place that
 // the credentials are used. Other instances with the same role have another value.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/iam-policies-for-amazon-ec2.html
-func InstanceDocument(instanceARN string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchIsolateInstance","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"ArnEquals":{"ec2:SourceInstanceARN":"` +
-		instanceARN + `"}}}]}`
+func InstanceDocument(arns ...string) string {
+	list := `"` + strings.Join(arns, `","`) + `"`
+	if len(arns) > 1 {
+		list = "[" + list + "]"
+	}
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchIsolateInstance","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"ArnEquals":{"ec2:SourceInstanceARN":` +
+		list + `}}}]}`
+}
+
+// DeniedInstances returns the ARNs in a document that is an InstanceDocument, however it is spelled; none for
+// any other.
+func DeniedInstances(document string) (arns []string) {
+	var d struct {
+		Statement []struct {
+			Condition map[string]map[string]json.RawMessage
+		}
+	}
+	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
+		return nil
+	}
+	value := d.Statement[0].Condition["ArnEquals"]["ec2:SourceInstanceARN"]
+	if json.Unmarshal(value, &arns) != nil {
+		arns = make([]string, 1)
+		if json.Unmarshal(value, &arns[0]) != nil {
+			return nil
+		}
+	}
+	for _, arn := range arns {
+		if id := arn[strings.LastIndex(arn, "/")+1:]; len(arn) > 100 || !strings.HasSuffix(arn, ":instance/"+id) || !actions.InstanceID.MatchString(id) {
+			return nil
+		}
+	}
+	if len(arns) == 0 || !Says(document, InstanceDocument(arns...)) {
+		return nil
+	}
+	return arns
 }
 
 // Kept reports whether an inline policy of a role is exactly a deny that we write, or the IAM
-// console: a revocation of sessions, or the deny to one instance. Whatever else has our names is
+// console: a revocation of sessions, or the deny to instances. Whatever else has our names is
 // somebody's own, and may fill the quota that our deny needs.
 func Kept(name, document string) bool {
 	if name == actions.RevokePolicy {
 		_, ok := ReadRevocation(document)
 		return ok
 	}
-	id, of := strings.CutPrefix(name, InstancePolicies)
-	if !of || !actions.InstanceID.MatchString(id) {
-		return false
-	}
-	var d struct {
-		Statement []struct {
-			Condition map[string]map[string]string
-		}
-	}
-	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) != 1 {
-		return false
-	}
-	arn := d.Statement[0].Condition["ArnEquals"]["ec2:SourceInstanceARN"]
-	return strings.HasSuffix(arn, ":instance/"+id) && len(arn) <= 100 && Says(document, InstanceDocument(arn))
+	arns := DeniedInstances(document)
+	return len(arns) > 0 && (name == InstancePolicy || len(arns) == 1 && name == EarlierPolicy(actions.LastPart(arns[0])))
 }
 
 // Grants returns the part of a policy document that may allow something, in one line;

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
@@ -66,5 +68,32 @@ func TestReadRevocationKnowsThreeForms(t *testing.T) {
 	}
 	if earlier == now || console == earlier || len(now) > 320 {
 		t.Errorf("%d characters, of 10,240 that a role has: %s", len(now), now)
+	}
+}
+
+// A document counts as a deny to instances only if it is exactly ours.
+func TestDeniedInstances(t *testing.T) {
+	const one, two = "arn:aws:ec2:eu-central-1:222222222222:instance/i-0123456789abcdef0", "arn:aws:ec2:us-east-1:222222222222:instance/i-0123456789abcdef1"
+	for _, arns := range [][]string{{one}, {one, two}} {
+		if d := cmp.Diff(arns, deny.DeniedInstances(deny.InstanceDocument(arns...))); d != "" {
+			t.Error(d)
+		}
+	}
+	both := deny.InstanceDocument(one, two)
+	for name, doc := range map[string]string{
+		"nothing":           "",
+		"no instance":       strings.Replace(both, "instance/i-", "volume/i-", 1),
+		"a wildcard":        strings.Replace(both, "i-0123456789abcdef0", "*", 1),
+		"an empty list":     strings.Replace(both, `["`+one+`","`+two+`"]`, `[]`, 1),
+		"a condition more":  strings.Replace(both, `"Condition":{`, `"Condition":{"StringEquals":{"aws:SourceIp":"198.51.100.7"},`, 1),
+		"an allow":          strings.Replace(both, `"Deny"`, `"Allow"`, 1),
+		"another statement": strings.Replace(both, `"Statement":[`, `"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},`, 1),
+	} {
+		if got := deny.DeniedInstances(doc); got != nil {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if deny.Kept(deny.EarlierPolicy("i-0123456789abcdef0"), both) || !deny.Kept(deny.InstancePolicy, both) || deny.Kept("KillswitchIsolated", both) {
+		t.Error("the name decides nothing")
 	}
 }

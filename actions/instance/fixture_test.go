@@ -73,7 +73,7 @@ func newIsolated(t *testing.T, o isolateOptions) *isolated {
 	account := w.Member(o.account, roles)
 	role := awsfake.Role{Name: appRole, Path: "/service/", Attached: []string{"arn:" + o.partition + ":iam::aws:policy/AdministratorAccess"}, Profiles: []string{"web-profile"}, Trust: w.trust()}
 	if o.inline != "" {
-		role.Inline = map[string]string{"KillswitchIsolate-" + suspect: o.inline}
+		role.Inline = map[string]string{"KillswitchIsolate": o.inline}
 	}
 	account.AddRole(role)
 	r := account.Region(w.Cloud.Region())
@@ -235,6 +235,13 @@ func (w *isolated) profileOf(instance string) string {
 	return arn[strings.LastIndex(arn, "/")+1:]
 }
 
+// putInline writes a role's inline policy as an administrator of the account.
+func (w *isolated) putInline(role, policy, document string) {
+	w.T.Helper()
+	_, err := iam.NewFromConfig(w.Admin(w.Asked.Account)).PutRolePolicy(w.T.Context(), &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &policy, PolicyDocument: &document})
+	actiontest.Must(w.T, err)
+}
+
 // permissions are what the logged calls took.
 func (w *isolated) permissions() []string {
 	var ops []string
@@ -274,7 +281,7 @@ func (w *isolated) environment() actiontest.Environment {
 			if !slices.ContainsFunc(w.plan().Steps, func(s actions.Step) bool { return strings.HasPrefix(s.ID, "role") }) {
 				return
 			}
-			_, err := iamOf.DeleteRolePolicy(w.T.Context(), &iam.DeleteRolePolicyInput{RoleName: aws.String(appRole), PolicyName: aws.String("KillswitchIsolate-" + suspect)})
+			_, err := iamOf.DeleteRolePolicy(w.T.Context(), &iam.DeleteRolePolicyInput{RoleName: aws.String(appRole), PolicyName: aws.String("KillswitchIsolate")})
 			actiontest.Must(w.T, err)
 		},
 		Replace: func() {
@@ -286,8 +293,7 @@ func (w *isolated) environment() actiontest.Environment {
 				i.Profile = profile("somebody-elses")
 			})
 			doc := strings.ReplaceAll(actiontest.Handwritten, "reports", "somebody-else")
-			_, err := iamOf.PutRolePolicy(w.T.Context(), &iam.PutRolePolicyInput{RoleName: aws.String(appRole), PolicyName: aws.String("KillswitchIsolate-" + suspect), PolicyDocument: &doc})
-			actiontest.Must(w.T, err)
+			w.putInline(appRole, "KillswitchIsolate", doc)
 			if w.tg != "" {
 				w.SetTargets(w.tg, awsfake.Target{ID: suspect, Port: 9999})
 				w.SetTargets(w.tgIP, awsfake.Target{ID: "10.0.2.10", Port: 9999})

@@ -33,6 +33,8 @@ func (IsolateInstance) Spec() actions.Spec {
 		Reversible: true,
 		NotStopped: []string{
 			openConnections, resolver,
+			"The deny is on the credentials that this instance got, wherever they are used (up to 6 hours after the profile is gone). Roles that were assumed with them before live on: revoke_sessions contains those. Keys that were stored on it are not touched.",
+			"Credentials of containers on it are other roles' (ECS tasks, EKS pod identities and service accounts) and live on for hours: revoke_sessions contains each such role.",
 			"Classic load balancers, gateway appliances and routes that point at the instance are not looked at.",
 			"Whoever is on the instance can still shut it down.",
 		},

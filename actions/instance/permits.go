@@ -19,7 +19,7 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	switch p {
 	case actions.PhasePlan: // and Verify, when an undo is planned
 		looks := []string{"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeAutoScalingGroups",
-			"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth",
+			"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth", "cloudtrail:LookupEvents",
 			"ec2:DescribeNetworkInterfaces", "ec2:DescribeTrunkInterfaceAssociations", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
 		if asked(s, "snapshot") {
 			looks = append(looks, "ec2:DescribeSnapshots")

@@ -173,6 +173,8 @@ func (i *isolation) profile(ctx context.Context) {
 		i.fact("Instance profile", "none: the instance has no credentials of its own")
 		if i.deniedRoles(ctx) { // an earlier request took it off
 			i.step(step)
+		} else {
+			i.formerRoles(ctx)
 		}
 		return
 	}
@@ -185,6 +187,7 @@ func (i *isolation) profile(ctx context.Context) {
 		}
 	} else {
 		i.role(ctx, i.before.Profile)
+		i.formerRoles(ctx)
 	}
 	i.step(step)
 }
@@ -232,11 +235,11 @@ func (i *isolation) deniedRoles(ctx context.Context) (found bool) {
 		if !ok || !roleName.MatchString(name) {
 			continue
 		}
-		doc, err := deny.GetRolePolicy(ctx, i.acct, name, isolatePolicy(i.id))
-		if err != nil && !actions.IsCode(err, "NoSuchEntity") {
+		denied, err := i.isDenied(ctx, name)
+		if err != nil {
 			i.skipStep("The role "+name, "this request does not hold the deny on it", err)
 		}
-		if err != nil || doc == nil || *doc != deny.InstanceDocument(i.arn) {
+		if err != nil || !denied {
 			continue
 		}
 		role, err := deny.GetRole(ctx, i.acct, name)
@@ -248,6 +251,17 @@ func (i *isolation) deniedRoles(ctx context.Context) (found bool) {
 		i.denyRole(ctx, role)
 	}
 	return found
+}
+
+// isDenied reports whether a role has the deny for the instance, of this version or an earlier one.
+func (i *isolation) isDenied(ctx context.Context, role string) (bool, error) {
+	for _, policy := range []string{deny.InstancePolicy, deny.EarlierPolicy(i.id)} {
+		doc, err := deny.GetRolePolicy(ctx, i.acct, role, policy)
+		if err != nil || doc != nil && slices.Contains(deny.DeniedInstances(*doc), i.arn) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // credentials is the goal that the credentials which the instance got are denied. There is
@@ -271,21 +285,18 @@ func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
 		i.withoutDeny(name, "the role "+name+" may not be changed", no)
 		return
 	}
-	policy := isolatePolicy(i.id)
+	const policy = deny.InstancePolicy
 	prior, err := deny.GetRolePolicy(ctx, i.acct, name, policy)
 	if err != nil {
 		i.withoutDeny(name, "the role "+name+" could not be read", err)
 		return
 	}
-	if prior != nil && !deny.EqualJSON(*prior, deny.InstanceDocument(i.arn)) {
+	if prior != nil && deny.DeniedInstances(*prior) == nil {
 		i.warn("The role has another policy named %s. It is replaced, and undo puts it back: %s", policy, deny.Compact(*prior))
 	}
-	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Goal: credentials + " " + name, Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId),
+	i.step(actions.Step{ID: "role " + name, Title: "Deny the role " + name + " to this instance", Goal: credentials + " " + name, Deny: true, Resource: arn, ResourceID: aws.ToString(role.RoleId), Share: i.arn,
 		Hold: actions.HoldKey(i.acct, aws.ToString(role.RoleId), "inline", policy), Prior: prior,
 		Current: isolateText(i.arn, policy, prior), After: "inline policy " + policy + ": Deny * for credentials handed to " + i.id + ", wherever they are used"})
-	i.plan.Residual = append(i.plan.Residual,
-		"The deny is on the credentials that this instance got, wherever they are used (up to 6 hours after the profile is gone). Roles that were assumed with them before live on: revoke_sessions contains those.",
-		"Keys that were stored on the instance are not touched.")
 }
 
 func (i *isolation) facts(ctx context.Context) {

@@ -16,20 +16,23 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// isolatePolicy is the name of the inline policy for one instance.
-func isolatePolicy(instance string) string { return deny.InstancePolicies + instance }
-
-// deniedInstance returns the ARN of the instance in a step's deny.
+// deniedInstance returns the ARN of the instance that a step denies the role to: its share of the policy, or
+// in a run of an earlier version, the instance that the policy is named after.
 func deniedInstance(acct *actions.Account, s actions.Step) string {
-	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, strings.TrimPrefix(s.HoldName(), deny.InstancePolicies))
+	if s.Share != "" {
+		return s.Share
+	}
+	return actions.InstanceARN(acct.Partition, acct.Region, acct.ID, strings.TrimPrefix(s.HoldName(), deny.EarlierPolicy("")))
 }
 
 func isolateText(instanceARN, policy string, doc *string) string {
 	switch {
 	case doc == nil:
 		return "no inline policy " + policy
-	case deny.EqualJSON(*doc, deny.InstanceDocument(instanceARN)):
+	case slices.Contains(deny.DeniedInstances(*doc), instanceARN):
 		return "inline policy " + policy + ": Deny * to this instance"
+	case deny.DeniedInstances(*doc) != nil:
+		return "inline policy " + policy + ": Deny * to other instances"
 	}
 	return "another inline policy named " + policy + ": " + deny.Compact(*doc)
 }
@@ -47,8 +50,19 @@ func profileRole(ctx context.Context, acct *actions.Account, profile string) (*i
 	return &out.InstanceProfile.Roles[0], nil
 }
 
-func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
-	doc := deny.InstanceDocument(deniedInstance(acct, s))
+// applyInstanceRole writes the policy with the instances of all requests that hold it. An undo calls it for
+// those of the others.
+func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+	own := deniedInstance(acct, s)
+	arns := run.Shares
+	if len(arns) == 0 {
+		arns = []string{own}
+	}
+	doc := deny.InstanceDocument(arns...)
+	tag := addRoleTag
+	if !slices.Contains(arns, own) {
+		tag = removeRoleTag
+	}
 	e := actions.Effect{Prior: s.Prior, Wrote: &doc}
 	name, _, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
@@ -59,8 +73,7 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 		return e, err
 	}
 	if live != nil && *live == doc {
-		wrote, err := addRoleTag(ctx, acct, s, name)
-		e.Changed = wrote
+		e.Changed, err = tag(ctx, acct, s)
 		return e, err
 	}
 	e.Changed = true
@@ -69,7 +82,7 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 		err = actions.WithHint(err, "the role's inline policies fill their quota: delete one of the others by hand, then retry")
 	}
 	if err == nil {
-		_, err = addRoleTag(ctx, acct, s, name)
+		_, err = tag(ctx, acct, s)
 	}
 	return e, err
 }
@@ -85,7 +98,8 @@ var roleName = actions.NewPattern(`^[\w+=,.@-]{1,64}$`)
 // addRoleTag tags the instance with the role, and reports whether it did. The deny works
 // without the tag: permanent failures (fifty tags, no such instance) are ignored, only
 // temporary ones are returned.
-func addRoleTag(ctx context.Context, acct *actions.Account, s actions.Step, role string) (bool, error) {
+func addRoleTag(ctx context.Context, acct *actions.Account, s actions.Step) (bool, error) {
+	_, _, _, role, _ := actions.SplitRoleARN(s.Resource)
 	id := actions.LastPart(deniedInstance(acct, s))
 	found, err := findInstance(ctx, acct, id)
 	if err == nil && (found == nil || hasRoleTag(found, role)) {
@@ -116,13 +130,24 @@ func removeRoleTag(ctx context.Context, acct *actions.Account, s actions.Step) (
 	return err == nil, err
 }
 
+// verifyInstanceRole takes a policy that denies the instance for ours, whatever other instances stand in it.
+// Where an undo wrote it for the others, it must have those and not the instance.
 func verifyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	name, _, err := deny.GetStepRole(ctx, acct, s)
 	if err != nil {
 		return actions.Reading{}, err
 	}
+	own := deniedInstance(acct, s)
 	live, err := deny.GetRolePolicy(ctx, acct, name, s.HoldName())
-	return actions.Reading{Holds: err == nil && live != nil && deny.EqualContent(live, e.Wrote), Found: isolateText(deniedInstance(acct, s), s.HoldName(), live)}, err
+	r := actions.Reading{Found: isolateText(own, s.HoldName(), live)}
+	if err != nil || live == nil || e.Wrote == nil {
+		return r, err
+	}
+	denied, wrote := deny.DeniedInstances(*live), deny.DeniedInstances(*e.Wrote)
+	if r.Holds = slices.Contains(denied, own); !slices.Contains(wrote, own) {
+		r.Holds = !r.Holds && !slices.ContainsFunc(wrote, func(arn string) bool { return !slices.Contains(denied, arn) })
+	}
+	return r, nil
 }
 
 func revertInstanceRole(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {

@@ -97,6 +97,7 @@ func TestStripLeavesNothingButDenies(t *testing.T) {
 	isolated := denies.InstanceDocument("arn:aws:ec2:eu-central-1:222222222222:instance/i-0123456789abcdef0")
 	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM), actiontest.WithInline("deny-of-their-own", deny), actiontest.WithInline("KillswitchX", deny), actiontest.WithInline("KillswitchTrap", actiontest.AllowIAM),
 		actiontest.WithInline("KillswitchIsolate-i-0123456789abcdef0", isolated), actiontest.WithInline("KillswitchIsolate-i-0123456789abcdef1", isolated),
+		actiontest.WithInline("KillswitchIsolate", denies.InstanceDocument("arn:aws:ec2:eu-central-1:222222222222:instance/i-0123456789abcdef0", "arn:aws:ec2:us-east-1:222222222222:instance/i-0123456789abcdef1")),
 		actiontest.WithInline(actiontest.Revoke, actiontest.Consoles))
 	w.AddPolicy("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3", deny)
 	w.AddPolicy("arn:aws:iam::222222222222:policy/AWSCompromisedKeyQuarantineV3", actiontest.AllowIAM)
@@ -106,7 +107,7 @@ func TestStripLeavesNothingButDenies(t *testing.T) {
 	p := w.Plan()
 	actiontest.AllApplied(t, w.ApplySteps(p.Steps))
 	got := w.Victim()
-	if d := cmp.Diff([]string{"KillswitchIsolate-i-0123456789abcdef0", actiontest.DenyAllName, actiontest.Revoke}, slices.Sorted(maps.Keys(got.Inline)), unordered); d != "" {
+	if d := cmp.Diff([]string{"KillswitchIsolate", "KillswitchIsolate-i-0123456789abcdef0", actiontest.DenyAllName, actiontest.Revoke}, slices.Sorted(maps.Keys(got.Inline)), unordered); d != "" {
 		t.Errorf("inline: %s", d)
 	}
 	if d := cmp.Diff([]string{"arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3", "arn:aws:iam::aws:policy/AWSDenyAll"}, got.Attached, unordered); d != "" {

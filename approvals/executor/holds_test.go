@@ -3,6 +3,7 @@ package executor_test
 import (
 	"context"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -279,6 +280,48 @@ func TestTwoIsolationsOfOneInstance(t *testing.T) {
 			}
 			if after := tags(); !maps.Equal(before, after) {
 				t.Errorf("both are undone, and the tags are %v, not %v", after, before)
+			}
+		})
+	}
+}
+
+// TestTwoInstancesOfOneRole: one policy denies the role to both; the undo of one leaves the other denied, and
+// nothing is left after both.
+func TestTwoInstancesOfOneRole(t *testing.T) {
+	t.Parallel()
+	const neighbour = "i-0fedcba9876543210"
+	for name, order := range orders {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(w *world) { populate(w, 3) })
+			in := w.aws.Account(prod).Region(region)
+			arn := in.AddInstance(awsfake.Instance{ID: neighbour, Profile: "app-profile", Interfaces: []awsfake.Interface{{ID: "eni-0cccccccccccccccc", VPC: "vpc-0aaaaaaaaaaaaaaaa", Subnet: "subnet-1", IPv4: "10.0.0.9"}}})
+			before := w.aws.Snapshot().Accounts[prod].Roles["app-role"].Inline
+			works := func(instance string) bool {
+				ok, _ := w.aws.Session(appRole, instance).With("ec2:SourceInstanceARN", strings.Replace(arn, neighbour, instance, 1)).Can("s3:GetObject", "arn:aws:s3:::secrets/key")
+				return ok
+			}
+			ids := []string{suspect, neighbour}
+			var rs []approvals.Request
+			for _, id := range ids {
+				rs = append(rs, w.contained("isolate_instance prod/"+id+" region="+region+" stolen"))
+				w.pass(3 * time.Minute)
+			}
+			if inline := w.aws.Snapshot().Accounts[prod].Roles["app-role"].Inline; len(inline) != len(before)+1 || works(suspect) || works(neighbour) {
+				t.Errorf("policies %v", inline)
+			}
+			for n, i := range order {
+				w.clicks(alice, w.asksUndo(rs[i]), "approve")
+				w.pass(3 * time.Minute)
+				if last := n == 1; !works(ids[i]) || works(ids[1-i]) != last {
+					t.Errorf("after undo %d: %s works: %t, %s works: %t", n+1, ids[i], works(ids[i]), ids[1-i], works(ids[1-i]))
+				}
+				if n == 0 {
+					w.state(rs[1-i], approvals.Contained)
+				}
+			}
+			if after := w.aws.Snapshot().Accounts[prod].Roles["app-role"].Inline; !maps.Equal(before, after) {
+				t.Errorf("left %v", after)
 			}
 		})
 	}

@@ -281,7 +281,7 @@ func TestWatchAppliesAgainWhatSomebodyRemoved(t *testing.T) {
 		"contained, ALL":   {line: revokeAll, alter: []func(*world){withRoles(5)}, state: approvals.Contained, every: time.Hour},
 		"partial, ALL":     {line: revokeAll, alter: []func(*world){withRoles(5), withFullRole}, state: approvals.Partial, every: time.Hour},
 		"contained, twice": {line: "detach_policies prod/app-role stolen", state: approvals.Contained, every: time.Hour, deny: "KillswitchDenyAll"},
-		"partial": {line: "isolate_instance prod/" + suspect + " region=" + region + " stolen", state: approvals.Partial, every: time.Hour, deny: "KillswitchIsolate-" + suspect,
+		"partial": {line: "isolate_instance prod/" + suspect + " region=" + region + " stolen", state: approvals.Partial, every: time.Hour, deny: "KillswitchIsolate",
 			alter: []func(*world){func(w *world) { populate(w, 3) }, func(w *world) { w.breaks("ec2:ModifyNetworkInterfaceAttribute") }}},
 	} {
 		for _, by := range []string{"an administrator", "our own role"} {
