@@ -91,7 +91,7 @@ func production(a *awsfake.Account, now time.Time) {
 	r.AddScalingGroup(awsfake.ScalingGroup{Name: "web", Min: 1, Max: 4, Desired: 2, TargetGroups: []string{site}, Members: map[string]string{Web: "InService", "i-0d3e1a5b7c9f20002": "InService"}})
 	r.AddScalingGroup(awsfake.ScalingGroup{Name: "crawlers", Min: 0, Max: 4, Desired: 1, Members: map[string]string{Crawler: "InService"}})
 
-	r.SetGroup(awsfake.SecurityGroup{ID: closed, VPC: vpc, Name: instance.IsolationName}) // by an earlier isolation
+	r.SetGroup(awsfake.SecurityGroup{ID: closed, VPC: vpc, Name: instance.IsolationName, Tags: map[string]string{deny.TamperTag: "KS-0000000000C1"}}) // by an earlier isolation
 }
 
 func sandbox(a *awsfake.Account, now time.Time) {
