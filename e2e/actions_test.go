@@ -393,7 +393,7 @@ func (s *scene) onPoint(point string, call actions.Call, policy string) actionte
 }
 
 // onInstance is about an instance. Others give it other groups, another profile and tag, and write the
-// role's policy anew; of the termination protection there is no third value.
+// role's policy anew; of the protections there is no third value.
 func (s *scene) onInstance() actiontest.Environment {
 	ctx, id := s.t.Context(), s.instance()
 	arn := actions.InstanceARN("aws", region, s.account, id)
@@ -419,6 +419,8 @@ func (s *scene) onInstance() actiontest.Environment {
 		profile(s.appRole() + "-profile-0")
 		_, err := s.ec2().ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &id, DisableApiTermination: &ec2types.AttributeBooleanValue{Value: aws.Bool(before.Protected)}})
 		s.must(err)
+		_, err = s.ec2().ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &id, DisableApiStop: &ec2types.AttributeBooleanValue{Value: aws.Bool(before.Kept)}})
+		s.must(err)
 		_, err = s.ec2().DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{{Key: aws.String("killswitch")}}})
 		s.must(err)
 		s.putRole(before.Role)
@@ -429,6 +431,6 @@ func (s *scene) onInstance() actiontest.Environment {
 		s.must(err)
 		s.inline(s.appRole(), "KillswitchIsolate", theirs)
 	})
-	e.TwoValued = []string{"protect"}
+	e.TwoValued = []string{"protect", "protect-stop"}
 	return e
 }

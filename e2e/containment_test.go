@@ -553,6 +553,7 @@ type instanceState struct {
 	Groups    map[string][]string // by interface
 	Profile   string
 	Protected bool
+	Kept      bool // stop protection
 	Tags      map[string]string
 	Role      roleState
 }
@@ -576,6 +577,9 @@ func (s *scene) instanceState(id string) instanceState {
 	protected, err := c.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: &id, Attribute: ec2types.InstanceAttributeNameDisableApiTermination})
 	s.must(err)
 	st.Protected = aws.ToBool(protected.DisableApiTermination.Value)
+	kept, err := c.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: &id, Attribute: ec2types.InstanceAttributeNameDisableApiStop})
+	s.must(err)
+	st.Kept = aws.ToBool(kept.DisableApiStop.Value)
 	tags, err := c.DescribeTags(ctx, &ec2.DescribeTagsInput{Filters: []ec2types.Filter{{Name: aws.String("resource-id"), Values: []string{id}}}})
 	s.must(err)
 	for _, tag := range tags.Tags {

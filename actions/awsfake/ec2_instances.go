@@ -26,7 +26,9 @@ var ec2InstanceOperations = map[string]operation{
 	"ec2:ReplaceIamInstanceProfileAssociation":   {mutating: true, run: bind(writes, replaceProfileAssociation).run, needs: replaceProfileNeeds},
 	"ec2:DisassociateIamInstanceProfile":         {mutating: true, run: bind(writes, disassociateProfile).run, needs: replaceProfileNeeds},
 	"ec2:AssociateIamInstanceProfile":            {mutating: true, run: bind(writes, associateProfile).run, needs: replaceProfileNeeds},
-	"ec2:CreateSnapshot":                         {mutating: true, run: bind(writes, createSnapshot).run, needs: createSnapshotNeeds},
+	"ec2:CreateSnapshots":                        {mutating: true, run: bind(writes, createSnapshots).run, needs: createSnapshotsNeeds},
+	"ec2:LockSnapshot":                           {mutating: true, run: bind(writes, lockSnapshot).run, needs: onSnapshot},
+	"ec2:DescribeLockedSnapshots":                {run: bind(reads, describeLocked).run, needs: onAll},
 	"ec2:DescribeSnapshots":                      {run: bind(reads, describeSnapshots).run, needs: onAll},
 }
 
@@ -156,25 +158,40 @@ func describeInstanceAttribute(k *request, in *ec2.DescribeInstanceAttributeInpu
 	if err != nil {
 		return nil, err
 	}
-	if in.Attribute != ec2types.InstanceAttributeNameDisableApiTermination {
+	out, is := &ec2.DescribeInstanceAttributeOutput{InstanceId: in.InstanceId}, func(on bool) *ec2types.AttributeBooleanValue { return &ec2types.AttributeBooleanValue{Value: &on} }
+	switch in.Attribute {
+	case ec2types.InstanceAttributeNameDisableApiTermination:
+		out.DisableApiTermination = is(i.Protected)
+	case ec2types.InstanceAttributeNameDisableApiStop:
+		out.DisableApiStop = is(i.Kept)
+	case ec2types.InstanceAttributeNameInstanceInitiatedShutdownBehavior:
+		out.InstanceInitiatedShutdownBehavior = &ec2types.AttributeValue{Value: aws.String(i.Shutdown)}
+	default:
 		return nil, apiError("NotImplemented", "awsfake: attribute %s is not modelled", in.Attribute)
 	}
-	return &ec2.DescribeInstanceAttributeOutput{InstanceId: in.InstanceId, DisableApiTermination: &ec2types.AttributeBooleanValue{Value: aws.Bool(i.Protected)}}, nil
+	return out, nil
 }
 
-// "You can't enable termination protection for Spot Instances."
+// "You can't enable termination protection for Spot Instances", nor stop protection: StopInstances then says
+// OperationNotPermitted. "You can specify only one attribute at a time" (ModifyInstanceAttribute).
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-stop-protection.html
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_ChangingDisableAPITermination.html
 func modifyInstanceAttribute(k *request, in *ec2.ModifyInstanceAttributeInput) (*ec2.ModifyInstanceAttributeOutput, error) {
 	i, err := k.here().live(in.InstanceId)
 	switch {
 	case err != nil:
 		return nil, err
-	case in.DisableApiTermination == nil:
-		return nil, apiError("NotImplemented", "awsfake: only DisableApiTermination is modelled")
 	case i.Spot:
 		return nil, apiError("UnsupportedOperation", "The attribute 'disableApiTermination' cannot be modified for spot instances.")
+	case in.DisableApiTermination != nil:
+		i.Protected = aws.ToBool(in.DisableApiTermination.Value)
+	case in.DisableApiStop != nil:
+		i.Kept = aws.ToBool(in.DisableApiStop.Value)
+	case in.InstanceInitiatedShutdownBehavior != nil:
+		i.Shutdown = aws.ToString(in.InstanceInitiatedShutdownBehavior.Value)
+	default:
+		return nil, apiError("NotImplemented", "awsfake: this attribute is not modelled")
 	}
-	i.Protected = aws.ToBool(in.DisableApiTermination.Value)
 	return &ec2.ModifyInstanceAttributeOutput{}, nil
 }
 
@@ -218,6 +235,8 @@ func stopInstances(k *request, in *ec2.StopInstancesInput) (*ec2.StopInstancesOu
 			return nil, err
 		case i.Spot:
 			return nil, apiError("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.", id)
+		case i.Kept:
+			return nil, apiError("OperationNotPermitted", "The instance '%s' may not be stopped. Modify its 'disableApiStop' instance attribute and try again.", id)
 		case i.State == "running":
 			i.State, r.stopping[id] = "stopping", k.now.Add(stopTakes)
 		}
@@ -427,33 +446,82 @@ func associateProfile(k *request, in *ec2.AssociateIamInstanceProfileInput) (*ec
 	return &ec2.AssociateIamInstanceProfileOutput{IamInstanceProfileAssociation: a}, err
 }
 
-// createSnapshotNeeds: the volume and the new snapshot, whose ARN has no account,
+// createSnapshotsNeeds: the instance, its volumes and the new snapshots, whose ARN has no account,
 // and the right to tag what is made.
-func createSnapshotNeeds(k *request, in any) []need {
+func createSnapshotsNeeds(k *request, in any) []need {
+	t, _ := in.(*ec2.CreateSnapshotsInput)
+	id := aws.ToString(t.InstanceSpecification.InstanceId)
 	snapshot := "arn:" + k.c.partition + ":ec2:" + k.region + "::snapshot/*"
-	needs := []need{k.on(k.here().arn("ec2", "volume/"+field(in, "VolumeId"))), k.on(snapshot)}
-	if t, ok := in.(*ec2.CreateSnapshotInput); ok && len(t.TagSpecifications) > 0 {
+	needs := []need{k.on(k.here().arn("ec2", "instance/"+id)), k.on(snapshot)}
+	if i := k.here().instances[id]; i != nil {
+		for _, v := range i.Volumes {
+			needs = append(needs, k.on(k.here().arn("ec2", "volume/"+v)))
+		}
+	}
+	if len(t.TagSpecifications) > 0 {
 		needs = append(needs, k.tagging(snapshot))
 	}
 	return needs
 }
 
-func createSnapshot(k *request, in *ec2.CreateSnapshotInput) (*ec2.CreateSnapshotOutput, error) {
-	r := k.here()
-	volume := aws.ToString(in.VolumeId)
-	exists := false
-	for _, i := range r.instances {
-		exists = exists || slices.Contains(i.Volumes, volume)
+// createSnapshots: "Each volume attached to the specified instance will produce one snapshot that is
+// crash-consistent across the instance."
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
+func createSnapshots(k *request, in *ec2.CreateSnapshotsInput) (*ec2.CreateSnapshotsOutput, error) {
+	r, out := k.here(), &ec2.CreateSnapshotsOutput{}
+	i, err := r.live(in.InstanceSpecification.InstanceId)
+	if err != nil {
+		return nil, err
 	}
-	if !exists {
-		return nil, apiError("InvalidVolume.NotFound", "The volume '%s' does not exist.", volume)
+	set := r.new("set-")
+	for _, volume := range i.Volumes {
+		s := &EBSSnapshot{ID: r.new("snap-"), Volume: volume, State: "pending", Set: set}
+		for _, spec := range in.TagSpecifications {
+			s.Tags = tagsOf(spec.Tags)
+		}
+		put(r.snapshots, s.ID, s, k.now, k.visible())
+		out.Snapshots = append(out.Snapshots, ec2types.SnapshotInfo{SnapshotId: aws.String(s.ID), VolumeId: aws.String(volume), State: ec2types.SnapshotStatePending})
 	}
-	s := &EBSSnapshot{ID: r.new("snap-"), Volume: volume, State: "pending"}
-	for _, spec := range in.TagSpecifications {
-		s.Tags = tagsOf(spec.Tags)
+	return out, nil
+}
+
+// onSnapshot: its tags are a condition key.
+func onSnapshot(k *request, in any) []need {
+	n := k.on("arn:" + k.c.partition + ":ec2:" + k.region + "::snapshot/" + field(in, "SnapshotId"))
+	n.keys = contextKeys{}
+	if s := k.here().snapshots[field(in, "SnapshotId")].current(); s != nil {
+		for key, v := range s.Tags {
+			n.keys.set("aws:ResourceTag/"+key, v)
+		}
 	}
-	put(r.snapshots, s.ID, s, k.now, k.visible())
-	return &ec2.CreateSnapshotOutput{SnapshotId: aws.String(s.ID), VolumeId: in.VolumeId, State: ec2types.SnapshotStatePending}, nil
+	return []need{n}
+}
+
+// lockSnapshot: "You can lock a snapshot only if it is in the pending or completed state."
+// https://docs.aws.amazon.com/ebs/latest/userguide/snapshot-lock-considerations.html
+func lockSnapshot(k *request, in *ec2.LockSnapshotInput) (*ec2.LockSnapshotOutput, error) {
+	id := aws.ToString(in.SnapshotId)
+	s := k.here().snapshots[id].seen(k.now)
+	switch {
+	case s == nil:
+		return nil, apiError("InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id)
+	case s.State == "error":
+		return nil, apiError("IncorrectState", "The snapshot '%s' is not in a state in which it can be locked.", id)
+	}
+	n := *s
+	n.Locked = aws.ToInt32(in.LockDuration)
+	put(k.here().snapshots, id, &n, k.now, k.now)
+	return &ec2.LockSnapshotOutput{SnapshotId: in.SnapshotId, LockState: ec2types.LockStateGovernance, LockDuration: in.LockDuration}, nil
+}
+
+func describeLocked(k *request, in *ec2.DescribeLockedSnapshotsInput) (*ec2.DescribeLockedSnapshotsOutput, error) {
+	out := &ec2.DescribeLockedSnapshotsOutput{}
+	for _, id := range in.SnapshotIds {
+		if s := k.here().snapshots[id].seen(k.now); s != nil && s.Locked > 0 {
+			out.Snapshots = append(out.Snapshots, ec2types.LockedSnapshotsInfo{SnapshotId: aws.String(id), LockState: ec2types.LockStateGovernance, LockDuration: aws.Int32(s.Locked)})
+		}
+	}
+	return out, nil
 }
 
 func describeSnapshots(k *request, in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error) {

@@ -48,6 +48,8 @@ type Instance struct {
 	Spot      bool              `json:"spot,omitempty"`
 	Launched  time.Time         `json:"launched"`
 	Protected bool              `json:"protected,omitempty"` // DisableApiTermination
+	Kept      bool              `json:"kept,omitempty"`      // DisableApiStop
+	Shutdown  string            `json:"shutdown"`            // InstanceInitiatedShutdownBehavior; stop where empty
 	Profile   string            `json:"profile,omitempty"`   // ARN; AddInstance takes the name
 	Tags      map[string]string `json:"tags,omitempty"`
 	Volumes   []string          `json:"volumes,omitempty"`
@@ -106,6 +108,8 @@ type EBSSnapshot struct {
 	Volume string            `json:"volume"`
 	State  string            `json:"state"`
 	Tags   map[string]string `json:"tags,omitempty"`
+	Set    string            `json:"set,omitempty"`    // the call that made it, with others of the same moment
+	Locked int32             `json:"locked,omitempty"` // for how many days, in governance mode
 }
 
 // RegionState is one region's part of a State, by ID.
@@ -184,7 +188,7 @@ func (r *Region) AddInstance(i Instance) string {
 	if n.Tags == nil {
 		n.Tags = map[string]string{}
 	}
-	n.State, n.Type = or(n.State, "running"), or(n.Type, "t3.micro")
+	n.State, n.Type, n.Shutdown = or(n.State, "running"), or(n.Type, "t3.micro"), or(n.Shutdown, "stop")
 	if n.ID == "" {
 		n.ID = r.new("i-")
 	}

@@ -83,7 +83,7 @@ func newIsolated(t *testing.T, o isolateOptions) *isolated {
 	open := []awsfake.Rule{{Protocol: "-1", Peer: "0.0.0.0/0"}, {Protocol: "-1", Peer: "::/0"}}
 	r.SetGroup(awsfake.SecurityGroup{ID: sgWeb, VPC: vpcA, Name: "web", Ingress: []awsfake.Rule{{Protocol: "tcp", From: 443, To: 443, Peer: "0.0.0.0/0"}}, Egress: open})
 	r.SetGroup(awsfake.SecurityGroup{ID: sgOps, VPC: vpcA, Name: "ops", Ingress: []awsfake.Rule{{Protocol: "tcp", From: 22, To: 22, Peer: sgWeb}}, Egress: open})
-	i := awsfake.Instance{ID: suspect, Profile: "web-profile", Spot: o.spot, Protected: o.protected, Tags: map[string]string{"Name": "web-1"}, Volumes: []string{volA, volB}, Interfaces: []awsfake.Interface{
+	i := awsfake.Instance{ID: suspect, Profile: "web-profile", Spot: o.spot, Protected: o.protected, Shutdown: "terminate", Tags: map[string]string{"Name": "web-1"}, Volumes: []string{volA, volB}, Interfaces: []awsfake.Interface{
 		{ID: eniA, VPC: vpcA, Subnet: "subnet-1", Groups: []string{sgWeb, sgOps}, IPv4: "10.0.1.10", IPv6: "2001:db8::10", Public: "203.0.113.10", Tracked: 600},
 		{ID: eniB, VPC: vpcA, Subnet: "subnet-2", Groups: []string{sgOps}, IPv4: "10.0.2.10"}}}
 	maps.Copy(i.Tags, o.tags)
@@ -249,7 +249,7 @@ func (w *isolated) permissions() []string {
 		switch c.Op {
 		case "sts:AssumeRole":
 			continue
-		case "ec2:CreateSnapshot":
+		case "ec2:CreateSnapshots", "ec2:CreateSecurityGroup":
 			ops = append(ops, "ec2:CreateTags")
 		case "ec2:ReplaceIamInstanceProfileAssociation", "iam:AddRoleToInstanceProfile":
 			ops = append(ops, "iam:PassRole")
@@ -268,14 +268,14 @@ func (w *isolated) environment() actiontest.Environment {
 	return actiontest.Environment{
 		Call: w.Call(), Org: w.Org, Enter: w.EnterFor, Now: w.Clock.Now, Wait: w.Clock.Add, Mutations: w.Mutations, Calls: w.permissions,
 		State:     func() any { return w.state() },
-		TwoValued: []string{"protect", "stop"},
+		TwoValued: []string{"protect", "protect-stop", "shutdown", "stop"},
 		Tamper: func() {
 			for e := range before.Interfaces {
 				w.SetInterface(e, func(i *awsfake.Interface) { i.Groups = slices.Clone(before.Interfaces[e].Groups) })
 			}
 			w.SetInstance(suspect, func(i *awsfake.Instance) {
 				i.State = before.Instances[suspect].State
-				i.Protected, i.Profile = false, before.Instances[suspect].Profile
+				i.Protected, i.Kept, i.Shutdown, i.Profile = false, false, "terminate", before.Instances[suspect].Profile
 				delete(i.Tags, actiontest.Tag)
 			})
 			if !slices.ContainsFunc(w.plan().Steps, func(s actions.Step) bool { return strings.HasPrefix(s.ID, "role") }) {

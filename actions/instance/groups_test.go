@@ -257,6 +257,7 @@ func TestProtectionThatWasOnStaysOn(t *testing.T) {
 	}
 }
 
+// All volumes are snapshotted at one moment, and nobody deletes what is locked.
 func TestSnapshotsOnRequest(t *testing.T) {
 	for option, want := range map[string]int{"": 0, "yes": 2} {
 		w := newIsolated(t, isolateOptions{snapshot: option})
@@ -270,10 +271,14 @@ func TestSnapshotsOnRequest(t *testing.T) {
 			t.Errorf("snapshot=%s: %d snapshots, want %d", option, got, want)
 		}
 		w.undo(p, es)
+		sets := map[string]bool{}
 		for _, s := range w.region().Snapshots {
-			if s.Tags[actiontest.Tag] != actiontest.Request {
+			if sets[s.Set] = true; s.Tags[actiontest.Tag] != actiontest.Request || s.Locked != 30 {
 				t.Errorf("snapshot %+v", s)
 			}
+		}
+		if len(sets) > 1 {
+			t.Errorf("they are of %d moments", len(sets))
 		}
 	}
 	call, _, err := actions.Parse("isolate-instance "+suspect+" account=prod region=us-east-1 snapshot=no beacons", actiontest.TestOrg("aws").Directory())
@@ -286,6 +291,65 @@ func TestSnapshotsOnRequest(t *testing.T) {
 	}
 }
 
+// A lock that AWS refuses leaves the snapshots, and is said; one that somebody took off is seen.
+func TestSnapshotsThatAreNotLocked(t *testing.T) {
+	w := newIsolated(t, isolateOptions{snapshot: "yes"})
+	w.Fault(awsfake.Fault{Op: "ec2:LockSnapshot", Times: 1, Err: &smithy.GenericAPIError{Code: "UnauthorizedOperation", Message: "not authorized"}})
+	s := actiontest.StepOf(t, w.plan(), "snapshots")
+	e, err := w.Act.Apply(t.Context(), w.Responder(), s, w.Run())
+	_, hint := actions.Explain(err)
+	if err == nil || e.Wrote == nil || !strings.Contains(hint, "lock") {
+		t.Fatalf("Apply: %v, hint %q, effect %+v", err, hint, e)
+	}
+	w.Clock.Add(10 * time.Second)
+	if r := w.verify(s, e); r.Holds || !strings.Contains(r.Found, "not locked") {
+		t.Errorf("Verify: %+v", r)
+	}
+	if r := w.verify(s, w.settle(s)); !r.Holds || len(w.region().Snapshots) != 2 {
+		t.Errorf("Verify: %+v, snapshots %v", r, w.region().Snapshots)
+	}
+}
+
+// A run of an earlier version has a step for each volume.
+func TestEarlierRunWithASnapshotOfAVolume(t *testing.T) {
+	w := newIsolated(t, isolateOptions{snapshot: "yes"})
+	all := actiontest.StepOf(t, w.plan(), "snapshots")
+	made := strings.Fields(*w.settle(all).Wrote)[0]
+	w.Clock.Add(10 * time.Second)
+	s := actions.Step{ID: "snapshot " + volA, ResourceID: volA, NotReverted: "the snapshot is kept"}
+	if r := w.verify(s, actions.Effect{Wrote: &made}); !r.Holds {
+		t.Errorf("Verify: %+v", r)
+	}
+	if _, err := w.Act.Apply(t.Context(), w.Responder(), s, w.Run()); err == nil || actions.IsRetryLater(err) {
+		t.Errorf("Apply: %v", err)
+	}
+}
+
+// A stop loses what is in memory: it is protected against, and released for the stop that people ask for.
+func TestInstanceIsProtectedFromStops(t *testing.T) {
+	for _, stop := range []string{"", "yes"} {
+		for _, before := range []bool{false, true} {
+			w := newIsolated(t, isolateOptions{stop: stop, deployed: true})
+			w.SetInstance(suspect, func(i *awsfake.Instance) { i.Kept = before })
+			p, es := w.contain()
+			for _, s := range p.Steps {
+				if r := w.verify(s, es[s.ID]); !r.Holds {
+					t.Errorf("stop=%s, before %t: %s: %+v", stop, before, s.ID, r)
+				}
+			}
+			w.Clock.Add(time.Minute)
+			i := w.region().Instances[suspect]
+			if !i.Kept || i.Shutdown != "stop" || (i.State == "stopped") != (stop == "yes") {
+				t.Errorf("stop=%s, before %t: %+v", stop, before, i)
+			}
+			w.undo(p, es)
+			if i = w.region().Instances[suspect]; i.Kept != before || i.Shutdown != "terminate" {
+				t.Errorf("stop=%s, before %t: after undo %+v", stop, before, i)
+			}
+		}
+	}
+}
+
 func TestPlanTellsWhatTheInstanceIs(t *testing.T) {
 	w := newIsolated(t, isolateOptions{})
 	p := w.plan()
@@ -294,6 +358,7 @@ func TestPlanTellsWhatTheInstanceIs(t *testing.T) {
 		fmt.Fprintln(&text, f.Label, f.Text)
 	}
 	actiontest.HasWords(t, text.String(), "web-1", "t3.micro", "running", "2026-11-03", vpcA, "10.0.1.10", "203.0.113.10", "2001:db8::10", "10.0.2.10", sgWeb, sgOps, "web-profile", "role/service/app", asgName, "web-ip", volA)
+	actiontest.HasWords(t, strings.Join(p.Warnings, " "), "Session Manager", "serial console")
 	actiontest.HasWords(t, strings.Join(p.Residual, " "), "5 days", "350 s", "network ACL", "6 hours", "Classic")
 	var before struct {
 		Interfaces []struct {
@@ -311,7 +376,7 @@ func TestPlanTellsWhatTheInstanceIs(t *testing.T) {
 		kind, _, _ := strings.Cut(s.ID, " ")
 		ids = append(ids, kind)
 	}
-	if want := []string{"network", "network", "role", "profile", "tag", "protect", "standby", "target-group", "target-group"}; !slices.Equal(ids, want) {
+	if want := []string{"network", "network", "role", "profile", "tag", "protect", "protect-stop", "shutdown", "standby", "target-group", "target-group"}; !slices.Equal(ids, want) {
 		t.Errorf("steps %v, want %v", ids, want)
 	}
 	if want := (actions.Identity{ARN: w.arn, ID: suspect, Created: p.Identity.Created}); p.Identity != want || p.Identity.Created.IsZero() {

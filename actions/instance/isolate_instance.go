@@ -42,7 +42,7 @@ func (IsolateInstance) Spec() actions.Spec {
 			Options: map[string]string{"stop": "yes"}, Title: "Stop the instance", For: openFor,
 			What: "Stop the isolated instance: nothing else surely ends connections that are open. What is in its memory is lost.",
 		},
-		Undo:    "starts the instance if it was stopped, puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the termination protection; the isolation group stays for the next time",
+		Undo:    "starts the instance if it was stopped, puts back the security groups, the instance profile and the role's policy, Auto Scaling and target groups, the tags and the protections; the isolation group stays for the next time",
 		Delay:   "for new connections at once (open ones may go on: stop=yes ends them), for the role's credentials " + actions.IAMDelay,
 		Permits: isolatePermits,
 	}
@@ -80,14 +80,17 @@ type stepKind struct {
 
 // stepKinds has the kinds by the first word of a step's ID.
 var stepKinds = map[string]stepKind{
-	"protect":      {applyProtect, verifyProtect, revertProtect},
+	"protect":      {applyAttribute, verifyAttribute, revertAttribute},
+	"protect-stop": {applyAttribute, verifyAttribute, revertAttribute},
+	"shutdown":     {applyAttribute, verifyAttribute, revertAttribute},
 	"tag":          {applyInstanceTag, verifyInstanceTag, revertInstanceTag},
 	"network":      {applyNetwork, verifyNetwork, revertNetwork},
 	"role":         {applyInstanceRole, verifyInstanceRole, revertInstanceRole},
 	"profile":      {applyProfile, verifyProfile, revertProfile},
 	"standby":      {applyStandby, verifyStandby, revertStandby},
 	"target-group": {applyTargets, verifyTargets, revertTargets},
-	"snapshot":     {applySnapshot, verifySnapshot, revertSnapshot},
+	"snapshots":    {applySnapshots, verifySnapshots, revertSnapshots},
+	"snapshot":     {applySnapshot, verifySnapshots, revertSnapshots},
 	"stop":         {applyStop, verifyStop, revertStop},
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 // The permissions of isolate_instance, from the Service Authorization Reference.
@@ -22,7 +23,7 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 			"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth", "cloudtrail:LookupEvents",
 			"ec2:DescribeNetworkInterfaces", "ec2:DescribeTrunkInterfaceAssociations", "ec2:DescribeSecurityGroups", "ec2:DescribeIamInstanceProfileAssociations"}
 		if asked(s, "snapshot") {
-			looks = append(looks, "ec2:DescribeSnapshots")
+			looks = append(looks, "ec2:DescribeSnapshots", "ec2:DescribeLockedSnapshots")
 		}
 		return []actions.Statement{
 			{Actions: looks, Resources: []string{"*"}},
@@ -45,7 +46,7 @@ func isolatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 // target groups must not prevent the isolation. The wildcard is all of the kind in the
 // account and region; for a role, its name with any path. The condition goes first: the
 // member role's policy, which limits the session too, has it.
-var widenOrder = []string{"condition", "volume", "targetgroup", "network-interface", "role"}
+var widenOrder = []string{"condition", "targetgroup", "network-interface", "role"}
 
 // narrowPermits returns permissions with exact resources, as far as they fit.
 func narrowPermits(s actions.Scope, permits func(actions.Scope, func(string) bool) []actions.Statement) []actions.Statement {
@@ -75,6 +76,7 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 	if asked(s, "stop") {
 		acts = append(acts, "ec2:StopInstances")
 	}
+	var locks actions.Statement
 	tags := actions.Statement{Actions: []string{"ec2:CreateTags"}, Resources: []string{s.ARN("ec2", "security-group/*")}, Condition: actions.Condition{"StringEquals": {"ec2:CreateAction": {"CreateSecurityGroup"}}}}
 	if asked(s, "snapshot") {
 		// A snapshot's ARN has no account.
@@ -82,16 +84,19 @@ func runPermits(s actions.Scope, wide func(string) bool) []actions.Statement {
 		if s.Any() { // region and account are both *
 			made = "arn:" + s.Org.Partition + ":ec2:*::snapshot/*"
 		}
-		looks = append(looks, "ec2:DescribeSnapshots")
-		acts, on = append(acts, "ec2:CreateSnapshot"), append(on, append(changedOrWide(s, "ec2", "volume", wide), made)...)
-		tags.Resources, tags.Condition["StringEquals"]["ec2:CreateAction"] = append(tags.Resources, made), []string{"CreateSecurityGroup", "CreateSnapshot"}
+		looks = append(looks, "ec2:DescribeSnapshots", "ec2:DescribeLockedSnapshots")
+		// The volumes are the instance's: the call is authorised on it, too.
+		acts, on = append(acts, "ec2:CreateSnapshots"), append(on, s.ARN("ec2", "volume/*"), made)
+		tags.Resources, tags.Condition["StringEquals"]["ec2:CreateAction"] = append(tags.Resources, made), []string{"CreateSecurityGroup", "CreateSnapshots"}
+		locks = actions.Statement{Actions: []string{"ec2:LockSnapshot"}, Resources: []string{made}, Condition: actions.Condition{"Null": {"aws:ResourceTag/" + deny.TamperTag: {"false"}}}}
 	}
 	isolated := []string{s.ARN("iam", "role/"+IsolationName)}
 	ours := actions.Statement{Actions: []string{"iam:GetInstanceProfile", "iam:GetRole"}, Resources: []string{s.ARN("iam", "instance-profile/"+IsolationName), isolated[0]}}
 	pass := s.PassRole(isolated)
-	bounded := []actions.Statement{ours, pass, tags, {Actions: tags.Actions, Resources: targetInstance(s)}}
+	bounded := []actions.Statement{ours, pass, locks, tags, {Actions: tags.Actions, Resources: targetInstance(s)}}
 	if wide("condition") {
 		ours.Actions, tags.Resources, tags.Condition = slices.Concat(ours.Actions, pass.Actions), append(tags.Resources, targetInstance(s)...), nil
+		tags.Actions = append(tags.Actions, locks.Actions...)
 		bounded = []actions.Statement{ours, tags}
 	}
 	return append([]actions.Statement{

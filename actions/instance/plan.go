@@ -34,7 +34,7 @@ type isolation struct {
 // isolationSnapshot is the prior state, for the record.
 type isolationSnapshot struct {
 	Instance     string              `json:"instance"`
-	Protected    *bool               `json:"termination_protection,omitempty"`
+	Attributes   map[string]string   `json:"attributes,omitempty"`
 	Tags         map[string]string   `json:"tags,omitempty"`
 	Interfaces   []interfaceBefore   `json:"interfaces"`
 	Profile      string              `json:"instance_profile,omitempty"`
@@ -66,7 +66,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 		return actions.Plan{}, missing(ctx, acct, c, id)
 	}
 	i := &isolation{acct: acct, call: c, arn: c.Target, id: id, instance: *found}
-	i.before = isolationSnapshot{Instance: id, Tags: map[string]string{}}
+	i.before = isolationSnapshot{Instance: id, Tags: map[string]string{}, Attributes: map[string]string{}}
 	i.plan = actions.Plan{
 		Identity:   actions.Identity{ARN: c.Target, ID: id, Created: aws.ToTime(found.LaunchTime)},
 		Reversible: true,
@@ -116,22 +116,6 @@ func (i *isolation) warn(format string, args ...any) {
 func (i *isolation) skipStep(what, therefore string, err error) {
 	cause, _ := actions.Explain(err)
 	i.warn("%s could not be read (%s): %s", what, cause, therefore)
-}
-
-func (i *isolation) protect(ctx context.Context) {
-	// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_ChangingDisableAPITermination.html
-	if i.instance.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
-		i.warn("It is a Spot Instance: AWS refuses termination protection for it, and may reclaim it at any time. snapshot=yes keeps its volumes.")
-		return
-	}
-	on, err := protection(ctx, i.acct, i.id)
-	if err != nil {
-		i.skipStep("Termination protection", "it is not turned on", err)
-		return
-	}
-	i.before.Protected = &on
-	i.step(actions.Step{ID: "protect", Title: "Turn termination protection on", Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, "protect", i.id),
-		Prior: protectionValue(on), Current: protectionText(on), After: protectionText(true)})
 }
 
 func (i *isolation) tag() {

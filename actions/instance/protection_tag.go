@@ -1,7 +1,10 @@
 package instance
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,49 +15,97 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
-// protection reads whether termination protection is on.
-func protection(ctx context.Context, acct *actions.Account, id string) (bool, error) {
-	out, err := ec2Of(acct).DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: &id, Attribute: types.InstanceAttributeNameDisableApiTermination})
-	if err != nil {
-		return false, err
-	}
-	return out.DisableApiTermination != nil && aws.ToBool(out.DisableApiTermination.Value), nil
+// attribute is a setting of an instance that keeps it as evidence.
+type attribute struct {
+	name  types.InstanceAttributeName
+	title string
+	want  string
+	texts map[string]string // of its values
 }
 
-func protectionValue(on bool) *string { return aws.String(strconv.FormatBool(on)) }
-
-func protectionText(on bool) string {
-	if on {
-		return "termination protection on"
-	}
-	return "termination protection off"
+// attributes are the settings by the IDs of their steps. Stop protection keeps memory: it does not bind who is
+// on the instance, nor Auto Scaling; nor does termination protection.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_ChangingDisableAPITermination.html
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-stop-protection.html
+var attributes = map[string]attribute{
+	"protect":      {types.InstanceAttributeNameDisableApiTermination, "Turn termination protection on", "true", map[string]string{"true": "termination protection on", "false": "termination protection off"}},
+	"protect-stop": {types.InstanceAttributeNameDisableApiStop, "Turn stop protection on", "true", map[string]string{"true": "stop protection on", "false": "stop protection off"}},
+	"shutdown": {types.InstanceAttributeNameInstanceInitiatedShutdownBehavior, "Let a shutdown from within stop the instance, not terminate it", "stop",
+		map[string]string{"stop": "a shutdown from within stops it", "terminate": "a shutdown from within terminates it"}},
 }
 
-func setProtection(ctx context.Context, acct *actions.Account, id string, on bool) error {
-	_, err := ec2Of(acct).ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &id, DisableApiTermination: &types.AttributeBooleanValue{Value: &on}})
+func (a attribute) text(value string) string { return a.texts[value] }
+
+func (a attribute) read(ctx context.Context, acct *actions.Account, id string) (string, error) {
+	out, err := ec2Of(acct).DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: &id, Attribute: a.name})
+	switch {
+	case err != nil:
+		return "", err
+	case a.name == types.InstanceAttributeNameInstanceInitiatedShutdownBehavior:
+		return aws.ToString(cmp.Or(out.InstanceInitiatedShutdownBehavior, &types.AttributeValue{}).Value), nil
+	}
+	on := cmp.Or(out.DisableApiTermination, out.DisableApiStop, &types.AttributeBooleanValue{})
+	return strconv.FormatBool(aws.ToBool(on.Value)), nil
+}
+
+func (a attribute) set(ctx context.Context, acct *actions.Account, id, value string) error {
+	in, on := &ec2.ModifyInstanceAttributeInput{InstanceId: &id}, &types.AttributeBooleanValue{Value: aws.Bool(value == "true")}
+	switch a.name {
+	case types.InstanceAttributeNameDisableApiTermination:
+		in.DisableApiTermination = on
+	case types.InstanceAttributeNameDisableApiStop:
+		in.DisableApiStop = on
+	default:
+		in.InstanceInitiatedShutdownBehavior = &types.AttributeValue{Value: &value}
+	}
+	_, err := ec2Of(acct).ModifyInstanceAttribute(ctx, in)
 	return err
 }
 
-func applyProtect(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
-	e := actions.Effect{Prior: s.Prior, Wrote: protectionValue(true)}
-	on, err := protection(ctx, acct, s.ResourceID)
-	if err != nil || on {
+// protect plans to keep the instance from being ended, or stopped, which loses what is in memory.
+func (i *isolation) protect(ctx context.Context) {
+	if i.instance.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
+		i.warn("It is a Spot Instance: AWS refuses termination and stop protection for it, and may reclaim it at any time. snapshot=yes keeps its volumes.")
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(attributes)) {
+		a := attributes[id]
+		value, err := a.read(ctx, i.acct, i.id)
+		if err != nil {
+			i.skipStep(string(a.name), "it is left as it is", err)
+			continue
+		}
+		i.before.Attributes[string(a.name)] = value
+		if id == "shutdown" && value == a.want {
+			continue
+		}
+		i.step(actions.Step{ID: id, Title: a.title, Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, id, i.id),
+			Prior: &value, Current: a.text(value), After: a.text(a.want)})
+	}
+}
+
+func applyAttribute(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
+	a := attributes[s.ID]
+	e := actions.Effect{Prior: s.Prior, Wrote: &a.want}
+	value, err := a.read(ctx, acct, s.ResourceID)
+	if err != nil || value == a.want {
 		return e, err
 	}
 	e.Changed = true
-	err = setProtection(ctx, acct, s.ResourceID, true)
+	err = a.set(ctx, acct, s.ResourceID, a.want)
 	if actions.IsCode(err, "UnsupportedOperation", "OperationNotPermitted", "InvalidParameterCombination") {
-		err = actions.WithHint(err, "AWS does not protect this instance from termination (Spot Instances, for one): snapshot=yes keeps its volumes")
+		err = actions.WithHint(err, "AWS does not protect this instance (Spot Instances, for one; from being stopped, those with a root volume in an instance store): snapshot=yes keeps its volumes")
 	}
 	return e, err
 }
 
-func verifyProtect(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Effect) (actions.Reading, error) {
-	on, err := protection(ctx, acct, s.ResourceID)
-	return actions.Reading{Holds: on, Found: protectionText(on)}, err
+func verifyAttribute(ctx context.Context, acct *actions.Account, s actions.Step, _ actions.Effect) (actions.Reading, error) {
+	a := attributes[s.ID]
+	value, err := a.read(ctx, acct, s.ResourceID)
+	return actions.Reading{Holds: value == a.want, Found: a.text(value)}, err
 }
 
-func revertProtect(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
+func revertAttribute(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	found, err := findInstance(ctx, acct, s.ResourceID)
 	if err != nil {
 		return actions.Reading{}, err
@@ -62,16 +113,17 @@ func revertProtect(ctx context.Context, acct *actions.Account, s actions.Step, e
 	if found == nil {
 		return readingGone("instance " + s.ResourceID), nil
 	}
-	on, err := protection(ctx, acct, s.ResourceID)
-	switch live := protectionValue(on); {
+	a := attributes[s.ID]
+	value, err := a.read(ctx, acct, s.ResourceID)
+	switch {
 	case err != nil:
 		return actions.Reading{}, err
-	case deny.EqualContent(live, e.Prior):
+	case deny.EqualContent(&value, e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case !deny.EqualContent(live, e.Wrote) || e.Prior == nil:
-		return actions.Reading{Found: protectionText(on) + ", which is not what Killswitch wrote"}, nil
+	case !deny.EqualContent(&value, e.Wrote) || e.Prior == nil:
+		return actions.Reading{Found: a.text(value) + ", which is not what Killswitch wrote"}, nil
 	}
-	err = setProtection(ctx, acct, s.ResourceID, *e.Prior == "true")
+	err = a.set(ctx, acct, s.ResourceID, *e.Prior)
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }
 

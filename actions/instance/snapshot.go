@@ -2,6 +2,8 @@ package instance
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -14,70 +16,114 @@ import (
 // ec2Interface is an instance's network interface.
 type ec2Interface = types.InstanceNetworkInterface
 
-// volumes plans a snapshot of each EBS volume, if requested.
+// lockedDays is for how long nobody deletes the snapshots, unless somebody unlocks them first.
+const lockedDays = 30
+
+// volumes plans snapshots of all EBS volumes, if requested.
 func (i *isolation) volumes() {
 	for _, m := range i.instance.BlockDeviceMappings {
-		if m.Ebs == nil || aws.ToString(m.Ebs.VolumeId) == "" {
-			continue
+		if m.Ebs != nil && aws.ToString(m.Ebs.VolumeId) != "" {
+			i.before.Volumes = append(i.before.Volumes, *m.Ebs.VolumeId)
+			i.fact("Volume", *m.Ebs.VolumeId)
 		}
-		volume := aws.ToString(m.Ebs.VolumeId)
-		i.before.Volumes = append(i.before.Volumes, volume)
-		i.fact("Volume", volume)
-		if i.call.Options["snapshot"] != "yes" {
-			continue
-		}
-		i.step(actions.Step{ID: "snapshot " + volume, Title: "Start a snapshot of the volume " + volume, Resource: regionalARN(i.acct, "ec2", "volume/"+volume), ResourceID: volume,
-			Hold: actions.HoldKey(i.acct, volume, "snapshot", volume), Current: "no snapshot of this request", After: "a snapshot with the tag " + deny.TamperTag + " = this request; it is started, not waited for",
-			NotReverted: "the snapshot is kept"})
 	}
-	if len(i.before.Volumes) == 0 && i.call.Options["snapshot"] == "yes" {
+	switch {
+	case i.call.Options["snapshot"] != "yes":
+	case len(i.before.Volumes) == 0:
 		i.warn("The instance has no EBS volume: there is nothing to make a snapshot of.")
+	default:
+		i.step(actions.Step{ID: "snapshots", Title: "Start snapshots of all volumes at one moment, and lock them", Resource: i.arn, ResourceID: i.id,
+			Hold: actions.HoldKey(i.acct, i.id, "snapshots", i.id), Current: "no snapshots of this request",
+			After:       "a crash-consistent set with the tag " + deny.TamperTag + " = this request, locked for 30 days in governance mode; it is started, not waited for",
+			NotReverted: "the snapshots are kept"})
 	}
 }
 
-// applySnapshot looks for the request's own snapshot first: CreateSnapshot has no
-// idempotency token.
-func applySnapshot(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
+// applySnapshots looks for the request's own first: CreateSnapshots has no idempotency token.
+func applySnapshots(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
-	out, err := ec2Of(acct).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: []types.Filter{
-		{Name: aws.String("volume-id"), Values: []string{s.ResourceID}}, {Name: aws.String("tag:" + deny.TamperTag), Values: []string{run.RequestID}}}})
+	in := &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: []types.Filter{{Name: aws.String("tag:" + deny.TamperTag), Values: []string{run.RequestID}}}}
+	ids, err := actions.List(ctx, ec2.NewDescribeSnapshotsPaginator(ec2Of(acct), in), func(p *ec2.DescribeSnapshotsOutput) []types.Snapshot {
+		return slices.DeleteFunc(p.Snapshots, func(s types.Snapshot) bool { return s.State == types.SnapshotStateError })
+	}, func(s types.Snapshot) string { return aws.ToString(s.SnapshotId) })
 	if err != nil {
 		return e, err
 	}
-	for _, found := range out.Snapshots {
-		if found.State != types.SnapshotStateError {
-			e.Wrote = found.SnapshotId
-			return e, nil
+	if len(ids) == 0 {
+		made, err := ec2Of(acct).CreateSnapshots(ctx, &ec2.CreateSnapshotsInput{InstanceSpecification: &types.InstanceSpecification{InstanceId: &s.ResourceID},
+			Description: aws.String("Killswitch " + run.RequestID), TagSpecifications: made(types.ResourceTypeSnapshot, run.RequestID)})
+		if actions.IsCode(err, "SnapshotCreationPerVolumeRateExceeded", "ConcurrentSnapshotLimitExceeded") {
+			err = actions.RetryLater(err)
+		}
+		if err != nil {
+			return e, err
+		}
+		for _, m := range made.Snapshots {
+			ids = append(ids, aws.ToString(m.SnapshotId))
+		}
+		e.Changed = true
+	}
+	slices.Sort(ids)
+	e.Wrote = aws.String(strings.Join(ids, " "))
+	open, err := unlocked(ctx, acct, ids)
+	for _, id := range open {
+		if err == nil {
+			e.Changed = true
+			_, err = ec2Of(acct).LockSnapshot(ctx, &ec2.LockSnapshotInput{SnapshotId: &id, LockMode: types.LockModeGovernance, LockDuration: aws.Int32(lockedDays)})
 		}
 	}
-	made, err := ec2Of(acct).CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &s.ResourceID, Description: aws.String("Killswitch " + run.RequestID),
-		TagSpecifications: made(types.ResourceTypeSnapshot, run.RequestID)})
-	if actions.IsCode(err, "SnapshotCreationPerVolumeRateExceeded", "ConcurrentSnapshotLimitExceeded") {
-		return e, actions.RetryLater(err)
+	switch {
+	case actions.IsCode(err, "InvalidSnapshot.NotFound"): // it is not visible yet
+		err = actions.RetryLater(err)
+	case err != nil:
+		err = actions.WithHint(err, "the snapshots are begun, and not all are locked: retry, or lock them by hand")
 	}
-	if err != nil {
-		return e, err
-	}
-	e.Wrote, e.Changed = made.SnapshotId, true
-	return e, nil
+	return e, err
 }
 
-func verifySnapshot(ctx context.Context, acct *actions.Account, _ actions.Step, e actions.Effect) (actions.Reading, error) {
+// unlocked returns those of the snapshots that somebody may delete.
+func unlocked(ctx context.Context, acct *actions.Account, ids []string) ([]string, error) {
+	out, err := ec2Of(acct).DescribeLockedSnapshots(ctx, &ec2.DescribeLockedSnapshotsInput{SnapshotIds: ids})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		return slices.ContainsFunc(out.Snapshots, func(l types.LockedSnapshotsInfo) bool {
+			return aws.ToString(l.SnapshotId) == id && l.LockState != types.LockStateExpired
+		})
+	}), nil
+}
+
+// applySnapshot is for steps of earlier versions, which made one snapshot for each volume.
+func applySnapshot(_ context.Context, _ *actions.Account, s actions.Step, _ actions.Run) (actions.Effect, error) {
+	return actions.Effect{Prior: s.Prior}, &actions.Refusal{Reason: "an earlier version planned this snapshot", Hint: "ask for isolate_instance with snapshot=yes again"}
+}
+
+func verifySnapshots(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	if e.Wrote == nil {
 		return actions.Reading{Found: "no snapshot"}, nil
 	}
-	out, err := ec2Of(acct).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{*e.Wrote}})
+	ids := strings.Fields(*e.Wrote)
+	out, err := ec2Of(acct).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: ids})
 	switch {
-	case actions.IsCode(err, "InvalidSnapshot.NotFound") || err == nil && len(out.Snapshots) == 0:
-		return actions.Reading{Found: "the snapshot " + *e.Wrote + " is not there"}, nil
+	case actions.IsCode(err, "InvalidSnapshot.NotFound") || err == nil && len(out.Snapshots) < len(ids):
+		return actions.Reading{Found: "of the snapshots " + *e.Wrote + " not all are there"}, nil
 	case err != nil:
 		return actions.Reading{}, err
 	}
-	state := out.Snapshots[0].State
-	return actions.Reading{Holds: state != types.SnapshotStateError, Found: "the snapshot " + *e.Wrote + " is in state " + string(state)}, nil
+	for _, s := range out.Snapshots {
+		if s.State == types.SnapshotStateError {
+			return actions.Reading{Found: "the snapshot " + aws.ToString(s.SnapshotId) + " has failed"}, nil
+		}
+	}
+	if s.ID != "snapshots" { // of an earlier version, which locked none
+		return actions.Reading{Holds: true, Found: "the snapshot " + *e.Wrote}, nil
+	}
+	open, err := unlocked(ctx, acct, ids)
+	return actions.Reading{Holds: err == nil && len(open) == 0, Found: "snapshots that are not locked: " + strings.Join(open, ", ")}, err
 }
 
-// revertSnapshot is never called: the step is not reverted.
-func revertSnapshot(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error) {
-	return actions.Reading{Holds: true, Found: "the snapshot is kept"}, nil
+// revertSnapshots is never called: the step is not reverted.
+func revertSnapshots(context.Context, *actions.Account, actions.Step, actions.Effect) (actions.Reading, error) {
+	return actions.Reading{Holds: true, Found: "the snapshots are kept"}, nil
 }

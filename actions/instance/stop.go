@@ -44,8 +44,20 @@ func applyStop(ctx context.Context, acct *actions.Account, s actions.Step, _ act
 	if err != nil || found == nil || isStopped(stateOf(found)) {
 		return e, err
 	}
+	// Stop protection is a step of its own, or somebody's: it is off for this call alone.
+	protection := attributes["protect-stop"]
+	on, err := protection.read(ctx, acct, s.ResourceID)
+	if err == nil && on == "true" {
+		err = protection.set(ctx, acct, s.ResourceID, "false")
+	}
+	if err != nil {
+		return e, err
+	}
 	e.Changed = true
 	_, err = ec2Of(acct).StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{s.ResourceID}})
+	if on == "true" {
+		err = errors.Join(err, protection.set(ctx, acct, s.ResourceID, "true"))
+	}
 	switch {
 	case actions.IsCode(err, "IncorrectInstanceState"): // it is being started
 		err = actions.RetryLater(err)

@@ -17,7 +17,7 @@ import (
 // only takes away or adds, and what EC2 does with new objects.
 var notTampering = []string{
 	"iam:TagRole", "iam:UntagRole", "iam:TagUser", "iam:UntagUser", "iam:PassRole", "ec2:CreateTags", "ec2:DeleteTags",
-	"iam:DeactivateMFADevice", "ec2:CreateSnapshot", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress", "ec2:StopInstances",
+	"iam:DeactivateMFADevice", "ec2:CreateSnapshots", "ec2:LockSnapshot", "ec2:CreateSecurityGroup", "ec2:RevokeSecurityGroupEgress", "ec2:StopInstances",
 	"autoscaling:EnterStandby", "autoscaling:ExitStandby", "elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterTargets",
 	"organizations:AttachPolicy", "organizations:CreatePolicy", "organizations:TagResource",
 }
