@@ -276,6 +276,9 @@ type Step struct {
 // HoldName is the name of the changed content, the last part of the step's hold: a policy, a key.
 func (s Step) HoldName() string { return LastPart(s.Hold) }
 
+// madeID is the ID of what EC2 made.
+var madeID = NewPattern(`^[a-z]+-[0-9a-f]{8,17}$`)
+
 // HoldKind is the hold's key without its name.
 func (s Step) HoldKind() string { return strings.TrimSuffix(s.Hold, "/"+s.HoldName()) }
 
@@ -298,6 +301,12 @@ func (s Step) Names(e Effect) []string {
 		var ids []string
 		if json.Unmarshal([]byte(*e.Wrote), &ids) == nil { // else it is another list
 			names = append(names, ids...)
+		}
+	default:
+		for id := range strings.FieldsSeq(*e.Wrote) {
+			if madeID.MatchString(id) {
+				names = append(names, id)
+			}
 		}
 	}
 	return names

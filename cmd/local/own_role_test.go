@@ -53,7 +53,9 @@ func (w *world) alerting(calls []awsfake.Call) (titles []string) {
 	all, err := alerts.Table{Requests: approvals.Requests{Store: w.Requests}}.Marked(w.t.Context(), "", 1000)
 	w.must(err)
 	for _, a := range all {
-		titles = append(titles, a.Reports[0].Finding.Title)
+		for _, r := range a.Reports {
+			titles = append(titles, r.Finding.Title)
+		}
 	}
 	for _, m := range w.slack.Messages(channel) {
 		if strings.Contains(m.Text, "· AL-") {
@@ -73,12 +75,16 @@ func (w *world) ofOurs() []awsfake.Call {
 // TestOurOwnCallsAreSilent: of what each action writes, and its undo, nothing is an alert.
 func TestOurOwnCallsAreSilent(t *testing.T) {
 	t.Parallel()
-	names := slices.Sorted(maps.Keys(races))
+	lines := map[string]string{"isolate, with all there is": "isolate_instance prod/" + suspect + " region=" + region + " snapshot=yes stop=yes stolen"}
+	for name, c := range races {
+		lines[name] = c.line
+	}
+	names := slices.Sorted(maps.Keys(lines))
 	for i := 0; i < len(names); i += thin.Every(t, 1, "the actions") {
 		t.Run(names[i], func(t *testing.T) {
 			t.Parallel()
 			var s stolen
-			line := races[names[i]].line
+			line := lines[names[i]]
 			w := newWorld(t, raceWorld(&s, line), hearsCloudTrail)
 			r := w.asks("U01ALICE", line)
 			for _, user := range []string{"U02BOB", "U03CAROL"} {

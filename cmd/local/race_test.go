@@ -75,7 +75,7 @@ func raceWorld(s *stolen, line string) func(*world) {
 		at := a.Region(region)
 		at.AddVPC(awsfake.VPC{ID: "vpc-0aaaaaaaaaaaaaaaa"})
 		at.SetGroup(awsfake.SecurityGroup{ID: "sg-0aaaaaaaaaaaaaaaa", VPC: "vpc-0aaaaaaaaaaaaaaaa", Name: "web", Egress: []awsfake.Rule{{Protocol: "-1", Peer: "0.0.0.0/0"}}})
-		instance := at.AddInstance(awsfake.Instance{ID: suspect, Profile: "app-profile", Interfaces: []awsfake.Interface{
+		instance := at.AddInstance(awsfake.Instance{ID: suspect, Profile: "app-profile", Volumes: []string{"vol-0123456789abcdef0"}, Interfaces: []awsfake.Interface{
 			{ID: "eni-0aaaaaaaaaaaaaaaa", VPC: "vpc-0aaaaaaaaaaaaaaaa", Subnet: "subnet-1", Groups: []string{"sg-0aaaaaaaaaaaaaaaa"}, IPv4: "10.0.0.10"}}})
 		*s = stolen{role: w.aws.Session(role, "attacker"), key: w.aws.KeySession(hisKey), own: w.aws.Session(own, "attacker"),
 			instance: w.aws.Session(role, suspect).With("ec2:SourceInstanceARN", instance)}
