@@ -45,7 +45,7 @@ func TestRoomAheadOfAStorm(t *testing.T) {
 	var r alerts.RateLimit
 	for now := began; now.Before(began.Add(10 * time.Minute)); now = now.Add(time.Second) {
 		r.Reserve(now, now.Add(20*time.Second), alerts.RatePosts, "storm")
-		if now == began || now.Sub(began)%(31*time.Second) != 0 {
+		if now.Equal(began) || now.Sub(began)%(31*time.Second) != 0 {
 			continue
 		}
 		if _, ok := r.ReserveAhead(now, "storm"); ok {
