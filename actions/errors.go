@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
@@ -118,6 +119,8 @@ func Explain(err error) (cause, hint string) {
 			hint = "there is no such instance; check the account and the region"
 		case "IncorrectInstanceState", "IncorrectState":
 			hint = "its state does not allow that just now; retry, and look at whether it is being terminated"
+		case "ServiceUnavailable", "ServiceFailure", "InternalFailure", "InternalError":
+			hint = outageHint(err)
 		}
 		return cause, hint
 	case errors.Is(err, context.DeadlineExceeded):
@@ -126,6 +129,16 @@ func Explain(err error) (cause, hint string) {
 		return fmt.Sprintf("AWS answered HTTP %d", status.HTTPStatusCode()), "retry in a minute"
 	}
 	return Clip(err.Error()), ""
+}
+
+// outageHint is the hint for a failure of AWS: what waits for it, and what does not.
+// https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/global-services.html
+func outageHint(err error) string {
+	var call *smithy.OperationError
+	if !errors.As(err, &call) || call.ServiceID != "IAM" && call.ServiceID != "Organizations" {
+		return "retry in a minute"
+	}
+	return call.ServiceID + "'s control plane does not answer; it is in one region for all (us-east-1 in the partition aws), whichever is attacked. What needs it waits: retry. isolate_instance cuts the network, and stops with stop=yes, without it"
 }
 
 // denials are the policies that AWS names in its denials, with what to do about each.
