@@ -137,7 +137,7 @@ func Explain(err error) (cause, hint string) {
 // partition are changed in one region, us-east-1 in the partition aws.
 // https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/global-services.html
 var outages = map[string]string{
-	"IAM":           "IAM does not answer; roles, users and keys are changed in one region alone (us-east-1), so all that is denied there waits, and is tried again. Meanwhile isolate_instance cuts an instance off, and apply_scp, deny_principal and via=scp work if Organizations answers",
+	"IAM":           "IAM does not answer: roles, users and keys are changed in one region alone (us-east-1), so all that is denied there waits, and is tried again; what was given up takes a retry. Meanwhile isolate_instance cuts an instance off (stop=yes stops it), and apply_scp, deny_principal and via=scp work if Organizations answers",
 	"Organizations": "Organizations does not answer; its policies are changed in one region alone (us-east-1), so they wait, and are tried again. Meanwhile what is done in the account works if IAM answers (revoke_sessions, quarantine_user, deactivate_key), and isolate_instance cuts an instance off",
 	"EC2":           "EC2 of that region does not answer, so the instance can't be cut off; it is tried again. Meanwhile revoke_sessions of its role works if IAM answers",
 }

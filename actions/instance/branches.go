@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -51,16 +52,16 @@ func branchesOf(ctx context.Context, acct *actions.Account, trunk string) (found
 		},
 		func(a types.TrunkInterfaceAssociation) string { return aws.ToString(a.BranchInterfaceId) })
 	found, err = actions.List(ctx, ec2.NewDescribeNetworkInterfacesPaginator(ec2Of(acct), &ec2.DescribeNetworkInterfacesInput{IncludeManagedResources: aws.Bool(true), Filters: []types.Filter{{Name: aws.String("tag:" + trunkTag), Values: []string{trunk}}}}),
-		func(p *ec2.DescribeNetworkInterfacesOutput) []types.NetworkInterface { return p.NetworkInterfaces }, actions.Itself)
+		func(p *ec2.DescribeNetworkInterfacesOutput) []types.NetworkInterface {
+			return slices.DeleteFunc(p.NetworkInterfaces, func(e types.NetworkInterface) bool {
+				return e.InterfaceType != types.NetworkInterfaceTypeBranch // others can set the tag on any
+			})
+		}, actions.Itself)
 	if err != nil {
 		return nil, unlisted, err
 	}
-	known := map[string]bool{}
-	for _, b := range found {
-		known[aws.ToString(b.NetworkInterfaceId)] = true
-	}
 	for _, id := range listed {
-		if known[id] {
+		if slices.ContainsFunc(found, func(e types.NetworkInterface) bool { return aws.ToString(e.NetworkInterfaceId) == id }) {
 			continue
 		}
 		b, err := findInterface(ctx, acct, id)

@@ -32,8 +32,12 @@ func (w *isolated) withPods() {
 func TestIsolateCutsBranchInterfacesOff(t *testing.T) {
 	w := newIsolated(t, isolateOptions{})
 	w.withPods()
+	w.SetInterface("eni-0cccccccccccccccc", func(i *awsfake.Interface) { i.Tags = map[string]string{"vpcresources.k8s.aws/trunk-eni-id": eniA} }) // a forged tag
 	p, es := w.contain()
 	w.shut()
+	if !w.CanTalk(neighbour) {
+		t.Error("whoever sets the tag has any interface cut off")
+	}
 	if got := w.groupsOf(otherPod); len(got) != 1 || got[0].ID != sgOps {
 		t.Errorf("the branch of another instance is on %+v", got)
 	}

@@ -67,7 +67,7 @@ func (i *isolation) formerRoles(ctx context.Context) {
 		return arn == "" || arn == i.before.Profile || arn == isolationProfileARN(i.acct)
 	})
 	if more := len(former) - formerMost; more > 0 {
-		i.warn("It had %d instance profiles in the last 6 hours and more are not denied: %s.", len(former), strings.Join(former[formerMost:], ", "))
+		i.warn("It had %d other instance profiles in the last 6 hours. The roles of these get no deny: %s.", len(former), strings.Join(former[formerMost:], ", "))
 		former = former[:formerMost]
 	}
 	for _, arn := range former {

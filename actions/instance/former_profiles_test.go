@@ -115,7 +115,7 @@ func TestProfilesThatCantBeLookedUp(t *testing.T) {
 			}
 		},
 		"gone": func(w *isolated) { w.changed(time.Hour, "DisassociateIamInstanceProfile", suspect, "gone") },
-		"and more": func(w *isolated) {
+		"get no deny: arn": func(w *isolated) {
 			for n := range 30 {
 				w.withRoles(fmt.Sprint("role-", n))
 				w.changed(time.Duration(n)*time.Minute, "DisassociateIamInstanceProfile", suspect, fmt.Sprint("role-", n))

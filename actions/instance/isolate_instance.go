@@ -31,6 +31,8 @@ func (IsolateInstance) Spec() actions.Spec {
 		Synonyms:   []string{"isolate", "isolate_host", "contain_instance", "quarantine_instance"},
 		Check:      checkIsolate,
 		Reversible: true,
+		// A stop loses what is in memory.
+		Irreversible: func(c actions.Call) bool { return c.Options["stop"] == "yes" },
 		NotStopped: []string{
 			openConnections, resolver,
 			"The deny is on the credentials that this instance got, wherever they are used (up to 6 hours after the profile is gone). Roles that were assumed with them before live on: revoke_sessions contains those. Keys that were stored on it are not touched.",

@@ -77,3 +77,13 @@ func TestNotStoppedNamesWhatEndsIt(t *testing.T) {
 	actiontest.HasWords(t, spec.Delay, "new connections", "open ones may go on", "stop=yes")
 	actiontest.HasWords(t, strings.Join(spec.NotStopped, " "), "stop=yes", "network ACL", "DNS Firewall", "metadata", "NAT")
 }
+
+// Memory does not come back: nobody stops an instance alone, and nothing does by itself.
+func TestStopTakesASecondPerson(t *testing.T) {
+	spec := isolate(t).Spec()
+	for stop, alone := range map[string]bool{"": true, "yes": false} {
+		if got := spec.AutoEligible(newIsolated(t, isolateOptions{stop: stop}).Call()); got != alone {
+			t.Errorf("stop=%s: %t", stop, got)
+		}
+	}
+}
