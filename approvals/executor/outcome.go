@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,6 +58,9 @@ func sumUp(steps []step) tally {
 			continue
 		}
 		t.why, t.hint = s.Step.Title+": "+cause, s.Hint
+	}
+	if i := slices.IndexFunc(steps, func(s step) bool { return s.State == approvals.StepFailed && s.Hint != "" }); t.why != "" && t.hint == "" && i >= 0 {
+		t.hint = steps[i].Hint // of what was left alone there is none
 	}
 	return t
 }
