@@ -38,7 +38,7 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	ignored := func(why string) ([]Finding, error) { return nil, fmt.Errorf("%w: %s", ErrIgnored, why) }
 	service, _ := strings.CutSuffix(d.at("eventSource").required().text(), ".amazonaws.com")
 	c := apiCall{org: r.Org, service: service, name: callName(d.at("eventName").required().text())}
-	c.change = changes[c.String()]
+	c.change = changes()[c.String()]
 	if service != "iam" && c.change.listed == nil && !ownCaller(r.Org, d, e.account) {
 		return ignored("a call that is not on the list")
 	}

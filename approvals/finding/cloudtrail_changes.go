@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"strings"
+	"sync"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 )
@@ -42,7 +43,7 @@ const (
 )
 
 // changes are the calls that are told in words, by service and name.
-var changes = merged(iamChanges, defences, accesses, sharings, signIns)
+var changes = sync.OnceValue(func() map[string]change { return merged(iamChanges(), defences(), accesses(), sharings(), signIns()) })
 
 func merged(tables ...map[string]change) map[string]change {
 	all := map[string]change{}
@@ -54,56 +55,58 @@ func merged(tables ...map[string]change) map[string]change {
 
 // iamChanges are IAM's. The rule ListedRoleChangesRule of template.yaml has the names of those that
 // are listed; a test compares it.
-var iamChanges = map[string]change{
-	"iam:CreateUser":                      {does: "create {user}", severity: 7, gives: true, listed: always},
-	"iam:DeleteUser":                      {does: "delete {user}", severity: 5},
-	"iam:UpdateUser":                      {does: "change the name or path of {user}", severity: 5},
-	"iam:CreateAccessKey":                 {does: "create an access key for {user}", severity: 8, self: 5, listed: always},
-	"iam:UpdateAccessKey":                 {does: "set {key} of {user} to {status}", severity: 5, listed: func(c apiCall) bool { return c.request.at("status").text() == "Active" }},
-	"iam:DeleteAccessKey":                 {does: "delete {key} of {user}", severity: 4},
-	"iam:CreateLoginProfile":              {does: "create a console password for {user}", severity: 8, self: 6, gives: true, listed: always},
-	"iam:UpdateLoginProfile":              {does: "change the console password of {user}", severity: 8, self: 5, gives: true, listed: always},
-	"iam:DeleteLoginProfile":              {does: "delete the console password of {user}", severity: 4},
-	"iam:UploadSSHPublicKey":              {does: "upload an SSH key for {user}", severity: 6, self: 5, gives: true, listed: always},
-	"iam:UploadSigningCertificate":        {does: "upload a signing certificate for {user}", severity: 7, self: 6, gives: true, listed: always},
-	"iam:CreateServiceSpecificCredential": {does: "create a service credential for {user}", severity: 7, self: 5, gives: true, listed: always},
-	"iam:ResetServiceSpecificCredential":  {does: "reset a service credential of {user}", severity: 7, self: 5, gives: true, listed: always},
-	"iam:EnableMFADevice":                 {does: "enable an MFA device for {user}", severity: 6, gives: true, listed: ofOwnRoot},
-	"iam:DeactivateMFADevice":             {does: "deactivate an MFA device of {user}", severity: 6, listed: ofOwnRoot},
+func iamChanges() map[string]change {
+	return map[string]change{
+		"iam:CreateUser":                      {does: "create {user}", severity: 7, gives: true, listed: always},
+		"iam:DeleteUser":                      {does: "delete {user}", severity: 5},
+		"iam:UpdateUser":                      {does: "change the name or path of {user}", severity: 5},
+		"iam:CreateAccessKey":                 {does: "create an access key for {user}", severity: 8, self: 5, listed: always},
+		"iam:UpdateAccessKey":                 {does: "set {key} of {user} to {status}", severity: 5, listed: func(c apiCall) bool { return c.request.at("status").text() == "Active" }},
+		"iam:DeleteAccessKey":                 {does: "delete {key} of {user}", severity: 4},
+		"iam:CreateLoginProfile":              {does: "create a console password for {user}", severity: 8, self: 6, gives: true, listed: always},
+		"iam:UpdateLoginProfile":              {does: "change the console password of {user}", severity: 8, self: 5, gives: true, listed: always},
+		"iam:DeleteLoginProfile":              {does: "delete the console password of {user}", severity: 4},
+		"iam:UploadSSHPublicKey":              {does: "upload an SSH key for {user}", severity: 6, self: 5, gives: true, listed: always},
+		"iam:UploadSigningCertificate":        {does: "upload a signing certificate for {user}", severity: 7, self: 6, gives: true, listed: always},
+		"iam:CreateServiceSpecificCredential": {does: "create a service credential for {user}", severity: 7, self: 5, gives: true, listed: always},
+		"iam:ResetServiceSpecificCredential":  {does: "reset a service credential of {user}", severity: 7, self: 5, gives: true, listed: always},
+		"iam:EnableMFADevice":                 {does: "enable an MFA device for {user}", severity: 6, gives: true, listed: ofOwnRoot},
+		"iam:DeactivateMFADevice":             {does: "deactivate an MFA device of {user}", severity: 6, listed: ofOwnRoot},
 
-	"iam:AddUserToGroup":                {does: "add {user} to {group}", severity: 6, gives: true, listed: apiCall.toAdmins},
-	"iam:RemoveUserFromGroup":           {does: "remove {user} from {group}", severity: 4},
-	"iam:AttachUserPolicy":              {does: "attach {policy} to {user}", severity: 6, gives: true, listed: toPower},
-	"iam:PutUserPolicy":                 {does: "set the inline {policy} of {user}", severity: 7, gives: true, listed: toPower},
-	"iam:DetachUserPolicy":              {does: "detach {policy} from {user}", severity: 5},
-	"iam:DeleteUserPolicy":              {does: "delete the inline {policy} of {user}", severity: 5},
-	"iam:PutUserPermissionsBoundary":    {does: "set the permissions boundary of {user}", severity: 5},
-	"iam:DeleteUserPermissionsBoundary": {does: "delete the permissions boundary of {user}", severity: 6, gives: true, listed: always},
+		"iam:AddUserToGroup":                {does: "add {user} to {group}", severity: 6, gives: true, listed: apiCall.toAdmins},
+		"iam:RemoveUserFromGroup":           {does: "remove {user} from {group}", severity: 4},
+		"iam:AttachUserPolicy":              {does: "attach {policy} to {user}", severity: 6, gives: true, listed: toPower},
+		"iam:PutUserPolicy":                 {does: "set the inline {policy} of {user}", severity: 7, gives: true, listed: toPower},
+		"iam:DetachUserPolicy":              {does: "detach {policy} from {user}", severity: 5},
+		"iam:DeleteUserPolicy":              {does: "delete the inline {policy} of {user}", severity: 5},
+		"iam:PutUserPermissionsBoundary":    {does: "set the permissions boundary of {user}", severity: 5},
+		"iam:DeleteUserPermissionsBoundary": {does: "delete the permissions boundary of {user}", severity: 6, gives: true, listed: always},
 
-	"iam:AttachGroupPolicy": {does: "attach {policy} to {group}", severity: 6, listed: toPower},
-	"iam:PutGroupPolicy":    {does: "set the inline {policy} of {group}", severity: 7, listed: toPower},
+		"iam:AttachGroupPolicy": {does: "attach {policy} to {group}", severity: 6, listed: toPower},
+		"iam:PutGroupPolicy":    {does: "set the inline {policy} of {group}", severity: 7, listed: toPower},
 
-	"iam:CreateRole":                    {does: "create {role}", severity: 5, gives: true, lets: "assumeRolePolicyDocument", listed: toOthers},
-	"iam:DeleteRole":                    {does: "delete {role}", severity: 5},
-	"iam:UpdateAssumeRolePolicy":        {does: "change who may assume {role}", severity: 7, gives: true, lets: "policyDocument", listed: always},
-	"iam:AttachRolePolicy":              {does: "attach {policy} to {role}", severity: 6, gives: true, listed: toPower},
-	"iam:PutRolePolicy":                 {does: "set the inline {policy} of {role}", severity: 7, gives: true, listed: toPower},
-	"iam:DetachRolePolicy":              {does: "detach {policy} from {role}", severity: 5},
-	"iam:DeleteRolePolicy":              {does: "delete the inline {policy} of {role}", severity: 5},
-	"iam:DeleteRolePermissionsBoundary": {does: "delete the permissions boundary of {role}", severity: 6, gives: true, listed: always},
-	"iam:AddRoleToInstanceProfile":      {does: "add {role} to {profile}", severity: 5},
+		"iam:CreateRole":                    {does: "create {role}", severity: 5, gives: true, lets: "assumeRolePolicyDocument", listed: toOthers},
+		"iam:DeleteRole":                    {does: "delete {role}", severity: 5},
+		"iam:UpdateAssumeRolePolicy":        {does: "change who may assume {role}", severity: 7, gives: true, lets: "policyDocument", listed: always},
+		"iam:AttachRolePolicy":              {does: "attach {policy} to {role}", severity: 6, gives: true, listed: toPower},
+		"iam:PutRolePolicy":                 {does: "set the inline {policy} of {role}", severity: 7, gives: true, listed: toPower},
+		"iam:DetachRolePolicy":              {does: "detach {policy} from {role}", severity: 5},
+		"iam:DeleteRolePolicy":              {does: "delete the inline {policy} of {role}", severity: 5},
+		"iam:DeleteRolePermissionsBoundary": {does: "delete the permissions boundary of {role}", severity: 6, gives: true, listed: always},
+		"iam:AddRoleToInstanceProfile":      {does: "add {role} to {profile}", severity: 5},
 
-	"iam:CreatePolicy":            {does: "create {policy}", severity: 4},
-	"iam:CreatePolicyVersion":     {does: "create a version of {policy}", severity: 7, listed: toPower},
-	"iam:SetDefaultPolicyVersion": {does: "change the default version of {policy}", severity: 6},
+		"iam:CreatePolicy":            {does: "create {policy}", severity: 4},
+		"iam:CreatePolicyVersion":     {does: "create a version of {policy}", severity: 7, listed: toPower},
+		"iam:SetDefaultPolicyVersion": {does: "change the default version of {policy}", severity: 6},
 
-	"iam:CreateSAMLProvider":                    {does: "create {thing}", severity: 7, kind: "SAML identity provider", at: "name sAMLProviderArn", byHand: "Whoever has its keys may enter the roles that trust it. Delete it, if nobody knows it: aws iam delete-saml-provider --saml-provider-arn ARN", listed: always},
-	"iam:UpdateSAMLProvider":                    {does: "change {thing}", severity: 7, kind: "SAML identity provider", at: "sAMLProviderArn", byHand: "Whoever has the keys of its metadata may enter the roles that trust it: set the metadata that it had.", listed: always},
-	"iam:CreateOpenIDConnectProvider":           {does: "create {thing}", severity: 7, kind: "OpenID Connect identity provider", at: "url", byHand: "Whoever holds its keys may enter the roles that trust it. Delete it, if nobody knows it: aws iam delete-open-id-connect-provider --open-id-connect-provider-arn ARN", listed: always},
-	"iam:AddClientIDToOpenIDConnectProvider":    {does: "add a client to an OpenID Connect identity provider", severity: 6, listed: always},
-	"iam:UpdateOpenIDConnectProviderThumbprint": {does: "change the thumbprint of an OpenID Connect identity provider", severity: 6, listed: always},
-	"iam:UpdateAccountPasswordPolicy":           {does: "change the account's password policy", severity: 5},
-	"iam:DeleteAccountPasswordPolicy":           {does: "delete the account's password policy", severity: 5},
+		"iam:CreateSAMLProvider":                    {does: "create {thing}", severity: 7, kind: "SAML identity provider", at: "name sAMLProviderArn", byHand: "Whoever has its keys may enter the roles that trust it. Delete it, if nobody knows it: aws iam delete-saml-provider --saml-provider-arn ARN", listed: always},
+		"iam:UpdateSAMLProvider":                    {does: "change {thing}", severity: 7, kind: "SAML identity provider", at: "sAMLProviderArn", byHand: "Whoever has the keys of its metadata may enter the roles that trust it: set the metadata that it had.", listed: always},
+		"iam:CreateOpenIDConnectProvider":           {does: "create {thing}", severity: 7, kind: "OpenID Connect identity provider", at: "url", byHand: "Whoever holds its keys may enter the roles that trust it. Delete it, if nobody knows it: aws iam delete-open-id-connect-provider --open-id-connect-provider-arn ARN", listed: always},
+		"iam:AddClientIDToOpenIDConnectProvider":    {does: "add a client to an OpenID Connect identity provider", severity: 6, listed: always},
+		"iam:UpdateOpenIDConnectProviderThumbprint": {does: "change the thumbprint of an OpenID Connect identity provider", severity: 6, listed: always},
+		"iam:UpdateAccountPasswordPolicy":           {does: "change the account's password policy", severity: 5},
+		"iam:DeleteAccountPasswordPolicy":           {does: "delete the account's password policy", severity: 5},
+	}
 }
 
 // powerful are the AWS managed policies with which one can take an account over.

@@ -240,7 +240,7 @@ var listedRoute = Match{Source: CloudTrail, Type: ListedType}
 // TestEveryListedCall: each call of the list is an alert by a user and by a role, quiet if it failed,
 // nothing if an AWS service calls, and loud under the name of our own role.
 func TestEveryListedCall(t *testing.T) {
-	for key, c := range changes {
+	for key, c := range changes() {
 		if _, ok := examples[key]; c.listed != nil && !ok && !slices.Contains(notCalled, key) {
 			t.Errorf("%s has no example", key)
 		}

@@ -285,7 +285,7 @@ func TestCloudTrailTitles(t *testing.T) {
 	all := map[string]any{
 		"userName": "ops", "roleName": "reader", "groupName": "staff", "policyName": "pol", "accessKeyId": "AKIAPAYROLLA2EXAMPLE", "status": "Active", "instanceProfileName": "web",
 	}
-	for _, name := range slices.Sorted(maps.Keys(iamChanges)) {
+	for _, name := range slices.Sorted(maps.Keys(iamChanges())) {
 		name = strings.TrimPrefix(name, "iam:")
 		full := one(t, Reader{Org: org}, edited(t, ctUser, map[string]any{"detail.eventName": name, request: all, response: nil}))
 		empty := one(t, Reader{Org: org}, edited(t, ctRole, map[string]any{"detail.eventName": name, request: nil, response: nil}))
@@ -300,11 +300,11 @@ func TestCloudTrailTitles(t *testing.T) {
 			t.Errorf("%s: %s", name, denied.Title)
 		}
 		for label, value := range map[string]string{"{user}": "user ops", "{role}": "role reader", "{group}": "group staff", "{policy}": "policy pol", "{key}": "access key AKIAPAYROLLA2EXAMPLE", "{profile}": "instance profile web"} {
-			if strings.Contains(iamChanges["iam:"+name].does, label) != strings.Contains(full.Title, value) {
+			if strings.Contains(iamChanges()["iam:"+name].does, label) != strings.Contains(full.Title, value) {
 				t.Errorf("%s: %s lacks %s, or has too much", name, full.Title, value)
 			}
 		}
-		if gives := slices.Contains(offered(full), "quarantine_user arn:aws:iam::222222222222:user/ops"); gives != (iamChanges["iam:"+name].gives || name == "CreateAccessKey") {
+		if gives := slices.Contains(offered(full), "quarantine_user arn:aws:iam::222222222222:user/ops"); gives != (iamChanges()["iam:"+name].gives || name == "CreateAccessKey") {
 			t.Errorf("%s: offers %q", name, offered(full))
 		}
 	}

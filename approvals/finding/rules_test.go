@@ -58,11 +58,11 @@ func rulesOf(t *testing.T, file string) map[string]pattern {
 // TestRulesTakeTheLists: what is on the list `change` is in the rule of its table, and nothing else is;
 // no call is in two tables.
 func TestRulesTakeTheLists(t *testing.T) {
-	listed := maps.Clone(iamChanges)
+	listed := iamChanges()
 	maps.DeleteFunc(listed, func(_ string, c change) bool { return c.listed == nil })
-	tables := map[string]map[string]change{"DefencesRule": defences, "AccessRule": accesses, "SharingRule": sharings, "SignInRule": signIns, "ListedRoleChangesRule": listed}
-	if n := len(iamChanges) + len(defences) + len(accesses) + len(sharings) + len(signIns); n != len(changes) {
-		t.Errorf("%d calls in the tables, %d in all", n, len(changes))
+	tables := map[string]map[string]change{"DefencesRule": defences(), "AccessRule": accesses(), "SharingRule": sharings(), "SignInRule": signIns(), "ListedRoleChangesRule": listed}
+	if n := len(iamChanges()) + len(defences()) + len(accesses()) + len(sharings()) + len(signIns()); n != len(changes()) {
+		t.Errorf("%d calls in the tables, %d in all", n, len(changes()))
 	}
 	for _, file := range []string{"../../template.yaml", "../../deploy/forwarder.yaml"} {
 		rules := rulesOf(t, file)
@@ -102,7 +102,7 @@ func TestStratusTableIsTrue(t *testing.T) {
 			n++
 		}
 		for _, g := range alerts.FindAllStringSubmatch(line, -1) {
-			c := changes[g[1]]
+			c := changes()[g[1]]
 			example, ok := examples[g[1]]
 			user := c.severity
 			if ok {
