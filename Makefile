@@ -81,7 +81,9 @@ $(CONFIG):
 	@echo "no $@ to pack: copy docs/killswitch.example.yaml to it, or say make build CONFIG=FILE" >&2; exit 1
 
 # `sam build` makes the build-*Function and says where (ARTIFACTS_DIR). The tags halve the programs: no RPC mode, no JSON
-# schema, no HTTP/2, which nothing here needs. The same source gives the same bytes.
+# schema, no HTTP/2, which nothing here needs; the bot enters no account. The same source gives the same bytes.
+TAGS      := lambda.norpc,noschema,nethttpomithttp2
+TAGS_bot  := ,noaccounts
 FUNCTIONS := build-IngressFunction build-BotFunction build-ExecutorFunction
 ZIPS      := dist/ingress.zip dist/bot.zip dist/executor.zip
 ARTIFACTS_DIR ?= dist/function/$(zone)
@@ -93,7 +95,7 @@ build-ExecutorFunction dist/executor.zip: zone = executor
 
 $(FUNCTIONS): $(CONFIG)
 	mkdir -p "$(ARTIFACTS_DIR)"
-	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags lambda.norpc,noschema,nethttpomithttp2 -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags $(TAGS)$(TAGS_$(zone)) -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
 	go run ./cmd/killswitch validate $(CONFIG) && go run ./cmd/pack $(if $(filter ingress,$(zone)),-webhooks) $(CONFIG) "$(ARTIFACTS_DIR)"
 
 dist/ingress.zip:  build-IngressFunction

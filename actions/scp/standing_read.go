@@ -1,3 +1,5 @@
+//go:build !noaccounts
+
 package scp
 
 import (

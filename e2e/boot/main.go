@@ -79,8 +79,12 @@ func bench(runs int, out string) error {
 func measure(dir, zone string, runs int) (result, error) {
 	r := result{zone: zone}
 	path := filepath.Join(dir, zone)
+	tags := "lambda.norpc,noschema,nethttpomithttp2"
+	if zone == "bot" {
+		tags += ",noaccounts"
+	}
 	for arch, dest := range map[string]string{"arm64": path + ".arm64", "": path} {
-		cmd := exec.Command("go", "build", "-tags", "lambda.norpc,noschema,nethttpomithttp2", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", dest, "./cmd/"+zone) //nolint:gosec,noctx // our own
+		cmd := exec.Command("go", "build", "-tags", tags, "-trimpath", "-ldflags", "-s -w -buildid=", "-o", dest, "./cmd/"+zone) //nolint:gosec,noctx // our own
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if arch != "" {
 			cmd.Env = append(cmd.Env, "GOARCH="+arch)
