@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -36,12 +37,26 @@ var throttles = []string{"Throttling", "ThrottlingException", "ThrottledExceptio
 func Throttled(err error) bool { return IsCode(err, throttles...) }
 
 // retryLaterError marks an error as retryable after the other steps, or after a while.
-type retryLaterError struct{ error }
+type retryLaterError struct {
+	error
+	within time.Duration
+}
 
 func (e *retryLaterError) Unwrap() error { return e.error }
 
 // RetryLater marks err as retryable after the other steps, or after a while.
-func RetryLater(err error) error { return &retryLaterError{err} }
+func RetryLater(err error) error { return &retryLaterError{error: err} }
+
+// RetryWithin is RetryLater for what is known to take so long.
+func RetryWithin(d time.Duration, err error) error { return &retryLaterError{err, d} }
+
+// Patience is how long a step that failed so is tried again: least, or longer if err says so.
+func Patience(err error, least time.Duration) time.Duration {
+	if later, ok := errors.AsType[*retryLaterError](err); ok {
+		return max(least, later.within)
+	}
+	return least
+}
 
 // IsRetryLater reports whether an action marked err with [RetryLater]: other steps may
 // free a quota, or a new object may not be visible to another service yet.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -73,6 +74,9 @@ func (i *isolation) standby(ctx context.Context) {
 
 func standbyText(group, state string) string { return state + " in the Auto Scaling group " + group }
 
+// drains is how long load balancers let connections drain by default, with something beside.
+const drains = 6 * time.Minute
+
 // inGroup returns the instance's state in the step's group; "" if it is not in it.
 func inGroup(ctx context.Context, acct *actions.Account, s actions.Step) (group, state string, err error) {
 	_, group, _ = strings.Cut(s.Resource, "autoScalingGroupName/")
@@ -138,7 +142,7 @@ func revertStandby(ctx context.Context, acct *actions.Account, s actions.Step, e
 	case e.Prior != nil && state == *e.Prior, state == inService, strings.HasPrefix(state, "Pending"):
 		return actions.Reading{Holds: true}, nil
 	case state == enteringStandby:
-		return actions.Reading{}, actions.RetryLater(actions.WithHint(fmt.Errorf("the instance is still %s", standbyText(group, state)), "its load balancers let connections drain, for 300 s by default: retry the undo then"))
+		return actions.Reading{}, actions.RetryWithin(drains, actions.WithHint(fmt.Errorf("the instance is still %s", standbyText(group, state)), "its load balancers let connections drain, for 300 s by default: retry the undo then"))
 	case state != standby:
 		return actions.Reading{Found: standbyText(group, state)}, nil
 	case stateOf(found) != string(types.InstanceStateNameRunning): // the group would replace it at once

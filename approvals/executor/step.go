@@ -55,7 +55,7 @@ func (w *worker) retryable(t *stepAttempt) bool {
 		until = t.s.firstTry.Add(settleWithin)
 	}
 	return errors.Is(t.err, errReleasing) || actions.Transient(t.err) && now.Before(until) ||
-		actions.IsRetryLater(t.err) && now.Before(t.s.firstTry.Add(retryLaterWithin))
+		actions.IsRetryLater(t.err) && now.Before(t.s.firstTry.Add(actions.Patience(t.err, retryLaterWithin)))
 }
 
 // beginSteps reads the holds and, before the first AWS call, writes the state doing and
