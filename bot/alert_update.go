@@ -35,7 +35,7 @@ func (b *Bot) addReport(row *alerts.Alert, f finding.Finding, event string) bool
 // a severe one of another type, if a key is out or one of our own roles was used, or if it was seen
 // after the containment; the rest is on the card.
 func (b *Bot) join(row *alerts.Alert, f finding.Finding, event string, after bool) {
-	source := hasReportOf(*row, f.Source)
+	source := hasReportOf(row.Reports, f.Source)
 	another := row.Join(alerts.NewReport(f, event, b.Now().UTC()))
 	b.announceJoined(row, f, after || !source || another && f.Severity >= finding.High || f.Exposed || f.OwnRole != "")
 }
@@ -77,7 +77,7 @@ func (b *Bot) revise(row *alerts.Alert, f finding.Finding, loud bool) (rose, reo
 // only if the severity rose.
 func (b *Bot) announce(row *alerts.Alert, f finding.Finding, before []alerts.Report) {
 	quiet := row.State == alerts.Snoozed || row.State == alerts.FalsePositive
-	another := !slices.ContainsFunc(before, func(r alerts.Report) bool { return r.Finding.Source == f.Source })
+	another := !hasReportOf(before, f.Source)
 	loud := !quiet && !f.Over && (b.longAgo(row) || another && row.State == alerts.Acknowledged)
 	rose, reopened, posted := b.revise(row, f, loud)
 	if loud = loud || rose; !posted || quiet && !loud {

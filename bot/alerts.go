@@ -320,7 +320,7 @@ func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (to place, err e
 
 // takes reports whether an alert takes a finding that shares a name with it.
 func takes(row alerts.Alert, a finding.Finding) bool {
-	return !hasReportOf(row, a.Source) && row.State != alerts.FalsePositive // which was said of something else
+	return !hasReportOf(row.Reports, a.Source) && row.State != alerts.FalsePositive // which was said of something else
 }
 
 // joinable reports whether another finding of its actor may join an alert.
@@ -346,9 +346,9 @@ func (b *Bot) actors(a finding.Finding) []string {
 
 func (b *Bot) channelOf(r finding.Route) string { return cmp.Or(r.Channel, b.IncidentChannel) }
 
-// hasReportOf reports whether an alert has a report of a source.
-func hasReportOf(row alerts.Alert, s finding.Source) bool {
-	return slices.ContainsFunc(row.Reports, func(r alerts.Report) bool { return r.Finding.Source == s })
+// hasReportOf reports whether one of the reports is of a source.
+func hasReportOf(reports []alerts.Report, s finding.Source) bool {
+	return slices.ContainsFunc(reports, func(r alerts.Report) bool { return r.Finding.Source == s })
 }
 
 func (b *Bot) newAlert(a finding.Finding, event string, names []string) alerts.Alert {

@@ -50,7 +50,7 @@ func (a *Alert) Join(r Report) (another bool) {
 		}
 	}
 	f := r.Finding
-	another = !slices.ContainsFunc(a.Kinds, func(k Kind) bool { return k.Source == f.Source && k.Type == f.Type })
+	another = a.kindOf(f) < 0
 	a.count(r)
 	a.keep(r)
 	for _, name := range f.Names[1:] { // its own leads here without the row: there may be thousands
@@ -61,11 +61,16 @@ func (a *Alert) Join(r Report) (another bool) {
 	return another
 }
 
+// kindOf is the index of a finding's kind; -1 if it is not told of by itself.
+func (a *Alert) kindOf(f finding.Finding) int {
+	return slices.IndexFunc(a.Kinds, func(k Kind) bool { return k.Source == f.Source && k.Type == f.Type })
+}
+
 // count counts a report that joins, and keeps the span of all.
 func (a *Alert) count(r Report) {
 	f := r.Finding
 	a.First, a.Last = earliest(earliest(a.First, r.First), Seen(f)), latest(a.Last, Seen(f))
-	i := slices.IndexFunc(a.Kinds, func(k Kind) bool { return k.Source == f.Source && k.Type == f.Type })
+	i := a.kindOf(f)
 	if i < 0 && len(a.Kinds) == maxKinds {
 		i = slices.IndexFunc(a.Kinds, func(k Kind) bool { return k.Type == "" })
 		if i < 0 {
