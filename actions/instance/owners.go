@@ -19,7 +19,7 @@ const eksDoes = "It is a node of the EKS cluster %s, which starts its pods elsew
 
 // owners warns of what manages the instance. Tags are a hint alone: others write most of them.
 func (i *isolation) owners() {
-	i.warn("Systems Manager (Session Manager, Run Command) does not reach it any more, since its agent loses network and credentials: live forensics comes before, or by the EC2 serial console.")
+	i.warn("Systems Manager (Session Manager, Run Command) loses it, since its agent loses network and credentials: do live forensics before, or by the EC2 serial console.")
 	if o := i.instance.Operator; o != nil && aws.ToBool(o.Managed) {
 		i.warn("%s manages it: AWS may refuse single changes, and the service may replace or end it. What is refused is said at its step.", aws.ToString(o.Principal))
 	}

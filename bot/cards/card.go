@@ -96,7 +96,8 @@ func Card(v View) Message {
 	if released := v.modeLine(); released != "" {
 		add(section("release", released))
 	}
-	if v.undecided() && v.Planned != nil {
+	undecided := v.undecided() && v.Planned != nil
+	if undecided {
 		add(section("decide", v.decisive()))
 	}
 	add(v.outcome(false)...)
@@ -105,6 +106,9 @@ func Card(v View) Message {
 	}
 	if buttons := v.buttons(); len(buttons) > 0 {
 		add(slack.NewActionBlock("actions", buttons...))
+	}
+	if undecided && !v.final() { // it may be long, and a phone's first screen ends with the buttons
+		add(section("back", Untrusted(v.comesBack()).String()))
 	}
 	if line := v.againLine(); line != "" {
 		add(verbatim("again-line", line))
@@ -220,7 +224,7 @@ func (v View) undecided() bool {
 }
 
 // decisive is what decides about an approval, in few lines: what it does, what it hits and
-// how it comes back. The whole plan is in the thread.
+// that it can't be undone. The whole plan is in the thread.
 func (v View) decisive() string {
 	p := v.Planned.Plan
 	var texts []string
@@ -239,8 +243,14 @@ func (v View) decisive() string {
 	if more := len(p.Warnings) - maxDecisive; more > 0 {
 		texts = append(texts, fmt.Sprintf("• %s: in the thread", plural(more, "warning more", "warnings more")))
 	}
-	return strings.Join(append(texts, Untrusted(v.comesBack()).String()), "\n")
+	if v.final() {
+		texts = append(texts, Untrusted(v.comesBack()).String())
+	}
+	return strings.Join(texts, "\n")
 }
+
+// final reports whether nothing takes back what is planned.
+func (v View) final() bool { return !v.Planned.Plan.Reversible && v.Request.Intent.Undo == "" }
 
 // comesBack says how a containment is undone, or an undo.
 func (v View) comesBack() string {
@@ -248,7 +258,7 @@ func (v View) comesBack() string {
 	text := "It can't be undone."
 	if p.Reversible {
 		text = "Undo " + p.Undo + "."
-	} else if v.Request.Intent.Undo != "" {
+	} else if !v.final() {
 		text = "To contain it again: " + p.Undo + "."
 	}
 	return Untrusted(text).Plain(maxUndo) + v.liftable()

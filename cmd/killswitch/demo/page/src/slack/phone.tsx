@@ -12,7 +12,7 @@ import { firstWords, Thread } from "./thread";
 // toButton goes to the newest button that the story asks for.
 function toButton(messages: HTMLElement | null) {
   const button = [...(messages?.querySelectorAll<HTMLElement>(".hinted") ?? [])].at(-1);
-  button?.scrollIntoView({ block: "nearest" });
+  button?.scrollIntoView({ block: "center" });
   button?.focus();
 }
 
