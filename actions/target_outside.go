@@ -24,6 +24,14 @@ var (
 // Events have it without the path, which proves it.
 func IsReservedSSO(role string) bool { return reservedRole.MatchString(role) }
 
+// SSOUser returns the user name of a session of IAM Identity Center, by its ARN; "" of any other.
+func SSOUser(arn string) string {
+	if g := ssoSession.FindStringSubmatch(arn); g != nil {
+		return g[1]
+	}
+	return ""
+}
+
 // OutsideTarget is a principal that is denied from outside its account: a role, a user, an account's
 // root user, or a person of IAM Identity Center.
 var OutsideTarget = TargetKind{

@@ -36,6 +36,15 @@ func splitPrincipal(arn, kind string) (partition, account, path, name string, ok
 	return g[1], g[2], "/" + g[4], g[5], true
 }
 
+// RoleOf returns the role that an ARN is of: its own, or that of one of its sessions.
+func RoleOf(arn string) (account, name string, ok bool) {
+	if g := assumedRoleARN.FindStringSubmatch(arn); g != nil {
+		return g[2], g[3], true
+	}
+	_, account, _, name, ok = SplitRoleARN(arn)
+	return account, name, ok
+}
+
 // RoleTarget and UserTarget are one role and one IAM user.
 var (
 	RoleTarget = principalKind("role")

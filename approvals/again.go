@@ -18,8 +18,8 @@ const AgainButton = "again"
 // Again returns the plan, or the proved part, of a request whose call a person may ask for
 // again by the button, with those whose denial that overrules, and the new request's reason.
 // It returns ErrNotFound if the end of the old request is not recorded, an *[actions.Refusal]
-// if the person may not.
-func (t Runs) Again(ctx context.Context, id, person string, lookup func(actions.Name) (actions.Action, bool)) (p Planned, why string, err error) {
+// if the person may not: nobody overrules a denial about themselves.
+func (t Runs) Again(ctx context.Context, id, person string, roster Roster, lookup func(actions.Name) (actions.Action, bool)) (p Planned, why string, err error) {
 	run, err := t.Run(ctx, id)
 	if err != nil {
 		return p, "", err
@@ -41,6 +41,8 @@ func (t Runs) Again(ctx context.Context, id, person string, lookup func(actions.
 		err = &actions.Refusal{Reason: id + " is " + string(run.Outcome.orRunning()), Hint: "only what did not come about can be asked for again by this button"}
 	case run.Outcome == Denied && p.Person == person:
 		err = DeniedBefore(id)
+	case len(p.Overrules) > 0 && slices.Contains(roster.Owners(p.Intent.Call, p.Plan.Identity), person):
+		err = &actions.Refusal{Reason: id + " is about your own principal, and it was denied", Hint: "another person may ask again by this button; you can type the command"}
 	case ToType(p.Intent, lookup):
 		err = &actions.Refusal{Reason: "this is asked for by typing it", Hint: "the card of " + id + " has the line to send"}
 	}

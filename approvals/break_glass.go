@@ -128,7 +128,7 @@ func (t Runs) MayBreakGlass(ctx context.Context, policy Policy, lookup func(acti
 	if who.ID == "" || who.ID != p.Person {
 		refuse("only %s, who asked for it, can act alone", p.Person)
 	}
-	if who.Is(p.Plan.Identity.ARN) || p.Plan.Identity.ID != "" && p.Plan.Identity.ID == strings.Split(a.Signer.UserID, ":")[0] {
+	if slices.Contains(policy.Roster.Owners(call, p.Plan.Identity), who.ID) || p.Plan.Identity.ID != "" && p.Plan.Identity.ID == strings.Split(a.Signer.UserID, ":")[0] {
 		refuse("nobody decides alone about their own principal")
 	}
 	if p.Plan.Guarded != "" {

@@ -1,11 +1,6 @@
 package approvals
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/killswitch-chatops/killswitch/actions"
-)
+import "slices"
 
 // Person is a human being with all their accounts.
 type Person struct {
@@ -13,15 +8,9 @@ type Person struct {
 	Name  string   // for display
 	Slack string   // Slack user ID
 	IAM   []string // exact principals, for votes from the command line
-}
-
-// Is reports whether a principal of IAM is one of a person's: their user, or the role of their sessions.
-func (p Person) Is(arn string) bool {
-	partition, account, _, name, role := actions.SplitRoleARN(arn)
-	session := strings.ToLower("arn:" + partition + ":sts::" + account + ":assumed-role/" + name + "/")
-	return slices.ContainsFunc(p.IAM, func(own string) bool {
-		return strings.EqualFold(own, arn) || role && strings.HasPrefix(strings.ToLower(own), session)
-	})
+	// Principals are what else is theirs in AWS: users and roles by ARN or ID, root users, sso:NAME and
+	// sso:ID. Nobody votes by them.
+	Principals []string
 }
 
 // Roster lists people and groups. It is part of the configuration, and the only

@@ -2,6 +2,7 @@ package approvals
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -68,6 +69,7 @@ const (
 	NotSigned      actions.Code = "not_signed"       // what is missing is an approval from the command line
 	SelfReview     actions.Code = "self_review"      // another responder reviews what was done alone
 	NoSigner       actions.Code = "no_signer"        // nobody who may approve has an AWS identity to sign with
+	OwnPrincipal   actions.Code = "own_principal"    // the target is this person's own principal
 )
 
 // Kind is the kind of a vote.
@@ -93,6 +95,9 @@ type Decision struct {
 	Have     int              // approvals, with this vote if it is accepted
 	Need     int              // approvals
 	Waiting  []string         // people who may still approve
+	Own      []string         // people of both groups whose own principal the target is: they have no vote
+	// Short is that too few may approve, where who asks may act alone instead: not a refusal.
+	Short *actions.Violation
 }
 
 func (d *Decision) refuse(v actions.Violation) {
@@ -102,12 +107,15 @@ func (d *Decision) refuse(v actions.Violation) {
 	d.Refusal.Codes = append(d.Refusal.Codes, v)
 }
 
-// Admit decides whether a person may make a request. For one-click and automatic requests
-// the quorum is not checked. Where a rule asked and people decide, one approval more is
-// needed, since no person vouches for it.
-func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
+// Admit decides whether a person may make a request. found is the target as its plan found it; zero
+// before. For one-click and automatic requests the quorum is not checked. Where a rule asked and
+// people decide, one approval more is needed, since no person vouches for it. Where those whose
+// own principal the target is are missing for the quorum, who asks must be able to act alone: nobody
+// is untouchable because they approve.
+func (p Policy) Admit(i Intent, found actions.Identity, person string, mode ApprovalMode) Decision {
 	e := p.For(i)
-	d := Decision{Waiting: p.eligible(e, person, nil)}
+	d := Decision{Own: p.owners(e, i, found)}
+	d.Waiting = p.eligible(e, person, d.Own, nil)
 	rule := person == AutomaticRequester && mode != OneClick
 	if rule {
 		e = e.OneMore(d.Waiting)
@@ -124,12 +132,20 @@ func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 	if mode == OneClick || rule && mode == Automatic {
 		d.Need = 0
 	} else if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
-		d.refuse(actions.Violation{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)})
+		few := actions.Violation{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)}
+		if without := p.eligible(e, person, nil, nil); e.Approvals >= 1 && len(without) >= e.Approvals {
+			few.Person = strings.Join(slices.DeleteFunc(without, func(id string) bool { return !slices.Contains(d.Own, id) }), ", ")
+		}
+		if few.Person != "" && e.BreakGlassAfter > 0 && i.Undo == "" && p.Roster.CanSign(person) && !slices.Contains(d.Own, person) {
+			d.Short = &few
+		} else {
+			d.refuse(few)
+		}
 	}
 	switch {
 	case e.RequireSTS && d.Need == 0:
 		d.refuse(actions.Violation{Code: NotSigned})
-	case !p.Signable(e, d.Waiting):
+	case d.Short == nil && !p.Signable(e, d.Waiting):
 		d.refuse(actions.Violation{Code: NoSigner, Group: e.Approvers})
 	}
 	d.Accept = d.Refusal == nil
@@ -140,9 +156,12 @@ func (p Policy) Admit(i Intent, person string, mode ApprovalMode) Decision {
 // differ, the stricter one counts.
 func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 	e := p.For(r.Intent)
-	d := Decision{Need: max(e.Approvals, r.Need, 1)}
+	d := Decision{Need: max(e.Approvals, r.Need, 1), Own: p.owners(e, r.Intent, r.Found)}
 	if _, ok := p.Roster.ByID(v.Person); !ok {
 		d.refuse(actions.Violation{Code: UnknownPerson, Person: v.Person})
+	}
+	if kind != Cancel && kind != Alone && slices.Contains(d.Own, v.Person) {
+		d.refuse(actions.Violation{Code: OwnPrincipal, Person: v.Person})
 	}
 	if (kind == Approve || kind == Deny) && slices.Contains(r.Overrules, v.Person) {
 		d.refuse(actions.Violation{Code: Overruled, Person: v.Person})
@@ -216,8 +235,8 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 		if signs {
 			voted = nil
 		}
-		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, voted), func(id string) bool {
-			return len(r.Eligible) > 0 && !slices.Contains(r.Eligible, id) || signs && !p.Roster.CanSign(id)
+		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, slices.Concat(d.Own, r.Overrules), voted), func(id string) bool {
+			return r.joinedLate(id) || signs && !p.Roster.CanSign(id)
 		})
 	}
 	return d
@@ -257,8 +276,8 @@ func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, n
 	switch {
 	case !p.Roster.In(v.Person, e.Approvers):
 		d.refuse(actions.Violation{Code: NotApprover, Person: v.Person, Group: e.Approvers})
-	case slices.Contains(r.Overrules, v.Person):
-	case len(r.Eligible) > 0 && !slices.Contains(r.Eligible, v.Person) && v.Person != r.Requester.Person:
+	case slices.Contains(r.Overrules, v.Person) || slices.Contains(d.Own, v.Person):
+	case r.joinedLate(v.Person) && v.Person != r.Requester.Person:
 		d.refuse(actions.Violation{Code: JoinedLate, Person: v.Person, Group: e.Approvers})
 	}
 	before := slices.IndexFunc(r.Votes, func(o Vote) bool { return o.Person == v.Person })
@@ -300,12 +319,17 @@ func (e ActionPolicy) OneMore(eligible []string) ActionPolicy {
 	return e
 }
 
-// eligible lists the people who may still approve.
-func (p Policy) eligible(e ActionPolicy, requester string, votes []Vote) []string {
-	var ids []string
+// owners lists the people of an entry's groups whose own principal the target of an intent is.
+func (p Policy) owners(e ActionPolicy, i Intent, found actions.Identity) []string {
+	return slices.DeleteFunc(p.Roster.Owners(i.Call, found), func(id string) bool { return !p.Roster.In(id, e.Approvers) && !p.Roster.In(id, e.Requesters) })
+}
+
+// eligible lists the people who may still approve, without some who have no vote.
+func (p Policy) eligible(e ActionPolicy, requester string, without []string, votes []Vote) []string {
+	ids := []string{} // of a plan, nobody is not what nobody has said
 	for _, id := range p.Roster.Groups[e.Approvers] {
 		voted := slices.ContainsFunc(votes, func(v Vote) bool { return v.Person == id })
-		if _, known := p.Roster.ByID(id); known && id != requester && !voted {
+		if _, known := p.Roster.ByID(id); known && id != requester && !voted && !slices.Contains(without, id) {
 			ids = append(ids, id)
 		}
 	}

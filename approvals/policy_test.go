@@ -366,13 +366,13 @@ func TestRequesterNeedsTheGroupAndEnoughApprovers(t *testing.T) {
 			if c.edit != nil {
 				b.entry(c.edit)
 			}
-			d := b.policy.Admit(b.request.Intent, c.person, approvals.TwoPerson)
+			d := b.policy.Admit(b.request.Intent, actions.Identity{}, c.person, approvals.TwoPerson)
 			if got := codes(d); !slices.Equal(got, c.want) || d.Accept != (len(c.want) == 0) || len(d.Waiting) != c.have {
 				t.Errorf("%+v, want %v of %d", d, c.want, c.have)
 			}
 		})
 	}
-	if d := (approvals.Policy{}).Admit(approvals.Intent{}, "ana", approvals.TwoPerson); d.Accept {
+	if d := (approvals.Policy{}).Admit(approvals.Intent{}, actions.Identity{}, "ana", approvals.TwoPerson); d.Accept {
 		t.Errorf("the empty policy admits: %+v", d)
 	}
 }
@@ -405,7 +405,7 @@ func TestOnlyAutomaticRequestsNeedNoPerson(t *testing.T) {
 			if c.edit != nil {
 				b.entry(c.edit)
 			}
-			d := b.policy.Admit(b.request.Intent, c.person, c.by)
+			d := b.policy.Admit(b.request.Intent, actions.Identity{}, c.person, c.by)
 			if got := codes(d); !slices.Equal(got, c.want) || d.Accept != (len(c.want) == 0) || d.Need != c.need {
 				t.Errorf("%+v, want %v", d, c.want)
 			}
@@ -602,7 +602,7 @@ func TestSomebodyMustBeAbleToSign(t *testing.T) {
 		b := newBallot()
 		b.policy.Roster.People[c.signer].IAM = []string{"arn:aws:iam::111122223333:user/x"}
 		b.entry(func(e *approvals.ActionPolicy) { e.RequireSTS = true })
-		if d := b.policy.Admit(b.request.Intent, "ana", c.mode); !slices.Equal(codes(d), c.want) {
+		if d := b.policy.Admit(b.request.Intent, actions.Identity{}, "ana", c.mode); !slices.Equal(codes(d), c.want) {
 			t.Errorf("%s: %+v", c.name, d)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -66,8 +67,10 @@ type Request struct {
 
 	Need     int      `json:"need"`               // approvals
 	NeedSTS  bool     `json:"need_sts,omitempty"` // one of them from the command line
-	Eligible []string `json:"eligible,omitempty"` // who may approve, as of the plan
+	Eligible []string `json:"eligible"`           // who may approve, as of the plan; nil before
 	Digest   string   `json:"digest,omitempty"`   // of the call; set when planned
+	// Found is the target as the plan found it: of a key, its user.
+	Found actions.Identity `json:"found,omitzero"`
 
 	Votes     []Vote `json:"votes,omitempty"`
 	Denial    *Vote  `json:"denial,omitempty"`
@@ -236,6 +239,11 @@ func (r *Request) SayNo(to State, v Vote, now time.Time) error {
 		return nil
 	}
 	return r.To(to, now)
+}
+
+// joinedLate reports whether a person was not among those who could approve when it was planned.
+func (r Request) joinedLate(person string) bool {
+	return r.Eligible != nil && !slices.Contains(r.Eligible, person)
 }
 
 // retryable reports whether a run left something to do: a goal, or a supporting step.

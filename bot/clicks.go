@@ -267,7 +267,7 @@ func (c *conversation) again(ctx context.Context, who approvals.Actor, r approva
 	if c.payload.CallBlocks != 1 || c.payload.CallText != r.Intent.String() {
 		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
 	}
-	p, why, err := c.b.Runs.Again(ctx, r.ID, who.Person, c.b.Org.Actions.Lookup)
+	p, why, err := c.b.Runs.Again(ctx, r.ID, who.Person, c.b.Policy.Roster, c.b.Org.Actions.Lookup)
 	if r.State == approvals.Denied && r.Requester.Person == who.Person { // perhaps not recorded yet
 		err = approvals.DeniedBefore(r.ID)
 	}

@@ -77,7 +77,7 @@ func (c *conversation) command(ctx context.Context) error {
 func (c *conversation) request(ctx context.Context, who approvals.Actor, r approvals.Request) error {
 	b := c.b
 	entry := b.Policy.For(r.Intent)
-	d := b.Policy.Admit(r.Intent, who.Person, r.Mode)
+	d := b.Policy.Admit(r.Intent, actions.Identity{}, who.Person, r.Mode)
 	if !d.Accept {
 		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(d.Refusal)))
 	}

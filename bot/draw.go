@@ -43,16 +43,17 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 	}
 	if r.State == approvals.Pending {
 		d := b.Policy.Decide(r, approvals.Approve, approvals.Vote{}, v.Now)
-		v.Unsigned, v.Waiting = d.Unsigned, b.Policy.Roster.Persons(d.Waiting)
+		v.Unsigned, v.Waiting, v.Own = d.Unsigned, b.Policy.Roster.Persons(d.Waiting), b.Policy.Roster.Persons(d.Own)
 		v.Group = b.Usergroups[b.Policy.For(r.Intent).Approvers]
 	} else if v.Run != nil && v.Run.BreakGlass != nil { // they are called
 		group := b.Policy.For(r.Intent).Approvers
+		own := b.Policy.Roster.Owners(r.Intent.Call, r.Found)
 		for _, p := range b.Policy.Roster.People {
-			if b.Policy.Roster.In(p.ID, group) && p.ID != v.Run.BreakGlass.Person {
+			if b.Policy.Roster.In(p.ID, group) && p.ID != v.Run.BreakGlass.Person && !slices.Contains(own, p.ID) {
 				v.Waiting = append(v.Waiting, p)
 			}
 		}
-		v.Group = b.Usergroups[group]
+		v.Own, v.Group = b.Policy.Roster.Persons(own), b.Usergroups[group]
 	}
 	return v, nil
 }

@@ -136,7 +136,7 @@ func (c *conversation) breakGlass(ctx context.Context, who approvals.Actor, r ap
 	if errors.Is(err, approvals.ErrNotFound) {
 		return c.say(ctx, cards.Say(cards.BeingPlanned, r.ID))
 	}
-	if d := b.Policy.Admit(r.Intent, who.Person, r.Mode); err == nil && !d.Accept {
+	if d := b.Policy.Admit(r.Intent, r.Found, who.Person, r.Mode); err == nil && !d.Accept {
 		return c.answer(ctx, d.Refusal)
 	}
 	if err == nil {

@@ -119,7 +119,8 @@ func (x *Executor) withdraw(ctx context.Context, r approvals.Request, run approv
 }
 
 // proveRefuser proves who denied or cancelled a request. Denials count without proof,
-// but the audit chain names only people that evidence proves.
+// but the audit chain names only people that evidence proves and who have a vote on it: what
+// asks again overrules nobody else.
 func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v approvals.Vote) (person, unproved string, err error) {
 	if v.Evidence == "" {
 		return "", "", nil
@@ -136,7 +137,24 @@ func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v appr
 	if !known || id != r.ID || verb != "deny" && verb != "cancel" {
 		return "", unproved, nil
 	}
+	if verb == "deny" {
+		may, err := x.mayDeny(ctx, r, p.ID)
+		if err != nil || !may {
+			return "", unproved + ", who has no vote on it", err
+		}
+	}
 	return p.ID, "", nil
+}
+
+// mayDeny reports whether a person has a vote against a request, by what is proved of it.
+func (x *Executor) mayDeny(ctx context.Context, r approvals.Request, person string) (bool, error) {
+	t := approvals.Request{Intent: r.Intent, State: approvals.Planning}
+	p, err := x.runs().Planned(ctx, r.ID)
+	if err == nil {
+		t = x.provedRequest(p)
+	}
+	v := approvals.Vote{Actor: approvals.Actor{Person: person}}
+	return x.Policy.Decide(t, approvals.Deny, v, x.Now()).Accept, ignore(err, approvals.ErrNotFound)
 }
 
 // proveWord returns who said what about which request.

@@ -20,7 +20,7 @@ func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []appr
 		return nil, err
 	}
 	t := x.provedRequest(p)
-	need := max(x.Policy.Admit(p.Intent, p.Person, p.Mode).Need, p.Policy.Approvals)
+	need := max(x.Policy.Admit(p.Intent, p.Plan.Identity, p.Person, p.Mode).Need, p.Policy.Approvals)
 	missing := &actions.Refusal{Reason: unproved, Hint: askAgain}
 	for _, v := range votes {
 		if d := x.Policy.Decide(t, approvals.Approve, v, v.At); !d.Accept {
@@ -45,7 +45,7 @@ func (x *Executor) decide(r approvals.Request, p approvals.Planned, votes []appr
 // provedRequest is a request as its plan proves it, before anybody has voted.
 func (x *Executor) provedRequest(p approvals.Planned) approvals.Request {
 	return approvals.Request{ID: p.ID, State: approvals.Pending, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
-		Asked: p.Asked, Expires: p.Asked.Add(p.Policy.ApproveWithin), Need: p.Policy.Approvals, NeedSTS: p.Policy.RequireSTS, Eligible: p.Eligible, Overrules: p.Overrules, Digest: p.Digest}
+		Asked: p.Asked, Expires: p.Asked.Add(p.Policy.ApproveWithin), Need: p.Policy.Approvals, NeedSTS: p.Policy.RequireSTS, Eligible: p.Eligible, Overrules: p.Overrules, Digest: p.Digest, Found: p.Plan.Identity}
 }
 
 // admits refuses a request whose row was altered, or that the configuration rules out by now.
@@ -54,7 +54,7 @@ func (x *Executor) admits(r approvals.Request, p approvals.Planned) error {
 		r.Denial != nil || r.Cancelled != nil {
 		return &actions.Refusal{Reason: "the stored request was altered", Hint: askAgain}
 	}
-	if d := x.Policy.Admit(p.Intent, p.Person, p.Mode); !d.Accept {
+	if d := x.Policy.Admit(p.Intent, p.Plan.Identity, p.Person, p.Mode); !d.Accept {
 		return &actions.Refusal{Codes: d.Refusal.Codes, Hint: askAgain}
 	}
 	if no := x.refuseTarget(p); no != nil {

@@ -403,7 +403,7 @@ func (w *world) button(user string, r approvals.Request, action string) *word {
 	if action == "undo" {
 		d.row = approvals.Request{Intent: approvals.Intent{Call: r.Intent.Call, Undo: r.ID}, Reason: approvals.UndoReason(r.ID)}
 	} else if action == approvals.AgainButton {
-		p, why, _ := approvals.Runs{Reader: w.Runs.Store}.Again(w.t.Context(), r.ID, "", catalog.Lookup)
+		p, why, _ := approvals.Runs{Reader: w.Runs.Store}.Again(w.t.Context(), r.ID, "", w.cfg.Policy.Roster, catalog.Lookup)
 		d.row = approvals.Request{Intent: p.Intent, Reason: why}
 		d.actions[0].Value = approvals.Value(r.ID, approvals.IntentDigest(r.Intent))
 	} else if o, ok := approvals.RequestOffers(r.ID, r.Intent, w.cfg.Org).ByButton(action); ok {

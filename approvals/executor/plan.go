@@ -127,7 +127,7 @@ func (x *Executor) showPlan(ctx context.Context, p approvals.Planned) error {
 			return errSettled
 		}
 		r.Digest, r.Need, r.NeedSTS, r.Eligible, r.Expires = p.Digest, p.Policy.Approvals, p.Policy.RequireSTS, p.Eligible, p.Asked.Add(p.Policy.ApproveWithin)
-		r.Overrules = p.Overrules
+		r.Overrules, r.Found = p.Overrules, p.Plan.Identity
 		r.Cause, r.Hint, r.Mode = "", "", p.Mode
 		if p.Mode == approvals.TwoPerson {
 			r.Ready = time.Time{}
@@ -200,6 +200,9 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 	} else {
 		err = x.planCall(ctx, action, proven, &p, f)
 	}
+	if err == nil {
+		err = x.admit(&p) // by what was found
+	}
 	if err != nil {
 		return approvals.Planned{}, err
 	}
@@ -208,11 +211,15 @@ func (x *Executor) makePlan(ctx context.Context, r approvals.Request, f *planner
 }
 
 // admit sets the policy of a plan in its mode, and who may approve it. It returns an
-// *actions.Refusal if the person may not ask, or too few may approve.
+// *actions.Refusal if the person may not ask, or too few may approve and who asks can't act alone.
 func (x *Executor) admit(p *approvals.Planned) error {
-	d := x.Policy.Admit(p.Intent, p.Person, p.Mode)
+	d := x.Policy.Admit(p.Intent, p.Plan.Identity, p.Person, p.Mode)
 	if !d.Accept {
 		return d.Refusal
+	}
+	known := p.Plan.Identity.ID != ""
+	if alone := x.autoEligible(p.Call()) && len(p.Overrules) == 0 && (!known || p.Plan.Reversible && p.Plan.Guarded == ""); d.Short != nil && !alone {
+		return actions.Refuse(*d.Short)
 	}
 	entry := x.Policy.For(p.Intent)
 	entry.Approvals = d.Need
@@ -220,7 +227,7 @@ func (x *Executor) admit(p *approvals.Planned) error {
 	if p.Policy, p.Eligible, enough = entry.Overrule(d.Waiting, p.Overrules); !enough {
 		return actions.Refuse(actions.Violation{Code: approvals.TooFewEligible, Group: entry.Approvers, Have: len(p.Eligible), Need: entry.Approvals})
 	}
-	if !x.Policy.Signable(p.Policy, p.Eligible) {
+	if d.Short == nil && !x.Policy.Signable(p.Policy, p.Eligible) {
 		return actions.Refuse(actions.Violation{Code: approvals.NoSigner, Group: entry.Approvers})
 	}
 	if p.Plan.Guarded != "" {
@@ -279,9 +286,6 @@ func (x *Executor) planCall(ctx context.Context, action actions.Action, proven p
 		p.Plan.Warnings = slices.Insert(p.Plan.Warnings, 0, "One approval more than usual: "+why)
 		if p.Mode != approvals.TwoPerson {
 			p.Mode, p.ModeCause = approvals.TwoPerson, why
-		}
-		if err := x.admit(p); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -148,7 +148,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload
 // proveAgain reads a request for the same call as one that ended. The call is that of the
 // table runs, and the card must have shown it.
 func (x *Executor) proveAgain(ctx context.Context, id, dig string, payload approvals.SlackPayload, proven *provenRequest) error {
-	p, why, err := x.runs().Again(ctx, id, proven.person, x.Actions)
+	p, why, err := x.runs().Again(ctx, id, proven.person, x.Policy.Roster, x.Actions)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return approvals.Unproven("there is no request %s that ended", id)
 	}
@@ -200,7 +200,7 @@ func (x *Executor) unplanned(ctx context.Context, r approvals.Request) (*approva
 	if err != nil {
 		return nil, err
 	}
-	return &approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person, App: proven.app, Evidence: r.Evidence}, nil
+	return &approvals.Planned{ID: r.ID, Intent: proven.intent, Reason: proven.reason, Asked: proven.at, Person: proven.person, App: proven.app, Evidence: r.Evidence, Overrules: proven.overrules}, nil
 }
 
 // proveUndo sets the intent to undo a request.

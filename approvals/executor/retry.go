@@ -23,7 +23,7 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 		return run, errSettledOr(x.withdraw(ctx, r, run))
 	}
 	t := approvals.Request{ID: r.ID, State: run.Outcome, Cause: run.Cause, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
-		Digest: p.Digest, Ready: run.Approved}
+		Digest: p.Digest, Found: p.Plan.Identity, Ready: run.Approved}
 	for _, stored := range r.Retries {
 		if slices.Contains(run.Retries, stored.Evidence) {
 			continue

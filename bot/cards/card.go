@@ -51,6 +51,7 @@ type View struct {
 	Report   *approvals.Report  // nil where there is none
 	Alias    string             // of the account; may be empty
 	Waiting  []approvals.Person // who may still approve
+	Own      []approvals.Person // who has no vote, because the target is their own principal
 	Group    string             // their Slack user group; may be empty
 	Unsigned bool               // an approval from the command line is missing
 	Now      time.Time
@@ -142,9 +143,13 @@ func (v View) whoAsks(asker string) string {
 	return fmt.Sprintf("%s: %s asks to %s%s", v.approvers(), asker, Untrusted(what), Untrusted(v.where()))
 }
 
-// approvers mentions who may still approve: their Slack user group if there is one.
+// approvers mentions who may still approve: their Slack user group if there is one, and all of it may;
+// where they are too few, who asked for it.
 func (v View) approvers() string {
-	if usergroup.MatchString(v.Group) {
+	if r := v.Request; v.short() {
+		return cmp.Or(Called{People: append([]approvals.Person{{Slack: r.Requester.Slack}}, v.Waiting...)}.String(), mention(r.Requester.Slack))
+	}
+	if usergroup.MatchString(v.Group) && len(v.Own) == 0 && len(v.Request.Overrules) == 0 {
 		return Called{Usergroups: []string{v.Group}}.String()
 	}
 	return cmp.Or(Called{People: v.Waiting}.String(), "nobody is left who may")
@@ -422,6 +427,9 @@ func (v View) stands() string {
 		}
 		return state + ": reading the target's state. Nothing has been changed."
 	case approvals.Pending:
+		if v.short() {
+			return state + ": " + v.whoActsAlone() + " Nothing has been changed."
+		}
 		signed := "from the command line: killswitch approve " + r.ID + ". Nothing has been changed."
 		if v.Unsigned && len(r.Votes) >= r.Need {
 			return fmt.Sprintf("%s: enough have clicked; %s one approval must still come %s", state, left(r.Expires), signed)
@@ -476,6 +484,24 @@ func (v View) stands() string {
 		return fmt.Sprintf("%s by %s: %s", state, v.undoneBy(), v.undone())
 	}
 	return state
+}
+
+// short reports whether too few may approve, because the target is the others' own principal: then who
+// asked can act alone.
+func (v View) short() bool {
+	r := v.Request
+	return r.State == approvals.Pending && v.Planned != nil && v.Planned.Policy.BreakGlassAfter > 0 && len(v.Own) > 0 && len(r.Votes)+len(v.Waiting) < r.Need
+}
+
+// whoActsAlone has the line by which who asked acts alone, and from when on.
+func (v View) whoActsAlone() string {
+	p := v.Planned
+	from := p.Asked
+	if p.At.After(from) {
+		from = p.At
+	}
+	return fmt.Sprintf("too few may approve it. %s can act alone from %s on, by the command line: killswitch approve %s --break-glass %s --reason TEXT. It expires at %s.",
+		mention(v.Request.Requester.Slack), clock(from.Add(p.Policy.BreakGlassAfter)), p.ID, Untrusted(p.Account).Plain(maxName), clock(v.Request.Expires))
 }
 
 // shortfall says how far a run came that missed a goal.
@@ -821,6 +847,13 @@ func (v View) votes() string {
 			who = []string{"nobody who is left: cancel it, or deny it"}
 		}
 		parts = append(parts, "*May approve* "+strings.Join(first(who, maxListed), ", "))
+		if len(v.Own) > 0 {
+			who = nil
+			for _, p := range v.Own {
+				who = append(who, mention(p.Slack))
+			}
+			parts = append(parts, "*No vote* "+strings.Join(first(who, maxListed), ", ")+": it is about them")
+		}
 	}
 	if no, said := r.No(); no != nil && r.State == approvals.Partial {
 		parts = append(parts, fmt.Sprintf("*Not tried again*: %s by %s at %s", said, mention(no.Slack), clock(no.At)))

@@ -37,9 +37,15 @@ func whyNot(w actions.Violation) string {
 	case approvals.NotTheirs:
 		return "Only the person who asked can cancel. You can deny it instead."
 	case approvals.TooFewEligible:
+		if w.Person != "" {
+			return fmt.Sprintf("It needs %s, and the group %s has %d beside the requester and %s, whose own principal it is. Add a person to that group; or where %s can be trusted, let them ask for it and approve it yourself; or set break_glass: true for this action (policy.actions), where it can be: then who asks may act alone.",
+				plural(w.Need, "approval", "approvals"), w.Group, w.Have, w.Person, w.Person)
+		}
 		return fmt.Sprintf("It needs %s, and the group %s has %d beside the requester.", plural(w.Need, "approval", "approvals"), w.Group, w.Have)
 	case approvals.Withdrawn:
 		return "Somebody denied or cancelled this after it ran: it is not tried again. Ask again with /killswitch."
+	case approvals.OwnPrincipal:
+		return "This is about your own principal: others decide on it. You can cancel what you asked for yourself."
 	case approvals.Overruled:
 		return "You denied this before, and it is asked for again: others decide on it now."
 	case approvals.NotSigned:
@@ -56,7 +62,7 @@ func whyNot(w actions.Violation) string {
 
 // whyNotThem says it in the channel, where "you" would be anybody.
 func whyNotThem(w actions.Violation) string {
-	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person").Replace(whyNot(w))
+	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person", "approve it yourself", "approve it").Replace(whyNot(w))
 }
 
 // WhyNot explains a refusal to the person it concerns.

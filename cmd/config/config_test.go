@@ -64,7 +64,7 @@ func TestExample(t *testing.T) {
 				People: []approvals.Person{
 					{ID: "alice", Name: "Alice Anderson", Slack: "U01ALICE", IAM: []string{"arn:aws:iam::111111111111:user/alice"}},
 					{ID: "bob", Name: "Bob Brown", Slack: "U02BOB", IAM: []string{"arn:aws:sts::111111111111:assumed-role/AWSReservedSSO_IR_0123456789abcdef/bob@example.com"}},
-					{ID: "carol", Name: "Carol Clark", Slack: "U03CAROL"},
+					{ID: "carol", Name: "Carol Clark", Slack: "U03CAROL", Principals: []string{"sso:carol@example.com"}},
 				},
 				Groups: map[string][]string{"responders": {"alice", "bob", "carol"}},
 			},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
@@ -62,7 +63,7 @@ func checkUsable(t *testing.T, cfg Config) {
 		}
 		for _, person := range p.Roster.Groups[e.Requesters] {
 			only := approvals.Policy{Roster: p.Roster, Default: e}
-			if d := only.Admit(approvals.Intent{}, person, approvals.TwoPerson); d.Refusal != nil {
+			if d := only.Admit(approvals.Intent{}, actions.Identity{}, person, approvals.TwoPerson); d.Refusal != nil {
 				t.Errorf("%s: %s is refused: %+v", name, person, d.Refusal)
 			}
 		}

@@ -21,6 +21,8 @@ func (c *checker) people(section *value, o actions.Org) []approvals.Person {
 			Name:  v.at("name").text(),
 			Slack: v.at("slack").text(),
 			IAM:   v.at("iam").texts(),
+
+			Principals: v.at("principals").texts(),
 		}
 		if strings.EqualFold(p.ID, approvals.AutomaticRequester) {
 			c.add(v.at("id"), "stands for what nobody asked for", "choose another ID")
@@ -34,6 +36,9 @@ func (c *checker) people(section *value, o actions.Org) []approvals.Person {
 			if parts := strings.SplitN(arn.text(), ":", 6); len(parts) == 6 && o.HubAccount != "" && !slices.Contains(o.IdentityAccounts, parts[4]) {
 				c.add(arn, "is in account "+parts[4]+": who administers that account could make such a principal, and vote", "use one of the hub account, or name the account in aws.identity_accounts, which protects it")
 			}
+		}
+		for _, arn := range v.at("principals").items() {
+			c.checkPartition(arn, o.Partition)
 		}
 		people = append(people, p)
 	}

@@ -46,6 +46,9 @@ var wrong = []struct {
 	{"root is nobody", []string{":user/alice", ":root"}, []string{"8 people[0].iam[0]"}},
 	{"session of a common role", []string{"AWSReservedSSO_IR_0123456789abcdef", "admin"}, []string{"9 people[1].iam[0]"}},
 	{"any session", []string{"/bob@example.com", "/*"}, []string{"9 people[1].iam[0]"}},
+	{"what is theirs is no principal", []string{"sso:carol@example.com", "carol@example.com"}, []string{"10 people[2].principals[0]"}},
+	{"what is theirs in any account", []string{"sso:carol@example.com", "arn:aws:iam::*:user/carol"}, []string{"10 people[2].principals[0]"}},
+	{"what is theirs elsewhere", []string{"sso:carol@example.com", "arn:aws-cn:iam::222222222222:root"}, []string{"10 people[2].principals[0]"}},
 	{"principal elsewhere", []string{"arn:aws:iam::111111111111:user/alice", "arn:aws-cn:iam::111111111111:user/alice"}, []string{"8 people[0].iam[0]"}},
 	// groups
 	{"group's name", []string{"  responders:\n", "  Responders:\n"}, []string{"13 groups.Responders", "31 policy.default.approvers", "31 policy.default.requesters", "49 alerts.routes[0].call"}},
