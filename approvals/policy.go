@@ -235,7 +235,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 		if signs {
 			voted = nil
 		}
-		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, slices.Concat(d.Own, r.Overrules), voted), func(id string) bool {
+		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, d.Own, voted), func(id string) bool {
 			return r.joinedLate(id) || signs && !p.Roster.CanSign(id)
 		})
 	}

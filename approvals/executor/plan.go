@@ -218,7 +218,7 @@ func (x *Executor) admit(p *approvals.Planned) error {
 		return d.Refusal
 	}
 	known := p.Plan.Identity.ID != ""
-	if alone := x.autoEligible(p.Call()) && len(p.Overrules) == 0 && (!known || p.Plan.Reversible && p.Plan.Guarded == ""); d.Short != nil && !alone {
+	if alone := x.autoEligible(p.Call()) && (!known || p.Plan.Reversible && p.Plan.Guarded == ""); d.Short != nil && !alone {
 		return actions.Refuse(*d.Short)
 	}
 	entry := x.Policy.For(p.Intent)

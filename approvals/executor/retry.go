@@ -22,8 +22,8 @@ func (x *Executor) startRetry(ctx context.Context, r approvals.Request, run appr
 	if no, _ := r.No(); no != nil && run.Withdrawn == nil && run.Outcome.Missed() {
 		return run, errSettledOr(x.withdraw(ctx, r, run))
 	}
-	t := approvals.Request{ID: r.ID, State: run.Outcome, Cause: run.Cause, Intent: p.Intent, Requester: approvals.Actor{Person: p.Person},
-		Digest: p.Digest, Found: p.Plan.Identity, Ready: run.Approved}
+	t := x.provedRequest(p)
+	t.State, t.Cause, t.Ready = run.Outcome, run.Cause, run.Approved
 	for _, stored := range r.Retries {
 		if slices.Contains(run.Retries, stored.Evidence) {
 			continue

@@ -143,7 +143,8 @@ func (x *Executor) extendWatch(ctx context.Context, r approvals.Request, run *ap
 	if err != nil {
 		return err
 	}
-	t := approvals.Request{ID: r.ID, State: run.Outcome, Intent: p.Intent, Digest: p.Digest, Found: p.Plan.Identity}
+	t := x.provedRequest(p)
+	t.State = run.Outcome
 	until := v.At.Add(x.Policy.Watch)
 	if !x.Policy.Decide(t, approvals.Watch, v, x.Now()).Accept || !until.After(run.WatchUntil) {
 		return nil
