@@ -495,13 +495,12 @@ func (v View) short() bool {
 
 // whoActsAlone has the line by which who asked acts alone, and from when on.
 func (v View) whoActsAlone() string {
-	p := v.Planned
-	from := p.Asked
+	r, p, from := v.Request, v.Planned, v.Request.Asked
 	if p.At.After(from) {
 		from = p.At
 	}
 	return fmt.Sprintf("too few may approve it. %s can act alone from %s on, by the command line: killswitch approve %s --break-glass %s --reason TEXT. It expires at %s.",
-		mention(v.Request.Requester.Slack), clock(from.Add(p.Policy.BreakGlassAfter)), p.ID, Untrusted(p.Account).Plain(maxName), clock(v.Request.Expires))
+		mention(r.Requester.Slack), clock(from.Add(p.Policy.BreakGlassAfter)), r.ID, Untrusted(p.Account).Plain(maxName), clock(r.Expires))
 }
 
 // shortfall says how far a run came that missed a goal.

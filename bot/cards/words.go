@@ -45,7 +45,7 @@ func whyNot(w actions.Violation) string {
 	case approvals.Withdrawn:
 		return "Somebody denied or cancelled this after it ran: it is not tried again. Ask again with /killswitch."
 	case approvals.OwnPrincipal:
-		return "This is about your own principal: others decide on it. You can cancel what you asked for yourself."
+		return "This is about your own principal: others decide on it."
 	case approvals.Overruled:
 		return "You denied this before, and it is asked for again: others decide on it now."
 	case approvals.NotSigned:
@@ -62,7 +62,7 @@ func whyNot(w actions.Violation) string {
 
 // whyNotThem says it in the channel, where "you" would be anybody.
 func whyNotThem(w actions.Violation) string {
-	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person", "approve it yourself", "approve it").Replace(whyNot(w))
+	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person", "approve it yourself", "approve it", "This is about your own principal", "An approval came from the person whose own principal it is").Replace(whyNot(w))
 }
 
 // WhyNot explains a refusal to the person it concerns.

@@ -105,11 +105,12 @@ func TestWordsNameTheFacts(t *testing.T) {
 		why  actions.Violation
 		want []string
 	}{
-		"requesters":   {actions.Violation{Code: approvals.NotRequester, Group: "responders"}, []string{"responders"}},
-		"approvers":    {actions.Violation{Code: approvals.NotApprover, Group: "leads"}, []string{"leads"}},
-		"state":        {actions.Violation{Code: approvals.NotOpen, State: string(approvals.Expired)}, []string{"expired"}},
-		"too few":      {actions.Violation{Code: approvals.TooFewEligible, Group: "leads", Have: 1, Need: 2}, []string{"2 approvals", "leads", "has 1"}},
-		"too few: one": {actions.Violation{Code: approvals.TooFewEligible, Group: "leads", Have: 0, Need: 1}, []string{"1 approval,", "leads", "has 0"}},
+		"requesters":           {actions.Violation{Code: approvals.NotRequester, Group: "responders"}, []string{"responders"}},
+		"approvers":            {actions.Violation{Code: approvals.NotApprover, Group: "leads"}, []string{"leads"}},
+		"state":                {actions.Violation{Code: approvals.NotOpen, State: string(approvals.Expired)}, []string{"expired"}},
+		"too few":              {actions.Violation{Code: approvals.TooFewEligible, Group: "leads", Have: 1, Need: 2}, []string{"2 approvals", "leads", "has 1"}},
+		"too few without some": {actions.Violation{Code: approvals.TooFewEligible, Group: "leads", Person: "bob", Have: 0, Need: 1}, []string{"1 approval,", "leads", "bob, whose own principal", "Add a person to that group", "let them ask for it", "break_glass: true"}},
+		"too few: one":         {actions.Violation{Code: approvals.TooFewEligible, Group: "leads", Have: 0, Need: 1}, []string{"1 approval,", "leads", "has 0"}},
 	} {
 		got := whyNot(c.why)
 		for _, w := range c.want {
