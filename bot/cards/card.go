@@ -500,7 +500,7 @@ func (v View) whoActsAlone() string {
 		from = p.At
 	}
 	return fmt.Sprintf("too few may approve it. %s can act alone from %s on, by the command line: killswitch approve %s --break-glass %s --reason TEXT. It expires at %s.",
-		mention(r.Requester.Slack), clock(from.Add(p.Policy.BreakGlassAfter)), r.ID, Untrusted(p.Account).Plain(maxName), clock(r.Expires))
+		mention(r.Requester.Slack), clock(from.Add(p.Policy.BreakGlassAfter)), r.ID, Untrusted(v.AccountID()).Plain(maxName), clock(r.Expires))
 }
 
 // shortfall says how far a run came that missed a goal.
@@ -844,6 +844,9 @@ func (v View) votes() string {
 		}
 		if len(who) == 0 {
 			who = []string{"nobody who is left: cancel it, or deny it"}
+		}
+		if v.short() && len(v.Waiting) == 0 {
+			who = []string{"nobody"}
 		}
 		parts = append(parts, "*May approve* "+strings.Join(first(who, maxListed), ", "))
 		if len(v.Own) > 0 {
