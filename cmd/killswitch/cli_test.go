@@ -39,7 +39,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	d.file = filepath.Join(t.TempDir(), "killswitch.yaml")
-	quick := strings.Replace(string(text), "{id: carol, name: Carol Clark,    slack: U03CAROL}", `{id: carol, name: Carol Clark, slack: U03CAROL, iam: ["arn:aws:iam::111111111111:user/carol"]}`, 1)
+	quick := strings.Replace(string(text), "{id: carol, name: Carol Clark,    slack: U03CAROL,", `{id: carol, name: Carol Clark, slack: U03CAROL, iam: ["arn:aws:iam::111111111111:user/carol"],`, 1)
 	if err := os.WriteFile(d.file, []byte(quick), 0o600); err != nil {
 		t.Fatal(err)
 	}
