@@ -285,6 +285,10 @@ var cards = []cardCase{
 		v.Request.Need, v.Request.Votes, v.Waiting = 2, []approvals.Vote{vote(ben, time.Minute)}, []approvals.Person{cho}
 	}}},
 	{"pending_two_people", "pending 0/2", []func(*View){func(v *View) { v.Request.Need = 2 }}},
+	{"pending_last_seconds", "pending 0/1", []func(*View){func(v *View) { v.Now = v.Request.Expires.Add(-30 * time.Second) }}},
+	{"approved", "approved", []func(*View){approved}},
+	{"running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing)}},
+	{"contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified)}},
 	{"pending_own", "pending 0/1", []func(*View){func(v *View) {
 		v.Own, v.Waiting, v.Group = []approvals.Person{cho}, []approvals.Person{ben}, "S0RESPONDERS"
 	}}},
@@ -293,10 +297,6 @@ var cards = []cardCase{
 		p.Policy.BreakGlassAfter = 5 * time.Minute
 		v.Planned, v.Own, v.Waiting = &p, []approvals.Person{ben, cho}, nil
 	}}},
-	{"pending_last_seconds", "pending 0/1", []func(*View){func(v *View) { v.Now = v.Request.Expires.Add(-30 * time.Second) }}},
-	{"approved", "approved", []func(*View){approved}},
-	{"running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing)}},
-	{"contained", "contained", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepVerified)}},
 	{"contained_but", "contained, but not in full", []func(*View){ran(approvals.Contained, approvals.StepVerified, approvals.StepFailed), func(v *View) {
 		v.Request.Cause, v.Request.Hint = "Tag the role as contained: LimitExceeded: Cannot exceed quota for TagsPerRole: 50", "the quota named is full; free a place in it, then retry"
 	}}},
