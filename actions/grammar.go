@@ -100,13 +100,21 @@ func parse(text string, d Directory) (Call, line, *ParseErrors) {
 	}
 	l.borrow(m, d)
 	if !hasWords(l.reason) {
-		if l.reason = ""; !m.has("reason") {
+		l.reason = ""
+	}
+	checkReason(l.reason, m)
+	return call, l, m
+}
+
+// checkReason adds what is wrong with a reason.
+func checkReason(reason string, m *ParseErrors) {
+	if reason == "" {
+		if !m.has("reason") {
 			m.Add("reason", "is missing", `say why, for the approver and the record: reason="keys on a paste site"`)
 		}
-	} else if n := len([]rune(l.reason)); n > MaxReason {
+	} else if n := len([]rune(reason)); n > MaxReason {
 		m.Add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", MaxReason))
 	}
-	return call, l, m
 }
 
 // hasWords reports whether a text says something: cards compare letters and digits only.
@@ -185,23 +193,73 @@ func (s Spec) CheckOptions(call *Call, m *ParseErrors) {
 // which need no quotes. Its error is *[ParseErrors].
 func NewCall(action Name, target string, opts map[string]string, d Directory) (Call, error) {
 	m := &ParseErrors{}
-	a, ok := d.Actions.Lookup(action)
-	if !ok {
-		m.Add("action", fmt.Sprintf("%q is not an action", Clip(string(action))), "use one of: "+d.Actions.nameList())
-		return Call{}, m
-	}
-	call := Call{Action: action}
-	for k := range opts {
-		if !slices.Contains(a.Spec().optionKeys(), k) {
-			m.Add(k, fmt.Sprintf("is not an option of %s", action), optionsHint(a.Spec()))
-		}
-	}
-	a.Spec().fill(&call, target, opts, d, m)
+	call := newCall(action, target, opts, d, m)
 	if len(m.List) > 0 {
 		return Call{}, m
 	}
 	return call, nil
 }
+
+func newCall(action Name, target string, opts map[string]string, d Directory, m *ParseErrors) Call {
+	a, ok := d.Actions.Lookup(action)
+	switch {
+	case action == "":
+		m.Add("action", "is missing", "use one of: "+d.Actions.nameList())
+		return Call{}
+	case !ok:
+		m.Add("action", fmt.Sprintf("%q is not an action", Clip(string(action))), "use one of: "+d.Actions.nameList())
+		return Call{}
+	}
+	call := Call{Action: action}
+	for _, k := range slices.Sorted(maps.Keys(opts)) {
+		if !slices.Contains(a.Spec().optionKeys(), k) {
+			m.Add(k, fmt.Sprintf("is not an option of %s", action), optionsHint(a.Spec()))
+		}
+	}
+	a.Spec().fill(&call, target, opts, d, m)
+	return call
+}
+
+// Draft is a line in its parts, which nobody has checked: what a form is filled with, and what is
+// entered in it.
+type Draft struct {
+	Action  Name
+	Target  string
+	Options map[string]string // account and region too
+	Reason  string
+}
+
+// DraftOf reads as much of a typed line as can be told, without what may be a secret.
+func DraftOf(text string, d Directory) Draft {
+	_, l, _ := parse(text, d)
+	if l.target == Missing {
+		l.target = ""
+	}
+	return Draft{Name(l.action), l.target, l.opts, l.reason}
+}
+
+// Parse returns the call and the reason, as [Parse] does for a typed line.
+func (f Draft) Parse(d Directory) (Call, string, error) {
+	m := &ParseErrors{}
+	call := newCall(f.Action, strings.TrimSpace(Clean(f.Target)), f.Options, d, m)
+	reason, secret := WithoutSecrets(WithoutEmoji(strings.TrimSpace(Clean(f.Reason))))
+	if secret { // cards show the reason and the record keeps it
+		m.Add("reason", secretInReason, secretHint)
+	}
+	if !hasWords(reason) {
+		reason = ""
+	}
+	checkReason(reason, m)
+	if len(m.List) > 0 {
+		return Call{}, "", m
+	}
+	return call, reason, nil
+}
+
+const (
+	secretInReason = "holds what looks like a secret access key"
+	secretHint     = "leave it out: it is not repeated here; whoever saw it can use it"
+)
 
 // classifyWords separates target, options and reason. What is no option of the action is
 // kept for the reason.
@@ -255,7 +313,7 @@ func classifyWords(words []word, spec Spec, known []string, m *ParseErrors) line
 	given, inReason := WithoutSecrets(l.given)
 	if inFree || inExtra || inReason {
 		// Cards show the reason and the record keeps it.
-		m.Suggest("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it", "")
+		m.Suggest("reason", secretInReason, secretHint, "")
 	}
 	if free != "" && given != "" {
 		m.Suggest("reason", fmt.Sprintf("is given, and there is other text: %q", free), "put the whole reason between the quotes", "")

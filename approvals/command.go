@@ -13,7 +13,7 @@ import (
 
 // Command is a parsed line that somebody typed.
 type Command struct {
-	Verb           string // "act" for an action, else list, show, approve, deny, cancel, undo, audit or help
+	Verb           string // "act" for an action, "form" for nothing at all, else list, show, approve, deny, cancel, undo, audit or help
 	ID             string // for the verbs about a request
 	Call           actions.Call
 	Reason         string
@@ -29,7 +29,7 @@ var verbs = map[string]bool{"show": false, "approve": false, "deny": true, "canc
 func ParseCommand(text string, d actions.Directory) (Command, error) {
 	text = actions.Clean(text)
 	words := strings.Fields(text)
-	verb := "help"
+	verb := "form"
 	if len(words) > 0 {
 		verb = strings.ToLower(words[0])
 	}
@@ -41,7 +41,7 @@ func ParseCommand(text string, d actions.Directory) (Command, error) {
 			c.Topic = strings.ReplaceAll(strings.ToLower(words[1]), "-", "_")
 		}
 		return c, nil
-	case verb == "list":
+	case verb == "list", len(words) == 0:
 		return Command{Verb: verb}, nil
 	case about:
 		return aboutRequest(verb, words[1:], free)

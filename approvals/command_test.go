@@ -20,8 +20,8 @@ func TestParseCommand(t *testing.T) {
 		return approvals.Command{Verb: verb, ID: id, Reason: reason}
 	}
 	for text, want := range map[string]approvals.Command{
-		"":                       {Verb: "help"},
-		" \t\n":                  {Verb: "help"},
+		"":                       {Verb: "form"},
+		" \t\n":                  {Verb: "form"},
 		"help":                   {Verb: "help"},
 		"?":                      {Verb: "help"},
 		"--help":                 {Verb: "help"},

@@ -54,7 +54,9 @@ type SlackPayload struct {
 	ThreadTS    string
 	CallbackID  string // of a view
 	Metadata    string // of a view: private_metadata
-	Values      map[string]string
+	ViewID      string
+	ViewHash    string
+	Inputs      []SlackInput // of a view
 	ResponseURL string
 	TriggerID   string
 }
@@ -62,6 +64,16 @@ type SlackPayload struct {
 // Showed reports whether the message offered a call, once.
 func (p SlackPayload) Showed(i Intent) bool {
 	return len(slices.DeleteFunc(slices.Clone(p.Offers), func(s string) bool { return s != i.String() })) == 1
+}
+
+// Input is what was entered in a field of a view.
+func (p SlackPayload) Input(field string) string {
+	for _, in := range p.Inputs {
+		if in.Field == field {
+			return in.Value
+		}
+	}
+	return ""
 }
 
 // SlackAction is a clicked element.
@@ -96,13 +108,11 @@ type interaction struct {
 	ResponseURL string        `json:"response_url"`
 	TriggerID   string        `json:"trigger_id"`
 	View        struct {
+		ID         string `json:"id"`
+		Hash       string `json:"hash"`
 		CallbackID string `json:"callback_id"`
 		Metadata   string `json:"private_metadata"`
-		State      struct {
-			Values map[string]map[string]struct {
-				Value string `json:"value"`
-			} `json:"values"`
-		} `json:"state"`
+		viewState
 	} `json:"view"`
 }
 
@@ -143,7 +153,7 @@ func parseInteraction(payload string) (SlackPayload, error) {
 	w := SlackPayload{
 		Type: p.Type, App: p.App, User: p.User.ID, UserTeam: p.User.TeamID, Channel: p.Channel.ID,
 		Actions: p.Actions, Container: p.Container.Type, MessageTS: p.Message.TS, ThreadTS: p.Message.ThreadTS,
-		CallbackID: p.View.CallbackID, Metadata: p.View.Metadata, Values: map[string]string{},
+		CallbackID: p.View.CallbackID, Metadata: p.View.Metadata, ViewID: p.View.ID, ViewHash: p.View.Hash,
 		ResponseURL: p.ResponseURL, TriggerID: p.TriggerID,
 	}
 	if p.Team != nil {
@@ -183,11 +193,11 @@ func parseInteraction(payload string) (SlackPayload, error) {
 			w.Offers = append(w.Offers, text)
 		}
 	}
-	for _, byAction := range p.View.State.Values {
-		for id, v := range byAction {
-			w.Values[id] = v.Value
-		}
+	inputs, err := p.View.inputs()
+	if err != nil {
+		return SlackPayload{}, err
 	}
+	w.Inputs = inputs
 	return w, nil
 }
 

@@ -76,7 +76,7 @@ func TestParseSlackClick(t *testing.T) {
 		Type: "block_actions", Team: "T1", Enterprise: "E1", App: "A1", User: "U1", UserTeam: "T2", Channel: "C1",
 		Actions:   []approvals.SlackAction{{ID: "approve", Value: "KS-4G7QX2M9ZT0B.d1"}},
 		Container: "message", CallText: "a <b> &amp;", CallBlocks: 1, ReasonText: "Why (ana): x & y",
-		MessageTS: "1.1", ThreadTS: "1.0", Values: map[string]string{}, ResponseURL: "https://hooks.example/1", TriggerID: "1.2",
+		MessageTS: "1.1", ThreadTS: "1.0", ResponseURL: "https://hooks.example/1", TriggerID: "1.2",
 	}
 	for _, other := range []string{`{"block_id":"x","type":"divider"}`, `{"type":"rich_text","elements":[{"x":[1]}]}`, `{"block_id":"x","type":"section","text":{"type":"plain_text","text":"call"}}`, `7`, `null`, `"call"`} {
 		if got, err := approvals.ParseSlack(click(other, callBlock, other, whyBlock, other)); err != nil || !reflect.DeepEqual(got, want) {
@@ -151,12 +151,17 @@ func TestParseSlackAlert(t *testing.T) {
 }
 
 func TestParseSlackView(t *testing.T) {
-	body := form("payload", `{"type":"view_submission","team":null,"user":{"id":"U1"},"container":{"channel_id":"C2"},"view":{
-		"callback_id":"deny","private_metadata":"KS-4G7QX2M9ZT0B.d1",
-		"state":{"values":{"b1":{"reason":{"type":"plain_text_input","value":"not &amp; ours"}},"b2":{"empty":{"value":null},"choice":{"selected_option":{"value":"x"}}}}}}}`)
+	body := form("payload", `{"type":"view_submission","team":null,"user":{"id":"U1"},"container":{"channel_id":"C2"},"view":{"id":"V1","hash":"1.h",
+		"callback_id":"deny","private_metadata":"KS-4G7QX2M9ZT0B.d1","blocks":[{"type":"section","block_id":"note","text":{"type":"mrkdwn","text":"x"}},
+		{"type":"input","block_id":"reason.2","label":{"type":"plain_text","text":"Reason &amp; so"},"element":{"type":"plain_text_input","action_id":"r"}},
+		{"type":"input","block_id":"empty","label":{"text":"E"},"element":{"action_id":"e"}},
+		{"type":"input","block_id":"choice.10","label":{"text":"C"},"element":{"action_id":"c"}},
+		{"type":"input","block_id":"none","label":{"text":"N"},"element":{"action_id":"c"}}],
+		"state":{"values":{"reason.2":{"r":{"type":"plain_text_input","value":"not &amp; ours"}},"empty":{"e":{"type":"plain_text_input","value":null}},
+		"choice.10":{"c":{"type":"static_select","selected_option":{"text":{"type":"plain_text","text":"a&amp;b"},"value":"a&b"}}},"none":{"c":{"type":"static_select","selected_option":null}}}}}}`)
 	want := approvals.SlackPayload{
-		Type: "view_submission", User: "U1", Channel: "C2", CallbackID: "deny", Metadata: "KS-4G7QX2M9ZT0B.d1",
-		Values: map[string]string{"reason": "not &amp; ours", "empty": "", "choice": ""},
+		Type: "view_submission", User: "U1", Channel: "C2", CallbackID: "deny", Metadata: "KS-4G7QX2M9ZT0B.d1", ViewID: "V1", ViewHash: "1.h",
+		Inputs: []approvals.SlackInput{{Field: "reason", Label: "Reason & so", Value: "not &amp; ours"}, {Field: "empty", Label: "E"}, {Field: "choice", Label: "C", Value: "a&b"}, {Field: "none", Label: "N"}},
 	}
 	if got, err := approvals.ParseSlack(body); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
@@ -185,7 +190,7 @@ func FuzzParseSlack(f *testing.F) {
 			t.Errorf("a word with an error: %+v", w)
 		case err == nil && w.CallText != "" && w.CallBlocks == 0:
 			t.Errorf("a call from no block: %+v", w)
-		case err == nil && w.Type == "slash_command" && w.Values == nil && w.Command == "":
+		case err == nil && w.Type == "slash_command" && w.Command == "":
 			t.Errorf("a command without one: %+v", w)
 		}
 	})

@@ -89,6 +89,7 @@ type conversation struct {
 	// Of what was signed at the command line nothing comes from Slack: what is said to it is told here.
 	signed bool
 	told   string
+	form   *cards.Message // where the form is submitted: what is said, which is drawn in its place
 }
 
 // say answers the person alone. It is best effort: the record is elsewhere.
@@ -97,12 +98,21 @@ func (c *conversation) say(ctx context.Context, m cards.Message) error {
 		c.told = terminal.Text(m.Text, nil)
 		return nil
 	}
+	if c.form != nil {
+		*c.form = m
+		return nil
+	}
 	err := errors.New("no response_url")
 	if c.payload.ResponseURL != "" {
 		err = c.b.Slack.respond(ctx, c.payload.ResponseURL, m)
 	}
-	if err != nil && c.payload.Channel != "" {
-		err = c.b.Slack.ephemeral(ctx, c.payload.Channel, c.payload.User, m)
+	for _, channel := range []string{c.payload.Channel, c.b.IncidentChannel} {
+		if err != nil && channel != "" {
+			err = c.b.Slack.ephemeral(ctx, channel, c.payload.User, m)
+		}
+	}
+	if err != nil { // they are in none of these channels
+		_, err = c.b.Slack.post(ctx, c.payload.User, "", m)
 	}
 	if err != nil {
 		c.b.Log.WarnContext(ctx, "answer lost", slog.String("user", c.payload.User), slog.String("error", err.Error()))

@@ -20,6 +20,12 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.say(ctx, cards.Say(cards.OneClickPlease))
 	}
 	action := c.payload.Actions[0]
+	switch {
+	case c.payload.CallbackID == approvals.FormCallback:
+		return c.formChanged(ctx)
+	case action.ID == approvals.FormButton:
+		return c.formButton(ctx, action.Value)
+	}
 	if id, digest, ok := approvals.SplitAlertValue(action.Value); ok {
 		return c.clickAlert(ctx, action.ID, id, digest)
 	}
@@ -264,6 +270,9 @@ func (c *conversation) undo(ctx context.Context, who approvals.Actor, r approval
 
 // again asks for the call of a request that ended: a request of its own, by whoever clicks.
 func (c *conversation) again(ctx context.Context, who approvals.Actor, r approvals.Request) error {
+	if approvals.ToType(r.Intent, c.b.Org.Actions.Lookup) && r.Intent.Undo == "" {
+		return c.formAgain(ctx, r)
+	}
 	if c.payload.CallBlocks != 1 || c.payload.CallText != r.Intent.String() {
 		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
 	}
@@ -303,12 +312,20 @@ func sameThread(r approvals.Request) approvals.Card {
 
 // submitted deals with a form.
 func (c *conversation) submitted(ctx context.Context) error {
-	if c.payload.CallbackID != cards.DenialCallback {
-		return nil
+	switch c.payload.CallbackID {
+	case approvals.FormCallback:
+		return c.formSubmitted(ctx)
+	case cards.DenialCallback:
+		return c.denialReason(ctx)
 	}
+	return nil
+}
+
+// denialReason adds the reason of a denial that counts already.
+func (c *conversation) denialReason(ctx context.Context) error {
 	b := c.b
 	p, ok := b.Policy.Roster.BySlack(c.payload.User)
-	reason := cards.Untrusted(c.payload.Values["reason"]).Plain(cards.MaxReason)
+	reason := cards.Untrusted(c.payload.Input(approvals.ReasonField)).Plain(cards.MaxReason)
 	if !ok || reason == "" || !approvals.IsRequestID(c.payload.Metadata) {
 		return nil
 	}

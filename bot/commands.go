@@ -33,8 +33,9 @@ func (c *conversation) command(ctx context.Context) error {
 	}
 	switch cmd.Verb {
 	case "act":
-		r := approvals.Request{Intent: approvals.Intent{Call: cmd.Call}, Reason: cmd.Reason, Card: approvals.Card{Channel: b.IncidentChannel}}
-		return c.request(ctx, who, r)
+		return c.ask(ctx, who, cmd.Call, cmd.Reason)
+	case "form":
+		return c.openForm(ctx, actions.Draft{}, "")
 	case "help":
 		return c.say(ctx, cards.Help(c.b.Org.Actions, c.payload.Command, cmd.Topic))
 	case "list":
@@ -70,6 +71,11 @@ func (c *conversation) command(ctx context.Context) error {
 		return c.audit(ctx, r)
 	}
 	return fmt.Errorf("verb %q", cmd.Verb)
+}
+
+// ask asks for a call that somebody typed or entered in the form.
+func (c *conversation) ask(ctx context.Context, who approvals.Actor, call actions.Call, reason string) error {
+	return c.request(ctx, who, approvals.Request{Intent: approvals.Intent{Call: call}, Reason: reason, Card: approvals.Card{Channel: c.b.IncidentChannel}})
 }
 
 // request creates a request, if this person may ask for it. r has the intent, the

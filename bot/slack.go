@@ -175,6 +175,14 @@ func (s *Slack) openView(ctx context.Context, trigger string, v slack.ModalViewR
 	return err
 }
 
+// updateView puts a view in place of an open one; with a hash only if it is still that one.
+func (s *Slack) updateView(ctx context.Context, id, hash string, v slack.ModalViewRequest) error {
+	return s.withRetry(ctx, func(api *slack.Client) error {
+		_, err := api.UpdateViewContext(ctx, v, "", hash, id)
+		return err
+	})
+}
+
 // respond answers a command or click at its response_url, to its author alone.
 func (s *Slack) respond(ctx context.Context, to string, m cards.Message) error {
 	u, err := url.Parse(to)

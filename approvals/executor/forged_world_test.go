@@ -352,6 +352,7 @@ type word struct {
 	container                 string // of a click
 	actions                   []approvals.SlackAction
 	blocks                    []block // of the card that was clicked
+	view                      block   // that was submitted
 	secret                    string
 	signed                    func(*approvals.Evidence)
 
@@ -420,7 +421,7 @@ func (w *world) sign(d *word) approvals.Evidence {
 	form := url.Values{"command": {"/killswitch"}, "text": {d.text}, "team_id": {d.team}, "user_id": {d.user}, "channel_id": {d.channel}, "api_app_id": {d.app}, "trigger_id": {trigger}}
 	if d.kind != "" {
 		payload, err := json.Marshal(map[string]any{"type": d.kind, "api_app_id": d.app, "team": block{"id": d.team}, "user": block{"id": d.user, "team_id": d.userTeam},
-			"channel": block{"id": d.channel}, "container": block{"type": d.container}, "message": block{"ts": "1.1", "blocks": d.blocks}, "actions": d.actions, "trigger_id": trigger})
+			"channel": block{"id": d.channel}, "container": block{"type": d.container}, "message": block{"ts": "1.1", "blocks": d.blocks}, "actions": d.actions, "view": d.view, "trigger_id": trigger})
 		w.must(err)
 		form = url.Values{"payload": {string(payload)}}
 	}

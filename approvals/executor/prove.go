@@ -79,6 +79,8 @@ func (x *Executor) proveSlackRequest(ctx context.Context, r approvals.Request, e
 		err = x.proveCommand(ctx, payload, &proven)
 	case "block_actions":
 		err = x.proveButton(ctx, r, payload, &proven)
+	case "view_submission":
+		err = x.proveForm(payload, &proven)
 	default:
 		err = approvals.Unproven("%s asks for nothing", payload.Type)
 	}
@@ -100,6 +102,20 @@ func (x *Executor) proveCommand(ctx context.Context, payload approvals.SlackPayl
 		return x.proveUndo(ctx, c.ID, c.ReactivateKeys, c.Reason, proven)
 	}
 	return approvals.Unproven("%s asks for nothing", c.Verb)
+}
+
+// proveForm reads a request by the form. Its private metadata is the bot's word, and decides nothing.
+func (x *Executor) proveForm(payload approvals.SlackPayload, proven *provenRequest) error {
+	d, err := approvals.ReadForm(payload)
+	if err != nil {
+		return err
+	}
+	call, reason, err := d.Parse(x.Org.Directory())
+	if err != nil {
+		return approvals.Unproven("what was entered does not parse")
+	}
+	proven.intent, proven.reason = approvals.Intent{Call: call}, reason
+	return nil
 }
 
 // proveButton reads a request by a click: an offer of an alert's card, an undo, or the

@@ -28,23 +28,35 @@ func TestForgedCommandsAreRefused(t *testing.T) {
 		forge func(*world, *word)
 		why   string
 	}{
-		"evidence of another request":             {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.ID = "KS-4G7QX2M9ZT0B" } }, "it is another request's"},
-		"no evidence":                             {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.Evidence = strings.Repeat("a", 64) } }, "there is none"},
-		"another intent in the row":               {func(_ *world, d *word) { d.row.Intent.Call = otherCall }, "not what was asked for"},
-		"an undo in the row":                      {func(_ *world, d *word) { d.row.Intent.Undo = "KS-4G7QX2M9ZT0B" }, "not what was asked for"},
-		"another reason in the row":               {func(_ *world, d *word) { d.row.Reason = "ticket 4712, it's stolen" }, "not what was asked for"},
-		"another person in the row":               {func(_ *world, d *word) { d.row.Requester.Person = "carol" }, "not what was asked for"},
-		"another time in the row":                 {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.Asked = r.Asked.Add(time.Minute) } }, "not what was asked for"},
-		"a Slack user whom nobody knows":          {func(_ *world, d *word) { d.user = nobody; d.row.Requester.Slack = nobody }, "nobody in the roster"},
-		"no Slack user":                           {func(_ *world, d *word) { d.user = ""; d.row.Requester.Person = "alice" }, "nobody in the roster"},
-		"a person outside the group":              {func(_ *world, d *word) { d.user = mallory }, "not_requester"},
-		"a channel that is not listed":            {func(_ *world, d *word) { d.channel = "C02RANDOM" }, "a channel that is not listed"},
-		"text that does not parse":                {func(_ *world, d *word) { d.text = "revoke_session " + appRole }, "does not parse"},
-		"a verb that asks for nothing":            {func(_ *world, d *word) { d.text = "list" }, "list asks for nothing"},
-		"a typed denial":                          {func(_ *world, d *word) { d.text = "deny KS-4G7QX2M9ZT0B" }, "deny asks for nothing"},
-		"a typed approval":                        {func(_ *world, d *word) { d.text = "approve KS-4G7QX2M9ZT0B" }, "approve asks for nothing"},
-		"the undo of what there is not":           {func(_ *world, d *word) { d.text = "undo KS-4G7QX2M9ZT0B" }, "there is no request KS-4G7QX2M9ZT0B to undo"},
-		"a form":                                  {func(_ *world, d *word) { d.kind = "view_submission" }, "view_submission asks for nothing"},
+		"evidence of another request":    {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.ID = "KS-4G7QX2M9ZT0B" } }, "it is another request's"},
+		"no evidence":                    {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.Evidence = strings.Repeat("a", 64) } }, "there is none"},
+		"another intent in the row":      {func(_ *world, d *word) { d.row.Intent.Call = otherCall }, "not what was asked for"},
+		"an undo in the row":             {func(_ *world, d *word) { d.row.Intent.Undo = "KS-4G7QX2M9ZT0B" }, "not what was asked for"},
+		"another reason in the row":      {func(_ *world, d *word) { d.row.Reason = "ticket 4712, it's stolen" }, "not what was asked for"},
+		"another person in the row":      {func(_ *world, d *word) { d.row.Requester.Person = "carol" }, "not what was asked for"},
+		"another time in the row":        {func(_ *world, d *word) { d.asks = func(r *approvals.Request) { r.Asked = r.Asked.Add(time.Minute) } }, "not what was asked for"},
+		"a Slack user whom nobody knows": {func(_ *world, d *word) { d.user = nobody; d.row.Requester.Slack = nobody }, "nobody in the roster"},
+		"no Slack user":                  {func(_ *world, d *word) { d.user = ""; d.row.Requester.Person = "alice" }, "nobody in the roster"},
+		"a person outside the group":     {func(_ *world, d *word) { d.user = mallory }, "not_requester"},
+		"a channel that is not listed":   {func(_ *world, d *word) { d.channel = "C02RANDOM" }, "a channel that is not listed"},
+		"text that does not parse":       {func(_ *world, d *word) { d.text = "revoke_session " + appRole }, "does not parse"},
+		"a verb that asks for nothing":   {func(_ *world, d *word) { d.text = "list" }, "list asks for nothing"},
+		"a typed denial":                 {func(_ *world, d *word) { d.text = "deny KS-4G7QX2M9ZT0B" }, "deny asks for nothing"},
+		"a typed approval":               {func(_ *world, d *word) { d.text = "approve KS-4G7QX2M9ZT0B" }, "approve asks for nothing"},
+		"the undo of what there is not":  {func(_ *world, d *word) { d.text = "undo KS-4G7QX2M9ZT0B" }, "there is no request KS-4G7QX2M9ZT0B to undo"},
+		"a form of nothing":              {func(_ *world, d *word) { d.kind = "view_submission" }, "it is not the form"},
+		"a click in the form":            {func(_ *world, d *word) { d.kind, d.view, d.container = "block_actions", entered(appRole), "view" }, "it is not one click"},
+		"a form that was closed":         {func(_ *world, d *word) { d.kind, d.view = "view_closed", entered(appRole) }, "view_closed asks for nothing"},
+		"a form with another target":     {func(_ *world, d *word) { d.kind, d.view = "view_submission", entered(appRole+"-2") }, "not what was asked for"},
+		"a form with no target":          {func(_ *world, d *word) { d.kind, d.view = "view_submission", entered("") }, "does not parse"},
+		"a form with a second target": {func(_ *world, d *word) {
+			d.kind, d.view = "view_submission", entered(appRole)
+			d.view["blocks"] = append(d.view["blocks"].([]block), field("target.2", "Target"))
+		}, "is there twice"},
+		"a form whose target is called a reason": {func(_ *world, d *word) {
+			d.kind, d.view = "view_submission", entered(appRole)
+			d.view["blocks"].([]block)[1] = field("target.1", "Reason")
+		}, "another label"},
 		"a signature of another secret":           {func(_ *world, d *word) { d.secret = "guessed" }, "the signature is not Slack's"},
 		"a time that is none":                     {func(_ *world, d *word) { d.signed = timed("soon") }, "timestamp"},
 		"a body of something else":                {func(_ *world, d *word) { d.signed = said("token=x") }, "neither a command nor an interaction"},
@@ -75,7 +87,25 @@ func TestForgedCommandsAreRefused(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.state(w.types(alice, revoke), approvals.Pending)
+		d := w.says(carol, revoke)
+		d.kind, d.view = "view_submission", entered(appRole)
+		r := w.bring(d)
+		w.drain()
+		w.state(r, approvals.Pending)
 	})
+}
+
+// entered is the form with what makes it the command [revoke] for a target.
+func entered(target string) block {
+	text := func(value string) block { return block{"type": "plain_text_input", "value": value} }
+	action := string(actions.RevokeSessions)
+	return block{"callback_id": approvals.FormCallback, "blocks": []block{field("action.1", "Action"), field("target.1", "Target"), field("reason.1", "Reason")},
+		"state": block{"values": block{"action.1": block{"e": block{"type": "static_select", "selected_option": block{"text": block{"text": action}, "value": action}}},
+			"target.1": block{"e": text(target)}, "reason.1": block{"e": text("ticket 4711, it's stolen")}}}}
+}
+
+func field(id, label string) block {
+	return block{"type": "input", "block_id": id, "label": block{"text": label}, "element": block{"action_id": "e"}}
 }
 
 // timed, said and kind alter evidence, and sign it anew where something else does not.

@@ -12,22 +12,27 @@ func (v View) askable() bool {
 	return v.Request.State.MayAskAgain() && (v.Planned != nil || v.Run == nil || v.Run.Unplanned != nil)
 }
 
-// againButtons is the button that asks for the same call again, where one click may.
+// againButtons is the button that asks for the same call again, or opens the form with it where one
+// click may not.
 func (v View) againButtons() []slack.BlockElement {
 	i := v.Request.Intent
-	if !v.askable() || approvals.ToType(i, v.Org.Actions.Lookup) {
+	toType := approvals.ToType(i, v.Org.Actions.Lookup)
+	if !v.askable() || toType && i.Undo != "" {
 		return nil
 	}
-	text := "Ask again: " + v.title() + v.where() + ". Another person must approve it."
 	e := v.button(approvals.AgainButton, "Ask again")
 	e.Value = approvals.Value(v.Request.ID, approvals.IntentDigest(i))
+	if toType { // it opens the form
+		return []slack.BlockElement{e}
+	}
+	text := "Ask again: " + v.title() + v.where() + ". Another person must approve it."
 	return []slack.BlockElement{asking(e, "Ask for this again?", text, "Ask again")}
 }
 
-// againLine is the line that asks for the same again, where one click may not.
+// againLine is the line that asks for the same again, where neither one click may nor the form can.
 func (v View) againLine() string {
 	r := v.Request
-	if !v.askable() || !approvals.ToType(r.Intent, v.Org.Actions.Lookup) {
+	if !v.askable() || r.Intent.Undo == "" || !approvals.ToType(r.Intent, v.Org.Actions.Lookup) {
 		return ""
 	}
 	run := approvals.Run{Outcome: r.State}

@@ -650,6 +650,9 @@ func checkButtons(t *testing.T, v View, m Message) {
 				if danger != (button.Style == slack.StyleDanger) {
 					t.Errorf("%s has style %q; danger: %t", button.ActionID, button.Style, danger)
 				}
+				if button.ActionID == approvals.AgainButton && approvals.ToType(r.Intent, all.Actions.Lookup) { // it opens the form, which asks
+					continue
+				}
 				if c := button.Confirm; c == nil || !strings.Contains(c.Text.Text, strings.Replace(all.Actions.TargetName(r.Intent.Call), "ALL", "all roles", 1)) || !strings.Contains(c.Text.Text, account) {
 					t.Errorf("%s does not ask once more, naming target and account: %+v", button.ActionID, c)
 				}
@@ -681,7 +684,7 @@ func checkButtons(t *testing.T, v View, m Message) {
 		want = slices.Insert(want, at, approvals.Propose(actions.DenyPrincipal))
 	}
 	want = slices.DeleteFunc(want, func(id string) bool {
-		return id == approvals.AgainButton && approvals.ToType(r.Intent, all.Actions.Lookup) || id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester
+		return id == approvals.AgainButton && r.Intent.Undo != "" && approvals.ToType(r.Intent, all.Actions.Lookup) || id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester
 	})
 	if d := cmp.Diff(want, ids); d != "" {
 		t.Errorf("buttons (-want +got):\n%s", d)

@@ -97,8 +97,15 @@ func Mistakes(command, typed string, m *actions.ParseErrors) Message {
 			slack.NewSectionBlock(plain(youSent(command, typed)), nil, nil),
 			section("send", head),
 			verbatim(id, Untrusted(command+" "+line).Plain(1500)),
+			FormButtonBlock(unsecret(typed)),
 		},
 	}
+}
+
+// unsecret is a typed line without what may be a secret.
+func unsecret(typed string) string {
+	rest, _ := actions.WithoutSecrets(typed)
+	return rest
 }
 
 // youSent repeats a line, but not what may be a secret access key in it.
@@ -173,7 +180,7 @@ func Help(catalog actions.Catalog, command, topic string) Message {
 			section("help", text), slack.NewSectionBlock(plain(command+" "+s.Usage), nil, nil)}}
 	}
 	var b strings.Builder
-	b.WriteString("*Contain:* ACTION TARGET reason=\"…\" — a card asks a second responder; nothing happens before.\n" + forms)
+	b.WriteString("*Contain:* ACTION TARGET reason=\"…\" — a card asks a second responder; nothing happens before. " + command + " alone opens a form for it.\n" + forms)
 	for _, a := range catalog {
 		fmt.Fprintf(&b, "• *%s* %s\n", a.Spec().Name, a.Spec().Summary)
 	}

@@ -31,6 +31,8 @@ const (
 	maxAge = 5 * time.Minute
 	// answerWithin leaves room in the 3 s within which Slack wants its answer.
 	answerWithin = 2 * time.Second
+	// afterAnswer is the delay of a submission: the bot's view must come after ours, which the answer has.
+	afterAnswer = time.Second
 )
 
 // SignedRequest is a message on the queue slack: a request as Slack signed it. The bot
@@ -152,6 +154,8 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	if !utf8.ValidString(d.Body) { // JSON could not carry it as it was signed
 		return text(http.StatusBadRequest, "the body is not UTF-8\n")
 	}
+	var delay time.Duration
+	answer := Response{Status: http.StatusOK}
 	kind, challenge := read(d.Body)
 	switch kind {
 	case unreadable:
@@ -162,20 +166,28 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 		return text(http.StatusOK, challenge)
 	case event:
 		return Response{Status: http.StatusOK} // none is subscribed to
+	case bare:
+		answer.Type, answer.Body = jsonType, opening
+	case submission:
+		delay = afterAnswer
+		answer.Type, answer.Body = jsonType, checking
 	case payload:
 	}
-	return in.store(ctx, in.SlackQueue, d)
+	if refused := in.store(ctx, in.SlackQueue, d, delay); refused.Status != http.StatusOK {
+		return refused
+	}
+	return answer
 }
 
 // store sends a message to a queue and answers.
-func (in *Ingress) store(ctx context.Context, queue Sender, message any) Response {
+func (in *Ingress) store(ctx context.Context, queue Sender, message any, delay time.Duration) Response {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // a form is full of &, each of which would become six bytes
 	if err := e.Encode(message); err != nil {
 		return text(http.StatusBadRequest, "unreadable\n")
 	}
-	if err := queue.Send(ctx, bytes.TrimSpace(b.Bytes()), 0); err != nil {
+	if err := queue.Send(ctx, bytes.TrimSpace(b.Bytes()), delay); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
 	}
@@ -219,6 +231,8 @@ type kind int
 const (
 	unreadable kind = iota
 	payload         // a command or an interaction: for the queue
+	bare            // the command with nothing behind it: the form is opened
+	submission      // of the form
 	event           // of the Events API
 	handshake       // url_verification: wants its challenge back
 	probe           // ssl_check
@@ -248,13 +262,21 @@ func read(body string) (k kind, challenge string) {
 	if text := form.Get("payload"); text != "" {
 		var p struct {
 			Type string `json:"type"`
+			View struct {
+				CallbackID string `json:"callback_id"`
+			} `json:"view"`
 		}
-		if json.Unmarshal([]byte(text), &p) != nil || p.Type == "" {
+		switch {
+		case json.Unmarshal([]byte(text), &p) != nil || p.Type == "":
 			return unreadable, ""
+		case p.Type == "view_submission" && p.View.CallbackID == FormCallback:
+			return submission, ""
 		}
 		return payload, ""
 	}
 	switch {
+	case form.Get("command") != "" && strings.TrimSpace(form.Get("text")) == "":
+		return bare, ""
 	case form.Get("command") != "":
 		return payload, ""
 	case form.Get("ssl_check") == "1":

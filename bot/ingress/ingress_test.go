@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"go/parser"
 	"go/token"
 	"io"
@@ -40,15 +39,13 @@ var now = time.Unix(docTime, 0)
 
 // queue keeps what was sent to it.
 type queue struct {
-	sent [][]byte
-	err  error
-	send func(context.Context) error
+	sent  [][]byte
+	delay time.Duration // of the last
+	err   error
+	send  func(context.Context) error
 }
 
 func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
-	if delay != 0 {
-		return fmt.Errorf("a delay of %s", delay)
-	}
 	if q.send != nil {
 		if err := q.send(ctx); err != nil {
 			return err
@@ -57,8 +54,16 @@ func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) erro
 	if q.err != nil {
 		return q.err
 	}
-	q.sent = append(q.sent, body)
+	q.sent, q.delay = append(q.sent, body), delay
 	return nil
+}
+
+// toDocumented is the answer to the documented command, which has nothing behind it.
+func toDocumented(status int) Response {
+	if status == http.StatusOK {
+		return Response{status, jsonType, opening}
+	}
+	return Response{Status: status}
 }
 
 func secrets(s ...string) func(context.Context) ([]string, error) {
@@ -102,8 +107,8 @@ func TestDocumentedSignature(t *testing.T) {
 	in, q, _ := newIngress()
 	h := http.Header{"X-Slack-Request-Timestamp": {strconv.Itoa(docTime)}, "X-Slack-Signature": {docSignature}}
 	got := in.Answer(t.Context(), Request{Method: http.MethodPost, Path: "/slack/commands", Header: h, Body: []byte(docBody)})
-	if got != (Response{Status: http.StatusOK}) || len(q.sent) != 1 {
-		t.Fatalf("answer %+v, %d queued: want an empty 200 and one delivery", got, len(q.sent))
+	if got != (Response{http.StatusOK, jsonType, opening}) || len(q.sent) != 1 {
+		t.Fatalf("answer %+v, %d queued: want the button of the form and one delivery", got, len(q.sent))
 	}
 	var d map[string]any
 	if err := json.Unmarshal(q.sent[0], &d); err != nil {
@@ -192,7 +197,7 @@ func TestTimestamps(t *testing.T) {
 			in, q, _ := newIngress()
 			in.Now = func() time.Time { return c.now }
 			got := in.Answer(t.Context(), signedAt(docBody, c.at))
-			if got != (Response{Status: c.want}) || len(q.sent) != map[int]int{http.StatusOK: 1}[c.want] {
+			if got != toDocumented(c.want) || len(q.sent) != map[int]int{http.StatusOK: 1}[c.want] {
 				t.Errorf("answer %+v, %d queued, want %d", got, len(q.sent), c.want)
 			}
 		})
@@ -281,6 +286,9 @@ func TestRouting(t *testing.T) {
 			if w.Code != got.Status || w.Body.String() != got.Body || w.Header().Get("Content-Type") != got.Type || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 				t.Errorf("ServeHTTP: %d %q %v, want %+v", w.Code, w.Body, w.Header(), got)
 			}
+			if late := got.Body == checking; late != (q.delay == afterAnswer) || !late && q.delay != 0 {
+				t.Errorf("a delay of %s", q.delay)
+			}
 			if len(q.sent) != map[bool]int{true: 1}[c.queued] {
 				t.Errorf("ServeHTTP queued %d", len(q.sent))
 			}
@@ -300,13 +308,21 @@ func TestRoutingAsksForNoSecret(t *testing.T) {
 	}
 }
 
+func submissionOf(callback string) string {
+	return "payload=" + url.QueryEscape(`{"type":"view_submission","view":{"callback_id":"`+callback+`"}}`)
+}
+
 func TestKindsOfBodies(t *testing.T) {
 	tests := map[string]struct {
 		body   string
 		want   Response
 		queued bool
 	}{
-		"command":            {docBody, Response{Status: 200}, true},
+		"command":            {strings.Replace(docBody, "text=", "text=list", 1), Response{Status: 200}, true},
+		"bare command":       {docBody, Response{200, jsonType, opening}, true},
+		"blank command":      {strings.Replace(docBody, "text=", "text=+%09", 1), Response{200, jsonType, opening}, true},
+		"submission":         {submissionOf(FormCallback), Response{200, jsonType, checking}, true},
+		"other form":         {submissionOf("deny_reason"), Response{Status: 200}, true},
 		"click":              {click(12 << 10), Response{Status: 200}, true},
 		"form":               {"payload=" + url.QueryEscape(`{"type":"view_submission"}`), Response{Status: 200}, true},
 		"unknown kind":       {"payload=" + url.QueryEscape(`{"type":"something_new"}`), Response{Status: 200}, true},
@@ -343,6 +359,9 @@ func TestKindsOfBodies(t *testing.T) {
 				}
 			} else if got != c.want {
 				t.Errorf("answer %+v, want %+v", got, c.want)
+			}
+			if late := got.Body == checking; late != (q.delay == afterAnswer) || !late && q.delay != 0 {
+				t.Errorf("a delay of %s", q.delay)
 			}
 			if len(q.sent) != map[bool]int{true: 1}[c.queued] {
 				t.Errorf("%d queued, want %v", len(q.sent), c.queued)
@@ -521,8 +540,8 @@ func TestServeHTTP(t *testing.T) {
 		resp := send(signature)
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != want || len(body) != 0 || resp.Header.Get("Content-Type") != "" {
-			t.Errorf("%s: %d %q %v %v, want %d and nothing else", signature, resp.StatusCode, body, resp.Header, err, want)
+		if err != nil || resp.StatusCode != want || string(body) != toDocumented(want).Body || resp.Header.Get("Content-Type") != toDocumented(want).Type {
+			t.Errorf("%s: %d %q %v %v, want %d and its answer", signature, resp.StatusCode, body, resp.Header, err, want)
 		}
 	}
 	if len(q.sent) != 1 {
@@ -598,7 +617,7 @@ func FuzzAnswer(f *testing.F) {
 		if !genuine && (len(q.sent) != 0 || got.Status == http.StatusOK) {
 			t.Fatalf("answer %+v, %d queued, without a genuine signature", got, len(q.sent))
 		}
-		if len(q.sent) > 1 || len(q.sent) == 1 && got != (Response{Status: http.StatusOK}) {
+		if len(q.sent) > 1 || len(q.sent) == 1 && got.Status != http.StatusOK {
 			t.Fatalf("answer %+v, %d queued", got, len(q.sent))
 		}
 		switch got.Status {

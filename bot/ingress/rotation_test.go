@@ -32,7 +32,7 @@ func TestRotatedSecretIsLookedFor(t *testing.T) {
 			in.Secrets = secrets(c.known...)
 			in.Refresh = func(context.Context) ([]string, error) { asked++; return c.found, c.err }
 			got := in.Answer(t.Context(), signedAt(docBody, c.at))
-			if got != (Response{Status: c.status}) || asked != c.asked || len(q.sent) != map[int]int{http.StatusOK: 1}[c.status] {
+			if got != toDocumented(c.status) || asked != c.asked || len(q.sent) != map[int]int{http.StatusOK: 1}[c.status] {
 				t.Errorf("answer %+v, asked %d times, %d queued; want %d, asked %d times", got, asked, len(q.sent), c.status, c.asked)
 			}
 		})

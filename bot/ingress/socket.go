@@ -24,18 +24,18 @@ type Socket struct {
 	seen map[[sha256.Size]byte]time.Time // when a payload came first: a repetition is the same evidence
 }
 
-// Take queues one envelope's payload. An error means: do not acknowledge it.
-func (s *Socket) Take(ctx context.Context, envelope string, payload json.RawMessage) error {
+// Take queues one envelope's payload and returns what its acknowledgement says, which may be nothing. An error means: do not acknowledge it.
+func (s *Socket) Take(ctx context.Context, envelope string, payload json.RawMessage) (ack any, err error) {
 	body, err := form(envelope, payload)
 	if err != nil || body == "" {
-		return err
+		return nil, err
 	}
 	secrets, err := s.Ingress.Secrets(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(secrets) == 0 || secrets[0] == "" {
-		return fmt.Errorf("there is no signing secret")
+		return nil, fmt.Errorf("there is no signing secret")
 	}
 	at := strconv.FormatInt(s.first(body).Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(secrets[0]))
@@ -45,9 +45,12 @@ func (s *Socket) Take(ctx context.Context, envelope string, payload json.RawMess
 	header.Set("X-Slack-Signature", "v0="+hex.EncodeToString(mac.Sum(nil)))
 	resp := s.Ingress.Answer(ctx, Request{Method: http.MethodPost, Path: "/slack/socket", Header: header, Body: []byte(body)})
 	if resp.Status != http.StatusOK {
-		return fmt.Errorf("not taken: status %d %s", resp.Status, resp.Body)
+		return nil, fmt.Errorf("not taken: status %d %s", resp.Status, resp.Body)
 	}
-	return nil
+	if resp.Type == jsonType {
+		ack = json.RawMessage(resp.Body)
+	}
+	return ack, nil
 }
 
 // first is when a body came first, as far as it may still be taken.

@@ -33,16 +33,22 @@ func TestSocketSignsInSlacksStead(t *testing.T) {
 	for name, c := range map[string]struct {
 		envelope, payload string
 		want              url.Values
+		ack               any
 	}{
-		"click":   {"interactive", clickPayload, url.Values{"payload": {clickPayload}}},
-		"command": {"slash_commands", command, url.Values{"command": {"/killswitch"}, "text": {"list & more"}, "team_id": {"T1"}, "user_id": {"U1"}, "channel_id": {"C1"}, "response_url": {"https://hooks.slack.com/x"}, "is_enterprise_install": {"false"}}},
+		"click":   {"interactive", clickPayload, url.Values{"payload": {clickPayload}}, nil},
+		"form":    {"interactive", `{"type":"view_submission","view":{"callback_id":"request"}}`, url.Values{"payload": {`{"type":"view_submission","view":{"callback_id":"request"}}`}}, json.RawMessage(checking)},
+		"command": {"slash_commands", command, url.Values{"command": {"/killswitch"}, "text": {"list & more"}, "team_id": {"T1"}, "user_id": {"U1"}, "channel_id": {"C1"}, "response_url": {"https://hooks.slack.com/x"}, "is_enterprise_install": {"false"}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, q, _ := newIngress()
 			in.Secrets = secrets(docSecret, "previous")
 			s := &Socket{Ingress: in}
-			if err := s.Take(t.Context(), c.envelope, json.RawMessage(c.payload)); err != nil {
+			ack, err := s.Take(t.Context(), c.envelope, json.RawMessage(c.payload))
+			if err != nil {
 				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.ack, ack); diff != "" {
+				t.Errorf("acknowledged (-want +got):\n%s", diff)
 			}
 			if len(q.sent) != 1 {
 				t.Fatalf("%d queued", len(q.sent))
@@ -68,7 +74,7 @@ func TestSocketRepetition(t *testing.T) {
 	s := &Socket{Ingress: in}
 	take := func(payload string) SignedRequest {
 		t.Helper()
-		if err := s.Take(t.Context(), "interactive", json.RawMessage(payload)); err != nil {
+		if _, err := s.Take(t.Context(), "interactive", json.RawMessage(payload)); err != nil {
 			t.Fatal(err)
 		}
 		return delivered(t, q.sent[len(q.sent)-1])
@@ -117,7 +123,7 @@ func TestSocketTakesNothing(t *testing.T) {
 			if c.change != nil {
 				c.change(in, q)
 			}
-			err := (&Socket{Ingress: in}).Take(t.Context(), c.envelope, json.RawMessage(c.payload))
+			_, err := (&Socket{Ingress: in}).Take(t.Context(), c.envelope, json.RawMessage(c.payload))
 			if (err != nil) != c.fails || len(q.sent) != 0 {
 				t.Errorf("error %v, %d queued", err, len(q.sent))
 			}
@@ -140,7 +146,7 @@ func TestSocketAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if err := s.Take(t.Context(), "interactive", json.RawMessage(clickPayload)); err != nil {
+			if _, err := s.Take(t.Context(), "interactive", json.RawMessage(clickPayload)); err != nil {
 				t.Error(err)
 			}
 		})

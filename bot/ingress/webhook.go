@@ -115,7 +115,7 @@ func (in *Ingress) events(ctx context.Context, r Request) Response {
 	if wrong := NotEvents(r.Body); wrong != "" {
 		return text(http.StatusBadRequest, wrong+"\n")
 	}
-	return in.store(ctx, in.WebhookQueue, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
+	return in.store(ctx, in.WebhookQueue, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)}, 0)
 }
 
 // webhook is whose key it is, "" if nobody's. Keys that were changed just now are

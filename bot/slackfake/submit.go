@@ -3,6 +3,7 @@ package slackfake
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,12 +22,14 @@ func (s *Slack) Submit(user, viewID string, values map[string]map[string]string)
 		s.mu.Unlock()
 		return Delivered{Err: fmt.Errorf("slackfake: %w: %s", ErrNoView, viewID)}
 	}
+	filled := s.views[i].with(values)
 	view := s.views[i].object()
-	state, err := fillIn(view, values)
+	state, err := fillIn(view, filled, true)
 	if err != nil {
 		s.mu.Unlock()
 		return Delivered{Err: err}
 	}
+	s.views[i].entered = filled
 	view["state"] = map[string]any{"values": state}
 	payload := s.interaction("view_submission", user)
 	payload["view"], payload["response_urls"] = view, []any{}
@@ -37,11 +40,68 @@ func (s *Slack) Submit(user, viewID string, values map[string]map[string]string)
 		return d // the modal stays open and shows an error
 	}
 	s.mu.Lock()
+	if hook := s.beforeAnswer; hook != nil {
+		s.mu.Unlock()
+		hook()
+		s.mu.Lock()
+	}
 	refusal := s.answerView(viewID, d.Body)
 	s.mu.Unlock()
 	s.emit()
 	d.Err = refusal.asError()
 	return d
+}
+
+// BeforeAnswer sets a hook that runs after a submission was answered, before the answer has its effect:
+// what the bot sends to the view until then is overwritten by it.
+func (s *Slack) BeforeAnswer(hook func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beforeAnswer = hook
+}
+
+// Enter enters a value in a modal, beside what is entered in other fields. Where its block has
+// dispatch_action the bot hears of it (/reference/interaction-payloads/block_actions-payload); otherwise
+// Status is 0.
+func (s *Slack) Enter(user, viewID string, beside map[string]map[string]string, blockID, actionID, value string) Delivered {
+	s.mu.Lock()
+	i := s.viewIndex(viewID, "")
+	if i < 0 || viewID == "" || s.views[i].User != user {
+		s.mu.Unlock()
+		return Delivered{Err: fmt.Errorf("slackfake: %w: %s", ErrNoView, viewID)}
+	}
+	s.views[i].entered = s.views[i].with(beside)
+	s.views[i].enter(blockID, actionID, value)
+	view := s.views[i].object()
+	state, err := fillIn(view, s.views[i].entered, false)
+	if err != nil {
+		s.mu.Unlock()
+		return Delivered{Err: err}
+	}
+	view["state"] = map[string]any{"values": state}
+	payload := s.interaction("block_actions", user)
+	payload["container"] = map[string]any{"type": "view", "view_id": viewID}
+	payload["view"] = view
+	block, _ := state[blockID].(map[string]any)
+	action, _ := block[actionID].(map[string]any)
+	sent := map[string]any{"block_id": blockID, "action_id": actionID, "action_ts": s.nextTS()}
+	maps.Copy(sent, action)
+	payload["actions"] = []any{sent}
+	s.mu.Unlock()
+	if !dispatches(view, blockID) {
+		return Delivered{}
+	}
+	return s.send(url.Values{"payload": {string(marshal(payload))}})
+}
+
+func dispatches(view map[string]any, blockID string) bool {
+	for _, v := range list(view, "blocks") {
+		b, _ := v.(map[string]any)
+		if on, _ := b["dispatch_action"].(bool); on && str(b, "block_id") == blockID {
+			return true
+		}
+	}
+	return false
 }
 
 // Dismiss closes a modal without submitting it. The bot hears of it only if
@@ -67,7 +127,7 @@ func (s *Slack) Dismiss(user, viewID string) Delivered {
 }
 
 // fillIn builds view.state.values (/reference/interaction-payloads/view-interactions-payload).
-func fillIn(view map[string]any, values map[string]map[string]string) (map[string]any, error) {
+func fillIn(view map[string]any, values map[string]map[string]string, complete bool) (map[string]any, error) {
 	var problems []string
 	known := map[[2]string]bool{}
 	state := map[string]any{}
@@ -82,7 +142,7 @@ func fillIn(view map[string]any, values map[string]map[string]string) (map[strin
 			known[[2]string{blockID, actionID}] = true
 			entered, given := values[blockID][actionID]
 			answer, empty, problem := fillElement(e, entered, given)
-			if optional, _ := b["optional"].(bool); empty && !optional && str(b, "type") == "input" {
+			if optional, _ := b["optional"].(bool); complete && empty && !optional && str(b, "type") == "input" {
 				problem = "required"
 			}
 			if problem != "" {

@@ -95,10 +95,66 @@ func (s *Slack) updateView(p params) reply {
 	return ok(map[string]any{"view": s.views[i].JSON})
 }
 
+// replaceView keeps what was entered in an element of the same block_id and action_id, and ignores what
+// the new view has as its initial value, as Slack's clients do.
 func (s *Slack) replaceView(i int, view map[string]any) {
-	old := s.views[i].object()
-	s.views[i] = s.stored(view, s.views[i].ID, s.views[i].User, str(old, "previous_view_id"), str(old, "root_view_id"))
+	old := s.views[i]
+	s.views[i] = s.stored(view, old.ID, old.User, str(old.object(), "previous_view_id"), str(old.object(), "root_view_id"))
+	before, after := elements(old.object()), elements(s.views[i].object())
+	for at, e := range before {
+		if _, stays := after[at]; stays {
+			value, given := old.entered[at[0]][at[1]]
+			if !given {
+				value = initial(e)
+			}
+			s.views[i].enter(at[0], at[1], value)
+		}
+	}
 	s.viewChanged("view_updated", s.views[i])
+}
+
+// enter notes what the user entered.
+func (v *View) enter(blockID, actionID, value string) {
+	if v.entered == nil {
+		v.entered = map[string]map[string]string{}
+	}
+	if v.entered[blockID] == nil {
+		v.entered[blockID] = map[string]string{}
+	}
+	v.entered[blockID][actionID] = value
+}
+
+// with is what the user has entered with these values.
+func (v View) with(values map[string]map[string]string) map[string]map[string]string {
+	var all View
+	for _, of := range []map[string]map[string]string{v.entered, values} {
+		for blockID, entered := range of {
+			for actionID, value := range entered {
+				all.enter(blockID, actionID, value)
+			}
+		}
+	}
+	return all.entered
+}
+
+// elements are a view's input elements by block_id and action_id.
+func elements(view map[string]any) map[[2]string]map[string]any {
+	all := map[[2]string]map[string]any{}
+	for _, v := range list(view, "blocks") {
+		b, _ := v.(map[string]any)
+		for _, e := range interactive(b) {
+			all[[2]string{str(b, "block_id"), str(e, "action_id")}] = e
+		}
+	}
+	return all
+}
+
+// initial is the initial value of a text or a select.
+func initial(e map[string]any) string {
+	if o, yes := e["initial_option"].(map[string]any); yes {
+		return str(o, "value")
+	}
+	return str(e, "initial_value")
 }
 
 // viewIndex finds an open view by its ID or, without one, its external ID.

@@ -66,6 +66,8 @@ type View struct {
 	ID   string
 	User string
 	JSON json.RawMessage
+
+	entered map[string]map[string]string // by the user, by block_id and action_id
 }
 
 // Event tells a subscriber what changed.
@@ -99,6 +101,8 @@ type Slack struct {
 	buckets map[string]*bucket
 	limits  map[string]limit
 	onCall  func(method string, after bool) error
+
+	beforeAnswer func()
 
 	subscribers []func(Event)
 	events      []Event

@@ -41,11 +41,12 @@ func take(ctx context.Context, client *socketmode.Client, socket *ingress.Socket
 	if req == nil || req.EnvelopeID == "" {
 		return
 	}
-	if err := socket.Take(ctx, req.Type, req.Payload); err != nil {
+	ack, err := socket.Take(ctx, req.Type, req.Payload)
+	if err != nil {
 		log.ErrorContext(ctx, "envelope not taken", slog.String("type", req.Type), slog.String("error", err.Error()))
 		return
 	}
-	if err := client.AckCtx(ctx, req.EnvelopeID, nil); err != nil {
+	if err := client.AckCtx(ctx, req.EnvelopeID, ack); err != nil {
 		log.WarnContext(ctx, "envelope not acknowledged", slog.String("error", err.Error()))
 	}
 }

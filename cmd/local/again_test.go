@@ -123,11 +123,12 @@ func TestDenierMayAskAgain(t *testing.T) {
 	}
 }
 
-// TestLineToAskAgainIsTaken: a deletion is asked for again by typing what the card shows.
+// TestLineToAskAgainIsTaken: an undo that gives keys back is asked for again by typing what the card shows.
 func TestLineToAskAgainIsTaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	old := w.state(w.asks("U01ALICE", "delete_role "+appRole+` confirm=app-role reason="the intruder's own role"`), approvals.Pending)
+	done := w.contained(command)
+	old := w.state(w.asks("U01ALICE", "undo "+done.ID+` keys=reactivate reason="the owner's, not the intruder's"`), approvals.Pending)
 	w.clicks("U01ALICE", old, "cancel")
 	old = w.state(old, approvals.Cancelled)
 	_, line, found := strings.Cut(w.card(old), "To ask again, send: /killswitch ")

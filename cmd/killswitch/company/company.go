@@ -126,6 +126,11 @@ func (c *Company) Submit(ctx context.Context, user, view string, values map[stri
 	return c.delivered(ctx, c.Slack.Submit(user, view, values)) //nolint:contextcheck // people have none
 }
 
+// Choose changes a field of a form as a person, beside what is entered in others.
+func (c *Company) Choose(ctx context.Context, user, view string, entered map[string]map[string]string, block, action, value string) error {
+	return c.delivered(ctx, c.Slack.Enter(user, view, entered, block, action, value)) //nolint:contextcheck // people have none
+}
+
 // Dismiss closes a form as a person.
 func (c *Company) Dismiss(ctx context.Context, user, view string) error {
 	return c.delivered(ctx, c.Slack.Dismiss(user, view)) //nolint:contextcheck // people have none

@@ -39,7 +39,7 @@ func (s *Server) Handler(listen string) http.Handler {
 	m.HandleFunc("GET /api/state", s.once)
 	m.HandleFunc("GET /api/stream", s.stream)
 	for path, h := range map[string]http.HandlerFunc{
-		"command": post(s, command), "click": post(s, click), "submit": post(s, submit), "dismiss": post(s, dismiss),
+		"command": post(s, command), "click": post(s, click), "submit": post(s, submit), "choose": post(s, choose), "dismiss": post(s, dismiss),
 		"story": post(s, s.story), "next": post(s, next), "time": post(s, pass), "reset": post(s, s.again), "slack": post(s, outage),
 	} {
 		m.HandleFunc("POST /api/"+path, h)

@@ -69,6 +69,21 @@ func submit(ctx context.Context, st *stage, in submitted) error {
 	return st.Submit(ctx, in.User, in.View, in.Values)
 }
 
+// chosenField is a field of a form that Killswitch wants to hear of, with all that is entered beside it.
+type chosenField struct {
+	submitted
+	Block  string `json:"block"`
+	Action string `json:"action"`
+	Value  string `json:"value"`
+}
+
+func choose(ctx context.Context, st *stage, in chosenField) error {
+	if err := person(in.User); err != nil {
+		return err
+	}
+	return st.Choose(ctx, in.User, in.View, in.Values, in.Block, in.Action, in.Value)
+}
+
 type dismissed struct {
 	User string `json:"user"`
 	View string `json:"view"`

@@ -32,7 +32,7 @@ func TestFreePlayFollowsTheRealRules(t *testing.T) {
 	if _, wrong := b.ask("next", "{}"); !strings.Contains(wrong, "free play") {
 		t.Errorf("next says %q", wrong)
 	}
-	for line, want := range map[string]string{"/killswitch": "How to use", " /killswitch  help ": "How to use", "/killswitched": "is not an action", "help": "How to use"} {
+	for line, want := range map[string]string{"/killswitch": "Open the form", " /killswitch  help ": "How to use", "/killswitched": "is not an action", "help": "How to use"} {
 		b.types(company.Alice, line)
 		if told := b.told(company.Alice); !strings.Contains(told, want) {
 			t.Errorf("%q is answered with %q, want %q", line, told, want)

@@ -37,6 +37,7 @@ export type Element = {
   min_length?: number;
   max_length?: number;
   options?: Option[];
+  option_groups?: { label: Text; options: Option[] }[];
   initial_option?: Option;
   elements?: Rich[];
 };
@@ -52,6 +53,7 @@ export type Block = {
   hint?: Text;
   element?: Element;
   optional?: boolean;
+  dispatch_action?: boolean;
   alt_text?: string;
 };
 

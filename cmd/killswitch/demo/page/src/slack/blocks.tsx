@@ -1,4 +1,4 @@
-import type { Block, Element, Rich, Text } from "../state";
+import type { Block, Element, Option, Rich, Text } from "../state";
 import { plain, RichText, TextObject } from "./text";
 
 // Press is what a button does.
@@ -9,6 +9,7 @@ type Shown = {
   press: Press;
   busy?: string; // the button that waits for its answer, as buttonKey has it
   hint?: string; // the label of the button that the story asks for
+  change?: (block: string, action: string, value: string, form: HTMLFormElement) => void; // of a field that the bot wants to hear of
 };
 
 export const buttonKey = (e: Element) => `${e.action_id} ${e.value}`;
@@ -62,7 +63,7 @@ function OneBlock(p: Shown & { block: Block }) {
         </div>
       );
     case "input":
-      return <Input block={b} />;
+      return <Input block={b} change={p.change} />;
     case "image":
       return <>[{b.alt_text}]</>;
   }
@@ -102,7 +103,7 @@ function OneElement(p: Shown & { element: Element }) {
 }
 
 // Input is a field of a modal; the form finds it by its name.
-function Input({ block: b }: { block: Block }) {
+function Input({ block: b, change }: { block: Block; change: Shown["change"] }) {
   const e = b.element;
   if (!e) return null;
   const name = JSON.stringify([b.block_id, e.action_id]);
@@ -140,18 +141,31 @@ function Input({ block: b }: { block: Block }) {
         </span>
         {e.type === "plain_text_input" && (e.multiline ? <textarea rows={4} {...typed} /> : <input type="text" autocomplete="off" {...typed} />)}
         {e.type === "static_select" && (
-          <select {...common}>
-            {!e.initial_option && <option value="">{plain(e.placeholder) || "Choose"}</option>}
-            {e.options?.map((o) => (
-              <option key={o.value} value={o.value} selected={o.value === e.initial_option?.value}>
-                {plain(o.text)}
-              </option>
+          <select {...common} onChange={(event) => b.dispatch_action && change?.(b.block_id!, e.action_id!, event.currentTarget.value, event.currentTarget.form!)}>
+            {(b.optional || !e.initial_option) && <option value="">{plain(e.placeholder) || "Choose"}</option>}
+            <Options of={e.options} initial={e.initial_option} />
+            {e.option_groups?.map((g) => (
+              <optgroup key={plain(g.label)} label={plain(g.label)}>
+                <Options of={g.options} initial={e.initial_option} />
+              </optgroup>
             ))}
           </select>
         )}
         {e.type !== "plain_text_input" && e.type !== "static_select" && `(${e.type}: not shown in the demo)`}
       </label>
       {hint}
+    </>
+  );
+}
+
+function Options({ of, initial }: { of?: Option[]; initial?: Option }) {
+  return (
+    <>
+      {of?.map((o) => (
+        <option key={o.value} value={o.value} selected={o.value === initial?.value}>
+          {plain(o.text)}
+        </option>
+      ))}
     </>
   );
 }

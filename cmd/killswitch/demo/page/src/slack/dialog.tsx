@@ -75,14 +75,17 @@ export function Ask({ confirm, yes, no }: { confirm: Confirm; yes: () => void; n
   );
 }
 
+type Values = ReturnType<typeof values>;
+
 type Modal = {
   view: View;
-  submit: (values: Record<string, Record<string, string>>) => Promise<string>;
+  submit: (values: Values) => Promise<string>;
+  choose: (block: string, action: string, value: string, values: Values) => Promise<string>;
   close: () => void;
 };
 
 // Modal is a view that the bot opened.
-export function Modal({ view, submit, close }: Modal) {
+export function Modal({ view, submit, choose, close }: Modal) {
   const [wrong, setWrong] = useState("");
   const v = view.view;
   const send = async (e: SubmitEvent) => {
@@ -93,7 +96,7 @@ export function Modal({ view, submit, close }: Modal) {
     <Frame title={plain(v.title)} close={close}>
       <form onSubmit={send}>
         <div class="scroll" tabIndex={0} role="region" aria-label={plain(v.title)}>
-          <Blocks blocks={v.blocks} press={() => {}} />
+          <Blocks blocks={v.blocks} press={() => {}} change={async (block, action, value, form) => setWrong(await choose(block, action, value, values(form)))} />
         </div>
         {wrong && (
           <p role="alert" class="wrong">

@@ -122,6 +122,7 @@ export function Phone({ state, person, choose, draft, turn }: Props) {
           key={view.id}
           view={view}
           submit={(values) => post("submit", { user: person.id, view: view.id, values })}
+          choose={(block, action, value, values) => post("choose", { user: person.id, view: view.id, block, action, value, values })}
           close={() => void post("dismiss", { user: person.id, view: view.id })}
         />
       )}

@@ -1,0 +1,138 @@
+package approvals
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
+
+// FormCallback is the callback_id of the form that asks for a containment, FormButton the action_id of
+// a button that opens it.
+const (
+	FormCallback = "request"
+	FormButton   = "form"
+)
+
+// The fields that the form has for every action; its others are options of the action.
+const (
+	ActionField  = "action"
+	TargetField  = "target"
+	AccountField = "account"
+	RegionField  = "region"
+	ReasonField  = "reason"
+)
+
+// FormLabel is the label of a field. A submission counts only if the person saw these.
+func FormLabel(field string) string {
+	switch field {
+	case ActionField, TargetField, AccountField, RegionField, ReasonField:
+		return strings.ToUpper(field[:1]) + field[1:]
+	}
+	return field + "="
+}
+
+// ReadForm returns what is entered in the form, of a submission or of a click in it. It returns an
+// *[actions.Refusal] if what the person saw is not what is sent: each field must be there once, under
+// its own label.
+func ReadForm(p SlackPayload) (actions.Draft, error) {
+	if p.CallbackID != FormCallback {
+		return actions.Draft{}, Unproven("it is not the form")
+	}
+	d := actions.Draft{Options: map[string]string{}}
+	var seen []string
+	for _, in := range p.Inputs {
+		if in.Label != FormLabel(in.Field) {
+			return d, Unproven("the field %s has another label", actions.Clip(in.Field))
+		}
+		if slices.Contains(seen, in.Field) {
+			return d, Unproven("the field %s is there twice", actions.Clip(in.Field))
+		}
+		seen = append(seen, in.Field)
+		switch in.Field {
+		case ActionField:
+			d.Action = actions.Name(in.Value)
+		case TargetField:
+			d.Target = in.Value
+		case ReasonField:
+			d.Reason = in.Value
+		default:
+			value := strings.TrimSpace(in.Value)
+			if in.Field == AccountField { // an account's alias stands behind its ID
+				value, _, _ = strings.Cut(value, " ")
+			}
+			if value != "" {
+				d.Options[in.Field] = value
+			}
+		}
+	}
+	return d, nil
+}
+
+// SlackInput is a field of a view, with what is entered in it.
+type SlackInput struct {
+	Field string // the block's block_id without ".ATTEMPT": Slack keeps what was entered under the same ID
+	Label string
+	Value string
+}
+
+// viewState is the part of a view that says what was entered.
+type viewState struct {
+	Blocks []struct {
+		ID      string     `json:"block_id"`
+		Type    string     `json:"type"`
+		Label   slackLabel `json:"label"`
+		Element struct {
+			ActionID string `json:"action_id"`
+		} `json:"element"`
+	} `json:"blocks"`
+	State struct {
+		Values map[string]map[string]struct {
+			Type     string `json:"type"`
+			Value    string `json:"value"`
+			Selected *struct {
+				Text  slackLabel `json:"text"`
+				Value string     `json:"value"`
+			} `json:"selected_option"`
+		} `json:"values"`
+	} `json:"state"`
+}
+
+type slackLabel struct {
+	Text string `json:"text"`
+}
+
+// inputs joins a view's fields with what was entered. The value of an option must be what the person
+// read there.
+func (v viewState) inputs() ([]SlackInput, error) {
+	var all []SlackInput
+	read := 0
+	for _, b := range v.Blocks {
+		if b.Type != "input" {
+			continue
+		}
+		field, _, _ := strings.Cut(b.ID, ".")
+		in := SlackInput{Field: field, Label: unescape(b.Label.Text)}
+		entered, there := v.State.Values[b.ID]
+		if there {
+			read++
+			e, ok := entered[b.Element.ActionID]
+			switch {
+			case !ok || len(entered) != 1:
+				return nil, Unproven("the field %s is not as it was shown", actions.Clip(field))
+			case e.Type == "plain_text_input":
+				in.Value = e.Value
+			case e.Type == "static_select" && e.Selected == nil:
+			case e.Type == "static_select" && unescape(e.Selected.Text.Text) == e.Selected.Value:
+				in.Value = e.Selected.Value
+			default:
+				return nil, Unproven("the field %s was shown as something else", actions.Clip(field))
+			}
+		}
+		all = append(all, in)
+	}
+	if read != len(v.State.Values) {
+		return nil, Unproven("something was entered in what is no field")
+	}
+	return all, nil
+}
