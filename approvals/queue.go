@@ -94,6 +94,13 @@ type Queue interface {
 	Send(ctx context.Context, body []byte, delay time.Duration) error
 }
 
+// FairQueue is a Queue that many people send to: their messages are delivered in turns.
+type FairQueue interface {
+	Queue
+	// SendFor sends a message of a group: a person.
+	SendFor(ctx context.Context, group string, body []byte) error
+}
+
 // JSON is a queue that takes messages of one kind.
 type JSON[T any] struct{ Queue Queue }
 
@@ -115,8 +122,8 @@ type Delivery struct {
 
 // Receiver is the receiving end of a queue in this process.
 type Receiver interface {
-	// Receive returns the message that is due longest, and hides it from others for the
-	// visibility timeout. It does not wait: false means that none is due.
+	// Receive returns the message that is due longest, of groups by turns, and hides it from
+	// others for the visibility timeout. It does not wait: false means that none is due.
 	Receive(ctx context.Context, visibility time.Duration) (Delivery, bool, error)
 	// Delete removes a handled message.
 	Delete(ctx context.Context, d Delivery) error

@@ -46,6 +46,12 @@ type Sender interface {
 	Send(ctx context.Context, body []byte, delay time.Duration) error
 }
 
+// FairSender is a queue that delivers what different people send in turns.
+type FairSender interface {
+	// SendFor is [Sender.Send] for a person's message. user may be empty: nobody's in particular.
+	SendFor(ctx context.Context, user string, body []byte) error
+}
+
 // Ingress answers Slack and webhooks. It is an http.Handler; Answer serves other
 // transports.
 type Ingress struct {
@@ -54,7 +60,7 @@ type Ingress struct {
 	// Refresh, where it is set, looks for a secret that was rotated just now. It
 	// is asked when no secret fits, so it must bound how often it really looks.
 	Refresh    func(context.Context) ([]string, error)
-	SlackQueue Sender
+	SlackQueue FairSender
 
 	// Keys are the webhooks' keys as ParseKeys reads them: the current text, and
 	// while it is changed the previous; RefreshKeys is to them what Refresh is to
@@ -152,7 +158,7 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	if !utf8.ValidString(d.Body) { // JSON could not carry it as it was signed
 		return text(http.StatusBadRequest, "the body is not UTF-8\n")
 	}
-	kind, challenge := read(d.Body)
+	kind, user, challenge := read(d.Body)
 	switch kind {
 	case unreadable:
 		return text(http.StatusBadRequest, "neither a command, nor an interaction, nor an event\n")
@@ -164,18 +170,18 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 		return Response{Status: http.StatusOK} // none is subscribed to
 	case payload:
 	}
-	return in.store(ctx, in.SlackQueue, d)
+	return in.store(ctx, func(body []byte) error { return in.SlackQueue.SendFor(ctx, user, body) }, d)
 }
 
 // store sends a message to a queue and answers.
-func (in *Ingress) store(ctx context.Context, queue Sender, message any) Response {
+func (in *Ingress) store(ctx context.Context, send func(body []byte) error, message any) Response {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // a form is full of &, each of which would become six bytes
 	if err := e.Encode(message); err != nil {
 		return text(http.StatusBadRequest, "unreadable\n")
 	}
-	if err := queue.Send(ctx, bytes.TrimSpace(b.Bytes()), 0); err != nil {
+	if err := send(bytes.TrimSpace(b.Bytes())); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
 	}
@@ -224,8 +230,19 @@ const (
 	probe           // ssl_check
 )
 
-// read tells the kinds of bodies apart by their content, so that one URL can serve all.
-func read(body string) (k kind, challenge string) {
+// userID returns a Slack user's ID, or "" for what can't be one: queues take 128 characters
+// of few kinds.
+func userID(s string) string {
+	other := func(c rune) bool { return (c < 'A' || c > 'Z') && (c < '0' || c > '9') }
+	if len(s) > 32 || strings.ContainsFunc(s, other) {
+		return ""
+	}
+	return s
+}
+
+// read tells the kinds of bodies apart by their content, so that one URL can serve all. user
+// is whose payload it is, challenge that of a handshake.
+func read(body string) (k kind, user, challenge string) {
 	if strings.HasPrefix(body, "{") {
 		var e struct {
 			Type      string `json:"type"`
@@ -233,32 +250,35 @@ func read(body string) (k kind, challenge string) {
 		}
 		switch err := json.Unmarshal([]byte(body), &e); {
 		case err != nil:
-			return unreadable, ""
+			return unreadable, "", ""
 		case e.Type == "url_verification":
-			return handshake, e.Challenge
+			return handshake, "", e.Challenge
 		case e.Type == "event_callback":
-			return event, ""
+			return event, "", ""
 		}
-		return unreadable, ""
+		return unreadable, "", ""
 	}
 	form, err := url.ParseQuery(body)
 	if err != nil {
-		return unreadable, ""
+		return unreadable, "", ""
 	}
 	if text := form.Get("payload"); text != "" {
 		var p struct {
 			Type string `json:"type"`
+			User struct {
+				ID string `json:"id"`
+			} `json:"user"`
 		}
 		if json.Unmarshal([]byte(text), &p) != nil || p.Type == "" {
-			return unreadable, ""
+			return unreadable, "", ""
 		}
-		return payload, ""
+		return payload, userID(p.User.ID), ""
 	}
 	switch {
 	case form.Get("command") != "":
-		return payload, ""
+		return payload, userID(form.Get("user_id")), ""
 	case form.Get("ssl_check") == "1":
-		return probe, ""
+		return probe, "", ""
 	}
-	return unreadable, ""
+	return unreadable, "", ""
 }

@@ -30,8 +30,23 @@ func NewQueue(cfg aws.Config, url string) Queue { return Queue{sqs.NewFromConfig
 // early message puts it back.
 func (q Queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
 	seconds := (min(max(delay, 0), maxDelay) + time.Second - 1) / time.Second
-	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: int32(seconds)})
-	if err != nil {
+	return q.send(ctx, body, &sqs.SendMessageInput{DelaySeconds: int32(seconds)})
+}
+
+// SendFor stores a message of a group, if that is not empty: a standard queue with groups is a
+// fair one, which delivers the messages of quiet groups first.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+func (q Queue) SendFor(ctx context.Context, group string, body []byte) error {
+	var in sqs.SendMessageInput
+	if group != "" {
+		in.MessageGroupId = &group
+	}
+	return q.send(ctx, body, &in)
+}
+
+func (q Queue) send(ctx context.Context, body []byte, in *sqs.SendMessageInput) error {
+	in.QueueUrl, in.MessageBody = &q.url, aws.String(string(body))
+	if _, err := q.client.SendMessage(ctx, in); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
 	return nil

@@ -29,7 +29,7 @@ import (
 
 // Queue is a queue with both ends in this process.
 type Queue interface {
-	approvals.Queue
+	approvals.FairQueue
 	approvals.Receiver
 }
 
