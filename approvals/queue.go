@@ -81,6 +81,8 @@ func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
 // date, or it is known who signed the statement with this key.
 type Change struct {
 	ID string `json:"id"`
+	// Of is the person whose request it is, for the queue's turns; it may be empty.
+	Of string `json:"-"`
 }
 
 // Sender sends messages of one kind to a queue. A message is stored when Send returns.
@@ -111,6 +113,21 @@ func (q JSON[T]) Send(ctx context.Context, message T, delay time.Duration) error
 		return err
 	}
 	return q.Queue.Send(ctx, body, delay)
+}
+
+// ChangeQueue takes changes: those of one person's requests in turns with those of others.
+type ChangeQueue struct{ Queue FairQueue }
+
+// Send implements [Sender].
+func (q ChangeQueue) Send(ctx context.Context, c Change, delay time.Duration) error {
+	if c.Of == "" || delay > 0 {
+		return JSON[Change]{q.Queue}.Send(ctx, c, delay)
+	}
+	body, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return q.Queue.SendFor(ctx, c.Of, body)
 }
 
 // Delivery is a received message.
