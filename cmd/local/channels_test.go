@@ -319,3 +319,37 @@ func TestSecondToAskIsLedToTheCard(t *testing.T) {
 		}
 	}
 }
+
+// TestUndoWhereTheChannelIsGone: the incident channel was archived and another is configured since. What was
+// contained before is undone there; the second card and what its buttons ask for never go where nobody sees them.
+func TestUndoWhereTheChannelIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, everywhere, inFile)
+	r := w.asksIn(war, "U01ALICE", command)
+	w.clicks("U02BOB", r, "approve")
+	w.pass(30 * time.Second)
+	r = w.state(r, approvals.Contained)
+	w.must(w.file.Close())
+	const home = "C04HOME"
+	w.slack.Archive(channel)
+	w.slack.SetChannel(slackfake.Channel{ID: home, Name: "incident-2"})
+	w.cfg.IncidentChannel = home
+	w.start()
+	u := w.asksIn(home, "U03CAROL", "undo "+r.ID)
+	if u = w.state(u, approvals.Pending); u.Card.Channel != home || u.Second.Channel != war || u.Second.TS == "" {
+		t.Fatalf("the undo's cards are in %q and %q", u.Card.Channel, u.Second.Channel)
+	}
+	w.slack.Archive(war)
+	w.slack.Command("U02BOB", home, "/killswitch", "approve "+u.ID)
+	w.drain()
+	u = w.again(u)
+	if d := w.slack.Click("U02BOB", home, u.Card.TS, "approve"); d.Err != nil {
+		t.Fatal(d.Err)
+	}
+	w.pass(30 * time.Second)
+	w.state(u, approvals.Restored)
+	r = w.state(r, approvals.Undone)
+	if r.Card.Channel != home || r.Stale() || !strings.HasPrefix(w.at(r.Card).Text, "undone") {
+		t.Errorf("the card of what was undone: %+v", r.Card)
+	}
+}
