@@ -81,6 +81,8 @@ func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
 // date, or it is known who signed the statement with this key.
 type Change struct {
 	ID string `json:"id"`
+	// Of is the person whose request it is, for the queue's turns; it may be empty.
+	Of string `json:"-"`
 }
 
 // Sender sends messages of one kind to a queue. A message is stored when Send returns.
@@ -92,6 +94,13 @@ type Sender[T any] interface {
 // Queue takes messages of any kind.
 type Queue interface {
 	Send(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// FairQueue is a Queue that many people send to: their messages are delivered in turns.
+type FairQueue interface {
+	Queue
+	// SendFor sends a message of a group: a person.
+	SendFor(ctx context.Context, group string, body []byte, delay time.Duration) error
 }
 
 // JSON is a queue that takes messages of one kind.
@@ -106,6 +115,18 @@ func (q JSON[T]) Send(ctx context.Context, message T, delay time.Duration) error
 	return q.Queue.Send(ctx, body, delay)
 }
 
+// ChangeQueue takes changes: those of one person's requests in turns with those of others.
+type ChangeQueue struct{ Queue FairQueue }
+
+// Send implements [Sender].
+func (q ChangeQueue) Send(ctx context.Context, c Change, delay time.Duration) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return q.Queue.SendFor(ctx, c.Of, body, delay)
+}
+
 // Delivery is a received message.
 type Delivery struct {
 	Handle   uint64
@@ -115,8 +136,8 @@ type Delivery struct {
 
 // Receiver is the receiving end of a queue in this process.
 type Receiver interface {
-	// Receive returns the message that is due longest, and hides it from others for the
-	// visibility timeout. It does not wait: false means that none is due.
+	// Receive returns the message that is due longest, of groups by turns, and hides it from
+	// others for the visibility timeout. It does not wait: false means that none is due.
 	Receive(ctx context.Context, visibility time.Duration) (Delivery, bool, error)
 	// Delete removes a handled message.
 	Delete(ctx context.Context, d Delivery) error

@@ -93,6 +93,17 @@ type Request struct {
 	RunRevision int64 `json:"run_revision,omitempty"`
 
 	Card Card `json:"card"`
+	// Second is the card where the request was asked for, if that is not the first's channel.
+	// Who has the lease on the first draws both.
+	Second Card `json:"second,omitzero"`
+}
+
+// CardIn is the request's card in a channel, or else the first.
+func (r Request) CardIn(channel string) Card {
+	if r.Second.TS != "" && r.Second.Channel == channel {
+		return r.Second
+	}
+	return r.Card
 }
 
 // ReasonLine is the text of the card's block "why". A vote counts only if its evidence
@@ -167,8 +178,31 @@ func (c *Card) StartDrawing(now time.Time, d time.Duration) bool {
 	if !c.Lease.Take("", now, d) {
 		return false
 	}
+	c.begin(now)
+	return true
+}
+
+// begin notes that the card may be posted from now on.
+func (c *Card) begin(now time.Time) {
 	if c.Fresh = c.TS == "" && c.Posting.IsZero(); c.Fresh {
 		c.Posting = now
+	}
+}
+
+// NotBegun notes that the card was not tried to be posted after all.
+func (c *Card) NotBegun() {
+	if c.Fresh {
+		c.Posting = time.Time{}
+	}
+}
+
+// StartDrawing is [Card.StartDrawing] for both cards of a request.
+func (r *Request) StartDrawing(now time.Time, d time.Duration) bool {
+	if !r.Card.StartDrawing(now, d) {
+		return false
+	}
+	if r.Second.Channel != "" {
+		r.Second.begin(now)
 	}
 	return true
 }

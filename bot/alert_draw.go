@@ -233,7 +233,7 @@ func (b *Bot) postActivity(ctx context.Context, a alerts.Alert, card *approvals.
 // postOnce posts a reply in an alert's thread, once. If the answer to an earlier post
 // was lost, the message is found by its text.
 func (b *Bot) postOnce(ctx context.Context, id string, card *approvals.Card, key string, m cards.Message, since time.Time) error {
-	if err := b.turn(ctx, card.Channel, m.Rank); err != nil {
+	if err := b.turn(ctx, card.Channel, m); err != nil {
 		return err
 	}
 	ts, begun := card.Replies[key]

@@ -26,6 +26,8 @@ type Bot struct {
 	Org             actions.Org
 	Team            string
 	IncidentChannel string
+	// CommandChannels, where there are any, are the channels in which commands may be typed; [Bot.closed] says of
+	// which kind they must be.
 	CommandChannels []string
 	// SocketMode: what people do may come over a connection, where Slack signs nothing.
 	SocketMode bool

@@ -71,7 +71,7 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.containRemover(ctx, who, r, digest)
 	}
 	if o, ok := approvals.RequestOffers(r.ID, r.Intent, b.Org).ByButton(action.ID); ok {
-		return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: sameThread(r)})
+		return c.request(ctx, who, following(r, approvals.Request{Intent: o.Intent, Reason: o.Why}))
 	}
 	b.Log.WarnContext(ctx, "click on an unknown button", slog.String("action_id", action.ID))
 	return nil
@@ -265,7 +265,7 @@ func (c *conversation) undo(ctx context.Context, who approvals.Actor, r approval
 		return c.say(ctx, cards.Say(cards.NothingToUndo, r.ID, r.State))
 	}
 	i := approvals.Intent{Call: r.Intent.Call, Undo: r.ID, ReactivateKeys: keys}
-	return c.request(ctx, who, approvals.Request{Intent: i, Reason: reason, Card: sameThread(r)})
+	return c.request(ctx, who, following(r, approvals.Request{Intent: i, Reason: reason}))
 }
 
 // again asks for the call of a request that ended: a request of its own, by whoever clicks.
@@ -289,7 +289,7 @@ func (c *conversation) again(ctx context.Context, who approvals.Actor, r approva
 	if err != nil {
 		return err
 	}
-	return c.request(ctx, who, approvals.Request{Intent: p.Intent, Reason: why, Overrules: p.Overrules, Card: sameThread(r)})
+	return c.request(ctx, who, following(r, approvals.Request{Intent: p.Intent, Reason: why, Overrules: p.Overrules}))
 }
 
 // containRemover asks for a containment of who removed what a request contains.
@@ -302,12 +302,7 @@ func (c *conversation) containRemover(ctx context.Context, who approvals.Actor, 
 	if !ok || !c.payload.Showed(o.Intent) {
 		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
 	}
-	return c.request(ctx, who, approvals.Request{Intent: o.Intent, Reason: o.Why, Card: sameThread(r)})
-}
-
-// sameThread is where the card of a request goes that follows from another.
-func sameThread(r approvals.Request) approvals.Card {
-	return approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
+	return c.request(ctx, who, following(r, approvals.Request{Intent: o.Intent, Reason: o.Why}))
 }
 
 // submitted deals with a form.

@@ -1,11 +1,13 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -17,12 +19,12 @@ import (
 // command deals with a typed line.
 func (c *conversation) command(ctx context.Context) error {
 	b := c.b
-	if !slices.Contains(b.CommandChannels, c.payload.Channel) {
-		return c.say(ctx, cards.Say(cards.OtherChannel, c.payload.Command, b.CommandChannels[0]))
-	}
 	who, no := c.person(ctx)
 	if no != nil {
 		return c.answer(ctx, no)
+	}
+	if no := c.closedHere(ctx); no != nil {
+		return c.say(ctx, cards.Say(cards.ChannelClosed, no.Reason, b.IncidentChannel))
 	}
 	cmd, err := approvals.ParseCommand(c.payload.Text, b.Org.Directory())
 	if wrong, ok := errors.AsType[*actions.ParseErrors](err); ok {
@@ -33,7 +35,7 @@ func (c *conversation) command(ctx context.Context) error {
 	}
 	switch cmd.Verb {
 	case "act":
-		return c.ask(ctx, who, cmd.Call, cmd.Reason)
+		return c.typed(ctx, who, cmd.Call, cmd.Reason)
 	case "form":
 		return c.openForm(ctx, actions.Draft{}, "")
 	case "help":
@@ -73,13 +75,8 @@ func (c *conversation) command(ctx context.Context) error {
 	return fmt.Errorf("verb %q", cmd.Verb)
 }
 
-// ask asks for a call that somebody typed or entered in the form.
-func (c *conversation) ask(ctx context.Context, who approvals.Actor, call actions.Call, reason string) error {
-	return c.request(ctx, who, approvals.Request{Intent: approvals.Intent{Call: call}, Reason: reason, Card: approvals.Card{Channel: c.b.IncidentChannel}})
-}
-
-// request creates a request, if this person may ask for it. r has the intent, the
-// reason, the place of its card and the alert that led to it.
+// request creates a request, if this person may ask for it, and answers them. r has the
+// intent, the reason, the places of its cards and the alert that led to it.
 func (c *conversation) request(ctx context.Context, who approvals.Actor, r approvals.Request) error {
 	b := c.b
 	entry := b.Policy.For(r.Intent)
@@ -93,21 +90,25 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 	if no := b.Org.RefuseCall(r.Intent.Call); no != nil {
 		return c.say(ctx, cards.Say(cards.CallRefused, no.Reason, no.Hint))
 	}
-	if same, err := c.underWay(ctx, r); err != nil {
+	same, waiting, err := c.underWay(ctx, who, r)
+	switch {
+	case err != nil:
 		return err
-	} else if same.ID != "" {
-		return c.say(ctx, cards.Say(cards.AskedAlready, same.ID, same.State))
+	case same.ID != "":
+		return c.sayAsked(ctx, same)
+	case waiting >= maxWaiting && r.Intent.Undo == "":
+		return c.say(ctx, cards.Say(cards.TooManyWait, strconv.Itoa(waiting), cmp.Or(c.payload.Command, "/killswitch")))
 	}
 	key, err := b.Requests.PutEvidence(ctx, c.e, b.Now())
 	if err != nil {
 		return err
 	}
 	r.ID, r.State, r.Requester, r.Evidence = approvals.RequestID(c.e), approvals.Planning, who, key
-	r.Asked, r.Expires, r.Need = c.at, c.at.Add(entry.ApproveWithin), d.Need
+	r.Asked, r.Expires, r.Need, r.Second = c.at, c.at.Add(entry.ApproveWithin), d.Need, c.second(r)
 	if same, err := c.create(ctx, r); err != nil && !errors.Is(err, approvals.ErrConflict) {
 		return err
 	} else if same.ID != "" {
-		return c.say(ctx, cards.Say(cards.AskedAlready, same.ID, same.State))
+		return c.sayAsked(ctx, same)
 	}
 	// A second delivery of the same evidence comes here too: then the job may be missing.
 	if now, err := b.Requests.Get(ctx, r.ID); err != nil {
@@ -140,29 +141,6 @@ func (b *Bot) noteUndo(ctx context.Context, undo approvals.Request) error {
 	return err
 }
 
-// underWay returns an earlier request for the same intent that waits or runs. For requests
-// of alerts [Bot.createForAlert] looks.
-func (c *conversation) underWay(ctx context.Context, r approvals.Request) (approvals.Request, error) {
-	const page = 100
-	id, intent, now := approvals.RequestID(c.e), approvals.IntentDigest(r.Intent), c.b.Now()
-	for after := ""; r.Alert == ""; {
-		open, err := c.b.Requests.Marked(ctx, approvals.MarkOpen, after, page)
-		if err != nil {
-			return approvals.Request{}, err
-		}
-		for _, o := range open {
-			waits := o.State == approvals.Approved || o.State == approvals.Running || o.State.May(approvals.Approved) && !now.After(o.Expires)
-			if after = o.ID; waits && o.ID != id && approvals.IntentDigest(o.Intent) == intent {
-				return o, nil
-			}
-		}
-		if len(open) < page {
-			break
-		}
-	}
-	return approvals.Request{}, nil
-}
-
 // create stores a new request. If the alert has led to one for the same intent that
 // still covers it, it returns that one.
 func (c *conversation) create(ctx context.Context, r approvals.Request) (same approvals.Request, err error) {
@@ -188,25 +166,31 @@ func (c *conversation) cardTrouble(ctx context.Context, id string) error {
 		return c.say(ctx, cards.Say(cards.BeingPlanned, id))
 	case r.Card.TS == "":
 		return c.say(ctx, cards.Say(cards.CardMissing, id, r.Card.Channel))
-	case r.Card.Channel != c.payload.Channel:
+	case r.CardIn(c.payload.Channel).Channel != c.payload.Channel:
 		return c.say(ctx, cards.Say(cards.CardElsewhere, id, r.Card.Channel))
 	}
 	return nil
 }
 
-// repostCard posts the card again at the end of the channel: a vote needs the digest
-// that only the card carries.
+// repostCard posts the card again at the end of the channel where it is asked for, or else of its
+// own: a vote needs the digest that only the card carries.
 func (c *conversation) repostCard(ctx context.Context, who approvals.Actor, r approvals.Request) error {
 	e := c.b.Policy.For(r.Intent)
 	if !c.b.Policy.Roster.In(who.Person, e.Approvers) && !c.b.Policy.Roster.In(who.Person, e.Requesters) {
 		return c.answer(ctx, actions.Refuse(actions.Violation{Code: approvals.NotApprover, Group: e.Approvers}))
 	}
-	old := r.Card
+	var old approvals.Card
+	second := c.second(r).Channel == c.payload.Channel
 	_, err := c.b.Requests.Change(ctx, r.ID, func(r *approvals.Request) error {
 		if r.State != approvals.Pending {
 			return actions.Refuse(actions.Violation{Code: approvals.NotOpen, State: string(r.State)})
 		}
-		r.Card = approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
+		if second {
+			old, r.Second = r.Second, approvals.Card{Channel: c.payload.Channel}
+			r.Card.Lease = approvals.Lease{} // whoever draws now would put the old one back
+		} else {
+			old, r.Card = r.Card, approvals.Card{Channel: r.Card.Channel, Thread: r.Card.Thread}
+		}
 		r.Revise()
 		return nil
 	})
@@ -224,10 +208,14 @@ func (c *conversation) repostCard(ctx context.Context, who approvals.Actor, r ap
 	if r, err = c.b.Requests.Get(ctx, r.ID); err != nil {
 		return err
 	}
-	if r.Card.TS == "" {
-		return c.say(ctx, cards.Say(cards.CardMissing, r.ID, r.Card.Channel))
+	card := r.Card
+	if second {
+		card = r.CardIn(c.payload.Channel)
 	}
-	return c.say(ctx, cards.Say(cards.VoteByClick, r.ID, r.Card.Channel))
+	if card.TS == "" {
+		return c.say(ctx, cards.Say(cards.CardMissing, r.ID, card.Channel))
+	}
+	return c.say(ctx, cards.Say(cards.VoteByClick, r.ID, card.Channel))
 }
 
 // listLimit bounds what list reads.

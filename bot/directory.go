@@ -24,14 +24,16 @@ const (
 
 // directory remembers what Slack says of people.
 type directory struct {
-	mu     sync.Mutex
-	users  map[string]userEntry
-	groups map[string]groupEntry
+	mu       sync.Mutex
+	users    map[string]userEntry
+	groups   map[string]groupEntry
+	channels map[string]channelEntry
 }
 
 type userEntry struct {
-	no *actions.Refusal // of this account
-	at time.Time
+	no       *actions.Refusal // of this account
+	outsider bool             // a guest, or of another workspace
+	at       time.Time
 }
 
 type groupEntry struct {
@@ -42,28 +44,41 @@ type groupEntry struct {
 // refuse refuses Slack accounts that may not act: guests, bots and strangers, and
 // accounts that Slack can't be asked about.
 func (d *directory) refuse(ctx context.Context, b *Bot, user string) *actions.Refusal {
+	e, err := d.account(ctx, b, user, userFresh)
+	if err != nil {
+		return &actions.Refusal{Reason: fmt.Sprintf(cards.PersonNotLookedUp, cards.SlackTrouble(err))}
+	}
+	return e.no
+}
+
+// account is what Slack says of an account, asked anew if the last answer is older than fresh.
+func (d *directory) account(ctx context.Context, b *Bot, user string, fresh time.Duration) (userEntry, error) {
 	now := b.Now()
 	d.mu.Lock()
 	known, ok := d.users[user]
 	d.mu.Unlock()
-	if ok && now.Sub(known.at) < userFresh {
-		return known.no
+	if ok && now.Sub(known.at) < fresh {
+		return known, nil
 	}
 	u, err := b.Slack.user(ctx, user)
 	switch {
 	case err != nil && ok && now.Sub(known.at) < userStale:
-		return known.no
+		return known, nil
 	case err != nil:
-		return &actions.Refusal{Reason: fmt.Sprintf(cards.PersonNotLookedUp, cards.SlackTrouble(err))}
+		return userEntry{}, err
 	}
-	e := userEntry{no: refuseUser(u, b.Team), at: now}
+	e := userEntry{no: refuseUser(u, b.Team), outsider: guest(u) || u.TeamID != b.Team && !u.IsBot, at: now}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.users == nil {
 		d.users = map[string]userEntry{}
 	}
 	d.users[user] = e
-	return e.no
+	return e, nil
+}
+
+func guest(u *slack.User) bool {
+	return u.IsRestricted || u.IsUltraRestricted || u.IsStranger || u.IsInvitedUser
 }
 
 func refuseUser(u *slack.User, team string) *actions.Refusal {
@@ -72,7 +87,7 @@ func refuseUser(u *slack.User, team string) *actions.Refusal {
 		return &actions.Refusal{Reason: cards.OtherWorkspace}
 	case u.IsBot || u.IsAppUser:
 		return &actions.Refusal{Reason: cards.IsBot}
-	case u.IsRestricted || u.IsUltraRestricted || u.IsStranger || u.IsInvitedUser:
+	case guest(u):
 		return &actions.Refusal{Reason: cards.IsGuest}
 	case u.Deleted:
 		return &actions.Refusal{Reason: cards.IsDeactivated}

@@ -97,10 +97,10 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		card := r.Card
+		card, second := r.Card, r.Second
 		v, err := b.view(ctx, r)
 		if err == nil {
-			err = b.postRequest(ctx, v, &card)
+			err = b.postRequest(ctx, v, &card, &second)
 		}
 		held := card.Lease.Until
 		card.Lease = approvals.Lease{}
@@ -108,6 +108,7 @@ func (b *Bot) draw(ctx context.Context, id string) error {
 			if !r.Card.Keep(card, held) {
 				return errNothingToDo
 			}
+			r.Second = second
 			return nil
 		})
 		if errors.Is(uerr, errNothingToDo) {
@@ -140,23 +141,26 @@ func (b *Bot) lease(ctx context.Context, id string) (approvals.Request, error) {
 			return errNothingToDo // the first post is the call to approve
 		}
 		running := r.State == approvals.Running && r.Card.State == approvals.Running
-		if running && now.Sub(r.Card.DrawnAt) < drawEvery || !r.Card.StartDrawing(now, drawLease) {
+		if running && now.Sub(r.Card.DrawnAt) < drawEvery || !r.StartDrawing(now, drawLease) {
 			return errNothingToDo
 		}
 		return nil
 	})
 }
 
-// postRequest posts or updates the card, then posts the replies that are due. If the
-// state has changed, the card of its alert is drawn again, too.
-func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Card) error {
+// postRequest posts or updates the card and the second one, then posts the replies that are
+// due. If the state has changed, the card of its alert is drawn again, too.
+func (b *Bot) postRequest(ctx context.Context, v cards.View, card, second *approvals.Card) error {
 	r := v.Request
-	if err := b.setThread(ctx, r, card); err != nil {
+	err := b.setThread(ctx, r, card)
+	if err == nil {
+		err = b.postCard(ctx, v, card)
+	}
+	if err != nil {
+		second.NotBegun() // nobody may act on it where the incident channel sees nothing
 		return err
 	}
-	if err := b.postCard(ctx, v, card); err != nil {
-		return err
-	}
+	later := b.postSecond(ctx, v, *card, second)
 	if r.Alert != "" && card.State != r.State {
 		if err := b.redrawAlert(ctx, r.Alert); err != nil {
 			b.Log.WarnContext(ctx, "alert not drawn anew", slog.String("request_id", r.ID), slog.String("alert_id", r.Alert), slog.String("error", err.Error()))
@@ -165,11 +169,13 @@ func (b *Bot) postRequest(ctx context.Context, v cards.View, card *approvals.Car
 	card.DrawnAt, card.State = v.Now, r.State
 	for _, reply := range cards.Replies(v) {
 		if err := b.reply(ctx, v, card, reply); err != nil {
-			return err
+			return errors.Join(err, later)
 		}
 	}
-	card.Revision = r.Revision
-	return nil
+	if later == nil {
+		card.Revision = r.Revision
+	}
+	return later
 }
 
 // postCard posts the request's card, or updates it. What becomes pending is posted anew, so
@@ -183,6 +189,7 @@ func (b *Bot) postCard(ctx context.Context, v cards.View, card *approvals.Card) 
 	if r.State == approvals.Pending && card.TS == "" {
 		m = cards.Call(v)
 	}
+	m.By = asker(r)
 	if err := b.postOrUpdate(ctx, card, m, "· "+r.ID); err != nil || card.Planning == "" {
 		return err
 	}
@@ -229,9 +236,7 @@ func (b *Bot) postOrUpdate(ctx context.Context, card *approvals.Card, m cards.Me
 	err := b.postOrUpdateThere(ctx, card, m, marker)
 	if channelGone(err) && card.Channel != b.IncidentChannel {
 		b.Log.WarnContext(ctx, "card moves to the incident channel", slog.String("channel", card.Channel), slog.String("error", err.Error()))
-		if err := b.tellOnce(ctx, "gone channel "+card.Channel, cards.ChannelGone(card.Channel, codeOf(err))); err != nil && !errors.Is(err, approvals.ErrConflict) {
-			b.Log.WarnContext(ctx, "a channel that takes no messages is not told of", slog.String("error", err.Error()))
-		}
+		b.tellOfChannel(ctx, card.Channel, cards.ChannelGone(card.Channel, codeOf(err)))
 		*card = approvals.Card{Channel: b.IncidentChannel, Posting: b.Now(), Fresh: true, Lease: card.Lease}
 		err = b.postOrUpdateThere(ctx, card, m, marker)
 	}
@@ -252,10 +257,8 @@ func (b *Bot) postOrUpdateThere(ctx context.Context, card *approvals.Card, m car
 		}
 		*card = approvals.Card{Channel: card.Channel, Thread: card.Thread, Posting: b.Now(), Lease: card.Lease}
 	}
-	if err := b.turn(ctx, card.Channel, m.Rank); err != nil {
-		if card.Fresh { // its posting has not begun
-			card.Posting = time.Time{}
-		}
+	if err := b.turn(ctx, card.Channel, m); err != nil {
+		card.NotBegun()
 		return err
 	}
 	ts, err := b.Slack.post(ctx, card.Channel, card.Thread, m)
@@ -294,7 +297,8 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 		}
 		return b.storeReply(ctx, v.Request.ID, card, say.Key, first)
 	}
-	if err := b.turn(ctx, card.Channel, say.Rank); err != nil {
+	say.By = asker(v.Request)
+	if err := b.turn(ctx, card.Channel, say.Message); err != nil {
 		return err
 	}
 	if tried {

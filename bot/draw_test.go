@@ -30,7 +30,7 @@ func TestActivityIsPostedOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			card := approvals.Card{Channel: sec, Posting: asked, Fresh: true}
-			if err := b.postRequest(t.Context(), v, &card); err != nil {
+			if err := b.postRequest(t.Context(), v, &card, &approvals.Card{}); err != nil {
 				t.Fatal(err)
 			}
 			v.Report = &approvals.Report{At: asked, Activity: trail.Activity{
@@ -39,12 +39,12 @@ func TestActivityIsPostedOnce(t *testing.T) {
 			}}
 			if lost {
 				w.Fail(slackfake.Fault{Method: "chat.postMessage", After: true})
-				if err := b.postRequest(t.Context(), v, &card); err == nil {
+				if err := b.postRequest(t.Context(), v, &card, &approvals.Card{}); err == nil {
 					t.Fatal("the answer was not lost")
 				}
 			}
 			for range 3 {
-				if err := b.postRequest(t.Context(), v, &card); err != nil {
+				if err := b.postRequest(t.Context(), v, &card, &approvals.Card{}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -99,7 +99,7 @@ func (c *conversation) formSubmitted(ctx context.Context) error {
 		if who, no := c.person(ctx); no != nil {
 			err = c.answer(ctx, no)
 		} else {
-			err = c.ask(ctx, who, call, reason)
+			err = c.typed(ctx, who, call, reason)
 		}
 	}
 	told := *c.form

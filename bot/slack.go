@@ -249,7 +249,7 @@ func messageGone(err error) bool {
 // errorsBut are Slack's errors that are not about what a message contains.
 // https://docs.slack.dev/reference/methods/chat.postMessage
 var errorsBut = map[string][]string{
-	"channel": {"is_archived", "is_inactive", "channel_not_found", "not_in_channel", "restricted_action", "restricted_action_read_only_channel",
+	"channel": {"is_archived", "channel_is_archived", "is_inactive", "channel_not_found", "not_in_channel", "restricted_action", "restricted_action_read_only_channel",
 		"restricted_action_non_threadable_channel", "restricted_action_thread_only_channel", "restricted_action_thread_locked", "cannot_reply_to_message", "messages_tab_disabled"},
 	"message": {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"},
 	"app": {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission", "missing_scope", "not_allowed_token_type",
@@ -321,13 +321,54 @@ func (s *Slack) Team(ctx context.Context) (team, address string, err error) {
 	return team, address, err
 }
 
-// takesMessages returns an error if a channel is known to take no messages of ours.
-func (s *Slack) takesMessages(ctx context.Context, channel string) error {
-	var c *slack.Channel
-	err := s.withRetry(ctx, func(api *slack.Client) (err error) {
-		c, err = api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
+// notInternal says why a channel is not one of this workspace alone that the bot is in; empty if
+// it is. https://docs.slack.dev/reference/objects/conversation-object
+func (s *Slack) notInternal(ctx context.Context, channel string) (no string, err error) {
+	c, err := s.channel(ctx, channel)
+	switch {
+	case channelGone(err):
+		return cards.NotInChannel, nil
+	case err != nil:
+		return "", err
+	case c.IsIM || c.IsMpIM:
+		return cards.InDirectMessage, nil
+	case !c.IsMember || c.IsArchived:
+		return cards.NotInChannel, nil
+	case c.IsShared || c.IsExtShared || c.IsPendingExtShared || c.IsOrgShared || c.IsGlobalShared || len(c.PendingShared) > 0:
+		return cards.SharedChannel, nil
+	}
+	return "", nil
+}
+
+func (s *Slack) channel(ctx context.Context, id string) (c *slack.Channel, err error) {
+	err = s.withRetry(ctx, func(api *slack.Client) (err error) {
+		c, err = api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: id})
 		return err
 	})
+	return c, err
+}
+
+// memberPage is how many members one call asks for: Slack recommends no more.
+// https://docs.slack.dev/apis/web-api/pagination
+const memberPage = 200
+
+// membersOf lists who is in a channel; of more than most it leaves off the rest.
+func (s *Slack) membersOf(ctx context.Context, channel string, most int) (ids []string, err error) {
+	for cursor := ""; ; {
+		var page []string
+		err := s.withRetry(ctx, func(api *slack.Client) (err error) {
+			page, cursor, err = api.GetUsersInConversationContext(ctx, &slack.GetUsersInConversationParameters{ChannelID: channel, Cursor: cursor, Limit: memberPage})
+			return err
+		})
+		if ids = append(ids, page...); err != nil || cursor == "" || len(ids) > most {
+			return ids, err
+		}
+	}
+}
+
+// takesMessages returns an error if a channel is known to take no messages of ours.
+func (s *Slack) takesMessages(ctx context.Context, channel string) error {
+	c, err := s.channel(ctx, channel)
 	switch {
 	case err == nil && c.IsArchived:
 		return slack.SlackErrorResponse{Err: "is_archived"}

@@ -71,6 +71,46 @@ func TestCallsGoFirst(t *testing.T) {
 	}, asSlackDoes)
 }
 
+// TestManyOfOnePersonLeaveTurns: of twenty cards that become due at once, by as many workers, those of the
+// next person go ahead; none is lost.
+func TestManyOfOnePersonLeaveTurns(t *testing.T) {
+	const n = 20
+	atDesk(t, func(t *testing.T, d *desk) {
+		ids := d.planned(n + 1)
+		of := func(r *approvals.Request) error {
+			r.Requester = approvals.Actor{Person: ben.ID, Slack: ben.Slack}
+			return nil
+		}
+		_, err := d.Requests.Change(t.Context(), ids[n], of)
+		d.must(err)
+		var wg sync.WaitGroup
+		for _, id := range ids[:n] {
+			wg.Go(func() { d.becomes(id, approvals.Pending) })
+		}
+		time.Sleep(50 * time.Millisecond)
+		began := time.Now()
+		d.becomes(ids[n], approvals.Pending)
+		if waited := time.Since(began); d.request(ids[n]).Card.TS == "" || waited > 2500*time.Millisecond { // two turns
+			t.Errorf("the other's call waited %s", waited)
+			for _, c := range d.slack.Calls() {
+				t.Logf("%s %s %d %s", c.At.Sub(began), c.Method, c.Status, c.Error)
+			}
+		}
+		wg.Wait()
+		d.pass(2 * time.Minute)
+		for _, id := range ids {
+			if r := d.request(id); r.Card.State != approvals.Pending {
+				t.Errorf("%s has no card", id)
+			}
+		}
+		for _, c := range d.slack.Calls() {
+			if c.Method == "chat.postMessage" && c.Status == http.StatusTooManyRequests {
+				t.Errorf("Slack refused a message: %+v", c)
+			}
+		}
+	}, asSlackDoes)
+}
+
 // TestLostLeaseWritesNothing: who drew a card for so long that another worker has begun leaves
 // the card to it.
 func TestLostLeaseWritesNothing(t *testing.T) {

@@ -33,12 +33,14 @@ type RateLimit struct {
 	// the other: those that call people, with all that are posted already; and all.
 	Calls time.Time `json:"calls,omitzero"`
 	Posts time.Time `json:"posts,omitzero"`
+	// People are whose cards were posted within crowdSpan.
+	People []Ahead `json:"people,omitempty"`
 }
 
-// Ahead is when an alert was posted ahead of what waits.
+// Ahead is when something was posted ahead of what waits.
 type Ahead struct {
 	At time.Time `json:"at"`
-	Of string    `json:"of"` // account and source
+	Of string    `json:"of"` // account and source of an alert, or a person
 }
 
 // Slack takes a message a second in a channel, and a few at once.
@@ -47,14 +49,45 @@ const (
 	turnBurst = 2 * turnPause
 )
 
-// Turn returns when a message may be posted: what calls people waits for other calls and for
-// what is posted already, the rest for all that have a turn. It returns false if that is after until.
-func (r *RateLimit) Turn(now, until time.Time, call bool) (time.Time, bool) {
+// More cards of one person within a span take no turn ahead: they are posted when nobody waits.
+const (
+	crowdSpan  = 10 * time.Second
+	crowdCards = 3 // which is what Slack takes at once
+)
+
+// Crowds reports whether so many cards of a person were posted just now that others go ahead of
+// the next.
+func (r *RateLimit) Crowds(now time.Time, person string) bool {
+	r.People = slices.DeleteFunc(r.People, func(p Ahead) bool { return now.Sub(p.At) >= crowdSpan })
+	n := 0
+	for _, p := range r.People {
+		if p.Of == person {
+			n++
+		}
+	}
+	return person != "" && n >= crowdCards
+}
+
+// Posted notes a person's card.
+func (r *RateLimit) Posted(at time.Time, person string) {
+	if person != "" {
+		r.People = append(r.People, Ahead{at, person})
+	}
+}
+
+// Room is when the next message may be posted.
+func (r RateLimit) Room(now time.Time, call bool) time.Time {
 	last := latest(r.Calls, r.Posts)
 	if call {
 		last = r.Calls
 	}
-	at := latest(now, last.Add(-turnBurst))
+	return latest(now, last.Add(-turnBurst))
+}
+
+// Turn returns when a message may be posted: what calls people waits for other calls and for
+// what is posted already, the rest for all that have a turn. It returns false if that is after until.
+func (r *RateLimit) Turn(now, until time.Time, call bool) (time.Time, bool) {
+	at := r.Room(now, call)
 	if at.After(until) {
 		return time.Time{}, false
 	}

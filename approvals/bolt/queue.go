@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -12,69 +13,61 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// Queue is a queue in the file: an approvals.Queue and an approvals.Receiver.
-// Its bucket is ordered by the time at which messages are due; a second one
-// finds a message by its handle.
+// Queue is a queue in the file: an approvals.FairQueue and an approvals.Receiver. Its
+// bucket keeps the messages under the time for which they were sent and their ID. When
+// each is due next is in memory: only this process has the file open.
 type Queue struct {
 	db   *bbolt.DB
 	name string
 	now  func() time.Time
 	wake chan struct{}
+
+	mu       sync.Mutex
+	schedule approvals.Schedule
+	places   map[uint64][]byte // by ID
 }
 
-// Queue opens a queue. Since only this process has the file open, messages that an
-// earlier one received and did not delete are due again at once.
+// Queue opens a queue. Messages that an earlier process received and did not delete are
+// due again at once.
 func (f *File) Queue(name string, now func() time.Time) (*Queue, error) {
-	q := &Queue{f.db, name, now, make(chan struct{}, 1)}
+	q := &Queue{db: f.db, name: name, now: now, wake: make(chan struct{}, 1), places: map[uint64][]byte{}}
 	err := f.db.Update(func(tx *bbolt.Tx) error {
-		if _, err := tx.CreateBucketIfNotExists(q.bucket()); err != nil {
+		b, err := tx.CreateBucketIfNotExists(q.bucket())
+		if err != nil {
 			return err
 		}
-		if _, err := tx.CreateBucketIfNotExists(q.handles()); err != nil {
-			return err
-		}
-		return q.recover(tx)
+		return b.ForEach(q.load)
 	})
 	return q, err
 }
 
-func (q *Queue) recover(tx *bbolt.Tx) error {
-	var received [][]byte
-	err := tx.Bucket(q.bucket()).ForEach(func(k, v []byte) error {
-		var m queued
-		if err := json.Unmarshal(v, &m); err != nil {
-			return err
-		}
-		if m.Receives > 0 {
-			received = append(received, slices.Clone(k))
-		}
-		return nil
-	})
-	if err != nil {
+// load puts a stored message on the schedule.
+func (q *Queue) load(k, v []byte) error {
+	var m queued
+	if err := json.Unmarshal(v, &m); err != nil {
 		return err
 	}
-	for _, k := range received {
-		var m queued
-		if err := json.Unmarshal(tx.Bucket(q.bucket()).Get(k), &m); err != nil {
-			return err
-		}
-		if err := tx.Bucket(q.bucket()).Delete(k); err != nil {
-			return err
-		}
-		if err := q.put(tx, binary.BigEndian.Uint64(k[8:]), q.now(), m); err != nil {
-			return err
-		}
+	due := time.Unix(0, int64(binary.BigEndian.Uint64(k[:8]))) //nolint:gosec // written by place
+	if m.Receives > 0 {
+		due = q.now()
 	}
+	q.put(slices.Clone(k), m.Group, due)
 	return nil
 }
 
-func (q *Queue) bucket() []byte  { return []byte("queue:" + q.name) }
-func (q *Queue) handles() []byte { return []byte("handles:" + q.name) }
+func (q *Queue) put(place []byte, group string, due time.Time) {
+	id := binary.BigEndian.Uint64(place[8:])
+	q.places[id] = place
+	q.schedule.Put(id, group, due)
+}
+
+func (q *Queue) bucket() []byte { return []byte("queue:" + q.name) }
 
 // queued is the encoding of a message.
 type queued struct {
 	Body     []byte `json:"b"`
 	Receives int    `json:"r"`
+	Group    string `json:"g,omitempty"`
 }
 
 func place(due time.Time, id uint64) []byte {
@@ -82,32 +75,43 @@ func place(due time.Time, id uint64) []byte {
 	return binary.BigEndian.AppendUint64(k, id)
 }
 
-func (q *Queue) put(tx *bbolt.Tx, id uint64, due time.Time, m queued) error {
+// Send implements approvals.Queue.
+func (q *Queue) Send(_ context.Context, body []byte, delay time.Duration) error {
+	return q.send(queued{Body: body}, delay)
+}
+
+// SendFor implements approvals.FairQueue.
+func (q *Queue) SendFor(_ context.Context, group string, body []byte, delay time.Duration) error {
+	return q.send(queued{Body: body, Group: group}, delay)
+}
+
+func (q *Queue) send(m queued, delay time.Duration) error {
 	v, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	k := place(due, id)
-	if err := tx.Bucket(q.handles()).Put(binary.BigEndian.AppendUint64(nil, id), k); err != nil {
-		return err
-	}
-	return tx.Bucket(q.bucket()).Put(k, v)
-}
-
-// Send implements approvals.Queue.
-func (q *Queue) Send(_ context.Context, body []byte, delay time.Duration) error {
-	err := q.db.Update(func(tx *bbolt.Tx) error {
-		id, err := tx.Bucket(q.bucket()).NextSequence()
+	due := q.now().Add(delay)
+	var at []byte
+	err = q.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(q.bucket())
+		id, err := b.NextSequence()
 		if err != nil {
 			return err
 		}
-		return q.put(tx, id, q.now().Add(delay), queued{Body: body})
+		at = place(due, id)
+		return b.Put(at, v)
 	})
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.put(at, m.Group, due)
+	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return err
+	return nil
 }
 
 // Wake implements approvals.Receiver.
@@ -115,73 +119,66 @@ func (q *Queue) Wake() <-chan struct{} { return q.wake }
 
 // Receive implements approvals.Receiver.
 func (q *Queue) Receive(_ context.Context, visibility time.Duration) (d approvals.Delivery, ok bool, err error) {
-	if due, some := q.Due(); !some || due.After(q.now()) {
-		return d, false, nil // no write transaction: this is called often
+	q.mu.Lock()
+	id, ok := q.schedule.Next(q.now(), visibility)
+	at := q.places[id]
+	q.mu.Unlock()
+	if !ok {
+		return d, false, nil
 	}
+	var m queued
 	err = q.db.Update(func(tx *bbolt.Tx) error {
-		k, v := tx.Bucket(q.bucket()).Cursor().First()
-		if k == nil || dueAt(k).After(q.now()) {
-			return nil
+		b := tx.Bucket(q.bucket())
+		v := b.Get(at)
+		if ok = v != nil; !ok {
+			return nil // deleted just now
 		}
-		var m queued
 		if err := json.Unmarshal(v, &m); err != nil {
 			return err
 		}
 		m.Receives++
-		id := binary.BigEndian.Uint64(k[8:])
-		if err := tx.Bucket(q.bucket()).Delete(slices.Clone(k)); err != nil {
+		counted, err := json.Marshal(m)
+		if err != nil {
 			return err
 		}
-		d, ok = approvals.Delivery{Handle: id, Body: m.Body, Receives: m.Receives}, true
-		return q.put(tx, id, q.now().Add(visibility), m)
+		return b.Put(at, counted)
 	})
-	return d, ok, err
+	if err != nil {
+		q.mu.Lock()
+		q.schedule.Delay(id, q.now())
+		q.mu.Unlock()
+		return d, false, err
+	}
+	return approvals.Delivery{Handle: id, Body: m.Body, Receives: m.Receives}, ok, nil
 }
 
 // Delete implements approvals.Receiver.
 func (q *Queue) Delete(_ context.Context, d approvals.Delivery) error {
-	return q.db.Update(func(tx *bbolt.Tx) error {
-		handle := binary.BigEndian.AppendUint64(nil, d.Handle)
-		k := tx.Bucket(q.handles()).Get(handle)
-		if k == nil {
-			return nil
-		}
-		if err := tx.Bucket(q.bucket()).Delete(slices.Clone(k)); err != nil {
-			return err
-		}
-		return tx.Bucket(q.handles()).Delete(handle)
-	})
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	at, ok := q.places[d.Handle]
+	if !ok {
+		return nil
+	}
+	if err := q.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(q.bucket()).Delete(at) }); err != nil {
+		return err
+	}
+	delete(q.places, d.Handle)
+	q.schedule.Remove(d.Handle)
+	return nil
 }
 
 // Return implements approvals.Receiver.
 func (q *Queue) Return(_ context.Context, d approvals.Delivery, delay time.Duration) error {
-	return q.db.Update(func(tx *bbolt.Tx) error {
-		k := slices.Clone(tx.Bucket(q.handles()).Get(binary.BigEndian.AppendUint64(nil, d.Handle)))
-		if k == nil {
-			return nil
-		}
-		var m queued
-		if err := json.Unmarshal(tx.Bucket(q.bucket()).Get(k), &m); err != nil {
-			return err
-		}
-		if err := tx.Bucket(q.bucket()).Delete(k); err != nil {
-			return err
-		}
-		return q.put(tx, d.Handle, q.now().Add(delay), m)
-	})
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.schedule.Delay(d.Handle, q.now().Add(delay))
+	return nil
 }
 
 // Due implements approvals.Receiver.
-func (q *Queue) Due() (due time.Time, ok bool) {
-	_ = q.db.View(func(tx *bbolt.Tx) error {
-		if k, _ := tx.Bucket(q.bucket()).Cursor().First(); k != nil {
-			due, ok = dueAt(k), true
-		}
-		return nil
-	})
-	return due, ok
-}
-
-func dueAt(k []byte) time.Time {
-	return time.Unix(0, int64(binary.BigEndian.Uint64(k[:8]))) //nolint:gosec // written by place
+func (q *Queue) Due() (time.Time, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.schedule.Due()
 }

@@ -59,7 +59,7 @@ type Executor struct {
 	// Signers finds out who signed a statement of the command line; nil takes none.
 	Signers  Signers
 	Team     string   // Slack workspace
-	Channels []string // where commands may be typed
+	Channels []string // where commands may be typed; empty: in each that the bot takes them from
 	Jobs     approvals.Sender[approvals.Job]
 	Changes  approvals.Sender[approvals.Change]
 	Now      func() time.Time

@@ -207,7 +207,7 @@ func (r recorder) Send(ctx context.Context, j approvals.Job, delay time.Duration
 type teller struct{ w *world }
 
 func (t teller) Send(ctx context.Context, c approvals.Change, delay time.Duration) error {
-	return t.w.killer.Around("send changes", func() error { return approvals.JSON[approvals.Change]{Queue: t.w.Changes}.Send(ctx, c, delay) })
+	return t.w.killer.Around("send changes", func() error { return approvals.ChangeQueue{Queue: t.w.Changes}.Send(ctx, c, delay) })
 }
 
 // table is a store as the executor has it: a test can see or fail its reads and

@@ -19,7 +19,7 @@ import (
 
 // queue is a queue with both ends in this process.
 type queue interface {
-	approvals.Queue
+	approvals.FairQueue
 	approvals.Receiver
 }
 

@@ -88,7 +88,10 @@ func (x *Executor) proveSlackRequest(ctx context.Context, r approvals.Request, e
 }
 
 func (x *Executor) proveCommand(ctx context.Context, payload approvals.SlackPayload, proven *provenRequest) error {
-	if !slices.Contains(x.Channels, payload.Channel) {
+	switch { // whether a channel is shared or has guests only the bot can ask
+	case strings.HasPrefix(payload.Channel, "D"):
+		return approvals.Unproven("it was typed in a direct message")
+	case len(x.Channels) > 0 && !slices.Contains(x.Channels, payload.Channel):
 		return approvals.Unproven("it was typed in a channel that is not listed")
 	}
 	c, err := approvals.ParseCommand(payload.Text, x.Org.Directory())

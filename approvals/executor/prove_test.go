@@ -39,6 +39,7 @@ func TestForgedCommandsAreRefused(t *testing.T) {
 		"no Slack user":                  {func(_ *world, d *word) { d.user = ""; d.row.Requester.Person = "alice" }, "nobody in the roster"},
 		"a person outside the group":     {func(_ *world, d *word) { d.user = mallory }, "not_requester"},
 		"a channel that is not listed":   {func(_ *world, d *word) { d.channel = "C02RANDOM" }, "a channel that is not listed"},
+		"a direct message, of no list":   {func(w *world, d *word) { w.executor.Channels, d.channel = nil, "D02RANDOM" }, "a direct message"},
 		"text that does not parse":       {func(_ *world, d *word) { d.text = "revoke_session " + appRole }, "does not parse"},
 		"a verb that asks for nothing":   {func(_ *world, d *word) { d.text = "list" }, "list asks for nothing"},
 		"a typed denial":                 {func(_ *world, d *word) { d.text = "deny KS-4G7QX2M9ZT0B" }, "deny asks for nothing"},

@@ -50,11 +50,11 @@ var errSettled = errors.New("settled already")
 // changeRequest changes a request's row and asks the bot to redraw its card, also if
 // change returns errSettled.
 func (x *Executor) changeRequest(ctx context.Context, id string, change func(*approvals.Request) error) error {
-	_, err := x.Requests.Change(ctx, id, change)
+	r, err := x.Requests.Change(ctx, id, change)
 	if err := ignore(err, errSettled); err != nil {
 		return err
 	}
-	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
+	return x.Changes.Send(ctx, approvals.Change{ID: id, Of: r.Requester.Person}, 0)
 }
 
 // ignore returns nil if err is kind, otherwise err.

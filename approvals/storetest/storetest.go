@@ -225,7 +225,7 @@ func TestStore(t *testing.T, open func(t *testing.T) approvals.Store) {
 
 // Queue is a queue with both ends.
 type Queue interface {
-	approvals.Queue
+	approvals.FairQueue
 	approvals.Receiver
 }
 
@@ -265,6 +265,24 @@ func TestQueue(t *testing.T, open func(t *testing.T, now func() time.Time) Queue
 	if _, ok := q.Due(); ok {
 		t.Error("something is left")
 	}
+
+	// However many messages one group has, another's waits for one of them.
+	for i := range 300 {
+		must(t, q.SendFor(ctx, "carol", fmt.Appendf(nil, "carol %d", i), 0))
+	}
+	now = now.Add(time.Second)
+	must(t, q.Delete(ctx, next("carol 0")))
+	must(t, q.SendFor(ctx, "alice", []byte("alice 0"), 0))
+	must(t, q.SendFor(ctx, "bob", []byte("bob 0"), 0))
+	must(t, q.SendFor(ctx, "alice", []byte("alice 1"), 0))
+	for _, want := range []string{"alice 0", "bob 0", "carol 1", "alice 1", "carol 2"} {
+		must(t, q.Delete(ctx, next(want)))
+	}
+	// What is received by one worker after the other is received once.
+	for i := 3; i < 300; i++ {
+		next(fmt.Sprintf("carol %d", i))
+	}
+	next("")
 }
 
 func must(t *testing.T, err error) {

@@ -188,6 +188,11 @@ func CantPost(v AlertView, code string) Message {
 		v.Alert.ID, Untrusted(code), finding.Level(v.Finding.Severity), productName(v.Finding.Product), Untrusted(v.account()))
 }
 
+// ChannelShut is the message about a channel in which cards are not shown any more.
+func ChannelShut(channel, why string) Message {
+	return note("*The channel <#%s> gets no cards of mine any more* (%s): they are here alone.", channel, Untrusted(why))
+}
+
 // ChannelGone is the message about a channel that takes no cards.
 func ChannelGone(channel, code string) Message {
 	return note("*The channel <#%s> takes no messages of mine* (%s): its cards come here. Invite the bot, or change the channel in the configuration. It is told again in an hour, if it is still so.", channel, Untrusted(code))

@@ -25,17 +25,29 @@ const (
 	NotInUserGroup = "You are not in the Slack user group that goes with %s just now."
 )
 
+// Why a channel takes no commands.
+const (
+	InDirectMessage = "I work in channels, where others see it, and not in direct messages"
+	NotListed       = "this channel is not one of slack.command_channels in the configuration"
+	NotInChannel    = "I am not in this channel, or it is archived; invite me with /invite"
+	SharedChannel   = "this channel is shared with another organization or workspace, or is about to be"
+	HasGuests       = "there are guests in this channel"
+	TooManyMembers  = "this channel has over 500 members, too many to be looked through for guests"
+	// trouble
+	ChannelNotLookedUp = "who is in this channel can't be looked up (%s)"
+)
+
 // Answers to commands and to clicks on a request's card.
 const (
-	// command, channel
-	OtherChannel   = "%s works only in <#%s>. Nothing was done."
+	// why, channel
+	ChannelClosed  = "Nothing was done: %s. Use <#%s>."
 	OneClickPlease = "One click at a time, please. Nothing was done."
 	// why
 	NothingDone = "Nothing was done. %s"
 	// reason, hint
 	CallRefused = "Nothing was done: %s. %s."
-	// ID, state
-	AskedAlready = "Nothing was done: %s asks for the same and is %s."
+	// how many, command
+	TooManyWait = "Nothing was done: %s requests of yours wait already, as many as one person may have. Let others approve them, `%[2]s cancel ID` those that nobody needs (`%[2]s list` shows them), or let somebody else ask. Approving, denying, cancelling and undoing go on."
 	// ID
 	EndNotRecorded = "Nothing was done: the end of %s is being recorded. Click again in some seconds."
 	IDTaken        = "Nothing was done: the ID %s is taken. Send it again."
@@ -52,6 +64,7 @@ const (
 	NothingToUndo = "%s is %s: there is nothing to undo."
 	// ID, channel
 	CardElsewhere = "%s: its card is in <#%s>."
+	CardTaken     = "%s: its card is in <#%s> alone now."
 	CardMoved     = "%s: its card has moved to the end of the channel."
 	// ID
 	BeingPlanned = "%s: planning. Nothing has been changed; its card calls those who may approve."

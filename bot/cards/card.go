@@ -23,6 +23,8 @@ type Message struct {
 	// Marker is a part of the text by which the message is found again; empty: all of it.
 	Marker string
 	Rank   Rank
+	// By is the person whose request it is about: they take turns. Empty: nobody's.
+	By string
 }
 
 // Rank orders new messages where Slack takes fewer than there are.

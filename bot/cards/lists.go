@@ -66,12 +66,20 @@ func List(open, held Listing) Message {
 }
 
 // link leads to the card, for the end of a line.
-func (v View) link() string {
-	link := v.Request.Card.Permalink()
+func (v View) link() string { return linkTo(" · ", v.Request.Card) }
+
+// linkTo leads to a card; it is empty if it is not known where that stands.
+func linkTo(before string, c approvals.Card) string {
+	link := c.Permalink()
 	if link == "" {
 		return ""
 	}
-	return fmt.Sprintf(" · <%s|Open its card>", entities(link))
+	return fmt.Sprintf("%s<%s|Open its card>", before, entities(link))
+}
+
+// Asked tells somebody in a channel of an earlier request for what they ask for.
+func Asked(same approvals.Request, channel string) Message {
+	return note("Nothing was done: %s asks for the same and is %s.%s", Untrusted(same.ID), Untrusted(same.State), linkTo(" ", same.CardIn(channel)))
 }
 
 // leftLists tell of many steps those that were left alone or failed, by reason,

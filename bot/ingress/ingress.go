@@ -48,6 +48,12 @@ type Sender interface {
 	Send(ctx context.Context, body []byte, delay time.Duration) error
 }
 
+// FairSender is a queue that delivers what different people send in turns.
+type FairSender interface {
+	// SendFor is [Sender.Send] for a person's message. user may be empty: nobody's in particular.
+	SendFor(ctx context.Context, user string, body []byte, delay time.Duration) error
+}
+
 // Ingress answers Slack and webhooks. It is an http.Handler; Answer serves other
 // transports.
 type Ingress struct {
@@ -56,7 +62,7 @@ type Ingress struct {
 	// Refresh, where it is set, looks for a secret that was rotated just now. It
 	// is asked when no secret fits, so it must bound how often it really looks.
 	Refresh    func(context.Context) ([]string, error)
-	SlackQueue Sender
+	SlackQueue FairSender
 
 	// Keys are the webhooks' keys as ParseKeys reads them: the current text, and
 	// while it is changed the previous; RefreshKeys is to them what Refresh is to
@@ -156,7 +162,7 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	}
 	var delay time.Duration
 	answer := Response{Status: http.StatusOK}
-	kind, challenge := read(d.Body)
+	kind, user, challenge := read(d.Body)
 	switch kind {
 	case unreadable:
 		return text(http.StatusBadRequest, "neither a command, nor an interaction, nor an event\n")
@@ -173,21 +179,22 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 		answer.Type, answer.Body = jsonType, checking
 	case payload:
 	}
-	if refused := in.store(ctx, in.SlackQueue, d, delay); refused.Status != http.StatusOK {
+	refused := in.store(ctx, func(body []byte) error { return in.SlackQueue.SendFor(ctx, user, body, delay) }, d)
+	if refused.Status != http.StatusOK {
 		return refused
 	}
 	return answer
 }
 
 // store sends a message to a queue and answers.
-func (in *Ingress) store(ctx context.Context, queue Sender, message any, delay time.Duration) Response {
+func (in *Ingress) store(ctx context.Context, send func(body []byte) error, message any) Response {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // a form is full of &, each of which would become six bytes
 	if err := e.Encode(message); err != nil {
 		return text(http.StatusBadRequest, "unreadable\n")
 	}
-	if err := queue.Send(ctx, bytes.TrimSpace(b.Bytes()), delay); err != nil {
+	if err := send(bytes.TrimSpace(b.Bytes())); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
 	}
@@ -238,8 +245,19 @@ const (
 	probe           // ssl_check
 )
 
-// read tells the kinds of bodies apart by their content, so that one URL can serve all.
-func read(body string) (k kind, challenge string) {
+// userID returns a Slack user's ID, or "" for what can't be one: queues take 128 characters
+// of few kinds.
+func userID(s string) string {
+	other := func(c rune) bool { return (c < 'A' || c > 'Z') && (c < '0' || c > '9') }
+	if len(s) > 32 || strings.ContainsFunc(s, other) {
+		return ""
+	}
+	return s
+}
+
+// read tells the kinds of bodies apart by their content, so that one URL can serve all. user
+// is whose payload it is, challenge that of a handshake.
+func read(body string) (k kind, user, challenge string) {
 	if strings.HasPrefix(body, "{") {
 		var e struct {
 			Type      string `json:"type"`
@@ -247,40 +265,43 @@ func read(body string) (k kind, challenge string) {
 		}
 		switch err := json.Unmarshal([]byte(body), &e); {
 		case err != nil:
-			return unreadable, ""
+			return unreadable, "", ""
 		case e.Type == "url_verification":
-			return handshake, e.Challenge
+			return handshake, "", e.Challenge
 		case e.Type == "event_callback":
-			return event, ""
+			return event, "", ""
 		}
-		return unreadable, ""
+		return unreadable, "", ""
 	}
 	form, err := url.ParseQuery(body)
 	if err != nil {
-		return unreadable, ""
+		return unreadable, "", ""
 	}
 	if text := form.Get("payload"); text != "" {
 		var p struct {
 			Type string `json:"type"`
+			User struct {
+				ID string `json:"id"`
+			} `json:"user"`
 			View struct {
 				CallbackID string `json:"callback_id"`
 			} `json:"view"`
 		}
 		switch {
 		case json.Unmarshal([]byte(text), &p) != nil || p.Type == "":
-			return unreadable, ""
+			return unreadable, "", ""
 		case p.Type == "view_submission" && p.View.CallbackID == FormCallback:
-			return submission, ""
+			return submission, userID(p.User.ID), ""
 		}
-		return payload, ""
+		return payload, userID(p.User.ID), ""
 	}
 	switch {
 	case form.Get("command") != "" && strings.TrimSpace(form.Get("text")) == "":
-		return bare, ""
+		return bare, userID(form.Get("user_id")), ""
 	case form.Get("command") != "":
-		return payload, ""
+		return payload, userID(form.Get("user_id")), ""
 	case form.Get("ssl_check") == "1":
-		return probe, ""
+		return probe, "", ""
 	}
-	return unreadable, ""
+	return unreadable, "", ""
 }

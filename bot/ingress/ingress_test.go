@@ -40,6 +40,7 @@ var now = time.Unix(docTime, 0)
 // queue keeps what was sent to it.
 type queue struct {
 	sent  [][]byte
+	of    []string      // whose
 	delay time.Duration // of the last
 	err   error
 	send  func(context.Context) error
@@ -56,6 +57,14 @@ func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) erro
 	}
 	q.sent, q.delay = append(q.sent, body), delay
 	return nil
+}
+
+func (q *queue) SendFor(ctx context.Context, user string, body []byte, delay time.Duration) error {
+	err := q.Send(ctx, body, delay)
+	if err == nil {
+		q.of = append(q.of, user)
+	}
+	return err
 }
 
 // toDocumented is the answer to the documented command, which has nothing behind it.
@@ -370,6 +379,31 @@ func TestKindsOfBodies(t *testing.T) {
 	}
 }
 
+// TestWhoseMessage: each is queued as its person's, so that nobody waits for the messages of another; one whose
+// person can't be told is taken all the same.
+func TestWhoseMessage(t *testing.T) {
+	payload := func(user string) string {
+		return "payload=" + url.QueryEscape(`{"type":"block_actions","user":{"id":"`+user+`"},"message":{"user":"U0BOT"}}`)
+	}
+	for name, c := range map[string]struct{ body, want string }{
+		"command":        {docBody, "U2CERLKJA"},
+		"click":          {payload("W012AB3CD"), "W012AB3CD"},
+		"nobody":         {"payload=" + url.QueryEscape(`{"type":"view_submission"}`), ""},
+		"no ID":          {payload("U1 §"), ""},
+		"longer than an": {payload(strings.Repeat("U", 200)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, q, _ := newIngress()
+			if got := in.Answer(t.Context(), signed(c.body)); got.Status != http.StatusOK {
+				t.Fatalf("answer %+v", got)
+			}
+			if diff := cmp.Diff([]string{c.want}, q.of); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 // TestByteForByte: what is queued is what was signed, or nothing is queued: the
 // executor computes the signature again.
 func TestByteForByte(t *testing.T) {
@@ -643,7 +677,7 @@ func FuzzAnswer(f *testing.F) {
 
 type nowhere struct{}
 
-func (nowhere) Send(context.Context, []byte, time.Duration) error { return nil }
+func (nowhere) SendFor(context.Context, string, []byte, time.Duration) error { return nil }
 
 // BenchmarkIngress is a signed click of about 12 KB, to a queue that takes no time.
 func BenchmarkIngress(b *testing.B) {

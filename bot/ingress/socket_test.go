@@ -137,10 +137,10 @@ func TestSocketTakesNothing(t *testing.T) {
 func TestSocketAtOnce(t *testing.T) {
 	in, q, _ := newIngress()
 	var mu sync.Mutex
-	in.SlackQueue = sendFunc(func(ctx context.Context, body []byte, delay time.Duration) error {
+	in.SlackQueue = sendFunc(func(ctx context.Context, user string, body []byte, delay time.Duration) error {
 		mu.Lock()
 		defer mu.Unlock()
-		return q.Send(ctx, body, delay)
+		return q.SendFor(ctx, user, body, delay)
 	})
 	s := &Socket{Ingress: in}
 	var wg sync.WaitGroup
@@ -162,8 +162,8 @@ func TestSocketAtOnce(t *testing.T) {
 	}
 }
 
-type sendFunc func(context.Context, []byte, time.Duration) error
+type sendFunc func(context.Context, string, []byte, time.Duration) error
 
-func (f sendFunc) Send(ctx context.Context, body []byte, delay time.Duration) error {
-	return f(ctx, body, delay)
+func (f sendFunc) SendFor(ctx context.Context, user string, body []byte, delay time.Duration) error {
+	return f(ctx, user, body, delay)
 }

@@ -115,7 +115,8 @@ func (in *Ingress) events(ctx context.Context, r Request) Response {
 	if wrong := NotEvents(r.Body); wrong != "" {
 		return text(http.StatusBadRequest, wrong+"\n")
 	}
-	return in.store(ctx, in.WebhookQueue, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)}, 0)
+	send := func(body []byte) error { return in.WebhookQueue.Send(ctx, body, 0) }
+	return in.store(ctx, send, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
 }
 
 // webhook is whose key it is, "" if nobody's. Keys that were changed just now are

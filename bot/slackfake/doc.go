@@ -16,8 +16,8 @@
 //
 //   - Web API: auth.test, chat.postMessage, chat.update, chat.postEphemeral,
 //     chat.delete, chat.getPermalink, conversations.history,
-//     conversations.replies, conversations.info, users.info,
-//     usergroups.users.list, views.open, views.update; form or JSON bodies,
+//     conversations.replies, conversations.info, conversations.members,
+//     users.info, usergroups.users.list, views.open, views.update; form or JSON bodies,
 //     the token as a bearer or in the form (/apis/web-api). Anything else is
 //     unknown_method.
 //   - Signatures: v0, HMAC-SHA256 over "v0:timestamp:body"
@@ -52,7 +52,9 @@
 // advises against it). Attachments are refused rather than dropped. Texts
 // longer than 40,000 characters are refused rather than cut. Blocks come back
 // as sent, plus a block_id and action_id where they lacked one; Slack also adds
-// "emoji" and "verbatim". The bot is a member of every channel. Rate limits
+// "emoji" and "verbatim". The bot is a member of every channel that it has not
+// [Channel].Left: a public one then answers not_in_channel, and a private one does
+// not exist for it (/reference/methods/chat.postMessage). Rate limits
 // are off until [Slack.RateLimit].
 //
 // Time comes from Config.Now alone, except that [Fault].Hang waits on a real

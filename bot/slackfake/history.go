@@ -13,8 +13,9 @@ func (s *Slack) history(p params) reply {
 
 func (s *Slack) replies(p params) reply {
 	root := s.find(p["channel"], p["ts"])
-	if _, yes := s.channels[p["channel"]]; !yes {
-		return failed("channel_not_found")
+	c, yes := s.channels[p["channel"]]
+	if code := shut(c, yes); code != "" {
+		return failed(code)
 	}
 	if root == nil || root.EphemeralTo != "" {
 		return failed("thread_not_found")
@@ -29,12 +30,13 @@ func (s *Slack) replies(p params) reply {
 // list answers one page of messages: newest first for a channel; for a thread
 // oldest first, the parent on every page.
 func (s *Slack) list(p params, newestFirst bool, keep func(*Message) bool) reply {
-	if _, yes := s.channels[p["channel"]]; !yes {
-		return failed("channel_not_found")
+	c, yes := s.channels[p["channel"]]
+	if code := shut(c, yes); code != "" {
+		return failed(code)
 	}
 	oldest, latest, inclusive := p["oldest"], p["latest"], p.flag("inclusive")
-	if c := p["cursor"]; c != "" {
-		raw, err := base64.StdEncoding.DecodeString(c)
+	if cursor := p["cursor"]; cursor != "" {
+		raw, err := base64.StdEncoding.DecodeString(cursor)
 		ts, yes := strings.CutPrefix(string(raw), "next_ts:")
 		if err != nil || !yes {
 			return failed("invalid_cursor")

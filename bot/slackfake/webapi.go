@@ -2,8 +2,12 @@ package slackfake
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -34,6 +38,8 @@ func (s *Slack) call(method string, p params) reply {
 		run = s.replies
 	case "conversations.info":
 		run = s.channelInfo
+	case "conversations.members":
+		run = s.channelMembers
 	case "users.info":
 		run = s.userInfo
 	case "usergroups.users.list":
@@ -125,10 +131,22 @@ func (s *Slack) channel(id string) (Channel, bool) {
 	return Channel{}, false
 }
 
+// shut is the error of a conversation where the bot may not do something; empty if it may. One that is
+// private does not exist for those who are not in it.
+func shut(c Channel, known bool) string {
+	switch {
+	case !known, c.Left && (c.Private || c.GroupDM):
+		return "channel_not_found"
+	case c.Left:
+		return "not_in_channel"
+	}
+	return ""
+}
+
 func (s *Slack) postMessage(p params) reply {
 	c, yes := s.channel(p["channel"])
-	if !yes {
-		return failed("channel_not_found")
+	if code := shut(c, yes); code != "" {
+		return failed(code)
 	}
 	if c.Archived {
 		return failed("is_archived")
@@ -156,8 +174,8 @@ func (s *Slack) postMessage(p params) reply {
 
 func (s *Slack) postEphemeral(p params) reply {
 	c, yes := s.channels[p["channel"]]
-	if !yes {
-		return failed("channel_not_found")
+	if code := shut(c, yes); code != "" {
+		return failed(code)
 	}
 	if u, known := s.users[p["user"]]; !known || u.Deleted {
 		return failed("user_not_in_channel")
@@ -173,8 +191,9 @@ func (s *Slack) postEphemeral(p params) reply {
 // mine finds a message that the bot may change.
 func (s *Slack) mine(p params, denied string) (*Message, *reply) {
 	refuse := func(code string) (*Message, *reply) { r := failed(code); return nil, &r }
-	if _, yes := s.channels[p["channel"]]; !yes {
-		return refuse("channel_not_found")
+	c, yes := s.channels[p["channel"]]
+	if code := shut(c, yes); code != "" {
+		return refuse(code)
 	}
 	m := s.find(p["channel"], p["ts"])
 	switch {
@@ -239,14 +258,44 @@ func (s *Slack) permalink(p params) reply {
 
 func (s *Slack) channelInfo(p params) reply {
 	c, yes := s.channels[p["channel"]]
-	if !yes {
+	if shut(c, yes) == "channel_not_found" {
 		return failed("channel_not_found")
 	}
 	im := strings.HasPrefix(c.ID, "D")
 	return ok(map[string]any{"channel": map[string]any{
-		"id": c.ID, "name": c.Name, "is_channel": !im, "is_im": im, "is_private": c.Private, "is_archived": c.Archived,
-		"is_member": !im, "is_shared": c.ExtShared, "is_ext_shared": c.ExtShared, "context_team_id": s.cfg.Team,
+		"id": c.ID, "name": c.Name, "is_channel": !im && !c.GroupDM, "is_im": im, "is_mpim": c.GroupDM, "is_private": c.Private, "is_archived": c.Archived,
+		"is_member": !im && !c.Left, "is_shared": c.ExtShared || c.OrgShared, "is_ext_shared": c.ExtShared, "is_pending_ext_shared": c.PendingExtShared,
+		"is_org_shared": c.OrgShared, "context_team_id": s.cfg.Team,
 	}})
+}
+
+func (s *Slack) channelMembers(p params) reply {
+	c, yes := s.channels[p["channel"]]
+	if shut(c, yes) == "channel_not_found" {
+		return failed("channel_not_found")
+	}
+	members := c.Members
+	if members == nil {
+		for _, id := range slices.Sorted(maps.Keys(s.users)) {
+			if u := s.user(id); !u.Restricted && !u.UltraRestricted && !u.Stranger && !u.Deleted && u.Team == s.cfg.Team {
+				members = append(members, id)
+			}
+		}
+	}
+	from := 0
+	if cursor := p["cursor"]; cursor != "" {
+		raw, err := base64.StdEncoding.DecodeString(cursor)
+		n, nerr := strconv.Atoi(strings.TrimPrefix(string(raw), "from:"))
+		if err != nil || nerr != nil || n < 0 || n > len(members) {
+			return failed("invalid_cursor")
+		}
+		from = n
+	}
+	to, next := min(from+p.number("limit", 100, 999), len(members)), ""
+	if to < len(members) {
+		next = base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "from:%d", to))
+	}
+	return ok(map[string]any{"members": append([]string{}, members[from:to]...), "response_metadata": map[string]any{"next_cursor": next}})
 }
 
 func (s *Slack) userInfo(p params) reply {

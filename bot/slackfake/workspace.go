@@ -41,12 +41,17 @@ type User struct {
 	Enterprise         string // Enterprise Grid organization ID
 }
 
-// Channel is a conversation that the bot is in.
+// Channel is a conversation.
 type Channel struct {
-	ID, Name  string
-	Private   bool
-	Archived  bool
-	ExtShared bool // Slack Connect
+	ID, Name         string
+	Private          bool
+	Archived         bool
+	ExtShared        bool     // Slack Connect
+	PendingExtShared bool     // an invitation to another organization is out
+	OrgShared        bool     // with other workspaces of the Enterprise Grid organization
+	GroupDM          bool     // a direct message of several people
+	Members          []string // nil: everyone but guests and strangers
+	Left             bool     // the bot is not in it
 }
 
 // Message is one message as the workspace keeps it.
@@ -164,6 +169,13 @@ func (s *Slack) SetUser(u User) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users[u.ID] = u
+}
+
+// SetChannel adds or replaces a channel.
+func (s *Slack) SetChannel(c Channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.channels[c.ID] = c
 }
 
 // RemoveUser makes the workspace forget a user.

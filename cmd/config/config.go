@@ -18,10 +18,12 @@ import (
 
 // Config is a configuration without a problem.
 type Config struct {
-	Team            string   // Slack workspace; payloads from any other are refused
-	IncidentChannel string   // where cards go unless a route says otherwise
-	CommandChannels []string // where the slash command may be typed; never empty
-	SocketMode      bool     // serve may take what people do over a connection, where Slack signs nothing
+	Team            string // Slack workspace; payloads from any other are refused
+	IncidentChannel string // where cards go unless a route says otherwise
+	// CommandChannels are where the slash command may be typed, the incident channel among them. Empty: in every
+	// channel that is internal to the workspace.
+	CommandChannels []string
+	SocketMode      bool // serve may take what people do over a connection, where Slack signs nothing
 
 	Org actions.Org // its Regions are all in its Partition, and never empty
 	// Files are what the configuration names beside itself: slash-separated paths
@@ -95,8 +97,8 @@ func (c *checker) check(data []byte) Config {
 		SocketMode:      slack.at("socket_mode").yes(),
 		Retention:       defaultRetention,
 	}
-	if len(cfg.CommandChannels) == 0 {
-		cfg.CommandChannels = []string{cfg.IncidentChannel}
+	if len(cfg.CommandChannels) > 0 && !slices.Contains(cfg.CommandChannels, cfg.IncidentChannel) {
+		cfg.CommandChannels = append(cfg.CommandChannels, cfg.IncidentChannel) // where those who may not are sent
 	}
 	cfg.Org = c.org(root)
 	var roster approvals.Roster

@@ -146,14 +146,26 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"C01INC"}, got.CommandChannels); diff != "" {
-		t.Errorf("command channels (-want +got):\n%s", diff)
+	if len(got.CommandChannels) > 0 {
+		t.Errorf("command channels %v: left out, it is each that is internal", got.CommandChannels)
 	}
 	if got.Org.Partition != "aws-us-gov" || got.Retention != 400*24*time.Hour || got.Alerts.AutoPerHour != 5 || got.PagerAfter != 0 {
 		t.Errorf("partition %q, retention %v, auto per hour %d, pager after %s", got.Org.Partition, got.Retention, got.Alerts.AutoPerHour, got.PagerAfter)
 	}
 	if got.Policy.Undo != got.Policy.Default || got.Policy.Default.ApproveWithin != 90*time.Minute {
 		t.Errorf("undo = %+v, default = %+v", got.Policy.Undo, got.Policy.Default)
+	}
+}
+
+// TestIncidentChannelTakesCommands: who may not type elsewhere is sent there.
+func TestIncidentChannelTakesCommands(t *testing.T) {
+	listed := strings.Replace(minimal, "incident_channel: C01INC}", "incident_channel: C01INC, command_channels: [C02WAR]}", 1)
+	got, err := Parse("minimal.yaml", []byte(listed), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"C02WAR", "C01INC"}, got.CommandChannels); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -68,7 +68,7 @@ func checkUsable(t *testing.T, cfg Config) {
 			}
 		}
 	}
-	if cfg.Team == "" || cfg.IncidentChannel == "" || len(cfg.CommandChannels) == 0 || cfg.Org.Partition == "" ||
+	if cfg.Team == "" || cfg.IncidentChannel == "" || cfg.Org.Partition == "" ||
 		cfg.Org.HubAccount == "" || strings.EqualFold(cfg.Org.ResponderRole, cfg.Org.RestorerRole) || cfg.Retention <= 0 {
 		t.Errorf("incomplete: %+v", cfg)
 	}

@@ -57,7 +57,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		PagerAfter: c.PagerAfter,
 		Liftable:   (&scp.Tamper{Cloud: cloud, Document: all.TamperSCP(c.Org), Now: now}).Liftable,
 		Jobs:       approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
-		Changes:    approvals.JSON[approvals.Change]{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
+		Changes:    approvals.ChangeQueue{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
 		Now:        now,
 		Sleep:      approvals.Sleep,
 		Owner:      rand.Text,

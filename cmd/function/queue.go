@@ -29,9 +29,19 @@ func NewQueue(cfg aws.Config, url string) Queue { return Queue{sqs.NewFromConfig
 // Send stores a message. A delay beyond SQS's limit is shortened: the receiver of an
 // early message puts it back.
 func (q Queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	return q.SendFor(ctx, "", body, delay)
+}
+
+// SendFor stores a message of a group, if that is not empty: a standard queue with groups is a
+// fair one, which delivers the messages of quiet groups first.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+func (q Queue) SendFor(ctx context.Context, group string, body []byte, delay time.Duration) error {
 	seconds := (min(max(delay, 0), maxDelay) + time.Second - 1) / time.Second
-	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: int32(seconds)})
-	if err != nil {
+	in := sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: int32(seconds)}
+	if group != "" {
+		in.MessageGroupId = &group
+	}
+	if _, err := q.client.SendMessage(ctx, &in); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
 	return nil

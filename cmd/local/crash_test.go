@@ -34,6 +34,10 @@ func (q mortalQueue) Send(ctx context.Context, body []byte, d time.Duration) err
 	return q.k.Around("send "+q.name, func() error { return q.Queue.Send(ctx, body, d) })
 }
 
+func (q mortalQueue) SendFor(ctx context.Context, group string, body []byte, delay time.Duration) error {
+	return q.k.Around("send "+q.name, func() error { return q.Queue.SendFor(ctx, group, body, delay) })
+}
+
 func (q mortalQueue) Receive(ctx context.Context, v time.Duration) (d approvals.Delivery, ok bool, err error) {
 	if d, ok, err = q.Queue.Receive(ctx, v); err == nil && ok {
 		err = q.k.Point("receive " + q.name)

@@ -29,7 +29,7 @@ import (
 
 // Queue is a queue with both ends in this process.
 type Queue interface {
-	approvals.Queue
+	approvals.FairQueue
 	approvals.Receiver
 }
 
@@ -130,7 +130,7 @@ func New(env Environment, b Backends) *Zones {
 		PagerAfter: c.PagerAfter,
 		Liftable:   (&scp.Tamper{Cloud: cloud, Document: all.TamperSCP(c.Org), Now: env.Now}).Liftable,
 		Jobs:       approvals.JobQueues{Jobs: b.Jobs, Checks: b.Checks},
-		Changes:    approvals.JSON[approvals.Change]{Queue: b.Changes},
+		Changes:    approvals.ChangeQueue{Queue: b.Changes},
 		Now:        env.Now,
 		Sleep:      env.Sleep,
 		Owner:      func() string { return instance + rand.Text() },

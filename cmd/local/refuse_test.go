@@ -146,7 +146,7 @@ func TestRefusedCommands(t *testing.T) {
 	}{
 		"outside the group":     {user: "U04MALLORY", text: command, told: "not in the group responders"},
 		"unknown":               {user: "U05STRANGER", text: command, told: "not in Killswitch's list"},
-		"wrong channel":         {user: "U01ALICE", channel: "C02RANDOM", text: command, told: "works only in"},
+		"wrong channel":         {user: "U01ALICE", channel: "C02RANDOM", text: command, told: "not one of slack.command_channels"},
 		"hub account":           {user: "U01ALICE", text: `revoke_sessions arn:aws:iam::111111111111:role/x reason="y"`, told: "runs in"},
 		"protected":             {user: "U01ALICE", text: `revoke_sessions prod/break-glass reason="y"`, told: "protected"},
 		"management account":    {user: "U01ALICE", text: `apply_scp 999999999999 reason="somebody makes users"`, told: "management account"},

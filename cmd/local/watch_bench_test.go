@@ -84,6 +84,11 @@ func (q meteredQueue) Send(ctx context.Context, body []byte, delay time.Duration
 	return q.Queue.Send(ctx, body, delay)
 }
 
+func (q meteredQueue) SendFor(ctx context.Context, group string, body []byte, delay time.Duration) error {
+	q.u.sent.Add(1)
+	return q.Queue.SendFor(ctx, group, body, delay)
+}
+
 // A tenth of the accounts is measured, and what is reported is ten times that: all of it grows
 // with the number of containments.
 const (
