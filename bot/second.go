@@ -25,21 +25,19 @@ func (b *Bot) postSecond(ctx context.Context, v cards.View, first approvals.Card
 		return nil
 	}
 	no, err := b.closed(ctx, second.Channel)
-	if err != nil {
-		second.NotBegun()
-		return err
-	}
-	if no != nil {
+	switch {
+	case no != nil:
 		b.dropSecond(ctx, v.Request.ID, second, cards.ChannelShut(second.Channel, no.Reason))
-		return nil
-	}
-	v.Request.Card = first
-	m := cards.Second(v, b.Policy.Roster)
-	m.By = asker(v.Request)
-	err = b.postOrUpdateThere(ctx, second, m, "· "+v.Request.ID)
-	if channelGone(err) {
-		b.dropSecond(ctx, v.Request.ID, second, cards.ChannelGone(second.Channel, codeOf(err)))
-		return nil
+	case err != nil:
+		second.NotBegun()
+	default:
+		v.Request.Card = first
+		m := cards.Second(v, b.Policy.Roster)
+		m.By = asker(v.Request)
+		if err = b.postOrUpdateThere(ctx, second, m, "· "+v.Request.ID); channelGone(err) {
+			b.dropSecond(ctx, v.Request.ID, second, cards.ChannelGone(second.Channel, codeOf(err)))
+			err = nil
+		}
 	}
 	return err
 }

@@ -51,7 +51,8 @@ func TestFloodOfOnePersonHoldsNobodyUp(t *testing.T) {
 			w.slack.Click("U01ALICE", channel, w.again(waits).Card.TS, "approve")
 			w.slack.Command("U01ALICE", channel, "/killswitch", "deny "+unwanted.ID+" not ours")
 			w.slack.Command("U01ALICE", channel, "/killswitch", "detach_policies prod/role-300 stolen")
-			for len(done) < 3 && w.round() {
+			for working := true; working && len(done) < 3; {
+				working = w.round()
 			}
 			t.Logf("after %d commands of another: %v", n, done)
 			for _, what := range []string{"approval", "denial", "request"} {
