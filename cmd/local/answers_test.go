@@ -16,7 +16,7 @@ func TestTypedLines(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.cfg.Org.Regions = []string{"us-east-1", "eu-west-1"} })
 	for _, c := range []struct{ line, answer string }{
-		{``, `says How to use /killswitch`},
+		{``, `says The form opens. If it does not, click Open the form.`},
 		{`revoke-sessions prod/app-role reason=“keys on a paste site”`, `asks revoke_sessions arn:aws:iam::222222222222:role/app-role · keys on a paste site`},
 		{`revok_sessions prod/app-role reason="x"`, `send revoke_sessions prod/app-role reason="x"`},
 		{`revoke_sessions prod/app-role`, `fill in revoke_sessions prod/app-role reason="…"`},

@@ -206,7 +206,7 @@ func TestShowListAndHelpChangeNothing(t *testing.T) {
 	w := newWorld(t)
 	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
 	for text, want := range map[string]string{
-		"list": r.ID, "show " + r.ID: "What will happen", "help": "revoke_sessions", "": "revoke_sessions", "help revoke-sessions": "Example",
+		"list": r.ID, "show " + r.ID: "What will happen", "help": "revoke_sessions", "help revoke-sessions": "Example",
 		"show KS-000000000000": "There is no request", "show nonsense": "request ID", "audit " + r.ID: "is intact", "approve " + r.ID: "click Approve",
 	} {
 		w.types("U03CAROL", text)
