@@ -688,9 +688,9 @@ func (w *world) unclaimed(r approvals.Request) {
 // chain is a request's audit chain, which must be intact.
 func (w *world) chain(r approvals.Request) []audit.Event {
 	w.t.Helper()
-	events, err := approvals.Runs{Reader: w.Runs.Store}.Audit(w.t.Context(), r.ID)
+	rec, err := approvals.Runs{Reader: w.Runs.Store}.Audit(w.t.Context(), r.ID)
 	w.must(err)
-	return events
+	return rec.Events
 }
 
 // event finds the last link of a name in a request's chain.
