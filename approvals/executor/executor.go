@@ -18,6 +18,7 @@
 //
 //	prove.go, prove_alert.go  what a person, a click or a rule asked for
 //	decide.go                 whether the proved approvals are enough
+//	votes.go                  the approvals in the audit chain, those that don't count too
 //	automatic.go              requests without a second person
 //	break_glass.go            what one person does alone, and its review
 //	plan.go, undo_plan.go     what a run would do

@@ -92,8 +92,10 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		Lock: lockRow(p.Account, x.Org.Actions.TargetName(p.Intent.Call))}
 	run.Approvers, run.Signed = personIDs(votes)
 	var ev []audit.Event
-	for _, v := range votes {
-		ev = append(ev, audit.New("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
+	if p.Mode == approvals.TwoPerson {
+		if ev, err = x.voteEvents(ctx, r, p, votes); err != nil {
+			return approvals.Run{}, err
+		}
 	}
 	if p.Mode != approvals.TwoPerson {
 		ev = append(ev, audit.New("released", p.Person, "by", string(p.Mode), "finding", p.Finding, "alert", p.Alert,
