@@ -18,6 +18,7 @@ type Bucket struct {
 	Attempt int       `json:"attempt,omitempty"`
 	Failed  string    `json:"failed,omitempty"` // why the one after it was not taken
 	Since   time.Time `json:"since,omitzero"`   // when that was first tried
+	Next    time.Time `json:"next,omitzero"`    // when it is tried again
 }
 
 // Kept is a head in the bucket. The name of its object says all of it, so that a list of the

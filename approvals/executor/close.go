@@ -75,6 +75,9 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 	if err := ignore(err, errSettled); err != nil {
 		return err
 	}
+	if err := x.sendKeep(ctx, r.ID); err != nil {
+		return err
+	}
 	return x.expireRows(ctx, r.ID, r.Ended)
 }
 

@@ -44,6 +44,9 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.
 	if err != nil {
 		return err
 	}
+	if err := x.sendKeep(ctx, r.ID); err != nil {
+		return err
+	}
 	return x.expireRows(ctx, r.ID, run.Ended)
 }
 

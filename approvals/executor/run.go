@@ -56,6 +56,7 @@ func (x *Executor) run(ctx context.Context, r approvals.Request) error {
 	if err != nil {
 		return err
 	}
+	defer x.keepMeanwhile(ctx, run.ID)()
 	if err := x.begin(ctx, &run, p); err != nil {
 		return err
 	}
@@ -210,6 +211,9 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 		}
 	}
 	if err := x.sendFollowUps(ctx, run, p); err != nil {
+		return err
+	}
+	if err := x.sendKeep(ctx, run.ID); err != nil {
 		return err
 	}
 	if err := x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0); err != nil || run.Outcome.InForce() {
