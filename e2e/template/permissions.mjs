@@ -17,6 +17,7 @@ const arns = {
 }
 const topic = `arn:aws:sns:${region}:${hub}:security-alerts`, pager = `arn:aws:sns:${region}:${hub}:pager` // what may be left out is given
 const head = `arn:aws:s3:::killswitch-audit-heads/heads/KS-4G7QX2M9ZT0B/000004-${'0'.repeat(64)}-20280104`
+const locked = { 's3:object-lock-mode': 'COMPLIANCE', 's3:if-none-match': '*' }
 const bus = `arn:aws:events:${region}:${hub}:event-bus/default`, organization = 'o-abcdefghij'
 const person = account => `arn:aws:iam::${account}:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_IR_0123456789abcdef`
 const people = [hub, '666666666666'].map(account => person(account).replace('eu-west-1/', '*').replace(/[0-9a-f]{16}$/, '*'))
@@ -144,10 +145,13 @@ const cases = [
   ['Executor', 'sns:Publish', [topic, pager], yes],
   ['Executor', 'sns:Publish', [topic + '2', pager + '2'], no],
   ['Executor', 'sns:Subscribe', [topic, pager], no],
-  ['Executor', ['s3:PutObject', 's3:PutObjectRetention'], head, yes],
-  ['Executor', ['s3:PutObject', 's3:PutObjectRetention'], [head.replace('/heads/', '/'), head.replace('-heads/', '-others/')], no],
+  ['Executor', ['s3:PutObject', 's3:PutObjectRetention'], head, yes, locked],
+  ['Executor', ['s3:PutObject', 's3:PutObjectRetention'], [head.replace('/heads/', '/'), head.replace('-heads/', '-others/')], no, locked],
+  ['Executor', 's3:PutObject', head, no, { ...locked, 's3:object-lock-mode': 'GOVERNANCE' }],
+  ['Executor', 's3:PutObject', head, no, { 's3:if-none-match': '*' }], // not locked
+  ['Executor', 's3:PutObject', head, no, { 's3:object-lock-mode': 'COMPLIANCE' }], // over another
   ['Executor', ['s3:GetObject', 's3:DeleteObject', 's3:DeleteObjectVersion', 's3:BypassGovernanceRetention', 's3:PutObjectLegalHold', 's3:PutObjectAcl'], head, no],
-  [['Ingress', 'Bot'], ['s3:PutObject', 's3:PutObjectRetention'], head, no],
+  [['Ingress', 'Bot'], ['s3:PutObject', 's3:PutObjectRetention'], head, no, locked],
   ['Executor', secret, arn('SigningSecret'), yes],
   ['Executor', secret, ['BotToken', 'WebhookKeys'].map(arn), no],
   ['Executor', [...reading, ...putting], tables, yes],
@@ -229,7 +233,7 @@ await ask(cases)
 left = ['HasCliPrincipals', 'HasIdentityAccounts']
 await ask(unnamed)
 left = ['HasAuditBucket']
-await ask([['Executor', ['s3:PutObject', 's3:PutObjectRetention'], head, no]])
+await ask([['Executor', ['s3:PutObject', 's3:PutObjectRetention'], head, no, locked]])
 
 // Who may call a function, other than the queues that Lambda itself reads.
 const callers = Object.values(resources).filter(r => r.Type === 'AWS::Lambda::Permission').map(r => `${r.Properties.FunctionName.Ref} ${r.Properties.Principal}`)
