@@ -102,6 +102,8 @@ func putObject(k *request, in *s3.PutObjectInput) (*s3.PutObjectOutput, error) {
 		return nil, apiError("InvalidRequest", "Bucket is missing Object Lock Configuration")
 	case in.ObjectLockMode != "" && !in.ObjectLockRetainUntilDate.After(k.now):
 		return nil, apiError("InvalidArgument", "The retain until date must be in the future!")
+	case in.ObjectLockMode != "" && in.ContentMD5 == nil && in.ChecksumAlgorithm == "": // what the SDK adds by itself does not count
+		return nil, apiError("InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters")
 	case in.ObjectLockMode == s3types.ObjectLockModeGovernance:
 		return nil, apiError("NotImplemented", "awsfake: governance mode is not modelled")
 	case in.IfMatch != nil || aws.ToString(in.IfNoneMatch) != "*" && in.IfNoneMatch != nil:

@@ -9,6 +9,8 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,7 +57,9 @@ func (b *Bucket) Keep(ctx context.Context, k audit.Kept) error {
 	if err != nil {
 		return err
 	}
+	sum := sha256.Sum256(body)
 	_, err = b.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.name, Key: aws.String(k.Name()), Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+		ChecksumAlgorithm: types.ChecksumAlgorithmSha256, ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])), // a lock takes one
 		IfNoneMatch: aws.String("*"), ObjectLockMode: types.ObjectLockModeCompliance, ObjectLockRetainUntilDate: &k.Until, ExpectedBucketOwner: b.owner})
 	var api interface{ ErrorCode() string }
 	if errors.As(err, &api) && api.ErrorCode() == "PreconditionFailed" {
