@@ -78,8 +78,8 @@ func TestAuditFromTheBucket(t *testing.T) {
 	if err != nil || len(list) != 2 || len(strange) > 0 || list[0].Again || list[0].At.IsZero() {
 		t.Fatalf("the bucket has %+v, %q, %v", list, strange, err)
 	}
-	lock, err := owner.GetObjectRetention(t.Context(), &awss3.GetObjectRetentionInput{Bucket: aws.String(bucket), Key: aws.String(list[0].Name())})
-	if err != nil || lock.Retention.Mode != s3types.ObjectLockRetentionModeCompliance || !aws.ToTime(lock.Retention.RetainUntilDate).Equal(until) {
+	lock, err := owner.HeadObject(t.Context(), &awss3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String(list[0].Name())})
+	if err != nil || lock.ObjectLockMode != s3types.ObjectLockModeCompliance || !aws.ToTime(lock.ObjectLockRetainUntilDate).Equal(until) {
 		t.Errorf("it is locked: %+v, %v", lock, err)
 	}
 	env := append(cloud.Env(), "AWS_ENDPOINT_URL_DYNAMODB="+tables.URL)
