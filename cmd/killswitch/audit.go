@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -156,7 +155,7 @@ func (a auditor) read(ctx context.Context) (in found, err error) {
 
 // readFile reads the records of an export, those that were asked for.
 func (a auditor) readFile() ([]audit.Record, error) {
-	var in io.Reader = a.in
+	in := a.in
 	if a.file != "-" {
 		f, err := os.Open(a.file)
 		if err != nil {

@@ -68,7 +68,9 @@ func tables(t *testing.T, store *memory.Store, heads []audit.Kept) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet { // ListObjectVersions
 			type version struct {
-				Key, VersionId, LastModified string
+				Key          string
+				ID           string `xml:"VersionId"`
+				LastModified string
 			}
 			list := struct {
 				XMLName xml.Name  `xml:"ListVersionsResult"`
