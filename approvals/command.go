@@ -107,14 +107,22 @@ func aboutRequest(verb string, rest []string, free bool) (Command, error) {
 	if len(rest) > 1 {
 		c.Reason = TypedReason(strings.Join(rest[1:], " "))
 	}
+	without, secret := actions.WithoutSecrets(c.Reason)
+	switch {
+	case secret && verb == "deny": // a no counts at once
+		c.Reason = without
+	case secret:
+		m.Add("reason", "holds what looks like a secret access key", "leave it out: it is not repeated here; whoever saw it can use it")
+	}
 	switch n := len([]rune(c.Reason)); {
+	case secret && without == "":
+		m.Corrected = about
 	case n > actions.MaxReason:
 		m.Add("reason", fmt.Sprintf("has %d characters", n), fmt.Sprintf("the limit is %d", actions.MaxReason))
 		m.Example = about + ` reason="` + actions.Missing + `"`
 		return c, m
 	case len(m.List) > 0 && c.Reason != "":
-		reason, _ := actions.WithoutSecrets(c.Reason)
-		m.Corrected = about + ` reason="` + reason + `"`
+		m.Corrected = about + ` reason="` + without + `"`
 	case len(rest) > 1 && !free:
 		m.Add("text", fmt.Sprintf("%s takes only a request ID", verb), "")
 		m.Corrected = about

@@ -13,6 +13,9 @@ import (
 
 var directory = actions.Directory{Actions: all.Actions, Partition: "aws", Accounts: map[string]string{"prod": "111122223333"}}
 
+// secretKey is the example of AWS's own documentation.
+const secretKey = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
 func TestParseCommand(t *testing.T) {
 	const id = "KS-401QX2M9ZT0B"
 	longest := strings.Repeat("ü", actions.MaxReason)
@@ -54,11 +57,13 @@ func TestParseCommand(t *testing.T) {
 		"deny " + id + " “a b”":          about("deny", "a b"),
 		"undo " + id + " reason=over":    about("undo", "over"),
 
-		"undo " + id + " keys=reactivate":             {Verb: "undo", ID: id, ReactivateKeys: true},
-		"undo " + id + " Keys=Reactivate reason=over": {Verb: "undo", ID: id, ReactivateKeys: true, Reason: "over"},
-		"undo " + id + " over keys=reactivate":        about("undo", "over keys=reactivate"), // the end of a reason
-		"deny " + id + " keys=reactivate":             about("deny", "keys=reactivate"),      // gives nothing back
-		"deny " + id + " " + longest:                  about("deny", longest),
+		"undo " + id + " keys=reactivate":                    {Verb: "undo", ID: id, ReactivateKeys: true},
+		"undo " + id + " Keys=Reactivate reason=over":        {Verb: "undo", ID: id, ReactivateKeys: true, Reason: "over"},
+		"undo " + id + " over keys=reactivate":               about("undo", "over keys=reactivate"), // the end of a reason
+		"deny " + id + " keys=reactivate":                    about("deny", "keys=reactivate"),      // gives nothing back
+		"deny " + id + " " + longest:                         about("deny", longest),
+		"deny " + id + " not with " + secretKey:              about("deny", "not with"), // it counts at once, without the secret
+		"deny " + id + " aws_secret_access_key=" + secretKey: about("deny", ""),
 
 		`revoke-sessions arn:aws:iam::111122223333:role/app reason="keys leaked"`: {
 			Verb: "act", Reason: "keys leaked",
@@ -88,6 +93,9 @@ func TestParseCommandMistakes(t *testing.T) {
 		{"undo " + id + " keys=all", "undo", "keys", "undo " + id},
 		{"undo " + id + " keys= it is over", "undo", "keys", "undo " + id + ` reason="it is over"`},
 		{"deny " + id + " " + strings.Repeat("ü", actions.MaxReason+1), "deny", "reason", "deny " + id + ` reason="…"`},
+		{"undo " + id + " it is over, with " + secretKey, "undo", "reason", "undo " + id + ` reason="it is over, with"`},
+		{"undo " + id + " '" + secretKey + "'", "undo", "reason", "undo " + id},
+		{"undo 4g7qx2m9ztob " + secretKey, "undo", "reason", "undo " + id},
 		{"aprove " + id, "act", "action", "approve " + id},
 		{"aprove", "act", "action", `… … reason="…"`},
 		{"status", "act", "action", "list"},

@@ -30,6 +30,8 @@ const (
 	// JobNotify calls the pager for what nobody answers. Its ID is a request's or an alert's, or
 	// an [OutageID].
 	JobNotify Verb = "notify"
+	// JobKeep brings the head of a request's audit chain to the bucket, if that is due.
+	JobKeep Verb = "keep"
 )
 
 // ErrUnreadable is wrapped by the errors of handlers for messages that can never be
@@ -70,7 +72,7 @@ type JobQueues struct{ Jobs, Checks Queue }
 func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
 	to := q.Jobs
 	switch j.Verb {
-	case JobLook, JobEvent, JobReport, JobActivity, JobNotify:
+	case JobLook, JobEvent, JobReport, JobActivity, JobNotify, JobKeep:
 		to = q.Checks
 	case JobPlan, JobRun, JobUndo, JobClose, JobAttest:
 	}

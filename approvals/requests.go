@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/killswitch-chatops/killswitch/actions"
 )
 
 // Marks of the table requests.
@@ -122,8 +124,14 @@ func (t Requests) Evidence(ctx context.Context, key string) (Evidence, error) {
 	return e, nil
 }
 
-// Put returns the write of a request, with the marks that follow from its state.
+// Put returns the write of a request, with the marks that follow from its state. A secret access
+// key is taken out of the reason of a no, however it came: card and audit chain repeat it.
 func (t Requests) Put(r Request) (Put, error) {
+	for _, no := range []*Vote{r.Denial, r.Cancelled} {
+		if no != nil {
+			no.Reason, _ = actions.WithoutSecrets(no.Reason)
+		}
+	}
 	body, err := json.Marshal(r)
 	if err != nil {
 		return Put{}, err

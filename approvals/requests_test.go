@@ -296,6 +296,18 @@ func TestEvidenceKeepsEveryByte(t *testing.T) {
 	}
 }
 
+func TestSecretInTheReasonOfANoIsNotKept(t *testing.T) {
+	for _, r := range []approvals.Request{
+		{ID: "KS-4G7QX2M9ZT0B", Denial: &approvals.Vote{Reason: "typed into the form: " + secretKey + " was out"}},
+		{ID: "KS-4G7QX2M9ZT0B", Cancelled: &approvals.Vote{Reason: secretKey}},
+	} {
+		put, err := approvals.Requests{}.Put(r)
+		if err != nil || strings.Contains(string(put.Body), secretKey[:8]) || r.Denial != nil && !strings.Contains(string(put.Body), "typed into the form: was out") {
+			t.Errorf("%v, %s", err, put.Body)
+		}
+	}
+}
+
 func TestMarksFollowTheState(t *testing.T) {
 	const keep = 90 * 24 * time.Hour
 	for _, s := range states(t) {

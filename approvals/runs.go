@@ -10,7 +10,6 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/trail"
-	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // Planned is the row of a plan in the table runs: what an approval is for.
@@ -384,39 +383,6 @@ func PutRow(k Key, version int64, v any) Put {
 		panic(err) // only our own types come here
 	}
 	return Put{Row: Row{Key: k, Version: version, Body: b}}
-}
-
-// Audit reads and verifies a request's audit chain. It returns [audit.ErrBroken], with
-// the events read so far, if an event was altered or is missing.
-func (t Runs) Audit(ctx context.Context, id string) ([]audit.Event, error) {
-	var events []audit.Event
-	var at audit.Head
-	for after := ""; ; {
-		const page = 500
-		rows, err := t.Reader.Rows(ctx, id, auditSort, after, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
-			after = row.Sort
-			var e audit.Event
-			if err := json.Unmarshal(row.Body, &e); err != nil {
-				return events, fmt.Errorf("%w: %s can't be read", audit.ErrBroken, row.Sort)
-			}
-			events = append(events, e)
-			if err := at.Follow(e); err != nil {
-				return events, err
-			}
-		}
-		if len(rows) < page {
-			break
-		}
-	}
-	var end audit.Head
-	if _, err := t.Find(ctx, HeadKey(id), &end); err != nil {
-		return events, err
-	}
-	return events, at.Ends(end)
 }
 
 // Report is the row of the recent activity of a target. It is sent whatever the

@@ -94,6 +94,9 @@ func ReadSigned(body []byte) (SignedStatement, Statement, error) {
 		len([]rune(st.Why)) > MaxWhy:
 		return s, st, Unproven("what was signed is not a statement")
 	}
+	if _, secret := actions.WithoutSecrets(st.Why); secret {
+		return s, st, Unproven("why has what looks like a secret access key: whoever saw it can use it")
+	}
 	return s, st, nil
 }
 

@@ -59,6 +59,14 @@ type Reader interface {
 	Rows(ctx context.Context, part, prefix, after string, limit int) ([]Row, error)
 }
 
+// Lister is a store that tells what is in it, for an audit of all of it. The zones have none: they
+// find what they need by its key or by a mark.
+type Lister interface {
+	Reader
+	// Parts lists the partitions whose names begin with one of the prefixes, in order.
+	Parts(ctx context.Context, prefixes ...string) ([]string, error)
+}
+
 // CheckPuts must be called by every Store before it writes. It returns an error for too
 // many rows and for a row that is written twice.
 func CheckPuts(puts []Put) error {

@@ -51,11 +51,11 @@ const (
 )
 
 // hubPolicy lets the executor assume roles and say for whom, and ask whose a key
-// is; nothing else.
+// is; to publish to topics and to put objects, which other accounts' buckets must let in. Nothing else.
 // Tagging a session and setting a source identity are permissions of their own
 // ("Pass session tags in AWS STS", "Monitor and control actions taken with
 // assumed roles", IAM User Guide).
-const hubPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity","sts:GetAccessKeyInfo","sns:Publish"],"Resource":"*"}]}`
+const hubPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity","sts:GetAccessKeyInfo","sns:Publish","s3:PutObject","s3:PutObjectRetention"],"Resource":"*"}]}`
 
 // A Cloud is a set of AWS accounts in one partition. It is safe for concurrent use.
 type Cloud struct {

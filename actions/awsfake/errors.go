@@ -34,6 +34,9 @@ var statuses = map[string]int{
 	"UnauthorizedOperation":   http.StatusForbidden,
 
 	// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+	"ConditionalRequestConflict":   http.StatusConflict,
+	"PreconditionFailed":           http.StatusPreconditionFailed,
+	"SlowDown":                     http.StatusServiceUnavailable,
 	"NoSuchBucket":                 http.StatusNotFound,
 	"NoSuchBucketPolicy":           http.StatusNotFound,
 	"NoSuchLifecycleConfiguration": http.StatusNotFound,

@@ -121,6 +121,7 @@ func (c *Cloud) operation(op string) (operation, bool) {
 		guardDutyOperations,
 		snsOperations,
 		s3Operations,
+		s3ObjectOperations,
 		kmsOperations,
 	} {
 		if o, ok := m[op]; ok {

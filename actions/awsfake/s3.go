@@ -28,6 +28,9 @@ type Bucket struct {
 	Created      time.Time
 	Rules        []s3types.LifecycleRule
 	Policy       string
+	ObjectLock   bool // it keeps all versions, and takes locked ones
+
+	versions []objectVersion
 }
 
 // AddBucket puts a bucket into the account. Nothing here writes buckets, so they are not in the Snapshot. It
@@ -81,29 +84,34 @@ func onBucket(action string) func(*request, any) []need {
 func (c *Cloud) bucketARN(name string) string { return "arn:" + c.partition + ":s3:::" + name }
 
 // bucket finds the bucket that a call is about, in the region that it was signed for. An endpoint of another one
-// redirects. A Deny of its policy wins over what the caller's policies allow.
+// redirects. A Deny of its policy wins over what the caller's policies allow; the key is that of an object, if the call
+// is about one.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingRouting.html
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-func (k *request) bucket(action string, name *string) (*Bucket, error) {
+func (k *request) bucket(action string, name *string, key ...string) (*Bucket, error) {
 	for _, a := range k.c.accounts {
 		i := slices.IndexFunc(a.buckets, func(b Bucket) bool { return b.Name == aws.ToString(name) })
 		if i < 0 {
 			continue
 		}
-		b, arn := &a.buckets[i], k.c.bucketARN(*name)
-		switch {
-		case b.Region != k.region:
+		b, on := &a.buckets[i], strings.Join(append([]string{k.c.bucketARN(*name)}, key...), "/")
+		if b.Region != k.region {
 			return nil, apiError("PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.")
-		case a != k.account: // policies that let other accounts in aren't modelled
-			return nil, apiError("AccessDenied", "Access Denied")
 		}
-		if p, err := parsePolicy(b.Policy, bucketPolicy); err == nil {
+		let := a == k.account // another account must be let in by the policy, too
+		if p, err := parsePolicy(b.Policy, bucketPolicy); err == nil && !k.caller.admin {
 			for _, s := range p.Statement {
-				q := query{action, arn, k.c.keys(k.caller, k.now, arn)}
-				if in, _ := s.admits(k.caller, k.caller.principalARN(k.now)); in && s.Effect == "Deny" && s.covers(q) && s.holds(q) {
-					return nil, k.denied(action, `"`+arn+`"`, "with an explicit deny in a resource-based policy")
+				q := query{action, on, k.c.keys(k.caller, k.now, on)}
+				if in, _ := s.admits(k.caller, k.caller.principalARN(k.now)); !in || !s.covers(q) || !s.holds(q) {
+					continue
+				} else if s.Effect == "Deny" {
+					return nil, k.denied(action, `"`+on+`"`, "with an explicit deny in a resource-based policy")
 				}
+				let = true
 			}
+		}
+		if !let {
+			return nil, forbidden()
 		}
 		return b, nil
 	}

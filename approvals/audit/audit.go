@@ -1,10 +1,15 @@
 // Package audit is the hash chain of a request's audit events. Each [Event] contains
-// the hash of the one before it, and a [Head] the number and hash of the last one. A
-// changed, removed or added event breaks every hash after it; a chain that was cut
-// differs from its head.
+// the hash of the one before it, the first one the hash of the request's ID, and a
+// [Head] the number and hash of the last one. A changed, removed or added event breaks
+// every hash after it; a chain that was cut differs from its head.
+//
+// A [Record] is a chain with what the rows beside it say: the chain must bear it out,
+// so that an empty chain beside a run is an error. Whoever can write all of these rows
+// can make another record that agrees with itself: that is found by the heads that are
+// kept where nobody can alter them ([Kept], [Record.Against]).
 //
 // The package does no I/O. The executor appends events with [Head.Append]; readers
-// verify them with [Head.Follow] from an empty Head, and the end with [Head.Ends].
+// verify them with [Head.Follow] from [Start], and the end with [Head.Ends].
 package audit
 
 import (
@@ -55,9 +60,16 @@ func (e Event) hash() string {
 }
 
 // ErrBroken is wrapped by every error about an altered chain.
-var ErrBroken = errors.New("the audit chain is broken")
+var ErrBroken = errors.New("the audit record is broken")
 
-// Head is the end of a chain; the zero value is that of an empty chain.
+// Start is the head of a chain without events. It has the hash of the ID, so that the
+// chain of another request does not follow from it.
+func Start(id string) Head {
+	sum := sha256.Sum256([]byte("killswitch audit v1 of " + id + "\n"))
+	return Head{Hash: hex.EncodeToString(sum[:])}
+}
+
+// Head is the end of a chain.
 type Head struct {
 	Seq  int    `json:"seq"`
 	Hash string `json:"hash"`
@@ -75,7 +87,7 @@ func (h *Head) Append(e Event, at time.Time) Event {
 // another event or was altered.
 func (h *Head) Follow(e Event) error {
 	if e.Seq != h.Seq+1 || e.Prev != h.Hash || e.Hash != e.hash() {
-		return fmt.Errorf("%w at link %d", ErrBroken, h.Seq+1)
+		return fmt.Errorf("%w: event %d was altered, or is not the one that belongs there", ErrBroken, h.Seq+1)
 	}
 	h.Seq, h.Hash = e.Seq, e.Hash
 	return nil
@@ -84,8 +96,11 @@ func (h *Head) Follow(e Event) error {
 // Ends compares the end of a followed chain with the stored head. It returns ErrBroken
 // if they differ.
 func (h Head) Ends(stored Head) error {
+	if h.Seq == stored.Seq && h.Hash != stored.Hash {
+		return fmt.Errorf("%w: its head has another hash than event %d", ErrBroken, h.Seq)
+	}
 	if h != stored {
-		return fmt.Errorf("%w: it ends at link %d of %d", ErrBroken, h.Seq, stored.Seq)
+		return fmt.Errorf("%w: its events end at %d, its head says %d", ErrBroken, h.Seq, stored.Seq)
 	}
 	return nil
 }

@@ -8,10 +8,12 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
+const id = "KS-4G7QX2M9ZT0B"
+
 var at = time.Date(2026, 11, 28, 3, 0, 0, 0, time.UTC)
 
 func chain() ([]audit.Event, audit.Head) {
-	var h audit.Head
+	h := audit.Start(id)
 	var es []audit.Event
 	for _, e := range []audit.Event{
 		audit.New("requested", "alice", "reason", "keys on a paste site", "alert", "", "action", "revoke_sessions"),
@@ -25,11 +27,9 @@ func chain() ([]audit.Event, audit.Head) {
 
 // check reads a chain as whoever audits it does.
 func check(es []audit.Event, end audit.Head) error {
-	var h audit.Head
-	for _, e := range es {
-		if err := h.Follow(e); err != nil {
-			return err
-		}
+	h, err := audit.Record{ID: id, Events: es}.Follow()
+	if err != nil {
+		return err
 	}
 	return h.Ends(end)
 }
@@ -39,7 +39,7 @@ func TestChainHolds(t *testing.T) {
 	if err := check(es, end); err != nil {
 		t.Error(err)
 	}
-	if err := check(nil, audit.Head{}); err != nil {
+	if err := check(nil, audit.Start(id)); err != nil {
 		t.Errorf("empty chain: %v", err)
 	}
 	if _, there := es[0].Facts["alert"]; there || es[0].Facts["reason"] == "" || es[0].Facts["action"] == "" {
@@ -65,7 +65,7 @@ func TestAlteredChainIsFound(t *testing.T) {
 		{"the last left out", func(es []audit.Event, _ *audit.Head) []audit.Event { return es[:2] }},
 		{"all left out", func([]audit.Event, *audit.Head) []audit.Event { return nil }},
 		{"one of another chain", func(es []audit.Event, _ *audit.Head) []audit.Event {
-			var other audit.Head
+			other := audit.Start("KS-0000000000000")
 			other.Append(audit.New("requested", "mallory"), at)
 			es[1] = other.Append(audit.New("approved", "bob"), at)
 			return es
@@ -94,7 +94,7 @@ func TestAlteredChainIsFound(t *testing.T) {
 func TestBrokenLinkIsFoundWhereItIs(t *testing.T) {
 	es, _ := chain()
 	es[1].Actor = "mallory"
-	var h audit.Head
+	h := audit.Start(id)
 	if err := h.Follow(es[0]); err != nil {
 		t.Fatal(err)
 	}

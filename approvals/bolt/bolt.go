@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -26,13 +27,29 @@ const lockWait = 3 * time.Second
 func Open(path string) (*File, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s is in use by another process", path)
+		return nil, fmt.Errorf("%s %w", path, ErrInUse)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return &File{db}, nil
 }
+
+// OpenToRead opens an existing file without a right to write. While another process has it
+// open for writing it can't be read.
+func OpenToRead(path string) (*File, error) {
+	db, err := bbolt.Open(path, 0o400, &bbolt.Options{Timeout: lockWait, ReadOnly: true})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("%s %w", path, ErrInUse)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return &File{db}, nil
+}
+
+// ErrInUse is returned if another process has the file open.
+var ErrInUse = errors.New("is in use by another process")
 
 // Close closes the file.
 func (f *File) Close() error { return f.db.Close() }
@@ -43,8 +60,16 @@ type Store struct {
 	name string
 }
 
-// Store opens a table.
+// Store opens a table. In a file that is only read it must be there.
 func (f *File) Store(name string) (*Store, error) {
+	if f.db.IsReadOnly() {
+		return &Store{f.db, name}, f.db.View(func(tx *bbolt.Tx) error {
+			if tx.Bucket([]byte("table:"+name)) == nil {
+				return fmt.Errorf("%s has no table %s: it is not a file of Killswitch", f.db.Path(), name)
+			}
+			return nil
+		})
+	}
 	err := f.db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists([]byte("table:" + name))
 		return err
@@ -132,6 +157,22 @@ func (s *Store) Marked(_ context.Context, mark string, after approvals.Key, limi
 		return nil
 	})
 	return rows, err
+}
+
+// Parts implements approvals.Lister.
+func (s *Store) Parts(_ context.Context, prefixes ...string) (parts []string, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		for _, p := range prefixes {
+			c := s.table(tx).Cursor()
+			for k, _ := c.Seek([]byte(p)); k != nil && bytes.HasPrefix(k, []byte(p)); k, _ = c.Next() {
+				part, _, _ := bytes.Cut(k, []byte(separator))
+				parts = append(parts, string(part))
+			}
+		}
+		return nil
+	})
+	slices.Sort(parts)
+	return slices.Compact(parts), err
 }
 
 // Write implements approvals.Store.

@@ -19,8 +19,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,6 +130,35 @@ func (s *Store) query(ctx context.Context, in *ddb.QueryInput, limit int, want f
 		in.ExclusiveStartKey = page.LastEvaluatedKey
 	}
 	return rows, nil
+}
+
+// Parts implements approvals.Lister. It reads the keys of the whole table.
+func (s *Store) Parts(ctx context.Context, prefixes ...string) ([]string, error) {
+	in := &ddb.ScanInput{TableName: &s.table, ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String(attrPart),
+		ExpressionAttributeValues: item{}}
+	var conditions []string
+	for i, p := range prefixes {
+		name := ":p" + strconv.Itoa(i)
+		conditions = append(conditions, "begins_with("+attrPart+", "+name+")")
+		in.ExpressionAttributeValues[name] = str(p)
+	}
+	in.FilterExpression = aws.String(strings.Join(conditions, " OR "))
+	found := map[string]bool{}
+	for {
+		page, err := s.client.Scan(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("scan %s: %w", s.table, err)
+		}
+		for _, it := range page.Items {
+			if part, ok := it[attrPart].(*types.AttributeValueMemberS); ok {
+				found[part.Value] = true
+			}
+		}
+		if len(page.LastEvaluatedKey) == 0 {
+			return slices.Sorted(maps.Keys(found)), nil
+		}
+		in.ExclusiveStartKey = page.LastEvaluatedKey
+	}
 }
 
 type item = map[string]types.AttributeValue

@@ -51,8 +51,12 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 		if run.Unplanned, err = x.unplanned(ctx, r); err != nil {
 			return err
 		}
-		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)},
-			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))
+		events, verr := x.votes(ctx, r)
+		if verr != nil {
+			return verr
+		}
+		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)}, append(events,
+			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))...)
 	case run.Outcome == r.State && vote.Reason != "" && run.Cause == "":
 		run.Cause = vote.Reason // typed into the form after the denial
 		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)},
@@ -69,6 +73,9 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 		return nil
 	})
 	if err := ignore(err, errSettled); err != nil {
+		return err
+	}
+	if err := x.sendKeep(ctx, r.ID); err != nil {
 		return err
 	}
 	return x.expireRows(ctx, r.ID, r.Ended)

@@ -18,6 +18,7 @@
 //
 //	prove.go, prove_alert.go  what a person, a click or a rule asked for
 //	decide.go                 whether the proved approvals are enough
+//	votes.go                  the approvals in the audit chain, those that don't count too
 //	automatic.go              requests without a second person
 //	break_glass.go            what one person does alone, and its review
 //	plan.go, undo_plan.go     what a run would do
@@ -30,6 +31,7 @@
 //	undo.go                   the original request while its undo runs
 //	holds.go, ledger.go       rows of changes and steps
 //	record.go                 rows and audit chain in one write
+//	keep.go                   heads of the chains, in a bucket that nobody can alter
 //	report.go, activity.go    recent activity of a target
 //	notify.go                 the pager, for what nobody answers
 package executor
@@ -74,6 +76,8 @@ type Executor struct {
 	// Pager takes what nobody has answered for PagerAfter; nil: there is none.
 	Pager      Notifier
 	PagerAfter time.Duration
+	// Heads keeps heads of audit chains; nil: there is no bucket for them.
+	Heads Heads
 	// Liftable says why an administrator of the account can lift a planned containment, empty if nobody there
 	// can; nil if that is not asked.
 	Liftable func(context.Context, actions.Call, actions.Plan, actions.SessionContext) string
@@ -125,6 +129,8 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 		err = x.attest(ctx, j.ID)
 	case approvals.JobNotify:
 		err = x.notify(ctx, j.ID, r)
+	case approvals.JobKeep:
+		err = x.keepHead(ctx, j.ID)
 	default:
 		x.Log.WarnContext(ctx, "unknown job", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
 		return nil

@@ -31,6 +31,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/approvals/memory"
+	"github.com/killswitch-chatops/killswitch/approvals/s3"
 )
 
 // The tests of the executor alone. There is no bot: the harness writes the rows
@@ -76,6 +77,7 @@ type settings struct {
 	Total     int    // and of all
 	Topic     string // of notices; empty: there are none
 	Pager     string // topic; empty: there is none
+	Bucket    string // of heads; empty: there is none
 }
 
 // world is an organization in AWS, the two tables, the queue jobs, and executors.
@@ -183,6 +185,9 @@ func (w *world) worker() *executor.Executor {
 	}
 	if topic, err := trail.NewTopic(w.aws.Config(), w.cfg.Pager); err == nil {
 		x.Pager, x.PagerAfter = topic, 10*time.Minute
+	}
+	if w.cfg.Bucket != "" {
+		x.Heads = s3.New(w.aws.Config(), w.cfg.Bucket, "", "")
 	}
 	return x
 }
@@ -689,9 +694,9 @@ func (w *world) unclaimed(r approvals.Request) {
 // chain is a request's audit chain, which must be intact.
 func (w *world) chain(r approvals.Request) []audit.Event {
 	w.t.Helper()
-	events, err := approvals.Runs{Reader: w.Runs.Store}.Audit(w.t.Context(), r.ID)
+	rec, err := approvals.Runs{Reader: w.Runs.Store}.Audit(w.t.Context(), r.ID)
 	w.must(err)
-	return events
+	return rec.Events
 }
 
 // event finds the last link of a name in a request's chain.

@@ -50,7 +50,7 @@ func (x *Executor) record(ctx context.Context, id string, puts []approvals.Put, 
 		return x.Store.Write(ctx, puts...)
 	}
 	for {
-		var head audit.Head
+		head := audit.Start(id)
 		version, err := x.runs().Find(ctx, approvals.HeadKey(id), &head)
 		if err != nil {
 			return err

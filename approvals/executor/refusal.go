@@ -17,8 +17,11 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.
 	if run.Unplanned, err = x.unplanned(ctx, r); err != nil {
 		return err
 	}
-	ev := audit.New("refused", "", "why", no.Cause(), "intent", r.Intent.String())
-	err = x.record(ctx, r.ID, append(fence, putRun(run)), ev)
+	events, err := x.votes(ctx, r)
+	if err != nil {
+		return err
+	}
+	err = x.record(ctx, r.ID, append(fence, putRun(run)), append(events, audit.New("refused", "", "why", no.Cause(), "intent", r.Intent.String()))...)
 	if errors.Is(err, approvals.ErrConflict) {
 		// It was refused before, and the worker died before it updated the request; or
 		// another worker continued it.
@@ -39,6 +42,9 @@ func (x *Executor) refuse(ctx context.Context, r approvals.Request, no *actions.
 		return r.To(approvals.Refused, x.Now().UTC())
 	})
 	if err != nil {
+		return err
+	}
+	if err := x.sendKeep(ctx, r.ID); err != nil {
 		return err
 	}
 	return x.expireRows(ctx, r.ID, run.Ended)

@@ -56,6 +56,7 @@ func (x *Executor) run(ctx context.Context, r approvals.Request) error {
 	if err != nil {
 		return err
 	}
+	defer x.keepMeanwhile(ctx, run.ID)()
 	if err := x.begin(ctx, &run, p); err != nil {
 		return err
 	}
@@ -92,8 +93,10 @@ func (x *Executor) claim(ctx context.Context, r approvals.Request, p approvals.P
 		Lock: lockRow(p.Account, x.Org.Actions.TargetName(p.Intent.Call))}
 	run.Approvers, run.Signed = personIDs(votes)
 	var ev []audit.Event
-	for _, v := range votes {
-		ev = append(ev, audit.New("approved", v.Person, "evidence", v.Evidence, "digest", p.Digest, "at", v.At.Format(time.RFC3339)))
+	if p.Mode == approvals.TwoPerson {
+		if ev, err = x.voteEvents(ctx, r, p, votes); err != nil {
+			return approvals.Run{}, err
+		}
 	}
 	if p.Mode != approvals.TwoPerson {
 		ev = append(ev, audit.New("released", p.Person, "by", string(p.Mode), "finding", p.Finding, "alert", p.Alert,
@@ -208,6 +211,9 @@ func (x *Executor) settle(ctx context.Context, run approvals.Run, p approvals.Pl
 		}
 	}
 	if err := x.sendFollowUps(ctx, run, p); err != nil {
+		return err
+	}
+	if err := x.sendKeep(ctx, run.ID); err != nil {
 		return err
 	}
 	if err := x.Changes.Send(ctx, approvals.Change{ID: run.ID}, 0); err != nil || run.Outcome.InForce() {

@@ -126,7 +126,10 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 	case err != nil:
 		return err
 	case !done:
-		return x.sendLook(ctx, orig)
+		return errors.Join(x.sendKeep(ctx, id), x.sendLook(ctx, orig))
+	}
+	if err := x.sendKeep(ctx, id); err != nil {
+		return err
 	}
 	return x.expireRows(ctx, id, orig.Ended)
 }

@@ -203,7 +203,7 @@ func (w *worker) look(ctx context.Context) error {
 	if err := x.releaseRun(ctx, run, links...); err != nil {
 		return err
 	}
-	return x.sendLook(ctx, *run)
+	return errors.Join(x.keepHead(ctx, run.ID), x.sendLook(ctx, *run))
 }
 
 // lookAtSteps reads the target. What does not hold counts only if it is read again by the run

@@ -3,6 +3,7 @@ package memory
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -56,6 +57,21 @@ func (s *Store) find(limit int, want func(approvals.Row) bool) []approvals.Row {
 	}
 	slices.SortFunc(rows, func(a, b approvals.Row) int { return compare(a.Key, b.Key) })
 	return rows[:min(limit, len(rows))]
+}
+
+// Parts implements approvals.Lister.
+func (s *Store) Parts(_ context.Context, prefixes ...string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := map[string]bool{}
+	for k := range s.rows {
+		for _, p := range prefixes {
+			if strings.HasPrefix(k.Part, p) {
+				found[k.Part] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
 // Write implements approvals.Store.

@@ -192,6 +192,21 @@ func TestStore(t *testing.T, open func(t *testing.T) approvals.Store) {
 			t.Errorf("pages of %d and %d", len(first), len(rest))
 		}
 	})
+	t.Run("partitions are listed once, in order, by their prefixes", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		l, is := s.(approvals.Lister)
+		if !is {
+			t.Fatal("it is no approvals.Lister")
+		}
+		must(t, s.Write(ctx, put("KS-2", "run", 0, `1`), put("KS-2", "plan", 0, `1`), put("KS-1", "audit#000001", 0, strings.Repeat("x", 300_000)), put("AL-1", "report", 0, `1`), put("statement#1", "audit", 0, `1`), put("K", "s", 0, `1`)))
+		for want, prefixes := range map[string][]string{"[KS-1 KS-2 statement#1]": {"statement#", "KS-"}, "[KS-1 KS-2]": {"KS-"}, "[]": {"XX"}} {
+			got, err := l.Parts(ctx, prefixes...)
+			must(t, err)
+			if fmt.Sprint(got) != want {
+				t.Errorf("%q: %v, want %s", prefixes, got, want)
+			}
+		}
+	})
 	t.Run("of many writers at one version one wins", func(t *testing.T) {
 		s, ctx := open(t), t.Context()
 		must(t, s.Write(ctx, put("p", "s", 0, `0`), put("lock", "s", 0, `0`)))

@@ -147,6 +147,7 @@ func TestForgedStatements(t *testing.T) {
 		message any
 		why     string
 	}{
+		"a secret key in why":           {signedWith(func(s *approvals.Statement) { s.Why = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" }), "secret access key"},
 		"another request":               {resaid(func(s *approvals.Statement) { s.Request = "KS-0000000000AA" }), "SignatureDoesNotMatch"},
 		"another digest":                {resaid(func(s *approvals.Statement) { s.Digest = "beef" }), "SignatureDoesNotMatch"},
 		"another verb":                  {resaid(func(s *approvals.Statement) { s.Verb = "undo" }), "SignatureDoesNotMatch"},

@@ -1,10 +1,10 @@
 package cards
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -64,23 +64,57 @@ func TestListLinksToSlackAlone(t *testing.T) {
 	}
 }
 
-func TestAudit(t *testing.T) {
-	events := make([]audit.Event, 30)
-	for i := range events {
-		events[i] = audit.Event{At: asked, Event: fmt.Sprintf("event-%d", i), Actor: evil, Facts: map[string]string{"cause": evilLong, "document": "left out"}}
+// recorded is a record with a chain of an end of these events.
+func recorded(events ...audit.Event) audit.Record {
+	r := audit.Record{ID: baseID, Head: audit.Start(baseID), Plan: &audit.Plan{}, Run: &audit.Run{}}
+	for i, e := range events {
+		r.Events = append(r.Events, r.Head.Append(e, asked.Add(time.Duration(i)*time.Second)))
 	}
-	m := Audit(baseID, events, nil)
+	return r
+}
+
+// TestAuditBeginsWithWhoDecided: with thousands of links who asked, who approved and the outcome are
+// first, with dates, and the head is there to note down.
+func TestAuditBeginsWithWhoDecided(t *testing.T) {
+	events := []audit.Event{audit.New("requested", "alice", "reason", evilLong, "intent", evil), audit.New("planned", "", "digest", strings.Repeat("d", 64)),
+		audit.New("approved", evil), audit.New("claimed", "")}
+	for i := range 35 {
+		events = append(events, audit.New(fmt.Sprintf("step-%d", i), "", "cause", evilLong, "wrote", "left out"))
+	}
+	r := recorded(append(events, audit.New("contained", ""))...)
+	m := Audit(baseID, r, nil)
 	checkMessage(t, m)
 	text := string(document(t, m))
-	for want, there := range map[string]bool{"The chain of 30 events is intact.": true, "event-4 ": false, "event-5 ": true, "left out": false, "altered": false} {
+	for want, there := range map[string]bool{"*The record is intact*: 40 events, head " + r.Head.Hash: true, "1 · " + asked.Format("2006-01-02 15:04:05 UTC") + " · requested · by alice": true,
+		"3 · ": true, "40 · ": true, "39 · ": true, "5 · " + asked.Add(4*time.Second).Format("2006-01-02 15:04:05"): false, "left out": false, "altered": false, "not shown: killswitch audit export " + baseID: true} {
 		if strings.Contains(text, want) != there {
-			t.Errorf("%q is there: %v", want, !there)
+			t.Errorf("%q is there: %v in %s", want, !there, text)
 		}
 	}
-	m = Audit(baseID, nil, fmt.Errorf("%w: event 3", errors.New("the chain is broken")))
-	checkMessage(t, m)
-	if text := string(document(t, m)); !strings.Contains(text, "*The chain is broken: event 3.* Somebody altered the record.") {
-		t.Errorf("a broken chain: %s", text)
+	if strings.Index(text, "contained") > strings.Index(text, "step-34") {
+		t.Errorf("the outcome is not before the rest: %s", text)
+	}
+}
+
+// TestAuditTellsWhatIsWrong: an altered record, one that is missing, and heads that the bucket does not take.
+func TestAuditTellsWhatIsWrong(t *testing.T) {
+	since := asked.Add(time.Hour)
+	for name, c := range map[string]struct {
+		record audit.Record
+		err    error
+		want   string
+	}{
+		"altered":           {recorded(audit.New("requested", "alice")), fmt.Errorf("%w: "+evil, audit.ErrBroken), "*The audit record is broken: "},
+		"nothing":           {audit.Record{}, nil, "Nothing is recorded yet"},
+		"not in the bucket": {audit.Record{Bucket: &audit.Bucket{Failed: "AccessDenied " + evil, Since: since}}, nil, "No head of it is in the bucket yet, tried since " + since.Format("2006-01-02 15:04:05 UTC") + ": AccessDenied"},
+		"late":              {audit.Record{Bucket: &audit.Bucket{Head: audit.Head{Seq: 4}, Failed: "AccessDenied", Since: since}}, nil, "up to event 4; a later one is not taken"},
+		"in the bucket":     {audit.Record{Bucket: &audit.Bucket{Head: audit.Head{Seq: 4}, At: since}}, nil, "The bucket has its head up to event 4, since"},
+	} {
+		m := Audit(baseID, c.record, c.err)
+		checkMessage(t, m)
+		if text := string(document(t, m)); !strings.Contains(text, c.want) || strings.Contains(text, "is intact") == (c.err != nil || c.record.Empty()) {
+			t.Errorf("%s: %s", name, text)
+		}
 	}
 }
 

@@ -2,33 +2,103 @@ package cards
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
-// auditLimit bounds how many events are shown.
-const auditLimit = 25
+const (
+	auditLimit    = 20 // events that are listed, beside those that decide
+	auditDecides  = 20 // of those
+	auditLineText = 90 // characters of a fact
+	auditText     = 2900
+)
 
-// Audit tells what stands in a request's audit chain: the last events of it. If the
-// chain is broken, err says how.
-func Audit(id string, events []audit.Event, err error) Message {
-	state := fmt.Sprintf("The chain of %s is intact.", plural(len(events), "event", "events"))
-	if err != nil {
-		state = "*" + sentence(err.Error()) + "* Somebody altered the record."
+// Audit tells what is recorded of a request: whether the record holds, the head of its chain to
+// note down, who asked, who approved and how it ended, and then the newest of the rest. If the
+// record was altered or something of it is missing, err says what.
+func Audit(id string, r audit.Record, err error) Message {
+	state := fmt.Sprintf("*The record is intact*: %s, head %s", plural(len(r.Events), "event", "events"), Untrusted(r.Head.Hash))
+	switch {
+	case err != nil:
+		state = "*" + sentence(Untrusted(err.Error()).String()) + "* Somebody altered the record, or took something out of it."
+	case r.Empty():
+		state = "Nothing is recorded yet: it is not planned, and has not ended."
 	}
-	var lines []string
-	for _, e := range events[max(0, len(events)-auditLimit):] {
-		lines = append(lines, fmt.Sprintf("%s %s", e.At.UTC().Format("15:04:05"), Untrusted(auditLine(e))))
+	lines := []string{"*Audit of " + id + "*", state}
+	if b := r.Bucket; b != nil {
+		lines = append(lines, bucketLine(*b))
 	}
-	m := Message{Text: "Audit of " + id, Blocks: []slack.Block{section("audit-head", "*Audit of "+id+"*\n"+state)}}
-	if len(lines) > 0 {
-		m.Blocks = append(m.Blocks, section("audit", strings.Join(lines, "\n")))
+	m := Message{Text: "Audit of " + id, Blocks: []slack.Block{section("audit-head", strings.Join(lines, "\n"))}}
+	var first, rest []audit.Event
+	for _, e := range r.Events {
+		if decides(e) {
+			first = append(first, e)
+		} else {
+			rest = append(rest, e)
+		}
 	}
+	if n := len(first) - auditDecides; n > 0 { // the first says who asked, the last how it ended
+		first = slices.Delete(slices.Clone(first), auditDecides/2, auditDecides/2+n)
+	}
+	m.Blocks = append(m.Blocks, auditList("audit-decisions", "", first)...)
+	newest := slices.Clone(rest[max(0, len(rest)-auditLimit):])
+	slices.Reverse(newest)
+	title := "*What else, the newest first*"
+	if left := len(r.Events) - len(first) - len(newest); left > 0 {
+		title += fmt.Sprintf(" (%s not shown: killswitch audit export %s has all)", plural(left, "event", "events"), id)
+	}
+	m.Blocks = append(m.Blocks, auditList("audit", title, newest)...)
 	return m
 }
+
+func bucketLine(b audit.Bucket) string {
+	switch {
+	case b.Failed != "" && b.Seq == 0:
+		return fmt.Sprintf(":warning: No head of it is in the bucket yet, tried since %s: %s", auditTime(b.Since), Untrusted(b.Failed))
+	case b.Failed != "":
+		return fmt.Sprintf(":warning: The bucket has its head up to event %d; a later one is not taken since %s: %s", b.Seq, auditTime(b.Since), Untrusted(b.Failed))
+	}
+	return fmt.Sprintf("The bucket has its head up to event %d, since %s.", b.Seq, auditTime(b.At))
+}
+
+// decides reports whether an event is of those that are shown before all others: what was asked,
+// who approved it or did not, and how it ended.
+func decides(e audit.Event) bool {
+	switch e.Event {
+	case "requested", "planned", "people_asked", "approved", "vote_rejected", "released", "broke_glass", "reviewed", "claimed", "retried", "contained", "partial", "failed", "restored",
+		"undone", "refused", "denied", "cancelled", "expired", "reason", "not_started", "undo_begun":
+		return true
+	}
+	return strings.HasPrefix(e.Event, "undo_")
+}
+
+// auditList is a list of events in as many characters as a section takes; nothing if there are none.
+func auditList(id, title string, events []audit.Event) []slack.Block {
+	if len(events) == 0 {
+		return nil
+	}
+	var lines []string
+	if title != "" {
+		lines = append(lines, title)
+	}
+	n := len(title)
+	for i, e := range events {
+		line := fmt.Sprintf("%d · %s · %s", e.Seq, auditTime(e.At), Untrusted(auditLine(e)))
+		if n += len(line) + 1; n > auditText {
+			lines = append(lines, fmt.Sprintf("… and %d more", len(events)-i))
+			break
+		}
+		lines = append(lines, line)
+	}
+	return []slack.Block{section(id, strings.Join(lines, "\n"))}
+}
+
+func auditTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // auditLine is an event in one line; documents are left out.
 func auditLine(e audit.Event) string {
@@ -36,9 +106,13 @@ func auditLine(e audit.Event) string {
 	if e.Actor != "" {
 		parts = append(parts, "by "+e.Actor)
 	}
-	for _, k := range []string{"intent", "reason", "step", "result", "cause", "why", "target_id"} {
-		if s := e.Facts[k]; s != "" {
-			parts = append(parts, k+": "+Untrusted(s).Plain(120))
+	for _, k := range []string{"intent", "reason", "unproved", "step", "result", "cause", "why", "target_id", "by", "digest", "evidence"} {
+		s := e.Facts[k]
+		if k == "digest" || k == "evidence" {
+			s = s[:min(len(s), 12)] // as much as tells them apart
+		}
+		if s != "" {
+			parts = append(parts, k+": "+Untrusted(s).Plain(auditLineText))
 		}
 	}
 	return strings.Join(parts, " · ")

@@ -40,7 +40,16 @@ type Config struct {
 	PagerTopic string
 	PagerAfter time.Duration
 
-	Retention time.Duration // how long records are kept
+	// AuditBucket takes the heads of audit chains, and is best of another account.
+	AuditBucket Bucket
+	Retention   time.Duration // how long records are kept
+}
+
+// Bucket is an S3 bucket. Without a Name there is none.
+type Bucket struct {
+	Name    string
+	Region  string // empty: the hub's
+	Account string // that it must belong to; empty: any
 }
 
 // The defaults.
@@ -109,6 +118,8 @@ func (c *checker) check(data []byte) Config {
 	cfg.Alerts = c.alerts(root.at("alerts"), cfg.Policy)
 	cfg.Webhooks = c.webhooks(root.at("webhooks"))
 	c.notify(root.at("notify"), &cfg)
+	heads := root.at("audit")
+	cfg.AuditBucket = Bucket{heads.at("bucket").text(), heads.at("region").text(), heads.at("account").text()}
 	if c.days(root.at("retention"), &cfg.Retention); cfg.Retention < 24*time.Hour {
 		c.add(root.at("retention"), "must be at least 1d", "an undo needs the record of what was there before")
 	}

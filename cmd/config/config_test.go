@@ -32,6 +32,19 @@ func example(t testing.TB) string {
 	return string(data)
 }
 
+// TestAuditBucket: its region and account may be left out.
+func TestAuditBucket(t *testing.T) {
+	for line, want := range map[string]Bucket{
+		"":                                  {},
+		"audit: {bucket: killswitch.heads}": {Name: "killswitch.heads"},
+		`audit: {bucket: heads, region: eu-west-1, account: "444444444444"}`: {Name: "heads", Region: "eu-west-1", Account: "444444444444"},
+	} {
+		if c, err := Parse("x", []byte(example(t)+line), nil); err != nil || c.AuditBucket != want {
+			t.Errorf("%s: %+v, %v", line, c.AuditBucket, err)
+		}
+	}
+}
+
 func TestExample(t *testing.T) {
 	got, err := Load(examplePath)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
+	"github.com/killswitch-chatops/killswitch/approvals/s3"
 	"github.com/killswitch-chatops/killswitch/approvals/sts"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/function"
@@ -72,6 +73,9 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		if x.Pager, err = trail.NewTopic(aws, c.PagerTopic); err != nil {
 			return nil, err
 		}
+	}
+	if b := c.AuditBucket; b.Name != "" {
+		x.Heads = s3.New(aws, b.Name, b.Region, b.Account)
 	}
 	job := approvals.Decoded(x.Handle)
 	return func(ctx context.Context, in events.SQSEvent) (events.SQSEventResponse, error) {

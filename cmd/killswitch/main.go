@@ -7,6 +7,7 @@
 //	killswitch validate FILE            every problem of a configuration at once
 //	killswitch policy responder         what a member role must be allowed
 //	killswitch template members         what a StackSet deploys into the member accounts
+//	killswitch audit verify --all       whether the records of requests are as they were written
 //	killswitch request, approve, …      the work itself, by AWS credentials: when Slack does not answer
 package main
 
@@ -55,6 +56,7 @@ func subcommands() []subcommand {
 		{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
 		{"policy", "responder|restorer|delegation [--organizations] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
 		{"template", "members|organization [--config FILE]", "print the CloudFormation template of what each member account has, or of the organization's tamper protection", printTemplate},
+		{"audit", "verify|export ID…|--all [--table NAME|--data DIR|FILE] [--bucket NAME] [--format json|csv|markdown] [--output json]", "verify the records of requests, against the bucket of heads too, or export them", auditing},
 		{"completion", "bash|zsh", "print what a shell completes this command line with", completion},
 		{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 	}, commandLine)

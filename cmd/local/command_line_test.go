@@ -169,9 +169,9 @@ func TestForgedStatementsDoNothing(t *testing.T) {
 		if got := w.state(r, approvals.Pending); len(got.Votes) != 0 {
 			t.Fatalf("%s: it counts: %+v", what, got.Votes)
 		}
-		events, err := approvals.Runs{Reader: w.Runs}.Audit(t.Context(), approvals.AttestationKey(tt.signed.Evidence().Key()).Part)
-		if err != nil || len(events) != 1 {
-			t.Errorf("%s: on record %v, %v", what, events, err)
+		rec, err := approvals.Runs{Reader: w.Runs}.Audit(t.Context(), approvals.AttestationKey(tt.signed.Evidence().Key()).Part)
+		if err != nil || len(rec.Events) != 1 {
+			t.Errorf("%s: on record %v, %v", what, rec, err)
 		}
 	}
 }

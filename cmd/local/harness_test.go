@@ -384,9 +384,9 @@ func (w *world) shows(r approvals.Request, want string) {
 // chain is a request's audit chain, which must be intact.
 func (w *world) chain(r approvals.Request) []audit.Event {
 	w.t.Helper()
-	events, err := approvals.Runs{Reader: w.Runs}.Audit(w.t.Context(), r.ID)
+	rec, err := approvals.Runs{Reader: w.Runs}.Audit(w.t.Context(), r.ID)
 	w.must(err)
-	return events
+	return rec.Events
 }
 
 // event finds the last link of a name in a request's chain.

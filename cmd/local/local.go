@@ -21,6 +21,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/trail"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
+	"github.com/killswitch-chatops/killswitch/approvals/s3"
 	"github.com/killswitch-chatops/killswitch/approvals/sts"
 	"github.com/killswitch-chatops/killswitch/bot"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
@@ -142,6 +143,9 @@ func New(env Environment, b Backends) *Zones {
 	}
 	if topic, err := trail.NewTopic(env.AWS, c.PagerTopic); err == nil {
 		z.Executor.Pager = topic
+	}
+	if b := c.AuditBucket; b.Name != "" {
+		z.Executor.Heads = s3.New(env.AWS, b.Name, b.Region, b.Account)
 	}
 	z.CommandLine = &CommandLine{Requests: requests, Runs: approvals.Runs{Reader: b.Runs}, Roster: c.Policy.Roster, Queue: b.Cli, Signers: signers, Log: env.Log, Now: env.Now, Sleep: env.Sleep}
 	z.Pumps = []*Pump{

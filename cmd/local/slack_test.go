@@ -58,10 +58,10 @@ func TestManyClicksAtOnce(t *testing.T) {
 			if puts != 1 {
 				t.Errorf("the deny was put %d times", puts)
 			}
-			events, err := approvals.Runs{Reader: w.Runs}.Audit(t.Context(), r.ID)
+			rec, err := approvals.Runs{Reader: w.Runs}.Audit(t.Context(), r.ID)
 			w.must(err)
 			claimed := 0
-			for _, e := range events {
+			for _, e := range rec.Events {
 				if e.Event == "claimed" {
 					claimed++
 				}
@@ -142,14 +142,14 @@ func TestDenialCancellationAndExpiryAreInTheChain(t *testing.T) {
 		if !strings.Contains(w.said(), said) {
 			t.Errorf("not said: %q\n%s", said, w.said())
 		}
-		events, err := approvals.Runs{Reader: w.Runs}.Audit(t.Context(), r.ID)
+		rec, err := approvals.Runs{Reader: w.Runs}.Audit(t.Context(), r.ID)
 		w.must(err)
 		found := false
-		for _, e := range events {
+		for _, e := range rec.Events {
 			found = found || e.Event == string(want)
 		}
 		if !found {
-			t.Errorf("%s is not in the audit chain: %+v", want, events)
+			t.Errorf("%s is not in the audit chain: %+v", want, rec.Events)
 		}
 		w.slack.Command("U02BOB", channel, "/killswitch", "audit "+r.ID)
 		w.drain()

@@ -16,10 +16,12 @@ const arns = {
   'AWS::Logs::LogGroup': id => `arn:aws:logs:${region}:${hub}:log-group:${stack}-${id}:*`,
 }
 const topic = `arn:aws:sns:${region}:${hub}:security-alerts`, pager = `arn:aws:sns:${region}:${hub}:pager` // what may be left out is given
+const head = `arn:aws:s3:::killswitch-audit-heads/heads/KS-4G7QX2M9ZT0B/000004-${'0'.repeat(64)}-20280104`
+const locked = { 's3:object-lock-mode': 'COMPLIANCE', 's3:if-none-match': '*' }
 const bus = `arn:aws:events:${region}:${hub}:event-bus/default`, organization = 'o-abcdefghij'
 const person = account => `arn:aws:iam::${account}:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_IR_0123456789abcdef`
 const people = [hub, '666666666666'].map(account => person(account).replace('eu-west-1/', '*').replace(/[0-9a-f]{16}$/, '*'))
-const given = { CliPrincipals: people, IdentityAccounts: ['666666666666'], NoticeTopicArn: topic, PagerTopicArn: pager, OrganizationId: organization, HubEventBusArn: bus, HubAccountId: hub, ExternalId: '4b3c2a1f' }
+const given = { CliPrincipals: people, IdentityAccounts: ['666666666666'], NoticeTopicArn: topic, PagerTopicArn: pager, AuditBucketName: 'killswitch-audit-heads', OrganizationId: organization, HubEventBusArn: bus, HubAccountId: hub, ExternalId: '4b3c2a1f' }
 const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
 const arn = id => arns[resources[id].Type](id)
 const named = name => pseudo[name] ?? given[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
@@ -143,6 +145,13 @@ const cases = [
   ['Executor', 'sns:Publish', [topic, pager], yes],
   ['Executor', 'sns:Publish', [topic + '2', pager + '2'], no],
   ['Executor', 'sns:Subscribe', [topic, pager], no],
+  ['Executor', ['s3:PutObject', 's3:PutObjectRetention'], head, yes, locked],
+  ['Executor', ['s3:PutObject', 's3:PutObjectRetention'], [head.replace('/heads/', '/'), head.replace('-heads/', '-others/')], no, locked],
+  ['Executor', 's3:PutObject', head, no, { ...locked, 's3:object-lock-mode': 'GOVERNANCE' }],
+  ['Executor', 's3:PutObject', head, no, { 's3:if-none-match': '*' }], // not locked
+  ['Executor', 's3:PutObject', head, no, { 's3:object-lock-mode': 'COMPLIANCE' }], // over another
+  ['Executor', ['s3:GetObject', 's3:DeleteObject', 's3:DeleteObjectVersion', 's3:BypassGovernanceRetention', 's3:PutObjectLegalHold', 's3:PutObjectAcl'], head, no],
+  [['Ingress', 'Bot'], ['s3:PutObject', 's3:PutObjectRetention'], head, no, locked],
   ['Executor', secret, arn('SigningSecret'), yes],
   ['Executor', secret, ['BotToken', 'WebhookKeys'].map(arn), no],
   ['Executor', [...reading, ...putting], tables, yes],
@@ -223,6 +232,8 @@ async function ask(cases) {
 await ask(cases)
 left = ['HasCliPrincipals', 'HasIdentityAccounts']
 await ask(unnamed)
+left = ['HasAuditBucket']
+await ask([['Executor', ['s3:PutObject', 's3:PutObjectRetention'], head, no, locked]])
 
 // Who may call a function, other than the queues that Lambda itself reads.
 const callers = Object.values(resources).filter(r => r.Type === 'AWS::Lambda::Permission').map(r => `${r.Properties.FunctionName.Ref} ${r.Properties.Principal}`)
