@@ -166,7 +166,7 @@ func TestFormMistakes(t *testing.T) {
 		t.Errorf("a secret in the reason: %+v", f.Blocks)
 	}
 	w.chooses("revoke_sessions")
-	d := w.submits(map[string]string{"target": appRole, "account": "333333333333 sandbox", "reason": "a leak"})
+	w.submits(map[string]string{"target": appRole, "account": "333333333333 sandbox", "reason": "a leak"})
 	w.settle()
 	if f = w.form(); !strings.Contains(f.under("account"), "does not match") || f.initial("account") != "333333333333 sandbox" {
 		t.Errorf("an account that contradicts the target: %+v", f.Blocks)
@@ -174,7 +174,7 @@ func TestFormMistakes(t *testing.T) {
 	if len(w.all()) != 0 {
 		t.Fatal("something was asked for")
 	}
-	d = w.submits(map[string]string{"account": ""})
+	d := w.submits(map[string]string{"account": ""})
 	w.settle()
 	w.state(w.get(requestOf(d)), approvals.Pending)
 }
