@@ -20,10 +20,13 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.say(ctx, cards.Say(cards.OneClickPlease))
 	}
 	action := c.payload.Actions[0]
-	switch {
-	case c.payload.CallbackID == approvals.FormCallback:
-		return c.formChanged(ctx)
-	case action.ID == approvals.FormButton:
+	if inForm := c.payload.CallbackID == approvals.FormCallback; inForm || action.ID == approvals.FormButton {
+		if _, no := c.person(ctx); no != nil { // it has the accounts in it
+			return c.answer(ctx, no)
+		}
+		if inForm {
+			return c.formChanged(ctx)
+		}
 		return c.formButton(ctx, action.Value)
 	}
 	if id, digest, ok := approvals.SplitAlertValue(action.Value); ok {

@@ -62,45 +62,42 @@ func (c *conversation) formAgain(ctx context.Context, r approvals.Request) error
 
 // formChanged draws the form for another action. What is entered stays, since its fields keep their IDs.
 func (c *conversation) formChanged(ctx context.Context) error {
-	d, err := approvals.ReadForm(c.payload)
-	if err != nil {
-		return c.notTheForm(ctx, err)
+	f, ok := c.readForm(ctx)
+	if !ok {
+		return nil
 	}
-	f := cards.RequestForm{Draft: d, Org: c.b.Org}
-	f.Channel, f.Attempt = cards.RouteOf(c.payload.Metadata)
 	if err := c.b.Slack.updateView(ctx, c.payload.ViewID, c.payload.ViewHash, f.View()); err != nil { // closed, or changed again
 		c.b.Log.InfoContext(ctx, "form not drawn", slog.String("user", c.payload.User), slog.String("error", err.Error()))
 	}
 	return nil
 }
 
-// notTheForm logs a submission or a click in a view that no form of ours sends.
-func (c *conversation) notTheForm(ctx context.Context, err error) error {
-	if _, no := errors.AsType[*actions.Refusal](err); !no {
-		return err
+// readForm returns the form as it was filled in; false if no form of ours sends this.
+func (c *conversation) readForm(ctx context.Context) (f cards.RequestForm, ok bool) {
+	d, err := approvals.ReadForm(c.payload)
+	if err != nil {
+		c.b.Log.WarnContext(ctx, "not the form", slog.String("user", c.payload.User), slog.String("error", err.Error()))
+		return f, false
 	}
-	c.b.Log.WarnContext(ctx, "not the form", slog.String("user", c.payload.User), slog.String("error", err.Error()))
-	return nil
+	f = cards.RequestForm{Draft: d, Org: c.b.Org}
+	f.Channel, f.Attempt = cards.RouteOf(c.payload.Metadata)
+	return f, true
 }
 
 // formSubmitted asks for what is entered in the form, and tells in its place what came of it.
 func (c *conversation) formSubmitted(ctx context.Context) error {
-	d, err := approvals.ReadForm(c.payload)
-	if err != nil {
-		return c.notTheForm(ctx, err)
+	f, ok := c.readForm(ctx)
+	if !ok {
+		return nil
 	}
-	f := cards.RequestForm{Draft: d, Org: c.b.Org}
-	f.Channel, f.Attempt = cards.RouteOf(c.payload.Metadata)
 	c.payload.Channel, c.form = f.Channel, &cards.Message{}
 
-	call, reason, err := d.Parse(c.b.Org.Directory())
+	call, reason, err := f.Draft.Parse(c.b.Org.Directory())
 	wrong, mistaken := errors.AsType[*actions.ParseErrors](err)
-	if !mistaken {
-		if who, no := c.person(ctx); no != nil {
-			err = c.answer(ctx, no)
-		} else {
-			err = c.typed(ctx, who, call, reason)
-		}
+	if who, no := c.person(ctx); no != nil {
+		mistaken, err = false, c.answer(ctx, no)
+	} else if !mistaken {
+		err = c.typed(ctx, who, call, reason)
 	}
 	told := *c.form
 	c.form = nil

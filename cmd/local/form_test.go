@@ -192,6 +192,24 @@ func TestFormRefused(t *testing.T) {
 	}
 }
 
+// TestFormIsForResponders: the form has the accounts in it; who is nobody of the roster is not shown it, by
+// the button either, which ingress gives to everybody.
+func TestFormIsForResponders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.types("U05STRANGER", "")
+	for _, m := range w.slack.Messages(channel) {
+		if strings.Contains(string(m.Blocks), `"`+approvals.FormButton+`"`) {
+			w.slack.Click("U05STRANGER", channel, m.TS, approvals.FormButton)
+			w.drain()
+		}
+	}
+	if len(w.slack.Views("U05STRANGER")) != 0 {
+		t.Error("a stranger sees the form")
+	}
+	w.told("U05STRANGER", "not in Killswitch's list of people")
+}
+
 // TestFormTwice: the same submission, delivered again, is the same request, and a form that asks for what
 // is asked for already is told so.
 func TestFormTwice(t *testing.T) {
@@ -255,6 +273,27 @@ func TestFormClosedMeanwhile(t *testing.T) {
 	w.slack.Dismiss("U01ALICE", w.form().ID)
 	w.settle()
 	w.told("U01ALICE", "does not match")
+}
+
+// TestAnswerFindsItsWay: who is in no channel in which they could be answered is answered directly.
+func TestAnswerFindsItsWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.types("U01ALICE", "")
+	w.chooses("revoke_sessions")
+	w.submits(map[string]string{"target": appRole, "account": "333333333333 sandbox", "reason": "a leak"})
+	w.slack.Dismiss("U01ALICE", w.form().ID)
+	w.slack.Fail(slackfake.Fault{Method: "chat.postEphemeral", Error: "user_not_in_channel", Times: 2})
+	w.settle()
+	var direct []slackfake.APICall
+	for _, c := range w.slack.Calls() {
+		if c.Method == "chat.postMessage" && c.Channel == "U01ALICE" {
+			direct = append(direct, c)
+		}
+	}
+	if len(direct) != 1 {
+		t.Errorf("direct messages: %+v", direct)
+	}
 }
 
 // TestFormOf600Accounts: as many as a select may have are chosen from a list, which Slack takes and ingress
