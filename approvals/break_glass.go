@@ -2,6 +2,7 @@ package approvals
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,27 +81,48 @@ func (h Hour) With(b Began) Put {
 	return PutRow(h.Key, h.Version, h)
 }
 
-// DeniedCall is a row of the table runs: the last denial of a call, whichever request it was of.
+// DeniedCall is a row of the table runs: a person's last denial of a call, whichever request it was of.
 type DeniedCall struct {
+	Key     Key       `json:"-"`
 	Version int64     `json:"-"`
+	Person  string    `json:"person,omitempty"` // empty: it is not proved who it was, and counts all the same
 	Request string    `json:"request"`
 	At      time.Time `json:"at"` // when the executor recorded it
 }
 
-// DeniedKey is the row of the last denial of a call.
-func DeniedKey(c actions.Call) Key { return Key{"denied#" + IntentDigest(Intent{Call: c}), "denied"} }
+const deniedSort = "denied#"
 
-// DeniedCall reads the last denial of a call. It returns the zero value if there is none.
-func (t Runs) DeniedCall(ctx context.Context, c actions.Call) (d DeniedCall, err error) {
-	d.Version, err = t.Find(ctx, DeniedKey(c), &d)
+func deniedKey(c actions.Call) string { return "denied#" + IntentDigest(Intent{Call: c}) }
+
+// DeniedCall reads a person's last denial of a call; one of no request if there is none.
+func (t Runs) DeniedCall(ctx context.Context, c actions.Call, person string) (d DeniedCall, err error) {
+	d.Key = Key{deniedKey(c), deniedSort + person}
+	d.Version, err = t.Find(ctx, d.Key, &d)
+	d.Person = person
 	return d, err
 }
 
 // Put is the write of a denial, which expires.
-func (d DeniedCall) Put(c actions.Call) Put {
-	put := PutRow(DeniedKey(c), d.Version, d)
+func (d DeniedCall) Put() Put {
+	put := PutRow(d.Key, d.Version, d)
 	put.Expires = d.At.Add(deniedFor)
 	return put
+}
+
+// denied returns the last denial of a call by anybody but some, who have no vote on it.
+func (t Runs) denied(ctx context.Context, c actions.Call, but []string) (last DeniedCall, err error) {
+	const people = 100
+	rows, err := t.Reader.Rows(ctx, deniedKey(c), deniedSort, "", people)
+	for _, row := range rows {
+		var d DeniedCall
+		if err := json.Unmarshal(row.Body, &d); err != nil {
+			return last, err
+		}
+		if !slices.Contains(but, d.Person) && d.At.After(last.At) {
+			last = d
+		}
+	}
+	return last, err
 }
 
 // MayBreakGlass decides whether one person may let a planned request run alone, by the plan's entry and
@@ -128,7 +150,8 @@ func (t Runs) MayBreakGlass(ctx context.Context, policy Policy, lookup func(acti
 	if who.ID == "" || who.ID != p.Person {
 		refuse("only %s, who asked for it, can act alone", p.Person)
 	}
-	if slices.Contains(policy.Roster.Owners(call, p.Plan.Identity), who.ID) || p.Plan.Identity.ID != "" && p.Plan.Identity.ID == strings.Split(a.Signer.UserID, ":")[0] {
+	owners := policy.Roster.Owners(call, p.Plan.Identity)
+	if slices.Contains(owners, who.ID) || p.Plan.Identity.ID != "" && p.Plan.Identity.ID == strings.Split(a.Signer.UserID, ":")[0] {
 		refuse("nobody decides alone about their own principal")
 	}
 	if p.Plan.Guarded != "" {
@@ -145,7 +168,7 @@ func (t Runs) MayBreakGlass(ctx context.Context, policy Policy, lookup func(acti
 	if strings.TrimSpace(st.Why) == "" {
 		refuse("a reason is missing")
 	}
-	denied, err := t.DeniedCall(ctx, call)
+	denied, err := t.denied(ctx, call, owners)
 	if err != nil {
 		return Hour{}, err
 	}

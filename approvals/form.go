@@ -2,6 +2,7 @@ package approvals
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -12,6 +13,12 @@ import (
 const (
 	FormCallback = "request"
 	FormButton   = "form"
+)
+
+// FormTitle and FormSubmit are what a person reads at the top of the form and on its button.
+const (
+	FormTitle  = "Contain"
+	FormSubmit = "Ask for approval"
 )
 
 // The fields that the form has for every action; its others are options of the action.
@@ -33,10 +40,10 @@ func FormLabel(field string) string {
 }
 
 // ReadForm returns what is entered in the form, of a submission or of a click in it. It returns an
-// *[actions.Refusal] if what the person saw is not what is sent: each field must be there once, under
-// its own label.
-func ReadForm(p SlackPayload) (actions.Draft, error) {
-	if p.CallbackID != FormCallback {
+// *[actions.Refusal] if what the person saw is not what is sent: it must be our form, each field there
+// once, under its own label, and an account's alias the configuration's.
+func ReadForm(p SlackPayload, accounts actions.Directory) (actions.Draft, error) {
+	if p.CallbackID != FormCallback || p.ViewTitle != FormTitle || p.ViewSubmit != FormSubmit {
 		return actions.Draft{}, Unproven("it is not the form")
 	}
 	d := actions.Draft{Options: map[string]string{}}
@@ -58,8 +65,11 @@ func ReadForm(p SlackPayload) (actions.Draft, error) {
 			d.Reason = in.Value
 		default:
 			value := strings.TrimSpace(in.Value)
-			if in.Field == AccountField { // an account's alias stands behind its ID
-				value, _, _ = strings.Cut(value, " ")
+			if id, name, chosen := strings.Cut(value, " "); chosen && in.Field == AccountField {
+				if accounts.Accounts[name] != id {
+					return d, Unproven("the account %s was shown under another name", actions.Clip(id))
+				}
+				value = id
 			}
 			if value != "" {
 				d.Options[in.Field] = value
@@ -67,6 +77,14 @@ func ReadForm(p SlackPayload) (actions.Draft, error) {
 		}
 	}
 	return d, nil
+}
+
+// FormRoute returns what the form's private metadata says: where it was asked for, and how often it was
+// drawn.
+func FormRoute(metadata string) (channel string, attempt int) {
+	channel, n, _ := strings.Cut(metadata, ".")
+	attempt, _ = strconv.Atoi(n)
+	return channel, attempt
 }
 
 // SlackInput is a field of a view, with what is entered in it.
@@ -78,6 +96,8 @@ type SlackInput struct {
 
 // viewState is the part of a view that says what was entered.
 type viewState struct {
+	Title  slackLabel `json:"title"`
+	Submit slackLabel `json:"submit"`
 	Blocks []struct {
 		ID      string     `json:"block_id"`
 		Type    string     `json:"type"`

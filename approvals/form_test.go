@@ -30,6 +30,10 @@ func written(value any) map[string]any {
 func submission(t *testing.T, callback string, fields []field, more map[string]any) string {
 	t.Helper()
 	var blocks []any
+	titled := approvals.FormTitle
+	if callback == "Lunch poll" {
+		callback, titled = approvals.FormCallback, callback
+	}
 	values := maps.Clone(more)
 	if values == nil {
 		values = map[string]any{}
@@ -41,7 +45,7 @@ func submission(t *testing.T, callback string, fields []field, more map[string]a
 		}
 	}
 	body, err := json.Marshal(map[string]any{"type": "view_submission", "user": map[string]any{"id": "U1"},
-		"view": map[string]any{"callback_id": callback, "blocks": blocks, "state": map[string]any{"values": values}}})
+		"view": map[string]any{"callback_id": callback, "title": map[string]any{"text": titled}, "submit": map[string]any{"text": approvals.FormSubmit}, "blocks": blocks, "state": map[string]any{"values": values}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +69,7 @@ func readForm(t *testing.T, body string) (actions.Draft, error) {
 	if err != nil {
 		return actions.Draft{}, err
 	}
-	return approvals.ReadForm(p)
+	return approvals.ReadForm(p, actions.Directory{Accounts: map[string]string{"prod": "222222222222", "sandbox": "333333333333"}})
 }
 
 func TestReadForm(t *testing.T) {
@@ -89,6 +93,9 @@ func TestForgedFormIsNoEvidence(t *testing.T) {
 	}{
 		"an account under another name":   {change(2, func(f *field) { f.entered = chosen("222222222222 sandbox", "222222222222 prod") }), nil, ""},
 		"an account with another ID":      {change(2, func(f *field) { f.entered = chosen("333333333333 sandbox", "222222222222 sandbox") }), nil, ""},
+		"an account by another's alias":   {change(2, func(f *field) { f.entered = chosen("222222222222 sandbox", "222222222222 sandbox") }), nil, ""},
+		"an account by an alias of none":  {change(2, func(f *field) { f.entered = chosen("222222222222 test", "222222222222 test") }), nil, ""},
+		"a form with another title":       {nil, nil, "Lunch poll"},
 		"an option without a text":        {change(2, func(f *field) { f.entered = chosen("", "222222222222 prod") }), nil, ""},
 		"an action under another name":    {change(0, func(f *field) { f.entered = chosen("revoke_sessions", "isolate_instance") }), nil, ""},
 		"the target labelled as the why":  {change(1, func(f *field) { f.label = "Reason" }), nil, ""},

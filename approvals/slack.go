@@ -56,6 +56,8 @@ type SlackPayload struct {
 	Metadata    string // of a view: private_metadata
 	ViewID      string
 	ViewHash    string
+	ViewTitle   string
+	ViewSubmit  string       // on its button
 	Inputs      []SlackInput // of a view
 	ResponseURL string
 	TriggerID   string
@@ -154,6 +156,7 @@ func parseInteraction(payload string) (SlackPayload, error) {
 		Type: p.Type, App: p.App, User: p.User.ID, UserTeam: p.User.TeamID, Channel: p.Channel.ID,
 		Actions: p.Actions, Container: p.Container.Type, MessageTS: p.Message.TS, ThreadTS: p.Message.ThreadTS,
 		CallbackID: p.View.CallbackID, Metadata: p.View.Metadata, ViewID: p.View.ID, ViewHash: p.View.Hash,
+		ViewTitle: unescape(p.View.Title.Text), ViewSubmit: unescape(p.View.Submit.Text),
 		ResponseURL: p.ResponseURL, TriggerID: p.TriggerID,
 	}
 	if p.Team != nil {

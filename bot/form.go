@@ -74,13 +74,13 @@ func (c *conversation) formChanged(ctx context.Context) error {
 
 // readForm returns the form as it was filled in; false if no form of ours sends this.
 func (c *conversation) readForm(ctx context.Context) (f cards.RequestForm, ok bool) {
-	d, err := approvals.ReadForm(c.payload)
+	d, err := approvals.ReadForm(c.payload, c.b.Org.Directory())
 	if err != nil {
 		c.b.Log.WarnContext(ctx, "not the form", slog.String("user", c.payload.User), slog.String("error", err.Error()))
 		return f, false
 	}
 	f = cards.RequestForm{Draft: d, Org: c.b.Org}
-	f.Channel, f.Attempt = cards.RouteOf(c.payload.Metadata)
+	f.Channel, f.Attempt = approvals.FormRoute(c.payload.Metadata)
 	return f, true
 }
 

@@ -40,7 +40,7 @@ func (x *Executor) breakGlass(ctx context.Context, r approvals.Request, p approv
 }
 
 // noteDenial keeps that a call was denied, so that nobody acts alone on it for a day. A denial counts
-// without proof.
+// without proof; one that is proved is kept as that person's, who may turn out to have no vote on it.
 func (x *Executor) noteDenial(ctx context.Context, r approvals.Request) error {
 	if r.Denial == nil || r.Intent.Undo != "" {
 		return nil
@@ -55,10 +55,14 @@ func (x *Executor) noteDenial(ctx context.Context, r approvals.Request) error {
 	case !errors.Is(err, approvals.ErrNotFound):
 		return err
 	}
-	read := func() (approvals.DeniedCall, error) { return x.runs().DeniedCall(ctx, call) }
+	person, _, err := x.proveSpeaker(ctx, r, *r.Denial)
+	if err != nil {
+		return err
+	}
+	read := func() (approvals.DeniedCall, error) { return x.runs().DeniedCall(ctx, call, person) }
 	_, err = approvals.Update(ctx, x.Store, "denial of "+r.ID, read, func(d *approvals.DeniedCall) ([]approvals.Put, error) {
 		d.Request, d.At = r.ID, x.Now().UTC()
-		return []approvals.Put{d.Put(call)}, nil
+		return []approvals.Put{d.Put()}, nil
 	})
 	return err
 }

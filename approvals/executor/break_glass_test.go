@@ -184,7 +184,9 @@ func TestNobodyActsAloneOnWhatWasDenied(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, breakable)
 			denied := w.state(w.clicks(bob, w.types(alice, revoke), "deny"), approvals.Denied)
-			if row, err := w.Runs.Get(t.Context(), approvals.DeniedKey(w.planned(denied).Call())); err != nil || row.Expires.IsZero() {
+			d, err := approvals.Runs{Reader: w.Runs.Store}.DeniedCall(t.Context(), w.planned(denied).Call(), "bob")
+			w.must(err)
+			if row, err := w.Runs.Get(t.Context(), d.Key); err != nil || row.Expires.IsZero() {
 				t.Errorf("%+v %v", row, err)
 			}
 			w.clock.Add(c.wait)

@@ -133,24 +133,32 @@ func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v appr
 		return "", "", nil
 	}
 	unproved = "the row names " + v.Person
+	person, verb, err := x.proveSpeaker(ctx, r, v)
+	if err != nil || person == "" {
+		return "", unproved, err
+	}
+	if verb == "deny" {
+		may, err := x.mayDeny(ctx, r, person)
+		if err != nil || !may {
+			return "", unproved + ", who has no vote on it", err
+		}
+	}
+	return person, "", nil
+}
+
+// proveSpeaker proves who denied or cancelled a request; it returns no person if that is not proved.
+func (x *Executor) proveSpeaker(ctx context.Context, r approvals.Request, v approvals.Vote) (person, verb string, err error) {
 	person, verb, id, err := x.proveWord(ctx, v.Evidence)
 	if err != nil {
 		if _, no := errors.AsType[*actions.Refusal](err); no {
 			err = nil
 		}
-		return "", unproved, err
+		return "", "", err
 	}
-	p, known := x.Policy.Roster.ByID(person)
-	if !known || id != r.ID || verb != "deny" && verb != "cancel" {
-		return "", unproved, nil
+	if _, known := x.Policy.Roster.ByID(person); !known || id != r.ID || verb != "deny" && verb != "cancel" {
+		return "", "", nil
 	}
-	if verb == "deny" {
-		may, err := x.mayDeny(ctx, r, p.ID)
-		if err != nil || !may {
-			return "", unproved + ", who has no vote on it", err
-		}
-	}
-	return p.ID, "", nil
+	return person, verb, nil
 }
 
 // mayDeny reports whether a person has a vote against a request, by what is proved of it.

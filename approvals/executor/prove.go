@@ -88,11 +88,8 @@ func (x *Executor) proveSlackRequest(ctx context.Context, r approvals.Request, e
 }
 
 func (x *Executor) proveCommand(ctx context.Context, payload approvals.SlackPayload, proven *provenRequest) error {
-	switch { // whether a channel is shared or has guests only the bot can ask
-	case strings.HasPrefix(payload.Channel, "D"):
-		return approvals.Unproven("it was typed in a direct message")
-	case len(x.Channels) > 0 && !slices.Contains(x.Channels, payload.Channel):
-		return approvals.Unproven("it was typed in a channel that is not listed")
+	if err := x.proveChannel(payload.Channel); err != nil {
+		return err
 	}
 	c, err := approvals.ParseCommand(payload.Text, x.Org.Directory())
 	switch {
@@ -107,10 +104,26 @@ func (x *Executor) proveCommand(ctx context.Context, payload approvals.SlackPayl
 	return approvals.Unproven("%s asks for nothing", c.Verb)
 }
 
-// proveForm reads a request by the form. Its private metadata is the bot's word, and decides nothing.
+// proveChannel refuses direct messages, and where channels are listed, others. Whether one is shared or has
+// guests only the bot can ask.
+func (x *Executor) proveChannel(channel string) error {
+	switch {
+	case strings.HasPrefix(channel, "D"):
+		return approvals.Unproven("it was typed in a direct message")
+	case len(x.Channels) > 0 && !slices.Contains(x.Channels, channel):
+		return approvals.Unproven("it was typed in a channel that is not listed")
+	}
+	return nil
+}
+
+// proveForm reads a request by the form. Where it was asked for is the bot's word.
 func (x *Executor) proveForm(payload approvals.SlackPayload, proven *provenRequest) error {
-	d, err := approvals.ReadForm(payload)
+	d, err := approvals.ReadForm(payload, x.Org.Directory())
 	if err != nil {
+		return err
+	}
+	channel, _ := approvals.FormRoute(payload.Metadata)
+	if err := x.proveChannel(channel); err != nil {
 		return err
 	}
 	call, reason, err := d.Parse(x.Org.Directory())

@@ -49,7 +49,11 @@ func TestForgedCommandsAreRefused(t *testing.T) {
 		"a click in the form":            {func(_ *world, d *word) { d.kind, d.view, d.container = "block_actions", entered(appRole), "view" }, "it is not one click"},
 		"a form that was closed":         {func(_ *world, d *word) { d.kind, d.view = "view_closed", entered(appRole) }, "view_closed asks for nothing"},
 		"a form with another target":     {func(_ *world, d *word) { d.kind, d.view = "view_submission", entered(appRole+"-2") }, "not what was asked for"},
-		"a form with no target":          {func(_ *world, d *word) { d.kind, d.view = "view_submission", entered("") }, "does not parse"},
+		"a form of a channel that is not listed": {func(_ *world, d *word) {
+			d.kind, d.view = "view_submission", entered(appRole)
+			d.view["private_metadata"] = "C02RANDOM.1"
+		}, "a channel that is not listed"},
+		"a form with no target": {func(_ *world, d *word) { d.kind, d.view = "view_submission", entered("") }, "does not parse"},
 		"a form with a second target": {func(_ *world, d *word) {
 			d.kind, d.view = "view_submission", entered(appRole)
 			d.view["blocks"] = append(d.view["blocks"].([]block), field("target.2", "Target"))
@@ -100,7 +104,7 @@ func TestForgedCommandsAreRefused(t *testing.T) {
 func entered(target string) block {
 	text := func(value string) block { return block{"type": "plain_text_input", "value": value} }
 	action := string(actions.RevokeSessions)
-	return block{"callback_id": approvals.FormCallback, "blocks": []block{field("action.1", "Action"), field("target.1", "Target"), field("reason.1", "Reason")},
+	return block{"callback_id": approvals.FormCallback, "private_metadata": channel + ".1", "title": block{"text": approvals.FormTitle}, "submit": block{"text": approvals.FormSubmit}, "blocks": []block{field("action.1", "Action"), field("target.1", "Target"), field("reason.1", "Reason")},
 		"state": block{"values": block{"action.1": block{"e": block{"type": "static_select", "selected_option": block{"text": block{"text": action}, "value": action}}},
 			"target.1": block{"e": text(target)}, "reason.1": block{"e": text("ticket 4711, it's stolen")}}}}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -33,13 +32,6 @@ type RequestForm struct {
 	Attempt  int
 	Mistakes []actions.Mistake
 	Notes    []slack.Block // why nothing was done
-}
-
-// RouteOf returns channel and attempt of a form's private metadata.
-func RouteOf(metadata string) (channel string, attempt int) {
-	channel, n, _ := strings.Cut(metadata, ".")
-	attempt, _ = strconv.Atoi(n)
-	return channel, attempt
 }
 
 // View draws the form.
@@ -90,7 +82,7 @@ func (f RequestForm) View() slack.ModalViewRequest {
 	}
 	return slack.ModalViewRequest{
 		Type: slack.VTModal, CallbackID: approvals.FormCallback, PrivateMetadata: fmt.Sprintf("%s.%d", f.Channel, f.Attempt),
-		Title: plain("Contain"), Submit: plain("Ask for approval"), Close: plain("Close"),
+		Title: plain(approvals.FormTitle), Submit: plain(approvals.FormSubmit), Close: plain("Close"),
 		Blocks: slack.Blocks{BlockSet: blocks},
 	}
 }
@@ -165,7 +157,7 @@ func Told(m Message) slack.ModalViewRequest {
 	if len(blocks) == 0 {
 		blocks = []slack.Block{section("told", m.Text)}
 	}
-	return slack.ModalViewRequest{Type: slack.VTModal, Title: plain("Contain"), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}}
+	return slack.ModalViewRequest{Type: slack.VTModal, Title: plain(approvals.FormTitle), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}}
 }
 
 // FormButtonBlock is the button that opens the form; it is filled with what was typed, or with the call of

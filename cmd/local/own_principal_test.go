@@ -73,3 +73,36 @@ func TestOneOfTwoIsContained(t *testing.T) {
 	w.types("U01ALICE", command)
 	w.told("U01ALICE", "beside the requester and bob, whose own principal it is. Add a person to that group; or where bob can be trusted, let them ask for it")
 }
+
+// TestEarlyDenialOfOnesOwnHoldsNobodyUp: whose own it is may be known by the plan alone. A denial before that counts,
+// as any does, but keeps nobody from acting alone on the next request; another person's does.
+func TestEarlyDenialOfOnesOwnHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	for denier, counts := range map[string]bool{"U02BOB": true, "U03CAROL": false} {
+		w := newWorld(t, breakable)
+		known := w.state(w.asks("U01ALICE", command), approvals.Pending)
+		p, err := approvals.Runs{Reader: w.Runs}.Planned(t.Context(), known.ID)
+		w.must(err)
+		w.clicks("U01ALICE", known, "cancel")
+		bobs(w)
+		w.cfg.Policy.Roster.People[1].Principals = []string{p.Plan.Identity.ID}
+		w.start()
+
+		bot := w.zones.Pumps[0]
+		d := w.slack.Command("U01ALICE", channel, "/killswitch", command)
+		_, err = bot.Once(t.Context())
+		w.must(err)
+		early := w.get(requestOf(d))
+		w.slack.Command(denier, channel, "/killswitch", "deny "+early.ID+" no")
+		_, err = bot.Once(t.Context())
+		w.must(err)
+		w.drain()
+		w.state(early, approvals.Denied)
+
+		r := w.state(w.asks("U01ALICE", command), approvals.Pending)
+		w.pass(5 * time.Minute)
+		if a := w.sends(w.signs(w.alice(), w.alone(r))); a.Counts != counts {
+			t.Errorf("after a denial by %s: %+v", denier, a)
+		}
+	}
+}
