@@ -13,7 +13,8 @@ import (
 
 const (
 	channelFresh  = 10 * time.Minute // how old the answer may be that a channel is open
-	closedFresh   = time.Minute      // and that it is not
+	closedFresh   = time.Minute      // that it is not
+	unknownFresh  = 30 * time.Second // and that Slack did not say: many cards must not ask for it again and again
 	channelWithin = 10 * time.Second // for asking Slack all that it takes
 	maxMembers    = 500
 	membersAtOnce = 8
@@ -21,6 +22,7 @@ const (
 
 type channelEntry struct {
 	no    *actions.Refusal
+	err   error
 	until time.Time
 }
 
@@ -48,7 +50,7 @@ func (d *directory) closed(ctx context.Context, b *Bot, channel string) (*action
 	known, ok := d.channels[channel]
 	d.mu.Unlock()
 	if ok && now.Before(known.until) {
-		return known.no, nil
+		return known.no, known.err
 	}
 	ctx, cancel := context.WithTimeout(ctx, channelWithin)
 	defer cancel()
@@ -56,12 +58,12 @@ func (d *directory) closed(ctx context.Context, b *Bot, channel string) (*action
 	if err == nil && no == "" {
 		no, err = d.outsiders(ctx, b, channel)
 	}
-	if err != nil {
-		return nil, err
-	}
-	e := channelEntry{until: now.Add(channelFresh)}
-	if no != "" {
-		e = channelEntry{&actions.Refusal{Reason: no}, now.Add(closedFresh)}
+	e := channelEntry{err: err, until: now.Add(channelFresh)}
+	switch {
+	case err != nil:
+		e.until = b.Now().Add(unknownFresh)
+	case no != "":
+		e.no, e.until = &actions.Refusal{Reason: no}, now.Add(closedFresh)
 	}
 	if no == cards.NotInChannel { // whoever invites the bot tries again at once
 		return e.no, nil
@@ -72,7 +74,7 @@ func (d *directory) closed(ctx context.Context, b *Bot, channel string) (*action
 		d.channels = map[string]channelEntry{}
 	}
 	d.channels[channel] = e
-	return e.no, nil
+	return e.no, e.err
 }
 
 // outsiders says why the members of a channel may not all see cards; empty if they may.

@@ -27,7 +27,7 @@ func (b *Bot) postSecond(ctx context.Context, v cards.View, first approvals.Card
 	no, err := b.closed(ctx, second.Channel)
 	switch {
 	case no != nil:
-		b.dropSecond(ctx, v.Request.ID, second, cards.ChannelShut(second.Channel, no.Reason))
+		err = b.dropSecond(ctx, v.Request.ID, second, cards.ChannelShut(second.Channel, no.Reason))
 	case err != nil:
 		second.NotBegun()
 	default:
@@ -35,23 +35,25 @@ func (b *Bot) postSecond(ctx context.Context, v cards.View, first approvals.Card
 		m := cards.Second(v, b.Policy.Roster)
 		m.By = asker(v.Request)
 		if err = b.postOrUpdateThere(ctx, second, m, "· "+v.Request.ID); channelGone(err) {
-			b.dropSecond(ctx, v.Request.ID, second, cards.ChannelGone(second.Channel, codeOf(err)))
-			err = nil
+			err = b.dropSecond(ctx, v.Request.ID, second, cards.ChannelGone(second.Channel, codeOf(err)))
 		}
 	}
 	return err
 }
 
-// dropSecond takes the second card away: what it shows is in the incident channel.
-func (b *Bot) dropSecond(ctx context.Context, id string, second *approvals.Card, told cards.Message) {
+// dropSecond takes the second card away: what it shows is in the incident channel. An error means that
+// it still stands there, and can be clicked.
+func (b *Bot) dropSecond(ctx context.Context, id string, second *approvals.Card, told cards.Message) error {
 	if second.TS != "" {
-		if err := b.Slack.update(ctx, second.Channel, second.TS, cards.Say(cards.CardTaken, id, b.IncidentChannel)); err != nil {
-			b.Log.InfoContext(ctx, "second card not marked", slog.String("request_id", id), slog.String("error", err.Error()))
+		err := b.Slack.update(ctx, second.Channel, second.TS, cards.Say(cards.CardTaken, id, b.IncidentChannel))
+		if err != nil && !channelGone(err) && !messageGone(err) {
+			return err
 		}
 	}
 	b.Log.WarnContext(ctx, "second card dropped", slog.String("request_id", id), slog.String("channel", second.Channel))
 	b.tellOfChannel(ctx, second.Channel, told)
 	*second = approvals.Card{}
+	return nil
 }
 
 // tellOfChannel tells the incident channel that another takes no cards any more, once an hour.

@@ -37,10 +37,10 @@ func (b *Bot) SweepRequests(ctx context.Context) error {
 	err := errors.Join(
 		b.each(ctx, approvals.MarkOpen, 1, b.advance),
 		b.each(ctx, approvals.MarkInForce, sweepReads, b.watch),
+		b.watchSlack(ctx), // what is drawn may take all the time that there is
 		b.each(ctx, approvals.MarkStale, 1, b.drawCall),
 		b.each(ctx, approvals.MarkStale, 1, func(ctx context.Context, r approvals.Request) error { return b.draw(ctx, r.ID) }),
 		b.each(ctx, approvals.MarkOpen, 1, b.drawTimeLeft),
-		b.watchSlack(ctx),
 	)
 	if err != nil {
 		b.Log.ErrorContext(ctx, "sweep", slog.String("error", err.Error()))

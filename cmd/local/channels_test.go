@@ -148,6 +148,31 @@ func TestMembersAreCached(t *testing.T) {
 	w.asksIn(war, "U01ALICE", command)
 }
 
+// TestFailedLookUpIsRemembered: what Slack does not say of a channel is not asked for with each card.
+func TestFailedLookUpIsRemembered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, everywhere)
+	w.slack.Fail(slackfake.Fault{Method: "conversations.info", Error: "internal_error", Times: -1})
+	asked := func() (n int) {
+		for _, c := range w.slack.Calls() {
+			if c.Method == "conversations.info" {
+				n++
+			}
+		}
+		return n
+	}
+	for range 10 {
+		w.slack.Command("U01ALICE", war, "/killswitch", "list")
+		w.drain()
+	}
+	if n := asked(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	w.slack.Heal()
+	w.clock.Add(31 * time.Second)
+	w.asksIn(war, "U01ALICE", command)
+}
+
 // TestSecondCard: what is typed elsewhere has its call in the incident channel first, and a card
 // that mentions nobody where it was typed. Either card takes the approval, the undo and the
 // question for more; both show the end.
@@ -257,8 +282,11 @@ func TestSecondCardLeavesAClosedChannel(t *testing.T) {
 			if tt.then.ExtShared || tt.then.Members != nil {
 				w.clock.Add(11 * time.Minute)
 			}
+			if tt.then.Members != nil { // Slack does not take it away at the first try
+				w.slack.Fail(slackfake.Fault{Method: "chat.update", Status: 500, Times: 2, Of: func(text, _ string) bool { return strings.Contains(text, "alone now") }})
+			}
 			w.clicks("U02BOB", r, "approve")
-			w.pass(30 * time.Second)
+			w.pass(2 * time.Minute)
 			if r = w.state(r, approvals.Contained); r.Second.Channel != "" || r.Stale() {
 				t.Errorf("the second card is %+v", r.Second)
 			}
