@@ -200,9 +200,8 @@ func (r Record) outcomes() (ends []string, attempts int, end Event) {
 				ends = append(ends, "partial")
 			}
 		case "denied", "cancelled":
-			ended := e.Facts["ended"]
-			if undo := strings.HasPrefix(e.Facts["intent"], "undo "); ended == "" || ended == "failed" || ended == "partial" && undo {
-				ends, end = []string{name}, e // otherwise it only ends the retries
+			if e.endsIt() {
+				ends, end = []string{name}, e
 			}
 		case "not_started":
 			if ends = before; e.Facts["state"] != "" {
@@ -215,4 +214,10 @@ func (r Record) outcomes() (ends []string, attempts int, end Event) {
 		}
 	}
 	return ends, attempts, end
+}
+
+// endsIt reports whether a no ends the request; otherwise it only ends the retries.
+func (e Event) endsIt() bool {
+	ended := e.Facts["ended"]
+	return ended == "" || ended == "failed" || ended == "partial" && strings.HasPrefix(e.Facts["intent"], "undo ")
 }

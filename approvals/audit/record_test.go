@@ -150,7 +150,8 @@ func TestTamperingIsFound(t *testing.T) {
 		}
 		err = read[0].Verify()
 		if err == nil {
-			err = audit.Compare(read, kept, false, at)[id]
+			wrong, _ := audit.Compare(read, kept, false, at)
+			err = wrong[id]
 		}
 		if !errors.Is(err, audit.ErrBroken) {
 			t.Errorf("%s: the export with the bucket: %v, want ErrBroken", c.name, err)
@@ -201,7 +202,7 @@ func TestWhatIsIntactIsNotAccused(t *testing.T) {
 	}
 	r, kept := recordOf(id)
 	for n := range len(kept) + 1 {
-		if wrong := audit.Compare([]audit.Record{r}, kept[:n], true, at); r.Verify() != nil || len(wrong) > 0 {
+		if wrong, _ := audit.Compare([]audit.Record{r}, kept[:n], true, at); r.Verify() != nil || len(wrong) > 0 {
 			t.Errorf("%d heads: %v, %v", n, r.Verify(), wrong)
 		}
 	}
@@ -215,14 +216,31 @@ func TestWhatIsIntactIsNotAccused(t *testing.T) {
 func TestBucketKnowsMore(t *testing.T) {
 	r, kept := recordOf(id)
 	other, otherKept := recordOf(otherID)
-	late := other
-	late.Events = slices.Clone(other.Events)
-	for i := range late.Events {
-		late.Events[i].At = at.Add(time.Hour)
+	dated := func(r audit.Record, later time.Duration) audit.Record {
+		r.Events = slices.Clone(r.Events)
+		for i := range r.Events {
+			r.Events[i].At = r.Events[i].At.Add(later)
+		}
+		rehash(&r)
+		return r
 	}
-	rehash(&late)
+	late := dated(other, time.Hour)
+	never := audit.Record{ID: otherID, Events: []audit.Event{audit.New("requested", "alice"), audit.New("denied", "bob")}}
+	rehash(&never)
+	never = dated(never, time.Hour)
+	signed := audit.Record{ID: "statement#ab", Signed: true, Events: []audit.Event{audit.New("attested", "alice")}}
+	rehash(&signed)
+	backdated := r // what happened after the claim, made anew as from before
+	backdated.Events = slices.Clone(r.Events)
+	for i := 4; i < 6; i++ {
+		backdated.Events[i].At = r.Events[0].At
+	}
+	rehash(&backdated)
+	claimedLate := slices.Clone(kept[:1])
+	claimedLate[0].At = at.Add(time.Hour)
 	marked := func(f func(*audit.Kept)) []audit.Kept { ks := slices.Clone(kept); f(&ks[0]); return ks }
 	both := append(slices.Clone(kept), otherKept...)
+	later := at.Add(48 * time.Hour)
 	for _, c := range []struct {
 		name    string
 		records []audit.Record
@@ -230,6 +248,7 @@ func TestBucketKnowsMore(t *testing.T) {
 		one     bool // not all records were asked for
 		now     time.Time
 		want    map[string]string
+		notes   map[string]string
 	}{
 		{name: "all is there", records: []audit.Record{r, other}, kept: both, now: at},
 		{name: "a record is gone", records: []audit.Record{r}, kept: both, now: at, want: map[string]string{otherID: "there is no record"}},
@@ -238,19 +257,41 @@ func TestBucketKnowsMore(t *testing.T) {
 		{name: "deleted", records: []audit.Record{r}, kept: marked(func(k *audit.Kept) { k.Deleted = true }), now: at, want: map[string]string{id: "somebody deleted"}},
 		{name: "written again", records: []audit.Record{r}, kept: marked(func(k *audit.Kept) { k.Again = true }), now: at, want: map[string]string{id: "again"}},
 		{name: "another head of one event", records: []audit.Record{r}, kept: append(slices.Clone(kept), audit.Kept{ID: id, Head: audit.Head{Seq: 6, Hash: "ff"}, Until: until}), now: at, want: map[string]string{id: "event 6 is not"}},
-		{name: "it never came there", records: []audit.Record{r, late}, kept: kept, now: at.Add(48 * time.Hour), want: map[string]string{otherID: "no head of it"}},
-		{name: "it is still on its way", records: []audit.Record{r, late}, kept: kept, now: at.Add(2 * time.Hour)},
-		{name: "it is older than the bucket", records: []audit.Record{r, other}, kept: kept, now: at.Add(48 * time.Hour)},
+		{name: "it never came there", records: []audit.Record{r, late}, kept: kept, now: later, want: map[string]string{otherID: "no head of event 6 (contained)"}},
+		{name: "it is still on its way", records: []audit.Record{r, late}, kept: kept, now: at.Add(2 * time.Hour), notes: map[string]string{otherID: "not attested by the bucket yet"}},
+		{name: "it is older than the bucket", records: []audit.Record{r, dated(other, -time.Hour)}, kept: kept, now: later, notes: map[string]string{otherID: "from before it was in use"}},
+		{name: "its claim came there, its end did not", records: []audit.Record{r}, kept: kept[:1], now: later, want: map[string]string{id: "no head of event 6 (contained)"}},
+		{name: "its end is dated before the head of its claim", records: []audit.Record{backdated}, kept: claimedLate, now: at.Add(2 * time.Hour), want: map[string]string{id: "event 5 is older than the bucket's head of event 4"}},
+		{name: "a no never came there", records: []audit.Record{r, never}, kept: kept, now: later, want: map[string]string{otherID: "no head of event 2 (denied)"}},
+		{name: "an empty bucket", records: []audit.Record{r}, now: later, want: map[string]string{id: "the bucket has no heads at all"}},
+		{name: "an empty bucket is new", records: []audit.Record{r}, now: at.Add(time.Hour), notes: map[string]string{id: "yet"}},
+		{name: "a statement", records: []audit.Record{r, signed}, kept: kept, now: later, notes: map[string]string{signed.ID: "no heads of statements"}},
 	} {
-		got := audit.Compare(c.records, c.kept, !c.one, c.now)
-		if len(got) != len(c.want) {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		got, notes := audit.Compare(c.records, c.kept, !c.one, c.now)
+		if len(got) != len(c.want) || len(notes) != len(c.notes) {
+			t.Errorf("%s: %v, %v, want %v, %v", c.name, got, notes, c.want, c.notes)
 		}
 		for id, want := range c.want {
 			if got[id] == nil || !strings.Contains(got[id].Error(), want) || !errors.Is(got[id], audit.ErrBroken) {
 				t.Errorf("%s: %v, want %q", c.name, got[id], want)
 			}
 		}
+		for id, want := range c.notes {
+			if !strings.Contains(notes[id], want) {
+				t.Errorf("%s: noted %q, want %q", c.name, notes[id], want)
+			}
+		}
+	}
+}
+
+// TestFutureHasNotHappened: what is dated after now, but for clocks that differ a little.
+func TestFutureHasNotHappened(t *testing.T) {
+	r, _ := recordOf(id)
+	if err := r.Dated(at.Add(-time.Minute)); err != nil {
+		t.Error(err)
+	}
+	if err := r.Dated(at.Add(-time.Hour)); !errors.Is(err, audit.ErrBroken) || !strings.Contains(err.Error(), "event 1 is dated 2") {
+		t.Error(err)
 	}
 }
 
