@@ -64,13 +64,8 @@ func Audit(req approvals.Request, r audit.Record, err error) Message {
 // unrecorded reports whether the executor need not have recorded anything of a request: before its
 // plan, and until it has seen the end of one that had none.
 func unrecorded(r approvals.Request) bool {
-	switch r.State {
-	case approvals.Planning:
-		return true
-	case approvals.Denied, approvals.Cancelled, approvals.Expired:
-		return !r.Closed
-	}
-	return false
+	withoutIt := r.State == approvals.Denied || r.State == approvals.Cancelled || r.State == approvals.Expired
+	return r.State == approvals.Planning || withoutIt && !r.Closed
 }
 
 func bucketLine(b audit.Bucket) string {
