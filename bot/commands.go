@@ -260,5 +260,5 @@ func (c *conversation) audit(ctx context.Context, r approvals.Request) error {
 	if err != nil && !errors.Is(err, audit.ErrBroken) {
 		return err
 	}
-	return c.say(ctx, cards.Audit(r.ID, events, err))
+	return c.say(ctx, cards.Audit(r, events, err))
 }

@@ -11,6 +11,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 	"github.com/killswitch-chatops/killswitch/approvals/dynamodb"
@@ -37,6 +38,7 @@ func TestAuditFromTheBucket(t *testing.T) {
 	name := tables.Table(t)
 	store := dynamodb.New(tables.Client(), name)
 	until := time.Now().UTC().AddDate(0, 0, 401).Truncate(24 * time.Hour)
+	asked := approvals.Intent{Call: actions.Call{Action: "revoke_sessions", Target: "x"}}
 	write := func(id, approver string, outcome approvals.State, events ...string) {
 		t.Helper()
 		h := audit.Start(id)
@@ -50,12 +52,16 @@ func TestAuditFromTheBucket(t *testing.T) {
 		}
 		for _, e := range events {
 			actor := map[string]string{"requested": "alice", "approved": approver}[e]
-			ev := h.Append(audit.New(e, actor), time.Now())
+			ev := h.Append(audit.New(e, actor, "intent", map[string]string{"requested": asked.String()}[e]), time.Now())
 			put(approvals.AuditKey(id, ev.Seq), ev)
 		}
 		put(approvals.HeadKey(id), h)
-		put(approvals.PlannedKey(id), approvals.Planned{ID: id, Person: "alice"})
-		put(approvals.RunKey(id), approvals.Run{ID: id, Attempt: 1, Outcome: outcome, Approvers: []string{approver}})
+		put(approvals.PlannedKey(id), approvals.Planned{ID: id, Person: "alice", Intent: asked})
+		run := approvals.Run{ID: id, Attempt: 1, Outcome: outcome, Approvers: []string{approver}}
+		if outcome != "" {
+			run.Ended = time.Now()
+		}
+		put(approvals.RunKey(id), run)
 		must(store.Write(t.Context(), puts...))
 		for range 2 {
 			if approver == "bob" {

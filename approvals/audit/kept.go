@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -70,6 +71,9 @@ func (r Record) Against(kept []Kept) error {
 		if k.Seq <= len(r.Events) && r.Events[k.Seq-1].Hash != k.Hash {
 			wrong = append(wrong, fmt.Sprintf("event %d is not the one that the bucket has had since %s", k.Seq, k.At.UTC().Format(time.RFC3339)))
 		}
+		if i := slices.IndexFunc(r.Events, func(e Event) bool { return e.Seq > k.Seq && e.At.Before(k.At.Add(-ClockSkew)) }); i >= 0 {
+			wrong = append(wrong, fmt.Sprintf("event %d is older than the bucket's head of event %d", i+1, k.Seq))
+		}
 		if k.Deleted {
 			wrong = append(wrong, fmt.Sprintf("somebody deleted the bucket's head of event %d, which is kept all the same", k.Seq))
 		}
@@ -90,8 +94,8 @@ const keptWithin = 24 * time.Hour
 // Compare checks records against the whole bucket. It returns the errors by the ID of the
 // record; those of what the bucket has heads of, and records has nothing, are among them
 // where all records are there. A head that is locked no longer may be of a record that has
-// expired.
-func Compare(records []Record, kept []Kept, all bool, now time.Time) map[string]error {
+// expired. The notes are of records without an error that the bucket does not attest.
+func Compare(records []Record, kept []Kept, all bool, now time.Time) (wrong map[string]error, notes map[string]string) {
 	by := map[string][]Kept{}
 	var began time.Time // of the bucket
 	for _, k := range kept {
@@ -100,12 +104,13 @@ func Compare(records []Record, kept []Kept, all bool, now time.Time) map[string]
 			began = k.At
 		}
 	}
-	wrong := map[string]error{}
+	wrong, notes = map[string]error{}, map[string]string{}
 	for _, r := range records {
-		if err := r.Against(by[r.ID]); err != nil {
+		note, err := r.attested(by[r.ID], began, now)
+		if err = errors.Join(r.Against(by[r.ID]), err); err != nil {
 			wrong[r.ID] = err
-		} else if c, claimed := r.last("", "claimed"); claimed && len(by[r.ID]) == 0 && !began.IsZero() && c.At.After(began) && now.Sub(c.At) > keptWithin {
-			wrong[r.ID] = broken([]string{"the bucket has no head of it, although it began after the bucket was in use"})
+		} else if note != "" {
+			notes[r.ID] = note
 		}
 		delete(by, r.ID)
 	}
@@ -115,5 +120,51 @@ func Compare(records []Record, kept []Kept, all bool, now time.Time) map[string]
 			wrong[id] = broken([]string{fmt.Sprintf("the bucket has %d heads of it, and there is no record", len(ks))})
 		}
 	}
-	return wrong
+	return wrong, notes
+}
+
+// attested checks that a bucket that has had heads since it began has those that it ought to
+// have of a record. note says why it need not have any.
+func (r Record) attested(kept []Kept, began, now time.Time) (note string, err error) {
+	if strings.HasPrefix(r.ID, StatementPrefix) {
+		return "not attested by the bucket: it has no heads of statements", nil
+	}
+	last := 0
+	for _, k := range kept {
+		last = max(last, k.Seq)
+	}
+	e, due := r.decided(now.Add(-keptWithin))
+	switch {
+	case due && e.Seq <= last:
+		return "", nil
+	case due && began.IsZero():
+		return "", broken([]string{"the bucket has no heads at all: it is another one, or was emptied, or none ever came there"})
+	case due && len(kept) == 0 && e.At.Before(began):
+		return "not attested by the bucket: from before it was in use", nil
+	case due:
+		return "", broken([]string{fmt.Sprintf("the bucket has no head of event %d (%s), which is older than a day", e.Seq, e.Event)})
+	case len(kept) == 0 && len(r.Events) > 0:
+		return "not attested by the bucket yet", nil
+	}
+	return "", nil
+}
+
+// decided finds the newest event before a time of those whose head is always brought: what
+// begins an attempt, and what ends it or the request.
+func (r Record) decided(before time.Time) (Event, bool) {
+	for _, e := range slices.Backward(r.Events) {
+		switch e.Event {
+		case "denied", "cancelled":
+			if !e.endsIt() {
+				continue
+			}
+		case "claimed", "retried", "not_started", "contained", "partial", "failed", "restored", "undone", "refused", "expired":
+		default:
+			continue
+		}
+		if e.At.Before(before) {
+			return e, true
+		}
+	}
+	return Event{}, false
 }

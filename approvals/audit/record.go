@@ -54,8 +54,8 @@ func (r Record) Follow() (Head, error) {
 	return h, nil
 }
 
-// Verify checks the chain, its head, and that the plan and the run are what the chain tells.
-// It returns ErrBroken with every difference.
+// Verify checks the chain, its head, the order of its dates, and that the plan and the run are
+// what the chain tells. It returns ErrBroken with every difference.
 func (r Record) Verify() error {
 	end, err := r.Follow()
 	if err == nil {
@@ -70,6 +70,7 @@ func (r Record) Verify() error {
 			wrong = append(wrong, fmt.Sprintf(format, args...))
 		}
 	}
+	r.checkOrder(add)
 	if strings.HasPrefix(r.ID, StatementPrefix) {
 		add(r.Signed != (len(r.Events) > 0), "attestation and chain are not there together")
 		return broken(wrong)
@@ -121,22 +122,44 @@ func (r Record) checkPlan(add func(bool, string, ...any)) {
 	default:
 		digest, _ := r.last("digest", "planned", "people_asked")
 		add(p.Person != asked.Actor || p.Evidence != asked.Facts["evidence"], "the plan names another requester")
+		add(p.Intent != asked.Facts["intent"], "the plan asks for something else")
 		add(p.Reason != asked.Facts["reason"], "the plan has another reason")
 		add(p.Digest != digest.Facts["digest"], "the plan is for another call")
 	}
 }
 
 func (r Record) checkRun(add func(bool, string, ...any)) {
-	ends, attempts := r.outcomes()
+	ends, attempts, end := r.outcomes()
 	if r.Run == nil {
 		add(attempts > 0 || len(ends) > 0, "its run is missing")
 		return
 	}
 	add(r.Run.Attempt != attempts, "the run is at attempt %d, the chain at %d", r.Run.Attempt, attempts)
 	add(!slices.Contains(ends, r.Run.Outcome), "the run says %s, the chain says %s", word(r.Run.Outcome), words(ends))
+	add(!end.endedAt(r.Run.Ended), "the run ended at another time than the chain tells")
+	approved, alone := r.approvers()
 	for _, id := range r.Run.Approvers {
-		add(!slices.ContainsFunc(r.Events, func(e Event) bool { return e.Event == "approved" && e.Actor == id }), "the chain does not tell that %s approved", id)
+		add(!slices.Contains(approved, id), "the chain does not tell that %s approved", id)
 	}
+	for _, id := range approved {
+		add(!alone && !slices.Contains(r.Run.Approvers, id), "the run does not say that %s approved", id)
+	}
+}
+
+// approvers are who approved before the run was claimed; nobody if it was not. alone reports that
+// somebody broke the glass: then approvals did not count.
+func (r Record) approvers() (ids []string, alone bool) {
+	for _, e := range r.Events {
+		switch e.Event {
+		case "approved":
+			ids = append(ids, e.Actor)
+		case "broke_glass":
+			alone = true
+		case "claimed":
+			return ids, alone
+		}
+	}
+	return nil, false
 }
 
 func word(outcome string) string {
@@ -159,8 +182,8 @@ func words(outcomes []string) string {
 
 // outcomes are what the run's row may say after the chain's events; "" is a run under way.
 // More than one is possible where the watch, which makes few events, or an undo that failed
-// decides. attempts counts the times that it was begun.
-func (r Record) outcomes() (ends []string, attempts int) {
+// decides. attempts counts the times that it was begun; end is the event that ended it last.
+func (r Record) outcomes() (ends []string, attempts int, end Event) {
 	var before []string
 	for _, e := range r.Events {
 		switch name := e.Event; name {
@@ -168,22 +191,21 @@ func (r Record) outcomes() (ends []string, attempts int) {
 			attempts++
 			before, ends = ends, []string{""}
 		case "contained", "partial":
-			ends = []string{"contained", "partial"}
+			ends, end = []string{"contained", "partial"}, e
 		case "failed", "restored", "undone", "expired":
-			ends = []string{name}
+			ends, end = []string{name}, e
 		case "refused":
-			ends = []string{name}
+			ends, end = []string{name}, e
 			if attempts > 0 { // an undo that had begun
 				ends = append(ends, "partial")
 			}
 		case "denied", "cancelled":
-			ended := e.Facts["ended"]
-			if undo := strings.HasPrefix(e.Facts["intent"], "undo "); ended == "" || ended == "failed" || ended == "partial" && undo {
-				ends = []string{name} // otherwise it only ends the retries
+			if e.endsIt() {
+				ends, end = []string{name}, e
 			}
 		case "not_started":
 			if ends = before; e.Facts["state"] != "" {
-				ends = []string{e.Facts["state"]}
+				ends, end = []string{e.Facts["state"]}, e
 			}
 		default:
 			if strings.HasPrefix(name, "undo_") && name != "undo_begun" && !slices.Contains(ends, "partial") {
@@ -191,5 +213,11 @@ func (r Record) outcomes() (ends []string, attempts int) {
 			}
 		}
 	}
-	return ends, attempts
+	return ends, attempts, end
+}
+
+// endsIt reports whether a no ends the request; otherwise it only ends the retries.
+func (e Event) endsIt() bool {
+	ended := e.Facts["ended"]
+	return ended == "" || ended == "failed" || ended == "partial" && strings.HasPrefix(e.Facts["intent"], "undo ")
 }

@@ -44,6 +44,9 @@ func recordOf(id string) (audit.Record, []audit.Kept) {
 func rehash(r *audit.Record) {
 	r.Head = audit.Start(r.ID)
 	for i, e := range r.Events {
+		if e.At.IsZero() {
+			e.At = at.Add(time.Duration(i) * time.Second)
+		}
 		r.Events[i] = r.Head.Append(e, e.At)
 	}
 }
@@ -104,21 +107,28 @@ var tampering = []struct {
 	{name: "the plan's requester changed", alter: func(r *audit.Record) { r.Plan.Person = "carol" }},
 	{name: "the plan's reason changed", alter: func(r *audit.Record) { r.Plan.Reason = "a test" }},
 	{name: "the plan's digest changed", alter: func(r *audit.Record) { r.Plan.Digest = "d2" }},
+	{name: "the plan's call changed", alter: func(r *audit.Record) { r.Plan.Intent = "revoke_sessions y" }},
+	{name: "the run's approvers removed", alter: func(r *audit.Record) { r.Run.Approvers = nil }},
+	{name: "the run ended later", alter: func(r *audit.Record) { r.Run.Ended = at.Add(time.Hour) }},
+	{name: "the run ended earlier", alter: func(r *audit.Record) { r.Run.Ended = at.Add(-time.Hour) }},
+	{name: "the run's end removed", alter: func(r *audit.Record) { r.Run.Ended = time.Time{} }},
+	{name: "a date put before all others and rehashed", alter: then(func(r *audit.Record) { r.Events[2].At = at.Add(-time.Hour) }, rehash)},
+	{name: "an approval put behind the claim and rehashed", alter: then(func(r *audit.Record) { r.Events[2], r.Events[3] = r.Events[3], r.Events[2] }, rehash)},
 	{name: "an approval removed and rehashed", alter: then(drop(2), rehash)},
 	{name: "who asked removed and rehashed", alter: then(drop(0), rehash)},
 	{name: "the end removed and rehashed", alter: then(drop(5), rehash)},
 	{name: "an approver changed and rehashed, but not in the run", alter: then(func(r *audit.Record) { r.Events[2].Actor = "carol" }, rehash)},
 
 	{name: "an approver changed everywhere and rehashed", alter: then(carol, rehash), bucketOne: true},
-	{name: "a date changed and rehashed", alter: then(func(r *audit.Record) { r.Events[2].At = at.Add(-time.Hour) }, rehash), bucketOne: true},
+	{name: "a date changed and rehashed", alter: then(func(r *audit.Record) { r.Events[2].At = at.Add(time.Minute) }, rehash), bucketOne: true},
 	{name: "a step removed and rehashed", alter: then(drop(4), rehash), bucketOne: true},
 	{name: "a step inserted and rehashed", alter: then(func(r *audit.Record) {
 		r.Events = slices.Insert(r.Events, 4, audit.New("step_verified", "", "step", "tag"))
 	}, rehash), bucketOne: true},
-	{name: "cut after the claim, with its head and run", alter: then(drop(5), drop(4), rehash, func(r *audit.Record) { r.Run.Outcome = "" }), bucketOne: true},
+	{name: "cut after the claim, with its head and run", alter: then(drop(5), drop(4), rehash, func(r *audit.Record) { r.Run.Outcome, r.Run.Ended = "", time.Time{} }), bucketOne: true},
 	{name: "replaced by one that was denied", alter: func(r *audit.Record) {
 		r.Events = append(r.Events[:2:2], audit.New("denied", "carol"))
-		r.Run = &audit.Run{Outcome: "denied"}
+		r.Run = &audit.Run{Outcome: "denied", Ended: at}
 		rehash(r)
 	}, bucketOne: true},
 }
@@ -140,7 +150,8 @@ func TestTamperingIsFound(t *testing.T) {
 		}
 		err = read[0].Verify()
 		if err == nil {
-			err = audit.Compare(read, kept, false, at)[id]
+			wrong, _ := audit.Compare(read, kept, false, at)
+			err = wrong[id]
 		}
 		if !errors.Is(err, audit.ErrBroken) {
 			t.Errorf("%s: the export with the bucket: %v, want ErrBroken", c.name, err)
@@ -151,6 +162,12 @@ func TestTamperingIsFound(t *testing.T) {
 // TestWhatIsIntactIsNotAccused, with the bucket and without, in each state in which a record can be.
 func TestWhatIsIntactIsNotAccused(t *testing.T) {
 	ended := func(run audit.Run, events ...audit.Event) audit.Record {
+		if run.Outcome != "" && run.Ended.IsZero() {
+			run.Ended = at
+		}
+		for i := range events {
+			events[i].At = at
+		}
 		r := audit.Record{ID: id, Events: events, Run: &run}
 		rehash(&r)
 		return r
@@ -161,6 +178,11 @@ func TestWhatIsIntactIsNotAccused(t *testing.T) {
 		"refused, no plan":       ended(audit.Run{Outcome: "refused"}, audit.New("refused", "")),
 		"running":                ended(audit.Run{Attempt: 1}, claim),
 		"expired":                ended(audit.Run{Outcome: "expired"}, audit.New("expired", "")),
+		"denied, recorded late":  ended(audit.Run{Outcome: "denied", Ended: at.Add(-time.Hour)}, audit.New("denied", "bob", "at", at.Add(-time.Hour).Format(time.RFC3339))),
+		"retried, running":       ended(audit.Run{Attempt: 2, Ended: at}, claim, audit.New("failed", ""), audit.New("retried", "bob")),
+		"glass broken":           ended(audit.Run{Attempt: 1}, audit.New("approved", "bob"), audit.New("broke_glass", "alice"), claim),
+		"one of two, denied":     ended(audit.Run{Outcome: "denied"}, audit.New("approved", "bob"), audit.New("denied", "bob")),
+		"clocks that differ":     {ID: id, Run: &audit.Run{Attempt: 1}, Events: []audit.Event{{At: at, Event: "claimed"}, {At: at.Add(-time.Minute), Event: "step"}}},
 		"denied after approval":  ended(audit.Run{Outcome: "denied", Attempt: 1}, claim, audit.New("not_started", "", "state", "denied"), audit.New("denied", "bob")),
 		"contained by a look":    ended(audit.Run{Outcome: "contained", Attempt: 1}, claim, audit.New("partial", "")),
 		"failed, retried":        ended(audit.Run{Outcome: "contained", Attempt: 2}, claim, audit.New("failed", ""), audit.New("retried", "bob"), audit.New("contained", "")),
@@ -173,16 +195,14 @@ func TestWhatIsIntactIsNotAccused(t *testing.T) {
 		"an undo refused":        ended(audit.Run{Outcome: "refused", Attempt: 1}, claim, audit.New("refused", "")),
 		"a statement":            {ID: "statement#ab", Signed: true, Events: ended(audit.Run{}, claim).Events},
 	} {
-		if strings.HasPrefix(r.ID, audit.StatementPrefix) {
-			rehash(&r)
-		}
+		rehash(&r)
 		if err := r.Verify(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	r, kept := recordOf(id)
 	for n := range len(kept) + 1 {
-		if wrong := audit.Compare([]audit.Record{r}, kept[:n], true, at); r.Verify() != nil || len(wrong) > 0 {
+		if wrong, _ := audit.Compare([]audit.Record{r}, kept[:n], true, at); r.Verify() != nil || len(wrong) > 0 {
 			t.Errorf("%d heads: %v, %v", n, r.Verify(), wrong)
 		}
 	}
@@ -196,14 +216,31 @@ func TestWhatIsIntactIsNotAccused(t *testing.T) {
 func TestBucketKnowsMore(t *testing.T) {
 	r, kept := recordOf(id)
 	other, otherKept := recordOf(otherID)
-	late := other
-	late.Events = slices.Clone(other.Events)
-	for i := range late.Events {
-		late.Events[i].At = at.Add(time.Hour)
+	dated := func(r audit.Record, later time.Duration) audit.Record {
+		r.Events = slices.Clone(r.Events)
+		for i := range r.Events {
+			r.Events[i].At = r.Events[i].At.Add(later)
+		}
+		rehash(&r)
+		return r
 	}
-	rehash(&late)
+	late := dated(other, time.Hour)
+	never := audit.Record{ID: otherID, Events: []audit.Event{audit.New("requested", "alice"), audit.New("denied", "bob")}}
+	rehash(&never)
+	never = dated(never, time.Hour)
+	signed := audit.Record{ID: "statement#ab", Signed: true, Events: []audit.Event{audit.New("attested", "alice")}}
+	rehash(&signed)
+	backdated := r // what happened after the claim, made anew as from before
+	backdated.Events = slices.Clone(r.Events)
+	for i := 4; i < 6; i++ {
+		backdated.Events[i].At = r.Events[0].At
+	}
+	rehash(&backdated)
+	claimedLate := slices.Clone(kept[:1])
+	claimedLate[0].At = at.Add(time.Hour)
 	marked := func(f func(*audit.Kept)) []audit.Kept { ks := slices.Clone(kept); f(&ks[0]); return ks }
 	both := append(slices.Clone(kept), otherKept...)
+	later := at.Add(48 * time.Hour)
 	for _, c := range []struct {
 		name    string
 		records []audit.Record
@@ -211,6 +248,7 @@ func TestBucketKnowsMore(t *testing.T) {
 		one     bool // not all records were asked for
 		now     time.Time
 		want    map[string]string
+		notes   map[string]string
 	}{
 		{name: "all is there", records: []audit.Record{r, other}, kept: both, now: at},
 		{name: "a record is gone", records: []audit.Record{r}, kept: both, now: at, want: map[string]string{otherID: "there is no record"}},
@@ -219,19 +257,41 @@ func TestBucketKnowsMore(t *testing.T) {
 		{name: "deleted", records: []audit.Record{r}, kept: marked(func(k *audit.Kept) { k.Deleted = true }), now: at, want: map[string]string{id: "somebody deleted"}},
 		{name: "written again", records: []audit.Record{r}, kept: marked(func(k *audit.Kept) { k.Again = true }), now: at, want: map[string]string{id: "again"}},
 		{name: "another head of one event", records: []audit.Record{r}, kept: append(slices.Clone(kept), audit.Kept{ID: id, Head: audit.Head{Seq: 6, Hash: "ff"}, Until: until}), now: at, want: map[string]string{id: "event 6 is not"}},
-		{name: "it never came there", records: []audit.Record{r, late}, kept: kept, now: at.Add(48 * time.Hour), want: map[string]string{otherID: "no head of it"}},
-		{name: "it is still on its way", records: []audit.Record{r, late}, kept: kept, now: at.Add(2 * time.Hour)},
-		{name: "it is older than the bucket", records: []audit.Record{r, other}, kept: kept, now: at.Add(48 * time.Hour)},
+		{name: "it never came there", records: []audit.Record{r, late}, kept: kept, now: later, want: map[string]string{otherID: "no head of event 6 (contained)"}},
+		{name: "it is still on its way", records: []audit.Record{r, late}, kept: kept, now: at.Add(2 * time.Hour), notes: map[string]string{otherID: "not attested by the bucket yet"}},
+		{name: "it is older than the bucket", records: []audit.Record{r, dated(other, -time.Hour)}, kept: kept, now: later, notes: map[string]string{otherID: "from before it was in use"}},
+		{name: "its claim came there, its end did not", records: []audit.Record{r}, kept: kept[:1], now: later, want: map[string]string{id: "no head of event 6 (contained)"}},
+		{name: "its end is dated before the head of its claim", records: []audit.Record{backdated}, kept: claimedLate, now: at.Add(2 * time.Hour), want: map[string]string{id: "event 5 is older than the bucket's head of event 4"}},
+		{name: "a no never came there", records: []audit.Record{r, never}, kept: kept, now: later, want: map[string]string{otherID: "no head of event 2 (denied)"}},
+		{name: "an empty bucket", records: []audit.Record{r}, now: later, want: map[string]string{id: "the bucket has no heads at all"}},
+		{name: "an empty bucket is new", records: []audit.Record{r}, now: at.Add(time.Hour), notes: map[string]string{id: "yet"}},
+		{name: "a statement", records: []audit.Record{r, signed}, kept: kept, now: later, notes: map[string]string{signed.ID: "no heads of statements"}},
 	} {
-		got := audit.Compare(c.records, c.kept, !c.one, c.now)
-		if len(got) != len(c.want) {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		got, notes := audit.Compare(c.records, c.kept, !c.one, c.now)
+		if len(got) != len(c.want) || len(notes) != len(c.notes) {
+			t.Errorf("%s: %v, %v, want %v, %v", c.name, got, notes, c.want, c.notes)
 		}
 		for id, want := range c.want {
 			if got[id] == nil || !strings.Contains(got[id].Error(), want) || !errors.Is(got[id], audit.ErrBroken) {
 				t.Errorf("%s: %v, want %q", c.name, got[id], want)
 			}
 		}
+		for id, want := range c.notes {
+			if !strings.Contains(notes[id], want) {
+				t.Errorf("%s: noted %q, want %q", c.name, notes[id], want)
+			}
+		}
+	}
+}
+
+// TestFutureHasNotHappened: what is dated after now, but for clocks that differ a little.
+func TestFutureHasNotHappened(t *testing.T) {
+	r, _ := recordOf(id)
+	if err := r.Dated(at.Add(-time.Minute)); err != nil {
+		t.Error(err)
+	}
+	if err := r.Dated(at.Add(-time.Hour)); !errors.Is(err, audit.ErrBroken) || !strings.Contains(err.Error(), "event 1 is dated 2") {
+		t.Error(err)
 	}
 }
 

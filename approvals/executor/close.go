@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -56,7 +57,7 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 			return verr
 		}
 		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)}, append(events,
-			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String()))...)
+			audit.New(string(r.State), actor, "reason", vote.Reason, "unproved", unproved, "evidence", vote.Evidence, "intent", r.Intent.String(), "at", r.Ended.Format(time.RFC3339)))...)
 	case run.Outcome == r.State && vote.Reason != "" && run.Cause == "":
 		run.Cause = vote.Reason // typed into the form after the denial
 		err = x.record(ctx, r.ID, []approvals.Put{putRun(run)},

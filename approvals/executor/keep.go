@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"sync"
 	"time"
@@ -31,9 +32,8 @@ func (x *Executor) keepHead(ctx context.Context, id string) error {
 	if x.Heads == nil {
 		return nil
 	}
-	var b audit.Bucket
-	version, err := x.runs().Find(ctx, approvals.BucketKey(id), &b)
-	if err != nil {
+	row, err := x.Store.Get(ctx, approvals.BucketKey(id))
+	if err := ignore(err, approvals.ErrNotFound); err != nil {
 		return err
 	}
 	run, err := x.runs().Run(ctx, id)
@@ -45,6 +45,7 @@ func (x *Executor) keepHead(ctx context.Context, id string) error {
 		return err
 	}
 	now := x.Now().UTC()
+	b := noted(row.Body, head, now)
 	if !keepDue(b, head, run, now) {
 		return nil
 	}
@@ -68,11 +69,22 @@ func (x *Executor) keepHead(ctx context.Context, id string) error {
 		b.Failed, _ = actions.Explain(err)
 		b.Next = now.Add(pause)
 	}
-	put := approvals.PutRow(approvals.BucketKey(id), version, b)
+	put := approvals.PutRow(approvals.BucketKey(id), row.Version, b)
 	if x.Requests.Retention > 0 && !run.Ended.IsZero() && !run.Outcome.InForce() {
 		put.Expires = run.Ended.Add(x.Requests.Retention) // as the rows beside it
 	}
 	return ignore(x.Store.Write(ctx, put), approvals.ErrConflict)
+}
+
+// noted reads what the row beside the chain says. It is nothing if the executor can't have written
+// it, whose clocks may differ: then the head is brought again, whoever would not have it.
+func noted(body []byte, head audit.Head, now time.Time) (b audit.Bucket) {
+	err := json.Unmarshal(body, &b)
+	latest := now.Add(audit.ClockSkew)
+	if err != nil || b.Seq < 0 || b.Seq > head.Seq || b.At.After(latest) || b.Next.After(latest.Add(keepAgain)) {
+		return audit.Bucket{}
+	}
+	return b
 }
 
 // keepDue reports whether a head is to be brought to the bucket now.

@@ -209,6 +209,32 @@ func (s slowKeeps) Send(ctx context.Context, j approvals.Job, d time.Duration) e
 	return s.Sender.Send(ctx, j, d)
 }
 
+// TestForgedNotesAreNotBelieved: whoever writes the row beside the chain keeps no later head from the bucket.
+func TestForgedNotesAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	for name, forged := range map[string]string{
+		"far ahead":         `{"seq": 999999}`,
+		"before the first":  `{"seq": -1, "outcome": "undone", "attempt": 1}`,
+		"tried in a year":   `{"seq": 1, "next": "2030-01-01T00:00:00Z"}`,
+		"brought in a year": `{"seq": 1, "outcome": "undone", "attempt": 1, "at": "2030-01-01T00:00:00Z"}`,
+		"not a note":        `"x"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, withBucket)
+			r := w.contained(revoke)
+			row, err := w.Runs.Store.Get(t.Context(), approvals.BucketKey(r.ID))
+			w.must(err)
+			row.Body = []byte(forged)
+			w.must(w.Runs.Store.Write(t.Context(), approvals.Put{Row: row}))
+			w.undo(r)
+			if got := w.kept(r); len(got) == 0 || got[len(got)-1] != "undone" {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
 // TestWhatIsKeptExpiresWithTheRest: the row beside the chain, also where its head came to the bucket later.
 func TestWhatIsKeptExpiresWithTheRest(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -105,7 +106,7 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 		}
 	} else if orig.Outcome != approvals.Undone {
 		orig.Outcome, orig.Ended = approvals.Undone, run.Ended
-		if err := x.record(ctx, id, []approvals.Put{putRun(orig)}, audit.New("undone", "", "by", run.ID)); err != nil {
+		if err := x.record(ctx, id, []approvals.Put{putRun(orig)}, audit.New("undone", "", "by", run.ID, "at", run.Ended.Format(time.RFC3339))); err != nil {
 			return err
 		}
 	}

@@ -82,10 +82,10 @@ func TestAuditBeginsWithWhoDecided(t *testing.T) {
 		events = append(events, audit.New(fmt.Sprintf("step-%d", i), "", "cause", evilLong, "wrote", "left out"))
 	}
 	r := recorded(append(events, audit.New("contained", ""))...)
-	m := Audit(baseID, r, nil)
+	m := Audit(approvals.Request{ID: baseID, State: approvals.Contained}, r, nil)
 	checkMessage(t, m)
 	text := string(document(t, m))
-	for want, there := range map[string]bool{"*The record is intact*: 40 events, head " + r.Head.Hash: true, "1 · " + asked.Format("2006-01-02 15:04:05 UTC") + " · requested · by alice": true,
+	for want, there := range map[string]bool{"*The record agrees with itself*: 40 events, head " + r.Head.Hash: true, "killswitch audit verify " + baseID + " --bucket": true, "1 · " + asked.Format("2006-01-02 15:04:05 UTC") + " · requested · by alice": true,
 		"3 · ": true, "40 · ": true, "39 · ": true, "5 · " + asked.Add(4*time.Second).Format("2006-01-02 15:04:05"): false, "left out": false, "altered": false, "not shown: killswitch audit export " + baseID: true} {
 		if strings.Contains(text, want) != there {
 			t.Errorf("%q is there: %v in %s", want, !there, text)
@@ -99,20 +99,27 @@ func TestAuditBeginsWithWhoDecided(t *testing.T) {
 // TestAuditTellsWhatIsWrong: an altered record, one that is missing, and heads that the bucket does not take.
 func TestAuditTellsWhatIsWrong(t *testing.T) {
 	since := asked.Add(time.Hour)
+	told := since.Format("2006-01-02 15:04:05 UTC")
 	for name, c := range map[string]struct {
-		record audit.Record
-		err    error
-		want   string
+		request approvals.Request
+		record  audit.Record
+		err     error
+		want    string
 	}{
-		"altered":           {recorded(audit.New("requested", "alice")), fmt.Errorf("%w: "+evil, audit.ErrBroken), "*The audit record is broken: "},
-		"nothing":           {audit.Record{}, nil, "Nothing is recorded yet"},
-		"not in the bucket": {audit.Record{Bucket: &audit.Bucket{Failed: "AccessDenied " + evil, Since: since}}, nil, "No head of it is in the bucket yet, tried since " + since.Format("2006-01-02 15:04:05 UTC") + ": AccessDenied"},
-		"late":              {audit.Record{Bucket: &audit.Bucket{Head: audit.Head{Seq: 4}, Failed: "AccessDenied", Since: since}}, nil, "up to event 4; a later one is not taken"},
-		"in the bucket":     {audit.Record{Bucket: &audit.Bucket{Head: audit.Head{Seq: 4}, At: since}}, nil, "The bucket has its head up to event 4, since"},
+		"altered":             {approvals.Request{State: approvals.Pending}, recorded(audit.New("requested", "alice")), fmt.Errorf("%w: "+evil, audit.ErrBroken), "*The audit record is broken: "},
+		"not planned":         {approvals.Request{State: approvals.Planning}, audit.Record{}, nil, "Nothing is recorded yet"},
+		"denied a moment ago": {approvals.Request{State: approvals.Denied}, audit.Record{}, nil, "Nothing is recorded yet"},
+		"denied":              {approvals.Request{State: approvals.Denied, Closed: true}, audit.Record{}, nil, "*The record is missing*: the request is denied"},
+		"pending":             {approvals.Request{State: approvals.Pending}, audit.Record{}, nil, "*The record is missing*: the request is pending"},
+		"taken away":          {approvals.Request{State: approvals.Contained, Closed: true}, audit.Record{}, nil, "*The record is missing*: the request is contained"},
+		"not in the bucket":   {approvals.Request{State: approvals.Contained}, audit.Record{Bucket: &audit.Bucket{Failed: "AccessDenied " + evil, Since: since}}, nil, "the bucket has taken no head of it, tried since " + told + ": AccessDenied"},
+		"late":                {approvals.Request{State: approvals.Contained}, audit.Record{Bucket: &audit.Bucket{Head: audit.Head{Seq: 4}, Failed: "AccessDenied", Since: since}}, nil, "up to event 4; a later one is not taken"},
+		"in the bucket":       {approvals.Request{State: approvals.Contained}, audit.Record{Bucket: &audit.Bucket{Head: audit.Head{Seq: 4}, At: since}}, nil, "The executor noted that the bucket took its head up to event 4, at " + told},
 	} {
-		m := Audit(baseID, c.record, c.err)
+		c.request.ID = baseID
+		m := Audit(c.request, c.record, c.err)
 		checkMessage(t, m)
-		if text := string(document(t, m)); !strings.Contains(text, c.want) || strings.Contains(text, "is intact") == (c.err != nil || c.record.Empty()) {
+		if text := string(document(t, m)); !strings.Contains(text, c.want) || strings.Contains(text, "agrees with itself") == (c.err != nil || c.record.Empty()) {
 			t.Errorf("%s: %s", name, text)
 		}
 	}

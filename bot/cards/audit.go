@@ -8,6 +8,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
@@ -21,13 +22,17 @@ const (
 // Audit tells what is recorded of a request: whether the record holds, the head of its chain to
 // note down, who asked, who approved and how it ended, and then the newest of the rest. If the
 // record was altered or something of it is missing, err says what.
-func Audit(id string, r audit.Record, err error) Message {
-	state := fmt.Sprintf("*The record is intact*: %s, head %s", plural(len(r.Events), "event", "events"), Untrusted(r.Head.Hash))
+func Audit(req approvals.Request, r audit.Record, err error) Message {
+	id := req.ID
+	state := fmt.Sprintf("*The record agrees with itself*: %s, head %s. Whether it is the one that was written tells: killswitch audit verify %s --bucket BUCKET",
+		plural(len(r.Events), "event", "events"), Untrusted(r.Head.Hash), id)
 	switch {
 	case err != nil:
 		state = "*" + sentence(Untrusted(err.Error()).String()) + "* Somebody altered the record, or took something out of it."
+	case r.Empty() && unrecorded(req):
+		state = "Nothing is recorded yet: it is not planned, and its end, if it has one, is about to be recorded."
 	case r.Empty():
-		state = "Nothing is recorded yet: it is not planned, and has not ended."
+		state = fmt.Sprintf("*The record is missing*: the request is %s, and nothing is recorded of it. If it is not older than the retention, somebody took it away.", req.State)
 	}
 	lines := []string{"*Audit of " + id + "*", state}
 	if b := r.Bucket; b != nil {
@@ -56,14 +61,21 @@ func Audit(id string, r audit.Record, err error) Message {
 	return m
 }
 
+// unrecorded reports whether the executor need not have recorded anything of a request: before its
+// plan, and until it has seen the end of one that had none.
+func unrecorded(r approvals.Request) bool {
+	withoutIt := r.State == approvals.Denied || r.State == approvals.Cancelled || r.State == approvals.Expired
+	return r.State == approvals.Planning || withoutIt && !r.Closed
+}
+
 func bucketLine(b audit.Bucket) string {
 	switch {
 	case b.Failed != "" && b.Seq == 0:
-		return fmt.Sprintf(":warning: No head of it is in the bucket yet, tried since %s: %s", auditTime(b.Since), Untrusted(b.Failed))
+		return fmt.Sprintf(":warning: The executor noted that the bucket has taken no head of it, tried since %s: %s", auditTime(b.Since), Untrusted(b.Failed))
 	case b.Failed != "":
-		return fmt.Sprintf(":warning: The bucket has its head up to event %d; a later one is not taken since %s: %s", b.Seq, auditTime(b.Since), Untrusted(b.Failed))
+		return fmt.Sprintf(":warning: The executor noted that the bucket took its head up to event %d; a later one is not taken since %s: %s", b.Seq, auditTime(b.Since), Untrusted(b.Failed))
 	}
-	return fmt.Sprintf("The bucket has its head up to event %d, since %s.", b.Seq, auditTime(b.At))
+	return fmt.Sprintf("The executor noted that the bucket took its head up to event %d, at %s.", b.Seq, auditTime(b.At))
 }
 
 // decides reports whether an event is of those that are shown before all others: what was asked,

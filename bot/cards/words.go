@@ -145,7 +145,7 @@ func SlackTrouble(err error) string {
 var verbHelp = map[string]string{
 	"list":    "*list*: what is open, and what is in force and can be undone.",
 	"show":    "*show ID*: a request's card with its plan, to read.",
-	"audit":   "*audit ID*: what happened to a request, from its record, and whether the record is intact.",
+	"audit":   "*audit ID*: what happened to a request, from its record, and whether the record agrees with itself.",
 	"approve": "*approve ID*: brings the card to the end of the channel. The vote is a click on it: only the card carries what is approved.",
 	"deny":    "*deny ID reason*: the request never runs. It counts at once. Of what has failed it ends the retries.",
 	"cancel":  "*cancel ID*: as deny, by who asked for it.",

@@ -51,11 +51,11 @@ func auditing(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	wrong := a.judge(found)
+	wrong, notes := a.judge(found, time.Now())
 	if a.export {
 		return a.write(found.records, wrong)
 	}
-	return a.tell(found, wrong)
+	return a.tell(found, wrong, notes)
 }
 
 func readAuditArgs(p program, args []string) (a auditor, err error) {
@@ -225,11 +225,15 @@ func (a auditor) readTable(ctx context.Context) (records []audit.Record, unread 
 	return records, unread, nil
 }
 
-// judge returns what is wrong, by the ID of the record; of the bucket itself by its name.
-func (a auditor) judge(in found) map[string]error {
-	wrong := audit.Compare(in.records, in.kept, a.all, time.Now())
+// judge returns what is wrong, by the ID of the record, of the bucket itself by its name; and what
+// the bucket does not attest.
+func (a auditor) judge(in found, now time.Time) (wrong map[string]error, notes map[string]string) {
+	wrong = map[string]error{}
+	if a.bucket != "" {
+		wrong, notes = audit.Compare(in.records, in.kept, a.all, now)
+	}
 	for _, r := range in.records {
-		err := errors.Join(r.Verify(), in.unread[r.ID])
+		err := errors.Join(r.Verify(), r.Dated(now), in.unread[r.ID])
 		if err == nil && r.Empty() && wrong[r.ID] == nil {
 			err = errors.New("there is no record of it")
 		}
@@ -240,7 +244,7 @@ func (a auditor) judge(in found) map[string]error {
 	if n := len(in.strange); n > 0 {
 		wrong[a.bucket] = fmt.Errorf("somebody put %d objects into the bucket that are no heads, the first is %q", n, in.strange[0])
 	}
-	return wrong
+	return wrong, notes
 }
 
 // write writes an export. What is altered is exported as it is, and told.
@@ -279,11 +283,12 @@ type verdict struct {
 	Events  int        `json:"events"`
 	Head    audit.Head `json:"head"`
 	Outcome string     `json:"outcome,omitempty"`
-	Kept    int        `json:"kept"` // the bucket has its head up to this event
+	Kept    int        `json:"kept"`           // the bucket has its head up to this event
+	Note    string     `json:"note,omitempty"` // why it has none
 }
 
 // tell tells of each record whether it holds.
-func (a auditor) tell(in found, wrong map[string]error) error {
+func (a auditor) tell(in found, wrong map[string]error, notes map[string]string) error {
 	verdicts := []verdict{}
 	seen := map[string]bool{}
 	add := func(v verdict) {
@@ -291,7 +296,9 @@ func (a auditor) tell(in found, wrong map[string]error) error {
 		if err := wrong[v.ID]; err != nil {
 			v.Problem = strings.ReplaceAll(err.Error(), "\n", "; ")
 		}
-		v.OK = v.Problem == ""
+		if v.OK = v.Problem == ""; v.OK {
+			v.Note = notes[v.ID]
+		}
 		verdicts = append(verdicts, v)
 	}
 	for _, r := range in.records {
@@ -312,7 +319,7 @@ func (a auditor) tell(in found, wrong map[string]error) error {
 		}
 	}
 	if a.json {
-		if err := (&client{program: a.program}).encode(map[string]any{"ok": len(wrong) == 0, "bucket": a.bucket, "records": verdicts}); err != nil {
+		if err := (&client{program: a.program}).encode(map[string]any{"ok": len(wrong) == 0, "bucket": a.bucket, "all": a.all, "records": verdicts}); err != nil {
 			return err
 		}
 	} else {
@@ -328,6 +335,9 @@ func (a auditor) tellText(verdicts []verdict) {
 	broken := 0
 	for _, v := range verdicts {
 		line := fmt.Sprintf("%s  intact: %d events, head %s", v.ID, v.Events, v.Head.Hash)
+		if v.Note != "" {
+			line = fmt.Sprintf("%s  agrees with itself, %s: %d events, head %s", v.ID, v.Note, v.Events, v.Head.Hash)
+		}
 		if !v.OK {
 			broken++
 			line = fmt.Sprintf("%s  NOT INTACT: %s", v.ID, v.Problem)
@@ -338,7 +348,10 @@ func (a auditor) tellText(verdicts []verdict) {
 		_, _ = fmt.Fprintln(a.out, terminal.Clean(line))
 	}
 	_, _ = fmt.Fprintf(a.out, "records: %d, not intact: %d\n", len(verdicts), broken)
-	if a.bucket == "" {
+	switch {
+	case a.bucket == "":
 		a.warn("note: a record that was made anew as a whole, or is gone, shows only with --bucket")
+	case !a.all:
+		a.warn("note: a record that is gone, or was cut out of a file, shows only with --all")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/audit"
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
@@ -25,13 +26,14 @@ const (
 	headsName = "killswitch-audit-heads"
 )
 
-var auditedAt = time.Date(2026, 11, 28, 3, 0, 0, 0, time.UTC)
+var auditedAt = time.Date(2025, 11, 28, 3, 0, 0, 0, time.UTC)
 
 // recordRows are the rows of a containment that bob approved, and the heads that went to the bucket: of its claim
 // and of its end.
 func recordRows(id string, alter ...func([]audit.Event) []audit.Event) (puts []approvals.Put, heads []audit.Kept) {
+	asked := approvals.Intent{Call: actions.Call{Action: "revoke_sessions", Target: "x"}}
 	events := []audit.Event{
-		audit.New("requested", "alice", "intent", "revoke_sessions x", "reason", "=cmd|' /C calc'!A0 <!channel> @here", "evidence", "e1"), audit.New("planned", "", "digest", "d1"),
+		audit.New("requested", "alice", "intent", asked.String(), "reason", "=cmd|' /C calc'!A0 <!channel> @here", "evidence", "e1"), audit.New("planned", "", "digest", "d1"),
 		audit.New("approved", "bob", "digest", "d1"), audit.New("claimed", ""), audit.New("step_verified", "", "step", "deny"), audit.New("contained", ""),
 	}
 	for _, f := range alter {
@@ -39,19 +41,27 @@ func recordRows(id string, alter ...func([]audit.Event) []audit.Event) (puts []a
 	}
 	h := audit.Start(id)
 	var approvers []string
+	var ended time.Time
 	for i, e := range events {
-		e = h.Append(e, auditedAt.Add(time.Duration(i)*time.Second))
+		when := auditedAt.Add(time.Duration(i) * time.Second)
+		if !e.At.IsZero() {
+			when = e.At
+		}
+		e = h.Append(e, when)
 		puts = append(puts, approvals.PutRow(approvals.AuditKey(id, e.Seq), 0, e))
 		switch e.Event {
 		case "approved":
 			approvers = append(approvers, e.Actor)
 		case "claimed", "contained":
+			if e.Event == "contained" {
+				ended = e.At
+			}
 			heads = append(heads, audit.Kept{ID: id, Head: h, Until: time.Now().AddDate(1, 0, 0), At: auditedAt.Add(time.Minute)})
 		}
 	}
 	return append(puts, approvals.PutRow(approvals.HeadKey(id), 0, h),
-		approvals.PutRow(approvals.PlannedKey(id), 0, approvals.Planned{ID: id, Person: "alice", Reason: events[0].Facts["reason"], Evidence: "e1", Digest: "d1"}),
-		approvals.PutRow(approvals.RunKey(id), 0, approvals.Run{ID: id, Attempt: 1, Outcome: approvals.Contained, Approvers: approvers})), heads
+		approvals.PutRow(approvals.PlannedKey(id), 0, approvals.Planned{ID: id, Person: "alice", Intent: asked, Reason: events[0].Facts["reason"], Evidence: "e1", Digest: "d1"}),
+		approvals.PutRow(approvals.RunKey(id), 0, approvals.Run{ID: id, Attempt: 1, Outcome: approvals.Contained, Approvers: approvers, Ended: ended})), heads
 }
 
 // tables serves a table as DynamoDB does, as far as an audit reads it, and a bucket's list as S3 does.
@@ -164,7 +174,7 @@ func TestAuditOfATable(t *testing.T) {
 	if code := run(t.Context(), program{args: []string{"audit", "verify", "-"}, env: func(string) string { return "" }, in: strings.NewReader(export), out: &stdout, errout: &stdout}); code != exitDone || !strings.Contains(stdout.String(), "records: 2, not intact: 0") {
 		t.Errorf("from the standard input: %d %s", code, stdout.String())
 	}
-	for format, want := range map[string]string{"csv": auditedID + ",3,2026-11-28T03:00:02Z,approved,bob,digest: d1,", "markdown": "3. 2026-11-28 03:00:02 UTC **approved** by ` bob `", "json": `"killswitch_audit": 1`} {
+	for format, want := range map[string]string{"csv": auditedID + ",3,2025-11-28T03:00:02Z,approved,bob,digest: d1,", "markdown": "3. 2025-11-28 03:00:02 UTC **approved** by ` bob `", "json": `"killswitch_audit": 1`} {
 		for _, from := range [][]string{{file}, {auditedID, "--table", "runs"}} {
 			code, out, errout := call(t, nil, append([]string{"audit", "export", "--format", format}, from...)...)
 			if code != exitDone || !strings.Contains(out, want) {
@@ -172,6 +182,20 @@ func TestAuditOfATable(t *testing.T) {
 			}
 		}
 	}
+	tables(t, store, otherHeads)
+	for args, says := range map[string]string{
+		auditedID + " --table runs --bucket " + headsName: auditedID + "  agrees with itself, not attested by the bucket: from before it was in use",
+		file + " --bucket " + headsName:                   "shows only with --all",
+	} {
+		if code, out, errout := call(t, nil, append([]string{"audit", "verify"}, strings.Fields(args)...)...); !strings.Contains(out+errout, says) {
+			t.Errorf("%s: %d %s%s", args, code, out, errout)
+		}
+	}
+	tables(t, store, nil)
+	if code, out, errout := call(t, nil, "audit", "verify", "--all", "--table", "runs", "--bucket", headsName); code != exitNo || !strings.Contains(out, "the bucket has no heads at all") {
+		t.Errorf("an empty bucket: %d %s%s", code, out, errout)
+	}
+	tables(t, store, append(heads, otherHeads...))
 	var told struct {
 		OK      bool
 		Records []verdict
@@ -224,6 +248,13 @@ func TestTamperingIsFoundInTheTable(t *testing.T) {
 		"the outcome changed": {alter: func(ps []approvals.Put) []approvals.Put {
 			return rewrite(ps, approvals.RunKey(auditedID), approvals.Run{Attempt: 1, Outcome: approvals.Failed, Approvers: []string{"bob"}})
 		}, says: "the run says failed"},
+		"the call changed": {alter: func(ps []approvals.Put) []approvals.Put {
+			return rewrite(ps, approvals.PlannedKey(auditedID), approvals.Planned{ID: auditedID, Person: "alice"})
+		}, says: "the plan asks for something else"},
+		"dated in the future": {alter: anew(func(es []audit.Event) []audit.Event {
+			es[5].At = time.Now().Add(time.Hour)
+			return es
+		}), says: "event 6 is dated"},
 		"another's chain": {alter: func(ps []approvals.Put) []approvals.Put {
 			puts, _ := recordRows(anotherID)
 			for i := range puts {

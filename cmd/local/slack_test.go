@@ -153,7 +153,7 @@ func TestDenialCancellationAndExpiryAreInTheChain(t *testing.T) {
 		}
 		w.slack.Command("U02BOB", channel, "/killswitch", "audit "+r.ID)
 		w.drain()
-		w.told("U02BOB", "is intact")
+		w.told("U02BOB", "agrees with itself")
 	}
 	t.Run("denied", func(t *testing.T) {
 		end(t, func(w *world, r approvals.Request) {
@@ -207,7 +207,7 @@ func TestShowListAndHelpChangeNothing(t *testing.T) {
 	r := w.state(w.asks("U01ALICE", command), approvals.Pending)
 	for text, want := range map[string]string{
 		"list": r.ID, "show " + r.ID: "What will happen", "help": "revoke_sessions", "help revoke-sessions": "Example",
-		"show KS-000000000000": "There is no request", "show nonsense": "request ID", "audit " + r.ID: "is intact", "approve " + r.ID: "click Approve",
+		"show KS-000000000000": "There is no request", "show nonsense": "request ID", "audit " + r.ID: "agrees with itself", "approve " + r.ID: "click Approve",
 	} {
 		w.types("U03CAROL", text)
 		w.told("U03CAROL", want)

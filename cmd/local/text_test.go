@@ -25,7 +25,7 @@ func TestLineFeedMakesNoLineInTheAudit(t *testing.T) {
 	// forged looks at what the audit shows, as Slack gets it: it wraps lines by itself.
 	forged := func(w *world, r approvals.Request) bool {
 		w.types("U03CAROL", "audit "+r.ID)
-		w.told("U03CAROL", "is intact")
+		w.told("U03CAROL", "agrees with itself")
 		all := w.slack.Messages(channel)
 		m := all[len(all)-1]
 		shown := ""
