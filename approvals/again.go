@@ -44,7 +44,7 @@ func (t Runs) Again(ctx context.Context, id, person string, roster Roster, looku
 	case len(p.Overrules) > 0 && slices.Contains(roster.Owners(p.Intent.Call, p.Plan.Identity), person):
 		err = &actions.Refusal{Reason: id + " is about your own principal, and it was denied", Hint: "another person may ask again by this button; you can type the command"}
 	case ToType(p.Intent, lookup):
-		err = &actions.Refusal{Reason: "this is asked for by typing it", Hint: "the card of " + id + " has the line to send"}
+		err = &actions.Refusal{Reason: "this is asked for by typing it", Hint: "the card of " + id + " opens the form with it, or has the line to send"}
 	}
 	return p, AgainReason(id, run, p.Reason), err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals/audit"
 )
 
 // EvidenceKind is the channel that evidence came by.
@@ -96,4 +97,4 @@ func SignSlack(secret, timestamp, body string) string {
 
 // ClockSkew is how far the clock of an event's source, or of the other zone, may be ahead
 // of ours.
-const ClockSkew = 5 * time.Minute
+const ClockSkew = audit.ClockSkew

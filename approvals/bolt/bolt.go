@@ -25,20 +25,17 @@ const lockWait = 3 * time.Second
 
 // Open opens or creates the file. Only one process can have it open.
 func Open(path string) (*File, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s %w", path, ErrInUse)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	return &File{db}, nil
+	return open(path, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 }
 
 // OpenToRead opens an existing file without a right to write. While another process has it
 // open for writing it can't be read.
 func OpenToRead(path string) (*File, error) {
-	db, err := bbolt.Open(path, 0o400, &bbolt.Options{Timeout: lockWait, ReadOnly: true})
+	return open(path, &bbolt.Options{Timeout: lockWait, ReadOnly: true})
+}
+
+func open(path string, how *bbolt.Options) (*File, error) {
+	db, err := bbolt.Open(path, 0o600, how)
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s %w", path, ErrInUse)
 	}

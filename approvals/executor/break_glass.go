@@ -41,7 +41,7 @@ func (x *Executor) breakGlass(ctx context.Context, r approvals.Request, p approv
 
 // noteDenial keeps that a call was denied, so that nobody acts alone on it for a day. A denial counts
 // without proof; one that is proved is kept as that person's, who may turn out to have no vote on it.
-func (x *Executor) noteDenial(ctx context.Context, r approvals.Request) error {
+func (x *Executor) noteDenial(ctx context.Context, r approvals.Request, person string) error {
 	if r.Denial == nil || r.Intent.Undo != "" {
 		return nil
 	}
@@ -53,10 +53,6 @@ func (x *Executor) noteDenial(ctx context.Context, r approvals.Request) error {
 	case err == nil:
 		call = p.Call()
 	case !errors.Is(err, approvals.ErrNotFound):
-		return err
-	}
-	person, _, err := x.proveSpeaker(ctx, r, *r.Denial)
-	if err != nil {
 		return err
 	}
 	read := func() (approvals.DeniedCall, error) { return x.runs().DeniedCall(ctx, call, person) }

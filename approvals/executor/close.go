@@ -35,12 +35,10 @@ func (x *Executor) recordClosed(ctx context.Context, r approvals.Request) error 
 		return nil
 	}
 	known := err == nil
-	if !known {
-		if err := x.noteDenial(ctx, r); err != nil {
-			return err
-		}
+	spoke, actor, unproved, err := x.proveRefuser(ctx, r, *vote)
+	if err == nil && !known {
+		err = x.noteDenial(ctx, r, spoke)
 	}
-	actor, unproved, err := x.proveRefuser(ctx, r, *vote)
 	switch {
 	case err != nil:
 		return err
@@ -93,10 +91,10 @@ func (x *Executor) withdraw(ctx context.Context, r approvals.Request, run approv
 	switch {
 	case vote == nil || run.Outcome == "":
 	case run.Withdrawn == nil && run.Outcome.Missed():
-		if err := x.noteDenial(ctx, r); err != nil {
-			return err
+		spoke, actor, unproved, err := x.proveRefuser(ctx, r, *vote)
+		if err == nil {
+			err = x.noteDenial(ctx, r, spoke)
 		}
-		actor, unproved, err := x.proveRefuser(ctx, r, *vote)
 		if err != nil {
 			return err
 		}
@@ -126,25 +124,25 @@ func (x *Executor) withdraw(ctx context.Context, r approvals.Request, run approv
 	return x.settle(ctx, run, p)
 }
 
-// proveRefuser proves who denied or cancelled a request. Denials count without proof,
-// but the audit chain names only people that evidence proves and who have a vote on it: what
-// asks again overrules nobody else.
-func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v approvals.Vote) (person, unproved string, err error) {
+// proveRefuser proves who denied or cancelled a request: who spoke, and person if they have a vote on
+// it, too. Denials count without proof, but the audit chain names only such people: what asks again
+// overrules nobody else.
+func (x *Executor) proveRefuser(ctx context.Context, r approvals.Request, v approvals.Vote) (spoke, person, unproved string, err error) {
 	if v.Evidence == "" {
-		return "", "", nil
+		return "", "", "", nil
 	}
 	unproved = "the row names " + v.Person
-	person, verb, err := x.proveSpeaker(ctx, r, v)
-	if err != nil || person == "" {
-		return "", unproved, err
+	spoke, verb, err := x.proveSpeaker(ctx, r, v)
+	if err != nil || spoke == "" {
+		return "", "", unproved, err
 	}
 	if verb == "deny" {
-		may, err := x.mayDeny(ctx, r, person)
+		may, err := x.mayDeny(ctx, r, spoke)
 		if err != nil || !may {
-			return "", unproved + ", who has no vote on it", err
+			return spoke, "", unproved + ", who has no vote on it", err
 		}
 	}
-	return person, "", nil
+	return spoke, spoke, "", nil
 }
 
 // proveSpeaker proves who denied or cancelled a request; it returns no person if that is not proved.

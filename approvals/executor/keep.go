@@ -80,7 +80,7 @@ func (x *Executor) keepHead(ctx context.Context, id string) error {
 // it, whose clocks may differ: then the head is brought again, whoever would not have it.
 func noted(body []byte, head audit.Head, now time.Time) (b audit.Bucket) {
 	err := json.Unmarshal(body, &b)
-	latest := now.Add(audit.ClockSkew)
+	latest := now.Add(approvals.ClockSkew)
 	if err != nil || b.Seq < 0 || b.Seq > head.Seq || b.At.After(latest) || b.Next.After(latest.Add(keepAgain)) {
 		return audit.Bucket{}
 	}

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -104,7 +105,7 @@ func (b *Bucket) Heads(ctx context.Context) (heads []audit.Kept, strange []strin
 			heads = append(heads, *k)
 		}
 	}
-	slices.SortFunc(heads, func(a, b audit.Kept) int { return bytes.Compare([]byte(a.Name()), []byte(b.Name())) })
+	slices.SortFunc(heads, func(a, b audit.Kept) int { return strings.Compare(a.Name(), b.Name()) })
 	slices.Sort(strange)
 	return heads, strange, nil
 }

@@ -153,11 +153,7 @@ func choice(id, value string, of []string) slack.BlockElement {
 
 // Told is what stands in place of the form in the end.
 func Told(m Message) slack.ModalViewRequest {
-	blocks := m.Blocks
-	if len(blocks) == 0 {
-		blocks = []slack.Block{section("told", m.Text)}
-	}
-	return slack.ModalViewRequest{Type: slack.VTModal, Title: plain(approvals.FormTitle), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: blocks}}
+	return slack.ModalViewRequest{Type: slack.VTModal, Title: plain(approvals.FormTitle), Close: plain("Close"), Blocks: slack.Blocks{BlockSet: m.Blocks}}
 }
 
 // FormButtonBlock is the button that opens the form; it is filled with what was typed, or with the call of

@@ -77,6 +77,7 @@ func WhyNot(no *actions.Refusal) string {
 // Mistakes tells everything wrong with a typed line, and the line to send, or with Missing
 // in it, an example.
 func Mistakes(command, typed string, m *actions.ParseErrors) Message {
+	rest, secret := actions.WithoutSecrets(typed)
 	var b strings.Builder
 	fmt.Fprintf(&b, "Nothing was done. %s wrong with:\n", plural(len(m.List), "thing is", "things are"))
 	for _, x := range m.List {
@@ -94,23 +95,16 @@ func Mistakes(command, typed string, m *actions.ParseErrors) Message {
 		Text: "Nothing was done: " + entities(Untrusted(m.Error()).Plain(400)),
 		Blocks: []slack.Block{
 			section("mistakes", b.String()),
-			slack.NewSectionBlock(plain(youSent(command, typed)), nil, nil),
+			slack.NewSectionBlock(plain(youSent(command, rest, secret)), nil, nil),
 			section("send", head),
 			verbatim(id, Untrusted(command+" "+line).Plain(1500)),
-			FormButtonBlock(unsecret(typed)),
+			FormButtonBlock(rest),
 		},
 	}
 }
 
-// unsecret is a typed line without what may be a secret.
-func unsecret(typed string) string {
-	rest, _ := actions.WithoutSecrets(typed)
-	return rest
-}
-
-// youSent repeats a line, but not what may be a secret access key in it.
-func youSent(command, typed string) string {
-	rest, secret := actions.WithoutSecrets(typed)
+// youSent repeats the rest of a line, and says if what may be a secret access key was in it.
+func youSent(command, rest string, secret bool) string {
 	text := "You sent: " + Untrusted(command+" "+rest).Plain(1500)
 	if secret {
 		text += " (what may be a secret key is not repeated; rotate it: Slack has it now)"
