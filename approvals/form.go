@@ -1,6 +1,7 @@
 package approvals
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,9 @@ func ReadForm(p SlackPayload, accounts actions.Directory) (actions.Draft, error)
 	d := actions.Draft{Options: map[string]string{}}
 	var seen []string
 	for _, in := range p.Inputs {
+		if in.Wrong != "" {
+			return d, Unproven("the field %s %s", actions.Clip(in.Field), in.Wrong)
+		}
 		if in.Label != FormLabel(in.Field) {
 			return d, Unproven("the field %s has another label", actions.Clip(in.Field))
 		}
@@ -92,6 +96,7 @@ type SlackInput struct {
 	Field string // the block's block_id without ".ATTEMPT": Slack keeps what was entered under the same ID
 	Label string
 	Value string
+	Wrong string // why it is no evidence of what the person entered; empty: it is
 }
 
 // viewState is the part of a view that says what was entered.
@@ -122,37 +127,46 @@ type slackLabel struct {
 	Text string `json:"text"`
 }
 
-// inputs joins a view's fields with what was entered. The value of an option must be what the person
-// read there.
-func (v viewState) inputs() ([]SlackInput, error) {
-	var all []SlackInput
-	read := 0
+// inputs joins a view's fields with what was entered, also in what is no field. The value of an option
+// must be what the person read there.
+func (v viewState) inputs() (all []SlackInput) {
+	shown := map[string]bool{}
 	for _, b := range v.Blocks {
 		if b.Type != "input" {
 			continue
 		}
-		field, _, _ := strings.Cut(b.ID, ".")
-		in := SlackInput{Field: field, Label: unescape(b.Label.Text)}
-		entered, there := v.State.Values[b.ID]
-		if there {
-			read++
-			e, ok := entered[b.Element.ActionID]
-			switch {
-			case !ok || len(entered) != 1:
-				return nil, Unproven("the field %s is not as it was shown", actions.Clip(field))
-			case e.Type == "plain_text_input":
-				in.Value = e.Value
-			case e.Type == "static_select" && e.Selected == nil:
-			case e.Type == "static_select" && unescape(e.Selected.Text.Text) == e.Selected.Value:
-				in.Value = e.Selected.Value
-			default:
-				return nil, Unproven("the field %s was shown as something else", actions.Clip(field))
-			}
-		}
+		shown[b.ID] = true
+		in := v.entered(b.ID, b.Element.ActionID)
+		in.Label = unescape(b.Label.Text)
 		all = append(all, in)
 	}
-	if read != len(v.State.Values) {
-		return nil, Unproven("something was entered in what is no field")
+	for _, id := range slices.Sorted(maps.Keys(v.State.Values)) {
+		if !shown[id] {
+			in := v.entered(id, id)
+			in.Wrong = "was not shown"
+			all = append(all, in)
+		}
 	}
-	return all, nil
+	return all
+}
+
+// entered is what was entered in an element of a block.
+func (v viewState) entered(block, action string) (in SlackInput) {
+	in.Field, _, _ = strings.Cut(block, ".")
+	of, there := v.State.Values[block]
+	if !there {
+		return in
+	}
+	e, ok := of[action]
+	in.Value = e.Value
+	switch {
+	case !ok || len(of) != 1:
+		in.Wrong = "is not as it was shown"
+	case e.Type == "static_select" && e.Selected == nil:
+	case e.Type == "static_select" && unescape(e.Selected.Text.Text) == e.Selected.Value:
+		in.Value = e.Selected.Value
+	case e.Type != "plain_text_input":
+		in.Wrong = "was shown as something else"
+	}
+	return in
 }

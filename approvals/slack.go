@@ -157,7 +157,7 @@ func parseInteraction(payload string) (SlackPayload, error) {
 		Actions: p.Actions, Container: p.Container.Type, MessageTS: p.Message.TS, ThreadTS: p.Message.ThreadTS,
 		CallbackID: p.View.CallbackID, Metadata: p.View.Metadata, ViewID: p.View.ID, ViewHash: p.View.Hash,
 		ViewTitle: unescape(p.View.Title.Text), ViewSubmit: unescape(p.View.Submit.Text),
-		ResponseURL: p.ResponseURL, TriggerID: p.TriggerID,
+		Inputs: p.View.inputs(), ResponseURL: p.ResponseURL, TriggerID: p.TriggerID,
 	}
 	if p.Team != nil {
 		w.Team = p.Team.ID
@@ -196,11 +196,6 @@ func parseInteraction(payload string) (SlackPayload, error) {
 			w.Offers = append(w.Offers, text)
 		}
 	}
-	inputs, err := p.View.inputs()
-	if err != nil {
-		return SlackPayload{}, err
-	}
-	w.Inputs = inputs
 	return w, nil
 }
 

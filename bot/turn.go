@@ -33,7 +33,7 @@ func (b *Bot) turn(ctx context.Context, channel string, m cards.Message) error {
 		ok, crowds := false, false
 		err := b.alerts().ChangeRateLimit(ctx, channel, func(r *alerts.RateLimit) error {
 			now, until := b.Now().UTC(), deadline
-			if crowds = r.Crowds(now, m.By); crowds {
+			if crowds = r.Crowds(now, m.By); crowds || now.After(until) { // a free place needs no wait
 				until = now
 			}
 			call := m.Rank == cards.CallRank

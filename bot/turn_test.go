@@ -29,6 +29,26 @@ func (d *desk) planned(n int) (ids []string) {
 	return ids
 }
 
+// TestPlanIsPostedWhereTheClockRuns: a plan waits for nothing, and a quiet channel takes it, though time goes by
+// between two looks at the clock.
+func TestPlanIsPostedWhereTheClockRuns(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.Now = func() time.Time { time.Sleep(time.Microsecond); return time.Now() }
+		for _, id := range d.planned(1) {
+			d.becomes(id, approvals.Pending)
+		}
+		d.pass(time.Minute)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, m := range d.posts {
+			if strings.HasSuffix(m.Text, ": the plan") {
+				return
+			}
+		}
+		t.Errorf("no plan, %d posts", len(d.posts))
+	})
+}
+
 // TestCallsGoFirst: where Slack takes a message a second, whoever must act is called before
 // anything else is told, and nothing is lost.
 func TestCallsGoFirst(t *testing.T) {
