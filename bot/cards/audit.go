@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/slack-go/slack"
 
@@ -71,11 +70,11 @@ func unrecorded(r approvals.Request) bool {
 func bucketLine(b audit.Bucket) string {
 	switch {
 	case b.Failed != "" && b.Seq == 0:
-		return fmt.Sprintf(":warning: The executor noted that the bucket has taken no head of it, tried since %s: %s", auditTime(b.Since), Untrusted(b.Failed))
+		return fmt.Sprintf(":warning: The executor noted that the bucket has taken no head of it, tried since %s: %s", day(b.Since), Untrusted(b.Failed))
 	case b.Failed != "":
-		return fmt.Sprintf(":warning: The executor noted that the bucket took its head up to event %d; a later one is not taken since %s: %s", b.Seq, auditTime(b.Since), Untrusted(b.Failed))
+		return fmt.Sprintf(":warning: The executor noted that the bucket took its head up to event %d; a later one is not taken since %s: %s", b.Seq, day(b.Since), Untrusted(b.Failed))
 	}
-	return fmt.Sprintf("The executor noted that the bucket took its head up to event %d, at %s.", b.Seq, auditTime(b.At))
+	return fmt.Sprintf("The executor noted that the bucket took its head up to event %d, at %s.", b.Seq, day(b.At))
 }
 
 // decides reports whether an event is of those that are shown before all others: what was asked,
@@ -100,7 +99,7 @@ func auditList(id, title string, events []audit.Event) []slack.Block {
 	}
 	n := len(title)
 	for i, e := range events {
-		line := fmt.Sprintf("%d · %s · %s", e.Seq, auditTime(e.At), Untrusted(auditLine(e)))
+		line := fmt.Sprintf("%d · %s · %s", e.Seq, day(e.At), Untrusted(auditLine(e)))
 		if n += len(line) + 1; n > auditText {
 			lines = append(lines, fmt.Sprintf("… and %d more", len(events)-i))
 			break
@@ -109,8 +108,6 @@ func auditList(id, title string, events []audit.Event) []slack.Block {
 	}
 	return []slack.Block{section(id, strings.Join(lines, "\n"))}
 }
-
-func auditTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // auditLine is an event in one line; documents are left out.
 func auditLine(e audit.Event) string {
