@@ -6,8 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
+
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 // Trace is what a principal made, changed and used, as CloudTrail's Event history tells it: the row of a
@@ -87,6 +90,27 @@ func (t Trace) Targets() (targets []string) {
 		}
 	}
 	return targets
+}
+
+// TraceSubject is whose calls are looked up to trace what a call is about, and that in words: its target's;
+// of a role the calls that enter it. It returns false for what makes no calls, or in more than one account.
+func TraceSubject(c actions.Call) (s trail.Subject, whose string, ok bool) {
+	by := func(key types.LookupAttributeKey, value, whose string) (trail.Subject, string, bool) {
+		return trail.Subject{By: string(key), Value: value}, whose, true
+	}
+	last := actions.LastPart(c.Target)
+	if _, _, _, name, is := actions.SplitUserARN(c.Target); is {
+		return by(types.LookupAttributeKeyUsername, name, "user "+name)
+	} else if _, _, _, name, is := actions.SplitRoleARN(c.Target); is {
+		return by(types.LookupAttributeKeyResourceName, c.Target, "role "+name)
+	} else if actions.KeyID.MatchString(c.Target) {
+		return by(types.LookupAttributeKeyAccessKeyId, c.Target, "access key "+c.Target)
+	} else if actions.InstanceID.MatchString(last) { // the name of its sessions
+		return by(types.LookupAttributeKeyUsername, last, "instance "+last)
+	} else if strings.HasSuffix(c.Target, ":root") && !c.InNoAccount() {
+		return by(types.LookupAttributeKeyUsername, "root", "the root user")
+	}
+	return trail.Subject{}, "", false
 }
 
 // TraceKey is the row of the trace of a request or an alert.

@@ -216,9 +216,6 @@ func (k Kind) Readable() bool { return reads[k] != nil }
 // Look reads whether a thing is there. Of a kind that can't be read it tells nothing. The session
 // needs [LookPermits].
 func Look(ctx context.Context, a *actions.Account, t Thing, now time.Time) (Presence, error) {
-	if t.Kind == Session && !t.Until.IsZero() {
-		return when(now.Before(t.Until)), nil
-	}
 	read := reads[t.Kind]
 	if read == nil {
 		return "", nil

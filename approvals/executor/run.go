@@ -258,7 +258,7 @@ func (x *Executor) sendFollowUps(ctx context.Context, run approvals.Run, p appro
 		if _, reports := x.reporter(p); reports {
 			jobs = append(jobs, approvals.JobReport)
 		}
-		if _, traced := leadOf(p.Call()); traced && p.Intent.Undo == "" {
+		if _, _, traced := approvals.TraceSubject(p.Call()); traced && p.Intent.Undo == "" {
 			jobs = append(jobs, approvals.JobTrace)
 		}
 		for _, verb := range jobs {

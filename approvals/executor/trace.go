@@ -205,32 +205,15 @@ func (x *Executor) firstLeads(ctx context.Context, id string) ([]finding.Lead, a
 		}
 	}
 	if p.ID != "" {
-		if l, ok := leadOf(p.Call()); ok {
-			l.From = from
+		if s, whose, ok := approvals.TraceSubject(p.Call()); ok {
+			l := finding.Lead{Account: p.Account, Subject: s, Who: whose, From: from}
+			if s.By == string(types.LookupAttributeKeyResourceName) {
+				l.Of = s.Value
+			}
 			return []finding.Lead{l}, who, nil
 		}
 	}
 	return nil, who, cmp.Or(no, &actions.Refusal{Reason: "what it is about makes no calls of its own"})
-}
-
-// leadOf is whose calls are looked up after a call: its target's. It returns false for what makes none, or
-// makes them in more than one account.
-func leadOf(c actions.Call) (l finding.Lead, ok bool) {
-	l.Account = c.Account
-	if _, _, _, name, is := actions.SplitUserARN(c.Target); is {
-		l.Subject, l.Who = trail.Subject{By: string(types.LookupAttributeKeyUsername), Value: name}, "user "+name
-	} else if _, _, _, name, is := actions.SplitRoleARN(c.Target); is {
-		l.Subject, l.Who, l.Of = trail.Subject{By: string(types.LookupAttributeKeyResourceName), Value: c.Target}, "role "+name, c.Target
-	} else if actions.KeyID.MatchString(c.Target) {
-		l.Subject, l.Who = trail.Subject{By: string(types.LookupAttributeKeyAccessKeyId), Value: c.Target}, "access key "+c.Target
-	} else if name := actions.LastPart(c.Target); actions.InstanceID.MatchString(name) { // the name of its sessions
-		l.Subject, l.Who = trail.Subject{By: string(types.LookupAttributeKeyUsername), Value: name}, "instance "+name
-	} else if strings.HasSuffix(c.Target, ":root") {
-		l.Subject, l.Who = trail.Subject{By: string(types.LookupAttributeKeyUsername), Value: "root"}, "the root user"
-	} else {
-		return l, false
-	}
-	return l, actions.AccountID.MatchString(l.Account)
 }
 
 // tracer follows leads.
@@ -280,30 +263,31 @@ func (w *tracer) follow(ctx context.Context, leads []finding.Lead, t *approvals.
 		for _, d := range deeds {
 			w.file(d)
 		}
-		leads = nil
-		for _, d := range slices.Backward(deeds) { // of too many the last
-			leads = append(leads, w.next(d, depth)...)
-		}
+		leads = w.next(deeds, depth)
 	}
 	w.finish(ctx, t)
 	return nil
 }
 
-// next are the leads of a deed that are followed.
-func (w *tracer) next(d finding.Deed, depth int) (leads []finding.Lead) {
-	for _, l := range d.Leads {
-		name := l.Account + " " + l.Subject.By + " " + l.Subject.Value
-		user := l.Account + " " + string(types.LookupAttributeKeyUsername) + " " + d.Of.Name
-		switch {
-		case w.known[name], d.Of.Kind == "user" && w.known[user]: // the user's calls are those of their keys too
-			continue
-		case depth == traceDepth, w.leads >= traceLeads:
-			w.unled++
-			continue
+// next are the leads of deeds that are followed: users before their keys, whose calls are theirs too, and
+// of too many the last.
+func (w *tracer) next(deeds []finding.Deed, depth int) (leads []finding.Lead) {
+	const username = string(types.LookupAttributeKeyUsername)
+	for _, keys := range []bool{false, true} {
+		for _, d := range slices.Backward(deeds) {
+			for _, l := range d.Leads {
+				name, user := l.Account+" "+l.Subject.By+" "+l.Subject.Value, l.Account+" "+username+" "+d.Of.Name
+				if keys != (l.Subject.By != username) || w.known[name] || d.Of.Kind == "user" && w.known[user] {
+					continue
+				}
+				if w.known[name] = true; depth == traceDepth || w.leads == traceLeads {
+					w.unled++
+					continue
+				}
+				w.leads++
+				leads = append(leads, l)
+			}
 		}
-		w.known[name] = true
-		w.leads++
-		leads = append(leads, l)
 	}
 	return leads
 }
@@ -311,11 +295,31 @@ func (w *tracer) next(d finding.Deed, depth int) (leads []finding.Lead) {
 // file adds a deed to what it is about.
 func (w *tracer) file(d finding.Deed) {
 	of := d.Of
-	if d.Thing.Kind == source.Key && d.Call == "iam:CreateAccessKey" {
-		if user := w.found[of.ID()]; user == nil || !user.Made { // of a user who was there before, the key is what was made
-			of.Kind, of.Name, of.Made = string(source.Key), d.Thing.Name+" of user "+of.Name, true
-		}
+	if d.Call == "iam:CreateAccessKey" { // of a user who was there before, the key is what was made
+		of.Kind, of.Name, of.Made = string(source.Key), d.Thing.Name+ofUser+of.Name, true
 	}
+	w.add(of, d.Deed)
+}
+
+const ofUser = " of user "
+
+// foldKeys adds the keys of users who were made to them: who contains the user contains them all.
+func (w *tracer) foldKeys() {
+	for id, key := range w.found {
+		_, name, _ := strings.Cut(key.Name, ofUser)
+		user := w.found[approvals.Traced{Kind: "user", Name: name, Account: key.Account}.ID()]
+		if key.Kind != string(source.Key) || user == nil || !user.Made {
+			continue
+		}
+		for _, d := range key.Deeds {
+			w.add(approvals.Traced{Kind: "user", Name: name, Account: key.Account, Contain: key.Contain, ByHand: key.ByHand}, d)
+		}
+		delete(w.found, id)
+	}
+}
+
+// add adds a deed to what it is about, and what contains that.
+func (w *tracer) add(of approvals.Traced, d approvals.Deed) {
 	t := w.found[of.ID()]
 	if t == nil {
 		t = &of
@@ -325,7 +329,7 @@ func (w *tracer) file(d finding.Deed) {
 	if slices.ContainsFunc(t.Deeds, func(o approvals.Deed) bool { return o.Event == d.Event }) {
 		return
 	}
-	t.Deeds = append(t.Deeds, d.Deed)
+	t.Deeds = append(t.Deeds, d)
 	for _, c := range of.Contain {
 		if !slices.ContainsFunc(t.Contain, func(o actions.Call) bool { return o.String() == c.String() }) {
 			t.Contain = append(t.Contain, c)
@@ -372,10 +376,13 @@ func (w *tracer) lookUp(ctx context.Context, leads []finding.Lead) (deeds []find
 		for _, region := range trail.Regions(acct) {
 			wg.Go(func() {
 				for _, l := range byAccount[account] {
-					found := w.lookUpIn(ctx, acct, region, l)
+					found, ok := w.lookUpIn(ctx, acct, region, l)
 					w.mu.Lock()
 					deeds = append(deeds, found...)
 					w.mu.Unlock()
+					if !ok {
+						return
+					}
 				}
 			})
 		}
@@ -384,8 +391,9 @@ func (w *tracer) lookUp(ctx context.Context, leads []finding.Lead) (deeds []find
 	return deeds, failed
 }
 
-// lookUpIn reads the calls of a lead in one region, as far as the budget goes.
-func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region string, l finding.Lead) (deeds []finding.Deed) {
+// lookUpIn reads the calls of a lead in one region, as far as the budget goes. It returns false if the region
+// can't be read.
+func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region string, l finding.Lead) (deeds []finding.Deed, ok bool) {
 	place := acct.ID + "/" + region
 	w.mu.Lock()
 	if _, begun := w.left[place]; !begun {
@@ -398,7 +406,7 @@ func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region str
 	w.mu.Unlock()
 	if b.Pages == 0 || ctx.Err() != nil {
 		w.note(&w.cut, l.Who+" in "+region)
-		return nil
+		return nil, true
 	}
 	pages := 0
 	err := trail.Lookup(ctx, acct, region, l.Subject, l.From.Truncate(time.Second), w.x.Now(), b, func(es []types.Event) bool {
@@ -422,6 +430,7 @@ func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region str
 		}
 		return true
 	})
+	slices.Reverse(deeds) // the newest came first
 	w.mu.Lock()
 	w.left[place] -= pages
 	w.mu.Unlock()
@@ -430,8 +439,9 @@ func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region str
 	} else if err != nil {
 		why, _ := actions.Explain(err)
 		w.note(&w.gaps, fmt.Sprintf("Region %s of account %s could not be read: %s.", region, acct.ID, strings.TrimSuffix(why, ".")))
+		return deeds, false
 	}
-	return deeds
+	return deeds, true
 }
 
 func (w *tracer) note(list *[]string, text string) {
@@ -444,12 +454,13 @@ func (w *tracer) note(list *[]string, text string) {
 
 // finish orders what was found, what was made first, and looks whether it is there.
 func (w *tracer) finish(ctx context.Context, t *approvals.Trace) {
+	w.foldKeys()
 	t.Traced, t.More = nil, 0
 	for _, x := range w.found {
 		if x.Kind == "" {
 			continue
 		}
-		slices.SortStableFunc(x.Deeds, func(a, b approvals.Deed) int { return a.At.Compare(b.At) })
+		slices.SortStableFunc(x.Deeds, func(a, b approvals.Deed) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(rank(b), rank(a))) })
 		if over := len(x.Deeds) - maxDeeds; over > 0 {
 			x.Deeds, x.More = slices.Delete(x.Deeds, maxDeeds/2, maxDeeds/2+over), x.More+over
 		}
@@ -477,6 +488,15 @@ func (w *tracer) finish(ctx context.Context, t *approvals.Trace) {
 	if w.broken > 0 {
 		t.Gaps = append(t.Gaps, fmt.Sprintf("Calls that could not be read: %d.", w.broken))
 	}
+}
+
+// rank orders deeds of one second, which is as exact as CloudTrail is: what makes something comes first.
+func rank(d approvals.Deed) int {
+	switch d.Thing.Kind {
+	case source.User, source.Role:
+		return 1
+	}
+	return 0
 }
 
 // best are the calls that contain something, two at most, the best first: what was made for the attacker

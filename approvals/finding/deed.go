@@ -218,7 +218,7 @@ func (c apiCall) filed() (all []filing) {
 // filedIAM is filed for calls of IAM.
 func (c apiCall) filedIAM(file func(kind, name string) filing, lead func(by, value, who string) Lead) []filing {
 	role, group, user := c.request.at("roleName").text(), c.request.at("groupName").text(), c.subject
-	if user == "" && c.self {
+	if user == "" && role == "" && group == "" && c.self && c.about("AccessKey", "LoginProfile", "MFADevice", "SSHPublicKey", "SigningCertificate", "SpecificCredential") {
 		user = c.caller.name
 	}
 	var f filing
@@ -277,6 +277,11 @@ func (c apiCall) filedIAM(file func(kind, name string) filing, lead func(by, val
 		f.thing = source.Thing{Kind: source.PolicyVersion, Name: c.request.at("versionId").text(), Of: c.policy()}
 	}
 	return []filing{f}
+}
+
+// about reports whether the call's name ends with one of some words.
+func (c apiCall) about(words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return strings.HasSuffix(c.name, w) })
 }
 
 // sessions leads to the sessions of a role of the account.
@@ -344,7 +349,10 @@ func (c apiCall) offerTraced(o *containments, f filing) {
 		return
 	}
 	if c.service == "iam" {
-		owner := c.owner(o, cmp.Or(c.caller.arn, o.userNamed(c.caller.name)))
+		owner := ""
+		if f.Kind == "user" {
+			owner = c.owner(o, cmp.Or(c.caller.arn, o.userNamed(c.caller.name)))
+		}
 		c.offerKey(o, owner)
 		c.offerChanged(o, owner)
 		return
