@@ -26,7 +26,7 @@ type Trace struct {
 	Gaps   []string `json:"gaps,omitempty"`
 	Unread string   `json:"unread,omitempty"` // why nothing could be looked up
 	Looks  int      `json:"looks"`            // how often it was
-	// Edition counts the lists that people were told of: one in which something is new is another one.
+	// Edition counts the lists that people are told of: one in which something is new is another one.
 	Edition int `json:"edition"`
 }
 

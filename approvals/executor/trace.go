@@ -103,7 +103,8 @@ func (x *Executor) storeTrace(ctx context.Context, id string, version int64, t a
 		return err
 	}
 	fresh := newDeeds(before, t)
-	if len(fresh) > 0 || before.Edition == 0 {
+	told := t.Looks > 1 || len(t.Gaps) > 0 || t.Unread != "" || !x.byItself(ctx, id)
+	if len(fresh) > 0 || before.Edition == 0 && told { // the first look may be too early for CloudTrail
 		t.Edition++
 	}
 	put := approvals.PutRow(approvals.TraceKey(id), version, t)
@@ -120,6 +121,12 @@ func (x *Executor) storeTrace(ctx context.Context, id string, version int64, t a
 		links = append(links, audit.New("traced", "", "whose", t.Whose, "found", strconv.Itoa(len(t.Traced)+t.More), "new", strings.Join(first(fresh, maxLinked), "; "), "gaps", strings.Join(t.Gaps, " "), "unread", t.Unread))
 	}
 	return x.record(ctx, id, []approvals.Put{put}, links...)
+}
+
+// byItself reports whether a request is traced because it ran. Of others somebody has asked, or a key is out.
+func (x *Executor) byItself(ctx context.Context, id string) bool {
+	run, err := x.runs().Run(ctx, id)
+	return err == nil && run.Started
 }
 
 // maxLinked is how many deeds a link of the audit chain names.

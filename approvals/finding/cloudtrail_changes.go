@@ -88,7 +88,7 @@ func iamChanges() map[string]change {
 
 		"iam:CreateRole":                    {does: "create {role}", severity: 5, gives: true, lets: "assumeRolePolicyDocument", listed: toOthers},
 		"iam:DeleteRole":                    {does: "delete {role}", severity: 5},
-		"iam:UpdateAssumeRolePolicy":        {does: "change who may assume {role}", severity: 7, gives: true, lets: "policyDocument", listed: always},
+		"iam:UpdateAssumeRolePolicy":        {does: "change who may assume {role}", severity: 7, gives: true, lets: "policyDocument", listed: always, byHand: "Whom it lets in comes again after their sessions are ended: set the trust policy that it had with iam update-assume-role-policy."},
 		"iam:AttachRolePolicy":              {does: "attach {policy} to {role}", severity: 6, gives: true, listed: toPower},
 		"iam:PutRolePolicy":                 {does: "set the inline {policy} of {role}", severity: 7, gives: true, listed: toPower},
 		"iam:DetachRolePolicy":              {does: "detach {policy} from {role}", severity: 5},

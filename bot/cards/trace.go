@@ -40,7 +40,13 @@ func TraceReplies(v TraceView, posted map[string]string) (rs []Reply) {
 			rs = append(rs, Reply{Key: key(edition, part), Live: true, Message: old})
 		}
 	}
+	if v.Trace.Edition == 0 {
+		return nil
+	}
 	for i, m := range v.messages() {
+		if len(v.Trace.Traced) == 0 {
+			m.Rank = PlanRank // nobody waits for it
+		}
 		m.Marker = fmt.Sprintf("(%s, list %d.%d)", v.ID, v.Trace.Edition, i+1)
 		m.Text += " " + m.Marker
 		rs = append(rs, Reply{Key: key(v.Trace.Edition, i+1), Live: true, Message: m})
