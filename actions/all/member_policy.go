@@ -46,7 +46,7 @@ func memberPermits(m actions.Member, o actions.Org) []actions.Statement {
 		for _, kind := range source.Kinds {
 			permits = append(permits, source.ConfirmPermits(kind, actions.Anything(o))...)
 		}
-		permits = append(permits, source.LookPermits()...)
+		permits = append(permits, source.LookPermits(actions.Anything(o))...)
 	}
 	return permits
 }

@@ -230,14 +230,19 @@ func Look(ctx context.Context, a *actions.Account, t Thing, now time.Time) (Pres
 	return p, nil
 }
 
-// LookPermits are the permissions of [Look]. They only read.
-func LookPermits() []actions.Statement {
-	return []actions.Statement{{Resources: []string{"*"}, Actions: []string{
-		"iam:GetUser", "iam:GetRole", "iam:ListAccessKeys", "iam:GetLoginProfile", "iam:ListMFADevices", "iam:ListGroupsForUser",
-		"iam:ListAttachedUserPolicies", "iam:ListAttachedRolePolicies", "iam:ListAttachedGroupPolicies", "iam:GetUserPolicy", "iam:GetRolePolicy", "iam:GetGroupPolicy", "iam:GetPolicy",
-		"ec2:DescribeInstances", "ec2:DescribeSnapshotAttribute", "ec2:DescribeImageAttribute",
-		"lambda:GetFunctionConfiguration", "rolesanywhere:GetTrustAnchor", "rolesanywhere:GetProfile",
-	}}}
+// LookPermits are the permissions of [Look] in an account. They only read.
+func LookPermits(s actions.Scope) []actions.Statement {
+	users, roles, groups := s.ARN("iam", "user/*"), s.ARN("iam", "role/*"), s.ARN("iam", "group/*")
+	return []actions.Statement{
+		{Actions: []string{"iam:GetLoginProfile", "iam:GetUser", "iam:GetUserPolicy", "iam:ListAccessKeys", "iam:ListAttachedUserPolicies", "iam:ListGroupsForUser", "iam:ListMFADevices"}, Resources: []string{users}},
+		{Actions: []string{"iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"}, Resources: []string{roles}},
+		{Actions: []string{"iam:GetGroupPolicy", "iam:ListAttachedGroupPolicies"}, Resources: []string{groups}},
+		{Actions: []string{"iam:GetPolicy"}, Resources: []string{s.ARN("iam", "policy/*")}},
+		{Actions: []string{"ec2:DescribeInstances"}, Resources: []string{"*"}},
+		{Actions: []string{"ec2:DescribeImageAttribute", "ec2:DescribeSnapshotAttribute"}, Resources: []string{"arn:" + s.Org.Partition + ":ec2:*::image/*", "arn:" + s.Org.Partition + ":ec2:*::snapshot/*"}},
+		{Actions: []string{"lambda:GetFunctionConfiguration"}, Resources: []string{s.ARN("lambda", "function:*")}},
+		{Actions: []string{"rolesanywhere:GetProfile", "rolesanywhere:GetTrustAnchor"}, Resources: []string{s.ARN("rolesanywhere", "profile/*"), s.ARN("rolesanywhere", "trust-anchor/*")}},
+	}
 }
 
 // owner is the name of whose a thing is.

@@ -356,7 +356,7 @@ func (w *tracer) enter(ctx context.Context, account string) (*actions.Account, e
 		if account == w.x.Org.HubAccount {
 			s.err = &actions.Refusal{Reason: "Killswitch itself runs in it"}
 		} else {
-			s.acct, s.err = w.x.Cloud.Enter(ctx, actions.Responder, account, "", w.who, append(trail.LookupPermits(), source.LookPermits()...))
+			s.acct, s.err = w.x.Cloud.Enter(ctx, actions.Responder, account, "", w.who, append(trail.LookupPermits(), source.LookPermits(actions.Scope{Org: w.x.Org, Account: account, Region: "*"})...))
 		}
 		w.sessions[account] = s
 		if s.err != nil {
