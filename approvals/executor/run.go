@@ -258,7 +258,11 @@ func (x *Executor) sendFollowUps(ctx context.Context, run approvals.Run, p appro
 		if _, reports := x.reporter(p); reports {
 			jobs = append(jobs, approvals.JobReport)
 		}
-		if _, _, traced := approvals.TraceSubject(p.Call()); traced && p.Intent.Undo == "" {
+		traced, err := x.tracesItself(ctx, p)
+		if err != nil {
+			return err
+		}
+		if traced {
 			jobs = append(jobs, approvals.JobTrace)
 		}
 		for _, verb := range jobs {

@@ -95,6 +95,16 @@ func (x *Executor) trace(ctx context.Context, id string) error {
 	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
 }
 
+// tracesItself reports whether what a request has contained is traced without a click: not if it stands in
+// the trace of another, which follows it, since an incident has one list.
+func (x *Executor) tracesItself(ctx context.Context, p approvals.Planned) (bool, error) {
+	if _, _, ok := approvals.TraceSubject(p.Call()); !ok || p.Intent.Undo != "" {
+		return false, nil
+	}
+	ids, err := x.runs().TracedBy(ctx, p.Intent.Call.Target)
+	return len(ids) == 0, err
+}
+
 // storeTrace writes a trace, with a link of the audit chain if it is a request's and more was found, and
 // notes it at what it offers to contain.
 func (x *Executor) storeTrace(ctx context.Context, id string, version int64, t approvals.Trace) error {
@@ -117,16 +127,17 @@ func (x *Executor) storeTrace(ctx context.Context, id string, version int64, t a
 		}
 	}
 	var links []audit.Event
-	if approvals.IsRequestID(id) && t.Edition > before.Edition {
-		links = append(links, audit.New("traced", "", "whose", t.Whose, "found", strconv.Itoa(len(t.Traced)+t.More), "new", strings.Join(first(fresh, maxLinked), "; "), "gaps", strings.Join(t.Gaps, " "), "unread", t.Unread))
+	if approvals.IsRequestID(id) && len(fresh) > 0 {
+		links = append(links, audit.New("traced", "", "whose", t.Whose, "found", strconv.Itoa(len(t.Traced)+t.More), "new", strings.Join(first(fresh, maxLinked), "; "), "gaps", strings.Join(t.Gaps, " ")))
 	}
 	return x.record(ctx, id, []approvals.Put{put}, links...)
 }
 
-// byItself reports whether a request is traced because it ran. Of others somebody has asked, or a key is out.
+// byItself reports whether a request is traced because it ran just now. Of others somebody has asked, or a key
+// is out.
 func (x *Executor) byItself(ctx context.Context, id string) bool {
 	run, err := x.runs().Run(ctx, id)
-	return err == nil && run.Started
+	return err == nil && run.Started && x.Now().Sub(run.Ended) < traceEvery
 }
 
 // maxLinked is how many deeds a link of the audit chain names.

@@ -65,8 +65,12 @@ func (v TraceView) messages() (ms []Message) {
 	if t.Unread != "" {
 		return []Message{{Text: text, Blocks: []slack.Block{slack.NewHeaderBlock(plain("What it made: not looked up")), section("trace", v.head()), foot[1]}}}
 	}
-	blocks, offers, begun := head, 0, false
+	blocks, offers, begun := head, []tracedOffer(nil), false
 	begin := func(title string) { blocks = append(blocks, section(fmt.Sprintf("head-%t", begun), title)) }
+	end := func(more ...slack.Block) {
+		number(offers)
+		ms = append(ms, Message{Text: text, Blocks: append(blocks, more...)})
+	}
 	title, made := "", false
 	for i, x := range t.Traced {
 		if i == 0 || x.Made != made {
@@ -77,15 +81,33 @@ func (v TraceView) messages() (ms []Message) {
 			}
 			begin(title)
 		}
-		entry := v.entry(i, x, &offers)
+		entry, shown := v.entry(i, x, len(offers))
 		if len(blocks)+len(entry)+len(foot) > maxTraceBlocks || characters(append(append([]slack.Block{}, blocks...), entry...)) > maxTraceText {
-			ms = append(ms, Message{Text: text, Blocks: blocks})
-			blocks, offers = []slack.Block{section("trace", "*"+v.ID+": what "+Untrusted(t.Whose).String()+" made, continued*"), section("head-more", title)}, 0
-			entry = v.entry(i, x, &offers)
+			end()
+			blocks, offers = []slack.Block{section("trace", "*"+v.ID+": what "+Untrusted(t.Whose).String()+" made, continued*"), section("head-more", title)}, nil
+			entry, shown = v.entry(i, x, 0)
 		}
-		blocks = append(blocks, entry...)
+		blocks, offers = append(blocks, entry...), append(offers, shown...)
 	}
-	return append(ms, Message{Text: text, Blocks: append(blocks, foot...)})
+	end(foot...)
+	return ms
+}
+
+// tracedOffer is a containment with its button in a message.
+type tracedOffer struct {
+	approvals.Offer
+	button *slack.ButtonBlockElement
+}
+
+// number gives the buttons of a message their action_ids.
+func number(shown []tracedOffer) {
+	var offers approvals.Offers
+	for _, o := range shown {
+		offers = append(offers, o.Offer)
+	}
+	for i, id := range offers.Buttons() {
+		shown[i].button.ActionID = id
+	}
 }
 
 // counts are how many things were made, how many of them are contained or gone, and how many were there before.
@@ -154,8 +176,9 @@ func (v TraceView) about(x approvals.Traced) (rs []approvals.Request) {
 	return rs
 }
 
-// entry is one thing: what became of it, the deeds, and what contains it.
-func (v TraceView) entry(n int, x approvals.Traced, offers *int) []slack.Block {
+// entry is one thing: what became of it, the deeds, and what contains it, in a message with so many offers
+// before it.
+func (v TraceView) entry(n int, x approvals.Traced, before int) (blocks []slack.Block, offers []tracedOffer) {
 	name := strings.TrimSpace(x.Kind + " " + x.Name)
 	place := v.Aliases(x.Account)
 	if place == "" {
@@ -181,23 +204,23 @@ func (v TraceView) entry(n int, x approvals.Traced, offers *int) []slack.Block {
 		}
 		lines = append(lines, fmt.Sprintf("%s %s%s", clock(d.At), Untrusted(Untrusted(d.Text).Plain(maxItem)), v.presence(d)))
 	}
-	blocks := []slack.Block{section(fmt.Sprintf("traced-%d", n), strings.Join(lines, "\n"))}
+	blocks = append(blocks, section(fmt.Sprintf("traced-%d", n), strings.Join(lines, "\n")))
 	for _, c := range x.Contain {
 		intent := approvals.Intent{Call: c}
 		if text := intent.String(); !done[approvals.IntentDigest(intent)] && showable(text, maxCall) && !x.Gone() {
-			*offers++
-			e := proposal(v.Actions, approvals.Propose(c.Action)+fmt.Sprintf(":%d", *offers), approvals.Value(v.ID, approvals.IntentDigest(intent)), c)
+			e := proposal(v.Actions, "", approvals.Value(v.ID, approvals.IntentDigest(intent)), c)
 			asking(e, "Ask for this?", secondPerson+callTitle(v.Actions, c)+where(c, c.Account), "Ask for it")
 			if x.Made && !v.contained(x) {
 				danger(e)
 			}
-			blocks = append(blocks, slack.NewSectionBlock(plain(text), nil, slack.NewAccessory(e), slack.SectionBlockOptionBlockID(approvals.OfferBlock(*offers)), whole))
+			offers = append(offers, tracedOffer{approvals.Offer{Intent: intent}, e})
+			blocks = append(blocks, slack.NewSectionBlock(plain(text), nil, slack.NewAccessory(e), slack.SectionBlockOptionBlockID(approvals.OfferBlock(before+len(offers))), whole))
 		}
 	}
 	if len(x.ByHand) > 0 && !x.Gone() {
 		blocks = append(blocks, plainList(fmt.Sprintf("hand-%d", n), "By hand:", x.ByHand, maxByHand/2))
 	}
-	return blocks
+	return blocks, offers
 }
 
 // presence is whether what a deed made was there when it was read.

@@ -61,13 +61,13 @@ func TestTraceCards(t *testing.T) {
 		ids    string
 	}{
 		"trace": {func(*TraceView) {}, "4 things, 1 contained or gone. It changed or used 1 more.",
-			"propose:quarantine_user:1 propose:detach_policies:2 propose:revoke_sessions:3 propose:revoke_sessions:4 trace"},
+			"propose:quarantine_user propose:detach_policies propose:revoke_sessions:1 propose:revoke_sessions:2 trace"},
 		"trace_contained": {func(v *TraceView) {
 			for i, s := range []approvals.State{approvals.Contained, approvals.Pending} {
 				v.acts(s, v.Trace.Traced[i].Contain[0])
 			}
 			v.acts(approvals.Partial, v.Trace.Traced[4].Contain[0])
-		}, "4 things, 2 contained or gone. It changed or used 1 more.", "propose:revoke_sessions:1 trace"},
+		}, "4 things, 2 contained or gone. It changed or used 1 more.", "propose:revoke_sessions trace"},
 		"trace_nothing": {func(v *TraceView) { v.Trace.Traced, v.Trace.Gaps = nil, nil }, "CloudTrail knows of nothing that access key AKIAIOSFODNN7EXAMPLE made or changed.", "trace"},
 		"trace_unread": {func(v *TraceView) {
 			v.Trace = approvals.Trace{Unread: "the role killswitch-responder can't be assumed", Edition: 1}
