@@ -61,15 +61,21 @@ func TestLook(t *testing.T) {
 			return &iam.ListAttachedGroupPoliciesOutput{AttachedPolicies: []types.AttachedPolicy{{PolicyArn: &admin}}}, nil
 		})
 	awsfake.Serve(fx.Cloud, "iam:GetGroupPolicy", false, func(*iam.GetGroupPolicyInput) string { return "arn:aws:iam::" + member + ":group/ops" },
-		func(*iam.GetGroupPolicyInput) (*iam.GetGroupPolicyOutput, error) { return nil, &types.NoSuchEntityException{} })
-	awsfake.Serve(fx.Cloud, "ec2:DescribeSnapshotAttribute", false, func(in *ec2.DescribeSnapshotAttributeInput) string { return "arn:aws:ec2:" + at + "::snapshot/" + *in.SnapshotId },
+		func(*iam.GetGroupPolicyInput) (*iam.GetGroupPolicyOutput, error) {
+			return nil, &types.NoSuchEntityException{}
+		})
+	awsfake.Serve(fx.Cloud, "ec2:DescribeSnapshotAttribute", false, func(in *ec2.DescribeSnapshotAttributeInput) string {
+		return "arn:aws:ec2:" + at + "::snapshot/" + *in.SnapshotId
+	},
 		func(in *ec2.DescribeSnapshotAttributeInput) (*ec2.DescribeSnapshotAttributeOutput, error) {
 			if *in.SnapshotId == "snap-gone" {
 				return nil, &smithy.GenericAPIError{Code: "InvalidSnapshot.NotFound"}
 			}
 			return &ec2.DescribeSnapshotAttributeOutput{CreateVolumePermissions: []ec2types.CreateVolumePermission{{UserId: new("444444444444")}, {Group: ec2types.PermissionGroupAll}}}, nil
 		})
-	awsfake.Serve(fx.Cloud, "ec2:DescribeImageAttribute", false, func(in *ec2.DescribeImageAttributeInput) string { return "arn:aws:ec2:" + at + "::image/" + *in.ImageId },
+	awsfake.Serve(fx.Cloud, "ec2:DescribeImageAttribute", false, func(in *ec2.DescribeImageAttributeInput) string {
+		return "arn:aws:ec2:" + at + "::image/" + *in.ImageId
+	},
 		func(*ec2.DescribeImageAttributeInput) (*ec2.DescribeImageAttributeOutput, error) {
 			return &ec2.DescribeImageAttributeOutput{LaunchPermissions: []ec2types.LaunchPermission{{UserId: new("444444444444")}}}, nil
 		})
