@@ -517,21 +517,16 @@ func rank(d approvals.Deed) int {
 	return 0
 }
 
-// best are the calls that contain something, two at most, the best first: what was made for the attacker
-// alone needs no care, so that a role is stripped; a user's quarantine is for all their keys.
+// whole are the actions that contain all of what was made for the attacker alone, so that nothing needs care.
+var whole = map[string]actions.Name{"user": actions.QuarantineUser, "role": actions.DetachPolicies}
+
+// best are the calls that contain something, two at most, the best first.
 func best(t approvals.Traced) []actions.Call {
-	rank := func(c actions.Call) int {
-		switch {
-		case t.Made && t.Kind == "role" && c.Action == actions.DetachPolicies:
-			return 0
-		case t.Made && t.Kind == "user" && c.Action == actions.DeactivateKey:
-			return 2
-		}
-		return 1
+	all := slices.DeleteFunc(slices.Clone(t.Contain), func(c actions.Call) bool { return c.Action != whole[t.Kind] })
+	if t.Made && len(all) > 0 {
+		return all[:1]
 	}
-	calls := slices.Clone(t.Contain)
-	slices.SortStableFunc(calls, func(a, b actions.Call) int { return rank(a) - rank(b) })
-	return calls[:min(len(calls), 2)]
+	return t.Contain[:min(len(t.Contain), 2)]
 }
 
 // lookWhether reads of each thing whether it is there.

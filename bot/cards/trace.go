@@ -60,7 +60,7 @@ func (v TraceView) messages() (ms []Message) {
 	text := v.ID + ": " + v.summary()
 	again := slack.NewButtonBlockElement("trace", approvals.Value(v.ID, "-"), plain("Look again"))
 	again.AccessibilityLabel = "Look again: " + v.ID
-	foot := []slack.Block{slack.NewContextBlock("trace-limits", mrkdwn(strings.Join(trail.Activity{}.Limits()[:1], " ")+" Looked up "+day(t.At)+", since "+day(t.From)+".")), slack.NewActionBlock("trace-actions", again)}
+	foot := []slack.Block{slack.NewContextBlock("trace-limits", mrkdwn(strings.Join(trail.Activity{}.Limits()[:1], " ")+" Looked up "+day(t.At)+", since "+day(t.From)+". All times are UTC.")), slack.NewActionBlock("trace-actions", again)}
 	head := []slack.Block{slack.NewHeaderBlock(plain(Untrusted("What " + t.Whose + " made").Plain(maxHeader))), section("trace", v.head())}
 	if t.Unread != "" {
 		return []Message{{Text: text, Blocks: []slack.Block{slack.NewHeaderBlock(plain("What it made: not looked up")), section("trace", v.head()), foot[1]}}}
@@ -202,13 +202,19 @@ func (v TraceView) entry(n int, x approvals.Traced, before int) (blocks []slack.
 		if i == len(x.Deeds)/2 && x.More > 0 {
 			lines = append(lines, fmt.Sprintf("… %d more", x.More))
 		}
-		lines = append(lines, fmt.Sprintf("%s %s%s", clock(d.At), Untrusted(Untrusted(d.Text).Plain(maxItem)), v.presence(d)))
+		text := d.Text
+		if rest, ends := strings.CutSuffix(text, " "+name); ends {
+			text = rest + " it"
+		}
+		lines = append(lines, fmt.Sprintf("%s %s%s", d.At.UTC().Format("15:04:05"), Untrusted(Untrusted(text).Plain(maxItem)), v.presence(d)))
 	}
 	blocks = append(blocks, section(fmt.Sprintf("traced-%d", n), strings.Join(lines, "\n")))
 	for _, c := range x.Contain {
 		intent := approvals.Intent{Call: c}
 		if text := intent.String(); !done[approvals.IntentDigest(intent)] && showable(text, maxCall) && !x.Gone() {
 			e := proposal(v.Actions, "", approvals.Value(v.ID, approvals.IntentDigest(intent)), c)
+			verb, _, _ := strings.Cut(e.Text.Text, ":") // a phone has no room beside the call for more
+			e.Text = plain(verb)
 			asking(e, "Ask for this?", secondPerson+callTitle(v.Actions, c)+where(c, c.Account), "Ask for it")
 			if x.Made && !v.contained(x) {
 				danger(e)

@@ -94,7 +94,7 @@ func TestTraceIsTheIncidentsChecklist(t *testing.T) {
 			if len(list) != 1 || list[0].ThreadTS != w.again(r).Card.TS {
 				t.Fatalf("%d lists\n%s", len(list), w.said())
 			}
-			w.has(list[0], "2 things, 0 contained or gone. It changed or used 0 more.", "user backdoor", "created user backdoor", "created a console password for user backdoor", "role support", "assumed role support, a session until")
+			w.has(list[0], "2 things, 0 contained or gone. It changed or used 0 more.", "user backdoor", "created it", "created a console password for it", "role support", "assumed it, a session until")
 			w.presses("U03CAROL", list[0], "propose:quarantine_user")
 			backdoor := w.state(w.about("user/backdoor"), approvals.Pending)
 			w.shows(backdoor, "found by the trace of "+r.ID)
@@ -111,7 +111,7 @@ func TestTraceIsTheIncidentsChecklist(t *testing.T) {
 			w.has(w.lists()[0], "2 things, 2 contained or gone")
 			w.undo(backdoor)
 			w.pass(10 * time.Second)
-			w.has(w.lists()[0], "2 things, 1 contained or gone", "[! Quarantine: backdoor ]")
+			w.has(w.lists()[0], "2 things, 1 contained or gone", "[! Quarantine ]")
 
 			w.presses("U01ALICE", w.lists()[0], "trace")
 			w.told("U01ALICE", "looking up what was made")

@@ -40,7 +40,9 @@ var endings = map[string]func(*testing.T, state){
 	"persistence": func(t *testing.T, s state) {
 		alert := s.cards("high: Exposed Access Keys")
 		lists := s.replies(alert, "AL-")
-		if len(alert) != 1 || !slices.ContainsFunc(lists, func(m message) bool { return strings.Contains(m.Text, "1 thing, 1 contained or gone. It changed or used 1 more.") }) {
+		if len(alert) != 1 || !slices.ContainsFunc(lists, func(m message) bool {
+			return strings.Contains(m.Text, "1 thing, 1 contained or gone. It changed or used 1 more.")
+		}) {
 			t.Errorf("the alert's thread: %v", lists)
 		}
 		u := s.user("arn:aws:iam::" + company.Prod + ":user/" + madeUser)

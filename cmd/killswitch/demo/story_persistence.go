@@ -47,9 +47,9 @@ var persistence = &story{
 			p.tries(p.chained, true)
 			return nil
 		}),
-		clicks(company.Bob, "Bob asks to quarantine the user whom nobody knows, from the list.", "Quarantine: "+madeUser, approvals.Propose(actions.QuarantineUser), traceList, asked(quarantining)),
+		clicks(company.Bob, "Bob asks to quarantine the user whom nobody knows, from the list.", "Quarantine", approvals.Propose(actions.QuarantineUser), traceList, asked(quarantining)),
 		clicks(company.Carol, "Carol approves. The list says that it is contained.", "Approve", "approve", card(quarantining, approvals.Pending), is(quarantining, contained...)),
-		clicks(company.Bob, "The role was there before, and reports will fail. It has all rights and an outsider's trust: Bob asks to strip it.", "Strip: reporting", approvals.Propose(actions.DetachPolicies), traceList, asked(strippingRole)),
+		clicks(company.Bob, "The role was there before, and reports will fail. It has all rights and an outsider's trust: Bob asks to strip it.", "Strip", approvals.Propose(actions.DetachPolicies), traceList, asked(strippingRole)),
 		clicks(company.Carol, "Carol approves.", "Approve", "approve", card(strippingRole, approvals.Pending), is(strippingRole, contained...)),
 		deed("Nothing of what they have works any more.", func(_ context.Context, p *play) error {
 			p.tries(p.bad, false)
