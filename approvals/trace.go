@@ -57,9 +57,15 @@ type Deed struct {
 	Unread   string          `json:"unread,omitempty"` // why it could not be read whether it is there
 }
 
-// Gone reports whether nothing is left of it.
+// Gone reports whether it is not there any more, or nothing of what was done to it.
 func (t Traced) Gone() bool {
-	return !slices.ContainsFunc(t.Deeds, func(d Deed) bool { return d.Presence != source.Gone && d.Presence != source.Replaced })
+	gone := func(d Deed) bool { return d.Presence == source.Gone || d.Presence == source.Replaced }
+	for _, d := range slices.Backward(t.Deeds) {
+		if d.Thing.Of == "" && d.Thing.Kind.Readable() {
+			return gone(d)
+		}
+	}
+	return !slices.ContainsFunc(t.Deeds, func(d Deed) bool { return !gone(d) })
 }
 
 // ID tells it from others.

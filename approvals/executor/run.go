@@ -254,19 +254,19 @@ func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 // sendFollowUps sends the jobs for the report, the trace and the next look.
 func (x *Executor) sendFollowUps(ctx context.Context, run approvals.Run, p approvals.Planned) error {
 	if run.Started && run.Checks == 0 && run.UnreadSince.IsZero() { // not after looks
-		var jobs []approvals.Verb
-		if _, reports := x.reporter(p); reports {
-			jobs = append(jobs, approvals.JobReport)
-		}
-		traced, err := x.tracesItself(ctx, p)
+		traced, err := x.tracedAs(ctx, p)
 		if err != nil {
 			return err
 		}
-		if traced {
-			jobs = append(jobs, approvals.JobTrace)
+		jobs := []approvals.Job{{Verb: approvals.JobTrace, ID: traced}}
+		if _, reports := x.reporter(p); reports {
+			jobs = append(jobs, approvals.Job{Verb: approvals.JobReport, ID: run.ID})
 		}
-		for _, verb := range jobs {
-			if err := x.Jobs.Send(ctx, approvals.Job{Verb: verb, ID: run.ID}, 0); err != nil {
+		for _, j := range jobs {
+			if j.ID == "" {
+				continue
+			}
+			if err := x.Jobs.Send(ctx, j, 0); err != nil {
 				return err
 			}
 		}

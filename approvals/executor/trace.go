@@ -95,14 +95,24 @@ func (x *Executor) trace(ctx context.Context, id string) error {
 	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
 }
 
-// tracesItself reports whether what a request has contained is traced without a click: not if it stands in
-// the trace of another, which follows it, since an incident has one list.
-func (x *Executor) tracesItself(ctx context.Context, p approvals.Planned) (bool, error) {
+// tracedAs is under whose ID what a request has contained is traced without a click: an incident has one list.
+// That of its alert is brought up to date; what stands in another's needs none. It is empty for that, and for
+// what makes no calls.
+func (x *Executor) tracedAs(ctx context.Context, p approvals.Planned) (string, error) {
 	if _, _, ok := approvals.TraceSubject(p.Call()); !ok || p.Intent.Undo != "" {
-		return false, nil
+		return "", nil
+	}
+	if p.Alert != "" {
+		version, err := x.runs().Find(ctx, approvals.TraceKey(p.Alert), &approvals.Trace{})
+		if err != nil || version != 0 {
+			return p.Alert, err
+		}
 	}
 	ids, err := x.runs().TracedBy(ctx, p.Intent.Call.Target)
-	return len(ids) == 0, err
+	if err != nil || len(ids) > 0 {
+		return "", err
+	}
+	return p.ID, nil
 }
 
 // storeTrace writes a trace, with a link of the audit chain if it is a request's and more was found, and
@@ -263,6 +273,9 @@ func (w *tracer) follow(ctx context.Context, leads []finding.Lead, t *approvals.
 		old := t.Traced[i]
 		w.found[old.ID()] = &old
 	}
+	for _, l := range leads {
+		w.known[nameOf(l)] = true
+	}
 	look, cancel := context.WithTimeout(ctx, traceWithin)
 	defer cancel()
 	for depth := 0; len(leads) > 0; depth++ {
@@ -287,6 +300,9 @@ func (w *tracer) follow(ctx context.Context, leads []finding.Lead, t *approvals.
 	return nil
 }
 
+// nameOf tells a lead from others.
+func nameOf(l finding.Lead) string { return l.Account + " " + l.Subject.By + " " + l.Subject.Value }
+
 // next are the leads of deeds that are followed: users before their keys, whose calls are theirs too, and
 // of too many the last.
 func (w *tracer) next(deeds []finding.Deed, depth int) (leads []finding.Lead) {
@@ -294,7 +310,7 @@ func (w *tracer) next(deeds []finding.Deed, depth int) (leads []finding.Lead) {
 	for _, keys := range []bool{false, true} {
 		for _, d := range slices.Backward(deeds) {
 			for _, l := range d.Leads {
-				name, user := l.Account+" "+l.Subject.By+" "+l.Subject.Value, l.Account+" "+username+" "+d.Of.Name
+				name, user := nameOf(l), nameOf(finding.Lead{Account: l.Account, Subject: trail.Subject{By: username, Value: d.Of.Name}})
 				if keys != (l.Subject.By != username) || w.known[name] || d.Of.Kind == "user" && w.known[user] {
 					continue
 				}
@@ -372,7 +388,7 @@ func (w *tracer) enter(ctx context.Context, account string) (*actions.Account, e
 		w.sessions[account] = s
 		if s.err != nil {
 			why, _ := actions.Explain(s.err)
-			w.gaps = append(w.gaps, fmt.Sprintf("Account %s was not looked into: %s.", account, why))
+			w.note(&w.gaps, fmt.Sprintf("Account %s was not looked into: %s.", account, strings.TrimSuffix(why, ".")))
 		}
 	}
 	return s.acct, s.err

@@ -2,6 +2,7 @@ package cards
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -158,14 +159,15 @@ func (v TraceView) head() string {
 	return strings.Join(lines, "\n")
 }
 
-// contained reports whether a request contains it.
+// thorough are the actions that contain a target whatever is offered for it.
+var thorough = []actions.Name{actions.DenyPrincipal, actions.QuarantineUser, actions.DetachPolicies, actions.DeleteRole, actions.DeleteKey}
+
+// contained reports whether a request contains it: by what is offered first, or by more.
 func (v TraceView) contained(x approvals.Traced) bool {
-	for _, r := range v.about(x) {
-		if r.State == approvals.Contained {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.about(x), func(r approvals.Request) bool {
+		action := r.Intent.Call.Action
+		return r.State == approvals.Contained && (action == x.Contain[0].Action || slices.Contains(thorough, action))
+	})
 }
 
 // about are the requests about its targets.
