@@ -2,6 +2,7 @@ package approvals
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +27,31 @@ type Trace struct {
 	Gaps   []string `json:"gaps,omitempty"`
 	Unread string   `json:"unread,omitempty"` // why nothing could be looked up
 	Looks  int      `json:"looks"`            // how often it was
+	Leads  []Lead   `json:"leads,omitempty"`  // whose calls were looked up, beside the first
 	// Edition counts the lists that people are told of: one in which something is new is another one.
 	Edition int `json:"edition"`
+}
+
+// Lead is whose calls a trace looks up in an account.
+type Lead struct {
+	Account string        `json:"account"`
+	Subject trail.Subject `json:"subject"`
+	Who     string        `json:"who"` // in words
+	From    time.Time     `json:"from,omitzero"`
+	Depth   int           `json:"depth,omitempty"` // how many others are between it and whom the trace is about
+	// Role is set where a name is that of a role's sessions; others have sessions of a user's name.
+	Role bool `json:"role,omitempty"`
+	// Of leads to the sessions of this role alone: they are made by calls that name it.
+	Of string `json:"of,omitempty"`
+	// Outside are those of them that another account, or an identity provider, has made.
+	Outside bool `json:"outside,omitempty"`
+	// Sessions leaves out what is called with a user's own keys: its password is somebody else's, they are not.
+	Sessions bool `json:"sessions,omitempty"`
+}
+
+// Name tells a lead from others.
+func (l Lead) Name() string {
+	return fmt.Sprint(l.Account, " ", l.Subject.By, " ", l.Subject.Value, " ", l.Role, l.Outside, l.Sessions)
 }
 
 // Traced is something that a principal made, changed or used, with what became of it.
@@ -59,18 +83,23 @@ type Deed struct {
 
 // Gone reports whether it is not there any more, or nothing of what was done to it.
 func (t Traced) Gone() bool {
-	gone := func(d Deed) bool { return d.Presence == source.Gone || d.Presence == source.Replaced }
 	for _, d := range slices.Backward(t.Deeds) {
-		if d.Thing.Of == "" && d.Thing.Kind.Readable() {
-			return gone(d)
+		if d.OfItself() {
+			return d.Presence == source.Gone
 		}
 	}
-	return !slices.ContainsFunc(t.Deeds, func(d Deed) bool { return !gone(d) })
+	return !slices.ContainsFunc(t.Deeds, func(d Deed) bool { return d.Presence != source.Gone })
 }
 
-// ID tells it from others.
+// OfItself reports whether a deed is about the whole thing, and not a part of it.
+func (d Deed) OfItself() bool { return d.Thing.Of == "" && d.Thing.Kind.Readable() }
+
+// ID tells it from others. IAM's names are unique regardless of case.
 func (t Traced) ID() string {
-	return strings.ToLower(strings.Join([]string{t.Account, t.Region, t.Kind, t.Name}, "/"))
+	if t.Region == "" {
+		t.Name = strings.ToLower(t.Name)
+	}
+	return strings.Join([]string{t.Account, t.Region, t.Kind, t.Name}, "/")
 }
 
 // Offers are the containments that a trace offers, those that are gone too: they may come back.

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -85,7 +86,10 @@ var reads = map[Kind]func(context.Context, looker, Thing) (Presence, error){
 			return "", err
 		}
 		document, err := url.QueryUnescape(aws.ToString(out.Role.AssumeRolePolicyDocument))
-		return when(strings.Contains(document, t.Name)), err
+		if err != nil {
+			return "", err
+		}
+		return admits(document, t.Name), nil
 	},
 	Key: func(ctx context.Context, a looker, t Thing) (Presence, error) {
 		p := iam.NewListAccessKeysPaginator(a.IAM(), &iam.ListAccessKeysInput{UserName: owner(t)})
@@ -222,12 +226,62 @@ func Look(ctx context.Context, a *actions.Account, t Thing, now time.Time) (Pres
 	}
 	p, err := read(ctx, looker{a, now}, t)
 	if actions.IsCode(err, absent...) {
-		return Gone, nil
+		return goneFrom(ctx, a, t)
 	}
 	if err != nil {
 		return "", err
 	}
 	return p, nil
+}
+
+// goneFrom tells of what AWS does not find: of a part whose whole is not there either nothing is known, since
+// a user who has another name now has it still.
+func goneFrom(ctx context.Context, a *actions.Account, t Thing) (Presence, error) {
+	kind, name, _ := strings.Cut(t.Of, "/")
+	var err error
+	switch kind {
+	case "user":
+		_, err = a.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	case "role":
+		_, err = a.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	}
+	if actions.IsCode(err, absent...) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return Gone, nil
+}
+
+// admits reports whether a trust policy lets in an account, or everybody: *.
+func admits(document, who string) Presence {
+	var policy struct {
+		Statement any
+	}
+	if json.Unmarshal([]byte(document), &policy) != nil {
+		return "" // it can't be compared
+	}
+	found := false
+	var look func(v any)
+	look = func(v any) {
+		switch v := v.(type) {
+		case string:
+			found = found || v == who || who != "*" && strings.Contains(v, ":"+who+":")
+		case []any:
+			for _, e := range v {
+				look(e)
+			}
+		case map[string]any:
+			for key, e := range v {
+				if v["Effect"] == nil || key == "Principal" && v["Effect"] == "Allow" {
+					look(e)
+				}
+			}
+		}
+	}
+	look(policy.Statement)
+	return when(found)
 }
 
 // LookPermits are the permissions of [Look] in an account. They only read.

@@ -31,6 +31,25 @@ func Regions(acct *actions.Account) []string {
 	return regions
 }
 
+// enabled are the regions that every account has.
+// https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html
+var enabled = map[string][]string{"aws": {
+	"us-east-1", "us-east-2", "us-west-1", "us-west-2", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-southeast-1", "ap-southeast-2",
+	"ca-central-1", "eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "sa-east-1",
+}, "aws-us-gov": {"us-gov-west-1", "us-gov-east-1"}, "aws-cn": {"cn-north-1", "cn-northwest-1"}}
+
+// AllRegions are [Regions], and those that every account has: whoever does not want to be seen calls from
+// where nobody looks.
+func AllRegions(acct *actions.Account) []string {
+	regions := Regions(acct)
+	for _, r := range enabled[acct.Partition] {
+		if !slices.Contains(regions, r) {
+			regions = append(regions, r)
+		}
+	}
+	return regions
+}
+
 // LookUpActivity returns a subject's activity in an account in the 24 hours before now.
 // Its session may only look up events. The activity names unreadable parts; an error
 // means that nothing was read.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/source"
@@ -32,11 +33,13 @@ const (
 	traceCalls  = 100              // look-ups in a region
 	tracePages  = 5                // of 50 calls, of one principal or session in a region
 	traceLeads  = 90               // principals and sessions
+	traceLevel  = 45               // of them at one depth
 	traceDepth  = 3                // sessions of sessions
 	traceLook   = 15 * time.Second // whether what was made is there
 	traceAtOnce = 4                // of those look-ups
 	maxTraced   = 100
-	maxDeeds    = 8 // of one thing
+	maxDeeds    = 8  // of one thing
+	maxHandwork = 10 // likewise
 
 	traceEvery = time.Minute // a trace is used for
 	// traceAgain is when it is looked up once more: CloudTrail has most calls by then.
@@ -72,10 +75,13 @@ func (x *Executor) trace(ctx context.Context, id string) error {
 		t.Unread = no.Reason
 	} else {
 		t.Whose, t.From = leads[0].Who, leads[0].From
-		w := tracer{x: x, who: who, sessions: map[string]traceSession{}, known: map[string]bool{}, found: map[string]*approvals.Traced{}, left: map[string]int{}}
+		w := tracer{x: x, who: who, sessions: map[string]traceSession{}, known: map[string]bool{}, found: map[string]*approvals.Traced{}, seen: map[string]map[string]bool{}, left: map[string]int{}}
 		if err := w.follow(ctx, leads, &t); err != nil {
 			return err
 		}
+	}
+	if t.Unread != "" && len(t.Traced) > 0 { // what was found stays
+		t.Gaps, t.Unread = []string{"It could not be looked up again: " + t.Unread + "."}, ""
 	}
 	t.Looks++
 	if err := x.storeTrace(ctx, id, version, t); err != nil {
@@ -96,8 +102,8 @@ func (x *Executor) trace(ctx context.Context, id string) error {
 }
 
 // tracedAs is under whose ID what a request has contained is traced without a click: an incident has one list.
-// That of its alert is brought up to date; what stands in another's needs none. It is empty for that, and for
-// what makes no calls.
+// That of its alert, or a list of the last day that it stands in, is brought up to date. It is empty for what
+// makes no calls.
 func (x *Executor) tracedAs(ctx context.Context, p approvals.Planned) (string, error) {
 	if _, _, ok := approvals.TraceSubject(p.Call()); !ok || p.Intent.Undo != "" {
 		return "", nil
@@ -109,8 +115,17 @@ func (x *Executor) tracedAs(ctx context.Context, p approvals.Planned) (string, e
 		}
 	}
 	ids, err := x.runs().TracedBy(ctx, p.Intent.Call.Target)
-	if err != nil || len(ids) > 0 {
+	if err != nil {
 		return "", err
+	}
+	for _, id := range slices.Backward(ids) {
+		var t approvals.Trace
+		if _, err := x.runs().Find(ctx, approvals.TraceKey(id), &t); err != nil {
+			return "", err
+		}
+		if x.Now().Sub(t.At) < traceSpan {
+			return id, nil
+		}
 	}
 	return p.ID, nil
 }
@@ -252,12 +267,15 @@ type tracer struct {
 	known    map[string]bool         // leads
 	leads    int
 	found    map[string]*approvals.Traced
-	unled    int // leads that are not followed
+	seen     map[string]map[string]bool // events of each of them in this look
+	led      []finding.Lead             // that are followed
+	unled    int                        // that are not
 
 	mu     sync.Mutex
 	left   map[string]int // look-ups, by account and region
 	broken int            // records that can't be read
 	cut    []string       // whose calls were not all read, and where
+	shut   []string       // regions beside the configured ones that could not be read
 	gaps   []string
 }
 
@@ -273,56 +291,72 @@ func (w *tracer) follow(ctx context.Context, leads []finding.Lead, t *approvals.
 		old := t.Traced[i]
 		w.found[old.ID()] = &old
 	}
-	for _, l := range leads {
-		w.known[nameOf(l)] = true
+	for _, l := range append(leads, t.Leads...) {
+		w.known[l.Name()] = true
 	}
+	w.leads, w.led = len(t.Leads), t.Leads
+	leads = append(leads, t.Leads...) // what was found before goes on, whatever hides it now
 	look, cancel := context.WithTimeout(ctx, traceWithin)
 	defer cancel()
-	for depth := 0; len(leads) > 0; depth++ {
+	for first := true; len(leads) > 0; first = false {
 		deeds, err := w.lookUp(look, leads)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil && depth == 0 {
+		if err != nil && first {
 			if actions.Transient(err) {
 				return err
 			}
 			t.Unread, _ = actions.Explain(err)
 			return nil
 		}
-		slices.SortStableFunc(deeds, func(a, b finding.Deed) int { return a.At.Compare(b.At) })
+		slices.SortStableFunc(deeds, func(a, b finding.Deed) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(b.Of.By, a.Of.By)) }) // users before their keys
 		for _, d := range deeds {
 			w.file(d)
 		}
-		leads = w.next(deeds, depth)
+		leads = w.next(deeds)
 	}
 	w.finish(ctx, t)
+	t.Leads = w.led
 	return nil
 }
 
-// nameOf tells a lead from others.
-func nameOf(l finding.Lead) string { return l.Account + " " + l.Subject.By + " " + l.Subject.Value }
-
-// next are the leads of deeds that are followed: users before their keys, whose calls are theirs too, and
-// of too many the last.
-func (w *tracer) next(deeds []finding.Deed, depth int) (leads []finding.Lead) {
-	const username = string(types.LookupAttributeKeyUsername)
-	for _, keys := range []bool{false, true} {
-		for _, d := range slices.Backward(deeds) {
-			for _, l := range d.Leads {
-				name, user := nameOf(l), nameOf(finding.Lead{Account: l.Account, Subject: trail.Subject{By: username, Value: d.Of.Name}})
-				if keys != (l.Subject.By != username) || w.known[name] || d.Of.Kind == "user" && w.known[user] {
-					continue
-				}
-				if w.known[name] = true; depth == traceDepth || w.leads == traceLeads {
-					w.unled++
-					continue
-				}
-				w.leads++
-				leads = append(leads, l)
+// next are the leads of deeds that are followed. Of too many first those to users and keys, then one session of
+// each role by each caller, then the last: one who makes many must not hide the first.
+func (w *tracer) next(deeds []finding.Deed) (leads []finding.Lead) {
+	type one struct {
+		finding.Lead
+		rank int
+	}
+	var all []one
+	sessions := map[string]bool{}
+	for _, d := range deeds {
+		for _, l := range d.Leads {
+			if w.known[l.Name()] {
+				continue
 			}
+			w.known[l.Name()] = true
+			o := one{l, 0}
+			if by := d.Of.ID() + " " + d.Of.By; d.Thing.Kind == source.Session {
+				if o.rank = 1; sessions[by] {
+					o.rank = 2
+				}
+				sessions[by] = true
+			}
+			all = append(all, o)
 		}
 	}
+	slices.Reverse(all)
+	slices.SortStableFunc(all, func(a, b one) int { return a.rank - b.rank })
+	for i, o := range all {
+		if o.Depth > traceDepth || w.leads >= traceLeads || i >= traceLevel {
+			w.unled++
+			continue
+		}
+		w.leads++
+		leads = append(leads, o.Lead)
+	}
+	w.led = append(w.led, leads...)
 	return leads
 }
 
@@ -360,6 +394,10 @@ func (w *tracer) add(of approvals.Traced, d approvals.Deed) {
 		w.found[of.ID()] = t
 	}
 	t.Made = t.Made || of.Made
+	if w.seen[of.ID()] == nil {
+		w.seen[of.ID()] = map[string]bool{}
+	}
+	w.seen[of.ID()][d.Event] = true
 	if slices.ContainsFunc(t.Deeds, func(o approvals.Deed) bool { return o.Event == d.Event }) {
 		return
 	}
@@ -370,7 +408,7 @@ func (w *tracer) add(of approvals.Traced, d approvals.Deed) {
 		}
 	}
 	for _, text := range of.ByHand {
-		if !slices.Contains(t.ByHand, text) {
+		if !slices.Contains(t.ByHand, text) && len(t.ByHand) < maxHandwork {
 			t.ByHand = append(t.ByHand, text)
 		}
 	}
@@ -394,6 +432,19 @@ func (w *tracer) enter(ctx context.Context, account string) (*actions.Account, e
 	return s.acct, s.err
 }
 
+// pathsOf completes the ARNs of roles that a call names without their path.
+func (w *tracer) pathsOf(ctx context.Context, acct *actions.Account, leads []finding.Lead) {
+	for i, l := range leads {
+		if l.Of == "" || !l.Outside {
+			continue
+		}
+		name := actions.LastPart(l.Of)
+		if out, err := acct.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: &name}); err == nil {
+			leads[i].Of, leads[i].Subject.Value = aws.ToString(out.Role.Arn), aws.ToString(out.Role.Arn)
+		}
+	}
+}
+
 // lookUp reads the calls of leads of one depth. The error is of the last account that could not be entered.
 func (w *tracer) lookUp(ctx context.Context, leads []finding.Lead) (deeds []finding.Deed, failed error) {
 	byAccount := map[string][]finding.Lead{}
@@ -407,7 +458,8 @@ func (w *tracer) lookUp(ctx context.Context, leads []finding.Lead) (deeds []find
 			failed = err
 			continue
 		}
-		for _, region := range trail.Regions(acct) {
+		w.pathsOf(ctx, acct, byAccount[account])
+		for _, region := range trail.AllRegions(acct) {
 			wg.Go(func() {
 				for _, l := range byAccount[account] {
 					found, ok := w.lookUpIn(ctx, acct, region, l)
@@ -471,6 +523,10 @@ func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region str
 	if cut := (*trail.CutError)(nil); errors.As(err, &cut) {
 		w.note(&w.cut, l.Who+" in "+region)
 	} else if err != nil {
+		if !slices.Contains(trail.Regions(acct), region) { // perhaps the organization forbids it
+			w.note(&w.shut, region)
+			return deeds, false
+		}
 		why, _ := actions.Explain(err)
 		w.note(&w.gaps, fmt.Sprintf("Region %s of account %s could not be read: %s.", region, acct.ID, strings.TrimSuffix(why, ".")))
 		return deeds, false
@@ -490,28 +546,30 @@ func (w *tracer) note(list *[]string, text string) {
 func (w *tracer) finish(ctx context.Context, t *approvals.Trace) {
 	w.foldKeys()
 	t.Traced, t.More = nil, 0
-	for _, x := range w.found {
+	for id, x := range w.found {
 		if x.Kind == "" {
 			continue
 		}
 		slices.SortStableFunc(x.Deeds, func(a, b approvals.Deed) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(rank(b), rank(a))) })
-		if over := len(x.Deeds) - maxDeeds; over > 0 {
-			x.Deeds, x.More = slices.Delete(x.Deeds, maxDeeds/2, maxDeeds/2+over), x.More+over
-		}
+		x.Made = x.Made && !remade(*x)
+		x.Deeds = trimmed(x.Deeds)
+		x.More = max(x.More, len(w.seen[id])-len(x.Deeds))
 		x.Contain = best(*x)
 		t.Traced = append(t.Traced, *x)
 	}
-	slices.SortFunc(t.Traced, func(a, b approvals.Traced) int {
-		if a.Made != b.Made {
-			return map[bool]int{true: -1, false: 1}[a.Made]
-		}
-		return cmp.Or(a.Deeds[0].At.Compare(b.Deeds[0].At), cmp.Compare(a.ID(), b.ID()))
+	ahead := func(a, b bool) int { return map[bool]int{true: 1}[b] - map[bool]int{true: 1}[a] }
+	slices.SortFunc(t.Traced, func(a, b approvals.Traced) int { // what can act before the rest, however much there is of it
+		return cmp.Or(ahead(a.Made, b.Made), ahead(len(a.Contain) > 0, len(b.Contain) > 0), a.Deeds[0].At.Compare(b.Deeds[0].At), cmp.Compare(a.ID(), b.ID()))
 	})
 	if t.More = max(0, len(t.Traced)-maxTraced); t.More > 0 {
 		t.Traced = t.Traced[:maxTraced]
 	}
 	w.lookWhether(ctx, t)
 	t.Gaps = w.gaps
+	if len(w.shut) > 0 {
+		slices.Sort(w.shut)
+		t.Gaps = append(t.Gaps, "Regions beside aws.regions that can't be read: "+strings.Join(w.shut, ", ")+".")
+	}
 	if n := len(w.cut); n > 0 {
 		slices.Sort(w.cut)
 		t.Gaps = append(t.Gaps, fmt.Sprintf("Not all calls were read, so that older ones may be missing: of %s.", strings.Join(first(w.cut, 5), ", ")))
@@ -522,6 +580,30 @@ func (w *tracer) finish(ctx context.Context, t *approvals.Trace) {
 	if w.broken > 0 {
 		t.Gaps = append(t.Gaps, fmt.Sprintf("Calls that could not be read: %d.", w.broken))
 	}
+}
+
+// remade reports whether something of the name was deleted before it was made: what production had.
+func remade(t approvals.Traced) bool {
+	i := slices.IndexFunc(t.Deeds, func(d approvals.Deed) bool { return d.OfItself() })
+	return i > 0 && slices.ContainsFunc(t.Deeds[:i], func(d approvals.Deed) bool { return d.Call == "iam:DeleteUser" || d.Call == "iam:DeleteRole" })
+}
+
+// trimmed are the first and the last of deeds, with the last one about the whole.
+func trimmed(all []approvals.Deed) []approvals.Deed {
+	over := len(all) - maxDeeds
+	if over <= 0 {
+		return all
+	}
+	kept := slices.Concat(all[:maxDeeds/2], all[maxDeeds/2+over:])
+	for i, d := range slices.Backward(all) {
+		if d.OfItself() {
+			if i >= maxDeeds/2 && i < maxDeeds/2+over {
+				kept[maxDeeds/2-1] = d
+			}
+			break
+		}
+	}
+	return kept
 }
 
 // rank orders deeds of one second, which is as exact as CloudTrail is: what makes something comes first.

@@ -3,6 +3,7 @@ package finding
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -14,20 +15,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// Lead is whose calls a trace looks up in an account.
-type Lead struct {
-	Account string
-	Subject trail.Subject
-	Who     string // in words
-	From    time.Time
-	Depth   int // how many others are between it and whom the trace is about
-	// Of leads to the sessions of a role alone: they are made by calls that name it.
-	Of string
-	// Outside are those of them that another account has made.
-	Outside bool
-	// Sessions leaves out what is called with a user's own keys: its password is somebody else's, they are not.
-	Sessions bool
-}
+// Lead is whose calls a trace looks up.
+type Lead = approvals.Lead
 
 // Deed is what a recorded call did, what that is filed under, and who acts by it.
 type Deed struct {
@@ -43,29 +32,35 @@ var deedTable = sync.OnceValue(func() map[string]change { return merged(changes(
 // worth knowing.
 func uses() map[string]change {
 	return map[string]change{
-		"sts:AssumeRole":      {does: "assume {thing}", kind: "role", at: "roleArn"},
-		"sts:GetSessionToken": {does: "get a session of its own"},
+		"sts:AssumeRole":                {does: "assume {thing}", kind: "role", at: "roleArn"},
+		"sts:AssumeRoleWithSAML":        {does: "assume {thing} by a SAML provider", kind: "role", at: "roleArn"},
+		"sts:AssumeRoleWithWebIdentity": {does: "assume {thing} by a web identity", kind: "role", at: "roleArn"},
+		"sts:GetSessionToken":           {does: "get a session of its own"},
+		"rolesanywhere:CreateSession":   {does: "get a session of {thing} by Roles Anywhere", kind: "profile", at: "profileArn", roles: "roleArn"},
 
 		"iam:CreateGroup":           {does: "create {group}"},
 		"iam:CreateInstanceProfile": {does: "create {profile}"},
 
-		"ec2:RunInstances":                   {does: "launch {thing}", kind: "instance", made: "instancesSet.items.instanceId"},
-		"ec2:CreateKeyPair":                  {does: "create {thing}", kind: "key pair", at: "keyName", byHand: "Delete it, and look on which instances it is: aws ec2 delete-key-pair --key-name {thing}"},
-		"ec2:ImportKeyPair":                  {does: "import {thing}", kind: "key pair", at: "keyName", byHand: "Delete it, and look on which instances it is: aws ec2 delete-key-pair --key-name {thing}"},
-		"ec2:RequestSpotFleet":               {does: "request {thing}", kind: "spot fleet", made: "spotFleetRequestId", byHand: "It launches again what is stopped: cancel it with ec2 cancel-spot-fleet-requests --terminate-instances."},
-		"ec2:CreateFleet":                    {does: "create {thing}", kind: "fleet", made: "fleetId CreateFleetResponse.fleetId", byHand: "It launches again what is stopped: delete it with ec2 delete-fleets --terminate-instances."},
-		"ec2:GetPasswordData":                {does: "read the password of {thing}", kind: "instance", at: "instanceId", instance: "instanceId", byHand: "Change the password, if its private key may be out."},
-		"ssm:SendCommand":                    {does: "run a command on {thing}", kind: "instance", at: "instanceIds targets.values", instance: "instanceIds"},
-		"ssm:StartSession":                   {does: "open a session on {thing}", kind: "instance", at: "target", instance: "target"},
-		"autoscaling:CreateAutoScalingGroup": {does: "create {thing}", kind: "auto scaling group", at: "autoScalingGroupName", byHand: "It launches again what is stopped: aws autoscaling delete-auto-scaling-group --force-delete --auto-scaling-group-name {thing}"},
-		"ecs:CreateCluster":                  {does: "create {thing}", kind: "ECS cluster", at: "clusterName", byHand: "Stop what runs in it, then delete it with ecs delete-cluster."},
-		"ecs:CreateService":                  {does: "create {thing}", kind: "ECS service", at: "serviceName", byHand: "It starts again what is stopped: delete it with ecs delete-service --force."},
-		"ecs:RunTask":                        {does: "run a task of {thing}", kind: "ECS task definition", at: "taskDefinition", byHand: "Stop it with ecs stop-task, and revoke the sessions of its task role."},
-		"lambda:CreateFunction":              {does: "create {thing}", kind: "function", at: "functionName", roles: "role", byHand: "Stop it: aws lambda put-function-concurrency --reserved-concurrent-executions 0 --function-name {thing}"},
-		"lambda:CreateEventSourceMapping":    {does: "let events call {thing}", kind: "function", at: "functionName", byHand: "Look what calls it: aws lambda list-event-source-mappings --function-name {thing}"},
-		"events:PutTargets":                  {does: "set what {thing} starts", kind: "rule of EventBridge", at: "rule", byHand: "Disable it: aws events disable-rule --name {thing}"},
-		"scheduler:CreateSchedule":           {does: "create {thing}", kind: "schedule", at: "name", byHand: "Delete it: aws scheduler delete-schedule --name {thing}"},
-		"cloudformation:CreateStack":         {does: "create {thing}", kind: "stack", at: "stackName", byHand: "Delete it: aws cloudformation delete-stack --stack-name {thing}"},
+		"ec2:RunInstances":                         {does: "launch {thing}", kind: "instance", made: "instancesSet.items.instanceId"},
+		"ec2:RequestSpotInstances":                 {does: "request {thing}", kind: "spot instances", made: "spotInstanceRequestSet.items.spotInstanceRequestId", byHand: "Cancel the request with ec2 cancel-spot-instance-requests, and isolate what it has launched."},
+		"ec2:AssociateIamInstanceProfile":          {does: "give a role to {thing}", kind: "instance", at: "AssociateIamInstanceProfileRequest.InstanceId instanceId", instance: "AssociateIamInstanceProfileRequest.InstanceId instanceId"},
+		"ec2:ReplaceIamInstanceProfileAssociation": {does: "give another role to an instance", kind: "association", at: "ReplaceIamInstanceProfileAssociationRequest.AssociationId associationId", byHand: "Look which instance it is: aws ec2 describe-iam-instance-profile-associations --association-ids {thing}"},
+		"ec2:CreateKeyPair":                        {does: "create {thing}", kind: "key pair", at: "keyName", byHand: "Delete it, and look on which instances it is: aws ec2 delete-key-pair --key-name {thing}"},
+		"ec2:ImportKeyPair":                        {does: "import {thing}", kind: "key pair", at: "keyName", byHand: "Delete it, and look on which instances it is: aws ec2 delete-key-pair --key-name {thing}"},
+		"ec2:RequestSpotFleet":                     {does: "request {thing}", kind: "spot fleet", made: "spotFleetRequestId", byHand: "It launches again what is stopped: cancel it with ec2 cancel-spot-fleet-requests --terminate-instances."},
+		"ec2:CreateFleet":                          {does: "create {thing}", kind: "fleet", made: "fleetId CreateFleetResponse.fleetId", byHand: "It launches again what is stopped: delete it with ec2 delete-fleets --terminate-instances."},
+		"ec2:GetPasswordData":                      {does: "read the password of {thing}", kind: "instance", at: "instanceId", instance: "instanceId", byHand: "Change the password, if its private key may be out."},
+		"ssm:SendCommand":                          {does: "run a command on {thing}", kind: "instance", at: "instanceIds targets.values", instance: "instanceIds"},
+		"ssm:StartSession":                         {does: "open a session on {thing}", kind: "instance", at: "target", instance: "target"},
+		"autoscaling:CreateAutoScalingGroup":       {does: "create {thing}", kind: "auto scaling group", at: "autoScalingGroupName", byHand: "It launches again what is stopped: aws autoscaling delete-auto-scaling-group --force-delete --auto-scaling-group-name {thing}"},
+		"ecs:CreateCluster":                        {does: "create {thing}", kind: "ECS cluster", at: "clusterName", byHand: "Stop what runs in it, then delete it with ecs delete-cluster."},
+		"ecs:CreateService":                        {does: "create {thing}", kind: "ECS service", at: "serviceName", byHand: "It starts again what is stopped: delete it with ecs delete-service --force."},
+		"ecs:RunTask":                              {does: "run a task of {thing}", kind: "ECS task definition", at: "taskDefinition", byHand: "Stop it with ecs stop-task, and revoke the sessions of its task role."},
+		"lambda:CreateFunction":                    {does: "create {thing}", kind: "function", at: "functionName", roles: "role", byHand: "Stop it: aws lambda put-function-concurrency --reserved-concurrent-executions 0 --function-name {thing}"},
+		"lambda:CreateEventSourceMapping":          {does: "let events call {thing}", kind: "function", at: "functionName", byHand: "Look what calls it: aws lambda list-event-source-mappings --function-name {thing}"},
+		"events:PutTargets":                        {does: "set what {thing} starts", kind: "rule of EventBridge", at: "rule", byHand: "Disable it: aws events disable-rule --name {thing}"},
+		"scheduler:CreateSchedule":                 {does: "create {thing}", kind: "schedule", at: "name", byHand: "Delete it: aws scheduler delete-schedule --name {thing}"},
+		"cloudformation:CreateStack":               {does: "create {thing}", kind: "stack", at: "stackName", byHand: "Delete it: aws cloudformation delete-stack --stack-name {thing}"},
 
 		"secretsmanager:GetSecretValue":      {does: "read {thing}", kind: "secret", at: "secretId", byHand: "It is out: rotate it with secretsmanager rotate-secret, or set another where it is used."},
 		"secretsmanager:BatchGetSecretValue": {does: "read secrets, {thing}", kind: "secret", at: "secretIdList filters.values", byHand: "They are out: rotate them with secretsmanager rotate-secret, or set others where they are used."},
@@ -106,9 +101,9 @@ func (r Reader) Deeds(l Lead, record string) ([]Deed, error) {
 		return nil, errors.New("CloudTrail's record can't be read: " + p)
 	}
 	switch {
-	case c.failed != "", c.ours, l.Sessions && longKey.MatchString(c.caller.key):
+	case c.failed != "", l.Sessions && longKey.MatchString(c.caller.key), l.Of == "" && !c.by(l):
 		return nil, nil
-	case l.Of != "" && !c.enters(l):
+	case l.Of != "" && (c.ours || !c.enters(l)):
 		return nil, nil
 	}
 	var deeds []Deed
@@ -127,10 +122,23 @@ func (r Reader) Deeds(l Lead, record string) ([]Deed, error) {
 		for _, fits := range o.list {
 			of.Contain = append(of.Contain, fits.Call)
 		}
-		x.Of.Contain, x.Of.ByHand = of.Contain, o.byHand
+		x.Of.Contain, x.Of.ByHand = of.Contain, append(of.ByHand, o.byHand...)
 		deeds = append(deeds, x)
 	}
 	return deeds, nil
+}
+
+// by reports whether the call is a lead's own. CloudTrail has the names of users and of sessions in one
+// attribute, and whoever makes a session chooses its name.
+func (c apiCall) by(l Lead) bool {
+	w := c.caller
+	switch {
+	case l.Subject.By != "Username":
+		return true
+	case l.Role || actions.InstanceID.MatchString(l.Subject.Value):
+		return w.kind == ofRole && w.session() == l.Subject.Value
+	}
+	return w.kind == ofUser && strings.EqualFold(w.name, l.Subject.Value) || w.kind == ofRoot && l.Subject.Value == "root"
 }
 
 // enters reports whether the call makes a session of a lead's role.
@@ -144,6 +152,7 @@ type filing struct {
 	approvals.Traced
 	thing source.Thing
 	leads []Lead
+	role  string // the ARN of a role that is given away
 }
 
 // most of what one call makes that is looked after: RunInstances may launch thousands.
@@ -167,7 +176,7 @@ func (c apiCall) filed() (all []filing) {
 		return c.filedIAM(file, lead)
 	case c.service == "signin":
 		return []filing{file("console of", c.caller.String())}
-	case c.String() == "sts:AssumeRole":
+	case c.service == "sts" && strings.HasPrefix(c.name, "AssumeRole") && c.name != "AssumeRoot":
 		arn := c.request.at("roleArn").text()
 		_, account, _, name, ok := actions.SplitRoleARN(arn)
 		if !ok {
@@ -189,8 +198,14 @@ func (c apiCall) filed() (all []filing) {
 	if len(names) == 0 {
 		names = []string{""}
 	}
-	for _, name := range names[:min(len(names), maxFiled)] {
+	for i, name := range names[:min(len(names), maxFiled)] {
 		f := file(cmp.Or(c.change.kind, c.service), name)
+		switch {
+		case made && name == "":
+			f.ByHand = []string{"CloudTrail does not name what was made: look for what began at that time."}
+		case i == 0 && len(names) > maxFiled:
+			f.ByHand = []string{fmt.Sprintf("The call made %d more, which are not listed: look in CloudTrail.", len(names)-maxFiled)}
+		}
 		f.thing = source.Thing{Kind: source.Kind(c.change.kind), Name: name, Region: c.region, ID: value(c.answer.v, c.change.id)}
 		switch f.thing.Kind {
 		case source.Instance:
@@ -200,7 +215,9 @@ func (c apiCall) filed() (all []filing) {
 				f.leads = append(f.leads, lead("Username", name, "instance "+name))
 			}
 		case source.Function:
-			f.leads = append(f.leads, lead("Username", name, "function "+name)) // that is the name of its sessions
+			l := lead("Username", name, "function "+name) // that is the name of its sessions
+			l.Role = true
+			f.leads = append(f.leads, l)
 		case source.Snapshot, source.Image:
 			if shared := leaves(c.request.v, c.change.lets); len(shared) > 0 {
 				f.thing.Of = shared[0]
@@ -211,6 +228,22 @@ func (c apiCall) filed() (all []filing) {
 			f.thing = source.Thing{}
 		}
 		all = append(all, f)
+	}
+	return append(all, c.given(file)...)
+}
+
+// given are the roles that the call gives away, or runs other code with. They were there before, and others
+// may need them.
+func (c apiCall) given(file func(kind, name string) filing) (all []filing) {
+	for path := range strings.FieldsSeq(c.change.roles) {
+		arns := append(leaves(c.request.v, path), leaves(c.answer.v, path)...)
+		for _, arn := range arns[:min(len(arns), maxFiled)] {
+			if _, account, _, name, ok := actions.SplitRoleARN(arn); ok && account == c.account {
+				f := file("role", name)
+				f.Region, f.Made, f.role = "", false, arn
+				all = append(all, f)
+			}
+		}
 	}
 	return all
 }
@@ -224,6 +257,8 @@ func (c apiCall) filedIAM(file func(kind, name string) filing, lead func(by, val
 	var f filing
 	of := ""
 	switch {
+	case c.self && c.caller.kind == ofRoot: // no user has its keys and devices
+		return []filing{file("root user of account", c.account)}
 	case user != "":
 		f, of = file("user", user), "user/"+user
 	case role != "":
@@ -240,6 +275,11 @@ func (c apiCall) filedIAM(file func(kind, name string) filing, lead func(by, val
 	case c.name == "CreateUser":
 		f.thing = source.Thing{Kind: source.User, Name: user, ID: c.answer.at("user", "userId").text()}
 		f.leads = []Lead{lead("Username", user, "user "+user)}
+	case c.name == "UpdateUser" && c.request.at("newUserName").text() != "":
+		name := c.request.at("newUserName").text()
+		renamed := file("user", name)
+		renamed.thing, renamed.leads = source.Thing{Kind: source.User, Name: name}, []Lead{lead("Username", name, "user "+name)}
+		return []filing{f, renamed}
 	case strings.HasSuffix(c.name, "AccessKey"):
 		key := cmp.Or(c.newKey(), c.request.at("accessKeyId").text())
 		f.thing = source.Thing{Kind: source.Key, Name: key, Of: of}
@@ -300,14 +340,17 @@ func (c apiCall) roleARN(name string) string {
 	return "arn:" + actions.PartitionOf(c.region) + ":iam::" + c.account + ":role/" + name
 }
 
-// strangest is what a document has of whom the call lets in from farthest: an account, or a principal.
+// strangest is whom the call lets in from farthest, as a trust can be compared by it: an account, or *.
 func (c apiCall) strangest() string {
 	for _, g := range c.letsIn() {
 		g, _, _ = strings.Cut(g, " (")
 		if g == "everybody" {
 			return "*"
 		}
-		return cmp.Or(ownerOf(g), g)
+		if owner := cmp.Or(ownerOf(g), g); actions.AccountID.MatchString(owner) {
+			return owner
+		}
+		return ""
 	}
 	return ""
 }
@@ -332,6 +375,14 @@ func (c apiCall) session(account, who string) (t source.Thing, leads []Lead) {
 
 // offerTraced is offer for what a deed is filed under, and not for who called.
 func (c apiCall) offerTraced(o *containments, f filing) {
+	if f.role != "" {
+		o.role(actor{arn: f.role, name: f.Name})
+		return
+	}
+	if c.service == "iam" && c.self && c.caller.kind == ofRoot {
+		o.root()
+		return
+	}
 	if c.service == "sts" && f.Kind == "role" {
 		if !c.org.Knows(f.Account) {
 			o.addByHand("The role is of account " + f.Account + ", which the configuration does not name: contain it there, if it is yours.")
@@ -350,14 +401,15 @@ func (c apiCall) offerTraced(o *containments, f filing) {
 	}
 	if c.service == "iam" {
 		owner := ""
-		if f.Kind == "user" {
+		if f.Kind == "user" && f.Name != c.subject && c.name == "UpdateUser" {
+			o.quarantine(Containment{}, o.userNamed(f.Name))
+		} else if f.Kind == "user" {
 			owner = c.owner(o, cmp.Or(c.caller.arn, o.userNamed(c.caller.name)))
 		}
 		c.offerKey(o, owner)
 		c.offerChanged(o, owner)
 		return
 	}
-	c.offerRoles(o)
 	if f.thing.Kind == source.Instance {
 		o.instance(Containment{}, f.Name, c.region)
 	}

@@ -159,7 +159,7 @@ func TestDeeds(t *testing.T) {
 		"and none from inside":                                        {opened, assume, session, ""},
 		"nor another call about it":                                   {atHomeRole, done{"iam:AttachRolePolicy", `{"roleName":"data-reader","policyArn":"arn:aws:iam::aws:policy/X"}`, ""}, session, ""},
 		"nothing by the user's own keys, of a password":               {password, done{"iam:CreateUser", `{"userName":"x"}`, ``}, "", ""},
-		"nothing of ours":                                             {intruder, done{"iam:PutRolePolicy", `{"roleName":"x","policyName":"KillswitchDenyAll"}`, ""}, ours, ""},
+		"what is done by our role's name":                             {intruder, done{"iam:PutRolePolicy", `{"roleName":"x","policyName":"KillswitchDenyAll"}`, ""}, ours, "role x used; inline policy KillswitchDenyAll of role/x; "},
 		"a trust, by whom it lets in":                                 {intruder, done{"iam:UpdateAssumeRolePolicy", withPolicy("policyDocument", `"roleName":"data-reader"`, foreign), ""}, "", "role data-reader used; trust 444444444444 of role/data-reader; ResourceName arn:aws:iam::222222222222:role/data-reader"},
 		"a shared snapshot":                                           {intruder, done{"ec2:ModifySnapshotAttribute", `{"snapshotId":"snap-1","createVolumePermission":{"add":{"items":[{"userId":"444444444444"}]}}}`, ""}, "", "snapshot snap-1 used; snapshot snap-1 of 444444444444; "},
 		"a role elsewhere":                                            {intruder, done{"sts:AssumeRole", `{"roleArn":"arn:aws:iam::555555555555:role/far","roleSessionName":"s"}`, ``}, "", "role far used; session; "},
