@@ -455,8 +455,12 @@ func (v View) stands() string {
 		}
 		who := "a second responder"
 		switch left := r.Need - len(r.Votes); {
+		case left > 1 && nobody(r):
+			who = fmt.Sprintf("%d responders", left)
 		case left > 1:
 			who = fmt.Sprintf("%d other responders", left)
+		case len(r.Votes) == 0 && nobody(r):
+			who = "a responder"
 		case len(r.Votes) > 0:
 			who = "another responder"
 		}
