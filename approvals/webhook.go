@@ -10,8 +10,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// WebhookEvidence is what came with a webhook's key, as ingress says: nobody behind it can check a key, so
-// it proves what was asked for and nothing more. Its body is a [WebhookRequest].
+// WebhookEvidence is what came with a webhook's key. Nobody behind ingress can check a key, so ingress signs
+// what it has let in. That proves what was asked for, and no person's wish. Its body is a [WebhookRequest].
 const WebhookEvidence EvidenceKind = "webhook"
 
 // WebhookRequest is the body of WebhookEvidence.
@@ -21,10 +21,20 @@ type WebhookRequest struct {
 	Asked   string `json:"asked"`                     // JSON of what is asked for, as ingress wrote it
 }
 
-// Evidence is the evidence of what came at a time, in Unix seconds.
-func (w WebhookRequest) Evidence(at string) (Evidence, error) {
+// Evidence is the evidence of what came at a time, in Unix seconds, with ingress' signature.
+func (w WebhookRequest) Evidence(at, signature string) (Evidence, error) {
 	body, err := json.Marshal(w)
-	return Evidence{Kind: WebhookEvidence, Timestamp: at, Body: string(body)}, err
+	return Evidence{Kind: WebhookEvidence, Timestamp: at, Signature: signature, Body: string(body)}, err
+}
+
+// SignWebhook is ingress' signature of the body of WebhookEvidence; empty if that can't be read. It is that
+// of ingress.Webhook, and no signature of Slack's.
+func SignWebhook(secret, timestamp, body string) string {
+	var w WebhookRequest
+	if json.Unmarshal([]byte(body), &w) != nil {
+		return ""
+	}
+	return signed(secret, "killswitch webhook v1\n"+strings.Join([]string{timestamp, w.Webhook, w.Key, w.Asked}, "\n"))
 }
 
 // ReadWebhook reads WebhookEvidence. Its error is an *[actions.Refusal].

@@ -21,6 +21,7 @@ type Webhook struct {
 	Drill     string `json:"drill,omitempty"`           // of events: a drill's name, new for each; empty for what is not one
 	Key       string `json:"idempotency_key,omitempty"` // of a request; may be empty
 	Timestamp string `json:"timestamp,omitempty"`       // of a request: when it came, in Unix seconds
+	Signature string `json:"signature,omitempty"`       // of a request: ingress'
 	Body      string `json:"body"`                      // of events raw, of a request in the one form that ingress writes
 }
 
@@ -40,7 +41,7 @@ func (b *Bot) HandleWebhook(ctx context.Context, w Webhook) error {
 // webhookRequest asks for what a webhook sent. What becomes of it the incident channel is told: whoever
 // sent it has the ID, and no answer to wait for.
 func (b *Bot) webhookRequest(ctx context.Context, w Webhook) error {
-	e, err := approvals.WebhookRequest{Webhook: w.ID, Key: w.Key, Asked: w.Body}.Evidence(w.Timestamp)
+	e, err := approvals.WebhookRequest{Webhook: w.ID, Key: w.Key, Asked: w.Body}.Evidence(w.Timestamp, w.Signature)
 	if err != nil {
 		return err
 	}

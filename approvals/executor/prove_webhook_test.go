@@ -2,6 +2,7 @@ package executor_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,9 +38,9 @@ func (w *world) webhook() *hook {
 // asks stores it, and lets the executor plan.
 func (w *world) asks(h *hook) approvals.Request {
 	w.t.Helper()
-	e, err := h.request.Evidence(strconv.FormatInt(h.at.Unix(), 10))
+	e, err := h.request.Evidence(strconv.FormatInt(h.at.Unix(), 10), "")
 	w.must(err)
-	if h.kept != nil {
+	if e.Signature = approvals.SignWebhook(signingSecret, e.Timestamp, e.Body); h.kept != nil {
 		h.kept(&e)
 	}
 	key, err := w.table().PutEvidence(w.t.Context(), e, w.clock.Now())
@@ -75,7 +76,19 @@ func TestForgedWebhookRequestsAreRefused(t *testing.T) {
 		}, "not_granted"},
 		"a webhook that is not in the configuration": {func(_ *world, h *hook) { h.request.Webhook, h.row.Requester.Person = "none", "webhook.none" }, "not_granted"},
 		"a webhook that is called like a person":     {func(_ *world, h *hook) { h.request.Webhook, h.row.Requester.Person = "", "alice" }, "not what was asked for"},
-		"evidence of another request":                {func(_ *world, h *hook) { h.row.ID = "KS-4G7QX2M9ZT0B" }, "another request's"},
+		"what ingress has not signed":                {func(_ *world, h *hook) { h.kept = func(e *approvals.Evidence) { e.Signature = "" } }, "the signature is not ingress'"},
+		"what somebody else has signed": {func(_ *world, h *hook) {
+			h.kept = func(e *approvals.Evidence) { e.Signature = approvals.SignWebhook("guessed", e.Timestamp, e.Body) }
+		}, "the signature is not ingress'"},
+		"what is signed as Slack does": {func(_ *world, h *hook) {
+			h.kept = func(e *approvals.Evidence) { e.Signature = approvals.SignSlack(signingSecret, e.Timestamp, e.Body) }
+		}, "the signature is not ingress'"},
+		"another time than was signed": {func(_ *world, h *hook) {
+			h.kept = func(e *approvals.Evidence) { e.Signature = approvals.SignWebhook(signingSecret, "1793672045", e.Body) }
+		}, "the signature is not ingress'"},
+		"a signature of nothing":      {func(_ *world, h *hook) { h.kept = func(e *approvals.Evidence) { e.Body, e.Signature = "{", "" } }, "the signature is not ingress'"},
+		"what nobody verifies":        {func(w *world, h *hook) { delete(w.executor.Verifiers, approvals.WebhookEvidence) }, `kind "webhook"`},
+		"evidence of another request": {func(_ *world, h *hook) { h.row.ID = "KS-4G7QX2M9ZT0B" }, "another request's"},
 		"what does not parse": {func(_ *world, h *hook) {
 			h.request.Asked = `{"action":"revoke_sessions","target":"nobody","reason":"beacon"}`
 		}, "does not parse"},
@@ -154,4 +167,27 @@ func TestAKeyIsNobodysApproval(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNothingThatAWebhookSendsIsAClick: whoever has a key chooses the text that ingress signs. It is no
+// approval, however it reads.
+func TestNothingThatAWebhookSendsIsAClick(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.state(w.types(alice, revoke), approvals.Pending)
+	d := w.button(bob, r, "approve")
+	d.signed = func(e *approvals.Evidence) {
+		v, err := approvals.WebhookRequest{Webhook: "soar", Asked: "x&" + e.Body + "&y="}.Evidence(e.Timestamp, "")
+		w.must(err)
+		v.Body = strings.ReplaceAll(v.Body, `\u0026`, "&")
+		v.Signature = approvals.SignWebhook(signingSecret, v.Timestamp, v.Body)
+		if p, err := approvals.ParseSlack(v.Body); err != nil || len(p.Actions) != 1 || p.User != bob {
+			t.Errorf("it does not read as a click: %+v %v", p, err)
+		}
+		*e = v
+	}
+	w.bring(d)
+	w.drain()
+	w.refused(w.again(r), `kind "webhook"`)
+	w.untouched()
 }

@@ -238,13 +238,18 @@ func (in *Ingress) rotated(ctx context.Context, d SignedRequest) bool {
 // genuine reports whether one of the secrets made the signature.
 func genuine(secrets []string, d SignedRequest) bool {
 	for _, secret := range secrets {
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write([]byte("v0:" + d.Timestamp + ":" + d.Body))
-		if secret != "" && hmac.Equal([]byte(d.Signature), []byte("v0="+hex.EncodeToString(mac.Sum(nil)))) {
+		if secret != "" && hmac.Equal([]byte(d.Signature), []byte("v0="+signature(secret, "v0:"+d.Timestamp+":"+d.Body))) {
 			return true
 		}
 	}
 	return false
+}
+
+// signature is a text's HMAC with the signing secret.
+func signature(secret, text string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // What a body is.

@@ -18,7 +18,7 @@ var came = time.Date(2026, 11, 3, 2, 14, 5, 0, time.UTC)
 // newDoor is an ingress whose webhook soar may ask for some of the actions.
 func newDoor(t testing.TB, alter ...func(map[string]Grant)) (*Ingress, *queue) {
 	in, q, _ := newHooks(t)
-	in.Now = func() time.Time { return came }
+	in.Now, in.Secrets = func() time.Time { return came }, secrets("the signing secret", "its predecessor")
 	in.Webhooks["soar"] = Grant{Actions: []string{"isolate_instance", "revoke_sessions", "delete_role", "apply_scp"}, RoleToAssume: "killswitch-responder", ManagementAccount: "999999999999"}
 	for _, f := range alter {
 		f(in.Webhooks)
@@ -74,7 +74,9 @@ func TestRequestsAreQueuedInOneForm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(Webhook{Webhook: "soar", Path: "/requests", Timestamp: strconv.FormatInt(came.Unix(), 10), Body: string(want)}, m); diff != "" {
+			message := Webhook{Webhook: "soar", Path: "/requests", Timestamp: strconv.FormatInt(came.Unix(), 10), Body: string(want)}
+			message.sign("the signing secret")
+			if diff := cmp.Diff(message, m); diff != "" {
 				t.Errorf("queued (-want +got):\n%s", diff)
 			}
 			if q.of[0] != "soar" {
@@ -227,6 +229,18 @@ func TestNotARequester(t *testing.T) {
 					t.Errorf("%s at %s: %+v, %d queued", name, path, got, len(q.sent))
 				}
 			}
+		}
+	}
+	for name, change := range map[string]func(*Ingress){
+		"can't be had":     func(in *Ingress) { in.Secrets = failing("AccessDenied for arn:aws:secretsmanager:x") },
+		"is not there yet": func(in *Ingress) { in.Secrets = secrets() },
+	} {
+		in, q := newDoor(t, func(g map[string]Grant) { g[DirectWebhook] = g["soar"] })
+		change(in)
+		got := in.Answer(t.Context(), wants("/requests", inOurWords))
+		told, err := in.Direct(t.Context(), []byte(aRevocation))
+		if got.Status != 503 || strings.Contains(got.Body, "arn:") || told != "" || err == nil || strings.Contains(err.Error(), "arn:") || len(q.sent) > 0 {
+			t.Errorf("the secret by which it signs %s: %+v, %q %v, %d queued", name, got, told, err, len(q.sent))
 		}
 	}
 	for _, c := range []struct{ more, status int }{{0, 202}, {1, 413}} {

@@ -44,6 +44,7 @@ type Webhook struct {
 	Drill     string `json:"drill,omitempty"`           // of events
 	Key       string `json:"idempotency_key,omitempty"` // of a request
 	Timestamp string `json:"timestamp,omitempty"`       // of a request: when it came, in Unix seconds
+	Signature string `json:"signature,omitempty"`       // of a request: ours, see Webhook.sign
 	Body      string `json:"body"`                      // of a request: the JSON of Asked
 }
 

@@ -28,8 +28,8 @@ func TestIngressWritesWhatTheBotReads(t *testing.T) {
 		}
 	}
 	var w bot.Webhook
-	read(ingress.Webhook{Webhook: "a", Path: "b", Drill: "c", Key: "d", Timestamp: "e", Body: "f"}, &w)
-	if d := cmp.Diff(bot.Webhook{ID: "a", Path: "b", Drill: "c", Key: "d", Timestamp: "e", Body: "f"}, w); d != "" {
+	read(ingress.Webhook{Webhook: "a", Path: "b", Drill: "c", Key: "d", Timestamp: "e", Signature: "f", Body: "g"}, &w)
+	if d := cmp.Diff(bot.Webhook{ID: "a", Path: "b", Drill: "c", Key: "d", Timestamp: "e", Signature: "f", Body: "g"}, w); d != "" {
 		t.Error(d)
 	}
 	var e approvals.Evidence
@@ -56,7 +56,7 @@ func TestIngressKnowsTheID(t *testing.T) {
 		{Webhook: "soar", Timestamp: "1793672045", Key: "case-1", Body: `{"action":"x"}`},
 		{Webhook: "soar", Timestamp: "1793672045", Key: `"a\b"`, Body: `{"action":"y"}`},
 	} {
-		e, err := approvals.WebhookRequest{Webhook: w.Webhook, Key: w.Key, Asked: w.Body}.Evidence(w.Timestamp)
+		e, err := approvals.WebhookRequest{Webhook: w.Webhook, Key: w.Key, Asked: w.Body}.Evidence(w.Timestamp, "")
 		if err != nil {
 			t.Fatal(err)
 		}

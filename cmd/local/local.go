@@ -122,7 +122,7 @@ func New(env Environment, b Backends) *Zones {
 		Org:         c.Org,
 		Cloud:       cloud,
 		Actions:     c.Org.Actions.Lookup,
-		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
+		Verifiers:   approvals.SlackVerifier{Secrets: secrets}.Kinds(),
 		Signers:     signers,
 		Team:        c.Team,
 		Channels:    c.CommandChannels,
