@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/actiontest/thin"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/crashtest"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
@@ -332,6 +334,52 @@ func TestFloodOfOneKeyHoldsNobodyUp(t *testing.T) {
 				t.Errorf("%d requests of the key, %d with a card; told %d times that there are more, %d of what it asks in vain\n%s", of, called, more, vain, said)
 			}
 			w.quiet()
+		})
+	}
+}
+
+// TestWebhookSurvivesAnyDeath: the process dies at any point between the door and the card, or the notice; the
+// webhook sends again what was not taken. It ends with one request and one card, and one notice.
+func TestWebhookSurvivesAnyDeath(t *testing.T) {
+	t.Parallel()
+	live := func(t *testing.T, at int) (points int) {
+		k := &crashtest.Killer{}
+		w := newWorld(t, hooked(), func(w *world) { mortal(w, k) })
+		k.Aim(at)
+		ids := map[string]string{}
+		door := func(body string) func() int {
+			return func() int {
+				status, id := w.door(soarKey, "/requests", "", body)
+				if status != http.StatusAccepted {
+					return status
+				}
+				ids[body] = id
+				return http.StatusOK
+			}
+		}
+		asked, vain := revocation("beacon"), `{"action":"revoke_sessions","target":"nowhere/app-role","reason":"beacon"}`
+		w.live(k, "pending", door(asked), func() bool {
+			r, err := approvals.Requests{Store: w.Requests}.Get(t.Context(), ids[asked])
+			return err == nil && r.State == approvals.Pending && r.Card.TS != ""
+		})
+		count := func(text string) int { return strings.Count(w.said(), text) }
+		w.live(k, "the notice", door(vain), func() bool { return count(ids[vain]+", by the webhook soar: Nothing was done") > 0 })
+		points = k.Aim(0)
+		w.live(k, "the cards", func() int { return http.StatusOK }, func() bool { return !w.get(ids[asked]).Stale() })
+		w.pass(time.Minute)
+		if cards, notices, all := count("Pending 0/2"), count("Nothing was done"), len(w.all()); cards != 1 || notices != 1 || all != 1 {
+			t.Errorf("killed %s: %d cards, %d notices, %d requests\n%s", k.Where(), cards, notices, all, w.said())
+		}
+		return points
+	}
+	points := live(t, 0)
+	if points < 30 {
+		t.Fatalf("only %d points", points)
+	}
+	for at := 1; at <= points; at += thin.Every(t, 4, "the deaths after a webhook's request") {
+		t.Run(fmt.Sprintf("%03d", at), func(t *testing.T) {
+			t.Parallel()
+			live(t, at)
 		})
 	}
 }
