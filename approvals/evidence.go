@@ -70,11 +70,9 @@ type SlackVerifier struct {
 // Verify implements Verifier.
 func (v SlackVerifier) Verify(ctx context.Context, e Evidence) error {
 	sign, whose := SignSlack, "Slack's"
-	switch e.Kind {
-	case SlackEvidence:
-	case WebhookEvidence:
+	if e.Kind == WebhookEvidence {
 		sign, whose = SignWebhook, "ingress'"
-	default:
+	} else if e.Kind != SlackEvidence {
 		return Unproven("%s is not Slack's", e.Kind)
 	}
 	for _, get := range []func(context.Context) ([]string, error){v.Secrets, v.Refresh} {
