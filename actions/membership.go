@@ -40,8 +40,8 @@ func (m *membership) Remember(_ context.Context, account string, at time.Time) e
 	return nil
 }
 
-// ours reports whether the configuration names an account.
-func (o Org) ours(account string) bool {
+// Knows reports whether the configuration names an account.
+func (o Org) Knows(account string) bool {
 	return account != "" && slices.Contains([]string{o.HubAccount, o.ManagementAccount, o.PolicyAccount}, account) || o.Alias(account) != "" || slices.Contains(o.ProtectedAccounts, account)
 }
 
@@ -50,7 +50,7 @@ func (o Org) ours(account string) bool {
 // request has entered before, is known without a call; of others Organizations is asked. If
 // it does not answer, what it said before counts.
 func (c *Cloud) checkMember(ctx context.Context, account string, who SessionContext) error {
-	if c.org.ours(account) || who.Entered {
+	if c.org.Knows(account) || who.Entered {
 		return nil
 	}
 	now := c.now()

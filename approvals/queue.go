@@ -25,6 +25,8 @@ const (
 	// JobActivity reads the recent activity of an alert's subject. Its ID is the
 	// alert's.
 	JobActivity Verb = "activity"
+	// JobTrace looks up what the principal of a request or an alert made. Its ID is theirs.
+	JobTrace Verb = "trace"
 	// JobAttest asks AWS who signed a statement. Its ID is the key of the evidence.
 	JobAttest Verb = "attest"
 	// JobNotify calls the pager for what nobody answers. Its ID is a request's or an alert's, or
@@ -72,7 +74,7 @@ type JobQueues struct{ Jobs, Checks Queue }
 func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
 	to := q.Jobs
 	switch j.Verb {
-	case JobLook, JobEvent, JobReport, JobActivity, JobNotify, JobKeep:
+	case JobLook, JobEvent, JobReport, JobActivity, JobTrace, JobNotify, JobKeep:
 		to = q.Checks
 	case JobPlan, JobRun, JobUndo, JobClose, JobAttest:
 	}

@@ -46,6 +46,8 @@ func (c *conversation) clickAlert(ctx context.Context, button, id, digest string
 		return c.setState(ctx, who, id, alerts.FalsePositive)
 	case "activity":
 		return c.activity(ctx, a)
+	case "trace":
+		return c.traceAlert(ctx, who, a)
 	case "alert":
 		return c.postAlertCard(ctx, a)
 	}
@@ -113,6 +115,25 @@ func (c *conversation) activity(ctx context.Context, a alerts.Alert) error {
 	return b.drawAlert(ctx, a.ID)
 }
 
+// traceAlert has it looked up what the alert's principal made. The list is posted in the thread.
+func (c *conversation) traceAlert(ctx context.Context, who approvals.Actor, a alerts.Alert) error {
+	if a.Shown().Subject == (trail.Subject{}) {
+		return c.say(ctx, cards.Say(cards.NoActivity))
+	}
+	_, err := c.b.alerts().Change(ctx, a.ID, func(a *alerts.Alert) error {
+		if a.Trace {
+			return errNothingNew
+		}
+		a.Trace = true
+		a.Revise()
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNothingNew) {
+		return err
+	}
+	return c.trace(ctx, who, a.ID)
+}
+
 // postAlertCard posts the card of an alert that is only in a digest.
 func (c *conversation) postAlertCard(ctx context.Context, a alerts.Alert) error {
 	b := c.b
@@ -141,10 +162,7 @@ func (c *conversation) postAlertCard(ctx context.Context, a alerts.Alert) error 
 
 // propose creates a request for a containment that an alert's card offers.
 func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alerts.Alert, button, digest string) error {
-	if a.Over || a.State == alerts.FalsePositive {
-		return c.say(ctx, cards.Say(cards.NotOffered, a.ID))
-	}
-	o, report, err := c.b.offered(ctx, a, digest)
+	o, event, err := c.proposed(ctx, a, digest)
 	switch {
 	case errors.Is(err, approvals.ErrNotFound):
 		return c.say(ctx, cards.Say(cards.EventGone, a.ID))
@@ -154,13 +172,33 @@ func (c *conversation) propose(ctx context.Context, who approvals.Actor, a alert
 		return c.say(ctx, cards.Say(cards.NotOffered, a.ID))
 	}
 	r := approvals.Request{
-		Intent: o.Intent, Reason: o.Why, Alert: a.ID, Event: report.Event,
+		Intent: o.Intent, Reason: o.Why, Alert: a.ID, Event: event,
 		Card: approvals.Card{Channel: a.Card.Channel, Thread: a.Card.TS},
 	}
 	if o.OneClick {
 		r.Mode = approvals.OneClick
 	}
 	return c.request(ctx, who, r)
+}
+
+// proposed finds an offer of an alert: of its card while it is open, with the event that makes it, or of its
+// trace, which stays. It returns the zero one if there is none.
+func (c *conversation) proposed(ctx context.Context, a alerts.Alert, digest string) (o approvals.Offer, event string, err error) {
+	if !a.Over && a.State != alerts.FalsePositive {
+		var report alerts.Report
+		o, report, err = c.b.offered(ctx, a, digest)
+		if err == nil && o.Intent.Call.Action != "" || err != nil && !errors.Is(err, approvals.ErrNotFound) {
+			return o, report.Event, err
+		}
+	}
+	found, ferr := c.b.Runs.Found(ctx, a.ID)
+	if ferr != nil {
+		return o, "", ferr
+	}
+	if traced, ok := found.ByDigest(digest); ok && c.payload.Showed(traced.Intent) {
+		return traced, "", nil
+	}
+	return o, "", err
 }
 
 // offered reads an offer of an alert anew, from the event of the first report that has it. It

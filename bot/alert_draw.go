@@ -190,6 +190,11 @@ func (b *Bot) postAlert(ctx context.Context, a alerts.Alert, card *approvals.Car
 			return err
 		}
 	}
+	if a.Trace {
+		if err := b.postTrace(ctx, a, card, since); err != nil {
+			return err
+		}
+	}
 	card.Revision = revision
 	return nil
 }

@@ -53,7 +53,7 @@ func (b *Bot) longAgo(row *alerts.Alert) bool {
 // set: then an acknowledged or snoozed alert is open again, and has a card. It returns false if there is
 // no card yet, which will show all of it.
 func (b *Bot) revise(row *alerts.Alert, f finding.Finding, loud bool) (rose, reopened, posted bool) {
-	row.Activity = row.Activity || wantsActivity(f)
+	row.Activity, row.Trace = row.Activity || wantsActivity(f), row.Trace || wantsActivity(f)
 	row.Revise()
 	now := row.Shown()
 	if rose = now.Severity > row.Announced && finding.Level(now.Severity) != finding.Level(row.Announced); rose {

@@ -343,12 +343,12 @@ func (b *Bot) newAlert(a finding.Finding, event string, names []string) alerts.A
 	return alerts.Alert{
 		ID: approvals.AlertID(a.Own()), Names: names, State: alerts.Open,
 		Reports: []alerts.Report{alerts.NewReport(a, event, now)}, Announced: a.Severity, Received: now, Loud: now,
-		Activity: wantsActivity(a),
-		Card:     approvals.Card{Channel: b.channelOf(*a.Route)},
+		Activity: wantsActivity(a), Trace: wantsActivity(a),
+		Card: approvals.Card{Channel: b.channelOf(*a.Route)},
 	}
 }
 
-// wantsActivity reports whether the recent activity of a finding's subject is looked up
+// wantsActivity reports whether the recent activity of a finding's subject, and what it made, are looked up
 // without a click.
 func wantsActivity(a finding.Finding) bool {
 	return a.Exposed && !a.Over && a.Subject != (trail.Subject{}) && a.Mark != finding.Sample

@@ -569,8 +569,11 @@ func TestExposedKey(t *testing.T) {
 		}
 		jobs := len(d.jobs.jobs)
 		d.hears(a, gdFinding(1, exposed(finding.TrustedAdvisor), later(1)))
-		if n := len(d.jobs.jobs); n != jobs {
-			t.Errorf("%d more jobs once it is known", n-jobs)
+		if n := len(d.jobs.of(approvals.JobActivity)); n != 1 || len(d.jobs.jobs) == jobs {
+			t.Errorf("%d look-ups of activity, %v", n, d.jobs.jobs)
+		}
+		if ids := d.jobs.of(approvals.JobTrace); ids[0] != id { // until there is a row of it
+			t.Errorf("jobs %v", d.jobs.jobs)
 		}
 	})
 	atDesk(t, func(t *testing.T, d *desk) { // a key that is a finding's is looked up only when asked for

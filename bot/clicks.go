@@ -69,9 +69,11 @@ func (c *conversation) click(ctx context.Context) error {
 		return c.details(ctx, r)
 	case approvals.AgainButton:
 		return c.again(ctx, who, r)
+	case "trace":
+		return c.trace(ctx, who, r.ID)
 	}
 	if strings.HasPrefix(action.ID, approvals.Propose("")) && c.payload.CallBlocks == 0 {
-		return c.containRemover(ctx, who, r, digest)
+		return c.containFound(ctx, who, r, digest)
 	}
 	if o, ok := approvals.RequestOffers(r.ID, r.Intent, b.Org).ByButton(action.ID); ok {
 		return c.request(ctx, who, following(r, approvals.Request{Intent: o.Intent, Reason: o.Why}))
@@ -295,17 +297,28 @@ func (c *conversation) again(ctx context.Context, who approvals.Actor, r approva
 	return c.request(ctx, who, following(r, approvals.Request{Intent: p.Intent, Reason: why, Overrules: p.Overrules}))
 }
 
-// containRemover asks for a containment of who removed what a request contains.
-func (c *conversation) containRemover(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
-	run, err := c.b.Runs.Run(ctx, r.ID)
-	if err != nil && !errors.Is(err, approvals.ErrNotFound) {
+// containFound asks for a containment of who removed what a request contains, or of what its trace has.
+func (c *conversation) containFound(ctx context.Context, who approvals.Actor, r approvals.Request, digest string) error {
+	offers, err := c.b.Runs.Found(ctx, r.ID)
+	if err != nil {
 		return err
 	}
-	o, ok := run.RemoverOffers().ByDigest(digest)
+	o, ok := offers.ByDigest(digest)
 	if !ok || !c.payload.Showed(o.Intent) {
 		return c.say(ctx, cards.Say(cards.NotOnCard, r.ID))
 	}
 	return c.request(ctx, who, following(r, approvals.Request{Intent: o.Intent, Reason: o.Why}))
+}
+
+// trace has it looked up what the principal of a request made. The list comes in the thread.
+func (c *conversation) trace(ctx context.Context, who approvals.Actor, id string) error {
+	if no := c.responder(who); no != nil {
+		return c.say(ctx, cards.Say(cards.NothingDone, cards.WhyNot(no)))
+	}
+	if err := c.b.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobTrace, ID: id}, 0); err != nil {
+		return err
+	}
+	return c.say(ctx, cards.Say(cards.Tracing, id))
 }
 
 // submitted deals with a form.

@@ -41,6 +41,9 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 	} else if !errors.Is(err, approvals.ErrNotFound) {
 		return v, err
 	}
+	if v.Trace, err = b.traceView(ctx, r.ID); err != nil {
+		return v, err
+	}
 	if r.State == approvals.Pending {
 		d := b.Policy.Decide(r, approvals.Approve, approvals.Vote{}, v.Now)
 		v.Unsigned, v.Waiting, v.Own = d.Unsigned, b.Policy.Roster.Persons(d.Waiting), b.Policy.Roster.Persons(d.Own)
@@ -166,6 +169,9 @@ func (b *Bot) postRequest(ctx context.Context, v cards.View, card, second *appro
 			b.Log.WarnContext(ctx, "alert not drawn anew", slog.String("request_id", r.ID), slog.String("alert_id", r.Alert), slog.String("error", err.Error()))
 		}
 	}
+	if card.State != r.State {
+		b.redrawTraces(ctx, r)
+	}
 	card.DrawnAt, card.State = v.Now, r.State
 	for _, reply := range cards.Replies(v) {
 		if err := b.reply(ctx, v, card, reply); err != nil {
@@ -289,7 +295,11 @@ func thread(c approvals.Card) string {
 func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say cards.Reply) error {
 	ts, tried := card.Replies[say.Key]
 	if ts != "" {
-		return nil
+		shown, err := b.keepLive(ctx, card, say)
+		if err != nil || !shown {
+			return err
+		}
+		return b.storeReply(ctx, v.Request.ID, card, say.Key, ts)
 	}
 	if first := card.Replies[say.Completes]; first != "" {
 		if err := b.Slack.update(ctx, card.Channel, first, say.Message); err != nil && !messageGone(err) {
@@ -312,7 +322,26 @@ func (b *Bot) reply(ctx context.Context, v cards.View, card *approvals.Card, say
 			return err
 		}
 	}
+	if say.Live {
+		card.Replies[shows(say.Key)] = say.Shows()
+	}
 	return b.storeReply(ctx, v.Request.ID, card, say.Key, ts)
+}
+
+// shows is where a card keeps what a live reply shows.
+func shows(key string) string { return key + " shows" }
+
+// keepLive edits a reply that was posted if it is live and shows something else by now. It reports whether
+// that was so.
+func (b *Bot) keepLive(ctx context.Context, card *approvals.Card, say cards.Reply) (edited bool, err error) {
+	if !say.Live || card.Replies[shows(say.Key)] == say.Shows() {
+		return false, nil
+	}
+	if err := b.Slack.update(ctx, card.Channel, card.Replies[say.Key], say.Message); err != nil && !messageGone(err) {
+		return false, err
+	}
+	card.Replies[shows(say.Key)] = say.Shows()
+	return true, nil
 }
 
 // storeReply stores that a reply is being posted (ts empty) or was posted, and renews the

@@ -20,7 +20,7 @@ func TestActivityIsPostedOnce(t *testing.T) {
 	for name, lost := range map[string]bool{"drawn again": false, "answer lost": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			b := &Bot{Slack: w.api, Requests: approvals.Requests{Store: memory.NewStore()}, Now: func() time.Time { return w.now }, Sleep: w.nap.sleep, Log: slog.New(slog.DiscardHandler)}
+			b := &Bot{Slack: w.api, Requests: approvals.Requests{Store: memory.NewStore()}, Runs: approvals.Runs{Reader: memory.NewStore()}, Now: func() time.Time { return w.now }, Sleep: w.nap.sleep, Log: slog.New(slog.DiscardHandler)}
 			v := cards.View{Now: asked, Request: approvals.Request{
 				ID: baseID, State: approvals.Contained, Asked: asked, Ended: asked.Add(time.Minute),
 				Intent:    approvals.Intent{Call: actions.Call{Action: actions.DeactivateKey, Target: "AKIAIOSFODNN7EXAMPLE", Account: account}},

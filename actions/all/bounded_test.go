@@ -15,6 +15,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
+	"github.com/killswitch-chatops/killswitch/actions/source"
+	"github.com/killswitch-chatops/killswitch/actions/trail"
 )
 
 const (
@@ -227,6 +229,9 @@ func eachSession(t *testing.T, f func(name string, m actions.Member, policy stri
 			f(fmt.Sprint(s.call.Action, " ", actions.LastPart(s.call.Target), " ", phase), m, string(doc))
 		}
 	}
+	doc, err := actions.PolicyDocument(append(trail.LookupPermits(), source.LookPermits(actions.Scope{Org: org, Account: actiontest.Member, Region: "*"})...))
+	actiontest.Must(t, err)
+	f("trace", actions.Responder, string(doc))
 }
 
 var updateSessions = flag.Bool("update-sessions", false, "write e2e/template/sessions.json")

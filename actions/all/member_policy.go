@@ -11,7 +11,7 @@ import (
 )
 
 // MemberPolicy is the policy of a member role: exactly the permissions that all actions of
-// the organization need in any account, and the responder's for asking sources. With organizations
+// the organization need in any account, and the responder's for asking sources and for traces. With organizations
 // it is what the role needs beside that in the account from which Organizations is called, and all
 // that it needs if that is the management account.
 func MemberPolicy(m actions.Member, o actions.Org, organizations bool) string {
@@ -46,6 +46,7 @@ func memberPermits(m actions.Member, o actions.Org) []actions.Statement {
 		for _, kind := range source.Kinds {
 			permits = append(permits, source.ConfirmPermits(kind, actions.Anything(o))...)
 		}
+		permits = append(permits, source.LookPermits(actions.Anything(o))...)
 	}
 	return permits
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/actiontest"
 	"github.com/killswitch-chatops/killswitch/actions/all"
+	"github.com/killswitch-chatops/killswitch/actions/source"
 )
 
 // TestMemberPolicy: the member roles' policies are exactly the unions of what
@@ -47,6 +48,13 @@ func TestMemberPolicy(t *testing.T) {
 		}
 		if tt.member == actions.Responder && !tt.management { // what asking sources needs beside
 			want[grant{"guardduty:GetFindings", "*"}] = true
+			for _, s := range source.LookPermits(actions.Anything(org)) { // and traces
+				for _, act := range s.Actions {
+					for _, r := range s.Resources {
+						want[grant{act, r}] = true
+					}
+				}
+			}
 		}
 		document := all.MemberPolicy(tt.member, org, tt.management)
 		var policy struct {

@@ -69,11 +69,13 @@ type Cloud struct {
 	packedLimit int  // characters; 0 for none
 	accounts    map[string]*Account
 	sessions    map[string]*session // by access key ID
-	policies    map[string]string   // managed policies' documents by ARN
-	editions    map[string]edition  // of managed policies, by ARN
-	keyOwners   map[string]string   // accounts of long-term access keys, gone ones too
-	org         *organization       // nil where there is none
-	minted      map[string]int      // counters behind the generated IDs, by prefix
+	recording   bool                // calls are written into the Event histories
+	recorded    int
+	policies    map[string]string  // managed policies' documents by ARN
+	editions    map[string]edition // of managed policies, by ARN
+	keyOwners   map[string]string  // accounts of long-term access keys, gone ones too
+	org         *organization      // nil where there is none
+	minted      map[string]int     // counters behind the generated IDs, by prefix
 	faults      []*Fault
 	throttles   []*throttle
 	hooks       []func(Call) error

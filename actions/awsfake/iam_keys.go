@@ -16,6 +16,7 @@ var iamKeyOperations = map[string]operation{
 	"iam:UpdateAccessKey":      bind(writes, updateAccessKey),
 	"iam:DeleteAccessKey":      bind(writes, deleteAccessKey),
 	"iam:GetAccessKeyLastUsed": {run: bind(reads, getAccessKeyLastUsed).run, needs: onAll},
+	"iam:CreateLoginProfile":   bind(writes, createLoginProfile),
 	"iam:GetLoginProfile":      bind(reads, getLoginProfile),
 	"iam:DeleteLoginProfile":   bind(writes, deleteLoginProfile),
 
@@ -137,6 +138,19 @@ func (k *request) accessKey(user, id *string) (*User, int, error) {
 		return nil, 0, noSuchEntity("The Access Key with id %s cannot be found.", aws.ToString(id))
 	}
 	return u, i, nil
+}
+
+func createLoginProfile(k *request, in *iam.CreateLoginProfileInput) (*iam.CreateLoginProfileOutput, error) {
+	u, err := k.user(in.UserName)
+	if err != nil {
+		return nil, err
+	}
+	if !u.Password.IsZero() {
+		return nil, alreadyExists("Login Profile for user %s already exists.", u.Name)
+	}
+	u.Password = k.now.UTC()
+	k.storeUser(u)
+	return &iam.CreateLoginProfileOutput{LoginProfile: &iamtypes.LoginProfile{UserName: in.UserName, CreateDate: aws.Time(u.Password)}}, nil
 }
 
 func getLoginProfile(k *request, in *iam.GetLoginProfileInput) (*iam.GetLoginProfileOutput, error) {

@@ -13,6 +13,7 @@ import (
 )
 
 var iamUserOperations = map[string]operation{
+	"iam:CreateUser":          bind(writes, createUser),
 	"iam:GetUser":             bind(reads, getUser),
 	"iam:ListUsers":           {run: bind(reads, listUsers).run, needs: listUsersNeeds},
 	"iam:TagUser":             bind(writes, tagUser),
@@ -241,6 +242,23 @@ func (k *request) principalNeed(action string, in any) (need, bool) {
 		return need{action: action, resource: arn, shown: "policy " + name}, true
 	}
 	return need{}, false
+}
+
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
+func createUser(k *request, in *iam.CreateUserInput) (*iam.CreateUserOutput, error) {
+	name, path := aws.ToString(in.UserName), or(aws.ToString(in.Path), "/")
+	if !entityName.MatchString(name) || len(name) > 64 {
+		return nil, constraint(name, "userName", `Member must satisfy regular expression pattern: [\w+=,.@-]+ and have length less than or equal to 64`)
+	}
+	if k.account.users[name].current() != nil {
+		return nil, alreadyExists("User with name %s already exists.", name)
+	}
+	u := (&User{Name: name, ID: k.c.mint("AIDA", 17), Path: path, ARN: k.c.arn("iam", k.account.id, "user"+path+name), Created: k.now.UTC(), Boundary: aws.ToString(in.PermissionsBoundary)}).clone()
+	if err := setTags(u.Tags, in.Tags); err != nil {
+		return nil, err
+	}
+	k.storeUser(u)
+	return &iam.CreateUserOutput{User: listedUser(u)}, nil
 }
 
 func getUser(k *request, in *iam.GetUserInput) (*iam.GetUserOutput, error) {

@@ -227,6 +227,9 @@ func (c *Cloud) serve(ctx context.Context, op string, req *smithyhttp.Request, i
 		}
 		return o.run(k, in)
 	}()
+	if c.recording {
+		k.record(o, in, out, err)
+	}
 	call.Allowed, call.Applied = !slices.Contains([]string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}, code(err)), err == nil
 	c.mu.Unlock()
 	if fault.After {

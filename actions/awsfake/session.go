@@ -325,6 +325,16 @@ func (s *Session) Can(action, resource string) (bool, string) {
 	return true, ""
 }
 
+// SessionOf is the session that AssumeRole gave an access key to. It panics for a key that it gave to nobody.
+func (c *Cloud) SessionOf(key string) *Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sessions[key] == nil {
+		panic("awsfake: SessionOf: nobody has the key " + key)
+	}
+	return &Session{c: c, s: c.sessions[key]}
+}
+
 // Config acts as the session, calls being authorised and logged like all others.
 func (s *Session) Config() aws.Config { return s.c.ConfigAs(s.s.provider()) }
 

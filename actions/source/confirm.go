@@ -1,6 +1,7 @@
-// Package source confirms findings with their source: GuardDuty, CloudTrail or IAM. An
-// event is untrusted until then.
+// Package source asks AWS whether something is true: a finding its source, GuardDuty, CloudTrail or
+// IAM, since an event is untrusted until then; a thing that somebody made, whether it is still there.
 //
+//	Look            asks whether a Thing is there
 //	Confirm         asks the source
 //	Confirmation    source, account, region and ID of a finding
 //	ConfirmPermits  the permissions of the session that asks
@@ -10,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -49,7 +51,7 @@ func finding(ctx context.Context, a *actions.Account, detector, id string, now t
 	var out struct {
 		Findings []json.RawMessage `json:"findings"`
 	}
-	if err := post(ctx, a, "GuardDuty", "guardduty", "/detector/"+detector+"/findings/get", now, in, &out); err != nil {
+	if err := exchange(ctx, a, http.MethodPost, "GuardDuty", "guardduty", a.Region, "/detector/"+detector+"/findings/get", now, in, &out); err != nil {
 		return nil, err
 	}
 	if len(out.Findings) != 1 {

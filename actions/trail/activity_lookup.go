@@ -19,9 +19,9 @@ const (
 	activityLimit  = 10_000 // calls
 )
 
-// activityRegions returns the configured regions and that of IAM's calls: without it a
+// Regions returns the configured regions and that of IAM's calls: without it a
 // report would say that a stolen key made no IAM calls.
-func activityRegions(acct *actions.Account) []string {
+func Regions(acct *actions.Account) []string {
 	var regions []string
 	for _, r := range append(slices.Clone(acct.Org.Regions), GlobalRegion(acct.Partition)) {
 		if r != "" && !slices.Contains(regions, r) {
@@ -55,7 +55,7 @@ func ActivityOf(ctx context.Context, acct *actions.Account, s Subject, now time.
 	look, cancel := context.WithTimeout(ctx, activityWithin)
 	defer cancel()
 	l := &activityLookup{acct: acct, subject: s, from: now.Add(-activitySpan), to: now, tally: newTally(activityLimit), full: cancel}
-	regions := activityRegions(acct)
+	regions := Regions(acct)
 	found, errs := make([]RegionActivity, len(regions)), make([]error, len(regions))
 	var wg sync.WaitGroup
 	for i, region := range regions {

@@ -64,6 +64,8 @@ type Alert struct {
 	// Activity is set if the recent activity is posted: a person asked for it, or a key
 	// was published.
 	Activity bool `json:"activity,omitempty"`
+	// Trace is set if what its principal made is posted, for the same reasons.
+	Trace bool `json:"trace,omitempty"`
 
 	Pending []PendingReply `json:"pending,omitempty"` // replies that are due
 	Card    approvals.Card `json:"card"`

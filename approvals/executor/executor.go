@@ -33,6 +33,7 @@
 //	record.go                 rows and audit chain in one write
 //	keep.go                   heads of the chains, in a bucket that nobody can alter
 //	report.go, activity.go    recent activity of a target
+//	trace.go                  what a principal made, changed and used
 //	notify.go                 the pager, for what nobody answers
 package executor
 
@@ -99,7 +100,7 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 	var r approvals.Request
 	var err error
 	_, outage := approvals.OutageSince(j.ID)
-	noRequest := j.Verb == approvals.JobActivity || j.Verb == approvals.JobAttest || j.Verb == approvals.JobNotify && (outage || approvals.IsAlertID(j.ID))
+	noRequest := j.Verb == approvals.JobActivity || j.Verb == approvals.JobAttest || j.Verb == approvals.JobNotify && outage || (j.Verb == approvals.JobNotify || j.Verb == approvals.JobTrace) && approvals.IsAlertID(j.ID)
 	if !noRequest {
 		r, err = x.Requests.Get(ctx, j.ID)
 	}
@@ -125,6 +126,8 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 		err = x.report(ctx, r)
 	case approvals.JobActivity:
 		err = x.activity(ctx, j.ID)
+	case approvals.JobTrace:
+		err = x.trace(ctx, j.ID)
 	case approvals.JobAttest:
 		err = x.attest(ctx, j.ID)
 	case approvals.JobNotify:

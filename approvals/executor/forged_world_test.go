@@ -104,7 +104,7 @@ type world struct {
 	sent     []sent
 	clicked  int
 
-	unwatched bool // nobody looks at what is in force
+	unwatched bool // nobody looks at what is in force, nor again what was made
 }
 
 // newWorld is the fixture; each test alters what it is about.
@@ -297,7 +297,7 @@ func (w *world) round() (did bool) {
 		ctx, cancel = context.WithTimeout(ctx, w.timeout)
 		defer cancel()
 	}
-	if w.unwatched && j.Verb == approvals.JobLook {
+	if w.unwatched && (j.Verb == approvals.JobLook || j.Verb == approvals.JobTrace) {
 		w.must(w.Jobs.Delete(w.t.Context(), d))
 		return true
 	}

@@ -165,7 +165,7 @@ func (x *Executor) proveForm(payload approvals.SlackPayload, proven *provenReque
 }
 
 // proveButton reads a request by a click: an offer of an alert's card, an undo, or the
-// gentler alternative on a request's card, or what contains who removed a containment.
+// gentler alternative on a request's card, or what contains what the executor has found.
 func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload approvals.SlackPayload, proven *provenRequest) error {
 	if len(payload.Actions) != 1 {
 		return approvals.Unproven("it is not one click")
@@ -185,7 +185,7 @@ func (x *Executor) proveButton(ctx context.Context, r approvals.Request, payload
 		return x.proveAgain(ctx, id, dig, payload, proven)
 	}
 	if strings.HasPrefix(button, approvals.Propose("")) && payload.CallBlocks == 0 {
-		return x.proveRemover(ctx, id, dig, payload, proven)
+		return x.proveFound(ctx, id, dig, payload, proven)
 	}
 	p, err := x.runs().Planned(ctx, id)
 	if errors.Is(err, approvals.ErrNotFound) {
@@ -229,18 +229,17 @@ func (x *Executor) proveAgain(ctx context.Context, id, dig string, payload appro
 	return checkCard(payload, p.Digest, p)
 }
 
-// proveRemover reads a request to contain who removed something. The run must offer it: what is
-// offered comes from the executor's own look-up. The reply must have shown it.
-func (x *Executor) proveRemover(ctx context.Context, id, dig string, payload approvals.SlackPayload, proven *provenRequest) error {
-	run, err := x.runs().Run(ctx, id)
-	if errors.Is(err, approvals.ErrNotFound) {
-		return approvals.Unproven("there is no request %s that ran", id)
-	}
+// proveFound reads a request to contain what the executor itself has found: who removed something, or what
+// a trace has. The row must offer it, and the reply must have shown it.
+func (x *Executor) proveFound(ctx context.Context, id, dig string, payload approvals.SlackPayload, proven *provenRequest) error {
+	offers, err := x.runs().Found(ctx, id)
 	if err != nil {
 		return err
 	}
-	o, ok := run.RemoverOffers().ByDigest(dig)
+	o, ok := offers.ByDigest(dig)
 	switch {
+	case len(offers) == 0 && approvals.IsRequestID(id):
+		return approvals.Unproven("there is no request %s that ran and offers something", id)
 	case !ok || !o.AskedBy(payload.Actions[0].ID):
 		return approvals.Unproven("%s offers no such call", id)
 	case !payload.Showed(o.Intent):

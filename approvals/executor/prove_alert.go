@@ -10,13 +10,16 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
-// proveProposal reads a request by a click on an alert's card. The event and the
-// configuration must offer it, and the card must have shown it.
+// proveProposal reads a request by a click on an alert's card, or its trace. The event and the
+// configuration, or the trace, must offer it, and the message must have shown it.
 func (x *Executor) proveProposal(ctx context.Context, r approvals.Request, payload approvals.SlackPayload, proven *provenRequest) error {
 	button := payload.Actions[0]
 	alert, dig, _ := approvals.SplitAlertValue(button.Value)
 	if alert != r.Alert {
 		return approvals.Unproven("it is about another alert")
+	}
+	if r.Event == "" { // of its trace
+		return x.proveFound(ctx, alert, dig, payload, proven)
 	}
 	f, o, err := x.findOffer(ctx, r, dig, approvals.OneClick)
 	if err != nil {

@@ -189,7 +189,7 @@ func TestForgedProposalsAreRefused(t *testing.T) {
 		"no intent on the button":        {value(alertID, ""), "offer no such call"},
 		"a card that shows it elsewhere": {func(_ *world, d *word) { d.blocks[0]["block_id"] = "title" }, "the card did not show this call"},
 		"a card that shows it as mrkdwn": {func(_ *world, d *word) { mrkdwn(d.blocks[0]) }, "the card did not show this call"},
-		"no event":                       {func(_ *world, d *word) { d.row.Event = "" }, "too old"},
+		"no event":                       {func(_ *world, d *word) { d.row.Event = "" }, "offers no such call"},
 		"a Slack user whom nobody knows": {func(_ *world, d *word) { d.user = nobody }, "nobody in the roster"},
 		"a click as an event":            {func(_ *world, d *word) { d.signed = kind(approvals.EventEvidence) }, `kind "event"`},
 		"a click as a rule":              {func(_ *world, d *word) { d.signed = kind(approvals.RuleEvidence) }, "the rule can't be read"},

@@ -251,12 +251,24 @@ func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 	return ignore(err, errSettled)
 }
 
-// sendFollowUps sends the jobs for the report and the next look.
+// sendFollowUps sends the jobs for the report, the trace and the next look.
 func (x *Executor) sendFollowUps(ctx context.Context, run approvals.Run, p approvals.Planned) error {
-	_, reports := x.reporter(p)
-	if reports && run.Started && run.Checks == 0 && run.UnreadSince.IsZero() { // not after looks
-		if err := x.Jobs.Send(ctx, approvals.Job{Verb: approvals.JobReport, ID: run.ID}, 0); err != nil {
+	if run.Started && run.Checks == 0 && run.UnreadSince.IsZero() { // not after looks
+		traced, err := x.tracedAs(ctx, p)
+		if err != nil {
 			return err
+		}
+		jobs := []approvals.Job{{Verb: approvals.JobTrace, ID: traced}}
+		if _, reports := x.reporter(p); reports {
+			jobs = append(jobs, approvals.Job{Verb: approvals.JobReport, ID: run.ID})
+		}
+		for _, j := range jobs {
+			if j.ID == "" {
+				continue
+			}
+			if err := x.Jobs.Send(ctx, j, 0); err != nil {
+				return err
+			}
 		}
 	}
 	return x.sendLook(ctx, run)

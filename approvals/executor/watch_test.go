@@ -809,7 +809,7 @@ func TestLooksAtOneAccountShareASession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withRoles(3), exposed)
 	ids := []string{w.contained(revoke).ID, w.contained(revokeAll).ID, w.contained("quarantine_user prod/bernd stolen").ID}
-	w.lookEvery(time.Minute, 10*time.Minute)
+	w.lookEvery(time.Minute, 20*time.Minute) // after the last look for what was made
 	n, sessions := len(w.aws.Calls()), w.called("sts:AssumeRole")
 	w.lookEvery(time.Minute, 40*time.Minute)
 	for _, c := range w.aws.Calls()[n:] {

@@ -36,28 +36,15 @@ const ownRoleSeverity = Critical
 func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	d := e.detail
 	ignored := func(why string) ([]Finding, error) { return nil, fmt.Errorf("%w: %s", ErrIgnored, why) }
-	service, _ := strings.CutSuffix(d.at("eventSource").required().text(), ".amazonaws.com")
-	c := apiCall{org: r.Org, service: service, name: callName(d.at("eventName").required().text())}
-	c.change = changes()[c.String()]
+	c := r.called(d, changes())
+	service := c.service
 	if service != "iam" && c.change.listed == nil && !ownCaller(r.Org, d, e.account) {
 		return ignored("a call that is not on the list")
 	}
 	if d.at("readOnly").truth() && (service == "iam" || c.change.listed == nil) { // GetFederationToken may be called a read
 		return ignored("a call that only reads")
 	}
-	id := d.at("userIdentity").required()
-	c.account = cmp.Or(d.at("recipientAccountId").account(), id.at("accountId").account(), e.account)
-	c.caller, c.failed = readCaller(id), d.at("errorCode").text()
-	c.ours = c.own(r.Org)
-	c.request, c.answer, c.extra = d.at("requestParameters"), d.at("responseElements"), d.at("additionalEventData").withOwnProblems()
-	if service != "iam" { // they write one thing in several shapes
-		c.request, c.answer = c.request.withOwnProblems(), c.answer.withOwnProblems()
-	}
-	c.resolve()
-	c.guests = c.findGuests()
-	if service == "signin" && c.failed == "" && c.answer.at(c.name).text() == "Failure" {
-		c.failed = cmp.Or(d.at("errorMessage").text(), "Failure")
-	}
+	c.read(d, e.account)
 	switch {
 	case c.caller.kind == ofService && c.awsQuarantine() == "":
 		return ignored("a call of an AWS service")
@@ -68,8 +55,7 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	}
 
 	eventID := d.at("eventID").required().matching(findingID, "is not an event's ID")
-	region, at := d.at("awsRegion").required().region(), d.at("eventTime").required().time()
-	c.region = region
+	region, at := c.region, d.at("eventTime").required().time()
 	a := Finding{
 		Names: []string{c.account + "/" + region + "/" + eventID},
 		Type:  c.name, Title: c.title(), Severity: c.severity(),
@@ -107,6 +93,33 @@ func readCloudTrail(r Reader, e Envelope) ([]Finding, error) {
 	c.offer(o)
 	a.Containments, a.ByHand = o.list, o.byHand
 	return []Finding{a}, nil
+}
+
+// called is the call of a record, with what a table says of it.
+func (r Reader) called(d node, table map[string]change) apiCall {
+	service, _ := strings.CutSuffix(d.at("eventSource").required().text(), ".amazonaws.com")
+	c := apiCall{org: r.Org, service: service, name: callName(d.at("eventName").required().text())}
+	c.change = table[c.String()]
+	return c
+}
+
+// read reads the rest of the record of a call in an account.
+func (c *apiCall) read(d node, account string) {
+	id := d.at("userIdentity").required()
+	c.from = id.at("accountId").account()
+	c.account = cmp.Or(d.at("recipientAccountId").account(), c.from, account)
+	c.region = d.at("awsRegion").required().region()
+	c.caller, c.failed = readCaller(id), d.at("errorCode").text()
+	c.ours = c.own(c.org)
+	c.request, c.answer, c.extra = d.at("requestParameters"), d.at("responseElements"), d.at("additionalEventData").withOwnProblems()
+	if c.service != "iam" { // they write one thing in several shapes
+		c.request, c.answer = c.request.withOwnProblems(), c.answer.withOwnProblems()
+	}
+	c.resolve()
+	c.guests = c.findGuests()
+	if c.service == "signin" && c.failed == "" && c.answer.at(c.name).text() == "Failure" {
+		c.failed = cmp.Or(d.at("errorMessage").text(), "Failure")
+	}
 }
 
 // allows reports whether a text is a policy that does more than deny.

@@ -17,6 +17,7 @@ type apiCall struct {
 	account string
 	region  string
 	caller  actor
+	from    string  // the account of the caller; empty for an AWS service
 	ours    bool    // the caller is one of our own member roles
 	failed  string  // the error's code; empty for a call that succeeded
 	request node    // requestParameters
@@ -76,11 +77,10 @@ func (c apiCall) has(path, value string) bool {
 	return slices.ContainsFunc(leaves(c.request.v, path), func(s string) bool { return strings.EqualFold(s, value) })
 }
 
-// names are those of what the call is about.
+// names are those of what the call is about, or made.
 func (c apiCall) names() []string {
-	for path := range strings.FieldsSeq(c.change.at) {
-		var all []string
-		for _, s := range leaves(c.request.v, path) {
+	found := func(texts []string) (all []string) {
+		for _, s := range texts {
 			if _, function, ok := strings.Cut(s, ":function:"); ok {
 				s = function
 			} else if strings.HasPrefix(s, "arn:") {
@@ -88,7 +88,15 @@ func (c apiCall) names() []string {
 			}
 			all = append(all, s)
 		}
-		if len(all) > 0 {
+		return all
+	}
+	for path := range strings.FieldsSeq(c.change.at) {
+		if all := found(leaves(c.request.v, path)); len(all) > 0 {
+			return all
+		}
+	}
+	for path := range strings.FieldsSeq(c.change.made) {
+		if all := found(leaves(c.answer.v, path)); len(all) > 0 {
 			return all
 		}
 	}
@@ -210,10 +218,27 @@ func (c apiCall) offer(o *containments) {
 	if line := c.byHand(); line != "" {
 		o.addByHand(line)
 	}
-	owner := arn
-	if !c.self {
-		owner = o.userNamed(c.subject)
+	owner := c.owner(o, arn)
+	c.offerKey(o, owner)
+	if c.caller.kind == ofUser && arn != "" && longKey.MatchString(c.caller.key) {
+		o.deactivate(c.caller.key, arn, false)
 	}
+	c.offerChanged(o, owner)
+	if c.toAdmins() {
+		o.addByHand("To quarantine a member of " + c.org.AdminGroup + " takes the name typed (confirm=NAME) and one approval more: if this membership is the attacker's, ask for it with that.")
+	}
+}
+
+// owner is the ARN of the user whom a call of caller's is about.
+func (c apiCall) owner(o *containments, caller string) string {
+	if c.self {
+		return caller
+	}
+	return o.userNamed(c.subject)
+}
+
+// offerKey is offer for an access key that was made or given back.
+func (c apiCall) offerKey(o *containments, owner string) {
 	switch key := c.newKey(); {
 	case c.caller.kind == ofRoot && c.self: // a key of the root user
 	case anyKey.MatchString(key):
@@ -224,18 +249,16 @@ func (c apiCall) offer(o *containments) {
 	case c.is("UpdateAccessKey") && c.request.at("status").text() == "Active":
 		o.deactivate(c.request.at("accessKeyId").text(), owner, false)
 	}
-	if c.caller.kind == ofUser && arn != "" && longKey.MatchString(c.caller.key) {
-		o.deactivate(c.caller.key, arn, false)
-	}
+}
+
+// offerChanged is offer for whom or what the call gave power, and for what obeys its caller since.
+func (c apiCall) offerChanged(o *containments, owner string) {
 	if c.change.gives || c.awsQuarantine() != "" {
 		o.quarantine(Containment{}, owner)
 	}
 	c.offerRoles(o)
 	if id := value(c.request.v, c.change.instance); actions.InstanceID.MatchString(id) {
 		o.unsure(unsureInstance, func() { o.instance(Containment{}, id, c.region) })
-	}
-	if c.toAdmins() {
-		o.addByHand("To quarantine a member of " + c.org.AdminGroup + " takes the name typed (confirm=NAME) and one approval more: if this membership is the attacker's, ask for it with that.")
 	}
 }
 

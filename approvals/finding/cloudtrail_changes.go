@@ -28,6 +28,7 @@ type change struct {
 
 	kind, at string // {thing} is of this kind, and has its name there
 	id       string // where the answer has the ID that byHand needs in place of the name
+	made     string // where the answer names what was made, if the parameters don't
 	lets     string // where it tells whom it lets in: policies, ARNs, accounts
 	roles    string // where it, or its answer, has the ARNs of roles that it changes or gives away
 	instance string // where it has the ID of an instance that it makes obey the caller
@@ -87,7 +88,7 @@ func iamChanges() map[string]change {
 
 		"iam:CreateRole":                    {does: "create {role}", severity: 5, gives: true, lets: "assumeRolePolicyDocument", listed: toOthers},
 		"iam:DeleteRole":                    {does: "delete {role}", severity: 5},
-		"iam:UpdateAssumeRolePolicy":        {does: "change who may assume {role}", severity: 7, gives: true, lets: "policyDocument", listed: always},
+		"iam:UpdateAssumeRolePolicy":        {does: "change who may assume {role}", severity: 7, gives: true, lets: "policyDocument", listed: always, byHand: "Whom it lets in comes again after their sessions are ended: set the trust policy that it had with iam update-assume-role-policy."},
 		"iam:AttachRolePolicy":              {does: "attach {policy} to {role}", severity: 6, gives: true, listed: toPower},
 		"iam:PutRolePolicy":                 {does: "set the inline {policy} of {role}", severity: 7, gives: true, listed: toPower},
 		"iam:DetachRolePolicy":              {does: "detach {policy} from {role}", severity: 5},
@@ -163,8 +164,25 @@ func (c apiCall) title() string {
 	if c.ours && c.failed == "" {
 		return "Killswitch's own role " + c.caller.name + " called " + c.String() + ", and no request of ours explains it"
 	}
-	does := cmp.Or(c.change.does, "call "+c.name)
-	verb, rest, _ := strings.Cut(does, " ")
+	who, verb, rest := capital(c.who()), "", ""
+	switch verb, rest = c.words(); {
+	case c.denied():
+		return who + " tried to " + verb + " " + rest + ": denied"
+	case c.failed != "":
+		return who + " tried to " + verb + " " + rest + ": failed (" + c.failed + ")"
+	}
+	return who + " " + c.did()
+}
+
+// did is what the call did, in the past tense.
+func (c apiCall) did() string {
+	verb, rest := c.words()
+	return past(verb) + " " + rest
+}
+
+// words are what the call does, in the words of the tables.
+func (c apiCall) words() (verb, rest string) {
+	verb, rest, _ = strings.Cut(cmp.Or(c.change.does, "call "+c.name), " ")
 	user := thing("user", c.subject)
 	switch {
 	case c.self && c.caller.kind == ofRoot:
@@ -172,7 +190,7 @@ func (c apiCall) title() string {
 	case c.self:
 		user = "their own user"
 	}
-	rest = strings.NewReplacer(
+	return verb, strings.NewReplacer(
 		"{user}", user,
 		"{key}", thing("access key", c.request.at("accessKeyId").text()),
 		"{status}", c.request.at("status").text(),
@@ -183,14 +201,6 @@ func (c apiCall) title() string {
 		"{mfa}", map[bool]string{true: " without MFA"}[c.noMFA()],
 		"{thing}", thing(c.change.kind, some(c.names())),
 	).Replace(rest)
-	who := capital(c.who())
-	switch {
-	case c.denied():
-		return who + " tried to " + verb + " " + rest + ": denied"
-	case c.failed != "":
-		return who + " tried to " + verb + " " + rest + ": failed (" + c.failed + ")"
-	}
-	return who + " " + past(verb) + " " + rest
 }
 
 // target names what the call is about.

@@ -86,12 +86,24 @@ func AlertCard(v AlertView) Message {
 func characters(blocks []slack.Block) int {
 	n := 0
 	text := func(t *slack.TextBlockObject) { n += utf8.RuneCountInString(t.Text) }
+	button := func(e *slack.ButtonBlockElement) {
+		text(e.Text)
+		if c := e.Confirm; c != nil {
+			text(c.Title)
+			text(c.Text)
+			text(c.Confirm)
+			text(c.Deny)
+		}
+	}
 	for _, b := range blocks {
 		switch b := b.(type) {
 		case *slack.HeaderBlock:
 			text(b.Text)
 		case *slack.SectionBlock:
 			text(b.Text)
+			if a := b.Accessory; a != nil && a.ButtonElement != nil {
+				button(a.ButtonElement)
+			}
 		case *slack.ContextBlock:
 			for _, e := range b.ContextElements.Elements {
 				if t, ok := e.(*slack.TextBlockObject); ok {
@@ -101,13 +113,7 @@ func characters(blocks []slack.Block) int {
 		case *slack.ActionBlock:
 			for _, e := range b.Elements.ElementSet {
 				if e, ok := e.(*slack.ButtonBlockElement); ok {
-					text(e.Text)
-					if c := e.Confirm; c != nil {
-						text(c.Title)
-						text(c.Text)
-						text(c.Confirm)
-						text(c.Deny)
-					}
+					button(e)
 				}
 			}
 		}

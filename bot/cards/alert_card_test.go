@@ -152,14 +152,14 @@ type alertCase struct {
 }
 
 const (
-	stateButtons   = "ack snooze false_positive activity"
+	stateButtons   = "ack snooze false_positive activity trace"
 	proposeButtons = "propose:revoke_sessions propose:isolate_instance "
 )
 
 var alertCards = []alertCase{
 	{"open", "high: ", proposeButtons + stateButtons, nil},
 	{"called", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){called}},
-	{"called_acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){called, stated(alerts.Acknowledged, ben, time.Minute)}},
+	{"called_acknowledged", "high: ", proposeButtons + "snooze false_positive activity trace", []func(testing.TB, *AlertView){called, stated(alerts.Acknowledged, ben, time.Minute)}},
 	{"called_requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){called, func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
 	}}},
@@ -173,17 +173,17 @@ var alertCards = []alertCase{
 		v.Finding.Severity, v.Finding.Count, v.Finding.Last = 9, 19, asked.Add(26*time.Hour)
 		v.AlsoReportedBy, v.Now = []string{"Security Hub", "AWS Health"}, asked.Add(27*time.Hour)
 	}}},
-	{"acknowledged", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute)}},
-	{"acknowledged_yesterday", "high: ", proposeButtons + "snooze false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) {
+	{"acknowledged", "high: ", proposeButtons + "snooze false_positive activity trace", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute)}},
+	{"acknowledged_yesterday", "high: ", proposeButtons + "snooze false_positive activity trace", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) {
 		v.Now = after(25 * time.Hour)
 	}}},
-	{"snoozed", "high: ", proposeButtons + "ack false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Snoozed, cho, time.Minute), func(_ testing.TB, v *AlertView) {
+	{"snoozed", "high: ", proposeButtons + "ack false_positive activity trace", []func(testing.TB, *AlertView){stated(alerts.Snoozed, cho, time.Minute), func(_ testing.TB, v *AlertView) {
 		v.Alert.Until = after(61 * time.Minute)
 	}}},
-	{"false_positive", "high: ", "ack activity", []func(testing.TB, *AlertView){stated(alerts.FalsePositive, ana, time.Minute)}},
-	{"settled", "high: ", "ack false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Over, v.Offers = true, nil }}},
-	{"settled_acknowledged", "high: ", "false_positive activity", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) { v.Alert.Over = true }}},
-	{"activity_asked", "high: ", proposeButtons + "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Activity = true }}},
+	{"false_positive", "high: ", "ack activity trace", []func(testing.TB, *AlertView){stated(alerts.FalsePositive, ana, time.Minute)}},
+	{"settled", "high: ", "ack false_positive activity trace", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Over, v.Offers = true, nil }}},
+	{"settled_acknowledged", "high: ", "false_positive activity trace", []func(testing.TB, *AlertView){stated(alerts.Acknowledged, ben, time.Minute), func(_ testing.TB, v *AlertView) { v.Alert.Over = true }}},
+	{"activity_asked", "high: ", proposeButtons + "ack snooze false_positive", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Alert.Activity, v.Alert.Trace = true, true }}},
 	{"requested", "high: ", "propose:isolate_instance " + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
 		v.Requests = []approvals.Request{bornOf(*v, 0, approvals.Pending)}
 	}}},
@@ -227,7 +227,7 @@ var alertCards = []alertCase{
 		v.Finding.Severity, v.Finding.Partition, v.Finding.Region = 5, "aws-us-gov", "us-gov-west-1"
 		v.Finding.Link = "https://us-gov-west-1.console.amazonaws-us-gov.com/guardduty/home?region=us-gov-west-1#/findings?fId=bdbdaacc"
 	}}},
-	{"sample", "[SAMPLE] high: ", "ack snooze false_positive activity", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Finding.Mark = finding.Sample }}},
+	{"sample", "[SAMPLE] high: ", "ack snooze false_positive activity trace", []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Finding.Mark = finding.Sample }}},
 	{"mock", "[MOCK] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Finding.Mark = finding.Mock }}},
 	{"drill", "[DRILL] high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) { v.Finding.Mark = finding.Drill }}},
 	{"c_and_c", "high: ", proposeButtons + stateButtons, []func(testing.TB, *AlertView){func(_ testing.TB, v *AlertView) {
@@ -287,6 +287,9 @@ func buttonsOf(m Message) []*slack.ButtonBlockElement {
 			for _, e := range a.Elements.ElementSet {
 				all = append(all, e.(*slack.ButtonBlockElement))
 			}
+		}
+		if s, ok := b.(*slack.SectionBlock); ok && s.Accessory != nil && s.Accessory.ButtonElement != nil {
+			all = append(all, s.Accessory.ButtonElement)
 		}
 	}
 	return all
@@ -554,7 +557,7 @@ func TestAnyAlert(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := func(name string) string { return text.Draw(r, name) }
 		v := AlertView{
-			Alert: alerts.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"),
+			Alert: alerts.Alert{ID: alertIDForTest, Over: rapid.Bool().Draw(r, "row over"), Activity: rapid.Bool().Draw(r, "activity"), Trace: rapid.Bool().Draw(r, "trace"),
 				State: rapid.SampledFrom([]alerts.State{"", alerts.Open, alerts.Acknowledged, alerts.Snoozed, alerts.FalsePositive}).Draw(r, "state"),
 				By:    approvals.Actor{Slack: rapid.SampledFrom([]string{ana.Slack, "", evil}).Draw(r, "by")}, At: moment.Draw(r, "at"), Until: moment.Draw(r, "until")},
 			Finding: finding.Finding{Source: finding.Source(s("source")), Product: s("product"), Mark: rapid.SampledFrom([]finding.Mark{"", finding.Sample, finding.Mock, finding.Drill, evil}).Draw(r, "mark"),

@@ -197,5 +197,6 @@ func (v AlertView) buttons() []slack.BlockElement {
 	add("snooze", "Snooze 1 h", !v.over() && state != alerts.Snoozed && state != alerts.FalsePositive)
 	add("false_positive", "False positive", state != alerts.FalsePositive)
 	add("activity", "Recent activity", v.Finding.Subject != trail.Subject{} && !v.Alert.Activity)
+	add("trace", "What it made", v.Finding.Subject != trail.Subject{} && !v.Alert.Trace)
 	return buttons
 }

@@ -62,6 +62,7 @@ const (
 	NotAsShown       = "What you were shown is not what %s would do. Nothing was done; look at it again: killswitch show %s."
 	NotOnCard        = "The card that you clicked does not show what %s would do. Nothing was done; use the newest card."
 	TryingAgain      = "%s: trying again what is left."
+	Tracing          = "%s: looking up what was made. The list comes in its thread, within two minutes."
 	ReviewKept       = "%s: thank you. The card says that you have reviewed it, once that is recorded."
 	WatchingOn       = "%s: it is watched on. The card says until when."
 	UndoOfUndo       = "%s is itself an undo. Ask for the containment again instead."

@@ -38,6 +38,9 @@ const (
 	PlanRank
 )
 
+// Shows is a hash of what the message shows.
+func (m Message) Shows() string { return approvals.HashOf("message", m) }
+
 // Found is the text by which the message is found again.
 func (m Message) Found() string { return cmp.Or(m.Marker, m.Text) }
 
@@ -51,6 +54,7 @@ type View struct {
 	Left     []approvals.Step   // of many steps those that were not done
 	Stay     []string           // why steps stay that an undo could not take back, one cause each
 	Report   *approvals.Report  // nil where there is none
+	Trace    *TraceView         // likewise
 	Alias    string             // of the account; may be empty
 	Waiting  []approvals.Person // who may still approve
 	Own      []approvals.Person // who has no vote, because the target is their own principal
@@ -908,6 +912,11 @@ func (v View) buttons() []slack.BlockElement {
 		return danger(asking(v.button("approve", "Approve"), "Approve this?", what+". It runs "+when+".", "Approve"))
 	}
 	details := v.button("details", "Details")
+	var more []slack.BlockElement
+	if _, _, ok := approvals.TraceSubject(r.Intent.Call); ok && v.Trace == nil && r.Intent.Undo == "" {
+		more = append(more, v.button("trace", "What it made"))
+	}
+	more = append(more, details)
 	no := []slack.BlockElement{
 		asking(v.button("deny", "Deny"), "Deny this?", what+". Then it never runs, whoever approves.", "Deny"),
 		asking(v.button("cancel", "Cancel"), "Cancel this?", what+". Only who asked for it can.", "Cancel"),
@@ -923,7 +932,7 @@ func (v View) buttons() []slack.BlockElement {
 		return no[len(no)-1:]
 	case approvals.Pending:
 		buttons := append([]slack.BlockElement{approve()}, no...)
-		return append(append(buttons, v.offers(false)...), details)
+		return append(append(buttons, v.offers(false)...), more...)
 	case approvals.Approved:
 		return append(no, details)
 	case approvals.Running, approvals.Undoing, approvals.Undone, approvals.Restored:
@@ -939,7 +948,7 @@ func (v View) buttons() []slack.BlockElement {
 		} else if v.touched() && v.reversible() {
 			e = append(e, v.undoButton())
 		}
-		return append(append(append(e, v.offers(true)...), v.againButtons()...), details)
+		return append(append(append(e, v.offers(true)...), v.againButtons()...), more...)
 	case approvals.Denied, approvals.Cancelled:
 		e := v.againButtons()
 		if r.Intent.Undo == "" && v.Run != nil && v.Run.Started && v.touched() && v.reversible() {

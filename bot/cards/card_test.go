@@ -629,8 +629,8 @@ func checkFallback(t *testing.T, word string, v View, text string) {
 
 // wantButtons are the buttons of each state, in their order.
 var wantButtons = map[string]string{
-	"planning": "cancel", "pending": "approve deny cancel details", "approved": "deny cancel details", "running": "details",
-	"contained": "undo details", "contained, but": "retry undo details", "restored": "details", "partial": "retry undo details", "failed": "retry undo again details",
+	"planning": "cancel", "pending": "approve deny cancel trace details", "approved": "deny cancel details", "running": "details",
+	"contained": "undo trace details", "contained, but": "retry undo trace details", "restored": "details", "partial": "retry undo trace details", "failed": "retry undo again trace details",
 	"refused": "again details", "denied": "again details", "cancelled": "again details", "expired": "again details", "undoing": "details", "undone": "details",
 }
 
@@ -696,11 +696,12 @@ func checkButtons(t *testing.T, v View, m Message) {
 	}
 	stronger := map[actions.Name]bool{actions.RevokeSessions: true, actions.DetachPolicies: true, actions.QuarantineUser: true}[r.Intent.Call.Action] && !actions.WholeAccount(r.Intent.Call)
 	if stronger && r.Intent.Undo == "" && (r.State == approvals.Contained || r.State == approvals.Partial || r.State == approvals.Failed) {
-		at := slices.IndexFunc(want, func(id string) bool { return id == approvals.AgainButton || id == "details" })
+		at := slices.IndexFunc(want, func(id string) bool { return id == approvals.AgainButton || id == "trace" || id == "details" })
 		want = slices.Insert(want, at, approvals.Propose(actions.DenyPrincipal))
 	}
+	_, _, traced := approvals.TraceSubject(r.Intent.Call)
 	want = slices.DeleteFunc(want, func(id string) bool {
-		return id == approvals.AgainButton && r.Intent.Undo != "" && approvals.ToType(r.Intent, all.Actions.Lookup) || id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && nobody(r)
+		return id == "trace" && (!traced || r.Intent.Undo != "") || id == approvals.AgainButton && r.Intent.Undo != "" && approvals.ToType(r.Intent, all.Actions.Lookup) || id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && nobody(r)
 	})
 	if d := cmp.Diff(want, ids); d != "" {
 		t.Errorf("buttons (-want +got):\n%s", d)

@@ -20,6 +20,8 @@ type Reply struct {
 	Key string
 	// Completes is the key of an earlier reply that this one is edited into.
 	Completes string
+	// Live is set for a message that is edited when what it shows changes.
+	Live bool
 	Message
 }
 
@@ -114,6 +116,9 @@ func Replies(v View) []Reply {
 	}
 	if v.Report != nil {
 		rs = append(rs, Reply{Key: "activity", Message: Activity(r.ID, *v.Report)})
+	}
+	if v.Trace != nil {
+		rs = append(rs, TraceReplies(*v.Trace, r.Card.Replies)...)
 	}
 	if v.Planned != nil && r.State != approvals.Planning && r.State != approvals.Refused { // last: what happened goes first
 		rs = append(rs, Reply{Key: "plan", Message: Message{Text: r.ID + ": the plan", Blocks: append([]slack.Block{section("plan", "*"+r.ID+": the plan*")}, v.plan()...), Rank: PlanRank}})

@@ -30,6 +30,11 @@ const ends = {
     aws: [/user deploy-bot changed AKIADEPLOYBT2EXAMPLE inactive/],
     cards: [/^undone: deactivate_key/, /^restored: undo deactivate_key/, /AKIADEPLOYBT2EXAMPLE/],
   },
+  persistence: {
+    credentials: ["attacker at 203.0.113.77 as ops-bot: denied", "attacker at 203.0.113.77 as reporting: denied", "attacker at 203.0.113.77 as svc-backup: denied"],
+    aws: [/user ops-bot changed AKIAOPSBOTXX2EXAMPLE inactive/, /role reporting changed denied by Killswitch/],
+    cards: [/^AL-\w+: what user ops-bot made: 1 thing, 1 contained or gone/, /^contained: quarantine_user/, /^contained: detach_policies/],
+  },
   instance: { credentials: ["miner on crawler-7 as crawler-role: denied"], aws: [], cards: [/^undone: isolate_instance/, /^restored: undo isolate_instance/, /^high: CryptoCurrency:EC2/] },
   freeze: {
     credentials: ["Dana, by the break-glass role as break-glass: denied", "attacker at 203.0.113.77 as experiments: denied"],
@@ -53,6 +58,7 @@ const ends = {
 const onTheWay = {
   "stolen-role": [[/^Bob, a second/, /denied attacker at .* as web-tier-role/], [/^A minute later/, /works web-1, since/]],
   "exposed-key": [[/^Alice clicks/, /denied attacker at .* as deploy-bot/]],
+  persistence: [[/^Alice clicks/, /works attacker at .* as svc-backup/], [/^Carol approves\. The list/, /denied attacker at .* as svc-backup/]],
   instance: [[/^Bob approves: security/, /instance crawler-7 changed cut off/]],
   freeze: [[/^Bob, a second/, /Sandbox 333333333333 frozen by killswitch-freeze/], [/^The break-glass/, /works Dana, by the break-glass role/]],
   race: [[/^The attacker takes/, /works attacker at .* as app-role/], [/^Killswitch looks again/, /denied attacker at .* as app-role/], [/^The attacker tries/, /denied attacker at .* as ci-deployer/]],

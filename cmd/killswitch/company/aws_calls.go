@@ -30,6 +30,13 @@ func (c *Company) Session(role, name, by, action, resource string) *Credentials 
 	return s
 }
 
+// Assumed returns a session of a role that somebody got by AssumeRole, by its key, as Credentials.
+func (c *Company) Assumed(role, name, key, by, action, resource string) *Credentials {
+	s := &Credentials{Session: c.AWS.SessionOf(key), Principal: role, Name: name, By: by, Action: action, Resource: resource}
+	c.Used = append(c.Used, s)
+	return s
+}
+
 // Key returns a user's access key as Credentials.
 func (c *Company) Key(user, key, by, action, resource string) *Credentials {
 	s := &Credentials{Session: c.AWS.KeySession(key), Principal: user, Name: key, By: by, Action: action, Resource: resource}

@@ -22,6 +22,9 @@ const (
 	Deployer     = "arn:aws:iam::222222222222:role/ci-deployer"
 	Experiments  = "arn:aws:iam::333333333333:role/experiments"
 	BreakGlass   = "arn:aws:iam::333333333333:role/break-glass"
+	OpsBot       = "arn:aws:iam::222222222222:user/ops-bot"
+	OpsBotKey    = "AKIAOPSBOTXX2EXAMPLE" //nolint:gosec // G101: of nobody
+	Reporting    = "arn:aws:iam::222222222222:role/reporting"
 	DeployBot    = "arn:aws:iam::222222222222:user/deploy-bot"
 	DeployBotKey = "AKIADEPLOYBT2EXAMPLE" //nolint:gosec // G101: of nobody
 	Web          = "i-0d3e1a5b7c9f20001"
@@ -72,6 +75,8 @@ func production(a *awsfake.Account, now time.Time) {
 	a.AddUser(awsfake.User{Name: "dana", Created: since(480), Groups: []string{"admins"}, Password: since(480), MFA: []string{"arn:aws:iam::222222222222:mfa/dana"}})
 	a.AddUser(awsfake.User{Name: "deploy-bot", Created: since(300), Attached: []string{managed + "AmazonS3FullAccess", managed + "AmazonEC2FullAccess"},
 		Keys: []awsfake.AccessKey{{ID: DeployBotKey, Created: since(300)}}})
+	a.AddUser(awsfake.User{Name: "ops-bot", Created: since(260), Attached: []string{managed + "IAMFullAccess", managed + "AmazonS3FullAccess"},
+		Keys: []awsfake.AccessKey{{ID: OpsBotKey, Created: since(260)}}})
 	a.AddUser(awsfake.User{Name: "report-bot", Created: since(150), Attached: []string{managed + "ReadOnlyAccess"},
 		Keys: []awsfake.AccessKey{{ID: "AKIAREPORTBT2EXAMPLE", Created: since(150)}}}) //nolint:gosec // G101: of nobody
 

@@ -7,6 +7,7 @@ import "github.com/killswitch-chatops/killswitch/approvals"
 var stories = []*story{
 	stolenRole,
 	exposedKey,
+	persistence,
 	isolation,
 	freeze,
 	race,

@@ -37,6 +37,20 @@ var endings = map[string]func(*testing.T, state){
 		wantLog(t, s, "AttachUserPolicy", "ok")
 		wantLog(t, s, "DetachUserPolicy", "ok")
 	},
+	"persistence": func(t *testing.T, s state) {
+		alert := s.cards("high: Exposed Access Keys")
+		lists := s.replies(alert, "AL-")
+		if len(alert) != 1 || !slices.ContainsFunc(lists, func(m message) bool {
+			return strings.Contains(m.Text, "1 thing, 1 contained or gone. It changed or used 1 more.")
+		}) {
+			t.Errorf("the alert's thread: %v", lists)
+		}
+		u := s.user("arn:aws:iam::" + company.Prod + ":user/" + madeUser)
+		if !slices.Contains(u.Attached, "KillSwitchQuarantine") || u.Keys[0].Status != "Inactive" {
+			t.Errorf("the user is %+v", u)
+		}
+		wantLog(t, s, "GetObject", "ok", "explicit deny in an identity-based policy", "explicit deny in an identity-based policy")
+	},
 	"instance": func(t *testing.T, s state) {
 		alert := s.cards("high: CryptoCurrency:EC2/BitcoinTool.B!DNS")
 		if len(alert) != 1 || len(s.replies(alert, "undone: isolate_instance")) != 1 {

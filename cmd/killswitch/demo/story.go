@@ -50,7 +50,8 @@ type play struct {
 	lifted   []time.Time         // when the attacker took a deny away
 	// Who uses what: the attacker, the attacker by another way, and one of ours.
 	bad, other, good *company.Credentials
-	amiss            []string // what steps saw that is not as the story has it
+	chained          *company.Credentials // what the attacker has by the other way
+	amiss            []string             // what steps saw that is not as the story has it
 }
 
 // begin does the first steps of a story, unless they are a person's.

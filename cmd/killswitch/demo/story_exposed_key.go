@@ -27,7 +27,7 @@ var exposedKey = &story{
 			return nil
 		}),
 		event("Trusted Advisor has seen the key, too. Its alert says what the key did in the last 24 hours.", func(ctx context.Context, p *play) error {
-			return p.EmitEvent(ctx, "exposed-key", 0, nil)
+			return p.EmitEvent(ctx, "exposed-key", 0, map[string]string{"USER": "deploy-bot", "KEY": company.DeployBotKey})
 		}),
 		clicks(company.Alice, "Alice clicks: for leaked keys the route says that no second person is needed, since the key and its user can be had back.",
 			"Deactivate: "+company.DeployBotKey, approvals.Propose(actions.DeactivateKey), alertAbout(company.DeployBotKey), is(deactivating, contained...)),

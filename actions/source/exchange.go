@@ -22,15 +22,19 @@ import (
 // maxAnswer is the limit on an answer, in bytes.
 const maxAnswer = 1 << 20
 
-// post calls a JSON service without its SDK client, which would make the executor too
+// exchange calls a JSON service without its SDK client, which would make the executor too
 // large: id is the SDK's name of the service, name that of its endpoints and
 // signatures. There are no retries. Errors are like those of an SDK client.
-func post(ctx context.Context, a *actions.Account, id, name, path string, now time.Time, in, out any) error {
-	body, err := json.Marshal(in)
+func exchange(ctx context.Context, a *actions.Account, method, id, name, region, path string, now time.Time, in, out any) error {
+	var body []byte
+	var err error
+	if in != nil {
+		body, err = json.Marshal(in)
+	}
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint(ctx, a, id, name)+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, endpoint(ctx, a, id, name, region)+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -40,7 +44,7 @@ func post(ctx context.Context, a *actions.Account, id, name, path string, now ti
 		return err
 	}
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), name, a.Region, now); err != nil {
+	if err := v4.NewSigner().SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), name, region, now); err != nil {
 		return err
 	}
 	resp, err := a.Config().HTTPClient.Do(req)
@@ -65,7 +69,7 @@ func post(ctx context.Context, a *actions.Account, id, name, path string, now ti
 
 // endpoint returns the URL of a service, resolved as in the SDK's clients.
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
-func endpoint(ctx context.Context, a *actions.Account, id, name string) string {
+func endpoint(ctx context.Context, a *actions.Account, id, name, region string) string {
 	for _, source := range a.Config().ConfigSources {
 		if s, ok := source.(interface {
 			GetServiceBaseEndpoint(context.Context, string) (string, bool, error)
@@ -82,7 +86,7 @@ func endpoint(ctx context.Context, a *actions.Account, id, name string) string {
 	if a.Partition == "aws-cn" {
 		suffix += ".cn"
 	}
-	return "https://" + name + "." + a.Region + "." + suffix
+	return "https://" + name + "." + region + "." + suffix
 }
 
 // answeredError reads the error of a JSON service.
