@@ -59,13 +59,6 @@ func (b *Bot) webhookRequest(ctx context.Context, w Webhook) error {
 		return err
 	}
 	r := approvals.Request{Intent: approvals.Intent{Call: call}, Reason: reason, Card: approvals.Card{Channel: b.IncidentChannel}}
-	old, err := b.Requests.Get(ctx, approvals.RequestID(e))
-	switch {
-	case err == nil && old.Evidence != e.Key():
-		return c.repeated(ctx, old, r)
-	case err != nil && !errors.Is(err, approvals.ErrNotFound):
-		return err
-	}
 	return c.request(ctx, approvals.Actor{Person: approvals.WebhookRequester(w.ID)}, r)
 }
 

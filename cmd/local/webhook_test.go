@@ -118,9 +118,12 @@ func TestWebhookAsksAndPeopleDecide(t *testing.T) {
 	}
 	t.Run("with an owner", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, hooked("carol"))
+		w := newWorld(t, hooked("carol"), func(w *world) {
+			w.cfg.Usergroups = map[string]string{"responders": "S0RESP"} // of which carol is one, and not called
+			w.slack.SetUsergroup("S0RESP", []string{"U01ALICE", "U02BOB", "U03CAROL"})
+		})
 		r := w.state(w.hookAsks("/requests", "", revocation("beacon")), approvals.Pending)
-		if call := w.call(r); !strings.Contains(call, "<@U01ALICE>") || strings.Contains(call, "<@U03CAROL>") {
+		if call := w.call(r); !strings.Contains(call, "<@U01ALICE>") || strings.Contains(call, "<@U03CAROL>") || strings.Contains(call, "S0RESP") {
 			t.Errorf("called by %q", call)
 		}
 		w.shows(r, "Pending 0/1: a responder must approve")
