@@ -115,8 +115,8 @@ func (d *Decision) refuse(v actions.Violation) {
 // Admit decides whether a person may make a request. found is the target as its plan found it; zero
 // before. For one-click and automatic requests the quorum is not checked. Where a rule asked and
 // people decide, one approval more is needed, since no person vouches for it; for a webhook see
-// [Policy.ForRequester]. Where those whose own principal the target is are missing for the quorum, who asks must be able to act alone: nobody
-// is untouchable because they approve.
+// [Policy.ForRequester]. Where those whose own principal the target is are missing for the quorum,
+// who asks must be able to act alone: nobody is untouchable because they approve.
 func (p Policy) Admit(i Intent, found actions.Identity, person string, mode ApprovalMode) Decision {
 	e := p.ForRequester(i, person)
 	d := Decision{Own: p.owners(e, i, found), Owners: p.keyOwners(person)}
