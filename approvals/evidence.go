@@ -56,7 +56,8 @@ type Verifier interface {
 	Verify(ctx context.Context, e Evidence) error
 }
 
-// SlackVerifier checks Slack's signature.
+// SlackVerifier checks Slack's signature, and that of ingress, which has the same secret, of what came with
+// a webhook's key.
 // https://docs.slack.dev/authentication/verifying-requests-from-slack
 type SlackVerifier struct {
 	// Secrets are tried in order: the current one, and while it is rotated the previous.
@@ -68,7 +69,10 @@ type SlackVerifier struct {
 
 // Verify implements Verifier.
 func (v SlackVerifier) Verify(ctx context.Context, e Evidence) error {
-	if e.Kind != SlackEvidence {
+	sign, whose := SignSlack, "Slack's"
+	if e.Kind == WebhookEvidence {
+		sign, whose = SignWebhook, "ingress'"
+	} else if e.Kind != SlackEvidence {
 		return Unproven("%s is not Slack's", e.Kind)
 	}
 	for _, get := range []func(context.Context) ([]string, error){v.Secrets, v.Refresh} {
@@ -80,19 +84,29 @@ func (v SlackVerifier) Verify(ctx context.Context, e Evidence) error {
 			return fmt.Errorf("signing secret: %w", err)
 		}
 		for _, secret := range secrets {
-			if secret != "" && hmac.Equal([]byte(e.Signature), []byte(SignSlack(secret, e.Timestamp, e.Body))) {
+			want := sign(secret, e.Timestamp, e.Body)
+			if secret != "" && want != "" && hmac.Equal([]byte(e.Signature), []byte(want)) {
 				return nil
 			}
 		}
 	}
-	return Unproven("the signature is not Slack's")
+	return Unproven("the signature is not %s", whose)
+}
+
+// Kinds are the kinds of evidence that it verifies.
+func (v SlackVerifier) Kinds() map[EvidenceKind]Verifier {
+	return map[EvidenceKind]Verifier{SlackEvidence: v, WebhookEvidence: v}
 }
 
 // SignSlack is Slack's signature of a body.
 func SignSlack(secret, timestamp, body string) string {
+	return "v0=" + signed(secret, "v0:"+timestamp+":"+body)
+}
+
+func signed(secret, text string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("v0:" + timestamp + ":" + body))
-	return "v0=" + hex.EncodeToString(mac.Sum(nil))
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // ClockSkew is how far the clock of an event's source, or of the other zone, may be ahead

@@ -40,6 +40,14 @@ func TestOnlySignedEvidenceIsGenuine(t *testing.T) {
 		f(&e)
 		return e
 	}
+	webhook := func(f func(*approvals.Evidence)) approvals.Evidence {
+		e, err := approvals.WebhookRequest{Webhook: "soar", Key: "case-1", Asked: "{}"}.Evidence(documented.Timestamp, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(&e)
+		return e
+	}
 	good := secrets(documentedSecret)
 	for _, c := range []struct {
 		name             string
@@ -61,6 +69,14 @@ func TestOnlySignedEvidenceIsGenuine(t *testing.T) {
 		{"STS", good, nil, edit(func(e *approvals.Evidence) { e.Kind = approvals.STSEvidence }), refused},
 		{"no kind", good, nil, edit(func(e *approvals.Evidence) { e.Kind = "" }), refused},
 		{"other kind while secrets fail", fails, nil, edit(func(e *approvals.Evidence) { e.Kind = "" }), refused},
+		{"ingress' of a webhook's", good, nil, webhook(func(e *approvals.Evidence) {
+			e.Signature = approvals.SignWebhook(documentedSecret, e.Timestamp, e.Body)
+		}), nil},
+		{"Slack's of a webhook's", good, nil, webhook(func(e *approvals.Evidence) { e.Signature = approvals.SignSlack(documentedSecret, e.Timestamp, e.Body) }), refused},
+		{"a webhook's that can't be read", good, nil, webhook(func(e *approvals.Evidence) { e.Body, e.Signature = "{", "" }), refused},
+		{"ingress' of a command", good, nil, edit(func(e *approvals.Evidence) {
+			e.Signature = approvals.SignWebhook(documentedSecret, e.Timestamp, e.Body)
+		}), refused},
 		{"body", good, nil, edit(func(e *approvals.Evidence) { e.Body += "&text=x" }), refused},
 		{"timestamp", good, nil, edit(func(e *approvals.Evidence) { e.Timestamp = "1531420619" }), refused},
 		{"timestamp's sign", good, nil, edit(func(e *approvals.Evidence) { e.Timestamp = "+" + e.Timestamp }), refused},

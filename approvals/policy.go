@@ -31,6 +31,8 @@ type Policy struct {
 	Units   ActionPolicy // for calls on many accounts: an organizational unit, or the root
 	Actions map[actions.Name]ActionPolicy
 	Watch   time.Duration // how long what is in force is watched
+	// Webhooks are those that may ask for something, by ID.
+	Webhooks map[string]WebhookGrant
 }
 
 // RetryWithin is how long after its approval a request may be retried, however often.
@@ -70,6 +72,8 @@ const (
 	SelfReview     actions.Code = "self_review"      // another responder reviews what was done alone
 	NoSigner       actions.Code = "no_signer"        // nobody who may approve has an AWS identity to sign with
 	OwnPrincipal   actions.Code = "own_principal"    // the target is this person's own principal
+	NotGranted     actions.Code = "not_granted"      // the webhook may not ask for this
+	KeyOwner       actions.Code = "key_owner"        // this person holds the key of the webhook that asked
 )
 
 // Kind is the kind of a vote.
@@ -96,6 +100,7 @@ type Decision struct {
 	Need     int              // approvals
 	Waiting  []string         // people who may still approve
 	Own      []string         // people of both groups whose own principal the target is: they have no vote
+	Owners   []string         // people who hold the key of the webhook that asked: they may not approve
 	// Short is that too few may approve, where who asks may act alone instead: not a refusal.
 	Short *actions.Violation
 }
@@ -109,14 +114,15 @@ func (d *Decision) refuse(v actions.Violation) {
 
 // Admit decides whether a person may make a request. found is the target as its plan found it; zero
 // before. For one-click and automatic requests the quorum is not checked. Where a rule asked and
-// people decide, one approval more is needed, since no person vouches for it. Where those whose
-// own principal the target is are missing for the quorum, who asks must be able to act alone: nobody
-// is untouchable because they approve.
+// people decide, one approval more is needed, since no person vouches for it; for a webhook see
+// [Policy.ForRequester]. Where those whose own principal the target is are missing for the quorum,
+// who asks must be able to act alone: nobody is untouchable because they approve.
 func (p Policy) Admit(i Intent, found actions.Identity, person string, mode ApprovalMode) Decision {
-	e := p.For(i)
-	d := Decision{Own: p.owners(e, i, found)}
-	d.Waiting = p.eligible(e, person, d.Own, nil)
+	e := p.ForRequester(i, person)
+	d := Decision{Own: p.owners(e, i, found), Owners: p.keyOwners(person)}
+	d.Waiting = p.eligible(e, person, append(slices.Clone(d.Own), d.Owners...), nil)
 	rule := person == AutomaticRequester && mode != OneClick
+	_, webhook := RequestingWebhook(person)
 	if rule {
 		e = e.OneMore(d.Waiting)
 	}
@@ -124,16 +130,20 @@ func (p Policy) Admit(i Intent, found actions.Identity, person string, mode Appr
 	_, known := p.Roster.ByID(person)
 	switch {
 	case rule:
+	case webhook:
+		if !p.granted(i, person) {
+			d.refuse(actions.Violation{Code: NotGranted, Person: person})
+		}
 	case !known:
 		d.refuse(actions.Violation{Code: UnknownPerson, Person: person})
 	case !p.Roster.In(person, e.Requesters):
 		d.refuse(actions.Violation{Code: NotRequester, Person: person, Group: e.Requesters})
 	}
-	if mode == OneClick || rule && mode == Automatic {
+	if !webhook && mode == OneClick || rule && mode == Automatic {
 		d.Need = 0
 	} else if e.Approvals < 1 || len(d.Waiting) < e.Approvals {
 		few := actions.Violation{Code: TooFewEligible, Group: e.Approvers, Have: len(d.Waiting), Need: max(e.Approvals, 1)}
-		if without := p.eligible(e, person, nil, nil); e.Approvals >= 1 && len(without) >= e.Approvals {
+		if without := p.eligible(e, person, d.Owners, nil); e.Approvals >= 1 && len(without) >= e.Approvals {
 			few.Person = strings.Join(slices.DeleteFunc(without, func(id string) bool { return !slices.Contains(d.Own, id) }), ", ")
 		}
 		if few.Person != "" && e.BreakGlassAfter > 0 && i.Undo == "" && p.Roster.CanSign(person) && !slices.Contains(d.Own, person) {
@@ -155,8 +165,8 @@ func (p Policy) Admit(i Intent, found actions.Identity, person string, mode Appr
 // Decide decides whether a vote counts. If the request's and the policy's numbers
 // differ, the stricter one counts.
 func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
-	e := p.For(r.Intent)
-	d := Decision{Need: max(e.Approvals, r.Need, 1), Own: p.owners(e, r.Intent, r.Found)}
+	e := p.ForRequester(r.Intent, r.Requester.Person)
+	d := Decision{Need: max(e.Approvals, r.Need, 1), Own: p.owners(e, r.Intent, r.Found), Owners: p.keyOwners(r.Requester.Person)}
 	if _, ok := p.Roster.ByID(v.Person); !ok {
 		d.refuse(actions.Violation{Code: UnknownPerson, Person: v.Person})
 	}
@@ -235,7 +245,7 @@ func (p Policy) Decide(r Request, kind Kind, v Vote, now time.Time) Decision {
 		if signs {
 			voted = nil
 		}
-		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, d.Own, voted), func(id string) bool {
+		d.Waiting = slices.DeleteFunc(p.eligible(e, r.Requester.Person, append(slices.Clone(d.Own), d.Owners...), voted), func(id string) bool {
 			return r.joinedLate(id) || signs && !p.Roster.CanSign(id)
 		})
 	}
@@ -273,10 +283,13 @@ func (d *Decision) decideApproval(p Policy, e ActionPolicy, r Request, v Vote, n
 	if v.Person == r.Requester.Person {
 		d.refuse(actions.Violation{Code: SelfApproval, Person: v.Person})
 	}
+	if slices.Contains(d.Owners, v.Person) {
+		d.refuse(actions.Violation{Code: KeyOwner, Person: v.Person})
+	}
 	switch {
 	case !p.Roster.In(v.Person, e.Approvers):
 		d.refuse(actions.Violation{Code: NotApprover, Person: v.Person, Group: e.Approvers})
-	case slices.Contains(r.Overrules, v.Person) || slices.Contains(d.Own, v.Person):
+	case slices.Contains(r.Overrules, v.Person) || slices.Contains(d.Own, v.Person) || slices.Contains(d.Owners, v.Person):
 	case r.joinedLate(v.Person) && v.Person != r.Requester.Person:
 		d.refuse(actions.Violation{Code: JoinedLate, Person: v.Person, Group: e.Approvers})
 	}

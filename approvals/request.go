@@ -293,8 +293,15 @@ func (r Request) MayRetry(now time.Time) bool {
 func (r Request) RetryUntil() time.Time { return r.ApprovedAt().Add(RetryWithin) }
 
 // RequestID derives a request's ID from the requester's evidence, so that one piece of
-// evidence makes one request.
+// evidence makes one request. What a webhook sends twice is one request, too.
 func RequestID(e Evidence) string {
+	if e.Kind == WebhookEvidence {
+		w, _, err := ReadWebhook(e)
+		at, wrong := e.At()
+		if err == nil && wrong == nil {
+			return w.requestID(at)
+		}
+	}
 	return ShortID("KS-", "killswitch request v1\n"+e.Key())
 }
 

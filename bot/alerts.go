@@ -19,30 +19,11 @@ import (
 	"github.com/killswitch-chatops/killswitch/bot/cards"
 )
 
-// Webhook is a message on the queue webhooks: a request that came with a webhook's key.
-// It is ingress.Webhook, read here.
-type Webhook struct {
-	ID    string `json:"webhook"`
-	Path  string `json:"path"`            // of the URL
-	Drill string `json:"drill,omitempty"` // a drill's name, new for each; empty for what is not one
-	Body  string `json:"body"`            // raw
-}
-
 // HandleEvent handles a message of the queue alerts: one event of EventBridge or an
 // array of them. It may wait for some seconds. After an error the message must be
 // delivered again, unless it wraps approvals.ErrUnreadable.
 func (b *Bot) HandleEvent(ctx context.Context, body []byte) error {
 	return b.handleEvents(ctx, body, finding.Event{})
-}
-
-// HandleWebhook handles a message of the queue webhooks.
-func (b *Bot) HandleWebhook(ctx context.Context, w Webhook) error {
-	if w.Path != "/events" || w.ID == "" || !slices.Contains(b.EventWebhooks, w.ID) {
-		b.Log.WarnContext(ctx, "webhook may not do this", slog.String("webhook", w.ID), slog.String("path", w.Path))
-		b.count(ctx, "WebhooksRefused", 1)
-		return nil
-	}
-	return b.handleEvents(ctx, []byte(w.Body), finding.Event{Drill: w.Drill, Webhook: w.ID})
 }
 
 func (b *Bot) count(ctx context.Context, name string, n int) {
@@ -181,17 +162,23 @@ const (
 
 // tellOnce posts a notice in the incident channel, at most once an hour for each what.
 func (b *Bot) tellOnce(ctx context.Context, what string, m cards.Message) error {
+	_, err := b.tellDue(ctx, what, m)
+	return err
+}
+
+// tellDue is [Bot.tellOnce]. told: this call did it.
+func (b *Bot) tellDue(ctx context.Context, what string, m cards.Message) (told bool, err error) {
 	due, err := b.Requests.Once(ctx, what, noticeLease, b.Now())
 	if err != nil || !due {
-		return err
+		return false, err
 	}
 	head, _, _ := strings.Cut(m.Text, ":")
 	if b.Slack.find(ctx, b.IncidentChannel, "", head, b.Now().Add(-noticeRecent)) == "" { // who told it may have died
 		if _, err := b.Slack.post(ctx, b.IncidentChannel, "", m); err != nil {
-			return fmt.Errorf("not told: %w", err)
+			return false, fmt.Errorf("not told: %w", err)
 		}
 	}
-	return b.Requests.Done(ctx, what, b.Now().Add(noticeEvery))
+	return true, b.Requests.Done(ctx, what, b.Now().Add(noticeEvery))
 }
 
 // reportUnreadable posts a message about an event that can't be read, at most one an

@@ -89,16 +89,21 @@ type conversation struct {
 	payload approvals.SlackPayload
 	at      time.Time
 	// Of what was signed at the command line nothing comes from Slack: what is said to it is told here.
-	signed bool
-	told   string
-	form   *cards.Message // where the form is submitted: what is said, which is drawn in its place
+	signed  bool
+	told    string
+	webhook string         // whose key it came with: there is nobody to answer, so the incident channel is told
+	form    *cards.Message // where the form is submitted: what is said, which is drawn in its place
 }
 
-// say answers the person alone. It is best effort: the record is elsewhere.
+// say answers the person alone. It is best effort: the record is elsewhere. Only of what a webhook asks for
+// it returns an error: then nobody was told.
 func (c *conversation) say(ctx context.Context, m cards.Message) error {
 	if c.signed {
 		c.told = terminal.Text(m.Text, nil)
 		return nil
+	}
+	if c.webhook != "" {
+		return c.b.tellOfWebhook(ctx, c.webhook, approvals.RequestID(c.e), m)
 	}
 	if c.form != nil {
 		*c.form = m
@@ -144,7 +149,7 @@ func (c *conversation) person(ctx context.Context) (approvals.Actor, *actions.Re
 // person is not in right now.
 func (c *conversation) narrowed(ctx context.Context, group string) *actions.Refusal {
 	usergroup := c.b.Usergroups[group]
-	if usergroup == "" || c.signed {
+	if usergroup == "" || c.signed || c.webhook != "" {
 		return nil
 	}
 	in, err := c.b.people.members(ctx, c.b, usergroup)

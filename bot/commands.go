@@ -96,6 +96,8 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 		return err
 	case same.ID != "":
 		return c.sayAsked(ctx, same)
+	case waiting >= maxWaiting && c.webhook != "":
+		return b.tellOnce(ctx, "too many of webhook "+c.webhook, cards.Say(cards.TooManyOfWebhook, c.webhook, strconv.Itoa(waiting)))
 	case waiting >= maxWaiting && r.Intent.Undo == "":
 		return c.say(ctx, cards.Say(cards.TooManyWait, strconv.Itoa(waiting), cmp.Or(c.payload.Command, "/killswitch")))
 	}
@@ -113,6 +115,8 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 	// A second delivery of the same evidence comes here too: then the job may be missing.
 	if now, err := b.Requests.Get(ctx, r.ID); err != nil {
 		return err
+	} else if now.Evidence != key && c.webhook != "" {
+		return c.repeated(ctx, now, r)
 	} else if now.Evidence != key {
 		return c.say(ctx, cards.Say(cards.IDTaken, r.ID))
 	} else if now.State == approvals.Planning {
@@ -123,7 +127,7 @@ func (c *conversation) request(ctx context.Context, who approvals.Actor, r appro
 			return err
 		}
 	}
-	if err := c.draw(ctx, r.ID); err != nil || c.signed {
+	if err := c.draw(ctx, r.ID); err != nil || c.signed || c.webhook != "" {
 		return err
 	}
 	return c.cardTrouble(ctx, r.ID)

@@ -47,7 +47,7 @@ func (b *Bot) view(ctx context.Context, r approvals.Request) (cards.View, error)
 	if r.State == approvals.Pending {
 		d := b.Policy.Decide(r, approvals.Approve, approvals.Vote{}, v.Now)
 		v.Unsigned, v.Waiting, v.Own = d.Unsigned, b.Policy.Roster.Persons(d.Waiting), b.Policy.Roster.Persons(d.Own)
-		v.Group = b.Usergroups[b.Policy.For(r.Intent).Approvers]
+		v.Owners, v.Group = b.Policy.Roster.Persons(d.Owners), b.Usergroups[b.Policy.For(r.Intent).Approvers]
 	} else if v.Run != nil && v.Run.BreakGlass != nil { // they are called
 		group := b.Policy.For(r.Intent).Approvers
 		own := b.Policy.Roster.Owners(r.Intent.Call, r.Found)

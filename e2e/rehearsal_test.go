@@ -55,7 +55,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	}
 	// As cmd/pack writes it.
 	grants := filepath.Join(s.dir, "webhooks.json")
-	s.must(os.WriteFile(grants, []byte(`{"eventbridge":{"events":true}}`), 0o600))
+	s.must(os.WriteFile(grants, []byte(`{"direct":{"actions":["revoke_sessions"],"role_to_assume":"killswitch-responder","org_management_account":"999999999999"},"eventbridge":{"events":true},"soar":{"actions":["revoke_sessions"],"role_to_assume":"killswitch-responder","org_management_account":"999999999999"}}`), 0o600))
 	r := &rehearsal{scene: s, outputs: d.Outputs}
 	r.requests.Store = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RequestsTable"], approvals.Marks...)
 	r.runs.Reader = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RunsTable"])
@@ -110,7 +110,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	return r
 }
 
-// eventsToo is configuration: who may send events, and what becomes of them.
+// eventsToo is configuration: who may send events, and what becomes of them; who may ask.
 const eventsToo = `
 alerts:
   routes:
@@ -118,6 +118,7 @@ alerts:
 webhooks:
   - {id: eventbridge, events: true}
   - {id: soar, actions: [revoke_sessions]}
+  - {id: direct, actions: [revoke_sessions]}
 `
 
 // TestRehearsalEvents: what EventBridge's rules bring, and what a webhook brings,

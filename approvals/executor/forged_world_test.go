@@ -174,9 +174,8 @@ func (w *world) worker() *executor.Executor {
 	findings.Org = w.cfg.Org
 	x := &executor.Executor{
 		Store: w.Runs, Requests: approvals.Requests{Store: w.Requests, Retention: w.cfg.Retention}, Policy: w.cfg.Policy, Org: w.cfg.Org, Cloud: cloud, Actions: catalog.Lookup,
-		Verifiers: map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{
-			Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}},
-		Team: acme, Channels: w.cfg.Channels, Findings: findings, AutoPerHour: w.cfg.PerHour, AutoPerHourTotal: w.cfg.Total,
+		Verifiers: approvals.SlackVerifier{Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}.Kinds(),
+		Team:      acme, Channels: w.cfg.Channels, Findings: findings, AutoPerHour: w.cfg.PerHour, AutoPerHourTotal: w.cfg.Total,
 		Jobs: recorder{w}, Changes: teller{w},
 		Now: w.clock.Now, Sleep: w.clock.Sleep, Owner: func() string { return fmt.Sprintf("%s/%d", name, runs.Add(1)) }, Log: w.log,
 	}

@@ -221,7 +221,7 @@ func (x *Executor) admit(p *approvals.Planned) error {
 	if alone := x.autoEligible(p.Call()) && (!known || p.Plan.Reversible && p.Plan.Guarded == ""); d.Short != nil && !alone {
 		return actions.Refuse(*d.Short)
 	}
-	entry := x.Policy.For(p.Intent)
+	entry := x.Policy.ForRequester(p.Intent, p.Person)
 	entry.Approvals = d.Need
 	var enough bool
 	if p.Policy, p.Eligible, enough = entry.Overrule(d.Waiting, p.Overrules); !enough {

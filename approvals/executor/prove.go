@@ -48,6 +48,8 @@ func (x *Executor) prove(ctx context.Context, r approvals.Request, open opener) 
 		proven, err = x.proveRule(ctx, r, e)
 	case approvals.STSEvidence:
 		proven, err = x.proveStatement(ctx, e)
+	case approvals.WebhookEvidence:
+		proven, err = x.proveWebhook(ctx, e)
 	case approvals.SlackEvidence, approvals.EventEvidence:
 		proven, err = x.proveSlackRequest(ctx, r, e, open)
 	default:
@@ -61,6 +63,34 @@ func (x *Executor) prove(ctx context.Context, r approvals.Request, open opener) 
 		return provenRequest{}, approvals.Unproven("the stored request is not what was asked for")
 	}
 	return proven, nil
+}
+
+// proveWebhook reads what came with a webhook's key, by ingress' signature. Behind it stands no person: the
+// policy wants more approvals.
+func (x *Executor) proveWebhook(ctx context.Context, e approvals.Evidence) (provenRequest, error) {
+	v, ok := x.Verifiers[e.Kind]
+	if !ok {
+		return provenRequest{}, approvals.Unproven("kind %q", e.Kind)
+	}
+	if err := v.Verify(ctx, e); err != nil {
+		return provenRequest{}, err
+	}
+	w, d, err := approvals.ReadWebhook(e)
+	if err != nil {
+		return provenRequest{}, err
+	}
+	at, err := e.At()
+	if err != nil {
+		return provenRequest{}, err
+	}
+	if at.After(x.Now().Add(approvals.ClockSkew)) {
+		return provenRequest{}, approvals.Unproven("it is from the future")
+	}
+	call, reason, err := d.Parse(x.Org.Directory())
+	if err != nil {
+		return provenRequest{}, approvals.Unproven("what the webhook sent does not parse")
+	}
+	return provenRequest{intent: approvals.Intent{Call: call}, reason: reason, person: approvals.WebhookRequester(w.Webhook), at: at}, nil
 }
 
 // proveSlackRequest reads a request that a person typed or clicked.
@@ -271,10 +301,11 @@ func (x *Executor) verifyPayload(ctx context.Context, e approvals.Evidence) (app
 	return x.readPayload(ctx, e)
 }
 
-// verifierOf returns the verifier of evidence, whose kind must be one that is signed.
+// verifierOf returns the verifier of evidence that a person gave. What a webhook asks for is not: its text
+// could be made to read as a click.
 func (x *Executor) verifierOf(e approvals.Evidence) (approvals.Verifier, error) {
 	v, ok := x.Verifiers[e.Kind]
-	if !ok || e.Kind == approvals.EventEvidence || e.Kind == approvals.RuleEvidence { // not signed
+	if nobodys := []approvals.EvidenceKind{approvals.EventEvidence, approvals.RuleEvidence, approvals.WebhookEvidence}; !ok || slices.Contains(nobodys, e.Kind) {
 		return nil, approvals.Unproven("kind %q", e.Kind)
 	}
 	return v, nil

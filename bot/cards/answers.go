@@ -1,6 +1,11 @@
 package cards
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/killswitch-chatops/killswitch/actions"
+)
 
 // Say is an answer to one person, in one of the formats below. Its verbs are all %s,
 // and what they stand for is escaped: IDs, where no comment says what.
@@ -75,6 +80,16 @@ const (
 	VoteByClick = "%s: click Approve on its card, which is now the last message in <#%s>. A vote can't be typed: it needs what only the card carries."
 )
 
+// What the incident channel is told of what webhooks ask for.
+const (
+	// call
+	OtherSameKey = "Nothing was done. It is the name (Idempotency-Key) of another request, which goes on as it was asked for. What was asked for now: %s. A new request wants a new name."
+	// state
+	AskedBefore = "Nothing was done. It was asked for again, and is %s: what comes under the same name (Idempotency-Key), or on the same day with the same words, is the same request. If it is needed again, ask with /killswitch, by its card, or under a new name."
+	// webhook, how many
+	TooManyOfWebhook = "The webhook %s asks for more than may wait: %s of its requests do already. What it asks for now is dropped, until people have approved or denied some; others' requests go on. This is not told again for an hour."
+)
+
 // Answers to clicks on an alert's card and on a digest.
 const (
 	NoAlert        = "There is no alert %s any more. Nothing was done."
@@ -86,3 +101,21 @@ const (
 	EventGone      = "Nothing was done: the event that %s tells of is no longer kept, so nothing can be proved by it. Type the command instead."
 	NotOffered     = "Nothing was done: %s no longer offers this. Use its newest card, or type the command."
 )
+
+// OfWebhook is a notice about what a webhook asks for. last: of the notices that are posted in an hour.
+func OfWebhook(webhook, id string, m Message, last bool) Message {
+	more := ""
+	if last {
+		more = " More of this webhook is not told for an hour; the log has it."
+	}
+	return note("%s, by the webhook %s: %s%s", Untrusted(id), Untrusted(webhook), m.Text, more)
+}
+
+// WebhookMistakes says what is wrong with what a webhook asks for.
+func WebhookMistakes(m *actions.ParseErrors) Message {
+	var all []string
+	for _, x := range m.List {
+		all = append(all, strings.TrimSuffix(fmt.Sprintf("*%s* %s: %s", Untrusted(x.Field), Untrusted(x.Problem), Untrusted(x.Hint)), ": "))
+	}
+	return note("Nothing was done. %s", strings.Join(all, "; "))
+}

@@ -58,6 +58,7 @@ type View struct {
 	Alias    string             // of the account; may be empty
 	Waiting  []approvals.Person // who may still approve
 	Own      []approvals.Person // who has no vote, because the target is their own principal
+	Owners   []approvals.Person // who may not approve, because they hold the key of the webhook that asked
 	Group    string             // their Slack user group; may be empty
 	Unsigned bool               // an approval from the command line is missing
 	Now      time.Time
@@ -155,7 +156,7 @@ func (v View) approvers() string {
 	if r := v.Request; v.short() {
 		return cmp.Or(Called{People: append([]approvals.Person{{Slack: r.Requester.Slack}}, v.Waiting...)}.String(), mention(r.Requester.Slack))
 	}
-	if usergroup.MatchString(v.Group) && len(v.Own) == 0 && len(v.Request.Overrules) == 0 {
+	if usergroup.MatchString(v.Group) && len(v.Own) == 0 && len(v.Owners) == 0 && len(v.Request.Overrules) == 0 {
 		return Called{Usergroups: []string{v.Group}}.String()
 	}
 	return cmp.Or(Called{People: v.Waiting}.String(), "nobody is left who may")
@@ -188,7 +189,16 @@ func asker(r approvals.Request) string {
 	if r.Requester.Person == approvals.AutomaticRequester {
 		return "Killswitch itself"
 	}
+	if id, ok := approvals.RequestingWebhook(r.Requester.Person); ok {
+		return "the webhook " + Untrusted(Untrusted(id).Plain(maxName)).String()
+	}
 	return mention(r.Requester.Slack)
+}
+
+// nobody reports whether no person asked for a request: there is nobody who could cancel it, or be told.
+func nobody(r approvals.Request) bool {
+	_, webhook := approvals.RequestingWebhook(r.Requester.Person)
+	return webhook || r.Requester.Person == approvals.AutomaticRequester
 }
 
 // origin is the alert that led to a request, for the middle of a sentence.
@@ -217,6 +227,13 @@ func (v View) modeLine() string {
 	case approvals.TwoPerson:
 		if who := v.Request.Overrules; len(who) > 0 && v.undecided() {
 			return fmt.Sprintf("*Overrules the denial* by %s, who has no vote on it.", Untrusted(strings.Join(who, ", ")))
+		}
+		if _, ok := approvals.RequestingWebhook(v.Request.Requester.Person); ok && v.undecided() {
+			text := "*Asked for by a webhook's key*, behind which nobody stands: "
+			if len(v.Owners) > 0 {
+				return text + "who holds it may not approve."
+			}
+			return text + "it needs one approval more."
 		}
 		if v.Planned != nil && v.Planned.ModeCause != "" && v.undecided() {
 			text := "*One click was not enough*"
@@ -442,8 +459,12 @@ func (v View) stands() string {
 		}
 		who := "a second responder"
 		switch left := r.Need - len(r.Votes); {
+		case left > 1 && nobody(r):
+			who = fmt.Sprintf("%d responders", left)
 		case left > 1:
 			who = fmt.Sprintf("%d other responders", left)
+		case len(r.Votes) == 0 && nobody(r):
+			who = "a responder"
 		case len(r.Votes) > 0:
 			who = "another responder"
 		}
@@ -862,6 +883,13 @@ func (v View) votes() string {
 			}
 			parts = append(parts, "*No vote* "+strings.Join(first(who, maxListed), ", ")+": it is about them")
 		}
+		if len(v.Owners) > 0 {
+			who = nil
+			for _, p := range v.Owners {
+				who = append(who, mention(p.Slack))
+			}
+			parts = append(parts, "*May not approve* "+strings.Join(first(who, maxListed), ", ")+": they hold the webhook's key")
+		}
 	}
 	if no, said := r.No(); no != nil && r.State == approvals.Partial {
 		parts = append(parts, fmt.Sprintf("*Not tried again*: %s by %s at %s", said, mention(no.Slack), clock(no.At)))
@@ -893,7 +921,7 @@ func (v View) buttons() []slack.BlockElement {
 		asking(v.button("deny", "Deny"), "Deny this?", what+". Then it never runs, whoever approves.", "Deny"),
 		asking(v.button("cancel", "Cancel"), "Cancel this?", what+". Only who asked for it can.", "Cancel"),
 	}
-	if r.Requester.Person == approvals.AutomaticRequester { // there is nobody who could cancel
+	if nobody(r) {
 		no = no[:1]
 	}
 	switch r.State {

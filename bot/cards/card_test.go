@@ -268,6 +268,16 @@ func hostile(v *View) {
 	}
 }
 
+// byWebhook makes it a request that came with a webhook's key.
+func byWebhook(id string) func(*View) {
+	return func(v *View) {
+		v.Request.Requester = approvals.Actor{Person: approvals.WebhookRequester(id)}
+		if v.Planned != nil {
+			v.Planned.Person = v.Request.Requester.Person
+		}
+	}
+}
+
 // why says why a request came to its end, in hostile words.
 func hostileWhy(v *View) { v.Request.Cause, v.Request.Hint = evilLong, evilLong }
 
@@ -418,6 +428,12 @@ var cards = []cardCase{
 	{"rule_not_confirmed", "pending 0/2", []func(*View){fromAlert(approvals.TwoPerson), notConfirmed("ThrottlingException: Rate exceeded"), func(v *View) {
 		v.Request.Requester, v.Request.Need = approvals.Actor{Person: approvals.AutomaticRequester}, 2
 	}}},
+	{"webhook", "pending 0/2", []func(*View){byWebhook("soar"), func(v *View) { v.Request.Need = 2 }}},
+	{"webhook_owned", "pending 0/1", []func(*View){byWebhook("soar"), func(v *View) {
+		v.Owners, v.Waiting, v.Group = []approvals.Person{ben}, []approvals.Person{cho}, "S0RESPONDERS"
+	}}},
+	{"webhook_hostile", "pending 0/2", []func(*View){byWebhook(evil), func(v *View) { v.Request.Need, v.Request.Reason = 2, evilLong }}},
+	{"webhook_partial", "partial", []func(*View){byWebhook("soar"), ran(approvals.Partial, approvals.StepVerified, approvals.StepFailed)}},
 	{"rule_planning", "planning", []func(*View){in(approvals.Planning), unplanned, fromAlert(approvals.Automatic)}},
 	{"rule_approved", "approved", []func(*View){approved, fromAlert(approvals.Automatic)}},
 	{"rule_running", "running", []func(*View){ran(approvals.Running, approvals.StepDone, approvals.StepDoing), fromAlert(approvals.Automatic)}},
@@ -685,7 +701,7 @@ func checkButtons(t *testing.T, v View, m Message) {
 	}
 	_, _, traced := approvals.TraceSubject(r.Intent.Call)
 	want = slices.DeleteFunc(want, func(id string) bool {
-		return id == "trace" && (!traced || r.Intent.Undo != "") || id == approvals.AgainButton && r.Intent.Undo != "" && approvals.ToType(r.Intent, all.Actions.Lookup) || id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && r.Requester.Person == approvals.AutomaticRequester
+		return id == "trace" && (!traced || r.Intent.Undo != "") || id == approvals.AgainButton && r.Intent.Undo != "" && approvals.ToType(r.Intent, all.Actions.Lookup) || id == "undo" && r.Intent.Undo != "" || id == "retry" && over || id == "cancel" && nobody(r)
 	})
 	if d := cmp.Diff(want, ids); d != "" {
 		t.Errorf("buttons (-want +got):\n%s", d)
@@ -769,7 +785,7 @@ func TestReplies(t *testing.T) {
 				if !strings.HasPrefix(r.Text, v.Request.ID+": ") && !strings.HasPrefix(r.Text, "Still waiting: <@") {
 					t.Errorf("%s does not begin with the request: %s", r.Key, r.Text)
 				}
-				alone := v.Request.Requester.Person == approvals.AutomaticRequester
+				alone := nobody(v.Request)
 				loud := strings.HasPrefix(r.Key, "tamper-") || alone && strings.HasPrefix(r.Key, "partial-")
 				if got := strings.Count(r.Text, "<!here>"); got > 1 || loud != (got == 1) {
 					t.Errorf("%s calls everyone %d times: %s", r.Key, got, r.Text)
@@ -778,7 +794,7 @@ func TestReplies(t *testing.T) {
 					continue
 				}
 				if alone {
-					if !strings.Contains(r.Text, "Killswitch itself") || strings.Contains(r.Text, "(unknown)") {
+					if !strings.Contains(r.Text, "Asked for by "+asker(v.Request)) || strings.Contains(r.Text, "(unknown)") {
 						t.Errorf("%s does not say who asked: %s", r.Key, r.Text)
 					}
 				} else if !loud && r.Key != "checked-1" && !strings.HasPrefix(r.Key, "broke-glass") && !strings.HasPrefix(r.Key, "left-") && r.Key != "denied-because" && !strings.Contains(r.Text, "<@"+ana.Slack+">") {

@@ -55,9 +55,9 @@ func Replies(v View) []Reply {
 	say := func(key, format string, args ...any) {
 		rs = append(rs, Reply{Key: key, Message: note("%s", r.ID+": "+fmt.Sprintf(format, args...))})
 	}
-	asker := mention(r.Requester.Slack)
-	if r.Requester.Person == approvals.AutomaticRequester {
-		asker = "Asked for by Killswitch itself:"
+	asker := asker(r)
+	if nobody(r) {
+		asker = "Asked for by " + asker + ":"
 	}
 	if v.Run != nil {
 		for _, t := range v.Run.Told() {
@@ -175,7 +175,7 @@ func (v View) outcomeKey(format string) string {
 // mention is @here where a containment stood that no longer does, and where nobody asked for
 // what went wrong.
 func (v View) mention() string {
-	if v.Run != nil && !v.Run.LostTold.IsZero() || v.Request.Requester.Person == approvals.AutomaticRequester {
+	if v.Run != nil && !v.Run.LostTold.IsZero() || nobody(v.Request) {
 		return "<!here> "
 	}
 	return ""

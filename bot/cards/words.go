@@ -44,6 +44,10 @@ func whyNot(w actions.Violation) string {
 		return fmt.Sprintf("It needs %s, and the group %s has %d beside the requester.", plural(w.Need, "approval", "approvals"), w.Group, w.Have)
 	case approvals.Withdrawn:
 		return "Somebody denied or cancelled this after it ran: it is not tried again. Ask again with /killswitch."
+	case approvals.NotGranted:
+		return fmt.Sprintf("The webhook may not ask for this: webhooks[].actions in the configuration lists what %s may.", w.Person)
+	case approvals.KeyOwner:
+		return "You hold the key of the webhook that asked for this: others approve it."
 	case approvals.OwnPrincipal:
 		return "This is about your own principal: others decide on it."
 	case approvals.Overruled:
@@ -62,7 +66,7 @@ func whyNot(w actions.Violation) string {
 
 // whyNotThem says it in the channel, where "you" would be anybody.
 func whyNotThem(w actions.Violation) string {
-	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person", "approve it yourself", "approve it", "This is about your own principal", "An approval came from the person whose own principal it is").Replace(whyNot(w))
+	return strings.NewReplacer("You are", "The requester is", "You asked for this yourself", "It was asked for by the same person", "approve it yourself", "approve it", "You hold the key of the webhook that asked for this", "An approval came from somebody who holds the key of the webhook that asked", "This is about your own principal", "An approval came from the person whose own principal it is").Replace(whyNot(w))
 }
 
 // WhyNot explains a refusal to the person it concerns.

@@ -43,15 +43,11 @@ type SignedRequest struct {
 	Body      string `json:"body"`
 }
 
-// Sender is a queue. What Send accepted is stored.
-type Sender interface {
-	Send(ctx context.Context, body []byte, delay time.Duration) error
-}
-
-// FairSender is a queue that delivers what different people send in turns.
+// FairSender is a queue that delivers what different people, or webhooks, send in turns. What SendFor
+// accepted is stored.
 type FairSender interface {
-	// SendFor is [Sender.Send] for a person's message. user may be empty: nobody's in particular.
-	SendFor(ctx context.Context, user string, body []byte, delay time.Duration) error
+	// SendFor sends a message of a person or a webhook; of may be empty: nobody's in particular.
+	SendFor(ctx context.Context, of string, body []byte, delay time.Duration) error
 }
 
 // Ingress answers Slack and webhooks. It is an http.Handler; Answer serves other
@@ -70,7 +66,7 @@ type Ingress struct {
 	Keys         func(context.Context) ([]string, error)
 	RefreshKeys  func(context.Context) ([]string, error)
 	Webhooks     map[string]Grant // by ID; those that the configuration has
-	WebhookQueue Sender
+	WebhookQueue FairSender
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -127,10 +123,11 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Answer deals with one request.
 func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 	slack := r.Path == "/slack" || strings.HasPrefix(r.Path, "/slack/")
+	hook := in.hook(r.Path)
 	switch {
 	case r.Path == "/healthz" && r.Method == http.MethodGet:
 		return text(http.StatusOK, "ok\n")
-	case !slack && r.Path != eventsPath:
+	case !slack && hook == nil:
 		return text(http.StatusNotFound, "not found\n")
 	case r.Method != http.MethodPost:
 		return text(http.StatusMethodNotAllowed, "use POST\n")
@@ -140,9 +137,20 @@ func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	if !slack {
-		return in.events(ctx, r)
+		return hook(ctx, r)
 	}
 	return in.slack(ctx, r)
+}
+
+// hook is what takes a webhook's requests at a path; nil if nothing does.
+func (in *Ingress) hook(path string) func(context.Context, Request) Response {
+	switch path {
+	case eventsPath:
+		return in.events
+	case requestsPath, isolatePath:
+		return in.requests
+	}
+	return nil
 }
 
 // slack queues a request that Slack signed.
@@ -188,17 +196,24 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 
 // store sends a message to a queue and answers.
 func (in *Ingress) store(ctx context.Context, send func(body []byte) error, message any) Response {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // a form is full of &, each of which would become six bytes
-	if err := e.Encode(message); err != nil {
+	b, err := compact(message)
+	if err != nil {
 		return text(http.StatusBadRequest, "unreadable\n")
 	}
-	if err := send(bytes.TrimSpace(b.Bytes())); err != nil {
+	if err := send(b); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
 	}
 	return Response{Status: http.StatusOK}
+}
+
+// compact is JSON that is not escaped for HTML: a form is full of &, each of which would become six bytes.
+func compact(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSpace(b.Bytes()), err
 }
 
 func text(status int, body string) Response {
@@ -223,13 +238,18 @@ func (in *Ingress) rotated(ctx context.Context, d SignedRequest) bool {
 // genuine reports whether one of the secrets made the signature.
 func genuine(secrets []string, d SignedRequest) bool {
 	for _, secret := range secrets {
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write([]byte("v0:" + d.Timestamp + ":" + d.Body))
-		if secret != "" && hmac.Equal([]byte(d.Signature), []byte("v0="+hex.EncodeToString(mac.Sum(nil)))) {
+		if secret != "" && hmac.Equal([]byte(d.Signature), []byte("v0="+signature(secret, "v0:"+d.Timestamp+":"+d.Body))) {
 			return true
 		}
 	}
 	return false
+}
+
+// signature is a text's HMAC with the signing secret.
+func signature(secret, text string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // What a body is.

@@ -30,15 +30,22 @@ const KeyHeader = "X-Api-Key"
 
 // Grant is what the configuration lets a webhook do.
 type Grant struct {
-	Events bool `json:"events"`
+	Events  bool     `json:"events,omitempty"`
+	Actions []string `json:"actions,omitempty"` // that it may ask for
+	// What awskillswitch's payload may say, if it says it.
+	RoleToAssume      string `json:"role_to_assume,omitempty"`
+	ManagementAccount string `json:"org_management_account,omitempty"`
 }
 
 // Webhook is a message on the queue webhooks: bot.Webhook, written here.
 type Webhook struct {
-	Webhook string `json:"webhook"` // whose key it came with
-	Path    string `json:"path"`
-	Drill   string `json:"drill,omitempty"`
-	Body    string `json:"body"`
+	Webhook   string `json:"webhook"` // whose key it came with
+	Path      string `json:"path"`
+	Drill     string `json:"drill,omitempty"`           // of events
+	Key       string `json:"idempotency_key,omitempty"` // of a request
+	Timestamp string `json:"timestamp,omitempty"`       // of a request: when it came, in Unix seconds
+	Signature string `json:"signature,omitempty"`       // of a request: ours, see Webhook.sign
+	Body      string `json:"body"`                      // of a request: the JSON of Asked
 }
 
 // Keys are the secrets of webhooks.
@@ -94,19 +101,28 @@ func (ks Keys) owner(secret string) string {
 	return id
 }
 
-// events queues what a webhook brought.
-func (in *Ingress) events(ctx context.Context, r Request) Response {
+// holder is the webhook whose key came, or else the answer to it.
+func (in *Ingress) holder(ctx context.Context, r Request, may func(Grant) bool) (id string, no Response) {
 	id, err := in.webhook(ctx, r.Header.Get(KeyHeader))
 	switch {
 	case err != nil:
 		in.Log.ErrorContext(ctx, "no webhook keys", slog.String("error", err.Error()))
-		return text(http.StatusServiceUnavailable, "try again\n")
+		return "", text(http.StatusServiceUnavailable, "try again\n")
 	case id == "":
 		in.Log.WarnContext(ctx, "not a webhook's key", slog.Int("bytes", len(r.Body)))
-		return Response{Status: http.StatusUnauthorized}
-	case !in.Webhooks[id].Events:
-		in.Log.WarnContext(ctx, "webhook may not send events", slog.String("webhook", id))
-		return Response{Status: http.StatusUnauthorized}
+		return "", Response{Status: http.StatusUnauthorized}
+	case !may(in.Webhooks[id]) || id == DirectWebhook:
+		in.Log.WarnContext(ctx, "webhook may not do this", slog.String("webhook", id), slog.String("path", r.Path))
+		return "", Response{Status: http.StatusUnauthorized}
+	}
+	return id, Response{}
+}
+
+// events queues the events that a webhook brought.
+func (in *Ingress) events(ctx context.Context, r Request) Response {
+	id, no := in.holder(ctx, r, func(g Grant) bool { return g.Events })
+	if no.Status != 0 {
+		return no
 	}
 	drill := r.Header.Get(DrillHeader)
 	if drill != "" && !plain(drill, 64) {
@@ -115,8 +131,12 @@ func (in *Ingress) events(ctx context.Context, r Request) Response {
 	if wrong := NotEvents(r.Body); wrong != "" {
 		return text(http.StatusBadRequest, wrong+"\n")
 	}
-	send := func(body []byte) error { return in.WebhookQueue.Send(ctx, body, 0) }
-	return in.store(ctx, send, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
+	return in.bring(ctx, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
+}
+
+// bring queues a message in the group of its webhook: however many one sends, the others' go on.
+func (in *Ingress) bring(ctx context.Context, w Webhook) Response {
+	return in.store(ctx, func(body []byte) error { return in.WebhookQueue.SendFor(ctx, w.Webhook, body, 0) }, w)
 }
 
 // webhook is whose key it is, "" if nobody's. Keys that were changed just now are

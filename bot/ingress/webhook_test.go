@@ -225,7 +225,7 @@ func TestEventsDoor(t *testing.T) {
 		size, want   int
 	}{
 		{"GET", "/events", 0, 405}, {"PUT", "/events", 1, 405}, {"POST", "/events/", 1, 404}, {"POST", "/event", 1, 404}, {"POST", "/Events", 1, 404},
-		{"POST", "/events", MaxBody + 1, 413}, {"POST", "/requests", 1, 404}, {"POST", "/isolate", 1, 404},
+		{"POST", "/events", MaxBody + 1, 413}, {"GET", "/requests", 0, 405}, {"POST", "/requests", MaxBody + 1, 413}, {"POST", "/isolate", MaxBody + 1, 413}, {"POST", "/isolate/", 1, 404},
 	} {
 		in, _, _ := newHooks(t)
 		in.Keys = func(context.Context) ([]string, error) {
@@ -327,7 +327,7 @@ func FuzzEvents(f *testing.F) {
 		}
 		for _, b := range q.sent {
 			var m Webhook
-			if err := json.Unmarshal(b, &m); err != nil || m != (Webhook{"eventbridge", "/events", drill, body}) || !json.Valid([]byte(body)) {
+			if err := json.Unmarshal(b, &m); err != nil || m != (Webhook{Webhook: "eventbridge", Path: "/events", Drill: drill, Body: body}) || !json.Valid([]byte(body)) {
 				t.Fatalf("queued %+q", b)
 			}
 		}

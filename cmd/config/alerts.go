@@ -16,6 +16,7 @@ import (
 type Webhook struct {
 	ID      string
 	Actions []actions.Name // that it may request
+	Owners  []string       // people who hold its key: they may not approve what it asks for
 	Events  bool           // it may send EventBridge events
 	Auto    bool           // and these may contain by themselves, where a route says delivery: auto
 }
@@ -38,6 +39,19 @@ func (c Config) webhooksThat(may func(Webhook) bool) []string {
 		}
 	}
 	return ids
+}
+
+// grants are what webhooks may ask for, of those that may.
+func grants(hooks []Webhook) (m map[string]approvals.WebhookGrant) {
+	for _, w := range hooks {
+		if len(w.Actions) > 0 {
+			if m == nil {
+				m = map[string]approvals.WebhookGrant{}
+			}
+			m[w.ID] = approvals.WebhookGrant{Actions: w.Actions, Owners: w.Owners}
+		}
+	}
+	return m
 }
 
 // autoEligible are the actions that may run by one click, or by themselves.
@@ -213,11 +227,11 @@ func (c *checker) onlyAutoEligible(route, why *value, what, without string, poli
 	}
 }
 
-func (c *checker) webhooks(section *value) []Webhook {
+func (c *checker) webhooks(section *value, policy approvals.Policy) []Webhook {
 	var hooks []Webhook
 	ids := unique{}
 	for _, v := range section.items() {
-		w := Webhook{ID: v.at("id").text(), Events: v.at("events").yes(), Auto: v.at("auto").yes()}
+		w := Webhook{ID: v.at("id").text(), Owners: v.at("owners").texts(), Events: v.at("events").yes(), Auto: v.at("auto").yes()}
 		c.once(ids, w.ID, v.at("id"), "belongs to another webhook already")
 		for _, a := range v.at("actions").items() {
 			w.Actions = append(w.Actions, actions.Name(a.text()))
@@ -225,10 +239,49 @@ func (c *checker) webhooks(section *value) []Webhook {
 		if v != nil && v.fields != nil && v.at("actions") == nil && !w.Events {
 			c.add(v, "may do nothing", "give it actions: […] or events: true")
 		}
+		if w.Events && w.ID == approvals.DirectWebhook {
+			c.add(v.at("events"), "can't be: "+approvals.DirectWebhook+" is who calls the function itself, and brings no events", "use another ID")
+		}
 		if w.Auto && !w.Events {
 			c.add(v.at("auto"), "is about events, and this webhook may send none", "add events: true, or remove auto")
 		}
+		if len(w.Owners) > 0 && len(w.Actions) == 0 {
+			c.add(v.at("owners"), "is about what a webhook asks for, and this one may ask for nothing", "add actions, or remove owners")
+		}
+		for _, owner := range v.at("owners").items() {
+			if _, known := policy.Roster.ByID(owner.text()); !known && len(policy.Roster.People) > 0 && owner.text() != "" {
+				c.add(owner, quoted(owner.text())+" is not the id of anybody in people", "owners hold the key, and may not approve what it asks for")
+			}
+		}
+		c.approvable(v, w, policy)
 		hooks = append(hooks, w)
 	}
 	return hooks
+}
+
+// approvable refuses a webhook whose requests could never be approved.
+func (c *checker) approvable(v *value, w Webhook, policy approvals.Policy) {
+	policy.Webhooks = grants([]Webhook{w})
+	for _, a := range v.at("actions").items() {
+		i := approvals.Intent{Call: actions.Call{Action: actions.Name(a.text())}}
+		if len(policy.Roster.Groups[policy.For(i).Approvers]) == 0 || a.text() == "" {
+			continue // reported already
+		}
+		d := policy.Admit(i, actions.Identity{}, approvals.WebhookRequester(w.ID), approvals.TwoPerson)
+		if d.Accept {
+			continue
+		}
+		for _, no := range d.Refusal.Codes {
+			switch no.Code {
+			case approvals.TooFewEligible:
+				hint := "add people to " + clip(no.Group)
+				if len(w.Owners) == 0 {
+					hint += ", or name owners, who hold the key and don't approve: then the usual number is enough"
+				}
+				c.add(a, fmt.Sprintf("can't be satisfied: %d must approve what this webhook asks for and %d can", no.Need, no.Have), hint)
+			case approvals.NoSigner:
+				c.add(a, "can't be satisfied: nobody who may approve what this webhook asks for has people[].iam", "give iam to people of "+clip(no.Group))
+			}
+		}
+	}
 }

@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
 // TestWebhookPermissions: what each may do gets where it is asked.
 func TestWebhookPermissions(t *testing.T) {
-	c, err := Parse("x.yaml", []byte(edit(t, example(t), "  - {id: eventbridge, events: true}", "  - {id: eventbridge, events: true, auto: true}\n  - {id: more, events: true, actions: [delete_key]}")), beside)
+	c, err := Parse("x.yaml", []byte(edit(t, example(t), "  - {id: eventbridge, events: true}", "  - {id: eventbridge, events: true, auto: true}\n  - {id: more, events: true, actions: [deactivate_key]}")), beside)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,8 +23,12 @@ func TestWebhookPermissions(t *testing.T) {
 	if diff := cmp.Diff(want, c.Reader()); diff != "" {
 		t.Errorf("reader (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"webhooks[0].actions", "webhooks[2].actions"}, c.Unused()); diff != "" {
-		t.Errorf("unused (-want +got):\n%s", diff)
+	may := map[string]approvals.WebhookGrant{
+		"soar": {Actions: []actions.Name{"isolate_instance", "revoke_sessions"}, Owners: []string{"carol"}},
+		"more": {Actions: []actions.Name{"deactivate_key"}},
+	}
+	if diff := cmp.Diff(may, c.Policy.Webhooks); diff != "" {
+		t.Errorf("may ask (-want +got):\n%s", diff)
 	}
 }
 

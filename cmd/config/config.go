@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,7 +115,8 @@ func (c *checker) check(data []byte) Config {
 	cfg.Policy = c.policy(root.at("policy"), roster)
 	cfg.Org.SCPs, cfg.Files = c.scps(root, cfg.Org)
 	cfg.Alerts = c.alerts(root.at("alerts"), cfg.Policy)
-	cfg.Webhooks = c.webhooks(root.at("webhooks"))
+	cfg.Webhooks = c.webhooks(root.at("webhooks"), cfg.Policy)
+	cfg.Policy.Webhooks = grants(cfg.Webhooks)
 	c.notify(root.at("notify"), &cfg)
 	heads := root.at("audit")
 	cfg.AuditBucket = Bucket{heads.at("bucket").text(), heads.at("region").text(), heads.at("account").text()}
@@ -191,23 +191,4 @@ func (c *checker) once(u unique, key string, v *value, text string) {
 	} else if key != "" {
 		u[key] = v
 	}
-}
-
-// Unused names the parts of the configuration that are checked, but that this version
-// does not use.
-func (c Config) Unused() []string {
-	var parts []string
-	add := func(part string, there bool) {
-		if there {
-			parts = append(parts, part)
-		}
-	}
-	for i, w := range c.Webhooks {
-		add(fmt.Sprintf("webhooks[%d].actions", i), len(w.Actions) > 0)
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Policy.Actions)) {
-		_, built := c.Org.Actions.Lookup(name)
-		add("policy.actions."+string(name), !built)
-	}
-	return parts
 }

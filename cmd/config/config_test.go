@@ -86,6 +86,9 @@ func TestExample(t *testing.T) {
 			Units:   units,
 			Watch:   7 * 24 * time.Hour,
 			Actions: map[actions.Name]approvals.ActionPolicy{"delete_role": two, "delete_key": two, "apply_scp": entry},
+			Webhooks: map[string]approvals.WebhookGrant{
+				"soar": {Actions: []actions.Name{"isolate_instance", "revoke_sessions"}, Owners: []string{"carol"}},
+			},
 		},
 		Usergroups: map[string]string{"responders": "S0RESPONDERS"},
 		Alerts: finding.Routing{AutoPerHour: 5, AutoPerHourTotal: 20, Routes: []finding.Route{
@@ -103,7 +106,7 @@ func TestExample(t *testing.T) {
 			{Match: finding.Match{Source: "securityhub", MinSeverity: 7}, Delivery: finding.Propose, Call: []string{"responders"}, CallFrom: 7},
 		}},
 		Webhooks: []Webhook{
-			{ID: "soar", Actions: []actions.Name{"isolate_instance", "revoke_sessions"}},
+			{ID: "soar", Actions: []actions.Name{"isolate_instance", "revoke_sessions"}, Owners: []string{"carol"}},
 			{ID: "eventbridge", Events: true},
 		},
 		SNSTopic:   "arn:aws:sns:us-east-1:111111111111:security-alerts",

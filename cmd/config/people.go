@@ -27,6 +27,9 @@ func (c *checker) people(section *value, o actions.Org) []approvals.Person {
 		if strings.EqualFold(p.ID, approvals.AutomaticRequester) {
 			c.add(v.at("id"), "stands for what nobody asked for", "choose another ID")
 		}
+		if _, hook := approvals.RequestingWebhook(strings.ToLower(p.ID)); hook {
+			c.add(v.at("id"), "stands for what a webhook asks for", "choose an ID that does not begin so")
+		}
 		c.reserved(p.ID, v.at("id"))
 		c.once(ids, strings.ToLower(p.ID), v.at("id"), "belongs to another person already")
 		c.once(users, p.Slack, v.at("slack"), "belongs to another person already")

@@ -49,7 +49,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Org:         c.Org,
 		Cloud:       cloud,
 		Actions:     c.Org.Actions.Lookup,
-		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secret.Values, Refresh: secret.Refresh}},
+		Verifiers:   approvals.SlackVerifier{Secrets: secret.Values, Refresh: secret.Refresh}.Kinds(),
 		Signers:     sts.For(c.Org, c.Team, awssdk.ToString(aws.BaseEndpoint), now),
 		Team:        c.Team,
 		Channels:    c.CommandChannels,

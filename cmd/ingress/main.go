@@ -1,5 +1,6 @@
 // Command ingress is the public function: it checks that a request is Slack's or
-// comes with a webhook's key, queues it and acknowledges it.
+// comes with a webhook's key, queues it and acknowledges it. Where the configuration lets them,
+// those whom IAM lets call the function ask for containments without a key.
 package main
 
 import (
@@ -26,7 +27,8 @@ func main() {
 	function.Start("ingress", handler)
 }
 
-type handle = func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)
+// handle takes what an HTTP API sends, or what somebody sends who may call the function itself.
+type handle = func(context.Context, json.RawMessage) (any, error)
 
 func handler(env func(string) string, now func() time.Time, log *slog.Logger) (handle, error) {
 	aws := function.AWS(env)
@@ -43,21 +45,32 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	if err := json.Unmarshal(grants, &in.Webhooks); err != nil {
 		return nil, fmt.Errorf("webhooks: %w", err)
 	}
-	return func(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+	return func(ctx context.Context, event json.RawMessage) (any, error) {
+		var e events.APIGatewayV2HTTPRequest
+		if json.Unmarshal(event, &e) != nil || e.RequestContext.HTTP.Method == "" { // an HTTP API always says it
+			told, err := in.Direct(ctx, event)
+			count(ctx, log, now(), err == nil)
+			return told, err
+		}
 		r, err := ingress.FromGateway(e.RequestContext.HTTP.Method, e.RawPath, e.Headers, e.Body, e.IsBase64Encoded)
 		resp := ingress.Response{Status: 400, Type: "text/plain; charset=utf-8", Body: "the body is not base64\n"}
 		if err == nil {
 			resp = in.Answer(ctx, r)
 		}
-		name := "Refused"
-		if resp.Status < 300 {
-			name = "Accepted"
-		}
-		function.Count(ctx, log, now(), name, 1)
+		count(ctx, log, now(), resp.Status < 300)
 		out := events.APIGatewayV2HTTPResponse{StatusCode: resp.Status, Body: resp.Body}
 		if resp.Type != "" {
 			out.Headers = map[string]string{"content-type": resp.Type}
 		}
 		return out, nil
 	}, nil
+}
+
+// count counts what was let in, and what was not.
+func count(ctx context.Context, log *slog.Logger, at time.Time, accepted bool) {
+	name := "Refused"
+	if accepted {
+		name = "Accepted"
+	}
+	function.Count(ctx, log, at, name, 1)
 }

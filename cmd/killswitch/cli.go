@@ -268,7 +268,7 @@ func (c *client) card(s approvals.Shown) (string, error) {
 	v.Alias = c.config.Org.Alias(v.AccountID())
 	roster := c.config.Policy.Roster
 	d := c.config.Policy.Decide(s.Request, approvals.Approve, approvals.Vote{}, v.Now)
-	v.Unsigned, v.Waiting, v.Own = d.Unsigned, roster.Persons(d.Waiting), roster.Persons(d.Own)
+	v.Unsigned, v.Waiting, v.Own, v.Owners = d.Unsigned, roster.Persons(d.Waiting), roster.Persons(d.Own), roster.Persons(d.Owners)
 	m := cards.CardToRead(v)
 	blocks, err := json.Marshal(m.Blocks)
 	var names []string // Slack would show them in place of its IDs

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
@@ -57,7 +59,6 @@ func TestExitCodes(t *testing.T) {
 		"help":                 {args: "help", code: 0, says: "killswitch serve"},
 		"unknown":              {args: "contain", code: 2, says: "is not a command"},
 		"valid":                {args: "validate " + example, code: 0, says: "is valid"},
-		"what is not used":     {args: "validate " + example, code: 0, says: "does nothing with webhooks[0].actions"},
 		"valid, for programs":  {args: "validate --output json " + example, code: 0, says: `"problems": []`},
 		"broken":               {args: "validate " + broken, code: 1, says: "broken.yaml:2: unknown"},
 		"broken, for programs": {args: "validate " + broken + " --output json", code: 1, says: `"line": 2`},
@@ -90,13 +91,12 @@ func TestExitCodes(t *testing.T) {
 
 // TestKeysMatchTheConfiguration: keys and configuration are compared when serve starts.
 func TestKeysMatchTheConfiguration(t *testing.T) {
-	c := config.Config{Webhooks: []config.Webhook{{ID: "eventbridge", Events: true}, {ID: "soar"}}}
+	c := config.Config{Webhooks: []config.Webhook{{ID: "eventbridge", Events: true}, {ID: "soar", Actions: []actions.Name{actions.IsolateInstance}}, {ID: approvals.DirectWebhook, Actions: []actions.Name{actions.IsolateInstance}}}}
 	for keys, want := range map[string]string{
-		"":                      "webhook=eventbridge",
-		"soar=a":                "webhook=eventbridge",
-		"eventbridge=a":         "",
-		"eventbridge=a,soar=b":  "",
-		"eventbridge=a,other=b": "webhook=other",
+		"soar=a":                       "webhook=eventbridge",
+		"eventbridge=a":                "webhook=soar",
+		"eventbridge=a,soar=b":         "",
+		"eventbridge=a,soar=b,other=c": "webhook=other",
 	} {
 		var log bytes.Buffer
 		if err := checkKeys(t.Context(), c, secret(keys), slog.New(slog.NewTextHandler(&log, nil))); err != nil {

@@ -91,9 +91,6 @@ func serve(ctx context.Context, p program, args []string) error {
 		Config: c, SigningSecret: string(signing), BotToken: string(token), WebhookKeys: string(hooks), SlackAPI: p.env("SLACK_API_URL"),
 		AWS: cfg, Now: time.Now, Sleep: approvals.Sleep, Log: log,
 	}, backends)
-	if unused := c.Unused(); len(unused) > 0 {
-		log.WarnContext(ctx, "this version does nothing with parts of the configuration", slog.Any("parts", unused))
-	}
 	go hello(ctx, c, zones, cfg, log)
 	var receiver func(context.Context) error
 	if *socketMode {
@@ -117,9 +114,9 @@ func checkKeys(ctx context.Context, c config.Config, hooks secret, log *slog.Log
 	if err != nil {
 		return fmt.Errorf("KILLSWITCH_WEBHOOK_KEYS in the environment: %w", err)
 	}
-	for _, id := range c.EventWebhooks() {
-		if !slices.Contains(keys.Webhooks(), id) {
-			log.WarnContext(ctx, "a webhook of the configuration has no key in KILLSWITCH_WEBHOOK_KEYS: it is not let in", slog.String("webhook", id))
+	for _, w := range c.Webhooks {
+		if may := w.Events || len(w.Actions) > 0; may && w.ID != approvals.DirectWebhook && !slices.Contains(keys.Webhooks(), w.ID) {
+			log.WarnContext(ctx, "a webhook of the configuration has no key in KILLSWITCH_WEBHOOK_KEYS: it is not let in", slog.String("webhook", w.ID))
 		}
 	}
 	for _, id := range keys.Webhooks() {

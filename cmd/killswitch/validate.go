@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"strings"
 
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
@@ -42,9 +41,6 @@ func validate(_ context.Context, p program, args []string) error {
 	}
 	if *output == "text" {
 		_, _ = fmt.Fprintf(p.out, "%s is valid: %d people, %d groups, %d account aliases\n", files[0], len(c.Policy.Roster.People), len(c.Policy.Roster.Groups), len(c.Org.Accounts))
-		if unused := c.Unused(); len(unused) > 0 {
-			_, _ = fmt.Fprintf(p.out, "note: this version does nothing with %s\n", strings.Join(unused, ", "))
-		}
 	}
 	return nil
 }

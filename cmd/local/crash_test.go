@@ -57,7 +57,7 @@ func mortal(w *world, k *crashtest.Killer) {
 	w.wrap = func(b local.Backends) local.Backends {
 		b.Requests, b.Runs = mortalStore{b.Requests, k, "requests"}, mortalStore{b.Runs, k, "runs"}
 		b.Slack, b.Jobs, b.Changes = mortalQueue{b.Slack, k, "slack"}, mortalQueue{b.Jobs, k, "jobs"}, mortalQueue{b.Changes, k, "changes"}
-		b.Checks = mortalQueue{b.Checks, k, "checks"}
+		b.Checks, b.Webhooks = mortalQueue{b.Checks, k, "checks"}, mortalQueue{b.Webhooks, k, "webhooks"}
 		return b
 	}
 	w.aws.OnCall(func(c awsfake.Call) error { return k.Point(fmt.Sprintf("%s (%v)", c.Op, c.Phase)) })

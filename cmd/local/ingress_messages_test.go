@@ -28,8 +28,8 @@ func TestIngressWritesWhatTheBotReads(t *testing.T) {
 		}
 	}
 	var w bot.Webhook
-	read(ingress.Webhook{Webhook: "a", Path: "b", Drill: "c", Body: "d"}, &w)
-	if d := cmp.Diff(bot.Webhook{ID: "a", Path: "b", Drill: "c", Body: "d"}, w); d != "" {
+	read(ingress.Webhook{Webhook: "a", Path: "b", Drill: "c", Key: "d", Timestamp: "e", Signature: "f", Body: "g"}, &w)
+	if d := cmp.Diff(bot.Webhook{ID: "a", Path: "b", Drill: "c", Key: "d", Timestamp: "e", Signature: "f", Body: "g"}, w); d != "" {
 		t.Error(d)
 	}
 	var e approvals.Evidence
@@ -37,7 +37,31 @@ func TestIngressWritesWhatTheBotReads(t *testing.T) {
 	if d := cmp.Diff(approvals.Evidence{Timestamp: "a", Signature: "b", Body: "c"}, e); d != "" {
 		t.Error(d)
 	}
+	if ingress.DirectWebhook != approvals.DirectWebhook {
+		t.Errorf("ingress calls it %s, the configuration %s", ingress.DirectWebhook, approvals.DirectWebhook)
+	}
 	if ingress.MaxEvents != bot.MaxEvents {
 		t.Errorf("ingress takes %d events, the bot %d", ingress.MaxEvents, bot.MaxEvents)
+	}
+}
+
+// TestIngressKnowsTheID: what it answers is the ID of the request that the bot makes, and the executor
+// derives it anew.
+func TestIngressKnowsTheID(t *testing.T) {
+	for _, w := range []ingress.Webhook{
+		{Webhook: "soar", Timestamp: "1793672045", Body: `{"action":"x"}`},
+		{Webhook: "soar", Timestamp: "1793663999", Body: `{"action":"x"}`},
+		{Webhook: "soar", Timestamp: "1793664000", Body: `{"action":"x"}`},
+		{Webhook: "direct", Timestamp: "1793672045", Body: `{"action":"<&>\u2028ü"}`},
+		{Webhook: "soar", Timestamp: "1793672045", Key: "case-1", Body: `{"action":"x"}`},
+		{Webhook: "soar", Timestamp: "1793672045", Key: `"a\b"`, Body: `{"action":"y"}`},
+	} {
+		e, err := approvals.WebhookRequest{Webhook: w.Webhook, Key: w.Key, Asked: w.Body}.Evidence(w.Timestamp, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := approvals.RequestID(e), w.RequestID(); got != want || !approvals.IsRequestID(got) {
+			t.Errorf("%+v: %s, ingress says %s", w, got, want)
+		}
 	}
 }

@@ -90,7 +90,7 @@ func New(env Environment, b Backends) *Zones {
 	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
 	z.Ingress = &ingress.Ingress{
 		Secrets: secrets, SlackQueue: b.Slack,
-		Keys: func(context.Context) ([]string, error) { return []string{env.WebhookKeys}, nil }, Webhooks: grants(c), WebhookQueue: b.Webhooks,
+		Keys: func(context.Context) ([]string, error) { return []string{env.WebhookKeys}, nil }, Webhooks: Grants(c), WebhookQueue: b.Webhooks,
 		Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress")),
 	}
 	z.Bot = &bot.Bot{
@@ -122,7 +122,7 @@ func New(env Environment, b Backends) *Zones {
 		Org:         c.Org,
 		Cloud:       cloud,
 		Actions:     c.Org.Actions.Lookup,
-		Verifiers:   map[approvals.EvidenceKind]approvals.Verifier{approvals.SlackEvidence: approvals.SlackVerifier{Secrets: secrets}},
+		Verifiers:   approvals.SlackVerifier{Secrets: secrets}.Kinds(),
 		Signers:     signers,
 		Team:        c.Team,
 		Channels:    c.CommandChannels,
@@ -161,11 +161,16 @@ func New(env Environment, b Backends) *Zones {
 	return z
 }
 
-// grants are what webhooks may do.
-func grants(c config.Config) map[string]ingress.Grant {
+// Grants are what webhooks may do, as ingress knows it.
+func Grants(c config.Config) map[string]ingress.Grant {
 	m := map[string]ingress.Grant{}
-	for _, id := range c.EventWebhooks() {
-		m[id] = ingress.Grant{Events: true}
+	for _, w := range c.Webhooks {
+		g := ingress.Grant{Events: w.Events}
+		for _, a := range w.Actions {
+			g.Actions = append(g.Actions, string(a))
+			g.RoleToAssume, g.ManagementAccount = c.Org.ResponderRole, c.Org.ManagementAccount
+		}
+		m[w.ID] = g
 	}
 	return m
 }

@@ -10,8 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
+	"github.com/killswitch-chatops/killswitch/cmd/local"
 )
 
 func main() {
@@ -54,11 +54,7 @@ func packWebhooks(file, dir string) error {
 	if err != nil {
 		return err
 	}
-	grants := map[string]ingress.Grant{}
-	for _, id := range c.EventWebhooks() {
-		grants[id] = ingress.Grant{Events: true}
-	}
-	b, err := json.Marshal(grants)
+	b, err := json.Marshal(local.Grants(c))
 	if err != nil {
 		return err
 	}

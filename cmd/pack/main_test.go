@@ -67,7 +67,7 @@ func TestPackedConfigurationLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	grants, err := os.ReadFile(filepath.Join(ingress, "webhooks.json"))
-	if err != nil || string(grants) != `{"eventbridge":{"events":true}}` {
+	if err != nil || string(grants) != `{"eventbridge":{"events":true},"soar":{"actions":["isolate_instance","revoke_sessions"],"role_to_assume":"killswitch-responder","org_management_account":"999999999999"}}` {
 		t.Errorf("webhooks: %s %v", grants, err)
 	}
 	write("scps/deep/freeze.json", "{}")

@@ -61,7 +61,7 @@ all('AWS::ApiGatewayV2::Stage', (name, p) => {
   want(name, p.AccessLogSettings?.Format && !/authorizer|header|body/i.test(p.AccessLogSettings.Format), 'an access log without secrets')
 })
 all('AWS::ApiGatewayV2::Api', (name, p) =>
-  want(name, Object.entries(p.Body.paths).map(([path, o]) => `${Object.keys(o)} ${path}`).sort().join() === 'get /healthz,post /events,post /slack,post /slack/{proxy+}', 'the routes of ingress'))
+  want(name, Object.entries(p.Body.paths).map(([path, o]) => `${Object.keys(o)} ${path}`).sort().join() === 'get /healthz,post /events,post /isolate,post /requests,post /slack,post /slack/{proxy+}', 'the routes of ingress'))
 
 const rules = []
 all('AWS::Events::Rule', (name, p, r) => {
