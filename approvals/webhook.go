@@ -86,7 +86,10 @@ type WebhookGrant struct {
 
 // keyOwners are the people who may not approve what a requester asks for, since they hold its key.
 func (p Policy) keyOwners(requester string) []string {
-	id, _ := RequestingWebhook(requester)
+	id, ok := RequestingWebhook(requester)
+	if !ok {
+		return nil
+	}
 	return p.Webhooks[id].Owners
 }
 

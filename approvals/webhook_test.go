@@ -107,3 +107,14 @@ func TestWhatAKeyMayAskFor(t *testing.T) {
 		t.Errorf("a person's request needs %d", e.Approvals)
 	}
 }
+
+// TestPersonOfAWebhooksName: what a person of the same ID asks for has no owners.
+func TestPersonOfAWebhooksName(t *testing.T) {
+	p := approvals.Policy{Webhooks: map[string]approvals.WebhookGrant{"carol": {Actions: []actions.Name{actions.RevokeSessions}, Owners: []string{"bob"}}}}
+	if d := p.Admit(approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions}}, actions.Identity{}, "carol", approvals.TwoPerson); len(d.Owners) != 0 {
+		t.Errorf("owners %v", d.Owners)
+	}
+	if d := p.Admit(approvals.Intent{Call: actions.Call{Action: actions.RevokeSessions}}, actions.Identity{}, approvals.WebhookRequester("carol"), approvals.TwoPerson); len(d.Owners) != 1 {
+		t.Errorf("owners %v", d.Owners)
+	}
+}
