@@ -108,19 +108,19 @@ var secrets = []string{"SecretAccessKey", "Password", "ResultMetadata"}
 
 // spelled is a value of the SDK as CloudTrail writes it.
 func spelled(v reflect.Value) any {
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
+	switch k := v.Kind(); {
+	case k == reflect.Pointer, k == reflect.Interface:
 		if v.IsNil() {
 			return nil
 		}
 		return spelled(v.Elem())
-	case reflect.Slice:
+	case k == reflect.Slice:
 		var all []any
 		for i := range v.Len() {
 			all = append(all, spelled(v.Index(i)))
 		}
 		return all
-	case reflect.Struct:
+	case k == reflect.Struct:
 		if t, ok := reflect.TypeAssert[time.Time](v); ok {
 			return t.UTC().Format("Jan 2, 2006 3:04:05 PM")
 		}
@@ -137,11 +137,11 @@ func spelled(v reflect.Value) any {
 			}
 		}
 		return fields
-	case reflect.String:
+	case k == reflect.String:
 		return v.String()
-	case reflect.Bool:
+	case k == reflect.Bool:
 		return v.Bool()
-	case reflect.Int32, reflect.Int64, reflect.Int:
+	case v.CanInt():
 		return v.Int()
 	}
 	return nil

@@ -544,20 +544,21 @@ func (w *tracer) note(list *[]string, text string) {
 
 // finish orders what was found, what was made first, and looks whether it is there.
 func (w *tracer) finish(ctx context.Context, t *approvals.Trace) {
+	ahead := func(a, b bool) int { return map[bool]int{true: 1}[b] - map[bool]int{true: 1}[a] }
 	w.foldKeys()
 	t.Traced, t.More = nil, 0
 	for id, x := range w.found {
 		if x.Kind == "" {
 			continue
 		}
-		slices.SortStableFunc(x.Deeds, func(a, b approvals.Deed) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(rank(b), rank(a))) })
+		// CloudTrail is as exact as a second: what makes something comes first.
+		slices.SortStableFunc(x.Deeds, func(a, b approvals.Deed) int { return cmp.Or(a.At.Compare(b.At), ahead(a.OfItself(), b.OfItself())) })
 		x.Made = x.Made && !remade(*x)
 		x.Deeds = trimmed(x.Deeds)
 		x.More = max(x.More, len(w.seen[id])-len(x.Deeds))
 		x.Contain = best(*x)
 		t.Traced = append(t.Traced, *x)
 	}
-	ahead := func(a, b bool) int { return map[bool]int{true: 1}[b] - map[bool]int{true: 1}[a] }
 	slices.SortFunc(t.Traced, func(a, b approvals.Traced) int { // what can act before the rest, however much there is of it
 		return cmp.Or(ahead(a.Made, b.Made), ahead(len(a.Contain) > 0, len(b.Contain) > 0), a.Deeds[0].At.Compare(b.Deeds[0].At), cmp.Compare(a.ID(), b.ID()))
 	})
@@ -604,15 +605,6 @@ func trimmed(all []approvals.Deed) []approvals.Deed {
 		}
 	}
 	return kept
-}
-
-// rank orders deeds of one second, which is as exact as CloudTrail is: what makes something comes first.
-func rank(d approvals.Deed) int {
-	switch d.Thing.Kind {
-	case source.User, source.Role:
-		return 1
-	}
-	return 0
 }
 
 // whole are the actions that contain all of what was made for the attacker alone, so that nothing needs care.

@@ -17,7 +17,6 @@ import (
 // apiRecord is a call as CloudTrail has it: by whom, what, with which parameters and answer.
 type apiRecord struct {
 	call, user, key, identity, request, answer string
-	region                                     string
 }
 
 // record makes an event of it, n minutes after the first.

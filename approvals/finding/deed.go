@@ -207,30 +207,29 @@ func (c apiCall) filed() (all []filing) {
 			f.ByHand = []string{fmt.Sprintf("The call made %d more, which are not listed: look in CloudTrail.", len(names)-maxFiled)}
 		}
 		f.thing = source.Thing{Kind: source.Kind(c.change.kind), Name: name, Region: c.region, ID: value(c.answer.v, c.change.id)}
-		switch f.thing.Kind {
-		case source.Instance:
-			if !actions.InstanceID.MatchString(name) {
-				f.thing = source.Thing{}
-			} else if made { // what it calls by its profile, it calls by this name
-				f.leads = append(f.leads, lead("Username", name, "instance "+name))
-			}
-		case source.Function:
+		switch kind := f.thing.Kind; {
+		case kind == source.Instance && !actions.InstanceID.MatchString(name), !slices.Contains(kindsElsewhere, kind):
+			f.thing = source.Thing{}
+		case kind == source.Instance && made: // what it calls by its profile, it calls by this name
+			f.leads = append(f.leads, lead("Username", name, "instance "+name))
+		case kind == source.Function:
 			l := lead("Username", name, "function "+name) // that is the name of its sessions
 			l.Role = true
 			f.leads = append(f.leads, l)
-		case source.Snapshot, source.Image:
+		case kind == source.Snapshot, kind == source.Image:
 			if shared := leaves(c.request.v, c.change.lets); len(shared) > 0 {
 				f.thing.Of = shared[0]
 			}
-		case source.TrustAnchor, source.Profile:
+		case kind == source.TrustAnchor, kind == source.Profile:
 			f.thing.ID = cmp.Or(f.thing.ID, value(c.request.v, "trustAnchorId profileId"))
-		default:
-			f.thing = source.Thing{}
 		}
 		all = append(all, f)
 	}
 	return append(all, c.given(file)...)
 }
+
+// kindsElsewhere are the kinds of things of other services than IAM that can be read.
+var kindsElsewhere = []source.Kind{source.Instance, source.Snapshot, source.Image, source.Function, source.TrustAnchor, source.Profile}
 
 // given are the roles that the call gives away, or runs other code with. They were there before, and others
 // may need them.
@@ -342,15 +341,16 @@ func (c apiCall) roleARN(name string) string {
 
 // strangest is whom the call lets in from farthest, as a trust can be compared by it: an account, or *.
 func (c apiCall) strangest() string {
-	for _, g := range c.letsIn() {
-		g, _, _ = strings.Cut(g, " (")
-		if g == "everybody" {
-			return "*"
-		}
-		if owner := cmp.Or(ownerOf(g), g); actions.AccountID.MatchString(owner) {
-			return owner
-		}
+	guests := c.letsIn()
+	if len(guests) == 0 {
 		return ""
+	}
+	who, _, _ := strings.Cut(guests[0], " (")
+	if who == "everybody" {
+		return "*"
+	}
+	if owner := cmp.Or(ownerOf(who), who); actions.AccountID.MatchString(owner) {
+		return owner
 	}
 	return ""
 }

@@ -198,7 +198,7 @@ func TestDeeds(t *testing.T) {
 
 // TestDeedsOfHostileNames: what an attacker names so is told, is no target that it is not, and breaks nothing.
 func TestDeedsOfHostileNames(t *testing.T) {
-	for _, name := range []string{"<!channel>", "x y\nz", "arn:aws:iam::222222222222:user/jo", "../jo", "*", strings.Repeat("a", 5000), "‮evil", "", "i-0d3e1a5b7c9f20001", "jo\" confirm=jo"} {
+	for _, name := range []string{"<!channel>", "x y\nz", "arn:aws:iam::222222222222:user/jo", "../jo", "*", strings.Repeat("a", 5000), "\u202eevil", "", "i-0d3e1a5b7c9f20001", "jo\" confirm=jo"} {
 		b, _ := json.Marshal(name)
 		for _, call := range []string{
 			`iam:CreateUser {"userName":%s}`, `iam:CreateRole {"roleName":%s}`, `iam:UpdateAssumeRolePolicy {"roleName":%s,"policyDocument":"{"}`, `iam:AttachUserPolicy {"userName":%s,"policyArn":%[1]s}`,

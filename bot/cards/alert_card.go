@@ -37,7 +37,6 @@ const (
 	maxFinding  = 1200
 	maxField    = 220 // of one field, such as the type or the principal
 	maxRequests = 600
-	maxProof    = 800 // of what is shown with the button Undo
 	maxWords    = 300 // of the source's own description
 	maxFacts    = 1200
 	maxKinds    = 900
@@ -322,7 +321,7 @@ func (v AlertView) requests() []slack.Block {
 		}
 		item := fmt.Sprintf("• *%s*: %s · %s, asked for by %s", View{Request: r}.word(), Untrusted(Untrusted(what+" "+v.Actions.TargetName(call)).Plain(maxName+maxName)), r.ID, asker(r))
 		if r.Mode == approvals.Automatic && r.Intent.Undo == "" && (r.State == approvals.Contained || r.State == approvals.Partial) {
-			if undo == nil && showable(r.Intent.String()+approvals.ReasonLine(r.Requester.Person, r.Reason), maxProof) {
+			if undo == nil && showable(r.Intent.String()+approvals.ReasonLine(r.Requester.Person, r.Reason)) {
 				undo = &r
 			} else {
 				item += " (undo is on its card)"
@@ -343,4 +342,4 @@ func (v AlertView) requests() []slack.Block {
 
 // showable reports whether a text is shown unchanged: a click proves only the exact
 // text of its card.
-func showable(s string, limit int) bool { return s != "" && Untrusted(s).Plain(limit) == s }
+func showable(s string) bool { return s != "" && Untrusted(s).Plain(maxCall) == s }

@@ -17,7 +17,7 @@ import (
 
 const (
 	maxOffered = 20  // calls with a button
-	maxCall    = 800 // characters of one, word for word
+	maxCall    = 800 // characters of what a click proves, word for word
 	maxLeft    = 400 // of those that have none
 	maxLabel   = 75  // of a button's text, and of its accessibility_label
 )
@@ -49,7 +49,7 @@ func (v AlertView) offers(room int) []slack.Block {
 		o := v.Offers[i]
 		intent := o.Intent
 		text := intent.String()
-		if done[approvals.IntentDigest(intent)] || !showable(text, maxCall) {
+		if done[approvals.IntentDigest(intent)] || !showable(text) {
 			continue // it is told of above; or no click could prove it
 		}
 		button := v.offer(id, o)

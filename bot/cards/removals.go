@@ -40,7 +40,7 @@ func (v View) removal(t approvals.Tampered) Message {
 	var buttons []slack.BlockElement
 	for i, button := range offers.Buttons() {
 		intent := offers[i].Intent
-		if text := intent.String(); showable(text, maxCall) {
+		if text := intent.String(); showable(text) {
 			m.Blocks = append(m.Blocks, verbatim(approvals.OfferBlock(i+1), text))
 			e := proposal(v.Org.Actions, button, approvals.Value(id, approvals.IntentDigest(intent)), intent.Call)
 			buttons = append(buttons, danger(asking(e, "Ask for this?", secondPerson+callTitle(v.Org.Actions, intent.Call)+where(intent.Call, intent.Call.Account), "Ask for it")))

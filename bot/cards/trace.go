@@ -213,7 +213,7 @@ func (v TraceView) entry(n int, x approvals.Traced, before int) (blocks []slack.
 	blocks = append(blocks, section(fmt.Sprintf("traced-%d", n), strings.Join(lines, "\n")))
 	for _, c := range x.Contain {
 		intent := approvals.Intent{Call: c}
-		if text := intent.String(); !done[approvals.IntentDigest(intent)] && showable(text, maxCall) && !x.Gone() {
+		if text := intent.String(); !done[approvals.IntentDigest(intent)] && showable(text) && !x.Gone() {
 			e := proposal(v.Actions, "", approvals.Value(v.ID, approvals.IntentDigest(intent)), c)
 			verb, _, _ := strings.Cut(e.Text.Text, ":") // a phone has no room beside the call for more
 			e.Text = plain(verb)
