@@ -64,163 +64,169 @@ const (
 	Replaced Presence = "replaced" // another one has its name
 )
 
-// reads tell of a thing whether it is there.
-var reads = map[Kind]func(context.Context, looker, Thing) (Presence, error){
-	User: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		out, err := a.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &t.Name})
-		if err != nil {
-			return "", err
-		}
-		return same(t, out.User.UserId), nil
-	},
-	Role: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		out, err := a.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: &t.Name})
-		if err != nil {
-			return "", err
-		}
-		return same(t, out.Role.RoleId), nil
-	},
-	Trust: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		out, err := a.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: owner(t)})
-		if err != nil {
-			return "", err
-		}
-		document, err := url.QueryUnescape(aws.ToString(out.Role.AssumeRolePolicyDocument))
-		if err != nil {
-			return "", err
-		}
-		return admits(document, t.Name), nil
-	},
-	Key: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		p := iam.NewListAccessKeysPaginator(a.IAM(), &iam.ListAccessKeysInput{UserName: owner(t)})
-		return find(ctx, p, func(out *iam.ListAccessKeysOutput) Presence {
-			i := slices.IndexFunc(out.AccessKeyMetadata, func(k types.AccessKeyMetadata) bool { return aws.ToString(k.AccessKeyId) == t.Name })
-			switch {
-			case i < 0:
-				return Gone
-			case out.AccessKeyMetadata[i].Status != types.StatusTypeActive:
-				return Off
+// readable are the kinds that [reads] has. The bot asks for them, and has no need of the clients.
+var readable = []Kind{User, Key, Password, MFA, Role, Trust, Attachment, Inline, Membership, Policy, PolicyVersion, Instance, Snapshot, Image, Function, TrustAnchor, Profile}
+
+// reads tell of a thing whether it is there. It is no variable, which the linker would keep in the bot with
+// all clients.
+func reads() map[Kind]func(context.Context, looker, Thing) (Presence, error) {
+	return map[Kind]func(context.Context, looker, Thing) (Presence, error){
+		User: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			out, err := a.IAM().GetUser(ctx, &iam.GetUserInput{UserName: &t.Name})
+			if err != nil {
+				return "", err
 			}
-			return There
-		})
-	},
-	Password: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		_, err := a.IAM().GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: owner(t)})
-		return There, err
-	},
-	MFA: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		p := iam.NewListMFADevicesPaginator(a.IAM(), &iam.ListMFADevicesInput{UserName: owner(t)})
-		return find(ctx, p, func(out *iam.ListMFADevicesOutput) Presence {
-			return when(slices.ContainsFunc(out.MFADevices, func(d types.MFADevice) bool { return aws.ToString(d.SerialNumber) == t.Name }))
-		})
-	},
-	Membership: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		p := iam.NewListGroupsForUserPaginator(a.IAM(), &iam.ListGroupsForUserInput{UserName: owner(t)})
-		return find(ctx, p, func(out *iam.ListGroupsForUserOutput) Presence {
-			return when(slices.ContainsFunc(out.Groups, func(g types.Group) bool { return strings.EqualFold(aws.ToString(g.GroupName), t.Name) }))
-		})
-	},
-	Attachment: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		has := func(ps []types.AttachedPolicy) Presence {
-			return when(slices.ContainsFunc(ps, func(p types.AttachedPolicy) bool { return aws.ToString(p.PolicyArn) == t.Name }))
-		}
-		switch kind, _, _ := strings.Cut(t.Of, "/"); kind {
-		case "user":
-			p := iam.NewListAttachedUserPoliciesPaginator(a.IAM(), &iam.ListAttachedUserPoliciesInput{UserName: owner(t)})
-			return find(ctx, p, func(out *iam.ListAttachedUserPoliciesOutput) Presence { return has(out.AttachedPolicies) })
-		case "role":
-			p := iam.NewListAttachedRolePoliciesPaginator(a.IAM(), &iam.ListAttachedRolePoliciesInput{RoleName: owner(t)})
-			return find(ctx, p, func(out *iam.ListAttachedRolePoliciesOutput) Presence { return has(out.AttachedPolicies) })
-		}
-		p := iam.NewListAttachedGroupPoliciesPaginator(a.IAM(), &iam.ListAttachedGroupPoliciesInput{GroupName: owner(t)})
-		return find(ctx, p, func(out *iam.ListAttachedGroupPoliciesOutput) Presence { return has(out.AttachedPolicies) })
-	},
-	Inline: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		var err error
-		switch kind, _, _ := strings.Cut(t.Of, "/"); kind {
-		case "user":
-			_, err = a.IAM().GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: owner(t), PolicyName: &t.Name})
-		case "role":
-			_, err = a.IAM().GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: owner(t), PolicyName: &t.Name})
-		default:
-			_, err = a.IAM().GetGroupPolicy(ctx, &iam.GetGroupPolicyInput{GroupName: owner(t), PolicyName: &t.Name})
-		}
-		return There, err
-	},
-	Policy: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		_, err := a.IAM().GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &t.Name})
-		return There, err
-	},
-	PolicyVersion: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		out, err := a.IAM().GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &t.Of})
-		if err != nil {
-			return "", err
-		}
-		return when(aws.ToString(out.Policy.DefaultVersionId) == t.Name), nil
-	},
-	Instance: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		out, err := a.ec2(t).DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{t.Name}})
-		if err != nil || len(out.Reservations) == 0 || len(out.Reservations[0].Instances) == 0 {
-			return Gone, err
-		}
-		switch s := out.Reservations[0].Instances[0].State; {
-		case s == nil:
-		case s.Name == ec2types.InstanceStateNameTerminated:
-			return Gone, nil
-		case s.Name == ec2types.InstanceStateNameStopped:
-			return Off, nil
-		}
-		return There, nil
-	},
-	Snapshot: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		out, err := a.ec2(t).DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{SnapshotId: &t.Name, Attribute: ec2types.SnapshotAttributeNameCreateVolumePermission})
-		if err != nil {
-			return "", err
-		}
-		return when(slices.ContainsFunc(out.CreateVolumePermissions, func(p ec2types.CreateVolumePermission) bool {
-			return aws.ToString(p.UserId) == t.Of || string(p.Group) == t.Of
-		})), nil
-	},
-	Image: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		out, err := a.ec2(t).DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: &t.Name, Attribute: ec2types.ImageAttributeNameLaunchPermission})
-		if err != nil {
-			return "", err
-		}
-		return when(slices.ContainsFunc(out.LaunchPermissions, func(p ec2types.LaunchPermission) bool {
-			return aws.ToString(p.UserId) == t.Of || string(p.Group) == t.Of
-		})), nil
-	},
-	// https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
-	Function: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		err := a.get(ctx, "Lambda", "lambda", t.Region, "/2015-03-31/functions/"+url.PathEscape(t.Name)+"/configuration", &struct{}{})
-		return There, err
-	},
-	// https://docs.aws.amazon.com/rolesanywhere/latest/APIReference/API_GetTrustAnchor.html
-	TrustAnchor: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		var out struct {
-			TrustAnchor struct{ Enabled bool }
-		}
-		err := a.get(ctx, "RolesAnywhere", "rolesanywhere", t.Region, "/trustanchor/"+url.PathEscape(t.ID), &out)
-		return enabled(out.TrustAnchor.Enabled), err
-	},
-	// https://docs.aws.amazon.com/rolesanywhere/latest/APIReference/API_GetProfile.html
-	Profile: func(ctx context.Context, a looker, t Thing) (Presence, error) {
-		var out struct{ Profile struct{ Enabled bool } }
-		err := a.get(ctx, "RolesAnywhere", "rolesanywhere", t.Region, "/profile/"+url.PathEscape(t.ID), &out)
-		return enabled(out.Profile.Enabled), err
-	},
+			return same(t, out.User.UserId), nil
+		},
+		Role: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			out, err := a.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: &t.Name})
+			if err != nil {
+				return "", err
+			}
+			return same(t, out.Role.RoleId), nil
+		},
+		Trust: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			out, err := a.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: owner(t)})
+			if err != nil {
+				return "", err
+			}
+			document, err := url.QueryUnescape(aws.ToString(out.Role.AssumeRolePolicyDocument))
+			if err != nil {
+				return "", err
+			}
+			return admits(document, t.Name), nil
+		},
+		Key: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			p := iam.NewListAccessKeysPaginator(a.IAM(), &iam.ListAccessKeysInput{UserName: owner(t)})
+			return find(ctx, p, func(out *iam.ListAccessKeysOutput) Presence {
+				i := slices.IndexFunc(out.AccessKeyMetadata, func(k types.AccessKeyMetadata) bool { return aws.ToString(k.AccessKeyId) == t.Name })
+				switch {
+				case i < 0:
+					return Gone
+				case out.AccessKeyMetadata[i].Status != types.StatusTypeActive:
+					return Off
+				}
+				return There
+			})
+		},
+		Password: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			_, err := a.IAM().GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: owner(t)})
+			return There, err
+		},
+		MFA: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			p := iam.NewListMFADevicesPaginator(a.IAM(), &iam.ListMFADevicesInput{UserName: owner(t)})
+			return find(ctx, p, func(out *iam.ListMFADevicesOutput) Presence {
+				return when(slices.ContainsFunc(out.MFADevices, func(d types.MFADevice) bool { return aws.ToString(d.SerialNumber) == t.Name }))
+			})
+		},
+		Membership: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			p := iam.NewListGroupsForUserPaginator(a.IAM(), &iam.ListGroupsForUserInput{UserName: owner(t)})
+			return find(ctx, p, func(out *iam.ListGroupsForUserOutput) Presence {
+				return when(slices.ContainsFunc(out.Groups, func(g types.Group) bool { return strings.EqualFold(aws.ToString(g.GroupName), t.Name) }))
+			})
+		},
+		Attachment: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			has := func(ps []types.AttachedPolicy) Presence {
+				return when(slices.ContainsFunc(ps, func(p types.AttachedPolicy) bool { return aws.ToString(p.PolicyArn) == t.Name }))
+			}
+			switch kind, _, _ := strings.Cut(t.Of, "/"); kind {
+			case "user":
+				p := iam.NewListAttachedUserPoliciesPaginator(a.IAM(), &iam.ListAttachedUserPoliciesInput{UserName: owner(t)})
+				return find(ctx, p, func(out *iam.ListAttachedUserPoliciesOutput) Presence { return has(out.AttachedPolicies) })
+			case "role":
+				p := iam.NewListAttachedRolePoliciesPaginator(a.IAM(), &iam.ListAttachedRolePoliciesInput{RoleName: owner(t)})
+				return find(ctx, p, func(out *iam.ListAttachedRolePoliciesOutput) Presence { return has(out.AttachedPolicies) })
+			}
+			p := iam.NewListAttachedGroupPoliciesPaginator(a.IAM(), &iam.ListAttachedGroupPoliciesInput{GroupName: owner(t)})
+			return find(ctx, p, func(out *iam.ListAttachedGroupPoliciesOutput) Presence { return has(out.AttachedPolicies) })
+		},
+		Inline: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			var err error
+			switch kind, _, _ := strings.Cut(t.Of, "/"); kind {
+			case "user":
+				_, err = a.IAM().GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: owner(t), PolicyName: &t.Name})
+			case "role":
+				_, err = a.IAM().GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: owner(t), PolicyName: &t.Name})
+			default:
+				_, err = a.IAM().GetGroupPolicy(ctx, &iam.GetGroupPolicyInput{GroupName: owner(t), PolicyName: &t.Name})
+			}
+			return There, err
+		},
+		Policy: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			_, err := a.IAM().GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &t.Name})
+			return There, err
+		},
+		PolicyVersion: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			out, err := a.IAM().GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &t.Of})
+			if err != nil {
+				return "", err
+			}
+			return when(aws.ToString(out.Policy.DefaultVersionId) == t.Name), nil
+		},
+		Instance: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			out, err := a.ec2(t).DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{t.Name}})
+			if err != nil || len(out.Reservations) == 0 || len(out.Reservations[0].Instances) == 0 {
+				return Gone, err
+			}
+			switch s := out.Reservations[0].Instances[0].State; {
+			case s == nil:
+			case s.Name == ec2types.InstanceStateNameTerminated:
+				return Gone, nil
+			case s.Name == ec2types.InstanceStateNameStopped:
+				return Off, nil
+			}
+			return There, nil
+		},
+		Snapshot: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			out, err := a.ec2(t).DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{SnapshotId: &t.Name, Attribute: ec2types.SnapshotAttributeNameCreateVolumePermission})
+			if err != nil {
+				return "", err
+			}
+			return when(slices.ContainsFunc(out.CreateVolumePermissions, func(p ec2types.CreateVolumePermission) bool {
+				return aws.ToString(p.UserId) == t.Of || string(p.Group) == t.Of
+			})), nil
+		},
+		Image: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			out, err := a.ec2(t).DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: &t.Name, Attribute: ec2types.ImageAttributeNameLaunchPermission})
+			if err != nil {
+				return "", err
+			}
+			return when(slices.ContainsFunc(out.LaunchPermissions, func(p ec2types.LaunchPermission) bool {
+				return aws.ToString(p.UserId) == t.Of || string(p.Group) == t.Of
+			})), nil
+		},
+		// https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
+		Function: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			err := a.get(ctx, "Lambda", "lambda", t.Region, "/2015-03-31/functions/"+url.PathEscape(t.Name)+"/configuration", &struct{}{})
+			return There, err
+		},
+		// https://docs.aws.amazon.com/rolesanywhere/latest/APIReference/API_GetTrustAnchor.html
+		TrustAnchor: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			var out struct {
+				TrustAnchor struct{ Enabled bool }
+			}
+			err := a.get(ctx, "RolesAnywhere", "rolesanywhere", t.Region, "/trustanchor/"+url.PathEscape(t.ID), &out)
+			return enabled(out.TrustAnchor.Enabled), err
+		},
+		// https://docs.aws.amazon.com/rolesanywhere/latest/APIReference/API_GetProfile.html
+		Profile: func(ctx context.Context, a looker, t Thing) (Presence, error) {
+			var out struct{ Profile struct{ Enabled bool } }
+			err := a.get(ctx, "RolesAnywhere", "rolesanywhere", t.Region, "/profile/"+url.PathEscape(t.ID), &out)
+			return enabled(out.Profile.Enabled), err
+		},
+	}
 }
 
 // absent are the codes by which AWS says that something does not exist.
 var absent = []string{"NoSuchEntity", "InvalidInstanceID.NotFound", "InvalidSnapshot.NotFound", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "ResourceNotFoundException"}
 
 // Readable reports whether it can be read whether things of a kind are there.
-func (k Kind) Readable() bool { return reads[k] != nil }
+func (k Kind) Readable() bool { return slices.Contains(readable, k) }
 
 // Look reads whether a thing is there. Of a kind that can't be read it tells nothing. The session
 // needs [LookPermits].
 func Look(ctx context.Context, a *actions.Account, t Thing, now time.Time) (Presence, error) {
-	read := reads[t.Kind]
+	read := reads()[t.Kind]
 	if read == nil {
 		return "", nil
 	}

@@ -150,3 +150,21 @@ func TestLook(t *testing.T) {
 		}
 	}
 }
+
+// TestReadable: what is said to be readable is.
+func TestReadable(t *testing.T) {
+	kinds := source.Reads()
+	for _, k := range kinds {
+		if !k.Readable() {
+			t.Errorf("%s is read, and not said to be", k)
+		}
+	}
+	for _, k := range []source.Kind{source.Session, "bucket"} {
+		if k.Readable() {
+			t.Errorf("%s is said to be read", k)
+		}
+	}
+	if len(kinds) != 17 {
+		t.Errorf("%d kinds", len(kinds))
+	}
+}
