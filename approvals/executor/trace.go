@@ -299,11 +299,11 @@ func (w *tracer) follow(ctx context.Context, leads []finding.Lead, t *approvals.
 	look, cancel := context.WithTimeout(ctx, traceWithin)
 	defer cancel()
 	for first := true; len(leads) > 0; first = false {
-		deeds, err := w.lookUp(look, leads)
+		deeds := w.lookUp(look, leads)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil && first {
+		if err := w.sessions[leads[0].Account].err; err != nil && first { // of whom it is about
 			if actions.Transient(err) {
 				return err
 			}
@@ -365,6 +365,11 @@ func (w *tracer) file(d finding.Deed) {
 	of := d.Of
 	if d.Call == "iam:CreateAccessKey" { // of a user who was there before, the key is what was made
 		of.Kind, of.Name, of.Made = string(source.Key), d.Thing.Name+ofUser+of.Name, true
+	}
+	if d.Call == "iam:UpdateUser" { // who gets another name is who they were
+		for _, x := range w.found {
+			of.Made = of.Made || x.Made && slices.ContainsFunc(x.Deeds, func(o approvals.Deed) bool { return o.Event == d.Event })
+		}
 	}
 	w.add(of, d.Deed)
 }
@@ -445,8 +450,8 @@ func (w *tracer) pathsOf(ctx context.Context, acct *actions.Account, leads []fin
 	}
 }
 
-// lookUp reads the calls of leads of one depth. The error is of the last account that could not be entered.
-func (w *tracer) lookUp(ctx context.Context, leads []finding.Lead) (deeds []finding.Deed, failed error) {
+// lookUp reads the calls of leads.
+func (w *tracer) lookUp(ctx context.Context, leads []finding.Lead) (deeds []finding.Deed) {
 	byAccount := map[string][]finding.Lead{}
 	for _, l := range leads {
 		byAccount[l.Account] = append(byAccount[l.Account], l)
@@ -455,7 +460,6 @@ func (w *tracer) lookUp(ctx context.Context, leads []finding.Lead) (deeds []find
 	for _, account := range slices.Sorted(maps.Keys(byAccount)) {
 		acct, err := w.enter(ctx, account)
 		if err != nil {
-			failed = err
 			continue
 		}
 		w.pathsOf(ctx, acct, byAccount[account])
@@ -474,7 +478,7 @@ func (w *tracer) lookUp(ctx context.Context, leads []finding.Lead) (deeds []find
 		}
 	}
 	wg.Wait()
-	return deeds, failed
+	return deeds
 }
 
 // lookUpIn reads the calls of a lead in one region, as far as the budget goes. It returns false if the region
@@ -495,6 +499,7 @@ func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region str
 		return nil, true
 	}
 	pages := 0
+	var calls [][]finding.Deed // the newest first
 	err := trail.Lookup(ctx, acct, region, l.Subject, l.From.Truncate(time.Second), w.x.Now(), b, func(es []types.Event) bool {
 		pages++
 		for _, e := range es {
@@ -512,11 +517,13 @@ func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region str
 					found[i].Of.Kind = ""
 				}
 			}
-			deeds = append(deeds, found...)
+			calls = append(calls, found)
 		}
 		return true
 	})
-	slices.Reverse(deeds) // the newest came first
+	for _, found := range slices.Backward(calls) {
+		deeds = append(deeds, found...)
+	}
 	w.mu.Lock()
 	w.left[place] -= pages
 	w.mu.Unlock()

@@ -83,7 +83,7 @@ func TestNothingHidesFromATrace(t *testing.T) {
 			has: []string{"user hidden by access key " + key2 + " of user jo"}},
 		"a user who gets another name": {calls: []apiRecord{created("x"), {call: "iam:CreateAccessKey", request: `{"userName":"x"}`, answer: newKey("x")}, {call: "iam:UpdateUser", request: `{"userName":"x","newUserName":"y"}`}, hidden("y", key2)},
 			alter: func(w *world) { w.aws.Account(prod).AddUser(awsfake.User{Name: "y"}) },
-			has:   []string{"user hidden by", "user y by user intruder: UpdateUser there, quarantine_user"}},
+			has:   []string{"user hidden by", "user y by user intruder: UpdateUser there, quarantine_user"}, lacks: []string{"used: user y"}},
 		"a key of the root user": {calls: []apiRecord{{call: "iam:CreateAccessKey", identity: `{"type":"Root","principalId":"` + prod + `","arn":"arn:aws:iam::` + prod + `:root","accountId":"` + prod + `"}`, request: `null`, answer: newKey("root")}},
 			lacks: []string{"user/root", "gone"}},
 		"a trust under a condition": {calls: []apiRecord{{call: "iam:UpdateAssumeRolePolicy", request: `{"roleName":"deployer","policyDocument":"{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"*\"},\"Action\":\"sts:AssumeRole\",\"Condition\":{\"StringEquals\":{\"aws:PrincipalAccount\":\"666666666666\"}}}]}"}`}},

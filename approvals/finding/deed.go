@@ -155,6 +155,9 @@ type filing struct {
 	role  string // the ARN of a role that is given away
 }
 
+// rootOf is the kind of thing that a root user is.
+const rootOf = "root user of account"
+
 // most of what one call makes that is looked after: RunInstances may launch thousands.
 const maxFiled = 25
 
@@ -187,7 +190,7 @@ func (c apiCall) filed() (all []filing) {
 		f.thing, f.leads = c.session(account, "role "+name+", session "+c.request.at("roleSessionName").text())
 		return []filing{f}
 	case c.String() == "sts:AssumeRoot":
-		return []filing{file("root user of account", some(c.names()))}
+		return []filing{file(rootOf, some(c.names()))}
 	case c.service == "sts":
 		who := cmp.Or(some(c.names()), c.caller.name)
 		f := file(cmp.Or(c.change.kind, "session of"), who)
@@ -250,14 +253,15 @@ func (c apiCall) given(file func(kind, name string) filing) (all []filing) {
 // filedIAM is filed for calls of IAM.
 func (c apiCall) filedIAM(file func(kind, name string) filing, lead func(by, value, who string) Lead) []filing {
 	role, group, user := c.request.at("roleName").text(), c.request.at("groupName").text(), c.subject
-	if user == "" && role == "" && group == "" && c.self && c.about("AccessKey", "LoginProfile", "MFADevice", "SSHPublicKey", "SigningCertificate", "SpecificCredential") {
+	own := user == "" && role == "" && group == "" && c.self && c.about("AccessKey", "LoginProfile", "MFADevice", "SSHPublicKey", "SigningCertificate", "SpecificCredential")
+	if own && c.caller.kind == ofUser {
 		user = c.caller.name
 	}
 	var f filing
 	of := ""
 	switch {
-	case c.self && c.caller.kind == ofRoot: // no user has its keys and devices
-		return []filing{file("root user of account", c.account)}
+	case own && c.caller.kind == ofRoot: // no user has its keys and devices
+		return []filing{file(rootOf, c.account)}
 	case user != "":
 		f, of = file("user", user), "user/"+user
 	case role != "":
@@ -379,7 +383,7 @@ func (c apiCall) offerTraced(o *containments, f filing) {
 		o.role(actor{arn: f.role, name: f.Name})
 		return
 	}
-	if c.service == "iam" && c.self && c.caller.kind == ofRoot {
+	if c.service == "iam" && f.Kind == rootOf {
 		o.root()
 		return
 	}

@@ -136,6 +136,7 @@ func TestTechniques(t *testing.T) {
 func TestDeeds(t *testing.T) {
 	const session = `{"type":"AssumedRole","principalId":"AROAX:night","arn":"arn:aws:sts::222222222222:assumed-role/deployer/night","accountId":"222222222222","accessKeyId":"ASIAXXXXXXXXXXXXXXXX","sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::222222222222:role/deployer","accountId":"222222222222","userName":"deployer"}}}`
 	ours := strings.ReplaceAll(session, "role/deployer", "role/"+org.ResponderRole)
+	const rootCaller = `{"type":"Root","principalId":"222222222222","arn":"arn:aws:iam::222222222222:root","accountId":"222222222222"}`
 	outside := `{"type":"AWSAccount","principalId":"AROAZ:c2","accountId":"444444444444"}`
 	atHomeRole := Lead{Account: "222222222222", Of: "arn:aws:iam::222222222222:role/data-reader"}
 	opened := atHomeRole
@@ -161,6 +162,8 @@ func TestDeeds(t *testing.T) {
 		"nothing by the user's own keys, of a password":               {password, done{"iam:CreateUser", `{"userName":"x"}`, ``}, "", ""},
 		"what is done by our role's name":                             {intruder, done{"iam:PutRolePolicy", `{"roleName":"x","policyName":"KillswitchDenyAll"}`, ""}, ours, "role x used; inline policy KillswitchDenyAll of role/x; "},
 		"a trust, by whom it lets in":                                 {intruder, done{"iam:UpdateAssumeRolePolicy", withPolicy("policyDocument", `"roleName":"data-reader"`, foreign), ""}, "", "role data-reader used; trust 444444444444 of role/data-reader; ResourceName arn:aws:iam::222222222222:role/data-reader"},
+		"what the root user makes":                                    {intruder, done{"iam:CreateRole", `{"roleName":"x"}`, ""}, rootCaller, "role x made; role x; ResourceName arn:aws:iam::222222222222:role/x"},
+		"a key of the root user's own":                                {intruder, done{"iam:CreateAccessKey", `null`, key2}, rootCaller, "root user of account 222222222222 used; ; "},
 		"a shared snapshot":                                           {intruder, done{"ec2:ModifySnapshotAttribute", `{"snapshotId":"snap-1","createVolumePermission":{"add":{"items":[{"userId":"444444444444"}]}}}`, ""}, "", "snapshot snap-1 used; snapshot snap-1 of 444444444444; "},
 		"a role elsewhere":                                            {intruder, done{"sts:AssumeRole", `{"roleArn":"arn:aws:iam::555555555555:role/far","roleSessionName":"s"}`, ``}, "", "role far used; session; "},
 	} {
