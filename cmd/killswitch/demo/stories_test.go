@@ -27,7 +27,8 @@ var endings = map[string]func(*testing.T, state){
 	},
 	"exposed-key": func(t *testing.T, s state) {
 		alert := s.cards("high: Exposed Access Keys")
-		if len(alert) != 1 || len(s.replies(alert, "undone: deactivate_key "+company.DeployBotKey)) != 1 || len(s.replies(alert, "AL-")) != 1 {
+		summed := slices.DeleteFunc(s.replies(alert, "AL-"), func(m message) bool { return !strings.Contains(m.Text, ": Activity of") })
+		if len(alert) != 1 || len(s.replies(alert, "undone: deactivate_key "+company.DeployBotKey)) != 1 || len(summed) != 1 {
 			t.Errorf("the alert's thread: %v", s.replies(alert, ""))
 		}
 		u := s.user(company.DeployBot)

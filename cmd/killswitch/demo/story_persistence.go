@@ -41,7 +41,8 @@ var persistence = &story{
 		}),
 		clicks(company.Alice, "Alice clicks: the key is inactive at once, by this company's rules for leaked keys.",
 			"Deactivate: "+company.OpsBotKey, approvals.Propose(actions.DeactivateKey), alertAbout(company.OpsBotKey), is(deactivatingOps, contained...)),
-		deed("The key is refused. The attacker does not need it any more.", func(_ context.Context, p *play) error {
+		deed("Half a minute later the key is refused. The attacker does not need it any more.", func(ctx context.Context, p *play) error {
+			_ = p.Advance(ctx, 30*time.Second)
 			p.tries(p.bad, false)
 			p.tries(p.other, true)
 			p.tries(p.chained, true)
@@ -49,6 +50,7 @@ var persistence = &story{
 		}),
 		clicks(company.Bob, "Bob asks to quarantine the user whom nobody knows, from the list.", "Quarantine", approvals.Propose(actions.QuarantineUser), traceList, asked(quarantining)),
 		clicks(company.Carol, "Carol approves. The list says that it is contained.", "Approve", "approve", card(quarantining, approvals.Pending), is(quarantining, contained...)),
+		passes("Half a minute passes: nothing of that user's works any more, and what it has opened still does.", 30*time.Second),
 		clicks(company.Bob, "The role was there before, and reports will fail. It has all rights and an outsider's trust: Bob asks to strip it.", "Strip", approvals.Propose(actions.DetachPolicies), traceList, asked(strippingRole)),
 		clicks(company.Carol, "Carol approves.", "Approve", "approve", card(strippingRole, approvals.Pending), is(strippingRole, contained...)),
 		deed("Nothing of what they have works any more.", func(_ context.Context, p *play) error {
