@@ -50,7 +50,7 @@ var endings = map[string]func(*testing.T, state){
 		if !slices.Contains(u.Attached, "KillSwitchQuarantine") || u.Keys[0].Status != "Inactive" {
 			t.Errorf("the user is %+v", u)
 		}
-		wantLog(t, s, "GetObject", "ok", "explicit deny in an identity-based policy", "explicit deny in an identity-based policy")
+		wantLog(t, s, "GetObject", "ok", "ok", "explicit deny in an identity-based policy", "explicit deny in an identity-based policy")
 	},
 	"instance": func(t *testing.T, s state) {
 		alert := s.cards("high: CryptoCurrency:EC2/BitcoinTool.B!DNS")

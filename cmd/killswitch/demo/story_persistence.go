@@ -35,8 +35,8 @@ var persistence = &story{
 		deed("Somebody finds ops-bot's access key in a public repository. It may change IAM. They make a user of their own, open the role reporting to their account and give it all rights, and go on by a session of it.", func(ctx context.Context, p *play) error {
 			return p.settleIn(ctx)
 		}),
-		event("An hour later Trusted Advisor has seen the key. In the thread of its alert stands what the key has made and changed since, and what that did.", func(ctx context.Context, p *play) error {
-			_ = p.Advance(ctx, time.Hour-10*time.Minute)
+		event("Half an hour later Trusted Advisor has seen the key. In the thread of its alert stands what the key has made and changed since, and what that did.", func(ctx context.Context, p *play) error {
+			_ = p.Advance(ctx, 20*time.Minute)
 			return p.EmitEvent(ctx, "exposed-key", 0, map[string]string{"USER": "ops-bot", "KEY": company.OpsBotKey})
 		}),
 		clicks(company.Alice, "Alice clicks: the key is inactive at once, by this company's rules for leaked keys.",
