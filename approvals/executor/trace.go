@@ -489,7 +489,8 @@ func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region str
 	if _, begun := w.left[place]; !begun {
 		w.left[place] = traceCalls
 	}
-	b := trail.Budget{Pages: min(tracePages, w.left[place]), Patient: true}
+	configured := slices.Contains(trail.Regions(acct), region) // of the others it is told that they can't be read
+	b := trail.Budget{Pages: min(tracePages, w.left[place]), Patient: configured}
 	if l.Depth == 0 {
 		b.Pages = min(4*tracePages, w.left[place])
 	}
@@ -530,7 +531,7 @@ func (w *tracer) lookUpIn(ctx context.Context, acct *actions.Account, region str
 	if cut := (*trail.CutError)(nil); errors.As(err, &cut) {
 		w.note(&w.cut, l.Who+" in "+region)
 	} else if err != nil {
-		if !slices.Contains(trail.Regions(acct), region) { // perhaps the organization forbids it
+		if !configured { // perhaps the organization forbids it
 			w.note(&w.shut, region)
 			return deeds, false
 		}
