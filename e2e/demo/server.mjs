@@ -52,7 +52,10 @@ export async function seat(page, person) {
 /** Clicks the newest button of a person's screen that has a label, and confirms. */
 export async function click(page, person, label) {
   const mine = await seat(page, person);
-  await mine.locator(".message .button").getByText(label, { exact: true }).last().click();
+  const button = mine.locator(".message .button").getByText(label, { exact: true }).last();
+  const shown = await button.waitFor({ timeout: 2000 }).then(() => true, () => false);
+  if (!shown) for (const more of await mine.getByRole("button", { name: /^Show \d+ earlier/ }).all()) await more.click();
+  await button.click();
   const yes = mine.locator("[data-confirm]");
   const asked = await yes.waitFor({ timeout: 300 }).then(() => true, () => false);
   if (asked) await yes.click();

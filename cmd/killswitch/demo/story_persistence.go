@@ -41,8 +41,8 @@ var persistence = &story{
 		}),
 		clicks(company.Alice, "Alice clicks: the key is inactive at once, by this company's rules for leaked keys.",
 			"Deactivate: "+company.OpsBotKey, approvals.Propose(actions.DeactivateKey), alertAbout(company.OpsBotKey), is(deactivatingOps, contained...)),
-		deed("Half a minute later the key is refused. The attacker does not need it any more.", func(ctx context.Context, p *play) error {
-			_ = p.Advance(ctx, 30*time.Second)
+		deed("Seconds later the key is refused. The attacker does not need it any more.", func(ctx context.Context, p *play) error {
+			_ = p.Advance(ctx, 5*time.Second)
 			p.tries(p.bad, false)
 			p.tries(p.other, true)
 			p.tries(p.chained, true)
