@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
@@ -146,7 +147,7 @@ func eventsOf(t *testing.T, text string) []envelope {
 
 // TestRules: EventBridge brings to the queue of alerts, by the rules of
 // template.yaml, exactly those samples that it should, those of Security Hub to a queue of
-// their own; from another account and region by those of deploy/forwarder.yaml. To the queue trail it brings what can undo
+// their own; from another account and region by those of deploy/members.yaml. To the queue trail it brings what can undo
 // a containment.
 func TestRules(t *testing.T) {
 	samples, err := filepath.Glob("../approvals/finding/testdata/events/*.json")
@@ -184,17 +185,22 @@ func TestRules(t *testing.T) {
 			a := StartAWS(t)
 			d := deploy(t, a, "RoleChanges="+roleChanges)
 			hub, member := a.Hub(t), a.Member(t, prod)
+			bus, err := arn.Parse(d.Outputs["EventBusArn"])
+			if err != nil {
+				t.Fatal(err)
+			}
 			member.Region = "us-east-1"
 			forward := func(cfg aws.Config) {
 				t.Helper()
-				template, err := os.ReadFile("../deploy/forwarder.yaml")
+				template, err := os.ReadFile("../deploy/members.yaml")
 				if err != nil {
 					t.Fatal(err)
 				}
 				call(t, cfg, "cloudformation", "", "application/x-www-form-urlencoded", url.Values{
-					"Action": {"CreateStack"}, "Version": {"2010-05-15"}, "StackName": {"forwarder"}, "TemplateBody": {string(template)}, "Capabilities.member.1": {"CAPABILITY_NAMED_IAM"},
-					"Parameters.member.1.ParameterKey": {"HubEventBusArn"}, "Parameters.member.1.ParameterValue": {d.Outputs["EventBusArn"]},
-					"Parameters.member.2.ParameterKey": {"RoleChanges"}, "Parameters.member.2.ParameterValue": {roleChanges},
+					"Action": {"CreateStack"}, "Version": {"2010-05-15"}, "StackName": {"killswitch-members"}, "TemplateBody": {string(template)}, "Capabilities.member.1": {"CAPABILITY_NAMED_IAM"},
+					"Parameters.member.1.ParameterKey": {"HubAccountId"}, "Parameters.member.1.ParameterValue": {bus.AccountID},
+					"Parameters.member.2.ParameterKey": {"HubRegion"}, "Parameters.member.2.ParameterValue": {bus.Region},
+					"Parameters.member.3.ParameterKey": {"RoleChanges"}, "Parameters.member.3.ParameterValue": {roleChanges},
 				}.Encode())
 			}
 			forward(member)

@@ -64,7 +64,7 @@ func TestRulesTakeTheLists(t *testing.T) {
 	if n := len(iamChanges()) + len(defences()) + len(accesses()) + len(sharings()) + len(signIns()); n != len(changes()) {
 		t.Errorf("%d calls in the tables, %d in all", n, len(changes()))
 	}
-	for _, file := range []string{"../../template.yaml", "../../deploy/forwarder.yaml"} {
+	for _, file := range []string{"../../template.yaml", "../../deploy/members.yaml"} {
 		rules := rulesOf(t, file)
 		for rule, table := range tables {
 			var want, got []string

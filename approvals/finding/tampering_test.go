@@ -48,7 +48,7 @@ func TestEveryWriteOfAnActionHasItsCall(t *testing.T) {
 
 // TestRuleTakesTheCalls: ContainmentChangesRule has the list of this package.
 func TestRuleTakesTheCalls(t *testing.T) {
-	for _, file := range []string{"../../template.yaml", "../../deploy/forwarder.yaml"} {
+	for _, file := range []string{"../../template.yaml", "../../deploy/members.yaml"} {
 		got := rulesOf(t, file)["ContainmentChangesRule"]
 		var sources, services, calls []string
 		for service, names := range tamperCalls {

@@ -55,7 +55,7 @@ func subcommands() []subcommand {
 		{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
 		{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
 		{"policy", "responder|restorer|delegation [--organizations] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
-		{"template", "members|organization [--config FILE]", "print the CloudFormation template of what each member account has, or of the organization's tamper protection", printTemplate},
+		{"template", "members|organization|hub-role [--config FILE]", "print the CloudFormation template of what each member account has, of the organization's tamper protection, or of what serve runs as", printTemplate},
 		{"audit", "verify|export ID…|--all [--table NAME|--data DIR|FILE] [--bucket NAME] [--format json|csv|markdown] [--output json]", "verify the records of requests, against the bucket of heads too, or export them", auditing},
 		{"completion", "bash|zsh", "print what a shell completes this command line with", completion},
 		{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},

@@ -23,10 +23,11 @@ func policy(_ context.Context, p program, args []string) error {
 	if len(roles) != 1 || !slices.Contains([]string{"responder", "restorer", "delegation"}, roles[0]) {
 		return fmt.Errorf("%w: say responder, restorer or delegation", errUsage)
 	}
-	org, err := orgOf(*file)
+	c, err := configOf(*file)
 	if err != nil {
 		return err
 	}
+	org := c.Org
 	if roles[0] == "delegation" {
 		if org.PolicyAccount == "" {
 			return fmt.Errorf("%w: the delegation is to aws.policy_account: name it in the configuration, and say --config FILE", errUsage)
@@ -44,14 +45,10 @@ func policy(_ context.Context, p program, args []string) error {
 
 const configUsage = "the configuration; without one, the partition aws and the roles killswitch-responder and killswitch-restorer"
 
-// orgOf is the organization of a configuration file, or the default one.
-func orgOf(file string) (actions.Org, error) {
+// configOf reads a configuration file, or has what templates and policies need without one.
+func configOf(file string) (config.Config, error) {
 	if file == "" {
-		return actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"}, nil
+		return config.Config{Org: actions.Org{Actions: all.Actions, Partition: "aws", ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer"}}, nil
 	}
-	c, err := config.Load(file)
-	if err != nil {
-		return actions.Org{}, err
-	}
-	return c.Org, nil
+	return config.Load(file)
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 
-	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/cmd/template"
 )
 
@@ -17,15 +17,23 @@ func printTemplate(_ context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	templates := map[string]func(actions.Org) ([]byte, error){"members": template.Members, "organization": template.Organization}
-	if len(kinds) != 1 || templates[kinds[0]] == nil {
-		return fmt.Errorf("%w: say members or organization", errUsage)
+	if len(kinds) != 1 || !slices.Contains([]string{"members", "organization", "hub-role"}, kinds[0]) {
+		return fmt.Errorf("%w: say members, organization or hub-role", errUsage)
 	}
-	org, err := orgOf(*file)
+	c, err := configOf(*file)
 	if err != nil {
 		return err
 	}
-	text, err := templates[kinds[0]](org)
+	var text []byte
+	switch kinds[0] {
+	case "members":
+		text, err = template.Members(c.Org)
+	case "organization":
+		text, err = template.Organization(c.Org)
+	case "hub-role":
+		topics := slices.DeleteFunc([]string{c.SNSTopic, c.PagerTopic}, func(arn string) bool { return arn == "" })
+		text, err = template.HubRole(template.Serve{Org: c.Org, Topics: topics, Bucket: c.AuditBucket.Name})
+	}
 	if err != nil {
 		return err
 	}
