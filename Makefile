@@ -74,6 +74,27 @@ screenshots: ## docs/demo-*.png, from the demo in a headless Chromium
 build: dist/ingress.zip dist/bot.zip dist/executor.zip ## dist/: the functions' zips, with CONFIG in them, and killswitch for this machine
 	go build -trimpath -o dist/ ./cmd/killswitch
 
+# The same commit gives the same bytes, wherever it is built with the Go version of go.mod.
+RELEASE_PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+RELEASE           ?= dist/release
+
+release: ## dist/release/: killswitch for Linux and macOS, amd64 and arm64, with checksums; the same commit gives the same bytes
+	mkdir -p "$(RELEASE)"
+	for platform in $(RELEASE_PLATFORMS); do \
+	  GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 go build -trimpath -buildvcs=true -ldflags "-s -w -buildid=" -o "$(RELEASE)/killswitch-$${platform%/*}-$${platform#*/}" ./cmd/killswitch; \
+	done
+	cd "$(RELEASE)" && sha256sum $(foreach platform,$(RELEASE_PLATFORMS),killswitch-$(subst /,-,$(platform))) > SHA256SUMS && cat SHA256SUMS
+
+reproducible: ## a release for this machine, built here and from a clone elsewhere, is the same
+	@away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
+	git clone --quiet --no-hardlinks . "$$away/clone"; \
+	here=$$(git rev-parse HEAD) && git -C "$$away/clone" checkout --quiet "$$here"; \
+	for from in first second; do \
+	  $(MAKE) --no-print-directory -C "$$away/clone" release RELEASE="$$away/$$from" RELEASE_PLATFORMS="$$(go env GOOS)/$$(go env GOARCH)" >/dev/null; \
+	  mv "$$away/clone" "$$away/clone-elsewhere" 2>/dev/null && ln -s clone-elsewhere "$$away/clone"; \
+	done; \
+	diff "$$away/first/SHA256SUMS" "$$away/second/SHA256SUMS" && cat "$$away/first/SHA256SUMS"
+
 # The configuration that the bot and the executor carry, with the files that it names; ingress carries what it says of webhooks.
 CONFIG ?= killswitch.yaml
 

@@ -7,6 +7,7 @@
 //	killswitch validate FILE            every problem of a configuration at once
 //	killswitch policy responder         what a member role must be allowed
 //	killswitch template members         what a StackSet deploys into the member accounts
+//	killswitch version                  which Killswitch this is
 //	killswitch audit verify --all       whether the records of requests are as they were written
 //	killswitch request, approve, …      the work itself, by AWS credentials: when Slack does not answer
 package main
@@ -58,6 +59,7 @@ func subcommands() []subcommand {
 		{"template", "members|organization|hub-role [--config FILE]", "print the CloudFormation template of what each member account has, of the organization's tamper protection, or of what serve runs as", printTemplate},
 		{"audit", "verify|export ID…|--all [--table NAME|--data DIR|FILE] [--bucket NAME] [--format json|csv|markdown] [--output json]", "verify the records of requests, against the bucket of heads too, or export them", auditing},
 		{"completion", "bash|zsh", "print what a shell completes this command line with", completion},
+		{"version", "[--output json]", "print which Killswitch this is, and from which commit", version},
 		{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 	}, commandLine)
 }
@@ -83,6 +85,9 @@ func run(ctx context.Context, p program) int {
 			return exitUsage
 		}
 		return exitDone
+	}
+	if p.args[0] == "--version" {
+		p.args = append([]string{"version"}, p.args[1:]...)
 	}
 	i := slices.IndexFunc(subcommands, func(c subcommand) bool { return c.name == p.args[0] })
 	if i < 0 {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -58,6 +59,10 @@ func TestExitCodes(t *testing.T) {
 		"nothing":              {code: 2, says: "killswitch serve"},
 		"help":                 {args: "help", code: 0, says: "killswitch serve"},
 		"unknown":              {args: "contain", code: 2, says: "is not a command"},
+		"version":              {args: "version", code: 0, says: runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH},
+		"version by a flag":    {args: "--version", code: 0, says: "killswitch "},
+		"version for programs": {args: "version --output json", code: 0, says: `"platform":"` + runtime.GOOS + "/" + runtime.GOARCH + `"`},
+		"version of what":      {args: "version killswitch", code: 2, says: "nothing else"},
 		"valid":                {args: "validate " + example, code: 0, says: "is valid"},
 		"valid, for programs":  {args: "validate --output json " + example, code: 0, says: `"problems": []`},
 		"broken":               {args: "validate " + broken, code: 1, says: "broken.yaml:2: unknown"},
@@ -65,7 +70,7 @@ func TestExitCodes(t *testing.T) {
 		"template":             {args: "template members --config " + example, code: 0, says: "Default: \"999999999999\""},
 		"tamper protection":    {args: "template organization", code: 0, says: "KillswitchContained"},
 		"template of what":     {args: "template", code: 2, says: "say members"},
-		"template not there":   {args: "template hub-role", code: 2, says: "say members or organization"},
+		"template not there":   {args: "template hub", code: 2, says: "say members, organization or hub-role"},
 		"template, bad config": {args: "template members --config " + broken, code: 1, says: "unknown"},
 		"no file":              {args: "validate", code: 2, says: "name one"},
 		"bad flag":             {args: "validate --nope", code: 2, says: "usage"},
