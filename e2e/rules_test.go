@@ -185,7 +185,7 @@ func TestRules(t *testing.T) {
 			a := StartAWS(t)
 			d := deploy(t, a, "RoleChanges="+roleChanges)
 			hub, member := a.Hub(t), a.Member(t, prod)
-			bus, err := arn.Parse(d.Outputs["EventBusArn"])
+			role, err := arn.Parse(d.Outputs["ExecutorRoleArn"])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -198,8 +198,8 @@ func TestRules(t *testing.T) {
 				}
 				call(t, cfg, "cloudformation", "", "application/x-www-form-urlencoded", url.Values{
 					"Action": {"CreateStack"}, "Version": {"2010-05-15"}, "StackName": {"killswitch-members"}, "TemplateBody": {string(template)}, "Capabilities.member.1": {"CAPABILITY_NAMED_IAM"},
-					"Parameters.member.1.ParameterKey": {"HubAccountId"}, "Parameters.member.1.ParameterValue": {bus.AccountID},
-					"Parameters.member.2.ParameterKey": {"HubRegion"}, "Parameters.member.2.ParameterValue": {bus.Region},
+					"Parameters.member.1.ParameterKey": {"HubAccountId"}, "Parameters.member.1.ParameterValue": {role.AccountID},
+					"Parameters.member.2.ParameterKey": {"HubRegion"}, "Parameters.member.2.ParameterValue": {hub.Region},
 					"Parameters.member.3.ParameterKey": {"RoleChanges"}, "Parameters.member.3.ParameterValue": {roleChanges},
 				}.Encode())
 			}

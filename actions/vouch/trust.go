@@ -33,7 +33,7 @@ func expected(o actions.Org, arn string) []string {
 	return slices.DeleteFunc([]string{account, o.HubAccount, o.ManagementAccount}, func(a string) bool { return a == "" })
 }
 
-// events is EventBridge, as deploy/forwarder.yaml names it.
+// events is EventBridge, as deploy/members.yaml names it.
 const events = "events.amazonaws.com"
 
 // Strangers returns who may enter a role by its trust policy and is not expected, in words. The

@@ -88,7 +88,7 @@ func TestEachRegionPassesEventsOn(t *testing.T) {
 	org := actiontest.TestOrg("aws")
 	printed, err := template.Members(org)
 	actiontest.Must(t, err)
-	roles := []string{"ForwarderRole", "IsolationProfile", "IsolationRole", "Quarantine", "QuarantineIAM", "ResponderRole", "RestorerRole"}
+	roles := []string{"ForwarderRole", "IsolationProfile", "IsolationRole", "Quarantine", "QuarantineIAM", "ResponderMemberPolicy", "ResponderRole", "RestorerMemberPolicy", "RestorerRole"}
 	for name, tt := range map[string]struct {
 		account, region, hub, roleChanges string
 		roles                             []string
@@ -101,7 +101,7 @@ func TestEachRegionPassesEventsOn(t *testing.T) {
 		"the hub's, where the roles are": {org.HubAccount, "us-east-1", "us-east-1", "false", roles, 0},
 		"another region of the hub's":    {org.HubAccount, "us-east-1", "eu-west-1", "false", roles, 12},
 		"nothing is to be passed on":     {actiontest.Member, "us-east-1", "", "true", roles[1:], 0},
-		"the management account":         {actiontest.Management, "us-east-1", "eu-west-1", "false", []string{"ForwarderRole", "ResponderRole", "RestorerRole"}, 12},
+		"the management account":         {actiontest.Management, "us-east-1", "eu-west-1", "false", []string{"ForwarderRole", "ResponderOrganizationsPolicy", "ResponderRole", "RestorerOrganizationsPolicy", "RestorerRole"}, 12},
 	} {
 		s := deployed(t, printed, tt.account, map[string]any{"AWS::Region": tt.region, "HubRegion": tt.hub, "RoleChanges": tt.roleChanges})
 		var others []string

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -68,7 +69,7 @@ func Members(o actions.Org) ([]byte, error) {
 			"IsMember":        not(equals(ref("AWS::AccountId"), ref("ManagementAccountId"))),
 			"MakesRoles":      equals(ref("AWS::Region"), ref("RoleRegion")), // IAM knows no regions
 			"MakesShared":     object{"Fn::And": []any{condition("MakesRoles"), condition("IsMember")}},
-			"ManagesPolicies": equals(ref("AWS::AccountId"), ref("PolicyAccountId")),
+			"ManagesPolicies": object{"Fn::And": []any{condition("MakesRoles"), equals(ref("AWS::AccountId"), ref("PolicyAccountId"))}},
 		},
 	}
 	denyAll := deny.BoundaryARN(o.Partition)
@@ -95,18 +96,17 @@ func Members(o actions.Org) ([]byte, error) {
 		"ResponderRole": {actions.Responder, o.ResponderRole, "Killswitch responder, reads, denies, detaches, deletes, isolates"},
 		"RestorerRole":  {actions.Restorer, o.RestorerRole, "Killswitch restorer, takes containments back"},
 	} {
-		var policies []any
+		f.Resources[id] = resource("AWS::IAM::Role", "MakesRoles", object{"RoleName": role.name, "Description": role.text, "AssumeRolePolicyDocument": trust(o.Partition)})
 		for _, p := range []struct {
-			name, condition string
-			organizations   bool
-		}{{"member", "IsMember", false}, {"organizations", "ManagesPolicies", true}} {
+			id, name, condition string
+			organizations       bool
+		}{{"MemberPolicy", "member", "MakesShared", false}, {"OrganizationsPolicy", "organizations", "ManagesPolicies", true}} {
 			content, err := document(all.MemberPolicy(role.member, o, p.organizations))
 			if err != nil {
 				return nil, err
 			}
-			policies = append(policies, when(p.condition, object{"PolicyName": p.name, "PolicyDocument": content}))
+			f.Resources[strings.TrimSuffix(id, "Role")+p.id] = resource("AWS::IAM::Policy", p.condition, object{"PolicyName": p.name, "PolicyDocument": content, "Roles": []any{ref(id)}})
 		}
-		f.Resources[id] = resource("AWS::IAM::Role", "MakesRoles", object{"RoleName": role.name, "Description": role.text, "AssumeRolePolicyDocument": trust(o.Partition), "Policies": policies})
 	}
 	if err := forward(&f, o); err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 )
 
 const organizationHead = `# The tamper protection: a service control policy on the organization's root. Printed by "killswitch template
-# organization"; deploy it once, as a stack of the management account, after members.yaml and forwarder.yaml.
+# organization"; deploy it once, as a stack of the management account, after members.yaml.
 # Service control policies must be enabled: aws organizations enable-policy-type --root-id r-... --policy-type SERVICE_CONTROL_POLICY
 # Where policies are managed from another account, merge what "killswitch policy delegation" prints into the organization's
 # delegation policy: an organization has one, and no stack should own it. It does not allow this stack from that account.

@@ -5,7 +5,7 @@ import { runSimulation } from '@cloud-copilot/iam-simulate'
 
 const [{ Resources: resources }, sessions] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
 const member = '222222222222', management = '999999999999', inMember = `arn:aws:iam::${member}:`, managed = 'arn:aws:iam::aws:policy/'
-const policyOf = (role, name) => resources[role].Properties.Policies.map(p => p['Fn::If'][1]).find(p => p.PolicyName === name).PolicyDocument
+const policyOf = (role, name) => Object.values(resources).find(r => r.Properties?.Roles?.[0]?.Ref === role && r.Properties.PolicyName === name).Properties.PolicyDocument
 const everything = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] }
 const yes = 'Allowed', no = 'ImplicitlyDenied', never = 'ExplicitlyDenied'
 

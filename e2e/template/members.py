@@ -116,12 +116,13 @@ def exactly(name, what, found, accepted):
 
 
 seen = set()
-roles = json.load(open(sys.argv[1]))["Resources"]
+resources = json.load(open(sys.argv[1]))["Resources"]
 policies = 0
-for role in ["ResponderRole", "RestorerRole"]:
-    for p in roles[role]["Properties"]["Policies"]:
-        p = p["Fn::If"][1]
-        check(f"{role} {p['PolicyName']}", p["PolicyDocument"])
+for r in resources.values():
+    if r["Type"] == "AWS::IAM::Policy":
+        p = r["Properties"]
+        (role,) = p["Roles"]
+        check(f"{role['Ref']} {p['PolicyName']}", p["PolicyDocument"])
         policies += 1
 for x in sorted(set(ACCEPTED) - seen):
     problems.append(f"{x} is accepted but no longer found")

@@ -10,7 +10,9 @@ const accepted = [
   [member('RestorerRoleName'), 'ExecutorRole', 'what was contained in any member account may need undoing; the role name is exact'],
   ['AwsSolutions-IAM5[Resource::*]', 'ExecutorRole', 'sts:GetAccessKeyInfo takes no resource; it tells which account a key belongs to, to any caller'],
   ['AwsSolutions-IAM4[Policy::arn:aws:iam::aws:policy/AWSDenyAll]', 'IsolationRole', 'nobody can alter it, which is what it is for'],
-  ...['ResponderRole', 'RestorerRole'].map(role => ['AwsSolutions-IAM5', role, 'the rule fails on policies under a condition; members.py looks at each permission']),
+  ...['Member', 'Organizations'].flatMap(p => ['Responder', 'Restorer'].map(role => ['AwsSolutions-IAM5', `${role}${p}Policy`, 'anybody and anything may need containing; members.py looks at each permission'])),
+  ...['responder', 'restorer'].map(role => [`AwsSolutions-IAM5[Resource::arn:aws:iam::*:role/killswitch-${role}]`, 'HubRole', 'as of ExecutorRole']),
+  ['AwsSolutions-IAM5[Resource::*]', 'HubRole', 'as of ExecutorRole'],
   ['AwsSolutions-SQS3', 'DeadQueue', "it is the dead-letter queue of the forwarder's rules, which the check does not look at"],
   ['AwsSolutions-SMG4', 'SigningSecret', 'Slack makes it and has no API to rotate it; while a person does, both values count'],
   ['AwsSolutions-SMG4', 'WebhookKeys', 'the other side of each webhook has its key too, so no function here can change it alone; both values count meanwhile'],
@@ -24,7 +26,7 @@ const found = process.argv.slice(2).flatMap((templateFile, i) => {
     v.violatingResources.map(r => ({ rule: v.ruleName, resource: r.constructPath.split('/').pop(), text: v.description })))
 })
 
-const same = (f, [rule, resource]) => f.rule === rule && f.resource === resource
+const same = (f, [rule, resource]) => (f.rule === rule || f.rule.startsWith(`${rule}[`)) && f.resource === resource
 const problems = [
   ...found.filter(f => !accepted.some(a => same(f, a))).map(f => `${f.resource}: ${f.rule}: ${f.text}`),
   ...accepted.filter(a => !found.some(f => same(f, a))).map(([rule, resource]) => `${resource}: ${rule} is accepted but no longer found`),

@@ -1,9 +1,9 @@
-// Checks what each role may do, and people with the policy KillswitchCLI, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE FORWARDER MEMBERS.
+// Checks what each role may do, and people with the policy KillswitchCLI, with an independent evaluator of IAM policies: permissions.mjs TEMPLATE MEMBERS.
 // The templates are the translated ones. Policies of queues and of the event bus count too, and the trust of the member roles.
 import { readFileSync } from 'node:fs'
 import { runSimulation } from '@cloud-copilot/iam-simulate'
 
-const [{ Resources: resources, Parameters: parameters }, { Resources: forwarding }, { Resources: members, Parameters: memberParameters }] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
+const [{ Resources: resources, Parameters: parameters }, { Resources: members, Parameters: memberParameters }] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
 const hub = '111111111111', region = 'eu-west-1', stack = 'killswitch'
 
 // What the references in the template stand for, with names that AWS could have given.
@@ -21,10 +21,10 @@ const locked = { 's3:object-lock-mode': 'COMPLIANCE', 's3:if-none-match': '*' }
 const bus = `arn:aws:events:${region}:${hub}:event-bus/default`, organization = 'o-abcdefghij'
 const person = account => `arn:aws:iam::${account}:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_IR_0123456789abcdef`
 const people = [hub, '666666666666'].map(account => person(account).replace('eu-west-1/', '*').replace(/[0-9a-f]{16}$/, '*'))
-const given = { CliPrincipals: people, IdentityAccounts: ['666666666666'], NoticeTopicArn: topic, PagerTopicArn: pager, AuditBucketName: 'killswitch-audit-heads', OrganizationId: organization, HubEventBusArn: bus, HubAccountId: hub, ExternalId: '4b3c2a1f' }
+const given = { CliPrincipals: people, IdentityAccounts: ['666666666666'], NoticeTopicArn: topic, PagerTopicArn: pager, AuditBucketName: 'killswitch-audit-heads', OrganizationId: organization, HubAccountId: hub, HubRegion: region, StandbyRoleName: `${stack}-StandbyRole`, ExternalId: '4b3c2a1f' }
 const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
 const arn = id => arns[resources[id].Type](id)
-const named = name => pseudo[name] ?? given[name] ?? parameters[name]?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
+const named = name => pseudo[name] ?? given[name] ?? (parameters[name] ?? memberParameters[name])?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
 let left = [] // conditions of the template that don't hold: all others do
 function resolve(v) {
   if (Array.isArray(v)) return v.map(resolve).filter(x => x !== undefined)
@@ -41,7 +41,7 @@ const everything = [{ name: 'everything', policy: { Version: '2012-10-17', State
 const cliPolicy = () => [{ name: 'KillswitchCLI', policy: resolve(resources.KillswitchCLI.Properties.PolicyDocument) }]
 function identity(who) {
   if (who in cli) return cliPolicy()
-  const role = resources[`${who}Role`] ?? forwarding[`${who}Role`]
+  const role = resources[`${who}Role`] ?? members[`${who}Role`]
   if (!role) return everything // an administrator
   if (role.Properties.ManagedPolicyArns) throw new Error(`${who}Role has managed policies, which are not looked at here`)
   return role.Properties.Policies.map(p => ({ name: p.PolicyName, policy: resolve(p.PolicyDocument) }))
@@ -138,6 +138,7 @@ const cases = [
   ['Executor', entering, memberRoles, no, { ...ours, 'aws:PrincipalOrgID': 'o-zzzzzzzzzz' }],
   ['Administrator', entering, memberRoles, no, ours],
   ['Impostor', entering, memberRoles, no, ours],
+  ['Standby', entering, memberRoles, yes, ours],
   ['Stranger', entering, memberRoles, no, ours],
   ['Executor', enter, [role('222222222222', 'Administrator'), role('222222222222', 'killswitch-responder2'), role('222222222222', 'path/killswitch-responder'), role(hub, 'any')], never],
   ['Executor', ['sts:SetSourceIdentity', 'sts:TagSession'], role('222222222222', 'Administrator'), no, ours],

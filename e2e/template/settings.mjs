@@ -1,7 +1,7 @@
-// Checks the settings of the translated templates that no linter asks for: settings.mjs TEMPLATE FORWARDER.
+// Checks the settings of the translated templates that no linter asks for: settings.mjs TEMPLATE.
 import { readFileSync } from 'node:fs'
 
-const [{ Resources: resources }, { Resources: forwarding }] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
+const { Resources: resources } = JSON.parse(readFileSync(process.argv[2]))
 const problems = []
 let checks = 0
 function want(name, ok, what) {
@@ -63,29 +63,19 @@ all('AWS::ApiGatewayV2::Stage', (name, p) => {
 all('AWS::ApiGatewayV2::Api', (name, p) =>
   want(name, Object.entries(p.Body.paths).map(([path, o]) => `${Object.keys(o)} ${path}`).sort().join() === 'get /healthz,post /events,post /isolate,post /requests,post /slack,post /slack/{proxy+}', 'the routes of ingress'))
 
-const rules = []
 all('AWS::Events::Rule', (name, p, r) => {
   const [t] = p.Targets
   want(name, p.Targets.length === 1 && !p.State && !p.Name, 'one target, enabled, a name that no other stack has')
   if (p.ScheduleExpression) return want(name, p.ScheduleExpression === 'rate(1 minute)' && target(t.Arn) === 'BotFunction', 'a sweep a minute')
-  rules.push(name)
   const kind = { ContainmentChangesRule: 'Trail', SecurityHubRule: 'Imported' }[name] ?? 'Alerts'
   want(name, target(t.Arn) === `${kind}Queue` && target(t.DeadLetterConfig?.Arn) === `${kind}DeadQueue` && !t.RoleArn, `the ${kind} queue, and its dead-letter queue`)
   want(name, t.RetryPolicy?.MaximumEventAgeInSeconds === 86400 && t.RetryPolicy.MaximumRetryAttempts === 185, 'a day of attempts')
   want(name, r.Condition === (name === 'RoleChangesRule' ? 'TakesRoleChanges' : undefined), 'no other condition')
   for (const queue of ['AlertsQueue', 'AlertsDeadQueue', 'ImportedQueue', 'ImportedDeadQueue', 'TrailQueue', 'TrailDeadQueue'])
     want(name, JSON.stringify(resources[`${queue}Policy`].Properties.PolicyDocument).includes(`"${name}"`) === queue.startsWith(kind), `to be in the policies of its queues, and not of ${queue}`)
-  const there = forwarding[name]?.Properties
-  want(name, JSON.stringify(there?.EventPattern) === JSON.stringify(p.EventPattern), 'the same pattern in forwarder.yaml')
   // Characters that AWS takes: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
   want(name, JSON.stringify(p.EventPattern).length <= 2048, 'a pattern of at most 2,048 characters')
-  want(name, target(there?.Targets[0].DeadLetterConfig?.Arn) === 'DeadQueue' && JSON.stringify(forwarding.DeadQueuePolicy.Properties.PolicyDocument).includes(`"${name}"`), "forwarder.yaml's dead-letter queue, and to be in its policy")
-  want(name, there?.Targets.length === 1 && target(there.Targets[0].Arn) === 'HubEventBusArn' && /:role\/\$\{ForwarderRoleName\}$/.test(there.Targets[0].RoleArn['Fn::Sub']), "forwarder.yaml's way to the hub")
 })
-const { DeadQueue: { Properties: deadQueue } } = forwarding
-want('forwarder.yaml', deadQueue.SqsManagedSseEnabled === true && deadQueue.MessageRetentionPeriod === 14 * 24 * 3600, 'an encrypted dead-letter queue, for two weeks')
-const forwarded = Object.keys(forwarding).filter(name => forwarding[name].Type === 'AWS::Events::Rule')
-want('forwarder.yaml', forwarded.sort().join() === rules.sort().join(), 'the rules of the hub')
 
 for (const p of problems) console.error(`settings: ${p}`)
 console.log(`settings: ${checks} checks, ${problems.length} problems`)
