@@ -28,12 +28,14 @@ import (
 )
 
 // rehearsal is the stack of template.yaml at work: three bootstraps, the queues
-// and tables as deployed, and Slack in front.
+// and tables as deployed, and Slack in front. What the executor checks has a sandbox
+// of its own, as Lambda would start one while the other contains.
 type rehearsal struct {
 	*scene
 	requests               approvals.Requests // as somebody who can write the table has it
 	runs                   approvals.Runs
 	ingress, bot, executor *Function
+	checks                 *Function // the executor again
 	outputs                map[string]string
 }
 
@@ -59,7 +61,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	r := &rehearsal{scene: s, outputs: d.Outputs}
 	r.requests.Store = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RequestsTable"], approvals.Marks...)
 	r.runs.Reader = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RunsTable"])
-	for name, f := range map[string]**Function{"Ingress": &r.ingress, "Bot": &r.bot, "Executor": &r.executor} {
+	for f, name := range map[**Function]string{&r.ingress: "Ingress", &r.bot: "Bot", &r.executor: "Executor", &r.checks: "Executor"} {
 		env := s.aws.Env()
 		for k, v := range d.Functions[name+"Function"].Environment {
 			switch k {
@@ -85,7 +87,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	var wg sync.WaitGroup
 	t.Cleanup(func() { stop(); wg.Wait() })
 	queues := sqs.NewFromConfig(s.aws.Hub(t))
-	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "AlertsQueueUrl": r.bot, "ImportedQueueUrl": r.bot, "WebhooksQueueUrl": r.bot, "TrailQueueUrl": r.bot, "CliQueueUrl": r.bot, "JobsQueueUrl": r.executor, "ChecksQueueUrl": r.executor} {
+	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "AlertsQueueUrl": r.bot, "ImportedQueueUrl": r.bot, "WebhooksQueueUrl": r.bot, "TrailQueueUrl": r.bot, "CliQueueUrl": r.bot, "JobsQueueUrl": r.executor, "ChecksQueueUrl": r.checks} {
 		p := Pump{SQS: queues, URL: d.Outputs[output], To: to}
 		if output == "AlertsQueueUrl" || output == "ImportedQueueUrl" || output == "TrailQueueUrl" { // moto drops the envelope's account
 			p.Body = func(body string) string { return strings.Replace(body, "{", `{"account": "`+HubAccount+`", `, 1) }
@@ -143,7 +145,7 @@ func TestRehearsalEvents(t *testing.T) {
 	if n := r.count("medium"); n != 2 {
 		t.Errorf("%d cards of a finding and its drill, each delivered twice", n)
 	}
-	for _, f := range []*Function{r.ingress, r.bot, r.executor} {
+	for _, f := range []*Function{r.ingress, r.bot, r.executor, r.checks} {
 		if out := f.boot.Output(); strings.Contains(out, "hook-key") || strings.Contains(out, "soar-key") || strings.Contains(out, "AKIACIBUILDA2EXAMPLE") {
 			t.Errorf("%s logs a key or a body:\n%s", f.name, out)
 		}

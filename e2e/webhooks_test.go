@@ -249,7 +249,7 @@ func TestRehearsalWebhooks(t *testing.T) {
 			t.Errorf("%s: exit %d: %s", what, code, printed)
 		}
 	}
-	for _, f := range []*Function{r.ingress, r.bot, r.executor} {
+	for _, f := range []*Function{r.ingress, r.bot, r.executor, r.checks} {
 		if out := f.boot.Output(); strings.Contains(out, "soar-key") || strings.Contains(out, "beacon") {
 			t.Errorf("%s logs a key or a body:\n%s", f.name, out)
 		}
