@@ -1,0 +1,149 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+)
+
+// steps are what README tells people to run, in its order.
+var steps = regexp.MustCompile("(?s)<!-- install -->\n```sh\n(.*?)```")
+
+// TestInstall: the README's steps of an installation, run as they stand in a folder that holds the sources, make
+// two member accounts in which the README's containment works, and its undo.
+func TestInstall(t *testing.T) {
+	const addr = "127.0.0.1:8080" // as the README has it
+	w := Acme("http://" + addr + "/slack/events")
+	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"})
+	s := &scene{t: t, slack: StartSlack(t, w), aws: StartAWS(t), dir: t.TempDir()}
+	for _, of := range []string{"actions", "approvals", "bot", "cmd", "go.mod", "go.sum"} {
+		from := filepath.Join("..", of)
+		if info, err := os.Stat(from); err != nil || info.IsDir() {
+			s.must(err)
+			s.must(os.CopyFS(filepath.Join(s.dir, of), os.DirFS(from)))
+			continue
+		}
+		b, err := os.ReadFile(from)
+		s.must(err)
+		s.must(os.WriteFile(filepath.Join(s.dir, of), b, 0o600))
+	}
+	env := s.company()
+	accounts := strings.Fields(s.run(env, "aws organizations list-accounts --profile management --query 'Accounts[?Name!=`master`].Id' --output text"))
+	if len(accounts) != 2 {
+		t.Fatalf("%q", accounts)
+	}
+
+	readme, err := os.ReadFile("../README.md")
+	s.must(err)
+	var script strings.Builder
+	for _, m := range steps.FindAllStringSubmatch(string(readme), -1) {
+		script.WriteString(m[1])
+	}
+	if n := strings.Count(script.String(), "\n"); n < 40 {
+		t.Fatalf("README has %d lines of installation", n)
+	}
+	// What it asks its readers to put in their own place: the accounts. Team, channel and people are this Slack's.
+	own := strings.NewReplacer(prod, accounts[0], "333333333333", accounts[1]).Replace(script.String())
+	s.must(os.WriteFile(filepath.Join(s.dir, "install"), []byte(own), 0o600))
+	s.must(os.WriteFile(filepath.Join(s.dir, "typed"), []byte(s.slack.App.SigningSecret+"\n"+s.slack.App.BotToken+"\n"), 0o600))
+	s.bot = Start(t, "the README's steps", "/bin/bash", env, "-c", "cd "+s.dir+" && exec bash -euxo pipefail ./install <typed")
+	EventuallyWithin(t, "serve", 6*time.Minute, func(ctx context.Context) error {
+		select {
+		case <-s.bot.ended:
+			t.Fatalf("it ended: %v", s.bot.err)
+		default:
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", http.NoBody)
+		s.must(err)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %s", resp.Status)
+		}
+		return nil
+	})
+
+	for i, account := range accounts {
+		s.iam = iam.NewFromConfig(s.aws.Member(t, account))
+		for _, name := range []string{"killswitch-responder", "killswitch-restorer"} {
+			role, err := s.iam.GetRole(t.Context(), &iam.GetRoleInput{RoleName: &name})
+			s.must(err)
+			if !strings.Contains(aws.ToString(role.Role.AssumeRolePolicyDocument), "killswitch-executor") {
+				t.Errorf("%s of %s trusts %s", name, account, *role.Role.AssumeRolePolicyDocument)
+			}
+		}
+		role := s.role("killswitch-try")
+		s.slack.Command(t, channel, ana, "/killswitch", "revoke_sessions "+[]string{"prod", "staging"}[i]+"/"+role+` reason="does it work?"`)
+		of := func(m Message) bool { return strings.Contains(m.Text, account+":role/"+role+" ") }
+		await := func(state string, undo bool) Message {
+			return s.slack.Await(t, channel, state, func(m Message) bool {
+				return inState(m, state+":") && of(m) && strings.Contains(m.Text, "(undo of") == undo
+			})
+		}
+		s.click(ben, await("pending 0/1", false), "approve")
+		card := await("contained", false)
+		if !strings.Contains(s.deny(role), "aws:TokenIssueTime") {
+			t.Fatalf("%s: contained, and the policy is %s", account, s.deny(role))
+		}
+		s.click(ana, card, "undo")
+		s.click(ben, await("pending 0/1", true), "approve")
+		await("undone", false)
+		if s.deny(role) != "" {
+			t.Errorf("%s: undone, and the policy is %s", account, s.deny(role))
+		}
+	}
+}
+
+// company makes an organization with two member accounts, and the profiles of its administrators.
+func (s *scene) company() []string {
+	s.t.Helper()
+	profiles := filepath.Join(s.t.TempDir(), "config")
+	caches := strings.Fields(s.run(os.Environ(), "go env GOCACHE GOMODCACHE"))
+	env := []string{
+		"HOME=" + s.t.TempDir(), "PATH=" + filepath.Dir(Setting(s.t, "MOTO_SERVER")) + ":" + os.Getenv("PATH"), "GOCACHE=" + caches[0], "GOMODCACHE=" + caches[1], "GOPROXY=off", "GOTOOLCHAIN=local",
+		"AWS_ENDPOINT_URL=" + s.aws.URL, "AWS_ENDPOINT_URL_STS=" + s.aws.URL, "AWS_CONFIG_FILE=" + profiles, "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true", "SLACK_API_URL=" + s.slack.API(),
+	}
+	admin := iam.NewFromConfig(s.aws.Hub(s.t))
+	_, err := admin.CreateUser(s.t.Context(), &iam.CreateUserInput{UserName: aws.String("admin")})
+	s.must(err)
+	key, err := admin.CreateAccessKey(s.t.Context(), &iam.CreateAccessKeyInput{UserName: aws.String("admin")})
+	s.must(err)
+	s.must(os.WriteFile(profiles, fmt.Appendf(nil, "[profile hub]\nregion = %s\naws_access_key_id = %s\naws_secret_access_key = %s\n[profile management]\nregion = %[1]s\nsource_profile = hub\nrole_arn = arn:aws:iam::999999999999:role/admin\n",
+		region, *key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey), 0o600))
+	// moto's StackSets deploy into the management account if it lies where they do, AWS's leave it out.
+	s.run(env, `exec >&2; set -e; export AWS_PROFILE=management
+aws organizations create-organization --feature-set ALL
+for name in prod staging; do aws organizations create-account --account-name $name --email $name@acme.example; done
+root=$(aws organizations list-roots --query 'Roots[0].Id' --output text); parent=$root
+for unit in beside it; do parent=$(aws organizations create-organizational-unit --parent-id $parent --name $unit --query OrganizationalUnit.Id --output text); done
+aws organizations move-account --account-id 999999999999 --source-parent-id $root --destination-parent-id $parent`)
+	return env
+}
+
+// run runs a line of shell to its end and returns what it prints.
+func (s *scene) run(env []string, line string) string {
+	s.t.Helper()
+	var stderr strings.Builder
+	cmd := exec.CommandContext(s.t.Context(), "bash", "-c", line)
+	cmd.Env, cmd.Stderr = env, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("%s: %v %s", line, err, &stderr)
+	}
+	return string(out)
+}
