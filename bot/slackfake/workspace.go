@@ -202,6 +202,16 @@ func (s *Slack) Say(user, channel, thread, text string) Message {
 	return m.clone()
 }
 
+// Restore puts a channel's messages back, as Messages has returned them.
+func (s *Slack) Restore(messages []Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range messages {
+		m := m.clone()
+		s.messages[m.Channel] = append(s.messages[m.Channel], &m)
+	}
+}
+
 // Messages returns all of a channel's messages, oldest first, with thread
 // replies and ephemeral ones.
 func (s *Slack) Messages(channel string) []Message {
