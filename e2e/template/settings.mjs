@@ -20,6 +20,8 @@ all('AWS::Lambda::Function', (name, p) => {
   want(name, p.LoggingConfig?.LogFormat === 'JSON' && resources[target(p.LoggingConfig.LogGroup)]?.Type === 'AWS::Logs::LogGroup', 'JSON logs in a group of the stack')
   want(name, name === 'IngressFunction' || p.RecursiveLoop === 'Allow', 'RecursiveLoop: Allow, as it sends to queues that lead back to it')
   want(name, target(p.Role) === name.replace('Function', 'Role'), 'its own role')
+  const zone = name.replace('Function', ''), workers = `{"Fn::If":["Reserves${zone}",{"Ref":"${zone}Concurrency"},{"Ref":"AWS::NoValue"}]}`
+  want(name, JSON.stringify(p.ReservedConcurrentExecutions) === (zone === 'Bot' ? undefined : workers), 'no workers reserved but by its parameter')
 })
 all('AWS::Logs::LogGroup', (name, p) => want(name, target(p.RetentionInDays) === 'LogRetentionDays', 'the retention of the parameter'))
 
@@ -58,10 +60,28 @@ all('AWS::SecretsManager::Secret', (name, p) => want(name, !p.SecretString && !p
 
 all('AWS::ApiGatewayV2::Stage', (name, p) => {
   want(name, p.DefaultRouteSettings?.ThrottlingRateLimit && p.DefaultRouteSettings.ThrottlingBurstLimit, 'throttling')
+  const own = Object.entries(p.RouteSettings ?? {}).filter(([, r]) => r.ThrottlingRateLimit && r.ThrottlingBurstLimit).map(([route]) => route)
+  want(name, own.sort().join() === 'GET /healthz,POST /events,POST /isolate,POST /requests', "throttling of its own for each route that is not Slack's")
   want(name, p.AccessLogSettings?.Format && !/authorizer|header|body/i.test(p.AccessLogSettings.Format), 'an access log without secrets')
 })
 all('AWS::ApiGatewayV2::Api', (name, p) =>
   want(name, Object.entries(p.Body.paths).map(([path, o]) => `${Object.keys(o)} ${path}`).sort().join() === 'get /healthz,post /events,post /isolate,post /requests,post /slack,post /slack/{proxy+}', 'the routes of ingress'))
+
+// What somebody must see to: each function and queue has its alarms, and each alarm says what to do.
+const alarms = []
+all('AWS::CloudWatch::Alarm', (name, p) => {
+  want(name, p.AlarmDescription?.length > 80 && p.AlarmDescription.length <= 1024, 'a description of what it means and what to do')
+  want(name, JSON.stringify(p.AlarmActions) === '{"Fn::If":["HasAlarmTopic",[{"Ref":"AlarmTopicArn"}],{"Ref":"AWS::NoValue"}]}', 'to tell the topic')
+  want(name, p.TreatMissingData === (p.MetricName === 'Sweeps' ? 'breaching' : 'notBreaching'), 'no data to mean trouble of the sweep alone')
+  if (p.MetricName) alarms.push(`${p.MetricName} ${p.Dimensions.map(d => target(d.Value) ?? d.Value)}`)
+})
+const alarmed = [
+  ...['Ingress', 'Bot', 'Executor'].flatMap(zone => [`Errors ${zone}Function`, `Throttles ${zone}Function`]),
+  ...Object.keys(readers).map(queue => `ApproximateAgeOfOldestMessage ${queue}`),
+  'ApproximateNumberOfMessagesVisible JobsQueue',
+  'NotContained executor', 'RolesNotAssumed executor', 'SlackRefused bot', 'SlackUnavailable bot', 'Sweeps bot', // which the code counts, as a test of cmd/function finds
+]
+want('alarms', alarms.sort().join() === alarmed.sort().join(), `${alarmed}, not ${alarms}`)
 
 all('AWS::Events::Rule', (name, p, r) => {
   const [t] = p.Targets
