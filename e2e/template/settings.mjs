@@ -23,7 +23,11 @@ all('AWS::Lambda::Function', (name, p) => {
   const zone = name.replace('Function', ''), workers = `{"Fn::If":["Reserves${zone}",{"Ref":"${zone}Concurrency"},{"Ref":"AWS::NoValue"}]}`
   want(name, JSON.stringify(p.ReservedConcurrentExecutions) === (zone === 'Bot' ? undefined : workers), 'no workers reserved but by its parameter')
 })
-all('AWS::Logs::LogGroup', (name, p) => want(name, target(p.RetentionInDays) === 'LogRetentionDays', 'the retention of the parameter'))
+const ownKey = '{"Fn::If":["HasKmsKey",{"Ref":"KmsKeyArn"},{"Ref":"AWS::NoValue"}]}'
+all('AWS::Logs::LogGroup', (name, p) => {
+  want(name, target(p.RetentionInDays) === 'LogRetentionDays', 'the retention of the parameter')
+  want(name, JSON.stringify(p.KmsKeyId) === ownKey, 'the key of the parameter')
+})
 
 // What their consumers say goes to Slack; what only looks leaves room for containments.
 const limited = { SlackQueue: 10, ChangesQueue: 2, AlertsQueue: 2, ImportedQueue: 2, WebhooksQueue: 2, TrailQueue: 2, ChecksQueue: 20, CliQueue: 10 }
@@ -39,7 +43,7 @@ want('queues', Object.entries(readers).sort().join(' ') === 'AlertsQueue,BotFunc
 
 let dead = 0
 all('AWS::SQS::Queue', (name, p) => {
-  want(name, p.SqsManagedSseEnabled === true, 'encryption')
+  want(name, JSON.stringify(p.SqsManagedSseEnabled) === '{"Fn::If":["HasKmsKey",false,true]}' && JSON.stringify(p.KmsMasterKeyId) === ownKey, "encryption, with the key of the parameter or SQS's own")
   if (name.endsWith('DeadQueue')) {
     dead++
     want(name, p.MessageRetentionPeriod === 14 * 24 * 3600, 'two weeks')
@@ -53,10 +57,10 @@ want('dead-letter queues', dead === 9, 'nine')
 all('AWS::DynamoDB::Table', (name, p, r) => {
   want(name, r.DeletionPolicy === 'Retain' && r.UpdateReplacePolicy === 'Retain' && p.DeletionProtectionEnabled === true, 'protection from deletion')
   want(name, p.PointInTimeRecoverySpecification?.PointInTimeRecoveryEnabled === true, 'point-in-time recovery')
-  want(name, p.SSESpecification?.SSEEnabled === true, 'encryption')
+  want(name, JSON.stringify(p.SSESpecification) === '{"Fn::If":["HasKmsKey",{"SSEEnabled":true,"SSEType":"KMS","KMSMasterKeyId":{"Ref":"KmsKeyArn"}},{"SSEEnabled":true}]}', "encryption, with the key of the parameter or AWS's")
   want(name, p.TimeToLiveSpecification?.AttributeName === 'ttl' && p.TimeToLiveSpecification.Enabled === true, 'a time to live')
 })
-all('AWS::SecretsManager::Secret', (name, p) => want(name, !p.SecretString && !p.GenerateSecretString, 'no value in the template'))
+all('AWS::SecretsManager::Secret', (name, p) => want(name, !p.SecretString && !p.GenerateSecretString && JSON.stringify(p.KmsKeyId) === ownKey, 'no value in the template, and the key of the parameter'))
 
 all('AWS::ApiGatewayV2::Stage', (name, p) => {
   want(name, p.DefaultRouteSettings?.ThrottlingRateLimit && p.DefaultRouteSettings.ThrottlingBurstLimit, 'throttling')
