@@ -57,7 +57,7 @@ want('dead-letter queues', dead === 9, 'nine')
 all('AWS::DynamoDB::Table', (name, p, r) => {
   want(name, r.DeletionPolicy === 'Retain' && r.UpdateReplacePolicy === 'Retain' && p.DeletionProtectionEnabled === true, 'protection from deletion')
   want(name, p.PointInTimeRecoverySpecification?.PointInTimeRecoveryEnabled === true, 'point-in-time recovery')
-  want(name, JSON.stringify(p.SSESpecification) === '{"Fn::If":["HasKmsKey",{"SSEEnabled":true,"SSEType":"KMS","KMSMasterKeyId":{"Ref":"KmsKeyArn"}},{"SSEEnabled":true}]}', "encryption, with the key of the parameter or AWS's")
+  want(name, p.SSESpecification?.SSEEnabled === true && JSON.stringify(p.SSESpecification.KMSMasterKeyId) === ownKey, "encryption, with the key of the parameter or AWS's")
   want(name, p.TimeToLiveSpecification?.AttributeName === 'ttl' && p.TimeToLiveSpecification.Enabled === true, 'a time to live')
 })
 all('AWS::SecretsManager::Secret', (name, p) => want(name, !p.SecretString && !p.GenerateSecretString && JSON.stringify(p.KmsKeyId) === ownKey, 'no value in the template, and the key of the parameter'))
