@@ -1,7 +1,7 @@
-// Checks the settings of the translated templates that no linter asks for: settings.mjs TEMPLATE.
+// Checks the settings of the translated templates that no linter asks for: settings.mjs TEMPLATE MEMBERS.
 import { readFileSync } from 'node:fs'
 
-const { Resources: resources } = JSON.parse(readFileSync(process.argv[2]))
+const [{ Resources: resources, Outputs: outputs }, { Parameters: memberParameters }] = process.argv.slice(2).map(file => JSON.parse(readFileSync(file)))
 const problems = []
 let checks = 0
 function want(name, ok, what) {
@@ -100,6 +100,16 @@ all('AWS::Events::Rule', (name, p, r) => {
   // Characters that AWS takes: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
   want(name, JSON.stringify(p.EventPattern).length <= 2048, 'a pattern of at most 2,048 characters')
 })
+
+// What is tagged like a containment's target, the tamper protection lets nobody change.
+const tagged = { samconfig: /^tags = "(.*)"$/m.exec(readFileSync('../../samconfig.toml', 'utf8'))[1].split(' ').map(t => t.split('=')[0]) }
+for (const [name, { Properties: p }] of Object.entries(resources)) tagged[name] = Array.isArray(p?.Tags) ? p.Tags.map(t => t.Key) : Object.keys(p?.Tags ?? {})
+for (const [name, keys] of Object.entries(tagged)) want(name, keys.every(k => k.toLowerCase() !== 'killswitch'), 'another tag than that of containments')
+want('samconfig', tagged.samconfig.join() === 'Application', 'the tag Application')
+
+const given = [...JSON.stringify(outputs.MembersCommand).matchAll(/ParameterKey=(\w+)/g)].map(m => m[1])
+want('MembersCommand', given.length > 0 && given.every(k => memberParameters[k]), `parameters that members.yaml has, not ${given}`)
+want('MembersCommand', Object.keys(memberParameters).every(k => given.includes(k) || memberParameters[k].Default !== undefined), 'each parameter that has no default')
 
 for (const p of problems) console.error(`settings: ${p}`)
 console.log(`settings: ${checks} checks, ${problems.length} problems`)
