@@ -51,7 +51,7 @@ generated: ## generated files are what their generators make today
 	dist=$$(mktemp -d); trap 'rm -rf "$$dist"' EXIT; $(PAGE)/build "$$dist"; \
 	  diff -rq $(PAGE)/dist "$$dist" || { echo "$(PAGE)/dist is stale: run 'make demo-page'" >&2; exit 1; }
 
-template: ## template.yaml: linter, translator, cdk-nag, what each role may do
+template: ## template.yaml: linter, translator, checkov, cdk-nag, what each role may do
 	e2e/install
 	e2e/template/check
 

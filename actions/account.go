@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -52,6 +53,7 @@ type Cloud struct {
 	limiter rateLimiter // shared by all sessions
 	now     func() time.Time
 	log     *slog.Logger
+	count   func(ctx context.Context, name string, n int)
 	members Members
 
 	watching watchSessions
@@ -68,13 +70,16 @@ func NewCloud(base aws.Config, org Org) *Cloud {
 		base.HTTPClient = c.WithTimeout(callTimeout)
 	}
 	c := &Cloud{org: org, base: base, sts: sts.NewFromConfig(base), limiter: rateLimiter{byKey: map[string]chan struct{}{}},
-		log: slog.New(slog.DiscardHandler), members: &membership{}, watching: watchSessions{byKey: map[string]*session{}}, now: time.Now} //nolint:forbidigo // tests replace it
+		log: slog.New(slog.DiscardHandler), count: func(context.Context, string, int) {}, members: &membership{}, watching: watchSessions{byKey: map[string]*session{}}, now: time.Now} //nolint:forbidigo // tests replace it
 	c.SetAfterFunc(func(d time.Duration, f func()) { time.AfterFunc(d, f) })
 	return c
 }
 
 // SetNow replaces time.Now: sessions are renewed, and memberships asked again, by it.
 func (c *Cloud) SetNow(now func() time.Time) { c.now = now }
+
+// SetCount has counted each time that a member role could not be assumed, as RolesNotAssumed.
+func (c *Cloud) SetCount(count func(ctx context.Context, name string, n int)) { c.count = count }
 
 // SetLog has told which sessions got a shorter policy than they should have.
 func (c *Cloud) SetLog(log *slog.Logger) { c.log = log }
@@ -262,6 +267,7 @@ func (c *Cloud) open(ctx context.Context, m Member, account string, who SessionC
 		case len(who.Approvers) > 0:
 			who.Approvers = nil
 		case wider == len(widths)-1:
+			c.count(ctx, "RolesNotAssumed", 1)
 			return nil, err
 		default:
 			wider++
@@ -340,6 +346,10 @@ func (s *session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		s.packed = aws.ToInt32(out.SessionTokenUtilization) // which AWS has instead of PackedPolicySize
 		s.renew, s.ends = now.Add(s.renewAfter), now.Add(time.Duration(*s.in.DurationSeconds)*time.Second)
 		return s.current, nil
+	}
+	// A policy that is too large is tried shorter, and a caller that gave up says nothing of the role.
+	if !IsCode(err, "PackedPolicyTooLarge") && !errors.Is(ctx.Err(), context.Canceled) {
+		s.cloud.count(ctx, "RolesNotAssumed", 1)
 	}
 	if now.Before(s.ends) {
 		s.renew = now.Add(renewPause)

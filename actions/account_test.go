@@ -174,13 +174,58 @@ func TestEnterIsRefused(t *testing.T) {
 	}
 }
 
+// TestRoleThatIsNotAssumedIsCounted: whatever STS says, and once for each time; a shorter policy that fits is none.
+func TestRoleThatIsNotAssumedIsCounted(t *testing.T) {
+	sts := func(err error) func(*actiontest.Fixture) {
+		return func(w *actiontest.Fixture) { w.Fault(awsfake.Fault{Op: "sts:AssumeRole", Err: err}) }
+	}
+	for name, c := range map[string]struct {
+		alter func(*actiontest.Fixture)
+		gone  bool // the caller
+		want  int
+	}{
+		"assumed":                    {alter: func(*actiontest.Fixture) {}},
+		"wrong external ID":          {alter: func(w *actiontest.Fixture) { w.Org.ExternalID = "guess" }, want: 1},
+		"no such role":               {alter: func(w *actiontest.Fixture) { w.Org.ResponderRole = "killswitch-nobody" }, want: 1},
+		"refused":                    {alter: sts(&smithy.GenericAPIError{Code: "AccessDenied"}), want: 1},
+		"its region is not enabled":  {alter: sts(&smithy.GenericAPIError{Code: "RegionDisabledException"}), want: 1},
+		"throttled":                  {alter: sts(&smithy.GenericAPIError{Code: "Throttling"}), want: 1},
+		"no answer":                  {alter: sts(errors.New("connection reset")), want: 1},
+		"a shorter policy fits":      {alter: func(w *actiontest.Fixture) { w.LimitPacked(800) }},
+		"no policy fits":             {alter: func(w *actiontest.Fixture) { w.LimitPacked(100) }, want: 1},
+		"whoever asked has given up": {alter: func(*actiontest.Fixture) {}, gone: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := actiontest.NewFixture(t, func(r *awsfake.Role) { r.Path = "/" + strings.Repeat("p", 400) + "/" })
+			c.alter(w)
+			got := 0
+			hub := actions.NewCloud(w.Config(), w.Org)
+			hub.SetCount(func(_ context.Context, name string, n int) {
+				if name == "RolesNotAssumed" {
+					got += n
+				}
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if c.gone {
+				cancel()
+			}
+			_, err := hub.EnterFor(ctx, actions.Responder, w.Act, actions.PhaseRun, w.Asked, w.Resources, actiontest.Actor)
+			if got != c.want || (err != nil) != (c.want > 0 || c.gone) {
+				t.Errorf("counted %d, want %d; %v", got, c.want, err)
+			}
+		})
+	}
+}
+
 // A session is renewed when half of its life is over; while that fails, it is used to
 // its end.
 func TestSessionIsRenewed(t *testing.T) {
 	w := actiontest.NewFixture(t)
 	acct := w.Enter(actions.Responder, actions.PhaseRun)
 	down := error(nil)
-	sessions := 0
+	sessions, failed := 0, 0
+	w.Hub.SetCount(func(context.Context, string, int) { failed++ })
 	w.OnCall(func(c awsfake.Call) error {
 		if c.Op != "sts:AssumeRole" || c.Phase != awsfake.Before {
 			return nil
@@ -205,6 +250,9 @@ func TestSessionIsRenewed(t *testing.T) {
 		actiontest.Must(t, look())
 	}
 	w.Clock.Add(time.Minute)
+	if failed == 0 {
+		t.Error("a renewal that fails is not counted")
+	}
 	actiontest.WantCode(t, look(), "ServiceUnavailable")
 	down = nil
 	actiontest.Must(t, look())

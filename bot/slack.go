@@ -36,6 +36,10 @@ type Slack struct {
 	hosts  func(*url.URL) bool
 	sleep  func(context.Context, time.Duration) error
 
+	// Count, where it is set, counts calls that failed: SlackRefused if only people can mend it, SlackUnavailable if
+	// it may pass by itself.
+	Count func(ctx context.Context, name string, n int)
+
 	mu      sync.Mutex
 	token   string // that api was made with
 	api     *slack.Client
@@ -67,14 +71,15 @@ func NewSlack(tokens Tokens, apiURL string, client *http.Client, sleep func(cont
 // client is the API's client with the token as it is now.
 func (s *Slack) client(ctx context.Context) (*slack.Client, error) {
 	tokens, err := s.tokens(ctx)
+	if err == nil && (len(tokens) == 0 || tokens[0] == "") {
+		err = errors.New("there is none")
+	}
 	if err != nil {
+		s.count(ctx, "SlackRefused")
 		return nil, fmt.Errorf("bot token: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(tokens) == 0 || tokens[0] == "" {
-		return nil, errors.New("there is no bot token")
-	}
 	if s.api == nil || s.token != tokens[0] {
 		s.token, s.api = tokens[0], slack.New(tokens[0], s.opts...)
 	}
@@ -101,13 +106,37 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// withRetry calls f, and once more if Slack asks for a short pause.
+func (s *Slack) count(ctx context.Context, name string) {
+	if s.Count != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		s.Count(ctx, name, 1)
+	}
+}
+
+// counted counts a call that ended with err. An answer about one message, person or form says nothing of us.
+func (s *Slack) counted(ctx context.Context, err error) error {
+	code := codeOf(err)
+	switch {
+	case err == nil, slices.Contains(errorsBut["message"], code), slices.Contains(errorsBut["person or form"], code):
+	case code == "", slices.Contains(errorsBut["passing"], code):
+		s.count(ctx, "SlackUnavailable")
+	default:
+		s.count(ctx, "SlackRefused")
+	}
+	return err
+}
+
+// withRetry is again with the token as it is now, and counts what fails.
 func (s *Slack) withRetry(ctx context.Context, f func(*slack.Client) error) error {
 	api, err := s.client(ctx)
 	if err != nil {
 		return err
 	}
-	err = f(api)
+	return s.counted(ctx, s.again(ctx, api, f))
+}
+
+// again calls f, and once more if Slack asks for a short pause.
+func (s *Slack) again(ctx context.Context, api *slack.Client, f func(*slack.Client) error) error {
+	err := f(api)
 	var limited *slack.RateLimitedError
 	if errors.As(err, &limited) && limited.RetryAfter <= longestPause {
 		if err := s.sleep(ctx, limited.RetryAfter); err != nil {
@@ -169,10 +198,11 @@ func (s *Slack) ephemeral(ctx context.Context, channel, user string, m cards.Mes
 
 func (s *Slack) openView(ctx context.Context, trigger string, v slack.ModalViewRequest) error {
 	api, err := s.client(ctx)
-	if err == nil {
-		_, err = api.OpenViewContext(ctx, trigger, v)
+	if err != nil {
+		return err
 	}
-	return err
+	_, err = api.OpenViewContext(ctx, trigger, v)
+	return s.counted(ctx, err)
 }
 
 // updateView puts a view in place of an open one; with a hash only if it is still that one.
@@ -221,13 +251,13 @@ func (s *Slack) find(ctx context.Context, channel, thread, text string, since ti
 	}
 	if thread == "" {
 		h, err := api.GetConversationHistoryContext(ctx, &slack.GetConversationHistoryParameters{ChannelID: channel, Oldest: oldest, Limit: 200})
-		if err != nil {
+		if s.counted(ctx, err) != nil {
 			return ""
 		}
 		found = h.Messages
 	} else {
 		replies, _, _, err := api.GetConversationRepliesContext(ctx, &slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: thread, Oldest: oldest, Limit: 200})
-		if err != nil {
+		if s.counted(ctx, err) != nil {
 			return ""
 		}
 		found = replies
@@ -251,7 +281,8 @@ func messageGone(err error) bool {
 var errorsBut = map[string][]string{
 	"channel": {"is_archived", "channel_is_archived", "is_inactive", "channel_not_found", "not_in_channel", "restricted_action", "restricted_action_read_only_channel",
 		"restricted_action_non_threadable_channel", "restricted_action_thread_only_channel", "restricted_action_thread_locked", "cannot_reply_to_message", "messages_tab_disabled"},
-	"message": {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"},
+	"message":        {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"},
+	"person or form": {"user_not_in_channel", "user_not_found", "user_not_visible", "expired_trigger_id", "exchanged_trigger_id", "trigger_expired", "trigger_exchanged", "hash_conflict", "not_found"},
 	"app": {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission", "missing_scope", "not_allowed_token_type",
 		"org_login_required", "ekm_access_denied", "team_access_not_granted", "two_factor_setup_required", "access_denied", "enterprise_is_restricted", "team_not_found"},
 	"passing": {"ratelimited", "rate_limited", "message_limit_exceeded", "fatal_error", "internal_error", "service_unavailable", "request_timeout", "accesslimited", "team_added_to_org", "external_channel_migrating"},
@@ -340,11 +371,19 @@ func (s *Slack) notInternal(ctx context.Context, channel string) (no string, err
 	return "", nil
 }
 
+// channel is what Slack says of a channel. That it is none of ours is an answer, not a call that failed.
 func (s *Slack) channel(ctx context.Context, id string) (c *slack.Channel, err error) {
-	err = s.withRetry(ctx, func(api *slack.Client) (err error) {
+	api, err := s.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.again(ctx, api, func(api *slack.Client) (err error) {
 		c, err = api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: id})
 		return err
 	})
+	if !channelGone(err) {
+		err = s.counted(ctx, err)
+	}
 	return c, err
 }
 
@@ -371,9 +410,9 @@ func (s *Slack) takesMessages(ctx context.Context, channel string) error {
 	c, err := s.channel(ctx, channel)
 	switch {
 	case err == nil && c.IsArchived:
-		return slack.SlackErrorResponse{Err: "is_archived"}
+		return s.counted(ctx, slack.SlackErrorResponse{Err: "is_archived"})
 	case channelGone(err):
-		return err
+		return s.counted(ctx, err)
 	}
 	return nil
 }

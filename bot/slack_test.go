@@ -316,6 +316,91 @@ func TestOtherTroubleIsNotRetried(t *testing.T) {
 	}
 }
 
+// TestFailedCallsAreCounted: what people must mend apart from what may pass by itself, whatever was called; an
+// answer about one message, person, form or channel is neither.
+func TestFailedCallsAreCounted(t *testing.T) {
+	calls := map[string]func(context.Context, *slackWorld) error{
+		"chat.postMessage": func(ctx context.Context, w *slackWorld) error {
+			_, err := w.api.post(ctx, sec, "", cards.Say("x"))
+			return err
+		},
+		"chat.update": func(ctx context.Context, w *slackWorld) error { return w.api.update(ctx, sec, "1.0", cards.Say("x")) },
+		"chat.postEphemeral": func(ctx context.Context, w *slackWorld) error {
+			return w.api.ephemeral(ctx, sec, ana.Slack, cards.Say("x"))
+		},
+		"views.open": func(ctx context.Context, w *slackWorld) error {
+			return w.api.openView(ctx, "trigger", slack.ModalViewRequest{})
+		},
+		"views.update": func(ctx context.Context, w *slackWorld) error {
+			return w.api.updateView(ctx, "V1", "", slack.ModalViewRequest{})
+		},
+		"users.info":            func(ctx context.Context, w *slackWorld) error { _, err := w.api.user(ctx, ana.Slack); return err },
+		"usergroups.users.list": func(ctx context.Context, w *slackWorld) error { _, err := w.api.members(ctx, "S1"); return err },
+		"auth.test":             func(ctx context.Context, w *slackWorld) error { _, _, err := w.api.Team(ctx); return err },
+		"conversations.info":    func(ctx context.Context, w *slackWorld) error { _, err := w.api.notInternal(ctx, sec); return err },
+		"conversations.members": func(ctx context.Context, w *slackWorld) error { _, err := w.api.membersOf(ctx, sec, 10); return err },
+		"conversations.history": func(ctx context.Context, w *slackWorld) error { w.api.find(ctx, sec, "", "x", w.now); return nil },
+		"conversations.replies": func(ctx context.Context, w *slackWorld) error { w.api.find(ctx, sec, "1.0", "x", w.now); return nil },
+	}
+	const refused, unavailable = "SlackRefused", "SlackUnavailable"
+	for name, c := range map[string]struct {
+		fault slackfake.Fault
+		token Tokens
+		gone  bool // the caller
+		want  string
+	}{
+		"the token is revoked":   {fault: slackfake.Fault{Error: "token_revoked"}, want: refused},
+		"a scope is missing":     {fault: slackfake.Fault{Error: "missing_scope"}, want: refused},
+		"a code of tomorrow":     {fault: slackfake.Fault{Error: "of_tomorrow"}, want: refused},
+		"there is no token":      {token: func(context.Context) ([]string, error) { return nil, nil }, want: refused},
+		"the token is not read":  {token: func(context.Context) ([]string, error) { return nil, errors.New("no secret") }, want: refused},
+		"server error":           {fault: slackfake.Fault{Status: http.StatusInternalServerError}, want: unavailable},
+		"limited":                {fault: slackfake.Fault{Status: http.StatusTooManyRequests, RetryAfter: 30}, want: unavailable},
+		"Slack's own trouble":    {fault: slackfake.Fault{Error: "internal_error"}, want: unavailable},
+		"the answer is lost":     {fault: slackfake.Fault{After: true}, want: unavailable},
+		"a form that was closed": {fault: slackfake.Fault{Error: "not_found"}},
+		"a deleted message":      {fault: slackfake.Fault{Error: "message_not_found"}},
+		"the caller gave up":     {fault: slackfake.Fault{Status: http.StatusInternalServerError}, gone: true},
+	} {
+		for method, call := range calls {
+			t.Run(name+", "+method, func(t *testing.T) {
+				w := newWorld(t)
+				counted := map[string]int{}
+				w.api.Count = func(_ context.Context, name string, n int) { counted[name] += n }
+				if c.token != nil {
+					w.api.tokens = c.token
+				}
+				c.fault.Method, c.fault.Times = method, -1
+				w.Fail(c.fault)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if c.gone {
+					cancel()
+				}
+				err := call(ctx, w)
+				if counted[c.want] == 0 && c.want != "" || len(counted) > 1 || len(counted) == 1 && c.want == "" {
+					t.Errorf("counted %v, want %s; %v", counted, c.want, err)
+				}
+			})
+		}
+	}
+
+	t.Run("a channel that takes no messages", func(t *testing.T) {
+		w := newWorld(t)
+		counted := map[string]int{}
+		w.api.Count = func(_ context.Context, name string, n int) { counted[name] += n }
+		if why, err := w.api.notInternal(t.Context(), "C0NONE"); why == "" || err != nil || len(counted) > 0 {
+			t.Errorf("asked whether it is ours: %q %v, counted %v", why, err, counted)
+		}
+		if err := w.api.takesMessages(t.Context(), "C0NONE"); err == nil || counted[refused] != 1 {
+			t.Errorf("the incident channel: %v, counted %v", err, counted)
+		}
+		if _, err := w.api.post(t.Context(), "C0NONE", "", cards.Say("x")); err == nil || counted[refused] != 2 {
+			t.Errorf("a post: %v, counted %v", err, counted)
+		}
+	})
+}
+
 func TestFind(t *testing.T) {
 	w := newWorld(t)
 	send := func(thread, text string) string {

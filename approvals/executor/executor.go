@@ -87,7 +87,9 @@ type Executor struct {
 	// AutoPerHour caps the automatic containments of an account in any hour,
 	// AutoPerHourTotal those of all accounts together.
 	AutoPerHour, AutoPerHourTotal int
-	Log                           *slog.Logger
+	// Count, where it is set, counts the containments that end, or turn out, not to be one.
+	Count func(ctx context.Context, name string, n int)
+	Log   *slog.Logger
 
 	activityLookups atomic.Int32 // under way in this process
 }

@@ -102,6 +102,7 @@ type world struct {
 	timeout  time.Duration // of a job, as Lambda has it; 0: none
 	mu       sync.Mutex
 	sent     []sent
+	counted  map[string]int // metrics
 	clicked  int
 
 	unwatched bool // nobody looks at what is in force, nor again what was made
@@ -111,7 +112,7 @@ type world struct {
 func newWorld(t testing.TB, alter ...func(*world)) *world {
 	t.Helper()
 	entry := approvals.ActionPolicy{Requesters: "responders", Approvers: "responders", Approvals: 1, ApproveWithin: 30 * time.Minute, RunWithin: 5 * time.Minute}
-	w := &world{t: t, clock: crashtest.NewClock(), log: slog.New(slog.DiscardHandler), cfg: settings{
+	w := &world{t: t, clock: crashtest.NewClock(), counted: map[string]int{}, log: slog.New(slog.DiscardHandler), cfg: settings{
 		Channels: []string{channel}, Retention: 400 * 24 * time.Hour, PerHour: 5, Total: 20,
 		Org: actions.Org{
 			Actions:   catalog,
@@ -169,6 +170,7 @@ func (w *world) worker() *executor.Executor {
 	cloud := actions.NewCloud(w.aws.Config(), w.cfg.Org)
 	cloud.SetNow(w.clock.Now)
 	cloud.SetMembers(executor.Members{Store: w.Runs})
+	cloud.SetCount(w.count)
 	cloud.SetAfterFunc(func(_ time.Duration, f func()) { f() }) // of time that only passes where a test says so
 	findings := w.findings
 	findings.Org = w.cfg.Org
@@ -177,7 +179,7 @@ func (w *world) worker() *executor.Executor {
 		Verifiers: approvals.SlackVerifier{Secrets: func(context.Context) ([]string, error) { return []string{signingSecret}, nil }}.Kinds(),
 		Team:      acme, Channels: w.cfg.Channels, Findings: findings, AutoPerHour: w.cfg.PerHour, AutoPerHourTotal: w.cfg.Total,
 		Jobs: recorder{w}, Changes: teller{w},
-		Now: w.clock.Now, Sleep: w.clock.Sleep, Owner: func() string { return fmt.Sprintf("%s/%d", name, runs.Add(1)) }, Log: w.log,
+		Now: w.clock.Now, Sleep: w.clock.Sleep, Owner: func() string { return fmt.Sprintf("%s/%d", name, runs.Add(1)) }, Count: w.count, Log: w.log,
 	}
 	if topic, err := trail.NewTopic(w.aws.Config(), w.cfg.Topic); err == nil {
 		x.Notices = topic
@@ -189,6 +191,12 @@ func (w *world) worker() *executor.Executor {
 		x.Heads = s3.New(w.aws.Config(), w.cfg.Bucket, "", "")
 	}
 	return x
+}
+
+func (w *world) count(_ context.Context, name string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counted[name] += n
 }
 
 // sent is a job that an executor sent, and not before when it is due.

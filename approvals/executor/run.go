@@ -233,8 +233,10 @@ func (x *Executor) tell(ctx context.Context, run approvals.Run) error {
 // copyOutcome writes the run's outcome to the request's row, whatever the row says. The
 // state of a run that an undo has taken over is left to the undo.
 func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
+	missed := false
 	_, err := x.Requests.Change(ctx, run.ID, func(r *approvals.Request) error {
 		agrees := r.State == run.Outcome || run.UndoneBy != ""
+		missed = !agrees && run.Outcome.Missed() && r.Intent.Undo == ""
 		if r.Closed && r.RunRevision == run.Revision && agrees {
 			return errSettled
 		}
@@ -248,7 +250,15 @@ func (x *Executor) copyOutcome(ctx context.Context, run approvals.Run) error {
 		r.Revise()
 		return nil
 	})
+	x.countMissed(ctx, missed && err == nil)
 	return ignore(err, errSettled)
+}
+
+// countMissed counts a request whose card now begins with NOT CONTAINED.
+func (x *Executor) countMissed(ctx context.Context, missed bool) {
+	if missed && x.Count != nil {
+		x.Count(ctx, "NotContained", 1)
+	}
 }
 
 // sendFollowUps sends the jobs for the report, the trace and the next look.

@@ -123,6 +123,7 @@ func (x *Executor) endUndo(ctx context.Context, run approvals.Run, p approvals.P
 		r.Revise()
 		return nil
 	})
+	x.countMissed(ctx, err == nil && !done && orig.Outcome.Missed())
 	switch {
 	case err != nil:
 		return err

@@ -39,8 +39,11 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	aws := function.AWS(env)
 	tables := ddb.NewFromConfig(aws, dynamodb.ClientOptions)
 	token := function.NewSecret(aws, env("BOT_TOKEN_SECRET_ID"), now)
+	count := func(ctx context.Context, name string, n int) { function.Count(ctx, log, now(), name, n) }
+	slack := bot.NewSlack(token.Values, env("SLACK_API_URL"), nil, approvals.Sleep)
+	slack.Count = count
 	b := &bot.Bot{
-		Slack:           bot.NewSlack(token.Values, env("SLACK_API_URL"), nil, approvals.Sleep),
+		Slack:           slack,
 		Requests:        approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
 		Runs:            approvals.Runs{Reader: dynamodb.New(tables, env("RUNS_TABLE"))},
 		Jobs:            approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
@@ -55,7 +58,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		PagerAfter:      c.PagerAfter,
 		Now:             now,
 		Sleep:           approvals.Sleep,
-		Count:           func(ctx context.Context, name string, n int) { function.Count(ctx, log, now(), name, n) },
+		Count:           count,
 		Log:             log,
 	}
 	// What kind a message is follows from the queue that it came on.
@@ -73,7 +76,9 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 			if in.DetailType != "Scheduled Event" {
 				return events.SQSEventResponse{}, errors.New("neither messages nor the schedule")
 			}
-			return events.SQSEventResponse{}, b.Sweep(ctx)
+			err := b.Sweep(ctx)
+			count(ctx, "Sweeps", 1) // trouble with one request is the others' no end; what never comes here is the alarm's
+			return events.SQSEventResponse{}, err
 		}
 		return function.Batch(ctx, log, now, in.Records, func(ctx context.Context, m events.SQSMessage) error {
 			do, ok := kinds[m.EventSourceARN]

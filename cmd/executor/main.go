@@ -42,6 +42,8 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 	runs, cloud := dynamodb.New(tables, env("RUNS_TABLE")), actions.NewCloud(aws, c.Org)
 	cloud.SetMembers(executor.Members{Store: runs})
 	cloud.SetLog(log)
+	count := func(ctx context.Context, name string, n int) { function.Count(ctx, log, now(), name, n) }
+	cloud.SetCount(count)
 	x := &executor.Executor{
 		Store:       runs,
 		Requests:    approvals.Requests{Store: dynamodb.New(tables, env("REQUESTS_TABLE"), approvals.Marks...), Retention: c.Retention},
@@ -62,6 +64,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Now:        now,
 		Sleep:      approvals.Sleep,
 		Owner:      rand.Text,
+		Count:      count,
 		Log:        log,
 	}
 	if c.SNSTopic != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,20 +81,25 @@ func (s *Secret) fetch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("secret: %w", err)
 	}
-	values, until := []string{aws.ToString(current.SecretString)}, aws.ToTime(current.CreatedDate).Add(secretGrace)
+	values, until := []string{text(current)}, aws.ToTime(current.CreatedDate).Add(secretGrace)
 	if values[0] == "" {
 		return errors.New("secret: it is empty")
 	}
 	if s.now().Before(until) {
 		previous, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.id, VersionStage: aws.String("AWSPREVIOUS")})
 		if err == nil {
-			values = append(values, aws.ToString(previous.SecretString))
+			values = append(values, text(previous))
 		} else if !none(err) {
 			return fmt.Errorf("previous secret: %w", err)
 		}
 	}
 	s.values, s.until, s.at = values, until, s.now()
 	return nil
+}
+
+// text is a secret's value without the space around it: who pastes it presses Enter, too.
+func text(v *secretsmanager.GetSecretValueOutput) string {
+	return strings.TrimSpace(aws.ToString(v.SecretString))
 }
 
 // none reports whether err means that there is no value.

@@ -63,6 +63,33 @@ func TestSecretWithoutValue(t *testing.T) {
 	}
 }
 
+// TestSecretHasNoSpaceAroundIt, of which a header can't have any and no signature is: whatever was pasted, also of the
+// previous value. A value that is only that is none.
+func TestSecretHasNoSpaceAroundIt(t *testing.T) {
+	now := time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
+	v := &vault{}
+	server := httptest.NewServer(v)
+	defer server.Close()
+	env := map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+	cfg := function.AWS(func(k string) string { return env[k] })
+	values := func(texts ...string) ([]string, error) {
+		v.versions = nil
+		for _, text := range texts {
+			v.versions = append(v.versions, version{text, now})
+		}
+		return function.NewSecret(cfg, "s", func() time.Time { return now }).Values(t.Context())
+	}
+	for _, around := range []string{"%s", "%s\n", "%s\r\n", " %s\t\n\n", "\n%s"} {
+		got, err := values(fmt.Sprintf(around, "old"), fmt.Sprintf(around, "new secret"))
+		if diff := cmp.Diff([]string{"new secret", "old"}, got); err != nil || diff != "" {
+			t.Errorf("%q: %v\n%s", around, err, diff)
+		}
+	}
+	if got, err := values(" \n"); err == nil {
+		t.Errorf("nothing but space: %q", got)
+	}
+}
+
 // vault is Secrets Manager with one secret: its versions, the newest last.
 type vault struct {
 	away     bool

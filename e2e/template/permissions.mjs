@@ -21,8 +21,9 @@ const locked = { 's3:object-lock-mode': 'COMPLIANCE', 's3:if-none-match': '*' }
 const bus = `arn:aws:events:${region}:${hub}:event-bus/default`, organization = 'o-abcdefghij'
 const person = account => `arn:aws:iam::${account}:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_IR_0123456789abcdef`
 const people = [hub, '666666666666'].map(account => person(account).replace('eu-west-1/', '*').replace(/[0-9a-f]{16}$/, '*'))
-const given = { CliPrincipals: people, IdentityAccounts: ['666666666666'], NoticeTopicArn: topic, PagerTopicArn: pager, AuditBucketName: 'killswitch-audit-heads', OrganizationId: organization, HubAccountId: hub, HubRegion: region, StandbyRoleName: `${stack}-StandbyRole`, ExternalId: '4b3c2a1f' }
-const pseudo = { 'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
+const key = `arn:aws:kms:${region}:${hub}:key/0f0e0d0c-0000-4000-8000-000000000000`
+const given = { CliPrincipals: people, IdentityAccounts: ['666666666666'], NoticeTopicArn: topic, PagerTopicArn: pager, KmsKeyArn: key, AuditBucketName: 'killswitch-audit-heads', OrganizationId: organization, HubAccountId: hub, HubRegion: region, StandbyRoleName: `${stack}-StandbyRole`, ExternalId: '4b3c2a1f' }
+const pseudo = { 'AWS::URLSuffix': 'amazonaws.com',  'AWS::Partition': 'aws', 'AWS::AccountId': hub, 'AWS::Region': region, 'AWS::StackName': stack }
 const arn = id => arns[resources[id].Type](id)
 const named = name => pseudo[name] ?? given[name] ?? (parameters[name] ?? memberParameters[name])?.Default ?? (name.endsWith('.Arn') ? arn(name.slice(0, -4)) : arn(name))
 let left = [] // conditions of the template that don't hold: all others do
@@ -50,6 +51,8 @@ function queuePolicy(to) {
   const [p] = Object.values(resources).filter(r => r.Type === 'AWS::SQS::QueuePolicy' && resolve(r.Properties.Queues).includes(to))
   return p && resolve(p.Properties.PolicyDocument)
 }
+// It leaves everything to IAM in its account.
+const keyPolicy = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${hub}:root` }, Action: 'kms:*', Resource: '*' }] }
 const busPolicy = { Version: '2012-10-17', Statement: [resolve(resources.ForwardedEvents.Properties.Statement)] }
 
 const service = { events: 'events.amazonaws.com' }
@@ -69,7 +72,7 @@ async function evaluate(who, action, to, context = {}) {
   }
   const result = await runSimulation({
     request, identityPolicies: who in service ? [] : identity(who), serviceControlPolicies: [], resourceControlPolicies: [],
-    resourcePolicy: action.startsWith('sqs:') ? queuePolicy(to) : to === bus ? busPolicy : to.includes(':role/') ? trust(to, principal) : undefined,
+    resourcePolicy: action.startsWith('kms:') ? keyPolicy : action.startsWith('sqs:') ? queuePolicy(to) : to === bus ? busPolicy : to.includes(':role/') ? trust(to, principal) : undefined,
   }, {})
   if (result.resultType === 'error') throw new Error(`${who} ${action} ${to}: ${JSON.stringify(result.errors)}`)
   return result.overallResult
@@ -93,6 +96,9 @@ const stream = zone => arn(`${zone}Log`).replace(/\*$/, 'log-stream:2026/01/01/[
 const rule = name => ({ 'aws:SourceArn': arn(name) })
 const strange = (region, account, name) => ({ 'aws:SourceArn': `arn:aws:events:${region}:${account}:rule/${name}` })
 const rows = (...keys) => ({ 'dynamodb:LeadingKeys': keys })
+const via = service => ({ 'kms:ViaService': `${service}.${region}.amazonaws.com` }), services = ['dynamodb', 'secretsmanager', 'sqs']
+const keyUse = ['kms:Decrypt', 'kms:DescribeKey', 'kms:Encrypt', 'kms:GenerateDataKey', 'kms:ReEncryptFrom', 'kms:ReEncryptTo']
+const keyRule = ['kms:CreateGrant', 'kms:DisableKey', 'kms:PutKeyPolicy', 'kms:RetireGrant', 'kms:ScheduleKeyDeletion', 'kms:Sign']
 const put = 'events:PutEvents', byRule = { 'aws:PrincipalOrgID': organization, 'events:eventBusInvocation': 'true' }
 
 // Who, which actions, on what, the answer, and the context if it matters. `no` is for want of a grant, `never` is a Deny.
@@ -187,6 +193,17 @@ const cases = [
   ['Forwarder', enter, [role('333333333333', 'killswitch-responder'), role(hub, 'killswitch-responder')], no],
   ['Stranger', put, bus, no, { 'events:eventBusInvocation': 'true' }],
 
+  // The key is used by the services that hold what each role reads and sends, and by nobody directly.
+  ...services.map(s => [['Bot', 'Executor'], keyUse, key, yes, via(s)]),
+  ...['secretsmanager', 'sqs'].map(s => ['Ingress', ['kms:Decrypt', 'kms:GenerateDataKey'], key, yes, via(s)]),
+  ...['dynamodb', 'sqs'].map(s => ['Person', ['kms:Decrypt', 'kms:GenerateDataKey'], key, yes, via(s)]),
+  ['Ingress', keyUse, key, no, via('dynamodb')],
+  ['Person', keyUse, key, no, via('secretsmanager')],
+  [['Ingress', 'Bot', 'Executor', 'Person'], keyUse, key, no],
+  [['Ingress', 'Bot', 'Executor', 'Person'], keyUse, key, no, via('s3')],
+  [['Ingress', 'Bot', 'Executor', 'Person'], keyUse, key.replace(/0$/, '1'), no, via('sqs')],
+  ...services.map(s => [['Ingress', 'Bot', 'Executor', 'Person'], keyRule, key, no, via(s)]),
+
   // People at the command line.
   [['Person', 'PersonElsewhere'], send, arn('CliQueue'), yes],
   [['Unnamed', 'StrangePerson'], send, arn('CliQueue'), never],
@@ -233,6 +250,8 @@ async function ask(cases) {
 await ask(cases)
 left = ['HasCliPrincipals', 'HasIdentityAccounts']
 await ask(unnamed)
+left = ['HasKmsKey']
+await ask(services.map(s => [['Ingress', 'Bot', 'Executor', 'Person'], keyUse, key, no, via(s)]))
 left = ['HasAuditBucket']
 await ask([['Executor', ['s3:PutObject', 's3:PutObjectRetention'], head, no, locked]])
 
