@@ -583,7 +583,9 @@ func TestServeHTTP(t *testing.T) {
 	}
 
 	w := httptest.NewRecorder()
-	in.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/slack/commands", brokenBody{}))
+	breaks := httptest.NewRequest(http.MethodPost, "/slack/commands", brokenBody{})
+	breaks.Header = signed(docBody).Header
+	in.ServeHTTP(w, breaks)
 	if w.Code != http.StatusBadRequest || strings.Contains(w.Body.String(), "10.0.0.1") || len(q.sent) != 1 {
 		t.Errorf("a body that breaks off: %d %q, %d queued", w.Code, w.Body, len(q.sent))
 	}
