@@ -104,6 +104,8 @@ func serve(ctx context.Context, p program, args []string) error {
 const (
 	readHeaderWithin = 5 * time.Second
 	readWithin       = 10 * time.Second
+	idleWithin       = 2 * time.Minute // longer than a proxy in front keeps a connection for the next request
+	maxHeader        = 16 << 10
 	stopWithin       = 5 * time.Second // for requests; what zones have begun ends in its own time
 	reconnectAfter   = 5 * time.Second // when a Socket Mode connection could not be kept
 )
@@ -163,8 +165,9 @@ func serveZones(ctx context.Context, addr string, zones *local.Zones, receiver f
 		}
 		zones.Ingress.ServeHTTP(w, req)
 	})
-	server := &http.Server{Handler: routes, ReadHeaderTimeout: readHeaderWithin, ReadTimeout: readWithin, WriteTimeout: readWithin, MaxHeaderBytes: 32 << 10,
+	server := &http.Server{Handler: routes, ReadHeaderTimeout: readHeaderWithin, ReadTimeout: readWithin, WriteTimeout: readWithin, IdleTimeout: idleWithin, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
+	(&connections{most: mostConnections}).bound(server)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
