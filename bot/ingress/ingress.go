@@ -68,6 +68,8 @@ type Ingress struct {
 	Webhooks     map[string]Grant // by ID; those that the configuration has
 	WebhookQueue FairSender
 
+	// Healthy, where it is set, returns why nothing can be stored. It must bound how often it looks.
+	Healthy func(context.Context) error
 	// Bodies bounds what ServeHTTP reads; nil: nothing does.
 	Bodies *Bodies
 
@@ -83,11 +85,13 @@ type Request struct {
 	Body   []byte
 }
 
-// Response is the answer to it. Type is empty for an empty body.
+// Response is the answer to it. Type is empty for an empty body. Lost: nothing was stored, although the status
+// is 200, without which Slack would not show the body to the person.
 type Response struct {
 	Status int
 	Type   string
 	Body   string
+	Lost   bool
 }
 
 // FromGateway makes a Request of what an HTTP API passes to Lambda: header names
@@ -153,7 +157,7 @@ func (in *Ingress) route(ctx context.Context, r Request, length int64) (taker, R
 	hook := in.hook(r.Path)
 	switch {
 	case r.Path == "/healthz" && r.Method == http.MethodGet:
-		return nil, text(http.StatusOK, "ok\n")
+		return nil, in.health(ctx)
 	case !slack && hook == nil:
 		return nil, text(http.StatusNotFound, "not found\n")
 	case r.Method != http.MethodPost:
@@ -167,6 +171,16 @@ func (in *Ingress) route(ctx context.Context, r Request, length int64) (taker, R
 		return nil, in.notSlack(ctx, length, "there is no signature of the last five minutes: if it is Slack's, look at this machine's clock")
 	}
 	return in.slack, Response{}
+}
+
+// health says whether what comes can be stored.
+func (in *Ingress) health(ctx context.Context) Response {
+	if in.Healthy != nil {
+		if err := in.Healthy(ctx); err != nil {
+			return text(http.StatusServiceUnavailable, "nothing can be stored: look at the log of Killswitch\n")
+		}
+	}
+	return text(http.StatusOK, "ok\n")
 }
 
 // hook is what looks at the head of a webhook's request at a path; nil if nothing does.
@@ -236,10 +250,23 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	case payload:
 	}
 	refused := in.store(ctx, func(body []byte) error { return in.SlackQueue.SendFor(ctx, user, body, delay) }, d)
-	if refused.Status != http.StatusOK {
+	switch {
+	case refused.Status == http.StatusOK:
+		return answer
+	case refused.Status != http.StatusServiceUnavailable, ctx.Err() != nil: // in the latter case it may be stored
 		return refused
+	case kind == submission:
+		return Response{Status: http.StatusOK, Type: jsonType, Body: notSubmitted, Lost: true}
+	case typed(d.Body):
+		return Response{Status: http.StatusOK, Type: jsonType, Body: notTyped, Lost: true}
 	}
-	return answer
+	return refused
+}
+
+// typed reports whether a body that can be read is a command's.
+func typed(body string) bool {
+	form, err := url.ParseQuery(body)
+	return err == nil && form.Get("command") != ""
 }
 
 // store sends a message to a queue and answers.
@@ -250,7 +277,7 @@ func (in *Ingress) store(ctx context.Context, send func(body []byte) error, mess
 	}
 	if err := send(b); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
-		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
+		return text(http.StatusServiceUnavailable, "could not be stored; nothing was started, try again\n") // of a click Slack shows that it failed
 	}
 	return Response{Status: http.StatusOK}
 }

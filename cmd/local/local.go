@@ -46,6 +46,7 @@ type Backends struct {
 	Changes  Queue // executor → bot
 	Cli      Queue // command line → bot
 	Dead     Queue // what could not be dealt with, however often it was tried
+	Room     *Room // whether more can be stored; nil: always
 }
 
 // Environment is all that the zones get from outside.
@@ -93,6 +94,15 @@ func New(env Environment, b Backends) *Zones {
 		Secrets: secrets, SlackQueue: b.Slack,
 		Keys: func(context.Context) ([]string, error) { return []string{env.WebhookKeys}, nil }, Webhooks: Grants(c), WebhookQueue: b.Webhooks,
 		Bodies: bodies, Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress")),
+	}
+	if b.Room != nil {
+		z.Ingress.Healthy = func(ctx context.Context) error {
+			err := b.Room.Healthy(ctx)
+			if err != nil {
+				env.Log.ErrorContext(ctx, "not healthy", slog.String("error", err.Error()))
+			}
+			return err
+		}
 	}
 	z.Bot = &bot.Bot{
 		Slack:           bot.NewSlack(bot.Token(env.BotToken), env.SlackAPI, env.SlackClient, env.Sleep),
