@@ -121,3 +121,42 @@ func (f *File) Try(context.Context) error {
 	}
 	return f.update(func(tx *bbolt.Tx) error { return tx.Bucket(name).Delete(name) })
 }
+
+// Backup copies the file as it is now to path, and takes away what was there once the copy is whole. Others read
+// and write meanwhile.
+func (f *File) Backup(path string) error {
+	next := path + ".new"
+	if err := f.copyTo(next); err != nil {
+		return errors.Join(err, os.Remove(next))
+	}
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	return syncFile(filepath.Dir(path))
+}
+
+func (f *File) copyTo(path string) error {
+	if err := f.Low(); err != nil { // a copy must not take the last of it
+		return err
+	}
+	err := f.view(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) })
+	if err != nil {
+		return err
+	}
+	if err := syncFile(path); err != nil {
+		return err
+	}
+	whole, err := OpenToRead(path)
+	if err != nil {
+		return err
+	}
+	return whole.Close()
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path) //nolint:gosec // ours
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

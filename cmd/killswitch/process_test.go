@@ -20,6 +20,7 @@ const asProgram = "KILLSWITCH_TEST_AS_PROGRAM"
 // TestMain lets tests start the program as a process of its own.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		signal.Ignore(syscall.SIGXFSZ) // of a test that limits the sizes of files
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		code := run(ctx, program{args: os.Args[1:], env: os.Getenv, in: os.Stdin, out: os.Stdout, errout: os.Stderr})
 		stop()
@@ -35,6 +36,7 @@ type process struct {
 	cmd     *exec.Cmd
 	address string
 	log     chan string // its lines; closed when it has ended
+	said    []string    // when it did not come to listen
 }
 
 // startServe starts killswitch serve on a data directory, with Slack and AWS out of reach, and waits until it
@@ -62,7 +64,7 @@ func startServe(t *testing.T, data string, env ...string) *process {
 			}
 		}
 	}()
-	p.until(`"msg":"serving"`)
+	p.said = p.until(`"msg":"serving"`)
 	return p
 }
 

@@ -21,7 +21,6 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/approvals/bolt"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/local"
@@ -79,9 +78,9 @@ func serve(ctx context.Context, p program, args []string) error {
 	if err := os.MkdirAll(*data, 0o700); err != nil {
 		return err
 	}
-	db, err := bolt.Open(filepath.Join(*data, databaseFile))
+	db, err := openDatabase(*data)
 	if err != nil {
-		return repair(*data, err)
+		return err
 	}
 	backends, err := local.InFile(db, time.Now)
 	if err != nil {
@@ -97,6 +96,7 @@ func serve(ctx context.Context, p program, args []string) error {
 		api := slack.New(string(token), slackOptions(app, p.env("SLACK_API_URL"))...)
 		receiver = func(ctx context.Context) error { return receive(ctx, api, zones.Ingress, log) }
 	}
+	go backups(ctx, db, filepath.Join(*data, backupFile), log)
 	ended := make(chan error, 1)
 	go func() { ended <- serveZones(ctx, *listen, zones, receiver, log) }()
 	select {
@@ -106,25 +106,6 @@ func serve(ctx context.Context, p program, args []string) error {
 		return repair(*data, err)
 	}
 }
-
-// repair says what to do about a file that is damaged.
-func repair(data string, err error) error {
-	if !errors.Is(err, bolt.ErrDamaged) {
-		return err
-	}
-	file, backup := filepath.Join(data, databaseFile), filepath.Join(data, backupFile)
-	hint := "there is no backup beside it; look for one of the disk"
-	if info, stat := os.Stat(backup); stat == nil {
-		hint = fmt.Sprintf("what was stored after %s is not in its backup. To go on from there: mv %s %s.damaged && cp %s %s, and start again", info.ModTime().UTC().Format(time.RFC3339), file, file, backup, file)
-	}
-	return fmt.Errorf("%w. What is contained in AWS stays contained, but nobody watches it now, and who approved what may be lost: %s", err, hint)
-}
-
-// What is in the data directory.
-const (
-	databaseFile = "killswitch.db"
-	backupFile   = databaseFile + ".backup"
-)
 
 const (
 	readHeaderWithin = 5 * time.Second
