@@ -13,6 +13,9 @@ var (
 	ErrConflict = errors.New("somebody else wrote first")
 )
 
+// ErrFull is wrapped by the errors of a store or queue that has no room for more.
+var ErrFull = errors.New("nothing can be stored")
+
 // Key names a row: rows of one partition are kept in the order of Sort.
 type Key struct{ Part, Sort string }
 

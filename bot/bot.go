@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,7 @@ type Bot struct {
 
 	people     directory
 	inForce    inForce
+	toldFull   sync.Map     // keys of evidence that could not be stored, whose people were told
 	askedSlack atomic.Int64 // when Slack was last asked whether it answers
 }
 
@@ -73,13 +75,20 @@ func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
 	}
 	switch w.Type {
 	case "slash_command":
-		return c.command(ctx)
+		err = c.command(ctx)
 	case "block_actions":
-		return c.click(ctx)
+		err = c.click(ctx)
 	case "view_submission":
-		return c.submitted(ctx)
+		err = c.submitted(ctx)
 	}
-	return nil
+	if !errors.Is(err, approvals.ErrFull) {
+		b.toldFull.Delete(e.Key())
+		return err
+	}
+	if _, told := b.toldFull.LoadOrStore(e.Key(), true); !told {
+		err = errors.Join(err, c.say(ctx, cards.Say(cards.NotStored)))
+	}
+	return err
 }
 
 // conversation is one thing that somebody said, and the way to answer.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -18,12 +19,17 @@ import (
 )
 
 // File is an open database file.
-type File struct{ db *bbolt.DB }
+type File struct {
+	db      *bbolt.DB
+	path    string
+	damaged chan error
+}
 
 // lockWait is how long Open waits for another process to close the file.
 const lockWait = 3 * time.Second
 
-// Open opens or creates the file. Only one process can have it open.
+// Open opens or creates the file. Only one process can have it open. It returns [ErrDamaged] if a page of it
+// is not what it must be.
 func Open(path string) (*File, error) {
 	return open(path, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 }
@@ -35,14 +41,26 @@ func OpenToRead(path string) (*File, error) {
 }
 
 func open(path string, how *bbolt.Options) (*File, error) {
-	db, err := bbolt.Open(path, 0o600, how)
-	if errors.Is(err, berrors.ErrTimeout) {
+	f := &File{path: path, damaged: make(chan error, 1)}
+	err := f.guard(func() (err error) {
+		f.db, err = bbolt.Open(path, 0o600, how)
+		return err
+	})
+	_, fromOS := errors.AsType[*fs.PathError](err)
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("%s %w", path, ErrInUse)
-	}
-	if err != nil {
+	case errors.Is(err, ErrDamaged), errors.Is(err, approvals.ErrFull):
+		return nil, err
+	case fromOS:
 		return nil, fmt.Errorf("open %s: %w", path, err)
+	case err != nil:
+		return nil, f.broken(err)
 	}
-	return &File{db}, nil
+	if err := f.check(); err != nil {
+		return nil, errors.Join(err, f.db.Close())
+	}
+	return f, nil
 }
 
 // ErrInUse is returned if another process has the file open.
@@ -53,25 +71,25 @@ func (f *File) Close() error { return f.db.Close() }
 
 // Store is one table of the file; it is an approvals.Store.
 type Store struct {
-	db   *bbolt.DB
+	*File
 	name string
 }
 
 // Store opens a table. In a file that is only read it must be there.
 func (f *File) Store(name string) (*Store, error) {
 	if f.db.IsReadOnly() {
-		return &Store{f.db, name}, f.db.View(func(tx *bbolt.Tx) error {
+		return &Store{f, name}, f.view(func(tx *bbolt.Tx) error {
 			if tx.Bucket([]byte("table:"+name)) == nil {
 				return fmt.Errorf("%s has no table %s: it is not a file of Killswitch", f.db.Path(), name)
 			}
 			return nil
 		})
 	}
-	err := f.db.Update(func(tx *bbolt.Tx) error {
+	err := f.update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists([]byte("table:" + name))
 		return err
 	})
-	return &Store{f.db, name}, err
+	return &Store{f, name}, err
 }
 
 // stored is the encoding of a row.
@@ -101,7 +119,7 @@ func decode(k, v []byte) (approvals.Row, error) {
 
 // Get implements approvals.Store.
 func (s *Store) Get(_ context.Context, k approvals.Key) (row approvals.Row, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *bbolt.Tx) error {
 		v := s.table(tx).Get(key(k))
 		if v == nil {
 			return approvals.ErrNotFound
@@ -116,7 +134,7 @@ func (s *Store) Get(_ context.Context, k approvals.Key) (row approvals.Row, err 
 func (s *Store) Rows(_ context.Context, part, prefix, after string, limit int) (rows []approvals.Row, err error) {
 	from := []byte(part + separator + max(prefix, after))
 	within := []byte(part + separator + prefix)
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *bbolt.Tx) error {
 		c := s.table(tx).Cursor()
 		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, within) && len(rows) < limit; k, v = c.Next() {
 			if after != "" && bytes.Equal(k, []byte(part+separator+after)) {
@@ -135,7 +153,7 @@ func (s *Store) Rows(_ context.Context, part, prefix, after string, limit int) (
 
 // Marked implements approvals.Store.
 func (s *Store) Marked(_ context.Context, mark string, after approvals.Key, limit int) (rows []approvals.Row, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *bbolt.Tx) error {
 		index := tx.Bucket(s.indexName(mark))
 		if index == nil {
 			return nil
@@ -158,7 +176,7 @@ func (s *Store) Marked(_ context.Context, mark string, after approvals.Key, limi
 
 // Parts implements approvals.Lister.
 func (s *Store) Parts(_ context.Context, prefixes ...string) (parts []string, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *bbolt.Tx) error {
 		for _, p := range prefixes {
 			c := s.table(tx).Cursor()
 			for k, _ := c.Seek([]byte(p)); k != nil && bytes.HasPrefix(k, []byte(p)); k, _ = c.Next() {
@@ -177,7 +195,7 @@ func (s *Store) Write(_ context.Context, puts ...approvals.Put) error {
 	if err := approvals.CheckPuts(puts); err != nil {
 		return err
 	}
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		for _, p := range puts {
 			if err := s.write(tx, p); err != nil {
 				return err // rolls everything back
@@ -233,7 +251,7 @@ func (s *Store) unmark(tx *bbolt.Tx, k []byte, marks []string) error {
 
 // Sweep removes rows that expired.
 func (s *Store) Sweep(_ context.Context, now time.Time) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		c := s.table(tx).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			row, err := decode(k, v)

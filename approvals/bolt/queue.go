@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -17,7 +18,7 @@ import (
 // bucket keeps the messages under the time for which they were sent and their ID. When
 // each is due next is in memory: only this process has the file open.
 type Queue struct {
-	db   *bbolt.DB
+	*File
 	name string
 	now  func() time.Time
 	wake chan struct{}
@@ -30,8 +31,8 @@ type Queue struct {
 // Queue opens a queue. Messages that an earlier process received and did not delete are
 // due again at once.
 func (f *File) Queue(name string, now func() time.Time) (*Queue, error) {
-	q := &Queue{db: f.db, name: name, now: now, wake: make(chan struct{}, 1), places: map[uint64][]byte{}}
-	err := f.db.Update(func(tx *bbolt.Tx) error {
+	q := &Queue{File: f, name: name, now: now, wake: make(chan struct{}, 1), places: map[uint64][]byte{}}
+	err := f.update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(q.bucket())
 		if err != nil {
 			return err
@@ -92,7 +93,7 @@ func (q *Queue) send(m queued, delay time.Duration) error {
 	}
 	due := q.now().Add(delay)
 	var at []byte
-	err = q.db.Update(func(tx *bbolt.Tx) error {
+	err = q.update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(q.bucket())
 		id, err := b.NextSequence()
 		if err != nil {
@@ -127,7 +128,7 @@ func (q *Queue) Receive(_ context.Context, visibility time.Duration) (d approval
 		return d, false, nil
 	}
 	var m queued
-	err = q.db.Update(func(tx *bbolt.Tx) error {
+	err = q.update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(q.bucket())
 		v := b.Get(at)
 		if ok = v != nil; !ok {
@@ -143,6 +144,9 @@ func (q *Queue) Receive(_ context.Context, visibility time.Duration) (d approval
 		}
 		return b.Put(at, counted)
 	})
+	if errors.Is(err, approvals.ErrFull) { // who handles it can still tell of that
+		return approvals.Delivery{Handle: id, Body: m.Body, Receives: m.Receives}, ok, nil
+	}
 	if err != nil {
 		q.mu.Lock()
 		q.schedule.Delay(id, q.now())
@@ -160,7 +164,7 @@ func (q *Queue) Delete(_ context.Context, d approvals.Delivery) error {
 	if !ok {
 		return nil
 	}
-	if err := q.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(q.bucket()).Delete(at) }); err != nil {
+	if err := q.update(func(tx *bbolt.Tx) error { return tx.Bucket(q.bucket()).Delete(at) }); err != nil {
 		return err
 	}
 	delete(q.places, d.Handle)

@@ -16,6 +16,9 @@ func Say(format string, args ...any) Message {
 	return note(format, args...)
 }
 
+// NotStored says that Killswitch has no room for what somebody typed or clicked.
+const NotStored = "This could not be stored: Killswitch's disk is full. Nothing was started by it. It is tried again for about half an hour; whoever runs Killswitch must free space."
+
 // Who may not act, and why.
 const (
 	OtherWorkspace = "Killswitch takes orders only from its own workspace. Nothing was done."

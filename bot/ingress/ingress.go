@@ -68,6 +68,11 @@ type Ingress struct {
 	Webhooks     map[string]Grant // by ID; those that the configuration has
 	WebhookQueue FairSender
 
+	// Healthy, where it is set, returns why nothing can be stored. It must bound how often it looks.
+	Healthy func(context.Context) error
+	// Bodies bounds what ServeHTTP reads; nil: nothing does.
+	Bodies *Bodies
+
 	Now func() time.Time
 	Log *slog.Logger
 }
@@ -80,11 +85,13 @@ type Request struct {
 	Body   []byte
 }
 
-// Response is the answer to it. Type is empty for an empty body.
+// Response is the answer to it. Type is empty for an empty body. Lost: nothing was stored, although the status
+// is 200, without which Slack would not show the body to the person.
 type Response struct {
 	Status int
 	Type   string
 	Body   string
+	Lost   bool
 }
 
 // FromGateway makes a Request of what an HTTP API passes to Lambda: header names
@@ -104,16 +111,25 @@ func FromGateway(method, path string, header map[string]string, body string, isB
 	return r, nil
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. Of a request that its head refuses no body is read.
 func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
-	if err != nil {
-		http.Error(w, "the body can't be read", http.StatusBadRequest)
-		return
+	head := Request{Method: r.Method, Path: r.URL.Path, Header: r.Header}
+	take, resp := in.route(r.Context(), head, r.ContentLength)
+	if take != nil {
+		body, done, no := in.Bodies.Read(r, MaxBody)
+		defer done()
+		if resp = no; no.Status == 0 {
+			ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+			defer cancel()
+			head.Body = body
+			resp = take(ctx, head)
+		}
 	}
-	resp := in.Answer(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header, Body: body})
 	if resp.Type != "" {
 		w.Header().Set("Content-Type", resp.Type)
+	}
+	if resp.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", RetryAfter)
 	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(resp.Status)
@@ -122,28 +138,53 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Answer deals with one request.
 func (in *Ingress) Answer(ctx context.Context, r Request) Response {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	take, resp := in.route(ctx, r, int64(len(r.Body)))
+	if take == nil {
+		return resp
+	}
+	return take(ctx, r)
+}
+
+// A taker deals with a request that its head lets in.
+type taker = func(context.Context, Request) Response
+
+// route looks at all of a request but its body, whose length it is told, -1 if that is not known, and returns
+// what takes it, or else the answer.
+func (in *Ingress) route(ctx context.Context, r Request, length int64) (taker, Response) {
 	slack := r.Path == "/slack" || strings.HasPrefix(r.Path, "/slack/")
 	hook := in.hook(r.Path)
 	switch {
 	case r.Path == "/healthz" && r.Method == http.MethodGet:
-		return text(http.StatusOK, "ok\n")
+		return nil, in.health(ctx)
 	case !slack && hook == nil:
-		return text(http.StatusNotFound, "not found\n")
+		return nil, text(http.StatusNotFound, "not found\n")
 	case r.Method != http.MethodPost:
-		return text(http.StatusMethodNotAllowed, "use POST\n")
-	case len(r.Body) > MaxBody:
-		return text(http.StatusRequestEntityTooLarge, "the body is over 256 KiB\n")
+		return nil, text(http.StatusMethodNotAllowed, "use POST\n")
+	case length > MaxBody:
+		return nil, tooLarge(MaxBody)
+	case !slack:
+		return hook(ctx, r, length)
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	if !slack {
-		return hook(ctx, r)
+	if d := asSigned(r); !in.fresh(d) || !d.formed() {
+		return nil, in.notSlack(ctx, length, "there is no signature of the last five minutes: if it is Slack's, look at this machine's clock")
 	}
-	return in.slack(ctx, r)
+	return in.slack, Response{}
 }
 
-// hook is what takes a webhook's requests at a path; nil if nothing does.
-func (in *Ingress) hook(path string) func(context.Context, Request) Response {
+// health says whether what comes can be stored.
+func (in *Ingress) health(ctx context.Context) Response {
+	if in.Healthy != nil {
+		if err := in.Healthy(ctx); err != nil {
+			return text(http.StatusServiceUnavailable, "nothing can be stored: look at the log of Killswitch\n")
+		}
+	}
+	return text(http.StatusOK, "ok\n")
+}
+
+// hook is what looks at the head of a webhook's request at a path; nil if nothing does.
+func (in *Ingress) hook(path string) func(ctx context.Context, head Request, length int64) (taker, Response) {
 	switch path {
 	case eventsPath:
 		return in.events
@@ -153,6 +194,28 @@ func (in *Ingress) hook(path string) func(context.Context, Request) Response {
 	return nil
 }
 
+const (
+	timestampHeader = "X-Slack-Request-Timestamp"
+	signatureHeader = "X-Slack-Signature"
+)
+
+// asSigned is a request as it came.
+func asSigned(r Request) SignedRequest {
+	return SignedRequest{Timestamp: r.Header.Get(timestampHeader), Signature: r.Header.Get(signatureHeader), Body: string(r.Body)}
+}
+
+// formed reports whether a signature has the form of one.
+func (d SignedRequest) formed() bool {
+	sum, ok := strings.CutPrefix(d.Signature, "v0=")
+	return ok && len(sum) == hex.EncodedLen(sha256.Size) && only(sum, "0123456789abcdef")
+}
+
+// notSlack refuses a request, and says to the operator what to look at.
+func (in *Ingress) notSlack(ctx context.Context, length int64, look string) Response {
+	in.Log.WarnContext(ctx, "not slack's signature", slog.Int64("bytes", length), slog.String("look", look))
+	return Response{Status: http.StatusUnauthorized}
+}
+
 // slack queues a request that Slack signed.
 func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	secrets, err := in.Secrets(ctx)
@@ -160,10 +223,9 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 		in.Log.ErrorContext(ctx, "no signing secret", slog.String("error", err.Error()))
 		return text(http.StatusServiceUnavailable, "try again\n")
 	}
-	d := SignedRequest{Timestamp: r.Header.Get("X-Slack-Request-Timestamp"), Signature: r.Header.Get("X-Slack-Signature"), Body: string(r.Body)}
-	if !in.fresh(d) || !genuine(secrets, d) && !in.rotated(ctx, d) {
-		in.Log.WarnContext(ctx, "not slack's signature", slog.Int("bytes", len(r.Body)))
-		return Response{Status: http.StatusUnauthorized}
+	d := asSigned(r)
+	if !genuine(secrets, d) && !in.rotated(ctx, d) {
+		return in.notSlack(ctx, int64(len(r.Body)), "another secret made it: is SLACK_SIGNING_SECRET this app's (Slack app settings, Basic Information)?")
 	}
 	if !utf8.ValidString(d.Body) { // JSON could not carry it as it was signed
 		return text(http.StatusBadRequest, "the body is not UTF-8\n")
@@ -188,10 +250,23 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	case payload:
 	}
 	refused := in.store(ctx, func(body []byte) error { return in.SlackQueue.SendFor(ctx, user, body, delay) }, d)
-	if refused.Status != http.StatusOK {
+	switch {
+	case refused.Status == http.StatusOK:
+		return answer
+	case refused.Status != http.StatusServiceUnavailable, ctx.Err() != nil: // in the latter case it may be stored
 		return refused
+	case kind == submission:
+		return Response{Status: http.StatusOK, Type: jsonType, Body: notSubmitted, Lost: true}
+	case typed(d.Body):
+		return Response{Status: http.StatusOK, Type: jsonType, Body: notTyped, Lost: true}
 	}
-	return answer
+	return refused
+}
+
+// typed reports whether a body that can be read is a command's.
+func typed(body string) bool {
+	form, err := url.ParseQuery(body)
+	return err == nil && form.Get("command") != ""
 }
 
 // store sends a message to a queue and answers.
@@ -202,7 +277,7 @@ func (in *Ingress) store(ctx context.Context, send func(body []byte) error, mess
 	}
 	if err := send(b); err != nil {
 		in.Log.ErrorContext(ctx, "not queued", slog.String("error", err.Error()))
-		return text(http.StatusServiceUnavailable, "not stored, try again\n") // Slack shows the person that it failed
+		return text(http.StatusServiceUnavailable, "could not be stored; nothing was started, try again\n") // of a click Slack shows that it failed
 	}
 	return Response{Status: http.StatusOK}
 }
@@ -238,17 +313,19 @@ func (in *Ingress) rotated(ctx context.Context, d SignedRequest) bool {
 // genuine reports whether one of the secrets made the signature.
 func genuine(secrets []string, d SignedRequest) bool {
 	for _, secret := range secrets {
-		if secret != "" && hmac.Equal([]byte(d.Signature), []byte("v0="+signature(secret, "v0:"+d.Timestamp+":"+d.Body))) {
+		if secret != "" && hmac.Equal([]byte(d.Signature), []byte("v0="+signature(secret, "v0:", d.Timestamp, ":", d.Body))) {
 			return true
 		}
 	}
 	return false
 }
 
-// signature is a text's HMAC with the signing secret.
-func signature(secret, text string) string {
+// signature is the HMAC of a text, in parts, with the signing secret.
+func signature(secret string, text ...string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(text))
+	for _, t := range text {
+		_, _ = io.WriteString(mac, t)
+	}
 	return hex.EncodeToString(mac.Sum(nil))
 }
 

@@ -70,7 +70,7 @@ func (q *queue) SendFor(ctx context.Context, user string, body []byte, delay tim
 // toDocumented is the answer to the documented command, which has nothing behind it.
 func toDocumented(status int) Response {
 	if status == http.StatusOK {
-		return Response{status, jsonType, opening}
+		return Response{Status: status, Type: jsonType, Body: opening}
 	}
 	return Response{Status: status}
 }
@@ -116,7 +116,7 @@ func TestDocumentedSignature(t *testing.T) {
 	in, q, _ := newIngress()
 	h := http.Header{"X-Slack-Request-Timestamp": {strconv.Itoa(docTime)}, "X-Slack-Signature": {docSignature}}
 	got := in.Answer(t.Context(), Request{Method: http.MethodPost, Path: "/slack/commands", Header: h, Body: []byte(docBody)})
-	if got != (Response{http.StatusOK, jsonType, opening}) || len(q.sent) != 1 {
+	if got != (Response{Status: http.StatusOK, Type: jsonType, Body: opening}) || len(q.sent) != 1 {
 		t.Fatalf("answer %+v, %d queued: want the button of the form and one delivery", got, len(q.sent))
 	}
 	var d map[string]any
@@ -328,14 +328,14 @@ func TestKindsOfBodies(t *testing.T) {
 		queued bool
 	}{
 		"command":            {strings.Replace(docBody, "text=", "text=list", 1), Response{Status: 200}, true},
-		"bare command":       {docBody, Response{200, jsonType, opening}, true},
-		"blank command":      {strings.Replace(docBody, "text=", "text=+%09", 1), Response{200, jsonType, opening}, true},
-		"submission":         {submissionOf(FormCallback), Response{200, jsonType, checking}, true},
+		"bare command":       {docBody, Response{Status: 200, Type: jsonType, Body: opening}, true},
+		"blank command":      {strings.Replace(docBody, "text=", "text=+%09", 1), Response{Status: 200, Type: jsonType, Body: opening}, true},
+		"submission":         {submissionOf(FormCallback), Response{Status: 200, Type: jsonType, Body: checking}, true},
 		"other form":         {submissionOf("deny_reason"), Response{Status: 200}, true},
 		"click":              {click(12 << 10), Response{Status: 200}, true},
 		"form":               {"payload=" + url.QueryEscape(`{"type":"view_submission"}`), Response{Status: 200}, true},
 		"unknown kind":       {"payload=" + url.QueryEscape(`{"type":"something_new"}`), Response{Status: 200}, true},
-		"handshake":          {`{"type":"url_verification","challenge":"3eZb<>&","token":"x"}`, Response{200, "text/plain; charset=utf-8", "3eZb<>&"}, false},
+		"handshake":          {`{"type":"url_verification","challenge":"3eZb<>&","token":"x"}`, Response{Status: 200, Type: "text/plain; charset=utf-8", Body: "3eZb<>&"}, false},
 		"event":              {`{"type":"event_callback","event":{"type":"app_home_opened"}}`, Response{Status: 200}, false},
 		"certificate probe":  {"ssl_check=1&token=x", Response{Status: 200}, false},
 		"garbage":            {"\x00\x01garbage", Response{Status: 400}, false},
@@ -443,12 +443,41 @@ func TestByteForByte(t *testing.T) {
 func TestQueueTrouble(t *testing.T) {
 	in, q, log := newIngress()
 	q.err = errors.New("sqs: AccessDenied https://sqs.eu-central-1.amazonaws.com/222222222222/slack")
-	got := in.Answer(t.Context(), signed(docBody))
-	if got.Status != http.StatusServiceUnavailable || strings.Contains(got.Body, "222222222222") || got.Body == "" {
-		t.Errorf("answer %+v, want 503 and nothing of the queue", got)
+	for name, c := range map[string]struct {
+		body string
+		want Response
+	}{
+		"typed":    {docBody, Response{Status: http.StatusOK, Type: jsonType, Body: notTyped, Lost: true}},
+		"the form": {submissionOf(FormCallback), Response{Status: http.StatusOK, Type: jsonType, Body: notSubmitted, Lost: true}},
+		"a click":  {click(1000), text(http.StatusServiceUnavailable, "could not be stored; nothing was started, try again\n")},
+	} {
+		got := in.Answer(t.Context(), signed(c.body))
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if got.Lost && !json.Valid([]byte(got.Body)) {
+			t.Errorf("%s: Slack can't read %s", name, got.Body)
+		}
 	}
 	if !strings.Contains(log.String(), "AccessDenied") {
 		t.Errorf("the log does not say why: %q", log)
+	}
+}
+
+// TestHealth: 503 in words while nothing can be stored, without what only the log should say.
+func TestHealth(t *testing.T) {
+	in, _, _ := newIngress()
+	var full error
+	in.Healthy = func(context.Context) error { return full }
+	health := Request{Method: http.MethodGet, Path: "/healthz"}
+	for _, c := range []struct {
+		err  error
+		want int
+	}{{nil, 200}, {errors.New("no space left in /var/lib/killswitch"), 503}, {nil, 200}} {
+		full = c.err
+		if got := in.Answer(t.Context(), health); got.Status != c.want || strings.Contains(got.Body, "/var") || got.Body == "" {
+			t.Errorf("%v: %+v", c.err, got)
+		}
 	}
 }
 
@@ -583,7 +612,9 @@ func TestServeHTTP(t *testing.T) {
 	}
 
 	w := httptest.NewRecorder()
-	in.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/slack/commands", brokenBody{}))
+	breaks := httptest.NewRequest(http.MethodPost, "/slack/commands", brokenBody{})
+	breaks.Header = signed(docBody).Header
+	in.ServeHTTP(w, breaks)
 	if w.Code != http.StatusBadRequest || strings.Contains(w.Body.String(), "10.0.0.1") || len(q.sent) != 1 {
 		t.Errorf("a body that breaks off: %d %q, %d queued", w.Code, w.Body, len(q.sent))
 	}

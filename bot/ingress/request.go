@@ -66,11 +66,16 @@ func (w Webhook) RequestID() string {
 }
 
 // requests queues what a webhook asks for.
-func (in *Ingress) requests(ctx context.Context, r Request) Response {
-	webhook, no := in.holder(ctx, r, func(g Grant) bool { return len(g.Actions) > 0 })
+func (in *Ingress) requests(ctx context.Context, head Request, length int64) (taker, Response) {
+	webhook, no := in.holder(ctx, head, length, func(g Grant) bool { return len(g.Actions) > 0 })
 	if no.Status != 0 {
-		return no
+		return nil, no
 	}
+	return func(ctx context.Context, r Request) Response { return in.request(ctx, webhook, r) }, Response{}
+}
+
+// request queues what a webhook asks for, or says all that is wrong with it.
+func (in *Ingress) request(ctx context.Context, webhook string, r Request) Response {
 	name := r.Header.Get(IdempotencyHeader)
 	asked, wrong := in.Webhooks[webhook].read(r.Path, r.Body)
 	if !visible(name) || len(name) > maxName {

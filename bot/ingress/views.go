@@ -23,3 +23,11 @@ const opening = `{"response_type":"ephemeral","text":"The form opens. If it does
 	`"blocks":[{"type":"section","block_id":"opening","text":{"type":"plain_text","text":"The form opens. If it does not:"}},` +
 	`{"type":"actions","block_id":"form","elements":[{"type":"button","action_id":"` + FormButton + `","text":{"type":"plain_text","text":"Open the form"}}]},` +
 	`{"type":"context","block_id":"typed","elements":[{"type":"plain_text","text":"It can be typed, too: /killswitch help says how."}]}]}`
+
+// What could not be stored is told to who typed it or sent the form: Slack shows nobody the text of a 503.
+const (
+	notStored    = "This could not be stored: nothing was started. Send it again in a minute. If that does not help, whoever runs Killswitch must look at its log."
+	notTyped     = `{"response_type":"ephemeral","text":"` + notStored + `"}`
+	notSubmitted = `{"response_action":"update","view":{"type":"modal","title":{"type":"plain_text","text":"Contain"},` +
+		`"close":{"type":"plain_text","text":"Close"},"blocks":[{"type":"section","block_id":"not_stored","text":{"type":"plain_text","text":"` + notStored + `"}}]}}`
+)

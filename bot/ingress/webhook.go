@@ -102,14 +102,14 @@ func (ks Keys) owner(secret string) string {
 }
 
 // holder is the webhook whose key came, or else the answer to it.
-func (in *Ingress) holder(ctx context.Context, r Request, may func(Grant) bool) (id string, no Response) {
+func (in *Ingress) holder(ctx context.Context, r Request, length int64, may func(Grant) bool) (id string, no Response) {
 	id, err := in.webhook(ctx, r.Header.Get(KeyHeader))
 	switch {
 	case err != nil:
 		in.Log.ErrorContext(ctx, "no webhook keys", slog.String("error", err.Error()))
 		return "", text(http.StatusServiceUnavailable, "try again\n")
 	case id == "":
-		in.Log.WarnContext(ctx, "not a webhook's key", slog.Int("bytes", len(r.Body)))
+		in.Log.WarnContext(ctx, "not a webhook's key", slog.Int64("bytes", length))
 		return "", Response{Status: http.StatusUnauthorized}
 	case !may(in.Webhooks[id]) || id == DirectWebhook:
 		in.Log.WarnContext(ctx, "webhook may not do this", slog.String("webhook", id), slog.String("path", r.Path))
@@ -119,19 +119,21 @@ func (in *Ingress) holder(ctx context.Context, r Request, may func(Grant) bool) 
 }
 
 // events queues the events that a webhook brought.
-func (in *Ingress) events(ctx context.Context, r Request) Response {
-	id, no := in.holder(ctx, r, func(g Grant) bool { return g.Events })
+func (in *Ingress) events(ctx context.Context, head Request, length int64) (taker, Response) {
+	id, no := in.holder(ctx, head, length, func(g Grant) bool { return g.Events })
 	if no.Status != 0 {
-		return no
+		return nil, no
 	}
-	drill := r.Header.Get(DrillHeader)
+	drill := head.Header.Get(DrillHeader)
 	if drill != "" && !plain(drill, 64) {
-		return text(http.StatusBadRequest, DrillHeader+" is not 1 to 64 letters, digits and -\n")
+		return nil, text(http.StatusBadRequest, DrillHeader+" is not 1 to 64 letters, digits and -\n")
 	}
-	if wrong := NotEvents(r.Body); wrong != "" {
-		return text(http.StatusBadRequest, wrong+"\n")
-	}
-	return in.bring(ctx, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
+	return func(ctx context.Context, r Request) Response {
+		if wrong := NotEvents(r.Body); wrong != "" {
+			return text(http.StatusBadRequest, wrong+"\n")
+		}
+		return in.bring(ctx, Webhook{Webhook: id, Path: r.Path, Drill: drill, Body: string(r.Body)})
+	}, Response{}
 }
 
 // bring queues a message in the group of its webhook: however many one sends, the others' go on.

@@ -57,7 +57,7 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		if err == nil {
 			resp = in.Answer(ctx, r)
 		}
-		count(ctx, log, now(), resp.Status < 300)
+		count(ctx, log, now(), resp.Status < 300 && !resp.Lost)
 		out := events.APIGatewayV2HTTPResponse{StatusCode: resp.Status, Body: resp.Body}
 		if resp.Type != "" {
 			out.Headers = map[string]string{"content-type": resp.Type}

@@ -184,7 +184,7 @@ func (a auditor) readFile() ([]audit.Record, error) {
 func (a auditor) readTable(ctx context.Context) (records []audit.Record, unread map[string]error, err error) {
 	var table approvals.Lister
 	if a.data != "" {
-		db, err := bolt.OpenToRead(filepath.Join(a.data, "killswitch.db"))
+		db, err := bolt.OpenToRead(filepath.Join(a.data, databaseFile))
 		if errors.Is(err, bolt.ErrInUse) {
 			return nil, nil, fmt.Errorf("%w: stop serve, or ask in Slack meanwhile: /killswitch audit ID", err)
 		}

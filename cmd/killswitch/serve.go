@@ -21,7 +21,6 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/approvals/bolt"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/local"
@@ -79,7 +78,7 @@ func serve(ctx context.Context, p program, args []string) error {
 	if err := os.MkdirAll(*data, 0o700); err != nil {
 		return err
 	}
-	db, err := bolt.Open(filepath.Join(*data, "killswitch.db"))
+	db, err := openDatabase(*data)
 	if err != nil {
 		return err
 	}
@@ -97,13 +96,22 @@ func serve(ctx context.Context, p program, args []string) error {
 		api := slack.New(string(token), slackOptions(app, p.env("SLACK_API_URL"))...)
 		receiver = func(ctx context.Context) error { return receive(ctx, api, zones.Ingress, log) }
 	}
-	err = serveZones(ctx, *listen, zones, receiver, log)
-	return errors.Join(err, db.Close())
+	go backups(ctx, db, filepath.Join(*data, backupFile), log)
+	ended := make(chan error, 1)
+	go func() { ended <- serveZones(ctx, *listen, zones, receiver, log) }()
+	select {
+	case err = <-ended:
+		return errors.Join(err, db.Close())
+	case err = <-db.Damaged(): // what has begun may hang now: the process ends
+		return repair(*data, err)
+	}
 }
 
 const (
 	readHeaderWithin = 5 * time.Second
 	readWithin       = 10 * time.Second
+	idleWithin       = 2 * time.Minute // longer than a proxy in front keeps a connection for the next request
+	maxHeader        = 16 << 10
 	stopWithin       = 5 * time.Second // for requests; what zones have begun ends in its own time
 	reconnectAfter   = 5 * time.Second // when a Socket Mode connection could not be kept
 )
@@ -163,8 +171,9 @@ func serveZones(ctx context.Context, addr string, zones *local.Zones, receiver f
 		}
 		zones.Ingress.ServeHTTP(w, req)
 	})
-	server := &http.Server{Handler: routes, ReadHeaderTimeout: readHeaderWithin, ReadTimeout: readWithin, WriteTimeout: readWithin, MaxHeaderBytes: 32 << 10,
+	server := &http.Server{Handler: routes, ReadHeaderTimeout: readHeaderWithin, ReadTimeout: readWithin, WriteTimeout: readWithin, IdleTimeout: idleWithin, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
+	(&connections{most: mostConnections}).bound(server)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup

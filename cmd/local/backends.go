@@ -26,11 +26,12 @@ func InFile(f *bolt.File, now func() time.Time) (Backends, error) {
 	if err != nil {
 		return Backends{}, err
 	}
-	b := Backends{Requests: requests, Runs: runs}
+	b := Backends{Requests: requests, Runs: runs, Room: &Room{Try: f.Try, Low: f.Low, Now: now}}
 	for name, q := range map[string]*Queue{"slack": &b.Slack, "alerts": &b.Alerts, "webhooks": &b.Webhooks, "jobs": &b.Jobs, "checks": &b.Checks, "changes": &b.Changes, "cli": &b.Cli, "dead": &b.Dead} {
 		if *q, err = f.Queue(name, now); err != nil {
 			return Backends{}, err
 		}
 	}
+	b.Webhooks = forPeople{b.Webhooks, b.Room}
 	return b, nil
 }

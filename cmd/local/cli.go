@@ -4,16 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	"github.com/killswitch-chatops/killswitch/approvals/executor"
+	"github.com/killswitch-chatops/killswitch/bot/ingress"
 )
 
 // CommandLine is POST /cli: statements that people sign by AWS credentials. It answers what they ask;
@@ -23,6 +24,7 @@ type CommandLine struct {
 	Runs     approvals.Runs
 	Roster   approvals.Roster
 	Queue    approvals.Queue
+	Bodies   *ingress.Bodies
 	Signers  executor.Signers
 	Now      func() time.Time
 	Sleep    func(context.Context, time.Duration) error
@@ -61,9 +63,10 @@ func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		l.write(w, http.StatusMethodNotAllowed, Reply{Error: "POST it"})
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxStatement))
-	if err != nil {
-		l.write(w, http.StatusRequestEntityTooLarge, Reply{Error: "over 32 KiB"})
+	body, done, no := l.Bodies.Read(req, maxStatement)
+	defer done()
+	if no.Status != 0 {
+		l.write(w, no.Status, Reply{Error: strings.TrimSpace(no.Body)})
 		return
 	}
 	signed, st, err := approvals.ReadSigned(body)

@@ -46,6 +46,7 @@ type Backends struct {
 	Changes  Queue // executor → bot
 	Cli      Queue // command line → bot
 	Dead     Queue // what could not be dealt with, however often it was tried
+	Room     *Room // whether more can be stored; nil: always
 }
 
 // Environment is all that the zones get from outside.
@@ -87,11 +88,21 @@ func New(env Environment, b Backends) *Zones {
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
 	signers := sts.For(c.Org, c.Team, aws.ToString(env.AWS.BaseEndpoint), env.Now)
 	signers.Client = env.STS
+	bodies := ingress.NewBodies()
 	z := &Zones{log: env.Log, now: env.Now, tables: []approvals.Store{b.Requests, b.Runs}}
 	z.Ingress = &ingress.Ingress{
 		Secrets: secrets, SlackQueue: b.Slack,
 		Keys: func(context.Context) ([]string, error) { return []string{env.WebhookKeys}, nil }, Webhooks: Grants(c), WebhookQueue: b.Webhooks,
-		Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress")),
+		Bodies: bodies, Now: env.Now, Log: env.Log.With(slog.String("zone", "ingress")),
+	}
+	if b.Room != nil {
+		z.Ingress.Healthy = func(ctx context.Context) error {
+			err := b.Room.Healthy(ctx)
+			if err != nil {
+				env.Log.ErrorContext(ctx, "not healthy", slog.String("error", err.Error()))
+			}
+			return err
+		}
 	}
 	z.Bot = &bot.Bot{
 		Slack:           bot.NewSlack(bot.Token(env.BotToken), env.SlackAPI, env.SlackClient, env.Sleep),
@@ -147,7 +158,7 @@ func New(env Environment, b Backends) *Zones {
 	if b := c.AuditBucket; b.Name != "" {
 		z.Executor.Heads = s3.New(env.AWS, b.Name, b.Region, b.Account)
 	}
-	z.CommandLine = &CommandLine{Requests: requests, Runs: approvals.Runs{Reader: b.Runs}, Roster: c.Policy.Roster, Queue: b.Cli, Signers: signers, Log: env.Log, Now: env.Now, Sleep: env.Sleep}
+	z.CommandLine = &CommandLine{Requests: requests, Runs: approvals.Runs{Reader: b.Runs}, Roster: c.Policy.Roster, Queue: b.Cli, Bodies: bodies, Signers: signers, Log: env.Log, Now: env.Now, Sleep: env.Sleep}
 	z.Pumps = []*Pump{
 		{Name: "slack", Queue: b.Slack, Dead: b.Dead, Handle: approvals.Decoded(z.Bot.HandleSlack), Workers: 4, Log: env.Log},
 		{Name: "jobs", Queue: b.Jobs, Dead: b.Dead, Handle: approvals.Decoded(z.Executor.Handle), Workers: 8, Log: env.Log},

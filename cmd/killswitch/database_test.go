@@ -1,0 +1,61 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/killswitch-chatops/killswitch/approvals/bolt"
+)
+
+// TestServeOnADamagedFile: it ends with 1 and says which file, and what to do; from its backup it starts again.
+func TestServeOnADamagedFile(t *testing.T) {
+	data := t.TempDir()
+	file, backup := filepath.Join(data, databaseFile), filepath.Join(data, backupFile)
+	p := startServe(t, data)
+	if code := p.end(); code != exitDone {
+		t.Fatalf("exit %d", code)
+	}
+	if err := os.Truncate(file, 3*4096); err != nil {
+		t.Fatal(err)
+	}
+	fails := func(what string, says ...string) {
+		t.Helper()
+		p := startServe(t, data)
+		code := p.end()
+		said := strings.Join(p.said, "\n")
+		for _, s := range says {
+			if code != exitNo || strings.Contains(said, "goroutine") || !strings.Contains(said, s) {
+				t.Errorf("%s: exit %d, says %s", what, code, said)
+			}
+		}
+	}
+	fails("cut", file+" is damaged", "cp "+backup+" "+file)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	fails("gone", "there is no "+file, "cp "+backup)
+	b, err := os.ReadFile(backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p = startServe(t, data); p.address == "" {
+		t.Fatalf("from its backup it does not start: %v", p.said)
+	}
+	if err := os.Truncate(file, 2*4096); err != nil { // while it runs
+		t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err == nil || p.cmd.ProcessState.ExitCode() != exitNo {
+		t.Errorf("damaged while it runs: %v", err)
+	}
+	if info, err := os.Stat(backup); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info, err)
+	}
+	if _, err := bolt.OpenToRead(backup); err != nil {
+		t.Errorf("the backup of a damaged file is %v", err)
+	}
+}
