@@ -150,36 +150,7 @@ func eventsOf(t *testing.T, text string) []envelope {
 // their own; from another account and region by those of deploy/members.yaml. To the queue trail it brings what can undo
 // a containment.
 func TestRules(t *testing.T) {
-	samples, err := filepath.Glob("../approvals/finding/testdata/events/*.json")
-	if err != nil || len(samples) < 40 {
-		t.Fatalf("%d samples, %v", len(samples), err)
-	}
-	texts, wants := map[string]string{}, map[string]arrives{}
-	for _, path := range samples {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[filepath.Base(path)], wants[filepath.Base(path)] = string(b), always
-	}
-	for name, when := range exceptions {
-		if texts[name] == "" {
-			t.Errorf("%s: there is no such sample", name)
-		}
-		wants[name] = when
-	}
-	for _, c := range altered {
-		text := texts[c.sample]
-		if !strings.Contains(text, c.edits[0]) {
-			t.Fatalf("%s: %s has no %s", c.name, c.sample, c.edits[0])
-		}
-		texts[c.name], wants[c.name] = strings.NewReplacer(c.edits...).Replace(text), c.want
-	}
-
-	for name, c := range tampering(texts["cloudtrail_attachuserpolicy_assumed-role.json"]) {
-		texts[name], wants[name] = c.event, c.want
-	}
-
+	texts, wants := ruleSamples(t)
 	for _, roleChanges := range []string{"false", "true"} {
 		t.Run("RoleChanges "+roleChanges, func(t *testing.T) {
 			a := StartAWS(t)
@@ -238,6 +209,41 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ruleSamples are the samples of events, and when each arrives in the queue of alerts.
+func ruleSamples(t *testing.T) (texts map[string]string, wants map[string]arrives) {
+	t.Helper()
+	samples, err := filepath.Glob("../approvals/finding/testdata/events/*.json")
+	if err != nil || len(samples) < 40 {
+		t.Fatalf("%d samples, %v", len(samples), err)
+	}
+	texts, wants = map[string]string{}, map[string]arrives{}
+	for _, path := range samples {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[filepath.Base(path)], wants[filepath.Base(path)] = string(b), always
+	}
+	for name, when := range exceptions {
+		if texts[name] == "" {
+			t.Errorf("%s: there is no such sample", name)
+		}
+		wants[name] = when
+	}
+	for _, c := range altered {
+		text := texts[c.sample]
+		if !strings.Contains(text, c.edits[0]) {
+			t.Fatalf("%s: %s has no %s", c.name, c.sample, c.edits[0])
+		}
+		texts[c.name], wants[c.name] = strings.NewReplacer(c.edits...).Replace(text), c.want
+	}
+
+	for name, c := range tampering(texts["cloudtrail_attachuserpolicy_assumed-role.json"]) {
+		texts[name], wants[name] = c.event, c.want
+	}
+	return texts, wants
 }
 
 // tampered is an event of a call that can undo a containment, or of one that can't.

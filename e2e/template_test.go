@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -34,6 +36,12 @@ type deployment struct {
 // deploy deploys template.yaml; a parameter is NAME=VALUE.
 func deploy(t *testing.T, a *AWS, parameters ...string) deployment {
 	t.Helper()
+	return deployFile(t, a, "../template.yaml", parameters...)
+}
+
+// deployFile deploys a template of the hub.
+func deployFile(t *testing.T, a *AWS, file string, parameters ...string) deployment {
+	t.Helper()
 	python := filepath.Join(filepath.Dir(Setting(t, "MOTO_SERVER")), "python")
 	run := func(args ...string) []byte {
 		t.Helper()
@@ -48,7 +56,7 @@ func deploy(t *testing.T, a *AWS, parameters ...string) deployment {
 		return out
 	}
 	translated := filepath.Join(t.TempDir(), "template.json")
-	if err := os.WriteFile(translated, run("template/translate.py", "../template.yaml"), 0o600); err != nil {
+	if err := os.WriteFile(translated, run("template/translate.py", file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var d deployment
@@ -129,6 +137,28 @@ func TestTemplate(t *testing.T) {
 			if diff := cmp.Diff([]approvals.Row{row}, rows); err != nil || diff != "" {
 				t.Errorf("%s, marked %s: %v\n%s", name, m, err, diff)
 			}
+		}
+	}
+}
+
+// TestTemplateWithAKey: every queue takes the key of the parameter. moto makes tables and log groups without one; of those
+// settings.mjs has the properties.
+func TestTemplateWithAKey(t *testing.T) {
+	const key = "arn:aws:kms:eu-west-1:123456789012:key/0f0e0d0c-0000-4000-8000-000000000000"
+	a := StartAWS(t)
+	deploy(t, a, "KmsKeyArn="+key, "IngressConcurrency=50", "ExecutorConcurrency=50")
+	client := sqs.NewFromConfig(a.Hub(t))
+	queues, err := client.ListQueues(t.Context(), &sqs.ListQueuesInput{})
+	if err != nil || len(queues.QueueUrls) != 18 {
+		t.Fatalf("%d queues, %v", len(queues.QueueUrls), err)
+	}
+	for _, url := range queues.QueueUrls {
+		out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Attributes["KmsMasterKeyId"] != key || out.Attributes["SqsManagedSseEnabled"] == "true" {
+			t.Errorf("%s: %v", url, out.Attributes)
 		}
 	}
 }

@@ -1,9 +1,9 @@
-"""Deploys the translated template to the AWS at AWS_ENDPOINT_URL: deploy.py TRANSLATED [PARAMETER=VALUE...].
+"""Deploys a translated template to the AWS at AWS_ENDPOINT_URL: deploy.py TRANSLATED [PARAMETER=VALUE...].
 
 Prints what is there then.
 
-moto's CloudFormation does not know the types in UNKNOWN. Secrets and the API are made with calls of their own and put in
-place of the references to them. Nothing refers to the others; permissions.mjs and settings.mjs look at those.
+moto's CloudFormation does not know the types in UNKNOWN. Secrets, the API and where events are posted are made with calls
+of their own and put in place of the references to them. Nothing refers to the others; permissions.mjs and settings.mjs look at those.
 """
 
 import json
@@ -17,6 +17,8 @@ UNKNOWN = {
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Stage",
     "AWS::SQS::QueuePolicy",
+    "AWS::Events::ApiDestination",
+    "AWS::Events::Connection",
     "AWS::Events::EventBusPolicy",
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
@@ -31,12 +33,24 @@ s3, stacks, functions, secrets, apis, events = (boto3.client(name) for name in c
 s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
 s3.put_object(Bucket="code", Key="zone.zip", Body=b"PK\x05\x06" + bytes(18))  # an empty zip
 
+given = dict(p.split("=", 1) for p in sys.argv[2:])
 made = {}
 for name, r in resources.items():
     if r["Type"] == "AWS::SecretsManager::Secret":
         made[name] = secrets.create_secret(Name=f"{STACK}-{name}")["ARN"]
     elif r["Type"] == "AWS::ApiGatewayV2::Api":
         made[name] = apis.create_api(Name=f"{STACK}-{name}", ProtocolType="HTTP")["ApiId"]
+    elif r["Type"] == "AWS::Events::ApiDestination":
+        key = {"ApiKeyName": "X-Api-Key", "ApiKeyValue": given["EventsKey"]}
+        connection = events.create_connection(
+            Name=STACK, AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": key}
+        )
+        made[name] = events.create_api_destination(
+            Name=STACK,
+            ConnectionArn=connection["ConnectionArn"],
+            InvocationEndpoint=given["EventsUrl"],
+            HttpMethod=r["Properties"]["HttpMethod"],
+        )["ApiDestinationArn"]
 
 
 def bind(v):
@@ -46,6 +60,8 @@ def bind(v):
         return v
     if v.keys() == {"Ref"} and v["Ref"] in made:
         return made[v["Ref"]]
+    if "Fn::GetAtt" in v and v["Fn::GetAtt"][0] in made:
+        return made[v["Fn::GetAtt"][0]]
     if "Fn::Sub" in v:
         text, names = v["Fn::Sub"] if isinstance(v["Fn::Sub"], list) else (v["Fn::Sub"], {})
         for name, value in made.items():
@@ -54,10 +70,16 @@ def bind(v):
     return {k: bind(x) for k, x in v.items()}
 
 
+for r in resources.values():
+    if r["Type"] == "AWS::IAM::ManagedPolicy":  # moto leaves a null in place of a statement that is left out
+        document = r["Properties"]["PolicyDocument"]
+        document["Statement"] = [s for s in document["Statement"] if "Fn::If" not in s]
 template["Resources"] = {k: r for k, r in resources.items() if r["Type"] not in UNKNOWN}
-given = [dict(zip(("ParameterKey", "ParameterValue"), p.split("=", 1))) for p in sys.argv[2:]]
 stacks.create_stack(
-    StackName=STACK, TemplateBody=json.dumps(bind(template)), Capabilities=["CAPABILITY_IAM"], Parameters=given
+    StackName=STACK,
+    TemplateBody=json.dumps(bind(template)),
+    Capabilities=["CAPABILITY_NAMED_IAM"],
+    Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
 )
 (stack,) = stacks.describe_stacks(StackName=STACK)["Stacks"]
 if stack["StackStatus"] != "CREATE_COMPLETE":
