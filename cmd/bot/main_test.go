@@ -29,7 +29,7 @@ func TestSweepsAreCounted(t *testing.T) {
 	env := map[string]string{"CONFIG_FILE": "../../docs/killswitch.example.yaml", "AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
 	var log bytes.Buffer
 	now := time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
-	h, err := handler(func(k string) string { return env[k] }, func() time.Time { return now }, slog.New(slog.NewJSONHandler(&log, nil)).With("zone", "bot"))
+	h, err := handler(func(k string) string { return env[k] }, func() time.Time { return now }, slog.New(slog.NewJSONHandler(&log, nil)).With(slog.String("zone", "bot")))
 	if err != nil {
 		t.Fatal(err)
 	}
