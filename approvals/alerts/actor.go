@@ -144,7 +144,7 @@ func (t Table) ChangeByJoin(ctx context.Context, id string, f finding.Finding, a
 		if _, err := t.Named(ctx, f.Own()); !errors.Is(err, approvals.ErrNotFound) {
 			return nil, cmp.Or[error](err, approvals.ErrConflict)
 		}
-		puts := []approvals.Put{approvals.PutRow(aliasKey(f.Own()), 0, alias{a.ID})}
+		puts := []approvals.Put{t.putAlias(f.Own(), a)}
 		for _, name := range actors {
 			known, as, err := t.ByActor(ctx, name, f, now)
 			if err != nil {

@@ -49,7 +49,9 @@ type Alert struct {
 	// Announced is the highest severity of which a message told the channel.
 	Announced float64   `json:"announced"`
 	Received  time.Time `json:"received"` // first
-	Over      bool      `json:"over,omitempty"`
+	// Touched is the latest of its times: it expires after it.
+	Touched time.Time `json:"touched,omitzero"`
+	Over    bool      `json:"over,omitempty"`
 	// Loud is when the channel was last told, by more than a quiet reply.
 	Loud time.Time `json:"loud,omitzero"`
 
@@ -166,9 +168,9 @@ type Table struct{ Requests approvals.Requests }
 // ErrConflict if another alert has one of the names, or took an actor meanwhile.
 func (t Table) Create(ctx context.Context, a Alert, actors ...Actor) error {
 	a.Version, a.Revision = 0, 1
-	puts := []approvals.Put{putAlert(a)}
+	puts := []approvals.Put{t.putAlert(a)}
 	for _, name := range a.Names {
-		puts = append(puts, approvals.PutRow(aliasKey(name), 0, alias{a.ID}))
+		puts = append(puts, t.putAlias(name, &a))
 	}
 	for _, as := range actors {
 		puts = append(puts, as.put(a))
@@ -250,7 +252,7 @@ func (t Table) change(ctx context.Context, id string, change func(*Alert) ([]app
 			}
 			puts = append(puts, aliases...)
 		}
-		return append(puts, putAlert(*a)), nil
+		return append(puts, t.putAlert(*a)), nil
 	})
 	if err == nil {
 		a.Version++
@@ -270,7 +272,7 @@ func (t Table) newAliases(ctx context.Context, a *Alert, before int) (puts []app
 		owner, err := t.Named(ctx, name)
 		switch {
 		case errors.Is(err, approvals.ErrNotFound):
-			puts = append(puts, approvals.PutRow(aliasKey(name), 0, alias{a.ID}))
+			puts = append(puts, t.putAlias(name, a))
 		case err != nil:
 			return nil, err
 		case owner != a.ID:
@@ -319,14 +321,47 @@ func (t Table) UnpostedDigests(ctx context.Context, limit int) ([]Digest, error)
 	return ds, nil
 }
 
-// putAlert is the write of an alert. Names are never removed: a name is the same alert
-// for ever.
-func putAlert(a Alert) approvals.Put {
+// putAlert is the write of an alert. Names are never removed: as long as it lives, a name is the same alert.
+func (t Table) putAlert(a Alert) approvals.Put {
+	a.touch()
 	put := approvals.PutRow(alertKey(a.ID), a.Version, a)
+	put.Expires = t.expiry(a.Touched)
 	if a.Stale() || a.State == Snoozed || a.Unanswered() {
 		put.Marks = []string{approvals.MarkAlert}
 	}
 	return put
+}
+
+// touch moves Touched on. What an alert is told by its sources does not count: they can name any time.
+func (a *Alert) touch() {
+	times := []time.Time{a.Received, a.At, a.Loud}
+	for _, r := range a.Reports {
+		times = append(times, r.Received)
+	}
+	for _, r := range a.Requests {
+		times = append(times, r.At)
+	}
+	for _, at := range times {
+		if at.After(a.Touched) {
+			a.Touched = at
+		}
+	}
+}
+
+// putAlias is the write of an alert's new name. It expires before the alert, never after it.
+func (t Table) putAlias(name string, a *Alert) approvals.Put {
+	a.touch()
+	put := approvals.PutRow(aliasKey(name), 0, alias{a.ID})
+	put.Expires = t.expiry(a.Touched)
+	return put
+}
+
+// expiry is when what was of a time is no longer kept; zero: never.
+func (t Table) expiry(of time.Time) time.Time {
+	if t.Requests.Retention <= 0 {
+		return time.Time{}
+	}
+	return of.UTC().Add(t.Requests.Retention)
 }
 
 func decodeAlert(row approvals.Row) (Alert, error) {

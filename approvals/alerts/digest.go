@@ -90,10 +90,11 @@ func (t Table) AddToDigest(ctx context.Context, d Digest, as []Alert, items []Di
 	part := approvals.PutRow(partKey(d.ID, len(d.Starts)), 0, items)
 	d.Starts = append(slices.Clip(d.Starts), d.N)
 	d.N += len(items)
-	puts := []approvals.Put{putDigest(d), part}
+	part.Expires = t.expiry(d.At)
+	puts := []approvals.Put{t.putDigest(d), part}
 	for _, a := range as {
 		a.DigestID, a.PostAt = d.ID, time.Time{}
-		puts = append(puts, putAlert(a))
+		puts = append(puts, t.putAlert(a))
 	}
 	err := t.Requests.Store.Write(ctx, puts...)
 	d.Version++
@@ -147,7 +148,7 @@ func (t Table) ChangeDigest(ctx context.Context, id string, change func(*Digest)
 	read := func() (Digest, error) { return t.Digest(ctx, id) }
 	d, err := approvals.Update(ctx, t.Requests.Store, "digest "+id, read, func(d *Digest) ([]approvals.Put, error) {
 		err := change(d)
-		return []approvals.Put{putDigest(*d)}, err
+		return []approvals.Put{t.putDigest(*d)}, err
 	})
 	if err == nil {
 		d.Version++
@@ -156,8 +157,9 @@ func (t Table) ChangeDigest(ctx context.Context, id string, change func(*Digest)
 }
 
 // putDigest is the write of a digest, marked until it is posted.
-func putDigest(d Digest) approvals.Put {
+func (t Table) putDigest(d Digest) approvals.Put {
 	put := approvals.PutRow(digestKey(d.ID), d.Version, d)
+	put.Expires = t.expiry(d.At)
 	if d.Card.TS == "" {
 		put.Marks = []string{approvals.MarkAlert}
 	}

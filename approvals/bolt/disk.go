@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -93,17 +94,20 @@ const (
 )
 
 // Low returns an [approvals.ErrFull] when so little is free that it is kept for what people do.
-func (f *File) Low() error {
+func (f *File) Low() error { return f.lowAfter(0) }
+
+// lowAfter is Low once some bytes more are stored.
+func (f *File) lowAfter(more int64) error {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(filepath.Dir(f.path), &s); err != nil {
 		return nil //nolint:nilerr // where the system does not say it, a write will
 	}
 	size := uint64(s.Bsize) //nolint:gosec // a block has a size
 	free, all := s.Bavail*size, s.Blocks*size
-	if free >= min(reserve, all/reserveShare) {
+	if free >= min(reserve, all/reserveShare)+uint64(more) { //nolint:gosec // a size
 		return nil
 	}
-	return fmt.Errorf("%w in %s but what people do: %d MiB are free; free more there, or make its disk larger", approvals.ErrFull, filepath.Dir(f.path), free>>20)
+	return fmt.Errorf("%w in %s but what people do: %d KiB are free; free more there, or make its disk larger", approvals.ErrFull, filepath.Dir(f.path), free>>10)
 }
 
 // Try stores something and removes it again. The error says why nothing can be stored.
@@ -127,7 +131,10 @@ func (f *File) Try(context.Context) error {
 func (f *File) Backup(path string) error {
 	next := path + ".new"
 	if err := f.copyTo(next); err != nil {
-		return errors.Join(err, os.Remove(next))
+		if none := os.Remove(next); none != nil && !errors.Is(none, fs.ErrNotExist) {
+			err = errors.Join(err, none)
+		}
+		return err
 	}
 	if err := os.Rename(next, path); err != nil {
 		return err
@@ -136,10 +143,12 @@ func (f *File) Backup(path string) error {
 }
 
 func (f *File) copyTo(path string) error {
-	if err := f.Low(); err != nil { // a copy must not take the last of it
-		return err
-	}
-	err := f.view(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) })
+	err := f.view(func(tx *bbolt.Tx) error {
+		if err := f.lowAfter(tx.Size()); err != nil { // a copy must not take the last of it
+			return err
+		}
+		return tx.CopyFile(path, 0o600)
+	})
 	if err != nil {
 		return err
 	}

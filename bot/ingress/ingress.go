@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -150,13 +151,32 @@ func (in *Ingress) Answer(ctx context.Context, r Request) Response {
 // A taker deals with a request that its head lets in.
 type taker = func(context.Context, Request) Response
 
+const (
+	slackPath  = "/slack"
+	healthPath = "/healthz"
+)
+
+// Paths are all that is answered; /* stands for whatever follows.
+func Paths() []string {
+	return []string{slackPath, slackPath + "/*", eventsPath, requestsPath, isolatePath, healthPath}
+}
+
+func matches(pattern, path string) bool {
+	if before, all := strings.CutSuffix(pattern, "*"); all {
+		return strings.HasPrefix(path, before)
+	}
+	return path == pattern
+}
+
 // route looks at all of a request but its body, whose length it is told, -1 if that is not known, and returns
 // what takes it, or else the answer.
 func (in *Ingress) route(ctx context.Context, r Request, length int64) (taker, Response) {
-	slack := r.Path == "/slack" || strings.HasPrefix(r.Path, "/slack/")
+	slack := r.Path == slackPath || strings.HasPrefix(r.Path, slackPath+"/")
 	hook := in.hook(r.Path)
 	switch {
-	case r.Path == "/healthz" && r.Method == http.MethodGet:
+	case !slices.ContainsFunc(Paths(), func(p string) bool { return matches(p, r.Path) }):
+		return nil, text(http.StatusNotFound, "not found\n")
+	case r.Path == healthPath && r.Method == http.MethodGet:
 		return nil, in.health(ctx)
 	case !slack && hook == nil:
 		return nil, text(http.StatusNotFound, "not found\n")

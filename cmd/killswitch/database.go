@@ -51,12 +51,15 @@ func age(info fs.FileInfo) string { return info.ModTime().UTC().Format(time.RFC3
 
 const backupEvery = time.Hour
 
-// backups writes the backup, at once and every hour.
+// backups writes the backup every hour.
 func backups(ctx context.Context, db *bolt.File, path string, log *slog.Logger) {
-	for ctx.Err() == nil {
-		if err := db.Backup(path); err != nil {
-			log.ErrorContext(ctx, "no backup", slog.String("path", path), slog.String("error", err.Error()))
-		}
-		_ = approvals.Sleep(ctx, backupEvery)
+	for approvals.Sleep(ctx, backupEvery) == nil {
+		backUp(ctx, db, path, log)
+	}
+}
+
+func backUp(ctx context.Context, db *bolt.File, path string, log *slog.Logger) {
+	if err := db.Backup(path); err != nil {
+		log.ErrorContext(ctx, "no backup", slog.String("path", path), slog.String("error", err.Error()))
 	}
 }

@@ -2,16 +2,11 @@ package main
 
 import (
 	"bytes"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
-
-	"github.com/killswitch-chatops/killswitch/actions"
-	"github.com/killswitch-chatops/killswitch/approvals"
-	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
 // call runs the command line in a world of its own.
@@ -91,25 +86,6 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit %d, said %q%q; want %d and %q", code, out, errout, c.code, c.says)
 			}
 		})
-	}
-}
-
-// TestKeysMatchTheConfiguration: keys and configuration are compared when serve starts.
-func TestKeysMatchTheConfiguration(t *testing.T) {
-	c := config.Config{Webhooks: []config.Webhook{{ID: "eventbridge", Events: true}, {ID: "soar", Actions: []actions.Name{actions.IsolateInstance}}, {ID: approvals.DirectWebhook, Actions: []actions.Name{actions.IsolateInstance}}}}
-	for keys, want := range map[string]string{
-		"soar=a":                       "webhook=eventbridge",
-		"eventbridge=a":                "webhook=soar",
-		"eventbridge=a,soar=b":         "",
-		"eventbridge=a,soar=b,other=c": "webhook=other",
-	} {
-		var log bytes.Buffer
-		if err := checkKeys(t.Context(), c, secret(keys), slog.New(slog.NewTextHandler(&log, nil))); err != nil {
-			t.Error(err)
-		}
-		if got := strings.TrimSpace(log.String()); !strings.HasSuffix(got, want) || (want == "") != (got == "") || strings.Count(got, "\n") > 0 {
-			t.Errorf("%q: told %q, want %q", keys, got, want)
-		}
 	}
 }
 

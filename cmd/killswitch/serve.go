@@ -8,16 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/approvals"
@@ -61,8 +56,8 @@ func serve(ctx context.Context, p program, args []string) error {
 		return fmt.Errorf("%s does not allow --socket-mode, where Slack signs nothing of what people do: set slack.socket_mode: true there, and every card says so", *file)
 	}
 	log := slog.New(slog.NewJSONHandler(p.errout, nil))
-	if err := checkKeys(ctx, c, hooks, log); err != nil {
-		return err
+	if _, err := ingress.ParseKeys(string(hooks)); err != nil {
+		return fmt.Errorf("KILLSWITCH_WEBHOOK_KEYS in the environment: %w", err)
 	}
 	region := p.env("AWS_REGION")
 	if region == "" {
@@ -74,9 +69,6 @@ func serve(ctx context.Context, p program, args []string) error {
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
 	if err != nil {
 		return fmt.Errorf("AWS configuration: %w", err)
-	}
-	if err := os.MkdirAll(*data, 0o700); err != nil {
-		return err
 	}
 	db, err := openDatabase(*data)
 	if err != nil {
@@ -90,15 +82,16 @@ func serve(ctx context.Context, p program, args []string) error {
 		Config: c, SigningSecret: string(signing), BotToken: string(token), WebhookKeys: string(hooks), SlackAPI: p.env("SLACK_API_URL"),
 		AWS: cfg, Now: time.Now, Sleep: approvals.Sleep, Log: log,
 	}, backends)
-	go hello(ctx, c, zones, cfg, log)
+	api := slack.New(string(token), slackOptions(app, p.env("SLACK_API_URL"))...)
+	go (&hello{c: c, hooks: hooks, slack: api, aws: cfg, region: region, cloud: zones.Executor.Cloud, log: log}).say(ctx)
 	var receiver func(context.Context) error
 	if *socketMode {
-		api := slack.New(string(token), slackOptions(app, p.env("SLACK_API_URL"))...)
 		receiver = func(ctx context.Context) error { return receive(ctx, api, zones.Ingress, log) }
 	}
+	backUp(ctx, db, filepath.Join(*data, backupFile), log) // as an earlier version left it
 	go backups(ctx, db, filepath.Join(*data, backupFile), log)
 	ended := make(chan error, 1)
-	go func() { ended <- serveZones(ctx, *listen, zones, receiver, log) }()
+	go func() { ended <- serveZones(ctx, *listen, p.env("NOTIFY_SOCKET"), zones, receiver, log) }()
 	select {
 	case err = <-ended:
 		return errors.Join(err, db.Close())
@@ -106,6 +99,9 @@ func serve(ctx context.Context, p program, args []string) error {
 		return repair(*data, err)
 	}
 }
+
+// cliPath takes what people sign at the command line; ingress has the other paths.
+const cliPath = "/cli"
 
 const (
 	readHeaderWithin = 5 * time.Second
@@ -116,56 +112,13 @@ const (
 	reconnectAfter   = 5 * time.Second // when a Socket Mode connection could not be kept
 )
 
-// checkKeys tells of webhooks without a key, and of keys without a webhook.
-func checkKeys(ctx context.Context, c config.Config, hooks secret, log *slog.Logger) error {
-	keys, err := ingress.ParseKeys(string(hooks))
-	if err != nil {
-		return fmt.Errorf("KILLSWITCH_WEBHOOK_KEYS in the environment: %w", err)
-	}
-	for _, w := range c.Webhooks {
-		if may := w.Events || len(w.Actions) > 0; may && w.ID != approvals.DirectWebhook && !slices.Contains(keys.Webhooks(), w.ID) {
-			log.WarnContext(ctx, "a webhook of the configuration has no key in KILLSWITCH_WEBHOOK_KEYS: it is not let in", slog.String("webhook", w.ID))
-		}
-	}
-	for _, id := range keys.Webhooks() {
-		if !slices.ContainsFunc(c.Webhooks, func(w config.Webhook) bool { return w.ID == id }) {
-			log.WarnContext(ctx, "KILLSWITCH_WEBHOOK_KEYS has a key of a webhook that is not in the configuration", slog.String("webhook", id))
-		}
-	}
-	return nil
-}
-
-// hello looks whether Slack and AWS know us, so that a wrong token or account is
-// seen now and not at night. It only tells: an outage is no reason not to start.
-func hello(ctx context.Context, c config.Config, zones *local.Zones, cfg aws.Config, log *slog.Logger) {
-	if team, _, err := zones.Bot.Slack.Team(ctx); err != nil {
-		log.ErrorContext(ctx, "slack does not answer to the bot token", slog.String("error", err.Error()))
-	} else if team != c.Team {
-		log.ErrorContext(ctx, "the bot token is another workspace's", slog.String("configured", c.Team), slog.String("found", team))
-	}
-	me, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
-		log.ErrorContext(ctx, "aws does not know us", slog.String("error", err.Error()))
-	} else if got := aws.ToString(me.Account); got != c.Org.HubAccount {
-		log.ErrorContext(ctx, "the credentials are not the hub account's", slog.String("configured", c.Org.HubAccount), slog.String("found", got))
-	}
-}
-
-func slackOptions(app secret, apiURL string) []slack.Option {
-	opts := []slack.Option{slack.OptionAppLevelToken(string(app))}
-	if apiURL != "" {
-		opts = append(opts, slack.OptionAPIURL(strings.TrimSuffix(apiURL, "/")+"/"))
-	}
-	return opts
-}
-
-func serveZones(ctx context.Context, addr string, zones *local.Zones, receiver func(context.Context) error, log *slog.Logger) error {
+func serveZones(ctx context.Context, addr, systemd string, zones *local.Zones, receiver func(context.Context) error, log *slog.Logger) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
 	routes := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == "/cli" {
+		if req.URL.Path == cliPath {
 			zones.CommandLine.ServeHTTP(w, req)
 			return
 		}
@@ -192,6 +145,7 @@ func serveZones(ctx context.Context, addr string, zones *local.Zones, receiver f
 	}
 	wg.Go(func() {
 		<-ctx.Done()
+		_ = notifySystemd(systemd, "STOPPING=1")
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
 		if err := server.Shutdown(stop); err != nil {
@@ -199,6 +153,9 @@ func serveZones(ctx context.Context, addr string, zones *local.Zones, receiver f
 		}
 	})
 	log.InfoContext(ctx, "serving", slog.String("address", listener.Addr().String()))
+	if err := notifySystemd(systemd, "READY=1"); err != nil {
+		log.WarnContext(ctx, "systemd is not told", slog.String("error", err.Error()))
+	}
 	err = server.Serve(listener)
 	cancel()
 	wg.Wait()

@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,5 +107,20 @@ func TestRoomIsTriedNowAndThen(t *testing.T) {
 		if err := room.Healthy(t.Context()); (err == nil) != c.want || tried != c.tried {
 			t.Errorf("%d: %v, tried %d times", i, err, tried)
 		}
+	}
+}
+
+// TestLastRoomIsForPeople: while little is left, what machines send is refused, and people go on.
+func TestLastRoomIsForPeople(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, inFile, listening)
+	w.Room.Low = func() error { return approvals.ErrFull }
+	if status := w.bring("hook-key", "", w.dropped()); status != http.StatusServiceUnavailable {
+		t.Errorf("an event is answered %d", status)
+	}
+	w.contained(command)
+	w.Room.Low = func() error { return nil }
+	if status := w.bring("hook-key", "", w.dropped()); status != http.StatusOK {
+		t.Errorf("with room again an event is answered %d", status)
 	}
 }

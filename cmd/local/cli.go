@@ -161,11 +161,18 @@ func (l *CommandLine) look(ctx context.Context, w http.ResponseWriter, signed ap
 
 func (l *CommandLine) fail(ctx context.Context, w http.ResponseWriter, err error) {
 	l.Log.ErrorContext(ctx, "statement not answered", slog.String("error", err.Error()))
-	l.write(w, http.StatusServiceUnavailable, Reply{Error: "Killswitch can't answer now: try again"})
+	said := "Killswitch can't answer now: try again"
+	if errors.Is(err, approvals.ErrFull) {
+		said = "this could not be stored: Killswitch's disk is full. Nothing was started; whoever runs Killswitch must free space"
+	}
+	l.write(w, http.StatusServiceUnavailable, Reply{Error: said})
 }
 
 func (l *CommandLine) write(w http.ResponseWriter, status int, reply Reply) {
 	w.Header().Set("Content-Type", "application/json")
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", ingress.RetryAfter)
+	}
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(reply)
 }

@@ -142,6 +142,9 @@ func (w *world) start() {
 		w.Backends = local.InMemory(w.clock.Now)
 	}
 	b := w.Backends
+	if endpoint == "" {
+		b = expire(w.t, b)
+	}
 	if w.wrap != nil {
 		b = w.wrap(b)
 	}
