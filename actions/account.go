@@ -107,7 +107,7 @@ type Account struct {
 	Org       Org
 	// Look is how much Plan reads.
 	Look Look
-	// Approved is the immutable ID of the approved target, set when a run plans:
+	// Approved is the immutable ID of the approved target, set when a run plans, or an undo reverts:
 	// irreversible steps are not applied to another target of the same name.
 	Approved string
 
@@ -118,6 +118,7 @@ type Account struct {
 	now     func() time.Time
 	leave   func()   // nil but in a look
 	answers *answers // likewise
+	members Members
 
 	enterTarget func(context.Context) (*Account, error) // nil if this is the target's account
 	target      *Account                                // once it is entered
@@ -185,6 +186,7 @@ func (a *Account) WithoutRetries() *Account {
 	cfg := a.cfg.Copy()
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	b := newAccount(a.ID, a.Region, a.Org, cfg, a.limiter, a.now)
+	b.members = a.members
 	b.ShareRoleList(a)
 	return b
 }
@@ -279,7 +281,9 @@ func (c *Cloud) open(ctx context.Context, m Member, account string, who SessionC
 func (c *Cloud) account(s *session, account, region string) *Account {
 	cfg := c.base.Copy()
 	cfg.Credentials = s
-	return newAccount(account, region, c.org, cfg, &c.limiter, c.now)
+	a := newAccount(account, region, c.org, cfg, &c.limiter, c.now)
+	a.members = c.members
+	return a
 }
 
 // assumption returns the request for a session of a member role, limited to permits.

@@ -346,6 +346,9 @@ type Reading struct {
 	Holds   bool   // Verify: the step is in effect. Revert: the prior content is restored
 	Changed bool   // Revert: this call changed the content, so it has not been read back
 	Found   string // if Holds is false: the content that was found, in words
+	// Elsewhere says which other installations hold the resource, too. A Revert that does not restore what
+	// both set up says it with Holds false.
+	Elsewhere string
 }
 
 // HoldKey returns the key of a change that requests may share: its kind, the

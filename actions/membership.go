@@ -15,12 +15,14 @@ import (
 const membershipLasts = time.Hour
 
 // Members remembers when Organizations said that an account is a member. After an error
-// it is asked.
+// it is asked. It also knows which requests are this installation's.
 type Members interface {
 	// Asked returns when; zero if it did not.
 	Asked(ctx context.Context, account string) (time.Time, error)
 	// Remember stores it; zero forgets.
 	Remember(ctx context.Context, account string, at time.Time) error
+	// Began reports whether a run of that request is, or was, of this installation; false if that can't be read.
+	Began(ctx context.Context, request string) bool
 }
 
 // SetMembers replaces the memory of this process, so that an answer outlives it.
@@ -34,6 +36,9 @@ func (m *membership) Asked(_ context.Context, account string) (time.Time, error)
 	at, _ := v.(time.Time)
 	return at, nil
 }
+
+// Began implements [Members]: what this process does is in no table.
+func (m *membership) Began(context.Context, string) bool { return false }
 
 func (m *membership) Remember(_ context.Context, account string, at time.Time) error {
 	m.asked.Store(account, at)

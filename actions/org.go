@@ -19,6 +19,7 @@ type Org struct {
 	RestorerRole      string
 	ForwarderRole     string // forwards the account's events; may be empty
 	ExternalID        string
+	Installation      Installation      // tells this installation's policies from another's; may be empty
 	Regions           []string          // of alerts and of activity look-ups
 	AdminGroup        string            // IAM group whose members take one approval more to be denied; may be empty
 	SCPs              map[string]string // documents by their name in scp=

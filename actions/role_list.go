@@ -36,11 +36,12 @@ const (
 	minPage  = 25
 )
 
-// RevokePolicy is the inline policy that revokes sessions; the name is the IAM console's.
+// RevokePolicy is the inline policy that revokes sessions; the name, without an installation, is the IAM
+// console's.
 const RevokePolicy = "AWSRevokeOlderSessions"
 
 // Roles are an account's roles, as far as they were listed, with no inline policy but
-// RevokePolicy.
+// RevokePolicy, of any installation.
 type Roles struct {
 	ByName map[string]types.RoleDetail `json:"by_name"`
 	Next   *string                     `json:"next,omitempty"` // marker of the next page
@@ -55,7 +56,10 @@ func (a *Account) Listed() Roles {
 	defer l.mu.Unlock()
 	kept := Roles{ByName: make(map[string]types.RoleDetail, len(l.byName)), Next: l.next, Whole: l.whole, Size: l.size}
 	for name, r := range l.byName {
-		other := func(p types.PolicyDetail) bool { return aws.ToString(p.PolicyName) != RevokePolicy }
+		other := func(p types.PolicyDetail) bool {
+			base, _ := InstallationOf(aws.ToString(p.PolicyName))
+			return base != RevokePolicy
+		}
 		r.RolePolicyList = slices.DeleteFunc(slices.Clone(r.RolePolicyList), other)
 		kept.ByName[name] = r
 	}

@@ -89,6 +89,7 @@ var (
 		actions.Responder: {
 			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantine")},
 			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantineIAM")},
+			{"iam:AttachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantine@pilot")},
 			{"iam:PutUserPermissionsBoundary", alice, boundary(managed + "AWSDenyAll")},
 			{"iam:PutRolePermissionsBoundary", victim, boundary(managed + "AWSDenyAll")},
 			{"iam:PassRole", isolation, to("ec2.amazonaws.com")},
@@ -96,6 +97,7 @@ var (
 		},
 		actions.Restorer: {
 			{"iam:DetachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantine")},
+			{"iam:DetachUserPolicy", alice, policyARN(inMember + "policy/KillSwitchQuarantineIAM@pilot")},
 			{"iam:DeleteUserPermissionsBoundary", alice, boundary(managed + "AWSDenyAll")},
 			{"iam:PutUserPermissionsBoundary", alice, boundary(inMember + "policy/limits")}, // what stood there
 			{"iam:AttachRolePolicy", victim, policyARN(managed + "AdministratorAccess")},    // what was attached

@@ -29,7 +29,8 @@ var changesEC2 = []string{
 // TamperSCP is the service control policy that keeps what is contained, and what Killswitch needs for it, from whoever
 // administers a member account: nobody there changes what has our tag, sets or takes that tag, changes the
 // member roles and what actions share, or makes roles of StackSets, which may. It is static: a containment
-// tags its target. It is attached to the organization's root, ahead of any incident.
+// tags its target. It protects what any installation contains, whose member roles have these names. It is
+// attached to the organization's root, ahead of any incident.
 func TamperSCP(o actions.Org) string {
 	type object = map[string]any
 	anywhere := func(resource string) string { return "arn:" + o.Partition + ":iam::*:" + resource }
@@ -48,7 +49,7 @@ func TamperSCP(o actions.Org) string {
 	setsTag["ForAnyValue:StringEqualsIgnoreCase"] = object{"aws:TagKeys": deny.TamperTag}
 	shared := append([]string{anywhere("role/" + instance.IsolationName), anywhere("instance-profile/" + instance.IsolationName)}, ours...)
 	for _, name := range []string{deny.FullQuarantine, deny.IAMQuarantine} {
-		shared = append(shared, anywhere("policy/"+name))
+		shared = append(shared, anywhere("policy/"+name), anywhere("policy/"+actions.Installation("*").Name(name)))
 	}
 	if o.ForwarderRole != "" {
 		shared = append(shared, anywhere("role/"+o.ForwarderRole))

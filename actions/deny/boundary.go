@@ -117,10 +117,12 @@ func (p Principal) version(ctx context.Context, arn string) string {
 
 // Release takes our boundary away, and puts back the one that stood there before. What others set
 // since stays, and a boundary that says something else than then is not put back: it might allow
-// more.
-func (p Principal) Release(ctx context.Context, live string, prior State, e actions.Effect) (actions.Reading, error) {
+// more. So does one that other installations may need, as the principal's tag says: it has one place.
+func (p Principal) Release(ctx context.Context, live string, tag *string, prior State, e actions.Effect) (actions.Reading, error) {
 	ours := BoundaryARN(p.acct.Partition)
-	switch wrote := e.Wrote != nil && *e.Wrote == ours; {
+	switch wrote, elsewhere := e.Wrote != nil && *e.Wrote == ours, Elsewhere(ctx, p.acct, tag); {
+	case live == ours && prior.Boundary != ours && elsewhere != "":
+		return actions.Reading{Found: "the permissions boundary AWSDenyAll", Elsewhere: elsewhere}, nil
 	case live == ours && prior.Boundary != ours:
 	case !wrote || live == prior.Boundary:
 		return actions.Reading{Holds: true}, nil

@@ -19,7 +19,7 @@ import (
 // TokenIssueTime is the format of aws:TokenIssueTime in policies.
 const TokenIssueTime = "2006-01-02T15:04:05Z"
 
-// RevokeSid marks a document as ours.
+// RevokeSid marks a document as ours, with the installation.
 const RevokeSid = "KillswitchRevokeOlderSessions"
 
 // LoginActions are what `aws login` gets credentials by, and new ones every 15 minutes for up to 12
@@ -31,15 +31,15 @@ var LoginActions = []string{"signin:CreateOAuth2Token", "signin:AuthorizeOAuth2A
 // RevokeDocument denies everything to sessions issued before the cutoff, as
 // the IAM console's "Revoke active sessions" does, and `aws login`.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
-func RevokeDocument(cutoff time.Time) string {
-	return revokeDocument(Revocation{Ours: true, Login: true}, cutoff.UTC().Format(TokenIssueTime))
+func RevokeDocument(by actions.Installation, cutoff time.Time) string {
+	return revokeDocument(Revocation{Ours: true, By: by, Login: true}, cutoff.UTC().Format(TokenIssueTime))
 }
 
 // revokeDocument is the document of a kind with a cutoff.
 func revokeDocument(r Revocation, cutoff string) string {
 	sid, login := "", ""
 	if r.Ours {
-		sid = `"Sid":"` + RevokeSid + `",`
+		sid = `"Sid":"` + r.By.Sid(RevokeSid) + `",`
 	}
 	if r.Login {
 		login = `,{"Effect":"Deny","Action":["` + strings.Join(LoginActions, `","`) + `"],"Resource":["*"]}`
@@ -52,6 +52,7 @@ func revokeDocument(r Revocation, cutoff string) string {
 type Revocation struct {
 	Cutoff time.Time
 	Ours   bool // the IAM console's has no Sid
+	By     actions.Installation
 	Login  bool // denies `aws login`, too; ours of earlier versions do not
 }
 
@@ -60,8 +61,8 @@ func (r Revocation) Covers(other Revocation) bool {
 	return !r.Cutoff.Before(other.Cutoff) && (r.Login || !other.Login)
 }
 
-// ReadRevocation reads a document that revokes sessions: ours, also of earlier versions, or the
-// console's. It returns zero and false for any other document, however similar.
+// ReadRevocation reads a document that revokes sessions: ours, also of earlier versions and of other
+// installations, or the console's. It returns zero and false for any other document, however similar.
 func ReadRevocation(document string) (Revocation, bool) {
 	var d struct {
 		Statement []struct {
@@ -72,7 +73,8 @@ func ReadRevocation(document string) (Revocation, bool) {
 	if json.Unmarshal([]byte(document), &d) != nil || len(d.Statement) == 0 {
 		return Revocation{}, false
 	}
-	r, spelled, err := Revocation{Ours: d.Statement[0].Sid == RevokeSid, Login: len(d.Statement) > 1}, d.Statement[0].Condition["DateLessThan"]["aws:TokenIssueTime"], error(nil)
+	r, spelled, err := Revocation{Login: len(d.Statement) > 1}, d.Statement[0].Condition["DateLessThan"]["aws:TokenIssueTime"], error(nil)
+	r.By, r.Ours = actions.InstallationOfSid(d.Statement[0].Sid, RevokeSid)
 	if r.Cutoff, err = time.Parse(time.RFC3339, spelled); err != nil || !Says(document, revokeDocument(r, spelled)) {
 		return Revocation{}, false
 	}
@@ -85,6 +87,14 @@ func Says(document, like string) bool {
 	return EqualJSON(document, like) && strings.Count(document, `"`) == strings.Count(like, `"`)
 }
 
+// AllPolicy is the inline policy that denies everything to a role.
+const AllPolicy = "KillswitchDenyAll"
+
+// AllDocument is its content. It has no condition: it holds for sessions of any age.
+func AllDocument(by actions.Installation) string {
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + by.Sid(AllPolicy) + `","Effect":"Deny","Action":["*"],"Resource":["*"]}]}`
+}
+
 // InstancePolicy is the inline policy that denies a role to isolated instances. Earlier versions had one for
 // each instance, whose name ends with its ID.
 const InstancePolicy = "KillswitchIsolate"
@@ -92,26 +102,30 @@ const InstancePolicy = "KillswitchIsolate"
 // EarlierPolicy is the policy of earlier versions for an instance.
 func EarlierPolicy(instance string) string { return InstancePolicy + "-" + instance }
 
+// instanceSid marks an InstanceDocument, with the installation.
+const instanceSid = "KillswitchIsolateInstance"
+
 // InstanceDocument denies everything to the role credentials of instances, by their ARNs.
 // ec2:SourceInstanceARN is a global key and a property of the role session that EC2
 // creates for the instance: it is present in every service and from every place that
 // the credentials are used. Other instances with the same role have another value.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/iam-policies-for-amazon-ec2.html
-func InstanceDocument(arns ...string) string {
+func InstanceDocument(by actions.Installation, arns ...string) string {
 	list := `"` + strings.Join(arns, `","`) + `"`
 	if len(arns) > 1 {
 		list = "[" + list + "]"
 	}
-	return `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchIsolateInstance","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"ArnEquals":{"ec2:SourceInstanceARN":` +
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + by.Sid(instanceSid) + `","Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"ArnEquals":{"ec2:SourceInstanceARN":` +
 		list + `}}}]}`
 }
 
-// DeniedInstances returns the ARNs in a document that is an InstanceDocument, however it is spelled; none for
-// any other.
+// DeniedInstances returns the ARNs in a document that is an InstanceDocument of any installation, however it is
+// spelled; none for any other.
 func DeniedInstances(document string) (arns []string) {
 	var d struct {
 		Statement []struct {
+			Sid       string
 			Condition map[string]map[string]json.RawMessage
 		}
 	}
@@ -130,22 +144,27 @@ func DeniedInstances(document string) (arns []string) {
 			return nil
 		}
 	}
-	if len(arns) == 0 || !Says(document, InstanceDocument(arns...)) {
+	by, ours := actions.InstallationOfSid(d.Statement[0].Sid, instanceSid)
+	if !ours || len(arns) == 0 || !Says(document, InstanceDocument(by, arns...)) {
 		return nil
 	}
 	return arns
 }
 
-// Kept reports whether an inline policy of a role is exactly a deny that we write, or the IAM
-// console: a revocation of sessions, or the deny to instances. Whatever else has our names is
-// somebody's own, and may fill the quota that our deny needs.
+// Kept reports whether an inline policy of a role is exactly a deny that an installation writes, or the
+// IAM console: a revocation of sessions, the deny to instances, or that of everything. Whatever else has
+// our names is somebody's own, and may fill the quota that our deny needs.
 func Kept(name, document string) bool {
-	if name == actions.RevokePolicy {
-		_, ok := ReadRevocation(document)
-		return ok
+	base, by := actions.InstallationOf(name)
+	switch base {
+	case actions.RevokePolicy:
+		r, ok := ReadRevocation(document)
+		return ok && r.By == by
+	case AllPolicy:
+		return document == AllDocument(by)
 	}
 	arns := DeniedInstances(document)
-	return len(arns) > 0 && (name == InstancePolicy || len(arns) == 1 && name == EarlierPolicy(actions.LastPart(arns[0])))
+	return len(arns) > 0 && (base == InstancePolicy && Says(document, InstanceDocument(by, arns...)) || len(arns) == 1 && name == EarlierPolicy(actions.LastPart(arns[0])))
 }
 
 // Grants returns the part of a policy document that may allow something, in one line;

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
@@ -38,7 +39,7 @@ func TestGrantsFindsAllows(t *testing.T) {
 // only like them is none.
 func TestReadRevocationKnowsThreeForms(t *testing.T) {
 	cutoff := time.Date(2026, 11, 3, 10, 0, 30, 0, time.UTC)
-	now := deny.RevokeDocument(cutoff)
+	now := deny.RevokeDocument("", cutoff)
 	const login = `,{"Effect":"Deny","Action":["signin:CreateOAuth2Token","signin:AuthorizeOAuth2Access"],"Resource":["*"]}`
 	earlier := strings.Replace(now, login, "", 1)
 	console := strings.Replace(earlier, `"Sid":"`+deny.RevokeSid+`",`, "", 1)
@@ -71,15 +72,33 @@ func TestReadRevocationKnowsThreeForms(t *testing.T) {
 	}
 }
 
+// TestKeptOfEachInstallation: a deny stays under the name of the installation whose Sid it has, and no other.
+func TestKeptOfEachInstallation(t *testing.T) {
+	const instance = "arn:aws:ec2:us-east-1:222222222222:instance/i-0123456789abcdef0"
+	ids := []actions.Installation{"", "a", "b"}
+	for _, by := range ids {
+		for name, document := range map[string]string{actions.RevokePolicy: deny.RevokeDocument(by, time.Unix(0, 0)), deny.AllPolicy: deny.AllDocument(by), deny.InstancePolicy: deny.InstanceDocument(by, instance)} {
+			for _, named := range ids {
+				if deny.Kept(named.Name(name), document) != (named == by) {
+					t.Errorf("%s by %q is kept: %t", named.Name(name), by, named != by)
+				}
+			}
+			if allow := strings.Replace(document, `"Deny"`, `"Allow"`, 1); deny.Kept(by.Name(name), allow) {
+				t.Errorf("what allows is kept: %s", allow)
+			}
+		}
+	}
+}
+
 // A document counts as a deny to instances only if it is exactly ours.
 func TestDeniedInstances(t *testing.T) {
 	const one, two = "arn:aws:ec2:eu-central-1:222222222222:instance/i-0123456789abcdef0", "arn:aws:ec2:us-east-1:222222222222:instance/i-0123456789abcdef1"
 	for _, arns := range [][]string{{one}, {one, two}} {
-		if d := cmp.Diff(arns, deny.DeniedInstances(deny.InstanceDocument(arns...))); d != "" {
+		if d := cmp.Diff(arns, deny.DeniedInstances(deny.InstanceDocument("", arns...))); d != "" {
 			t.Error(d)
 		}
 	}
-	both := deny.InstanceDocument(one, two)
+	both := deny.InstanceDocument("", one, two)
 	for name, doc := range map[string]string{
 		"nothing":           "",
 		"no instance":       strings.Replace(both, "instance/i-", "volume/i-", 1),

@@ -2,6 +2,7 @@ package deny
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,8 +12,56 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// TamperTag marks a contained principal for the tamper SCP.
+// TamperTag marks a contained principal for the tamper SCP, which looks at the key alone. Its value is the
+// request's ID with the installation; where several installations contain the same, their marks stand side by side.
 const TamperTag = "killswitch"
+
+// maxTagValue is AWS's limit on a tag's value.
+const maxTagValue = 256
+
+// Mark puts the mark of a run into Killswitch's tag on a resource: write gets the tag's value, with the marks of other
+// installations. Those give way where there is no room: whoever may set the tag could have forged them.
+func Mark(ctx context.Context, acct *actions.Account, live *string, s actions.Step, run actions.Run, write func(value string) error) (actions.Effect, error) {
+	own := acct.Org.Installation.Name(run.RequestID)
+	e := actions.Effect{Prior: s.Prior, Wrote: &own}
+	if marked(live, e) {
+		return e, nil
+	}
+	e.Changed = true
+	value := strings.Join(append(acct.Elsewhere(ctx, aws.ToString(live)), own), " ")
+	if len(value) > maxTagValue {
+		value = own
+	}
+	return e, write(value)
+}
+
+// Unmark returns what the tag is to say once ours is taken away, nil for no tag: what stood there before, beside what
+// others wrote since. Marks of other installations stay while they are there. drifted: ours was taken away.
+func Unmark(ctx context.Context, acct *actions.Account, live *string, e actions.Effect) (left *string, drifted bool) {
+	prior, words := e.Prior, strings.Fields(aws.ToString(live))
+	shared := len(acct.Elsewhere(ctx, aws.ToString(live)+" "+aws.ToString(prior))) > 0
+	switch {
+	case !marked(live, e) && shared: // others write it, too
+		return live, false
+	case !marked(live, e):
+		return prior, !EqualContent(live, prior)
+	case len(acct.Elsewhere(ctx, aws.ToString(prior))) > 0:
+		prior = nil // it may be over by now
+	}
+	rest := strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == *e.Wrote }), " ")
+	switch {
+	case rest == "":
+		return prior, false
+	case prior != nil && !strings.Contains(rest, *prior) && len(*prior)+1+len(rest) <= maxTagValue:
+		rest = *prior + " " + rest
+	}
+	return &rest, false
+}
+
+// marked reports whether a tag has the mark that a step wrote.
+func marked(live *string, e actions.Effect) bool {
+	return live != nil && e.Wrote != nil && slices.Contains(strings.Fields(*live), *e.Wrote)
+}
 
 // Taggable is a role or user whose tamper tag can be written.
 type Taggable struct {
@@ -49,13 +98,10 @@ func TaggedUser(acct *actions.Account, name string) Taggable {
 }
 
 // Apply implements [actions.Action].
-func (t Taggable) Apply(ctx context.Context, live *string, s actions.Step, run actions.Run) (actions.Effect, error) {
-	e := actions.Effect{Prior: s.Prior, Wrote: &run.RequestID}
-	if EqualContent(live, e.Wrote) {
-		return e, nil
-	}
-	e.Changed = true
-	err := t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Wrote}})
+func (t Taggable) Apply(ctx context.Context, acct *actions.Account, live *string, s actions.Step, run actions.Run) (actions.Effect, error) {
+	e, err := Mark(ctx, acct, live, s, run, func(value string) error {
+		return t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: &value}})
+	})
 	if actions.IsCode(err, "LimitExceeded") { // whoever holds the account can bring it about
 		err = actions.WithHint(err, "it has as many tags as AWS allows, so no tamper protection guards it: remove one by hand, then retry")
 	}
@@ -63,24 +109,37 @@ func (t Taggable) Apply(ctx context.Context, live *string, s actions.Step, run a
 }
 
 // Revert implements [actions.Action].
-func (t Taggable) Revert(ctx context.Context, live *string, e actions.Effect) (actions.Reading, error) {
+func (t Taggable) Revert(ctx context.Context, acct *actions.Account, live *string, e actions.Effect) (actions.Reading, error) {
+	left, drifted := Unmark(ctx, acct, live, e)
 	var err error
 	switch {
-	case EqualContent(live, e.Prior):
+	case EqualContent(live, left):
 		return actions.Reading{Holds: true}, nil
-	case !EqualContent(live, e.Wrote):
+	case drifted:
 		return actions.Reading{Found: TagText(live) + ", which is not what Killswitch wrote"}, nil
-	case e.Prior == nil:
+	case left == nil:
 		err = t.untag(ctx, []string{TamperTag})
 	default:
-		err = t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: e.Prior}})
+		err = t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: left}})
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }
 
-// VerifyTag reads a tag back.
-func VerifyTag(live *string, e actions.Effect) actions.Reading {
-	return actions.Reading{Holds: live != nil && EqualContent(live, e.Wrote), Found: TagText(live)}
+// VerifyTag reads a tag back. Marks of other installations may have come and gone.
+func VerifyTag(ctx context.Context, acct *actions.Account, live *string, e actions.Effect) actions.Reading {
+	return actions.Reading{Holds: marked(live, e), Found: TagText(live), Elsewhere: Elsewhere(ctx, acct, live)}
+}
+
+// Elsewhere says which other installations hold a resource with this tag; "" for none.
+func Elsewhere(ctx context.Context, acct *actions.Account, live *string) string {
+	return actions.HeldElsewhere(acct.Elsewhere(ctx, aws.ToString(live)))
+}
+
+// WarnElsewhere tells the approver of it.
+func WarnElsewhere(ctx context.Context, acct *actions.Account, live *string, p *actions.Plan) {
+	if by := Elsewhere(ctx, acct, live); by != "" {
+		p.Warnings = append(p.Warnings, "Held elsewhere, as its tag "+TamperTag+" says: by "+by+". What that one wrote stays as it is, now and when this is undone.")
+	}
 }
 
 // TamperValue is the tamper tag's value; nil where there is none.

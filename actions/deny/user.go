@@ -16,8 +16,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 )
 
-// The names of the policies: the one that denies everything, and the one that
-// denies IAM alone (mode=iam-only).
+// The names of the policies, without the installation: the one that denies everything, and
+// the one that denies IAM alone (mode=iam-only).
 const (
 	FullQuarantine = "KillSwitchQuarantine"
 	IAMQuarantine  = "KillSwitchQuarantineIAM"
@@ -26,11 +26,12 @@ const (
 
 // QuarantineDocument is the content of the policy of that name.
 func QuarantineDocument(name string) string {
+	base, by := actions.InstallationOf(name)
 	denied := "*"
-	if name == IAMQuarantine {
+	if base == IAMQuarantine {
 		denied = "iam:*"
 	}
-	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + name + `","Effect":"Deny","Action":"` + denied + `","Resource":"*"}]}`
+	return `{"Version":"2012-10-17","Statement":[{"Sid":"` + by.Sid(base) + `","Effect":"Deny","Action":"` + denied + `","Resource":"*"}]}`
 }
 
 // Quarantine is a deny on a user: a customer-managed policy, which is deployed ahead (killswitch
@@ -41,10 +42,14 @@ type Quarantine struct {
 	boundary                           string // ARN of the boundary that may stand for it; empty for a deny of less than everything
 }
 
-// NewQuarantine returns the deny with the policy name.
+// NewQuarantine returns this installation's deny with the policy name.
 func NewQuarantine(acct *actions.Account, name string) Quarantine {
+	return quarantineNamed(acct, acct.Org.Installation.Name(name))
+}
+
+func quarantineNamed(acct *actions.Account, name string) Quarantine {
 	q := Quarantine{arn: fmt.Sprintf("arn:%s:iam::%s:policy/%s", acct.Partition, acct.ID, name), name: name, document: QuarantineDocument(name), deniedActions: "*", boundary: BoundaryARN(acct.Partition)}
-	if name == IAMQuarantine {
+	if base, _ := actions.InstallationOf(name); base == IAMQuarantine {
 		q.deniedActions, q.boundary = "iam:*", ""
 	}
 	return q
@@ -60,19 +65,29 @@ func QuarantineName(c actions.Call) string {
 
 // QuarantineOf returns the deny of a step: its hold ends with the policy name.
 func QuarantineOf(acct *actions.Account, s actions.Step) Quarantine {
-	return NewQuarantine(acct, s.HoldName())
+	return quarantineNamed(acct, s.HoldName())
 }
 
 // QuarantinePermits are the permissions of a deny on users by that policy name, with further reads and writes
 // on them, in few statements: a user's ARN may have 600 characters, a session policy 2,048.
 func QuarantinePermits(p actions.Phase, s actions.Scope, name string, users, reads, writes []string) []actions.Statement {
-	policies, on := []string{s.ARN("iam", "policy/"+name)}, s.Changed("iam", "user/")
+	names, on := []string{name}, s.Changed("iam", "user/")
 	if s.Any() {
-		policies = []string{s.ARN("iam", "policy/"+FullQuarantine), s.ARN("iam", "policy/"+IAMQuarantine)}
+		names = []string{FullQuarantine, IAMQuarantine}
+	}
+	var policies []string
+	for _, n := range names {
+		policies = append(policies, s.ARN("iam", "policy/"+n))
+		if s.Any() || s.Org.Installation != "" {
+			policies = append(policies, s.ARN("iam", "policy/"+actions.Installation("*").Name(n)))
+		}
 	}
 	ours := actions.Condition{"ArnEquals": {"iam:PolicyARN": policies}}
 	ss := []actions.Statement{{Actions: append([]string{"iam:GetUser", "iam:ListAttachedUserPolicies", "iam:GetUserPolicy"}, reads...), Resources: users}}
 	content := actions.Statement{Actions: []string{"iam:GetPolicy", "iam:GetPolicyVersion"}, Resources: policies}
+	if s.Any() { // in few words: the watch has them in one session
+		content.Resources = []string{s.ARN("iam", "policy/"+FullQuarantine+"*")}
+	}
 	switch p {
 	case actions.PhasePlan:
 		return append(ss, content)
@@ -175,6 +190,7 @@ func (q Quarantine) Plan(ctx context.Context, acct *actions.Account, user *types
 			p.Warnings = append(p.Warnings, text+Compact(*live.Inline))
 		}
 	}
+	WarnElsewhere(ctx, acct, TamperValue(user.Tags), p)
 	if q.boundary != "" {
 		p.Replaces, p.Warnings = live.Replaces(acct), append(p.Warnings, live.Warnings(acct)...)
 	}
@@ -354,7 +370,7 @@ func (q Quarantine) Revert(ctx context.Context, acct *actions.Account, on *types
 	}
 	r := actions.Reading{Holds: true}
 	if q.boundary != "" {
-		if r, err = OfUser(acct, user).Release(ctx, live.Boundary, prior, e); err != nil || !r.Holds {
+		if r, err = OfUser(acct, user).Release(ctx, live.Boundary, TamperValue(on.Tags), prior, e); err != nil || !r.Holds {
 			return r, err
 		}
 	}

@@ -59,7 +59,7 @@ func isolationGroup(ctx context.Context, acct *actions.Account, vpc, request str
 		id := aws.ToString(g.GroupId)
 		switch {
 		case !there:
-			out, err := ec2Of(acct).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText), TagSpecifications: made(types.ResourceTypeSecurityGroup, request)})
+			out, err := ec2Of(acct).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String(isolationGroupText), TagSpecifications: made(acct, types.ResourceTypeSecurityGroup, request)})
 			switch {
 			case actions.IsCode(err, "InvalidGroup.Duplicate"): // it exists, and is not visible yet
 				return "", actions.RetryLater(err)
@@ -88,8 +88,8 @@ func isOurs(acct *actions.Account, g types.SecurityGroup) bool {
 }
 
 // made returns our tag for what a request makes.
-func made(kind types.ResourceType, request string) []types.TagSpecification {
-	return []types.TagSpecification{{ResourceType: kind, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: &request}}}}
+func made(acct *actions.Account, kind types.ResourceType, request string) []types.TagSpecification {
+	return []types.TagSpecification{{ResourceType: kind, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: aws.String(acct.Org.Installation.Name(request))}}}}
 }
 
 // isUnfinished reports whether a group of ours has only the default rules of a new group.

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/deny"
 )
 
 // IsolateInstance isolates an EC2 instance: its network, the permissions of its role
@@ -129,7 +130,31 @@ func (IsolateInstance) Revert(ctx context.Context, acct *actions.Account, s acti
 	if err != nil {
 		return actions.Reading{}, err
 	}
+	if by, err := heldElsewhere(ctx, acct, s); err != nil {
+		return actions.Reading{}, err
+	} else if by != "" && aws.ToString(e.Prior) != aws.ToString(e.Wrote) { // otherwise there is nothing to take back
+		if is, err := k.verify(ctx, acct, s, e); err != nil || is.Holds {
+			return actions.Reading{Found: s.After, Elsewhere: by}, err
+		}
+	}
 	return k.revert(ctx, acct, s, e)
+}
+
+// heldElsewhere says which other installations isolate the instance of a step, too; "" for none. What they set has
+// one place on it, but for the tag, which has all marks, and the deny on the role, which has a name of its own.
+func heldElsewhere(ctx context.Context, acct *actions.Account, s actions.Step) (string, error) {
+	id := acct.Approved
+	if !actions.InstanceID.MatchString(id) {
+		id = s.ResourceID
+	}
+	if kind, _, _ := strings.Cut(s.ID, " "); kind == "tag" || kind == "role" || !actions.InstanceID.MatchString(id) {
+		return "", nil
+	}
+	found, err := findInstance(ctx, acct, id)
+	if err != nil || found == nil {
+		return "", err
+	}
+	return deny.Elsewhere(ctx, acct, instanceTag(found)), nil
 }
 
 // findInstance reads an instance, also one that EC2 hides since a service manages it; nil if it is gone.

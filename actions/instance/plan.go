@@ -79,7 +79,7 @@ func (IsolateInstance) Plan(ctx context.Context, acct *actions.Account, c action
 	}
 	i.branches(ctx)
 	i.profile(ctx)
-	i.tag()
+	i.tag(ctx)
 	i.protect(ctx)
 	// From here on, failures and slow answers must not affect the steps above.
 	slow, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -118,11 +118,14 @@ func (i *isolation) skipStep(what, therefore string, err error) {
 	i.warn("%s could not be read (%s): %s", what, cause, therefore)
 }
 
-func (i *isolation) tag() {
+func (i *isolation) tag(ctx context.Context) {
 	for _, t := range i.instance.Tags {
 		i.before.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	tag := instanceTag(&i.instance)
+	if i.acct.Look == actions.LookAll {
+		deny.WarnElsewhere(ctx, i.acct, tag, &i.plan)
+	}
 	i.step(actions.Step{ID: "tag", Title: "Tag the instance as contained", Resource: i.arn, ResourceID: i.id, Hold: actions.HoldKey(i.acct, i.id, "tag", deny.TamperTag), Prior: tag,
 		Current: deny.TagText(tag), After: "tag " + deny.TamperTag + " = this request"})
 }
@@ -214,12 +217,13 @@ func (i *isolation) role(ctx context.Context, profile string) {
 func (i *isolation) deniedRoles(ctx context.Context) (found bool) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
+	seen := map[string]bool{}
 	for _, t := range i.instance.Tags {
-		name, ok := strings.CutPrefix(aws.ToString(t.Key), deniedRoleTag)
-		if !ok || !roleName.MatchString(name) {
+		by, name, ok := deniedRoleOf(aws.ToString(t.Key))
+		if !ok || seen[name] {
 			continue
 		}
-		denied, err := i.isDenied(ctx, name)
+		denied, err := i.isDenied(ctx, by, name)
 		if err != nil {
 			i.skipStep("The role "+name, "this request does not hold the deny on it", err)
 		}
@@ -231,15 +235,15 @@ func (i *isolation) deniedRoles(ctx context.Context) (found bool) {
 			i.skipStep("The role "+name, "this request does not hold the deny on it", err)
 			continue
 		}
-		found = true
+		found, seen[name] = true, true
 		i.denyRole(ctx, role)
 	}
 	return found
 }
 
-// isDenied reports whether a role has the deny for the instance, of this version or an earlier one.
-func (i *isolation) isDenied(ctx context.Context, role string) (bool, error) {
-	for _, policy := range []string{deny.InstancePolicy, deny.EarlierPolicy(i.id)} {
+// isDenied reports whether a role has an installation's deny for the instance, of this version or an earlier one.
+func (i *isolation) isDenied(ctx context.Context, by actions.Installation, role string) (bool, error) {
+	for _, policy := range []string{by.Name(deny.InstancePolicy), deny.EarlierPolicy(i.id)} {
 		doc, err := deny.GetRolePolicy(ctx, i.acct, role, policy)
 		if err != nil || doc != nil && slices.Contains(deny.DeniedInstances(*doc), i.arn) {
 			return err == nil, err
@@ -269,7 +273,7 @@ func (i *isolation) denyRole(ctx context.Context, role *iamtypes.Role) {
 		i.withoutDeny(name, "the role "+name+" may not be changed", no)
 		return
 	}
-	const policy = deny.InstancePolicy
+	policy := i.acct.Org.Installation.Name(deny.InstancePolicy)
 	prior, err := deny.GetRolePolicy(ctx, i.acct, name, policy)
 	if err != nil {
 		i.withoutDeny(name, "the role "+name+" could not be read", err)

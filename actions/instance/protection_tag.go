@@ -137,18 +137,14 @@ func instanceTag(i *types.Instance) *string {
 }
 
 func applyInstanceTag(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
-	e := actions.Effect{Prior: s.Prior, Wrote: &run.RequestID}
 	found, err := findInstance(ctx, acct, s.ResourceID)
 	switch {
 	case err != nil:
-		return e, err
+		return actions.Effect{Prior: s.Prior}, err
 	case found == nil:
-		return e, instanceGone(s.ResourceID)
-	case deny.EqualContent(instanceTag(found), e.Wrote):
-		return e, nil
+		return actions.Effect{Prior: s.Prior}, instanceGone(s.ResourceID)
 	}
-	e.Changed = true
-	return e, setInstanceTag(ctx, acct, s.ResourceID, run.RequestID)
+	return deny.Mark(ctx, acct, instanceTag(found), s, run, func(value string) error { return setInstanceTag(ctx, acct, s.ResourceID, value) })
 }
 
 func setInstanceTag(ctx context.Context, acct *actions.Account, id, value string) error {
@@ -167,8 +163,7 @@ func verifyInstanceTag(ctx context.Context, acct *actions.Account, s actions.Ste
 	case found == nil:
 		return actions.Reading{}, instanceGone(s.ResourceID)
 	}
-	tag := instanceTag(found)
-	return actions.Reading{Holds: tag != nil && deny.EqualContent(tag, e.Wrote), Found: deny.TagText(tag)}, nil
+	return deny.VerifyTag(ctx, acct, instanceTag(found), e), nil
 }
 
 func revertInstanceTag(ctx context.Context, acct *actions.Account, s actions.Step, e actions.Effect) (actions.Reading, error) {
@@ -179,15 +174,17 @@ func revertInstanceTag(ctx context.Context, acct *actions.Account, s actions.Ste
 	case found == nil:
 		return readingGone("instance " + s.ResourceID), nil
 	}
-	switch tag := instanceTag(found); {
-	case deny.EqualContent(tag, e.Prior):
+	tag := instanceTag(found)
+	left, drifted := deny.Unmark(ctx, acct, tag, e)
+	switch {
+	case deny.EqualContent(tag, left):
 		return actions.Reading{Holds: true}, nil
-	case !deny.EqualContent(tag, e.Wrote):
+	case drifted:
 		return actions.Reading{Found: deny.TagText(tag) + ", which is not what Killswitch wrote"}, nil
-	case e.Prior == nil:
-		_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{s.ResourceID}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: e.Wrote}}})
+	case left == nil:
+		_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{s.ResourceID}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: tag}}})
 	default:
-		err = setInstanceTag(ctx, acct, s.ResourceID, *e.Prior)
+		err = setInstanceTag(ctx, acct, s.ResourceID, *left)
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }

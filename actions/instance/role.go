@@ -58,7 +58,7 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 	if len(arns) == 0 {
 		arns = []string{own}
 	}
-	doc := deny.InstanceDocument(arns...)
+	doc := deny.InstanceDocument(s.Installation(), arns...)
 	tag := addRoleTag
 	if !slices.Contains(arns, own) {
 		tag = removeRoleTag
@@ -87,9 +87,18 @@ func applyInstanceRole(ctx context.Context, acct *actions.Account, s actions.Ste
 	return e, err
 }
 
-// deniedRoleTag is the prefix of the tags with the roles that an instance had, for the
-// next request: AWS does not show them once the profile is replaced.
-const deniedRoleTag = deny.TamperTag + "-role:"
+// deniedRole is the key of the tag with a role that an instance had, for the next request:
+// AWS does not show it once the profile is replaced. Each installation has its own.
+func deniedRole(by actions.Installation, role string) string {
+	return by.Name(deny.TamperTag+"-role") + ":" + role
+}
+
+// deniedRoleOf reads such a key, of any installation.
+func deniedRoleOf(key string) (by actions.Installation, role string, ok bool) {
+	of, role, ok := strings.Cut(key, ":")
+	of, by = actions.InstallationOf(of)
+	return by, role, ok && of == deny.TamperTag+"-role" && roleName.MatchString(role)
+}
 
 // roleName is the form of a role's name.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
@@ -102,11 +111,11 @@ func addRoleTag(ctx context.Context, acct *actions.Account, s actions.Step) (boo
 	_, _, _, role, _ := actions.SplitRoleARN(s.Resource)
 	id := actions.LastPart(deniedInstance(acct, s))
 	found, err := findInstance(ctx, acct, id)
-	if err == nil && (found == nil || hasRoleTag(found, role)) {
+	if err == nil && (found == nil || hasRoleTag(found, s, role)) {
 		return false, nil
 	}
 	if err == nil {
-		_, err = ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(s.HoldName())}}})
+		_, err = ec2Of(acct).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRole(s.Installation(), role)), Value: aws.String(s.HoldName())}}})
 	}
 	if err != nil && !actions.Transient(err) {
 		return false, nil
@@ -114,8 +123,8 @@ func addRoleTag(ctx context.Context, acct *actions.Account, s actions.Step) (boo
 	return err == nil, err
 }
 
-func hasRoleTag(i *types.Instance, role string) bool {
-	return slices.ContainsFunc(i.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == deniedRoleTag+role })
+func hasRoleTag(i *types.Instance, s actions.Step, role string) bool {
+	return slices.ContainsFunc(i.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == deniedRole(s.Installation(), role) })
 }
 
 // removeRoleTag removes the tag, and reports whether there was one.
@@ -123,10 +132,10 @@ func removeRoleTag(ctx context.Context, acct *actions.Account, s actions.Step) (
 	_, _, _, role, _ := actions.SplitRoleARN(s.Resource)
 	id := actions.LastPart(deniedInstance(acct, s))
 	found, err := findInstance(ctx, acct, id)
-	if err != nil || found == nil || !hasRoleTag(found, role) {
+	if err != nil || found == nil || !hasRoleTag(found, s, role) {
 		return false, err
 	}
-	_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRoleTag + role), Value: aws.String(s.HoldName())}}})
+	_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(deniedRole(s.Installation(), role)), Value: aws.String(s.HoldName())}}})
 	return err == nil, err
 }
 

@@ -42,7 +42,7 @@ func (i *isolation) volumes() {
 // applySnapshots looks for the request's own first: CreateSnapshots has no idempotency token.
 func applySnapshots(ctx context.Context, acct *actions.Account, s actions.Step, run actions.Run) (actions.Effect, error) {
 	e := actions.Effect{Prior: s.Prior}
-	in := &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: []types.Filter{{Name: aws.String("tag:" + deny.TamperTag), Values: []string{run.RequestID}}}}
+	in := &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: []types.Filter{{Name: aws.String("tag:" + deny.TamperTag), Values: []string{run.RequestID, acct.Org.Installation.Name(run.RequestID)}}}}
 	ids, err := actions.List(ctx, ec2.NewDescribeSnapshotsPaginator(ec2Of(acct), in), func(p *ec2.DescribeSnapshotsOutput) []types.Snapshot {
 		return slices.DeleteFunc(p.Snapshots, func(s types.Snapshot) bool { return s.State == types.SnapshotStateError })
 	}, func(s types.Snapshot) string { return aws.ToString(s.SnapshotId) })
@@ -51,7 +51,7 @@ func applySnapshots(ctx context.Context, acct *actions.Account, s actions.Step, 
 	}
 	if len(ids) == 0 {
 		made, err := ec2Of(acct).CreateSnapshots(ctx, &ec2.CreateSnapshotsInput{InstanceSpecification: &types.InstanceSpecification{InstanceId: &s.ResourceID},
-			Description: aws.String("Killswitch " + run.RequestID), TagSpecifications: made(types.ResourceTypeSnapshot, run.RequestID)})
+			Description: aws.String("Killswitch " + run.RequestID), TagSpecifications: made(acct, types.ResourceTypeSnapshot, run.RequestID)})
 		if actions.IsCode(err, "SnapshotCreationPerVolumeRateExceeded", "ConcurrentSnapshotLimitExceeded") {
 			err = actions.RetryLater(err)
 		}

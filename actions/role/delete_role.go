@@ -139,7 +139,8 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 	if p.Guarded, err = vouch.Guard(acct, c, role); err != nil {
 		return actions.Plan{}, err
 	}
-	prior, err := getInline(ctx, acct, aws.ToString(role.RoleName))
+	policy := revokePolicy(acct)
+	prior, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), policy)
 	if err != nil {
 		return actions.Plan{}, err
 	}
@@ -165,13 +166,14 @@ func (DeleteRole) Plan(ctx context.Context, acct *actions.Account, c actions.Cal
 	if acct.Look != actions.LookAll {
 		return p, nil
 	}
+	deny.WarnElsewhere(ctx, acct, deny.TamperValue(role.Tags), &p)
 	p.Snapshot, p.Facts = r.json(), append(r.facts(role), runningFacts(running)...)
 	if dead := deletedPrincipals(r.Trust); len(dead) > 0 {
 		p.Warnings = append(p.Warnings, "Undo will fail: the trust policy names a principal that no longer exists ("+actions.Clip(strings.Join(dead, ", "))+"), and IAM takes no such policy again.")
 	}
 	if prior != nil {
 		if grants := deny.Grants(*prior); grants != "" {
-			p.Warnings = append(p.Warnings, "The policy "+revokePolicy+" that stands there allows this, and undo would put it back: "+grants)
+			p.Warnings = append(p.Warnings, "The policy "+policy+" that stands there allows this, and undo would put it back: "+grants)
 		}
 	}
 	if len(r.Profiles) > 0 {
@@ -192,7 +194,7 @@ func removalSteps(acct *actions.Account, r roleState, running map[string][]assoc
 	for _, s := range policySteps(acct, r) {
 		arn, attached := strings.CutPrefix(s.ID, stepDetach)
 		switch {
-		case s.ID == stepInline+revokePolicy: // our deny takes its place
+		case s.ID == stepInline+revokePolicy(acct): // our deny takes its place
 		case attached && isAWSQuarantine(arn), !attached && deny.Grants(*s.Prior) == "":
 			denies = append(denies, s)
 		default:
@@ -255,7 +257,7 @@ func (DeleteRole) Apply(ctx context.Context, acct *actions.Account, s actions.St
 			err = retryWhenQuotaFree(err)
 		}
 	case s.ID == "delete":
-		e.Wrote = &run.RequestID // undo leaves this request's own tag out
+		e.Wrote = aws.String(acct.Org.Installation.Name(run.RequestID)) // undo leaves this request's own tag out
 		err = deleteRole(ctx, acct, role, s)
 		e.Changed = err == nil
 	case strings.HasPrefix(s.ID, stepProfile):
@@ -290,7 +292,7 @@ func deleteRole(ctx context.Context, acct *actions.Account, role *types.Role, s 
 	if err != nil {
 		return err
 	}
-	if since := addedSince(was, r); len(since) > 0 { // no record, no removal
+	if since := addedSince(acct, was, r); len(since) > 0 { // no record, no removal
 		return actions.RetryLater(actions.WithHint(fmt.Errorf("it got this since it was read: %s", strings.Join(since, ", ")), "retry: it is then recorded and removed like the rest"))
 	}
 	for _, p := range r.Profiles {
@@ -298,7 +300,7 @@ func deleteRole(ctx context.Context, acct *actions.Account, role *types.Role, s 
 			return err
 		}
 	}
-	own := actions.Step{ID: stepInline + revokePolicy} // it may be too new to be listed
+	own := actions.Step{ID: stepInline + revokePolicy(acct)} // it may be too new to be listed
 	for _, step := range append(policySteps(acct, r), own) {
 		if _, err := removePolicy(ctx, acct, r.Name, step); err != nil {
 			return err
@@ -315,7 +317,7 @@ func deleteRole(ctx context.Context, acct *actions.Account, role *types.Role, s 
 }
 
 // addedSince returns what was added to the role, in words, without our own deny.
-func addedSince(was, is roleState) []string {
+func addedSince(acct *actions.Account, was, is roleState) []string {
 	var since []string
 	for _, p := range is.Profiles {
 		if !slices.ContainsFunc(was.Profiles, func(w instanceProfile) bool { return w.Name == p.Name }) {
@@ -329,7 +331,7 @@ func addedSince(was, is roleState) []string {
 	}
 	for _, name := range is.inlineNames() {
 		doc := is.Inline[name]
-		if had, ok := was.Inline[name]; (!ok || had != doc) && (name != revokePolicy || !ours(doc)) {
+		if had, ok := was.Inline[name]; (!ok || had != doc) && (name != revokePolicy(acct) || !ours(acct.Org.Installation, doc)) {
 			since = append(since, "the inline policy "+name)
 		}
 	}

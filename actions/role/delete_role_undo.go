@@ -76,24 +76,25 @@ func revertMark(ctx context.Context, acct *actions.Account, role *types.Role, s 
 	name := aws.ToString(role.RoleName)
 	if s.ID == "tag" {
 		live := deny.TamperValue(role.Tags)
-		switch {
-		case live == nil: // the tag marked the old role, whose containment is over
+		if live == nil { // the tag marked the old role, whose containment is over
 			return actions.Reading{Holds: true}, nil
-		case deny.EqualContent(live, e.Prior), deny.EqualContent(live, e.Wrote):
-			return deny.TaggedRole(acct, name).Revert(ctx, live, e)
 		}
-		return actions.Reading{Found: anotherRole}, nil
+		if _, drifted := deny.Unmark(ctx, acct, live, e); drifted {
+			return actions.Reading{Found: anotherRole}, nil
+		}
+		return deny.TaggedRole(acct, name).Revert(ctx, acct, live, e)
 	}
-	live, err := getInline(ctx, acct, name)
+	policy, by := s.HoldName(), s.Installation()
+	live, err := deny.GetRolePolicy(ctx, acct, name, policy)
 	switch {
 	case err != nil:
 		return actions.Reading{}, err
 	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case live != nil && ours(*live) && e.Prior != nil && deny.Grants(*e.Prior) == "":
-		return putInline(ctx, acct, name, revokePolicy, *e.Prior)
-	case live != nil && ours(*live) && e.Prior == nil:
-		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
+	case live != nil && ours(by, *live) && e.Prior != nil && deny.Grants(*e.Prior) == "":
+		return putInline(ctx, acct, name, policy, *e.Prior)
+	case live != nil && ours(by, *live) && e.Prior == nil:
+		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
 		if actions.IsCode(err, "NoSuchEntity") {
 			err = nil
 		}
@@ -119,10 +120,18 @@ func recreateRole(ctx context.Context, acct *actions.Account, s actions.Step, e 
 	// revert; they are not written a second time.
 	marked := was
 	was.Tags, was.Inline = maps.Clone(was.Tags), maps.Clone(was.Inline)
-	maps.DeleteFunc(was.Tags, func(key, value string) bool {
-		return strings.EqualFold(key, deny.TamperTag) && e.Wrote != nil && value == *e.Wrote
-	})
-	maps.DeleteFunc(was.Inline, func(name, doc string) bool { return name == revokePolicy && ours(doc) })
+	mark := aws.ToString(e.Wrote)
+	_, by := actions.InstallationOf(mark)
+	for key, value := range was.Tags {
+		if marks := strings.Fields(value); !strings.EqualFold(key, deny.TamperTag) || !slices.Contains(marks, mark) {
+			continue
+		} else if marks = slices.DeleteFunc(marks, func(m string) bool { return m == mark }); len(marks) > 0 { // of other installations
+			was.Tags[key] = strings.Join(marks, " ")
+		} else {
+			delete(was.Tags, key)
+		}
+	}
+	maps.DeleteFunc(was.Inline, func(name, doc string) bool { return name == by.Name(actions.RevokePolicy) && ours(by, doc) })
 	role, err := deny.GetRole(ctx, acct, was.Name)
 	switch {
 	case actions.IsCode(err, "NoSuchEntity"):

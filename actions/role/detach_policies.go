@@ -16,12 +16,11 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
-const (
-	// denyAllPolicy is our inline policy that denies everything.
-	denyAllPolicy = "KillswitchDenyAll"
-	// denyAllDocument has no condition: it holds for sessions of any age.
-	denyAllDocument = `{"Version":"2012-10-17","Statement":[{"Sid":"KillswitchDenyAll","Effect":"Deny","Action":["*"],"Resource":["*"]}]}`
-)
+// denyAllPolicy is the name of this installation's inline policy that denies everything. What was written
+// under another one has it in its hold.
+func denyAllPolicy(acct *actions.Account) string {
+	return acct.Org.Installation.Name(deny.AllPolicy)
+}
 
 // DetachPolicies removes all policies of a role, after a deny of everything: the deny
 // contains the role from the first step, and stays against grants in the policies of
@@ -78,7 +77,8 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	prior, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), denyAllPolicy)
+	policy, document := denyAllPolicy(acct), deny.AllDocument(acct.Org.Installation)
+	prior, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), policy)
 	if err != nil {
 		return actions.Plan{}, err
 	}
@@ -104,7 +104,7 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 		p.More = true
 		return p, err
 	}
-	p.Steps = append(p.Steps, slices.DeleteFunc(policySteps(acct, r), isKept)...)
+	p.Steps = append(p.Steps, slices.DeleteFunc(policySteps(acct, r), func(s actions.Step) bool { return isKept(policy, s) })...)
 	if acct.Look != actions.LookAll {
 		return p, nil
 	}
@@ -112,39 +112,41 @@ func (DetachPolicies) Plan(ctx context.Context, acct *actions.Account, c actions
 		return actions.Plan{}, err // no snapshot, no change
 	}
 	p.Snapshot, p.Facts = r.json(), r.facts(role)
-	if kept := keptText(r); kept != "" {
+	if kept := keptText(policy, r); kept != "" {
 		p.Facts = append(p.Facts, actions.Fact{Label: "Left as they are, since they only deny", Text: kept})
 	}
-	if prior != nil && *prior != denyAllDocument {
-		p.Warnings = append(p.Warnings, "There is a policy named "+denyAllPolicy+" that says something else. It is replaced, and undo puts it back: "+deny.Compact(*prior))
+	if prior != nil && *prior != document {
+		p.Warnings = append(p.Warnings, "There is a policy named "+policy+" that says something else. It is replaced, and undo puts it back: "+deny.Compact(*prior))
 	}
 	if len(r.Profiles) > 0 {
 		p.Warnings = append(p.Warnings, "Every instance with this role loses its permissions until this is undone.")
 	}
-	if total := r.inlineTotal(denyAllPolicy, denyAllDocument); total > inlineQuota {
+	if total := r.inlineTotal(policy, document); total > inlineQuota {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("The role's inline policies fill their quota (%d of %d characters with our deny): the deny is its permissions boundary, AWSDenyAll.", total, inlineQuota))
 	}
+	deny.WarnElsewhere(ctx, acct, deny.TamperValue(role.Tags), &p)
 	p.Warnings = append(append(p.Warnings, stands.Warnings(acct)...), guardrailWarning(role)...)
 	return p, nil
 }
 
 // denyAllStep returns the step that denies everything to the role.
 func denyAllStep(acct *actions.Account, role *types.Role, stands deny.State) actions.Step {
-	id := aws.ToString(role.RoleId)
-	return actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: aws.ToString(role.Arn), ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", denyAllPolicy), Prior: stands.Stored(), Goal: "permissions", Deny: true,
-		Current: denyAllText(acct, stands), After: "inline policy " + denyAllPolicy + ": Deny *; where it does not fit, permissions boundary AWSDenyAll"}
+	id, policy := aws.ToString(role.RoleId), denyAllPolicy(acct)
+	return actions.Step{ID: "deny", Title: "Deny everything to the role", Resource: aws.ToString(role.Arn), ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", policy), Prior: stands.Stored(), Goal: "permissions", Deny: true,
+		Current: denyAllText(acct, policy, stands), After: "inline policy " + policy + ": Deny *; where it does not fit, permissions boundary AWSDenyAll"}
 }
 
-// isKept reports whether a policy stays: it is a deny of ours, or our own deny replaces it.
-func isKept(s actions.Step) bool {
+// isKept reports whether a policy stays: it is a deny of ours or of another installation, or our own
+// deny of this name replaces it.
+func isKept(denyAll string, s actions.Step) bool {
 	if arn, ok := strings.CutPrefix(s.ID, stepDetach); ok {
 		return isAWSQuarantine(arn)
 	}
 	name := strings.TrimPrefix(s.ID, stepInline)
-	return name == denyAllPolicy || deny.Kept(name, *s.Prior)
+	return name == denyAll || deny.Kept(name, *s.Prior)
 }
 
-func keptText(r roleState) string {
+func keptText(denyAll string, r roleState) string {
 	var kept []string
 	for _, arn := range r.Attached {
 		if isAWSQuarantine(arn) {
@@ -152,19 +154,25 @@ func keptText(r roleState) string {
 		}
 	}
 	for _, name := range r.inlineNames() {
-		if name != denyAllPolicy && deny.Kept(name, r.Inline[name]) {
+		if name != denyAll && deny.Kept(name, r.Inline[name]) {
 			kept = append(kept, name)
 		}
 	}
 	return strings.Join(kept, ", ")
 }
 
-func denyAllText(acct *actions.Account, live deny.State) string {
-	text := "no inline policy " + denyAllPolicy
-	if doc := live.Inline; doc != nil && *doc == denyAllDocument {
-		text = "inline policy " + denyAllPolicy + ": Deny *"
+// denyAllOf is the document of a policy of ours that denies everything.
+func denyAllOf(policy string) string {
+	_, by := actions.InstallationOf(policy)
+	return deny.AllDocument(by)
+}
+
+func denyAllText(acct *actions.Account, policy string, live deny.State) string {
+	text := "no inline policy " + policy
+	if doc := live.Inline; doc != nil && *doc == denyAllOf(policy) {
+		text = "inline policy " + policy + ": Deny *"
 	} else if doc != nil {
-		text = "another inline policy named " + denyAllPolicy + ": " + deny.Compact(*doc)
+		text = "another inline policy named " + policy + ": " + deny.Compact(*doc)
 	}
 	if live.Boundary == deny.BoundaryARN(acct.Partition) {
 		text += ", permissions boundary AWSDenyAll"
@@ -180,7 +188,7 @@ func (DetachPolicies) Apply(ctx context.Context, acct *actions.Account, s action
 	}
 	switch s.ID {
 	case "tag":
-		return deny.TaggedRole(acct, name).Apply(ctx, deny.TamperValue(role.Tags), s, run)
+		return deny.TaggedRole(acct, name).Apply(ctx, acct, deny.TamperValue(role.Tags), s, run)
 	case "deny":
 		return applyDenyAll(ctx, acct, role, s)
 	}
@@ -192,15 +200,16 @@ func (DetachPolicies) Apply(ctx context.Context, acct *actions.Account, s action
 // boundary: what the attacker made can't keep the deny from being written.
 func applyDenyAll(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step) (actions.Effect, error) {
 	name, ours := aws.ToString(role.RoleName), deny.BoundaryARN(acct.Partition)
-	e := actions.Effect{Prior: s.Prior, Wrote: aws.String(denyAllDocument)}
-	live, err := deny.GetRolePolicy(ctx, acct, name, denyAllPolicy)
+	document := denyAllOf(s.HoldName())
+	e := actions.Effect{Prior: s.Prior, Wrote: &document}
+	live, err := deny.GetRolePolicy(ctx, acct, name, s.HoldName())
 	if err != nil || deny.EqualContent(live, e.Wrote) {
 		return e, err
 	}
 	if deny.BoundaryOf(role.PermissionsBoundary) == ours {
 		return actions.Effect{Prior: s.Prior, Wrote: &ours}, nil
 	}
-	r, err := putInline(ctx, acct, name, denyAllPolicy, denyAllDocument)
+	r, err := putInline(ctx, acct, name, s.HoldName(), document)
 	if instead, bound, err := deny.OfRole(acct, name).BindInstead(ctx, s, err); bound {
 		return instead, err
 	}
@@ -209,14 +218,14 @@ func applyDenyAll(ctx context.Context, acct *actions.Account, role *types.Role, 
 }
 
 // standing reads what stands in the places of the deny of everything.
-func standing(ctx context.Context, acct *actions.Account, role *types.Role) (deny.State, error) {
-	inline, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), denyAllPolicy)
+func standing(ctx context.Context, acct *actions.Account, role *types.Role, policy string) (deny.State, error) {
+	inline, err := deny.GetRolePolicy(ctx, acct, aws.ToString(role.RoleName), policy)
 	return deny.State{Inline: inline, Boundary: deny.BoundaryOf(role.PermissionsBoundary)}, err
 }
 
 // deniesAll reports whether one of the places has our deny.
-func deniesAll(acct *actions.Account, live deny.State) bool {
-	return live.Inline != nil && *live.Inline == denyAllDocument || live.Boundary == deny.BoundaryARN(acct.Partition)
+func deniesAll(acct *actions.Account, policy string, live deny.State) bool {
+	return live.Inline != nil && *live.Inline == denyAllOf(policy) || live.Boundary == deny.BoundaryARN(acct.Partition)
 }
 
 // Verify implements [actions.Action].
@@ -227,10 +236,10 @@ func (DetachPolicies) Verify(ctx context.Context, acct *actions.Account, s actio
 	}
 	switch s.ID {
 	case "tag":
-		return deny.VerifyTag(deny.TamperValue(role.Tags), e), nil
+		return deny.VerifyTag(ctx, acct, deny.TamperValue(role.Tags), e), nil
 	case "deny":
-		live, err := standing(ctx, acct, role)
-		return actions.Reading{Holds: err == nil && deniesAll(acct, live), Found: denyAllText(acct, live)}, err
+		live, err := standing(ctx, acct, role, s.HoldName())
+		return actions.Reading{Holds: err == nil && deniesAll(acct, s.HoldName(), live), Found: denyAllText(acct, s.HoldName(), live)}, err
 	}
 	return verifyRemoved(ctx, acct, name, s)
 }
@@ -246,39 +255,40 @@ func (DetachPolicies) Revert(ctx context.Context, acct *actions.Account, s actio
 	case err != nil:
 		return actions.Reading{}, err
 	case s.ID == "tag":
-		return deny.TaggedRole(acct, name).Revert(ctx, deny.TamperValue(role.Tags), e)
+		return deny.TaggedRole(acct, name).Revert(ctx, acct, deny.TamperValue(role.Tags), e)
 	case s.ID != "deny":
 		r, err := restorePolicy(ctx, acct, name, s, e)
 		return r, unmodifiable(err)
 	}
-	return revertDenyAll(ctx, acct, role, e)
+	return revertDenyAll(ctx, acct, role, s, e)
 }
 
 // revertDenyAll takes our deny out of both places: a worker may have died between them.
-func revertDenyAll(ctx context.Context, acct *actions.Account, role *types.Role, e actions.Effect) (actions.Reading, error) {
-	name := aws.ToString(role.RoleName)
+func revertDenyAll(ctx context.Context, acct *actions.Account, role *types.Role, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	name, policy := aws.ToString(role.RoleName), s.HoldName()
+	document := denyAllOf(policy)
 	prior, err := deny.ReadState(e.Prior)
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	live, err := standing(ctx, acct, role)
+	live, err := standing(ctx, acct, role, policy)
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	r, err := deny.OfRole(acct, name).Release(ctx, live.Boundary, prior, e)
+	r, err := deny.OfRole(acct, name).Release(ctx, live.Boundary, deny.TamperValue(role.Tags), prior, e)
 	if err != nil || !r.Holds {
 		return r, err
 	}
-	wroteInline := e.Wrote != nil && *e.Wrote == denyAllDocument
-	switch ours := live.Inline != nil && *live.Inline == denyAllDocument; {
+	wroteInline := e.Wrote != nil && *e.Wrote == document
+	switch ours := live.Inline != nil && *live.Inline == document; {
 	case deny.EqualContent(live.Inline, prior.Inline), !ours && !wroteInline:
 		return r, nil
 	case !ours:
-		return actions.Reading{Found: denyAllText(acct, live) + ", which is not what Killswitch wrote", Changed: r.Changed}, nil
+		return actions.Reading{Found: denyAllText(acct, policy, live) + ", which is not what Killswitch wrote", Changed: r.Changed}, nil
 	case prior.Inline != nil:
-		return putInline(ctx, acct, name, denyAllPolicy, *prior.Inline)
+		return putInline(ctx, acct, name, policy, *prior.Inline)
 	}
-	_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(denyAllPolicy)})
+	_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
 	if actions.IsCode(err, "NoSuchEntity") {
 		err = nil
 	}

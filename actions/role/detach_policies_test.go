@@ -94,10 +94,10 @@ func sorted(s awsfake.State) awsfake.State {
 
 func TestStripLeavesNothingButDenies(t *testing.T) {
 	const deny = `{"Statement":[{"Effect":"Deny","Action":"s3:*","Resource":"*"}]}`
-	isolated := denies.InstanceDocument("arn:aws:ec2:eu-central-1:222222222222:instance/i-0123456789abcdef0")
+	isolated := denies.InstanceDocument("", "arn:aws:ec2:eu-central-1:222222222222:instance/i-0123456789abcdef0")
 	w := stripWorld(t, actiontest.WithInline("app", actiontest.AllowIAM), actiontest.WithInline("deny-of-their-own", deny), actiontest.WithInline("KillswitchX", deny), actiontest.WithInline("KillswitchTrap", actiontest.AllowIAM),
 		actiontest.WithInline("KillswitchIsolate-i-0123456789abcdef0", isolated), actiontest.WithInline("KillswitchIsolate-i-0123456789abcdef1", isolated),
-		actiontest.WithInline("KillswitchIsolate", denies.InstanceDocument("arn:aws:ec2:eu-central-1:222222222222:instance/i-0123456789abcdef0", "arn:aws:ec2:us-east-1:222222222222:instance/i-0123456789abcdef1")),
+		actiontest.WithInline("KillswitchIsolate", denies.InstanceDocument("", "arn:aws:ec2:eu-central-1:222222222222:instance/i-0123456789abcdef0", "arn:aws:ec2:us-east-1:222222222222:instance/i-0123456789abcdef1")),
 		actiontest.WithInline(actiontest.Revoke, actiontest.Consoles))
 	w.AddPolicy("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3", deny)
 	w.AddPolicy("arn:aws:iam::222222222222:policy/AWSCompromisedKeyQuarantineV3", actiontest.AllowIAM)

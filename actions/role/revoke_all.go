@@ -44,7 +44,7 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 	p := actions.Plan{
 		Identity:   actions.Identity{ARN: actions.RootARN(acct.Partition, acct.ID), ID: acct.ID},
 		Reversible: true,
-		Undo:       "removes the deny from each role, or puts back the " + revokePolicy + " policy that stood there; sessions issued before the cutoff then work again until they expire",
+		Undo:       "removes the deny from each role, or puts back the " + revokePolicy(acct) + " policy that stood there; sessions issued before the cutoff then work again until they expire",
 		Residual: append(RevokeSessions{}.Spec().NotStopped,
 			"Roles that are made after it has run are not covered, nor watched: they have no sessions from before.",
 			"The roles are not tagged: the tamper SCP, where it is deployed, does not guard these denies."),
@@ -77,7 +77,7 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 		if acct.Org.Protection(s.Resource) != "" {
 			foreign = append(foreign, s.ResourceName())
 		}
-		if inlineSum(r) > inlineQuota {
+		if inlineSum(acct, r) > inlineQuota {
 			full++
 		}
 		if actions.Guardrail(aws.ToString(r.RoleName)) != "" {
@@ -144,7 +144,7 @@ func exemptRoles(s actions.Scope) (arns []string) {
 // protected are left alone only if nobody unexpected may enter them.
 func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error) {
 	name, arn, id := aws.ToString(r.RoleName), aws.ToString(r.Arn), aws.ToString(r.RoleId)
-	s := actions.Step{ID: "revoke " + name, Title: "Revoke the sessions of " + name, Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Many: true,
+	s := actions.Step{ID: "revoke " + name, Title: "Revoke the sessions of " + name, Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy(acct)), Many: true,
 		Skip: acct.Org.ProtectedBecause(arn, aws.ToString(r.Path), name)}
 	if s.Skip == "" && acct.Org.ForwarderRole != "" && strings.EqualFold(name, acct.Org.ForwarderRole) {
 		s.Skip = forwards
@@ -156,9 +156,9 @@ func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error)
 		s.Current = "left alone, " + s.Skip
 		return s, nil
 	}
-	prior, err := listedInline(r, revokePolicy)
+	prior, err := listedInline(r, s.HoldName())
 	s.Prior, s.Goal, s.Deny = prior, s.ID, true
-	s.Current, s.After = inlineText(prior), "inline policy "+revokePolicy+": Deny * for sessions issued before now + 30 s, and aws login"
+	s.Current, s.After = inlineText(s.HoldName(), prior), "inline policy "+s.HoldName()+": Deny * for sessions issued before now + 30 s, and aws login"
 	return s, err
 }
 
@@ -170,10 +170,10 @@ func lastUsed(r types.RoleDetail) time.Time {
 }
 
 // inlineSum is the size of a role's inline policies including our deny.
-func inlineSum(r types.RoleDetail) int {
-	size := inlineSize(deny.RevokeDocument(time.Unix(0, 0)))
+func inlineSum(acct *actions.Account, r types.RoleDetail) int {
+	size := inlineSize(deny.RevokeDocument(acct.Org.Installation, time.Unix(0, 0)))
 	for _, p := range r.RolePolicyList {
-		if doc, err := url.PathUnescape(aws.ToString(p.PolicyDocument)); err == nil && aws.ToString(p.PolicyName) != revokePolicy {
+		if doc, err := url.PathUnescape(aws.ToString(p.PolicyDocument)); err == nil && aws.ToString(p.PolicyName) != revokePolicy(acct) {
 			size += inlineSize(doc)
 		}
 	}
@@ -183,8 +183,8 @@ func inlineSum(r types.RoleDetail) int {
 // errGone is returned by listedDeny if the role no longer exists.
 var errGone = errors.New("the role no longer exists")
 
-// listedDeny returns the name of one of many roles and the content of its policy
-// revokePolicy, from the role list. It returns errGone or [actions.ErrRecreated] if the
+// listedDeny returns the name of one of many roles and the content of the step's
+// policy, from the role list. It returns errGone or [actions.ErrRecreated] if the
 // role of the step is not there.
 func listedDeny(ctx context.Context, acct *actions.Account, s actions.Step) (name string, live *string, err error) {
 	_, _, _, name, _ = actions.SplitRoleARN(s.Resource)
@@ -199,7 +199,7 @@ func listedDeny(ctx context.Context, acct *actions.Account, s actions.Step) (nam
 	case aws.ToString(r.RoleId) != s.ResourceID:
 		return name, nil, actions.ErrRecreated
 	}
-	live, err = listedInline(r, revokePolicy)
+	live, err = listedInline(r, s.HoldName())
 	return name, live, err
 }
 
@@ -214,13 +214,13 @@ func applyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, r
 	case err != nil:
 		return e, err
 	}
-	cutoff, done := deny.NextCutoff(revocationOf(live), run)
+	cutoff, done := deny.NextCutoff(revocationOf(s.Installation(), live), run)
 	if done {
 		e.Wrote = live
 		return e, nil
 	}
-	doc := deny.RevokeDocument(cutoff)
-	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
+	doc := deny.RevokeDocument(s.Installation(), cutoff)
+	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(s.HoldName()), PolicyDocument: &doc})
 	if actions.IsCode(err, "NoSuchEntity") {
 		return e, nil
 	}
@@ -239,7 +239,7 @@ func verifyOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, 
 	case err != nil:
 		return actions.Reading{}, err
 	}
-	return actions.Reading{Holds: revokes(live, e), Found: inlineText(live)}, nil
+	return actions.Reading{Holds: revokes(s.Installation(), live, e), Found: inlineText(s.HoldName(), live)}, nil
 }
 
 // revertOneOfAll puts back the prior content of one of many roles with one write: the
@@ -248,7 +248,7 @@ func revertOneOfAll(ctx context.Context, acct *actions.Account, s actions.Step, 
 	name, live, err := listedDeny(ctx, acct, s)
 	var read actions.Reading
 	if err == nil {
-		read, err = restoreInline(ctx, acct, name, live, e)
+		read, err = restoreInline(ctx, acct, name, live, s, e)
 	}
 	switch {
 	case errors.Is(err, errGone), actions.IsCode(err, "NoSuchEntity"):

@@ -19,12 +19,15 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/vouch"
 )
 
-const (
-	revokePolicy = actions.RevokePolicy
-	// inlineQuota is the aggregate size of a role's inline policies, not counting white space.
-	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-	inlineQuota = 10240
-)
+// inlineQuota is the aggregate size of a role's inline policies, not counting white space.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+const inlineQuota = 10240
+
+// revokePolicy is the name of this installation's inline policy that revokes sessions. What was written
+// under another one has it in its hold.
+func revokePolicy(acct *actions.Account) string {
+	return acct.Org.Installation.Name(actions.RevokePolicy)
+}
 
 // RevokeSessions denies everything to the sessions of a role that were issued before a
 // cutoff shortly after now. Newer sessions are not denied.
@@ -125,20 +128,22 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 	if p.Guarded, err = vouch.Guard(acct, c, role); err != nil {
 		return actions.Plan{}, err
 	}
-	prior, err := getInline(ctx, acct, actions.LastPart(c.Target))
+	policy := revokePolicy(acct)
+	prior, err := deny.GetRolePolicy(ctx, acct, actions.LastPart(c.Target), policy)
 	if err != nil {
 		return actions.Plan{}, err
 	}
 	if prior != nil {
 		if grants := deny.Grants(*prior); grants != "" {
-			p.Warnings = append(p.Warnings, "The policy "+revokePolicy+" that stands there allows this, and undo would put it back: "+grants)
+			p.Warnings = append(p.Warnings, "The policy "+policy+" that stands there allows this, and undo would put it back: "+grants)
 		}
-		p.Undo = "puts back the " + revokePolicy + " policy that stands there now; sessions that it allows then work again until they expire"
+		p.Undo = "puts back the " + policy + " policy that stands there now; sessions that it allows then work again until they expire"
 	}
 	p.Steps = []actions.Step{denySessionsStep(acct, role, prior), tagStep(acct, role)}
 	if acct.Look != actions.LookAll {
 		return p, nil
 	}
+	deny.WarnElsewhere(ctx, acct, deny.TamperValue(role.Tags), &p)
 	p.Warnings = append(p.Warnings, guardrailWarning(role)...)
 	if err := surveyRole(ctx, acct, actions.LastPart(c.Target), role, prior, &p); err != nil {
 		cause, _ := actions.Explain(err) // the survey only informs: the plan goes on
@@ -152,9 +157,9 @@ func (RevokeSessions) Plan(ctx context.Context, acct *actions.Account, c actions
 
 // denySessionsStep returns the step that denies everything to a role's sessions until now.
 func denySessionsStep(acct *actions.Account, role *types.Role, prior *string) actions.Step {
-	arn, id := aws.ToString(role.Arn), aws.ToString(role.RoleId)
-	return actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", revokePolicy), Prior: prior, Goal: "sessions", Deny: true,
-		Current: inlineText(prior), After: "inline policy " + revokePolicy + ": Deny * for sessions issued before now + 30 s, and aws login"}
+	arn, id, policy := aws.ToString(role.Arn), aws.ToString(role.RoleId), revokePolicy(acct)
+	return actions.Step{ID: "deny", Title: "Deny all sessions issued until now", Resource: arn, ResourceID: id, Hold: actions.HoldKey(acct, id, "inline", policy), Prior: prior, Goal: "sessions", Deny: true,
+		Current: inlineText(policy, prior), After: "inline policy " + policy + ": Deny * for sessions issued before now + 30 s, and aws login"}
 }
 
 // surveyRole adds the blast radius to the plan.
@@ -182,9 +187,9 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 		p.Facts = append(p.Facts, actions.Fact{Label: "Instance profiles", Text: strings.Join(names, ", ")})
 	}
 
-	size := inlineSize(deny.RevokeDocument(time.Unix(0, 0)))
+	size := inlineSize(deny.RevokeDocument(acct.Org.Installation, time.Unix(0, 0)))
 	for policy, doc := range r.Inline {
-		if policy != revokePolicy {
+		if policy != revokePolicy(acct) {
 			size += inlineSize(doc)
 		}
 	}
@@ -195,7 +200,7 @@ func surveyRole(ctx context.Context, acct *actions.Account, name string, role *t
 		if r, ok := deny.ReadRevocation(*prior); ok {
 			p.Facts = append(p.Facts, actions.Fact{Label: "Revoked before", Text: "sessions issued before " + r.Cutoff.Format("2006-01-02 15:04:05 UTC")})
 		} else {
-			p.Warnings = append(p.Warnings, "There is a policy named "+revokePolicy+" that does something else. It is replaced, and undo puts it back: "+deny.Compact(*prior))
+			p.Warnings = append(p.Warnings, "There is a policy named "+revokePolicy(acct)+" that does something else. It is replaced, and undo puts it back: "+deny.Compact(*prior))
 		}
 	}
 	return nil
@@ -207,7 +212,7 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 	case vouch.Is(s):
 		return actions.Effect{}, nil
 	case scp.BySCP(s):
-		return scp.Revocation(acct.Org, s.ResourceID, run).Apply(ctx, acct, s, run)
+		return scp.Revocation(acct.Org, s.HoldName(), run).Apply(ctx, acct, s, run)
 	case s.Many:
 		return applyOneOfAll(ctx, acct, s, run)
 	}
@@ -216,30 +221,30 @@ func (RevokeSessions) Apply(ctx context.Context, acct *actions.Account, s action
 		return actions.Effect{}, err
 	}
 	if s.ID == "tag" {
-		return deny.TaggedRole(acct, name).Apply(ctx, deny.TamperValue(role.Tags), s, run)
+		return deny.TaggedRole(acct, name).Apply(ctx, acct, deny.TamperValue(role.Tags), s, run)
 	}
-	live, err := getInline(ctx, acct, name)
+	live, err := deny.GetRolePolicy(ctx, acct, name, s.HoldName())
 	if err != nil {
 		return actions.Effect{}, err
 	}
-	cutoff, done := deny.NextCutoff(revocationOf(live), run)
+	cutoff, done := deny.NextCutoff(revocationOf(s.Installation(), live), run)
 	if done {
 		return actions.Effect{Prior: s.Prior, Wrote: live}, nil
 	}
-	doc := deny.RevokeDocument(cutoff)
-	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: &doc})
+	doc := deny.RevokeDocument(s.Installation(), cutoff)
+	_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(s.HoldName()), PolicyDocument: &doc})
 	if actions.IsCode(err, "LimitExceeded") {
 		err = actions.WithHint(err, "the role's inline policies fill their quota, and a deny with a date has no other place: ask for detach_policies, which denies to the whole role; undo puts its policies back")
 	}
 	return actions.Effect{Prior: s.Prior, Wrote: &doc, Changed: true}, err
 }
 
-// revocationOf returns what our deny says; zero if there is none.
-func revocationOf(live *string) deny.Revocation {
+// revocationOf returns what an installation's deny says; zero if there is none.
+func revocationOf(by actions.Installation, live *string) deny.Revocation {
 	if live == nil {
 		return deny.Revocation{}
 	}
-	if r, _ := deny.ReadRevocation(*live); r.Ours {
+	if r, _ := deny.ReadRevocation(*live); r.Ours && r.By == by {
 		return r
 	}
 	return deny.Revocation{}
@@ -251,7 +256,7 @@ func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actio
 	case vouch.Is(s):
 		return vouch.Verify(ctx, acct, s)
 	case scp.BySCP(s):
-		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Verify(ctx, acct, s, e)
+		return scp.Revocation(acct.Org, s.HoldName(), actions.Run{}).Verify(ctx, acct, s, e)
 	case s.Many:
 		return verifyOneOfAll(ctx, acct, s, e)
 	}
@@ -260,22 +265,22 @@ func (RevokeSessions) Verify(ctx context.Context, acct *actions.Account, s actio
 		return actions.Reading{}, err
 	}
 	if s.ID == "tag" {
-		return deny.VerifyTag(deny.TamperValue(role.Tags), e), nil
+		return deny.VerifyTag(ctx, acct, deny.TamperValue(role.Tags), e), nil
 	}
-	live, err := getInline(ctx, acct, name)
+	live, err := deny.GetRolePolicy(ctx, acct, name, s.HoldName())
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	return actions.Reading{Holds: revokes(live, e), Found: inlineText(live)}, nil
+	return actions.Reading{Holds: revokes(s.Installation(), live, e), Found: inlineText(s.HoldName(), live)}, nil
 }
 
-// ours reports whether a document is our deny with any cutoff.
-func ours(document string) bool { return revocationOf(&document).Ours }
+// ours reports whether a document is an installation's deny with any cutoff.
+func ours(by actions.Installation, document string) bool { return revocationOf(by, &document).Ours }
 
-// revokes reports whether our deny is there, and denies all that a step wrote.
-func revokes(live *string, e actions.Effect) bool {
-	r := revocationOf(live)
-	return r.Ours && e.Wrote != nil && r.Covers(revocationOf(e.Wrote))
+// revokes reports whether an installation's deny is there, and denies all that a step wrote.
+func revokes(by actions.Installation, live *string, e actions.Effect) bool {
+	r := revocationOf(by, live)
+	return r.Ours && e.Wrote != nil && r.Covers(revocationOf(by, e.Wrote))
 }
 
 // Revert implements [actions.Action].
@@ -284,7 +289,7 @@ func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actio
 	case vouch.Is(s):
 		return actions.Reading{Holds: true}, nil
 	case scp.BySCP(s):
-		return scp.Revocation(acct.Org, s.ResourceID, actions.Run{}).Revert(ctx, acct, s, e)
+		return scp.Revocation(acct.Org, s.HoldName(), actions.Run{}).Revert(ctx, acct, s, e)
 	case s.Many:
 		return revertOneOfAll(ctx, acct, s, e)
 	}
@@ -297,13 +302,13 @@ func (RevokeSessions) Revert(ctx context.Context, acct *actions.Account, s actio
 	case err != nil:
 		return actions.Reading{}, err
 	case s.ID == "tag":
-		return deny.TaggedRole(acct, name).Revert(ctx, deny.TamperValue(role.Tags), e)
+		return deny.TaggedRole(acct, name).Revert(ctx, acct, deny.TamperValue(role.Tags), e)
 	}
-	live, err := getInline(ctx, acct, name)
+	live, err := deny.GetRolePolicy(ctx, acct, name, s.HoldName())
 	if err != nil {
 		return actions.Reading{}, err
 	}
-	return restoreInline(ctx, acct, name, live, e)
+	return restoreInline(ctx, acct, name, live, s, e)
 }
 
 // What Revert finds where the role of a step is gone.
@@ -313,39 +318,35 @@ var (
 )
 
 // restoreInline puts back the prior content of a role's deny, unless live is not ours.
-func restoreInline(ctx context.Context, acct *actions.Account, name string, live *string, e actions.Effect) (actions.Reading, error) {
+func restoreInline(ctx context.Context, acct *actions.Account, name string, live *string, s actions.Step, e actions.Effect) (actions.Reading, error) {
 	var err error
+	policy := s.HoldName()
 	switch {
 	case deny.EqualContent(live, e.Prior):
 		return actions.Reading{Holds: true}, nil
-	case live == nil || !ours(*live):
-		return actions.Reading{Found: inlineText(live) + ", which is not what Killswitch wrote"}, nil
+	case live == nil || !ours(s.Installation(), *live):
+		return actions.Reading{Found: inlineText(policy, live) + ", which is not what Killswitch wrote"}, nil
 	case e.Prior == nil:
-		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy)})
+		_, err = acct.IAM().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
 		if actions.IsCode(err, "NoSuchEntity") {
 			err = nil
 		}
 	default:
-		_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String(revokePolicy), PolicyDocument: e.Prior})
+		_, err = acct.IAM().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &policy, PolicyDocument: e.Prior})
 	}
 	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
 }
 
-// getInline returns the document of our inline deny; nil if there is none.
-func getInline(ctx context.Context, acct *actions.Account, role string) (*string, error) {
-	return deny.GetRolePolicy(ctx, acct, role, revokePolicy)
-}
-
-func inlineText(doc *string) string {
+func inlineText(policy string, doc *string) string {
 	if doc == nil {
-		return "no inline policy " + revokePolicy
+		return "no inline policy " + policy
 	}
 	if r, ok := deny.ReadRevocation(*doc); ok {
-		text := "inline policy " + revokePolicy + ": Deny * for sessions issued before " + r.Cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
+		text := "inline policy " + policy + ": Deny * for sessions issued before " + r.Cutoff.UTC().Format("2006-01-02 15:04:05 UTC")
 		if r.Login {
 			text += ", and aws login"
 		}
 		return text
 	}
-	return "another inline policy named " + revokePolicy + ": " + deny.Compact(*doc)
+	return "another inline policy named " + policy + ": " + deny.Compact(*doc)
 }

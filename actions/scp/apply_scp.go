@@ -198,16 +198,18 @@ func configuredAttachment(o actions.Org, name string, unit bool) (a Attachment, 
 	if no != nil {
 		return a, nil, &actions.Refusal{Reason: "the document " + name + " can't be used: " + no.Reason, Hint: no.Hint}
 	}
-	return Attachment{policy: prefix + name, document: func(string) string { return text }, holds: deny.EqualJSON, fingerprint: fingerprint}, spared, nil
+	return Attachment{policy: o.Installation.Name(prefix + name), document: func(string) string { return text }, holds: deny.EqualJSON, fingerprint: fingerprint}, spared, nil
 }
 
 // stepAttachment returns the attachment of a step.
 func stepAttachment(acct *actions.Account, s actions.Step) (Attachment, error) {
-	name, unit := strings.CutPrefix(s.HoldName(), unitPrefix)
+	base, _ := actions.InstallationOf(s.HoldName())
+	name, unit := strings.CutPrefix(base, unitPrefix)
 	a, _, no := configuredAttachment(acct.Org, strings.TrimPrefix(name, scpPrefix), unit)
 	if no != nil {
 		return a, no
 	}
+	a.policy = s.HoldName()
 	return a, nil
 }
 
@@ -260,6 +262,7 @@ func (ApplySCP) Plan(ctx context.Context, acct *actions.Account, c actions.Call)
 	if len(st.attached) == 0 {
 		p.Warnings = append(p.Warnings, "It has no service control policy at all, not even FullAWSAccess: they are probably not enabled in this organization, and then the attach fails.")
 	}
+	st.warnElsewhere(&p)
 	a.survey(ctx, acct, at.id, st, &p)
 	if c.OfUnit() {
 		surveyUnit(ctx, acct, at, &p)

@@ -56,6 +56,15 @@ type scpState struct {
 	content  string   // "" if there is none
 	attached []string // the names of all SCPs that are attached to the account itself
 	ours     bool     // ours is one of them
+	// elsewhere are those of other installations, for people.
+	elsewhere []string
+}
+
+// warnElsewhere tells the approver of what other installations have attached.
+func (st scpState) warnElsewhere(p *actions.Plan) {
+	if len(st.elsewhere) > 0 {
+		p.Warnings = append(p.Warnings, "Held elsewhere: "+strings.Join(st.elsewhere, ", ")+". That stays attached as it is, now and when this is undone.")
+	}
 }
 
 // attachStep is the ID of the step that attaches a policy to an account.
@@ -94,6 +103,9 @@ func (a Attachment) read(ctx context.Context, acct *actions.Account, account str
 	for _, p := range on {
 		st.attached = append(st.attached, aws.ToString(p.Name))
 		st.ours = st.ours || id != "" && aws.ToString(p.Id) == id
+		if acct.Look == actions.LookAll && !p.AwsManaged {
+			st.elsewhere = append(st.elsewhere, elsewhere(ctx, acct, p)...)
+		}
 	}
 	slices.Sort(st.attached)
 	return st, err
@@ -126,6 +138,21 @@ func (a Attachment) find(ctx context.Context, acct *actions.Account) (id, owner 
 	}
 	return "", "", &actions.Refusal{Reason: fmt.Sprintf("the organization has a policy %s (%s) without the tag %s: Killswitch did not make it", a.policy, id, deny.TamperTag),
 		Hint: "find out who made it, then rename or delete it; if it is yours, tag it " + deny.TamperTag + "=shared, in the management account"}
+}
+
+// elsewhere tells of a policy that is another installation's: its name and its tag say the same.
+func elsewhere(ctx context.Context, acct *actions.Account, p types.PolicySummary) []string {
+	name := aws.ToString(p.Name)
+	base, by := actions.InstallationOf(name)
+	if by == acct.Org.Installation || !strings.HasPrefix(base, scpPrefix) {
+		return nil
+	}
+	owner, _, err := tagOf(ctx, acct, aws.ToString(p.Id))
+	marks := acct.Elsewhere(ctx, owner)
+	if _, of := actions.InstallationOf(owner); err != nil || len(marks) != 1 || of != by {
+		return nil
+	}
+	return []string{actions.Clip(name) + " by " + actions.HeldElsewhere(marks)}
 }
 
 // tagOf returns the value of our tag on a policy, and whether it has it.
@@ -199,10 +226,10 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 		}
 		want := a.document("")
 		e.Wrote = &want
-		id, err = a.create(ctx, acct, want, run.RequestID)
+		id, err = a.create(ctx, acct, want, a.mark(run))
 		switch {
 		case err == nil:
-			owner, e.Changed = run.RequestID, true
+			owner, e.Changed = a.mark(run), true
 		case actions.IsCode(err, "DuplicatePolicyException"): // another run was faster, or this one before it died
 			if id, owner, err = a.find(ctx, acct); err == nil && id == "" {
 				err = actions.RetryLater(fmt.Errorf("policy %s exists and is not listed yet", a.policy))
@@ -232,7 +259,7 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 			e.Changed = true
 		}
 	}
-	created := e.Changed && owner == run.RequestID
+	created := e.Changed && owner == a.mark(run)
 	_, err = organizationsOf(acct).AttachPolicy(ctx, &organizations.AttachPolicyInput{PolicyId: &id, TargetId: &s.ResourceID})
 	switch {
 	case err == nil:
@@ -247,11 +274,17 @@ func (a Attachment) Apply(ctx context.Context, acct *actions.Account, s actions.
 	return e, err
 }
 
-func (a Attachment) create(ctx context.Context, acct *actions.Account, document, request string) (id string, err error) {
+// mark is the value of the tag of a policy that a run makes.
+func (a Attachment) mark(run actions.Run) string {
+	_, by := actions.InstallationOf(a.policy)
+	return by.Name(run.RequestID)
+}
+
+func (a Attachment) create(ctx context.Context, acct *actions.Account, document, mark string) (id string, err error) {
 	out, err := organizationsOf(acct).CreatePolicy(ctx, &organizations.CreatePolicyInput{
 		Name: &a.policy, Type: types.PolicyTypeServiceControlPolicy, Content: &document,
 		Description: aws.String("Made by Killswitch to contain accounts. Its tag " + deny.TamperTag + " names the request; undo removes it."),
-		Tags:        []types.Tag{{Key: aws.String(deny.TamperTag), Value: &request}}, // in the same call: the tag marks it as ours
+		Tags:        []types.Tag{{Key: aws.String(deny.TamperTag), Value: &mark}}, // in the same call: the tag marks it as ours
 	})
 	if err != nil {
 		return "", err
@@ -270,7 +303,7 @@ func (a Attachment) explainAttachFailure(ctx context.Context, acct *actions.Acco
 	if errors.As(failure, &limit) && limit.Reason == types.ConstraintViolationExceptionReasonMaxPolicyTypeAttachmentLimitExceeded {
 		err = actions.WithHint(failure, "there are as many service control policies as AWS allows: "+toTakeOff(ctx, acct, s.ResourceID)+", then retry")
 	}
-	if owner != run.RequestID {
+	if owner != a.mark(run) {
 		return err
 	}
 	if _, left := a.delete(ctx, acct, id); left != nil {
@@ -306,7 +339,7 @@ func toTakeOff(ctx context.Context, acct *actions.Account, account string) strin
 	if err != nil {
 		return "detach one of them"
 	}
-	var ours, denying, others []string
+	var ours, theirs, denying, others []string
 	for _, p := range on {
 		if p.AwsManaged {
 			continue
@@ -314,7 +347,9 @@ func toTakeOff(ctx context.Context, acct *actions.Account, account string) strin
 		name := actions.Clean(aws.ToString(p.Name))
 		owner, tagged, _ := tagOf(ctx, acct, aws.ToString(p.Id))
 		document, err := content(ctx, acct, aws.ToString(p.Id))
-		switch {
+		switch held := actions.HeldElsewhere(acct.Elsewhere(ctx, owner)); {
+		case held != "":
+			theirs = append(theirs, name+" by "+held)
 		case strings.HasPrefix(owner, requestPrefix):
 			ours = append(ours, name)
 		case !tagged && err == nil && deny.Grants(document) == "": // what is tagged was deployed ahead, as the tamper protection
@@ -326,6 +361,9 @@ func toTakeOff(ctx context.Context, acct *actions.Account, account string) strin
 	var ways []string
 	if len(ours) > 0 {
 		ways = append(ways, "undo what holds "+strings.Join(ours, ", ")+" here (/killswitch list)")
+	}
+	if len(theirs) > 0 {
+		ways = append(ways, "undo there what is held elsewhere: "+strings.Join(theirs, ", "))
 	}
 	if len(denying) > 0 {
 		ways = append(ways, "detach one that only denies ("+strings.Join(denying, ", ")+") and attach it again after the undo")

@@ -282,8 +282,9 @@ func (DenyPrincipal) Plan(ctx context.Context, acct *actions.Account, c actions.
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	s := actions.Step{ID: attachStep, Title: "Deny it by the service control policy " + denyPrefix + at.id, Resource: at.arn, ResourceID: at.id, Share: who.denied.share(),
-		Hold: actions.HoldKey(acct, at.id, "scp", denyPrefix+at.id), Goal: "principal", Deny: true, Current: "is not denied", After: "everything is denied to " + who.denied.String()}
+	policy := acct.Org.Installation.Name(denyPrefix + at.id)
+	s := actions.Step{ID: attachStep, Title: "Deny it by the service control policy " + policy, Resource: at.arn, ResourceID: at.id, Share: who.denied.share(),
+		Hold: actions.HoldKey(acct, at.id, "scp", policy), Goal: "principal", Deny: true, Current: "is not denied", After: "everything is denied to " + who.denied.String()}
 	a, err := denyAttachment(acct.Org, s, nil)
 	if err != nil {
 		return actions.Plan{}, err
@@ -312,6 +313,7 @@ func (DenyPrincipal) Plan(ctx context.Context, acct *actions.Account, c actions.
 	if acct.Look != actions.LookAll {
 		return p, nil
 	}
+	st.warnElsewhere(&p)
 	p.Facts = append(who.facts, actions.Fact{Label: "Denied in", Text: at.name}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)},
 		actions.Fact{Label: "Also denied by this policy", Text: fmt.Sprintf("%d", others.count())},
 		actions.Fact{Label: "Meanwhile", Text: "nobody takes " + at.name + " out of the organization"})

@@ -16,10 +16,10 @@ func ViaSCP(c actions.Call) bool { return actions.WholeAccount(c) && c.Options["
 func BySCP(s actions.Step) bool { return s.ID == attachStep }
 
 // Revocation is the policy that denies everything to sessions of an account issued
-// before a cutoff. Each account has its own, with its own cutoff.
-func Revocation(o actions.Org, account string, run actions.Run) Attachment {
+// before a cutoff, by its name. Each account has its own, with its own cutoff.
+func Revocation(o actions.Org, policy string, run actions.Run) Attachment {
 	return Attachment{
-		policy: scpPrefix + "revoke-" + account,
+		policy: policy,
 		document: func(live string) string {
 			is, _ := readRevokeSCP(o, live)
 			cutoff, done := deny.NextCutoff(is, run)
@@ -43,7 +43,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call, 
 	if err != nil {
 		return actions.Plan{}, err
 	}
-	a := Revocation(acct.Org, c.Account, actions.Run{})
+	a := Revocation(acct.Org, acct.Org.Installation.Name(scpPrefix+"revoke-"+c.Account), actions.Run{})
 	st, err := a.read(ctx, acct, c.Account)
 	if err != nil {
 		return actions.Plan{}, err
@@ -71,6 +71,7 @@ func PlanRevocation(ctx context.Context, acct *actions.Account, c actions.Call, 
 	p.Warnings = append(p.Warnings, "Everything in the account that runs on a role loses its permissions until it gets new credentials; aws login does not work in it until undo.",
 		"The other way is role by role, without the organization: revoke_sessions "+c.Target)
 	p.Facts = append(p.Facts, actions.Fact{Label: "Account", Text: at.name}, actions.Fact{Label: "Service control policies", Text: counted(st.attached)}, actions.Fact{Label: "Exempt", Text: exemptText(exemptARNs(acct.Org))})
+	st.warnElsewhere(&p)
 	a.survey(ctx, acct, c.Account, st, &p)
 	vouch.Survey(ctx, acct, exempt, &p)
 	return p, nil

@@ -176,7 +176,8 @@ func deactivated(ctx context.Context, acct *actions.Account, user string, s acti
 }
 
 // reactivate activates a credential that was active before.
-func reactivate(ctx context.Context, acct *actions.Account, user string, s actions.Step, e actions.Effect) (actions.Reading, error) {
+func reactivate(ctx context.Context, acct *actions.Account, on *types.User, s actions.Step, e actions.Effect) (actions.Reading, error) {
+	user := aws.ToString(on.UserName)
 	c, kind, err := liveCredential(ctx, acct, user, s)
 	switch {
 	case err != nil:
@@ -187,6 +188,9 @@ func reactivate(ctx context.Context, acct *actions.Account, user string, s actio
 		return actions.Reading{Holds: true}, nil
 	case e.Wrote == nil || c.Status != *e.Wrote:
 		return actions.Reading{Found: "the " + kind.what + " " + strings.ToLower(c.Status)}, nil
+	}
+	if by := deny.Elsewhere(ctx, acct, deny.TamperValue(on.Tags)); by != "" {
+		return actions.Reading{Found: "the " + kind.what + " " + strings.ToLower(c.Status), Elsewhere: by}, nil
 	}
 	err = kind.set(ctx, acct, user, c.ID, types.StatusType(*e.Prior))
 	if actions.IsCode(err, "NoSuchEntity") {

@@ -47,7 +47,13 @@ func (DeactivateKey) Spec() actions.Spec {
 func deactivatePermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	quarantines, owners := s.Any() || s.Call.Options["quarantine"] == "yes", ownerARNs(s)
 	list, set := []string{"iam:ListAccessKeys"}, []string{"iam:UpdateAccessKey"}
-	alone := []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: owners}, {Actions: set, Resources: s.Changed("iam", "user/")}}
+	writes := set
+	if s.Org.Installation != "" {
+		if writes = append(writes, "iam:TagUser"); p == actions.PhaseUndo {
+			writes = append(writes, "iam:UntagUser")
+		}
+	}
+	alone := []actions.Statement{{Actions: []string{"iam:GetUser", "iam:ListAccessKeys"}, Resources: owners}, {Actions: writes, Resources: s.Changed("iam", "user/")}}
 	switch p {
 	case actions.PhasePlan:
 		if quarantines {
@@ -105,6 +111,12 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 		if quarantines, err = quarantineOwner(ctx, acct, k, &p); err != nil {
 			return actions.Plan{}, err
 		}
+	}
+	if !quarantines {
+		deny.WarnElsewhere(ctx, acct, deny.TamperValue(k.user.Tags), &p)
+	}
+	if !quarantines && acct.Org.Installation != "" { // another one sees by the tag that the key is inactive for this one, too
+		p.Steps = append(p.Steps, userTagStep(acct, k.user))
 	}
 	if quarantines {
 		p.Undo = "removes the tag, and the deny last; the key stays inactive unless the undo says keys=reactivate"

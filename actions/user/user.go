@@ -30,7 +30,7 @@ func (userSteps) Apply(ctx context.Context, acct *actions.Account, s actions.Ste
 	}
 	switch {
 	case s.ID == "tag":
-		return deny.TaggedUser(acct, name).Apply(ctx, deny.TamperValue(user.Tags), s, run)
+		return deny.TaggedUser(acct, name).Apply(ctx, acct, deny.TamperValue(user.Tags), s, run)
 	case s.ID == "deny":
 		return deny.QuarantineOf(acct, s).Apply(ctx, acct, user, s)
 	case s.ID == stepPassword:
@@ -78,7 +78,7 @@ func (userSteps) Verify(ctx context.Context, acct *actions.Account, s actions.St
 	}
 	switch {
 	case s.ID == "tag":
-		return deny.VerifyTag(deny.TamperValue(user.Tags), e), nil
+		return deny.VerifyTag(ctx, acct, deny.TamperValue(user.Tags), e), nil
 	case s.ID == "deny":
 		return deny.QuarantineOf(acct, s).Verify(ctx, acct, user)
 	case s.ID == stepPassword:
@@ -106,11 +106,11 @@ func (userSteps) Revert(ctx context.Context, acct *actions.Account, s actions.St
 	case err != nil:
 		return actions.Reading{}, err
 	case s.ID == "tag":
-		return deny.TaggedUser(acct, name).Revert(ctx, deny.TamperValue(user.Tags), e)
+		return deny.TaggedUser(acct, name).Revert(ctx, acct, deny.TamperValue(user.Tags), e)
 	case s.ID == "deny":
 		return deny.QuarantineOf(acct, s).Revert(ctx, acct, user, e)
 	}
-	return reactivate(ctx, acct, name, s, e)
+	return reactivate(ctx, acct, user, s, e)
 }
 
 // userTagStep returns the step that tags the user as contained.

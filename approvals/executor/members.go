@@ -7,8 +7,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
-// Members keeps in the table runs which accounts are members of the organization. It
-// implements actions.Members.
+// Members keeps in the table runs which accounts are members of the organization, and knows
+// which requests are in that table. It implements actions.Members.
 type Members struct{ Store approvals.Store }
 
 // member is the row of an account that is a member.
@@ -34,4 +34,10 @@ func (m Members) Remember(ctx context.Context, account string, at time.Time) err
 		return err
 	}
 	return m.Store.Write(ctx, approvals.PutRow(memberKey(account), version, member{at.UTC()}))
+}
+
+// Began implements actions.Members.
+func (m Members) Began(ctx context.Context, request string) bool {
+	_, err := approvals.Runs{Reader: m.Store}.Run(ctx, request)
+	return err == nil
 }

@@ -28,7 +28,7 @@ func outsideUser(t *testing.T) *world {
 
 // deniedInside reports whether our policy denies to bernd in its own account.
 func (w *world) deniedInside() bool {
-	return len(w.bernd().Attached) > 0 || w.bernd().Inline["KillSwitchQuarantine"] != ""
+	return len(w.bernd().Attached) > 0 || w.bernd().Inline[w.cfg.Org.Installation.Name("KillSwitchQuarantine")] != ""
 }
 
 // deniedOutside reports whether a service control policy is attached to the account.

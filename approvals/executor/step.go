@@ -258,11 +258,16 @@ func (w *worker) revert(ctx context.Context, acct *actions.Account, t *stepAttem
 	s.State = approvals.StepDone
 	if !read.Holds {
 		s.State, s.Cause, s.Hint = approvals.StepDrifted, "found "+read.Found, "look at it by hand: undo does not overwrite what others wrote"
+		if read.Elsewhere != "" {
+			s.Cause, s.Hint = s.Step.Current+" stays, held elsewhere by "+read.Elsewhere, undoThereFirst
+		}
 	} else if read.Found != "" {
 		s.Cause = read.Found
 	}
 	return nil
 }
+
+const undoThereFirst = "undo it there first, then undo this again; or, if there is no such installation, delete its mark from the tag killswitch by hand"
 
 // recordSteps writes the results of steps and their holds, and decides which are tried
 // again: those stay begun.

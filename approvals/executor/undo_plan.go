@@ -92,6 +92,9 @@ func addUndoStep(p *approvals.Planned, s step, others []string, found actions.Re
 	case found.Found != "":
 		back.Current = found.Found
 	}
+	if found.Elsewhere != "" {
+		warn("Held elsewhere by %s. What both have set is not taken back until it is undone there.", found.Elsewhere)
+	}
 	if back.NotReverted == "" && len(others) > 0 {
 		back.After = "stays: " + strings.Join(others, ", ") + " holds it too"
 	} else if document := strings.HasPrefix(strings.TrimSpace(deref(back.Prior)), "{"); document && back.NotReverted == "" && back.Deny {

@@ -172,10 +172,11 @@ func (w *worker) prepare(ctx context.Context, steps []step, look actions.Look) (
 			}
 		}
 	}
+	w.reader.Approved = w.p.Plan.Identity.ID
 	if undo {
 		return w.reader, steps, plan, readListing(ctx, w.reader, w.action, steps)
 	}
-	w.reader.Look, w.reader.Approved = look, w.p.Plan.Identity.ID
+	w.reader.Look = look
 	bound := w.p.Plan.Bound
 	if w.watching && bound.Hash != "" { // the approved content is looked at, whatever the configuration says now
 		plan.Identity = w.p.Plan.Identity

@@ -148,6 +148,15 @@ func TestExampleIsTheDocumentedOne(t *testing.T) {
 	}
 }
 
+func TestInstallation(t *testing.T) {
+	for want, edits := range map[actions.Installation][]string{"": nil, "pilot2": {"  external_id:", "  installation: pilot2\n  external_id:"}} {
+		got, err := Parse("x.yaml", []byte(edit(t, example(t), edits...)), nil)
+		if err != nil || got.Org.Installation != want {
+			t.Errorf("installation %q, want %q: %v", got.Org.Installation, want, err)
+		}
+	}
+}
+
 const minimal = `
 slack: {team: T01ACME, incident_channel: C01INC}
 people: [{id: alice, name: Alice, slack: U01ALICE}, {id: bob, name: Bob, slack: U02BOB}]

@@ -22,6 +22,7 @@ func (c *checker) org(root *value) actions.Org {
 		RestorerRole:      aws.at("restorer_role").text(),
 		ForwarderRole:     aws.at("forwarder_role").text(),
 		ExternalID:        aws.at("external_id").text(),
+		Installation:      actions.Installation(aws.at("installation").text()),
 		Regions:           aws.at("regions").texts(),
 		AdminGroup:        root.at("policy", "admin_group").text(),
 		Accounts:          map[string]string{},

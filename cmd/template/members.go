@@ -83,6 +83,7 @@ func Members(o actions.Org) ([]byte, error) {
 		"IsolationProfile": resource("AWS::IAM::InstanceProfile", "MakesShared", object{"InstanceProfileName": instance.IsolationName, "Roles": []any{ref("IsolationRole")}}),
 	}
 	for id, name := range map[string]string{"Quarantine": deny.FullQuarantine, "QuarantineIAM": deny.IAMQuarantine} {
+		name = o.Installation.Name(name)
 		content, err := document(deny.QuarantineDocument(name))
 		if err != nil {
 			return nil, err

@@ -213,9 +213,12 @@ func (s stack) in(t *testing.T, c *awsfake.Cloud, account string) {
 // TestMembersAreWhatActionsUse: in an account with what the template deploys, and nothing else of ours, the
 // actions contain and undo, and find all that is deployed ahead.
 func TestMembersAreWhatActionsUse(t *testing.T) {
-	for _, partition := range []string{"aws", "aws-us-gov", "aws-cn"} {
+	for partition, by := range map[string]actions.Installation{"aws": "", "aws-us-gov": "pilot", "aws-cn": ""} {
 		c := &actiontest.Clock{T: actiontest.Began}
 		w := actiontest.FixtureAt(t, c, c.Now, partition)
+		w.Org.Installation = by
+		w.Hub = actions.NewCloud(w.Config(), w.Org)
+		w.Hub.SetNow(c.Now)
 		printed, err := template.Members(w.Org)
 		actiontest.Must(t, err)
 		deployed(t, printed, actiontest.Member, nil).in(t, w.Cloud, actiontest.Member)
@@ -231,7 +234,7 @@ func TestMembersAreWhatActionsUse(t *testing.T) {
 		p := w.Plan()
 		done := w.Contain()
 		actiontest.AllApplied(t, done)
-		if eve := w.Snapshot().Accounts[actiontest.Member].Users["eve"]; len(eve.Attached) != 1 || len(eve.Inline) != 1 || strings.Contains(strings.Join(p.Warnings, " "), "deployed") {
+		if eve := w.Snapshot().Accounts[actiontest.Member].Users["eve"]; len(eve.Attached) != 1 || !strings.HasSuffix(eve.Attached[0], "policy/"+by.Name("KillSwitchQuarantine")) || len(eve.Inline) != 1 || strings.Contains(strings.Join(p.Warnings, " "), "deployed") {
 			t.Errorf("%s: %+v, warnings %v", partition, eve, p.Warnings)
 		}
 		w.Undo(done)

@@ -74,6 +74,7 @@ func TestTamperProtection(t *testing.T) {
 				{"the member roles", []string{"iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy", "iam:DeleteRole", "iam:CreateRole", "iam:TagRole"}, iam("role/killswitch-responder"), nil, []string{"StackSets"}},
 				{"the forwarder", []string{"iam:UpdateAssumeRolePolicy", "iam:CreateRole"}, iam("role/forwarder"), nil, []string{"StackSets"}},
 				{"the quarantine policies", []string{"iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion", "iam:DeletePolicy"}, iam("policy/KillSwitchQuarantine"), nil, []string{"StackSets"}},
+				{"those of another installation", []string{"iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DeletePolicy"}, iam("policy/KillSwitchQuarantineIAM@pilot"), nil, []string{"StackSets"}},
 				{"the isolation profile", []string{"iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile"}, iam("instance-profile/killswitch-isolation"), nil, []string{"StackSets"}},
 				{"roles of StackSets", []string{"iam:CreateRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy"}, iam("role/stacksets-exec-eviL"), nil, nil},
 				{"leaving the organization", []string{"organizations:LeaveOrganization", "account:CloseAccount"}, "*", nil, nil},
