@@ -81,8 +81,12 @@ func New(env Environment, b Backends) *Zones {
 	c := env.Config
 	instance := rand.Text() + "/" // a file of tables belongs to one process: other instances are gone
 	secrets := func(context.Context) ([]string, error) { return []string{env.SigningSecret}, nil }
+	count := func(ctx context.Context, name string, n int) {
+		env.Log.InfoContext(ctx, "counted", slog.String("name", name), slog.Int("n", n))
+	}
 	cloud := actions.NewCloud(env.AWS, c.Org)
 	cloud.SetNow(env.Now)
+	cloud.SetCount(count)
 	cloud.SetLog(env.Log)
 	cloud.SetMembers(executor.Members{Store: b.Runs})
 	requests := approvals.Requests{Store: b.Requests, Retention: c.Retention}
@@ -104,8 +108,10 @@ func New(env Environment, b Backends) *Zones {
 			return err
 		}
 	}
+	slack := bot.NewSlack(bot.Token(env.BotToken), env.SlackAPI, env.SlackClient, env.Sleep)
+	slack.Count = count
 	z.Bot = &bot.Bot{
-		Slack:           bot.NewSlack(bot.Token(env.BotToken), env.SlackAPI, env.SlackClient, env.Sleep),
+		Slack:           slack,
 		Requests:        requests,
 		Runs:            approvals.Runs{Reader: b.Runs},
 		Jobs:            approvals.JobQueues{Jobs: b.Jobs, Checks: b.Checks},
@@ -121,9 +127,7 @@ func New(env Environment, b Backends) *Zones {
 		PagerAfter:      c.PagerAfter,
 		Now:             env.Now,
 		Sleep:           env.Sleep,
-		Count: func(ctx context.Context, name string, n int) {
-			env.Log.InfoContext(ctx, "counted", slog.String("name", name), slog.Int("n", n))
-		},
+		Count:           count,
 		Log: env.Log.With(slog.String("zone", "bot")),
 	}
 	z.Executor = &executor.Executor{
@@ -147,6 +151,7 @@ func New(env Environment, b Backends) *Zones {
 		Sleep:      env.Sleep,
 		Owner:      func() string { return instance + rand.Text() },
 		Gone:       func(owner string) bool { return !strings.HasPrefix(owner, instance) },
+		Count:      count,
 		Log:        env.Log.With(slog.String("zone", "executor")),
 	}
 	if topic, err := trail.NewTopic(env.AWS, c.SNSTopic); err == nil { // the configuration has checked that it is an ARN, if there is one
