@@ -3,6 +3,7 @@ package main
 import (
 	"container/list"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -87,7 +88,7 @@ type wholeBody struct {
 // Read implements io.Reader.
 func (b *wholeBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a body returns it as it is
+	if errors.Is(err, io.EOF) {
 		b.ended()
 	}
 	return n, err

@@ -57,7 +57,7 @@ func (h *hello) say(ctx context.Context) {
 func (h *hello) warn(ctx context.Context, msg string, attrs ...slog.Attr) {
 	if ctx.Err() == nil { // else it is the end that is told
 		h.warnings.Add(1)
-		h.log.LogAttrs(ctx, slog.LevelWarn, msg, attrs...)
+		h.log.LogAttrs(ctx, slog.LevelWarn, msg, attrs...) //nolint:sloglint // all who call it have a constant
 	}
 }
 
