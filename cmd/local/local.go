@@ -128,7 +128,7 @@ func New(env Environment, b Backends) *Zones {
 		Now:             env.Now,
 		Sleep:           env.Sleep,
 		Count:           count,
-		Log: env.Log.With(slog.String("zone", "bot")),
+		Log:             env.Log.With(slog.String("zone", "bot")),
 	}
 	z.Executor = &executor.Executor{
 		Store:       b.Runs,
