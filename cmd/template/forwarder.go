@@ -37,12 +37,12 @@ func rules(o actions.Org) (map[string]rule, error) {
 
 // rulesTo makes the rules with a target, and a queue for what the target did not take within a day.
 func rulesTo(all map[string]rule, taken string, target object) object {
-	dead := attribute("DeadQueue", "Arn")
+	dead := arnOf("DeadQueue")
 	target["DeadLetterConfig"] = object{"Arn": dead}
 	resources, arns := object{}, []any{}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		r := all[name]
-		arn := any(attribute(name, "Arn"))
+		arn := any(arnOf(name))
 		if r.Condition != "" {
 			arn = when(r.Condition, arn)
 		}

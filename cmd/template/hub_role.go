@@ -80,23 +80,23 @@ func HubRole(s Serve) ([]byte, error) {
 				"Policies":                 []any{object{"PolicyName": "serve", "PolicyDocument": object{"Version": "2012-10-17", "Statement": statements}}}}),
 			"InstanceProfile": resource("AWS::IAM::InstanceProfile", "OnEC2", object{"InstanceProfileName": ref("HubRoleName"), "Roles": []any{ref("HubRole")}}),
 			"EventsConnection": resource("AWS::Events::Connection", "TakesEvents", object{"Description": "The key by which events come to Killswitch", "AuthorizationType": "API_KEY",
-				"AuthParameters": object{"ApiKeyAuthParameters": object{"ApiKeyName": "X-Api-Key", "ApiKeyValue": ref("EventsKey")}}}),
-			"EventsDestination": resource("AWS::Events::ApiDestination", "TakesEvents", object{"Description": "Killswitch's POST /events", "ConnectionArn": attribute("EventsConnection", "Arn"), "HttpMethod": "POST",
+				"AuthParameters": object{"ApiKeyAuthParameters": object{"ApiKeyName": "X-Api-Key", "ApiKeyValue": ref("EventsKey")}}}), //nolint:gosec // a parameter, which hides its value
+			"EventsDestination": resource("AWS::Events::ApiDestination", "TakesEvents", object{"Description": "Killswitch's POST /events", "ConnectionArn": arnOf("EventsConnection"), "HttpMethod": "POST",
 				"InvocationEndpoint": ref("EventsUrl"), "InvocationRateLimitPerSecond": 50}),
 			"EventsRole": resource("AWS::IAM::Role", "TakesEvents", object{"Description": "Killswitch events, may call POST /events and nothing else",
 				"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []any{eventBridge()}},
 				"Policies": []any{object{"PolicyName": "events", "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{
-					allow(attribute("EventsDestination", "Arn"), "events:InvokeApiDestination")}}}}}),
+					allow(arnOf("EventsDestination"), "events:InvokeApiDestination")}}}}}),
 			"ForwardedEvents": resource("AWS::Events::EventBusPolicy", "TakesMembers", object{"StatementId": "killswitch-forwarders", "Statement": object{"Effect": "Allow", "Principal": "*", "Action": "events:PutEvents",
 				"Resource":  sub("arn:" + o.Partition + ":events:${AWS::Region}:${AWS::AccountId}:event-bus/default"),
 				"Condition": object{"StringEquals": object{"aws:PrincipalOrgID": ref("OrganizationId"), "events:eventBusInvocation": "true"}}}}),
 		},
 		Outputs: object{
-			"HubRoleArn": object{"Description": "What serve runs as; the member roles trust its name, as ExecutorRoleName", "Value": attribute("HubRole", "Arn")},
+			"HubRoleArn": object{"Description": "What serve runs as; the member roles trust its name, as ExecutorRoleName", "Value": arnOf("HubRole")},
 			"HubRegion":  object{"Description": "HubRegion of the member accounts", "Value": ref("AWS::Region")},
 		},
 	}
-	maps.Copy(f.Resources, rulesTo(all, "TakesEvents", object{"Id": "serve", "Arn": attribute("EventsDestination", "Arn"), "RoleArn": attribute("EventsRole", "Arn")}))
+	maps.Copy(f.Resources, rulesTo(all, "TakesEvents", object{"Id": "serve", "Arn": arnOf("EventsDestination"), "RoleArn": arnOf("EventsRole")}))
 	return encode(hubRoleHead, f)
 }
 

@@ -180,10 +180,10 @@ func parameter(pattern, text, standard string) object {
 	return object{"Type": "String", "AllowedPattern": pattern, "Description": text, "Default": standard}
 }
 
-func ref(name string) object           { return object{"Ref": name} }
-func sub(text string) object           { return object{"Fn::Sub": text} }
-func attribute(of, name string) object { return object{"Fn::GetAtt": []any{of, name}} }
-func condition(c string) object        { return object{"Condition": c} }
-func not(c object) object              { return object{"Fn::Not": []any{c}} }
-func equals(a, b any) object           { return object{"Fn::Equals": []any{a, b}} }
-func when(c string, v any) object      { return object{"Fn::If": []any{c, v, ref("AWS::NoValue")}} }
+func ref(name string) object      { return object{"Ref": name} }
+func sub(text string) object      { return object{"Fn::Sub": text} }
+func arnOf(id string) object      { return object{"Fn::GetAtt": []any{id, "Arn"}} }
+func condition(c string) object   { return object{"Condition": c} }
+func not(c object) object         { return object{"Fn::Not": []any{c}} }
+func equals(a, b any) object      { return object{"Fn::Equals": []any{a, b}} }
+func when(c string, v any) object { return object{"Fn::If": []any{c, v, ref("AWS::NoValue")}} }
