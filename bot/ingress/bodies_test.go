@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // unread is a body that nobody may read.
@@ -97,40 +99,65 @@ func TestLengthsThatLie(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesAreBounded: while as many as may be are being read, a further large one is told to come again,
-// what people type and click is taken, and afterwards the large one, too.
+// ends is a response whose reading can be ended, as a server's can.
+type ends struct {
+	*httptest.ResponseRecorder
+	body *io.PipeWriter
+}
+
+func (e ends) SetReadDeadline(time.Time) error { return e.body.CloseWithError(os.ErrDeadlineExceeded) }
+
+// TestLargeBodiesAreBounded: as many as may be are read at the same time. One more ends the one that takes the longest, which
+// is told to come again; where all are read, and none is dealt with, it is told so itself. What people type and click is taken
+// meanwhile.
 func TestLargeBodiesAreBounded(t *testing.T) {
+	large := "command=%2Fkillswitch&text=" + strings.Repeat("x", smallBody)
+	post := func(in *Ingress, w http.ResponseWriter, body io.Reader, length int64, head http.Header) {
+		r := httptest.NewRequest(http.MethodPost, "/slack/interactions", body)
+		r.Header, r.ContentLength = head, length
+		in.ServeHTTP(w, r)
+	}
+	send := func(in *Ingress, body string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		post(in, w, strings.NewReader(body), int64(len(body)), signed(body).Header)
+		return w
+	}
 	synctest.Test(t, func(t *testing.T) {
 		in, q, _ := newIngress()
 		in.Bodies = NewBodies()
-		send := func(body io.Reader, length int64, head http.Header) *httptest.ResponseRecorder {
-			r := httptest.NewRequest(http.MethodPost, "/slack/interactions", body)
-			r.Header, r.ContentLength = head, length
-			w := httptest.NewRecorder()
-			in.ServeHTTP(w, r)
-			return w
-		}
-		var stalled []*io.PipeWriter
+		var held []ends
 		for i := range largeAtOnce {
 			r, w := io.Pipe()
-			stalled = append(stalled, w)
-			go send(r, []int64{MaxBody, -1}[i%2], signed("forged").Header)
+			held = append(held, ends{httptest.NewRecorder(), w})
+			go post(in, held[i], r, []int64{MaxBody, -1}[i%2], signed("forged").Header)
+			synctest.Wait()
+		}
+		if w := send(in, docBody); w.Code != http.StatusOK || len(q.sent) != 1 {
+			t.Errorf("a small one: %d %q", w.Code, w.Body)
+		}
+		if w := send(in, large); w.Code != http.StatusOK || len(q.sent) != 2 {
+			t.Errorf("a large one: %d %q", w.Code, w.Body)
 		}
 		synctest.Wait()
-		large := "command=%2Fkillswitch&text=" + strings.Repeat("x", smallBody)
-		full := send(strings.NewReader(large), int64(len(large)), signed(large).Header)
-		if full.Code != http.StatusServiceUnavailable || full.Header().Get("Retry-After") == "" || len(q.sent) != 0 {
-			t.Errorf("one more: %d %q %v", full.Code, full.Body, full.Header())
+		if w := held[0]; w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || len(in.Bodies.large) != largeAtOnce-1 {
+			t.Errorf("the one that took the longest: %d %q, %d are left", w.Code, w.Body, len(in.Bodies.large))
 		}
-		if w := send(strings.NewReader(docBody), int64(len(docBody)), signed(docBody).Header); w.Code != http.StatusOK || len(q.sent) != 1 {
-			t.Errorf("a small one meanwhile: %d %q", w.Code, w.Body)
-		}
-		for _, w := range stalled {
-			_ = w.CloseWithError(io.ErrUnexpectedEOF)
+		for _, h := range held[1:] {
+			_ = h.body.CloseWithError(io.ErrUnexpectedEOF)
 		}
 		synctest.Wait()
-		if w := send(strings.NewReader(large), int64(len(large)), signed(large).Header); w.Code != http.StatusOK || len(q.sent) != 2 {
-			t.Errorf("afterwards: %d %q", w.Code, w.Body)
+		if len(in.Bodies.large) != 0 || in.Bodies.reading.Len() != 0 {
+			t.Errorf("%d rooms are not given back", len(in.Bodies.large))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // whose reading can't be ended, or is over
+		in, q, _ := newIngress()
+		in.Bodies = NewBodies()
+		for range largeAtOnce {
+			in.Bodies.large <- struct{}{}
+		}
+		if w := send(in, large); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || len(q.sent) != 0 {
+			t.Errorf("one more: %d %q", w.Code, w.Body)
 		}
 	})
 }

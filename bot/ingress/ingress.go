@@ -117,7 +117,7 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head := Request{Method: r.Method, Path: r.URL.Path, Header: r.Header}
 	take, resp := in.route(r.Context(), head, r.ContentLength)
 	if take != nil {
-		body, done, no := in.Bodies.Read(r, MaxBody)
+		body, done, no := in.Bodies.Read(w, r, MaxBody)
 		defer done()
 		if resp = no; no.Status == 0 {
 			ctx, cancel := context.WithTimeout(r.Context(), answerWithin)

@@ -63,7 +63,7 @@ func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		l.write(w, http.StatusMethodNotAllowed, Reply{Error: "POST it"})
 		return
 	}
-	body, done, no := l.Bodies.Read(req, maxStatement)
+	body, done, no := l.Bodies.Read(w, req, maxStatement)
 	defer done()
 	if no.Status != 0 {
 		l.write(w, no.Status, Reply{Error: strings.TrimSpace(no.Body)})
