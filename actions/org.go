@@ -95,6 +95,9 @@ func (o Org) RefuseCall(c Call) *Refusal {
 var noOrganizations = &Refusal{Reason: "the configuration names no account from which service control policies are managed",
 	Hint: "set aws.management_account, or aws.policy_account where that is delegated"}
 
+// Forwarder is the name of the role that passes events on, also where the configuration has none.
+func (o Org) Forwarder() string { return cmp.Or(o.ForwarderRole, "killswitch-forwarder") }
+
 // ProtectedByNameAlone reports whether nothing but its name protects a role or user: whoever holds the
 // account may have made it.
 func (o Org) ProtectedByNameAlone(arn string) bool {

@@ -47,12 +47,9 @@ func TamperSCP(o actions.Org) string {
 	setsTag := but(ours...)
 	// IAM's tag keys are unique regardless of case.
 	setsTag["ForAnyValue:StringEqualsIgnoreCase"] = object{"aws:TagKeys": deny.TamperTag}
-	shared := append([]string{anywhere("role/" + instance.IsolationName), anywhere("instance-profile/" + instance.IsolationName)}, ours...)
+	shared := append([]string{anywhere("role/" + instance.IsolationName), anywhere("instance-profile/" + instance.IsolationName), anywhere("role/" + o.Forwarder())}, ours...)
 	for _, name := range []string{deny.FullQuarantine, deny.IAMQuarantine} {
 		shared = append(shared, anywhere("policy/"+name), anywhere("policy/"+actions.Installation("*").Name(name)))
-	}
-	if o.ForwarderRole != "" {
-		shared = append(shared, anywhere("role/"+o.ForwarderRole))
 	}
 	denied := func(sid string, acts, on any, when object) object {
 		s := object{"Sid": sid, "Effect": "Deny", "Action": acts, "Resource": on}

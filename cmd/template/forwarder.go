@@ -75,7 +75,7 @@ func forward(f *file, o actions.Org) error {
 	maps.Copy(f.Parameters, object{
 		"HubRegion":         parameter("([a-z]{2}(-[a-z]+)+-[0-9])?", "Region of the hub, to whose event bus each region's events go; left out, none are passed on", ""),
 		"RoleRegion":        parameter("[a-z]{2}(-[a-z]+)+-[0-9]", "The region whose stack makes the account's roles and policies, for all regions; deploy there first", trail.GlobalRegion(o.Partition)),
-		"ForwarderRoleName": parameter("[A-Za-z0-9_+=,.@-]{1,64}", "Name of the role that passes events on (aws.forwarder_role of the configuration, so that a freeze exempts it)", cmp.Or(o.ForwarderRole, forwarderRole)),
+		"ForwarderRoleName": parameter("[A-Za-z0-9_+=,.@-]{1,64}", "Name of the role that passes events on (aws.forwarder_role of the configuration, so that a freeze exempts it)", o.Forwarder()),
 		"RoleChanges":       object{"Type": "String", "Default": "false", "AllowedValues": []any{"true", "false"}, "Description": "As in the hub's stack: all other IAM changes by sessions of roles, too"},
 	})
 	maps.Copy(f.Conditions, object{
@@ -91,6 +91,8 @@ func forward(f *file, o actions.Org) error {
 		"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []any{eventBridge()}},
 		"Policies":                 []any{object{"PolicyName": "forward", "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{object{"Effect": "Allow", "Action": "events:PutEvents", "Resource": hub}}}}},
 	})
-	maps.Copy(f.Resources, rulesTo(all, "Forwards", object{"Id": "hub", "Arn": hub, "RoleArn": sub("arn:" + o.Partition + ":iam::${AWS::AccountId}:role/${ForwarderRoleName}")}))
+	// Where the role is made, the rules wait for it.
+	role := object{"Fn::If": []any{"MakesForwarder", arnOf("ForwarderRole"), sub("arn:" + o.Partition + ":iam::${AWS::AccountId}:role/${ForwarderRoleName}")}}
+	maps.Copy(f.Resources, rulesTo(all, "Forwards", object{"Id": "hub", "Arn": hub, "RoleArn": role}))
 	return nil
 }

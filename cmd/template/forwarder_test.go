@@ -110,7 +110,11 @@ func TestEachRegionPassesEventsOn(t *testing.T) {
 			switch {
 			case strings.HasSuffix(id, "Rule"):
 				rules++
-				if got := text(s.resources[id]); !strings.Contains(got, `"Arn":"arn:aws:events:`+tt.hub+":"+org.HubAccount+`:event-bus/default"`) || !strings.Contains(got, "arn:aws:iam::"+tt.account+":role/killswitch-forwarder") {
+				role := `"RoleArn":"arn:aws:iam::` + tt.account + `:role/killswitch-forwarder"`
+				if s.resources["ForwarderRole"] != nil { // then they wait for it
+					role = `"RoleArn":{"Fn::GetAtt":["ForwarderRole","Arn"]}`
+				}
+				if got := text(s.resources[id]); !strings.Contains(got, `"Arn":"arn:aws:events:`+tt.hub+":"+org.HubAccount+`:event-bus/default"`) || !strings.Contains(got, role) {
 					t.Errorf("%s: %s is %s", name, id, got)
 				}
 			case strings.HasPrefix(id, "DeadQueue"):

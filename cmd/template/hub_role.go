@@ -71,7 +71,6 @@ func HubRole(s Serve) ([]byte, error) {
 			"HasOrganization":  not(equals(ref("OrganizationId"), "")),
 			"OnEC2":            equals(ref("TrustedPrincipal"), ""),
 			"TakesEvents":      not(equals(ref("EventsUrl"), "")),
-			"TakesMembers":     object{"Fn::And": []any{condition("TakesEvents"), condition("HasOrganization")}},
 			"TakesRoleChanges": object{"Fn::And": []any{condition("TakesEvents"), equals(ref("RoleChanges"), "true")}},
 		},
 		Resources: object{
@@ -87,7 +86,7 @@ func HubRole(s Serve) ([]byte, error) {
 				"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []any{eventBridge()}},
 				"Policies": []any{object{"PolicyName": "events", "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{
 					allow(arnOf("EventsDestination"), "events:InvokeApiDestination")}}}}}),
-			"ForwardedEvents": resource("AWS::Events::EventBusPolicy", "TakesMembers", object{"StatementId": "killswitch-forwarders", "Statement": object{"Effect": "Allow", "Principal": "*", "Action": "events:PutEvents",
+			"ForwardedEvents": resource("AWS::Events::EventBusPolicy", "HasOrganization", object{"StatementId": "killswitch-forwarders", "Statement": object{"Effect": "Allow", "Principal": "*", "Action": "events:PutEvents",
 				"Resource":  sub("arn:" + o.Partition + ":events:${AWS::Region}:${AWS::AccountId}:event-bus/default"),
 				"Condition": object{"StringEquals": object{"aws:PrincipalOrgID": ref("OrganizationId"), "events:eventBusInvocation": "true"}}}}),
 		},

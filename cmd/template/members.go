@@ -20,9 +20,6 @@ import (
 // ExecutorRole is the default name of the executor's role in the hub, as in template.yaml.
 const ExecutorRole = "killswitch-executor"
 
-// forwarderRole is the default name of the role that passes events on.
-const forwarderRole = "killswitch-forwarder"
-
 // object is a mapping of the template, written in alphabetical order.
 type object = map[string]any
 
