@@ -20,16 +20,17 @@ type connections struct {
 	most int
 
 	mu    sync.Mutex
-	open  int
+	open  int       // those that were ended are none of them, though their goroutines may not know it yet
 	waits list.List // of net.Conn, that which waits the longest first
 	at    map[net.Conn]*list.Element
+	ended map[net.Conn]bool
 }
 
 type connectionKey struct{}
 
 // bound puts the bound on a server.
 func (c *connections) bound(s *http.Server) {
-	c.at = map[net.Conn]*list.Element{}
+	c.at, c.ended = map[net.Conn]*list.Element{}, map[net.Conn]bool{}
 	handler := s.Handler
 	s.ConnState = c.changed
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
@@ -53,14 +54,22 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 			c.open++
 		}
 		c.forget(conn)
-		c.at[conn] = c.waits.PushBack(conn)
+		if !c.ended[conn] {
+			c.at[conn] = c.waits.PushBack(conn)
+		}
 	case http.StateHijacked, http.StateClosed:
-		c.open--
 		c.forget(conn)
+		if c.ended[conn] {
+			delete(c.ended, conn)
+		} else {
+			c.open--
+		}
 	}
 	if c.open > c.most && c.waits.Len() > 0 {
 		longest, _ := c.waits.Front().Value.(net.Conn)
 		c.forget(longest)
+		c.ended[longest] = true
+		c.open--
 		_ = longest.Close() // its goroutine then says that it is closed
 	}
 }

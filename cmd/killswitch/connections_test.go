@@ -107,6 +107,47 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// TestOneTooManyEndsOne: not another one for each that has yet to learn that it is ended.
+func TestOneTooManyEndsOne(t *testing.T) {
+	c := &connections{most: 3}
+	c.bound(&http.Server{}) //nolint:gosec // nobody reaches it
+	var all []net.Conn
+	come := func() net.Conn {
+		conn, far := net.Pipe()
+		t.Cleanup(func() { _, _ = conn.Close(), far.Close() })
+		c.changed(conn, http.StateNew)
+		all = append(all, conn)
+		return conn
+	}
+	waiting := func() (n int) {
+		for _, conn := range all {
+			if _, waits := c.at[conn]; waits {
+				n++
+			}
+		}
+		return n
+	}
+	for range 3 {
+		come()
+	}
+	last := come()
+	for range 3 { // whatever is told meanwhile
+		c.changed(last, http.StateActive)
+	}
+	if c.open != 3 || waiting() != 3 || c.at[all[0]] != nil {
+		t.Errorf("%d are open, %d wait", c.open, waiting())
+	}
+	c.changed(all[0], http.StateActive) // its goroutine is late
+	c.changed(all[0], http.StateClosed)
+	if c.open != 3 || waiting() != 3 || len(c.ended) != 0 {
+		t.Errorf("then %d are open, %d wait, %d are ended", c.open, waiting(), len(c.ended))
+	}
+	come()
+	if c.open != 3 || waiting() != 3 || c.at[all[1]] != nil {
+		t.Errorf("one more: %d are open, %d wait", c.open, waiting())
+	}
+}
+
 // TestWhoWaitsLongestIsEnded: one connection too many ends that which has sent nothing for the longest time,
 // never one whose request is here in full.
 func TestWhoWaitsLongestIsEnded(t *testing.T) {
