@@ -3,7 +3,6 @@ package alerts
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -141,10 +140,11 @@ func (w Actor) put(a Alert) approvals.Put {
 // is known by now.
 func (t Table) ChangeByJoin(ctx context.Context, id string, f finding.Finding, actors []string, now time.Time, change func(*Alert) error) (Alert, error) {
 	return t.change(ctx, id, func(a *Alert) ([]approvals.Put, error) {
-		if _, err := t.Named(ctx, f.Own()); !errors.Is(err, approvals.ErrNotFound) {
-			return nil, cmp.Or[error](err, approvals.ErrConflict)
+		alias, err := t.takeAlias(ctx, f.Own(), a)
+		if err != nil {
+			return nil, err
 		}
-		puts := []approvals.Put{t.putAlias(f.Own(), a)}
+		puts := []approvals.Put{alias}
 		for _, name := range actors {
 			known, as, err := t.ByActor(ctx, name, f, now)
 			if err != nil {

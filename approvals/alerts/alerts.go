@@ -170,7 +170,11 @@ func (t Table) Create(ctx context.Context, a Alert, actors ...Actor) error {
 	a.Version, a.Revision = 0, 1
 	puts := []approvals.Put{t.putAlert(a)}
 	for _, name := range a.Names {
-		puts = append(puts, t.putAlias(name, &a))
+		alias, err := t.takeAlias(ctx, name, &a)
+		if err != nil {
+			return err
+		}
+		puts = append(puts, alias)
 	}
 	for _, as := range actors {
 		puts = append(puts, as.put(a))
@@ -204,14 +208,39 @@ func (t Table) Linked(ctx context.Context, links []LinkedRequest) ([]approvals.R
 }
 
 // Named finds the ID of the alert that has a name. It returns ErrNotFound if there is
-// none.
-func (t Table) Named(ctx context.Context, name string) (string, error) {
+// none, or no more: a name may outlive its alert.
+func (t Table) Named(ctx context.Context, name string) (id string, err error) {
+	id, _, err = t.named(ctx, name)
+	return id, err
+}
+
+// named is Named, with the version of the row of the name, whoever has or had it.
+func (t Table) named(ctx context.Context, name string) (id string, version int64, err error) {
 	row, err := t.Requests.Store.Get(ctx, aliasKey(name))
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	var a alias
-	return a.Alert, json.Unmarshal(row.Body, &a)
+	if err := json.Unmarshal(row.Body, &a); err != nil {
+		return "", 0, err
+	}
+	_, err = t.Requests.Store.Get(ctx, alertKey(a.Alert))
+	return a.Alert, row.Version, err
+}
+
+// takeAlias makes the row of an alert's new name. It returns ErrConflict if an alert has that name.
+func (t Table) takeAlias(ctx context.Context, name string, a *Alert) (approvals.Put, error) {
+	_, version, err := t.named(ctx, name)
+	switch {
+	case err == nil:
+		return approvals.Put{}, approvals.ErrConflict
+	case !errors.Is(err, approvals.ErrNotFound):
+		return approvals.Put{}, err
+	}
+	a.touch()
+	put := approvals.PutRow(aliasKey(name), version, alias{a.ID})
+	put.Expires = t.expiry(a.Touched)
+	return put, nil
 }
 
 // Change is [approvals.Requests.Change] for an alert. Names that change adds are
@@ -269,14 +298,19 @@ func (t Table) newAliases(ctx context.Context, a *Alert, before int) (puts []app
 		if slices.Contains(a.Names, name) {
 			continue
 		}
-		owner, err := t.Named(ctx, name)
-		switch {
-		case errors.Is(err, approvals.ErrNotFound):
-			puts = append(puts, t.putAlias(name, a))
-		case err != nil:
-			return nil, err
-		case owner != a.ID:
+		owner, _, err := t.named(ctx, name)
+		if err == nil && owner != a.ID {
 			continue
+		}
+		if errors.Is(err, approvals.ErrNotFound) {
+			var put approvals.Put
+			if put, err = t.takeAlias(ctx, name, a); errors.Is(err, approvals.ErrConflict) {
+				continue
+			}
+			puts = append(puts, put)
+		}
+		if err != nil {
+			return nil, err
 		}
 		a.Names = append(a.Names, name)
 	}
@@ -346,14 +380,6 @@ func (a *Alert) touch() {
 			a.Touched = at
 		}
 	}
-}
-
-// putAlias is the write of an alert's new name. It expires before the alert, never after it.
-func (t Table) putAlias(name string, a *Alert) approvals.Put {
-	a.touch()
-	put := approvals.PutRow(aliasKey(name), 0, alias{a.ID})
-	put.Expires = t.expiry(a.Touched)
-	return put
 }
 
 // expiry is when what was of a time is no longer kept; zero: never.

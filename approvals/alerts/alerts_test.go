@@ -54,6 +54,52 @@ func TestAlertAliases(t *testing.T) {
 	}
 }
 
+// TestNameOutlivesItsAlert: a name whose alert is gone is free, for a new alert, for one that takes it on, and for one that a
+// finding joins. Rows expire each by itself.
+func TestNameOutlivesItsAlert(t *testing.T) {
+	ctx := t.Context()
+	store := memory.NewStore()
+	table := alerts.Table{Requests: approvals.Requests{Store: store}}
+	for _, name := range []string{"other", "gone", "joined"} {
+		if err := table.Create(ctx, alertRow(name, name+" too")); err != nil {
+			t.Fatal(err)
+		}
+		if name == "other" {
+			continue
+		}
+		if err := store.Write(ctx, approvals.Put{Row: approvals.Row{Key: approvals.Key{Part: approvals.AlertID(name), Sort: "alert"}, Version: 1, Body: []byte("{}"), Expires: time.Unix(1, 0)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Sweep(ctx, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"gone", "gone too"} {
+		if id, err := table.Named(ctx, name); !errors.Is(err, approvals.ErrNotFound) {
+			t.Errorf("%s is %s, %v", name, id, err)
+		}
+	}
+	other, err := table.Change(ctx, approvals.AlertID("other"), func(a *alerts.Alert) error {
+		a.Names = append(a.Names, "gone too", "joined too")
+		return nil
+	})
+	if err != nil || !slices.Contains(other.Names, "gone too") || !slices.Contains(other.Names, "joined too") {
+		t.Errorf("names %q, %v", other.Names, err)
+	}
+	if err := table.Create(ctx, alertRow("gone")); err != nil {
+		t.Errorf("the alert anew: %v", err)
+	}
+	f := alertRow("joined").Reports[0].Finding
+	if _, err := table.ChangeByJoin(ctx, other.ID, f, nil, time.Now(), func(*alerts.Alert) error { return nil }); err != nil {
+		t.Errorf("joined: %v", err)
+	}
+	for name, want := range map[string]string{"gone": "gone", "gone too": "other", "joined": "other", "joined too": "other"} {
+		if id, err := table.Named(ctx, name); err != nil || id != approvals.AlertID(want) {
+			t.Errorf("%s is %s, %v; want %s", name, id, err, want)
+		}
+	}
+}
+
 // TestAlertAliasRace: of alerts that want the same name at once one gets it, and
 // none is lost.
 func TestAlertAliasRace(t *testing.T) {
