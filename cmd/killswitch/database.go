@@ -26,9 +26,10 @@ func openDatabase(data string) (*bolt.File, error) {
 		return nil, err
 	}
 	file, backup := filepath.Join(data, databaseFile), filepath.Join(data, backupFile)
-	_, err := os.Stat(file)
-	if info, had := os.Stat(backup); had == nil && errors.Is(err, fs.ErrNotExist) { // else the next backup would take the last one away
-		return nil, fmt.Errorf("there is no %s, but a backup of %s. To go on from it: cp %s %s, and start again. To begin with nothing, move it away", file, age(info), backup, file)
+	is, err := os.Stat(file)
+	nothing := errors.Is(err, fs.ErrNotExist) || err == nil && is.Size() == 0 // as a copy for which there was no room
+	if info, had := os.Stat(backup); had == nil && nothing {                  // else the next backup would take the last one away
+		return nil, fmt.Errorf("there is nothing in %s, but a backup of %s. To go on from it: %s, and start again. To begin with nothing, move it away", file, age(info), restores(backup, file))
 	}
 	db, err := bolt.Open(file)
 	return db, repair(data, err)
@@ -42,9 +43,14 @@ func repair(data string, err error) error {
 	file, backup := filepath.Join(data, databaseFile), filepath.Join(data, backupFile)
 	hint := "there is no backup beside it: look for one of the disk"
 	if info, none := os.Stat(backup); none == nil {
-		hint = fmt.Sprintf("its backup is of %s, and lacks what was stored later. To go on from it: mv %s %s.damaged && cp %s %s, and start again", age(info), file, file, backup, file)
+		hint = fmt.Sprintf("its backup is of %s, and lacks what was stored later. To go on from it: mv %s %s.damaged && %s, and start again", age(info), file, file, restores(backup, file))
 	}
 	return fmt.Errorf("%w. What is contained in AWS stays contained, but nobody watches it until this is mended; requests, approvals and what undo needs are in the file: %s", err, hint)
+}
+
+// restores is how a backup takes the file's place, as a whole or not at all.
+func restores(backup, file string) string {
+	return fmt.Sprintf("cp %s %s.new && mv %s.new %s", backup, file, file, file)
 }
 
 func age(info fs.FileInfo) string { return info.ModTime().UTC().Format(time.RFC3339) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,14 +32,21 @@ func TestServeOnADamagedFile(t *testing.T) {
 			}
 		}
 	}
-	fails("cut", file+" is damaged", "cp "+backup+" "+file)
+	fails("cut", file+" is damaged", "cp "+backup+" "+file+".new && mv "+file+".new "+file)
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	fails("gone", "there is no "+file, "cp "+backup)
+	fails("gone", "there is nothing in "+file, "cp "+backup)
 	b, err := os.ReadFile(backup)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil { // a copy for which there was no room
+		t.Fatal(err)
+	}
+	fails("empty", "there is nothing in "+file, "cp "+backup)
+	if kept, err := os.ReadFile(backup); err != nil || !bytes.Equal(kept, b) {
+		t.Fatalf("the backup is another one now: %v", err)
 	}
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,10 +101,21 @@ func (l *CommandLine) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	l.write(w, http.StatusOK, reply)
 }
 
-// admits reports whether somebody of the roster signed a statement, and answers all others. AWS is asked for few
-// of an address at the same time: behind a proxy all have one, so nobody keeps it while they are slow or wait.
-func (l *CommandLine) admits(w http.ResponseWriter, req *http.Request, signed approvals.SignedStatement, st approvals.Statement) bool {
+// peerOf is the address that a request comes from: behind a proxy on this machine the one that it names, which is the last,
+// since who asks may name any before it.
+func peerOf(req *http.Request) string {
 	peer, _, _ := net.SplitHostPort(req.RemoteAddr)
+	if ip := net.ParseIP(peer); ip != nil && ip.IsLoopback() {
+		all := strings.Split(strings.Join(req.Header.Values("X-Forwarded-For"), ","), ",")
+		return cmp.Or(strings.TrimSpace(all[len(all)-1]), peer)
+	}
+	return peer
+}
+
+// admits reports whether somebody of the roster signed a statement, and answers all others. AWS is asked for few
+// of an address at the same time, and nobody keeps their place while they are slow or wait.
+func (l *CommandLine) admits(w http.ResponseWriter, req *http.Request, signed approvals.SignedStatement, st approvals.Statement) bool {
+	peer := peerOf(req)
 	if !l.enter(peer) {
 		l.write(w, http.StatusTooManyRequests, Reply{Error: "too many requests of this address at once"})
 		return false

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/executor"
 	"github.com/killswitch-chatops/killswitch/approvals/sts"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
@@ -378,6 +380,60 @@ func TestWhoWaitsKeepsNobodyOut(t *testing.T) {
 	if rec := w.brings(w.signs(w.alice(), typed)); rec.Code != http.StatusOK || waiting != 5 {
 		t.Errorf("%d wait: %d %s", waiting, rec.Code, rec.Body)
 	}
+}
+
+// held keeps whoever asks who signed until it is told to go on.
+type held struct {
+	executor.Signers
+	asks, goOn chan struct{}
+}
+
+func (h held) Identify(ctx context.Context, signed approvals.SignedStatement, st approvals.Statement) (sts.Identity, error) {
+	h.asks <- struct{}{}
+	<-h.goOn
+	return h.Signers.Identify(ctx, signed, st)
+}
+
+// TestWhoIsBusyKeepsNobodyElseOut: one address has few questions to AWS in flight, and behind a proxy on this machine
+// addresses are told apart by what it says last, not by what who asks says before.
+func TestWhoIsBusyKeepsNobodyElseOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, identities)
+	body, err := json.Marshal(w.signs(w.alice(), typed))
+	w.must(err)
+	signers := held{w.zones.CommandLine.Signers, make(chan struct{}), make(chan struct{})}
+	w.zones.CommandLine.Signers = signers
+	bring := func(from, forwarded string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/cli", bytes.NewReader(body))
+		r.RemoteAddr = from + ":1234"
+		if forwarded != "" {
+			r.Header.Set("X-Forwarded-For", forwarded)
+		}
+		rec := httptest.NewRecorder()
+		w.zones.CommandLine.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	var wg sync.WaitGroup
+	busy := func(from, forwarded string) {
+		for range 2 {
+			wg.Go(func() { bring(from, forwarded) })
+			<-signers.asks
+		}
+	}
+	busy("127.0.0.1", "203.0.113.1")
+	busy("198.51.100.1", "")
+	for what, from := range map[string][2]string{
+		"the same":                       {"127.0.0.1", "203.0.113.1"},
+		"the same, who says another one": {"127.0.0.1", "192.0.2.9, 203.0.113.1"},
+		"the same, without a proxy":      {"198.51.100.1", "192.0.2.9"},
+	} {
+		if code := bring(from[0], from[1]); code != http.StatusTooManyRequests {
+			t.Errorf("%s: %d", what, code)
+		}
+	}
+	busy("127.0.0.1", "203.0.113.2")
+	close(signers.goOn)
+	wg.Wait()
 }
 
 // TestOneVoteFromTheCommandLine: where the policy wants one, clicks alone run nothing; who clicked may sign.
