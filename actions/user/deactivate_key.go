@@ -117,6 +117,7 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 	}
 	if !quarantines && acct.Org.Installation != "" { // another one sees by the tag that the key is inactive for this one, too
 		p.Steps = append(p.Steps, userTagStep(acct, k.user))
+		p.Warnings = append(p.Warnings, "Where the tamper protection is deployed, nobody but Killswitch changes the user while this stands: a new key must be another user's.")
 	}
 	if quarantines {
 		p.Undo = "removes the tag, and the deny last; the key stays inactive unless the undo says keys=reactivate"

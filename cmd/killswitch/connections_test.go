@@ -110,7 +110,7 @@ func TestFlood(t *testing.T) {
 // TestOneTooManyEndsOne: not another one for each that has yet to learn that it is ended.
 func TestOneTooManyEndsOne(t *testing.T) {
 	c := &connections{most: 3}
-	c.bound(&http.Server{}) //nolint:gosec // nobody reaches it
+	c.bound(&http.Server{})
 	var all []net.Conn
 	come := func() net.Conn {
 		conn, far := net.Pipe()
