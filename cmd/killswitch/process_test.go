@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -33,6 +34,7 @@ const testSigningSecret = "the signing secret of a test"
 
 // process is a running killswitch serve.
 type process struct {
+	once    sync.Once // it is ended
 	cmd     *exec.Cmd
 	address string
 	log     chan string // its lines; closed when it has ended
@@ -85,7 +87,9 @@ func (p *process) until(text string) (read []string) {
 
 // end stops the process and returns its exit code.
 func (p *process) end() int {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait()
+	p.once.Do(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		_ = p.cmd.Wait()
+	})
 	return p.cmd.ProcessState.ExitCode()
 }
