@@ -95,7 +95,13 @@ func (p *Process) Output() string { return p.output.String() }
 // the program ends before that.
 func (p *Process) Answers(t testing.TB, url string) {
 	t.Helper()
-	Eventually(t, p.Name+" at "+url, func(ctx context.Context) error {
+	p.AnswersWithin(t, url, patience)
+}
+
+// AnswersWithin is Answers with a limit of its own.
+func (p *Process) AnswersWithin(t testing.TB, url string, within time.Duration) {
+	t.Helper()
+	EventuallyWithin(t, p.Name+" at "+url, within, func(ctx context.Context) error {
 		select {
 		case <-p.ended:
 			t.Fatalf("%s ended: %v", p.Name, p.err)

@@ -3,9 +3,7 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,24 +57,7 @@ func TestInstall(t *testing.T) {
 	s.must(os.WriteFile(filepath.Join(s.dir, "install"), []byte(own), 0o600))
 	s.must(os.WriteFile(filepath.Join(s.dir, "typed"), []byte(s.slack.App.SigningSecret+"\n"+s.slack.App.BotToken+"\n"), 0o600))
 	s.bot = Start(t, "the README's steps", "/bin/bash", env, "-c", "cd "+s.dir+" && exec bash -euxo pipefail ./install <typed")
-	EventuallyWithin(t, "serve", 6*time.Minute, func(ctx context.Context) error {
-		select {
-		case <-s.bot.ended:
-			t.Fatalf("it ended: %v", s.bot.err)
-		default:
-		}
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", http.NoBody)
-		s.must(err)
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return err
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("status %s", resp.Status)
-		}
-		return nil
-	})
+	s.bot.AnswersWithin(t, "http://"+addr+"/healthz", 6*time.Minute)
 
 	for i, account := range accounts {
 		s.iam = iam.NewFromConfig(s.aws.Member(t, account))
@@ -87,22 +68,16 @@ func TestInstall(t *testing.T) {
 				t.Errorf("%s of %s trusts %s", name, account, *role.Role.AssumeRolePolicyDocument)
 			}
 		}
-		role := s.role("killswitch-try")
+		role := s.role([]string{"killswitch-try", "killswitch-try-2"}[i])
 		s.slack.Command(t, channel, ana, "/killswitch", "revoke_sessions "+[]string{"prod", "staging"}[i]+"/"+role+` reason="does it work?"`)
-		of := func(m Message) bool { return strings.Contains(m.Text, account+":role/"+role+" ") }
-		await := func(state string, undo bool) Message {
-			return s.slack.Await(t, channel, state, func(m Message) bool {
-				return inState(m, state+":") && of(m) && strings.Contains(m.Text, "(undo of") == undo
-			})
-		}
-		s.click(ben, await("pending 0/1", false), "approve")
-		card := await("contained", false)
-		if !strings.Contains(s.deny(role), "aws:TokenIssueTime") {
-			t.Fatalf("%s: contained, and the policy is %s", account, s.deny(role))
+		s.click(ben, s.card("pending 0/1", role, false), "approve")
+		card := s.card("contained", role, false)
+		if !strings.Contains(card.Text, account) || !strings.Contains(s.deny(role), "aws:TokenIssueTime") {
+			t.Fatalf("%s: %s, and the policy is %s", account, card.Text, s.deny(role))
 		}
 		s.click(ana, card, "undo")
-		s.click(ben, await("pending 0/1", true), "approve")
-		await("undone", false)
+		s.click(ben, s.card("pending 0/1", role, true), "approve")
+		s.card("undone", role, false)
 		if s.deny(role) != "" {
 			t.Errorf("%s: undone, and the policy is %s", account, s.deny(role))
 		}
