@@ -111,8 +111,8 @@ func TestWhatDoesNotJoin(t *testing.T) {
 				if joined := errors.Is(err, approvals.ErrNotFound); joined != tt.joins {
 					t.Errorf("joined: %v", joined)
 				}
-				if id, err := d.alerts().Named(t.Context(), tt.second.Own()); err != nil || tt.joins != (id == d.row(called(0, "A", 5, 0)).ID) {
-					t.Errorf("its name leads to %s, %v", id, err)
+				if named, err := d.alerts().Named(t.Context(), tt.second.Own()); err != nil || tt.joins != (named.ID == d.row(called(0, "A", 5, 0)).ID) {
+					t.Errorf("its name leads to %s, %v", named.ID, err)
 				}
 			}, func(d *desk) {
 				d.Findings.Routes = append([]finding.Route{{Match: finding.Match{Source: finding.CloudTrail, Type: "Elsewhere"}, Delivery: finding.Propose, Channel: "C0OTHER"}}, d.Findings.Routes...)

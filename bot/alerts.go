@@ -272,17 +272,14 @@ func (b *Bot) findAlert(ctx context.Context, a finding.Finding) (to place, err e
 		names, actors = names[:1], nil
 	}
 	for i, name := range names {
-		id, err := b.alerts().Named(ctx, name)
-		if errors.Is(err, approvals.ErrNotFound) {
+		row, err := b.alerts().Named(ctx, name)
+		switch {
+		case errors.Is(err, approvals.ErrNotFound):
 			to.free = append(to.free, name)
-			continue
-		}
-		if err != nil || i == 0 {
-			return place{id: id}, err
-		}
-		row, err := b.alerts().Get(ctx, id)
-		if err != nil || takes(row, a) {
-			return place{id: id, shared: true}, err
+		case err != nil || i == 0:
+			return place{id: row.ID}, err
+		case takes(row, a):
+			return place{id: row.ID, shared: true}, nil
 		}
 	}
 	for _, name := range actors {

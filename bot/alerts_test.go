@@ -78,9 +78,7 @@ func TestOneFindingAtManyWorkersMakesOneCard(t *testing.T) {
 		if n := len(d.cards(sec)); n != 1 {
 			t.Fatalf("%d cards", n)
 		}
-		id, err := d.alerts().Named(t.Context(), "key/AKIAEXAMPLE")
-		d.must(err)
-		row, err := d.alerts().Get(t.Context(), id)
+		row, err := d.alerts().Named(t.Context(), "key/AKIAEXAMPLE")
 		d.must(err)
 		if len(row.Reports) != 2 || row.Stale() || len(row.Names) != 3 {
 			t.Errorf("%d reports, names %q, card at %d of %d", len(row.Reports), row.Names, row.Card.Revision, row.Revision)

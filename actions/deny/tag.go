@@ -58,6 +58,19 @@ func Unmark(ctx context.Context, acct *actions.Account, live *string, e actions.
 	return &rest, false
 }
 
+// TakeMark takes what a step wrote out of the tag again: write gets what the tag is to say, nil for no tag.
+func TakeMark(ctx context.Context, acct *actions.Account, live *string, e actions.Effect, write func(left *string) error) (actions.Reading, error) {
+	left, drifted := Unmark(ctx, acct, live, e)
+	switch {
+	case EqualContent(live, left):
+		return actions.Reading{Holds: true}, nil
+	case drifted:
+		return actions.Reading{Found: TagText(live) + ", which is not what Killswitch wrote"}, nil
+	}
+	err := write(left)
+	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+}
+
 // marked reports whether a tag has the mark that a step wrote.
 func marked(live *string, e actions.Effect) bool {
 	return live != nil && e.Wrote != nil && slices.Contains(strings.Fields(*live), *e.Wrote)
@@ -110,19 +123,12 @@ func (t Taggable) Apply(ctx context.Context, acct *actions.Account, live *string
 
 // Revert implements [actions.Action].
 func (t Taggable) Revert(ctx context.Context, acct *actions.Account, live *string, e actions.Effect) (actions.Reading, error) {
-	left, drifted := Unmark(ctx, acct, live, e)
-	var err error
-	switch {
-	case EqualContent(live, left):
-		return actions.Reading{Holds: true}, nil
-	case drifted:
-		return actions.Reading{Found: TagText(live) + ", which is not what Killswitch wrote"}, nil
-	case left == nil:
-		err = t.untag(ctx, []string{TamperTag})
-	default:
-		err = t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: left}})
-	}
-	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+	return TakeMark(ctx, acct, live, e, func(left *string) error {
+		if left == nil {
+			return t.untag(ctx, []string{TamperTag})
+		}
+		return t.tag(ctx, []types.Tag{{Key: aws.String(TamperTag), Value: left}})
+	})
 }
 
 // VerifyTag reads a tag back. Marks of other installations may have come and gone.

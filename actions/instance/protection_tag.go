@@ -175,16 +175,11 @@ func revertInstanceTag(ctx context.Context, acct *actions.Account, s actions.Ste
 		return readingGone("instance " + s.ResourceID), nil
 	}
 	tag := instanceTag(found)
-	left, drifted := deny.Unmark(ctx, acct, tag, e)
-	switch {
-	case deny.EqualContent(tag, left):
-		return actions.Reading{Holds: true}, nil
-	case drifted:
-		return actions.Reading{Found: deny.TagText(tag) + ", which is not what Killswitch wrote"}, nil
-	case left == nil:
-		_, err = ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{s.ResourceID}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: tag}}})
-	default:
-		err = setInstanceTag(ctx, acct, s.ResourceID, *left)
-	}
-	return actions.Reading{Holds: err == nil, Changed: err == nil}, err
+	return deny.TakeMark(ctx, acct, tag, e, func(left *string) error {
+		if left != nil {
+			return setInstanceTag(ctx, acct, s.ResourceID, *left)
+		}
+		_, err := ec2Of(acct).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{s.ResourceID}, Tags: []types.Tag{{Key: aws.String(deny.TamperTag), Value: tag}}})
+		return err
+	})
 }

@@ -112,17 +112,15 @@ func (DeactivateKey) Plan(ctx context.Context, acct *actions.Account, c actions.
 			return actions.Plan{}, err
 		}
 	}
-	if !quarantines {
-		deny.WarnElsewhere(ctx, acct, deny.TamperValue(k.user.Tags), &p)
-	}
-	if !quarantines && acct.Org.Installation != "" { // another one sees by the tag that the key is inactive for this one, too
-		p.Steps = append(p.Steps, userTagStep(acct, k.user))
-		p.Warnings = append(p.Warnings, "Where the tamper protection is deployed, nobody but Killswitch changes the user while this stands: a new key must be another user's.")
-	}
 	if quarantines {
 		p.Undo = "removes the tag, and the deny last; the key stays inactive unless the undo says keys=reactivate"
-	} else {
-		p.Residual = append(p.Residual, "Sessions from GetSessionToken and GetFederationToken that were made with the key live on for up to 36 hours: quarantine=yes, or quarantine_user, ends them.")
+		return p, nil
+	}
+	p.Residual = append(p.Residual, "Sessions from GetSessionToken and GetFederationToken that were made with the key live on for up to 36 hours: quarantine=yes, or quarantine_user, ends them.")
+	deny.WarnElsewhere(ctx, acct, deny.TamperValue(k.user.Tags), &p)
+	if acct.Org.Installation != "" { // another one sees by the tag that the key is inactive for this one, too
+		p.Steps = append(p.Steps, userTagStep(acct, k.user))
+		p.Warnings = append(p.Warnings, "Where the tamper protection is deployed, nobody but Killswitch changes the user while this stands: a new key must be another user's.")
 	}
 	return p, nil
 }

@@ -207,40 +207,45 @@ func (t Table) Linked(ctx context.Context, links []LinkedRequest) ([]approvals.R
 	return requests, nil
 }
 
-// Named finds the ID of the alert that has a name. It returns ErrNotFound if there is
-// none, or no more: a name may outlive its alert.
-func (t Table) Named(ctx context.Context, name string) (id string, err error) {
-	id, _, err = t.named(ctx, name)
-	return id, err
+// Named finds the alert that has a name. It returns ErrNotFound if there is none, or no more: a name may outlive
+// its alert.
+func (t Table) Named(ctx context.Context, name string) (Alert, error) {
+	row, _, err := t.named(ctx, name)
+	if err != nil {
+		return Alert{}, err
+	}
+	return decodeAlert(row)
 }
 
-// named is Named, with the version of the row of the name, whoever has or had it.
-func (t Table) named(ctx context.Context, name string) (id string, version int64, err error) {
+// named reads the row of the alert that has a name, and the version of the row of that name, whoever has or had it.
+func (t Table) named(ctx context.Context, name string) (owner approvals.Row, version int64, err error) {
 	row, err := t.Requests.Store.Get(ctx, aliasKey(name))
 	if err != nil {
-		return "", 0, err
+		return approvals.Row{}, 0, err
 	}
 	var a alias
 	if err := json.Unmarshal(row.Body, &a); err != nil {
-		return "", 0, err
+		return approvals.Row{}, 0, err
 	}
-	_, err = t.Requests.Store.Get(ctx, alertKey(a.Alert))
-	return a.Alert, row.Version, err
+	owner, err = t.Requests.Store.Get(ctx, alertKey(a.Alert))
+	return owner, row.Version, err
 }
 
 // takeAlias makes the row of an alert's new name. It returns ErrConflict if an alert has that name.
 func (t Table) takeAlias(ctx context.Context, name string, a *Alert) (approvals.Put, error) {
 	_, version, err := t.named(ctx, name)
-	switch {
-	case err == nil:
-		return approvals.Put{}, approvals.ErrConflict
-	case !errors.Is(err, approvals.ErrNotFound):
-		return approvals.Put{}, err
+	if !errors.Is(err, approvals.ErrNotFound) {
+		return approvals.Put{}, cmp.Or[error](err, approvals.ErrConflict)
 	}
+	return t.putAlias(name, version, a), nil
+}
+
+// putAlias is the write of a name that no alert has.
+func (t Table) putAlias(name string, version int64, a *Alert) approvals.Put {
 	a.touch()
 	put := approvals.PutRow(aliasKey(name), version, alias{a.ID})
 	put.Expires = t.expiry(a.Touched)
-	return put, nil
+	return put
 }
 
 // Change is [approvals.Requests.Change] for an alert. Names that change adds are
@@ -298,19 +303,14 @@ func (t Table) newAliases(ctx context.Context, a *Alert, before int) (puts []app
 		if slices.Contains(a.Names, name) {
 			continue
 		}
-		owner, _, err := t.named(ctx, name)
-		if err == nil && owner != a.ID {
-			continue
-		}
-		if errors.Is(err, approvals.ErrNotFound) {
-			var put approvals.Put
-			if put, err = t.takeAlias(ctx, name, a); errors.Is(err, approvals.ErrConflict) {
-				continue
-			}
-			puts = append(puts, put)
-		}
-		if err != nil {
+		owner, version, err := t.named(ctx, name)
+		switch {
+		case errors.Is(err, approvals.ErrNotFound):
+			puts = append(puts, t.putAlias(name, version, a))
+		case err != nil:
 			return nil, err
+		case owner.Part != a.ID:
+			continue
 		}
 		a.Names = append(a.Names, name)
 	}

@@ -45,8 +45,8 @@ func TestAlertAliases(t *testing.T) {
 		t.Errorf("names %q, error %v", two.Names, err)
 	}
 	for name, want := range map[string]string{"one": "one", "shared": "one", "two": "two", "free": "two"} {
-		if id, err := table.Named(ctx, name); err != nil || id != approvals.AlertID(want) {
-			t.Errorf("%s is %s, %v; want %s", name, id, err, want)
+		if a, err := table.Named(ctx, name); err != nil || a.ID != approvals.AlertID(want) {
+			t.Errorf("%s is %s, %v; want %s", name, a.ID, err, want)
 		}
 	}
 	if _, err := table.Named(ctx, "three"); !errors.Is(err, approvals.ErrNotFound) {
@@ -75,8 +75,8 @@ func TestNameOutlivesItsAlert(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"gone", "gone too"} {
-		if id, err := table.Named(ctx, name); !errors.Is(err, approvals.ErrNotFound) {
-			t.Errorf("%s is %s, %v", name, id, err)
+		if a, err := table.Named(ctx, name); !errors.Is(err, approvals.ErrNotFound) {
+			t.Errorf("%s is %s, %v", name, a.ID, err)
 		}
 	}
 	other, err := table.Change(ctx, approvals.AlertID("other"), func(a *alerts.Alert) error {
@@ -94,8 +94,8 @@ func TestNameOutlivesItsAlert(t *testing.T) {
 		t.Errorf("joined: %v", err)
 	}
 	for name, want := range map[string]string{"gone": "gone", "gone too": "other", "joined": "other", "joined too": "other"} {
-		if id, err := table.Named(ctx, name); err != nil || id != approvals.AlertID(want) {
-			t.Errorf("%s is %s, %v; want %s", name, id, err, want)
+		if a, err := table.Named(ctx, name); err != nil || a.ID != approvals.AlertID(want) {
+			t.Errorf("%s is %s, %v; want %s", name, a.ID, err, want)
 		}
 	}
 }
@@ -122,13 +122,13 @@ func TestAlertAliasRace(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	id, err := table.Named(ctx, "shared")
+	owner, err := table.Named(ctx, "shared")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 20 {
 		a, err := table.Get(ctx, approvals.AlertID(fmt.Sprint("alert ", i)))
-		if err != nil || slices.Contains(a.Names, "shared") != (a.ID == id) {
+		if err != nil || slices.Contains(a.Names, "shared") != (a.ID == owner.ID) {
 			t.Errorf("%s has names %q, %v", a.ID, a.Names, err)
 		}
 	}
