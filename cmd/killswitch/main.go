@@ -7,6 +7,7 @@
 //	killswitch validate FILE            every problem of a configuration at once
 //	killswitch policy responder         what a member role must be allowed
 //	killswitch template members         what a StackSet deploys into the member accounts
+//	killswitch doctor --config FILE     what is wrong with an installation, and what mends it
 //	killswitch version                  which Killswitch this is
 //	killswitch audit verify --all       whether the records of requests are as they were written
 //	killswitch request, approve, …      the work itself, by AWS credentials: when Slack does not answer
@@ -59,6 +60,7 @@ func subcommands() []subcommand {
 		{"template", "members|organization|hub-role [--config FILE]", "print the CloudFormation template of what each member account has, of the organization's tamper protection, or of what serve runs as", printTemplate},
 		{"audit", "verify|export ID…|--all [--table NAME|--data DIR|FILE] [--bucket NAME] [--format json|csv|markdown] [--output json]", "verify the records of requests, against the bucket of heads too, or export them", auditing},
 		{"completion", "bash|zsh", "print what a shell completes this command line with", completion},
+		{"doctor", "--config FILE [--profile NAME] [--management-profile NAME] [--member-role NAME] [--region REGION] [--stack NAME] [--stack-set NAME] [--url URL] [--output json]", "look at an installation from outside, with your own credentials: what is wrong, and what mends it; changes nothing", examine},
 		{"version", "[--output json]", "print which Killswitch this is, and from which commit", version},
 		{"validate", "FILE [--output json]", "report every problem of a configuration, with its line", validate},
 	}, commandLine)
