@@ -105,6 +105,8 @@ $(CONFIG):
 # schema, no HTTP/2, which nothing here needs; the bot enters no account. The same source gives the same bytes.
 TAGS      := lambda.norpc,noschema,nethttpomithttp2
 TAGS_bot  := ,noaccounts
+# Of changes that are not committed it says so; outside of a repository there is none.
+COMMIT     = $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
 FUNCTIONS := build-IngressFunction build-BotFunction build-ExecutorFunction
 ZIPS      := dist/ingress.zip dist/bot.zip dist/executor.zip
 ARTIFACTS_DIR ?= dist/function/$(zone)
@@ -117,7 +119,7 @@ build-ExecutorFunction dist/executor.zip: zone = executor
 $(FUNCTIONS): $(CONFIG)
 	mkdir -p "$(ARTIFACTS_DIR)"
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -tags $(TAGS)$(TAGS_$(zone)) -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/$(zone)
-	go run ./cmd/killswitch validate $(CONFIG) && go run ./cmd/pack $(if $(filter ingress,$(zone)),-webhooks) $(CONFIG) "$(ARTIFACTS_DIR)"
+	go run ./cmd/killswitch validate $(CONFIG) && go run ./cmd/pack $(if $(filter ingress,$(zone)),-webhooks) -commit "$(COMMIT)" $(CONFIG) "$(ARTIFACTS_DIR)"
 
 dist/ingress.zip:  build-IngressFunction
 dist/bot.zip:      build-BotFunction

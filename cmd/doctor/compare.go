@@ -244,7 +244,7 @@ func difference(document string, want any) string {
 		said += ": it lacks " + some(missing)
 	}
 	if len(more) > 0 {
-		said += ": it may besides " + some(more)
+		said += ", and it may besides " + some(more)
 	}
 	if said == "" {
 		said = ": resources or conditions differ"

@@ -92,7 +92,8 @@ func (d *Doctor) stack(ctx context.Context, r *report) {
 	}
 	d.facts.lambda = outputs["SlackQueueUrl"] != ""
 	d.facts.executorRole = cmp.Or(d.facts.parameters["ExecutorRoleName"], d.facts.parameters["HubRoleName"], d.facts.executorRole)
-	d.facts.forwards = d.facts.parameters["OrganizationId"] != ""
+	d.facts.organization = d.facts.parameters["OrganizationId"]
+	d.facts.forwards = d.facts.organization != ""
 	switch s.StackStatus {
 	case cfn.StackStatusCreateComplete, cfn.StackStatusUpdateComplete, cfn.StackStatusImportComplete:
 		r.ok("hub.stack", "%s in %s, %s", d.Stack, d.Hub.Region, s.StackStatus)
@@ -149,10 +150,10 @@ func (d *Doctor) secrets(ctx context.Context, r *report, outputs map[string]stri
 			return trimmed
 		}
 	}
-	hexadecimal := func(s string) bool {
-		return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
+	digits := func(s string) bool {
+		return len(s) == 32 && strings.Trim(s, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
 	}
-	signing := wellFormed(read(outputs["SigningSecretArn"], "SigningSecretCommand", "the signing secret"), "SigningSecretCommand", "the signing secret", "it has 32 hexadecimal digits", hexadecimal)
+	signing := wellFormed(read(outputs["SigningSecretArn"], "SigningSecretCommand", "the signing secret"), "SigningSecretCommand", "the signing secret", "it has 32 small letters and digits", digits)
 	token := wellFormed(read(outputs["BotTokenArn"], "BotTokenCommand", "the bot token"), "BotTokenCommand", "the bot token", "it begins with xoxb-", func(s string) bool { return strings.HasPrefix(s, "xoxb-") })
 	d.SigningSecret, d.BotToken = cmp.Or(d.SigningSecret, signing), cmp.Or(d.BotToken, token)
 	for _, w := range d.Config.Webhooks {

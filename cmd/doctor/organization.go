@@ -194,7 +194,7 @@ func (d *Doctor) stackSet(ctx context.Context, r *report) {
 	}
 	wrong, without := map[string]bool{}, map[string]bool{}
 	for _, a := range d.facts.accounts {
-		if a.id != d.Config.Org.ManagementAccount {
+		if a.id != d.Config.Org.ManagementAccount && a.id != d.Config.Org.HubAccount {
 			without[a.String()] = true
 		}
 	}

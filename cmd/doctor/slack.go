@@ -225,7 +225,7 @@ func (d *Doctor) enough(r *report, able map[string]bool) {
 			}
 		}
 		if can-asker < p.Approvals {
-			wrong = append(wrong, fmt.Sprintf("%s needs %d of %s beside who asks, and %d can vote now", what, p.Approvals, p.Approvers, can))
+			wrong = append(wrong, fmt.Sprintf("%s needs %d of %s beside who asks, and of all %d can vote now", what, p.Approvals, p.Approvers, can))
 		}
 	}
 	check("an action", policy.Default)

@@ -12,11 +12,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	buckets "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	subscriptions "github.com/aws/aws-sdk-go-v2/service/sns/types"
 
+	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 )
 
@@ -36,16 +39,18 @@ func (d *Doctor) topic(ctx context.Context, r *report, check, arn, key string) {
 	if parts := strings.Split(arn, ":"); len(parts) == 6 {
 		region = parts[3]
 	}
-	out, err := sns.NewFromConfig(in(d.Hub, region)).GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &arn})
+	subscribed, err := actions.List(ctx, sns.NewListSubscriptionsByTopicPaginator(sns.NewFromConfig(in(d.Hub, region)), &sns.ListSubscriptionsByTopicInput{TopicArn: &arn}),
+		func(p *sns.ListSubscriptionsByTopicOutput) []subscriptions.Subscription { return p.Subscriptions }, func(s subscriptions.Subscription) string { return aws.ToString(s.SubscriptionArn) })
+	confirmed := slices.DeleteFunc(slices.Clone(subscribed), func(arn string) bool { return !strings.HasPrefix(arn, "arn:") }) // PendingConfirmation
 	switch {
 	case isCode(err, "NotFound", "NotFoundException"):
 		r.bad(check, "make it, or correct "+key, "there is no topic %s: nobody is called", arn)
 	case err != nil:
-		r.bad(check, "allow yourself sns:GetTopicAttributes on it, or correct "+key, "%s can't be looked at: %s", arn, said(err))
-	case out.Attributes["SubscriptionsConfirmed"] == "0" || out.Attributes["SubscriptionsConfirmed"] == "":
-		r.bad(check, "aws sns subscribe --region "+region+" --topic-arn "+arn+" --protocol https --notification-endpoint URL, and confirm it", "nobody is subscribed to %s (%s have not confirmed)", arn, out.Attributes["SubscriptionsPending"])
+		r.bad(check, "allow yourself sns:ListSubscriptionsByTopic on it, or correct "+key, "%s can't be looked at: %s", arn, said(err))
+	case len(confirmed) == 0:
+		r.bad(check, "aws sns subscribe --region "+region+" --topic-arn "+arn+" --protocol https --notification-endpoint URL, and confirm it", "nobody is subscribed to %s (%d have not confirmed)", arn, len(subscribed))
 	default:
-		r.ok(check, "%s subscribed to %s", out.Attributes["SubscriptionsConfirmed"], arn)
+		r.ok(check, "%d subscribed to %s", len(confirmed), arn)
 	}
 }
 

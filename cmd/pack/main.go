@@ -1,6 +1,7 @@
 // Command pack puts a configuration into a function's directory, as the function
 // will look for it: pack CONFIG DIR with the files that it names; pack -webhooks
-// CONFIG DIR only what webhooks may do, for ingress, which reads no YAML.
+// CONFIG DIR only what webhooks may do, for ingress, which reads no YAML. With -commit it
+// also leaves from which commit the function is, for killswitch doctor.
 package main
 
 import (
@@ -16,16 +17,21 @@ import (
 
 func main() {
 	webhooks := flag.Bool("webhooks", false, "pack only what webhooks may do")
+	commit := flag.String("commit", "", "from which the function is built")
 	flag.Parse()
 	if flag.NArg() != 2 {
-		fmt.Fprintln(os.Stderr, "usage: pack [-webhooks] CONFIG DIR")
+		fmt.Fprintln(os.Stderr, "usage: pack [-webhooks] [-commit HASH] CONFIG DIR")
 		os.Exit(2)
 	}
 	do := pack
 	if *webhooks {
 		do = packWebhooks
 	}
-	if err := do(flag.Arg(0), flag.Arg(1)); err != nil {
+	err := do(flag.Arg(0), flag.Arg(1))
+	if err == nil && *commit != "" {
+		err = write(filepath.Join(flag.Arg(1), "commit"), []byte(*commit+"\n"))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "pack:", err)
 		os.Exit(1)
 	}
