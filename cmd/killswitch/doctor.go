@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -125,9 +126,10 @@ func tellResults(w io.Writer, results []doctor.Result, output string) error {
 			if !r.OK {
 				mark = "FAIL"
 			}
-			_, _ = fmt.Fprintf(w, "%s  %s: %s\n", mark, r.Check, terminal.Clean(r.Found))
+			indented := func(s string) string { return strings.ReplaceAll(terminal.Clean(s), "\n", "\n      ") } // nobody writes a line of ours
+			_, _ = fmt.Fprintf(w, "%s  %s: %s\n", mark, r.Check, indented(r.Found))
 			if r.Mend != "" {
-				_, _ = fmt.Fprintf(w, "      do: %s\n", terminal.Clean(r.Mend))
+				_, _ = fmt.Fprintf(w, "      do: %s\n", indented(r.Mend))
 			}
 		}
 		_, _ = fmt.Fprintf(w, "%d checks, %d failed\n", len(results), wrong)
