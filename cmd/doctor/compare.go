@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -155,7 +154,7 @@ func decoded(document *string) string {
 }
 
 // same compares a document as deployed with one of a template, by what they mean: a list of one is its member, lists
-// have no order, and CloudFormation makes texts of truth values.
+// have no order, and CloudFormation makes texts of numbers and truth values.
 func same(document string, want any) bool {
 	b, err := json.Marshal(want)
 	if err != nil {
@@ -180,8 +179,8 @@ func plain(document string) (string, error) {
 
 func normal(v any) any {
 	switch v := v.(type) {
-	case bool:
-		return strconv.FormatBool(v)
+	case bool, float64:
+		return fmt.Sprint(v)
 	case map[string]any:
 		for key := range v {
 			v[key] = normal(v[key])

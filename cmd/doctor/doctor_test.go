@@ -30,7 +30,7 @@ func TestScopes(t *testing.T) {
 // TestSame: a document is compared by what it means.
 func TestSame(t *testing.T) {
 	want := map[string]any{"Statement": []any{map[string]any{"Effect": "Allow", "Action": []any{"a:B", "a:C"}, "Resource": "*", "Condition": map[string]any{"Bool": map[string]any{"aws:SecureTransport": false}}}}}
-	for document, same_ := range map[string]bool{
+	for document, equal := range map[string]bool{
 		`{"Statement":{"Effect":"Allow","Action":["a:C","a:B"],"Resource":["*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}}`:     true,
 		`{"Statement":[{"Effect":"Allow","Action":["a:B","a:C"],"Resource":"*","Condition":{"Bool":{"aws:SecureTransport":false}}}]}`:       true,
 		`{"Statement":[{"Effect":"Allow","Action":["a:B"],"Resource":"*","Condition":{"Bool":{"aws:SecureTransport":false}}}]}`:             false,
@@ -39,8 +39,8 @@ func TestSame(t *testing.T) {
 		`{"Statement":[{"Effect":"Allow","Action":["a:B","a:C"],"Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"true"}}}]}`:      false,
 		`not JSON`: false,
 	} {
-		if same(document, want) != same_ {
-			t.Errorf("%s: %t", document, !same_)
+		if same(document, want) != equal {
+			t.Errorf("%s: %t", document, !equal)
 		}
 	}
 	if got, want := difference(`{"Statement":[{"Effect":"Allow","Action":["a:B","x:Y"]},{"Effect":"Deny","Action":"a:C"}]}`, want), ": it lacks a:C, and it may besides x:Y"; got != want {

@@ -57,6 +57,9 @@ func (d *Doctor) identities(ctx context.Context, r *report) {
 		return true
 	}
 	look("hub.credentials", d.Hub, o.HubAccount, "use credentials of the hub account: --profile NAME, or AWS_PROFILE")
+	if o.ManagementAccount == o.HubAccount && d.Management.Credentials == nil {
+		d.Management = d.Hub
+	}
 	if o.ManagementAccount != "" && !look("management.credentials", d.Management, o.ManagementAccount, "name a profile of the management account that may read: --management-profile NAME") {
 		d.Management = aws.Config{}
 	}
@@ -259,7 +262,7 @@ func (d *Doctor) packed(ctx context.Context, id, url string) (wrong []string) {
 	if err != nil {
 		return nil
 	}
-	resp, err := d.HTTP.Do(req) //nolint:gosec // the address that Lambda has given
+	resp, err := d.HTTP.Do(req)
 	if err != nil {
 		return []string{fmt.Sprintf("the code of %s can't be fetched: %s", id, said(err))}
 	}

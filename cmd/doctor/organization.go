@@ -199,8 +199,11 @@ func (d *Doctor) stackSet(ctx context.Context, r *report) {
 		}
 	}
 	for _, i := range instances {
-		name := d.named(aws.ToString(i.Account)).String()
-		delete(without, name)
+		name := d.named(aws.ToString(i.Account))
+		delete(without, name.String())
+		if name.name == "" {
+			continue // suspended, or has left
+		}
 		if i.Status == cfn.StackInstanceStatusOutdated || i.Status == cfn.StackInstanceStatusInoperable {
 			wrong[fmt.Sprintf("%s in %s is %s", name, aws.ToString(i.Region), i.Status)] = true
 		}

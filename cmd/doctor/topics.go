@@ -118,7 +118,7 @@ func (d *Doctor) support(ctx context.Context) (refused string, err error) {
 	if err := v4.NewSigner().SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), "support", d.global(), d.now()); err != nil {
 		return "", err
 	}
-	resp, err := d.HTTP.Do(req) //nolint:gosec // AWS's address
+	resp, err := d.HTTP.Do(req)
 	if err != nil {
 		return "", err
 	}

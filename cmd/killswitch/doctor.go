@@ -45,7 +45,7 @@ func examine(ctx context.Context, p program, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorWithin)
 	defer cancel()
-	results, err := diagnose(ctx, p, *file, func(c config.Config, raw []byte) (*doctor.Doctor, error) {
+	results, err := diagnose(ctx, *file, func(c config.Config, raw []byte) (*doctor.Doctor, error) {
 		d := &doctor.Doctor{
 			Config: c, Raw: raw, File: *file, Commit: thisBuild().Commit, MemberRole: *member, Stack: *stack, StackSet: *set, URL: *url,
 			SigningSecret: p.env("SLACK_SIGNING_SECRET"), BotToken: p.env("SLACK_BOT_TOKEN"), SlackAPI: p.env("SLACK_API_URL"),
@@ -69,11 +69,11 @@ func examine(ctx context.Context, p program, args []string) error {
 }
 
 // diagnose is the check of the configuration, and of all else if it has no problem.
-func diagnose(ctx context.Context, p program, file string, of func(config.Config, []byte) (*doctor.Doctor, error)) ([]doctor.Result, error) {
+func diagnose(ctx context.Context, file string, of func(config.Config, []byte) (*doctor.Doctor, error)) ([]doctor.Result, error) {
 	const check = "configuration"
 	raw, err := os.ReadFile(file) //nolint:gosec // G304: the operator names their own file
 	if err != nil {
-		return []doctor.Result{{Check: check, Found: err.Error(), Mend: "name the configuration: --config FILE; killswitch init writes a first one"}}, nil
+		return []doctor.Result{{Check: check, Found: err.Error(), Mend: "name the configuration: --config FILE; killswitch init writes a first one"}}, nil //nolint:nilerr // a finding
 	}
 	c, err := config.Load(file)
 	var problems config.Problems
