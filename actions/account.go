@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -199,6 +200,27 @@ func (c *Cloud) AccountOfKey(ctx context.Context, key string) (string, error) {
 		return "", fmt.Errorf("ask whose key %s is: %w", key, err)
 	}
 	return aws.ToString(out.Account), nil
+}
+
+// Caller is who the hub's own credentials are, and how far AWS's clock was ahead of ours when it said so; zero, if it
+// did not say.
+type Caller struct {
+	Account, ARN string
+	Ahead        time.Duration
+}
+
+// Caller asks AWS, which answers anybody.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+func (c *Cloud) Caller(ctx context.Context) (Caller, error) {
+	out, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return Caller{}, fmt.Errorf("ask who we are: %w", err)
+	}
+	who := Caller{Account: aws.ToString(out.Account), ARN: aws.ToString(out.Arn)}
+	if at, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {
+		who.Ahead = at.Sub(c.now())
+	}
+	return who, nil
 }
 
 // EnterFor assumes a member role in the account where a call is carried out, limited to

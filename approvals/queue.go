@@ -30,10 +30,12 @@ const (
 	// JobAttest asks AWS who signed a statement. Its ID is the key of the evidence.
 	JobAttest Verb = "attest"
 	// JobNotify calls the pager for what nobody answers. Its ID is a request's or an alert's, or
-	// an [OutageID].
+	// an [OutageID] or a [HealthID].
 	JobNotify Verb = "notify"
 	// JobKeep brings the head of a request's audit chain to the bucket, if that is due.
 	JobKeep Verb = "keep"
+	// JobHealth has the executor look at its part of the installation. Its ID is a [HealthID].
+	JobHealth Verb = "health"
 )
 
 // ErrUnreadable is wrapped by the errors of handlers for messages that can never be
@@ -74,7 +76,7 @@ type JobQueues struct{ Jobs, Checks Queue }
 func (q JobQueues) Send(ctx context.Context, j Job, delay time.Duration) error {
 	to := q.Jobs
 	switch j.Verb {
-	case JobLook, JobEvent, JobReport, JobActivity, JobTrace, JobNotify, JobKeep:
+	case JobLook, JobEvent, JobReport, JobActivity, JobTrace, JobNotify, JobKeep, JobHealth:
 		to = q.Checks
 	case JobPlan, JobRun, JobUndo, JobClose, JobAttest:
 	}

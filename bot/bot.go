@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,12 @@ type Bot struct {
 	// CommandChannels, where there are any, are the channels in which commands may be typed; [Bot.closed] says of
 	// which kind they must be.
 	CommandChannels []string
+	// CanaryChannel is where the daily check posts, reads back and deletes a message; empty: nowhere.
+	CanaryChannel string
+	// IngressURL is where Slack's requests come in, without the path; empty: the daily check does not look there. Web
+	// makes its requests; nil: the default.
+	IngressURL string
+	Web        http.RoundTripper
 	// SocketMode: what people do may come over a connection, where Slack signs nothing.
 	SocketMode bool
 	// Usergroups narrow who of a group may act through Slack: group → Slack user group.
@@ -59,6 +66,10 @@ type Bot struct {
 // queue slack. An error means: deliver it again.
 func (b *Bot) HandleSlack(ctx context.Context, e approvals.Evidence) error {
 	e.Kind = approvals.SlackEvidence // what it is follows from the queue
+	if e.Body == approvals.CanaryBody {
+		b.Log.ErrorContext(ctx, "ingress let in the forged click of the daily check")
+		return nil
+	}
 	w, err := approvals.ParseSlack(e.Body)
 	if err != nil {
 		b.Log.WarnContext(ctx, "unreadable delivery from slack", slog.String("error", err.Error()))
@@ -174,7 +185,10 @@ func (c *conversation) narrowed(ctx context.Context, group string) *actions.Refu
 // HandleChange redraws the card of a request or an alert, or does what a statement says.
 func (b *Bot) HandleChange(ctx context.Context, ch approvals.Change) error {
 	draw := b.draw
+	_, check := approvals.HealthBegun(ch.ID)
 	switch {
+	case check:
+		return b.SweepHealth(ctx)
 	case approvals.IsAlertID(ch.ID):
 		draw = b.redrawAlert
 	case approvals.IsEvidenceKey(ch.ID):

@@ -270,6 +270,23 @@ func (s *Slack) find(ctx context.Context, channel, thread, text string, since ti
 	return ""
 }
 
+// exists returns an error if a message is not there. It needs no scope.
+// https://docs.slack.dev/reference/methods/chat.getPermalink
+func (s *Slack) exists(ctx context.Context, channel, ts string) error {
+	return s.withRetry(ctx, func(api *slack.Client) error {
+		_, err := api.GetPermalinkContext(ctx, &slack.PermalinkParameters{Channel: channel, Ts: ts})
+		return err
+	})
+}
+
+// remove deletes a message of ours.
+func (s *Slack) remove(ctx context.Context, channel, ts string) error {
+	return s.withRetry(ctx, func(api *slack.Client) error {
+		_, _, err := api.DeleteMessageContext(ctx, channel, ts)
+		return err
+	})
+}
+
 // messageGone reports whether err says that a message no longer exists.
 func messageGone(err error) bool {
 	var answer slack.SlackErrorResponse
@@ -365,10 +382,15 @@ func (s *Slack) notInternal(ctx context.Context, channel string) (no string, err
 		return cards.InDirectMessage, nil
 	case !c.IsMember || c.IsArchived:
 		return cards.NotInChannel, nil
-	case c.IsShared || c.IsExtShared || c.IsPendingExtShared || c.IsOrgShared || c.IsGlobalShared || len(c.PendingShared) > 0:
+	case shared(c):
 		return cards.SharedChannel, nil
 	}
 	return "", nil
+}
+
+// shared reports whether a channel is shared with another organization or workspace, or is about to be.
+func shared(c *slack.Channel) bool {
+	return c.IsShared || c.IsExtShared || c.IsPendingExtShared || c.IsOrgShared || c.IsGlobalShared || len(c.PendingShared) > 0
 }
 
 // channel is what Slack says of a channel. That it is none of ours is an answer, not a call that failed.

@@ -51,11 +51,11 @@ const (
 )
 
 // hubPolicy lets the executor assume roles and say for whom, and ask whose a key
-// is; to publish to topics and to put objects, which other accounts' buckets must let in. Nothing else.
+// is; to publish to topics, to ask who subscribed, and to put objects, which other accounts' buckets must let in. Nothing else.
 // Tagging a session and setting a source identity are permissions of their own
 // ("Pass session tags in AWS STS", "Monitor and control actions taken with
 // assumed roles", IAM User Guide).
-const hubPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity","sts:GetAccessKeyInfo","sns:Publish","s3:PutObject","s3:PutObjectRetention"],"Resource":"*"}]}`
+const hubPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity","sts:GetAccessKeyInfo","sns:Publish","sns:GetTopicAttributes","s3:PutObject","s3:PutObjectRetention"],"Resource":"*"}]}`
 
 // A Cloud is a set of AWS accounts in one partition. It is safe for concurrent use.
 type Cloud struct {
@@ -80,7 +80,7 @@ type Cloud struct {
 	throttles   []*throttle
 	hooks       []func(Call) error
 	calls       []Call
-	topics      []string // ARNs
+	topics      map[string]int // ARN: how many have subscribed
 	notices     []Notice
 	served      map[string]operation // that a test models itself
 }
@@ -103,6 +103,7 @@ func New(now func() time.Time, opts ...Option) *Cloud {
 		keyOwners: map[string]string{},
 		minted:    map[string]int{},
 		served:    map[string]operation{},
+		topics:    map[string]int{},
 	}
 	for _, o := range opts {
 		o(c)

@@ -171,3 +171,28 @@ func unitReads(p actions.Phase, s actions.Scope) []actions.Statement {
 	}
 	return []actions.Statement{{Actions: []string{accounts, units}, Resources: []string{ou}}, {Actions: []string{describe}, Resources: []string{s.ARN("organizations", "ou/o-*/"+s.Call.Target)}}}
 }
+
+// Accounts lists the active accounts of the organization, which is asked from where its policies are managed.
+func Accounts(ctx context.Context, cloud *actions.Cloud, who actions.SessionContext) (ids []string, err error) {
+	at := actions.Scope{Org: cloud.Org(), Account: cloud.Org().OrganizationsAccount()}
+	acct, err := cloud.Enter(ctx, actions.Responder, at.Account, "", who, []actions.Statement{actions.ListPermit("organizations:ListRoots"),
+		{Actions: []string{"organizations:ListAccountsForParent", "organizations:ListOrganizationalUnitsForParent"},
+			Resources: []string{at.ARN("organizations", "ou/o-*/ou-*"), at.ARN("organizations", "root/o-*/r-*")}}})
+	if err != nil {
+		return nil, err
+	}
+	roots, err := actions.List(ctx, organizations.NewListRootsPaginator(organizationsOf(acct), &organizations.ListRootsInput{}),
+		func(p *organizations.ListRootsOutput) []types.Root { return p.Roots }, actions.Itself)
+	for _, r := range roots {
+		in, err := accountsIn(ctx, acct, aws.ToString(r.Id))
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range in {
+			if active(&a) {
+				ids = append(ids, aws.ToString(a.Id))
+			}
+		}
+	}
+	return ids, err
+}

@@ -2,6 +2,7 @@ package trail
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,4 +47,14 @@ func (t *Topic) Notify(ctx context.Context, subject, text string) error {
 	}
 	_, err := t.client.Publish(ctx, &sns.PublishInput{TopicArn: &t.arn, Subject: &subject, Message: &text})
 	return err
+}
+
+// Subscribers asks how many subscriptions the topic has that somebody has confirmed.
+// https://docs.aws.amazon.com/sns/latest/api/API_GetTopicAttributes.html
+func (t *Topic) Subscribers(ctx context.Context) (int, error) {
+	out, err := t.client.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &t.arn})
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(out.Attributes["SubscriptionsConfirmed"])
 }

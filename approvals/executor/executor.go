@@ -35,6 +35,7 @@
 //	report.go, activity.go    recent activity of a target
 //	trace.go                  what a principal made, changed and used
 //	notify.go                 the pager, for what nobody answers
+//	health.go                 the daily look at the executor's own part of the installation
 package executor
 
 import (
@@ -82,12 +83,14 @@ type Executor struct {
 	// Liftable says why an administrator of the account can lift a planned containment, empty if nobody there
 	// can; nil if that is not asked.
 	Liftable func(context.Context, actions.Call, actions.Plan, actions.SessionContext) string
+	// Members lists the accounts of the organization; nil: the configuration's are all that there are.
+	Members func(context.Context, actions.SessionContext) ([]string, error)
 	// Findings reads the events that requests follow from.
 	Findings finding.Reader
 	// AutoPerHour caps the automatic containments of an account in any hour,
 	// AutoPerHourTotal those of all accounts together.
 	AutoPerHour, AutoPerHourTotal int
-	// Count, where it is set, counts the containments that end, or turn out, not to be one.
+	// Count, where it is set, counts the containments that end, or turn out, not to be one, and the daily checks.
 	Count func(ctx context.Context, name string, n int)
 	Log   *slog.Logger
 
@@ -102,7 +105,8 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 	var r approvals.Request
 	var err error
 	_, outage := approvals.OutageSince(j.ID)
-	noRequest := j.Verb == approvals.JobActivity || j.Verb == approvals.JobAttest || j.Verb == approvals.JobNotify && outage || (j.Verb == approvals.JobNotify || j.Verb == approvals.JobTrace) && approvals.IsAlertID(j.ID)
+	_, check := approvals.HealthBegun(j.ID)
+	noRequest := j.Verb == approvals.JobActivity || j.Verb == approvals.JobAttest || j.Verb == approvals.JobHealth || j.Verb == approvals.JobNotify && (outage || check) || (j.Verb == approvals.JobNotify || j.Verb == approvals.JobTrace) && approvals.IsAlertID(j.ID)
 	if !noRequest {
 		r, err = x.Requests.Get(ctx, j.ID)
 	}
@@ -136,6 +140,8 @@ func (x *Executor) Handle(ctx context.Context, j approvals.Job) error {
 		err = x.notify(ctx, j.ID, r)
 	case approvals.JobKeep:
 		err = x.keepHead(ctx, j.ID)
+	case approvals.JobHealth:
+		err = x.health(ctx, j.ID)
 	default:
 		x.Log.WarnContext(ctx, "unknown job", slog.String("request_id", j.ID), slog.String("verb", string(j.Verb)))
 		return nil

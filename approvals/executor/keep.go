@@ -51,7 +51,7 @@ func (x *Executor) keepHead(ctx context.Context, id string) error {
 	}
 	within, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	kept := audit.Kept{ID: id, Head: head, Until: now.Add(max(x.Requests.Retention, oneDay)).Truncate(oneDay).Add(oneDay)}
+	kept := audit.Kept{ID: id, Head: head, Until: x.lockedUntil(now)}
 	if err := x.Heads.Keep(within, kept); err == nil {
 		b = audit.Bucket{Head: head, At: now, Outcome: string(run.Outcome), Attempt: run.Attempt}
 	} else {
@@ -74,6 +74,11 @@ func (x *Executor) keepHead(ctx context.Context, id string) error {
 		put.Expires = run.Ended.Add(x.Requests.Retention) // as the rows beside it
 	}
 	return ignore(x.Store.Write(ctx, put), approvals.ErrConflict)
+}
+
+// lockedUntil is the day to which a head is locked that is brought at a time.
+func (x *Executor) lockedUntil(at time.Time) time.Time {
+	return at.Add(max(x.Requests.Retention, oneDay)).Truncate(oneDay).Add(oneDay)
 }
 
 // noted reads what the row beside the chain says. It is nothing if the executor can't have written

@@ -37,9 +37,13 @@ func (x *Executor) notify(ctx context.Context, id string, r approvals.Request) e
 	}
 	var p page
 	var err error
-	switch since, outage := approvals.OutageSince(id); {
+	since, outage := approvals.OutageSince(id)
+	_, check := approvals.HealthBegun(id)
+	switch {
 	case outage:
 		p = x.outagePage(id, since)
+	case check:
+		p, err = x.healthPage(ctx, id)
 	case approvals.IsAlertID(id):
 		p, err = x.alertPage(ctx, id)
 	default:

@@ -17,6 +17,8 @@ import (
 // Notifier sends a text to its subscribers.
 type Notifier interface {
 	Notify(ctx context.Context, subject, text string) error
+	// Subscribers is how many there are; an error: the topic is not there, or may not be asked.
+	Subscribers(ctx context.Context) (int, error)
 }
 
 // reporter returns the action if it reports activity. Undos don't.

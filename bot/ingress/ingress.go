@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -76,6 +77,8 @@ type Ingress struct {
 
 	Now func() time.Time
 	Log *slog.Logger
+
+	canary atomic.Int64 // when the daily check last brought its forged click
 }
 
 // Request is an HTTP request, however it got here.
@@ -87,12 +90,14 @@ type Request struct {
 }
 
 // Response is the answer to it. Type is empty for an empty body. Lost: nothing was stored, although the status
-// is 200, without which Slack would not show the body to the person.
+// is 200, without which Slack would not show the body to the person. Forged: it has a signature of now, which none of
+// the secrets made.
 type Response struct {
 	Status int
 	Type   string
 	Body   string
 	Lost   bool
+	Forged bool
 }
 
 // FromGateway makes a Request of what an HTTP API passes to Lambda: header names
@@ -245,7 +250,13 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 	}
 	d := asSigned(r)
 	if !genuine(secrets, d) && !in.rotated(ctx, d) {
-		return in.notSlack(ctx, int64(len(r.Body)), "another secret made it: is SLACK_SIGNING_SECRET this app's (Slack app settings, Basic Information)?")
+		if in.ofCheck(d) {
+			in.Log.InfoContext(ctx, "the forged click of the daily check is refused")
+			return Response{Status: http.StatusUnauthorized}
+		}
+		no := in.notSlack(ctx, int64(len(r.Body)), "another secret made it: is SLACK_SIGNING_SECRET this app's (Slack app settings, Basic Information)?")
+		no.Forged = true
+		return no
 	}
 	if !utf8.ValidString(d.Body) { // JSON could not carry it as it was signed
 		return text(http.StatusBadRequest, "the body is not UTF-8\n")
@@ -281,6 +292,19 @@ func (in *Ingress) slack(ctx context.Context, r Request) Response {
 		return Response{Status: http.StatusOK, Type: jsonType, Body: notTyped, Lost: true}
 	}
 	return refused
+}
+
+// canaryBody is the click that the daily check forges: approvals.CanaryBody, as a test compares. It names no request,
+// and would do nothing if it were let in.
+const canaryBody = "payload=%7B%22type%22%3A%22block_actions%22%2C%22container%22%3A%7B%22type%22%3A%22message%22%7D%2C%22actions%22%3A%5B%7B%22action_id%22%3A%22approve%22%2C%22value%22%3A%22KS-CANARY.0%22%7D%5D%7D"
+
+// canaryPause is the time between two forged clicks of the daily check.
+const canaryPause = time.Minute
+
+// ofCheck reports whether a forged click is that of the daily check. More than it sends is somebody else's.
+func (in *Ingress) ofCheck(d SignedRequest) bool {
+	now, last := in.Now().Unix(), in.canary.Load()
+	return d.Body == canaryBody && now-last >= int64(canaryPause/time.Second) && in.canary.CompareAndSwap(last, now)
 }
 
 // typed reports whether a body that can be read is a command's.

@@ -52,6 +52,8 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		Team:            c.Team,
 		IncidentChannel: c.IncidentChannel,
 		CommandChannels: c.CommandChannels,
+		CanaryChannel:   c.CanaryChannel,
+		IngressURL:      env("INGRESS_URL"),
 		Usergroups:      c.Usergroups,
 		Findings:        c.Reader(),
 		EventWebhooks:   c.EventWebhooks(),
@@ -76,7 +78,9 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 			if in.DetailType != "Scheduled Event" {
 				return events.SQSEventResponse{}, errors.New("neither messages nor the schedule")
 			}
-			err := b.Sweep(ctx)
+			checked := make(chan error, 1)
+			go func() { checked <- b.SweepHealth(ctx) }()
+			err := errors.Join(b.Sweep(ctx), <-checked)
 			count(ctx, "Sweeps", 1) // trouble with one request is the others' no end; what never comes here is the alarm's
 			return events.SQSEventResponse{}, err
 		}

@@ -22,7 +22,8 @@ type Config struct {
 	// CommandChannels are where the slash command may be typed, the incident channel among them. Empty: in every
 	// channel that is internal to the workspace.
 	CommandChannels []string
-	SocketMode      bool // serve may take what people do over a connection, where Slack signs nothing
+	CanaryChannel   string // where the daily check posts and deletes a message; may be empty
+	SocketMode      bool   // serve may take what people do over a connection, where Slack signs nothing
 
 	Org actions.Org // its Regions are all in its Partition, and never empty
 	// Files are what the configuration names beside itself: slash-separated paths
@@ -102,6 +103,7 @@ func (c *checker) check(data []byte) Config {
 		Team:            slack.at("team").text(),
 		IncidentChannel: slack.at("incident_channel").text(),
 		CommandChannels: slack.at("command_channels").texts(),
+		CanaryChannel:   slack.at("canary_channel").text(),
 		SocketMode:      slack.at("socket_mode").yes(),
 		Retention:       defaultRetention,
 	}
@@ -115,6 +117,7 @@ func (c *checker) check(data []byte) Config {
 	cfg.Policy = c.policy(root.at("policy"), roster)
 	cfg.Org.SCPs, cfg.Files = c.scps(root, cfg.Org)
 	cfg.Alerts = c.alerts(root.at("alerts"), cfg.Policy)
+	c.canary(slack.at("canary_channel"), cfg)
 	cfg.Webhooks = c.webhooks(root.at("webhooks"), cfg.Policy)
 	cfg.Policy.Webhooks = grants(cfg.Webhooks)
 	c.notify(root.at("notify"), &cfg)
@@ -124,6 +127,17 @@ func (c *checker) check(data []byte) Config {
 		c.add(root.at("retention"), "must be at least 1d", "an undo needs the record of what was there before")
 	}
 	return cfg
+}
+
+// canary checks that nobody reads the channel of the daily check for anything else.
+func (c *checker) canary(v *value, cfg Config) {
+	of := append([]string{cfg.IncidentChannel}, cfg.CommandChannels...)
+	for _, r := range cfg.Alerts.Routes {
+		of = append(of, r.Channel)
+	}
+	if id := v.text(); id != "" && slices.Contains(of, id) {
+		c.add(v, "is a channel that people work in", "name one of its own: the daily check posts a message there and deletes it")
+	}
 }
 
 // notify reads the topics.

@@ -59,13 +59,16 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 		AutoPerHour: c.Alerts.AutoPerHour, AutoPerHourTotal: c.Alerts.AutoPerHourTotal,
 		PagerAfter: c.PagerAfter,
 		Liftable:   (&scp.Tamper{Cloud: cloud, Document: all.TamperSCP(c.Org), Now: now}).Liftable,
-		Jobs:       approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
-		Changes:    approvals.ChangeQueue{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
-		Now:        now,
-		Sleep:      approvals.Sleep,
-		Owner:      rand.Text,
-		Count:      count,
-		Log:        log,
+		Members: func(ctx context.Context, who actions.SessionContext) ([]string, error) {
+			return scp.Accounts(ctx, cloud, who)
+		},
+		Jobs:    approvals.JobQueues{Jobs: function.NewQueue(aws, env("JOBS_QUEUE_URL")), Checks: function.NewQueue(aws, env("CHECKS_QUEUE_URL"))},
+		Changes: approvals.ChangeQueue{Queue: function.NewQueue(aws, env("CHANGES_QUEUE_URL"))},
+		Now:     now,
+		Sleep:   approvals.Sleep,
+		Owner:   rand.Text,
+		Count:   count,
+		Log:     log,
 	}
 	if c.SNSTopic != "" {
 		if x.Notices, err = trail.NewTopic(aws, c.SNSTopic); err != nil {

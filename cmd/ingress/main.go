@@ -58,6 +58,9 @@ func handler(env func(string) string, now func() time.Time, log *slog.Logger) (h
 			resp = in.Answer(ctx, r)
 		}
 		count(ctx, log, now(), resp.Status < 300 && !resp.Lost)
+		if resp.Forged {
+			function.Count(ctx, log, now(), "Forged", 1)
+		}
 		out := events.APIGatewayV2HTTPResponse{StatusCode: resp.Status, Body: resp.Body}
 		if resp.Type != "" {
 			out.Headers = map[string]string{"content-type": resp.Type}

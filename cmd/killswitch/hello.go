@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,11 +10,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/smithy-go"
 	"github.com/slack-go/slack"
 
-	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/approvals/executor"
+	"github.com/killswitch-chatops/killswitch/bot"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
@@ -24,13 +22,13 @@ import (
 // hello looks whether what serve is wired to is there and lets us in, so that what is missing is seen now and not
 // at night. It only tells: an outage is no reason not to start.
 type hello struct {
-	c      config.Config
-	hooks  secret
-	slack  *slack.Client
-	aws    aws.Config
-	region string // where its clients are
-	cloud  *actions.Cloud
-	log    *slog.Logger
+	c        config.Config
+	hooks    secret
+	bot      *bot.Bot
+	executor *executor.Executor
+	aws      aws.Config
+	region   string // where its clients are
+	log      *slog.Logger
 
 	warnings atomic.Int64
 }
@@ -43,12 +41,8 @@ func (h *hello) say(ctx context.Context) {
 		slog.Int("alert_routes", len(h.c.Alerts.Routes)), slog.Int("webhooks", len(h.c.Webhooks)), slog.String("sns_topic", h.c.SNSTopic), slog.String("pager_topic", h.c.PagerTopic),
 		slog.String("audit_bucket", h.c.AuditBucket.Name), slog.String("retention", h.c.Retention.String()))
 	h.webhooks(ctx)
-	if h.toSlack(ctx) {
-		h.channels(ctx)
-	}
-	if h.toAWS(ctx) {
-		h.roles(ctx)
-	}
+	h.toSlack(ctx)
+	h.toAWS(ctx)
 	if ctx.Err() == nil {
 		h.log.InfoContext(ctx, "ready", slog.Int64("warnings", h.warnings.Load()))
 	}
@@ -82,112 +76,43 @@ func (h *hello) webhooks(ctx context.Context) {
 	}
 }
 
-// toSlack asks Slack who we are.
-func (h *hello) toSlack(ctx context.Context) bool {
-	who, err := h.slack.AuthTestContext(ctx)
-	switch {
-	case err != nil:
-		h.warn(ctx, "slack does not answer to the bot token: is SLACK_BOT_TOKEN this app's, and the network open to slack.com?", slog.String("error", err.Error()))
-	case who.TeamID != h.c.Team:
-		h.warn(ctx, "the bot token is another workspace's", slog.String("configured", h.c.Team), slog.String("found", who.TeamID))
-	default:
-		h.log.InfoContext(ctx, "slack knows us", slog.String("team", who.Team), slog.String("team_id", who.TeamID), slog.String("bot_user", who.User), slog.String("bot_user_id", who.UserID))
-		return true
+// found warns of what a zone found wrong.
+func (h *hello) found(ctx context.Context, all []approvals.Trouble) {
+	for _, t := range all {
+		h.warn(ctx, "something is wrong", slog.String("check", t.Check), slog.String("found", t.Found), slog.String("mend", t.Mend))
 	}
-	return false
 }
 
-// channels looks whether the bot is in its channels, and the people of the roster in the incident channel.
-func (h *hello) channels(ctx context.Context) {
-	all := append([]string{h.c.IncidentChannel}, h.c.CommandChannels...)
-	for _, r := range h.c.Alerts.Routes {
-		if r.Channel != "" {
-			all = append(all, r.Channel)
-		}
+// toSlack looks whether Slack knows us, and at our channels.
+func (h *hello) toSlack(ctx context.Context) {
+	found, knows := h.bot.SlackTroubles(ctx)
+	h.found(ctx, found)
+	if !knows {
+		return
 	}
-	slices.Sort(all)
-	for _, id := range slices.Compact(all) {
-		switch c, err := h.slack.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: id}); {
-		case err != nil:
-			h.warn(ctx, "a channel of the configuration can't be looked up: is its ID right, and the bot in it?", slog.String("channel", id), slog.String("error", err.Error()))
-		case c.IsArchived:
-			h.warn(ctx, "a channel of the configuration is archived", slog.String("channel", id), slog.String("name", c.Name))
-		case !c.IsMember:
-			h.warn(ctx, "the bot is not in a channel of the configuration: /invite it there", slog.String("channel", id), slog.String("name", c.Name))
-		}
-	}
-	in, cursor := map[string]bool{}, ""
-	for {
-		ids, next, err := h.slack.GetUsersInConversationContext(ctx, &slack.GetUsersInConversationParameters{ChannelID: h.c.IncidentChannel, Cursor: cursor, Limit: 1000})
-		if err != nil {
-			return // the channel is told of
-		}
-		for _, id := range ids {
-			in[id] = true
-		}
-		if cursor = next; next == "" {
-			break
-		}
-	}
-	for _, p := range h.c.Policy.Roster.People {
-		if p.Slack != "" && !in[p.Slack] {
-			h.warn(ctx, "somebody of people is not in the incident channel, and sees no card there", slog.String("person", p.ID), slog.String("slack", p.Slack))
-		}
+	team, address, _ := h.bot.Slack.Team(ctx)
+	h.log.InfoContext(ctx, "slack knows us", slog.String("team_id", team), slog.String("address", address))
+	absent, _ := h.bot.Absent(ctx) // the channel is told of
+	for _, p := range absent {
+		h.warn(ctx, "somebody of people is not in the incident channel, and sees no card there", slog.String("person", p.ID), slog.String("slack", p.Slack))
 	}
 }
 
 // awsVariables is what people do where there are no credentials.
 const awsVariables = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN, if they are temporary), or run it where AWS gives a role: an EC2 instance, an ECS task, an EKS pod"
 
-// toAWS asks AWS who we are.
-func (h *hello) toAWS(ctx context.Context) bool {
+// toAWS looks whether AWS knows us, and lets us into the accounts.
+func (h *hello) toAWS(ctx context.Context) {
 	if _, err := h.aws.Credentials.Retrieve(ctx); err != nil {
 		h.warn(ctx, "there are no AWS credentials: nothing can be contained", slog.String("do", awsVariables))
-		return false
+		return
 	}
-	me, err := sts.NewFromConfig(h.aws).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	switch {
-	case err != nil:
-		h.warn(ctx, "aws does not know us: nothing can be contained", slog.String("error", err.Error()), slog.String("region", h.region))
-	case aws.ToString(me.Account) != h.c.Org.HubAccount:
-		h.warn(ctx, "the credentials are not the hub account's", slog.String("configured", h.c.Org.HubAccount), slog.String("found", aws.ToString(me.Account)))
-	default:
-		h.log.InfoContext(ctx, "aws knows us", slog.String("account", aws.ToString(me.Account)), slog.String("arn", aws.ToString(me.Arn)), slog.String("region", h.region))
-		return true
+	found := h.executor.Troubles(ctx)
+	h.found(ctx, found)
+	if me, err := h.executor.Cloud.Caller(ctx); err == nil && me.Account == h.c.Org.HubAccount {
+		h.log.InfoContext(ctx, "aws knows us", slog.String("account", me.Account), slog.String("arn", me.ARN), slog.String("region", h.region))
+		h.found(ctx, h.executor.RoleTroubles(ctx))
 	}
-	return false
-}
-
-// rolesAtOnce is how many member roles are entered at the same time.
-const rolesAtOnce = 4
-
-// roles enters each member role of the configured accounts, in sessions that may do nothing.
-func (h *hello) roles(ctx context.Context) {
-	o := h.c.Org
-	accounts := slices.Collect(maps.Values(o.Accounts))
-	if a := o.OrganizationsAccount(); a != "" {
-		accounts = append(accounts, a)
-	}
-	slices.Sort(accounts)
-	accounts = slices.DeleteFunc(slices.Compact(accounts), func(a string) bool { return a == o.HubAccount || slices.Contains(o.ProtectedAccounts, a) })
-	members := []actions.Member{actions.Responder, actions.Restorer}
-	nothing := []actions.Statement{{Deny: true, Actions: []string{"*"}, Resources: []string{"*"}}}
-	_ = actions.Parallel(len(accounts)*len(members), rolesAtOnce, func(i int) error {
-		account, member, role := accounts[i/len(members)], members[i%len(members)], o.ResponderRole
-		if member == actions.Restorer {
-			role = o.RestorerRole
-		}
-		_, err := h.cloud.Enter(ctx, member, account, h.region, actions.SessionContext{RequestID: "killswitch-start", Requester: "killswitch"}, nothing)
-		if err != nil {
-			said := err.Error()
-			if api, ok := errors.AsType[smithy.APIError](err); ok {
-				said = api.ErrorCode()
-			}
-			h.warn(ctx, "a member role can't be entered: is it deployed there (killswitch template members), and does its trust name us and aws.external_id?",
-				slog.String("account", account), slog.String("alias", o.Alias(account)), slog.String("role", role), slog.String("error", said))
-		}
-		return nil
-	})
 }
 
 const slackWithin = 10 * time.Second // for one call

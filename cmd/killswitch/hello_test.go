@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/actions/all"
@@ -19,6 +18,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/approvals/finding"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
+	"github.com/killswitch-chatops/killswitch/cmd/local"
 )
 
 const member = "222222222222"
@@ -50,9 +50,9 @@ func newHello(t *testing.T, alter func(h *hello, s *slackfake.Config, members *a
 		ResponderPolicy: all.MemberPolicy(actions.Responder, h.c.Org, false), RestorerPolicy: all.MemberPolicy(actions.Restorer, h.c.Org, false)}
 	alter(h, &workspace, &roles)
 	cloud.Member(member, roles)
-	h.slack = slack.New("xoxb-test", slack.OptionAPIURL("http://slack.invalid/api/"), slack.OptionHTTPClient(slackfake.New(workspace).Client()))
-	h.cloud = actions.NewCloud(h.aws, h.c.Org)
-	h.cloud.SetNow(now)
+	zones := local.New(local.Environment{Config: h.c, SigningSecret: "s", BotToken: "xoxb-test", SlackAPI: "http://slack.invalid/api/", SlackClient: slackfake.New(workspace).Client(),
+		AWS: h.aws, Now: now, Sleep: approvals.Sleep, Log: slog.New(slog.DiscardHandler)}, local.InMemory(now))
+	h.bot, h.executor = zones.Bot, zones.Executor
 	return h, cloud, &log
 }
 
@@ -66,20 +66,20 @@ func TestStartIsTold(t *testing.T) {
 		"a webhook without a key": {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) { h.hooks = "eventbridge=a" }, []string{"no key", "webhook=soar"}},
 		"a key without a webhook": {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) { h.hooks += ",other=c" }, []string{"not in the configuration", "webhook=other"}},
 		"no webhook for events":   {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) { h.c.Webhooks[0].Events = false }, []string{"POST /events lets nobody in"}},
-		"another workspace":       {func(_ *hello, s *slackfake.Config, _ *awsfake.MemberRoles) { s.Team = "T09OTHER" }, []string{"another workspace", "T09OTHER"}},
+		"another workspace":       {func(_ *hello, s *slackfake.Config, _ *awsfake.MemberRoles) { s.Team = "T09OTHER" }, []string{"of the workspace T09OTHER"}},
 		"another token":           {func(_ *hello, s *slackfake.Config, _ *awsfake.MemberRoles) { s.BotToken = "xoxb-other" }, []string{"SLACK_BOT_TOKEN"}},
-		"no such channel":         {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) { h.c.CommandChannels = []string{"C09NONE"} }, []string{"can't be looked up", "channel=C09NONE"}},
-		"the bot is not in it":    {func(_ *hello, s *slackfake.Config, _ *awsfake.MemberRoles) { s.Channels[1].Left = true }, []string{"/invite", "channel=C02ALERTS"}},
+		"no such channel":         {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) { h.c.CommandChannels = []string{"C09NONE"} }, []string{"channel C09NONE", "channel_not_found"}},
+		"the bot is not in it":    {func(_ *hello, s *slackfake.Config, _ *awsfake.MemberRoles) { s.Channels[1].Left = true }, []string{"/invite", "channel C02ALERTS"}},
 		"a person is not in it": {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) {
 			h.c.Policy.Roster.People = append(h.c.Policy.Roster.People, approvals.Person{ID: "bob", Slack: "U02BOB"})
 		}, []string{"not in the incident channel", "person=bob"}},
-		"another account": {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) { h.c.Org.HubAccount = "555555555555" }, []string{"not the hub account's", "555555555555"}},
+		"another account": {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) { h.c.Org.HubAccount = "555555555555" }, []string{"not of the hub account 555555555555"}},
 		"no credentials": {func(h *hello, _ *slackfake.Config, _ *awsfake.MemberRoles) {
 			h.aws.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				return aws.Credentials{}, errors.New("no EC2 IMDS role found")
 			})
 		}, []string{"no AWS credentials", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"}},
-		"a role that is not there": {func(_ *hello, _ *slackfake.Config, m *awsfake.MemberRoles) { m.Restorer = "another" }, []string{"can't be entered", "account=" + member, "role=killswitch-restorer"}},
+		"a role that is not there": {func(_ *hello, _ *slackfake.Config, m *awsfake.MemberRoles) { m.Restorer = "another" }, []string{"the role killswitch-restorer can't be entered in " + member + " prod"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, _, log := newHello(t, c.alter)
@@ -128,7 +128,7 @@ func TestRolesAreEnteredToDoNothing(t *testing.T) {
 	if entered != 2 {
 		t.Errorf("%d roles are entered, want both", entered)
 	}
-	for _, want := range []string{"bot_user_id=U0BOT", "account=" + awsfake.HubAccount, "region=us-east-1", "version="} {
+	for _, want := range []string{"team_id=T01ACME", "account=" + awsfake.HubAccount, "region=us-east-1", "version="} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%s is not told: %s", want, log)
 		}

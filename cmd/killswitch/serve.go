@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ func serve(ctx context.Context, p program, args []string) error {
 	file := f.String("config", "", "the configuration `FILE`")
 	data := f.String("data", "", "the `DIR`ectory for tables and queues; made if missing")
 	listen := f.String("listen", "127.0.0.1:8080", "the `ADDR`ess that Slack's requests reach, behind TLS")
+	public := f.String("url", "", "the `URL` at which Slack's requests reach it, without /slack: the daily check looks there; left out, at its own address")
 	socketMode := f.Bool("socket-mode", false, "let Slack's requests come over a connection that we open; wants SLACK_APP_TOKEN, and slack.socket_mode: true in the configuration")
 	rest, err := parse(f, p, args)
 	if err != nil {
@@ -44,6 +46,9 @@ func serve(ctx context.Context, p program, args []string) error {
 		return fmt.Errorf("%w: --config and --data are needed", errUsage)
 	case signing == "" || token == "":
 		return errors.New("SLACK_SIGNING_SECRET and SLACK_BOT_TOKEN must be set in the environment (Slack app settings: Basic Information, and OAuth & Permissions)")
+	}
+	if u, err := url.Parse(*public); *public != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		return fmt.Errorf("%w: --url is not an address like https://killswitch.example.com", errUsage)
 	}
 	if *socketMode && app == "" {
 		return errors.New("SLACK_APP_TOKEN must be set in the environment for --socket-mode (Slack app settings: Basic Information, App-Level Tokens, scope connections:write)")
@@ -83,7 +88,8 @@ func serve(ctx context.Context, p program, args []string) error {
 		AWS: cfg, Now: time.Now, Sleep: approvals.Sleep, Log: log,
 	}, backends)
 	api := slack.New(string(token), slackOptions(app, p.env("SLACK_API_URL"))...)
-	go (&hello{c: c, hooks: hooks, slack: api, aws: cfg, region: region, cloud: zones.Executor.Cloud, log: log}).say(ctx)
+	zones.Bot.IngressURL = *public
+	go (&hello{c: c, hooks: hooks, bot: zones.Bot, executor: zones.Executor, aws: cfg, region: region, log: log}).say(ctx)
 	var receiver func(context.Context) error
 	if *socketMode {
 		receiver = func(ctx context.Context) error { return receive(ctx, api, zones.Ingress, log) }
@@ -129,6 +135,9 @@ func serveZones(ctx context.Context, addr, systemd string, zones *local.Zones, r
 	(&connections{most: mostConnections}).bound(server)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if zones.Bot.IngressURL == "" {
+		zones.Bot.IngressURL = ownURL(listener.Addr())
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { zones.Run(ctx) })
 	if receiver != nil {
@@ -163,6 +172,15 @@ func serveZones(ctx context.Context, addr, systemd string, zones *local.Zones, r
 		return nil
 	}
 	return err
+}
+
+// ownURL is where we answer this machine.
+func ownURL(at net.Addr) string {
+	host, port, _ := net.SplitHostPort(at.String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 func firstOr(s []string, otherwise string) string {

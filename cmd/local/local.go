@@ -120,6 +120,7 @@ func New(env Environment, b Backends) *Zones {
 		Team:            c.Team,
 		IncidentChannel: c.IncidentChannel,
 		CommandChannels: c.CommandChannels,
+		CanaryChannel:   c.CanaryChannel,
 		SocketMode:      c.SocketMode,
 		Usergroups:      c.Usergroups,
 		Findings:        c.Reader(),
@@ -145,14 +146,17 @@ func New(env Environment, b Backends) *Zones {
 		AutoPerHour: c.Alerts.AutoPerHour, AutoPerHourTotal: c.Alerts.AutoPerHourTotal,
 		PagerAfter: c.PagerAfter,
 		Liftable:   (&scp.Tamper{Cloud: cloud, Document: all.TamperSCP(c.Org), Now: env.Now}).Liftable,
-		Jobs:       approvals.JobQueues{Jobs: b.Jobs, Checks: b.Checks},
-		Changes:    approvals.ChangeQueue{Queue: b.Changes},
-		Now:        env.Now,
-		Sleep:      env.Sleep,
-		Owner:      func() string { return instance + rand.Text() },
-		Gone:       func(owner string) bool { return !strings.HasPrefix(owner, instance) },
-		Count:      count,
-		Log:        env.Log.With(slog.String("zone", "executor")),
+		Members: func(ctx context.Context, who actions.SessionContext) ([]string, error) {
+			return scp.Accounts(ctx, cloud, who)
+		},
+		Jobs:    approvals.JobQueues{Jobs: b.Jobs, Checks: b.Checks},
+		Changes: approvals.ChangeQueue{Queue: b.Changes},
+		Now:     env.Now,
+		Sleep:   env.Sleep,
+		Owner:   func() string { return instance + rand.Text() },
+		Gone:    func(owner string) bool { return !strings.HasPrefix(owner, instance) },
+		Count:   count,
+		Log:     env.Log.With(slog.String("zone", "executor")),
 	}
 	if topic, err := trail.NewTopic(env.AWS, c.SNSTopic); err == nil { // the configuration has checked that it is an ARN, if there is one
 		z.Executor.Notices = topic
@@ -214,6 +218,7 @@ func (z *Zones) Run(ctx context.Context) {
 		})
 	})
 	wg.Go(func() { every(ctx, sweepEvery, func() { _ = z.Bot.SweepAlerts(ctx) }) }) // which waits for room in their channels
+	wg.Go(func() { every(ctx, sweepEvery, func() { _ = z.Bot.SweepHealth(ctx) }) })
 	wg.Wait()
 }
 
