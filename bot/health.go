@@ -265,7 +265,7 @@ func (b *Bot) tooFewApprovers(ctx context.Context) (found []approvals.Trouble) {
 		return nil // the channel is told of
 	}
 	p := b.Policy
-	short := func(of string, e approvals.ActionPolicy) {
+	short := func(of string, e approvals.ActionPolicy) { // the first entry stands for those that want the same
 		n := 0
 		for _, person := range p.Roster.Persons(p.Roster.Groups[e.Approvers]) {
 			away := slices.ContainsFunc(absent, func(a approvals.Person) bool { return a.ID == person.ID })
@@ -273,8 +273,9 @@ func (b *Bot) tooFewApprovers(ctx context.Context) (found []approvals.Trouble) {
 				n++
 			}
 		}
-		if n < e.Approvals {
-			found = append(found, approvals.Trouble{Check: "approvers", Found: fmt.Sprintf(cards.TooFewHere, of, e.Approvals, e.Approvers, n), Mend: cards.MendApprovers})
+		words := fmt.Sprintf(cards.TooFewHere, e.Approvals, e.Approvers, n)
+		if n < e.Approvals && !slices.ContainsFunc(found, func(t approvals.Trouble) bool { return strings.HasSuffix(t.Found, words) }) {
+			found = append(found, approvals.Trouble{Check: "approvers", Found: of + words, Mend: cards.MendApprovers})
 		}
 	}
 	short("policy.default", p.Default)

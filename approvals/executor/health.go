@@ -106,19 +106,11 @@ func (x *Executor) health(ctx context.Context, id string) error {
 	for _, t := range h.Found {
 		x.Log.WarnContext(ctx, "the daily check found", slog.String("check", t.Check), slog.String("found", t.Found), slog.String("mend", t.Mend))
 	}
-	x.countHealth(ctx, h.Found)
+	if x.Count != nil {
+		x.Count(ctx, "HealthChecks", 1)
+		x.Count(ctx, "HealthFailed", len(h.Found))
+	}
 	return x.Changes.Send(ctx, approvals.Change{ID: id}, 0)
-}
-
-func (x *Executor) countHealth(ctx context.Context, found []approvals.Trouble) {
-	if x.Count == nil {
-		return
-	}
-	x.Count(ctx, "HealthChecks", 1)
-	x.Count(ctx, "HealthFailed", len(found))
-	if slices.ContainsFunc(found, func(t approvals.Trouble) bool { return t.Check == approvals.CheckCanary }) {
-		x.Count(ctx, "CanaryFailed", 1)
-	}
 }
 
 // refusesForged looks whether the canary's forged click is refused for its signature, as a forged vote would be. Of

@@ -24,8 +24,8 @@ const (
 	MendChannel     = "correct its ID in the configuration, or /invite the bot there"
 	MendArchived    = "take it out of the archive, or name another one in the configuration"
 	MendShared      = "name a channel of this workspace alone in the configuration: others read the cards"
-	// entry, approvals, group, people
-	TooFewHere    = "%s wants %d approvals by %s, of whom %d are in the incident channel with an account that may act"
+	// approvals, group, people; of an entry of the policy
+	TooFewHere    = " wants %d approvals by %s, of whom %d are in the incident channel with an account that may act"
 	MendApprovers = "invite them to the incident channel, or change the group"
 )
 
@@ -79,7 +79,7 @@ func Health(found []approvals.Trouble) Message {
 			fmt.Fprintf(&b, "\n… and %d more: the log has them", len(found)-i)
 			break
 		}
-		fmt.Fprintf(&b, "\n• *%s* %s", Untrusted(sentence(t.Found)), Untrusted(sentence(t.Mend)))
+		fmt.Fprintf(&b, "\n• *%s*\n    %s", Untrusted(t.Found), Untrusted(t.Mend))
 	}
 	return note("%s", b.String())
 }

@@ -80,7 +80,7 @@ func TestAlarmsAreOnWhatIsCounted(t *testing.T) {
 	if err := yaml.Unmarshal(b, &template); err != nil {
 		t.Fatal(err)
 	}
-	alarmed := map[string]string{} // metric: zone
+	alarmed := map[[2]string]bool{} // metric and zone
 	for name, r := range template.Resources {
 		var p struct {
 			Namespace  string `yaml:"Namespace"`
@@ -106,11 +106,12 @@ func TestAlarmsAreOnWhatIsCounted(t *testing.T) {
 		if !slices.Contains(counted(t, zone), p.MetricName) {
 			t.Errorf("%s is on %s of the %s, which does not count it", name, p.MetricName, zone)
 		}
-		alarmed[p.MetricName] = zone
+		alarmed[[2]string{p.MetricName, zone}] = true
 	}
-	for metric, zone := range map[string]string{"NotContained": "executor", "RolesNotAssumed": "executor", "SlackRefused": "bot", "SlackUnavailable": "bot", "Sweeps": "bot"} {
-		if alarmed[metric] != zone {
-			t.Errorf("no alarm on %s of the %s", metric, zone)
+	for _, want := range [][2]string{{"NotContained", "executor"}, {"RolesNotAssumed", "executor"}, {"SlackRefused", "bot"}, {"SlackUnavailable", "bot"}, {"Sweeps", "bot"},
+		{"HealthChecks", "bot"}, {"HealthChecks", "executor"}, {"HealthFailed", "bot"}, {"HealthFailed", "executor"}, {"CanaryFailed", "bot"}, {"Forged", "ingress"}} {
+		if !alarmed[want] {
+			t.Errorf("no alarm on %s of the %s", want[0], want[1])
 		}
 	}
 }

@@ -39,6 +39,8 @@ var stay = map[string]string{
 	"outage": "one",
 	"member": "one for each account that was entered",
 	"hour":   "one for each cap",
+	"check":  "one: the bot's row of the daily check",
+	"found":  "one: the executor's",
 }
 
 // expiring is a table of a test: it fails if a kind of row is written that neither expires nor says why not.

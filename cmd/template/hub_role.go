@@ -43,7 +43,7 @@ func HubRole(s Serve) ([]byte, error) {
 		allow("*", "sts:GetAccessKeyInfo"),                                        // whose an access key is; it takes no resource
 	}
 	for _, topic := range slices.Compact(slices.Sorted(slices.Values(s.Topics))) {
-		statements = append(statements, allow(topic, "sns:Publish"))
+		statements = append(statements, allow(topic, "sns:GetTopicAttributes", "sns:Publish"))
 	}
 	if s.Bucket != "" { // locked heads, none over another; it reads and deletes none
 		heads := "arn:" + o.Partition + ":s3:::" + s.Bucket + "/heads/*"
