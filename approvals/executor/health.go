@@ -152,8 +152,12 @@ func (x *Executor) Troubles(ctx context.Context) (found []approvals.Trouble) {
 		found = append(found, approvals.Trouble{Check: "aws", Found: fmt.Sprintf("the executor's credentials are of account %s, not of the hub account %s", who.Account, x.Org.HubAccount),
 			Mend: "run it in the hub account, or correct aws.hub_account"})
 	}
-	if ahead := who.Ahead; ahead.Abs() > maxClockAhead {
-		found = append(found, approvals.Trouble{Check: "clock", Found: fmt.Sprintf("AWS's clock is %s ahead of this machine's", ahead.Round(time.Second)),
+	if off := who.Ahead.Round(time.Second); off.Abs() > maxClockOff {
+		side := "behind"
+		if off < 0 {
+			side = "ahead of"
+		}
+		found = append(found, approvals.Trouble{Check: "clock", Found: fmt.Sprintf("this machine's clock is %s %s AWS's", off.Abs(), side),
 			Mend: "have the machine's clock set by NTP: what Slack signs counts for five minutes"})
 	}
 	return slices.Concat(found, x.topic(ctx, "notify.pager_topic_arn", x.Pager), x.topic(ctx, "notify.sns_topic_arn", x.Notices), x.bucketTakes(ctx))

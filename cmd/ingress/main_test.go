@@ -45,6 +45,11 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // newFunction is the function with these webhooks.
 func newFunction(t *testing.T, grants string) (handle, *fakeAWS) {
 	t.Helper()
+	return newFunctionWith(t, grants, slog.New(slog.DiscardHandler))
+}
+
+func newFunctionWith(t *testing.T, grants string, log *slog.Logger) (handle, *fakeAWS) {
+	t.Helper()
 	aws := &fakeAWS{}
 	server := httptest.NewServer(aws)
 	t.Cleanup(server.Close)
@@ -54,7 +59,7 @@ func newFunction(t *testing.T, grants string) (handle, *fakeAWS) {
 	}
 	env := map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "WEBHOOKS_FILE": file, "SLACK_QUEUE_URL": server.URL + "/1/slack",
 		"WEBHOOKS_QUEUE_URL": server.URL + "/1/webhooks", "SIGNING_SECRET_ID": "signing", "WEBHOOK_KEYS_SECRET_ID": "keys"}
-	h, err := handler(func(k string) string { return env[k] }, time.Now, slog.New(slog.DiscardHandler))
+	h, err := handler(func(k string) string { return env[k] }, time.Now, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,5 +111,31 @@ func TestWhoCallsTheFunction(t *testing.T) {
 		if c.sent > 0 && (json.Unmarshal([]byte(aws.sent[0]), &m) != nil || !strings.Contains(string(got), m.RequestID())) {
 			t.Errorf("%s: %s, and queued is %s", name, got, aws.sent[0])
 		}
+	}
+}
+
+// TestForgedClicksAreCounted, for the alarm: not those of strangers who sign nothing.
+func TestForgedClicksAreCounted(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	h, _ := newFunctionWith(t, "{}", slog.New(slog.NewJSONHandler(&log, nil)))
+	send := func(headers map[string]string) {
+		e := events.APIGatewayV2HTTPRequest{Version: "2.0", RawPath: "/slack", Headers: headers, Body: "command=x"}
+		e.RequestContext.HTTP.Method = "POST"
+		b, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(nil)
+	if strings.Contains(log.String(), `"Forged"`) {
+		t.Errorf("of a stranger: %s", &log)
+	}
+	send(map[string]string{"x-slack-request-timestamp": fmt.Sprint(time.Now().Unix()), "x-slack-signature": "v0=" + strings.Repeat("0", 64)})
+	if !strings.Contains(log.String(), `"Forged":1`) || strings.Count(log.String(), `"Refused":1`) != 2 {
+		t.Errorf("counted %s", &log)
 	}
 }

@@ -3,6 +3,7 @@ package local_test
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,6 +43,37 @@ func TestIngressWritesWhatTheBotReads(t *testing.T) {
 	}
 	if ingress.MaxEvents != bot.MaxEvents {
 		t.Errorf("ingress takes %d events, the bot %d", ingress.MaxEvents, bot.MaxEvents)
+	}
+}
+
+// TestIngressKnowsTheCanary: the click that the daily check forges is not counted as somebody's, and is no vote for
+// anything, whoever signs it.
+func TestIngressKnowsTheCanary(t *testing.T) {
+	w := newWorld(t)
+	answer := func(e approvals.Evidence) ingress.Response {
+		h := http.Header{}
+		h.Set("X-Slack-Request-Timestamp", e.Timestamp)
+		h.Set("X-Slack-Signature", e.Signature)
+		return w.zones.Ingress.Answer(t.Context(), ingress.Request{Method: http.MethodPost, Path: "/slack/interactions", Header: h, Body: []byte(e.Body)})
+	}
+	forged := approvals.ForgeCanary(w.clock.Now())
+	if got := answer(forged); got.Status != http.StatusUnauthorized || got.Forged {
+		t.Errorf("%+v", got)
+	}
+	signed := forged
+	signed.Signature = approvals.SignSlack("test-secret", signed.Timestamp, signed.Body)
+	before := len(w.slack.Calls())
+	if got := answer(signed); got.Status != http.StatusOK {
+		t.Errorf("signed: %+v", got)
+	}
+	w.drain()
+	if n := len(w.slack.Calls()) - before; n != 0 || len(w.all()) != 0 {
+		t.Errorf("signed, it makes %d calls of Slack and %d requests", n, len(w.all()))
+	}
+	p, err := approvals.ParseSlack(forged.Body)
+	w.must(err)
+	if _, _, ok := approvals.SplitValue(p.Actions[0].Value); ok || p.Actions[0].ID != "approve" || approvals.IsRequestID(approvals.CanaryID) {
+		t.Errorf("it is a vote: %+v", p.Actions)
 	}
 }
 
