@@ -27,7 +27,7 @@ const (
 	rolesAtOnce = 16, 8
 	accountsNamed  = 5               // of those whose role can't be entered for the same cause
 	headsAsked     = 100             // containments in force whose heads are looked at
-	maxClockAhead  = 2 * time.Minute // or behind: Slack's signatures are good for five
+	maxClockOff    = 2 * time.Minute // Slack's signatures are good for five
 	headOverdue    = time.Hour       // a head that the bucket does not take
 	nobodyRequests = "killswitch"    // whom sessions of the check name
 	healthSession  = "killswitch-health"

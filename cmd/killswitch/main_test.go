@@ -73,6 +73,7 @@ func TestExitCodes(t *testing.T) {
 		"demo nowhere":         {args: "demo --listen nowhere.invalid:1", code: 1, says: "another --listen"},
 		"serve without flags":  {env: secrets, args: "serve", code: 2, says: "--config and --data"},
 		"serve, no secrets":    {args: "serve --config " + example + " --data " + t.TempDir(), code: 1, says: "SLACK_SIGNING_SECRET"},
+		"serve, --url is none": {env: secrets, args: "serve --url killswitch.example.com --config " + example + " --data " + t.TempDir(), code: 2, says: "--url is not an address"},
 		"serve, no app token":  {env: secrets, args: "serve --socket-mode --config " + example + " --data " + t.TempDir(), code: 1, says: "SLACK_APP_TOKEN"},
 		"serve, no socket mode in the configuration": {env: withApp, args: "serve --socket-mode --config " + example + " --data " + socket + "/data", code: 1, says: "set slack.socket_mode: true"},
 		"serve, socket mode":                         {env: withApp, args: "serve --socket-mode --config " + socket + " --data " + socket + "/data", code: 1, says: "not a directory"},

@@ -45,8 +45,14 @@ type process struct {
 // listens, or has ended.
 func startServe(t *testing.T, data string, env ...string) *process {
 	t.Helper()
+	return startServeWith(t, data, nil, env...)
+}
+
+// startServeWith is startServe with further arguments.
+func startServeWith(t *testing.T, data string, args []string, env ...string) *process {
+	t.Helper()
 	example := filepath.Join("..", "..", "docs", "killswitch.example.yaml")
-	p := &process{cmd: exec.CommandContext(t.Context(), os.Args[0], "serve", "--config", example, "--data", data, "--listen", "127.0.0.1:0"), log: make(chan string, 1000)}
+	p := &process{cmd: exec.CommandContext(t.Context(), os.Args[0], append([]string{"serve", "--config", example, "--data", data, "--listen", "127.0.0.1:0"}, args...)...), log: make(chan string, 1000)}
 	p.cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "SLACK_SIGNING_SECRET=" + testSigningSecret, "SLACK_BOT_TOKEN=xoxb-test",
 		"SLACK_API_URL=http://127.0.0.1:9/", "AWS_ENDPOINT_URL=http://127.0.0.1:9/", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_MAX_ATTEMPTS=1"}, env...)
 	out, err := p.cmd.StderrPipe()
