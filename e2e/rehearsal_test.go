@@ -44,9 +44,10 @@ func newRehearsal(t *testing.T) *rehearsal {
 	s := &scene{t: t, addr: FreeAddr(t), dir: t.TempDir()}
 	w := Acme("http://" + s.addr + "/slack/events")
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
+	w.Channels = append(w.Channels, Channel{ID: canary, Name: "canary", Members: []string{"U01BOT"}})
 	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
-	short := strings.Replace(configuration, "approve_within: 30m", "approve_within: 1m", 1) + "  undo: {approvals: 2}\n" + eventsToo
+	short := strings.NewReplacer("approve_within: 30m", "approve_within: 1m", "incident_channel: C01SEC", "incident_channel: C01SEC, canary_channel: "+canary).Replace(configuration) + "  undo: {approvals: 2}\n" + eventsToo
 	s.must(os.WriteFile(s.config(), []byte(identified("ana", "ben")(short)), 0o600))
 
 	d := deploy(t, s.aws)
@@ -69,6 +70,8 @@ func newRehearsal(t *testing.T) *rehearsal {
 				v = s.config()
 			case "WEBHOOKS_FILE":
 				v = grants
+			case "INGRESS_URL":
+				v = "http://" + s.addr
 			}
 			env = append(env, k+"="+v)
 		}

@@ -99,6 +99,8 @@ func TestTemplate(t *testing.T) {
 				want = d.Outputs["SigningSecretArn"]
 			case "WEBHOOKS_FILE":
 				want = "/var/task/webhooks.json"
+			case "INGRESS_URL":
+				want = strings.TrimSuffix(d.Outputs["SlackUrl"], "/slack")
 			case "WEBHOOK_KEYS_SECRET_ID":
 				want = d.Outputs["WebhookKeysArn"]
 			case "BOT_TOKEN_SECRET_ID":
