@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
@@ -34,8 +36,15 @@ func TestRehearsalHealth(t *testing.T) {
 	if left := r.slack.Messages(t, canary); len(left) > 0 {
 		t.Errorf("left in the canary's channel: %+v", left)
 	}
-	did := r.slack.Log(t)
-	t.Logf("%+v", did)
+	var did []string
+	for _, e := range r.slack.Log(t) {
+		if strings.HasPrefix(e.Summary, "chat.") {
+			did = append(did, e.Summary)
+		}
+	}
+	if d := cmp.Diff([]string{"chat.postMessage", "chat.getPermalink", "chat.delete"}, did); d != "" {
+		t.Errorf("what the bot did in Slack: %s", d)
+	}
 	for zone, want := range map[*Function]string{r.ingress: "the forged click of the daily check is refused", r.bot: `"HealthChecks":1`, r.checks: `"HealthChecks":1`} {
 		if out := zone.boot.Output(); !strings.Contains(out, want) || strings.Contains(out, "CanaryFailed") || strings.Contains(out, `"Forged"`) {
 			t.Errorf("%s does not say %q:\n%s", zone.name, want, out)
