@@ -195,9 +195,9 @@ func (b *Bot) SlackTroubles(ctx context.Context) (found []approvals.Trouble, ans
 	team, _, err := b.Slack.Team(ctx)
 	switch {
 	case err != nil:
-		return []approvals.Trouble{{Check: "slack", Found: fmt.Sprintf(cards.SlackSilent, cards.SlackTrouble(err)), Mend: cards.MendToken}}, false
+		return []approvals.Trouble{{Check: "slack", Found: fmt.Sprintf(cards.SlackSilent, cards.SlackTrouble(err)), Mend: cards.MendBot}}, false
 	case team != b.Team:
-		return []approvals.Trouble{{Check: "slack", Found: fmt.Sprintf(cards.TokenElsewhere, team, b.Team), Mend: cards.MendToken}}, false
+		return []approvals.Trouble{{Check: "slack", Found: fmt.Sprintf(cards.OtherTeam, team, b.Team), Mend: cards.MendBot}}, false
 	}
 	channels := b.channels()
 	each := make([][]approvals.Trouble, len(channels))
@@ -211,7 +211,7 @@ func (b *Bot) SlackTroubles(ctx context.Context) (found []approvals.Trouble, ans
 // channels are all that the configuration names, but for the canary's.
 func (b *Bot) channels() []string {
 	all := append([]string{b.IncidentChannel}, b.CommandChannels...)
-	for _, r := range b.Findings.Routing.Routes {
+	for _, r := range b.Findings.Routes {
 		if r.Channel != "" {
 			all = append(all, r.Channel)
 		}
@@ -331,9 +331,9 @@ func (b *Bot) ingressTroubles(ctx context.Context, forged approvals.Evidence) []
 	case click.status == http.StatusOK:
 		return trouble(cards.ForgedTaken, cards.MendTaken)
 	case click.status == http.StatusUnauthorized && click.scheme != "":
-		return trouble(fmt.Sprintf(cards.WantsPassword, click.scheme), cards.MendPassword)
+		return trouble(fmt.Sprintf(cards.WantsPassword, click.scheme), cards.MendProxy)
 	case click.status == http.StatusServiceUnavailable:
-		return trouble(cards.NoSigningSecret, cards.MendSigningSecret)
+		return trouble(cards.NoSigningSecret, cards.MendSigning)
 	case click.status != http.StatusUnauthorized:
 		return trouble(fmt.Sprintf(cards.ForgedAnswered, click.status), cards.MendSilent)
 	case health.status != http.StatusOK:

@@ -15,8 +15,8 @@ const (
 	// trouble
 	SlackSilent = "Slack does not answer to the bot token: %s"
 	// its workspace, ours
-	TokenElsewhere = "the bot token is of the workspace %s, not of %s"
-	MendToken      = "put this app's bot token (OAuth & Permissions) into the secret of the output BotTokenArn, for serve into SLACK_BOT_TOKEN; if Slack can't be reached, look at status.slack.com and the network; until then use the command line (killswitch list)"
+	OtherTeam = "the bot token is of the workspace %s, not of %s"
+	MendBot   = "put this app's bot token (OAuth & Permissions) into the secret of the output BotTokenArn, for serve into SLACK_BOT_TOKEN; if Slack can't be reached, look at status.slack.com and the network; until then use the command line (killswitch list)"
 	// channel, what is wrong
 	OfChannel       = "channel %s: %s"
 	ChannelArchived = "it is archived"
@@ -49,10 +49,10 @@ const (
 	ForgedTaken   = "a click that nobody signed was let in"
 	MendTaken     = "something in front answers in its place, so that no click arrives, or signatures are not checked: take it away, and deploy this version anew"
 	// scheme
-	WantsPassword     = "what stands in front of it wants a password (%s), which Slack has not"
-	MendPassword      = "let /slack and what is below it through: ingress checks Slack's signature itself"
-	NoSigningSecret   = "it can't read its signing secret, so that no click and no command is taken"
-	MendSigningSecret = "put the app's signing secret into the secret of the output SigningSecretArn, and look at ingress' log"
+	WantsPassword   = "what stands in front of it wants a password (%s), which Slack has not"
+	MendProxy       = "let /slack and what is below it through: ingress checks Slack's signature itself"
+	NoSigningSecret = "it can't read its signing secret, so that no click and no command is taken"
+	MendSigning     = "put the app's signing secret into the secret of the output SigningSecretArn, and look at ingress' log"
 	// status
 	ForgedAnswered = "a click that nobody signed was answered by %d, not by 401"
 	IngressUnwell  = "its /healthz answers %d, so that nothing may be stored"

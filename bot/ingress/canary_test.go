@@ -11,7 +11,7 @@ import (
 // TestForgedClicksAreTold from the daily check's: that is its body, byte by byte, and not more often than it comes. So
 // whoever copies it hides nothing but a click that would do nothing.
 func TestForgedClicksAreTold(t *testing.T) {
-	real := click(400)
+	genuine := click(400)
 	for name, c := range map[string]struct {
 		body   string
 		secret string
@@ -20,11 +20,11 @@ func TestForgedClicksAreTold(t *testing.T) {
 	}{
 		"the daily check's":           {canaryBody, "another", []bool{false}, http.StatusUnauthorized},
 		"more than it sends":          {canaryBody, "another", []bool{false, true, false, true}, http.StatusUnauthorized},
-		"another click":               {real, "another", []bool{true, true}, http.StatusUnauthorized},
-		"another click with its tag":  {strings.Replace(real, "payload=", canaryBody+"&payload=", 1), "another", []bool{true}, http.StatusUnauthorized},
+		"another click":               {genuine, "another", []bool{true, true}, http.StatusUnauthorized},
+		"another click with its tag":  {strings.Replace(genuine, "payload=", canaryBody+"&payload=", 1), "another", []bool{true}, http.StatusUnauthorized},
 		"its body with something on":  {canaryBody + "&x=1", "another", []bool{true}, http.StatusUnauthorized},
 		"its value for a request":     {strings.Replace(canaryBody, "KS-CANARY", "KS-4G7QX2M9ZT0B", 1), "another", []bool{true}, http.StatusUnauthorized},
-		"Slack's own":                 {real, docSecret, []bool{false}, http.StatusOK},
+		"Slack's own":                 {genuine, docSecret, []bool{false}, http.StatusOK},
 		"the daily check's, accepted": {canaryBody, docSecret, []bool{false}, http.StatusOK},
 	} {
 		t.Run(name, func(t *testing.T) {
