@@ -72,7 +72,7 @@ func Health(found []approvals.Trouble) Message {
 	}
 	const most = 8
 	var b strings.Builder
-	fmt.Fprintf(&b, "The daily check of Killswitch found %s. It looks again every hour, and says when it is over; `killswitch doctor --config FILE` looks at the same from the command line.",
+	fmt.Fprintf(&b, "The daily check of Killswitch found %s. It looks again every hour, and says when it is over; killswitch doctor --config FILE looks at the same from the command line.",
 		plural(len(found), "thing that needs somebody", "things that need somebody"))
 	for i, t := range found {
 		if i == most {
@@ -81,5 +81,5 @@ func Health(found []approvals.Trouble) Message {
 		}
 		fmt.Fprintf(&b, "\n• *%s*\n    %s", Untrusted(t.Found), Untrusted(t.Mend))
 	}
-	return note("%s", b.String())
+	return note("%s", cut(b.String(), maxText))
 }

@@ -362,6 +362,65 @@ func TestTwoSweepsBeginOneCheck(t *testing.T) {
 	}
 }
 
+// TestChecksThatAreCutOffGoOn: whatever of it fails or is lost once, the check ends the same day, is counted once for
+// each zone, and nobody hears of it.
+func TestChecksThatAreCutOffGoOn(t *testing.T) {
+	t.Parallel()
+	for name, cut := range map[string]func(*checked){
+		"the job is lost":       func(c *checked) { c.zones.Bot.Jobs = losing{c.zones.Bot.Jobs, new(int)} },
+		"the job can't be sent": func(c *checked) { c.zones.Bot.Jobs = failing{c.zones.Bot.Jobs, new(int)} },
+		"the change is lost":    func(c *checked) { c.zones.Executor.Changes = losingChanges{} },
+		"a worker dies with the lease": func(c *checked) {
+			h := approvals.HealthCheck{ID: approvals.HealthID(c.clock.Now()), Begun: c.clock.Now(), Lease: approvals.Lease{Until: c.clock.Now().Add(2 * time.Minute)}}
+			c.must(c.Requests.Write(t.Context(), approvals.PutRow(approvals.HealthCheckKey, 0, h)))
+		},
+		"the clock was wrong": func(c *checked) {
+			h := approvals.HealthCheck{ID: approvals.HealthID(c.clock.Now()), Begun: c.clock.Now().Add(100 * time.Hour), Ended: c.clock.Now().Add(100 * time.Hour)}
+			c.must(c.Requests.Write(t.Context(), approvals.PutRow(approvals.HealthCheckKey, 0, h)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newChecked(t)
+			cut(c)
+			c.days(time.Hour)
+			if said := c.channelSays(); c.counts["HealthChecks"] != 2 || c.counts["HealthFailed"] != 0 || len(said) != 0 || len(c.seen) != 2 {
+				t.Errorf("counted %v, told %q, %d in the canary's channel", c.counts, said, len(c.seen))
+			}
+		})
+	}
+}
+
+// losing loses the first job.
+type losing struct {
+	approvals.Sender[approvals.Job]
+	n *int
+}
+
+func (l losing) Send(ctx context.Context, j approvals.Job, d time.Duration) error {
+	if *l.n++; *l.n == 1 {
+		return nil
+	}
+	return l.Sender.Send(ctx, j, d)
+}
+
+// failing does not take the first job.
+type failing struct {
+	approvals.Sender[approvals.Job]
+	n *int
+}
+
+func (f failing) Send(ctx context.Context, j approvals.Job, d time.Duration) error {
+	if *f.n++; *f.n == 1 {
+		return errors.New("no queue")
+	}
+	return f.Sender.Send(ctx, j, d)
+}
+
+type losingChanges struct{}
+
+func (losingChanges) Send(context.Context, approvals.Change, time.Duration) error { return nil }
+
 // TestForgedChecksDoNothing: whoever writes a queue or the table requests can have the executor look every ten minutes,
 // and the pager be called once a day.
 func TestForgedChecksDoNothing(t *testing.T) {
