@@ -427,8 +427,8 @@ func (s *scene) org() *organizations.Client {
 	return organizations.NewFromConfig(s.aws.Member(s.t, stdcmp.Or(s.management, "999999999999")))
 }
 
-// memberAccount makes an account in the organization, and the organization.
-func (s *scene) memberAccount(name string) string {
+// organize makes the organization, if there is none.
+func (s *scene) organize() {
 	s.t.Helper()
 	ctx := s.t.Context()
 	if _, err := s.org().DescribeOrganization(ctx, nil); err != nil {
@@ -439,7 +439,13 @@ func (s *scene) memberAccount(name string) string {
 		_, err = s.org().EnablePolicyType(ctx, &organizations.EnablePolicyTypeInput{RootId: roots.Roots[0].Id, PolicyType: orgtypes.PolicyTypeServiceControlPolicy})
 		s.must(err)
 	}
-	out, err := s.org().CreateAccount(ctx, &organizations.CreateAccountInput{AccountName: &name, Email: aws.String(name + "@example.com")})
+}
+
+// memberAccount makes an account in the organization, and the organization.
+func (s *scene) memberAccount(name string) string {
+	s.t.Helper()
+	s.organize()
+	out, err := s.org().CreateAccount(s.t.Context(), &organizations.CreateAccountInput{AccountName: &name, Email: aws.String(name + "@example.com")})
 	s.must(err)
 	return *out.CreateAccountStatus.AccountId
 }

@@ -84,6 +84,7 @@ func newScene(t *testing.T, alter ...func(*scene, *Workspace)) *scene {
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
 	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
+	s.organize() // of which the daily check asks
 	config := configuration + s.more
 	if s.edit != nil {
 		config = s.edit(config)
