@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -462,14 +461,15 @@ func drawn(over bool, line string) string {
 	return line + "\n"
 }
 
-// isTerminal reports whether a line can be drawn anew there.
-func isTerminal(w io.Writer) bool {
+// isTerminal reports whether a person is there.
+func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	null, noNull := os.Stat(os.DevNull) // a character device, too
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && (noNull != nil || !os.SameFile(info, null))
 }
 
 // progressLine is a request's state with a bar.

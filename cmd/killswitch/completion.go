@@ -54,6 +54,8 @@ func completionScript() string {
 		}
 		fmt.Fprintf(&options, "        %s) words=\"%s %s\" ;;\n", s.Name, strings.Join(words, " "), personFlags)
 	}
+	var initFlags []string
+	(&initOptions{}).flags().VisitAll(func(f *flag.Flag) { initFlags = append(initFlags, "--"+f.Name) })
 	return fmt.Sprintf(`_killswitch() {
   local words cur=${COMP_WORDS[COMP_CWORD]}
   if [[ $COMP_CWORD == 1 ]]; then
@@ -70,12 +72,13 @@ func completionScript() string {
     approve) words="%s --break-glass" ;;
     %s) words="%s" ;;
     policy) words="responder restorer delegation --organizations --config" ;;
-    template) words="members organization --config" ;;
+    template) words="members organization hub-role --config" ;;
+    init) words="%s" ;;
     completion) words="bash zsh" ;;
     esac
   fi
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -o default -o nospace -F _killswitch killswitch
-`, strings.Join(commands, " "), strings.Join(actions, " "), options.String(), personFlags, strings.Join(people, "|"), personFlags)
+`, strings.Join(commands, " "), strings.Join(actions, " "), options.String(), personFlags, strings.Join(people, "|"), personFlags, strings.Join(initFlags, " "))
 }

@@ -2,6 +2,7 @@
 // and shows it at work.
 //
 //	killswitch demo                     an imaginary company in the browser; needs nothing
+//	killswitch init                     a first configuration, from what Slack and AWS say and what you answer
 //	killswitch serve --config FILE …    all zones, real Slack, real AWS
 //	killswitch event FILE               an EventBridge event, as a drill
 //	killswitch validate FILE            every problem of a configuration at once
@@ -41,6 +42,7 @@ type program struct {
 	args   []string
 	env    func(string) string
 	in     io.Reader
+	asks   bool // in is a person's
 	out    io.Writer
 	errout io.Writer
 }
@@ -54,6 +56,7 @@ type subcommand struct {
 func subcommands() []subcommand {
 	return slices.Concat([]subcommand{
 		{"demo", "[--listen ADDR] [--script]", "an imaginary company to try it on, in the browser; with --script a story in the terminal", demo},
+		{"init", "[--output FILE] [--channel NAME] [--people NAMES] [--profile-management PROFILE] …", "write a first configuration: looks up in Slack and AWS what it can, asks for the rest, or takes flags", initialize},
 		{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
 		{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
 		{"policy", "responder|restorer|delegation [--organizations] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
@@ -71,7 +74,7 @@ var errUsage = errors.New("wrong usage")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, program{args: os.Args[1:], env: os.Getenv, in: os.Stdin, out: os.Stdout, errout: os.Stderr})
+	code := run(ctx, program{args: os.Args[1:], env: os.Getenv, in: os.Stdin, asks: isTerminal(os.Stdin), out: os.Stdout, errout: os.Stderr})
 	stop()
 	os.Exit(code)
 }
