@@ -296,7 +296,7 @@ func (n *initial) describe(ctx context.Context, api *organizations.Client, o *or
 			return
 		}
 		for _, a := range page.Accounts {
-			if a.State == orgtypes.AccountStateActive || a.Status == orgtypes.AccountStatusActive { //nolint:staticcheck // older endpoints have Status alone
+			if a.State == orgtypes.AccountStateActive || a.Status == orgtypes.AccountStatusActive { // some endpoints have Status alone
 				list = append(list, strings.NewReplacer(",", " ", "=", " ").Replace(aws.ToString(a.Name))+"="+aws.ToString(a.Id))
 			}
 		}
