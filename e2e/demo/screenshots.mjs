@@ -1,4 +1,4 @@
-// The pictures in docs/: the first containment of a story, as it is on the page.
+// The pictures in docs/: the first containment of a story, as it is on the page, and the card that people judged on a phone.
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -9,11 +9,28 @@ import { start, state, step, until } from "./server.mjs";
 const story = "stolen-role";
 const most = 300 << 10; // bytes of a picture
 
+async function picture(name, of) {
+  const path = join(root, `docs/${name}.png`);
+  await of.screenshot({ path });
+  const { size: bytes } = statSync(path);
+  assert.ok(bytes <= most, `${path} has ${bytes} bytes`);
+  console.log(`${path}: ${bytes} bytes`);
+}
+
 const browser = await launch();
 const demo = await start();
 try {
   const page = await open(browser, `${demo.url}/#story=${story}`);
   await until(demo.url, (s) => s.story.id === story, "the story begins");
+  const asks = (s) => s.messages.some((m) => /^(Approve\?|pending)/.test(m.text));
+  while (!asks(await state(demo.url))) await step(page, demo.url);
+  await page.setViewportSize({ ...phone, height: 2 * phone.height }); // the whole card beneath what sticks to the top
+  await page.getByRole("tab", { name: "Bob" }).click();
+  await page.mouse.move(0, 0);
+  await page.waitForFunction(() => !document.querySelector(".flash") && !document.getAnimations().length);
+  await picture("card-pending", screen(page, bob).locator("[data-ts]", { has: page.getByText("Approve", { exact: true }) }).last());
+  await page.setViewportSize(desktop);
+
   const has = (s) => s.messages.some((m) => m.text.startsWith("contained"));
   while (!has(await state(demo.url))) await step(page, demo.url);
   for (const [device, size] of Object.entries({ desktop: { width: 1360, height: 800 }, phone })) {
@@ -25,11 +42,7 @@ try {
       await page.waitForFunction(() => !document.querySelector(".flash") && !document.getAnimations().length);
       await screen(page, alice).locator("[data-ts]").first().evaluate((e) => e.scrollIntoView({ block: "start" }));
       await screen(page, bob).locator("[data-ts]").last().evaluate((e) => e.scrollIntoView({ block: "end" }));
-      const path = join(root, `docs/demo-${device}-${colorScheme}.png`);
-      await page.screenshot({ path });
-      const { size: bytes } = statSync(path);
-      assert.ok(bytes <= most, `${path} has ${bytes} bytes`);
-      console.log(`${path}: ${bytes} bytes`);
+      await picture(`demo-${device}-${colorScheme}`, page);
     }
   }
   page.ok();
