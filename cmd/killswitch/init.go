@@ -116,7 +116,7 @@ func initialize(ctx context.Context, p program, args []string) error {
 		n.settle(question{flag: "hub-account", what: "the account that Killswitch runs in, and nothing else", where: "aws sts get-caller-identity", found: o.hub, given: given.hub}, n.takeAccount(&n.c.hub)),
 		n.settle(question{flag: "management-account", what: "the organization's management account", where: "aws organizations describe-organization", found: o.management, given: given.management, optional: true}, n.takeAccount(&n.c.management)),
 		n.settle(question{flag: "accounts", what: "names for accounts, as prod=222222222222, with commas between", where: "aws organizations list-accounts", found: o.accounts, given: given.accounts, optional: true}, n.takeAccounts),
-		n.settle(question{flag: "regions", what: "the regions that the accounts use", where: "where instances are looked for and activity is read; IAM's events are in us-east-1", otherwise: defaultRegions(o.region), given: given.regions, optional: true}, n.takeRegions),
+		n.settle(question{flag: "regions", what: "the regions that the accounts use", where: "where instances are looked for and activity is read; the hub's first", otherwise: defaultRegions(o.region), given: given.regions, optional: true}, n.takeRegions),
 		n.settle(question{flag: "break-glass-roles", what: "roles that a freeze must leave alone, names with commas between", where: "those by which you get in when all else is denied", given: given.breakGlass, optional: true}, n.takeBreakGlass),
 		n.settle(question{flag: "admin-group", what: "the IAM group of administrators, if users are in one", where: "its members take one approval more", given: given.adminGroup, optional: true}, func(s string) error { n.c.adminGroup = s; return nil }),
 	)
@@ -270,13 +270,13 @@ func words(s string) []string {
 	return list
 }
 
-// defaultRegions are the one where IAM's events are and the one that the credentials are set to.
+// defaultRegions are that of the credentials, and the one where IAM's events are.
 func defaultRegions(region string) string {
 	home := map[string]string{"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}[actions.PartitionOf(region)]
 	if home = cmp.Or(home, defaultRegion); region == "" || region == home {
 		return home
 	}
-	return home + "," + region
+	return region + "," + home
 }
 
 // notAlias is what an alias may not have.

@@ -64,7 +64,7 @@ func (c first) text() []byte {
 	say("  restorer_role: killswitch-restorer")
 	say("  forwarder_role: killswitch-forwarder   # passes findings on; a freeze leaves it alone")
 	say("  external_id: %s   # in the trust of the member roles; no secret", scalarOf(c.externalID))
-	say("  regions:   # where instances are looked for and activity is read; keep the one that has IAM's events, us-east-1")
+	say("  regions:   # where instances are looked for and activity is read; the first one counts where nothing says which")
 	for _, r := range c.regions {
 		say("    - %s", scalarOf(r))
 	}
@@ -131,7 +131,7 @@ func (c first) region() string {
 	if len(c.regions) == 0 {
 		return defaultRegion
 	}
-	return c.regions[len(c.regions)-1]
+	return c.regions[0]
 }
 
 // scalarOf is a text as YAML: quoted, on one line.

@@ -236,7 +236,7 @@ func TestInitAsks(t *testing.T) {
 	}
 	c, _ := checkFile(t, file)
 	if c.Team != "T01ACME" || c.IncidentChannel != "C02SEC" || len(c.Policy.Roster.People) != 3 || c.Org.HubAccount != "111111111111" || c.Org.ManagementAccount != "999999999999" ||
-		!slices.Equal(c.Org.Regions, []string{"us-east-1", "eu-west-1"}) || !slices.Equal(c.Org.ProtectedPrincipals, []string{"arn:aws:iam::*:role/break-glass"}) || c.Org.AdminGroup != "" {
+		!slices.Equal(c.Org.Regions, []string{"eu-west-1", "us-east-1"}) || !slices.Equal(c.Org.ProtectedPrincipals, []string{"arn:aws:iam::*:role/break-glass"}) || c.Org.AdminGroup != "" {
 		t.Errorf("%+v", c)
 	}
 	for _, want := range []string{`no channel "no-such"`, `the name "dora"`, "not in the incident channel: /invite"} {
