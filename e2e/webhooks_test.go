@@ -104,7 +104,7 @@ func TestWebhooks(t *testing.T) {
 		t.Errorf("%d messages about what was refused", n)
 	}
 
-	// The README's curl of the EC2 isolation webhook.
+	// The curl of the EC2 isolation webhook.
 	out, err := exec.CommandContext(t.Context(), "curl", "--silent", "--show-error", "--location", "--request", "POST", "http://"+s.addr+"/isolate",
 		"--header", "x-api-key: soar-key", "--header", "Content-Type: application/json", "--write-out", "%{http_code}",
 		"--data-raw", "{\n  \"instance_id\": \""+instance+"\",\n  \"account_id\": \""+prod+"\",\n  \"region\": \""+region+"\"\n}").CombinedOutput()
