@@ -130,6 +130,9 @@ func (n *initial) takePeople(ctx context.Context, s string) error {
 		}
 		if renamed {
 			h.id = strings.TrimSpace(own)
+			if h.name == h.slack { // without Slack nothing else is known of them
+				h.name = displayName(h.id)
+			}
 		}
 		same := func(o human) bool { return strings.EqualFold(o.id, h.id) }
 		if slices.ContainsFunc(people, same) && !renamed {
@@ -141,7 +144,7 @@ func (n *initial) takePeople(ctx context.Context, s string) error {
 		return err
 	}
 	for _, h := range people {
-		n.tell("Slack: %s is %s (%s)", h.id, h.name, h.slack)
+		n.tell("People: %s is %s (%s)", h.id, h.name, h.slack)
 	}
 	n.c.people = people
 	return nil
