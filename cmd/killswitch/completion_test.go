@@ -25,7 +25,7 @@ func TestCompletion(t *testing.T) {
 		"killswitch request revoke":                       "revoke_sessions",
 		"killswitch request apply_scp prod scp":           "scp=",
 		"killswitch request revoke-sessions prod/ALL via": "via=scp",
-		"killswitch init --profile":                       "--profile-management",
+		"killswitch init --man":                           "--management-profile",
 		"killswitch template mem":                         "members",
 		"killswitch approve KS-X --ser":                   "--server",
 	} {

@@ -53,8 +53,8 @@ type initial struct {
 
 // initOptions are what init takes as flags.
 type initOptions struct {
-	output, team, channel, people, hub, management, policyAccount, accounts, profile, regions, breakGlass, adminGroup, externalID string
-	force, socketMode                                                                                                             bool
+	output, team, channel, people, hub, management, policyAccount, accounts, profile, managementProfile, regions, breakGlass, adminGroup, externalID string
+	force, socketMode                                                                                                                                bool
 }
 
 func (o *initOptions) flags() *flag.FlagSet {
@@ -68,7 +68,8 @@ func (o *initOptions) flags() *flag.FlagSet {
 	f.StringVar(&o.management, "management-account", "", "the organization's management `ACCOUNT`; looked up")
 	f.StringVar(&o.policyAccount, "policy-account", "", "the `ACCOUNT` that service control policies are delegated to, if they are")
 	f.StringVar(&o.accounts, "accounts", "", "names for typing: `ALIAS=ACCOUNT`, with commas between; looked up")
-	f.StringVar(&o.profile, "profile-management", "", "the AWS `PROFILE` that looks the organization's accounts up; left out: the credentials at hand")
+	f.StringVar(&o.profile, "profile", "", "AWS `PROFILE` of the hub account; left out: the credentials at hand")
+	f.StringVar(&o.managementProfile, "management-profile", "", "AWS `PROFILE` of the organization's management account, which may list its accounts; left out: as for the hub")
 	f.StringVar(&o.regions, "regions", "", "the `REGIONS` that the accounts use, with commas between")
 	f.StringVar(&o.breakGlass, "break-glass-roles", "", "the `NAMES` of roles, the same in each account, that a freeze must leave alone")
 	f.StringVar(&o.adminGroup, "admin-group", "", "the IAM group whose members take one approval more to be quarantined: `NAME`")
@@ -103,7 +104,7 @@ func initialize(ctx context.Context, p program, args []string) error {
 		n.c.externalID = hex.EncodeToString(id)
 	}
 	n.slack = n.openSlack(ctx)
-	o := n.lookUpOrganization(ctx, given.profile)
+	o := n.lookUpOrganization(ctx, given.profile, given.managementProfile)
 	n.c.organization, n.c.root = o.id, o.root
 	var found string
 	if n.slack != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -243,38 +244,45 @@ type organization struct {
 }
 
 // lookUpOrganization asks AWS who we are, and what organization that is in.
-func (n *initial) lookUpOrganization(ctx context.Context, profile string) (o organization) {
+func (n *initial) lookUpOrganization(ctx context.Context, hub, management string) (o organization) {
 	ctx, cancel := context.WithTimeout(ctx, askAWSWithin)
 	defer cancel()
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(2))
+	cfg, err := profileOf(ctx, hub)
 	if err == nil {
 		o.region = cfg.Region
-		if cfg.Region == "" {
-			cfg.Region = defaultRegion
-		}
 		var me *sts.GetCallerIdentityOutput
-		if me, err = sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); err == nil {
+		if me, err = sts.NewFromConfig(inSomeRegion(cfg)).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); err == nil {
 			o.hub = aws.ToString(me.Account)
-			n.tell("AWS: the hub is %s, the account of the credentials at hand (%s)", o.hub, aws.ToString(me.Arn))
+			n.tell("AWS: the hub is %s, the account of the credentials (%s)", o.hub, aws.ToString(me.Arn))
 		}
 	}
 	if err != nil {
-		n.tell("AWS: nothing is looked up by the credentials at hand (%s).", awsTrouble(err))
+		n.tell("AWS: the hub account is not looked up (%s).", awsTrouble(err))
 	}
-	if profile != "" {
-		region := cfg.Region
-		if cfg, err = awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(2), awsconfig.WithSharedConfigProfile(profile)); err == nil && cfg.Region == "" {
-			cfg.Region = region
+	if management != "" {
+		cfg, err = profileOf(ctx, management)
+		if err != nil {
+			n.tell("AWS: the profile %s can't be used (%s).", management, awsTrouble(err))
 		}
 	}
-	if err != nil {
-		if profile != "" {
-			n.tell("AWS: the profile %s can't be used (%s).", profile, awsTrouble(err))
-		}
-		return o
+	if err == nil {
+		n.describe(ctx, organizations.NewFromConfig(inSomeRegion(cfg)), &o)
 	}
-	n.describe(ctx, organizations.NewFromConfig(cfg), &o)
 	return o
+}
+
+func profileOf(ctx context.Context, name string) (aws.Config, error) {
+	opts := []func(*awsconfig.LoadOptions) error{awsconfig.WithRetryMaxAttempts(2)}
+	if name != "" {
+		opts = append(opts, awsconfig.WithSharedConfigProfile(name))
+	}
+	return awsconfig.LoadDefaultConfig(ctx, opts...)
+}
+
+func inSomeRegion(cfg aws.Config) aws.Config {
+	cfg = cfg.Copy()
+	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
+	return cfg
 }
 
 // describe asks for the organization and its accounts. Any of its accounts may ask for the first, the second is told
@@ -295,7 +303,7 @@ func (n *initial) describe(ctx context.Context, api *organizations.Client, o *or
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			n.tell("AWS: the accounts are not looked up (%s): --profile-management names credentials that may list them.", awsTrouble(err))
+			n.tell("AWS: the accounts are not looked up (%s): --management-profile names credentials that may list them.", awsTrouble(err))
 			return
 		}
 		for _, a := range page.Accounts {

@@ -337,10 +337,10 @@ func TestInitOfWhateverIsFound(t *testing.T) {
 	}{
 		"all":                {fine, nil, "8 active accounts"},
 		"two people":         {fine, []string{"--people", "ana,ben"}, "Two people"},
-		"no accounts":        {denied("ListAccounts"), nil, "--profile-management"},
+		"no accounts":        {denied("ListAccounts"), nil, "--management-profile"},
 		"no organization":    {denied("DescribeOrganization"), nil, "Neither a management account"},
 		"one account":        {func(o *outside) { o.hub = o.management }, nil, "an account of its own"},
-		"no such profile":    {fine, []string{"--profile-management", "nobody"}, "the profile nobody"},
+		"no such profile":    {fine, []string{"--management-profile", "nobody"}, "the profile nobody"},
 		"socket mode":        {fine, []string{"--socket-mode"}, "is written"},
 		"delegated":          {fine, []string{"--policy-account", "888888888888"}, "is written"},
 		"an aliased account": {fine, []string{"--accounts", "prod=222222222222,Prod=333333333333"}, "2 account aliases"},

@@ -56,7 +56,7 @@ type subcommand struct {
 func subcommands() []subcommand {
 	return slices.Concat([]subcommand{
 		{"demo", "[--listen ADDR] [--script]", "an imaginary company to try it on, in the browser; with --script a story in the terminal", demo},
-		{"init", "[--output FILE] [--channel NAME] [--people NAMES] [--profile-management PROFILE] …", "write a first configuration: looks up in Slack and AWS what it can, asks for the rest, or takes flags", initialize},
+		{"init", "[--output FILE] [--channel NAME] [--people NAMES] [--management-profile PROFILE] …", "write a first configuration: looks up in Slack and AWS what it can, asks for the rest, or takes flags", initialize},
 		{"serve", "--config FILE --data DIR [--listen ADDR] [--socket-mode]", "run all zones in one process", serve},
 		{"event", "FILE [--url URL] [--config FILE] [--output json]", "send an EventBridge event, or an array of them, to a running Killswitch, as a drill; - is the standard input", event},
 		{"policy", "responder|restorer|delegation [--organizations] [--config FILE]", "print the policy that a member role needs, exactly, or the delegation of policies", policy},
