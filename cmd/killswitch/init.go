@@ -105,7 +105,6 @@ func initialize(ctx context.Context, p program, args []string) error {
 	}
 	n.slack = n.openSlack(ctx)
 	o := n.lookUpOrganization(ctx, given.profile, given.managementProfile)
-	n.c.organization, n.c.root = o.id, o.root
 	var found string
 	if n.slack != nil {
 		found = n.slack.team

@@ -239,8 +239,8 @@ func displayName(s string) string {
 
 // organization is what AWS says; what it did not say is empty.
 type organization struct {
-	hub, region, id, management, root string
-	accounts                          string // as --accounts has them
+	hub, region, management string
+	accounts                string // as --accounts has them
 }
 
 // lookUpOrganization asks AWS who we are, and what organization that is in.
@@ -293,10 +293,10 @@ func (n *initial) describe(ctx context.Context, api *organizations.Client, o *or
 		n.tell("AWS: the organization is not looked up (%s).", awsTrouble(err))
 		return
 	}
-	o.id, o.management = aws.ToString(what.Organization.Id), aws.ToString(what.Organization.MasterAccountId)
-	n.tell("AWS: organization %s, management account %s", o.id, o.management)
+	o.management = aws.ToString(what.Organization.MasterAccountId)
+	n.tell("AWS: organization %s, management account %s", aws.ToString(what.Organization.Id), o.management)
 	if roots, err := api.ListRoots(ctx, &organizations.ListRootsInput{}); err == nil && len(roots.Roots) > 0 {
-		o.root = aws.ToString(roots.Roots[0].Id)
+		n.tell("AWS: root %s, for commands about all accounts", aws.ToString(roots.Roots[0].Id))
 	}
 	var list []string
 	pages := organizations.NewListAccountsPaginator(api, &organizations.ListAccountsInput{})
