@@ -27,7 +27,6 @@ type first struct {
 	people             []human
 	hub, management    string
 	policyAccount      string
-	organization, root string // told, not written
 	accounts           []alias
 	regions            []string
 	breakGlass         []string // names of roles
