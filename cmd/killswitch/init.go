@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -267,43 +265,6 @@ func words(s string) []string {
 		}
 	}
 	return list
-}
-
-// defaultRegions are that of the credentials, and the one where IAM's events are.
-func defaultRegions(region string) string {
-	home := map[string]string{"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}[actions.PartitionOf(region)]
-	if home = cmp.Or(home, defaultRegion); region == "" || region == home {
-		return home
-	}
-	return region + "," + home
-}
-
-// notAlias is what an alias may not have.
-var notAlias = regexp.MustCompile(`[^a-z0-9]+`)
-
-// targets are how words begin that mean something else where an alias is typed.
-var targets = []string{"r-", "ou-", "i-", "akia", "asia", "arn"}
-
-// named makes the names of accounts, which may be anything, into aliases: small letters, digits and -, each its own.
-// The hub and the management account have none: nothing in them can be contained.
-func named(list []alias, without ...string) []alias {
-	var out []alias
-	taken := map[string]bool{}
-	for _, a := range list {
-		if slices.Contains(without, a.account) {
-			continue
-		}
-		name := strings.Trim(notAlias.ReplaceAllString(strings.ToLower(a.name), "-"), "-")
-		if name == "" || name[0] < 'a' || slices.ContainsFunc(targets, func(t string) bool { return strings.HasPrefix(name, t) }) {
-			name = strings.TrimSuffix("account-"+name, "-")
-		}
-		if name = strings.Trim(name[:min(len(name), 50)], "-"); name == "account" || taken[name] {
-			name += "-" + a.account
-		}
-		taken[name] = true
-		out = append(out, alias{name, a.account})
-	}
-	return out
 }
 
 // write checks the configuration as validate does, and writes it.

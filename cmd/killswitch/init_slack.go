@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,20 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/organizations"
-	orgtypes "github.com/aws/aws-sdk-go-v2/service/organizations/types"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/smithy-go"
 	"github.com/slack-go/slack"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
 )
 
 const (
-	askAWSWithin   = 20 * time.Second // of all that init looks up with one set of credentials
-	askSlackWithin = 2 * time.Minute  // of a listing, which Slack may slow down
+	askSlackWithin = 2 * time.Minute // of a listing, which Slack may slow down
 	slackPage      = 200
 )
 
@@ -76,7 +69,7 @@ func (n *initial) takeChannel(ctx context.Context, s string) error {
 	defer cancel()
 	for cursor := ""; ; {
 		page, next, err := n.slack.api.GetConversationsContext(ctx, &slack.GetConversationsParameters{Cursor: cursor, Limit: slackPage, ExcludeArchived: true, Types: []string{"public_channel", "private_channel"}})
-		if limited, ok := errors.AsType[*slack.RateLimitedError](err); ok && wait(ctx, limited.RetryAfter) {
+		if limited, ok := errors.AsType[*slack.RateLimitedError](err); ok && approvals.Sleep(ctx, limited.RetryAfter) == nil {
 			continue
 		}
 		if err != nil {
@@ -90,15 +83,6 @@ func (n *initial) takeChannel(ctx context.Context, s string) error {
 		if cursor = next; next == "" {
 			return fmt.Errorf("there is no channel %q that the bot can see: if it is private, /invite the bot first", actions.Clip(name))
 		}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 
@@ -235,97 +219,4 @@ func displayName(s string) string {
 	}, s)
 	rs := []rune(strings.TrimSpace(s))
 	return strings.TrimSpace(string(rs[:min(len(rs), 80)]))
-}
-
-// organization is what AWS says; what it did not say is empty.
-type organization struct {
-	hub, region, management string
-	accounts                string // as --accounts has them
-}
-
-// lookUpOrganization asks AWS who we are, and what organization that is in.
-func (n *initial) lookUpOrganization(ctx context.Context, hub, management string) (o organization) {
-	ctx, cancel := context.WithTimeout(ctx, askAWSWithin)
-	defer cancel()
-	cfg, err := profileOf(ctx, hub)
-	if err == nil {
-		o.region = cfg.Region
-		var me *sts.GetCallerIdentityOutput
-		if me, err = sts.NewFromConfig(inSomeRegion(cfg)).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); err == nil {
-			o.hub = aws.ToString(me.Account)
-			n.tell("AWS: the hub is %s, the account of the credentials (%s)", o.hub, aws.ToString(me.Arn))
-		}
-	}
-	if err != nil {
-		n.tell("AWS: the hub account is not looked up (%s).", awsTrouble(err))
-	}
-	if management != "" {
-		cfg, err = profileOf(ctx, management)
-		if err != nil {
-			n.tell("AWS: the profile %s can't be used (%s).", management, awsTrouble(err))
-		}
-	}
-	if err == nil {
-		n.describe(ctx, organizations.NewFromConfig(inSomeRegion(cfg)), &o)
-	}
-	return o
-}
-
-func profileOf(ctx context.Context, name string) (aws.Config, error) {
-	opts := []func(*awsconfig.LoadOptions) error{awsconfig.WithRetryMaxAttempts(2)}
-	if name != "" {
-		opts = append(opts, awsconfig.WithSharedConfigProfile(name))
-	}
-	return awsconfig.LoadDefaultConfig(ctx, opts...)
-}
-
-func inSomeRegion(cfg aws.Config) aws.Config {
-	cfg = cfg.Copy()
-	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
-	return cfg
-}
-
-// describe asks for the organization and its accounts. Any of its accounts may ask for the first, the second is told
-// in the management account and to delegated administrators alone.
-func (n *initial) describe(ctx context.Context, api *organizations.Client, o *organization) {
-	what, err := api.DescribeOrganization(ctx, &organizations.DescribeOrganizationInput{})
-	if err != nil || what.Organization == nil {
-		n.tell("AWS: the organization is not looked up (%s).", awsTrouble(err))
-		return
-	}
-	o.management = aws.ToString(what.Organization.MasterAccountId)
-	n.tell("AWS: organization %s, management account %s", aws.ToString(what.Organization.Id), o.management)
-	if roots, err := api.ListRoots(ctx, &organizations.ListRootsInput{}); err == nil && len(roots.Roots) > 0 {
-		n.tell("AWS: root %s, for commands about all accounts", aws.ToString(roots.Roots[0].Id))
-	}
-	var list []string
-	pages := organizations.NewListAccountsPaginator(api, &organizations.ListAccountsInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			n.tell("AWS: the accounts are not looked up (%s): --management-profile names credentials that may list them.", awsTrouble(err))
-			return
-		}
-		for _, a := range page.Accounts {
-			if a.State == orgtypes.AccountStateActive || a.Status == orgtypes.AccountStatusActive { // some endpoints have Status alone
-				list = append(list, strings.NewReplacer(",", " ", "=", " ").Replace(aws.ToString(a.Name))+"="+aws.ToString(a.Id))
-			}
-		}
-	}
-	o.accounts = strings.Join(list, ",")
-	n.tell("AWS: %d active accounts", len(list))
-}
-
-// awsTrouble is why AWS did not say.
-func awsTrouble(err error) string {
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode()
-	}
-	if err == nil {
-		return "no answer"
-	}
-	if strings.Contains(err.Error(), "IMDS") || strings.Contains(err.Error(), "get credentials") {
-		return "there are no credentials: " + awsVariables
-	}
-	return err.Error()
 }
