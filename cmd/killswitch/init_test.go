@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,7 +20,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 )
 
-// outside is the Slack and the AWS that init looks things up in. They answer a page of two entries at a time.
+// outside is the Slack and the AWS that init looks things up in. They answer a page of two entries at a time,
+// and Slack wants a pause before the first.
 type outside struct {
 	team     string
 	users    []map[string]any
@@ -28,6 +30,7 @@ type outside struct {
 	hub, management string
 	accounts        [][2]string // name and ID
 	denied          map[string]bool
+	limited         sync.Map // methods that were told to wait: each is, once
 }
 
 // acme is an outside where all is as it should be.
@@ -76,6 +79,11 @@ func (o *outside) slack(w http.ResponseWriter, req *http.Request) {
 			return list[i]
 		}
 		return nil
+	}
+	if _, met := o.limited.LoadOrStore(method, true); !met && strings.HasSuffix(method, ".list") {
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return
 	}
 	switch {
 	case req.FormValue("token") != "xoxb-test":
