@@ -22,6 +22,7 @@ func (c first) text() []byte {
 	say("# channel that the bot is in and that has no guests and nobody from outside, unless command_channels names some.")
 	say("slack:\n  team: %s\n  incident_channel: %s", scalarOf(c.team), scalarOf(c.channel))
 	say("  # command_channels: [%s]", scalarOf(c.channel))
+	say("  # canary_channel: C0CANARY   # a channel of its own: the daily check posts a message there, reads it back and deletes it")
 	if c.socketMode {
 		say("  socket_mode: true   # Slack signs nothing of what comes so, and every card says that")
 	} else {
