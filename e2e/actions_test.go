@@ -184,7 +184,7 @@ const theirs = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":
 func (s *scene) environment(call actions.Call, state func() any, tamper, replace func()) actiontest.Environment {
 	o := actions.Org{Actions: all.Actions, Partition: "aws", HubAccount: HubAccount, ManagementAccount: s.management, Regions: []string{region},
 		ResponderRole: "killswitch-responder", RestorerRole: "killswitch-restorer", ExternalID: "4b3c2a1f", Accounts: map[string]string{"victim": call.Account}}
-	cloud := actions.NewCloud(s.aws.Hub(s.t), o)
+	cloud := actions.NewCloud(s.aws.As(s.t, "Executor"), o)
 	action, _ := all.Actions.Lookup(call.Action)
 	return actiontest.Environment{Call: call, Org: o, State: state, Tamper: tamper, Replace: replace, Now: time.Now,
 		Enter: func(m actions.Member, p actions.Phase, resources []string) *actions.Account {

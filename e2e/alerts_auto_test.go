@@ -44,7 +44,7 @@ func (g *guardDuty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var in struct{ FindingIDs []string }
 	signed := scope.FindStringSubmatch(r.Header.Get("Authorization"))
 	if signed == nil || r.Header.Get("X-Amz-Security-Token") == "" || !strings.Contains(r.Header.Get("Authorization"), "/"+region+"/guardduty/") ||
-		g.seen.session(signed[1]).role != "arn:aws:iam::"+prod+":role/killswitch-responder" {
+		g.seen.who(signed[1]) != "arn:aws:iam::"+prod+":role/killswitch-responder" {
 		refuse(http.StatusForbidden, "AccessDeniedException")
 		return
 	}

@@ -63,11 +63,10 @@ const (
 func TestAlerts(t *testing.T) {
 	t.Run("cards", func(t *testing.T) {
 		t.Parallel()
-		seen := &calls{t: t, sessions: map[string]session{}}
-		duty := &guardDuty{seen: seen, findings: map[string]json.RawMessage{}, asked: map[string]int{}}
+		duty := &guardDuty{findings: map[string]json.RawMessage{}, asked: map[string]int{}}
 		s := newScene(t, func(s *scene, _ *Workspace) {
-			s.watch, s.more, s.hooks = seen.between, alerts, hooks
-			s.env = []string{"AWS_ENDPOINT_URL_GUARDDUTY=" + seen.between(duty.start(t))}
+			duty.seen, s.more, s.hooks = s.aws.seen, alerts, hooks
+			s.env = []string{"AWS_ENDPOINT_URL_GUARDDUTY=" + duty.seen.between(duty.start(t))}
 		})
 		s.deployShared()
 		for _, part := range []struct {

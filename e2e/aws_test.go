@@ -23,7 +23,9 @@ const region = "eu-west-1"
 // a key of the role's account, so other accounts are reached as in real life.
 type AWS struct {
 	*Process
-	URL string
+	URL   string
+	seen  *calls // what came by front
+	front string
 }
 
 // StartAWS starts an AWS for one test, with more of moto's settings.
@@ -34,30 +36,44 @@ func StartAWS(t testing.TB, more ...string) *AWS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &AWS{URL: "http://" + addr}
+	a := &AWS{URL: "http://" + addr, seen: watch(t)}
+	a.front = a.seen.between(a.URL)
 	a.Process = Start(t, "moto", Setting(t, "MOTO_SERVER"), append([]string{"MOTO_IAM_LOAD_MANAGED_POLICIES=true"}, more...), "-H", host, "-p", port)
 	a.Answers(t, a.URL+"/moto-api/data.json")
 	return a
 }
 
-// Env are the variables with which a program in the hub account uses this AWS.
-func (a *AWS) Env() []string {
+// administrator is the access key of whoever sets things up in the hub account.
+const administrator = "AKIAE2EHUBACCOUNT00"
+
+// Env are the variables with which an administrator's program in the hub account uses this AWS.
+func (a *AWS) Env() []string { return environment(a.URL, administrator) }
+
+// EnvOf are the variables of a zone: what it calls is noted.
+func (a *AWS) EnvOf(zone string) []string { return environment(a.front, zoneKeys[zone]) }
+
+func environment(url, key string) []string {
 	return []string{
-		"AWS_ENDPOINT_URL=" + a.URL,
+		"AWS_ENDPOINT_URL=" + url,
 		"AWS_REGION=" + region,
-		"AWS_ACCESS_KEY_ID=AKIAE2EHUBACCOUNT00",
+		"AWS_ACCESS_KEY_ID=" + key,
 		"AWS_SECRET_ACCESS_KEY=e2e",
 		"AWS_EC2_METADATA_DISABLED=true",
 	}
 }
 
 // Hub is the hub account, for a test's own calls.
-func (a *AWS) Hub(t testing.TB) aws.Config {
+func (a *AWS) Hub(t testing.TB) aws.Config { return configOf(t, a.URL, administrator) }
+
+// As is a zone of Killswitch: what it calls is noted.
+func (a *AWS) As(t testing.TB, zone string) aws.Config { return configOf(t, a.front, zoneKeys[zone]) }
+
+func configOf(t testing.TB, url, key string) aws.Config {
 	t.Helper()
 	cfg, err := config.LoadDefaultConfig(t.Context(),
-		config.WithBaseEndpoint(a.URL),
+		config.WithBaseEndpoint(url),
 		config.WithRegion(region),
-		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIAE2EHUBACCOUNT00", "e2e", "")),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(key, "e2e", "")),
 	)
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,8 @@ func (s *scene) hubUser(name string) []string {
 	s.must(err)
 	key, err := hub.CreateAccessKey(s.t.Context(), &iam.CreateAccessKeyInput{UserName: &name})
 	s.must(err)
-	return []string{"AWS_ENDPOINT_URL=" + s.aws.URL, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=" + aws.ToString(key.AccessKey.AccessKeyId),
+	s.aws.seen.is("Person", aws.ToString(key.AccessKey.AccessKeyId))
+	return []string{"AWS_ENDPOINT_URL=" + s.aws.front, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=" + aws.ToString(key.AccessKey.AccessKeyId),
 		"AWS_SECRET_ACCESS_KEY=" + aws.ToString(key.AccessKey.SecretAccessKey), "AWS_EC2_METADATA_DISABLED=true", "KILLSWITCH_CONFIG=" + s.config()}
 }
 

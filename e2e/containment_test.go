@@ -164,9 +164,7 @@ const denyS3 = "{\n \"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": 
 // TestContainments: every action from the command to its undo, with an AWS and a
 // Slack that others wrote; before and after are compared through the SDK.
 func TestContainments(t *testing.T) {
-	seen := &calls{t: t, sessions: map[string]session{}}
 	s := newScene(t, func(s *scene, _ *Workspace) {
-		s.watch = seen.between
 		topics := "arn:aws:sns:eu-west-1:" + HubAccount
 		s.more = "notify: {sns_topic_arn: \"" + topics + ":security-alerts\", pager_topic_arn: \"" + topics + ":pager\", pager_after: 1m}\n"
 	})
@@ -184,9 +182,6 @@ func TestContainments(t *testing.T) {
 	}
 	s.t = t
 	s.heard(pager, "pending 0/1: revoke_sessions in account prod ("+prod+")", unanswered)
-	if seen.made < 50 {
-		t.Errorf("only %d calls in member accounts were seen", seen.made)
-	}
 }
 
 // deployShared makes what a StackSet deploys beside the member roles.

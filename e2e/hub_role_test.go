@@ -82,7 +82,7 @@ func TestOrganization(t *testing.T) {
 	plan, err := revoke.Plan(t.Context(), e.Enter(actions.Responder, actions.PhasePlan, nil), e.Call)
 	s.must(err)
 	liftable := func() string {
-		hub := actions.NewCloud(a.Hub(t), e.Org)
+		hub := actions.NewCloud(a.As(t, "Serve"), e.Org)
 		tamper := &scp.Tamper{Cloud: hub, Document: all.TamperSCP(e.Org), Now: time.Now}
 		return tamper.Liftable(t.Context(), e.Call, plan, actions.SessionContext{RequestID: "KS-000000000000", Requester: "ana"})
 	}

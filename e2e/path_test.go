@@ -61,13 +61,11 @@ type scene struct {
 	addr  string
 	dir   string
 
-	socket bool // Socket Mode
-	// watch, where it is set, gives another endpoint for Killswitch's calls to AWS.
-	watch func(url string) string
-	more  string // of the configuration
-	edit  func(string) string
-	hooks string   // the webhooks' keys
-	env   []string // more of Killswitch's environment
+	socket bool   // Socket Mode
+	more   string // of the configuration
+	edit   func(string) string
+	hooks  string   // the webhooks' keys
+	env    []string // more of Killswitch's environment
 
 	// prod, the organization's and app-role, where they are empty.
 	account, management, instanceRole string
@@ -76,13 +74,13 @@ type scene struct {
 
 func newScene(t *testing.T, alter ...func(*scene, *Workspace)) *scene {
 	t.Helper()
-	s := &scene{t: t, addr: FreeAddr(t), dir: t.TempDir()}
+	s := &scene{t: t, addr: FreeAddr(t), dir: t.TempDir(), aws: StartAWS(t)}
 	w := Acme("http://" + s.addr + "/slack/events")
 	for _, f := range alter {
 		f(s, &w)
 	}
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"}, User{ID: eve, Name: "eve", RealName: "Eve"})
-	s.slack, s.aws = StartSlack(t, w), StartAWS(t)
+	s.slack = StartSlack(t, w)
 	s.iam = iam.NewFromConfig(s.aws.Member(t, prod))
 	s.organize() // of which the daily check asks
 	config := configuration + s.more
@@ -99,11 +97,7 @@ func (s *scene) config() string { return filepath.Join(s.dir, "killswitch.yaml")
 // start starts Killswitch on what its data directory holds.
 func (s *scene) start() {
 	s.t.Helper()
-	env := s.aws.Env()
-	if s.watch != nil {
-		env[0] = "AWS_ENDPOINT_URL=" + s.watch(s.aws.URL)
-	}
-	env = append(env, "SLACK_SIGNING_SECRET="+s.slack.App.SigningSecret, "SLACK_BOT_TOKEN="+s.slack.App.BotToken, "SLACK_API_URL="+s.slack.API())
+	env := append(s.aws.EnvOf("Serve"), "SLACK_SIGNING_SECRET="+s.slack.App.SigningSecret, "SLACK_BOT_TOKEN="+s.slack.App.BotToken, "SLACK_API_URL="+s.slack.API())
 	if s.hooks != "" {
 		env = append(env, "KILLSWITCH_WEBHOOK_KEYS="+s.hooks)
 	}

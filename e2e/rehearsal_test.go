@@ -64,7 +64,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	r.requests.Store = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RequestsTable"], approvals.Marks...)
 	r.runs.Reader = dynamodb.New(ddb.NewFromConfig(s.aws.Hub(t), dynamodb.ClientOptions), d.Outputs["RunsTable"])
 	for f, name := range map[**Function]string{&r.ingress: "Ingress", &r.bot: "Bot", &r.executor: "Executor", &r.checks: "Executor"} {
-		env := s.aws.Env()
+		env := s.aws.EnvOf(name)
 		for k, v := range d.Functions[name+"Function"].Environment {
 			switch k {
 			case "CONFIG_FILE":
@@ -90,8 +90,9 @@ func newRehearsal(t *testing.T) *rehearsal {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { stop(); wg.Wait() })
-	queues := sqs.NewFromConfig(s.aws.Hub(t))
 	for output, to := range map[string]*Function{"SlackQueueUrl": r.bot, "ChangesQueueUrl": r.bot, "AlertsQueueUrl": r.bot, "ImportedQueueUrl": r.bot, "WebhooksQueueUrl": r.bot, "TrailQueueUrl": r.bot, "CliQueueUrl": r.bot, "JobsQueueUrl": r.executor, "ChecksQueueUrl": r.checks} {
+		zone := strings.ToUpper(to.name[:1]) + to.name[1:]
+		queues := sqs.NewFromConfig(s.aws.As(t, zone)) // Lambda polls as the function's role
 		p := Pump{SQS: queues, URL: d.Outputs[output], To: to}
 		if output == "AlertsQueueUrl" || output == "ImportedQueueUrl" || output == "TrailQueueUrl" { // moto drops the envelope's account
 			p.Body = func(body string) string { return strings.Replace(body, "{", `{"account": "`+HubAccount+`", `, 1) }
@@ -99,8 +100,8 @@ func newRehearsal(t *testing.T) *rehearsal {
 		out, err := queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &p.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
 		s.must(err)
 		p.ARN = out.Attributes["QueueArn"]
-		if name := strings.ToUpper(to.name[:1]) + to.name[1:] + "Function"; !slices.Contains(d.Functions[name].Sources, p.ARN) {
-			t.Fatalf("%s is no event source of %s", p.ARN, name)
+		if !slices.Contains(d.Functions[zone+"Function"].Sources, p.ARN) {
+			t.Fatalf("%s is no event source of %s", p.ARN, zone)
 		}
 		wg.Go(func() { p.Run(ctx, t) })
 	}

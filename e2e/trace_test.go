@@ -30,7 +30,7 @@ func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		StartTime, EndTime float64
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	if signed == nil || signed[2] != "cloudtrail" || h.seen.session(signed[1]).role != "arn:aws:iam::"+prod+":role/killswitch-responder" || !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".LookupEvents") {
+	if signed == nil || signed[2] != "cloudtrail" || h.seen.who(signed[1]) != "arn:aws:iam::"+prod+":role/killswitch-responder" || !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".LookupEvents") {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"__type":"AccessDeniedException","message":"not by this role"}`))
 		return
@@ -64,13 +64,12 @@ func (h *history) records(user, call, request, answer string, ago time.Duration)
 // TestTrace: what a contained user made is listed in the thread, as moto has it; a button contains it, and the
 // list says so. moto has no LookupEvents: a stand-in answers it.
 func TestTrace(t *testing.T) {
-	seen := &calls{t: t, sessions: map[string]session{}}
-	events := &history{seen: seen}
+	events := &history{}
 	s := newScene(t, func(s *scene, _ *Workspace) {
-		s.watch = seen.between
+		events.seen = s.aws.seen
 		server := httptest.NewServer(events)
 		t.Cleanup(server.Close)
-		s.env = []string{"AWS_ENDPOINT_URL_CLOUDTRAIL=" + seen.between(server.URL)}
+		s.env = []string{"AWS_ENDPOINT_URL_CLOUDTRAIL=" + s.aws.seen.between(server.URL)}
 	})
 	s.deployShared()
 	s.user("intruder")

@@ -1,0 +1,179 @@
+// Proves what the deployed policies allow and deny, with an independent evaluator: proofs.mjs DIRECTORY WRITTEN [CALLS [whole]].
+// DIRECTORY has the translated templates. WRITTEN is proofs.yaml: what must be allowed, and what each layer by itself must
+// deny. CALLS is what the end-to-end tests called, a line each: all layers together allow it. At last each Deny, each
+// condition and some permissions are taken away in turn, which must not go unnoticed.
+import { readFileSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import { Policies, ask, hub, layers, member, management, person, stack } from './policies.mjs'
+
+const [directory, writtenFile, callsFile, whole] = process.argv.slice(2)
+const templates = Object.fromEntries(['template', 'members', 'organization', 'hub-role'].map(name => [name, JSON.parse(readFileSync(`${directory}/${name}.json`))]))
+const written = JSON.parse(readFileSync(writtenFile)), sessions = JSON.parse(readFileSync('sessions.json'))
+const calls = callsFile ? readFileSync(callsFile, 'utf8').split('\n').filter(Boolean).map(line => JSON.parse(line)) : []
+// The freeze as an account got it.
+const made = calls.find(c => c.name === 'killswitch-freeze')
+const yes = 'Allowed', never = 'ExplicitlyDenied'
+
+// State is what a mutation changes.
+const original = { templates, left: [], freeze: made && JSON.parse(made.document), sessions: sessions.map(s => s.policy), calls: calls.map(c => c.session?.policy) }
+
+// Who asks, with the layers that are their own.
+function subject(policies, who) {
+  if (who.endsWith('.amazonaws.com')) return { service: who }
+  const at = /^arn:aws:iam::(\d{12}):role\/killswitch-(responder|restorer)$/.exec(who)
+  if (at) return memberRole(policies, at[2][0].toUpperCase() + at[2].slice(1), at[1])
+  const people = { Person: hub, PersonElsewhere: '666666666666', Stranger: '444444444444' }
+  if (who in people) return { principal: person(people[who]), identity: [policies.cli] }
+  if (who === 'Quarantined') return { principal: written.names.alice, identity: [{ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] }, policies.quarantines[0].PolicyDocument] }
+  if (who === 'QuarantinedIAM') return { principal: written.names.alice, identity: [{ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] }, policies.quarantines[1].PolicyDocument] }
+  const role = policies.roles[who.replace(/^Delegated/, '')]
+  if (!role) {
+    if (!written.names[who]) throw new Error(`who is ${who}?`)
+    return { principal: written.names[who] }
+  }
+  if (['Responder', 'Restorer'].includes(who)) return memberRole(policies, who, member)
+  if (who.startsWith('Delegated')) return memberRole(policies, who.slice('Delegated'.length), management)
+  return { principal: role.arn, identity: Object.values(role.policies), boundary: role.boundary }
+}
+
+// In the account that manages policies the member roles are for Organizations alone.
+function memberRole(policies, name, account) {
+  const role = policies.roles[name], manages = account === management || account.startsWith('9')
+  return { principal: role.arn.replace(member, account), identity: [role.policies[manages ? 'organizations' : 'member']], boundary: role.boundary, frozen: !manages, role: `${name}Role`, beneath: manages ? 'organizations' : 'member' }
+}
+
+// What is named on a call as moto named it, or in proofs.yaml by its name.
+function thing(policies, on) {
+  if (written.names[on]) return written.names[on]
+  const [id, ...rest] = on.split('/')
+  if (policies.resources[id]) return [policies.arn(id), ...rest].join('/')
+  const deployed = new RegExp(`^arn:aws:(?:sqs|dynamodb|secretsmanager):[^:]*:${hub}:(?:table/|secret:)?${stack}-([A-Za-z]+)[^/]*(.*)$`).exec(on)
+  return deployed && policies.resources[deployed[1]] ? policies.arn(deployed[1]) + deployed[2] : on
+}
+
+const list = v => (v === undefined ? [] : [v].flat(Infinity))
+
+// problems is what is wrong with a state.
+async function problems(state, first) {
+  const found = [], counts = { calls: 0, allowed: 0, forbidden: 0 }
+  const all = new Policies(state.templates, state.left)
+  const wrong = text => { found.push(text); return first }
+  const own = (policies, who, on, more = {}) => {
+    const s = subject(policies, who)
+    return { ...s, resource: policies.resourcePolicy(on), tamper: s.service ? undefined : policies.tamper, freeze: s.frozen ? state.freeze : undefined, ...more }
+  }
+
+  if (!isDeepStrictEqual(all.otherBus, all.documents[written.names.bus].Statement[0]) && wrong("hub-role.yaml lets events in that template.yaml doesn't")) return { found, counts }
+  for (const [i, c] of calls.entries()) {
+    const on = thing(all, c.on)
+    counts.calls++
+    const is = await ask({ ...own(all, c.who, on, { session: state.calls[i] }), action: c.action, on, context: c.context })
+    if (is !== yes && wrong(`${c.who} called ${c.action} on ${on} ${JSON.stringify(c.context ?? {})}: ${is}${c.session ? `, in a session with ${JSON.stringify(state.calls[i])}` : ''}`)) return { found, counts }
+    const other = c.session && another(c.action, on)
+    if (!other || !bound(state.calls[i], c.action)) continue
+    const elsewhere = await ask({ principal: all.roles.Responder.arn, action: c.action, on: other, context: c.context, session: state.calls[i] })
+    counts.forbidden++
+    if (elsewhere === yes && wrong(`the session in which ${c.action} was called on ${on} allows it on ${other}: ${JSON.stringify(state.calls[i])}`)) return { found, counts }
+  }
+  for (const [kind, entries] of [['allowed', written.allowed], ['forbidden', written.forbidden]])
+    for (const e of entries) {
+      const policies = e.without ? new Policies(state.templates, [...state.left, ...e.without]) : all
+      const fits = new Set() // an action is only on things of its kinds
+      for (const who of list(e.who)) for (const action of list(e.calls)) for (const named of list(e.resources)) {
+        const on = thing(policies, named), question = { action, on, context: e.with }
+        if (kind === 'allowed') {
+          counts.allowed++
+          const is = await ask({ ...own(policies, who, on), ...question })
+          if (is === undefined) continue
+          fits.add(action).add(named)
+          if (is !== yes && wrong(`${who} ${action} on ${on} ${JSON.stringify(e.with ?? {})}: ${is}, but ${e.why}`)) return { found, counts }
+          continue
+        }
+        for (const layer of list(e.by)) {
+          const mine = own(policies, who, on)
+          if (layer === 'freeze' && !made) continue
+          if (layer === 'freeze') mine.freeze = state.freeze
+          const held = { session: sessions.flatMap((s, i) => s.role === mine.role && s.beneath === mine.beneath && (!e.session || s.name.startsWith(e.session)) ? [state.sessions[i]] : []) }[layer] ?? [mine[layer]]
+          if (!layers.includes(layer) || !held.length || held[0] === undefined) throw new Error(`${who} has no ${layer} to forbid ${action} on ${on}`)
+          for (const one of held) {
+            counts.forbidden++
+            const is = await ask({ principal: mine.principal, service: mine.service, [layer]: one, ...question })
+            if (is === undefined) continue
+            fits.add(action).add(named)
+            const holds = e.explicit ? is === never : is === never || is === 'ImplicitlyDenied'
+            if (!holds && wrong(`${who} ${action} on ${on} ${JSON.stringify(e.with ?? {})}: ${is} by ${layer} alone${e.session || layer !== 'session' ? '' : ` ${JSON.stringify(one)}`}, want ${e.explicit ? 'a Deny' : 'it denied'}: ${e.why}`)) return { found, counts }
+          }
+        }
+      }
+      for (const x of [...list(e.calls), ...list(e.resources)]) if (!fits.has(x) && !(e.by === 'freeze' && !made)) wrong(`${x} fits nothing of ${JSON.stringify(e)}`)
+    }
+  return { found, counts }
+}
+
+// another is a thing of the same kind as the target of a session.
+function another(action, on) {
+  if (/^iam:(Get|List)/.test(action)) return undefined
+  if (/:(role|user)\//.test(on)) return on.replace(/(:(?:role|user)\/).*/, '$1somebody-else')
+  if (/:instance\/i-/.test(on)) return on.replace(/i-[0-9a-f]+$/, 'i-0fedcba9876543210')
+  return undefined
+}
+
+// bound reports whether a session is for some targets alone.
+function bound(policy, action) {
+  return !policy.Statement.some(s => s.Effect === 'Allow' && list(s.Action).includes(action) && list(s.Resource).some(r => r === '*' || r.endsWith('/*')))
+}
+
+// mutations are what each could be lost by mistake: every Deny, every condition, and a permission of each role.
+function* mutations() {
+  const change = edit => { const s = structuredClone(original); edit(s); return s }
+  const inner = v => v?.['Fn::If']?.[1] ?? v // what holds where the template's condition does
+  const statements = (name, at) => at(original).flatMap((outer, i) => {
+    const s = inner(outer), where = `${name}, statement ${s.Sid ?? i}`, of = x => inner(at(x)[i])
+    const keys = s.Condition?.['Fn::If'] ? [] : Object.entries(s.Condition ?? {}).flatMap(([op, keys]) => (keys['Fn::If'] ? [[op]] : Object.keys(keys).map(key => [op, key])))
+    return [
+      ...s.Effect === 'Deny' ? [[`${where} dropped`, x => at(x).splice(i, 1)]] : [],
+      ...s.Condition?.['Fn::If'] ? [[`${where} without a condition`, x => { delete of(x).Condition }]] : [],
+      ...keys.map(([op, key]) => [`${where} without ${op} ${key ?? ''}`, x => {
+        const c = of(x).Condition
+        if (key) delete c[op][key]
+        if (!key || !Object.keys(c[op]).length) delete c[op]
+      }]),
+    ]
+  })
+  const places = []
+  for (const [file, t] of Object.entries(templates))
+    for (const [id, r] of Object.entries(t.Resources ?? {})) {
+      const p = r.Properties
+      const add = (name, path) => {
+        const at = s => path.reduce((v, k) => v[k], s.templates[file].Resources[id].Properties)
+        places.push([`${id} ${name}`, at])
+      }
+      if (r.Type === 'AWS::IAM::Role') { add('trust', ['AssumeRolePolicyDocument', 'Statement']); (p.Policies ?? []).forEach((x, i) => add(x.PolicyName, ['Policies', i, 'PolicyDocument', 'Statement'])) }
+      if (['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy', 'AWS::SQS::QueuePolicy'].includes(r.Type) && !(file === 'members' && r.Type === 'AWS::SQS::QueuePolicy') && file !== 'hub-role') add('', ['PolicyDocument', 'Statement'])
+      if (r.Type === 'AWS::Events::EventBusPolicy') places.push([id, s => [s.templates[file].Resources[id].Properties.Statement]])
+      if (r.Type === 'AWS::Organizations::Policy') add('', ['Content', 'Statement'])
+    }
+  if (original.freeze) places.push(['freeze', s => s.freeze.Statement])
+  for (const [name, at] of places)
+    for (const [what, edit] of statements(name, at)) yield [what, change(edit)]
+}
+
+const { found, counts } = await problems(original)
+for (const p of found) console.error(`proofs: ${p}`)
+console.log(`proofs: ${counts.calls} calls that were made, ${counts.allowed} that are, ${counts.forbidden} questions about what is forbidden; ${found.length} wrong answers`)
+if (found.length) process.exit(1)
+let unnoticed = 0, tried = 0
+for (const [what, state] of mutations()) {
+  tried++
+  const noticed = (await problems(state, true)).found.length > 0
+  if (what in written.redundant ? !noticed : noticed) continue
+  if (noticed) {
+    unnoticed++
+    console.error(`proofs: ${what}: it is noticed, though proofs.yaml calls it redundant`)
+    continue
+  }
+  unnoticed++
+  console.error(`proofs: nobody notices: ${what}`)
+}
+console.log(`proofs: ${tried} mutations, ${unnoticed} unnoticed`)
+process.exitCode = unnoticed ? 1 : 0
