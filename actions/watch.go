@@ -51,13 +51,8 @@ func (c *Cloud) watch(ctx context.Context, a Action, one Scope) (*Account, error
 	if err := c.checkMember(ctx, one.Account, watcher); err != nil {
 		return nil, err
 	}
-	every := Scope{Org: c.org, Account: one.Account, Region: "*"}
-	var permits []Statement
-	for _, b := range c.org.Actions {
-		permits = append(permits, b.Spec().Permits(PhasePlan, every)...)
-	}
 	tries := widths(a, PhasePlan, one)
-	if permits = Merge(permits, one.Account == c.org.OrganizationsAccount()); Fits(permits) {
+	if permits := SharedReads(c.org, one.Account); Fits(permits) {
 		tries = append([][]Statement{permits}, tries...)
 	}
 	for _, p := range slices.Concat(tries...) {
@@ -88,6 +83,21 @@ func (a *Account) Leave() {
 	if a.target != nil {
 		a.target.Leave()
 	}
+}
+
+// SharedReads are what any action reads in an account, for one session. On what of the organization, the
+// role's own policy says, for want of space.
+func SharedReads(o Org, account string) []Statement {
+	var permits []Statement
+	for _, a := range o.Actions {
+		for _, s := range a.Spec().Permits(PhasePlan, Scope{Org: o, Account: account, Region: "*"}) {
+			if slices.ContainsFunc(s.Actions, func(act string) bool { return strings.HasPrefix(act, "organizations:") }) {
+				s.Resources = []string{"*"}
+			}
+			permits = append(permits, s)
+		}
+	}
+	return Merge(permits, account == o.OrganizationsAccount())
 }
 
 // AskAgain makes a look ask AWS again for what it has asked before.

@@ -30,6 +30,7 @@ import (
 // authorises nothing, so permissions are compared by the AWS in memory alone; and of each action it
 // leaves out what its start says. Each check has an account of its own.
 func TestContractOnMoto(t *testing.T) {
+	t.Parallel()
 	cloud := StartAWS(t, "MOTO_IAM_LOAD_MANAGED_POLICIES=false") // with them, moto takes seconds to list an account's roles
 	for _, a := range all.Actions {
 		if name := string(a.Spec().Name); motoStarts[name] == nil {

@@ -61,6 +61,7 @@ const (
 // TestAlerts: events become cards, and what they lead to, with an AWS and a Slack
 // that others wrote.
 func TestAlerts(t *testing.T) {
+	t.Parallel()
 	t.Run("cards", func(t *testing.T) {
 		t.Parallel()
 		duty := &guardDuty{findings: map[string]json.RawMessage{}, asked: map[string]int{}}

@@ -22,6 +22,7 @@ import (
 // command line verifies a table of DynamoDB by them, and finds a record that was made anew, one that was cut with its
 // head and one that is gone, which the table alone does not show.
 func TestAuditFromTheBucket(t *testing.T) {
+	t.Parallel()
 	const bucket, kept, gone = "killswitch-audit-heads", "KS-4G7QX2M9ZT0B", "KS-ZZZZZZZZZZZZ"
 	cloud, tables := StartAWS(t), StartDynamoDB(t)
 	must := func(err error) {

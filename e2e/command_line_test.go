@@ -56,6 +56,7 @@ var someID = regexp.MustCompile(`KS-[0-9A-Z]{12}`)
 // TestCommandLine: local-slack stops answering. People ask, approve and follow by AWS credentials; when it
 // answers again the card is there, and a click takes back what was asked for at the command line.
 func TestCommandLine(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(s *scene, _ *Workspace) { s.edit = identified("ana", "ben") })
 	at := "KILLSWITCH_SERVER=http://" + s.addr
 	anaDesk, benDesk, stranger := append(s.hubUser("ana"), at), append(s.hubUser("ben"), at), append(s.hubUser("mallory"), at)
@@ -110,6 +111,7 @@ func TestCommandLine(t *testing.T) {
 
 // TestAlone: where the policy says so, a click is not enough, and nobody has to wait for others for ever.
 func TestAlone(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(s *scene, _ *Workspace) {
 		s.edit = identified("ana", "ben")
 		s.more = "  break_glass_after: 1m\n  actions: {revoke_sessions: {break_glass: true}, detach_policies: {require_sts_vote: true}}\n"

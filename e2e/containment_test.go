@@ -164,6 +164,7 @@ const denyS3 = "{\n \"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": 
 // TestContainments: every action from the command to its undo, with an AWS and a
 // Slack that others wrote; before and after are compared through the SDK.
 func TestContainments(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(s *scene, _ *Workspace) {
 		topics := "arn:aws:sns:eu-west-1:" + HubAccount
 		s.more = "notify: {sns_topic_arn: \"" + topics + ":security-alerts\", pager_topic_arn: \"" + topics + ":pager\", pager_after: 1m}\n"

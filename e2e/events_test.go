@@ -50,6 +50,7 @@ func (s *scene) killswitchEvent(key, file string) (out string, err error) {
 // TestEvents: serve takes events of who has a key that may, once, also across
 // its own death; a drill stays apart.
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, withEvents)
 	finding := s.sample("guardduty_iam_persistence-akia.json")
 	for key, want := range map[string]int{"": 401, "guessed": 401, "soar-key": 401} {

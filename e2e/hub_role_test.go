@@ -28,6 +28,7 @@ import (
 // that bring a serve exactly what template.yaml's bring the functions: alerts, imported findings and what can undo a
 // containment. moto calls the URL, with neither body nor key.
 func TestHubRole(t *testing.T) {
+	t.Parallel()
 	a := StartAWS(t, "MOTO_EVENTS_INVOKE_HTTP=true")
 	var calls atomic.Int64
 	serve := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -72,6 +73,7 @@ func TestHubRole(t *testing.T) {
 // TestOrganization: what deploy/organization.yaml says, on the organization's root, is what Killswitch takes for the
 // tamper protection; before it is there, and anywhere else, it says so. moto's CloudFormation has no such policies.
 func TestOrganization(t *testing.T) {
+	t.Parallel()
 	a := StartAWS(t)
 	s := &scene{t: t, aws: a, management: "999999999999"}
 	s.account = s.memberAccount("victim")

@@ -12,6 +12,7 @@ import (
 // TestLocalOnDynamoDB: many clicks at once, a death at points of the path, and all
 // forged evidence, with the tables in a DynamoDB that we did not write.
 func TestLocalOnDynamoDB(t *testing.T) {
+	t.Parallel()
 	d := StartDynamoDB(t)
 	for _, c := range []struct {
 		binary, pattern string

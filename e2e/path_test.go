@@ -193,6 +193,7 @@ func (s *scene) count(text string) int {
 
 // TestPath: ask, refuse whom it must, approve, contain, undo, restore.
 func TestPath(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	role := s.role("app-role")
 	earlier := "{\n \"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": \"Deny\", \"Action\": \"s3:*\", \"Resource\": \"arn:aws:s3:::a+b%20c/*\"}]\n}"
@@ -245,6 +246,7 @@ func id(m Message) string {
 
 // TestDenied: a denial counts at once, its reason follows.
 func TestDenied(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	role := s.role("app-role")
 	card := s.asks(role)
@@ -284,6 +286,7 @@ func (s *scene) post(body, secret string, at time.Time) int {
 // TestForged: what is not Slack's word is answered with 401 and silence, and
 // one signed word is one request.
 func TestForged(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	role := s.role("app-role")
 	body := url.Values{"command": {"/killswitch"}, "text": {"revoke_sessions prod/" + role + " reason=leak"}, "team_id": {"T01ACME"}, "channel_id": {channel}, "user_id": {ana}, "api_app_id": {s.slack.App.ID}}.Encode()
@@ -312,6 +315,7 @@ func TestForged(t *testing.T) {
 // TestKilled: SIGKILL at any moment after the click; the next start brings the
 // containment, one card and one result.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	for i, pause := range []time.Duration{0, 5, 10, 20, 30, 45, 60, 80, 110, 150, 250} {
 		role := s.role(fmt.Sprintf("role-%d", i))
@@ -338,6 +342,7 @@ func TestKilled(t *testing.T) {
 
 // TestSocketMode: the same path, over a connection that Killswitch opened.
 func TestSocketMode(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(s *scene, w *Workspace) {
 		s.socket, w.App.Mode, w.App.RequestURL = true, "socket", ""
 		s.edit = strings.NewReplacer("slack: {", "slack: {socket_mode: true, ").Replace
@@ -420,10 +425,14 @@ func (s *scene) refusals() {
 	}
 }
 
-func TestRefusals(t *testing.T) { newScene(t).refusals() }
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	newScene(t).refusals()
+}
 
 // TestRefusedTypo: the card of a target that does not exist has the line to send.
 func TestRefusedTypo(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	role, user := s.role("reporting-role"), "reporting-bot"
 	_, err := s.iam.CreateUser(t.Context(), &iam.CreateUserInput{UserName: &user})

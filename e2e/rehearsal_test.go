@@ -131,6 +131,7 @@ webhooks:
 // TestRehearsalEvents: what EventBridge's rules bring, and what a webhook brings,
 // becomes a card; what has no key does not.
 func TestRehearsalEvents(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t)
 	finding := r.sample("guardduty_iam_persistence-akia.json")
 	for key, want := range map[string]int{"": 401, "guessed": 401, "soar-key": 401, "hook-key": 200} {
@@ -160,6 +161,7 @@ func TestRehearsalEvents(t *testing.T) {
 // TestRehearsal: the spine's path and its refusals in the Lambda shape, every
 // message delivered twice and out of order.
 func TestRehearsal(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t)
 	role := r.role("app-role")
 	body := url.Values{"command": {"/killswitch"}, "text": {"revoke_sessions prod/" + role + " reason=leak"}, "team_id": {"T01ACME"}, "channel_id": {channel}, "user_id": {ana}, "api_app_id": {r.slack.App.ID}}.Encode()
@@ -255,6 +257,7 @@ func (r *rehearsal) expired() {
 // event of it. The deny is applied again and told before the schedule looks, 60 s after it was
 // applied; the event alone says nothing.
 func TestRehearsalTampering(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t)
 	role := r.role("app-role")
 	card := r.asks(role)
@@ -281,6 +284,7 @@ func TestRehearsalTampering(t *testing.T) {
 
 // TestRehearsalCommandLine: people work by the queue cli and the tables, and Slack has the cards.
 func TestRehearsalCommandLine(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t)
 	role := r.role("app-role")
 	at := []string{"KILLSWITCH_QUEUE=" + r.outputs["CliQueueUrl"], "KILLSWITCH_REQUESTS_TABLE=" + r.outputs["RequestsTable"], "KILLSWITCH_RUNS_TABLE=" + r.outputs["RunsTable"]}
@@ -323,6 +327,7 @@ func (r *rehearsal) awaits(card Message, what string, is func(approvals.Run) boo
 // TestRehearsalKilled: a sandbox is killed in the middle; the rest is done by
 // the next one.
 func TestRehearsalKilled(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t)
 	for i, kill := range []func(){r.executor.Kill, func() { r.bot.Kill(); r.executor.Kill() }} {
 		role := r.role(fmt.Sprintf("role-%d", i))

@@ -150,6 +150,7 @@ func eventsOf(t *testing.T, text string) []envelope {
 // their own; from another account and region by those of deploy/members.yaml. To the queue trail it brings what can undo
 // a containment.
 func TestRules(t *testing.T) {
+	t.Parallel()
 	texts, wants := ruleSamples(t)
 	for _, roleChanges := range []string{"false", "true"} {
 		t.Run("RoleChanges "+roleChanges, func(t *testing.T) {

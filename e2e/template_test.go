@@ -69,6 +69,7 @@ func deployFile(t *testing.T, a *AWS, file string, parameters ...string) deploym
 // TestTemplate: template.yaml deploys; each function gets the variables that
 // it reads, and the tables are what the store wants.
 func TestTemplate(t *testing.T) {
+	t.Parallel()
 	a := StartAWS(t)
 	d := deploy(t, a)
 	t.Logf("not made by moto: %v", d.Missing)
@@ -146,6 +147,7 @@ func TestTemplate(t *testing.T) {
 // TestTemplateWithAKey: every queue takes the key of the parameter. moto makes tables and log groups without one; of those
 // settings.mjs has the properties.
 func TestTemplateWithAKey(t *testing.T) {
+	t.Parallel()
 	const key = "arn:aws:kms:eu-west-1:123456789012:key/0f0e0d0c-0000-4000-8000-000000000000"
 	a := StartAWS(t)
 	deploy(t, a, "KmsKeyArn="+key, "IngressConcurrency=50", "ExecutorConcurrency=50")

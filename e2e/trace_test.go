@@ -30,7 +30,7 @@ func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		StartTime, EndTime float64
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	if signed == nil || signed[2] != "cloudtrail" || h.seen.who(signed[1]) != "arn:aws:iam::"+prod+":role/killswitch-responder" || !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".LookupEvents") {
+	if signed == nil || signed[3] != "cloudtrail" || h.seen.who(signed[1]) != "arn:aws:iam::"+prod+":role/killswitch-responder" || !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".LookupEvents") {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"__type":"AccessDeniedException","message":"not by this role"}`))
 		return
@@ -64,6 +64,7 @@ func (h *history) records(user, call, request, answer string, ago time.Duration)
 // TestTrace: what a contained user made is listed in the thread, as moto has it; a button contains it, and the
 // list says so. moto has no LookupEvents: a stand-in answers it.
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	events := &history{}
 	s := newScene(t, func(s *scene, _ *Workspace) {
 		events.seen = s.aws.seen

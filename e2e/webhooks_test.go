@@ -65,6 +65,7 @@ func (s *scene) decided(card Message, target, state string) {
 // TestWebhooks: the bodies of the seeds and our own, from the key to the containment; what is refused at
 // the door, and the same twice.
 func TestWebhooks(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, withWebhooks)
 	s.deployShared()
 	role, instance := s.role("hooked-role"), s.instance()
@@ -208,6 +209,7 @@ func awskillswitch(t *testing.T, invoke func(function, region string, payload []
 // TestRehearsalWebhooks: the functions take what webhooks send by the HTTP API, and what awskillswitch's
 // client sends by calling ingress itself.
 func TestRehearsalWebhooks(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t)
 	role, other := r.role("hooked-role"), r.role("other-role")
 	for key, want := range map[string]int{"": 401, "guessed": 401, "hook-key": 401, "soar-key": 202} {

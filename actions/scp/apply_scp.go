@@ -111,9 +111,6 @@ var (
 // documentName returns the name of a call's document.
 func documentName(c actions.Call) string { return cmp.Or(c.Options["scp"], freezeSCP) }
 
-// anything is any account, unit, root and policy of an organization.
-func anything(s actions.Scope) []string { return []string{s.ARN("organizations", "*/o-*/*")} }
-
 // Permits is as narrow as Organizations allows: actions without resource types need "*". Attaching and
 // detaching are authorised on policy and target, and targets have tags of their own: each has its statement.
 // In the target's account it returns what reads the exempt principals.
@@ -142,7 +139,8 @@ func permits(p actions.Phase, s actions.Scope) []actions.Statement {
 	return permitsOn(p, s, on)
 }
 
-// anyTarget is every account, unit and root.
+// anyTarget is every account, unit and root; of a wildcard in place of their types AWS says that it matches none.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html#arns-paths-wildcards
 func anyTarget(s actions.Scope) []string {
 	return []string{s.ARN("organizations", "account/o-*/*"), s.ARN("organizations", "ou/o-*/ou-*"), s.ARN("organizations", "root/o-*/r-*")}
 }
@@ -152,9 +150,6 @@ func permitsOn(p actions.Phase, s actions.Scope, target []string) []actions.Stat
 	policy := []string{s.ARN("organizations", "policy/o-*/service_control_policy/*")}
 	switch p {
 	case actions.PhasePlan:
-		if s.Any() { // reads of all kinds, in few words: the watch has them in one session
-			target, policy = anything(s), anything(s)
-		}
 		return []actions.Statement{
 			{Actions: []string{"organizations:ListPoliciesForTarget"}, Resources: target},
 			{Actions: []string{"organizations:DescribePolicy", "organizations:ListTagsForResource", "organizations:ListTargetsForPolicy"}, Resources: policy},

@@ -58,8 +58,6 @@ const denyUndo = "takes the principal out of the policy; with its last principal
 func denyPermits(p actions.Phase, s actions.Scope) []actions.Statement {
 	on := []string{s.ARN("organizations", "account/o-*/"+s.Call.Account)}
 	switch {
-	case s.Any() && p == actions.PhasePlan:
-		return append(inAccount(p, s), denyAt(p, s, anything(s))...)
 	case s.Any():
 		return append(inAccount(p, s), denyAt(p, s, anyTarget(s))...)
 	case s.InTarget():
@@ -98,8 +96,7 @@ func denyAt(p actions.Phase, s actions.Scope, on []string) []actions.Statement {
 	case actions.PhasePlan:
 		account, root := actions.Statement{Actions: []string{"organizations:DescribeAccount"}, Resources: on}, actions.ListPermit("organizations:ListRoots")
 		switch {
-		case s.Any(): // reads of all kinds, in few words: the watch has them in one session
-			policy = on
+		case s.Any():
 		case s.Call.Everywhere():
 			account = actions.Statement{}
 		default:

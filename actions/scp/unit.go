@@ -164,8 +164,8 @@ func unitReads(p actions.Phase, s actions.Scope) []actions.Statement {
 	const accounts, units, describe = "organizations:ListAccountsForParent", "organizations:ListOrganizationalUnitsForParent", "organizations:DescribeOrganizationalUnit"
 	roots, ou := actions.ListPermit("organizations:ListRoots"), s.ARN("organizations", "ou/o-*/ou-*")
 	switch {
-	case s.Any(): // in few words: the watch has them in one session
-		return []actions.Statement{roots, {Actions: []string{accounts, units, describe, "organizations:DescribeAccount"}, Resources: anything(s)}}
+	case s.Any():
+		return []actions.Statement{roots, {Actions: []string{accounts, units, describe, "organizations:DescribeAccount"}, Resources: anyTarget(s)}}
 	case kindOf(s.Call.Target) == "root":
 		return []actions.Statement{roots, {Actions: []string{accounts, units}, Resources: []string{ou, s.ARN("organizations", "root/o-*/"+s.Call.Target)}}}
 	}

@@ -1,7 +1,8 @@
 // Proves what the deployed policies allow and deny, with an independent evaluator: proofs.mjs DIRECTORY WRITTEN [CALLS [whole]].
 // DIRECTORY has the translated templates. WRITTEN is proofs.yaml: what must be allowed, and what each layer by itself must
-// deny. CALLS is what the end-to-end tests called, a line each: all layers together allow it. At last each Deny, each
-// condition and some permissions are taken away in turn, which must not go unnoticed.
+// deny. All that a session of sessions.json is for is allowed. CALLS is what the end-to-end tests called, a line each: all
+// layers together allow it. At last each Deny, each condition and each permission that was used is taken away in turn, and
+// each session gets more, which must not go unnoticed.
 import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { Policies, ask, hub, layers, member, management, person, stack } from './policies.mjs'
@@ -38,7 +39,7 @@ function subject(policies, who) {
 
 // In the account that manages policies the member roles are for Organizations alone.
 function memberRole(policies, name, account) {
-  const role = policies.roles[name], manages = account === management || account.startsWith('9')
+  const role = policies.roles[name], manages = account === management || account.startsWith('90000000')
   return { principal: role.arn.replace(member, account), identity: [role.policies[manages ? 'organizations' : 'member']], boundary: role.boundary, frozen: !manages, role: `${name}Role`, beneath: manages ? 'organizations' : 'member' }
 }
 
@@ -75,6 +76,18 @@ async function problems(state, first) {
     counts.forbidden++
     if (elsewhere === yes && wrong(`the session in which ${c.action} was called on ${on} allows it on ${other}: ${JSON.stringify(state.calls[i])}`)) return { found, counts }
   }
+  for (const [i, s] of sessions.entries()) for (const statement of state.sessions[i].Statement.filter(x => x.Effect === 'Allow')) for (const action of list(statement.Action)) {
+    const role = memberRole(all, s.role.replace('Role', ''), s.beneath === 'member' ? member : management)
+    let fits = 0
+    for (const on of list(statement.Resource).map(concrete)) {
+      const is = await ask({ principal: role.principal, identity: role.identity, session: state.sessions[i], action, on, context: meet(statement.Condition) })
+      if (is === undefined) continue
+      fits++
+      counts.allowed++
+      if (is !== yes && wrong(`the session ${s.name} may not ${action} on ${on}: ${is}`)) return { found, counts }
+    }
+    if (!fits && wrong(`the session ${s.name}: ${action} fits none of ${statement.Resource}`)) return { found, counts }
+  }
   for (const [kind, entries] of [['allowed', written.allowed], ['forbidden', written.forbidden]])
     for (const e of entries) {
       const policies = e.without ? new Policies(state.templates, [...state.left, ...e.without]) : all
@@ -109,6 +122,11 @@ async function problems(state, first) {
     }
   return { found, counts }
 }
+
+// What a session is for is allowed on a resource that its pattern stands for, as its condition wants it.
+const concrete = pattern => (pattern === '*' ? '*' : pattern.replace(/service_control_policy\/\*$/, 'service_control_policy/p-abc').replaceAll('*', 'abc'))
+const meet = condition => Object.fromEntries(Object.entries(condition ?? {}).flatMap(([operator, keys]) =>
+  Object.entries(keys).map(([key, values]) => [key, operator === 'Null' ? 'KS-abc' : operator.startsWith('ForAll') ? values : values[0].replaceAll('*', 'abc')])))
 
 // another is a thing of the same kind as the target of a session.
 function another(action, on) {
@@ -153,6 +171,13 @@ function* mutations() {
       if (r.Type === 'AWS::Events::EventBusPolicy') places.push([id, s => [s.templates[file].Resources[id].Properties.Statement]])
       if (r.Type === 'AWS::Organizations::Policy') add('', ['Content', 'Statement'])
     }
+  for (const [name, at] of places.filter(([name]) => !/trust|QueuePolicy|TlsOnly|ForwardedEvents|Quarantine/.test(name))) {
+    const actions = new Set(at(original).map(inner).filter(s => s.Effect === 'Allow').flatMap(s => list(s.Action)))
+    for (const action of actions)
+      if (calls.some(c => c.action === action)) yield [`${name} without ${action}`, change(x => {
+        for (const s of at(x).map(inner)) if (s.Effect === 'Allow') s.Action = list(s.Action).filter(a => a !== action)
+      })]
+  }
   if (original.freeze) places.push(['freeze', s => s.freeze.Statement])
   for (const [name, at] of places)
     for (const [what, edit] of statements(name, at)) yield [what, change(edit)]
