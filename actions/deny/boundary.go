@@ -20,6 +20,10 @@ import (
 // BoundaryARN is the ARN of AWSDenyAll.
 func BoundaryARN(partition string) string { return "arn:" + partition + ":iam::aws:policy/AWSDenyAll" }
 
+// IsolationName is the name of what isolated instances share. The role of that name has our boundary from
+// the beginning, and the tamper protection lets nobody change it, us neither.
+const IsolationName = "killswitch-isolation"
+
 // OurBoundary is the condition that a boundary which is set, or taken away, is ours.
 func OurBoundary(partition string) actions.Condition {
 	return actions.Condition{"StringEquals": {"iam:PermissionsBoundary": {BoundaryARN(partition)}}}

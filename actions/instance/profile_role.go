@@ -13,7 +13,7 @@ import (
 
 // IsolationName is the name of the objects that isolated instances share: a security group in
 // each VPC, and a role and an instance profile, which are deployed ahead (killswitch template members).
-const IsolationName = "killswitch-isolation"
+const IsolationName = deny.IsolationName
 
 // isolationProfile returns the ARN of the instance profile whose role is denied everything, by its
 // permissions boundary: whatever is attached to the role, and whoever it trusts, it may do nothing.

@@ -117,6 +117,9 @@ func planAll(ctx context.Context, acct *actions.Account, c actions.Call) (action
 // forwards is why a role is left alone that passes on the account's events, which tell of tampering.
 const forwards = "forwards the account's events: EventBridge alone may assume it"
 
+// powerless is why the role of isolated instances is left alone.
+const powerless = "isolated instances have it: its permissions boundary AWSDenyAll denies everything"
+
 // ourRoles are the member roles of the account.
 func ourRoles(acct *actions.Account) (arns []string) {
 	for _, name := range []string{acct.Org.ResponderRole, acct.Org.RestorerRole} {
@@ -148,6 +151,10 @@ func revokeStep(acct *actions.Account, r types.RoleDetail) (actions.Step, error)
 		Skip: acct.Org.ProtectedBecause(arn, aws.ToString(r.Path), name)}
 	if s.Skip == "" && acct.Org.ForwarderRole != "" && strings.EqualFold(name, acct.Org.ForwarderRole) {
 		s.Skip = forwards
+	}
+	if s.Skip == "" && arn == actions.RoleARN(acct.Partition, acct.ID, "/", deny.IsolationName) && r.PermissionsBoundary != nil &&
+		aws.ToString(r.PermissionsBoundary.PermissionsBoundaryArn) == deny.BoundaryARN(acct.Partition) {
+		s.Skip = powerless
 	}
 	if (s.Skip == actions.ProtectedByName || s.Skip == forwards) && len(vouch.OfRole(acct.Org, arn, r.AssumeRolePolicyDocument)) > 0 {
 		s.Skip = ""

@@ -142,6 +142,39 @@ func TestRevokeAllLetsTheForwarderTell(t *testing.T) {
 	}
 }
 
+// TestRevokeAllLeavesWhatMayDoNothing: the role of isolated instances, which the tamper protection keeps from us too;
+// without its boundary, or elsewhere, it is any other.
+func TestRevokeAllLeavesWhatMayDoNothing(t *testing.T) {
+	const boundary = "arn:aws:iam::aws:policy/AWSDenyAll"
+	for name, c := range map[string]struct {
+		role    awsfake.Role
+		skipped bool
+	}{
+		"ours":             {awsfake.Role{Name: "killswitch-isolation", Boundary: boundary}, true},
+		"without boundary": {awsfake.Role{Name: "killswitch-isolation"}, false},
+		"another boundary": {awsfake.Role{Name: "killswitch-isolation", Boundary: "arn:aws:iam::aws:policy/AdministratorAccess"}, false},
+		"another path":     {awsfake.Role{Name: "killswitch-isolation", Path: "/x/", Boundary: boundary}, false},
+		"another name":     {awsfake.Role{Name: "killswitch-isolation2", Boundary: boundary}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := wholeAccount(t, "aws")
+			w.Account(actiontest.Member).AddRole(c.role)
+			found := false
+			for _, s := range w.Plan().Steps {
+				if s.Look == "" && strings.HasSuffix(s.Resource, "/"+c.role.Name) {
+					found = true
+					if (s.Skip != "") != c.skipped {
+						t.Errorf("left alone: %q", s.Skip)
+					}
+				}
+			}
+			if !found {
+				t.Error("there is no step")
+			}
+		})
+	}
+}
+
 // The listing has pages: the seed's plan began with the first.
 func TestRevokeAllPages(t *testing.T) {
 	w := newFixture(t)
