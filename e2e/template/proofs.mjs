@@ -71,12 +71,12 @@ async function problems(state, first) {
     const is = await ask({ ...own(all, c.who, on, { session: state.calls[i] }), action: c.action, on, context: c.context })
     if (is !== yes && wrong(`${c.who} called ${c.action} on ${on} ${JSON.stringify(c.context ?? {})}: ${is}${c.session ? `, in a session with ${JSON.stringify(state.calls[i])}` : ''}`)) return { found, counts }
     const other = c.session && another(c.action, on)
-    if (!other || !bound(state.calls[i], c.action)) continue
+    if (!other || ofAll(state.calls[i])) continue
     const elsewhere = await ask({ principal: all.roles.Responder.arn, action: c.action, on: other, context: c.context, session: state.calls[i] })
     counts.forbidden++
     if (elsewhere === yes && wrong(`the session in which ${c.action} was called on ${on} allows it on ${other}: ${JSON.stringify(state.calls[i])}`)) return { found, counts }
   }
-  for (const [i, s] of sessions.entries()) for (const statement of state.sessions[i].Statement.filter(x => x.Effect === 'Allow')) for (const action of list(statement.Action)) {
+  for (const [i, s] of sessions.entries()) for (const statement of s.policy.Statement.filter(x => x.Effect === 'Allow')) for (const action of list(statement.Action)) {
     const role = memberRole(all, s.role.replace('Role', ''), s.beneath === 'member' ? member : management)
     let fits = 0
     for (const on of list(statement.Resource).map(concrete)) {
@@ -130,16 +130,18 @@ const meet = condition => Object.fromEntries(Object.entries(condition ?? {}).fla
 
 // another is a thing of the same kind as the target of a session.
 function another(action, on) {
-  if (/^iam:(Get|List)/.test(action)) return undefined
+  if (reads(action)) return undefined
   if (/:(role|user)\//.test(on)) return on.replace(/(:(?:role|user)\/).*/, '$1somebody-else')
   if (/:instance\/i-/.test(on)) return on.replace(/i-[0-9a-f]+$/, 'i-0fedcba9876543210')
   return undefined
 }
 
-// bound reports whether a session is for some targets alone.
-function bound(policy, action) {
-  return !policy.Statement.some(s => s.Effect === 'Allow' && list(s.Action).includes(action) && list(s.Resource).some(r => r === '*' || r.endsWith('/*')))
+// ofAll reports whether a session is that of revoke_sessions ALL: it changes inline policies of all roles, and nothing else.
+function ofAll(policy) {
+  const changes = policy.Statement.filter(s => s.Effect === 'Allow' && !list(s.Action).every(reads))
+  return changes.length > 0 && changes.every(s => list(s.Action).every(a => reads(a) || ['iam:PutRolePolicy', 'iam:DeleteRolePolicy'].includes(a)) && list(s.Resource).every(r => /^arn:aws:iam::\d{12}:role\/\*$/.test(r)))
 }
+const reads = action => /:(Get|List|Describe|Lookup)/.test(action)
 
 // mutations are what each could be lost by mistake: every Deny, every condition, and a permission of each role.
 function* mutations() {
@@ -178,15 +180,40 @@ function* mutations() {
         for (const s of at(x).map(inner)) if (s.Effect === 'Allow') s.Action = list(s.Action).filter(a => a !== action)
       })]
   }
+  for (const [i, s] of sessions.entries()) yield [`the session ${s.name} with everything`, change(x => { x.sessions[i].Statement.push({ Effect: 'Allow', Action: ['*'], Resource: ['*'] }) })]
+  if (calls.some(c => c.session)) yield ['sessions for any target', change(x => {
+    for (const policy of x.calls) for (const s of policy?.Statement ?? []) if (!list(s.Action).every(reads)) s.Resource = ['*']
+  })]
   if (original.freeze) places.push(['freeze', s => s.freeze.Statement])
   for (const [name, at] of places)
     for (const [what, edit] of statements(name, at)) yield [what, change(edit)]
+}
+
+// uncalled is what differs from proofs.yaml in what no test calls though it is permitted.
+function uncalled() {
+  const policies = new Policies(templates), differences = []
+  for (const who of ['Ingress', 'Bot', 'Executor', 'Serve', 'Person', 'Responder', 'Restorer', 'DelegatedResponder', 'DelegatedRestorer']) {
+    const s = subject(policies, who)
+    const mine = c => c.who === who || (s.role && /^arn/.test(c.who) && memberRole(policies, who.replace('Delegated', ''), c.who.split(':')[4]).principal === c.who && memberRole(policies, who.replace('Delegated', ''), c.who.split(':')[4]).beneath === s.beneath)
+    const called = new Set([...calls.filter(mine).map(c => c.action), ...written.allowed.filter(e => list(e.who).includes(who)).flatMap(e => list(e.calls))])
+    const permitted = new Set(s.identity.flatMap(p => p.Statement).filter(x => x.Effect === 'Allow').flatMap(x => list(x.Action)))
+    const known = new Set(list(written.uncalled[who]))
+    for (const action of permitted) if (!called.has(action) && !known.has(action)) differences.push(`${who} may ${action}, which no test calls: take it away, or say under uncalled why nobody can`)
+    for (const action of known) if (called.has(action) || !permitted.has(action)) differences.push(`${who} ${action} is under uncalled, but ${permitted.has(action) ? 'a test calls it' : 'it is not permitted'}`)
+  }
+  if (!made) differences.push('no test froze an account')
+  return differences
 }
 
 const { found, counts } = await problems(original)
 for (const p of found) console.error(`proofs: ${p}`)
 console.log(`proofs: ${counts.calls} calls that were made, ${counts.allowed} that are, ${counts.forbidden} questions about what is forbidden; ${found.length} wrong answers`)
 if (found.length) process.exit(1)
+if (whole) {
+  const missing = uncalled()
+  for (const p of missing) console.error(`proofs: ${p}`)
+  if (missing.length) process.exit(1)
+}
 let unnoticed = 0, tried = 0
 for (const [what, state] of mutations()) {
   tried++
