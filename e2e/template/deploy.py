@@ -3,7 +3,7 @@
 Prints what is there then.
 
 moto's CloudFormation does not know the types in UNKNOWN. Secrets, the API and where events are posted are made with calls
-of their own and put in place of the references to them. Nothing refers to the others; permissions.mjs and settings.mjs look at those.
+of their own and put in place of the references to them. Nothing refers to the others; settings.mjs and proofs.mjs look at those.
 """
 
 import json
