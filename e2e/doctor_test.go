@@ -45,6 +45,8 @@ import (
 
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/scp"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	store "github.com/killswitch-chatops/killswitch/approvals/dynamodb"
 	"github.com/killswitch-chatops/killswitch/bot/ingress"
 	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/doctor"
@@ -330,6 +332,7 @@ func (in *installation) notInMoto(organization, alarm string) {
 	in.aws.answer("GET /2016-08-19/account-settings", http.StatusOK, `{"AccountLimit":{"ConcurrentExecutions":1000}}`)
 	in.aws.answer("DescribeTrustedAdvisorChecks", http.StatusOK, `{"checks":[]}`)
 	in.alarms(true, alarm, "OK")
+	in.checked(time.Now())
 	_, err = eventbridge.NewFromConfig(in.hub).PutPermission(t.Context(), &eventbridge.PutPermissionInput{StatementId: aws.String("forwarders"), Action: aws.String("events:PutEvents"), Principal: aws.String("*"),
 		Condition: &rules.Condition{Type: aws.String("StringEquals"), Key: aws.String("aws:PrincipalOrgID"), Value: &organization}})
 	in.must(err)
@@ -350,6 +353,15 @@ func (in *installation) notInMoto(organization, alarm string) {
 func (in *installation) alarms(enabled bool, topic, state string) (back func()) {
 	alarm := cbor.Map{"AlarmName": cbor.String("killswitch-NotContained-1"), "ActionsEnabled": cbor.Bool(enabled), "AlarmActions": cbor.List{cbor.String(topic)}, "StateValue": cbor.String(state)}
 	return in.aws.answer("POST /service/GraniteServiceVersion20100801/operation/DescribeAlarms", http.StatusOK, string(cbor.Encode(cbor.Map{"MetricAlarms": cbor.List{alarm}})))
+}
+
+// checked has the zones look at themselves, with what they found.
+func (in *installation) checked(at time.Time, found ...approvals.Trouble) {
+	requests := store.New(dynamodb.NewFromConfig(in.hub), in.d.Outputs["RequestsTable"])
+	h := approvals.HealthCheck{}
+	version, err := approvals.Find(in.t.Context(), requests, approvals.HealthCheckKey, &h)
+	in.must(err)
+	in.must(requests.Write(in.t.Context(), approvals.PutRow(approvals.HealthCheckKey, version, approvals.HealthCheck{ID: approvals.HealthID(at), Begun: at, Ended: at, Found: found})))
 }
 
 // code is where a function's zip can be fetched.
@@ -611,6 +623,10 @@ var faults = [][]fault{
 			protect(false)
 			return func() { protect(true) }
 		}},
+		{"the zones look no more", "hub.checked", "have not looked", "healthmissing", func(in *installation) func() {
+			in.checked(time.Now().Add(-30 * time.Hour))
+			return func() { in.checked(time.Now()) }
+		}},
 		{"an alarm that rings", "hub.alarms", "NotContained", "docs/runbook.md", func(in *installation) func() { return in.alarms(true, in.alarm, "ALARM") }},
 		{"nobody hears the pager", "notify.pager", "nobody is subscribed", "aws sns subscribe", func(in *installation) func() {
 			return in.aws.answerIf("ListSubscriptionsByTopic", "pager", http.StatusOK, `<ListSubscriptionsByTopicResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><ListSubscriptionsByTopicResult><Subscriptions><member><SubscriptionArn>PendingConfirmation</SubscriptionArn></member></Subscriptions></ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>`)
@@ -658,6 +674,10 @@ var faults = [][]fault{
 		{"the functions carry another configuration", "hub.version", "another configuration", "make build", func(in *installation) func() {
 			url := in.code([]byte("slack: {}\n"))
 			return in.aws.answer("GET /2015-03-31/functions/"+in.functions["ExecutorFunction"], http.StatusOK, fmt.Sprintf(`{"Configuration":{"State":"Active"},"Code":{"Location":%q}}`, url))
+		}},
+		{"the zones found something", "hub.checked", "can't be entered (do: deploy it)", "healthfailed", func(in *installation) func() {
+			in.checked(time.Now(), approvals.Trouble{Check: "roles", Found: "the role killswitch-restorer can't be entered", Mend: "deploy it"})
+			return func() { in.checked(time.Now()) }
 		}},
 		{"alarms tell nobody", "hub.alarm_actions", "NotContained", "AlarmTopicArn", func(in *installation) func() { return in.alarms(false, in.alarm, "OK") }},
 		{"service control policies are not enabled", "organization.policies", "not enabled", "enable-policy-type", func(in *installation) func() {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -30,6 +31,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/approvals"
+	store "github.com/killswitch-chatops/killswitch/approvals/dynamodb"
 	"github.com/killswitch-chatops/killswitch/cmd/template"
 )
 
@@ -93,7 +96,7 @@ func (d *Doctor) stack(ctx context.Context, r *report) {
 	for _, o := range s.Outputs {
 		outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
-	d.facts.lambda = outputs["SlackQueueUrl"] != ""
+	d.facts.lambda, d.facts.table = outputs["SlackQueueUrl"] != "", outputs["RequestsTable"]
 	d.facts.executorRole = cmp.Or(d.facts.parameters["ExecutorRoleName"], d.facts.parameters["HubRoleName"], d.facts.executorRole)
 	d.facts.organization = d.facts.parameters["OrganizationId"]
 	d.facts.forwards = d.facts.organization != ""
@@ -199,6 +202,27 @@ func (d *Doctor) hub(ctx context.Context, r *report) {
 	d.queues(ctx, r, parts["AWS::SQS::Queue"])
 	d.tables(ctx, r, parts["AWS::DynamoDB::Table"])
 	d.alarms(ctx, r)
+	d.checked(ctx, r)
+}
+
+// checked reads what the zones found when they last looked at themselves.
+func (d *Doctor) checked(ctx context.Context, r *report) {
+	h, err := approvals.Requests{Store: store.New(dynamodb.NewFromConfig(d.Hub), d.facts.table)}.HealthCheck(ctx)
+	const overdue = 26 * time.Hour
+	var wrong []string
+	for _, t := range h.Found {
+		wrong = append(wrong, t.Found+" (do: "+t.Mend+")")
+	}
+	switch mend := "docs/runbook.md#healthmissing"; {
+	case err != nil:
+		r.bad("hub.checked", "allow yourself dynamodb:GetItem on the table", "what the zones found themselves can't be read: %s", said(err))
+	case h.ID == "":
+		r.bad("hub.checked", mend, "the zones have never looked at themselves: the bot's schedule begins that within a minute")
+	case d.now().Sub(h.Begun) > overdue:
+		r.bad("hub.checked", mend, "the zones have not looked at themselves since %s", h.Begun.UTC().Format(time.DateTime))
+	default:
+		r.either("hub.checked", "what it says; docs/runbook.md#healthfailed", wrong, "the zones found nothing wrong at %s", h.Begun.UTC().Format(time.DateTime))
+	}
 }
 
 const redeploy = "make build CONFIG=%s, then sam deploy (docs/install.md)"

@@ -98,6 +98,9 @@ func (d *Doctor) configuredChannels() []string {
 			all = append(all, route.Channel)
 		}
 	}
+	if d.Config.CanaryChannel != "" {
+		all = append(all, d.Config.CanaryChannel)
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
