@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/killswitch-chatops/killswitch/cmd/doctor"
 )
 
 // steps are what docs/install.md, to which README leads, tells people to run, in its order.
@@ -26,6 +29,7 @@ func TestInstall(t *testing.T) {
 	began := time.Now()
 	w := Acme("http://" + addr + "/slack/events")
 	w.Users = append(w.Users, User{ID: cem, Name: "cem", RealName: "Cem"})
+	w.Channels[0].Members = append(w.Channels[0].Members, cem)
 	s := &scene{t: t, slack: StartSlack(t, w), aws: StartAWS(t), dir: t.TempDir()}
 	for _, of := range []string{"actions", "approvals", "bot", "cmd", "go.mod", "go.sum"} {
 		from := filepath.Join("..", of)
@@ -63,6 +67,8 @@ func TestInstall(t *testing.T) {
 	s.bot = Start(t, "the steps", "/bin/bash", env, "-c", "cd "+s.dir+" && exec bash -euxo pipefail ./install <typed")
 	s.bot.AnswersWithin(t, "http://"+addr+"/healthz", 6*time.Minute)
 
+	s.examined(env, string(install), addr)
+
 	for i, account := range accounts {
 		s.iam = iam.NewFromConfig(s.aws.Member(t, account))
 		for _, name := range []string{"killswitch-responder", "killswitch-restorer"} {
@@ -88,6 +94,31 @@ func TestInstall(t *testing.T) {
 	}
 	if took := time.Since(began); took > 20*time.Minute {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// examined runs doctor as the steps do, and looks at what it says of those parts of the installation that moto and
+// local-slack make as AWS and Slack do.
+func (s *scene) examined(env []string, install, addr string) {
+	s.t.Helper()
+	line := regexp.MustCompile(`(?m)^\./killswitch doctor .*$`).FindString(install)
+	env = append(env, "REGION="+region, "SLACK_BOT_TOKEN="+s.slack.App.BotToken, "SLACK_SIGNING_SECRET="+s.slack.App.SigningSecret)
+	var results []doctor.Result
+	s.must(json.Unmarshal([]byte(s.run(env, "cd "+s.dir+" && "+line+" --member-role e2e-test --url http://"+addr+" --output json || [ $? = 1 ]")), &results))
+	ok, seen := map[string]bool{}, map[string]bool{}
+	for _, r := range results {
+		ok[r.Check], seen[r.Check] = r.OK && (ok[r.Check] || !seen[r.Check]), true
+	}
+	for _, check := range []string{"configuration", "hub.credentials", "management.credentials", "hub.stack", "hub.one", "organization", "members.stackset",
+		"slack.token", "slack.channel", "slack.people", "slack.present", "slack.quorum", "address.slack", "address.forged", "member.rules"} {
+		if !ok[check] {
+			s.t.Errorf("doctor does not find %s well: %+v", check, results)
+		}
+	}
+	for _, check := range []string{"organization.tamper", "organization.policies", "events.rules", "member.trail", "member.guardduty"} {
+		if seen[check] && ok[check] {
+			s.t.Errorf("doctor finds %s well, which the steps have not made: %+v", check, results)
+		}
 	}
 }
 

@@ -54,8 +54,11 @@ func completionScript() string {
 		}
 		fmt.Fprintf(&options, "        %s) words=\"%s %s\" ;;\n", s.Name, strings.Join(words, " "), personFlags)
 	}
-	var initFlags []string
-	(&initOptions{}).flags().VisitAll(func(f *flag.Flag) { initFlags = append(initFlags, "--"+f.Name) })
+	flagsOf := func(set *flag.FlagSet) string {
+		var names []string
+		set.VisitAll(func(f *flag.Flag) { names = append(names, "--"+f.Name) })
+		return strings.Join(names, " ")
+	}
 	return fmt.Sprintf(`_killswitch() {
   local words cur=${COMP_WORDS[COMP_CWORD]}
   if [[ $COMP_CWORD == 1 ]]; then
@@ -74,11 +77,13 @@ func completionScript() string {
     policy) words="responder restorer delegation --organizations --config" ;;
     template) words="members organization hub-role --config" ;;
     init) words="%s" ;;
+    doctor) words="%s" ;;
     completion) words="bash zsh" ;;
     esac
   fi
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -o default -o nospace -F _killswitch killswitch
-`, strings.Join(commands, " "), strings.Join(actions, " "), options.String(), personFlags, strings.Join(people, "|"), personFlags, strings.Join(initFlags, " "))
+`, strings.Join(commands, " "), strings.Join(actions, " "), options.String(), personFlags, strings.Join(people, "|"), personFlags, flagsOf((&initOptions{}).flags()),
+		flagsOf((&doctorOptions{}).flags(func(string) string { return "" })))
 }

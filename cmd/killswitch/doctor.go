@@ -24,39 +24,49 @@ import (
 // doctorWithin bounds all checks: 200 accounts take some minutes.
 const doctorWithin = 15 * time.Minute
 
+// doctorOptions are the flags of doctor.
+type doctorOptions struct {
+	file, output, profile, management, member, region, stack, set, url string
+}
+
+func (o *doctorOptions) flags(env func(string) string) *flag.FlagSet {
+	f := flag.NewFlagSet("doctor", flag.ContinueOnError)
+	f.StringVar(&o.file, "config", env("KILLSWITCH_CONFIG"), "`FILE`: the configuration that is deployed")
+	f.StringVar(&o.output, "output", "text", "`FORMAT`: text or json")
+	f.StringVar(&o.profile, "profile", "", "AWS `PROFILE` of the hub account; left out: the credentials at hand")
+	f.StringVar(&o.management, "management-profile", "", "AWS `PROFILE` of the organization's management account, which may read")
+	f.StringVar(&o.member, "member-role", "OrganizationAccountAccessRole", "`NAME` of the role by which you read in each account, from the management account")
+	f.StringVar(&o.region, "region", "", "the hub's `REGION`; left out: AWS_REGION or the profile's")
+	f.StringVar(&o.stack, "stack", "", "`NAME` of the hub's stack; left out: killswitch, else killswitch-serve")
+	f.StringVar(&o.set, "stack-set", "killswitch-members", "`NAME` of the StackSet of the member accounts")
+	f.StringVar(&o.url, "url", "", "`URL` at which Slack reaches Killswitch, without /slack; left out: what the stack says")
+	return f
+}
+
 // examine looks at an installation with the operator's own credentials.
 func examine(ctx context.Context, p program, args []string) error {
-	f := flag.NewFlagSet("doctor", flag.ContinueOnError)
-	file := f.String("config", p.env("KILLSWITCH_CONFIG"), "`FILE`: the configuration that is deployed")
-	output := f.String("output", "text", "`FORMAT`: text or json")
-	profile := f.String("profile", "", "AWS `PROFILE` of the hub account; left out: the credentials at hand")
-	management := f.String("management-profile", "", "AWS `PROFILE` of the organization's management account, which may read")
-	member := f.String("member-role", "OrganizationAccountAccessRole", "`NAME` of the role by which you read in each account, from the management account")
-	region := f.String("region", "", "the hub's `REGION`; left out: AWS_REGION or the profile's")
-	stack := f.String("stack", "", "`NAME` of the hub's stack; left out: killswitch, else killswitch-serve")
-	set := f.String("stack-set", "killswitch-members", "`NAME` of the StackSet of the member accounts")
-	url := f.String("url", "", "`URL` at which Slack reaches Killswitch, without /slack; left out: what the stack says")
-	rest, err := parse(f, p, args)
+	var o doctorOptions
+	rest, err := parse(o.flags(p.env), p, args)
 	switch {
 	case err != nil:
 		return err
-	case len(rest) > 0 || *file == "" || *output != "text" && *output != "json":
+	case len(rest) > 0 || o.file == "" || o.output != "text" && o.output != "json":
 		return fmt.Errorf("%w: --config FILE, --output text or json", errUsage)
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorWithin)
 	defer cancel()
-	results, err := diagnose(ctx, *file, func(c config.Config, raw []byte) (*doctor.Doctor, error) {
+	results, err := diagnose(ctx, o.file, func(c config.Config, raw []byte) (*doctor.Doctor, error) {
 		d := &doctor.Doctor{
-			Config: c, Raw: raw, File: *file, Commit: thisBuild().Commit, MemberRole: *member, Stack: *stack, StackSet: *set, URL: *url,
+			Config: c, Raw: raw, File: o.file, Commit: thisBuild().Commit, MemberRole: o.member, Stack: o.stack, StackSet: o.set, URL: o.url,
 			SigningSecret: p.env("SLACK_SIGNING_SECRET"), BotToken: p.env("SLACK_BOT_TOKEN"), SlackAPI: p.env("SLACK_API_URL"),
 			HTTP: &http.Client{Timeout: slackWithin}, Now: time.Now,
 		}
 		var err error
-		if d.Hub, err = credentialsOf(ctx, *profile, *region); err != nil {
+		if d.Hub, err = credentialsOf(ctx, o.profile, o.region); err != nil {
 			return nil, err
 		}
-		if *management != "" {
-			if d.Management, err = credentialsOf(ctx, *management, cmp.Or(*region, d.Hub.Region)); err != nil {
+		if o.management != "" {
+			if d.Management, err = credentialsOf(ctx, o.management, cmp.Or(o.region, d.Hub.Region)); err != nil {
 				return nil, err
 			}
 		}
@@ -65,7 +75,7 @@ func examine(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	return tellResults(p.out, results, *output)
+	return tellResults(p.out, results, o.output)
 }
 
 // diagnose is the check of the configuration, and of all else if it has no problem.
