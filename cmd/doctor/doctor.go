@@ -64,7 +64,8 @@ type facts struct {
 	parameters   map[string]string // of the hub's stack
 	executorRole string
 	lambda       bool              // the hub is functions
-	table        string            // of requests
+	requests     string            // table
+	runs         string            // table
 	forwards     bool              // events are passed on to the hub
 	setOf        map[string]string // parameters of the StackSet
 }

@@ -48,13 +48,17 @@ func (d *Doctor) events(ctx context.Context, r *report) {
 		r.bad("events.connection", "allow yourself events:ListConnections", "the connections can't be read: %s", said(err))
 		return
 	}
-	var wrong []string
+	wrong, found := []string(nil), false
 	for _, c := range out.Connections {
 		if strings.HasPrefix(aws.ToString(c.Name), "EventsConnection") || strings.HasPrefix(aws.ToString(c.Name), d.Stack) {
+			found = true
 			if c.ConnectionState != rules.ConnectionStateAuthorized {
 				wrong = append(wrong, fmt.Sprintf("%s is %s", aws.ToString(c.Name), c.ConnectionState))
 			}
 		}
+	}
+	if !found {
+		wrong = append(wrong, "there is no connection with the key of the events")
 	}
 	r.either("events.connection", "deploy the stack "+d.Stack+" with EventsKey as in KILLSWITCH_WEBHOOK_KEYS", wrong, "the events have their key")
 }

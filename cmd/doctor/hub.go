@@ -96,7 +96,7 @@ func (d *Doctor) stack(ctx context.Context, r *report) {
 	for _, o := range s.Outputs {
 		outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
-	d.facts.lambda, d.facts.table = outputs["SlackQueueUrl"] != "", outputs["RequestsTable"]
+	d.facts.lambda, d.facts.requests, d.facts.runs = outputs["SlackQueueUrl"] != "", outputs["RequestsTable"], outputs["RunsTable"]
 	d.facts.executorRole = cmp.Or(d.facts.parameters["ExecutorRoleName"], d.facts.parameters["HubRoleName"], d.facts.executorRole)
 	d.facts.organization = d.facts.parameters["OrganizationId"]
 	d.facts.forwards = d.facts.organization != ""
@@ -186,12 +186,12 @@ func (d *Doctor) hub(ctx context.Context, r *report) {
 		return
 	}
 	parts := map[string]map[string]string{} // type → logical ID → physical
-	out, err := cloudformation.NewFromConfig(d.Hub).DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &d.Stack})
+	made, err := partsOf(ctx, d.Hub, d.Stack)
 	if err != nil {
-		r.bad("hub.parts", "allow yourself cloudformation:DescribeStackResources", "what the stack has made can't be read: %s", said(err))
+		r.bad("hub.parts", "allow yourself cloudformation:ListStackResources", "what the stack has made can't be read: %s", said(err))
 		return
 	}
-	for _, x := range out.StackResources {
+	for _, x := range made {
 		kind := aws.ToString(x.ResourceType)
 		if parts[kind] == nil {
 			parts[kind] = map[string]string{}
@@ -207,22 +207,40 @@ func (d *Doctor) hub(ctx context.Context, r *report) {
 
 // checked reads what the zones found when they last looked at themselves.
 func (d *Doctor) checked(ctx context.Context, r *report) {
-	h, err := approvals.Requests{Store: store.New(dynamodb.NewFromConfig(d.Hub), d.facts.table)}.HealthCheck(ctx)
+	client := dynamodb.NewFromConfig(d.Hub)
+	h, err := approvals.Requests{Store: store.New(client, d.facts.requests)}.HealthCheck(ctx)
+	var x approvals.HealthFound // the executor's own row, which the bot can't write
+	if err == nil {
+		_, err = approvals.Find(ctx, store.New(client, d.facts.runs), approvals.HealthFoundKey, &x)
+	}
 	const overdue = 26 * time.Hour
 	var wrong []string
-	for _, t := range h.Found {
-		wrong = append(wrong, t.Found+" (do: "+t.Mend+")")
+	for _, t := range slices.Concat(h.Own, x.Found) { // what they say to do is not printed: who writes the table would say it
+		wrong = append(wrong, actions.Clip(t.Check)+": "+actions.Clip(t.Found))
 	}
-	switch mend := "docs/runbook.md#healthmissing"; {
+	at := h.Begun.UTC().Format(time.DateTime)
+	switch mend := "docs/runbook.md#botcheckmissing"; {
 	case err != nil:
-		r.bad("hub.checked", "allow yourself dynamodb:GetItem on the table", "what the zones found themselves can't be read: %s", said(err))
+		r.bad("hub.checked", "allow yourself dynamodb:GetItem on the two tables", "what the zones found themselves can't be read: %s", said(err))
 	case h.ID == "":
 		r.bad("hub.checked", mend, "the zones have never looked at themselves: the bot's schedule begins that within a minute")
-	case d.now().Sub(h.Begun) > overdue:
-		r.bad("hub.checked", mend, "the zones have not looked at themselves since %s", h.Begun.UTC().Format(time.DateTime))
+	case d.now().Sub(h.Begun).Abs() > overdue:
+		r.bad("hub.checked", mend, "the zones have not looked at themselves since %s", at)
+	case h.Ended.IsZero():
+		r.bad("hub.checked", "look again in an hour; "+mend, "the zones look at themselves since %s, and have not ended", at)
+	case len(wrong) == 0 && x.ID != h.ID:
+		r.bad("hub.checked", mend, "the executor has not looked at itself since %s", at)
 	default:
-		r.either("hub.checked", "what it says; docs/runbook.md#healthfailed", wrong, "the zones found nothing wrong at %s", h.Begun.UTC().Format(time.DateTime))
+		r.either("hub.checked", "docs/runbook.md#botcheckfailed and #executorcheckfailed; the functions' logs say of each what to do", wrong, "the zones found nothing wrong at %s", at)
 	}
+}
+
+// partsOf are what a stack has made.
+func partsOf(ctx context.Context, cfg aws.Config, stack string) ([]cfn.StackResourceSummary, error) {
+	return actions.List(ctx, cloudformation.NewListStackResourcesPaginator(cloudformation.NewFromConfig(cfg), &cloudformation.ListStackResourcesInput{StackName: &stack}),
+		func(p *cloudformation.ListStackResourcesOutput) []cfn.StackResourceSummary {
+			return p.StackResourceSummaries
+		}, actions.Itself)
 }
 
 const redeploy = "make build CONFIG=%s, then sam deploy (docs/install.md)"
@@ -280,21 +298,29 @@ func (d *Doctor) functions(ctx context.Context, r *report, made map[string]strin
 	}
 }
 
+// codeWithin is how long the download of a function's code may take.
+const codeWithin = 2 * time.Minute
+
 // packed compares what a function carries with the configuration that is looked at, and its version with this program's.
 func (d *Doctor) packed(ctx context.Context, id, url string) (wrong []string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil
 	}
-	resp, err := d.HTTP.Do(req)
+	patient := *d.HTTP
+	patient.Timeout = codeWithin
+	resp, err := patient.Do(req)
 	if err != nil {
 		return []string{fmt.Sprintf("the code of %s can't be fetched: %s", id, said(err))}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	const most = 64 << 20
 	b, err := io.ReadAll(io.LimitReader(resp.Body, most))
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return []string{fmt.Sprintf("the code of %s can't be fetched: %s", id, resp.Status)}
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(resp.Status)
+	}
+	if err != nil {
+		return []string{fmt.Sprintf("the code of %s can't be fetched: %s", id, said(err))}
 	}
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -327,6 +353,13 @@ func lastOf(s, sep string) string { return s[strings.LastIndex(s, sep)+1:] }
 func (d *Doctor) queues(ctx context.Context, r *report, made map[string]string) {
 	client := sqs.NewFromConfig(d.Hub)
 	var wrong, dead, stuck []string
+	for _, producer := range []string{"Slack", "Cli", "Webhooks", "Alerts", "Imported", "Trail", "Changes", "Jobs", "Checks"} {
+		for _, id := range []string{producer + "Queue", producer + "DeadQueue"} {
+			if made[id] == "" {
+				wrong = append(wrong, "there is no "+id)
+			}
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(made)) {
 		url := made[id]
 		out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []queues.QueueAttributeName{queues.QueueAttributeNameAll}})
@@ -423,6 +456,7 @@ func (d *Doctor) alarms(ctx context.Context, r *report) {
 	}
 	for arn := range topics {
 		d.topic(ctx, r, "hub.alarm_topic", arn, "AlarmTopicArn")
+		d.hears(ctx, r, arn)
 	}
 }
 
@@ -483,15 +517,15 @@ func (d *Doctor) hubs(ctx context.Context, r *report) {
 // works reports whether the functions of a stack are called by anything. What serve runs as works for all that can be seen.
 func (d *Doctor) works(ctx context.Context, region, stack string) bool {
 	cfg := in(d.Hub, region)
-	out, err := cloudformation.NewFromConfig(cfg).DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &stack})
+	made, err := partsOf(ctx, cfg, stack)
 	if err != nil {
 		return true
 	}
-	i := slices.IndexFunc(out.StackResources, func(x cfn.StackResource) bool { return aws.ToString(x.LogicalResourceId) == "ExecutorFunction" })
+	i := slices.IndexFunc(made, func(x cfn.StackResourceSummary) bool { return aws.ToString(x.LogicalResourceId) == "ExecutorFunction" })
 	if i < 0 {
 		return true
 	}
-	mappings, err := lambda.NewFromConfig(cfg).ListEventSourceMappings(ctx, &lambda.ListEventSourceMappingsInput{FunctionName: out.StackResources[i].PhysicalResourceId})
+	mappings, err := lambda.NewFromConfig(cfg).ListEventSourceMappings(ctx, &lambda.ListEventSourceMappingsInput{FunctionName: made[i].PhysicalResourceId})
 	return err != nil || slices.ContainsFunc(mappings.EventSourceMappings, func(m functions.EventSourceMappingConfiguration) bool {
 		return !slices.Contains([]string{"Disabled", "Disabling", "Deleting"}, aws.ToString(m.State))
 	})

@@ -65,9 +65,6 @@ func (d *Doctor) enter(ctx context.Context, id string) (aws.Config, error) {
 
 func (d *Doctor) member(ctx context.Context, r *report, a account, text []byte) {
 	o := d.Config.Org
-	if a.id == o.HubAccount {
-		return // nothing is contained in it, and a StackSet may leave it out
-	}
 	cfg, err := d.enter(ctx, a.id)
 	if err != nil {
 		r.bad("member.look", "name a role that you may assume there, and that may read: --member-role NAME", "%s can't be looked at: %s can't be assumed: %s", a, d.MemberRole, said(err))
@@ -82,15 +79,22 @@ func (d *Doctor) member(ctx context.Context, r *report, a account, text []byte) 
 		return made, at
 	}
 	roleRegion := cmp.Or(d.facts.setOf["RoleRegion"], d.global())
-	made, at := resolve(roleRegion)
-	update := fmt.Sprintf("killswitch template members --config %s > members.yaml, then aws cloudformation update-stack-set --stack-set-name %s --template-body file://members.yaml (docs/install.md)", d.File, d.StackSet)
-	r.either("member.roles", update, about(a, compareIAM(ctx, in(cfg, roleRegion), at, made)), "%s has what this version wants", a)
+	print := fmt.Sprintf("killswitch template members --config %s > members.yaml, then ", d.File)
+	update := print + d.updateSet("--template-body file://members.yaml")
+	if a.id == o.ManagementAccount || a.id == o.HubAccount { // a StackSet leaves the first out, and may leave the other out
+		update = fmt.Sprintf("%sin that account, in each region: aws cloudformation deploy --region REGION --stack-name %s --template-file members.yaml --capabilities CAPABILITY_NAMED_IAM --parameter-overrides HubRegion=%s OrganizationId=%s",
+			print, d.StackSet, d.Hub.Region, d.facts.organization)
+	}
+	if d.has(a.id) {
+		made, at := resolve(roleRegion)
+		r.either("member.roles", update, about(a, compareIAM(ctx, in(cfg, roleRegion), at, made)), "%s has what this version wants", a)
+		d.obstacles(ctx, r, a)
+	}
 	for _, region := range o.Regions {
-		if made, _ := resolve(region); d.facts.forwards {
+		if made, _ := resolve(region); d.facts.forwards && !slices.Contains(o.ProtectedAccounts, a.id) || d.facts.forwards && a.id == o.HubAccount {
 			r.either("member.rules", update, about(a, d.compareRules(ctx, in(cfg, region), region, made)), "%s passes events of %s on", a, region)
 		}
 	}
-	d.obstacles(ctx, r, a)
 	d.recorded(ctx, r, a, cfg)
 	d.found(ctx, r, a, cfg)
 }
@@ -130,23 +134,28 @@ func (d *Doctor) compareRules(ctx context.Context, cfg aws.Config, region string
 			continue
 		}
 		pattern, _ := json.Marshal(res.Properties["EventPattern"])
-		i := slices.IndexFunc(has, func(x rules.Rule) bool { return same(aws.ToString(x.EventPattern), json.RawMessage(pattern)) })
+		target, _ := list(res.Properties["Targets"])[0].(map[string]any)
+		var disabled, elsewhere []string // others may have rules for the same: one that brings it is enough
+		brings := false
+		for _, x := range has {
+			switch {
+			case !same(aws.ToString(x.EventPattern), json.RawMessage(pattern)):
+			case x.State == rules.RuleStateDisabled:
+				disabled = append(disabled, aws.ToString(x.Name))
+			case d.brings(ctx, client, x, target):
+				brings = true
+			default:
+				elsewhere = append(elsewhere, aws.ToString(x.Name))
+			}
+		}
 		switch {
-		case i < 0:
+		case brings:
+		case len(disabled) > 0:
+			off = append(off, disabled...)
+		case len(elsewhere) > 0:
+			astray = append(astray, elsewhere...)
+		default:
 			missing = append(missing, id)
-			continue
-		case has[i].State == rules.RuleStateDisabled:
-			off = append(off, aws.ToString(has[i].Name))
-			continue
-		}
-		var wants []string
-		for _, t := range list(res.Properties["Targets"]) {
-			target, _ := t.(map[string]any)
-			wants = append(wants, cmp.Or(text(target["Arn"]), "?"))
-		}
-		out, err := client.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: has[i].Name})
-		if err != nil || len(out.Targets) == 0 || len(wants) == 1 && wants[0] != "?" && !slices.ContainsFunc(out.Targets, func(t rules.Target) bool { return aws.ToString(t.Arn) == wants[0] }) {
-			astray = append(astray, aws.ToString(has[i].Name))
 		}
 	}
 	for what, names := range map[string][]string{"there is no rule for ": missing, "switched off: ": off, "brings nothing to the hub: ": astray} {
@@ -155,6 +164,23 @@ func (d *Doctor) compareRules(ctx context.Context, cfg aws.Config, region string
 	}
 	slices.Sort(wrong)
 	return wrong
+}
+
+// brings reports whether a rule passes events on as they are: to what the template has, or, where that has a name of
+// CloudFormation's, to a queue or an address of the hub's own stack.
+func (d *Doctor) brings(ctx context.Context, client *eventbridge.Client, x rules.Rule, want map[string]any) bool {
+	out, err := client.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: x.Name})
+	return err == nil && slices.ContainsFunc(out.Targets, func(t rules.Target) bool {
+		arn := aws.ToString(t.Arn)
+		if t.Input != nil || t.InputPath != nil || t.InputTransformer != nil {
+			return false
+		}
+		if to := text(want["Arn"]); to != "" {
+			return arn == to && aws.ToString(t.RoleArn) == text(want["RoleArn"])
+		}
+		parts := strings.SplitN(arn, ":", 6)
+		return len(parts) == 6 && parts[4] == d.Config.Org.HubAccount && (strings.HasPrefix(parts[5], d.Stack+"-") || strings.HasPrefix(parts[5], "api-destination/EventsDestination"))
+	})
 }
 
 func rulesOf(ctx context.Context, client *eventbridge.Client) (all []rules.Rule, err error) {
@@ -281,7 +307,7 @@ func (d *Doctor) recorded(ctx context.Context, r *report, a account, cfg aws.Con
 	if len(out.TrailList) == 0 {
 		why = []string{"there is none"}
 	}
-	r.bad("member.trail", "aws cloudtrail start-logging --name TRAIL; or make one for the organization: aws cloudtrail create-trail --name organization --s3-bucket-name BUCKET --is-organization-trail --is-multi-region-trail",
+	r.bad("member.trail", "aws cloudtrail start-logging --name TRAIL; or make one for the organization, in the management account: aws cloudtrail create-trail --name organization --s3-bucket-name BUCKET --is-organization-trail --is-multi-region-trail, then start-logging",
 		"no trail records the changes of %s in all regions: %s", a, strings.Join(why, "; "))
 }
 

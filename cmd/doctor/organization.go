@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -60,11 +61,15 @@ func (d *Doctor) listed(ctx context.Context, r *report, client *organizations.Cl
 	d.facts.accounts = nil
 	known := map[string]bool{}
 	for _, a := range found {
-		if a.Status == types.AccountStatusActive {
+		if cmp.Or(string(a.State), string(a.Status)) == string(types.AccountStatusActive) { // AWS retires Status
 			id := aws.ToString(a.Id)
 			known[id] = true
 			d.facts.accounts = append(d.facts.accounts, account{id, aws.ToString(a.Name)})
 		}
+	}
+	if len(known) == 0 {
+		r.bad("organization.accounts", "allow yourself organizations:ListAccounts", "the organization has no active account, says Organizations: no account was looked at")
+		return
 	}
 	var wrong []string
 	for alias, id := range o.Accounts {
@@ -194,7 +199,7 @@ func (d *Doctor) stackSet(ctx context.Context, r *report) {
 	}
 	wrong, without := map[string]bool{}, map[string]bool{}
 	for _, a := range d.facts.accounts {
-		if a.id != d.Config.Org.ManagementAccount && a.id != d.Config.Org.HubAccount {
+		if a.id != d.Config.Org.ManagementAccount && d.has(a.id) {
 			without[a.String()] = true
 		}
 	}
@@ -208,18 +213,38 @@ func (d *Doctor) stackSet(ctx context.Context, r *report) {
 			wrong[fmt.Sprintf("%s in %s is %s", name, aws.ToString(i.Region), i.Status)] = true
 		}
 	}
-	update := fmt.Sprintf("aws cloudformation list-stack-instances --stack-set-name %s --query 'Summaries[?Status!=`CURRENT`].[Account,Region,StatusReason]', then update-stack-set (docs/install.md)", d.StackSet)
+	update := fmt.Sprintf("aws cloudformation list-stack-instances --region %s --stack-set-name %s --query 'Summaries[?Status!=`CURRENT`].[Account,Region,StatusReason]' says why; then %s", d.Management.Region, d.StackSet, d.updateSet("--use-previous-template"))
 	said := slices.Sorted(maps.Keys(wrong))
 	if len(without) > 0 {
 		said = append(said, "it has no stack in "+some(slices.Sorted(maps.Keys(without))))
 	}
 	r.either("members.stackset", update, said, "%d stacks are current", len(instances))
 	if auto := out.StackSet.AutoDeployment; auto == nil || !aws.ToBool(auto.Enabled) || !aws.ToBool(auto.RetainStacksOnAccountRemoval) {
-		r.bad("members.joining", fmt.Sprintf("aws cloudformation update-stack-set --stack-set-name %s --use-previous-template --capabilities CAPABILITY_NAMED_IAM --auto-deployment Enabled=true,RetainStacksOnAccountRemoval=true", d.StackSet),
+		r.bad("members.joining", d.updateSet("--use-previous-template --auto-deployment Enabled=true,RetainStacksOnAccountRemoval=true"),
 			"accounts that join get no member roles, or lose them when they move: automatic deployment with retention is off")
 	} else {
 		r.ok("members.joining", "accounts that join get the member roles")
 	}
+}
+
+// updateSet is the command that updates the StackSet. A parameter that is left out would have the template's default again.
+func (d *Doctor) updateSet(how string) string {
+	var keep []string
+	for _, name := range slices.Sorted(maps.Keys(d.facts.setOf)) {
+		keep = append(keep, "ParameterKey="+name+",UsePreviousValue=true")
+	}
+	parameters := ""
+	if len(keep) > 0 {
+		parameters = " --parameters " + strings.Join(keep, " ")
+	}
+	return fmt.Sprintf("in the management account: aws cloudformation update-stack-set --region %s --stack-set-name %s %s --capabilities CAPABILITY_NAMED_IAM%s", d.Management.Region, d.StackSet, how, parameters)
+}
+
+// has reports whether an account is to have the member roles: those that are protected are left alone.
+func (d *Doctor) has(id string) bool {
+	o := d.Config.Org
+	others := id == o.ManagementAccount && id != o.OrganizationsAccount() // policies are managed from another
+	return id != o.HubAccount && !others && !slices.Contains(o.ProtectedAccounts, id)
 }
 
 // named returns an account of the organization.

@@ -34,6 +34,20 @@ func (d *Doctor) topics(ctx context.Context, r *report) {
 	d.bucket(ctx, r)
 }
 
+// hears looks whether CloudWatch may tell a topic.
+func (d *Doctor) hears(ctx context.Context, r *report, arn string) {
+	out, err := sns.NewFromConfig(d.Hub).GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &arn})
+	if err != nil {
+		return // that it can't be looked at is told
+	}
+	switch policy := out.Attributes["Policy"]; {
+	case strings.HasSuffix(out.Attributes["KmsMasterKeyId"], "alias/aws/sns"):
+		r.bad("hub.alarm_topic", "aws sns set-topic-attributes --topic-arn "+arn+" --attribute-name KmsMasterKeyId --attribute-value KEY, a key of your own that cloudwatch.amazonaws.com may use, or none", "%s is encrypted with alias/aws/sns, by which CloudWatch can't tell it anything", arn)
+	case policy != "" && !slices.ContainsFunc([]string{"cloudwatch.amazonaws.com", "AWS:SourceOwner", "AWS:SourceAccount", "aws:SourceOwner", "aws:SourceAccount", d.Config.Org.HubAccount + ":root"}, func(s string) bool { return strings.Contains(policy, s) }):
+		r.bad("hub.alarm_topic", "allow cloudwatch.amazonaws.com sns:Publish in the topic's policy", "the policy of %s lets CloudWatch tell it nothing", arn)
+	}
+}
+
 func (d *Doctor) topic(ctx context.Context, r *report, check, arn, key string) {
 	region := d.Hub.Region
 	if parts := strings.Split(arn, ":"); len(parts) == 6 {
