@@ -33,7 +33,7 @@ type HealthCheck struct {
 	Looked  time.Time `json:"looked,omitzero"`
 	Asked   time.Time `json:"asked,omitzero"` // when the executor was last sent the job
 	Ended   time.Time `json:"ended,omitzero"`
-	Found   []Trouble `json:"found,omitempty"` // all, once it has ended
+	Found   []Trouble `json:"found,omitempty"` // all, by the last check that has ended
 	Untold  bool      `json:"untold,omitempty"`
 	Told    time.Time `json:"told,omitzero"` // when people were last told of trouble that is not over
 }

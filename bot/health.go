@@ -64,7 +64,7 @@ func (b *Bot) checkOn(ctx context.Context, h approvals.HealthCheck) error {
 	ended := !h.Ended.IsZero()
 	switch {
 	case h.ID == "", ended && now.Sub(h.Ended) >= pause, h.Begun.After(now.Add(approvals.ClockSkew)):
-		h = approvals.HealthCheck{Version: h.Version, ID: approvals.HealthID(now), Begun: now, Told: h.Told}
+		h = approvals.HealthCheck{Version: h.Version, ID: approvals.HealthID(now), Begun: now, Told: h.Told, Found: h.Found}
 		return b.lookForTrouble(ctx, h)
 	case ended && h.Untold:
 		return b.tellTrouble(ctx, h)

@@ -332,6 +332,12 @@ func TestDailyTroubleIsToldOnceADay(t *testing.T) {
 	if said := c.channelSays(); len(said) != 2 {
 		t.Errorf("two days later: told %q", said)
 	}
+	for range 130 { // also while the next check is under way
+		c.days(0)
+		if h, err := c.zones.Bot.Requests.HealthCheck(t.Context()); err != nil || len(h.Found) != 1 {
+			t.Fatalf("%+v, %v", h, err)
+		}
+	}
 }
 
 // TestWhatPassesIsNotTold: Slack that does not answer for some minutes is no broken installation.
