@@ -35,7 +35,8 @@ type HealthCheck struct {
 	Ended   time.Time `json:"ended,omitzero"`
 	Found   []Trouble `json:"found,omitempty"` // all, by the last check that has ended
 	Untold  bool      `json:"untold,omitempty"`
-	Told    time.Time `json:"told,omitzero"` // when people were last told of trouble that is not over
+	Told    time.Time `json:"told,omitzero"`     // when people were last told of trouble that is not over
+	ToldOf  []string  `json:"told_of,omitempty"` // what that was
 }
 
 // HealthFound is what the executor found: it alone writes this row, of which there is one.

@@ -64,7 +64,7 @@ func (b *Bot) checkOn(ctx context.Context, h approvals.HealthCheck) error {
 	ended := !h.Ended.IsZero()
 	switch {
 	case h.ID == "", ended && now.Sub(h.Ended) >= pause, h.Begun.After(now.Add(approvals.ClockSkew)):
-		h = approvals.HealthCheck{Version: h.Version, ID: approvals.HealthID(now), Begun: now, Told: h.Told, Found: h.Found}
+		h = approvals.HealthCheck{Version: h.Version, ID: approvals.HealthID(now), Begun: now, Told: h.Told, ToldOf: h.ToldOf, Found: h.Found}
 		return b.lookForTrouble(ctx, h)
 	case ended && h.Untold:
 		return b.tellTrouble(ctx, h)
@@ -94,7 +94,8 @@ func (b *Bot) lookForTrouble(ctx context.Context, h approvals.HealthCheck) error
 	within, cancel := context.WithTimeout(ctx, lookWithin)
 	h.Own = b.troubles(within, forged)
 	cancel()
-	if now = b.Now().UTC(); len(h.Own) > 0 && now.Sub(h.Begun) < mayPass {
+	taken := slices.ContainsFunc(h.Own, func(t approvals.Trouble) bool { return strings.Contains(t.Found, cards.ForgedTaken) }) // once is enough
+	if now = b.Now().UTC(); len(h.Own) > 0 && !taken && now.Sub(h.Begun) < mayPass {
 		return nil // when the lease is over
 	}
 	h.Looked, h.Asked = now, now
@@ -131,7 +132,9 @@ func (b *Bot) awaitExecutor(ctx context.Context, h approvals.HealthCheck) error 
 		h.Found = slices.Concat(own, x.Found)
 	}
 	wasTold := !h.Told.IsZero()
-	h.Untold = len(h.Found) > 0 && now.Sub(h.Told) >= tellEvery || len(h.Found) == 0 && wasTold
+	// Trouble that is known silences none that is new.
+	isNew := slices.ContainsFunc(h.Found, func(t approvals.Trouble) bool { return !slices.Contains(h.ToldOf, kindOf(t)) })
+	h.Untold = len(h.Found) > 0 && (isNew || now.Sub(h.Told) >= tellEvery) || len(h.Found) == 0 && wasTold
 	if err := b.saveCheck(ctx, &h); err != nil {
 		return err
 	}
@@ -151,6 +154,16 @@ func (b *Bot) awaitExecutor(ctx context.Context, h approvals.HealthCheck) error 
 	return nil
 }
 
+// kindOf is a trouble without its numbers, which differ from look to look.
+func kindOf(t approvals.Trouble) string {
+	return t.Check + ": " + strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return '#'
+		}
+		return r
+	}, t.Found)
+}
+
 // tellTrouble tells the incident channel what was found, or that it is over. What Slack does not take, the pager is
 // told of.
 func (b *Bot) tellTrouble(ctx context.Context, h approvals.HealthCheck) error {
@@ -168,7 +181,10 @@ func (b *Bot) tellTrouble(ctx context.Context, h approvals.HealthCheck) error {
 		}
 		return err
 	}
-	h.Untold, h.Told = false, now
+	h.Untold, h.Told, h.ToldOf = false, now, nil
+	for _, t := range h.Found {
+		h.ToldOf = append(h.ToldOf, kindOf(t))
+	}
 	if len(h.Found) == 0 {
 		h.Told = time.Time{}
 	}

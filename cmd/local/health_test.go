@@ -21,6 +21,7 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions/all"
 	"github.com/killswitch-chatops/killswitch/actions/awsfake"
 	"github.com/killswitch-chatops/killswitch/approvals"
+	"github.com/killswitch-chatops/killswitch/bot/cards"
 	"github.com/killswitch-chatops/killswitch/bot/slackfake"
 )
 
@@ -506,5 +507,39 @@ func TestManyAccountsAreCheckedInParts(t *testing.T) {
 		if times != 1 {
 			t.Errorf("%s was entered %d times", role, times)
 		}
+	}
+}
+
+// TestKnownTroubleSilencesNoNew: who brings about a trifle, and waits until it is told, has not bought a day.
+func TestKnownTroubleSilencesNoNew(t *testing.T) {
+	t.Parallel()
+	c := newChecked(t)
+	c.slack.Archive(canaryChannel)
+	c.days(2 * time.Hour)
+	if said := c.channelSays(); len(said) != 1 {
+		t.Fatalf("told %q", said)
+	}
+	c.ingress = func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
+	c.days(2 * time.Hour)
+	if said := c.channelSays(); len(said) != 2 || !strings.Contains(said[1], "connection refused") {
+		t.Errorf("told %q", said)
+	}
+}
+
+// TestForgedClickIsTakenOnce: that it was refused ten minutes later does not take it back.
+func TestForgedClickIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	c := newChecked(t)
+	rogue := true
+	c.ingress = func(req *http.Request) (*http.Response, error) {
+		if req.Method == http.MethodPost && rogue {
+			rogue = false // one of two that answer at the address
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}}, nil
+		}
+		return c.toIngress(req)
+	}
+	c.days(time.Hour)
+	if said := c.channelSays(); len(said) == 0 || !strings.Contains(said[0], cards.ForgedTaken) {
+		t.Errorf("told %q", said)
 	}
 }
