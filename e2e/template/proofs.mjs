@@ -107,11 +107,11 @@ async function* kept(state, all) {
 // said is what is wrong with what proofs.yaml says.
 async function* said(state, all) {
   for (const e of [...written.allowed, ...written.forbidden]) {
-    if (e.by === 'freeze' && !made) continue
+    if ((e.by === 'freeze' || e.frozen) && !made) continue
     const policies = e.without ? new Policies(state.templates, e.without) : all
     const fits = new Set() // an action is only on things of its kinds
     for (const who of list(e.who)) for (const action of list(e.calls)) for (const named of list(e.resources)) {
-      const on = thing(policies, named), mine = { ...own(state, policies, who, on), action, on, context: e.with }
+      const on = thing(policies, named), mine = { ...own(state, policies, who, on), ...(e.frozen ? { freeze: state.freeze } : {}), action, on, context: e.with }
       for (const layer of e.by ? list(e.by) : [undefined])
         for (const question of layer ? alone(state, e, mine, layer) : [mine]) {
           const is = await ask(question)
@@ -192,8 +192,9 @@ function* mutations() {
     }
   for (const [name, at] of places.filter(([name]) => !/trust|QueuePolicy|TlsOnly|ForwardedEvents|Quarantine/.test(name))) {
     const actions = new Set(at(original).map(inner).filter(s => s.Effect === 'Allow').flatMap(s => list(s.Action)))
+    const who = { HubRole: 'serve', KillswitchCLI: 'person' }[name.split(' ')[0]] ?? /^(Ingress|Bot|Executor|Responder|Restorer)/.exec(name)?.[0].toLowerCase()
     for (const action of actions)
-      if (calls.some(c => c.action === action)) yield [`${name} without ${action}`, change(x => {
+      if (calls.some(c => c.action === action && c.who.toLowerCase().endsWith(who))) yield [`${name} without ${action}`, change(x => {
         for (const s of at(x).map(inner)) if (s.Effect === 'Allow') s.Action = list(s.Action).filter(a => a !== action)
       }), false]
   }
