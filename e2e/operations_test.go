@@ -438,7 +438,7 @@ var operations = map[string]asks{
 	"sqs:DeleteMessage": onQueue("sqs:DeleteMessage"), "sqs:GetQueueAttributes": onQueue("sqs:GetQueueAttributes"),
 
 	"secretsmanager:GetSecretValue": func(_ *calls, asked *sent) []ask { return []ask{{Action: asked.name(), On: asked.text("SecretId")}} },
-	"sns:Publish":                   func(_ *calls, asked *sent) []ask { return []ask{{Action: asked.name(), On: asked.text("TopicArn")}} },
+	"sns:Publish":                   onTopic, "sns:GetTopicAttributes": onTopic,
 
 	"iam:GetAccountAuthorizationDetails": everywhere, "iam:ListRoles": everywhere, "iam:ListUsers": everywhere,
 	"iam:GetRole": onRole, "iam:GetRolePolicy": onRole, "iam:ListRolePolicies": onRole, "iam:ListAttachedRolePolicies": onRole, "iam:ListInstanceProfilesForRole": onRole,
@@ -493,6 +493,10 @@ var operations = map[string]asks{
 	"organizations:ListPoliciesForTarget": inOrganization("TargetId"), "organizations:AttachPolicy": inOrganization("PolicyId", "TargetId"), "organizations:DetachPolicy": inOrganization("PolicyId", "TargetId"),
 	"organizations:DescribeAccount": inOrganization("AccountId"), "organizations:DescribeOrganizationalUnit": inOrganization("OrganizationalUnitId"),
 	"organizations:ListAccountsForParent": inOrganization("ParentId"), "organizations:ListOrganizationalUnitsForParent": inOrganization("ParentId"),
+}
+
+func onTopic(_ *calls, asked *sent) []ask {
+	return []ask{{Action: asked.name(), On: asked.text("TopicArn")}}
 }
 
 func onPolicy(_ *calls, asked *sent) []ask {
