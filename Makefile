@@ -16,7 +16,7 @@ SCHEMA := bot/cards/cardstest/blockkit.schema.json
 
 PAGE := cmd/killswitch/demo/page
 
-.PHONY: help test race full check tidy lint generated template e2e browser generate demo-page screenshots build bench demo clean sizes
+.PHONY: help test full check tidy lint generated template e2e browser generate demo-page screenshots build bench demo clean sizes
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,17 +28,13 @@ RACED := ./actions ./actions/instance ./actions/trail ./approvals ./approvals/al
 test: ## vet and test: Go alone
 	go vet ./...
 	go test -shuffle=on -timeout=15m ./...
-	$(MAKE) --no-print-directory race
-
-race: ## what goroutines share, under the race detector
 	go test $(RACE) -short -shuffle=on -timeout=15m $(RACED)
 
 full: ## every case of every test, without the race detector
 	go vet -tags=full ./...
 	go test -tags=full -shuffle=on -timeout=15m ./...
 
-# full has every test of test, and vets.
-check: tidy lint generated template e2e browser sizes race full ## everything that CI checks
+check: tidy lint generated template e2e browser sizes test full ## everything that CI checks
 
 tidy: ## go.mod and go.sum say what the code imports
 	go mod tidy -diff
