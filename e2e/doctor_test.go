@@ -413,9 +413,16 @@ func (in *installation) members(organization string) {
 	management.Region = region
 	_, err = cloudformation.NewFromConfig(management).CreateStack(ctx, &cloudformation.CreateStackInput{StackName: name, TemplateBody: &printed, Parameters: given, Capabilities: []cfn.Capability{cfn.CapabilityCapabilityNamedIam}})
 	in.must(err)
-	for _, account := range append([]string{in.management}, in.accounts...) {
-		in.asCloudFormationWould(account)
-		cfg := in.scene.aws.Member(in.t, account)
+	hub := in.hub // its events of IAM are in us-east-1
+	hub.Region = "us-east-1"
+	_, err = cloudformation.NewFromConfig(hub).CreateStack(ctx, &cloudformation.CreateStackInput{StackName: name, TemplateBody: &printed, Parameters: given, Capabilities: []cfn.Capability{cfn.CapabilityCapabilityNamedIam}})
+	in.must(err)
+	for _, account := range append([]string{HubAccount, in.management}, in.accounts...) {
+		cfg := hub
+		if account != HubAccount {
+			in.asCloudFormationWould(account)
+			cfg = in.scene.aws.Member(in.t, account)
+		}
 		for _, r := range []string{"us-east-1", region} {
 			cfg.Region = r
 			_, err := guardduty.NewFromConfig(cfg).CreateDetector(ctx, &guardduty.CreateDetectorInput{Enable: aws.Bool(true)})
