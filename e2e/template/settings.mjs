@@ -76,14 +76,15 @@ const alarms = []
 all('AWS::CloudWatch::Alarm', (name, p) => {
   want(name, p.AlarmDescription?.length > 80 && p.AlarmDescription.length <= 1024, 'a description of what it means and what to do')
   want(name, JSON.stringify(p.AlarmActions) === '{"Fn::If":["HasAlarmTopic",[{"Ref":"AlarmTopicArn"}],{"Ref":"AWS::NoValue"}]}', 'to tell the topic')
-  want(name, p.TreatMissingData === (p.MetricName === 'Sweeps' ? 'breaching' : 'notBreaching'), 'no data to mean trouble of the sweep alone')
+  want(name, p.TreatMissingData === (['Sweeps', 'HealthChecks'].includes(p.MetricName) ? 'breaching' : 'notBreaching'), 'no data to mean trouble of the sweep and the daily check alone')
   if (p.MetricName) alarms.push(`${p.MetricName} ${p.Dimensions.map(d => target(d.Value) ?? d.Value)}`)
 })
 const alarmed = [
   ...['Ingress', 'Bot', 'Executor'].flatMap(zone => [`Errors ${zone}Function`, `Throttles ${zone}Function`]),
   ...Object.keys(readers).map(queue => `ApproximateAgeOfOldestMessage ${queue}`),
   'ApproximateNumberOfMessagesVisible JobsQueue',
-  'NotContained executor', 'RolesNotAssumed executor', 'SlackRefused bot', 'SlackUnavailable bot', 'Sweeps bot', // which the code counts, as a test of cmd/function finds
+  'NotContained executor', 'RolesNotAssumed executor', 'SlackRefused bot', 'SlackUnavailable bot', 'Sweeps bot',
+  'CanaryFailed bot', 'HealthChecks bot', 'HealthChecks executor', 'HealthFailed bot', 'HealthFailed executor', 'Forged ingress', // which the code counts, as a test of cmd/function finds
 ]
 want('alarms', alarms.sort().join() === alarmed.sort().join(), `${alarmed}, not ${alarms}`)
 
