@@ -79,11 +79,11 @@ func (d *Doctor) member(ctx context.Context, r *report, a account, text []byte) 
 		return made, at
 	}
 	roleRegion := cmp.Or(d.facts.setOf["RoleRegion"], d.global())
-	print := fmt.Sprintf("killswitch template members --config %s > members.yaml, then ", d.File)
-	update := print + d.updateSet("--template-body file://members.yaml")
+	printed := fmt.Sprintf("killswitch template members --config %s > members.yaml, then ", d.File)
+	update := printed + d.updateSet("--template-body file://members.yaml")
 	if a.id == o.ManagementAccount || a.id == o.HubAccount { // a StackSet leaves the first out, and may leave the other out
 		update = fmt.Sprintf("%sin that account, in each region: aws cloudformation deploy --region REGION --stack-name %s --template-file members.yaml --capabilities CAPABILITY_NAMED_IAM --parameter-overrides HubRegion=%s OrganizationId=%s",
-			print, d.StackSet, d.Hub.Region, d.facts.organization)
+			printed, d.StackSet, d.Hub.Region, d.facts.organization)
 	}
 	if d.has(a.id) {
 		made, at := resolve(roleRegion)
