@@ -263,7 +263,7 @@ func TestRehearsalTampering(t *testing.T) {
 	card := r.asks(role)
 	r.click(ben, card, "approve")
 	r.card("contained", role, false)
-	run := r.awaits(card, "the look after 15 s", func(run approvals.Run) bool { return !run.LookedAt.Before(run.AppliedAt.Add(15 * time.Second)) })
+	run := r.awaits(card, "the look after 15 s", func(run approvals.Run) bool { return run.LookedAt.After(run.AppliedAt.Add(10 * time.Second)) }) // the one before was after 5
 	applied, policy := run.AppliedAt, "AWSRevokeOlderSessions"
 	_, err := r.iam.DeleteRolePolicy(t.Context(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &policy})
 	r.must(err)
