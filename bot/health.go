@@ -215,25 +215,13 @@ func (b *Bot) SlackTroubles(ctx context.Context) (found []approvals.Trouble, ans
 	case team != b.Team:
 		return []approvals.Trouble{{Check: "slack", Found: fmt.Sprintf(cards.OtherTeam, team, b.Team), Mend: cards.MendBot}}, false
 	}
-	channels := b.channels()
+	channels := b.Findings.Channels(append([]string{b.IncidentChannel}, b.CommandChannels...)...) // the canary's is looked at with the canary
 	each := make([][]approvals.Trouble, len(channels))
 	_ = actions.Parallel(len(channels), channelsAtOnce, func(i int) error {
 		each[i] = b.channelTrouble(ctx, "channel", channels[i])
 		return nil
 	})
 	return append(slices.Concat(each...), b.tooFewApprovers(ctx)...), true
-}
-
-// channels are all that the configuration names, but for the canary's.
-func (b *Bot) channels() []string {
-	all := append([]string{b.IncidentChannel}, b.CommandChannels...)
-	for _, r := range b.Findings.Routes {
-		if r.Channel != "" {
-			all = append(all, r.Channel)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 // channelTrouble says why a channel does not take the bot's messages, or shows them to others.

@@ -282,13 +282,14 @@ func memberAccount(ctx context.Context, acct *actions.Account, id string) (*type
 	case strings.Contains(aws.ToString(out.Account.Arn), "::"+id+":"): // it is in every account's ARN
 		return nil, &actions.Refusal{Reason: id + " is the organization's management account: service control policies don't touch it", Hint: "contain its principals one by one"}
 	}
-	if !active(out.Account) {
+	if !Active(out.Account) {
 		return nil, &actions.Refusal{Reason: fmt.Sprintf("account %s is %s, not ACTIVE", id, actions.Clip(stateOf(out.Account))), Hint: "look at it in the Organizations console of the management account"}
 	}
 	return out.Account, nil
 }
 
-func active(a *types.Account) bool { return stateOf(a) == string(types.AccountStateActive) }
+// Active reports whether an account is one that works: neither suspended nor closed.
+func Active(a *types.Account) bool { return stateOf(a) == string(types.AccountStateActive) }
 
 // stateOf returns an account's state; Status is the predecessor of State.
 func stateOf(a *types.Account) string { return cmp.Or(string(a.State), string(a.Status)) }

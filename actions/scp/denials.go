@@ -21,22 +21,16 @@ const (
 
 // denials says what a valid document denies, a line for each statement, the widest first.
 func denials(o actions.Org, document string) []string {
-	root, err := deny.ReadJSON(document)
-	d, _ := root.(map[string]any)
-	if err != nil || d == nil {
+	statements, err := statementsOf(document)
+	if err != nil {
 		return nil
-	}
-	statements, isList := d["Statement"].([]any)
-	if !isList {
-		statements = []any{d["Statement"]}
 	}
 	type line struct {
 		width int
 		text  string
 	}
 	var lines []line
-	for _, raw := range statements {
-		s, _ := raw.(map[string]any)
+	for _, s := range statements {
 		lines = append(lines, line{statementWidth(s), statementText(o, s)})
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.width, b.width) })

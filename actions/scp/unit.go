@@ -125,7 +125,7 @@ func surveyUnit(ctx context.Context, acct *actions.Account, at point, p *actions
 		id := aws.ToString(a.Id)
 		text := id + " " + nameOf(acct.Org, &a)
 		switch {
-		case !active(&a):
+		case !Active(&a):
 		case slices.Contains(spares, id):
 			spared = append(spared, text)
 		case acct.Org.Alias(id) != "":
@@ -189,7 +189,7 @@ func Accounts(ctx context.Context, cloud *actions.Cloud, who actions.SessionCont
 			return nil, err
 		}
 		for _, a := range in {
-			if active(&a) {
+			if Active(&a) {
 				ids = append(ids, aws.ToString(a.Id))
 			}
 		}

@@ -1,6 +1,7 @@
 package finding
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/killswitch-chatops/killswitch/actions"
@@ -26,6 +27,18 @@ type Route struct {
 	// Call are the groups and people that an alert's card mentions, and perhaps Here.
 	Call     []string
 	CallFrom float64 // severity from which it mentions them
+}
+
+// Channels are those that routes name, and the given ones: each once, in order.
+func (r Routing) Channels(more ...string) []string {
+	all := slices.Clone(more)
+	for _, route := range r.Routes {
+		if route.Channel != "" {
+			all = append(all, route.Channel)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Here in Route.Call stands for who is active in the channel.

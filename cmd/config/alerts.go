@@ -21,6 +21,11 @@ type Webhook struct {
 	Auto    bool           // and these may contain by themselves, where a route says delivery: auto
 }
 
+// WantsKey reports whether the webhook is let in by a key of its own.
+func (w Webhook) WantsKey() bool {
+	return (w.Events || len(w.Actions) > 0) && w.ID != approvals.DirectWebhook
+}
+
 // Reader returns the reader of events for this configuration.
 func (c Config) Reader() finding.Reader {
 	return finding.Reader{Routing: c.Alerts, Org: c.Org, AutoWebhooks: c.webhooksThat(func(w Webhook) bool { return w.Auto })}

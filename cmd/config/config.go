@@ -52,6 +52,11 @@ type Bucket struct {
 	Account string // that it must belong to; empty: any
 }
 
+// Topics are the ARNs that notify names.
+func (c Config) Topics() []string {
+	return slices.DeleteFunc([]string{c.SNSTopic, c.PagerTopic}, func(arn string) bool { return arn == "" })
+}
+
 // The defaults.
 const (
 	defaultRetention   = 400 * 24 * time.Hour
@@ -131,10 +136,7 @@ func (c *checker) check(data []byte) Config {
 
 // canary checks that nobody reads the channel of the daily check for anything else.
 func (c *checker) canary(v *value, cfg Config) {
-	of := append([]string{cfg.IncidentChannel}, cfg.CommandChannels...)
-	for _, r := range cfg.Alerts.Routes {
-		of = append(of, r.Channel)
-	}
+	of := cfg.Alerts.Channels(append([]string{cfg.IncidentChannel}, cfg.CommandChannels...)...)
 	if id := v.text(); id != "" && slices.Contains(of, id) {
 		c.add(v, "is a channel that people work in", "name one of its own: the daily check posts a message there and deletes it")
 	}

@@ -33,7 +33,7 @@ func (d *Doctor) address(ctx context.Context, r *report) {
 	const challenge = "killswitch-doctor"
 	body := `{"type":"url_verification","challenge":"` + challenge + `"}`
 	// The forged click of the daily check: ingress knows it, and rings for no other reason.
-	forged := approvals.ForgeCanary(d.now())
+	forged := approvals.ForgeCanary(d.Now())
 	status, _, err = d.send(ctx, http.MethodPost, "/slack/interactions", forged.Body, map[string]string{
 		"X-Slack-Request-Timestamp": forged.Timestamp, "X-Slack-Signature": forged.Signature, "Content-Type": "application/x-www-form-urlencoded"})
 	if err != nil || status != http.StatusUnauthorized {
@@ -62,7 +62,7 @@ func (d *Doctor) address(ctx context.Context, r *report) {
 func (d *Doctor) ask(ctx context.Context, method, path, body, secret string) (status int, answer string, err error) {
 	header := map[string]string{}
 	if secret != "" {
-		at := strconv.FormatInt(d.now().Unix(), 10)
+		at := strconv.FormatInt(d.Now().Unix(), 10)
 		header = map[string]string{"X-Slack-Request-Timestamp": at, "X-Slack-Signature": approvals.SignSlack(secret, at, body), "Content-Type": "application/json"}
 	}
 	return d.send(ctx, method, path, body, header)

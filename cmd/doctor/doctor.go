@@ -132,8 +132,6 @@ func (d *Doctor) Run(ctx context.Context) []Result {
 	return all
 }
 
-func (d *Doctor) now() time.Time { return d.Now() }
-
 // global is the region of what has none, as IAM.
 func (d *Doctor) global() string { return trail.GlobalRegion(d.Config.Org.Partition) }
 

@@ -9,8 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	rules "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
-
-	"github.com/killswitch-chatops/killswitch/cmd/template"
 )
 
 // events looks at what brings the hub its events: its rules, its event bus and, for serve, the address that they are posted to.
@@ -23,16 +21,11 @@ func (d *Doctor) events(ctx context.Context, r *report) {
 		r.bad("events.rules", "deploy the stack "+d.Stack+" with EventsUrl and EventsKey (docs/serve.md#events)", "nothing brings events to serve: there are no alerts, and changes of what is contained are seen by the next look only")
 		return
 	}
-	text, err := d.hubRole()
-	if err != nil {
-		r.bad("events.rules", "killswitch validate "+d.File, "%s", err)
-		return
-	}
 	given := maps.Clone(d.facts.parameters)
 	given["EventsUrl"] = "taken" // template.yaml takes events in any case
-	made, err := template.Resolve(text, template.Place{Partition: d.Config.Org.Partition, Account: d.Config.Org.HubAccount, Region: d.Hub.Region, Parameters: given})
+	made, _, err := d.hubRole(given)
 	if err != nil {
-		r.bad("events.rules", "report this", "%s", err)
+		r.bad("events.rules", "killswitch validate "+d.File, "%s", err)
 		return
 	}
 	r.either("events.rules", redeploy, d.compareRules(ctx, d.Hub, d.Hub.Region, made), "the hub's rules are on")

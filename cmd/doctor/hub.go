@@ -33,6 +33,8 @@ import (
 	"github.com/killswitch-chatops/killswitch/actions"
 	"github.com/killswitch-chatops/killswitch/approvals"
 	store "github.com/killswitch-chatops/killswitch/approvals/dynamodb"
+	"github.com/killswitch-chatops/killswitch/bot/ingress"
+	"github.com/killswitch-chatops/killswitch/cmd/config"
 	"github.com/killswitch-chatops/killswitch/cmd/template"
 )
 
@@ -162,15 +164,20 @@ func (d *Doctor) secrets(ctx context.Context, r *report, outputs map[string]stri
 	signing := wellFormed(read(outputs["SigningSecretArn"], "SigningSecretCommand", "the signing secret"), "SigningSecretCommand", "the signing secret", "it has 32 small letters and digits", digits)
 	token := wellFormed(read(outputs["BotTokenArn"], "BotTokenCommand", "the bot token"), "BotTokenCommand", "the bot token", "it begins with xoxb-", func(s string) bool { return strings.HasPrefix(s, "xoxb-") })
 	d.SigningSecret, d.BotToken = cmp.Or(d.SigningSecret, signing), cmp.Or(d.BotToken, token)
+	if !slices.ContainsFunc(d.Config.Webhooks, config.Webhook.WantsKey) {
+		return
+	}
+	text := read(outputs["WebhookKeysArn"], "WebhookKeysCommand", "the webhooks' keys")
+	if text == "" {
+		return
+	}
+	keys, err := ingress.ParseKeys(text)
+	if err != nil {
+		r.bad("hub.secret", outputs["WebhookKeysCommand"], "nobody is let in: %s", err)
+		return
+	}
 	for _, w := range d.Config.Webhooks {
-		if !w.Events && len(w.Actions) == 0 || w.ID == "direct" {
-			continue
-		}
-		keys := read(outputs["WebhookKeysArn"], "WebhookKeysCommand", "the webhooks' keys")
-		if keys != "" && !slices.ContainsFunc(strings.Split(keys, ","), func(pair string) bool {
-			id, key, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			return id == w.ID && key != ""
-		}) {
+		if w.WantsKey() && !slices.Contains(keys.Webhooks(), w.ID) {
 			r.bad("hub.secret", outputs["WebhookKeysCommand"], "the webhook %s has no key: it is not let in", w.ID)
 		}
 	}
@@ -224,7 +231,7 @@ func (d *Doctor) checked(ctx context.Context, r *report) {
 		r.bad("hub.checked", "allow yourself dynamodb:GetItem on the two tables", "what the zones found themselves can't be read: %s", said(err))
 	case h.ID == "":
 		r.bad("hub.checked", mend, "the zones have never looked at themselves: the bot's schedule begins that within a minute")
-	case d.now().Sub(h.Begun).Abs() > overdue:
+	case d.Now().Sub(h.Begun).Abs() > overdue:
 		r.bad("hub.checked", mend, "the zones have not looked at themselves since %s", at)
 	case h.Ended.IsZero():
 		r.bad("hub.checked", "look again in an hour; "+mend, "the zones look at themselves since %s, and have not ended", at)
@@ -243,12 +250,10 @@ func partsOf(ctx context.Context, cfg aws.Config, stack string) ([]cfn.StackReso
 		}, actions.Itself)
 }
 
-const redeploy = "make build CONFIG=%s, then sam deploy (docs/install.md)"
-
 // functions looks at the three zones: whether they run, what they were built from and are called by.
 func (d *Doctor) functions(ctx context.Context, r *report, made map[string]string) {
 	client := lambda.NewFromConfig(d.Hub)
-	deploy := fmt.Sprintf(redeploy, d.File)
+	deploy := "make build CONFIG=" + d.File + ", then sam deploy (docs/install.md)"
 	var wrong, unlike []string
 	sources := map[string]int{"IngressFunction": 0, "BotFunction": 7, "ExecutorFunction": 2} // queues that call it, at least
 	for _, id := range slices.Sorted(maps.Keys(sources)) {
@@ -305,7 +310,7 @@ const codeWithin = 2 * time.Minute
 func (d *Doctor) packed(ctx context.Context, id, url string) (wrong []string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil
+		return []string{fmt.Sprintf("the code of %s can't be fetched: %s", id, said(err))}
 	}
 	patient := *d.HTTP
 	patient.Timeout = codeWithin
@@ -462,15 +467,9 @@ func (d *Doctor) alarms(ctx context.Context, r *report) {
 
 // serveRole compares what serve runs as with what this version wants.
 func (d *Doctor) serveRole(ctx context.Context, r *report) {
-	text, err := d.hubRole()
+	made, at, err := d.hubRole(d.facts.parameters)
 	if err != nil {
 		r.bad("hub.role", "killswitch validate "+d.File, "%s", err)
-		return
-	}
-	at := template.Place{Partition: d.Config.Org.Partition, Account: d.Config.Org.HubAccount, Region: d.Hub.Region, Parameters: d.facts.parameters}
-	made, err := template.Resolve(text, at)
-	if err != nil {
-		r.bad("hub.role", "report this", "%s", err)
 		return
 	}
 	wrong := compareIAM(ctx, d.Hub, at, made)
@@ -478,9 +477,15 @@ func (d *Doctor) serveRole(ctx context.Context, r *report) {
 		"what serve runs as is what this version wants")
 }
 
-func (d *Doctor) hubRole() ([]byte, error) {
-	topics := slices.DeleteFunc([]string{d.Config.SNSTopic, d.Config.PagerTopic}, func(arn string) bool { return arn == "" })
-	return template.HubRole(template.Serve{Org: d.Config.Org, Topics: topics, Bucket: d.Config.AuditBucket.Name})
+// hubRole is what a stack of hub-role.yaml makes in the hub with these parameters.
+func (d *Doctor) hubRole(given map[string]string) (map[string]template.Resource, template.Place, error) {
+	at := template.Place{Partition: d.Config.Org.Partition, Account: d.Config.Org.HubAccount, Region: d.Hub.Region, Parameters: given}
+	text, err := template.HubRole(template.Serve{Org: d.Config.Org, Topics: d.Config.Topics(), Bucket: d.Config.AuditBucket.Name})
+	if err != nil {
+		return nil, at, err
+	}
+	f, err := template.Read(text)
+	return f.Resolve(at), at, err
 }
 
 // hubs looks for a second hub that works: two know nothing of each other's requests.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,16 +33,31 @@ const accountsAtOnce = 8
 // members looks at each account: the roles, what actions share, the rules that pass events on, what records and what finds.
 func (d *Doctor) members(ctx context.Context, r *report) {
 	text, err := template.Members(d.Config.Org)
+	var f template.Template
+	if err == nil {
+		f, err = template.Read(text)
+	}
 	if err != nil {
 		r.bad("member.roles", "killswitch validate "+d.File, "%s", err)
 		return
 	}
+	o := d.Config.Org
+	roles := []memberRole{
+		{o.ResponderRole, slices.Sorted(maps.Keys(allowed(all.MemberPolicy(actions.Responder, o, false))))},
+		{o.RestorerRole, slices.Sorted(maps.Keys(allowed(all.MemberPolicy(actions.Restorer, o, false))))},
+	}
 	accounts := slices.Clone(d.facts.accounts)
 	slices.SortFunc(accounts, func(a, b account) int { return strings.Compare(a.id, b.id) })
 	_ = actions.Parallel(len(accounts), accountsAtOnce, func(i int) error {
-		d.member(ctx, r, accounts[i], text)
+		d.member(ctx, r, accounts[i], f, roles)
 		return nil
 	})
+}
+
+// memberRole is a member role with what it is to be allowed.
+type memberRole struct {
+	name    string
+	actions []string
 }
 
 // enter returns the operator's own credentials in an account.
@@ -63,20 +79,15 @@ func (d *Doctor) enter(ctx context.Context, id string) (aws.Config, error) {
 	return cfg, err
 }
 
-func (d *Doctor) member(ctx context.Context, r *report, a account, text []byte) {
+func (d *Doctor) member(ctx context.Context, r *report, a account, f template.Template, roles []memberRole) {
 	o := d.Config.Org
 	cfg, err := d.enter(ctx, a.id)
 	if err != nil {
 		r.bad("member.look", "name a role that you may assume there, and that may read: --member-role NAME", "%s can't be looked at: %s can't be assumed: %s", a, d.MemberRole, said(err))
 		return
 	}
-	resolve := func(region string) (map[string]template.Resource, template.Place) {
-		at := template.Place{Partition: o.Partition, Account: a.id, Region: region, Parameters: d.given()}
-		made, err := template.Resolve(text, at)
-		if err != nil {
-			r.bad("member.roles", "report this", "%s", err)
-		}
-		return made, at
+	place := func(region string) template.Place {
+		return template.Place{Partition: o.Partition, Account: a.id, Region: region, Parameters: d.given()}
 	}
 	roleRegion := cmp.Or(d.facts.setOf["RoleRegion"], d.global())
 	printed := fmt.Sprintf("killswitch template members --config %s > members.yaml, then ", d.File)
@@ -86,13 +97,13 @@ func (d *Doctor) member(ctx context.Context, r *report, a account, text []byte) 
 			printed, d.StackSet, d.Hub.Region, d.facts.organization)
 	}
 	if d.has(a.id) {
-		made, at := resolve(roleRegion)
-		r.either("member.roles", update, about(a, compareIAM(ctx, in(cfg, roleRegion), at, made)), "%s has what this version wants", a)
-		d.obstacles(ctx, r, a)
+		at := place(roleRegion)
+		r.either("member.roles", update, about(a, compareIAM(ctx, in(cfg, roleRegion), at, f.Resolve(at))), "%s has what this version wants", a)
+		d.obstacles(ctx, r, a, roles)
 	}
-	for _, region := range o.Regions {
-		if made, _ := resolve(region); d.facts.forwards && !slices.Contains(o.ProtectedAccounts, a.id) || d.facts.forwards && a.id == o.HubAccount {
-			r.either("member.rules", update, about(a, d.compareRules(ctx, in(cfg, region), region, made)), "%s passes events of %s on", a, region)
+	if d.facts.forwards && (a.id == o.HubAccount || !slices.Contains(o.ProtectedAccounts, a.id)) {
+		for _, region := range o.Regions {
+			r.either("member.rules", update, about(a, d.compareRules(ctx, in(cfg, region), region, f.Resolve(place(region)))), "%s passes events of %s on", a, region)
 		}
 	}
 	d.recorded(ctx, r, a, cfg)
@@ -199,7 +210,7 @@ func rulesOf(ctx context.Context, client *eventbridge.Client) (all []rules.Rule,
 
 // obstacles looks for what the organization's policies deny the member roles in an account. What only the call itself
 // can tell, as an address, is told, too: at night it is too late.
-func (d *Doctor) obstacles(ctx context.Context, r *report, a account) {
+func (d *Doctor) obstacles(ctx context.Context, r *report, a account, roles []memberRole) {
 	o := d.Config.Org
 	if d.Management.Credentials == nil || a.id == o.ManagementAccount {
 		return // no policy binds that account
@@ -221,17 +232,13 @@ func (d *Doctor) obstacles(ctx context.Context, r *report, a account) {
 		for _, p := range attached {
 			documents = append(documents, p.document)
 		}
-		for _, role := range []struct {
-			member actions.Member
-			name   string
-		}{{actions.Responder, o.ResponderRole}, {actions.Restorer, o.RestorerRole}} {
-			acts := actionsOf(all.MemberPolicy(role.member, o, false))
+		for _, role := range roles {
 			who := scp.Caller{ARN: actions.RoleARN(o.Partition, a.id, "/", role.name), Account: a.id, Organization: d.facts.organization, Regions: o.Regions, Global: d.global()}
-			if left, err := scp.NotAllowed(documents, acts); err == nil && len(left) > 0 {
+			if left, err := scp.NotAllowed(documents, role.actions); err == nil && len(left) > 0 {
 				wrong = append(wrong, fmt.Sprintf("the policies of %s don't allow %s: %s", target, role.name, some(left)))
 			}
 			for _, p := range attached {
-				found, err := scp.Obstacles(p.document, who, acts)
+				found, err := scp.Obstacles(p.document, who, role.actions)
 				if err != nil {
 					wrong = append(wrong, fmt.Sprintf("%s can't be read: %s", p.name, said(err)))
 				}
@@ -267,16 +274,6 @@ func (d *Doctor) attached(ctx context.Context, client *organizations.Client, tar
 		d.known.policies[target] = ps
 	}
 	return ps, err
-}
-
-// actionsOf are what a policy allows.
-func actionsOf(document string) []string {
-	acts := []string{}
-	for act := range allowed(document) {
-		acts = append(acts, act)
-	}
-	slices.Sort(acts)
-	return acts
 }
 
 // recorded looks whether a trail records what changes: without one no event tells of a removed containment.

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -61,7 +60,7 @@ func (d *Doctor) listed(ctx context.Context, r *report, client *organizations.Cl
 	d.facts.accounts = nil
 	known := map[string]bool{}
 	for _, a := range found {
-		if cmp.Or(string(a.State), string(a.Status)) == string(types.AccountStatusActive) { // AWS retires Status
+		if scp.Active(&a) {
 			id := aws.ToString(a.Id)
 			known[id] = true
 			d.facts.accounts = append(d.facts.accounts, account{id, aws.ToString(a.Name)})

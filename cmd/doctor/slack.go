@@ -56,7 +56,7 @@ func (d *Doctor) clock(r *report, check, whose string, h http.Header) {
 		return // an emulator sends none
 	}
 	const most = 2 * time.Minute
-	if off := d.now().Sub(at).Round(time.Second); off.Abs() > most {
+	if off := d.Now().Sub(at).Round(time.Second); off.Abs() > most {
 		r.bad(check, "set this machine's clock (timedatectl set-ntp true): signatures that are five minutes off are refused", "this machine's clock is %s off %s's", off, whose)
 		return
 	}
@@ -90,24 +90,13 @@ func (d *Doctor) scopes(r *report, h http.Header) {
 	}
 }
 
-// configuredChannels are those that cards go to, or where commands are typed.
-func (d *Doctor) configuredChannels() []string {
-	all := append([]string{d.Config.IncidentChannel}, d.Config.CommandChannels...)
-	for _, route := range d.Config.Alerts.Routes {
-		if route.Channel != "" {
-			all = append(all, route.Channel)
-		}
-	}
-	if d.Config.CanaryChannel != "" {
-		all = append(all, d.Config.CanaryChannel)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
 // channels looks at each channel of the configuration and returns who is in the incident channel; nil if that can't be told.
 func (d *Doctor) channels(ctx context.Context, r *report, api *slack.Client) map[string]bool {
-	for _, id := range d.configuredChannels() {
+	named := append([]string{d.Config.IncidentChannel}, d.Config.CommandChannels...)
+	if d.Config.CanaryChannel != "" {
+		named = append(named, d.Config.CanaryChannel)
+	}
+	for _, id := range d.Config.Alerts.Channels(named...) {
 		c, err := patient(ctx, func() (*slack.Channel, error) {
 			return api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: id})
 		})

@@ -129,7 +129,7 @@ func (d *Doctor) support(ctx context.Context) (refused string, err error) {
 		return "", err
 	}
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), "support", d.global(), d.now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), "support", d.global(), d.Now()); err != nil {
 		return "", err
 	}
 	resp, err := d.HTTP.Do(req)

@@ -62,7 +62,7 @@ func (h *hello) webhooks(ctx context.Context) {
 	for _, w := range h.c.Webhooks {
 		has := slices.Contains(keys.Webhooks(), w.ID)
 		events = events || w.Events && has
-		if may := w.Events || len(w.Actions) > 0; may && w.ID != ingress.DirectWebhook && !has {
+		if w.WantsKey() && !has {
 			h.warn(ctx, "a webhook of the configuration has no key in KILLSWITCH_WEBHOOK_KEYS: it is not let in", slog.String("webhook", w.ID))
 		}
 	}

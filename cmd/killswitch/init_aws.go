@@ -12,11 +12,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
-	orgtypes "github.com/aws/aws-sdk-go-v2/service/organizations/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
 	"github.com/killswitch-chatops/killswitch/actions"
+	"github.com/killswitch-chatops/killswitch/actions/scp"
 )
 
 const askAWSWithin = 20 * time.Second // of all that init looks up
@@ -91,7 +91,7 @@ func (n *initial) describe(ctx context.Context, api *organizations.Client, o *or
 			return
 		}
 		for _, a := range page.Accounts {
-			if a.State == orgtypes.AccountStateActive || a.Status == orgtypes.AccountStatusActive { // some endpoints have Status alone
+			if scp.Active(&a) {
 				list = append(list, strings.NewReplacer(",", " ", "=", " ").Replace(aws.ToString(a.Name))+"="+aws.ToString(a.Id))
 			}
 		}

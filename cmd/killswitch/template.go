@@ -31,8 +31,7 @@ func printTemplate(_ context.Context, p program, args []string) error {
 	case "organization":
 		text, err = template.Organization(c.Org)
 	case "hub-role":
-		topics := slices.DeleteFunc([]string{c.SNSTopic, c.PagerTopic}, func(arn string) bool { return arn == "" })
-		text, err = template.HubRole(template.Serve{Org: c.Org, Topics: topics, Bucket: c.AuditBucket.Name})
+		text, err = template.HubRole(template.Serve{Org: c.Org, Topics: c.Topics(), Bucket: c.AuditBucket.Name})
 	}
 	if err != nil {
 		return err

@@ -20,24 +20,30 @@ type Place struct {
 	Parameters                 map[string]string // left out: the template's default
 }
 
-// Resolve returns the resources that a stack of one of this package's templates makes, by their logical IDs, as
-// CloudFormation would: with parameters, conditions and references in place. The ARN of what CloudFormation
-// gives a name itself is "".
-func Resolve(text []byte, at Place) (map[string]Resource, error) {
-	var f struct {
-		Parameters map[string]struct {
-			Default any `yaml:"Default"`
-		} `yaml:"Parameters"`
-		Conditions map[string]any `yaml:"Conditions"`
-		Resources  map[string]struct {
-			Type       string         `yaml:"Type"`
-			Condition  string         `yaml:"Condition"`
-			Properties map[string]any `yaml:"Properties"`
-		} `yaml:"Resources"`
-	}
+// Template is one of this package's templates, read.
+type Template struct {
+	Parameters map[string]struct {
+		Default any `yaml:"Default"`
+	} `yaml:"Parameters"`
+	Conditions map[string]any `yaml:"Conditions"`
+	Resources  map[string]struct {
+		Type       string         `yaml:"Type"`
+		Condition  string         `yaml:"Condition"`
+		Properties map[string]any `yaml:"Properties"`
+	} `yaml:"Resources"`
+}
+
+// Read reads what this package has printed.
+func Read(text []byte) (f Template, err error) {
 	if err := yaml.Unmarshal(text, &f); err != nil {
-		return nil, fmt.Errorf("read the template: %w", err)
+		return f, fmt.Errorf("read the template: %w", err)
 	}
+	return f, nil
+}
+
+// Resolve returns the resources that a stack of the template makes, by their logical IDs, as CloudFormation would:
+// with parameters, conditions and references in place. The ARN of what CloudFormation gives a name itself is "".
+func (f Template) Resolve(at Place) map[string]Resource {
 	r := resolver{conditions: f.Conditions, names: map[string]string{"AWS::AccountId": at.Account, "AWS::Region": at.Region, "AWS::Partition": at.Partition}, arns: map[string]string{}}
 	for name, p := range f.Parameters {
 		r.names[name], _ = p.Default.(string)
@@ -59,7 +65,7 @@ func Resolve(text []byte, at Place) (map[string]Resource, error) {
 		properties, _ := r.value(res.Properties).(map[string]any)
 		made[id] = Resource{res.Type, properties}
 	}
-	return made, nil
+	return made
 }
 
 // resolver knows the intrinsic functions that our templates use.

@@ -18,13 +18,12 @@ func TestResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	members, err := Read(text)
+	if err != nil {
+		t.Fatal(err)
+	}
 	resolve := func(account, region string, parameters map[string]string) map[string]Resource {
-		t.Helper()
-		made, err := Resolve(text, Place{"aws", account, region, parameters})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return made
+		return members.Resolve(Place{"aws", account, region, parameters})
 	}
 	forwards := map[string]string{"HubRegion": "eu-west-1", "OrganizationId": "o-acme000000"}
 	kinds := func(made map[string]Resource) map[string]int {
