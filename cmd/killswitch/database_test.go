@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/killswitch-chatops/killswitch/approvals/bolt"
 )
@@ -54,11 +55,19 @@ func TestServeOnADamagedFile(t *testing.T) {
 	if p = startServe(t, data); p.address == "" {
 		t.Fatalf("from its backup it does not start: %v", p.said)
 	}
-	if err := os.Truncate(file, 2*4096); err != nil { // while it runs
-		t.Fatal(err)
-	}
-	if err := p.cmd.Wait(); err == nil || p.cmd.ProcessState.ExitCode() != exitNo {
-		t.Errorf("damaged while it runs: %v", err)
+	ended := make(chan error, 1)
+	go func() { ended <- p.cmd.Wait() }()
+	for over := false; !over; { // while it runs, and again: what it writes meanwhile may be all that it reads
+		if err := os.Truncate(file, 2*4096); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-ended:
+			if over = true; err == nil || p.cmd.ProcessState.ExitCode() != exitNo {
+				t.Errorf("damaged while it runs: %v", err)
+			}
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	if info, err := os.Stat(backup); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
